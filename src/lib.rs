@@ -1,1 +1,15 @@
-//! x
+//! The map of the house.
+//!
+//! Data goes one way through it: a watch event, a timer or fresh samples reach [`engine`], which builds an
+//! observation; [`rollout`] decides, purely; [`cluster`] persists and patches; [`api`] and [`cli`] read what
+//! happened. Nothing flows back into the core except values.
+
+pub mod api;
+pub mod cli;
+pub mod clock;
+pub mod cluster;
+pub mod engine;
+pub mod metrics;
+pub mod rollout;
+pub mod routing;
+pub mod sandbox;

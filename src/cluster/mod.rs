@@ -1,0 +1,1 @@
+//! The only room that talks to Kubernetes: reads, watches, preconditioned writes, events, the Lease.

@@ -1,0 +1,7 @@
+//! The core: what is asked, where it stands, and what happens next. Pure: no async, no I/O, no clock.
+
+pub mod duration;
+pub mod sample;
+pub mod spec;
+pub mod status;
+pub mod weight;

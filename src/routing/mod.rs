@@ -1,0 +1,1 @@
+//! Object JSON to weights, weights to patches. Pure; one file per router.
