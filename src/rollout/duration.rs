@@ -1,1 +1,126 @@
-//! duration
+//! Lengths of time as people write them: `10s`, `5m`, `3d`.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A length of time, written with its unit (`ms`, `s`, `m`, `h`, `d`, `w`). A bare number is refused: 3 what?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span(pub Duration);
+
+/// Why a text is no length of time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not a duration: write digits with a unit each, like \"90s\", \"5m\" or \"1h30m\" (ms, s, m, h, d, w)"
+)]
+pub struct NotADuration(String);
+
+const UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
+
+impl Span {
+    /// So many seconds.
+    pub const fn secs(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        span.0
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut left = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        if left == 0 {
+            return f.pad("0s");
+        }
+        let mut text = String::new();
+        for (unit, size) in UNITS {
+            if left >= size {
+                text.push_str(&format!("{}{unit}", left / size));
+                left %= size;
+            }
+        }
+        f.pad(&text)
+    }
+}
+
+impl FromStr for Span {
+    type Err = NotADuration;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || NotADuration(text.to_owned());
+        // humantime reads more than the API server's pattern lets through (spaces, "years"); hold it to ours.
+        let plain = text.len() <= 32 && text.chars().all(|c| c.is_ascii_digit() || "mshdw".contains(c));
+        if !plain {
+            return Err(error());
+        }
+        humantime::parse_duration(text).map(Self).map_err(|_| error())
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Span {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Span".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "maxLength": 32, "pattern": "^([0-9]+(ms|s|m|h|d|w))+$" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_is_read_back() {
+        for (text, millis) in [
+            ("10s", 10_000),
+            ("1h30m", 5_400_000),
+            ("3d", 259_200_000),
+            ("250ms", 250),
+            ("0s", 0),
+        ] {
+            let span: Span = text.parse().unwrap();
+            assert_eq!(span.0.as_millis(), millis);
+            assert_eq!(span.to_string(), text);
+        }
+        assert_eq!("1w".parse::<Span>().unwrap().to_string(), "7d");
+    }
+
+    #[test]
+    fn a_number_without_a_unit_is_refused() {
+        for bad in ["3", "", "5 m", "-1s", "1y", "1.5h", "m", "1h 30m", "10sec"] {
+            assert!(bad.parse::<Span>().is_err(), "{bad}");
+        }
+        assert!(serde_json::from_str::<Span>("3").is_err());
+    }
+}

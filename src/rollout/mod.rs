@@ -1,6 +1,8 @@
 //! The core: what is asked, where it stands, and what happens next. Pure: no async, no I/O, no clock.
 
+pub mod check;
 pub mod duration;
+pub mod router_spec;
 pub mod sample;
 pub mod spec;
 pub mod status;

@@ -1,0 +1,157 @@
+//! The part of the resource that says what sets a component's weights.
+
+use kube::KubeSchema;
+use schemars::{JsonSchema, Schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// What sets weights. Exactly one kind per entry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = exactly_one)]
+pub enum Router {
+    /// Weights of routes in Istio VirtualServices.
+    Istio(Istio),
+    /// A controller that is told by ConfigMap and environment which networking to give new objects.
+    ControllerSwitch(ControllerSwitch),
+}
+
+/// Turns the `oneOf` of an externally tagged enum into plain properties and one rule: the API server's own
+/// message for a failed `oneOf` names no field, and blames the wrong one.
+fn exactly_one(schema: &mut Schema) {
+    let Some(Value::Array(arms)) = schema.remove("oneOf") else {
+        return;
+    };
+    let mut properties = Map::new();
+    for mut arm in arms {
+        if let Some(Value::Object(fields)) = arm.get_mut("properties").map(Value::take) {
+            properties.extend(fields);
+        }
+    }
+    let names: Vec<String> = properties.keys().cloned().collect();
+    let has: Vec<String> = names.iter().map(|name| format!("has(self.{name})")).collect();
+    schema.insert("type".into(), json!("object"));
+    schema.insert("properties".into(), Value::Object(properties));
+    schema.insert(
+        "x-kubernetes-validations".into(),
+        json!([{
+            "rule": format!("[{}].filter(x, x).size() == 1", has.join(", ")),
+            "message": format!("exactly one of {} must be set", names.join(", ")),
+        }]),
+    );
+}
+
+/// Weights of routes in Istio VirtualServices. Only the two named destinations' weights are edited; the pair keeps
+/// its sum, third destinations keep their share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Istio {
+    /// The VirtualServices that carry the pair.
+    #[schemars(length(min = 1, max = 32))]
+    pub virtual_services: Vec<VirtualServiceRoutes>,
+    /// The new path.
+    pub canary: Destination,
+    /// The old path.
+    pub control: Destination,
+}
+
+/// Which routes of a VirtualService carry the pair.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VirtualServiceRoutes {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Its namespace. Default: the resource's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+    /// Which list the routes are in. Default http.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<HttpKind>,
+    /// Names of `http` routes. Without names (and for tls and tcp, whose routes have none) exactly one route may
+    /// carry the pair; two are an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32), inner(length(max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    pub routes: Option<Vec<String>>,
+}
+
+/// Which list of a VirtualService.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum HttpKind {
+    /// `spec.http`
+    #[default]
+    Http,
+    /// `spec.tls`
+    Tls,
+    /// `spec.tcp`
+    Tcp,
+}
+
+/// A destination as the VirtualService writes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Destination {
+    /// The host, as written in the VirtualService.
+    #[schemars(length(min = 1, max = 253))]
+    pub host: String,
+    /// The subset, if the route names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub subset: Option<String>,
+    /// The port number, if the route names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<i32>,
+}
+
+/// A controller that is told which networking to give new objects. The percentage is a share of new objects, not
+/// of requests: alone it moves no request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.deployment) || has(self.configMap)").message("name a deployment, a configMap or both"))]
+pub struct ControllerSwitch {
+    /// The Deployment whose container reads the environment. Its namespace is the resource's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub deployment: Option<String>,
+    /// The container. Default `controller`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub container: Option<String>,
+    /// The ConfigMap with the keys `networking_mode`, `istio_percentage` and `enable_istio_monitoring`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub config_map: Option<String>,
+    /// Which variables the Deployment's container reads. Default mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flags: Option<DeploymentFlags>,
+    /// The mode at 100%. Default dual, so that control can take everything back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_full: Option<AtFull>,
+}
+
+/// Which variables a controller's container reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum DeploymentFlags {
+    /// `NETWORKING_MODE`, `ISTIO_PERCENTAGE`, `ENABLE_ISTIO_MONITORING`.
+    #[default]
+    Mode,
+    /// `USE_ISTIO_NETWORKING`, `USE_INGRESS_NETWORKING`, `ISTIO_ENABLED`, besides `ISTIO_PERCENTAGE`.
+    Switches,
+}
+
+/// The controller's mode at 100%.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum AtFull {
+    /// Both kinds of networking stay.
+    #[default]
+    Dual,
+    /// Istio alone: control can then take nothing back.
+    Istio,
+}
