@@ -2,6 +2,8 @@
 
 pub mod check;
 pub mod duration;
+pub mod ledger;
+pub mod reason;
 pub mod router_spec;
 pub mod sample;
 pub mod spec;
