@@ -1,6 +1,7 @@
 //! The core: what is asked, where it stands, and what happens next. Pure: no async, no I/O, no clock.
 
 pub mod check;
+pub mod command;
 pub mod duration;
 pub mod ledger;
 pub mod reason;
