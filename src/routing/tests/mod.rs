@@ -1,0 +1,1 @@
+//! Written objects, read back.
