@@ -3,7 +3,8 @@
 //! Two fences keep a write that was computed from an older read from landing after a newer write of ours:
 //!
 //! - `replace /metadata/resourceVersion` with the version that was read, as the first operation. The API server
-//!   answers 409 if anybody wrote since. For objects that stand still between writes.
+//!   answers 409 if anybody wrote since (422 if a test below fails as well). For objects that stand still between
+//!   writes.
 //! - a `test` of the stamp's old value. Every write of ours changes the stamp, a rollback always, so the test fails
 //!   with 422. For Deployments, whose status moves all the time. It proves nothing while there is no stamp: JSON Patch
 //!   has no portable test for absence, so the first write carries the version instead.

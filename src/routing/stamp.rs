@@ -42,7 +42,7 @@ pub struct Stamp {
 pub struct NotAStamp(String);
 
 impl Stamp {
-    /// A stamp. The id is 1–64 letters, digits, `-`, `_` or `.`; the reason a PascalCase code of at most 64 letters
+    /// A stamp. The id is 1–64 letters, digits, `-`, `_` or `.`; the reason a `PascalCase` code of at most 64 letters
     /// and digits.
     pub fn new(id: &str, weight: Weight, reason: &str) -> Result<Self, NotAStamp> {
         let id_fits = (1..=64).contains(&id.len())
@@ -73,7 +73,7 @@ impl Stamp {
         self.weight
     }
 
-    /// Why, as a PascalCase code.
+    /// Why, as a `PascalCase` code.
     pub fn reason(&self) -> &str {
         &self.reason
     }

@@ -89,7 +89,7 @@ impl<'j> Container<'j> {
         }
     }
 
-    fn from_elsewhere(&self, object: &ObjectRef, name: &str) -> RoutingError {
+    fn value_from_error(&self, object: &ObjectRef, name: &str) -> RoutingError {
         RoutingError::ValueFrom {
             object: object.clone(),
             container: self.name.to_owned(),
@@ -114,7 +114,7 @@ pub(super) fn read(
         .chain([EMERGENCY, EMERGENCY_AT])
     {
         if let Variable::FromElsewhere = container.variable(object, name)? {
-            return Err(container.from_elsewhere(object, name));
+            return Err(container.value_from_error(object, name));
         }
     }
     let reader = Reader {
@@ -216,20 +216,19 @@ pub(super) fn draft(
             Ok(Variable::Absent) => additions.push((json!({"name": name, "value": new}), change(None))),
             // The flags of an emergency are a courtesy to the controller: they never stand in the rollback's way.
             Ok(Variable::FromElsewhere) | Err(_) if position >= weighing => {}
-            Ok(Variable::FromElsewhere) => return Err(container.from_elsewhere(object, name)),
+            Ok(Variable::FromElsewhere) => return Err(container.value_from_error(object, name)),
             Err(error) => return Err(error),
         }
     }
     if additions.is_empty() {
         return Ok(());
     }
-    match container.env {
+    if let Some(env) = container.env {
         // The whole list as it was read: only so is it sure that nobody added the variable meanwhile.
-        Some(env) => draft.test(at(&["env"]), Value::Array(env.clone())),
-        None => {
-            draft.versioned();
-            draft.scaffold(at(&["env"]), json!([]));
-        }
+        draft.test(at(&["env"]), Value::Array(env.clone()));
+    } else {
+        draft.versioned();
+        draft.scaffold(at(&["env"]), json!([]));
     }
     for (variable, change) in additions {
         draft.set(at(&["env", "-"]), variable, change);

@@ -95,7 +95,8 @@ impl Target<'_> {
         &self.key
     }
 
-    /// What no other component may write; see [`ClaimKey::overlaps`].
+    /// What no other component, of this resource or another, may write; compare by [`ClaimKey::overlaps`]. Two
+    /// targets of one component may well claim the same: they write the same weight.
     pub fn claims(&self) -> Vec<ClaimKey> {
         let claim = |part| ClaimKey {
             object: self.object.clone(),
