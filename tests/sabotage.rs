@@ -5,7 +5,12 @@
 //! rebuild of the whole program. `make sabotage` drives it; plain `cargo test` leaves it out, because the same
 //! tests already run there.
 
-#![allow(dead_code, missing_docs, unreachable_pub, reason = "a mirror of the core, not a second place to lint it")]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "a mirror of the core, not a second place to lint it"
+)]
 
 #[path = "../src/rollout/mod.rs"]
 pub mod rollout;

@@ -1,1 +1,5 @@
-fn main() {}
+//! Integration tests: one binary, one module per subject.
+
+mod deploy;
+mod house;
+mod support;
