@@ -6,9 +6,15 @@ use crate::support::tools;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// Every object that `kubectl kustomize deploy/` renders.
 fn rendered() -> Vec<Value> {
+    static RENDERED: OnceLock<Vec<Value>> = OnceLock::new();
+    RENDERED.get_or_init(render).clone()
+}
+
+fn render() -> Vec<Value> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
     let home = tempfile::tempdir().unwrap();
     let output = tools::kubectl(None, home.path())

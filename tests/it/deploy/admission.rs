@@ -1,7 +1,10 @@
 //! The admission policy, evaluated: which change of a resource's annotations asks for which right.
 
-use kube_cel::{VapEvaluator, VapExpression};
+use cel::extractors::This;
+use cel::{Context, Program, Value as Cel};
 use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 const VERBS: [&str; 8] = [
     "set", "pause", "resume", "approve", "promote", "rollback", "retry", "detach",
@@ -9,70 +12,74 @@ const VERBS: [&str; 8] = [
 
 /// The messages with which the policy refuses the change from `before` to `after` (annotations; `None`: the object
 /// is created) by somebody who has the rights `granted`.
-///
-/// The evaluator knows neither variables nor the authorizer: a variable is put in place as its expression, and the
-/// question to the authorizer becomes a look into `params`. Both are checked to have happened.
 fn refusals(before: Option<Value>, after: Value, granted: &[&str]) -> Vec<String> {
     let policy = policy();
-    let question = regex::Regex::new(
-        r"authorizer\.group\('rollout\.sealos\.io'\)\.resource\('gradualrollouts'\)\s*\.namespace\(object\.metadata\.namespace\)\.name\(object\.metadata\.name\)\.check\('([a-z]+)'\)\.allowed\(\)",
-    )
-    .unwrap();
-    let mut variables: Vec<(String, String)> = Vec::new();
-    let put_in = |text: &str, variables: &[(String, String)]| {
-        variables.iter().fold(text.to_owned(), |text, (name, value)| {
-            text.replace(&format!("variables.{name}"), &format!("({value})"))
-        })
-    };
+    let mut context = Context::default();
+    context.add_variable_from_value("object", cel::to_value(object(after)).unwrap());
+    let before = before.map_or(Value::Null, object);
+    context.add_variable_from_value("oldObject", cel::to_value(before).unwrap());
+    authorize(&mut context, granted);
+    let mut variables: HashMap<String, Cel> = HashMap::new();
     for variable in policy["spec"]["variables"].as_array().unwrap() {
-        let value = put_in(variable["expression"].as_str().unwrap(), &variables);
-        variables.push((variable["name"].as_str().unwrap().to_owned(), value));
+        let value = evaluate(&variable["expression"], &context);
+        variables.insert(variable["name"].as_str().unwrap().to_owned(), value);
+        context.add_variable_from_value("variables", variables.clone());
     }
-    let expressions: Vec<VapExpression> = policy["spec"]["validations"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|validation| {
-            let expression = put_in(validation["expression"].as_str().unwrap(), &variables);
-            let expression = question
-                .replace_all(&expression, "('$1' in params.granted)")
-                .into_owned();
-            assert!(
-                !expression.contains("variables.") && !expression.contains("authorizer"),
-                "{expression}"
-            );
-            VapExpression {
-                expression,
-                message: validation["message"].as_str().map(str::to_owned),
-                message_expression: None,
-            }
-        })
-        .collect();
-    let object = |annotations: Value| {
-        let mut object =
-            json!({"metadata": {"namespace": "shop", "name": "canary", "annotations": annotations}});
-        if object["metadata"]["annotations"].is_null() {
-            object["metadata"].as_object_mut().unwrap().remove("annotations");
-        }
-        object
-    };
-    let mut request = VapEvaluator::builder()
-        .object(object(after))
-        .params(json!({"granted": granted}));
-    if let Some(before) = before {
-        request = request.old_object(object(before));
-    }
-    let results = request.build().evaluate(&expressions);
+    let validations = policy["spec"]["validations"].as_array().unwrap();
     assert_eq!(
-        results.len(),
+        validations.len(),
         1 + VERBS.len(),
         "the shape of a key, and one right per verb"
     );
-    results
-        .into_iter()
-        .filter(|result| !result.passed)
-        .map(|result| result.message.unwrap_or_default())
+    validations
+        .iter()
+        .filter(|validation| match evaluate(&validation["expression"], &context) {
+            Cel::Bool(passed) => !passed,
+            other => panic!("{} is {other:?}, not a bool", validation["expression"]),
+        })
+        .map(|validation| validation["message"].as_str().unwrap().to_owned())
         .collect()
+}
+
+fn evaluate(expression: &Value, context: &Context) -> Cel {
+    let expression = expression.as_str().unwrap();
+    let program = Program::compile(expression).unwrap_or_else(|error| panic!("{expression}: {error}"));
+    program
+        .execute(context)
+        .unwrap_or_else(|error| panic!("{expression}: {error}"))
+}
+
+fn object(annotations: Value) -> Value {
+    let mut metadata = json!({"namespace": "shop", "name": "canary"});
+    if !annotations.is_null() {
+        metadata["annotations"] = annotations;
+    }
+    json!({"metadata": metadata})
+}
+
+/// An `authorizer` like the API server's: each call narrows the question, `allowed` answers it.
+fn authorize(context: &mut Context, granted: &[&str]) {
+    fn narrow(This(asked): This<Cel>, with: Arc<String>) -> cel::ResolveResult {
+        let Cel::List(asked) = asked else {
+            panic!("{asked:?} is no question to the authorizer")
+        };
+        Ok(Cel::from([asked.as_slice(), &[Cel::String(with)]].concat()))
+    }
+    let right = |verb: &&str| {
+        Cel::from(vec![
+            "rollout.sealos.io",
+            "gradualrollouts",
+            "shop",
+            "canary",
+            *verb,
+        ])
+    };
+    let granted: Vec<Cel> = granted.iter().map(right).collect();
+    context.add_variable_from_value("authorizer", Vec::<Cel>::new());
+    for step in ["group", "resource", "namespace", "name", "check"] {
+        context.add_function(step, narrow);
+    }
+    context.add_function("allowed", move |This(asked): This<Cel>| granted.contains(&asked));
 }
 
 fn policy() -> Value {
