@@ -1,7 +1,7 @@
 //! The admission policy, evaluated: which change of a resource's annotations asks for which right.
 
 use cel::extractors::This;
-use cel::{Context, Program, Value as Cel};
+use cel::{Context, ExecutionError, Program, Value as Cel};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,9 +33,14 @@ fn refusals(before: Option<Value>, after: Value, granted: &[&str]) -> Vec<String
     );
     validations
         .iter()
-        .filter(|validation| match evaluate(&validation["expression"], &context) {
-            Cel::Bool(passed) => !passed,
-            other => panic!("{} is {other:?}, not a bool", validation["expression"]),
+        .filter(|validation| {
+            let verdict = evaluate(&validation["expression"], &context);
+            assert!(
+                matches!(verdict, Cel::Bool(_)),
+                "{} is {verdict:?}",
+                validation["expression"]
+            );
+            verdict == Cel::Bool(false)
         })
         .map(|validation| validation["message"].as_str().unwrap().to_owned())
         .collect()
@@ -61,7 +66,7 @@ fn object(annotations: Value) -> Value {
 fn authorize(context: &mut Context, granted: &[&str]) {
     fn narrow(This(asked): This<Cel>, with: Arc<String>) -> cel::ResolveResult {
         let Cel::List(asked) = asked else {
-            panic!("{asked:?} is no question to the authorizer")
+            return Err(ExecutionError::UnsupportedTargetType { target: asked });
         };
         Ok(Cel::from([asked.as_slice(), &[Cel::String(with)]].concat()))
     }
