@@ -50,10 +50,19 @@ for need in apt-get dpkg-deb; do
     fi
 done
 
-# A private apt beside the machine's: its own lists and cache, the machine's own mirror and keys.
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m 1 '/debian/\?$' || true)
+# A private apt beside the machine's: its own lists and cache, the machine's own mirror and keys. The mirror is
+# where the machine's own release comes from, in either format of sources; apt itself knows it only after an update.
+release=$(. /etc/os-release && [ "$ID" = debian ] && echo "${VERSION_CODENAME:-}" || true)
+mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null | awk -v release="$release" '
+    function ours(from) { for (; from <= NF; from++) if ($from == release) return 1; return 0 }
+    $1 == "deb"     { sub(/\[[^]]*\]/, ""); if ($3 == release && / main( |$)/) found[++n] = $2 }
+    $1 == "Types:"  { uri = ""; hit = 0 }
+    $1 == "URIs:"   { uri = $2 }
+    $1 == "Suites:" { hit = ours(2) }
+    uri != "" && hit { found[++n] = uri; uri = "" }
+    END             { if (n) print found[1] }') || true
 if [ -z "$mirror" ]; then
-    echo "missing: ${missing[*]}, and apt knows no Debian mirror: install them and put them on PATH," \
+    echo "missing: ${missing[*]}, and no Debian mirror in apt's sources: install them and put them on PATH," \
         "then run this again" >&2
     exit 69
 fi
@@ -64,13 +73,23 @@ trap 'rm -rf "$private"' EXIT
 mkdir -p "$private/lists/partial" "$private/cache/archives/partial"
 : >"$private/status"
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$private/sources.list"
-options=(
-    -o "Dir::Etc::sourcelist=$private/sources.list" -o Dir::Etc::sourceparts=-
-    -o "Dir::State::lists=$private/lists" -o "Dir::State::status=$private/status" -o "Dir::Cache=$private/cache"
-    -o APT::Sandbox::User= -o Acquire::Retries=3 -o Acquire::Languages=none -o APT::Get::List-Cleanup=0 -q
-)
-apt-get "${options[@]}" update
-(cd "$private" && apt-get "${options[@]}" download "${missing[@]}")
+# Read after the machine's own settings: proxies stay, hooks that clean the machine's cache do not run.
+cat >"$private/apt.conf" <<END
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+#clear Acquire::IndexTargets::deb::DEP-11;
+Dir::Etc::sourcelist "$private/sources.list";
+Dir::Etc::sourceparts "-";
+Dir::State::lists "$private/lists";
+Dir::State::status "$private/status";
+Dir::Cache "$private/cache";
+APT::Sandbox::User "";
+Acquire::Retries "3";
+Acquire::Languages "none";
+END
+apt-get -q -c "$private/apt.conf" update
+(cd "$private" && apt-get -q -c "$private/apt.conf" download "${missing[@]}")
 for package in "$private"/*.deb; do
     dpkg-deb -x "$package" "$tools"
 done

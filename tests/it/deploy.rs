@@ -238,3 +238,14 @@ fn the_configuration_file_that_the_daemon_is_told_to_read_is_mounted_there() {
         .expect("the mounted ConfigMap is rendered");
     assert!(map["data"].get(name).is_some(), "{file} is in the ConfigMap");
 }
+
+#[test]
+fn the_image_runs_as_the_user_that_the_deployment_demands_and_knows_both_names() {
+    let dockerfile = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/Dockerfile");
+    let dockerfile = std::fs::read_to_string(dockerfile).unwrap();
+    let last_stage = dockerfile.rsplit("\nFROM ").next().unwrap();
+    let security = &of_kind("Deployment")[0]["spec"]["template"]["spec"]["securityContext"];
+    let user = format!("USER {}:{}", security["runAsUser"], security["runAsGroup"]);
+    assert!(last_stage.lines().any(|line| line == user), "{user}");
+    assert!(last_stage.contains("ln -s gradual-rollout /usr/local/bin/emergency-rollback"));
+}
