@@ -5,9 +5,12 @@
 # that does not compile, a crash without a failed test and a time-out are not red tests: they fail this script,
 # like a rule that no code sabotages.
 #
-# Rules broken inside src/rollout are built as the core alone (tests/sabotage.rs, seconds each); the others as the
-# library's test program. The property tests run first, the rest only when they all stay green. The flag goes to
-# our own crate only, so no dependency is built twice.
+# A rule is tried on test programs from the cheapest up, until one has a red test:
+#   core  src/rollout alone (tests/sabotage.rs), seconds to build; skipped when the rule is broken elsewhere
+#   lib   the library's unit tests, stories included
+#   it    the integration tests
+# In each the property tests (modules called `rules`) run first. The flag reaches our own crate only, so no
+# dependency is built twice.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,16 +19,29 @@ rules=("$@")
 limit=${SABOTAGE_TIMEOUT:-300}
 # A found counterexample is wanted here, not kept: no shrinking, no regression files in the checkout.
 export PROPTEST_DISABLE_FAILURE_PERSISTENCE=1 PROPTEST_MAX_SHRINK_ITERS=0 RUST_BACKTRACE=0
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+folder=$(mktemp -d)
+log=$folder/log
+trap 'rm -rf "$folder"' EXIT
 
-build() { # build core|lib [CFG]: prints the test program, fails when it does not compile
-    local target=(--lib) flags=()
-    [ "$1" = core ] && target=(--test sabotage)
-    [ -n "${2:-}" ] && flags=(-- --cfg "$2")
-    if ! cargo rustc --locked --quiet --profile test "${target[@]}" --message-format=json "${flags[@]}" \
-        >"$log" 2>&1; then
-        sed -n 's/.*"rendered":"\(\([^"\\]\|\\.\)*\)".*/\1/p; /^error/p' "$log" | head -n 5 >&2
+build() { # build core|lib|it [CFG]: prints the test program, fails when it does not compile
+    local flags=() command
+    case $1 in
+        core) command=(rustc --profile test --test sabotage) ;;
+        lib)  command=(rustc --profile test --lib) ;;
+        it)   command=(test --no-run --test it) ;;
+    esac
+    if [ -n "${2:-}" ] && [ "$1" = it ]; then
+        # The library beneath must be sabotaged too. Cargo tells builds apart by the wrapper's path.
+        local wrapper=$folder/$2
+        printf '#!/bin/sh\nexec "$@" --cfg %s\n' "$2" >"$wrapper"
+        chmod +x "$wrapper"
+        export RUSTC_WORKSPACE_WRAPPER=$wrapper
+    elif [ -n "${2:-}" ]; then
+        flags=(-- --cfg "$2")
+    fi
+    # The subshell of the caller keeps the wrapper to itself.
+    if ! cargo "${command[@]}" --locked --quiet --message-format=json "${flags[@]}" >"$log" 2>&1; then
+        { grep -oE '"rendered":"error([^"\\]|\\.)*' "$log" || tail -n 5 "$log"; } | head -n 3 | cut -c 1-600 >&2
         return 1
     fi
     sed -n 's/.*"profile":{[^}]*"test":true}.*"executable":"\([^"]*\)".*/\1/p' "$log" | tail -n 1
@@ -38,61 +54,61 @@ red() { # red PROGRAM [FILTER]: prints the tests that fail; the exit status is t
     return "$status"
 }
 
-scope() { # scope RULE: where the code sabotages it: core, lib, or nothing
-    local files
-    files=$(grep -rlE "\bsabotage_$1\b" src --include='*.rs' || true)
-    if [ -z "$files" ]; then
-        echo none
-    elif grep -qv '^src/rollout/' <<<"$files"; then
-        echo lib
-    else
-        echo core
-    fi
-}
-
-# Green first: a test that fails on honest code proves nothing on sabotaged code.
-declare -A whole=()
-for rule in "${rules[@]}"; do
-    whole[$(scope "$rule")]=1
-done
-for what in core lib; do
-    [ -n "${whole[$what]:-}" ] || continue
-    program=$(build "$what") || { echo "the honest $what does not compile" >&2; exit 1; }
+honest() { # honest WHAT: green before anything is broken; a test that fails on honest code proves nothing
+    [ ! -e "$folder/honest.$1" ] || return 0
+    local program failed
+    program=$(build "$1") || { echo "the honest $1 does not compile" >&2; exit 1; }
     if ! failed=$(red "$program"); then
-        printf 'the honest %s is not green:\n%s\n' "$what" "${failed:-$(tail -n 5 "$log")}" >&2
+        printf 'the honest %s is not green:\n%s\n' "$1" "${failed:-$(tail -n 5 "$log")}" >&2
         exit 1
     fi
-    printf '%-8s %-4s green: %s\n' honest "$what" "$(sed -n 's/^test result: ok\. \([0-9]* passed\).*/\1/p' "$log")"
-done
+    touch "$folder/honest.$1"
+    printf 'honest   %-4s green: %s\n' "$1" "$(sed -n 's/^test result: ok\. \([0-9]* passed\).*/\1/p' "$log")"
+}
 
 unguarded=()
 for rule in "${rules[@]}"; do
-    what=$(scope "$rule")
-    verdict=
-    if [ "$what" = none ]; then
+    verdict= where=
+    files=$(grep -rlE "\bsabotage_$rule\b" src --include='*.rs' || true)
+    if [ -z "$files" ]; then
         verdict="no code says cfg(sabotage_$rule)"
-    elif ! program=$(build "$what" "sabotage_$rule"); then
-        verdict="the sabotaged $what does not compile"
+        programs=
+    elif grep -qv '^src/rollout/' <<<"$files"; then
+        programs="lib it"
     else
+        programs="core lib it"
+    fi
+    for what in $programs; do
+        honest "$what"
+        if ! program=$(build "$what" "sabotage_$rule"); then
+            verdict="the sabotaged $what does not compile"
+            break
+        fi
         for filter in rules:: ""; do
             status=0
             failed=$(red "$program" "$filter") || status=$?
-            [ -n "$failed" ] && break
+            [ -z "$failed" ] || break
         done
         if [ -n "$failed" ]; then
-            printf 'rule %-3s %-4s red:   %s\n' "$rule" "$what" "$(head -n 1 <<<"$failed")$(
-                more=$(($(wc -l <<<"$failed") - 1)); [ "$more" -eq 0 ] || echo " (and $more more)")"
-            continue
+            where=$what
+            break
         elif [ "$status" -eq 124 ]; then
-            verdict="no test failed within $limit s"
+            verdict="no test of $what failed within $limit s"
+            break
         elif [ "$status" -ne 0 ]; then
-            verdict="the tests died with status $status, none of them failed"
-        else
-            verdict="every test stayed green"
+            verdict="the tests of $what died with status $status, none of them failed"
+            break
         fi
+        verdict="every test stayed green"
+    done
+    if [ -n "$where" ]; then
+        others=$(($(wc -l <<<"$failed") - 1))
+        [ "$others" -gt 0 ] && others=" (and $others more)" || others=
+        printf 'rule %-3s %-4s red:   %s%s\n' "$rule" "$where" "$(head -n 1 <<<"$failed")" "$others"
+    else
+        printf 'rule %-3s NOT GUARDED: %s\n' "$rule" "$verdict"
+        unguarded+=("$rule")
     fi
-    printf 'rule %-3s %-4s NOT GUARDED: %s\n' "$rule" "$what" "$verdict"
-    unguarded+=("$rule")
 done
 if [ ${#unguarded[@]} -gt 0 ]; then
     echo "rules that no test guards: ${unguarded[*]}" >&2
