@@ -7,7 +7,14 @@ cd "$(dirname "$0")/.."
 binary=${CARGO_TARGET_DIR:-target}/release/gradual-rollout
 folder=$(mktemp -d)
 children=()
-trap 'for child in "${children[@]}"; do kill "$child" 2>/dev/null && wait "$child" 2>/dev/null; done; rm -rf "$folder"' EXIT
+cleanup() {
+    set +e # a child may have ended by itself, and one that is killed says so
+    for child in "${children[@]}"; do
+        kill "$child" 2>/dev/null && wait "$child" 2>/dev/null
+    done
+    rm -rf "$folder"
+}
+trap cleanup EXIT
 over=0
 
 figure() { # figure NAME VALUE LIMIT UNIT: one line; an empty VALUE means that it could not be measured
