@@ -6,7 +6,6 @@ pub mod decide;
 pub mod duration;
 pub mod evidence;
 pub mod judge;
-pub mod judge;
 pub mod ledger;
 pub mod observation;
 pub mod plan;
