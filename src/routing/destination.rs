@@ -45,7 +45,7 @@ pub(super) fn written(destinations: &[Value]) -> String {
             })
         })
         .collect();
-    or_none(described)
+    or_none(&described)
 }
 
 /// A route as people call it: by its name, or by its place in the list.
@@ -56,10 +56,10 @@ pub(super) fn label(list: &str, index: usize, route: &Value) -> String {
 /// Several routes as people call them.
 pub(super) fn labels<'j>(list: &str, routes: impl Iterator<Item = (usize, &'j Value)>) -> String {
     let labels: Vec<String> = routes.map(|(index, route)| label(list, index, route)).collect();
-    or_none(labels)
+    or_none(&labels)
 }
 
-fn or_none(found: Vec<String>) -> String {
+fn or_none(found: &[String]) -> String {
     if found.is_empty() {
         "none".to_owned()
     } else {

@@ -249,6 +249,77 @@ fn a_namesake_created_since_is_not_written() {
 }
 
 #[test]
+fn whatever_moved_in_the_container_since_the_read_refuses_the_write() {
+    let env =
+        json!([{"name": "ISTIO_PERCENTAGE", "value": "5"}, {"name": "NETWORKING_MODE", "value": "dual"}]);
+    let mut object = deployment(&env);
+    serve(&write(SWITCH, 1, &object, percent(5)).unwrap(), &mut object).unwrap();
+    object["spec"]["template"]["spec"]["containers"][1]["env"]
+        .as_array_mut()
+        .unwrap()
+        .pop();
+    let patch = write(SWITCH, 1, &object, percent(10)).unwrap();
+    let containers = "/spec/template/spec/containers";
+    let moved = |change: &dyn Fn(&mut Vec<Value>)| {
+        let mut moved = object.clone();
+        change(moved.pointer_mut(containers).unwrap().as_array_mut().unwrap());
+        serve(&patch, &mut moved)
+    };
+    assert_eq!(moved(&|_| ()), Ok(()));
+    assert_eq!(
+        moved(&|list| list[0] = json!({"name": "sidecar", "image": "proxy:2"})),
+        Ok(()),
+        "not ours"
+    );
+    let added = json!({"name": "ENABLE_ISTIO_MONITORING", "value": "true"});
+    assert_eq!(
+        moved(&|list| list[1]["env"].as_array_mut().unwrap().push(added.clone())),
+        Err(422)
+    );
+    assert_eq!(
+        moved(&|list| list[1]["env"].as_array_mut().unwrap().reverse()),
+        Err(422)
+    );
+    assert_eq!(moved(&|list| list[1]["env"][0]["value"] = "1".into()), Err(422));
+    assert_eq!(moved(&|list| list[1]["name"] = "other".into()), Err(422));
+}
+
+#[test]
+fn a_raise_read_before_a_rollback_never_lands_after_it() {
+    for stamped in [false, true] {
+        for (index, mut object) in [(0, config_map(&json!({}))), (1, deployment(&json!([])))] {
+            if stamped {
+                serve(&write(SWITCH, index, &object, percent(5)).unwrap(), &mut object).unwrap();
+            }
+            let write = |id, weight| {
+                with(SWITCH, index, |t| {
+                    t.write(&object, &stamp(id, weight), WriteMode::Normal)
+                })
+                .unwrap()
+            };
+            let (raise, rollback) = (write("01UP", percent(10)), write("01BACK", Weight::ZERO));
+            serve(&rollback, &mut object).unwrap();
+            assert!(serve(&raise, &mut object).is_err(), "{index}, stamped {stamped}");
+            assert_eq!(read(SWITCH, index, &object).unwrap().agreed(), Some(Weight::ZERO));
+        }
+    }
+}
+
+#[test]
+fn a_rollback_that_changes_no_value_still_keeps_out_an_older_raise() {
+    let mut object = deployment(&json!([]));
+    serve(&write(SWITCH, 1, &object, Weight::ZERO).unwrap(), &mut object).unwrap();
+    let raise = write(SWITCH, 1, &object, percent(10)).unwrap();
+    let rollback = with(SWITCH, 1, |t| {
+        t.write(&object, &stamp("01BACK", Weight::ZERO), WriteMode::Normal)
+    })
+    .unwrap();
+    assert_eq!(rollback.changes.len(), 1, "the stamp alone");
+    serve(&rollback, &mut object).unwrap();
+    assert_eq!(serve(&raise, &mut object), Err(422));
+}
+
+#[test]
 fn a_container_without_environment_is_given_one() {
     let mut object = deployment(&Value::Null);
     object["spec"]["template"]["spec"]["containers"][1]
