@@ -285,6 +285,21 @@ fn whatever_moved_in_the_container_since_the_read_refuses_the_write() {
 }
 
 #[test]
+fn a_percentage_that_somebody_changed_since_the_read_is_not_overwritten() {
+    let mut object = deployment(&json!([]));
+    serve(&write(SWITCH, 1, &object, percent(5)).unwrap(), &mut object).unwrap();
+    let raise = write(SWITCH, 1, &object, percent(10)).unwrap();
+    object["spec"]["template"]["spec"]["containers"][1]["env"][1]["value"] = "1".into();
+    assert_eq!(serve(&raise, &mut object), Err(422));
+
+    let mut object = config_map(&json!({}));
+    serve(&write(SWITCH, 0, &object, percent(5)).unwrap(), &mut object).unwrap();
+    let raise = write(SWITCH, 0, &object, percent(10)).unwrap();
+    object["metadata"]["resourceVersion"] = "77".into();
+    assert_eq!(serve(&raise, &mut object), Err(409));
+}
+
+#[test]
 fn a_raise_read_before_a_rollback_never_lands_after_it() {
     for stamped in [false, true] {
         for (index, mut object) in [(0, config_map(&json!({}))), (1, deployment(&json!([])))] {
