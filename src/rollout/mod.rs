@@ -2,8 +2,11 @@
 
 pub mod check;
 pub mod command;
+pub mod decide;
 pub mod duration;
+pub mod judge;
 pub mod ledger;
+pub mod observation;
 pub mod plan;
 pub mod reason;
 pub mod router_spec;

@@ -182,6 +182,13 @@ pub struct ComponentStatus {
     /// A raise that was declared and not yet read back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intent: Option<Intent>,
+    /// A lowering that is not read back yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lowering: Option<Lowering>,
+    /// Until when a person's raise is still wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "timestamp_option_schema")]
+    pub raise_by: Option<Timestamp>,
     /// A person said stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
@@ -263,6 +270,25 @@ pub struct Intent {
     /// The routed objects as they were read before: each write carries its version.
     #[schemars(length(max = 64))]
     pub objects: Vec<Fence>,
+}
+
+/// A lowering that is not read back yet: repeated until every routed object carries its id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Lowering {
+    /// Its id, which the routed objects will carry.
+    #[schemars(length(max = 63))]
+    pub id: String,
+    /// The weight to be written.
+    pub weight: Weight,
+    /// Why.
+    pub reason: Reason,
+    /// When it was decided.
+    #[schemars(schema_with = "timestamp_schema")]
+    pub at: Timestamp,
+    /// Whether controllers are told that it is an emergency.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub emergency: bool,
 }
 
 /// The version of a routed object that a raise was decided on.

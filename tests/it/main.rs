@@ -1,1 +1,11 @@
-fn main() {}
+//! Integration tests: one binary, one module per subject.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests too say what went wrong by panicking"
+)]
+
+mod deploy;
+mod house;
+mod support;
