@@ -97,7 +97,7 @@ pub struct Classic {
 }
 
 /// How a mutating command is done.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct How {
     /// The rollout, when several have the component
     #[arg(long, value_name = "NAME")]

@@ -114,19 +114,7 @@ mod tests {
     fn shown(rows: &[Vec<Cell>], width: Option<usize>) -> String {
         let mut out = Vec::new();
         write(&mut out, &["NAME", "REASON"], rows, width).unwrap();
-        anstream::adapter::strip_bytes(&out)
-            .into_vec()
-            .try_into()
-            .unwrap_or_else(|_| unreachable!())
-    }
-
-    trait Text {
-        fn try_into(self) -> Result<String, ()>;
-    }
-    impl Text for Vec<u8> {
-        fn try_into(self) -> Result<String, ()> {
-            String::from_utf8(self).map_err(|_| ())
-        }
+        String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap()
     }
 
     #[test]
