@@ -4,6 +4,7 @@ pub mod check;
 pub mod command;
 pub mod decide;
 pub mod duration;
+pub mod evidence;
 pub mod judge;
 pub mod ledger;
 pub mod observation;

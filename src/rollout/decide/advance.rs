@@ -239,10 +239,10 @@ impl Desk<'_> {
     /// What the judge says about rising. `Ok(Some(_))`: too few requests, which may be enough after long enough.
     fn judged_well(&self, i: usize, c: &ComponentStatus) -> Result<Option<String>, Stop> {
         let stop = |reason, message: &str| Err(Stop(reason, message.to_owned()));
-        let Some(judgement) = self.judged.get(i).and_then(Option::as_ref) else {
+        let Some(outlook) = self.judged.get(i).and_then(Option::as_ref) else {
             return stop(Reason::Blind, "nothing was judged yet");
         };
-        match &judgement.outlook {
+        match outlook {
             Outlook::Promotable => Ok(None),
             Outlook::Insufficient { message } => Ok(Some(message.clone())),
             Outlook::Between { check, message } => Err(Stop(Reason::BetweenLimits, format!("{check}: {message}"))),
@@ -250,8 +250,8 @@ impl Desk<'_> {
             Outlook::Settling { .. } => {
                 Err(Stop(Reason::Settling, format!("data since the change to {} is not judged yet", c.weight.written)))
             }
-            Outlook::SharedOutage { message } => stop(Reason::SharedOutage, message),
-            Outlook::ControlBad { message } => stop(Reason::ControlBad, message),
+            Outlook::SharedOutage { check, message } => Err(Stop(Reason::SharedOutage, format!("{check}: {message}"))),
+            Outlook::ControlBad { check, message } => Err(Stop(Reason::ControlBad, format!("{check}: {message}"))),
             Outlook::NotArriving { message } => stop(Reason::NotArriving, message),
             Outlook::Breach { check, message, .. } => {
                 let known = if c.reason == Reason::ControlNotReady { c.reason } else { Reason::Breach };

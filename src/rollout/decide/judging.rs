@@ -1,7 +1,7 @@
 //! Samples in, rollbacks out.
 
 use super::{Desk, forget, say};
-use crate::rollout::judge::Outlook;
+use crate::rollout::judge::{How, Judgement, Outlook};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::spec::{OnBlind, Scope};
 use crate::rollout::weight::Weight;
@@ -28,14 +28,20 @@ impl Desk<'_> {
         if let Some(reading) = seen.components.get(&c.name).and_then(|s| s.reading.as_ref()) {
             ledger.absorb(reading, &context);
         }
-        let judgement = ledger.judge(&context);
+        let outlook = ledger.outlook(&context);
+        // The words for each check are made anew when they may say something else, not at every look.
+        let stale = seen.refresh || c.checks.is_empty() || !agrees(c.reason, &outlook);
+        let Judgement { checks, outlook } =
+            if stale { ledger.judge(&context) } else { Judgement { checks: Vec::new(), outlook } };
+        let verdict = self.verdict(&outlook);
         let Some(c) = self.status.components.get_mut(i) else { return };
         c.held = Some(ledger.judged);
         c.evidence = Some(ledger);
-        c.checks.clone_from(&judgement.checks);
-        let verdict = self.verdict(&judgement.outlook);
+        if stale {
+            c.checks = checks;
+        }
         if let Some(slot) = self.judged.get_mut(i) {
-            *slot = Some(judgement);
+            *slot = Some(outlook);
         }
         if let Some((reason, message)) = verdict {
             self.condemn(i, reason, message);
@@ -45,8 +51,8 @@ impl Desk<'_> {
     /// Whether an outlook means rollback, and why.
     fn verdict(&self, outlook: &Outlook) -> Option<(Reason, String)> {
         match outlook {
-            Outlook::Breach { check, lost_traffic, message } => {
-                let reason = if *lost_traffic { Reason::LostTraffic } else { Reason::Breach };
+            Outlook::Breach { check, how, message } => {
+                let reason = if *how == How::LostTraffic { Reason::LostTraffic } else { Reason::Breach };
                 Some((reason, format!("{check}: {message}")))
             }
             Outlook::Unknown { kind, since, message } => {
@@ -114,5 +120,20 @@ impl Desk<'_> {
                 self.roll_back(i, target, Reason::OtherFailed, message, false, None);
             }
         }
+    }
+}
+
+/// Whether the checks' words, written when a component had this reason, still fit the outlook.
+fn agrees(reason: Reason, outlook: &Outlook) -> bool {
+    match outlook {
+        Outlook::Promotable => matches!(reason, Reason::HoldingStep | Reason::OutsideWindow | Reason::WaitingForPhase),
+        Outlook::Settling { .. } => reason == Reason::Settling,
+        Outlook::Unknown { .. } => reason == Reason::Blind,
+        Outlook::Insufficient { .. } => matches!(reason, Reason::HoldingStep | Reason::Insufficient),
+        Outlook::Between { .. } => reason == Reason::BetweenLimits,
+        Outlook::SharedOutage { .. } => reason == Reason::SharedOutage,
+        Outlook::ControlBad { .. } => reason == Reason::ControlBad,
+        Outlook::NotArriving { .. } => reason == Reason::NotArriving,
+        Outlook::Breach { .. } => false,
     }
 }

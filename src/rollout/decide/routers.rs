@@ -113,7 +113,12 @@ impl Desk<'_> {
         c.since = Some(now);
         c.hold_ended = false;
         c.raise_by = None;
+        let before = c.evidence.take();
         forget(c, now, judge);
+        // Lost traffic is told from traffic that never came by what there was before the raise.
+        if let (Some(before), Some(fresh)) = (before, c.evidence.as_mut()) {
+            *fresh = before.follow(now, super::settled_at(now, judge));
+        }
         let message = format!("{from} → {weight}");
         remember(c, now, from, weight, reason, &message);
         self.note(i, reason, message, false);
