@@ -14,3 +14,5 @@ pub mod metrics;
 pub mod rollout;
 pub mod routing;
 pub mod sandbox;
+pub mod settings;
+pub mod telemetry;
