@@ -129,7 +129,7 @@ async fn lead(
     stop: &CancellationToken,
 ) -> Lead {
     let term = CancellationToken::new();
-    let cache = Cache::new(handles.clients.api.clone());
+    let cache = Cache::new(handles.clients.clone());
     let hub = Hub::new(
         handles.clients.clone(),
         cache.clone(),
@@ -141,7 +141,7 @@ async fn lead(
     handles.view.send_replace(hub.view());
     let mut synced = hub.ready();
     let mut own: JoinSet<()> = JoinSet::new();
-    let watched = rollouts::watch(handles.clients.api.clone(), handles.watch_namespaces.clone());
+    let watched = rollouts::watch(handles.clients.clone(), handles.watch_namespaces.clone());
     let token = term.clone();
     own.spawn(async move { hub.run(watched, token).await });
     let token = term.clone();
