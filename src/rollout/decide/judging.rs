@@ -1,7 +1,7 @@
 //! Samples in, rollbacks out.
 
 use super::{Desk, forget, say};
-use crate::rollout::judge::Outlook;
+use crate::rollout::judge::{How, Outlook};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::spec::{OnBlind, Scope};
 use crate::rollout::weight::Weight;
@@ -45,8 +45,8 @@ impl Desk<'_> {
     /// Whether an outlook means rollback, and why.
     fn verdict(&self, outlook: &Outlook) -> Option<(Reason, String)> {
         match outlook {
-            Outlook::Breach { check, lost_traffic, message } => {
-                let reason = if *lost_traffic { Reason::LostTraffic } else { Reason::Breach };
+            Outlook::Breach { check, how, message } => {
+                let reason = if *how == How::LostTraffic { Reason::LostTraffic } else { Reason::Breach };
                 Some((reason, format!("{check}: {message}")))
             }
             Outlook::Unknown { kind, since, message } => {

@@ -300,7 +300,9 @@ fn say(c: &mut ComponentStatus, reason: Reason, refresh: bool, message: impl FnO
 /// Fresh evidence: nothing that was seen before counts.
 fn forget(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeRules) {
     // Two scrapes on top, because the first sample after a change still covers time before it.
-    c.evidence = Some(Ledger::begin(now, now + judge.settle + 2 * judge.interval));
+    let settled_at = now + judge.settle + 2 * judge.interval;
+    let ledger = c.evidence.as_ref();
+    c.evidence = Some(ledger.map_or_else(|| Ledger::begin(now, settled_at), |l| l.follow(now, settled_at)));
     c.held = None;
     c.checks.clear();
 }
