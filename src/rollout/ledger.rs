@@ -208,12 +208,17 @@ impl Ledger {
         }
         self.last = Some(tick.to);
         self.control_seen = matches!(tick.control, Arm::Seen(_));
-        self.usual = tick.usual_rate.filter(|r| r.is_finite() && *r > 0.0).map(|r| (r * 100.0).round() / 100.0);
+        self.usual = tick
+            .usual_rate
+            .filter(|r| r.is_finite() && *r > 0.0)
+            .map(|r| (r * 100.0).round() / 100.0);
         if !ctx.weight.is_zero() {
             match (&tick.canary, &tick.control) {
                 // Series that were there and are gone: not the same as no requests.
                 (Arm::Absent, _) if self.canary_seen => return self.vanish(ctx.now, Dark::Vanished),
-                (Arm::Absent | Arm::NotAsked, Arm::Absent | Arm::NotAsked) => return self.vanish(ctx.now, Dark::Empty),
+                (Arm::Absent | Arm::NotAsked, Arm::Absent | Arm::NotAsked) => {
+                    return self.vanish(ctx.now, Dark::Empty);
+                }
                 _ => {}
             }
         }
@@ -246,7 +251,10 @@ impl Ledger {
         } else {
             "the source answers, but has no series of either arm: check the labels in spec.components[].arms"
         };
-        let blindness = Blindness { kind, message: message.to_owned() };
+        let blindness = Blindness {
+            kind,
+            message: message.to_owned(),
+        };
         self.go_dark(&blindness, now);
     }
 
@@ -260,10 +268,19 @@ impl Ledger {
         }
         let look_back = |rule: &CheckRule| rule.for_.max(rule.window);
         let widest = ctx.rules.iter().map(look_back).max().unwrap_or_default();
-        self.recent.add(canary, control, tick.to, length, widest / 10, 12, None);
+        self.recent
+            .add(canary, control, tick.to, length, widest / 10, 12, None);
         let latencies = ctx.rules.iter().filter(|r| r.metric == Metric::Latency);
         if let Some(window) = latencies.map(|r| r.window).max() {
-            self.slow.add(canary, control, tick.to, length, window / 3, 5, Some(&mut self.bounds));
+            self.slow.add(
+                canary,
+                control,
+                tick.to,
+                length,
+                window / 3,
+                5,
+                Some(&mut self.bounds),
+            );
         }
         self.gather_evidence(canary, control, ctx);
         if canary.errors >= DISASTER && canary.errors * 2 >= canary.requests {
@@ -300,17 +317,29 @@ impl Ledger {
         let drawn = lines(ctx);
         self.lines.retain(|l| drawn.iter().any(|line| line.is(l.line)));
         for line in drawn {
-            let index = self.lines.iter().position(|l| l.line.is(line)).unwrap_or_else(|| {
-                self.lines.push(LineEvidence { line, log_e: LogE::default() });
-                self.lines.len() - 1
-            });
-            let Some(entry) = self.lines.get_mut(index) else { continue };
+            let index = self
+                .lines
+                .iter()
+                .position(|l| l.line.is(line))
+                .unwrap_or_else(|| {
+                    self.lines.push(LineEvidence {
+                        line,
+                        log_e: LogE::default(),
+                    });
+                    self.lines.len() - 1
+                });
+            let Some(entry) = self.lines.get_mut(index) else {
+                continue;
+            };
             match line {
-                Line::Ratio(p0) if surely_over(control.errors, control.requests, p0) && !cfg!(sabotage_5) => {}
+                Line::Ratio(p0) if surely_over(control.errors, control.requests, p0) && !cfg!(sabotage_5) => {
+                }
                 Line::Ratio(p0) => entry.log_e.step_absolute(p0, canary.errors, canary.requests),
                 Line::Times(rho) => {
                     let (c, b) = (canary, control);
-                    entry.log_e.step_relative(rho, c.errors, c.requests, b.errors, b.requests);
+                    entry
+                        .log_e
+                        .step_relative(rho, c.errors, c.requests, b.errors, b.requests);
                 }
             }
         }

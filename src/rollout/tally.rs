@@ -119,16 +119,51 @@ impl Tally {
 pub(super) struct Ring(Vec<Slot>);
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(from = "Packed", into = "Packed")]
 struct Slot {
     /// Where its first tick began.
-    #[serde(rename = "f")]
     from: Timestamp,
     /// Where its last tick ended.
-    #[serde(rename = "e")]
     to: Timestamp,
-    #[serde(flatten)]
     tally: Tally,
+}
+
+/// A slot as it is stored: begin and length in milliseconds, time counted, requests and errors of the canary and of
+/// control, latencies of both.
+type Packed = (i64, i64, u64, [u64; 4], Vec<u64>, Vec<u64>);
+
+impl From<Slot> for Packed {
+    fn from(slot: Slot) -> Self {
+        let Tally {
+            canary,
+            control,
+            millis,
+        } = slot.tally;
+        let from = slot.from.as_millisecond();
+        let counts = [canary.requests, canary.errors, control.requests, control.errors];
+        let length = slot.to.as_millisecond() - from;
+        (from, length, millis, counts, canary.latency, control.latency)
+    }
+}
+
+impl From<Packed> for Slot {
+    fn from((from, length, millis, [n_c, k_c, n_b, k_b], h_c, h_b): Packed) -> Self {
+        let time = |millis| Timestamp::from_millisecond(millis).unwrap_or_default();
+        let sum = |requests, errors, latency| Sum {
+            requests,
+            errors,
+            latency,
+        };
+        Self {
+            from: time(from),
+            to: time(from.saturating_add(length)),
+            tally: Tally {
+                canary: sum(n_c, k_c, h_c),
+                control: sum(n_b, k_b, h_b),
+                millis,
+            },
+        }
+    }
 }
 
 impl Ring {
@@ -152,7 +187,10 @@ impl Ring {
             if self.0.len() >= most {
                 self.0.remove(0);
             }
-            self.0.push(Slot { from: to - length, ..Slot::default() });
+            self.0.push(Slot {
+                from: to - length,
+                ..Slot::default()
+            });
         }
         let Some(slot) = self.0.last_mut() else { return };
         slot.to = to;
@@ -166,7 +204,8 @@ impl Ring {
     pub(super) fn last(&self, back: Duration, now: Timestamp) -> Tally {
         let mut sum = Tally::default();
         for slot in self.0.iter().rev() {
-            if now.duration_since(slot.to).as_nanos() >= i128::try_from(back.as_nanos()).unwrap_or(i128::MAX) {
+            if now.duration_since(slot.to).as_nanos() >= i128::try_from(back.as_nanos()).unwrap_or(i128::MAX)
+            {
                 break;
             }
             sum.merge(&slot.tally);

@@ -28,7 +28,9 @@ fn is_counted(rule: &CheckRule) -> bool {
 pub(super) fn first_line<'a>(ctx: &Context<'a>) -> Option<(&'a CheckRule, f64)> {
     let counted = ctx.rules.iter().filter(|r| is_counted(r));
     let mut armed = counted.filter_map(|r| Some((r, r.rollback.as_ref()?)));
-    armed.next().map(|(r, limits)| (r, highest(r.metric, limits).unwrap_or(0.01)))
+    armed
+        .next()
+        .map(|(r, limits)| (r, highest(r.metric, limits).unwrap_or(0.01)))
 }
 
 /// The line for "so much above control": relative to control where it can be, else to its frozen ratio, more
@@ -113,7 +115,11 @@ fn rollback(
         let both = control_known
             && surely_over(recent.control.errors, recent.control.requests, limit)
             && !cfg!(sabotage_5);
-        let line = if both { Line::Times(WORSE) } else { Line::Ratio(limit) };
+        let line = if both {
+            Line::Times(WORSE)
+        } else {
+            Line::Ratio(limit)
+        };
         strongest = share(line);
         why = match (canary > limit, both) {
             (true, true) if canary <= WORSE * control => Some(Why::SharedOutage { limit }),
@@ -132,7 +138,10 @@ fn rollback(
         strongest = strongest.max(share);
         let acquitted = matches!(why, Some(Why::SharedOutage { .. }));
         if usable && canary > limit && enough(share) && !acquitted {
-            why = Some(Why::Increase { increase: increase.ratio(), limit });
+            why = Some(Why::Increase {
+                increase: increase.ratio(),
+                limit,
+            });
         }
     }
     (why, strongest)
@@ -143,19 +152,27 @@ fn promote(ledger: &Ledger, rule: &CheckRule, limits: &Limits, ctx: &Context<'_>
     let window = ledger.recent.last(rule.window, view.end);
     let (all, last) = (&view.all.canary, &window.canary);
     if all.requests == 0 {
-        return Why::TooFew { have: 0, need: rule.min_requests.max(1) };
+        return Why::TooFew {
+            have: 0,
+            need: rule.min_requests.max(1),
+        };
     }
     let good = highest(rule.metric, limits);
     if let Some(limit) = good
         && (all.ratio() > limit || last.ratio() > limit)
     {
-        return Why::OverPromote { value: all.ratio().max(last.ratio()), limit };
+        return Why::OverPromote {
+            value: all.ratio().max(last.ratio()),
+            limit,
+        };
     }
     if let Some(increase) = limits.max_increase {
         let times = 1.0 + increase.ratio();
         let of = |control: f64| control * times;
         let limit = if ctx.control_is_small() {
-            let Some(baseline) = ctx.baseline else { return Why::NoControl };
+            let Some(baseline) = ctx.baseline else {
+                return Why::NoControl;
+            };
             of(baseline.error_ratio())
         } else if !ctx.has_control {
             return Why::NotMeasurable("no control arm is named, so there is nothing to compare with");
@@ -165,7 +182,10 @@ fn promote(ledger: &Ledger, rule: &CheckRule, limits: &Limits, ctx: &Context<'_>
             of(view.all.control.ratio())
         };
         if all.ratio() > limit {
-            return Why::OverPromote { value: all.ratio(), limit };
+            return Why::OverPromote {
+                value: all.ratio(),
+                limit,
+            };
         }
     }
     let need = needed(rule, good);
@@ -180,7 +200,10 @@ fn promote(ledger: &Ledger, rule: &CheckRule, limits: &Limits, ctx: &Context<'_>
     } else if proven {
         Why::QuietWindow
     } else {
-        Why::TooFew { have: all.requests, need: need.max(all.requests.saturating_add(1)) }
+        Why::TooFew {
+            have: all.requests,
+            need: need.max(all.requests.saturating_add(1)),
+        }
     }
 }
 
@@ -188,7 +211,9 @@ fn promote(ledger: &Ledger, rule: &CheckRule, limits: &Limits, ctx: &Context<'_>
 fn band(rule: &CheckRule, good: Option<f64>) -> (f64, f64) {
     let good = good.unwrap_or(0.001).clamp(0.0, 0.5);
     let bad = rule.rollback.as_ref().and_then(|l| highest(rule.metric, l));
-    let bad = bad.filter(|bad| *bad > good).unwrap_or((good * 10.0).clamp(0.01, 0.9));
+    let bad = bad
+        .filter(|bad| *bad > good)
+        .unwrap_or((good * 10.0).clamp(0.01, 0.9));
     (good, bad.min(0.99))
 }
 

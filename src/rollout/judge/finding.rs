@@ -61,7 +61,9 @@ impl<'a> Finding<'a> {
             Why::Passes { .. } => Verdict::Pass,
             Why::NoPromoteLimit | Why::NotMeasurable(_) => Verdict::Skipped,
             Why::NoControl | Why::NoHistogram => Verdict::Unknown,
-            Why::NothingYet | Why::TooFew { .. } | Why::QuietWindow | Why::ThinControl => Verdict::Insufficient,
+            Why::NothingYet | Why::TooFew { .. } | Why::QuietWindow | Why::ThinControl => {
+                Verdict::Insufficient
+            }
             Why::OverPromote { .. }
             | Why::UnderPromote { .. }
             | Why::OverSince { .. }
@@ -99,14 +101,17 @@ impl<'a> Finding<'a> {
     }
 
     fn control_shown(&self) -> String {
-        self.control.map_or_else(|| "unknown".to_owned(), |v| self.show(v))
+        self.control
+            .map_or_else(|| "unknown".to_owned(), |v| self.show(v))
     }
 
     /// One sentence.
     pub(super) fn message(&self) -> String {
         match self.why {
             Why::NothingYet => "nothing was counted yet".to_owned(),
-            Why::Passes { limit: Some(limit) } => format!("within its promote limit of {}", self.limit(limit)),
+            Why::Passes { limit: Some(limit) } => {
+                format!("within its promote limit of {}", self.limit(limit))
+            }
             Why::Passes { limit: None } => "within its promote limit".to_owned(),
             Why::NoPromoteLimit => "no promote limit: it can only roll back".to_owned(),
             Why::NotMeasurable(why) => why.to_owned(),
@@ -119,15 +124,29 @@ impl<'a> Finding<'a> {
             }
             Why::QuietWindow => "no canary requests in the last window".to_owned(),
             Why::OverPromote { value, limit } if self.rule.metric == Metric::Availability => {
-                format!("{} is under the promote limit of {}", self.show(1.0 - value), self.limit(limit))
+                format!(
+                    "{} is under the promote limit of {}",
+                    self.show(1.0 - value),
+                    self.limit(limit)
+                )
             }
             Why::OverPromote { value, limit } => {
-                format!("{} is over the promote limit of {}", self.show(value), self.limit(limit))
+                format!(
+                    "{} is over the promote limit of {}",
+                    self.show(value),
+                    self.limit(limit)
+                )
             }
             Why::UnderPromote { value, limit } => {
-                format!("{} is under the promote limit of {}", self.show(value), self.limit(limit))
+                format!(
+                    "{} is under the promote limit of {}",
+                    self.show(value),
+                    self.limit(limit)
+                )
             }
-            Why::OverSince { since } => format!("{} is past the rollback limit since {since:.0}", self.shown()),
+            Why::OverSince { since } => {
+                format!("{} is past the rollback limit since {since:.0}", self.shown())
+            }
             Why::SharedOutage { limit } => format!(
                 "both arms are past the limit of {}: canary {}, control {}",
                 self.limit(limit),
@@ -176,8 +195,14 @@ impl<'a> Finding<'a> {
             value: self.value.map(|v| self.show(v)),
             control: self.control.map(|v| self.show(v)),
             samples: i64::try_from(self.samples).unwrap_or(i64::MAX),
-            evidence: self.evidence.map(|e| (e.clamp(0.0, 99.0) * 100.0).round() / 100.0),
-            message: if seen { self.message() } else { "no fresh data".to_owned() },
+            evidence: self
+                .evidence
+                .map(|e| (e.clamp(0.0, 99.0) * 100.0).round() / 100.0),
+            message: if seen {
+                self.message()
+            } else {
+                "no fresh data".to_owned()
+            },
         }
     }
 }

@@ -29,7 +29,8 @@ fn is_enough(sum: &Sum, q: f64, tail: f64) -> bool {
 
 /// Control's quantile: live, or frozen where control is small; `None` when it is not known.
 fn control_quantile(tally: &Tally, ledger: &Ledger, q: f64, ctx: &Context<'_>) -> Option<f64> {
-    if ctx.has_control && ledger.control_seen && !ctx.control_is_small() && is_enough(&tally.control, q, TAIL) {
+    if ctx.has_control && ledger.control_seen && !ctx.control_is_small() && is_enough(&tally.control, q, TAIL)
+    {
         return quantile(&ledger.bounds, &tally.control.latency, q);
     }
     let baseline = ctx.baseline?;
@@ -86,14 +87,25 @@ pub(in crate::rollout) fn is_over(ledger: &Ledger, rule: &CheckRule, ctx: &Conte
 fn sustained(ledger: &Ledger, rule: &CheckRule, end: Timestamp) -> Option<Why> {
     let since = *ledger.over.get(&rule.name)?;
     let long = end.duration_since(since).unsigned_abs() >= rule.for_;
-    Some(if long { Why::Sustained { since } } else { Why::OverSince { since } })
+    Some(if long {
+        Why::Sustained { since }
+    } else {
+        Why::OverSince { since }
+    })
 }
 
 /// What a latency check comes to.
-pub(super) fn latency<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, view: &View) -> Finding<'a> {
+pub(super) fn latency<'a>(
+    ledger: &Ledger,
+    rule: &'a CheckRule,
+    ctx: &Context<'_>,
+    view: &View,
+) -> Finding<'a> {
     let mut finding = Finding::new(rule);
     if ctx.traffic == Traffic::LongLived {
-        return finding.with(Why::NotMeasurable("connections are long-lived: how long they last says nothing"));
+        return finding.with(Why::NotMeasurable(
+            "connections are long-lived: how long they last says nothing",
+        ));
     }
     let q = rule.quantile;
     let window = ledger.slow.last(rule.window, view.end);
@@ -130,7 +142,8 @@ pub(super) fn latency<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_
         }
         if let Some(more) = limits.max_increase {
             // The last window's control may be thin; all of its data at this weight is not.
-            let control = control_quantile(tally, ledger, q, ctx).or_else(|| control_quantile(all, ledger, q, ctx));
+            let control =
+                control_quantile(tally, ledger, q, ctx).or_else(|| control_quantile(all, ledger, q, ctx));
             let Some(control) = control else {
                 return finding.with(if !ctx.has_control {
                     Why::NotMeasurable("no control arm is named, so there is nothing to compare with")
@@ -163,14 +176,19 @@ fn share(tally: &Tally, ledger: &Ledger, ctx: &Context<'_>) -> Share {
     let total = tally.requests();
     if ctx.control_is_small() {
         let Some(usual) = ledger.usual else {
-            return Share::Nothing("above 90% it takes the same hour of other days to compare with, and there is none");
+            return Share::Nothing(
+                "above 90% it takes the same hour of other days to compare with, and there is none",
+            );
         };
         let expected = usual * real(tally.millis) / 1000.0;
         if expected < SHARE_NEEDS {
             return Share::TooFew { have: total };
         }
         let high = (real(total) + BAND * real(total.max(1)).sqrt()) / expected;
-        return Share::Of { value: real(total) / expected, high };
+        return Share::Of {
+            value: real(total) / expected,
+            high,
+        };
     }
     if !ctx.has_control {
         return Share::Nothing("no control arm is named, so the canary's share is not known");
@@ -187,11 +205,18 @@ fn share(tally: &Tally, ledger: &Ledger, ctx: &Context<'_>) -> Share {
 }
 
 /// What a throughput check comes to.
-pub(super) fn throughput<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, view: &View) -> Finding<'a> {
+pub(super) fn throughput<'a>(
+    ledger: &Ledger,
+    rule: &'a CheckRule,
+    ctx: &Context<'_>,
+    view: &View,
+) -> Finding<'a> {
     let mut finding = Finding::new(rule);
     finding.samples = view.all.canary.requests;
     if ctx.traffic == Traffic::LongLived {
-        return finding.with(Why::NotMeasurable("connections are long-lived: few of them in a while mean nothing"));
+        return finding.with(Why::NotMeasurable(
+            "connections are long-lived: few of them in a while mean nothing",
+        ));
     }
     if let Some(why) = sustained(ledger, rule, view.end) {
         return finding.with(why);
@@ -213,14 +238,21 @@ pub(super) fn throughput<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context
         Share::Nothing(why) => return finding.with(Why::NotMeasurable(why)),
     }
     // The usual rate is that of this hour, not of the whole step: there the window alone can be held against it.
-    let wide = if ctx.control_is_small() { &window } else { &view.all };
+    let wide = if ctx.control_is_small() {
+        &window
+    } else {
+        &view.all
+    };
     let why = match share(wide, ledger, ctx) {
         Share::Of { value, high } if high < limit => Why::UnderPromote { value, limit },
         Share::Of { value, .. } => {
             finding.value.get_or_insert(value);
             Why::Passes { limit: Some(limit) }
         }
-        Share::TooFew { have } => Why::TooFew { have, need: have.saturating_add(1) },
+        Share::TooFew { have } => Why::TooFew {
+            have,
+            need: have.saturating_add(1),
+        },
         Share::Nothing(why) => Why::NotMeasurable(why),
     };
     finding.with(why)

@@ -188,7 +188,11 @@ impl Ledger {
     /// Why nothing can be seen now, if so.
     fn darkness(&self, ctx: &Context<'_>) -> Option<Outlook> {
         let unknown = |kind, since, message: &str| {
-            Some(Outlook::Unknown { kind, since, message: message.to_owned() })
+            Some(Outlook::Unknown {
+                kind,
+                since,
+                message: message.to_owned(),
+            })
         };
         if let Some(dark) = &self.dark {
             return unknown(dark.kind, dark.since, &dark.message);
@@ -199,7 +203,11 @@ impl Ledger {
         if ctx.now.duration_since(last) > jiff::SignedDuration::try_from(SHORT_GAP).unwrap_or_default()
             && !cfg!(sabotage_2)
         {
-            return unknown(Dark::Stale, last, "the source has had no new sample for five minutes");
+            return unknown(
+                Dark::Stale,
+                last,
+                "the source has had no new sample for five minutes",
+            );
         }
         None
     }
@@ -208,23 +216,39 @@ impl Ledger {
         if ctx.weight.is_zero() {
             return self.conclude_at_zero(ctx, darkness);
         }
-        let traffic = if darkness.is_none() { self.traffic(ctx) } else { None };
+        let traffic = if darkness.is_none() {
+            self.traffic(ctx)
+        } else {
+            None
+        };
         if let Some(breach @ Outlook::Breach { .. }) = traffic {
             return breach;
         }
         if ctx.now < self.settled_at {
-            return Outlook::Settling { until: self.settled_at };
+            return Outlook::Settling {
+                until: self.settled_at,
+            };
         }
         if let Some(darkness) = darkness {
             return darkness;
         }
         if !self.recent.is_filled() {
-            return Outlook::Settling { until: self.settled_at };
+            return Outlook::Settling {
+                until: self.settled_at,
+            };
         }
         let first = |wanted: fn(&Finding<'_>) -> bool| findings.iter().find(|f| wanted(f));
         if let Some(f) = first(|f| f.verdict() == Verdict::Breach) {
-            let how = if matches!(f.why, Why::Sustained { .. }) { How::Sustained } else { How::Evidence };
-            return Outlook::Breach { check: f.rule.name.clone(), how, message: f.message() };
+            let how = if matches!(f.why, Why::Sustained { .. }) {
+                How::Sustained
+            } else {
+                How::Evidence
+            };
+            return Outlook::Breach {
+                check: f.rule.name.clone(),
+                how,
+                message: f.message(),
+            };
         }
         if let Some(traffic) = traffic {
             return traffic;
@@ -236,7 +260,10 @@ impl Ledger {
             return Outlook::ControlBad { message: f.named() };
         }
         if let Some(f) = first(|f| f.verdict() == Verdict::Hold) {
-            return Outlook::Between { check: f.rule.name.clone(), message: f.message() };
+            return Outlook::Between {
+                check: f.rule.name.clone(),
+                message: f.message(),
+            };
         }
         if let Some(f) = first(|f| f.verdict() == Verdict::Unknown) {
             return Outlook::Unknown {
@@ -265,7 +292,9 @@ impl Ledger {
             };
         }
         if ctx.now < self.settled_at {
-            return Outlook::Settling { until: self.settled_at };
+            return Outlook::Settling {
+                until: self.settled_at,
+            };
         }
         Outlook::Promotable
     }

@@ -46,7 +46,11 @@ impl Ledger {
         } else {
             format!("{k_c} of {n_c} requests failed in the last ticks")
         };
-        Some(Outlook::Breach { check: rule.name.clone(), how: How::Trip, message })
+        Some(Outlook::Breach {
+            check: rule.name.clone(),
+            how: How::Trip,
+            message,
+        })
     }
 
     fn arrivals(&self, ctx: &Context<'_>) -> Option<Outlook> {
@@ -61,7 +65,9 @@ impl Ledger {
         if expected < EXPECTED {
             return None;
         }
-        let lost = self.rate_before.is_some_and(|rate| total <= rate * seconds * (1.0 - weight / 2.0));
+        let lost = self
+            .rate_before
+            .is_some_and(|rate| total <= rate * seconds * (1.0 - weight / 2.0));
         Some(if lost {
             Outlook::Breach {
                 check: "traffic".to_owned(),
