@@ -291,11 +291,6 @@ impl Ledger {
                     .to_owned(),
             };
         }
-        if ctx.now < self.settled_at {
-            return Outlook::Settling {
-                until: self.settled_at,
-            };
-        }
         Outlook::Promotable
     }
 }
