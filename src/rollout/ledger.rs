@@ -82,6 +82,7 @@ pub struct Ledger {
     pub(super) disaster: Option<[u64; 4]>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(n: &u8) -> bool {
     *n == 0
 }

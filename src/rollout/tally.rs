@@ -19,6 +19,7 @@ pub(super) struct Sum {
     pub(super) latency: Vec<u64>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(n: &u64) -> bool {
     *n == 0
 }
