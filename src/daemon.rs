@@ -49,10 +49,18 @@ pub struct Handles {
 }
 
 /// Runs until told to stop, or until one of its tasks ends early: that is an error with the task's name.
-pub async fn run(handles: Handles, listener: Option<TcpListener>, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    handles: Handles,
+    listener: Option<TcpListener>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let (ready, is_ready) = watch::channel(false);
     let (held, mut holds) = watch::channel(false);
-    let (sink, events) = events::channel(handles.clients.api.clone(), handles.clock.clone(), handles.identity.clone());
+    let (sink, events) = events::channel(
+        handles.clients.api.clone(),
+        handles.clock.clone(),
+        handles.identity.clone(),
+    );
     let mut tasks: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
     let down = CancellationToken::new();
 
@@ -79,10 +87,16 @@ pub async fn run(handles: Handles, listener: Option<TcpListener>, stop: Cancella
         ("lease", Ok(()))
     });
     if let Some(listener) = listener {
-        let state = ApiState { view: handles.view.subscribe(), ready: is_ready, metrics: handles.metrics.clone() };
+        let state = ApiState {
+            view: handles.view.subscribe(),
+            ready: is_ready,
+            metrics: handles.metrics.clone(),
+        };
         let token = down.clone();
         tasks.spawn(async move {
-            let served = axum::serve(listener, api::router(state)).with_graceful_shutdown(token.cancelled_owned()).await;
+            let served = axum::serve(listener, api::router(state))
+                .with_graceful_shutdown(token.cancelled_owned())
+                .await;
             ("http server", served.context("serving HTTP"))
         });
     }

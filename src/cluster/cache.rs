@@ -75,7 +75,10 @@ impl Cache {
             wanted,
             incoming: Mutex::new(Some(incoming)),
         };
-        Self { clients, inner: Arc::new(inner) }
+        Self {
+            clients,
+            inner: Arc::new(inner),
+        }
     }
 
     fn shelves(&self) -> MutexGuard<'_, BTreeMap<Scope, Shelf>> {
@@ -118,7 +121,9 @@ impl Cache {
     /// Takes what the server answered to our own write, unless the watch has brought something newer already.
     pub fn put(&self, object: &ObjectRef, json: Arc<Value>) {
         let mut shelves = self.shelves();
-        let Some(shelf) = shelves.get_mut(&(What::Routed(object.kind), object.namespace.clone())) else { return };
+        let Some(shelf) = shelves.get_mut(&(What::Routed(object.kind), object.namespace.clone())) else {
+            return;
+        };
         if is_newer(&json, shelf.objects.get(&object.name)) {
             shelf.objects.insert(object.name.clone(), json);
             drop(shelves);
@@ -144,14 +149,20 @@ impl Cache {
             return None;
         }
         let of_service = |slice: &&Arc<Value>| {
-            slice.pointer("/metadata/labels/kubernetes.io~1service-name").and_then(Value::as_str) == Some(service)
+            slice
+                .pointer("/metadata/labels/kubernetes.io~1service-name")
+                .and_then(Value::as_str)
+                == Some(service)
         };
         let mut known = None;
         for slice in shelf.objects.values().filter(of_service) {
             let endpoints = slice.pointer("/endpoints").and_then(Value::as_array);
             // A condition that is absent means ready, as the API says.
             let ready = endpoints.into_iter().flatten().any(|endpoint| {
-                endpoint.pointer("/conditions/ready").and_then(Value::as_bool).unwrap_or(true)
+                endpoint
+                    .pointer("/conditions/ready")
+                    .and_then(Value::as_bool)
+                    .unwrap_or(true)
             });
             known = Some(known.unwrap_or(false) || ready);
         }
@@ -160,7 +171,12 @@ impl Cache {
 
     /// Runs every watch that is wanted, until told to stop.
     pub async fn run(self, stop: CancellationToken) {
-        let incoming = self.inner.incoming.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let incoming = self
+            .inner
+            .incoming
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let Some(mut incoming) = incoming else { return };
         let mut watches = JoinSet::new();
         loop {
@@ -203,7 +219,11 @@ impl Cache {
             };
             if let What::Routed(kind) = what {
                 for name in touched {
-                    self.tell(ObjectRef { kind: *kind, namespace: namespace.clone(), name });
+                    self.tell(ObjectRef {
+                        kind: *kind,
+                        namespace: namespace.clone(),
+                        name,
+                    });
                 }
             }
         }
@@ -235,7 +255,12 @@ impl Cache {
                 shelf.synced = true;
                 shelf.problem = None;
                 let listed = std::mem::take(&mut shelf.listed);
-                let gone: Vec<String> = shelf.objects.keys().filter(|name| !listed.contains(*name)).cloned().collect();
+                let gone: Vec<String> = shelf
+                    .objects
+                    .keys()
+                    .filter(|name| !listed.contains(*name))
+                    .cloned()
+                    .collect();
                 shelf.objects.retain(|name, _| listed.contains(name));
                 // Everybody who waited for this list looks again.
                 listed.into_iter().chain(gone).chain([String::new()]).collect()
@@ -246,13 +271,16 @@ impl Cache {
     fn fail(&self, scope: &Scope, plural: &str, error: watcher::Error) -> Vec<String> {
         let attempt = format!("watching {plural} in {}", scope.1);
         let error = match error {
-            watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) | watcher::Error::WatchFailed(e) => {
-                ClusterError::new(attempt, e)
+            watcher::Error::InitialListFailed(e)
+            | watcher::Error::WatchStartFailed(e)
+            | watcher::Error::WatchFailed(e) => ClusterError::new(attempt, e),
+            watcher::Error::WatchError(status) => {
+                ClusterError::of_status(attempt, status.code, status.message.clone())
             }
-            watcher::Error::WatchError(status) => ClusterError::of_status(attempt, status.code, status.message.clone()),
-            watcher::Error::NoResourceVersion => {
-                ClusterError::Unreachable { attempt, message: "the list carries no resourceVersion".to_owned() }
-            }
+            watcher::Error::NoResourceVersion => ClusterError::Unreachable {
+                attempt,
+                message: "the list carries no resourceVersion".to_owned(),
+            },
         };
         tracing::debug!(%error, "a watch failed, again soon");
         let mut shelves = self.shelves();
@@ -301,7 +329,13 @@ fn shelve(shelf: &mut Shelf, what: What, object: &DynamicObject, listed: bool) -
 
 /// Versions are numbers on every API server there is; where they are not, the newcomer wins.
 fn is_newer(candidate: &Value, known: Option<&Arc<Value>>) -> bool {
-    let version = |value: &Value| value.pointer("/metadata/resourceVersion")?.as_str()?.parse::<u64>().ok();
+    let version = |value: &Value| {
+        value
+            .pointer("/metadata/resourceVersion")?
+            .as_str()?
+            .parse::<u64>()
+            .ok()
+    };
     match (version(candidate), known.and_then(|k| version(k))) {
         (Some(candidate), Some(known)) => candidate > known,
         _ => true,

@@ -49,18 +49,35 @@ pub enum ConnectError {
 
 /// Finds the cluster: the given file, else KUBECONFIG, `~/.kube/config`, the pod's own service account.
 pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Clients, ConnectError> {
-    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    let options = KubeConfigOptions {
+        context: context.map(str::to_owned),
+        ..KubeConfigOptions::default()
+    };
     let config = if let Some(path) = kubeconfig {
-        let wrong = |message: String| ConnectError::Kubeconfig { path: path.to_owned(), message };
+        let wrong = |message: String| ConnectError::Kubeconfig {
+            path: path.to_owned(),
+            message,
+        };
         let file = Kubeconfig::read_from(path).map_err(|e| wrong(e.to_string()))?;
-        Config::from_custom_kubeconfig(file, &options).await.map_err(|e| wrong(e.to_string()))?
+        Config::from_custom_kubeconfig(file, &options)
+            .await
+            .map_err(|e| wrong(e.to_string()))?
     } else if context.is_some() {
-        Config::from_kubeconfig(&options).await.map_err(|e| ConnectError::Nowhere { message: e.to_string() })?
+        Config::from_kubeconfig(&options)
+            .await
+            .map_err(|e| ConnectError::Nowhere {
+                message: e.to_string(),
+            })?
     } else {
-        Config::infer().await.map_err(|e| ConnectError::Nowhere { message: e.to_string() })?
+        Config::infer().await.map_err(|e| ConnectError::Nowhere {
+            message: e.to_string(),
+        })?
     };
     let server = config.cluster_url.to_string();
-    let setup = |error: kube::Error| ConnectError::Setup { server: server.clone(), message: error.to_string() };
+    let setup = |error: kube::Error| ConnectError::Setup {
+        server: server.clone(),
+        message: error.to_string(),
+    };
     let mut plain = config.clone();
     plain.default_retry = false;
     Ok(Clients {
@@ -89,6 +106,9 @@ impl Clients {
 
     /// How watches are made here.
     pub fn watching(&self) -> kube::runtime::watcher::Config {
-        kube::runtime::watcher::Config { timeout: self.watch_timeout, ..kube::runtime::watcher::Config::default() }
+        kube::runtime::watcher::Config {
+            timeout: self.watch_timeout,
+            ..kube::runtime::watcher::Config::default()
+        }
     }
 }

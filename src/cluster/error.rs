@@ -69,7 +69,10 @@ impl ClusterError {
         let attempt = attempt.into();
         match error {
             kube::Error::Api(status) => Self::of_status(attempt, status.code, status.message.clone()),
-            other => Self::Unreachable { attempt, message: chain(&other) },
+            other => Self::Unreachable {
+                attempt,
+                message: chain(&other),
+            },
         }
     }
 
@@ -80,13 +83,20 @@ impl ClusterError {
             422 => Self::Invalid { attempt, message },
             404 => Self::NotFound { attempt, message },
             401 | 403 => Self::Forbidden { attempt, message },
-            _ => Self::Server { attempt, code, message },
+            _ => Self::Server {
+                attempt,
+                code,
+                message,
+            },
         }
     }
 
     /// No answer in time.
     pub fn timeout(attempt: impl Into<String>, after: Duration) -> Self {
-        Self::Timeout { attempt: attempt.into(), after }
+        Self::Timeout {
+            attempt: attempt.into(),
+            after,
+        }
     }
 
     /// The write rested on something that is no longer so: read again, decide again.

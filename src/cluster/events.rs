@@ -39,8 +39,19 @@ pub struct EventWriter {
 /// A queue of news.
 pub fn channel(client: Client, clock: Clock, identity: String) -> (EventSink, EventWriter) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let sink = EventSink { queue: sender, clock, identity, dropped: Arc::default() };
-    (sink, EventWriter { queue: receiver, client })
+    let sink = EventSink {
+        queue: sender,
+        clock,
+        identity,
+        dropped: Arc::default(),
+    };
+    (
+        sink,
+        EventWriter {
+            queue: receiver,
+            client,
+        },
+    )
 }
 
 impl EventSink {
@@ -59,7 +70,10 @@ impl EventSink {
         let serial = self.dropped.load(Ordering::Relaxed);
         let event = Event {
             metadata: ObjectMeta {
-                generate_name: Some(format!("{}.{id:x}{serial:x}.", about.name.chars().take(180).collect::<String>())),
+                generate_name: Some(format!(
+                    "{}.{id:x}{serial:x}.",
+                    about.name.chars().take(180).collect::<String>()
+                )),
                 namespace: Some(about.namespace.clone()),
                 ..ObjectMeta::default()
             },

@@ -83,9 +83,17 @@ fn holder(lease: &Lease) -> Option<Holder> {
 }
 
 /// The daemon that is alive, if there is one.
-pub async fn alive(client: &Client, namespace: &str, name: &str, now: Timestamp) -> Result<Option<Holder>, ClusterError> {
+pub async fn alive(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    now: Timestamp,
+) -> Result<Option<Holder>, ClusterError> {
     let api: Api<Lease> = Api::namespaced(client.clone(), namespace);
-    let lease = api.get_opt(name).await.map_err(|e| ClusterError::new(format!("reading lease {namespace}/{name}"), e))?;
+    let lease = api
+        .get_opt(name)
+        .await
+        .map_err(|e| ClusterError::new(format!("reading lease {namespace}/{name}"), e))?;
     Ok(lease.as_ref().and_then(holder).filter(|h| h.alive(now)))
 }
 
@@ -127,7 +135,10 @@ fn announce(held: &watch::Sender<bool>, mine: bool) {
 /// One attempt; true when it is ours afterwards.
 async fn attempt(api: &Api<Lease>, settings: &LeaseSettings, now: Timestamp) -> Result<bool, ClusterError> {
     let what = || format!("lease {}/{}", settings.namespace, settings.name);
-    let known = api.get_opt(&settings.name).await.map_err(|e| ClusterError::new(format!("reading {}", what()), e))?;
+    let known = api
+        .get_opt(&settings.name)
+        .await
+        .map_err(|e| ClusterError::new(format!("reading {}", what()), e))?;
     let act = step(known.as_ref().and_then(holder).as_ref(), &settings.identity, now);
     if act == Act::Wait {
         return Ok(false);
@@ -138,16 +149,40 @@ async fn attempt(api: &Api<Lease>, settings: &LeaseSettings, now: Timestamp) -> 
         holder_identity: Some(settings.identity.clone()),
         lease_duration_seconds: i32::try_from(settings.duration.as_secs()).ok(),
         renew_time: stamp.clone(),
-        acquire_time: if act == Act::Take { stamp } else { before.acquire_time },
+        acquire_time: if act == Act::Take {
+            stamp
+        } else {
+            before.acquire_time
+        },
         lease_transitions: Some(before.lease_transitions.unwrap_or(0) + i32::from(act == Act::Take)),
         ..LeaseSpec::default()
     };
     let written = match known {
         // The version that was read goes with it: of two that take it, one loses.
-        Some(lease) => api.replace(&settings.name, &PostParams::default(), &Lease { spec: Some(spec), ..lease }).await,
+        Some(lease) => {
+            api.replace(
+                &settings.name,
+                &PostParams::default(),
+                &Lease {
+                    spec: Some(spec),
+                    ..lease
+                },
+            )
+            .await
+        }
         None => {
-            let metadata = ObjectMeta { name: Some(settings.name.clone()), ..ObjectMeta::default() };
-            api.create(&PostParams::default(), &Lease { metadata, spec: Some(spec) }).await
+            let metadata = ObjectMeta {
+                name: Some(settings.name.clone()),
+                ..ObjectMeta::default()
+            };
+            api.create(
+                &PostParams::default(),
+                &Lease {
+                    metadata,
+                    spec: Some(spec),
+                },
+            )
+            .await
         }
     };
     match written.map_err(|e| ClusterError::new(format!("writing {}", what()), e)) {
@@ -159,12 +194,27 @@ async fn attempt(api: &Api<Lease>, settings: &LeaseSettings, now: Timestamp) -> 
 
 async fn release(api: &Api<Lease>, settings: &LeaseSettings) -> Result<(), ClusterError> {
     let what = format!("giving back lease {}/{}", settings.namespace, settings.name);
-    let lease = api.get(&settings.name).await.map_err(|e| ClusterError::new(what.clone(), e))?;
+    let lease = api
+        .get(&settings.name)
+        .await
+        .map_err(|e| ClusterError::new(what.clone(), e))?;
     if holder(&lease).is_none_or(|h| h.identity != settings.identity) {
         return Ok(());
     }
-    let spec = LeaseSpec { holder_identity: Some(String::new()), ..lease.spec.clone().unwrap_or_default() };
-    let written = api.replace(&settings.name, &PostParams::default(), &Lease { spec: Some(spec), ..lease }).await;
+    let spec = LeaseSpec {
+        holder_identity: Some(String::new()),
+        ..lease.spec.clone().unwrap_or_default()
+    };
+    let written = api
+        .replace(
+            &settings.name,
+            &PostParams::default(),
+            &Lease {
+                spec: Some(spec),
+                ..lease
+            },
+        )
+        .await;
     written.map(|_| ()).map_err(|e| ClusterError::new(what, e))
 }
 

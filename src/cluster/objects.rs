@@ -28,8 +28,14 @@ fn api(client: &Client, object: &ObjectRef) -> Api<DynamicObject> {
 /// Reads an object afresh.
 pub async fn get(client: &Client, object: &ObjectRef) -> Result<Arc<Value>, ClusterError> {
     let attempt = || format!("reading {object}");
-    let read = api(client, object).get(&object.name).await.map_err(|e| ClusterError::new(attempt(), e))?;
-    json(object.kind, &read).map_err(|e| ClusterError::Unreachable { attempt: attempt(), message: e.to_string() })
+    let read = api(client, object)
+        .get(&object.name)
+        .await
+        .map_err(|e| ClusterError::new(attempt(), e))?;
+    json(object.kind, &read).map_err(|e| ClusterError::Unreachable {
+        attempt: attempt(),
+        message: e.to_string(),
+    })
 }
 
 /// Writes an object, and gives what it is afterwards. A patch that lost a race is never sent again: read, decide.
@@ -41,13 +47,20 @@ pub async fn patch(
     dry_run: bool,
 ) -> Result<Arc<Value>, ClusterError> {
     let attempt = || format!("writing {object}");
-    let params = PatchParams { dry_run, field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+    let params = PatchParams {
+        dry_run,
+        field_manager: Some(manager.to_owned()),
+        ..PatchParams::default()
+    };
     let PatchBody::Json(body) = &patch.body;
     let written = api(client, object)
         .patch(&object.name, &params, &Patch::Json::<()>(body.clone()))
         .await
         .map_err(|e| ClusterError::new(attempt(), e))?;
-    json(object.kind, &written).map_err(|e| ClusterError::Unreachable { attempt: attempt(), message: e.to_string() })
+    json(object.kind, &written).map_err(|e| ClusterError::Unreachable {
+        attempt: attempt(),
+        message: e.to_string(),
+    })
 }
 
 /// An object as JSON. Lists leave kind and version out of their items; here they are always in.
@@ -55,7 +68,9 @@ pub(super) fn json(kind: ObjectKind, object: &DynamicObject) -> Result<Arc<Value
     let mut value = serde_json::to_value(object)?;
     if let Value::Object(members) = &mut value {
         members.entry("kind").or_insert_with(|| kind.kind().into());
-        members.entry("apiVersion").or_insert_with(|| kind.api_version().into());
+        members
+            .entry("apiVersion")
+            .or_insert_with(|| kind.api_version().into());
     }
     Ok(Arc::new(value))
 }

@@ -57,7 +57,11 @@ impl RawRollout {
             uid: object.uid().unwrap_or_default(),
             generation: meta.generation.unwrap_or_default(),
             resource_version: object.resource_version().unwrap_or_default(),
-            created: meta.creation_timestamp.as_ref().map(|t| t.0.to_string()).unwrap_or_default(),
+            created: meta
+                .creation_timestamp
+                .as_ref()
+                .map(|t| t.0.to_string())
+                .unwrap_or_default(),
             deleting: meta.deletion_timestamp.is_some(),
             annotations: meta.annotations.clone().unwrap_or_default(),
             finalizers: meta.finalizers.clone().unwrap_or_default(),
@@ -92,9 +96,15 @@ fn api(client: &Client, namespace: &str) -> Api<DynamicObject> {
 }
 
 /// Watches the resources of these namespaces; of all when none is named. Goes on after failures, which it tells.
-pub fn watch(clients: Clients, namespaces: Vec<String>) -> impl Stream<Item = Result<RolloutEvent, ClusterError>> {
-    let scopes: Vec<Option<String>> =
-        if namespaces.is_empty() { vec![None] } else { namespaces.into_iter().map(Some).collect() };
+pub fn watch(
+    clients: Clients,
+    namespaces: Vec<String>,
+) -> impl Stream<Item = Result<RolloutEvent, ClusterError>> {
+    let scopes: Vec<Option<String>> = if namespaces.is_empty() {
+        vec![None]
+    } else {
+        namespaces.into_iter().map(Some).collect()
+    };
     let mut waiting = scopes.len();
     let mut all: SelectAll<BoxStream<'static, _>> = SelectAll::new();
     for scope in scopes {
@@ -105,9 +115,9 @@ pub fn watch(clients: Clients, namespaces: Vec<String>) -> impl Stream<Item = Re
         let place = scope.unwrap_or_else(|| "all namespaces".to_owned());
         let mut known = BTreeSet::new();
         let mut listed = BTreeSet::new();
-        let events = watcher(api, clients.watching()).default_backoff().flat_map(move |event| {
-            futures::stream::iter(translate(&place, event, &mut known, &mut listed))
-        });
+        let events = watcher(api, clients.watching())
+            .default_backoff()
+            .flat_map(move |event| futures::stream::iter(translate(&place, event, &mut known, &mut listed)));
         all.push(events.boxed());
     }
     all.filter_map(move |event| {
@@ -161,13 +171,16 @@ fn translate(
         Err(error) => {
             let attempt = format!("watching gradualrollouts in {place}");
             vec![Err(match error {
-                WatchError::InitialListFailed(e) | WatchError::WatchStartFailed(e) | WatchError::WatchFailed(e) => {
-                    ClusterError::new(attempt, e)
+                WatchError::InitialListFailed(e)
+                | WatchError::WatchStartFailed(e)
+                | WatchError::WatchFailed(e) => ClusterError::new(attempt, e),
+                WatchError::WatchError(status) => {
+                    ClusterError::of_status(attempt, status.code, status.message.clone())
                 }
-                WatchError::WatchError(status) => ClusterError::of_status(attempt, status.code, status.message.clone()),
-                WatchError::NoResourceVersion => {
-                    ClusterError::Unreachable { attempt, message: "the list carries no resourceVersion".to_owned() }
-                }
+                WatchError::NoResourceVersion => ClusterError::Unreachable {
+                    attempt,
+                    message: "the list carries no resourceVersion".to_owned(),
+                },
             })]
         }
     }
@@ -176,7 +189,8 @@ fn translate(
 /// Reads a resource.
 pub async fn get(client: &Client, namespace: &str, name: &str) -> Result<RawRollout, ClusterError> {
     let read = api(client, namespace).get(name).await;
-    read.map(|o| RawRollout::of(&o)).map_err(|e| ClusterError::new(format!("reading gradualrollout {namespace}/{name}"), e))
+    read.map(|o| RawRollout::of(&o))
+        .map_err(|e| ClusterError::new(format!("reading gradualrollout {namespace}/{name}"), e))
 }
 
 /// Writes a whole status on the version it was decided on. `previous` is what was there: what vanishes from it is
@@ -193,11 +207,19 @@ pub async fn write_status(
         "metadata": {"resourceVersion": resource_version},
         "status": with_nulls(previous, status),
     });
-    let params = PatchParams { field_manager: Some(super::objects::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let written = api(client, namespace).patch_status(name, &params, &Patch::Merge(&body)).await;
-    written
-        .map(|o| RawRollout::of(&o))
-        .map_err(|e| ClusterError::new(format!("writing the status of gradualrollout {namespace}/{name}"), e))
+    let params = PatchParams {
+        field_manager: Some(super::objects::FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let written = api(client, namespace)
+        .patch_status(name, &params, &Patch::Merge(&body))
+        .await;
+    written.map(|o| RawRollout::of(&o)).map_err(|e| {
+        ClusterError::new(
+            format!("writing the status of gradualrollout {namespace}/{name}"),
+            e,
+        )
+    })
 }
 
 /// The new value, with an explicit null for every member that the old one has and the new one has not.
@@ -206,7 +228,12 @@ fn with_nulls(old: &Value, new: &Value) -> Value {
         (Value::Object(old), Value::Object(new)) => {
             let mut merged: serde_json::Map<String, Value> = new
                 .iter()
-                .map(|(k, v)| (k.clone(), old.get(k).map_or_else(|| v.clone(), |o| with_nulls(o, v))))
+                .map(|(k, v)| {
+                    (
+                        k.clone(),
+                        old.get(k).map_or_else(|| v.clone(), |o| with_nulls(o, v)),
+                    )
+                })
                 .collect();
             for gone in old.keys().filter(|k| !new.contains_key(*k)) {
                 merged.insert(gone.clone(), Value::Null);
@@ -218,13 +245,27 @@ fn with_nulls(old: &Value, new: &Value) -> Value {
     }
 }
 
-async fn json_patch(client: &Client, raw: &RawRollout, attempt: &str, body: Value) -> Result<RawRollout, ClusterError> {
+async fn json_patch(
+    client: &Client,
+    raw: &RawRollout,
+    attempt: &str,
+    body: Value,
+) -> Result<RawRollout, ClusterError> {
     let attempt = || format!("{attempt} gradualrollout {}/{}", raw.namespace, raw.name);
-    let body: json_patch::Patch = serde_json::from_value(body)
-        .map_err(|e| ClusterError::Unreachable { attempt: attempt(), message: e.to_string() })?;
-    let params = PatchParams { field_manager: Some(super::objects::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let written = api(client, &raw.namespace).patch(&raw.name, &params, &Patch::Json::<()>(body)).await;
-    written.map(|o| RawRollout::of(&o)).map_err(|e| ClusterError::new(attempt(), e))
+    let body: json_patch::Patch = serde_json::from_value(body).map_err(|e| ClusterError::Unreachable {
+        attempt: attempt(),
+        message: e.to_string(),
+    })?;
+    let params = PatchParams {
+        field_manager: Some(super::objects::FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let written = api(client, &raw.namespace)
+        .patch(&raw.name, &params, &Patch::Json::<()>(body))
+        .await;
+    written
+        .map(|o| RawRollout::of(&o))
+        .map_err(|e| ClusterError::new(attempt(), e))
 }
 
 /// Removes annotations, each only if it still has the value it was read with.
@@ -237,10 +278,19 @@ pub async fn remove_annotations(
         .iter()
         .flat_map(|(key, value)| {
             let path = PointerBuf::from_tokens(["metadata", "annotations", key]).to_string();
-            [json!({"op": "test", "path": path, "value": value}), json!({"op": "remove", "path": path})]
+            [
+                json!({"op": "test", "path": path, "value": value}),
+                json!({"op": "remove", "path": path}),
+            ]
         })
         .collect();
-    json_patch(client, raw, "removing finished commands from", Value::Array(operations)).await
+    json_patch(
+        client,
+        raw,
+        "removing finished commands from",
+        Value::Array(operations),
+    )
+    .await
 }
 
 /// Lets the resource be deleted only after its traffic is back.
@@ -252,11 +302,20 @@ pub async fn add_finalizer(client: &Client, raw: &RawRollout) -> Result<RawRollo
 
 /// Lets the resource go.
 pub async fn remove_finalizer(client: &Client, raw: &RawRollout) -> Result<RawRollout, ClusterError> {
-    let finalizers: Vec<String> = raw.finalizers.iter().filter(|f| *f != FINALIZER).cloned().collect();
+    let finalizers: Vec<String> = raw
+        .finalizers
+        .iter()
+        .filter(|f| *f != FINALIZER)
+        .cloned()
+        .collect();
     set_finalizers(client, raw, &finalizers).await
 }
 
-async fn set_finalizers(client: &Client, raw: &RawRollout, finalizers: &[String]) -> Result<RawRollout, ClusterError> {
+async fn set_finalizers(
+    client: &Client,
+    raw: &RawRollout,
+    finalizers: &[String],
+) -> Result<RawRollout, ClusterError> {
     let body = json!([
         {"op": "replace", "path": "/metadata/resourceVersion", "value": raw.resource_version},
         {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
@@ -272,7 +331,8 @@ mod tests {
     fn what_vanishes_from_a_status_is_named_in_the_patch() {
         let old = json!({"phase": "pilot", "gone": 1, "deep": {"keep": 1, "drop": 2}, "list": [1, 2]});
         let new = json!({"phase": "widen", "deep": {"keep": 1}, "list": [1]});
-        let expected = json!({"phase": "widen", "gone": null, "deep": {"keep": 1, "drop": null}, "list": [1]});
+        let expected =
+            json!({"phase": "widen", "gone": null, "deep": {"keep": 1, "drop": null}, "list": [1]});
         assert_eq!(with_nulls(&old, &new), expected);
         let mut patched = old;
         json_patch::merge(&mut patched, &expected);
