@@ -1,1 +1,2 @@
-fn main() {}
+mod apiserver;
+mod apiserver_kubectl;
