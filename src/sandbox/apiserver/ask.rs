@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// The part of an object a request is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sub {
+pub(super) enum Sub {
     /// The object itself.
     #[default]
     None,
@@ -17,7 +17,7 @@ pub enum Sub {
 
 impl Sub {
     /// As in the path.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::None => "",
             Self::Status => "status",
@@ -28,7 +28,7 @@ impl Sub {
 
 /// `fieldValidation`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Unknown {
+pub(super) enum Unknown {
     /// Unknown fields are dropped in silence.
     Ignore,
     /// Unknown fields are dropped with a warning.
@@ -40,7 +40,7 @@ pub enum Unknown {
 
 /// One request for one resource.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub(super) struct Ask {
     /// The resource, in the version of the request.
     pub resource: Arc<Resource>,
     /// `group/version` of the request, kept for field managers.
@@ -69,7 +69,7 @@ pub struct Ask {
 
 impl Ask {
     /// A request by the simulation.
-    pub fn trusted(resource: Arc<Resource>, verb: &'static str, namespace: &str, name: &str) -> Self {
+    pub(super) fn trusted(resource: Arc<Resource>, verb: &'static str, namespace: &str, name: &str) -> Self {
         Self {
             api_version: resource.group_version(),
             resource,

@@ -48,10 +48,14 @@ impl Row {
 }
 
 /// Serves every built-in resource.
-pub fn register(registry: &mut Registry) {
+pub(super) fn register(registry: &mut Registry) {
     for row in rows() {
         // Events are stored once, in the core form, and served by both groups.
-        let stored = if row.group == "events.k8s.io" { "" } else { row.group };
+        let stored = if row.group == "events.k8s.io" {
+            ""
+        } else {
+            row.group
+        };
         registry.add(Resource {
             group: row.group.to_owned(),
             version: "v1".to_owned(),
@@ -60,7 +64,11 @@ pub fn register(registry: &mut Registry) {
             kind: row.kind.to_owned(),
             list_kind: format!("{}List", row.kind),
             short_names: row.short.iter().map(|s| (*s).to_owned()).collect(),
-            categories: if row.all { vec!["all".to_owned()] } else { Vec::new() },
+            categories: if row.all {
+                vec!["all".to_owned()]
+            } else {
+                Vec::new()
+            },
             namespaced: row.namespaced,
             status: row.status,
             scale: row.plural == "deployments",
@@ -80,9 +88,17 @@ pub fn register(registry: &mut Registry) {
 
 fn rows() -> Vec<Row> {
     const CORE_EVENT: &[&str] = &[
-        "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
-        "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
-        "reportingComponent", "source", "type",
+        "involvedObject.kind",
+        "involvedObject.namespace",
+        "involvedObject.name",
+        "involvedObject.uid",
+        "involvedObject.apiVersion",
+        "involvedObject.resourceVersion",
+        "involvedObject.fieldPath",
+        "reason",
+        "reportingComponent",
+        "source",
+        "type",
     ];
     vec![
         Row {
@@ -159,7 +175,12 @@ fn rows() -> Vec<Row> {
                 Column::made("Available", |d, _| count(d, "/status/availableReplicas")),
                 Column::age(),
             ],
-            ..Row::new("apps", "deployments", "Deployment", schema::<apps::v1::Deployment>)
+            ..Row::new(
+                "apps",
+                "deployments",
+                "Deployment",
+                schema::<apps::v1::Deployment>,
+            )
         },
         Row {
             generations: true,
@@ -179,8 +200,16 @@ fn rows() -> Vec<Row> {
         Row {
             unconditional: false,
             create_on_update: true,
-            columns: vec![Column::path("Holder", "string", ".spec.holderIdentity"), Column::age()],
-            ..Row::new("coordination.k8s.io", "leases", "Lease", schema::<coordination::v1::Lease>)
+            columns: vec![
+                Column::path("Holder", "string", ".spec.holderIdentity"),
+                Column::age(),
+            ],
+            ..Row::new(
+                "coordination.k8s.io",
+                "leases",
+                "Lease",
+                schema::<coordination::v1::Lease>,
+            )
         },
         Row {
             short: &["crd", "crds"],
@@ -188,8 +217,17 @@ fn rows() -> Vec<Row> {
             status: true,
             generations: true,
             unconditional: false,
-            columns: vec![Column::path("Created At", "string", ".metadata.creationTimestamp")],
-            ..Row::new("apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition", open)
+            columns: vec![Column::path(
+                "Created At",
+                "string",
+                ".metadata.creationTimestamp",
+            )],
+            ..Row::new(
+                "apiextensions.k8s.io",
+                "customresourcedefinitions",
+                "CustomResourceDefinition",
+                open,
+            )
         },
     ]
 }
@@ -213,7 +251,10 @@ fn schema<T: JsonSchema>() -> Value {
         required.retain(|r| r != "metadata");
     }
     name_lists(&mut raw);
-    if let Some(replicas) = raw.pointer_mut("/properties/spec/properties/replicas").and_then(Value::as_object_mut) {
+    if let Some(replicas) = raw
+        .pointer_mut("/properties/spec/properties/replicas")
+        .and_then(Value::as_object_mut)
+    {
         replicas.insert("default".to_owned(), json!(1));
     }
     raw
@@ -236,8 +277,17 @@ fn name_lists(schema: &mut Value) {
         ("resourceClaims", "name"),
         ("schedulingGates", "name"),
     ];
-    for (name, field) in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
-        let has = |item: &str| field.pointer("/items/properties").is_some_and(|p| p.get(item).is_some());
+    for (name, field) in schema
+        .get_mut("properties")
+        .and_then(Value::as_object_mut)
+        .into_iter()
+        .flatten()
+    {
+        let has = |item: &str| {
+            field
+                .pointer("/items/properties")
+                .is_some_and(|p| p.get(item).is_some())
+        };
         let keys: Option<(&str, Vec<&str>)> = if let Some((_, key)) = KEYS.iter().find(|(n, _)| n == name) {
             Some((key, vec![key]))
         } else if name == "ports" && has("containerPort") {
@@ -263,7 +313,9 @@ fn name_lists(schema: &mut Value) {
                 protocol.insert("default".to_owned(), json!("TCP"));
             }
         }
-        if name == "selector" && let Some(field) = field.as_object_mut() {
+        if name == "selector"
+            && let Some(field) = field.as_object_mut()
+        {
             field.insert("x-kubernetes-map-type".to_owned(), json!("atomic"));
         }
         name_lists(field);
@@ -276,21 +328,42 @@ fn name_lists(schema: &mut Value) {
 }
 
 fn count(object: &Value, pointer: &str) -> Value {
-    json!(object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default())
+    json!(
+        object
+            .pointer(pointer)
+            .and_then(Value::as_i64)
+            .unwrap_or_default()
+    )
 }
 
 fn data(object: &Value, _: Timestamp) -> Value {
-    let size = |key: &str| object.get(key).and_then(Value::as_object).map_or(0, serde_json::Map::len);
+    let size = |key: &str| {
+        object
+            .get(key)
+            .and_then(Value::as_object)
+            .map_or(0, serde_json::Map::len)
+    };
     json!(size("data") + size("binaryData"))
 }
 
 fn deployment_ready(d: &Value, _: Timestamp) -> Value {
-    json!(format!("{}/{}", count(d, "/status/readyReplicas"), count(d, "/spec/replicas")))
+    json!(format!(
+        "{}/{}",
+        count(d, "/status/readyReplicas"),
+        count(d, "/spec/replicas")
+    ))
 }
 
 fn pod_ready(pod: &Value, _: Timestamp) -> Value {
-    let list = |pointer: &str| pod.pointer(pointer).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let ready = list("/status/containerStatuses").iter().filter(|c| c.get("ready") == Some(&json!(true))).count();
+    let list = |pointer: &str| {
+        pod.pointer(pointer)
+            .and_then(Value::as_array)
+            .map_or(&[][..], Vec::as_slice)
+    };
+    let ready = list("/status/containerStatuses")
+        .iter()
+        .filter(|c| c.get("ready") == Some(&json!(true)))
+        .count();
     json!(format!("{ready}/{}", list("/spec/containers").len()))
 }
 
@@ -304,7 +377,11 @@ fn ports(service: &Value, _: Timestamp) -> Value {
             format!("{}/{protocol}", p.get("port").cloned().unwrap_or_default())
         })
         .collect();
-    json!(if ports.is_empty() { "<none>".to_owned() } else { ports.join(",") })
+    json!(if ports.is_empty() {
+        "<none>".to_owned()
+    } else {
+        ports.join(",")
+    })
 }
 
 fn join(object: &Value, list: &str, field: &str) -> Value {
@@ -316,15 +393,28 @@ fn join(object: &Value, list: &str, field: &str) -> Value {
         .filter_map(|i| i.pointer(field))
         .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
         .collect();
-    json!(if items.is_empty() { "<unset>".to_owned() } else { items.join(",") })
+    json!(if items.is_empty() {
+        "<unset>".to_owned()
+    } else {
+        items.join(",")
+    })
 }
 
 fn event_columns() -> Vec<Column> {
     // Written for the stored form, which tables are made from.
     vec![
         Column::made("Last Seen", |e, now| {
-            let times = ["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/firstTimestamp"];
-            let at = times.iter().map(|t| text(e, t)).find(|t| !t.is_empty()).unwrap_or_default();
+            let times = [
+                "/series/lastObservedTime",
+                "/lastTimestamp",
+                "/eventTime",
+                "/firstTimestamp",
+            ];
+            let at = times
+                .iter()
+                .map(|t| text(e, t))
+                .find(|t| !t.is_empty())
+                .unwrap_or_default();
             json!(age(at, now))
         }),
         Column::path("Type", "string", ".type"),

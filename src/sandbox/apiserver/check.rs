@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 impl Schema {
     /// Every field that does not fit; empty when the object is valid. What did not change since `old` is not
     /// looked at again, so a stricter schema does not lock old objects.
-    pub fn check(&self, new: &Value, old: Option<&Value>) -> Vec<Cause> {
+    pub(super) fn check(&self, new: &Value, old: Option<&Value>) -> Vec<Cause> {
         let mut causes = Vec::new();
         self.shape(new, old, "", &mut causes);
         if !self.has_rules {
@@ -47,7 +47,9 @@ impl Schema {
             causes.push(Cause {
                 reason: "FieldValueTypeInvalid",
                 field: path.to_owned(),
-                message: format!("Invalid value: \"{is}\": {path} in body must be of type {wanted}: \"{is}\""),
+                message: format!(
+                    "Invalid value: \"{is}\": {path} in body must be of type {wanted}: \"{is}\""
+                ),
             });
             return;
         }
@@ -78,8 +80,12 @@ impl Schema {
 
     /// The item of `old` that stands for the same thing as `item`: only lists with keys have one.
     fn twin<'a>(&self, item: &Value, old: Option<&'a Value>) -> Option<&'a Value> {
-        let ListKind::Map(keys) = &self.list else { return None };
-        old?.as_array()?.iter().find(|o| keys.iter().all(|k| o.get(k) == item.get(k)))
+        let ListKind::Map(keys) = &self.list else {
+            return None;
+        };
+        old?.as_array()?
+            .iter()
+            .find(|o| keys.iter().all(|k| o.get(k) == item.get(k)))
     }
 
     fn obey(&self, new: &Value, old: Option<&Value>, path: &str, causes: &mut Vec<Cause>) {
@@ -109,7 +115,11 @@ impl Schema {
     }
 
     fn wanted(&self) -> &'static str {
-        if self.int_or_string { "integer,string" } else { self.kind.map_or("any", Type::name) }
+        if self.int_or_string {
+            "integer,string"
+        } else {
+            self.kind.map_or("any", Type::name)
+        }
     }
 
     fn fits(&self, value: &Value) -> bool {
@@ -137,12 +147,18 @@ impl Schema {
             if let Some((least, open)) = b.least
                 && (n < least || (open && n <= least))
             {
-                bad(format!("should be greater than {}{least}", if open { "" } else { "or equal to " }));
+                bad(format!(
+                    "should be greater than {}{least}",
+                    if open { "" } else { "or equal to " }
+                ));
             }
             if let Some((most, open)) = b.most
                 && (n > most || (open && n >= most))
             {
-                bad(format!("should be less than {}{most}", if open { "" } else { "or equal to " }));
+                bad(format!(
+                    "should be less than {}{most}",
+                    if open { "" } else { "or equal to " }
+                ));
             }
             if let Some(step) = b.multiple_of
                 && ((n / step).round() * step - n).abs() > 1e-9
@@ -153,7 +169,10 @@ impl Schema {
         if let Some(text) = value.as_str() {
             let length = text.chars().count();
             if b.min_length.is_some_and(|least| length < least) {
-                bad(format!("should be at least {} chars long", b.min_length.unwrap_or_default()));
+                bad(format!(
+                    "should be at least {} chars long",
+                    b.min_length.unwrap_or_default()
+                ));
             }
             if let Some(pattern) = &b.pattern
                 && !pattern.is_match(text)
@@ -174,7 +193,11 @@ impl Schema {
         let counts = value
             .as_array()
             .map(|a| (a.len(), b.min_items, b.max_items, "items"))
-            .or_else(|| value.as_object().map(|o| (o.len(), b.min_properties, b.max_properties, "properties")));
+            .or_else(|| {
+                value
+                    .as_object()
+                    .map(|o| (o.len(), b.min_properties, b.max_properties, "properties"))
+            });
         if let Some((count, least, most, what)) = counts {
             if let Some(least) = least.filter(|least| count < *least) {
                 let why = format!("{path} in body should have at least {least} {what}");
@@ -194,12 +217,19 @@ impl Schema {
             }
         }
         if !self.choices.is_empty() && (value.is_null() || !self.choices.contains(value)) {
-            let known: Vec<String> =
-                self.choices.iter().filter(|c| !c.is_null()).map(ToString::to_string).collect();
+            let known: Vec<String> = self
+                .choices
+                .iter()
+                .filter(|c| !c.is_null())
+                .map(ToString::to_string)
+                .collect();
             causes.push(Cause {
                 reason: "FieldValueNotSupported",
                 field: path.to_owned(),
-                message: format!("Unsupported value: {value}: supported values: {}", known.join(", ")),
+                message: format!(
+                    "Unsupported value: {value}: supported values: {}",
+                    known.join(", ")
+                ),
             });
         }
         self.combined(value, path, causes);
@@ -253,14 +283,22 @@ impl Schema {
         match &self.list {
             ListKind::Map(keys) => {
                 for (i, item) in items.iter().enumerate() {
-                    let key: serde_json::Map<String, Value> =
-                        keys.iter().filter_map(|k| Some((k.clone(), item.get(k)?.clone()))).collect();
+                    let key: serde_json::Map<String, Value> = keys
+                        .iter()
+                        .filter_map(|k| Some((k.clone(), item.get(k)?.clone())))
+                        .collect();
                     note(i, Value::Object(key).to_string());
                 }
             }
-            ListKind::Set => items.iter().enumerate().for_each(|(i, item)| note(i, item.to_string())),
+            ListKind::Set => items
+                .iter()
+                .enumerate()
+                .for_each(|(i, item)| note(i, item.to_string())),
             ListKind::Atomic if self.bounds.unique => {
-                items.iter().enumerate().for_each(|(i, item)| note(i, item.to_string()));
+                items
+                    .iter()
+                    .enumerate()
+                    .for_each(|(i, item)| note(i, item.to_string()));
             }
             ListKind::Atomic => {}
         }

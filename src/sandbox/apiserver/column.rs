@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// How a cell is made.
 #[derive(Clone, Debug)]
-pub enum Cell {
+pub(super) enum Cell {
     /// The first value at a path.
     Path(Path),
     /// Anything else.
@@ -14,7 +14,7 @@ pub enum Cell {
 
 /// One column.
 #[derive(Clone, Debug)]
-pub struct Column {
+pub(super) struct Column {
     /// The header; kubectl prints it in capitals.
     pub name: String,
     /// `string`, `integer`, `number`, `boolean` or `date`.
@@ -31,17 +31,17 @@ pub struct Column {
 
 impl Column {
     /// A column that shows the text at `path`.
-    pub fn path(name: &str, kind: &str, path: &str) -> Self {
+    pub(super) fn path(name: &str, kind: &str, path: &str) -> Self {
         Self::new(name, kind, Cell::Path(Path::parse(path)))
     }
 
     /// A column that is computed.
-    pub fn made(name: &str, cell: fn(&Value, Timestamp) -> Value) -> Self {
+    pub(super) fn made(name: &str, cell: fn(&Value, Timestamp) -> Value) -> Self {
         Self::new(name, "string", Cell::Made(cell))
     }
 
     /// The age column that nearly everything has.
-    pub fn age() -> Self {
+    pub(super) fn age() -> Self {
         Self::path("Age", "date", ".metadata.creationTimestamp")
     }
 
@@ -57,12 +57,14 @@ impl Column {
     }
 
     /// The cell for one object.
-    pub fn value(&self, object: &Value, now: Timestamp) -> Value {
+    pub(super) fn value(&self, object: &Value, now: Timestamp) -> Value {
         let path = match &self.cell {
             Cell::Path(path) => path,
             Cell::Made(make) => return make(object, now),
         };
-        let Some(found) = path.first(object) else { return Value::Null };
+        let Some(found) = path.first(object) else {
+            return Value::Null;
+        };
         match self.kind.as_str() {
             "date" => found.as_str().map_or(Value::Null, |at| json!(age(at, now))),
             "integer" => found.as_i64().map_or(Value::Null, |n| json!(n)),
@@ -80,14 +82,21 @@ impl Column {
 }
 
 /// The age of a time stamp as kubectl writes it; `<unknown>` when it is none.
-pub fn age(at: &str, now: Timestamp) -> String {
-    at.parse::<Timestamp>().map_or_else(|_| "<unknown>".to_owned(), |at| span(now.duration_since(at).as_secs()))
+pub(super) fn age(at: &str, now: Timestamp) -> String {
+    at.parse::<Timestamp>().map_or_else(
+        |_| "<unknown>".to_owned(),
+        |at| span(now.duration_since(at).as_secs()),
+    )
 }
 
 /// Seconds as Kubernetes abbreviates them: `119s`, `5m30s`, `3h`, `2d4h`, `400d`.
-pub fn span(seconds: i64) -> String {
+pub(super) fn span(seconds: i64) -> String {
     let pair = |major: i64, m: char, minor: i64, n: char| {
-        if minor == 0 { format!("{major}{m}") } else { format!("{major}{m}{minor}{n}") }
+        if minor == 0 {
+            format!("{major}{m}")
+        } else {
+            format!("{major}{m}{minor}{n}")
+        }
     };
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     match seconds {
@@ -115,16 +124,16 @@ enum Step {
 
 /// A JSON path: fields, indices, `[*]` and `[?(@.field=="value")]`.
 #[derive(Clone, Debug)]
-pub struct Path(Vec<Step>);
+pub(super) struct Path(Vec<Step>);
 
 impl Path {
     /// Reads a path. What cannot be read matches nothing.
-    pub fn parse(path: &str) -> Self {
+    pub(super) fn parse(path: &str) -> Self {
         Self(steps(path).unwrap_or_else(|| vec![Step::Index(usize::MAX)]))
     }
 
     /// The first value it finds.
-    pub fn first<'a>(&self, value: &'a Value) -> Option<&'a Value> {
+    pub(super) fn first<'a>(&self, value: &'a Value) -> Option<&'a Value> {
         let mut found = Vec::new();
         walk(&self.0, value, &mut found);
         found.first().copied()
@@ -133,10 +142,18 @@ impl Path {
 
 fn steps(path: &str) -> Option<Vec<Step>> {
     let mut out = Vec::new();
-    let mut rest = path.trim().trim_start_matches('{').trim_end_matches('}').trim_start_matches('$');
+    let mut rest = path
+        .trim()
+        .trim_start_matches('{')
+        .trim_end_matches('}')
+        .trim_start_matches('$');
     while !rest.is_empty() {
         if let Some(tail) = rest.strip_prefix('[') {
-            let end = if tail.starts_with('?') { tail.find(")]")? + 1 } else { tail.find(']')? };
+            let end = if tail.starts_with('?') {
+                tail.find(")]")? + 1
+            } else {
+                tail.find(']')?
+            };
             let (inside, tail) = (tail.get(..end)?, tail.get(end + 1..)?);
             rest = tail;
             if inside == "*" {
@@ -217,7 +234,10 @@ mod tests {
             "status": {"conditions": [{"type": "Synced", "status": "False"}, {"type": "Ready", "status": "True"}]},
         });
         for (path, wanted) in [
-            (r#".status.conditions[?(@.type=="Ready")].status"#, Some(json!("True"))),
+            (
+                r#".status.conditions[?(@.type=="Ready")].status"#,
+                Some(json!("True")),
+            ),
             (".status.conditions[0].type", Some(json!("Synced"))),
             (".status.conditions[*].type", Some(json!("Synced"))),
             (r".metadata.annotations.a\.b/c", Some(json!("yes"))),

@@ -10,12 +10,19 @@ use serde_json::{Value, json};
 use std::sync::OnceLock;
 
 /// The resources a definition serves, one per served version.
-pub fn resources(crd: &Value) -> Vec<Resource> {
-    let versions = crd.pointer("/spec/versions").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+pub(super) fn resources(crd: &Value) -> Vec<Resource> {
+    let versions = crd
+        .pointer("/spec/versions")
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
     let truth = |v: &Value, key: &str| v.get(key).and_then(Value::as_bool).unwrap_or_default();
     let names = |pointer: &str| -> Vec<String> {
         let list = crd.pointer(pointer).and_then(Value::as_array);
-        list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+        list.into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
     };
     let or = |given: &str, other: String| if given.is_empty() { other } else { given.to_owned() };
     let kind = text(crd, "/spec/names/kind");
@@ -53,7 +60,9 @@ pub fn resources(crd: &Value) -> Vec<Resource> {
                 version
                     .pointer("/schema/openAPIV3Schema")
                     .cloned()
-                    .unwrap_or_else(|| json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})),
+                    .unwrap_or_else(
+                        || json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
+                    ),
             ),
             compiled: OnceLock::new(),
         })
@@ -78,20 +87,38 @@ fn columns(version: &Value) -> Vec<Column> {
 }
 
 /// Refuses a definition whose name, versions, patterns or rules cannot work.
-pub fn check(resource: &Resource, crd: &Value) -> Result<(), Failure> {
+pub(super) fn check(resource: &Resource, crd: &Value) -> Result<(), Failure> {
     let mut causes = Vec::new();
     let name = text(crd, "/metadata/name");
-    for pointer in ["/spec/group", "/spec/names/plural", "/spec/names/kind", "/spec/scope"] {
+    for pointer in [
+        "/spec/group",
+        "/spec/names/plural",
+        "/spec/names/kind",
+        "/spec/scope",
+    ] {
         if text(crd, pointer).is_empty() {
-            causes.push(Cause::required(pointer.trim_start_matches('/').replace('/', "."), ""));
+            causes.push(Cause::required(
+                pointer.trim_start_matches('/').replace('/', "."),
+                "",
+            ));
         }
     }
     let wanted = format!("{}.{}", text(crd, "/spec/names/plural"), text(crd, "/spec/group"));
     if name != wanted {
-        causes.push(Cause::invalid("metadata.name", &json!(name), "must be spec.names.plural+\".\"+spec.group"));
+        causes.push(Cause::invalid(
+            "metadata.name",
+            &json!(name),
+            "must be spec.names.plural+\".\"+spec.group",
+        ));
     }
-    let versions = crd.pointer("/spec/versions").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let storage = versions.iter().filter(|v| v.get("storage") == Some(&json!(true))).count();
+    let versions = crd
+        .pointer("/spec/versions")
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
+    let storage = versions
+        .iter()
+        .filter(|v| v.get("storage") == Some(&json!(true)))
+        .count();
     if storage != 1 {
         causes.push(Cause::invalid(
             "spec.versions",
@@ -106,21 +133,35 @@ pub fn check(resource: &Resource, crd: &Value) -> Result<(), Failure> {
             None => causes.push(Cause::required(path, "schemas are required")),
         }
     }
-    if causes.is_empty() { Ok(()) } else { Err(Failure::invalid(resource, name, causes)) }
+    if causes.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::invalid(resource, name, causes))
+    }
 }
 
 fn node(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
     if let Some(pattern) = schema.get("pattern").and_then(Value::as_str)
         && let Err(error) = Regex::new(pattern)
     {
-        causes.push(Cause::invalid(format!("{path}.pattern"), &json!(pattern), error.to_string()));
+        causes.push(Cause::invalid(
+            format!("{path}.pattern"),
+            &json!(pattern),
+            error.to_string(),
+        ));
     }
     let typed = schema.get("type").is_some()
-        || ["x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields"]
-            .iter()
-            .any(|flag| schema.get(flag) == Some(&json!(true)));
+        || [
+            "x-kubernetes-int-or-string",
+            "x-kubernetes-preserve-unknown-fields",
+        ]
+        .iter()
+        .any(|flag| schema.get(flag) == Some(&json!(true)));
     if !typed {
-        causes.push(Cause::required(format!("{path}.type"), "must not be empty for specified object fields"));
+        causes.push(Cause::required(
+            format!("{path}.type"),
+            "must not be empty for specified object fields",
+        ));
     }
     if schema.get("$ref").is_some() {
         causes.push(Cause {
@@ -145,7 +186,12 @@ fn node(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
             ));
         }
     }
-    for (name, below) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+    for (name, below) in schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
         node(below, &format!("{path}.properties[{name}]"), causes);
     }
     for key in ["items", "additionalProperties"] {
@@ -156,10 +202,8 @@ fn node(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
 }
 
 /// The status of a definition that is served, as of `now`.
-pub fn established(crd: &Value, now: &str) -> Value {
-    let condition = |kind: &str, reason: &str, message: &str| {
-        json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now})
-    };
+pub(super) fn established(crd: &Value, now: &str) -> Value {
+    let condition = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now});
     let stored: Vec<&Value> = crd
         .pointer("/spec/versions")
         .and_then(Value::as_array)

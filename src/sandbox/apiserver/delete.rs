@@ -5,14 +5,14 @@ use super::failure::Failure;
 use super::json::{self, meta, text};
 use super::selector::Selector;
 use super::store::{Inner, Key, Store, Stored};
-use super::write::{drop_object, raise_generation};
 use super::wire;
+use super::write::{drop_object, raise_generation};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// `DeleteOptions`, as far as they matter here.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub(super) struct Options {
     /// The object must have this uid.
     pub uid: String,
     /// The object must be at this version.
@@ -25,8 +25,11 @@ pub struct Options {
 
 impl Options {
     /// Reads a `DeleteOptions` body.
-    pub fn of(body: &Value) -> Self {
-        let dry = body.get("dryRun").and_then(Value::as_array).is_some_and(|d| d.contains(&json!("All")));
+    pub(super) fn of(body: &Value) -> Self {
+        let dry = body
+            .get("dryRun")
+            .and_then(Value::as_array)
+            .is_some_and(|d| d.contains(&json!("All")));
         Self {
             uid: text(body, "/preconditions/uid").to_owned(),
             version: text(body, "/preconditions/resourceVersion").to_owned(),
@@ -37,18 +40,25 @@ impl Options {
 }
 
 /// Deletes one object. Answers `Status` Success, or the object while finalizers hold it.
-pub fn one(store: &Store, ask: &Ask, options: &Options) -> Result<Arc<Value>, Failure> {
+pub(super) fn one(store: &Store, ask: &Ask, options: &Options) -> Result<Arc<Value>, Failure> {
     let stamp = store.stamp();
     let mut inner = store.lock();
     let resource = &*ask.resource;
     let current = inner.find(resource, &ask.namespace, &ask.name).cloned();
-    let Some(current) = current else { return Err(Failure::not_found(resource, &ask.name)) };
+    let Some(current) = current else {
+        return Err(Failure::not_found(resource, &ask.name));
+    };
     for (what, wanted, is) in [
         ("UID", &options.uid, meta(&current.value, "uid")),
-        ("ResourceVersion", &options.version, meta(&current.value, "resourceVersion")),
+        (
+            "ResourceVersion",
+            &options.version,
+            meta(&current.value, "resourceVersion"),
+        ),
     ] {
         if !wanted.is_empty() && wanted != is {
-            let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}");
+            let why =
+                format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}");
             return Err(Failure::conflict_because(resource, &ask.name, &why));
         }
     }
@@ -57,10 +67,19 @@ pub fn one(store: &Store, ask: &Ask, options: &Options) -> Result<Arc<Value>, Fa
     remove(&mut inner, &ask, &current, options.orphan, &stamp)
 }
 
-fn remove(inner: &mut Inner, ask: &Ask, current: &Stored, orphan: bool, stamp: &str) -> Result<Arc<Value>, Failure> {
+fn remove(
+    inner: &mut Inner,
+    ask: &Ask,
+    current: &Stored,
+    orphan: bool,
+    stamp: &str,
+) -> Result<Arc<Value>, Failure> {
     let resource = &*ask.resource;
     let key: Key = (ask.namespace.clone(), ask.name.clone());
-    let held = current.value.pointer("/metadata/finalizers").and_then(Value::as_array);
+    let held = current
+        .value
+        .pointer("/metadata/finalizers")
+        .and_then(Value::as_array);
     if held.is_some_and(|f| !f.is_empty()) {
         if !meta(&current.value, "deletionTimestamp").is_empty() {
             return Ok(wire::outward(resource, &current.value));
@@ -78,7 +97,10 @@ fn remove(inner: &mut Inner, ask: &Ask, current: &Stored, orphan: bool, stamp: &
         }
         let value = Arc::new(next);
         if !ask.dry_run {
-            let stored = Stored { value: value.clone(), managers: current.managers.clone() };
+            let stored = Stored {
+                value: value.clone(),
+                managers: current.managers.clone(),
+            };
             inner.commit(resource, &key, Some(stored), None);
         }
         return Ok(wire::outward(resource, &value));
@@ -101,13 +123,21 @@ fn remove(inner: &mut Inner, ask: &Ask, current: &Stored, orphan: bool, stamp: &
 fn contents(inner: &mut Inner, ask: &Ask, gone: &Value, stamp: &str) -> Result<(), Failure> {
     let resource = &*ask.resource;
     let is_namespace = resource.group.is_empty() && resource.plural == "namespaces";
-    let defined = format!("{}.{}", text(gone, "/spec/names/plural"), text(gone, "/spec/group"));
+    let defined = format!(
+        "{}.{}",
+        text(gone, "/spec/names/plural"),
+        text(gone, "/spec/group")
+    );
     let is_definition = resource.plural == "customresourcedefinitions";
     if !is_namespace && !is_definition {
         return Ok(());
     }
     let doomed = inner.pick(|storage, (namespace, _), _| {
-        if is_namespace { *namespace == ask.name } else { storage == defined }
+        if is_namespace {
+            *namespace == ask.name
+        } else {
+            storage == defined
+        }
     });
     each(inner, doomed, stamp)
 }
@@ -115,13 +145,20 @@ fn contents(inner: &mut Inner, ask: &Ask, gone: &Value, stamp: &str) -> Result<(
 /// Garbage collection: objects whose last owner is gone.
 fn dependents(inner: &mut Inner, uid: &str, stamp: &str) -> Result<(), Failure> {
     let doomed = inner.pick(|_, _, stored| {
-        let owners = stored.value.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+        let owners = stored
+            .value
+            .pointer("/metadata/ownerReferences")
+            .and_then(Value::as_array);
         owners.is_some_and(|o| !o.is_empty() && o.iter().all(|o| text(o, "/uid") == uid))
     });
     each(inner, doomed, stamp)
 }
 
-fn each(inner: &mut Inner, doomed: Vec<(Arc<super::resource::Resource>, Key)>, stamp: &str) -> Result<(), Failure> {
+fn each(
+    inner: &mut Inner,
+    doomed: Vec<(Arc<super::resource::Resource>, Key)>,
+    stamp: &str,
+) -> Result<(), Failure> {
     for (resource, (namespace, name)) in doomed {
         let ask = Ask::trusted(resource, "delete", &namespace, &name);
         if let Some(stored) = inner.find(&ask.resource, &namespace, &name).cloned() {
@@ -132,7 +169,12 @@ fn each(inner: &mut Inner, doomed: Vec<(Arc<super::resource::Resource>, Key)>, s
 }
 
 /// Deletes every matching object and answers the list of them.
-pub fn many(store: &Store, ask: &Ask, selector: &Selector, options: &Options) -> Result<Value, Failure> {
+pub(super) fn many(
+    store: &Store,
+    ask: &Ask,
+    selector: &Selector,
+    options: &Options,
+) -> Result<Value, Failure> {
     let stamp = store.stamp();
     let mut inner = store.lock();
     let resource = ask.resource.clone();
@@ -163,10 +205,16 @@ pub fn many(store: &Store, ask: &Ask, selector: &Selector, options: &Options) ->
 
 impl Inner {
     /// The keys of all objects that `wanted` picks, with a resource that serves each.
-    fn pick(&self, wanted: impl Fn(&str, &Key, &Stored) -> bool) -> Vec<(Arc<super::resource::Resource>, Key)> {
+    fn pick(
+        &self,
+        wanted: impl Fn(&str, &Key, &Stored) -> bool,
+    ) -> Vec<(Arc<super::resource::Resource>, Key)> {
         let mut out = Vec::new();
         for (storage, objects) in &self.objects {
-            let served = self.registry.rows().find(|r| r.storage() == *storage && r.group == r.stored_group);
+            let served = self
+                .registry
+                .rows()
+                .find(|r| r.storage() == *storage && r.group == r.stored_group);
             let Some(resource) = served.cloned() else { continue };
             for (key, stored) in objects {
                 if wanted(storage, key, stored) {

@@ -43,7 +43,10 @@ pub async fn roll_out_deployments(store: Store, delay: Duration) {
 }
 
 fn number(object: &Value, pointer: &str) -> i64 {
-    object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
+    object
+        .pointer(pointer)
+        .and_then(Value::as_i64)
+        .unwrap_or_default()
 }
 
 /// Sees a new generation: until it is rolled out no replica is up to date.
@@ -57,7 +60,10 @@ fn observe(
     if number(deployment, "/status/observedGeneration") == generation {
         return;
     }
-    let (namespace, name) = (meta(deployment, "namespace").to_owned(), meta(deployment, "name").to_owned());
+    let (namespace, name) = (
+        meta(deployment, "namespace").to_owned(),
+        meta(deployment, "name").to_owned(),
+    );
     let ready = number(deployment, "/status/readyReplicas");
     let status = json!({
         "observedGeneration": generation, "replicas": ready, "readyReplicas": ready, "availableReplicas": ready,
@@ -70,7 +76,9 @@ fn observe(
 }
 
 fn finish(store: &Store, namespace: &str, name: &str, generation: i64) {
-    let Some(deployment) = store.get("deployments.apps", namespace, name) else { return };
+    let Some(deployment) = store.get("deployments.apps", namespace, name) else {
+        return;
+    };
     if number(&deployment, "/metadata/generation") != generation {
         return;
     }
@@ -96,7 +104,15 @@ fn conditions(store: &Store, deployment: &Value, available: bool, progress: &str
         json!({"type": kind, "status": status, "reason": reason, "lastTransitionTime": since, "lastUpdateTime": now})
     };
     json!([
-        condition("Available", available, if available { "MinimumReplicasAvailable" } else { "MinimumReplicasUnavailable" }),
+        condition(
+            "Available",
+            available,
+            if available {
+                "MinimumReplicasAvailable"
+            } else {
+                "MinimumReplicasUnavailable"
+            }
+        ),
         condition("Progressing", true, progress),
     ])
 }

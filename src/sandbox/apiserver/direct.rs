@@ -11,10 +11,15 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Creates or replaces an object, status included.
-pub fn put(store: &Store, mut object: Value) -> Result<Arc<Value>, Failure> {
-    let (version, kind) = (text(&object, "/apiVersion").to_owned(), text(&object, "/kind").to_owned());
+pub(super) fn put(store: &Store, mut object: Value) -> Result<Arc<Value>, Failure> {
+    let (version, kind) = (
+        text(&object, "/apiVersion").to_owned(),
+        text(&object, "/kind").to_owned(),
+    );
     let Some(resource) = store.registry().by_kind(&version, &kind) else {
-        return Err(Failure::bad_request(format!("no matches for kind {kind:?} in version {version:?}")));
+        return Err(Failure::bad_request(format!(
+            "no matches for kind {kind:?} in version {version:?}"
+        )));
     };
     let namespace = match meta(&object, "namespace") {
         "" if resource.namespaced => "default".to_owned(),
@@ -23,14 +28,19 @@ pub fn put(store: &Store, mut object: Value) -> Result<Arc<Value>, Failure> {
     let name = meta(&object, "name").to_owned();
     let exists = store.lock().find(&resource, &namespace, &name).is_some();
     if exists {
-        return Ok(write::replace(store, &Ask::trusted(resource, "update", &namespace, &name), object)?.object);
+        return Ok(write::replace(
+            store,
+            &Ask::trusted(resource, "update", &namespace, &name),
+            object,
+        )?
+        .object);
     }
     super::json::metadata(&mut object).remove("resourceVersion");
     Ok(write::create(store, &Ask::trusted(resource, "create", &namespace, ""), object)?.object)
 }
 
 /// Replaces the status of an object.
-pub fn put_status(
+pub(super) fn put_status(
     store: &Store,
     resource: &str,
     namespace: &str,
@@ -45,12 +55,15 @@ pub fn put_status(
 }
 
 /// Deletes an object; finalizers are respected.
-pub fn delete(store: &Store, resource: &str, namespace: &str, name: &str) -> Result<(), Failure> {
+pub(super) fn delete(store: &Store, resource: &str, namespace: &str, name: &str) -> Result<(), Failure> {
     let resource = find(store, resource)?;
     let ask = Ask::trusted(resource, "delete", namespace, name);
     delete::one(store, &ask, &Options::default()).map(drop)
 }
 
 fn find(store: &Store, resource: &str) -> Result<Arc<Resource>, Failure> {
-    store.registry().by_name(resource).ok_or_else(Failure::no_such_resource)
+    store
+        .registry()
+        .by_name(resource)
+        .ok_or_else(Failure::no_such_resource)
 }

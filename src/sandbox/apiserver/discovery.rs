@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The media type that asks for, and labels, aggregated discovery.
-pub const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+pub(super) const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 fn scope(r: &Resource) -> &'static str {
     if r.namespaced { "Namespaced" } else { "Cluster" }
@@ -21,13 +21,16 @@ fn subresources(r: &Resource) -> Vec<(&'static str, Value)> {
         out.push(("status", kind(r)));
     }
     if r.scale {
-        out.push(("scale", json!({"group": "autoscaling", "version": "v1", "kind": "Scale"})));
+        out.push((
+            "scale",
+            json!({"group": "autoscaling", "version": "v1", "kind": "Scale"}),
+        ));
     }
     out
 }
 
 /// `/api` (core) or `/apis` (the rest) as an `APIGroupDiscoveryList`.
-pub fn aggregated(registry: &Registry, core: bool) -> Value {
+pub(super) fn aggregated(registry: &Registry, core: bool) -> Value {
     let items: Vec<Value> = registry
         .groups()
         .iter()
@@ -61,25 +64,37 @@ pub fn aggregated(registry: &Registry, core: bool) -> Value {
     json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
 }
 
-fn served<'a>(registry: &'a Registry, group: &'a str, version: &'a str) -> impl Iterator<Item = &'a Arc<Resource>> {
-    registry.rows().filter(move |r| r.group == group && r.version == version)
+fn served<'a>(
+    registry: &'a Registry,
+    group: &'a str,
+    version: &'a str,
+) -> impl Iterator<Item = &'a Arc<Resource>> {
+    registry
+        .rows()
+        .filter(move |r| r.group == group && r.version == version)
 }
 
 /// `/apis` as an `APIGroupList`.
-pub fn groups(registry: &Registry) -> Value {
-    let groups: Vec<Value> =
-        registry.groups().iter().filter(|(g, _)| !g.is_empty()).map(|(g, v)| describe(g, v)).collect();
+pub(super) fn groups(registry: &Registry) -> Value {
+    let groups: Vec<Value> = registry
+        .groups()
+        .iter()
+        .filter(|(g, _)| !g.is_empty())
+        .map(|(g, v)| describe(g, v))
+        .collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 fn describe(group: &str, versions: &[String]) -> Value {
-    let all: Vec<Value> =
-        versions.iter().map(|v| json!({"groupVersion": format!("{group}/{v}"), "version": v})).collect();
+    let all: Vec<Value> = versions
+        .iter()
+        .map(|v| json!({"groupVersion": format!("{group}/{v}"), "version": v}))
+        .collect();
     json!({"name": group, "versions": all, "preferredVersion": all.first()})
 }
 
 /// `/apis/GROUP`.
-pub fn group(registry: &Registry, group: &str) -> Option<Value> {
+pub(super) fn group(registry: &Registry, group: &str) -> Option<Value> {
     let groups = registry.groups();
     let mut out = describe(group, groups.get(group)?);
     super::json::set(&mut out, "kind", Some(json!("APIGroup")));
@@ -88,7 +103,7 @@ pub fn group(registry: &Registry, group: &str) -> Option<Value> {
 }
 
 /// `/api/v1` or `/apis/GROUP/VERSION`.
-pub fn resources(registry: &Registry, group: &str, version: &str) -> Option<Value> {
+pub(super) fn resources(registry: &Registry, group: &str, version: &str) -> Option<Value> {
     let mut list = Vec::new();
     let mut group_version = String::new();
     for r in served(registry, group, version) {

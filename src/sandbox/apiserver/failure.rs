@@ -19,13 +19,25 @@ impl Cause {
     /// A field whose value is not acceptable.
     pub fn invalid(field: impl Into<String>, value: &Value, why: impl AsRef<str>) -> Self {
         let message = format!("Invalid value: {value}: {}", why.as_ref());
-        Self { reason: "FieldValueInvalid", field: field.into(), message }
+        Self {
+            reason: "FieldValueInvalid",
+            field: field.into(),
+            message,
+        }
     }
 
     /// A field that must be there.
     pub fn required(field: impl Into<String>, why: &str) -> Self {
-        let message = if why.is_empty() { "Required value".to_owned() } else { format!("Required value: {why}") };
-        Self { reason: "FieldValueRequired", field: field.into(), message }
+        let message = if why.is_empty() {
+            "Required value".to_owned()
+        } else {
+            format!("Required value: {why}")
+        };
+        Self {
+            reason: "FieldValueRequired",
+            field: field.into(),
+            message,
+        }
     }
 
     fn line(&self) -> String {
@@ -54,7 +66,14 @@ pub struct Failure {
 impl Failure {
     /// A refusal with this code, reason and message.
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), about: Vec::new(), causes: Vec::new(), retry_after: None }
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            about: Vec::new(),
+            causes: Vec::new(),
+            retry_after: None,
+        }
     }
 
     fn of(resource: &Resource, name: &str, code: u16, reason: &'static str, message: String) -> Self {
@@ -78,14 +97,18 @@ impl Failure {
     }
 
     /// 403 for `verb` on `resource`, in the words of RBAC.
-    pub fn forbidden(resource: &Resource, name: &str, verb: &str, namespace: &str) -> Self {
+    pub(super) fn forbidden(resource: &Resource, name: &str, verb: &str, namespace: &str) -> Self {
         let place = if namespace.is_empty() {
             "at the cluster scope".to_owned()
         } else {
             format!("in the namespace \"{namespace}\"")
         };
         let what = resource.group_resource();
-        let subject = if name.is_empty() { format!("{what} is") } else { format!("{what} \"{name}\" is") };
+        let subject = if name.is_empty() {
+            format!("{what} is")
+        } else {
+            format!("{what} \"{name}\" is")
+        };
         let message = format!(
             "{subject} forbidden: User \"sandbox\" cannot {verb} resource \"{}\" in API group \"{}\" {place}",
             resource.plural, resource.group
@@ -95,28 +118,36 @@ impl Failure {
 
     /// 404 for a path that is not served.
     pub fn no_such_resource() -> Self {
-        Self::new(404, "NotFound", "the server could not find the requested resource")
+        Self::new(
+            404,
+            "NotFound",
+            "the server could not find the requested resource",
+        )
     }
 
     /// 404 for one object.
-    pub fn not_found(resource: &Resource, name: &str) -> Self {
+    pub(super) fn not_found(resource: &Resource, name: &str) -> Self {
         let message = format!("{} \"{name}\" not found", resource.group_resource());
         Self::of(resource, name, 404, "NotFound", message)
     }
 
     /// 405: the resource does not know the verb.
     pub fn method_not_allowed() -> Self {
-        Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+        Self::new(
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        )
     }
 
     /// 409: the name is taken.
-    pub fn already_exists(resource: &Resource, name: &str) -> Self {
+    pub(super) fn already_exists(resource: &Resource, name: &str) -> Self {
         let message = format!("{} \"{name}\" already exists", resource.group_resource());
         Self::of(resource, name, 409, "AlreadyExists", message)
     }
 
     /// 409: a write with an older resourceVersion.
-    pub fn conflict(resource: &Resource, name: &str) -> Self {
+    pub(super) fn conflict(resource: &Resource, name: &str) -> Self {
         Self::conflict_because(
             resource,
             name,
@@ -125,14 +156,21 @@ impl Failure {
     }
 
     /// 409 for another reason, such as an unmet precondition.
-    pub fn conflict_because(resource: &Resource, name: &str, why: &str) -> Self {
-        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", resource.group_resource());
+    pub(super) fn conflict_because(resource: &Resource, name: &str, why: &str) -> Self {
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": {why}",
+            resource.group_resource()
+        );
         Self::of(resource, name, 409, "Conflict", message)
     }
 
     /// 410: the resourceVersion is older than the log reaches back.
     pub fn expired(asked: u64, oldest: u64) -> Self {
-        Self::new(410, "Expired", format!("too old resource version: {asked} ({oldest})"))
+        Self::new(
+            410,
+            "Expired",
+            format!("too old resource version: {asked} ({oldest})"),
+        )
     }
 
     /// 415 with the media types that are understood.
@@ -145,11 +183,15 @@ impl Failure {
 
     /// 422 without causes: a JSON patch that does not fit the object.
     pub fn unprocessable() -> Self {
-        Self::new(422, "Invalid", "the server rejected our request due to an error in our request")
+        Self::new(
+            422,
+            "Invalid",
+            "the server rejected our request due to an error in our request",
+        )
     }
 
     /// 422 with the wrong fields.
-    pub fn invalid(resource: &Resource, name: &str, causes: Vec<Cause>) -> Self {
+    pub(super) fn invalid(resource: &Resource, name: &str, causes: Vec<Cause>) -> Self {
         let lines: Vec<String> = causes.iter().map(Cause::line).collect();
         let said = match lines.as_slice() {
             [one] => one.clone(),
@@ -178,8 +220,12 @@ impl Failure {
 
     /// The `Status` object.
     pub fn body(&self) -> Value {
-        let mut details: serde_json::Map<String, Value> =
-            self.about.iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
+        let mut details: serde_json::Map<String, Value> = self
+            .about
+            .iter()
+            .filter(|(_, v)| !v.is_empty())
+            .map(|(k, v)| ((*k).to_owned(), json!(v)))
+            .collect();
         if !self.causes.is_empty() {
             let causes = self
                 .causes

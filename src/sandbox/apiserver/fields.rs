@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// A set of paths into an object. Path elements carry their kind: `f:name`, `k:{"name":"x"}`, `v:"x"`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fields {
+pub(super) struct Fields {
     /// The path that ends here is in the set.
     pub own: bool,
     /// Longer paths.
@@ -14,11 +14,13 @@ pub struct Fields {
 }
 
 /// The element that stands for a list's item, if its list tells items apart.
-pub fn element(list: &ListKind, item: &Value) -> Option<String> {
+pub(super) fn element(list: &ListKind, item: &Value) -> Option<String> {
     match list {
         ListKind::Map(keys) => {
-            let key: Map<String, Value> =
-                keys.iter().filter_map(|k| Some((k.clone(), item.get(k)?.clone()))).collect();
+            let key: Map<String, Value> = keys
+                .iter()
+                .filter_map(|k| Some((k.clone(), item.get(k)?.clone())))
+                .collect();
             Some(format!("k:{}", Value::Object(key)))
         }
         ListKind::Set => Some(format!("v:{item}")),
@@ -36,12 +38,12 @@ fn items_of(schema: Option<&Schema>) -> Option<&Schema> {
 
 impl Fields {
     /// Nothing in it.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         !self.own && self.below.is_empty()
     }
 
     /// Adds every leaf of `value`.
-    pub fn collect(&mut self, schema: Option<&Schema>, value: &Value) {
+    pub(super) fn collect(&mut self, schema: Option<&Schema>, value: &Value) {
         match value {
             Value::Object(fields) if !fields.is_empty() && !schema.is_some_and(|s| s.atomic) => {
                 for (name, value) in fields {
@@ -62,13 +64,17 @@ impl Fields {
                     }
                 }
             }
-            Value::Object(_) | Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_)
+            Value::Object(_)
+            | Value::Array(_)
+            | Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
             | Value::String(_) => self.own = true,
         }
     }
 
     /// Adds every path of `other`.
-    pub fn unite(&mut self, other: &Self) {
+    pub(super) fn unite(&mut self, other: &Self) {
         self.own |= other.own;
         for (element, theirs) in &other.below {
             self.below.entry(element.clone()).or_default().unite(theirs);
@@ -76,7 +82,7 @@ impl Fields {
     }
 
     /// Takes every path of `other` out; true when something was.
-    pub fn subtract(&mut self, other: &Self) -> bool {
+    pub(super) fn subtract(&mut self, other: &Self) -> bool {
         let mut changed = self.own && other.own;
         self.own &= !other.own;
         self.below.retain(|element, mine| {
@@ -88,15 +94,12 @@ impl Fields {
         changed
     }
 
-    /// Every path of `other` is in it.
-    pub fn covers(&self, other: &Self) -> bool {
-        (self.own || !other.own)
-            && other.below.iter().all(|(e, theirs)| self.below.get(e).is_some_and(|mine| mine.covers(theirs)))
-    }
-
     /// The paths in both.
-    pub fn both(&self, other: &Self) -> Self {
-        let mut out = Self { own: self.own && other.own, below: BTreeMap::new() };
+    pub(super) fn both(&self, other: &Self) -> Self {
+        let mut out = Self {
+            own: self.own && other.own,
+            below: BTreeMap::new(),
+        };
         for (element, mine) in &self.below {
             if let Some(both) = other.below.get(element).map(|theirs| mine.both(theirs))
                 && !both.is_empty()
@@ -108,7 +111,7 @@ impl Fields {
     }
 
     /// The paths in words: `.spec.containers[name="web"].image`.
-    pub fn paths(&self) -> Vec<String> {
+    pub(super) fn paths(&self) -> Vec<String> {
         let mut out = Vec::new();
         self.write_paths("", &mut out);
         out
@@ -133,21 +136,27 @@ impl Fields {
     }
 
     /// As `fieldsV1`.
-    pub fn to_json(&self) -> Value {
+    pub(super) fn to_json(&self) -> Value {
         let mut map = Map::new();
         if self.own && !self.below.is_empty() {
             map.insert(".".to_owned(), Value::Object(Map::new()));
         }
-        map.extend(self.below.iter().map(|(element, below)| (element.clone(), below.to_json())));
+        map.extend(
+            self.below
+                .iter()
+                .map(|(element, below)| (element.clone(), below.to_json())),
+        );
         Value::Object(map)
     }
 
     /// Removes from `value` what the set names.
-    pub fn remove_from(&self, schema: Option<&Schema>, value: &mut Value) {
+    pub(super) fn remove_from(&self, schema: Option<&Schema>, value: &mut Value) {
         match value {
             Value::Object(fields) => {
                 for (element, below) in &self.below {
-                    let Some(name) = element.strip_prefix("f:") else { continue };
+                    let Some(name) = element.strip_prefix("f:") else {
+                        continue;
+                    };
                     if below.own {
                         fields.remove(name);
                     } else if let Some(value) = fields.get_mut(name) {
@@ -158,7 +167,9 @@ impl Fields {
             Value::Array(items) => {
                 let list = list_of(schema);
                 items.retain_mut(|item| {
-                    let Some(below) = element(list, item).and_then(|e| self.below.get(&e)) else { return true };
+                    let Some(below) = element(list, item).and_then(|e| self.below.get(&e)) else {
+                        return true;
+                    };
                     if !below.own {
                         below.remove_from(items_of(schema), item);
                     }
@@ -172,7 +183,7 @@ impl Fields {
 
 /// What a write did: the paths it set, and the paths it took away.
 #[derive(Debug, Default)]
-pub struct Delta {
+pub(super) struct Delta {
     /// Added or with another value.
     pub changed: Fields,
     /// No longer there.
@@ -181,7 +192,7 @@ pub struct Delta {
 
 impl Delta {
     /// The difference between two values.
-    pub fn between(schema: Option<&Schema>, old: Option<&Value>, new: Option<&Value>) -> Self {
+    pub(super) fn between(schema: Option<&Schema>, old: Option<&Value>, new: Option<&Value>) -> Self {
         let (mut changed, mut removed) = (Fields::default(), Fields::default());
         diff(schema, old, new, &mut changed, &mut removed);
         Self { changed, removed }
@@ -215,18 +226,27 @@ fn diff(
             for (name, value) in new {
                 let before = old.get(name);
                 if before != Some(value) {
-                    step(format!("f:{name}"), schema.and_then(|s| s.field(name)), before, Some(value));
+                    step(
+                        format!("f:{name}"),
+                        schema.and_then(|s| s.field(name)),
+                        before,
+                        Some(value),
+                    );
                 }
             }
             for (name, value) in old.iter().filter(|(name, _)| !new.contains_key(*name)) {
-                step(format!("f:{name}"), schema.and_then(|s| s.field(name)), Some(value), None);
+                step(
+                    format!("f:{name}"),
+                    schema.and_then(|s| s.field(name)),
+                    Some(value),
+                    None,
+                );
             }
         }
         (Some(Value::Array(old)), Some(Value::Array(new))) if *list_of(schema) != ListKind::Atomic => {
             let list = list_of(schema);
-            let find = |items: &[Value], e: &str| {
-                items.iter().position(|i| element(list, i).as_deref() == Some(e))
-            };
+            let find =
+                |items: &[Value], e: &str| items.iter().position(|i| element(list, i).as_deref() == Some(e));
             for item in new {
                 if let Some(e) = element(list, item) {
                     let before = find(old, &e).and_then(|i| old.get(i));

@@ -12,7 +12,7 @@ use super::store::Store;
 use super::view::View;
 use super::watch::{self, Terms};
 use super::write::{self, Outcome};
-use super::{openapi, review, scale, wire};
+use super::{openapi, protobuf, review, scale, wire};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, Request, State};
@@ -28,7 +28,7 @@ use std::time::Duration;
 const LARGEST: usize = 3 * 1024 * 1024;
 
 /// The API over a store.
-pub fn router(store: Store) -> Router {
+pub(super) fn router(store: Store) -> Router {
     Router::new().fallback(handle).with_state(store)
 }
 
@@ -41,8 +41,16 @@ async fn handle(State(store): State<Store>, request: Request) -> Response {
             return refuse(&Failure::new(413, "RequestEntityTooLarge", message));
         }
     };
-    let call = Call { method: parts.method, query: query(&parts.uri), uri: parts.uri, headers: parts.headers, body };
-    call.answer(&store).await.unwrap_or_else(|failure| refuse(&failure))
+    let call = Call {
+        method: parts.method,
+        query: query(&parts.uri),
+        uri: parts.uri,
+        headers: parts.headers,
+        body,
+    };
+    call.answer(&store)
+        .await
+        .unwrap_or_else(|failure| refuse(&failure))
 }
 
 struct Call {
@@ -54,12 +62,17 @@ struct Call {
 }
 
 fn query(uri: &Uri) -> HashMap<String, String> {
-    Query::<Vec<(String, String)>>::try_from_uri(uri).map(|q| q.0.into_iter().collect()).unwrap_or_default()
+    Query::<Vec<(String, String)>>::try_from_uri(uri)
+        .map(|q| q.0.into_iter().collect())
+        .unwrap_or_default()
 }
 
 impl Call {
     fn header(&self, name: http::HeaderName) -> &str {
-        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default()
     }
 
     fn param(&self, name: &str) -> &str {
@@ -101,7 +114,9 @@ impl Call {
             [plural, name, "scale"] => (*plural, *name, Sub::Scale),
             _ => return Err(Failure::no_such_resource()),
         };
-        let resource = registry.find(group, version, plural).ok_or_else(Failure::no_such_resource)?;
+        let resource = registry
+            .find(group, version, plural)
+            .ok_or_else(Failure::no_such_resource)?;
         let served = match sub {
             Sub::None => resource.namespaced || namespace.is_empty(),
             Sub::Status => resource.status,
@@ -138,10 +153,14 @@ impl Call {
             a.contains("as=APIGroupDiscoveryList") && a.contains("v=v2") && !a.contains("v=v2beta1")
         });
         let found = |value: Option<Value>| {
-            value.map(|v| reply(StatusCode::OK, &v)).ok_or_else(Failure::no_such_resource)
+            value
+                .map(|v| reply(StatusCode::OK, &v))
+                .ok_or_else(Failure::no_such_resource)
         };
         let answer = match steps {
-            [] => found(Some(json!({"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}))),
+            [] => found(Some(
+                json!({"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}),
+            )),
             ["healthz" | "readyz" | "livez", ..] => Ok(plain("ok")),
             ["version"] => found(Some(json!({
                 "major": "1", "minor": "36", "gitVersion": "v1.36.2", "gitCommit": "", "gitTreeState": "clean",
@@ -151,11 +170,17 @@ impl Call {
             [root @ ("api" | "apis")] if aggregated => {
                 let value = discovery::aggregated(registry, *root == "api");
                 let mut response = reply(StatusCode::OK, &value);
-                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(AGGREGATED));
-                response.headers_mut().insert("Vary", HeaderValue::from_static("Accept"));
+                response
+                    .headers_mut()
+                    .insert(CONTENT_TYPE, HeaderValue::from_static(AGGREGATED));
+                response
+                    .headers_mut()
+                    .insert("Vary", HeaderValue::from_static("Accept"));
                 Ok(response)
             }
-            ["api"] => found(Some(json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}))),
+            ["api"] => found(Some(
+                json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}),
+            )),
             ["apis"] => found(Some(discovery::groups(registry))),
             ["api", version] => found(discovery::resources(registry, "", version)),
             ["apis", group] => found(discovery::group(registry, group)),
@@ -184,9 +209,14 @@ impl Call {
         };
         let given = self.param("fieldManager");
         let agent = self.header(USER_AGENT).split('/').next().unwrap_or_default();
-        let manager = [given, agent, "unknown"].into_iter().find(|m| !m.is_empty()).unwrap_or_default();
+        let manager = [given, agent, "unknown"]
+            .into_iter()
+            .find(|m| !m.is_empty())
+            .unwrap_or_default();
         if given.len() > 128 {
-            return Err(Failure::bad_request("fieldManager: Too long: may not be more than 128 bytes"));
+            return Err(Failure::bad_request(
+                "fieldManager: Too long: may not be more than 128 bytes",
+            ));
         }
         let dry_run = match self.param("dryRun") {
             "" => false,
@@ -231,14 +261,25 @@ impl Call {
 
     fn serve(&self, store: &Store, ask: &Ask) -> Result<Response, Failure> {
         let resource = &*ask.resource;
-        let view = View::accepted(self.header(ACCEPT), self.param("includeObject"))
-            .ok_or_else(|| Failure::new(406, "NotAcceptable", "only the following media types are accepted: application/json"))?;
+        let view = View::accepted(self.header(ACCEPT), self.param("includeObject")).ok_or_else(|| {
+            Failure::new(
+                406,
+                "NotAcceptable",
+                "only the following media types are accepted: application/json",
+            )
+        })?;
         match ask.verb {
             "get" => {
-                let found = store.lock().find(resource, &ask.namespace, &ask.name).map(|s| s.value.clone());
+                let found = store
+                    .lock()
+                    .find(resource, &ask.namespace, &ask.name)
+                    .map(|s| s.value.clone());
                 let stored = found.ok_or_else(|| Failure::not_found(resource, &ask.name))?;
                 if ask.sub == Sub::Scale {
-                    return Ok(reply(StatusCode::OK, &scale::of(&wire::outward(resource, &stored))));
+                    return Ok(reply(
+                        StatusCode::OK,
+                        &scale::of(&wire::outward(resource, &stored)),
+                    ));
                 }
                 if view == View::Full {
                     return Ok(reply(StatusCode::OK, &wire::outward(resource, &stored)));
@@ -250,21 +291,41 @@ impl Call {
             "create" => Ok(self.written(store, ask, view, write::create(store, ask, self.json()?)?)),
             "update" => Ok(self.written(store, ask, view, write::replace(store, ask, self.json()?)?)),
             "patch" => {
-                let media = self.header(CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
+                let media = self
+                    .header(CONTENT_TYPE)
+                    .split(';')
+                    .next()
+                    .unwrap_or_default()
+                    .trim();
                 let kind = PatchKind::of(media, resource)?;
-                let body = if kind == PatchKind::Apply { self.yaml()? } else { self.json_body()? };
+                let body = if kind == PatchKind::Apply {
+                    self.yaml()?
+                } else {
+                    self.json_body()?
+                };
                 Ok(self.written(store, ask, view, write::patch(store, ask, kind, &body)?))
             }
-            "delete" => Ok(reply(StatusCode::OK, &*delete::one(store, ask, &self.options()?)?)),
+            "delete" => Ok(reply(
+                StatusCode::OK,
+                &*delete::one(store, ask, &self.options()?)?,
+            )),
             _ => {
-                let selector = Selector::parse(resource, self.param("labelSelector"), self.param("fieldSelector"))?;
-                Ok(reply(StatusCode::OK, &delete::many(store, ask, &selector, &self.options()?)?))
+                let selector =
+                    Selector::parse(resource, self.param("labelSelector"), self.param("fieldSelector"))?;
+                Ok(reply(
+                    StatusCode::OK,
+                    &delete::many(store, ask, &selector, &self.options()?)?,
+                ))
             }
         }
     }
 
     fn options(&self) -> Result<Options, Failure> {
-        let mut options = if self.body.is_empty() { Options::default() } else { Options::of(&self.json()?) };
+        let mut options = if self.body.is_empty() {
+            Options::default()
+        } else {
+            Options::of(&self.json()?)
+        };
         options.orphan |= self.param("propagationPolicy") == "Orphan";
         Ok(options)
     }
@@ -286,19 +347,33 @@ impl Call {
                 .collect();
             (found, inner.version)
         };
-        Ok(reply(StatusCode::OK, &view.list(resource, &found, version, store.now())))
+        Ok(reply(
+            StatusCode::OK,
+            &view.list(resource, &found, version, store.now()),
+        ))
     }
 
     fn watch(&self, store: &Store, ask: &Ask, view: View) -> Result<Response, Failure> {
         let resource = ask.resource.clone();
-        let selector = Selector::parse(&resource, self.param("labelSelector"), self.param("fieldSelector"))?;
+        let selector = Selector::parse(
+            &resource,
+            self.param("labelSelector"),
+            self.param("fieldSelector"),
+        )?;
         let after = match self.param("resourceVersion") {
             "" | "0" => None,
             given => Some(given.parse().map_err(|_| {
-                Failure::bad_request(format!("resourceVersion: Invalid value: {given:?}: must be a number"))
+                Failure::bad_request(format!(
+                    "resourceVersion: Invalid value: {given:?}: must be a number"
+                ))
             })?),
         };
-        let timeout = self.param("timeoutSeconds").parse().ok().filter(|s| *s > 0).map(Duration::from_secs);
+        let timeout = self
+            .param("timeoutSeconds")
+            .parse()
+            .ok()
+            .filter(|s| *s > 0)
+            .map(Duration::from_secs);
         let terms = Terms {
             resource,
             namespace: ask.namespace.clone(),
@@ -311,12 +386,18 @@ impl Call {
         };
         let body = watch::body(store, terms)?;
         let mut response = Response::new(body);
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(response)
     }
 
     fn written(&self, store: &Store, ask: &Ask, view: View, outcome: Outcome) -> Response {
-        let code = if outcome.created { StatusCode::CREATED } else { StatusCode::OK };
+        let code = if outcome.created {
+            StatusCode::CREATED
+        } else {
+            StatusCode::OK
+        };
         let mut response = if ask.sub == Sub::Scale {
             reply(code, &scale::of(&outcome.object))
         } else if view == View::Full {
@@ -336,11 +417,13 @@ impl Call {
     fn json(&self) -> Result<Value, Failure> {
         let media = self.header(CONTENT_TYPE);
         if media.starts_with("application/vnd.kubernetes.protobuf") {
-            return Err(Failure::unsupported_media_type(
-                "application/json, application/yaml; protobuf bodies are not decoded here: use `kubectl apply -f`",
-            ));
+            return protobuf::decode(&self.body);
         }
-        if media.starts_with("application/yaml") { self.yaml() } else { self.json_body() }
+        if media.starts_with("application/yaml") {
+            self.yaml()
+        } else {
+            self.json_body()
+        }
     }
 
     fn json_body(&self) -> Result<Value, Failure> {
@@ -363,7 +446,9 @@ fn reply(code: StatusCode, value: &Value) -> Response {
     // A JSON value in memory always serialises.
     let mut response = Response::new(Body::from(serde_json::to_vec(value).unwrap_or_default()));
     *response.status_mut() = code;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -374,7 +459,9 @@ fn plain(text: &'static str) -> Response {
 fn refuse(failure: &Failure) -> Response {
     let mut response = reply(failure.status(), &failure.body());
     if let Some(seconds) = failure.retry_after {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }

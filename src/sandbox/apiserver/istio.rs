@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 /// The CustomResourceDefinition of `virtualservices.networking.istio.io`.
-pub fn virtual_services() -> Value {
+pub(super) fn virtual_services() -> Value {
     let texts = json!({"type": "array", "items": {"type": "string"}});
     let route = json!({"type": "array", "items": {
         "type": "object", "required": ["destination"], "x-kubernetes-preserve-unknown-fields": true,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// What one manager owns through one operation on one subresource.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub(super) struct Entry {
     manager: String,
     apply: bool,
     subresource: &'static str,
@@ -21,7 +21,7 @@ pub struct Entry {
 
 /// Who writes, and when.
 #[derive(Clone, Debug)]
-pub struct Author<'a> {
+pub(super) struct Author<'a> {
     /// The field manager.
     pub manager: &'a str,
     /// `""`, `"status"` or `"scale"`.
@@ -33,7 +33,7 @@ pub struct Author<'a> {
 }
 
 /// All entries of an object. Cheap to clone.
-pub type Managers = Arc<Vec<Entry>>;
+pub(super) type Managers = Arc<Vec<Entry>>;
 
 impl Entry {
     fn is(&self, author: &Author<'_>, apply: bool) -> bool {
@@ -82,7 +82,12 @@ fn owned(value: &Value) -> Value {
         map.remove("apiVersion");
         map.remove("kind");
         if let Some(meta) = map.get_mut("metadata").and_then(Value::as_object_mut) {
-            meta.retain(|k, _| matches!(k.as_str(), "labels" | "annotations" | "finalizers" | "ownerReferences"));
+            meta.retain(|k, _| {
+                matches!(
+                    k.as_str(),
+                    "labels" | "annotations" | "finalizers" | "ownerReferences"
+                )
+            });
             if meta.is_empty() {
                 map.remove("metadata");
             }
@@ -116,7 +121,10 @@ fn delta(schema: &Schema, old: Option<&Value>, new: &Value) -> Delta {
                 }
                 out
             };
-            Delta { changed: wrap(inner.changed), removed: wrap(inner.removed) }
+            Delta {
+                changed: wrap(inner.changed),
+                removed: wrap(inner.removed),
+            }
         };
         out.changed.unite(&one.changed);
         out.removed.unite(&one.removed);
@@ -135,7 +143,7 @@ fn store(value: &mut Value, entries: &[Entry]) {
 }
 
 /// After a plain write: what changed now belongs to its author alone. Writes `managedFields` into `new`.
-pub fn update(
+pub(super) fn update(
     schema: &Schema,
     entries: &Managers,
     author: &Author<'_>,
@@ -171,7 +179,7 @@ pub fn update(
 }
 
 /// The result of a server-side apply, not yet validated.
-pub struct Applied {
+pub(super) struct Applied {
     /// The object.
     pub value: Value,
     /// Who owns what after it.
@@ -180,7 +188,7 @@ pub struct Applied {
 
 /// Applies `config` over `live` in the name of `author`. Fields the author applied before and dropped now go,
 /// unless somebody else owns them; changing what another manager owns is a conflict unless forced.
-pub fn apply(
+pub(super) fn apply(
     resource: &Resource,
     live: Option<(&Value, &Managers)>,
     config: &Value,
@@ -196,7 +204,11 @@ pub fn apply(
     let (base, entries) = live.unwrap_or((config, &none));
     let mut value = base.clone();
     merge(Some(schema), &mut value, &wanted);
-    let changed = if live.is_some() { delta(schema, Some(base), &value).changed } else { Fields::default() };
+    let changed = if live.is_some() {
+        delta(schema, Some(base), &value).changed
+    } else {
+        Fields::default()
+    };
 
     let mut next: Vec<Entry> = Vec::new();
     let mut before = Fields::default();
@@ -237,7 +249,10 @@ pub fn apply(
         next.insert(0, mine);
     }
     store(&mut value, &next);
-    Ok(Applied { value, managers: Arc::new(next) })
+    Ok(Applied {
+        value,
+        managers: Arc::new(next),
+    })
 }
 
 /// An item stays when somebody else owns anything in it.
@@ -293,9 +308,7 @@ fn merge(schema: Option<&Schema>, live: &mut Value, wanted: &Value) {
                 }
             }
         }
-        (Value::Array(live), Value::Array(wanted))
-            if schema.is_some_and(|s| s.list != ListKind::Atomic) =>
-        {
+        (Value::Array(live), Value::Array(wanted)) if schema.is_some_and(|s| s.list != ListKind::Atomic) => {
             let Some(schema) = schema else { return };
             for item in wanted {
                 let key = element(&schema.list, item);

@@ -5,17 +5,17 @@
 //! [`http`] understands it, [`ask`] is what is left of it, [`write`] (with [`patch`], [`managed`] and [`schema`])
 //! or [`view`] and [`watch`] answer it, and [`store`] remembers and tells the watchers.
 
-pub mod ask;
+mod ask;
 mod builtin;
 mod check;
-pub mod column;
+mod column;
 mod crd;
 mod delete;
 mod deployment;
 mod direct;
 mod discovery;
-pub mod failure;
-pub mod fault;
+mod failure;
+mod fault;
 mod fields;
 mod http;
 mod istio;
@@ -23,13 +23,14 @@ mod json;
 mod managed;
 mod names;
 mod openapi;
-pub mod patch;
+mod patch;
+mod protobuf;
 mod prune;
-pub mod resource;
+mod resource;
 mod review;
 mod rules;
 mod scale;
-pub mod schema;
+mod schema;
 mod selector;
 mod serve;
 mod store;
@@ -40,7 +41,7 @@ mod wire;
 mod write;
 
 pub use deployment::roll_out_deployments;
-pub use failure::Failure;
+pub use failure::{Cause, Failure};
 pub use fault::{Action, Fault};
 pub use serve::{serve, write_kubeconfig};
 pub use store::{Change, Store};

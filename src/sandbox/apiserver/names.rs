@@ -22,12 +22,16 @@ const LABEL_VALUE: &str = "a valid label must be an empty string or consist of a
 const ANNOTATIONS: usize = 262_144;
 
 /// What is wrong with the metadata.
-pub fn check(resource: &Resource, object: &Value) -> Vec<Cause> {
+pub(super) fn check(resource: &Resource, object: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     let name = meta(object, "name");
-    let plain_label = resource.group.is_empty() && matches!(resource.plural.as_str(), "namespaces" | "services");
+    let plain_label =
+        resource.group.is_empty() && matches!(resource.plural.as_str(), "namespaces" | "services");
     if name.is_empty() {
-        causes.push(Cause::required("metadata.name", "name or generateName is required"));
+        causes.push(Cause::required(
+            "metadata.name",
+            "name or generateName is required",
+        ));
     } else if plain_label {
         if !is_label(name) {
             causes.push(Cause::invalid("metadata.name", &json!(name), LABEL));
@@ -35,14 +39,22 @@ pub fn check(resource: &Resource, object: &Value) -> Vec<Cause> {
     } else if name.len() > 253 || !name.split('.').all(is_subdomain_part) {
         causes.push(Cause::invalid("metadata.name", &json!(name), SUBDOMAIN));
     }
-    let entries = |field: &str| object.pointer(&format!("/metadata/{field}")).and_then(Value::as_object);
+    let entries = |field: &str| {
+        object
+            .pointer(&format!("/metadata/{field}"))
+            .and_then(Value::as_object)
+    };
     for (key, value) in entries("labels").into_iter().flatten() {
         if let Some(why) = bad_key(key) {
             causes.push(Cause::invalid("metadata.labels", &json!(key), why));
         }
         let value = value.as_str().unwrap_or_default();
         if value.len() > 63 {
-            causes.push(Cause::invalid("metadata.labels", &json!(value), "must be no more than 63 bytes"));
+            causes.push(Cause::invalid(
+                "metadata.labels",
+                &json!(value),
+                "must be no more than 63 bytes",
+            ));
         } else if !value.is_empty() && !is_token(value) {
             causes.push(Cause::invalid("metadata.labels", &json!(value), LABEL_VALUE));
         }

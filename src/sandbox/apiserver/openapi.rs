@@ -5,11 +5,15 @@ use super::schema::METADATA;
 use serde_json::{Map, Value, json};
 
 fn path_of(group: &str, version: &str) -> String {
-    if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
+    if group.is_empty() {
+        format!("api/{version}")
+    } else {
+        format!("apis/{group}/{version}")
+    }
 }
 
 /// `/openapi/v3`: where the document of each group and version is.
-pub fn index(registry: &Registry) -> Value {
+pub(super) fn index(registry: &Registry) -> Value {
     let mut paths = Map::new();
     for (group, versions) in registry.groups() {
         for version in versions {
@@ -22,12 +26,16 @@ pub fn index(registry: &Registry) -> Value {
 }
 
 /// `/openapi/v3/PATH`: one group and version.
-pub fn document(registry: &Registry, path: &str) -> Option<Value> {
+pub(super) fn document(registry: &Registry, path: &str) -> Option<Value> {
     let (mut paths, mut schemas) = (Map::new(), Map::new());
     for r in registry.rows().filter(|r| path_of(&r.group, &r.version) == path) {
         let name = schema_name(r);
         schemas.insert(name.clone(), schema(r));
-        let scope = if r.namespaced { "/namespaces/{namespace}" } else { "" };
+        let scope = if r.namespaced {
+            "/namespaces/{namespace}"
+        } else {
+            ""
+        };
         let base = format!("/{path}{scope}/{}", r.plural);
         paths.insert(format!("{base}/{{name}}"), operations(r, &name, true));
         paths.insert(base, operations(r, &name, false));
@@ -46,7 +54,11 @@ fn gvk(r: &Resource) -> Value {
 
 fn schema_name(r: &Resource) -> String {
     let group: Vec<&str> = r.group.split('.').rev().filter(|p| !p.is_empty()).collect();
-    let group = if group.is_empty() { "io.k8s.api.core".to_owned() } else { group.join(".") };
+    let group = if group.is_empty() {
+        "io.k8s.api.core".to_owned()
+    } else {
+        group.join(".")
+    };
     format!("{group}.{}.{}", r.version, r.kind)
 }
 
@@ -54,8 +66,14 @@ fn schema(r: &Resource) -> Value {
     let mut out = r.raw_schema().clone();
     let properties = super::json::child(&mut out, "properties");
     for (field, what) in [
-        ("apiVersion", "APIVersion defines the versioned schema of this representation of an object."),
-        ("kind", "Kind is a string value representing the REST resource this object represents."),
+        (
+            "apiVersion",
+            "APIVersion defines the versioned schema of this representation of an object.",
+        ),
+        (
+            "kind",
+            "Kind is a string value representing the REST resource this object represents.",
+        ),
     ] {
         properties.insert(field.to_owned(), json!({"type": "string", "description": what}));
     }
@@ -67,8 +85,13 @@ fn schema(r: &Resource) -> Value {
 }
 
 fn operations(r: &Resource, schema: &str, named: bool) -> Value {
-    let parameter = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
-    let parameters = json!([parameter("dryRun"), parameter("fieldManager"), parameter("fieldValidation")]);
+    let parameter =
+        |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
+    let parameters = json!([
+        parameter("dryRun"),
+        parameter("fieldManager"),
+        parameter("fieldValidation")
+    ]);
     let content = json!({"application/json": {"schema": {"$ref": format!("#/components/schemas/{schema}")}}});
     let operation = |action: &str| {
         json!({

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// How a patch is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PatchKind {
+pub(super) enum PatchKind {
     /// RFC 6902.
     Json,
     /// RFC 7396.
@@ -22,8 +22,9 @@ pub enum PatchKind {
 
 impl PatchKind {
     /// The kind a media type names.
-    pub fn of(media_type: &str, resource: &Resource) -> Result<Self, Failure> {
-        let custom = "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+    pub(super) fn of(media_type: &str, resource: &Resource) -> Result<Self, Failure> {
+        let custom =
+            "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
         let built_in = "application/json-patch+json, application/merge-patch+json, \
                         application/strategic-merge-patch+json, application/apply-patch+yaml";
         match media_type {
@@ -31,13 +32,22 @@ impl PatchKind {
             "application/merge-patch+json" => Ok(Self::Merge),
             "application/strategic-merge-patch+json" if !resource.custom => Ok(Self::Strategic),
             "application/apply-patch+yaml" => Ok(Self::Apply),
-            _ => Err(Failure::unsupported_media_type(if resource.custom { custom } else { built_in })),
+            _ => Err(Failure::unsupported_media_type(if resource.custom {
+                custom
+            } else {
+                built_in
+            })),
         }
     }
 }
 
 /// `live` with the patch laid over it. Apply patches are [`super::managed`]'s.
-pub fn apply(kind: PatchKind, resource: &Resource, live: &Value, body: &Value) -> Result<Value, Failure> {
+pub(super) fn apply(
+    kind: PatchKind,
+    resource: &Resource,
+    live: &Value,
+    body: &Value,
+) -> Result<Value, Failure> {
     let mut out = live.clone();
     match kind {
         PatchKind::Json => operations(&mut out, body)?,
@@ -57,7 +67,9 @@ fn object(body: &Value) -> Result<(), Failure> {
     if body.is_object() {
         return Ok(());
     }
-    Err(Failure::bad_request("json: cannot unmarshal the patch into a Go value of type map[string]interface {}"))
+    Err(Failure::bad_request(
+        "json: cannot unmarshal the patch into a Go value of type map[string]interface {}",
+    ))
 }
 
 fn operations(out: &mut Value, body: &Value) -> Result<(), Failure> {

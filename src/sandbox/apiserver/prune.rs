@@ -5,7 +5,7 @@ use serde_json::Value;
 
 impl Schema {
     /// Removes unknown fields and writes their paths to `dropped`.
-    pub fn prune(&self, value: &mut Value, path: &str, dropped: &mut Vec<String>) {
+    pub(super) fn prune(&self, value: &mut Value, path: &str, dropped: &mut Vec<String>) {
         match value {
             Value::Object(fields) if self.kind == Some(Type::Object) || !self.properties.is_empty() => {
                 let open = self.preserve || !matches!(self.additional, Additional::None);
@@ -36,11 +36,14 @@ impl Schema {
     }
 
     /// Removes nulls where null is no value, then fills absent fields that have a default.
-    pub fn fill(&self, value: &mut Value) {
+    pub(super) fn fill(&self, value: &mut Value) {
         match value {
             Value::Object(fields) => {
                 fields.retain(|name, value| {
-                    !value.is_null() || self.field(name).is_none_or(|s| s.nullable || (s.kind.is_none() && !s.int_or_string))
+                    !value.is_null()
+                        || self
+                            .field(name)
+                            .is_none_or(|s| s.nullable || (s.kind.is_none() && !s.int_or_string))
                 });
                 for (name, schema) in &self.properties {
                     if let Some(default) = &schema.default
@@ -65,7 +68,7 @@ impl Schema {
     }
 
     /// Fills defaults only where they tell the items of a list apart, such as a port's protocol.
-    pub fn fill_keys(&self, value: &mut Value) {
+    pub(super) fn fill_keys(&self, value: &mut Value) {
         match value {
             Value::Object(fields) => {
                 for (name, value) in fields {
@@ -76,12 +79,17 @@ impl Schema {
             }
             Value::Array(items) => {
                 let Some(schema) = &self.items else { return };
-                let keys = if let ListKind::Map(keys) = &self.list { keys.as_slice() } else { &[] };
+                let keys = if let ListKind::Map(keys) = &self.list {
+                    keys.as_slice()
+                } else {
+                    &[]
+                };
                 for item in items {
                     for key in keys {
-                        if let (Some(default), Some(item)) =
-                            (schema.field(key).and_then(|f| f.default.as_ref()), item.as_object_mut())
-                        {
+                        if let (Some(default), Some(item)) = (
+                            schema.field(key).and_then(|f| f.default.as_ref()),
+                            item.as_object_mut(),
+                        ) {
                             item.entry(key.clone()).or_insert_with(|| default.clone());
                         }
                     }
@@ -94,6 +102,10 @@ impl Schema {
 }
 
 /// `path.name`, without a leading dot.
-pub fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+pub(super) fn join(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
 }

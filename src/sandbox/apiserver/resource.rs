@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 /// Where a resource's schema comes from. Built-in ones are large and made on first use.
-pub enum Source {
+pub(super) enum Source {
     /// The OpenAPI v3 schema, as given.
     Given(Value),
     /// Made on first use.
@@ -16,7 +16,7 @@ pub enum Source {
 }
 
 /// One served resource in one version.
-pub struct Resource {
+pub(super) struct Resource {
     /// API group; empty for core.
     pub group: String,
     /// Version within the group.
@@ -67,17 +67,25 @@ impl fmt::Debug for Resource {
 
 impl Resource {
     /// `group/version`, or the version alone for core.
-    pub fn group_version(&self) -> String {
-        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+    pub(super) fn group_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.clone()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// `plural.group`, or the plural alone for core.
-    pub fn group_resource(&self) -> String {
-        if self.group.is_empty() { self.plural.clone() } else { format!("{}.{}", self.plural, self.group) }
+    pub(super) fn group_resource(&self) -> String {
+        if self.group.is_empty() {
+            self.plural.clone()
+        } else {
+            format!("{}.{}", self.plural, self.group)
+        }
     }
 
     /// The name its objects are stored under.
-    pub fn storage(&self) -> String {
+    pub(super) fn storage(&self) -> String {
         if self.stored_group.is_empty() {
             self.plural.clone()
         } else {
@@ -86,12 +94,16 @@ impl Resource {
     }
 
     /// `Kind.group`, or the kind alone for core.
-    pub fn group_kind(&self) -> String {
-        if self.group.is_empty() { self.kind.clone() } else { format!("{}.{}", self.kind, self.group) }
+    pub(super) fn group_kind(&self) -> String {
+        if self.group.is_empty() {
+            self.kind.clone()
+        } else {
+            format!("{}.{}", self.kind, self.group)
+        }
     }
 
     /// The `apiVersion` of stored objects.
-    pub fn stored_group_version(&self) -> String {
+    pub(super) fn stored_group_version(&self) -> String {
         if self.stored_group.is_empty() {
             self.stored_version.clone()
         } else {
@@ -111,24 +123,33 @@ impl Resource {
     }
 
     /// The compiled schema: made once.
-    pub fn schema(&self) -> &Schema {
+    pub(super) fn schema(&self) -> &Schema {
         &self.both().1
     }
 
     /// The schema as OpenAPI v3.
-    pub fn raw_schema(&self) -> &Value {
+    pub(super) fn raw_schema(&self) -> &Value {
         &self.both().0
     }
 
     /// The verbs discovery names.
-    pub fn verbs() -> Value {
-        json!(["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"])
+    pub(super) fn verbs() -> Value {
+        json!([
+            "create",
+            "delete",
+            "deletecollection",
+            "get",
+            "list",
+            "patch",
+            "update",
+            "watch"
+        ])
     }
 }
 
 /// All served resources.
 #[derive(Clone, Default)]
-pub struct Registry {
+pub(super) struct Registry {
     rows: BTreeMap<(String, String, String), Arc<Resource>>,
     /// Rises when a resource is added or removed; part of OpenAPI hashes.
     pub generation: u64,
@@ -136,40 +157,53 @@ pub struct Registry {
 
 impl Registry {
     /// Serves a resource; replaces one of the same group, version and plural.
-    pub fn add(&mut self, resource: Resource) {
-        let key = (resource.group.clone(), resource.version.clone(), resource.plural.clone());
+    pub(super) fn add(&mut self, resource: Resource) {
+        let key = (
+            resource.group.clone(),
+            resource.version.clone(),
+            resource.plural.clone(),
+        );
         self.rows.insert(key, Arc::new(resource));
         self.generation += 1;
     }
 
     /// Stops serving every version of a resource.
-    pub fn remove(&mut self, group: &str, plural: &str) {
+    pub(super) fn remove(&mut self, group: &str, plural: &str) {
         self.rows.retain(|(g, _, p), _| g != group || p != plural);
         self.generation += 1;
     }
 
     /// The resource at a path.
-    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Resource>> {
-        self.rows.get(&(group.to_owned(), version.to_owned(), plural.to_owned())).cloned()
+    pub(super) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Resource>> {
+        self.rows
+            .get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
+            .cloned()
     }
 
     /// The resource of a manifest.
-    pub fn by_kind(&self, api_version: &str, kind: &str) -> Option<Arc<Resource>> {
-        self.rows.values().find(|r| r.kind == kind && r.group_version() == api_version).cloned()
+    pub(super) fn by_kind(&self, api_version: &str, kind: &str) -> Option<Arc<Resource>> {
+        self.rows
+            .values()
+            .find(|r| r.kind == kind && r.group_version() == api_version)
+            .cloned()
     }
 
     /// Any version of `plural.group` (core: the plural alone).
-    pub fn by_name(&self, group_resource: &str) -> Option<Arc<Resource>> {
-        self.rows.values().rev().find(|r| r.group_resource() == group_resource).cloned()
+    pub(super) fn by_name(&self, group_resource: &str) -> Option<Arc<Resource>> {
+        self.rows
+            .values()
+            .rev()
+            .find(|r| r.group_resource() == group_resource)
+            .cloned()
     }
 
     /// Every row, by group, version and plural.
-    pub fn rows(&self) -> impl Iterator<Item = &Arc<Resource>> {
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Arc<Resource>> {
         self.rows.values()
     }
 
     /// Group and versions, the preferred version first.
-    pub fn groups(&self) -> BTreeMap<String, Vec<String>> {
+    pub(super) fn groups(&self) -> BTreeMap<String, Vec<String>> {
         let mut groups: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (group, version, _) in self.rows.keys() {
             groups.entry(group.clone()).or_default().insert(version.clone());
@@ -187,10 +221,14 @@ impl Registry {
 
 /// Kubernetes' order of versions: `v2` over `v1` over `v1beta1` over `v1alpha1` over anything else.
 fn rank(version: &str) -> (u8, u32, u32) {
-    let Some(rest) = version.strip_prefix('v') else { return (0, 0, 0) };
+    let Some(rest) = version.strip_prefix('v') else {
+        return (0, 0, 0);
+    };
     let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     let (major, tail) = rest.split_at(digits);
-    let Ok(major) = major.parse() else { return (0, 0, 0) };
+    let Ok(major) = major.parse() else {
+        return (0, 0, 0);
+    };
     if tail.is_empty() {
         return (3, major, 0);
     }

@@ -8,15 +8,27 @@ use serde_json::{Value, json};
 
 /// The plurals served, with their kinds.
 const REVIEWS: [(&str, &str, &str); 5] = [
-    ("authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview"),
-    ("authorization.k8s.io", "subjectaccessreviews", "SubjectAccessReview"),
-    ("authorization.k8s.io", "selfsubjectrulesreviews", "SelfSubjectRulesReview"),
+    (
+        "authorization.k8s.io",
+        "selfsubjectaccessreviews",
+        "SelfSubjectAccessReview",
+    ),
+    (
+        "authorization.k8s.io",
+        "subjectaccessreviews",
+        "SubjectAccessReview",
+    ),
+    (
+        "authorization.k8s.io",
+        "selfsubjectrulesreviews",
+        "SelfSubjectRulesReview",
+    ),
     ("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview"),
     ("authentication.k8s.io", "tokenreviews", "TokenReview"),
 ];
 
 /// The answer to a review; `None` when the path is none.
-pub fn answer(
+pub(super) fn answer(
     store: &Store,
     group: &str,
     rest: &[&str],
@@ -59,7 +71,7 @@ fn status(store: &Store, kind: &str, review: &Value) -> Value {
 }
 
 /// The plain discovery of a review group.
-pub fn discovery(group: &str, version: &str) -> Option<Value> {
+pub(super) fn discovery(group: &str, version: &str) -> Option<Value> {
     let list: Vec<Value> = REVIEWS
         .iter()
         .filter(|(g, _, _)| *g == group && version == "v1")

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The rules of one schema node.
-pub struct Rules(CompiledSchema);
+pub(super) struct Rules(CompiledSchema);
 
 impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,18 +24,22 @@ thread_local! {
 
 impl Rules {
     /// The rules of `raw`, if it has any.
-    pub fn of(raw: &Value) -> Option<Self> {
+    pub(super) fn of(raw: &Value) -> Option<Self> {
         let rules = raw.get("x-kubernetes-validations")?;
         Some(Self(compile_schema(&json!({"x-kubernetes-validations": rules}))))
     }
 
     /// What does not compile, in words.
-    pub fn errors(&self) -> Vec<String> {
-        self.0.compilation_errors().iter().map(ToString::to_string).collect()
+    pub(super) fn errors(&self) -> Vec<String> {
+        self.0
+            .compilation_errors()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     /// Evaluates every rule. Rules that mention `oldSelf` wait for an update.
-    pub fn check(&self, new: &Value, old: Option<&Value>, path: &str, causes: &mut Vec<Cause>) {
+    pub(super) fn check(&self, new: &Value, old: Option<&Value>, path: &str, causes: &mut Vec<Cause>) {
         FUNCTIONS.with(|functions| {
             let mut scope = functions.new_inner_scope();
             scope.add_variable_from_value("self", to_cel(new));
@@ -61,7 +65,13 @@ impl Rules {
                         .message_program
                         .as_ref()
                         .and_then(|p| p.execute(scope).ok())
-                        .and_then(|m| if let cel::Value::String(m) = m { Some(m.to_string()) } else { None })
+                        .and_then(|m| {
+                            if let cel::Value::String(m) = m {
+                                Some(m.to_string())
+                            } else {
+                                None
+                            }
+                        })
                         .filter(|m| !m.trim().is_empty())
                         .or_else(|| rule.rule.message.clone())
                         .unwrap_or_else(|| format!("failed rule: {}", rule.rule.rule)),
@@ -73,7 +83,11 @@ impl Rules {
                 let field = field.strip_prefix('.').map(str::to_owned).unwrap_or(field);
                 causes.push(Cause {
                     reason: reason(rule.rule.reason.as_deref()),
-                    field: if field.is_empty() { "<nil>".to_owned() } else { field },
+                    field: if field.is_empty() {
+                        "<nil>".to_owned()
+                    } else {
+                        field
+                    },
                     message: format!("{}: {why}", words(rule.rule.reason.as_deref())),
                 });
             }
@@ -102,8 +116,26 @@ fn words(asked: Option<&str>) -> &'static str {
 /// A field's name in CEL: reserved words and other characters are escaped.
 fn escape(name: &str) -> String {
     const RESERVED: [&str; 20] = [
-        "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if",
-        "import", "let", "loop", "package", "namespace", "return", "var", "while",
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "while",
     ];
     if RESERVED.contains(&name) || name == "void" {
         return format!("__{name}__");
@@ -111,7 +143,10 @@ fn escape(name: &str) -> String {
     if !name.contains(['.', '-', '/']) && !name.contains("__") {
         return name.to_owned();
     }
-    name.replace("__", "__underscores__").replace('.', "__dot__").replace('-', "__dash__").replace('/', "__slash__")
+    name.replace("__", "__underscores__")
+        .replace('.', "__dot__")
+        .replace('-', "__dash__")
+        .replace('/', "__slash__")
 }
 
 fn to_cel(value: &Value) -> cel::Value {
@@ -127,8 +162,11 @@ fn to_cel(value: &Value) -> cel::Value {
         Value::Array(items) => cel::Value::List(Arc::new(items.iter().map(to_cel).collect())),
         // A field that holds null is absent to `has()`.
         Value::Object(fields) => {
-            let map: HashMap<String, cel::Value> =
-                fields.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (escape(k), to_cel(v))).collect();
+            let map: HashMap<String, cel::Value> = fields
+                .iter()
+                .filter(|(_, v)| !v.is_null())
+                .map(|(k, v)| (escape(k), to_cel(v)))
+                .collect();
             cel::Value::Map(map.into())
         }
     }

@@ -5,11 +5,21 @@ use super::resource::Resource;
 use serde_json::{Value, json};
 
 /// The `Scale` of an object.
-pub fn of(object: &Value) -> Value {
-    let labels = object.pointer("/spec/selector/matchLabels").and_then(Value::as_object);
-    let selector: Vec<String> =
-        labels.into_iter().flatten().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default())).collect();
-    let count = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
+pub(super) fn of(object: &Value) -> Value {
+    let labels = object
+        .pointer("/spec/selector/matchLabels")
+        .and_then(Value::as_object);
+    let selector: Vec<String> = labels
+        .into_iter()
+        .flatten()
+        .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default()))
+        .collect();
+    let count = |pointer: &str| {
+        object
+            .pointer(pointer)
+            .and_then(Value::as_i64)
+            .unwrap_or_default()
+    };
     json!({
         "apiVersion": "autoscaling/v1", "kind": "Scale",
         "metadata": {
@@ -23,7 +33,7 @@ pub fn of(object: &Value) -> Value {
 }
 
 /// The object with the replicas of `scale`.
-pub fn onto(resource: &Resource, object: &Value, scale: &Value) -> Value {
+pub(super) fn onto(resource: &Resource, object: &Value, scale: &Value) -> Value {
     let mut out = object.clone();
     json::set(&mut out, "apiVersion", Some(json!(resource.group_version())));
     if let Some(replicas) = scale.pointer("/spec/replicas") {

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 /// What a value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Type {
+pub(super) enum Type {
     /// A JSON object.
     Object,
     /// A JSON array.
@@ -27,7 +27,7 @@ pub enum Type {
 
 impl Type {
     /// The name in a schema and in messages.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Object => "object",
             Self::Array => "array",
@@ -41,7 +41,7 @@ impl Type {
 
 /// How the items of a list are told apart when it is merged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum ListKind {
+pub(super) enum ListKind {
     /// Replaced as a whole.
     #[default]
     Atomic,
@@ -53,7 +53,7 @@ pub enum ListKind {
 
 /// Fields beyond the named ones.
 #[derive(Debug, Default)]
-pub enum Additional {
+pub(super) enum Additional {
     /// Unknown: dropped or refused.
     #[default]
     None,
@@ -65,7 +65,7 @@ pub enum Additional {
 
 /// One node of a compiled schema.
 #[derive(Debug, Default)]
-pub struct Schema {
+pub(super) struct Schema {
     /// The type; `None` accepts any.
     pub kind: Option<Type>,
     /// Null is a value of it.
@@ -110,7 +110,7 @@ pub struct Schema {
 
 /// Limits on numbers, texts, lists and maps.
 #[derive(Debug, Default)]
-pub struct Bounds {
+pub(super) struct Bounds {
     /// Smallest and largest number, and whether the bound itself is out.
     pub least: Option<(f64, bool)>,
     /// See `least`.
@@ -138,7 +138,7 @@ pub struct Bounds {
 }
 
 /// The schema of `metadata`, the same for every object.
-pub static METADATA: LazyLock<Value> = LazyLock::new(|| {
+pub(super) static METADATA: LazyLock<Value> = LazyLock::new(|| {
     let text = json!({"type": "string"});
     let map = json!({"type": "object", "additionalProperties": {"type": "string"}, "nullable": true});
     json!({"type": "object", "nullable": true, "properties": {
@@ -164,7 +164,7 @@ pub static METADATA: LazyLock<Value> = LazyLock::new(|| {
 impl Schema {
     /// Compiles the schema of a whole object: `apiVersion`, `kind` and `metadata` are added. Broken patterns and
     /// rules are left out here; [`super::crd`] refuses a definition that has any.
-    pub fn compile(raw: &Value) -> Self {
+    pub(super) fn compile(raw: &Value) -> Self {
         let mut root = Self::node(raw);
         for (field, schema) in [
             ("apiVersion", &json!({"type": "string"})),
@@ -177,10 +177,15 @@ impl Schema {
     }
 
     /// Compiles one node and what is below it.
-    pub fn node(raw: &Value) -> Self {
+    pub(super) fn node(raw: &Value) -> Self {
         let flag = |key: &str| raw.get(key).and_then(Value::as_bool).unwrap_or_default();
         let several = |key: &str| -> Vec<Self> {
-            raw.get(key).and_then(Value::as_array).into_iter().flatten().map(Self::node).collect()
+            raw.get(key)
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .map(Self::node)
+                .collect()
         };
         let mut this = Self {
             kind: raw.get("type").and_then(Value::as_str).and_then(kind),
@@ -188,11 +193,21 @@ impl Schema {
             int_or_string: flag("x-kubernetes-int-or-string"),
             preserve: flag("x-kubernetes-preserve-unknown-fields"),
             atomic: raw.get("x-kubernetes-map-type").and_then(Value::as_str) == Some("atomic"),
-            items: raw.get("items").filter(|i| i.is_object()).map(|i| Box::new(Self::node(i))),
+            items: raw
+                .get("items")
+                .filter(|i| i.is_object())
+                .map(|i| Box::new(Self::node(i))),
             list: list_kind(raw),
-            merge_key: raw.get("x-kubernetes-patch-merge-key").and_then(Value::as_str).map(str::to_owned),
+            merge_key: raw
+                .get("x-kubernetes-patch-merge-key")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
             required: texts(raw.get("required")),
-            choices: raw.get("enum").and_then(Value::as_array).cloned().unwrap_or_default(),
+            choices: raw
+                .get("enum")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default(),
             default: raw.get("default").cloned(),
             bounds: Bounds::of(raw),
             all: several("allOf"),
@@ -203,7 +218,10 @@ impl Schema {
             ..Self::default()
         };
         if let Some(properties) = raw.get("properties").and_then(Value::as_object) {
-            this.properties = properties.iter().map(|(k, v)| (k.clone(), Self::node(v))).collect();
+            this.properties = properties
+                .iter()
+                .map(|(k, v)| (k.clone(), Self::node(v)))
+                .collect();
         }
         this.additional = match raw.get("additionalProperties") {
             Some(Value::Bool(true)) => Additional::Any,
@@ -212,9 +230,12 @@ impl Schema {
         };
         if flag("x-kubernetes-embedded-resource") {
             for field in ["apiVersion", "kind"] {
-                this.properties.entry(field.to_owned()).or_insert_with(|| Self::node(&json!({"type": "string"})));
+                this.properties
+                    .entry(field.to_owned())
+                    .or_insert_with(|| Self::node(&json!({"type": "string"})));
             }
-            this.properties.insert("metadata".to_owned(), Self::node(&METADATA));
+            this.properties
+                .insert("metadata".to_owned(), Self::node(&METADATA));
         }
         this.has_rules = this.rules.is_some()
             || this.properties.values().any(|s| s.has_rules)
@@ -224,7 +245,7 @@ impl Schema {
     }
 
     /// The schema of a field, named or not.
-    pub fn field(&self, name: &str) -> Option<&Self> {
+    pub(super) fn field(&self, name: &str) -> Option<&Self> {
         self.properties.get(name).or(match &self.additional {
             Additional::Each(each) => Some(each),
             Additional::None | Additional::Any => None,
@@ -234,7 +255,11 @@ impl Schema {
 
 impl Bounds {
     fn of(raw: &Value) -> Self {
-        let count = |key: &str| raw.get(key).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
+        let count = |key: &str| {
+            raw.get(key)
+                .and_then(Value::as_u64)
+                .and_then(|n| usize::try_from(n).ok())
+        };
         let number = |key: &str| raw.get(key).and_then(Value::as_f64);
         let open = |key: &str| raw.get(key).and_then(Value::as_bool).unwrap_or_default();
         Self {
@@ -243,7 +268,10 @@ impl Bounds {
             multiple_of: number("multipleOf"),
             min_length: count("minLength"),
             max_length: count("maxLength"),
-            pattern: raw.get("pattern").and_then(Value::as_str).and_then(|p| Regex::new(p).ok()),
+            pattern: raw
+                .get("pattern")
+                .and_then(Value::as_str)
+                .and_then(|p| Regex::new(p).ok()),
             min_items: count("minItems"),
             max_items: count("maxItems"),
             unique: open("uniqueItems"),
@@ -255,13 +283,25 @@ impl Bounds {
 }
 
 fn kind(name: &str) -> Option<Type> {
-    [Type::Object, Type::Array, Type::Text, Type::Integer, Type::Number, Type::Boolean]
-        .into_iter()
-        .find(|t| t.name() == name)
+    [
+        Type::Object,
+        Type::Array,
+        Type::Text,
+        Type::Integer,
+        Type::Number,
+        Type::Boolean,
+    ]
+    .into_iter()
+    .find(|t| t.name() == name)
 }
 
 fn texts(list: Option<&Value>) -> Vec<String> {
-    list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    list.and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 fn list_kind(raw: &Value) -> ListKind {

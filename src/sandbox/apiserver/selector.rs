@@ -14,18 +14,20 @@ enum Test {
 
 /// Which objects a list or watch is about.
 #[derive(Clone, Debug, Default)]
-pub struct Selector {
+pub(super) struct Selector {
     labels: Vec<Test>,
     fields: Vec<(String, String, bool)>,
 }
 
 impl Selector {
     /// Reads `labelSelector` and `fieldSelector`.
-    pub fn parse(resource: &Resource, labels: &str, fields: &str) -> Result<Self, Failure> {
+    pub(super) fn parse(resource: &Resource, labels: &str, fields: &str) -> Result<Self, Failure> {
         let mut this = Self::default();
         for part in split(labels) {
             this.labels.push(test(part).ok_or_else(|| {
-                Failure::bad_request(format!("unable to parse requirement: {part:?} of labelSelector {labels:?}"))
+                Failure::bad_request(format!(
+                    "unable to parse requirement: {part:?} of labelSelector {labels:?}"
+                ))
             })?);
         }
         for part in fields.split(',').filter(|p| !p.is_empty()) {
@@ -48,13 +50,8 @@ impl Selector {
         Ok(this)
     }
 
-    /// The only name that can match, if the selector says so.
-    pub fn name(&self) -> Option<&str> {
-        self.fields.iter().find(|(key, _, equal)| key == "metadata.name" && *equal).map(|(_, v, _)| v.as_str())
-    }
-
     /// Does this object match? Events are looked at in their stored form.
-    pub fn matches(&self, object: &Value) -> bool {
+    pub(super) fn matches(&self, object: &Value) -> bool {
         let labels = object.pointer("/metadata/labels");
         let label = |key: &str| labels.and_then(|l| l.get(key)).and_then(Value::as_str);
         self.labels.iter().all(|test| match test {
@@ -95,7 +92,10 @@ fn test(part: &str) -> Option<Test> {
         let inside = rest.trim().strip_prefix('(')?.strip_suffix(')')?;
         Some(inside.split(',').map(|v| v.trim().to_owned()).collect())
     };
-    if let Some((key, rest)) = part.split_once(" notin ").or_else(|| part.split_once(" notin(").map(|(k, _)| (k, ""))) {
+    if let Some((key, rest)) = part
+        .split_once(" notin ")
+        .or_else(|| part.split_once(" notin(").map(|(k, _)| (k, "")))
+    {
         return Some(Test::NotIn(key.trim().to_owned(), set(rest)?));
     }
     if let Some((key, rest)) = part.split_once(" in ") {

@@ -19,7 +19,7 @@ const HISTORY: usize = 4096;
 
 /// One object and who owns its fields.
 #[derive(Clone, Debug)]
-pub struct Stored {
+pub(super) struct Stored {
     /// The object, in its stored version.
     pub value: Arc<Value>,
     pub(super) managers: Managers,
@@ -39,7 +39,7 @@ pub struct Change {
 }
 
 /// Namespace (empty at cluster scope) and name.
-pub type Key = (String, String);
+pub(super) type Key = (String, String);
 
 pub(super) struct Channel {
     pub(super) sender: broadcast::Sender<Arc<Change>>,
@@ -192,7 +192,7 @@ impl Store {
     }
 
     /// What is served now.
-    pub fn registry(&self) -> Arc<Registry> {
+    pub(super) fn registry(&self) -> Arc<Registry> {
         self.lock().registry.clone()
     }
 
@@ -204,7 +204,8 @@ impl Store {
     /// Creates a namespace unless it exists.
     pub fn namespace(&self, name: &str) {
         if self.get("namespaces", "", name).is_none()
-            && let Err(failure) = self.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))
+            && let Err(failure) =
+                self.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))
         {
             tracing::warn!(%failure, name, "unable to create the namespace");
         }
@@ -219,13 +220,23 @@ impl Store {
     pub fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
         let inner = self.lock();
         let key = (namespace.to_owned(), name.to_owned());
-        inner.objects.get(resource).and_then(|o| o.get(&key)).map(|s| s.value.clone())
+        inner
+            .objects
+            .get(resource)
+            .and_then(|o| o.get(&key))
+            .map(|s| s.value.clone())
     }
 
     /// All objects of `resource`, by namespace and name.
     pub fn list(&self, resource: &str) -> Vec<Arc<Value>> {
         let inner = self.lock();
-        inner.objects.get(resource).into_iter().flat_map(BTreeMap::values).map(|s| s.value.clone()).collect()
+        inner
+            .objects
+            .get(resource)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .map(|s| s.value.clone())
+            .collect()
     }
 
     /// Changes of `resource` from now on. A receiver that lags by thousands of changes loses the oldest.
@@ -239,7 +250,13 @@ impl Store {
     }
 
     /// Replaces the status of an object, as field manager `sandbox`.
-    pub fn put_status(&self, resource: &str, namespace: &str, name: &str, status: Value) -> Result<Arc<Value>, Failure> {
+    pub fn put_status(
+        &self,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+        status: Value,
+    ) -> Result<Arc<Value>, Failure> {
         direct::put_status(self, resource, namespace, name, status)
     }
 
@@ -256,15 +273,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Inner {
     pub(super) fn channel(&mut self, storage: &str) -> &mut Channel {
-        self.channels.entry(storage.to_owned()).or_insert_with(|| Channel {
-            sender: broadcast::channel(HISTORY).0,
-            log: VecDeque::new(),
-            floor: 0,
-        })
+        self.channels
+            .entry(storage.to_owned())
+            .or_insert_with(|| Channel {
+                sender: broadcast::channel(HISTORY).0,
+                log: VecDeque::new(),
+                floor: 0,
+            })
     }
 
     pub(super) fn find(&self, resource: &Resource, namespace: &str, name: &str) -> Option<&Stored> {
-        self.objects.get(&resource.storage())?.get(&(namespace.to_owned(), name.to_owned()))
+        self.objects
+            .get(&resource.storage())?
+            .get(&(namespace.to_owned(), name.to_owned()))
     }
 
     /// The version the next change will have.
@@ -283,7 +304,13 @@ impl Inner {
     }
 
     /// Makes a change visible. `stored` carries the version of [`Inner::next`].
-    pub(super) fn commit(&mut self, resource: &Resource, key: &Key, stored: Option<Stored>, gone: Option<Arc<Value>>) {
+    pub(super) fn commit(
+        &mut self,
+        resource: &Resource,
+        key: &Key,
+        stored: Option<Stored>,
+        gone: Option<Arc<Value>>,
+    ) {
         self.version += 1;
         let version = self.version;
         let storage = resource.storage();
@@ -300,7 +327,12 @@ impl Inner {
         if resource.plural == "customresourcedefinitions" && resource.group == "apiextensions.k8s.io" {
             self.serve(&object, deleted);
         }
-        let change = Arc::new(Change { version, object, before, deleted });
+        let change = Arc::new(Change {
+            version,
+            object,
+            before,
+            deleted,
+        });
         let history = self.history;
         let channel = self.channel(&storage);
         channel.log.push_back(change.clone());
@@ -313,7 +345,10 @@ impl Inner {
 
     fn serve(&mut self, crd: &Value, gone: bool) {
         let registry = Arc::make_mut(&mut self.registry);
-        let (group, plural) = (super::json::text(crd, "/spec/group"), super::json::text(crd, "/spec/names/plural"));
+        let (group, plural) = (
+            super::json::text(crd, "/spec/group"),
+            super::json::text(crd, "/spec/names/plural"),
+        );
         registry.remove(group, plural);
         if !gone {
             crd::resources(crd).into_iter().for_each(|r| registry.add(r));

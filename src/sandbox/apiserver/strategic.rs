@@ -5,7 +5,7 @@ use super::schema::Schema;
 use serde_json::{Map, Value};
 
 /// Lays `patch` over `live`.
-pub fn merge(schema: Option<&Schema>, live: &mut Value, patch: &Value) -> Result<(), Failure> {
+pub(super) fn merge(schema: Option<&Schema>, live: &mut Value, patch: &Value) -> Result<(), Failure> {
     let Some(patch) = patch.as_object() else {
         *live = patch.clone();
         return Ok(());
@@ -27,14 +27,18 @@ pub fn merge(schema: Option<&Schema>, live: &mut Value, patch: &Value) -> Result
     if !live.is_object() {
         *live = Value::Object(Map::new());
     }
-    let Some(fields) = live.as_object_mut() else { return Ok(()) };
+    let Some(fields) = live.as_object_mut() else {
+        return Ok(());
+    };
     if let Some(keep) = patch.get("$retainKeys").and_then(Value::as_array) {
         fields.retain(|name, _| keep.iter().any(|k| k == name));
     }
     for (name, value) in patch {
         if let Some(list) = name.strip_prefix("$deleteFromPrimitiveList/") {
-            if let (Some(items), Some(gone)) = (fields.get_mut(list).and_then(Value::as_array_mut), value.as_array())
-            {
+            if let (Some(items), Some(gone)) = (
+                fields.get_mut(list).and_then(Value::as_array_mut),
+                value.as_array(),
+            ) {
                 items.retain(|item| !gone.contains(item));
             }
             continue;
@@ -45,8 +49,12 @@ pub fn merge(schema: Option<&Schema>, live: &mut Value, patch: &Value) -> Result
         let schema = schema.and_then(|s| s.field(name));
         if value.is_null() {
             fields.remove(name);
-        } else if let (Some(key), Some(items)) = (schema.and_then(|s| s.merge_key.as_deref()), value.as_array()) {
-            let slot = fields.entry(name.clone()).or_insert_with(|| Value::Array(Vec::new()));
+        } else if let (Some(key), Some(items)) =
+            (schema.and_then(|s| s.merge_key.as_deref()), value.as_array())
+        {
+            let slot = fields
+                .entry(name.clone())
+                .or_insert_with(|| Value::Array(Vec::new()));
             merge_list(schema.and_then(|s| s.items.as_deref()), key, slot, items)?;
         } else if value.is_object() {
             let slot = fields.entry(name.clone()).or_insert(Value::Null);
@@ -60,10 +68,16 @@ pub fn merge(schema: Option<&Schema>, live: &mut Value, patch: &Value) -> Result
             && let Some(items) = fields.get_mut(list).and_then(Value::as_array_mut)
             && let Some(order) = order.as_array()
         {
-            let key = schema.and_then(|s| s.field(list)).and_then(|s| s.merge_key.as_deref()).unwrap_or_default();
+            let key = schema
+                .and_then(|s| s.field(list))
+                .and_then(|s| s.merge_key.as_deref())
+                .unwrap_or_default();
             let place = |item: &Value| {
                 let id = identity(item, key);
-                order.iter().position(|o| identity(o, key) == id).unwrap_or(usize::MAX)
+                order
+                    .iter()
+                    .position(|o| identity(o, key) == id)
+                    .unwrap_or(usize::MAX)
             };
             items.sort_by_key(place);
         }
@@ -72,16 +86,30 @@ pub fn merge(schema: Option<&Schema>, live: &mut Value, patch: &Value) -> Result
 }
 
 fn identity<'a>(item: &'a Value, key: &str) -> Option<&'a Value> {
-    if key.is_empty() || !item.is_object() { Some(item) } else { item.get(key) }
+    if key.is_empty() || !item.is_object() {
+        Some(item)
+    } else {
+        item.get(key)
+    }
 }
 
 fn merge_list(schema: Option<&Schema>, key: &str, live: &mut Value, patch: &[Value]) -> Result<(), Failure> {
     if !live.is_array() {
         *live = Value::Array(Vec::new());
     }
-    let Some(items) = live.as_array_mut() else { return Ok(()) };
-    if patch.iter().filter_map(Value::as_object).any(|p| directive(p) == Some("replace")) {
-        *items = patch.iter().filter(|p| p.get("$patch").is_none()).cloned().collect();
+    let Some(items) = live.as_array_mut() else {
+        return Ok(());
+    };
+    if patch
+        .iter()
+        .filter_map(Value::as_object)
+        .any(|p| directive(p) == Some("replace"))
+    {
+        *items = patch
+            .iter()
+            .filter(|p| p.get("$patch").is_none())
+            .cloned()
+            .collect();
         return Ok(());
     }
     for change in patch {
@@ -123,5 +151,9 @@ fn directive(patch: &Map<String, Value>) -> Option<&str> {
 }
 
 fn without_directives(patch: &Map<String, Value>) -> Map<String, Value> {
-    patch.iter().filter(|(k, _)| !k.starts_with('$')).map(|(k, v)| (k.clone(), v.clone())).collect()
+    patch
+        .iter()
+        .filter(|(k, _)| !k.starts_with('$'))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect()
 }

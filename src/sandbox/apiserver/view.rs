@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// What comes along in a table's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Include {
+pub(super) enum Include {
     /// Nothing.
     None,
     /// The metadata.
@@ -19,7 +19,7 @@ pub enum Include {
 
 /// The shape of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum View {
+pub(super) enum View {
     /// The object.
     Full,
     /// `meta.k8s.io/v1` Table.
@@ -30,7 +30,7 @@ pub enum View {
 
 impl View {
     /// The first shape in an `Accept` header that is known here; `None` when there is none.
-    pub fn accepted(accept: &str, include: &str) -> Option<Self> {
+    pub(super) fn accepted(accept: &str, include: &str) -> Option<Self> {
         if accept.trim().is_empty() {
             return Some(Self::Full);
         }
@@ -43,11 +43,13 @@ impl View {
             }
             match shape {
                 None => Some(Self::Full),
-                Some("Table") if one.contains("v=v1") && !one.contains("v=v1beta1") => Some(Self::Table(match include {
-                    "None" => Include::None,
-                    "Object" => Include::Object,
-                    _ => Include::Metadata,
-                })),
+                Some("Table") if one.contains("v=v1") && !one.contains("v=v1beta1") => {
+                    Some(Self::Table(match include {
+                        "None" => Include::None,
+                        "Object" => Include::Object,
+                        _ => Include::Metadata,
+                    }))
+                }
                 Some("PartialObjectMetadata" | "PartialObjectMetadataList") => Some(Self::Metadata),
                 Some(_) => None,
             }
@@ -55,7 +57,7 @@ impl View {
     }
 
     /// One stored object.
-    pub fn one(self, resource: &Resource, stored: &Arc<Value>, now: Timestamp) -> Value {
+    pub(super) fn one(self, resource: &Resource, stored: &Arc<Value>, now: Timestamp) -> Value {
         match self {
             Self::Full => Value::clone(&wire::outward(resource, stored)),
             Self::Metadata => partial(stored),
@@ -67,12 +69,20 @@ impl View {
     }
 
     /// Several stored objects at a version.
-    pub fn list(self, resource: &Resource, stored: &[Arc<Value>], version: u64, now: Timestamp) -> Value {
+    pub(super) fn list(
+        self,
+        resource: &Resource,
+        stored: &[Arc<Value>],
+        version: u64,
+        now: Timestamp,
+    ) -> Value {
         let version = version.to_string();
         match self {
             Self::Full => {
-                let items: Vec<Value> =
-                    stored.iter().map(|s| Value::clone(&wire::outward(resource, s))).collect();
+                let items: Vec<Value> = stored
+                    .iter()
+                    .map(|s| Value::clone(&wire::outward(resource, s)))
+                    .collect();
                 json!({
                     "kind": resource.list_kind, "apiVersion": resource.group_version(),
                     "metadata": {"resourceVersion": version}, "items": items,
@@ -88,7 +98,7 @@ impl View {
     }
 
     /// A bookmark in this shape.
-    pub fn bookmark(self, object: &Value) -> Value {
+    pub(super) fn bookmark(self, object: &Value) -> Value {
         match self {
             Self::Full => object.clone(),
             Self::Metadata => partial(object),
@@ -112,7 +122,13 @@ fn partial(object: &Value) -> Value {
     })
 }
 
-fn table(resource: &Resource, stored: &[Arc<Value>], include: Include, version: &str, now: Timestamp) -> Value {
+fn table(
+    resource: &Resource,
+    stored: &[Arc<Value>],
+    include: Include,
+    version: &str,
+    now: Timestamp,
+) -> Value {
     // Events are known by what they say: their names come last, and only with -o wide.
     let events = resource.plural == "events" && !resource.custom;
     let name = json!({

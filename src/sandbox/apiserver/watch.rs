@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 /// What a client asked to watch.
 #[derive(Clone, Debug)]
-pub struct Terms {
+pub(super) struct Terms {
     /// The resource, in the client's version.
     pub resource: Arc<Resource>,
     /// One namespace, or all when empty.
@@ -47,7 +47,7 @@ struct Watch {
 }
 
 /// The body of a watch, or 410 when it would start before the remembered changes.
-pub fn body(store: &Store, terms: Terms) -> Result<Body, Failure> {
+pub(super) fn body(store: &Store, terms: Terms) -> Result<Body, Failure> {
     let mut inner = store.lock();
     let storage = terms.resource.storage();
     let version = inner.version;
@@ -66,7 +66,14 @@ pub fn body(store: &Store, terms: Terms) -> Result<Body, Failure> {
             ));
         }
         Some(after) => past.extend(channel.log.iter().filter(|c| c.version > after).cloned()),
-        None => initial.extend(inner.objects.get(&storage).into_iter().flatten().map(|(_, s)| s.value.clone())),
+        None => initial.extend(
+            inner
+                .objects
+                .get(&storage)
+                .into_iter()
+                .flatten()
+                .map(|(_, s)| s.value.clone()),
+        ),
     }
     drop(inner);
     let now = Instant::now();
@@ -92,10 +99,13 @@ pub fn body(store: &Store, terms: Terms) -> Result<Body, Failure> {
     if watch.terms.initial {
         watch.bookmark_at(version, true);
     }
-    Ok(Body::from_stream(futures::stream::unfold(watch, |mut watch| async move {
-        let line = watch.next().await?;
-        Some((Ok::<_, std::convert::Infallible>(line), watch))
-    })))
+    Ok(Body::from_stream(futures::stream::unfold(
+        watch,
+        |mut watch| async move {
+            let line = watch.next().await?;
+            Some((Ok::<_, std::convert::Infallible>(line), watch))
+        },
+    )))
 }
 
 async fn until(at: Option<Instant>) {
@@ -156,7 +166,10 @@ impl Watch {
     fn bookmark_at(&mut self, version: u64, initial: bool) {
         let mut meta = json!({"resourceVersion": version.to_string(), "creationTimestamp": null});
         if initial && let Some(meta) = meta.as_object_mut() {
-            meta.insert("annotations".to_owned(), json!({"k8s.io/initial-events-end": "true"}));
+            meta.insert(
+                "annotations".to_owned(),
+                json!({"k8s.io/initial-events-end": "true"}),
+            );
         }
         let resource = self.terms.resource.clone();
         let object = json!({"kind": resource.kind, "apiVersion": resource.group_version(), "metadata": meta});
@@ -197,7 +210,10 @@ impl Watch {
             let object = wire::outward(&self.terms.resource, stored);
             self.line(kind, &object);
         } else {
-            let object = self.terms.view.one(&self.terms.resource, stored, self.store.now());
+            let object = self
+                .terms
+                .view
+                .one(&self.terms.resource, stored, self.store.now());
             self.line(kind, &object);
         }
     }

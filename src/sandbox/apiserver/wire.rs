@@ -19,7 +19,10 @@ fn renamed(resource: &Resource) -> bool {
     resource.group != resource.stored_group
 }
 
-fn rename(fields: &mut Map<String, Value>, from: fn(&(&'static str, &'static str)) -> (&'static str, &'static str)) {
+fn rename(
+    fields: &mut Map<String, Value>,
+    from: fn(&(&'static str, &'static str)) -> (&'static str, &'static str),
+) {
     for (old, new) in EVENT.iter().map(from) {
         if let Some(value) = fields.remove(old) {
             fields.insert(new.to_owned(), value);
@@ -28,7 +31,7 @@ fn rename(fields: &mut Map<String, Value>, from: fn(&(&'static str, &'static str
 }
 
 /// A stored object as the client of `resource` sees it.
-pub fn outward(resource: &Resource, stored: &Arc<Value>) -> Arc<Value> {
+pub(super) fn outward(resource: &Resource, stored: &Arc<Value>) -> Arc<Value> {
     if !renamed(resource) && resource.version == resource.stored_version {
         return stored.clone();
     }
@@ -43,7 +46,7 @@ pub fn outward(resource: &Resource, stored: &Arc<Value>) -> Arc<Value> {
 }
 
 /// What a client of `resource` wrote, as it is stored.
-pub fn inward(resource: &Resource, mut value: Value) -> Value {
+pub(super) fn inward(resource: &Resource, mut value: Value) -> Value {
     if let Some(fields) = value.as_object_mut() {
         fields.insert("apiVersion".to_owned(), json!(resource.stored_group_version()));
         if renamed(resource) {

@@ -7,13 +7,13 @@ use super::managed::{self, Author, Managers};
 use super::patch::{self, PatchKind};
 use super::resource::Resource;
 use super::store::{Inner, Key, Store, Stored};
-use super::{crd, names, scale, wire};
+use super::{crd, names, protobuf, scale, wire};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// What a write did.
 #[derive(Debug)]
-pub struct Outcome {
+pub(super) struct Outcome {
     /// The object after it, in the version of the request.
     pub object: Arc<Value>,
     /// It did not exist before.
@@ -24,12 +24,18 @@ pub struct Outcome {
 
 /// Fields of `metadata` that only the server writes.
 const KEPT: [&str; 8] = [
-    "name", "namespace", "uid", "creationTimestamp", "generation", "deletionTimestamp",
-    "deletionGracePeriodSeconds", "managedFields",
+    "name",
+    "namespace",
+    "uid",
+    "creationTimestamp",
+    "generation",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "managedFields",
 ];
 
 /// POST.
-pub fn create(store: &Store, ask: &Ask, body: Value) -> Result<Outcome, Failure> {
+pub(super) fn create(store: &Store, ask: &Ask, body: Value) -> Result<Outcome, Failure> {
     let stamp = store.stamp();
     let mut inner = store.lock();
     create_in(&mut inner, ask, body, None, &stamp)
@@ -45,7 +51,9 @@ fn create_in(
     let resource = &*ask.resource;
     identify(ask, &mut body)?;
     if !meta(&body, "resourceVersion").is_empty() {
-        return Err(Failure::internal("resourceVersion should not be set on objects to be created"));
+        return Err(Failure::internal(
+            "resourceVersion should not be set on objects to be created",
+        ));
     }
     let id = inner.id();
     if meta(&body, "name").is_empty() && !meta(&body, "generateName").is_empty() {
@@ -65,7 +73,12 @@ fn create_in(
     let warnings = decode(ask, &mut body, managers.is_some())?;
     let other = inner.id();
     let meta = json::metadata(&mut body);
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink"] {
+    for field in [
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "selfLink",
+    ] {
         meta.remove(field);
     }
     if managers.is_none() {
@@ -77,19 +90,30 @@ fn create_in(
         meta.insert("generation".to_owned(), json!(1));
     }
     valid(resource, &name, &body, None)?;
-    defaults(resource, &mut body, stamp)?;
+    defaults(resource, &mut body, id, stamp);
+    encode_secret(resource, &mut body);
     let mut new = wire::inward(resource, body);
     let managers = match managers {
         Some(managers) => managers,
-        None => managed::update(resource.schema(), &Managers::default(), &author(ask, stamp), None, &mut new),
+        None => managed::update(
+            resource.schema(),
+            &Managers::default(),
+            &author(ask, stamp),
+            None,
+            &mut new,
+        ),
     };
     let key = (ask.namespace.clone(), name);
     let object = save(inner, ask, &key, new, managers);
-    Ok(Outcome { object: wire::outward(resource, &object), created: true, warnings })
+    Ok(Outcome {
+        object: wire::outward(resource, &object),
+        created: true,
+        warnings,
+    })
 }
 
 /// PUT.
-pub fn replace(store: &Store, ask: &Ask, mut body: Value) -> Result<Outcome, Failure> {
+pub(super) fn replace(store: &Store, ask: &Ask, mut body: Value) -> Result<Outcome, Failure> {
     let stamp = store.stamp();
     let mut inner = store.lock();
     let resource = &*ask.resource;
@@ -114,14 +138,18 @@ pub fn replace(store: &Store, ask: &Ask, mut body: Value) -> Result<Outcome, Fai
         return Err(Failure::conflict_because(resource, &ask.name, &why));
     }
     if meta(&body, "resourceVersion").is_empty() && !resource.unconditional && !ask.trusted {
-        let cause = Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
+        let cause = Cause::invalid(
+            "metadata.resourceVersion",
+            &json!(0),
+            "must be specified for an update",
+        );
         return Err(Failure::invalid(resource, &ask.name, vec![cause]));
     }
     update(&mut inner, ask, &current, body, None, &stamp)
 }
 
 /// PATCH.
-pub fn patch(store: &Store, ask: &Ask, kind: PatchKind, body: &Value) -> Result<Outcome, Failure> {
+pub(super) fn patch(store: &Store, ask: &Ask, kind: PatchKind, body: &Value) -> Result<Outcome, Failure> {
     let stamp = store.stamp();
     let mut inner = store.lock();
     let resource = &*ask.resource;
@@ -129,7 +157,9 @@ pub fn patch(store: &Store, ask: &Ask, kind: PatchKind, body: &Value) -> Result<
     if kind == PatchKind::Apply {
         return apply(&mut inner, ask, current, body, &stamp);
     }
-    let Some(current) = current else { return Err(Failure::not_found(resource, &ask.name)) };
+    let Some(current) = current else {
+        return Err(Failure::not_found(resource, &ask.name));
+    };
     let seen = wire::outward(resource, &current.value);
     let patched = if ask.sub == Sub::Scale {
         let scaled = patch::apply(kind, resource, &scale::of(&seen), body)?;
@@ -146,7 +176,13 @@ pub fn patch(store: &Store, ask: &Ask, kind: PatchKind, body: &Value) -> Result<
     update(&mut inner, ask, &current, patched, None, &stamp)
 }
 
-fn apply(inner: &mut Inner, ask: &Ask, current: Option<Stored>, body: &Value, stamp: &str) -> Result<Outcome, Failure> {
+fn apply(
+    inner: &mut Inner,
+    ask: &Ask,
+    current: Option<Stored>,
+    body: &Value,
+    stamp: &str,
+) -> Result<Outcome, Failure> {
     let resource = &*ask.resource;
     if ask.manager_given.is_empty() {
         let cause = Cause::required("fieldManager", "is required for apply patch");
@@ -156,7 +192,10 @@ fn apply(inner: &mut Inner, ask: &Ask, current: Option<Stored>, body: &Value, st
     }
     let mut config = body.clone();
     identify(ask, &mut config)?;
-    if config.pointer("/metadata/managedFields").is_some_and(|m| !m.is_null()) {
+    if config
+        .pointer("/metadata/managedFields")
+        .is_some_and(|m| !m.is_null())
+    {
         return Err(Failure::bad_request("metadata.managedFields must be nil"));
     }
     let mut unknown = Vec::new();
@@ -199,7 +238,13 @@ fn apply(inner: &mut Inner, ask: &Ask, current: Option<Stored>, body: &Value, st
     };
     let seen = wire::outward(resource, &current.value);
     let asked = meta(&config, "resourceVersion").to_owned();
-    let applied = managed::apply(resource, Some((&seen, &current.managers)), &config, &author, ask.force)?;
+    let applied = managed::apply(
+        resource,
+        Some((&seen, &current.managers)),
+        &config,
+        &author,
+        ask.force,
+    )?;
     let mut value = applied.value;
     if !asked.is_empty() {
         json::metadata(&mut value).insert("resourceVersion".to_owned(), json!(asked));
@@ -239,27 +284,45 @@ fn update(
     if resource.generations && ask.sub != Sub::Status && asks_otherwise(resource, &seen, &new) {
         raise_generation(&mut new);
     }
+    encode_secret(resource, &mut new);
     let mut new = wire::inward(resource, new);
     let managers = match managers {
         Some(managers) => managers,
         None if new == *current.value => current.managers.clone(),
         None => {
             let author = author(ask, stamp);
-            managed::update(resource.schema(), &current.managers, &author, Some(&current.value), &mut new)
+            managed::update(
+                resource.schema(),
+                &current.managers,
+                &author,
+                Some(&current.value),
+                &mut new,
+            )
         }
     };
     if new == *current.value {
-        return Ok(Outcome { object: seen, created: false, warnings });
+        return Ok(Outcome {
+            object: seen,
+            created: false,
+            warnings,
+        });
     }
     let key = (ask.namespace.clone(), ask.name.clone());
     let dying = !meta(&new, "deletionTimestamp").is_empty();
-    let bound = new.pointer("/metadata/finalizers").and_then(Value::as_array).is_some_and(|f| !f.is_empty());
+    let bound = new
+        .pointer("/metadata/finalizers")
+        .and_then(Value::as_array)
+        .is_some_and(|f| !f.is_empty());
     let object = if dying && !bound {
         drop_object(inner, ask, &key, new)
     } else {
         save(inner, ask, &key, new, managers)
     };
-    Ok(Outcome { object: wire::outward(resource, &object), created: false, warnings })
+    Ok(Outcome {
+        object: wire::outward(resource, &object),
+        created: false,
+        warnings,
+    })
 }
 
 fn save(inner: &mut Inner, ask: &Ask, key: &Key, mut new: Value, managers: Managers) -> Arc<Value> {
@@ -268,7 +331,15 @@ fn save(inner: &mut Inner, ask: &Ask, key: &Key, mut new: Value, managers: Manag
     }
     json::metadata(&mut new).insert("resourceVersion".to_owned(), json!(inner.next().to_string()));
     let value = Arc::new(new);
-    inner.commit(&ask.resource, key, Some(Stored { value: value.clone(), managers }), None);
+    inner.commit(
+        &ask.resource,
+        key,
+        Some(Stored {
+            value: value.clone(),
+            managers,
+        }),
+        None,
+    );
     value
 }
 
@@ -286,11 +357,18 @@ pub(super) fn drop_object(inner: &mut Inner, ask: &Ask, key: &Key, mut last: Val
 fn identify(ask: &Ask, body: &mut Value) -> Result<(), Failure> {
     let resource = &*ask.resource;
     if !body.is_object() {
-        return Err(Failure::bad_request("the body of the request is not a JSON object"));
+        return Err(Failure::bad_request(
+            "the body of the request is not a JSON object",
+        ));
     }
-    let (version, kind) = (json::text(body, "/apiVersion").to_owned(), json::text(body, "/kind").to_owned());
+    let (version, kind) = (
+        json::text(body, "/apiVersion").to_owned(),
+        json::text(body, "/kind").to_owned(),
+    );
     if kind.is_empty() && resource.custom {
-        return Err(Failure::bad_request(format!("Object 'Kind' is missing in '{body}'")));
+        return Err(Failure::bad_request(format!(
+            "Object 'Kind' is missing in '{body}'"
+        )));
     }
     if !version.is_empty() && version != resource.group_version() {
         return Err(Failure::bad_request(format!(
@@ -324,7 +402,9 @@ fn identify(ask: &Ask, body: &mut Value) -> Result<(), Failure> {
     }
     if resource.namespaced {
         if ask.namespace.is_empty() {
-            return Err(Failure::bad_request("an empty namespace may not be set during creation"));
+            return Err(Failure::bad_request(
+                "an empty namespace may not be set during creation",
+            ));
         }
         json::metadata(body).insert("namespace".to_owned(), json!(ask.namespace));
     }
@@ -334,7 +414,11 @@ fn identify(ask: &Ask, body: &mut Value) -> Result<(), Failure> {
 fn open_namespace(inner: &Inner, ask: &Ask, name: &str) -> Result<(), Failure> {
     let key = (String::new(), ask.namespace.clone());
     let Some(namespace) = inner.objects.get("namespaces").and_then(|n| n.get(&key)) else {
-        let mut failure = Failure::new(404, "NotFound", format!("namespaces \"{}\" not found", ask.namespace));
+        let mut failure = Failure::new(
+            404,
+            "NotFound",
+            format!("namespaces \"{}\" not found", ask.namespace),
+        );
         failure.about = vec![("name", ask.namespace.clone()), ("kind", "namespaces".to_owned())];
         return Err(failure);
     };
@@ -363,7 +447,11 @@ fn decode(ask: &Ask, body: &mut Value, applied: bool) -> Result<Vec<String>, Fai
         resource.schema().prune(body, "", &mut unknown);
         resource.schema().fill(body);
     }
-    let said: Vec<String> = unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
+    unknown.sort();
+    let said: Vec<String> = unknown
+        .iter()
+        .map(|path| format!("unknown field \"{path}\""))
+        .collect();
     match ask.unknown {
         Unknown::Strict if !said.is_empty() && !applied => Err(Failure::bad_request(format!(
             "{} in version \"{}\" cannot be handled as a {}: strict decoding error: {}",
@@ -382,20 +470,27 @@ fn valid(resource: &Resource, name: &str, new: &Value, old: Option<&Value>) -> R
     if old.is_none_or(|old| old.get("metadata") != new.get("metadata")) {
         causes.extend(names::check(resource, new));
     }
-    if resource.plural == "customresourcedefinitions" && old.is_none_or(|o| o.get("spec") != new.get("spec")) {
+    if resource.plural == "customresourcedefinitions" && old.is_none_or(|o| o.get("spec") != new.get("spec"))
+    {
         crd::check(resource, new)?;
     }
-    if !resource.custom && let Some(wrong) = causes.iter().find(|c| c.reason == "FieldValueTypeInvalid") {
+    if !resource.custom
+        && let Some(wrong) = causes.iter().find(|c| c.reason == "FieldValueTypeInvalid")
+    {
         return Err(Failure::bad_request(format!(
             "{} in version \"{}\" cannot be handled as a {}: json: cannot unmarshal into field {}: {}",
             resource.kind, resource.version, resource.kind, wrong.field, wrong.message
         )));
     }
-    if causes.is_empty() { Ok(()) } else { Err(Failure::invalid(resource, name, causes)) }
+    if causes.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::invalid(resource, name, causes))
+    }
 }
 
 /// What the server itself writes into new objects.
-fn defaults(resource: &Resource, body: &mut Value, stamp: &str) -> Result<(), Failure> {
+fn defaults(resource: &Resource, body: &mut Value, id: u64, stamp: &str) {
     match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "namespaces") => {
             let name = json!(meta(body, "name"));
@@ -407,9 +502,34 @@ fn defaults(resource: &Resource, body: &mut Value, stamp: &str) -> Result<(), Fa
             let status = crd::established(body, stamp);
             json::set(body, "status", Some(status));
         }
+        ("", "services") => {
+            let spec = json::child(body, "spec");
+            spec.entry("type").or_insert_with(|| json!("ClusterIP"));
+            if spec.get("type") != Some(&json!("ExternalName")) {
+                let [.., high, low] = id.to_be_bytes();
+                spec.entry("clusterIP")
+                    .or_insert_with(|| json!(format!("10.96.{high}.{low}")));
+            }
+        }
         _ => {}
     }
-    Ok(())
+}
+
+/// What a secret is given in clear is stored encoded, on every write.
+fn encode_secret(resource: &Resource, body: &mut Value) {
+    if resource.plural != "secrets" || resource.custom {
+        return;
+    }
+    json::object(body)
+        .entry("type")
+        .or_insert_with(|| json!("Opaque"));
+    if let Some(Value::Object(clear)) = json::object(body).remove("stringData") {
+        let data = json::child(body, "data");
+        for (key, value) in clear {
+            let value = value.as_str().unwrap_or_default();
+            data.insert(key, json!(protobuf::base64(value.as_bytes())));
+        }
+    }
 }
 
 fn keep(old: &Value, new: &mut Value, applied: bool) {
@@ -431,7 +551,11 @@ fn finalizers(resource: &Resource, name: &str, old: &Value, new: &Value) -> Resu
     }
     let list = |v: &Value| -> Vec<String> {
         let all = v.pointer("/metadata/finalizers").and_then(Value::as_array);
-        all.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+        all.into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
     };
     let had = list(old);
     let added: Vec<String> = list(new).into_iter().filter(|f| !had.contains(f)).collect();
@@ -444,7 +568,11 @@ fn finalizers(resource: &Resource, name: &str, old: &Value, new: &Value) -> Resu
         message: format!(
             "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers \
              []string{{{}}}",
-            added.iter().map(|f| format!("{f:?}")).collect::<Vec<_>>().join(", ")
+            added
+                .iter()
+                .map(|f| format!("{f:?}"))
+                .collect::<Vec<_>>()
+                .join(", ")
         ),
     };
     Err(Failure::invalid(resource, name, vec![cause]))
@@ -472,13 +600,25 @@ pub(super) fn raise_generation(value: &mut Value) {
 }
 
 fn author<'a>(ask: &'a Ask, stamp: &'a str) -> Author<'a> {
-    Author { manager: &ask.manager, subresource: ask.sub.name(), api_version: &ask.api_version, time: stamp }
+    Author {
+        manager: &ask.manager,
+        subresource: ask.sub.name(),
+        api_version: &ask.api_version,
+        time: stamp,
+    }
 }
 
 fn uid(high: u64, low: u64) -> String {
     let text = format!("{high:016x}{low:016x}");
     let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default().to_owned();
-    format!("{}-{}-4{}-8{}-{}", part(0, 8), part(8, 12), part(13, 16), part(17, 20), part(20, 32))
+    format!(
+        "{}-{}-4{}-8{}-{}",
+        part(0, 8),
+        part(8, 12),
+        part(13, 16),
+        part(17, 20),
+        part(20, 32)
+    )
 }
 
 fn suffix(id: u64) -> String {
