@@ -1,2 +1,4 @@
+//! Integration tests, one binary.
+
 mod apiserver;
 mod apiserver_kubectl;
