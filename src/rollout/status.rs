@@ -1,6 +1,369 @@
-//! Where it stands: what is persisted.
-use schemars::JsonSchema;
+//! Where it stands: what is persisted. Read by people, by the command line and by the next daemon.
+//!
+//! Unknown fields are ignored on reading: an older daemon must be able to read what a newer one wrote.
+
+use super::duration::Span;
+use super::ledger::{Baseline, Ledger};
+use super::reason::{Reason, State, Verdict};
+use super::spec::{timestamp_option_schema, timestamp_schema};
+use super::weight::Weight;
+use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-/// tmp
+
+/// Commands whose outcome is kept.
+pub const COMMANDS_KEPT: usize = 50;
+/// Entries of a component's history that are kept.
+pub const HISTORY_KEPT: usize = 12;
+
+/// Where a rollout stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct GradualRolloutStatus {}
+#[serde(rename_all = "camelCase", default)]
+pub struct GradualRolloutStatus {
+    /// The generation of the spec that this status is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The phase the rollout is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub phase: Option<String>,
+    /// How far it is, for people: `2/5 at 100%`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub progress: Option<String>,
+    /// kstatus conditions: Ready, Reconciling, Stalled, and Completed, RolledBack, Paused for `kubectl wait`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// Each component, in the order of the spec; orphans last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub components: Vec<ComponentStatus>,
+    /// Gates that a person opened.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub approvals: Vec<Approved>,
+    /// The outcomes of the last commands, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub commands: Vec<CommandOutcome>,
+}
+
+impl GradualRolloutStatus {
+    /// The status of a component.
+    pub fn component(&self, name: &str) -> Option<&ComponentStatus> {
+        self.components.iter().find(|c| c.name == name)
+    }
+
+    /// The status of a component, to change it.
+    pub fn component_mut(&mut self, name: &str) -> Option<&mut ComponentStatus> {
+        self.components.iter_mut().find(|c| c.name == name)
+    }
+
+    /// The condition of a type.
+    pub fn condition(&self, kind: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|c| c.kind == kind)
+    }
+}
+
+/// A condition, as all of Kubernetes writes them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// Its type.
+    #[serde(rename = "type")]
+    #[schemars(length(max = 63))]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    #[schemars(length(max = 8))]
+    pub status: String,
+    /// A code.
+    #[schemars(length(max = 63))]
+    pub reason: String,
+    /// A sentence.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+    /// When `status` last changed.
+    #[schemars(schema_with = "timestamp_schema")]
+    pub last_transition_time: Timestamp,
+    /// The generation it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+}
+
+/// A gate that a person opened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Approved {
+    /// The phase behind it.
+    #[schemars(length(max = 63))]
+    pub phase: String,
+    /// Who opened it.
+    #[schemars(length(max = 256))]
+    pub by: String,
+    /// When.
+    #[schemars(schema_with = "timestamp_schema")]
+    pub at: Timestamp,
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CommandOutcome {
+    /// The command's id; one that stands here is never executed again.
+    #[schemars(length(max = 63))]
+    pub id: String,
+    /// Its verb.
+    #[schemars(length(max = 16))]
+    pub verb: String,
+    /// Who gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub who: Option<String>,
+    /// When it was dealt with.
+    #[schemars(schema_with = "timestamp_schema")]
+    pub at: Timestamp,
+    /// Whether it was taken up.
+    pub result: CommandResult,
+    /// What was done, or why not and what to do, a sentence for each component.
+    #[schemars(length(max = 2048))]
+    pub message: String,
+}
+
+/// Whether a command was taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CommandResult {
+    /// For every component it named.
+    Accepted,
+    /// For some of them.
+    Partly,
+    /// For none.
+    Refused,
+    /// It came too late.
+    Expired,
+    /// A later lowering command took its place.
+    Cancelled,
+}
+
+/// Where a component stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ComponentStatus {
+    /// Its name.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// The kind of place it is in.
+    pub state: State,
+    /// A code that says why it is where it is.
+    pub reason: Reason,
+    /// A sentence that says the same to people, with what to do where something is to be done.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+    /// The phase it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub phase: Option<String>,
+    /// The step of the phase, from 1; 0 before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<i32>,
+    /// Its weights.
+    pub weight: Weights,
+    /// Since when the written weight stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "timestamp_option_schema")]
+    pub since: Option<Timestamp>,
+    /// How much of the step's hold is done, in time judged on fresh data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<Span>,
+    /// When it is looked at next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "timestamp_option_schema")]
+    pub next_check_at: Option<Timestamp>,
+    /// A raise that was declared and not yet read back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intent: Option<Intent>,
+    /// A lowering that is not read back yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lowering: Option<Lowering>,
+    /// Until when a person's raise is still wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "timestamp_option_schema")]
+    pub raise_by: Option<Timestamp>,
+    /// A person said stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub paused_by: Option<String>,
+    /// A person ended this step's hold.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hold_ended: bool,
+    /// Walks its phases alone after a retry, until it has caught up.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub alone: bool,
+    /// Which attempt this is; a retry begins the next.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub attempt: i32,
+    /// What its plan was when it reached a terminal state: only another plan, or `retry`, starts it again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub fingerprint: Option<String>,
+    /// Control's last 24 h before it fell below 10%.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "opaque")]
+    pub baseline: Option<Baseline>,
+    /// Each check's verdict.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub checks: Vec<CheckStatus>,
+    /// What was counted at this weight; the daemon's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "opaque")]
+    pub evidence: Option<Ledger>,
+    /// Where the source was last read; the daemon's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "opaque")]
+    pub cursor: Option<serde_json::Value>,
+    /// Recent foreign changes of the weight, to tell a fight from an accident.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub drifts: Vec<Drift>,
+    /// What happened, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 12))]
+    pub history: Vec<HistoryEntry>,
+}
+
+fn is_zero(n: &i32) -> bool {
+    *n == 0
+}
+
+fn opaque(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
+}
+
+/// A component's weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Weights {
+    /// What the daemon wants.
+    pub asked: Weight,
+    /// What it last wrote and read back.
+    pub written: Weight,
+    /// What the routed objects say; absent while they cannot be read or disagree.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Weight>,
+}
+
+/// A raise declared before it is written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Intent {
+    /// Its id, which the routed objects will carry.
+    #[schemars(length(max = 63))]
+    pub id: String,
+    /// The weight to be written.
+    pub weight: Weight,
+    /// Why.
+    pub reason: Reason,
+    /// When it was declared.
+    #[schemars(schema_with = "timestamp_schema")]
+    pub at: Timestamp,
+    /// The routed objects as they were read before: each write carries its version.
+    #[schemars(length(max = 64))]
+    pub objects: Vec<Fence>,
+}
+
+/// A lowering that is not read back yet: repeated until every routed object carries its id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Lowering {
+    /// Its id, which the routed objects will carry.
+    #[schemars(length(max = 63))]
+    pub id: String,
+    /// The weight to be written.
+    pub weight: Weight,
+    /// Why.
+    pub reason: Reason,
+    /// When it was decided.
+    #[schemars(schema_with = "timestamp_schema")]
+    pub at: Timestamp,
+    /// Whether controllers are told that it is an emergency.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub emergency: bool,
+}
+
+/// The version of a routed object that a raise was decided on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Fence {
+    /// Kind, namespace and name.
+    #[schemars(length(max = 400))]
+    pub object: String,
+    /// `metadata.uid`
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    /// `metadata.resourceVersion`
+    #[schemars(length(max = 64))]
+    pub resource_version: String,
+}
+
+/// A check's verdict, with what it rests on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckStatus {
+    /// The check.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The canary's value, for people, with its unit: `0.12%`, `184ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub value: Option<String>,
+    /// Control's value at the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub control: Option<String>,
+    /// Canary requests that the verdict rests on.
+    #[serde(default)]
+    pub samples: i64,
+    /// How strong the evidence against the canary is, as a share of what a rollback needs: 1 is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<f64>,
+    /// What it means, and which limit it was held to.
+    #[schemars(length(max = 256))]
+    pub message: String,
+}
+
+/// A foreign change of a weight.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Drift {
+    /// When it was seen.
+    #[schemars(schema_with = "timestamp_schema")]
+    pub at: Timestamp,
+    /// The field manager, as far as the object tells.
+    #[schemars(length(max = 128))]
+    pub manager: String,
+    /// The weight found.
+    pub found: Weight,
+    /// The weight that should have been there.
+    pub expected: Weight,
+}
+
+/// Something that happened to a component.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// When.
+    #[schemars(schema_with = "timestamp_schema")]
+    pub at: Timestamp,
+    /// The weight before.
+    pub from: Weight,
+    /// The weight after.
+    pub to: Weight,
+    /// Why, as a code.
+    pub reason: Reason,
+    /// Why, as a sentence.
+    #[schemars(length(max = 256))]
+    pub message: String,
+}

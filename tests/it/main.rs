@@ -1,4 +1,13 @@
-//! Integration tests, one binary.
+//! Integration tests: one binary, one module per subject.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests too say what went wrong by panicking"
+)]
 
 mod apiserver;
 mod apiserver_kubectl;
+mod deploy;
+mod house;
+mod support;

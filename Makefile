@@ -1,0 +1,74 @@
+# Every target a developer or the CI needs; `make` alone lists them.
+# Each is a thin name over cargo or one script, so that what runs is what the terminal shows.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+CARGO ?= cargo
+TIMES ?= 20
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## Build the release binary (target/release/gradual-rollout)
+	$(CARGO) build --locked --release
+
+.PHONY: sandbox
+sandbox: ## Walk the Sealos plan in the sandbox, live on the terminal (ARGS="--story errors" for another story)
+	$(CARGO) run --locked --release -- sandbox $(ARGS)
+
+.PHONY: tools
+tools: ## Find the programs that tests talk to (prometheus, kubectl); fetch what is missing into .tools/
+	scripts/tools.sh
+
+.PHONY: test
+test: tools ## Run every test: unit, integration, documentation
+	$(CARGO) test --locked
+
+.PHONY: test-cluster
+test-cluster: tools ## Run the integration suite against a real cluster: GRADUAL_ROLLOUT_TEST_KUBECONFIG=FILE make test-cluster
+	@test -n "$$GRADUAL_ROLLOUT_TEST_KUBECONFIG" || { echo "set GRADUAL_ROLLOUT_TEST_KUBECONFIG to the kubeconfig of the cluster to test against" >&2; exit 64; }
+	@test -r "$$GRADUAL_ROLLOUT_TEST_KUBECONFIG" || { echo "cannot read $$GRADUAL_ROLLOUT_TEST_KUBECONFIG, named by GRADUAL_ROLLOUT_TEST_KUBECONFIG" >&2; exit 64; }
+	$(CARGO) test --locked --test it
+
+.PHONY: lint
+lint: ## Formatting and clippy, warnings are errors
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+.PHONY: doc
+doc: ## Build the API documentation, warnings are errors
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+.PHONY: generate
+generate: ## Write the generated files (deploy/crd.yaml)
+	scripts/generated.sh write
+
+.PHONY: check-generated
+check-generated: ## Fail when a generated file differs from what the code generates
+	scripts/generated.sh check
+
+.PHONY: sabotage
+sabotage: ## Break each decision rule alone and demand a red test (RULES="3 7" for some)
+	scripts/sabotage.sh $(RULES)
+
+.PHONY: stories
+stories: ## Run every sandbox story once; each must end as it says
+	scripts/stories.sh 1
+
+.PHONY: stories-20
+stories-20: ## Run every sandbox story 20 times in a row (TIMES=n for another count)
+	scripts/stories.sh $(TIMES)
+
+.PHONY: bench
+bench: ## Measure decide with criterion
+	$(CARGO) bench --locked --bench decide
+
+.PHONY: figures
+figures: ## Measure what the product promises and compare it with the limits
+	scripts/figures.sh
+
+.PHONY: ci
+ci: ## Everything the CI runs
+	bash .ci/run

@@ -1,0 +1,350 @@
+//! A person's wish, and how it is written on the resource: one annotation each, so that kubectl, the command line
+//! and the API go the same way.
+
+use super::duration::Span;
+use super::weight::Weight;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// What every command's annotation begins with: `rollout.sealos.io/command.<verb>.<id>`.
+pub const PREFIX: &str = "rollout.sealos.io/command.";
+/// A command's text is at most this long, in bytes.
+pub const MAX_BYTES: usize = 4096;
+/// Commands that wait at the same time on one resource.
+pub const MAX_PENDING: usize = 50;
+/// A raising command is forgotten this long after it was given, whatever it says itself.
+pub const RAISE_EXPIRES: Duration = Duration::from_secs(600);
+
+/// What a person wishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Verb {
+    /// This weight, now, and leave the plan.
+    Set,
+    /// No raise until resume.
+    Pause,
+    /// Back to the plan: after pause, a set weight or a drift.
+    Resume,
+    /// Open the gate of the phase that comes next.
+    Approve,
+    /// End this step's hold; everything else still applies.
+    Promote,
+    /// Put the traffic back.
+    Rollback,
+    /// Begin the plan again with fresh evidence.
+    Retry,
+    /// Let go of a component: remove our stamps, leave its traffic as it is.
+    Detach,
+}
+
+impl Verb {
+    /// All verbs.
+    pub const ALL: [Self; 8] = [
+        Self::Set,
+        Self::Pause,
+        Self::Resume,
+        Self::Approve,
+        Self::Promote,
+        Self::Rollback,
+        Self::Retry,
+        Self::Detach,
+    ];
+
+    /// The word in the annotation's key and on the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Set => "set",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Approve => "approve",
+            Self::Promote => "promote",
+            Self::Rollback => "rollback",
+            Self::Retry => "retry",
+            Self::Detach => "detach",
+        }
+    }
+
+    /// Whether it can only stop or lower, whatever it is asked: such a command never expires. `set` is not among
+    /// them: it depends on the weight.
+    pub const fn only_lowers(self) -> bool {
+        matches!(self, Self::Pause | Self::Rollback | Self::Detach)
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// What stands in the annotation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Wish {
+    /// Names of components, or `["*"]`.
+    pub components: Vec<String>,
+    /// For `set`: the weight. For `rollback`: where to, instead of the resource's own `rollback.to`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<Weight>,
+    /// For `approve`: the phase; default: the one that waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// Why, for the record.
+    #[serde(default)]
+    pub reason: String,
+    /// Who.
+    #[serde(default)]
+    pub who: String,
+    /// For a raising `set`: do it although the judge advises against it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+    /// For `rollback`: an emergency, which controllers are told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub emergency: bool,
+    /// When it is no longer wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A command, read from an annotation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Command {
+    /// Its id: a ULID, so that ids sort by the time they were given.
+    pub id: String,
+    /// Its verb.
+    pub verb: Verb,
+    /// The rest.
+    pub wish: Wish,
+}
+
+/// An annotation that looks like a command and is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotACommand {
+    /// The id as far as it can be told, at most 63 characters.
+    pub id: String,
+    /// The verb as written.
+    pub verb: String,
+    /// What is wrong, and how to write it.
+    pub message: String,
+}
+
+impl Command {
+    /// The annotation's key.
+    pub fn key(&self) -> String {
+        format!("{PREFIX}{}.{}", self.verb, self.id)
+    }
+
+    /// The annotation's value.
+    pub fn value(&self) -> String {
+        serde_json::to_string(&self.wish).unwrap_or_default()
+    }
+
+    /// When it was given, as its id says; `None` when the id is no ULID.
+    pub fn given_at(&self) -> Option<Timestamp> {
+        let ulid: ulid::Ulid = self.id.parse().ok()?;
+        Timestamp::from_millisecond(i64::try_from(ulid.timestamp_ms()).ok()?).ok()
+    }
+
+    /// Whether it comes too late, given the weight a component has. Lowering commands never do.
+    pub fn expired(&self, now: Timestamp, raises: bool) -> bool {
+        if !raises || self.verb.only_lowers() {
+            return false;
+        }
+        let latest = self.given_at().map(|at| at + RAISE_EXPIRES);
+        [latest, self.wish.expires_at]
+            .into_iter()
+            .flatten()
+            .any(|end| now > end)
+    }
+
+    /// Whether it names a component.
+    pub fn names(&self, component: &str) -> bool {
+        self.wish.components.iter().any(|c| c == "*" || c == component)
+    }
+
+    /// Reads one annotation; `None` when its key is no command's.
+    pub fn parse(key: &str, value: &str) -> Option<Result<Self, NotACommand>> {
+        let rest = key.strip_prefix(PREFIX)?;
+        let (word, id) = rest.split_once('.').unwrap_or((rest, ""));
+        let bad = |message: String| {
+            let clip = |text: &str, n: usize| text.chars().take(n).collect::<String>();
+            Err(NotACommand {
+                id: clip(if id.is_empty() { rest } else { id }, 63),
+                verb: clip(word, 16),
+                message,
+            })
+        };
+        let Some(verb) = Verb::ALL.into_iter().find(|v| v.word() == word) else {
+            let words = Verb::ALL.map(Verb::word).join(", ");
+            return Some(bad(format!("{word:?} is no command; the commands are {words}")));
+        };
+        if id.is_empty() || id.len() > 55 {
+            return Some(bad(format!(
+                "the key must be {PREFIX}{word}.ID with a unique ID of 1 to 55 characters"
+            )));
+        }
+        if value.len() > MAX_BYTES {
+            return Some(bad(format!(
+                "{} bytes are too many: {MAX_BYTES} at most",
+                value.len()
+            )));
+        }
+        let wish: Wish = match serde_json::from_str(value) {
+            Ok(wish) => wish,
+            Err(error) => return Some(bad(format!("the value is no command: {error}"))),
+        };
+        if wish.components.is_empty() {
+            return Some(bad("components is empty: name some, or write [\"*\"]".into()));
+        }
+        if verb == Verb::Set && wish.weight.is_none() {
+            return Some(bad("set needs a weight, like \"weight\": \"10%\"".into()));
+        }
+        Some(Ok(Self {
+            id: id.to_owned(),
+            verb,
+            wish,
+        }))
+    }
+}
+
+/// All commands among annotations, in the order they were given, and what only looks like one.
+pub fn pending(annotations: &BTreeMap<String, String>) -> (Vec<Command>, Vec<(String, NotACommand)>) {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for (key, value) in annotations.range(PREFIX.to_owned()..) {
+        match Command::parse(key, value) {
+            None => break,
+            Some(Ok(command)) => good.push(command),
+            Some(Err(error)) => bad.push((key.clone(), error)),
+        }
+    }
+    good.sort_by(|a, b| a.id.cmp(&b.id));
+    for late in good.split_off(good.len().min(MAX_PENDING)) {
+        let message =
+            format!("more than {MAX_PENDING} commands wait; this one was not taken up: give it again");
+        bad.push((
+            late.key(),
+            NotACommand {
+                id: late.id.clone(),
+                verb: late.verb.to_string(),
+                message,
+            },
+        ));
+    }
+    (good, bad)
+}
+
+/// How long ago, for messages.
+pub fn ago(then: Timestamp, now: Timestamp) -> Span {
+    let passed = Duration::try_from(now.duration_since(then)).unwrap_or(Duration::ZERO);
+    Span(Duration::from_secs(passed.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn annotations(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn commands_come_in_the_order_they_were_given_whatever_their_verb() {
+        let (good, bad) = pending(&annotations(&[
+            (
+                "rollout.sealos.io/command.set.02B",
+                r#"{"components":["a"],"weight":"10%"}"#,
+            ),
+            (
+                "rollout.sealos.io/command.pause.02C",
+                r#"{"components":["*"],"who":"eve"}"#,
+            ),
+            (
+                "rollout.sealos.io/command.rollback.02A",
+                r#"{"components":["a"]}"#,
+            ),
+            ("rollout.sealos.io/w.a", "x 5% Step"),
+            ("kubectl.kubernetes.io/last-applied-configuration", "{}"),
+        ]));
+        assert_eq!(
+            good.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(),
+            ["02A", "02B", "02C"]
+        );
+        assert!(bad.is_empty());
+        let again = Command::parse(&good[1].key(), &good[1].value()).unwrap().unwrap();
+        assert_eq!(again, good[1], "what is written is read back");
+    }
+
+    #[test]
+    fn what_is_no_command_is_told_apart_with_the_remedy() {
+        for (key, value, says) in [
+            ("rollout.sealos.io/command.fly.1", "{}", "the commands are"),
+            (
+                "rollout.sealos.io/command.set.1",
+                r#"{"components":["a"]}"#,
+                "needs a weight",
+            ),
+            (
+                "rollout.sealos.io/command.set.1",
+                r#"{"components":["a"],"weight":"101%"}"#,
+                "between 0% and 100%",
+            ),
+            (
+                "rollout.sealos.io/command.pause",
+                r#"{"components":["a"]}"#,
+                "unique ID",
+            ),
+            (
+                "rollout.sealos.io/command.pause.1",
+                r#"{"components":[]}"#,
+                "name some",
+            ),
+            (
+                "rollout.sealos.io/command.pause.1",
+                r#"{"component":["a"]}"#,
+                "unknown field",
+            ),
+            ("rollout.sealos.io/command.pause.1", "", "no command"),
+        ] {
+            let (good, bad) = pending(&annotations(&[(key, value)]));
+            assert!(good.is_empty());
+            assert!(bad[0].1.message.contains(says), "{key}: {}", bad[0].1.message);
+        }
+    }
+
+    #[test]
+    fn a_raise_is_forgotten_after_ten_minutes_and_a_lowering_never() {
+        let given: Timestamp = "2026-03-02T09:00:00Z".parse().unwrap();
+        let id = ulid::Ulid::from_parts(u64::try_from(given.as_millisecond()).unwrap(), 7).to_string();
+        let wish = |weight| Wish {
+            components: vec!["*".into()],
+            weight,
+            phase: None,
+            reason: String::new(),
+            who: String::new(),
+            force: false,
+            emergency: false,
+            expires_at: None,
+        };
+        let set = Command {
+            id: id.clone(),
+            verb: Verb::Set,
+            wish: wish(Weight::from_percent(20)),
+        };
+        let later = given + Duration::from_secs(601);
+        assert!(set.expired(later, true));
+        assert!(!set.expired(given + Duration::from_secs(599), true));
+        assert!(!set.expired(later, false), "a set that lowers never expires");
+        let back = Command {
+            id,
+            verb: Verb::Rollback,
+            wish: wish(None),
+        };
+        assert!(!back.expired(later, true));
+    }
+}

@@ -1,0 +1,112 @@
+//! The whole rollout in a few words: phase, progress, conditions, and when to look again.
+
+use super::Desk;
+use crate::rollout::reason::{Reason, State};
+use crate::rollout::status::{Condition, GradualRolloutStatus};
+use crate::rollout::window::Opening;
+use jiff::Timestamp;
+
+/// The phase that is shown when all phases are over.
+pub(super) const DONE: &str = "done";
+
+impl Desk<'_> {
+    /// Writes what concerns the rollout as a whole.
+    pub(super) fn conclude(&mut self) {
+        self.find_phase();
+        let phase = self.plan.phases.get(self.phase).map_or(DONE, |p| p.name.as_str());
+        if self.status.phase.as_deref() != Some(phase) {
+            self.status.phase = Some(phase.to_owned());
+            self.out.changed = true;
+        }
+        let count = |state| self.status.components.iter().filter(|c| c.state == state).count();
+        let (total, completed, back) = (self.status.components.len(), count(State::Completed), count(State::RolledBack));
+        let paused = self.plan.paused || self.status.components.iter().any(|c| c.paused_by.is_some());
+        let progress = match back {
+            0 => format!("{completed}/{total}"),
+            n => format!("{completed}/{total}, {n} back"),
+        };
+        if self.status.progress.as_ref() != Some(&progress) {
+            self.status.progress = Some(progress);
+            self.out.changed = true;
+        }
+        let failed: Vec<&str> =
+            self.status.components.iter().filter(|c| c.state == State::RolledBack).map(|c| c.name.as_str()).collect();
+        let (ready, reason, message) = if self.phase_failed {
+            (false, "PhaseFailed", format!("every component of phase {phase} was rolled back"))
+        } else if back > 0 {
+            (false, "RolledBack", format!("rolled back: {}", failed.join(", ")))
+        } else if completed == total {
+            (true, "Completed", "every component finished its plan".to_owned())
+        } else if paused {
+            (true, "Paused", "paused: nothing rises".to_owned())
+        } else {
+            (true, "Progressing", format!("walking the plan, in phase {phase}"))
+        };
+        let none = |text: &str| text.to_owned();
+        let stalled = if back > 0 { message.clone() } else { none("nothing stands in the way for good") };
+        let wanted = [
+            ("Ready", ready, reason, message.clone()),
+            ("Reconciling", false, "Accepted", none("this generation is being worked by")),
+            ("Stalled", back > 0, if back > 0 { reason } else { "Moving" }, stalled),
+            ("Completed", completed == total && total > 0, "Plan", format!("{completed} of {total} finished")),
+            ("RolledBack", back > 0, "Plan", format!("{back} of {total} rolled back")),
+            ("Paused", paused, "Plan", none(if paused { "a person said stop" } else { "nothing is paused" })),
+        ];
+        for (kind, holds, reason, message) in wanted {
+            self.out.changed |= set_condition(&mut self.status, kind, holds, reason, &message, self.seen.generation, self.now);
+        }
+        self.timers();
+    }
+
+    /// When something will be due although nothing happens.
+    fn timers(&mut self) {
+        let now = self.now;
+        let waits = self.status.components.iter().any(|c| matches!(c.reason, Reason::OutsideWindow | Reason::Frozen));
+        if waits {
+            match self.plan.calendar.at(now) {
+                Opening::Closed(Some(at)) | Opening::Frozen { until: at, .. } => self.wake(at),
+                Opening::Closed(None) | Opening::Open => {}
+            }
+        }
+        let deadlines: Vec<Timestamp> = self.status.components.iter().filter_map(|c| c.raise_by).collect();
+        for at in deadlines {
+            self.wake(at + std::time::Duration::from_millis(1));
+        }
+    }
+}
+
+/// Sets a condition; `lastTransitionTime` moves only when its status does. True when anything changed.
+pub fn set_condition(
+    status: &mut GradualRolloutStatus,
+    kind: &str,
+    holds: bool,
+    reason: &str,
+    message: &str,
+    generation: i64,
+    now: Timestamp,
+) -> bool {
+    let value = if holds { "True" } else { "False" };
+    let Some(known) = status.conditions.iter_mut().find(|c| c.kind == kind) else {
+        status.conditions.push(Condition {
+            kind: kind.to_owned(),
+            status: value.to_owned(),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            last_transition_time: now,
+            observed_generation: Some(generation),
+        });
+        return true;
+    };
+    let same = known.status == value
+        && known.reason == reason
+        && known.message == message
+        && known.observed_generation == Some(generation);
+    if known.status != value {
+        value.clone_into(&mut known.status);
+        known.last_transition_time = now;
+    }
+    reason.clone_into(&mut known.reason);
+    message.clone_into(&mut known.message);
+    known.observed_generation = Some(generation);
+    !same
+}

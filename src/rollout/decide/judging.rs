@@ -1,0 +1,118 @@
+//! Samples in, rollbacks out.
+
+use super::{Desk, forget, say};
+use crate::rollout::judge::Outlook;
+use crate::rollout::reason::{Reason, State};
+use crate::rollout::spec::{OnBlind, Scope};
+use crate::rollout::weight::Weight;
+
+impl Desk<'_> {
+    /// Takes in a component's new samples, judges them, and orders a rollback if that is what they say.
+    pub(super) fn judge(&mut self, i: usize) {
+        self.judged.resize_with(self.status.components.len(), || None);
+        let (plan, seen, now) = (self.plan, self.seen, self.now);
+        let Some(planned) = self.planned(i) else { return };
+        let settled = self.settled(i);
+        let Some(c) = self.status.components.get_mut(i) else { return };
+        if c.state.is_terminal() || c.state == State::Orphaned || planned.component.arms.is_none() || c.since.is_none() {
+            return;
+        }
+        if !settled || c.evidence.is_none() {
+            // Pods that still roll out are not yet what the weight will be: settle begins when they are done.
+            forget(c, now, &plan.judge);
+        }
+        let sabotaged = cfg!(sabotage_11) && seen.first;
+        let Some(mut ledger) = c.evidence.take().filter(|_| !sabotaged) else { return };
+        let Some(c) = self.status.components.get(i) else { return };
+        let context = self.context(i, planned, c);
+        if let Some(reading) = seen.components.get(&c.name).and_then(|s| s.reading.as_ref()) {
+            ledger.absorb(reading, &context);
+        }
+        let judgement = ledger.judge(&context);
+        let Some(c) = self.status.components.get_mut(i) else { return };
+        c.held = Some(ledger.judged);
+        c.evidence = Some(ledger);
+        c.checks.clone_from(&judgement.checks);
+        let verdict = self.verdict(&judgement.outlook);
+        if let Some(slot) = self.judged.get_mut(i) {
+            *slot = Some(judgement);
+        }
+        if let Some((reason, message)) = verdict {
+            self.condemn(i, reason, message);
+        }
+    }
+
+    /// Whether an outlook means rollback, and why.
+    fn verdict(&self, outlook: &Outlook) -> Option<(Reason, String)> {
+        match outlook {
+            Outlook::Breach { check, lost_traffic, message } => {
+                let reason = if *lost_traffic { Reason::LostTraffic } else { Reason::Breach };
+                Some((reason, format!("{check}: {message}")))
+            }
+            Outlook::Unknown { kind, since, message } => {
+                let long = self.now.duration_since(*since).unsigned_abs() >= self.plan.judge.blind_after;
+                let acts = match self.plan.judge.on_blind {
+                    OnBlind::Hold => false,
+                    OnBlind::Rollback => kind.source_answers(),
+                    OnBlind::RollbackAlways => true,
+                };
+                (long && acts).then(|| (Reason::BlindRollback, format!("no data since {since}: {message}")))
+            }
+            Outlook::Promotable
+            | Outlook::Between { .. }
+            | Outlook::Insufficient { .. }
+            | Outlook::Settling { .. }
+            | Outlook::SharedOutage { .. }
+            | Outlook::ControlBad { .. }
+            | Outlook::NotArriving { .. } => None,
+        }
+    }
+
+    fn condemn(&mut self, i: usize, reason: Reason, message: String) {
+        let ready = self.sight(i).control_ready;
+        let refresh = self.seen.refresh;
+        let to = self.plan.rollback_to;
+        let Some(c) = self.status.components.get_mut(i) else { return };
+        let target = to.min(c.weight.written);
+        if c.weight.written <= to || c.lowering.is_some() {
+            return;
+        }
+        if ready == Some(false) {
+            let first = c.reason != Reason::ControlNotReady;
+            let text = format!("{message}; not rolled back, for control has no ready endpoint to take the traffic");
+            say(c, Reason::ControlNotReady, refresh, || text.clone());
+            if first {
+                self.note(i, Reason::ControlNotReady, text, true);
+            }
+            return;
+        }
+        if cfg!(sabotage_6) && c.paused_by.is_some() {
+            return;
+        }
+        self.roll_back(i, target, reason, message, false, None);
+    }
+
+    /// Where one failure means that all go back.
+    pub(super) fn widen_rollback(&mut self) {
+        if self.plan.scope != Scope::Rollout {
+            return;
+        }
+        let failed = self
+            .status
+            .components
+            .iter()
+            .find(|c| c.state == State::RolledBack && c.lowering.is_some() && c.reason != Reason::OtherFailed)
+            .map(|c| (c.name.clone(), c.reason));
+        let Some((name, why)) = failed else { return };
+        for i in 0..self.status.components.len() {
+            let to = self.plan.rollback_to;
+            let Some(c) = self.status.components.get(i) else { continue };
+            let affected = c.weight.written > to && c.state != State::RolledBack && c.state != State::Orphaned;
+            if affected && self.sight(i).control_ready != Some(false) {
+                let target: Weight = to.min(c.weight.written);
+                let message = format!("{name} was rolled back ({why}), and spec.rollback.scope is rollout");
+                self.roll_back(i, target, Reason::OtherFailed, message, false, None);
+            }
+        }
+    }
+}

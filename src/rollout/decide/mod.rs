@@ -1,0 +1,337 @@
+//! `decide`: from what is asked, where it stands and what was seen, to what happens next.
+//!
+//! Pure, and harmless to call again: nothing here asks the clock, waits, or remembers. Actions are levels, not
+//! edges: a raise or lowering is asked for until it is read back, so that a crash in between heals by itself.
+
+mod advance;
+mod commands;
+pub mod conditions;
+mod judging;
+mod phases;
+mod routers;
+#[cfg(test)]
+pub(crate) mod rules;
+
+use super::judge::{Context, Judgement};
+use super::ledger::Ledger;
+use super::observation::{Decision, Lower, Note, Observation, Routers, Seen};
+use super::plan::{Plan, PlannedComponent};
+use super::reason::{Reason, State, Verdict};
+use super::status::{
+    ComponentStatus, Drift, GradualRolloutStatus, HISTORY_KEPT, HistoryEntry, Intent, Lowering, Weights,
+};
+use super::weight::Weight;
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// Decides what happens next. The status goes in by value and comes back as [`Decision::next`].
+pub fn decide(plan: &Plan, status: GradualRolloutStatus, seen: &Observation, now: Timestamp) -> Decision {
+    let mut desk = Desk::new(plan, status, seen, now);
+    desk.enroll();
+    for i in 0..desk.status.components.len() {
+        desk.look(i);
+    }
+    desk.obey();
+    for i in 0..desk.status.components.len() {
+        desk.judge(i);
+    }
+    desk.widen_rollback();
+    desk.find_phase();
+    for i in 0..desk.status.components.len() {
+        desk.advance(i);
+    }
+    desk.conclude();
+    desk.decision()
+}
+
+/// Records a raise that is about to be written, ahead of writing it.
+pub fn declare(status: &mut GradualRolloutStatus, component: &str, intent: Intent) {
+    if let Some(c) = status.component_mut(component) {
+        c.reason = Reason::Raising;
+        c.message = format!("writing {}, {} now", intent.weight, c.weight.written);
+        c.weight.asked = intent.weight;
+        c.intent = Some(intent);
+    }
+}
+
+/// Everything a decision is made on, in one place.
+struct Desk<'a> {
+    plan: &'a Plan,
+    seen: &'a Observation,
+    now: Timestamp,
+    status: GradualRolloutStatus,
+    out: Decision,
+    before: Vec<Digest>,
+    /// What the judge said of each component of the status; `None` where nothing is judged.
+    judged: Vec<Option<Judgement>>,
+    /// The rollout's phase, as an index; the number of phases when all are done.
+    phase: usize,
+    /// The phase in which every component failed.
+    phase_failed: bool,
+    nobody: Seen,
+}
+
+/// What must be persisted at once when it changes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Digest {
+    state: State,
+    reason: Reason,
+    weight: Weights,
+    step: Option<i32>,
+    since: Option<Timestamp>,
+    flags: [bool; 7],
+    attempt: i32,
+    history: Option<Timestamp>,
+    verdicts: [Verdict; 8],
+}
+
+impl Digest {
+    fn of(c: &ComponentStatus) -> Self {
+        let mut verdicts = [Verdict::Unknown; 8];
+        for (slot, check) in verdicts.iter_mut().zip(&c.checks) {
+            *slot = check.verdict;
+        }
+        Self {
+            state: c.state,
+            reason: c.reason,
+            weight: c.weight,
+            step: c.step,
+            since: c.since,
+            flags: [
+                c.intent.is_some(),
+                c.lowering.is_some(),
+                c.paused_by.is_some(),
+                c.hold_ended,
+                c.alone,
+                c.baseline.is_some(),
+                c.raise_by.is_some(),
+            ],
+            attempt: c.attempt,
+            history: c.history.last().map(|h| h.at),
+            verdicts,
+        }
+    }
+}
+
+impl<'a> Desk<'a> {
+    fn new(plan: &'a Plan, status: GradualRolloutStatus, seen: &'a Observation, now: Timestamp) -> Self {
+        let before = status.components.iter().map(Digest::of).collect();
+        Self {
+            plan,
+            seen,
+            now,
+            status,
+            out: Decision::default(),
+            before,
+            judged: Vec::new(),
+            phase: 0,
+            phase_failed: false,
+            nobody: Seen::default(),
+        }
+    }
+
+    /// Brings the status's list in line with the spec's: its order, new components, orphans last.
+    fn enroll(&mut self) {
+        let names_agree = self.status.components.len() == self.plan.components.len()
+            && self.status.components.iter().zip(&self.plan.components).all(|(c, p)| c.name == p.name());
+        if !names_agree {
+            let mut old = std::mem::take(&mut self.status.components);
+            for planned in &self.plan.components {
+                let known = old.iter().position(|c| c.name == planned.name());
+                let mut c = known.map_or_else(ComponentStatus::default, |at| old.remove(at));
+                planned.name().clone_into(&mut c.name);
+                if c.state == State::Orphaned {
+                    c.state = State::Walking;
+                }
+                self.status.components.push(c);
+            }
+            old.retain(|c| !c.weight.written.is_zero() || c.lowering.is_some());
+            self.status.components.append(&mut old);
+            self.out.changed = true;
+        }
+        for i in 0..self.status.components.len() {
+            self.orphan_or_restart(i);
+        }
+    }
+
+    fn orphan_or_restart(&mut self, i: usize) {
+        let planned = self.planned(i).map(|p| p.fingerprint.clone());
+        let Some(c) = self.status.components.get_mut(i) else { return };
+        match planned {
+            None if c.state != State::Orphaned => {
+                c.state = State::Orphaned;
+                c.intent = None;
+                let message = format!(
+                    "it was removed from the spec at {}; its traffic stays: put it back into the spec, or give the command detach",
+                    c.weight.written
+                );
+                say(c, Reason::Orphaned, true, || message);
+            }
+            Some(fingerprint)
+                if c.state.is_terminal()
+                    && !cfg!(sabotage_13)
+                    && c.fingerprint.as_ref().is_some_and(|f| *f != fingerprint) =>
+            {
+                let message = "routers, arms or step weights changed: the plan begins again".to_owned();
+                restart(c, self.now, &self.plan.judge);
+                self.note(i, Reason::Starting, message, false);
+            }
+            None | Some(_) => {}
+        }
+    }
+
+    fn planned(&self, i: usize) -> Option<&'a PlannedComponent> {
+        let name = &self.status.components.get(i)?.name;
+        // The list is in the plan's order; orphans come behind.
+        self.plan.components.get(i).filter(|p| p.name() == name)
+    }
+
+    fn sight(&self, i: usize) -> &Seen {
+        let name = self.status.components.get(i).map_or("", |c| c.name.as_str());
+        self.seen.components.get(name).unwrap_or(&self.nobody)
+    }
+
+    fn note(&mut self, i: usize, reason: Reason, message: String, warning: bool) {
+        let component = self.status.components.get(i).map(|c| c.name.clone());
+        self.out.notes.push(Note { component, reason, message, warning });
+    }
+
+    /// An id for an action of this component at this time: sorts by time, the same for the same inputs.
+    fn id(&self, i: usize) -> String {
+        let name = self.status.components.get(i).map_or("", |c| c.name.as_str());
+        let seed = name.bytes().fold(0x6c62_272e_07bb_0142_u128, |h, b| {
+            (h ^ u128::from(b)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let millis = u64::try_from(self.now.as_millisecond()).unwrap_or(0);
+        ulid::Ulid::from_parts(millis, seed).to_string()
+    }
+
+    /// Orders a lowering: from now on it is asked for until every routed object carries its id.
+    fn order(&mut self, i: usize, weight: Weight, reason: Reason, emergency: bool, id: Option<String>) {
+        let id = id.unwrap_or_else(|| self.id(i));
+        let at = self.now;
+        let Some(c) = self.status.components.get_mut(i) else { return };
+        c.intent = None;
+        c.raise_by = None;
+        c.weight.asked = weight;
+        c.lowering = Some(Lowering { id, weight, reason, at, emergency });
+    }
+
+    /// Puts a component's traffic back for good.
+    fn roll_back(&mut self, i: usize, to: Weight, reason: Reason, message: String, emergency: bool, id: Option<String>) {
+        let fingerprint = self.planned(i).map(|p| p.fingerprint.clone());
+        self.order(i, to, reason, emergency, id);
+        if let Some(c) = self.status.components.get_mut(i) {
+            c.state = State::RolledBack;
+            c.fingerprint = fingerprint;
+            c.hold_ended = false;
+            c.alone = false;
+            c.reason = reason;
+            message.clone_into(&mut c.message);
+        }
+        self.note(i, reason, message, true);
+    }
+
+    fn decision(mut self) -> Decision {
+        for c in &mut self.status.components {
+            if let Some(order) = &c.lowering {
+                self.out.lowers.push(Lower {
+                    component: c.name.clone(),
+                    id: order.id.clone(),
+                    weight: order.weight,
+                    reason: order.reason,
+                    emergency: order.emergency,
+                });
+            }
+        }
+        if self.status.observed_generation != Some(self.seen.generation) {
+            self.status.observed_generation = Some(self.seen.generation);
+            self.out.changed = true;
+        }
+        let same = self.before.len() == self.status.components.len()
+            && self.status.components.iter().zip(&self.before).all(|(c, before)| Digest::of(c) == *before);
+        self.out.changed |= !same;
+        self.out.next = self.status;
+        self.out
+    }
+
+    fn wake(&mut self, at: Timestamp) {
+        self.out.wake_at = Some(self.out.wake_at.map_or(at, |known| known.min(at)));
+    }
+
+    fn context<'c>(&'c self, i: usize, planned: &'c PlannedComponent, c: &'c ComponentStatus) -> Context<'c> {
+        let weight = c.weight.written;
+        let arms = planned.component.arms.as_ref();
+        Context {
+            rules: self.plan.checks_at(planned, weight),
+            judge: &self.plan.judge,
+            weight,
+            before: c.history.last().filter(|h| h.to == weight).map_or(Weight::ZERO, |h| h.from),
+            traffic: planned.traffic(),
+            baseline: c.baseline.as_ref(),
+            looks: u32::try_from(planned.steps.len()).unwrap_or(u32::MAX).max(1),
+            has_control: arms.is_some_and(|a| a.control.is_some()),
+            clock_runs: !self.paused(c) && !self.plan.calendar.frozen(self.now) && self.settled(i),
+            now: self.now,
+        }
+    }
+
+    fn paused(&self, c: &ComponentStatus) -> bool {
+        self.plan.paused || c.paused_by.is_some()
+    }
+
+    /// Every routed object has taken up its change.
+    fn settled(&self, i: usize) -> bool {
+        match &self.sight(i).routers {
+            Routers::Read(objects) => objects.iter().all(|o| o.settled),
+            Routers::Unread | Routers::Unreadable(_) => true,
+        }
+    }
+}
+
+/// Says why a component is where it is; the sentence is made anew only when the reason changes or `refresh` asks.
+fn say(c: &mut ComponentStatus, reason: Reason, refresh: bool, message: impl FnOnce() -> String) {
+    if c.reason != reason || refresh {
+        c.reason = reason;
+        c.message = message();
+    }
+}
+
+/// Fresh evidence: nothing that was seen before counts.
+fn forget(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeRules) {
+    // Two scrapes on top, because the first sample after a change still covers time before it.
+    c.evidence = Some(Ledger::begin(now, now + judge.settle + 2 * judge.interval));
+    c.held = None;
+    c.checks.clear();
+}
+
+/// Begins the plan again.
+fn restart(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeRules) {
+    c.state = State::Walking;
+    c.reason = Reason::Starting;
+    c.fingerprint = None;
+    c.intent = None;
+    c.hold_ended = false;
+    c.baseline = None;
+    c.attempt += 1;
+    forget(c, now, judge);
+}
+
+/// Records a change of weight.
+fn remember(c: &mut ComponentStatus, at: Timestamp, from: Weight, to: Weight, reason: Reason, message: &str) {
+    let message = message.chars().take(256).collect();
+    c.history.push(HistoryEntry { at, from, to, reason, message });
+    let excess = c.history.len().saturating_sub(HISTORY_KEPT);
+    c.history.drain(..excess);
+}
+
+/// Records a foreign change; true when the same manager did it three times within an hour.
+fn is_fight(c: &mut ComponentStatus, drift: Drift) -> bool {
+    const WITHIN: Duration = Duration::from_secs(3600);
+    let since = drift.at - WITHIN;
+    let manager = drift.manager.clone();
+    c.drifts.push(drift);
+    let excess = c.drifts.len().saturating_sub(8);
+    c.drifts.drain(..excess);
+    c.drifts.iter().filter(|d| d.at >= since && d.manager == manager).count() >= 3
+}

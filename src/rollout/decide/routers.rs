@@ -1,0 +1,232 @@
+//! What the routed objects say, held against what was asked of them.
+
+use super::{Desk, forget, is_fight, remember};
+use crate::rollout::observation::{Routed, Routers};
+use crate::rollout::reason::{Reason, State};
+use crate::rollout::status::{Drift, Lowering};
+use crate::rollout::weight::Weight;
+
+impl Desk<'_> {
+    /// Finishes the bookkeeping of our own writes, and finds out about other people's.
+    pub(super) fn look(&mut self, i: usize) {
+        let seen = self.sight(i);
+        let busy = seen.busy;
+        let objects = match &seen.routers {
+            Routers::Read(objects) if !objects.is_empty() => objects.clone(),
+            Routers::Read(_) | Routers::Unread | Routers::Unreadable(_) => {
+                if let Some(c) = self.status.components.get_mut(i) {
+                    c.weight.observed = None;
+                }
+                return;
+            }
+        };
+        let lowest = objects.iter().map(|o| o.lowest).min().unwrap_or_default();
+        let highest = objects.iter().map(|o| o.highest).max().unwrap_or_default();
+        let Some(c) = self.status.components.get_mut(i) else { return };
+        c.weight.observed = (lowest == highest).then_some(lowest);
+        if let Some(order) = c.lowering.clone() {
+            if highest <= order.weight && objects.iter().all(|o| stamped(o, &order.id)) {
+                self.lowered(i, highest, &order);
+            }
+            return;
+        }
+        if busy {
+            return;
+        }
+        if c.since.is_none() {
+            self.adopt_first(i, &objects, lowest, highest);
+            return;
+        }
+        if self.finish_intent(i, &objects, lowest, highest) {
+            return;
+        }
+        let Some(c) = self.status.components.get_mut(i) else { return };
+        let written = c.weight.written;
+        if lowest == written && highest == written {
+            return;
+        }
+        let own = !cfg!(sabotage_8) && objects.iter().all(carries_its_weight);
+        if own && lowest == highest {
+            self.own_write(i, &objects, highest);
+        } else if highest > written && objects.iter().filter(|o| o.highest > written).all(carries_its_weight) {
+            // A raise that stopped half-way: nobody judged what it would be, so it is taken back.
+            self.order(i, written, Reason::HalfRaised, false, None);
+            let message = format!("a raise stopped half-way; taking it back to {written}");
+            self.note(i, Reason::HalfRaised, message, true);
+        } else {
+            self.drift(i, &objects, lowest, highest);
+        }
+    }
+
+    /// The first look at a component: what is there is where it begins.
+    fn adopt_first(&mut self, i: usize, objects: &[Routed], lowest: Weight, highest: Weight) {
+        let now = self.now;
+        let judge = &self.plan.judge;
+        let fingerprint = self.planned(i).map(|p| p.fingerprint.clone());
+        let Some(c) = self.status.components.get_mut(i) else { return };
+        c.weight.written = highest;
+        c.weight.asked = highest;
+        c.since = Some(now);
+        c.attempt = c.attempt.max(1);
+        forget(c, now, judge);
+        if lowest != highest {
+            c.state = State::Drifted;
+        }
+        let rolled_back = objects.iter().find_map(|o| o.stamp.as_ref()?.reason.filter(|r| r.is_rollback()));
+        if let Some(reason) = rolled_back.filter(|_| objects.iter().all(carries_its_weight)) {
+            c.state = State::RolledBack;
+            c.fingerprint = fingerprint;
+            c.reason = reason;
+            c.message = format!("it was rolled back to {highest} before this status was written; `retry` begins again");
+        }
+    }
+
+    /// Deals with a declared raise that nobody is writing any more. True when nothing is left to look at.
+    fn finish_intent(&mut self, i: usize, objects: &[Routed], lowest: Weight, highest: Weight) -> bool {
+        let Some(c) = self.status.components.get_mut(i) else { return true };
+        let Some(intent) = c.intent.take() else { return false };
+        if objects.iter().all(|o| stamped(o, &intent.id)) && lowest == highest && highest == intent.weight {
+            self.raised(i, highest, intent.reason);
+            return true;
+        }
+        // Not (wholly) written: forgotten and decided anew, never replayed.
+        let written = c.weight.written;
+        if c.state != State::Manual {
+            c.weight.asked = written;
+        }
+        if highest > written && objects.iter().any(|o| stamped(o, &intent.id)) {
+            self.order(i, written, Reason::HalfRaised, false, None);
+            let message = format!("the raise to {} was written only in part; taking it back to {written}", intent.weight);
+            self.note(i, Reason::HalfRaised, message, true);
+            return true;
+        }
+        false
+    }
+
+    fn raised(&mut self, i: usize, weight: Weight, reason: Reason) {
+        let (now, judge) = (self.now, &self.plan.judge);
+        let Some(c) = self.status.components.get_mut(i) else { return };
+        let from = c.weight.written;
+        c.weight.written = weight;
+        c.weight.asked = weight;
+        c.weight.observed = Some(weight);
+        c.since = Some(now);
+        c.hold_ended = false;
+        c.raise_by = None;
+        forget(c, now, judge);
+        let message = format!("{from} → {weight}");
+        remember(c, now, from, weight, reason, &message);
+        self.note(i, reason, message, false);
+    }
+
+    fn lowered(&mut self, i: usize, weight: Weight, order: &Lowering) {
+        let (now, judge) = (self.now, &self.plan.judge);
+        let Some(c) = self.status.components.get_mut(i) else { return };
+        let from = c.weight.written;
+        c.weight.written = weight;
+        c.weight.asked = weight;
+        c.since = Some(now);
+        c.lowering = None;
+        c.hold_ended = false;
+        c.baseline = None;
+        forget(c, now, judge);
+        let message = if order.reason.is_rollback() { c.message.clone() } else { format!("{from} → {weight}") };
+        remember(c, now, from, weight, order.reason, &message);
+        self.note(i, order.reason, format!("{from} → {weight}, read back"), order.reason.is_rollback());
+    }
+
+    /// The objects carry our own stamps with the weights they have: a write of ours that the status missed.
+    fn own_write(&mut self, i: usize, objects: &[Routed], weight: Weight) {
+        let mark = objects.iter().find_map(|o| o.stamp.clone());
+        let reason = mark.as_ref().and_then(|m| m.reason).unwrap_or(Reason::Step);
+        let fingerprint = self.planned(i).map(|p| p.fingerprint.clone());
+        self.raised(i, weight, reason);
+        let Some(c) = self.status.components.get_mut(i) else { return };
+        if weight < super::super::plan::FIRST_WEIGHT_MAX {
+            c.baseline = None;
+        }
+        if reason.is_rollback() {
+            c.state = State::RolledBack;
+            c.fingerprint = fingerprint;
+            c.reason = reason;
+            c.message = format!("it was rolled back to {weight} ({reason}); `retry` begins again");
+        }
+    }
+
+    /// Somebody else changed the weight.
+    fn drift(&mut self, i: usize, objects: &[Routed], lowest: Weight, highest: Weight) {
+        let now = self.now;
+        let (paused, ready) = match self.status.components.get(i) {
+            Some(c) => (self.paused(c), self.sight(i).control_ready),
+            None => return,
+        };
+        let glass = self.sight(i).break_glass.as_ref().filter(|(_, until)| *until > now).map(|(who, _)| who.clone());
+        let judge = &self.plan.judge;
+        let Some(c) = self.status.components.get_mut(i) else { return };
+        let written = c.weight.written;
+        if c.state == State::Completed {
+            // The plan is over; the route is its owner's again.
+            return;
+        }
+        let up = highest > written;
+        let found = if up { highest } else { lowest };
+        let changed = objects.iter().find(|o| if up { o.highest == found } else { o.lowest == found });
+        let manager = changed.and_then(|o| o.manager.clone()).unwrap_or_else(|| "unknown".to_owned());
+        let object = changed.map(|o| o.object.clone()).unwrap_or_default();
+        let fight = is_fight(c, Drift { at: now, manager: manager.clone(), found, expected: written });
+        let yielded = c.state == State::Manual || paused || glass.is_some() || ready == Some(false);
+        let put_back = up && !yielded && (!fight || c.state == State::RolledBack);
+        if put_back && !cfg!(sabotage_9) {
+            self.order(i, written, Reason::DriftReverted, false, None);
+            let message = format!("{manager} raised {object} from {written} to {found}; putting it back");
+            self.note(i, Reason::DriftReverted, message, true);
+            return;
+        }
+        // Yield: what is there now is where it stands, judged afresh, and it rises no further by itself.
+        c.weight.written = highest;
+        c.weight.asked = highest;
+        c.since = Some(now);
+        forget(c, now, judge);
+        let (state, reason) = match (up, fight) {
+            (_, true) => (State::Drifted, Reason::GitOpsFight),
+            (true, false) => (State::Manual, Reason::DriftAdopted),
+            (false, false) => (State::Drifted, Reason::Drifted),
+        };
+        if c.state != State::RolledBack {
+            c.state = state;
+        }
+        c.reason = reason;
+        c.message = match reason {
+            Reason::GitOpsFight => format!(
+                "{manager} changed {object} three times within an hour. Let it ignore the weights ({}), then `resume`",
+                ignore_rule(&object)
+            ),
+            Reason::DriftAdopted => format!("{manager} raised {object} from {written} to {found}; it stays until `resume`"),
+            _ => format!("{manager} lowered {object} from {written} to {found}; it stays until `resume`"),
+        };
+        let message = c.message.clone();
+        remember(c, now, written, highest, reason, &message);
+        self.note(i, reason, message, true);
+    }
+}
+
+/// What to paste into the tool that keeps reverting our writes.
+fn ignore_rule(object: &str) -> String {
+    let kind = object.split_whitespace().next().unwrap_or(object);
+    match kind {
+        "virtualservice" => "Argo CD: ignoreDifferences jqPathExpressions: ['.spec.http[]?.route[]?.weight']; \
+             Flux: kustomize.toolkit.fluxcd.io/ssa: IfNotPresent"
+            .to_owned(),
+        _ => "Argo CD: ignoreDifferences for the keys istio_percentage and networking_mode; \
+             Flux: kustomize.toolkit.fluxcd.io/ssa: IfNotPresent"
+            .to_owned(),
+    }
+}
+
+fn stamped(object: &Routed, id: &str) -> bool {
+    object.stamp.as_ref().is_some_and(|mark| mark.id == id)
+}
+
+fn carries_its_weight(object: &Routed) -> bool {
+    object.lowest == object.highest && object.stamp.as_ref().is_some_and(|mark| mark.weight == object.highest)
+}

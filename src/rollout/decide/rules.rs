@@ -1,0 +1,6 @@
+//! The promises, each a property over whole lives: people, faults and weather in any order. Every one of them
+//! turns red when its rule alone is broken (`make sabotage`).
+
+mod promises;
+mod table;
+pub(crate) mod world;

@@ -1,0 +1,330 @@
+//! A small world to live in: routed objects, a clock, weather, people. No I/O, everything in a `Vec`.
+
+use crate::rollout::command::{Command, Verb, Wish};
+use crate::rollout::decide::{declare, decide};
+use crate::rollout::observation::{Decision, Mark, Observation, Routed, Routers, Seen};
+use crate::rollout::plan::Plan;
+use crate::rollout::reason::Reason;
+use crate::rollout::sample::{Arm, Blindness, Counts, Dark, Histogram, Reading, Tick};
+use crate::rollout::spec::GradualRolloutSpec;
+use crate::rollout::status::{Fence, GradualRolloutStatus, Intent};
+use crate::rollout::weight::Weight;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What the metrics say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Weather {
+    Good,
+    /// The canary fails, control does not.
+    CanaryFails,
+    /// Both fail alike.
+    BothFail,
+    /// Control fails, the canary does not.
+    ControlFails,
+    /// A handful of requests.
+    Quiet,
+    Blind(Dark),
+    /// No look at all.
+    NoLook,
+}
+
+/// What happens between two looks.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    Weather(Weather, u8),
+    Say(Verb, Option<u16>),
+    /// Somebody else writes this weight.
+    Foreign(u16),
+    /// The next raise is declared, and then the daemon dies before it is written.
+    DieBeforeWrite,
+    /// The next raise is written to the first object only.
+    DieHalfway,
+    /// Everything in memory is lost; the status is read back from its JSON.
+    Restart,
+    /// Time passes with nobody looking.
+    Sleep(u16),
+    /// A pod of control's becomes ready or not.
+    Endpoint(Option<bool>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Object {
+    pub(crate) weight: Weight,
+    pub(crate) stamp: Option<Mark>,
+    pub(crate) manager: Option<String>,
+    pub(crate) settled: bool,
+}
+
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) spec: GradualRolloutSpec,
+    pub(crate) status: GradualRolloutStatus,
+    pub(crate) now: Timestamp,
+    pub(crate) objects: BTreeMap<String, Vec<Object>>,
+    pub(crate) weather: BTreeMap<String, Weather>,
+    pub(crate) commands: Vec<Command>,
+    pub(crate) ready: Option<bool>,
+    pub(crate) first: bool,
+    pub(crate) die: Option<usize>,
+    looked: Timestamp,
+    serial: u32,
+}
+
+pub(crate) fn weight(permille: u16) -> Weight {
+    Weight::from_permille(permille).unwrap()
+}
+
+/// Two components, two phases, short holds.
+pub(crate) fn spec() -> serde_json::Value {
+    let component = |name: &str| {
+        serde_json::json!({
+            "name": name,
+            "routers": [{"controllerSwitch": {"configMap": format!("{name}-config"), "deployment": name}}],
+            "arms": {
+                "canary": {"preset": "istio-gateway", "labels": {"destination_service_name": format!("{name}-v2")}},
+                "control": {"preset": "istio-gateway", "labels": {"destination_service_name": format!("{name}-v1")}}
+            }
+        })
+    };
+    serde_json::json!({
+        "components": [component("alpha"), component("beta")],
+        "phases": [
+            {"name": "pilot", "components": ["alpha"], "steps": [{"weight": "5%", "hold": "30s"}]},
+            {"name": "all", "steps": [{"weight": "10%", "hold": "30s"}, {"weight": "40%", "hold": "30s"}, {"weight": "70%", "hold": "30s"}]},
+            {"name": "cutover", "requires": [{"approval": {}}],
+             "steps": [{"weight": "90%", "hold": "30s"}, {"weight": "95%", "hold": "30s"}, {"weight": "100%", "hold": "60s"}]}
+        ],
+        "judge": {"interval": "10s", "settle": "10s"}
+    })
+}
+
+impl World {
+    pub(crate) fn new(spec: serde_json::Value) -> Self {
+        let spec: GradualRolloutSpec = serde_json::from_value(spec).unwrap();
+        let plan = Plan::parse(&spec).unwrap();
+        let object = Object { weight: Weight::ZERO, stamp: None, manager: None, settled: true };
+        let objects = plan.components.iter().map(|c| (c.name().to_owned(), vec![object.clone(), object.clone()])).collect();
+        let now = "2026-03-02T03:00:00Z".parse().unwrap();
+        Self {
+            plan,
+            spec,
+            status: GradualRolloutStatus::default(),
+            now,
+            objects,
+            weather: BTreeMap::new(),
+            commands: Vec::new(),
+            ready: Some(true),
+            first: true,
+            die: None,
+            looked: now,
+            serial: 0,
+        }
+    }
+
+    pub(crate) fn demo() -> Self {
+        Self::new(spec())
+    }
+
+    pub(crate) fn edit(&mut self, change: impl FnOnce(&mut GradualRolloutSpec)) {
+        change(&mut self.spec);
+        self.plan = Plan::parse(&self.spec).unwrap();
+    }
+
+    pub(crate) fn component(&self, name: &str) -> &crate::rollout::status::ComponentStatus {
+        self.status.component(name).unwrap()
+    }
+
+    pub(crate) fn say(&mut self, verb: Verb, components: &str, weight: Option<Weight>) {
+        self.serial += 1;
+        let millis = u64::try_from(self.now.as_millisecond()).unwrap();
+        let id = ulid::Ulid::from_parts(millis, u128::from(self.serial)).to_string();
+        let wish = Wish {
+            components: vec![components.to_owned()],
+            weight,
+            phase: None,
+            reason: "because".into(),
+            who: "ada".into(),
+            force: false,
+            emergency: false,
+            expires_at: None,
+        };
+        self.commands.push(Command { id, verb, wish });
+    }
+
+    fn reading(&self, name: &str) -> Option<Reading> {
+        let weather = self.weather.get(name).copied().unwrap_or(Weather::Good);
+        let share = self.objects.get(name).and_then(|o| o.first()).map_or(0, |o| u64::from(o.weight.permille()));
+        let total: u64 = if weather == Weather::Quiet { 20 } else { 100_000 };
+        let bounds: std::sync::Arc<[f64]> = std::sync::Arc::from([50.0, 100.0, 250.0]);
+        let arm = |requests: u64, bad: bool| {
+            if requests == 0 {
+                return Arm::Absent;
+            }
+            let errors = if bad { requests * 8 / 10 } else { 0 };
+            let slow = requests / 100;
+            let counts = vec![requests - 2 * slow, slow, slow, 0];
+            Arm::Seen(Counts { requests, errors, latency: Some(Histogram { bounds_ms: bounds.clone(), counts }) })
+        };
+        let (canary_bad, control_bad) = match weather {
+            Weather::NoLook => return None,
+            Weather::Blind(kind) => return Some(Reading::Blind(Blindness { kind, message: "dark".into() })),
+            Weather::Good | Weather::Quiet => (false, false),
+            Weather::CanaryFails => (true, false),
+            Weather::BothFail => (true, true),
+            Weather::ControlFails => (false, true),
+        };
+        let canary = total * share / 1000;
+        Some(Reading::Fresh(Tick {
+            from: self.looked,
+            to: self.now,
+            canary: arm(canary, canary_bad),
+            control: arm(total - canary, control_bad),
+            usual_rate: None,
+        }))
+    }
+
+    pub(crate) fn observe(&self, look: bool) -> Observation {
+        let components = self
+            .objects
+            .iter()
+            .map(|(name, objects)| {
+                let routed = objects
+                    .iter()
+                    .enumerate()
+                    .map(|(n, o)| Routed {
+                        object: format!("configmap sealos-system/{name}-{n}"),
+                        lowest: o.weight,
+                        highest: o.weight,
+                        stamp: o.stamp.clone(),
+                        settled: o.settled,
+                        manager: o.manager.clone(),
+                    })
+                    .collect();
+                let seen = Seen {
+                    routers: Routers::Read(routed),
+                    reading: if look { self.reading(name) } else { None },
+                    control_ready: self.ready,
+                    ..Seen::default()
+                };
+                (name.clone(), seen)
+            })
+            .collect();
+        Observation { generation: 1, first: self.first, commands: self.commands.clone(), components, ..Observation::default() }
+    }
+
+    /// One look: decide, and let the shell do what is asked, in its order: lowers, status, raises.
+    pub(crate) fn tick(&mut self) -> Decision {
+        self.now += Duration::from_secs(10);
+        let seen = self.observe(true);
+        self.looked = self.now;
+        let decision = decide(&self.plan, self.status.clone(), &seen, self.now);
+        self.first = false;
+        self.commands.clear();
+        for lower in &decision.lowers {
+            self.write(&lower.component, &lower.id, lower.weight, lower.reason, usize::MAX);
+        }
+        self.status = decision.next.clone();
+        for raise in &decision.raises {
+            let fence = Fence { object: "x".into(), uid: "u".into(), resource_version: "1".into() };
+            let intent = Intent {
+                id: raise.id.clone(),
+                weight: raise.weight,
+                reason: raise.reason,
+                at: self.now,
+                objects: vec![fence],
+            };
+            declare(&mut self.status, &raise.component, intent);
+            let reach = self.die.take().unwrap_or(usize::MAX);
+            self.write(&raise.component, &raise.id, raise.weight, raise.reason, reach);
+        }
+        decision
+    }
+
+    fn write(&mut self, component: &str, id: &str, weight: Weight, reason: Reason, reach: usize) {
+        for object in self.objects.get_mut(component).into_iter().flatten().take(reach) {
+            object.weight = weight;
+            object.stamp = Some(Mark { id: id.to_owned(), weight, reason: Some(reason) });
+            object.manager = None;
+        }
+    }
+
+    pub(crate) fn ticks(&mut self, n: usize) -> Vec<Decision> {
+        (0..n).map(|_| self.tick()).collect()
+    }
+
+    /// Ticks until something holds; panics after a virtual day.
+    pub(crate) fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+        for _ in 0..8640 {
+            if holds(self) {
+                return;
+            }
+            self.tick();
+        }
+        panic!("never: {what}: {:#?}", self.status);
+    }
+
+    pub(crate) fn all(&mut self, weather: Weather) {
+        let names: Vec<String> = self.objects.keys().cloned().collect();
+        self.weather = names.into_iter().map(|n| (n, weather)).collect();
+    }
+
+    pub(crate) fn highest(&self, name: &str) -> Weight {
+        self.objects.get(name).and_then(|o| o.iter().map(|o| o.weight).max()).unwrap_or_default()
+    }
+
+    /// Lets one event happen, and the looks that belong to it; `check` sees the world before each look.
+    pub(crate) fn live(&mut self, event: &Event, mut check: impl FnMut(&Self, &Self, &Decision)) {
+        let mut look = |world: &mut Self| {
+            let before = world.clone();
+            let decision = world.tick();
+            check(&before, world, &decision);
+        };
+        match event {
+            Event::Weather(weather, n) => {
+                self.weather.insert("alpha".into(), *weather);
+                for _ in 0..*n {
+                    look(self);
+                }
+            }
+            Event::Say(verb, permille) => {
+                self.say(*verb, "alpha", permille.map(weight));
+                look(self);
+            }
+            Event::Foreign(permille) => {
+                for object in self.objects.get_mut("alpha").into_iter().flatten() {
+                    object.weight = weight(*permille);
+                    object.manager = Some("kubectl-edit".into());
+                }
+                look(self);
+            }
+            Event::DieBeforeWrite | Event::DieHalfway => {
+                self.die = Some(usize::from(matches!(event, Event::DieHalfway)));
+                look(self);
+                self.die = None;
+                self.restart();
+                look(self);
+            }
+            Event::Restart => {
+                self.restart();
+                look(self);
+            }
+            Event::Sleep(seconds) => {
+                self.now += Duration::from_secs(u64::from(*seconds));
+                look(self);
+            }
+            Event::Endpoint(ready) => {
+                self.ready = *ready;
+                look(self);
+            }
+        }
+    }
+
+    pub(crate) fn restart(&mut self) {
+        let text = serde_json::to_string(&self.status).unwrap();
+        self.status = serde_json::from_str(&text).unwrap();
+        self.first = true;
+    }
+}

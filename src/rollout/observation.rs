@@ -1,0 +1,147 @@
+//! What the shell saw, and what the core answers: the two values that cross the door.
+
+use super::command::{Command, NotACommand};
+use super::reason::Reason;
+use super::sample::Reading;
+use super::status::GradualRolloutStatus;
+use super::weight::Weight;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// What the shell saw.
+#[derive(Clone, Debug, Default)]
+pub struct Observation {
+    /// The generation of the spec that the plan was read from.
+    pub generation: i64,
+    /// The first look after a start or take-over: raises declared by somebody before are forgotten.
+    pub first: bool,
+    /// Let sentences and values in the status be written anew, although nothing changed.
+    pub refresh: bool,
+    /// Commands that wait, in the order they were given.
+    pub commands: Vec<Command>,
+    /// Annotations that look like commands and are none, with their keys.
+    pub malformed: Vec<(String, NotACommand)>,
+    /// Each component, by name.
+    pub components: BTreeMap<String, Seen>,
+}
+
+/// What was seen of one component.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Its routed objects.
+    pub routers: Routers,
+    /// A new look at its metrics; `None` when there was none since the last decision.
+    pub reading: Option<Reading>,
+    /// Whether control has a ready endpoint; `None` when nobody can tell.
+    pub control_ready: Option<bool>,
+    /// A write is under way: what the routers show may be half of it.
+    pub busy: bool,
+    /// The last write's failure, until one succeeds.
+    pub failure: Option<String>,
+    /// Somebody holds the glass broken: who, until when. Raises by others are then theirs to make.
+    pub break_glass: Option<(String, Timestamp)>,
+}
+
+/// What a component's routed objects say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Routers {
+    /// They were not read yet.
+    #[default]
+    Unread,
+    /// One cannot be read, or does not carry the pair; a sentence that names it and the remedy.
+    Unreadable(String),
+    /// All were read, edge first.
+    Read(Vec<Routed>),
+}
+
+/// One routed object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Routed {
+    /// Its kind, namespace and name.
+    pub object: String,
+    /// The lowest weight among its routes.
+    pub lowest: Weight,
+    /// The highest weight among its routes; equal to `lowest` unless they disagree.
+    pub highest: Weight,
+    /// Our last write's mark.
+    pub stamp: Option<Mark>,
+    /// It has taken up its change (a Deployment's pods are rolled out).
+    pub settled: bool,
+    /// Who wrote it last besides us, as far as it tells.
+    pub manager: Option<String>,
+}
+
+/// The mark that each of our writes leaves on the routed object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The id of the raise or lowering.
+    pub id: String,
+    /// The weight that was written.
+    pub weight: Weight,
+    /// Why; `None` when a newer daemon wrote a reason that this one does not know.
+    pub reason: Option<Reason>,
+}
+
+/// What happens next.
+#[derive(Clone, Debug, Default)]
+pub struct Decision {
+    /// Where it stands now. Persisted after lowers and before raises.
+    pub next: GradualRolloutStatus,
+    /// Whether something changed that must be persisted at once; otherwise once a minute is enough.
+    pub changed: bool,
+    /// Weights to raise: the same until they are read back or no longer wanted.
+    pub raises: Vec<Raise>,
+    /// Weights to lower: the same until they are read back.
+    pub lowers: Vec<Lower>,
+    /// Components to let go of.
+    pub detached: Vec<String>,
+    /// Components whose metrics are to be read every interval.
+    pub watched: Vec<String>,
+    /// When to decide again although nothing happens; `None`: only when something does.
+    pub wake_at: Option<Timestamp>,
+    /// What happened, for events and messages.
+    pub notes: Vec<Note>,
+    /// Command annotations that are dealt with: remove them once `next` is persisted.
+    pub done: Vec<String>,
+}
+
+/// A weight to be raised: declared, fenced, written, read back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Raise {
+    /// The component.
+    pub component: String,
+    /// Its id.
+    pub id: String,
+    /// The weight.
+    pub weight: Weight,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// A weight to be lowered, at once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lower {
+    /// The component.
+    pub component: String,
+    /// Its id.
+    pub id: String,
+    /// The weight.
+    pub weight: Weight,
+    /// Why.
+    pub reason: Reason,
+    /// Whether controllers are told that it is an emergency.
+    pub emergency: bool,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Note {
+    /// The component; `None` for the whole rollout.
+    pub component: Option<String>,
+    /// A code.
+    pub reason: Reason,
+    /// A sentence.
+    pub message: String,
+    /// Whether somebody should look.
+    pub warning: bool,
+}

@@ -1,0 +1,190 @@
+//! The closed vocabularies: states, reasons, verdicts. Stable: dashboards, scripts and stamps rely on them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The kind of place a component is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum State {
+    /// It walks its plan: its weight rises when everything allows it.
+    #[default]
+    Walking,
+    /// A person set its weight: it stays there with the rollback armed, until `resume`.
+    Manual,
+    /// Somebody else lowered its weight: it stays there until `resume`.
+    Drifted,
+    /// It was put back. Terminal: stays until `retry` or another plan.
+    RolledBack,
+    /// It finished its plan and its last hold. Terminal likewise.
+    Completed,
+    /// It was removed from the spec while it had traffic: untouched and judged, until `detach`.
+    Orphaned,
+}
+
+impl State {
+    /// Whether only `retry` or another plan moves it on.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::RolledBack | Self::Completed)
+    }
+}
+
+/// A check's verdict.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Verdict {
+    /// Within the promote limit, with enough requests to say so.
+    Pass,
+    /// Above the promote limit, not (or not surely) above the rollback limit: stay.
+    Hold,
+    /// Too few requests to tell.
+    Insufficient,
+    /// No fresh data.
+    #[default]
+    Unknown,
+    /// Over the rollback limit.
+    Breach,
+    /// Does not apply here: switched off, or not measurable for this traffic.
+    Skipped,
+}
+
+/// Why a component is where it is, or why its weight changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Reason {
+    /// Nothing was looked at yet.
+    #[default]
+    Starting,
+    // --- on the way ---
+    /// The plan's next step was written.
+    Step,
+    /// It holds the step's weight for the step's time.
+    HoldingStep,
+    /// Data since the last change is not judged yet.
+    Settling,
+    /// A raise is being written.
+    Raising,
+    /// A lowering is being written.
+    Lowering,
+    /// Other components of an earlier phase are not done.
+    WaitingForPhase,
+    /// The next phase needs a person's `approve`.
+    AwaitingApproval,
+    /// The schedule's windows are closed.
+    OutsideWindow,
+    /// A freeze is in force.
+    Frozen,
+    /// A person said stop.
+    Paused,
+    /// A person set this weight.
+    Manual,
+    /// The plan is finished and the last hold is over.
+    Completed,
+    // --- what the judge says ---
+    /// A check is between its promote and its rollback limit.
+    BetweenLimits,
+    /// Too few requests to tell.
+    Insufficient,
+    /// Too few requests to tell, for so long that the plan said to go on.
+    PromotedInsufficient,
+    /// No fresh data.
+    Blind,
+    /// Both arms are over the limit, the canary not much worse.
+    SharedOutage,
+    /// Control is over the limit, the canary is not.
+    ControlBad,
+    /// The canary gets no requests although the total is unchanged.
+    NotArriving,
+    // --- why traffic went back ---
+    /// A check's rollback limit was passed.
+    Breach,
+    /// Requests vanished when the canary's share was raised.
+    LostTraffic,
+    /// The canary's series vanished, and the resource says to roll back then.
+    BlindRollback,
+    /// A person asked.
+    RollbackRequested,
+    /// A person asked, in an emergency.
+    Emergency,
+    /// Another component failed, and the resource says that all go back.
+    OtherFailed,
+    /// The resource was deleted, and says to restore.
+    Deleted,
+    /// A half-written raise was taken back.
+    HalfRaised,
+    // --- what stands in the way ---
+    /// A routed object cannot be read or does not carry the pair.
+    RouterUnreadable,
+    /// A routed object has not taken up its change yet.
+    RouterSettling,
+    /// The routed objects of the component disagree.
+    RouterSplit,
+    /// A write was refused or failed.
+    WriteFailed,
+    /// The component names no source of samples.
+    NoSource,
+    /// Somebody else lowered the weight.
+    Drifted,
+    /// Somebody else raised the weight; it was put back.
+    DriftReverted,
+    /// Somebody else raised the weight while it was theirs to set.
+    DriftAdopted,
+    /// The same field manager changes the weight again and again.
+    GitOpsFight,
+    /// The spec changed, and no declared weight follows the written one.
+    SpecChanged,
+    /// Another component failed, and the resource says to stop then.
+    StoppedByFailure,
+    /// Every component of a phase failed.
+    PhaseFailed,
+    /// It was removed from the spec above 0%.
+    Orphaned,
+    /// Another, older resource owns a routed object.
+    Claimed,
+    /// The spec cannot be used.
+    InvalidSpec,
+    /// Breach seen, but control has no ready endpoint to take the traffic.
+    ControlNotReady,
+}
+
+impl Reason {
+    /// Whether a stamp with this reason means that the traffic was put back for good.
+    pub const fn is_rollback(self) -> bool {
+        matches!(
+            self,
+            Self::Breach
+                | Self::LostTraffic
+                | Self::BlindRollback
+                | Self::RollbackRequested
+                | Self::Emergency
+                | Self::OtherFailed
+                | Self::Deleted
+        )
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl std::str::FromStr for Reason {
+    type Err = serde::de::value::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::deserialize(serde::de::value::StrDeserializer::new(text))
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}

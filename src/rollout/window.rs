@@ -1,0 +1,286 @@
+//! When weights may rise: weekly windows and freezes.
+
+use super::spec::{Freeze, Schedule, Window};
+use jiff::civil::{Time, Weekday};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+
+/// A schedule that was read and found sound.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Calendar {
+    windows: Vec<Weekly>,
+    freezes: Vec<Freeze>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Weekly {
+    /// Monday first.
+    days: [bool; 7],
+    from: Time,
+    /// `None` is the end of the day.
+    to: Option<Time>,
+    zone: TimeZone,
+}
+
+/// Whether weights may rise at a time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Opening {
+    /// They may.
+    Open,
+    /// No window is open; the next opens then (`None`: not within a month).
+    Closed(Option<Timestamp>),
+    /// A freeze is in force until then, for a reason.
+    Frozen {
+        /// When it ends.
+        until: Timestamp,
+        /// Why, as the resource says.
+        reason: String,
+    },
+}
+
+const DAYS: [(&str, Weekday); 7] = [
+    ("Mon", Weekday::Monday),
+    ("Tue", Weekday::Tuesday),
+    ("Wed", Weekday::Wednesday),
+    ("Thu", Weekday::Thursday),
+    ("Fri", Weekday::Friday),
+    ("Sat", Weekday::Saturday),
+    ("Sun", Weekday::Sunday),
+];
+
+impl Calendar {
+    /// Reads a schedule; problems come with the path below `schedule` and what to write instead.
+    pub fn read(schedule: Option<&Schedule>) -> Result<Self, Vec<(String, String)>> {
+        let Some(schedule) = schedule else {
+            return Ok(Self::default());
+        };
+        let mut problems = Vec::new();
+        let mut calendar = Self {
+            windows: Vec::new(),
+            freezes: schedule.freezes.clone().unwrap_or_default(),
+        };
+        for (i, window) in schedule.windows.iter().flatten().enumerate() {
+            match Weekly::read(window) {
+                Ok(weekly) => calendar.windows.push(weekly),
+                Err((field, message)) => problems.push((format!("windows[{i}].{field}"), message)),
+            }
+        }
+        for (i, freeze) in calendar.freezes.iter().enumerate() {
+            if freeze.to <= freeze.from {
+                problems.push((format!("freezes[{i}].to"), "must be after from".to_owned()));
+            }
+        }
+        if problems.is_empty() {
+            Ok(calendar)
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// Whether weights may rise at a time.
+    pub fn at(&self, now: Timestamp) -> Opening {
+        if let Some(freeze) = self.freezes.iter().find(|f| f.from <= now && now < f.to) {
+            let reason = freeze
+                .reason
+                .clone()
+                .unwrap_or_else(|| "no reason given".to_owned());
+            return Opening::Frozen {
+                until: freeze.to,
+                reason,
+            };
+        }
+        if self.windows.is_empty() || self.windows.iter().any(|w| w.contains(now)) {
+            return Opening::Open;
+        }
+        Opening::Closed(self.windows.iter().filter_map(|w| w.next_open(now)).min())
+    }
+
+    /// Whether a freeze is in force: then hold clocks stop too.
+    pub fn frozen(&self, now: Timestamp) -> bool {
+        self.freezes.iter().any(|f| f.from <= now && now < f.to)
+    }
+}
+
+impl Weekly {
+    fn read(window: &Window) -> Result<Self, (&'static str, String)> {
+        let zone_name = window.timezone.as_deref().unwrap_or("UTC");
+        let zone = TimeZone::get(zone_name).map_err(|_| {
+            (
+                "timezone",
+                format!("{zone_name:?} is no IANA time zone; write one like \"Asia/Shanghai\" or \"UTC\""),
+            )
+        })?;
+        let clock = |field: &'static str, text: &str| {
+            text.split_once(':')
+                .filter(|(h, m)| h.len() == 2 && m.len() == 2)
+                .and_then(|(h, m)| Time::new(h.parse().ok()?, m.parse().ok()?, 0, 0).ok())
+                .ok_or((
+                    field,
+                    format!("{text:?} is no time of day; write HH:MM, like \"09:30\""),
+                ))
+        };
+        let from = clock("from", &window.from)?;
+        let to = if window.to == "24:00" {
+            None
+        } else {
+            Some(clock("to", &window.to)?)
+        };
+        if to.is_some_and(|to| to <= from) {
+            let message = "must be after from; a window over midnight is two windows".to_owned();
+            return Err(("to", message));
+        }
+        let days = read_days(window.days.as_deref().unwrap_or("Mon-Sun")).map_err(|m| ("days", m))?;
+        Ok(Self { days, from, to, zone })
+    }
+
+    fn on(&self, day: Weekday) -> bool {
+        usize::try_from(day.to_monday_zero_offset())
+            .ok()
+            .and_then(|i| self.days.get(i))
+            .is_some_and(|on| *on)
+    }
+
+    fn contains(&self, now: Timestamp) -> bool {
+        let local = now.to_zoned(self.zone.clone());
+        let time = local.time();
+        self.on(local.weekday()) && self.from <= time && self.to.is_none_or(|to| time < to)
+    }
+
+    /// The next opening after `now`, looking a month ahead.
+    fn next_open(&self, now: Timestamp) -> Option<Timestamp> {
+        let today = now.to_zoned(self.zone.clone()).date();
+        (0..32).find_map(|ahead| {
+            let date = today.checked_add(Span::new().days(ahead)).ok()?;
+            let opens = date
+                .to_datetime(self.from)
+                .to_zoned(self.zone.clone())
+                .ok()?
+                .timestamp();
+            (self.on(date.weekday()) && opens > now).then_some(opens)
+        })
+    }
+}
+
+/// Reads `Mon-Fri`, `Tue,Thu`, `Sat-Mon`.
+fn read_days(text: &str) -> Result<[bool; 7], String> {
+    let error = || format!("{text:?} names no days; write like \"Mon-Fri\" or \"Tue,Thu\"");
+    let index = |name: &str| {
+        DAYS.iter()
+            .position(|(d, _)| d.eq_ignore_ascii_case(name.trim()))
+            .ok_or_else(error)
+    };
+    let mut days = [false; 7];
+    for part in text.split(',') {
+        let (first, last) = match part.split_once('-') {
+            Some((first, last)) => (index(first)?, index(last)?),
+            None => (index(part)?, index(part)?),
+        };
+        let length = (last + 7 - first) % 7;
+        for i in 0..=length {
+            if let Some(day) = days.get_mut((first + i) % 7) {
+                *day = true;
+            }
+        }
+    }
+    Ok(days)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn office() -> Calendar {
+        let window = Window {
+            days: Some("Mon-Fri".into()),
+            from: "10:00".into(),
+            to: "18:00".into(),
+            timezone: Some("Asia/Shanghai".into()),
+        };
+        let freeze = Freeze {
+            from: "2026-10-01T00:00:00Z".parse().unwrap(),
+            to: "2026-10-08T00:00:00Z".parse().unwrap(),
+            reason: Some("holiday".into()),
+        };
+        Calendar::read(Some(&Schedule {
+            windows: Some(vec![window]),
+            freezes: Some(vec![freeze]),
+        }))
+        .unwrap()
+    }
+
+    fn at(text: &str) -> Opening {
+        office().at(text.parse().unwrap())
+    }
+
+    #[test]
+    fn a_window_opens_and_closes_in_its_own_time_zone() {
+        assert_eq!(
+            at("2026-03-02T02:00:00Z"),
+            Opening::Open,
+            "10:00 in Shanghai, a Monday"
+        );
+        assert_eq!(
+            at("2026-03-02T01:59:59Z"),
+            Opening::Closed(Some("2026-03-02T02:00:00Z".parse().unwrap()))
+        );
+        assert_eq!(
+            at("2026-03-02T10:00:00Z"),
+            Opening::Closed(Some("2026-03-03T02:00:00Z".parse().unwrap()))
+        );
+        let friday_evening = at("2026-03-06T12:00:00Z");
+        assert_eq!(
+            friday_evening,
+            Opening::Closed(Some("2026-03-09T02:00:00Z".parse().unwrap()))
+        );
+    }
+
+    #[test]
+    fn a_freeze_closes_even_an_open_window() {
+        assert!(matches!(at("2026-10-01T03:00:00Z"), Opening::Frozen { reason, .. } if reason == "holiday"));
+        assert_eq!(at("2026-10-08T03:00:00Z"), Opening::Open);
+    }
+
+    #[test]
+    fn without_windows_it_is_always_open() {
+        assert_eq!(
+            Calendar::default().at("2026-03-07T03:00:00Z".parse().unwrap()),
+            Opening::Open
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_which_field_and_what_to_write() {
+        for (days, from, to, zone, field) in [
+            ("Mon-Fry", "10:00", "18:00", "UTC", "windows[0].days"),
+            ("Mon", "18:00", "10:00", "UTC", "windows[0].to"),
+            ("Mon", "1:00", "10:00", "UTC", "windows[0].from"),
+            ("Mon", "10:00", "25:00", "UTC", "windows[0].to"),
+            ("Mon", "10:00", "18:00", "Asia/Peking2", "windows[0].timezone"),
+        ] {
+            let window = Window {
+                days: Some(days.into()),
+                from: from.into(),
+                to: to.into(),
+                timezone: Some(zone.into()),
+            };
+            let problems = Calendar::read(Some(&Schedule {
+                windows: Some(vec![window]),
+                freezes: None,
+            }))
+            .unwrap_err();
+            assert_eq!(problems[0].0, field);
+        }
+    }
+
+    #[test]
+    fn days_may_wrap_around_the_week() {
+        assert_eq!(
+            read_days("Sat-Mon").unwrap(),
+            [true, false, false, false, false, true, true]
+        );
+        assert_eq!(
+            read_days("Tue,Thu").unwrap(),
+            [false, true, false, true, false, false, false]
+        );
+    }
+}

@@ -1,0 +1,167 @@
+//! Why an object's weights cannot be read or written.
+
+use super::object::ObjectRef;
+use crate::rollout::weight::Weight;
+
+/// Why an object's weights cannot be read or written. Nothing was written; every message names the object and the
+/// remedy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RoutingError {
+    /// The JSON is another object than the one asked for.
+    #[error("{object}: was given {found} instead; read the object again")]
+    WrongObject {
+        /// The one asked for.
+        object: ObjectRef,
+        /// What the JSON says it is.
+        found: String,
+    },
+    /// A field that every object of this kind has is missing or has another type.
+    #[error("{object}: {path} is not {wanted}; correct the object")]
+    Malformed {
+        /// The object.
+        object: ObjectRef,
+        /// The field.
+        path: String,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// A value that says the weight is none of those it may be.
+    #[error("{object}: {path} is {found}, not {wanted}; correct it there")]
+    BadValue {
+        /// The object.
+        object: ObjectRef,
+        /// The field.
+        path: String,
+        /// What stands there.
+        found: String,
+        /// What may stand there.
+        wanted: &'static str,
+    },
+    /// Routes were named in a list whose routes have no names.
+    #[error("{object}: routes under spec.{list} have no names; leave `routes` out")]
+    NamesNotAllowed {
+        /// The object.
+        object: ObjectRef,
+        /// The list.
+        list: &'static str,
+    },
+    /// No route has the name, or none carries the pair.
+    #[error("{object}: spec.{list} has no route {wanted}; it has {found}; routes are never created here")]
+    NoSuchRoute {
+        /// The object.
+        object: ObjectRef,
+        /// The list.
+        list: &'static str,
+        /// What was looked for.
+        wanted: String,
+        /// What is there.
+        found: String,
+    },
+    /// More than one thing fits, so none is touched.
+    #[error("{object}: {what} fits {found}; {remedy}")]
+    Ambiguous {
+        /// The object.
+        object: ObjectRef,
+        /// What was looked for.
+        what: String,
+        /// What fits.
+        found: String,
+        /// How to say which.
+        remedy: &'static str,
+    },
+    /// A route has only one of the two destinations.
+    #[error(
+        "{object}: route {route} lacks the {arm} destination {destination}; add it with weight 0, destinations are never created here"
+    )]
+    MissingDestination {
+        /// The object.
+        object: ObjectRef,
+        /// The route.
+        route: String,
+        /// `canary` or `control`.
+        arm: &'static str,
+        /// The destination that is missing.
+        destination: String,
+    },
+    /// The pair has no share of its route, so no share of it can be moved.
+    #[error(
+        "{object}: in route {route} both destinations have weight 0; give control the pair's share there"
+    )]
+    EmptyPair {
+        /// The object.
+        object: ObjectRef,
+        /// The route.
+        route: String,
+    },
+    /// The router cannot express the weight.
+    #[error(
+        "{object}: {weight} cannot be written at {place}; the finest weight there is {finest} and its multiples"
+    )]
+    TooFine {
+        /// The object.
+        object: ObjectRef,
+        /// Which route or field.
+        place: String,
+        /// What was asked for.
+        weight: Weight,
+        /// The smallest weight above 0 that can be written; all its multiples can be too.
+        finest: Weight,
+    },
+    /// The Deployment has no such container.
+    #[error("{object}: no container {container:?}, only {found}; name the right one in `container`")]
+    NoSuchContainer {
+        /// The object.
+        object: ObjectRef,
+        /// The one asked for.
+        container: String,
+        /// Those it has.
+        found: String,
+    },
+    /// The variable takes its value from elsewhere, and that is never overwritten.
+    #[error(
+        "{object}: {variable} of container {container:?} takes its value from elsewhere (valueFrom); name that ConfigMap as the router's only object, or give the variable a plain value"
+    )]
+    ValueFrom {
+        /// The object.
+        object: ObjectRef,
+        /// The container.
+        container: String,
+        /// The variable.
+        variable: String,
+    },
+    /// The object refuses every change of its data.
+    #[error("{object}: is immutable; replace it by one that is not")]
+    Immutable {
+        /// The object.
+        object: ObjectRef,
+    },
+    /// Canary and control are one destination.
+    #[error("{object}: canary and control are both {destination}; tell them apart by host, subset or port")]
+    SameDestination {
+        /// The object.
+        object: ObjectRef,
+        /// That destination.
+        destination: String,
+    },
+}
+
+impl RoutingError {
+    /// A stable code for events, metric labels and JSON.
+    pub const fn category(&self) -> &'static str {
+        match self {
+            Self::WrongObject { .. } => "WrongObject",
+            Self::Malformed { .. } => "Malformed",
+            Self::BadValue { .. } => "BadValue",
+            Self::NamesNotAllowed { .. } => "NamesNotAllowed",
+            Self::NoSuchRoute { .. } => "NoSuchRoute",
+            Self::Ambiguous { .. } => "Ambiguous",
+            Self::MissingDestination { .. } => "MissingDestination",
+            Self::EmptyPair { .. } => "EmptyPair",
+            Self::TooFine { .. } => "TooFine",
+            Self::NoSuchContainer { .. } => "NoSuchContainer",
+            Self::ValueFrom { .. } => "ValueFrom",
+            Self::Immutable { .. } => "Immutable",
+            Self::SameDestination { .. } => "SameDestination",
+        }
+    }
+}

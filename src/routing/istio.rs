@@ -1,0 +1,403 @@
+//! Istio: the weights of a pair of destinations in routes of a VirtualService.
+//!
+//! As Istio reads them: a destination without a weight beside others gets nothing. Only the pair's two weights are
+//! written; the pair keeps its sum, and whatever else the route has keeps its own.
+
+use super::error::RoutingError;
+use super::object::{ClaimKey, ObjectRef, Part, place};
+use super::pair;
+use super::patch::{Change, Draft, malformed, path, plain};
+use super::seen::{Reading, member, text};
+use crate::rollout::router_spec::{Destination, HttpKind, Istio, VirtualServiceRoutes};
+use crate::rollout::weight::Weight;
+use serde_json::Value;
+
+/// A pair in the routes of one VirtualService.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Routes<'a> {
+    pub(super) pair: &'a Istio,
+    pub(super) routes: &'a VirtualServiceRoutes,
+}
+
+/// A route that carries the pair.
+struct Carrier<'j> {
+    label: String,
+    name: Option<&'j str>,
+    index: String,
+    destinations: &'j [Value],
+    canary: Arm<'j>,
+    control: Arm<'j>,
+}
+
+/// One of the pair, where it stands in its route.
+struct Arm<'j> {
+    index: usize,
+    json: &'j Value,
+    weight: i64,
+}
+
+impl Carrier<'_> {
+    fn sum(&self) -> i64 {
+        self.canary.weight + self.control.weight
+    }
+
+    fn alone(&self) -> bool {
+        self.destinations.len() == 2
+    }
+}
+
+/// The name of a list of routes in the spec.
+pub(super) const fn list_name(kind: HttpKind) -> &'static str {
+    match kind {
+        HttpKind::Http => "http",
+        HttpKind::Tls => "tls",
+        HttpKind::Tcp => "tcp",
+    }
+}
+
+/// A destination as people write it.
+pub(super) fn describe(destination: &Destination) -> String {
+    let subset = destination.subset.as_deref().map(|s| format!(" subset {s}"));
+    let port = destination.port.map(|p| format!(" port {p}"));
+    format!(
+        "{}{}{}",
+        destination.host,
+        subset.unwrap_or_default(),
+        port.unwrap_or_default()
+    )
+}
+
+/// Whether an entry of a route goes to a destination: host and subset exactly as written, the port where one is
+/// asked for.
+fn goes_to(entry: &Value, destination: &Destination) -> bool {
+    let subset = text(entry, "/destination/subset").filter(|subset| !subset.is_empty());
+    let port = entry.pointer("/destination/port/number").and_then(Value::as_i64);
+    text(entry, "/destination/host") == Some(destination.host.as_str())
+        && subset == destination.subset.as_deref()
+        && destination
+            .port
+            .is_none_or(|wanted| port == Some(i64::from(wanted)))
+}
+
+impl<'a> Routes<'a> {
+    fn list(&self) -> &'static str {
+        list_name(self.routes.kind.unwrap_or_default())
+    }
+
+    fn names(&self) -> Option<&'a [String]> {
+        self.routes.routes.as_deref().filter(|names| !names.is_empty())
+    }
+
+    /// What no other component may write: the routes by name, or whatever carries the pair.
+    pub(super) fn claims(&self, object: &ObjectRef) -> Vec<ClaimKey> {
+        let claim = |route: &str| ClaimKey {
+            object: object.clone(),
+            part: Part::Route {
+                list: self.list(),
+                route: route.to_owned(),
+                pair: [place(&self.pair.canary), place(&self.pair.control)],
+            },
+        };
+        match self.names() {
+            Some(names) => names.iter().map(|name| claim(name)).collect(),
+            None => vec![claim("*")],
+        }
+    }
+
+    /// What is wrong with the question itself, whatever the object says.
+    pub(super) fn check(&self, object: &ObjectRef) -> Result<(), RoutingError> {
+        let (canary, control) = (&self.pair.canary, &self.pair.control);
+        let ports_differ = matches!((canary.port, control.port), (Some(a), Some(b)) if a != b);
+        if canary.host == control.host && canary.subset == control.subset && !ports_differ {
+            return Err(RoutingError::SameDestination {
+                object: object.clone(),
+                destination: describe(canary),
+            });
+        }
+        if self.names().is_some() && self.list() != "http" {
+            return Err(RoutingError::NamesNotAllowed {
+                object: object.clone(),
+                list: self.list(),
+            });
+        }
+        Ok(())
+    }
+
+    fn carriers<'j>(&self, object: &ObjectRef, json: &'j Value) -> Result<Vec<Carrier<'j>>, RoutingError> {
+        self.check(object)?;
+        let list = self.list();
+        let routes: &[Value] = match member(json, &format!("/spec/{list}")) {
+            None => &[],
+            Some(Value::Array(routes)) => routes,
+            Some(_) => return Err(malformed(object, format!("spec.{list}"), "a list")),
+        };
+        match self.names() {
+            Some(names) => {
+                let mut names: Vec<&String> = names.iter().collect();
+                names.sort();
+                names.dedup();
+                names
+                    .into_iter()
+                    .map(|name| self.named(object, routes, name))
+                    .collect()
+            }
+            None => self.unnamed(object, routes).map(|carrier| vec![carrier]),
+        }
+    }
+
+    fn named<'j>(
+        &self,
+        object: &ObjectRef,
+        routes: &'j [Value],
+        name: &str,
+    ) -> Result<Carrier<'j>, RoutingError> {
+        let mut found = routes
+            .iter()
+            .enumerate()
+            .filter(|(_, route)| text(route, "/name") == Some(name));
+        match (found.next(), found.next()) {
+            (Some((index, route)), None) => self.carrier(object, index, route),
+            (Some((first, _)), Some((second, _))) => Err(RoutingError::Ambiguous {
+                object: object.clone(),
+                what: format!("the route name {name:?}"),
+                found: format!("spec.http[{first}] and spec.http[{second}]"),
+                remedy: "give them different names",
+            }),
+            (None, _) => Err(RoutingError::NoSuchRoute {
+                object: object.clone(),
+                list: self.list(),
+                wanted: format!("named {name:?}"),
+                found: labels(self.list(), routes.iter().enumerate()),
+            }),
+        }
+    }
+
+    fn unnamed<'j>(&self, object: &ObjectRef, routes: &'j [Value]) -> Result<Carrier<'j>, RoutingError> {
+        let carries = |route: &Value, arm: &Destination| entries(route).iter().any(|e| goes_to(e, arm));
+        let both: Vec<(usize, &Value)> = routes
+            .iter()
+            .enumerate()
+            .filter(|(_, r)| carries(r, &self.pair.canary) && carries(r, &self.pair.control))
+            .collect();
+        match both.as_slice() {
+            [(index, route)] => self.carrier(object, *index, route),
+            [] => {
+                // A route with one of the two is the likeliest to be meant, and its error names the other.
+                let half = routes
+                    .iter()
+                    .enumerate()
+                    .find(|(_, r)| carries(r, &self.pair.canary) || carries(r, &self.pair.control));
+                match half {
+                    Some((index, route)) => self.carrier(object, index, route),
+                    None => Err(RoutingError::NoSuchRoute {
+                        object: object.clone(),
+                        list: self.list(),
+                        wanted: format!(
+                            "to {} and {}",
+                            describe(&self.pair.canary),
+                            describe(&self.pair.control)
+                        ),
+                        found: labels(self.list(), routes.iter().enumerate()),
+                    }),
+                }
+            }
+            several => Err(RoutingError::Ambiguous {
+                object: object.clone(),
+                what: format!(
+                    "the pair {} and {}",
+                    describe(&self.pair.canary),
+                    describe(&self.pair.control)
+                ),
+                found: labels(self.list(), several.iter().copied()),
+                remedy: "name the routes in `routes`; in tls and tcp, whose routes have no names, keep the pair in one route",
+            }),
+        }
+    }
+
+    fn carrier<'j>(
+        &self,
+        object: &ObjectRef,
+        index: usize,
+        route: &'j Value,
+    ) -> Result<Carrier<'j>, RoutingError> {
+        let list = self.list();
+        let label = label(list, index, route);
+        let destinations = entries(route);
+        let arm = |arm: &'static str, wanted: &Destination| {
+            let mut found = destinations
+                .iter()
+                .enumerate()
+                .filter(|(_, entry)| goes_to(entry, wanted));
+            match (found.next(), found.next()) {
+                (Some((at, json)), None) => Ok(Arm {
+                    index: at,
+                    json,
+                    weight: weight(object, &format!("spec.{list}[{index}].route[{at}].weight"), json)?,
+                }),
+                (None, _) => Err(RoutingError::MissingDestination {
+                    object: object.clone(),
+                    route: label.clone(),
+                    arm,
+                    destination: describe(wanted),
+                }),
+                (Some((first, _)), Some((second, _))) => Err(RoutingError::Ambiguous {
+                    object: object.clone(),
+                    what: format!("the {arm} destination {}", describe(wanted)),
+                    found: format!("destinations {first} and {second} of route {label}"),
+                    remedy: "merge them, or tell them apart by port",
+                }),
+            }
+        };
+        let canary = arm("canary", &self.pair.canary)?;
+        let control = arm("control", &self.pair.control)?;
+        if canary.weight + control.weight > pair::MAX {
+            return Err(RoutingError::BadValue {
+                object: object.clone(),
+                path: format!("the pair's sum in route {label}"),
+                found: (canary.weight + control.weight).to_string(),
+                wanted: "a sum that one weight can hold",
+            });
+        }
+        Ok(Carrier {
+            name: text(route, "/name"),
+            index: index.to_string(),
+            label,
+            destinations,
+            canary,
+            control,
+        })
+    }
+
+    /// The share of every route.
+    pub(super) fn read(&self, object: &ObjectRef, json: &Value) -> Result<Vec<Reading>, RoutingError> {
+        self.carriers(object, json)?
+            .into_iter()
+            .map(|carrier| {
+                let weight = pair::share(carrier.canary.weight, carrier.control.weight)
+                    .ok_or_else(|| empty(object, &carrier))?;
+                Ok(Reading {
+                    place: carrier.label,
+                    weight,
+                })
+            })
+            .collect()
+    }
+
+    /// The finest share that every route can express.
+    pub(super) fn finest(&self, object: &ObjectRef, json: &Value) -> Result<Weight, RoutingError> {
+        self.carriers(object, json)?
+            .iter()
+            .try_fold(None, |coarsest: Option<Weight>, carrier| {
+                if carrier.sum() == 0 {
+                    return Err(empty(object, carrier));
+                }
+                let own = pair::finest(carrier.sum(), carrier.alone());
+                Ok(Some(coarsest.map_or(own, |other| pair::coarser(own, other))))
+            })
+            .map(|finest| finest.unwrap_or(Weight::FULL))
+    }
+
+    /// Drafts the weights of every route.
+    pub(super) fn draft(
+        &self,
+        object: &ObjectRef,
+        json: &Value,
+        weight: Weight,
+        draft: &mut Draft<'_>,
+    ) -> Result<(), RoutingError> {
+        draft.versioned();
+        for carrier in self.carriers(object, json)? {
+            if carrier.sum() == 0 {
+                return Err(empty(object, &carrier));
+            }
+            let (canary, control) =
+                pair::split(carrier.sum(), carrier.alone(), weight).ok_or_else(|| RoutingError::TooFine {
+                    object: object.clone(),
+                    place: format!("route {}", carrier.label),
+                    weight,
+                    finest: pair::finest(carrier.sum(), carrier.alone()),
+                })?;
+            if let Some(name) = carrier.name {
+                draft.test(path(["spec", self.list(), &carrier.index, "name"]), name.into());
+            }
+            for (arm, new, what) in [
+                (&carrier.canary, canary, "canary"),
+                (&carrier.control, control, "control"),
+            ] {
+                self.draft_arm(&carrier, arm, new, what, draft);
+            }
+        }
+        Ok(())
+    }
+
+    fn draft_arm(&self, carrier: &Carrier<'_>, arm: &Arm<'_>, new: i64, what: &str, draft: &mut Draft<'_>) {
+        let entry = arm.index.to_string();
+        let at = |member| path(["spec", self.list(), &carrier.index, "route", &entry, member]);
+        if let Some(destination) = arm.json.get("destination") {
+            draft.test(at("destination"), destination.clone());
+        }
+        let old = arm.json.get("weight").filter(|old| !old.is_null());
+        if let Some(old) = old {
+            draft.test(at("weight"), old.clone());
+        }
+        // A weight that is left out already says 0.
+        if arm.weight != new {
+            let list = self.list();
+            draft.set(
+                at("weight"),
+                new.into(),
+                Change {
+                    path: format!(
+                        "spec.{list}[{}].route[{entry}].weight (route {}, {what})",
+                        carrier.index, carrier.label
+                    ),
+                    from: old.map(plain),
+                    to: Some(new.to_string()),
+                },
+            );
+        }
+    }
+}
+
+fn entries(route: &Value) -> &[Value] {
+    route
+        .get("route")
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+fn label(list: &str, index: usize, route: &Value) -> String {
+    text(route, "/name").map_or_else(|| format!("{list}[{index}]"), |name| format!("{name:?}"))
+}
+
+fn labels<'j>(list: &str, routes: impl Iterator<Item = (usize, &'j Value)>) -> String {
+    let labels: Vec<String> = routes.map(|(index, route)| label(list, index, route)).collect();
+    if labels.is_empty() {
+        "none".to_owned()
+    } else {
+        labels.join(", ")
+    }
+}
+
+/// The CRD takes any 32-bit integer, negative ones too.
+fn weight(object: &ObjectRef, path: &str, entry: &Value) -> Result<i64, RoutingError> {
+    match entry.get("weight") {
+        None | Some(Value::Null) => Ok(0),
+        Some(value) => value
+            .as_i64()
+            .filter(|weight| (0..=pair::MAX).contains(weight))
+            .ok_or_else(|| RoutingError::BadValue {
+                object: object.clone(),
+                path: path.to_owned(),
+                found: plain(value),
+                wanted: "a whole number of at least 0",
+            }),
+    }
+}
+
+fn empty(object: &ObjectRef, carrier: &Carrier<'_>) -> RoutingError {
+    RoutingError::EmptyPair {
+        object: object.clone(),
+        route: carrier.label.clone(),
+    }
+}

@@ -1,0 +1,222 @@
+//! Names of the objects that carry weights, and who may write which part of them.
+
+use crate::rollout::router_spec::Destination;
+use std::fmt;
+
+/// The kinds of objects that carry weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectKind {
+    /// Istio's VirtualService.
+    VirtualService,
+    /// A ConfigMap.
+    ConfigMap,
+    /// A Deployment.
+    Deployment,
+}
+
+impl ObjectKind {
+    /// Every kind, for watches and access rules.
+    pub const ALL: [Self; 3] = [Self::VirtualService, Self::ConfigMap, Self::Deployment];
+
+    /// The kind as manifests write it.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::VirtualService => "VirtualService",
+            Self::ConfigMap => "ConfigMap",
+            Self::Deployment => "Deployment",
+        }
+    }
+
+    /// The API group; empty for the core group.
+    pub const fn group(self) -> &'static str {
+        match self {
+            Self::VirtualService => "networking.istio.io",
+            Self::ConfigMap => "",
+            Self::Deployment => "apps",
+        }
+    }
+
+    /// The preferred version.
+    pub const fn version(self) -> &'static str {
+        "v1"
+    }
+
+    /// Versions under which the object has the shape read here, the preferred one first: Istio before 1.22 serves
+    /// only the betas.
+    pub const fn versions(self) -> &'static [&'static str] {
+        match self {
+            Self::VirtualService => &["v1", "v1beta1", "v1alpha3"],
+            Self::ConfigMap | Self::Deployment => &["v1"],
+        }
+    }
+
+    /// `group/version`, or the version alone in the core group.
+    pub fn api_version(self) -> String {
+        match self.group() {
+            "" => self.version().to_owned(),
+            group => format!("{group}/{}", self.version()),
+        }
+    }
+
+    /// The name in URLs and access rules.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::VirtualService => "virtualservices",
+            Self::ConfigMap => "configmaps",
+            Self::Deployment => "deployments",
+        }
+    }
+
+    /// The field whose owner decides the weight, as managed fields name it.
+    pub(super) const fn weighing_field(self) -> &'static str {
+        match self {
+            Self::VirtualService | Self::Deployment => "f:spec",
+            Self::ConfigMap => "f:data",
+        }
+    }
+}
+
+/// An object by name. Displays as `virtualservice ns/name`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectRef {
+    /// Its kind.
+    pub kind: ObjectKind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind.kind().to_lowercase();
+        write!(f, "{kind} {}/{}", self.namespace, self.name)
+    }
+}
+
+/// The part of an object that one component alone may write. Compare claims by [`ClaimKey::overlaps`]: a route that
+/// is found by its pair has no name to compare. Displays as `virtualservice ns/name http/primary`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClaimKey {
+    /// The object.
+    pub object: ObjectRef,
+    /// Which part of it.
+    pub part: Part,
+}
+
+/// A part of an object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// The annotation that a component of this name stamps: two resources may name a component alike.
+    Stamp(String),
+    /// A route of a VirtualService.
+    Route {
+        /// `http`, `tls` or `tcp`.
+        list: &'static str,
+        /// Its name; `*` when it is found by its pair.
+        route: String,
+        /// The two destinations, as (host, subset, port).
+        pair: [(String, Option<String>, Option<i32>); 2],
+    },
+}
+
+impl ClaimKey {
+    /// Whether two owners of these claims would write the same bytes. Two different pairs of one VirtualService do
+    /// not overlap, unless both name the same route.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.object == other.object
+            && match (&self.part, &other.part) {
+                (Part::Stamp(a), Part::Stamp(b)) => a == b,
+                (Part::Whole, Part::Whole | Part::Route { .. }) | (Part::Route { .. }, Part::Whole) => true,
+                (Part::Stamp(_), Part::Whole | Part::Route { .. })
+                | (Part::Whole | Part::Route { .. }, Part::Stamp(_)) => false,
+                (
+                    Part::Route { list, route, pair },
+                    Part::Route {
+                        list: other_list,
+                        route: other_route,
+                        pair: other_pair,
+                    },
+                ) => {
+                    let unnamed = route == "*" || other_route == "*";
+                    list == other_list
+                        && (route == other_route && !unnamed || unnamed && share_one(pair, other_pair))
+                }
+            }
+    }
+}
+
+type Place = (String, Option<String>, Option<i32>);
+
+fn share_one(a: &[Place], b: &[Place]) -> bool {
+    a.iter().any(|(host, subset, port)| {
+        b.iter().any(|(other_host, other_subset, other_port)| {
+            let ports_differ = matches!((port, other_port), (Some(p), Some(q)) if p != q);
+            host == other_host && subset == other_subset && !ports_differ
+        })
+    })
+}
+
+pub(super) fn place(destination: &Destination) -> Place {
+    (
+        destination.host.clone(),
+        destination.subset.clone(),
+        destination.port,
+    )
+}
+
+impl fmt::Display for ClaimKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.part {
+            Part::Whole => write!(f, "{}", self.object),
+            Part::Stamp(key) => write!(f, "{} annotation {key}", self.object),
+            Part::Route { list, route, .. } => write!(f, "{} {list}/{route}", self.object),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(route: &str, hosts: [(&str, Option<i32>); 2]) -> ClaimKey {
+        ClaimKey {
+            object: ObjectRef {
+                kind: ObjectKind::VirtualService,
+                namespace: "apps".into(),
+                name: "shop".into(),
+            },
+            part: Part::Route {
+                list: "http",
+                route: route.into(),
+                pair: hosts.map(|(host, port)| (host.into(), None, port)),
+            },
+        }
+    }
+
+    #[test]
+    fn one_route_has_one_owner_whatever_the_pair() {
+        let a = route("primary", [("a", None), ("b", None)]);
+        let b = route("primary", [("c", None), ("d", None)]);
+        assert!(a.overlaps(&b));
+        assert!(!a.overlaps(&route("other", [("a", None), ("b", None)])));
+    }
+
+    #[test]
+    fn a_route_found_by_its_pair_overlaps_whatever_shares_a_destination() {
+        let unnamed = route("*", [("a", None), ("b", Some(80))]);
+        assert!(unnamed.overlaps(&route("primary", [("b", None), ("c", None)])));
+        assert!(unnamed.overlaps(&route("*", [("c", None), ("a", None)])));
+        assert!(!unnamed.overlaps(&route("*", [("b", Some(81)), ("c", None)])));
+    }
+
+    #[test]
+    fn objects_are_named_as_people_name_them() {
+        assert_eq!(
+            route("primary", [("a", None), ("b", None)]).to_string(),
+            "virtualservice apps/shop http/primary"
+        );
+    }
+}

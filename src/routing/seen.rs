@@ -1,0 +1,160 @@
+//! What an object says now.
+
+use super::error::RoutingError;
+use super::object::ObjectRef;
+use super::stamp::Stamp;
+use crate::rollout::weight::Weight;
+use serde_json::Value;
+
+/// Field managers whose names begin so are ours.
+pub const OUR_MANAGERS: &str = "gradual-rollout";
+
+/// What a weight is a share of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Of requests: it can be seen in metrics.
+    Requests,
+    /// Of new objects: it moves no request by itself, and no metric of requests shows it (`notVerifiable`).
+    NewObjects,
+}
+
+/// One place of an object that says a weight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Where, for people: a route's name or a field.
+    pub place: String,
+    /// What it says.
+    pub weight: Weight,
+}
+
+/// What an object says now about one component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The weight; where places disagree ([`Seen::is_split`]) the most that the canary may be getting.
+    pub weight: Weight,
+    /// The least that the canary may be getting; equal to `weight` unless places disagree.
+    pub lowest: Weight,
+    /// Every place that was read.
+    pub readings: Vec<Reading>,
+    /// The component's stamp; `None` when there is none, or none that can be read.
+    pub stamp: Option<Stamp>,
+    /// Whether what is written is in force: a Deployment has rolled out; other objects always have.
+    pub settled: bool,
+    /// What a Deployment that has not rolled out waits for, as a sentence.
+    pub waiting_for: Option<String>,
+    /// The object's uid; empty in a manifest that was never in a cluster.
+    pub uid: String,
+    /// The version that was read; empty in a manifest that was never in a cluster.
+    pub resource_version: String,
+    /// The object's generation, where its kind has one.
+    pub generation: Option<i64>,
+    /// Who wrote the weighing part of the object last, if that is not us, nor a controller writing its status.
+    pub foreign_manager: Option<String>,
+    /// What the weight is a share of.
+    pub share: Share,
+}
+
+impl Seen {
+    /// Whether places that should agree do not: then `weight` alone is not the whole truth, and the object must not
+    /// pass for one that reads back what was written.
+    pub fn is_split(&self) -> bool {
+        self.lowest != self.weight
+    }
+
+    /// The one weight that every place says; `None` when they disagree.
+    pub fn agreed(&self) -> Option<Weight> {
+        (!self.is_split()).then_some(self.weight)
+    }
+}
+
+/// Text at a JSON pointer; `None` when absent or not text.
+pub(super) fn text<'j>(json: &'j Value, pointer: &str) -> Option<&'j str> {
+    json.pointer(pointer).and_then(Value::as_str)
+}
+
+/// A member that counts: JSON null is as absent as no member.
+pub(super) fn member<'j>(json: &'j Value, pointer: &str) -> Option<&'j Value> {
+    json.pointer(pointer).filter(|value| !value.is_null())
+}
+
+/// Refuses JSON that is not the object: a patch for one must never be computed from another.
+pub(super) fn expect_object(object: &ObjectRef, json: &Value) -> Result<(), RoutingError> {
+    let differs = |pointer: &str, wanted: &str| text(json, pointer).is_some_and(|found| found != wanted);
+    if !json.is_object()
+        || differs("/kind", object.kind.kind())
+        || differs("/metadata/namespace", &object.namespace)
+        || text(json, "/metadata/name") != Some(&object.name)
+    {
+        let found = |pointer: &str| text(json, pointer).unwrap_or("?");
+        return Err(RoutingError::WrongObject {
+            object: object.clone(),
+            found: format!(
+                "{} {}/{}",
+                found("/kind").to_lowercase(),
+                found("/metadata/namespace"),
+                found("/metadata/name")
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// The manager that wrote the weighing part last, unless it is one of ours. Times are whole seconds, so of two
+/// entries of one second the later in the list counts.
+pub(super) fn foreign_manager(object: &ObjectRef, json: &Value) -> Option<String> {
+    let entries = json.pointer("/metadata/managedFields")?.as_array()?;
+    let weighing = |entry: &&Value| {
+        text(entry, "/subresource").is_none_or(str::is_empty)
+            && entry
+                .get("fieldsV1")
+                .is_none_or(|fields| fields.get(object.kind.weighing_field()).is_some())
+    };
+    entries
+        .iter()
+        .filter(weighing)
+        .filter(|entry| text(entry, "/manager").is_some_and(|name| !name.starts_with(OUR_MANAGERS)))
+        // RFC 3339 in UTC to the second, so the order of text is the order of time.
+        .max_by_key(|entry| text(entry, "/time").unwrap_or_default())
+        .and_then(|entry| text(entry, "/manager"))
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::object::ObjectKind;
+    use serde_json::json;
+
+    fn shop() -> ObjectRef {
+        ObjectRef {
+            kind: ObjectKind::VirtualService,
+            namespace: "apps".into(),
+            name: "shop".into(),
+        }
+    }
+
+    #[test]
+    fn the_last_foreign_writer_of_the_weights_is_named() {
+        let json = json!({"metadata": {"managedFields": [
+            {"manager": "helm", "time": "2026-11-01T00:00:00Z", "fieldsV1": {"f:spec": {}}},
+            {"manager": "argocd-controller", "time": "2026-11-03T00:00:00Z", "fieldsV1": {"f:spec": {}}},
+            {"manager": "labeller", "time": "2026-11-05T00:00:00Z", "fieldsV1": {"f:metadata": {}}},
+            {"manager": "kube-controller-manager", "time": "2026-11-06T00:00:00Z", "subresource": "status"},
+            {"manager": "gradual-rollout", "time": "2026-11-07T00:00:00Z", "fieldsV1": {"f:spec": {}}},
+        ]}});
+        assert_eq!(
+            foreign_manager(&shop(), &json).as_deref(),
+            Some("argocd-controller")
+        );
+        assert_eq!(foreign_manager(&shop(), &json!({"metadata": {}})), None);
+    }
+
+    #[test]
+    fn another_object_is_refused() {
+        let meta = |name: &str| json!({"metadata": {"name": name, "namespace": "apps"}});
+        assert!(expect_object(&shop(), &meta("shop")).is_ok());
+        let error = expect_object(&shop(), &meta("cart")).unwrap_err();
+        assert!(error.to_string().contains("? apps/cart"), "{error}");
+        assert!(expect_object(&shop(), &json!({"kind": "Gateway", "metadata": {"name": "shop"}})).is_err());
+    }
+}

@@ -1,0 +1,240 @@
+//! One routed object of one component: what it says, and the patch that makes it say something else.
+
+use super::controller_switch;
+use super::error::RoutingError;
+use super::istio::Routes;
+use super::object::{ClaimKey, ObjectKind, ObjectRef, Part};
+use super::patch::{Draft, ObjectPatch};
+use super::seen::{self, Reading, Seen, Share, text};
+use super::service::service_of;
+use super::stamp::{Stamp, stamp_key};
+use super::{switch_config_map, switch_deployment};
+use crate::rollout::router_spec::{ControllerSwitch, Router};
+use crate::rollout::spec::Component;
+use crate::rollout::weight::Weight;
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// Why a weight is written, as far as the written object can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteMode {
+    /// By plan, by command or by an automatic rollback.
+    Normal,
+    /// An emergency: a controller is told so, and when. Keep the time the same in retries, a new one restarts pods.
+    Emergency {
+        /// When it was declared.
+        at: Timestamp,
+    },
+}
+
+/// One routed object of one router of a component.
+#[derive(Clone, Debug)]
+pub struct Target<'a> {
+    object: ObjectRef,
+    key: String,
+    way: Way<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Way<'a> {
+    Istio(Routes<'a>),
+    ConfigMap(&'a ControllerSwitch),
+    Deployment(&'a ControllerSwitch),
+}
+
+/// The routed objects of a component in the order of its routers, edge first; a controller's ConfigMap comes before
+/// its Deployment, whose restarting pods read it. `namespace` is the resource's own.
+pub fn targets<'a>(component: &'a Component, namespace: &str) -> Vec<Target<'a>> {
+    let target = |kind, namespace: &str, name: &str, way| Target {
+        object: ObjectRef {
+            kind,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        },
+        key: stamp_key(&component.name),
+        way,
+    };
+    let mut targets = Vec::new();
+    for router in &component.routers {
+        match router {
+            Router::Istio(pair) => targets.extend(pair.virtual_services.iter().map(|routes| {
+                target(
+                    ObjectKind::VirtualService,
+                    routes.namespace.as_deref().unwrap_or(namespace),
+                    &routes.name,
+                    Way::Istio(Routes { pair, routes }),
+                )
+            })),
+            Router::ControllerSwitch(switch) => {
+                targets.extend(
+                    switch
+                        .config_map
+                        .iter()
+                        .map(|name| target(ObjectKind::ConfigMap, namespace, name, Way::ConfigMap(switch))),
+                );
+                targets.extend(
+                    switch
+                        .deployment
+                        .iter()
+                        .map(|name| target(ObjectKind::Deployment, namespace, name, Way::Deployment(switch))),
+                );
+            }
+        }
+    }
+    targets
+}
+
+impl Target<'_> {
+    /// The object.
+    pub fn object(&self) -> &ObjectRef {
+        &self.object
+    }
+
+    /// The annotation that carries this component's stamp.
+    pub fn stamp_key(&self) -> &str {
+        &self.key
+    }
+
+    /// What no other component, of this resource or another, may write; compare by [`ClaimKey::overlaps`]. Two
+    /// targets of one component may well claim the same: they write the same weight.
+    pub fn claims(&self) -> Vec<ClaimKey> {
+        let claim = |part| ClaimKey {
+            object: self.object.clone(),
+            part,
+        };
+        match self.way {
+            Way::Istio(routes) => {
+                let mut claims = routes.claims(&self.object);
+                claims.push(claim(Part::Stamp(self.key.clone())));
+                claims
+            }
+            Way::ConfigMap(_) | Way::Deployment(_) => vec![claim(Part::Whole)],
+        }
+    }
+
+    /// What the weight is a share of.
+    pub fn share(&self) -> Share {
+        match self.way {
+            Way::Istio(_) => Share::Requests,
+            Way::ConfigMap(_) | Way::Deployment(_) => Share::NewObjects,
+        }
+    }
+
+    /// What the object says. Works on a manifest that was never in a cluster too.
+    pub fn read(&self, json: &Value) -> Result<Seen, RoutingError> {
+        seen::expect_object(&self.object, json)?;
+        let readings: Vec<Reading> = match self.way {
+            Way::Istio(routes) => routes.read(&self.object, json)?,
+            Way::ConfigMap(_) => switch_config_map::read(&self.object, json)?,
+            Way::Deployment(switch) => switch_deployment::read(switch, &self.object, json)?,
+        };
+        let waiting_for = match self.way {
+            Way::Deployment(_) => switch_deployment::waiting_for(json),
+            Way::Istio(_) | Way::ConfigMap(_) => None,
+        };
+        let weights = || readings.iter().map(|reading| reading.weight);
+        let owned = |pointer: &str| text(json, pointer).unwrap_or_default().to_owned();
+        Ok(Seen {
+            weight: weights().max().unwrap_or_default(),
+            lowest: weights().min().unwrap_or_default(),
+            stamp: json
+                .pointer("/metadata/annotations")
+                .and_then(|annotations| annotations.get(&self.key)?.as_str()?.parse().ok()),
+            settled: waiting_for.is_none(),
+            waiting_for,
+            uid: owned("/metadata/uid"),
+            resource_version: owned("/metadata/resourceVersion"),
+            generation: json.pointer("/metadata/generation").and_then(Value::as_i64),
+            foreign_manager: seen::foreign_manager(&self.object, json),
+            share: self.share(),
+            readings,
+        })
+    }
+
+    /// The patch that makes the object say the stamp's weight and carry the stamp, computed from the JSON that was
+    /// read. It cannot land after a write of ours that came later than that read. Writing the weight that is already
+    /// there still stamps.
+    pub fn write(&self, json: &Value, stamp: &Stamp, mode: WriteMode) -> Result<ObjectPatch, RoutingError> {
+        seen::expect_object(&self.object, json)?;
+        let weight = stamp.weight();
+        let mut draft = self.draft(json);
+        match self.way {
+            Way::Istio(routes) => routes.draft(&self.object, json, weight, &mut draft)?,
+            Way::ConfigMap(switch) => {
+                switch_config_map::draft(switch, &self.object, json, weight, &mut draft)?;
+            }
+            Way::Deployment(switch) => {
+                switch_deployment::draft(switch, &self.object, json, weight, mode, &mut draft)?;
+            }
+        }
+        draft.stamped(stamp)
+    }
+
+    /// The patch that takes the stamp off and leaves the weights as they are; `None` when there is no stamp.
+    pub fn detach(&self, json: &Value) -> Option<ObjectPatch> {
+        seen::expect_object(&self.object, json).ok()?;
+        self.draft(json).unstamped()
+    }
+
+    /// The smallest weight above 0 that the object can say; it can say all its multiples, and 100%.
+    pub fn finest(&self, json: &Value) -> Result<Weight, RoutingError> {
+        seen::expect_object(&self.object, json)?;
+        match self.way {
+            Way::Istio(routes) => routes.finest(&self.object, json),
+            Way::ConfigMap(_) | Way::Deployment(_) => Ok(controller_switch::FINEST),
+        }
+    }
+
+    /// The greatest weight not above `weight` that the object can say, for a rollback to somewhere above 0.
+    pub fn at_most(&self, json: &Value, weight: Weight) -> Result<Weight, RoutingError> {
+        let finest = self.finest(json)?.permille().max(1);
+        Ok(Weight::from_permille(weight.permille() / finest * finest).unwrap_or_default())
+    }
+
+    /// What is wrong with the question itself, before any object is read: the same destination twice, names in a list
+    /// whose routes have none, or weights that this kind of router never takes.
+    pub fn check(&self, weights: &[Weight]) -> Vec<RoutingError> {
+        match self.way {
+            Way::Istio(routes) => routes.check(&self.object).err().into_iter().collect(),
+            Way::ConfigMap(_) | Way::Deployment(_) => weights
+                .iter()
+                .filter_map(|weight| {
+                    controller_switch::percent(&self.object, "the percentage", *weight).err()
+                })
+                .collect(),
+        }
+    }
+
+    /// Everything that would keep these weights from being written to the object as it is now.
+    pub fn validate_object(&self, json: &Value, weights: &[Weight]) -> Vec<RoutingError> {
+        let finest = match self.read(json).and_then(|_| self.finest(json)) {
+            Ok(finest) => finest,
+            Err(error) => return vec![error],
+        };
+        weights
+            .iter()
+            .filter(|weight| !weight.permille().is_multiple_of(finest.permille().max(1)))
+            .map(|weight| RoutingError::TooFine {
+                object: self.object.clone(),
+                place: "this object".to_owned(),
+                weight: *weight,
+                finest,
+            })
+            .collect()
+    }
+
+    /// The Kubernetes Services (namespace, name) that the control arm's host names. Empty for hosts outside the
+    /// cluster and for controllers: then nothing is known about control's endpoints.
+    pub fn control_services(&self) -> Vec<(String, String)> {
+        match self.way {
+            Way::Istio(routes) => service_of(&routes.pair.control.host, &self.object.namespace)
+                .into_iter()
+                .collect(),
+            Way::ConfigMap(_) | Way::Deployment(_) => Vec::new(),
+        }
+    }
+
+    fn draft<'d>(&'d self, json: &'d Value) -> Draft<'d> {
+        Draft::new(&self.object, json, &self.key)
+    }
+}

@@ -1,0 +1,101 @@
+//! Written VirtualServices against the schema of Istio's own CRD, where that is at hand.
+
+use super::*;
+use std::path::{Path, PathBuf};
+
+/// A directory with `istio.yaml`, Istio's CRDs: named by `GRADUAL_ROLLOUT_CRDS`, or beside the repository.
+fn crds() -> Option<PathBuf> {
+    let named = std::env::var_os("GRADUAL_ROLLOUT_CRDS").map(PathBuf::from);
+    let file = named
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/crds"))
+        .join("istio.yaml");
+    file.is_file().then_some(file)
+}
+
+fn virtual_service_schema(file: &Path) -> Value {
+    let text = std::fs::read_to_string(file).unwrap();
+    let document = text
+        .split("\n---")
+        .find(|document| document.contains("name: virtualservices.networking.istio.io"))
+        .unwrap();
+    let crd: Value = serde_saphyr::from_str(document).unwrap();
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+}
+
+/// The part of structural schemas that these objects meet: types, required and unknown members, bounds.
+fn violations(schema: &Value, value: &Value, path: &str, out: &mut Vec<String>) {
+    let fits = match schema["type"].as_str() {
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("integer") => value.is_i64() || value.is_u64(),
+        Some("number") => value.is_number(),
+        Some("boolean") => value.is_boolean(),
+        _ => true,
+    };
+    if !fits {
+        out.push(format!("{path} is not of type {}", schema["type"]));
+    }
+    if let (Some(number), Some(minimum)) = (value.as_f64(), schema["minimum"].as_f64()) {
+        if number < minimum {
+            out.push(format!("{path} is below {minimum}"));
+        }
+    }
+    for required in schema["required"].as_array().into_iter().flatten() {
+        if value.get(required.as_str().unwrap()).is_none() {
+            out.push(format!("{path} lacks {required}"));
+        }
+    }
+    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+        violations(&schema["items"], item, &format!("{path}[{index}]"), out);
+    }
+    for (name, member) in value.as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        match (&schema["properties"][name], &schema["additionalProperties"]) {
+            (Value::Null, Value::Null) if schema["properties"].is_object() => {
+                out.push(format!("{path} is unknown"))
+            }
+            (Value::Null, additional) => violations(additional, member, &path, out),
+            (property, _) => violations(property, member, &path, out),
+        }
+    }
+}
+
+#[test]
+fn written_virtual_services_fit_the_schema_of_the_crd() {
+    let Some(file) = crds() else {
+        println!("skipped: no Istio CRDs; name their directory in GRADUAL_ROLLOUT_CRDS");
+        return;
+    };
+    let schema = virtual_service_schema(&file);
+    for list in ["http", "tls", "tcp"] {
+        let routers = format!(
+            "- istio: {{virtualServices: [{{name: shop, kind: {list}}}], canary: {{host: new}}, control: {{host: old}}}}\n"
+        );
+        let component = component(&routers);
+        let targets = targets(&component, "apps");
+        let mut object = json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+            "metadata": {"name": "shop", "namespace": "apps", "resourceVersion": "1"},
+            "spec": {"hosts": ["shop"], list: [{"match": [{}], "route": [
+                {"destination": {"host": "new", "port": {"number": 80}}},
+                {"destination": {"host": "old", "subset": "v1"}, "weight": 100}]}]}});
+        if list == "tls" {
+            object["spec"]["tls"][0]["match"][0]["sniHosts"] = json!(["shop"]);
+        }
+        for weight in [percent(5), permille(125), Weight::FULL, Weight::ZERO] {
+            let patch = targets[0]
+                .write(&object, &stamp("01J8", weight), WriteMode::Normal)
+                .unwrap();
+            serve(&patch, &mut object).unwrap();
+            let mut found = Vec::new();
+            violations(&schema["properties"]["spec"], &object["spec"], "spec", &mut found);
+            assert_eq!(found, Vec::<String>::new(), "{list} at {weight}");
+        }
+        // The check must be able to fail.
+        let mut found = Vec::new();
+        object["spec"][list][0]["route"][0]["weight"] = "5".into();
+        object["spec"][list][0]["route"][0]["wieght"] = 5.into();
+        violations(&schema["properties"]["spec"], &object["spec"], "spec", &mut found);
+        assert_eq!(found.len(), 2, "{found:?}");
+    }
+}
