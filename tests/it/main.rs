@@ -9,5 +9,6 @@
 mod apiserver;
 mod apiserver_kubectl;
 mod deploy;
+mod engine;
 mod house;
 mod support;
