@@ -82,11 +82,15 @@ impl Cursor {
 
     /// Takes the counters of the instant that [`Cursor::resume`] named, read again.
     pub fn restore(&mut self, snapshot: Snapshot) {
+        let control = snapshot.control.unwrap_or_default().pods;
         let same = self.at == Some(snapshot.at) && self.asked == snapshot.asked;
-        let sane = impossible(&snapshot.canary.pods).is_none();
-        if same && sane {
+        if same
+            && impossible(&snapshot.canary.pods)
+                .or_else(|| impossible(&control))
+                .is_none()
+        {
             self.canary = snapshot.canary.pods;
-            self.control = snapshot.control.unwrap_or_default().pods;
+            self.control = control;
         }
     }
 
