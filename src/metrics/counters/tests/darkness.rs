@@ -233,3 +233,61 @@ fn the_scrape_period_is_learned_from_the_samples() {
         "slower scrapes are believed in the end"
     );
 }
+
+#[test]
+fn every_pod_is_waited_for_unless_it_is_late_by_a_scrape() {
+    let mut cursor = Cursor::default();
+    let scraped = |now, a: i64, b: i64| {
+        let pods = [
+            ("a", pod(a, &[("200", number(a))])),
+            ("b", pod(b, &[("200", number(b))])),
+        ];
+        at(now, &pods, &[control(now, 0.0)])
+    };
+    fresh(last(&mut cursor, [scraped(0, 0, 0), scraped(15, 15, 15)]));
+    assert_eq!(advance(&mut cursor, scraped(30, 30, 15)), Reading::Waiting);
+    assert_eq!(advance(&mut cursor, scraped(45, 45, 15)), Reading::Waiting);
+    let tick = fresh(advance(&mut cursor, scraped(46, 45, 15)));
+    assert_eq!(counted(&tick.canary), (30, 0), "b is late: a is not kept waiting");
+    let tick = fresh(advance(&mut cursor, scraped(60, 60, 60)));
+    assert_eq!(counted(&tick.canary), (60, 0), "15 of a, 45 of b");
+}
+
+#[test]
+fn after_a_long_darkness_the_next_one_is_noticed_as_soon_as_ever() {
+    let mut cursor = Cursor::default();
+    let with = |now: i64| {
+        at(
+            now,
+            &[("new", pod(now, &[("200", number(now))]))],
+            &[control(now, number(now))],
+        )
+    };
+    last(&mut cursor, [with(0), with(15), with(30), with(3630)]);
+    assert!(
+        cursor.scrape_period().unwrap().as_secs() < 30,
+        "{:?}",
+        cursor.scrape_period()
+    );
+}
+
+#[test]
+fn looks_ten_minutes_apart_are_ticks_too() {
+    let mut cursor = Cursor::default();
+    let with = |n: i64| {
+        let now = 600 * n;
+        at(
+            now,
+            &[("new", pod(now, &[("200", number(now))]))],
+            &[control(now, number(now))],
+        )
+    };
+    assert_eq!(
+        last(&mut cursor, [with(0), with(1)]),
+        Reading::Waiting,
+        "the period is learned"
+    );
+    assert_eq!(counted(&fresh(advance(&mut cursor, with(2))).canary), (600, 0));
+    let cursor: Cursor = serde_json::from_str(&serde_json::to_string(&cursor).unwrap()).unwrap();
+    assert_eq!(cursor.resume(second(1800)), Some(second(1200)));
+}
