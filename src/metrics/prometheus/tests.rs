@@ -59,10 +59,9 @@ impl Server {
     }
 }
 
-async fn respond(
-    State((asked, answer)): State<(Arc<Mutex<Vec<Asked>>>, Option<Answer>)>,
-    request: Request,
-) -> Response {
+type Page = (Arc<Mutex<Vec<Asked>>>, Option<Answer>);
+
+async fn respond(State((asked, answer)): State<Page>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     asked.lock().unwrap().push(Asked {
@@ -104,7 +103,7 @@ fn now() -> Timestamp {
 fn settings(servers: &[&Server]) -> PrometheusSettings {
     PrometheusSettings {
         timeout: Duration::from_millis(500),
-        total_timeout: Duration::from_millis(800),
+        total_timeout: Some(Duration::from_millis(800)),
         ..PrometheusSettings::at(servers.iter().map(|server| server.url.clone()))
     }
 }
@@ -333,7 +332,7 @@ fn a_certificate_file_without_certificates_is_refused() {
     settings.ca_file = Some(file.clone());
     let error = PrometheusSource::new(&settings).unwrap_err().to_string();
     assert!(
-        error.starts_with("prometheus.caFile: ") && error.contains("cannot be read"),
+        error.starts_with("prometheus.ca_file: ") && error.contains("cannot be read"),
         "{error}"
     );
     std::fs::write(&file, "nothing").unwrap();
