@@ -2,7 +2,7 @@
 //!
 //! Everything about a component is one query: its parts are joined by `or`, each marked with a label of its own, so
 //! that counters, sample times and buckets of both arms come from the same instant and the same view of the store.
-//! Asking for many components at once is a matter of more parts; [`super::split`] takes them apart by that label.
+//! Asking for many components at once is a matter of more parts; `split` takes them apart by that label.
 
 use super::ask::{Ask, AskError, Side};
 use super::matcher::{Matcher, quoted};
