@@ -11,4 +11,5 @@ mod apiserver_kubectl;
 mod deploy;
 mod engine;
 mod house;
+mod prometheus;
 mod support;
