@@ -1,4 +1,5 @@
 //! The only room that talks to Kubernetes: reads, watches, preconditioned writes, events, the Lease.
 
+mod bounds;
 pub mod by_hand;
 pub mod crd;
