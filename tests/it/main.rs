@@ -6,6 +6,8 @@
     reason = "helpers of tests too say what went wrong by panicking"
 )]
 
+mod cli;
 mod deploy;
+mod generated;
 mod house;
 mod support;
