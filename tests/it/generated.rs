@@ -32,6 +32,7 @@ fn the_committed_definition_is_the_codes_own() {
 
 /// What a structural schema may hold beside its structure.
 const KEYS: &[&str] = &[
+    "title",
     "description",
     "type",
     "format",
@@ -107,7 +108,10 @@ fn complaints(schema: &Value, path: &str, found: &mut Vec<String>) {
             complain("items must be a schema".into())
         }
         Some("string") if free && !bounded("maxLength") => complain("a string without maxLength".to_owned()),
-        Some("object") if schema.get("additionalProperties").is_some() && !bounded("maxProperties") => {
+        Some("object")
+            if schema.get("additionalProperties").is_some_and(Value::is_object)
+                && !bounded("maxProperties") =>
+        {
             complain("a map without maxProperties".to_owned());
         }
         _ => {}
