@@ -64,7 +64,7 @@ impl PrometheusSource {
         let http = http_client(settings)?;
         let endpoint = |url: &Url| {
             let client = Client::from(http.clone(), url.as_str())
-                .map_err(|error| wrong("urls", format!("not an address: {error}")))?;
+                .map_err(|error| wrong("endpoints", format!("not an address: {error}")))?;
             Ok(Endpoint {
                 client,
                 name: url.as_str().trim_end_matches('/').to_owned(),

@@ -48,7 +48,7 @@ impl Default for PrometheusSettings {
 impl fmt::Debug for PrometheusSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PrometheusSettings")
-            .field("urls", &self.endpoints.len())
+            .field("endpoints", &self.endpoints.len())
             .field("timeout", &self.timeout)
             .field("total_timeout", &self.total_timeout)
             .field("bearer_token_file", &self.bearer_token_file)
@@ -89,12 +89,12 @@ impl PrometheusSettings {
     pub(super) fn urls(&self) -> Result<Vec<Url>, SettingsError> {
         if self.endpoints.is_empty() {
             return Err(wrong(
-                "urls",
+                "endpoints",
                 "name at least one, like \"http://prometheus.monitoring:9090\"",
             ));
         }
         let url = |(index, text): (usize, &String)| {
-            let path = format!("urls[{index}]");
+            let path = format!("endpoints[{index}]");
             let url = Url::parse(text)
                 .map_err(|error| wrong(&path, format!("not an address ({error}): write http://HOST:PORT")))?;
             if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
@@ -180,8 +180,8 @@ mod tests {
     #[test]
     fn each_wrong_setting_is_named_with_its_remedy() {
         let at = |endpoints: &[&str]| PrometheusSettings::at(endpoints.iter().copied());
-        assert!(refused(&PrometheusSettings::default()).starts_with("prometheus.urls: name at least one"));
-        assert!(refused(&at(&["http://a", "nowhere"])).starts_with("prometheus.urls[1]: not an address"));
+        assert!(refused(&PrometheusSettings::default()).starts_with("prometheus.endpoints: name at least one"));
+        assert!(refused(&at(&["http://a", "nowhere"])).starts_with("prometheus.endpoints[1]: not an address"));
         assert!(refused(&at(&["ftp://a"])).contains("http://HOST:PORT"));
         let secret = refused(&at(&["http://me:hunter2@a"]));
         assert!(
