@@ -13,8 +13,14 @@ impl Desk<'_> {
         let (plan, seen, now) = (self.plan, self.seen, self.now);
         let Some(planned) = self.planned(i) else { return };
         let settled = self.settled(i);
-        let Some(c) = self.status.components.get_mut(i) else { return };
-        if c.state.is_terminal() || c.state == State::Orphaned || planned.component.arms.is_none() || c.since.is_none() {
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
+        if c.state.is_terminal()
+            || c.state == State::Orphaned
+            || planned.component.arms.is_none()
+            || c.since.is_none()
+        {
             return;
         }
         if !settled || c.evidence.is_none() {
@@ -22,14 +28,20 @@ impl Desk<'_> {
             forget(c, now, &plan.judge);
         }
         let sabotaged = cfg!(sabotage_11) && seen.first;
-        let Some(mut ledger) = c.evidence.take().filter(|_| !sabotaged) else { return };
-        let Some(c) = self.status.components.get(i) else { return };
+        let Some(mut ledger) = c.evidence.take().filter(|_| !sabotaged) else {
+            return;
+        };
+        let Some(c) = self.status.components.get(i) else {
+            return;
+        };
         let context = self.context(i, planned, c);
         if let Some(reading) = seen.components.get(&c.name).and_then(|s| s.reading.as_ref()) {
             ledger.absorb(reading, &context);
         }
         let judgement = ledger.judge(&context);
-        let Some(c) = self.status.components.get_mut(i) else { return };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
         c.held = Some(ledger.judged);
         c.evidence = Some(ledger);
         c.checks.clone_from(&judgement.checks);
@@ -45,8 +57,16 @@ impl Desk<'_> {
     /// Whether an outlook means rollback, and why.
     fn verdict(&self, outlook: &Outlook) -> Option<(Reason, String)> {
         match outlook {
-            Outlook::Breach { check, lost_traffic, message } => {
-                let reason = if *lost_traffic { Reason::LostTraffic } else { Reason::Breach };
+            Outlook::Breach {
+                check,
+                lost_traffic,
+                message,
+            } => {
+                let reason = if *lost_traffic {
+                    Reason::LostTraffic
+                } else {
+                    Reason::Breach
+                };
                 Some((reason, format!("{check}: {message}")))
             }
             Outlook::Unknown { kind, since, message } => {
@@ -72,14 +92,17 @@ impl Desk<'_> {
         let ready = self.sight(i).control_ready;
         let refresh = self.seen.refresh;
         let to = self.plan.rollback_to;
-        let Some(c) = self.status.components.get_mut(i) else { return };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
         let target = to.min(c.weight.written);
         if c.weight.written <= to || c.lowering.is_some() {
             return;
         }
         if ready == Some(false) {
             let first = c.reason != Reason::ControlNotReady;
-            let text = format!("{message}; not rolled back, for control has no ready endpoint to take the traffic");
+            let text =
+                format!("{message}; not rolled back, for control has no ready endpoint to take the traffic");
             say(c, Reason::ControlNotReady, refresh, || text.clone());
             if first {
                 self.note(i, Reason::ControlNotReady, text, true);
@@ -106,8 +129,11 @@ impl Desk<'_> {
         let Some((name, why)) = failed else { return };
         for i in 0..self.status.components.len() {
             let to = self.plan.rollback_to;
-            let Some(c) = self.status.components.get(i) else { continue };
-            let affected = c.weight.written > to && c.state != State::RolledBack && c.state != State::Orphaned;
+            let Some(c) = self.status.components.get(i) else {
+                continue;
+            };
+            let affected =
+                c.weight.written > to && c.state != State::RolledBack && c.state != State::Orphaned;
             if affected && self.sight(i).control_ready != Some(false) {
                 let target: Weight = to.min(c.weight.written);
                 let message = format!("{name} was rolled back ({why}), and spec.rollback.scope is rollout");

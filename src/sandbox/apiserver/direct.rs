@@ -3,7 +3,7 @@
 use super::ask::{Ask, Sub};
 use super::delete::{self, Options};
 use super::failure::Failure;
-use super::json::{meta, text};
+use super::json::{self, meta, text};
 use super::resource::Resource;
 use super::store::Store;
 use super::write;
@@ -35,7 +35,7 @@ pub(super) fn put(store: &Store, mut object: Value) -> Result<Arc<Value>, Failur
         )?
         .object);
     }
-    super::json::metadata(&mut object).remove("resourceVersion");
+    json::metadata(&mut object).remove("resourceVersion");
     Ok(write::create(store, &Ask::trusted(resource, "create", &namespace, ""), object)?.object)
 }
 
@@ -50,7 +50,8 @@ pub(super) fn put_status(
     let resource = find(store, resource)?;
     let mut ask = Ask::trusted(resource, "update", namespace, name);
     ask.sub = Sub::Status;
-    let body = json!({"metadata": {"name": name}, "kind": ask.resource.kind, "status": status});
+    let mut body = json!({"metadata": {"name": name}, "kind": ask.resource.kind});
+    json::set(&mut body, "status", Some(status));
     Ok(write::replace(store, &ask, body)?.object)
 }
 

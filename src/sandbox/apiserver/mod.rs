@@ -9,6 +9,7 @@ mod admit;
 mod ask;
 mod body;
 mod builtin;
+mod call;
 mod cells;
 mod check;
 mod column;

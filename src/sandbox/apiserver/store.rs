@@ -372,7 +372,9 @@ impl Inner {
         );
         registry.remove(group, plural);
         if !gone {
-            crd::resources(crd).into_iter().for_each(|r| registry.add(r));
+            for resource in crd::resources(crd) {
+                registry.add(resource);
+            }
         }
     }
 }

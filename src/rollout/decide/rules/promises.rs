@@ -55,7 +55,11 @@ fn life() -> impl Strategy<Value = Vec<Event>> {
 }
 
 fn config() -> ProptestConfig {
-    ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases: 96,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 /// Lives a life and holds every look against a promise.
@@ -322,9 +326,16 @@ fn rule_12_control_is_frozen_as_baseline_before_it_falls_below_a_tenth() {
     let mut world = World::demo();
     world.say(Verb::Approve, "*", None);
     world.commands[0].wish.phase = Some("cutover".into());
-    world.until("alpha at 95%", |w| w.component("alpha").weight.written == weight(950));
-    assert!(world.component("alpha").baseline.is_some(), "nothing to compare with at 100%");
-    world.until("alpha is finished", |w| w.component("alpha").state == State::Completed);
+    world.until("alpha at 95%", |w| {
+        w.component("alpha").weight.written == weight(950)
+    });
+    assert!(
+        world.component("alpha").baseline.is_some(),
+        "nothing to compare with at 100%"
+    );
+    world.until("alpha is finished", |w| {
+        w.component("alpha").state == State::Completed
+    });
     assert_eq!(world.highest("alpha"), Weight::FULL);
 }
 
