@@ -481,7 +481,7 @@ fn a_story_in_virtual_time_shows_kubectl_its_own_ages() {
     if !kubectl_is_here() {
         return;
     }
-    let (told, store) = std::sync::mpsc::channel();
+    let (told, ready) = std::sync::mpsc::channel();
     let (go_on, wait) = std::sync::mpsc::channel::<()>();
     let story = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -502,7 +502,7 @@ fn a_story_in_virtual_time_shows_kubectl_its_own_ages() {
             assert_eq!(changes.recv().await.unwrap().object["spec"]["size"], 5);
         });
     });
-    let c = cluster_over(store.recv().unwrap());
+    let c = cluster_over(ready.recv().unwrap());
     let row = c.ok(&["get", "wd", "--no-headers"], &json!(""));
     assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["w", "1", "3d"]);
     c.ok(

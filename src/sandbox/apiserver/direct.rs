@@ -10,7 +10,7 @@ use super::write;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Creates or replaces an object, status included.
+/// Creates or replaces an object; its status too if it has one, otherwise the status stays.
 pub(super) fn put(store: &Store, mut object: Value) -> Result<Arc<Value>, Failure> {
     let (version, kind) = (
         text(&object, "/apiVersion").to_owned(),
@@ -26,8 +26,14 @@ pub(super) fn put(store: &Store, mut object: Value) -> Result<Arc<Value>, Failur
         given => given.to_owned(),
     };
     let name = meta(&object, "name").to_owned();
-    let exists = store.lock().find(&resource, &namespace, &name).is_some();
-    if exists {
+    let current = store
+        .lock()
+        .find(&resource, &namespace, &name)
+        .map(|s| s.value.clone());
+    if let Some(current) = current {
+        if object.get("status").is_none() {
+            json::set(&mut object, "status", current.get("status").cloned());
+        }
         return Ok(write::replace(
             store,
             &Ask::trusted(resource, "update", &namespace, &name),

@@ -402,3 +402,27 @@ async fn a_generated_name_is_fresh_each_time() {
     assert_eq!(names.len(), 50);
     assert!(names.iter().all(|n| n.starts_with("w-") && n.len() == 7));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_simulation_writes_status_with_an_object_and_keeps_it_otherwise() {
+    let store = store();
+    let mut object = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"},
+        "spec": {"size": 1}, "status": {"share": "5%"}});
+    store.put(object.clone()).unwrap();
+    object.as_object_mut().unwrap().remove("status");
+    object["spec"]["size"] = json!(2);
+    let after = store.put(object).unwrap();
+    assert_eq!(
+        (&after["spec"]["size"], &after["status"]["share"]),
+        (&json!(2), &json!("5%"))
+    );
+    store.register_crd(&widgets()).unwrap();
+    let crd = store
+        .get(
+            "customresourcedefinitions.apiextensions.k8s.io",
+            "",
+            "widgets.example.com",
+        )
+        .unwrap();
+    assert_eq!(crd["status"]["conditions"][1]["type"], "Established");
+}
