@@ -93,13 +93,17 @@ async fn only_a_change_of_the_spec_raises_the_generation() {
 async fn the_status_path_writes_only_status_and_the_main_path_never_does() {
     let (_, api, _) = with_widget(json!({"size": 1})).await;
     let pp = PatchParams::default();
-    let body = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"size": 9}, "status": {"share": "5%"}});
+    let body =
+        json!({"x": 1, "metadata": {"labels": {"a": "b"}}, "spec": {"size": 9}, "status": {"share": "5%"}});
     let after = api.patch_status("w", &pp, &Patch::Merge(&body)).await.unwrap();
     assert_eq!(
         (after.data["spec"]["size"].clone(), after.metadata.labels),
         (json!(1), None)
     );
-    assert_eq!(after.data["status"]["share"], "5%");
+    assert_eq!(
+        (after.data["status"]["share"].clone(), after.data.get("x")),
+        (json!("5%"), None)
+    );
     let after = api
         .patch("w", &pp, &Patch::Merge(json!({"status": {"share": "6%"}})))
         .await

@@ -188,3 +188,67 @@ async fn a_plain_write_takes_fields_over_and_the_next_apply_says_from_whom() {
         "Apply failed with 1 conflict: conflict with \"kubectl-patch\" using example.com/v1: .spec.size"
     );
 }
+
+fn applied(spec: Value) -> Value {
+    json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": spec})
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_two_managers_apply_stays_until_both_drop_it() {
+    let api = widgets_api(&store());
+    let shared = applied(json!({"size": 1, "note": "n", "parts": [{"name": "a"}]}));
+    for manager in ["one", "two"] {
+        api.patch("w", &PatchParams::apply(manager), &Patch::Apply(&shared))
+            .await
+            .unwrap();
+    }
+    let less = applied(json!({"size": 1}));
+    let after = api
+        .patch("w", &PatchParams::apply("one"), &Patch::Apply(&less))
+        .await
+        .unwrap();
+    assert_eq!(after.data["spec"], shared["spec"]);
+    let after = api
+        .patch("w", &PatchParams::apply("two"), &Patch::Apply(&less))
+        .await
+        .unwrap();
+    assert_eq!(
+        (after.data["spec"]["size"].clone(), after.data["spec"].get("note")),
+        (json!(1), None)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_plain_write_takes_the_field_from_who_applied_the_same_value() {
+    let api = widgets_api(&store());
+    let person = PatchParams {
+        field_manager: Some("person".into()),
+        ..PatchParams::default()
+    };
+    let post = PostParams {
+        field_manager: Some("person".into()),
+        ..PostParams::default()
+    };
+    api.create(&post, &widget("w", json!({"size": 1}))).await.unwrap();
+    let gitops = PatchParams::apply("gitops");
+    api.patch("w", &gitops, &Patch::Apply(applied(json!({"size": 1}))))
+        .await
+        .unwrap();
+    let after = api
+        .patch("w", &person, &Patch::Merge(json!({"spec": {"size": 2}})))
+        .await
+        .unwrap();
+    let owners: Vec<_> = after
+        .metadata
+        .managed_fields
+        .unwrap()
+        .into_iter()
+        .filter_map(|m| m.manager)
+        .collect();
+    assert_eq!(owners, ["person"]);
+    let error = api
+        .patch("w", &gitops, &Patch::Apply(applied(json!({"size": 1}))))
+        .await
+        .unwrap_err();
+    assert!(refusal(error).2.contains("conflict with \"person\""));
+}

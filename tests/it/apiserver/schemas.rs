@@ -255,3 +255,21 @@ async fn our_own_definition_is_served_with_all_its_rules() {
         .await
         .unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stricter_definition_locks_only_what_is_changed() {
+    let (store, api, _) = with_widget(json!({"size": 90})).await;
+    let mut stricter = widgets();
+    let size = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/size/maximum";
+    *stricter.pointer_mut(size).unwrap() = json!(50);
+    store.register_crd(&stricter).unwrap();
+    let pp = PatchParams::default();
+    api.patch("w", &pp, &Patch::Merge(json!({"spec": {"note": "n"}})))
+        .await
+        .unwrap();
+    let error = api
+        .patch("w", &pp, &Patch::Merge(json!({"spec": {"size": 91}})))
+        .await
+        .unwrap_err();
+    assert!(refusal(error).2.contains("less than or equal to 50"));
+}
