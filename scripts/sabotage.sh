@@ -102,9 +102,12 @@ for rule in "${rules[@]}"; do
         verdict="every test stayed green"
     done
     if [ -n "$where" ]; then
+        # The rule's own test first, where tests carry the rule's number.
+        shown=$(grep -E "(^|[^0-9])rule_${rule}_" <<<"$failed" | head -n 1 || true)
+        shown=${shown:-$(head -n 1 <<<"$failed")}
         others=$(($(wc -l <<<"$failed") - 1))
         [ "$others" -gt 0 ] && others=" (and $others more)" || others=
-        printf 'rule %-3s %-4s red:   %s%s\n' "$rule" "$where" "$(head -n 1 <<<"$failed")" "$others"
+        printf 'rule %-3s %-4s red:   %s%s\n' "$rule" "$where" "$shown" "$others"
     else
         printf 'rule %-3s NOT GUARDED: %s\n' "$rule" "$verdict"
         unguarded+=("$rule")

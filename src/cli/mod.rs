@@ -1,1 +1,166 @@
-//! One file per verb; rendering; exit codes.
+//! The command line: one file per verb. Arguments as typed ([`args`]), exit codes ([`exit`]), the verbs.
+
+pub mod args;
+mod confirm;
+mod connect;
+mod direct;
+mod dry_run;
+pub mod exit;
+mod find;
+mod generate;
+mod manifest;
+mod meaning;
+mod output;
+mod plan;
+mod progress;
+mod pursue;
+mod report;
+mod run;
+mod sandbox;
+mod status;
+mod suggest;
+mod table;
+mod validate;
+mod view;
+mod wait;
+mod wish;
+mod yaml;
+
+use crate::clock::Clock;
+use crate::settings::{Flags, Settings};
+use args::{Global, Output, Raw, RawEmergency, VerbArgs};
+use clap::Parser as _;
+use exit::{Exit, Failure};
+use meaning::Ask;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs the program with its arguments, the first of which is the name it was called by. Called
+/// `emergency-rollback`, it is that command.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut out = anstream::stdout();
+    let result = act(&arguments, &mut out).and_then(|exit| {
+        out.flush()?;
+        Ok(exit)
+    });
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                // Nobody is left to be told when this fails too.
+                let _ = writeln!(
+                    anstream::stderr(),
+                    "{}error:{0:#} {}",
+                    table::BAD,
+                    failure.message
+                );
+            }
+            failure.exit.into()
+        }
+    }
+}
+
+fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
+    let called = arguments.first().map(Path::new).and_then(Path::file_stem);
+    let raw = if called.is_some_and(|name| name == "emergency-rollback") {
+        RawEmergency::try_parse_from(arguments).map(|raw| Raw {
+            global: raw.global,
+            classic: args::Classic::default(),
+            verb: Some(VerbArgs::EmergencyRollback(raw.emergency)),
+        })
+    } else {
+        Raw::try_parse_from(arguments)
+    };
+    let raw = match raw {
+        Ok(raw) => raw,
+        Err(error) => return told(&error),
+    };
+    let Raw {
+        global,
+        classic,
+        verb,
+    } = raw;
+    let form = global.output.unwrap_or_default();
+    let verb = match verb {
+        None => {
+            // What is asked is understood before any file is read.
+            let ask = Ask::classic(classic)?;
+            let settings = settings(&global)?;
+            return match ask {
+                Some(ask) => block_on(wish::run(&settings, &ask, form, out)),
+                None => block_on(status::run(&settings, None, false, form, out)),
+            };
+        }
+        Some(verb) if classic == args::Classic::default() => verb,
+        Some(_) => return Err(Failure::usage("write the flags after the command, not before it")),
+    };
+    match verb {
+        VerbArgs::Validate { files } => validate::run(&files, out),
+        VerbArgs::Plan { file, start } => {
+            plan::run(&file, start.unwrap_or_else(|| Clock::System.now()), form, out)
+        }
+        VerbArgs::Generate { what } => generate::run(what, out),
+        VerbArgs::Sandbox(mut args) => {
+            args.json = form == Output::Json;
+            sandbox::run(&args, out)
+        }
+        VerbArgs::Status { rollout, watch } => {
+            let settings = settings(&global)?;
+            block_on(status::run(&settings, rollout.as_deref(), watch, form, out))
+        }
+        VerbArgs::Run => block_on(run::run(settings(&global)?)),
+        verb @ (VerbArgs::Set { .. }
+        | VerbArgs::Pause(_)
+        | VerbArgs::Resume(_)
+        | VerbArgs::Approve { .. }
+        | VerbArgs::Promote(_)
+        | VerbArgs::Rollback { .. }
+        | VerbArgs::Retry(_)
+        | VerbArgs::Detach(_)
+        | VerbArgs::EmergencyRollback(_)) => {
+            let ask = Ask::verb(verb)?;
+            let settings = settings(&global)?;
+            match ask {
+                Some(ask) => block_on(wish::run(&settings, &ask, form, out)),
+                None => Err(Failure::internal(
+                    "a command that changes nothing was taken for one that does",
+                )),
+            }
+        }
+    }
+}
+
+/// One thread is enough to wait for answers.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::internal(format!("unable to start the runtime: {e}")))?
+        .block_on(work)
+}
+
+/// Help and version are answers; everything else that clap says is a usage error.
+fn told(error: &clap::Error) -> Result<Exit, Failure> {
+    error.print()?;
+    if error.use_stderr() {
+        Err(Failure::usage(""))
+    } else {
+        Ok(Exit::Done)
+    }
+}
+
+fn settings(global: &Global) -> Result<Settings, Failure> {
+    let flags = Flags {
+        namespace: global.namespace.clone(),
+        log_level: match global.verbose {
+            0 => None,
+            1 => Some("info,gradual_rollout=debug"),
+            _ => Some("debug,gradual_rollout=trace"),
+        },
+    };
+    Settings::load(global.config.as_deref(), std::env::vars(), &flags)
+        .map_err(|error| Failure::usage(error.to_string()))
+}

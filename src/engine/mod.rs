@@ -1,1 +1,19 @@
 //! The shell around the core: observe, decide, persist, act, read back.
+//!
+//! Each resource has one [`actor`](self) that awaits nothing but its inbox and its timer. Whatever talks to a
+//! server runs beside it: one lane per component for writes, one status write at a time, one round of looks at the
+//! metrics. So a router that hangs keeps nobody else's traffic up.
+
+mod actor;
+mod claims;
+mod hub;
+mod lane;
+mod looks;
+mod lower;
+mod observe;
+mod persist;
+mod raise;
+mod view;
+
+pub use hub::{EngineSettings, Hub};
+pub use view::{RolloutView, View};

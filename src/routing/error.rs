@@ -76,7 +76,7 @@ pub enum RoutingError {
     MissingDestination {
         /// The object.
         object: ObjectRef,
-        /// The route.
+        /// The route and the destinations it has.
         route: String,
         /// `canary` or `control`.
         arm: &'static str,

@@ -3,6 +3,7 @@
 //! As Istio reads them: a destination without a weight beside others gets nothing. Only the pair's two weights are
 //! written; the pair keeps its sum, and whatever else the route has keeps its own.
 
+use super::destination::{describe, entries, goes_to, label, labels, written};
 use super::error::RoutingError;
 use super::object::{ClaimKey, ObjectRef, Part, place};
 use super::pair;
@@ -53,30 +54,6 @@ pub(super) const fn list_name(kind: HttpKind) -> &'static str {
         HttpKind::Tls => "tls",
         HttpKind::Tcp => "tcp",
     }
-}
-
-/// A destination as people write it.
-pub(super) fn describe(destination: &Destination) -> String {
-    let subset = destination.subset.as_deref().map(|s| format!(" subset {s}"));
-    let port = destination.port.map(|p| format!(" port {p}"));
-    format!(
-        "{}{}{}",
-        destination.host,
-        subset.unwrap_or_default(),
-        port.unwrap_or_default()
-    )
-}
-
-/// Whether an entry of a route goes to a destination: host and subset exactly as written, the port where one is
-/// asked for.
-fn goes_to(entry: &Value, destination: &Destination) -> bool {
-    let subset = text(entry, "/destination/subset").filter(|subset| !subset.is_empty());
-    let port = entry.pointer("/destination/port/number").and_then(Value::as_i64);
-    text(entry, "/destination/host") == Some(destination.host.as_str())
-        && subset == destination.subset.as_deref()
-        && destination
-            .port
-            .is_none_or(|wanted| port == Some(i64::from(wanted)))
 }
 
 impl<'a> Routes<'a> {
@@ -236,7 +213,7 @@ impl<'a> Routes<'a> {
                 }),
                 (None, _) => Err(RoutingError::MissingDestination {
                     object: object.clone(),
-                    route: label.clone(),
+                    route: format!("{label} (to {})", written(destinations)),
                     arm,
                     destination: describe(wanted),
                 }),
@@ -356,26 +333,6 @@ impl<'a> Routes<'a> {
                 },
             );
         }
-    }
-}
-
-fn entries(route: &Value) -> &[Value] {
-    route
-        .get("route")
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
-}
-
-fn label(list: &str, index: usize, route: &Value) -> String {
-    text(route, "/name").map_or_else(|| format!("{list}[{index}]"), |name| format!("{name:?}"))
-}
-
-fn labels<'j>(list: &str, routes: impl Iterator<Item = (usize, &'j Value)>) -> String {
-    let labels: Vec<String> = routes.map(|(index, route)| label(list, index, route)).collect();
-    if labels.is_empty() {
-        "none".to_owned()
-    } else {
-        labels.join(", ")
     }
 }
 

@@ -5,6 +5,7 @@
 //! annotation, the [`Stamp`]; every other byte of the object stays.
 
 mod controller_switch;
+mod destination;
 mod error;
 mod istio;
 mod object;

@@ -3,6 +3,8 @@
 mod admission;
 
 use crate::support::tools;
+use gradual_rollout::rollout::spec::GradualRollout;
+use kube::Resource as _;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -164,6 +166,27 @@ fn the_daemon_creates_only_events_and_its_lease_and_deletes_nothing() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn policy_and_roles_speak_of_the_resource_that_the_code_defines() {
+    let (group, plural) = (GradualRollout::group(&()), GradualRollout::plural(&()));
+    let policy = of_kind("ValidatingAdmissionPolicy").remove(0);
+    let watched = &policy["spec"]["matchConstraints"]["resourceRules"][0];
+    assert_eq!(watched["apiGroups"], serde_json::json!([group]));
+    assert_eq!(
+        watched["apiVersions"],
+        serde_json::json!([GradualRollout::version(&())])
+    );
+    assert_eq!(watched["resources"], serde_json::json!([plural]));
+    for role in of_kind("ClusterRole") {
+        let rules = list(&role, "/rules")
+            .iter()
+            .filter(|rule| strings(rule, "/apiGroups").contains(&*group));
+        let resources: BTreeSet<String> = rules.flat_map(|rule| strings(rule, "/resources")).collect();
+        let expected = BTreeSet::from([plural.to_string(), format!("{plural}/status")]);
+        assert_eq!(resources, expected, "{}", role["metadata"]["name"]);
     }
 }
 

@@ -235,7 +235,7 @@ impl Desk<'_> {
                 ),
             );
         };
-        if observed != c.weight.written && !cfg!(sabotage_7) {
+        if observed != c.weight.written {
             return stop(
                 Reason::RouterSplit,
                 format!("{} was written, {observed} is read back", c.weight.written),
@@ -343,10 +343,10 @@ impl Desk<'_> {
     /// What the judge says about rising. `Ok(Some(_))`: too few requests, which may be enough after long enough.
     fn judged_well(&self, i: usize, c: &ComponentStatus) -> Result<Option<String>, Stop> {
         let stop = |reason, message: &str| Err(Stop(reason, message.to_owned()));
-        let Some(judgement) = self.judged.get(i).and_then(Option::as_ref) else {
+        let Some(outlook) = self.judged.get(i).and_then(Option::as_ref) else {
             return stop(Reason::Blind, "nothing was judged yet");
         };
-        match &judgement.outlook {
+        match outlook {
             Outlook::Promotable => Ok(None),
             Outlook::Insufficient { message } => Ok(Some(message.clone())),
             Outlook::Between { check, message } => {

@@ -297,7 +297,7 @@ impl Desk<'_> {
         if let Some(reading) = &self.sight(i).reading {
             ledger.absorb(reading, &context);
         }
-        Some(ledger.judge(&context).outlook)
+        Some(ledger.outlook(&context))
     }
 
     fn pause(&mut self, i: usize, who: &str) -> String {

@@ -1,9 +1,10 @@
 //! Samples in, rollbacks out.
 
 use super::{Desk, forget, say};
-use crate::rollout::judge::Outlook;
-use crate::rollout::reason::{Reason, State};
+use crate::rollout::judge::{How, Judgement, Outlook};
+use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::spec::{OnBlind, Scope};
+use crate::rollout::status::ComponentStatus;
 use crate::rollout::weight::Weight;
 
 impl Desk<'_> {
@@ -38,16 +39,28 @@ impl Desk<'_> {
         if let Some(reading) = seen.components.get(&c.name).and_then(|s| s.reading.as_ref()) {
             ledger.absorb(reading, &context);
         }
-        let judgement = ledger.judge(&context);
+        let outlook = ledger.outlook(&context);
+        // The words for each check are made anew when they may say something else, not at every look.
+        let stale = seen.refresh || c.checks.is_empty() || !agrees(c, &outlook);
+        let Judgement { checks, outlook } = if stale {
+            ledger.judge(&context)
+        } else {
+            Judgement {
+                checks: Vec::new(),
+                outlook,
+            }
+        };
+        let verdict = self.verdict(&outlook);
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
         c.held = Some(ledger.judged);
         c.evidence = Some(ledger);
-        c.checks.clone_from(&judgement.checks);
-        let verdict = self.verdict(&judgement.outlook);
+        if stale {
+            c.checks = checks;
+        }
         if let Some(slot) = self.judged.get_mut(i) {
-            *slot = Some(judgement);
+            *slot = Some(outlook);
         }
         if let Some((reason, message)) = verdict {
             self.condemn(i, reason, message);
@@ -57,12 +70,8 @@ impl Desk<'_> {
     /// Whether an outlook means rollback, and why.
     fn verdict(&self, outlook: &Outlook) -> Option<(Reason, String)> {
         match outlook {
-            Outlook::Breach {
-                check,
-                lost_traffic,
-                message,
-            } => {
-                let reason = if *lost_traffic {
+            Outlook::Breach { check, how, message } => {
+                let reason = if *how == How::LostTraffic {
                     Reason::LostTraffic
                 } else {
                     Reason::Breach
@@ -140,5 +149,26 @@ impl Desk<'_> {
                 self.roll_back(i, target, Reason::OtherFailed, message, false, None);
             }
         }
+    }
+}
+
+/// Whether the checks' words, written at an earlier look, still fit the outlook.
+fn agrees(c: &ComponentStatus, outlook: &Outlook) -> bool {
+    let any = |verdict| c.checks.iter().any(|check| check.verdict == verdict);
+    match outlook {
+        Outlook::Promotable => c
+            .checks
+            .iter()
+            .all(|k| matches!(k.verdict, Verdict::Pass | Verdict::Skipped)),
+        Outlook::Insufficient { .. } => {
+            any(Verdict::Insufficient) && !any(Verdict::Hold) && !any(Verdict::Unknown)
+        }
+        Outlook::Between { .. } => any(Verdict::Hold) && !any(Verdict::Unknown),
+        Outlook::Unknown { .. } => any(Verdict::Unknown),
+        Outlook::Settling { .. } => c.reason == Reason::Settling,
+        Outlook::SharedOutage { .. } => c.reason == Reason::SharedOutage,
+        Outlook::ControlBad { .. } => c.reason == Reason::ControlBad,
+        Outlook::NotArriving { .. } => c.reason == Reason::NotArriving,
+        Outlook::Breach { .. } => false,
     }
 }

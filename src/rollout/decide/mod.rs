@@ -12,7 +12,7 @@ mod routers;
 #[cfg(test)]
 pub(crate) mod rules;
 
-use super::judge::{Context, Judgement};
+use super::judge::{Context, Outlook};
 use super::ledger::Ledger;
 use super::observation::{Decision, Lower, Note, Observation, Routers, Seen};
 use super::plan::{Plan, PlannedComponent};
@@ -63,7 +63,7 @@ struct Desk<'a> {
     out: Decision,
     before: Vec<Digest>,
     /// What the judge said of each component of the status; `None` where nothing is judged.
-    judged: Vec<Option<Judgement>>,
+    judged: Vec<Option<Outlook>>,
     /// The rollout's phase, as an index; the number of phases when all are done.
     phase: usize,
     /// The phase in which every component failed.
@@ -283,7 +283,7 @@ impl<'a> Desk<'a> {
                 .iter()
                 .zip(&self.before)
                 .all(|(c, before)| Digest::of(c) == *before);
-        self.out.changed |= !same;
+        self.out.changed |= !same || cfg!(sabotage_15);
         self.out.next = self.status;
         self.out
     }
@@ -336,10 +336,18 @@ fn say(c: &mut ComponentStatus, reason: Reason, refresh: bool, message: impl FnO
 
 /// Fresh evidence: nothing that was seen before counts.
 fn forget(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeRules) {
-    // Two scrapes on top, because the first sample after a change still covers time before it.
-    c.evidence = Some(Ledger::begin(now, now + judge.settle + 2 * judge.interval));
+    // Of the weight before it keeps how much traffic there was in all, and since when it is dark.
+    let at = settled_at(now, judge);
+    let ledger = c.evidence.as_ref();
+    c.evidence = Some(ledger.map_or_else(|| Ledger::begin(now, at), |l| l.follow(now, at)));
     c.held = None;
     c.checks.clear();
+}
+
+/// From when data at a weight written at `since` is judged. Two scrapes on top of settle, because the first samples
+/// after a change still cover time before it.
+fn settled_at(since: Timestamp, judge: &super::check::JudgeRules) -> Timestamp {
+    since + judge.settle + 2 * judge.interval
 }
 
 /// Begins the plan again.

@@ -3,15 +3,15 @@
 use super::*;
 use proptest::prelude::*;
 
-const SWITCH: &str =
+pub(super) const SWITCH: &str =
     "- controllerSwitch: {deployment: terminal-controller, configMap: terminal-controller-config}\n";
 
-fn config_map(data: &Value) -> Value {
+pub(super) fn config_map(data: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data,
         "metadata": {"name": "terminal-controller-config", "namespace": "sealos-system", "resourceVersion": "7"}})
 }
 
-fn deployment(env: &Value) -> Value {
+pub(super) fn deployment(env: &Value) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "terminal-controller", "namespace": "sealos-system", "uid": "u-1", "resourceVersion": "9",
@@ -24,17 +24,22 @@ fn deployment(env: &Value) -> Value {
     })
 }
 
-fn with<T>(routers: &str, index: usize, use_it: impl FnOnce(&Target<'_>) -> T) -> T {
+pub(super) fn with<T>(routers: &str, index: usize, use_it: impl FnOnce(&Target<'_>) -> T) -> T {
     let component = component(routers);
     let targets = targets(&component, "sealos-system");
     use_it(&targets[index])
 }
 
-fn read(routers: &str, index: usize, json: &Value) -> Result<Seen, RoutingError> {
+pub(super) fn read(routers: &str, index: usize, json: &Value) -> Result<Seen, RoutingError> {
     with(routers, index, |target| target.read(json))
 }
 
-fn write(routers: &str, index: usize, json: &Value, weight: Weight) -> Result<ObjectPatch, RoutingError> {
+pub(super) fn write(
+    routers: &str,
+    index: usize,
+    json: &Value,
+    weight: Weight,
+) -> Result<ObjectPatch, RoutingError> {
     with(routers, index, |target| {
         target.write(json, &stamp("01J8", weight), WriteMode::Normal)
     })
@@ -205,47 +210,6 @@ fn a_deployment_takes_variables_in_its_container_alone() {
         "the stamp must not restart pods"
     );
     assert_eq!(read(SWITCH, 1, &object).unwrap().agreed(), Some(percent(10)));
-}
-
-#[test]
-fn once_stamped_a_deployment_is_fenced_by_its_stamp_and_a_moving_status_does_not_matter() {
-    let mut object = deployment(&json!([]));
-    let first = write(SWITCH, 1, &object, percent(5)).unwrap();
-    assert_eq!(
-        wire(&first)[0]["path"],
-        "/metadata/resourceVersion",
-        "nothing else proves that there was no stamp"
-    );
-    serve(&first, &mut object).unwrap();
-
-    let read_early = object.clone();
-    let raise = with(SWITCH, 1, |t| {
-        t.write(&read_early, &stamp("01UP", percent(10)), WriteMode::Normal)
-    })
-    .unwrap();
-    let rollback = with(SWITCH, 1, |t| {
-        t.write(&read_early, &stamp("01BACK", Weight::ZERO), WriteMode::Normal)
-    })
-    .unwrap();
-    assert!(!wire(&raise).to_string().contains("resourceVersion"));
-    assert!(wire(&raise).to_string().contains(r#""path":"/metadata/uid""#));
-    // Meanwhile pods come and go.
-    object["status"]["availableReplicas"] = 1.into();
-    object["metadata"]["resourceVersion"] = "555".into();
-    let mut raised_first = object.clone();
-    assert_eq!(serve(&raise, &mut raised_first), Ok(()));
-    serve(&rollback, &mut object).unwrap();
-    assert_eq!(serve(&raise, &mut object), Err(422));
-    assert_eq!(read(SWITCH, 1, &object).unwrap().agreed(), Some(Weight::ZERO));
-}
-
-#[test]
-fn a_namesake_created_since_is_not_written() {
-    let mut object = deployment(&json!([]));
-    serve(&write(SWITCH, 1, &object, percent(5)).unwrap(), &mut object).unwrap();
-    let raise = write(SWITCH, 1, &object, percent(10)).unwrap();
-    object["metadata"]["uid"] = "u-2".into();
-    assert_eq!(serve(&raise, &mut object), Err(422));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Golden: realistic VirtualServices.
+//! Golden: realistic `VirtualServices`.
 
 use super::*;
 
@@ -182,7 +182,7 @@ fn what_is_missing_is_named_and_never_created() {
     assert!(
         error
             .to_string()
-            .contains("lacks the canary destination shop subset v2; add it with weight 0"),
+            .contains("route \"primary\" (to shop subset v1 port 8080) lacks the canary destination shop subset v2; add it with weight 0"),
         "{error}"
     );
     let unnamed = SHOP.replace(", routes: [primary]", "");

@@ -160,9 +160,12 @@ proptest! {
             world.live(event, |_, _, _| {});
         }
         world.ready = Some(true);
-        world.live(if half { &Event::DieHalfway } else { &Event::DieBeforeWrite }, |_, _, _| {});
-        world.all(Weather::Blind(Dark::Down));
+        world.all(Weather::Good);
+        world.die = Some(usize::from(half));
         world.tick();
+        world.die = None;
+        world.restart();
+        world.all(Weather::Blind(Dark::Down));
         let settled = world.highest("alpha");
         for decision in world.ticks(40) {
             // Manual raises are wishes of a person that still stand; everything else needs fresh judgement.
@@ -256,8 +259,9 @@ proptest! {
         prop_assert_eq!((world.highest("alpha"), world.component("alpha").held), before);
         let on = world.component("alpha").weight.written;
         if on > Weight::ZERO && world.component("alpha").state == State::Walking {
+            world.say(Verb::Pause, "alpha", None);
             world.all(Weather::Good);
-            world.ticks(4);
+            world.ticks(6);
             world.weather.insert("alpha".into(), Weather::CanaryFails);
             for _ in 0..3 {
                 world.tick();

@@ -117,7 +117,7 @@ impl World {
             .map(|c| (c.name().to_owned(), vec![object.clone(), object.clone()]))
             .collect();
         let now = "2026-03-02T03:00:00Z".parse().unwrap();
-        Self {
+        let mut world = Self {
             plan,
             spec,
             status: GradualRolloutStatus::default(),
@@ -130,7 +130,12 @@ impl World {
             die: None,
             looked: now,
             serial: 0,
-        }
+        };
+        // Every story begins with a first look that enrolls the components.
+        world.all(Weather::NoLook);
+        world.tick();
+        world.weather.clear();
+        world
     }
 
     pub(crate) fn demo() -> Self {

@@ -1,0 +1,477 @@
+//! One resource: its truth in memory, its lanes, its timer.
+
+mod act;
+mod finish;
+mod save;
+
+use super::claims::Claim;
+use super::hub::Shared;
+use super::lane::{Lane, Objects};
+use super::looks::{self, Look};
+use super::lower::Failure;
+use super::observe::{own_break_glass, see};
+use super::persist::{self, Sound};
+use crate::cluster::ClusterError;
+use crate::cluster::rollouts::RawRollout;
+use crate::metrics::{Ask, Cursor};
+use crate::rollout::command::{self, Command, Verb, Wish};
+use crate::rollout::decide::{conditions::set_condition, decide};
+use crate::rollout::observation::{Observation, Raise};
+use crate::rollout::plan::{PlannedComponent, Problem};
+use crate::rollout::sample::Reading;
+use crate::rollout::spec::{OnDelete, Traffic};
+use crate::rollout::status::GradualRolloutStatus;
+use crate::routing::{ObjectRef, targets};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// What has not changed is persisted this often at most.
+const PERSIST_EVERY: Duration = Duration::from_secs(60);
+/// How long a stopping actor waits for lowerings to land and its last status to be written.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What a task of the actor brings back.
+pub(super) enum Done {
+    Looked(Vec<Look>),
+    Prepared {
+        component: String,
+        result: Result<Objects, String>,
+    },
+    Raised {
+        component: String,
+        result: Result<(), String>,
+    },
+    Lowered {
+        component: String,
+        id: String,
+    },
+    Detached {
+        component: String,
+        result: Result<(), String>,
+    },
+    Saved {
+        written: Value,
+        result: Result<RawRollout, ClusterError>,
+    },
+    Fetched(Result<RawRollout, ClusterError>),
+    Tidied(Result<RawRollout, ClusterError>),
+}
+
+/// How soon the status must be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Dirty {
+    No,
+    /// Within [`PERSIST_EVERY`].
+    Soon,
+    Now,
+}
+
+/// One resource.
+pub(super) struct Actor {
+    shared: Arc<Shared>,
+    raw: RawRollout,
+    sound: Result<Sound, Vec<Problem>>,
+    status: GradualRolloutStatus,
+    lanes: BTreeMap<String, Lane>,
+    /// What each raise that is being prepared was asked for.
+    asked: BTreeMap<String, Raise>,
+    cursors: BTreeMap<String, Cursor>,
+    /// Components whose weight changed since their cursor last knew.
+    moved: BTreeSet<String>,
+    readings: BTreeMap<String, Reading>,
+    failures: BTreeMap<String, String>,
+    watched: Vec<String>,
+    next_look: Timestamp,
+    looking: bool,
+    wake_at: Option<Timestamp>,
+    first: bool,
+    dirty: Dirty,
+    saving: bool,
+    tidying: bool,
+    /// Command annotations whose outcome is decided; removed once it is persisted.
+    done: BTreeSet<String>,
+    last_saved: Timestamp,
+    /// No save before this: the last one failed.
+    save_after: Timestamp,
+    written: Value,
+    mine: BTreeSet<ObjectRef>,
+    tasks: JoinSet<Done>,
+    failing: (mpsc::Sender<Failure>, mpsc::Receiver<Failure>),
+}
+
+impl Actor {
+    /// An actor for a resource as it was just read.
+    pub(super) fn new(shared: Arc<Shared>, raw: RawRollout) -> Self {
+        let now = shared.clock.now();
+        let mut actor = Self {
+            sound: Err(Vec::new()),
+            status: persist::read_status(&raw),
+            lanes: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+            moved: BTreeSet::new(),
+            readings: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            watched: Vec::new(),
+            next_look: now,
+            looking: false,
+            wake_at: None,
+            first: true,
+            dirty: Dirty::Soon,
+            saving: false,
+            tidying: false,
+            done: BTreeSet::new(),
+            last_saved: now,
+            save_after: now,
+            written: raw.status.clone(),
+            mine: BTreeSet::new(),
+            tasks: JoinSet::new(),
+            // One slot per object is plenty: only the newest failure is shown.
+            failing: mpsc::channel(64),
+            shared,
+            raw,
+        };
+        actor.resume_cursors();
+        actor.read_spec();
+        actor
+    }
+
+    /// Cursors of the daemon before; the source decides whether they can still be resumed.
+    fn resume_cursors(&mut self) {
+        for c in &self.status.components {
+            let cursor = c
+                .cursor
+                .clone()
+                .and_then(|value| serde_json::from_value::<Cursor>(value).ok());
+            self.cursors.extend(cursor.map(|cursor| (c.name.clone(), cursor)));
+        }
+    }
+
+    fn read_spec(&mut self) {
+        self.sound = persist::read(&self.raw, &self.shared.settings.allowed_namespaces);
+        let claims = self
+            .sound
+            .as_ref()
+            .map_or_else(|_| Vec::new(), |s| s.claims.clone());
+        self.mine = claims.iter().map(|key| key.object.clone()).collect();
+        let name = format!("{}/{}", self.raw.namespace, self.raw.name);
+        let created = self.raw.created.clone();
+        self.shared.claims.put(
+            &self.raw.uid,
+            Claim {
+                created,
+                name,
+                keys: claims,
+            },
+        );
+        for object in &self.mine {
+            self.shared.cache.want(object.kind, &object.namespace);
+        }
+        if let Ok(sound) = &self.sound {
+            for planned in &sound.plan.components {
+                for target in targets(&planned.component, &self.raw.namespace) {
+                    for (namespace, _) in target.control_services() {
+                        self.shared.cache.want_endpoints(&namespace);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs until told to stop, or until the resource is gone (its inbox closes).
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<RawRollout>, stop: CancellationToken) {
+        let mut changes = self.shared.cache.changes();
+        let mut claims = self.shared.claims.changes();
+        self.step();
+        loop {
+            let rest = self.rest();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                raw = inbox.recv() => match raw {
+                    Some(raw) => self.applied(raw),
+                    None => break,
+                },
+                Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => self.take(done),
+                Some((component, message)) = self.failing.1.recv() => {
+                    self.failures.insert(component, message);
+                }
+                changed = changes.recv() => match changed {
+                    Ok(object) if self.mine.contains(&object) => {}
+                    Ok(_) => continue,
+                    // Lagging is no harm: the cache holds the newest.
+                    Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(tokio::sync::broadcast::error::RecvError::Closed) => break,
+                },
+                _ = claims.changed() => {}
+                () = tokio::time::sleep(rest) => {}
+            }
+            while let Ok(raw) = inbox.try_recv() {
+                self.applied(raw);
+            }
+            while let Some(done) = self.tasks.try_join_next() {
+                self.take(done);
+            }
+            self.step();
+        }
+        self.drain().await;
+    }
+
+    /// How long nothing is due.
+    fn rest(&self) -> Duration {
+        const IDLE: Duration = Duration::from_secs(24 * 3600);
+        let look = (!self.watched.is_empty() && !self.looking).then_some(self.next_look);
+        let save = match self.dirty {
+            Dirty::No => None,
+            Dirty::Soon => Some((self.last_saved + PERSIST_EVERY).max(self.save_after)),
+            Dirty::Now => Some(self.save_after),
+        };
+        let save = save.filter(|_| !self.saving);
+        let due = [look, save, self.wake_at].into_iter().flatten().min();
+        // At least a millisecond: what is due now and cannot be done now must not spin.
+        due.map_or(IDLE, |at| {
+            self.shared.clock.until(at).max(Duration::from_millis(1))
+        })
+    }
+
+    /// Takes a newer version of the resource.
+    fn applied(&mut self, raw: RawRollout) {
+        if older(&raw.resource_version, &self.raw.resource_version) {
+            return;
+        }
+        let edited = raw.generation != self.raw.generation || raw.uid != self.raw.uid;
+        self.raw = raw;
+        if edited {
+            self.read_spec();
+        }
+    }
+
+    /// Decides, and sets in motion what was decided.
+    fn step(&mut self) {
+        let now = self.shared.clock.now();
+        let Ok(sound) = &self.sound else {
+            self.cannot_work("InvalidSpec", now);
+            return;
+        };
+        if self.shared.claims.older_owner(&self.raw.uid).is_some() {
+            self.cannot_work("Claimed", now);
+            return;
+        }
+        if !self.looking && now >= self.next_look && !self.watched.is_empty() {
+            let asks: Vec<(Ask, Cursor)> = sound
+                .plan
+                .components
+                .iter()
+                .filter(|p| self.watched.iter().any(|name| name == p.name()))
+                .filter_map(|p| {
+                    Some((
+                        ask(&self.raw, p)?,
+                        self.cursors.remove(p.name()).unwrap_or_default(),
+                    ))
+                })
+                .collect();
+            self.looking = true;
+            self.next_look = now + sound.plan.judge.interval;
+            let (source, clock) = (self.shared.source.clone(), self.shared.clock.clone());
+            self.tasks
+                .spawn(async move { Done::Looked(looks::round(source, clock, asks).await) });
+        }
+        let refresh = now.duration_since(self.last_saved).unsigned_abs() >= PERSIST_EVERY && !self.saving;
+        let observation = self.observe(refresh);
+        let Ok(sound) = &self.sound else { return };
+        let before: Vec<_> = self.status.components.iter().map(|c| c.weight.written).collect();
+        let decision = decide(&sound.plan, std::mem::take(&mut self.status), &observation, now);
+        let moved = decision
+            .next
+            .components
+            .iter()
+            .zip(before)
+            .filter(|(c, before)| c.weight.written != *before);
+        self.moved.extend(moved.map(|(c, _)| c.name.clone()));
+        self.first = false;
+        self.act(decision, now);
+        self.save(now);
+    }
+
+    fn observe(&mut self, refresh: bool) -> Observation {
+        let Ok(sound) = &self.sound else {
+            return Observation::default();
+        };
+        let glass = own_break_glass(&self.raw.annotations);
+        let idle = Lane::default();
+        let mut components = BTreeMap::new();
+        for planned in &sound.plan.components {
+            let lane = self.lanes.get(planned.name()).unwrap_or(&idle);
+            let mut seen = see(&self.shared.cache, &planned.component, &self.raw.namespace, lane);
+            seen.reading = self.readings.remove(planned.name());
+            seen.failure = self.failures.get(planned.name()).cloned();
+            seen.break_glass = glass.clone().or(seen.break_glass);
+            components.insert(planned.name().to_owned(), seen);
+        }
+        let (mut commands, malformed) = command::pending(&self.raw.annotations);
+        if self.raw.deleting && sound.plan.on_delete == OnDelete::Restore {
+            commands.push(restore(&self.raw.uid));
+        }
+        Observation {
+            generation: self.raw.generation,
+            first: self.first,
+            refresh,
+            commands,
+            malformed,
+            components,
+        }
+    }
+
+    /// Writes nothing but the reason why nothing is written.
+    fn cannot_work(&mut self, reason: &str, now: Timestamp) {
+        let message = match (&self.sound, self.shared.claims.older_owner(&self.raw.uid)) {
+            (Err(problems), _) => {
+                let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                all.join("; ")
+            }
+            (Ok(_), Some((owner, key))) => {
+                format!(
+                    "{} is routed by the older {owner}: take it out of one of the two",
+                    key.object
+                )
+            }
+            (Ok(_), None) => return,
+        };
+        let message: String = message.chars().take(1024).collect();
+        for lane in self
+            .lanes
+            .values_mut()
+            .filter(|lane| !matches!(lane, Lane::Lowering { .. }))
+        {
+            lane.clear();
+        }
+        self.watched.clear();
+        self.wake_at = None;
+        let generation = self.raw.generation;
+        let mut changed = set_condition(
+            &mut self.status,
+            "Ready",
+            false,
+            reason,
+            &message,
+            generation,
+            now,
+        );
+        changed |= set_condition(
+            &mut self.status,
+            "Stalled",
+            true,
+            reason,
+            &message,
+            generation,
+            now,
+        );
+        changed |= set_condition(
+            &mut self.status,
+            "Reconciling",
+            false,
+            reason,
+            &message,
+            generation,
+            now,
+        );
+        if changed {
+            tracing::warn!(rollout = %self.raw.name, namespace = %self.raw.namespace, reason, message, "this resource is not worked");
+            self.shared.events.publish(&self.raw, reason, &message, true);
+            self.dirty = Dirty::Now;
+            self.show();
+        }
+        self.save(now);
+    }
+
+    fn show(&self) {
+        self.shared
+            .view
+            .put(&self.raw.namespace, &self.raw.name, &self.status);
+    }
+
+    fn take(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        match done {
+            Ok(done) => self.finish(done),
+            Err(error) if error.is_cancelled() => {}
+            // A task that panicked leaves its lane as it was found: the next step asks again.
+            Err(error) => {
+                tracing::error!(rollout = %self.raw.name, %error, "a task failed");
+                self.looking = false;
+                self.saving = false;
+                self.tidying = false;
+                for lane in self.lanes.values_mut() {
+                    lane.clear();
+                }
+            }
+        }
+    }
+
+    /// Waits for lowerings to land and the last status to be written, and no longer than [`DRAIN`].
+    async fn drain(mut self) {
+        for lane in self
+            .lanes
+            .values_mut()
+            .filter(|lane| !matches!(lane, Lane::Lowering { .. }))
+        {
+            lane.clear();
+        }
+        self.shared.claims.remove(&self.raw.uid);
+        let wait = async {
+            while self.lanes.values().any(|l| matches!(l, Lane::Lowering { .. })) || self.saving {
+                match self.tasks.join_next().await {
+                    Some(done) => self.take(done),
+                    None => break,
+                }
+            }
+        };
+        if tokio::time::timeout(DRAIN, wait).await.is_err() {
+            tracing::warn!(rollout = %self.raw.name, "stopped before everything under way was done; the next daemon goes on");
+        }
+    }
+}
+
+/// What a component's metrics are asked; `None` when it names no arms.
+fn ask(raw: &RawRollout, planned: &PlannedComponent) -> Option<Ask> {
+    Some(Ask {
+        rollout: format!("{}/{}", raw.namespace, raw.name),
+        component: planned.name().to_owned(),
+        arms: planned.component.arms.clone()?,
+        traffic: planned.traffic(),
+        wants_latency: planned.traffic() != Traffic::LongLived,
+        wants_history: false,
+    })
+}
+
+/// What a deletion with `onDelete: restore` means.
+fn restore(uid: &str) -> Command {
+    let wish = Wish {
+        components: vec!["*".to_owned()],
+        weight: None,
+        phase: None,
+        reason: "the resource was deleted, and says onDelete: restore".to_owned(),
+        who: "the API server".to_owned(),
+        force: false,
+        emergency: false,
+        expires_at: None,
+    };
+    Command {
+        id: format!("deleted-{uid}").chars().take(55).collect(),
+        verb: Verb::Rollback,
+        wish,
+    }
+}
+
+/// Whether one version is older than another. The API server's versions are numbers; where they are not, nobody can
+/// tell, and the newer arrival wins.
+fn older(a: &str, b: &str) -> bool {
+    match (a.parse::<u64>(), b.parse::<u64>()) {
+        (Ok(a), Ok(b)) => a < b,
+        _ => false,
+    }
+}

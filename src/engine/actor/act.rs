@@ -1,0 +1,195 @@
+//! Setting in motion what was decided: lowers first.
+
+use super::{Actor, Dirty, Done};
+use crate::engine::lane::Lane;
+use crate::engine::{lower, raise};
+use crate::rollout::observation::{Decision, Lower, Raise};
+use crate::rollout::spec::Component;
+use crate::rollout::weight::Weight;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+impl Actor {
+    pub(super) fn act(&mut self, decision: Decision, now: Timestamp) {
+        for order in &decision.lowers {
+            self.start_lowering(order, now);
+        }
+        self.status = decision.next;
+        self.withdraw(&decision.raises);
+        for raise in &decision.raises {
+            self.start_raise(raise);
+        }
+        for component in &decision.detached {
+            self.detach(component);
+        }
+        self.watched = decision.watched;
+        self.wake_at = decision.wake_at;
+        self.done.extend(decision.done);
+        self.dirty = self.dirty.max(if decision.changed {
+            Dirty::Now
+        } else {
+            self.idle_dirt()
+        });
+        for note in &decision.notes {
+            let component = note.component.as_deref().unwrap_or("");
+            let reason = note.reason.to_string();
+            if note.warning {
+                tracing::warn!(rollout = %self.raw.name, component, reason, message = note.message, "note");
+            } else {
+                tracing::info!(rollout = %self.raw.name, component, reason, message = note.message, "note");
+            }
+            let text = if component.is_empty() {
+                note.message.clone()
+            } else {
+                format!("{component}: {}", note.message)
+            };
+            self.shared
+                .events
+                .publish(&self.raw, &reason, &text, note.warning);
+        }
+        if decision.changed || !decision.notes.is_empty() {
+            self.show();
+        }
+    }
+
+    /// What is being judged changes at every look; what is not has nothing to persist.
+    fn idle_dirt(&self) -> Dirty {
+        if self.watched.is_empty() {
+            Dirty::No
+        } else {
+            Dirty::Soon
+        }
+    }
+
+    fn planned(&self, component: &str) -> Option<Component> {
+        self.sound
+            .as_ref()
+            .ok()?
+            .plan
+            .component(component)
+            .map(|p| p.component.clone())
+    }
+
+    fn start_lowering(&mut self, order: &Lower, now: Timestamp) {
+        let lane = self.lanes.entry(order.component.clone()).or_default();
+        if matches!(lane, Lane::Lowering { id, .. } if *id == order.id) {
+            return;
+        }
+        lane.clear();
+        let Some(component) = self.planned(&order.component) else {
+            return;
+        };
+        let job = lower::lower(
+            self.shared.clients.fast.clone(),
+            self.shared.cache.clone(),
+            component,
+            self.raw.namespace.clone(),
+            order.clone(),
+            self.status_order_time(order).unwrap_or(now),
+            self.failing.0.clone(),
+        );
+        let (name, id) = (order.component.clone(), order.id.clone());
+        let task = self.tasks.spawn(async move {
+            job.await;
+            Done::Lowered { component: name, id }
+        });
+        self.lanes.insert(
+            order.component.clone(),
+            Lane::Lowering {
+                id: order.id.clone(),
+                task,
+                since: Instant::now(),
+            },
+        );
+    }
+
+    /// When the order was given: an emergency's time must stay the same in retries, a new one restarts pods.
+    fn status_order_time(&self, order: &Lower) -> Option<Timestamp> {
+        self.status
+            .component(&order.component)?
+            .lowering
+            .as_ref()
+            .filter(|l| l.id == order.id)
+            .map(|l| l.at)
+    }
+
+    /// Stops raises that are no longer asked for and are not written yet.
+    fn withdraw(&mut self, raises: &[Raise]) {
+        let paused_all = self.sound.as_ref().is_ok_and(|s| s.plan.paused);
+        for (name, lane) in &mut self.lanes {
+            let wanted = raises.iter().find(|r| &r.component == name);
+            let paused = paused_all || self.status.component(name).is_some_and(|c| c.paused_by.is_some());
+            match lane {
+                Lane::Preparing { weight, .. } if wanted.is_none_or(|r| r.weight != *weight) => lane.clear(),
+                Lane::Declared { intent, .. } => {
+                    let id = intent.id.clone();
+                    let Some(c) = self.status.component_mut(name) else {
+                        continue;
+                    };
+                    let stands = c.intent.as_ref().is_some_and(|i| i.id == id);
+                    if !stands || paused {
+                        lane.clear();
+                        if stands {
+                            c.intent = None;
+                            c.weight.asked = c.weight.written;
+                            self.dirty = Dirty::Now;
+                        }
+                    }
+                }
+                Lane::Idle | Lane::Preparing { .. } | Lane::Writing { .. } | Lane::Lowering { .. } => {}
+            }
+        }
+    }
+
+    fn start_raise(&mut self, raise: &Raise) {
+        let Some(component) = self.planned(&raise.component) else {
+            return;
+        };
+        let from = self
+            .status
+            .component(&raise.component)
+            .map_or(Weight::ZERO, |c| c.weight.written);
+        let lane = self.lanes.entry(raise.component.clone()).or_default();
+        if !matches!(lane, Lane::Idle) {
+            return;
+        }
+        let job = raise::prepare(
+            self.shared.clients.api.clone(),
+            component,
+            self.raw.namespace.clone(),
+            from,
+            raise.weight,
+        );
+        let name = raise.component.clone();
+        let task = self.tasks.spawn(async move {
+            Done::Prepared {
+                component: name,
+                result: job.await,
+            }
+        });
+        *lane = Lane::Preparing {
+            weight: raise.weight,
+            task,
+        };
+        self.asked.insert(raise.component.clone(), raise.clone());
+    }
+
+    fn detach(&mut self, component: &str) {
+        let Some(planned) = self.planned(component) else {
+            return;
+        };
+        if let Some(lane) = self.lanes.get_mut(component) {
+            lane.clear();
+        }
+        let (client, cache) = (self.shared.clients.api.clone(), self.shared.cache.clone());
+        let namespace = self.raw.namespace.clone();
+        let name = component.to_owned();
+        self.tasks.spawn(async move {
+            let result = raise::unstamp(client, cache, planned, namespace).await;
+            Done::Detached {
+                component: name,
+                result,
+            }
+        });
+    }
+}

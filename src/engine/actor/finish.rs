@@ -1,0 +1,209 @@
+//! What came back from beside.
+
+use super::{Actor, Dirty, Done, older};
+use crate::engine::lane::{Lane, Objects};
+use crate::engine::looks::Look;
+use crate::engine::{persist, raise};
+use crate::rollout::decide::declare;
+use crate::rollout::status::Intent;
+
+impl Actor {
+    pub(super) fn finish(&mut self, done: Done) {
+        match done {
+            Done::Looked(looks) => self.looked(looks),
+            Done::Prepared { component, result } => self.prepared(component, result),
+            Done::Raised { component, result } => {
+                self.lanes.insert(component.clone(), Lane::Idle);
+                self.note_failure(component, result.err());
+            }
+            Done::Lowered { component, id } => {
+                if matches!(self.lanes.get(&component), Some(Lane::Lowering { id: known, .. }) if *known == id)
+                {
+                    self.lanes.insert(component.clone(), Lane::Idle);
+                }
+                self.note_failure(component, None);
+            }
+            Done::Detached { component, result } => self.note_failure(component, result.err()),
+            Done::Saved { written, result } => self.saved(written, result),
+            Done::Fetched(result) => self.fetched(result),
+            Done::Tidied(result) => {
+                self.tidying = false;
+                match result {
+                    Ok(raw) => self.applied(raw),
+                    Err(error) => {
+                        tracing::debug!(rollout = %self.raw.name, %error, "finished commands were not removed yet")
+                    }
+                }
+            }
+        }
+    }
+
+    fn note_failure(&mut self, component: String, failure: Option<String>) {
+        match failure {
+            Some(message) => {
+                tracing::warn!(rollout = %self.raw.name, component, message, "a write failed");
+                self.failures.insert(component, message);
+            }
+            None => {
+                self.failures.remove(&component);
+            }
+        }
+    }
+
+    fn looked(&mut self, looks: Vec<Look>) {
+        self.looking = false;
+        for (component, mut cursor, reading) in looks {
+            if self.moved.remove(&component) {
+                cursor.weight_changed();
+            }
+            self.cursors.insert(component.clone(), cursor);
+            self.readings.insert(component, reading);
+        }
+    }
+
+    fn prepared(&mut self, component: String, result: Result<Objects, String>) {
+        let Some(asked) = self.asked.remove(&component) else {
+            return;
+        };
+        if !matches!(self.lanes.get(&component), Some(Lane::Preparing { .. })) {
+            return;
+        }
+        let objects = match result {
+            Ok(objects) => objects,
+            Err(message) => {
+                self.lanes.insert(component.clone(), Lane::Idle);
+                self.note_failure(component, Some(message));
+                return;
+            }
+        };
+        for (object, json) in &objects {
+            self.shared.cache.put(object, json.clone());
+        }
+        let intent = Intent {
+            id: asked.id,
+            weight: asked.weight,
+            reason: asked.reason,
+            at: self.shared.clock.now(),
+            objects: raise::fences(&objects),
+        };
+        declare(&mut self.status, &component, intent.clone());
+        self.lanes.insert(component, Lane::Declared { intent, objects });
+        self.dirty = Dirty::Now;
+    }
+
+    /// The status is persisted: declared raises may now be written, finished commands removed.
+    fn saved(
+        &mut self,
+        written: serde_json::Value,
+        result: Result<crate::cluster::rollouts::RawRollout, crate::cluster::ClusterError>,
+    ) {
+        self.saving = false;
+        let now = self.shared.clock.now();
+        match result {
+            Ok(raw) => {
+                self.applied(raw);
+                self.last_saved = now;
+                self.write_declared(&written);
+                self.written = written;
+                self.tidy();
+            }
+            Err(error) if error.is_race() => {
+                self.undeclare();
+                self.dirty = Dirty::Now;
+                self.fetch();
+            }
+            Err(error) => {
+                tracing::warn!(rollout = %self.raw.name, %error, "the status was not written, again in a second");
+                self.undeclare();
+                self.dirty = Dirty::Now;
+                self.save_after = now + std::time::Duration::from_secs(1);
+            }
+        }
+    }
+
+    fn write_declared(&mut self, written: &serde_json::Value) {
+        let Ok(sound) = &self.sound else { return };
+        for (name, lane) in &mut self.lanes {
+            let Lane::Declared { intent, objects } = lane else {
+                continue;
+            };
+            let persisted = written
+                .pointer("/components")
+                .and_then(serde_json::Value::as_array)
+                .into_iter()
+                .flatten()
+                .any(|c| {
+                    c.pointer("/intent/id").and_then(serde_json::Value::as_str) == Some(intent.id.as_str())
+                });
+            let Some(planned) = sound.plan.component(name).filter(|_| persisted) else {
+                continue;
+            };
+            let job = raise::write(
+                self.shared.clients.api.clone(),
+                self.shared.cache.clone(),
+                planned.component.clone(),
+                self.raw.namespace.clone(),
+                intent.clone(),
+                std::mem::take(objects),
+            );
+            let component = name.clone();
+            let task = self.tasks.spawn(async move {
+                Done::Raised {
+                    component,
+                    result: job.await,
+                }
+            });
+            *lane = Lane::Writing { task };
+        }
+    }
+
+    /// Raises that could not be persisted are as if they had never been asked for.
+    fn undeclare(&mut self) {
+        for (name, lane) in &mut self.lanes {
+            if matches!(lane, Lane::Declared { .. }) {
+                lane.clear();
+                if let Some(c) = self.status.component_mut(name) {
+                    c.intent = None;
+                    c.weight.asked = c
+                        .weight
+                        .asked
+                        .min(c.weight.written)
+                        .max(c.raise_by.map_or(c.weight.written, |_| c.weight.asked));
+                }
+            }
+        }
+    }
+
+    fn fetched(
+        &mut self,
+        result: Result<crate::cluster::rollouts::RawRollout, crate::cluster::ClusterError>,
+    ) {
+        self.saving = false;
+        match result {
+            Ok(raw) => {
+                if older(&raw.resource_version, &self.raw.resource_version) {
+                    return;
+                }
+                // Only a daemon writes the status: if it is not what we wrote last, another one is or was at work.
+                let theirs = persist::read_status(&raw);
+                let ours: crate::rollout::status::GradualRolloutStatus =
+                    serde_json::from_value(persist::without_nulls(&self.written)).unwrap_or_default();
+                if theirs != ours {
+                    tracing::warn!(rollout = %self.raw.name, "somebody else wrote the status; going on from theirs");
+                    self.status = theirs;
+                    self.first = true;
+                    self.written = raw.status.clone();
+                    for lane in self
+                        .lanes
+                        .values_mut()
+                        .filter(|l| !matches!(l, Lane::Lowering { .. }))
+                    {
+                        lane.clear();
+                    }
+                }
+                self.applied(raw);
+            }
+            Err(error) => tracing::warn!(rollout = %self.raw.name, %error, "the resource could not be read"),
+        }
+    }
+}

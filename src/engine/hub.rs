@@ -1,0 +1,146 @@
+//! Who works which resource: the watch of resources on one side, an actor for each on the other.
+
+use super::actor::Actor;
+use super::claims::Claims;
+use super::view::View;
+use crate::clock::Clock;
+use crate::cluster::ClusterError;
+use crate::cluster::cache::Cache;
+use crate::cluster::connect::Clients;
+use crate::cluster::events::EventSink;
+use crate::cluster::rollouts::{RawRollout, RolloutEvent};
+use crate::metrics::Source;
+use futures::{Stream, StreamExt};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// What the operator decides about the engine.
+#[derive(Clone, Debug, Default)]
+pub struct EngineSettings {
+    /// Namespaces other than its own that a resource may write to.
+    pub allowed_namespaces: Vec<String>,
+}
+
+/// What every actor works with.
+pub(super) struct Shared {
+    pub(super) clients: Clients,
+    pub(super) cache: Cache,
+    pub(super) source: Source,
+    pub(super) clock: Clock,
+    pub(super) events: EventSink,
+    pub(super) claims: Claims,
+    pub(super) view: View,
+    pub(super) settings: EngineSettings,
+}
+
+/// The engine.
+pub struct Hub {
+    shared: Arc<Shared>,
+    ready: watch::Sender<bool>,
+}
+
+type Key = (String, String);
+
+impl Hub {
+    /// An engine over these.
+    pub fn new(
+        clients: Clients,
+        cache: Cache,
+        source: Source,
+        clock: Clock,
+        events: EventSink,
+        settings: EngineSettings,
+    ) -> Self {
+        let shared = Shared {
+            clients,
+            cache,
+            source,
+            clock,
+            events,
+            claims: Claims::default(),
+            view: View::default(),
+            settings,
+        };
+        Self {
+            shared: Arc::new(shared),
+            ready: watch::channel(false).0,
+        }
+    }
+
+    /// The read model.
+    pub fn view(&self) -> View {
+        self.shared.view.clone()
+    }
+
+    /// True once every resource there is was seen.
+    pub fn ready(&self) -> watch::Receiver<bool> {
+        self.ready.subscribe()
+    }
+
+    /// Works every resource until told to stop; then lets what is under way land, bounded.
+    pub async fn run<S>(&self, events: S, stop: CancellationToken)
+    where
+        S: Stream<Item = Result<RolloutEvent, ClusterError>>,
+    {
+        let mut actors: BTreeMap<Key, mpsc::Sender<RawRollout>> = BTreeMap::new();
+        let mut tasks: JoinSet<Key> = JoinSet::new();
+        let mut events = std::pin::pin!(events);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                event = events.next() => match event {
+                    None => break,
+                    Some(Ok(RolloutEvent::Synced)) => {
+                        self.ready.send_replace(true);
+                    }
+                    Some(Ok(RolloutEvent::Applied(raw))) => self.applied(raw, &mut actors, &mut tasks, &stop).await,
+                    Some(Ok(RolloutEvent::Deleted { namespace, name })) => {
+                        self.shared.view.remove(&namespace, &name);
+                        // Dropping the sender ends the actor, once its last message is read.
+                        actors.remove(&(namespace, name));
+                    }
+                    Some(Err(error)) => tracing::warn!(%error, "watching gradualrollouts failed, again soon"),
+                },
+                Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
+                    match ended {
+                        Ok(key) => tracing::debug!(namespace = key.0, rollout = key.1, "no longer worked"),
+                        Err(error) => tracing::error!(%error, "an actor died; its resource is taken up again when it changes"),
+                    }
+                    actors.retain(|_, inbox| !inbox.is_closed());
+                }
+            }
+        }
+        self.ready.send_replace(false);
+        drop(actors);
+        // Each actor bounds its own drain.
+        while tasks.join_next().await.is_some() {}
+    }
+
+    async fn applied(
+        &self,
+        raw: RawRollout,
+        actors: &mut BTreeMap<Key, mpsc::Sender<RawRollout>>,
+        tasks: &mut JoinSet<Key>,
+        stop: &CancellationToken,
+    ) {
+        let key = (raw.namespace.clone(), raw.name.clone());
+        if let Some(inbox) = actors.get(&key) {
+            // An actor never blocks, so its inbox is read within a step.
+            if inbox.send(raw.clone()).await.is_ok() {
+                return;
+            }
+        }
+        // A handful: the watch sends one message per change, and the actor reads them all at every step.
+        let (inbox, messages) = mpsc::channel(16);
+        actors.insert(key.clone(), inbox);
+        let actor = Actor::new(self.shared.clone(), raw);
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            actor.run(messages, stop).await;
+            key
+        });
+    }
+}

@@ -1,0 +1,133 @@
+//! Lowers: their own lane. No retry layer, no patience: every object at once, each until it is done.
+
+use super::raise::{cached, stamp};
+use crate::cluster::ClusterError;
+use crate::cluster::cache::Cache;
+use crate::cluster::objects::{self, FIELD_MANAGER};
+use crate::rollout::observation::Lower;
+use crate::rollout::spec::Component;
+use crate::routing::{Target, WriteMode, targets};
+use futures::future::join_all;
+use jiff::Timestamp;
+use kube::Client;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// One attempt may take this long.
+const ATTEMPT: Duration = Duration::from_secs(2);
+/// The first wait between attempts; it doubles up to [`SLOWEST`].
+const FIRST_WAIT: Duration = Duration::from_millis(10);
+const SLOWEST: Duration = Duration::from_secs(1);
+/// Lost races that are tried again without a wait.
+const RACES: u32 = 5;
+
+/// What a lowering reports while it goes on: a failure in words, for the status.
+pub(super) type Failure = (String, String);
+
+/// Lowers every routed object of a component, all at once. Returns when all are done.
+pub(super) async fn lower(
+    client: Client,
+    cache: Cache,
+    component: Component,
+    namespace: String,
+    order: Lower,
+    at: Timestamp,
+    failures: mpsc::Sender<Failure>,
+) {
+    let all = targets(&component, &namespace);
+    join_all(
+        all.iter()
+            .map(|target| one(&client, &cache, target, &order, at, &failures)),
+    )
+    .await;
+}
+
+async fn one(
+    client: &Client,
+    cache: &Cache,
+    target: &Target<'_>,
+    order: &Lower,
+    at: Timestamp,
+    failures: &mpsc::Sender<Failure>,
+) {
+    let mut wait = FIRST_WAIT;
+    let mut races = 0;
+    let mut known = cached(cache, target);
+    for attempt in 0_u64.. {
+        match attempt_once(client, cache, target, order, at, known.take()).await {
+            Ok(()) => return,
+            // Somebody wrote in between. Over and over, it is no race: then the server refuses the patch itself.
+            Err(Trouble::Race(_)) if races < RACES => {
+                races += 1;
+                continue;
+            }
+            Err(Trouble::Race(message) | Trouble::Other(message)) => {
+                tracing::warn!(object = %target.object(), weight = %order.weight, attempt, error = %message, "lowering failed, again");
+                // A full queue means that failures are already being read; the next one will do.
+                drop(failures.try_send((order.component.clone(), message)));
+            }
+        }
+        // Spread the attempts of many components; no need for good randomness.
+        let jitter = Duration::from_millis(
+            (attempt.wrapping_mul(7) + order.id.bytes().map(u64::from).sum::<u64>()) % 10,
+        );
+        tokio::time::sleep(wait + jitter).await;
+        wait = (wait * 2).min(SLOWEST);
+    }
+}
+
+enum Trouble {
+    /// Somebody wrote in between: read again at once.
+    Race(String),
+    /// Anything else, in words.
+    Other(String),
+}
+
+async fn attempt_once(
+    client: &Client,
+    cache: &Cache,
+    target: &Target<'_>,
+    order: &Lower,
+    at: Timestamp,
+    known: Option<Arc<Value>>,
+) -> Result<(), Trouble> {
+    let other = |e: String| Trouble::Other(e);
+    let json = match known {
+        Some(json) => json,
+        None => timed(objects::get(client, target.object())).await?,
+    };
+    // To somewhere above zero an object may be too coarse; then it goes below rather than above.
+    let weight = target
+        .at_most(&json, order.weight)
+        .map_err(|e| other(e.to_string()))?;
+    let stamp = stamp(&order.id, weight, &order.reason.to_string()).map_err(other)?;
+    let mode = if order.emergency {
+        WriteMode::Emergency { at }
+    } else {
+        WriteMode::Normal
+    };
+    let patch = target
+        .write(&json, &stamp, mode)
+        .map_err(|e| other(e.to_string()))?;
+    let answer = timed(objects::patch(
+        client,
+        target.object(),
+        &patch,
+        FIELD_MANAGER,
+        false,
+    ))
+    .await?;
+    cache.put(target.object(), answer);
+    Ok(())
+}
+
+async fn timed<T>(request: impl Future<Output = Result<T, ClusterError>>) -> Result<T, Trouble> {
+    match tokio::time::timeout(ATTEMPT, request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) if error.is_race() => Err(Trouble::Race(error.to_string())),
+        Ok(Err(error)) => Err(Trouble::Other(error.to_string())),
+        Err(_) => Err(Trouble::Other("no answer within 2s".to_owned())),
+    }
+}

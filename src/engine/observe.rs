@@ -1,0 +1,119 @@
+//! What is seen: watch caches, annotations and looks, put into the words of the core.
+
+use super::lane::Lane;
+use crate::cluster::cache::{Cache, Cached};
+use crate::rollout::observation::{Mark, Routed, Routers, Seen};
+use crate::rollout::spec::Component;
+use crate::routing::{self, Target, targets};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Who may raise weights by hand for a while: `<who> <until>`, on the resource or on a routed object.
+pub(super) const BREAK_GLASS: &str = "rollout.sealos.io/break-glass";
+
+/// What a component's routed objects say now, out of the watch caches alone.
+pub(super) fn see(cache: &Cache, component: &Component, namespace: &str, lane: &Lane) -> Seen {
+    let all = targets(component, namespace);
+    let mut seen = Seen {
+        busy: lane.is_busy(),
+        control_ready: control_ready(cache, &all),
+        ..Seen::default()
+    };
+    let mut routed = Vec::with_capacity(all.len());
+    for target in &all {
+        let json = match cache.get(target.object()) {
+            Cached::Object(json) => json,
+            Cached::Syncing => {
+                seen.routers = Routers::Unread;
+                return seen;
+            }
+            Cached::Missing => {
+                let message = format!(
+                    "there is no {}: create it, or correct the router's name",
+                    target.object()
+                );
+                seen.routers = Routers::Unreadable(message);
+                return seen;
+            }
+            Cached::Problem(message) => {
+                seen.routers = Routers::Unreadable(format!("{} cannot be read: {message}", target.object()));
+                return seen;
+            }
+        };
+        seen.break_glass = seen
+            .break_glass
+            .take()
+            .or_else(|| break_glass(json.pointer("/metadata/annotations")));
+        match target.read(&json) {
+            Ok(object) => routed.push(put(target, object)),
+            Err(error) => {
+                seen.routers = Routers::Unreadable(error.to_string());
+                return seen;
+            }
+        }
+    }
+    seen.routers = Routers::Read(routed);
+    seen
+}
+
+fn put(target: &Target<'_>, object: routing::Seen) -> Routed {
+    Routed {
+        object: target.object().to_string(),
+        lowest: object.lowest,
+        highest: object.weight,
+        stamp: object.stamp.map(|stamp| Mark {
+            id: stamp.id().to_owned(),
+            weight: stamp.weight(),
+            reason: stamp.reason().parse().ok(),
+        }),
+        settled: object.settled,
+        manager: object.foreign_manager,
+    }
+}
+
+/// Whether every Service that control names has a ready endpoint. One that is known to have none says no; nothing
+/// known says nothing.
+fn control_ready(cache: &Cache, all: &[Target<'_>]) -> Option<bool> {
+    let known: Vec<bool> = all
+        .iter()
+        .flat_map(Target::control_services)
+        .filter_map(|(namespace, service)| cache.endpoints_ready(&namespace, &service))
+        .collect();
+    if known.is_empty() {
+        None
+    } else {
+        Some(known.iter().all(|ready| *ready))
+    }
+}
+
+/// Reads `<who> <until>`.
+pub(super) fn break_glass(annotations: Option<&Value>) -> Option<(String, Timestamp)> {
+    parse_glass(annotations?.get(BREAK_GLASS)?.as_str()?)
+}
+
+/// The same, from the resource's own annotations.
+pub(super) fn own_break_glass(annotations: &BTreeMap<String, String>) -> Option<(String, Timestamp)> {
+    parse_glass(annotations.get(BREAK_GLASS)?)
+}
+
+fn parse_glass(text: &str) -> Option<(String, Timestamp)> {
+    let (who, until) = text.trim().rsplit_once(' ')?;
+    Some((who.to_owned(), until.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broken_glass_names_who_and_until_when() {
+        let (who, until) = parse_glass("ada lovelace 2026-03-02T10:00:00Z").unwrap();
+        assert_eq!(
+            (who.as_str(), until.to_string().as_str()),
+            ("ada lovelace", "2026-03-02T10:00:00Z")
+        );
+        assert_eq!(parse_glass("ada"), None);
+        assert_eq!(parse_glass("ada tomorrow"), None);
+    }
+}

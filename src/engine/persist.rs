@@ -1,0 +1,89 @@
+//! Reading a resource, and writing its status: one write at a time, each on the version it was decided on.
+
+use crate::cluster::rollouts::RawRollout;
+use crate::rollout::plan::{Plan, Problem};
+use crate::rollout::spec::GradualRolloutSpec;
+use crate::rollout::status::GradualRolloutStatus;
+use crate::routing::{ClaimKey, targets};
+use serde_json::Value;
+
+/// A resource that can be worked by.
+#[derive(Debug)]
+pub(super) struct Sound {
+    /// Its plan.
+    pub(super) plan: Plan,
+    /// The parts of objects it writes.
+    pub(super) claims: Vec<ClaimKey>,
+}
+
+/// Reads a resource's spec. `allowed` names foreign namespaces it may write to.
+pub(super) fn read(raw: &RawRollout, allowed: &[String]) -> Result<Sound, Vec<Problem>> {
+    // An explicit null means the same as absence to the API server; not so to serde.
+    let spec = without_nulls(&raw.spec);
+    let spec: GradualRolloutSpec = serde_path_to_error::deserialize(spec).map_err(|error| {
+        let path = format!("spec.{}", error.path());
+        vec![Problem {
+            path,
+            message: error.into_inner().to_string(),
+        }]
+    })?;
+    let plan = Plan::parse(&spec)?;
+    let (mut problems, mut claims) = (Vec::new(), Vec::<ClaimKey>::new());
+    for (i, planned) in plan.components.iter().enumerate() {
+        let path = format!("spec.components[{i}].routers");
+        let weights: Vec<_> = planned.steps.iter().map(|s| s.weight).collect();
+        let mut own = Vec::new();
+        for target in targets(&planned.component, &raw.namespace) {
+            let object = target.object();
+            if object.namespace != raw.namespace && !allowed.contains(&object.namespace) {
+                let message = format!(
+                    "{object} is in another namespace; the operator may allow it in the daemon's settings (allowed-namespaces)"
+                );
+                problems.push(Problem {
+                    path: path.clone(),
+                    message,
+                });
+            }
+            problems.extend(target.check(&weights).into_iter().map(|e| Problem {
+                path: path.clone(),
+                message: e.to_string(),
+            }));
+            own.extend(target.claims());
+        }
+        if let Some(twice) = own.iter().find(|key| claims.iter().any(|k| k.overlaps(key))) {
+            let message = format!("another component of this resource writes {twice:?} too");
+            problems.push(Problem { path, message });
+        }
+        claims.append(&mut own);
+    }
+    if problems.is_empty() {
+        Ok(Sound { plan, claims })
+    } else {
+        Err(problems)
+    }
+}
+
+/// Reads a status; what cannot be read is as if nothing was written, and said.
+pub(super) fn read_status(raw: &RawRollout) -> GradualRolloutStatus {
+    if raw.status.is_null() {
+        return GradualRolloutStatus::default();
+    }
+    serde_json::from_value(without_nulls(&raw.status)).unwrap_or_else(|error| {
+        tracing::warn!(rollout = %raw.name, namespace = %raw.namespace, %error, "the status cannot be read; positions are found by weight");
+        GradualRolloutStatus::default()
+    })
+}
+
+/// The same without members that are null.
+pub(super) fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .filter(|(_, v)| !v.is_null())
+            .map(|(k, v)| (k.clone(), without_nulls(v)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}

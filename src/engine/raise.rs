@@ -1,0 +1,163 @@
+//! Raises: the routed objects are read, the raise is persisted, and each write carries the version of that read.
+
+use super::lane::Objects;
+use crate::cluster::cache::{Cache, Cached};
+use crate::cluster::objects::{self, FIELD_MANAGER};
+use crate::rollout::spec::Component;
+use crate::rollout::status::{Fence, Intent};
+use crate::rollout::weight::Weight;
+use crate::routing::{ObjectKind, Stamp, Target, WriteMode, targets};
+use kube::Client;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a controller's pods may take to roll out before the edge follows.
+const ROLLOUT_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// (a) Reads every routed object of a component afresh. Refuses when they are not where the raise starts from.
+pub(super) async fn prepare(
+    client: Client,
+    component: Component,
+    namespace: String,
+    from: Weight,
+    to: Weight,
+) -> Result<Objects, String> {
+    let mut read = Objects::new();
+    for target in targets(&component, &namespace) {
+        let json = within(REQUEST_TIMEOUT, objects::get(&client, target.object())).await?;
+        let seen = target.read(&json).map_err(|e| e.to_string())?;
+        if seen.agreed() != Some(from) {
+            return Err(format!("{} says {}, not {from}", target.object(), seen.weight));
+        }
+        // A weight that the object cannot say is found out before anything is declared.
+        target
+            .write(&json, &stamp("check", to, "Check")?, WriteMode::Normal)
+            .map_err(|e| e.to_string())?;
+        read.push((target.object().clone(), json));
+    }
+    Ok(read)
+}
+
+/// The versions that the raise is fenced by.
+pub(super) fn fences(objects: &Objects) -> Vec<Fence> {
+    let text = |json: &Value, at: &str| {
+        json.pointer(at)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    objects
+        .iter()
+        .map(|(object, json)| Fence {
+            object: object.to_string(),
+            uid: text(json, "/metadata/uid"),
+            resource_version: text(json, "/metadata/resourceVersion"),
+        })
+        .collect()
+}
+
+/// (c) Writes a declared raise, edge last, so that nobody is sent to where nobody listens yet. (d) What the server
+/// answers is what is read back.
+pub(super) async fn write(
+    client: Client,
+    cache: Cache,
+    component: Component,
+    namespace: String,
+    intent: Intent,
+    objects: Objects,
+) -> Result<(), String> {
+    let stamp = stamp(&intent.id, intent.weight, &intent.reason.to_string())?;
+    let all = targets(&component, &namespace);
+    for (n, target) in all.iter().enumerate().rev() {
+        let json = objects
+            .iter()
+            .find(|(object, _)| object == target.object())
+            .map(|(_, json)| json)
+            .ok_or_else(|| format!("{} was not read before", target.object()))?;
+        let patch = target
+            .write(json, &stamp, WriteMode::Normal)
+            .map_err(|e| e.to_string())?;
+        let answer = within(
+            REQUEST_TIMEOUT,
+            objects::patch(&client, target.object(), &patch, FIELD_MANAGER, false),
+        )
+        .await?;
+        cache.put(target.object(), answer);
+        if n > 0 && target.object().kind == ObjectKind::Deployment {
+            rolled_out(&cache, target).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until a Deployment has taken up its change, as its watch shows it.
+async fn rolled_out(cache: &Cache, target: &Target<'_>) -> Result<(), String> {
+    let mut changes = cache.changes();
+    let wait = async {
+        loop {
+            if let Cached::Object(json) = cache.get(target.object())
+                && target.read(&json).is_ok_and(|seen| seen.settled)
+            {
+                return;
+            }
+            // Lagging behind is no harm: the cache holds the newest.
+            if let Err(tokio::sync::broadcast::error::RecvError::Closed) = changes.recv().await {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(ROLLOUT_TIMEOUT, wait).await.map_err(|_| {
+        format!(
+            "{} did not roll out within 300s; the edge was not raised",
+            target.object()
+        )
+    })
+}
+
+/// Takes our marks off a component's routed objects; the weights stay.
+pub(super) async fn unstamp(
+    client: Client,
+    cache: Cache,
+    component: Component,
+    namespace: String,
+) -> Result<(), String> {
+    for target in targets(&component, &namespace) {
+        let json = within(REQUEST_TIMEOUT, objects::get(&client, target.object())).await?;
+        if let Some(patch) = target.detach(&json) {
+            let answer = within(
+                REQUEST_TIMEOUT,
+                objects::patch(&client, target.object(), &patch, FIELD_MANAGER, false),
+            )
+            .await?;
+            cache.put(target.object(), answer);
+        }
+    }
+    Ok(())
+}
+
+/// The mark that a write leaves.
+pub(super) fn stamp(id: &str, weight: Weight, reason: &str) -> Result<Stamp, String> {
+    Stamp::new(id, weight, reason).map_err(|e| e.to_string())
+}
+
+/// A request with a deadline.
+pub(super) async fn within<T>(
+    limit: Duration,
+    request: impl Future<Output = Result<T, crate::cluster::ClusterError>>,
+) -> Result<T, String> {
+    match tokio::time::timeout(limit, request).await {
+        Ok(answer) => answer.map_err(|e| e.to_string()),
+        Err(_) => Err(format!("no answer within {}s", limit.as_secs())),
+    }
+}
+
+/// The newest object of a target: from the watch, or else read.
+pub(super) fn cached(cache: &Cache, target: &Target<'_>) -> Option<Arc<Value>> {
+    match cache.get(target.object()) {
+        Cached::Object(json) => Some(json),
+        _ => None,
+    }
+}

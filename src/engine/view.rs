@@ -1,0 +1,56 @@
+//! The read model: what the API and the command line are shown.
+
+use crate::rollout::status::GradualRolloutStatus;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One rollout, as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RolloutView {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub status: GradualRolloutStatus,
+}
+
+/// All rollouts, as they stand. Cheap to clone; clones see the same.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    // A std mutex: it is held for a clone or an insert, never across an await.
+    rollouts: Arc<Mutex<BTreeMap<(String, String), RolloutView>>>,
+}
+
+impl View {
+    /// Every rollout, by namespace and name.
+    pub fn rollouts(&self) -> Vec<RolloutView> {
+        self.rollouts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn put(&self, namespace: &str, name: &str, status: &GradualRolloutStatus) {
+        let key = (namespace.to_owned(), name.to_owned());
+        let entry = RolloutView {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            status: status.clone(),
+        };
+        self.rollouts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, entry);
+    }
+
+    pub(super) fn remove(&self, namespace: &str, name: &str) {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.rollouts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&key);
+    }
+}

@@ -1,0 +1,75 @@
+//! Routes and destinations: which is which, and what people call them.
+
+use super::seen::text;
+use crate::rollout::router_spec::Destination;
+use serde_json::Value;
+
+/// A destination as people write it.
+pub(super) fn describe(destination: &Destination) -> String {
+    let subset = destination.subset.as_deref().map(|s| format!(" subset {s}"));
+    let port = destination.port.map(|p| format!(" port {p}"));
+    format!(
+        "{}{}{}",
+        destination.host,
+        subset.unwrap_or_default(),
+        port.unwrap_or_default()
+    )
+}
+
+/// Whether an entry of a route goes to a destination: host and subset exactly as written, the port where one is
+/// asked for.
+pub(super) fn goes_to(entry: &Value, destination: &Destination) -> bool {
+    let subset = text(entry, "/destination/subset").filter(|subset| !subset.is_empty());
+    text(entry, "/destination/host") == Some(destination.host.as_str())
+        && subset == destination.subset.as_deref()
+        && destination.port.is_none_or(|wanted| port(entry) == Some(wanted))
+}
+
+/// The destinations of a route.
+pub(super) fn entries(route: &Value) -> &[Value] {
+    route
+        .get("route")
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+/// The destinations of a route as people write them.
+pub(super) fn written(destinations: &[Value]) -> String {
+    let described: Vec<String> = destinations
+        .iter()
+        .map(|entry| {
+            describe(&Destination {
+                host: text(entry, "/destination/host").unwrap_or("?").to_owned(),
+                subset: text(entry, "/destination/subset").map(str::to_owned),
+                port: port(entry),
+            })
+        })
+        .collect();
+    or_none(&described)
+}
+
+/// A route as people call it: by its name, or by its place in the list.
+pub(super) fn label(list: &str, index: usize, route: &Value) -> String {
+    text(route, "/name").map_or_else(|| format!("{list}[{index}]"), |name| format!("{name:?}"))
+}
+
+/// Several routes as people call them.
+pub(super) fn labels<'j>(list: &str, routes: impl Iterator<Item = (usize, &'j Value)>) -> String {
+    let labels: Vec<String> = routes.map(|(index, route)| label(list, index, route)).collect();
+    or_none(&labels)
+}
+
+fn or_none(found: &[String]) -> String {
+    if found.is_empty() {
+        "none".to_owned()
+    } else {
+        found.join(", ")
+    }
+}
+
+fn port(entry: &Value) -> Option<i32> {
+    let number = entry
+        .pointer("/destination/port/number")
+        .and_then(Value::as_i64)?;
+    i32::try_from(number).ok()
+}
