@@ -1,4 +1,8 @@
 //! Stock kubectl against the sandbox's API server, over loopback. Skipped where there is no kubectl.
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "objects are written down where they are used"
+)]
 
 use crate::apiserver::widgets;
 use gradual_rollout::clock::Clock;
@@ -39,17 +43,18 @@ fn kubectl_is_here() -> bool {
         .output()
         .is_ok_and(|o| o.status.success());
     if !here {
-        println!("skipped: kubectl is not on the PATH");
+        eprintln!("skipped: kubectl is not on the PATH");
     }
     here
 }
 
 fn cluster() -> Option<Cluster> {
-    if !kubectl_is_here() {
-        return None;
-    }
     let store = Store::new(Clock::System);
     store.register_crd(&widgets()).unwrap();
+    kubectl_is_here().then(|| cluster_over(store))
+}
+
+fn cluster_over(store: Store) -> Cluster {
     let dir = TempDir::new().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let (told, address) = std::sync::mpsc::channel();
@@ -68,12 +73,12 @@ fn cluster() -> Option<Cluster> {
         });
     });
     write_kubeconfig(&dir.path().join("config"), address.recv().unwrap()).unwrap();
-    Some(Cluster {
+    Cluster {
         store,
         dir,
         stop: Some(stop),
         thread: Some(thread),
-    })
+    }
 }
 
 impl Cluster {
@@ -469,4 +474,44 @@ fn a_definition_posted_by_a_person_is_served_at_once() {
     assert!(c.ok(&["api-resources"], &json!("")).contains("gadgets"));
     assert!(c.ok(&["version"], &json!("")).contains("v1.36"));
     assert_eq!(c.ok(&["auth", "can-i", "create", "gadgets"], &json!("")), "yes\n");
+}
+
+#[test]
+fn a_story_in_virtual_time_shows_kubectl_its_own_ages() {
+    if !kubectl_is_here() {
+        return;
+    }
+    let (told, ready) = std::sync::mpsc::channel();
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let story = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let store = Store::new(Clock::simulated("2026-01-05T02:00:00Z".parse().unwrap()));
+            store.register_crd(&widgets()).unwrap();
+            store.put(widget(json!({"size": 1}))).unwrap();
+            let mut changes = store.subscribe("widgets.example.com");
+            tokio::time::sleep(std::time::Duration::from_secs(3 * 86_400)).await;
+            store.now();
+            told.send(store).unwrap();
+            wait.recv().unwrap();
+            // What kubectl wrote meanwhile, from another runtime, is told here.
+            assert_eq!(changes.recv().await.unwrap().object["spec"]["size"], 5);
+        });
+    });
+    let c = cluster_over(ready.recv().unwrap());
+    let row = c.ok(&["get", "wd", "--no-headers"], &json!(""));
+    assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["w", "1", "3d"]);
+    c.ok(
+        &["patch", "wd", "w", "--type=merge", "-p", r#"{"spec":{"size":5}}"#],
+        &json!(""),
+    );
+    let w = c.store.get("widgets.example.com", "default", "w").unwrap();
+    assert_eq!(w["metadata"]["creationTimestamp"], "2026-01-05T02:00:00Z");
+    assert_eq!(w["metadata"]["managedFields"][0]["time"], "2026-01-08T02:00:00Z");
+    go_on.send(()).unwrap();
+    story.join().unwrap();
 }

@@ -3,14 +3,14 @@
 use super::ask::{Ask, Sub};
 use super::delete::{self, Options};
 use super::failure::Failure;
-use super::json::{meta, text};
+use super::json::{self, meta, text};
 use super::resource::Resource;
 use super::store::Store;
 use super::write;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Creates or replaces an object, status included.
+/// Creates or replaces an object; its status too if it has one, otherwise the status stays.
 pub(super) fn put(store: &Store, mut object: Value) -> Result<Arc<Value>, Failure> {
     let (version, kind) = (
         text(&object, "/apiVersion").to_owned(),
@@ -26,8 +26,14 @@ pub(super) fn put(store: &Store, mut object: Value) -> Result<Arc<Value>, Failur
         given => given.to_owned(),
     };
     let name = meta(&object, "name").to_owned();
-    let exists = store.lock().find(&resource, &namespace, &name).is_some();
-    if exists {
+    let current = store
+        .lock()
+        .find(&resource, &namespace, &name)
+        .map(|s| s.value.clone());
+    if let Some(current) = current {
+        if object.get("status").is_none() {
+            json::set(&mut object, "status", current.get("status").cloned());
+        }
         return Ok(write::replace(
             store,
             &Ask::trusted(resource, "update", &namespace, &name),
@@ -35,7 +41,7 @@ pub(super) fn put(store: &Store, mut object: Value) -> Result<Arc<Value>, Failur
         )?
         .object);
     }
-    super::json::metadata(&mut object).remove("resourceVersion");
+    json::metadata(&mut object).remove("resourceVersion");
     Ok(write::create(store, &Ask::trusted(resource, "create", &namespace, ""), object)?.object)
 }
 
@@ -50,7 +56,8 @@ pub(super) fn put_status(
     let resource = find(store, resource)?;
     let mut ask = Ask::trusted(resource, "update", namespace, name);
     ask.sub = Sub::Status;
-    let body = json!({"metadata": {"name": name}, "kind": ask.resource.kind, "status": status});
+    let mut body = json!({"metadata": {"name": name}, "kind": ask.resource.kind});
+    json::set(&mut body, "status", Some(status));
     Ok(write::replace(store, &ask, body)?.object)
 }
 

@@ -1,13 +1,14 @@
 //! HTTP: paths, queries, bodies and headers in; objects, tables and refusals out.
 
-use super::ask::{Ask, Sub, Unknown};
+use super::ask::{Ask, Sub};
 use super::body::{self, plain, refuse, reply};
-use super::delete::{self, Options};
+use super::call::{Call, query};
+use super::delete;
 use super::discovery::{self, AGGREGATED};
 use super::failure::Failure;
 use super::fault::{Action, Seen};
 use super::patch::PatchKind;
-use super::resource::{Registry, Resource};
+use super::resource::Registry;
 use super::selector::Selector;
 use super::store::Store;
 use super::view::View;
@@ -15,13 +16,11 @@ use super::watch::{self, Terms};
 use super::write::{self, Outcome};
 use super::{openapi, review, scale, wire};
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT, WARNING};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http::header::{ACCEPT, CONTENT_TYPE, WARNING};
+use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,36 +53,7 @@ async fn handle(State(store): State<Store>, request: Request) -> Response {
         .unwrap_or_else(|failure| refuse(&failure))
 }
 
-struct Call {
-    method: Method,
-    uri: Uri,
-    query: HashMap<String, String>,
-    headers: HeaderMap,
-    body: Bytes,
-}
-
-fn query(uri: &Uri) -> HashMap<String, String> {
-    Query::<Vec<(String, String)>>::try_from_uri(uri)
-        .map(|q| q.0.into_iter().collect())
-        .unwrap_or_default()
-}
-
 impl Call {
-    fn header(&self, name: http::HeaderName) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or_default()
-    }
-
-    fn param(&self, name: &str) -> &str {
-        self.query.get(name).map(String::as_str).unwrap_or_default()
-    }
-
-    fn truth(&self, name: &str) -> bool {
-        matches!(self.param(name), "true" | "1" | "True")
-    }
-
     async fn answer(&self, store: &Store) -> Result<Response, Failure> {
         let path = self.uri.path().trim_matches('/').to_owned();
         let steps: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
@@ -102,7 +72,7 @@ impl Call {
         let (namespace, rest) = match rest {
             // A namespace is also an object.
             ["namespaces", namespace, rest @ ..]
-                if !rest.is_empty() && !(group.is_empty() && matches!(rest, ["status" | "finalize"])) =>
+                if !(rest.is_empty() || group.is_empty() && matches!(rest, ["status" | "finalize"])) =>
             {
                 (*namespace, rest)
             }
@@ -195,71 +165,6 @@ impl Call {
         Some(answer)
     }
 
-    fn ask(&self, resource: Arc<Resource>, namespace: &str, name: &str, sub: Sub) -> Result<Ask, Failure> {
-        let watch = self.truth("watch");
-        let verb = match (&self.method, name.is_empty()) {
-            (&Method::GET, true) if watch => "watch",
-            (&Method::GET, true) => "list",
-            (&Method::GET, false) => "get",
-            (&Method::POST, true) => "create",
-            (&Method::PUT, false) => "update",
-            (&Method::PATCH, false) => "patch",
-            (&Method::DELETE, false) if sub == Sub::None => "delete",
-            (&Method::DELETE, true) => "deletecollection",
-            _ => return Err(Failure::method_not_allowed()),
-        };
-        let given = self.param("fieldManager");
-        let agent = self.header(USER_AGENT).split('/').next().unwrap_or_default();
-        let manager = [given, agent, "unknown"]
-            .into_iter()
-            .find(|m| !m.is_empty())
-            .unwrap_or_default();
-        if given.len() > 128 {
-            return Err(Failure::bad_request(
-                "fieldManager: Too long: may not be more than 128 bytes",
-            ));
-        }
-        let dry_run = match self.param("dryRun") {
-            "" => false,
-            "All" => true,
-            other => {
-                return Err(Failure::new(
-                    422,
-                    "Invalid",
-                    format!("dryRun: Unsupported value: {other:?}: supported values: \"All\""),
-                ));
-            }
-        };
-        let unknown = match self.param("fieldValidation") {
-            "" | "Warn" => Unknown::Warn,
-            "Strict" => Unknown::Strict,
-            "Ignore" => Unknown::Ignore,
-            other => {
-                return Err(Failure::new(
-                    422,
-                    "Invalid",
-                    format!(
-                        "fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
-                    ),
-                ));
-            }
-        };
-        Ok(Ask {
-            api_version: resource.group_version(),
-            resource,
-            verb,
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-            sub,
-            manager: manager.to_owned(),
-            manager_given: given.to_owned(),
-            force: self.truth("force"),
-            dry_run,
-            unknown,
-            trusted: false,
-        })
-    }
-
     fn serve(&self, store: &Store, ask: &Ask) -> Result<Response, Failure> {
         let resource = &*ask.resource;
         let view = View::accepted(self.header(ACCEPT), self.param("includeObject")).ok_or_else(|| {
@@ -289,8 +194,18 @@ impl Call {
             }
             "list" => self.list(store, ask, view),
             "watch" => self.watch(store, ask, view),
-            "create" => Ok(self.written(store, ask, view, write::create(store, ask, self.json()?)?)),
-            "update" => Ok(self.written(store, ask, view, write::replace(store, ask, self.json()?)?)),
+            "create" => Ok(Self::written(
+                store,
+                ask,
+                view,
+                &write::create(store, ask, self.json()?)?,
+            )),
+            "update" => Ok(Self::written(
+                store,
+                ask,
+                view,
+                &write::replace(store, ask, self.json()?)?,
+            )),
             "patch" => {
                 let media = self
                     .header(CONTENT_TYPE)
@@ -304,7 +219,12 @@ impl Call {
                 } else {
                     body::json(&self.body)?
                 };
-                Ok(self.written(store, ask, view, write::patch(store, ask, kind, &body)?))
+                Ok(Self::written(
+                    store,
+                    ask,
+                    view,
+                    &write::patch(store, ask, kind, &body)?,
+                ))
             }
             "delete" => Ok(reply(
                 StatusCode::OK,
@@ -319,16 +239,6 @@ impl Call {
                 ))
             }
         }
-    }
-
-    fn options(&self) -> Result<Options, Failure> {
-        let mut options = if self.body.is_empty() {
-            Options::default()
-        } else {
-            Options::of(&self.json()?)
-        };
-        options.orphan |= self.param("propagationPolicy") == "Orphan";
-        Ok(options)
     }
 
     fn list(&self, store: &Store, ask: &Ask, view: View) -> Result<Response, Failure> {
@@ -392,7 +302,7 @@ impl Call {
         Ok(response)
     }
 
-    fn written(&self, store: &Store, ask: &Ask, view: View, outcome: Outcome) -> Response {
+    fn written(store: &Store, ask: &Ask, view: View, outcome: &Outcome) -> Response {
         let code = if outcome.created {
             StatusCode::CREATED
         } else {
@@ -412,17 +322,5 @@ impl Call {
             }
         }
         response
-    }
-
-    fn json(&self) -> Result<Value, Failure> {
-        let media = self.header(CONTENT_TYPE);
-        if media.starts_with("application/vnd.kubernetes.protobuf") {
-            return body::protobuf(&self.body);
-        }
-        if media.starts_with("application/yaml") {
-            body::yaml(&self.body)
-        } else {
-            body::json(&self.body)
-        }
     }
 }

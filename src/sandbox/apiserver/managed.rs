@@ -64,14 +64,16 @@ impl Entry {
     }
 
     fn describe(&self) -> String {
-        let mut out = format!("{:?}", self.manager);
-        if !self.subresource.is_empty() {
-            out.push_str(&format!(" with subresource {:?}", self.subresource));
-        }
-        if !self.apply {
-            out.push_str(&format!(" using {}", self.api_version));
-        }
-        out
+        let part = match self.subresource {
+            "" => String::new(),
+            part => format!(" with subresource {part:?}"),
+        };
+        let version = if self.apply {
+            String::new()
+        } else {
+            format!(" using {}", self.api_version)
+        };
+        format!("{:?}{part}{version}", self.manager)
     }
 }
 

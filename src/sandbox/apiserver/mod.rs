@@ -9,6 +9,7 @@ mod admit;
 mod ask;
 mod body;
 mod builtin;
+mod call;
 mod cells;
 mod check;
 mod column;
@@ -45,6 +46,6 @@ mod write;
 
 pub use deployment::roll_out_deployments;
 pub use failure::{Cause, Failure};
-pub use fault::{Action, Fault};
+pub use fault::{Action, Fault, Faults};
 pub use serve::{serve, write_kubeconfig};
 pub use store::{Change, Store};

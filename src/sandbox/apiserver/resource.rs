@@ -16,6 +16,10 @@ pub(super) enum Source {
 }
 
 /// One served resource in one version.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of the API of its own"
+)]
 pub(super) struct Resource {
     /// API group; empty for core.
     pub group: String,

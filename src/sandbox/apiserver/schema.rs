@@ -65,6 +65,10 @@ pub(super) enum Additional {
 
 /// One node of a compiled schema.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of the API of its own"
+)]
 pub(super) struct Schema {
     /// The type; `None` accepts any.
     pub kind: Option<Type>,

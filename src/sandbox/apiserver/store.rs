@@ -1,7 +1,7 @@
 //! The objects, their versions and their history: what etcd and the watch cache are to a real API server.
 
 use super::failure::Failure;
-use super::fault::Faults;
+use super::fault::{Fault, Faults};
 use super::managed::Managers;
 use super::resource::{Registry, Resource};
 use super::{builtin, crd, direct};
@@ -155,6 +155,11 @@ impl Store {
         lock(&self.0.inner)
     }
 
+    /// Puts a fault in force; the number lifts it again, through [`Store::faults`].
+    pub fn inject(&self, fault: Fault) -> u64 {
+        self.0.faults.inject(fault)
+    }
+
     /// The injected faults.
     pub fn faults(&self) -> &Faults {
         &self.0.faults
@@ -264,7 +269,8 @@ impl Store {
         self.lock().channel(resource).sender.subscribe()
     }
 
-    /// Creates or replaces an object, status included, as field manager `sandbox`. Validated like any other write.
+    /// Creates or replaces an object, as field manager `sandbox`, validated like any other write. A status in it is
+    /// written too; without one the status stays. Without a namespace it goes to `default`.
     pub fn put(&self, object: Value) -> Result<Arc<Value>, Failure> {
         direct::put(self, object)
     }
@@ -372,7 +378,9 @@ impl Inner {
         );
         registry.remove(group, plural);
         if !gone {
-            crd::resources(crd).into_iter().for_each(|r| registry.add(r));
+            for resource in crd::resources(crd) {
+                registry.add(resource);
+            }
         }
     }
 }

@@ -176,7 +176,8 @@ fn apply(
     if ask.manager_given.is_empty() {
         let cause = Cause::required("fieldManager", "is required for apply patch");
         let mut failure = Failure::invalid(resource, "", vec![cause]);
-        failure.message = "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch".to_owned();
+        "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"
+            .clone_into(&mut failure.message);
         return Err(failure);
     }
     let mut config = body.clone();
