@@ -8,6 +8,7 @@
 
 mod apiserver;
 mod apiserver_kubectl;
+mod cluster;
 mod deploy;
 mod house;
 mod support;
