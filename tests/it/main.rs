@@ -9,6 +9,10 @@
 mod apiserver;
 mod apiserver_kubectl;
 mod cluster;
+mod cli;
 mod deploy;
+mod engine;
+mod generated;
 mod house;
+mod prometheus;
 mod support;
