@@ -8,8 +8,8 @@
 
 mod apiserver;
 mod apiserver_kubectl;
-mod cluster;
 mod cli;
+mod cluster;
 mod deploy;
 mod engine;
 mod generated;
