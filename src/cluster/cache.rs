@@ -7,15 +7,19 @@ use super::objects::{json, resource};
 use crate::routing::{ObjectKind, ObjectRef};
 use futures::StreamExt;
 use kube::api::{ApiResource, DynamicObject};
+use kube::runtime::watcher;
 use kube::runtime::watcher::Event;
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+/// How long a watch that keeps failing waits at most.
+const SLOWEST: Duration = Duration::from_secs(30);
 
 /// What is known of an object.
 #[derive(Clone, Debug)]
@@ -42,10 +46,16 @@ type Scope = (What, String);
 #[derive(Debug, Default)]
 struct Shelf {
     synced: bool,
+    /// The watch has failed and no list has followed yet: what is here may be old.
+    stale: bool,
     problem: Option<String>,
     objects: BTreeMap<String, Arc<Value>>,
     /// Names listed since a restart of the watch; what is missing at its end was deleted meanwhile.
     listed: BTreeSet<String>,
+    /// Names that our own writes brought since a list began, which may not have seen them.
+    written: BTreeSet<String>,
+    /// Names that were asked for and not found. Whoever asked is told when more is known.
+    asked: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -106,14 +116,17 @@ impl Cache {
 
     /// What is known of an object.
     pub fn get(&self, object: &ObjectRef) -> Cached {
-        let shelves = self.shelves();
-        let Some(shelf) = shelves.get(&(What::Routed(object.kind), object.namespace.clone())) else {
+        let mut shelves = self.shelves();
+        let Some(kept) = shelves.get_mut(&(What::Routed(object.kind), object.namespace.clone())) else {
             return Cached::Syncing;
         };
-        match (shelf.objects.get(&object.name), &shelf.problem) {
+        if !kept.asked.contains(&object.name) && !kept.objects.contains_key(&object.name) {
+            kept.asked.insert(object.name.clone());
+        }
+        match (kept.objects.get(&object.name), &kept.problem) {
             (_, Some(problem)) => Cached::Problem(problem.clone()),
             (Some(json), None) => Cached::Object(json.clone()),
-            (None, None) if shelf.synced => Cached::Missing,
+            (None, None) if kept.synced => Cached::Missing,
             (None, None) => Cached::Syncing,
         }
     }
@@ -121,11 +134,14 @@ impl Cache {
     /// Takes what the server answered to our own write, unless the watch has brought something newer already.
     pub fn put(&self, object: &ObjectRef, json: Arc<Value>) {
         let mut shelves = self.shelves();
-        let Some(shelf) = shelves.get_mut(&(What::Routed(object.kind), object.namespace.clone())) else {
+        let Some(kept) = shelves.get_mut(&(What::Routed(object.kind), object.namespace.clone())) else {
             return;
         };
-        if is_newer(&json, shelf.objects.get(&object.name)) {
-            shelf.objects.insert(object.name.clone(), json);
+        let known = kept.objects.get(&object.name);
+        // Once all is listed, an unknown object is one that was deleted before this answer came.
+        if (known.is_some() || !kept.synced) && is_newer(&json, known) {
+            kept.objects.insert(object.name.clone(), json);
+            kept.written.insert(object.name.clone());
             drop(shelves);
             self.tell(object.clone());
         }
@@ -141,11 +157,12 @@ impl Cache {
         drop(self.inner.changed.send(object));
     }
 
-    /// Whether a Service has a ready endpoint. `None` when nothing is known: no watch, or no slice of that Service.
+    /// Whether a Service has a ready endpoint. `None` when nothing is known: no watch, a watch that has failed and not
+    /// listed again since, or no slice of that Service.
     pub fn endpoints_ready(&self, namespace: &str, service: &str) -> Option<bool> {
         let shelves = self.shelves();
-        let shelf = shelves.get(&(What::Endpoints, namespace.to_owned()))?;
-        if !shelf.synced || shelf.problem.is_some() {
+        let kept = shelves.get(&(What::Endpoints, namespace.to_owned()))?;
+        if !kept.synced || kept.stale || kept.problem.is_some() {
             return None;
         }
         let of_service = |slice: &&Arc<Value>| {
@@ -155,7 +172,7 @@ impl Cache {
                 == Some(service)
         };
         let mut known = None;
-        for slice in shelf.objects.values().filter(of_service) {
+        for slice in kept.objects.values().filter(of_service) {
             let endpoints = slice.pointer("/endpoints").and_then(Value::as_array);
             // A condition that is absent means ready, as the API says.
             let ready = endpoints.into_iter().flatten().any(|endpoint| {
@@ -169,7 +186,8 @@ impl Cache {
         known
     }
 
-    /// Runs every watch that is wanted, until told to stop.
+    /// Runs every watch that is wanted, until told to stop. Returns early when a watch dies, because what it cached
+    /// would grow old unnoticed.
     pub async fn run(self, stop: CancellationToken) {
         let incoming = self
             .inner
@@ -190,9 +208,8 @@ impl Cache {
                     None => return,
                 },
                 Some(ended) = watches.join_next(), if !watches.is_empty() => {
-                    if let Err(error) = ended {
-                        tracing::error!(%error, "a watch died");
-                    }
+                    tracing::error!(?ended, "a watch died");
+                    return;
                 }
             }
         }
@@ -211,59 +228,71 @@ impl Cache {
             },
         };
         let api: Api<DynamicObject> = Api::namespaced_with(self.clients.api.clone(), namespace, &kind);
-        let mut events = std::pin::pin!(watcher(api, self.clients.watching()).default_backoff());
-        while let Some(event) = events.next().await {
-            let touched = match event {
-                Ok(event) => self.take(&scope, event),
-                Err(error) => self.fail(&scope, &kind.plural, error),
-            };
-            if let What::Routed(kind) = what {
-                for name in touched {
-                    self.tell(ObjectRef {
-                        kind: *kind,
-                        namespace: namespace.clone(),
-                        name,
-                    });
+        let mut backoff = watcher::DefaultBackoff::default();
+        loop {
+            let mut events = std::pin::pin!(watcher(api.clone(), self.clients.watching()));
+            while let Some(event) = events.next().await {
+                let failed = event.is_err();
+                let touched = match event {
+                    Ok(event) => self.take(&scope, event),
+                    Err(error) => self.fail(&scope, &kind.plural, error),
+                };
+                if let What::Routed(kind) = what {
+                    for name in touched {
+                        self.tell(ObjectRef {
+                            kind: *kind,
+                            namespace: namespace.clone(),
+                            name,
+                        });
+                    }
+                }
+                // A watch that goes on after a failure does not say that it does, until something changes. A new
+                // list says so at once.
+                if failed {
+                    break;
                 }
             }
+            tokio::time::sleep(backoff.next().unwrap_or(SLOWEST)).await;
         }
     }
 
     /// Shelves what a watch brought; the names that changed.
     fn take(&self, scope: &Scope, event: Event<DynamicObject>) -> Vec<String> {
         let mut shelves = self.shelves();
-        let shelf = shelves.entry(scope.clone()).or_default();
+        let kept = shelves.entry(scope.clone()).or_default();
         match event {
-            Event::Apply(object) => {
-                shelf.problem = None;
-                shelve(shelf, scope.0, &object, false)
-            }
+            Event::Apply(object) => shelve(kept, scope.0, &object, false),
             Event::InitApply(object) => {
                 let name = object.name_any();
-                shelf.listed.insert(name);
-                shelve(shelf, scope.0, &object, true)
+                let ours = kept.written.contains(&name);
+                kept.listed.insert(name);
+                shelve(kept, scope.0, &object, !ours)
             }
             Event::Delete(object) => {
-                shelf.objects.remove(&object.name_any());
+                kept.objects.remove(&object.name_any());
                 vec![object.name_any()]
             }
             Event::Init => {
-                shelf.listed.clear();
+                kept.listed.clear();
+                kept.written.clear();
                 Vec::new()
             }
             Event::InitDone => {
-                shelf.synced = true;
-                shelf.problem = None;
-                let listed = std::mem::take(&mut shelf.listed);
-                let gone: Vec<String> = shelf
+                kept.synced = true;
+                kept.stale = false;
+                kept.problem = None;
+                let listed = std::mem::take(&mut kept.listed);
+                let gone: Vec<String> = kept
                     .objects
                     .keys()
                     .filter(|name| !listed.contains(*name))
                     .cloned()
                     .collect();
-                shelf.objects.retain(|name, _| listed.contains(name));
+                kept.objects.retain(|name, _| listed.contains(name));
                 // Everybody who waited for this list looks again.
-                listed.into_iter().chain(gone).chain([String::new()]).collect()
+                let missing: Vec<String> = kept.asked.difference(&listed).cloned().collect();
+                kept.asked.clear();
+                listed.into_iter().chain(gone).chain(missing).collect()
             }
         }
     }
@@ -284,29 +313,32 @@ impl Cache {
         };
         tracing::debug!(%error, "a watch failed, again soon");
         let mut shelves = self.shelves();
-        let shelf = shelves.entry(scope.clone()).or_default();
+        let kept = shelves.entry(scope.clone()).or_default();
+        kept.stale = true;
         let remedy = match (&error, scope.0) {
             (ClusterError::NotFound { .. }, What::Routed(ObjectKind::VirtualService)) => {
                 "; is Istio installed? (kubectl get crd virtualservices.networking.istio.io)"
             }
             _ => "",
         };
-        match &error {
-            // What was seen stays true enough while a watch is renewed; only what denies us the view hides it.
-            ClusterError::NotFound { .. } | ClusterError::Forbidden { .. } => {
-                shelf.problem = Some(format!("{error}{remedy}"));
-                vec![String::new()]
-            }
-            _ if !shelf.synced => {
-                shelf.problem = Some(format!("{error}{remedy}"));
-                vec![String::new()]
-            }
-            _ => Vec::new(),
+        // What was seen stays true enough while a watch is renewed; only what denies us the view hides it.
+        let denied = matches!(
+            error,
+            ClusterError::NotFound { .. } | ClusterError::Forbidden { .. }
+        );
+        if !denied && kept.synced {
+            return Vec::new();
         }
+        let problem = Some(format!("{error}{remedy}"));
+        if kept.problem == problem {
+            return Vec::new();
+        }
+        kept.problem = problem;
+        kept.objects.keys().chain(&kept.asked).cloned().collect()
     }
 }
 
-fn shelve(shelf: &mut Shelf, what: What, object: &DynamicObject, listed: bool) -> Vec<String> {
+fn shelve(kept: &mut Shelf, what: What, object: &DynamicObject, listed: bool) -> Vec<String> {
     let kind = match what {
         What::Routed(kind) => kind,
         // Only their labels and endpoints are read; the kind written into the JSON does not matter.
@@ -315,8 +347,8 @@ fn shelve(shelf: &mut Shelf, what: What, object: &DynamicObject, listed: bool) -
     let name = object.name_any();
     match json(kind, object) {
         Ok(json) => {
-            if listed || is_newer(&json, shelf.objects.get(&name)) {
-                shelf.objects.insert(name.clone(), json);
+            if listed || is_newer(&json, kept.objects.get(&name)) {
+                kept.objects.insert(name.clone(), json);
             }
             vec![name]
         }
@@ -341,3 +373,6 @@ fn is_newer(candidate: &Value, known: Option<&Arc<Value>>) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests;

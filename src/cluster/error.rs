@@ -11,7 +11,13 @@ pub enum ClusterError {
         /// What was attempted, on which object.
         attempt: String,
     },
-    /// What the write rests on is no longer so, or the server finds the object invalid (422).
+    /// What the write rests on is no longer so: a `test` of its patch failed (422 that names no field).
+    #[error("{attempt}: the object has another shape than when it was read; it is read and decided anew")]
+    Changed {
+        /// What was attempted, on which object.
+        attempt: String,
+    },
+    /// The server finds the object invalid (422 that names fields). The same write is refused again.
     #[error("{attempt}: the server refused it: {message}")]
     Invalid {
         /// What was attempted, on which object.
@@ -68,6 +74,12 @@ impl ClusterError {
     pub fn new(attempt: impl Into<String>, error: kube::Error) -> Self {
         let attempt = attempt.into();
         match error {
+            // Only a patch that does not fit is refused without naming a field.
+            kube::Error::Api(status)
+                if status.code == 422 && status.details.as_ref().is_none_or(|d| d.causes.is_empty()) =>
+            {
+                Self::Changed { attempt }
+            }
             kube::Error::Api(status) => Self::of_status(attempt, status.code, status.message.clone()),
             other => Self::Unreachable {
                 attempt,
@@ -101,13 +113,14 @@ impl ClusterError {
 
     /// The write rested on something that is no longer so: read again, decide again.
     pub const fn is_race(&self) -> bool {
-        matches!(self, Self::Conflict { .. } | Self::Invalid { .. })
+        matches!(self, Self::Conflict { .. } | Self::Changed { .. })
     }
 
     /// A stable name for metrics and Events.
     pub const fn category(&self) -> &'static str {
         match self {
             Self::Conflict { .. } => "Conflict",
+            Self::Changed { .. } => "Changed",
             Self::Invalid { .. } => "Invalid",
             Self::NotFound { .. } => "NotFound",
             Self::Forbidden { .. } => "Forbidden",
@@ -131,4 +144,29 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn refused(details: &serde_json::Value) -> ClusterError {
+        let status = json!({"status": "Failure", "code": 422, "reason": "Invalid", "message": "no", "details": details});
+        ClusterError::new(
+            "writing x",
+            kube::Error::Api(serde_json::from_value(status).unwrap()),
+        )
+    }
+
+    #[test]
+    fn a_patch_that_no_longer_fits_is_a_race_and_an_invalid_object_is_none() {
+        assert!(refused(&json!(null)).is_race());
+        assert!(refused(&json!({"name": "shop"})).is_race());
+        let invalid = refused(
+            &json!({"causes": [{"field": "status.x", "message": "too big", "reason": "FieldValueInvalid"}]}),
+        );
+        assert!(!invalid.is_race(), "to send it again at once would never end");
+        assert_eq!(invalid.category(), "Invalid");
+    }
 }

@@ -48,7 +48,9 @@ pub struct Holder {
 impl Holder {
     /// Whether it is still believed.
     pub fn alive(&self, now: Timestamp) -> bool {
-        !self.identity.is_empty() && now < self.renewed + self.duration
+        // Whoever may write the Lease may write any time into it.
+        let end = self.renewed.checked_add(self.duration).unwrap_or(Timestamp::MAX);
+        !self.identity.is_empty() && now < end
     }
 }
 
@@ -100,24 +102,41 @@ pub async fn alive(
 /// Holds the Lease whenever it can be had; tells in `held`. Gives it back when told to stop.
 pub async fn run(settings: LeaseSettings, clock: Clock, held: watch::Sender<bool>, stop: CancellationToken) {
     let api: Api<Lease> = Api::namespaced(settings.client.clone(), &settings.namespace);
-    let mut last_success = clock.now();
+    // Whoever cannot renew must stop before anybody else may begin; a fifth is left for stopping.
+    let patience = settings.duration.mul_f64(0.8);
+    let mut renewed = tokio::time::Instant::now();
     loop {
-        let now = clock.now();
-        match tokio::time::timeout(settings.renew, attempt(&api, &settings, now)).await {
+        let begun = tokio::time::Instant::now();
+        let holds = *held.borrow();
+        let left = (renewed + patience).saturating_duration_since(begun);
+        let longest = if holds {
+            left.min(settings.renew)
+        } else {
+            settings.renew
+        };
+        let pause = match tokio::time::timeout(longest, attempt(&api, &settings, clock.now())).await {
             Ok(Ok(mine)) => {
-                last_success = now;
+                renewed = begun;
                 announce(&held, mine);
+                settings.renew
             }
-            Ok(Err(error)) => tracing::warn!(%error, "the Lease was not renewed"),
-            Err(_) => tracing::warn!("the Lease was not renewed in time"),
-        }
-        // Whoever cannot renew must stop before anybody else may begin.
-        if clock.now() >= last_success + settings.duration {
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the Lease was not renewed");
+                settings.renew / 5
+            }
+            Err(_) => {
+                tracing::warn!("the Lease was not renewed in time");
+                settings.renew / 5
+            }
+        };
+        let left = (renewed + patience).saturating_duration_since(tokio::time::Instant::now());
+        if left.is_zero() {
             announce(&held, false);
         }
+        let pause = if *held.borrow() { pause.min(left) } else { pause };
         tokio::select! {
             () = stop.cancelled() => break,
-            () = tokio::time::sleep(settings.renew) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
     if *held.borrow()
@@ -187,7 +206,7 @@ async fn attempt(api: &Api<Lease>, settings: &LeaseSettings, now: Timestamp) -> 
     };
     match written.map_err(|e| ClusterError::new(format!("writing {}", what()), e)) {
         Ok(_) => Ok(true),
-        Err(ClusterError::Conflict { .. }) => Ok(false),
+        Err(ClusterError::Conflict { .. }) if act == Act::Take => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -118,6 +118,12 @@ pub fn watch(
         let events = watcher(api, clients.watching())
             .default_backoff()
             .flat_map(move |event| futures::stream::iter(translate(&place, event, &mut known, &mut listed)));
+        // Each scope has one say in whether all is told, however often it lists.
+        let mut told = false;
+        let events = events.filter(move |event| {
+            let again = matches!(event, Ok(RolloutEvent::Synced)) && std::mem::replace(&mut told, true);
+            std::future::ready(!again)
+        });
         all.push(events.boxed());
     }
     all.filter_map(move |event| {

@@ -9,6 +9,7 @@
 mod apiserver;
 mod apiserver_kubectl;
 mod cli;
+mod cluster;
 mod deploy;
 mod engine;
 mod generated;
