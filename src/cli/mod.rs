@@ -111,7 +111,7 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
             let settings = settings(&global)?;
             block_on(status::run(&settings, rollout.as_deref(), watch, form, out))
         }
-        VerbArgs::Run => block_on(run::run(settings(&global)?)),
+        VerbArgs::Run => run::run(settings(&global)?),
         verb @ (VerbArgs::Set { .. }
         | VerbArgs::Pause(_)
         | VerbArgs::Resume(_)

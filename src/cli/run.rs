@@ -1,10 +1,17 @@
 //! `run`: the daemon.
 
 use super::exit::{Exit, Failure};
+use crate::daemon::{StartError, start};
 use crate::settings::Settings;
 
-/// Runs the daemon until it is told to stop. The seam to the composition root.
-#[expect(clippy::unused_async, reason = "the daemon will be awaited here")]
-pub(super) async fn run(_settings: Settings) -> Result<Exit, Failure> {
-    Err(Failure::internal("this build has no daemon yet"))
+/// Runs the daemon until it is told to stop.
+pub(super) fn run(settings: Settings) -> Result<Exit, Failure> {
+    start(settings).map(|()| Exit::Done).map_err(|error| {
+        let exit = match &error {
+            StartError::Settings(_) => Exit::Usage,
+            StartError::Cluster(_) => Exit::Unreachable,
+            StartError::Failed(_) => Exit::Internal,
+        };
+        Failure::new(exit, error.to_string())
+    })
 }

@@ -2,4 +2,13 @@
 
 mod bounds;
 pub mod by_hand;
+pub mod cache;
+pub mod connect;
 pub mod crd;
+mod error;
+pub mod events;
+pub mod lease;
+pub mod objects;
+pub mod rollouts;
+
+pub use error::ClusterError;

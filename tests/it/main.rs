@@ -6,6 +6,8 @@
     reason = "helpers of tests too say what went wrong by panicking"
 )]
 
+mod apiserver;
+mod apiserver_kubectl;
 mod cli;
 mod deploy;
 mod generated;
