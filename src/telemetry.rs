@@ -92,7 +92,7 @@ impl Metrics {
         self.with(|registry| registry.register_collector(collector));
     }
 
-    /// The text that Prometheus scrapes (OpenMetrics 1.0).
+    /// The text that Prometheus scrapes (`OpenMetrics` 1.0).
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         self.with(|registry| text::encode(&mut text, registry))?;

@@ -35,7 +35,7 @@ pub enum Error {
     /// There is no such object.
     #[error("{0} does not exist")]
     NotFound(String),
-    /// The cluster knows no GradualRollouts.
+    /// The cluster does not know the custom resource.
     #[error(
         "the cluster does not know GradualRollouts: install the definition with `kubectl apply -f deploy/crd.yaml`"
     )]

@@ -49,9 +49,9 @@ impl Cluster {
         let folder = tempfile::tempdir().unwrap();
         write_kubeconfig(&folder.path().join("kubeconfig"), listener.local_addr().unwrap()).unwrap();
         let mut server = tokio::task::JoinSet::new();
-        let served = store.clone();
+        let objects = store.clone();
         server.spawn(async move {
-            let _ = serve(listener, served, std::future::pending()).await;
+            let _ = serve(listener, objects, std::future::pending()).await;
         });
         Self {
             store,
