@@ -25,7 +25,7 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The Lease by which daemons agree on who acts.
     pub lease: Lease,
-    /// Where samples come from; `None`: no source, and the daemon does not start.
+    /// Where samples come from; `None`: no source, so nothing is judged and every component holds.
     pub prometheus: Option<Prometheus>,
     /// Log lines.
     pub log: Log,

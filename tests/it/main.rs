@@ -11,6 +11,8 @@ mod apiserver_kubectl;
 mod cli;
 mod cli_cluster;
 mod deploy;
+mod engine;
 mod generated;
 mod house;
+mod prometheus;
 mod support;
