@@ -1,5 +1,9 @@
 //! The composition root: handles in, tasks out, and a bounded drain at the end.
 
+mod start;
+
+pub use start::{StartError, start};
+
 use crate::api::{self, ApiState};
 use crate::clock::Clock;
 use crate::cluster::cache::Cache;

@@ -4,7 +4,6 @@
 //! known is refused by name, wherever it stands.
 
 use crate::rollout::duration::Span;
-use crate::telemetry::LogFormat;
 use config::{Config, Environment, File, FileFormat};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -26,7 +25,7 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The Lease by which daemons agree on who acts.
     pub lease: Lease,
-    /// Where samples come from; `None`: no source, and nothing rises by plan.
+    /// Where samples come from; `None`: no source, so nothing is judged and every component holds.
     pub prometheus: Option<Prometheus>,
     /// Log lines.
     pub log: Log,
@@ -69,6 +68,17 @@ pub struct Prometheus {
     pub headers: BTreeMap<String, String>,
     /// A file with PEM certificates of authorities to trust beside the system's.
     pub ca_file: Option<PathBuf>,
+}
+
+/// Forms of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
 }
 
 /// Log lines.

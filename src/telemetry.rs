@@ -9,8 +9,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Forms of log lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
     #[default]
@@ -93,7 +92,7 @@ impl Metrics {
         self.with(|registry| registry.register_collector(collector));
     }
 
-    /// The text that Prometheus scrapes (OpenMetrics 1.0).
+    /// The text that Prometheus scrapes (`OpenMetrics` 1.0).
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         self.with(|registry| text::encode(&mut text, registry))?;

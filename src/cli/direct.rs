@@ -21,10 +21,16 @@ pub(super) enum Error {
     Cluster(#[from] by_hand::Error),
     /// The object is not what the rollout says.
     #[error(transparent)]
-    Routing(#[from] RoutingError),
+    Routing(Box<RoutingError>),
     /// The command's id cannot stand in a stamp.
     #[error(transparent)]
     Stamp(#[from] crate::routing::NotAStamp),
+}
+
+impl From<RoutingError> for Error {
+    fn from(error: RoutingError) -> Self {
+        Self::Routing(Box::new(error))
+    }
 }
 
 /// What was, or would be, written to an object.

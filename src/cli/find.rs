@@ -19,7 +19,8 @@ pub(super) struct Addressee {
 
 impl Addressee {
     /// The rollout's name.
-    pub fn name(&self) -> &str {
+    #[cfg(test)]
+    fn name(&self) -> &str {
         self.rollout.metadata.name.as_deref().unwrap_or_default()
     }
 }

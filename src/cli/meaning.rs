@@ -61,7 +61,7 @@ const WAIT_EMERGENCY: Duration = Duration::from_secs(180);
 
 impl Ask {
     /// From the classic flags. Without a percentage nothing is asked for: `None` is a look at the status.
-    pub fn classic(classic: Classic) -> Result<Option<Self>, Failure> {
+    pub(super) fn classic(classic: Classic) -> Result<Option<Self>, Failure> {
         let Classic {
             percentage,
             component,
@@ -86,7 +86,7 @@ impl Ask {
     }
 
     /// From a verb; `None` when it changes nothing in the cluster.
-    pub fn verb(verb: VerbArgs) -> Result<Option<Self>, Failure> {
+    pub(super) fn verb(verb: VerbArgs) -> Result<Option<Self>, Failure> {
         let ask = match verb {
             VerbArgs::Set { weight, which } => Self::new(Verb::Set, Some(weight), which)?,
             VerbArgs::Pause(which) => Self::new(Verb::Pause, None, which)?,
@@ -183,7 +183,12 @@ impl Ask {
     }
 
     /// The wish as it is written on a rollout.
-    pub fn wish(&self, components: Vec<String>, who: &str, expires_at: Option<jiff::Timestamp>) -> Wish {
+    pub(super) fn wish(
+        &self,
+        components: Vec<String>,
+        who: &str,
+        expires_at: Option<jiff::Timestamp>,
+    ) -> Wish {
         let short = |text: &str| text.chars().take(512).collect::<String>();
         Wish {
             components,
@@ -198,7 +203,7 @@ impl Ask {
     }
 
     /// What it does, in a few words for prompts and reports.
-    pub fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let to = |w: Weight| format!(" to {w}");
         match (self.verb, self.emergency) {
             (_, Some(_)) => format!("emergency rollback{}", self.weight.map(to).unwrap_or_default()),
@@ -210,15 +215,15 @@ impl Ask {
 }
 
 fn whom(names: Vec<String>, component: Vec<String>, all: bool) -> Result<Whom, Failure> {
-    let mut named = names;
+    let mut all_names = names;
     for name in component {
-        if !named.contains(&name) {
-            named.push(name);
+        if !all_names.contains(&name) {
+            all_names.push(name);
         }
     }
-    match (all, named.is_empty()) {
+    match (all, all_names.is_empty()) {
         (true, true) => Ok(Whom::All),
-        (false, false) => Ok(Whom::Named(named)),
+        (false, false) => Ok(Whom::Named(all_names)),
         (true, false) => Err(Failure::usage(
             "name components or say --all-components, not both",
         )),

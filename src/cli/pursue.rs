@@ -33,7 +33,7 @@ pub(super) struct Task {
 
 impl Task {
     /// The rollout's name.
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         self.rollout.metadata.name.as_deref().unwrap_or_default()
     }
 
@@ -103,7 +103,7 @@ pub(super) struct Pursuit<'a> {
 
 impl Pursuit<'_> {
     /// Gives every command and waits for all of them.
-    pub async fn all(&mut self, tasks: &[Task], alive: bool) -> Vec<Entry> {
+    pub(super) async fn all(&mut self, tasks: &[Task], alive: bool) -> Vec<Entry> {
         let end = Instant::now() + self.timeout;
         let gives = tasks.iter().map(|task| self.give(task, alive));
         let mut open: Vec<(&Task, Vec<String>)> = Vec::new();
@@ -176,9 +176,10 @@ impl Pursuit<'_> {
                 let mut entries = Vec::new();
                 for component in &task.components {
                     let mut entry = self.directly(task, component).await;
-                    entry
-                        .message
-                        .push_str(&format!("; the command itself could not be recorded: {error}"));
+                    entry.message = format!(
+                        "{}; the command itself could not be recorded: {error}",
+                        entry.message
+                    );
                     entries.push(entry);
                 }
                 Err(entries)

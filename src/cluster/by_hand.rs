@@ -3,21 +3,21 @@
 //! The daemon has its own, watched and fenced ways; here nothing is cached and nothing is retried behind the
 //! caller's back.
 
+use super::connect;
+use super::lease::ALIVE_WITHIN;
 use crate::rollout::command::Command;
 use crate::rollout::spec::GradualRollout;
 use crate::routing::{ObjectPatch, ObjectRef, PatchBody};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
+use kube::Client;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use kube::{Client, Config};
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The field manager of what a person's command writes.
 pub const FIELD_MANAGER: &str = "gradual-rollout-cli";
-/// A daemon whose Lease was not renewed for so long is not alive.
-pub const ALIVE_WITHIN: Duration = Duration::from_secs(15);
 /// How long the cluster may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -35,7 +35,7 @@ pub enum Error {
     /// There is no such object.
     #[error("{0} does not exist")]
     NotFound(String),
-    /// The cluster knows no GradualRollouts.
+    /// The cluster does not know the custom resource.
     #[error(
         "the cluster does not know GradualRollouts: install the definition with `kubectl apply -f deploy/crd.yaml`"
     )]
@@ -91,15 +91,14 @@ impl std::fmt::Debug for ByHand {
 impl ByHand {
     /// Connects as the current kubeconfig says, or from inside a cluster.
     pub async fn connect() -> Result<Self, Error> {
-        let unreachable = |cause: String| Error::Unreachable {
-            doing: "reading the kubeconfig".to_owned(),
-            cause,
-        };
-        let mut config = Config::infer().await.map_err(|e| unreachable(chain(&e)))?;
-        config.connect_timeout = Some(Duration::from_secs(5));
-        config.read_timeout = Some(ANSWER_WITHIN);
-        let client = Client::try_from(config).map_err(|e| unreachable(chain(&e)))?;
-        Ok(Self { client })
+        let clients = connect::connect(None, None)
+            .await
+            .map_err(|e| Error::Unreachable {
+                doing: "looking for it".to_owned(),
+                cause: e.to_string(),
+            })?;
+        // The one without retries: a person waits, and the caller decides what is tried again.
+        Ok(Self { client: clients.fast })
     }
 
     /// With a client of the caller's.
@@ -110,8 +109,9 @@ impl ByHand {
     /// Every rollout of a namespace, by name.
     pub async fn rollouts(&self, namespace: &str) -> Result<Vec<GradualRollout>, Error> {
         let doing = format!("listing the rollouts of {namespace}");
-        let list = self.rollout_api(namespace).list(&ListParams::default()).await;
-        let mut items = list.map_err(|e| told(e, &doing, None))?.items;
+        let api = self.rollout_api(namespace);
+        let listed = within(&doing, None, api.list(&ListParams::default())).await;
+        let mut items = listed?.items;
         items.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
         Ok(items)
     }
@@ -120,8 +120,7 @@ impl ByHand {
     pub async fn rollout(&self, namespace: &str, name: &str) -> Result<GradualRollout, Error> {
         let doing = format!("reading the rollout {namespace}/{name}");
         let what = format!("the rollout {namespace}/{name}");
-        let got = self.rollout_api(namespace).get(name).await;
-        got.map_err(|e| told(e, &doing, Some(&what)))
+        within(&doing, Some(&what), self.rollout_api(namespace).get(name)).await
     }
 
     /// Writes a command on a rollout, or only asks whether it would be taken.
@@ -136,11 +135,11 @@ impl ByHand {
         let what = format!("the rollout {namespace}/{rollout}");
         // A merge patch: JSON Patch cannot add where there are no annotations yet.
         let patch = json!({"metadata": {"annotations": {command.key(): command.value()}}});
-        let done = self
-            .rollout_api(namespace)
-            .patch(rollout, &params(dry_run), &Patch::Merge(&patch))
-            .await;
-        done.map(drop).map_err(|e| told(e, &doing, Some(&what)))
+        let api = self.rollout_api(namespace);
+        let (params, patch) = (params(dry_run), Patch::Merge(&patch));
+        within(&doing, Some(&what), api.patch(rollout, &params, &patch))
+            .await
+            .map(drop)
     }
 
     /// Takes a command back that nobody has taken up. False when it was gone already.
@@ -158,11 +157,9 @@ impl ByHand {
             ]),
             &doing,
         )?;
-        let done = self
-            .rollout_api(namespace)
-            .patch(rollout, &params(false), &Patch::Json::<()>(patch))
-            .await;
-        match done.map_err(|e| told(e, &doing, Some(&what))) {
+        let api = self.rollout_api(namespace);
+        let (params, patch) = (params(false), Patch::Json::<()>(patch));
+        match within(&doing, Some(&what), api.patch(rollout, &params, &patch)).await {
             Ok(_) => Ok(true),
             Err(Error::Conflict(_) | Error::NotFound(_)) => Ok(false),
             Err(error) => Err(error),
@@ -173,7 +170,7 @@ impl ByHand {
     pub async fn daemon(&self, namespace: &str, lease: &str, now: Timestamp) -> Result<Daemon, Error> {
         let doing = format!("reading the Lease {namespace}/{lease}");
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), namespace);
-        let found = leases.get_opt(lease).await.map_err(|e| told(e, &doing, None))?;
+        let found = within(&doing, None, leases.get_opt(lease)).await?;
         let silent = |message: String| Ok(Daemon::Silent { message });
         let Some(spec) = found.and_then(|lease| lease.spec) else {
             return silent(format!(
@@ -201,8 +198,8 @@ impl ByHand {
     pub async fn object(&self, object: &ObjectRef) -> Result<Value, Error> {
         let doing = format!("reading {object}");
         for version in object.kind.versions() {
-            let got = self.object_api(object, version).get_opt(&object.name).await;
-            if let Some(found) = got.map_err(|e| told(e, &doing, None))? {
+            let api = self.object_api(object, version);
+            if let Some(found) = within(&doing, None, api.get_opt(&object.name)).await? {
                 return serde_json::to_value(found).map_err(|e| Error::Refused {
                     doing,
                     message: e.to_string(),
@@ -233,12 +230,12 @@ impl ByHand {
             message: e.to_string(),
         })?;
         let body = json_patch(body, &doing)?;
-        let done = self
-            .object_api(object, version)
-            .patch(&object.name, &params(dry_run), &Patch::Json::<()>(body))
-            .await;
-        done.map(drop)
-            .map_err(|e| told(e, &doing, Some(&object.to_string())))
+        let api = self.object_api(object, version);
+        let (params, body) = (params(dry_run), Patch::Json::<()>(body));
+        let what = object.to_string();
+        within(&doing, Some(&what), api.patch(&object.name, &params, &body))
+            .await
+            .map(drop)
     }
 
     fn rollout_api(&self, namespace: &str) -> Api<GradualRollout> {
@@ -249,6 +246,21 @@ impl ByHand {
         let gvk = GroupVersionKind::gvk(object.kind.group(), version, object.kind.kind());
         let resource = ApiResource::from_gvk_with_plural(&gvk, object.kind.plural());
         Api::namespaced_with(self.client.clone(), &object.namespace, &resource)
+    }
+}
+
+/// An answer in time, or an error in words.
+async fn within<T>(
+    doing: &str,
+    what: Option<&str>,
+    answer: impl Future<Output = kube::Result<T>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(ANSWER_WITHIN, answer).await {
+        Ok(answer) => answer.map_err(|error| told(error, doing, what)),
+        Err(_) => Err(Error::Unreachable {
+            doing: doing.to_owned(),
+            cause: format!("no answer within {}s", ANSWER_WITHIN.as_secs()),
+        }),
     }
 }
 

@@ -149,7 +149,7 @@ pub enum CommandResult {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 // The API server takes no definition whose list key may be absent.
-#[schemars(extend("required" = ["name"]))]
+#[schemars(extend("required" = ["name"]), transform = without_defaults)]
 pub struct ComponentStatus {
     /// Its name.
     #[schemars(length(max = 63))]
@@ -234,8 +234,14 @@ pub struct ComponentStatus {
     pub history: Vec<HistoryEntry>,
 }
 
-fn is_none_counted(n: &i64) -> bool {
-    *n == 0
+/// Takes the defaults of fields out of a schema: the API server would store them for ever.
+fn without_defaults(schema: &mut Schema) {
+    let fields = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut);
+    for field in fields.into_iter().flat_map(|f| f.values_mut()) {
+        if let Some(field) = field.as_object_mut() {
+            field.remove("default");
+        }
+    }
 }
 
 fn is_zero(n: &i32) -> bool {
@@ -249,6 +255,7 @@ fn opaque(_: &mut SchemaGenerator) -> Schema {
 /// A component's weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
 pub struct Weights {
     /// What the daemon wants.
     pub asked: Weight,
@@ -281,6 +288,7 @@ pub struct Intent {
 /// A lowering that is not read back yet: repeated until every routed object carries its id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = without_defaults)]
 pub struct Lowering {
     /// Its id, which the routed objects will carry.
     #[schemars(length(max = 63))]
@@ -315,6 +323,7 @@ pub struct Fence {
 /// A check's verdict, with what it rests on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = without_defaults)]
 pub struct CheckStatus {
     /// The check.
     #[schemars(length(max = 63))]
@@ -330,8 +339,7 @@ pub struct CheckStatus {
     #[schemars(length(max = 32))]
     pub control: Option<String>,
     /// Canary requests that the verdict rests on.
-    // Left out at zero, or the schema would carry a default, which the API server stores for ever.
-    #[serde(default, skip_serializing_if = "is_none_counted")]
+    #[serde(default)]
     pub samples: i64,
     /// How strong the evidence against the canary is, as a share of what a rollback needs: 1 is enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]

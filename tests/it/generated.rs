@@ -102,10 +102,10 @@ fn complaints(schema: &Value, path: &str, found: &mut Vec<String>) {
     let free = schema.get("enum").is_none() && schema.get("format").is_none_or(|f| f != "date-time");
     match kind {
         Some("array") if !bounded("maxItems") => {
-            complain("a list without maxItems makes rules too dear".to_owned())
+            complain("a list without maxItems makes rules too dear".to_owned());
         }
         Some("array") if !schema.get("items").is_some_and(Value::is_object) => {
-            complain("items must be a schema".into())
+            complain("items must be a schema".into());
         }
         Some("string") if free && !bounded("maxLength") => complain("a string without maxLength".to_owned()),
         Some("object")

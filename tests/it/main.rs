@@ -9,6 +9,7 @@
 mod apiserver;
 mod apiserver_kubectl;
 mod cli;
+mod cli_cluster;
 mod cluster;
 mod deploy;
 mod engine;
