@@ -159,7 +159,7 @@ async fn lead(
     handles.view.send_replace(hub.view());
     let mut synced = hub.ready();
     let mut own: JoinSet<()> = JoinSet::new();
-    let watched = rollouts::watch(handles.clients.clone(), handles.watch_namespaces.clone());
+    let watched = rollouts::watch(&handles.clients, handles.watch_namespaces.clone());
     let token = term.clone();
     own.spawn(async move { hub.run(watched, token).await });
     let token = term.clone();

@@ -1,10 +1,13 @@
 //! Connections to the cluster.
 
+use kube::Config;
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use std::path::{Path, PathBuf};
 use tower::{BoxError, Service};
+
+/// A connection, as the rest of the house calls it.
+pub use kube::Client;
 
 /// The connections of a process.
 #[derive(Clone)]

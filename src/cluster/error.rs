@@ -73,6 +73,10 @@ impl ClusterError {
     /// Sorts a client's error.
     pub fn new(attempt: impl Into<String>, error: kube::Error) -> Self {
         let attempt = attempt.into();
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "whatever is no answer of the API is no answer"
+        )]
         match error {
             // Only a patch that does not fit is refused without naming a field.
             kube::Error::Api(status)

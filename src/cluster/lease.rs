@@ -176,33 +176,30 @@ async fn attempt(api: &Api<Lease>, settings: &LeaseSettings, now: Timestamp) -> 
         lease_transitions: Some(before.lease_transitions.unwrap_or(0) + i32::from(act == Act::Take)),
         ..LeaseSpec::default()
     };
-    let written = match known {
+    let written = if let Some(lease) = known {
         // The version that was read goes with it: of two that take it, one loses.
-        Some(lease) => {
-            api.replace(
-                &settings.name,
-                &PostParams::default(),
-                &Lease {
-                    spec: Some(spec),
-                    ..lease
-                },
-            )
-            .await
-        }
-        None => {
-            let metadata = ObjectMeta {
-                name: Some(settings.name.clone()),
-                ..ObjectMeta::default()
-            };
-            api.create(
-                &PostParams::default(),
-                &Lease {
-                    metadata,
-                    spec: Some(spec),
-                },
-            )
-            .await
-        }
+        api.replace(
+            &settings.name,
+            &PostParams::default(),
+            &Lease {
+                spec: Some(spec),
+                ..lease
+            },
+        )
+        .await
+    } else {
+        let metadata = ObjectMeta {
+            name: Some(settings.name.clone()),
+            ..ObjectMeta::default()
+        };
+        api.create(
+            &PostParams::default(),
+            &Lease {
+                metadata,
+                spec: Some(spec),
+            },
+        )
+        .await
     };
     match written.map_err(|e| ClusterError::new(format!("writing {}", what()), e)) {
         Ok(_) => Ok(true),

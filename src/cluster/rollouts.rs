@@ -1,4 +1,4 @@
-//! GradualRollouts as raw JSON, so that one that cannot be decoded never stops the others.
+//! `GradualRollout`s as raw JSON, so that one that cannot be decoded never stops the others.
 
 use super::ClusterError;
 use super::connect::Clients;
@@ -97,9 +97,9 @@ fn api(client: &Client, namespace: &str) -> Api<DynamicObject> {
 
 /// Watches the resources of these namespaces; of all when none is named. Goes on after failures, which it tells.
 pub fn watch(
-    clients: Clients,
+    clients: &Clients,
     namespaces: Vec<String>,
-) -> impl Stream<Item = Result<RolloutEvent, ClusterError>> {
+) -> impl Stream<Item = Result<RolloutEvent, ClusterError>> + use<> {
     let scopes: Vec<Option<String>> = if namespaces.is_empty() {
         vec![None]
     } else {

@@ -73,6 +73,10 @@ enum Dirty {
 }
 
 /// One resource.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing under way, and all four may be"
+)]
 pub(super) struct Actor {
     shared: Arc<Shared>,
     raw: RawRollout,
@@ -201,7 +205,7 @@ impl Actor {
                 Some((component, message)) = self.failing.1.recv() => {
                     self.failures.insert(component, message);
                 }
-                changed = changes.recv() => match changed {
+                told = changes.recv() => match told {
                     Ok(object) if self.mine.contains(&object) => {}
                     Ok(_) => continue,
                     // Lagging is no harm: the cache holds the newest.

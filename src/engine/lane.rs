@@ -61,7 +61,7 @@ impl Lane {
         match std::mem::take(self) {
             Self::Idle | Self::Declared { .. } => {}
             Self::Preparing { task, .. } | Self::Writing { task } | Self::Lowering { task, .. } => {
-                task.abort()
+                task.abort();
             }
         }
     }

@@ -3,13 +3,13 @@
 use super::raise::{cached, stamp};
 use crate::cluster::ClusterError;
 use crate::cluster::cache::Cache;
+use crate::cluster::connect::Client;
 use crate::cluster::objects::{self, FIELD_MANAGER};
 use crate::rollout::observation::Lower;
 use crate::rollout::spec::Component;
 use crate::routing::{Target, WriteMode, targets};
 use futures::future::join_all;
 use jiff::Timestamp;
-use kube::Client;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;

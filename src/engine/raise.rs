@@ -2,12 +2,12 @@
 
 use super::lane::Objects;
 use crate::cluster::cache::{Cache, Cached};
+use crate::cluster::connect::Client;
 use crate::cluster::objects::{self, FIELD_MANAGER};
 use crate::rollout::spec::Component;
 use crate::rollout::status::{Fence, Intent};
 use crate::rollout::weight::Weight;
 use crate::routing::{ObjectKind, Stamp, Target, WriteMode, targets};
-use kube::Client;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,6 +158,6 @@ pub(super) async fn within<T>(
 pub(super) fn cached(cache: &Cache, target: &Target<'_>) -> Option<Arc<Value>> {
     match cache.get(target.object()) {
         Cached::Object(json) => Some(json),
-        _ => None,
+        Cached::Syncing | Cached::Missing | Cached::Problem(_) => None,
     }
 }

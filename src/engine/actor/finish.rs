@@ -31,7 +31,7 @@ impl Actor {
                 match result {
                     Ok(raw) => self.applied(raw),
                     Err(error) => {
-                        tracing::debug!(rollout = %self.raw.name, %error, "finished commands were not removed yet")
+                        tracing::debug!(rollout = %self.raw.name, %error, "finished commands were not removed yet");
                     }
                 }
             }
@@ -157,18 +157,22 @@ impl Actor {
         }
     }
 
-    /// Raises that could not be persisted are as if they had never been asked for.
+    /// Raises that could not be persisted are as if they had never been declared; what still wants them asks again.
     fn undeclare(&mut self) {
         for (name, lane) in &mut self.lanes {
-            if matches!(lane, Lane::Declared { .. }) {
+            if let Lane::Declared { intent, .. } = lane {
+                let id = intent.id.clone();
                 lane.clear();
-                if let Some(c) = self.status.component_mut(name) {
+                if let Some(c) = self
+                    .status
+                    .component_mut(name)
+                    .filter(|c| c.intent.as_ref().is_some_and(|i| i.id == id))
+                {
                     c.intent = None;
-                    c.weight.asked = c
-                        .weight
-                        .asked
-                        .min(c.weight.written)
-                        .max(c.raise_by.map_or(c.weight.written, |_| c.weight.asked));
+                    // A person's raise stays asked for until its time is over.
+                    if c.raise_by.is_none() {
+                        c.weight.asked = c.weight.written;
+                    }
                 }
             }
         }

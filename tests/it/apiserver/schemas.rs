@@ -223,7 +223,7 @@ async fn our_own_definition_is_served_with_all_its_rules() {
         (
             &|s| {
                 s["components"][0]["routers"][0]["controllerSwitch"] =
-                    json!({"deployment": "d", "configMap": "c"})
+                    json!({"deployment": "d", "configMap": "c"});
             },
             "exactly one of",
         ),

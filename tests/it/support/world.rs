@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) const NS: &str = "sealos-system";
 
-/// Tenants' requests: a steady rate, split by what the store's VirtualServices say.
+/// Tenants' requests: a steady rate, split by what the store's `VirtualService`s say.
 #[derive(Debug)]
 pub(crate) struct Traffic {
     store: Store,
@@ -306,6 +306,7 @@ impl World {
         self.store.put(object).unwrap();
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "called with json!(…)")]
     pub(crate) fn say(&self, verb: &str, wish: Value) -> String {
         let millis = u64::try_from(self.clock.now().as_millisecond()).unwrap();
         let id = ulid::Ulid::from_parts(millis, u128::from(self.store.version())).to_string();
