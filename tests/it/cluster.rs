@@ -133,7 +133,7 @@ async fn all_is_told_only_when_every_namespace_was_listed() {
         ..closed
     });
     let clients = Clients::from_service(store.router());
-    let mut events = Box::pin(rollouts::watch(clients, vec!["open".into(), "closed".into()]));
+    let mut events = Box::pin(rollouts::watch(&clients, vec!["open".into(), "closed".into()]));
     for _ in 0..3 {
         let listen = async {
             while let Some(event) = events.next().await {
