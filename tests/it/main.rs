@@ -6,6 +6,8 @@
     reason = "helpers of tests too say what went wrong by panicking"
 )]
 
+mod apiserver;
+mod apiserver_kubectl;
 mod deploy;
 mod house;
 mod support;

@@ -1,0 +1,428 @@
+//! The built-in resources: a table, with schemas from the Kubernetes API types.
+
+use super::column::{Column, age};
+use super::json::text;
+use super::resource::{Registry, Resource, Source};
+use super::schema::METADATA;
+use jiff::Timestamp;
+use k8s_openapi::api::{apps, coordination, core, discovery, events};
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::{Value, json};
+use std::sync::OnceLock;
+
+struct Row {
+    group: &'static str,
+    plural: &'static str,
+    kind: &'static str,
+    short: &'static [&'static str],
+    all: bool,
+    namespaced: bool,
+    status: bool,
+    generations: bool,
+    unconditional: bool,
+    create_on_update: bool,
+    selectable: &'static [&'static str],
+    columns: Vec<Column>,
+    schema: fn() -> Value,
+}
+
+impl Row {
+    fn new(group: &'static str, plural: &'static str, kind: &'static str, schema: fn() -> Value) -> Self {
+        Self {
+            group,
+            plural,
+            kind,
+            short: &[],
+            all: false,
+            namespaced: true,
+            status: false,
+            generations: false,
+            unconditional: true,
+            create_on_update: false,
+            selectable: &[],
+            columns: vec![Column::age()],
+            schema,
+        }
+    }
+}
+
+/// Serves every built-in resource.
+pub(super) fn register(registry: &mut Registry) {
+    for row in rows() {
+        // Events are stored once, in the core form, and served by both groups.
+        let stored = if row.group == "events.k8s.io" {
+            ""
+        } else {
+            row.group
+        };
+        registry.add(Resource {
+            group: row.group.to_owned(),
+            version: "v1".to_owned(),
+            plural: row.plural.to_owned(),
+            singular: row.kind.to_lowercase(),
+            kind: row.kind.to_owned(),
+            list_kind: format!("{}List", row.kind),
+            short_names: row.short.iter().map(|s| (*s).to_owned()).collect(),
+            categories: if row.all {
+                vec!["all".to_owned()]
+            } else {
+                Vec::new()
+            },
+            namespaced: row.namespaced,
+            status: row.status,
+            scale: row.plural == "deployments",
+            custom: false,
+            unconditional: row.unconditional,
+            create_on_update: row.create_on_update,
+            generations: row.generations,
+            selectable: row.selectable.iter().map(|s| (*s).to_owned()).collect(),
+            columns: row.columns,
+            stored_group: stored.to_owned(),
+            stored_version: "v1".to_owned(),
+            source: Source::Made(row.schema),
+            compiled: OnceLock::new(),
+        });
+    }
+}
+
+fn rows() -> Vec<Row> {
+    const CORE_EVENT: &[&str] = &[
+        "involvedObject.kind",
+        "involvedObject.namespace",
+        "involvedObject.name",
+        "involvedObject.uid",
+        "involvedObject.apiVersion",
+        "involvedObject.resourceVersion",
+        "involvedObject.fieldPath",
+        "reason",
+        "reportingComponent",
+        "source",
+        "type",
+    ];
+    vec![
+        Row {
+            short: &["ns"],
+            namespaced: false,
+            status: true,
+            selectable: &["status.phase"],
+            columns: vec![Column::path("Status", "string", ".status.phase"), Column::age()],
+            ..Row::new("", "namespaces", "Namespace", schema::<core::v1::Namespace>)
+        },
+        Row {
+            short: &["cm"],
+            columns: vec![Column::made("Data", data), Column::age()],
+            ..Row::new("", "configmaps", "ConfigMap", schema::<core::v1::ConfigMap>)
+        },
+        Row {
+            columns: vec![
+                Column::path("Type", "string", ".type"),
+                Column::made("Data", data),
+                Column::age(),
+            ],
+            selectable: &["type"],
+            ..Row::new("", "secrets", "Secret", schema::<core::v1::Secret>)
+        },
+        Row {
+            short: &["svc"],
+            all: true,
+            status: true,
+            columns: vec![
+                Column::path("Type", "string", ".spec.type"),
+                Column::path("Cluster-IP", "string", ".spec.clusterIP"),
+                Column::made("External-IP", |_, _| json!("<none>")),
+                Column::made("Port(s)", ports),
+                Column::age(),
+            ],
+            ..Row::new("", "services", "Service", schema::<core::v1::Service>)
+        },
+        Row {
+            short: &["po"],
+            all: true,
+            status: true,
+            generations: true,
+            selectable: &["status.phase", "spec.nodeName"],
+            columns: vec![
+                Column::made("Ready", pod_ready),
+                Column::path("Status", "string", ".status.phase"),
+                Column::made("Restarts", |_, _| json!(0)),
+                Column::age(),
+            ],
+            ..Row::new("", "pods", "Pod", schema::<core::v1::Pod>)
+        },
+        Row {
+            short: &["ev"],
+            create_on_update: true,
+            selectable: CORE_EVENT,
+            columns: event_columns(),
+            ..Row::new("", "events", "Event", schema::<core::v1::Event>)
+        },
+        Row {
+            short: &["ev"],
+            create_on_update: true,
+            selectable: CORE_EVENT,
+            columns: event_columns(),
+            ..Row::new("events.k8s.io", "events", "Event", schema::<events::v1::Event>)
+        },
+        Row {
+            short: &["deploy"],
+            all: true,
+            status: true,
+            generations: true,
+            columns: vec![
+                Column::made("Ready", deployment_ready),
+                Column::made("Up-to-date", |d, _| count(d, "/status/updatedReplicas")),
+                Column::made("Available", |d, _| count(d, "/status/availableReplicas")),
+                Column::age(),
+            ],
+            ..Row::new(
+                "apps",
+                "deployments",
+                "Deployment",
+                schema::<apps::v1::Deployment>,
+            )
+        },
+        Row {
+            generations: true,
+            columns: vec![
+                Column::path("AddressType", "string", ".addressType"),
+                Column::made("Ports", |s, _| join(s, "/ports", "/port")),
+                Column::made("Endpoints", |s, _| join(s, "/endpoints", "/addresses/0")),
+                Column::age(),
+            ],
+            ..Row::new(
+                "discovery.k8s.io",
+                "endpointslices",
+                "EndpointSlice",
+                schema::<discovery::v1::EndpointSlice>,
+            )
+        },
+        Row {
+            unconditional: false,
+            create_on_update: true,
+            columns: vec![
+                Column::path("Holder", "string", ".spec.holderIdentity"),
+                Column::age(),
+            ],
+            ..Row::new(
+                "coordination.k8s.io",
+                "leases",
+                "Lease",
+                schema::<coordination::v1::Lease>,
+            )
+        },
+        Row {
+            short: &["crd", "crds"],
+            namespaced: false,
+            status: true,
+            generations: true,
+            unconditional: false,
+            columns: vec![Column::path(
+                "Created At",
+                "string",
+                ".metadata.creationTimestamp",
+            )],
+            ..Row::new(
+                "apiextensions.k8s.io",
+                "customresourcedefinitions",
+                "CustomResourceDefinition",
+                open,
+            )
+        },
+    ]
+}
+
+/// For the recursive type of definitions; [`super::crd`] looks at them itself.
+fn open() -> Value {
+    let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    json!({"type": "object", "required": ["spec"], "properties": {"spec": any, "status": any}})
+}
+
+fn schema<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::openapi3().with(|s| {
+        s.inline_subschemas = true;
+        s.meta_schema = None;
+    });
+    let mut raw = settings.into_generator().into_root_schema_for::<T>().to_value();
+    if let Some(properties) = raw.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.insert("metadata".to_owned(), METADATA.clone());
+    }
+    if let Some(required) = raw.get_mut("required").and_then(Value::as_array_mut) {
+        required.retain(|r| r != "metadata");
+    }
+    name_lists(&mut raw);
+    if let Some(replicas) = raw
+        .pointer_mut("/properties/spec/properties/replicas")
+        .and_then(Value::as_object_mut)
+    {
+        replicas.insert("default".to_owned(), json!(1));
+    }
+    raw
+}
+
+/// The API types carry no list kinds: these are the fields that Kubernetes merges, and their keys.
+fn name_lists(schema: &mut Value) {
+    const KEYS: [(&str, &str); 13] = [
+        ("containers", "name"),
+        ("initContainers", "name"),
+        ("ephemeralContainers", "name"),
+        ("env", "name"),
+        ("volumes", "name"),
+        ("volumeMounts", "mountPath"),
+        ("volumeDevices", "devicePath"),
+        ("imagePullSecrets", "name"),
+        ("conditions", "type"),
+        ("hostAliases", "ip"),
+        ("topologySpreadConstraints", "topologyKey"),
+        ("resourceClaims", "name"),
+        ("schedulingGates", "name"),
+    ];
+    for (name, field) in schema
+        .get_mut("properties")
+        .and_then(Value::as_object_mut)
+        .into_iter()
+        .flatten()
+    {
+        let has = |item: &str| {
+            field
+                .pointer("/items/properties")
+                .is_some_and(|p| p.get(item).is_some())
+        };
+        let keys: Option<(&str, Vec<&str>)> = if let Some((_, key)) = KEYS.iter().find(|(n, _)| n == name) {
+            Some((key, vec![key]))
+        } else if name == "ports" && has("containerPort") {
+            Some(("containerPort", vec!["containerPort", "protocol"]))
+        } else if name == "ports" && has("targetPort") {
+            Some(("port", vec!["port", "protocol"]))
+        } else {
+            None
+        };
+        if let (Some((merge, keys)), Some(field)) = (keys, field.as_object_mut())
+            && field.contains_key("items")
+        {
+            field.insert("x-kubernetes-patch-merge-key".to_owned(), json!(merge));
+            field.insert("x-kubernetes-patch-strategy".to_owned(), json!("merge"));
+            field.insert("x-kubernetes-list-type".to_owned(), json!("map"));
+            field.insert("x-kubernetes-list-map-keys".to_owned(), json!(keys));
+            if keys.contains(&"protocol")
+                && let Some(protocol) = field
+                    .get_mut("items")
+                    .and_then(|i| i.pointer_mut("/properties/protocol"))
+                    .and_then(Value::as_object_mut)
+            {
+                protocol.insert("default".to_owned(), json!("TCP"));
+            }
+        }
+        if name == "selector"
+            && let Some(field) = field.as_object_mut()
+        {
+            field.insert("x-kubernetes-map-type".to_owned(), json!("atomic"));
+        }
+        name_lists(field);
+    }
+    for key in ["items", "additionalProperties"] {
+        if let Some(below) = schema.get_mut(key).filter(|b| b.is_object()) {
+            name_lists(below);
+        }
+    }
+}
+
+fn count(object: &Value, pointer: &str) -> Value {
+    json!(
+        object
+            .pointer(pointer)
+            .and_then(Value::as_i64)
+            .unwrap_or_default()
+    )
+}
+
+fn data(object: &Value, _: Timestamp) -> Value {
+    let size = |key: &str| {
+        object
+            .get(key)
+            .and_then(Value::as_object)
+            .map_or(0, serde_json::Map::len)
+    };
+    json!(size("data") + size("binaryData"))
+}
+
+fn deployment_ready(d: &Value, _: Timestamp) -> Value {
+    json!(format!(
+        "{}/{}",
+        count(d, "/status/readyReplicas"),
+        count(d, "/spec/replicas")
+    ))
+}
+
+fn pod_ready(pod: &Value, _: Timestamp) -> Value {
+    let list = |pointer: &str| {
+        pod.pointer(pointer)
+            .and_then(Value::as_array)
+            .map_or(&[][..], Vec::as_slice)
+    };
+    let ready = list("/status/containerStatuses")
+        .iter()
+        .filter(|c| c.get("ready") == Some(&json!(true)))
+        .count();
+    json!(format!("{ready}/{}", list("/spec/containers").len()))
+}
+
+fn ports(service: &Value, _: Timestamp) -> Value {
+    let list = service.pointer("/spec/ports").and_then(Value::as_array);
+    let ports: Vec<String> = list
+        .into_iter()
+        .flatten()
+        .map(|p| {
+            let protocol = p.get("protocol").and_then(Value::as_str).unwrap_or("TCP");
+            format!("{}/{protocol}", p.get("port").cloned().unwrap_or_default())
+        })
+        .collect();
+    json!(if ports.is_empty() {
+        "<none>".to_owned()
+    } else {
+        ports.join(",")
+    })
+}
+
+fn join(object: &Value, list: &str, field: &str) -> Value {
+    let items: Vec<String> = object
+        .pointer(list)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|i| i.pointer(field))
+        .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
+        .collect();
+    json!(if items.is_empty() {
+        "<unset>".to_owned()
+    } else {
+        items.join(",")
+    })
+}
+
+fn event_columns() -> Vec<Column> {
+    // Written for the stored form, which tables are made from.
+    vec![
+        Column::made("Last Seen", |e, now| {
+            let times = [
+                "/series/lastObservedTime",
+                "/lastTimestamp",
+                "/eventTime",
+                "/firstTimestamp",
+            ];
+            let at = times
+                .iter()
+                .map(|t| text(e, t))
+                .find(|t| !t.is_empty())
+                .unwrap_or_default();
+            json!(age(at, now))
+        }),
+        Column::path("Type", "string", ".type"),
+        Column::path("Reason", "string", ".reason"),
+        Column::made("Object", |e, _| {
+            let kind = text(e, "/involvedObject/kind").to_lowercase();
+            json!(format!("{kind}/{}", text(e, "/involvedObject/name")))
+        }),
+        Column::path("Message", "string", ".message"),
+    ]
+}

@@ -1,0 +1,323 @@
+//! Who owns which field: `metadata.managedFields`, and server-side apply on top of it.
+
+use super::failure::{Cause, Failure};
+use super::fields::{Delta, Fields, element};
+use super::json;
+use super::resource::Resource;
+use super::schema::{ListKind, Schema};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// What one manager owns through one operation on one subresource.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    manager: String,
+    apply: bool,
+    subresource: &'static str,
+    api_version: String,
+    time: String,
+    fields: Fields,
+}
+
+/// Who writes, and when.
+#[derive(Clone, Debug)]
+pub(super) struct Author<'a> {
+    /// The field manager.
+    pub manager: &'a str,
+    /// `""`, `"status"` or `"scale"`.
+    pub subresource: &'static str,
+    /// The version the request was made in.
+    pub api_version: &'a str,
+    /// RFC 3339, whole seconds.
+    pub time: &'a str,
+}
+
+/// All entries of an object. Cheap to clone.
+pub(super) type Managers = Arc<Vec<Entry>>;
+
+impl Entry {
+    fn is(&self, author: &Author<'_>, apply: bool) -> bool {
+        self.manager == author.manager && self.apply == apply && self.subresource == author.subresource
+    }
+
+    fn new(author: &Author<'_>, apply: bool, fields: Fields) -> Self {
+        Self {
+            manager: author.manager.to_owned(),
+            apply,
+            subresource: author.subresource,
+            api_version: author.api_version.to_owned(),
+            time: author.time.to_owned(),
+            fields,
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let mut entry = json!({
+            "manager": self.manager, "operation": if self.apply { "Apply" } else { "Update" },
+            "apiVersion": self.api_version, "time": self.time,
+            "fieldsType": "FieldsV1", "fieldsV1": self.fields.to_json(),
+        });
+        if !self.subresource.is_empty() {
+            json::set(&mut entry, "subresource", Some(json!(self.subresource)));
+        }
+        entry
+    }
+
+    fn describe(&self) -> String {
+        let mut out = format!("{:?}", self.manager);
+        if !self.subresource.is_empty() {
+            out.push_str(&format!(" with subresource {:?}", self.subresource));
+        }
+        if !self.apply {
+            out.push_str(&format!(" using {}", self.api_version));
+        }
+        out
+    }
+}
+
+/// The part of an object that managers own.
+fn owned(value: &Value) -> Value {
+    let mut out = value.clone();
+    if let Some(map) = out.as_object_mut() {
+        map.remove("apiVersion");
+        map.remove("kind");
+        if let Some(meta) = map.get_mut("metadata").and_then(Value::as_object_mut) {
+            meta.retain(|k, _| {
+                matches!(
+                    k.as_str(),
+                    "labels" | "annotations" | "finalizers" | "ownerReferences"
+                )
+            });
+            if meta.is_empty() {
+                map.remove("metadata");
+            }
+        }
+    }
+    out
+}
+
+/// The paths a write changed, outside the fields the server itself keeps.
+fn delta(schema: &Schema, old: Option<&Value>, new: &Value) -> Delta {
+    let mut out = Delta::default();
+    let empty = Map::new();
+    let old = old.and_then(Value::as_object).unwrap_or(&empty);
+    let new = new.as_object().unwrap_or(&empty);
+    let names = new.keys().chain(old.keys().filter(|k| !new.contains_key(*k)));
+    for name in names.filter(|n| !matches!(n.as_str(), "apiVersion" | "kind")) {
+        let one = if name == "metadata" {
+            let strip = |m: Option<&Value>| m.map(|m| owned(&json!({"metadata": m}))).unwrap_or(json!({}));
+            let (old, new) = (strip(old.get(name)), strip(new.get(name)));
+            Delta::between(Some(schema), Some(&old), Some(&new))
+        } else {
+            let (old, new) = (old.get(name), new.get(name));
+            if old == new {
+                continue;
+            }
+            let inner = Delta::between(schema.field(name), old, new);
+            let wrap = |fields: Fields| {
+                let mut out = Fields::default();
+                if !fields.is_empty() {
+                    out.below.insert(format!("f:{name}"), fields);
+                }
+                out
+            };
+            Delta {
+                changed: wrap(inner.changed),
+                removed: wrap(inner.removed),
+            }
+        };
+        out.changed.unite(&one.changed);
+        out.removed.unite(&one.removed);
+    }
+    out
+}
+
+fn store(value: &mut Value, entries: &[Entry]) {
+    let list: Vec<Value> = entries.iter().map(Entry::to_json).collect();
+    let meta = json::metadata(value);
+    if list.is_empty() {
+        meta.remove("managedFields");
+    } else {
+        meta.insert("managedFields".to_owned(), Value::Array(list));
+    }
+}
+
+/// After a plain write: what changed now belongs to its author alone. Writes `managedFields` into `new`.
+pub(super) fn update(
+    schema: &Schema,
+    entries: &Managers,
+    author: &Author<'_>,
+    old: Option<&Value>,
+    new: &mut Value,
+) -> Managers {
+    let delta = delta(schema, old, new);
+    let mut next = Vec::with_capacity(entries.len() + 1);
+    let mut mine = None;
+    for entry in entries.iter() {
+        let mut entry = entry.clone();
+        if entry.is(author, false) {
+            entry.fields.unite(&delta.changed);
+            entry.fields.subtract(&delta.removed);
+            if !delta.changed.is_empty() {
+                author.time.clone_into(&mut entry.time);
+            }
+            author.api_version.clone_into(&mut entry.api_version);
+            mine = Some(());
+        } else {
+            entry.fields.subtract(&delta.changed);
+            entry.fields.subtract(&delta.removed);
+        }
+        if !entry.fields.is_empty() {
+            next.push(entry);
+        }
+    }
+    if mine.is_none() && !delta.changed.is_empty() {
+        next.push(Entry::new(author, false, delta.changed));
+    }
+    store(new, &next);
+    Arc::new(next)
+}
+
+/// The result of a server-side apply, not yet validated.
+pub(super) struct Applied {
+    /// The object.
+    pub value: Value,
+    /// Who owns what after it.
+    pub managers: Managers,
+}
+
+/// Applies `config` over `live` in the name of `author`. Fields the author applied before and dropped now go,
+/// unless somebody else owns them; changing what another manager owns is a conflict unless forced.
+pub(super) fn apply(
+    resource: &Resource,
+    live: Option<(&Value, &Managers)>,
+    config: &Value,
+    author: &Author<'_>,
+    force: bool,
+) -> Result<Applied, Failure> {
+    let schema = resource.schema();
+    let wanted = owned(config);
+    let mut fields = Fields::default();
+    fields.collect(Some(schema), &wanted);
+    fields.own = false;
+    let none = Managers::default();
+    let (base, entries) = live.unwrap_or((config, &none));
+    let mut value = base.clone();
+    merge(Some(schema), &mut value, &wanted);
+    let changed = if live.is_some() {
+        delta(schema, Some(base), &value).changed
+    } else {
+        Fields::default()
+    };
+
+    let mut next: Vec<Entry> = Vec::new();
+    let mut before = Fields::default();
+    let mut others = Fields::default();
+    let mut conflicts: Vec<(String, Vec<String>)> = Vec::new();
+    for entry in entries.iter() {
+        if entry.is(author, true) {
+            before = entry.fields.clone();
+            continue;
+        }
+        let clash = entry.fields.both(&changed);
+        let mut entry = entry.clone();
+        if !clash.is_empty() {
+            if force {
+                entry.fields.subtract(&clash);
+            } else {
+                conflicts.push((entry.describe(), clash.paths()));
+            }
+        }
+        others.unite(&entry.fields);
+        if !entry.fields.is_empty() {
+            next.push(entry);
+        }
+    }
+    if !conflicts.is_empty() {
+        return Err(conflict(resource, json::meta(config, "name"), &conflicts));
+    }
+    let mut dropped = before.clone();
+    dropped.subtract(&fields);
+    keep_shared(&mut dropped, &others);
+    dropped.remove_from(Some(schema), &mut value);
+    let same = before == fields && changed.is_empty() && dropped.is_empty();
+    let mut mine = Entry::new(author, true, fields);
+    if same && let Some(old) = entries.iter().find(|e| e.is(author, true)) {
+        mine.time.clone_from(&old.time);
+    }
+    if !mine.fields.is_empty() {
+        next.insert(0, mine);
+    }
+    store(&mut value, &next);
+    Ok(Applied {
+        value,
+        managers: Arc::new(next),
+    })
+}
+
+/// An item stays when somebody else owns anything in it.
+fn keep_shared(dropped: &mut Fields, others: &Fields) {
+    dropped.below.retain(|element, below| {
+        if let Some(theirs) = others.below.get(element) {
+            if theirs.own || element.starts_with("k:") {
+                below.own = false;
+            }
+            keep_shared(below, theirs);
+        }
+        !below.is_empty()
+    });
+}
+
+fn conflict(resource: &Resource, name: &str, conflicts: &[(String, Vec<String>)]) -> Failure {
+    let count: usize = conflicts.iter().map(|(_, paths)| paths.len()).sum();
+    let said: Vec<String> = conflicts
+        .iter()
+        .map(|(who, paths)| match paths.as_slice() {
+            [path] => format!("conflict with {who}: {path}"),
+            [] | [_, ..] => format!("conflicts with {who}:\n- {}", paths.join("\n- ")),
+        })
+        .collect();
+    let plural = if count == 1 { "" } else { "s" };
+    let message = format!("Apply failed with {count} conflict{plural}: {}", said.join("\n"));
+    let mut failure = Failure::conflict(resource, name);
+    failure.message = message;
+    failure.about.clear();
+    failure.causes = conflicts
+        .iter()
+        .flat_map(|(who, paths)| {
+            paths.iter().map(move |path| Cause {
+                reason: "FieldManagerConflict",
+                field: path.clone(),
+                message: format!("conflict with {who}"),
+            })
+        })
+        .collect();
+    failure
+}
+
+/// Lays `wanted` over `live`: objects field by field, lists by their kind.
+fn merge(schema: Option<&Schema>, live: &mut Value, wanted: &Value) {
+    match (live, wanted) {
+        (Value::Object(live), Value::Object(wanted)) if !schema.is_some_and(|s| s.atomic) => {
+            for (name, value) in wanted {
+                if value.is_null() {
+                    live.remove(name);
+                } else {
+                    let slot = live.entry(name.clone()).or_insert(Value::Null);
+                    merge(schema.and_then(|s| s.field(name)), slot, value);
+                }
+            }
+        }
+        (Value::Array(live), Value::Array(wanted)) if schema.is_some_and(|s| s.list != ListKind::Atomic) => {
+            let Some(schema) = schema else { return };
+            for item in wanted {
+                let key = element(&schema.list, item);
+                match live.iter_mut().find(|l| element(&schema.list, l) == key) {
+                    Some(slot) => merge(schema.items.as_deref(), slot, item),
+                    None => live.push(item.clone()),
+                }
+            }
+        }
+        (live, wanted) => *live = wanted.clone(),
+    }
+}

@@ -1,0 +1,47 @@
+//! A Kubernetes API server in this process: a JSON store that answers like kube-apiserver 1.36.
+//!
+//! [`Store`] holds the objects; [`Store::client`] talks to it in this process, also under a paused clock;
+//! [`serve`] lets stock kubectl in over loopback, from a thread and runtime of its own. The way of a request:
+//! [`http`] understands it, [`ask`] is what is left of it, [`write`] (with [`patch`], [`managed`] and [`schema`])
+//! or [`view`] and [`watch`] answer it, and [`store`] remembers and tells the watchers.
+
+mod ask;
+mod builtin;
+mod check;
+mod column;
+mod crd;
+mod delete;
+mod deployment;
+mod direct;
+mod discovery;
+mod failure;
+mod fault;
+mod fields;
+mod http;
+mod istio;
+mod json;
+mod managed;
+mod names;
+mod openapi;
+mod patch;
+mod protobuf;
+mod prune;
+mod resource;
+mod review;
+mod rules;
+mod scale;
+mod schema;
+mod selector;
+mod serve;
+mod store;
+mod strategic;
+mod view;
+mod watch;
+mod wire;
+mod write;
+
+pub use deployment::roll_out_deployments;
+pub use failure::{Cause, Failure};
+pub use fault::{Action, Fault};
+pub use serve::{serve, write_kubeconfig};
+pub use store::{Change, Store};
