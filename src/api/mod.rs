@@ -1,1 +1,65 @@
-//! What the daemon serves over HTTP: health, readiness, its own metrics.
+//! What the daemon serves over HTTP.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/healthz` | 200 while the process works |
+//! | `/readyz` | 200 once every resource was seen and this daemon leads or stands by; 503 before |
+//! | `/metrics` | its own metrics, Prometheus text format |
+//! | `/api/v1/rollouts` | every rollout's status, JSON |
+
+use crate::engine::View;
+use crate::telemetry::{self, Metrics};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+use tokio::sync::watch;
+
+/// What the server may read.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The read model.
+    pub view: watch::Receiver<View>,
+    /// Whether every resource was seen.
+    pub ready: watch::Receiver<bool>,
+    /// The daemon's own metrics.
+    pub metrics: Metrics,
+}
+
+/// The daemon's routes.
+pub fn router(state: ApiState) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/rollouts", get(rollouts))
+        .with_state(state)
+}
+
+async fn ready(State(state): State<ApiState>) -> Response {
+    if *state.ready.borrow() {
+        "ok\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: resources are being read, or this daemon is starting\n")
+            .into_response()
+    }
+}
+
+async fn metrics(State(state): State<ApiState>) -> Response {
+    match state.metrics.encode() {
+        Ok(text) => ([(header::CONTENT_TYPE, telemetry::CONTENT_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("metrics cannot be written: {error}\n")).into_response(),
+    }
+}
+
+async fn rollouts(State(state): State<ApiState>) -> Response {
+    let view = state.view.borrow().clone();
+    let all: Vec<_> = view
+        .rollouts()
+        .into_iter()
+        .map(|r| json!({"namespace": r.namespace, "name": r.name, "status": r.status}))
+        .collect();
+    Json(json!({ "rollouts": all })).into_response()
+}

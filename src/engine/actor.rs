@@ -13,7 +13,7 @@ use super::observe::{own_break_glass, see};
 use super::persist::{self, Sound};
 use crate::cluster::ClusterError;
 use crate::cluster::rollouts::RawRollout;
-use crate::metrics::{Ask, Cursor, advance};
+use crate::metrics::{Ask, Cursor};
 use crate::rollout::command::{self, Command, Verb, Wish};
 use crate::rollout::decide::{conditions::set_condition, decide};
 use crate::rollout::observation::{Observation, Raise};
@@ -67,6 +67,8 @@ pub(super) struct Actor {
     /// What each raise that is being prepared was asked for.
     asked: BTreeMap<String, Raise>,
     cursors: BTreeMap<String, Cursor>,
+    /// Components whose weight changed since their cursor last knew.
+    moved: BTreeSet<String>,
     readings: BTreeMap<String, Reading>,
     failures: BTreeMap<String, String>,
     watched: Vec<String>,
@@ -98,6 +100,7 @@ impl Actor {
             lanes: BTreeMap::new(),
             asked: BTreeMap::new(),
             cursors: BTreeMap::new(),
+            moved: BTreeSet::new(),
             readings: BTreeMap::new(),
             failures: BTreeMap::new(),
             watched: Vec::new(),
@@ -124,13 +127,11 @@ impl Actor {
         actor
     }
 
-    /// Cursors of the daemon before, where they can still be used; an old one would make one huge tick of the gap.
+    /// Cursors of the daemon before; the source decides whether they can still be resumed.
     fn resume_cursors(&mut self) {
         for c in &self.status.components {
             let cursor = c.cursor.clone().and_then(|value| serde_json::from_value::<Cursor>(value).ok());
-            if let Some(cursor) = cursor.filter(|cursor| cursor.is_fresh(self.shared.clock.now())) {
-                self.cursors.insert(c.name.clone(), cursor);
-            }
+            self.cursors.extend(cursor.map(|cursor| (c.name.clone(), cursor)));
         }
     }
 
@@ -232,12 +233,12 @@ impl Actor {
             return;
         }
         if !self.looking && now >= self.next_look && !self.watched.is_empty() {
-            let asks: Vec<Ask> = sound
+            let asks: Vec<(Ask, Cursor)> = sound
                 .plan
                 .components
                 .iter()
                 .filter(|p| self.watched.iter().any(|name| name == p.name()))
-                .filter_map(|p| ask(&self.raw, p))
+                .filter_map(|p| Some((ask(&self.raw, p)?, self.cursors.remove(p.name()).unwrap_or_default())))
                 .collect();
             self.looking = true;
             self.next_look = now + sound.plan.judge.interval;
@@ -247,7 +248,10 @@ impl Actor {
         let refresh = now.duration_since(self.last_saved).unsigned_abs() >= PERSIST_EVERY && !self.saving;
         let observation = self.observe(refresh);
         let Ok(sound) = &self.sound else { return };
+        let before: Vec<_> = self.status.components.iter().map(|c| c.weight.written).collect();
         let decision = decide(&sound.plan, std::mem::take(&mut self.status), &observation, now);
+        let moved = decision.next.components.iter().zip(before).filter(|(c, before)| c.weight.written != *before);
+        self.moved.extend(moved.map(|(c, _)| c.name.clone()));
         self.first = false;
         self.act(decision, now);
         self.save(now);

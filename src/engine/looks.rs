@@ -1,25 +1,28 @@
 //! Looks at the metrics: one round at a time, every interval, for the components that the core watches.
 
 use crate::clock::Clock;
-use crate::metrics::{Ask, Source};
-use crate::rollout::sample::Blindness;
+use crate::metrics::{Ask, Cursor, Source};
+use crate::rollout::sample::Reading;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-/// What one component's look gave.
-pub(super) type Look = (String, Result<crate::metrics::Snapshot, Blindness>);
+/// What one component's look gave, and where the next one begins.
+pub(super) type Look = (String, Cursor, Reading);
 
-/// Asks the source about every component at one instant; the source's own time-out bounds it.
-pub(super) async fn round(source: Source, clock: Clock, asks: Vec<Ask>) -> Vec<Look> {
+/// Looks at every component at one instant; the source's own time-out bounds it.
+pub(super) async fn round(source: Source, clock: Clock, asks: Vec<(Ask, Cursor)>) -> Vec<Look> {
     let now = clock.now();
     let mut open: FuturesUnordered<_> = asks
-        .iter()
-        .map(|ask| {
+        .into_iter()
+        .map(|(ask, mut cursor)| {
             let source = &source;
-            async move { (ask.component.clone(), source.read(ask, now).await) }
+            async move {
+                let reading = source.observe(&ask, &mut cursor, now).await;
+                (ask.component, cursor, reading)
+            }
         })
         .collect();
-    let mut looks = Vec::with_capacity(asks.len());
+    let mut looks = Vec::new();
     while let Some(look) = open.next().await {
         looks.push(look);
     }

@@ -1,11 +1,10 @@
 //! What came back from beside.
 
-use super::{Actor, Dirty, Done, advance, older};
+use super::{Actor, Dirty, Done, older};
 use crate::engine::lane::{Lane, Objects};
 use crate::engine::looks::Look;
 use crate::engine::{persist, raise};
 use crate::rollout::decide::declare;
-use crate::rollout::sample::Reading;
 use crate::rollout::status::Intent;
 
 impl Actor {
@@ -50,11 +49,11 @@ impl Actor {
 
     fn looked(&mut self, looks: Vec<Look>) {
         self.looking = false;
-        for (component, look) in looks {
-            let reading = match look {
-                Ok(snapshot) => advance(self.cursors.entry(component.clone()).or_default(), snapshot),
-                Err(blindness) => Reading::Blind(blindness),
-            };
+        for (component, mut cursor, reading) in looks {
+            if self.moved.remove(&component) {
+                cursor.weight_changed();
+            }
+            self.cursors.insert(component.clone(), cursor);
             self.readings.insert(component, reading);
         }
     }

@@ -31,7 +31,10 @@ impl Actor {
             return;
         }
         for c in &mut self.status.components {
-            c.cursor = self.cursors.get(&c.name).and_then(|cursor| serde_json::to_value(cursor).ok());
+            // One that is out on a look comes back; what was persisted of it is still good.
+            if let Some(cursor) = self.cursors.get(&c.name) {
+                c.cursor = serde_json::to_value(cursor).ok();
+            }
             c.next_check_at = self.watched.contains(&c.name).then_some(self.next_look);
         }
         let status = match serde_json::to_value(&self.status) {

@@ -1,0 +1,323 @@
+//! The command line as typed. What it means is in [`super::meaning`].
+
+use crate::rollout::duration::Span;
+use crate::rollout::weight::Weight;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  gradual-rollout                                      where every component stands
+  gradual-rollout --percentage 10 --component terminal   10% of terminal to the canary, and wait for it
+  gradual-rollout -p 40 --all-components --dry-run     what that would change, object by object
+  gradual-rollout pause terminal --reason \"looking into it\"
+  gradual-rollout rollback terminal                    back to control
+  gradual-rollout validate config/sealos.yaml          check a plan before it is applied
+  gradual-rollout sandbox                              see it all work, without a cluster
+
+Exit codes:
+  0 done · 2 rolled back automatically while waited for · 3 refused · 4 partly done
+  64 wrong usage · 69 cluster unreachable · 75 not done in time";
+
+/// Moves live traffic between two paths by weight, judged by Prometheus, and puts it back by itself.
+///
+/// Without a command and without --percentage it shows where every component stands.
+#[derive(Debug, Parser)]
+#[command(name = "gradual-rollout", version, after_help = EXAMPLES, subcommand_value_name = "COMMAND")]
+pub struct Raw {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The classic flags.
+    #[command(flatten)]
+    pub classic: Classic,
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: Option<VerbArgs>,
+}
+
+/// Puts traffic back at once, in an emergency.
+#[derive(Debug, Parser)]
+#[command(name = "emergency-rollback", version)]
+pub struct RawEmergency {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// Its own.
+    #[command(flatten)]
+    pub emergency: EmergencyArgs,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Global {
+    /// Namespace of the rollouts [default: the settings' `namespace`, or sealos-system]
+    #[arg(short, long, global = true, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Settings file (TOML)
+    #[arg(long, global = true, value_name = "FILE", env = "GRADUAL_ROLLOUT_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Say more; twice: even more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Form of the output
+    #[arg(short, long, global = true, value_enum, value_name = "FORM")]
+    pub output: Option<Output>,
+}
+
+/// Forms of output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// A table
+    #[default]
+    Table,
+    /// A table with every column, and the reason's sentence
+    Wide,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+}
+
+/// The classic flags: a percentage for a component.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Classic {
+    /// Set the canary's share, 0 to 100 (steps of 0.1), and wait until it is in force
+    #[arg(short, long, value_name = "PERCENT", allow_hyphen_values = true, value_parser = weight)]
+    pub percentage: Option<Weight>,
+    /// The component; may be repeated
+    #[arg(short, long, value_name = "NAME")]
+    pub component: Vec<String>,
+    /// Every component of every rollout in the namespace
+    #[arg(long, conflicts_with = "component")]
+    pub all_components: bool,
+    /// How it is done.
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// How a mutating command is done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct How {
+    /// The rollout, when several have the component
+    #[arg(long, value_name = "NAME")]
+    pub rollout: Option<String>,
+    /// Show exactly what would change, and change nothing
+    #[arg(short, long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub no_confirm: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Raise although the judge advises against it (a breach, a pause, a freeze, no data)
+    #[arg(long)]
+    pub force: bool,
+    /// How long to wait until it is done [default: 5m]
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<Span>,
+    /// Write what was done to a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+/// Which components.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Which {
+    /// The components
+    #[arg(value_name = "COMPONENT")]
+    pub names: Vec<String>,
+    /// A component; may be repeated
+    #[arg(short, long, value_name = "NAME")]
+    pub component: Vec<String>,
+    /// Every component of every rollout in the namespace
+    #[arg(long)]
+    pub all_components: bool,
+    /// How it is done.
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum VerbArgs {
+    /// Run the daemon, against the cluster of the current kubeconfig or the one it runs in
+    Run,
+    /// Show where every component stands
+    Status {
+        /// Show one rollout only
+        #[arg(long, value_name = "NAME")]
+        rollout: Option<String>,
+        /// Keep showing it as it changes
+        #[arg(short, long)]
+        watch: bool,
+    },
+    /// Set a weight and leave the plan, until `resume`
+    Set {
+        /// The canary's share, 0 to 100
+        #[arg(value_name = "PERCENT", allow_hyphen_values = true, value_parser = weight)]
+        weight: Weight,
+        /// For which components.
+        #[command(flatten)]
+        which: Which,
+    },
+    /// No raise until `resume`; every lowering still happens
+    Pause(Which),
+    /// Back to the plan, after pause, a set weight or a drift
+    Resume(Which),
+    /// Open the gate of the phase that waits for approval
+    Approve {
+        /// The phase; default: the one that waits
+        #[arg(long, value_name = "NAME")]
+        phase: Option<String>,
+        /// For which components; default: all of the rollout.
+        #[command(flatten)]
+        which: Which,
+    },
+    /// End this step's hold; every check still applies
+    Promote(Which),
+    /// Put the traffic back
+    Rollback {
+        /// Where to, instead of the rollout's own `rollback.to`; never raises
+        #[arg(long, value_name = "PERCENT", allow_hyphen_values = true, value_parser = weight)]
+        to: Option<Weight>,
+        /// For which components.
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Begin the plan again after a rollback, with fresh evidence
+    Retry(Which),
+    /// Let go of components: remove our marks, leave their traffic as it is
+    Detach(Which),
+    /// Check rollouts in files, without a cluster
+    Validate {
+        /// YAML files; - is the standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Show what a rollout's plan comes to: weights, holds and the earliest dates
+    Plan {
+        /// A YAML file; - is the standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// When it begins (RFC 3339) [default: now]
+        #[arg(long, value_name = "TIME")]
+        start: Option<jiff::Timestamp>,
+    },
+    /// Try everything without a cluster: simulated traffic, virtual time
+    Sandbox(SandboxArgs),
+    /// Print a generated file
+    Generate {
+        /// Which
+        #[arg(value_enum)]
+        what: Generated,
+    },
+    /// Put traffic back at once, in an emergency
+    EmergencyRollback(EmergencyArgs),
+}
+
+/// Files that the program generates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Generated {
+    /// The custom resource's definition, as in deploy/crd.yaml
+    Crd,
+}
+
+/// Modes of an emergency rollback.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum EmergencyMode {
+    /// Everything that is named back to control
+    #[default]
+    Ingress,
+    /// Keep a small share on the canary (see --percentage)
+    Dual,
+    /// Everything of every rollout in the namespace back to control
+    Full,
+}
+
+/// Arguments of the emergency rollback.
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = "\
+Examples:
+  emergency-rollback --reason \"gateway answers 503\"
+  emergency-rollback --mode dual --percentage 10 --reason \"P95 doubled\"
+  emergency-rollback --mode full --reason \"incident 42\" --force
+
+It never raises a weight: what is below the asked share stays there. Without a live daemon it
+writes to the routed objects itself.")]
+pub struct EmergencyArgs {
+    /// How far back
+    #[arg(long, value_enum, default_value_t)]
+    pub mode: EmergencyMode,
+    /// With --mode dual: the share that stays on the canary [default: 10]
+    #[arg(short, long, value_name = "PERCENT", allow_hyphen_values = true, value_parser = weight)]
+    pub percentage: Option<Weight>,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Do not ask for the word EMERGENCY
+    #[arg(long)]
+    pub force: bool,
+    /// A component; may be repeated [default: all]
+    #[arg(short, long, value_name = "NAME")]
+    pub component: Vec<String>,
+    /// One rollout only
+    #[arg(long, value_name = "NAME")]
+    pub rollout: Option<String>,
+    /// Show exactly what would change, and change nothing
+    #[arg(short, long)]
+    pub dry_run: bool,
+    /// How long to wait until it is done [default: 3m]
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<Span>,
+    /// Write what was done to a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+/// Arguments of the sandbox.
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = "\
+Examples:
+  gradual-rollout sandbox                      the Sealos plan, 5% to 100%, three weeks in seconds
+  gradual-rollout sandbox --story errors       one canary starts failing: watch it go back
+  gradual-rollout sandbox --story list         all stories
+  gradual-rollout sandbox --keep               stay up, for kubectl")]
+pub struct SandboxArgs {
+    /// The story to play; `list` shows them all [default: migration]
+    #[arg(long, value_name = "NAME")]
+    pub story: Option<String>,
+    /// How many times faster than real time; 0: as fast as it goes [default: the story's own]
+    #[arg(long, value_name = "FACTOR")]
+    pub speed: Option<f64>,
+    /// Stay up when the story is over
+    #[arg(long)]
+    pub keep: bool,
+    /// Judge by a real Prometheus, at real time
+    #[arg(long)]
+    pub prometheus: bool,
+    /// The seed of the simulated traffic [default: 1]
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// JSON instead of a picture; set from -o.
+    #[arg(skip)]
+    pub json: bool,
+}
+
+fn weight(text: &str) -> Result<Weight, String> {
+    text.parse()
+        .map_err(|e: crate::rollout::weight::NotAPercentage| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_lines_definition_is_sound() {
+        Raw::command().debug_assert();
+        RawEmergency::command().debug_assert();
+    }
+}

@@ -1,0 +1,268 @@
+//! What the arguments mean: one [`Ask`] for every command that changes something.
+
+use super::args::{Classic, EmergencyArgs, EmergencyMode, How, VerbArgs, Which};
+use super::exit::Failure;
+use crate::rollout::command::{Verb, Wish};
+use crate::rollout::weight::Weight;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a person asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Ask {
+    /// The wish's verb.
+    pub verb: Verb,
+    /// Its weight.
+    pub weight: Option<Weight>,
+    /// The phase that `approve` opens.
+    pub phase: Option<String>,
+    /// For whom.
+    pub whom: Whom,
+    /// In which rollout; `None`: look in all.
+    pub rollout: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Although the judge advises against it.
+    pub force: bool,
+    /// The emergency's mode.
+    pub emergency: Option<EmergencyMode>,
+    /// Change nothing.
+    pub dry_run: bool,
+    /// What is asked before.
+    pub confirm: Confirm,
+    /// How long to wait.
+    pub timeout: Duration,
+    /// Where the report goes.
+    pub report: Option<PathBuf>,
+}
+
+/// For which components.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    /// These.
+    Named(Vec<String>),
+    /// Every one of every rollout that is meant.
+    All,
+}
+
+/// What is asked before something is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Confirm {
+    /// Nothing.
+    Nothing,
+    /// y or N.
+    YesNo,
+    /// The word EMERGENCY.
+    Emergency,
+}
+
+const WAIT: Duration = Duration::from_secs(300);
+const WAIT_EMERGENCY: Duration = Duration::from_secs(180);
+
+impl Ask {
+    /// From the classic flags. Without a percentage nothing is asked for: `None` is a look at the status.
+    pub fn classic(classic: Classic) -> Result<Option<Self>, Failure> {
+        let Classic { percentage, component, all_components, how } = classic;
+        let Some(weight) = percentage else {
+            if component.is_empty() && !all_components && how == How::default() {
+                return Ok(None);
+            }
+            return Err(Failure::usage(
+                "nothing to do without --percentage: write --percentage N, or a command such as `status` or `rollback`",
+            ));
+        };
+        let which = Which { names: Vec::new(), component, all_components, how };
+        Self::new(Verb::Set, Some(weight), which).map(Some)
+    }
+
+    /// From a verb; `None` when it changes nothing in the cluster.
+    pub fn verb(verb: VerbArgs) -> Result<Option<Self>, Failure> {
+        let ask = match verb {
+            VerbArgs::Set { weight, which } => Self::new(Verb::Set, Some(weight), which)?,
+            VerbArgs::Pause(which) => Self::new(Verb::Pause, None, which)?,
+            VerbArgs::Resume(which) => Self::new(Verb::Resume, None, which)?,
+            VerbArgs::Promote(which) => Self::new(Verb::Promote, None, which)?,
+            VerbArgs::Retry(which) => Self::new(Verb::Retry, None, which)?,
+            VerbArgs::Detach(which) => Self::new(Verb::Detach, None, which)?,
+            VerbArgs::Rollback { to, which } => Self::new(Verb::Rollback, to, which)?,
+            VerbArgs::Approve { phase, mut which } => {
+                // A gate is the rollout's, so no component need be named.
+                which.all_components |= which.names.is_empty() && which.component.is_empty();
+                let mut ask = Self::new(Verb::Approve, None, which)?;
+                ask.phase = phase;
+                ask
+            }
+            VerbArgs::EmergencyRollback(args) => Self::emergency(args)?,
+            VerbArgs::Run
+            | VerbArgs::Status { .. }
+            | VerbArgs::Validate { .. }
+            | VerbArgs::Plan { .. }
+            | VerbArgs::Sandbox(_)
+            | VerbArgs::Generate { .. } => return Ok(None),
+        };
+        Ok(Some(ask))
+    }
+
+    fn new(verb: Verb, weight: Option<Weight>, which: Which) -> Result<Self, Failure> {
+        let Which { names, component, all_components, how } = which;
+        Ok(Self {
+            verb,
+            weight,
+            phase: None,
+            whom: whom(names, component, all_components)?,
+            rollout: how.rollout,
+            reason: how.reason.unwrap_or_default(),
+            force: how.force,
+            emergency: None,
+            dry_run: how.dry_run,
+            confirm: if how.no_confirm || how.dry_run { Confirm::Nothing } else { Confirm::YesNo },
+            timeout: how.timeout.map_or(WAIT, |span| span.0),
+            report: how.report,
+        })
+    }
+
+    fn emergency(args: EmergencyArgs) -> Result<Self, Failure> {
+        let weight = match (args.mode, args.percentage) {
+            (EmergencyMode::Dual, share) => share.or(Weight::from_percent(10)).unwrap_or_default(),
+            (_, None | Some(Weight::ZERO)) => Weight::ZERO,
+            (_, Some(share)) => {
+                return Err(Failure::usage(format!(
+                    "--percentage {share} goes with --mode dual only: the other modes put everything back"
+                )));
+            }
+        };
+        if args.mode == EmergencyMode::Full && (!args.component.is_empty() || args.rollout.is_some()) {
+            return Err(Failure::usage(
+                "--mode full puts back everything; for some of it use --mode ingress with --component or --rollout",
+            ));
+        }
+        let reason = args.reason.unwrap_or_default();
+        if reason.trim().is_empty() && !args.dry_run {
+            return Err(Failure::usage("an emergency needs its reason, for those who come after: --reason TEXT"));
+        }
+        let all = args.component.is_empty();
+        Ok(Self {
+            verb: Verb::Rollback,
+            weight: Some(weight),
+            phase: None,
+            whom: whom(Vec::new(), args.component, all)?,
+            rollout: args.rollout,
+            reason,
+            force: false,
+            emergency: Some(args.mode),
+            dry_run: args.dry_run,
+            confirm: if args.force || args.dry_run { Confirm::Nothing } else { Confirm::Emergency },
+            timeout: args.timeout.map_or(WAIT_EMERGENCY, |span| span.0),
+            report: args.report,
+        })
+    }
+
+    /// The wish as it is written on a rollout.
+    pub fn wish(&self, components: Vec<String>, who: &str, expires_at: Option<jiff::Timestamp>) -> Wish {
+        let short = |text: &str| text.chars().take(512).collect::<String>();
+        Wish {
+            components,
+            weight: self.weight,
+            phase: self.phase.clone(),
+            reason: short(&self.reason),
+            who: short(who),
+            force: self.force,
+            emergency: self.emergency.is_some(),
+            expires_at,
+        }
+    }
+
+    /// What it does, in a few words for prompts and reports.
+    pub fn words(&self) -> String {
+        let to = |w: Weight| format!(" to {w}");
+        match (self.verb, self.emergency) {
+            (_, Some(_)) => format!("emergency rollback{}", self.weight.map(to).unwrap_or_default()),
+            (Verb::Rollback, _) => format!("roll back{}", self.weight.map(to).unwrap_or_default()),
+            (Verb::Set, _) => format!("set{}", self.weight.map(to).unwrap_or_default()),
+            (verb, _) => verb.to_string(),
+        }
+    }
+}
+
+fn whom(names: Vec<String>, component: Vec<String>, all: bool) -> Result<Whom, Failure> {
+    let mut named = names;
+    for name in component {
+        if !named.contains(&name) {
+            named.push(name);
+        }
+    }
+    match (all, named.is_empty()) {
+        (true, true) => Ok(Whom::All),
+        (false, false) => Ok(Whom::Named(named)),
+        (true, false) => Err(Failure::usage("name components or say --all-components, not both")),
+        (false, true) => Err(Failure::usage("which component? Name it with --component NAME, or say --all-components")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::Raw;
+    use clap::Parser as _;
+
+    fn asked(line: &str) -> Result<Option<Ask>, Failure> {
+        let raw = Raw::try_parse_from(line.split(' ')).map_err(|e| Failure::usage(e.to_string()))?;
+        match raw.verb {
+            Some(verb) => Ask::verb(verb),
+            None => Ask::classic(raw.classic),
+        }
+    }
+
+    #[test]
+    fn the_classic_words_mean_what_they_always_meant() {
+        let ask = asked("gradual-rollout --percentage 5 --component terminal").unwrap().unwrap();
+        assert_eq!((ask.verb, ask.weight), (Verb::Set, Weight::from_percent(5)));
+        assert_eq!(ask.whom, Whom::Named(vec!["terminal".into()]));
+        assert_eq!(ask.confirm, Confirm::YesNo);
+        let ask = asked("gradual-rollout -p 40 --all-components -d").unwrap().unwrap();
+        assert_eq!((ask.whom, ask.dry_run, ask.confirm), (Whom::All, true, Confirm::Nothing));
+        assert_eq!(asked("gradual-rollout").unwrap(), None);
+        assert_eq!(asked("gradual-rollout -n other -v").unwrap(), None);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_a_usage_error() {
+        for line in [
+            "gradual-rollout --percentage 101 --component a",
+            "gradual-rollout --percentage -1 --component a",
+            "gradual-rollout --percentage 5.55 --component a",
+            "gradual-rollout --percentage 5",
+            "gradual-rollout --percentage 5 --component a --all-components",
+            "gradual-rollout --component a",
+            "gradual-rollout pause",
+            "gradual-rollout pause a --all-components",
+            "gradual-rollout set a",
+            "gradual-rollout emergency-rollback --mode ingress --percentage 10 --reason x",
+            "gradual-rollout emergency-rollback --mode full --component a --reason x",
+            "gradual-rollout emergency-rollback",
+            "gradual-rollout emergency-rollback --mode half --reason x",
+        ] {
+            let failure = asked(line).expect_err(line);
+            assert_eq!(failure.exit, super::super::exit::Exit::Usage, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_emergency_takes_everything_unless_told_otherwise_and_keeps_ten_percent_in_dual() {
+        let ask = asked("x emergency-rollback --reason x").unwrap().unwrap();
+        assert_eq!((ask.verb, ask.weight, ask.whom), (Verb::Rollback, Some(Weight::ZERO), Whom::All));
+        assert_eq!(ask.confirm, Confirm::Emergency);
+        let ask = asked("x emergency-rollback --mode dual --reason x --force").unwrap().unwrap();
+        assert_eq!((ask.weight, ask.confirm), (Weight::from_percent(10), Confirm::Nothing));
+        let wish = ask.wish(vec!["*".into()], "me", None);
+        assert!(wish.emergency);
+        let ask = asked("x emergency-rollback --mode ingress --percentage 0 --reason x").unwrap().unwrap();
+        assert_eq!(ask.weight, Some(Weight::ZERO), "the old spelling");
+    }
+
+    #[test]
+    fn a_gate_belongs_to_the_rollout_and_needs_no_component() {
+        let ask = asked("x approve --rollout sealos --phase cutover").unwrap().unwrap();
+        assert_eq!((ask.verb, ask.whom, ask.phase.as_deref()), (Verb::Approve, Whom::All, Some("cutover")));
+    }
+}

@@ -1,0 +1,62 @@
+//! Data for other programs.
+
+use super::args::Output;
+use super::exit::Failure;
+use serde::Serialize;
+use std::io::Write;
+use std::path::Path;
+
+/// Writes a value as JSON, or as YAML when that is asked.
+pub(super) fn data(out: &mut dyn Write, form: Output, value: &impl Serialize) -> Result<(), Failure> {
+    let text = if form == Output::Yaml {
+        serde_saphyr::to_string(value).map_err(|e| Failure::internal(format!("unable to write YAML: {e}")))?
+    } else {
+        let mut json = serde_json::to_string_pretty(value)
+            .map_err(|e| Failure::internal(format!("unable to write JSON: {e}")))?;
+        json.push('\n');
+        json
+    };
+    out.write_all(text.as_bytes())?;
+    Ok(())
+}
+
+/// Writes a file so that a reader sees the old one or the new one whole, never a half.
+pub(super) fn file(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::internal(format!("unable to write the report {}: {error}", path.display()))
+    };
+    let mut json = serde_json::to_vec_pretty(value)
+        .map_err(|e| Failure::internal(format!("unable to write JSON: {e}")))?;
+    json.push(b'\n');
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let fresh = path.with_file_name(name);
+    let write = || {
+        let mut file = std::fs::File::create(&fresh)?;
+        file.write_all(&json)?;
+        file.sync_all()?;
+        std::fs::rename(&fresh, path)
+    };
+    write().map_err(|error| {
+        // The half-written file is ours alone; that it may stay is not worth hiding the first error.
+        let _ = std::fs::remove_file(&fresh);
+        failed(error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_replaces_the_old_one_whole_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        file(&path, &serde_json::json!({"a": 1})).unwrap();
+        file(&path, &serde_json::json!({"b": 2})).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\n  \"b\": 2\n}\n");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        let nowhere = folder.path().join("no/such/report.json");
+        assert!(file(&nowhere, &1).unwrap_err().message.contains("no/such"));
+    }
+}

@@ -1,0 +1,182 @@
+//! `plan FILE`: what a rollout's plan comes to.
+
+use super::args::Output;
+use super::exit::{Exit, Failure};
+use super::manifest::{self, Manifest};
+use super::table::{self, Cell, LOOK};
+use super::{output, validate};
+use crate::rollout::duration::Span;
+use crate::rollout::plan::{Plan, PlannedComponent};
+use crate::rollout::spec::{GradualRollout, Router};
+use crate::rollout::window::{Calendar, Opening};
+use jiff::Timestamp;
+use serde::Serialize;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+/// One line of the plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Line {
+    /// The phase.
+    pub phase: String,
+    /// Whether a person opens it.
+    pub approval: bool,
+    /// The component.
+    pub component: String,
+    /// The weight, in percent.
+    pub weight: f64,
+    /// How long it is held.
+    pub hold: Span,
+    /// The earliest time this weight can be written; gates take longer.
+    pub earliest: Timestamp,
+}
+
+/// The earliest schedule: every check passes at once, every gate opens at once, and one interval is lost to
+/// judging per step.
+pub(super) fn schedule(plan: &Plan, start: Timestamp) -> Vec<Line> {
+    let settle = plan.judge.settle + plan.judge.interval;
+    let mut lines = Vec::new();
+    let mut begins = start;
+    for (index, phase) in plan.phases.iter().enumerate() {
+        let mut ends = begins;
+        for component in phase.components.iter().filter_map(|i| plan.components.get(*i)) {
+            let mut at = begins;
+            for step in component.steps.iter().filter(|s| s.phase == index) {
+                at = opening(&plan.calendar, at);
+                lines.push(Line {
+                    phase: phase.name.clone(),
+                    approval: phase.approval,
+                    component: component.name().to_owned(),
+                    weight: step.weight.percent(),
+                    hold: Span(step.hold),
+                    earliest: at,
+                });
+                at = at.saturating_add(step.hold.max(settle)).unwrap_or(Timestamp::MAX);
+            }
+            ends = ends.max(at);
+        }
+        begins = ends;
+    }
+    lines
+}
+
+/// The first instant from `at` on in which weights may rise.
+fn opening(calendar: &Calendar, at: Timestamp) -> Timestamp {
+    // Each turn leaves one window or freeze behind; there are at most 16 and 32 of them, in a month of looking.
+    let mut at = at;
+    for _ in 0..64 {
+        at = match calendar.at(at) {
+            Opening::Open | Opening::Closed(None) => return at,
+            Opening::Closed(Some(next)) => next,
+            Opening::Frozen { until, .. } => until,
+        };
+    }
+    at
+}
+
+/// What a reader should know besides.
+fn remarks(plan: &Plan) -> Vec<String> {
+    let only_switch = |c: &PlannedComponent| {
+        c.component
+            .routers
+            .iter()
+            .all(|r| matches!(r, Router::ControllerSwitch(_)))
+    };
+    let mut remarks = Vec::new();
+    for component in &plan.components {
+        if only_switch(component) {
+            remarks.push(format!(
+                "{}: has only a controllerSwitch. Its percentage is a share of new objects: alone it moves no request of existing ones; add a router at the edge to move those.",
+                component.name()
+            ));
+        }
+        if component.component.arms.is_none() {
+            remarks.push(format!(
+                "{}: names no arms, so nothing can be judged, and its weight never rises by itself. Add arms, or set its weights by hand.",
+                component.name()
+            ));
+        }
+    }
+    if plan.paused {
+        remarks.push("paused: true: no weight rises until it is taken away.".into());
+    }
+    remarks
+}
+
+/// Shows the plans of a file.
+pub(super) fn run(file: &Path, start: Timestamp, form: Output, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let (name, text) = validate::read_text(file)?;
+    let mut shown: Vec<(GradualRollout, Plan)> = Vec::new();
+    for manifest in manifest::read(&name, &text) {
+        match manifest {
+            Manifest::Rollout(rollout, plan) => shown.push((*rollout, *plan)),
+            Manifest::Other(_) => {}
+            Manifest::Broken(problems) => {
+                let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                return Err(Failure::usage(
+                    table::plain(&list.join("\n")).replace("\\u{a}", "\n"),
+                ));
+            }
+        }
+    }
+    if shown.is_empty() {
+        return Err(Failure::usage(format!("{name} holds no GradualRollout")));
+    }
+    for (rollout, plan) in shown {
+        let lines = schedule(&plan, start);
+        let title = rollout.metadata.name.unwrap_or_default();
+        let remarks = remarks(&plan);
+        match form {
+            Output::Json | Output::Yaml => {
+                let value = serde_json::json!({"rollout": title, "steps": lines, "remarks": remarks});
+                output::data(out, form, &value)?;
+            }
+            Output::Table | Output::Wide => picture(out, &title, &lines, &remarks)?,
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn picture(out: &mut dyn Write, title: &str, lines: &[Line], remarks: &[String]) -> Result<(), Failure> {
+    writeln!(out, "{}", table::plain(title))?;
+    let rows: Vec<Vec<Cell>> = lines
+        .iter()
+        .map(|line| {
+            let gate = if line.approval {
+                Cell::painted("approval", LOOK)
+            } else {
+                "".into()
+            };
+            let minutes = line.earliest.round(jiff::Unit::Minute).unwrap_or(line.earliest);
+            vec![
+                line.phase.as_str().into(),
+                gate,
+                line.component.as_str().into(),
+                format!("{}%", line.weight).into(),
+                line.hold.to_string().into(),
+                minutes.to_string().into(),
+            ]
+        })
+        .collect();
+    let heading = ["PHASE", "GATE", "COMPONENT", "WEIGHT", "HOLD", "EARLIEST (UTC)"];
+    table::write(out, &heading, &rows, table::terminal_width())?;
+    let end = lines
+        .iter()
+        .filter_map(|l| l.earliest.checked_add(Duration::from(l.hold)).ok())
+        .max();
+    let first = lines.iter().map(|l| l.earliest).min();
+    if let (Some(first), Some(end)) = (first, end) {
+        let length = Duration::try_from(end.duration_since(first)).unwrap_or_default();
+        let whole = Span(Duration::from_secs(length.as_secs()));
+        writeln!(
+            out,
+            "\nDone after {whole} at the earliest, if every check passes at once and every gate opens at once."
+        )?;
+    }
+    for remark in remarks {
+        writeln!(out, "{LOOK}note:{LOOK:#} {}", table::plain(remark))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Tables for terminals: columns as wide as they must be, narrow terminals respected, nothing from outside that
+//! moves a cursor.
+
+use anstyle::{AnsiColor, Style};
+use std::io::{self, Write};
+
+/// A cell: its text and how it is painted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cell {
+    text: String,
+    style: Style,
+}
+
+impl Cell {
+    /// Painted.
+    pub(super) fn painted(text: impl AsRef<str>, style: Style) -> Self {
+        Self {
+            text: plain(text.as_ref()),
+            style,
+        }
+    }
+}
+
+impl<T: AsRef<str>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self::painted(text, Style::new())
+    }
+}
+
+/// Good news.
+pub(super) const GOOD: Style = AnsiColor::Green.on_default();
+/// Bad news.
+pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// Somebody may want to look.
+pub(super) const LOOK: Style = AnsiColor::Yellow.on_default();
+/// Less important.
+pub(super) const DIM: Style = Style::new().dimmed();
+/// Headings.
+pub(super) const HEAD: Style = Style::new().bold();
+
+/// Text without control characters: names and reasons come from others, and a terminal obeys what it is sent.
+pub(super) fn plain(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        // Also what turns the direction of text around, by which a name can pass for another.
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || turns {
+            safe.extend(c.escape_unicode());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// Writes rows below a heading. With a `width`, the last column is cut to fit; without, nothing is.
+pub(super) fn write(
+    out: &mut dyn Write,
+    heading: &[&str],
+    rows: &[Vec<Cell>],
+    width: Option<usize>,
+) -> io::Result<()> {
+    let heading: Vec<Cell> = heading.iter().map(|h| Cell::painted(h, HEAD)).collect();
+    let widths: Vec<usize> = (0..heading.len())
+        .map(|column| {
+            let cells = rows.iter().chain([&heading]).filter_map(|row| row.get(column));
+            cells.map(|cell| cell.text.chars().count()).max().unwrap_or(0)
+        })
+        .collect();
+    for row in [&heading].into_iter().chain(rows) {
+        let mut left = width.unwrap_or(usize::MAX);
+        let last = row.len().saturating_sub(1);
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let text = cut(&cell.text, left);
+            let gap = if column == last {
+                0
+            } else {
+                (width + 2 - text.chars().count()).min(left)
+            };
+            left = left.saturating_sub(width + 2);
+            write!(out, "{}{text}{:#}{:gap$}", cell.style, cell.style, "")?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// The text, cut to a number of characters with an ellipsis.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
+    if width > 0 {
+        short.push('…');
+    }
+    short
+}
+
+/// The width of the terminal that standard output goes to; `None` when it goes elsewhere.
+pub(super) fn terminal_width() -> Option<usize> {
+    use std::io::IsTerminal as _;
+    let columns = || std::env::var("COLUMNS").ok()?.parse().ok();
+    io::stdout()
+        .is_terminal()
+        .then(|| columns().unwrap_or(120))
+        .filter(|width| *width >= 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(rows: &[Vec<Cell>], width: Option<usize>) -> String {
+        let mut out = Vec::new();
+        write(&mut out, &["NAME", "REASON"], rows, width).unwrap();
+        String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap()
+    }
+
+    #[test]
+    fn columns_line_up_and_the_last_is_cut_on_a_narrow_terminal() {
+        let rows = [
+            vec![Cell::from("terminal"), Cell::from("holds 5% for a day")],
+            vec![Cell::from("db"), Cell::from("ok")],
+        ];
+        assert_eq!(
+            shown(&rows, None),
+            "NAME      REASON\nterminal  holds 5% for a day\ndb        ok\n"
+        );
+        assert_eq!(
+            shown(&rows, Some(16)),
+            "NAME      REASON\nterminal  holds…\ndb        ok\n"
+        );
+    }
+
+    #[test]
+    fn a_name_cannot_drive_the_terminal() {
+        let cell = Cell::from("evil\u{1b}[2J\r\u{202e}x");
+        assert_eq!(cell.text, "evil\\u{1b}[2J\\u{d}\\u{202e}x");
+    }
+}

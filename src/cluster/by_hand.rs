@@ -1,0 +1,295 @@
+//! What a person's command does in the cluster: one-off reads and writes, each with an answer in words.
+//!
+//! The daemon has its own, watched and fenced ways; here nothing is cached and nothing is retried behind the
+//! caller's back.
+
+use crate::rollout::command::Command;
+use crate::rollout::spec::GradualRollout;
+use crate::routing::{ObjectPatch, ObjectRef, PatchBody};
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// The field manager of what a person's command writes.
+pub const FIELD_MANAGER: &str = "gradual-rollout-cli";
+/// A daemon whose Lease was not renewed for so long is not alive.
+pub const ALIVE_WITHIN: Duration = Duration::from_secs(15);
+/// How long the cluster may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why something could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no usable kubeconfig, or no answer from where it points to.
+    #[error("unable to reach the cluster while {doing}: {cause}; check KUBECONFIG and the network")]
+    Unreachable {
+        /// What was attempted.
+        doing: String,
+        /// Why it failed.
+        cause: String,
+    },
+    /// There is no such object.
+    #[error("{0} does not exist")]
+    NotFound(String),
+    /// The cluster knows no GradualRollouts.
+    #[error("the cluster does not know GradualRollouts: install the definition with `kubectl apply -f deploy/crd.yaml`")]
+    NoDefinition,
+    /// Somebody else wrote first, or the object has another shape by now.
+    #[error("{0} changed in between: nothing was written to it; try again")]
+    Conflict(String),
+    /// It is not allowed.
+    #[error("not allowed while {doing}: {message}")]
+    Forbidden {
+        /// What was attempted.
+        doing: String,
+        /// The API server's words.
+        message: String,
+    },
+    /// The API server said no.
+    #[error("the API server refused {doing}: {message}")]
+    Refused {
+        /// What was attempted.
+        doing: String,
+        /// Its words.
+        message: String,
+    },
+}
+
+/// Whether a daemon is alive, by its Lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Daemon {
+    /// It renewed its Lease in time.
+    Alive {
+        /// Its identity.
+        holder: String,
+    },
+    /// It did not.
+    Silent {
+        /// Who it was, and since when it is silent, as a sentence.
+        message: String,
+    },
+}
+
+/// A connection for one command.
+#[derive(Clone)]
+pub struct ByHand {
+    client: Client,
+}
+
+impl std::fmt::Debug for ByHand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ByHand").finish_non_exhaustive()
+    }
+}
+
+impl ByHand {
+    /// Connects as the current kubeconfig says, or from inside a cluster.
+    pub async fn connect() -> Result<Self, Error> {
+        let unreachable = |cause: String| Error::Unreachable {
+            doing: "reading the kubeconfig".to_owned(),
+            cause,
+        };
+        let mut config = Config::infer().await.map_err(|e| unreachable(chain(&e)))?;
+        config.connect_timeout = Some(Duration::from_secs(5));
+        config.read_timeout = Some(ANSWER_WITHIN);
+        let client = Client::try_from(config).map_err(|e| unreachable(chain(&e)))?;
+        Ok(Self { client })
+    }
+
+    /// With a client of the caller's.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Every rollout of a namespace, by name.
+    pub async fn rollouts(&self, namespace: &str) -> Result<Vec<GradualRollout>, Error> {
+        let doing = format!("listing the rollouts of {namespace}");
+        let list = self.rollout_api(namespace).list(&ListParams::default()).await;
+        let mut items = list.map_err(|e| told(e, &doing, None))?.items;
+        items.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+        Ok(items)
+    }
+
+    /// One rollout.
+    pub async fn rollout(&self, namespace: &str, name: &str) -> Result<GradualRollout, Error> {
+        let doing = format!("reading the rollout {namespace}/{name}");
+        let what = format!("the rollout {namespace}/{name}");
+        let got = self.rollout_api(namespace).get(name).await;
+        got.map_err(|e| told(e, &doing, Some(&what)))
+    }
+
+    /// Writes a command on a rollout, or only asks whether it would be taken.
+    pub async fn command(
+        &self,
+        namespace: &str,
+        rollout: &str,
+        command: &Command,
+        dry_run: bool,
+    ) -> Result<(), Error> {
+        let doing = format!("giving the command to {namespace}/{rollout}");
+        let what = format!("the rollout {namespace}/{rollout}");
+        // A merge patch: JSON Patch cannot add where there are no annotations yet.
+        let patch = json!({"metadata": {"annotations": {command.key(): command.value()}}});
+        let done = self
+            .rollout_api(namespace)
+            .patch(rollout, &params(dry_run), &Patch::Merge(&patch))
+            .await;
+        done.map(drop).map_err(|e| told(e, &doing, Some(&what)))
+    }
+
+    /// Takes a command back that nobody has taken up. False when it was gone already.
+    pub async fn withdraw(&self, namespace: &str, rollout: &str, command: &Command) -> Result<bool, Error> {
+        let doing = format!("taking the command back from {namespace}/{rollout}");
+        let what = format!("the rollout {namespace}/{rollout}");
+        let pointer = format!("/metadata/annotations/{}", command.key().replace('~', "~0").replace('/', "~1"));
+        let patch = json_patch(json!([
+            {"op": "test", "path": pointer, "value": command.value()},
+            {"op": "remove", "path": pointer},
+        ]), &doing)?;
+        let done = self
+            .rollout_api(namespace)
+            .patch(rollout, &params(false), &Patch::Json::<()>(patch))
+            .await;
+        match done.map_err(|e| told(e, &doing, Some(&what))) {
+            Ok(_) => Ok(true),
+            Err(Error::Conflict(_) | Error::NotFound(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a daemon is alive. What cannot be read is an error, not a silent daemon.
+    pub async fn daemon(&self, namespace: &str, lease: &str, now: Timestamp) -> Result<Daemon, Error> {
+        let doing = format!("reading the Lease {namespace}/{lease}");
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), namespace);
+        let found = leases.get_opt(lease).await.map_err(|e| told(e, &doing, None))?;
+        let silent = |message: String| Ok(Daemon::Silent { message });
+        let Some(spec) = found.and_then(|lease| lease.spec) else {
+            return silent(format!("there is no Lease {namespace}/{lease}: no daemon ever ran here"));
+        };
+        let holder = spec.holder_identity.unwrap_or_default();
+        let Some(renewed) = spec.renew_time.filter(|_| !holder.is_empty()) else {
+            return silent(format!("the Lease {namespace}/{lease} is released: no daemon runs"));
+        };
+        // A renewal in the future is another machine's clock, and alive.
+        let age = Duration::try_from(now.duration_since(renewed.0)).unwrap_or(Duration::ZERO);
+        if age <= ALIVE_WITHIN {
+            return Ok(Daemon::Alive { holder });
+        }
+        silent(format!(
+            "the daemon {holder} has not renewed its Lease {namespace}/{lease} for {}s",
+            age.as_secs()
+        ))
+    }
+
+    /// A routed object, under the first of its kind's versions that the cluster serves.
+    pub async fn object(&self, object: &ObjectRef) -> Result<Value, Error> {
+        let doing = format!("reading {object}");
+        for version in object.kind.versions() {
+            let got = self.object_api(object, version).get_opt(&object.name).await;
+            if let Some(found) = got.map_err(|e| told(e, &doing, None))? {
+                return serde_json::to_value(found).map_err(|e| Error::Refused {
+                    doing,
+                    message: e.to_string(),
+                });
+            }
+        }
+        Err(Error::NotFound(object.to_string()))
+    }
+
+    /// Writes a routed object that was read as `json`, or only asks whether it would be taken. Never sends a patch
+    /// twice: after a conflict, read and compute it again.
+    pub async fn patch(
+        &self,
+        object: &ObjectRef,
+        json: &Value,
+        patch: &ObjectPatch,
+        dry_run: bool,
+    ) -> Result<(), Error> {
+        let doing = format!("writing {object}");
+        let version = json
+            .get("apiVersion")
+            .and_then(Value::as_str)
+            .and_then(|v| v.rsplit('/').next())
+            .unwrap_or(object.kind.version());
+        let PatchBody::Json(body) = &patch.body;
+        let body = serde_json::to_value(body).map_err(|e| Error::Refused {
+            doing: doing.clone(),
+            message: e.to_string(),
+        })?;
+        let body = json_patch(body, &doing)?;
+        let done = self
+            .object_api(object, version)
+            .patch(&object.name, &params(dry_run), &Patch::Json::<()>(body))
+            .await;
+        done.map(drop).map_err(|e| told(e, &doing, Some(&object.to_string())))
+    }
+
+    fn rollout_api(&self, namespace: &str) -> Api<GradualRollout> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    fn object_api(&self, object: &ObjectRef, version: &str) -> Api<DynamicObject> {
+        let gvk = GroupVersionKind::gvk(object.kind.group(), version, object.kind.kind());
+        let resource = ApiResource::from_gvk_with_plural(&gvk, object.kind.plural());
+        Api::namespaced_with(self.client.clone(), &object.namespace, &resource)
+    }
+}
+
+fn params(dry_run: bool) -> PatchParams {
+    PatchParams {
+        dry_run,
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    }
+}
+
+fn json_patch(operations: Value, doing: &str) -> Result<json_patch::Patch, Error> {
+    serde_json::from_value(operations).map_err(|e| Error::Refused {
+        doing: doing.to_owned(),
+        message: e.to_string(),
+    })
+}
+
+/// What an error means for a person. `what` is named when it does not exist; without it, a 404 means that the
+/// cluster does not know the kind.
+fn told(error: kube::Error, doing: &str, what: Option<&str>) -> Error {
+    let kube::Error::Api(status) = error else {
+        return Error::Unreachable {
+            doing: doing.to_owned(),
+            cause: chain(&error),
+        };
+    };
+    let message = status.message.clone();
+    let doing = doing.to_owned();
+    match (status.code, what) {
+        (404, Some(what)) if !status.reason.is_empty() && status.details.as_ref().is_some_and(|d| !d.name.is_empty()) => {
+            Error::NotFound(what.to_owned())
+        }
+        (404, _) => Error::NoDefinition,
+        (409 | 422, Some(what)) if status.details.as_ref().is_none_or(|d| d.causes.is_empty()) => {
+            Error::Conflict(what.to_owned())
+        }
+        (401 | 403, _) => Error::Forbidden { doing, message },
+        (429 | 500.., _) => Error::Unreachable { doing, cause: message },
+        _ => Error::Refused { doing, message },
+    }
+}
+
+/// An error with its causes, each said once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let message = cause.to_string();
+        if !text.contains(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        source = cause.source();
+    }
+    text
+}

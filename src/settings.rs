@@ -1,0 +1,450 @@
+//! The daemon's settings: what is given in a file and in the environment, with defaults, checked once.
+//!
+//! Later wins: defaults, the file, `GRADUAL_ROLLOUT__SECTION__KEY` in the environment, flags. A key that is not
+//! known is refused by name, wherever it stands.
+
+use crate::rollout::duration::Span;
+use crate::telemetry::LogFormat;
+use config::{Config, Environment, File, FileFormat};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What the environment's names begin with.
+const PREFIX: &str = "GRADUAL_ROLLOUT";
+
+/// Settings, complete and checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The namespace of commands that name none, and of the Lease.
+    pub namespace: String,
+    /// Which resources the daemon looks after.
+    pub watch: Watch,
+    /// Where the daemon serves health, metrics and its API.
+    pub listen: SocketAddr,
+    /// The Lease by which daemons agree on who acts.
+    pub lease: Lease,
+    /// Where samples come from; `None`: no source, and nothing rises by plan.
+    pub prometheus: Option<Prometheus>,
+    /// Log lines.
+    pub log: Log,
+    /// How long the daemon goes on with what is in flight when it is told to stop.
+    pub drain: Duration,
+}
+
+/// Which resources the daemon looks after.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Watch {
+    /// Namespaces whose resources are looked after; empty: all.
+    pub namespaces: Vec<String>,
+    /// Namespaces that resources of other namespaces may route in. A resource's own is always allowed.
+    pub foreign_namespaces: Vec<String>,
+}
+
+/// The Lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Its name.
+    pub name: String,
+    /// Who this daemon is in it; `None`: the host's name with a random end.
+    pub identity: Option<String>,
+}
+
+/// A Prometheus, or anything that speaks its API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prometheus {
+    /// Base URLs of equal replicas, tried in this order. At least one.
+    pub urls: Vec<String>,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// A file whose content is the bearer token, read anew for each use.
+    pub token_file: Option<PathBuf>,
+    /// User name and the file with the password, read anew for each use.
+    pub basic_auth: Option<(String, PathBuf)>,
+    /// Further headers, such as a tenant's.
+    pub headers: BTreeMap<String, String>,
+    /// A file with PEM certificates of the authorities to trust, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Log lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// A level, or a filter by module.
+    pub level: String,
+    /// Their form.
+    pub format: LogFormat,
+}
+
+/// A mistake in the settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("unable to read the settings file {file}: {cause}")]
+    File {
+        /// Which.
+        file: String,
+        /// Why.
+        cause: String,
+    },
+    /// A key is unknown, or its value is of another type.
+    #[error("{origin}: {key}: {message}")]
+    Key {
+        /// The file, or `environment`.
+        origin: String,
+        /// The key, with its section.
+        key: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A value that cannot be used.
+    #[error("settings: {key}: {message}")]
+    Value {
+        /// The key, with its section.
+        key: &'static str,
+        /// What is wrong, and the remedy.
+        message: String,
+    },
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    namespace: Option<String>,
+    listen: Option<String>,
+    drain: Option<Span>,
+    #[serde(default)]
+    watch: RawWatch,
+    #[serde(default)]
+    lease: RawLease,
+    prometheus: Option<RawPrometheus>,
+    #[serde(default)]
+    log: RawLog,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWatch {
+    #[serde(default)]
+    namespaces: Vec<String>,
+    #[serde(default)]
+    foreign_namespaces: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLease {
+    name: Option<String>,
+    identity: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPrometheus {
+    #[serde(default)]
+    urls: Vec<String>,
+    timeout: Option<Span>,
+    token_file: Option<PathBuf>,
+    username: Option<String>,
+    password_file: Option<PathBuf>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    ca_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLog {
+    level: Option<String>,
+    format: Option<LogFormat>,
+}
+
+/// What flags say; it wins over everything.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `-n`
+    pub namespace: Option<String>,
+    /// From `-v` and `-vv`.
+    pub log_level: Option<&'static str>,
+}
+
+impl Settings {
+    /// Reads settings from a file (none: only defaults and environment) and the environment's variables.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &Flags,
+    ) -> Result<Self, Error> {
+        let mut all = Config::builder();
+        if let Some(path) = file {
+            let name = path.display().to_string();
+            // Read here, so that a missing file says so and any ending will do.
+            let text = std::fs::read_to_string(path).map_err(|e| Error::File {
+                file: name.clone(),
+                cause: e.to_string(),
+            })?;
+            let source = File::from_str(&text, FileFormat::Toml);
+            let alone = Config::builder().add_source(source.clone()).build();
+            read(alone, &name)?;
+            all = all.add_source(source);
+        }
+        let ours = format!("{PREFIX}__");
+        let environment: config::Map<String, String> = environment
+            .into_iter()
+            .filter(|(key, _)| key.starts_with(&ours))
+            .collect();
+        let source = Environment::with_prefix(PREFIX)
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true)
+            .list_separator(",")
+            .with_list_parse_key("watch.namespaces")
+            .with_list_parse_key("watch.foreign_namespaces")
+            .with_list_parse_key("prometheus.urls")
+            .source(Some(environment));
+        read(
+            Config::builder().add_source(source.clone()).build(),
+            "environment",
+        )?;
+        let raw = read(all.add_source(source).build(), "settings")?;
+        Self::check(raw, flags)
+    }
+
+    fn check(raw: Raw, flags: &Flags) -> Result<Self, Error> {
+        let wrong = |key: &'static str, message: String| Err(Error::Value { key, message });
+        let listen = raw.listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
+        let Ok(listen) = listen.parse() else {
+            return wrong(
+                "listen",
+                format!("{listen:?} is no address; write one like \"127.0.0.1:8080\""),
+            );
+        };
+        let namespace = flags
+            .namespace
+            .clone()
+            .or(raw.namespace)
+            .unwrap_or_else(|| "sealos-system".into());
+        for (key, names) in [
+            ("namespace", std::slice::from_ref(&namespace)),
+            ("watch.namespaces", raw.watch.namespaces.as_slice()),
+            (
+                "watch.foreign_namespaces",
+                raw.watch.foreign_namespaces.as_slice(),
+            ),
+        ] {
+            if let Some(name) = names.iter().find(|name| !is_name(name)) {
+                return wrong(
+                    key,
+                    format!("{name:?} is no namespace: 1 to 63 of a-z, 0-9 and -"),
+                );
+            }
+        }
+        let prometheus = raw.prometheus.map(prometheus).transpose()?;
+        let level = match flags.log_level {
+            Some(level) => level.to_owned(),
+            None => raw.log.level.unwrap_or_else(|| "info".to_owned()),
+        };
+        Ok(Self {
+            namespace,
+            watch: Watch {
+                namespaces: raw.watch.namespaces,
+                foreign_namespaces: raw.watch.foreign_namespaces,
+            },
+            listen,
+            lease: Lease {
+                name: raw.lease.name.unwrap_or_else(|| "gradual-rollout".to_owned()),
+                identity: raw.lease.identity,
+            },
+            prometheus,
+            log: Log {
+                level,
+                format: raw.log.format.unwrap_or_default(),
+            },
+            drain: raw.drain.map_or(Duration::from_secs(20), |span| span.0),
+        })
+    }
+}
+
+fn prometheus(raw: RawPrometheus) -> Result<Prometheus, Error> {
+    let wrong = |key: &'static str, message: String| Err(Error::Value { key, message });
+    if raw.urls.is_empty() {
+        return wrong(
+            "prometheus.urls",
+            "the section names no URL; write urls = [\"http://prometheus.monitoring:9090\"], or leave it out"
+                .into(),
+        );
+    }
+    for url in &raw.urls {
+        let host = url
+            .strip_prefix("http://")
+            .or_else(|| url.strip_prefix("https://"));
+        match host {
+            None | Some("") => {
+                return wrong(
+                    "prometheus.urls",
+                    format!("{url:?} must begin with http:// or https://"),
+                );
+            }
+            // Such a URL would end up in logs and messages.
+            Some(rest) if rest.split('/').next().is_some_and(|host| host.contains('@')) => {
+                return wrong(
+                    "prometheus.urls",
+                    "a URL must not hold a password; use username and password_file".into(),
+                );
+            }
+            Some(_) => {}
+        }
+    }
+    let timeout = raw.timeout.map_or(Duration::from_secs(5), |span| span.0);
+    if timeout < Duration::from_millis(100) || timeout > Duration::from_secs(60) {
+        return wrong("prometheus.timeout", "must be between 100ms and 60s".into());
+    }
+    let basic_auth = match (raw.username, raw.password_file) {
+        (Some(user), Some(file)) => Some((user, file)),
+        (None, None) => None,
+        _ => {
+            return wrong(
+                "prometheus.username",
+                "username and password_file go together".into(),
+            );
+        }
+    };
+    if basic_auth.is_some() && raw.token_file.is_some() {
+        return wrong(
+            "prometheus.token_file",
+            "give either a token or a user name, not both".into(),
+        );
+    }
+    Ok(Prometheus {
+        urls: raw.urls,
+        timeout,
+        token_file: raw.token_file,
+        basic_auth,
+        headers: raw.headers,
+        ca_file: raw.ca_file,
+    })
+}
+
+fn is_name(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=63).contains(&name.len()) && name.chars().all(legal)
+}
+
+fn read(built: Result<Config, config::ConfigError>, origin: &str) -> Result<Raw, Error> {
+    let key_error = |key: String, message: String| Error::Key {
+        origin: origin.to_owned(),
+        key,
+        message,
+    };
+    let built = built.map_err(|e| Error::File {
+        file: origin.to_owned(),
+        cause: e.to_string(),
+    })?;
+    serde_path_to_error::deserialize(built).map_err(|error| {
+        let key = error.path().to_string();
+        key_error(key, error.into_inner().to_string())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, environment: &[(&str, &str)]) -> Result<Settings, Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.toml");
+        std::fs::write(&path, text).unwrap();
+        let environment = environment
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Settings::load(Some(&path), environment, &Flags::default())
+    }
+
+    #[test]
+    fn nothing_given_is_the_defaults_and_listens_on_loopback_only() {
+        let settings = load("", &[]).unwrap();
+        assert_eq!(settings.namespace, "sealos-system");
+        assert!(settings.listen.ip().is_loopback());
+        assert_eq!(settings.prometheus, None);
+        assert_eq!(settings.lease.name, "gradual-rollout");
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_flags_over_both() {
+        let text =
+            "namespace = \"a\"\nlisten = \"0.0.0.0:9000\"\n[prometheus]\nurls = [\"http://one:9090\"]\n";
+        let environment = [
+            ("GRADUAL_ROLLOUT__NAMESPACE", "b"),
+            (
+                "GRADUAL_ROLLOUT__PROMETHEUS__URLS",
+                "http://two:9090,http://three:9090",
+            ),
+            ("GRADUAL_ROLLOUT__PROMETHEUS__TIMEOUT", "2s"),
+            ("GRADUAL_ROLLOUT_CONFIG", "another program's business"),
+        ];
+        let settings = load(text, &environment).unwrap();
+        assert_eq!(settings.namespace, "b");
+        assert_eq!(settings.listen.port(), 9000);
+        let prometheus = settings.prometheus.unwrap();
+        assert_eq!(prometheus.urls, ["http://two:9090", "http://three:9090"]);
+        assert_eq!(prometheus.timeout, Duration::from_secs(2));
+        let flags = Flags {
+            namespace: Some("c".into()),
+            log_level: Some("debug"),
+        };
+        let settings = Settings::load(None, [], &flags).unwrap();
+        assert_eq!(
+            (settings.namespace.as_str(), settings.log.level.as_str()),
+            ("c", "debug")
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_not_known_is_refused_by_name_and_file() {
+        let error = load("[prometheus]\nurl = \"http://x\"\n", &[])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("settings.toml") && error.contains("prometheus.url"),
+            "{error}"
+        );
+        assert!(error.contains("unknown field"), "{error}");
+        let error = load("", &[("GRADUAL_ROLLOUT__LISTN", "x")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("environment") && error.contains("listn"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn values_that_cannot_be_used_are_refused_with_the_remedy() {
+        for (text, says) in [
+            ("listen = \"8080\"", "listen"),
+            ("namespace = \"Sealos\"", "namespace"),
+            ("[prometheus]", "prometheus.urls"),
+            ("[prometheus]\nurls = [\"prometheus:9090\"]", "http://"),
+            (
+                "[prometheus]\nurls = [\"http://me:secret@prometheus\"]",
+                "password_file",
+            ),
+            (
+                "[prometheus]\nurls = [\"http://p\"]\nusername = \"me\"",
+                "go together",
+            ),
+            ("[prometheus]\nurls = [\"http://p\"]\ntimeout = \"1h\"", "between"),
+            ("drain = 20", "drain"),
+            ("[log]\nformat = \"xml\"", "log.format"),
+            ("namespace =", "settings.toml"),
+        ] {
+            let error = load(text, &[]).unwrap_err().to_string();
+            assert!(error.contains(says), "{text}: {error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+        let missing = Settings::load(Some(Path::new("/no/such.toml")), [], &Flags::default()).unwrap_err();
+        assert!(missing.to_string().contains("/no/such.toml"));
+    }
+}
