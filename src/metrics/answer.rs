@@ -1,0 +1,196 @@
+//! What Prometheus' API answers, as far as it can be judged.
+
+use super::preset::Labels;
+use crate::rollout::sample::Dark;
+use serde::Deserialize;
+use std::borrow::Cow;
+
+/// One series of an instant vector.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Series<'a> {
+    #[serde(borrow)]
+    pub(crate) metric: Labels<'a>,
+    value: (f64, Cow<'a, str>),
+}
+
+impl Series<'_> {
+    /// Its value; NaN when it is no number at all.
+    pub(crate) fn number(&self) -> f64 {
+        self.value.1.parse().unwrap_or(f64::NAN)
+    }
+}
+
+/// The library's own result type drops `warnings` and `isPartial`, and they decide whether this is data.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    status: Cow<'a, str>,
+    #[serde(borrow, default)]
+    data: Option<Data<'a>>,
+    #[serde(default)]
+    error_type: Option<Cow<'a, str>>,
+    #[serde(default)]
+    error: Option<Cow<'a, str>>,
+    #[serde(default)]
+    warnings: Option<Vec<Cow<'a, str>>>,
+    /// VictoriaMetrics says it so.
+    #[serde(default)]
+    is_partial: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data<'a> {
+    result_type: Cow<'a, str>,
+    #[serde(borrow, default)]
+    result: Option<&'a serde_json::value::RawValue>,
+}
+
+/// Why an answer is no data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unusable {
+    pub(crate) kind: Dark,
+    pub(crate) why: String,
+}
+
+fn unusable(kind: Dark, why: impl Into<String>) -> Unusable {
+    Unusable {
+        kind,
+        why: why.into(),
+    }
+}
+
+/// Reads an answer. Whatever is not a whole instant vector is no data.
+pub(crate) fn read(http_status: u16, body: &[u8]) -> Result<Vec<Series<'_>>, Unusable> {
+    if matches!(http_status, 401 | 403) {
+        let why = format!("HTTP {http_status}: check the token, the password or the headers of the settings");
+        return Err(unusable(Dark::Refused, why));
+    }
+    let answer: Answer<'_> = serde_json::from_slice(body).map_err(|_| {
+        let hint = "this is not Prometheus' API: check the endpoint's address and path";
+        unusable(
+            Dark::Down,
+            format!("HTTP {http_status}, not the JSON of an answer; {hint}"),
+        )
+    })?;
+    if answer.status != "success" {
+        return Err(failure(http_status, &answer));
+    }
+    if let Some(warning) = answer.warnings.as_ref().and_then(|warnings| warnings.first()) {
+        return Err(unusable(Dark::Partial, format!("a warning: {}", brief(warning))));
+    }
+    if answer.is_partial {
+        return Err(unusable(Dark::Partial, "it calls its answer partial"));
+    }
+    let data = answer
+        .data
+        .ok_or_else(|| unusable(Dark::Down, "a success without data"))?;
+    if data.result_type != "vector" {
+        let why = format!("a {} instead of a vector", brief(&data.result_type));
+        return Err(unusable(Dark::Down, why));
+    }
+    let result = data.result.map_or("[]", |raw| raw.get());
+    serde_json::from_str(result)
+        .map_err(|_| unusable(Dark::NotANumber, "a vector whose values are not plain numbers"))
+}
+
+fn failure(http_status: u16, answer: &Answer<'_>) -> Unusable {
+    let kind = match answer.error_type.as_deref() {
+        Some("bad_data" | "execution" | "not_found") => Dark::Refused,
+        Some(_) => Dark::Down,
+        None if http_status == 400 || http_status == 422 => Dark::Refused,
+        None => Dark::Down,
+    };
+    let error = answer.error.as_deref().unwrap_or("no reason given");
+    unusable(kind, format!("HTTP {http_status}: {}", brief(error)))
+}
+
+/// Foreign text, cut to what a status can hold and freed of control characters.
+pub(crate) fn brief(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(160).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(status: u16, body: &str) -> Dark {
+        read(status, body.as_bytes()).unwrap_err().kind
+    }
+
+    #[test]
+    fn a_warning_makes_a_success_partial() {
+        let body =
+            r#"{"status":"success","data":{"resultType":"vector","result":[]},"warnings":["store down"]}"#;
+        assert_eq!(kind(200, body), Dark::Partial);
+        let body = r#"{"status":"success","isPartial":true,"data":{"resultType":"vector","result":[]}}"#;
+        assert_eq!(kind(200, body), Dark::Partial);
+    }
+
+    #[test]
+    fn informational_notes_are_no_warnings() {
+        let body =
+            r#"{"status":"success","data":{"resultType":"vector","result":[]},"infos":["x"],"warnings":[]}"#;
+        assert!(read(200, body.as_bytes()).unwrap().is_empty());
+        let body = r#"{"status":"success","data":{"resultType":"vector","result":[]},"warnings":null}"#;
+        assert!(read(200, body.as_bytes()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_refused_question_is_told_from_a_source_that_is_down() {
+        assert_eq!(kind(401, "<html>"), Dark::Refused);
+        assert_eq!(kind(403, ""), Dark::Refused);
+        assert_eq!(
+            kind(
+                400,
+                r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#
+            ),
+            Dark::Refused
+        );
+        assert_eq!(
+            kind(
+                422,
+                r#"{"status":"error","errorType":"execution","error":"too many samples"}"#
+            ),
+            Dark::Refused
+        );
+        assert_eq!(
+            kind(
+                503,
+                r#"{"status":"error","errorType":"timeout","error":"timed out"}"#
+            ),
+            Dark::Down
+        );
+        assert_eq!(kind(502, "<html>bad gateway</html>"), Dark::Down);
+        assert_eq!(kind(200, "<html>welcome</html>"), Dark::Down);
+        assert_eq!(kind(404, "404 page not found"), Dark::Down);
+        assert_eq!(
+            kind(
+                200,
+                r#"{"status":"success","data":{"resultType":"scalar","result":[1,"2"]}}"#
+            ),
+            Dark::Down
+        );
+    }
+
+    #[test]
+    fn values_are_read_as_numbers_even_when_they_are_none() {
+        let body = r#"{"status":"success","data":{"resultType":"vector","result":[
+            {"metric":{"pod":"a"},"value":[1.5,"40"]},{"metric":{},"value":[1.5,"NaN"]},
+            {"metric":{},"value":[1.5,"+Inf"]},{"metric":{},"value":[1.5,"forty"]}]}}"#;
+        let numbers: Vec<f64> = read(200, body.as_bytes())
+            .unwrap()
+            .iter()
+            .map(Series::number)
+            .collect();
+        assert_eq!(numbers[0], 40.0);
+        assert!(numbers[1].is_nan() && numbers[2].is_infinite() && numbers[3].is_nan());
+    }
+
+    #[test]
+    fn a_native_histogram_is_no_number() {
+        let body = r#"{"status":"success","data":{"resultType":"vector","result":[
+            {"metric":{},"histogram":[1.5,{"count":"1"}]}]}}"#;
+        assert_eq!(kind(200, body), Dark::NotANumber);
+    }
+}

@@ -1,0 +1,323 @@
+//! From raw counters to disjoint ticks. Pure: the same snapshots give the same readings, whatever the source.
+//!
+//! # Guarantees
+//! - Every request is counted in at most one tick, so ticks never add up to more than what happened.
+//! - Without pods that come or go (and with no tick skipped for darkness) they add up to exactly what happened.
+//! - A series that appears on a pod that was seen before counts from 0: a first 5xx at 40 is 40 errors.
+//! - A pod that is new as a whole starts at its first sample; one that comes back goes on from where it was.
+//! - Both arms of a tick are read at the same instant, and each of their pods has a newer sample than before.
+
+use super::delta::{ArmDelta, Pods, impossible, remember};
+use super::histogram::on_bounds_of;
+use super::snapshot::{ArmSnapshot, Snapshot};
+use crate::rollout::sample::{Arm, Blindness, Counts, Dark, Reading, Tick};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The scrape period before it was learned.
+const UNLEARNED_MS: i64 = 60_000;
+/// No new sample for so many scrapes is darkness.
+const SCRAPES: i64 = 3;
+/// A cursor older than this is not resumed: what happened meanwhile stays unjudged.
+const RESUMABLE_MS: i64 = 5 * 60_000;
+/// How long a pod that is gone is remembered, so that its return is no birth.
+const REMEMBERED_MS: i64 = 10 * 60_000;
+/// So many beginnings in a row without a tick: the canary cannot be counted.
+const BEGINNINGS: u8 = 3;
+
+/// Where the source was last read. Persists as about 150 bytes, whatever the number of pods: the counters themselves
+/// are read again from the source, at the same instant as before ([`Cursor::resume`]).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Cursor {
+    /// Where the next tick begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<Timestamp>,
+    /// What was asked.
+    asked: String,
+    /// The scrape period as the samples show it, in milliseconds; never shorter than it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    period_ms: Option<i64>,
+    /// The canary was seen at this weight.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    canary_seen: bool,
+    /// How often counting began anew since the last tick.
+    #[serde(skip_serializing_if = "is_zero")]
+    beginnings: u8,
+    #[serde(skip)]
+    canary: Pods,
+    #[serde(skip)]
+    control: Pods,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(n: &u8) -> bool {
+    *n == 0
+}
+
+impl Cursor {
+    /// Where the next tick begins; `None` before the first look.
+    pub fn at(&self) -> Option<Timestamp> {
+        self.at
+    }
+
+    /// The scrape period as the samples show it (never shorter than it is), once two samples of a pod were seen.
+    pub fn scrape_period(&self) -> Option<std::time::Duration> {
+        let millis = u64::try_from(self.period_ms?).ok()?;
+        Some(std::time::Duration::from_millis(millis))
+    }
+
+    /// Another weight was written: a canary without series is absent, not vanished, until it is seen again.
+    pub fn weight_changed(&mut self) {
+        self.canary_seen = false;
+    }
+
+    /// After a restart: the instant whose snapshot [`Cursor::restore`] needs, as long as resuming is worth it.
+    pub fn resume(&self, now: Timestamp) -> Option<Timestamp> {
+        let at = self.at?;
+        let known = !self.canary.is_empty() || !self.control.is_empty();
+        let age = now.as_millisecond() - at.as_millisecond();
+        (!known && (1..=RESUMABLE_MS).contains(&age)).then_some(at)
+    }
+
+    /// Takes the counters of the instant that [`Cursor::resume`] named, read again.
+    pub fn restore(&mut self, snapshot: Snapshot) {
+        let same = self.at == Some(snapshot.at) && self.asked == snapshot.asked;
+        let sane = impossible(&snapshot.canary.pods).is_none();
+        if same && sane {
+            self.canary = snapshot.canary.pods;
+            self.control = snapshot.control.unwrap_or_default().pods;
+        }
+    }
+
+    fn period(&self) -> i64 {
+        self.period_ms.unwrap_or(UNLEARNED_MS)
+    }
+
+    fn patience(&self) -> i64 {
+        SCRAPES * self.period()
+    }
+
+    /// Counting begins at this snapshot.
+    fn begin(&mut self, look: Look) {
+        self.learn(&look);
+        self.beginnings = self.beginnings.saturating_add(1);
+        self.at = Some(look.at);
+        self.canary_seen |= !look.canary.is_empty();
+        self.canary = look.canary;
+        self.control = look.control;
+    }
+
+    /// The shortest time between two samples of a pod; slower scrapes are believed by and by.
+    fn learn(&mut self, look: &Look) {
+        let apart = |known: &Pods, seen: &Pods| {
+            let moved = |(name, pod): (&String, &super::snapshot::PodSnapshot)| {
+                let before = known.get(name)?.sampled_at.as_millisecond();
+                Some(pod.sampled_at.as_millisecond() - before).filter(|&apart| apart > 0)
+            };
+            seen.iter().filter_map(moved).min()
+        };
+        let canary = apart(&self.canary, &look.canary);
+        let control = apart(&self.control, &look.control);
+        let Some(now) = canary.into_iter().chain(control).min() else {
+            return;
+        };
+        self.period_ms = Some(match self.period_ms {
+            Some(known) if now > known => known + (now - known) / 4,
+            _ => now,
+        });
+    }
+}
+
+/// A snapshot without the pods whose newest sample is too old.
+struct Look {
+    at: Timestamp,
+    canary: Pods,
+    control: Pods,
+    canary_stale: bool,
+    control_stale: bool,
+    control_asked: bool,
+}
+
+impl Look {
+    fn new(at: Timestamp, canary: ArmSnapshot, control: Option<ArmSnapshot>, patience: i64) -> Self {
+        let live = |arm: ArmSnapshot| -> (Pods, bool) {
+            let any = !arm.pods.is_empty();
+            let fresh = |pod: &super::snapshot::PodSnapshot| age(at, pod.sampled_at) <= patience;
+            let live: Pods = arm.pods.into_iter().filter(|(_, pod)| fresh(pod)).collect();
+            let stale = any && live.is_empty();
+            (live, stale)
+        };
+        let control_asked = control.is_some();
+        let (canary, canary_stale) = live(canary);
+        let (control, control_stale) = live(control.unwrap_or_default());
+        Self {
+            at,
+            canary,
+            control,
+            canary_stale,
+            control_stale,
+            control_asked,
+        }
+    }
+}
+
+fn age(at: Timestamp, sample: Timestamp) -> i64 {
+    at.as_millisecond() - sample.as_millisecond()
+}
+
+/// What happened since the last look. Moves the cursor when that is a tick, and leaves it alone when there is
+/// nothing to count yet or nothing that could be judged; an extra call is harmless.
+pub fn advance(cursor: &mut Cursor, snapshot: Snapshot) -> Reading {
+    let Snapshot {
+        at,
+        asked,
+        canary,
+        control,
+        usual_rate,
+    } = snapshot;
+    let control_pods = control.as_ref().map(|arm| &arm.pods);
+    if let Some(count) = impossible(&canary.pods).or_else(|| control_pods.and_then(impossible)) {
+        let message = format!("a counter says {count}: no counter can; look at the exporter");
+        return blind(Dark::NotANumber, message);
+    }
+    if cursor.asked != asked {
+        *cursor = Cursor {
+            asked,
+            period_ms: cursor.period_ms,
+            ..Cursor::default()
+        };
+    }
+    if cursor.at.is_some_and(|before| at <= before) {
+        return Reading::Waiting;
+    }
+    let look = Look::new(at, canary, control, cursor.patience());
+    if let Some(reading) = dark(cursor, &look) {
+        return reading;
+    }
+    let Some(from) = cursor.at else {
+        cursor.begin(look);
+        return Reading::Waiting;
+    };
+    if age(at, from) > RESUMABLE_MS.max((SCRAPES + 1) * cursor.period()) {
+        cursor.begin(look);
+        return Reading::Waiting;
+    }
+    if waits(&cursor.canary, &look.canary, at, cursor.period())
+        || waits(&cursor.control, &look.control, at, cursor.period())
+    {
+        return Reading::Waiting;
+    }
+    tick(cursor, look, from, usual_rate)
+}
+
+/// Darkness that shows in a single look.
+fn dark(cursor: &Cursor, look: &Look) -> Option<Reading> {
+    let scrape = cursor.period() / 1000;
+    if look.canary_stale || (look.control_stale && look.canary.is_empty()) {
+        let message = format!(
+            "the newest sample is more than {SCRAPES} scrapes of {scrape}s old: look at the scraping, and at the clocks"
+        );
+        return Some(blind(Dark::Stale, message));
+    }
+    if !look.canary.is_empty() {
+        return None;
+    }
+    if !cursor.canary_seen {
+        if !look.control.is_empty() {
+            return None;
+        }
+        if cursor.at.is_none() || cursor.control.is_empty() {
+            let message =
+                "the source has no series for the labels of either arm: check them, and that it scrapes them";
+            return Some(blind(Dark::Empty, message));
+        }
+    } else if !look.control.is_empty() || !look.control_asked {
+        let message =
+            "the canary's series, seen before at this weight, are gone: its pods or their scraping stopped";
+        return Some(blind(Dark::Vanished, message));
+    }
+    // Nothing is left of anything: that says more of the source than of the canary.
+    let known = cursor.canary.values().chain(cursor.control.values());
+    let newest = known
+        .map(|pod| age(look.at, pod.sampled_at))
+        .min()
+        .unwrap_or(i64::MAX);
+    Some(if newest <= cursor.patience() {
+        Reading::Waiting
+    } else {
+        blind(
+            Dark::Stale,
+            "the series of both arms, seen before, are gone: look at the source and what it scrapes",
+        )
+    })
+}
+
+/// Whether an arm has a pod whose next sample is worth waiting for: one that is late by a scrape is not, unless no
+/// other has moved either.
+fn waits(known: &Pods, seen: &Pods, at: Timestamp, period: i64) -> bool {
+    let still = |(name, pod): &(&String, &super::snapshot::PodSnapshot)| {
+        known
+            .get(*name)
+            .is_some_and(|before| pod.sampled_at <= before.sampled_at)
+    };
+    let late = |pod: &super::snapshot::PodSnapshot| age(at, pod.sampled_at) > 2 * period;
+    let due = seen.iter().filter(still).any(|(_, pod)| !late(pod));
+    due || (!seen.is_empty() && seen.iter().all(|entry| still(&entry)))
+}
+
+fn tick(cursor: &mut Cursor, look: Look, from: Timestamp, usual_rate: Option<f64>) -> Reading {
+    let canary = ArmDelta::between(&cursor.canary, &cursor.control, &look.canary);
+    let control = ArmDelta::between(&cursor.control, &cursor.canary, &look.control);
+    if canary.counted == 0 && !look.canary.is_empty() {
+        // Its series are there, but not since the last look: what control did alone meanwhile compares with nothing.
+        cursor.begin(look);
+        if cursor.beginnings > BEGINNINGS {
+            let message = "the canary's pods are replaced or restarted faster than they can be counted";
+            return blind(Dark::Vanished, message);
+        }
+        return Reading::Waiting;
+    }
+    let mut seen = [&canary, &control].map(|arm| (arm.counted > 0).then(|| arm.counts()));
+    let [canary_counts, control_counts] = &mut seen;
+    compare(canary_counts.as_mut(), control_counts.as_mut());
+    let [canary_counts, control_counts] = seen.map(|counts| counts.map_or(Arm::Absent, Arm::Seen));
+    let tick = Tick {
+        from,
+        to: look.at,
+        canary: canary_counts,
+        control: if look.control_asked {
+            control_counts
+        } else {
+            Arm::NotAsked
+        },
+        usual_rate,
+    };
+    cursor.learn(&look);
+    cursor.beginnings = 0;
+    cursor.at = Some(look.at);
+    cursor.canary_seen |= !look.canary.is_empty();
+    let forget = look.at.as_millisecond() - REMEMBERED_MS.max(cursor.patience());
+    remember(&mut cursor.canary, look.canary, forget);
+    remember(&mut cursor.control, look.control, forget);
+    Reading::Fresh(tick)
+}
+
+/// Brings both arms' histograms to common bounds. Without any in common each keeps its own.
+fn compare(canary: Option<&mut Counts>, control: Option<&mut Counts>) {
+    let ours = canary.and_then(|counts| counts.latency.as_mut());
+    let theirs = control.and_then(|counts| counts.latency.as_mut());
+    if let (Some(ours), Some(theirs)) = (ours, theirs)
+        && let (Some(a), Some(b)) = (on_bounds_of(ours, theirs), on_bounds_of(theirs, ours))
+    {
+        *ours = a;
+        *theirs = b;
+    }
+}
+
+fn blind(kind: Dark, message: impl Into<String>) -> Reading {
+    Reading::Blind(Blindness {
+        kind,
+        message: message.into(),
+    })
+}

@@ -1,0 +1,166 @@
+//! What one arm did between the last look and this one: per pod, then added up.
+
+use super::histogram::{self, Curve};
+use super::snapshot::{Bucket, PodSnapshot};
+use crate::rollout::sample::{Counts, Histogram};
+use std::collections::BTreeMap;
+
+/// Exporting processes by name.
+pub(crate) type Pods = BTreeMap<String, PodSnapshot>;
+
+/// What one arm did in a tick.
+#[derive(Default)]
+pub(crate) struct ArmDelta {
+    requests: f64,
+    errors: f64,
+    curves: Vec<Curve>,
+    /// A histogram fell although its pod did not start anew: its latency is not known in this tick.
+    latency_lost: bool,
+    /// Pods whose counters could be compared.
+    pub(crate) counted: usize,
+}
+
+impl ArmDelta {
+    /// From what was known of this arm's pods, and of the other arm's, to what is seen now. Pods without a newer
+    /// sample add nothing: their requests come with their next sample.
+    pub(crate) fn between(known: &Pods, other: &Pods, seen: &Pods) -> Self {
+        let mut delta = Self::default();
+        for (name, pod) in seen {
+            match (known.get(name), other.get(name)) {
+                (Some(before), _) if pod.sampled_at > before.sampled_at => delta.add(before, pod),
+                // The pod was seen exporting this metric without a series of this arm: they were born since.
+                (None, Some(before)) if pod.sampled_at > before.sampled_at => {
+                    let unborn = PodSnapshot {
+                        sampled_at: before.sampled_at,
+                        requests: BTreeMap::new(),
+                        latency: BTreeMap::new(),
+                    };
+                    delta.count(&unborn, pod, !before.latency.is_empty());
+                }
+                // Without a newer sample, or new as a whole: it starts here, its past is another time's.
+                _ => {}
+            }
+        }
+        delta
+    }
+
+    fn add(&mut self, before: &PodSnapshot, now: &PodSnapshot) {
+        match movement(before, now) {
+            Movement::Went => self.count(before, now, !before.latency.is_empty()),
+            Movement::Restarted => {
+                let restarted = PodSnapshot {
+                    sampled_at: before.sampled_at,
+                    requests: BTreeMap::new(),
+                    latency: BTreeMap::new(),
+                };
+                self.count(&restarted, now, !before.latency.is_empty());
+            }
+            Movement::Unclear => {}
+        }
+    }
+
+    /// `histograms`: whether the pod exported any before, so that a new one was born since.
+    fn count(&mut self, before: &PodSnapshot, now: &PodSnapshot, histograms: bool) {
+        self.counted += 1;
+        for (key, counter) in &now.requests {
+            let from = before.requests.get(key).map_or(0.0, |counter| counter.count);
+            let more = (counter.count - from).max(0.0);
+            self.requests += more;
+            if counter.error {
+                self.errors += more;
+            }
+        }
+        for (key, buckets) in &now.latency {
+            match before.latency.get(key) {
+                Some(old) => match histogram::between(old, buckets) {
+                    Some(curve) => self.curves.push(curve),
+                    None => self.latency_lost = true,
+                },
+                None if histograms => self.curves.push(buckets.clone()),
+                None => {}
+            }
+        }
+    }
+
+    /// As the core wants it.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            requests: histogram::whole(self.requests),
+            errors: histogram::whole(self.errors),
+            latency: self.latency(),
+        }
+    }
+
+    fn latency(&self) -> Option<Histogram> {
+        if self.latency_lost {
+            None
+        } else {
+            histogram::sum(&self.curves)
+        }
+    }
+}
+
+/// What became of a pod's counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Movement {
+    /// None fell.
+    Went,
+    /// They fell by more than half: the process started anew, and what it says now happened since.
+    Restarted,
+    /// They fell by less. A process that started anew would have had to reach most of what it had counted in all
+    /// its life within a scrape; rather some of the series behind a sum were dropped. What remains is a lifetime's
+    /// count and must not be taken for a tick's: this pod starts here.
+    Unclear,
+}
+
+/// Judged over the series seen both times: one that vanished is no fall, one that appeared no rise.
+pub(crate) fn movement(before: &PodSnapshot, now: &PodSnapshot) -> Movement {
+    let (mut old, mut new, mut fell) = (0.0, 0.0, false);
+    for (key, counter) in &now.requests {
+        if let Some(was) = before.requests.get(key) {
+            old += was.count;
+            new += counter.count;
+            fell |= counter.count < was.count;
+        }
+    }
+    match fell {
+        false => Movement::Went,
+        true if new * 2.0 <= old => Movement::Restarted,
+        true => Movement::Unclear,
+    }
+}
+
+/// What is known after this look: newer samples replace older ones; series and pods that are missing are kept for a
+/// while, so that a gap is not taken for a birth.
+pub(crate) fn remember(known: &mut Pods, seen: Pods, forget_before_ms: i64) {
+    for (name, mut pod) in seen {
+        if let Some(before) = known.get(&name) {
+            if pod.sampled_at <= before.sampled_at {
+                continue;
+            }
+            if movement(before, &pod) == Movement::Went {
+                for (key, counter) in &before.requests {
+                    pod.requests.entry(key.clone()).or_insert(*counter);
+                }
+                for (key, buckets) in &before.latency {
+                    pod.latency.entry(key.clone()).or_insert_with(|| buckets.clone());
+                }
+            }
+        }
+        known.insert(name, pod);
+    }
+    known.retain(|_, pod| pod.sampled_at.as_millisecond() >= forget_before_ms);
+}
+
+/// A count that no counter can have.
+pub(crate) fn impossible(pods: &Pods) -> Option<f64> {
+    /// Beyond it, floating-point counters no longer count.
+    const MOST: f64 = 9_007_199_254_740_992.0;
+    let counts = pods.values().flat_map(|pod| {
+        let requests = pod.requests.values().map(|counter| counter.count);
+        let buckets = |buckets: &Vec<Bucket>| buckets.iter().map(|bucket| bucket.count).collect::<Vec<_>>();
+        requests.chain(pod.latency.values().flat_map(buckets))
+    });
+    let mut counts = counts;
+    counts.find(|count| !(0.0..=MOST).contains(count))
+}

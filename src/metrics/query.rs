@@ -1,0 +1,178 @@
+//! From an ask to PromQL.
+//!
+//! Everything about a component is one query: its parts are joined by `or`, each marked with a label of its own, so
+//! that counters, sample times and buckets of both arms come from the same instant and the same view of the store.
+//! Asking for many components at once is a matter of more parts; [`super::split`] takes them apart by that label.
+
+use super::ask::{Ask, AskError, Side};
+use super::matcher::{Matcher, quoted};
+use super::preset::Facts;
+use crate::rollout::spec::ArmSource;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// The label that says which part of a joined query a series answers.
+pub(crate) const PART: &str = "rollout_part";
+
+/// What a part of the query asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// Raw counters of requests.
+    Requests,
+    /// When the newest sample of each pod was scraped, in seconds since 1970.
+    Sampled,
+    /// Raw cumulative latency buckets.
+    Latency,
+    /// Requests per second in the same hour yesterday.
+    UsualDay,
+    /// Requests per second in the same hour a week ago.
+    UsualWeek,
+}
+
+impl Part {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Requests,
+        Self::Sampled,
+        Self::Latency,
+        Self::UsualDay,
+        Self::UsualWeek,
+    ];
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Requests => "requests",
+            Self::Sampled => "sampled",
+            Self::Latency => "latency",
+            Self::UsualDay => "usual-day",
+            Self::UsualWeek => "usual-week",
+        })
+    }
+}
+
+/// One part of a query about one arm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// The value of [`PART`] on its answers.
+    pub(crate) mark: String,
+    pub(crate) side: Side,
+    pub(crate) part: Part,
+    pub(crate) promql: String,
+}
+
+/// What is asked about a component, for people: what for, and the PromQL.
+pub fn queries(ask: &Ask) -> Result<Vec<(String, String)>, AskError> {
+    Ok(pieces(0, ask)?
+        .into_iter()
+        .map(|piece| (format!("{} {}", piece.side, piece.part), piece.promql))
+        .collect())
+}
+
+/// The mark of a part of the ask at this place in the list.
+pub(crate) fn mark(index: usize, side: Side, part: Part) -> String {
+    format!("{index}/{side}/{part}")
+}
+
+/// One query for all these asks.
+pub(crate) fn render(asks: &[&Ask]) -> Result<String, AskError> {
+    let mut joined = Vec::new();
+    for (index, ask) in asks.iter().enumerate() {
+        for piece in pieces(index, ask)? {
+            let mark = quoted(&piece.mark);
+            joined.push(format!(
+                r#"label_replace({}, "{PART}", {mark}, "{PART}", "")"#,
+                piece.promql
+            ));
+        }
+    }
+    Ok(joined.join("\nor "))
+}
+
+fn pieces(index: usize, ask: &Ask) -> Result<Vec<Piece>, AskError> {
+    ask.check()?;
+    let mut pieces = Vec::new();
+    for (side, source) in ask.sides() {
+        for part in Part::ALL {
+            let asked = match part {
+                Part::Requests | Part::Sampled => true,
+                Part::Latency => ask.latency(),
+                Part::UsualDay | Part::UsualWeek => ask.wants_history,
+            };
+            if asked {
+                pieces.push(Piece {
+                    mark: mark(index, side, part),
+                    side,
+                    part,
+                    promql: promql(source, part),
+                });
+            }
+        }
+    }
+    Ok(pieces)
+}
+
+fn promql(source: &ArmSource, part: Part) -> String {
+    let facts = source.preset.facts();
+    let matchers = matchers(source, facts);
+    let requests = format!("{}{{{matchers}}}", facts.requests);
+    let exporter = facts.exporter.join(", ");
+    match part {
+        Part::Requests => {
+            let labels = series_labels(source, facts).into_iter().chain([facts.code]);
+            let labels = labels.chain(facts.outcome.iter().copied());
+            format!("sum by ({exporter}{}) ({requests})", appended(labels, facts))
+        }
+        Part::Sampled => format!("max by ({exporter}) (timestamp({requests}))"),
+        Part::Latency => {
+            // A connection that was switched to another protocol lasts as long as people like.
+            let separator = if matchers.is_empty() { "" } else { ", " };
+            let series = format!(
+                r#"{}{{{matchers}{separator}{}!~"1.."}}"#,
+                facts.buckets, facts.code
+            );
+            let labels = series_labels(source, facts).into_iter().chain(["le"]);
+            format!("sum by ({exporter}{}) ({series})", appended(labels, facts))
+        }
+        Part::UsualDay => format!("sum(rate({requests}[1h] offset 1d))"),
+        Part::UsualWeek => format!("sum(rate({requests}[1h] offset 1w))"),
+    }
+}
+
+fn matchers(source: &ArmSource, facts: &Facts) -> String {
+    let fixed = facts
+        .fixed
+        .iter()
+        .filter(|(label, _)| !source.labels.contains_key(*label));
+    let fixed = fixed.map(|&(label, value)| (label, value));
+    let own = source
+        .labels
+        .iter()
+        .map(|(label, value)| (label.as_str(), value.as_str()));
+    fixed
+        .chain(own)
+        .filter_map(|(label, value)| Matcher::parse(label, value).ok())
+        .map(|matcher| matcher.to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The labels, beside outcome and bound, by which an arm's series are kept apart: those that its selector uses, and
+/// those whose series come and go while their exporter lives.
+pub(crate) fn series_labels<'a>(source: &'a ArmSource, facts: &Facts) -> BTreeSet<&'a str> {
+    source
+        .labels
+        .keys()
+        .map(String::as_str)
+        .chain(facts.apart.iter().copied())
+        .collect()
+}
+
+/// `, a, b`, without what is listed already.
+fn appended<'a>(labels: impl Iterator<Item = &'a str>, facts: &Facts) -> String {
+    let mut seen = BTreeSet::new();
+    labels
+        .filter(|label| !facts.exporter.contains(label) && seen.insert(*label))
+        .map(|label| format!(", {label}"))
+        .collect()
+}
