@@ -321,3 +321,8 @@ fn blind(kind: Dark, message: impl Into<String>) -> Reading {
         message: message.into(),
     })
 }
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

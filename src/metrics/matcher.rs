@@ -54,11 +54,6 @@ impl<'a> Matcher<'a> {
             value,
         })
     }
-
-    /// Its label.
-    pub(crate) const fn label(&self) -> &'a str {
-        self.label
-    }
 }
 
 /// As PromQL: `host=~"a|b"`.

@@ -193,24 +193,24 @@ mod tests {
 
     #[test]
     fn each_wrong_setting_is_named_with_its_remedy() {
-        let at = PrometheusSettings::at;
+        let at = |endpoints: &[&str]| PrometheusSettings::at(endpoints.iter().copied());
         assert!(
             refused(&PrometheusSettings::default()).starts_with("prometheus.endpoints: name at least one")
         );
-        assert!(refused(&at(["http://a", "nowhere"])).starts_with("prometheus.endpoints[1]: not an address"));
-        assert!(refused(&at(["ftp://a"])).contains("http://HOST:PORT"));
-        let secret = refused(&at(["http://me:hunter2@a"]));
+        assert!(refused(&at(&["http://a", "nowhere"])).starts_with("prometheus.endpoints[1]: not an address"));
+        assert!(refused(&at(&["ftp://a"])).contains("http://HOST:PORT"));
+        let secret = refused(&at(&["http://me:hunter2@a"]));
         assert!(
             secret.contains("passwordFile") && !secret.contains("hunter2"),
             "{secret}"
         );
-        let mut half = at(["http://a"]);
+        let mut half = at(&["http://a"]);
         half.username = Some("me".into());
         assert!(refused(&half).contains("go together"));
         half.password_file = Some("/p".into());
         half.bearer_token_file = Some("/t".into());
         assert!(refused(&half).contains("not both"));
-        let mut header = at(["http://a"]);
+        let mut header = at(&["http://a"]);
         header.headers.insert("X-Key".into(), "hunter2\n".into());
         let secret = refused(&header);
         assert!(
