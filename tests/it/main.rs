@@ -8,4 +8,5 @@
 
 mod deploy;
 mod house;
+mod prometheus;
 mod support;
