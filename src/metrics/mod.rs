@@ -9,6 +9,7 @@
 
 pub mod ask;
 pub mod counters;
+pub mod exposition;
 pub mod preset;
 pub mod prometheus;
 pub mod query;

@@ -197,7 +197,9 @@ mod tests {
         assert!(
             refused(&PrometheusSettings::default()).starts_with("prometheus.endpoints: name at least one")
         );
-        assert!(refused(&at(&["http://a", "nowhere"])).starts_with("prometheus.endpoints[1]: not an address"));
+        assert!(
+            refused(&at(&["http://a", "nowhere"])).starts_with("prometheus.endpoints[1]: not an address")
+        );
         assert!(refused(&at(&["ftp://a"])).contains("http://HOST:PORT"));
         let secret = refused(&at(&["http://me:hunter2@a"]));
         assert!(

@@ -10,4 +10,5 @@ mod apiserver;
 mod apiserver_kubectl;
 mod deploy;
 mod house;
+mod prometheus;
 mod support;
