@@ -49,10 +49,18 @@ pub struct Handles {
 }
 
 /// Runs until told to stop, or until one of its tasks ends early: that is an error with the task's name.
-pub async fn run(handles: Handles, listener: Option<TcpListener>, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    handles: Handles,
+    listener: Option<TcpListener>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let (ready, is_ready) = watch::channel(false);
     let (held, mut holds) = watch::channel(false);
-    let (sink, events) = events::channel(handles.clients.api.clone(), handles.clock.clone(), handles.identity.clone());
+    let (sink, events) = events::channel(
+        handles.clients.api.clone(),
+        handles.clock.clone(),
+        handles.identity.clone(),
+    );
     let mut tasks: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
     let down = CancellationToken::new();
 
@@ -79,10 +87,16 @@ pub async fn run(handles: Handles, listener: Option<TcpListener>, stop: Cancella
         ("lease", Ok(()))
     });
     if let Some(listener) = listener {
-        let state = ApiState { view: handles.view.subscribe(), ready: is_ready, metrics: handles.metrics.clone() };
+        let state = ApiState {
+            view: handles.view.subscribe(),
+            ready: is_ready,
+            metrics: handles.metrics.clone(),
+        };
         let token = down.clone();
         tasks.spawn(async move {
-            let served = axum::serve(listener, api::router(state)).with_graceful_shutdown(token.cancelled_owned()).await;
+            let served = axum::serve(listener, api::router(state))
+                .with_graceful_shutdown(token.cancelled_owned())
+                .await;
             ("http server", served.context("serving HTTP"))
         });
     }
@@ -129,7 +143,7 @@ async fn lead(
     stop: &CancellationToken,
 ) -> Lead {
     let term = CancellationToken::new();
-    let cache = Cache::new(handles.clients.api.clone());
+    let cache = Cache::new(handles.clients.clone());
     let hub = Hub::new(
         handles.clients.clone(),
         cache.clone(),
@@ -141,7 +155,7 @@ async fn lead(
     handles.view.send_replace(hub.view());
     let mut synced = hub.ready();
     let mut own: JoinSet<()> = JoinSet::new();
-    let watched = rollouts::watch(handles.clients.api.clone(), handles.watch_namespaces.clone());
+    let watched = rollouts::watch(handles.clients.clone(), handles.watch_namespaces.clone());
     let token = term.clone();
     own.spawn(async move { hub.run(watched, token).await });
     let token = term.clone();

@@ -42,7 +42,10 @@ async fn ready(State(state): State<ApiState>) -> Response {
     if *state.ready.borrow() {
         "ok\n".into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready: resources are being read, or this daemon is starting\n")
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not ready: resources are being read, or this daemon is starting\n",
+        )
             .into_response()
     }
 }
@@ -50,7 +53,11 @@ async fn ready(State(state): State<ApiState>) -> Response {
 async fn metrics(State(state): State<ApiState>) -> Response {
     match state.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, telemetry::CONTENT_TYPE)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("metrics cannot be written: {error}\n")).into_response(),
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("metrics cannot be written: {error}\n"),
+        )
+            .into_response(),
     }
 }
 

@@ -36,7 +36,9 @@ pub enum Error {
     #[error("{0} does not exist")]
     NotFound(String),
     /// The cluster knows no GradualRollouts.
-    #[error("the cluster does not know GradualRollouts: install the definition with `kubectl apply -f deploy/crd.yaml`")]
+    #[error(
+        "the cluster does not know GradualRollouts: install the definition with `kubectl apply -f deploy/crd.yaml`"
+    )]
     NoDefinition,
     /// Somebody else wrote first, or the object has another shape by now.
     #[error("{0} changed in between: nothing was written to it; try again")]
@@ -145,11 +147,17 @@ impl ByHand {
     pub async fn withdraw(&self, namespace: &str, rollout: &str, command: &Command) -> Result<bool, Error> {
         let doing = format!("taking the command back from {namespace}/{rollout}");
         let what = format!("the rollout {namespace}/{rollout}");
-        let pointer = format!("/metadata/annotations/{}", command.key().replace('~', "~0").replace('/', "~1"));
-        let patch = json_patch(json!([
-            {"op": "test", "path": pointer, "value": command.value()},
-            {"op": "remove", "path": pointer},
-        ]), &doing)?;
+        let pointer = format!(
+            "/metadata/annotations/{}",
+            command.key().replace('~', "~0").replace('/', "~1")
+        );
+        let patch = json_patch(
+            json!([
+                {"op": "test", "path": pointer, "value": command.value()},
+                {"op": "remove", "path": pointer},
+            ]),
+            &doing,
+        )?;
         let done = self
             .rollout_api(namespace)
             .patch(rollout, &params(false), &Patch::Json::<()>(patch))
@@ -168,11 +176,15 @@ impl ByHand {
         let found = leases.get_opt(lease).await.map_err(|e| told(e, &doing, None))?;
         let silent = |message: String| Ok(Daemon::Silent { message });
         let Some(spec) = found.and_then(|lease| lease.spec) else {
-            return silent(format!("there is no Lease {namespace}/{lease}: no daemon ever ran here"));
+            return silent(format!(
+                "there is no Lease {namespace}/{lease}: no daemon ever ran here"
+            ));
         };
         let holder = spec.holder_identity.unwrap_or_default();
         let Some(renewed) = spec.renew_time.filter(|_| !holder.is_empty()) else {
-            return silent(format!("the Lease {namespace}/{lease} is released: no daemon runs"));
+            return silent(format!(
+                "the Lease {namespace}/{lease} is released: no daemon runs"
+            ));
         };
         // A renewal in the future is another machine's clock, and alive.
         let age = Duration::try_from(now.duration_since(renewed.0)).unwrap_or(Duration::ZERO);
@@ -225,7 +237,8 @@ impl ByHand {
             .object_api(object, version)
             .patch(&object.name, &params(dry_run), &Patch::Json::<()>(body))
             .await;
-        done.map(drop).map_err(|e| told(e, &doing, Some(&object.to_string())))
+        done.map(drop)
+            .map_err(|e| told(e, &doing, Some(&object.to_string())))
     }
 
     fn rollout_api(&self, namespace: &str) -> Api<GradualRollout> {
@@ -266,7 +279,9 @@ fn told(error: kube::Error, doing: &str, what: Option<&str>) -> Error {
     let message = status.message.clone();
     let doing = doing.to_owned();
     match (status.code, what) {
-        (404, Some(what)) if !status.reason.is_empty() && status.details.as_ref().is_some_and(|d| !d.name.is_empty()) => {
+        (404, Some(what))
+            if !status.reason.is_empty() && status.details.as_ref().is_some_and(|d| !d.name.is_empty()) =>
+        {
             Error::NotFound(what.to_owned())
         }
         (404, _) => Error::NoDefinition,
@@ -274,7 +289,10 @@ fn told(error: kube::Error, doing: &str, what: Option<&str>) -> Error {
             Error::Conflict(what.to_owned())
         }
         (401 | 403, _) => Error::Forbidden { doing, message },
-        (429 | 500.., _) => Error::Unreachable { doing, cause: message },
+        (429 | 500.., _) => Error::Unreachable {
+            doing,
+            cause: message,
+        },
         _ => Error::Refused { doing, message },
     }
 }

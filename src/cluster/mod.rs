@@ -1,4 +1,13 @@
 //! The only room that talks to Kubernetes: reads, watches, preconditioned writes, events, the Lease.
 
 pub mod by_hand;
+pub mod cache;
+pub mod connect;
 pub mod crd;
+mod error;
+pub mod events;
+pub mod lease;
+pub mod objects;
+pub mod rollouts;
+
+pub use error::ClusterError;

@@ -39,11 +39,26 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// What a task of the actor brings back.
 pub(super) enum Done {
     Looked(Vec<Look>),
-    Prepared { component: String, result: Result<Objects, String> },
-    Raised { component: String, result: Result<(), String> },
-    Lowered { component: String, id: String },
-    Detached { component: String, result: Result<(), String> },
-    Saved { written: Value, result: Result<RawRollout, ClusterError> },
+    Prepared {
+        component: String,
+        result: Result<Objects, String>,
+    },
+    Raised {
+        component: String,
+        result: Result<(), String>,
+    },
+    Lowered {
+        component: String,
+        id: String,
+    },
+    Detached {
+        component: String,
+        result: Result<(), String>,
+    },
+    Saved {
+        written: Value,
+        result: Result<RawRollout, ClusterError>,
+    },
     Fetched(Result<RawRollout, ClusterError>),
     Tidied(Result<RawRollout, ClusterError>),
 }
@@ -130,18 +145,31 @@ impl Actor {
     /// Cursors of the daemon before; the source decides whether they can still be resumed.
     fn resume_cursors(&mut self) {
         for c in &self.status.components {
-            let cursor = c.cursor.clone().and_then(|value| serde_json::from_value::<Cursor>(value).ok());
+            let cursor = c
+                .cursor
+                .clone()
+                .and_then(|value| serde_json::from_value::<Cursor>(value).ok());
             self.cursors.extend(cursor.map(|cursor| (c.name.clone(), cursor)));
         }
     }
 
     fn read_spec(&mut self) {
         self.sound = persist::read(&self.raw, &self.shared.settings.allowed_namespaces);
-        let claims = self.sound.as_ref().map_or_else(|_| Vec::new(), |s| s.claims.clone());
+        let claims = self
+            .sound
+            .as_ref()
+            .map_or_else(|_| Vec::new(), |s| s.claims.clone());
         self.mine = claims.iter().map(|key| key.object.clone()).collect();
         let name = format!("{}/{}", self.raw.namespace, self.raw.name);
         let created = self.raw.created.clone();
-        self.shared.claims.put(&self.raw.uid, Claim { created, name, keys: claims });
+        self.shared.claims.put(
+            &self.raw.uid,
+            Claim {
+                created,
+                name,
+                keys: claims,
+            },
+        );
         for object in &self.mine {
             self.shared.cache.want(object.kind, &object.namespace);
         }
@@ -206,7 +234,9 @@ impl Actor {
         let save = save.filter(|_| !self.saving);
         let due = [look, save, self.wake_at].into_iter().flatten().min();
         // At least a millisecond: what is due now and cannot be done now must not spin.
-        due.map_or(IDLE, |at| self.shared.clock.until(at).max(Duration::from_millis(1)))
+        due.map_or(IDLE, |at| {
+            self.shared.clock.until(at).max(Duration::from_millis(1))
+        })
     }
 
     /// Takes a newer version of the resource.
@@ -238,19 +268,30 @@ impl Actor {
                 .components
                 .iter()
                 .filter(|p| self.watched.iter().any(|name| name == p.name()))
-                .filter_map(|p| Some((ask(&self.raw, p)?, self.cursors.remove(p.name()).unwrap_or_default())))
+                .filter_map(|p| {
+                    Some((
+                        ask(&self.raw, p)?,
+                        self.cursors.remove(p.name()).unwrap_or_default(),
+                    ))
+                })
                 .collect();
             self.looking = true;
             self.next_look = now + sound.plan.judge.interval;
             let (source, clock) = (self.shared.source.clone(), self.shared.clock.clone());
-            self.tasks.spawn(async move { Done::Looked(looks::round(source, clock, asks).await) });
+            self.tasks
+                .spawn(async move { Done::Looked(looks::round(source, clock, asks).await) });
         }
         let refresh = now.duration_since(self.last_saved).unsigned_abs() >= PERSIST_EVERY && !self.saving;
         let observation = self.observe(refresh);
         let Ok(sound) = &self.sound else { return };
         let before: Vec<_> = self.status.components.iter().map(|c| c.weight.written).collect();
         let decision = decide(&sound.plan, std::mem::take(&mut self.status), &observation, now);
-        let moved = decision.next.components.iter().zip(before).filter(|(c, before)| c.weight.written != *before);
+        let moved = decision
+            .next
+            .components
+            .iter()
+            .zip(before)
+            .filter(|(c, before)| c.weight.written != *before);
         self.moved.extend(moved.map(|(c, _)| c.name.clone()));
         self.first = false;
         self.act(decision, now);
@@ -258,7 +299,9 @@ impl Actor {
     }
 
     fn observe(&mut self, refresh: bool) -> Observation {
-        let Ok(sound) = &self.sound else { return Observation::default() };
+        let Ok(sound) = &self.sound else {
+            return Observation::default();
+        };
         let glass = own_break_glass(&self.raw.annotations);
         let idle = Lane::default();
         let mut components = BTreeMap::new();
@@ -292,20 +335,51 @@ impl Actor {
                 all.join("; ")
             }
             (Ok(_), Some((owner, key))) => {
-                format!("{} is routed by the older {owner}: take it out of one of the two", key.object)
+                format!(
+                    "{} is routed by the older {owner}: take it out of one of the two",
+                    key.object
+                )
             }
             (Ok(_), None) => return,
         };
         let message: String = message.chars().take(1024).collect();
-        for lane in self.lanes.values_mut().filter(|lane| !matches!(lane, Lane::Lowering { .. })) {
+        for lane in self
+            .lanes
+            .values_mut()
+            .filter(|lane| !matches!(lane, Lane::Lowering { .. }))
+        {
             lane.clear();
         }
         self.watched.clear();
         self.wake_at = None;
         let generation = self.raw.generation;
-        let mut changed = set_condition(&mut self.status, "Ready", false, reason, &message, generation, now);
-        changed |= set_condition(&mut self.status, "Stalled", true, reason, &message, generation, now);
-        changed |= set_condition(&mut self.status, "Reconciling", false, reason, &message, generation, now);
+        let mut changed = set_condition(
+            &mut self.status,
+            "Ready",
+            false,
+            reason,
+            &message,
+            generation,
+            now,
+        );
+        changed |= set_condition(
+            &mut self.status,
+            "Stalled",
+            true,
+            reason,
+            &message,
+            generation,
+            now,
+        );
+        changed |= set_condition(
+            &mut self.status,
+            "Reconciling",
+            false,
+            reason,
+            &message,
+            generation,
+            now,
+        );
         if changed {
             tracing::warn!(rollout = %self.raw.name, namespace = %self.raw.namespace, reason, message, "this resource is not worked");
             self.shared.events.publish(&self.raw, reason, &message, true);
@@ -316,7 +390,9 @@ impl Actor {
     }
 
     fn show(&self) {
-        self.shared.view.put(&self.raw.namespace, &self.raw.name, &self.status);
+        self.shared
+            .view
+            .put(&self.raw.namespace, &self.raw.name, &self.status);
     }
 
     fn take(&mut self, done: Result<Done, tokio::task::JoinError>) {
@@ -338,7 +414,11 @@ impl Actor {
 
     /// Waits for lowerings to land and the last status to be written, and no longer than [`DRAIN`].
     async fn drain(mut self) {
-        for lane in self.lanes.values_mut().filter(|lane| !matches!(lane, Lane::Lowering { .. })) {
+        for lane in self
+            .lanes
+            .values_mut()
+            .filter(|lane| !matches!(lane, Lane::Lowering { .. }))
+        {
             lane.clear();
         }
         self.shared.claims.remove(&self.raw.uid);
@@ -380,7 +460,11 @@ fn restore(uid: &str) -> Command {
         emergency: false,
         expires_at: None,
     };
-    Command { id: format!("deleted-{uid}").chars().take(55).collect(), verb: Verb::Rollback, wish }
+    Command {
+        id: format!("deleted-{uid}").chars().take(55).collect(),
+        verb: Verb::Rollback,
+        wish,
+    }
 }
 
 /// Whether one version is older than another. The API server's versions are numbers; where they are not, nobody can

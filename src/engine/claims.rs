@@ -25,20 +25,29 @@ pub(super) struct Claims {
 
 impl Default for Claims {
     fn default() -> Self {
-        Self { by_uid: Arc::default(), changed: Arc::new(watch::channel(0).0) }
+        Self {
+            by_uid: Arc::default(),
+            changed: Arc::new(watch::channel(0).0),
+        }
     }
 }
 
 impl Claims {
     /// Registers what a resource claims now.
     pub(super) fn put(&self, uid: &str, claim: Claim) {
-        self.by_uid.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), claim);
+        self.by_uid
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(uid.to_owned(), claim);
         self.changed.send_modify(|n| *n += 1);
     }
 
     /// A resource is gone.
     pub(super) fn remove(&self, uid: &str) {
-        self.by_uid.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.by_uid
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
         self.changed.send_modify(|n| *n += 1);
     }
 
@@ -56,7 +65,10 @@ impl Claims {
             .iter()
             .filter(|(other, claim)| age(other, claim) < age(uid, mine))
             .find_map(|(_, claim)| {
-                let key = mine.keys.iter().find(|key| claim.keys.iter().any(|k| k.overlaps(key)))?;
+                let key = mine
+                    .keys
+                    .iter()
+                    .find(|key| claim.keys.iter().any(|k| k.overlaps(key)))?;
                 Some((claim.name.clone(), key.clone()))
             })
     }
@@ -68,8 +80,19 @@ mod tests {
     use crate::routing::{ObjectKind, ObjectRef, Part};
 
     fn claim(created: &str, name: &str, map: &str) -> Claim {
-        let object = ObjectRef { kind: ObjectKind::ConfigMap, namespace: "ns".into(), name: map.into() };
-        Claim { created: created.into(), name: name.into(), keys: vec![ClaimKey { object, part: Part::Whole }] }
+        let object = ObjectRef {
+            kind: ObjectKind::ConfigMap,
+            namespace: "ns".into(),
+            name: map.into(),
+        };
+        Claim {
+            created: created.into(),
+            name: name.into(),
+            keys: vec![ClaimKey {
+                object,
+                part: Part::Whole,
+            }],
+        }
     }
 
     #[test]
@@ -78,9 +101,16 @@ mod tests {
         claims.put("b", claim("2026-01-01T00:00:00Z", "ns/old", "map"));
         claims.put("a", claim("2026-01-02T00:00:00Z", "ns/young", "map"));
         assert_eq!(claims.older_owner("b"), None);
-        assert_eq!(claims.older_owner("a").map(|(name, _)| name), Some("ns/old".into()));
+        assert_eq!(
+            claims.older_owner("a").map(|(name, _)| name),
+            Some("ns/old".into())
+        );
         claims.remove("b");
-        assert_eq!(claims.older_owner("a"), None, "an owner that is gone owns nothing");
+        assert_eq!(
+            claims.older_owner("a"),
+            None,
+            "an owner that is gone owns nothing"
+        );
         claims.put("c", claim("2026-01-01T00:00:00Z", "ns/other", "another"));
         assert_eq!(claims.older_owner("a"), None, "different objects do not meet");
     }

@@ -64,7 +64,10 @@ impl Hub {
             view: View::default(),
             settings,
         };
-        Self { shared: Arc::new(shared), ready: watch::channel(false).0 }
+        Self {
+            shared: Arc::new(shared),
+            ready: watch::channel(false).0,
+        }
     }
 
     /// The read model.

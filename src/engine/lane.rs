@@ -50,14 +50,19 @@ pub(super) enum Lane {
 impl Lane {
     /// Whether the routed objects may be half-written.
     pub(super) const fn is_busy(&self) -> bool {
-        matches!(self, Self::Declared { .. } | Self::Writing { .. } | Self::Lowering { .. })
+        matches!(
+            self,
+            Self::Declared { .. } | Self::Writing { .. } | Self::Lowering { .. }
+        )
     }
 
     /// Stops whatever is under way.
     pub(super) fn clear(&mut self) {
         match std::mem::take(self) {
             Self::Idle | Self::Declared { .. } => {}
-            Self::Preparing { task, .. } | Self::Writing { task } | Self::Lowering { task, .. } => task.abort(),
+            Self::Preparing { task, .. } | Self::Writing { task } | Self::Lowering { task, .. } => {
+                task.abort()
+            }
         }
     }
 }

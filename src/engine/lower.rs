@@ -37,7 +37,11 @@ pub(super) async fn lower(
     failures: mpsc::Sender<Failure>,
 ) {
     let all = targets(&component, &namespace);
-    join_all(all.iter().map(|target| one(&client, &cache, target, &order, at, &failures))).await;
+    join_all(
+        all.iter()
+            .map(|target| one(&client, &cache, target, &order, at, &failures)),
+    )
+    .await;
 }
 
 async fn one(
@@ -66,7 +70,9 @@ async fn one(
             }
         }
         // Spread the attempts of many components; no need for good randomness.
-        let jitter = Duration::from_millis((attempt.wrapping_mul(7) + order.id.bytes().map(u64::from).sum::<u64>()) % 10);
+        let jitter = Duration::from_millis(
+            (attempt.wrapping_mul(7) + order.id.bytes().map(u64::from).sum::<u64>()) % 10,
+        );
         tokio::time::sleep(wait + jitter).await;
         wait = (wait * 2).min(SLOWEST);
     }
@@ -93,11 +99,26 @@ async fn attempt_once(
         None => timed(objects::get(client, target.object())).await?,
     };
     // To somewhere above zero an object may be too coarse; then it goes below rather than above.
-    let weight = target.at_most(&json, order.weight).map_err(|e| other(e.to_string()))?;
+    let weight = target
+        .at_most(&json, order.weight)
+        .map_err(|e| other(e.to_string()))?;
     let stamp = stamp(&order.id, weight, &order.reason.to_string()).map_err(other)?;
-    let mode = if order.emergency { WriteMode::Emergency { at } } else { WriteMode::Normal };
-    let patch = target.write(&json, &stamp, mode).map_err(|e| other(e.to_string()))?;
-    let answer = timed(objects::patch(client, target.object(), &patch, FIELD_MANAGER, false)).await?;
+    let mode = if order.emergency {
+        WriteMode::Emergency { at }
+    } else {
+        WriteMode::Normal
+    };
+    let patch = target
+        .write(&json, &stamp, mode)
+        .map_err(|e| other(e.to_string()))?;
+    let answer = timed(objects::patch(
+        client,
+        target.object(),
+        &patch,
+        FIELD_MANAGER,
+        false,
+    ))
+    .await?;
     cache.put(target.object(), answer);
     Ok(())
 }

@@ -15,7 +15,11 @@ pub(super) const BREAK_GLASS: &str = "rollout.sealos.io/break-glass";
 /// What a component's routed objects say now, out of the watch caches alone.
 pub(super) fn see(cache: &Cache, component: &Component, namespace: &str, lane: &Lane) -> Seen {
     let all = targets(component, namespace);
-    let mut seen = Seen { busy: lane.is_busy(), control_ready: control_ready(cache, &all), ..Seen::default() };
+    let mut seen = Seen {
+        busy: lane.is_busy(),
+        control_ready: control_ready(cache, &all),
+        ..Seen::default()
+    };
     let mut routed = Vec::with_capacity(all.len());
     for target in &all {
         let json = match cache.get(target.object()) {
@@ -25,7 +29,10 @@ pub(super) fn see(cache: &Cache, component: &Component, namespace: &str, lane: &
                 return seen;
             }
             Cached::Missing => {
-                let message = format!("there is no {}: create it, or correct the router's name", target.object());
+                let message = format!(
+                    "there is no {}: create it, or correct the router's name",
+                    target.object()
+                );
                 seen.routers = Routers::Unreadable(message);
                 return seen;
             }
@@ -34,7 +41,10 @@ pub(super) fn see(cache: &Cache, component: &Component, namespace: &str, lane: &
                 return seen;
             }
         };
-        seen.break_glass = seen.break_glass.take().or_else(|| break_glass(json.pointer("/metadata/annotations")));
+        seen.break_glass = seen
+            .break_glass
+            .take()
+            .or_else(|| break_glass(json.pointer("/metadata/annotations")));
         match target.read(&json) {
             Ok(object) => routed.push(put(target, object)),
             Err(error) => {
@@ -70,7 +80,11 @@ fn control_ready(cache: &Cache, all: &[Target<'_>]) -> Option<bool> {
         .flat_map(Target::control_services)
         .filter_map(|(namespace, service)| cache.endpoints_ready(&namespace, &service))
         .collect();
-    if known.is_empty() { None } else { Some(known.iter().all(|ready| *ready)) }
+    if known.is_empty() {
+        None
+    } else {
+        Some(known.iter().all(|ready| *ready))
+    }
 }
 
 /// Reads `<who> <until>`.
@@ -95,7 +109,10 @@ mod tests {
     #[test]
     fn broken_glass_names_who_and_until_when() {
         let (who, until) = parse_glass("ada lovelace 2026-03-02T10:00:00Z").unwrap();
-        assert_eq!((who.as_str(), until.to_string().as_str()), ("ada lovelace", "2026-03-02T10:00:00Z"));
+        assert_eq!(
+            (who.as_str(), until.to_string().as_str()),
+            ("ada lovelace", "2026-03-02T10:00:00Z")
+        );
         assert_eq!(parse_glass("ada"), None);
         assert_eq!(parse_glass("ada tomorrow"), None);
     }

@@ -22,7 +22,10 @@ pub(super) fn read(raw: &RawRollout, allowed: &[String]) -> Result<Sound, Vec<Pr
     let spec = without_nulls(&raw.spec);
     let spec: GradualRolloutSpec = serde_path_to_error::deserialize(spec).map_err(|error| {
         let path = format!("spec.{}", error.path());
-        vec![Problem { path, message: error.into_inner().to_string() }]
+        vec![Problem {
+            path,
+            message: error.into_inner().to_string(),
+        }]
     })?;
     let plan = Plan::parse(&spec)?;
     let (mut problems, mut claims) = (Vec::new(), Vec::<ClaimKey>::new());
@@ -36,11 +39,15 @@ pub(super) fn read(raw: &RawRollout, allowed: &[String]) -> Result<Sound, Vec<Pr
                 let message = format!(
                     "{object} is in another namespace; the operator may allow it in the daemon's settings (allowed-namespaces)"
                 );
-                problems.push(Problem { path: path.clone(), message });
+                problems.push(Problem {
+                    path: path.clone(),
+                    message,
+                });
             }
-            problems.extend(
-                target.check(&weights).into_iter().map(|e| Problem { path: path.clone(), message: e.to_string() }),
-            );
+            problems.extend(target.check(&weights).into_iter().map(|e| Problem {
+                path: path.clone(),
+                message: e.to_string(),
+            }));
             own.extend(target.claims());
         }
         if let Some(twice) = own.iter().find(|key| claims.iter().any(|k| k.overlaps(key))) {
@@ -49,7 +56,11 @@ pub(super) fn read(raw: &RawRollout, allowed: &[String]) -> Result<Sound, Vec<Pr
         }
         claims.append(&mut own);
     }
-    if problems.is_empty() { Ok(Sound { plan, claims }) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(Sound { plan, claims })
+    } else {
+        Err(problems)
+    }
 }
 
 /// Reads a status; what cannot be read is as if nothing was written, and said.

@@ -33,7 +33,9 @@ pub(super) async fn prepare(
             return Err(format!("{} says {}, not {from}", target.object(), seen.weight));
         }
         // A weight that the object cannot say is found out before anything is declared.
-        target.write(&json, &stamp("check", to, "Check")?, WriteMode::Normal).map_err(|e| e.to_string())?;
+        target
+            .write(&json, &stamp("check", to, "Check")?, WriteMode::Normal)
+            .map_err(|e| e.to_string())?;
         read.push((target.object().clone(), json));
     }
     Ok(read)
@@ -41,7 +43,12 @@ pub(super) async fn prepare(
 
 /// The versions that the raise is fenced by.
 pub(super) fn fences(objects: &Objects) -> Vec<Fence> {
-    let text = |json: &Value, at: &str| json.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |json: &Value, at: &str| {
+        json.pointer(at)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     objects
         .iter()
         .map(|(object, json)| Fence {
@@ -70,9 +77,14 @@ pub(super) async fn write(
             .find(|(object, _)| object == target.object())
             .map(|(_, json)| json)
             .ok_or_else(|| format!("{} was not read before", target.object()))?;
-        let patch = target.write(json, &stamp, WriteMode::Normal).map_err(|e| e.to_string())?;
-        let answer =
-            within(REQUEST_TIMEOUT, objects::patch(&client, target.object(), &patch, FIELD_MANAGER, false)).await?;
+        let patch = target
+            .write(json, &stamp, WriteMode::Normal)
+            .map_err(|e| e.to_string())?;
+        let answer = within(
+            REQUEST_TIMEOUT,
+            objects::patch(&client, target.object(), &patch, FIELD_MANAGER, false),
+        )
+        .await?;
         cache.put(target.object(), answer);
         if n > 0 && target.object().kind == ObjectKind::Deployment {
             rolled_out(&cache, target).await?;
@@ -97,18 +109,29 @@ async fn rolled_out(cache: &Cache, target: &Target<'_>) -> Result<(), String> {
             }
         }
     };
-    tokio::time::timeout(ROLLOUT_TIMEOUT, wait)
-        .await
-        .map_err(|_| format!("{} did not roll out within 300s; the edge was not raised", target.object()))
+    tokio::time::timeout(ROLLOUT_TIMEOUT, wait).await.map_err(|_| {
+        format!(
+            "{} did not roll out within 300s; the edge was not raised",
+            target.object()
+        )
+    })
 }
 
 /// Takes our marks off a component's routed objects; the weights stay.
-pub(super) async fn unstamp(client: Client, cache: Cache, component: Component, namespace: String) -> Result<(), String> {
+pub(super) async fn unstamp(
+    client: Client,
+    cache: Cache,
+    component: Component,
+    namespace: String,
+) -> Result<(), String> {
     for target in targets(&component, &namespace) {
         let json = within(REQUEST_TIMEOUT, objects::get(&client, target.object())).await?;
         if let Some(patch) = target.detach(&json) {
-            let answer =
-                within(REQUEST_TIMEOUT, objects::patch(&client, target.object(), &patch, FIELD_MANAGER, false)).await?;
+            let answer = within(
+                REQUEST_TIMEOUT,
+                objects::patch(&client, target.object(), &patch, FIELD_MANAGER, false),
+            )
+            .await?;
             cache.put(target.object(), answer);
         }
     }

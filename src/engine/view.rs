@@ -25,18 +25,32 @@ pub struct View {
 impl View {
     /// Every rollout, by namespace and name.
     pub fn rollouts(&self) -> Vec<RolloutView> {
-        self.rollouts.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.rollouts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 
     pub(super) fn put(&self, namespace: &str, name: &str, status: &GradualRolloutStatus) {
         let key = (namespace.to_owned(), name.to_owned());
-        let entry =
-            RolloutView { namespace: namespace.to_owned(), name: name.to_owned(), status: status.clone() };
-        self.rollouts.lock().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
+        let entry = RolloutView {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            status: status.clone(),
+        };
+        self.rollouts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, entry);
     }
 
     pub(super) fn remove(&self, namespace: &str, name: &str) {
         let key = (namespace.to_owned(), name.to_owned());
-        self.rollouts.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        self.rollouts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&key);
     }
 }

@@ -191,7 +191,10 @@ mod tests {
         assert!(close(requests_needed(0.002, 0.01, 0.05), 373.0));
         assert!(is_good(0, 373, 0.002, 0.01, 0.05));
         assert!(!is_good(0, 372, 0.002, 0.01, 0.05));
-        assert!(!is_good(1, 373, 0.002, 0.01, 0.05), "an error costs more requests");
+        assert!(
+            !is_good(1, 373, 0.002, 0.01, 0.05),
+            "an error costs more requests"
+        );
     }
 
     #[test]

@@ -1,10 +1,24 @@
-//! What was counted at a weight: the judge's memory.
+//! What was counted at a weight: the judge's memory. It only counts and remembers; [`super::judge`] concludes.
+//!
+//! Coarse and small, for it is persisted in the status: look-backs are made of a few slots and rounded up to a
+//! whole slot, "all data, at most 24 h" of two rotating blocks of 12 h.
 
+use super::check::{CheckRule, Metric};
 use super::duration::Span;
-use super::judge::Context;
-use super::sample::Reading;
+use super::evidence::{LogE, real, surely_over};
+use super::judge::{Context, lines, measured};
+use super::sample::{Arm, Blindness, Counts, Dark, Reading, Tick};
+use super::tally::{Ring, Tally};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A gap in the ticks up to this is a restart, not darkness: what was running goes on.
+pub(super) const SHORT_GAP: Duration = Duration::from_secs(300);
+const HALF_DAY: Duration = Duration::from_secs(12 * 3600);
+/// A failing tick has at least so many failures, and at least half of its requests fail.
+const DISASTER: u64 = 5;
 
 /// Everything that was counted since a weight was written. Serialises compactly: it is persisted in the status.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -12,26 +26,365 @@ use serde::{Deserialize, Serialize};
 pub struct Ledger {
     /// Time judged on fresh data since settle.
     pub judged: Span,
+    /// When the weight was written.
+    #[serde(rename = "s")]
+    pub(super) since: Timestamp,
+    /// From when on data is judged.
+    #[serde(rename = "j")]
+    pub(super) settled_at: Timestamp,
+    /// Where the last fresh tick ended.
+    #[serde(rename = "t", skip_serializing_if = "Option::is_none")]
+    pub(super) last: Option<Timestamp>,
+    /// Whether control's series were there in the last tick.
+    #[serde(rename = "c", skip_serializing_if = "std::ops::Not::not")]
+    pub(super) control_seen: bool,
+    /// Whether the canary's series were there in any tick of this weight.
+    #[serde(rename = "n", skip_serializing_if = "std::ops::Not::not")]
+    pub(super) canary_seen: bool,
+    /// What keeps us from seeing, and since when.
+    #[serde(rename = "d", skip_serializing_if = "Option::is_none")]
+    pub(super) dark: Option<Darkness>,
+    /// Requests per second of both arms at the weight before.
+    #[serde(rename = "r", skip_serializing_if = "Option::is_none")]
+    pub(super) rate_before: Option<f64>,
+    /// The usual requests per second at this hour, as the source last said.
+    #[serde(rename = "u", skip_serializing_if = "Option::is_none")]
+    pub(super) usual: Option<f64>,
+    /// Everything since the raise, settle included: for requests that are lost and for a canary that never works.
+    #[serde(rename = "a")]
+    pub(super) raise: Tally,
+    /// All judged data, the running 12 h and those before.
+    #[serde(rename = "b")]
+    pub(super) blocks: [Tally; 2],
+    /// When the running block began.
+    #[serde(rename = "bs", skip_serializing_if = "Option::is_none")]
+    pub(super) block_since: Option<Timestamp>,
+    /// The look-backs, without latencies.
+    #[serde(rename = "w")]
+    pub(super) recent: Ring,
+    /// The last window of latencies, in fewer slots.
+    #[serde(rename = "l")]
+    pub(super) slow: Ring,
+    /// Upper bounds of the latency buckets, in milliseconds.
+    #[serde(rename = "le", skip_serializing_if = "Vec::is_empty")]
+    pub(super) bounds: Vec<f64>,
+    /// Sequential evidence, one entry per line that some check draws.
+    #[serde(rename = "e", skip_serializing_if = "Vec::is_empty")]
+    pub(super) lines: Vec<LineEvidence>,
+    /// Since when each measured check is over its rollback limit without a gap.
+    #[serde(rename = "o", skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) over: BTreeMap<String, Timestamp>,
+    /// Disastrous ticks in a row.
+    #[serde(rename = "x", skip_serializing_if = "is_zero")]
+    pub(super) disasters: u8,
+    /// What control did in them.
+    #[serde(rename = "xc", skip_serializing_if = "Option::is_none")]
+    pub(super) disaster: Option<[u64; 4]>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(n: &u8) -> bool {
+    *n == 0
+}
+
+/// A line that errors are held to: relative to control or absolute. Evidence counts for the line it was gathered
+/// against alone: another limit starts anew.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Line {
+    /// At most so many times control's error ratio.
+    #[serde(rename = "r")]
+    Times(f64),
+    /// At most this error ratio.
+    #[serde(rename = "a")]
+    Ratio(f64),
+}
+
+impl Line {
+    /// The same line, for all that a text form may have done to its last digit.
+    pub(super) fn is(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Times(a), Self::Times(b)) | (Self::Ratio(a), Self::Ratio(b)) => (a - b).abs() < 1e-9,
+            (Self::Times(_), Self::Ratio(_)) | (Self::Ratio(_), Self::Times(_)) => false,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct LineEvidence {
+    #[serde(rename = "l")]
+    pub(super) line: Line,
+    #[serde(rename = "e")]
+    pub(super) log_e: LogE,
+}
+
+/// What keeps us from seeing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Darkness {
+    #[serde(rename = "k", with = "DarkName")]
+    pub(super) kind: Dark,
+    #[serde(rename = "s")]
+    pub(super) since: Timestamp,
+    #[serde(rename = "m")]
+    pub(super) message: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Dark")]
+enum DarkName {
+    Down,
+    Vanished,
+    Empty,
+    Stale,
+    Partial,
+    NotANumber,
+    Refused,
+    NotYet,
 }
 
 impl Ledger {
     /// A weight was written at `since`; data before `settled_at` is not judged.
-    pub fn begin(_since: Timestamp, _settled_at: Timestamp) -> Self {
-        Self::default()
+    pub fn begin(since: Timestamp, settled_at: Timestamp) -> Self {
+        Self {
+            since,
+            settled_at,
+            ..Self::default()
+        }
     }
 
-    /// Like [`Ledger::begin`], remembering from the ledger of the weight before how much traffic there was in all:
-    /// what tells lost traffic from traffic that does not arrive.
+    /// Like [`Ledger::begin`], remembering from the ledger of the weight before how much traffic there was in all
+    /// (what tells lost traffic from traffic that does not arrive), and since when nothing is seen.
+    #[must_use]
     pub fn follow(&self, since: Timestamp, settled_at: Timestamp) -> Self {
-        Self::begin(since, settled_at)
+        Self {
+            rate_before: self.recent.all().rate().or(self.rate_before),
+            dark: self.dark.clone(),
+            ..Self::begin(since, settled_at)
+        }
     }
 
-    /// Takes up what one look at the source gave.
-    pub fn absorb(&mut self, _reading: &Reading, _ctx: &Context<'_>) {}
+    /// Takes up what one look at the source gave. A tick that was taken up before, or that began before the weight
+    /// was written, changes nothing.
+    pub fn absorb(&mut self, reading: &Reading, ctx: &Context<'_>) {
+        match reading {
+            Reading::Fresh(tick) => self.absorb_tick(tick, ctx),
+            Reading::Waiting => {}
+            Reading::Blind(blindness) => self.go_dark(blindness, ctx.now),
+        }
+    }
+
+    fn go_dark(&mut self, blindness: &Blindness, now: Timestamp) {
+        if cfg!(sabotage_2) {
+            return;
+        }
+        // A gap: whatever was over its limit is not known to have stayed so.
+        self.over.clear();
+        self.disasters = 0;
+        match &mut self.dark {
+            Some(dark) if dark.kind == blindness.kind && dark.message == blindness.message => {}
+            Some(dark) => {
+                dark.kind = blindness.kind;
+                dark.message.clone_from(&blindness.message);
+            }
+            None => {
+                self.dark = Some(Darkness {
+                    kind: blindness.kind,
+                    since: now,
+                    message: blindness.message.clone(),
+                });
+            }
+        }
+    }
+
+    fn absorb_tick(&mut self, tick: &Tick, ctx: &Context<'_>) {
+        let length = Duration::try_from(tick.to.duration_since(tick.from)).unwrap_or_default();
+        if length.is_zero() || self.last.is_some_and(|last| tick.to <= last) {
+            return;
+        }
+        let gap = self
+            .last
+            .is_some_and(|last| tick.from.duration_since(last).unsigned_abs() > SHORT_GAP);
+        if gap {
+            self.over.clear();
+            self.disasters = 0;
+        }
+        self.last = Some(tick.to);
+        self.control_seen = matches!(tick.control, Arm::Seen(_));
+        self.usual = tick
+            .usual_rate
+            .filter(|r| r.is_finite() && *r > 0.0)
+            .map(|r| (r * 100.0).round() / 100.0);
+        if !ctx.weight.is_zero() {
+            match (&tick.canary, &tick.control) {
+                // Series that were there and are gone: not the same as no requests.
+                (Arm::Absent, _) if self.canary_seen => return self.vanish(ctx.now, Dark::Vanished),
+                (Arm::Absent | Arm::NotAsked, Arm::Absent | Arm::NotAsked) => {
+                    return self.vanish(ctx.now, Dark::Empty);
+                }
+                _ => {}
+            }
+        }
+        self.dark = None;
+        self.canary_seen |= matches!(tick.canary, Arm::Seen(_));
+        if tick.from < self.since {
+            return;
+        }
+        let none = Counts::default();
+        let canary = tick.canary.counts().unwrap_or(&none);
+        let control = tick.control.counts().unwrap_or(&none);
+        let mut mixed = None;
+        if cfg!(sabotage_3) {
+            mixed = Some(Counts {
+                requests: canary.requests + control.requests,
+                errors: canary.errors + control.errors,
+                latency: canary.latency.clone(),
+            });
+        }
+        let canary = mixed.as_ref().unwrap_or(canary);
+        self.raise.add_counts(canary, control, length);
+        if tick.from >= self.settled_at {
+            self.count(tick, canary, control, length, ctx);
+        }
+    }
+
+    fn vanish(&mut self, now: Timestamp, kind: Dark) {
+        let message = if kind == Dark::Vanished {
+            "the source answers, but the canary's series are gone: check that its pods still run and are scraped"
+        } else {
+            "the source answers, but has no series of either arm: check the labels in spec.components[].arms"
+        };
+        let blindness = Blindness {
+            kind,
+            message: message.to_owned(),
+        };
+        self.go_dark(&blindness, now);
+    }
+
+    fn count(&mut self, tick: &Tick, canary: &Counts, control: &Counts, length: Duration, ctx: &Context<'_>) {
+        if ctx.clock_runs {
+            self.judged.0 += length;
+        }
+        self.rotate(tick.to);
+        if let Some(block) = self.blocks.first_mut() {
+            block.add(canary, control, length, &mut self.bounds);
+        }
+        let look_back = |rule: &CheckRule| rule.for_.max(rule.window);
+        let widest = ctx.rules.iter().map(look_back).max().unwrap_or_default();
+        self.recent
+            .add(canary, control, tick.to, length, widest / 10, 12, None);
+        let latencies = ctx.rules.iter().filter(|r| r.metric == Metric::Latency);
+        if let Some(window) = latencies.map(|r| r.window).max() {
+            self.slow.add(
+                canary,
+                control,
+                tick.to,
+                length,
+                window / 3,
+                5,
+                Some(&mut self.bounds),
+            );
+        }
+        self.gather_evidence(canary, control, ctx);
+        if canary.errors >= DISASTER && canary.errors * 2 >= canary.requests {
+            self.disasters = self.disasters.saturating_add(1);
+            let [a, b, c, d] = self.disaster.unwrap_or_default();
+            self.disaster = Some([
+                a + canary.errors,
+                b + canary.requests,
+                c + control.errors,
+                d + control.requests,
+            ]);
+        } else {
+            self.disasters = 0;
+            self.disaster = None;
+        }
+        self.mark_over(tick.to, ctx);
+    }
+
+    fn rotate(&mut self, to: Timestamp) {
+        let since = *self.block_since.get_or_insert(to);
+        if to.duration_since(since).unsigned_abs() >= HALF_DAY {
+            self.block_since = Some(to);
+            self.blocks.rotate_right(1);
+            if let Some(running) = self.blocks.first_mut() {
+                *running = Tally::default();
+            }
+        }
+    }
+
+    /// Ticks in which control itself is surely over an absolute line say nothing about the canary against it: a
+    /// shared outage must not leave behind evidence that a later blip would cash in. Which ticks these are depends
+    /// on control alone, so the test keeps its level.
+    fn gather_evidence(&mut self, canary: &Counts, control: &Counts, ctx: &Context<'_>) {
+        let drawn = lines(ctx);
+        self.lines.retain(|l| drawn.iter().any(|line| line.is(l.line)));
+        for line in drawn {
+            let index = self
+                .lines
+                .iter()
+                .position(|l| l.line.is(line))
+                .unwrap_or_else(|| {
+                    self.lines.push(LineEvidence {
+                        line,
+                        log_e: LogE::default(),
+                    });
+                    self.lines.len() - 1
+                });
+            let Some(entry) = self.lines.get_mut(index) else {
+                continue;
+            };
+            match line {
+                Line::Ratio(p0) if surely_over(control.errors, control.requests, p0) && !cfg!(sabotage_5) => {
+                }
+                Line::Ratio(p0) => entry.log_e.step_absolute(p0, canary.errors, canary.requests),
+                Line::Times(rho) => {
+                    let (c, b) = (canary, control);
+                    entry
+                        .log_e
+                        .step_relative(rho, c.errors, c.requests, b.errors, b.requests);
+                }
+            }
+        }
+    }
+
+    /// Remembers since when measured checks are over their rollback limit; anything else than "over" ends the run.
+    fn mark_over(&mut self, to: Timestamp, ctx: &Context<'_>) {
+        for rule in ctx.rules {
+            if !matches!(rule.metric, Metric::Latency | Metric::Throughput) || rule.rollback.is_none() {
+                continue;
+            }
+            if measured::is_over(self, rule, ctx) {
+                if !self.over.contains_key(&rule.name) {
+                    self.over.insert(rule.name.clone(), to);
+                }
+            } else if !self.over.is_empty() {
+                self.over.remove(&rule.name);
+            }
+        }
+    }
+
+    /// Evidence gathered against a line, as a logarithm.
+    pub(super) fn evidence(&self, line: Line) -> f64 {
+        let found = self.lines.iter().find(|l| l.line.is(line));
+        found.map_or(0.0, |l| l.log_e.log_e())
+    }
+
+    /// All judged data, at most 24 h of it.
+    pub(super) fn all(&self) -> Tally {
+        let [mut now, before] = self.blocks.clone();
+        now.merge(&before);
+        now
+    }
 
     /// Control's last 24 h at most, to compare with once control has fallen below 10%; `None` when it was not seen.
-    pub fn freeze(&self, _now: Timestamp) -> Option<Baseline> {
-        None
+    pub fn freeze(&self, now: Timestamp) -> Option<Baseline> {
+        let all = self.all();
+        (all.control.requests > 0).then(|| Baseline {
+            at: now,
+            requests: all.control.requests,
+            errors: all.control.errors,
+            bounds_ms: self.bounds.clone(),
+            latency: all.control.latency,
+        })
     }
 }
 
@@ -41,4 +394,21 @@ impl Ledger {
 pub struct Baseline {
     /// When it was frozen.
     pub at: Timestamp,
+    /// Control's requests.
+    pub requests: u64,
+    /// Those that were errors.
+    pub errors: u64,
+    /// Upper bounds of the latency buckets, in milliseconds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bounds_ms: Vec<f64>,
+    /// Requests per bucket; the last is everything slower.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub latency: Vec<u64>,
+}
+
+impl Baseline {
+    /// Control's error ratio.
+    pub fn error_ratio(&self) -> f64 {
+        real(self.errors) / real(self.requests.max(1))
+    }
 }

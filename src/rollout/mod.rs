@@ -14,5 +14,6 @@ pub mod router_spec;
 pub mod sample;
 pub mod spec;
 pub mod status;
+mod tally;
 pub mod weight;
 pub mod window;

@@ -827,12 +827,10 @@ async fn a_version_older_than_the_history_is_gone_and_so_is_a_lagging_watch() {
         w["spec"]["size"] = json!(size % 80 + 20);
         store.put(w).unwrap();
     }
-    let error = api
-        .watch(&WatchParams::default(), &version(&made))
-        .await
-        .map(drop)
-        .unwrap_err();
-    assert_eq!(refusal(error).0, 410);
+    assert_eq!(
+        kinds(&api, &WatchParams::default(), &version(&made), 9).await,
+        ["!410"]
+    );
     let first = lagging.boxed().next().await.unwrap().unwrap();
     assert!(matches!(first, WatchEvent::Error(e) if e.code == 410));
 }
@@ -1152,4 +1150,45 @@ async fn a_typed_client_and_the_controllers_watcher_run_under_the_paused_clock()
     });
     let seen = stream.next().await.unwrap().unwrap();
     assert_eq!(seen.metadata.name.as_deref(), Some("c"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_watch_ends_and_the_watcher_comes_back_for_what_it_missed() {
+    use kube::runtime::{WatchStreamExt, watcher};
+    let (store, api, _) = with_widget(json!({"size": 1})).await;
+    let mut stream = watcher(api.clone(), watcher::Config::default())
+        .default_backoff()
+        .applied_objects()
+        .boxed();
+    // The watcher tells of each end before it comes back.
+    let mut size = async || loop {
+        if let Ok(object) = stream.next().await.unwrap() {
+            return object.data["spec"]["size"].clone();
+        }
+    };
+    assert_eq!(size().await, 1);
+    for (wanted, forget) in [(2, false), (3, true)] {
+        store.break_watches();
+        let patch = json!({"spec": {"size": wanted}});
+        api.patch("w", &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .unwrap();
+        if forget {
+            store.forget_history();
+        }
+        assert_eq!(size().await, wanted);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_patch_cannot_rename_an_object() {
+    let (_, api, _) = with_widget(json!({"size": 1})).await;
+    let error = api
+        .patch(
+            "w",
+            &PatchParams::default(),
+            &Patch::Merge(json!({"metadata": {"name": "v"}})),
+        )
+        .await;
+    assert_eq!(refusal(error.unwrap_err()).0, 400);
 }

@@ -9,6 +9,7 @@
 mod apiserver;
 mod apiserver_kubectl;
 mod deploy;
+mod engine;
 mod house;
 mod prometheus;
 mod support;

@@ -25,7 +25,11 @@ impl Actor {
         self.watched = decision.watched;
         self.wake_at = decision.wake_at;
         self.done.extend(decision.done);
-        self.dirty = self.dirty.max(if decision.changed { Dirty::Now } else { self.idle_dirt() });
+        self.dirty = self.dirty.max(if decision.changed {
+            Dirty::Now
+        } else {
+            self.idle_dirt()
+        });
         for note in &decision.notes {
             let component = note.component.as_deref().unwrap_or("");
             let reason = note.reason.to_string();
@@ -34,8 +38,14 @@ impl Actor {
             } else {
                 tracing::info!(rollout = %self.raw.name, component, reason, message = note.message, "note");
             }
-            let text = if component.is_empty() { note.message.clone() } else { format!("{component}: {}", note.message) };
-            self.shared.events.publish(&self.raw, &reason, &text, note.warning);
+            let text = if component.is_empty() {
+                note.message.clone()
+            } else {
+                format!("{component}: {}", note.message)
+            };
+            self.shared
+                .events
+                .publish(&self.raw, &reason, &text, note.warning);
         }
         if decision.changed || !decision.notes.is_empty() {
             self.show();
@@ -44,11 +54,20 @@ impl Actor {
 
     /// What is being judged changes at every look; what is not has nothing to persist.
     fn idle_dirt(&self) -> Dirty {
-        if self.watched.is_empty() { Dirty::No } else { Dirty::Soon }
+        if self.watched.is_empty() {
+            Dirty::No
+        } else {
+            Dirty::Soon
+        }
     }
 
     fn planned(&self, component: &str) -> Option<Component> {
-        self.sound.as_ref().ok()?.plan.component(component).map(|p| p.component.clone())
+        self.sound
+            .as_ref()
+            .ok()?
+            .plan
+            .component(component)
+            .map(|p| p.component.clone())
     }
 
     fn start_lowering(&mut self, order: &Lower, now: Timestamp) {
@@ -57,7 +76,9 @@ impl Actor {
             return;
         }
         lane.clear();
-        let Some(component) = self.planned(&order.component) else { return };
+        let Some(component) = self.planned(&order.component) else {
+            return;
+        };
         let job = lower::lower(
             self.shared.clients.fast.clone(),
             self.shared.cache.clone(),
@@ -74,13 +95,22 @@ impl Actor {
         });
         self.lanes.insert(
             order.component.clone(),
-            Lane::Lowering { id: order.id.clone(), task, since: Instant::now() },
+            Lane::Lowering {
+                id: order.id.clone(),
+                task,
+                since: Instant::now(),
+            },
         );
     }
 
     /// When the order was given: an emergency's time must stay the same in retries, a new one restarts pods.
     fn status_order_time(&self, order: &Lower) -> Option<Timestamp> {
-        self.status.component(&order.component)?.lowering.as_ref().filter(|l| l.id == order.id).map(|l| l.at)
+        self.status
+            .component(&order.component)?
+            .lowering
+            .as_ref()
+            .filter(|l| l.id == order.id)
+            .map(|l| l.at)
     }
 
     /// Stops raises that are no longer asked for and are not written yet.
@@ -93,7 +123,9 @@ impl Actor {
                 Lane::Preparing { weight, .. } if wanted.is_none_or(|r| r.weight != *weight) => lane.clear(),
                 Lane::Declared { intent, .. } => {
                     let id = intent.id.clone();
-                    let Some(c) = self.status.component_mut(name) else { continue };
+                    let Some(c) = self.status.component_mut(name) else {
+                        continue;
+                    };
                     let stands = c.intent.as_ref().is_some_and(|i| i.id == id);
                     if !stands || paused {
                         lane.clear();
@@ -110,8 +142,13 @@ impl Actor {
     }
 
     fn start_raise(&mut self, raise: &Raise) {
-        let Some(component) = self.planned(&raise.component) else { return };
-        let from = self.status.component(&raise.component).map_or(Weight::ZERO, |c| c.weight.written);
+        let Some(component) = self.planned(&raise.component) else {
+            return;
+        };
+        let from = self
+            .status
+            .component(&raise.component)
+            .map_or(Weight::ZERO, |c| c.weight.written);
         let lane = self.lanes.entry(raise.component.clone()).or_default();
         if !matches!(lane, Lane::Idle) {
             return;
@@ -124,13 +161,23 @@ impl Actor {
             raise.weight,
         );
         let name = raise.component.clone();
-        let task = self.tasks.spawn(async move { Done::Prepared { component: name, result: job.await } });
-        *lane = Lane::Preparing { weight: raise.weight, task };
+        let task = self.tasks.spawn(async move {
+            Done::Prepared {
+                component: name,
+                result: job.await,
+            }
+        });
+        *lane = Lane::Preparing {
+            weight: raise.weight,
+            task,
+        };
         self.asked.insert(raise.component.clone(), raise.clone());
     }
 
     fn detach(&mut self, component: &str) {
-        let Some(planned) = self.planned(component) else { return };
+        let Some(planned) = self.planned(component) else {
+            return;
+        };
         if let Some(lane) = self.lanes.get_mut(component) {
             lane.clear();
         }
@@ -139,7 +186,10 @@ impl Actor {
         let name = component.to_owned();
         self.tasks.spawn(async move {
             let result = raise::unstamp(client, cache, planned, namespace).await;
-            Done::Detached { component: name, result }
+            Done::Detached {
+                component: name,
+                result,
+            }
         });
     }
 }

@@ -17,7 +17,8 @@ impl Actor {
                 self.note_failure(component, result.err());
             }
             Done::Lowered { component, id } => {
-                if matches!(self.lanes.get(&component), Some(Lane::Lowering { id: known, .. }) if *known == id) {
+                if matches!(self.lanes.get(&component), Some(Lane::Lowering { id: known, .. }) if *known == id)
+                {
                     self.lanes.insert(component.clone(), Lane::Idle);
                 }
                 self.note_failure(component, None);
@@ -29,7 +30,9 @@ impl Actor {
                 self.tidying = false;
                 match result {
                     Ok(raw) => self.applied(raw),
-                    Err(error) => tracing::debug!(rollout = %self.raw.name, %error, "finished commands were not removed yet"),
+                    Err(error) => {
+                        tracing::debug!(rollout = %self.raw.name, %error, "finished commands were not removed yet")
+                    }
                 }
             }
         }
@@ -59,7 +62,9 @@ impl Actor {
     }
 
     fn prepared(&mut self, component: String, result: Result<Objects, String>) {
-        let Some(asked) = self.asked.remove(&component) else { return };
+        let Some(asked) = self.asked.remove(&component) else {
+            return;
+        };
         if !matches!(self.lanes.get(&component), Some(Lane::Preparing { .. })) {
             return;
         }
@@ -87,7 +92,11 @@ impl Actor {
     }
 
     /// The status is persisted: declared raises may now be written, finished commands removed.
-    fn saved(&mut self, written: serde_json::Value, result: Result<crate::cluster::rollouts::RawRollout, crate::cluster::ClusterError>) {
+    fn saved(
+        &mut self,
+        written: serde_json::Value,
+        result: Result<crate::cluster::rollouts::RawRollout, crate::cluster::ClusterError>,
+    ) {
         self.saving = false;
         let now = self.shared.clock.now();
         match result {
@@ -115,14 +124,20 @@ impl Actor {
     fn write_declared(&mut self, written: &serde_json::Value) {
         let Ok(sound) = &self.sound else { return };
         for (name, lane) in &mut self.lanes {
-            let Lane::Declared { intent, objects } = lane else { continue };
+            let Lane::Declared { intent, objects } = lane else {
+                continue;
+            };
             let persisted = written
                 .pointer("/components")
                 .and_then(serde_json::Value::as_array)
                 .into_iter()
                 .flatten()
-                .any(|c| c.pointer("/intent/id").and_then(serde_json::Value::as_str) == Some(intent.id.as_str()));
-            let Some(planned) = sound.plan.component(name).filter(|_| persisted) else { continue };
+                .any(|c| {
+                    c.pointer("/intent/id").and_then(serde_json::Value::as_str) == Some(intent.id.as_str())
+                });
+            let Some(planned) = sound.plan.component(name).filter(|_| persisted) else {
+                continue;
+            };
             let job = raise::write(
                 self.shared.clients.api.clone(),
                 self.shared.cache.clone(),
@@ -132,7 +147,12 @@ impl Actor {
                 std::mem::take(objects),
             );
             let component = name.clone();
-            let task = self.tasks.spawn(async move { Done::Raised { component, result: job.await } });
+            let task = self.tasks.spawn(async move {
+                Done::Raised {
+                    component,
+                    result: job.await,
+                }
+            });
             *lane = Lane::Writing { task };
         }
     }
@@ -144,13 +164,20 @@ impl Actor {
                 lane.clear();
                 if let Some(c) = self.status.component_mut(name) {
                     c.intent = None;
-                    c.weight.asked = c.weight.asked.min(c.weight.written).max(c.raise_by.map_or(c.weight.written, |_| c.weight.asked));
+                    c.weight.asked = c
+                        .weight
+                        .asked
+                        .min(c.weight.written)
+                        .max(c.raise_by.map_or(c.weight.written, |_| c.weight.asked));
                 }
             }
         }
     }
 
-    fn fetched(&mut self, result: Result<crate::cluster::rollouts::RawRollout, crate::cluster::ClusterError>) {
+    fn fetched(
+        &mut self,
+        result: Result<crate::cluster::rollouts::RawRollout, crate::cluster::ClusterError>,
+    ) {
         self.saving = false;
         match result {
             Ok(raw) => {
@@ -166,7 +193,11 @@ impl Actor {
                     self.status = theirs;
                     self.first = true;
                     self.written = raw.status.clone();
-                    for lane in self.lanes.values_mut().filter(|l| !matches!(l, Lane::Lowering { .. })) {
+                    for lane in self
+                        .lanes
+                        .values_mut()
+                        .filter(|l| !matches!(l, Lane::Lowering { .. }))
+                    {
                         lane.clear();
                     }
                 }

@@ -51,19 +51,38 @@ impl Actor {
             return;
         }
         self.saving = true;
-        let (client, raw, previous) = (self.shared.clients.api.clone(), self.raw.clone(), self.written.clone());
+        let (client, raw, previous) = (
+            self.shared.clients.api.clone(),
+            self.raw.clone(),
+            self.written.clone(),
+        );
         self.tasks.spawn(async move {
-            let write = rollouts::write_status(&client, &raw.namespace, &raw.name, &raw.resource_version, &previous, &status);
+            let write = rollouts::write_status(
+                &client,
+                &raw.namespace,
+                &raw.name,
+                &raw.resource_version,
+                &previous,
+                &status,
+            );
             let result = timed(write).await;
-            Done::Saved { written: status, result }
+            Done::Saved {
+                written: status,
+                result,
+            }
         });
     }
 
     /// Reads the resource afresh after a lost race.
     pub(super) fn fetch(&mut self) {
         self.saving = true;
-        let (client, namespace, name) = (self.shared.clients.api.clone(), self.raw.namespace.clone(), self.raw.name.clone());
-        self.tasks.spawn(async move { Done::Fetched(timed(rollouts::get(&client, &namespace, &name)).await) });
+        let (client, namespace, name) = (
+            self.shared.clients.api.clone(),
+            self.raw.namespace.clone(),
+            self.raw.name.clone(),
+        );
+        self.tasks
+            .spawn(async move { Done::Fetched(timed(rollouts::get(&client, &namespace, &name)).await) });
     }
 
     /// Removes command annotations whose outcome is persisted, and the finalizer once everything is put back.
@@ -80,24 +99,36 @@ impl Actor {
         let restored = self.raw.deleting
             && self.status.components.iter().all(|c| c.lowering.is_none())
             && self.raw.has_finalizer();
-        let wants_finalizer = self.sound.as_ref().is_ok_and(|s| s.plan.on_delete == OnDelete::Restore);
+        let wants_finalizer = self
+            .sound
+            .as_ref()
+            .is_ok_and(|s| s.plan.on_delete == OnDelete::Restore);
         let (client, raw) = (self.shared.clients.api.clone(), self.raw.clone());
         if !done.is_empty() {
             self.tidying = true;
-            self.tasks.spawn(async move { Done::Tidied(timed(rollouts::remove_annotations(&client, &raw, &done)).await) });
+            self.tasks.spawn(async move {
+                Done::Tidied(timed(rollouts::remove_annotations(&client, &raw, &done)).await)
+            });
         } else if restored {
             self.tidying = true;
-            self.tasks.spawn(async move { Done::Tidied(timed(rollouts::remove_finalizer(&client, &raw)).await) });
+            self.tasks
+                .spawn(async move { Done::Tidied(timed(rollouts::remove_finalizer(&client, &raw)).await) });
         } else if wants_finalizer && !raw.has_finalizer() && !raw.deleting {
             self.tidying = true;
-            self.tasks.spawn(async move { Done::Tidied(timed(rollouts::add_finalizer(&client, &raw)).await) });
+            self.tasks
+                .spawn(async move { Done::Tidied(timed(rollouts::add_finalizer(&client, &raw)).await) });
         }
     }
 }
 
-async fn timed<T>(request: impl Future<Output = Result<T, crate::cluster::ClusterError>>) -> Result<T, crate::cluster::ClusterError> {
+async fn timed<T>(
+    request: impl Future<Output = Result<T, crate::cluster::ClusterError>>,
+) -> Result<T, crate::cluster::ClusterError> {
     match tokio::time::timeout(TIMEOUT, request).await {
         Ok(answer) => answer,
-        Err(_) => Err(crate::cluster::ClusterError::timeout("the resource's status", TIMEOUT)),
+        Err(_) => Err(crate::cluster::ClusterError::timeout(
+            "the resource's status",
+            TIMEOUT,
+        )),
     }
 }

@@ -22,12 +22,17 @@ impl Desk<'_> {
     pub(super) fn advance(&mut self, i: usize) {
         let Some(planned) = self.planned(i) else { return };
         self.place(i);
-        let Some(c) = self.status.components.get(i) else { return };
+        let Some(c) = self.status.components.get(i) else {
+            return;
+        };
         if c.state == State::Manual {
             self.by_hand(i);
         }
-        let Some(c) = self.status.components.get(i) else { return };
-        let watched = planned.component.arms.is_some() && !c.state.is_terminal() && self.worth_watching(i, c, planned);
+        let Some(c) = self.status.components.get(i) else {
+            return;
+        };
+        let watched =
+            planned.component.arms.is_some() && !c.state.is_terminal() && self.worth_watching(i, c, planned);
         if watched {
             self.out.watched.push(c.name.clone());
         }
@@ -49,7 +54,9 @@ impl Desk<'_> {
                         | Reason::SpecChanged
                         | Reason::AwaitingApproval
                 );
-                let Some(c) = self.status.components.get_mut(i) else { return };
+                let Some(c) = self.status.components.get_mut(i) else {
+                    return;
+                };
                 let news = c.reason != reason && alarm;
                 say(c, reason, refresh, || message.clone());
                 if news {
@@ -61,9 +68,17 @@ impl Desk<'_> {
 
     /// Phase and step for people.
     fn place(&mut self, i: usize) {
-        let standing = self.status.components.get(i).and_then(|c| self.standing(i, c)).copied();
+        let standing = self
+            .status
+            .components
+            .get(i)
+            .and_then(|c| self.standing(i, c))
+            .copied();
         let first = self.plan.components.get(i).and_then(|p| p.steps.first()).copied();
-        let name = standing.or(first).and_then(|s| self.plan.phases.get(s.phase)).map(|p| p.name.clone());
+        let name = standing
+            .or(first)
+            .and_then(|s| self.plan.phases.get(s.phase))
+            .map(|p| p.name.clone());
         if let Some(c) = self.status.components.get_mut(i) {
             c.phase = name;
             c.step = Some(standing.map_or(0, |s| i32::try_from(s.index + 1).unwrap_or(i32::MAX)));
@@ -76,13 +91,17 @@ impl Desk<'_> {
         }
         // At 0% there is nothing to judge until it is this component's turn.
         !self.paused(c)
-            && planned.next_above(Weight::ZERO).is_some_and(|next| self.gates(i, c, next).is_ok())
+            && planned
+                .next_above(Weight::ZERO)
+                .is_some_and(|next| self.gates(i, c, next).is_ok())
             && self.plan.calendar.at(self.now) == Opening::Open
     }
 
     /// A person's raise: asked for until it is written, breached, or no longer wanted.
     fn by_hand(&mut self, i: usize) {
-        let Some(c) = self.status.components.get(i) else { return };
+        let Some(c) = self.status.components.get(i) else {
+            return;
+        };
         if c.weight.asked <= c.weight.written || c.lowering.is_some() {
             return;
         }
@@ -90,8 +109,13 @@ impl Desk<'_> {
             Some(weight) if self.routers_ready(i, c).is_ok() => self.ask(i, weight, Reason::Manual),
             Some(_) => {}
             None => {
-                let Some(c) = self.status.components.get_mut(i) else { return };
-                let message = format!("{} was asked for and could not be written in time; it stays at {}", c.weight.asked, c.weight.written);
+                let Some(c) = self.status.components.get_mut(i) else {
+                    return;
+                };
+                let message = format!(
+                    "{} was asked for and could not be written in time; it stays at {}",
+                    c.weight.asked, c.weight.written
+                );
                 c.weight.asked = c.weight.written;
                 c.raise_by = None;
                 c.message.clone_from(&message);
@@ -101,17 +125,28 @@ impl Desk<'_> {
     }
 
     /// Every reason not to rise, in order.
-    fn may_rise(&self, i: usize, c: &ComponentStatus, planned: &PlannedComponent) -> Result<(PlannedStep, Reason), Stop> {
+    fn may_rise(
+        &self,
+        i: usize,
+        c: &ComponentStatus,
+        planned: &PlannedComponent,
+    ) -> Result<(PlannedStep, Reason), Stop> {
         let stop = |reason, message: String| Err(Stop(reason, message));
         self.routers_ready(i, c)?;
         let written = c.weight.written;
         let next = planned.next_above(written).copied();
         if planned.component.arms.is_none() {
-            return stop(Reason::NoSource, "spec names no arms, so nothing can be judged: add arms, or set weights by hand".into());
+            return stop(
+                Reason::NoSource,
+                "spec names no arms, so nothing can be judged: add arms, or set weights by hand".into(),
+            );
         }
         if self.paused(c) {
             let by = c.paused_by.as_deref().unwrap_or("spec.paused");
-            return stop(Reason::Paused, format!("paused at {written} by {by}; `resume` goes on"));
+            return stop(
+                Reason::Paused,
+                format!("paused at {written} by {by}; `resume` goes on"),
+            );
         }
         if written.is_zero()
             && let Some(next) = &next
@@ -121,16 +156,24 @@ impl Desk<'_> {
         }
         let insufficient = self.judged_well(i, c)?;
         if cfg!(sabotage_1) {
-            return next.map_or(stop(Reason::HoldingStep, String::new()), |n| Ok((n, Reason::Step)));
+            return next.map_or(stop(Reason::HoldingStep, String::new()), |n| {
+                Ok((n, Reason::Step))
+            });
         }
         if !self.hold_over(i, c) {
             let hold = Span(self.standing(i, c).map_or_else(Default::default, |s| s.hold));
-            return stop(Reason::HoldingStep, format!("holds {written} for {hold} of judged time"));
+            return stop(
+                Reason::HoldingStep,
+                format!("holds {written} for {hold} of judged time"),
+            );
         }
         let mut reason = Reason::Step;
         if let Some(message) = insufficient {
             let judge = &self.plan.judge;
-            let waited = c.evidence.as_ref().is_some_and(|l| l.judged.0 >= judge.insufficient_after);
+            let waited = c
+                .evidence
+                .as_ref()
+                .is_some_and(|l| l.judged.0 >= judge.insufficient_after);
             if !(waited && judge.insufficient_then == InsufficientThen::Promote) {
                 return stop(Reason::Insufficient, message);
             }
@@ -139,9 +182,15 @@ impl Desk<'_> {
         let Some(next) = next else {
             let declared = planned.step_at(written).is_some();
             let (reason, message) = if declared {
-                (Reason::Completed, format!("the plan is finished at {written}, and its last hold is over"))
+                (
+                    Reason::Completed,
+                    format!("the plan is finished at {written}, and its last hold is over"),
+                )
             } else {
-                (Reason::SpecChanged, format!("no declared weight follows {written}: add a step, or set a declared weight"))
+                (
+                    Reason::SpecChanged,
+                    format!("no declared weight follows {written}: add a step, or set a declared weight"),
+                )
             };
             return stop(reason, message);
         };
@@ -159,7 +208,11 @@ impl Desk<'_> {
         let seen = self.sight(i);
         let stop = |reason, message: String| Err(Stop(reason, message));
         if let Some(order) = &c.lowering {
-            let failure = seen.failure.as_ref().map(|f| format!(": {f}")).unwrap_or_default();
+            let failure = seen
+                .failure
+                .as_ref()
+                .map(|f| format!(": {f}"))
+                .unwrap_or_default();
             return stop(Reason::Lowering, format!("going to {}{failure}", order.weight));
         }
         match &seen.routers {
@@ -168,57 +221,104 @@ impl Desk<'_> {
             Routers::Read(_) => {}
         }
         if seen.busy || c.intent.is_some() {
-            return stop(Reason::Raising, format!("writing {}, {} now", c.weight.asked, c.weight.written));
+            return stop(
+                Reason::Raising,
+                format!("writing {}, {} now", c.weight.asked, c.weight.written),
+            );
         }
         let Some(observed) = c.weight.observed else {
-            return stop(Reason::RouterSplit, format!("its routed objects disagree ({}): make them agree", self.spread(i)));
+            return stop(
+                Reason::RouterSplit,
+                format!(
+                    "its routed objects disagree ({}): make them agree",
+                    self.spread(i)
+                ),
+            );
         };
         if observed != c.weight.written && !cfg!(sabotage_7) {
-            return stop(Reason::RouterSplit, format!("{} was written, {observed} is read back", c.weight.written));
+            return stop(
+                Reason::RouterSplit,
+                format!("{} was written, {observed} is read back", c.weight.written),
+            );
         }
         if !self.settled(i) {
-            return stop(Reason::RouterSettling, format!("{} has not taken up {} yet", self.unsettled(i), c.weight.written));
+            return stop(
+                Reason::RouterSettling,
+                format!("{} has not taken up {} yet", self.unsettled(i), c.weight.written),
+            );
         }
         Ok(())
     }
 
     fn spread(&self, i: usize) -> String {
-        let Routers::Read(objects) = &self.sight(i).routers else { return String::new() };
-        let each: Vec<String> = objects.iter().map(|o| format!("{} {}", o.object, o.highest)).collect();
+        let Routers::Read(objects) = &self.sight(i).routers else {
+            return String::new();
+        };
+        let each: Vec<String> = objects
+            .iter()
+            .map(|o| format!("{} {}", o.object, o.highest))
+            .collect();
         each.join(", ")
     }
 
     fn unsettled(&self, i: usize) -> String {
-        let Routers::Read(objects) = &self.sight(i).routers else { return String::new() };
-        objects.iter().find(|o| !o.settled).map(|o| o.object.clone()).unwrap_or_default()
+        let Routers::Read(objects) = &self.sight(i).routers else {
+            return String::new();
+        };
+        objects
+            .iter()
+            .find(|o| !o.settled)
+            .map(|o| o.object.clone())
+            .unwrap_or_default()
     }
 
     /// Phase, approval and the fate of the others.
     fn gates(&self, i: usize, c: &ComponentStatus, next: &PlannedStep) -> Result<(), Stop> {
         let stop = |reason, message: String| Err(Stop(reason, message));
-        let Some(phase) = self.plan.phases.get(next.phase) else { return Ok(()) };
+        let Some(phase) = self.plan.phases.get(next.phase) else {
+            return Ok(());
+        };
         if self.plan.on_failure == OnFailure::Stop
-            && let Some(failed) = self.status.components.iter().find(|o| o.state == State::RolledBack)
+            && let Some(failed) = self
+                .status
+                .components
+                .iter()
+                .find(|o| o.state == State::RolledBack)
             && failed.name != c.name
         {
-            let message = format!("{} was rolled back, and spec.rollback.onFailure is stop", failed.name);
+            let message = format!(
+                "{} was rolled back, and spec.rollback.onFailure is stop",
+                failed.name
+            );
             return stop(Reason::StoppedByFailure, message);
         }
         let current = self.plan.phases.get(self.phase).map_or("", |p| p.name.as_str());
         if self.phase_failed && !c.alone {
-            return stop(Reason::PhaseFailed, format!("every component of phase {current} failed: retry one, or edit the plan"));
+            return stop(
+                Reason::PhaseFailed,
+                format!("every component of phase {current} failed: retry one, or edit the plan"),
+            );
         }
         if next.phase > self.phase && !c.alone {
-            return stop(Reason::WaitingForPhase, format!("{} begins when phase {current} is done", phase.name));
+            return stop(
+                Reason::WaitingForPhase,
+                format!("{} begins when phase {current} is done", phase.name),
+            );
         }
         // A component that walks alone catches up, and no further.
         let ahead = c.alone && next.phase > self.phase && self.phase < self.plan.phases.len();
         if ahead {
-            return stop(Reason::WaitingForPhase, format!("{} begins when phase {current} is done", phase.name));
+            return stop(
+                Reason::WaitingForPhase,
+                format!("{} begins when phase {current} is done", phase.name),
+            );
         }
         let entered = self.standing(i, c).is_some_and(|s| s.phase == next.phase);
         if phase.approval && !entered && !self.status.approvals.iter().any(|a| a.phase == phase.name) {
-            return stop(Reason::AwaitingApproval, format!("{} needs a person's `approve`", phase.name));
+            return stop(
+                Reason::AwaitingApproval,
+                format!("{} needs a person's `approve`", phase.name),
+            );
         }
         Ok(())
     }
@@ -228,11 +328,15 @@ impl Desk<'_> {
             Opening::Open => Ok(()),
             Opening::Closed(next) => {
                 let when = next.map_or_else(|| "not within a month".to_owned(), |t| t.to_string());
-                Err(Stop(Reason::OutsideWindow, format!("no window is open; next: {when}")))
+                Err(Stop(
+                    Reason::OutsideWindow,
+                    format!("no window is open; next: {when}"),
+                ))
             }
-            Opening::Frozen { until, reason } => {
-                Err(Stop(Reason::Frozen, format!("weights are frozen until {until}: {reason}")))
-            }
+            Opening::Frozen { until, reason } => Err(Stop(
+                Reason::Frozen,
+                format!("weights are frozen until {until}: {reason}"),
+            )),
         }
     }
 
@@ -245,16 +349,23 @@ impl Desk<'_> {
         match outlook {
             Outlook::Promotable => Ok(None),
             Outlook::Insufficient { message } => Ok(Some(message.clone())),
-            Outlook::Between { check, message } => Err(Stop(Reason::BetweenLimits, format!("{check}: {message}"))),
-            Outlook::Unknown { message, .. } => stop(Reason::Blind, message),
-            Outlook::Settling { .. } => {
-                Err(Stop(Reason::Settling, format!("data since the change to {} is not judged yet", c.weight.written)))
+            Outlook::Between { check, message } => {
+                Err(Stop(Reason::BetweenLimits, format!("{check}: {message}")))
             }
-            Outlook::SharedOutage { check, message } => Err(Stop(Reason::SharedOutage, format!("{check}: {message}"))),
-            Outlook::ControlBad { check, message } => Err(Stop(Reason::ControlBad, format!("{check}: {message}"))),
+            Outlook::Unknown { message, .. } => stop(Reason::Blind, message),
+            Outlook::Settling { .. } => Err(Stop(
+                Reason::Settling,
+                format!("data since the change to {} is not judged yet", c.weight.written),
+            )),
+            Outlook::SharedOutage { message } => stop(Reason::SharedOutage, message),
+            Outlook::ControlBad { message } => stop(Reason::ControlBad, message),
             Outlook::NotArriving { message } => stop(Reason::NotArriving, message),
             Outlook::Breach { check, message, .. } => {
-                let known = if c.reason == Reason::ControlNotReady { c.reason } else { Reason::Breach };
+                let known = if c.reason == Reason::ControlNotReady {
+                    c.reason
+                } else {
+                    Reason::Breach
+                };
                 Err(Stop(known, format!("{check}: {message}")))
             }
         }
@@ -272,10 +383,19 @@ impl Desk<'_> {
         if reason == Reason::PromotedInsufficient
             && let Some(c) = self.status.components.get(i)
         {
-            let message = format!("{} had too few requests to tell for {}; going on, as the resource says", c.weight.written, Span(self.plan.judge.insufficient_after));
+            let message = format!(
+                "{} had too few requests to tell for {}; going on, as the resource says",
+                c.weight.written,
+                Span(self.plan.judge.insufficient_after)
+            );
             self.note(i, reason, message, false);
         }
-        let next_phase = self.plan.components.get(i).and_then(|p| p.next_above(step.weight)).map(|s| s.phase);
+        let next_phase = self
+            .plan
+            .components
+            .get(i)
+            .and_then(|p| p.next_above(step.weight))
+            .map(|s| s.phase);
         if let Some(c) = self.status.components.get_mut(i)
             && c.alone
             && step.phase >= self.phase
@@ -289,20 +409,32 @@ impl Desk<'_> {
     fn ask(&mut self, i: usize, weight: Weight, reason: Reason) {
         let id = self.id(i);
         let failure = self.sight(i).failure.clone();
-        let Some(c) = self.status.components.get_mut(i) else { return };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
         let (code, message) = match failure {
             Some(failure) => (Reason::WriteFailed, format!("writing {weight} failed: {failure}")),
-            None => (Reason::Raising, format!("writing {weight}, {} now", c.weight.written)),
+            None => (
+                Reason::Raising,
+                format!("writing {weight}, {} now", c.weight.written),
+            ),
         };
         if c.state == State::Walking {
             say(c, code, true, || message);
         }
-        self.out.raises.push(Raise { component: c.name.clone(), id, weight, reason });
+        self.out.raises.push(Raise {
+            component: c.name.clone(),
+            id,
+            weight,
+            reason,
+        });
     }
 
     fn complete(&mut self, i: usize, planned: &PlannedComponent, message: String) {
         let fingerprint = planned.fingerprint.clone();
-        let Some(c) = self.status.components.get_mut(i) else { return };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
         c.state = State::Completed;
         c.fingerprint = Some(fingerprint);
         c.alone = false;

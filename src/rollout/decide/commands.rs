@@ -38,7 +38,12 @@ impl Desk<'_> {
         self.status.commands.iter().any(|c| c.id == id)
     }
 
-    fn record(&mut self, (id, verb, who): (&str, &str, Option<String>), result: CommandResult, message: String) {
+    fn record(
+        &mut self,
+        (id, verb, who): (&str, &str, Option<String>),
+        result: CommandResult,
+        message: String,
+    ) {
         let clip = |text: &str, n: usize| text.chars().take(n).collect::<String>();
         self.status.commands.push(CommandOutcome {
             id: clip(id, 63),
@@ -63,7 +68,11 @@ impl Desk<'_> {
             .collect();
         if !unknown.is_empty() {
             let there: Vec<&str> = self.status.components.iter().map(|c| c.name.as_str()).collect();
-            let message = format!("no component is named {}; there are {}", unknown.join(", "), there.join(", "));
+            let message = format!(
+                "no component is named {}; there are {}",
+                unknown.join(", "),
+                there.join(", ")
+            );
             return (CommandResult::Refused, message);
         }
         if command.verb == Verb::Approve {
@@ -72,7 +81,9 @@ impl Desk<'_> {
         let (mut good, mut bad, mut sentences) = (0, 0, Vec::new());
         let (mut expired, mut cancelled) = (0, 0);
         for i in 0..self.status.components.len() {
-            let Some(c) = self.status.components.get(i) else { continue };
+            let Some(c) = self.status.components.get(i) else {
+                continue;
+            };
             if !command.names(&c.name) {
                 continue;
             }
@@ -80,9 +91,17 @@ impl Desk<'_> {
             let raises = self.would_raise(command, c);
             let answer = if command.expired(self.now, raises) {
                 expired += 1;
-                let given = command.given_at().map_or_else(String::new, |at| format!(", given {} ago", ago(at, self.now)));
-                Err(format!("it came too late{given}: give it again if it is still wanted"))
-            } else if raises && later.iter().any(|l| l.names(&name) && !self.would_raise_named(l, &name)) {
+                let given = command
+                    .given_at()
+                    .map_or_else(String::new, |at| format!(", given {} ago", ago(at, self.now)));
+                Err(format!(
+                    "it came too late{given}: give it again if it is still wanted"
+                ))
+            } else if raises
+                && later
+                    .iter()
+                    .any(|l| l.names(&name) && !self.would_raise_named(l, &name))
+            {
                 cancelled += 1;
                 Err("a later lowering command takes its place".to_owned())
             } else {
@@ -110,7 +129,10 @@ impl Desk<'_> {
     }
 
     /// Whether a command would let traffic to this canary grow.
-    #[expect(clippy::unused_self, reason = "reads as a question to the desk, beside its sibling")]
+    #[expect(
+        clippy::unused_self,
+        reason = "reads as a question to the desk, beside its sibling"
+    )]
     fn would_raise(&self, command: &Command, c: &ComponentStatus) -> bool {
         match command.verb {
             Verb::Set => command.wish.weight.is_some_and(|w| w > c.weight.written),
@@ -121,11 +143,18 @@ impl Desk<'_> {
 
     fn would_raise_named(&self, command: &Command, name: &str) -> bool {
         // Pause and detach lower nothing, yet whoever gave one after a raise does not want the raise.
-        self.status.component(name).is_some_and(|c| self.would_raise(command, c))
+        self.status
+            .component(name)
+            .is_some_and(|c| self.would_raise(command, c))
     }
 
     fn one(&mut self, i: usize, command: &Command) -> Answer {
-        let who = if command.wish.who.is_empty() { "somebody" } else { command.wish.who.as_str() }.to_owned();
+        let who = if command.wish.who.is_empty() {
+            "somebody"
+        } else {
+            command.wish.who.as_str()
+        }
+        .to_owned();
         match command.verb {
             Verb::Set => self.set(i, command, &who),
             Verb::Rollback => Ok(self.put_back(i, command, &who)),
@@ -139,21 +168,51 @@ impl Desk<'_> {
     }
 
     fn put_back(&mut self, i: usize, command: &Command, who: &str) -> String {
-        let Some(written) = self.status.components.get(i).map(|c| c.weight.written) else { return String::new() };
-        let observed = self.status.components.get(i).and_then(|c| c.weight.observed).unwrap_or(written);
+        let Some(written) = self.status.components.get(i).map(|c| c.weight.written) else {
+            return String::new();
+        };
+        let observed = self
+            .status
+            .components
+            .get(i)
+            .and_then(|c| c.weight.observed)
+            .unwrap_or(written);
         let to = command.wish.weight.unwrap_or(self.plan.rollback_to);
         // Neither a rollback nor an emergency ever raises.
-        let target = if cfg!(sabotage_14) { to } else { to.min(written).min(observed) };
-        let reason = if command.wish.emergency { Reason::Emergency } else { Reason::RollbackRequested };
-        let why = if command.wish.reason.is_empty() { "no reason given" } else { command.wish.reason.as_str() };
+        let target = if cfg!(sabotage_14) {
+            to
+        } else {
+            to.min(written).min(observed)
+        };
+        let reason = if command.wish.emergency {
+            Reason::Emergency
+        } else {
+            Reason::RollbackRequested
+        };
+        let why = if command.wish.reason.is_empty() {
+            "no reason given"
+        } else {
+            command.wish.reason.as_str()
+        };
         let message = format!("{who} asked to put it back to {target}: {why}");
-        self.roll_back(i, target, reason, message, command.wish.emergency, Some(command.id.clone()));
+        self.roll_back(
+            i,
+            target,
+            reason,
+            message,
+            command.wish.emergency,
+            Some(command.id.clone()),
+        );
         format!("going to {target}")
     }
 
     fn set(&mut self, i: usize, command: &Command, who: &str) -> Answer {
-        let Some(weight) = command.wish.weight else { return Err("set needs a weight".to_owned()) };
-        let Some(c) = self.status.components.get(i) else { return Err(String::new()) };
+        let Some(weight) = command.wish.weight else {
+            return Err("set needs a weight".to_owned());
+        };
+        let Some(c) = self.status.components.get(i) else {
+            return Err(String::new());
+        };
         let written = c.weight.written;
         if c.state == State::Orphaned && weight > written {
             return Err("it is no longer in the spec".to_owned());
@@ -162,7 +221,9 @@ impl Desk<'_> {
             self.may_set(i)?;
         }
         let warning = if weight > written { self.advice(i) } else { None };
-        let Some(c) = self.status.components.get_mut(i) else { return Err(String::new()) };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return Err(String::new());
+        };
         let message = format!("{who} set {weight}; the plan waits until `resume`, a breach still rolls back");
         c.fingerprint = None;
         c.state = State::Manual;
@@ -176,12 +237,17 @@ impl Desk<'_> {
             self.order(i, weight, Reason::Manual, false, Some(command.id.clone()));
         }
         self.note(i, Reason::Manual, message, false);
-        Ok(format!("going to {weight}{}", warning.map(|w| format!(" ({w})")).unwrap_or_default()))
+        Ok(format!(
+            "going to {weight}{}",
+            warning.map(|w| format!(" ({w})")).unwrap_or_default()
+        ))
     }
 
     /// What refuses a raise by hand, short of force.
     fn may_set(&self, i: usize) -> Result<(), String> {
-        let Some(c) = self.status.components.get(i) else { return Ok(()) };
+        let Some(c) = self.status.components.get(i) else {
+            return Ok(());
+        };
         let force = "--force does it all the same";
         if self.paused(c) {
             return Err(format!("it is paused: resume it first; {force}"));
@@ -190,16 +256,25 @@ impl Desk<'_> {
             return Err(format!("weights are frozen until {until} ({reason}); {force}"));
         }
         if self.sight(i).control_ready == Some(false) {
-            return Err(format!("control has no ready endpoint to take the traffic back; {force}"));
+            return Err(format!(
+                "control has no ready endpoint to take the traffic back; {force}"
+            ));
         }
         if let (State::RolledBack, Reason::Breach | Reason::LostTraffic) = (c.state, c.reason) {
-            return Err(format!("it was rolled back for {} ({}): retry it, or {force}", c.reason, c.message));
+            return Err(format!(
+                "it was rolled back for {} ({}): retry it, or {force}",
+                c.reason, c.message
+            ));
         }
         match self.outlook_now(i) {
-            Some(Outlook::Breach { message, .. }) => Err(format!("it is over a rollback limit ({message}); {force}")),
-            Some(Outlook::Unknown { kind: Dark::Down | Dark::Refused, message, .. }) => {
-                Err(format!("the metrics' source is down ({message}); {force}"))
+            Some(Outlook::Breach { message, .. }) => {
+                Err(format!("it is over a rollback limit ({message}); {force}"))
             }
+            Some(Outlook::Unknown {
+                kind: Dark::Down | Dark::Refused,
+                message,
+                ..
+            }) => Err(format!("the metrics' source is down ({message}); {force}")),
             _ => Ok(()),
         }
     }
@@ -226,7 +301,9 @@ impl Desk<'_> {
     }
 
     fn pause(&mut self, i: usize, who: &str) -> String {
-        let Some(c) = self.status.components.get_mut(i) else { return String::new() };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return String::new();
+        };
         c.paused_by = Some(who.to_owned());
         // A raise that nobody has written yet is not wanted any more.
         c.raise_by = None;
@@ -236,11 +313,21 @@ impl Desk<'_> {
 
     fn resume(&mut self, i: usize) -> Answer {
         let spec_paused = self.plan.paused;
-        let Some(c) = self.status.components.get_mut(i) else { return Err(String::new()) };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return Err(String::new());
+        };
         let was = c.state;
         if c.paused_by.is_none() && !matches!(was, State::Manual | State::Drifted) {
-            let hint = if spec_paused { "spec.paused holds it: edit the resource" } else { "it is not paused" };
-            let hint = if was == State::RolledBack { "it was rolled back: `retry` begins again" } else { hint };
+            let hint = if spec_paused {
+                "spec.paused holds it: edit the resource"
+            } else {
+                "it is not paused"
+            };
+            let hint = if was == State::RolledBack {
+                "it was rolled back: `retry` begins again"
+            } else {
+                hint
+            };
             return Err(hint.to_owned());
         }
         c.paused_by = None;
@@ -251,11 +338,18 @@ impl Desk<'_> {
             c.weight.asked = c.weight.written;
         }
         say(c, Reason::Starting, true, || "resumed".to_owned());
-        Ok(if spec_paused { "resumed, but spec.paused still holds it" } else { "back on its plan" }.to_owned())
+        Ok(if spec_paused {
+            "resumed, but spec.paused still holds it"
+        } else {
+            "back on its plan"
+        }
+        .to_owned())
     }
 
     fn promote(&mut self, i: usize) -> Answer {
-        let Some(c) = self.status.components.get_mut(i) else { return Err(String::new()) };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return Err(String::new());
+        };
         if c.state != State::Walking || c.weight.written.is_zero() {
             return Err(format!("it holds no step now ({})", c.state));
         }
@@ -265,7 +359,9 @@ impl Desk<'_> {
 
     fn retry(&mut self, i: usize) -> Answer {
         let (now, judge) = (self.now, &self.plan.judge);
-        let Some(c) = self.status.components.get_mut(i) else { return Err(String::new()) };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return Err(String::new());
+        };
         if !c.state.is_terminal() {
             return Err(format!("it is not at an end ({}): nothing to retry", c.state));
         }
@@ -273,12 +369,19 @@ impl Desk<'_> {
         restart(c, now, judge);
         c.alone = true;
         remember(c, now, at, at, Reason::Starting, "retry");
-        self.note(i, Reason::Starting, "the plan begins again with fresh evidence".to_owned(), false);
+        self.note(
+            i,
+            Reason::Starting,
+            "the plan begins again with fresh evidence".to_owned(),
+            false,
+        );
         Ok("its plan begins again".to_owned())
     }
 
     fn detach(&mut self, i: usize) -> String {
-        let Some(c) = self.status.components.get_mut(i) else { return String::new() };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return String::new();
+        };
         let (name, at, orphan) = (c.name.clone(), c.weight.written, c.state == State::Orphaned);
         self.out.detached.push(name);
         if orphan {
@@ -291,26 +394,44 @@ impl Desk<'_> {
         c.intent = None;
         c.weight.asked = at;
         c.reason = Reason::Manual;
-        c.message = format!("detached at {at}: our marks are off the routed objects; `resume` takes it up again");
+        c.message =
+            format!("detached at {at}: our marks are off the routed objects; `resume` takes it up again");
         format!("let go at {at}; it is still in the spec, so `resume` takes it up again")
     }
 
     fn approve(&mut self, command: &Command) -> (CommandResult, String) {
         let open = |name: &str, desk: &Self| desk.status.approvals.iter().any(|a| a.phase == name);
         if command.expired(self.now, true) {
-            return (CommandResult::Expired, "it came too late: give it again if it is still wanted".to_owned());
+            return (
+                CommandResult::Expired,
+                "it came too late: give it again if it is still wanted".to_owned(),
+            );
         }
         self.find_phase();
         let gate = match &command.wish.phase {
             Some(name) => self.plan.phases.iter().find(|p| &p.name == name && p.approval),
-            None => self.plan.phases.iter().skip(self.phase).find(|p| p.approval && !open(&p.name, self)),
+            None => self
+                .plan
+                .phases
+                .iter()
+                .skip(self.phase)
+                .find(|p| p.approval && !open(&p.name, self)),
         };
         let Some(gate) = gate else {
-            let gates: Vec<&str> = self.plan.phases.iter().filter(|p| p.approval).map(|p| p.name.as_str()).collect();
+            let gates: Vec<&str> = self
+                .plan
+                .phases
+                .iter()
+                .filter(|p| p.approval)
+                .map(|p| p.name.as_str())
+                .collect();
             let message = if gates.is_empty() {
                 "no phase of this plan requires approval".to_owned()
             } else {
-                format!("no gate waits to be opened; the plan's gates are {}", gates.join(", "))
+                format!(
+                    "no gate waits to be opened; the plan's gates are {}",
+                    gates.join(", ")
+                )
             };
             return (CommandResult::Refused, message);
         };
@@ -319,7 +440,11 @@ impl Desk<'_> {
             return (CommandResult::Accepted, format!("{name} was open already"));
         }
         let by = command.wish.who.chars().take(256).collect();
-        self.status.approvals.push(Approved { phase: name.clone(), by, at: self.now });
+        self.status.approvals.push(Approved {
+            phase: name.clone(),
+            by,
+            at: self.now,
+        });
         (CommandResult::Accepted, format!("the gate of {name} is open"))
     }
 

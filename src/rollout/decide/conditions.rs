@@ -19,7 +19,11 @@ impl Desk<'_> {
             self.out.changed = true;
         }
         let count = |state| self.status.components.iter().filter(|c| c.state == state).count();
-        let (total, completed, back) = (self.status.components.len(), count(State::Completed), count(State::RolledBack));
+        let (total, completed, back) = (
+            self.status.components.len(),
+            count(State::Completed),
+            count(State::RolledBack),
+        );
         let paused = self.plan.paused || self.status.components.iter().any(|c| c.paused_by.is_some());
         let progress = match back {
             0 => format!("{completed}/{total}"),
@@ -29,10 +33,19 @@ impl Desk<'_> {
             self.status.progress = Some(progress);
             self.out.changed = true;
         }
-        let failed: Vec<&str> =
-            self.status.components.iter().filter(|c| c.state == State::RolledBack).map(|c| c.name.as_str()).collect();
+        let failed: Vec<&str> = self
+            .status
+            .components
+            .iter()
+            .filter(|c| c.state == State::RolledBack)
+            .map(|c| c.name.as_str())
+            .collect();
         let (ready, reason, message) = if self.phase_failed {
-            (false, "PhaseFailed", format!("every component of phase {phase} was rolled back"))
+            (
+                false,
+                "PhaseFailed",
+                format!("every component of phase {phase} was rolled back"),
+            )
         } else if back > 0 {
             (false, "RolledBack", format!("rolled back: {}", failed.join(", ")))
         } else if completed == total {
@@ -43,17 +56,58 @@ impl Desk<'_> {
             (true, "Progressing", format!("walking the plan, in phase {phase}"))
         };
         let none = |text: &str| text.to_owned();
-        let stalled = if back > 0 { message.clone() } else { none("nothing stands in the way for good") };
+        let stalled = if back > 0 {
+            message.clone()
+        } else {
+            none("nothing stands in the way for good")
+        };
         let wanted = [
             ("Ready", ready, reason, message.clone()),
-            ("Reconciling", false, "Accepted", none("this generation is being worked by")),
-            ("Stalled", back > 0, if back > 0 { reason } else { "Moving" }, stalled),
-            ("Completed", completed == total && total > 0, "Plan", format!("{completed} of {total} finished")),
-            ("RolledBack", back > 0, "Plan", format!("{back} of {total} rolled back")),
-            ("Paused", paused, "Plan", none(if paused { "a person said stop" } else { "nothing is paused" })),
+            (
+                "Reconciling",
+                false,
+                "Accepted",
+                none("this generation is being worked by"),
+            ),
+            (
+                "Stalled",
+                back > 0,
+                if back > 0 { reason } else { "Moving" },
+                stalled,
+            ),
+            (
+                "Completed",
+                completed == total && total > 0,
+                "Plan",
+                format!("{completed} of {total} finished"),
+            ),
+            (
+                "RolledBack",
+                back > 0,
+                "Plan",
+                format!("{back} of {total} rolled back"),
+            ),
+            (
+                "Paused",
+                paused,
+                "Plan",
+                none(if paused {
+                    "a person said stop"
+                } else {
+                    "nothing is paused"
+                }),
+            ),
         ];
         for (kind, holds, reason, message) in wanted {
-            self.out.changed |= set_condition(&mut self.status, kind, holds, reason, &message, self.seen.generation, self.now);
+            self.out.changed |= set_condition(
+                &mut self.status,
+                kind,
+                holds,
+                reason,
+                &message,
+                self.seen.generation,
+                self.now,
+            );
         }
         self.timers();
     }
@@ -61,7 +115,11 @@ impl Desk<'_> {
     /// When something will be due although nothing happens.
     fn timers(&mut self) {
         let now = self.now;
-        let waits = self.status.components.iter().any(|c| matches!(c.reason, Reason::OutsideWindow | Reason::Frozen));
+        let waits = self
+            .status
+            .components
+            .iter()
+            .any(|c| matches!(c.reason, Reason::OutsideWindow | Reason::Frozen));
         if waits {
             match self.plan.calendar.at(now) {
                 Opening::Closed(Some(at)) | Opening::Frozen { until: at, .. } => self.wake(at),

@@ -2,8 +2,9 @@
 
 use super::{Desk, forget, say};
 use crate::rollout::judge::{How, Judgement, Outlook};
-use crate::rollout::reason::{Reason, State};
+use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::spec::{OnBlind, Scope};
+use crate::rollout::status::ComponentStatus;
 use crate::rollout::weight::Weight;
 
 impl Desk<'_> {
@@ -13,8 +14,14 @@ impl Desk<'_> {
         let (plan, seen, now) = (self.plan, self.seen, self.now);
         let Some(planned) = self.planned(i) else { return };
         let settled = self.settled(i);
-        let Some(c) = self.status.components.get_mut(i) else { return };
-        if c.state.is_terminal() || c.state == State::Orphaned || planned.component.arms.is_none() || c.since.is_none() {
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
+        if c.state.is_terminal()
+            || c.state == State::Orphaned
+            || planned.component.arms.is_none()
+            || c.since.is_none()
+        {
             return;
         }
         if !settled || c.evidence.is_none() {
@@ -22,19 +29,31 @@ impl Desk<'_> {
             forget(c, now, &plan.judge);
         }
         let sabotaged = cfg!(sabotage_11) && seen.first;
-        let Some(mut ledger) = c.evidence.take().filter(|_| !sabotaged) else { return };
-        let Some(c) = self.status.components.get(i) else { return };
+        let Some(mut ledger) = c.evidence.take().filter(|_| !sabotaged) else {
+            return;
+        };
+        let Some(c) = self.status.components.get(i) else {
+            return;
+        };
         let context = self.context(i, planned, c);
         if let Some(reading) = seen.components.get(&c.name).and_then(|s| s.reading.as_ref()) {
             ledger.absorb(reading, &context);
         }
         let outlook = ledger.outlook(&context);
         // The words for each check are made anew when they may say something else, not at every look.
-        let stale = seen.refresh || c.checks.is_empty() || !agrees(c.reason, &outlook);
-        let Judgement { checks, outlook } =
-            if stale { ledger.judge(&context) } else { Judgement { checks: Vec::new(), outlook } };
+        let stale = seen.refresh || c.checks.is_empty() || !agrees(c, &outlook);
+        let Judgement { checks, outlook } = if stale {
+            ledger.judge(&context)
+        } else {
+            Judgement {
+                checks: Vec::new(),
+                outlook,
+            }
+        };
         let verdict = self.verdict(&outlook);
-        let Some(c) = self.status.components.get_mut(i) else { return };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
         c.held = Some(ledger.judged);
         c.evidence = Some(ledger);
         if stale {
@@ -52,7 +71,11 @@ impl Desk<'_> {
     fn verdict(&self, outlook: &Outlook) -> Option<(Reason, String)> {
         match outlook {
             Outlook::Breach { check, how, message } => {
-                let reason = if *how == How::LostTraffic { Reason::LostTraffic } else { Reason::Breach };
+                let reason = if *how == How::LostTraffic {
+                    Reason::LostTraffic
+                } else {
+                    Reason::Breach
+                };
                 Some((reason, format!("{check}: {message}")))
             }
             Outlook::Unknown { kind, since, message } => {
@@ -78,14 +101,17 @@ impl Desk<'_> {
         let ready = self.sight(i).control_ready;
         let refresh = self.seen.refresh;
         let to = self.plan.rollback_to;
-        let Some(c) = self.status.components.get_mut(i) else { return };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
         let target = to.min(c.weight.written);
         if c.weight.written <= to || c.lowering.is_some() {
             return;
         }
         if ready == Some(false) {
             let first = c.reason != Reason::ControlNotReady;
-            let text = format!("{message}; not rolled back, for control has no ready endpoint to take the traffic");
+            let text =
+                format!("{message}; not rolled back, for control has no ready endpoint to take the traffic");
             say(c, Reason::ControlNotReady, refresh, || text.clone());
             if first {
                 self.note(i, Reason::ControlNotReady, text, true);
@@ -112,8 +138,11 @@ impl Desk<'_> {
         let Some((name, why)) = failed else { return };
         for i in 0..self.status.components.len() {
             let to = self.plan.rollback_to;
-            let Some(c) = self.status.components.get(i) else { continue };
-            let affected = c.weight.written > to && c.state != State::RolledBack && c.state != State::Orphaned;
+            let Some(c) = self.status.components.get(i) else {
+                continue;
+            };
+            let affected =
+                c.weight.written > to && c.state != State::RolledBack && c.state != State::Orphaned;
             if affected && self.sight(i).control_ready != Some(false) {
                 let target: Weight = to.min(c.weight.written);
                 let message = format!("{name} was rolled back ({why}), and spec.rollback.scope is rollout");
@@ -123,17 +152,23 @@ impl Desk<'_> {
     }
 }
 
-/// Whether the checks' words, written when a component had this reason, still fit the outlook.
-fn agrees(reason: Reason, outlook: &Outlook) -> bool {
+/// Whether the checks' words, written at an earlier look, still fit the outlook.
+fn agrees(c: &ComponentStatus, outlook: &Outlook) -> bool {
+    let any = |verdict| c.checks.iter().any(|check| check.verdict == verdict);
     match outlook {
-        Outlook::Promotable => matches!(reason, Reason::HoldingStep | Reason::OutsideWindow | Reason::WaitingForPhase),
-        Outlook::Settling { .. } => reason == Reason::Settling,
-        Outlook::Unknown { .. } => reason == Reason::Blind,
-        Outlook::Insufficient { .. } => matches!(reason, Reason::HoldingStep | Reason::Insufficient),
-        Outlook::Between { .. } => reason == Reason::BetweenLimits,
-        Outlook::SharedOutage { .. } => reason == Reason::SharedOutage,
-        Outlook::ControlBad { .. } => reason == Reason::ControlBad,
-        Outlook::NotArriving { .. } => reason == Reason::NotArriving,
+        Outlook::Promotable => c
+            .checks
+            .iter()
+            .all(|k| matches!(k.verdict, Verdict::Pass | Verdict::Skipped)),
+        Outlook::Insufficient { .. } => {
+            any(Verdict::Insufficient) && !any(Verdict::Hold) && !any(Verdict::Unknown)
+        }
+        Outlook::Between { .. } => any(Verdict::Hold) && !any(Verdict::Unknown),
+        Outlook::Unknown { .. } => any(Verdict::Unknown),
+        Outlook::Settling { .. } => c.reason == Reason::Settling,
+        Outlook::SharedOutage { .. } => c.reason == Reason::SharedOutage,
+        Outlook::ControlBad { .. } => c.reason == Reason::ControlBad,
+        Outlook::NotArriving { .. } => c.reason == Reason::NotArriving,
         Outlook::Breach { .. } => false,
     }
 }

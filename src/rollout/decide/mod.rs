@@ -133,7 +133,12 @@ impl<'a> Desk<'a> {
     /// Brings the status's list in line with the spec's: its order, new components, orphans last.
     fn enroll(&mut self) {
         let names_agree = self.status.components.len() == self.plan.components.len()
-            && self.status.components.iter().zip(&self.plan.components).all(|(c, p)| c.name == p.name());
+            && self
+                .status
+                .components
+                .iter()
+                .zip(&self.plan.components)
+                .all(|(c, p)| c.name == p.name());
         if !names_agree {
             let mut old = std::mem::take(&mut self.status.components);
             for planned in &self.plan.components {
@@ -156,7 +161,9 @@ impl<'a> Desk<'a> {
 
     fn orphan_or_restart(&mut self, i: usize) {
         let planned = self.planned(i).map(|p| p.fingerprint.clone());
-        let Some(c) = self.status.components.get_mut(i) else { return };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
         match planned {
             None if c.state != State::Orphaned => {
                 c.state = State::Orphaned;
@@ -193,7 +200,12 @@ impl<'a> Desk<'a> {
 
     fn note(&mut self, i: usize, reason: Reason, message: String, warning: bool) {
         let component = self.status.components.get(i).map(|c| c.name.clone());
-        self.out.notes.push(Note { component, reason, message, warning });
+        self.out.notes.push(Note {
+            component,
+            reason,
+            message,
+            warning,
+        });
     }
 
     /// An id for an action of this component at this time: sorts by time, the same for the same inputs.
@@ -210,15 +222,31 @@ impl<'a> Desk<'a> {
     fn order(&mut self, i: usize, weight: Weight, reason: Reason, emergency: bool, id: Option<String>) {
         let id = id.unwrap_or_else(|| self.id(i));
         let at = self.now;
-        let Some(c) = self.status.components.get_mut(i) else { return };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
         c.intent = None;
         c.raise_by = None;
         c.weight.asked = weight;
-        c.lowering = Some(Lowering { id, weight, reason, at, emergency });
+        c.lowering = Some(Lowering {
+            id,
+            weight,
+            reason,
+            at,
+            emergency,
+        });
     }
 
     /// Puts a component's traffic back for good.
-    fn roll_back(&mut self, i: usize, to: Weight, reason: Reason, message: String, emergency: bool, id: Option<String>) {
+    fn roll_back(
+        &mut self,
+        i: usize,
+        to: Weight,
+        reason: Reason,
+        message: String,
+        emergency: bool,
+        id: Option<String>,
+    ) {
         let fingerprint = self.planned(i).map(|p| p.fingerprint.clone());
         self.order(i, to, reason, emergency, id);
         if let Some(c) = self.status.components.get_mut(i) {
@@ -249,7 +277,12 @@ impl<'a> Desk<'a> {
             self.out.changed = true;
         }
         let same = self.before.len() == self.status.components.len()
-            && self.status.components.iter().zip(&self.before).all(|(c, before)| Digest::of(c) == *before);
+            && self
+                .status
+                .components
+                .iter()
+                .zip(&self.before)
+                .all(|(c, before)| Digest::of(c) == *before);
         self.out.changed |= !same;
         self.out.next = self.status;
         self.out
@@ -266,7 +299,11 @@ impl<'a> Desk<'a> {
             rules: self.plan.checks_at(planned, weight),
             judge: &self.plan.judge,
             weight,
-            before: c.history.last().filter(|h| h.to == weight).map_or(Weight::ZERO, |h| h.from),
+            before: c
+                .history
+                .last()
+                .filter(|h| h.to == weight)
+                .map_or(Weight::ZERO, |h| h.from),
             traffic: planned.traffic(),
             baseline: c.baseline.as_ref(),
             looks: u32::try_from(planned.steps.len()).unwrap_or(u32::MAX).max(1),
@@ -299,7 +336,10 @@ fn say(c: &mut ComponentStatus, reason: Reason, refresh: bool, message: impl FnO
 
 /// Fresh evidence: nothing that was seen before counts.
 fn forget(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeRules) {
-    c.evidence = Some(Ledger::begin(now, settled_at(now, judge)));
+    // Of the weight before it keeps how much traffic there was in all, and since when it is dark.
+    let at = settled_at(now, judge);
+    let ledger = c.evidence.as_ref();
+    c.evidence = Some(ledger.map_or_else(|| Ledger::begin(now, at), |l| l.follow(now, at)));
     c.held = None;
     c.checks.clear();
 }
@@ -325,7 +365,13 @@ fn restart(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeR
 /// Records a change of weight.
 fn remember(c: &mut ComponentStatus, at: Timestamp, from: Weight, to: Weight, reason: Reason, message: &str) {
     let message = message.chars().take(256).collect();
-    c.history.push(HistoryEntry { at, from, to, reason, message });
+    c.history.push(HistoryEntry {
+        at,
+        from,
+        to,
+        reason,
+        message,
+    });
     let excess = c.history.len().saturating_sub(HISTORY_KEPT);
     c.history.drain(..excess);
 }
@@ -338,5 +384,9 @@ fn is_fight(c: &mut ComponentStatus, drift: Drift) -> bool {
     c.drifts.push(drift);
     let excess = c.drifts.len().saturating_sub(8);
     c.drifts.drain(..excess);
-    c.drifts.iter().filter(|d| d.at >= since && d.manager == manager).count() >= 3
+    c.drifts
+        .iter()
+        .filter(|d| d.at >= since && d.manager == manager)
+        .count()
+        >= 3
 }

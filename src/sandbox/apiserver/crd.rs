@@ -1,4 +1,4 @@
-//! CustomResourceDefinitions: what they serve, and why one is refused.
+//! `CustomResourceDefinition`s: what they serve, and why one is refused.
 
 use super::column::{Cell, Column, Path};
 use super::failure::{Cause, Failure};

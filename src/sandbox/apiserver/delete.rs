@@ -1,12 +1,13 @@
 //! DELETE: preconditions, finalizers, and what goes with an object.
 
+use super::admit::raise_generation;
 use super::ask::Ask;
 use super::failure::Failure;
 use super::json::{self, meta, text};
 use super::selector::Selector;
 use super::store::{Inner, Key, Store, Stored};
 use super::wire;
-use super::write::{drop_object, raise_generation};
+use super::write::drop_object;
 use serde_json::{Value, json};
 use std::sync::Arc;
 

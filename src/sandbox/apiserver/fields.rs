@@ -94,6 +94,24 @@ impl Fields {
         changed
     }
 
+    /// Every path of `other` is in it.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        (self.own || !other.own)
+            && other
+                .below
+                .iter()
+                .all(|(e, theirs)| self.below.get(e).is_some_and(|mine| mine.covers(theirs)))
+    }
+
+    /// The two have no path in common.
+    pub(super) fn apart(&self, other: &Self) -> bool {
+        !(self.own && other.own)
+            && self
+                .below
+                .iter()
+                .all(|(e, mine)| other.below.get(e).is_none_or(|theirs| mine.apart(theirs)))
+    }
+
     /// The paths in both.
     pub(super) fn both(&self, other: &Self) -> Self {
         let mut out = Self {

@@ -1,6 +1,7 @@
 //! HTTP: paths, queries, bodies and headers in; objects, tables and refusals out.
 
 use super::ask::{Ask, Sub, Unknown};
+use super::body::{self, plain, refuse, reply};
 use super::delete::{self, Options};
 use super::discovery::{self, AGGREGATED};
 use super::failure::Failure;
@@ -12,12 +13,12 @@ use super::store::Store;
 use super::view::View;
 use super::watch::{self, Terms};
 use super::write::{self, Outcome};
-use super::{openapi, protobuf, review, scale, wire};
+use super::{openapi, review, scale, wire};
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Query, Request, State};
 use axum::response::Response;
-use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, USER_AGENT, WARNING};
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT, WARNING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -299,9 +300,9 @@ impl Call {
                     .trim();
                 let kind = PatchKind::of(media, resource)?;
                 let body = if kind == PatchKind::Apply {
-                    self.yaml()?
+                    body::yaml(&self.body)?
                 } else {
-                    self.json_body()?
+                    body::json(&self.body)?
                 };
                 Ok(self.written(store, ask, view, write::patch(store, ask, kind, &body)?))
             }
@@ -384,8 +385,7 @@ impl Call {
             timeout,
             view,
         };
-        let body = watch::body(store, terms)?;
-        let mut response = Response::new(body);
+        let mut response = Response::new(watch::body(store, terms));
         response
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -417,51 +417,12 @@ impl Call {
     fn json(&self) -> Result<Value, Failure> {
         let media = self.header(CONTENT_TYPE);
         if media.starts_with("application/vnd.kubernetes.protobuf") {
-            return protobuf::decode(&self.body);
+            return body::protobuf(&self.body);
         }
         if media.starts_with("application/yaml") {
-            self.yaml()
+            body::yaml(&self.body)
         } else {
-            self.json_body()
+            body::json(&self.body)
         }
     }
-
-    fn json_body(&self) -> Result<Value, Failure> {
-        serde_json::from_slice(&self.body)
-            .map_err(|error| Failure::bad_request(format!("error decoding the body as JSON: {error}")))
-    }
-
-    fn yaml(&self) -> Result<Value, Failure> {
-        if let Ok(value) = serde_json::from_slice(&self.body) {
-            return Ok(value);
-        }
-        let text = std::str::from_utf8(&self.body)
-            .map_err(|error| Failure::bad_request(format!("error decoding the body as YAML: {error}")))?;
-        serde_saphyr::from_str(text)
-            .map_err(|error| Failure::bad_request(format!("error decoding the body as YAML: {error}")))
-    }
-}
-
-fn reply(code: StatusCode, value: &Value) -> Response {
-    // A JSON value in memory always serialises.
-    let mut response = Response::new(Body::from(serde_json::to_vec(value).unwrap_or_default()));
-    *response.status_mut() = code;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-fn plain(text: &'static str) -> Response {
-    Response::new(Body::from(text))
-}
-
-fn refuse(failure: &Failure) -> Response {
-    let mut response = reply(failure.status(), &failure.body());
-    if let Some(seconds) = failure.retry_after {
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    response
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-/// The CustomResourceDefinition of `virtualservices.networking.istio.io`.
+/// The `CustomResourceDefinition` of `virtualservices.networking.istio.io`.
 pub(super) fn virtual_services() -> Value {
     let texts = json!({"type": "array", "items": {"type": "string"}});
     let route = json!({"type": "array", "items": {

@@ -16,7 +16,7 @@ pub(super) struct Entry {
     subresource: &'static str,
     api_version: String,
     time: String,
-    fields: Fields,
+    fields: Arc<Fields>,
 }
 
 /// Who writes, and when.
@@ -47,7 +47,7 @@ impl Entry {
             subresource: author.subresource,
             api_version: author.api_version.to_owned(),
             time: author.time.to_owned(),
-            fields,
+            fields: Arc::new(fields),
         }
     }
 
@@ -142,6 +142,29 @@ fn store(value: &mut Value, entries: &[Entry]) {
     }
 }
 
+/// The usual write, fast: the author owns all it changed already, and nobody else does. Only the time moves.
+fn again(entries: &Managers, author: &Author<'_>, delta: &Delta, new: &mut Value) -> Option<Managers> {
+    if !delta.removed.is_empty() || delta.changed.is_empty() {
+        return None;
+    }
+    let mine = entries.iter().position(|e| e.is(author, false))?;
+    let fits = entries.iter().enumerate().all(|(i, e)| {
+        if i == mine {
+            e.api_version == author.api_version && e.fields.covers(&delta.changed)
+        } else {
+            e.fields.apart(&delta.changed)
+        }
+    });
+    let written = new
+        .pointer_mut("/metadata/managedFields")?
+        .get_mut(mine)
+        .filter(|_| fits)?;
+    json::set(written, "time", Some(json!(author.time)));
+    let mut next = Vec::clone(entries);
+    author.time.clone_into(&mut next.get_mut(mine)?.time);
+    Some(Arc::new(next))
+}
+
 /// After a plain write: what changed now belongs to its author alone. Writes `managedFields` into `new`.
 pub(super) fn update(
     schema: &Schema,
@@ -151,21 +174,26 @@ pub(super) fn update(
     new: &mut Value,
 ) -> Managers {
     let delta = delta(schema, old, new);
+    if let Some(same) = again(entries, author, &delta, new) {
+        return same;
+    }
     let mut next = Vec::with_capacity(entries.len() + 1);
     let mut mine = None;
     for entry in entries.iter() {
         let mut entry = entry.clone();
         if entry.is(author, false) {
-            entry.fields.unite(&delta.changed);
-            entry.fields.subtract(&delta.removed);
+            let fields = Arc::make_mut(&mut entry.fields);
+            fields.unite(&delta.changed);
+            fields.subtract(&delta.removed);
             if !delta.changed.is_empty() {
                 author.time.clone_into(&mut entry.time);
             }
             author.api_version.clone_into(&mut entry.api_version);
             mine = Some(());
         } else {
-            entry.fields.subtract(&delta.changed);
-            entry.fields.subtract(&delta.removed);
+            let fields = Arc::make_mut(&mut entry.fields);
+            fields.subtract(&delta.changed);
+            fields.subtract(&delta.removed);
         }
         if !entry.fields.is_empty() {
             next.push(entry);
@@ -216,14 +244,14 @@ pub(super) fn apply(
     let mut conflicts: Vec<(String, Vec<String>)> = Vec::new();
     for entry in entries.iter() {
         if entry.is(author, true) {
-            before = entry.fields.clone();
+            before = Fields::clone(&entry.fields);
             continue;
         }
         let clash = entry.fields.both(&changed);
         let mut entry = entry.clone();
         if !clash.is_empty() {
             if force {
-                entry.fields.subtract(&clash);
+                Arc::make_mut(&mut entry.fields).subtract(&clash);
             } else {
                 conflicts.push((entry.describe(), clash.paths()));
             }

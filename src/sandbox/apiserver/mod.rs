@@ -5,8 +5,11 @@
 //! [`http`] understands it, [`ask`] is what is left of it, [`write`] (with [`patch`], [`managed`] and [`schema`])
 //! or [`view`] and [`watch`] answer it, and [`store`] remembers and tells the watchers.
 
+mod admit;
 mod ask;
+mod body;
 mod builtin;
+mod cells;
 mod check;
 mod column;
 mod crd;

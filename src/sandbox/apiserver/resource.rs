@@ -39,7 +39,7 @@ pub(super) struct Resource {
     pub status: bool,
     /// Has `/scale` with `spec.replicas`.
     pub scale: bool,
-    /// Defined by a CustomResourceDefinition.
+    /// Defined by a `CustomResourceDefinition`.
     pub custom: bool,
     /// A PUT without resourceVersion overwrites.
     pub unconditional: bool,

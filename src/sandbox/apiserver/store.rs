@@ -6,10 +6,11 @@ use super::managed::Managers;
 use super::resource::{Registry, Resource};
 use super::{builtin, crd, direct};
 use crate::clock::Clock;
+use axum::body::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -36,6 +37,8 @@ pub struct Change {
     pub before: Option<Arc<Value>>,
     /// The object is gone.
     pub deleted: bool,
+    /// The object as JSON, written once for all watchers.
+    pub(super) json: OnceLock<Bytes>,
 }
 
 /// Namespace (empty at cluster scope) and name.
@@ -191,6 +194,23 @@ impl Store {
         self.lock().history = changes;
     }
 
+    /// Ends every open watch, as a restarted API server does. Clients come back for what they missed.
+    pub fn break_watches(&self) {
+        for channel in self.lock().channels.values_mut() {
+            channel.sender = broadcast::channel(HISTORY).0;
+        }
+    }
+
+    /// Forgets all changes so far: a watch that wants to go on from an older version is told 410.
+    pub fn forget_history(&self) {
+        let mut inner = self.lock();
+        let version = inner.version;
+        for channel in inner.channels.values_mut() {
+            channel.log.clear();
+            channel.floor = version;
+        }
+    }
+
     /// What is served now.
     pub(super) fn registry(&self) -> Arc<Registry> {
         self.lock().registry.clone()
@@ -211,7 +231,7 @@ impl Store {
         }
     }
 
-    /// Serves what a CustomResourceDefinition defines, at once.
+    /// Serves what a `CustomResourceDefinition` defines, at once.
     pub fn register_crd(&self, crd: &Value) -> Result<(), Failure> {
         self.put(crd.clone()).map(drop)
     }
@@ -332,6 +352,7 @@ impl Inner {
             object,
             before,
             deleted,
+            json: OnceLock::new(),
         });
         let history = self.history;
         let channel = self.channel(&storage);

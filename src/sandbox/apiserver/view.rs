@@ -24,7 +24,7 @@ pub(super) enum View {
     Full,
     /// `meta.k8s.io/v1` Table.
     Table(Include),
-    /// `meta.k8s.io/v1` PartialObjectMetadata.
+    /// `meta.k8s.io/v1` `PartialObjectMetadata`.
     Metadata,
 }
 

@@ -46,25 +46,21 @@ struct Watch {
     done: bool,
 }
 
-/// The body of a watch, or 410 when it would start before the remembered changes.
-pub(super) fn body(store: &Store, terms: Terms) -> Result<Body, Failure> {
+/// The body of a watch. One that would start before the remembered changes says 410 and ends.
+pub(super) fn body(store: &Store, terms: Terms) -> Body {
     let mut inner = store.lock();
     let storage = terms.resource.storage();
     let version = inner.version;
     let channel = inner.channel(&storage);
     let receiver = channel.sender.subscribe();
     let floor = channel.floor;
+    let mut gone = None;
     let mut initial = Vec::new();
     let mut past = Vec::new();
-    match terms.after.filter(|_| !terms.initial) {
-        Some(after) if after < floor => return Err(Failure::expired(after, floor)),
-        Some(after) if after > version => {
-            return Err(Failure::new(
-                504,
-                "Timeout",
-                format!("Too large resource version: {after}, current: {version}"),
-            ));
-        }
+    let after = terms.after.filter(|_| !terms.initial);
+    match after {
+        // As in a real server the refusal is the first event, not the answer.
+        Some(after) if after < floor => gone = Some(Failure::expired(after, floor).body()),
         Some(after) => past.extend(channel.log.iter().filter(|c| c.version > after).cloned()),
         None => initial.extend(
             inner
@@ -85,9 +81,12 @@ pub(super) fn body(store: &Store, terms: Terms) -> Result<Body, Failure> {
         terms,
         receiver,
         pending: VecDeque::new(),
-        seen: version,
-        done: false,
+        seen: version.max(after.unwrap_or_default()),
+        done: gone.is_some(),
     };
+    if let Some(status) = gone {
+        watch.line("ERROR", &status);
+    }
     for object in initial {
         if watch.is_about(&object) {
             watch.send("ADDED", &object);
@@ -99,13 +98,10 @@ pub(super) fn body(store: &Store, terms: Terms) -> Result<Body, Failure> {
     if watch.terms.initial {
         watch.bookmark_at(version, true);
     }
-    Ok(Body::from_stream(futures::stream::unfold(
-        watch,
-        |mut watch| async move {
-            let line = watch.next().await?;
-            Some((Ok::<_, std::convert::Infallible>(line), watch))
-        },
-    )))
+    Body::from_stream(futures::stream::unfold(watch, |mut watch| async move {
+        let line = watch.next().await?;
+        Some((Ok::<_, std::convert::Infallible>(line), watch))
+    }))
 }
 
 async fn until(at: Option<Instant>) {
@@ -192,9 +188,9 @@ impl Watch {
         let is = !change.deleted && self.is_about(&change.object);
         match (was, is) {
             (None, false) => {}
-            (None, true) => self.send("ADDED", &change.object),
-            (Some(_), true) => self.send("MODIFIED", &change.object),
-            (Some(_), false) if change.deleted => self.send("DELETED", &change.object),
+            (None, true) => self.send_change("ADDED", change),
+            (Some(_), true) => self.send_change("MODIFIED", change),
+            (Some(_), false) if change.deleted => self.send_change("DELETED", change),
             (Some(was), false) => {
                 // It left the selection: the client sees what it knew, at the version it left.
                 let mut last = Value::clone(was);
@@ -203,6 +199,23 @@ impl Watch {
                 self.send("DELETED", &Arc::new(last));
             }
         }
+    }
+
+    fn send_change(&mut self, kind: &str, change: &Change) {
+        let resource = &self.terms.resource;
+        let as_stored = resource.group_version() == resource.stored_group_version();
+        if self.terms.view != View::Full || !as_stored {
+            self.send(kind, &change.object);
+            return;
+        }
+        // Writing a JSON value into memory cannot fail.
+        let json = change
+            .json
+            .get_or_init(|| serde_json::to_vec(&*change.object).unwrap_or_default().into());
+        let mut line = format!("{{\"type\":\"{kind}\",\"object\":").into_bytes();
+        line.extend_from_slice(json);
+        line.extend_from_slice(b"}\n");
+        self.pending.push_back(line.into());
     }
 
     fn send(&mut self, kind: &str, stored: &Arc<Value>) {

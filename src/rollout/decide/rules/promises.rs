@@ -55,7 +55,11 @@ fn life() -> impl Strategy<Value = Vec<Event>> {
 }
 
 fn config() -> ProptestConfig {
-    ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases: 96,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 /// Lives a life and holds every look against a promise.
@@ -252,8 +256,9 @@ proptest! {
         prop_assert_eq!((world.highest("alpha"), world.component("alpha").held), before);
         let on = world.component("alpha").weight.written;
         if on > Weight::ZERO && world.component("alpha").state == State::Walking {
+            world.say(Verb::Pause, "alpha", None);
             world.all(Weather::Good);
-            world.ticks(4);
+            world.ticks(6);
             world.weather.insert("alpha".into(), Weather::CanaryFails);
             for _ in 0..3 {
                 world.tick();
@@ -322,9 +327,16 @@ fn rule_12_control_is_frozen_as_baseline_before_it_falls_below_a_tenth() {
     let mut world = World::demo();
     world.say(Verb::Approve, "*", None);
     world.commands[0].wish.phase = Some("cutover".into());
-    world.until("alpha at 95%", |w| w.component("alpha").weight.written == weight(950));
-    assert!(world.component("alpha").baseline.is_some(), "nothing to compare with at 100%");
-    world.until("alpha is finished", |w| w.component("alpha").state == State::Completed);
+    world.until("alpha at 95%", |w| {
+        w.component("alpha").weight.written == weight(950)
+    });
+    assert!(
+        world.component("alpha").baseline.is_some(),
+        "nothing to compare with at 100%"
+    );
+    world.until("alpha is finished", |w| {
+        w.component("alpha").state == State::Completed
+    });
     assert_eq!(world.highest("alpha"), Weight::FULL);
 }
 

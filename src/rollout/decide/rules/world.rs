@@ -1,7 +1,7 @@
 //! A small world to live in: routed objects, a clock, weather, people. No I/O, everything in a `Vec`.
 
 use crate::rollout::command::{Command, Verb, Wish};
-use crate::rollout::decide::{declare, decide};
+use crate::rollout::decide::{decide, declare};
 use crate::rollout::observation::{Decision, Mark, Observation, Routed, Routers, Seen};
 use crate::rollout::plan::Plan;
 use crate::rollout::reason::Reason;
@@ -105,10 +105,19 @@ impl World {
     pub(crate) fn new(spec: serde_json::Value) -> Self {
         let spec: GradualRolloutSpec = serde_json::from_value(spec).unwrap();
         let plan = Plan::parse(&spec).unwrap();
-        let object = Object { weight: Weight::ZERO, stamp: None, manager: None, settled: true };
-        let objects = plan.components.iter().map(|c| (c.name().to_owned(), vec![object.clone(), object.clone()])).collect();
+        let object = Object {
+            weight: Weight::ZERO,
+            stamp: None,
+            manager: None,
+            settled: true,
+        };
+        let objects = plan
+            .components
+            .iter()
+            .map(|c| (c.name().to_owned(), vec![object.clone(), object.clone()]))
+            .collect();
         let now = "2026-03-02T03:00:00Z".parse().unwrap();
-        Self {
+        let mut world = Self {
             plan,
             spec,
             status: GradualRolloutStatus::default(),
@@ -121,7 +130,12 @@ impl World {
             die: None,
             looked: now,
             serial: 0,
-        }
+        };
+        // Every story begins with a first look that enrolls the components.
+        world.all(Weather::NoLook);
+        world.tick();
+        world.weather.clear();
+        world
     }
 
     pub(crate) fn demo() -> Self {
@@ -156,7 +170,11 @@ impl World {
 
     fn reading(&self, name: &str) -> Option<Reading> {
         let weather = self.weather.get(name).copied().unwrap_or(Weather::Good);
-        let share = self.objects.get(name).and_then(|o| o.first()).map_or(0, |o| u64::from(o.weight.permille()));
+        let share = self
+            .objects
+            .get(name)
+            .and_then(|o| o.first())
+            .map_or(0, |o| u64::from(o.weight.permille()));
         let total: u64 = if weather == Weather::Quiet { 20 } else { 100_000 };
         let bounds: std::sync::Arc<[f64]> = std::sync::Arc::from([50.0, 100.0, 250.0]);
         let arm = |requests: u64, bad: bool| {
@@ -166,11 +184,23 @@ impl World {
             let errors = if bad { requests * 8 / 10 } else { 0 };
             let slow = requests / 100;
             let counts = vec![requests - 2 * slow, slow, slow, 0];
-            Arm::Seen(Counts { requests, errors, latency: Some(Histogram { bounds_ms: bounds.clone(), counts }) })
+            Arm::Seen(Counts {
+                requests,
+                errors,
+                latency: Some(Histogram {
+                    bounds_ms: bounds.clone(),
+                    counts,
+                }),
+            })
         };
         let (canary_bad, control_bad) = match weather {
             Weather::NoLook => return None,
-            Weather::Blind(kind) => return Some(Reading::Blind(Blindness { kind, message: "dark".into() })),
+            Weather::Blind(kind) => {
+                return Some(Reading::Blind(Blindness {
+                    kind,
+                    message: "dark".into(),
+                }));
+            }
             Weather::Good | Weather::Quiet => (false, false),
             Weather::CanaryFails => (true, false),
             Weather::BothFail => (true, true),
@@ -212,7 +242,13 @@ impl World {
                 (name.clone(), seen)
             })
             .collect();
-        Observation { generation: 1, first: self.first, commands: self.commands.clone(), components, ..Observation::default() }
+        Observation {
+            generation: 1,
+            first: self.first,
+            commands: self.commands.clone(),
+            components,
+            ..Observation::default()
+        }
     }
 
     /// One look: decide, and let the shell do what is asked, in its order: lowers, status, raises.
@@ -224,11 +260,21 @@ impl World {
         self.first = false;
         self.commands.clear();
         for lower in &decision.lowers {
-            self.write(&lower.component, &lower.id, lower.weight, lower.reason, usize::MAX);
+            self.write(
+                &lower.component,
+                &lower.id,
+                lower.weight,
+                lower.reason,
+                usize::MAX,
+            );
         }
         self.status = decision.next.clone();
         for raise in &decision.raises {
-            let fence = Fence { object: "x".into(), uid: "u".into(), resource_version: "1".into() };
+            let fence = Fence {
+                object: "x".into(),
+                uid: "u".into(),
+                resource_version: "1".into(),
+            };
             let intent = Intent {
                 id: raise.id.clone(),
                 weight: raise.weight,
@@ -246,7 +292,11 @@ impl World {
     fn write(&mut self, component: &str, id: &str, weight: Weight, reason: Reason, reach: usize) {
         for object in self.objects.get_mut(component).into_iter().flatten().take(reach) {
             object.weight = weight;
-            object.stamp = Some(Mark { id: id.to_owned(), weight, reason: Some(reason) });
+            object.stamp = Some(Mark {
+                id: id.to_owned(),
+                weight,
+                reason: Some(reason),
+            });
             object.manager = None;
         }
     }
@@ -272,7 +322,10 @@ impl World {
     }
 
     pub(crate) fn highest(&self, name: &str) -> Weight {
-        self.objects.get(name).and_then(|o| o.iter().map(|o| o.weight).max()).unwrap_or_default()
+        self.objects
+            .get(name)
+            .and_then(|o| o.iter().map(|o| o.weight).max())
+            .unwrap_or_default()
     }
 
     /// Lets one event happen, and the looks that belong to it; `check` sees the world before each look.

@@ -1,0 +1,134 @@
+//! What can go wrong with a request, in words that say what was attempted and what to do.
+
+use std::time::Duration;
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// Somebody wrote in between (409).
+    #[error("{attempt}: somebody else changed it in between; it is read and decided anew")]
+    Conflict {
+        /// What was attempted, on which object.
+        attempt: String,
+    },
+    /// What the write rests on is no longer so, or the server finds the object invalid (422).
+    #[error("{attempt}: the server refused it: {message}")]
+    Invalid {
+        /// What was attempted, on which object.
+        attempt: String,
+        /// What the server says.
+        message: String,
+    },
+    /// There is no such object, or no such kind (404).
+    #[error("{attempt}: there is none: {message}")]
+    NotFound {
+        /// What was attempted, on which object.
+        attempt: String,
+        /// What the server says.
+        message: String,
+    },
+    /// No permission (401, 403).
+    #[error("{attempt}: no permission: {message}; deploy/rbac.yaml grants what is needed")]
+    Forbidden {
+        /// What was attempted, on which object.
+        attempt: String,
+        /// What the server says.
+        message: String,
+    },
+    /// No answer in time.
+    #[error("{attempt}: no answer within {}s", .after.as_secs())]
+    Timeout {
+        /// What was attempted, on which object.
+        attempt: String,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The server answered with another error.
+    #[error("{attempt}: the server answered {code}: {message}")]
+    Server {
+        /// What was attempted, on which object.
+        attempt: String,
+        /// Its code.
+        code: u16,
+        /// What it says.
+        message: String,
+    },
+    /// No connection, or an answer that is none.
+    #[error("{attempt}: the cluster cannot be reached: {message}")]
+    Unreachable {
+        /// What was attempted, on which object.
+        attempt: String,
+        /// The chain of causes.
+        message: String,
+    },
+}
+
+impl ClusterError {
+    /// Sorts a client's error.
+    pub fn new(attempt: impl Into<String>, error: kube::Error) -> Self {
+        let attempt = attempt.into();
+        match error {
+            kube::Error::Api(status) => Self::of_status(attempt, status.code, status.message.clone()),
+            other => Self::Unreachable {
+                attempt,
+                message: chain(&other),
+            },
+        }
+    }
+
+    /// Sorts an answer's code.
+    pub fn of_status(attempt: String, code: u16, message: String) -> Self {
+        match code {
+            409 => Self::Conflict { attempt },
+            422 => Self::Invalid { attempt, message },
+            404 => Self::NotFound { attempt, message },
+            401 | 403 => Self::Forbidden { attempt, message },
+            _ => Self::Server {
+                attempt,
+                code,
+                message,
+            },
+        }
+    }
+
+    /// No answer in time.
+    pub fn timeout(attempt: impl Into<String>, after: Duration) -> Self {
+        Self::Timeout {
+            attempt: attempt.into(),
+            after,
+        }
+    }
+
+    /// The write rested on something that is no longer so: read again, decide again.
+    pub const fn is_race(&self) -> bool {
+        matches!(self, Self::Conflict { .. } | Self::Invalid { .. })
+    }
+
+    /// A stable name for metrics and Events.
+    pub const fn category(&self) -> &'static str {
+        match self {
+            Self::Conflict { .. } => "Conflict",
+            Self::Invalid { .. } => "Invalid",
+            Self::NotFound { .. } => "NotFound",
+            Self::Forbidden { .. } => "Forbidden",
+            Self::Timeout { .. } => "Timeout",
+            Self::Server { .. } => "Server",
+            Self::Unreachable { .. } => "Unreachable",
+        }
+    }
+}
+
+/// An error with its causes, each once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = cause.source();
+    }
+    text
+}

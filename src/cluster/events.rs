@@ -1,0 +1,149 @@
+//! Kubernetes Events, from a bounded queue: news never delays what it is about.
+
+use super::rollouts::RawRollout;
+use crate::clock::Clock;
+use crate::rollout::spec::GradualRollout;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client, Resource};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// News that wait at the same time: an Event takes some milliseconds, so this covers seconds of a storm.
+const QUEUE: usize = 512;
+/// An Event's note may be 1024 bytes; longer ones are refused by the server.
+const NOTE: usize = 900;
+/// How long writing one Event may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where news go in. Cheap to clone.
+#[derive(Clone)]
+pub struct EventSink {
+    queue: mpsc::Sender<Event>,
+    clock: Clock,
+    identity: String,
+    dropped: Arc<AtomicU64>,
+}
+
+/// Where they come out.
+pub struct EventWriter {
+    queue: mpsc::Receiver<Event>,
+    client: Client,
+}
+
+/// A queue of news.
+pub fn channel(client: Client, clock: Clock, identity: String) -> (EventSink, EventWriter) {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    let sink = EventSink {
+        queue: sender,
+        clock,
+        identity,
+        dropped: Arc::default(),
+    };
+    (
+        sink,
+        EventWriter {
+            queue: receiver,
+            client,
+        },
+    )
+}
+
+impl EventSink {
+    /// Queues news about a resource. Never waits; what does not fit is counted and dropped.
+    pub fn publish(&self, about: &RawRollout, reason: &str, note: &str, warning: bool) {
+        let now = self.clock.now();
+        let regarding = ObjectReference {
+            api_version: Some(GradualRollout::api_version(&()).into_owned()),
+            kind: Some(GradualRollout::kind(&()).into_owned()),
+            namespace: Some(about.namespace.clone()),
+            name: Some(about.name.clone()),
+            uid: Some(about.uid.clone()),
+            ..ObjectReference::default()
+        };
+        let id = now.as_nanosecond().unsigned_abs();
+        let serial = self.dropped.load(Ordering::Relaxed);
+        let event = Event {
+            metadata: ObjectMeta {
+                generate_name: Some(format!(
+                    "{}.{id:x}{serial:x}.",
+                    about.name.chars().take(180).collect::<String>()
+                )),
+                namespace: Some(about.namespace.clone()),
+                ..ObjectMeta::default()
+            },
+            action: Some(reason.to_owned()),
+            event_time: Some(MicroTime(now)),
+            note: Some(clip(note)),
+            reason: Some(reason.to_owned()),
+            regarding: Some(regarding),
+            reporting_controller: Some("rollout.sealos.io/gradual-rollout".to_owned()),
+            reporting_instance: Some(self.identity.chars().take(128).collect()),
+            type_: Some(if warning { "Warning" } else { "Normal" }.to_owned()),
+            ..Event::default()
+        };
+        if self.queue.try_send(event).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many did not fit into the queue.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+fn clip(note: &str) -> String {
+    if note.len() <= NOTE {
+        return note.to_owned();
+    }
+    let end = (0..=NOTE).rev().find(|i| note.is_char_boundary(*i)).unwrap_or(0);
+    format!("{}…", note.get(..end).unwrap_or_default())
+}
+
+impl EventWriter {
+    /// Writes news as they come, until told to stop; then those that wait already.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                event = self.queue.recv() => match event {
+                    Some(event) => self.write(event).await,
+                    None => return,
+                },
+                () = stop.cancelled() => break,
+            }
+        }
+        while let Ok(event) = self.queue.try_recv() {
+            self.write(event).await;
+        }
+    }
+
+    async fn write(&self, event: Event) {
+        let namespace = event.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
+        let reason = event.reason.clone().unwrap_or_default();
+        match tokio::time::timeout(TIMEOUT, api.create(&PostParams::default(), &event)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(namespace, reason, %error, "an Event was not written"),
+            Err(_) => tracing::warn!(namespace, reason, "an Event was not written in time"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_note_is_cut_between_characters() {
+        let note = "版".repeat(400);
+        let cut = clip(&note);
+        assert!(cut.len() <= NOTE + 3 && cut.ends_with('…'));
+        assert_eq!(clip("short"), "short");
+    }
+}

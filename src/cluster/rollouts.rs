@@ -1,0 +1,341 @@
+//! GradualRollouts as raw JSON, so that one that cannot be decoded never stops the others.
+
+use super::ClusterError;
+use super::connect::Clients;
+use crate::rollout::spec::GradualRollout;
+use futures::stream::{BoxStream, SelectAll};
+use futures::{Stream, StreamExt};
+use json_patch::jsonptr::PointerBuf;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{Error as WatchError, Event, watcher};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Keeps a resource with `onDelete: restore` until its traffic is back on control.
+pub const FINALIZER: &str = "rollout.sealos.io/restore";
+
+/// A resource as the server has it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RawRollout {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its generation.
+    pub generation: i64,
+    /// Its version.
+    pub resource_version: String,
+    /// When it was created, in the server's own text.
+    pub created: String,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Its finalizers.
+    pub finalizers: Vec<String>,
+    /// Its spec as written.
+    pub spec: Value,
+    /// Its status as written.
+    pub status: Value,
+}
+
+impl RawRollout {
+    /// Whether our finalizer keeps it.
+    pub fn has_finalizer(&self) -> bool {
+        self.finalizers.iter().any(|f| f == FINALIZER)
+    }
+
+    fn of(object: &DynamicObject) -> Self {
+        let meta = &object.metadata;
+        Self {
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+            uid: object.uid().unwrap_or_default(),
+            generation: meta.generation.unwrap_or_default(),
+            resource_version: object.resource_version().unwrap_or_default(),
+            created: meta
+                .creation_timestamp
+                .as_ref()
+                .map(|t| t.0.to_string())
+                .unwrap_or_default(),
+            deleting: meta.deletion_timestamp.is_some(),
+            annotations: meta.annotations.clone().unwrap_or_default(),
+            finalizers: meta.finalizers.clone().unwrap_or_default(),
+            spec: object.data.get("spec").cloned().unwrap_or_default(),
+            status: object.data.get("status").cloned().unwrap_or_default(),
+        }
+    }
+}
+
+/// What the watch tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RolloutEvent {
+    /// A resource is there, new or changed.
+    Applied(RawRollout),
+    /// A resource is gone.
+    Deleted {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// Every resource that was there was told.
+    Synced,
+}
+
+fn resource() -> ApiResource {
+    ApiResource::erase::<GradualRollout>(&())
+}
+
+fn api(client: &Client, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), namespace, &resource())
+}
+
+/// Watches the resources of these namespaces; of all when none is named. Goes on after failures, which it tells.
+pub fn watch(
+    clients: Clients,
+    namespaces: Vec<String>,
+) -> impl Stream<Item = Result<RolloutEvent, ClusterError>> {
+    let scopes: Vec<Option<String>> = if namespaces.is_empty() {
+        vec![None]
+    } else {
+        namespaces.into_iter().map(Some).collect()
+    };
+    let mut waiting = scopes.len();
+    let mut all: SelectAll<BoxStream<'static, _>> = SelectAll::new();
+    for scope in scopes {
+        let api: Api<DynamicObject> = match &scope {
+            Some(namespace) => api(&clients.api, namespace),
+            None => Api::all_with(clients.api.clone(), &resource()),
+        };
+        let place = scope.unwrap_or_else(|| "all namespaces".to_owned());
+        let mut known = BTreeSet::new();
+        let mut listed = BTreeSet::new();
+        let events = watcher(api, clients.watching())
+            .default_backoff()
+            .flat_map(move |event| futures::stream::iter(translate(&place, event, &mut known, &mut listed)));
+        all.push(events.boxed());
+    }
+    all.filter_map(move |event| {
+        // One word that all is told, when every scope has told its own.
+        let event = match event {
+            Ok(RolloutEvent::Synced) => {
+                waiting = waiting.saturating_sub(1);
+                (waiting == 0).then_some(Ok(RolloutEvent::Synced))
+            }
+            other => Some(other),
+        };
+        std::future::ready(event)
+    })
+}
+
+type Names = BTreeSet<(String, String)>;
+
+fn translate(
+    place: &str,
+    event: Result<Event<DynamicObject>, WatchError>,
+    known: &mut Names,
+    listed: &mut Names,
+) -> Vec<Result<RolloutEvent, ClusterError>> {
+    let gone = |(namespace, name): (String, String)| Ok(RolloutEvent::Deleted { namespace, name });
+    match event {
+        Ok(Event::Apply(object)) => {
+            let raw = RawRollout::of(&object);
+            known.insert((raw.namespace.clone(), raw.name.clone()));
+            vec![Ok(RolloutEvent::Applied(raw))]
+        }
+        Ok(Event::InitApply(object)) => {
+            let raw = RawRollout::of(&object);
+            listed.insert((raw.namespace.clone(), raw.name.clone()));
+            vec![Ok(RolloutEvent::Applied(raw))]
+        }
+        Ok(Event::Delete(object)) => {
+            let key = (object.namespace().unwrap_or_default(), object.name_any());
+            known.remove(&key);
+            vec![gone(key)]
+        }
+        Ok(Event::Init) => {
+            listed.clear();
+            Vec::new()
+        }
+        Ok(Event::InitDone) => {
+            let mut events: Vec<_> = known.difference(listed).cloned().map(gone).collect();
+            *known = std::mem::take(listed);
+            events.push(Ok(RolloutEvent::Synced));
+            events
+        }
+        Err(error) => {
+            let attempt = format!("watching gradualrollouts in {place}");
+            vec![Err(match error {
+                WatchError::InitialListFailed(e)
+                | WatchError::WatchStartFailed(e)
+                | WatchError::WatchFailed(e) => ClusterError::new(attempt, e),
+                WatchError::WatchError(status) => {
+                    ClusterError::of_status(attempt, status.code, status.message.clone())
+                }
+                WatchError::NoResourceVersion => ClusterError::Unreachable {
+                    attempt,
+                    message: "the list carries no resourceVersion".to_owned(),
+                },
+            })]
+        }
+    }
+}
+
+/// Reads a resource.
+pub async fn get(client: &Client, namespace: &str, name: &str) -> Result<RawRollout, ClusterError> {
+    let read = api(client, namespace).get(name).await;
+    read.map(|o| RawRollout::of(&o))
+        .map_err(|e| ClusterError::new(format!("reading gradualrollout {namespace}/{name}"), e))
+}
+
+/// Writes a whole status on the version it was decided on. `previous` is what was there: what vanishes from it is
+/// named, because a merge patch leaves alone what it does not name.
+pub async fn write_status(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    resource_version: &str,
+    previous: &Value,
+    status: &Value,
+) -> Result<RawRollout, ClusterError> {
+    let body = json!({
+        "metadata": {"resourceVersion": resource_version},
+        "status": with_nulls(previous, status),
+    });
+    let params = PatchParams {
+        field_manager: Some(super::objects::FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let written = api(client, namespace)
+        .patch_status(name, &params, &Patch::Merge(&body))
+        .await;
+    written.map(|o| RawRollout::of(&o)).map_err(|e| {
+        ClusterError::new(
+            format!("writing the status of gradualrollout {namespace}/{name}"),
+            e,
+        )
+    })
+}
+
+/// The new value, with an explicit null for every member that the old one has and the new one has not.
+fn with_nulls(old: &Value, new: &Value) -> Value {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            let mut merged: serde_json::Map<String, Value> = new
+                .iter()
+                .map(|(k, v)| {
+                    (
+                        k.clone(),
+                        old.get(k).map_or_else(|| v.clone(), |o| with_nulls(o, v)),
+                    )
+                })
+                .collect();
+            for gone in old.keys().filter(|k| !new.contains_key(*k)) {
+                merged.insert(gone.clone(), Value::Null);
+            }
+            Value::Object(merged)
+        }
+        // Lists are replaced whole.
+        _ => new.clone(),
+    }
+}
+
+async fn json_patch(
+    client: &Client,
+    raw: &RawRollout,
+    attempt: &str,
+    body: Value,
+) -> Result<RawRollout, ClusterError> {
+    let attempt = || format!("{attempt} gradualrollout {}/{}", raw.namespace, raw.name);
+    let body: json_patch::Patch = serde_json::from_value(body).map_err(|e| ClusterError::Unreachable {
+        attempt: attempt(),
+        message: e.to_string(),
+    })?;
+    let params = PatchParams {
+        field_manager: Some(super::objects::FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let written = api(client, &raw.namespace)
+        .patch(&raw.name, &params, &Patch::Json::<()>(body))
+        .await;
+    written
+        .map(|o| RawRollout::of(&o))
+        .map_err(|e| ClusterError::new(attempt(), e))
+}
+
+/// Removes annotations, each only if it still has the value it was read with.
+pub async fn remove_annotations(
+    client: &Client,
+    raw: &RawRollout,
+    annotations: &[(String, String)],
+) -> Result<RawRollout, ClusterError> {
+    let operations: Vec<Value> = annotations
+        .iter()
+        .flat_map(|(key, value)| {
+            let path = PointerBuf::from_tokens(["metadata", "annotations", key]).to_string();
+            [
+                json!({"op": "test", "path": path, "value": value}),
+                json!({"op": "remove", "path": path}),
+            ]
+        })
+        .collect();
+    json_patch(
+        client,
+        raw,
+        "removing finished commands from",
+        Value::Array(operations),
+    )
+    .await
+}
+
+/// Lets the resource be deleted only after its traffic is back.
+pub async fn add_finalizer(client: &Client, raw: &RawRollout) -> Result<RawRollout, ClusterError> {
+    let mut finalizers = raw.finalizers.clone();
+    finalizers.push(FINALIZER.to_owned());
+    set_finalizers(client, raw, &finalizers).await
+}
+
+/// Lets the resource go.
+pub async fn remove_finalizer(client: &Client, raw: &RawRollout) -> Result<RawRollout, ClusterError> {
+    let finalizers: Vec<String> = raw
+        .finalizers
+        .iter()
+        .filter(|f| *f != FINALIZER)
+        .cloned()
+        .collect();
+    set_finalizers(client, raw, &finalizers).await
+}
+
+async fn set_finalizers(
+    client: &Client,
+    raw: &RawRollout,
+    finalizers: &[String],
+) -> Result<RawRollout, ClusterError> {
+    let body = json!([
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": raw.resource_version},
+        {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
+    ]);
+    json_patch(client, raw, "setting the finalizers of", body).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_vanishes_from_a_status_is_named_in_the_patch() {
+        let old = json!({"phase": "pilot", "gone": 1, "deep": {"keep": 1, "drop": 2}, "list": [1, 2]});
+        let new = json!({"phase": "widen", "deep": {"keep": 1}, "list": [1]});
+        let expected =
+            json!({"phase": "widen", "gone": null, "deep": {"keep": 1, "drop": null}, "list": [1]});
+        assert_eq!(with_nulls(&old, &new), expected);
+        let mut patched = old;
+        json_patch::merge(&mut patched, &expected);
+        assert_eq!(patched, new);
+    }
+}

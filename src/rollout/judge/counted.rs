@@ -1,0 +1,233 @@
+//! Error rate and availability: counts against lines, by sequential evidence, and who is to blame.
+
+use super::{Context, Finding, View, Why, threshold};
+use crate::rollout::check::{Bound, CheckRule, Limits, Metric};
+use crate::rollout::evidence::{is_good, requests_needed, surely_over};
+use crate::rollout::ledger::{Ledger, Line};
+use crate::rollout::tally::Tally;
+
+/// How much worse than control a canary has to be before a fault of both is its own fault.
+pub(super) const WORSE: f64 = 1.5;
+/// The chance of promoting a canary that is as bad as its rollback limit.
+const BETA: f64 = 0.05;
+
+/// The highest error ratio that limits allow.
+fn highest(metric: Metric, limits: &Limits) -> Option<f64> {
+    match (metric, limits.max, limits.min) {
+        (Metric::Availability, _, Some(min)) => Some((1.0 - min.ratio()).max(0.0)),
+        (Metric::ErrorRate, Some(Bound::Percent(max)), _) => Some(max.ratio()),
+        _ => None,
+    }
+}
+
+fn is_counted(rule: &CheckRule) -> bool {
+    matches!(rule.metric, Metric::ErrorRate | Metric::Availability)
+}
+
+/// The rollback limit on errors of the first check that has one: what a disaster is measured by.
+pub(super) fn first_line<'a>(ctx: &Context<'a>) -> Option<(&'a CheckRule, f64)> {
+    let counted = ctx.rules.iter().filter(|r| is_counted(r));
+    let mut armed = counted.filter_map(|r| Some((r, r.rollback.as_ref()?)));
+    armed
+        .next()
+        .map(|(r, limits)| (r, highest(r.metric, limits).unwrap_or(0.01)))
+}
+
+/// The line for "so much above control": relative to control where it can be, else to its frozen ratio, more
+/// widely, for another day is no fair comparison.
+fn increase_line(limits: &Limits, ctx: &Context<'_>) -> Option<Line> {
+    let times = 1.0 + limits.max_increase?.ratio();
+    if ctx.control_is_small() {
+        let baseline = ctx.baseline?;
+        return Some(Line::Ratio((baseline.error_ratio() * times.max(WORSE)).max(1e-5)));
+    }
+    ctx.has_control.then_some(Line::Times(times))
+}
+
+/// The lines that evidence is gathered against, each once.
+pub(in crate::rollout) fn lines(ctx: &Context<'_>) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    let mut draw = |line: Option<Line>| {
+        if let Some(line) = line
+            && !lines.iter().any(|l| l.is(line))
+        {
+            lines.push(line);
+        }
+    };
+    for rule in ctx.rules.iter().filter(|r| is_counted(r)) {
+        let Some(limits) = &rule.rollback else { continue };
+        let highest = highest(rule.metric, limits);
+        draw(highest.map(Line::Ratio));
+        draw(highest.filter(|_| ctx.has_control).map(|_| Line::Times(WORSE)));
+        draw(increase_line(limits, ctx));
+    }
+    lines
+}
+
+/// What a counted check comes to.
+pub(super) fn find<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, view: &View) -> Finding<'a> {
+    let recent = ledger.recent.last(rule.for_, view.end);
+    let (shown, samples) = match rule.metric {
+        Metric::Availability => (1.0 - view.all.canary.ratio(), view.all.canary.requests),
+        Metric::ErrorRate | Metric::Latency | Metric::Throughput => {
+            (recent.canary.ratio(), recent.canary.requests)
+        }
+    };
+    let control_shown = match rule.metric {
+        Metric::Availability => 1.0 - view.all.control.ratio(),
+        Metric::ErrorRate | Metric::Latency | Metric::Throughput => recent.control.ratio(),
+    };
+    let mut finding = Finding {
+        value: (samples > 0).then_some(shown),
+        control: (recent.control.requests > 0).then_some(control_shown),
+        samples,
+        ..Finding::new(rule)
+    };
+    let at_fault = rule.rollback.as_ref().and_then(|limits| {
+        let (why, evidence) = rollback(ledger, rule.metric, limits, ctx, &recent);
+        finding.evidence = Some(evidence);
+        why
+    });
+    let why = at_fault.unwrap_or_else(|| match &rule.promote {
+        Some(limits) => promote(ledger, rule, limits, ctx, view),
+        None => Why::NoPromoteLimit,
+    });
+    finding.with(why)
+}
+
+/// Whether the canary is over its rollback limit and to blame for it; and how strong the evidence is, as a share
+/// of what is needed.
+fn rollback(
+    ledger: &Ledger,
+    metric: Metric,
+    limits: &Limits,
+    ctx: &Context<'_>,
+    recent: &Tally,
+) -> (Option<Why>, f64) {
+    let needed = threshold(ctx);
+    let share = |line: Line| ledger.evidence(line) / needed;
+    let enough = |share: f64| share >= 1.0 || cfg!(sabotage_4);
+    let (canary, control) = (recent.canary.ratio(), recent.control.ratio());
+    let control_known = ctx.has_control && ledger.control_seen && recent.control.requests > 0;
+    let mut why = None;
+    let mut strongest: f64 = 0.0;
+    if let Some(limit) = highest(metric, limits) {
+        let both = control_known
+            && surely_over(recent.control.errors, recent.control.requests, limit)
+            && !cfg!(sabotage_5);
+        let line = if both {
+            Line::Times(WORSE)
+        } else {
+            Line::Ratio(limit)
+        };
+        strongest = share(line);
+        why = match (canary > limit, both) {
+            (true, true) if canary <= WORSE * control => Some(Why::SharedOutage { limit }),
+            (true, _) if enough(strongest) => Some(Why::Evidence { limit }),
+            (false, true) => Some(Why::ControlBad { limit }),
+            _ => None,
+        };
+    }
+    if let (Some(increase), Some(line)) = (limits.max_increase, increase_line(limits, ctx)) {
+        let limit = match line {
+            Line::Times(times) => control * times,
+            Line::Ratio(ratio) => ratio,
+        };
+        let usable = control_known || matches!(line, Line::Ratio(_));
+        let share = share(line);
+        strongest = strongest.max(share);
+        let acquitted = matches!(why, Some(Why::SharedOutage { .. }));
+        if usable && canary > limit && enough(share) && !acquitted {
+            why = Some(Why::Increase {
+                increase: increase.ratio(),
+                limit,
+            });
+        }
+    }
+    (why, strongest)
+}
+
+/// Whether the promote limit is met on all data and on the last window, with enough requests to say so.
+fn promote(ledger: &Ledger, rule: &CheckRule, limits: &Limits, ctx: &Context<'_>, view: &View) -> Why {
+    let window = ledger.recent.last(rule.window, view.end);
+    let (all, last) = (&view.all.canary, &window.canary);
+    if all.requests == 0 {
+        return Why::TooFew {
+            have: 0,
+            need: rule.min_requests.max(1),
+        };
+    }
+    let good = highest(rule.metric, limits);
+    if let Some(limit) = good
+        && (all.ratio() > limit || last.ratio() > limit)
+    {
+        return Why::OverPromote {
+            value: all.ratio().max(last.ratio()),
+            limit,
+        };
+    }
+    if let Some(increase) = limits.max_increase {
+        let times = 1.0 + increase.ratio();
+        let of = |control: f64| control * times;
+        let limit = if ctx.control_is_small() {
+            let Some(baseline) = ctx.baseline else {
+                return Why::NoControl;
+            };
+            of(baseline.error_ratio())
+        } else if !ctx.has_control {
+            return Why::NotMeasurable("no control arm is named, so there is nothing to compare with");
+        } else if !ledger.control_seen || view.all.control.requests == 0 {
+            return Why::NoControl;
+        } else {
+            of(view.all.control.ratio())
+        };
+        if all.ratio() > limit {
+            return Why::OverPromote {
+                value: all.ratio(),
+                limit,
+            };
+        }
+    }
+    let need = needed(rule, good);
+    let proven = if rule.min_requests > 0 {
+        all.requests >= rule.min_requests
+    } else {
+        let (good, bad) = band(rule, good);
+        is_good(all.errors, all.requests, good, bad, BETA)
+    };
+    if proven && last.requests > 0 {
+        Why::Passes { limit: good }
+    } else if proven {
+        Why::QuietWindow
+    } else {
+        Why::TooFew {
+            have: all.requests,
+            need: need.max(all.requests.saturating_add(1)),
+        }
+    }
+}
+
+/// Good and bad, far enough apart to be told apart: without a rollback limit, bad is ten times good.
+fn band(rule: &CheckRule, good: Option<f64>) -> (f64, f64) {
+    let good = good.unwrap_or(0.001).clamp(0.0, 0.5);
+    let bad = rule.rollback.as_ref().and_then(|l| highest(rule.metric, l));
+    let bad = bad
+        .filter(|bad| *bad > good)
+        .unwrap_or((good * 10.0).clamp(0.01, 0.9));
+    (good, bad.min(0.99))
+}
+
+fn needed(rule: &CheckRule, good: Option<f64>) -> u64 {
+    if rule.min_requests > 0 {
+        return rule.min_requests;
+    }
+    let (good, bad) = band(rule, good);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a positive count, and `as` saturates"
+    )]
+    {
+        requests_needed(good, bad, BETA) as u64
+    }
+}

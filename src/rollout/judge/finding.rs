@@ -1,0 +1,212 @@
+//! What one check comes to, as numbers; turned into words only when somebody reads them.
+
+use crate::rollout::check::{CheckRule, Metric};
+use crate::rollout::reason::Verdict;
+use crate::rollout::status::CheckStatus;
+use jiff::Timestamp;
+
+/// What one check comes to.
+pub(super) struct Finding<'a> {
+    pub(super) rule: &'a CheckRule,
+    pub(super) value: Option<f64>,
+    pub(super) control: Option<f64>,
+    pub(super) samples: u64,
+    pub(super) evidence: Option<f64>,
+    /// The last finite latency bound: a slower value is only known to be beyond it.
+    pub(super) beyond: Option<f64>,
+    pub(super) why: Why,
+}
+
+/// Why a check has its verdict. Ratios 0–1, latencies in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Why {
+    NothingYet,
+    Passes { limit: Option<f64> },
+    NoPromoteLimit,
+    NotMeasurable(&'static str),
+    NoControl,
+    ThinControl,
+    NoHistogram,
+    TooFew { have: u64, need: u64 },
+    QuietWindow,
+    OverPromote { value: f64, limit: f64 },
+    UnderPromote { value: f64, limit: f64 },
+    OverSince { since: Timestamp },
+    SharedOutage { limit: f64 },
+    ControlBad { limit: f64 },
+    Evidence { limit: f64 },
+    Increase { increase: f64, limit: f64 },
+    Sustained { since: Timestamp },
+}
+
+impl<'a> Finding<'a> {
+    pub(super) fn new(rule: &'a CheckRule) -> Self {
+        Self {
+            rule,
+            value: None,
+            control: None,
+            samples: 0,
+            evidence: None,
+            beyond: None,
+            why: Why::NothingYet,
+        }
+    }
+
+    pub(super) fn with(self, why: Why) -> Self {
+        Self { why, ..self }
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
+        match self.why {
+            Why::Passes { .. } => Verdict::Pass,
+            Why::NoPromoteLimit | Why::NotMeasurable(_) => Verdict::Skipped,
+            Why::NoControl | Why::NoHistogram => Verdict::Unknown,
+            Why::NothingYet | Why::TooFew { .. } | Why::QuietWindow | Why::ThinControl => {
+                Verdict::Insufficient
+            }
+            Why::OverPromote { .. }
+            | Why::UnderPromote { .. }
+            | Why::OverSince { .. }
+            | Why::SharedOutage { .. }
+            | Why::ControlBad { .. } => Verdict::Hold,
+            Why::Evidence { .. } | Why::Increase { .. } | Why::Sustained { .. } => Verdict::Breach,
+        }
+    }
+
+    /// A value with its unit.
+    fn show(&self, value: f64) -> String {
+        match self.rule.metric {
+            Metric::Latency if value.is_infinite() => format!("> {:.0}ms", self.beyond.unwrap_or(0.0)),
+            Metric::Latency if value < 10.0 => format!("{value:.1}ms"),
+            Metric::Latency => format!("{value:.0}ms"),
+            Metric::ErrorRate | Metric::Availability if value > 0.0 && value < 1.0 => {
+                format!("{:.3}%", value * 100.0)
+            }
+            Metric::ErrorRate | Metric::Availability => format!("{:.0}%", value * 100.0),
+            Metric::Throughput => format!("{:.1}%", value * 100.0),
+        }
+    }
+
+    /// A limit on errors, in the metric's own terms.
+    fn limit(&self, limit: f64) -> String {
+        match self.rule.metric {
+            Metric::Availability => format!("{}%", round(100.0 - limit * 100.0)),
+            Metric::ErrorRate | Metric::Throughput => format!("{}%", round(limit * 100.0)),
+            Metric::Latency => self.show(limit),
+        }
+    }
+
+    fn shown(&self) -> String {
+        self.value.map_or_else(|| "no value".to_owned(), |v| self.show(v))
+    }
+
+    fn control_shown(&self) -> String {
+        self.control
+            .map_or_else(|| "unknown".to_owned(), |v| self.show(v))
+    }
+
+    /// One sentence.
+    pub(super) fn message(&self) -> String {
+        match self.why {
+            Why::NothingYet => "nothing was counted yet".to_owned(),
+            Why::Passes { limit: Some(limit) } => {
+                format!("within its promote limit of {}", self.limit(limit))
+            }
+            Why::Passes { limit: None } => "within its promote limit".to_owned(),
+            Why::NoPromoteLimit => "no promote limit: it can only roll back".to_owned(),
+            Why::NotMeasurable(why) => why.to_owned(),
+            Why::NoControl => "control is not seen, so there is nothing to compare with".to_owned(),
+            Why::ThinControl => "control has too few requests to compare with".to_owned(),
+            Why::NoHistogram => "the source has no latency histogram of the canary".to_owned(),
+            Why::TooFew { have: 0, .. } => "the canary has had no requests".to_owned(),
+            Why::TooFew { have, need } => {
+                format!("{have} canary requests are too few to tell, at least {need} are needed")
+            }
+            Why::QuietWindow => "no canary requests in the last window".to_owned(),
+            Why::OverPromote { value, limit } if self.rule.metric == Metric::Availability => {
+                format!(
+                    "{} is under the promote limit of {}",
+                    self.show(1.0 - value),
+                    self.limit(limit)
+                )
+            }
+            Why::OverPromote { value, limit } => {
+                format!(
+                    "{} is over the promote limit of {}",
+                    self.show(value),
+                    self.limit(limit)
+                )
+            }
+            Why::UnderPromote { value, limit } => {
+                format!(
+                    "{} is under the promote limit of {}",
+                    self.show(value),
+                    self.limit(limit)
+                )
+            }
+            Why::OverSince { since } => {
+                format!("{} is past the rollback limit since {since:.0}", self.shown())
+            }
+            Why::SharedOutage { limit } => format!(
+                "both arms are past the limit of {}: canary {}, control {}",
+                self.limit(limit),
+                self.shown(),
+                self.control_shown()
+            ),
+            Why::ControlBad { limit } => format!(
+                "control is past the limit of {} with {}, the canary is not with {}",
+                self.limit(limit),
+                self.control_shown(),
+                self.shown()
+            ),
+            Why::Evidence { limit } => format!(
+                "{} in {} requests is surely past the rollback limit of {}; control {}",
+                self.shown(),
+                self.samples,
+                self.limit(limit),
+                self.control_shown()
+            ),
+            Why::Increase { increase, limit } => format!(
+                "{} is surely more than {}% above control: past {}",
+                self.shown(),
+                round(increase * 100.0),
+                self.limit(limit)
+            ),
+            Why::Sustained { since } => format!(
+                "{} is past the rollback limit without a gap since {since:.0}; control {}",
+                self.shown(),
+                self.control_shown()
+            ),
+        }
+    }
+
+    /// The sentence with the check's name before it.
+    pub(super) fn named(&self) -> String {
+        format!("{}: {}", self.rule.name, self.message())
+    }
+
+    /// For the status. Nothing fresh: the old verdict is not repeated.
+    pub(super) fn status(&self, fresh: bool) -> CheckStatus {
+        let skipped = self.verdict() == Verdict::Skipped;
+        let seen = fresh || skipped;
+        CheckStatus {
+            name: self.rule.name.clone(),
+            verdict: if seen { self.verdict() } else { Verdict::Unknown },
+            value: self.value.map(|v| self.show(v)),
+            control: self.control.map(|v| self.show(v)),
+            samples: i64::try_from(self.samples).unwrap_or(i64::MAX),
+            evidence: self
+                .evidence
+                .map(|e| (e.clamp(0.0, 99.0) * 100.0).round() / 100.0),
+            message: if seen {
+                self.message()
+            } else {
+                "no fresh data".to_owned()
+            },
+        }
+    }
+}
+
+fn round(percent: f64) -> f64 {
+    (percent * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,322 @@
+//! A small virtual cluster with a daemon in it: the shipped code over the sandbox's API server.
+
+use gradual_rollout::clock::Clock;
+use gradual_rollout::cluster::connect::Clients;
+use gradual_rollout::daemon::{self, Handles};
+use gradual_rollout::engine::{EngineSettings, View};
+use gradual_rollout::metrics::{
+    ArmSnapshot, Ask, Bucket, Counter, PodSnapshot, Simulation, Snapshot, Source,
+};
+use gradual_rollout::rollout::sample::{Blindness, Dark};
+use gradual_rollout::rollout::spec::GradualRollout;
+use gradual_rollout::rollout::status::{ComponentStatus, GradualRolloutStatus};
+use gradual_rollout::rollout::weight::Weight;
+use gradual_rollout::sandbox::apiserver::{Store, roll_out_deployments};
+use gradual_rollout::telemetry::Metrics;
+use jiff::Timestamp;
+use kube::CustomResourceExt;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const NS: &str = "sealos-system";
+
+/// Tenants' requests: a steady rate, split by what the store's VirtualServices say.
+#[derive(Debug)]
+pub(crate) struct Traffic {
+    store: Store,
+    state: Mutex<TrafficState>,
+}
+
+#[derive(Debug, Default)]
+struct TrafficState {
+    failing: BTreeSet<String>,
+    dark: bool,
+    arms: BTreeMap<(String, bool), (Timestamp, f64, f64)>,
+    past: BTreeMap<(String, Timestamp), Snapshot>,
+}
+
+const RATE: f64 = 2000.0;
+
+impl Traffic {
+    pub(crate) fn fail(&self, component: &str) {
+        self.state.lock().unwrap().failing.insert(component.to_owned());
+    }
+
+    pub(crate) fn darken(&self, dark: bool) {
+        self.state.lock().unwrap().dark = dark;
+    }
+
+    fn share(&self, component: &str) -> f64 {
+        let vs = self
+            .store
+            .get("virtualservices.networking.istio.io", NS, component);
+        let weight = vs.and_then(|vs| vs.pointer("/spec/http/0/route/1/weight").and_then(Value::as_f64));
+        weight.unwrap_or(0.0) / 100.0
+    }
+}
+
+impl Simulation for Traffic {
+    fn scrape(&self, ask: &Ask, at: Timestamp) -> Result<Snapshot, Blindness> {
+        let share = self.share(&ask.component);
+        let mut state = self.state.lock().unwrap();
+        if state.dark {
+            return Err(Blindness {
+                kind: Dark::Down,
+                message: "the story says so".into(),
+            });
+        }
+        let mut snapshot = Snapshot::empty(ask, at);
+        let key = (ask.component.clone(), snapshot.at);
+        if let Some(known) = state.past.get(&key) {
+            return Ok(known.clone());
+        }
+        let failing = state.failing.contains(&ask.component);
+        let mut arm = |canary: bool, share: f64| {
+            let (last, requests, errors) = state
+                .arms
+                .entry((ask.component.clone(), canary))
+                .or_insert((at, 0.0, 0.0));
+            let passed = at.duration_since(*last).as_secs_f64();
+            let new = (passed * RATE * share).floor();
+            *last = at;
+            *requests += new;
+            if canary && failing {
+                *errors += new * 0.7;
+            }
+            let (all, bad) = (*requests, errors.floor());
+            let mut pods = BTreeMap::new();
+            if all > 0.0 {
+                let requests = BTreeMap::from([
+                    (
+                        "200".to_owned(),
+                        Counter {
+                            count: all - bad,
+                            error: false,
+                        },
+                    ),
+                    (
+                        "503".to_owned(),
+                        Counter {
+                            count: bad,
+                            error: true,
+                        },
+                    ),
+                ]);
+                let bucket = |le_ms: f64, share: f64| Bucket {
+                    le_ms,
+                    count: (all * share).floor(),
+                };
+                let latency = BTreeMap::from([(
+                    "le".to_owned(),
+                    vec![
+                        bucket(50.0, 0.5),
+                        bucket(100.0, 0.97),
+                        bucket(250.0, 1.0),
+                        bucket(f64::INFINITY, 1.0),
+                    ],
+                )]);
+                pods.insert(
+                    "gateway".to_owned(),
+                    PodSnapshot {
+                        sampled_at: snapshot.at,
+                        requests,
+                        latency,
+                    },
+                );
+            }
+            ArmSnapshot { pods }
+        };
+        snapshot.canary = arm(true, share);
+        snapshot.control = Some(arm(false, 1.0 - share));
+        state.past.insert(key, snapshot.clone());
+        Ok(snapshot)
+    }
+}
+
+/// A cluster, its tenants, and a daemon that can be killed and started.
+pub(crate) struct World {
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) traffic: Arc<Traffic>,
+    daemons: JoinSet<()>,
+    stop: CancellationToken,
+    _helpers: JoinSet<()>,
+}
+
+pub(crate) fn virtual_service(name: &str) -> Value {
+    let host = |version: &str| json!({"host": format!("{name}-{version}.{NS}.svc.cluster.local")});
+    json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"name": name, "namespace": NS, "labels": {"kept": "yes"}},
+        "spec": {"hosts": [format!("{name}.example.com")], "http": [{"name": "main", "timeout": "7s", "route": [
+            {"destination": host("v1"), "weight": 100}, {"destination": host("v2"), "weight": 0}
+        ]}]}
+    })
+}
+
+pub(crate) fn component(name: &str) -> Value {
+    let host = |version: &str| format!("{name}-{version}.{NS}.svc.cluster.local");
+    let arm =
+        |version: &str| json!({"preset": "istio-gateway", "labels": {"destination_service": host(version)}});
+    json!({
+        "name": name,
+        "routers": [{"istio": {"virtualServices": [{"name": name, "routes": ["main"]}],
+            "canary": {"host": host("v2")}, "control": {"host": host("v1")}}}],
+        "arms": {"canary": arm("v2"), "control": arm("v1")}
+    })
+}
+
+pub(crate) fn rollout(name: &str, components: &[&str]) -> Value {
+    let components: Vec<Value> = components.iter().map(|c| component(c)).collect();
+    json!({
+        "apiVersion": "rollout.sealos.io/v1alpha1", "kind": "GradualRollout",
+        "metadata": {"name": name, "namespace": NS},
+        "spec": {"components": components,
+            "steps": [{"weight": "5%", "hold": "5m"}, {"weight": "25%", "hold": "5m"}, {"weight": "50%", "hold": "5m"},
+                      {"weight": "75%", "hold": "5m"}, {"weight": "100%", "hold": "5m"}]}
+    })
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let clock = Clock::simulated("2026-03-02T02:00:00Z".parse().unwrap());
+        let store = Store::new(clock.clone());
+        store
+            .register_crd(&serde_json::to_value(GradualRollout::crd()).unwrap())
+            .unwrap();
+        store.namespace(NS);
+        let traffic = Arc::new(Traffic {
+            store: store.clone(),
+            state: Mutex::default(),
+        });
+        let mut helpers = JoinSet::new();
+        let deployments = store.clone();
+        helpers.spawn(async move { roll_out_deployments(deployments, Duration::from_secs(20)).await });
+        Self {
+            store,
+            clock,
+            traffic,
+            daemons: JoinSet::new(),
+            stop: CancellationToken::new(),
+            _helpers: helpers,
+        }
+    }
+
+    /// A world with a rollout of these components, and a daemon.
+    pub(crate) fn with(components: &[&str]) -> Self {
+        let mut world = Self::new();
+        for name in components {
+            world.store.put(virtual_service(name)).unwrap();
+        }
+        world.store.put(rollout("demo", components)).unwrap();
+        world.start("daemon-1");
+        world
+    }
+
+    pub(crate) fn start(&mut self, identity: &str) {
+        let handles = Handles {
+            clients: Clients::from_service(self.store.router()),
+            source: Source::Simulated(self.traffic.clone()),
+            clock: self.clock.clone(),
+            namespace: NS.into(),
+            lease: "gradual-rollout".into(),
+            identity: identity.into(),
+            lease_renew: Duration::from_secs(5),
+            lease_duration: Duration::from_secs(15),
+            watch_namespaces: Vec::new(),
+            engine: EngineSettings::default(),
+            metrics: Metrics::new(),
+            view: tokio::sync::watch::channel(View::default()).0,
+        };
+        self.stop = CancellationToken::new();
+        let stop = self.stop.clone();
+        self.daemons
+            .spawn(async move { daemon::run(handles, None, stop).await.unwrap() });
+    }
+
+    /// As `kill -9`: nothing is drained, nothing given back.
+    pub(crate) async fn kill(&mut self) {
+        self.daemons.abort_all();
+        while self.daemons.join_next().await.is_some() {}
+    }
+
+    /// As SIGTERM.
+    pub(crate) async fn stop(&mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.daemons.join_next().await {
+            ended.unwrap();
+        }
+    }
+
+    pub(crate) fn object(&self) -> Value {
+        self.rollout("demo")
+    }
+
+    pub(crate) fn rollout(&self, name: &str) -> Value {
+        self.store
+            .get("gradualrollouts.rollout.sealos.io", NS, name)
+            .map(|v| (*v).clone())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn status(&self) -> GradualRolloutStatus {
+        serde_json::from_value(self.object()["status"].clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn component(&self, name: &str) -> ComponentStatus {
+        self.status().component(name).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn vs(&self, name: &str) -> Value {
+        (*self
+            .store
+            .get("virtualservices.networking.istio.io", NS, name)
+            .unwrap())
+        .clone()
+    }
+
+    pub(crate) fn weight(&self, name: &str) -> u64 {
+        self.vs(name)["spec"]["http"][0]["route"][1]["weight"]
+            .as_u64()
+            .unwrap()
+    }
+
+    pub(crate) async fn pass(&self, seconds: u64) {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+
+    /// Lets virtual time pass until something holds.
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        for _ in 0..40_000 {
+            if holds(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        panic!("never: {what}\n{:#}", self.object());
+    }
+
+    pub(crate) fn annotate(&self, key: &str, value: &str) {
+        let mut object = self.object();
+        object["metadata"]["annotations"][key] = value.into();
+        self.store.put(object).unwrap();
+    }
+
+    pub(crate) fn say(&self, verb: &str, wish: Value) -> String {
+        let millis = u64::try_from(self.clock.now().as_millisecond()).unwrap();
+        let id = ulid::Ulid::from_parts(millis, u128::from(self.store.version())).to_string();
+        self.annotate(
+            &format!("rollout.sealos.io/command.{verb}.{id}"),
+            &wish.to_string(),
+        );
+        id
+    }
+}
+
+pub(crate) fn percent(n: u16) -> Weight {
+    Weight::from_percent(n).unwrap()
+}
