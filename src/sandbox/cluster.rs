@@ -3,7 +3,7 @@
 //! Made from the resource itself, so that a changed plan is played without a second list to keep.
 
 use super::apiserver::{Failure, Store};
-use crate::rollout::spec::{ControllerSwitch, Destination, DeploymentFlags, GradualRollout, Router};
+use crate::rollout::spec::{ControllerSwitch, DeploymentFlags, Destination, GradualRollout, Router};
 use crate::routing::{ObjectKind, targets};
 use serde_json::{Value, json};
 

@@ -128,13 +128,19 @@ mod tests {
     fn draws_have_the_mean_and_the_spread_of_their_distribution() {
         for mean in [0.02, 3.0, 400.0] {
             let (m, v) = mean_and_variance((0..20_000).map(|i| Draw::at(1, "p", i).poisson(mean)));
-            assert!((m / mean - 1.0).abs() < 0.15 && (v / mean - 1.0).abs() < 0.15, "{mean}: {m} {v}");
+            assert!(
+                (m / mean - 1.0).abs() < 0.15 && (v / mean - 1.0).abs() < 0.15,
+                "{mean}: {m} {v}"
+            );
         }
         for (n, p) in [(5_u64, 0.3), (1000, 0.0005), (1000, 0.4), (3000, 0.95)] {
             let (m, v) = mean_and_variance((0..20_000).map(|i| Draw::at(1, "b", i).binomial(n, p)));
             let mean = real(n) * p;
             let spread = mean * (1.0 - p);
-            assert!((m / mean - 1.0).abs() < 0.05 && (v / spread - 1.0).abs() < 0.1, "{n} {p}: {m} {v}");
+            assert!(
+                (m / mean - 1.0).abs() < 0.05 && (v / spread - 1.0).abs() < 0.1,
+                "{n} {p}: {m} {v}"
+            );
         }
     }
 

@@ -49,7 +49,7 @@ fn is_there<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D
 }
 
 /// A weight that changed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Move {
     /// When.
     pub at: Timestamp,
@@ -161,13 +161,18 @@ impl Observer {
     /// Whether a component ever gave this reason, for where it was or for a change of its weight.
     pub fn saw(&self, component: &str, reason: Reason) -> bool {
         self.said.contains(&(component.to_owned(), reason.to_string()))
-            || self.moves().any(|m| m.component == component && m.reason == reason)
+            || self
+                .moves()
+                .any(|m| m.component == component && m.reason == reason)
     }
 
     /// Whether a component was ever put back for good.
     pub fn rolled_back(&self, component: &str) -> bool {
-        self.row(component).is_some_and(|row| row.state == State::RolledBack)
-            || self.moves().any(|m| m.component == component && m.reason.is_rollback())
+        self.row(component)
+            .is_some_and(|row| row.state == State::RolledBack)
+            || self
+                .moves()
+                .any(|m| m.component == component && m.reason.is_rollback())
     }
 }
 
@@ -200,7 +205,10 @@ pub(super) async fn clock_rollbacks(
                 && let Some(shown) = tenants.shown(name)
             {
                 let took = store.now().as_millisecond() - shown.as_millisecond();
-                record.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name.clone(), took);
+                record
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .insert(name.clone(), took);
             }
         }
     }

@@ -33,12 +33,18 @@ impl Plan {
             Self::Hours => hours("20m", "10s"),
             Self::Quiet => {
                 let mut spec = hours("20m", "10s");
-                put(&mut spec, "judge", json!({"interval": "10s", "insufficient": {"after": "1h", "then": "promote"}}));
+                put(
+                    &mut spec,
+                    "judge",
+                    json!({"interval": "10s", "insufficient": {"after": "1h", "then": "promote"}}),
+                );
                 spec
             }
             Self::Minutes => minutes(),
         };
-        if let (Some(old), Value::Object(new)) = (manifest.get_mut("spec").and_then(Value::as_object_mut), spec) {
+        if let (Some(old), Value::Object(new)) =
+            (manifest.get_mut("spec").and_then(Value::as_object_mut), spec)
+        {
             old.remove("schedule");
             old.extend(new);
         }
@@ -54,7 +60,13 @@ impl Plan {
 fn read(manifest: &Value) -> Result<GradualRollout, BadPlan> {
     let spec = manifest.get("spec").cloned().unwrap_or_default();
     let spec: GradualRolloutSpec = serde_json::from_value(spec).map_err(|e| BadPlan(e.to_string()))?;
-    let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |pointer: &str| {
+        manifest
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let mut rollout = GradualRollout::new(&text("/metadata/name"), spec);
     rollout.metadata.namespace = Some(text("/metadata/namespace"));
     Ok(rollout)
@@ -67,7 +79,10 @@ fn put(spec: &mut Value, key: &str, value: Value) {
 }
 
 fn steps(hold: &str, weights: &[&str]) -> Value {
-    weights.iter().map(|weight| json!({"weight": weight, "hold": hold})).collect()
+    weights
+        .iter()
+        .map(|weight| json!({"weight": weight, "hold": hold}))
+        .collect()
 }
 
 fn hours(hold: &str, interval: &str) -> Value {
@@ -102,7 +117,9 @@ mod tests {
     fn every_plan_can_be_walked() {
         for which in [Plan::Sealos, Plan::Hours, Plan::Minutes, Plan::Quiet] {
             let rollout = which.rollout().unwrap();
-            let parsed = plan::Plan::parse(&rollout.spec).map_err(|p| format!("{which:?}: {p:?}")).unwrap();
+            let parsed = plan::Plan::parse(&rollout.spec)
+                .map_err(|p| format!("{which:?}: {p:?}"))
+                .unwrap();
             assert_eq!(parsed.components.len(), 5, "{which:?}");
             for component in &parsed.components {
                 assert_eq!(component.steps.last().unwrap().weight.permille(), 1000);

@@ -69,7 +69,12 @@ pub(super) fn ended(rows: &[Row], took: &BTreeMap<String, i64>) -> Vec<Ended> {
 }
 
 /// What keeps a story from being over as expected; empty when nothing does.
-pub(super) fn missing(story: &Story, components: &[String], observer: &Observer, shares: &Shares) -> Vec<String> {
+pub(super) fn missing(
+    story: &Story,
+    components: &[String],
+    observer: &Observer,
+    shares: &Shares,
+) -> Vec<String> {
     let mut missing = Vec::new();
     for name in components {
         let end = story.end_of(name);
@@ -83,7 +88,10 @@ pub(super) fn missing(story: &Story, components: &[String], observer: &Observer,
                 row.state, row.weight.written, row.reason, end.state, end.weight, end.reason
             ));
         } else if !shares.all_say(name, end.weight) {
-            missing.push(format!("the routed objects of {name} do not all say {}", end.weight));
+            missing.push(format!(
+                "the routed objects of {name} do not all say {}",
+                end.weight
+            ));
         }
     }
     missing.extend(story.demands.iter().filter_map(|demand| demand.unmet(observer)));
@@ -119,7 +127,10 @@ mod tests {
 
     #[test]
     fn only_a_rollback_has_a_time_to_zero() {
-        let rows = [Row { name: "a".into(), ..Row::default() }];
+        let rows = [Row {
+            name: "a".into(),
+            ..Row::default()
+        }];
         let ended = ended(&rows, &BTreeMap::from([("a".to_owned(), 5)]));
         assert_eq!(ended[0].breach_to_zero_ms, None);
     }

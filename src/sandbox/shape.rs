@@ -25,7 +25,11 @@ impl Shape {
         for (slot, bound) in chances.iter_mut().zip(bounds_ms.iter().copied()) {
             let now = below(bound);
             let left = 1.0 - before;
-            *slot = if left > 1e-9 { ((now - before) / left).clamp(0.0, 1.0) } else { 1.0 };
+            *slot = if left > 1e-9 {
+                ((now - before) / left).clamp(0.0, 1.0)
+            } else {
+                1.0
+            };
             before = now;
         }
         if let Some(last) = chances.get_mut(bounds_ms.len()) {
@@ -54,17 +58,23 @@ impl Shape {
 /// The normal distribution function, to 1e-7 (Abramowitz and Stegun 26.2.17).
 fn phi(x: f64) -> f64 {
     let t = 1.0 / 0.231_641_9_f64.mul_add(x.abs(), 1.0);
-    let series = [1.330_274_429, -1.821_255_978, 1.781_477_937, -0.356_563_782, 0.319_381_530]
-        .iter()
-        .fold(0.0_f64, |sum, c| (sum + c) * t);
+    let series = [
+        1.330_274_429,
+        -1.821_255_978,
+        1.781_477_937,
+        -0.356_563_782,
+        0.319_381_530,
+    ]
+    .iter()
+    .fold(0.0_f64, |sum, c| (sum + c) * t);
     let tail = (-x * x / 2.0).exp() / std::f64::consts::TAU.sqrt() * series;
     if x > 0.0 { 1.0 - tail } else { tail }
 }
 
 /// Traffic by the hour in UTC, as permille of the mean; tenants are eight hours ahead.
 const HOURS: [u64; 24] = [
-    700, 950, 1150, 1250, 1200, 1100, 1200, 1350, 1450, 1450, 1350, 1200, 1150, 1250, 1300, 1150, 900, 700, 550,
-    450, 400, 400, 450, 550,
+    700, 950, 1150, 1250, 1200, 1100, 1200, 1350, 1450, 1450, 1350, 1200, 1150, 1250, 1300, 1150, 900, 700,
+    550, 450, 400, 400, 450, 550,
 ];
 
 /// How much traffic there is at this second, as a multiple of the mean.

@@ -34,7 +34,10 @@ impl Shares {
         let version = self.store.version();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.0 != version {
-            let all = self.components.iter().map(|(name, c)| (name.clone(), self.read(c)));
+            let all = self
+                .components
+                .iter()
+                .map(|(name, c)| (name.clone(), self.read(c)));
             *known = (version, all.collect());
         }
         known.1.get(component).copied().unwrap_or_default()
@@ -53,12 +56,15 @@ impl Shares {
     fn read(&self, component: &Component) -> Weight {
         let all = targets(component, &self.namespace);
         let edge = all.iter().find(|t| t.share() == Share::Requests).or(all.first());
-        edge.and_then(|target| self.said(target)).map_or(Weight::ZERO, |(_, highest)| highest)
+        edge.and_then(|target| self.said(target))
+            .map_or(Weight::ZERO, |(_, highest)| highest)
     }
 
     fn said(&self, target: &Target<'_>) -> Option<(Weight, Weight)> {
         let object = target.object();
-        let json = self.store.get(&resource(object.kind), &object.namespace, &object.name)?;
+        let json = self
+            .store
+            .get(&resource(object.kind), &object.namespace, &object.name)?;
         let seen = target.read(&json).ok()?;
         Some((seen.lowest, seen.weight))
     }

@@ -65,9 +65,10 @@ fn migration() -> Story {
 
 fn errors() -> Story {
     Story {
-        acts: vec![
-            (When::Weight("db-adminer", 25), Act::Fail("db-adminer", Side::Canary, 0.08)),
-        ],
+        acts: vec![(
+            When::Weight("db-adminer", 25),
+            Act::Fail("db-adminer", Side::Canary, 0.08),
+        )],
         ends: vec![("db-adminer", End::PUT_BACK)],
         ..story(
             "errors",
@@ -79,7 +80,10 @@ fn errors() -> Story {
 
 fn latency() -> Story {
     Story {
-        acts: vec![(When::Weight("webhook", 50), Act::Slow("webhook", Side::Canary, 3.0))],
+        acts: vec![(
+            When::Weight("webhook", 50),
+            Act::Slow("webhook", Side::Canary, 3.0),
+        )],
         ends: vec![("webhook", End::PUT_BACK)],
         ..story(
             "latency",
@@ -109,7 +113,10 @@ fn low_traffic() -> Story {
     Story {
         plan: Plan::Quiet,
         traffic: 0.000_2,
-        demands: vec![Demand::NoRollback, Demand::EveryRaise(Reason::PromotedInsufficient)],
+        demands: vec![
+            Demand::NoRollback,
+            Demand::EveryRaise(Reason::PromotedInsufficient),
+        ],
         ..story(
             "low-traffic",
             "a handful of requests an hour: too few to tell at any step",
@@ -121,11 +128,20 @@ fn low_traffic() -> Story {
 fn shared_outage() -> Story {
     Story {
         acts: vec![
-            (When::Weight("resources", 50), Act::Fail("resources", Side::Control, 0.2)),
-            (When::After(Duration::ZERO), Act::Fail("resources", Side::Canary, 0.2)),
+            (
+                When::Weight("resources", 50),
+                Act::Fail("resources", Side::Control, 0.2),
+            ),
+            (
+                When::After(Duration::ZERO),
+                Act::Fail("resources", Side::Canary, 0.2),
+            ),
             (When::After(minutes(30)), Act::Heal("resources")),
         ],
-        demands: vec![Demand::NoRollback, Demand::Sees("resources", Reason::SharedOutage)],
+        demands: vec![
+            Demand::NoRollback,
+            Demand::Sees("resources", Reason::SharedOutage),
+        ],
         deadline: days(7),
         ..story(
             "shared-outage",
@@ -139,7 +155,10 @@ fn drift() -> Story {
     Story {
         acts: vec![
             (When::Weight("frontend", 25), Act::Edit("frontend", 10)),
-            (When::Says("frontend", Reason::Drifted), Act::Say(Verb::Resume, "frontend")),
+            (
+                When::Says("frontend", Reason::Drifted),
+                Act::Say(Verb::Resume, "frontend"),
+            ),
             (When::Weight("frontend", 50), Act::Edit("frontend", 90)),
         ],
         demands: vec![
@@ -198,7 +217,11 @@ mod tests {
                     When::After(_) => "*",
                 };
                 assert!(known(named), "{}: {when:?}", story.name);
-                let (Act::Fail(name, ..) | Act::Slow(name, ..) | Act::Heal(name) | Act::Edit(name, _) | Act::Say(_, name)) = act
+                let (Act::Fail(name, ..)
+                | Act::Slow(name, ..)
+                | Act::Heal(name)
+                | Act::Edit(name, _)
+                | Act::Say(_, name)) = act
                 else {
                     continue;
                 };

@@ -112,21 +112,27 @@ impl Demand {
     /// Why it is not met; `None` when it is.
     pub(super) fn unmet(&self, observer: &Observer) -> Option<String> {
         match *self {
-            Self::Sees(component, reason) => (!observer.saw(component, reason))
-                .then(|| format!("{component} never said {reason}")),
+            Self::Sees(component, reason) => {
+                (!observer.saw(component, reason)).then(|| format!("{component} never said {reason}"))
+            }
             Self::NoRollback => observer
                 .rows()
                 .iter()
                 .find(|row| observer.rolled_back(&row.name))
                 .map(|row| format!("{} was rolled back", row.name)),
             Self::EveryRaise(reason) => {
-                let raises: Vec<_> =
-                    observer.moves().filter(|m| m.to > m.from && !m.from.is_zero()).collect();
+                let raises: Vec<_> = observer
+                    .moves()
+                    .filter(|m| m.to > m.from && !m.from.is_zero())
+                    .collect();
                 if raises.is_empty() {
                     return Some("no raise is on record".to_owned());
                 }
                 raises.iter().find(|m| m.reason != reason).map(|m| {
-                    format!("{} was raised from {} to {} for {}, not {reason}", m.component, m.from, m.to, m.reason)
+                    format!(
+                        "{} was raised from {} to {} for {}, not {reason}",
+                        m.component, m.from, m.to, m.reason
+                    )
                 })
             }
         }

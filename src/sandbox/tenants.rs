@@ -40,12 +40,21 @@ struct Fare {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Counted {
     pub(super) answered: u64,
+    /// Failures are quick: a proxy without an upstream answers at once, in [`QUICK`].
     pub(super) failed: u64,
+    /// Where the answered ones fall.
     pub(super) buckets: [u64; BUCKETS],
 }
 
+/// The bucket of failures, of any histogram.
+pub(super) const QUICK: usize = 1;
+
 impl Counted {
-    const NOTHING: Self = Self { answered: 0, failed: 0, buckets: [0; BUCKETS] };
+    const NOTHING: Self = Self {
+        answered: 0,
+        failed: 0,
+        buckets: [0; BUCKETS],
+    };
 
     /// Requests in all.
     pub(super) const fn requests(&self) -> u64 {
@@ -140,7 +149,9 @@ impl Tenants {
 
     /// From now on this share of an arm's requests fails. `component` `*` means all.
     pub fn fail(&self, component: &str, side: Side, errors: f64, now: Timestamp) {
-        self.change(component, side, now, |fare, _| fare.errors = errors.clamp(0.0, 1.0));
+        self.change(component, side, now, |fare, _| {
+            fare.errors = errors.clamp(0.0, 1.0)
+        });
     }
 
     /// From now on an arm's requests take this many times as long as usual.
@@ -211,14 +222,17 @@ impl Tenants {
             let rate = self.rate_at(flow, self.time_of(flow.scrape).as_second());
             let requests = draw.poisson(rate * seconds);
             let canary = draw.binomial(requests, weight);
-            for ((counted, fare), arrived) in
-                flow.counted.iter_mut().zip(&flow.fares).zip([canary, requests - canary])
+            for ((counted, fare), arrived) in flow
+                .counted
+                .iter_mut()
+                .zip(&flow.fares)
+                .zip([canary, requests - canary])
             {
                 let failed = draw.binomial(arrived, fare.errors);
                 counted.failed += failed;
                 counted.answered += arrived - failed;
-                // A failing request takes as long as any other: who waits for a broken server waits.
-                fare.shape.spread(arrived, &mut draw, &mut counted.buckets);
+                fare.shape
+                    .spread(arrived - failed, &mut draw, &mut counted.buckets);
             }
         }
     }
@@ -250,7 +264,10 @@ const fn index(side: Side) -> usize {
 impl Simulation for Tenants {
     fn scrape(&self, ask: &Ask, at: Timestamp) -> Result<Snapshot, Blindness> {
         if let Some(message) = lock(&self.dark).clone() {
-            return Err(Blindness { kind: Dark::Down, message });
+            return Err(Blindness {
+                kind: Dark::Down,
+                message,
+            });
         }
         let mut snapshot = ask.unanswered(at);
         let Some((sampled_at, [canary, control])) = self.look(&ask.component, at) else {
@@ -258,14 +275,19 @@ impl Simulation for Tenants {
         };
         let usual = ask.wants_history.then(|| {
             let flows = lock(&self.flows);
-            let rate = flows.get(&ask.component).map(|flow| self.rate_at(flow, at.as_second()));
+            let rate = flows
+                .get(&ask.component)
+                .map(|flow| self.rate_at(flow, at.as_second()));
             // Every day is like the one before it.
             rate.unwrap_or_default()
         });
         snapshot.usual_rate = usual;
         snapshot.canary = arm(ask, ask.arms.canary.preset, &canary, sampled_at);
-        snapshot.control =
-            ask.arms.control.as_ref().map(|source| arm(ask, source.preset, &control, sampled_at));
+        snapshot.control = ask
+            .arms
+            .control
+            .as_ref()
+            .map(|source| arm(ask, source.preset, &control, sampled_at));
         Ok(snapshot)
     }
 }
@@ -279,14 +301,27 @@ fn arm(ask: &Ask, preset: Preset, counted: &Counted, sampled_at: Timestamp) -> A
     let mut requests = BTreeMap::new();
     for (code, count, error) in [("200", counted.answered, false), ("503", counted.failed, true)] {
         if count > 0 {
-            requests.insert(code.to_owned(), Counter { count: real(count), error });
+            requests.insert(
+                code.to_owned(),
+                Counter {
+                    count: real(count),
+                    error,
+                },
+            );
         }
     }
     let mut latency = BTreeMap::new();
     if ask.latency() {
         latency.insert(String::new(), buckets(preset, counted));
     }
-    arm.pods.insert(GATEWAY.to_owned(), PodSnapshot { sampled_at, requests, latency });
+    arm.pods.insert(
+        GATEWAY.to_owned(),
+        PodSnapshot {
+            sampled_at,
+            requests,
+            latency,
+        },
+    );
     arm
 }
 
@@ -295,9 +330,13 @@ fn buckets(preset: Preset, counted: &Counted) -> Vec<Bucket> {
     let mut sum = 0;
     bounds
         .zip(counted.buckets)
-        .map(|(le_ms, here)| {
-            sum += here;
-            Bucket { le_ms, count: real(sum) }
+        .enumerate()
+        .map(|(place, (le_ms, here))| {
+            sum += here + if place == QUICK { counted.failed } else { 0 };
+            Bucket {
+                le_ms,
+                count: real(sum),
+            }
         })
         .collect()
 }

@@ -12,4 +12,5 @@ mod deploy;
 mod engine;
 mod house;
 mod prometheus;
+mod stories;
 mod support;
