@@ -56,16 +56,18 @@ pub struct Lease {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prometheus {
     /// Base URLs of equal replicas, tried in this order. At least one.
-    pub urls: Vec<String>,
-    /// How long an answer may take.
+    pub endpoints: Vec<String>,
+    /// How long one of them may take.
     pub timeout: Duration,
+    /// How long all of them together may take.
+    pub total_timeout: Duration,
     /// A file whose content is the bearer token, read anew for each use.
-    pub token_file: Option<PathBuf>,
+    pub bearer_token_file: Option<PathBuf>,
     /// User name and the file with the password, read anew for each use.
     pub basic_auth: Option<(String, PathBuf)>,
     /// Further headers, such as a tenant's.
     pub headers: BTreeMap<String, String>,
-    /// A file with PEM certificates of the authorities to trust, instead of the system's.
+    /// A file with PEM certificates of authorities to trust beside the system's.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -144,9 +146,10 @@ struct RawLease {
 #[serde(deny_unknown_fields)]
 struct RawPrometheus {
     #[serde(default)]
-    urls: Vec<String>,
+    endpoints: Vec<String>,
     timeout: Option<Span>,
-    token_file: Option<PathBuf>,
+    total_timeout: Option<Span>,
+    bearer_token_file: Option<PathBuf>,
     username: Option<String>,
     password_file: Option<PathBuf>,
     #[serde(default)]
@@ -202,7 +205,7 @@ impl Settings {
             .list_separator(",")
             .with_list_parse_key("watch.namespaces")
             .with_list_parse_key("watch.foreign_namespaces")
-            .with_list_parse_key("prometheus.urls")
+            .with_list_parse_key("prometheus.endpoints")
             .source(Some(environment));
         read(
             Config::builder().add_source(source.clone()).build(),
@@ -269,28 +272,28 @@ impl Settings {
 
 fn prometheus(raw: RawPrometheus) -> Result<Prometheus, Error> {
     let wrong = |key: &'static str, message: String| Err(Error::Value { key, message });
-    if raw.urls.is_empty() {
+    if raw.endpoints.is_empty() {
         return wrong(
-            "prometheus.urls",
-            "the section names no URL; write urls = [\"http://prometheus.monitoring:9090\"], or leave it out"
+            "prometheus.endpoints",
+            "the section names no URL; write endpoints = [\"http://prometheus.monitoring:9090\"], or leave it out"
                 .into(),
         );
     }
-    for url in &raw.urls {
+    for url in &raw.endpoints {
         let host = url
             .strip_prefix("http://")
             .or_else(|| url.strip_prefix("https://"));
         match host {
             None | Some("") => {
                 return wrong(
-                    "prometheus.urls",
+                    "prometheus.endpoints",
                     format!("{url:?} must begin with http:// or https://"),
                 );
             }
             // Such a URL would end up in logs and messages.
             Some(rest) if rest.split('/').next().is_some_and(|host| host.contains('@')) => {
                 return wrong(
-                    "prometheus.urls",
+                    "prometheus.endpoints",
                     "a URL must not hold a password; use username and password_file".into(),
                 );
             }
@@ -300,6 +303,13 @@ fn prometheus(raw: RawPrometheus) -> Result<Prometheus, Error> {
     let timeout = raw.timeout.map_or(Duration::from_secs(5), |span| span.0);
     if timeout < Duration::from_millis(100) || timeout > Duration::from_secs(60) {
         return wrong("prometheus.timeout", "must be between 100ms and 60s".into());
+    }
+    let total_timeout = raw.total_timeout.map_or(timeout * 2, |span| span.0);
+    if total_timeout < timeout || total_timeout > Duration::from_secs(120) {
+        return wrong(
+            "prometheus.total_timeout",
+            "must be between prometheus.timeout and 2m".into(),
+        );
     }
     let basic_auth = match (raw.username, raw.password_file) {
         (Some(user), Some(file)) => Some((user, file)),
@@ -311,16 +321,17 @@ fn prometheus(raw: RawPrometheus) -> Result<Prometheus, Error> {
             );
         }
     };
-    if basic_auth.is_some() && raw.token_file.is_some() {
+    if basic_auth.is_some() && raw.bearer_token_file.is_some() {
         return wrong(
-            "prometheus.token_file",
+            "prometheus.bearer_token_file",
             "give either a token or a user name, not both".into(),
         );
     }
     Ok(Prometheus {
-        urls: raw.urls,
+        endpoints: raw.endpoints,
         timeout,
-        token_file: raw.token_file,
+        total_timeout,
+        bearer_token_file: raw.bearer_token_file,
         basic_auth,
         headers: raw.headers,
         ca_file: raw.ca_file,
@@ -372,13 +383,38 @@ mod tests {
     }
 
     #[test]
+    fn the_annotated_file_changes_nothing_and_all_of_it_is_understood() {
+        let text = include_str!("../config/gradual-rollout.toml");
+        assert_eq!(load(text, &[]).unwrap(), load("", &[]).unwrap());
+        // The examples too: take the comment signs off what is a key.
+        let key = |line: &str| {
+            line.starts_with("# [") || line.split_once(" = ").is_some_and(|(k, _)| !k[2..].contains(' '))
+        };
+        let lines = text.lines().map(|line| {
+            if line.starts_with("# ") && key(line) {
+                &line[2..]
+            } else {
+                line
+            }
+        });
+        let all: Vec<&str> = lines
+            .filter(|line| !line.starts_with("username") && !line.starts_with("password"))
+            .collect();
+        let settings = load(&all.join("\n"), &[]).unwrap();
+        let prometheus = settings.prometheus.expect("the example names one");
+        assert_eq!(prometheus.headers.len(), 1);
+        assert!(prometheus.ca_file.is_some() && prometheus.bearer_token_file.is_some());
+        assert!(settings.lease.identity.is_some());
+    }
+
+    #[test]
     fn the_environment_wins_over_the_file_and_flags_over_both() {
         let text =
-            "namespace = \"a\"\nlisten = \"0.0.0.0:9000\"\n[prometheus]\nurls = [\"http://one:9090\"]\n";
+            "namespace = \"a\"\nlisten = \"0.0.0.0:9000\"\n[prometheus]\nendpoints = [\"http://one:9090\"]\n";
         let environment = [
             ("GRADUAL_ROLLOUT__NAMESPACE", "b"),
             (
-                "GRADUAL_ROLLOUT__PROMETHEUS__URLS",
+                "GRADUAL_ROLLOUT__PROMETHEUS__ENDPOINTS",
                 "http://two:9090,http://three:9090",
             ),
             ("GRADUAL_ROLLOUT__PROMETHEUS__TIMEOUT", "2s"),
@@ -388,7 +424,7 @@ mod tests {
         assert_eq!(settings.namespace, "b");
         assert_eq!(settings.listen.port(), 9000);
         let prometheus = settings.prometheus.unwrap();
-        assert_eq!(prometheus.urls, ["http://two:9090", "http://three:9090"]);
+        assert_eq!(prometheus.endpoints, ["http://two:9090", "http://three:9090"]);
         assert_eq!(prometheus.timeout, Duration::from_secs(2));
         let flags = Flags {
             namespace: Some("c".into()),
@@ -425,17 +461,20 @@ mod tests {
         for (text, says) in [
             ("listen = \"8080\"", "listen"),
             ("namespace = \"Sealos\"", "namespace"),
-            ("[prometheus]", "prometheus.urls"),
-            ("[prometheus]\nurls = [\"prometheus:9090\"]", "http://"),
+            ("[prometheus]", "prometheus.endpoints"),
+            ("[prometheus]\nendpoints = [\"prometheus:9090\"]", "http://"),
             (
-                "[prometheus]\nurls = [\"http://me:secret@prometheus\"]",
+                "[prometheus]\nendpoints = [\"http://me:secret@prometheus\"]",
                 "password_file",
             ),
             (
-                "[prometheus]\nurls = [\"http://p\"]\nusername = \"me\"",
+                "[prometheus]\nendpoints = [\"http://p\"]\nusername = \"me\"",
                 "go together",
             ),
-            ("[prometheus]\nurls = [\"http://p\"]\ntimeout = \"1h\"", "between"),
+            (
+                "[prometheus]\nendpoints = [\"http://p\"]\ntimeout = \"1h\"",
+                "between",
+            ),
             ("drain = 20", "drain"),
             ("[log]\nformat = \"xml\"", "log.format"),
             ("namespace =", "settings.toml"),

@@ -80,7 +80,7 @@ pub enum Output {
 }
 
 /// The classic flags: a percentage for a component.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Classic {
     /// Set the canary's share, 0 to 100 (steps of 0.1), and wait until it is in force
     #[arg(short, long, value_name = "PERCENT", allow_hyphen_values = true, value_parser = weight)]
@@ -214,6 +214,7 @@ pub enum VerbArgs {
         what: Generated,
     },
     /// Put traffic back at once, in an emergency
+    #[command(hide = true)]
     EmergencyRollback(EmergencyArgs),
 }
 

@@ -45,11 +45,19 @@ pub(super) fn addressees(
         None => rollouts,
         Some(name) => {
             let known: Vec<String> = rollouts.iter().filter_map(|r| r.metadata.name.clone()).collect();
-            let meant: Vec<_> =
-                rollouts.into_iter().filter(|r| r.metadata.name.as_ref() == Some(name)).collect();
+            let meant: Vec<_> = rollouts
+                .into_iter()
+                .filter(|r| r.metadata.name.as_ref() == Some(name))
+                .collect();
             if meant.is_empty() {
-                let there = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
-                return Err(Failure::refused(format!("no rollout {name:?} in {namespace}: {there}")));
+                let there = if known.is_empty() {
+                    "there is none".to_owned()
+                } else {
+                    known.join(", ")
+                };
+                return Err(Failure::refused(format!(
+                    "no rollout {name:?} in {namespace}: {there}"
+                )));
             }
             meant
         }
@@ -70,20 +78,30 @@ pub(super) fn addressees(
         }
         return Ok(meant
             .into_iter()
-            .map(|rollout| Addressee { components: components(&rollout), rollout, all: true })
+            .map(|rollout| Addressee {
+                components: components(&rollout),
+                rollout,
+                all: true,
+            })
             .collect());
     };
     let mut chosen: BTreeSet<usize> = BTreeSet::new();
     for name in names {
-        let having: Vec<(usize, &GradualRollout)> =
-            meant.iter().enumerate().filter(|(_, r)| components(r).contains(name)).collect();
+        let having: Vec<(usize, &GradualRollout)> = meant
+            .iter()
+            .enumerate()
+            .filter(|(_, r)| components(r).contains(name))
+            .collect();
         match having.as_slice() {
             [(index, _)] => {
                 chosen.insert(*index);
             }
             [] => return Err(unknown(name, &meant, namespace)),
             several => {
-                let there: Vec<&str> = several.iter().filter_map(|(_, r)| r.metadata.name.as_deref()).collect();
+                let there: Vec<&str> = several
+                    .iter()
+                    .filter_map(|(_, r)| r.metadata.name.as_deref())
+                    .collect();
                 return Err(Failure::refused(format!(
                     "{name:?} is a component of several rollouts: say --rollout NAME: {}",
                     there.join(", ")
@@ -98,7 +116,11 @@ pub(super) fn addressees(
         .map(|(_, rollout)| {
             let own = components(&rollout);
             let components: Vec<String> = names.iter().filter(|n| own.contains(n)).cloned().collect();
-            Addressee { all: components.len() == own.len(), components, rollout }
+            Addressee {
+                all: components.len() == own.len(),
+                components,
+                rollout,
+            }
         })
         .collect())
 }
@@ -111,14 +133,19 @@ fn unknown(name: &str, rollouts: &[GradualRollout], namespace: &str) -> Failure 
         let there = if known.is_empty() {
             String::new()
         } else {
-            format!(" (there are {})", known.into_iter().collect::<Vec<_>>().join(", "))
+            format!(
+                " (there are {})",
+                known.into_iter().collect::<Vec<_>>().join(", ")
+            )
         };
         return Failure::refused(format!(
             "no rollout in {namespace} has a component {name:?}{there}. To make one, adapt and apply:\n\n{}",
             example(name, namespace)
         ));
     }
-    Failure::refused(format!("no rollout in {namespace} has a component {name:?}{hint}"))
+    Failure::refused(format!(
+        "no rollout in {namespace} has a component {name:?}{hint}"
+    ))
 }
 
 /// A rollout to begin with, that `validate` accepts as it stands.
@@ -162,7 +189,9 @@ mod tests {
 
     fn rollout(name: &str, component: &str) -> GradualRollout {
         let mut read = manifest::read("example", &example(component, "sealos-system"));
-        let Some(Manifest::Rollout(mut rollout, _)) = read.pop() else { panic!("{read:?}") };
+        let Some(Manifest::Rollout(mut rollout, _)) = read.pop() else {
+            panic!("{read:?}")
+        };
         rollout.metadata.name = Some(name.to_owned());
         *rollout
     }
@@ -175,7 +204,10 @@ mod tests {
         };
         let ask = ask.unwrap().unwrap();
         let found = addressees(rollouts, &ask, "sealos-system")?;
-        Ok(found.into_iter().map(|a| (a.name().to_owned(), a.components)).collect())
+        Ok(found
+            .into_iter()
+            .map(|a| (a.name().to_owned(), a.components))
+            .collect())
     }
 
     #[test]
@@ -194,7 +226,12 @@ mod tests {
         let one = found(all(), "x -p 5 -c adminer").unwrap();
         assert_eq!(one, [("two".to_owned(), vec!["adminer".to_owned()])]);
         assert_eq!(found(all(), "x rollback --all-components").unwrap().len(), 2);
-        assert_eq!(found(all(), "x rollback --all-components --rollout two").unwrap().len(), 1);
+        assert_eq!(
+            found(all(), "x rollback --all-components --rollout two")
+                .unwrap()
+                .len(),
+            1
+        );
     }
 
     #[test]
@@ -207,8 +244,18 @@ mod tests {
         let both = vec![rollout("one", "terminal"), rollout("two", "terminal")];
         let refused = found(both.clone(), "x -p 5 -c terminal").unwrap_err();
         assert!(refused.message.contains("--rollout NAME: one, two"), "{refused}");
-        assert_eq!(found(both.clone(), "x -p 5 -c terminal --rollout two").unwrap().len(), 1);
-        assert!(found(both, "x approve").unwrap_err().message.contains("which rollout"));
+        assert_eq!(
+            found(both.clone(), "x -p 5 -c terminal --rollout two")
+                .unwrap()
+                .len(),
+            1
+        );
+        assert!(
+            found(both, "x approve")
+                .unwrap_err()
+                .message
+                .contains("which rollout")
+        );
         assert!(found(vec![], "x rollback --all-components").is_err());
     }
 }

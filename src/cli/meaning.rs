@@ -62,7 +62,12 @@ const WAIT_EMERGENCY: Duration = Duration::from_secs(180);
 impl Ask {
     /// From the classic flags. Without a percentage nothing is asked for: `None` is a look at the status.
     pub fn classic(classic: Classic) -> Result<Option<Self>, Failure> {
-        let Classic { percentage, component, all_components, how } = classic;
+        let Classic {
+            percentage,
+            component,
+            all_components,
+            how,
+        } = classic;
         let Some(weight) = percentage else {
             if component.is_empty() && !all_components && how == How::default() {
                 return Ok(None);
@@ -71,7 +76,12 @@ impl Ask {
                 "nothing to do without --percentage: write --percentage N, or a command such as `status` or `rollback`",
             ));
         };
-        let which = Which { names: Vec::new(), component, all_components, how };
+        let which = Which {
+            names: Vec::new(),
+            component,
+            all_components,
+            how,
+        };
         Self::new(Verb::Set, Some(weight), which).map(Some)
     }
 
@@ -104,7 +114,12 @@ impl Ask {
     }
 
     fn new(verb: Verb, weight: Option<Weight>, which: Which) -> Result<Self, Failure> {
-        let Which { names, component, all_components, how } = which;
+        let Which {
+            names,
+            component,
+            all_components,
+            how,
+        } = which;
         Ok(Self {
             verb,
             weight,
@@ -115,7 +130,11 @@ impl Ask {
             force: how.force,
             emergency: None,
             dry_run: how.dry_run,
-            confirm: if how.no_confirm || how.dry_run { Confirm::Nothing } else { Confirm::YesNo },
+            confirm: if how.no_confirm || how.dry_run {
+                Confirm::Nothing
+            } else {
+                Confirm::YesNo
+            },
             timeout: how.timeout.map_or(WAIT, |span| span.0),
             report: how.report,
         })
@@ -138,7 +157,9 @@ impl Ask {
         }
         let reason = args.reason.unwrap_or_default();
         if reason.trim().is_empty() && !args.dry_run {
-            return Err(Failure::usage("an emergency needs its reason, for those who come after: --reason TEXT"));
+            return Err(Failure::usage(
+                "an emergency needs its reason, for those who come after: --reason TEXT",
+            ));
         }
         let all = args.component.is_empty();
         Ok(Self {
@@ -151,7 +172,11 @@ impl Ask {
             force: false,
             emergency: Some(args.mode),
             dry_run: args.dry_run,
-            confirm: if args.force || args.dry_run { Confirm::Nothing } else { Confirm::Emergency },
+            confirm: if args.force || args.dry_run {
+                Confirm::Nothing
+            } else {
+                Confirm::Emergency
+            },
             timeout: args.timeout.map_or(WAIT_EMERGENCY, |span| span.0),
             report: args.report,
         })
@@ -194,8 +219,12 @@ fn whom(names: Vec<String>, component: Vec<String>, all: bool) -> Result<Whom, F
     match (all, named.is_empty()) {
         (true, true) => Ok(Whom::All),
         (false, false) => Ok(Whom::Named(named)),
-        (true, false) => Err(Failure::usage("name components or say --all-components, not both")),
-        (false, true) => Err(Failure::usage("which component? Name it with --component NAME, or say --all-components")),
+        (true, false) => Err(Failure::usage(
+            "name components or say --all-components, not both",
+        )),
+        (false, true) => Err(Failure::usage(
+            "which component? Name it with --component NAME, or say --all-components",
+        )),
     }
 }
 
@@ -215,12 +244,19 @@ mod tests {
 
     #[test]
     fn the_classic_words_mean_what_they_always_meant() {
-        let ask = asked("gradual-rollout --percentage 5 --component terminal").unwrap().unwrap();
+        let ask = asked("gradual-rollout --percentage 5 --component terminal")
+            .unwrap()
+            .unwrap();
         assert_eq!((ask.verb, ask.weight), (Verb::Set, Weight::from_percent(5)));
         assert_eq!(ask.whom, Whom::Named(vec!["terminal".into()]));
         assert_eq!(ask.confirm, Confirm::YesNo);
-        let ask = asked("gradual-rollout -p 40 --all-components -d").unwrap().unwrap();
-        assert_eq!((ask.whom, ask.dry_run, ask.confirm), (Whom::All, true, Confirm::Nothing));
+        let ask = asked("gradual-rollout -p 40 --all-components -d")
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (ask.whom, ask.dry_run, ask.confirm),
+            (Whom::All, true, Confirm::Nothing)
+        );
         assert_eq!(asked("gradual-rollout").unwrap(), None);
         assert_eq!(asked("gradual-rollout -n other -v").unwrap(), None);
     }
@@ -250,19 +286,34 @@ mod tests {
     #[test]
     fn an_emergency_takes_everything_unless_told_otherwise_and_keeps_ten_percent_in_dual() {
         let ask = asked("x emergency-rollback --reason x").unwrap().unwrap();
-        assert_eq!((ask.verb, ask.weight, ask.whom), (Verb::Rollback, Some(Weight::ZERO), Whom::All));
+        assert_eq!(
+            (ask.verb, ask.weight, ask.whom),
+            (Verb::Rollback, Some(Weight::ZERO), Whom::All)
+        );
         assert_eq!(ask.confirm, Confirm::Emergency);
-        let ask = asked("x emergency-rollback --mode dual --reason x --force").unwrap().unwrap();
-        assert_eq!((ask.weight, ask.confirm), (Weight::from_percent(10), Confirm::Nothing));
+        let ask = asked("x emergency-rollback --mode dual --reason x --force")
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (ask.weight, ask.confirm),
+            (Weight::from_percent(10), Confirm::Nothing)
+        );
         let wish = ask.wish(vec!["*".into()], "me", None);
         assert!(wish.emergency);
-        let ask = asked("x emergency-rollback --mode ingress --percentage 0 --reason x").unwrap().unwrap();
+        let ask = asked("x emergency-rollback --mode ingress --percentage 0 --reason x")
+            .unwrap()
+            .unwrap();
         assert_eq!(ask.weight, Some(Weight::ZERO), "the old spelling");
     }
 
     #[test]
     fn a_gate_belongs_to_the_rollout_and_needs_no_component() {
-        let ask = asked("x approve --rollout sealos --phase cutover").unwrap().unwrap();
-        assert_eq!((ask.verb, ask.whom, ask.phase.as_deref()), (Verb::Approve, Whom::All, Some("cutover")));
+        let ask = asked("x approve --rollout sealos --phase cutover")
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (ask.verb, ask.whom, ask.phase.as_deref()),
+            (Verb::Approve, Whom::All, Some("cutover"))
+        );
     }
 }

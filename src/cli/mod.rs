@@ -1,14 +1,29 @@
 //! The command line: one file per verb. Arguments as typed ([`args`]), exit codes ([`exit`]), the verbs.
 
 pub mod args;
+mod confirm;
+mod connect;
+mod direct;
+mod dry_run;
 pub mod exit;
+mod find;
 mod generate;
 mod manifest;
+mod meaning;
 mod output;
 mod plan;
+mod progress;
+mod pursue;
+mod report;
+mod run;
+mod sandbox;
+mod status;
 mod suggest;
 mod table;
 mod validate;
+mod view;
+mod wait;
+mod wish;
 mod yaml;
 
 use crate::clock::Clock;
@@ -16,6 +31,7 @@ use crate::settings::{Flags, Settings};
 use args::{Global, Output, Raw, RawEmergency, VerbArgs};
 use clap::Parser as _;
 use exit::{Exit, Failure};
+use meaning::Ask;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
@@ -64,22 +80,66 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
     };
     let Raw {
         global,
-        classic: _,
+        classic,
         verb,
     } = raw;
     let form = global.output.unwrap_or_default();
-    match verb {
-        Some(VerbArgs::Validate { files }) => validate::run(&files, out),
-        Some(VerbArgs::Plan { file, start }) => {
-            let start = start.unwrap_or_else(|| Clock::System.now());
-            plan::run(&file, start, form, out)
+    let verb = match verb {
+        None => {
+            // What is asked is understood before any file is read.
+            let ask = Ask::classic(classic)?;
+            let settings = settings(&global)?;
+            return match ask {
+                Some(ask) => block_on(wish::run(&settings, &ask, form, out)),
+                None => block_on(status::run(&settings, None, false, form, out)),
+            };
         }
-        Some(VerbArgs::Generate { what }) => generate::run(what, out),
-        _ => {
-            let _ = settings(&global)?;
-            Err(Failure::internal("not built yet"))
+        Some(verb) if classic == args::Classic::default() => verb,
+        Some(_) => return Err(Failure::usage("write the flags after the command, not before it")),
+    };
+    match verb {
+        VerbArgs::Validate { files } => validate::run(&files, out),
+        VerbArgs::Plan { file, start } => {
+            plan::run(&file, start.unwrap_or_else(|| Clock::System.now()), form, out)
+        }
+        VerbArgs::Generate { what } => generate::run(what, out),
+        VerbArgs::Sandbox(mut args) => {
+            args.json = form == Output::Json;
+            sandbox::run(&args, out)
+        }
+        VerbArgs::Status { rollout, watch } => {
+            let settings = settings(&global)?;
+            block_on(status::run(&settings, rollout.as_deref(), watch, form, out))
+        }
+        VerbArgs::Run => run::run(settings(&global)?),
+        verb @ (VerbArgs::Set { .. }
+        | VerbArgs::Pause(_)
+        | VerbArgs::Resume(_)
+        | VerbArgs::Approve { .. }
+        | VerbArgs::Promote(_)
+        | VerbArgs::Rollback { .. }
+        | VerbArgs::Retry(_)
+        | VerbArgs::Detach(_)
+        | VerbArgs::EmergencyRollback(_)) => {
+            let ask = Ask::verb(verb)?;
+            let settings = settings(&global)?;
+            match ask {
+                Some(ask) => block_on(wish::run(&settings, &ask, form, out)),
+                None => Err(Failure::internal(
+                    "a command that changes nothing was taken for one that does",
+                )),
+            }
         }
     }
+}
+
+/// One thread is enough to wait for answers.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::internal(format!("unable to start the runtime: {e}")))?
+        .block_on(work)
 }
 
 /// Help and version are answers; everything else that clap says is a usage error.
@@ -104,6 +164,3 @@ fn settings(global: &Global) -> Result<Settings, Failure> {
     Settings::load(global.config.as_deref(), std::env::vars(), &flags)
         .map_err(|error| Failure::usage(error.to_string()))
 }
-
-#[allow(dead_code)]
-const _: Option<Output> = None;

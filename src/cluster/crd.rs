@@ -18,13 +18,18 @@ pub struct BrokenRule {
     pub message: String,
 }
 
-/// The CEL rules that an object breaks, as the API server would find them. Types, patterns and lengths are not
-/// looked at.
+/// The bounds and rules of the schema that an object breaks, as the API server would find them. Types and words
+/// are not looked at.
 pub fn broken_rules(object: &Value) -> Vec<BrokenRule> {
     let definition = definition();
     let Some(schema) = definition.pointer("/spec/versions/0/schema/openAPIV3Schema") else {
         return Vec::new();
     };
+    let broken = super::bounds::broken(schema, object, "");
+    if !broken.is_empty() {
+        // As in the API server: rules are looked at when the form is right.
+        return broken;
+    }
     match kube::core::cel::Validator::new().validate(schema, object, None) {
         Ok(()) => Vec::new(),
         Err(errors) => errors

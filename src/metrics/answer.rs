@@ -33,7 +33,7 @@ struct Answer<'a> {
     error: Option<Cow<'a, str>>,
     #[serde(default)]
     warnings: Option<Vec<Cow<'a, str>>>,
-    /// VictoriaMetrics says it so.
+    /// `VictoriaMetrics` says it so.
     #[serde(default)]
     is_partial: bool,
 }
@@ -97,9 +97,8 @@ pub(crate) fn read(http_status: u16, body: &[u8]) -> Result<Vec<Series<'_>>, Unu
 fn failure(http_status: u16, answer: &Answer<'_>) -> Unusable {
     let kind = match answer.error_type.as_deref() {
         Some("bad_data" | "execution" | "not_found") => Dark::Refused,
-        Some(_) => Dark::Down,
         None if http_status == 400 || http_status == 422 => Dark::Refused,
-        None => Dark::Down,
+        Some(_) | None => Dark::Down,
     };
     let error = answer.error.as_deref().unwrap_or("no reason given");
     unusable(kind, format!("HTTP {http_status}: {}", brief(error)))
@@ -183,7 +182,7 @@ mod tests {
             .iter()
             .map(Series::number)
             .collect();
-        assert_eq!(numbers[0], 40.0);
+        assert!((numbers[0] - 40.0).abs() < f64::EPSILON);
         assert!(numbers[1].is_nan() && numbers[2].is_infinite() && numbers[3].is_nan());
     }
 

@@ -106,7 +106,9 @@ pub fn problems(arms: &Arms) -> Vec<AskError> {
         .chain(control)
         .flat_map(|(side, source)| source.labels.iter().map(move |pair| (side, pair)))
         .filter_map(|(side, (label, value))| {
-            let message = Matcher::parse(label, value).err()?;
+            let message = Matcher::parse(label, value)
+                .and_then(|matcher| matcher.check())
+                .err()?;
             Some(AskError {
                 path: format!("arms.{side}.labels.{label}"),
                 message,

@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 /// The scrape period before it was learned.
 const UNLEARNED_MS: i64 = 60_000;
+/// A first pair of samples further apart than this has a gap between.
+const SLOWEST_MS: i64 = 15 * 60_000;
 /// No new sample for so many scrapes is darkness.
 const SCRAPES: i64 = 3;
 /// A cursor older than this is not resumed: what happened meanwhile stays unjudged.
@@ -77,16 +79,20 @@ impl Cursor {
         let at = self.at?;
         let known = !self.canary.is_empty() || !self.control.is_empty();
         let age = now.as_millisecond() - at.as_millisecond();
-        (!known && (1..=RESUMABLE_MS).contains(&age)).then_some(at)
+        (!known && (1..=self.reach()).contains(&age)).then_some(at)
     }
 
     /// Takes the counters of the instant that [`Cursor::resume`] named, read again.
     pub fn restore(&mut self, snapshot: Snapshot) {
+        let control = snapshot.control.unwrap_or_default().pods;
         let same = self.at == Some(snapshot.at) && self.asked == snapshot.asked;
-        let sane = impossible(&snapshot.canary.pods).is_none();
-        if same && sane {
+        if same
+            && impossible(&snapshot.canary.pods)
+                .or_else(|| impossible(&control))
+                .is_none()
+        {
             self.canary = snapshot.canary.pods;
-            self.control = snapshot.control.unwrap_or_default().pods;
+            self.control = control;
         }
     }
 
@@ -96,6 +102,11 @@ impl Cursor {
 
     fn patience(&self) -> i64 {
         SCRAPES * self.period()
+    }
+
+    /// How far back counting goes on from.
+    fn reach(&self) -> i64 {
+        RESUMABLE_MS.max((SCRAPES + 1) * self.period())
     }
 
     /// Counting begins at this snapshot.
@@ -123,8 +134,10 @@ impl Cursor {
             return;
         };
         self.period_ms = Some(match self.period_ms {
-            Some(known) if now > known => known + (now - known) / 4,
-            _ => now,
+            // A gap is no slower scrape: it is believed a little, and taken back at the next tick.
+            Some(known) if now > known => known + (now.min(4 * known) - known) / 4,
+            Some(_) => now,
+            None => now.min(SLOWEST_MS),
         });
     }
 }
@@ -199,7 +212,7 @@ pub fn advance(cursor: &mut Cursor, snapshot: Snapshot) -> Reading {
         cursor.begin(look);
         return Reading::Waiting;
     };
-    if age(at, from) > RESUMABLE_MS.max((SCRAPES + 1) * cursor.period()) {
+    if age(at, from) > cursor.reach() {
         cursor.begin(look);
         return Reading::Waiting;
     }

@@ -56,7 +56,7 @@ impl fmt::Debug for PrometheusSource {
 }
 
 impl PrometheusSource {
-    /// A source with these settings, or the first of them that cannot be used. Reads `caFile`; asks nothing yet.
+    /// A source with these settings, or the first of them that cannot be used. Reads `ca_file`; asks nothing yet.
     pub fn new(settings: &PrometheusSettings) -> Result<Self, SettingsError> {
         settings.check()?;
         let urls = settings.urls()?;
@@ -87,7 +87,9 @@ impl PrometheusSource {
             headers,
             secret,
             timeout: settings.timeout,
-            total_timeout: settings.total_timeout,
+            total_timeout: settings
+                .total_timeout
+                .unwrap_or(settings.timeout.saturating_mul(2)),
         })
     }
 
@@ -194,8 +196,8 @@ impl PrometheusSource {
     async fn authorization(&self) -> Result<Option<HeaderValue>, Unusable> {
         let (file, scheme) = match &self.secret {
             Secret::None => return Ok(None),
-            Secret::Bearer(file) => (file, "bearerTokenFile"),
-            Secret::Basic { password, .. } => (password, "passwordFile"),
+            Secret::Bearer(file) => (file, "token_file"),
+            Secret::Basic { password, .. } => (password, "password_file"),
         };
         let secret = read_secret(file, scheme).await?;
         let text = match &self.secret {
@@ -240,20 +242,23 @@ fn http_client(settings: &PrometheusSettings) -> Result<reqwest::Client, Setting
         .user_agent(concat!("gradual-rollout/", env!("CARGO_PKG_VERSION")));
     if let Some(file) = &settings.ca_file {
         let pem = std::fs::read(file)
-            .map_err(|error| wrong("caFile", format!("{} cannot be read: {error}", file.display())))?;
+            .map_err(|error| wrong("ca_file", format!("{} cannot be read: {error}", file.display())))?;
         let certificates = Certificate::from_pem_bundle(&pem)
-            .map_err(|_| wrong("caFile", format!("{} holds no PEM certificates", file.display())))?;
+            .map_err(|_| wrong("ca_file", format!("{} holds no PEM certificates", file.display())))?;
         if certificates.is_empty() {
             return Err(wrong(
-                "caFile",
+                "ca_file",
                 format!("{} holds no PEM certificates", file.display()),
             ));
         }
-        builder = builder.tls_certs_merge(certificates);
+        builder = builder.tls_certs_only(certificates);
     }
-    builder
-        .build()
-        .map_err(|error| wrong("caFile", format!("no TLS with these settings: {}", plain(&error))))
+    builder.build().map_err(|error| {
+        wrong(
+            "ca_file",
+            format!("no TLS with these settings: {}", plain(&error)),
+        )
+    })
 }
 
 fn down(why: String) -> Unusable {
@@ -303,19 +308,4 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn basic_authentication_is_encoded_as_everybody_does() {
-        for (plain, encoded) in [
-            ("", ""),
-            ("a", "YQ=="),
-            ("a:", "YTo="),
-            ("a:b", "YTpi"),
-            ("me:hunter2", "bWU6aHVudGVyMg=="),
-        ] {
-            assert_eq!(base64(plain.as_bytes()), encoded);
-        }
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! Everything about a component is one query: its parts are joined by `or`, each marked with a label of its own, so
 //! that counters, sample times and buckets of both arms come from the same instant and the same view of the store.
-//! Asking for many components at once is a matter of more parts; [`super::split`] takes them apart by that label.
+//! Asking for many components at once is a matter of more parts; `split` takes them apart by that label.
 
 use super::ask::{Ask, AskError, Side};
 use super::matcher::{Matcher, quoted};
@@ -171,8 +171,111 @@ pub(crate) fn series_labels<'a>(source: &'a ArmSource, facts: &Facts) -> BTreeSe
 /// `, a, b`, without what is listed already.
 fn appended<'a>(labels: impl Iterator<Item = &'a str>, facts: &Facts) -> String {
     let mut seen = BTreeSet::new();
-    labels
-        .filter(|label| !facts.exporter.contains(label) && seen.insert(*label))
-        .map(|label| format!(", {label}"))
-        .collect()
+    let mut text = String::new();
+    for label in labels.filter(|label| !facts.exporter.contains(label)) {
+        if seen.insert(label) {
+            text.push_str(", ");
+            text.push_str(label);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::spec::{Arms, Preset, Traffic};
+
+    fn ask(preset: Preset, labels: &[(&str, &str)]) -> Ask {
+        let labels = labels
+            .iter()
+            .map(|&(label, value)| (label.to_owned(), value.to_owned()));
+        Ask {
+            rollout: "ns/shop".to_owned(),
+            component: "shop".to_owned(),
+            arms: Arms {
+                canary: ArmSource {
+                    preset,
+                    labels: labels.collect(),
+                },
+                control: None,
+            },
+            traffic: Traffic::Requests,
+            wants_latency: true,
+            wants_history: false,
+        }
+    }
+
+    fn shown(ask: &Ask) -> String {
+        let queries = queries(ask).unwrap();
+        queries
+            .iter()
+            .map(|(purpose, promql)| format!("{purpose}\n{promql}\n"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    #[test]
+    fn the_documentation_shows_each_presets_queries_as_they_are_asked() {
+        let page = include_str!("../../docs/metrics.md");
+        for (preset, labels) in [
+            (
+                Preset::Istio,
+                &[
+                    ("destination_service_name", "shop"),
+                    ("destination_version", "v2"),
+                ][..],
+            ),
+            (
+                Preset::IstioGateway,
+                &[
+                    ("destination_service_name", "shop"),
+                    ("destination_version", "v2"),
+                ],
+            ),
+            (
+                Preset::IngressNginx,
+                &[("canary", "~..+"), ("ingress", "~terminal-.*")],
+            ),
+        ] {
+            for (purpose, promql) in queries(&ask(preset, labels)).unwrap() {
+                assert!(
+                    page.contains(&promql),
+                    "docs/metrics.md lacks the {purpose} of {preset:?}:\n{promql}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_asks_own_matcher_replaces_the_presets() {
+        let text = shown(&ask(Preset::Istio, &[("reporter", "waypoint")]));
+        assert!(
+            text.contains(r#"istio_requests_total{reporter="waypoint"}"#),
+            "{text}"
+        );
+        assert!(!text.contains("destination\""), "{text}");
+    }
+
+    #[test]
+    fn long_lived_traffic_and_history_change_what_is_fetched() {
+        let mut ask = ask(Preset::Istio, &[("app", "x")]);
+        ask.traffic = Traffic::LongLived;
+        assert!(!shown(&ask).contains("_bucket"));
+        ask.wants_history = true;
+        assert!(shown(&ask).contains("offset 1w"));
+    }
+
+    #[test]
+    fn one_query_serves_several_asks_each_part_with_its_mark() {
+        let ask = ask(Preset::IngressNginx, &[("canary", "")]);
+        let query = render(&[&ask, &ask]).unwrap();
+        assert_eq!(query.matches("label_replace(").count(), 6);
+        for mark in ["0/canary/requests", "0/canary/latency", "1/canary/sampled"] {
+            assert!(
+                query.contains(&format!(r#", "rollout_part", "{mark}", "rollout_part", "")"#)),
+                "{query}"
+            );
+        }
+    }
 }

@@ -2,45 +2,31 @@
 
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where Prometheus is and how to be let in, as written. Secrets come from files, which are read for every query: a
-/// token that is rotated needs no restart.
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+/// Where Prometheus is and how to be let in. Secrets come from files, which are read for every query: a token that is
+/// rotated needs no restart. Complaints name the keys of the daemon's `[prometheus]` section.
+#[derive(Clone)]
 pub struct PrometheusSettings {
     /// Base addresses, tried in order: `http://prometheus.monitoring:9090`, or with a path in front of `/api/v1`.
     pub endpoints: Vec<String>,
     /// How long one endpoint may take. Default 5s.
-    #[serde(with = "span")]
     pub timeout: Duration,
-    /// How long all endpoints together may take. Default 10s.
-    #[serde(with = "span")]
-    pub total_timeout: Duration,
+    /// How long all endpoints together may take. Default: twice `timeout`.
+    pub total_timeout: Option<Duration>,
     /// A file whose content is sent as bearer token.
     pub bearer_token_file: Option<PathBuf>,
-    /// The user of basic authentication; needs `passwordFile`.
+    /// The user of basic authentication; needs `password_file`.
     pub username: Option<String>,
     /// A file with the password.
     pub password_file: Option<PathBuf>,
     /// Further headers, such as `X-Scope-OrgID`.
     pub headers: BTreeMap<String, String>,
-    /// PEM certificates that are trusted beside the system's.
+    /// PEM certificates of the authorities that are trusted, instead of the system's.
     pub ca_file: Option<PathBuf>,
-}
-
-mod span {
-    use crate::rollout::duration::Span;
-    use serde::{Deserialize, Deserializer};
-    use std::time::Duration;
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        Span::deserialize(deserializer).map(Duration::from)
-    }
 }
 
 impl Default for PrometheusSettings {
@@ -48,7 +34,7 @@ impl Default for PrometheusSettings {
         Self {
             endpoints: Vec::new(),
             timeout: Duration::from_secs(5),
-            total_timeout: Duration::from_secs(10),
+            total_timeout: None,
             bearer_token_file: None,
             username: None,
             password_file: None,
@@ -117,7 +103,7 @@ impl PrometheusSettings {
             if !url.username().is_empty() || url.password().is_some() {
                 return Err(wrong(
                     path,
-                    "no user or password in the address: use username and passwordFile",
+                    "no user or password in the address: use username and password_file",
                 ));
             }
             if url.query().is_some() || url.fragment().is_some() {
@@ -135,13 +121,13 @@ impl PrometheusSettings {
         if self.timeout.is_zero() {
             return Err(wrong("timeout", "must be longer than nothing, like \"5s\""));
         }
-        if self.total_timeout < self.timeout {
-            return Err(wrong("totalTimeout", "must not be shorter than timeout"));
+        if self.total_timeout.is_some_and(|total| total < self.timeout) {
+            return Err(wrong("total_timeout", "must not be shorter than timeout"));
         }
         if self.username.is_some() != self.password_file.is_some() {
             return Err(wrong(
-                "passwordFile",
-                "username and passwordFile go together: give both or neither",
+                "password_file",
+                "username and password_file go together: give both or neither",
             ));
         }
         if self.username.as_ref().is_some_and(|name| name.contains(':')) {
@@ -149,7 +135,7 @@ impl PrometheusSettings {
         }
         if self.username.is_some() && self.bearer_token_file.is_some() {
             return Err(wrong(
-                "bearerTokenFile",
+                "token_file",
                 "either a token or a user with password, not both",
             ));
         }
@@ -203,7 +189,7 @@ mod tests {
         assert!(refused(&at(&["ftp://a"])).contains("http://HOST:PORT"));
         let secret = refused(&at(&["http://me:hunter2@a"]));
         assert!(
-            secret.contains("passwordFile") && !secret.contains("hunter2"),
+            secret.contains("password_file") && !secret.contains("hunter2"),
             "{secret}"
         );
         let mut half = at(&["http://a"]);
@@ -220,13 +206,5 @@ mod tests {
             "{secret}"
         );
         assert!(!format!("{header:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn settings_are_read_with_units_and_without_surprises() {
-        let text = r#"{"endpoints":["http://a"],"timeout":"2s","totalTimeout":"3s"}"#;
-        let settings: PrometheusSettings = serde_json::from_str(text).unwrap();
-        assert_eq!(settings.timeout, Duration::from_secs(2));
-        assert!(serde_json::from_str::<PrometheusSettings>(r#"{"insecure":true}"#).is_err());
     }
 }

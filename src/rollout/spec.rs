@@ -154,7 +154,7 @@ pub struct ArmSource {
     pub preset: Preset,
     /// Label matchers. A plain value must be equal; `~RE` must match, `!value` must differ, `!~RE` must not match.
     /// Regular expressions are anchored, as in PromQL.
-    #[schemars(extend("maxProperties" = 16), inner(length(max = 256)))]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 256}))]
     pub labels: BTreeMap<String, String>,
 }
 

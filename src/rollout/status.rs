@@ -148,6 +148,8 @@ pub enum CommandResult {
 /// Where a component stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+// The API server takes no definition whose list key may be absent.
+#[schemars(extend("required" = ["name"]))]
 pub struct ComponentStatus {
     /// Its name.
     #[schemars(length(max = 63))]
@@ -230,6 +232,10 @@ pub struct ComponentStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 12))]
     pub history: Vec<HistoryEntry>,
+}
+
+fn is_none_counted(n: &i64) -> bool {
+    *n == 0
 }
 
 fn is_zero(n: &i32) -> bool {
@@ -324,7 +330,8 @@ pub struct CheckStatus {
     #[schemars(length(max = 32))]
     pub control: Option<String>,
     /// Canary requests that the verdict rests on.
-    #[serde(default)]
+    // Left out at zero, or the schema would carry a default, which the API server stores for ever.
+    #[serde(default, skip_serializing_if = "is_none_counted")]
     pub samples: i64,
     /// How strong the evidence against the canary is, as a share of what a rollback needs: 1 is enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]

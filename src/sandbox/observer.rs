@@ -1,18 +1,19 @@
 //! What an onlooker sees of the rollout: its status in the store, every version of it, as `kubectl get -w` would.
 
 use super::apiserver::{Change, Store};
-use super::share::Shares;
+use super::share::{Shares, resource};
 use super::tenants::Tenants;
 use crate::rollout::duration::Span;
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::status::{HistoryEntry, Weights};
 use crate::rollout::weight::Weight;
+use crate::routing::ObjectKind;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::TryRecvError;
 
@@ -182,21 +183,20 @@ fn components(rollout: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// How long each component's way to 0 took: from the sample that showed the breach to the weight 0 in the object
-/// that moves its requests. Runs for ever; a task of the story.
+/// that moves its requests. Runs as long as the store is there; a task of the story.
 pub(super) async fn clock_rollbacks(
     store: Store,
     shares: Shares,
     tenants: Arc<Tenants>,
     names: Vec<String>,
-    record: Arc<std::sync::Mutex<BTreeMap<String, i64>>>,
+    record: Arc<Mutex<BTreeMap<String, i64>>>,
 ) {
-    let mut changes = store.subscribe(EDGES);
+    let mut changes = ObjectKind::ALL.map(|kind| store.subscribe(&resource(kind)));
     let mut last: BTreeMap<String, Weight> = BTreeMap::new();
     loop {
-        match changes.recv().await {
-            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
-            Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
-        }
+        let [a, b, c] = &mut changes;
+        // Whichever object changed, or however many were missed: all are read.
+        tokio::select! { _ = a.recv() => {} _ = b.recv() => {} _ = c.recv() => {} }
         for name in &names {
             let weight = shares.of(name);
             let before = last.insert(name.clone(), weight).unwrap_or_default();
@@ -207,7 +207,7 @@ pub(super) async fn clock_rollbacks(
                 let took = store.now().as_millisecond() - shown.as_millisecond();
                 record
                     .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .unwrap_or_else(PoisonError::into_inner)
                     .insert(name.clone(), took);
             }
         }

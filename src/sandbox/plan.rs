@@ -4,7 +4,7 @@ use crate::rollout::spec::{GradualRollout, GradualRolloutSpec};
 use serde_json::{Value, json};
 
 /// The Sealos plan.
-const SEALOS: &str = include_str!("sealos.yaml");
+const SEALOS: &str = include_str!("../../config/sealos.yaml");
 
 /// A plan that is built into the program and cannot be read: a mistake in the program.
 #[derive(Debug, thiserror::Error)]
@@ -120,7 +120,7 @@ mod tests {
             let parsed = plan::Plan::parse(&rollout.spec)
                 .map_err(|p| format!("{which:?}: {p:?}"))
                 .unwrap();
-            assert_eq!(parsed.components.len(), 5, "{which:?}");
+            assert_eq!(parsed.components.len(), 6, "{which:?}");
             for component in &parsed.components {
                 assert_eq!(component.steps.last().unwrap().weight.permille(), 1000);
             }

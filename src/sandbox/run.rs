@@ -34,7 +34,7 @@ const ROLL_OUT: Duration = Duration::from_secs(30);
 /// How long after everybody came to rest the story waits for what is still missing.
 const GRACE: Duration = Duration::from_secs(900);
 /// Requests per second of the components, by turns.
-const RATES: [f64; 5] = [80.0, 50.0, 120.0, 40.0, 300.0];
+const RATES: [f64; 6] = [80.0, 50.0, 120.0, 40.0, 300.0, 150.0];
 
 /// How a story is played.
 #[derive(Clone, Debug)]
@@ -104,13 +104,18 @@ impl World {
         let namespace = rollout.metadata.namespace.clone().unwrap_or_default();
         let shares = Shares::new(store.clone(), &namespace, &rollout.spec.components);
         let names: Vec<String> = rollout.spec.components.iter().map(|c| c.name.clone()).collect();
-        let tenants = names
+        let tenants = rollout
+            .spec
+            .components
             .iter()
             .zip(RATES.iter().cycle())
-            .map(|(name, rate)| Tenant {
-                component: name.clone(),
+            .map(|(component, rate)| Tenant {
+                component: component.name.clone(),
                 rate: rate * story.traffic,
-                preset: Preset::IstioGateway,
+                preset: component
+                    .arms
+                    .as_ref()
+                    .map_or(Preset::IstioGateway, |arms| arms.canary.preset),
             })
             .collect();
         let began = clock.now();

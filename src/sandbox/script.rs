@@ -8,7 +8,7 @@ use super::tenants::Tenants;
 use crate::clock::Clock;
 use crate::rollout::command::{Command, Verb, Wish};
 use crate::rollout::reason::Reason;
-use crate::rollout::spec::{GradualRollout, Router};
+use crate::rollout::spec::{Destination, GradualRollout, Istio, Router, VirtualServiceRoutes};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
@@ -118,21 +118,36 @@ impl Stage {
             Act::Light => self.tenants.darken(None),
             Act::Edit(component, percent) => self.edit(component, percent).await?,
             Act::Say(verb, component) => self.say(verb, component).await?,
-            Act::Stall(wait) => self.next_write(Action::Delay(wait)),
-            Act::LoseAnswer => self.next_write(Action::FailAfter(Failure::new(
-                504,
-                "Timeout",
-                "the answer was lost on the way",
-            ))),
+            Act::Stall(component, wait) => self.next_write(component, Action::Delay(wait))?,
+            Act::LoseAnswer(component) => {
+                let lost = Failure::new(504, "Timeout", "the answer was lost on the way");
+                self.next_write(component, Action::FailAfter(lost))?;
+            }
             Act::Restart => self.host.restart().await,
         }
         Ok(())
     }
 
-    fn next_write(&self, action: Action) {
-        self.store
-            .faults()
-            .inject(Fault::new(action).verb("patch").resource(EDGES).times(1));
+    fn next_write(&self, component: &str, action: Action) -> anyhow::Result<()> {
+        let (_, routes) = self.edge(component)?;
+        let fault = Fault::new(action)
+            .verb("patch")
+            .resource(EDGES)
+            .name(&routes.name)
+            .times(1);
+        self.store.faults().inject(fault);
+        Ok(())
+    }
+
+    /// The first VirtualService of a component.
+    fn edge(&self, component: &str) -> anyhow::Result<(&Istio, &VirtualServiceRoutes)> {
+        let found = self.rollout.spec.components.iter().find(|c| c.name == component);
+        let mut routers = found.into_iter().flat_map(|c| &c.routers);
+        let edge = routers.find_map(|router| match router {
+            Router::Istio(istio) => istio.virtual_services.first().map(|routes| (istio, routes)),
+            Router::ControllerSwitch(_) => None,
+        });
+        edge.with_context(|| format!("{component} has no VirtualService"))
     }
 
     fn namespace(&self) -> &str {
@@ -141,15 +156,7 @@ impl Stage {
 
     /// Somebody else edits the weights of a VirtualService.
     async fn edit(&self, component: &str, percent: u16) -> anyhow::Result<()> {
-        let found = self.rollout.spec.components.iter().find(|c| c.name == component);
-        let routes = found
-            .into_iter()
-            .flat_map(|c| &c.routers)
-            .find_map(|router| match router {
-                Router::Istio(istio) => istio.virtual_services.first().map(|routes| (istio, routes)),
-                Router::ControllerSwitch(_) => None,
-            });
-        let (istio, routes) = routes.context("the component has no VirtualService")?;
+        let (istio, routes) = self.edge(component)?;
         let home = routes.namespace.as_deref().unwrap_or(self.namespace());
         let object = self
             .store
@@ -163,13 +170,14 @@ impl Stage {
                 .into_iter()
                 .flatten()
             {
-                let host = to
-                    .pointer("/destination/host")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default();
-                let weight = if host == istio.canary.host {
+                let text = |pointer: &str| to.pointer(pointer).and_then(Value::as_str);
+                let is = |one: &Destination| {
+                    text("/destination/host") == Some(&one.host)
+                        && text("/destination/subset") == one.subset.as_deref()
+                };
+                let weight = if is(&istio.canary) {
                     percent
-                } else if host == istio.control.host {
+                } else if is(&istio.control) {
                     100_u16.saturating_sub(percent)
                 } else {
                     continue;

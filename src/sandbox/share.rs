@@ -52,7 +52,8 @@ impl Shares {
         })
     }
 
-    /// The edge decides. Without a router that moves requests, the share of new objects stands in for it.
+    /// The edge decides. A component without a router that moves requests is taken for one whose edge is split by
+    /// somebody else in the same proportion, as the Sealos plan has it.
     fn read(&self, component: &Component) -> Weight {
         let all = targets(component, &self.namespace);
         let edge = all.iter().find(|t| t.share() == Share::Requests).or(all.first());
@@ -93,13 +94,13 @@ mod tests {
         assert_eq!(shares.of("frontend"), Weight::ZERO);
         assert!(shares.all_say("frontend", Weight::ZERO));
         let edge = "virtualservices.networking.istio.io";
-        let mut edited = (*store.get(edge, "sealos-system", "frontend").unwrap()).clone();
+        let mut edited = (*store.get(edge, "sealos-system", "sealos-frontend").unwrap()).clone();
         edited["spec"]["http"][0]["route"][0]["weight"] = 75.into();
         edited["spec"]["http"][0]["route"][1]["weight"] = 25.into();
         store.put(edited).unwrap();
         assert_eq!(shares.of("frontend").permille(), 250);
         assert_eq!(shares.of("terminal"), Weight::ZERO);
-        store.delete(edge, "sealos-system", "frontend").unwrap();
+        store.delete(edge, "sealos-system", "sealos-frontend").unwrap();
         assert_eq!(shares.of("frontend"), Weight::ZERO);
     }
 }

@@ -178,13 +178,16 @@ fn restart() -> Story {
     Story {
         acts: vec![
             (When::Weight("terminal", 5), Act::Restart),
-            (When::Weight("terminal", 10), Act::Stall(Duration::from_secs(45))),
-            (When::MidRaise("*"), Act::Restart),
-            (When::Weight("frontend", 25), Act::LoseAnswer),
+            (
+                When::Weight("frontend", 10),
+                Act::Stall("frontend", Duration::from_secs(45)),
+            ),
+            (When::MidRaise("frontend"), Act::Restart),
+            (When::Weight("frontend", 25), Act::LoseAnswer("frontend")),
             (When::Weight("frontend", 50), Act::Restart),
             (When::After(minutes(1)), Act::Restart),
             (When::After(minutes(1)), Act::Restart),
-            (When::Weight("terminal", 75), Act::Restart),
+            (When::MidRaise("terminal"), Act::Restart),
         ],
         demands: vec![Demand::NoRollback],
         ..story(
@@ -221,7 +224,9 @@ mod tests {
                 | Act::Slow(name, ..)
                 | Act::Heal(name)
                 | Act::Edit(name, _)
-                | Act::Say(_, name)) = act
+                | Act::Say(_, name)
+                | Act::Stall(name, _)
+                | Act::LoseAnswer(name)) = act
                 else {
                     continue;
                 };

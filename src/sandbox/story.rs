@@ -63,10 +63,10 @@ pub enum Act {
     Edit(&'static str, u16),
     /// A person says this.
     Say(Verb, &'static str),
-    /// The next write to a VirtualService takes this long.
-    Stall(Duration),
-    /// The next write to a VirtualService lands, and its answer is lost.
-    LoseAnswer,
+    /// The next write to the component's VirtualService takes this long.
+    Stall(&'static str, Duration),
+    /// The next write to the component's VirtualService lands, and its answer is lost.
+    LoseAnswer(&'static str),
     /// The daemon is killed and started anew.
     Restart,
 }

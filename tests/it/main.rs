@@ -8,8 +8,10 @@
 
 mod apiserver;
 mod apiserver_kubectl;
+mod cli;
 mod deploy;
 mod engine;
+mod generated;
 mod house;
 mod prometheus;
 mod stories;

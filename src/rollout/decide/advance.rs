@@ -235,7 +235,7 @@ impl Desk<'_> {
                 ),
             );
         };
-        if observed != c.weight.written && !cfg!(sabotage_7) {
+        if observed != c.weight.written {
             return stop(
                 Reason::RouterSplit,
                 format!("{} was written, {observed} is read back", c.weight.written),

@@ -1,7 +1,7 @@
 //! What the routed objects say, held against what was asked of them.
 
 use super::{Desk, forget, is_fight, remember};
-use crate::rollout::observation::{Routed, Routers};
+use crate::rollout::observation::{Raise, Routed, Routers};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::status::{Drift, Lowering};
 use crate::rollout::weight::Weight;
@@ -112,6 +112,16 @@ impl Desk<'_> {
         let written = c.weight.written;
         if c.state != State::Manual {
             c.weight.asked = written;
+        }
+        if cfg!(sabotage_7) && highest == written {
+            let component = c.name.clone();
+            self.out.raises.push(Raise {
+                component,
+                id: intent.id,
+                weight: intent.weight,
+                reason: intent.reason,
+            });
+            return true;
         }
         if highest > written && objects.iter().any(|o| stamped(o, &intent.id)) {
             self.order(i, written, Reason::HalfRaised, false, None);

@@ -160,9 +160,12 @@ proptest! {
             world.live(event, |_, _, _| {});
         }
         world.ready = Some(true);
-        world.live(if half { &Event::DieHalfway } else { &Event::DieBeforeWrite }, |_, _, _| {});
-        world.all(Weather::Blind(Dark::Down));
+        world.all(Weather::Good);
+        world.die = Some(usize::from(half));
         world.tick();
+        world.die = None;
+        world.restart();
+        world.all(Weather::Blind(Dark::Down));
         let settled = world.highest("alpha");
         for decision in world.ticks(40) {
             // Manual raises are wishes of a person that still stand; everything else needs fresh judgement.

@@ -1,0 +1,241 @@
+//! Lowering without a daemon: the routed objects are written from here, stamped so that the next daemon recognises
+//! it as its own. Nothing here can raise a weight.
+
+use crate::cluster::by_hand::{self, ByHand};
+use crate::rollout::command::{Command, Verb};
+use crate::rollout::reason::Reason;
+use crate::rollout::spec::{Component, GradualRollout};
+use crate::rollout::weight::Weight;
+use crate::routing::{Change, ObjectRef, RoutingError, Stamp, Target, WriteMode, targets};
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// Times that a write which lost a race is computed anew.
+const ATTEMPTS: u32 = 8;
+
+/// Why an object could not be put back.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// The cluster.
+    #[error(transparent)]
+    Cluster(#[from] by_hand::Error),
+    /// The object is not what the rollout says.
+    #[error(transparent)]
+    Routing(#[from] RoutingError),
+    /// The command's id cannot stand in a stamp.
+    #[error(transparent)]
+    Stamp(#[from] crate::routing::NotAStamp),
+}
+
+/// What was, or would be, written to an object.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    /// The object.
+    pub object: ObjectRef,
+    /// The weight it said before.
+    pub from: Weight,
+    /// The weight it says now.
+    pub to: Weight,
+    /// Field by field.
+    pub changes: Vec<Change>,
+}
+
+/// What a write is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Order<'a> {
+    /// The command, whose id the stamps carry.
+    pub command: &'a Command,
+    /// The weight.
+    pub weight: Weight,
+    /// Whether a weight below it may rise to it: in a dry run of `set` only, never here.
+    pub may_raise: bool,
+    /// When it was given; the same for all objects and attempts, or pods restart twice.
+    pub at: Timestamp,
+}
+
+/// The spec's component of a name.
+pub(super) fn component<'r>(rollout: &'r GradualRollout, name: &str) -> Option<&'r Component> {
+    rollout.spec.components.iter().find(|c| c.name == name)
+}
+
+/// Lowers every object of a component, each on its own: one that fails does not keep the others up.
+pub(super) async fn lower(
+    cluster: &ByHand,
+    component: &Component,
+    namespace: &str,
+    order: Order<'_>,
+) -> Vec<(ObjectRef, Result<Written, Error>)> {
+    let order = Order {
+        may_raise: false,
+        ..order
+    };
+    let writes = targets(component, namespace)
+        .into_iter()
+        .map(|target| async move {
+            let object = target.object().clone();
+            (object, write(cluster, &target, order).await)
+        });
+    futures::future::join_all(writes).await
+}
+
+/// What an order would write to every object of a component, as things are now.
+pub(super) async fn preview(
+    cluster: &ByHand,
+    component: &Component,
+    namespace: &str,
+    order: Order<'_>,
+) -> Vec<(ObjectRef, Result<Written, Error>)> {
+    let previews = targets(component, namespace)
+        .into_iter()
+        .map(|target| async move {
+            let drafted = read_and_draft(cluster, &target, order).await;
+            (target.object().clone(), drafted)
+        });
+    futures::future::join_all(previews).await
+}
+
+async fn read_and_draft(cluster: &ByHand, target: &Target<'_>, order: Order<'_>) -> Result<Written, Error> {
+    let json = cluster.object(target.object()).await?;
+    draft(target, &json, order).map(|(written, _)| written)
+}
+
+async fn write(cluster: &ByHand, target: &Target<'_>, order: Order<'_>) -> Result<Written, Error> {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let json = cluster.object(target.object()).await?;
+        let (written, patch) = draft(target, &json, order)?;
+        match cluster.patch(target.object(), &json, &patch, false).await {
+            Ok(()) => return Ok(written),
+            // Lost a race: what was read is not what is there. Read and compute again, at once.
+            Err(by_hand::Error::Conflict(_)) if attempt < ATTEMPTS => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn draft(
+    target: &Target<'_>,
+    json: &Value,
+    order: Order<'_>,
+) -> Result<(Written, crate::routing::ObjectPatch), Error> {
+    let seen = target.read(json)?;
+    let weight = if order.may_raise {
+        order.weight
+    } else {
+        // Where places of the object disagree, the lowest is what must not be raised.
+        target.at_most(json, order.weight.min(seen.lowest))?
+    };
+    let stamp = Stamp::new(&order.command.id, weight, &reason(order.command).to_string())?;
+    let mode = if order.command.wish.emergency {
+        WriteMode::Emergency { at: order.at }
+    } else {
+        WriteMode::Normal
+    };
+    let patch = target.write(json, &stamp, mode)?;
+    let written = Written {
+        object: target.object().clone(),
+        from: seen.weight,
+        to: weight,
+        changes: patch.changes.clone(),
+    };
+    Ok((written, patch))
+}
+
+fn reason(command: &Command) -> Reason {
+    match (command.verb, command.wish.emergency) {
+        (_, true) => Reason::Emergency,
+        (Verb::Rollback, false) => Reason::RollbackRequested,
+        _ => Reason::Manual,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::find::example;
+    use crate::cli::manifest::{self, Manifest};
+    use crate::rollout::command::Wish;
+    use serde_json::json;
+
+    fn shop(canary: u32) -> Value {
+        json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+            "metadata": {"name": "shop", "namespace": "default", "uid": "u", "resourceVersion": "7"},
+            "spec": {"http": [{"route": [
+                {"destination": {"host": "shop", "subset": "canary"}, "weight": canary},
+                {"destination": {"host": "shop", "subset": "control"}, "weight": 100 - canary},
+            ]}]}
+        })
+    }
+
+    fn drafted(canary: u32, to: u16, may_raise: bool, emergency: bool) -> Written {
+        let Some(Manifest::Rollout(rollout, _)) = manifest::read("x", &example("shop", "default")).pop()
+        else {
+            unreachable!()
+        };
+        let weight = Weight::from_percent(to).unwrap();
+        let command = Command {
+            id: "01B".into(),
+            verb: Verb::Rollback,
+            wish: Wish {
+                components: vec!["shop".into()],
+                weight: Some(weight),
+                phase: None,
+                reason: String::new(),
+                who: String::new(),
+                force: false,
+                emergency,
+                expires_at: None,
+            },
+        };
+        let at = "2026-03-02T09:00:00Z".parse().unwrap();
+        let order = Order {
+            command: &command,
+            weight,
+            may_raise,
+            at,
+        };
+        let all = targets(component(&rollout, "shop").unwrap(), "default");
+        draft(&all[0], &shop(canary), order).unwrap().0
+    }
+
+    #[test]
+    fn a_write_without_a_daemon_lowers_and_never_raises() {
+        assert_eq!(drafted(40, 0, false, false).to, Weight::ZERO);
+        assert_eq!(
+            drafted(40, 10, false, false).to,
+            Weight::from_percent(10).unwrap()
+        );
+        assert_eq!(
+            drafted(5, 10, false, false).to,
+            Weight::from_percent(5).unwrap(),
+            "below already: it stays"
+        );
+        assert_eq!(
+            drafted(5, 10, true, false).to,
+            Weight::from_percent(10).unwrap(),
+            "a preview of `set`"
+        );
+    }
+
+    #[test]
+    fn the_stamp_tells_the_next_daemon_who_and_why() {
+        let stamp = |written: &Written| {
+            written
+                .changes
+                .iter()
+                .filter_map(|c| c.to.clone())
+                .find(|to| to.starts_with("01B"))
+                .unwrap()
+        };
+        assert_eq!(stamp(&drafted(40, 0, false, true)), "01B 0% Emergency");
+        assert_eq!(stamp(&drafted(40, 0, false, false)), "01B 0% RollbackRequested");
+        let again = drafted(0, 0, false, false);
+        assert_eq!(
+            stamp(&again),
+            "01B 0% RollbackRequested",
+            "at 0 already: still stamped"
+        );
+    }
+}

@@ -1,0 +1,87 @@
+//! `--dry-run`: the exact change, object by object, and nothing sent that changes anything.
+
+use super::direct::{self, Order};
+use super::exit::{Exit, Failure};
+use super::pursue::Task;
+use super::table;
+use super::wait;
+use crate::cluster::by_hand::ByHand;
+use crate::rollout::command::Verb;
+use jiff::Timestamp;
+use std::io::Write;
+
+/// Shows what every command would do.
+pub(super) async fn run(
+    cluster: &ByHand,
+    namespace: &str,
+    tasks: &[Task],
+    at: Timestamp,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let mut exit = Exit::Done;
+    for task in tasks {
+        // The API server checks right and form, and stores nothing.
+        if let Err(error) = cluster.command(namespace, task.name(), &task.command, true).await {
+            writeln!(
+                out,
+                "{}",
+                table::plain(&format!("rollout {namespace}/{}: {error}", task.name()))
+            )?;
+            exit = Exit::Refused;
+            continue;
+        }
+        let (weight, may_raise) = match task.command.verb {
+            Verb::Set => (task.command.wish.weight.unwrap_or_default(), true),
+            Verb::Rollback => (wait::back_to(&task.command, &task.rollout), false),
+            Verb::Pause | Verb::Resume | Verb::Approve | Verb::Promote | Verb::Retry | Verb::Detach => {
+                writeln!(out, "rollout {namespace}/{}", table::plain(task.name()))?;
+                let line = format!(
+                    "  annotation {}: (absent) → {}",
+                    task.command.key(),
+                    task.command.value()
+                );
+                writeln!(out, "{}", table::plain(&line))?;
+                continue;
+            }
+        };
+        let order = Order {
+            command: &task.command,
+            weight,
+            may_raise,
+            at,
+        };
+        for name in &task.components {
+            let Some(component) = direct::component(&task.rollout, name) else {
+                let line = format!("{name}: not in the spec any more; its routers are not known");
+                writeln!(out, "{}", table::plain(&line))?;
+                exit = Exit::Refused;
+                continue;
+            };
+            writeln!(
+                out,
+                "{}",
+                table::plain(&format!("component {}/{name}", task.name()))
+            )?;
+            for (object, result) in direct::preview(cluster, component, namespace, order).await {
+                match result {
+                    Ok(written) => {
+                        let line = format!("  {}: {} → {}", written.object, written.from, written.to);
+                        writeln!(out, "{}", table::plain(&line))?;
+                        for change in &written.changes {
+                            writeln!(out, "{}", table::plain(&format!("    {change}")))?;
+                        }
+                    }
+                    Err(error) => {
+                        writeln!(out, "{}", table::plain(&format!("  {object}: {error}")))?;
+                        exit = Exit::Refused;
+                    }
+                }
+            }
+        }
+    }
+    writeln!(
+        out,
+        "Dry run: nothing was changed. The judge and the plan may still refuse a raise."
+    )?;
+    Ok(exit)
+}

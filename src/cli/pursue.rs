@@ -1,0 +1,331 @@
+//! Gives commands and waits until each component is done, refused, put back, or the time is over. What gives up
+//! takes its raise back and leaves its lowering; where no daemon is alive, lowerings are done from here.
+
+use super::direct::{self, Order};
+use super::progress::Progress;
+use super::report::{Ended, Entry};
+use super::wait::{self, Stand};
+use super::wish;
+use crate::clock::Clock;
+use crate::cluster::by_hand::{ByHand, Daemon};
+use crate::rollout::command::{Command, Verb};
+use crate::rollout::spec::GradualRollout;
+use crate::rollout::weight::Weight;
+use jiff::Timestamp;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often it is looked whether the daemon is still alive.
+const LIVENESS_EVERY: Duration = Duration::from_secs(5);
+/// A daemon that is alive but has not taken up a rollback for so long is not waited for.
+const ROLLBACK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A command for one rollout.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    /// The rollout as it was read before.
+    pub rollout: GradualRollout,
+    /// The components.
+    pub components: Vec<String>,
+    /// The command.
+    pub command: Command,
+}
+
+impl Task {
+    /// The rollout's name.
+    pub fn name(&self) -> &str {
+        self.rollout.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    fn entry(&self, component: &str, result: Ended, message: impl Into<String>) -> Entry {
+        Entry {
+            rollout: self.name().to_owned(),
+            component: component.to_owned(),
+            result,
+            message: message.into(),
+        }
+    }
+
+    fn all(&self, result: Ended, message: &str) -> Vec<Entry> {
+        self.components
+            .iter()
+            .map(|c| self.entry(c, result, message))
+            .collect()
+    }
+
+    /// Whether the command can only lower what this component has.
+    fn lowers(&self, rollout: &GradualRollout, component: &str) -> bool {
+        let written = rollout
+            .status
+            .as_ref()
+            .and_then(|s| s.component(component))
+            .map(|c| c.weight.written);
+        match self.command.verb {
+            Verb::Set => {
+                let asked = self.command.wish.weight.unwrap_or_default();
+                asked.is_zero() || written.is_some_and(|w| asked <= w)
+            }
+            verb @ (Verb::Pause
+            | Verb::Resume
+            | Verb::Approve
+            | Verb::Promote
+            | Verb::Rollback
+            | Verb::Retry
+            | Verb::Detach) => verb.only_lowers(),
+        }
+    }
+
+    /// The weight of a lowering that can be done from here; `None` for commands that only the daemon can obey.
+    fn weight(&self) -> Option<Weight> {
+        match self.command.verb {
+            Verb::Set => self.command.wish.weight,
+            Verb::Rollback => Some(wait::back_to(&self.command, &self.rollout)),
+            Verb::Pause | Verb::Resume | Verb::Approve | Verb::Promote | Verb::Retry | Verb::Detach => None,
+        }
+    }
+}
+
+/// The way to get commands done.
+pub(super) struct Pursuit<'a> {
+    /// The cluster.
+    pub cluster: &'a ByHand,
+    /// The rollouts' namespace, and the Lease's.
+    pub namespace: &'a str,
+    /// The Lease's name.
+    pub lease: &'a str,
+    /// How long to wait in all.
+    pub timeout: Duration,
+    /// When it was asked.
+    pub at: Timestamp,
+    /// Where progress is told.
+    pub progress: Progress,
+}
+
+impl Pursuit<'_> {
+    /// Gives every command and waits for all of them.
+    pub async fn all(&mut self, tasks: &[Task], alive: bool) -> Vec<Entry> {
+        let end = Instant::now() + self.timeout;
+        let gives = tasks.iter().map(|task| self.give(task, alive));
+        let mut open: Vec<(&Task, Vec<String>)> = Vec::new();
+        let mut entries = Vec::new();
+        for (task, given) in tasks.iter().zip(futures::future::join_all(gives).await) {
+            match given {
+                Ok(()) => open.push((task, task.components.clone())),
+                Err(mut ended) => entries.append(&mut ended),
+            }
+        }
+        let mut looks = 0;
+        let mut asked_at = Instant::now();
+        let mut alive = alive;
+        while !open.is_empty() {
+            looks += 1;
+            if asked_at.elapsed() >= LIVENESS_EVERY {
+                asked_at = Instant::now();
+                alive = self.alive().await;
+            }
+            let late = Instant::now() >= end;
+            let mut still = Vec::new();
+            for (task, components) in open {
+                let (waiting, mut ended) = self.look(task, components, alive, late, looks).await;
+                entries.append(&mut ended);
+                if !waiting.is_empty() {
+                    still.push((task, waiting));
+                }
+            }
+            open = still;
+            if open.is_empty() {
+                break;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wish::pause(looks)) => {}
+                _ = tokio::signal::ctrl_c() => {
+                    for (task, components) in open {
+                        entries.append(&mut self.give_up(task, &components, "stopped waiting").await);
+                    }
+                    break;
+                }
+            }
+        }
+        self.progress.end();
+        entries
+    }
+
+    async fn alive(&self) -> bool {
+        let found = self
+            .cluster
+            .daemon(self.namespace, self.lease, Clock::System.now())
+            .await;
+        // What cannot be read is no proof of death: a second writer is only started when there is surely no first.
+        !matches!(found, Ok(Daemon::Silent { .. }))
+    }
+
+    /// Writes a command, unless it raises and nobody would obey it.
+    async fn give(&self, task: &Task, alive: bool) -> Result<(), Vec<Entry>> {
+        let lowers = task.components.iter().any(|c| task.lowers(&task.rollout, c));
+        if !alive && !lowers {
+            return Err(task.all(Ended::Refused, NOBODY));
+        }
+        let given = self
+            .cluster
+            .command(self.namespace, task.name(), &task.command, false)
+            .await;
+        match given {
+            Ok(()) => Ok(()),
+            // Traffic goes back whether or not the wish could be recorded.
+            Err(error) if task.command.verb == Verb::Rollback => {
+                let mut entries = Vec::new();
+                for component in &task.components {
+                    let mut entry = self.directly(task, component).await;
+                    entry
+                        .message
+                        .push_str(&format!("; the command itself could not be recorded: {error}"));
+                    entries.push(entry);
+                }
+                Err(entries)
+            }
+            Err(error) => Err(task.all(Ended::Refused, &error.to_string())),
+        }
+    }
+
+    /// Looks once at a command: which components still wait, and what became of the others.
+    async fn look(
+        &mut self,
+        task: &Task,
+        components: Vec<String>,
+        alive: bool,
+        late: bool,
+        looks: u32,
+    ) -> (Vec<String>, Vec<Entry>) {
+        let read = self.cluster.rollout(self.namespace, task.name()).await;
+        let rollout = match read {
+            Ok(rollout) => rollout,
+            Err(error) if late => {
+                let why = format!("it cannot be read: {error}");
+                return (Vec::new(), self.give_up(task, &components, &why).await);
+            }
+            // A hiccup is waited out: the command stands where it was written.
+            Err(error) => {
+                self.progress.tell(&format!("{}: {error}", task.name()));
+                return (components, Vec::new());
+            }
+        };
+        let (mut waiting, mut ended) = (Vec::new(), Vec::new());
+        for component in components {
+            match wait::stand(&task.command, &rollout, &component) {
+                Stand::Done(message) => ended.push(task.entry(&component, Ended::Done, message)),
+                Stand::Refused(message) => ended.push(task.entry(&component, Ended::Refused, message)),
+                Stand::RolledBack(message) => ended.push(task.entry(&component, Ended::RolledBack, message)),
+                Stand::Waiting(message) => waiting.push((component, message)),
+            }
+        }
+        let taken_up = rollout
+            .status
+            .iter()
+            .flat_map(|s| &s.commands)
+            .any(|c| c.id == task.command.id);
+        let hangs = task.command.verb == Verb::Rollback
+            && !taken_up
+            && Clock::System.now().duration_since(self.at).unsigned_abs() > ROLLBACK_PATIENCE;
+        if (!alive || hangs) && !waiting.is_empty() {
+            let mut raises = Vec::new();
+            for (component, _) in &waiting {
+                if task.weight().is_some() && task.lowers(&rollout, component) {
+                    ended.push(self.directly(task, component).await);
+                } else {
+                    raises.push(component.clone());
+                }
+            }
+            if !raises.is_empty() {
+                ended.append(&mut self.give_up(task, &raises, NOBODY).await);
+            }
+            return (Vec::new(), ended);
+        }
+        if late {
+            let names: Vec<String> = waiting.iter().map(|(c, _)| c.clone()).collect();
+            let why = waiting.iter().map(|(_, m)| m.as_str()).next().unwrap_or_default();
+            let why = format!("not done within {}s: {why}", self.timeout.as_secs());
+            ended.append(&mut self.give_up(task, &names, &why).await);
+            return (Vec::new(), ended);
+        }
+        if let Some((component, message)) = waiting.first() {
+            let more = waiting.len() - 1;
+            let more = if more > 0 {
+                format!(" (and {more} more)")
+            } else {
+                String::new()
+            };
+            self.progress
+                .show(looks, &format!("{component}: {message}{more}"));
+        }
+        (
+            waiting.into_iter().map(|(component, _)| component).collect(),
+            ended,
+        )
+    }
+
+    /// Lowers a component from here.
+    async fn directly(&self, task: &Task, name: &str) -> Entry {
+        let Some(component) = direct::component(&task.rollout, name) else {
+            let why =
+                "it is not in the spec any more, so its routers are not known: put its weight back by hand";
+            return task.entry(name, Ended::Refused, why);
+        };
+        let Some(weight) = task.weight() else {
+            return task.entry(name, Ended::Refused, NOBODY);
+        };
+        let order = Order {
+            command: &task.command,
+            weight,
+            may_raise: false,
+            at: self.at,
+        };
+        let results = direct::lower(self.cluster, component, self.namespace, order).await;
+        let sentences: Vec<String> = results
+            .iter()
+            .map(|(object, result)| match result {
+                Ok(written) => format!("{object} {} → {}", written.from, written.to),
+                Err(error) => format!("{object} not written: {error}"),
+            })
+            .collect();
+        let well = results.iter().all(|(_, result)| result.is_ok());
+        let result = if well { Ended::DoneDirectly } else { Ended::Refused };
+        task.entry(name, result, sentences.join("; "))
+    }
+
+    /// Stops waiting: a raise is taken back if nobody took it up, a lowering stays and is obeyed later.
+    async fn give_up(&self, task: &Task, components: &[String], why: &str) -> Vec<Entry> {
+        let lowers = components.iter().all(|c| task.lowers(&task.rollout, c));
+        let nobody = why == NOBODY;
+        let (result, what) = if lowers {
+            let what =
+                "the command stays on the rollout, and the next daemon obeys it; nothing rises without one";
+            (Ended::TimedOut, what.to_owned())
+        } else {
+            match self
+                .cluster
+                .withdraw(self.namespace, task.name(), &task.command)
+                .await
+            {
+                Ok(true) => {
+                    let ended = if nobody { Ended::Refused } else { Ended::TimedOut };
+                    (ended, "the command was taken back".to_owned())
+                }
+                Ok(false) => (
+                    Ended::TimedOut,
+                    "the daemon has it already; see `status`".to_owned(),
+                ),
+                Err(error) => (
+                    Ended::TimedOut,
+                    format!("taking it back failed, it expires by itself: {error}"),
+                ),
+            }
+        };
+        components
+            .iter()
+            .map(|c| task.entry(c, result, format!("{why}; {what}")))
+            .collect()
+    }
+}
+
+/// Why nothing is raised now.
+const NOBODY: &str = "no daemon is alive to do and to judge it";

@@ -1,0 +1,164 @@
+//! `run`: the daemon.
+
+use super::exit::{Exit, Failure};
+use crate::clock::Clock;
+use crate::cluster::connect::connect;
+use crate::daemon::{self, Handles};
+use crate::engine::{EngineSettings, View};
+use crate::metrics::{Ask, PrometheusSettings, PrometheusSource, Simulation, Snapshot, Source};
+use crate::rollout::sample::{Blindness, Dark};
+use crate::settings::{Prometheus, Settings};
+use crate::telemetry::{self, Metrics};
+use jiff::Timestamp;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// The Lease is renewed this often: three attempts before anybody else may take it.
+const LEASE_RENEW: Duration = Duration::from_secs(5);
+
+/// Runs the daemon until it is told to stop.
+pub(super) fn run(settings: Settings) -> Result<Exit, Failure> {
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    telemetry::init(&settings.log.level, settings.log.format, colours, std::io::stderr)
+        .map_err(|e| Failure::usage(e.to_string()))?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::internal(format!("unable to start the runtime: {e}")))?
+        .block_on(serve(settings))
+}
+
+async fn serve(settings: Settings) -> Result<Exit, Failure> {
+    let source = source(settings.prometheus.as_ref())?;
+    let listener = tokio::net::TcpListener::bind(settings.listen)
+        .await
+        .map_err(|error| {
+            Failure::new(
+                Exit::Usage,
+                format!(
+                    "unable to listen on {} (listen): {error}; is another daemon running here?",
+                    settings.listen
+                ),
+            )
+        })?;
+    let clients = connect(None, None)
+        .await
+        .map_err(|e| Failure::new(Exit::Unreachable, e.to_string()))?;
+    let identity = settings.lease.identity.clone().unwrap_or_else(identity);
+    let handles = Handles {
+        clients,
+        source,
+        clock: Clock::System,
+        namespace: settings.namespace,
+        lease: settings.lease.name,
+        identity: identity.clone(),
+        lease_renew: LEASE_RENEW,
+        lease_duration: crate::cluster::lease::ALIVE_WITHIN,
+        watch_namespaces: settings.watch.namespaces,
+        engine: EngineSettings {
+            allowed_namespaces: settings.watch.foreign_namespaces,
+        },
+        metrics: Metrics::new(),
+        view: tokio::sync::watch::channel(View::default()).0,
+    };
+    tracing::info!(listen = %settings.listen, identity, version = env!("CARGO_PKG_VERSION"), "starting");
+    let stop = CancellationToken::new();
+    let mut signals =
+        Signals::new().map_err(|e| Failure::internal(format!("unable to wait for signals: {e}")))?;
+    let daemon = daemon::run(handles, Some(listener), stop.clone());
+    let mut daemon = std::pin::pin!(daemon);
+    let outcome = tokio::select! {
+        outcome = &mut daemon => outcome,
+        name = signals.next() => {
+            tracing::info!(signal = name, "stopping: what is under way is finished first");
+            stop.cancel();
+            tokio::select! {
+                outcome = daemon => outcome,
+                () = tokio::time::sleep(settings.drain) => {
+                    tracing::warn!("not everything under way was finished; the next daemon goes on");
+                    Ok(())
+                }
+                _ = signals.next() => {
+                    tracing::warn!("told twice: stopping at once");
+                    Ok(())
+                }
+            }
+        }
+    };
+    outcome
+        .map(|()| Exit::Done)
+        .map_err(|error| Failure::internal(format!("{error:#}")))
+}
+
+struct Signals {
+    term: tokio::signal::unix::Signal,
+    int: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
+        }
+    }
+}
+
+/// The host's name with a random end, so that a pod that is replaced under the same name is another daemon.
+fn identity() -> String {
+    let host = std::env::var("HOSTNAME")
+        .ok()
+        .filter(|h| !h.is_empty())
+        .unwrap_or_else(|| "daemon".to_owned());
+    let end = ulid::Ulid::generate().to_string().to_lowercase();
+    format!(
+        "{host}-{}",
+        end.get(end.len().saturating_sub(6)..).unwrap_or_default()
+    )
+}
+
+/// The source that the settings name; without one nothing can be judged, and every look says so.
+pub(super) fn source(prometheus: Option<&Prometheus>) -> Result<Source, Failure> {
+    let Some(prometheus) = prometheus else {
+        return Ok(Source::Simulated(Arc::new(Nothing)));
+    };
+    let (username, password_file) = prometheus.basic_auth.clone().unzip();
+    let settings = PrometheusSettings {
+        endpoints: prometheus.endpoints.clone(),
+        timeout: prometheus.timeout,
+        total_timeout: Some(prometheus.total_timeout),
+        bearer_token_file: prometheus.bearer_token_file.clone(),
+        username,
+        password_file,
+        headers: prometheus.headers.clone(),
+        ca_file: prometheus.ca_file.clone(),
+    };
+    let source = PrometheusSource::new(&settings).map_err(|e| Failure::usage(format!("settings: {e}")))?;
+    Ok(Source::Prometheus(Arc::new(source)))
+}
+
+/// No source at all.
+#[derive(Debug)]
+struct Nothing;
+
+impl Simulation for Nothing {
+    fn scrape(&self, _: &Ask, _: Timestamp) -> Result<Snapshot, Blindness> {
+        let message =
+            "the daemon's settings name no [prometheus], so nothing can be judged: add its endpoints"
+                .to_owned();
+        Err(Blindness {
+            kind: Dark::Down,
+            message,
+        })
+    }
+}

@@ -1,0 +1,305 @@
+//! `status`: where every component stands.
+
+use super::args::Output;
+use super::exit::{Exit, Failure};
+use super::table::{self, BAD, Cell, DIM, GOOD, LOOK};
+use super::view::{self, View};
+use super::{connect, output};
+use crate::clock::Clock;
+use crate::cluster::by_hand::{ByHand, Daemon};
+use crate::rollout::command::ago;
+use crate::rollout::duration::Span;
+use crate::rollout::reason::State;
+use crate::rollout::spec::GradualRollout;
+use crate::settings::Settings;
+use anstyle::Style;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::io::{IsTerminal as _, Write};
+use std::time::Duration;
+
+/// How often `--watch` looks.
+const LOOKS: Duration = Duration::from_secs(1);
+
+/// What `status` shows.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    rollouts: Vec<GradualRollout>,
+    daemon: Result<Daemon, String>,
+}
+
+/// Shows the status, once or as it changes.
+pub(super) async fn run(
+    settings: &Settings,
+    rollout: Option<&str>,
+    watch: bool,
+    form: Output,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let cluster = connect::connect().await?;
+    let mut last = None;
+    loop {
+        let shown = look(&cluster, settings, rollout).await?;
+        let data = json_view(settings, &shown);
+        if last.as_ref() != Some(&data) {
+            if watch && std::io::stdout().is_terminal() {
+                // Home, then clear what is below: less flicker than clearing first.
+                write!(out, "\u{1b}[H\u{1b}[J")?;
+            }
+            show(out, settings, &shown, form, &data)?;
+            out.flush()?;
+            last = Some(data);
+        }
+        if !watch {
+            return Ok(Exit::Done);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOKS) => {}
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
+        }
+    }
+}
+
+/// Reads what is shown.
+async fn look(cluster: &ByHand, settings: &Settings, rollout: Option<&str>) -> Result<Shown, Failure> {
+    let mut rollouts = cluster
+        .rollouts(&settings.namespace)
+        .await
+        .map_err(connect::failure)?;
+    if let Some(name) = rollout {
+        rollouts.retain(|r| r.metadata.name.as_deref() == Some(name));
+        if rollouts.is_empty() {
+            return Err(Failure::refused(format!(
+                "no rollout {name:?} in {}",
+                settings.namespace
+            )));
+        }
+    }
+    let now = Clock::System.now();
+    let daemon = cluster
+        .daemon(&settings.namespace, &settings.lease.name, now)
+        .await;
+    Ok(Shown {
+        rollouts,
+        daemon: daemon.map_err(|e| e.to_string()),
+    })
+}
+
+/// The status as data.
+fn json_view(settings: &Settings, shown: &Shown) -> Value {
+    let rollouts: Vec<Value> = shown
+        .rollouts
+        .iter()
+        .map(|r| {
+            let status = r.status.clone().unwrap_or_default();
+            let ready = status
+                .condition("Ready")
+                .map(|c| json!({"status": c.status, "reason": c.reason, "message": c.message}));
+            json!({
+                "name": r.metadata.name, "phase": status.phase, "progress": status.progress,
+                "ready": ready, "components": view::views(r),
+            })
+        })
+        .collect();
+    let daemon = match &shown.daemon {
+        Ok(Daemon::Alive { holder }) => json!({"alive": true, "holder": holder}),
+        Ok(Daemon::Silent { message }) => json!({"alive": false, "message": message}),
+        Err(message) => json!({"alive": null, "message": message}),
+    };
+    json!({"namespace": settings.namespace, "daemon": daemon, "rollouts": rollouts})
+}
+
+fn show(
+    out: &mut dyn Write,
+    settings: &Settings,
+    shown: &Shown,
+    form: Output,
+    data: &Value,
+) -> Result<(), Failure> {
+    if matches!(form, Output::Json | Output::Yaml) {
+        return output::data(out, form, data);
+    }
+    let views: Vec<View> = shown.rollouts.iter().flat_map(view::views).collect();
+    if views.is_empty() {
+        let namespace = &settings.namespace;
+        writeln!(
+            out,
+            "No GradualRollouts in {namespace}: apply one (config/ has examples), or name another namespace with -n."
+        )?;
+    } else {
+        let several = shown.rollouts.len() > 1;
+        picture(out, &views, several, form == Output::Wide, Clock::System.now())?;
+    }
+    match &shown.daemon {
+        Ok(Daemon::Alive { .. }) => {}
+        Ok(Daemon::Silent { message }) => {
+            let message = table::plain(message);
+            writeln!(
+                out,
+                "\n{BAD}no daemon is alive{BAD:#}: {message}. Nothing advances and nothing is rolled back by itself."
+            )?;
+        }
+        Err(message) => writeln!(
+            out,
+            "\n{LOOK}unknown whether a daemon is alive{LOOK:#}: {}",
+            table::plain(message)
+        )?,
+    }
+    Ok(())
+}
+
+/// The table, and below it the sentences of those that wait for somebody.
+pub(super) fn picture(
+    out: &mut dyn Write,
+    views: &[View],
+    several: bool,
+    wide: bool,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let mut heading = vec![
+        "COMPONENT",
+        "MODE",
+        "WEIGHT",
+        "PHASE",
+        "STATE",
+        "REASON",
+        "SINCE",
+        "NEXT",
+    ];
+    if several {
+        heading.insert(0, "ROLLOUT");
+    }
+    if wide {
+        heading.extend(["ASKED", "OBSERVED", "HELD", "MESSAGE"]);
+    }
+    let rows: Vec<Vec<Cell>> = views.iter().map(|v| row(v, several, wide, now)).collect();
+    let width = if wide { None } else { table::terminal_width() };
+    table::write(out, &heading, &rows, width)?;
+    if !wide {
+        for view in views.iter().filter(|v| view::blocked(v) && !v.message.is_empty()) {
+            let style = style(view);
+            writeln!(
+                out,
+                "{style}{}{style:#}: {}",
+                table::plain(&view.component),
+                table::plain(&view.message)
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn row(view: &View, several: bool, wide: bool, now: Timestamp) -> Vec<Cell> {
+    let percent = |weight: Option<f64>| weight.map_or_else(|| "-".to_owned(), |w| format!("{w}%"));
+    let phase = match (&view.phase, view.step) {
+        (Some(phase), Some((step, of))) => format!("{phase} {step}/{of}"),
+        (Some(phase), None) => phase.clone(),
+        (None, _) => "-".to_owned(),
+    };
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let weight = match (view.weight, view.asked) {
+        (Some(at), Some(to)) if (at - to).abs() > f64::EPSILON => format!("{at}% → {to}%"),
+        (weight, _) => percent(weight),
+    };
+    let next = view.next.map(|at| {
+        if at > now {
+            format!("in {}", ago(now, at))
+        } else {
+            "now".to_owned()
+        }
+    });
+    let mut cells: Vec<Cell> = vec![
+        Cell::from(&view.component),
+        Cell::from(view.mode),
+        Cell::from(weight),
+        Cell::from(phase),
+        Cell::painted(or_dash(view.state.map(|s| s.to_string())), style(view)),
+        Cell::painted(or_dash(view.reason.map(|r| r.to_string())), style(view)),
+        Cell::painted(or_dash(view.since.map(|at| coarse(ago(at, now)))), DIM),
+        Cell::painted(or_dash(next), DIM),
+    ];
+    if several {
+        cells.insert(0, Cell::from(&view.rollout));
+    }
+    if wide {
+        cells.extend([
+            Cell::from(percent(view.asked)),
+            Cell::from(percent(view.observed)),
+            Cell::from(or_dash(view.held.map(|h| h.to_string()))),
+            Cell::from(&view.message),
+        ]);
+    }
+    cells
+}
+
+/// A length of time as its two largest units: a table needs no seconds beside days.
+fn coarse(span: Span) -> String {
+    let seconds = span.0.as_secs();
+    let unit = match seconds {
+        0..3600 => 1,
+        3600..86_400 => 60,
+        _ => 3600,
+    };
+    Span(Duration::from_secs(seconds / unit * unit)).to_string()
+}
+
+fn style(view: &View) -> Style {
+    match view.state {
+        Some(State::RolledBack) => BAD,
+        Some(State::Completed) => GOOD,
+        _ if view::blocked(view) => LOOK,
+        _ => Style::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::find::example;
+    use crate::cli::manifest::{self, Manifest};
+    use crate::rollout::reason::Reason;
+    use crate::rollout::status::{ComponentStatus, GradualRolloutStatus, Weights};
+    use crate::rollout::weight::Weight;
+
+    #[test]
+    fn a_blocked_component_says_why_below_the_table() {
+        let Some(Manifest::Rollout(mut rollout, _)) = manifest::read("x", &example("shop", "default")).pop()
+        else {
+            unreachable!()
+        };
+        let now: Timestamp = "2026-03-02T09:00:00Z".parse().unwrap();
+        let weight = Weight::from_percent(5).unwrap();
+        let shop = ComponentStatus {
+            name: "shop".into(),
+            state: State::Walking,
+            reason: Reason::Blind,
+            message: "no fresh data\u{1b}[2J since 08:50".into(),
+            phase: Some("steps".into()),
+            step: Some(1),
+            weight: Weights {
+                asked: weight,
+                written: weight,
+                observed: Some(weight),
+            },
+            since: Some("2026-02-28T08:00:30Z".parse().unwrap()),
+            next_check_at: Some("2026-03-02T09:00:10Z".parse().unwrap()),
+            ..Default::default()
+        };
+        rollout.status = Some(GradualRolloutStatus {
+            components: vec![shop],
+            ..Default::default()
+        });
+        let mut out = Vec::new();
+        picture(&mut out, &view::views(&rollout), false, false, now).unwrap();
+        let text = String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let words: Vec<&str> = lines[1].split_whitespace().collect();
+        assert_eq!(
+            words,
+            [
+                "shop", "dual", "5%", "steps", "1/5", "Walking", "Blind", "2d", "in", "10s"
+            ]
+        );
+        assert_eq!(lines[2], "shop: no fresh data\\u{1b}[2J since 08:50");
+    }
+}

@@ -1,0 +1,153 @@
+//! Components as people and scripts see them.
+
+use super::find;
+use crate::rollout::duration::Span;
+use crate::rollout::reason::{Reason, State, Verdict};
+use crate::rollout::spec::GradualRollout;
+use crate::rollout::status::ComponentStatus;
+use crate::rollout::weight::Weight;
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// One component, as JSON shows it. Weights are numbers in percent.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct View {
+    /// The rollout.
+    pub rollout: String,
+    /// The component.
+    pub component: String,
+    /// `ingress`, `dual` or `istio`, from the weight; `unknown` before the daemon has looked.
+    pub mode: &'static str,
+    /// What the daemon last wrote and read back.
+    pub weight: Option<f64>,
+    /// What it wants.
+    pub asked: Option<f64>,
+    /// What the routed objects say.
+    pub observed: Option<f64>,
+    /// The phase.
+    pub phase: Option<String>,
+    /// The step in it, from 1, and how many it has.
+    pub step: Option<(i32, usize)>,
+    /// The kind of place it is in.
+    pub state: Option<State>,
+    /// Why it is there.
+    pub reason: Option<Reason>,
+    /// The same as a sentence.
+    pub message: String,
+    /// Since when the weight stands.
+    pub since: Option<Timestamp>,
+    /// How much of the hold is done.
+    pub held: Option<Span>,
+    /// When it is looked at next.
+    pub next: Option<Timestamp>,
+    /// What the checks say.
+    pub checks: Vec<CheckView>,
+}
+
+/// A check.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CheckView {
+    /// Its name.
+    pub name: String,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// The canary's value.
+    pub value: Option<String>,
+    /// Control's.
+    pub control: Option<String>,
+    /// Requests that it rests on.
+    pub samples: i64,
+}
+
+/// The old scripts' name for a weight.
+pub(super) fn mode(weight: Weight) -> &'static str {
+    match weight {
+        Weight::ZERO => "ingress",
+        Weight::FULL => "istio",
+        _ => "dual",
+    }
+}
+
+/// Every component of a rollout.
+pub(super) fn views(rollout: &GradualRollout) -> Vec<View> {
+    find::components(rollout)
+        .iter()
+        .map(|name| view(rollout, name))
+        .collect()
+}
+
+/// One component of a rollout.
+pub(super) fn view(rollout: &GradualRollout, name: &str) -> View {
+    let found = rollout.status.as_ref().and_then(|s| s.component(name));
+    let weight = found.map(|c| c.weight);
+    View {
+        rollout: rollout.metadata.name.clone().unwrap_or_default(),
+        component: name.to_owned(),
+        mode: weight.map_or("unknown", |w| mode(w.written)),
+        weight: weight.map(|w| w.written.percent()),
+        asked: weight.map(|w| w.asked.percent()),
+        observed: weight.and_then(|w| w.observed).map(Weight::percent),
+        phase: found.and_then(|c| c.phase.clone()),
+        step: found.and_then(|c| step(rollout, c)),
+        state: found.map(|c| c.state),
+        reason: found.map(|c| c.reason),
+        message: found.map_or_else(
+            || "no daemon has looked at it yet".to_owned(),
+            |c| c.message.clone(),
+        ),
+        since: found.and_then(|c| c.since),
+        held: found.and_then(|c| c.held),
+        next: found.and_then(|c| c.next_check_at),
+        checks: found.map(checks).unwrap_or_default(),
+    }
+}
+
+fn step(rollout: &GradualRollout, component: &ComponentStatus) -> Option<(i32, usize)> {
+    let step = component.step.filter(|s| *s > 0)?;
+    let name = component.phase.as_deref();
+    let phase = rollout
+        .spec
+        .phases
+        .iter()
+        .flatten()
+        .find(|p| Some(p.name.as_str()) == name);
+    let steps = phase.map(|p| &p.steps).or(rollout.spec.steps.as_ref())?;
+    Some((step, steps.len()))
+}
+
+fn checks(component: &ComponentStatus) -> Vec<CheckView> {
+    let view = |c: &crate::rollout::status::CheckStatus| CheckView {
+        name: c.name.clone(),
+        verdict: c.verdict,
+        value: c.value.clone(),
+        control: c.control.clone(),
+        samples: c.samples,
+    };
+    component.checks.iter().map(view).collect()
+}
+
+/// Whether somebody should look at a component: it stands where the plan alone does not move it on.
+pub(super) fn blocked(view: &View) -> bool {
+    let state = view
+        .state
+        .is_some_and(|s| !matches!(s, State::Walking | State::Completed));
+    state
+        || view.reason.is_some_and(|reason| {
+            !matches!(
+                reason,
+                Reason::Starting
+                    | Reason::Step
+                    | Reason::HoldingStep
+                    | Reason::Settling
+                    | Reason::Raising
+                    | Reason::Lowering
+                    | Reason::WaitingForPhase
+                    | Reason::OutsideWindow
+                    | Reason::RouterSettling
+                    | Reason::PromotedInsufficient
+                    | Reason::Completed
+            )
+        })
+}

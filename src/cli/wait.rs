@@ -1,0 +1,243 @@
+//! Has it been done? Judged from the rollout's status alone, component by component.
+
+use crate::rollout::command::{Command, Verb};
+use crate::rollout::reason::State;
+use crate::rollout::spec::GradualRollout;
+use crate::rollout::status::CommandResult;
+use crate::rollout::weight::Weight;
+
+/// How a command stands for one component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stand {
+    /// Not yet: what it waits for.
+    Waiting(String),
+    /// Done, and read back.
+    Done(String),
+    /// Not done, and it will not be.
+    Refused(String),
+    /// The traffic was put back while the raise was waited for.
+    RolledBack(String),
+}
+
+/// How a command stands for a component of the rollout as it was read.
+pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str) -> Stand {
+    let status = rollout.status.clone().unwrap_or_default();
+    let Some(outcome) = status.commands.iter().find(|c| c.id == command.id) else {
+        let annotations = rollout.metadata.annotations.as_ref();
+        return if annotations.is_some_and(|a| a.contains_key(&command.key())) {
+            Stand::Waiting("the daemon has not taken it up yet".to_owned())
+        } else {
+            Stand::Refused(
+                "the command vanished before the daemon saw it (`kubectl replace` drops it): give it again"
+                    .to_owned(),
+            )
+        };
+    };
+    let said = sentence(&outcome.message, component);
+    match outcome.result {
+        CommandResult::Refused | CommandResult::Expired | CommandResult::Cancelled => {
+            return Stand::Refused(said);
+        }
+        CommandResult::Accepted | CommandResult::Partly => {}
+    }
+    let found = status.component(component);
+    match command.verb {
+        Verb::Set | Verb::Rollback => {}
+        Verb::Pause | Verb::Resume | Verb::Approve | Verb::Promote | Verb::Retry | Verb::Detach => {
+            return if outcome.result == CommandResult::Accepted {
+                Stand::Done(said)
+            } else {
+                Stand::Refused(format!("not for every component: {}", outcome.message))
+            };
+        }
+    }
+    let Some(found) = found else {
+        return Stand::Refused("it is not in the rollout any more".to_owned());
+    };
+    let weight = found.weight;
+    let shown = weight.observed.map_or_else(|| "?".to_owned(), |w| w.to_string());
+    let now = format!(
+        "asked {}, written {}, observed {shown}",
+        weight.asked, weight.written
+    );
+    if command.verb == Verb::Rollback {
+        let to = back_to(command, rollout);
+        let there = weight.written <= to && weight.observed.is_some_and(|w| w <= to);
+        return if there {
+            Stand::Done(format!("at {}", weight.written))
+        } else {
+            Stand::Waiting(format!("{now} ({})", found.message))
+        };
+    }
+    let goal = command.wish.weight.unwrap_or_default();
+    if found.state == State::RolledBack {
+        return Stand::RolledBack(found.message.clone());
+    }
+    if weight.written == goal && weight.observed == Some(goal) {
+        return Stand::Done(format!("at {goal}"));
+    }
+    if weight.asked == goal {
+        return Stand::Waiting(format!("{now} ({})", found.message));
+    }
+    // The wish was taken up and dropped again: refused for this one of several, or overtaken.
+    let why = if said.starts_with("going to") {
+        found.message.clone()
+    } else {
+        said
+    };
+    Stand::Refused(why)
+}
+
+/// Where a rollback goes at most.
+pub(super) fn back_to(command: &Command, rollout: &GradualRollout) -> Weight {
+    let own = rollout.spec.rollback.as_ref().and_then(|r| r.to);
+    command.wish.weight.or(own).unwrap_or_default()
+}
+
+/// The part of an outcome's message that is about a component.
+fn sentence(message: &str, component: &str) -> String {
+    let start = format!("{component}: ");
+    message
+        .split("; ")
+        .find_map(|part| part.strip_prefix(&start))
+        .unwrap_or(message)
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::find::example;
+    use crate::cli::manifest::{self, Manifest};
+    use crate::rollout::command::Wish;
+    use crate::rollout::status::{CommandOutcome, ComponentStatus, GradualRolloutStatus, Weights};
+
+    fn command(verb: Verb, weight: Option<u16>) -> Command {
+        Command {
+            id: "01A".into(),
+            verb,
+            wish: Wish {
+                components: vec!["shop".into()],
+                weight: weight.and_then(Weight::from_percent),
+                phase: None,
+                reason: String::new(),
+                who: String::new(),
+                force: false,
+                emergency: false,
+                expires_at: None,
+            },
+        }
+    }
+
+    fn at(asked: u16, written: u16, observed: Option<u16>) -> GradualRollout {
+        let weight = |w| Weight::from_percent(w).unwrap();
+        let Some(Manifest::Rollout(mut rollout, _)) = manifest::read("x", &example("shop", "default")).pop()
+        else {
+            unreachable!()
+        };
+        let weight = Weights {
+            asked: weight(asked),
+            written: weight(written),
+            observed: observed.map(weight),
+        };
+        let shop = ComponentStatus {
+            name: "shop".into(),
+            weight,
+            message: "because".into(),
+            ..Default::default()
+        };
+        rollout.status = Some(GradualRolloutStatus {
+            components: vec![shop],
+            ..Default::default()
+        });
+        *rollout
+    }
+
+    fn answered(mut rollout: GradualRollout, result: CommandResult, message: &str) -> GradualRollout {
+        rollout.status.as_mut().unwrap().commands.push(CommandOutcome {
+            id: "01A".into(),
+            verb: "set".into(),
+            who: None,
+            at: "2026-03-02T09:00:00Z".parse().unwrap(),
+            result,
+            message: message.into(),
+        });
+        rollout
+    }
+
+    #[test]
+    fn a_weight_is_done_only_when_it_is_written_and_read_back() {
+        let set = command(Verb::Set, Some(10));
+        let ok = |r| answered(r, CommandResult::Accepted, "shop: going to 10%");
+        assert!(matches!(
+            stand(&set, &ok(at(10, 5, Some(5))), "shop"),
+            Stand::Waiting(_)
+        ));
+        assert!(matches!(
+            stand(&set, &ok(at(10, 10, None)), "shop"),
+            Stand::Waiting(_)
+        ));
+        assert!(matches!(
+            stand(&set, &ok(at(10, 10, Some(5))), "shop"),
+            Stand::Waiting(_)
+        ));
+        assert_eq!(
+            stand(&set, &ok(at(10, 10, Some(10))), "shop"),
+            Stand::Done("at 10%".into())
+        );
+    }
+
+    #[test]
+    fn a_weight_that_is_there_already_counts_only_when_the_daemon_answered() {
+        let set = command(Verb::Set, Some(10));
+        let mut rollout = at(10, 10, Some(10));
+        rollout.metadata.annotations = Some([(set.key(), set.value())].into());
+        assert!(matches!(stand(&set, &rollout, "shop"), Stand::Waiting(_)));
+        rollout.metadata.annotations = None;
+        assert!(matches!(stand(&set, &rollout, "shop"), Stand::Refused(why) if why.contains("vanished")));
+    }
+
+    #[test]
+    fn an_automatic_rollback_is_told_apart_from_a_refusal() {
+        let set = command(Verb::Set, Some(10));
+        let mut rollout = answered(at(0, 0, Some(0)), CommandResult::Accepted, "shop: going to 10%");
+        rollout.status.as_mut().unwrap().components[0].state = State::RolledBack;
+        assert_eq!(stand(&set, &rollout, "shop"), Stand::RolledBack("because".into()));
+        let refused = answered(
+            at(5, 5, Some(5)),
+            CommandResult::Refused,
+            "shop: it is paused; other: x",
+        );
+        assert_eq!(
+            stand(&set, &refused, "shop"),
+            Stand::Refused("it is paused".into())
+        );
+        let partly = answered(
+            at(5, 5, Some(5)),
+            CommandResult::Partly,
+            "other: going to 10%; shop: it is paused",
+        );
+        assert_eq!(
+            stand(&set, &partly, "shop"),
+            Stand::Refused("it is paused".into())
+        );
+    }
+
+    #[test]
+    fn a_rollback_is_done_at_or_below_where_it_goes() {
+        let back = command(Verb::Rollback, Some(10));
+        let ok = |r| answered(r, CommandResult::Accepted, "shop: going to 5%");
+        assert_eq!(
+            stand(&back, &ok(at(5, 5, Some(5))), "shop"),
+            Stand::Done("at 5%".into())
+        );
+        assert!(matches!(
+            stand(&back, &ok(at(10, 40, Some(40))), "shop"),
+            Stand::Waiting(_)
+        ));
+        assert!(
+            matches!(stand(&back, &ok(at(5, 5, None)), "shop"), Stand::Waiting(_)),
+            "what cannot be read is not known to be back"
+        );
+    }
+}

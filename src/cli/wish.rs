@@ -1,0 +1,194 @@
+//! A wish, from asking to done: find who is meant, confirm, write the command, wait for it, tell.
+
+use super::args::{EmergencyMode, Output};
+use super::exit::{Exit, Failure};
+use super::find::{self, Addressee};
+use super::meaning::Ask;
+use super::progress::Progress;
+use super::pursue::{Pursuit, Task};
+use super::report::{self, Entry, Report};
+use super::table::{self, Cell};
+use super::view::{self, View};
+use super::{confirm, connect, dry_run, output};
+use crate::clock::Clock;
+use crate::cluster::by_hand::{ByHand, Daemon};
+use crate::rollout::command::{Command, RAISE_EXPIRES, Verb};
+use crate::settings::Settings;
+use jiff::Timestamp;
+use std::io::Write;
+use std::time::Duration;
+
+/// Does what is asked.
+pub(super) async fn run(
+    settings: &Settings,
+    ask: &Ask,
+    form: Output,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let cluster = connect::connect().await?;
+    let namespace = settings.namespace.as_str();
+    let rollouts = cluster.rollouts(namespace).await.map_err(connect::failure)?;
+    let addressees = find::addressees(rollouts, ask, namespace)?;
+    let who = who();
+    let started_at = Clock::System.now();
+    let tasks: Vec<Task> = addressees
+        .into_iter()
+        .map(|a| task(a, ask, &who, started_at))
+        .collect();
+    if ask.dry_run {
+        return dry_run::run(&cluster, namespace, &tasks, started_at, out).await;
+    }
+    let before: Vec<View> = views(&tasks);
+    confirm::ask(ask.confirm, &question(ask, namespace, &before))?;
+    let (daemon, alive) = daemon(&cluster, settings).await;
+    let mut pursuit = Pursuit {
+        cluster: &cluster,
+        namespace,
+        lease: &settings.lease.name,
+        timeout: ask.timeout,
+        at: started_at,
+        progress: Progress::new(),
+    };
+    let entries = pursuit.all(&tasks, alive).await;
+    let after = after(&cluster, namespace, &tasks).await;
+    let exit = report::exit(&entries);
+    let report = Report {
+        command: ask.words(),
+        mode: ask.emergency.map(mode),
+        namespace: namespace.to_owned(),
+        who,
+        reason: ask.reason.clone(),
+        started_at,
+        finished_at: Clock::System.now(),
+        daemon,
+        exit: exit.code(),
+        components: entries,
+        before,
+        after,
+    };
+    tell(&report, form, out)?;
+    if let Some(path) = &ask.report {
+        output::file(path, &report)?;
+    }
+    Ok(exit)
+}
+
+fn task(addressee: Addressee, ask: &Ask, who: &str, now: Timestamp) -> Task {
+    // A raise that nobody takes up in time must not surprise anybody later.
+    let raise_by = now.checked_add(ask.timeout.min(RAISE_EXPIRES)).ok();
+    let expires_at = raise_by.filter(|_| !ask.verb.only_lowers());
+    let names = if addressee.all {
+        vec!["*".to_owned()]
+    } else {
+        addressee.components.clone()
+    };
+    let command = Command {
+        id: id(now),
+        verb: ask.verb,
+        wish: ask.wish(names, who, expires_at),
+    };
+    Task {
+        rollout: addressee.rollout,
+        components: addressee.components,
+        command,
+    }
+}
+
+/// A new id: sorts by time, and no two are alike.
+fn id(now: Timestamp) -> String {
+    let millis = u64::try_from(now.as_millisecond()).unwrap_or_default();
+    // The time is the clock's; only the random part is taken from here.
+    ulid::Ulid::from_parts(millis, ulid::Ulid::generate().random()).to_string()
+}
+
+fn who() -> String {
+    ["USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+        .unwrap_or_else(|| "somebody".to_owned())
+}
+
+fn mode(mode: EmergencyMode) -> &'static str {
+    match mode {
+        EmergencyMode::Ingress => "ingress",
+        EmergencyMode::Dual => "dual",
+        EmergencyMode::Full => "full",
+    }
+}
+
+/// Whether a daemon is alive, and the same as a sentence. When that cannot be read, somebody may be there.
+async fn daemon(cluster: &ByHand, settings: &Settings) -> (String, bool) {
+    let now = Clock::System.now();
+    match cluster
+        .daemon(&settings.namespace, &settings.lease.name, now)
+        .await
+    {
+        Ok(Daemon::Alive { holder }) => (format!("alive: {holder}"), true),
+        Ok(Daemon::Silent { message }) => (message, false),
+        Err(error) => (format!("unknown: {error}"), true),
+    }
+}
+
+fn views(tasks: &[Task]) -> Vec<View> {
+    let of = |task: &Task| -> Vec<View> {
+        task.components
+            .iter()
+            .map(|name| view::view(&task.rollout, name))
+            .collect()
+    };
+    tasks.iter().flat_map(of).collect()
+}
+
+async fn after(cluster: &ByHand, namespace: &str, tasks: &[Task]) -> Vec<View> {
+    let mut views = Vec::new();
+    for task in tasks {
+        // The report is told without it rather than not at all.
+        if let Ok(rollout) = cluster.rollout(namespace, task.name()).await {
+            views.extend(task.components.iter().map(|name| view::view(&rollout, name)));
+        }
+    }
+    views
+}
+
+fn question(ask: &Ask, namespace: &str, before: &[View]) -> String {
+    let list: Vec<String> = before
+        .iter()
+        .map(|v| {
+            let weight = v.weight.map_or_else(|| "?".to_owned(), |w| format!("{w}%"));
+            table::plain(&format!("  {}/{} (now {weight})", v.rollout, v.component))
+        })
+        .collect();
+    let what = if ask.verb == Verb::Rollback {
+        format!("{}; nothing is raised", ask.words())
+    } else {
+        ask.words()
+    };
+    format!("In the namespace {namespace}: {what}\n{}", list.join("\n"))
+}
+
+fn tell(report: &Report, form: Output, out: &mut dyn Write) -> Result<(), Failure> {
+    if matches!(form, Output::Json | Output::Yaml) {
+        return output::data(out, form, report);
+    }
+    let row = |entry: &Entry| {
+        let style = if entry.result.well() {
+            table::GOOD
+        } else {
+            table::BAD
+        };
+        vec![
+            Cell::from(&entry.rollout),
+            Cell::from(&entry.component),
+            Cell::painted(format!("{:?}", entry.result), style),
+            Cell::from(&entry.message),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = report.components.iter().map(row).collect();
+    table::write(out, &["ROLLOUT", "COMPONENT", "RESULT", "MESSAGE"], &rows, None)?;
+    Ok(())
+}
+
+/// How long between two looks: soon at first, then every second.
+pub(super) fn pause(looks: u32) -> Duration {
+    Duration::from_millis((100 * u64::from(looks)).clamp(100, 1000))
+}

@@ -1,0 +1,293 @@
+//! When there is nothing to count, or nothing to believe.
+
+use super::*;
+
+#[test]
+fn without_a_newer_sample_there_is_nothing_to_say_yet_and_after_three_scrapes_it_is_stale() {
+    let mut cursor = Cursor::default();
+    let scraped = |now, sampled: i64| {
+        at(
+            now,
+            &[("new", pod(sampled, &[("200", number(sampled))]))],
+            &[control(sampled, number(sampled))],
+        )
+    };
+    fresh(last(&mut cursor, [scraped(0, 0), scraped(15, 15)]));
+    for now in [25, 35, 45, 55, 60] {
+        assert_eq!(advance(&mut cursor, scraped(now, 15)), Reading::Waiting, "{now}");
+    }
+    assert_eq!(dark(advance(&mut cursor, scraped(61, 15))), Dark::Stale);
+    let tick = fresh(advance(&mut cursor, scraped(75, 75)));
+    assert_eq!(
+        (tick.from, tick.to, counted(&tick.canary)),
+        (second(15), second(75), (60, 0))
+    );
+}
+
+#[test]
+fn one_arm_does_not_move_without_the_other() {
+    let mut cursor = Cursor::default();
+    let scraped = |now, new: i64, old: i64| {
+        at(
+            now,
+            &[("new", pod(new, &[("200", number(new))]))],
+            &[control(old, number(old))],
+        )
+    };
+    fresh(last(&mut cursor, [scraped(15, 10, 14), scraped(30, 25, 29)]));
+    assert_eq!(advance(&mut cursor, scraped(39, 25, 39)), Reading::Waiting);
+    let tick = fresh(advance(&mut cursor, scraped(40, 40, 39)));
+    assert_eq!(
+        (counted(&tick.canary), counted(&tick.control)),
+        ((15, 0), (10, 0))
+    );
+}
+
+#[test]
+fn a_canary_without_traffic_is_absent_and_one_that_was_seen_has_vanished() {
+    let mut cursor = Cursor::default();
+    let without = |now: i64| at(now, &[], &[control(now, number(now))]);
+    let with = |now: i64| {
+        at(
+            now,
+            &[("new", pod(now, &[("200", number(now))]))],
+            &[control(now, number(now))],
+        )
+    };
+    let tick = fresh(last(&mut cursor, [without(0), without(15)]));
+    assert_eq!((&tick.canary, counted(&tick.control)), (&Arm::Absent, (15, 0)));
+    fresh(last(&mut cursor, [with(30), with(45)]));
+    assert_eq!(dark(advance(&mut cursor, without(60))), Dark::Vanished);
+    let back = fresh(advance(&mut cursor, with(75)));
+    assert_eq!(
+        (back.from, counted(&back.canary)),
+        (second(45), (30, 0)),
+        "no dip, no jump: all of it"
+    );
+    assert_eq!(dark(advance(&mut cursor, without(90))), Dark::Vanished);
+    cursor.weight_changed();
+    assert_eq!(fresh(advance(&mut cursor, without(105))).canary, Arm::Absent);
+}
+
+#[test]
+fn when_everything_is_gone_the_source_is_to_blame_and_not_the_canary() {
+    let mut cursor = Cursor::default();
+    let with = |now: i64| {
+        at(
+            now,
+            &[("new", pod(now, &[("200", number(now))]))],
+            &[control(now, number(now))],
+        )
+    };
+    fresh(last(&mut cursor, [with(0), with(15)]));
+    assert_eq!(advance(&mut cursor, at(30, &[], &[])), Reading::Waiting);
+    assert_eq!(dark(advance(&mut cursor, at(90, &[], &[]))), Dark::Stale);
+    let mut never = Cursor::default();
+    assert_eq!(dark(advance(&mut never, at(0, &[], &[]))), Dark::Empty);
+}
+
+#[test]
+fn a_control_that_is_gone_or_stale_leaves_the_canary_judged() {
+    let mut cursor = Cursor::default();
+    let both = |now: i64, old| {
+        at(
+            now,
+            &[("new", pod(now, &[("200", number(now))]))],
+            &[control(old, 0.0)],
+        )
+    };
+    fresh(last(&mut cursor, [both(0, 0), both(15, 15)]));
+    let gone = at(30, &[("new", pod(30, &[("200", 30.0)]))], &[]);
+    assert_eq!(fresh(advance(&mut cursor, gone)).control, Arm::Absent);
+    assert_eq!(fresh(advance(&mut cursor, both(90, 15))).control, Arm::Absent);
+}
+
+#[test]
+fn an_arm_that_was_not_asked_for_is_not_called_absent() {
+    let mut cursor = Cursor::default();
+    let alone = |now: i64| Snapshot {
+        control: None,
+        ..at(now, &[("new", pod(now, &[("200", number(now))]))], &[])
+    };
+    assert_eq!(
+        fresh(last(&mut cursor, [alone(0), alone(15)])).control,
+        Arm::NotAsked
+    );
+}
+
+#[test]
+fn what_no_counter_can_say_is_not_judged_and_forgotten_afterwards() {
+    let mut cursor = Cursor::default();
+    let says = |now: i64, count| at(now, &[("new", pod(now, &[("200", count)]))], &[control(now, 0.0)]);
+    last(&mut cursor, [says(0, 1.0)]);
+    for count in [f64::NAN, f64::INFINITY, -1.0, 1e17] {
+        assert_eq!(dark(advance(&mut cursor, says(15, count))), Dark::NotANumber);
+    }
+    assert_eq!(
+        counted(&fresh(advance(&mut cursor, says(30, 5.0))).canary),
+        (4, 0)
+    );
+}
+
+#[test]
+fn a_canary_that_is_replaced_at_every_look_cannot_be_counted() {
+    let mut cursor = Cursor::default();
+    let mut readings = Vec::new();
+    for turn in 0..6_i64 {
+        let name = format!("new-{turn}");
+        let snapshot = at(
+            15 * turn,
+            &[(&name, pod(15 * turn, &[("500", 9.0)]))],
+            &[control(15 * turn, 0.0)],
+        );
+        readings.push(advance(&mut cursor, snapshot));
+    }
+    assert!(
+        readings[..3].iter().all(|reading| *reading == Reading::Waiting),
+        "{readings:?}"
+    );
+    assert_eq!(dark(readings.pop().unwrap()), Dark::Vanished);
+}
+
+#[test]
+fn an_extra_look_or_a_clock_that_goes_back_changes_nothing() {
+    let mut cursor = Cursor::default();
+    let with = |now: i64| {
+        at(
+            now,
+            &[("new", pod(now, &[("200", number(now))]))],
+            &[control(now, number(now))],
+        )
+    };
+    fresh(last(&mut cursor, [with(0), with(15)]));
+    let before = cursor.clone();
+    assert_eq!(advance(&mut cursor, with(15)), Reading::Waiting);
+    assert_eq!(advance(&mut cursor, with(3)), Reading::Waiting);
+    assert_eq!(cursor, before);
+}
+
+#[test]
+fn a_persisted_cursor_resumes_where_it_was_and_an_old_one_begins_anew() {
+    let with = |now: i64| {
+        at(
+            now,
+            &[("new", pod(now, &[("200", number(now))]))],
+            &[control(now, number(now))],
+        )
+    };
+    let mut cursor = Cursor::default();
+    fresh(last(&mut cursor, [with(0), with(15)]));
+    let text = serde_json::to_string(&cursor).unwrap();
+    assert!(text.len() < 200, "{} bytes: {text}", text.len());
+    let mut resumed: Cursor = serde_json::from_str(&text).unwrap();
+    assert_eq!(resumed.resume(second(60)), Some(second(15)));
+    resumed.restore(with(15));
+    assert_eq!(resumed.resume(second(60)), None, "once");
+    let tick = fresh(advance(&mut resumed, with(60)));
+    assert_eq!((tick.from, counted(&tick.canary)), (second(15), (45, 0)));
+
+    let mut old: Cursor = serde_json::from_str(&text).unwrap();
+    assert_eq!(old.resume(second(15 + 301)), None);
+    assert_eq!(advance(&mut old, with(400)), Reading::Waiting);
+    assert_eq!(
+        counted(&fresh(advance(&mut old, with(415))).canary),
+        (15, 0),
+        "the darkness stays unjudged"
+    );
+}
+
+#[test]
+fn another_ask_is_never_compared_with_the_one_before() {
+    let mut cursor = Cursor::default();
+    let with = |now: i64| {
+        at(
+            now,
+            &[("new", pod(now, &[("200", number(now))]))],
+            &[control(now, number(now))],
+        )
+    };
+    fresh(last(&mut cursor, [with(0), with(15)]));
+    let other = Snapshot {
+        asked: "other".to_owned(),
+        ..with(30)
+    };
+    assert_eq!(advance(&mut cursor, other), Reading::Waiting);
+}
+
+#[test]
+fn the_scrape_period_is_learned_from_the_samples() {
+    let mut cursor = Cursor::default();
+    let with = |now: i64| {
+        at(
+            now,
+            &[("new", pod(now, &[("200", number(now))]))],
+            &[control(now, number(now))],
+        )
+    };
+    assert_eq!(cursor.scrape_period(), None);
+    last(&mut cursor, [with(0), with(30), with(45)]);
+    assert_eq!(cursor.scrape_period().unwrap().as_secs(), 15);
+    last(&mut cursor, (1..20).map(|n| with(45 + 30 * n)));
+    assert!(
+        cursor.scrape_period().unwrap().as_secs() >= 29,
+        "slower scrapes are believed in the end"
+    );
+}
+
+#[test]
+fn every_pod_is_waited_for_unless_it_is_late_by_a_scrape() {
+    let mut cursor = Cursor::default();
+    let scraped = |now, a: i64, b: i64| {
+        let pods = [
+            ("a", pod(a, &[("200", number(a))])),
+            ("b", pod(b, &[("200", number(b))])),
+        ];
+        at(now, &pods, &[control(now, 0.0)])
+    };
+    fresh(last(&mut cursor, [scraped(0, 0, 0), scraped(15, 15, 15)]));
+    assert_eq!(advance(&mut cursor, scraped(30, 30, 15)), Reading::Waiting);
+    assert_eq!(advance(&mut cursor, scraped(45, 45, 15)), Reading::Waiting);
+    let tick = fresh(advance(&mut cursor, scraped(46, 45, 15)));
+    assert_eq!(counted(&tick.canary), (30, 0), "b is late: a is not kept waiting");
+    let tick = fresh(advance(&mut cursor, scraped(60, 60, 60)));
+    assert_eq!(counted(&tick.canary), (60, 0), "15 of a, 45 of b");
+}
+
+#[test]
+fn after_a_long_darkness_the_next_one_is_noticed_as_soon_as_ever() {
+    let mut cursor = Cursor::default();
+    let with = |now: i64| {
+        at(
+            now,
+            &[("new", pod(now, &[("200", number(now))]))],
+            &[control(now, number(now))],
+        )
+    };
+    last(&mut cursor, [with(0), with(15), with(30), with(3630)]);
+    assert!(
+        cursor.scrape_period().unwrap().as_secs() < 30,
+        "{:?}",
+        cursor.scrape_period()
+    );
+}
+
+#[test]
+fn looks_ten_minutes_apart_are_ticks_too() {
+    let mut cursor = Cursor::default();
+    let with = |n: i64| {
+        let now = 600 * n;
+        at(
+            now,
+            &[("new", pod(now, &[("200", number(now))]))],
+            &[control(now, number(now))],
+        )
+    };
+    assert_eq!(
+        last(&mut cursor, [with(0), with(1)]),
+        Reading::Waiting,
+        "the period is learned"
+    );
+    assert_eq!(counted(&fresh(advance(&mut cursor, with(2))).canary), (600, 0));
+    let cursor: Cursor = serde_json::from_str(&serde_json::to_string(&cursor).unwrap()).unwrap();
+    assert_eq!(cursor.resume(second(1800)), Some(second(1200)));
+}

@@ -1,0 +1,354 @@
+//! The client against answers that no healthy Prometheus gives.
+
+use super::*;
+use crate::rollout::spec::{ArmSource, Arms, Preset, Traffic};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
+use std::sync::{Arc, Mutex};
+use tokio::task::JoinSet;
+
+/// What a server was asked.
+#[derive(Clone, Debug)]
+struct Asked {
+    line: String,
+    headers: HeaderMap,
+    form: String,
+}
+
+/// A server that always answers the same, on a free loopback port, until it is dropped.
+struct Server {
+    url: String,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    _serving: JoinSet<()>,
+}
+
+type Answer = (StatusCode, &'static str, String);
+
+impl Server {
+    async fn says(status: u16, content_type: &'static str, body: impl Into<String>) -> Self {
+        let answer = (StatusCode::from_u16(status).unwrap(), content_type, body.into());
+        Self::start(Some(answer)).await
+    }
+
+    async fn json(body: impl Into<String>) -> Self {
+        Self::says(200, "application/json", body).await
+    }
+
+    /// `None`: takes the question and never answers.
+    async fn start(answer: Option<Answer>) -> Self {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let router = Router::new()
+            .fallback(respond)
+            .with_state((asked.clone(), answer));
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}/select/0", listener.local_addr().unwrap());
+        let mut serving = JoinSet::new();
+        serving.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self {
+            url,
+            asked,
+            _serving: serving,
+        }
+    }
+
+    fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+type Page = (Arc<Mutex<Vec<Asked>>>, Option<Answer>);
+
+async fn respond(State((asked, answer)): State<Page>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    asked.lock().unwrap().push(Asked {
+        line: format!("{} {}", parts.method, parts.uri),
+        headers: parts.headers,
+        form: String::from_utf8(body.to_vec()).unwrap(),
+    });
+    match answer {
+        Some((status, content_type, body)) => {
+            let location = (header::LOCATION, "/elsewhere");
+            (status, [(header::CONTENT_TYPE, content_type), location], body).into_response()
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn ask() -> Ask {
+    let source = |version: &str| ArmSource {
+        preset: Preset::Istio,
+        labels: [("destination_version".to_owned(), version.to_owned())].into(),
+    };
+    Ask {
+        rollout: "ns/shop".to_owned(),
+        component: "shop".to_owned(),
+        arms: Arms {
+            canary: source("v2"),
+            control: Some(source("v1")),
+        },
+        traffic: Traffic::Requests,
+        wants_latency: true,
+        wants_history: true,
+    }
+}
+
+fn now() -> Timestamp {
+    "2026-11-21T08:00:00.1479Z".parse().unwrap()
+}
+
+fn settings(servers: &[&Server]) -> PrometheusSettings {
+    PrometheusSettings {
+        timeout: Duration::from_millis(500),
+        total_timeout: Some(Duration::from_millis(800)),
+        ..PrometheusSettings::at(servers.iter().map(|server| server.url.clone()))
+    }
+}
+
+async fn read(settings: &PrometheusSettings) -> Result<Snapshot, Blindness> {
+    PrometheusSource::new(settings).unwrap().read(&ask(), now()).await
+}
+
+fn vector(series: &[(&str, &str)]) -> String {
+    let one =
+        |(labels, value): &(&str, &str)| format!(r#"{{"metric":{{{labels}}},"value":[1.0,"{value}"]}}"#);
+    let result = series.iter().map(one).collect::<Vec<_>>().join(",");
+    format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{result}]}}}}"#)
+}
+
+const SAMPLED: (&str, &str) = (r#""rollout_part":"0/canary/sampled","pod":"a""#, "1795248000.123");
+
+#[tokio::test]
+async fn the_question_is_one_post_at_a_fraction_of_a_second() {
+    let server = Server::json(vector(&[])).await;
+    let snapshot = read(&settings(&[&server])).await.unwrap();
+    assert_eq!(snapshot.at.to_string(), "2026-11-21T08:00:00.147Z");
+    let asked = server.asked();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].line, "POST /select/0/api/v1/query");
+    assert!(
+        asked[0].form.contains("time=1795248000.147&timeout=500ms"),
+        "{}",
+        asked[0].form
+    );
+}
+
+#[tokio::test]
+async fn an_answer_is_taken_apart_into_pods_codes_and_buckets() {
+    let labels = |part: &str, rest: &str| format!(r#""rollout_part":"0/{part}","pod":"a"{rest}"#);
+    let rows = [
+        (SAMPLED.0.to_owned(), SAMPLED.1),
+        (
+            labels(
+                "canary/requests",
+                r#","response_code":"200","response_flags":"-""#,
+            ),
+            "10",
+        ),
+        (
+            labels(
+                "canary/requests",
+                r#","response_code":"503","response_flags":"UH""#,
+            ),
+            "4",
+        ),
+        (labels("canary/latency", r#","le":"+Inf""#), "14"),
+        (labels("canary/latency", r#","le":"10""#), "5"),
+        (r#""rollout_part":"0/canary/usual-day""#.to_owned(), "1.5"),
+        (r#""rollout_part":"0/control/usual-day""#.to_owned(), "8.5"),
+        (r#""rollout_part":"0/control/usual-week""#.to_owned(), "20"),
+    ];
+    let rows: Vec<(&str, &str)> = rows
+        .iter()
+        .map(|(labels, value)| (labels.as_str(), *value))
+        .collect();
+    let server = Server::json(vector(&rows)).await;
+    let snapshot = read(&settings(&[&server])).await.unwrap();
+    let pod = &snapshot.canary.pods["a"];
+    assert_eq!(pod.sampled_at.to_string(), "2026-11-21T08:00:00.123Z");
+    let errors: Vec<bool> = pod.requests.values().map(|counter| counter.error).collect();
+    assert_eq!(errors, [false, true]);
+    let bounds: Vec<f64> = pod
+        .latency
+        .values()
+        .flatten()
+        .map(|bucket| bucket.le_ms)
+        .collect();
+    assert_eq!(bounds, [10.0, f64::INFINITY]);
+    assert_eq!(
+        snapshot.usual_rate,
+        Some(15.0),
+        "yesterday's 10 and last week's 20"
+    );
+    assert!(snapshot.control.unwrap().pods.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_no_data_says_what_kind_of_darkness_it_is() {
+    let bad_query = r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#;
+    let late = r#"{"status":"error","errorType":"timeout","error":"query timed out"}"#;
+    let partial =
+        r#"{"status":"success","data":{"resultType":"vector","result":[]},"warnings":["a store is away"]}"#;
+    let uncoded = vector(&[SAMPLED, (r#""rollout_part":"0/canary/requests","pod":"a""#, "4")]);
+    for (status, content_type, body, kind) in [
+        (400, "application/json", bad_query.to_owned(), Dark::Refused),
+        (401, "text/html", "<html>who are you".to_owned(), Dark::Refused),
+        (403, "text/plain", String::new(), Dark::Refused),
+        (503, "application/json", late.to_owned(), Dark::Down),
+        (502, "text/html", "<html>bad gateway".to_owned(), Dark::Down),
+        (200, "text/html", "<html>welcome".to_owned(), Dark::Down),
+        (302, "text/plain", "over there".to_owned(), Dark::Down),
+        (200, "application/json", partial.to_owned(), Dark::Partial),
+        // No content type of JSON, but JSON: fine for the reader, so only the labels count.
+        (200, "text/plain", uncoded, Dark::Partial),
+    ] {
+        let server = Server::says(status, content_type, body).await;
+        let blindness = read(&settings(&[&server])).await.unwrap_err();
+        assert_eq!(
+            blindness.kind, kind,
+            "{status} {content_type}: {}",
+            blindness.message
+        );
+        assert!(
+            blindness.message.starts_with(&server.url),
+            "{}",
+            blindness.message
+        );
+        assert_eq!(server.asked().len(), 1, "a redirect is not followed");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_answer_in_time_is_down() {
+    let silent = Server::start(None).await;
+    let blindness = read(&settings(&[&silent])).await.unwrap_err();
+    assert_eq!(blindness.kind, Dark::Down);
+    assert!(
+        blindness.message.ends_with("no answer within 500ms"),
+        "{}",
+        blindness.message
+    );
+    let blindness = read(&settings(&[&silent, &silent])).await.unwrap_err();
+    assert_eq!(blindness.message, "no endpoint answered within 800ms");
+    let nobody = PrometheusSettings::at(["http://127.0.0.1:1"]);
+    let blindness = read(&nobody).await.unwrap_err();
+    assert_eq!(blindness.kind, Dark::Down);
+    assert!(
+        blindness.message.contains("cannot connect (Connection refused"),
+        "{}",
+        blindness.message
+    );
+    assert!(!blindness.message.contains("query"), "{}", blindness.message);
+}
+
+#[tokio::test]
+async fn endpoints_are_tried_in_order_until_one_has_data() {
+    let (broken, whole, spare) = (
+        Server::says(500, "text/plain", "oops").await,
+        Server::json(vector(&[SAMPLED])).await,
+        Server::json(vector(&[])).await,
+    );
+    let snapshot = read(&settings(&[&broken, &whole, &spare])).await.unwrap();
+    assert_eq!(snapshot.canary.pods.len(), 1);
+    assert_eq!(
+        (broken.asked().len(), whole.asked().len(), spare.asked().len()),
+        (1, 1, 0)
+    );
+    let blindness = read(&settings(&[&broken, &broken])).await.unwrap_err();
+    assert!(
+        blindness
+            .message
+            .ends_with("the other endpoints gave no data either"),
+        "{}",
+        blindness.message
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_is_rotated_is_read_anew_and_never_shown() {
+    let server = Server::json(vector(&[])).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let mut settings = settings(&[&server]);
+    settings.bearer_token_file = Some(file.clone());
+    settings
+        .headers
+        .insert("X-Scope-OrgID".to_owned(), "hunter1".to_owned());
+    let source = PrometheusSource::new(&settings).unwrap();
+    for token in ["hunter2", "hunter3"] {
+        std::fs::write(&file, format!("{token}\n")).unwrap();
+        source.read(&ask(), now()).await.unwrap();
+        let asked = server.asked().pop().unwrap();
+        assert_eq!(asked.headers[AUTHORIZATION], format!("Bearer {token}"));
+        assert_eq!(asked.headers["x-scope-orgid"], "hunter1");
+    }
+    std::fs::write(&file, "hunter4\u{7f}").unwrap();
+    let blindness = source.read(&ask(), now()).await.unwrap_err();
+    assert_eq!(blindness.kind, Dark::Refused);
+    std::fs::remove_file(&file).unwrap();
+    let missing = source.read(&ask(), now()).await.unwrap_err();
+    assert!(missing.message.contains("cannot be read"), "{}", missing.message);
+    let shown = format!("{source:?} {settings:?} {blindness:?} {missing:?}");
+    assert!(!shown.contains("hunter"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_user_is_let_in_by_the_password_in_a_file() {
+    let server = Server::json(vector(&[])).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "hunter2\n").unwrap();
+    let mut settings = settings(&[&server]);
+    settings.username = Some("me".to_owned());
+    settings.password_file = Some(file);
+    read(&settings).await.unwrap();
+    assert_eq!(server.asked()[0].headers[AUTHORIZATION], "Basic bWU6aHVudGVyMg==");
+}
+
+#[tokio::test]
+async fn a_wrong_matcher_is_refused_before_anybody_is_asked() {
+    let server = Server::json(vector(&[])).await;
+    let mut ask = ask();
+    ask.arms.canary.labels.insert("host".to_owned(), "~(".to_owned());
+    let source = PrometheusSource::new(&settings(&[&server])).unwrap();
+    let blindness = source.read(&ask, now()).await.unwrap_err();
+    assert_eq!(blindness.kind, Dark::Refused);
+    assert!(
+        blindness.message.starts_with("arms.canary.labels.host: "),
+        "{}",
+        blindness.message
+    );
+    assert!(server.asked().is_empty());
+}
+
+#[test]
+fn a_certificate_file_without_certificates_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    let mut settings = PrometheusSettings::at(["https://prometheus"]);
+    settings.ca_file = Some(file.clone());
+    let error = PrometheusSource::new(&settings).unwrap_err().to_string();
+    assert!(
+        error.starts_with("prometheus.ca_file: ") && error.contains("cannot be read"),
+        "{error}"
+    );
+    std::fs::write(&file, "nothing").unwrap();
+    let error = PrometheusSource::new(&settings).unwrap_err().to_string();
+    assert!(error.contains("holds no PEM certificates"), "{error}");
+}
+
+#[test]
+fn basic_authentication_is_encoded_as_everybody_does() {
+    for (plain, encoded) in [
+        ("", ""),
+        ("a", "YQ=="),
+        ("a:", "YTo="),
+        ("a:b", "YTpi"),
+        ("me:hunter2", "bWU6aHVudGVyMg=="),
+    ] {
+        assert_eq!(base64(plain.as_bytes()), encoded);
+    }
+}

@@ -1,0 +1,245 @@
+//! The program as people and scripts call it: codes, words, pipes.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_gradual-rollout");
+
+/// The program in an empty home, with nothing inherited that could change what it does.
+fn program(name: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(name);
+    command
+        .args(arguments)
+        .env_clear()
+        .env("HOME", "/nonexistent")
+        .env("KUBECONFIG", "/nonexistent/kubeconfig")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    told(&program(Path::new(PROGRAM), arguments).output().unwrap())
+}
+
+fn told(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+/// A kubeconfig that points to a closed port.
+fn closed_cluster(folder: &Path) -> PathBuf {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    kubeconfig(folder, port)
+}
+
+fn kubeconfig(folder: &Path, port: u16) -> PathBuf {
+    let path = folder.join("kubeconfig");
+    let mut text = String::new();
+    write!(
+        text,
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+         clusters: [{{name: c, cluster: {{server: \"http://127.0.0.1:{port}\"}}}}]\n\
+         contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\nusers: [{{name: u, user: {{}}}}]\n"
+    )
+    .unwrap();
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn wrong_usage_exits_64_and_says_what_to_write() {
+    for (arguments, says) in [
+        (
+            vec!["--percentage", "101", "--component", "a"],
+            "between 0% and 100%",
+        ),
+        (
+            vec!["--percentage", "-1", "--component", "a"],
+            "between 0% and 100%",
+        ),
+        (
+            vec!["--percentage", "5", "--component", "a", "--all-components"],
+            "cannot be used with",
+        ),
+        (vec!["--percentage", "5"], "--all-components"),
+        (vec!["--component", "a"], "--percentage"),
+        (vec!["--frobnicate"], "unexpected argument"),
+        (vec!["frobnicate"], "unrecognized subcommand"),
+        (vec!["pause"], "--all-components"),
+        (vec!["-p", "5", "status"], "after the command"),
+        (vec!["emergency-rollback"], "--reason"),
+        (
+            vec!["emergency-rollback", "--mode", "sideways", "--reason", "x"],
+            "ingress",
+        ),
+        (
+            vec!["status", "--config", "/nonexistent.toml"],
+            "/nonexistent.toml",
+        ),
+        (vec!["status", "-n", "Not_A_Namespace"], "no namespace"),
+        (vec!["validate", "/nonexistent.yaml"], "/nonexistent.yaml"),
+    ] {
+        let (code, out, err) = run(&arguments);
+        assert_eq!((code, out.as_str()), (64, ""), "{arguments:?}: {err}");
+        assert!(err.contains(says), "{arguments:?}: {err}");
+    }
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    for arguments in [
+        vec!["--help"],
+        vec!["-h"],
+        vec!["--version"],
+        vec!["rollback", "--help"],
+    ] {
+        let (code, out, err) = run(&arguments);
+        assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}");
+        assert!(!out.is_empty());
+    }
+    let (_, out, _) = run(&["--help"]);
+    assert!(
+        out.contains("Examples:") && out.contains("69 cluster unreachable"),
+        "{out}"
+    );
+}
+
+#[test]
+fn a_cluster_that_cannot_be_reached_exits_69() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = closed_cluster(folder.path());
+    for arguments in [
+        vec!["status"],
+        vec![],
+        vec!["-p", "5", "-c", "a", "--no-confirm"],
+        vec!["emergency-rollback", "--reason", "x", "--force"],
+    ] {
+        let output = program(Path::new(PROGRAM), &arguments)
+            .env("KUBECONFIG", &path)
+            .output()
+            .unwrap();
+        let (code, _, err) = told(&output);
+        assert_eq!(code, 69, "{arguments:?}: {err}");
+        assert!(err.contains("unable to reach the cluster"), "{err}");
+    }
+    let (code, _, err) = run(&["status"]);
+    assert_eq!(code, 69, "no kubeconfig at all: {err}");
+}
+
+#[test]
+fn called_emergency_rollback_it_is_that_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("emergency-rollback");
+    std::os::unix::fs::symlink(PROGRAM, &link).unwrap();
+    let (code, out, _) = told(&program(&link, &["--help"]).output().unwrap());
+    assert_eq!(code, 0);
+    assert!(
+        out.contains("Usage: emergency-rollback") && out.contains("--mode"),
+        "{out}"
+    );
+    let (code, _, err) = told(&program(&link, &["--mode", "full"]).output().unwrap());
+    assert_eq!(code, 64);
+    assert!(err.contains("--reason TEXT"), "{err}");
+    let (code, _, err) = told(
+        &program(
+            &link,
+            &["--mode", "ingress", "--percentage", "50", "--reason", "x"],
+        )
+        .output()
+        .unwrap(),
+    );
+    assert_eq!(code, 64);
+    assert!(err.contains("--mode dual"), "{err}");
+}
+
+#[test]
+fn the_examples_are_valid_and_a_mistake_is_named_by_file_line_and_field() {
+    let (code, out, err) = run(&["validate", "config/sealos.yaml", "config/shop.yaml"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(
+        out.contains("config/sealos.yaml: sealos is valid: 6 components"),
+        "{out}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.yaml");
+    let good =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/shop.yaml")).unwrap();
+    std::fs::write(&path, good.replace("subset: v2", "subst: v2")).unwrap();
+    let (code, out, err) = run(&["validate", path.to_str().unwrap()]);
+    assert_eq!(code, 64, "{out}");
+    assert!(
+        out.contains("bad.yaml:13:") && out.contains("did you mean \"subset\""),
+        "{out}"
+    );
+    assert!(err.contains("nothing was written"), "{err}");
+}
+
+#[test]
+fn a_plan_is_told_with_its_dates_and_its_catch() {
+    let (code, out, err) = run(&["plan", "config/sealos.yaml", "--start", "2026-03-02T02:00:00Z"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(
+        out.contains("pilot") && out.contains("2026-03-02T02:00:00Z"),
+        "{out}"
+    );
+    assert!(out.contains("alone it moves no request"), "{out}");
+    let (code, out, _) = run(&["plan", "config/sealos.yaml", "-o", "json"]);
+    assert_eq!(code, 0);
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(value["steps"][0]["weight"], 5.0);
+}
+
+#[test]
+fn standard_input_is_a_file_too() {
+    let mut command = program(Path::new(PROGRAM), &["validate", "-"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"kind: ConfigMap\napiVersion: v1\n")
+        .unwrap();
+    let (code, out, _) = told(&child.wait_with_output().unwrap());
+    assert_eq!(code, 64, "nothing of ours in it");
+    assert!(out.contains("standard input: holds no GradualRollout"), "{out}");
+}
+
+#[test]
+fn output_that_is_no_terminal_has_no_colours_and_neither_has_one_with_no_color() {
+    for extra in [None, Some(("NO_COLOR", "1"))] {
+        let mut command = program(Path::new(PROGRAM), &["plan", "config/sealos.yaml"]);
+        command.envs(extra);
+        let (_, out, _) = told(&command.output().unwrap());
+        assert!(!out.contains('\u{1b}'), "{out:?}");
+    }
+    let mut command = program(Path::new(PROGRAM), &["plan", "config/sealos.yaml"]);
+    let (_, forced, _) = told(&command.env("CLICOLOR_FORCE", "1").output().unwrap());
+    assert!(forced.contains('\u{1b}'), "colours are there to be switched off");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let mut command = program(Path::new(PROGRAM), &["generate", "crd"]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let (code, _, err) = told(&child.wait_with_output().unwrap());
+    assert_eq!((code, err.as_str()), (0, ""));
+}
