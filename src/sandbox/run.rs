@@ -33,6 +33,8 @@ const SCRAPE: Duration = Duration::from_secs(10);
 const ROLL_OUT: Duration = Duration::from_secs(30);
 /// How long after everybody came to rest the story waits for what is still missing.
 const GRACE: Duration = Duration::from_secs(900);
+/// How many changes of a resource are remembered for onlookers who come late.
+const CHANGES_KEPT: usize = 128;
 /// Requests per second of the components, by turns.
 const RATES: [f64; 6] = [80.0, 50.0, 120.0, 40.0, 300.0, 150.0];
 
@@ -96,6 +98,8 @@ pub(super) struct World {
 impl World {
     pub(super) fn build(story: &Story, seed: u64, clock: Clock, scrape: Duration) -> anyhow::Result<Self> {
         let store = Store::new(clock.clone());
+        // Statuses are large, and onlookers at most seconds behind.
+        store.set_history(CHANGES_KEPT);
         store
             .register_crd(&crd::definition())
             .context("unable to serve the resource's definition")?;
@@ -120,7 +124,9 @@ impl World {
             .collect();
         let began = clock.now();
         let told = shares.clone();
-        let tenants = Tenants::new(seed, began, scrape, tenants, move |name| told.of(name));
+        // Scrapes and looks have nothing to do with each other: the newest sample is some seconds old.
+        let first_scrape = began - scrape.mul_f64(0.37);
+        let tenants = Tenants::new(seed, first_scrape, scrape, tenants, move |name| told.of(name));
         Ok(Self {
             store,
             clock,

@@ -121,7 +121,9 @@ impl Screen {
             self.moved(one)?;
         }
         for row in observer.rows() {
-            if remarkable(row.reason) && self.told.insert(row.name.clone(), row.reason) != Some(row.reason) {
+            // Before its turn nobody has looked at a component's metrics, and nothing is wrong with that.
+            let early = row.reason == Reason::Blind && row.weight.written.is_zero();
+            if !early && remarkable(row.reason) && self.told.insert(row.name.clone(), row.reason) != Some(row.reason) {
                 self.stands(frame, row)?;
             }
         }
