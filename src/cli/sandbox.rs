@@ -2,9 +2,34 @@
 
 use super::args::SandboxArgs;
 use super::exit::{Exit, Failure};
+use crate::sandbox::{Args, Outcome, begin, stories};
 use std::io::Write;
 
-/// Plays a story. The seam to the sandbox, which has arguments of its own.
-pub(super) fn run(_args: &SandboxArgs, _out: &mut dyn Write) -> Result<Exit, Failure> {
-    Err(Failure::internal("this build has no sandbox yet"))
+/// Plays a story. Done only when it ended as expected.
+pub(super) fn run(args: &SandboxArgs, out: &mut dyn Write) -> Result<Exit, Failure> {
+    out.flush()?;
+    let args = Args {
+        story: args.story.clone(),
+        speed: args.speed,
+        keep: args.keep,
+        prometheus: args.prometheus,
+        seed: args.seed,
+        json: args.json,
+    };
+    if let Some(name) = args.story.as_deref()
+        && name != "list"
+        && stories::named(name).is_none()
+    {
+        let names: Vec<_> = stories::all().iter().map(|story| story.name).collect();
+        return Err(Failure::usage(format!(
+            "there is no story {name:?}; the stories are {}",
+            names.join(", ")
+        )));
+    }
+    match begin(&args) {
+        Ok(Outcome::Reached | Outcome::Listed) => Ok(Exit::Done),
+        // The story itself has said what is missing.
+        Ok(Outcome::Missed) => Ok(Exit::Internal),
+        Err(error) => Err(Failure::internal(format!("{error:#}"))),
+    }
 }

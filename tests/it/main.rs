@@ -16,4 +16,5 @@ mod engine;
 mod generated;
 mod house;
 mod prometheus;
+mod stories;
 mod support;

@@ -1,0 +1,129 @@
+//! The rollouts that are played: the Sealos plan as it is, and the same components in hours instead of weeks.
+
+use crate::rollout::spec::{GradualRollout, GradualRolloutSpec};
+use serde_json::{Value, json};
+
+/// The Sealos plan.
+const SEALOS: &str = include_str!("../../config/sealos.yaml");
+
+/// A plan that is built into the program and cannot be read: a mistake in the program.
+#[derive(Debug, thiserror::Error)]
+#[error("the built-in plan cannot be read: {0}")]
+pub struct BadPlan(String);
+
+/// Which rollout is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Three weeks, five components.
+    Sealos,
+    /// The same components in hours: 5%, 10%, 25%, then 50%, 75% and, when approved, 100%.
+    Hours,
+    /// Three steps in minutes, for real time.
+    Minutes,
+    /// Hours, with little traffic: a step is promoted when it had too few requests for an hour.
+    Quiet,
+}
+
+impl Plan {
+    /// The resource as it is written to the store.
+    pub fn manifest(self) -> Result<Value, BadPlan> {
+        let mut manifest: Value = serde_saphyr::from_str(SEALOS).map_err(|e| BadPlan(e.to_string()))?;
+        let spec = match self {
+            Self::Sealos => return Ok(manifest),
+            Self::Hours => hours("20m", "10s"),
+            Self::Quiet => {
+                let mut spec = hours("20m", "10s");
+                put(
+                    &mut spec,
+                    "judge",
+                    json!({"interval": "10s", "insufficient": {"after": "1h", "then": "promote"}}),
+                );
+                spec
+            }
+            Self::Minutes => minutes(),
+        };
+        if let (Some(old), Value::Object(new)) =
+            (manifest.get_mut("spec").and_then(Value::as_object_mut), spec)
+        {
+            old.remove("schedule");
+            old.extend(new);
+        }
+        Ok(manifest)
+    }
+
+    /// The same, read.
+    pub fn rollout(self) -> Result<GradualRollout, BadPlan> {
+        read(&self.manifest()?)
+    }
+}
+
+fn read(manifest: &Value) -> Result<GradualRollout, BadPlan> {
+    let spec = manifest.get("spec").cloned().unwrap_or_default();
+    let spec: GradualRolloutSpec = serde_json::from_value(spec).map_err(|e| BadPlan(e.to_string()))?;
+    let text = |pointer: &str| {
+        manifest
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let mut rollout = GradualRollout::new(&text("/metadata/name"), spec);
+    rollout.metadata.namespace = Some(text("/metadata/namespace"));
+    Ok(rollout)
+}
+
+fn put(spec: &mut Value, key: &str, value: Value) {
+    if let Some(spec) = spec.as_object_mut() {
+        spec.insert(key.to_owned(), value);
+    }
+}
+
+fn steps(hold: &str, weights: &[&str]) -> Value {
+    weights
+        .iter()
+        .map(|weight| json!({"weight": weight, "hold": hold}))
+        .collect()
+}
+
+fn hours(hold: &str, interval: &str) -> Value {
+    json!({
+        "phases": [
+            {"name": "pilot", "components": ["terminal"], "steps": steps(hold, &["5%"])},
+            {"name": "controllers", "steps": steps(hold, &["10%", "25%"])},
+            {"name": "widen", "steps": steps(hold, &["50%", "75%"])},
+            {"name": "cutover", "requires": [{"approval": {}}], "steps": steps(hold, &["100%"])},
+        ],
+        "judge": {"interval": interval},
+    })
+}
+
+fn minutes() -> Value {
+    json!({
+        "phases": [
+            {"name": "pilot", "components": ["terminal"], "steps": steps("20s", &["10%"])},
+            {"name": "widen", "steps": steps("20s", &["25%", "50%"])},
+            {"name": "cutover", "requires": [{"approval": {}}], "steps": steps("20s", &["75%", "100%"])},
+        ],
+        "judge": {"interval": "2s", "settle": "6s"},
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::plan;
+
+    #[test]
+    fn every_plan_can_be_walked() {
+        for which in [Plan::Sealos, Plan::Hours, Plan::Minutes, Plan::Quiet] {
+            let rollout = which.rollout().unwrap();
+            let parsed = plan::Plan::parse(&rollout.spec)
+                .map_err(|p| format!("{which:?}: {p:?}"))
+                .unwrap();
+            assert_eq!(parsed.components.len(), 6, "{which:?}");
+            for component in &parsed.components {
+                assert_eq!(component.steps.last().unwrap().weight.permille(), 1000);
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! How much of a component's traffic its canary gets: what the routed objects in the store say, at this moment.
+
+use super::apiserver::Store;
+use crate::rollout::spec::Component;
+use crate::rollout::weight::Weight;
+use crate::routing::{ObjectKind, Share, Target, targets};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Reads shares from a store. Cheap to clone; clones share what they remember.
+#[derive(Clone, Debug)]
+pub struct Shares {
+    store: Store,
+    namespace: String,
+    components: Arc<BTreeMap<String, Component>>,
+    /// The store's version that the shares were read at.
+    known: Arc<Mutex<(u64, BTreeMap<String, Weight>)>>,
+}
+
+impl Shares {
+    /// The shares of the components of a rollout in `namespace`.
+    pub fn new(store: Store, namespace: &str, components: &[Component]) -> Self {
+        let components = components.iter().map(|c| (c.name.clone(), c.clone())).collect();
+        Self {
+            store,
+            namespace: namespace.to_owned(),
+            components: Arc::new(components),
+            known: Arc::default(),
+        }
+    }
+
+    /// A component's share. What cannot be read counts as 0: such a gateway sends nothing to the canary.
+    pub fn of(&self, component: &str) -> Weight {
+        let version = self.store.version();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.0 != version {
+            let all = self
+                .components
+                .iter()
+                .map(|(name, c)| (name.clone(), self.read(c)));
+            *known = (version, all.collect());
+        }
+        known.1.get(component).copied().unwrap_or_default()
+    }
+
+    /// Whether every routed object of a component says this weight.
+    pub fn all_say(&self, component: &str, weight: Weight) -> bool {
+        self.components.get(component).is_some_and(|component| {
+            targets(component, &self.namespace)
+                .iter()
+                .all(|target| self.said(target) == Some((weight, weight)))
+        })
+    }
+
+    /// The edge decides. A component without a router that moves requests is taken for one whose edge is split by
+    /// somebody else in the same proportion, as the Sealos plan has it.
+    fn read(&self, component: &Component) -> Weight {
+        let all = targets(component, &self.namespace);
+        let edge = all.iter().find(|t| t.share() == Share::Requests).or(all.first());
+        edge.and_then(|target| self.said(target))
+            .map_or(Weight::ZERO, |(_, highest)| highest)
+    }
+
+    fn said(&self, target: &Target<'_>) -> Option<(Weight, Weight)> {
+        let object = target.object();
+        let json = self
+            .store
+            .get(&resource(object.kind), &object.namespace, &object.name)?;
+        let seen = target.read(&json).ok()?;
+        Some((seen.lowest, seen.weight))
+    }
+}
+
+/// The name of a kind's resource in the store.
+pub(super) fn resource(kind: ObjectKind) -> String {
+    match kind.group() {
+        "" => kind.plural().to_owned(),
+        group => format!("{}.{group}", kind.plural()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::sandbox::{cluster, plan::Plan};
+
+    #[test]
+    fn the_share_follows_the_weight_in_the_store() {
+        let store = Store::new(Clock::simulated("2026-01-05T02:00:00Z".parse().unwrap()));
+        let rollout = Plan::Sealos.rollout().unwrap();
+        cluster::furnish(&store, &rollout).unwrap();
+        let shares = Shares::new(store.clone(), "sealos-system", &rollout.spec.components);
+        assert_eq!(shares.of("frontend"), Weight::ZERO);
+        assert!(shares.all_say("frontend", Weight::ZERO));
+        let edge = "virtualservices.networking.istio.io";
+        let mut edited = (*store.get(edge, "sealos-system", "sealos-frontend").unwrap()).clone();
+        edited["spec"]["http"][0]["route"][0]["weight"] = 75.into();
+        edited["spec"]["http"][0]["route"][1]["weight"] = 25.into();
+        store.put(edited).unwrap();
+        assert_eq!(shares.of("frontend").permille(), 250);
+        assert_eq!(shares.of("terminal"), Weight::ZERO);
+        store.delete(edge, "sealos-system", "sealos-frontend").unwrap();
+        assert_eq!(shares.of("frontend"), Weight::ZERO);
+    }
+}
