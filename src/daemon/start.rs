@@ -72,6 +72,7 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
         watch_namespaces: settings.watch.namespaces,
         engine: EngineSettings {
             allowed_namespaces: settings.watch.foreign_namespaces,
+            persist_every: None,
         },
         metrics: Metrics::new(),
         view: tokio::sync::watch::channel(View::default()).0,

@@ -67,7 +67,7 @@ pub(super) enum Done {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Dirty {
     No,
-    /// Within [`PERSIST_EVERY`].
+    /// Within [`Actor::persist_every`].
     Soon,
     Now,
 }
@@ -226,13 +226,17 @@ impl Actor {
         self.drain().await;
     }
 
+    fn persist_every(&self) -> Duration {
+        self.shared.settings.persist_every.unwrap_or(PERSIST_EVERY)
+    }
+
     /// How long nothing is due.
     fn rest(&self) -> Duration {
         const IDLE: Duration = Duration::from_secs(24 * 3600);
         let look = (!self.watched.is_empty() && !self.looking).then_some(self.next_look);
         let save = match self.dirty {
             Dirty::No => None,
-            Dirty::Soon => Some((self.last_saved + PERSIST_EVERY).max(self.save_after)),
+            Dirty::Soon => Some((self.last_saved + self.persist_every()).max(self.save_after)),
             Dirty::Now => Some(self.save_after),
         };
         let save = save.filter(|_| !self.saving);
@@ -285,7 +289,8 @@ impl Actor {
             self.tasks
                 .spawn(async move { Done::Looked(looks::round(source, clock, asks).await) });
         }
-        let refresh = now.duration_since(self.last_saved).unsigned_abs() >= PERSIST_EVERY && !self.saving;
+        let refresh =
+            now.duration_since(self.last_saved).unsigned_abs() >= self.persist_every() && !self.saving;
         let observation = self.observe(refresh);
         let Ok(sound) = &self.sound else { return };
         let before: Vec<_> = self.status.components.iter().map(|c| c.weight.written).collect();

@@ -13,6 +13,7 @@ use crate::metrics::Source;
 use futures::{Stream, StreamExt};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 pub struct EngineSettings {
     /// Namespaces other than its own that a resource may write to.
     pub allowed_namespaces: Vec<String>,
+    /// How often at most a status is written in which no verdict changed; `None`: once a minute. After a restart
+    /// evidence goes on from the last one written, so this is what a crash can lose.
+    pub persist_every: Option<Duration>,
 }
 
 /// What every actor works with.

@@ -15,17 +15,25 @@ pub(super) struct Host {
     source: Source,
     clock: Clock,
     namespace: String,
+    persist: Duration,
     tasks: JoinSet<anyhow::Result<()>>,
 }
 
 impl Host {
     /// A daemon that is started at once.
-    pub(super) fn start(store: Store, source: Source, clock: Clock, namespace: &str) -> Self {
+    pub(super) fn start(
+        store: Store,
+        source: Source,
+        clock: Clock,
+        namespace: &str,
+        persist: Duration,
+    ) -> Self {
         let mut host = Self {
             store,
             source,
             clock,
             namespace: namespace.to_owned(),
+            persist,
             tasks: JoinSet::new(),
         };
         host.spawn();
@@ -38,7 +46,7 @@ impl Host {
             Clock::System => (Duration::from_secs(5), Duration::from_secs(15)),
             Clock::Simulated { .. } => (Duration::from_secs(600), Duration::from_secs(1800)),
         };
-        let handles = Handles {
+        let mut handles = Handles {
             clients: Clients::from_service(self.store.router()),
             source: self.source.clone(),
             clock: self.clock.clone(),
@@ -53,6 +61,7 @@ impl Host {
             metrics: Default::default(),
             view: tokio::sync::watch::Sender::new(Default::default()),
         };
+        handles.engine.persist_every = Some(self.persist);
         self.tasks
             .spawn(daemon::run(handles, None, CancellationToken::new()));
     }

@@ -34,7 +34,7 @@ const ROLL_OUT: Duration = Duration::from_secs(30);
 /// How long after everybody came to rest the story waits for what is still missing.
 const GRACE: Duration = Duration::from_secs(900);
 /// How many changes of a resource are remembered for onlookers who come late.
-const CHANGES_KEPT: usize = 128;
+const CHANGES_KEPT: usize = 64;
 /// Requests per second of the components, by turns.
 const RATES: [f64; 6] = [80.0, 50.0, 120.0, 40.0, 300.0, 150.0];
 
@@ -179,7 +179,8 @@ impl World {
         self.store
             .put(story.plan.manifest()?)
             .context("the simulated cluster refused the rollout")?;
-        let host = Host::start(self.store.clone(), source, self.clock.clone(), &self.namespace);
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let host = Host::start(store, source, clock, &self.namespace, story.persist);
         let mut stage = Stage {
             store: self.store.clone(),
             clock: self.clock.clone(),

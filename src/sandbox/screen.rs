@@ -123,7 +123,10 @@ impl Screen {
         for row in observer.rows() {
             // Before its turn nobody has looked at a component's metrics, and nothing is wrong with that.
             let early = row.reason == Reason::Blind && row.weight.written.is_zero();
-            if !early && remarkable(row.reason) && self.told.insert(row.name.clone(), row.reason) != Some(row.reason) {
+            if !early
+                && remarkable(row.reason)
+                && self.told.insert(row.name.clone(), row.reason) != Some(row.reason)
+            {
                 self.stands(frame, row)?;
             }
         }

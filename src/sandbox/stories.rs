@@ -46,6 +46,7 @@ fn story(name: &'static str, title: &'static str, expected: &'static str) -> Sto
         demands: Vec::new(),
         deadline: days(2),
         step: Duration::from_secs(10),
+        persist: minutes(1),
     }
 }
 
@@ -55,6 +56,7 @@ fn migration() -> Story {
         demands: vec![Demand::NoRollback],
         deadline: days(42),
         step: minutes(1),
+        persist: minutes(15),
         ..story(
             "migration",
             "the Sealos plan, 5% to 100%, three weeks with nights and weekends",

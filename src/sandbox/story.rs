@@ -31,6 +31,8 @@ pub struct Story {
     pub deadline: Duration,
     /// How often the story looks at its cluster, in virtual time.
     pub step: Duration,
+    /// How often the daemon writes a status in which nothing changed; every write costs real time.
+    pub persist: Duration,
 }
 
 /// The moment of an act.
@@ -152,6 +154,7 @@ impl Story {
         if self.plan == Plan::Sealos {
             self.plan = Plan::Hours;
             self.step = Duration::from_secs(10);
+            self.persist = Duration::from_secs(60);
         }
         self
     }

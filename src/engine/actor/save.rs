@@ -1,6 +1,6 @@
 //! Persisting: one write at a time, never ahead of a lowering, at most once a minute for what is only news.
 
-use super::{Actor, Dirty, Done, PERSIST_EVERY};
+use super::{Actor, Dirty, Done};
 use crate::cluster::rollouts;
 use crate::engine::lane::Lane;
 use crate::rollout::spec::OnDelete;
@@ -16,7 +16,7 @@ impl Actor {
     pub(super) fn save(&mut self, now: Timestamp) {
         let due = match self.dirty {
             Dirty::No => false,
-            Dirty::Soon => now >= self.last_saved + PERSIST_EVERY,
+            Dirty::Soon => now >= self.last_saved + self.persist_every(),
             Dirty::Now => true,
         };
         if self.saving || !due || now < self.save_after {
