@@ -54,6 +54,11 @@ pub fn begin(args: &Args) -> anyhow::Result<Outcome> {
             "--speed {speed} is no speed: write a number above 0, like 3600, or 0 for as fast as it goes"
         );
     }
+    if args.prometheus {
+        anyhow::bail!(
+            "--prometheus is not built yet: leave it out, or let a Prometheus of your own scrape the address that the sandbox prints"
+        );
+    }
     let options = Options {
         seed: args.seed.unwrap_or(1),
         speed: args.speed,

@@ -34,7 +34,7 @@ const ROLL_OUT: Duration = Duration::from_secs(30);
 /// How long after everybody came to rest the story waits for what is still missing.
 const GRACE: Duration = Duration::from_secs(900);
 /// How many changes of a resource are remembered for onlookers who come late.
-const CHANGES_KEPT: usize = 64;
+const CHANGES_KEPT: usize = 16;
 /// Requests per second of the components, by turns.
 const RATES: [f64; 6] = [80.0, 50.0, 120.0, 40.0, 300.0, 150.0];
 
@@ -173,6 +173,10 @@ impl World {
             .transpose()?;
         if let Some(door) = &door {
             screen.say(&format!("export KUBECONFIG={}", door.kubeconfig().display()))?;
+            screen.say(&format!(
+                "# the tenants' metrics: http://{}/metrics",
+                door.exporter()
+            ))?;
         }
         let name = self.rollout.metadata.name.clone().unwrap_or_default();
         let mut observer = Observer::new(self.store.clone(), &self.namespace, &name);
