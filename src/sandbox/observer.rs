@@ -42,7 +42,7 @@ pub struct Row {
     pub held: Option<Span>,
     #[serde(deserialize_with = "is_there")]
     pub(super) intent: bool,
-    history: Vec<HistoryEntry>,
+    pub(super) history: Vec<HistoryEntry>,
 }
 
 fn is_there<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {

@@ -103,9 +103,9 @@ fn hours(hold: &str, interval: &str) -> Value {
 fn minutes() -> Value {
     json!({
         "phases": [
-            {"name": "pilot", "components": ["terminal"], "steps": steps("20s", &["10%"])},
-            {"name": "widen", "steps": steps("20s", &["25%", "50%"])},
-            {"name": "cutover", "requires": [{"approval": {}}], "steps": steps("20s", &["75%", "100%"])},
+            {"name": "pilot", "components": ["terminal"], "steps": steps("20s", &["5%"])},
+            {"name": "widen", "steps": steps("20s", &["10%", "40%"])},
+            {"name": "cutover", "requires": [{"approval": {}}], "steps": steps("20s", &["70%", "100%"])},
         ],
         "judge": {"interval": "2s", "settle": "6s"},
     })
