@@ -34,7 +34,7 @@ pub enum ConnectError {
     },
     /// Nothing says where the cluster is.
     #[error(
-        "found no cluster: neither KUBECONFIG nor ~/.kube/config can be used, and this is no pod of a cluster ({message}); name one with --kubeconfig FILE or KUBECONFIG, or try `gradual-rollout sandbox`"
+        "found no cluster: neither KUBECONFIG nor ~/.kube/config can be used, and this is no pod of a cluster ({message}); point KUBECONFIG at a kubeconfig, or try `gradual-rollout sandbox`"
     )]
     Nowhere {
         /// What was tried.
