@@ -33,16 +33,33 @@ fn plan() -> Plan {
 }
 
 fn arm(requests: u64) -> Arm {
-    let bounds: Arc<[f64]> = [0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0].into();
+    let bounds: Arc<[f64]> = [
+        0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0,
+    ]
+    .into();
     let mut counts = vec![requests / 12; 12];
     counts.push(0);
-    Arm::Seen(Counts { requests, errors: requests / 2000, latency: Some(Histogram { bounds_ms: bounds, counts }) })
+    Arm::Seen(Counts {
+        requests,
+        errors: requests / 2000,
+        latency: Some(Histogram {
+            bounds_ms: bounds,
+            counts,
+        }),
+    })
 }
 
 fn observe(plan: &Plan, weight: Weight, from: Timestamp, to: Timestamp) -> Observation {
-    let mut observation = Observation { generation: 1, ..Observation::default() };
+    let mut observation = Observation {
+        generation: 1,
+        ..Observation::default()
+    };
     for component in &plan.components {
-        let stamp = Some(Mark { id: "x".into(), weight, reason: Some(Reason::Step) });
+        let stamp = Some(Mark {
+            id: "x".into(),
+            weight,
+            reason: Some(Reason::Step),
+        });
         let routed = Routed {
             object: "configmap ns/app".into(),
             lowest: weight,
@@ -51,7 +68,13 @@ fn observe(plan: &Plan, weight: Weight, from: Timestamp, to: Timestamp) -> Obser
             settled: true,
             manager: None,
         };
-        let tick = Tick { from, to, canary: arm(240), control: arm(2400), usual_rate: None };
+        let tick = Tick {
+            from,
+            to,
+            canary: arm(240),
+            control: arm(2400),
+            usual_rate: None,
+        };
         let seen = Seen {
             routers: Routers::Read(vec![routed]),
             reading: Some(Reading::Fresh(tick)),

@@ -180,8 +180,12 @@ mod tests {
     #[test]
     fn each_wrong_setting_is_named_with_its_remedy() {
         let at = |endpoints: &[&str]| PrometheusSettings::at(endpoints.iter().copied());
-        assert!(refused(&PrometheusSettings::default()).starts_with("prometheus.endpoints: name at least one"));
-        assert!(refused(&at(&["http://a", "nowhere"])).starts_with("prometheus.endpoints[1]: not an address"));
+        assert!(
+            refused(&PrometheusSettings::default()).starts_with("prometheus.endpoints: name at least one")
+        );
+        assert!(
+            refused(&at(&["http://a", "nowhere"])).starts_with("prometheus.endpoints[1]: not an address")
+        );
         assert!(refused(&at(&["ftp://a"])).contains("http://HOST:PORT"));
         let secret = refused(&at(&["http://me:hunter2@a"]));
         assert!(

@@ -236,7 +236,9 @@ pub struct ComponentStatus {
 
 /// Takes the defaults of fields out of a schema: the API server would store them for ever.
 fn without_defaults(schema: &mut Schema) {
-    let fields = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut);
+    let fields = schema
+        .get_mut("properties")
+        .and_then(serde_json::Value::as_object_mut);
     for field in fields.into_iter().flat_map(|f| f.values_mut()) {
         if let Some(field) = field.as_object_mut() {
             field.remove("default");

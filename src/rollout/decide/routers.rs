@@ -115,7 +115,12 @@ impl Desk<'_> {
         }
         if cfg!(sabotage_7) && highest == written {
             let component = c.name.clone();
-            self.out.raises.push(Raise { component, id: intent.id, weight: intent.weight, reason: intent.reason });
+            self.out.raises.push(Raise {
+                component,
+                id: intent.id,
+                weight: intent.weight,
+                reason: intent.reason,
+            });
             return true;
         }
         if highest > written && objects.iter().any(|o| stamped(o, &intent.id)) {
