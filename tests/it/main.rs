@@ -6,6 +6,7 @@
     reason = "helpers of tests too say what went wrong by panicking"
 )]
 
+mod any_cluster;
 mod apiserver;
 mod apiserver_kubectl;
 mod cli;

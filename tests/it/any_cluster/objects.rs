@@ -1,0 +1,65 @@
+//! The objects that tests bring.
+
+use serde_json::{Value, json};
+
+/// The resource's group and version.
+pub(super) const GROUP: &str = "rollout.sealos.io/v1alpha1";
+
+fn host(ns: &str, name: &str, version: &str) -> String {
+    format!("{name}-{version}.{ns}.svc.cluster.local")
+}
+
+/// A route whose traffic is all on control.
+pub(super) fn virtual_service(ns: &str, name: &str) -> Value {
+    let to = |version: &str| json!({"host": host(ns, name, version)});
+    json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"name": name, "namespace": ns, "labels": {"kept": "yes"}},
+        "spec": {"hosts": [format!("{name}.{ns}.example.com")], "http": [{"name": "main", "timeout": "7s", "route": [
+            {"destination": to("v1"), "weight": 100}, {"destination": to("v2"), "weight": 0}
+        ]}]}
+    })
+}
+
+/// Where both arms of a component are counted.
+fn arms(ns: &str, name: &str) -> Value {
+    let arm = |version: &str| json!({"preset": "istio", "labels": {"destination_service": host(ns, name, version)}});
+    json!({"canary": arm("v2"), "control": arm("v1")})
+}
+
+fn routed(ns: &str, name: &str) -> Value {
+    json!({
+        "name": name,
+        "routers": [{"istio": {"virtualServices": [{"name": name, "routes": ["main"]}],
+            "canary": {"host": host(ns, name, "v2")}, "control": {"host": host(ns, name, "v1")}}}],
+        "arms": arms(ns, name)
+    })
+}
+
+/// A component that a controller's ConfigMap and Deployment switch.
+pub(super) fn switched(ns: &str, name: &str) -> Value {
+    json!({
+        "name": name,
+        "routers": [{"controllerSwitch": {"configMap": name, "deployment": name}}],
+        "arms": arms(ns, name)
+    })
+}
+
+/// A rollout of components behind VirtualServices, in seconds instead of days.
+pub(super) fn rollout(ns: &str, name: &str, components: &[&str], weights: &[&str]) -> Value {
+    let components = components.iter().map(|c| routed(ns, c)).collect();
+    rollout_of(ns, name, components, weights)
+}
+
+/// The same, of these components.
+pub(super) fn rollout_of(ns: &str, name: &str, components: Vec<Value>, weights: &[&str]) -> Value {
+    let steps: Vec<Value> = weights
+        .iter()
+        .map(|w| json!({"weight": w, "hold": "2s"}))
+        .collect();
+    json!({
+        "apiVersion": GROUP, "kind": "GradualRollout",
+        "metadata": {"name": name, "namespace": ns},
+        "spec": {"components": components, "judge": {"interval": "1s", "settle": "1s"}, "steps": steps}
+    })
+}

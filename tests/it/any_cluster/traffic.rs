@@ -1,0 +1,121 @@
+//! Requests that nobody sends: counted as the routes in the cluster split them.
+
+use gradual_rollout::metrics::{ArmSnapshot, Ask, Bucket, Counter, PodSnapshot, Simulation, Snapshot};
+use gradual_rollout::rollout::sample::{Blindness, Dark};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard};
+
+/// Requests a second of each component: enough for every test of evidence within one tick.
+const RATE: f64 = 200_000.0;
+
+/// Tenants' requests.
+#[derive(Debug, Default)]
+pub(super) struct Traffic(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    shares: BTreeMap<String, f64>,
+    failing: BTreeSet<String>,
+    dark: bool,
+    arms: BTreeMap<(String, bool), Arm>,
+    past: BTreeMap<(String, Timestamp), Snapshot>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Arm {
+    at: Timestamp,
+    requests: f64,
+    errors: f64,
+}
+
+impl Arm {
+    fn grow(&mut self, at: Timestamp, share: f64, failing: bool) {
+        let new = (at.duration_since(self.at).as_secs_f64().max(0.0) * RATE * share).floor();
+        self.at = self.at.max(at);
+        self.requests += new;
+        self.errors += if failing { (new * 0.7).floor() } else { 0.0 };
+    }
+
+    fn snapshot(&self, at: Timestamp) -> ArmSnapshot {
+        if self.requests == 0.0 {
+            return ArmSnapshot::default();
+        }
+        let counter = |count, error| Counter { count, error };
+        let bucket = |le_ms, share: f64| Bucket {
+            le_ms,
+            count: (self.requests * share).floor(),
+        };
+        let buckets = [(50.0, 0.5), (100.0, 0.97), (250.0, 1.0), (f64::INFINITY, 1.0)];
+        let pod = PodSnapshot {
+            sampled_at: at,
+            requests: [
+                ("200".to_owned(), counter(self.requests - self.errors, false)),
+                ("503".to_owned(), counter(self.errors, true)),
+            ]
+            .into(),
+            latency: [(
+                "le".to_owned(),
+                buckets.map(|(le, share)| bucket(le, share)).to_vec(),
+            )]
+            .into(),
+        };
+        ArmSnapshot {
+            pods: [("gateway".to_owned(), pod)].into(),
+        }
+    }
+}
+
+impl Traffic {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    /// The canary of a component fails from now on.
+    pub(super) fn fail(&self, component: &str) {
+        self.state().failing.insert(component.to_owned());
+    }
+
+    /// The metrics cannot be read, or can again.
+    pub(super) fn darken(&self, dark: bool) {
+        self.state().dark = dark;
+    }
+
+    /// What part of a component's requests the canary gets.
+    pub(super) fn split(&self, component: &str, share: f64) {
+        self.state().shares.insert(component.to_owned(), share);
+    }
+}
+
+impl Simulation for Traffic {
+    fn scrape(&self, ask: &Ask, at: Timestamp) -> Result<Snapshot, Blindness> {
+        let mut state = self.state();
+        if state.dark {
+            return Err(Blindness {
+                kind: Dark::Down,
+                message: "the lights are out".into(),
+            });
+        }
+        let mut snapshot = Snapshot::empty(ask, at);
+        let key = (ask.component.clone(), snapshot.at);
+        if let Some(known) = state.past.get(&key) {
+            return Ok(known.clone());
+        }
+        let share = state.shares.get(&ask.component).copied().unwrap_or(0.0);
+        let failing = state.failing.contains(&ask.component);
+        let mut arm = |canary: bool, share: f64| {
+            let arm = state.arms.entry((ask.component.clone(), canary)).or_insert(Arm {
+                at,
+                requests: 0.0,
+                errors: 0.0,
+            });
+            arm.grow(at, share, canary && failing);
+            arm.snapshot(snapshot.at)
+        };
+        let (canary, control) = (arm(true, share), arm(false, 1.0 - share));
+        snapshot.canary = canary;
+        snapshot.control = Some(control);
+        state.past.insert(key, snapshot.clone());
+        Ok(snapshot)
+    }
+}
