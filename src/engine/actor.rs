@@ -88,6 +88,8 @@ pub(super) struct Actor {
     cursors: BTreeMap<String, Cursor>,
     /// Components whose weight changed since their cursor last knew.
     moved: BTreeSet<String>,
+    /// Lowerings that were written, and when.
+    lowered: BTreeMap<String, tokio::time::Instant>,
     readings: BTreeMap<String, Reading>,
     failures: BTreeMap<String, String>,
     watched: Vec<String>,
@@ -120,6 +122,7 @@ impl Actor {
             asked: BTreeMap::new(),
             cursors: BTreeMap::new(),
             moved: BTreeSet::new(),
+            lowered: BTreeMap::new(),
             readings: BTreeMap::new(),
             failures: BTreeMap::new(),
             watched: Vec::new(),
@@ -252,7 +255,18 @@ impl Actor {
         if older(&raw.resource_version, &self.raw.resource_version) {
             return;
         }
-        let edited = raw.generation != self.raw.generation || raw.uid != self.raw.uid;
+        let another = raw.uid != self.raw.uid;
+        let edited = raw.generation != self.raw.generation || another;
+        if another {
+            // Deleted and made anew while nobody watched: nothing that is remembered is about this one.
+            self.shared.claims.remove(&self.raw.uid);
+            self.status = persist::read_status(&raw);
+            self.written = raw.status.clone();
+            self.first = true;
+            self.lanes.values_mut().for_each(Lane::clear);
+            self.cursors.clear();
+            self.lowered.clear();
+        }
         self.raw = raw;
         if edited {
             self.read_spec();
@@ -394,6 +408,11 @@ impl Actor {
             self.shared.events.publish(&self.raw, reason, &message, true);
             self.dirty = Dirty::Now;
             self.show();
+        }
+        if self.raw.deleting && self.raw.has_finalizer() {
+            // Nothing can be restored by a spec that cannot be worked; kept, it could never be deleted.
+            tracing::warn!(rollout = %self.raw.name, namespace = %self.raw.namespace, reason, "deleted without restoring: the traffic stays as it is");
+            self.release();
         }
         self.save(now);
     }

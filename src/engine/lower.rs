@@ -58,6 +58,8 @@ async fn one(
     for attempt in 0_u64.. {
         match attempt_once(client, cache, target, order, at, known.take()).await {
             Ok(()) => return,
+            // What is not there carries no traffic. If it comes back, it comes with its own weight, and is looked at.
+            Err(Trouble::Gone) => return,
             // Somebody wrote in between. Over and over, it is no race: then the server refuses the patch itself.
             Err(Trouble::Race(_)) if races < RACES => {
                 races += 1;
@@ -79,6 +81,8 @@ async fn one(
 }
 
 enum Trouble {
+    /// There is no such object.
+    Gone,
     /// Somebody wrote in between: read again at once.
     Race(String),
     /// Anything else, in words.
@@ -127,6 +131,7 @@ async fn timed<T>(request: impl Future<Output = Result<T, ClusterError>>) -> Res
     match tokio::time::timeout(ATTEMPT, request).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) if error.is_race() => Err(Trouble::Race(error.to_string())),
+        Ok(Err(ClusterError::NotFound { .. })) => Err(Trouble::Gone),
         Ok(Err(error)) => Err(Trouble::Other(error.to_string())),
         Err(_) => Err(Trouble::Other("no answer within 2s".to_owned())),
     }

@@ -290,6 +290,28 @@ async fn deleted_with_restore_the_traffic_goes_back_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn deleted_with_restore_it_does_not_wait_for_an_object_that_is_gone() {
+    let world = World::with(&["shop", "cart"]);
+    let mut object = world.object();
+    object["spec"]["onDelete"] = json!("restore");
+    world.store.put(object).unwrap();
+    world
+        .until("25%", |w| w.weight("shop") == 25 && w.weight("cart") == 25)
+        .await;
+    world
+        .store
+        .delete("virtualservices.networking.istio.io", NS, "cart")
+        .unwrap();
+    world.pass(30).await;
+    world
+        .store
+        .delete("gradualrollouts.rollout.sealos.io", NS, "demo")
+        .unwrap();
+    world.until("gone", |w| w.object().is_null()).await;
+    assert_eq!(world.weight("shop"), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_status_that_cannot_be_written_delays_no_rollback() {
     let world = World::with(&["shop"]);
     world.until("25%", |w| w.weight("shop") == 25).await;

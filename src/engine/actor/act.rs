@@ -7,14 +7,18 @@ use crate::rollout::observation::{Decision, Lower, Raise};
 use crate::rollout::spec::Component;
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// How long a lowering that was written may take to be read back before it is written again.
+const READ_BACK: Duration = Duration::from_secs(2);
 
 impl Actor {
     pub(super) fn act(&mut self, decision: Decision, now: Timestamp) {
+        self.status = decision.next;
         for order in &decision.lowers {
             self.start_lowering(order, now);
         }
-        self.status = decision.next;
         self.withdraw(&decision.raises);
         for raise in &decision.raises {
             self.start_raise(raise);
@@ -73,6 +77,14 @@ impl Actor {
     fn start_lowering(&mut self, order: &Lower, now: Timestamp) {
         let lane = self.lanes.entry(order.component.clone()).or_default();
         if matches!(lane, Lane::Lowering { id, .. } if *id == order.id) {
+            return;
+        }
+        // Written and not yet read back: the watch will tell. Only when it does not is it written again.
+        if self
+            .lowered
+            .get(&order.id)
+            .is_some_and(|at| at.elapsed() < READ_BACK)
+        {
             return;
         }
         lane.clear();

@@ -6,6 +6,7 @@ use crate::engine::looks::Look;
 use crate::engine::{persist, raise};
 use crate::rollout::decide::declare;
 use crate::rollout::status::Intent;
+use tokio::time::Instant;
 
 impl Actor {
     pub(super) fn finish(&mut self, done: Done) {
@@ -21,6 +22,15 @@ impl Actor {
                 {
                     self.lanes.insert(component.clone(), Lane::Idle);
                 }
+                // Only those that still stand in the status matter; the rest is forgotten here.
+                let stands: Vec<String> = self
+                    .status
+                    .components
+                    .iter()
+                    .filter_map(|c| Some(c.lowering.as_ref()?.id.clone()))
+                    .collect();
+                self.lowered.retain(|known, _| stands.contains(known));
+                self.lowered.insert(id, Instant::now());
                 self.note_failure(component, None);
             }
             Done::Detached { component, result } => self.note_failure(component, result.err()),

@@ -1,9 +1,10 @@
 //! Persisting: one write at a time, never ahead of a lowering, at most once a minute for what is only news.
 
-use super::{Actor, Dirty, Done};
+use super::{Actor, Dirty, Done, restore};
 use crate::cluster::rollouts;
 use crate::engine::lane::Lane;
 use crate::rollout::spec::OnDelete;
+use crate::rollout::status::ComponentStatus;
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -85,6 +86,25 @@ impl Actor {
             .spawn(async move { Done::Fetched(timed(rollouts::get(&client, &namespace, &name)).await) });
     }
 
+    /// Whether a component's traffic is where its lowering was to bring it. What was written to every object that
+    /// there is counts, read back or not: an object that is gone carries no traffic.
+    fn is_back(&self, c: &ComponentStatus) -> bool {
+        c.lowering
+            .as_ref()
+            .is_none_or(|order| self.lowered.contains_key(&order.id))
+    }
+
+    /// Lets the resource be deleted.
+    pub(super) fn release(&mut self) {
+        if self.tidying {
+            return;
+        }
+        self.tidying = true;
+        let (client, raw) = (self.shared.clients.api.clone(), self.raw.clone());
+        self.tasks
+            .spawn(async move { Done::Tidied(timed(rollouts::remove_finalizer(&client, &raw)).await) });
+    }
+
     /// Removes command annotations whose outcome is persisted, and the finalizer once everything is put back.
     pub(super) fn tidy(&mut self) {
         self.done.retain(|key| self.raw.annotations.contains_key(key));
@@ -96,8 +116,11 @@ impl Actor {
             .iter()
             .filter_map(|key| Some((key.clone(), self.raw.annotations.get(key)?.clone())))
             .collect();
+        // Until the deletion itself was decided on, nothing was put back by it.
+        let told = restore(&self.raw.uid).id;
         let restored = self.raw.deleting
-            && self.status.components.iter().all(|c| c.lowering.is_none())
+            && self.status.commands.iter().any(|c| c.id == told)
+            && self.status.components.iter().all(|c| self.is_back(c))
             && self.raw.has_finalizer();
         let wants_finalizer = self
             .sound
@@ -110,9 +133,7 @@ impl Actor {
                 Done::Tidied(timed(rollouts::remove_annotations(&client, &raw, &done)).await)
             });
         } else if restored {
-            self.tidying = true;
-            self.tasks
-                .spawn(async move { Done::Tidied(timed(rollouts::remove_finalizer(&client, &raw)).await) });
+            self.release();
         } else if wants_finalizer && !raw.has_finalizer() && !raw.deleting {
             self.tidying = true;
             self.tasks
