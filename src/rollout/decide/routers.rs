@@ -115,7 +115,12 @@ impl Desk<'_> {
         }
         if cfg!(sabotage_7) && highest == written {
             let component = c.name.clone();
-            self.out.raises.push(Raise { component, id: intent.id, weight: intent.weight, reason: intent.reason });
+            self.out.raises.push(Raise {
+                component,
+                id: intent.id,
+                weight: intent.weight,
+                reason: intent.reason,
+            });
             return true;
         }
         if highest > written && objects.iter().any(|o| stamped(o, &intent.id)) {
@@ -192,6 +197,12 @@ impl Desk<'_> {
             c.fingerprint = fingerprint;
             c.reason = reason;
             c.message = format!("it was rolled back to {weight} ({reason}); `retry` begins again");
+        } else if reason == Reason::Manual {
+            // A person's weight is theirs until `resume`, whether or not the status heard of it.
+            c.state = State::Manual;
+            c.fingerprint = None;
+            c.reason = reason;
+            c.message = format!("{weight} was set by hand; the plan waits until `resume`");
         }
     }
 
