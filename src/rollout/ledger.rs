@@ -179,6 +179,7 @@ impl Ledger {
         // A gap: whatever was over its limit is not known to have stayed so.
         self.over.clear();
         self.disasters = 0;
+        self.disaster = None;
         match &mut self.dark {
             Some(dark) if dark.kind == blindness.kind && dark.message == blindness.message => {}
             Some(dark) => {
@@ -206,6 +207,7 @@ impl Ledger {
         if gap {
             self.over.clear();
             self.disasters = 0;
+            self.disaster = None;
         }
         self.last = Some(tick.to);
         self.control_seen = matches!(tick.control, Arm::Seen(_));

@@ -197,6 +197,12 @@ impl Desk<'_> {
             c.fingerprint = fingerprint;
             c.reason = reason;
             c.message = format!("it was rolled back to {weight} ({reason}); `retry` begins again");
+        } else if reason == Reason::Manual {
+            // A person's weight is theirs until `resume`, whether or not the status heard of it.
+            c.state = State::Manual;
+            c.fingerprint = None;
+            c.reason = reason;
+            c.message = format!("{weight} was set by hand; the plan waits until `resume`");
         }
     }
 

@@ -117,6 +117,66 @@ proptest! {
     }
 
     #[test]
+    fn rule_3_what_a_check_counts_is_the_canarys_alone(permille in 10u16..=100, looks in 6usize..9) {
+        let mut world = World::demo();
+        world.say(Verb::Set, "alpha", Some(weight(permille)));
+        world.ticks(looks);
+        let most = i64::from(permille) * 100 * i64::try_from(looks).unwrap();
+        let errors = world.component("alpha").checks.iter().find(|c| c.name == "errors").unwrap();
+        prop_assert!(errors.samples > 0, "nothing was counted");
+        prop_assert!(errors.samples <= most, "{} of at most {most}", errors.samples);
+    }
+
+    #[test]
+    fn rule_4_over_the_limit_by_chance_holds_and_over_it_for_sure_rolls_back(looks in 1usize..4) {
+        let mut world = World::demo();
+        world.until("alpha at 5%", |w| w.highest("alpha") == weight(50));
+        world.weather.insert("alpha".into(), Weather::NoLook);
+        world.ticks(4);
+        world.weather.insert("alpha".into(), Weather::Blip);
+        for decision in world.ticks(looks) {
+            prop_assert!(decision.lowers.is_empty(), "{:?}", decision.lowers);
+        }
+        world.weather.insert("alpha".into(), Weather::CanaryFails);
+        world.ticks(3);
+        prop_assert_eq!(world.highest("alpha"), Weight::ZERO);
+    }
+
+    #[test]
+    fn rule_5_a_fault_that_control_has_too_moves_nothing(permille in 10u16..=800, both: bool, looks in 1usize..40) {
+        let mut world = World::demo();
+        world.say(Verb::Set, "alpha", Some(weight(permille)));
+        world.ticks(8);
+        world.say(Verb::Resume, "alpha", None);
+        world.weather.insert("alpha".into(), if both { Weather::BothFail } else { Weather::ControlFails });
+        world.tick();
+        let stands = world.highest("alpha");
+        for decision in world.ticks(looks) {
+            prop_assert!(decision.lowers.iter().all(|l| l.component != "alpha"), "{:?}", decision.lowers);
+            prop_assert!(decision.raises.iter().all(|r| r.component != "alpha"), "{:?}", decision.raises);
+        }
+        prop_assert_eq!(world.highest("alpha"), stands);
+    }
+
+    #[test]
+    fn rule_12_nothing_rises_above_nine_tenths_without_controls_frozen_baseline(life in life()) {
+        let mut world = World::demo();
+        world.say(Verb::Approve, "*", None);
+        world.commands[0].wish.phase = Some("cutover".into());
+        world.until("alpha at 70%", |w| w.component("alpha").weight.written == weight(700));
+        let promise = |_: &World, _: &World, decision: &crate::rollout::observation::Decision| {
+            for raise in decision.raises.iter().filter(|r| r.reason == Reason::Step && r.weight > weight(900)) {
+                let frozen = decision.next.component(&raise.component).unwrap().baseline.as_ref();
+                assert!(frozen.is_some_and(|b| b.requests > 0), "to {} without a baseline", raise.weight);
+            }
+        };
+        world.live(&Event::Weather(Weather::Good, 60), promise);
+        for event in &life {
+            world.live(event, promise);
+        }
+    }
+
+    #[test]
     fn rule_6_a_breach_is_answered_whatever_else_is_going_on(paused: bool, quiet_other: bool, ready in prop_oneof![Just(None), Just(Some(true))]) {
         let mut world = World::demo();
         world.until("alpha at 5%", |w| w.highest("alpha") == weight(50));

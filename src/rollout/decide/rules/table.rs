@@ -1,1 +1,331 @@
-//! table
+//! Every transition as a sentence: where a component stands, what happens, where it stands then.
+
+use super::world::{Event, Weather, World, spec, weight};
+use crate::rollout::command::Verb;
+use crate::rollout::reason::{Reason, State};
+use crate::rollout::sample::Dark;
+use crate::rollout::weight::Weight;
+
+/// Where alpha stands before something happens.
+#[derive(Clone, Copy, Debug)]
+enum At {
+    /// On its plan at 10%, judged for three looks.
+    Walking,
+    /// Set to 20% by a person.
+    Manual,
+    /// Lowered to 3% by somebody else.
+    Drifted,
+    /// Put back to 0% by a person.
+    RolledBack,
+    /// At 100%, its plan over.
+    Completed,
+    /// Gone from the spec at 10%.
+    Orphaned,
+}
+
+/// What happens to alpha.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    Says(Verb),
+    Sets(u16),
+    SomebodyWrites(u16),
+    /// A person writes past us under the paused plan.
+    SomebodyWritesWhilePaused(u16),
+    SomebodyWritesWhileControlIsAway(u16),
+    TheCanaryFails,
+    TheCanaryFailsWhilePaused,
+    TheCanaryFailsWhileControlIsAway,
+    BothFail,
+    ControlFails,
+    TheSourceIsDown,
+    TheCanarysSeriesVanish,
+    TheRoutersDisagreeWithTheStamp,
+    ARestart,
+    AnotherFirstWeight,
+    AHoldIsEdited,
+    TheLastPhaseGoes,
+}
+
+use State::{Completed, Drifted, Manual, Orphaned, RolledBack, Walking};
+use When::{
+    AHoldIsEdited, ARestart, AnotherFirstWeight, BothFail, ControlFails, Says, Sets, SomebodyWrites,
+    SomebodyWritesWhileControlIsAway, SomebodyWritesWhilePaused, TheCanaryFails,
+    TheCanaryFailsWhileControlIsAway, TheCanaryFailsWhilePaused, TheCanarysSeriesVanish, TheLastPhaseGoes,
+    TheRoutersDisagreeWithTheStamp, TheSourceIsDown,
+};
+
+/// (at, when, then its state, and its weight in permille)
+const TABLE: &[(At, When, State, u16)] = &[
+    (At::Walking, Says(Verb::Pause), Walking, 100),
+    (At::Walking, Says(Verb::Resume), Walking, 100),
+    (At::Walking, Says(Verb::Promote), Walking, 100),
+    (At::Walking, Says(Verb::Retry), Walking, 100),
+    (At::Walking, Says(Verb::Approve), Walking, 100),
+    (At::Walking, Says(Verb::Rollback), RolledBack, 0),
+    (At::Walking, Says(Verb::Detach), Manual, 100),
+    (At::Walking, Sets(0), Manual, 0),
+    (At::Walking, Sets(100), Manual, 100),
+    (At::Walking, Sets(300), Manual, 300),
+    (At::Walking, SomebodyWrites(30), Drifted, 30),
+    (At::Walking, SomebodyWrites(500), Walking, 100),
+    (At::Walking, SomebodyWritesWhilePaused(500), Manual, 500),
+    (At::Walking, SomebodyWritesWhileControlIsAway(500), Manual, 500),
+    (At::Walking, TheCanaryFails, RolledBack, 0),
+    (At::Walking, TheCanaryFailsWhilePaused, RolledBack, 0),
+    (At::Walking, TheCanaryFailsWhileControlIsAway, Walking, 100),
+    (At::Walking, BothFail, Walking, 100),
+    (At::Walking, ControlFails, Walking, 100),
+    (At::Walking, TheSourceIsDown, Walking, 100),
+    (At::Walking, TheCanarysSeriesVanish, Walking, 100),
+    (At::Walking, TheRoutersDisagreeWithTheStamp, Walking, 100),
+    (At::Walking, ARestart, Walking, 100),
+    (At::Walking, AnotherFirstWeight, Walking, 100),
+    (At::Walking, AHoldIsEdited, Walking, 100),
+    (At::Walking, TheLastPhaseGoes, Walking, 100),
+    (At::Manual, Says(Verb::Pause), Manual, 200),
+    (At::Manual, Says(Verb::Resume), Walking, 200),
+    (At::Manual, Says(Verb::Promote), Manual, 200),
+    (At::Manual, Says(Verb::Retry), Manual, 200),
+    (At::Manual, Says(Verb::Rollback), RolledBack, 0),
+    (At::Manual, Says(Verb::Detach), Manual, 200),
+    (At::Manual, Sets(50), Manual, 50),
+    (At::Manual, Sets(600), Manual, 600),
+    (At::Manual, SomebodyWrites(500), Manual, 500),
+    (At::Manual, SomebodyWrites(30), Drifted, 30),
+    (At::Manual, TheCanaryFails, RolledBack, 0),
+    (At::Manual, TheSourceIsDown, Manual, 200),
+    (At::Manual, BothFail, Manual, 200),
+    (At::Manual, ARestart, Manual, 200),
+    (At::Drifted, Says(Verb::Pause), Drifted, 30),
+    (At::Drifted, Says(Verb::Resume), Walking, 30),
+    (At::Drifted, Says(Verb::Promote), Drifted, 30),
+    (At::Drifted, Says(Verb::Retry), Drifted, 30),
+    (At::Drifted, Says(Verb::Rollback), RolledBack, 0),
+    (At::Drifted, Sets(0), Manual, 0),
+    (At::Drifted, Sets(300), Manual, 300),
+    (At::Drifted, SomebodyWrites(500), Drifted, 30),
+    (At::Drifted, TheCanaryFails, RolledBack, 0),
+    (At::Drifted, TheSourceIsDown, Drifted, 30),
+    (At::Drifted, ARestart, Drifted, 30),
+    (At::RolledBack, Says(Verb::Pause), RolledBack, 0),
+    (At::RolledBack, Says(Verb::Resume), RolledBack, 0),
+    (At::RolledBack, Says(Verb::Promote), RolledBack, 0),
+    (At::RolledBack, Says(Verb::Approve), RolledBack, 0),
+    (At::RolledBack, Says(Verb::Retry), Walking, 0),
+    (At::RolledBack, Says(Verb::Rollback), RolledBack, 0),
+    (At::RolledBack, Sets(0), Manual, 0),
+    (At::RolledBack, Sets(100), Manual, 100),
+    (At::RolledBack, SomebodyWrites(500), RolledBack, 0),
+    (At::RolledBack, TheCanaryFails, RolledBack, 0),
+    (At::RolledBack, ARestart, RolledBack, 0),
+    (At::RolledBack, AnotherFirstWeight, Walking, 0),
+    (At::RolledBack, AHoldIsEdited, RolledBack, 0),
+    (At::Completed, Says(Verb::Pause), Completed, 1000),
+    (At::Completed, Says(Verb::Resume), Completed, 1000),
+    (At::Completed, Says(Verb::Promote), Completed, 1000),
+    (At::Completed, Says(Verb::Rollback), RolledBack, 0),
+    (At::Completed, Sets(500), Manual, 500),
+    (At::Completed, SomebodyWrites(500), Completed, 500),
+    (At::Completed, TheCanaryFails, Completed, 1000),
+    (At::Completed, TheSourceIsDown, Completed, 1000),
+    (At::Completed, AHoldIsEdited, Completed, 1000),
+    (At::Completed, ARestart, Completed, 1000),
+    (At::Orphaned, Says(Verb::Pause), Orphaned, 100),
+    (At::Orphaned, Says(Verb::Promote), Orphaned, 100),
+    (At::Orphaned, Sets(300), Orphaned, 100),
+    (At::Orphaned, TheCanaryFails, Orphaned, 100),
+    (At::Orphaned, ARestart, Orphaned, 100),
+];
+
+fn stand(at: At) -> World {
+    let mut world = World::demo();
+    if matches!(at, At::Completed) {
+        world.say(Verb::Approve, "*", None);
+        world.commands[0].wish.phase = Some("cutover".into());
+        world.until("alpha is finished", |w| w.component("alpha").state == Completed);
+        return world;
+    }
+    world.until("alpha at 10%", |w| {
+        w.component("alpha").weight.written == weight(100)
+    });
+    match at {
+        At::Walking | At::Completed => {}
+        At::Manual => world.say(Verb::Set, "alpha", Some(weight(200))),
+        At::Drifted => world.live(&Event::Foreign(30), |_, _, _| {}),
+        At::RolledBack => world.say(Verb::Rollback, "alpha", None),
+        At::Orphaned => remove(&mut world),
+    }
+    world.ticks(3);
+    world
+}
+
+fn remove(world: &mut World) {
+    world.edit(|spec| {
+        spec.components.retain(|c| c.name != "alpha");
+        for phase in spec.phases.iter_mut().flatten() {
+            phase.components = None;
+        }
+    });
+}
+
+fn happen(world: &mut World, when: When) {
+    // Nothing of the plan's own rises while something happens, so that a row shows its trigger alone.
+    let gate = |world: &mut World, name: &str| {
+        world.weather.insert(name.to_owned(), Weather::NoLook);
+    };
+    let foreign = |world: &mut World, permille| world.live(&Event::Foreign(permille), |_, _, _| {});
+    let fails = |world: &mut World, weather, n| {
+        world.weather.insert("alpha".into(), weather);
+        world.ticks(n);
+    };
+    match when {
+        Says(verb) => {
+            gate(world, "alpha");
+            world.say(verb, "alpha", None);
+        }
+        Sets(permille) => {
+            gate(world, "alpha");
+            world.say(Verb::Set, "alpha", Some(weight(permille)));
+        }
+        SomebodyWrites(permille) => {
+            gate(world, "alpha");
+            foreign(world, permille);
+        }
+        SomebodyWritesWhilePaused(permille) => {
+            gate(world, "alpha");
+            world.say(Verb::Pause, "alpha", None);
+            world.tick();
+            foreign(world, permille);
+        }
+        SomebodyWritesWhileControlIsAway(permille) => {
+            gate(world, "alpha");
+            world.ready = Some(false);
+            foreign(world, permille);
+        }
+        TheCanaryFails => fails(world, Weather::CanaryFails, 6),
+        TheCanaryFailsWhilePaused => {
+            world.say(Verb::Pause, "alpha", None);
+            fails(world, Weather::CanaryFails, 6);
+        }
+        TheCanaryFailsWhileControlIsAway => {
+            world.ready = Some(false);
+            fails(world, Weather::CanaryFails, 6);
+        }
+        BothFail => fails(world, Weather::BothFail, 12),
+        ControlFails => fails(world, Weather::ControlFails, 12),
+        TheSourceIsDown => fails(world, Weather::Blind(Dark::Down), 90),
+        TheCanarysSeriesVanish => fails(world, Weather::Blind(Dark::Vanished), 90),
+        TheRoutersDisagreeWithTheStamp => {
+            gate(world, "alpha");
+            world.objects.get_mut("alpha").unwrap()[0].weight = weight(900);
+        }
+        ARestart => {
+            gate(world, "alpha");
+            world.restart();
+        }
+        AnotherFirstWeight => {
+            gate(world, "alpha");
+            world.edit(|spec| spec.phases.as_mut().unwrap()[0].steps[0].weight = weight(40));
+        }
+        AHoldIsEdited => {
+            gate(world, "alpha");
+            world.edit(|spec| spec.phases.as_mut().unwrap()[0].steps[0].hold = "40s".parse().unwrap());
+        }
+        TheLastPhaseGoes => {
+            gate(world, "alpha");
+            world.edit(|spec| drop(spec.phases.as_mut().unwrap().pop()));
+        }
+    }
+    world.ticks(3);
+}
+
+#[test]
+fn every_state_answers_every_trigger_as_the_table_says() {
+    let mut wrong = Vec::new();
+    for &(at, when, state, permille) in TABLE {
+        let mut world = stand(at);
+        happen(&mut world, when);
+        let Some(c) = world.status.component("alpha") else {
+            wrong.push(format!("{at:?}, {when:?}: forgotten"));
+            continue;
+        };
+        let is = (c.state, world.highest("alpha"));
+        if is != (state, weight(permille)) {
+            wrong.push(format!(
+                "{at:?}, {when:?}: is {:?} at {} ({:?}: {}), and should be {state:?} at {}",
+                is.0,
+                is.1,
+                c.reason,
+                c.message,
+                weight(permille)
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn an_orphan_that_a_person_puts_back_to_0_is_let_go() {
+    let mut world = stand(At::Orphaned);
+    happen(&mut world, Says(Verb::Rollback));
+    assert_eq!(world.highest("alpha"), Weight::ZERO);
+    assert!(world.status.component("alpha").is_none());
+}
+
+#[test]
+fn the_same_manager_a_third_time_within_an_hour_is_a_fight_and_nothing_is_put_back() {
+    let mut world = stand(At::Walking);
+    world.weather.insert("alpha".into(), Weather::NoLook);
+    for _ in 0..2 {
+        world.live(&Event::Foreign(500), |_, _, _| {});
+        world.ticks(3);
+        assert_eq!(world.highest("alpha"), weight(100));
+    }
+    world.live(&Event::Foreign(500), |_, _, _| {});
+    world.ticks(3);
+    let c = world.component("alpha");
+    assert_eq!((c.state, c.reason), (Drifted, Reason::GitOpsFight));
+    assert!(c.message.contains("kubectl-edit"), "{}", c.message);
+    assert_eq!(world.highest("alpha"), weight(500));
+}
+
+#[test]
+fn a_hand_set_weight_that_the_status_missed_stays_in_the_hands_of_the_person() {
+    let mut world = stand(At::Walking);
+    let forgotten = world.status.clone();
+    world.say(Verb::Set, "alpha", Some(weight(300)));
+    world.ticks(2);
+    world.status = forgotten;
+    world.restart();
+    world.ticks(60);
+    assert_eq!(world.component("alpha").state, Manual);
+    assert_eq!(world.highest("alpha"), weight(300));
+}
+
+#[test]
+fn a_rollback_of_one_takes_all_back_where_the_scope_is_the_rollout() {
+    let mut spec = spec();
+    spec["rollback"] = serde_json::json!({"scope": "rollout"});
+    let mut world = World::new(spec);
+    world.until("beta at 10%", |w| {
+        w.component("beta").weight.written == weight(100)
+    });
+    world.say(Verb::Rollback, "alpha", None);
+    world.ticks(3);
+    assert_eq!(world.highest("beta"), Weight::ZERO);
+    assert_eq!(world.component("beta").reason, Reason::OtherFailed);
+}
+
+#[test]
+fn a_rollback_of_one_stops_the_others_where_on_failure_is_stop() {
+    let mut spec = spec();
+    spec["rollback"] = serde_json::json!({"onFailure": "stop"});
+    let mut world = World::new(spec);
+    world.until("beta at 10%", |w| {
+        w.component("beta").weight.written == weight(100)
+    });
+    world.say(Verb::Rollback, "alpha", None);
+    assert!(world.ticks(200).iter().all(|d| d.raises.is_empty()));
+    assert_eq!(world.component("beta").reason, Reason::StoppedByFailure);
+    assert_eq!(world.highest("beta"), weight(100));
+}

@@ -19,6 +19,8 @@ pub(crate) enum Weather {
     Good,
     /// The canary fails, control does not.
     CanaryFails,
+    /// Two of a hundred canary requests fail, in a thin stream: over the limit, and explained by chance.
+    Blip,
     /// Both fail alike.
     BothFail,
     /// Control fails, the canary does not.
@@ -175,13 +177,21 @@ impl World {
             .get(name)
             .and_then(|o| o.first())
             .map_or(0, |o| u64::from(o.weight.permille()));
-        let total: u64 = if weather == Weather::Quiet { 20 } else { 100_000 };
+        let total: u64 = match weather {
+            Weather::Quiet => 20,
+            Weather::Blip => 2000,
+            _ => 100_000,
+        };
         let bounds: std::sync::Arc<[f64]> = std::sync::Arc::from([50.0, 100.0, 250.0]);
         let arm = |requests: u64, bad: bool| {
             if requests == 0 {
                 return Arm::Absent;
             }
-            let errors = if bad { requests * 8 / 10 } else { 0 };
+            let errors = match (bad, weather) {
+                (true, Weather::Blip) => requests / 50,
+                (true, _) => requests * 8 / 10,
+                (false, _) => 0,
+            };
             let slow = requests / 100;
             let counts = vec![requests - 2 * slow, slow, slow, 0];
             Arm::Seen(Counts {
@@ -202,7 +212,7 @@ impl World {
                 }));
             }
             Weather::Good | Weather::Quiet => (false, false),
-            Weather::CanaryFails => (true, false),
+            Weather::CanaryFails | Weather::Blip => (true, false),
             Weather::BothFail => (true, true),
             Weather::ControlFails => (false, true),
         };
