@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 /// The resource's group and version.
 pub(super) const GROUP: &str = "rollout.sealos.io/v1alpha1";
 
-fn host(ns: &str, name: &str, version: &str) -> String {
+/// The host of one version of an app.
+pub(super) fn host(ns: &str, name: &str, version: &str) -> String {
     format!("{name}-{version}.{ns}.svc.cluster.local")
 }
 
