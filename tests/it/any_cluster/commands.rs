@@ -74,7 +74,7 @@ async fn the_classic_command_sets_a_weight_and_waits_until_it_is_read_back() {
         assert_eq!(value["daemon"]["alive"], true, "{out}");
         let shop = &value["rollouts"][0]["components"][0];
         assert_eq!(
-            (&shop["name"], &shop["weight"]),
+            (&shop["component"], &shop["weight"]),
             (&json!("shop"), &json!(10.0)),
             "{out}"
         );

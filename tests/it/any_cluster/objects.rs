@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 /// The resource's group and version.
 pub(super) const GROUP: &str = "rollout.sealos.io/v1alpha1";
 
-/// The host of one version of an app.
-pub(super) fn host(ns: &str, name: &str, version: &str) -> String {
+fn host(ns: &str, name: &str, version: &str) -> String {
     format!("{name}-{version}.{ns}.svc.cluster.local")
 }
 

@@ -1,6 +1,5 @@
 //! Requests that nobody sends: counted as the routes in the cluster split them.
 
-use super::objects::host;
 use gradual_rollout::clock::Clock;
 use gradual_rollout::metrics::exposition::{Exported, ExportedLatency, IstioLabels, bounds_ms, encode};
 use gradual_rollout::metrics::{ArmSnapshot, Ask, Bucket, Counter, PodSnapshot, Simulation, Snapshot};
@@ -94,7 +93,7 @@ impl Traffic {
         let (canary, control) = self.state().count(component, Clock::System.now());
         let mut exported = Vec::new();
         for (version, arm) in [("v2", canary), ("v1", control)] {
-            let service = host(ns, component, version);
+            let service = format!("{component}-{version}");
             for (code, count) in [("200", arm.requests - arm.errors), ("503", arm.errors)] {
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
                 let requests = count as u64;
