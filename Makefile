@@ -27,10 +27,10 @@ test: tools ## Run every test: unit, integration, documentation
 	$(CARGO) test --locked
 
 .PHONY: test-cluster
-test-cluster: tools ## Run the integration suite against a real cluster: GRADUAL_ROLLOUT_TEST_KUBECONFIG=FILE make test-cluster
-	@test -n "$$GRADUAL_ROLLOUT_TEST_KUBECONFIG" || { echo "set GRADUAL_ROLLOUT_TEST_KUBECONFIG to the kubeconfig of the cluster to test against" >&2; exit 64; }
-	@test -r "$$GRADUAL_ROLLOUT_TEST_KUBECONFIG" || { echo "cannot read $$GRADUAL_ROLLOUT_TEST_KUBECONFIG, named by GRADUAL_ROLLOUT_TEST_KUBECONFIG" >&2; exit 64; }
-	$(CARGO) test --locked --test it
+test-cluster: tools ## Run the suite for any cluster against yours: GRADUAL_ROLLOUT_TEST_KUBECONFIG=FILE make test-cluster
+	@test -n "$$GRADUAL_ROLLOUT_TEST_KUBECONFIG" || { echo "GRADUAL_ROLLOUT_TEST_KUBECONFIG is not set: give it the kubeconfig of the cluster to test against, as in GRADUAL_ROLLOUT_TEST_KUBECONFIG=FILE make test-cluster" >&2; exit 64; }
+	@test -f "$$GRADUAL_ROLLOUT_TEST_KUBECONFIG" -a -r "$$GRADUAL_ROLLOUT_TEST_KUBECONFIG" || { echo "GRADUAL_ROLLOUT_TEST_KUBECONFIG names $$GRADUAL_ROLLOUT_TEST_KUBECONFIG, which is no file that can be read: correct the path or its permissions" >&2; exit 64; }
+	$(CARGO) test --locked --test it any_cluster:: -- --show-output
 
 .PHONY: lint
 lint: ## Formatting and clippy, warnings are errors

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Names the kubeconfig of the cluster to test against.
 pub(super) const VARIABLE: &str = "GRADUAL_ROLLOUT_TEST_KUBECONFIG";
 /// How long anything may take that needs no judging: far more than a slow cluster needs.
-pub(super) const LONG: Duration = Duration::from_secs(120);
+pub(super) const LONG: Duration = Duration::from_secs(60);
 
 /// The kubeconfig of the cluster under test. Starts the sandbox's API server when no other cluster is named; it
 /// lasts as long as the process.

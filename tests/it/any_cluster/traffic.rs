@@ -1,7 +1,10 @@
 //! Requests that nobody sends: counted as the routes in the cluster split them.
 
+use gradual_rollout::clock::Clock;
+use gradual_rollout::metrics::exposition::{Exported, ExportedLatency, IstioLabels, bounds_ms, encode};
 use gradual_rollout::metrics::{ArmSnapshot, Ask, Bucket, Counter, PodSnapshot, Simulation, Snapshot};
 use gradual_rollout::rollout::sample::{Blindness, Dark};
+use gradual_rollout::rollout::spec::Preset;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
@@ -66,7 +69,61 @@ impl Arm {
     }
 }
 
+impl State {
+    /// Counts a component's requests up to now: canary and control.
+    fn count(&mut self, component: &str, at: Timestamp) -> (Arm, Arm) {
+        let share = self.shares.get(component).copied().unwrap_or(0.0);
+        let failing = self.failing.contains(component);
+        let mut arm = |canary: bool, share: f64| {
+            let arm = self.arms.entry((component.to_owned(), canary)).or_insert(Arm {
+                at,
+                requests: 0.0,
+                errors: 0.0,
+            });
+            arm.grow(at, share, canary && failing);
+            *arm
+        };
+        (arm(true, share), arm(false, 1.0 - share))
+    }
+}
+
 impl Traffic {
+    /// A component's counters as Istio's proxies expose them.
+    pub(super) fn page(&self, ns: &str, component: &str) -> String {
+        let (canary, control) = self.state().count(component, Clock::System.now());
+        let mut exported = Vec::new();
+        for (version, arm) in [("v2", canary), ("v1", control)] {
+            let service = format!("{component}-{version}");
+            for (code, count) in [("200", arm.requests - arm.errors), ("503", arm.errors)] {
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+                let requests = count as u64;
+                let labels = IstioLabels {
+                    reporter: "destination",
+                    source_workload: "gateway",
+                    source_namespace: "istio-system",
+                    destination_workload: component,
+                    destination_version: version,
+                    destination_service: &service,
+                    destination_namespace: ns,
+                    protocol: "http",
+                    code,
+                    flags: "-",
+                    grpc_status: "",
+                };
+                let bounds = bounds_ms(Preset::Istio).iter();
+                exported.push(Exported {
+                    labels: labels.labels(),
+                    requests,
+                    latency: Some(ExportedLatency {
+                        cumulative: bounds.map(|&ms| if ms < 25.0 { 0 } else { requests }).collect(),
+                        sum_ms: 0.0,
+                    }),
+                });
+            }
+        }
+        encode(Preset::Istio, &exported)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
@@ -101,20 +158,9 @@ impl Simulation for Traffic {
         if let Some(known) = state.past.get(&key) {
             return Ok(known.clone());
         }
-        let share = state.shares.get(&ask.component).copied().unwrap_or(0.0);
-        let failing = state.failing.contains(&ask.component);
-        let mut arm = |canary: bool, share: f64| {
-            let arm = state.arms.entry((ask.component.clone(), canary)).or_insert(Arm {
-                at,
-                requests: 0.0,
-                errors: 0.0,
-            });
-            arm.grow(at, share, canary && failing);
-            arm.snapshot(snapshot.at)
-        };
-        let (canary, control) = (arm(true, share), arm(false, 1.0 - share));
-        snapshot.canary = canary;
-        snapshot.control = Some(control);
+        let (canary, control) = state.count(&ask.component, at);
+        snapshot.canary = canary.snapshot(snapshot.at);
+        snapshot.control = Some(control.snapshot(snapshot.at));
         state.past.insert(key, snapshot.clone());
         Ok(snapshot)
     }

@@ -120,18 +120,17 @@ async fn a_weight_that_somebody_lowered_stays_lowered_until_resume() {
 async fn a_weight_that_somebody_raised_is_put_back() {
     on_cluster(async |scene| {
         scene.bring(&["shop"], &["5%", "30%"]).await;
-        let paused = json!({"spec": {"paused": true}});
-        scene.start("daemon-1").await;
-        scene.until_weight("shop", 5).await;
+        let long =
+            json!({"spec": {"steps": [{"weight": "5%", "hold": "1h"}, {"weight": "30%", "hold": "1h"}]}});
         scene
             .admin
-            .merge(&scene.rollouts("demo"), &paused)
+            .merge(&scene.rollouts("demo"), &long)
             .await
-            .ok("pausing");
+            .ok("long holds");
+        scene.start("daemon-1").await;
         scene
-            .until("paused and settled", async |s| {
-                let shop = s.component("shop").await;
-                shop.reason == Reason::Paused && shop.weight.observed == Some(shop.weight.written)
+            .until("5% is written and read back", async |s| {
+                s.component("shop").await.weight.written == Weight::from_percent(5).unwrap()
             })
             .await;
         write_by_hand(scene, 80).await;
