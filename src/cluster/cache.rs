@@ -41,6 +41,27 @@ enum What {
     Endpoints,
 }
 
+impl What {
+    /// How it is addressed, in the version to be tried first and then in older ones.
+    fn resources(self) -> Vec<ApiResource> {
+        match self {
+            Self::Routed(kind) => kind.versions().iter().map(|v| resource(kind, v)).collect(),
+            Self::Endpoints => vec![ApiResource {
+                group: "discovery.k8s.io".into(),
+                version: "v1".into(),
+                api_version: "discovery.k8s.io/v1".into(),
+                kind: "EndpointSlice".into(),
+                plural: "endpointslices".into(),
+            }],
+        }
+    }
+}
+
+/// Whether a list failed because the server does not know the kind, or not in this version.
+fn is_not_served(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404)
+}
+
 type Scope = (What, String);
 
 #[derive(Debug, Default)]
@@ -217,24 +238,26 @@ impl Cache {
 
     async fn watch(self, scope: Scope) {
         let (what, namespace) = &scope;
-        let kind = match what {
-            What::Routed(kind) => resource(*kind),
-            What::Endpoints => ApiResource {
-                group: "discovery.k8s.io".into(),
-                version: "v1".into(),
-                api_version: "discovery.k8s.io/v1".into(),
-                kind: "EndpointSlice".into(),
-                plural: "endpointslices".into(),
-            },
-        };
-        let api: Api<DynamicObject> = Api::namespaced_with(self.clients.api.clone(), namespace, &kind);
+        let kinds = what.resources();
+        let mut versions = kinds.iter();
         let mut backoff = watcher::DefaultBackoff::default();
         loop {
-            let mut events = std::pin::pin!(watcher(api.clone(), self.clients.watching()));
+            let Some(kind) = versions.next() else {
+                versions = kinds.iter();
+                continue;
+            };
+            let api: Api<DynamicObject> = Api::namespaced_with(self.clients.api.clone(), namespace, kind);
+            let mut events = std::pin::pin!(watcher(api, self.clients.watching()));
+            let mut older = false;
             while let Some(event) = events.next().await {
                 let failed = event.is_err();
                 let touched = match event {
                     Ok(event) => self.take(&scope, event),
+                    // Not a failure yet: an older version may be served.
+                    Err(error) if is_not_served(&error) && versions.len() > 0 => {
+                        older = true;
+                        break;
+                    }
                     Err(error) => self.fail(&scope, &kind.plural, error),
                 };
                 if let What::Routed(kind) = what {
@@ -252,7 +275,10 @@ impl Cache {
                     break;
                 }
             }
-            tokio::time::sleep(backoff.next().unwrap_or(SLOWEST)).await;
+            if !older {
+                versions = kinds.iter();
+                tokio::time::sleep(backoff.next().unwrap_or(SLOWEST)).await;
+            }
         }
     }
 

@@ -10,26 +10,58 @@ use std::sync::Arc;
 /// The field manager of the daemon's writes.
 pub const FIELD_MANAGER: &str = "gradual-rollout";
 
-/// How a kind of routed object is addressed.
-pub(super) fn resource(kind: ObjectKind) -> ApiResource {
+/// How a kind of routed object is addressed under one of its versions.
+pub(super) fn resource(kind: ObjectKind, version: &str) -> ApiResource {
+    let api_version = match kind.group() {
+        "" => version.to_owned(),
+        group => format!("{group}/{version}"),
+    };
     ApiResource {
         group: kind.group().to_owned(),
-        version: kind.version().to_owned(),
-        api_version: kind.api_version(),
+        version: version.to_owned(),
+        api_version,
         kind: kind.kind().to_owned(),
         plural: kind.plural().to_owned(),
     }
 }
 
-fn api(client: &Client, object: &ObjectRef) -> Api<DynamicObject> {
-    Api::namespaced_with(client.clone(), &object.namespace, &resource(object.kind))
+/// Whether a request was answered as by a server that does not serve the version at all: then nothing was done, and
+/// an older version may be served. An object that is missing is named in the answer.
+fn not_served(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status)
+        if status.code == 404 && status.details.as_ref().is_none_or(|d| d.name.is_empty()))
+}
+
+/// Asks under the preferred version, and under older ones as long as the server does not know the version.
+async fn under_any<F>(
+    client: &Client,
+    object: &ObjectRef,
+    ask: impl Fn(Api<DynamicObject>) -> F,
+) -> kube::Result<DynamicObject>
+where
+    F: Future<Output = kube::Result<DynamicObject>>,
+{
+    let under = |version: &str| {
+        ask(Api::namespaced_with(
+            client.clone(),
+            &object.namespace,
+            &resource(object.kind, version),
+        ))
+    };
+    let mut answer = under(object.kind.version()).await;
+    for version in object.kind.versions().iter().skip(1) {
+        match &answer {
+            Err(error) if not_served(error) => answer = under(version).await,
+            Ok(_) | Err(_) => break,
+        }
+    }
+    answer
 }
 
 /// Reads an object afresh.
 pub async fn get(client: &Client, object: &ObjectRef) -> Result<Arc<Value>, ClusterError> {
     let attempt = || format!("reading {object}");
-    let read = api(client, object)
-        .get(&object.name)
+    let read = under_any(client, object, |api| async move { api.get(&object.name).await })
         .await
         .map_err(|e| ClusterError::new(attempt(), e))?;
     json(object.kind, &read).map_err(|e| ClusterError::Unreachable {
@@ -53,10 +85,13 @@ pub async fn patch(
         ..PatchParams::default()
     };
     let PatchBody::Json(body) = &patch.body;
-    let written = api(client, object)
-        .patch(&object.name, &params, &Patch::Json::<()>(body.clone()))
-        .await
-        .map_err(|e| ClusterError::new(attempt(), e))?;
+    let body = Patch::Json::<()>(body.clone());
+    let (params, body) = (&params, &body);
+    let written = under_any(client, object, |api| async move {
+        api.patch(&object.name, params, body).await
+    })
+    .await
+    .map_err(|e| ClusterError::new(attempt(), e))?;
     json(object.kind, &written).map_err(|e| ClusterError::Unreachable {
         attempt: attempt(),
         message: e.to_string(),

@@ -329,3 +329,29 @@ async fn a_status_that_cannot_be_written_delays_no_rollback() {
         .until("known", |w| w.component("shop").state == State::RolledBack)
         .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_istio_that_serves_only_the_betas_is_moved_all_the_same() {
+    let mut world = World::new();
+    let mut definition = (*world
+        .store
+        .get(
+            "customresourcedefinitions.apiextensions.k8s.io",
+            "",
+            "virtualservices.networking.istio.io",
+        )
+        .unwrap())
+    .clone();
+    let versions = definition["spec"]["versions"].as_array_mut().unwrap();
+    versions.retain(|version| version["name"] != "v1");
+    versions[0]["storage"] = json!(true);
+    world.store.register_crd(&definition).unwrap();
+    let mut route = virtual_service("shop");
+    route["apiVersion"] = json!("networking.istio.io/v1beta1");
+    world.store.put(route).unwrap();
+    world.store.put(rollout("demo", &["shop"])).unwrap();
+    world.start("daemon-1");
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+    world.until("0%", |w| w.weight("shop") == 0).await;
+}

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Names the kubeconfig of the cluster to test against.
 pub(super) const VARIABLE: &str = "GRADUAL_ROLLOUT_TEST_KUBECONFIG";
 /// How long anything may take that needs no judging: far more than a slow cluster needs.
-pub(super) const LONG: Duration = Duration::from_secs(60);
+pub(super) const LONG: Duration = Duration::from_secs(120);
 
 /// The kubeconfig of the cluster under test. Starts the sandbox's API server when no other cluster is named; it
 /// lasts as long as the process.
@@ -179,6 +179,6 @@ pub(super) async fn until<T>(
     };
     match tokio::time::timeout(LONG, wait).await {
         Ok(found) => found,
-        Err(_) => panic!("never: {what}\n{}", stands().await),
+        Err(late) => panic!("never ({late}): {what}\n{}", stands().await),
     }
 }

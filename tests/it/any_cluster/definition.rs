@@ -2,7 +2,7 @@
 
 use super::cluster::{Connection, JSON, until};
 use super::objects::{GROUP, rollout};
-use super::scene::on_cluster;
+use super::scene::{istio_version, on_cluster};
 use serde_json::{Value, json};
 
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -54,7 +54,7 @@ pub(super) async fn hold(cluster: &Connection) {
         if install(cluster, ROLLOUTS, GROUP, shipped()).await {
             users.installed.push(ROLLOUTS);
         }
-        if !cluster.serves("networking.istio.io/v1", "virtualservices").await
+        if istio_version(cluster).await.is_none()
             && install(cluster, ROUTES, "networking.istio.io/v1", routes()).await
         {
             users.installed.push(ROUTES);

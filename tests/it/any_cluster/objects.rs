@@ -45,14 +45,14 @@ pub(super) fn switched(ns: &str, name: &str) -> Value {
     })
 }
 
-/// A rollout of components behind VirtualServices, in seconds instead of days.
+/// A rollout of components behind `VirtualServices`, in seconds instead of days.
 pub(super) fn rollout(ns: &str, name: &str, components: &[&str], weights: &[&str]) -> Value {
-    let components = components.iter().map(|c| routed(ns, c)).collect();
-    rollout_of(ns, name, components, weights)
+    let components: Vec<Value> = components.iter().map(|c| routed(ns, c)).collect();
+    rollout_of(ns, name, &components, weights)
 }
 
 /// The same, of these components.
-pub(super) fn rollout_of(ns: &str, name: &str, components: Vec<Value>, weights: &[&str]) -> Value {
+pub(super) fn rollout_of(ns: &str, name: &str, components: &[Value], weights: &[&str]) -> Value {
     let steps: Vec<Value> = weights
         .iter()
         .map(|w| json!({"weight": w, "hold": "2s"}))

@@ -160,7 +160,7 @@ async fn without_the_right_to_read_routes_their_components_hold_by_name_and_the_
         bring_controller(scene, "terminal").await;
         let (admin, path) = (scene.admin.clone(), scene.deployments("terminal"));
         scene.beside(play_controller(admin, path));
-        let mut object = rollout_of(&scene.ns, "demo", vec![switched(&scene.ns, "terminal")], &["5%"]);
+        let mut object = rollout_of(&scene.ns, "demo", &[switched(&scene.ns, "terminal")], &["5%"]);
         let shop = rollout(&scene.ns, "demo", &["shop"], &["5%"])["spec"]["components"][0].clone();
         object["spec"]["components"].as_array_mut().unwrap().push(shop);
         scene.create(&object).await;

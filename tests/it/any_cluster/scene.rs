@@ -27,6 +27,8 @@ pub(super) struct Scene {
     pub(super) admin: Connection,
     pub(super) traffic: Arc<Traffic>,
     pub(super) folder: tempfile::TempDir,
+    /// The version in which the cluster has `VirtualServices`.
+    istio: &'static str,
     /// Cluster-wide objects that go with the test: their paths.
     pub(super) extras: Vec<String>,
     daemons: JoinSet<()>,
@@ -101,9 +103,11 @@ async fn tidy(admin: &Connection, ns: &str) {
             .merge(&path, &json!({"metadata": {"finalizers": null}}))
             .await;
     }
+    let istio = istio_version(admin).await.unwrap_or("v1");
+    let routes = format!("/apis/networking.istio.io/{istio}/namespaces/{ns}/virtualservices");
     for collection in [
         rollouts,
-        format!("/apis/networking.istio.io/v1/namespaces/{ns}/virtualservices"),
+        routes,
         format!("/apis/apps/v1/namespaces/{ns}/deployments"),
         format!("/apis/coordination.k8s.io/v1/namespaces/{ns}/leases"),
         format!("/apis/events.k8s.io/v1/namespaces/{ns}/events"),
@@ -125,13 +129,16 @@ impl Scene {
             .ok("a namespace");
         let traffic = Arc::new(Traffic::default());
         let mut helpers = JoinSet::new();
-        let split = follow(admin.clone(), ns.to_owned(), traffic.clone());
+        let istio = istio_version(&admin).await.expect("VirtualServices are served");
+        let routes = format!("/apis/networking.istio.io/{istio}/namespaces/{ns}/virtualservices");
+        let split = follow(admin.clone(), ns.to_owned(), routes, traffic.clone());
         helpers.spawn(split);
         Self {
             ns: ns.to_owned(),
             admin,
             traffic,
             folder: tempfile::tempdir().unwrap(),
+            istio,
             extras: Vec::new(),
             daemons: JoinSet::new(),
             helpers,
@@ -169,6 +176,10 @@ impl Scene {
 
     /// Creates an object of the namespace.
     pub(super) async fn create(&self, object: &Value) -> Value {
+        let mut object = object.clone();
+        if object["kind"] == "VirtualService" {
+            object["apiVersion"] = json!(format!("networking.istio.io/{}", self.istio));
+        }
         let path = match object["kind"].as_str().unwrap() {
             "GradualRollout" => self.rollouts(""),
             "VirtualService" => self.routes(""),
@@ -177,7 +188,7 @@ impl Scene {
             "ServiceAccount" => self.core("serviceaccounts", ""),
             other => panic!("where do {other}s go?"),
         };
-        self.admin.post(&path, object).await.ok(object)
+        self.admin.post(&path, &object).await.ok(object)
     }
 
     /// Brings a rollout `demo` of these components with their routes.
@@ -322,6 +333,17 @@ fn join(path: String, name: &str) -> String {
     }
 }
 
+/// The newest version in which a cluster serves `VirtualServices`: Istio before 1.22 has only the betas.
+pub(super) async fn istio_version(cluster: &Connection) -> Option<&'static str> {
+    for version in ["v1", "v1beta1", "v1alpha3"] {
+        let group_version = format!("networking.istio.io/{version}");
+        if cluster.serves(&group_version, "virtualservices").await {
+            return Some(version);
+        }
+    }
+    None
+}
+
 /// The canary's weight of a route.
 fn canary(route: &Value) -> u64 {
     route["spec"]["http"][0]["route"][1]["weight"]
@@ -330,8 +352,7 @@ fn canary(route: &Value) -> u64 {
 }
 
 /// Splits the traffic as the objects in the cluster say, over and over.
-async fn follow(admin: Connection, ns: String, traffic: Arc<Traffic>) {
-    let routes = format!("/apis/networking.istio.io/v1/namespaces/{ns}/virtualservices");
+async fn follow(admin: Connection, ns: String, routes: String, traffic: Arc<Traffic>) {
     let switches = format!("/api/v1/namespaces/{ns}/configmaps");
     loop {
         for path in [&routes, &switches] {

@@ -53,7 +53,7 @@ async fn a_controller_is_told_by_config_map_and_environment_and_nothing_else_cha
         bring_controller(scene, "terminal").await;
         let component = switched(&scene.ns, "terminal");
         scene
-            .create(&rollout_of(&scene.ns, "demo", vec![component], &["5%", "30%"]))
+            .create(&rollout_of(&scene.ns, "demo", &[component], &["5%", "30%"]))
             .await;
         let (admin, path) = (scene.admin.clone(), scene.deployments("terminal"));
         scene.beside(play_controller(admin, path));
