@@ -57,9 +57,8 @@ async fn one(
     let mut known = cached(cache, target);
     for attempt in 0_u64.. {
         match attempt_once(client, cache, target, order, at, known.take()).await {
-            Ok(()) => return,
             // What is not there carries no traffic. If it comes back, it comes with its own weight, and is looked at.
-            Err(Trouble::Gone) => return,
+            Ok(()) | Err(Trouble::Gone) => return,
             // Somebody wrote in between. Over and over, it is no race: then the server refuses the patch itself.
             Err(Trouble::Race(_)) if races < RACES => {
                 races += 1;

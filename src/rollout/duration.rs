@@ -45,14 +45,14 @@ impl fmt::Display for Span {
         if left == 0 {
             return f.pad("0s");
         }
-        let mut text = String::new();
+        let mut parts = Vec::new();
         for (unit, size) in UNITS {
             if left >= size {
-                text.push_str(&format!("{}{unit}", left / size));
+                parts.push(format!("{}{unit}", left / size));
                 left %= size;
             }
         }
-        f.pad(&text)
+        f.pad(&parts.concat())
     }
 }
 

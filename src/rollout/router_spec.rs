@@ -1,5 +1,10 @@
 //! The part of the resource that says what sets a component's weights.
 
+#![expect(
+    unreachable_pub,
+    reason = "the schema derive repeats the struct inside a function"
+)]
+
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};

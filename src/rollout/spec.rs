@@ -3,6 +3,15 @@
 //! No field has a schema default: the API server would store it for ever. Every list, string and map is bounded,
 //! or the API server refuses the rules for their cost.
 
+#![expect(
+    unreachable_pub,
+    reason = "the schema derive repeats the struct inside a function"
+)]
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "each printer column has a type of its own"
+)]
+
 use super::check::{Limits, Metric};
 use super::duration::Span;
 use super::weight::{Percent, Weight};

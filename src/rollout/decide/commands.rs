@@ -18,7 +18,7 @@ impl Desk<'_> {
         for (key, error) in &self.seen.malformed {
             if !self.known(&error.id) {
                 let outcome = (error.id.as_str(), error.verb.as_str(), None);
-                self.record(outcome, CommandResult::Refused, error.message.clone());
+                self.record(outcome, CommandResult::Refused, &error.message);
             }
             self.out.done.push(key.clone());
         }
@@ -28,7 +28,7 @@ impl Desk<'_> {
                 let later = commands.get(at + 1..).unwrap_or_default();
                 let (result, message) = self.carry_out(command, later);
                 let who = Some(command.wish.who.clone()).filter(|w| !w.is_empty());
-                self.record((&command.id, command.verb.word(), who), result, message);
+                self.record((&command.id, command.verb.word(), who), result, &message);
             }
             self.out.done.push(command.key());
         }
@@ -42,7 +42,7 @@ impl Desk<'_> {
         &mut self,
         (id, verb, who): (&str, &str, Option<String>),
         result: CommandResult,
-        message: String,
+        message: &str,
     ) {
         let clip = |text: &str, n: usize| text.chars().take(n).collect::<String>();
         self.status.commands.push(CommandOutcome {
@@ -51,7 +51,7 @@ impl Desk<'_> {
             who: who.map(|w| clip(&w, 256)),
             at: self.now,
             result,
-            message: clip(&message, 2048),
+            message: clip(message, 2048),
         });
         let excess = self.status.commands.len().saturating_sub(COMMANDS_KEPT);
         self.status.commands.drain(..excess);

@@ -268,15 +268,14 @@ impl Desk<'_> {
             c.state = state;
         }
         c.reason = reason;
-        c.message = match reason {
-            Reason::GitOpsFight => format!(
+        c.message = if fight {
+            format!(
                 "{manager} changed {object} three times within an hour. Let it ignore the weights ({}), then `resume`",
                 ignore_rule(&object)
-            ),
-            Reason::DriftAdopted => {
-                format!("{manager} raised {object} from {written} to {found}; it stays until `resume`")
-            }
-            _ => format!("{manager} lowered {object} from {written} to {found}; it stays until `resume`"),
+            )
+        } else {
+            let verb = if up { "raised" } else { "lowered" };
+            format!("{manager} {verb} {object} from {written} to {found}; it stays until `resume`")
         };
         let message = c.message.clone();
         remember(c, now, written, highest, reason, &message);

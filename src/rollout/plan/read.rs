@@ -1,0 +1,314 @@
+//! Reading a spec into a plan, and every problem on the way.
+
+use super::defaults::default_checks;
+use super::{
+    FIRST_WEIGHT_MAX, JUMP_MAX_PERMILLE, Plan, PlannedComponent, PlannedPhase, PlannedStep, Problem,
+};
+use crate::rollout::check::{CheckRule, JudgeRules};
+use crate::rollout::duration::Span;
+use crate::rollout::spec::{ArmSource, Component, GradualRolloutSpec, Phase, Preset, Step};
+use crate::rollout::weight::{Percent, Weight};
+use crate::rollout::window::Calendar;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Reads a spec, and collects every problem on the way.
+#[derive(Default)]
+pub(super) struct Reader {
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Reader {
+    pub(super) fn problem(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.problems.push(Problem {
+            path: path.into(),
+            message: message.into(),
+        });
+    }
+
+    pub(super) fn plan(&mut self, spec: &GradualRolloutSpec) -> Plan {
+        self.names(spec);
+        let checks = self.checks(
+            "spec.checks",
+            default_checks(),
+            spec.checks.as_deref().unwrap_or_default(),
+        );
+        let phases = self.phases(spec, &checks);
+        let components = self.components(spec, &phases);
+        let judge = self.judge(spec);
+        let calendar = Calendar::read(spec.schedule.as_ref()).unwrap_or_else(|problems| {
+            for (path, message) in problems {
+                self.problem(format!("spec.schedule.{path}"), message);
+            }
+            Calendar::default()
+        });
+        let rollback = spec.rollback.clone().unwrap_or_default();
+        Plan {
+            components,
+            phases: phases.into_iter().map(|(phase, _)| phase).collect(),
+            checks,
+            judge,
+            calendar,
+            rollback_to: rollback.to.unwrap_or(Weight::ZERO),
+            scope: rollback.scope.unwrap_or_default(),
+            on_failure: rollback.on_failure.unwrap_or_default(),
+            on_delete: spec.on_delete.unwrap_or_default(),
+            paused: spec.paused.unwrap_or(false),
+        }
+    }
+
+    /// What the API server also enforces, for files and for servers that do not.
+    fn names(&mut self, spec: &GradualRolloutSpec) {
+        if spec.components.is_empty() || spec.components.len() > 64 {
+            self.problem(
+                "spec.components",
+                "name between 1 and 64 components; a larger fleet is more resources",
+            );
+        }
+        let mut seen = BTreeSet::new();
+        for (i, component) in spec.components.iter().enumerate() {
+            if !seen.insert(component.name.as_str()) {
+                let message = format!("{:?} is there twice: names are unique", component.name);
+                self.problem(format!("spec.components[{i}].name"), message);
+            }
+            let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            if component.name.is_empty() || component.name.len() > 63 || !component.name.chars().all(legal) {
+                let message = format!("{:?} is no name: 1 to 63 of a-z, 0-9 and -", component.name);
+                self.problem(format!("spec.components[{i}].name"), message);
+            }
+            if component.routers.is_empty() || component.routers.len() > 4 {
+                self.problem(
+                    format!("spec.components[{i}].routers"),
+                    "name 1 to 4 routers, edge first",
+                );
+            }
+            if let Some(arms) = &component.arms {
+                self.arms(i, &arms.canary, arms.control.as_ref());
+            }
+        }
+        if spec.steps.is_some() == spec.phases.is_some() {
+            self.problem("spec", "give either steps or phases");
+        }
+    }
+
+    fn arms(&mut self, i: usize, canary: &ArmSource, control: Option<&ArmSource>) {
+        for (arm, source) in [("canary", Some(canary)), ("control", control)] {
+            let Some(source) = source else { continue };
+            if source.labels.is_empty() {
+                let message = "without a label the arm is every request there is; name what tells it apart";
+                self.problem(format!("spec.components[{i}].arms.{arm}.labels"), message);
+            }
+        }
+        let Some(control) = control else { return };
+        if canary.labels == control.labels && canary.preset == control.preset {
+            let message = "both arms select the same series: name the labels that tell control from canary";
+            self.problem(format!("spec.components[{i}].arms.control.labels"), message);
+        }
+        let vantage = |preset: Preset| matches!(preset, Preset::IngressNginx);
+        if canary.preset != control.preset && vantage(canary.preset) != vantage(control.preset) {
+            let message = "both arms must be seen from one vantage point, or they cannot be compared: \
+                           use one preset for both, or leave control out to be judged by absolute limits";
+            self.problem(format!("spec.components[{i}].arms.control.preset"), message);
+        }
+    }
+
+    fn phases(&mut self, spec: &GradualRolloutSpec, checks: &[CheckRule]) -> Vec<(PlannedPhase, Vec<Step>)> {
+        let all: Vec<usize> = (0..spec.components.len()).collect();
+        if let Some(steps) = &spec.steps {
+            self.steps("spec.steps", steps);
+            let phase = PlannedPhase {
+                name: "steps".into(),
+                components: all,
+                approval: false,
+                checks: checks.to_vec(),
+            };
+            return vec![(phase, steps.clone())];
+        }
+        let mut names = BTreeSet::new();
+        let mut phases = Vec::new();
+        for (i, phase) in spec.phases.iter().flatten().enumerate() {
+            let at = format!("spec.phases[{i}]");
+            if !names.insert(phase.name.as_str()) {
+                self.problem(
+                    format!("{at}.name"),
+                    format!("{:?} is there twice: names are unique", phase.name),
+                );
+            }
+            self.steps(&format!("{at}.steps"), &phase.steps);
+            let components = self.members(&at, phase, spec, &all);
+            let own = self.checks(
+                &format!("{at}.checks"),
+                checks.to_vec(),
+                phase.checks.as_deref().unwrap_or_default(),
+            );
+            let approval = phase.requires.as_ref().is_some_and(|gates| !gates.is_empty());
+            phases.push((
+                PlannedPhase {
+                    name: phase.name.clone(),
+                    components,
+                    approval,
+                    checks: own,
+                },
+                phase.steps.clone(),
+            ));
+        }
+        phases
+    }
+
+    fn members(&mut self, at: &str, phase: &Phase, spec: &GradualRolloutSpec, all: &[usize]) -> Vec<usize> {
+        let Some(names) = &phase.components else {
+            return all.to_vec();
+        };
+        let mut members = Vec::new();
+        for (j, name) in names.iter().enumerate() {
+            match spec.components.iter().position(|c| &c.name == name) {
+                Some(index) if !members.contains(&index) => members.push(index),
+                Some(_) => self.problem(
+                    format!("{at}.components[{j}]"),
+                    format!("{name:?} is there twice"),
+                ),
+                None => {
+                    let known: Vec<&str> = spec.components.iter().map(|c| c.name.as_str()).collect();
+                    let message = format!("no component is named {name:?}; there are {}", known.join(", "));
+                    self.problem(format!("{at}.components[{j}]"), message);
+                }
+            }
+        }
+        members
+    }
+
+    fn steps(&mut self, at: &str, steps: &[Step]) {
+        if steps.is_empty() || steps.len() > 32 {
+            self.problem(at, "name between 1 and 32 steps");
+        }
+        for (i, pair) in steps.windows(2).enumerate() {
+            if let [before, after] = pair
+                && after.weight <= before.weight
+            {
+                let message = format!(
+                    "{} does not follow {}: weights must ascend",
+                    after.weight, before.weight
+                );
+                self.problem(format!("{at}[{}].weight", i + 1), message);
+            }
+        }
+        for (i, step) in steps.iter().enumerate() {
+            if step.weight.is_zero() {
+                self.problem(
+                    format!("{at}[{i}].weight"),
+                    "a step of 0% moves nothing; leave it out",
+                );
+            }
+            if step.hold.0 > Duration::from_secs(366 * 24 * 3600) {
+                self.problem(format!("{at}[{i}].hold"), "more than a year is surely a slip");
+            }
+        }
+    }
+
+    fn components(
+        &mut self,
+        spec: &GradualRolloutSpec,
+        phases: &[(PlannedPhase, Vec<Step>)],
+    ) -> Vec<PlannedComponent> {
+        let allow_jump = spec.allow_jump.unwrap_or(false);
+        let mut planned = Vec::new();
+        for (index, component) in spec.components.iter().enumerate() {
+            let mut steps: Vec<PlannedStep> = Vec::new();
+            for (p, (phase, declared)) in phases.iter().enumerate() {
+                if !phase.components.contains(&index) {
+                    continue;
+                }
+                for (i, step) in declared.iter().enumerate() {
+                    let before = steps.last().map_or(Weight::ZERO, |s| s.weight);
+                    let path = if spec.steps.is_some() {
+                        format!("spec.steps[{i}].weight")
+                    } else {
+                        format!("spec.phases[{p}].steps[{i}].weight")
+                    };
+                    if step.weight < before {
+                        let message = format!(
+                            "{} for {} is below the {before} of an earlier phase: weights never fall along a component's phases",
+                            step.weight, component.name
+                        );
+                        self.problem(&path, message);
+                    }
+                    if !allow_jump {
+                        self.jump(&path, component, before, step.weight, steps.is_empty());
+                    }
+                    steps.push(PlannedStep {
+                        phase: p,
+                        index: i,
+                        weight: step.weight,
+                        hold: step.hold.0,
+                    });
+                }
+            }
+            if steps.is_empty() {
+                let message = format!("{:?} is in no phase: it would never move", component.name);
+                self.problem(format!("spec.components[{index}].name"), message);
+            }
+            let fingerprint = fingerprint(component, &steps);
+            planned.push(PlannedComponent {
+                component: component.clone(),
+                steps,
+                fingerprint,
+            });
+        }
+        planned
+    }
+
+    fn jump(&mut self, path: &str, component: &Component, before: Weight, weight: Weight, first: bool) {
+        let name = &component.name;
+        if first && weight > FIRST_WEIGHT_MAX {
+            let message = format!(
+                "the first weight of {name} is {weight}; begin with {FIRST_WEIGHT_MAX} or less, or set allowJump: true"
+            );
+            self.problem(path, message);
+        } else if weight > before && weight.distance(before) > JUMP_MAX_PERMILLE {
+            let message = format!(
+                "{name} jumps from {before} to {weight}, more than 30 points; add steps between, or set allowJump: true"
+            );
+            self.problem(path, message);
+        }
+    }
+
+    fn judge(&mut self, spec: &GradualRolloutSpec) -> JudgeRules {
+        let judge = spec.judge.clone().unwrap_or_default();
+        let insufficient = judge.insufficient.unwrap_or_default();
+        let or = |span: Option<Span>, default: u64| span.map_or(Duration::from_secs(default), |s| s.0);
+        let rules = JudgeRules {
+            interval: or(judge.interval, 10),
+            settle: or(judge.settle, 60),
+            false_rollback: judge.false_rollback.unwrap_or(Percent::from_millis(1000)).ratio(),
+            on_blind: judge.on_blind.unwrap_or_default(),
+            blind_after: or(judge.blind_after, 600),
+            insufficient_after: or(insufficient.after, 3 * 24 * 3600),
+            insufficient_then: insufficient.then.unwrap_or_default(),
+        };
+        if rules.interval < Duration::from_secs(1) || rules.interval > Duration::from_secs(3600) {
+            self.problem("spec.judge.interval", "must be between 1s and 1h");
+        }
+        if !(rules.false_rollback > 0.0 && rules.false_rollback <= 0.5) {
+            self.problem("spec.judge.falseRollback", "must be above 0% and at most 50%");
+        }
+        rules
+    }
+}
+
+/// 64 bits of FNV-1a over what a component's attempt depends on: enough to see a change, stable over versions.
+fn fingerprint(component: &Component, steps: &[PlannedStep]) -> String {
+    let weights: Vec<u16> = steps.iter().map(|s| s.weight.permille()).collect();
+    let basis: BTreeMap<&str, serde_json::Value> = BTreeMap::from([
+        ("arms", serde_json::to_value(&component.arms).unwrap_or_default()),
+        (
+            "routers",
+            serde_json::to_value(&component.routers).unwrap_or_default(),
+        ),
+        ("weights", serde_json::to_value(weights).unwrap_or_default()),
+    ]);
+    let text = serde_json::to_string(&basis).unwrap_or_default();
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
