@@ -103,11 +103,15 @@ fn hours(hold: &str, interval: &str) -> Value {
 fn minutes() -> Value {
     json!({
         "phases": [
-            {"name": "pilot", "components": ["terminal"], "steps": steps("20s", &["5%"])},
-            {"name": "widen", "steps": steps("20s", &["10%", "40%"])},
-            {"name": "cutover", "requires": [{"approval": {}}], "steps": steps("20s", &["70%", "100%"])},
+            {"name": "pilot", "components": ["terminal"], "steps": steps("10s", &["5%"])},
+            {"name": "widen", "steps": steps("10s", &["10%", "40%"])},
+            {"name": "cutover", "requires": [{"approval": {}}], "steps": steps("10s", &["70%", "100%"])},
         ],
-        "judge": {"interval": "2s", "settle": "6s"},
+        "checks": [
+            {"name": "errors", "for": "10s"}, {"name": "p95", "for": "10s"},
+            {"name": "throughput", "promote": "none"},
+        ],
+        "judge": {"interval": "2s", "settle": "3s"},
     })
 }
 
