@@ -2,7 +2,7 @@
 
 use super::args::SandboxArgs;
 use super::exit::{Exit, Failure};
-use crate::sandbox::{PrometheusError, Args, Outcome, begin, stories};
+use crate::sandbox::{Args, Outcome, PrometheusError, begin, stories};
 use std::io::Write;
 
 /// Plays a story. Done only when it ended as expected.

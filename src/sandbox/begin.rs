@@ -61,7 +61,11 @@ pub fn begin(args: &Args) -> anyhow::Result<Outcome> {
     }
     let story = if real {
         let fits = |story: &Story| story.clone().in_minutes().is_some();
-        let names: Vec<_> = stories::all().iter().filter(|s| fits(s)).map(|s| s.name).collect();
+        let names: Vec<_> = stories::all()
+            .iter()
+            .filter(|s| fits(s))
+            .map(|s| s.name)
+            .collect();
         story.in_minutes().with_context(|| {
             format!(
                 "the story {name:?} cannot be told at real time with --prometheus; these can: {}",

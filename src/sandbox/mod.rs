@@ -26,6 +26,6 @@ pub mod story;
 pub mod tenants;
 
 pub use begin::{Args, Outcome, begin};
-pub use report::Report;
 pub use prometheus::PrometheusError;
+pub use report::Report;
 pub use run::{Options, play, play_for_real};

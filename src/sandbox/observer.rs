@@ -203,7 +203,11 @@ pub(super) async fn clock_rollbacks(
             let before = last.insert(name.clone(), weight).unwrap_or_default();
             if weight.is_zero()
                 && !before.is_zero()
-                && let Some(shown) = if real { tenants.shown_before(name) } else { tenants.shown(name) }
+                && let Some(shown) = if real {
+                    tenants.shown_before(name)
+                } else {
+                    tenants.shown(name)
+                }
             {
                 let took = store.now().as_millisecond() - shown.as_millisecond();
                 record

@@ -189,11 +189,16 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_ends_at_once_is_an_error_and_leaves_no_folder() {
         let target = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let error = Prometheus::start(Path::new("/bin/false"), target, SCRAPE).await.unwrap_err();
+        let error = Prometheus::start(Path::new("/bin/false"), target, SCRAPE)
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("did not become ready"), "{error}");
         let mine = format!("gradual-rollout-sandbox-prometheus-{}-", std::process::id());
         let left = fs::read_dir(std::env::temp_dir()).unwrap();
-        let left = left.filter(|e| e.as_ref().is_ok_and(|e| e.file_name().to_string_lossy().starts_with(&mine)));
+        let left = left.filter(|e| {
+            e.as_ref()
+                .is_ok_and(|e| e.file_name().to_string_lossy().starts_with(&mine))
+        });
         assert_eq!(left.count(), 0);
     }
 

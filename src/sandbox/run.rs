@@ -168,7 +168,9 @@ impl World {
         let told = shares.clone();
         // Scrapes and looks have nothing to do with each other: the newest sample is some seconds old.
         let first_scrape = began - tempo.sample.mul_f64(0.37);
-        let tenants = Tenants::new(seed, first_scrape, tempo.sample, tenants, move |name| told.of(name));
+        let tenants = Tenants::new(seed, first_scrape, tempo.sample, tenants, move |name| {
+            told.of(name)
+        });
         // At real time a story must end the same way whatever the hour.
         let tenants = if real { tenants.steady() } else { tenants };
         Ok(Self {
@@ -262,7 +264,8 @@ impl World {
             } else if !resting {
                 rest = None;
             }
-            let waited = since.is_some_and(|since| now.duration_since(since).unsigned_abs() >= self.tempo.grace);
+            let waited =
+                since.is_some_and(|since| now.duration_since(since).unsigned_abs() >= self.tempo.grace);
             let late = self.elapsed() >= story.deadline;
             if waited || late || interrupted.is_cancelled() {
                 unmet.extend(script.next().map(|next| format!("this never happened: {next}")));

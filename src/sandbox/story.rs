@@ -163,7 +163,9 @@ impl Story {
         if self.plan == Plan::Quiet || self.acts.iter().any(|(_, act)| *act == Act::Dark) {
             return None;
         }
-        self.plan = Plan::Minutes;
+        if self.plan != Plan::Seconds {
+            self.plan = Plan::Minutes;
+        }
         // Enough to tell within seconds.
         self.traffic *= 20.0;
         for (when, act) in &mut self.acts {
@@ -178,6 +180,27 @@ impl Story {
         self.step = Duration::from_millis(250);
         self.persist = Duration::from_secs(5);
         Some(self)
+    }
+
+    /// For tests: one component alone at real time, whose canary fails half of its requests from 40% on.
+    pub fn in_seconds() -> Self {
+        let story = Self {
+            name: "seconds",
+            title: "the canary of frontend fails half of its requests from 40% on",
+            expected: "frontend back at 0%",
+            plan: Plan::Seconds,
+            traffic: 1.0,
+            acts: vec![(
+                When::Weight("frontend", 40),
+                Act::Fail("frontend", Side::Canary, 0.5),
+            )],
+            ends: vec![("frontend", End::PUT_BACK)],
+            demands: Vec::new(),
+            deadline: Duration::from_secs(300),
+            step: Duration::from_millis(250),
+            persist: Duration::from_secs(5),
+        };
+        story.clone().in_minutes().unwrap_or(story)
     }
 
     /// The same story with its plan in hours, for when weeks are too many.

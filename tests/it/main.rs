@@ -16,5 +16,6 @@ mod engine;
 mod generated;
 mod house;
 mod prometheus;
+mod sandbox_prometheus;
 mod stories;
 mod support;
