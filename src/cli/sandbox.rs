@@ -2,7 +2,7 @@
 
 use super::args::SandboxArgs;
 use super::exit::{Exit, Failure};
-use crate::sandbox::{Args, Outcome, begin, stories};
+use crate::sandbox::{Args, Outcome, PrometheusError, begin, stories};
 use std::io::Write;
 
 /// Plays a story. Done only when it ended as expected.
@@ -30,6 +30,9 @@ pub(super) fn run(args: &SandboxArgs, out: &mut dyn Write) -> Result<Exit, Failu
         Ok(Outcome::Reached | Outcome::Listed) => Ok(Exit::Done),
         // The story itself has said what is missing.
         Ok(Outcome::Missed) => Ok(Exit::Internal),
+        Err(error) if error.is::<PrometheusError>() => {
+            Err(Failure::new(Exit::Unreachable, format!("{error:#}")))
+        }
         Err(error) => Err(Failure::internal(format!("{error:#}"))),
     }
 }

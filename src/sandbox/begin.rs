@@ -1,8 +1,9 @@
 //! The command: which story, how fast, shown how.
 
-use super::run::{Options, play};
+use super::run::{Options, play, play_for_real};
 use super::screen::Form;
 use super::stories;
+use super::story::Story;
 use anyhow::Context as _;
 use std::io::Write;
 
@@ -54,11 +55,26 @@ pub fn begin(args: &Args) -> anyhow::Result<Outcome> {
             "--speed {speed} is no speed: write a number above 0, like 3600, or 0 for as fast as it goes"
         );
     }
-    if args.prometheus {
-        anyhow::bail!(
-            "--prometheus is not built yet: leave it out, or let a Prometheus of your own scrape the address that the sandbox prints"
-        );
+    let real = args.prometheus;
+    if real && args.speed.is_some() {
+        anyhow::bail!("--speed does not go with --prometheus, which is played at real time: leave one out");
     }
+    let story = if real {
+        let fits = |story: &Story| story.clone().in_minutes().is_some();
+        let names: Vec<_> = stories::all()
+            .iter()
+            .filter(|s| fits(s))
+            .map(|s| s.name)
+            .collect();
+        story.in_minutes().with_context(|| {
+            format!(
+                "the story {name:?} cannot be told at real time with --prometheus; these can: {}",
+                names.join(", ")
+            )
+        })?
+    } else {
+        story
+    };
     let options = Options {
         seed: args.seed.unwrap_or(1),
         speed: args.speed,
@@ -68,7 +84,10 @@ pub fn begin(args: &Args) -> anyhow::Result<Outcome> {
     };
     let thread = std::thread::Builder::new().name("sandbox-story".to_owned());
     let told = thread
-        .spawn(move || play(&story, &options, Box::new(std::io::stdout())))
+        .spawn(move || {
+            let play = if real { play_for_real } else { play };
+            play(&story, &options, Box::new(std::io::stdout()))
+        })
         .context("unable to start the story's thread")?
         .join();
     match told {

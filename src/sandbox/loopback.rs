@@ -20,7 +20,7 @@ pub(super) struct Loopback {
 }
 
 impl Loopback {
-    /// Opens it on free ports of 127.0.0.1. An interrupt from the keyboard cancels `interrupted`.
+    /// Opens it on free ports of 127.0.0.1. An interrupt from the keyboard, or SIGTERM, cancels `interrupted`.
     pub(super) fn open(
         store: Store,
         exporter: Exporter,
@@ -106,8 +106,16 @@ async fn doors(
         ended = serve(api, store, close.cancelled_owned()) => ended,
         ended = async { axum::serve(metrics, exported).await } => ended,
         _ = async {
+            let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+            let terminated = async {
+                match &mut term {
+                    Some(term) => term.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             // Without a keyboard nobody interrupts.
-            if tokio::signal::ctrl_c().await.is_ok() {
+            let asked = tokio::select! { key = tokio::signal::ctrl_c() => key.is_ok(), _ = terminated => true };
+            if asked {
                 interrupted.cancel();
             }
             std::future::pending::<()>().await

@@ -14,6 +14,7 @@ mod loopback;
 pub mod observer;
 pub mod plan;
 mod progress;
+mod prometheus;
 pub mod report;
 mod run;
 pub mod screen;
@@ -25,5 +26,6 @@ pub mod story;
 pub mod tenants;
 
 pub use begin::{Args, Outcome, begin};
+pub use prometheus::PrometheusError;
 pub use report::Report;
-pub use run::{Options, play};
+pub use run::{Options, play, play_for_real};

@@ -183,12 +183,13 @@ fn components(rollout: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// How long each component's way to 0 took: from the sample that showed the breach to the weight 0 in the object
-/// that moves its requests. Runs as long as the store is there; a task of the story.
+/// that moves its requests; at `real` time at most so long. Runs as long as the store is there; a task of the story.
 pub(super) async fn clock_rollbacks(
     store: Store,
     shares: Shares,
     tenants: Arc<Tenants>,
     names: Vec<String>,
+    real: bool,
     record: Arc<Mutex<BTreeMap<String, i64>>>,
 ) {
     let mut changes = ObjectKind::ALL.map(|kind| store.subscribe(&resource(kind)));
@@ -202,7 +203,11 @@ pub(super) async fn clock_rollbacks(
             let before = last.insert(name.clone(), weight).unwrap_or_default();
             if weight.is_zero()
                 && !before.is_zero()
-                && let Some(shown) = tenants.shown(name)
+                && let Some(shown) = if real {
+                    tenants.shown_before(name)
+                } else {
+                    tenants.shown(name)
+                }
             {
                 let took = store.now().as_millisecond() - shown.as_millisecond();
                 record

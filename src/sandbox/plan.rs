@@ -20,6 +20,8 @@ pub enum Plan {
     Hours,
     /// Three steps in minutes, for real time.
     Minutes,
+    /// Two steps of one component in seconds, for real time.
+    Seconds,
     /// Hours, with little traffic: a step is promoted when it had too few requests for an hour.
     Quiet,
 }
@@ -42,6 +44,7 @@ impl Plan {
                 spec
             }
             Self::Minutes => minutes(),
+            Self::Seconds => seconds(&manifest),
         };
         if let (Some(old), Value::Object(new)) =
             (manifest.get_mut("spec").and_then(Value::as_object_mut), spec)
@@ -103,12 +106,31 @@ fn hours(hold: &str, interval: &str) -> Value {
 fn minutes() -> Value {
     json!({
         "phases": [
-            {"name": "pilot", "components": ["terminal"], "steps": steps("20s", &["5%"])},
-            {"name": "widen", "steps": steps("20s", &["10%", "40%"])},
-            {"name": "cutover", "requires": [{"approval": {}}], "steps": steps("20s", &["70%", "100%"])},
+            {"name": "pilot", "components": ["terminal"], "steps": steps("10s", &["5%"])},
+            {"name": "widen", "steps": steps("10s", &["10%", "40%"])},
+            {"name": "cutover", "requires": [{"approval": {}}], "steps": steps("10s", &["70%", "100%"])},
         ],
-        "judge": {"interval": "2s", "settle": "6s"},
+        "checks": [
+            {"name": "errors", "for": "10s"}, {"name": "p95", "for": "10s"},
+            {"name": "throughput", "promote": "none"},
+        ],
+        "judge": {"interval": "2s", "settle": "3s"},
     })
+}
+
+/// The frontend alone.
+fn seconds(manifest: &Value) -> Value {
+    let all = manifest.pointer("/spec/components").and_then(Value::as_array);
+    let named = |component: &&Value| component.get("name").and_then(Value::as_str) == Some("frontend");
+    let one: Vec<&Value> = all.into_iter().flatten().filter(named).collect();
+    let mut spec = minutes();
+    put(&mut spec, "components", json!(one));
+    put(
+        &mut spec,
+        "phases",
+        json!([{"name": "only", "steps": steps("5s", &["10%", "40%"])}, {"name": "rest", "steps": steps("5s", &["100%"])}]),
+    );
+    spec
 }
 
 #[cfg(test)]
@@ -118,12 +140,19 @@ mod tests {
 
     #[test]
     fn every_plan_can_be_walked() {
-        for which in [Plan::Sealos, Plan::Hours, Plan::Minutes, Plan::Quiet] {
+        for which in [
+            Plan::Sealos,
+            Plan::Hours,
+            Plan::Minutes,
+            Plan::Seconds,
+            Plan::Quiet,
+        ] {
             let rollout = which.rollout().unwrap();
             let parsed = plan::Plan::parse(&rollout.spec)
                 .map_err(|p| format!("{which:?}: {p:?}"))
                 .unwrap();
-            assert_eq!(parsed.components.len(), 6, "{which:?}");
+            let components = if which == Plan::Seconds { 1 } else { 6 };
+            assert_eq!(parsed.components.len(), components, "{which:?}");
             for component in &parsed.components {
                 assert_eq!(component.steps.last().unwrap().weight.permille(), 1000);
             }

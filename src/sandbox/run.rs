@@ -6,6 +6,7 @@ use super::host::Host;
 use super::loopback::Loopback;
 use super::observer::{Observer, clock_rollbacks};
 use super::progress::Frame;
+use super::prometheus::Prometheus;
 use super::report::{Report, ended, missing};
 use super::screen::{Form, Screen};
 use super::script::{Script, Stage};
@@ -14,7 +15,7 @@ use super::story::Story;
 use super::tenants::{Tenant, Tenants};
 use crate::clock::Clock;
 use crate::cluster::crd;
-use crate::metrics::Source;
+use crate::metrics::{PrometheusSettings, PrometheusSource, Source};
 use crate::rollout::spec::{GradualRollout, Preset};
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -27,12 +28,27 @@ use tokio_util::sync::CancellationToken;
 
 /// When virtual time begins: a Monday, ten o'clock in the morning for the tenants.
 const EPOCH: &str = "2026-01-05T02:00:00Z";
-/// How often the simulated gateway is scraped.
-const SCRAPE: Duration = Duration::from_secs(10);
-/// How long a Deployment takes to replace its pods.
-const ROLL_OUT: Duration = Duration::from_secs(30);
-/// How long after everybody came to rest the story waits for what is still missing.
-const GRACE: Duration = Duration::from_secs(900);
+/// How long things take.
+struct Tempo {
+    /// From one sample of the simulated gateway to the next.
+    sample: Duration,
+    /// For a Deployment to replace its pods.
+    roll_out: Duration,
+    /// Until a story in which everybody came to rest gives up on what is still missing.
+    grace: Duration,
+}
+const VIRTUAL: Tempo = Tempo {
+    sample: Duration::from_secs(10),
+    roll_out: Duration::from_secs(30),
+    grace: Duration::from_secs(900),
+};
+const REAL: Tempo = Tempo {
+    sample: Duration::from_millis(250),
+    roll_out: Duration::from_secs(2),
+    grace: Duration::from_secs(20),
+};
+/// How often a real Prometheus scrapes the simulated gateway.
+const SCRAPE: Duration = Duration::from_secs(1);
 /// How many changes of a resource are remembered for onlookers who come late.
 const CHANGES_KEPT: usize = 16;
 /// Requests per second of the components, by turns.
@@ -74,11 +90,33 @@ pub fn play(story: &Story, options: &Options, out: Box<dyn Write + Send>) -> any
         .context("unable to start the story's runtime")?;
     let epoch: Timestamp = EPOCH.parse().context("the story's beginning is no time")?;
     runtime.block_on(async {
-        let mut world = World::build(story, options.seed, Clock::simulated(epoch), SCRAPE)?;
+        let mut world = World::build(story, options.seed, Clock::simulated(epoch))?;
         let source = Source::Simulated(world.tenants.clone());
+        let door = options.loopback.then(|| world.open_door()).transpose()?;
         world
-            .tell(story, options, source, Screen::new(options.form, out))
+            .tell(story, options, source, door, Screen::new(options.form, out))
             .await
+    })
+}
+
+/// Plays a story that fits into minutes at real time, judged by a real Prometheus. Blocks as [`play`] does.
+pub fn play_for_real(story: &Story, options: &Options, out: Box<dyn Write + Send>) -> anyhow::Result<Report> {
+    let program = super::prometheus::find()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("unable to start the story's runtime")?;
+    runtime.block_on(async {
+        let mut world = World::build(story, options.seed, Clock::System)?;
+        let door = world.open_door()?;
+        let prometheus = Prometheus::start(&program, door.exporter(), SCRAPE).await?;
+        let settings = PrometheusSettings::at([prometheus.url()]);
+        let source = PrometheusSource::new(&settings).context("unable to ask the Prometheus just started")?;
+        let mut screen = Screen::new(options.form, out);
+        screen.say(&format!("# Prometheus: {}", prometheus.url()))?;
+        let source = Source::Prometheus(Arc::new(source));
+        world.tell(story, options, source, Some(door), screen).await
     })
 }
 
@@ -89,6 +127,8 @@ pub(super) struct World {
     pub(super) tenants: Arc<Tenants>,
     pub(super) rollout: GradualRollout,
     shares: Shares,
+    tempo: Tempo,
+    interrupted: CancellationToken,
     began: Timestamp,
     wall: Timestamp,
     names: Vec<String>,
@@ -96,7 +136,9 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn build(story: &Story, seed: u64, clock: Clock, scrape: Duration) -> anyhow::Result<Self> {
+    pub(super) fn build(story: &Story, seed: u64, clock: Clock) -> anyhow::Result<Self> {
+        let real = matches!(clock, Clock::System);
+        let tempo = if real { REAL } else { VIRTUAL };
         let store = Store::new(clock.clone());
         // Statuses are large, and onlookers at most seconds behind.
         store.set_history(CHANGES_KEPT);
@@ -125,14 +167,20 @@ impl World {
         let began = clock.now();
         let told = shares.clone();
         // Scrapes and looks have nothing to do with each other: the newest sample is some seconds old.
-        let first_scrape = began - scrape.mul_f64(0.37);
-        let tenants = Tenants::new(seed, first_scrape, scrape, tenants, move |name| told.of(name));
+        let first_scrape = began - tempo.sample.mul_f64(0.37);
+        let tenants = Tenants::new(seed, first_scrape, tempo.sample, tenants, move |name| {
+            told.of(name)
+        });
+        // At real time a story must end the same way whatever the hour.
+        let tenants = if real { tenants.steady() } else { tenants };
         Ok(Self {
             store,
             clock,
             tenants: Arc::new(tenants),
             rollout,
             shares,
+            tempo,
+            interrupted: CancellationToken::new(),
             began,
             wall: Clock::System.now(),
             names,
@@ -154,23 +202,21 @@ impl World {
         story: &Story,
         options: &Options,
         source: Source,
+        door: Option<Loopback>,
         mut screen: Screen,
     ) -> anyhow::Result<Report> {
-        let interrupted = CancellationToken::new();
+        let interrupted = self.interrupted.clone();
         let mut helpers: JoinSet<()> = JoinSet::new();
         let took: Arc<Mutex<BTreeMap<String, i64>>> = Arc::default();
-        helpers.spawn(roll_out_deployments(self.store.clone(), ROLL_OUT));
+        helpers.spawn(roll_out_deployments(self.store.clone(), self.tempo.roll_out));
         helpers.spawn(clock_rollbacks(
             self.store.clone(),
             self.shares.clone(),
             self.tenants.clone(),
             self.names.clone(),
+            matches!(self.clock, Clock::System),
             took.clone(),
         ));
-        let door = options
-            .loopback
-            .then(|| self.open_door(&interrupted))
-            .transpose()?;
         if let Some(door) = &door {
             screen.say(&format!("export KUBECONFIG={}", door.kubeconfig().display()))?;
             screen.say(&format!(
@@ -218,7 +264,8 @@ impl World {
             } else if !resting {
                 rest = None;
             }
-            let waited = since.is_some_and(|since| now.duration_since(since).unsigned_abs() >= GRACE);
+            let waited =
+                since.is_some_and(|since| now.duration_since(since).unsigned_abs() >= self.tempo.grace);
             let late = self.elapsed() >= story.deadline;
             if waited || late || interrupted.is_cancelled() {
                 unmet.extend(script.next().map(|next| format!("this never happened: {next}")));
@@ -275,10 +322,10 @@ impl World {
         Ok(())
     }
 
-    fn open_door(&self, interrupted: &CancellationToken) -> anyhow::Result<Loopback> {
+    fn open_door(&self) -> anyhow::Result<Loopback> {
         let (rollout, tenants, store) = (self.rollout.clone(), self.tenants.clone(), self.store.clone());
         let text = move || exporter::text(&rollout, &tenants, store.now());
-        Loopback::open(self.store.clone(), Arc::new(text), interrupted.clone())
+        Loopback::open(self.store.clone(), Arc::new(text), self.interrupted.clone())
     }
 
     fn frame<'a>(&self, story: &Story, observer: &'a Observer) -> Frame<'a> {

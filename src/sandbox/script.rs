@@ -19,8 +19,9 @@ use std::time::Duration;
 
 /// Who speaks in stories.
 const WHO: &str = "sandbox";
-/// How long the sandbox waits for its approval to be taken up before it says it again.
+/// How long the sandbox waits for its approval to be taken up before it says it again: in virtual and in real time.
 const PATIENCE: Duration = Duration::from_secs(600);
+const REAL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything that acts work on.
 pub(super) struct Stage {
@@ -80,9 +81,13 @@ impl Script {
             .iter()
             .any(|row| row.reason == Reason::AwaitingApproval);
         let now = stage.clock.now();
+        let patience = match stage.clock {
+            Clock::System => REAL_PATIENCE,
+            Clock::Simulated { .. } => PATIENCE,
+        };
         let again = self
             .approved
-            .is_none_or(|at| now.duration_since(at).unsigned_abs() >= PATIENCE);
+            .is_none_or(|at| now.duration_since(at).unsigned_abs() >= patience);
         if asked && again {
             self.approved = Some(now);
             stage.say(Verb::Approve, "*").await?;

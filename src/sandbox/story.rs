@@ -141,11 +141,66 @@ impl Demand {
     }
 }
 
+/// What takes half an hour among hours takes half a minute among minutes; a few seconds must be left.
+fn hasten(wait: Duration) -> Duration {
+    if wait.is_zero() {
+        wait
+    } else {
+        (wait / 60).max(Duration::from_secs(5))
+    }
+}
+
 impl Story {
     /// How a component must end.
     pub fn end_of(&self, component: &str) -> End {
         let named = self.ends.iter().find(|(name, _)| *name == component);
         named.map_or(End::FINISHED, |(_, end)| *end)
+    }
+
+    /// The same story in minutes, for real time; `None` for stories that are about hours, or about a source that a
+    /// real Prometheus is not.
+    pub fn in_minutes(mut self) -> Option<Self> {
+        if self.plan == Plan::Quiet || self.acts.iter().any(|(_, act)| *act == Act::Dark) {
+            return None;
+        }
+        if self.plan != Plan::Seconds {
+            self.plan = Plan::Minutes;
+        }
+        // Enough to tell within seconds.
+        self.traffic *= 20.0;
+        for (when, act) in &mut self.acts {
+            if let When::After(wait) = when {
+                *wait = hasten(*wait);
+            }
+            if let Act::Stall(_, wait) = act {
+                *wait = hasten(*wait);
+            }
+        }
+        self.deadline = Duration::from_secs(300);
+        self.step = Duration::from_millis(250);
+        self.persist = Duration::from_secs(5);
+        Some(self)
+    }
+
+    /// For tests: one component alone at real time, whose canary fails half of its requests from 40% on.
+    pub fn in_seconds() -> Self {
+        let story = Self {
+            name: "seconds",
+            title: "the canary of frontend fails half of its requests from 40% on",
+            expected: "frontend back at 0%",
+            plan: Plan::Seconds,
+            traffic: 1.0,
+            acts: vec![(
+                When::Weight("frontend", 40),
+                Act::Fail("frontend", Side::Canary, 0.5),
+            )],
+            ends: vec![("frontend", End::PUT_BACK)],
+            demands: Vec::new(),
+            deadline: Duration::from_secs(300),
+            step: Duration::from_millis(250),
+            persist: Duration::from_secs(5),
+        };
+        story.clone().in_minutes().unwrap_or(story)
     }
 
     /// The same story with its plan in hours, for when weeks are too many.

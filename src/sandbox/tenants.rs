@@ -75,8 +75,8 @@ struct Flow {
     scrape: i64,
     counted: Both,
     past: VecDeque<(i64, Both)>,
-    /// The newest sample that was shown to anybody.
-    shown: Option<Timestamp>,
+    /// The newest sample that was shown to anybody, and the one shown before it.
+    shown: [Option<Timestamp>; 2],
 }
 
 /// A component's traffic.
@@ -96,6 +96,7 @@ pub struct Tenants {
     epoch: Timestamp,
     period_ms: i64,
     shares: Shares,
+    steady: bool,
     flows: Mutex<BTreeMap<String, Flow>>,
     dark: Mutex<Option<String>>,
 }
@@ -133,7 +134,7 @@ impl Tenants {
                 scrape: 0,
                 counted: [Counted::NOTHING, Counted::NOTHING],
                 past: VecDeque::new(),
-                shown: None,
+                shown: [None; 2],
             };
             (tenant.component, flow)
         };
@@ -142,9 +143,17 @@ impl Tenants {
             epoch,
             period_ms: i64::try_from(period.as_millis()).unwrap_or(i64::MAX).max(1),
             shares: Box::new(shares),
+            steady: false,
             flows: Mutex::new(tenants.into_iter().map(flow).collect()),
             dark: Mutex::default(),
         }
+    }
+
+    /// Without days and nights: the mean at every hour.
+    #[must_use]
+    pub fn steady(mut self) -> Self {
+        self.steady = true;
+        self
     }
 
     /// From now on this share of an arm's requests fails. `component` `*` means all.
@@ -177,7 +186,15 @@ impl Tenants {
 
     /// The newest sample of a component that was shown to anybody.
     pub fn shown(&self, component: &str) -> Option<Timestamp> {
-        lock(&self.flows).get(component)?.shown
+        let [newest, _] = lock(&self.flows).get(component)?.shown;
+        newest
+    }
+
+    /// The sample shown before the newest. Who reads through a store in between (a Prometheus) may not have the
+    /// newest yet, but has surely this one.
+    pub fn shown_before(&self, component: &str) -> Option<Timestamp> {
+        let [newest, before] = lock(&self.flows).get(component)?.shown;
+        before.or(newest)
     }
 
     fn change(&self, component: &str, side: Side, now: Timestamp, change: impl Fn(&mut Fare, Preset)) {
@@ -203,7 +220,11 @@ impl Tenants {
     }
 
     fn rate_at(&self, flow: &Flow, second: i64) -> f64 {
-        flow.rate * daytime(second)
+        if self.steady {
+            flow.rate
+        } else {
+            flow.rate * daytime(second)
+        }
     }
 
     fn catch_up(&self, name: &str, flow: &mut Flow, scrape: i64) {
@@ -249,7 +270,10 @@ impl Tenants {
             flow.past.iter().find(|(known, _)| *known == scrape)?.1.clone()
         };
         let sampled = self.time_of(scrape);
-        flow.shown = flow.shown.max(Some(sampled));
+        let [newest, _] = flow.shown;
+        if newest < Some(sampled) {
+            flow.shown = [Some(sampled), newest];
+        }
         Some((sampled, both))
     }
 }

@@ -17,5 +17,6 @@ mod engine;
 mod generated;
 mod house;
 mod prometheus;
+mod sandbox_prometheus;
 mod stories;
 mod support;

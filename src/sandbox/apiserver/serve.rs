@@ -2,6 +2,9 @@
 
 use super::http::router;
 use super::store::Store;
+use http::HeaderValue;
+use http::header::DATE;
+use jiff::Timestamp;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -27,12 +30,27 @@ pub async fn serve(
     store: Store,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let app = axum::serve(listener, router(store)).with_graceful_shutdown(std::future::pending());
+    let clock = store.clone();
+    let app = router(store).layer(axum::middleware::map_response(move |response| {
+        let now = clock.now();
+        async move { dated(response, now) }
+    }));
+    let app = axum::serve(listener, app).with_graceful_shutdown(std::future::pending());
     tokio::select! {
         // Watches never end by themselves, so there is nothing to wait for.
         () = shutdown => Ok(()),
         ended = app => ended,
     }
+}
+
+/// Says the cluster's time, as every server does: whoever compares it with a renewal in here must not take their
+/// own machine's.
+fn dated(mut response: axum::response::Response, now: Timestamp) -> axum::response::Response {
+    let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now);
+    if let Some(date) = date.ok().and_then(|date| HeaderValue::from_str(&date).ok()) {
+        response.headers_mut().insert(DATE, date);
+    }
+    response
 }
 
 /// Writes a kubeconfig for a server on `address`.
