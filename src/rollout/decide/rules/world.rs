@@ -180,7 +180,12 @@ impl World {
         let total: u64 = match weather {
             Weather::Quiet => 20,
             Weather::Blip => 2000,
-            _ => 100_000,
+            Weather::Good
+            | Weather::CanaryFails
+            | Weather::BothFail
+            | Weather::ControlFails
+            | Weather::Blind(_)
+            | Weather::NoLook => 100_000,
         };
         let bounds: std::sync::Arc<[f64]> = std::sync::Arc::from([50.0, 100.0, 250.0]);
         let arm = |requests: u64, bad: bool| {
