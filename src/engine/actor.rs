@@ -80,7 +80,10 @@ enum Dirty {
 pub(super) struct Actor {
     shared: Arc<Shared>,
     raw: RawRollout,
+    /// The last spec that could be used.
     sound: Result<Sound, Vec<Problem>>,
+    /// What is wrong with the spec as it is now, when an earlier one is still worked by.
+    broken: Option<String>,
     status: GradualRolloutStatus,
     lanes: BTreeMap<String, Lane>,
     /// What each raise that is being prepared was asked for.
@@ -117,6 +120,7 @@ impl Actor {
         let now = shared.clock.now();
         let mut actor = Self {
             sound: Err(Vec::new()),
+            broken: None,
             status: persist::read_status(&raw),
             lanes: BTreeMap::new(),
             asked: BTreeMap::new(),
@@ -161,7 +165,16 @@ impl Actor {
     }
 
     fn read_spec(&mut self) {
-        self.sound = persist::read(&self.raw, &self.shared.settings.allowed_namespaces);
+        match persist::read(&self.raw, &self.shared.settings.allowed_namespaces) {
+            Ok(sound) => {
+                self.reroute(&sound);
+                self.broken = None;
+                self.sound = Ok(sound);
+            }
+            // What protects traffic must not end with a slip of the pen: the last sound plan goes on, without raises.
+            Err(problems) if self.sound.is_ok() => self.broken = Some(together(&problems)),
+            Err(problems) => self.sound = Err(problems),
+        }
         let claims = self
             .sound
             .as_ref()
@@ -187,6 +200,19 @@ impl Actor {
                         self.shared.cache.want_endpoints(&namespace);
                     }
                 }
+            }
+        }
+    }
+
+    /// Stops what is under way for components whose routed objects are others from now on.
+    fn reroute(&mut self, new: &Sound) {
+        let Ok(old) = &self.sound else { return };
+        for (name, lane) in &mut self.lanes {
+            let of = |sound: &Sound| sound.plan.component(name).map(|p| p.component.routers.clone());
+            if of(old) != of(new) {
+                lane.clear();
+                self.lowered.clear();
+                self.failures.remove(name);
             }
         }
     }
@@ -263,6 +289,8 @@ impl Actor {
             self.status = persist::read_status(&raw);
             self.written = raw.status.clone();
             self.first = true;
+            self.sound = Err(Vec::new());
+            self.broken = None;
             self.lanes.values_mut().for_each(Lane::clear);
             self.cursors.clear();
             self.lowered.clear();
@@ -343,6 +371,7 @@ impl Actor {
         Observation {
             generation: self.raw.generation,
             first: self.first,
+            invalid: self.broken.clone(),
             refresh,
             commands,
             malformed,
@@ -353,10 +382,7 @@ impl Actor {
     /// Writes nothing but the reason why nothing is written.
     fn cannot_work(&mut self, reason: &str, now: Timestamp) {
         let message = match (&self.sound, self.shared.claims.older_owner(&self.raw.uid)) {
-            (Err(problems), _) => {
-                let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                all.join("; ")
-            }
+            (Err(problems), _) => together(problems),
             (Ok(_), Some((owner, key))) => {
                 format!(
                     "{} is routed by the older {owner}: take it out of one of the two",
@@ -462,6 +488,12 @@ impl Actor {
             tracing::warn!(rollout = %self.raw.name, "stopped before everything under way was done; the next daemon goes on");
         }
     }
+}
+
+/// All problems in one line.
+fn together(problems: &[Problem]) -> String {
+    let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    all.join("; ")
 }
 
 /// What a component's metrics are asked; `None` when it names no arms.

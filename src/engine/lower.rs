@@ -102,9 +102,12 @@ async fn attempt_once(
         None => timed(objects::get(client, target.object())).await?,
     };
     // To somewhere above zero an object may be too coarse; then it goes below rather than above.
-    let weight = target
-        .at_most(&json, order.weight)
-        .map_err(|e| other(e.to_string()))?;
+    // Whatever is lower already stays lower: this lane never raises. An object whose old weights cannot be read is
+    // written all the same.
+    let ceiling = target
+        .read(&json)
+        .map_or(order.weight, |seen| seen.lowest.min(order.weight));
+    let weight = target.at_most(&json, ceiling).map_err(|e| other(e.to_string()))?;
     let stamp = stamp(&order.id, weight, &order.reason.to_string()).map_err(other)?;
     let mode = if order.emergency {
         WriteMode::Emergency { at }

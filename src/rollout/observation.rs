@@ -15,6 +15,8 @@ pub struct Observation {
     pub generation: i64,
     /// The first look after a start or take-over: raises declared by somebody before are forgotten.
     pub first: bool,
+    /// The spec as it is now cannot be used: why. The plan is the last one that could; nothing rises by it.
+    pub invalid: Option<String>,
     /// Let sentences and values in the status be written anew, although nothing changed.
     pub refresh: bool,
     /// Commands that wait, in the order they were given.

@@ -184,6 +184,10 @@ pub struct ComponentStatus {
     /// A raise that was declared and not yet read back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intent: Option<Intent>,
+    /// The id of the newest write of ours that was read back: an older mark on an object is somebody's copy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub mark: Option<String>,
     /// A lowering that is not read back yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lowering: Option<Lowering>,

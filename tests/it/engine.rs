@@ -312,6 +312,79 @@ async fn deleted_with_restore_it_does_not_wait_for_an_object_that_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_edit_that_cannot_be_used_raises_nothing_and_protects_as_before() {
+    let world = World::with(&["shop"]);
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    world.pass(120).await;
+    let mut object = world.object();
+    object["spec"]["steps"][1]["weight"] = json!("4%");
+    object["spec"]["steps"] = json!([{"weight": "5%", "hold": "5m"}, {"weight": "90%", "hold": "5m"}]);
+    world.store.put(object).unwrap();
+    world
+        .until("told", |w| {
+            w.status()
+                .condition("Stalled")
+                .is_some_and(|c| c.reason == "InvalidSpec")
+        })
+        .await;
+    world.pass(1800).await;
+    assert_eq!(
+        world.weight("shop"),
+        25,
+        "nothing rises by a spec that cannot be used"
+    );
+    world.traffic.fail("shop");
+    world.until("0%", |w| w.weight("shop") == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_manifest_applied_again_does_not_undo_a_rollback() {
+    let world = World::with(&["shop"]);
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    let saved = world.vs("shop");
+    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+    world.until("0%", |w| w.weight("shop") == 0).await;
+    world.pass(30).await;
+    let mut copy = saved;
+    copy["metadata"]["resourceVersion"] = world.vs("shop")["metadata"]["resourceVersion"].clone();
+    world.store.put(copy).unwrap();
+    world.until("put back", |w| w.weight("shop") == 0).await;
+    assert_eq!(world.component("shop").state, State::RolledBack);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_lowered_further_no_emergency_lifts() {
+    let mut world = World::new();
+    for name in ["shop", "spa"] {
+        world.store.put(virtual_service(name)).unwrap();
+    }
+    let mut object = rollout("demo", &["shop"]);
+    let pair = object["spec"]["components"][0]["routers"][0]["istio"].clone();
+    let mut spa = virtual_service("spa");
+    spa["spec"]["http"][0]["route"][0]["destination"] = pair["control"].clone();
+    spa["spec"]["http"][0]["route"][1]["destination"] = pair["canary"].clone();
+    world.store.put(spa).unwrap();
+    object["spec"]["components"][0]["routers"][0]["istio"]["virtualServices"] =
+        json!([{"name": "shop", "routes": ["main"]}, {"name": "spa", "routes": ["main"]}]);
+    world.store.put(object).unwrap();
+    world.start("daemon-1");
+    world
+        .until("25%", |w| w.weight("shop") == 25 && w.weight("spa") == 25)
+        .await;
+    let mut by_hand = world.vs("spa");
+    by_hand["spec"]["http"][0]["route"][0]["weight"] = json!(97);
+    by_hand["spec"]["http"][0]["route"][1]["weight"] = json!(3);
+    world.store.put(by_hand).unwrap();
+    world.say(
+        "rollback",
+        json!({"components": ["shop"], "weight": "10%", "emergency": true, "who": "ada"}),
+    );
+    world.until("10%", |w| w.weight("shop") == 10).await;
+    world.pass(60).await;
+    assert_eq!((world.weight("shop"), world.weight("spa")), (10, 3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_status_that_cannot_be_written_delays_no_rollback() {
     let world = World::with(&["shop"]);
     world.until("25%", |w| w.weight("shop") == 25).await;

@@ -11,6 +11,9 @@ use crate::rollout::status::ComponentStatus;
 use crate::rollout::weight::Weight;
 use crate::rollout::window::Opening;
 
+/// How a sentence about a lowering that fails begins.
+pub(super) const NOT_WRITTEN: &str = "not written yet, going to";
+
 /// Above this weight control has less than 10% left to compare with.
 const FREEZE_ABOVE: u16 = 900;
 
@@ -22,6 +25,7 @@ impl Desk<'_> {
     pub(super) fn advance(&mut self, i: usize) {
         let Some(planned) = self.planned(i) else { return };
         self.place(i);
+        self.tell_failure(i);
         let Some(c) = self.status.components.get(i) else {
             return;
         };
@@ -31,8 +35,9 @@ impl Desk<'_> {
         let Some(c) = self.status.components.get(i) else {
             return;
         };
-        let watched =
-            planned.component.arms.is_some() && !c.state.is_terminal() && self.worth_watching(i, c, planned);
+        let watched = planned.component.arms.is_some()
+            && (!c.state.is_terminal() || self.has_more_to_lose(c))
+            && self.worth_watching(i, c, planned);
         if watched {
             self.out.watched.push(c.name.clone());
         }
@@ -63,6 +68,23 @@ impl Desk<'_> {
                     self.note(i, reason, message, true);
                 }
             }
+        }
+    }
+
+    /// A lowering that cannot be written must not look as if it were only slow.
+    fn tell_failure(&mut self, i: usize) {
+        let Some(failure) = self.sight(i).failure.clone() else {
+            return;
+        };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
+        let Some(order) = &c.lowering else { return };
+        let message = format!("{NOT_WRITTEN} {}: {failure}", order.weight);
+        if c.message != message {
+            c.message.clone_from(&message);
+            self.out.changed = true;
+            self.note(i, Reason::WriteFailed, message, true);
         }
     }
 
@@ -140,6 +162,9 @@ impl Desk<'_> {
                 Reason::NoSource,
                 "spec names no arms, so nothing can be judged: add arms, or set weights by hand".into(),
             );
+        }
+        if let Some(problem) = &self.seen.invalid {
+            return stop(Reason::InvalidSpec, problem.clone());
         }
         if self.paused(c) {
             let by = c.paused_by.as_deref().unwrap_or("spec.paused");

@@ -97,6 +97,8 @@ impl Desk<'_> {
                 Err(format!(
                     "it came too late{given}: give it again if it is still wanted"
                 ))
+            } else if raises && command.given_at().is_none() && command.wish.expires_at.is_none() {
+                Err("its id is no ULID, so nobody can tell how old it is: give it with expiresAt".to_owned())
             } else if raises
                 && later
                     .iter()
@@ -118,6 +120,10 @@ impl Desk<'_> {
                 }
             }
         }
+        let gone = &self.out.detached;
+        self.status
+            .components
+            .retain(|c| c.state != State::Orphaned || !gone.contains(&c.name));
         let result = match (good, bad) {
             (0, n) if n == expired && n > 0 => CommandResult::Expired,
             (0, n) if n == cancelled && n > 0 => CommandResult::Cancelled,
@@ -149,6 +155,21 @@ impl Desk<'_> {
     }
 
     fn one(&mut self, i: usize, command: &Command) -> Answer {
+        let orphan = self
+            .status
+            .components
+            .get(i)
+            .is_some_and(|c| c.state == State::Orphaned);
+        if orphan
+            && matches!(
+                command.verb,
+                Verb::Set | Verb::Rollback | Verb::Retry | Verb::Resume | Verb::Promote
+            )
+        {
+            let message = "it is no longer in the spec, so its routed objects are not known: put it back into the spec \
+                 first, or change its weight by hand and detach it";
+            return Err(message.to_owned());
+        }
         let who = if command.wish.who.is_empty() {
             "somebody"
         } else {
@@ -214,8 +235,12 @@ impl Desk<'_> {
             return Err(String::new());
         };
         let written = c.weight.written;
-        if c.state == State::Orphaned && weight > written {
-            return Err("it is no longer in the spec".to_owned());
+        let deeper = c
+            .lowering
+            .as_ref()
+            .is_some_and(|order| order.reason.is_rollback() && order.weight < weight);
+        if deeper && !command.wish.force {
+            return Err("its traffic is being put back right now: wait for that, then retry it; --force sets all the same".to_owned());
         }
         if weight > written && !command.wish.force {
             self.may_set(i)?;
@@ -385,9 +410,11 @@ impl Desk<'_> {
         let (name, at, orphan) = (c.name.clone(), c.weight.written, c.state == State::Orphaned);
         self.out.detached.push(name);
         if orphan {
-            self.status.components.remove(i);
+            // Taken off the list when the command has been through it.
             self.out.changed = true;
-            return format!("let go at {at}");
+            return format!(
+                "let go at {at}; its marks stay on the routed objects, which are no longer known"
+            );
         }
         c.state = State::Manual;
         c.lowering = None;

@@ -40,7 +40,9 @@ impl Desk<'_> {
             .filter(|c| c.state == State::RolledBack)
             .map(|c| c.name.as_str())
             .collect();
-        let (ready, reason, message) = if self.phase_failed {
+        let (ready, reason, message) = if let Some(problem) = &self.seen.invalid {
+            (false, "InvalidSpec", problem.chars().take(1024).collect())
+        } else if self.phase_failed {
             (
                 false,
                 "PhaseFailed",
@@ -56,7 +58,8 @@ impl Desk<'_> {
             (true, "Progressing", format!("walking the plan, in phase {phase}"))
         };
         let none = |text: &str| text.to_owned();
-        let stalled = if back > 0 {
+        let stuck = back > 0 || self.seen.invalid.is_some();
+        let stalled = if stuck {
             message.clone()
         } else {
             none("nothing stands in the way for good")
@@ -69,12 +72,7 @@ impl Desk<'_> {
                 "Accepted",
                 none("this generation is being worked by"),
             ),
-            (
-                "Stalled",
-                back > 0,
-                if back > 0 { reason } else { "Moving" },
-                stalled,
-            ),
+            ("Stalled", stuck, if stuck { reason } else { "Moving" }, stalled),
             (
                 "Completed",
                 completed == total && total > 0,

@@ -13,19 +13,15 @@ impl Desk<'_> {
         self.judged.resize_with(self.status.components.len(), || None);
         let (plan, seen, now) = (self.plan, self.seen, self.now);
         let Some(planned) = self.planned(i) else { return };
-        let settled = self.settled(i);
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
-        if c.state.is_terminal()
-            || c.state == State::Orphaned
-            || planned.component.arms.is_none()
-            || c.since.is_none()
-        {
+        let over = c.state.is_terminal()
+            && !(c.state == State::RolledBack && c.weight.written > plan.rollback_to && c.lowering.is_none());
+        if over || c.state == State::Orphaned || planned.component.arms.is_none() || c.since.is_none() {
             return;
         }
-        if !settled || c.evidence.is_none() {
-            // Pods that still roll out are not yet what the weight will be: settle begins when they are done.
+        if c.evidence.is_none() {
             forget(c, now, &plan.judge);
         }
         let sabotaged = cfg!(sabotage_11) && seen.first;
@@ -105,7 +101,8 @@ impl Desk<'_> {
             return;
         };
         let target = to.min(c.weight.written);
-        if c.weight.written <= to || c.lowering.is_some() {
+        // A lowering to somewhere above does not stand in the way of one that goes further.
+        if c.weight.written <= to || c.lowering.as_ref().is_some_and(|order| order.weight <= target) {
             return;
         }
         if ready == Some(false) {

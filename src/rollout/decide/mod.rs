@@ -220,7 +220,13 @@ impl<'a> Desk<'a> {
 
     /// Orders a lowering: from now on it is asked for until every routed object carries its id.
     fn order(&mut self, i: usize, weight: Weight, reason: Reason, emergency: bool, id: Option<String>) {
-        let id = id.unwrap_or_else(|| self.id(i));
+        // Marks are compared by age: an id that says nothing of it, or that claims to be from tomorrow, is not used.
+        let latest = u64::try_from(self.now.as_millisecond()).unwrap_or(0);
+        let sound = |id: &String| {
+            id.parse::<ulid::Ulid>()
+                .is_ok_and(|id| id.timestamp_ms() <= latest)
+        };
+        let id = id.filter(sound).unwrap_or_else(|| self.id(i));
         let at = self.now;
         let Some(c) = self.status.components.get_mut(i) else {
             return;
@@ -314,7 +320,13 @@ impl<'a> Desk<'a> {
     }
 
     fn paused(&self, c: &ComponentStatus) -> bool {
-        self.plan.paused || c.paused_by.is_some()
+        self.plan.paused || self.seen.invalid.is_some() || c.paused_by.is_some()
+    }
+
+    /// Whether there is canary traffic that a rollback would still take away: then it is judged, whatever was decided
+    /// about it before.
+    fn has_more_to_lose(&self, c: &ComponentStatus) -> bool {
+        c.state == State::RolledBack && c.weight.written > self.plan.rollback_to && c.lowering.is_none()
     }
 
     /// Every routed object has taken up its change.

@@ -49,15 +49,19 @@ impl Desk<'_> {
         if lowest == written && highest == written {
             return;
         }
-        let own = !cfg!(sabotage_8) && objects.iter().all(carries_its_weight);
+        // A manifest that was saved and applied again brings an old mark back with an old weight: that is no write of
+        // ours. Only a mark that is newer than the last one known is, and never one that raises what was put back.
+        let known = c.mark.clone().unwrap_or_default();
+        let back = c.state == State::RolledBack;
+        let ours = |o: &Routed| {
+            carries_its_weight(o)
+                && (o.highest == written || o.stamp.as_ref().is_some_and(|mark| mark.id > known))
+                && !(back && o.highest > written)
+        };
+        let own = !cfg!(sabotage_8) && objects.iter().all(ours);
         if own && lowest == highest {
             self.own_write(i, &objects, highest);
-        } else if highest > written
-            && objects
-                .iter()
-                .filter(|o| o.highest > written)
-                .all(carries_its_weight)
-        {
+        } else if highest > written && objects.iter().filter(|o| o.highest > written).all(ours) {
             // A raise that stopped half-way: nobody judged what it would be, so it is taken back.
             self.order(i, written, Reason::HalfRaised, false, None);
             let message = format!("a raise stopped half-way; taking it back to {written}");
@@ -79,6 +83,11 @@ impl Desk<'_> {
         c.weight.asked = highest;
         c.since = Some(now);
         c.attempt = c.attempt.max(1);
+        c.mark = objects
+            .iter()
+            .filter_map(|o| o.stamp.as_ref())
+            .map(|mark| mark.id.clone())
+            .max();
         forget(c, now, judge);
         if lowest != highest {
             c.state = State::Drifted;
@@ -105,7 +114,7 @@ impl Desk<'_> {
             return false;
         };
         if objects.iter().all(|o| stamped(o, &intent.id)) && lowest == highest && highest == intent.weight {
-            self.raised(i, highest, intent.reason);
+            self.raised(i, highest, intent.reason, Some(intent.id));
             return true;
         }
         // Not (wholly) written: forgotten and decided anew, never replayed.
@@ -135,7 +144,7 @@ impl Desk<'_> {
         false
     }
 
-    fn raised(&mut self, i: usize, weight: Weight, reason: Reason) {
+    fn raised(&mut self, i: usize, weight: Weight, reason: Reason, mark: Option<String>) {
         let (now, judge) = (self.now, &self.plan.judge);
         let Some(c) = self.status.components.get_mut(i) else {
             return;
@@ -144,6 +153,7 @@ impl Desk<'_> {
         c.weight.written = weight;
         c.weight.asked = weight;
         c.weight.observed = Some(weight);
+        c.mark = mark.or_else(|| c.mark.take());
         c.since = Some(now);
         c.hold_ended = false;
         c.raise_by = None;
@@ -162,10 +172,14 @@ impl Desk<'_> {
         c.weight.written = weight;
         c.weight.asked = weight;
         c.since = Some(now);
+        c.mark = Some(order.id.clone());
         c.lowering = None;
         c.hold_ended = false;
         c.baseline = None;
         forget(c, now, judge);
+        if c.message.starts_with(super::advance::NOT_WRITTEN) {
+            c.message = format!("put back to {weight} ({})", order.reason);
+        }
         let message = if order.reason.is_rollback() {
             c.message.clone()
         } else {
@@ -182,10 +196,13 @@ impl Desk<'_> {
 
     /// The objects carry our own stamps with the weights they have: a write of ours that the status missed.
     fn own_write(&mut self, i: usize, objects: &[Routed], weight: Weight) {
-        let mark = objects.iter().find_map(|o| o.stamp.clone());
+        let mark = objects
+            .iter()
+            .filter_map(|o| o.stamp.clone())
+            .max_by(|a, b| a.id.cmp(&b.id));
         let reason = mark.as_ref().and_then(|m| m.reason).unwrap_or(Reason::Step);
         let fingerprint = self.planned(i).map(|p| p.fingerprint.clone());
-        self.raised(i, weight, reason);
+        self.raised(i, weight, reason, mark.map(|m| m.id));
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
