@@ -99,11 +99,16 @@ fn style(row: &Row) -> &'static str {
         State::Completed => GOOD,
         State::RolledBack => BAD,
         State::Drifted | State::Manual | State::Orphaned => ODD,
-        State::Walking => match row.reason {
-            Reason::Blind | Reason::SharedOutage | Reason::ControlBad | Reason::NotArriving => ODD,
-            _ => PLAIN,
-        },
+        State::Walking if odd(row.reason) => ODD,
+        State::Walking => PLAIN,
     }
+}
+
+const fn odd(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Blind | Reason::SharedOutage | Reason::ControlBad | Reason::NotArriving
+    )
 }
 
 fn bar(weight: Weight, cells: usize) -> String {
