@@ -342,3 +342,47 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::sandbox::apiserver::{Store, serve};
+    use tokio::task::JoinSet;
+
+    /// A server whose clock says January, with a Lease renewed so many seconds before.
+    async fn told(renewed_ago: i64) -> Daemon {
+        let there: Timestamp = "2026-01-05T02:00:00Z".parse().unwrap();
+        let store = Store::new(Clock::simulated(there));
+        store.namespace("sys");
+        let renewed = Timestamp::from_second(there.as_second() - renewed_ago).unwrap();
+        let lease = json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": "gradual-rollout", "namespace": "sys"},
+            "spec": {"holderIdentity": "one", "leaseDurationSeconds": 15, "renewTime": format!("{renewed:.6}")},
+        });
+        store.put(lease).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut servers = JoinSet::new();
+        servers.spawn(serve(listener, store, std::future::pending()));
+        let client = Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        let here = Clock::System.now();
+        ByHand::new(client)
+            .daemon("sys", "gradual-rollout", here)
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_daemon_is_as_old_as_the_clusters_clock_says() {
+        assert_eq!(told(3).await, Daemon::Alive { holder: "one".into() });
+        let Daemon::Silent { message } = told(100).await else {
+            panic!("not renewed for 100 s, and alive");
+        };
+        assert!(
+            message.contains("for 100s") || message.contains("for 101s"),
+            "{message}"
+        );
+    }
+}

@@ -129,6 +129,7 @@ fn service(namespace: &str, name: &str) -> [Value; 2] {
 mod tests {
     use super::*;
     use crate::clock::Clock;
+    use crate::rollout::weight::Weight;
     use crate::sandbox::plan::Plan;
 
     #[test]
@@ -146,7 +147,7 @@ mod tests {
                 };
                 let json = store.get(&resource, &object.namespace, &object.name).unwrap();
                 let said = target.read(&json).unwrap();
-                assert_eq!(said.agreed().map(|w| w.permille()), Some(0), "{object}");
+                assert_eq!(said.agreed().map(Weight::permille), Some(0), "{object}");
                 assert!(said.settled, "{object}");
                 seen += 1;
             }

@@ -40,6 +40,10 @@ impl Host {
         host
     }
 
+    #[expect(
+        clippy::default_trait_access,
+        reason = "the engine's types are behind a door that stays shut"
+    )]
     fn spawn(&mut self) {
         // Every renewal costs real time, and nobody else wants this Lease.
         let (renew, believed) = match self.clock {

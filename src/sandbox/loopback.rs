@@ -28,7 +28,7 @@ impl Loopback {
     ) -> anyhow::Result<Self> {
         let api = listen()?;
         let metrics = listen()?;
-        let (address, exported) = (api.local_addr()?, metrics.local_addr()?);
+        let (address, page) = (api.local_addr()?, metrics.local_addr()?);
         let file = format!("gradual-rollout-sandbox-{}.kubeconfig", address.port());
         let kubeconfig = std::env::temp_dir().join(file);
         write_kubeconfig(&kubeconfig, address)
@@ -50,7 +50,7 @@ impl Loopback {
             })?;
         Ok(Self {
             kubeconfig,
-            exporter: exported,
+            exporter: page,
             close,
             thread: Some(thread),
         })
@@ -101,11 +101,11 @@ async fn doors(
         let exporter = exporter.clone();
         async move { ([("content-type", "text/plain; version=0.0.4")], exporter()) }
     };
-    let exported = axum::Router::new().route("/metrics", axum::routing::get(text));
+    let page = axum::Router::new().route("/metrics", axum::routing::get(text));
     tokio::select! {
         ended = serve(api, store, close.cancelled_owned()) => ended,
-        ended = async { axum::serve(metrics, exported).await } => ended,
-        _ = async {
+        ended = async { axum::serve(metrics, page).await } => ended,
+        () = async {
             let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
             let terminated = async {
                 match &mut term {
@@ -118,7 +118,7 @@ async fn doors(
             if asked {
                 interrupted.cancel();
             }
-            std::future::pending::<()>().await
+            std::future::pending::<()>().await;
         } => Ok(()),
     }
 }

@@ -128,7 +128,7 @@ fn seconds(manifest: &Value) -> Value {
     put(
         &mut spec,
         "phases",
-        json!([{"name": "only", "steps": steps("5s", &["10%", "40%"])}, {"name": "rest", "steps": steps("5s", &["100%"])}]),
+        json!([{"name": "only", "steps": steps("5s", &["10%", "40%"])}, {"name": "rest", "steps": steps("5s", &["70%", "100%"])}]),
     );
     spec
 }

@@ -22,10 +22,11 @@ pub(super) struct Frame<'a> {
     pub(super) rows: &'a [Row],
 }
 
-/// Cells of a bar; left out where the terminal is too narrow for it.
+/// Cells of a bar where there is room; below [`SHORTEST`] it is left out.
 const BAR: usize = 24;
-/// Columns that everything but the bar and the message takes.
-const FIXED: usize = 60;
+const SHORTEST: usize = 8;
+/// Columns that everything but the name and the bar takes.
+const FIXED: usize = 44;
 
 const GOOD: &str = "\x1b[32m";
 const BAD: &str = "\x1b[31m";
@@ -59,12 +60,13 @@ pub(super) fn lines(frame: &Frame<'_>, width: usize, colour: bool) -> Vec<String
         .max()
         .unwrap_or(0)
         .min(24);
+    let cells = width.saturating_sub(names + FIXED).min(BAR);
     for row in frame.rows {
         let style = style(row);
         let weight = row.weight.written;
         let name = format!("{:<names$} ", cut(&row.name, names));
-        let bar = if width >= FIXED + BAR {
-            bar(weight)
+        let bar = if cells >= SHORTEST {
+            bar(weight, cells)
         } else {
             String::new()
         };
@@ -97,16 +99,21 @@ fn style(row: &Row) -> &'static str {
         State::Completed => GOOD,
         State::RolledBack => BAD,
         State::Drifted | State::Manual | State::Orphaned => ODD,
-        State::Walking => match row.reason {
-            Reason::Blind | Reason::SharedOutage | Reason::ControlBad | Reason::NotArriving => ODD,
-            _ => PLAIN,
-        },
+        State::Walking if odd(row.reason) => ODD,
+        State::Walking => PLAIN,
     }
 }
 
-fn bar(weight: Weight) -> String {
-    let full = (usize::from(weight.permille()) * BAR).div_ceil(1000);
-    format!("{}{}", "█".repeat(full), "░".repeat(BAR - full))
+const fn odd(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Blind | Reason::SharedOutage | Reason::ControlBad | Reason::NotArriving
+    )
+}
+
+fn bar(weight: Weight, cells: usize) -> String {
+    let full = (usize::from(weight.permille()) * cells).div_ceil(1000);
+    format!("{}{}", "█".repeat(full), "░".repeat(cells - full))
 }
 
 /// The first `width` characters; the last of them `…` when some are missing.
@@ -197,10 +204,10 @@ mod tests {
             State::Walking,
             Reason::PromotedInsufficient,
         )];
-        for width in [0, 1, 10, 40, 59, 83, 84, 200] {
+        for width in [0, 1, 10, 40, 59, 75, 76, 84, 200] {
             for line in lines(&frame(&rows), width, false) {
                 assert!(line.chars().count() <= width.max(1), "{width}: {line:?}");
-                assert!(width >= 84 || !line.contains('█'), "{width}: {line:?}");
+                assert!(width >= 76 || !line.contains('█'), "{width}: {line:?}");
             }
         }
     }

@@ -136,6 +136,7 @@ pub(super) struct World {
 }
 
 impl World {
+    #[expect(clippy::similar_names, reason = "a story in a store")]
     pub(super) fn build(story: &Story, seed: u64, clock: Clock) -> anyhow::Result<Self> {
         let real = matches!(clock, Clock::System);
         let tempo = if real { REAL } else { VIRTUAL };
@@ -197,6 +198,7 @@ impl World {
     }
 
     /// Plays the story from its first line to its last.
+    #[expect(clippy::similar_names, reason = "a story in a store")]
     pub(super) async fn tell(
         &mut self,
         story: &Story,

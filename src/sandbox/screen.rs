@@ -100,10 +100,10 @@ impl Screen {
     fn draw(&mut self, frame: &Frame<'_>, colour: bool) -> std::io::Result<()> {
         let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
         let lines = lines(frame, width, colour);
-        let mut text = String::new();
-        if self.drawn > 0 {
-            text += &format!("\x1b[{}A", self.drawn);
-        }
+        let mut text = match self.drawn {
+            0 => String::new(),
+            drawn => format!("\x1b[{drawn}A"),
+        };
         for line in &lines {
             text += "\r\x1b[2K";
             text += line;

@@ -217,11 +217,11 @@ mod tests {
                 assert!(known(name), "{}: {name}", story.name);
             }
             for (when, act) in &story.acts {
-                let named = match when {
+                let waits_for = match when {
                     When::Weight(name, _) | When::MidRaise(name) | When::Says(name, _) => name,
                     When::After(_) => "*",
                 };
-                assert!(known(named), "{}: {when:?}", story.name);
+                assert!(known(waits_for), "{}: {when:?}", story.name);
                 let (Act::Fail(name, ..)
                 | Act::Slow(name, ..)
                 | Act::Heal(name)

@@ -200,7 +200,10 @@ impl Story {
             step: Duration::from_millis(250),
             persist: Duration::from_secs(5),
         };
-        story.clone().in_minutes().unwrap_or(story)
+        Self {
+            deadline: Duration::from_secs(60),
+            ..story.clone().in_minutes().unwrap_or(story)
+        }
     }
 
     /// The same story with its plan in hours, for when weeks are too many.

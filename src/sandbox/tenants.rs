@@ -159,7 +159,7 @@ impl Tenants {
     /// From now on this share of an arm's requests fails. `component` `*` means all.
     pub fn fail(&self, component: &str, side: Side, errors: f64, now: Timestamp) {
         self.change(component, side, now, |fare, _| {
-            fare.errors = errors.clamp(0.0, 1.0)
+            fare.errors = errors.clamp(0.0, 1.0);
         });
     }
 
