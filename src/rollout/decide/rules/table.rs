@@ -4,6 +4,7 @@ use super::world::{Event, Weather, World, spec, weight};
 use crate::rollout::command::Verb;
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::sample::Dark;
+use crate::rollout::status::CommandResult;
 use crate::rollout::weight::Weight;
 
 /// Where alpha stands before something happens.
@@ -265,10 +266,19 @@ fn every_state_answers_every_trigger_as_the_table_says() {
 }
 
 #[test]
-fn an_orphan_that_a_person_puts_back_to_0_is_let_go() {
+fn an_orphan_whose_objects_are_no_longer_known_is_not_promised_a_rollback() {
     let mut world = stand(At::Orphaned);
+    let before = world.highest("alpha");
     happen(&mut world, Says(Verb::Rollback));
-    assert_eq!(world.highest("alpha"), Weight::ZERO);
+    assert_eq!(world.highest("alpha"), before);
+    let outcome = world.status.commands.last().unwrap();
+    assert_eq!(outcome.result, CommandResult::Refused);
+    assert!(
+        outcome.message.contains("put it back into the spec"),
+        "{}",
+        outcome.message
+    );
+    happen(&mut world, Says(Verb::Detach));
     assert!(world.status.component("alpha").is_none());
 }
 
