@@ -53,13 +53,8 @@ impl Task {
             .collect()
     }
 
-    /// Whether the command can only lower what this component has.
-    fn lowers(&self, rollout: &GradualRollout, component: &str) -> bool {
-        let written = rollout
-            .status
-            .as_ref()
-            .and_then(|s| s.component(component))
-            .map(|c| c.weight.written);
+    /// Whether the command can only lower a component, given the weight it has.
+    fn lowers(&self, written: Option<Weight>) -> bool {
         match self.command.verb {
             Verb::Set => {
                 let asked = self.command.wish.weight.unwrap_or_default();
@@ -159,11 +154,32 @@ impl Pursuit<'_> {
         !matches!(found, Ok(Daemon::Silent { .. }))
     }
 
+    /// Whether a command can only lower a component, by what its routed objects say now: without a daemon the status
+    /// is as old as the last one. Where none can be read, the status is the best there is; what is done from here
+    /// raises nothing anyway.
+    async fn lowers(&self, task: &Task, rollout: &GradualRollout, name: &str) -> bool {
+        let nonzero = |w: Weight| !w.is_zero();
+        if task.command.verb != Verb::Set || !task.command.wish.weight.is_some_and(nonzero) {
+            return task.lowers(None);
+        }
+        let said = match direct::component(rollout, name) {
+            Some(component) => direct::says(self.cluster, component, self.namespace).await.0,
+            None => None,
+        };
+        let status = rollout.status.as_ref().and_then(|s| s.component(name));
+        task.lowers(said.or(status.map(|c| c.weight.written)))
+    }
+
     /// Writes a command, unless it raises and nobody would obey it.
     async fn give(&self, task: &Task, alive: bool) -> Result<(), Vec<Entry>> {
-        let lowers = task.components.iter().any(|c| task.lowers(&task.rollout, c));
-        if !alive && !lowers {
-            return Err(task.all(Ended::Refused, NOBODY));
+        if !alive {
+            let each = task
+                .components
+                .iter()
+                .map(|c| self.lowers(task, &task.rollout, c));
+            if !futures::future::join_all(each).await.contains(&true) {
+                return Err(task.all(Ended::Refused, NOBODY));
+            }
         }
         let given = self
             .cluster
@@ -230,7 +246,7 @@ impl Pursuit<'_> {
         if (!alive || hangs) && !waiting.is_empty() {
             let mut raises = Vec::new();
             for (component, _) in &waiting {
-                if task.weight().is_some() && task.lowers(&rollout, component) {
+                if task.weight().is_some() && self.lowers(task, &rollout, component).await {
                     ended.push(self.directly(task, component).await);
                 } else {
                     raises.push(component.clone());
@@ -288,14 +304,19 @@ impl Pursuit<'_> {
                 Err(error) => format!("{object} not written: {error}"),
             })
             .collect();
-        let well = results.iter().all(|(_, result)| result.is_ok());
+        // An object that was below already stays there: what was set is not so.
+        let short = |w: &direct::Written| task.command.verb == Verb::Set && w.from < weight;
+        let well = results
+            .iter()
+            .all(|(_, result)| result.as_ref().is_ok_and(|w| !short(w)));
         let result = if well { Ended::DoneDirectly } else { Ended::Refused };
         task.entry(name, result, sentences.join("; "))
     }
 
     /// Stops waiting: a raise is taken back if nobody took it up, a lowering stays and is obeyed later.
     async fn give_up(&self, task: &Task, components: &[String], why: &str) -> Vec<Entry> {
-        let lowers = components.iter().all(|c| task.lowers(&task.rollout, c));
+        let each = components.iter().map(|c| self.lowers(task, &task.rollout, c));
+        let lowers = !futures::future::join_all(each).await.contains(&false);
         let nobody = why == NOBODY;
         let (result, what) = if lowers {
             let what =

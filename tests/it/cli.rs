@@ -133,6 +133,12 @@ fn a_cluster_that_cannot_be_reached_exits_69() {
     }
     let (code, _, err) = run(&["status"]);
     assert_eq!(code, 69, "no kubeconfig at all: {err}");
+    assert!(err.contains("unable to reach the cluster"), "{err}");
+    assert_eq!(err.matches("point KUBECONFIG").count(), 1, "{err}");
+    assert!(
+        !err.contains("check KUBECONFIG"),
+        "the advice is given once: {err}"
+    );
 }
 
 #[test]
@@ -181,6 +187,19 @@ fn the_examples_are_valid_and_a_mistake_is_named_by_file_line_and_field() {
         "{out}"
     );
     assert!(err.contains("nothing was written"), "{err}");
+    let (code, out, _) = run(&["validate", path.to_str().unwrap(), "-o", "json"]);
+    assert_eq!(code, 64, "{out}");
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(told["valid"], false);
+    let problem = &told["files"][0]["problems"][0];
+    assert_eq!(problem["line"], 13, "{told}");
+    assert!(
+        problem["message"].as_str().unwrap().contains("did you mean"),
+        "{told}"
+    );
+    let (code, out, _) = run(&["validate", "config/shop.yaml", "-o", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &told["valid"]), (0, &serde_json::json!(true)), "{told}");
 }
 
 #[test]

@@ -166,7 +166,35 @@ async fn without_a_daemon_a_rollback_is_done_from_here_and_left_for_the_next_dae
     let report: Value = serde_json::from_str(&std::fs::read_to_string(report).unwrap()).unwrap();
     assert_eq!(report["components"][0]["result"], "doneDirectly");
     assert_eq!(report["before"][0]["weight"], 40.0);
+    assert_eq!(
+        (&report["after"][0]["weight"], &report["after"][0]["observed"]),
+        (&json!(0.0), &json!(0.0)),
+        "what the objects say, not the status that nobody keeps: {report}"
+    );
     assert_eq!((&report["who"], &report["exit"]), (&json!("eve"), &json!(0)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_daemon_a_raise_is_told_by_the_objects_and_not_by_the_old_status() {
+    let cluster = Cluster::start().await;
+    let (code, out, err) = cluster.run(&["rollback", "shop", "--no-confirm"]).await;
+    assert_eq!(code, 0, "{out}{err}");
+    let before = cluster.commands();
+    let set = ["set", "5", "shop", "--force", "--no-confirm"];
+    let (code, out, err) = cluster.run(&set).await;
+    assert_eq!(code, 3, "the status still says 40%: {out}{err}");
+    assert!(out.contains("no daemon is alive"), "{out}");
+    assert_eq!(cluster.shop().0, 0);
+    assert_eq!(cluster.commands(), before, "only the rollback stays");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_daemon_a_set_that_lowers_is_done_from_here() {
+    let cluster = Cluster::start().await;
+    let (code, out, err) = cluster
+        .run(&["set", "5", "shop", "--force", "--no-confirm"])
+        .await;
+    assert_eq!((code, cluster.shop().0), (0, 5), "{out}{err}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
