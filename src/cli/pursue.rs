@@ -297,18 +297,30 @@ impl Pursuit<'_> {
             at: self.at,
         };
         let results = direct::lower(self.cluster, component, self.namespace, order).await;
-        let sentences: Vec<String> = results
+        let mut sentences: Vec<String> = results
             .iter()
             .map(|(object, result)| match result {
                 Ok(written) => format!("{object} {} → {}", written.from, written.to),
                 Err(error) => format!("{object} not written: {error}"),
             })
             .collect();
-        // An object that was below already stays there: what was set is not so.
+        // An object that was below already stays there: what was set is not so, and to get it there is a raise.
         let short = |w: &direct::Written| task.command.verb == Verb::Set && w.from < weight;
-        let well = results
-            .iter()
-            .all(|(_, result)| result.as_ref().is_ok_and(|w| !short(w)));
+        let written = || results.iter().filter_map(|(_, result)| result.as_ref().ok());
+        let rises = written().any(short);
+        if rises {
+            let taken = self
+                .cluster
+                .withdraw(self.namespace, task.name(), &task.command)
+                .await;
+            sentences.push(match taken {
+                Ok(_) => format!("{NOBODY}, so nothing rises to {weight} and the command was taken back"),
+                Err(error) => {
+                    format!("{NOBODY}; taking the command back failed, it expires by itself: {error}")
+                }
+            });
+        }
+        let well = !rises && written().count() == results.len();
         let result = if well { Ended::DoneDirectly } else { Ended::Refused };
         task.entry(name, result, sentences.join("; "))
     }
