@@ -299,3 +299,41 @@ async fn the_status_says_where_everything_stands_and_that_nobody_watches() {
     assert_eq!(code, 0);
     assert!(out.contains("No GradualRollouts in default"), "{out}");
 }
+
+/// Skipped where there is no kubectl.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_kubectl_examples_of_the_documentation_are_commands() {
+    let there = |program: &str| Command::new(program).arg("--help").output().is_ok();
+    if !there("kubectl") || !there("bash") {
+        return;
+    }
+    let cluster = Cluster::start().await;
+    let text = include_str!("../../docs/commands.md");
+    let script = text.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut bash = Command::new("bash");
+    bash.args(["-euc", script])
+        .env("KUBECONFIG", cluster.kubeconfig());
+    let output = tokio::task::spawn_blocking(move || bash.output().unwrap())
+        .await
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let rollout = cluster
+        .store
+        .get("gradualrollouts.rollout.sealos.io", NAMESPACE, "shop")
+        .unwrap();
+    let annotations =
+        serde_json::from_value(rollout.pointer("/metadata/annotations").unwrap().clone()).unwrap();
+    let (good, bad) = gradual_rollout::rollout::command::pending(&annotations);
+    assert!(bad.is_empty(), "{bad:?}");
+    let mut verbs: Vec<&str> = good.iter().map(|c| c.verb.word()).collect();
+    verbs.sort_unstable();
+    assert_eq!(verbs, ["rollback", "set"]);
+    assert!(
+        good.iter()
+            .all(|c| c.verb.only_lowers() || c.wish.expires_at.is_some())
+    );
+}
