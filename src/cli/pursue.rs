@@ -166,8 +166,7 @@ impl Pursuit<'_> {
             Some(component) => direct::says(self.cluster, component, self.namespace).await.0,
             None => None,
         };
-        let status = rollout.status.as_ref().and_then(|s| s.component(name));
-        task.lowers(said.or(status.map(|c| c.weight.written)))
+        task.lowers(said.or_else(|| written(rollout, name)))
     }
 
     /// Writes a command, unless it raises and nobody would obey it.
@@ -327,9 +326,14 @@ impl Pursuit<'_> {
 
     /// Stops waiting: a raise is taken back if nobody took it up, a lowering stays and is obeyed later.
     async fn give_up(&self, task: &Task, components: &[String], why: &str) -> Vec<Entry> {
-        let each = components.iter().map(|c| self.lowers(task, &task.rollout, c));
-        let lowers = !futures::future::join_all(each).await.contains(&false);
         let nobody = why == NOBODY;
+        let lowers = if nobody {
+            let each = components.iter().map(|c| self.lowers(task, &task.rollout, c));
+            !futures::future::join_all(each).await.contains(&false)
+        } else {
+            // What a daemon may have raised since is no lowering for that.
+            components.iter().all(|c| task.lowers(written(&task.rollout, c)))
+        };
         let (result, what) = if lowers {
             let what =
                 "the command stays on the rollout, and the next daemon obeys it; nothing rises without one";
@@ -359,6 +363,12 @@ impl Pursuit<'_> {
             .map(|c| task.entry(c, result, format!("{why}; {what}")))
             .collect()
     }
+}
+
+/// What the daemon last wrote, by the status.
+fn written(rollout: &GradualRollout, name: &str) -> Option<Weight> {
+    let status = rollout.status.as_ref()?;
+    Some(status.component(name)?.weight.written)
 }
 
 /// Why nothing is raised now.

@@ -262,3 +262,28 @@ fn a_reader_that_goes_away_is_no_failure() {
     let (code, _, err) = told(&child.wait_with_output().unwrap());
     assert_eq!((code, err.as_str()), (0, ""));
 }
+
+#[test]
+fn the_operators_role_is_enough_to_put_traffic_back_without_a_daemon() {
+    let roles =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/roles.yaml")).unwrap();
+    let operator: serde_json::Value = roles
+        .split("\n---\n")
+        .map(|document| serde_saphyr::from_str(document).unwrap())
+        .find(|role: &serde_json::Value| role["metadata"]["name"] == "gradual-rollout-operator")
+        .unwrap();
+    for (group, resource, verbs) in [
+        ("networking.istio.io", "virtualservices", vec!["get", "patch"]),
+        ("", "configmaps", vec!["get", "patch"]),
+        ("apps", "deployments", vec!["get", "patch"]),
+        ("coordination.k8s.io", "leases", vec!["get"]),
+    ] {
+        let rule = serde_json::json!({"apiGroups": [group], "resources": [resource], "verbs": verbs});
+        let granted = operator["rules"].as_array().unwrap().iter().any(|r| {
+            ["apiGroups", "resources", "verbs"]
+                .iter()
+                .all(|field| r[field] == rule[field])
+        });
+        assert!(granted, "{rule}");
+    }
+}

@@ -337,3 +337,29 @@ async fn the_kubectl_examples_of_the_documentation_are_commands() {
             .all(|c| c.verb.only_lowers() || c.wish.expires_at.is_some())
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_daemon_a_set_between_two_objects_lowers_the_one_and_says_that_the_other_stays() {
+    let cluster = Cluster::start().await;
+    let inner = cluster
+        .store
+        .get("virtualservices.networking.istio.io", NAMESPACE, "shop")
+        .unwrap();
+    let mut inner = (*inner).clone();
+    inner["metadata"] = json!({"name": "inner", "namespace": NAMESPACE});
+    inner["spec"]["http"][0]["route"][0]["weight"] = json!(100);
+    inner["spec"]["http"][0]["route"][1]["weight"] = json!(0);
+    cluster.store.put(inner).unwrap();
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/shop.yaml")).unwrap();
+    let text = text.replace("[{name: shop}]", "[{name: shop}, {name: inner}]");
+    cluster.store.put(serde_saphyr::from_str(&text).unwrap()).unwrap();
+    let (code, out, err) = cluster
+        .run(&["set", "5", "shop", "--force", "--no-confirm"])
+        .await;
+    assert_eq!((code, cluster.shop().0), (3, 5), "{out}{err}");
+    assert!(
+        out.contains("40% → 5%") && out.contains("inner 0% → 0%") && out.contains("taken back"),
+        "{out}"
+    );
+    assert!(cluster.commands().is_empty());
+}
