@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// The words that say how much is logged.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// What the environment's names begin with.
 const PREFIX: &str = "GRADUAL_ROLLOUT";
 
@@ -259,6 +261,13 @@ impl Settings {
             Some(level) => level.to_owned(),
             None => raw.log.level.unwrap_or_else(|| "info".to_owned()),
         };
+        if !is_filter(&level) {
+            let message = format!(
+                "{level:?} is no log level: write {}, or a filter like \"info,gradual_rollout=debug\"",
+                LEVELS.join(", ")
+            );
+            return wrong("log.level", message);
+        }
         Ok(Self {
             namespace,
             watch: Watch {
@@ -351,6 +360,16 @@ fn prometheus(raw: RawPrometheus) -> Result<Prometheus, Error> {
 fn is_name(name: &str) -> bool {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     (1..=63).contains(&name.len()) && name.chars().all(legal)
+}
+
+/// Whether every part of a log filter ends in a level. A lone word that is none would be taken for a module's name,
+/// and the log would stay silent. What names spans is left to the logger.
+fn is_filter(level: &str) -> bool {
+    let known = |word: &str| LEVELS.iter().any(|l| l.eq_ignore_ascii_case(word.trim()));
+    level.contains('[')
+        || level
+            .split(',')
+            .all(|part| known(part.rsplit_once('=').map_or(part, |(_, word)| word)))
 }
 
 fn read(built: Result<Config, config::ConfigError>, origin: &str) -> Result<Raw, Error> {
@@ -487,11 +506,20 @@ mod tests {
             ),
             ("drain = 20", "drain"),
             ("[log]\nformat = \"xml\"", "log.format"),
+            (
+                "[log]\nlevel = \"loud\"",
+                "write off, error, warn, info, debug, trace",
+            ),
+            ("[log]\nlevel = \"info,kube=loud\"", "log.level"),
+            ("[log]\nlevel = \"\"", "log.level"),
             ("namespace =", "settings.toml"),
         ] {
             let error = load(text, &[]).unwrap_err().to_string();
             assert!(error.contains(says), "{text}: {error}");
             assert!(!error.contains("secret"), "{error}");
+        }
+        for level in ["WARN", "off", "info,kube=debug", "[span{a=1}]=trace"] {
+            assert!(is_filter(level), "{level}");
         }
         let missing = Settings::load(Some(Path::new("/no/such.toml")), [], &Flags::default()).unwrap_err();
         assert!(missing.to_string().contains("/no/such.toml"));

@@ -100,6 +100,28 @@ pub(super) async fn preview(
     futures::future::join_all(previews).await
 }
 
+/// The greatest weight that a component's routed objects say now, and why some could not be read.
+pub(super) async fn says(
+    cluster: &ByHand,
+    component: &Component,
+    namespace: &str,
+) -> (Option<Weight>, Vec<String>) {
+    let reads = targets(component, namespace)
+        .into_iter()
+        .map(|target| async move {
+            let json = cluster.object(target.object()).await?;
+            Ok::<Weight, Error>(target.read(&json)?.weight)
+        });
+    let (mut highest, mut unread) = (None, Vec::new());
+    for read in futures::future::join_all(reads).await {
+        match read {
+            Ok(weight) => highest = highest.max(Some(weight)),
+            Err(error) => unread.push(error.to_string()),
+        }
+    }
+    (highest, unread)
+}
+
 async fn read_and_draft(cluster: &ByHand, target: &Target<'_>, order: Order<'_>) -> Result<Written, Error> {
     let json = cluster.object(target.object()).await?;
     draft(target, &json, order).map(|(written, _)| written)

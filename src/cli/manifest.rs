@@ -1,5 +1,6 @@
 //! Rollouts in files: read, checked, and every problem named by file, line and field, with the remedy.
 
+use super::sound;
 use super::suggest::closest;
 use super::yaml::{self, Document, Place};
 use crate::cluster::crd;
@@ -113,7 +114,9 @@ fn manifest(file: &str, document: &Document) -> Manifest {
     };
     let mut found = match Plan::parse(&rollout.spec) {
         Ok(plan) if problems.is_empty() => {
-            let broken = rules(&problem, document);
+            let mut broken = rules(&problem, document);
+            let more = sound::problems(&rollout, &plan);
+            broken.extend(more.into_iter().map(|p| problem(&p.path, p.message)));
             if broken.is_empty() {
                 return Manifest::Rollout(Box::new(rollout), Box::new(plan));
             }
@@ -265,6 +268,27 @@ spec:
                 "  steps:",
                 "  checks: [{name: errors, rollback: off}]\n  steps:",
                 "neither `none` nor limits",
+            ),
+            (
+                "metadata: {name: shop}",
+                "metadata: {name: Shop_A}",
+                "metadata.name: \"Shop_A\" is no name",
+            ),
+            (
+                "virtualServices: [{name: shop}]",
+                "virtualServices: [{name: Shop_A}]",
+                "spec.components[0].routers[0].istio.virtualServices[0].name: \"Shop_A\"",
+            ),
+            (
+                "virtualServices: [{name: shop}]",
+                "virtualServices: [{name: shop, namespace: -a}]",
+                "virtualServices[0].namespace: \"-a\" is no namespace",
+            ),
+            ("subset: v2", "subset: v1", "spec.components[0].routers: "),
+            (
+                "  steps:",
+                "    arms: {canary: {preset: istio, labels: {\"a-b\": x}}}\n  steps:",
+                "spec.components[0].arms.canary.labels.a-b: ",
             ),
             (
                 "virtualServices: [{name: shop}]",

@@ -17,6 +17,7 @@ mod pursue;
 mod report;
 mod run;
 mod sandbox;
+mod sound;
 mod status;
 mod suggest;
 mod table;
@@ -98,7 +99,7 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         Some(_) => return Err(Failure::usage("write the flags after the command, not before it")),
     };
     match verb {
-        VerbArgs::Validate { files } => validate::run(&files, out),
+        VerbArgs::Validate { files } => validate::run(&files, form, out),
         VerbArgs::Plan { file, start } => {
             plan::run(&file, start.unwrap_or_else(|| Clock::System.now()), form, out)
         }

@@ -53,13 +53,8 @@ impl Task {
             .collect()
     }
 
-    /// Whether the command can only lower what this component has.
-    fn lowers(&self, rollout: &GradualRollout, component: &str) -> bool {
-        let written = rollout
-            .status
-            .as_ref()
-            .and_then(|s| s.component(component))
-            .map(|c| c.weight.written);
+    /// Whether the command can only lower a component, given the weight it has.
+    fn lowers(&self, written: Option<Weight>) -> bool {
         match self.command.verb {
             Verb::Set => {
                 let asked = self.command.wish.weight.unwrap_or_default();
@@ -159,11 +154,31 @@ impl Pursuit<'_> {
         !matches!(found, Ok(Daemon::Silent { .. }))
     }
 
+    /// Whether a command can only lower a component, by what its routed objects say now: without a daemon the status
+    /// is as old as the last one. Where none can be read, the status is the best there is; what is done from here
+    /// raises nothing anyway.
+    async fn lowers(&self, task: &Task, rollout: &GradualRollout, name: &str) -> bool {
+        let nonzero = |w: Weight| !w.is_zero();
+        if task.command.verb != Verb::Set || !task.command.wish.weight.is_some_and(nonzero) {
+            return task.lowers(None);
+        }
+        let said = match direct::component(rollout, name) {
+            Some(component) => direct::says(self.cluster, component, self.namespace).await.0,
+            None => None,
+        };
+        task.lowers(said.or_else(|| written(rollout, name)))
+    }
+
     /// Writes a command, unless it raises and nobody would obey it.
     async fn give(&self, task: &Task, alive: bool) -> Result<(), Vec<Entry>> {
-        let lowers = task.components.iter().any(|c| task.lowers(&task.rollout, c));
-        if !alive && !lowers {
-            return Err(task.all(Ended::Refused, NOBODY));
+        if !alive {
+            let each = task
+                .components
+                .iter()
+                .map(|c| self.lowers(task, &task.rollout, c));
+            if !futures::future::join_all(each).await.contains(&true) {
+                return Err(task.all(Ended::Refused, NOBODY));
+            }
         }
         let given = self
             .cluster
@@ -230,7 +245,7 @@ impl Pursuit<'_> {
         if (!alive || hangs) && !waiting.is_empty() {
             let mut raises = Vec::new();
             for (component, _) in &waiting {
-                if task.weight().is_some() && task.lowers(&rollout, component) {
+                if task.weight().is_some() && self.lowers(task, &rollout, component).await {
                     ended.push(self.directly(task, component).await);
                 } else {
                     raises.push(component.clone());
@@ -281,22 +296,44 @@ impl Pursuit<'_> {
             at: self.at,
         };
         let results = direct::lower(self.cluster, component, self.namespace, order).await;
-        let sentences: Vec<String> = results
+        let mut sentences: Vec<String> = results
             .iter()
             .map(|(object, result)| match result {
                 Ok(written) => format!("{object} {} → {}", written.from, written.to),
                 Err(error) => format!("{object} not written: {error}"),
             })
             .collect();
-        let well = results.iter().all(|(_, result)| result.is_ok());
+        // An object that was below already stays there: what was set is not so, and to get it there is a raise.
+        let short = |w: &direct::Written| task.command.verb == Verb::Set && w.from < weight;
+        let written = || results.iter().filter_map(|(_, result)| result.as_ref().ok());
+        let rises = written().any(short);
+        if rises {
+            let taken = self
+                .cluster
+                .withdraw(self.namespace, task.name(), &task.command)
+                .await;
+            sentences.push(match taken {
+                Ok(_) => format!("{NOBODY}, so nothing rises to {weight} and the command was taken back"),
+                Err(error) => {
+                    format!("{NOBODY}; taking the command back failed, it expires by itself: {error}")
+                }
+            });
+        }
+        let well = !rises && written().count() == results.len();
         let result = if well { Ended::DoneDirectly } else { Ended::Refused };
         task.entry(name, result, sentences.join("; "))
     }
 
     /// Stops waiting: a raise is taken back if nobody took it up, a lowering stays and is obeyed later.
     async fn give_up(&self, task: &Task, components: &[String], why: &str) -> Vec<Entry> {
-        let lowers = components.iter().all(|c| task.lowers(&task.rollout, c));
         let nobody = why == NOBODY;
+        let lowers = if nobody {
+            let each = components.iter().map(|c| self.lowers(task, &task.rollout, c));
+            !futures::future::join_all(each).await.contains(&false)
+        } else {
+            // What a daemon may have raised since is no lowering for that.
+            components.iter().all(|c| task.lowers(written(&task.rollout, c)))
+        };
         let (result, what) = if lowers {
             let what =
                 "the command stays on the rollout, and the next daemon obeys it; nothing rises without one";
@@ -326,6 +363,12 @@ impl Pursuit<'_> {
             .map(|c| task.entry(c, result, format!("{why}; {what}")))
             .collect()
     }
+}
+
+/// What the daemon last wrote, by the status.
+fn written(rollout: &GradualRollout, name: &str) -> Option<Weight> {
+    let status = rollout.status.as_ref()?;
+    Some(status.component(name)?.weight.written)
 }
 
 /// Why nothing is raised now.

@@ -1,8 +1,10 @@
 //! `validate FILE…`: is this a plan that can be applied?
 
+use super::args::Output;
 use super::exit::{Exit, Failure};
-use super::manifest::{self, Manifest};
-use super::table;
+use super::manifest::{self, Manifest, Problem};
+use super::{output, table};
+use serde::Serialize;
 use std::io::{Read as _, Write};
 use std::path::{Path, PathBuf};
 
@@ -34,56 +36,117 @@ fn read_all(source: impl std::io::Read) -> std::io::Result<String> {
     Ok(text)
 }
 
+/// What was found in a file.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Checked {
+    file: String,
+    rollouts: Vec<Valid>,
+    /// Kinds of objects that are not ours to check.
+    #[serde(rename = "leftAlone")]
+    others: Vec<String>,
+    problems: Vec<Told>,
+}
+
+/// A rollout that can be applied.
+#[derive(Debug, Serialize)]
+struct Valid {
+    name: String,
+    components: usize,
+    phases: usize,
+    /// The most that one component has.
+    steps: usize,
+}
+
+/// A problem, with its place as far as known.
+#[derive(Debug, Serialize)]
+struct Told {
+    line: Option<u64>,
+    column: Option<u64>,
+    path: String,
+    message: String,
+    #[serde(skip)]
+    sentence: String,
+}
+
+impl From<Problem> for Told {
+    fn from(problem: Problem) -> Self {
+        Self {
+            line: problem.place.map(|p| p.line),
+            column: problem.place.map(|p| p.column),
+            sentence: problem.to_string(),
+            path: problem.path,
+            message: problem.message,
+        }
+    }
+}
+
 /// Checks every rollout of every file and tells all problems.
-pub(super) fn run(files: &[PathBuf], out: &mut dyn Write) -> Result<Exit, Failure> {
-    let mut broken = false;
-    for path in files {
-        let (name, text) = read_text(path)?;
-        let mut rollouts = 0;
-        for manifest in manifest::read(&name, &text) {
-            match manifest {
-                Manifest::Rollout(rollout, plan) => {
-                    rollouts += 1;
-                    let rollout = rollout.metadata.name.unwrap_or_default();
-                    let steps: usize = plan.components.iter().map(|c| c.steps.len()).max().unwrap_or(0);
-                    let components = plan.components.len();
-                    let line = format!(
-                        "{name}: {rollout} is valid: {components} components, {} phases, up to {steps} steps",
-                        plan.phases.len()
-                    );
-                    writeln!(out, "{}", table::plain(&line))?;
-                }
-                Manifest::Other(kind) => {
-                    writeln!(
-                        out,
-                        "{}",
-                        table::plain(&format!(
-                            "{name}: {kind} left alone: only GradualRollouts are checked"
-                        ))
-                    )?;
-                }
-                Manifest::Broken(problems) => {
-                    rollouts += 1;
-                    broken = true;
-                    for problem in problems {
-                        writeln!(out, "{}", table::plain(&problem.to_string()))?;
-                    }
-                }
-            }
-        }
-        if rollouts == 0 {
-            broken = true;
-            writeln!(
-                out,
-                "{}",
-                table::plain(&format!("{name}: holds no GradualRollout"))
-            )?;
+pub(super) fn run(files: &[PathBuf], form: Output, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let checked: Vec<Checked> = files.iter().map(|path| check(path)).collect::<Result<_, _>>()?;
+    let valid = checked.iter().all(|file| file.problems.is_empty());
+    if matches!(form, Output::Json | Output::Yaml) {
+        let told = serde_json::json!({"valid": valid, "files": checked});
+        output::data(out, form, &told)?;
+    } else {
+        for file in &checked {
+            tell(file, out)?;
         }
     }
-    if broken {
-        return Err(Failure::usage(
-            "not valid: nothing was written; correct what is named above",
-        ));
+    if valid {
+        return Ok(Exit::Done);
     }
-    Ok(Exit::Done)
+    Err(Failure::usage(
+        "not valid: nothing was written; correct what is named above",
+    ))
+}
+
+fn check(path: &Path) -> Result<Checked, Failure> {
+    let (name, text) = read_text(path)?;
+    let mut checked = Checked {
+        file: name.clone(),
+        rollouts: Vec::new(),
+        others: Vec::new(),
+        problems: Vec::new(),
+    };
+    for manifest in manifest::read(&name, &text) {
+        match manifest {
+            Manifest::Rollout(rollout, plan) => checked.rollouts.push(Valid {
+                name: rollout.metadata.name.unwrap_or_default(),
+                components: plan.components.len(),
+                phases: plan.phases.len(),
+                steps: plan.components.iter().map(|c| c.steps.len()).max().unwrap_or(0),
+            }),
+            Manifest::Other(kind) => checked.others.push(kind),
+            Manifest::Broken(problems) => checked.problems.extend(problems.into_iter().map(Told::from)),
+        }
+    }
+    if checked.rollouts.is_empty() && checked.problems.is_empty() {
+        checked.problems.push(Told::from(Problem {
+            file: name,
+            place: None,
+            path: String::new(),
+            message: "holds no GradualRollout".to_owned(),
+        }));
+    }
+    Ok(checked)
+}
+
+fn tell(file: &Checked, out: &mut dyn Write) -> Result<(), Failure> {
+    let name = &file.file;
+    let valid = file.rollouts.iter().map(|r| {
+        format!(
+            "{name}: {} is valid: {} components, {} phases, up to {} steps",
+            r.name, r.components, r.phases, r.steps
+        )
+    });
+    let others = file
+        .others
+        .iter()
+        .map(|kind| format!("{name}: {kind} left alone: only GradualRollouts are checked"));
+    let problems = file.problems.iter().map(|p| p.sentence.clone());
+    for line in valid.chain(others).chain(problems) {
+        writeln!(out, "{}", table::plain(&line))?;
+    }
+    Ok(())
 }

@@ -45,6 +45,33 @@ pub(super) struct View {
     pub checks: Vec<CheckView>,
 }
 
+impl View {
+    /// The same with what the routed objects say (the greatest weight), and without what only a daemon can know.
+    pub(super) fn without_daemon(self, weight: Option<Weight>, unread: &[String]) -> Self {
+        let message = if unread.is_empty() {
+            "read from the routed objects; no daemon has looked at it since".to_owned()
+        } else {
+            format!("not every routed object could be read: {}", unread.join("; "))
+        };
+        let percent = weight.map(Weight::percent);
+        Self {
+            mode: weight.map_or("unknown", mode),
+            weight: percent,
+            observed: percent,
+            asked: None,
+            step: None,
+            state: None,
+            reason: None,
+            message,
+            since: None,
+            held: None,
+            next: None,
+            checks: Vec::new(),
+            ..self
+        }
+    }
+}
+
 /// A check.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

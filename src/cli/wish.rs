@@ -6,10 +6,10 @@ use super::find::{self, Addressee};
 use super::meaning::Ask;
 use super::progress::Progress;
 use super::pursue::{Pursuit, Task};
-use super::report::{self, Entry, Report};
+use super::report::{self, Ended, Entry, Report};
 use super::table::{self, Cell};
 use super::view::{self, View};
-use super::{confirm, connect, dry_run, output};
+use super::{confirm, connect, direct, dry_run, output};
 use crate::clock::Clock;
 use crate::cluster::by_hand::{ByHand, Daemon};
 use crate::rollout::command::{Command, RAISE_EXPIRES, Verb};
@@ -50,7 +50,7 @@ pub(super) async fn run(
         progress: Progress::new(),
     };
     let entries = pursuit.all(&tasks, alive).await;
-    let after = after(&cluster, namespace, &tasks).await;
+    let after = after(&cluster, namespace, &tasks, &entries, alive).await;
     let exit = report::exit(&entries);
     let report = Report {
         command: ask.words(),
@@ -139,12 +139,32 @@ fn views(tasks: &[Task]) -> Vec<View> {
     tasks.iter().flat_map(of).collect()
 }
 
-async fn after(cluster: &ByHand, namespace: &str, tasks: &[Task]) -> Vec<View> {
+async fn after(
+    cluster: &ByHand,
+    namespace: &str,
+    tasks: &[Task],
+    entries: &[Entry],
+    alive: bool,
+) -> Vec<View> {
     let mut views = Vec::new();
     for task in tasks {
         // The report is told without it rather than not at all.
-        if let Ok(rollout) = cluster.rollout(namespace, task.name()).await {
-            views.extend(task.components.iter().map(|name| view::view(&rollout, name)));
+        let Ok(rollout) = cluster.rollout(namespace, task.name()).await else {
+            continue;
+        };
+        for name in &task.components {
+            let view = view::view(&rollout, name);
+            let direct = entries
+                .iter()
+                .any(|e| e.rollout == task.name() && e.component == *name && e.result == Ended::DoneDirectly);
+            // Without a daemon the status is as old as the last one: what the objects say counts.
+            views.push(match direct::component(&rollout, name) {
+                Some(component) if direct || !alive => {
+                    let (weight, unread) = direct::says(cluster, component, namespace).await;
+                    view.without_daemon(weight, &unread)
+                }
+                _ => view,
+            });
         }
     }
     views

@@ -3,7 +3,7 @@
 //! The daemon has its own, watched and fenced ways; here nothing is cached and nothing is retried behind the
 //! caller's back.
 
-use super::connect;
+use super::connect::{self, ConnectError};
 use super::lease::ALIVE_WITHIN;
 use crate::rollout::command::Command;
 use crate::rollout::spec::GradualRollout;
@@ -24,7 +24,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Why something could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no usable kubeconfig, or no answer from where it points to.
+    /// There is no usable kubeconfig: its own words say what to do.
+    #[error("unable to reach the cluster: {0}")]
+    NoConnection(#[from] ConnectError),
+    /// No answer from where the kubeconfig points to.
     #[error("unable to reach the cluster while {doing}: {cause}; check KUBECONFIG and the network")]
     Unreachable {
         /// What was attempted.
@@ -91,12 +94,7 @@ impl std::fmt::Debug for ByHand {
 impl ByHand {
     /// Connects as the current kubeconfig says, or from inside a cluster.
     pub async fn connect() -> Result<Self, Error> {
-        let clients = connect::connect(None, None)
-            .await
-            .map_err(|e| Error::Unreachable {
-                doing: "looking for it".to_owned(),
-                cause: e.to_string(),
-            })?;
+        let clients = connect::connect(None, None).await?;
         // The one without retries: a person waits, and the caller decides what is tried again.
         Ok(Self { client: clients.fast })
     }

@@ -133,6 +133,12 @@ fn a_cluster_that_cannot_be_reached_exits_69() {
     }
     let (code, _, err) = run(&["status"]);
     assert_eq!(code, 69, "no kubeconfig at all: {err}");
+    assert!(err.contains("unable to reach the cluster"), "{err}");
+    assert_eq!(err.matches("point KUBECONFIG").count(), 1, "{err}");
+    assert!(
+        !err.contains("check KUBECONFIG"),
+        "the advice is given once: {err}"
+    );
 }
 
 #[test]
@@ -181,6 +187,19 @@ fn the_examples_are_valid_and_a_mistake_is_named_by_file_line_and_field() {
         "{out}"
     );
     assert!(err.contains("nothing was written"), "{err}");
+    let (code, out, _) = run(&["validate", path.to_str().unwrap(), "-o", "json"]);
+    assert_eq!(code, 64, "{out}");
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(told["valid"], false);
+    let problem = &told["files"][0]["problems"][0];
+    assert_eq!(problem["line"], 13, "{told}");
+    assert!(
+        problem["message"].as_str().unwrap().contains("did you mean"),
+        "{told}"
+    );
+    let (code, out, _) = run(&["validate", "config/shop.yaml", "-o", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &told["valid"]), (0, &serde_json::json!(true)), "{told}");
 }
 
 #[test]
@@ -242,4 +261,29 @@ fn a_reader_that_goes_away_is_no_failure() {
     drop(child.stdout.take());
     let (code, _, err) = told(&child.wait_with_output().unwrap());
     assert_eq!((code, err.as_str()), (0, ""));
+}
+
+#[test]
+fn the_operators_role_is_enough_to_put_traffic_back_without_a_daemon() {
+    let roles =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/roles.yaml")).unwrap();
+    let operator: serde_json::Value = roles
+        .split("\n---\n")
+        .map(|document| serde_saphyr::from_str(document).unwrap())
+        .find(|role: &serde_json::Value| role["metadata"]["name"] == "gradual-rollout-operator")
+        .unwrap();
+    for (group, resource, verbs) in [
+        ("networking.istio.io", "virtualservices", vec!["get", "patch"]),
+        ("", "configmaps", vec!["get", "patch"]),
+        ("apps", "deployments", vec!["get", "patch"]),
+        ("coordination.k8s.io", "leases", vec!["get"]),
+    ] {
+        let rule = serde_json::json!({"apiGroups": [group], "resources": [resource], "verbs": verbs});
+        let granted = operator["rules"].as_array().unwrap().iter().any(|r| {
+            ["apiGroups", "resources", "verbs"]
+                .iter()
+                .all(|field| r[field] == rule[field])
+        });
+        assert!(granted, "{rule}");
+    }
 }

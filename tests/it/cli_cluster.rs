@@ -166,7 +166,35 @@ async fn without_a_daemon_a_rollback_is_done_from_here_and_left_for_the_next_dae
     let report: Value = serde_json::from_str(&std::fs::read_to_string(report).unwrap()).unwrap();
     assert_eq!(report["components"][0]["result"], "doneDirectly");
     assert_eq!(report["before"][0]["weight"], 40.0);
+    assert_eq!(
+        (&report["after"][0]["weight"], &report["after"][0]["observed"]),
+        (&json!(0.0), &json!(0.0)),
+        "what the objects say, not the status that nobody keeps: {report}"
+    );
     assert_eq!((&report["who"], &report["exit"]), (&json!("eve"), &json!(0)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_daemon_a_raise_is_told_by_the_objects_and_not_by_the_old_status() {
+    let cluster = Cluster::start().await;
+    let (code, out, err) = cluster.run(&["rollback", "shop", "--no-confirm"]).await;
+    assert_eq!(code, 0, "{out}{err}");
+    let before = cluster.commands();
+    let set = ["set", "5", "shop", "--force", "--no-confirm"];
+    let (code, out, err) = cluster.run(&set).await;
+    assert_eq!(code, 3, "the status still says 40%: {out}{err}");
+    assert!(out.contains("no daemon is alive"), "{out}");
+    assert_eq!(cluster.shop().0, 0);
+    assert_eq!(cluster.commands(), before, "only the rollback stays");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_daemon_a_set_that_lowers_is_done_from_here() {
+    let cluster = Cluster::start().await;
+    let (code, out, err) = cluster
+        .run(&["set", "5", "shop", "--force", "--no-confirm"])
+        .await;
+    assert_eq!((code, cluster.shop().0), (0, 5), "{out}{err}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -270,4 +298,68 @@ async fn the_status_says_where_everything_stands_and_that_nobody_watches() {
     let (code, out, _) = cluster.run(&["status", "-n", "default"]).await;
     assert_eq!(code, 0);
     assert!(out.contains("No GradualRollouts in default"), "{out}");
+}
+
+/// Skipped where there is no kubectl.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_kubectl_examples_of_the_documentation_are_commands() {
+    let there = |program: &str| Command::new(program).arg("--help").output().is_ok();
+    if !there("kubectl") || !there("bash") {
+        return;
+    }
+    let cluster = Cluster::start().await;
+    let text = include_str!("../../docs/commands.md");
+    let script = text.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut bash = Command::new("bash");
+    bash.args(["-euc", script])
+        .env("KUBECONFIG", cluster.kubeconfig());
+    let output = tokio::task::spawn_blocking(move || bash.output().unwrap())
+        .await
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let rollout = cluster
+        .store
+        .get("gradualrollouts.rollout.sealos.io", NAMESPACE, "shop")
+        .unwrap();
+    let annotations =
+        serde_json::from_value(rollout.pointer("/metadata/annotations").unwrap().clone()).unwrap();
+    let (good, bad) = gradual_rollout::rollout::command::pending(&annotations);
+    assert!(bad.is_empty(), "{bad:?}");
+    let mut verbs: Vec<&str> = good.iter().map(|c| c.verb.word()).collect();
+    verbs.sort_unstable();
+    assert_eq!(verbs, ["rollback", "set"]);
+    assert!(
+        good.iter()
+            .all(|c| c.verb.only_lowers() || c.wish.expires_at.is_some())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_daemon_a_set_between_two_objects_lowers_the_one_and_says_that_the_other_stays() {
+    let cluster = Cluster::start().await;
+    let inner = cluster
+        .store
+        .get("virtualservices.networking.istio.io", NAMESPACE, "shop")
+        .unwrap();
+    let mut inner = (*inner).clone();
+    inner["metadata"] = json!({"name": "inner", "namespace": NAMESPACE});
+    inner["spec"]["http"][0]["route"][0]["weight"] = json!(100);
+    inner["spec"]["http"][0]["route"][1]["weight"] = json!(0);
+    cluster.store.put(inner).unwrap();
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/shop.yaml")).unwrap();
+    let text = text.replace("[{name: shop}]", "[{name: shop}, {name: inner}]");
+    cluster.store.put(serde_saphyr::from_str(&text).unwrap()).unwrap();
+    let (code, out, err) = cluster
+        .run(&["set", "5", "shop", "--force", "--no-confirm"])
+        .await;
+    assert_eq!((code, cluster.shop().0), (3, 5), "{out}{err}");
+    assert!(
+        out.contains("40% → 5%") && out.contains("inner 0% → 0%") && out.contains("taken back"),
+        "{out}"
+    );
+    assert!(cluster.commands().is_empty());
 }

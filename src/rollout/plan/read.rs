@@ -227,7 +227,7 @@ impl Reader {
                     };
                     if step.weight < before {
                         let message = format!(
-                            "{} for {} is below the {before} of an earlier phase: weights never fall along a component's phases",
+                            "{} for {} is below the {before} of the step before it: weights never fall along a component's steps",
                             step.weight, component.name
                         );
                         self.problem(&path, message);
