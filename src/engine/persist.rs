@@ -37,7 +37,7 @@ pub(super) fn read(raw: &RawRollout, allowed: &[String]) -> Result<Sound, Vec<Pr
             let object = target.object();
             if object.namespace != raw.namespace && !allowed.contains(&object.namespace) {
                 let message = format!(
-                    "{object} is in another namespace; the operator may allow it in the daemon's settings (allowed-namespaces)"
+                    "{object} is in another namespace; the operator may allow it in the daemon's settings (watch.foreign_namespaces)"
                 );
                 problems.push(Problem {
                     path: path.clone(),
@@ -51,7 +51,7 @@ pub(super) fn read(raw: &RawRollout, allowed: &[String]) -> Result<Sound, Vec<Pr
             own.extend(target.claims());
         }
         if let Some(twice) = own.iter().find(|key| claims.iter().any(|k| k.overlaps(key))) {
-            let message = format!("another component of this resource writes {twice:?} too");
+            let message = format!("another component of this resource writes {twice} too");
             problems.push(Problem { path, message });
         }
         claims.append(&mut own);
