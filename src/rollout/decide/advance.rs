@@ -24,6 +24,7 @@ impl Desk<'_> {
     /// Raises a component's weight, or says why not.
     pub(super) fn advance(&mut self, i: usize) {
         let Some(planned) = self.planned(i) else { return };
+        self.rejoin(i);
         self.place(i);
         self.tell_failure(i);
         let Some(c) = self.status.components.get(i) else {
@@ -85,6 +86,21 @@ impl Desk<'_> {
             c.message.clone_from(&message);
             self.out.changed = true;
             self.note(i, Reason::WriteFailed, message, true);
+        }
+    }
+
+    /// One that walks alone has caught up when what it does next belongs to the phase the rollout is in.
+    fn rejoin(&mut self, i: usize) {
+        let Some(c) = self.status.components.get(i).filter(|c| c.alone) else {
+            return;
+        };
+        let next = self
+            .planned(i)
+            .and_then(|p| p.next_above(c.weight.written))
+            .map(|s| s.phase);
+        let caught_up = next.is_none_or(|phase| phase >= self.phase) && self.hold_over(i, c);
+        if caught_up && let Some(c) = self.status.components.get_mut(i) {
+            c.alone = false;
         }
     }
 
@@ -414,19 +430,6 @@ impl Desk<'_> {
                 Span(self.plan.judge.insufficient_after)
             );
             self.note(i, reason, message, false);
-        }
-        let next_phase = self
-            .plan
-            .components
-            .get(i)
-            .and_then(|p| p.next_above(step.weight))
-            .map(|s| s.phase);
-        if let Some(c) = self.status.components.get_mut(i)
-            && c.alone
-            && step.phase >= self.phase
-            && next_phase.is_none_or(|p| p > step.phase)
-        {
-            c.alone = false;
         }
         self.ask(i, step.weight, reason);
     }

@@ -384,6 +384,14 @@ impl Desk<'_> {
 
     fn retry(&mut self, i: usize) -> Answer {
         let (now, judge) = (self.now, &self.plan.judge);
+        self.find_phase();
+        // Whoever begins in a phase that the others have left walks alone, and they do not wait.
+        let behind = self
+            .plan
+            .components
+            .get(i)
+            .and_then(|p| p.steps.first())
+            .is_some_and(|s| s.phase < self.phase);
         let Some(c) = self.status.components.get_mut(i) else {
             return Err(String::new());
         };
@@ -392,7 +400,7 @@ impl Desk<'_> {
         }
         let at = c.weight.written;
         restart(c, now, judge);
-        c.alone = true;
+        c.alone = behind;
         remember(c, now, at, at, Reason::Starting, "retry");
         self.note(
             i,

@@ -70,6 +70,8 @@ pub(crate) struct World {
     pub(crate) commands: Vec<Command>,
     pub(crate) ready: Option<bool>,
     pub(crate) first: bool,
+    pub(crate) glass: Option<(String, Timestamp)>,
+    pub(crate) invalid: Option<String>,
     pub(crate) die: Option<usize>,
     looked: Timestamp,
     serial: u32,
@@ -129,6 +131,8 @@ impl World {
             commands: Vec::new(),
             ready: Some(true),
             first: true,
+            glass: None,
+            invalid: None,
             die: None,
             looked: now,
             serial: 0,
@@ -252,6 +256,7 @@ impl World {
                     routers: Routers::Read(routed),
                     reading: if look { self.reading(name) } else { None },
                     control_ready: self.ready,
+                    break_glass: self.glass.clone(),
                     ..Seen::default()
                 };
                 (name.clone(), seen)
@@ -260,6 +265,7 @@ impl World {
         Observation {
             generation: 1,
             first: self.first,
+            invalid: self.invalid.clone(),
             commands: self.commands.clone(),
             components,
             ..Observation::default()
