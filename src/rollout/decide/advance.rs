@@ -11,6 +11,9 @@ use crate::rollout::status::ComponentStatus;
 use crate::rollout::weight::Weight;
 use crate::rollout::window::Opening;
 
+/// How the sentence begins when nothing was seen for `judge.blindAfter`: an alarm.
+const LONG_BLIND: &str = "nothing was seen for more than";
+
 /// How a sentence about a lowering that fails begins.
 pub(super) const NOT_WRITTEN: &str = "not written yet, going to";
 
@@ -63,8 +66,11 @@ impl Desk<'_> {
                 let Some(c) = self.status.components.get_mut(i) else {
                     return;
                 };
-                let news = c.reason != reason && alarm;
-                say(c, reason, refresh, || message.clone());
+                // The sentence itself remembers that the alarm was raised, also over a restart.
+                let long_blind = message.starts_with(LONG_BLIND) && !c.message.starts_with(LONG_BLIND);
+                self.out.changed |= long_blind;
+                let news = (c.reason != reason && alarm) || long_blind;
+                say(c, reason, refresh || long_blind, || message.clone());
                 if news {
                     self.note(i, reason, message, true);
                 }
@@ -393,7 +399,16 @@ impl Desk<'_> {
             Outlook::Between { check, message } => {
                 Err(Stop(Reason::BetweenLimits, format!("{check}: {message}")))
             }
-            Outlook::Unknown { message, .. } => stop(Reason::Blind, message),
+            Outlook::Unknown { since, message, .. } => {
+                let judge = &self.plan.judge;
+                let long = self.now.duration_since(*since).unsigned_abs() >= judge.blind_after;
+                let text = if long {
+                    format!("{LONG_BLIND} {}: {message}", Span(judge.blind_after))
+                } else {
+                    message.clone()
+                };
+                Err(Stop(Reason::Blind, text))
+            }
             Outlook::Settling { .. } => Err(Stop(
                 Reason::Settling,
                 format!("data since the change to {} is not judged yet", c.weight.written),

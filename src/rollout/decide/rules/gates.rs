@@ -299,3 +299,18 @@ fn whoever_begins_again_behind_the_others_keeps_nobody_waiting() {
     world.until("alpha done", |w| w.component("alpha").state == State::Completed);
     assert!(!world.component("alpha").alone);
 }
+
+#[test]
+fn long_darkness_is_an_alarm_once() {
+    let mut world = World::demo();
+    world.until("5%", |w| w.highest("alpha") == weight(50));
+    world.weather.insert("alpha".into(), Weather::Blind(Dark::Down));
+    let alarms = |world: &mut World, looks| {
+        let notes = world.ticks(looks).into_iter().flat_map(|d| d.notes);
+        notes.filter(|n| n.reason == Reason::Blind && n.warning).count()
+    };
+    assert_eq!(alarms(&mut world, 50), 0, "not before blindAfter");
+    assert_eq!(alarms(&mut world, 30), 1);
+    world.restart();
+    assert_eq!(alarms(&mut world, 100), 0, "once, also over a restart");
+}
