@@ -165,7 +165,7 @@ impl Actor {
     }
 
     fn read_spec(&mut self) {
-        match persist::read(&self.raw, &self.shared.settings.allowed_namespaces) {
+        match persist::read(&self.raw, &self.status, &self.shared.settings.allowed_namespaces) {
             Ok(sound) => {
                 self.reroute(&sound);
                 self.broken = None;
@@ -194,7 +194,7 @@ impl Actor {
             self.shared.cache.want(object.kind, &object.namespace);
         }
         if let Ok(sound) = &self.sound {
-            for planned in &sound.plan.components {
+            for planned in sound.plan.cared_for() {
                 for target in targets(&planned.component, &self.raw.namespace) {
                     for (namespace, _) in target.control_services() {
                         self.shared.cache.want_endpoints(&namespace);
@@ -315,8 +315,7 @@ impl Actor {
         if !self.looking && now >= self.next_look && !self.watched.is_empty() {
             let asks: Vec<(Ask, Cursor)> = sound
                 .plan
-                .components
-                .iter()
+                .cared_for()
                 .filter(|p| self.watched.iter().any(|name| name == p.name()))
                 .filter_map(|p| {
                     Some((
@@ -356,7 +355,7 @@ impl Actor {
         let glass = own_break_glass(&self.raw.annotations);
         let idle = Lane::default();
         let mut components = BTreeMap::new();
-        for planned in &sound.plan.components {
+        for planned in sound.plan.cared_for() {
             let lane = self.lanes.get(planned.name()).unwrap_or(&idle);
             let mut seen = see(&self.shared.cache, &planned.component, &self.raw.namespace, lane);
             seen.reading = self.readings.remove(planned.name());

@@ -5,7 +5,7 @@
 use super::duration::Span;
 use super::ledger::{Baseline, Ledger};
 use super::reason::{Reason, State, Verdict};
-use super::spec::{timestamp_option_schema, timestamp_schema};
+use super::spec::{Component, timestamp_option_schema, timestamp_schema};
 use super::weight::Weight;
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -216,6 +216,11 @@ pub struct ComponentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "opaque")]
     pub baseline: Option<Baseline>,
+    /// The component as the spec defines it, while it has canary traffic: removed from the spec, it is still judged
+    /// and put back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "opaque")]
+    pub definition: Option<Box<Component>>,
     /// Each check's verdict.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]

@@ -14,6 +14,7 @@ mod cli_cluster;
 mod cluster;
 mod deploy;
 mod engine;
+mod engine_orphans;
 mod generated;
 mod house;
 mod prometheus;

@@ -27,6 +27,11 @@ impl Desk<'_> {
     /// Raises a component's weight, or says why not.
     pub(super) fn advance(&mut self, i: usize) {
         let Some(planned) = self.planned(i) else { return };
+        if !self.in_spec(i) {
+            self.tell_failure(i);
+            self.watch_orphan(i, planned);
+            return;
+        }
         self.rejoin(i);
         self.place(i);
         self.tell_failure(i);
@@ -75,6 +80,17 @@ impl Desk<'_> {
                     self.note(i, reason, message, true);
                 }
             }
+        }
+    }
+
+    /// What was removed from the spec rises no more, and is still judged.
+    fn watch_orphan(&mut self, i: usize, planned: &PlannedComponent) {
+        let Some(c) = self.status.components.get(i) else {
+            return;
+        };
+        let judged = c.state == State::Orphaned || self.has_more_to_lose(c);
+        if judged && !c.weight.written.is_zero() && planned.component.arms.is_some() {
+            self.out.watched.push(c.name.clone());
         }
     }
 

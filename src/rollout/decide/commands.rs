@@ -120,10 +120,10 @@ impl Desk<'_> {
                 }
             }
         }
-        let gone = &self.out.detached;
+        let (gone, plan) = (&self.out.detached, self.plan);
         self.status
             .components
-            .retain(|c| c.state != State::Orphaned || !gone.contains(&c.name));
+            .retain(|c| plan.names(&c.name) || !gone.contains(&c.name));
         let result = match (good, bad) {
             (0, n) if n == expired && n > 0 => CommandResult::Expired,
             (0, n) if n == cancelled && n > 0 => CommandResult::Cancelled,
@@ -155,19 +155,20 @@ impl Desk<'_> {
     }
 
     fn one(&mut self, i: usize, command: &Command) -> Answer {
-        let orphan = self
-            .status
-            .components
-            .get(i)
-            .is_some_and(|c| c.state == State::Orphaned);
+        let orphan = !self.in_spec(i);
         if orphan
             && matches!(
                 command.verb,
-                Verb::Set | Verb::Rollback | Verb::Retry | Verb::Resume | Verb::Promote
+                Verb::Set | Verb::Retry | Verb::Resume | Verb::Promote
             )
         {
-            let message = "it is no longer in the spec, so its routed objects are not known: put it back into the spec \
-                 first, or change its weight by hand and detach it";
+            let message =
+                "it is no longer in the spec: put it back into the spec first, roll it back, or detach it";
+            return Err(message.to_owned());
+        }
+        if command.verb == Verb::Rollback && self.planned(i).is_none() {
+            let message = "it is no longer in the spec, and its routed objects are not known: put it back into the \
+                 spec first, or change its weight by hand and detach it";
             return Err(message.to_owned());
         }
         let who = if command.wish.who.is_empty() {
@@ -412,17 +413,21 @@ impl Desk<'_> {
     }
 
     fn detach(&mut self, i: usize) -> String {
+        let (orphan, known) = (!self.in_spec(i), self.planned(i).is_some());
         let Some(c) = self.status.components.get_mut(i) else {
             return String::new();
         };
-        let (name, at, orphan) = (c.name.clone(), c.weight.written, c.state == State::Orphaned);
+        let (name, at) = (c.name.clone(), c.weight.written);
         self.out.detached.push(name);
         if orphan {
             // Taken off the list when the command has been through it.
             self.out.changed = true;
-            return format!(
-                "let go at {at}; its marks stay on the routed objects, which are no longer known"
-            );
+            let marks = if known {
+                "our marks come off the routed objects"
+            } else {
+                "its marks stay on the routed objects, which are no longer known"
+            };
+            return format!("let go at {at}; {marks}");
         }
         c.state = State::Manual;
         c.lowering = None;

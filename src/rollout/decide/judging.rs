@@ -18,7 +18,7 @@ impl Desk<'_> {
         };
         let over = c.state.is_terminal()
             && !(c.state == State::RolledBack && c.weight.written > plan.rollback_to && c.lowering.is_none());
-        if over || c.state == State::Orphaned || planned.component.arms.is_none() || c.since.is_none() {
+        if over || planned.component.arms.is_none() || c.since.is_none() {
             return;
         }
         if c.evidence.is_none() {
@@ -130,6 +130,7 @@ impl Desk<'_> {
             .status
             .components
             .iter()
+            .filter(|c| self.plan.names(&c.name))
             .find(|c| c.state == State::RolledBack && c.lowering.is_some() && c.reason != Reason::OtherFailed)
             .map(|c| (c.name.clone(), c.reason));
         let Some((name, why)) = failed else { return };

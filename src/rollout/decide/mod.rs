@@ -132,13 +132,15 @@ impl<'a> Desk<'a> {
 
     /// Brings the status's list in line with the spec's: its order, new components, orphans last.
     fn enroll(&mut self) {
-        let names_agree = self.status.components.len() == self.plan.components.len()
+        let spec = self.plan.components.len();
+        let names_agree = self.status.components.len() >= spec
             && self
                 .status
                 .components
                 .iter()
                 .zip(&self.plan.components)
-                .all(|(c, p)| c.name == p.name());
+                .all(|(c, p)| c.name == p.name())
+            && self.status.components.iter().skip(spec).all(|c| self.stays(c));
         if !names_agree {
             let mut old = std::mem::take(&mut self.status.components);
             for planned in &self.plan.components {
@@ -150,8 +152,14 @@ impl<'a> Desk<'a> {
                 }
                 self.status.components.push(c);
             }
-            old.retain(|c| !c.weight.written.is_zero() || c.lowering.is_some());
-            self.status.components.append(&mut old);
+            for c in old {
+                if self.stays(&c) {
+                    self.status.components.push(c);
+                } else if self.plan.released.iter().any(|p| p.name() == c.name) {
+                    // Its marks would say for ever what nobody does any more.
+                    self.out.detached.push(c.name);
+                }
+            }
             self.out.changed = true;
         }
         for i in 0..self.status.components.len() {
@@ -159,17 +167,44 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// Whether a component that the spec no longer names has traffic to watch over.
+    fn stays(&self, c: &ComponentStatus) -> bool {
+        // One that was put back after its removal stays to tell so, until somebody has seen it and detaches it.
+        let was_put_back = c.state == State::RolledBack && c.definition.is_some();
+        let has_traffic = !c.weight.written.is_zero() || c.lowering.is_some() || c.intent.is_some();
+        (has_traffic || was_put_back)
+            && !self.plan.names(&c.name)
+            && !self.plan.released.iter().any(|p| p.name() == c.name)
+    }
+
+    /// Whether the spec names the component.
+    fn in_spec(&self, i: usize) -> bool {
+        let name = self.status.components.get(i).map(|c| c.name.as_str());
+        self.plan.components.get(i).map(PlannedComponent::name) == name && name.is_some()
+    }
+
     fn orphan_or_restart(&mut self, i: usize) {
-        let planned = self.planned(i).map(|p| p.fingerprint.clone());
+        let planned = self
+            .planned(i)
+            .filter(|_| self.in_spec(i))
+            .map(|p| p.fingerprint.clone());
+        let known = self.planned(i).is_some();
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
         match planned {
-            None if c.state != State::Orphaned => {
+            None if !matches!(c.state, State::Orphaned | State::RolledBack) => {
                 c.state = State::Orphaned;
-                c.intent = None;
+                c.hold_ended = false;
+                c.alone = false;
+                c.raise_by = None;
+                let care = if known {
+                    "its traffic stays and is judged"
+                } else {
+                    "its traffic stays and is not judged, for its routed objects are not known"
+                };
                 let message = format!(
-                    "it was removed from the spec at {}; its traffic stays: put it back into the spec, or give the command detach",
+                    "it was removed from the spec at {}; {care}: put it back into the spec, or give the command detach",
                     c.weight.written
                 );
                 say(c, Reason::Orphaned, true, || message);
@@ -190,7 +225,8 @@ impl<'a> Desk<'a> {
     fn planned(&self, i: usize) -> Option<&'a PlannedComponent> {
         let name = &self.status.components.get(i)?.name;
         // The list is in the plan's order; orphans come behind.
-        self.plan.components.get(i).filter(|p| p.name() == name)
+        let named = self.plan.components.get(i).filter(|p| p.name() == name);
+        named.or_else(|| self.plan.orphans.iter().find(|p| p.name() == name))
     }
 
     fn sight(&self, i: usize) -> &Seen {
@@ -266,7 +302,32 @@ impl<'a> Desk<'a> {
         self.note(i, reason, message, true);
     }
 
+    /// Remembers what a component with canary traffic is, for the day when the spec no longer says it.
+    fn define(&mut self, i: usize) {
+        if !self.in_spec(i) {
+            return;
+        }
+        let planned = self.planned(i);
+        let raises = &self.out.raises;
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
+        let has_traffic = !c.weight.written.is_zero()
+            || !c.weight.asked.is_zero()
+            || c.lowering.is_some()
+            || c.intent.is_some()
+            || raises.iter().any(|r| r.component == c.name);
+        let wanted = planned.map(|p| &p.component).filter(|_| has_traffic);
+        if c.definition.as_deref() != wanted {
+            c.definition = wanted.cloned().map(Box::new);
+            self.out.changed = true;
+        }
+    }
+
     fn decision(mut self) -> Decision {
+        for i in 0..self.status.components.len() {
+            self.define(i);
+        }
         for c in &mut self.status.components {
             if let Some(order) = &c.lowering {
                 self.out.lowers.push(Lower {
