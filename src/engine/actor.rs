@@ -9,7 +9,7 @@ use super::hub::Shared;
 use super::lane::{Lane, Objects};
 use super::looks::{self, Look};
 use super::lower::Failure;
-use super::observe::{own_break_glass, see};
+use super::observe::{Memo, own_break_glass, see};
 use super::persist::{self, Sound};
 use crate::cluster::ClusterError;
 use crate::cluster::rollouts::RawRollout;
@@ -86,6 +86,8 @@ pub(super) struct Actor {
     broken: Option<String>,
     status: GradualRolloutStatus,
     lanes: BTreeMap<String, Lane>,
+    /// What routed objects said when they were last read; begun anew with every spec.
+    memos: BTreeMap<String, Memo>,
     /// What each raise that is being prepared was asked for.
     asked: BTreeMap<String, Raise>,
     cursors: BTreeMap<String, Cursor>,
@@ -123,6 +125,7 @@ impl Actor {
             broken: None,
             status: persist::read_status(&raw),
             lanes: BTreeMap::new(),
+            memos: BTreeMap::new(),
             asked: BTreeMap::new(),
             cursors: BTreeMap::new(),
             moved: BTreeSet::new(),
@@ -180,6 +183,7 @@ impl Actor {
             .as_ref()
             .map_or_else(|_| Vec::new(), |s| s.claims.clone());
         self.mine = claims.iter().map(|key| key.object.clone()).collect();
+        self.memos.clear();
         let name = format!("{}/{}", self.raw.namespace, self.raw.name);
         let created = self.raw.created.clone();
         self.shared.claims.put(
@@ -357,7 +361,14 @@ impl Actor {
         let mut components = BTreeMap::new();
         for planned in sound.plan.cared_for() {
             let lane = self.lanes.get(planned.name()).unwrap_or(&idle);
-            let mut seen = see(&self.shared.cache, &planned.component, &self.raw.namespace, lane);
+            let memo = self.memos.entry(planned.name().to_owned()).or_default();
+            let mut seen = see(
+                &self.shared.cache,
+                &planned.component,
+                &self.raw.namespace,
+                lane,
+                memo,
+            );
             seen.reading = self.readings.remove(planned.name());
             seen.failure = self.failures.get(planned.name()).cloned();
             seen.break_glass = glass.clone().or(seen.break_glass);

@@ -12,6 +12,7 @@ mod apiserver_kubectl;
 mod cli;
 mod cli_cluster;
 mod cluster;
+mod cluster_events;
 mod deploy;
 mod engine;
 mod engine_orphans;
