@@ -205,6 +205,9 @@ pub struct ComponentStatus {
     /// Walks its phases alone after a retry, until it has caught up.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub alone: bool,
+    /// The alarm that nothing is seen was raised, and nothing was seen since.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub blind_told: bool,
     /// Which attempt this is; a retry begins the next.
     #[serde(skip_serializing_if = "is_zero")]
     pub attempt: i32,

@@ -67,7 +67,10 @@ async fn the_same_news_again_is_one_event_that_counts_at_most_once_a_minute() {
     }
     world.say("somebody lowered cart", 1).await;
     let told = world.told().await;
-    let (shop, cart) = ("somebody lowered shop".to_owned(), "somebody lowered cart".to_owned());
+    let (shop, cart) = (
+        "somebody lowered shop".to_owned(),
+        "somebody lowered cart".to_owned(),
+    );
     assert_eq!(told, [(cart, None), (shop, Some(4))], "told at 0 s and at 60 s");
 }
 
@@ -76,7 +79,10 @@ async fn after_a_quiet_time_and_after_its_deletion_the_same_news_is_an_event_of_
     let world = World::new();
     world.say("a", 601).await;
     world.say("a", 120).await;
-    assert_eq!(world.told().await, [("a".to_owned(), None), ("a".to_owned(), None)]);
+    assert_eq!(
+        world.told().await,
+        [("a".to_owned(), None), ("a".to_owned(), None)]
+    );
     let (delete, every) = (DeleteParams::default(), ListParams::default());
     world.api.delete_collection(&delete, &every).await.unwrap();
     world.say("a", 1).await;

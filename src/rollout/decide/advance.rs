@@ -12,7 +12,7 @@ use crate::rollout::weight::Weight;
 use crate::rollout::window::Opening;
 
 /// How the sentence begins when nothing was seen for `judge.blindAfter`: an alarm.
-const LONG_BLIND: &str = "nothing was seen for more than";
+pub(super) const LONG_BLIND: &str = "nothing was seen for more than";
 
 /// How a sentence about a lowering that fails begins.
 pub(super) const NOT_WRITTEN: &str = "not written yet, going to";
@@ -71,10 +71,9 @@ impl Desk<'_> {
                 let Some(c) = self.status.components.get_mut(i) else {
                     return;
                 };
-                // The sentence itself remembers that the alarm was raised, also over a restart.
+                let news = c.reason != reason && alarm;
+                // The sentence that went with the alarm.
                 let long_blind = message.starts_with(LONG_BLIND) && !c.message.starts_with(LONG_BLIND);
-                self.out.changed |= long_blind;
-                let news = (c.reason != reason && alarm) || long_blind;
                 say(c, reason, refresh || long_blind, || message.clone());
                 if news {
                     self.note(i, reason, message, true);

@@ -290,6 +290,29 @@ fn an_orphan_whose_objects_are_no_longer_known_is_not_promised_a_rollback() {
 }
 
 #[test]
+fn long_darkness_is_one_alarm_in_every_state_and_another_after_the_light() {
+    for at in [At::Walking, At::Manual, At::Drifted, At::Orphaned] {
+        let mut world = stand(at);
+        let dark = Some(Weather::Blind(Dark::Down));
+        let alarms = |weather: Option<Weather>, world: &mut World| {
+            match weather {
+                Some(weather) => world.weather.insert("alpha".into(), weather),
+                None => world.weather.remove("alpha"),
+            };
+            let decisions = world.ticks(150);
+            let notes = decisions.iter().flat_map(|d| &d.notes);
+            let told = |n: &&crate::rollout::observation::Note| n.reason == Reason::Blind && n.warning;
+            notes.filter(told).count()
+        };
+        assert_eq!(alarms(dark, &mut world), 1, "{at:?}");
+        world.restart();
+        assert_eq!(alarms(dark, &mut world), 0, "{at:?}: told already");
+        assert_eq!(alarms(None, &mut world), 0, "{at:?}");
+        assert_eq!(alarms(dark, &mut world), 1, "{at:?}: a new darkness");
+    }
+}
+
+#[test]
 fn an_orphan_that_is_put_back_says_so_until_it_is_detached_and_a_removal_at_zero_leaves_nothing() {
     let mut world = stand(At::Orphaned);
     happen(&mut world, TheCanaryFails);
