@@ -226,10 +226,8 @@ impl EventWriter {
 fn complain(event: &Event, error: Option<&kube::Error>) {
     let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
     let reason = event.reason.as_deref().unwrap_or_default();
-    match error {
-        Some(error) => tracing::warn!(namespace, reason, %error, "an Event was not written"),
-        None => tracing::warn!(namespace, reason, "an Event was not written in time"),
-    }
+    let why = error.map_or_else(|| "no answer in time".to_owned(), ToString::to_string);
+    tracing::warn!(namespace, reason, why, "an Event was not written");
 }
 
 #[cfg(test)]

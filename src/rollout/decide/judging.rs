@@ -58,9 +58,10 @@ impl Desk<'_> {
         if stale {
             c.checks = checks;
         }
-        let blind = match &outlook {
-            Outlook::Unknown { since, message, .. } => Some((*since, message.clone())),
-            _ => None,
+        let blind = if let Outlook::Unknown { since, message, .. } = &outlook {
+            Some((*since, message.clone()))
+        } else {
+            None
         };
         if let Some(slot) = self.judged.get_mut(i) {
             *slot = Some(outlook);
