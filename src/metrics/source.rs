@@ -96,6 +96,7 @@ mod tests {
                 canary: ArmSource {
                     preset: Preset::Istio,
                     labels: BTreeMap::new(),
+                    metrics: None,
                 },
                 control: None,
             },

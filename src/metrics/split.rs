@@ -2,6 +2,7 @@
 
 use super::answer::{Series, Unusable};
 use super::ask::{Ask, Side};
+use super::errors::ErrorRule;
 use super::preset::{Facts, Labels};
 use super::query::{PART, Part, mark};
 use super::snapshot::{ArmSnapshot, Bucket, Counter, PodSnapshot, Snapshot};
@@ -54,7 +55,8 @@ fn add(sum: &mut Option<f64>, series: &[&Series<'_>]) {
 }
 
 fn arm<'a>(source: &ArmSource, of: impl Fn(Part) -> &'a [&'a Series<'a>]) -> Result<ArmSnapshot, Unusable> {
-    let facts = source.preset.facts();
+    let facts = &Facts::of(source);
+    let rule = ErrorRule::default();
     let mut arm = ArmSnapshot::default();
     for series in of(Part::Sampled) {
         let sampled_at = seconds(series.number()).ok_or_else(|| {
@@ -69,8 +71,8 @@ fn arm<'a>(source: &ArmSource, of: impl Fn(Part) -> &'a [&'a Series<'a>]) -> Res
         arm.pods.insert(exporter(&series.metric, facts), pod);
     }
     for series in of(Part::Requests) {
-        let error = facts
-            .is_error(&series.metric)
+        let error = rule
+            .judge(facts, &series.metric)
             .ok_or_else(|| unlabelled(facts, &series.metric))?;
         let name = exporter(&series.metric, facts);
         let Some(pod) = arm.pods.get_mut(&name) else {
@@ -113,7 +115,7 @@ fn arm<'a>(source: &ArmSource, of: impl Fn(Part) -> &'a [&'a Series<'a>]) -> Res
 }
 
 /// Free of what multiplying by 1000 adds behind the comma, so that equal bounds are equal.
-fn milliseconds(le: f64, facts: &Facts) -> f64 {
+fn milliseconds(le: f64, facts: &Facts<'_>) -> f64 {
     let ms = le * facts.to_ms;
     if ms.is_finite() {
         (ms * 1e6).round() / 1e6
@@ -131,7 +133,7 @@ fn seconds(seconds: f64) -> Option<Timestamp> {
     Timestamp::from_millisecond(millis).ok()
 }
 
-fn exporter(labels: &Labels<'_>, facts: &Facts) -> String {
+fn exporter(labels: &Labels<'_>, facts: &Facts<'_>) -> String {
     let value = |name: &&str| labels.get(*name).map_or("", AsRef::as_ref);
     let values: Vec<&str> = facts
         .exporter
@@ -143,7 +145,7 @@ fn exporter(labels: &Labels<'_>, facts: &Facts) -> String {
 }
 
 /// What tells one series of a pod from another.
-fn rest(labels: &Labels<'_>, facts: &Facts) -> String {
+fn rest(labels: &Labels<'_>, facts: &Facts<'_>) -> String {
     let mut key = String::new();
     for (name, value) in labels {
         let name = name.as_ref();
@@ -164,7 +166,7 @@ fn not_a_number(why: String) -> Unusable {
     }
 }
 
-fn unlabelled(facts: &Facts, labels: &Labels<'_>) -> Unusable {
+fn unlabelled(facts: &Facts<'_>, labels: &Labels<'_>) -> Unusable {
     let code = labels.get(facts.code).map_or("", AsRef::as_ref);
     let why = format!(
         "{} with {}={:?}, which does not tell errors from successes: keep that label in the exporter's configuration",

@@ -113,6 +113,7 @@ fn ask(preset: Preset, canary: &[(&str, &str)], control: &[(&str, &str)]) -> Ask
             .iter()
             .map(|&(label, value)| (label.to_owned(), value.to_owned()))
             .collect::<BTreeMap<_, _>>(),
+        metrics: None,
     };
     Ask {
         rollout: "ns-a/shop".to_owned(),
