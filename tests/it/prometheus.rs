@@ -1,5 +1,7 @@
 //! What a real Prometheus says of exporters that fail, restart, vanish and come back, read by the shipped client.
 
+mod presets;
+
 use crate::support::tools::Prometheus;
 use axum::Router;
 use axum::extract::State;
