@@ -45,6 +45,8 @@ impl Reader {
         let rollback = spec.rollback.clone().unwrap_or_default();
         Plan {
             components,
+            orphans: Vec::new(),
+            released: Vec::new(),
             phases: phases.into_iter().map(|(phase, _)| phase).collect(),
             checks,
             judge,
