@@ -21,6 +21,7 @@ mod answer;
 mod delta;
 mod histogram;
 mod matcher;
+mod native;
 mod remedy;
 mod source;
 mod split;

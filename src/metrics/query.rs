@@ -14,6 +14,9 @@ use std::fmt;
 /// The label that says which part of a joined query a series answers.
 pub(crate) const PART: &str = "rollout_part";
 
+/// The label of the scraping job: a pod that two of them scrape would count everything twice.
+pub(crate) const JOB: &str = "job";
+
 /// What a part of the query asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
@@ -122,7 +125,7 @@ fn promql(source: &ArmSource, part: Part) -> String {
             let labels = series_labels(source, facts).into_iter().chain(facts.outcome());
             format!("sum by ({exporter}{}) ({requests})", appended(labels, facts))
         }
-        Part::Sampled => format!("max by ({exporter}) (timestamp({requests}))"),
+        Part::Sampled => format!("max by ({exporter}, {JOB}) (timestamp({requests}))"),
         Part::Latency => {
             // A connection that was switched to another protocol lasts as long as people like.
             let switched = facts.timed_by_code.then_some((facts.code, "!~1.."));
