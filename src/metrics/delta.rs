@@ -1,7 +1,7 @@
 //! What one arm did between the last look and this one: per pod, then added up.
 
 use super::histogram::{self, Curve};
-use super::snapshot::{Bucket, PodSnapshot};
+use super::snapshot::PodSnapshot;
 use crate::rollout::sample::{Counts, Histogram};
 use std::collections::BTreeMap;
 
@@ -152,15 +152,21 @@ pub(crate) fn remember(known: &mut Pods, seen: Pods, forget_before_ms: i64) {
     known.retain(|_, pod| pod.sampled_at.as_millisecond() >= forget_before_ms);
 }
 
-/// A count that no counter can have.
-pub(crate) fn impossible(pods: &Pods) -> Option<f64> {
+/// A count that no counter can have: on which pod, of what, and what it says.
+pub(crate) fn impossible(pods: &Pods) -> Option<(&str, &'static str, f64)> {
     /// Beyond it, floating-point counters no longer count.
     const MOST: f64 = 9_007_199_254_740_992.0;
-    let counts = pods.values().flat_map(|pod| {
-        let requests = pod.requests.values().map(|counter| counter.count);
-        let buckets = |buckets: &Vec<Bucket>| buckets.iter().map(|bucket| bucket.count).collect::<Vec<_>>();
-        requests.chain(pod.latency.values().flat_map(buckets))
+    let counts = pods.iter().flat_map(|(name, pod)| {
+        let requests = pod.requests.values().map(|counter| ("requests", counter.count));
+        let buckets = pod
+            .latency
+            .values()
+            .flatten()
+            .map(|bucket| ("durations", bucket.count));
+        requests
+            .chain(buckets)
+            .map(move |(what, count)| (name.as_str(), what, count))
     });
     let mut counts = counts;
-    counts.find(|count| !(0.0..=MOST).contains(count))
+    counts.find(|(_, _, count)| !(0.0..=MOST).contains(count))
 }

@@ -248,3 +248,6 @@ fn unlabelled(facts: &Facts<'_>, labels: &Labels<'_>) -> Unusable {
         why,
     }
 }
+
+#[cfg(test)]
+mod tests;
