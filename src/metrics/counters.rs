@@ -22,7 +22,7 @@ const SLOWEST_MS: i64 = 15 * 60_000;
 const SCRAPES: i64 = 3;
 /// A cursor older than this is not resumed: what happened meanwhile stays unjudged.
 const RESUMABLE_MS: i64 = 5 * 60_000;
-/// A sample may be this far ahead of our clock.
+/// A sample may be this far ahead of our clock, and our clock this far behind the last look.
 const AHEAD_MS: i64 = 5_000;
 /// How long a pod that is gone is remembered, so that its return is no birth.
 const REMEMBERED_MS: i64 = 10 * 60_000;
@@ -228,8 +228,13 @@ pub fn advance(cursor: &mut Cursor, snapshot: Snapshot) -> Reading {
             ..Cursor::default()
         };
     }
-    if cursor.at.is_some_and(|before| at <= before) {
-        return Reading::Waiting;
+    if let Some(before) = cursor.at.filter(|before| at <= *before) {
+        if age(before, at) <= AHEAD_MS {
+            return Reading::Waiting;
+        }
+        let message = "our clock was set back: nothing is counted twice, so nothing is counted until it has passed the \
+                       last look again; see that it is right now";
+        return blind(Dark::Partial, message);
     }
     let look = Look::new(at, canary, control, cursor.patience());
     cursor.notice(&look);
@@ -400,6 +405,8 @@ fn blind(kind: Dark, message: impl Into<String>) -> Reading {
     })
 }
 
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What a real Prometheus says of exporters that fail, restart, vanish and come back, read by the shipped client.
 
+mod native;
 mod presets;
 
 use crate::support::tools::Prometheus;

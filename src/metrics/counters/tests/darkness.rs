@@ -167,7 +167,7 @@ fn an_extra_look_or_a_clock_that_goes_back_changes_nothing() {
     fresh(last(&mut cursor, [with(0), with(15)]));
     let before = cursor.clone();
     assert_eq!(advance(&mut cursor, with(15)), Reading::Waiting);
-    assert_eq!(advance(&mut cursor, with(3)), Reading::Waiting);
+    assert_eq!(advance(&mut cursor, with(12)), Reading::Waiting);
     assert_eq!(cursor, before);
 }
 
@@ -353,4 +353,26 @@ fn a_sample_from_the_future_is_no_sample() {
     let wanted = "canary: the newest sample of new is more than 5 s ahead of our clock";
     assert!(blindness.message.starts_with(wanted), "{}", blindness.message);
     assert!(matches!(advance(&mut cursor, scraped(30, 32)), Reading::Fresh(_)));
+}
+
+#[test]
+fn a_clock_that_is_set_back_is_darkness_and_counts_nothing_twice() {
+    let mut cursor = Cursor::default();
+    let scraped = |now| {
+        let canary = pod(now, &[("200", number(now))]);
+        at(now, &[("new", canary)], &[control(now, number(now))])
+    };
+    fresh(last(&mut cursor, [scraped(600), scraped(615)]));
+    assert_eq!(advance(&mut cursor, scraped(612)), Reading::Waiting, "a nudge");
+    let Reading::Blind(blindness) = advance(&mut cursor, scraped(30)) else {
+        panic!("counted");
+    };
+    assert_eq!(blindness.kind, Dark::Partial);
+    assert!(
+        blindness.message.starts_with("our clock was set back"),
+        "{}",
+        blindness.message
+    );
+    let tick = fresh(advance(&mut cursor, scraped(630)));
+    assert_eq!((tick.from, counted(&tick.canary)), (second(615), (15, 0)));
 }
