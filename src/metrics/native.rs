@@ -18,14 +18,17 @@ const HALVES: std::ops::RangeInclusive<i32> = 4..=10;
 /// Seconds are 2^10 milliseconds here: a shift of exponents.
 const SECONDS: i32 = 10;
 
+/// Which ends belong to a bucket, its lower and its upper bound, and how many.
+type Answered<'a> = (u8, Cow<'a, str>, Cow<'a, str>, Cow<'a, str>);
+
 /// A native histogram as the API answers it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct NativeHistogram<'a> {
     #[serde(borrow)]
     count: Cow<'a, str>,
-    /// Which ends belong to it, its lower and its upper bound, and how many; populated buckets alone.
+    /// Populated ones alone.
     #[serde(borrow, default)]
-    buckets: Vec<(u8, Cow<'a, str>, Cow<'a, str>, Cow<'a, str>)>,
+    buckets: Vec<Answered<'a>>,
 }
 
 /// A populated bucket, in the exporter's unit.

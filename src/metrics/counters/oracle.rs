@@ -67,19 +67,23 @@ fn moment(churn: bool) -> impl Strategy<Value = Moment> {
 /// By arm and by label: `200 a`.
 type Series = BTreeMap<(usize, String), f64>;
 
+/// When, and the series; `None` is a stale marker.
+type Sample = (i64, Option<Series>);
+type Stored = Vec<Sample>;
+
 #[derive(Default)]
 struct Gateway {
     generation: u32,
     series: Series,
-    /// What Prometheus stored: when, and the series; `None` is a stale marker.
-    stored: Vec<(i64, Option<Series>)>,
+    /// What Prometheus stored.
+    stored: Stored,
     name: String,
     /// Replaced ones keep their samples until the look-back forgets them or a marker ends them.
-    gone: Vec<(String, Vec<(i64, Option<Series>)>)>,
+    gone: Vec<(String, Stored)>,
 }
 
 impl Gateway {
-    fn serve(&mut self, served: &Served) {
+    fn serve(&mut self, served: Served) {
         for (arm, routes) in served.iter().enumerate() {
             for ((good, bad), route) in routes.iter().zip(["a", "b"]) {
                 for (code, count) in [("200", *good), ("500", *bad)] {
@@ -111,7 +115,7 @@ impl Gateway {
 }
 
 /// What an instant query sees of one gateway.
-fn seen(stored: &[(i64, Option<Series>)], at: i64) -> Option<(i64, &Series)> {
+fn seen(stored: &[Sample], at: i64) -> Option<(i64, &Series)> {
     let (time, series) = stored.iter().rev().find(|(time, _)| *time <= at)?;
     series
         .as_ref()
@@ -228,7 +232,7 @@ fn run(moments: &[Moment], delay: i64) -> Run {
         let now = MOMENT * i64::try_from(n).unwrap();
         for (index, (gateway, (served, fate))) in gateways.iter_mut().zip(&moment.gateways).enumerate() {
             gateway.meet(*fate, now, index);
-            gateway.serve(served);
+            gateway.serve(*served);
             for (arm, sum) in run.truth.iter_mut().enumerate() {
                 for (good, bad) in served[arm] {
                     sum.0 += u64::from(good) + u64::from(bad);
@@ -301,9 +305,9 @@ proptest! {
     ) {
         let run = run(&moments, delay);
         let began = run.began.unwrap_or_default();
-        for arm in 0..2 {
-            prop_assert!(at_most(run.counted[arm], run.truth[arm], began[arm]), "{:?} of {:?}", run.counted, run.truth);
-            prop_assert!(at_most(run.timed[arm], run.truth[arm], began[arm]), "{:?} of {:?}", run.timed, run.truth);
+        for (arm, began) in began.into_iter().enumerate() {
+            prop_assert!(at_most(run.counted[arm], run.truth[arm], began), "{:?} of {:?}", run.counted, run.truth);
+            prop_assert!(at_most(run.timed[arm], run.truth[arm], began), "{:?} of {:?}", run.timed, run.truth);
         }
         for pair in run.ticks.windows(2) {
             prop_assert!(pair[0].from < pair[0].to && pair[0].to <= pair[1].from);
@@ -323,8 +327,8 @@ proptest! {
         let (Some(from), Some(to)) = (run.stored(first.from), run.stored(last.to)) else {
             return Ok(());
         };
-        for arm in 0..2 {
-            prop_assert_eq!(run.counted[arm], (to[arm].0 - from[arm].0, to[arm].1 - from[arm].1));
+        for ((counted, from), to) in run.counted.into_iter().zip(from).zip(to) {
+            prop_assert_eq!(counted, (to.0 - from.0, to.1 - from.1));
         }
     }
 }

@@ -104,8 +104,11 @@ fn histogram(labels: &[(&str, &str)], buckets: &[(i64, u64)]) -> Message {
     Message::labelled(labels).message(7, &value)
 }
 
-/// Both arms: requests with 200 and 503, and the buckets of their durations.
-fn page(arms: [(&str, u64, u64, &[(i64, u64)]); 2]) -> Vec<u8> {
+/// An arm: requests with 200 and 503, and the buckets of their durations.
+type ArmPage<'a> = (&'a str, u64, u64, &'a [(i64, u64)]);
+
+/// Both arms.
+fn page(arms: [ArmPage<'_>; 2]) -> Vec<u8> {
     let (mut counters, mut histograms) = (Vec::new(), Vec::new());
     for (backend, good, bad, buckets) in arms {
         for (code, count) in [("200", good), ("503", bad)] {
