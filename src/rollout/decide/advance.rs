@@ -72,7 +72,8 @@ impl Desk<'_> {
                 let news = c.reason != reason && alarm;
                 // The sentence that went with the alarm.
                 let long_blind = message.starts_with(LONG_BLIND) && !c.message.starts_with(LONG_BLIND);
-                say(c, reason, refresh || long_blind, || message.clone());
+                let said = !c.message.is_empty();
+                say(c, reason, refresh || long_blind || !said, || message.clone());
                 if news {
                     self.note(i, reason, message, true);
                 }

@@ -4,6 +4,7 @@ use super::advance::LONG_BLIND;
 use super::{Desk, forget, say};
 use crate::rollout::duration::Span;
 use crate::rollout::judge::{How, Judgement, Outlook};
+use crate::rollout::ledger::Ledger;
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::spec::{OnBlind, Scope};
 use crate::rollout::status::ComponentStatus;
@@ -35,8 +36,13 @@ impl Desk<'_> {
             return;
         };
         let context = self.context(i, planned, c);
+        let mut another = false;
         if let Some(reading) = seen.components.get(&c.name).and_then(|s| s.reading.as_ref()) {
+            let darkness = |ledger: &Ledger| ledger.dark.as_ref().map(|dark| dark.kind);
+            let before = darkness(&ledger);
             ledger.absorb(reading, &context);
+            // The sentence still tells of another darkness, or of none that was looked into yet.
+            another = darkness(&ledger).is_some_and(|kind| before != Some(kind));
         }
         let outlook = ledger.outlook(&context);
         // The words for each check are made anew when they may say something else, not at every look.
@@ -53,6 +59,10 @@ impl Desk<'_> {
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
+        if another && c.reason == Reason::Blind {
+            c.message.clear();
+            self.out.changed = true;
+        }
         c.held = Some(ledger.judged);
         c.evidence = Some(ledger);
         if stale {

@@ -9,13 +9,17 @@ use std::time::Duration;
 
 /// The program `name`: from `PATH`, else from `.tools/`. Panics with the remedy when it is in neither.
 pub(crate) fn find(name: &str) -> PathBuf {
+    optional(name).unwrap_or_else(|| panic!("no usable {name} on PATH or in .tools/: run `make tools`"))
+}
+
+/// The program `name`, if it is in either place.
+pub(crate) fn optional(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/usr/bin");
     std::env::split_paths(&path)
         .chain([fetched])
         .map(|folder| folder.join(name))
         .find(|file| runs(name, file))
-        .unwrap_or_else(|| panic!("no usable {name} on PATH or in .tools/: run `make tools`"))
 }
 
 /// Whether `file` is there and answers as a `name` that is new enough (the same rule as in `scripts/tools.sh`).
@@ -67,8 +71,13 @@ impl Prometheus {
     ///
     /// The port is found by binding it first; should somebody take it in between, another one is tried.
     pub(crate) async fn start(targets: &[SocketAddr], interval: Duration) -> Self {
+        Self::start_with(targets, interval, &[]).await
+    }
+
+    /// The same, with these arguments too.
+    pub(crate) async fn start_with(targets: &[SocketAddr], interval: Duration, arguments: &[&str]) -> Self {
         for _ in 0..5 {
-            let mut started = Self::launch(targets, interval);
+            let mut started = Self::launch(targets, interval, arguments);
             if started.becomes_ready().await {
                 return started;
             }
@@ -81,7 +90,7 @@ impl Prometheus {
         format!("http://{}", self.address)
     }
 
-    fn launch(targets: &[SocketAddr], interval: Duration) -> Self {
+    fn launch(targets: &[SocketAddr], interval: Duration, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for prometheus");
         let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
         let interval = format!("{}ms", interval.as_millis());
@@ -103,6 +112,7 @@ impl Prometheus {
                 folder.path().join("data").display()
             ))
             .arg(format!("--web.listen-address={address}"))
+            .args(arguments)
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
