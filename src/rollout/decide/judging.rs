@@ -59,7 +59,8 @@ impl Desk<'_> {
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
-        if another && c.reason == Reason::Blind {
+        // Walking, `advance` says the new one in this very decision.
+        if another && c.reason == Reason::Blind && c.state == State::Walking {
             c.message.clear();
             self.out.changed = true;
         }
