@@ -2,12 +2,14 @@
 
 use super::ask::Ask;
 use super::counters::{Cursor, advance};
+use super::history::Stretch;
 use super::prometheus::PrometheusSource;
 use super::snapshot::Snapshot;
 use crate::rollout::sample::{Blindness, Reading};
 use jiff::Timestamp;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where samples come from. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -31,6 +33,29 @@ impl Source {
         match self {
             Self::Prometheus(prometheus) => prometheus.read(ask, at).await,
             Self::Simulated(simulation) => simulation.scrape(ask, at),
+        }
+    }
+
+    /// The raw counters of both arms at many instants of the past: from `from` (rounded up to a whole second) to
+    /// `to`, both included, every `step` (whole seconds), in order. Each is what [`Source::read`] would have given
+    /// at its instant, as far as the source remembers; an instant of which it remembers nothing has no pods.
+    /// [`advance`] walks them to the ticks of that time.
+    ///
+    /// Memory grows with the number of instants, so that 50,000 are the most in one call; for more, call again from
+    /// where it ended, and go on with the same cursor. Never called by a look: it may take many queries.
+    pub async fn history(
+        &self,
+        ask: &Ask,
+        from: Timestamp,
+        to: Timestamp,
+        step: Duration,
+    ) -> Result<Vec<Snapshot>, Blindness> {
+        match self {
+            Self::Prometheus(prometheus) => prometheus.history(ask, from, to, step).await,
+            Self::Simulated(simulation) => Stretch::new(from, to, step)?
+                .instants()
+                .map(|at| simulation.scrape(ask, at))
+                .collect(),
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::rollout::spec::{ArmSource, Arms, Preset, Traffic};
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use std::sync::{Arc, Mutex};
@@ -282,7 +282,7 @@ async fn a_token_that_is_rotated_is_read_anew_and_never_shown() {
         std::fs::write(&file, format!("{token}\n")).unwrap();
         source.read(&ask(), now()).await.unwrap();
         let asked = server.asked().pop().unwrap();
-        assert_eq!(asked.headers[AUTHORIZATION], format!("Bearer {token}"));
+        assert_eq!(asked.headers[header::AUTHORIZATION], format!("Bearer {token}"));
         assert_eq!(asked.headers["x-scope-orgid"], "hunter1");
     }
     std::fs::write(&file, "hunter4\u{7f}").unwrap();
@@ -305,7 +305,10 @@ async fn a_user_is_let_in_by_the_password_in_a_file() {
     settings.username = Some("me".to_owned());
     settings.password_file = Some(file);
     read(&settings).await.unwrap();
-    assert_eq!(server.asked()[0].headers[AUTHORIZATION], "Basic bWU6aHVudGVyMg==");
+    assert_eq!(
+        server.asked()[0].headers[header::AUTHORIZATION],
+        "Basic bWU6aHVudGVyMg=="
+    );
 }
 
 #[tokio::test]
@@ -338,17 +341,4 @@ fn a_certificate_file_without_certificates_is_refused() {
     std::fs::write(&file, "nothing").unwrap();
     let error = PrometheusSource::new(&settings).unwrap_err().to_string();
     assert!(error.contains("holds no PEM certificates"), "{error}");
-}
-
-#[test]
-fn basic_authentication_is_encoded_as_everybody_does() {
-    for (plain, encoded) in [
-        ("", ""),
-        ("a", "YQ=="),
-        ("a:", "YTo="),
-        ("a:b", "YTpi"),
-        ("me:hunter2", "bWU6aHVudGVyMg=="),
-    ] {
-        assert_eq!(base64(plain.as_bytes()), encoded);
-    }
 }
