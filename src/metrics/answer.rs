@@ -6,7 +6,7 @@ use serde::Deserialize;
 use std::borrow::Cow;
 
 /// One series of an instant vector.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Series<'a> {
     #[serde(borrow)]
     pub(crate) metric: Labels<'a>,

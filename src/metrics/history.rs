@@ -128,7 +128,8 @@ async fn read_part(wire: &Wire, ask: &Ask, promql: &str, part: Stretch) -> Resul
     };
     let ask = ask.clone();
     let understood = move |status, body: &[u8]| snapshots(&ask, part, answer::read_range(status, body)?);
-    wire.ask(&question, understood).await
+    let (snapshots, _) = wire.ask(&question, understood).await?;
+    Ok(snapshots)
 }
 
 /// One series as it is walked: what it says at the instant in hand, and what it will say.

@@ -18,7 +18,9 @@ pub mod settings;
 pub mod snapshot;
 
 mod answer;
+mod batch;
 mod delta;
+mod dialect;
 mod endpoint;
 mod histogram;
 mod history;

@@ -1,21 +1,28 @@
 //! Prometheus as a source: what is asked of it about components.
 
 use super::ask::Ask;
+use super::batch::Batches;
+use super::endpoint::chance;
 use super::health::EndpointHealth;
+use super::history;
 use super::settings::{PrometheusSettings, SettingsError};
-use super::snapshot::{Snapshot, whole_millis};
-use super::split::split;
-use super::wire::{Question, Wire};
-use super::{answer, history, query};
-use crate::rollout::sample::{Blindness, Dark};
+use super::snapshot::Snapshot;
+use super::wire::Wire;
+use crate::rollout::sample::Blindness;
 use jiff::Timestamp;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Prometheus, or what speaks its API (Thanos, Mimir, VictoriaMetrics).
 pub struct PrometheusSource {
-    wire: Wire,
+    wire: Arc<Wire>,
+    batches: Arc<Batches>,
+    phase: Duration,
 }
+
+/// Beats of several daemons lie apart by up to this.
+const PHASES: Duration = Duration::from_secs(1);
 
 /// Headers and secrets stay inside.
 impl fmt::Debug for PrometheusSource {
@@ -30,8 +37,11 @@ impl PrometheusSource {
     /// A source with these settings, or the first of them that cannot be used. Reads the certificates; asks nothing
     /// yet.
     pub fn new(settings: &PrometheusSettings) -> Result<Self, SettingsError> {
+        let wire = Arc::new(Wire::new(settings)?);
         Ok(Self {
-            wire: Wire::new(settings)?,
+            batches: Batches::new(wire.clone()),
+            wire,
+            phase: chance(PHASES),
         })
     }
 
@@ -40,24 +50,30 @@ impl PrometheusSource {
         self.wire.health()
     }
 
-    /// The raw counters of both arms at one instant, by one query.
+    /// Questions put on the wire, and bytes of answers read from it, since the start.
+    pub fn traffic(&self) -> (u64, u64) {
+        self.wire.traffic()
+    }
+
+    /// Components that share series with others, each pair in a sentence.
+    pub fn shared_series(&self) -> Vec<String> {
+        self.batches.shared_series()
+    }
+
+    /// How far this daemon's beats are from those of others.
+    pub(crate) fn phase(&self) -> Duration {
+        self.phase
+    }
+
+    /// The raw counters of both arms at this instant, together with what others ask about it.
     pub async fn read(&self, ask: &Ask, at: Timestamp) -> Result<Snapshot, Blindness> {
-        let at = whole_millis(at);
-        let promql = query::render(&[ask]).map_err(|error| Blindness {
-            kind: Dark::Refused,
-            message: error.to_string(),
-        })?;
-        let ask = ask.clone();
-        let understood = move |status, body: &[u8]| {
-            let series = answer::read(status, body)?;
-            let snapshot = split(&[&ask], at, &series).into_iter().next();
-            snapshot.unwrap_or_else(|| Ok(Snapshot::empty(&ask, at)))
-        };
-        let question = Question::Instant { promql, at };
-        self.wire
-            .ask(&question, understood)
-            .await
-            .map_err(|failure| failure.blindness)
+        self.batches.read(ask, at).await
+    }
+
+    /// The raw counters of both arms of about now, together with whatever others ask about now. The snapshot names
+    /// the instant, which may be some milliseconds before.
+    pub async fn look(&self, ask: &Ask, now: Timestamp) -> Result<Snapshot, Blindness> {
+        self.batches.look(ask, now).await
     }
 
     /// See [`super::Source::history`].

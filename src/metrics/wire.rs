@@ -102,9 +102,9 @@ impl Wire {
         )
     }
 
-    /// The answer of the first endpoint that gives one, read by `read`; nothing takes longer than the time-out for
-    /// all together. Cancel-safe.
-    pub(crate) async fn ask<T, R>(&self, question: &Question, read: R) -> Result<T, Failure>
+    /// The answer of the first endpoint that gives one, read by `read`, and that endpoint's name; nothing takes longer
+    /// than the time-out for all together. Cancel-safe.
+    pub(crate) async fn ask<T, R>(&self, question: &Question, read: R) -> Result<(T, &str), Failure>
     where
         R: Fn(u16, &[u8]) -> Result<T, Unusable> + Clone + Send + 'static,
         T: Send + 'static,
@@ -129,7 +129,7 @@ impl Wire {
 
     /// Sound endpoints in their order; beside them a short question to those that have rested enough, so that
     /// nobody waits for one that may still hang.
-    async fn ask_sound<T, R>(&self, question: &Question, read: R) -> Result<T, Failure>
+    async fn ask_sound<T, R>(&self, question: &Question, read: R) -> Result<(T, &str), Failure>
     where
         R: Fn(u16, &[u8]) -> Result<T, Unusable> + Clone + Send + 'static,
         T: Send + 'static,
@@ -173,12 +173,12 @@ impl Wire {
         }
     }
 
-    async fn ask_each<T, R>(
-        &self,
-        endpoints: &[&Endpoint],
+    async fn ask_each<'w, T, R>(
+        &'w self,
+        endpoints: &[&'w Endpoint],
         question: &Question,
         read: R,
-    ) -> Result<T, Failure>
+    ) -> Result<(T, &'w str), Failure>
     where
         R: Fn(u16, &[u8]) -> Result<T, Unusable> + Clone + Send + 'static,
         T: Send + 'static,
@@ -190,7 +190,7 @@ impl Wire {
             let Problem { unusable, divisible } = match asking.await {
                 Ok(answer) => {
                     attempt.answered();
-                    return Ok(answer);
+                    return Ok((answer, &endpoint.name));
                 }
                 Err(problem) => problem,
             };
