@@ -68,7 +68,7 @@ impl Prometheus {
     /// The port is found by binding it first; should somebody take it in between, another one is tried.
     pub(crate) async fn start(targets: &[SocketAddr], interval: Duration) -> Self {
         for _ in 0..5 {
-            let mut started = Self::launch(targets, interval);
+            let mut started = Self::launch(targets, interval, &[]);
             if started.becomes_ready().await {
                 return started;
             }
@@ -81,7 +81,18 @@ impl Prometheus {
         format!("http://{}", self.address)
     }
 
-    fn launch(targets: &[SocketAddr], interval: Duration) -> Self {
+    /// Launches it with more arguments and does not wait: who gives it TLS must ask it by TLS. It may lose its port
+    /// to somebody else in between; then it ends.
+    pub(crate) fn launch_with(arguments: &[String]) -> Self {
+        Self::launch(&[], Duration::from_secs(1), arguments)
+    }
+
+    /// Where it answers.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn launch(targets: &[SocketAddr], interval: Duration, arguments: &[String]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for prometheus");
         let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
         let interval = format!("{}ms", interval.as_millis());
@@ -103,6 +114,7 @@ impl Prometheus {
                 folder.path().join("data").display()
             ))
             .arg(format!("--web.listen-address={address}"))
+            .args(arguments)
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
