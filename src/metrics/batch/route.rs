@@ -145,7 +145,9 @@ impl<'p, 'a> Table<'p, 'a> {
                 };
                 let arms = match comparison.operator {
                     Operator::Equal => column.exactly.entry(comparison.value.as_str()).or_default(),
-                    operator => column.others.entry((operator, &comparison.value)).or_default(),
+                    operator @ (Operator::Match | Operator::Differ | Operator::NotMatch) => {
+                        column.others.entry((operator, &comparison.value)).or_default()
+                    }
                 };
                 arms.push(place);
             }

@@ -37,6 +37,8 @@ struct TrafficState {
     dark: bool,
     arms: BTreeMap<(String, bool), (Timestamp, f64, f64)>,
     past: BTreeMap<(String, Timestamp), Snapshot>,
+    /// The canary's share in percent, and whether the usual rate was asked for then.
+    usual: BTreeSet<(u64, bool)>,
 }
 
 const RATE: f64 = 2000.0;
@@ -48,6 +50,11 @@ impl Traffic {
 
     pub(crate) fn darken(&self, dark: bool) {
         self.state.lock().unwrap().dark = dark;
+    }
+
+    /// At which shares of the canary, in percent, the usual rate was asked for, and at which it was not.
+    pub(crate) fn usual(&self) -> BTreeSet<(u64, bool)> {
+        self.state.lock().unwrap().usual.clone()
     }
 
     fn share(&self, component: &str) -> f64 {
@@ -69,6 +76,10 @@ impl Simulation for Traffic {
                 message: "the story says so".into(),
             });
         }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
+        state
+            .usual
+            .insert(((share * 100.0).round() as u64, ask.wants_history));
         let mut snapshot = Snapshot::empty(ask, at);
         let key = (ask.component.clone(), snapshot.at);
         if let Some(known) = state.past.get(&key) {
