@@ -1,6 +1,7 @@
 //! What a source is asked about one component.
 
 use super::matcher::{Matcher, check_label};
+use super::preset::Facts;
 use super::snapshot::Snapshot;
 use crate::rollout::spec::{ArmSource, Arms, Preset, Traffic};
 use jiff::Timestamp;
@@ -75,8 +76,11 @@ impl Ask {
         };
         for (side, source) in self.sides() {
             feed(&side.to_string());
-            feed(source.preset.facts().requests);
+            feed(Facts::of(source).requests);
             feed(&format!("{:?}", source.preset));
+            if let Some(metrics) = &source.metrics {
+                feed(&format!("{metrics:?}"));
+            }
             if let Some(named) = &source.metrics {
                 feed(&format!("{named:?}"));
             }

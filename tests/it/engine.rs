@@ -24,6 +24,21 @@ async fn a_healthy_component_walks_its_plan_to_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_usual_rate_is_asked_for_only_when_nearly_all_traffic_is_on_the_canary() {
+    let world = World::with(&["shop"]);
+    world
+        .until("done", |w| w.component("shop").state == State::Completed)
+        .await;
+    let asked = world.traffic.usual();
+    assert!(asked.contains(&(100, true)), "{asked:?}");
+    assert!(asked.contains(&(25, false)), "{asked:?}");
+    assert!(
+        asked.iter().all(|&(share, usual)| !usual || share > 90),
+        "{asked:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failing_canary_goes_back_and_the_others_go_on() {
     let world = World::with(&["shop", "cart"]);
     world

@@ -19,6 +19,8 @@ mod engine_orphans;
 mod generated;
 mod house;
 mod prometheus;
+mod prometheus_batch;
+mod prometheus_tls;
 mod sandbox_prometheus;
 mod stories;
 mod support;

@@ -76,8 +76,9 @@ impl Prometheus {
 
     /// The same, with these arguments too.
     pub(crate) async fn start_with(targets: &[SocketAddr], interval: Duration, arguments: &[&str]) -> Self {
+        let owned: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         for _ in 0..5 {
-            let mut started = Self::launch(targets, interval, arguments);
+            let mut started = Self::launch(targets, interval, &owned);
             if started.becomes_ready().await {
                 return started;
             }
@@ -90,7 +91,18 @@ impl Prometheus {
         format!("http://{}", self.address)
     }
 
-    fn launch(targets: &[SocketAddr], interval: Duration, arguments: &[&str]) -> Self {
+    /// Launches it with more arguments and does not wait: who gives it TLS must ask it by TLS. It may lose its port
+    /// to somebody else in between; then it ends.
+    pub(crate) fn launch_with(arguments: &[String]) -> Self {
+        Self::launch(&[], Duration::from_secs(1), arguments)
+    }
+
+    /// Where it answers.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn launch(targets: &[SocketAddr], interval: Duration, arguments: &[String]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for prometheus");
         let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
         let interval = format!("{}ms", interval.as_millis());
