@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 const QUEUE: usize = 512;
 /// An Event's note may be 1024 bytes; longer ones are refused by the server.
 const NOTE: usize = 900;
+/// So much of the resource's name begins an Event's name; a name may have 253 bytes.
+const NAME: usize = 180;
 /// The same news within this is one Event that counts.
 const SAME_WITHIN: Duration = Duration::from_secs(10 * 60);
 /// How often at most the server is told of a new count.
@@ -106,13 +108,9 @@ impl EventSink {
             ..ObjectReference::default()
         };
         let id = now.as_nanosecond().unsigned_abs();
-        let serial = self.dropped.load(Ordering::Relaxed);
         let event = Event {
             metadata: ObjectMeta {
-                generate_name: Some(format!(
-                    "{}.{id:x}{serial:x}.",
-                    about.name.chars().take(180).collect::<String>()
-                )),
+                generate_name: Some(format!("{}.{id:x}-", base(&about.name))),
                 namespace: Some(about.namespace.clone()),
                 ..ObjectMeta::default()
             },
@@ -135,6 +133,17 @@ impl EventSink {
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
+}
+
+/// As much of a resource's name as an Event's name has room for. What a name is generated from must itself be a name,
+/// so no part of it may end in a dash; only its very end may.
+fn base(name: &str) -> &str {
+    let end = (0..=NAME)
+        .rev()
+        .find(|i| name.is_char_boundary(*i))
+        .unwrap_or_default();
+    let cut = name.get(..end).unwrap_or(name);
+    cut.trim_end_matches(['-', '.'])
 }
 
 fn clip(note: &str) -> String {

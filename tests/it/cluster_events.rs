@@ -21,6 +21,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::about("shop")
+    }
+
+    /// News about a resource of this name.
+    fn about(name: &str) -> Self {
         let clock = Clock::simulated("2026-01-05T02:00:00Z".parse().unwrap());
         let store = Store::new(clock.clone());
         store.namespace("apps");
@@ -30,7 +35,7 @@ impl World {
         tasks.spawn(writer.run(CancellationToken::new()));
         let about = RawRollout {
             namespace: "apps".into(),
-            name: "shop".into(),
+            name: name.into(),
             uid: "3f1c".into(),
             ..RawRollout::default()
         };
@@ -87,4 +92,15 @@ async fn after_a_quiet_time_and_after_its_deletion_the_same_news_is_an_event_of_
     world.api.delete_collection(&delete, &every).await.unwrap();
     world.say("a", 1).await;
     assert_eq!(world.told().await, [("a".to_owned(), None)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn news_about_a_resource_with_the_longest_name_are_written_too() {
+    // Where the name is cut, a dash comes last.
+    for end in ["a-b", "-a", "a.b", "a"] {
+        let name = format!("{}{end}{}", "x".repeat(178), "y".repeat(60));
+        let world = World::about(&name);
+        world.say("a", 1).await;
+        assert_eq!(world.told().await, [("a".to_owned(), None)], "{name}");
+    }
 }
