@@ -1,6 +1,7 @@
 //! The core: what is asked, where it stands, and what happens next. Pure: no async, no I/O, no clock.
 
 pub mod check;
+pub mod check_spec;
 pub mod command;
 pub mod decide;
 pub mod duration;
@@ -9,11 +10,13 @@ pub mod judge;
 pub mod ledger;
 pub mod observation;
 pub mod plan;
+mod quantity;
 pub mod reason;
 pub mod router_spec;
 pub mod sample;
 pub mod spec;
 pub mod status;
 mod tally;
+pub mod template;
 pub mod weight;
 pub mod window;

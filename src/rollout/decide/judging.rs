@@ -1,7 +1,7 @@
 //! Samples in, rollbacks out.
 
 use super::{Desk, forget, say};
-use crate::rollout::judge::{How, Judgement, Outlook};
+use crate::rollout::judge::{Beside, How, Judgement, Outlook};
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::spec::{OnBlind, Scope};
 use crate::rollout::status::ComponentStatus;
@@ -32,13 +32,21 @@ impl Desk<'_> {
             return;
         };
         let context = self.context(i, planned, c);
+        let set = plan.check_set_at(planned, c.weight.written);
         if let Some(reading) = seen.components.get(&c.name).and_then(|s| s.reading.as_ref()) {
             ledger.absorb(reading, &context);
         }
+        let mut beside = c.beside.clone().filter(|_| !set.is_plain());
+        if !set.is_plain() {
+            let beside = beside.get_or_insert_with(|| Beside::begin(&ledger));
+            beside.absorb(set, self.sight(i), &context);
+        }
         let outlook = ledger.outlook(&context);
         // The words for each check are made anew when they may say something else, not at every look.
-        let stale = seen.refresh || c.checks.is_empty() || !agrees(c, &outlook);
-        let Judgement { checks, outlook } = if stale {
+        let stale = seen.refresh || c.checks.is_empty() || beside.is_some() || !agrees(c, &outlook);
+        let Judgement { checks, outlook } = if let Some(beside) = &beside {
+            beside.join(ledger.judge(&context), set, &context)
+        } else if stale {
             ledger.judge(&context)
         } else {
             Judgement {
@@ -47,16 +55,28 @@ impl Desk<'_> {
             }
         };
         let verdict = self.verdict(&outlook);
+        let told: Vec<(String, bool)> = Beside::news(&c.checks, &checks, set)
+            .map(|(status, check)| {
+                (
+                    format!("{}: {}", status.name, status.message),
+                    check.effect.is_loud(),
+                )
+            })
+            .collect();
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
         c.held = Some(ledger.judged);
         c.evidence = Some(ledger);
+        c.beside = beside;
         if stale {
             c.checks = checks;
         }
         if let Some(slot) = self.judged.get_mut(i) {
             *slot = Some(outlook);
+        }
+        for (message, warning) in told {
+            self.note(i, Reason::CheckBreached, message, warning);
         }
         if let Some((reason, message)) = verdict {
             self.condemn(i, reason, message);
@@ -86,6 +106,7 @@ impl Desk<'_> {
             Outlook::Promotable
             | Outlook::Between { .. }
             | Outlook::Insufficient { .. }
+            | Outlook::Unclear { .. }
             | Outlook::Settling { .. }
             | Outlook::SharedOutage { .. }
             | Outlook::ControlBad { .. }
@@ -161,7 +182,7 @@ fn agrees(c: &ComponentStatus, outlook: &Outlook) -> bool {
             any(Verdict::Insufficient) && !any(Verdict::Hold) && !any(Verdict::Unknown)
         }
         Outlook::Between { .. } => any(Verdict::Hold) && !any(Verdict::Unknown),
-        Outlook::Unknown { .. } => any(Verdict::Unknown),
+        Outlook::Unknown { .. } | Outlook::Unclear { .. } => any(Verdict::Unknown),
         Outlook::Settling { .. } => c.reason == Reason::Settling,
         Outlook::SharedOutage { .. } => c.reason == Reason::SharedOutage,
         Outlook::ControlBad { .. } => c.reason == Reason::ControlBad,
