@@ -307,5 +307,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
+mod vector;
+
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use crate::rollout::reason::Verdict;
 use crate::rollout::spec::{Action, Severity};
 use crate::rollout::status::CheckStatus;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 
 /// What was counted and measured beside the ledger, since the same weight was written.
@@ -23,7 +23,11 @@ pub struct Beside {
     #[serde(rename = "j")]
     settled_at: Timestamp,
     /// Counts of streams that may move or hold the traffic.
-    #[serde(rename = "l", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        rename = "l",
+        skip_serializing_if = "BTreeMap::is_empty",
+        serialize_with = "without_windows"
+    )]
     ledgers: BTreeMap<String, Ledger>,
     /// Counts of streams that only show: they begin anew with the daemon.
     #[serde(skip)]
@@ -64,6 +68,8 @@ impl Beside {
                 &mut self.ledgers
             };
             let ledger = ledgers.entry(stream.key.clone()).or_insert_with(begin);
+            // Not stored with each of them.
+            (ledger.since, ledger.settled_at) = (self.since, self.settled_at);
             if let Some(reading) = reading {
                 ledger.absorb(reading, &ctx.of(stream));
             }
@@ -165,6 +171,23 @@ impl<'a> Context<'a> {
             ..*self
         }
     }
+}
+
+/// Look-backs begin anew with the daemon: they are most of a ledger's size, and what was counted in all stays, as does
+/// the evidence. When the weight was written is told once for all of them.
+fn without_windows<S: Serializer>(
+    ledgers: &BTreeMap<String, Ledger>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut small = BTreeMap::new();
+    for (key, ledger) in ledgers {
+        let mut value = serde_json::to_value(ledger).map_err(serde::ser::Error::custom)?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.retain(|field, _| !["w", "l", "s", "j", "judged"].contains(&field.as_str()));
+        }
+        small.insert(key, value);
+    }
+    small.serialize(serializer)
 }
 
 /// What a check may make of its outlook.

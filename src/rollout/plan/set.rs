@@ -7,7 +7,7 @@ use crate::rollout::weight::Percent;
 use std::time::Duration;
 
 /// Streams of counts beside the arms' own that one component may have: each is persisted in its status.
-pub const STREAMS_MAX: usize = 3;
+pub const STREAMS_MAX: usize = 2;
 
 /// A check with every default filled in.
 #[derive(Clone, Debug, PartialEq)]
