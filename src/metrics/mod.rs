@@ -9,6 +9,7 @@
 
 pub mod ask;
 pub mod counters;
+pub mod errors;
 pub mod exposition;
 pub mod gauge;
 pub mod preset;
@@ -21,11 +22,14 @@ mod answer;
 mod delta;
 mod histogram;
 mod matcher;
+mod native;
+mod remedy;
 mod source;
 mod split;
 
 pub use ask::{Ask, AskError, problems};
 pub use counters::{Cursor, advance};
+pub use errors::{ErrorRule, RuleError};
 pub use prometheus::PrometheusSource;
 pub use query::queries;
 pub use settings::{PrometheusSettings, SettingsError};

@@ -4,6 +4,7 @@ use super::ask::Ask;
 use super::counters::{Cursor, advance};
 use super::gauge::Sample;
 use super::prometheus::PrometheusSource;
+use super::remedy::name_what_is_missing;
 use super::snapshot::Snapshot;
 use crate::rollout::sample::{Blindness, Dark, Reading};
 use jiff::Timestamp;
@@ -61,7 +62,7 @@ impl Source {
             }
         }
         match self.read(ask, now).await {
-            Ok(snapshot) => advance(cursor, snapshot),
+            Ok(snapshot) => name_what_is_missing(ask, advance(cursor, snapshot)),
             Err(blindness) => Reading::Blind(blindness),
         }
     }
@@ -113,6 +114,7 @@ mod tests {
                 canary: ArmSource {
                     preset: Preset::Istio,
                     labels: BTreeMap::new(),
+                    metrics: None,
                 },
                 control: None,
             },

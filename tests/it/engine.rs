@@ -428,3 +428,23 @@ async fn an_istio_that_serves_only_the_betas_is_moved_all_the_same() {
     world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
     world.until("0%", |w| w.weight("shop") == 0).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn labels_that_match_nothing_are_named_at_the_first_look() {
+    let mut world = World::new();
+    world.store.put(virtual_service("shop")).unwrap();
+    world.store.put(rollout("demo", &["shop"])).unwrap();
+    world.traffic.matches_nothing();
+    world.start("daemon-1");
+    for seconds in [20, 400] {
+        world.pass(seconds).await;
+        let c = world.component("shop");
+        assert_eq!(c.reason, Reason::Blind);
+        assert!(
+            c.message.contains("istio_requests_total") && c.message.contains("spec.components[].arms"),
+            "after {seconds} s: {}",
+            c.message
+        );
+    }
+    assert_eq!(world.weight("shop"), 0, "nothing rises on no data");
+}

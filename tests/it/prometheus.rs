@@ -1,5 +1,7 @@
 //! What a real Prometheus says of exporters that fail, restart, vanish and come back, read by the shipped client.
 
+mod presets;
+
 use crate::support::tools::Prometheus;
 use axum::Router;
 use axum::extract::State;
@@ -113,6 +115,7 @@ fn ask(preset: Preset, canary: &[(&str, &str)], control: &[(&str, &str)]) -> Ask
             .iter()
             .map(|&(label, value)| (label.to_owned(), value.to_owned()))
             .collect::<BTreeMap<_, _>>(),
+        metrics: None,
     };
     Ask {
         rollout: "ns-a/shop".to_owned(),

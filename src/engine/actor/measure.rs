@@ -13,7 +13,7 @@ impl Actor {
             return;
         }
         let mut rounds = Vec::new();
-        for planned in &sound.plan.components {
+        for planned in sound.plan.cared_for() {
             let written = self.status.component(planned.name()).map(|c| c.weight.written);
             let Some(weight) = written.filter(|_| self.watched.iter().any(|name| name == planned.name()))
             else {

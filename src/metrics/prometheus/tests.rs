@@ -82,6 +82,7 @@ fn ask() -> Ask {
     let source = |version: &str| ArmSource {
         preset: Preset::Istio,
         labels: [("destination_version".to_owned(), version.to_owned())].into(),
+        metrics: None,
     };
     Ask {
         rollout: "ns/shop".to_owned(),

@@ -173,7 +173,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Look-backs begin anew with the daemon: they are most of a ledger's size, and what was counted in all stays, as does
+/// Look-backs begin anew with the daemon: they are most of a ledger's size. What was judged in all stays, as does
 /// the evidence. When the weight was written is told once for all of them.
 fn without_windows<S: Serializer>(
     ledgers: &BTreeMap<String, Ledger>,
@@ -183,7 +183,7 @@ fn without_windows<S: Serializer>(
     for (key, ledger) in ledgers {
         let mut value = serde_json::to_value(ledger).map_err(serde::ser::Error::custom)?;
         if let Some(fields) = value.as_object_mut() {
-            fields.retain(|field, _| !["w", "l", "s", "j", "judged"].contains(&field.as_str()));
+            fields.retain(|field, _| !["w", "l", "s", "j", "a", "judged"].contains(&field.as_str()));
         }
         small.insert(key, value);
     }

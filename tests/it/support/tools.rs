@@ -9,13 +9,17 @@ use std::time::Duration;
 
 /// The program `name`: from `PATH`, else from `.tools/`. Panics with the remedy when it is in neither.
 pub(crate) fn find(name: &str) -> PathBuf {
+    optional(name).unwrap_or_else(|| panic!("no usable {name} on PATH or in .tools/: run `make tools`"))
+}
+
+/// The program `name`, if it is in either place.
+pub(crate) fn optional(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/usr/bin");
     std::env::split_paths(&path)
         .chain([fetched])
         .map(|folder| folder.join(name))
         .find(|file| runs(name, file))
-        .unwrap_or_else(|| panic!("no usable {name} on PATH or in .tools/: run `make tools`"))
 }
 
 /// Whether `file` is there and answers as a `name` that is new enough (the same rule as in `scripts/tools.sh`).

@@ -35,6 +35,7 @@ pub(crate) struct Traffic {
 struct TrafficState {
     failing: BTreeSet<String>,
     dark: bool,
+    unlabelled: bool,
     arms: BTreeMap<(String, bool), (Timestamp, f64, f64)>,
     past: BTreeMap<(String, Timestamp), Snapshot>,
 }
@@ -48,6 +49,11 @@ impl Traffic {
 
     pub(crate) fn darken(&self, dark: bool) {
         self.state.lock().unwrap().dark = dark;
+    }
+
+    /// From now on the source answers, and no series has the labels that are asked for.
+    pub(crate) fn matches_nothing(&self) {
+        self.state.lock().unwrap().unlabelled = true;
     }
 
     fn share(&self, component: &str) -> f64 {
@@ -70,6 +76,9 @@ impl Simulation for Traffic {
             });
         }
         let mut snapshot = Snapshot::empty(ask, at);
+        if state.unlabelled {
+            return Ok(snapshot);
+        }
         let key = (ask.component.clone(), snapshot.at);
         if let Some(known) = state.past.get(&key) {
             return Ok(known.clone());

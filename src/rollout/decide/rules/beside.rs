@@ -261,16 +261,29 @@ fn a_breach_that_moves_nothing_is_told_once_and_as_loudly_as_it_says() {
 }
 
 #[test]
-fn two_pairs_and_a_gauge_beside_the_defaults_fit_into_four_kibibytes() {
+fn a_pair_and_a_gauge_beside_the_defaults_fit_into_four_kibibytes_and_more_cost_little() {
     let pair =
         |name: &str| json!({"name": name, "metric": "connectionSuccess", "series": {"canary": {"a": name}}});
-    let mut world = world(json!([pair("conn"), pair("tls"), lag(&json!({})),]));
-    for name in ["conn", "tls"] {
-        world.streams.insert(name.to_owned(), (2_345, 1));
-    }
-    world.gauges.insert("lag".to_owned(), Ok(4.12));
-    world.until("alpha at 10%", |w| w.highest("alpha") == weight(100));
-    world.live(&Event::Weather(Weather::Good, 200), |_, _, _| {});
-    let size = serde_json::to_string(world.component("alpha")).unwrap().len();
-    assert!(size <= 4096, "{size} bytes");
+    let size = |checks: Value| {
+        let mut world = world(checks);
+        for name in ["connections", "handshakes"] {
+            world.streams.insert(name.to_owned(), (2_345, 1));
+        }
+        for name in ["lag", "more"] {
+            world.gauges.insert(name.to_owned(), Ok(4.123_456));
+        }
+        world.until("alpha at 10%", |w| w.highest("alpha") == weight(100));
+        world.live(&Event::Weather(Weather::Good, 200), |_, _, _| {});
+        serde_json::to_string(world.component("alpha")).unwrap().len()
+    };
+    let one = size(json!([pair("connections"), lag(&json!({}))]));
+    assert!(one <= 4096, "{one} bytes");
+    let pairs = size(json!([pair("connections"), pair("handshakes"), lag(&json!({}))]));
+    assert!(pairs - one <= 600, "a pair takes {} bytes", pairs - one);
+    let gauges = size(json!([
+        pair("connections"),
+        lag(&json!({})),
+        lag(&json!({"name": "more"}))
+    ]));
+    assert!(gauges - one <= 256, "a gauge takes {} bytes", gauges - one);
 }
