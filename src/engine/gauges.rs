@@ -2,8 +2,10 @@
 
 use crate::clock::Clock;
 use crate::cluster::cache::{Cache, Cached};
-use crate::metrics::gauge::{GaugeQueries, PairAsk, Sample, observe_pair, reading, window};
-use crate::metrics::{Cursor, Source};
+use crate::metrics::gauge::{
+    GaugeQueries, PairAsk, Sample, observe_errors, observe_pair, reading, rule, window,
+};
+use crate::metrics::{Ask, Cursor, ErrorRule, Source};
 use crate::rollout::plan::{CheckSet, CheckSource, GaugeAsk};
 use crate::rollout::sample::{Blindness, Dark, GaugeReading, Reading};
 use crate::rollout::template::{self, Variables};
@@ -61,11 +63,12 @@ impl<'a> Place<'a> {
 pub(super) struct Round {
     component: String,
     pairs: Vec<(String, PairAsk, Cursor)>,
+    errors: Vec<(String, Ask, ErrorRule, Cursor)>,
     gauges: Vec<(String, GaugeQueries)>,
     /// What needed no asking.
     known: Vec<(String, GaugeReading)>,
-    /// What cannot be asked.
-    refused: Vec<(String, Cursor, Reading)>,
+    /// What cannot be asked, or was read already.
+    done: Vec<(String, Cursor, Reading)>,
 }
 
 impl Apart {
@@ -88,6 +91,7 @@ impl Apart {
         &mut self,
         set: &CheckSet,
         place: &Place<'_>,
+        arms: Option<&Ask>,
         cache: &Cache,
         now: Timestamp,
     ) -> Option<Round> {
@@ -97,20 +101,28 @@ impl Apart {
         };
         let weight = place.weight.percent().to_string();
         for stream in &set.streams {
-            let CheckSource::Pair(pair) = &stream.source else {
-                continue;
-            };
-            let length = stream.rules.first().map(|r| window(r.window)).unwrap_or_default();
             let key = stream.key.clone();
             let slot = (place.component.to_owned(), key.clone());
-            let cursor = self.cursors.remove(&slot).unwrap_or_default();
-            match PairAsk::of(pair, &place.variables(&weight, &length)) {
-                Ok(ask) => round.pairs.push((key, ask, cursor)),
-                Err(message) => {
-                    let kind = Dark::Refused;
-                    let blind = Reading::Blind(Blindness { kind, message });
-                    round.refused.push((key, cursor, blind));
+            let length = stream.rules.first().map(|r| window(r.window)).unwrap_or_default();
+            let told = match &stream.source {
+                CheckSource::Arms | CheckSource::Gauge(_) => continue,
+                CheckSource::Pair(pair) => {
+                    let ask = PairAsk::of(pair, &place.variables(&weight, &length));
+                    ask.map(|ask| {
+                        let cursor = self.cursors.remove(&slot).unwrap_or_default();
+                        round.pairs.push((key.clone(), ask, cursor));
+                    })
                 }
+                CheckSource::Errors(errors) => rule(errors).map(|rule| {
+                    let cursor = self.cursors.remove(&slot).unwrap_or_default();
+                    let asked = arms.map(|ask| (key.clone(), ask.clone(), rule, cursor));
+                    round.errors.extend(asked);
+                }),
+            };
+            if let Err(message) = told {
+                let kind = Dark::Refused;
+                let blind = Reading::Blind(Blindness { kind, message });
+                round.done.push((key, Cursor::default(), blind));
             }
         }
         for (check, gauge) in set.gauges() {
@@ -134,9 +146,10 @@ impl Apart {
             }
         }
         let nothing = round.pairs.is_empty()
+            && round.errors.is_empty()
             && round.gauges.is_empty()
             && round.known.is_empty()
-            && round.refused.is_empty();
+            && round.done.is_empty();
         (!nothing).then(|| {
             self.busy = true;
             round
@@ -180,7 +193,7 @@ impl Apart {
 }
 
 /// Asks everything of a round at one instant; the source's own time-out bounds it.
-pub(super) async fn round(source: Source, clock: Clock, rounds: Vec<Round>) -> Vec<Measured> {
+pub(super) async fn round(source: Source, clock: Clock, mut rounds: Vec<Round>) -> Vec<Measured> {
     let now = clock.now();
     let mut questions: BTreeSet<String> = BTreeSet::new();
     for round in &rounds {
@@ -209,8 +222,28 @@ pub(super) async fn round(source: Source, clock: Clock, rounds: Vec<Round>) -> V
             })
         })
     };
+    let errors = rounds.iter_mut().enumerate().flat_map(|(n, round)| {
+        let errors = std::mem::take(&mut round.errors);
+        errors.into_iter().map(move |asked| (n, asked))
+    });
+    let sorted: Vec<_> = stream::iter(errors.collect::<Vec<_>>())
+        .map(|(n, (key, ask, rule, mut cursor))| {
+            let source = &source;
+            async move {
+                let reading = observe_errors(source, &ask, &rule, &mut cursor, now).await;
+                (n, (key, cursor, reading))
+            }
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    for (n, stream) in sorted {
+        if let Some(round) = rounds.get_mut(n) {
+            round.done.push(stream);
+        }
+    }
     let measure = |round: Round| {
-        let mut streams = round.refused;
+        let mut streams = round.done;
         for (key, ask, mut cursor) in round.pairs {
             let reading = observe_pair(&ask, &mut cursor, now, answer(&ask.promql));
             streams.push((key, cursor, reading));

@@ -91,6 +91,7 @@ fn rollout() -> Value {
                 {"name": "two", "metric": "query", "dryRun": true, "promote": {"max": 5}, "query": {"canary": "queue_depth"}},
                 {"name": "tls", "metric": "tlsHandshake", "window": "3s", "minRequests": 100,
                  "series": {"canary": {"listener": "{{component}}-v2"}, "control": {"listener": "~{{component}}-v1"}}},
+                {"name": "errors", "window": "3s", "minRequests": 10, "errors": {"codes": ["5xx", "404"]}},
                 {"name": "ready", "metric": "readiness", "deployment": "{{component}}-v2"}
             ]
         }
@@ -182,7 +183,7 @@ async fn a_query_goes_from_the_file_into_the_status_and_puts_the_traffic_back() 
 
     let c = until("everything is seen at 5%", &store, |c| {
         c.weight.written.permille() == 50
-            && ["queue", "tls", "ready"]
+            && ["queue", "tls", "ready", "errors"]
                 .iter()
                 .all(|name| verdict(c, name) == Some(Verdict::Pass))
     })

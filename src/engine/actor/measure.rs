@@ -1,7 +1,8 @@
 //! Looks beside the arms.
 
-use super::{Actor, Done};
+use super::{Actor, Done, ask};
 use crate::engine::gauges::{self, Place};
+use crate::metrics::Ask;
 use jiff::Timestamp;
 
 impl Actor {
@@ -26,7 +27,14 @@ impl Actor {
                 weight,
             };
             let set = sound.plan.check_set_at(planned, weight);
-            rounds.extend(self.apart.ask(set, &place, &self.shared.cache, now));
+            let arms = ask(&self.raw, planned).map(|ask| Ask {
+                wants_latency: false,
+                ..ask
+            });
+            rounds.extend(
+                self.apart
+                    .ask(set, &place, arms.as_ref(), &self.shared.cache, now),
+            );
         }
         if !rounds.is_empty() {
             let (source, clock) = (self.shared.source.clone(), self.shared.clock.clone());

@@ -3,9 +3,11 @@
 //! Each is PromQL of its own, rendered from a check ([`value`], [`pair`]) and answered by [`Source::vector`]. Whatever
 //! is not exactly one finite number is no value, each case with its own remedy.
 
+mod errors;
 mod pair;
 mod value;
 
+pub use errors::{observe_errors, rule};
 pub use pair::{PairAsk, observe_pair};
 pub use value::{GaugeQueries, reading};
 
