@@ -250,7 +250,7 @@ pub(super) async fn round(source: Source, clock: Clock, mut rounds: Vec<Round>) 
         }
         let mut gauges = round.known;
         let asked = round.gauges.iter();
-        gauges.extend(asked.map(|(name, queries)| (name.clone(), reading(queries, now, &answer))));
+        gauges.extend(asked.map(|(name, queries)| (name.clone(), reading(queries, now, answer))));
         Measured {
             component: round.component,
             streams,

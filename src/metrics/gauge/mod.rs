@@ -11,6 +11,7 @@ pub use errors::{observe_errors, rule};
 pub use pair::{PairAsk, observe_pair};
 pub use value::{GaugeQueries, reading};
 
+use crate::rollout::plan::CheckSource;
 use crate::rollout::template::{self, Variables};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,6 +25,16 @@ pub struct Sample {
     pub labels: BTreeMap<String, String>,
     /// Its value; NaN when it is no number at all.
     pub value: f64,
+}
+
+/// Refuses what no source can be asked; what is wrong with it, and the field below the check.
+pub fn check(source: &CheckSource) -> Result<(), String> {
+    match source {
+        CheckSource::Arms => Ok(()),
+        CheckSource::Errors(errors) => rule(errors).map(|_| ()),
+        CheckSource::Pair(pair) => PairAsk::of(pair, &template::SAMPLE).map(|_| ()),
+        CheckSource::Gauge(gauge) => GaugeQueries::of(&gauge.ask, &template::SAMPLE).map(|_| ()),
+    }
 }
 
 /// A length of time as PromQL writes it.

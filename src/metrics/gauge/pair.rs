@@ -122,7 +122,7 @@ impl PairAsk {
                 counts.requests = counts.requests.saturating_sub(counts.errors).max(counts.errors);
                 Arm::Seen(counts)
             }
-            other => other,
+            other @ (Arm::Seen(_) | Arm::Absent | Arm::NotAsked) => other,
         }
     }
 }
@@ -144,7 +144,7 @@ pub fn observe_pair(
             tick.control = ask.once(tick.control);
             Reading::Fresh(tick)
         }
-        other => other,
+        other @ (Reading::Waiting | Reading::Blind(_)) => other,
     }
 }
 

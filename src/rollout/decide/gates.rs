@@ -244,12 +244,8 @@ impl Desk<'_> {
             Outlook::Between { check, message } => {
                 Err(Stop(Reason::BetweenLimits, format!("{check}: {message}")))
             }
-            Outlook::Unknown { since, message, .. } | Outlook::Unclear { since, message, .. } => {
+            Outlook::Unknown { since, message, .. } | Outlook::Unclear { since, message } => {
                 let judge = &self.plan.judge;
-                let message = match outlook {
-                    Outlook::Unclear { check, .. } => &format!("{check}: {message}"),
-                    _ => message,
-                };
                 let long = self.now.duration_since(*since).unsigned_abs() >= judge.blind_after;
                 let text = if long {
                     format!("{LONG_BLIND} {}: {message}", Span(judge.blind_after))

@@ -85,15 +85,12 @@ impl Desk<'_> {
         if stale {
             c.checks = checks;
         }
-        let blind = match &outlook {
-            Outlook::Unknown { since, message, .. } => Some((*since, message.clone())),
-            Outlook::Unclear {
-                check,
-                since,
-                message,
-            } => Some((*since, format!("{check}: {message}"))),
-            _ => None,
-        };
+        let blind =
+            if let Outlook::Unknown { since, message, .. } | Outlook::Unclear { since, message } = &outlook {
+                Some((*since, message.clone()))
+            } else {
+                None
+            };
         if let Some(slot) = self.judged.get_mut(i) {
             *slot = Some(outlook);
         }

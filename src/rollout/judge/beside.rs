@@ -124,23 +124,30 @@ impl Beside {
         let begun = Ledger::begin(self.since, self.settled_at);
         let ledger = ledger.unwrap_or(&begun);
         let Judgement { checks, outlook } = ledger.judge(&ctx);
-        let name = stream.key.clone();
-        let outlook = match outlook {
+        if ctx.weight.is_zero() {
             // There is no canary data, and the arms' own source has its say.
-            _ if ctx.weight.is_zero() => None,
+            return (checks, None);
+        }
+        let name = &stream.key;
+        let settling = ctx.now < self.settled_at;
+        let outlook = match outlook {
             Outlook::Promotable => None,
             // The arms' own darkness is told once, by the arms.
             Outlook::Unknown { .. } if stream.source == CheckSource::Arms => None,
             Outlook::Unknown { since, message, .. } => Some(Outlook::Unclear {
-                check: name,
                 since,
-                message,
+                message: format!("{name}: {message}"),
             }),
-            Outlook::Settling { .. } if ctx.now < self.settled_at => None,
+            Outlook::Settling { .. } if settling => None,
             Outlook::Settling { .. } | Outlook::NotArriving { .. } => Some(Outlook::Insufficient {
                 message: format!("{name}: nothing was counted yet"),
             }),
-            told => Some(told),
+            told @ (Outlook::Between { .. }
+            | Outlook::Insufficient { .. }
+            | Outlook::Unclear { .. }
+            | Outlook::SharedOutage { .. }
+            | Outlook::ControlBad { .. }
+            | Outlook::Breach { .. }) => Some(told),
         };
         (checks, outlook)
     }
@@ -205,13 +212,13 @@ fn bounded(class: Class, outlook: Outlook) -> Option<Outlook> {
 /// Which of two outlooks decides. A breach always; then what the first says, unless it allows or could come to allow
 /// a raise.
 fn worse(first: Outlook, second: Outlook) -> Outlook {
-    match (&first, &second) {
-        (Outlook::Breach { .. }, _) => first,
-        (_, Outlook::Breach { .. }) => second,
-        (Outlook::Promotable, _) => second,
-        (Outlook::Insufficient { .. }, Outlook::Promotable | Outlook::Insufficient { .. }) => first,
-        (Outlook::Insufficient { .. }, _) => second,
-        _ => first,
+    let breach = |o: &Outlook| matches!(o, Outlook::Breach { .. });
+    let too_few = |o: &Outlook| matches!(o, Outlook::Insufficient { .. });
+    let open = first == Outlook::Promotable || too_few(&first) && !too_few(&second);
+    if breach(&second) && !breach(&first) || open && second != Outlook::Promotable {
+        second
+    } else {
+        first
     }
 }
 

@@ -62,6 +62,16 @@ enum Stand {
     FlatControl,
 }
 
+impl Stand {
+    /// The limit that is passed.
+    const fn limit(self) -> Option<f64> {
+        match self {
+            Self::Past(limit) | Self::Shared(limit) => Some(limit),
+            Self::Within | Self::NoControl | Self::FlatControl => None,
+        }
+    }
+}
+
 fn stand(limits: &GaugeLimits, value: f64, control: Option<f64>) -> Stand {
     let mut stand = Stand::Within;
     if let Some(max) = limits.max.filter(|max| value > *max) {
@@ -74,11 +84,13 @@ fn stand(limits: &GaugeLimits, value: f64, control: Option<f64>) -> Stand {
     }
     if let Some(min) = limits.min.filter(|min| value < *min) {
         let shared = control.is_some_and(|c| c < min && value * WORSE >= c);
-        stand = match stand {
-            Stand::Past(limit) => Stand::Past(limit),
-            _ if shared => Stand::Shared(min),
-            _ => Stand::Past(min),
-        };
+        if !matches!(stand, Stand::Past(_)) {
+            stand = if shared {
+                Stand::Shared(min)
+            } else {
+                Stand::Past(min)
+            };
+        }
     }
     let Some(more) = limits.max_increase.filter(|_| stand == Stand::Within) else {
         return stand;
@@ -108,7 +120,7 @@ impl GaugeState {
                 Err(message) => message.clone(),
                 Ok(value) => format!("its value is {value}, which is no number to judge by"),
             };
-            self.cannot(reading.at, why);
+            self.cannot(reading.at, &why);
             return;
         };
         let missing = [&gauge.promote, &gauge.rollback]
@@ -126,7 +138,7 @@ impl GaugeState {
             Some(why) => {
                 // A rollback limit that needs no control still counts.
                 let over = self.over;
-                self.cannot(reading.at, why);
+                self.cannot(reading.at, &why);
                 self.over = over;
             }
             None => self.unknown = None,
@@ -146,7 +158,7 @@ impl GaugeState {
         }
     }
 
-    fn cannot(&mut self, at: Timestamp, why: String) {
+    fn cannot(&mut self, at: Timestamp, why: &str) {
         self.over = None;
         let since = self.unknown.take().map_or(at, |(since, _)| since);
         // Others must fit into the status beside it.
@@ -169,9 +181,8 @@ impl GaugeState {
         };
         let unclear = |since, message: String| {
             let outlook = Outlook::Unclear {
-                check: name.clone(),
                 since,
-                message: message.clone(),
+                message: format!("{name}: {message}"),
             };
             told(Verdict::Unknown, message, Some(outlook))
         };
@@ -195,10 +206,8 @@ impl GaugeState {
         let value = self.value.unwrap_or_default();
         let shown = check.show(value);
         if let (Some(over), Some(limits)) = (self.over, &gauge.rollback) {
-            let limit = match stand(limits, value, self.control) {
-                Stand::Past(limit) => check.show(limit),
-                _ => String::new(),
-            };
+            let limit = stand(limits, value, self.control).limit().map(|l| check.show(l));
+            let limit = limit.unwrap_or_default();
             let long = apart(over, at) >= check.rule.for_;
             let message = format!(
                 "{shown} is past the rollback limit of {limit} since {over:.0}; {} without a gap roll back",

@@ -86,11 +86,9 @@ pub enum Outlook {
     },
     /// One check cannot be told, while the source itself is not dark: it holds, and never lowers.
     Unclear {
-        /// Which.
-        check: String,
         /// Since when.
         since: Timestamp,
-        /// Why, for people.
+        /// Which, and why, for people.
         message: String,
     },
     /// Data is not judged yet.

@@ -27,14 +27,28 @@ impl Reader {
             Some(Limit::At(limits)) => limits,
         };
         self.some_limit(at, written);
-        let wrong = match metric {
-            MetricName::ErrorRate if written.min.is_some() => Some(("min", "an error rate has a max")),
-            MetricName::Latency if written.min.is_some() => Some(("min", "latency has a max")),
-            MetricName::ErrorRate | MetricName::Latency => None,
-            _ if written.max.is_some() => Some(("max", "this metric has a min")),
-            _ if written.max_increase.is_some() => Some(("maxIncrease", "this metric has a min")),
-            _ => None,
+        let given = [
+            ("min", written.min.is_some()),
+            ("max", written.max.is_some()),
+            ("maxIncrease", written.max_increase.is_some()),
+        ];
+        let (allowed, message): (&[&str], _) = match metric {
+            MetricName::ErrorRate => (&["max", "maxIncrease"], "an error rate has a max"),
+            MetricName::Latency => (&["max", "maxIncrease"], "latency has a max"),
+            MetricName::Availability
+            | MetricName::Throughput
+            | MetricName::ConnectionSuccess
+            | MetricName::TlsHandshake
+            | MetricName::Cpu
+            | MetricName::Memory
+            | MetricName::Readiness
+            | MetricName::CertificateExpiry
+            | MetricName::Query => (&["min"], "this metric has a min"),
         };
+        let wrong = given
+            .into_iter()
+            .find(|(field, given)| *given && !allowed.contains(field))
+            .map(|(field, _)| (field, message));
         if let Some((field, message)) = wrong {
             self.problem(format!("{at}.{field}"), message);
             return None;
@@ -242,10 +256,12 @@ fn gauge_defaults(metric: MetricName) -> (Option<GaugeLimits>, Option<GaugeLimit
             ..GaugeLimits::default()
         })
     };
-    match metric {
-        MetricName::Readiness => (min(1.0), min(0.5)),
-        MetricName::CertificateExpiry => (min(14.0 * 86_400.0), None),
-        _ => (None, None),
+    if metric == MetricName::Readiness {
+        (min(1.0), min(0.5))
+    } else if metric == MetricName::CertificateExpiry {
+        (min(14.0 * 86_400.0), None)
+    } else {
+        (None, None)
     }
 }
 

@@ -90,7 +90,7 @@ impl Reader {
                 ] {
                     let path = format!("{at}.query.{arm}");
                     if let Some(text) = text {
-                        self.template(&path, text, |text, v| template::promql(text, v));
+                        self.template(&path, text, template::promql);
                         if text.trim().is_empty() {
                             self.problem(path, "is empty: write PromQL that gives one value");
                         }
@@ -98,22 +98,21 @@ impl Reader {
                 }
                 Some(GaugeAsk::Query(query.clone()))
             }
-            metric => {
-                let series = self.series(at, metric, check.series.clone())?;
-                Some(match metric {
-                    MetricName::Cpu => GaugeAsk::Cpu(series),
-                    MetricName::Memory => GaugeAsk::Memory(series),
-                    MetricName::ErrorRate
-                    | MetricName::Latency
-                    | MetricName::Availability
-                    | MetricName::Throughput
-                    | MetricName::ConnectionSuccess
-                    | MetricName::TlsHandshake
-                    | MetricName::Readiness
-                    | MetricName::CertificateExpiry
-                    | MetricName::Query => GaugeAsk::CertificateExpiry(series),
-                })
-            }
+            MetricName::Cpu => self
+                .series(at, base.metric, check.series.clone())
+                .map(GaugeAsk::Cpu),
+            MetricName::Memory => self
+                .series(at, base.metric, check.series.clone())
+                .map(GaugeAsk::Memory),
+            MetricName::CertificateExpiry => self
+                .series(at, base.metric, check.series.clone())
+                .map(GaugeAsk::CertificateExpiry),
+            MetricName::ErrorRate
+            | MetricName::Latency
+            | MetricName::Availability
+            | MetricName::Throughput
+            | MetricName::ConnectionSuccess
+            | MetricName::TlsHandshake => None,
         }
     }
 
@@ -134,7 +133,7 @@ impl Reader {
             }
             for (label, value) in labels {
                 let path = format!("{at}.series.{arm}.{label}");
-                self.template(&path, value, |text, v| template::matcher(text, v));
+                self.template(&path, value, template::matcher);
             }
         }
         if series.control.as_ref() == Some(&series.canary) {
@@ -170,8 +169,7 @@ impl Reader {
         }
         for (i, code) in errors.codes.iter().flatten().enumerate() {
             let known = match code.as_bytes() {
-                [b'0'] => true,
-                [b'1'..=b'5', b'x' | b'0'..=b'9', b'x'] => true,
+                [b'0'] | [b'1'..=b'5', b'x' | b'0'..=b'9', b'x'] => true,
                 [b'1'..=b'5', a, b] => a.is_ascii_digit() && b.is_ascii_digit(),
                 _ => false,
             };

@@ -9,7 +9,6 @@ use crate::rollout::weight::Weight;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-#[expect(clippy::needless_pass_by_value, reason = "called with json!(…)")]
 fn world(checks: Value) -> World {
     let mut spec = spec();
     spec["checks"] = checks;
