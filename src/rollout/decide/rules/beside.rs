@@ -286,3 +286,24 @@ fn a_pair_and_a_gauge_beside_the_defaults_fit_into_four_kibibytes_and_more_cost_
     ]));
     assert!(gauges - one <= 256, "a gauge takes {} bytes", gauges - one);
 }
+
+#[test]
+fn pods_that_are_not_ready_take_the_traffic_back_whatever_the_arms_say() {
+    for weather in [
+        Weather::Good,
+        Weather::Quiet,
+        Weather::BothFail,
+        Weather::Blind(crate::rollout::sample::Dark::Down),
+    ] {
+        let mut world =
+            world(json!([{"name": "ready", "metric": "readiness", "deployment": "x", "for": "30s"}]));
+        world.gauges.insert("ready".to_owned(), Ok(1.0));
+        world.until("alpha at 5%", |w| w.highest("alpha") == weight(50));
+        world.ticks(4);
+        world.all(weather);
+        world.gauges.insert("ready".to_owned(), Ok(0.25));
+        world.ticks(6);
+        assert_eq!(world.highest("alpha"), Weight::ZERO, "{weather:?}");
+        assert!(world.component("alpha").message.starts_with("ready: 25% is past"));
+    }
+}
