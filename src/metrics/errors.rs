@@ -26,10 +26,10 @@ pub struct RuleError {
     pub message: String,
 }
 
-/// The gRPC statuses that blame the server: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL,
-/// UNAVAILABLE, DATA_LOSS.
+/// The gRPC statuses that blame the server: unknown, deadline exceeded, resource exhausted, unimplemented, internal,
+/// unavailable, data loss.
 const GRPC: [u8; 7] = [2, 4, 8, 12, 13, 14, 15];
-/// The highest status that gRPC knows, UNAUTHENTICATED.
+/// The highest status that gRPC knows, unauthenticated.
 const LAST_GRPC: u8 = 16;
 /// Envoy's words for "no route", "no healthy upstream", "connection failed", "connection broken off" and "retries
 /// used up".

@@ -18,14 +18,17 @@ const HALVES: std::ops::RangeInclusive<i32> = 4..=10;
 /// Seconds are 2^10 milliseconds here: a shift of exponents.
 const SECONDS: i32 = 10;
 
+/// Which ends belong to a bucket, its lower and its upper bound, and how many.
+type Answered<'a> = (u8, Cow<'a, str>, Cow<'a, str>, Cow<'a, str>);
+
 /// A native histogram as the API answers it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct NativeHistogram<'a> {
     #[serde(borrow)]
     count: Cow<'a, str>,
-    /// Which ends belong to it, its lower and its upper bound, and how many; populated buckets alone.
+    /// Populated ones alone.
     #[serde(borrow, default)]
-    buckets: Vec<(u8, Cow<'a, str>, Cow<'a, str>, Cow<'a, str>)>,
+    buckets: Vec<Answered<'a>>,
 }
 
 /// A populated bucket, in the exporter's unit.
@@ -61,10 +64,10 @@ impl NativeHistogram<'_> {
         let schema = schema(&populated)?;
         let in_seconds = facts.to_ms > 1.0;
         let mut cumulative: Vec<Bucket> = halves()
+            .map(|half| half - if in_seconds { 2 * SECONDS } else { 0 })
             .filter(|half| is_bound(*half, schema))
             .map(|half| {
-                let shift = if in_seconds { 2 * SECONDS } else { 0 };
-                let bound = (f64::from(half - shift) / 2.0).exp2();
+                let bound = (f64::from(half) / 2.0).exp2();
                 let below = populated
                     .iter()
                     .filter(|bucket| bucket.high <= bound * (1.0 + 1e-9));
@@ -166,6 +169,11 @@ mod tests {
         let buckets = histogram(coarser).cumulative(Preset::Linkerd.facts()).unwrap();
         assert_eq!(at(&buckets, 32.0), None, "inside a bucket nobody knows");
         assert_eq!((at(&buckets, 16.0), at(&buckets, 64.0)), (Some(0.0), Some(2.0)));
+        // Steps of 16, in seconds: 1/16 and 1 are bounds, a quarter is inside.
+        let coarsest = r#"{"count":"2","sum":"3","buckets":[[0,"0.0625","1","2"]]}"#;
+        let buckets = histogram(coarsest).cumulative(Preset::Traefik.facts()).unwrap();
+        assert_eq!((at(&buckets, 62.5), at(&buckets, 1000.0)), (Some(0.0), Some(2.0)));
+        assert_eq!((at(&buckets, 250.0), at(&buckets, 16_000.0)), (None, Some(2.0)));
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(crate) fn name_what_is_missing(ask: &Ask, reading: Reading) -> Reading {
             kind: Dark::Empty,
             message: nothing_matches(ask),
         }),
-        other => other,
+        other @ (Reading::Fresh(_) | Reading::Waiting | Reading::Blind(_)) => other,
     }
 }
 

@@ -254,3 +254,6 @@ fn unlabelled(facts: &Facts<'_>, labels: &Labels<'_>) -> Unusable {
         why,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,7 +113,9 @@ fn by_code(source: &ArmSource, facts: &Facts<'_>, counted: &Counted) -> Vec<Expo
     let common: BTreeMap<String, String> = fixed.chain(asked).collect();
     let labels = |code: &str| {
         let code = (facts.code.to_owned(), code.to_owned());
-        common.clone().into_iter().chain([code]).collect()
+        let mut labels = common.clone();
+        labels.extend([code]);
+        labels.into_iter().collect()
     };
     series(source.preset, counted, [labels("200"), labels("503")])
 }
@@ -191,6 +193,43 @@ mod tests {
             r#"response_code="503""#,
             r#"status="503""#,
             r#"le="+Inf""#,
+        ] {
+            assert!(text.contains(wanted), "{wanted} in {text}");
+        }
+    }
+
+    #[test]
+    fn other_presets_are_exported_under_their_own_names_and_the_labels_of_the_arm() {
+        let epoch: Timestamp = "2026-01-05T02:00:00Z".parse().unwrap();
+        let mut rollout = Plan::Sealos.rollout().unwrap();
+        let arm = |preset: &str, metrics: serde_json::Value| {
+            let source = serde_json::json!({"preset": preset, "labels": {"job": "edge", "service": "~shop-.*"}, "metrics": metrics});
+            serde_json::from_value::<ArmSource>(source).unwrap()
+        };
+        let named = serde_json::json!({"requests": "edge_total", "code": "status", "buckets": "edge_ms_bucket", "unit": "ms"});
+        let mut tenants = Vec::new();
+        for (component, source) in rollout.spec.components.iter_mut().zip([
+            arm("traefik", serde_json::Value::Null),
+            arm("linkerd", serde_json::Value::Null),
+            arm("gatewayapi", named),
+        ]) {
+            tenants.push(Tenant {
+                component: component.name.clone(),
+                rate: 100.0,
+                preset: source.preset,
+            });
+            let arms = component.arms.as_mut().unwrap();
+            (arms.canary, arms.control) = (source, None);
+        }
+        let half = Weight::from_percent(50).unwrap();
+        let tenants = Tenants::new(1, epoch, Duration::from_secs(10), tenants, move |_| half);
+        let text = text(&rollout, &tenants, epoch + Duration::from_secs(60));
+        for wanted in [
+            r#"traefik_service_requests_total{code="200",job="edge",service="shop-tenants"}"#,
+            r#"traefik_service_request_duration_seconds_bucket{code="200",job="edge",service="shop-tenants",le="0.1"}"#,
+            r#"response_total{direction="inbound",job="edge",service="shop-tenants",status_code="200"}"#,
+            r#"edge_total{job="edge",service="shop-tenants",status="200"}"#,
+            r#"edge_ms_bucket{job="edge",service="shop-tenants",status="200",le="5"}"#,
         ] {
             assert!(text.contains(wanted), "{wanted} in {text}");
         }

@@ -18,6 +18,7 @@ use gradual_rollout::telemetry::Metrics;
 use jiff::Timestamp;
 use kube::CustomResourceExt as _;
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -53,11 +54,11 @@ impl Page {
         for version in ["v1", "v2"] {
             let labels = format!(r#"listener="shop-{version}""#);
             let done = (seconds * 500.0).floor();
-            page += &format!("envoy_listener_ssl_handshake{{{labels}}} {done}\n");
-            page += &format!("envoy_listener_ssl_connection_error{{{labels}}} 0\n");
+            writeln!(page, "envoy_listener_ssl_handshake{{{labels}}} {done}").unwrap();
+            writeln!(page, "envoy_listener_ssl_connection_error{{{labels}}} 0").unwrap();
         }
         for (series, value) in self.0.lock().unwrap().iter() {
-            page += &format!("{series} {value}\n");
+            writeln!(page, "{series} {value}").unwrap();
         }
         page
     }

@@ -71,8 +71,13 @@ impl Prometheus {
     ///
     /// The port is found by binding it first; should somebody take it in between, another one is tried.
     pub(crate) async fn start(targets: &[SocketAddr], interval: Duration) -> Self {
+        Self::start_with(targets, interval, &[]).await
+    }
+
+    /// The same, with these arguments too.
+    pub(crate) async fn start_with(targets: &[SocketAddr], interval: Duration, arguments: &[&str]) -> Self {
         for _ in 0..5 {
-            let mut started = Self::launch(targets, interval);
+            let mut started = Self::launch(targets, interval, arguments);
             if started.becomes_ready().await {
                 return started;
             }
@@ -85,7 +90,7 @@ impl Prometheus {
         format!("http://{}", self.address)
     }
 
-    fn launch(targets: &[SocketAddr], interval: Duration) -> Self {
+    fn launch(targets: &[SocketAddr], interval: Duration, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for prometheus");
         let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
         let interval = format!("{}ms", interval.as_millis());
@@ -107,6 +112,7 @@ impl Prometheus {
                 folder.path().join("data").display()
             ))
             .arg(format!("--web.listen-address={address}"))
+            .args(arguments)
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
