@@ -4,9 +4,8 @@ use super::sound;
 use super::suggest::closest;
 use super::yaml::{self, Document, Place};
 use crate::cluster::crd;
-use crate::rollout::check::Limits;
 use crate::rollout::plan::Plan;
-use crate::rollout::spec::GradualRollout;
+use crate::rollout::spec::{GradualRollout, WrittenLimits};
 use serde::Deserialize;
 use serde_json::Value;
 use std::fmt;
@@ -152,7 +151,7 @@ fn lookup<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
 /// Says serde's messages in words that help.
 fn explain(message: &str, value: Option<&Value>) -> String {
     if message.contains("untagged enum Limit") {
-        let inner = value.and_then(|v| Limits::deserialize(v).err());
+        let inner = value.and_then(|v| WrittenLimits::deserialize(v).err());
         let inner = inner.map_or_else(String::new, |e| format!(": {}", explain(&e.to_string(), None)));
         return format!(
             "neither `none` nor limits like {{max: 1%}}, {{min: 99%}} or {{maxIncrease: 50%}}{inner}"

@@ -6,8 +6,8 @@ use super::manifest::{self, Manifest};
 use super::table::{self, Cell, LOOK};
 use super::{output, validate};
 use crate::rollout::duration::Span;
-use crate::rollout::plan::{Plan, PlannedComponent};
-use crate::rollout::spec::{GradualRollout, Router};
+use crate::rollout::plan::{Plan, PlannedCheck, PlannedComponent};
+use crate::rollout::spec::{Action, GradualRollout, Router};
 use crate::rollout::window::{Calendar, Opening};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -31,6 +31,60 @@ pub(super) struct Line {
     pub hold: Span,
     /// The earliest time this weight can be written; gates take longer.
     pub earliest: Timestamp,
+}
+
+/// One check, as it is judged.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Judged {
+    /// Its name.
+    name: String,
+    /// What is measured.
+    metric: String,
+    /// What must hold for the weight to rise.
+    promote: String,
+    /// What a breach is.
+    rollback: String,
+    /// The look-back, or the time over the limit.
+    #[serde(rename = "for")]
+    for_: Span,
+    /// What a breach does: `rollback`, `hold`, `alert` or `dryRun`.
+    action: String,
+    /// The components it is for; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    components: Option<Vec<String>>,
+    /// The phase that it belongs to; absent: all that do not override it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<String>,
+}
+
+/// The spec's checks, and those that a phase overrides.
+fn checks(plan: &Plan) -> Vec<Judged> {
+    let of = |check: &PlannedCheck, phase: Option<&str>| {
+        let (promote, rollback) = check.limits_shown();
+        let action = match (check.effect.dry_run, check.effect.action) {
+            (true, _) => "dryRun",
+            (false, Action::Rollback) => "rollback",
+            (false, Action::Hold) => "hold",
+            (false, Action::Alert) => "alert",
+        };
+        Judged {
+            name: check.rule.name.clone(),
+            metric: check.metric.to_string(),
+            promote,
+            rollback,
+            for_: Span(check.rule.for_),
+            action: action.to_owned(),
+            components: check.components.clone(),
+            phase: phase.map(str::to_owned),
+        }
+    };
+    let mut all: Vec<Judged> = plan.checks.iter().map(|check| of(check, None)).collect();
+    for phase in &plan.phases {
+        let own = phase.checks.iter().filter(|check| !plan.checks.contains(check));
+        all.extend(own.map(|check| of(check, Some(&phase.name))));
+    }
+    all
 }
 
 /// The earliest schedule: every check passes at once, every gate opens at once, and one interval is lost to
@@ -128,18 +182,25 @@ pub(super) fn run(file: &Path, start: Timestamp, form: Output, out: &mut dyn Wri
         let lines = schedule(&plan, start);
         let title = rollout.metadata.name.unwrap_or_default();
         let remarks = remarks(&plan);
+        let checks = checks(&plan);
         match form {
             Output::Json | Output::Yaml => {
-                let value = serde_json::json!({"rollout": title, "steps": lines, "remarks": remarks});
+                let value = serde_json::json!({"rollout": title, "steps": lines, "checks": checks, "remarks": remarks});
                 output::data(out, form, &value)?;
             }
-            Output::Table | Output::Wide => picture(out, &title, &lines, &remarks)?,
+            Output::Table | Output::Wide => picture(out, &title, &lines, &checks, &remarks)?,
         }
     }
     Ok(Exit::Done)
 }
 
-fn picture(out: &mut dyn Write, title: &str, lines: &[Line], remarks: &[String]) -> Result<(), Failure> {
+fn picture(
+    out: &mut dyn Write,
+    title: &str,
+    lines: &[Line],
+    checks: &[Judged],
+    remarks: &[String],
+) -> Result<(), Failure> {
     writeln!(out, "{}", table::plain(title))?;
     let rows: Vec<Vec<Cell>> = lines
         .iter()
@@ -175,6 +236,26 @@ fn picture(out: &mut dyn Write, title: &str, lines: &[Line], remarks: &[String])
             "\nDone after {whole} at the earliest, if every check passes at once and every gate opens at once."
         )?;
     }
+    writeln!(out)?;
+    let rows: Vec<Vec<Cell>> = checks
+        .iter()
+        .map(|check| {
+            let name = match &check.phase {
+                Some(phase) => format!("{} ({phase})", check.name),
+                None => check.name.clone(),
+            };
+            vec![
+                name.into(),
+                check.metric.as_str().into(),
+                check.promote.as_str().into(),
+                check.rollback.as_str().into(),
+                check.for_.to_string().into(),
+                check.action.as_str().into(),
+            ]
+        })
+        .collect();
+    let heading = ["CHECK", "METRIC", "PROMOTE", "ROLLBACK", "FOR", "ACTION"];
+    table::write(out, &heading, &rows, table::terminal_width())?;
     for remark in remarks {
         writeln!(out, "{LOOK}note:{LOOK:#} {}", table::plain(remark))?;
     }

@@ -32,6 +32,32 @@ pub(super) fn problems(rollout: &GradualRollout, plan: &Plan) -> Vec<Problem> {
             problem(format!("spec.components[{i}].{}", error.path), error.message);
         }
     }
+    problems.extend(checks(rollout, plan));
+    problems
+}
+
+/// Checks that no source can be asked, such as a matcher that is no regular expression.
+fn checks(rollout: &GradualRollout, plan: &Plan) -> Vec<Problem> {
+    let phases = rollout.spec.phases.iter().flatten().zip(&plan.phases);
+    let phases = phases.enumerate().map(|(i, (phase, planned))| {
+        let path = format!("spec.phases[{i}].checks");
+        (path, phase.checks.as_ref(), &planned.checks)
+    });
+    let own = (
+        "spec.checks".to_owned(),
+        rollout.spec.checks.as_ref(),
+        &plan.checks,
+    );
+    let mut problems = Vec::new();
+    for (path, written, planned) in std::iter::once(own).chain(phases) {
+        for (i, check) in written.into_iter().flatten().enumerate() {
+            let known = planned.iter().find(|p| p.rule.name == check.name);
+            if let Some(Err(message)) = known.map(|p| metrics::gauge::check(&p.source)) {
+                let path = format!("{path}[{i}]");
+                problems.push(Problem { path, message });
+            }
+        }
+    }
     problems
 }
 

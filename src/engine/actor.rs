@@ -2,9 +2,11 @@
 
 mod act;
 mod finish;
+mod measure;
 mod save;
 
 use super::claims::Claim;
+use super::gauges::{self, Apart, Measured};
 use super::hub::Shared;
 use super::lane::{Lane, Objects};
 use super::looks::{self, Look};
@@ -21,7 +23,7 @@ use crate::rollout::plan::{PlannedComponent, Problem};
 use crate::rollout::sample::Reading;
 use crate::rollout::spec::{OnDelete, Traffic};
 use crate::rollout::status::{ComponentStatus, GradualRolloutStatus};
-use crate::routing::{ObjectRef, targets};
+use crate::routing::{ObjectKind, ObjectRef, targets};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +43,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// What a task of the actor brings back.
 pub(super) enum Done {
     Looked(Vec<Look>),
+    Measured(Vec<Measured>),
     Prepared {
         component: String,
         result: Result<Objects, String>,
@@ -98,6 +101,8 @@ pub(super) struct Actor {
     /// Lowerings that were written, and when.
     lowered: BTreeMap<String, tokio::time::Instant>,
     readings: BTreeMap<String, Reading>,
+    /// What is read beside the arms.
+    apart: Apart,
     failures: BTreeMap<String, String>,
     watched: Vec<String>,
     next_look: Timestamp,
@@ -133,6 +138,7 @@ impl Actor {
             moved: BTreeSet::new(),
             lowered: BTreeMap::new(),
             readings: BTreeMap::new(),
+            apart: Apart::default(),
             failures: BTreeMap::new(),
             watched: Vec::new(),
             next_look: now,
@@ -205,6 +211,10 @@ impl Actor {
                     for (namespace, _) in target.control_services() {
                         self.shared.cache.want_endpoints(&namespace);
                     }
+                }
+                if planned.checks.iter().any(gauges::reads_deployments) {
+                    let namespace = &self.raw.namespace;
+                    self.shared.cache.want(ObjectKind::Deployment, namespace);
                 }
             }
         }
@@ -299,6 +309,7 @@ impl Actor {
             self.broken = None;
             self.lanes.values_mut().for_each(Lane::clear);
             self.cursors.clear();
+            self.apart.forget();
             self.lowered.clear();
         }
         self.raw = raw;
@@ -337,6 +348,7 @@ impl Actor {
             let book = self.shared.view.book().clone();
             self.tasks
                 .spawn(async move { Done::Looked(looks::round(source, clock, book, asks).await) });
+            self.measure(now);
         }
         let refresh =
             now.duration_since(self.last_saved).unsigned_abs() >= self.persist_every() && !self.saving;
@@ -350,7 +362,10 @@ impl Actor {
             .iter()
             .zip(before)
             .filter(|(c, before)| c.weight.written != *before);
-        self.moved.extend(moved.map(|(c, _)| c.name.clone()));
+        for (c, _) in moved {
+            self.apart.moved(&c.name);
+            self.moved.insert(c.name.clone());
+        }
         self.first = false;
         self.act(decision, now);
         self.save(now);
@@ -374,6 +389,7 @@ impl Actor {
                 memo,
             );
             seen.reading = self.readings.remove(planned.name());
+            (seen.streams, seen.gauges) = self.apart.take(planned.name());
             seen.failure = self.failures.get(planned.name()).cloned();
             seen.break_glass = glass.clone().or(seen.break_glass);
             components.insert(planned.name().to_owned(), seen);
@@ -471,6 +487,7 @@ impl Actor {
             Err(error) => {
                 tracing::error!(rollout = %self.raw.name, %error, "a task failed");
                 self.looking = false;
+                self.apart.forget();
                 self.saving = false;
                 self.tidying = false;
                 for lane in self.lanes.values_mut() {

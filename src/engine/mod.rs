@@ -6,6 +6,7 @@
 
 mod actor;
 mod claims;
+mod gauges;
 mod hub;
 mod lane;
 mod looks;

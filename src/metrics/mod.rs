@@ -11,6 +11,7 @@ pub mod ask;
 pub mod counters;
 pub mod errors;
 pub mod exposition;
+pub mod gauge;
 pub mod health;
 pub mod preset;
 pub mod prometheus;

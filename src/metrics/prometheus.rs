@@ -88,5 +88,7 @@ impl PrometheusSource {
     }
 }
 
+mod vector;
+
 #[cfg(test)]
 mod tests;

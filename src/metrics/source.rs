@@ -2,11 +2,12 @@
 
 use super::ask::Ask;
 use super::counters::{Cursor, advance};
+use super::gauge::Sample;
 use super::history::Stretch;
 use super::prometheus::PrometheusSource;
 use super::remedy::name_what_is_missing;
 use super::snapshot::Snapshot;
-use crate::rollout::sample::{Blindness, Reading};
+use crate::rollout::sample::{Blindness, Dark, Reading};
 use jiff::Timestamp;
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +27,15 @@ pub trait Simulation: Send + Sync + fmt::Debug {
     /// The counters as they stood at this instant. Must answer the same for an instant of the past (at least five
     /// minutes back), because a restarted daemon reads its last one again. `sampled_at` is the simulated scrape.
     fn scrape(&self, ask: &Ask, at: Timestamp) -> Result<Snapshot, Blindness>;
+
+    /// The series of an expression at this instant.
+    fn vector(&self, promql: &str, at: Timestamp) -> Result<Vec<Sample>, Blindness> {
+        let _ = (promql, at);
+        Err(Blindness {
+            kind: Dark::Refused,
+            message: "the simulated source answers no PromQL: name a Prometheus in the settings".to_owned(),
+        })
+    }
 }
 
 impl Source {
@@ -70,6 +80,14 @@ impl Source {
         beat(now, interval, phase)
     }
 
+    /// The series of any expression at one instant.
+    pub async fn vector(&self, promql: &str, at: Timestamp) -> Result<Vec<Sample>, Blindness> {
+        match self {
+            Self::Prometheus(prometheus) => prometheus.vector(promql, at).await,
+            Self::Simulated(simulation) => simulation.vector(promql, at),
+        }
+    }
+
     /// What happened since the cursor. Resumes a cursor that was persisted; leaves it alone when the source is dark.
     pub async fn observe(&self, ask: &Ask, cursor: &mut Cursor, now: Timestamp) -> Reading {
         if let Some(at) = cursor.resume(now) {
@@ -104,7 +122,6 @@ fn beat(now: Timestamp, interval: Duration, phase: Duration) -> Timestamp {
 mod tests {
     use super::*;
     use crate::metrics::{Counter, PodSnapshot};
-    use crate::rollout::sample::Dark;
     use crate::rollout::spec::{ArmSource, Arms, Preset, Traffic};
     use std::collections::BTreeMap;
 

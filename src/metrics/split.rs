@@ -222,6 +222,12 @@ fn rest(labels: &Labels<'_>, facts: &Facts<'_>) -> String {
     key
 }
 
+/// The labels that a series' key was made of.
+pub(crate) fn labels_of(key: &str) -> Labels<'_> {
+    let pairs = key.split('\u{2}').filter_map(|pair| pair.split_once('\u{1}'));
+    pairs.map(|(name, value)| (name.into(), value.into())).collect()
+}
+
 fn not_a_number(why: String) -> Unusable {
     Unusable {
         kind: Dark::NotANumber,

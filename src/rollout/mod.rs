@@ -2,6 +2,7 @@
 
 pub mod arm_spec;
 pub mod check;
+pub mod check_spec;
 pub mod command;
 pub mod decide;
 pub mod duration;
@@ -10,11 +11,13 @@ pub mod judge;
 pub mod ledger;
 pub mod observation;
 pub mod plan;
+mod quantity;
 pub mod reason;
 pub mod router_spec;
 pub mod sample;
 pub mod spec;
 pub mod status;
 mod tally;
+pub mod template;
 pub mod weight;
 pub mod window;

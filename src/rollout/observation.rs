@@ -2,7 +2,7 @@
 
 use super::command::{Command, NotACommand};
 use super::reason::Reason;
-use super::sample::Reading;
+use super::sample::{GaugeReading, Reading};
 use super::status::GradualRolloutStatus;
 use super::weight::Weight;
 use jiff::Timestamp;
@@ -34,6 +34,10 @@ pub struct Seen {
     pub routers: Routers,
     /// A new look at its metrics; `None` when there was none since the last decision.
     pub reading: Option<Reading>,
+    /// New looks at counts that are read apart, by [`super::plan::Stream::key`].
+    pub streams: BTreeMap<String, Reading>,
+    /// New looks at gauges, by the check's name.
+    pub gauges: BTreeMap<String, GaugeReading>,
     /// Whether control has a ready endpoint; `None` when nobody can tell.
     pub control_ready: Option<bool>,
     /// A write is under way: what the routers show may be half of it.

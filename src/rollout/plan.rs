@@ -1,8 +1,13 @@
 //! The resource with every default filled in and every rule checked: what the rest of the core works by.
 
+mod checks;
 mod defaults;
 mod limits;
 mod read;
+mod set;
+mod source;
+#[cfg(test)]
+mod tests;
 
 use super::check::{CheckRule, JudgeRules};
 use super::spec::{Component, GradualRolloutSpec, OnDelete, OnFailure, Scope, Traffic};
@@ -14,6 +19,10 @@ use std::fmt;
 use std::time::Duration;
 
 pub use defaults::default_checks;
+pub use set::{
+    CheckSet, CheckSource, Class, Effect, Gauge, GaugeAsk, GaugeLimits, Pair, PlannedCheck, STREAMS_MAX,
+    Stream,
+};
 
 /// A first weight above this needs `allowJump`.
 pub const FIRST_WEIGHT_MAX: Weight = match Weight::from_percent(10) {
@@ -49,8 +58,8 @@ pub struct Plan {
     pub released: Vec<PlannedComponent>,
     /// The phases, in the order they run. A spec with `steps` has one, named `steps`.
     pub phases: Vec<PlannedPhase>,
-    /// The spec's checks over the defaults, for a weight that no phase declares.
-    pub checks: Vec<CheckRule>,
+    /// The spec's checks over the defaults.
+    pub checks: Vec<PlannedCheck>,
     /// How judging works.
     pub judge: JudgeRules,
     /// When weights may rise.
@@ -72,6 +81,8 @@ pub struct Plan {
 pub struct PlannedComponent {
     /// As written.
     pub component: Component,
+    /// Its checks, by phase; of one that is in no phase any more, the spec's own.
+    pub checks: Vec<CheckSet>,
     /// Its steps in order.
     pub steps: Vec<PlannedStep>,
     /// Changes when its routers, its arms or its own step weights change, and only then.
@@ -123,7 +134,7 @@ pub struct PlannedPhase {
     /// Whether a person must approve before its first weight.
     pub approval: bool,
     /// Its checks: the spec's, with its own overrides.
-    pub checks: Vec<CheckRule>,
+    pub checks: Vec<PlannedCheck>,
 }
 
 impl Plan {
@@ -166,6 +177,7 @@ impl Plan {
             }
             let kept = PlannedComponent {
                 component: component.clone(),
+                checks: vec![CheckSet::of(&self.checks, &component.name)],
                 steps: Vec::new(),
                 fingerprint: String::new(),
             };
@@ -179,13 +191,24 @@ impl Plan {
 
     /// The checks that apply to a weight of a component: those of the phase that declares it, or of the phase of
     /// the last declared step below it.
-    pub fn checks_at(&self, component: &PlannedComponent, weight: Weight) -> &[CheckRule] {
+    pub fn check_set_at<'a>(&self, component: &'a PlannedComponent, weight: Weight) -> &'a CheckSet {
+        static NONE: CheckSet = CheckSet {
+            checks: Vec::new(),
+            rules: Vec::new(),
+            streams: Vec::new(),
+        };
         let step = component
             .step_at(weight)
             .or_else(|| component.steps.iter().rev().find(|s| s.weight < weight));
-        let phase = step
-            .or(component.steps.first())
-            .and_then(|s| self.phases.get(s.phase));
-        phase.map_or(&self.checks, |p| &p.checks)
+        let phase = step.or(component.steps.first()).map(|s| s.phase);
+        phase
+            .and_then(|phase| component.checks.get(phase))
+            .or(component.checks.first())
+            .unwrap_or(&NONE)
+    }
+
+    /// Those of [`Plan::check_set_at`] that are counted on the arms and decide.
+    pub fn checks_at<'a>(&self, component: &'a PlannedComponent, weight: Weight) -> &'a [CheckRule] {
+        &self.check_set_at(component, weight).rules
     }
 }

@@ -95,6 +95,8 @@ pub enum Reason {
     ControlBad,
     /// The canary gets no requests although the total is unchanged.
     NotArriving,
+    /// A check that moves no traffic is past its rollback limit.
+    CheckBreached,
     // --- why traffic went back ---
     /// A check's rollback limit was passed.
     Breach,

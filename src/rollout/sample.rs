@@ -14,6 +14,18 @@ pub enum Reading {
     Blind(Blindness),
 }
 
+/// What one look at a gauge gave, both sides read at the same instant. A value is finite; everything else is a sentence
+/// that names the query and the remedy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GaugeReading {
+    /// The instant.
+    pub at: Timestamp,
+    /// The value that is judged.
+    pub canary: Result<f64, String>,
+    /// What it is compared with; `None` when nothing was asked.
+    pub control: Option<Result<f64, String>>,
+}
+
 /// What both arms did between two instants, read at the same instants. Ticks are disjoint and in order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tick {

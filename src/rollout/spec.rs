@@ -12,19 +12,19 @@
     reason = "each printer column has a type of its own"
 )]
 
-use super::check::{Limits, Metric};
+pub use super::arm_spec::{ArmMetrics, ArmSource, Arms, Preset, Unit};
+pub use super::check_spec::{
+    Action, Check, Counters, Errors, Limit, MetricName, Off, Query, Series, Severity, Written, WrittenLimits,
+};
 use super::duration::Span;
+pub use super::router_spec::{
+    AtFull, ControllerSwitch, DeploymentFlags, Destination, HttpKind, Istio, Router, VirtualServiceRoutes,
+};
 use super::weight::{Percent, Weight};
 use jiff::Timestamp;
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
-
-pub use super::arm_spec::{ArmMetrics, ArmSource, Arms, Preset, Unit};
-pub use super::router_spec::{
-    AtFull, ControllerSwitch, DeploymentFlags, Destination, HttpKind, Istio, Router, VirtualServiceRoutes,
-};
 
 /// Moves the traffic of named components from a control path to a canary path, by plan, judged by metrics.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -205,71 +205,6 @@ fn steps_schema(generator: &mut SchemaGenerator) -> Schema {
               "message": "no weight may appear twice" }
         ]
     })
-}
-
-/// One judged metric: a promote limit and a rollback limit, with a band of holding between them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Check {
-    /// Its name; a phase overrides by it.
-    #[schemars(length(min = 1, max = 63))]
-    pub name: String,
-    /// What is measured. Needed unless an overridden check says it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metric: Option<Metric>,
-    /// For latency: which quantile, above 0 and below 1. Default 0.95.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1))]
-    pub quantile: Option<f64>,
-    /// What must hold for the weight to rise; `none` switches it off, absence means the default of the metric.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub promote: Option<Limit>,
-    /// What puts the traffic back when it is passed; `none` switches it off, absence means the default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rollback: Option<Limit>,
-    /// For counted metrics how far the point estimate looks back; for measured ones how long the limit is passed
-    /// without a gap. Default 5m.
-    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    pub for_: Option<Span>,
-    /// The last window that promotion also looks at. Default: as long as `for`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub window: Option<Span>,
-    /// Fewer canary requests than this are too few to promote on. Default: what the error limits need.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1_000_000_000))]
-    pub min_requests: Option<i64>,
-}
-
-/// Limits, or the word `none`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Limit {
-    /// Switched off on purpose.
-    Off(Off),
-    /// These.
-    At(Limits),
-}
-
-/// The word `none`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Off {
-    /// `none`
-    None,
-}
-
-impl JsonSchema for Limit {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "Limit".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        // "A word or an object" has no structural schema: the field is kept as it is written, and the plan refuses
-        // what it does not know, with path and remedy.
-        json_schema!({ "x-kubernetes-preserve-unknown-fields": true })
-    }
 }
 
 /// How judging works.

@@ -3,9 +3,10 @@
 //! Unknown fields are ignored on reading: an older daemon must be able to read what a newer one wrote.
 
 use super::duration::Span;
+use super::judge::Beside;
 use super::ledger::{Baseline, Ledger};
 use super::reason::{Reason, State, Verdict};
-use super::spec::{Component, timestamp_option_schema, timestamp_schema};
+use super::spec::{Action, Component, Severity, timestamp_option_schema, timestamp_schema};
 use super::weight::Weight;
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -232,6 +233,10 @@ pub struct ComponentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "opaque")]
     pub evidence: Option<Ledger>,
+    /// What was counted and measured for checks beside those on the arms; the daemon's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "opaque")]
+    pub beside: Option<Beside>,
     /// Where the source was last read; the daemon's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "opaque")]
@@ -336,7 +341,7 @@ pub struct Fence {
 }
 
 /// A check's verdict, with what it rests on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = without_defaults)]
 pub struct CheckStatus {
@@ -362,6 +367,15 @@ pub struct CheckStatus {
     /// What it means, and which limit it was held to.
     #[schemars(length(max = 256))]
     pub message: String,
+    /// What a breach does; absent: it puts the traffic back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
+    /// Judged and shown, and moves nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// How loudly it is told; absent: critical.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
 }
 
 /// A foreign change of a weight.

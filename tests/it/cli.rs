@@ -56,6 +56,50 @@ fn kubeconfig(folder: &Path, port: u16) -> PathBuf {
 }
 
 #[test]
+fn a_check_that_cannot_be_asked_is_told_by_validate_and_shown_by_plan() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/checks.yaml");
+    let good = std::fs::read_to_string(file).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checks.yaml");
+    let path = path.to_str().unwrap();
+    for (right, wrong, says) in [
+        (
+            "\"~istiod-.*\"",
+            "\"~(\"",
+            "spec.checks[5]: series.pod: \"(\" is not a regular expression",
+        ),
+        (
+            "max: 1Gi",
+            "max: 1s",
+            "spec.checks[5].promote.max: \"1s\" is not an amount of memory",
+        ),
+        (
+            "{{component}}-v2",
+            "{{componet}}-v2",
+            "spec.checks[6].deployment: there is no variable \"componet\"",
+        ),
+    ] {
+        std::fs::write(path, good.replace(right, wrong)).unwrap();
+        let (code, out, _) = run(&["validate", path]);
+        assert_eq!(code, 64, "{out}");
+        assert!(out.contains(says), "{out}");
+    }
+    let (code, out, _) = run(&["plan", "config/checks.yaml", "-o", "json"]);
+    assert_eq!(code, 0, "{out}");
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let cache = told["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|c| c["name"] == "cache");
+    let cache = cache.unwrap();
+    assert_eq!(
+        (&cache["promote"], &cache["action"]),
+        (&"max 50".into(), &"dryRun".into())
+    );
+}
+
+#[test]
 fn wrong_usage_exits_64_and_says_what_to_write() {
     for (arguments, says) in [
         (
@@ -176,7 +220,12 @@ fn called_emergency_rollback_it_is_that_command() {
 
 #[test]
 fn the_examples_are_valid_and_a_mistake_is_named_by_file_line_and_field() {
-    let (code, out, err) = run(&["validate", "config/sealos.yaml", "config/shop.yaml"]);
+    let (code, out, err) = run(&[
+        "validate",
+        "config/sealos.yaml",
+        "config/shop.yaml",
+        "config/checks.yaml",
+    ]);
     assert_eq!(code, 0, "{out}{err}");
     assert!(
         out.contains("config/sealos.yaml: sealos is valid: 6 components"),

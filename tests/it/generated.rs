@@ -187,7 +187,7 @@ fn what_is_not_structural_is_seen() {
 
 #[test]
 fn every_rule_of_the_schema_compiles_and_the_examples_keep_them() {
-    for file in ["sealos.yaml", "shop.yaml"] {
+    for file in ["sealos.yaml", "shop.yaml", "checks.yaml"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(file);
         let text = std::fs::read_to_string(path).unwrap();
         let object: Value = serde_saphyr::from_str(&text).unwrap();

@@ -9,6 +9,7 @@
 mod any_cluster;
 mod apiserver;
 mod apiserver_kubectl;
+mod beside;
 mod cli;
 mod cli_cluster;
 mod cluster;

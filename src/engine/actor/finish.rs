@@ -12,6 +12,7 @@ impl Actor {
     pub(super) fn finish(&mut self, done: Done) {
         match done {
             Done::Looked(looks) => self.looked(looks),
+            Done::Measured(measured) => self.apart.finish(measured),
             Done::Prepared { component, result } => self.prepared(component, result),
             Done::Raised { component, result } => {
                 self.lanes.insert(component.clone(), Lane::Idle);

@@ -244,7 +244,7 @@ impl Desk<'_> {
             Outlook::Between { check, message } => {
                 Err(Stop(Reason::BetweenLimits, format!("{check}: {message}")))
             }
-            Outlook::Unknown { since, message, .. } => {
+            Outlook::Unknown { since, message, .. } | Outlook::Unclear { since, message } => {
                 let judge = &self.plan.judge;
                 let long = self.now.duration_since(*since).unsigned_abs() >= judge.blind_after;
                 let text = if long {

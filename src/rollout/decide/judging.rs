@@ -3,7 +3,7 @@
 use super::advance::LONG_BLIND;
 use super::{Desk, forget, say};
 use crate::rollout::duration::Span;
-use crate::rollout::judge::{How, Judgement, Outlook};
+use crate::rollout::judge::{Beside, How, Judgement, Outlook};
 use crate::rollout::ledger::Ledger;
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::spec::{OnBlind, Scope};
@@ -36,6 +36,7 @@ impl Desk<'_> {
             return;
         };
         let context = self.context(i, planned, c);
+        let set = plan.check_set_at(planned, c.weight.written);
         let mut another = false;
         if let Some(reading) = seen.components.get(&c.name).and_then(|s| s.reading.as_ref()) {
             let darkness = |ledger: &Ledger| ledger.dark.as_ref().map(|dark| dark.kind);
@@ -44,10 +45,17 @@ impl Desk<'_> {
             // The sentence still tells of another darkness, or of none that was looked into yet.
             another = darkness(&ledger).is_some_and(|kind| before != Some(kind));
         }
+        let mut beside = c.beside.clone().filter(|_| !set.is_plain());
+        if !set.is_plain() {
+            let beside = beside.get_or_insert_with(|| Beside::begin(&ledger));
+            beside.absorb(set, self.sight(i), &context);
+        }
         let outlook = ledger.outlook(&context);
         // The words for each check are made anew when they may say something else, not at every look.
-        let stale = seen.refresh || c.checks.is_empty() || !agrees(c, &outlook);
-        let Judgement { checks, outlook } = if stale {
+        let stale = seen.refresh || c.checks.is_empty() || beside.is_some() || !agrees(c, &outlook);
+        let Judgement { checks, outlook } = if let Some(beside) = &beside {
+            beside.join(ledger.judge(&context), set, &context)
+        } else if stale {
             ledger.judge(&context)
         } else {
             Judgement {
@@ -56,6 +64,14 @@ impl Desk<'_> {
             }
         };
         let verdict = self.verdict(&outlook);
+        let told: Vec<(String, bool)> = Beside::news(&c.checks, &checks, set)
+            .map(|(status, check)| {
+                (
+                    format!("{}: {}", status.name, status.message),
+                    check.effect.is_loud(),
+                )
+            })
+            .collect();
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
@@ -66,16 +82,21 @@ impl Desk<'_> {
         }
         c.held = Some(ledger.judged);
         c.evidence = Some(ledger);
+        c.beside = beside;
         if stale {
             c.checks = checks;
         }
-        let blind = if let Outlook::Unknown { since, message, .. } = &outlook {
-            Some((*since, message.clone()))
-        } else {
-            None
-        };
+        let blind =
+            if let Outlook::Unknown { since, message, .. } | Outlook::Unclear { since, message } = &outlook {
+                Some((*since, message.clone()))
+            } else {
+                None
+            };
         if let Some(slot) = self.judged.get_mut(i) {
             *slot = Some(outlook);
+        }
+        for (message, warning) in told {
+            self.note(i, Reason::CheckBreached, message, warning);
         }
         self.tell_darkness(i, blind);
         if let Some((reason, message)) = verdict {
@@ -125,6 +146,7 @@ impl Desk<'_> {
             Outlook::Promotable
             | Outlook::Between { .. }
             | Outlook::Insufficient { .. }
+            | Outlook::Unclear { .. }
             | Outlook::Settling { .. }
             | Outlook::SharedOutage { .. }
             | Outlook::ControlBad { .. }
@@ -201,7 +223,7 @@ fn agrees(c: &ComponentStatus, outlook: &Outlook) -> bool {
             any(Verdict::Insufficient) && !any(Verdict::Hold) && !any(Verdict::Unknown)
         }
         Outlook::Between { .. } => any(Verdict::Hold) && !any(Verdict::Unknown),
-        Outlook::Unknown { .. } => any(Verdict::Unknown),
+        Outlook::Unknown { .. } | Outlook::Unclear { .. } => any(Verdict::Unknown),
         Outlook::Settling { .. } => c.reason == Reason::Settling,
         Outlook::SharedOutage { .. } => c.reason == Reason::SharedOutage,
         Outlook::ControlBad { .. } => c.reason == Reason::ControlBad,

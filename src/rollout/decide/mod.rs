@@ -85,12 +85,12 @@ struct Digest {
     flags: [bool; 7],
     attempt: i32,
     history: Option<Timestamp>,
-    verdicts: [Verdict; 8],
+    verdicts: [Verdict; 16],
 }
 
 impl Digest {
     fn of(c: &ComponentStatus) -> Self {
-        let mut verdicts = [Verdict::Unknown; 8];
+        let mut verdicts = [Verdict::Unknown; 16];
         for (slot, check) in verdicts.iter_mut().zip(&c.checks) {
             *slot = check.verdict;
         }
@@ -251,8 +251,9 @@ impl<'a> Desk<'a> {
     fn context<'c>(&'c self, i: usize, planned: &'c PlannedComponent, c: &'c ComponentStatus) -> Context<'c> {
         let weight = c.weight.written;
         let arms = planned.component.arms.as_ref();
+        let set = self.plan.check_set_at(planned, weight);
         Context {
-            rules: self.plan.checks_at(planned, weight),
+            rules: &set.rules,
             judge: &self.plan.judge,
             weight,
             before: c
@@ -262,7 +263,11 @@ impl<'a> Desk<'a> {
                 .map_or(Weight::ZERO, |h| h.from),
             traffic: planned.traffic(),
             baseline: c.baseline.as_ref(),
-            looks: u32::try_from(planned.steps.len()).unwrap_or(u32::MAX).max(1),
+            // Evidence that is gathered apart spends of the same chance.
+            looks: u32::try_from(planned.steps.len())
+                .unwrap_or(u32::MAX)
+                .max(1)
+                .saturating_mul(set.deciding_streams().saturating_add(1)),
             has_control: arms.is_some_and(|a| a.control.is_some()),
             clock_runs: !self.paused(c) && !self.plan.calendar.frozen(self.now) && self.settled(i),
             now: self.now,
@@ -302,6 +307,7 @@ fn forget(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeRu
     let at = settled_at(now, judge);
     let ledger = c.evidence.as_ref();
     c.evidence = Some(ledger.map_or_else(|| Ledger::begin(now, at), |l| l.follow(now, at)));
+    c.beside = None;
     c.held = None;
     c.checks.clear();
 }

@@ -3,7 +3,7 @@
 use super::commands::Answer;
 use super::{Desk, remember, restart, say};
 use crate::rollout::command::{Command, RAISE_EXPIRES};
-use crate::rollout::judge::Outlook;
+use crate::rollout::judge::{Beside, Outlook};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::sample::Dark;
 use crate::rollout::window::Opening;
@@ -128,9 +128,11 @@ impl Desk<'_> {
     /// What only warns about a raise by hand.
     fn advice(&self, i: usize) -> Option<String> {
         match self.outlook_now(i) {
-            Some(Outlook::Insufficient { message } | Outlook::Unknown { message, .. }) => {
-                Some(format!("warning: {message}"))
-            }
+            Some(
+                Outlook::Insufficient { message }
+                | Outlook::Unknown { message, .. }
+                | Outlook::Unclear { message, .. },
+            ) => Some(format!("warning: {message}")),
             _ => None,
         }
     }
@@ -143,7 +145,13 @@ impl Desk<'_> {
         if let Some(reading) = &self.sight(i).reading {
             ledger.absorb(reading, &context);
         }
-        Some(ledger.outlook(&context))
+        let set = self.plan.check_set_at(planned, c.weight.written);
+        if set.is_plain() {
+            return Some(ledger.outlook(&context));
+        }
+        let mut beside = c.beside.clone().unwrap_or_else(|| Beside::begin(&ledger));
+        beside.absorb(set, self.sight(i), &context);
+        Some(beside.join(ledger.judge(&context), set, &context).outlook)
     }
 
     pub(super) fn pause(&mut self, i: usize, who: &str) -> String {

@@ -203,6 +203,7 @@ impl<'a> Finding<'a> {
             } else {
                 "no fresh data".to_owned()
             },
+            ..CheckStatus::default()
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Verdicts and blame: what was counted, held to the limits.
 
+mod beside;
 mod counted;
 mod finding;
+mod gauge;
 pub(super) mod measured;
 #[cfg(test)]
 mod rules;
@@ -19,6 +21,7 @@ use super::weight::Weight;
 use finding::{Finding, Why};
 use jiff::Timestamp;
 
+pub use beside::Beside;
 pub(super) use counted::lines;
 
 /// What the judge works by, beside what was counted.
@@ -79,6 +82,13 @@ pub enum Outlook {
         /// Since when.
         since: Timestamp,
         /// Why, for people.
+        message: String,
+    },
+    /// One check cannot be told, while the source itself is not dark: it holds, and never lowers.
+    Unclear {
+        /// Since when.
+        since: Timestamp,
+        /// Which, and why, for people.
         message: String,
     },
     /// Data is not judged yet.

@@ -1,71 +1,91 @@
 //! The checks that apply when nothing is written: the migration plan's own numbers.
 
+use super::set::{CheckSource, Effect, PlannedCheck};
 use crate::rollout::check::{Bound, CheckRule, Limits, Metric};
+use crate::rollout::spec::{Counters, MetricName};
 use crate::rollout::weight::Percent;
 use std::time::Duration;
 
-/// The default of a metric, under a name.
-pub(super) fn default_check(name: &str, metric: Metric) -> CheckRule {
-    let percent = |millis| Some(Bound::Percent(Percent::from_millis(millis)));
-    let (promote, rollback) = match metric {
-        Metric::ErrorRate => (
-            Limits {
-                max: percent(100),
-                ..Limits::default()
-            },
-            Some(Limits {
-                max: percent(1000),
-                ..Limits::default()
-            }),
-        ),
-        Metric::Latency => (
-            Limits {
-                max_increase: Some(Percent::from_millis(15_000)),
-                ..Limits::default()
-            },
-            Some(Limits {
-                max_increase: Some(Percent::from_millis(50_000)),
-                ..Limits::default()
-            }),
-        ),
-        Metric::Availability => (
-            Limits {
-                min: Some(Percent::from_millis(99_900)),
-                ..Limits::default()
-            },
-            Some(Limits {
-                min: Some(Percent::from_millis(99_000)),
-                ..Limits::default()
-            }),
-        ),
-        Metric::Throughput => (
-            Limits {
-                min: Some(Percent::from_millis(95_000)),
-                ..Limits::default()
-            },
-            None,
-        ),
+fn max(millis: u32) -> Limits {
+    Limits {
+        max: Some(Bound::Percent(Percent::from_millis(millis))),
+        ..Limits::default()
+    }
+}
+
+fn min(millis: u32) -> Limits {
+    Limits {
+        min: Some(Percent::from_millis(millis)),
+        ..Limits::default()
+    }
+}
+
+fn more(millis: u32) -> Limits {
+    Limits {
+        max_increase: Some(Percent::from_millis(millis)),
+        ..Limits::default()
+    }
+}
+
+/// The default of a metric, under a name. Gauges have no limits here: they are read beside their source.
+pub(super) fn default_check(name: &str, metric: MetricName) -> PlannedCheck {
+    let (judged, promote, rollback) = match metric {
+        MetricName::ErrorRate => (Metric::ErrorRate, Some(max(100)), Some(max(1000))),
+        MetricName::Latency => (Metric::Latency, Some(more(15_000)), Some(more(50_000))),
+        MetricName::Availability | MetricName::ConnectionSuccess | MetricName::TlsHandshake => {
+            (Metric::Availability, Some(min(99_900)), Some(min(99_000)))
+        }
+        MetricName::Throughput => (Metric::Throughput, Some(min(95_000)), None),
+        MetricName::Cpu
+        | MetricName::Memory
+        | MetricName::Readiness
+        | MetricName::CertificateExpiry
+        | MetricName::Query => (Metric::Availability, None, None),
     };
-    CheckRule {
-        name: name.to_owned(),
+    let five_minutes = Duration::from_secs(300);
+    PlannedCheck {
+        rule: CheckRule {
+            name: name.to_owned(),
+            metric: judged,
+            quantile: 0.95,
+            promote,
+            rollback,
+            for_: five_minutes,
+            window: five_minutes,
+            min_requests: 0,
+        },
         metric,
-        quantile: 0.95,
-        promote: Some(promote),
-        rollback,
-        for_: Duration::from_secs(300),
-        window: Duration::from_secs(300),
-        min_requests: 0,
+        effect: Effect::default(),
+        components: None,
+        baseline: None,
+        source: CheckSource::Arms,
     }
 }
 
 /// The checks that apply when nothing is written.
-pub fn default_checks() -> Vec<CheckRule> {
+pub fn default_checks() -> Vec<PlannedCheck> {
     [
-        ("errors", Metric::ErrorRate),
-        ("p95", Metric::Latency),
-        ("available", Metric::Availability),
-        ("throughput", Metric::Throughput),
+        ("errors", MetricName::ErrorRate),
+        ("p95", MetricName::Latency),
+        ("available", MetricName::Availability),
+        ("throughput", MetricName::Throughput),
     ]
     .map(|(name, metric)| default_check(name, metric))
     .into()
+}
+
+/// Envoy's counters for a metric that is a pair of them.
+pub(super) fn default_counters(metric: MetricName) -> Counters {
+    if metric == MetricName::TlsHandshake {
+        return Counters {
+            total: None,
+            succeeded: Some("envoy_listener_ssl_handshake".to_owned()),
+            failed: "envoy_listener_ssl_connection_error".to_owned(),
+        };
+    }
+    Counters {
+        total: Some("envoy_cluster_upstream_cx_total".to_owned()),
+        succeeded: None,
+        failed: "envoy_cluster_upstream_cx_connect_fail".to_owned(),
+    }
 }

@@ -1,141 +1,222 @@
-//! Reading checks: overrides by name over what was there before, and limits that make sense together.
+//! Reading limits: each in its metric's unit, and strict enough to make sense together.
 
-use super::defaults::default_check;
 use super::read::Reader;
-use crate::rollout::check::{Bound, CheckRule, Limits, Metric};
-use crate::rollout::spec::{Check, Limit};
+use super::set::{CheckSource, Gauge, GaugeAsk, GaugeLimits, PlannedCheck};
+use crate::rollout::check::{Bound, Limits};
+use crate::rollout::duration::Span;
+use crate::rollout::quantity;
+use crate::rollout::spec::{Limit, MetricName, Written, WrittenLimits};
 use crate::rollout::weight::Percent;
 use std::time::Duration;
 
+/// A latency limit beyond this is surely minutes written for milliseconds.
+const SLOWEST: Duration = Duration::from_secs(3600);
+
 impl Reader {
-    pub(super) fn checks(&mut self, path: &str, base: Vec<CheckRule>, overrides: &[Check]) -> Vec<CheckRule> {
-        let mut rules = base;
-        for (i, check) in overrides.iter().enumerate() {
-            let at = format!("{path}[{i}]");
-            let known = rules.iter().position(|r| r.name == check.name);
-            let base = known.and_then(|k| rules.get(k)).cloned();
-            let Some(rule) = self.check(&at, check, base) else {
-                continue;
-            };
-            match known.and_then(|k| rules.get_mut(k)) {
-                Some(slot) => *slot = rule,
-                None => rules.push(rule),
-            }
-        }
-        rules
-    }
-
-    fn check(&mut self, at: &str, check: &Check, base: Option<CheckRule>) -> Option<CheckRule> {
-        let metric = match (check.metric, &base) {
-            (Some(metric), _) => metric,
-            (None, Some(base)) => base.metric,
-            (None, None) => {
-                let message = format!(
-                    "{:?} overrides no check of that name, so it must say its metric: errorRate, latency, availability or throughput",
-                    check.name
-                );
-                self.problem(format!("{at}.metric"), message);
-                return None;
-            }
-        };
-        let base = base
-            .filter(|b| b.metric == metric)
-            .unwrap_or_else(|| default_check(&check.name, metric));
-        let quantile = check.quantile.unwrap_or(base.quantile);
-        if !(quantile > 0.0 && quantile < 1.0) {
-            self.problem(
-                format!("{at}.quantile"),
-                format!("{quantile} is no quantile: write one like 0.95"),
-            );
-        }
-        let promote = self.limit(&format!("{at}.promote"), metric, check.promote, base.promote);
-        let rollback = self.limit(&format!("{at}.rollback"), metric, check.rollback, base.rollback);
-        self.ordered(at, promote.as_ref(), rollback.as_ref());
-        let for_ = check.for_.map_or(base.for_, |s| s.0);
-        let window = check
-            .window
-            .map_or(if check.for_.is_some() { for_ } else { base.window }, |s| s.0);
-        for (field, length) in [("for", for_), ("window", window)] {
-            if length.is_zero() || length > Duration::from_secs(24 * 3600) {
-                self.problem(format!("{at}.{field}"), "must be between 1ms and 24h");
-            }
-        }
-        let min_requests = check
-            .min_requests
-            .map_or(base.min_requests, |n| u64::try_from(n).unwrap_or(0));
-        Some(CheckRule {
-            name: check.name.clone(),
-            metric,
-            quantile,
-            promote,
-            rollback,
-            for_,
-            window,
-            min_requests,
-        })
-    }
-
-    fn limit(
+    /// Limits of a counted or measured metric.
+    pub(super) fn limit(
         &mut self,
         at: &str,
-        metric: Metric,
-        asked: Option<Limit>,
+        metric: MetricName,
+        asked: Option<&Limit>,
         base: Option<Limits>,
     ) -> Option<Limits> {
-        let limits = match asked {
+        let written = match asked {
             None => return base,
             Some(Limit::Off(_)) => return None,
             Some(Limit::At(limits)) => limits,
         };
-        if limits == Limits::default() {
+        self.some_limit(at, written);
+        let given = [
+            ("min", written.min.is_some()),
+            ("max", written.max.is_some()),
+            ("maxIncrease", written.max_increase.is_some()),
+        ];
+        let (allowed, message): (&[&str], _) = match metric {
+            MetricName::ErrorRate => (&["max", "maxIncrease"], "an error rate has a max"),
+            MetricName::Latency => (&["max", "maxIncrease"], "latency has a max"),
+            MetricName::Availability
+            | MetricName::Throughput
+            | MetricName::ConnectionSuccess
+            | MetricName::TlsHandshake
+            | MetricName::Cpu
+            | MetricName::Memory
+            | MetricName::Readiness
+            | MetricName::CertificateExpiry
+            | MetricName::Query => (&["min"], "this metric has a min"),
+        };
+        let wrong = given
+            .into_iter()
+            .find(|(field, given)| *given && !allowed.contains(field))
+            .map(|(field, _)| (field, message));
+        if let Some((field, message)) = wrong {
+            self.problem(format!("{at}.{field}"), message);
+            return None;
+        }
+        let max = written.max.as_ref().and_then(|text| {
+            let path = format!("{at}.max");
+            if metric == MetricName::Latency {
+                self.latency(&path, text).map(Bound::Time)
+            } else {
+                self.percent(&path, text).map(Bound::Percent)
+            }
+        });
+        let min = written
+            .min
+            .as_ref()
+            .and_then(|text| self.percent(&format!("{at}.min"), text));
+        if min.is_some_and(|m| m > Percent::from_millis(100_000)) {
+            self.problem(format!("{at}.min"), "more than 100% can never be reached");
+        }
+        Some(Limits {
+            max,
+            min,
+            max_increase: written.max_increase,
+        })
+    }
+
+    fn some_limit(&mut self, at: &str, written: &WrittenLimits) {
+        if *written == WrittenLimits::default() {
             self.problem(
                 at,
                 "names no limit; write max, min or maxIncrease, or `none` to switch it off",
             );
         }
-        let wrong = match (metric, &limits) {
-            (Metric::ErrorRate, Limits { min: Some(_), .. }) => Some(("min", "an error rate has a max")),
-            (
-                Metric::ErrorRate,
-                Limits {
-                    max: Some(Bound::Time(_)),
-                    ..
-                },
-            ) => Some(("max", "an error rate's limit is a percentage, like \"1%\"")),
-            (Metric::Latency, Limits { min: Some(_), .. }) => Some(("min", "latency has a max")),
-            (
-                Metric::Latency,
-                Limits {
-                    max: Some(Bound::Percent(_)),
-                    ..
-                },
-            ) => Some((
-                "max",
-                "a latency limit is a time, like \"150ms\"; for a percentage use maxIncrease",
-            )),
-            (Metric::Availability | Metric::Throughput, Limits { max: Some(_), .. }) => {
-                Some(("max", "this metric has a min"))
+    }
+
+    fn percent(&mut self, path: &str, Written(text): &Written) -> Option<Percent> {
+        let percent = text.parse::<Percent>().ok();
+        if percent.is_none() {
+            let message = format!("{text:?} is no percentage, and this limit is one: write it like \"0.1%\"");
+            self.problem(path, message);
+        }
+        percent
+    }
+
+    fn latency(&mut self, path: &str, Written(text): &Written) -> Option<Duration> {
+        if text.ends_with('%') {
+            let message = "a latency limit is a time, like \"150ms\"; for a percentage use maxIncrease";
+            self.problem(path, message);
+            return None;
+        }
+        match text.parse::<Span>() {
+            Ok(Span(time)) if time.is_zero() || time > SLOWEST => {
+                let message =
+                    format!("{text:?} is not between 1ms and 1h: `m` is minutes, `ms` milliseconds");
+                self.problem(path, message);
+                None
             }
-            (
-                Metric::Availability | Metric::Throughput,
-                Limits {
-                    max_increase: Some(_),
-                    ..
-                },
-            ) => Some(("maxIncrease", "this metric has a min")),
-            _ => None,
+            Ok(Span(time)) => Some(time),
+            Err(_) => {
+                let message = format!(
+                    "{text:?} is no time, and a latency limit is one: write its unit, like \"150ms\" or \"2s\""
+                );
+                self.problem(path, message);
+                None
+            }
+        }
+    }
+
+    /// Gives a gauge its limits.
+    pub(super) fn gauge(
+        &mut self,
+        at: &str,
+        rule: &PlannedCheck,
+        gauge: Gauge,
+        promote: Option<&Limit>,
+        rollback: Option<&Limit>,
+    ) -> Gauge {
+        let metric = rule.metric;
+        let fresh = !matches!(rule.source, CheckSource::Gauge(_));
+        let (mut base_promote, mut base_rollback) = (gauge.promote, gauge.rollback);
+        if fresh {
+            (base_promote, base_rollback) = gauge_defaults(metric);
+        }
+        let gauge = Gauge {
+            promote: self.gauge_limit(&format!("{at}.promote"), metric, promote, base_promote),
+            rollback: self.gauge_limit(&format!("{at}.rollback"), metric, rollback, base_rollback),
+            ..gauge
         };
-        if let Some((field, message)) = wrong {
-            self.problem(format!("{at}.{field}"), message);
+        let off = |limit: Option<&Limit>| matches!(limit, Some(Limit::Off(_)));
+        if gauge.promote.is_none() && gauge.rollback.is_none() && !(off(promote) && off(rollback)) {
+            let message = format!("{metric} has no limits by default: give promote, rollback or both");
+            self.problem(at, message);
         }
-        if limits.min.is_some_and(|m| m > Percent::from_millis(100_000)) {
-            self.problem(format!("{at}.min"), "more than 100% can never be reached");
+        let relative = |l: &GaugeLimits| l.max_increase.is_some();
+        let compared =
+            gauge.promote.as_ref().is_some_and(relative) || gauge.rollback.as_ref().is_some_and(relative);
+        if compared && rule.baseline.is_none() && !has_control(&gauge.ask) {
+            let message = "maxIncrease needs something to compare with: name the control series or query, or a fixed baseline";
+            self.problem(at, message);
         }
-        Some(limits)
+        self.gauge_ordered(at, gauge.promote.as_ref(), gauge.rollback.as_ref());
+        gauge
+    }
+
+    fn gauge_limit(
+        &mut self,
+        at: &str,
+        metric: MetricName,
+        asked: Option<&Limit>,
+        base: Option<GaugeLimits>,
+    ) -> Option<GaugeLimits> {
+        let written = match asked {
+            None => return base,
+            Some(Limit::Off(_)) => return None,
+            Some(Limit::At(limits)) => limits,
+        };
+        self.some_limit(at, written);
+        let lowest = matches!(metric, MetricName::Readiness | MetricName::CertificateExpiry);
+        if lowest && (written.max.is_some() || written.max_increase.is_some()) {
+            self.problem(at, format!("{metric} has a min"));
+            return None;
+        }
+        let mut read = |field: &str, text: Option<&Written>| {
+            text.and_then(|text| self.in_unit(&format!("{at}.{field}"), metric, text))
+        };
+        Some(GaugeLimits {
+            max: read("max", written.max.as_ref()),
+            min: read("min", written.min.as_ref()),
+            max_increase: written.max_increase.map(Percent::ratio),
+        })
+    }
+
+    /// A value in the metric's unit: a ratio, milliseconds, cores, bytes, seconds or a plain number.
+    pub(super) fn in_unit(&mut self, path: &str, metric: MetricName, written: &Written) -> Option<f64> {
+        let Written(text) = written;
+        let (value, unit) = match metric {
+            MetricName::Latency => return Some(self.latency(path, written)?.as_secs_f64() * 1000.0),
+            MetricName::Cpu => (
+                quantity::cores(text),
+                "an amount of CPU, like \"200m\" or \"1.5\" cores",
+            ),
+            MetricName::Memory => (
+                quantity::bytes(text),
+                "an amount of memory, like \"128Mi\" or \"1G\"",
+            ),
+            MetricName::CertificateExpiry => (
+                text.parse::<Span>().ok().map(|s| s.0.as_secs_f64()),
+                "a time with its unit, like \"14d\" or \"36h\"",
+            ),
+            MetricName::Query => (
+                quantity::number(text),
+                "a plain number in the query's own unit, like \"0.95\"",
+            ),
+            MetricName::ErrorRate
+            | MetricName::Availability
+            | MetricName::Throughput
+            | MetricName::ConnectionSuccess
+            | MetricName::TlsHandshake
+            | MetricName::Readiness => return Some(self.percent(path, written)?.ratio()),
+        };
+        if value.is_none() {
+            self.problem(path, format!("{text:?} is not {unit}: {metric} is held to one"));
+        }
+        value
     }
 
     /// A rollback limit inside the promote limit would roll back what may be promoted.
-    fn ordered(&mut self, at: &str, promote: Option<&Limits>, rollback: Option<&Limits>) {
+    pub(super) fn ordered(&mut self, at: &str, promote: Option<&Limits>, rollback: Option<&Limits>) {
         let (Some(promote), Some(rollback)) = (promote, rollback) else {
             return;
         };
@@ -148,7 +229,48 @@ impl Reader {
             || matches!((promote.min, rollback.min), (Some(p), Some(r)) if p < r)
             || matches!((promote.max_increase, rollback.max_increase), (Some(p), Some(r)) if p > r);
         if clash {
-            self.problem(at, "the promote limit must be the stricter one; now a value could be good enough to promote and bad enough to roll back");
+            self.problem(at, CLASH);
         }
+    }
+
+    fn gauge_ordered(&mut self, at: &str, promote: Option<&GaugeLimits>, rollback: Option<&GaugeLimits>) {
+        let (Some(promote), Some(rollback)) = (promote, rollback) else {
+            return;
+        };
+        let above = |p: Option<f64>, r: Option<f64>| matches!((p, r), (Some(p), Some(r)) if p > r);
+        let clash = above(promote.max, rollback.max)
+            || above(rollback.min, promote.min)
+            || above(promote.max_increase, rollback.max_increase);
+        if clash {
+            self.problem(at, CLASH);
+        }
+    }
+}
+
+const CLASH: &str = "the promote limit must be the stricter one; now a value could be good enough to promote and bad enough to roll back";
+
+fn gauge_defaults(metric: MetricName) -> (Option<GaugeLimits>, Option<GaugeLimits>) {
+    let min = |min: f64| {
+        Some(GaugeLimits {
+            min: Some(min),
+            ..GaugeLimits::default()
+        })
+    };
+    if metric == MetricName::Readiness {
+        (min(1.0), min(0.5))
+    } else if metric == MetricName::CertificateExpiry {
+        (min(14.0 * 86_400.0), None)
+    } else {
+        (None, None)
+    }
+}
+
+fn has_control(ask: &GaugeAsk) -> bool {
+    match ask {
+        GaugeAsk::Cpu(series) | GaugeAsk::Memory(series) | GaugeAsk::CertificateExpiry(series) => {
+            series.control.is_some()
+        }
+        GaugeAsk::Query(query) => query.control.is_some(),
+        GaugeAsk::Readiness(_) => false,
     }
 }

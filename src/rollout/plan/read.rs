@@ -1,10 +1,11 @@
 //! Reading a spec into a plan, and every problem on the way.
 
 use super::defaults::default_checks;
+use super::set::{CheckSet, PlannedCheck};
 use super::{
     FIRST_WEIGHT_MAX, JUMP_MAX_PERMILLE, Plan, PlannedComponent, PlannedPhase, PlannedStep, Problem,
 };
-use crate::rollout::check::{CheckRule, JudgeRules};
+use crate::rollout::check::JudgeRules;
 use crate::rollout::duration::Span;
 use crate::rollout::spec::{ArmSource, Component, GradualRolloutSpec, Phase, Step};
 use crate::rollout::weight::{Percent, Weight};
@@ -30,6 +31,7 @@ impl Reader {
         self.names(spec);
         let checks = self.checks(
             "spec.checks",
+            spec,
             default_checks(),
             spec.checks.as_deref().unwrap_or_default(),
         );
@@ -113,7 +115,11 @@ impl Reader {
         }
     }
 
-    fn phases(&mut self, spec: &GradualRolloutSpec, checks: &[CheckRule]) -> Vec<(PlannedPhase, Vec<Step>)> {
+    fn phases(
+        &mut self,
+        spec: &GradualRolloutSpec,
+        checks: &[PlannedCheck],
+    ) -> Vec<(PlannedPhase, Vec<Step>)> {
         let all: Vec<usize> = (0..spec.components.len()).collect();
         if let Some(steps) = &spec.steps {
             self.steps("spec.steps", steps);
@@ -139,6 +145,7 @@ impl Reader {
             let components = self.members(&at, phase, spec, &all);
             let own = self.checks(
                 &format!("{at}.checks"),
+                spec,
                 checks.to_vec(),
                 phase.checks.as_deref().unwrap_or_default(),
             );
@@ -249,8 +256,13 @@ impl Reader {
                 self.problem(format!("spec.components[{index}].name"), message);
             }
             let fingerprint = fingerprint(component, &steps);
+            let checks = phases
+                .iter()
+                .map(|(phase, _)| CheckSet::of(&phase.checks, &component.name))
+                .collect();
             planned.push(PlannedComponent {
                 component: component.clone(),
+                checks,
                 steps,
                 fingerprint,
             });

@@ -50,11 +50,11 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn life() -> impl Strategy<Value = Vec<Event>> {
+pub(super) fn life() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(event(), 1..40)
 }
 
-fn config() -> ProptestConfig {
+pub(super) fn config() -> ProptestConfig {
     ProptestConfig {
         cases: 96,
         failure_persistence: None,

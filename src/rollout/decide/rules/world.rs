@@ -5,7 +5,7 @@ use crate::rollout::decide::{decide, declare};
 use crate::rollout::observation::{Decision, Mark, Observation, Routed, Routers, Seen};
 use crate::rollout::plan::Plan;
 use crate::rollout::reason::Reason;
-use crate::rollout::sample::{Arm, Blindness, Counts, Dark, Histogram, Reading, Tick};
+use crate::rollout::sample::{Arm, Blindness, Counts, Dark, GaugeReading, Histogram, Reading, Tick};
 use crate::rollout::spec::GradualRolloutSpec;
 use crate::rollout::status::{Fence, GradualRolloutStatus, Intent};
 use crate::rollout::weight::Weight;
@@ -73,6 +73,10 @@ pub(crate) struct World {
     pub(crate) glass: Option<(String, Timestamp)>,
     pub(crate) invalid: Option<String>,
     pub(crate) die: Option<usize>,
+    /// What gauges say, by the check's name.
+    pub(crate) gauges: BTreeMap<String, Result<f64, String>>,
+    /// Requests and errors of the canary in streams that are read apart, by key; control has no errors.
+    pub(crate) streams: BTreeMap<String, (u64, u64)>,
     looked: Timestamp,
     serial: u32,
 }
@@ -134,6 +138,8 @@ impl World {
             glass: None,
             invalid: None,
             die: None,
+            gauges: BTreeMap::new(),
+            streams: BTreeMap::new(),
             looked: now,
             serial: 0,
         };
@@ -236,6 +242,39 @@ impl World {
         }))
     }
 
+    fn read_gauges(&self) -> BTreeMap<String, GaugeReading> {
+        let read = |(name, canary): (&String, &Result<f64, String>)| {
+            let reading = GaugeReading {
+                at: self.now,
+                canary: canary.clone(),
+                control: None,
+            };
+            (name.clone(), reading)
+        };
+        self.gauges.iter().map(read).collect()
+    }
+
+    fn read_streams(&self) -> BTreeMap<String, Reading> {
+        let arm = |requests, errors| {
+            Arm::Seen(Counts {
+                requests,
+                errors,
+                latency: None,
+            })
+        };
+        let read = |(key, &(requests, errors)): (&String, &(u64, u64))| {
+            let tick = Tick {
+                from: self.looked,
+                to: self.now,
+                canary: arm(requests, errors),
+                control: arm(10_000, 0),
+                usual_rate: None,
+            };
+            (key.clone(), Reading::Fresh(tick))
+        };
+        self.streams.iter().map(read).collect()
+    }
+
     pub(crate) fn observe(&self, look: bool) -> Observation {
         let components = self
             .objects
@@ -256,6 +295,12 @@ impl World {
                 let seen = Seen {
                     routers: Routers::Read(routed),
                     reading: if look { self.reading(name) } else { None },
+                    streams: if look {
+                        self.read_streams()
+                    } else {
+                        BTreeMap::new()
+                    },
+                    gauges: if look { self.read_gauges() } else { BTreeMap::new() },
                     control_ready: self.ready,
                     break_glass: self.glass.clone(),
                     ..Seen::default()

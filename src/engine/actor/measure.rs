@@ -1,0 +1,45 @@
+//! Looks beside the arms.
+
+use super::{Actor, Done, ask};
+use crate::engine::gauges::{self, Place};
+use crate::metrics::Ask;
+use jiff::Timestamp;
+
+impl Actor {
+    /// Begins a round of looks beside the arms, if any check wants one.
+    pub(super) fn measure(&mut self, now: Timestamp) {
+        let Ok(sound) = &self.sound else { return };
+        // One that takes longer than an interval is waited for.
+        if self.apart.is_busy() {
+            return;
+        }
+        let mut rounds = Vec::new();
+        for planned in sound.plan.cared_for() {
+            let written = self.status.component(planned.name()).map(|c| c.weight.written);
+            let Some(weight) = written.filter(|_| self.watched.iter().any(|name| name == planned.name()))
+            else {
+                continue;
+            };
+            let place = Place {
+                namespace: &self.raw.namespace,
+                rollout: &self.raw.name,
+                component: planned.name(),
+                weight,
+            };
+            let set = sound.plan.check_set_at(planned, weight);
+            let arms = ask(&self.raw, planned, None).map(|ask| Ask {
+                wants_latency: false,
+                ..ask
+            });
+            rounds.extend(
+                self.apart
+                    .ask(set, &place, arms.as_ref(), &self.shared.cache, now),
+            );
+        }
+        if !rounds.is_empty() {
+            let (source, clock) = (self.shared.source.clone(), self.shared.clock.clone());
+            self.tasks
+                .spawn(async move { Done::Measured(gauges::round(source, clock, rounds).await) });
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! A pair of counters, read as raw numbers and counted by the same arithmetic as requests.
+
+use super::{Sample, brief, matchers};
+use crate::metrics::counters::{Cursor, advance};
+use crate::metrics::matcher::quoted;
+use crate::metrics::query::PART;
+use crate::metrics::snapshot::{ArmSnapshot, Counter, PodSnapshot, Snapshot, whole_millis};
+use crate::rollout::plan::Pair;
+use crate::rollout::sample::{Arm, Blindness, Dark, Reading};
+use crate::rollout::template::Variables;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// The labels that tell one exporting process from another.
+const EXPORTER: [&str; 2] = ["pod", "instance"];
+
+/// A pair of counters as one query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairAsk {
+    /// The PromQL for both arms.
+    pub promql: String,
+    /// The first counter counts failures too.
+    total: bool,
+    has_control: bool,
+}
+
+impl PairAsk {
+    /// The query of a pair.
+    pub fn of(pair: &Pair, variables: &Variables<'_>) -> Result<Self, String> {
+        let counters = &pair.counters;
+        let (tried, total) = match (&counters.total, &counters.succeeded) {
+            (Some(total), _) => (total, true),
+            (None, Some(succeeded)) => (succeeded, false),
+            (None, None) => return Err("counters: give either total or succeeded".to_owned()),
+        };
+        let failed = &counters.failed;
+        let mut parts = Vec::new();
+        let arms = [
+            ("canary", Some(&pair.series.canary)),
+            ("control", pair.series.control.as_ref()),
+        ];
+        for (side, labels) in arms {
+            let Some(labels) = labels else { continue };
+            let m = matchers(labels, &[], variables)?;
+            let by = EXPORTER.join(", ");
+            for (part, promql) in [
+                ("tried", format!("sum by ({by}) ({tried}{{{m}}})")),
+                ("failed", format!("sum by ({by}) ({failed}{{{m}}})")),
+                (
+                    "sampled",
+                    format!("max by ({by}) (timestamp({tried}{{{m}}}) or timestamp({failed}{{{m}}}))"),
+                ),
+            ] {
+                let mark = quoted(&format!("{side}/{part}"));
+                parts.push(format!(
+                    r#"label_replace({promql}, "{PART}", {mark}, "{PART}", "")"#
+                ));
+            }
+        }
+        Ok(Self {
+            promql: parts.join("\nor "),
+            total,
+            has_control: pair.series.control.is_some(),
+        })
+    }
+
+    fn snapshot(&self, at: Timestamp, answer: &[Sample]) -> Result<Snapshot, Blindness> {
+        let mut arms: BTreeMap<&str, ArmSnapshot> = BTreeMap::new();
+        let marked = |sample: &Sample| sample.labels.get(PART).cloned().unwrap_or_default();
+        for sample in answer {
+            let Some(side) = marked(sample).strip_suffix("/sampled").map(side) else {
+                continue;
+            };
+            let sampled_at =
+                seconds(sample.value).ok_or_else(|| self.blind("a sample time that is no time"))?;
+            let pod = PodSnapshot {
+                sampled_at,
+                requests: BTreeMap::new(),
+                latency: BTreeMap::new(),
+            };
+            arms.entry(side).or_default().pods.insert(exporter(sample), pod);
+        }
+        for sample in answer {
+            let mark = marked(sample);
+            let (side, error) = match mark.split_once('/') {
+                Some((arm, "tried")) => (side(arm), false),
+                Some((arm, "failed")) => (side(arm), true),
+                _ => continue,
+            };
+            let pods = arms.get_mut(side).map(|arm| &mut arm.pods);
+            let Some(pod) = pods.and_then(|pods| pods.get_mut(&exporter(sample))) else {
+                return Err(self.blind("a counter without a sample time"));
+            };
+            let counter = Counter {
+                count: sample.value,
+                error,
+            };
+            pod.requests.insert(mark, counter);
+        }
+        let control = arms.remove("control").unwrap_or_default();
+        Ok(Snapshot {
+            at: whole_millis(at),
+            asked: self.promql.clone(),
+            canary: arms.remove("canary").unwrap_or_default(),
+            control: self.has_control.then_some(control),
+            usual_rate: None,
+        })
+    }
+
+    fn blind(&self, why: &str) -> Blindness {
+        Blindness {
+            kind: Dark::NotANumber,
+            message: format!("`{}` gives {why}", brief(&self.promql)),
+        }
+    }
+
+    /// The first counter holds the failures of the second too: they are counted once.
+    fn once(&self, arm: Arm) -> Arm {
+        match arm {
+            Arm::Seen(mut counts) if self.total => {
+                // Two counters are never raised at one instant: a failure may be counted before its attempt.
+                counts.requests = counts.requests.saturating_sub(counts.errors).max(counts.errors);
+                Arm::Seen(counts)
+            }
+            other @ (Arm::Seen(_) | Arm::Absent | Arm::NotAsked) => other,
+        }
+    }
+}
+
+/// What happened since the cursor.
+pub fn observe_pair(
+    ask: &PairAsk,
+    cursor: &mut Cursor,
+    at: Timestamp,
+    answer: Result<Vec<Sample>, Blindness>,
+) -> Reading {
+    let snapshot = match answer.and_then(|answer| ask.snapshot(at, &answer)) {
+        Ok(snapshot) => snapshot,
+        Err(blindness) => return Reading::Blind(blindness),
+    };
+    match advance(cursor, snapshot) {
+        Reading::Fresh(mut tick) => {
+            tick.canary = ask.once(tick.canary);
+            tick.control = ask.once(tick.control);
+            Reading::Fresh(tick)
+        }
+        other @ (Reading::Waiting | Reading::Blind(_)) => other,
+    }
+}
+
+fn side(name: &str) -> &'static str {
+    if name == "control" { "control" } else { "canary" }
+}
+
+fn exporter(sample: &Sample) -> String {
+    let value = |label: &&str| sample.labels.get(*label).map_or("", String::as_str);
+    let values: Vec<&str> = EXPORTER.iter().map(value).filter(|v| !v.is_empty()).collect();
+    values.join(" ")
+}
+
+fn seconds(seconds: f64) -> Option<Timestamp> {
+    if !(0.0..=1e11).contains(&seconds) {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "at most 1e14, checked above")]
+    let millis = (seconds * 1000.0).round() as i64;
+    Timestamp::from_millisecond(millis).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::spec::{Counters, Series};
+    use crate::rollout::template::SAMPLE;
+
+    fn ask(total: bool) -> PairAsk {
+        let name = |name: &str| Some(name.to_owned());
+        let labels = |v: &str| BTreeMap::from([("envoy_cluster_name".to_owned(), v.to_owned())]);
+        let pair = Pair {
+            counters: Counters {
+                total: name("cx_total").filter(|_| total),
+                succeeded: name("handshakes").filter(|_| !total),
+                failed: "cx_fail".to_owned(),
+            },
+            series: Series {
+                canary: labels("v2"),
+                control: Some(labels("v1")),
+            },
+        };
+        PairAsk::of(&pair, &SAMPLE).unwrap()
+    }
+
+    fn answer(at: f64, tried: [f64; 2], failed: [f64; 2]) -> Vec<Sample> {
+        let sample = |mark: String, value: f64| Sample {
+            labels: [(PART.to_owned(), mark), ("pod".to_owned(), "gw".to_owned())].into(),
+            value,
+        };
+        let mut all = Vec::new();
+        for (i, side) in ["canary", "control"].into_iter().enumerate() {
+            all.push(sample(format!("{side}/tried"), tried[i]));
+            all.push(sample(format!("{side}/failed"), failed[i]));
+            all.push(sample(format!("{side}/sampled"), at));
+        }
+        all
+    }
+
+    fn time(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    fn counts(ask: &PairAsk) -> [u64; 4] {
+        let mut cursor = Cursor::default();
+        let first = answer(1000.0, [100.0, 1000.0], [3.0, 5.0]);
+        assert_eq!(
+            observe_pair(ask, &mut cursor, time(1000), Ok(first)),
+            Reading::Waiting
+        );
+        let second = answer(1010.0, [150.0, 1900.0], [13.0, 6.0]);
+        let Reading::Fresh(tick) = observe_pair(ask, &mut cursor, time(1010), Ok(second)) else {
+            panic!("a tick");
+        };
+        let (c, b) = (tick.canary.counts().unwrap(), tick.control.counts().unwrap());
+        [c.requests, c.errors, b.requests, b.errors]
+    }
+
+    #[test]
+    fn both_arms_counters_are_subtracted_between_two_instants() {
+        assert_eq!(
+            counts(&ask(true)),
+            [50, 10, 900, 1],
+            "the total holds the failures"
+        );
+        assert_eq!(counts(&ask(false)), [60, 10, 901, 1], "what succeeded does not");
+    }
+
+    #[test]
+    fn one_query_asks_for_both_arms_and_each_parts_sample_time() {
+        let promql = ask(true).promql;
+        assert_eq!(promql.matches("label_replace(").count(), 6);
+        assert!(
+            promql.contains(r#"sum by (pod, instance) (cx_fail{envoy_cluster_name="v2"}), "rollout_part", "canary/failed""#),
+            "{promql}"
+        );
+    }
+
+    #[test]
+    fn an_answer_that_is_no_count_is_darkness() {
+        let mut cursor = Cursor::default();
+        let mut torn = answer(1000.0, [1.0, 1.0], [0.0, 0.0]);
+        torn.retain(|s| s.labels.get(PART).is_none_or(|mark| mark != "canary/sampled"));
+        let reading = observe_pair(&ask(true), &mut cursor, time(1000), Ok(torn));
+        assert!(matches!(reading, Reading::Blind(b) if b.kind == Dark::NotANumber));
+    }
+}

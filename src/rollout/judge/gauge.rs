@@ -1,0 +1,300 @@
+//! Values at an instant. They have to be over their rollback limit for the whole of `for`, without a gap, before
+//! traffic goes back; to promote, the newest one and all of the last window have to be within the promote limit.
+
+use super::counted::WORSE;
+use super::{Context, How, Outlook};
+use crate::rollout::duration::Span;
+use crate::rollout::ledger::SHORT_GAP;
+use crate::rollout::plan::{Gauge, GaugeLimits, PlannedCheck};
+use crate::rollout::reason::Verdict;
+use crate::rollout::sample::GaugeReading;
+use crate::rollout::spec::MetricName;
+use crate::rollout::status::CheckStatus;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// What is remembered of one gauge. Serialises compactly: it is persisted in the status.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct GaugeState {
+    /// When it was last read.
+    #[serde(rename = "t", skip_serializing_if = "Option::is_none")]
+    at: Option<Timestamp>,
+    /// How often it was read since settle.
+    #[serde(rename = "n")]
+    readings: u32,
+    /// The newest value, unless it could not be told.
+    #[serde(rename = "v", skip_serializing_if = "Option::is_none")]
+    value: Option<f64>,
+    #[serde(rename = "c", skip_serializing_if = "Option::is_none")]
+    control: Option<f64>,
+    /// Since when it is over its rollback limit without a gap.
+    #[serde(rename = "o", skip_serializing_if = "Option::is_none")]
+    over: Option<Timestamp>,
+    /// When it was last not within its promote limit.
+    #[serde(rename = "b", skip_serializing_if = "Option::is_none")]
+    bad: Option<Timestamp>,
+    /// Since when it cannot be told, and why.
+    #[serde(rename = "u", skip_serializing_if = "Option::is_none")]
+    unknown: Option<(Timestamp, String)>,
+}
+
+/// What a gauge comes to.
+pub(super) struct Told {
+    pub(super) verdict: Verdict,
+    pub(super) message: String,
+    /// What it means for the weight, if it may say anything about it.
+    pub(super) outlook: Option<Outlook>,
+}
+
+/// A value against limits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stand {
+    Within,
+    /// Past this limit.
+    Past(f64),
+    /// Past this limit, and control is too, hardly better.
+    Shared(f64),
+    /// Nothing to hold it against.
+    NoControl,
+    /// Control is not above 0: a share above it means nothing.
+    FlatControl,
+}
+
+impl Stand {
+    /// The limit that is passed.
+    const fn limit(self) -> Option<f64> {
+        match self {
+            Self::Past(limit) | Self::Shared(limit) => Some(limit),
+            Self::Within | Self::NoControl | Self::FlatControl => None,
+        }
+    }
+}
+
+fn stand(limits: &GaugeLimits, value: f64, control: Option<f64>) -> Stand {
+    let mut stand = Stand::Within;
+    if let Some(max) = limits.max.filter(|max| value > *max) {
+        let shared = control.is_some_and(|c| c > max && value <= WORSE * c);
+        stand = if shared {
+            Stand::Shared(max)
+        } else {
+            Stand::Past(max)
+        };
+    }
+    if let Some(min) = limits.min.filter(|min| value < *min) {
+        let shared = control.is_some_and(|c| c < min && value * WORSE >= c);
+        if !matches!(stand, Stand::Past(_)) {
+            stand = if shared {
+                Stand::Shared(min)
+            } else {
+                Stand::Past(min)
+            };
+        }
+    }
+    let Some(more) = limits.max_increase.filter(|_| stand == Stand::Within) else {
+        return stand;
+    };
+    match control {
+        None => Stand::NoControl,
+        Some(control) if control <= 0.0 => Stand::FlatControl,
+        Some(control) if value > control * (1.0 + more) => Stand::Past(control * (1.0 + more)),
+        Some(_) => Stand::Within,
+    }
+}
+
+impl GaugeState {
+    /// Takes up one look. One that was taken up before changes nothing.
+    pub(super) fn absorb(&mut self, reading: &GaugeReading, gauge: &Gauge, settled_at: Timestamp) {
+        if self.at.is_some_and(|at| reading.at <= at) {
+            return;
+        }
+        if self.at.is_some_and(|at| apart(at, reading.at) > SHORT_GAP) {
+            self.over = None;
+        }
+        self.at = Some(reading.at);
+        self.control = reading.control.as_ref().and_then(|c| sound(c.as_ref().ok()));
+        self.value = sound(reading.canary.as_ref().ok());
+        let Some(value) = self.value else {
+            let why = match &reading.canary {
+                Err(message) => message.clone(),
+                Ok(value) => format!("its value is {value}, which is no number to judge by"),
+            };
+            self.cannot(reading.at, &why);
+            return;
+        };
+        let missing = [&gauge.promote, &gauge.rollback]
+            .into_iter()
+            .flatten()
+            .find_map(|limits| match stand(limits, value, self.control) {
+                Stand::NoControl => Some(control_missing(reading)),
+                Stand::FlatControl => Some(
+                    "control is not above 0, so nothing can be so much above it: give a max as well"
+                        .to_owned(),
+                ),
+                Stand::Within | Stand::Past(_) | Stand::Shared(_) => None,
+            });
+        match missing {
+            Some(why) => {
+                // A rollback limit that needs no control still counts.
+                let over = self.over;
+                self.cannot(reading.at, &why);
+                self.over = over;
+            }
+            None => self.unknown = None,
+        }
+        if reading.at < settled_at {
+            self.over = None;
+            return;
+        }
+        self.readings = self.readings.saturating_add(1);
+        let past = |limits: &Option<GaugeLimits>| limits.map(|l| stand(&l, value, self.control));
+        match past(&gauge.rollback) {
+            Some(Stand::Past(_)) => self.over = self.over.or(Some(reading.at)),
+            _ => self.over = None,
+        }
+        if matches!(past(&gauge.promote), Some(Stand::Past(_) | Stand::Shared(_))) {
+            self.bad = Some(reading.at);
+        }
+    }
+
+    fn cannot(&mut self, at: Timestamp, why: &str) {
+        self.over = None;
+        let since = self.unknown.take().map_or(at, |(since, _)| since);
+        // Others must fit into the status beside it.
+        self.unknown = Some((since, why.chars().take(240).collect()));
+    }
+
+    /// What it comes to now.
+    pub(super) fn tell(
+        &self,
+        check: &PlannedCheck,
+        gauge: &Gauge,
+        since: Timestamp,
+        ctx: &Context<'_>,
+    ) -> Told {
+        let name = &check.rule.name;
+        let told = |verdict, message: String, outlook| Told {
+            verdict,
+            message,
+            outlook,
+        };
+        let unclear = |since, message: String| {
+            let outlook = Outlook::Unclear {
+                since,
+                message: format!("{name}: {message}"),
+            };
+            told(Verdict::Unknown, message, Some(outlook))
+        };
+        let between = |message: String| {
+            let outlook = Outlook::Between {
+                check: name.clone(),
+                message: message.clone(),
+            };
+            told(Verdict::Hold, message, Some(outlook))
+        };
+        if ctx.weight.is_zero() && check.metric == MetricName::Query {
+            return told(Verdict::Skipped, "at 0% there is no canary data".to_owned(), None);
+        }
+        let Some(at) = self.at else {
+            return unclear(since, "it was not read yet".to_owned());
+        };
+        let patience = (3 * ctx.judge.interval).max(Duration::from_secs(60));
+        if apart(at, ctx.now) > patience {
+            return unclear(at, format!("it was not read since {at:.0}"));
+        }
+        let value = self.value.unwrap_or_default();
+        let shown = check.show(value);
+        if let (Some(over), Some(limits)) = (self.over, &gauge.rollback) {
+            let limit = stand(limits, value, self.control).limit().map(|l| check.show(l));
+            let limit = limit.unwrap_or_default();
+            let long = apart(over, at) >= check.rule.for_;
+            let message = format!(
+                "{shown} is past the rollback limit of {limit} since {over:.0}; {} without a gap roll back",
+                Span(check.rule.for_)
+            );
+            if !long {
+                return between(message);
+            }
+            let message = format!("{shown} is past the rollback limit of {limit} since {over:.0}");
+            let outlook = Outlook::Breach {
+                check: name.clone(),
+                how: How::Sustained,
+                message: message.clone(),
+            };
+            return told(Verdict::Breach, message, Some(outlook));
+        }
+        if let Some((since, why)) = &self.unknown {
+            return unclear(*since, why.clone());
+        }
+        if self.readings == 0 && !ctx.weight.is_zero() {
+            let outlook = Outlook::Insufficient {
+                message: format!("{name}: not read since the change settled"),
+            };
+            return told(
+                Verdict::Insufficient,
+                "not read since the change settled".to_owned(),
+                Some(outlook),
+            );
+        }
+        for limits in [&gauge.rollback, &gauge.promote].into_iter().flatten() {
+            if let Stand::Shared(limit) = stand(limits, value, self.control) {
+                let control = self.control.map(|c| check.show(c)).unwrap_or_default();
+                let message = format!(
+                    "both arms are past the limit of {}: canary {shown}, control {control}",
+                    check.show(limit)
+                );
+                let outlook = Outlook::SharedOutage {
+                    message: format!("{name}: {message}"),
+                };
+                return told(Verdict::Hold, message, Some(outlook));
+            }
+        }
+        let Some(limits) = &gauge.promote else {
+            let message = "no promote limit: it can only roll back".to_owned();
+            return told(Verdict::Skipped, message, None);
+        };
+        if let Stand::Past(limit) = stand(limits, value, self.control) {
+            return between(format!(
+                "{shown} is past the promote limit of {}",
+                check.show(limit)
+            ));
+        }
+        match self.bad.filter(|bad| apart(*bad, at) < check.rule.window) {
+            Some(bad) => between(format!(
+                "{shown} is within the promote limit, and was past it at {bad:.0}, within the last {}",
+                Span(check.rule.window)
+            )),
+            None => told(Verdict::Pass, "within its promote limit".to_owned(), None),
+        }
+    }
+
+    /// For the status.
+    pub(super) fn status(&self, check: &PlannedCheck, told: &Told) -> CheckStatus {
+        CheckStatus {
+            name: check.rule.name.clone(),
+            verdict: told.verdict,
+            value: self.value.map(|v| check.show(v)),
+            control: self.control.map(|v| check.show(v)),
+            samples: i64::from(self.readings),
+            message: told.message.chars().take(256).collect(),
+            ..CheckStatus::default()
+        }
+    }
+}
+
+fn control_missing(reading: &GaugeReading) -> String {
+    match &reading.control {
+        Some(Err(why)) => format!("control: {why}"),
+        Some(Ok(_)) | None => "control has no value, so there is nothing to compare with".to_owned(),
+    }
+}
+
+/// A number that can be judged by.
+fn sound(value: Option<&f64>) -> Option<f64> {
+    value.copied().filter(|v| v.is_finite())
+}
+
+fn apart(a: Timestamp, b: Timestamp) -> Duration {
+    b.duration_since(a).unsigned_abs()
+}
