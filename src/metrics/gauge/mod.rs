@@ -1,6 +1,6 @@
 //! What is asked beside the arms: values at an instant, and pairs of counters.
 //!
-//! Each is PromQL of its own, rendered from a check ([`value`], [`pair`]) and answered by [`Source::vector`]. Whatever
+//! Each is PromQL of its own, rendered from a check and answered by [`super::Source::vector`]. Whatever
 //! is not exactly one finite number is no value, each case with its own remedy.
 
 mod errors;
