@@ -1,13 +1,17 @@
 //! The core: what is asked, where it stands, and what happens next. Pure: no async, no I/O, no clock.
 
+mod buckets;
 pub mod check;
 pub mod command;
 pub mod decide;
+mod dispersion;
 pub mod duration;
 pub mod evidence;
 pub mod judge;
 pub mod ledger;
+mod lines;
 pub mod observation;
+mod packed;
 pub mod plan;
 pub mod reason;
 pub mod router_spec;

@@ -2,11 +2,12 @@
 
 use super::command::{Command, NotACommand};
 use super::reason::Reason;
-use super::sample::Reading;
+use super::sample::{Reading, Slice};
 use super::status::GradualRolloutStatus;
 use super::weight::Weight;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What the shell saw.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +35,8 @@ pub struct Seen {
     pub routers: Routers,
     /// A new look at its metrics; `None` when there was none since the last decision.
     pub reading: Option<Reading>,
+    /// What control did before the rollout ([`super::sample::HISTORY`]), oldest first, given once an attempt.
+    pub history: Option<Arc<[Slice]>>,
     /// Whether control has a ready endpoint; `None` when nobody can tell.
     pub control_ready: Option<bool>,
     /// A write is under way: what the routers show may be half of it.

@@ -32,6 +32,9 @@ impl Desk<'_> {
             return;
         };
         let context = self.context(i, planned, c);
+        if let Some(history) = seen.components.get(&c.name).and_then(|s| s.history.as_ref()) {
+            ledger.learn(history, &context);
+        }
         if let Some(reading) = seen.components.get(&c.name).and_then(|s| s.reading.as_ref()) {
             ledger.absorb(reading, &context);
         }
