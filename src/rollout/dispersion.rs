@@ -165,7 +165,10 @@ impl Dispersion {
         let short = of(|length| length <= LONG);
         let mut phi = short.estimate();
         if short.bursts() < ENOUGH_BURSTS {
-            phi = phi.max(of(|length| length > LONG).estimate());
+            let day = of(|length| length > LONG);
+            // A handful of bursts seldom has a large one among them.
+            let few = 1.0 + FEW / day.bursts().max(1.0).sqrt();
+            phi = phi.max(1.0 + (day.estimate() - 1.0).max(0.0) * few);
         }
         self.believe(phi)
     }
@@ -175,6 +178,9 @@ impl Dispersion {
 const LONG: Duration = Duration::from_secs(300);
 /// So many bursts show how large they are.
 const ENOUGH_BURSTS: f64 = 50.0;
+
+/// How much more φ may be than what a single burst shows.
+const FEW: f64 = 1.5;
 
 /// φ of errors and of slow requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

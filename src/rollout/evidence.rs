@@ -53,10 +53,10 @@ impl LogE {
     /// A tick's errors `k` of requests `n` of canary (`c`) and control (`b`), against the null that the canary's
     /// error ratio is at most `rho` times control's. Says nothing where either arm is empty or nothing failed.
     ///
-    /// Each factor has a mean of at most 1 under the null whatever the ratios are, small or not: with a = q/π and
-    /// b = (1−q)/(1−π), E aᴷᶜ·bᴷᵇ ≤ exp(n_c·p_c·(a−1) + n_b·p_b·(b−1)), for 1 + p(a−1) ≤ e^{p(a−1)}, and the
-    /// exponent is at most 0 where p_c ≤ ρ·p_b. So no correction by odds is needed, and `k_b` may be a fraction:
-    /// b^w ≤ 1 + w(b−1) for a request of which only a share w counts.
+    /// Each factor has a mean of at most 1 under the null whatever the ratios are, small or not. With `a` = q/π and
+    /// `b` = (1−q)/(1−π) that mean is at most `exp(n_c·p_c·(a−1) + n_b·p_b·(b−1))`, for 1 + p(a−1) ≤ exp(p(a−1)), and
+    /// the exponent is at most 0 where `p_c ≤ ρ·p_b`. So no correction by odds is needed, and `k_b` may be a fraction:
+    /// bʷ ≤ 1 + w(b−1) for a request of which only a share w counts.
     #[expect(
         clippy::too_many_arguments,
         reason = "a table of two arms, and how to test it"

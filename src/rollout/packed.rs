@@ -7,20 +7,20 @@ use super::tally::{Ring, Slot, Sum, Tally};
 use jiff::Timestamp;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// No histogram has more buckets than this; a stored word that says so is not believed.
 const MOST: usize = 1000;
 
 pub(super) fn serialize<S: Serializer>(counts: &[u64], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&write(counts))
+    serializer.serialize_str(&row(counts))
 }
 
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
     deserializer.deserialize_any(Either)
 }
 
-fn write(counts: &[u64]) -> String {
+fn row(counts: &[u64]) -> String {
     let empty = counts.iter().take_while(|c| **c == 0).count();
     let filled = counts.iter().rposition(|c| *c > 0).map_or(0, |last| last + 1);
     let mut text = String::new();
@@ -100,19 +100,17 @@ fn slot(from: i64, length: i64, millis: u64, counts: [u64; 4], latency: [Vec<u64
 fn write_slot(slot: &Slot, before: i64) -> String {
     let Slot { from, to, tally } = slot;
     let (from, to) = (from.as_millisecond(), to.as_millisecond());
+    // Writing to a String cannot fail; here and below.
     let mut text = format!("{} {}", from - before, to - from);
     if i64::try_from(tally.millis) != Ok(to - from) {
-        text.push_str(&format!("/{}", tally.millis));
+        let _ = write!(text, "/{}", tally.millis);
     }
     let (c, b) = (&tally.canary, &tally.control);
     if c.requests > 0 || b.requests > 0 {
-        text.push_str(&format!(
-            " {} {} {} {}",
-            c.requests, c.errors, b.requests, b.errors
-        ));
+        let _ = write!(text, " {} {} {} {}", c.requests, c.errors, b.requests, b.errors);
     }
     if !c.latency.is_empty() || !b.latency.is_empty() {
-        text.push_str(&format!("|{}|{}", write(&c.latency), write(&b.latency)));
+        let _ = write!(text, "|{}|{}", row(&c.latency), row(&b.latency));
     }
     text
 }
@@ -127,8 +125,8 @@ fn read_slot(text: &str, before: i64) -> Option<Slot> {
     for (slot, word) in counts.iter_mut().zip(words) {
         *slot = word.parse().ok()?;
     }
-    let mut row = || parts.next().map_or(Some(Vec::new()), read);
-    let latency = [row()?, row()?];
+    let mut next = || parts.next().map_or(Some(Vec::new()), read);
+    let latency = [next()?, next()?];
     Some(slot(
         from,
         length.parse().ok()?,
@@ -241,7 +239,7 @@ mod tests {
             (vec![0, 0, 7, 0, 9, 0], "2 7 0 9"),
             (vec![5], "0 5"),
         ] {
-            assert_eq!(write(&counts), text);
+            assert_eq!(row(&counts), text);
             let again = read(text).unwrap();
             let filled: Vec<_> = counts.iter().zip(&again).filter(|(a, b)| a != b).collect();
             assert!(filled.is_empty() && again.iter().sum::<u64>() == counts.iter().sum::<u64>());

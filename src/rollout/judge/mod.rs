@@ -155,7 +155,7 @@ pub(super) fn lines(ctx: &Context<'_>) -> Vec<Line> {
 fn drawn<'a>(ctx: &'a Context<'_>) -> impl Iterator<Item = ([Option<Line>; 2], Option<Line>)> + 'a {
     ctx.rules.iter().map(|rule| match rule.metric {
         Metric::Latency => latency::lines(rule, ctx),
-        _ => counted::lines(rule, ctx),
+        Metric::ErrorRate | Metric::Availability | Metric::Throughput => counted::lines(rule, ctx),
     })
 }
 
