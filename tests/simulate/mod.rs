@@ -5,6 +5,10 @@
 
 pub(crate) mod attempt;
 pub(crate) mod draw;
+pub(crate) mod figures;
+pub(crate) mod promises;
+pub(crate) mod report;
+pub(crate) mod table;
 pub(crate) mod traffic;
 pub(crate) mod trial;
 
