@@ -51,7 +51,7 @@ fn the_published_table_is_found_again() {
 #[test]
 fn faults_are_found_as_fast_as_promised() {
     let seed = begin();
-    let (faults, wrong) = fast(seed, FAULTS);
+    let (faults, wrong) = fast(seed, FAULTS, 1.0);
     publish(
         "simulated faults",
         &format!(

@@ -10,6 +10,7 @@
 pub mod ask;
 pub mod counters;
 pub mod exposition;
+pub mod history;
 pub mod preset;
 pub mod prometheus;
 pub mod query;

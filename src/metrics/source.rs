@@ -8,6 +8,7 @@ use crate::rollout::sample::{Blindness, Reading};
 use jiff::Timestamp;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where samples come from. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -31,6 +32,29 @@ impl Source {
         match self {
             Self::Prometheus(prometheus) => prometheus.read(ask, at).await,
             Self::Simulated(simulation) => simulation.scrape(ask, at),
+        }
+    }
+
+    /// The raw counters of both arms at past instants, oldest first: from, from + step, … up to `to`. An empty answer
+    /// means that this source does not remember.
+    #[allow(
+        clippy::unused_async,
+        reason = "sources that answer over a network have to wait"
+    )]
+    pub async fn history(
+        &self,
+        ask: &Ask,
+        from: Timestamp,
+        to: Timestamp,
+        step: Duration,
+    ) -> Result<Vec<Snapshot>, Blindness> {
+        match self {
+            Self::Prometheus(_) => Ok(Vec::new()),
+            Self::Simulated(simulation) => {
+                let instants = std::iter::successors(Some(from), |at| at.checked_add(step).ok());
+                let past = instants.take_while(|at| *at <= to && !step.is_zero());
+                past.map(|at| simulation.scrape(ask, at)).collect()
+            }
         }
     }
 
@@ -86,23 +110,39 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn simulated_traffic_goes_through_the_same_counters_restarts_included() {
-        let source = Source::Simulated(Arc::new(Steady));
-        let ask = Ask {
+    fn ask() -> Ask {
+        let canary = ArmSource {
+            preset: Preset::Istio,
+            labels: BTreeMap::new(),
+        };
+        Ask {
             rollout: "ns/shop".to_owned(),
             component: "shop".to_owned(),
             arms: Arms {
-                canary: ArmSource {
-                    preset: Preset::Istio,
-                    labels: BTreeMap::new(),
-                },
+                canary,
                 control: None,
             },
             traffic: Traffic::Requests,
             wants_latency: false,
             wants_history: false,
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn simulated_traffic_has_a_past() {
+        let source = Source::Simulated(Arc::new(Steady));
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let (source, ask) = (&source, &ask());
+        let past = |step| source.history(ask, at(100), at(400), Duration::from_secs(step));
+        let instants: Vec<_> = past(100).await.unwrap().into_iter().map(|s| s.at).collect();
+        assert_eq!(instants, [at(100), at(200), at(300), at(400)]);
+        assert_eq!(past(0).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn simulated_traffic_goes_through_the_same_counters_restarts_included() {
+        let source = Source::Simulated(Arc::new(Steady));
+        let ask = ask();
         let at = |second| Timestamp::from_second(second).unwrap();
         let mut cursor = Cursor::default();
         assert_eq!(source.observe(&ask, &mut cursor, at(100)).await, Reading::Waiting);

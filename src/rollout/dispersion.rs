@@ -103,8 +103,7 @@ impl Dispersion {
         let (good, failed) = (real(*good), real(*failed));
         self.open = [0; 3];
         self.close(good, failed);
-        // Estimates scatter, and the largest of many would be taken: only what is surely more counts.
-        self.believe(self.estimate() - (3.0 / self.pairs.max(1.0)).sqrt())
+        self.believe(self.surely())
     }
 
     fn close(&mut self, good: f64, bad: f64) {
@@ -138,6 +137,12 @@ impl Dispersion {
         self.found / self.expected
     }
 
+    /// φ without what chance may have added: estimates scatter by √(3/pairs) around 1, and the largest of many is
+    /// kept; twice that is next to nothing against the φ of bursts.
+    fn surely(&self) -> f64 {
+        self.estimate() - 2.0 * (3.0 / self.pairs.max(1.0)).sqrt()
+    }
+
     /// True when φ grew.
     fn believe(&mut self, phi: f64) -> bool {
         let before = self.phi();
@@ -163,7 +168,7 @@ impl Dispersion {
             one
         };
         let short = of(|length| length <= LONG);
-        let mut phi = short.estimate();
+        let mut phi = short.surely();
         if short.bursts() < ENOUGH_BURSTS {
             let day = of(|length| length > LONG);
             // A handful of bursts seldom has a large one among them.

@@ -38,7 +38,7 @@ pub(crate) fn healthy(seed: u64, runs: u64, hold: u64) -> (Vec<(Case, Blunders)>
 }
 
 /// All figures, and what is wrong.
-pub(crate) fn fast(seed: u64, runs: u64) -> (Vec<(Figure, Vec<f64>)>, Vec<String>) {
+pub(crate) fn fast(seed: u64, runs: u64, slack: f64) -> (Vec<(Figure, Vec<f64>)>, Vec<String>) {
     let found: Vec<_> = figures()
         .into_iter()
         .map(|one| {
@@ -48,7 +48,7 @@ pub(crate) fn fast(seed: u64, runs: u64) -> (Vec<(Figure, Vec<f64>)>, Vec<String
         .collect();
     let wrong = found
         .iter()
-        .filter_map(|(one, seconds)| complaint(one, seconds))
+        .filter_map(|(one, seconds)| complaint(one, seconds, slack))
         .collect();
     (found, wrong)
 }
