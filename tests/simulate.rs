@@ -172,11 +172,10 @@ fn healthy_table(attempts: &[(Case, Blunders)]) -> String {
         "how",
     ];
     let lines: Vec<_> = attempts.iter().map(line).collect();
-    let runs = attempts.first().map_or(0, |(_, found)| found.runs);
     format!(
-        "{}\nThe test fails above {} of {runs}.\n",
+        "{}\nThe test fails above {} of {ATTEMPTS}. ",
         table(&head, &lines),
-        allowed(runs)
+        allowed(ATTEMPTS)
     )
 }
 

@@ -4,7 +4,6 @@
 //! less, the requests and errors of both arms where there are any, and behind `|` the latencies of each.
 
 use super::tally::{Ring, Slot, Sum, Tally};
-use jiff::Timestamp;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt::{self, Write as _};
@@ -79,7 +78,6 @@ struct Row(#[serde(deserialize_with = "deserialize")] Vec<u64>);
 type Old = (i64, i64, u64, [u64; 4], Row, Row);
 
 fn slot(from: i64, length: i64, millis: u64, counts: [u64; 4], latency: [Vec<u64>; 2]) -> Slot {
-    let time = |millis| Timestamp::from_millisecond(millis).unwrap_or_default();
     let ([n_c, k_c, n_b, k_b], [h_c, h_b]) = (counts, latency);
     let sum = |requests, errors, latency| Sum {
         requests,
@@ -87,8 +85,8 @@ fn slot(from: i64, length: i64, millis: u64, counts: [u64; 4], latency: [Vec<u64
         latency,
     };
     Slot {
-        from: time(from),
-        to: time(from.saturating_add(length)),
+        from,
+        to: from.saturating_add(length),
         tally: Tally {
             canary: sum(n_c, k_c, h_c),
             control: sum(n_b, k_b, h_b),
@@ -99,7 +97,6 @@ fn slot(from: i64, length: i64, millis: u64, counts: [u64; 4], latency: [Vec<u64
 
 fn write_slot(slot: &Slot, before: i64) -> String {
     let Slot { from, to, tally } = slot;
-    let (from, to) = (from.as_millisecond(), to.as_millisecond());
     // Writing to a String cannot fail; here and below.
     let mut text = format!("{} {}", from - before, to - from);
     if i64::try_from(tally.millis) != Ok(to - from) {
@@ -145,7 +142,7 @@ impl Serialize for Ring {
                 text.push(';');
             }
             text.push_str(&write_slot(slot, before));
-            before = slot.to.as_millisecond();
+            before = slot.to;
         }
         serializer.serialize_str(&text)
     }
@@ -170,7 +167,7 @@ impl<'de> Visitor<'de> for Slots {
     fn visit_str<E: Error>(self, text: &str) -> Result<Ring, E> {
         let mut slots: Vec<Slot> = Vec::new();
         for part in text.split(';').filter(|part| !part.is_empty()) {
-            let before = slots.last().map_or(0, |s| s.to.as_millisecond());
+            let before = slots.last().map_or(0, |s| s.to);
             let slot = read_slot(part, before);
             slots.push(slot.ok_or_else(|| E::custom(format!("{part:?} is no slot of counts")))?);
         }

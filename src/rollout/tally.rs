@@ -121,11 +121,15 @@ pub(super) struct Ring(pub(super) Vec<Slot>);
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Slot {
-    /// Where its first tick began.
-    pub(super) from: Timestamp,
+    /// Where its first tick began, in milliseconds since 1970.
+    pub(super) from: i64,
     /// Where its last tick ended.
-    pub(super) to: Timestamp,
+    pub(super) to: i64,
     pub(super) tally: Tally,
+}
+
+fn millis(length: Duration) -> i64 {
+    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl Ring {
@@ -142,21 +146,22 @@ impl Ring {
         most: usize,
         bounds: Option<&[f64]>,
     ) {
+        let end = to.as_millisecond();
         let open = self
             .0
             .last()
-            .is_some_and(|s| to.duration_since(s.from).unsigned_abs() <= width.max(length));
+            .is_some_and(|s| end.saturating_sub(s.from) <= millis(width.max(length)));
         if !open {
             if self.0.len() >= most {
                 self.0.remove(0);
             }
             self.0.push(Slot {
-                from: to - length,
+                from: end.saturating_sub(millis(length)),
                 ..Slot::default()
             });
         }
         let Some(slot) = self.0.last_mut() else { return };
-        slot.to = to;
+        slot.to = end;
         match bounds {
             Some(bounds) => {
                 slot.tally.add_time(length);
@@ -168,10 +173,10 @@ impl Ring {
 
     /// The slots that end within `back` of `now`.
     pub(super) fn last(&self, back: Duration, now: Timestamp) -> Tally {
+        let now = now.as_millisecond();
         let mut sum = Tally::default();
         for slot in self.0.iter().rev() {
-            if now.duration_since(slot.to).as_nanos() >= i128::try_from(back.as_nanos()).unwrap_or(i128::MAX)
-            {
+            if now.saturating_sub(slot.to) >= millis(back) {
                 break;
             }
             sum.merge(&slot.tally);

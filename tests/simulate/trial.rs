@@ -14,6 +14,9 @@ pub(crate) struct Case {
     pub(crate) weather: Weather,
 }
 
+/// The case that the judge assumes.
+pub(crate) const ASSUMED: &str = "independent errors";
+
 /// Calm, with control's past known.
 const CALM: Weather = Weather {
     outage: false,
@@ -30,7 +33,7 @@ pub(crate) fn cases(rps: f64) -> Vec<Case> {
         ..CALM
     };
     vec![
-        case("independent errors", Model::plain(rps), CALM),
+        case(ASSUMED, Model::plain(rps), CALM),
         case("everything at once", Model::wild(rps), stormy),
     ]
 }

@@ -1,7 +1,7 @@
 //! Error rate and availability: counts against lines, by sequential evidence, and who is to blame.
 
 use super::blame::{Both, WORSE, is_own_fault};
-use super::{Context, Finding, View, Why, threshold};
+use super::{Context, Finding, View, Why};
 use crate::rollout::check::{Bound, CheckRule, Limits, Metric};
 use crate::rollout::evidence::{ERRORS, is_good, real, requests_needed, surely_over};
 use crate::rollout::ledger::Ledger;
@@ -74,7 +74,7 @@ pub(super) fn find<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, 
         ..Finding::new(rule)
     };
     let at_fault = rule.rollback.as_ref().and_then(|limits| {
-        let (why, evidence) = rollback(ledger, rule.metric, limits, ctx, [&recent, &view.all]);
+        let (why, evidence) = rollback(ledger, rule.metric, limits, ctx, (view, &recent));
         finding.evidence = Some(evidence);
         why
     });
@@ -92,11 +92,10 @@ fn rollback(
     metric: Metric,
     limits: &Limits,
     ctx: &Context<'_>,
-    stretches: [&Tally; 2],
+    (view, recent): (&View, &Tally),
 ) -> (Option<Why>, f64) {
-    let [recent, _] = stretches;
-    let needed = threshold(ctx);
-    let share = |line: Line| ledger.evidence(line) / needed;
+    let stretches = [recent, &view.all];
+    let share = |line: Line| ledger.evidence(line) / view.needed;
     let enough = |share: f64| share >= 1.0 || cfg!(sabotage_4);
     let (canary, control) = (recent.canary.ratio(), recent.control.ratio());
     let control_known = ctx.has_control && ledger.control_seen && recent.control.requests > 0;

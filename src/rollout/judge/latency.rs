@@ -7,7 +7,7 @@
 use super::blame::{Both, WORSE, is_own_fault};
 use super::counted::BETA;
 use super::finding::Coarse;
-use super::{Context, Finding, View, Why, threshold};
+use super::{Context, Finding, View, Why};
 use crate::rollout::buckets::{at_least, at_most, nearest, over, over_bound, quantile};
 use crate::rollout::check::{Bound, CheckRule, Limits};
 use crate::rollout::evidence::{SLOW, is_good, real, requests_needed, surely_over};
@@ -117,7 +117,7 @@ pub(super) fn find<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, 
     finding.samples = count(&window.canary);
     finding.beyond = ledger.bounds.last().copied();
     let at_fault = rule.rollback.as_ref().and_then(|limits| {
-        let (why, evidence) = rollback(ledger, rule, limits, ctx, [&recent, &view.all]);
+        let (why, evidence) = rollback(ledger, rule, limits, ctx, (view, &recent));
         finding.evidence = Some(evidence);
         why
     });
@@ -154,11 +154,11 @@ fn rollback(
     rule: &CheckRule,
     limits: &Limits,
     ctx: &Context<'_>,
-    stretches: [&Tally; 2],
+    (view, recent): (&View, &Tally),
 ) -> (Option<Why>, f64) {
-    let [recent, all] = stretches;
-    let (q, bounds, needed) = (rule.quantile, &ledger.bounds, threshold(ctx));
-    let share = |line: Line| ledger.evidence(line) / needed;
+    let (stretches, all) = ([recent, &view.all], &view.all);
+    let (q, bounds) = (rule.quantile, &ledger.bounds);
+    let share = |line: Line| ledger.evidence(line) / view.needed;
     let enough = |share: f64| share >= 1.0 || cfg!(sabotage_4);
     let mut strongest: f64 = 0.0;
     let Some(canary) = quantile(bounds, &recent.canary.latency, q) else {

@@ -128,6 +128,8 @@ pub enum How {
 
 /// Everything that a look at the ledger needs more than once.
 struct View {
+    /// ln(1/α) that evidence has to reach.
+    needed: f64,
     all: Tally,
     end: Timestamp,
 }
@@ -209,7 +211,11 @@ impl Ledger {
         let Some(end) = self.last.filter(|_| self.recent.is_filled()) else {
             return rules.map(|r| Finding::new(r).with(Why::NothingYet)).collect();
         };
-        let view = View { all: self.all(), end };
+        let view = View {
+            needed: threshold(ctx),
+            all: self.all(),
+            end,
+        };
         rules
             .map(|rule| match rule.metric {
                 Metric::ErrorRate | Metric::Availability => counted::find(self, rule, ctx, &view),
