@@ -248,7 +248,9 @@ impl Traffic {
             let kept = 1.0 - 1.0 / PODS;
             let lost = |n: u64| whole(real(n) * kept);
             errors = lost(errors);
-            counts.iter_mut().for_each(|n| *n = lost(*n));
+            for n in &mut counts {
+                *n = lost(*n);
+            }
             requests = counts.iter().sum::<u64>().max(errors);
         }
         side.add(requests, errors, &counts, &model.bounds);
