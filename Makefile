@@ -53,6 +53,10 @@ check-generated: ## Fail when a generated file differs from what the code genera
 sabotage: ## Break each decision rule alone and demand a red test (RULES="3 7" for some)
 	scripts/sabotage.sh $(RULES)
 
+.PHONY: simulate
+simulate: ## Hold the judge to its promises by simulation, some minutes (UPDATE=1 writes docs/judging.md anew)
+	scripts/simulate.sh
+
 .PHONY: stories
 stories: ## Run every sandbox story once; each must end as it says
 	scripts/stories.sh 1

@@ -1,7 +1,8 @@
-//! How long the core takes to decide, per component and look.
+//! How long the core takes to decide, per component and look; and to take in evidence.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gradual_rollout::rollout::decide::decide;
+use gradual_rollout::rollout::evidence::{ERRORS, LogE, Pace};
 use gradual_rollout::rollout::observation::{Mark, Observation, Routed, Routers, Seen};
 use gradual_rollout::rollout::plan::Plan;
 use gradual_rollout::rollout::reason::Reason;
@@ -110,5 +111,37 @@ fn bench(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, bench);
+/// One tick's evidence against one line: at most 1 µs.
+fn evidence(c: &mut Criterion) {
+    let pace = Pace {
+        phi: 1.3,
+        start: 1.0 / 8640.0,
+    };
+    let mut group = c.benchmark_group("evidence");
+    group.bench_function("a tick against an absolute line", |b| {
+        let mut log_e = LogE::default();
+        b.iter(|| {
+            log_e.step_absolute(&ERRORS, black_box(pace), 0.01, black_box(3), black_box(240));
+            black_box(log_e.log_e())
+        });
+    });
+    group.bench_function("a tick against control", |b| {
+        let mut log_e = LogE::default();
+        b.iter(|| {
+            log_e.step_relative(
+                &ERRORS,
+                black_box(pace),
+                1.5,
+                black_box(3),
+                240,
+                black_box(4.5),
+                2400,
+            );
+            black_box(log_e.log_e())
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, bench, evidence);
 criterion_main!(benches);

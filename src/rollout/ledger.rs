@@ -4,9 +4,12 @@
 //! whole slot, "all data, at most 24 h" of two rotating blocks of 12 h.
 
 use super::check::{CheckRule, Metric};
+use super::dispersion::Noise;
 use super::duration::Span;
-use super::evidence::{LogE, real, surely_over};
-use super::judge::{Context, lines, measured};
+use super::evidence::real;
+use super::judge::{Context, measured};
+use super::lines::LineEvidence;
+use super::packed;
 use super::sample::{Arm, Blindness, Counts, Dark, Reading, Tick};
 use super::tally::{Ring, Tally};
 use jiff::Timestamp;
@@ -18,7 +21,7 @@ use std::time::Duration;
 pub(super) const SHORT_GAP: Duration = Duration::from_secs(300);
 const HALF_DAY: Duration = Duration::from_secs(12 * 3600);
 /// A failing tick has at least so many failures, and at least half of its requests fail.
-const DISASTER: u64 = 5;
+const DISASTER: f64 = 5.0;
 
 /// Everything that was counted since a weight was written. Serialises compactly: it is persisted in the status.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -71,6 +74,12 @@ pub struct Ledger {
     /// Sequential evidence, one entry per line that some check draws.
     #[serde(rename = "e", skip_serializing_if = "Vec::is_empty")]
     pub(super) lines: Vec<LineEvidence>,
+    /// How much more control's bad requests vary than independent ones would.
+    #[serde(rename = "q", skip_serializing_if = "Noise::is_unknown")]
+    pub(super) noise: Noise,
+    /// Control's quantile by which latencies are compared: of the weight before until there is one of this.
+    #[serde(rename = "p", skip_serializing_if = "Option::is_none")]
+    pub(super) pivot: Option<Pivot>,
     /// Since when each measured check is over its rollback limit without a gap.
     #[serde(rename = "o", skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) over: BTreeMap<String, Timestamp>,
@@ -87,36 +96,6 @@ fn is_zero(n: &u8) -> bool {
     *n == 0
 }
 
-/// A line that errors are held to: relative to control or absolute. Evidence counts for the line it was gathered
-/// against alone: another limit starts anew.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum Line {
-    /// At most so many times control's error ratio.
-    #[serde(rename = "r")]
-    Times(f64),
-    /// At most this error ratio.
-    #[serde(rename = "a")]
-    Ratio(f64),
-}
-
-impl Line {
-    /// The same line, for all that a text form may have done to its last digit.
-    pub(super) fn is(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::Times(a), Self::Times(b)) | (Self::Ratio(a), Self::Ratio(b)) => (a - b).abs() < 1e-9,
-            (Self::Times(_), Self::Ratio(_)) | (Self::Ratio(_), Self::Times(_)) => false,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct LineEvidence {
-    #[serde(rename = "l")]
-    pub(super) line: Line,
-    #[serde(rename = "e")]
-    pub(super) log_e: LogE,
-}
-
 /// What keeps us from seeing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Darkness {
@@ -126,6 +105,15 @@ pub(super) struct Darkness {
     pub(super) since: Timestamp,
     #[serde(rename = "m")]
     pub(super) message: String,
+}
+
+/// A quantile of control's, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Pivot {
+    #[serde(rename = "q")]
+    pub(super) quantile: f64,
+    #[serde(rename = "m")]
+    pub(super) millis: f64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -152,12 +140,14 @@ impl Ledger {
     }
 
     /// Like [`Ledger::begin`], remembering from the ledger of the weight before how much traffic there was in all
-    /// (what tells lost traffic from traffic that does not arrive), and since when nothing is seen.
+    /// (what tells lost traffic from traffic that does not arrive), how control behaves, and since when nothing is seen.
     #[must_use]
     pub fn follow(&self, since: Timestamp, settled_at: Timestamp) -> Self {
         Self {
             rate_before: self.recent.all().rate().or(self.rate_before),
             dark: self.dark.clone(),
+            noise: self.noise,
+            pivot: self.pivot,
             ..Self::begin(since, settled_at)
         }
     }
@@ -243,6 +233,7 @@ impl Ledger {
         }
         let canary = mixed.as_ref().unwrap_or(canary);
         self.raise.add_counts(canary, control, length);
+        self.learn_noise(control, length);
         if tick.from >= self.settled_at {
             self.count(tick, canary, control, length, ctx);
         }
@@ -265,28 +256,27 @@ impl Ledger {
         if ctx.clock_runs {
             self.judged.0 += length;
         }
+        // Before this tick is added: what it is compared by must not depend on it.
+        self.gather_evidence(tick, canary, control, length, ctx);
+        self.choose_bounds(canary, control, ctx);
         self.rotate(tick.to);
         if let Some(block) = self.blocks.first_mut() {
-            block.add(canary, control, length, &mut self.bounds);
+            block.add(canary, control, length, &self.bounds);
         }
         let look_back = |rule: &CheckRule| rule.for_.max(rule.window);
         let widest = ctx.rules.iter().map(look_back).max().unwrap_or_default();
         self.recent
-            .add(canary, control, tick.to, length, widest / 10, 12, None);
+            .add(canary, control, tick.to, length, widest / 7, 9, None);
         let latencies = ctx.rules.iter().filter(|r| r.metric == Metric::Latency);
-        if let Some(window) = latencies.map(|r| r.window).max() {
-            self.slow.add(
-                canary,
-                control,
-                tick.to,
-                length,
-                window / 3,
-                5,
-                Some(&mut self.bounds),
-            );
+        if let Some(widest) = latencies.map(look_back).max() {
+            let bounds = Some(&*self.bounds);
+            self.slow
+                .add(canary, control, tick.to, length, widest / 4, 5, bounds);
         }
-        self.gather_evidence(canary, control, ctx);
-        if canary.errors >= DISASTER && canary.errors * 2 >= canary.requests {
+        self.find_pivot(ctx);
+        // Where errors come in bursts, one burst is no disaster.
+        let many = real(canary.errors) >= DISASTER * self.noise.errors.phi();
+        if many && canary.errors * 2 >= canary.requests {
             self.disasters = self.disasters.saturating_add(1);
             let [a, b, c, d] = self.disaster.unwrap_or_default();
             self.disaster = Some([
@@ -313,45 +303,10 @@ impl Ledger {
         }
     }
 
-    /// Ticks in which control itself is surely over an absolute line say nothing about the canary against it: a
-    /// shared outage must not leave behind evidence that a later blip would cash in. Which ticks these are depends
-    /// on control alone, so the test keeps its level.
-    fn gather_evidence(&mut self, canary: &Counts, control: &Counts, ctx: &Context<'_>) {
-        let drawn = lines(ctx);
-        self.lines.retain(|l| drawn.iter().any(|line| line.is(l.line)));
-        for line in drawn {
-            let index = self
-                .lines
-                .iter()
-                .position(|l| l.line.is(line))
-                .unwrap_or_else(|| {
-                    self.lines.push(LineEvidence {
-                        line,
-                        log_e: LogE::default(),
-                    });
-                    self.lines.len() - 1
-                });
-            let Some(entry) = self.lines.get_mut(index) else {
-                continue;
-            };
-            match line {
-                Line::Ratio(p0) if surely_over(control.errors, control.requests, p0) && !cfg!(sabotage_5) => {
-                }
-                Line::Ratio(p0) => entry.log_e.step_absolute(p0, canary.errors, canary.requests),
-                Line::Times(rho) => {
-                    let (c, b) = (canary, control);
-                    entry
-                        .log_e
-                        .step_relative(rho, c.errors, c.requests, b.errors, b.requests);
-                }
-            }
-        }
-    }
-
     /// Remembers since when measured checks are over their rollback limit; anything else than "over" ends the run.
     fn mark_over(&mut self, to: Timestamp, ctx: &Context<'_>) {
         for rule in ctx.rules {
-            if !matches!(rule.metric, Metric::Latency | Metric::Throughput) || rule.rollback.is_none() {
+            if rule.metric != Metric::Throughput || rule.rollback.is_none() {
                 continue;
             }
             if measured::is_over(self, rule, ctx) {
@@ -362,12 +317,6 @@ impl Ledger {
                 self.over.remove(&rule.name);
             }
         }
-    }
-
-    /// Evidence gathered against a line, as a logarithm.
-    pub(super) fn evidence(&self, line: Line) -> f64 {
-        let found = self.lines.iter().find(|l| l.line.is(line));
-        found.map_or(0.0, |l| l.log_e.log_e())
     }
 
     /// All judged data, at most 24 h of it.
@@ -404,7 +353,7 @@ pub struct Baseline {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bounds_ms: Vec<f64>,
     /// Requests per bucket; the last is everything slower.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", with = "packed")]
     pub latency: Vec<u64>,
 }
 

@@ -1,15 +1,19 @@
 //! The core: what is asked, where it stands, and what happens next. Pure: no async, no I/O, no clock.
 
 pub mod arm_spec;
+mod buckets;
 pub mod check;
 pub mod check_spec;
 pub mod command;
 pub mod decide;
+mod dispersion;
 pub mod duration;
 pub mod evidence;
 pub mod judge;
 pub mod ledger;
+mod lines;
 pub mod observation;
+mod packed;
 pub mod plan;
 mod quantity;
 pub mod reason;

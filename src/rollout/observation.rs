@@ -2,11 +2,12 @@
 
 use super::command::{Command, NotACommand};
 use super::reason::Reason;
-use super::sample::{GaugeReading, Reading};
+use super::sample::{GaugeReading, Reading, Slice};
 use super::status::GradualRolloutStatus;
 use super::weight::Weight;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What the shell saw.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +39,8 @@ pub struct Seen {
     pub streams: BTreeMap<String, Reading>,
     /// New looks at gauges, by the check's name.
     pub gauges: BTreeMap<String, GaugeReading>,
+    /// What control did before the rollout ([`super::sample::HISTORY`]), oldest first, given once an attempt.
+    pub history: Option<Arc<[Slice]>>,
     /// Whether control has a ready endpoint; `None` when nobody can tell.
     pub control_ready: Option<bool>,
     /// A write is under way: what the routers show may be half of it.

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What one look at the source of a component's metrics gave.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +62,22 @@ impl Arm {
         }
     }
 }
+
+/// What control did in a stretch of time before the rollout: what its errors are like when nothing is changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slice {
+    /// How long it was.
+    pub length: Duration,
+    /// What control did.
+    pub control: Counts,
+}
+
+/// How far back control's history is asked for, once an attempt, and in what steps. The hours show how errors cluster
+/// within minutes; the day is for arms too quiet to show it in hours.
+pub const HISTORY: [(Duration, Duration); 2] = [
+    (Duration::from_secs(24 * 3600), Duration::from_secs(900)),
+    (Duration::from_secs(2 * 3600), Duration::from_secs(60)),
+];
 
 /// How many requests an arm answered in a tick, and how.
 #[derive(Clone, Debug, Default, PartialEq)]

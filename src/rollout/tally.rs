@@ -1,7 +1,9 @@
 //! Sums of ticks: of a stretch of time, and of the last stretches in a ring.
 
+use super::buckets;
 use super::evidence::real;
-use super::sample::{Counts, Histogram};
+use super::packed;
+use super::sample::Counts;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -15,7 +17,7 @@ pub(super) struct Sum {
     #[serde(rename = "k", skip_serializing_if = "is_zero")]
     pub(super) errors: u64,
     /// Requests per latency bucket.
-    #[serde(rename = "h", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "h", skip_serializing_if = "Vec::is_empty", with = "packed")]
     pub(super) latency: Vec<u64>,
 }
 
@@ -69,8 +71,8 @@ fn is_empty(sum: &Sum) -> bool {
 }
 
 impl Tally {
-    /// Adds a tick. Latencies are added when `bounds` are those of the tick, or not known yet.
-    pub(super) fn add(&mut self, canary: &Counts, control: &Counts, length: Duration, bounds: &mut Vec<f64>) {
+    /// Adds a tick, its latencies by `bounds` where it has those.
+    pub(super) fn add(&mut self, canary: &Counts, control: &Counts, length: Duration, bounds: &[f64]) {
         self.add_counts(canary, control, length);
         self.add_latency(canary, control, bounds);
     }
@@ -79,20 +81,19 @@ impl Tally {
     pub(super) fn add_counts(&mut self, canary: &Counts, control: &Counts, length: Duration) {
         self.canary.add(canary);
         self.control.add(control);
+        self.add_time(length);
+    }
+
+    fn add_time(&mut self, length: Duration) {
         let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
         self.millis = self.millis.saturating_add(millis);
     }
 
-    fn add_latency(&mut self, canary: &Counts, control: &Counts, bounds: &mut Vec<f64>) {
+    fn add_latency(&mut self, canary: &Counts, control: &Counts, bounds: &[f64]) {
         for (sum, counts) in [(&mut self.canary, canary), (&mut self.control, control)] {
-            let Some(Histogram { bounds_ms, counts }) = &counts.latency else {
-                continue;
-            };
-            if bounds.is_empty() {
-                bounds.extend_from_slice(bounds_ms);
-            }
-            if **bounds == **bounds_ms {
-                add_buckets(&mut sum.latency, counts);
+            let latency = counts.latency.as_ref();
+            if let Some(fewer) = latency.and_then(|h| buckets::onto(bounds, &h.bounds_ms, &h.counts)) {
+                add_buckets(&mut sum.latency, &fewer);
             }
         }
     }
@@ -115,60 +116,25 @@ impl Tally {
 }
 
 /// The last stretches of time, each a slot.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Ring(Vec<Slot>);
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Ring(pub(super) Vec<Slot>);
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Packed", into = "Packed")]
-struct Slot {
-    /// Where its first tick began.
-    from: Timestamp,
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Slot {
+    /// Where its first tick began, in milliseconds since 1970.
+    pub(super) from: i64,
     /// Where its last tick ended.
-    to: Timestamp,
-    tally: Tally,
+    pub(super) to: i64,
+    pub(super) tally: Tally,
 }
 
-/// A slot as it is stored: begin and length in milliseconds, time counted, requests and errors of the canary and of
-/// control, latencies of both.
-type Packed = (i64, i64, u64, [u64; 4], Vec<u64>, Vec<u64>);
-
-impl From<Slot> for Packed {
-    fn from(slot: Slot) -> Self {
-        let Tally {
-            canary,
-            control,
-            millis,
-        } = slot.tally;
-        let from = slot.from.as_millisecond();
-        let counts = [canary.requests, canary.errors, control.requests, control.errors];
-        let length = slot.to.as_millisecond() - from;
-        (from, length, millis, counts, canary.latency, control.latency)
-    }
-}
-
-impl From<Packed> for Slot {
-    fn from((from, length, millis, [n_c, k_c, n_b, k_b], h_c, h_b): Packed) -> Self {
-        let time = |millis| Timestamp::from_millisecond(millis).unwrap_or_default();
-        let sum = |requests, errors, latency| Sum {
-            requests,
-            errors,
-            latency,
-        };
-        Self {
-            from: time(from),
-            to: time(from.saturating_add(length)),
-            tally: Tally {
-                canary: sum(n_c, k_c, h_c),
-                control: sum(n_b, k_b, h_b),
-                millis,
-            },
-        }
-    }
+fn millis(length: Duration) -> i64 {
+    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl Ring {
-    /// Adds a tick to the newest slot, or to a new one when that is `width` long; keeps `most` slots.
+    /// Adds a tick to the newest slot, or to a new one when that is `width` long; keeps `most` slots. With `bounds`
+    /// it keeps latencies, without them counts.
     #[expect(clippy::too_many_arguments, reason = "a tick is five values")]
     pub(super) fn add(
         &mut self,
@@ -178,35 +144,39 @@ impl Ring {
         length: Duration,
         width: Duration,
         most: usize,
-        bounds: Option<&mut Vec<f64>>,
+        bounds: Option<&[f64]>,
     ) {
+        let end = to.as_millisecond();
         let open = self
             .0
             .last()
-            .is_some_and(|s| to.duration_since(s.from).unsigned_abs() <= width.max(length));
+            .is_some_and(|s| end.saturating_sub(s.from) <= millis(width.max(length)));
         if !open {
             if self.0.len() >= most {
                 self.0.remove(0);
             }
             self.0.push(Slot {
-                from: to - length,
+                from: end.saturating_sub(millis(length)),
                 ..Slot::default()
             });
         }
         let Some(slot) = self.0.last_mut() else { return };
-        slot.to = to;
-        slot.tally.add_counts(canary, control, length);
-        if let Some(bounds) = bounds {
-            slot.tally.add_latency(canary, control, bounds);
+        slot.to = end;
+        match bounds {
+            Some(bounds) => {
+                slot.tally.add_time(length);
+                slot.tally.add_latency(canary, control, bounds);
+            }
+            None => slot.tally.add_counts(canary, control, length),
         }
     }
 
     /// The slots that end within `back` of `now`.
     pub(super) fn last(&self, back: Duration, now: Timestamp) -> Tally {
+        let now = now.as_millisecond();
         let mut sum = Tally::default();
         for slot in self.0.iter().rev() {
-            if now.duration_since(slot.to).as_nanos() >= i128::try_from(back.as_nanos()).unwrap_or(i128::MAX)
-            {
+            if now.saturating_sub(slot.to) >= millis(back) {
                 break;
             }
             sum.merge(&slot.tally);
@@ -226,24 +196,4 @@ impl Ring {
         }
         sum
     }
-}
-
-/// The value below which a share `q` of the counted requests lies, by linear interpolation inside its bucket;
-/// `None` without requests; infinite when it lies beyond the last bound.
-pub(super) fn quantile(bounds: &[f64], counts: &[u64], q: f64) -> Option<f64> {
-    let total: u64 = counts.iter().sum();
-    if total == 0 {
-        return None;
-    }
-    let rank = q.clamp(0.0, 1.0) * real(total);
-    let (mut below, mut lower) = (0.0, 0.0);
-    for (upper, count) in bounds.iter().zip(counts) {
-        let count = real(*count);
-        if below + count >= rank && count > 0.0 {
-            return Some(lower + (upper - lower) * ((rank - below) / count).clamp(0.0, 1.0));
-        }
-        below += count;
-        lower = *upper;
-    }
-    Some(f64::INFINITY)
 }

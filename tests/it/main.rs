@@ -6,6 +6,9 @@
     reason = "helpers of tests too say what went wrong by panicking"
 )]
 
+/// The simulation says `crate::rollout`, as it does where it is compiled with the core alone.
+use gradual_rollout::rollout;
+
 mod any_cluster;
 mod apiserver;
 mod apiserver_kubectl;
@@ -19,9 +22,13 @@ mod engine;
 mod engine_orphans;
 mod generated;
 mod house;
+mod judge;
 mod prometheus;
 mod prometheus_batch;
 mod prometheus_tls;
 mod sandbox_prometheus;
+#[path = "../simulate/mod.rs"]
+#[allow(dead_code, reason = "the short form writes no report")]
+mod simulate;
 mod stories;
 mod support;

@@ -38,6 +38,9 @@ impl Desk<'_> {
         let context = self.context(i, planned, c);
         let set = plan.check_set_at(planned, c.weight.written);
         let mut another = false;
+        if let Some(history) = seen.components.get(&c.name).and_then(|s| s.history.as_ref()) {
+            ledger.learn(history, &context);
+        }
         if let Some(reading) = seen.components.get(&c.name).and_then(|s| s.reading.as_ref()) {
             let darkness = |ledger: &Ledger| ledger.dark.as_ref().map(|dark| dark.kind);
             let before = darkness(&ledger);

@@ -1,15 +1,15 @@
 //! Error rate and availability: counts against lines, by sequential evidence, and who is to blame.
 
-use super::{Context, Finding, View, Why, threshold};
+use super::blame::{Both, WORSE, is_own_fault};
+use super::{Context, Finding, View, Why};
 use crate::rollout::check::{Bound, CheckRule, Limits, Metric};
-use crate::rollout::evidence::{is_good, requests_needed, surely_over};
-use crate::rollout::ledger::{Ledger, Line};
+use crate::rollout::evidence::{ERRORS, is_good, real, requests_needed, surely_over};
+use crate::rollout::ledger::Ledger;
+use crate::rollout::lines::Line;
 use crate::rollout::tally::Tally;
 
-/// How much worse than control a canary has to be before a fault of both is its own fault.
-pub(super) const WORSE: f64 = 1.5;
 /// The chance of promoting a canary that is as bad as its rollback limit.
-const BETA: f64 = 0.05;
+pub(super) const BETA: f64 = 0.05;
 
 /// The highest error ratio that limits allow.
 fn highest(metric: Metric, limits: &Limits) -> Option<f64> {
@@ -44,24 +44,14 @@ fn increase_line(limits: &Limits, ctx: &Context<'_>) -> Option<Line> {
     ctx.has_control.then_some(Line::Times(times))
 }
 
-/// The lines that evidence is gathered against, each once.
-pub(in crate::rollout) fn lines(ctx: &Context<'_>) -> Vec<Line> {
-    let mut lines: Vec<Line> = Vec::new();
-    let mut draw = |line: Option<Line>| {
-        if let Some(line) = line
-            && !lines.iter().any(|l| l.is(line))
-        {
-            lines.push(line);
-        }
+/// The lines that a check draws: those that can roll back, and the one for when control is over the limit too.
+pub(super) fn lines(rule: &CheckRule, ctx: &Context<'_>) -> ([Option<Line>; 2], Option<Line>) {
+    let Some(limits) = rule.rollback.as_ref().filter(|_| is_counted(rule)) else {
+        return ([None; 2], None);
     };
-    for rule in ctx.rules.iter().filter(|r| is_counted(r)) {
-        let Some(limits) = &rule.rollback else { continue };
-        let highest = highest(rule.metric, limits);
-        draw(highest.map(Line::Ratio));
-        draw(highest.filter(|_| ctx.has_control).map(|_| Line::Times(WORSE)));
-        draw(increase_line(limits, ctx));
-    }
-    lines
+    let highest = highest(rule.metric, limits);
+    let beside = highest.filter(|_| ctx.has_control).map(|_| Line::Times(WORSE));
+    ([highest.map(Line::Ratio), increase_line(limits, ctx)], beside)
 }
 
 /// What a counted check comes to.
@@ -84,7 +74,7 @@ pub(super) fn find<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, 
         ..Finding::new(rule)
     };
     let at_fault = rule.rollback.as_ref().and_then(|limits| {
-        let (why, evidence) = rollback(ledger, rule.metric, limits, ctx, &recent);
+        let (why, evidence) = rollback(ledger, rule.metric, limits, ctx, (view, &recent));
         finding.evidence = Some(evidence);
         why
     });
@@ -102,10 +92,10 @@ fn rollback(
     metric: Metric,
     limits: &Limits,
     ctx: &Context<'_>,
-    recent: &Tally,
+    (view, recent): (&View, &Tally),
 ) -> (Option<Why>, f64) {
-    let needed = threshold(ctx);
-    let share = |line: Line| ledger.evidence(line) / needed;
+    let stretches = [recent, &view.all];
+    let share = |line: Line| ledger.evidence(line) / view.needed;
     let enough = |share: f64| share >= 1.0 || cfg!(sabotage_4);
     let (canary, control) = (recent.canary.ratio(), recent.control.ratio());
     let control_known = ctx.has_control && ledger.control_seen && recent.control.requests > 0;
@@ -123,20 +113,32 @@ fn rollback(
         strongest = share(line);
         why = match (canary > limit, both) {
             (true, true) if canary <= WORSE * control => Some(Why::SharedOutage { limit }),
-            (true, _) if enough(strongest) => Some(Why::Evidence { limit }),
+            (true, _) if enough(strongest) => {
+                let counted = stretches.map(|s| Both {
+                    canary: (s.canary.errors, s.canary.requests),
+                    control: (s.control.errors, s.control.requests),
+                    likened: real(s.control.errors),
+                });
+                let phi = ledger.noise.errors.phi();
+                let own = both || is_own_fault(ctx, &ERRORS, phi, [WORSE, limit], counted);
+                Some(if own {
+                    Why::Evidence { limit }
+                } else {
+                    Why::NotAlone { limit }
+                })
+            }
             (false, true) => Some(Why::ControlBad { limit }),
             _ => None,
         };
     }
     if let (Some(increase), Some(line)) = (limits.max_increase, increase_line(limits, ctx)) {
-        let limit = match line {
-            Line::Times(times) => control * times,
-            Line::Ratio(ratio) => ratio,
+        let (limit, usable) = match line {
+            Line::Times(times) => (control * times, control_known),
+            Line::Ratio(share) | Line::Slow(_, share) | Line::Slower(_, share) => (share, true),
         };
-        let usable = control_known || matches!(line, Line::Ratio(_));
         let share = share(line);
         strongest = strongest.max(share);
-        let acquitted = matches!(why, Some(Why::SharedOutage { .. }));
+        let acquitted = matches!(why, Some(Why::SharedOutage { .. } | Why::NotAlone { .. }));
         if usable && canary > limit && enough(share) && !acquitted {
             why = Some(Why::Increase {
                 increase: increase.ratio(),

@@ -14,29 +14,89 @@ pub(super) struct Finding<'a> {
     pub(super) evidence: Option<f64>,
     /// The last finite latency bound: a slower value is only known to be beyond it.
     pub(super) beyond: Option<f64>,
+    /// Where latency buckets are too coarse for the limit.
+    pub(super) coarse: Option<Coarse>,
     pub(super) why: Why,
+}
+
+/// Which difference latency buckets cannot show. In milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Coarse {
+    /// Control's quantile lies between these bounds, further apart than an increase by so much.
+    Increase { more: f64, lower: f64, upper: f64 },
+    /// The limit is no bound: the nearest one on the safe side is looked at.
+    Limit { used: f64 },
+}
+
+/// Where bucket bounds are set.
+const FLAGS: &str = "set sidecar.istio.io/statsHistogramBuckets or ingress-nginx --time-buckets";
+
+impl Coarse {
+    fn words(self) -> String {
+        match self {
+            Self::Increase { more, lower, upper } => format!(
+                "buckets end at {lower}ms and {upper}ms and cannot tell +{}% from +{}%: {FLAGS}",
+                round(more * 100.0),
+                ((upper / lower - 1.0) * 100.0).round()
+            ),
+            Self::Limit { used } => format!("held to the bucket that ends at {used}ms: {FLAGS}"),
+        }
+    }
 }
 
 /// Why a check has its verdict. Ratios 0–1, latencies in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Why {
     NothingYet,
-    Passes { limit: Option<f64> },
+    Passes {
+        limit: Option<f64>,
+    },
     NoPromoteLimit,
     NotMeasurable(&'static str),
     NoControl,
     ThinControl,
     NoHistogram,
-    TooFew { have: u64, need: u64 },
+    TooFew {
+        have: u64,
+        need: u64,
+    },
     QuietWindow,
-    OverPromote { value: f64, limit: f64 },
-    UnderPromote { value: f64, limit: f64 },
-    OverSince { since: Timestamp },
-    SharedOutage { limit: f64 },
-    ControlBad { limit: f64 },
-    Evidence { limit: f64 },
-    Increase { increase: f64, limit: f64 },
-    Sustained { since: Timestamp },
+    OverPromote {
+        value: f64,
+        limit: f64,
+    },
+    UnderPromote {
+        value: f64,
+        limit: f64,
+    },
+    OverSince {
+        since: Timestamp,
+    },
+    SharedOutage {
+        limit: f64,
+    },
+    /// Surely over the limit, and control has too few requests to say that it is not.
+    NotAlone {
+        limit: f64,
+    },
+    /// No bucket ends at or below the promote limit.
+    NoBucket {
+        limit: f64,
+        first: f64,
+    },
+    ControlBad {
+        limit: f64,
+    },
+    Evidence {
+        limit: f64,
+    },
+    Increase {
+        increase: f64,
+        limit: f64,
+    },
+    Sustained {
+        since: Timestamp,
+    },
 }
 
 impl<'a> Finding<'a> {
@@ -48,6 +108,7 @@ impl<'a> Finding<'a> {
             samples: 0,
             evidence: None,
             beyond: None,
+            coarse: None,
             why: Why::NothingYet,
         }
     }
@@ -60,7 +121,7 @@ impl<'a> Finding<'a> {
         match self.why {
             Why::Passes { .. } => Verdict::Pass,
             Why::NoPromoteLimit | Why::NotMeasurable(_) => Verdict::Skipped,
-            Why::NoControl | Why::NoHistogram => Verdict::Unknown,
+            Why::NoControl | Why::NoHistogram | Why::NoBucket { .. } => Verdict::Unknown,
             Why::NothingYet | Why::TooFew { .. } | Why::QuietWindow | Why::ThinControl => {
                 Verdict::Insufficient
             }
@@ -68,6 +129,7 @@ impl<'a> Finding<'a> {
             | Why::UnderPromote { .. }
             | Why::OverSince { .. }
             | Why::SharedOutage { .. }
+            | Why::NotAlone { .. }
             | Why::ControlBad { .. } => Verdict::Hold,
             Why::Evidence { .. } | Why::Increase { .. } | Why::Sustained { .. } => Verdict::Breach,
         }
@@ -107,6 +169,16 @@ impl<'a> Finding<'a> {
 
     /// One sentence.
     pub(super) fn message(&self) -> String {
+        let says = self.says();
+        match self.coarse {
+            Some(coarse) if matches!(self.why, Why::Passes { .. } | Why::OverPromote { .. }) => {
+                format!("{says}; {}", coarse.words())
+            }
+            _ => says,
+        }
+    }
+
+    fn says(&self) -> String {
         match self.why {
             Why::NothingYet => "nothing was counted yet".to_owned(),
             Why::Passes { limit: Some(limit) } => {
@@ -152,6 +224,17 @@ impl<'a> Finding<'a> {
                 self.limit(limit),
                 self.shown(),
                 self.control_shown()
+            ),
+            Why::NotAlone { limit } => format!(
+                "{} in {} requests is surely past the rollback limit of {}, but control has too few requests to rule \
+                 out that both arms are",
+                self.shown(),
+                self.samples,
+                self.limit(limit)
+            ),
+            Why::NoBucket { limit, first } => format!(
+                "no latency bucket ends at or below the promote limit of {}, the first one at {first}ms: {FLAGS}",
+                self.limit(limit)
             ),
             Why::ControlBad { limit } => format!(
                 "control is past the limit of {} with {}, the canary is not with {}",

@@ -1,7 +1,7 @@
 //! Values at an instant. They have to be over their rollback limit for the whole of `for`, without a gap, before
 //! traffic goes back; to promote, the newest one and all of the last window have to be within the promote limit.
 
-use super::counted::WORSE;
+use super::blame::WORSE;
 use super::{Context, How, Outlook};
 use crate::rollout::duration::Span;
 use crate::rollout::ledger::SHORT_GAP;

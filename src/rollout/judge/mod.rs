@@ -1,9 +1,11 @@
 //! Verdicts and blame: what was counted, held to the limits.
 
 mod beside;
+mod blame;
 mod counted;
 mod finding;
 mod gauge;
+mod latency;
 pub(super) mod measured;
 #[cfg(test)]
 mod rules;
@@ -12,6 +14,7 @@ mod traffic;
 use super::check::{CheckRule, JudgeRules, Metric};
 use super::evidence::real;
 use super::ledger::{Baseline, Ledger, SHORT_GAP};
+use super::lines::Line;
 use super::reason::Verdict;
 use super::sample::Dark;
 use super::spec::Traffic;
@@ -22,7 +25,6 @@ use finding::{Finding, Why};
 use jiff::Timestamp;
 
 pub use beside::Beside;
-pub(super) use counted::lines;
 
 /// What the judge works by, beside what was counted.
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +139,8 @@ pub enum How {
 
 /// Everything that a look at the ledger needs more than once.
 struct View {
+    /// ln(1/α) that evidence has to reach.
+    needed: f64,
     all: Tally,
     end: Timestamp,
 }
@@ -148,14 +152,47 @@ impl Context<'_> {
     }
 }
 
-/// ln(1/α) for one path of one check at one weight. `falseRollback` is spent evenly over the steps, over the
-/// checks that can roll back, and over two: a counted check acts on absolute or on relative evidence. Ville's
-/// inequality makes each of them hold for any number of looks. A measured check spends far less than its share
-/// (see [`measured`]); a healthy canary never has a failing majority, so the trip spends nothing that counts.
+/// Every line that evidence is gathered against, each once.
+pub(super) fn lines(ctx: &Context<'_>) -> Vec<Line> {
+    let mut all = Vec::new();
+    for (armed, beside) in drawn(ctx) {
+        armed
+            .into_iter()
+            .chain([beside])
+            .flatten()
+            .for_each(|l| once(&mut all, l));
+    }
+    all
+}
+
+fn drawn<'a>(ctx: &'a Context<'_>) -> impl Iterator<Item = ([Option<Line>; 2], Option<Line>)> + 'a {
+    ctx.rules.iter().map(|rule| match rule.metric {
+        Metric::Latency => latency::lines(rule, ctx),
+        Metric::ErrorRate | Metric::Availability | Metric::Throughput => counted::lines(rule, ctx),
+    })
+}
+
+fn once(lines: &mut Vec<Line>, line: Line) {
+    if !lines.iter().any(|l| l.is(line)) {
+        lines.push(line);
+    }
+}
+
+/// ln(1/α) for one path at one weight. `falseRollback` is spent evenly over the steps and over the ways a check can
+/// roll back, where checks that draw one line are one way; and over two, for a canary may be bad from the start or
+/// go bad later. Ville's inequality makes each of them hold for any number of looks. A value that has to stay over
+/// its limit spends far less than its share; a healthy canary never has a failing majority, so the trip spends
+/// nothing that counts.
 fn threshold(ctx: &Context<'_>) -> f64 {
-    let armed = ctx.rules.iter().filter(|r| r.rollback.is_some()).count().max(1);
-    let ways = 2.0 * real(armed as u64) * f64::from(ctx.looks.max(1));
-    (ways / ctx.judge.false_rollback.clamp(1e-9, 0.5)).ln()
+    let mut armed = Vec::new();
+    let mut others = 0_u64;
+    for (rule, (lines, _)) in ctx.rules.iter().zip(drawn(ctx)) {
+        let drawn = lines.iter().flatten().count();
+        lines.into_iter().flatten().for_each(|l| once(&mut armed, l));
+        others += u64::from(drawn == 0 && rule.rollback.is_some());
+    }
+    let ways = real((armed.len() as u64 + others).max(1)) * f64::from(ctx.looks.max(1));
+    (2.0 * ways / ctx.judge.false_rollback.clamp(1e-9, 0.5)).ln()
 }
 
 impl Ledger {
@@ -185,11 +222,15 @@ impl Ledger {
         let Some(end) = self.last.filter(|_| self.recent.is_filled()) else {
             return rules.map(|r| Finding::new(r).with(Why::NothingYet)).collect();
         };
-        let view = View { all: self.all(), end };
+        let view = View {
+            needed: threshold(ctx),
+            all: self.all(),
+            end,
+        };
         rules
             .map(|rule| match rule.metric {
                 Metric::ErrorRate | Metric::Availability => counted::find(self, rule, ctx, &view),
-                Metric::Latency => measured::latency(self, rule, ctx, &view),
+                Metric::Latency => latency::find(self, rule, ctx, &view),
                 Metric::Throughput => measured::throughput(self, rule, ctx, &view),
             })
             .collect()

@@ -1,12 +1,13 @@
 //! What needs no statistics: canaries that only fail, and requests that never arrive.
 
+use super::blame::WORSE;
 use super::{Context, How, Outlook, counted};
 use crate::rollout::evidence::real;
 use crate::rollout::ledger::Ledger;
 use crate::rollout::spec::Traffic;
 
-/// So many failures without a single success are enough.
-const NEVER_WORKED: u64 = 10;
+/// So many failures without a single success are enough, where failures do not come in bursts.
+const NEVER_WORKED: f64 = 10.0;
 /// So many requests that should have come and did not are no chance.
 const EXPECTED: f64 = 50.0;
 
@@ -23,7 +24,8 @@ impl Ledger {
         // Switching every rollback limit on errors off switches this off, too.
         let (rule, _) = counted::first_line(ctx)?;
         let (canary, control) = (&self.raise.canary, &self.raise.control);
-        let never = canary.errors >= NEVER_WORKED && canary.errors == canary.requests;
+        let never =
+            real(canary.errors) >= NEVER_WORKED * self.noise.errors.phi() && canary.errors == canary.requests;
         let [k_c, n_c, k_b, n_b] = if never {
             [canary.errors, canary.requests, control.errors, control.requests]
         } else if self.disasters >= 2 {
@@ -32,7 +34,7 @@ impl Ledger {
             return None;
         };
         let control_ratio = if n_b == 0 { 0.0 } else { real(k_b) / real(n_b) };
-        let alike = n_b > 0 && real(k_c) / real(n_c.max(1)) <= counted::WORSE * control_ratio;
+        let alike = n_b > 0 && real(k_c) / real(n_c.max(1)) <= WORSE * control_ratio;
         if alike && ctx.has_control && !cfg!(sabotage_5) {
             return Some(Outlook::SharedOutage {
                 message: format!(

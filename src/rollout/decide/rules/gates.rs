@@ -2,9 +2,10 @@
 
 use super::world::{Weather, World, spec, weight};
 use crate::rollout::command::Verb;
+use crate::rollout::decide::decide;
 use crate::rollout::observation::Mark;
 use crate::rollout::reason::{Reason, State};
-use crate::rollout::sample::Dark;
+use crate::rollout::sample::{Counts, Dark, Slice};
 use crate::rollout::status::CommandResult;
 use crate::rollout::weight::Weight;
 use serde_json::json;
@@ -313,4 +314,30 @@ fn long_darkness_is_an_alarm_once() {
     assert_eq!(alarms(&mut world, 30), 1);
     world.restart();
     assert_eq!(alarms(&mut world, 100), 0, "once, also over a restart");
+}
+
+#[test]
+fn what_the_past_says_of_bursts_reaches_the_judge() {
+    let mut world = World::demo();
+    world.ticks(3);
+    let slice = |i: u64| Slice {
+        length: Duration::from_secs(60),
+        control: Counts {
+            requests: 1200,
+            errors: if i % 10 == 3 { 9 } else { 0 },
+            latency: None,
+        },
+    };
+    let past: Vec<Slice> = (0..120).map(slice).collect();
+    let mut seen = world.observe(true);
+    if let Some(alpha) = seen.components.get_mut("alpha") {
+        alpha.history = Some(past.into());
+    }
+    let next = decide(&world.plan, world.status.clone(), &seen, world.now).next;
+    let phi = |name: &str| {
+        let ledger = next.component(name).and_then(|c| c.evidence.as_ref());
+        ledger.map(|l| l.noise.errors.phi())
+    };
+    assert!(phi("alpha").is_some_and(|phi| phi > 4.0), "{:?}", phi("alpha"));
+    assert_eq!(phi("beta"), Some(1.0));
 }

@@ -1,0 +1,314 @@
+//! How much more control's bad requests vary than independent ones would: φ, by which evidence is tempered.
+//!
+//! Retries and single bad clients make errors come in bursts. φ is Pearson's χ² ÷ its degrees of freedom over
+//! slices of time, each compared with the slice before: what drifts slowly is no burst. It is learned from control's
+//! history before the rollout, and from control's own ticks while it runs; it only grows.
+
+use super::evidence::real;
+use super::sample::Counts;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Errors are counted in slices of this length: longer than a burst.
+pub(super) const ERROR_SLICE: Duration = Duration::from_secs(120);
+/// Slow requests are: with them, all that changes for both arms within a slice would be taken for bursts.
+pub(super) const SLOW_SLICE: Duration = Duration::from_secs(60);
+/// Older slices are worth half from so many on.
+const REMEMBERED: f64 = 240.0;
+/// Fewer comparisons than this say nothing.
+const LEAST: f64 = 5.0;
+/// Beyond this, evidence would never be enough.
+const MOST: f64 = 50.0;
+
+/// What is known of φ. Persists as a row of numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(super) struct Dispersion {
+    /// The largest φ that was believed; 0 before the first.
+    phi: f64,
+    /// The slice that is being counted: milliseconds, good and bad requests.
+    open: [u64; 3],
+    /// The slice before: bad requests, and requests to expect them from.
+    before: Option<[f64; 2]>,
+    /// Good requests that a slice usually has.
+    usual: f64,
+    /// Σ (k₁e₂ − k₂e₁)² ÷ e₁e₂ over neighbours, and Σ (k₁ + k₂), which it is on average for independent requests.
+    found: f64,
+    expected: f64,
+    /// How many neighbours were compared.
+    pairs: f64,
+}
+
+impl From<Dispersion> for String {
+    fn from(d: Dispersion) -> Self {
+        let [millis, good, bad] = d.open.map(real);
+        let mut row = vec![d.phi, millis, good, bad, d.usual, d.found, d.expected, d.pairs];
+        row.extend(d.before.into_iter().flatten());
+        let round = |x: f64| ((x * 100.0).round() / 100.0).to_string();
+        row.into_iter().map(round).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl TryFrom<String> for Dispersion {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let row: Result<Vec<f64>, _> = text.split(' ').map(str::parse).collect();
+        let sound = |row: &Vec<f64>| row.iter().all(|x| x.is_finite() && *x >= 0.0);
+        let row = row.ok().filter(sound).unwrap_or_default();
+        let [phi, millis, good, bad, usual, found, expected, pairs, before @ ..] = row.as_slice() else {
+            return Err(format!("{text:?} is not what is stored of bursts"));
+        };
+        Ok(Self {
+            phi: *phi,
+            open: [*millis, *good, *bad].map(whole),
+            before: before.try_into().ok(),
+            usual: *usual,
+            found: *found,
+            expected: *expected,
+            pairs: *pairs,
+        })
+    }
+}
+
+/// A stored count.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked to be no less than 0, and `as` saturates"
+)]
+fn whole(x: f64) -> u64 {
+    x as u64
+}
+
+impl Dispersion {
+    /// φ as far as it is known: 1 or more.
+    pub(super) fn phi(&self) -> f64 {
+        self.phi.clamp(1.0, MOST)
+    }
+
+    pub(super) fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Takes in some of control's requests. True when φ grew.
+    pub(super) fn add(&mut self, requests: u64, bad: u64, length: Duration, slice: Duration) -> bool {
+        let [millis, good, failed] = &mut self.open;
+        *millis += u64::try_from(length.as_millis()).unwrap_or(0);
+        *good += requests.saturating_sub(bad);
+        *failed += bad;
+        if u128::from(*millis) < slice.as_millis() {
+            return false;
+        }
+        let (good, failed) = (real(*good), real(*failed));
+        self.open = [0; 3];
+        self.close(good, failed);
+        self.believe(self.surely())
+    }
+
+    fn close(&mut self, good: f64, bad: f64) {
+        let slices = self.pairs.clamp(1.0, 30.0);
+        self.usual = if self.before.is_none() {
+            good
+        } else {
+            self.usual + (good - self.usual) / slices
+        };
+        // By good requests, for a burst of retries brings its own requests; and half by the usual number, for a
+        // quiet slice may have none.
+        let e = f64::midpoint(good, self.usual).max(0.5);
+        if let Some([k, other]) = self.before {
+            self.found += (bad * other - k * e).powi(2) / (e * other);
+            self.expected += bad + k;
+            self.pairs += 1.0;
+        }
+        self.before = Some([bad, e]);
+        if self.pairs >= REMEMBERED {
+            self.found /= 2.0;
+            self.expected /= 2.0;
+            self.pairs /= 2.0;
+        }
+    }
+
+    /// φ by what was counted lately.
+    fn estimate(&self) -> f64 {
+        if self.pairs < LEAST || self.expected <= 0.0 {
+            return 1.0;
+        }
+        self.found / self.expected
+    }
+
+    /// φ without what chance may have added: estimates scatter by √(3/pairs) around 1, and the largest of many is
+    /// kept; twice that is next to nothing against the φ of bursts.
+    fn surely(&self) -> f64 {
+        self.estimate() - 2.0 * (3.0 / self.pairs.max(1.0)).sqrt()
+    }
+
+    /// True when φ grew.
+    fn believe(&mut self, phi: f64) -> bool {
+        let before = self.phi();
+        if phi > before {
+            self.phi = phi;
+        }
+        self.phi() > before
+    }
+
+    /// Errors that are independent of each other, as far as φ tells.
+    fn bursts(&self) -> f64 {
+        self.expected / 2.0 / self.estimate().max(1.0)
+    }
+
+    /// Learns φ from control's past: from the last hours in short slices, and where those held few bursts, also from
+    /// a day in longer ones. Each slice is its length, its requests and how many of them were bad.
+    pub(super) fn learn(&mut self, past: &[(Duration, u64, u64)], slice: Duration) -> bool {
+        let of = |wanted: fn(Duration) -> bool| {
+            let mut one = Self::default();
+            for (length, requests, bad) in past.iter().filter(|(length, ..)| wanted(*length)) {
+                one.add(*requests, *bad, *length, slice);
+            }
+            one
+        };
+        let short = of(|length| length <= LONG);
+        let mut phi = short.surely();
+        if short.bursts() < ENOUGH_BURSTS {
+            let day = of(|length| length > LONG);
+            // A handful of bursts seldom has a large one among them.
+            let few = 1.0 + FEW / day.bursts().max(1.0).sqrt();
+            phi = phi.max(1.0 + (day.estimate() - 1.0).max(0.0) * few);
+        }
+        self.believe(phi)
+    }
+}
+
+/// A slice longer than this is one of the day's.
+const LONG: Duration = Duration::from_secs(300);
+/// So many bursts show how large they are.
+const ENOUGH_BURSTS: f64 = 50.0;
+
+/// How much more φ may be than what a single burst shows.
+const FEW: f64 = 1.5;
+
+/// φ of errors and of slow requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Noise {
+    #[serde(rename = "e", default, skip_serializing_if = "Dispersion::is_unknown")]
+    pub(super) errors: Dispersion,
+    #[serde(rename = "s", default, skip_serializing_if = "Dispersion::is_unknown")]
+    pub(super) slow: Dispersion,
+}
+
+impl Noise {
+    pub(super) fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Takes in what control did in a tick: `slow` of the requests with a known latency.
+    pub(super) fn add(&mut self, control: &Counts, slow: Option<(u64, u64)>, length: Duration) -> [bool; 2] {
+        let errors = self
+            .errors
+            .add(control.requests, control.errors, length, ERROR_SLICE);
+        let slow = slow.is_some_and(|(n, k)| self.slow.add(n, k, length, SLOW_SLICE));
+        [errors, slow]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A small generator: the same numbers every time.
+    struct Dice(u64);
+
+    impl Dice {
+        fn roll(&mut self) -> f64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            real(self.0 >> 11) / real(1 << 53)
+        }
+
+        /// How many of `n`, each with a chance of `p`; each of them is a burst of a mean size `b`.
+        fn errors(&mut self, n: u64, p: f64, b: f64) -> u64 {
+            let mut errors = 0;
+            for _ in 0..n {
+                if self.roll() < p {
+                    errors += 1;
+                    while self.roll() < 1.0 - 1.0 / b {
+                        errors += 1;
+                    }
+                }
+            }
+            errors
+        }
+    }
+
+    fn past(n: u64, p: f64, b: f64, seed: u64) -> Vec<(Duration, u64, u64)> {
+        let mut dice = Dice(seed);
+        let mut slice = || {
+            let errors = dice.errors(n, p / b, b);
+            (ERROR_SLICE, n + errors, errors)
+        };
+        (0..60).map(|_| slice()).collect()
+    }
+
+    fn mean(n: u64, p: f64, b: f64) -> f64 {
+        let one = |seed: u64| {
+            let mut d = Dispersion::default();
+            d.learn(&past(n, p, b, seed * 7919 + 1), ERROR_SLICE);
+            d.phi()
+        };
+        (1..=40).map(one).sum::<f64>() / 40.0
+    }
+
+    #[test]
+    fn independent_errors_have_a_phi_of_one_and_bursts_one_that_grows_with_their_size() {
+        let quiet = mean(2000, 0.002, 1.0);
+        assert!((1.0..1.3).contains(&quiet), "{quiet}");
+        let three = mean(2000, 0.002, 3.0);
+        assert!((3.0..7.0).contains(&three), "2·3 − 1 = 5: {three}");
+        let five = mean(2000, 0.002, 5.0);
+        assert!((5.5..12.0).contains(&five), "2·5 − 1 = 9: {five}");
+    }
+
+    #[test]
+    fn a_slow_drift_is_no_burst() {
+        let drift: Vec<_> = (0..60).map(|i| (ERROR_SLICE, 10_000, 10 + i)).collect();
+        let mut d = Dispersion::default();
+        d.learn(&drift, ERROR_SLICE);
+        assert!(d.phi() < 1.05, "{}", d.phi());
+    }
+
+    #[test]
+    fn a_quiet_hour_asks_the_day_before() {
+        let mut slices: Vec<_> = (0..60).map(|_| (ERROR_SLICE, 12, 0)).collect();
+        slices.extend((0..96).map(|i| (Duration::from_secs(900), 90, if i % 30 == 7 { 9 } else { 0 })));
+        let mut d = Dispersion::default();
+        assert!(d.learn(&slices, ERROR_SLICE));
+        assert!(d.phi() > 7.0, "{}", d.phi());
+    }
+
+    #[test]
+    fn phi_only_grows_and_is_learned_from_controls_own_ticks_too() {
+        let mut d = Dispersion::default();
+        for (length, n, k) in past(2000, 0.002, 5.0, 99) {
+            d.add(n, k, length, ERROR_SLICE);
+        }
+        let learned = d.phi();
+        assert!(learned > 3.0, "{learned}");
+        for (length, n, k) in past(2000, 0.002, 1.0, 5).into_iter().cycle().take(600) {
+            d.add(n, k, length, ERROR_SLICE);
+        }
+        assert!(d.phi() >= learned);
+    }
+
+    #[test]
+    fn it_is_stored_in_a_few_bytes() {
+        let mut d = Dispersion::default();
+        for (length, n, k) in past(20_000, 0.002, 5.0, 3) {
+            d.add(n, k, length, ERROR_SLICE);
+        }
+        let text = serde_json::to_string(&d).unwrap();
+        assert!(text.len() < 90, "{text}");
+        let again: Dispersion = serde_json::from_str(&text).unwrap();
+        assert!((again.phi() - d.phi()).abs() < 0.01);
+    }
+}

@@ -1,0 +1,327 @@
+//! Latency: the share of requests slower than a bucket's bound, by the same sequential evidence as errors. "P95 is
+//! over L" is "more than 5% are slower than L", and that is a count: it adds up over pods and time, exactly.
+//!
+//! Held to control, a canary that is x slower has as many requests slower than b as control has slower than b/(1+x).
+//! b is a bound, so that only control's share is read between bounds.
+
+use super::blame::{Both, WORSE, is_own_fault};
+use super::counted::BETA;
+use super::finding::Coarse;
+use super::{Context, Finding, View, Why};
+use crate::rollout::buckets::{at_least, at_most, nearest, over, over_bound, quantile};
+use crate::rollout::check::{Bound, CheckRule, Limits};
+use crate::rollout::evidence::{SLOW, is_good, real, requests_needed, surely_over};
+use crate::rollout::ledger::Ledger;
+use crate::rollout::lines::Line;
+use crate::rollout::spec::Traffic;
+use crate::rollout::tally::{Sum, Tally};
+
+/// Control's quantile, and the canary's where its share of slow requests cannot prove anything, needs so many
+/// requests expected beyond it: 200 for a P95.
+const TAIL: f64 = 10.0;
+/// And so many in the last window to promote: 60 for a P95.
+const WINDOW_TAIL: f64 = 3.0;
+/// A canary as bad as this many times the share that is good enough is not promoted.
+const TWICE: f64 = 2.0;
+/// Shares closer together than this cannot be told apart by counting.
+const APART: f64 = 1.25;
+/// Without a rollback limit, bad is so much slower than good.
+const MUCH_SLOWER: f64 = 1.3;
+
+fn highest(limits: &Limits) -> Option<f64> {
+    match limits.max {
+        Some(Bound::Time(max)) => Some(max.as_secs_f64() * 1000.0),
+        Some(Bound::Percent(_)) | None => None,
+    }
+}
+
+/// The share that may be slower than a quantile; rounded, for it is stored.
+fn beyond(q: f64) -> f64 {
+    ((1.0 - q) * 1e9).round() / 1e9
+}
+
+fn count(sum: &Sum) -> u64 {
+    sum.latency.iter().sum()
+}
+
+fn is_enough(sum: &Sum, q: f64, tail: f64) -> bool {
+    real(count(sum)) * (1.0 - q) >= tail
+}
+
+/// A positive number of requests, rounded up.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a positive count, and `as` saturates"
+)]
+fn whole(requests: f64) -> u64 {
+    requests.ceil() as u64
+}
+
+/// The lines that a check draws: those that can roll back, and the one for when control is over the limit too.
+pub(super) fn lines(rule: &CheckRule, ctx: &Context<'_>) -> ([Option<Line>; 2], Option<Line>) {
+    let Some(limits) = rule
+        .rollback
+        .as_ref()
+        .filter(|_| ctx.traffic != Traffic::LongLived)
+    else {
+        return ([None; 2], None);
+    };
+    let q = rule.quantile;
+    let highest = highest(limits);
+    let beside = highest
+        .filter(|_| ctx.has_control)
+        .map(|_| Line::Slower(WORSE, q));
+    let highest = highest.map(|ms| Line::Slow(ms, beyond(q)));
+    ([highest, increase_line(limits, q, ctx)], beside)
+}
+
+/// The line for "so much slower than control": against control where it can be, else against its frozen share, more
+/// widely, for another day is no fair comparison.
+fn increase_line(limits: &Limits, q: f64, ctx: &Context<'_>) -> Option<Line> {
+    let times = 1.0 + limits.max_increase?.ratio();
+    if !ctx.control_is_small() {
+        return ctx.has_control.then_some(Line::Slower(times, q));
+    }
+    let baseline = ctx.baseline?;
+    let (bounds, counts) = (&baseline.bounds_ms, &baseline.latency);
+    let bound = nearest(bounds, quantile(bounds, counts, q)?)?;
+    let all = real(counts.iter().sum());
+    let share = over(bounds, counts, bound / times.max(WORSE)) / all.max(1.0);
+    Some(Line::Slow(bound, share.clamp(1e-5, 0.9)))
+}
+
+/// Control's quantile: live, or frozen where control is small; `None` when it is not known.
+fn control_quantile(tally: &Tally, ledger: &Ledger, q: f64, ctx: &Context<'_>) -> Option<f64> {
+    if ctx.has_control && ledger.control_seen && !ctx.control_is_small() && is_enough(&tally.control, q, TAIL)
+    {
+        return quantile(&ledger.bounds, &tally.control.latency, q);
+    }
+    let baseline = ctx.baseline?;
+    quantile(&baseline.bounds_ms, &baseline.latency, q)
+}
+
+/// What a latency check comes to.
+pub(super) fn find<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, view: &View) -> Finding<'a> {
+    let mut finding = Finding::new(rule);
+    if ctx.traffic == Traffic::LongLived {
+        return finding.with(Why::NotMeasurable(
+            "connections are long-lived: how long they last says nothing",
+        ));
+    }
+    let q = rule.quantile;
+    let recent = ledger.slow.last(rule.for_, view.end);
+    let window = ledger.slow.last(rule.window, view.end);
+    finding.value = quantile(&ledger.bounds, &window.canary.latency, q);
+    finding.control = control_quantile(&window, ledger, q, ctx);
+    finding.samples = count(&window.canary);
+    finding.beyond = ledger.bounds.last().copied();
+    let at_fault = rule.rollback.as_ref().and_then(|limits| {
+        let (why, evidence) = rollback(ledger, rule, limits, ctx, (view, &recent));
+        finding.evidence = Some(evidence);
+        why
+    });
+    if at_fault.is_some() {
+        finding.value = quantile(&ledger.bounds, &recent.canary.latency, q);
+        finding.samples = count(&recent.canary);
+    }
+    let Some(limits) = &rule.promote else {
+        return finding.with(at_fault.unwrap_or(Why::NoPromoteLimit));
+    };
+    finding.coarse = coarse(ledger, limits, finding.control);
+    let why = at_fault.unwrap_or_else(|| promote(ledger, rule, limits, ctx, [&view.all, &window]));
+    finding.with(why)
+}
+
+/// What the buckets cannot show.
+fn coarse(ledger: &Ledger, limits: &Limits, control: Option<f64>) -> Option<Coarse> {
+    if let Some(used) = highest(limits).and_then(|limit| {
+        let used = at_most(&ledger.bounds, limit)?;
+        ((limit / used - 1.0).abs() > 1e-6).then_some(used)
+    }) {
+        return Some(Coarse::Limit { used });
+    }
+    let (more, control) = (limits.max_increase?.ratio(), control?);
+    let lower = ledger.bounds.iter().copied().rfind(|b| *b < control)?;
+    let upper = at_least(&ledger.bounds, control)?;
+    (upper / lower > 1.0 + more).then_some(Coarse::Increase { more, lower, upper })
+}
+
+/// Whether the canary is over its rollback limit and to blame for it; and how strong the evidence is, as a share
+/// of what is needed.
+fn rollback(
+    ledger: &Ledger,
+    rule: &CheckRule,
+    limits: &Limits,
+    ctx: &Context<'_>,
+    (view, recent): (&View, &Tally),
+) -> (Option<Why>, f64) {
+    let (stretches, all) = ([recent, &view.all], &view.all);
+    let (q, bounds) = (rule.quantile, &ledger.bounds);
+    let share = |line: Line| ledger.evidence(line) / view.needed;
+    let enough = |share: f64| share >= 1.0 || cfg!(sabotage_4);
+    let mut strongest: f64 = 0.0;
+    let Some(canary) = quantile(bounds, &recent.canary.latency, q) else {
+        return (None, strongest);
+    };
+    let live = ctx.has_control && ledger.control_seen && count(&recent.control) > 0;
+    let mut why = None;
+    if let Some(limit) = highest(limits)
+        && let Some(bound) = at_least(bounds, limit)
+    {
+        let slow = over_bound(bounds, &recent.control.latency, bound);
+        let both = live && surely_over(slow, count(&recent.control), beyond(q)) && !cfg!(sabotage_5);
+        let line = if both {
+            Line::Slower(WORSE, q)
+        } else {
+            Line::Slow(limit, beyond(q))
+        };
+        strongest = share(line);
+        let control = quantile(bounds, &recent.control.latency, q).unwrap_or(0.0);
+        why = match (canary > limit, both) {
+            (true, true) if canary <= WORSE * control => Some(Why::SharedOutage { limit }),
+            (true, _) if enough(strongest) => {
+                let counted = stretches.map(|s| Both {
+                    canary: (over_bound(bounds, &s.canary.latency, bound), count(&s.canary)),
+                    control: (over_bound(bounds, &s.control.latency, bound), count(&s.control)),
+                    likened: over(bounds, &s.control.latency, bound / WORSE),
+                });
+                let phi = ledger.noise.slow.phi();
+                let own = both || is_own_fault(ctx, &SLOW, phi, [1.0, beyond(q)], counted);
+                Some(if own {
+                    Why::Evidence { limit }
+                } else {
+                    Why::NotAlone { limit }
+                })
+            }
+            (false, true) => Some(Why::ControlBad { limit }),
+            _ => None,
+        };
+    }
+    if let (Some(increase), Some(line)) = (limits.max_increase, increase_line(limits, q, ctx)) {
+        let share = share(line);
+        strongest = strongest.max(share);
+        let control =
+            control_quantile(recent, ledger, q, ctx).or_else(|| control_quantile(all, ledger, q, ctx));
+        let acquitted = matches!(why, Some(Why::SharedOutage { .. } | Why::NotAlone { .. }));
+        if let Some(control) = control
+            && canary > control * (1.0 + increase.ratio())
+            && enough(share)
+            && !acquitted
+        {
+            why = Some(Why::Increase {
+                increase: increase.ratio(),
+                limit: control * (1.0 + increase.ratio()),
+            });
+        }
+    }
+    (why, strongest)
+}
+
+/// Whether the promote limit is met on all data and on the last window, with enough requests to say so.
+fn promote(
+    ledger: &Ledger,
+    rule: &CheckRule,
+    limits: &Limits,
+    ctx: &Context<'_>,
+    stretches: [&Tally; 2],
+) -> Why {
+    let [all, window] = stretches;
+    let (q, bounds) = (rule.quantile, &ledger.bounds);
+    if all.canary.requests > 0 && all.canary.latency.is_empty() {
+        return Why::NoHistogram;
+    }
+    if let Some(limit) = highest(limits).filter(|limit| at_most(bounds, *limit).is_none())
+        && let Some(first) = bounds.first()
+    {
+        return Why::NoBucket { limit, first: *first };
+    }
+    let least = whole(WINDOW_TAIL / (1.0 - q).max(1e-9));
+    let (have, need) = if rule.min_requests > 0 {
+        (count(&all.canary), rule.min_requests)
+    } else {
+        (count(&window.canary), least)
+    };
+    if have < need {
+        return Why::TooFew { have, need };
+    }
+    for tally in stretches {
+        let Some(canary) = quantile(bounds, &tally.canary.latency, q) else {
+            return Why::QuietWindow;
+        };
+        if let Some(limit) = highest(limits).and_then(|limit| at_most(bounds, limit)) {
+            let slow = over_bound(bounds, &tally.canary.latency, limit);
+            if real(slow) > real(count(&tally.canary)) * (1.0 - q) {
+                return Why::OverPromote { value: canary, limit };
+            }
+        }
+        if let Some(more) = limits.max_increase {
+            // The last window's control may be thin; all of its data at this weight is not.
+            let control =
+                control_quantile(tally, ledger, q, ctx).or_else(|| control_quantile(all, ledger, q, ctx));
+            let Some(control) = control else {
+                return nothing_to_compare_with(ledger, ctx);
+            };
+            let limit = control * (1.0 + more.ratio());
+            if canary > limit || canary.is_infinite() {
+                return Why::OverPromote { value: canary, limit };
+            }
+        }
+    }
+    let unproven = too_few(ledger, rule, limits, ctx, all).filter(|_| rule.min_requests == 0);
+    unproven.unwrap_or(Why::Passes { limit: None })
+}
+
+fn nothing_to_compare_with(ledger: &Ledger, ctx: &Context<'_>) -> Why {
+    if !ctx.has_control {
+        Why::NotMeasurable("no control arm is named, so there is nothing to compare with")
+    } else if ledger.control_seen && !ctx.control_is_small() {
+        Why::ThinControl
+    } else {
+        Why::NoControl
+    }
+}
+
+/// Promotion's positive evidence: that the share of slow requests is that of a canary within its promote limit
+/// rather than one that is far beyond it.
+fn too_few(
+    ledger: &Ledger,
+    rule: &CheckRule,
+    limits: &Limits,
+    ctx: &Context<'_>,
+    all: &Tally,
+) -> Option<Why> {
+    let (q, bounds, latency) = (rule.quantile, &ledger.bounds, &all.canary.latency);
+    let n = count(&all.canary);
+    let short = |need: u64| Why::TooFew { have: n, need };
+    let unproven = |bound: f64, good: f64, bad: f64| {
+        let need = whole(requests_needed(good, bad, BETA)).max(n + 1);
+        (!is_good(over_bound(bounds, latency, bound), n, good, bad, BETA)).then(|| short(need))
+    };
+    let absolute = highest(limits)
+        .and_then(|limit| at_most(bounds, limit))
+        .and_then(|bound| {
+            let good = 1.0 - q;
+            unproven(bound, good, (TWICE * good).min(0.95))
+        });
+    if absolute.is_some() {
+        return absolute;
+    }
+    let more = 1.0 + limits.max_increase?.ratio();
+    let increase = rule.rollback.as_ref().and_then(|l| l.max_increase);
+    let much = increase.map_or(more * MUCH_SLOWER, |x| (1.0 + x.ratio()).max(more));
+    let live = ctx.has_control && ledger.control_seen && !ctx.control_is_small();
+    let (bounds, counts) = match ctx.baseline.filter(|_| !live) {
+        Some(baseline) => (&baseline.bounds_ms, &baseline.latency),
+        None => (bounds, &all.control.latency),
+    };
+    let total = real(counts.iter().sum());
+    let bound = quantile(bounds, counts, q).and_then(|p| nearest(bounds, p))?;
+    let slow = |times: f64| over(bounds, counts, bound / times) / total;
+    let (good, bad) = (slow(more), slow(much).min(0.99));
+    if good > 0.0 && bad >= APART * good {
+        return unproven(bound, good, bad);
+    }
+    let need = whole(TAIL / (1.0 - q).max(1e-9));
+    (n < need).then(|| short(need))
+}

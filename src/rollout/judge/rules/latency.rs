@@ -1,0 +1,195 @@
+//! Slow requests: evidence on buckets, against a limit and against control.
+
+use super::*;
+
+/// Istio's bounds around a P95 of 150 ms.
+const BOUNDS: [f64; 7] = [25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0];
+
+/// An arm with so many requests in each bucket.
+fn timed(counts: [u64; 8], bounds: &[f64]) -> Arm {
+    Arm::Seen(Counts {
+        requests: counts.iter().sum(),
+        errors: 0,
+        latency: Some(Histogram {
+            bounds_ms: bounds.into(),
+            counts: counts.into(),
+        }),
+    })
+}
+
+/// Ten requests, and a control of a hundred: log-normal times around 55 ms, `times` as long.
+fn usual(requests: u64, times: f64) -> Arm {
+    use statrs::distribution::{ContinuousCDF, LogNormal};
+    let law = LogNormal::new((55.0 * times).ln(), 0.6).unwrap();
+    let below = |ms: f64| law.cdf(ms) * real(requests);
+    let mut counts = [0; 8];
+    let mut before = 0;
+    for (slot, bound) in counts.iter_mut().zip(BOUNDS.into_iter().chain([1e9])) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+        let now = below(bound).round() as u64;
+        *slot = now - before;
+        before = now;
+    }
+    timed(counts, &BOUNDS)
+}
+
+fn p95(promote: &str, rollback: &str) -> Vec<CheckRule> {
+    let max = |text: &str| Limits {
+        max: Some(text.parse::<Bound>().unwrap()),
+        ..Limits::default()
+    };
+    vec![rule("p95", Metric::Latency, max(promote), Some(max(rollback)))]
+}
+
+fn ticks_to_breach(bench: &mut Bench<'_>, canary: &Arm, control: &Arm, most: u64) -> Option<u64> {
+    (1..=most).find(|_| is_breach(&bench.tick(canary.clone(), control.clone())))
+}
+
+#[test]
+fn a_canary_three_times_as_slow_goes_back_within_a_minute_of_settling() {
+    let rules = rules();
+    let mut bench = Bench::new(&rules, 5);
+    bench.ticks(6, &usual(30, 3.0), &usual(570, 1.0));
+    let ticks = ticks_to_breach(&mut bench, &usual(30, 3.0), &usual(570, 1.0), 60);
+    // One more than evidence needs: the first tick tells which bound to compare by.
+    assert!(ticks.is_some_and(|t| t <= 5), "{ticks:?}");
+    let judged = bench.ledger.judge(&bench.ctx);
+    let p95 = &judged.checks[1];
+    assert!(
+        p95.verdict == Verdict::Breach && p95.evidence.is_some_and(|e| e >= 1.0),
+        "{p95:?}"
+    );
+}
+
+#[test]
+fn a_canary_that_gets_slow_in_the_middle_of_a_day_goes_back_as_well() {
+    let rules = rules();
+    let mut bench = Bench::new(&rules, 5);
+    bench.ticks(4000, &usual(30, 1.0), &usual(570, 1.0));
+    let ticks = ticks_to_breach(&mut bench, &usual(30, 3.0), &usual(570, 1.0), 60);
+    assert!(ticks.is_some_and(|t| t <= 12), "{ticks:?}");
+}
+
+#[test]
+fn a_canary_as_fast_as_control_stays_whatever_control_is_like() {
+    let rules = rules();
+    for times in [0.2, 1.0, 4.0] {
+        let mut bench = Bench::new(&rules, 50);
+        for _ in 0..300 {
+            let outlook = bench.tick(usual(200, times), usual(200, times));
+            assert!(!is_breach(&outlook), "{times}: {outlook:?}");
+        }
+        assert_eq!(bench.ledger.outlook(&bench.ctx), Outlook::Promotable, "{times}");
+    }
+}
+
+#[test]
+fn a_limit_that_is_a_bound_is_held_exactly_and_another_is_held_to_the_next_one() {
+    for (limit, breach) in [("100ms", true), ("101ms", false), ("250ms", false)] {
+        let rules = p95("100ms", limit);
+        let mut bench = Bench::new(&rules, 10);
+        // A tenth takes 100 to 250 ms.
+        let canary = timed([0, 0, 90, 10, 0, 0, 0, 0], &BOUNDS);
+        let outlook = bench.ticks(200, &canary, &timed([0, 0, 900, 0, 0, 0, 0, 0], &BOUNDS));
+        assert_eq!(is_breach(&outlook), breach, "{limit}: {outlook:?}");
+    }
+}
+
+#[test]
+fn a_promote_limit_is_held_to_the_bound_below_and_says_so() {
+    let rules = p95("240ms", "500ms");
+    let mut bench = Bench::new(&rules, 10);
+    let outlook = bench.ticks(60, &usual(100, 1.0), &usual(900, 1.0));
+    assert!(
+        matches!(outlook, Outlook::Between { .. }),
+        "P95 is 148 ms, held to 100: {outlook:?}"
+    );
+    let message = &bench.ledger.judge(&bench.ctx).checks[0].message;
+    assert!(
+        message.contains("bucket that ends at 100ms") && message.contains("--time-buckets"),
+        "{message}"
+    );
+    assert!(message.len() <= 256, "{}", message.len());
+}
+
+#[test]
+fn a_promote_limit_below_every_bound_is_unknown_and_names_the_remedy() {
+    let rules = p95("20ms", "500ms");
+    let mut bench = Bench::new(&rules, 10);
+    let outlook = bench.ticks(60, &usual(100, 1.0), &usual(900, 1.0));
+    let Outlook::Unknown { message, .. } = outlook else {
+        panic!("{outlook:?}")
+    };
+    assert!(
+        message.contains("first one at 25ms") && message.contains("statsHistogramBuckets"),
+        "{message}"
+    );
+}
+
+#[test]
+fn bounds_too_far_apart_for_the_limit_are_told_with_the_flags_to_set() {
+    let rules = rules();
+    let mut bench = Bench::new(&rules, 10);
+    bench.ticks(60, &usual(100, 1.0), &usual(900, 1.0));
+    let message = &bench.ledger.judge(&bench.ctx).checks[1].message;
+    assert!(message.contains("cannot tell +15% from +150%"), "{message}");
+    assert!(
+        message.contains("sidecar.istio.io/statsHistogramBuckets"),
+        "{message}"
+    );
+    assert!(message.len() <= 256, "{}", message.len());
+}
+
+#[test]
+fn when_both_arms_are_slow_nobody_is_rolled_back_and_a_much_slower_canary_is() {
+    let rules = p95("100ms", "250ms");
+    let mut bench = Bench::new(&rules, 10);
+    bench.ticks(60, &usual(30, 0.5), &usual(270, 0.5));
+    for _ in 0..90 {
+        let outlook = bench.tick(usual(30, 4.0), usual(270, 4.0));
+        assert!(!is_breach(&outlook), "{outlook:?}");
+    }
+    let outlook = bench.ledger.outlook(&bench.ctx);
+    assert!(matches!(outlook, Outlook::SharedOutage { .. }), "{outlook:?}");
+    let ticks = ticks_to_breach(&mut bench, &usual(30, 30.0), &usual(270, 4.0), 90);
+    assert!(ticks.is_some(), "ten times as slow as a slow control");
+}
+
+#[test]
+fn a_slow_control_beside_a_fast_canary_is_no_reason_to_raise() {
+    let rules = p95("100ms", "250ms");
+    let mut bench = Bench::new(&rules, 10);
+    let outlook = bench.ticks(60, &usual(30, 0.5), &usual(270, 5.0));
+    assert!(matches!(outlook, Outlook::ControlBad { .. }), "{outlook:?}");
+}
+
+#[test]
+fn a_few_slow_requests_are_no_evidence() {
+    let rules = p95("100ms", "100ms");
+    let mut bench = Bench::new(&rules, 10);
+    bench.ticks(10, &timed([0, 0, 10, 0, 0, 0, 0, 0], &BOUNDS), &usual(90, 0.5));
+    let outlook = bench.tick(timed([0, 0, 8, 2, 0, 0, 0, 0], &BOUNDS), usual(90, 0.5));
+    assert!(!is_breach(&outlook), "{outlook:?}");
+}
+
+#[test]
+fn promotion_needs_requests_that_prove_the_canary_fast_enough() {
+    let rules = p95("100ms", "250ms");
+    let mut bench = Bench::new(&rules, 10);
+    bench.ticks(7, &usual(9, 0.5), &usual(81, 0.5));
+    let outlook = bench.ticks(3, &usual(9, 0.5), &usual(81, 0.5));
+    assert!(matches!(outlook, Outlook::Insufficient { .. }), "{outlook:?}");
+    let outlook = bench.ticks(30, &usual(9, 0.5), &usual(81, 0.5));
+    assert_eq!(outlook, Outlook::Promotable);
+}
+
+#[test]
+fn a_histogram_with_other_bounds_midway_is_no_evidence_of_anything() {
+    let rules = p95("100ms", "250ms");
+    let mut bench = Bench::new(&rules, 10);
+    bench.ticks(40, &usual(30, 0.5), &usual(270, 0.5));
+    let wide: Vec<f64> = vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
+    let other = timed([0, 0, 0, 0, 0, 0, 0, 30], &wide);
+    let outlook = bench.ticks(30, &other, &other);
+    assert!(!is_breach(&outlook), "{outlook:?}");
+}

@@ -1,0 +1,261 @@
+//! What the ledger remembers, for how long, and what it makes of gaps, bursts and small numbers.
+
+use super::*;
+use crate::rollout::ledger::Ledger;
+use crate::rollout::sample::Slice;
+
+fn errors(rollback: Limits) -> Vec<CheckRule> {
+    let promote = Limits {
+        max: Some("0.1%".parse().unwrap()),
+        ..Limits::default()
+    };
+    vec![rule("errors", Metric::ErrorRate, promote, Some(rollback))]
+}
+
+fn at_most(text: &str) -> Limits {
+    Limits {
+        max: Some(text.parse().unwrap()),
+        ..Limits::default()
+    }
+}
+
+/// A past of control's in which errors come nine at a time.
+fn bursts() -> Vec<Slice> {
+    let slice = |i: u64| Slice {
+        length: Duration::from_secs(60),
+        control: Counts {
+            requests: 1200,
+            errors: if i % 10 == 3 { 9 } else { 0 },
+            latency: None,
+        },
+    };
+    (0..240).map(slice).collect()
+}
+
+#[test]
+fn two_failing_ticks_in_a_row_are_enough_and_two_apart_are_not() {
+    let rules = errors(at_most("99%"));
+    let mut bench = Bench::new(&rules, 10);
+    bench.ticks(10, &arm(20, 0, 0), &arm(180, 0, 0));
+    let one = bench.tick(arm(10, 6, 0), arm(180, 0, 0));
+    assert!(!is_breach(&one), "{one:?}");
+    bench.ticks(1, &arm(20, 0, 0), &arm(180, 0, 0));
+    let apart = bench.tick(arm(10, 6, 0), arm(180, 0, 0));
+    assert!(!is_breach(&apart), "{apart:?}");
+    let two = bench.tick(arm(10, 6, 0), arm(180, 0, 0));
+    assert!(matches!(two, Outlook::Breach { how: How::Trip, .. }), "{two:?}");
+}
+
+#[test]
+fn darkness_between_two_failing_ticks_breaks_their_row() {
+    let rules = errors(at_most("99%"));
+    let mut bench = Bench::new(&rules, 10);
+    bench.ticks(10, &arm(20, 0, 0), &arm(180, 0, 0));
+    bench.tick(arm(10, 6, 0), arm(180, 0, 0));
+    bench.blind(Dark::Down);
+    let outlook = bench.tick(arm(10, 6, 0), arm(180, 0, 0));
+    assert!(!is_breach(&outlook), "{outlook:?}");
+}
+
+#[test]
+fn a_gap_of_more_than_five_minutes_breaks_a_row_and_a_shorter_one_does_not() {
+    for (gap, breach) in [(200, true), (400, false)] {
+        let rules = errors(at_most("99%"));
+        let mut bench = Bench::new(&rules, 10);
+        bench.ticks(10, &arm(20, 0, 0), &arm(180, 0, 0));
+        bench.tick(arm(10, 6, 0), arm(180, 0, 0));
+        bench.end += gap;
+        let outlook = bench.tick(arm(10, 6, 0), arm(180, 0, 0));
+        assert_eq!(is_breach(&outlook), breach, "{gap}: {outlook:?}");
+    }
+}
+
+#[test]
+fn where_errors_come_in_bursts_a_burst_is_neither_evidence_nor_a_disaster() {
+    for (known, breach) in [(false, true), (true, false)] {
+        let rules = errors(at_most("1%"));
+        let mut bench = Bench::new(&rules, 10);
+        if known {
+            bench.ledger.learn(&bursts(), &bench.ctx);
+        }
+        bench.ticks(10, &arm(20, 0, 0), &arm(180, 0, 0));
+        bench.tick(arm(10, 7, 0), arm(180, 0, 0));
+        let outlook = bench.tick(arm(10, 7, 0), arm(180, 0, 0));
+        assert_eq!(is_breach(&outlook), breach, "{known}: {outlook:?}");
+    }
+}
+
+#[test]
+fn a_steady_fault_is_found_although_errors_come_in_bursts() {
+    let rules = errors(at_most("1%"));
+    let mut bench = Bench::new(&rules, 10);
+    bench.ledger.learn(&bursts(), &bench.ctx);
+    bench.ticks(10, &arm(20, 0, 0), &arm(180, 0, 0));
+    let outlook = bench.ticks(90, &arm(20, 4, 0), &arm(180, 0, 0));
+    assert!(is_breach(&outlook), "{outlook:?}");
+}
+
+#[test]
+fn what_was_learned_of_control_goes_along_to_the_next_weight_and_through_a_restart() {
+    let rules = rules();
+    let mut bench = Bench::new(&rules, 0);
+    bench.ledger.learn(&bursts(), &bench.ctx);
+    bench.ticks(30, &Arm::Absent, &arm(200, 0, 0));
+    let text = serde_json::to_string(&bench.ledger.follow(at(300), at(360))).unwrap();
+    let next: Ledger = serde_json::from_str(&text).unwrap();
+    assert!(next.noise.errors.phi() > 5.0, "{text}");
+    assert!(
+        next.pivot.is_some(),
+        "latencies can be compared from the first tick: {text}"
+    );
+}
+
+#[test]
+fn a_ledger_stored_before_bursts_were_known_is_read() {
+    let old = r#"{"judged":"10m","s":"2026-01-05T02:00:00Z","j":"2026-01-05T02:01:00Z",
+        "t":"2026-01-05T02:11:00Z","c":true,"n":true,"a":{"c":{"n":10},"b":{"n":90},"t":1000},
+        "b":[{"c":{"n":10,"h":[1,9,0]},"b":{"n":90,"h":[9,81,0]},"t":1000},{}],
+        "w":[[1767578400000,1000,1000,[10,0,90,0],[],[]]],"l":[[1767578400000,1000,1000,[10,0,90,0],[1,9,0],[9,81,0]]],
+        "le":[10.0,50.0],"e":[{"l":{"a":0.01},"e":[1.0,2.0,3.0,4.0,5.0,6.0]}],"o":{"p95":"2026-01-05T02:11:00Z"}}"#;
+    let ledger: Ledger = serde_json::from_str(old).unwrap();
+    let rules = rules();
+    let mut bench = Bench::new(&rules, 10);
+    bench.ledger = ledger;
+    bench.end = 700;
+    let outlook = bench.tick(arm(20, 0, 0), arm(180, 0, 0));
+    assert!(!is_breach(&outlook), "{outlook:?}");
+}
+
+#[test]
+fn all_data_is_that_of_the_running_half_day_and_the_one_before() {
+    let rules = errors(at_most("50%"));
+    let mut bench = Bench::new(&rules, 10);
+    let good = arm(100, 0, 0);
+    bench.ticks(6, &good, &arm(900, 0, 0));
+    // Errors of the first half day are seen in the second, and forgotten in the third.
+    bench.ticks(4319, &arm(100, 1, 0), &arm(900, 0, 0));
+    bench.ticks(4320, &good, &arm(900, 0, 0));
+    let seen = bench.ledger.outlook(&bench.ctx);
+    assert!(matches!(seen, Outlook::Between { .. }), "{seen:?}");
+    let forgotten = bench.ticks(4325, &good, &arm(900, 0, 0));
+    assert_eq!(forgotten, Outlook::Promotable);
+}
+
+#[test]
+fn min_requests_takes_the_place_of_the_statistics() {
+    for (asked, enough) in [(150, true), (600, false)] {
+        let mut rules = rules();
+        for rule in &mut rules {
+            rule.min_requests = asked;
+        }
+        let mut bench = Bench::new(&rules, 50);
+        let outlook = bench.ticks(36, &arm(10, 0, 0), &arm(10, 0, 0));
+        assert_eq!(outlook == Outlook::Promotable, enough, "{asked}: {outlook:?}");
+        assert_eq!(
+            matches!(outlook, Outlook::Insufficient { .. }),
+            !enough,
+            "{outlook:?}"
+        );
+    }
+}
+
+#[test]
+fn errors_may_be_held_to_control_alone() {
+    let more = Limits {
+        max_increase: Some("100%".parse().unwrap()),
+        ..Limits::default()
+    };
+    let rules = errors(more);
+    for (errors, breach) in [(1, false), (5, true)] {
+        let mut bench = Bench::new(&rules, 50);
+        let outlook = bench.ticks(60, &arm(100, errors, 0), &arm(100, 1, 0));
+        assert_eq!(is_breach(&outlook), breach, "{errors}: {outlook:?}");
+    }
+    // Without a control arm there is nothing to hold it to.
+    let mut bench = Bench::new(&rules, 50);
+    bench.ctx.has_control = false;
+    let outlook = bench.ticks(60, &arm(100, 5, 0), &Arm::NotAsked);
+    assert!(!is_breach(&outlook), "{outlook:?}");
+}
+
+#[test]
+fn a_control_too_small_to_testify_holds_what_it_could_acquit() {
+    let rules = errors(at_most("1%"));
+    let mut bench = Bench::new(&rules, 90);
+    // One control request in a minute, and it succeeds: a fault of both cannot be ruled out yet.
+    let mut outlook = Outlook::Promotable;
+    for tick in 0..42 {
+        outlook = bench.tick(
+            arm(9, u64::from(tick >= 6) * 2, 0),
+            arm(u64::from(tick % 6 == 0), 0, 0),
+        );
+    }
+    assert!(matches!(outlook, Outlook::Between { .. }), "{outlook:?}");
+    let message = &bench.ledger.judge(&bench.ctx).checks[0].message;
+    assert!(message.contains("control has too few requests"), "{message}");
+    let outlook = bench.ticks(120, &arm(9, 2, 0), &arm(1, 0, 0));
+    assert!(is_breach(&outlook), "{outlook:?}");
+}
+
+#[test]
+fn a_component_is_stored_in_four_kilobytes_with_istios_buckets() {
+    use crate::rollout::status::{ComponentStatus, HistoryEntry};
+    const ISTIO: [f64; 19] = [
+        0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 3e4, 6e4, 3e5, 6e5,
+        1.8e6, 3.6e6,
+    ];
+    let timed = |requests: u64, errors: u64| {
+        let mut counts = vec![0; 20];
+        for (slot, permille) in counts
+            .iter_mut()
+            .skip(1)
+            .zip([3, 40, 90, 200, 300, 200, 120, 40, 5, 1, 1])
+        {
+            *slot = requests * permille / 1000;
+        }
+        let latency = Some(Histogram {
+            bounds_ms: ISTIO.into(),
+            counts,
+        });
+        Arm::Seen(Counts {
+            requests,
+            errors,
+            latency,
+        })
+    };
+    let mut rules = rules();
+    let absolute = Limits {
+        max: Some("5s".parse().unwrap()),
+        ..rules[1].rollback.unwrap()
+    };
+    rules[1].rollback = Some(absolute);
+    let mut bench = Bench::new(&rules, 50);
+    bench.ticks(9000, &timed(10_457, 11), &timed(10_321, 12));
+    let judged = bench.ledger.judge(&bench.ctx);
+    let entry = |n: u16| HistoryEntry {
+        at: at(0),
+        from: Weight::from_percent(n).unwrap(),
+        to: Weight::from_percent(n + 1).unwrap(),
+        reason: crate::rollout::reason::Reason::Step,
+        message: "next step: all checks pass".to_owned(),
+    };
+    let status = ComponentStatus {
+        name: "terminal".to_owned(),
+        message: "holding 50%: 3h of 1d judged".to_owned(),
+        baseline: bench.ledger.freeze(at(0)),
+        history: (0..12).map(entry).collect(),
+        checks: judged.checks,
+        evidence: Some(bench.ledger.clone()),
+        ..ComponentStatus::default()
+    };
+    let text = serde_json::to_string(&status).unwrap();
+    let ledger = serde_json::to_string(&bench.ledger).unwrap();
+    assert!(
+        text.len() <= 4096,
+        "{} of them {}: {text}",
+        text.len(),
+        ledger.len()
+    );
+    let again: Ledger = serde_json::from_str(&ledger).unwrap();
+    assert_eq!(again.outlook(&bench.ctx), bench.ledger.outlook(&bench.ctx));
+}

@@ -1,0 +1,32 @@
+//! The judge by simulation, in short: the same promises as `make simulate`, with fewer and shorter runs.
+
+use crate::simulate::promises::{allowed, fast, healthy, published};
+use crate::simulate::seed;
+
+/// What was drawn, for whoever wants it drawn again.
+fn drawn(seed: u64, wrong: &[String]) -> String {
+    format!("{}\nGRADUAL_ROLLOUT_SEED={seed} repeats this", wrong.join("\n"))
+}
+
+#[test]
+fn a_healthy_canary_is_rolled_back_no_more_often_than_promised() {
+    let seed = seed();
+    let (found, wrong) = healthy(seed, 16, 120);
+    assert!(wrong.is_empty(), "{}", drawn(seed, &wrong));
+    assert_eq!(found.len(), 8);
+    assert!(allowed(16) <= 2 && allowed(2000) <= 36);
+}
+
+#[test]
+fn faults_are_found_as_soon_as_promised() {
+    let seed = seed();
+    let (_, wrong) = fast(seed, 25, 1.5);
+    assert!(wrong.is_empty(), "{}", drawn(seed, &wrong));
+}
+
+#[test]
+fn the_published_table_is_found_again() {
+    let seed = seed();
+    let (_, wrong) = published(seed, 60);
+    assert!(wrong.is_empty(), "{}", drawn(seed, &wrong));
+}
