@@ -12,6 +12,7 @@ Examples:
   gradual-rollout -p 40 --all-components --dry-run     what that would change, object by object
   gradual-rollout pause terminal --reason \"looking into it\"
   gradual-rollout rollback terminal                    back to control
+  gradual-rollout explain terminal                     why it is where it is, check by check
   gradual-rollout validate config/sealos.yaml          check a plan before it is applied
   gradual-rollout sandbox                              see it all work, without a cluster
 
@@ -152,6 +153,18 @@ pub enum VerbArgs {
         /// Keep showing it as it changes
         #[arg(short, long)]
         watch: bool,
+    },
+    /// Show why a component is where it is: each check, its limits and evidence, and what is waited for
+    Explain {
+        /// The component
+        #[arg(value_name = "COMPONENT")]
+        component: String,
+        /// The rollout, when several have the component
+        #[arg(long, value_name = "NAME")]
+        rollout: Option<String>,
+        /// As if it were then (RFC 3339) [default: now]
+        #[arg(long, value_name = "TIME", hide = true)]
+        at: Option<jiff::Timestamp>,
     },
     /// Set a weight and leave the plan, until `resume`
     Set {

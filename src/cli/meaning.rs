@@ -105,6 +105,7 @@ impl Ask {
             VerbArgs::EmergencyRollback(args) => Self::emergency(args)?,
             VerbArgs::Run
             | VerbArgs::Status { .. }
+            | VerbArgs::Explain { .. }
             | VerbArgs::Validate { .. }
             | VerbArgs::Plan { .. }
             | VerbArgs::Sandbox(_)

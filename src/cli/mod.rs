@@ -6,8 +6,11 @@ mod connect;
 mod direct;
 mod dry_run;
 pub mod exit;
+mod explain;
 mod find;
 mod generate;
+mod limits;
+mod lines;
 mod manifest;
 mod meaning;
 mod output;
@@ -111,6 +114,16 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         VerbArgs::Status { rollout, watch } => {
             let settings = settings(&global)?;
             block_on(status::run(&settings, rollout.as_deref(), watch, form, out))
+        }
+        VerbArgs::Explain {
+            component,
+            rollout,
+            at,
+        } => {
+            let settings = settings(&global)?;
+            let now = at.unwrap_or_else(|| Clock::System.now());
+            let (component, rollout) = (component.as_str(), rollout.as_deref());
+            block_on(explain::run(&settings, component, rollout, now, form, out))
         }
         VerbArgs::Run => run::run(settings(&global)?),
         verb @ (VerbArgs::Set { .. }

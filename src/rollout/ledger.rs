@@ -370,6 +370,11 @@ impl Ledger {
         found.map_or(0.0, |l| l.log_e.log_e())
     }
 
+    /// Where the last fresh tick ended.
+    pub fn counted_until(&self) -> Option<Timestamp> {
+        self.last
+    }
+
     /// All judged data, at most 24 h of it.
     pub(super) fn all(&self) -> Tally {
         let [mut now, before] = self.blocks.clone();
