@@ -258,9 +258,10 @@ impl Facts {
     /// still ahead.
     fn waits(&self, plan: &Plan, c: &ComponentStatus, now: Timestamp) -> Vec<Wait> {
         if c.state.is_terminal() {
-            let what = match c.state {
-                State::RolledBack => "`retry`, or another plan",
-                _ => "nothing: the plan is finished",
+            let what = if c.state == State::RolledBack {
+                "`retry`, or another plan"
+            } else {
+                "nothing: the plan is finished"
             };
             return vec![wait(what, None)];
         }

@@ -49,14 +49,15 @@ pub(super) fn write(
         let observed = weight
             .observed
             .map_or_else(|| "not known".to_owned(), |w| format!("{w}%"));
-        let mut text = format!(
-            "{}% written, {}% asked, {observed} observed",
-            weight.written, weight.asked
-        );
-        if let Some(since) = facts.since {
-            text.push_str(&format!("; since {since:.0} ({})", ago(since, now)));
-        }
-        line("  weight", &text)?;
+        let since = facts
+            .since
+            .map(|since| format!("; since {since:.0} ({})", ago(since, now)))
+            .unwrap_or_default();
+        let (written, asked) = (weight.written, weight.asked);
+        line(
+            "  weight",
+            &format!("{written}% written, {asked}% asked, {observed} observed{since}"),
+        )?;
     }
     if let Some(phase) = &facts.phase {
         let step = match phase.step {

@@ -82,7 +82,7 @@ fn what_is_waited_for_comes_with_its_time() {
         "22h more of judged time at this weight".to_owned(),
         Some("2026-03-03T09:00:00Z".to_owned()),
     );
-    assert_eq!(waits(&holding), [hold.clone()]);
+    assert_eq!(waits(&holding), std::slice::from_ref(&hold));
     assert_eq!(
         holding.next.unwrap().not_before.unwrap().to_string(),
         "2026-03-03T09:00:00Z"
