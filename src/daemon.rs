@@ -2,7 +2,7 @@
 
 mod start;
 
-pub use start::{StartError, start};
+pub use start::{StartError, source, start};
 
 use crate::api::{self, ApiState};
 use crate::clock::Clock;

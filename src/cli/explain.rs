@@ -8,7 +8,7 @@ mod tests;
 
 use super::args::Output;
 use super::exit::{Exit, Failure};
-use super::{connect, find, output, table};
+use super::{connect, find, lines, output};
 use crate::cluster::by_hand::Daemon;
 use crate::settings::Settings;
 use facts::Facts;
@@ -43,7 +43,7 @@ pub(super) async fn run(
     let facts = Facts::of(&rollout, &settings.namespace, component, silent, now);
     match form {
         Output::Json | Output::Yaml => output::data(out, form, &facts)?,
-        Output::Table => picture::write(out, &facts, table::terminal_width(), now)?,
+        Output::Table => picture::write(out, &facts, lines::width(), now)?,
         Output::Wide => picture::write(out, &facts, None, now)?,
     }
     Ok(Exit::Done)

@@ -7,6 +7,14 @@ use std::io::{self, Write};
 /// Narrower than this a line is not folded any further: one long word per line helps nobody.
 const NARROWEST: usize = 20;
 
+/// The width to fold to: the terminal's, or what `COLUMNS` says of a pipe; folding loses nothing.
+pub(super) fn width() -> Option<usize> {
+    let asked = || std::env::var("COLUMNS").ok()?.parse().ok();
+    table::terminal_width()
+        .or_else(asked)
+        .filter(|width| *width >= NARROWEST)
+}
+
 /// Writes `label` and `text` with the text beginning in the column `indent`; further lines begin there too. With a
 /// `width` no line is longer than it, unless a single word is.
 pub(super) fn write(

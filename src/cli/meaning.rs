@@ -106,6 +106,8 @@ impl Ask {
             VerbArgs::Run
             | VerbArgs::Status { .. }
             | VerbArgs::Explain { .. }
+            | VerbArgs::Checks { .. }
+            | VerbArgs::Backtest(_)
             | VerbArgs::Validate { .. }
             | VerbArgs::Plan { .. }
             | VerbArgs::Sandbox(_)

@@ -307,5 +307,6 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
+mod probe;
 #[cfg(test)]
 mod tests;

@@ -20,3 +20,4 @@ mod prometheus;
 mod sandbox_prometheus;
 mod stories;
 mod support;
+mod transcripts;

@@ -67,8 +67,17 @@ impl Prometheus {
     ///
     /// The port is found by binding it first; should somebody take it in between, another one is tried.
     pub(crate) async fn start(targets: &[SocketAddr], interval: Duration) -> Self {
+        Self::start_over(targets, interval, "").await
+    }
+
+    /// Starts it with a past: `record` is `OpenMetrics` text whose samples have their times.
+    pub(crate) async fn with_record(record: &str) -> Self {
+        Self::start_over(&[], Duration::from_secs(15), record).await
+    }
+
+    async fn start_over(targets: &[SocketAddr], interval: Duration, record: &str) -> Self {
         for _ in 0..5 {
-            let mut started = Self::launch(targets, interval);
+            let mut started = Self::launch(targets, interval, record);
             if started.becomes_ready().await {
                 return started;
             }
@@ -81,8 +90,22 @@ impl Prometheus {
         format!("http://{}", self.address)
     }
 
-    fn launch(targets: &[SocketAddr], interval: Duration) -> Self {
+    fn launch(targets: &[SocketAddr], interval: Duration, record: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder for prometheus");
+        if !record.is_empty() {
+            let text = folder.path().join("record");
+            std::fs::write(&text, record).expect("the record");
+            let output = Command::new(find("promtool"))
+                .args(["tsdb", "create-blocks-from", "openmetrics"])
+                .args([&text, &folder.path().join("data")])
+                .output()
+                .expect("promtool starts");
+            assert!(
+                output.status.success(),
+                "promtool refused the record: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
         let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
         let interval = format!("{}ms", interval.as_millis());
         let config = serde_json::json!({
@@ -102,6 +125,8 @@ impl Prometheus {
                 "--storage.tsdb.path={}",
                 folder.path().join("data").display()
             ))
+            // A record keeps its own times, however long ago they are.
+            .arg("--storage.tsdb.retention.time=100y")
             .arg(format!("--web.listen-address={address}"))
             .current_dir(folder.path())
             .stdin(Stdio::null())
