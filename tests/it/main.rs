@@ -21,3 +21,4 @@ mod sandbox_prometheus;
 mod stories;
 mod support;
 mod transcripts;
+mod why;
