@@ -34,23 +34,6 @@ impl Source {
         }
     }
 
-    /// The raw counters of both arms at many past instants.
-    pub async fn history(
-        &self,
-        ask: &Ask,
-        from: Timestamp,
-        to: Timestamp,
-        step: std::time::Duration,
-    ) -> Result<Vec<Snapshot>, Blindness> {
-        let mut snapshots = Vec::new();
-        let mut at = from;
-        while at <= to {
-            snapshots.push(self.read(ask, at).await?);
-            at += step;
-        }
-        Ok(snapshots)
-    }
-
     /// What happened since the cursor. Resumes a cursor that was persisted; leaves it alone when the source is dark.
     pub async fn observe(&self, ask: &Ask, cursor: &mut Cursor, now: Timestamp) -> Reading {
         if let Some(at) = cursor.resume(now) {
