@@ -6,18 +6,41 @@ use serde::Deserialize;
 use std::borrow::Cow;
 
 /// One series of an instant vector.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Series<'a> {
     #[serde(borrow)]
     pub(crate) metric: Labels<'a>,
     value: (f64, Cow<'a, str>),
 }
 
-impl Series<'_> {
+impl<'a> Series<'a> {
+    /// A series with these labels that says this at no instant in particular.
+    pub(crate) fn saying(metric: Labels<'a>, number: f64) -> Self {
+        Self {
+            metric,
+            value: (0.0, number.to_string().into()),
+        }
+    }
+
+    /// What it says at another instant.
+    pub(crate) fn say(&mut self, value: (f64, Cow<'a, str>)) {
+        self.value = value;
+    }
+
     /// Its value; NaN when it is no number at all.
     pub(crate) fn number(&self) -> f64 {
         self.value.1.parse().unwrap_or(f64::NAN)
     }
+}
+
+/// One series of a range: what it said at many instants, in order; where it said nothing there is no entry.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Recorded<'a> {
+    #[serde(borrow)]
+    pub(crate) metric: Labels<'a>,
+    /// Seconds since 1970, and what it said then.
+    #[serde(borrow)]
+    pub(crate) values: Vec<(f64, Cow<'a, str>)>,
 }
 
 /// The library's own result type drops `warnings` and `isPartial`, and they decide whether this is data.
@@ -62,6 +85,18 @@ fn unusable(kind: Dark, why: impl Into<String>) -> Unusable {
 
 /// Reads an answer. Whatever is not a whole instant vector is no data.
 pub(crate) fn read(http_status: u16, body: &[u8]) -> Result<Vec<Series<'_>>, Unusable> {
+    serde_json::from_str(result(http_status, body, "vector")?)
+        .map_err(|_| unusable(Dark::NotANumber, "a vector whose values are not plain numbers"))
+}
+
+/// Reads the answer to a question about a range. Whatever is not a whole matrix is no data.
+pub(crate) fn read_range(http_status: u16, body: &[u8]) -> Result<Vec<Recorded<'_>>, Unusable> {
+    serde_json::from_str(result(http_status, body, "matrix")?)
+        .map_err(|_| unusable(Dark::NotANumber, "a matrix whose values are not plain numbers"))
+}
+
+/// The result of an answer, when it is whole and of this type.
+fn result<'a>(http_status: u16, body: &'a [u8], wanted: &str) -> Result<&'a str, Unusable> {
     if matches!(http_status, 401 | 403) {
         let why = format!("HTTP {http_status}: check the token, the password or the headers of the settings");
         return Err(unusable(Dark::Refused, why));
@@ -85,13 +120,11 @@ pub(crate) fn read(http_status: u16, body: &[u8]) -> Result<Vec<Series<'_>>, Unu
     let data = answer
         .data
         .ok_or_else(|| unusable(Dark::Down, "a success without data"))?;
-    if data.result_type != "vector" {
-        let why = format!("a {} instead of a vector", brief(&data.result_type));
+    if data.result_type != wanted {
+        let why = format!("a {} instead of a {wanted}", brief(&data.result_type));
         return Err(unusable(Dark::Down, why));
     }
-    let result = data.result.map_or("[]", |raw| raw.get());
-    serde_json::from_str(result)
-        .map_err(|_| unusable(Dark::NotANumber, "a vector whose values are not plain numbers"))
+    Ok(data.result.map_or("[]", |raw| raw.get()))
 }
 
 fn failure(http_status: u16, answer: &Answer<'_>) -> Unusable {

@@ -1,15 +1,23 @@
 //! Label matchers, from `~RE` as people write it to `label=~"RE"` as PromQL wants it.
 
+use super::dialect::in_our_dialect;
 use regex::Regex;
 use std::fmt;
 
 /// How a label is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operator {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Operator {
     Equal,
     Match,
     Differ,
     NotMatch,
+}
+
+impl Operator {
+    /// Whether it picks values rather than leaving some out.
+    pub(crate) const fn picks(self) -> bool {
+        matches!(self, Self::Equal | Self::Match)
+    }
 }
 
 /// One label and what its value must be.
@@ -45,20 +53,32 @@ impl<'a> Matcher<'a> {
         })
     }
 
+    pub(crate) const fn operator(&self) -> Operator {
+        self.operator
+    }
+
+    pub(crate) const fn value(&self) -> &'a str {
+        self.value
+    }
+
     /// Refuses a pattern that is none.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let value = self.value;
-        if matches!(self.operator, Operator::Match | Operator::NotMatch) {
-            // Anchored as Prometheus anchors it. Its dialect (RE2) and ours agree but for exotic spellings.
-            Regex::new(&format!("^(?:{value})$")).map_err(|error| {
-                let reason = error.to_string();
-                let reason = reason.lines().next_back().unwrap_or_default().trim().to_owned();
-                format!(
-                    "{value:?} is not a regular expression ({reason}): correct it, or leave out the \"~\""
-                )
-            })?;
+        self.pattern().map(|_| ())
+    }
+
+    /// The pattern, compiled; `None` when the value is compared as it is.
+    pub(crate) fn pattern(&self) -> Result<Option<Regex>, String> {
+        if !matches!(self.operator, Operator::Match | Operator::NotMatch) {
+            return Ok(None);
         }
-        Ok(())
+        let value = self.value;
+        // Anchored as in Prometheus; a dot matches a newline too, as it does there since version 3.
+        let compiled = Regex::new(&format!("^(?s:{})$", in_our_dialect(value)));
+        compiled.map(Some).map_err(|error| {
+            let reason = error.to_string();
+            let reason = reason.lines().next_back().unwrap_or_default().trim().to_owned();
+            format!("{value:?} is not a regular expression ({reason}): correct it, or leave out the \"~\"")
+        })
     }
 }
 

@@ -10,6 +10,7 @@
 pub mod ask;
 pub mod counters;
 pub mod exposition;
+pub mod health;
 pub mod preset;
 pub mod prometheus;
 pub mod query;
@@ -17,14 +18,22 @@ pub mod settings;
 pub mod snapshot;
 
 mod answer;
+mod batch;
 mod delta;
+mod dialect;
+mod endpoint;
 mod histogram;
+mod history;
 mod matcher;
+mod secret;
 mod source;
 mod split;
+mod tls;
+mod wire;
 
 pub use ask::{Ask, AskError, problems};
 pub use counters::{Cursor, advance};
+pub use health::EndpointHealth;
 pub use prometheus::PrometheusSource;
 pub use query::queries;
 pub use settings::{PrometheusSettings, SettingsError};

@@ -139,6 +139,39 @@ fn promql(source: &ArmSource, part: Part) -> String {
     }
 }
 
+/// The same part with each answer kept apart by the labels that the selector uses: behind a selector that is wider
+/// than the arms it serves, they tell whose an answer is.
+pub(crate) fn apart(source: &ArmSource, part: Part) -> String {
+    let facts = source.preset.facts();
+    let requests = format!("{}{{{}}}", facts.requests, matchers(source, facts));
+    let used = || source.labels.keys().map(String::as_str);
+    let rate = |ago: &str| {
+        let by = used().collect::<Vec<_>>().join(", ");
+        format!("sum by ({by}) (rate({requests}[1h] offset {ago}))")
+    };
+    match part {
+        Part::Requests | Part::Latency => promql(source, part),
+        Part::Sampled => {
+            let exporter = facts.exporter.join(", ");
+            format!(
+                "max by ({exporter}{}) (timestamp({requests}))",
+                appended(used(), facts)
+            )
+        }
+        Part::UsualDay => rate("1d"),
+        Part::UsualWeek => rate("1w"),
+    }
+}
+
+/// The parts that are asked about one arm of this ask.
+pub(crate) fn parts(ask: &Ask, side: Side) -> Result<Vec<Part>, AskError> {
+    let pieces = pieces(0, ask)?.into_iter();
+    Ok(pieces
+        .filter(|piece| piece.side == side)
+        .map(|piece| piece.part)
+        .collect())
+}
+
 fn matchers(source: &ArmSource, facts: &Facts) -> String {
     let fixed = facts
         .fixed

@@ -135,7 +135,7 @@ impl PrometheusSettings {
         }
         if self.username.is_some() && self.bearer_token_file.is_some() {
             return Err(wrong(
-                "token_file",
+                "bearer_token_file",
                 "either a token or a user with password, not both",
             ));
         }

@@ -2,12 +2,14 @@
 
 use super::ask::Ask;
 use super::counters::{Cursor, advance};
+use super::history::Stretch;
 use super::prometheus::PrometheusSource;
 use super::snapshot::Snapshot;
 use crate::rollout::sample::{Blindness, Reading};
 use jiff::Timestamp;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where samples come from. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -34,6 +36,39 @@ impl Source {
         }
     }
 
+    /// The raw counters of both arms at many instants of the past: from `from` (rounded up to a whole second) to
+    /// `to`, both included, every `step` (whole seconds), in order. Each is what [`Source::read`] would have given
+    /// at its instant, as far as the source remembers; an instant of which it remembers nothing has no pods.
+    /// [`advance`] walks them to the ticks of that time.
+    ///
+    /// Memory grows with the number of instants, so that 50,000 are the most in one call; for more, call again from
+    /// where it ended, and go on with the same cursor. Never called by a look: it may take many queries.
+    pub async fn history(
+        &self,
+        ask: &Ask,
+        from: Timestamp,
+        to: Timestamp,
+        step: Duration,
+    ) -> Result<Vec<Snapshot>, Blindness> {
+        match self {
+            Self::Prometheus(prometheus) => prometheus.history(ask, from, to, step).await,
+            Self::Simulated(simulation) => Stretch::new(from, to, step)?
+                .instants()
+                .map(|at| simulation.scrape(ask, at))
+                .collect(),
+        }
+    }
+
+    /// When who looks every `interval` looks next. The same beats for everybody, so that one query can serve them
+    /// all; a little apart from those of other daemons, which may ask the same Prometheus.
+    pub fn next_beat(&self, now: Timestamp, interval: Duration) -> Timestamp {
+        let phase = match self {
+            Self::Prometheus(prometheus) => prometheus.phase(),
+            Self::Simulated(_) => Duration::ZERO,
+        };
+        beat(now, interval, phase)
+    }
+
     /// What happened since the cursor. Resumes a cursor that was persisted; leaves it alone when the source is dark.
     pub async fn observe(&self, ask: &Ask, cursor: &mut Cursor, now: Timestamp) -> Reading {
         if let Some(at) = cursor.resume(now) {
@@ -42,11 +77,26 @@ impl Source {
                 Err(blindness) => return Reading::Blind(blindness),
             }
         }
-        match self.read(ask, now).await {
+        let looked = match self {
+            Self::Prometheus(prometheus) => prometheus.look(ask, now).await,
+            Self::Simulated(simulation) => simulation.scrape(ask, now),
+        };
+        match looked {
             Ok(snapshot) => advance(cursor, snapshot),
             Err(blindness) => Reading::Blind(blindness),
         }
     }
+}
+
+/// The first multiple of `interval` since 1970, plus `phase`, that is after `now`.
+fn beat(now: Timestamp, interval: Duration, phase: Duration) -> Timestamp {
+    let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    let interval = millis(interval).max(1);
+    let phase = millis(phase) % interval;
+    let since = now.as_millisecond().saturating_sub(phase).rem_euclid(interval);
+    let whole = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
+    let rest = Duration::from_millis((interval - since).unsigned_abs());
+    whole.checked_add(rest).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
@@ -56,6 +106,23 @@ mod tests {
     use crate::rollout::sample::Dark;
     use crate::rollout::spec::{ArmSource, Arms, Preset, Traffic};
     use std::collections::BTreeMap;
+
+    fn ask() -> Ask {
+        Ask {
+            rollout: "ns/shop".to_owned(),
+            component: "shop".to_owned(),
+            arms: Arms {
+                canary: ArmSource {
+                    preset: Preset::Istio,
+                    labels: BTreeMap::new(),
+                },
+                control: None,
+            },
+            traffic: Traffic::Requests,
+            wants_latency: false,
+            wants_history: false,
+        }
+    }
 
     /// One request per second since 1970 on the canary, half of them errors, scraped whenever it is asked.
     #[derive(Debug)]
@@ -86,23 +153,59 @@ mod tests {
         }
     }
 
+    #[test]
+    fn whoever_looks_at_one_interval_looks_at_the_same_beats() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let phase = Duration::from_millis(300);
+        for now in [
+            "2026-11-21T08:00:00.3Z",
+            "2026-11-21T08:00:04Z",
+            "2026-11-21T08:00:10.299Z",
+        ] {
+            let next = beat(at(now), Duration::from_secs(10), phase);
+            assert_eq!(next, at("2026-11-21T08:00:10.3Z"), "{now}");
+        }
+        // Slower ones on every third beat of the faster ones.
+        let next = beat(at("2026-11-21T08:00:10.3Z"), Duration::from_secs(30), phase);
+        assert_eq!(next, at("2026-11-21T08:00:30.3Z"));
+        let next = beat(at("2026-11-21T08:00:00.0009Z"), Duration::ZERO, phase);
+        assert_eq!(
+            next,
+            at("2026-11-21T08:00:00.001Z"),
+            "never now, or it would spin"
+        );
+    }
+
+    #[test]
+    fn simulated_history_is_what_would_have_been_read_then() {
+        let rollout = ask();
+        let source = Source::Simulated(Arc::new(Steady));
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let history = source.history(&rollout, at(100), at(160), Duration::from_secs(30));
+        let history = futures::executor::block_on(history).unwrap();
+        let instants: Vec<i64> = history.iter().map(|snapshot| snapshot.at.as_second()).collect();
+        assert_eq!(instants, [100, 130, 160]);
+        let mut cursor = Cursor::default();
+        let readings: Vec<Reading> = history
+            .into_iter()
+            .map(|snapshot| advance(&mut cursor, snapshot))
+            .collect();
+        let requests: Vec<Option<u64>> = readings
+            .iter()
+            .map(|reading| match reading {
+                Reading::Fresh(tick) => tick.canary.counts().map(|counts| counts.requests),
+                Reading::Waiting | Reading::Blind(_) => None,
+            })
+            .collect();
+        assert_eq!(requests, [None, Some(30), Some(30)]);
+        let dark = source.history(&rollout, at(980), at(1_000), Duration::from_secs(10));
+        assert!(futures::executor::block_on(dark).is_err(), "a hole is no history");
+    }
+
     #[tokio::test]
     async fn simulated_traffic_goes_through_the_same_counters_restarts_included() {
         let source = Source::Simulated(Arc::new(Steady));
-        let ask = Ask {
-            rollout: "ns/shop".to_owned(),
-            component: "shop".to_owned(),
-            arms: Arms {
-                canary: ArmSource {
-                    preset: Preset::Istio,
-                    labels: BTreeMap::new(),
-                },
-                control: None,
-            },
-            traffic: Traffic::Requests,
-            wants_latency: false,
-            wants_history: false,
-        };
+        let ask = ask();
         let at = |second| Timestamp::from_second(second).unwrap();
         let mut cursor = Cursor::default();
         assert_eq!(source.observe(&ask, &mut cursor, at(100)).await, Reading::Waiting);

@@ -11,7 +11,11 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 
 /// The snapshots of these asks, in their order, out of the answer to [`super::query::render`] of the same asks.
-pub(crate) fn split(asks: &[&Ask], at: Timestamp, answer: &[Series<'_>]) -> Vec<Result<Snapshot, Unusable>> {
+pub(crate) fn split<'a>(
+    asks: &[&Ask],
+    at: Timestamp,
+    answer: impl IntoIterator<Item = &'a Series<'a>>,
+) -> Vec<Result<Snapshot, Unusable>> {
     let mut marked: BTreeMap<&str, Vec<&Series<'_>>> = BTreeMap::new();
     for series in answer {
         let part = series.metric.get(PART).map_or("", AsRef::as_ref);

@@ -1,0 +1,383 @@
+//! Questions to Prometheus over HTTP: by POST, without redirects and without the environment's proxies, at most a few
+//! at a time, to whichever endpoint is sound.
+
+use super::answer::{self, Unusable};
+use super::endpoint::{Endpoint, Standing};
+use super::health::EndpointHealth;
+use super::secret::Secret;
+use super::settings::{PrometheusSettings, SettingsError, wrong};
+use super::tls::http_client;
+use crate::rollout::sample::{Blindness, Dark};
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use jiff::Timestamp;
+use prometheus_http_query::Client;
+use reqwest::Url;
+use reqwest::header::{AUTHORIZATION, HeaderMap};
+use std::error::Error as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// More than this is no answer that could be read in time; a question about several components is then divided.
+const LARGEST_ANSWER: usize = 64 << 20;
+/// Questions under way at once. Each may hold an answer in memory.
+const AT_ONCE: usize = 4;
+/// An answer larger than this is read beside the tasks that move traffic.
+const READ_BESIDE: usize = 256 << 10;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Question {
+    /// About one instant, in whole milliseconds.
+    Instant { promql: String, at: Timestamp },
+    /// About `points` of them, the first at this second since 1970.
+    Range {
+        promql: String,
+        from_second: i64,
+        step_seconds: u32,
+        points: u32,
+    },
+}
+
+/// Why nobody answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) blindness: Blindness,
+    /// The question was too much, or something in it is wrong: a part of it may well be answered.
+    pub(crate) divisible: bool,
+}
+
+/// The way to Prometheus.
+pub(crate) struct Wire {
+    endpoints: Vec<Endpoint>,
+    headers: HeaderMap,
+    secret: Secret,
+    timeout: Duration,
+    total_timeout: Duration,
+    at_once: Semaphore,
+    asked: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Wire {
+    pub(crate) fn new(settings: &PrometheusSettings) -> Result<Self, SettingsError> {
+        settings.check()?;
+        let urls = settings.urls()?;
+        let headers = settings.header_map()?;
+        let http = http_client(settings)?;
+        let endpoint = |url: &Url| {
+            let client = Client::from(http.clone(), url.as_str())
+                .map_err(|error| wrong("endpoints", format!("not an address: {error}")))?;
+            let name = url.as_str().trim_end_matches('/').to_owned();
+            Ok(Endpoint::new(client, name))
+        };
+        Ok(Self {
+            endpoints: urls.iter().map(endpoint).collect::<Result<_, _>>()?,
+            headers,
+            secret: Secret::of(settings),
+            timeout: settings.timeout,
+            total_timeout: settings
+                .total_timeout
+                .unwrap_or(settings.timeout.saturating_mul(2)),
+            at_once: Semaphore::new(AT_ONCE),
+            asked: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        })
+    }
+
+    /// Without query, user or password.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.endpoints.iter().map(|endpoint| endpoint.name.as_str())
+    }
+
+    pub(crate) fn health(&self) -> Vec<EndpointHealth> {
+        self.endpoints.iter().map(Endpoint::health).collect()
+    }
+
+    /// Questions put on the wire, and bytes of answers read from it (unpacked), since the start.
+    pub(crate) fn traffic(&self) -> (u64, u64) {
+        (
+            self.asked.load(Ordering::Relaxed),
+            self.bytes.load(Ordering::Relaxed),
+        )
+    }
+
+    /// The answer of the first endpoint that gives one, read by `read`, and that endpoint's name; nothing takes longer
+    /// than the time-out for all together. Cancel-safe.
+    pub(crate) async fn ask<T, R>(&self, question: &Question, read: R) -> Result<(T, &str), Failure>
+    where
+        R: Fn(u16, &[u8]) -> Result<T, Unusable> + Clone + Send + 'static,
+        T: Send + 'static,
+    {
+        let asking = async {
+            // Never closed.
+            let _turn = self.at_once.acquire().await.ok();
+            self.ask_sound(question, read).await
+        };
+        tokio::time::timeout(self.total_timeout, asking)
+            .await
+            .unwrap_or_else(|_| {
+                Err(Failure {
+                    blindness: Blindness {
+                        kind: Dark::Down,
+                        message: format!("no endpoint answered within {:?}", self.total_timeout),
+                    },
+                    divisible: false,
+                })
+            })
+    }
+
+    /// Sound endpoints in their order; beside them a short question to those that have rested enough, so that
+    /// nobody waits for one that may still hang.
+    async fn ask_sound<T, R>(&self, question: &Question, read: R) -> Result<(T, &str), Failure>
+    where
+        R: Fn(u16, &[u8]) -> Result<T, Unusable> + Clone + Send + 'static,
+        T: Send + 'static,
+    {
+        let standing = |wanted: Standing| {
+            self.endpoints
+                .iter()
+                .filter(move |endpoint| endpoint.standing() == wanted)
+        };
+        let sound: Vec<&Endpoint> = standing(Standing::Sound).collect();
+        let due: Vec<&Endpoint> = standing(Standing::Due).collect();
+        if sound.is_empty() {
+            return self.ask_each(&due, question, read).await;
+        }
+        let mut trials: FuturesUnordered<_> =
+            due.into_iter().map(|endpoint| self.try_out(endpoint)).collect();
+        let asking = self.ask_each(&sound, question, read);
+        let mut asking = std::pin::pin!(asking);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut asking => return answer,
+                Some(()) = trials.next(), if !trials.is_empty() => {}
+            }
+        }
+    }
+
+    async fn try_out(&self, endpoint: &Endpoint) {
+        let attempt = endpoint.attempt();
+        let question = Question::Instant {
+            promql: "vector(1)".to_owned(),
+            at: Timestamp::UNIX_EPOCH,
+        };
+        let fetched = tokio::time::timeout(self.timeout, self.fetch(endpoint, &question)).await;
+        let answer = fetched
+            .unwrap_or_else(|_| Err(self.late()))
+            .and_then(|(status, body)| answer::read(status, &body).map(|_| ()));
+        match answer {
+            Ok(()) => attempt.answered(),
+            Err(unusable) => attempt.failed(&unusable.why),
+        }
+    }
+
+    async fn ask_each<'w, T, R>(
+        &'w self,
+        endpoints: &[&'w Endpoint],
+        question: &Question,
+        read: R,
+    ) -> Result<(T, &'w str), Failure>
+    where
+        R: Fn(u16, &[u8]) -> Result<T, Unusable> + Clone + Send + 'static,
+        T: Send + 'static,
+    {
+        let mut first: Option<Failure> = None;
+        for endpoint in endpoints {
+            let attempt = endpoint.attempt();
+            let asking = self.ask_one(endpoint, question, read.clone());
+            let Problem { unusable, divisible } = match asking.await {
+                Ok(answer) => {
+                    attempt.answered();
+                    return Ok((answer, &endpoint.name));
+                }
+                Err(problem) => problem,
+            };
+            let Unusable { kind, why } = unusable;
+            // It is up and understands: what it says of the question says nothing against it.
+            if divisible || kind == Dark::Partial {
+                attempt.answered();
+            } else {
+                attempt.failed(&why);
+            }
+            let blindness = Blindness {
+                kind,
+                message: format!("{}: {why}", endpoint.name),
+            };
+            let failure = Failure { blindness, divisible };
+            if divisible {
+                // What one of them cannot be asked no other can.
+                return Err(failure);
+            }
+            first.get_or_insert(failure);
+        }
+        let mut failure = first.unwrap_or_else(|| self.all_rest());
+        if self.endpoints.len() > 1 {
+            let also = "; the other endpoints gave no data either";
+            failure.blindness.message.push_str(also);
+        }
+        Err(failure)
+    }
+
+    fn all_rest(&self) -> Failure {
+        let soonest = self
+            .endpoints
+            .iter()
+            .filter_map(|endpoint| match endpoint.standing() {
+                Standing::Resting(left) => Some((left, endpoint)),
+                Standing::Sound | Standing::Due => None,
+            })
+            .min_by_key(|(left, _)| *left);
+        let message = match soonest {
+            Some((left, endpoint)) => format!(
+                "{}: {}; after several failures it is asked again in {}s",
+                endpoint.name,
+                endpoint.failing().unwrap_or_else(|| "no answer".to_owned()),
+                left.as_secs() + 1
+            ),
+            None => "no endpoint is configured".to_owned(),
+        };
+        Failure {
+            blindness: Blindness {
+                kind: Dark::Down,
+                message,
+            },
+            divisible: false,
+        }
+    }
+
+    async fn ask_one<T, R>(&self, endpoint: &Endpoint, question: &Question, read: R) -> Result<T, Problem>
+    where
+        R: Fn(u16, &[u8]) -> Result<T, Unusable> + Send + 'static,
+        T: Send + 'static,
+    {
+        let fetched = tokio::time::timeout(self.timeout, self.fetch(endpoint, question)).await;
+        let (status, body) = fetched.unwrap_or_else(|_| Err(self.late())).map_err(|unusable| {
+            let divisible = unusable.why.starts_with(TOO_LARGE);
+            Problem { unusable, divisible }
+        })?;
+        let large = body.len() > READ_BESIDE;
+        let understood = move || read(status, &body).map_err(|unusable| Problem::of(status, unusable));
+        if !large {
+            return understood();
+        }
+        // Reading megabytes takes many milliseconds, and whoever lowers traffic shares these threads.
+        tokio::task::spawn_blocking(understood)
+            .await
+            .unwrap_or_else(|_| Err(Problem::of(0, down("its answer could not be read".to_owned()))))
+    }
+
+    fn late(&self) -> Unusable {
+        down(format!("no answer within {:?}", self.timeout))
+    }
+
+    async fn fetch(&self, endpoint: &Endpoint, question: &Question) -> Result<(u16, Vec<u8>), Unusable> {
+        let timeout = format!("{}ms", self.timeout.as_millis());
+        let authorization = self.secret.authorization().await?;
+        let headers = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()));
+        let headers = headers.chain(authorization.map(|value| (AUTHORIZATION, value)));
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        // Raw, because the library's own reading loses warnings and insists on a content type.
+        let sent = match question {
+            Question::Instant { promql, at } => {
+                // `at()` of the library takes whole seconds only.
+                let millis = at.as_millisecond();
+                let time = format!("{}.{:03}", millis.div_euclid(1000), millis.rem_euclid(1000));
+                let request = endpoint.client.query(promql).query("time", time);
+                let request = request.query("timeout", timeout);
+                headers
+                    .fold(request, |request, (name, value)| request.header(name, value))
+                    .post_raw()
+                    .await
+            }
+            Question::Range {
+                promql,
+                from_second,
+                step_seconds,
+                points,
+            } => {
+                let reach = i64::from(*step_seconds) * i64::from(points.saturating_sub(1));
+                let to = from_second.saturating_add(reach);
+                let step = f64::from(*step_seconds);
+                let request = endpoint.client.query_range(promql, *from_second, to, step);
+                let request = request.query("timeout", timeout);
+                headers
+                    .fold(request, |request, (name, value)| request.header(name, value))
+                    .post_raw()
+                    .await
+            }
+        };
+        let mut response = sent.map_err(|error| {
+            let source = error
+                .source()
+                .and_then(|source| source.downcast_ref::<reqwest::Error>());
+            down(source.map_or_else(|| "the request could not be sent".to_owned(), plain))
+        })?;
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| down(plain(&error)))? {
+            if body.len() + chunk.len() > LARGEST_ANSWER {
+                return Err(Unusable {
+                    kind: Dark::Refused,
+                    why: format!("{TOO_LARGE} {} MiB: select fewer series", LARGEST_ANSWER >> 20),
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let read = u64::try_from(body.len()).unwrap_or(u64::MAX);
+        self.bytes.fetch_add(read, Ordering::Relaxed);
+        Ok((status, body))
+    }
+}
+
+/// How the complaint about an answer that is too large begins.
+const TOO_LARGE: &str = "an answer of more than";
+
+/// Why one endpoint gave nothing.
+struct Problem {
+    unusable: Unusable,
+    divisible: bool,
+}
+
+impl Problem {
+    fn of(status: u16, unusable: Unusable) -> Self {
+        let divisible = match unusable.kind {
+            Dark::Refused => matches!(status, 400 | 422),
+            Dark::NotANumber => true,
+            // Warnings of stores concern every question; those of the language this one.
+            Dark::Partial => unusable.why.contains("PromQL warning"),
+            Dark::Down | Dark::Vanished | Dark::Empty | Dark::Stale | Dark::NotYet => false,
+        };
+        Self { unusable, divisible }
+    }
+}
+
+fn down(why: String) -> Unusable {
+    Unusable {
+        kind: Dark::Down,
+        why,
+    }
+}
+
+/// What happened, from the innermost cause: the outer ones repeat the whole address.
+pub(crate) fn plain(error: &reqwest::Error) -> String {
+    let what = if error.is_timeout() {
+        "timed out"
+    } else if error.is_connect() {
+        "cannot connect"
+    } else {
+        "the connection failed"
+    };
+    let mut cause = error.source();
+    while let Some(deeper) = cause.and_then(std::error::Error::source) {
+        cause = Some(deeper);
+    }
+    match cause {
+        Some(cause) => format!("{what} ({})", answer::brief(&cause.to_string())),
+        None => what.to_owned(),
+    }
+}
