@@ -8,6 +8,7 @@ pub mod course;
 pub mod moves;
 pub mod record;
 pub mod replay;
+pub mod rules;
 pub mod scale;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::course::{Course, Walk};
 use super::record::Track;
 use super::replay::{Setup, replay};
+use super::rules;
 use super::scale::scaled;
 use crate::rollout::check::{CheckRule, Limits};
 use crate::rollout::plan::Plan;
@@ -85,14 +86,14 @@ pub fn moves(
             base: walk,
             progress,
         };
-        let rules = plan.checks_at(planned, walk.highest());
-        for rule in rules {
+        let held_to = plan.checks_at(planned, walk.highest());
+        for rule in held_to {
             found.extend(search.rollback(rule));
         }
-        if rules.iter().filter(|r| r.rollback.is_some()).count() > 1 && walk.rolled_back_by().is_some() {
+        if held_to.iter().filter(|r| r.rollback.is_some()).count() > 1 && walk.rolled_back_by().is_some() {
             found.push(search.find(None, Kind::Rollback, None, Wanted::NotRolledBack));
         }
-        for rule in rules {
+        for rule in held_to {
             found.extend(search.promote(rule));
         }
     }
@@ -190,8 +191,7 @@ impl Search<'_> {
     fn attempt(&mut self, check: Option<&str>, kind: Kind, factor: f64) -> Option<Walk> {
         let mut plan = self.plan.clone();
         let mut moved = false;
-        let phases = plan.phases.iter_mut().flat_map(|phase| &mut phase.checks);
-        for rule in phases.chain(&mut plan.checks) {
+        for rule in rules::each(&mut plan) {
             if check.is_none_or(|name| rule.name == name) {
                 let slot = match kind {
                     Kind::Promote => &mut rule.promote,

@@ -6,9 +6,8 @@ use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Looks that are asked for at once: a quarter of an hour at the default interval, so that progress is seen and no
-/// answer is large.
-const CHUNK: u32 = 90;
+/// Looks that are asked for at once: so that progress is seen and no answer is large.
+const CHUNK: u32 = 360;
 
 /// What was recorded of a component.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,7 +119,7 @@ fn add(arm: &mut Arm, counts: Option<&Counts>, bounds: &mut Vec<f64>) {
     }
 }
 
-/// Reads what was recorded of a component from `from` to `to`, a look every `step`. Tells `progress` how many looks
+/// Reads what was recorded of a component from `from` to `to`, a look every `step` (see [`whole_seconds`]). Tells `progress` how many looks
 /// of how many are read. Darkness of the source while it is asked is an error; darkness in the record is a reading.
 pub async fn record(
     source: &Source,
@@ -151,6 +150,12 @@ pub async fn record(
     track.canary.series = canary;
     track.control.series = control;
     Ok(track)
+}
+
+/// A step that history can be asked for: whole seconds, one at least.
+pub fn whole_seconds(step: Duration) -> Duration {
+    let more = u64::from(step.subsec_nanos() > 0);
+    Duration::from_secs((step.as_secs() + more).max(1))
 }
 
 /// How many steps fit between two instants.

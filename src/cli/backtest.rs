@@ -8,8 +8,8 @@ use super::exit::{Exit, Failure};
 use super::progress::Progress;
 use super::recorded::{self, Read};
 use super::{lines, output};
-use crate::backtest::record::looks;
-use crate::backtest::{Setup, Track, moves, record, replay};
+use crate::backtest::record::{looks, whole_seconds};
+use crate::backtest::{Setup, Track, moves, record, replay, rules};
 use crate::metrics::Source;
 use crate::rollout::check::Metric;
 use crate::rollout::duration::Span;
@@ -109,17 +109,13 @@ async fn work(
     Ok(Facts::of(read, &plan, args, step, &tracks, &course, &moved))
 }
 
-/// The plan as it is replayed. While it is walked, the recorded share is not the plan's weight, so throughput, which
-/// holds one against the other, says nothing.
+/// The plan as it is replayed: with the checks that arms' counts are enough for. While it is walked, the recorded
+/// share is not the plan's weight, so throughput, which holds one against the other, says nothing.
 fn plan(plan: &Plan, walked: bool) -> Plan {
-    let mut plan = plan.clone();
-    if walked {
-        plan.checks.retain(|rule| rule.metric != Metric::Throughput);
-        for phase in &mut plan.phases {
-            phase.checks.retain(|rule| rule.metric != Metric::Throughput);
-        }
-    }
-    plan
+    rules::only(plan, |rule| match rule.metric {
+        Metric::ErrorRate | Metric::Availability | Metric::Latency => true,
+        Metric::Throughput => !walked,
+    })
 }
 
 fn nothing(track: &Track, args: &BacktestArgs) -> String {
@@ -152,6 +148,7 @@ fn step(args: &BacktestArgs, plan: &Plan) -> Result<Duration, Failure> {
             interval.mul_f64(times.max(1.0))
         }
     };
+    let step = whole_seconds(step);
     let looks = looks(args.from, args.to, step);
     if looks > MOST_LOOKS {
         return Err(Failure::usage(format!(

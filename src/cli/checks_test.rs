@@ -8,7 +8,8 @@ use super::args::{ChecksTestArgs, Output};
 use super::exit::{Exit, Failure};
 use super::recorded::{self, Read};
 use super::{limits, lines, output};
-use crate::backtest::{Setup, Track, record, replay};
+use crate::backtest::record::whole_seconds;
+use crate::backtest::{Setup, Track, record, replay, rules};
 use crate::clock::Clock;
 use crate::metrics::{Ask, Source, queries};
 use crate::rollout::check::CheckRule;
@@ -83,6 +84,8 @@ pub(super) async fn run(
     }
     let source = recorded::source(settings)?;
     let at = args.at.unwrap_or_else(|| Clock::System.now());
+    // Prometheus is asked for whole seconds.
+    let at = Timestamp::from_second(at.as_second()).unwrap_or(at);
     let mut tested = Vec::new();
     for read in &rollouts {
         let mut components = Vec::new();
@@ -140,7 +143,7 @@ async fn component(
         ));
         return Ok(told);
     };
-    let probe = Probe::new(source, at)?;
+    let probe = Probe::new(source, at);
     for (purpose, promql) in queries(&ask).map_err(|error| Failure::usage(error.to_string()))? {
         let series = probe.ask(&promql).await.map_err(recorded::blind)?.len();
         told.queries.push(Query {
@@ -149,21 +152,24 @@ async fn component(
             series,
         });
     }
-    let widest = read.plan.phases.iter().flat_map(|phase| &phase.checks);
-    let widest = widest
-        .map(|rule| rule.for_.max(rule.window))
-        .max()
-        .unwrap_or_default();
-    let window = args.window.map_or(widest, |span| span.0);
+    let window = args
+        .window
+        .map_or_else(|| rules::longest_look_back(&read.plan), |span| span.0);
     let judge = &read.plan.judge;
     // What comes before the window: the settling that follows every change of weight, and a first pair of samples.
     let before = judge.settle + 2 * judge.interval + Duration::from_secs(120);
     let from = at
         .checked_sub(window + before)
         .map_err(|_| Failure::usage(format!("--window {} is too long", Span(window))))?;
-    let track = record(source, &ask, (from, at), judge.interval, &mut |_, _| {})
-        .await
-        .map_err(recorded::blind)?;
+    let track = record(
+        source,
+        &ask,
+        (from, at),
+        whole_seconds(judge.interval),
+        &mut |_, _| {},
+    )
+    .await
+    .map_err(recorded::blind)?;
     let (weight, weight_from) = weight(args, planned, &track);
     let setup = Setup {
         weight,

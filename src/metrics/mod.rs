@@ -38,4 +38,4 @@ pub use prometheus::PrometheusSource;
 pub use query::queries;
 pub use settings::{PrometheusSettings, SettingsError};
 pub use snapshot::{ArmSnapshot, Bucket, Counter, PodSnapshot, Snapshot};
-pub use source::{Simulation, Source};
+pub use source::{Sample, Simulation, Source};

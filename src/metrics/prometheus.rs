@@ -88,6 +88,6 @@ impl PrometheusSource {
     }
 }
 
-mod probe;
 #[cfg(test)]
 mod tests;
+mod vector;

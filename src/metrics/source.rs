@@ -5,8 +5,9 @@ use super::counters::{Cursor, advance};
 use super::history::Stretch;
 use super::prometheus::PrometheusSource;
 use super::snapshot::Snapshot;
-use crate::rollout::sample::{Blindness, Reading};
+use crate::rollout::sample::{Blindness, Dark, Reading};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,11 +21,29 @@ pub enum Source {
     Simulated(Arc<dyn Simulation>),
 }
 
+/// One series of an instant vector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its value; NaN when it is no number at all.
+    pub value: f64,
+}
+
 /// Simulated traffic, read as Prometheus would be: raw counters, so that the arithmetic is the shipped one.
 pub trait Simulation: Send + Sync + fmt::Debug {
     /// The counters as they stood at this instant. Must answer the same for an instant of the past (at least five
     /// minutes back), because a restarted daemon reads its last one again. `sampled_at` is the simulated scrape.
     fn scrape(&self, ask: &Ask, at: Timestamp) -> Result<Snapshot, Blindness>;
+
+    /// The series of an expression at this instant.
+    fn vector(&self, promql: &str, at: Timestamp) -> Result<Vec<Sample>, Blindness> {
+        let _ = (promql, at);
+        Err(Blindness {
+            kind: Dark::Refused,
+            message: "the simulated source answers no PromQL: name a Prometheus in the settings".to_owned(),
+        })
+    }
 }
 
 impl Source {
@@ -33,6 +52,14 @@ impl Source {
         match self {
             Self::Prometheus(prometheus) => prometheus.read(ask, at).await,
             Self::Simulated(simulation) => simulation.scrape(ask, at),
+        }
+    }
+
+    /// The series of any expression at one instant.
+    pub async fn vector(&self, promql: &str, at: Timestamp) -> Result<Vec<Sample>, Blindness> {
+        match self {
+            Self::Prometheus(prometheus) => prometheus.vector(promql, at).await,
+            Self::Simulated(simulation) => simulation.vector(promql, at),
         }
     }
 
@@ -103,9 +130,7 @@ fn beat(now: Timestamp, interval: Duration, phase: Duration) -> Timestamp {
 mod tests {
     use super::*;
     use crate::metrics::{Counter, PodSnapshot};
-    use crate::rollout::sample::Dark;
     use crate::rollout::spec::{ArmSource, Arms, Preset, Traffic};
-    use std::collections::BTreeMap;
 
     fn ask() -> Ask {
         Ask {

@@ -1,8 +1,7 @@
 //! What is missing, and which word of the file is to blame: asked of Prometheus, matcher by matcher.
 
 use crate::backtest::{Arm, Track};
-use crate::cli::exit::Failure;
-use crate::metrics::{Ask, PrometheusSource, Source, queries};
+use crate::metrics::{Ask, Sample, Source, queries};
 use crate::rollout::check::{CheckRule, Limits, Metric};
 use crate::rollout::duration::Span;
 use crate::rollout::sample::{Blindness, Dark};
@@ -42,22 +41,17 @@ impl Missing {
 
 /// Asks Prometheus at one instant.
 pub(super) struct Probe<'a> {
-    prometheus: &'a PrometheusSource,
+    source: &'a Source,
     at: Timestamp,
 }
 
-type Vector = Vec<(BTreeMap<String, String>, f64)>;
-
 impl<'a> Probe<'a> {
-    pub(super) fn new(source: &'a Source, at: Timestamp) -> Result<Self, Failure> {
-        match source {
-            Source::Prometheus(prometheus) => Ok(Self { prometheus, at }),
-            Source::Simulated(_) => Err(Failure::usage("this takes a Prometheus: write --prometheus URL")),
-        }
+    pub(super) const fn new(source: &'a Source, at: Timestamp) -> Self {
+        Self { source, at }
     }
 
-    pub(super) async fn ask(&self, promql: &str) -> Result<Vector, Blindness> {
-        self.prometheus.vector(promql, self.at).await
+    pub(super) async fn ask(&self, promql: &str) -> Result<Vec<Sample>, Blindness> {
+        self.source.vector(promql, self.at).await
     }
 
     /// Arms without series, each with the matcher that is to blame.
@@ -110,7 +104,7 @@ impl<'a> Probe<'a> {
     async fn why_unscraped(&self, everything: &str) -> Result<String, Blindness> {
         let name = metric(everything);
         let lately = format!("max(max_over_time(timestamp({name})[1d:1m]))");
-        let last = self.ask(&lately).await?.first().map(|(_, value)| *value);
+        let last = self.ask(&lately).await?.first().map(|sample| sample.value);
         #[expect(clippy::cast_possible_truncation, reason = "seconds since 1970")]
         let last = last.and_then(|seconds| Timestamp::from_second(seconds as i64).ok());
         Ok(match last {
@@ -250,10 +244,10 @@ fn metric(promql: &str) -> String {
 }
 
 /// A matcher, and what there is instead.
-fn blame(label: &str, value: &str, found: &Vector) -> String {
+fn blame(label: &str, value: &str, found: &[Sample]) -> String {
     let values: BTreeSet<&str> = found
         .iter()
-        .filter_map(|(labels, _)| labels.get(label).map(String::as_str))
+        .filter_map(|sample| sample.labels.get(label).map(String::as_str))
         .collect();
     let wrong = format!("wrong label: {label}: {value:?} matches nothing");
     if values.is_empty() {
