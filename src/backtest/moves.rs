@@ -13,6 +13,10 @@ use crate::rollout::reason::State;
 pub const FARTHEST: f64 = 64.0;
 /// Two factors this close are one.
 const NEAR: f64 = 1.03;
+/// Replays that one search may take.
+const REPLAYS: usize = 10;
+/// Looks that all replays together may take: a few minutes.
+const MOST_LOOKS: usize = 20_000_000;
 
 /// Which of a check's limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,14 +66,20 @@ pub enum Wanted {
     LessFar,
 }
 
-/// Looks for the nearest limits that change a component's way. Calls `progress` before each replay.
+/// Looks for the nearest limits that change a component's way. Calls `progress` before each replay. The number is
+/// that of the limits that were not tried, because it would have taken too long.
 pub fn moves(
     plan: &Plan,
     tracks: &[Track],
     setup: &Setup,
     base: &Course,
     progress: &mut dyn FnMut(),
-) -> Vec<Move> {
+) -> (Vec<Move>, usize) {
+    let looks: usize = tracks.iter().map(|track| track.looks.len()).sum();
+    let mut budget = Budget {
+        replays: MOST_LOOKS / looks.max(1),
+        left_out: 0,
+    };
     let setup = Setup {
         words: false,
         ..setup.clone()
@@ -85,19 +95,34 @@ pub fn moves(
             setup: &setup,
             base: walk,
             progress,
+            budget: &mut budget,
         };
         let held_to = plan.checks_at(planned, walk.highest());
         for rule in held_to {
             found.extend(search.rollback(rule));
         }
         if held_to.iter().filter(|r| r.rollback.is_some()).count() > 1 && walk.rolled_back_by().is_some() {
-            found.push(search.find(None, Kind::Rollback, None, Wanted::NotRolledBack));
+            found.extend(search.find(None, Kind::Rollback, None, Wanted::NotRolledBack));
         }
-        for rule in held_to {
-            found.extend(search.promote(rule));
+        let promoting: Vec<Move> = held_to.iter().filter_map(|rule| search.promote(rule)).collect();
+        // Of several checks that hold, the first is named: loosened alone, the next one holds.
+        let mut farther = promoting
+            .iter()
+            .filter(|m| m.wanted == Wanted::Farther)
+            .peekable();
+        let stuck = farther.peek().is_some() && farther.all(|m| m.becomes.is_none());
+        found.extend(promoting);
+        if stuck {
+            found.extend(search.find(None, Kind::Promote, None, Wanted::Farther));
         }
     }
-    found
+    (found, budget.left_out)
+}
+
+/// What may still be tried.
+struct Budget {
+    replays: usize,
+    left_out: usize,
 }
 
 struct Search<'a> {
@@ -106,6 +131,7 @@ struct Search<'a> {
     setup: &'a Setup,
     base: &'a Walk,
     progress: &'a mut dyn FnMut(),
+    budget: &'a mut Budget,
 }
 
 impl Search<'_> {
@@ -117,7 +143,18 @@ impl Search<'_> {
             Some(_) => return None,
             None => Wanted::RolledBack,
         };
-        Some(self.find(Some(&rule.name), Kind::Rollback, Some(limits), wanted))
+        self.find(Some(&rule.name), Kind::Rollback, Some(limits), wanted)
+    }
+
+    /// It came as far as it could.
+    fn arrived(&self) -> bool {
+        self.base.state == State::Completed || self.base.promoted.is_some()
+    }
+
+    /// A check kept it from going on.
+    fn held_by(&self, rule: &CheckRule) -> bool {
+        let stays = self.base.state != State::RolledBack && !self.arrived();
+        stays && !self.base.held_by(&rule.name).is_zero()
     }
 
     fn promote(&mut self, rule: &CheckRule) -> Option<Move> {
@@ -125,20 +162,21 @@ impl Search<'_> {
         if self.base.state == State::RolledBack {
             return None;
         }
-        let arrived = self.base.state == State::Completed || self.base.promoted.is_some();
-        let held = !self.base.held_by(&rule.name).is_zero() && !arrived;
-        let rose =
-            self.base.promoted.is_some() || self.base.legs.len() > 1 || self.base.state == State::Completed;
-        let wanted = match (held, rose) {
+        let rose = self.arrived() || self.base.legs.len() > 1;
+        let wanted = match (self.held_by(rule), rose) {
             (true, _) => Wanted::Farther,
             (false, true) => Wanted::LessFar,
             (false, false) => return None,
         };
-        Some(self.find(Some(&rule.name), Kind::Promote, Some(limits), wanted))
+        self.find(Some(&rule.name), Kind::Promote, Some(limits), wanted)
     }
 
     /// The nearest factor at which it is as wanted: the farthest is tried first, then halved on a logarithmic scale.
-    fn find(&mut self, check: Option<&str>, kind: Kind, is: Option<&Limits>, wanted: Wanted) -> Move {
+    fn find(&mut self, check: Option<&str>, kind: Kind, is: Option<&Limits>, wanted: Wanted) -> Option<Move> {
+        if self.budget.replays < REPLAYS {
+            self.budget.left_out += 1;
+            return None;
+        }
         let wider = matches!(wanted, Wanted::NotRolledBack | Wanted::Farther);
         let factor = |log: f64| if wider { log.exp() } else { (-log).exp() };
         let (mut near, mut far) = (0.0, FARTHEST.ln());
@@ -163,14 +201,14 @@ impl Search<'_> {
             let factor = factor(far);
             (Becomes { factor, limits }, walk)
         });
-        Move {
+        Some(Move {
             component: self.base.component.clone(),
             check: check.map(str::to_owned),
             kind,
             is: is.copied(),
             wanted,
             becomes,
-        }
+        })
     }
 
     fn is(&self, walk: &Walk, check: Option<&str>, wanted: Wanted) -> bool {
@@ -207,6 +245,7 @@ impl Search<'_> {
             return None;
         }
         (self.progress)();
+        self.budget.replays = self.budget.replays.saturating_sub(1);
         let course = replay(&plan, self.tracks, self.setup);
         course.walk(&self.base.component).cloned()
     }

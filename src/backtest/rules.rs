@@ -1,8 +1,7 @@
 //! The rules of a plan, wherever it keeps them.
 
 use crate::rollout::check::CheckRule;
-use crate::rollout::plan::Plan;
-use std::time::Duration;
+use crate::rollout::plan::{Plan, PlannedComponent};
 
 /// Every rule of the plan, to change it.
 pub(super) fn each(plan: &mut Plan) -> impl Iterator<Item = &mut CheckRule> {
@@ -21,15 +20,15 @@ pub fn only(plan: &Plan, keep: impl Fn(&CheckRule) -> bool) -> Plan {
     plan
 }
 
-/// The longest that any rule looks back.
-pub fn longest_look_back(plan: &Plan) -> Duration {
-    let rules = plan
-        .phases
-        .iter()
-        .flat_map(|phase| &phase.checks)
-        .chain(&plan.checks);
+/// Every rule that applies to a component at some weight of its plan, each once.
+pub fn of<'p>(plan: &'p Plan, planned: &'p PlannedComponent) -> Vec<&'p CheckRule> {
+    let mut rules: Vec<&CheckRule> = Vec::new();
+    for step in &planned.steps {
+        for rule in plan.checks_at(planned, step.weight) {
+            if !rules.contains(&rule) {
+                rules.push(rule);
+            }
+        }
+    }
     rules
-        .map(|rule| rule.for_.max(rule.window))
-        .max()
-        .unwrap_or_default()
 }

@@ -160,7 +160,7 @@ async fn a_canary_that_failed_is_rolled_back_when_it_failed_and_the_limits_that_
             .any(|check| check.name == "errors" && check.verdict == Verdict::Breach)
     );
     let mut replays = 0;
-    let found = moves(&plan, &tracks, &BEGIN, &base, &mut || replays += 1);
+    let (found, _) = moves(&plan, &tracks, &BEGIN, &base, &mut || replays += 1);
     assert!(replays < 40, "{replays}");
     let errors = found
         .iter()
@@ -203,7 +203,7 @@ async fn a_healthy_record_tells_how_tight_a_limit_may_be_and_what_keeps_it_back(
         "{:?}",
         walk.legs
     );
-    let found = moves(&plan, &tracks, &BEGIN, &base, &mut || ());
+    let (found, _) = moves(&plan, &tracks, &BEGIN, &base, &mut || ());
     let find = |check: &str, kind| {
         let of = |m: &&Move| m.check.as_deref() == Some(check) && m.kind == kind;
         found.iter().find(of).unwrap()
@@ -215,6 +215,13 @@ async fn a_healthy_record_tells_how_tight_a_limit_may_be_and_what_keeps_it_back(
     // Availability holds as well: one limit alone would not have helped.
     assert_eq!(find("errors", Kind::Promote).wanted, Wanted::Farther);
     assert!(find("errors", Kind::Promote).becomes.is_none());
+    let all = found.iter().find(|m| m.check.is_none()).unwrap();
+    let (becomes, farther) = all.becomes.as_ref().unwrap();
+    assert!(
+        (3.0..8.0).contains(&becomes.factor),
+        "0.4% passes a limit of 0.4%: {becomes:?}"
+    );
+    assert!(farther.highest() > walk.highest());
 }
 
 #[tokio::test]
@@ -277,4 +284,36 @@ async fn a_replay_that_stays_at_a_weight_tells_when_it_would_have_been_raised_an
     assert!(when > at(1200) && when < at(3600), "{when}");
     assert_eq!(to, Weight::from_percent(25).unwrap());
     assert_eq!(walk.rolled_back_by(), Some("errors"));
+}
+
+#[tokio::test]
+async fn phases_gates_and_components_that_are_not_replayed_keep_nobody_waiting() {
+    let phases = json!([
+        {"name": "pilot", "components": ["other"], "steps": [{"weight": "10%", "hold": "20m"}]},
+        {"name": "shops", "components": ["shop"], "requires": [{"approval": {}}], "steps": [{"weight": "10%", "hold": "20m"}],
+         "checks": [{"name": "p95", "promote": {"max": "2s"}, "rollback": {"max": "5s"}}]},
+    ]);
+    let mut wide = spec(&json!({"steps": null, "phases": phases}));
+    let mut other = wide.components[0].clone();
+    other.name = "other".to_owned();
+    wide.components.push(other);
+    let plan = Plan::parse(&wide).unwrap();
+    let tracks = recorded(&plan, healthy(), 2 * 3600).await;
+    let course = replay(&plan, &tracks, &BEGIN);
+    assert_eq!(course.walks.len(), 1);
+    let walk = course.walk("shop").unwrap();
+    assert_eq!(
+        (weights(walk), walk.state),
+        (vec![0, 10], State::Completed),
+        "{walk:?}"
+    );
+    let own = |name: &str| {
+        let rules = rules::of(&plan, plan.component(name).unwrap());
+        let p95 = rules.iter().find(|rule| rule.name == "p95").unwrap();
+        p95.rollback.unwrap().max.is_some()
+    };
+    assert!(
+        own("shop") && !own("other"),
+        "each component is held to its own phases' checks"
+    );
 }

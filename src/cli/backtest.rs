@@ -24,7 +24,7 @@ use std::time::Duration;
 /// every look, and there are dozens of replays.
 const LOOKS: u32 = 20_000;
 /// More looks than this are refused: their readings are kept in memory.
-const MOST_LOOKS: u32 = 300_000;
+const MOST_LOOKS: u32 = 100_000;
 
 /// Replays every rollout of the file.
 pub(super) async fn run(
@@ -92,8 +92,8 @@ async fn work(
     };
     let plan = plan(&read.plan, args.weight.is_none());
     let course = replay(&plan, &tracks, &setup);
-    let moved = if args.quick {
-        Vec::new()
+    let (moved, left_out) = if args.quick {
+        (Vec::new(), 0)
     } else {
         let mut replays = 0;
         let mut told = || {
@@ -106,7 +106,13 @@ async fn work(
         };
         moves(&plan, &tracks, &setup, &course, &mut told)
     };
-    Ok(Facts::of(read, &plan, args, step, &tracks, &course, &moved))
+    let mut facts = Facts::of(read, &plan, args, step, &tracks, &course, &moved);
+    if left_out > 0 {
+        facts.assumptions.push(format!(
+            "{left_out} more limits were not moved, for it would have taken too long: write one --component, a longer --step or a shorter time."
+        ));
+    }
+    Ok(facts)
 }
 
 /// The plan as it is replayed: with the checks that arms' counts are enough for. While it is walked, the recorded

@@ -6,6 +6,7 @@ mod picture;
 
 use super::args::{ChecksTestArgs, Output};
 use super::exit::{Exit, Failure};
+use super::progress::Progress;
 use super::recorded::{self, Read};
 use super::{limits, lines, output};
 use crate::backtest::record::whole_seconds;
@@ -87,10 +88,14 @@ pub(super) async fn run(
     // Prometheus is asked for whole seconds.
     let at = Timestamp::from_second(at.as_second()).unwrap_or(at);
     let mut tested = Vec::new();
+    let mut progress = Progress::new();
     for read in &rollouts {
         let mut components = Vec::new();
         for planned in recorded::chosen(read, &args.component)? {
-            components.push(component(&source, read, planned, args, at).await?);
+            progress.show(0, &format!("testing {}", planned.name()));
+            let told = component(&source, read, planned, args, at).await;
+            progress.end();
+            components.push(told?);
         }
         tested.push(Tested {
             rollout: read.name.clone(),
@@ -152,9 +157,13 @@ async fn component(
             series,
         });
     }
-    let window = args
-        .window
-        .map_or_else(|| rules::longest_look_back(&read.plan), |span| span.0);
+    let all = rules::of(&read.plan, planned);
+    let longest = all
+        .iter()
+        .map(|rule| rule.for_.max(rule.window))
+        .max()
+        .unwrap_or_default();
+    let window = args.window.map_or(longest, |span| span.0);
     let judge = &read.plan.judge;
     // What comes before the window: the settling that follows every change of weight, and a first pair of samples.
     let before = judge.settle + 2 * judge.interval + Duration::from_secs(120);
@@ -189,7 +198,7 @@ async fn component(
         .map(|walk| walk.checks)
         .unwrap_or_default();
     told.checks = statuses.into_iter().map(|status| check(status, rules)).collect();
-    told.missing = missing(&probe, &ask, rules, &track)
+    told.missing = missing(&probe, &ask, &all, &track)
         .await
         .map_err(recorded::blind)?;
     Ok(told)
@@ -225,7 +234,7 @@ fn weight(args: &ChecksTestArgs, planned: &PlannedComponent, track: &Track) -> (
 async fn missing(
     probe: &Probe<'_>,
     ask: &Ask,
-    rules: &[CheckRule],
+    rules: &[&CheckRule],
     track: &Track,
 ) -> Result<Vec<Missing>, Blindness> {
     let mut missing = probe.arms(ask).await?;

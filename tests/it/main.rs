@@ -11,6 +11,7 @@ mod apiserver;
 mod apiserver_kubectl;
 mod cli;
 mod cli_cluster;
+mod cli_explain;
 mod cluster;
 mod deploy;
 mod engine;

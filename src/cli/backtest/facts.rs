@@ -134,7 +134,11 @@ impl Facts {
                 component: walk.component.clone(),
                 record: recorded(track),
                 outcome: outcome(walk),
-                legs: walk.legs.iter().map(|l| leg(l, track)).collect(),
+                legs: walk
+                    .legs
+                    .iter()
+                    .map(|l| leg(l, track, walk.promoted.is_some()))
+                    .collect(),
                 checks: walk.checks.clone(),
                 limits: own.map(limit).collect(),
             })
@@ -198,7 +202,8 @@ fn then(walk: &Walk) -> Outcome {
     outcome
 }
 
-fn leg(leg: &Leg, track: &Track) -> LegFacts {
+/// `stays`: a raise is asked for again and again, and not made.
+fn leg(leg: &Leg, track: &Track, stays: bool) -> LegFacts {
     let stayed = leg.stays.iter().filter(|stay| !stay.length.is_zero());
     LegFacts {
         weight: leg.weight.percent(),
@@ -215,7 +220,11 @@ fn leg(leg: &Leg, track: &Track) -> LegFacts {
                 check: stay.subject.clone(),
                 length: Span(stay.length),
                 first: stay.first,
-                message: stay.message.clone(),
+                message: if stays && stay.reason == Reason::Raising {
+                    "everything allows the raise".to_owned()
+                } else {
+                    stay.message.clone()
+                },
             })
             .collect(),
     }

@@ -121,13 +121,13 @@ impl<'a> Probe<'a> {
     pub(super) async fn histograms(
         &self,
         ask: &Ask,
-        rules: &[CheckRule],
+        rules: &[&CheckRule],
         track: &Track,
     ) -> Result<Vec<Missing>, Blindness> {
-        let latency = |rule: &&CheckRule| {
+        let latency = |rule: &&&CheckRule| {
             rule.metric == Metric::Latency && (rule.promote.is_some() || rule.rollback.is_some())
         };
-        let rules: Vec<&CheckRule> = rules.iter().filter(latency).collect();
+        let rules: Vec<&CheckRule> = rules.iter().filter(latency).copied().collect();
         if rules.is_empty() || ask.traffic == Traffic::LongLived {
             return Ok(Vec::new());
         }
