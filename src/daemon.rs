@@ -1,5 +1,6 @@
 //! The composition root: handles in, tasks out, and a bounded drain at the end.
 
+mod source_metrics;
 mod start;
 
 pub use start::{StartError, source, start};
@@ -90,6 +91,12 @@ pub async fn run(
         lease_job.await;
         ("lease", Ok(()))
     });
+    handles
+        .metrics
+        .collect(Box::new(source_metrics::SourceMetrics::new(
+            handles.view.subscribe(),
+            handles.clock.clone(),
+        )));
     if let Some(listener) = listener {
         let state = ApiState {
             view: handles.view.subscribe(),

@@ -68,8 +68,10 @@ pub struct Prometheus {
     pub basic_auth: Option<(String, PathBuf)>,
     /// Further headers, such as a tenant's.
     pub headers: BTreeMap<String, String>,
-    /// A file with PEM certificates of authorities to trust beside the system's.
+    /// A file with PEM certificates of authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
+    /// The files with the certificate that says who we are, and with its private key, as PEM.
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
 }
 
 /// Forms of log lines.
@@ -167,6 +169,8 @@ struct RawPrometheus {
     #[serde(default)]
     headers: BTreeMap<String, String>,
     ca_file: Option<PathBuf>,
+    client_cert_file: Option<PathBuf>,
+    client_key_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -340,6 +344,16 @@ fn prometheus(raw: RawPrometheus) -> Result<Prometheus, Error> {
             );
         }
     };
+    let client_certificate = match (raw.client_cert_file, raw.client_key_file) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        _ => {
+            return wrong(
+                "prometheus.client_key_file",
+                "client_cert_file and client_key_file go together".into(),
+            );
+        }
+    };
     if basic_auth.is_some() && raw.bearer_token_file.is_some() {
         return wrong(
             "prometheus.bearer_token_file",
@@ -354,6 +368,7 @@ fn prometheus(raw: RawPrometheus) -> Result<Prometheus, Error> {
         basic_auth,
         headers: raw.headers,
         ca_file: raw.ca_file,
+        client_certificate,
     })
 }
 
@@ -433,6 +448,7 @@ mod tests {
         let prometheus = settings.prometheus.expect("the example names one");
         assert_eq!(prometheus.headers.len(), 1);
         assert!(prometheus.ca_file.is_some() && prometheus.bearer_token_file.is_some());
+        assert!(prometheus.client_certificate.is_some());
         assert!(settings.lease.identity.is_some());
     }
 
@@ -499,6 +515,10 @@ mod tests {
             (
                 "[prometheus]\nendpoints = [\"http://p\"]\nusername = \"me\"",
                 "go together",
+            ),
+            (
+                "[prometheus]\nendpoints = [\"https://p\"]\nclient_cert_file = \"/c\"",
+                "prometheus.client_key_file",
             ),
             (
                 "[prometheus]\nendpoints = [\"http://p\"]\ntimeout = \"1h\"",

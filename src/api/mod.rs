@@ -6,6 +6,7 @@
 //! | `/readyz` | 200 once every resource was seen and this daemon leads or stands by; 503 before |
 //! | `/metrics` | its own metrics, Prometheus text format |
 //! | `/api/v1/rollouts` | every rollout's status, JSON |
+//! | `/api/v1/source` | how the source of samples stands, JSON |
 
 use crate::engine::View;
 use crate::telemetry::{self, Metrics};
@@ -35,6 +36,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/api/v1/rollouts", get(rollouts))
+        .route("/api/v1/source", get(source))
         .with_state(state)
 }
 
@@ -59,6 +61,10 @@ async fn metrics(State(state): State<ApiState>) -> Response {
         )
             .into_response(),
     }
+}
+
+async fn source(State(state): State<ApiState>) -> Response {
+    Json(state.view.borrow().source()).into_response()
 }
 
 async fn rollouts(State(state): State<ApiState>) -> Response {

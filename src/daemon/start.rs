@@ -144,6 +144,7 @@ pub fn source(prometheus: Option<&Prometheus>) -> Result<Source, StartError> {
         return Ok(Source::Simulated(Arc::new(Nothing)));
     };
     let (username, password_file) = prometheus.basic_auth.clone().unzip();
+    let (client_cert_file, client_key_file) = prometheus.client_certificate.clone().unzip();
     let settings = PrometheusSettings {
         endpoints: prometheus.endpoints.clone(),
         timeout: prometheus.timeout,
@@ -153,6 +154,8 @@ pub fn source(prometheus: Option<&Prometheus>) -> Result<Source, StartError> {
         password_file,
         headers: prometheus.headers.clone(),
         ca_file: prometheus.ca_file.clone(),
+        client_cert_file,
+        client_key_file,
     };
     let source =
         PrometheusSource::new(&settings).map_err(|e| StartError::Settings(format!("settings: {e}")))?;

@@ -20,7 +20,7 @@ use crate::rollout::observation::{Observation, Raise};
 use crate::rollout::plan::{PlannedComponent, Problem};
 use crate::rollout::sample::Reading;
 use crate::rollout::spec::{OnDelete, Traffic};
-use crate::rollout::status::GradualRolloutStatus;
+use crate::rollout::status::{ComponentStatus, GradualRolloutStatus};
 use crate::routing::{ObjectRef, targets};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -33,6 +33,8 @@ use tokio_util::sync::CancellationToken;
 
 /// What has not changed is persisted this often at most.
 const PERSIST_EVERY: Duration = Duration::from_secs(60);
+/// Above this weight, in permille, the usual rate of other days is asked for.
+const USUAL_ABOVE: u16 = 900;
 /// How long a stopping actor waits for lowerings to land and its last status to be written.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -320,16 +322,18 @@ impl Actor {
                 .filter(|p| self.watched.iter().any(|name| name == p.name()))
                 .filter_map(|p| {
                     Some((
-                        ask(&self.raw, p)?,
+                        ask(&self.raw, p, self.status.component(p.name()))?,
                         self.cursors.remove(p.name()).unwrap_or_default(),
                     ))
                 })
                 .collect();
             self.looking = true;
-            self.next_look = now + sound.plan.judge.interval;
             let (source, clock) = (self.shared.source.clone(), self.shared.clock.clone());
+            // On the beats of everybody who looks as often, so that one query serves all of them.
+            self.next_look = source.next_beat(now, sound.plan.judge.interval);
+            let book = self.shared.view.book().clone();
             self.tasks
-                .spawn(async move { Done::Looked(looks::round(source, clock, asks).await) });
+                .spawn(async move { Done::Looked(looks::round(source, clock, book, asks).await) });
         }
         let refresh =
             now.duration_since(self.last_saved).unsigned_abs() >= self.persist_every() && !self.saving;
@@ -497,14 +501,15 @@ fn together(problems: &[Problem]) -> String {
 }
 
 /// What a component's metrics are asked; `None` when it names no arms.
-fn ask(raw: &RawRollout, planned: &PlannedComponent) -> Option<Ask> {
+fn ask(raw: &RawRollout, planned: &PlannedComponent, status: Option<&ComponentStatus>) -> Option<Ask> {
     Some(Ask {
         rollout: format!("{}/{}", raw.namespace, raw.name),
         component: planned.name().to_owned(),
         arms: planned.component.arms.clone()?,
         traffic: planned.traffic(),
         wants_latency: planned.traffic() != Traffic::LongLived,
-        wants_history: false,
+        // Where control answers next to nothing, only other days tell how much traffic there should be.
+        wants_history: status.is_some_and(|c| c.weight.written.permille() > USUAL_ABOVE),
     })
 }
 

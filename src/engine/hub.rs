@@ -61,11 +61,11 @@ impl Hub {
         let shared = Shared {
             clients,
             cache,
+            view: View::of(source.clone()),
             source,
             clock,
             events,
             claims: Claims::default(),
-            view: View::default(),
             settings,
         };
         Self {

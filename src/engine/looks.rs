@@ -1,7 +1,7 @@
 //! Looks at the metrics: one round at a time, every interval, for the components that the core watches.
 
 use crate::clock::Clock;
-use crate::metrics::{Ask, Cursor, Source};
+use crate::metrics::{Ask, Cursor, HealthBook, Source};
 use crate::rollout::sample::Reading;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -10,7 +10,12 @@ use futures::stream::FuturesUnordered;
 pub(super) type Look = (String, Cursor, Reading);
 
 /// Looks at every component at one instant; the source's own time-out bounds it.
-pub(super) async fn round(source: Source, clock: Clock, asks: Vec<(Ask, Cursor)>) -> Vec<Look> {
+pub(super) async fn round(
+    source: Source,
+    clock: Clock,
+    book: HealthBook,
+    asks: Vec<(Ask, Cursor)>,
+) -> Vec<Look> {
     let now = clock.now();
     let mut open: FuturesUnordered<_> = asks
         .into_iter()
@@ -24,6 +29,8 @@ pub(super) async fn round(source: Source, clock: Clock, asks: Vec<(Ask, Cursor)>
         .collect();
     let mut looks = Vec::new();
     while let Some(look) = open.next().await {
+        let (_, cursor, reading) = &look;
+        book.note(now, reading, cursor);
         looks.push(look);
     }
     looks

@@ -15,5 +15,6 @@ mod persist;
 mod raise;
 mod view;
 
+pub use crate::metrics::{Condition, EndpointHealth, SourceHealth};
 pub use hub::{EngineSettings, Hub};
 pub use view::{RolloutView, View};

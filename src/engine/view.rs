@@ -1,5 +1,6 @@
 //! The read model: what the API and the command line are shown.
 
+use crate::metrics::{HealthBook, Source, SourceHealth};
 use crate::rollout::status::GradualRolloutStatus;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,8 @@ pub struct RolloutView {
 pub struct View {
     // A std mutex: it is held for a clone or an insert, never across an await.
     rollouts: Arc<Mutex<BTreeMap<(String, String), RolloutView>>>,
+    book: HealthBook,
+    source: Option<Source>,
 }
 
 impl View {
@@ -31,6 +34,26 @@ impl View {
             .values()
             .cloned()
             .collect()
+    }
+
+    /// A view of nothing yet, whose samples come from here.
+    pub(super) fn of(source: Source) -> Self {
+        Self {
+            source: Some(source),
+            ..Self::default()
+        }
+    }
+
+    /// How the source of samples stands. Standing by, this daemon asks it nothing and knows nothing of it.
+    pub fn source(&self) -> SourceHealth {
+        self.source
+            .as_ref()
+            .map_or_else(SourceHealth::default, |source| self.book.health(source))
+    }
+
+    /// Where looks at the source are noted.
+    pub(super) fn book(&self) -> &HealthBook {
+        &self.book
     }
 
     pub(super) fn put(&self, namespace: &str, name: &str, status: &GradualRolloutStatus) {

@@ -69,6 +69,12 @@ impl Cursor {
         Some(std::time::Duration::from_millis(millis))
     }
 
+    /// When the newest sample that was counted was scraped.
+    pub fn newest_sample(&self) -> Option<Timestamp> {
+        let pods = self.canary.values().chain(self.control.values());
+        pods.map(|pod| pod.sampled_at).max()
+    }
+
     /// Another weight was written: a canary without series is absent, not vanished, until it is seen again.
     pub fn weight_changed(&mut self) {
         self.canary_seen = false;

@@ -33,7 +33,7 @@ mod wire;
 
 pub use ask::{Ask, AskError, problems};
 pub use counters::{Cursor, advance};
-pub use health::EndpointHealth;
+pub use health::{Condition, EndpointHealth, HealthBook, SourceHealth};
 pub use prometheus::PrometheusSource;
 pub use query::queries;
 pub use settings::{PrometheusSettings, SettingsError};

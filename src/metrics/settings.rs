@@ -27,6 +27,10 @@ pub struct PrometheusSettings {
     pub headers: BTreeMap<String, String>,
     /// PEM certificates of the authorities that are trusted, instead of the system's.
     pub ca_file: Option<PathBuf>,
+    /// The certificate, with its chain, that says who we are, as PEM; needs `client_key_file`.
+    pub client_cert_file: Option<PathBuf>,
+    /// Its private key, as PEM. Both are read when the daemon starts.
+    pub client_key_file: Option<PathBuf>,
 }
 
 impl Default for PrometheusSettings {
@@ -40,6 +44,8 @@ impl Default for PrometheusSettings {
             password_file: None,
             headers: BTreeMap::new(),
             ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
         }
     }
 }
@@ -56,6 +62,8 @@ impl fmt::Debug for PrometheusSettings {
             .field("password_file", &self.password_file)
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("ca_file", &self.ca_file)
+            .field("client_cert_file", &self.client_cert_file)
+            .field("client_key_file", &self.client_key_file)
             .finish()
     }
 }
@@ -130,6 +138,12 @@ impl PrometheusSettings {
                 "username and password_file go together: give both or neither",
             ));
         }
+        if self.client_cert_file.is_some() != self.client_key_file.is_some() {
+            return Err(wrong(
+                "client_key_file",
+                "client_cert_file and client_key_file go together: give both or neither",
+            ));
+        }
         if self.username.as_ref().is_some_and(|name| name.contains(':')) {
             return Err(wrong("username", "basic authentication allows no colon in it"));
         }
@@ -196,6 +210,9 @@ mod tests {
         half.username = Some("me".into());
         assert!(refused(&half).contains("go together"));
         half.password_file = Some("/p".into());
+        half.client_cert_file = Some("/c".into());
+        assert!(refused(&half).starts_with("prometheus.client_key_file"));
+        half.client_key_file = Some("/k".into());
         half.bearer_token_file = Some("/t".into());
         assert!(refused(&half).contains("not both"));
         let mut header = at(&["http://a"]);

@@ -2,7 +2,8 @@
 
 use super::settings::{PrometheusSettings, SettingsError, wrong};
 use super::wire::plain;
-use reqwest::{Certificate, redirect};
+use reqwest::{Certificate, Identity, redirect};
+use std::path::Path;
 
 pub(crate) fn http_client(settings: &PrometheusSettings) -> Result<reqwest::Client, SettingsError> {
     let mut builder = reqwest::Client::builder()
@@ -24,10 +25,30 @@ pub(crate) fn http_client(settings: &PrometheusSettings) -> Result<reqwest::Clie
         }
         builder = builder.tls_certs_only(certificates);
     }
+    if let (Some(certificate), Some(key)) = (&settings.client_cert_file, &settings.client_key_file) {
+        builder = builder.identity(identity(certificate, key)?);
+    }
     builder.build().map_err(|error| {
         wrong(
             "ca_file",
             format!("no TLS with these settings: {}", plain(&error)),
         )
+    })
+}
+
+/// Who we say we are.
+fn identity(certificate: &Path, key: &Path) -> Result<Identity, SettingsError> {
+    let read = |setting: &str, file: &Path| {
+        std::fs::read(file)
+            .map_err(|error| wrong(setting, format!("{} cannot be read: {error}", file.display())))
+    };
+    let mut pem = read("client_cert_file", certificate)?;
+    pem.push(b'\n');
+    pem.extend(read("client_key_file", key)?);
+    // The error could quote what it read.
+    Identity::from_pem(&pem).map_err(|_| {
+        let (certificate, key) = (certificate.display(), key.display());
+        let message = format!("{certificate} and {key} do not hold a PEM certificate and its private key");
+        wrong("client_cert_file", message)
     })
 }

@@ -18,6 +18,8 @@ mod engine;
 mod generated;
 mod house;
 mod prometheus;
+mod prometheus_batch;
+mod prometheus_tls;
 mod sandbox_prometheus;
 mod stories;
 mod support;

@@ -16,7 +16,9 @@ impl PrometheusSource {
             at: whole_millis(at),
         };
         let answered = self.wire.ask(&question, samples).await;
-        answered.map_err(|failure| failure.blindness)
+        answered
+            .map(|(samples, _)| samples)
+            .map_err(|failure| failure.blindness)
     }
 }
 

@@ -77,7 +77,7 @@ impl Prometheus {
 
     async fn start_over(targets: &[SocketAddr], interval: Duration, record: &str) -> Self {
         for _ in 0..5 {
-            let mut started = Self::launch(targets, interval, record);
+            let mut started = Self::launch(targets, interval, record, &[]);
             if started.becomes_ready().await {
                 return started;
             }
@@ -90,7 +90,18 @@ impl Prometheus {
         format!("http://{}", self.address)
     }
 
-    fn launch(targets: &[SocketAddr], interval: Duration, record: &str) -> Self {
+    /// Launches it with more arguments and does not wait: who gives it TLS must ask it by TLS. It may lose its port
+    /// to somebody else in between; then it ends.
+    pub(crate) fn launch_with(arguments: &[String]) -> Self {
+        Self::launch(&[], Duration::from_secs(1), "", arguments)
+    }
+
+    /// Where it answers.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn launch(targets: &[SocketAddr], interval: Duration, record: &str, arguments: &[String]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for prometheus");
         if !record.is_empty() {
             let text = folder.path().join("record");
@@ -128,6 +139,7 @@ impl Prometheus {
             // A record keeps its own times, however long ago they are.
             .arg("--storage.tsdb.retention.time=100y")
             .arg(format!("--web.listen-address={address}"))
+            .args(arguments)
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

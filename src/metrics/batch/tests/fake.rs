@@ -38,7 +38,7 @@ static MATCHER: LazyLock<Regex> =
 pub(super) fn evaluate(store: &[Stored], promql: &str) -> String {
     let mut result = Vec::new();
     for text in promql.split("\nor ") {
-        let found = part
+        let found = PART
             .captures(text)
             .unwrap_or_else(|| panic!("not understood: {text}"));
         let by: Vec<&str> = found
