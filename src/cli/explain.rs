@@ -5,6 +5,7 @@ mod facts;
 mod picture;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 use super::args::Output;
 use super::exit::{Exit, Failure};
