@@ -59,9 +59,11 @@ pub(super) struct Order<'a> {
     pub at: Timestamp,
 }
 
-/// The spec's component of a name.
+/// The component of a name: the spec's, or one that was removed from it and still has traffic.
 pub(super) fn component<'r>(rollout: &'r GradualRollout, name: &str) -> Option<&'r Component> {
-    rollout.spec.components.iter().find(|c| c.name == name)
+    let known = rollout.status.as_ref().and_then(|s| s.component(name));
+    let spec = rollout.spec.components.iter().find(|c| c.name == name);
+    spec.or_else(|| known?.definition.as_deref())
 }
 
 /// Lowers every object of a component, each on its own: one that fails does not keep the others up.

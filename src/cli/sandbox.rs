@@ -2,7 +2,7 @@
 
 use super::args::SandboxArgs;
 use super::exit::{Exit, Failure};
-use crate::sandbox::{Args, Outcome, PrometheusError, begin, stories};
+use crate::sandbox::{Args, NotPlayable, Outcome, PrometheusError, begin, stories};
 use std::io::Write;
 
 /// Plays a story. Done only when it ended as expected.
@@ -33,6 +33,7 @@ pub(super) fn run(args: &SandboxArgs, out: &mut dyn Write) -> Result<Exit, Failu
         Err(error) if error.is::<PrometheusError>() => {
             Err(Failure::new(Exit::Unreachable, format!("{error:#}")))
         }
+        Err(error) if error.is::<NotPlayable>() => Err(Failure::usage(format!("{error:#}"))),
         Err(error) => Err(Failure::internal(format!("{error:#}"))),
     }
 }

@@ -8,8 +8,9 @@ use crate::cluster::ClusterError;
 use crate::cluster::cache::Cache;
 use crate::cluster::connect::Clients;
 use crate::cluster::events::EventSink;
-use crate::cluster::rollouts::{RawRollout, RolloutEvent};
+use crate::cluster::rollouts::{self, RawRollout, RolloutEvent};
 use crate::metrics::Source;
+use futures::stream::FuturesUnordered;
 use futures::{Stream, StreamExt};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,6 +48,9 @@ pub struct Hub {
 }
 
 type Key = (String, String);
+
+/// How long a resource rests whose actor died.
+const REVIVE: Duration = Duration::from_secs(1);
 
 impl Hub {
     /// An engine over these.
@@ -92,6 +96,7 @@ impl Hub {
         let mut actors: BTreeMap<Key, mpsc::Sender<RawRollout>> = BTreeMap::new();
         let mut tasks: JoinSet<Key> = JoinSet::new();
         let mut events = std::pin::pin!(events);
+        let mut fallen: FuturesUnordered<_> = FuturesUnordered::new();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -111,16 +116,35 @@ impl Hub {
                 Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
                     match ended {
                         Ok(key) => tracing::debug!(namespace = key.0, rollout = key.1, "no longer worked"),
-                        Err(error) => tracing::error!(%error, "an actor died; its resource is taken up again when it changes"),
+                        Err(error) => {
+                            tracing::error!(%error, "an actor died; its resource is taken up again in {REVIVE:?}");
+                            let dead = actors.iter().filter(|(_, inbox)| inbox.is_closed());
+                            fallen.extend(dead.map(|(key, _)| self.after_a_fall(key.clone())));
+                        }
                     }
                     actors.retain(|_, inbox| !inbox.is_closed());
                 }
+                Some((key, read)) = fallen.next(), if !fallen.is_empty() => match read {
+                    Ok(raw) => self.applied(raw, &mut actors, &mut tasks, &stop).await,
+                    Err(ClusterError::NotFound { .. }) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "a resource whose actor died cannot be read, again soon");
+                        fallen.push(self.after_a_fall(key));
+                    }
+                },
             }
         }
         self.ready.send_replace(false);
         drop(actors);
         // Each actor bounds its own drain.
         while tasks.join_next().await.is_some() {}
+    }
+
+    /// Reads a resource whose actor died; not at once, or one that dies of it would die without a pause.
+    async fn after_a_fall(&self, key: Key) -> (Key, Result<RawRollout, ClusterError>) {
+        tokio::time::sleep(REVIVE).await;
+        let read = rollouts::get(&self.shared.clients.api, &key.0, &key.1).await;
+        (key, read)
     }
 
     async fn applied(

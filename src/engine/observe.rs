@@ -4,16 +4,47 @@ use super::lane::Lane;
 use crate::cluster::cache::{Cache, Cached};
 use crate::rollout::observation::{Mark, Routed, Routers, Seen};
 use crate::rollout::spec::Component;
-use crate::routing::{self, Target, targets};
+use crate::routing::{self, RoutingError, Target, targets};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Who may raise weights by hand for a while: `<who> <until>`, on the resource or on a routed object.
 pub(super) const BREAK_GLASS: &str = "rollout.sealos.io/break-glass";
 
+/// What a routed object said when it was last read, and the very copy it was read from: as long as the watch brings
+/// no other, there is nothing to read anew.
+#[derive(Debug, Default)]
+pub(super) struct Memo(Vec<Option<(Arc<Value>, Routed)>>);
+
+impl Memo {
+    fn read(&mut self, at: usize, target: &Target<'_>, json: &Arc<Value>) -> Result<Routed, RoutingError> {
+        if self.0.len() <= at {
+            self.0.resize_with(at + 1, || None);
+        }
+        let Some(slot) = self.0.get_mut(at) else {
+            return target.read(json).map(|object| put(target, object));
+        };
+        match slot {
+            Some((known, routed)) if Arc::ptr_eq(known, json) => Ok(routed.clone()),
+            Some(_) | None => {
+                let routed = put(target, target.read(json)?);
+                *slot = Some((json.clone(), routed.clone()));
+                Ok(routed)
+            }
+        }
+    }
+}
+
 /// What a component's routed objects say now, out of the watch caches alone.
-pub(super) fn see(cache: &Cache, component: &Component, namespace: &str, lane: &Lane) -> Seen {
+pub(super) fn see(
+    cache: &Cache,
+    component: &Component,
+    namespace: &str,
+    lane: &Lane,
+    memo: &mut Memo,
+) -> Seen {
     let all = targets(component, namespace);
     let mut seen = Seen {
         busy: lane.is_busy(),
@@ -21,7 +52,7 @@ pub(super) fn see(cache: &Cache, component: &Component, namespace: &str, lane: &
         ..Seen::default()
     };
     let mut routed = Vec::with_capacity(all.len());
-    for target in &all {
+    for (at, target) in all.iter().enumerate() {
         let json = match cache.get(target.object()) {
             Cached::Object(json) => json,
             Cached::Syncing => {
@@ -45,8 +76,8 @@ pub(super) fn see(cache: &Cache, component: &Component, namespace: &str, lane: &
             .break_glass
             .take()
             .or_else(|| break_glass(json.pointer("/metadata/annotations")));
-        match target.read(&json) {
-            Ok(object) => routed.push(put(target, object)),
+        match memo.read(at, target, &json) {
+            Ok(object) => routed.push(object),
             Err(error) => {
                 seen.routers = Routers::Unreadable(error.to_string());
                 return seen;

@@ -2,9 +2,9 @@
 
 use crate::cluster::rollouts::RawRollout;
 use crate::rollout::plan::{Plan, Problem};
-use crate::rollout::spec::GradualRolloutSpec;
+use crate::rollout::spec::{Component, GradualRolloutSpec};
 use crate::rollout::status::GradualRolloutStatus;
-use crate::routing::{ClaimKey, targets};
+use crate::routing::{ClaimKey, Target, targets};
 use serde_json::Value;
 
 /// A resource that can be worked by.
@@ -17,7 +17,14 @@ pub(super) struct Sound {
 }
 
 /// Reads a resource's spec. `allowed` names foreign namespaces it may write to.
-pub(super) fn read(raw: &RawRollout, allowed: &[String]) -> Result<Sound, Vec<Problem>> {
+///
+/// Components that the status knows and the spec no longer names are part of the plan, unless another component has
+/// taken over what they wrote.
+pub(super) fn read(
+    raw: &RawRollout,
+    status: &GradualRolloutStatus,
+    allowed: &[String],
+) -> Result<Sound, Vec<Problem>> {
     // An explicit null means the same as absence to the API server; not so to serde.
     let spec = without_nulls(&raw.spec);
     let spec: GradualRolloutSpec = serde_path_to_error::deserialize(spec).map_err(|error| {
@@ -27,7 +34,7 @@ pub(super) fn read(raw: &RawRollout, allowed: &[String]) -> Result<Sound, Vec<Pr
             message: error.into_inner().to_string(),
         }]
     })?;
-    let plan = Plan::parse(&spec)?;
+    let mut plan = Plan::parse(&spec)?;
     let (mut problems, mut claims) = (Vec::new(), Vec::<ClaimKey>::new());
     for (i, planned) in plan.components.iter().enumerate() {
         let path = format!("spec.components[{i}].routers");
@@ -56,6 +63,15 @@ pub(super) fn read(raw: &RawRollout, allowed: &[String]) -> Result<Sound, Vec<Pr
         }
         claims.append(&mut own);
     }
+    let written = |component: &Component| -> Vec<ClaimKey> {
+        let all = targets(component, &raw.namespace);
+        all.iter().flat_map(Target::claims).collect()
+    };
+    plan.take_in(status, |component| {
+        let keys = written(component);
+        keys.iter().any(|key| claims.iter().any(|k| k.overlaps(key)))
+    });
+    claims.extend(plan.orphans.iter().flat_map(|p| written(&p.component)));
     if problems.is_empty() {
         Ok(Sound { plan, claims })
     } else {

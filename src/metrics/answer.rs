@@ -1,5 +1,6 @@
 //! What Prometheus' API answers, as far as it can be judged.
 
+use super::native::NativeHistogram;
 use super::preset::Labels;
 use crate::rollout::sample::Dark;
 use serde::Deserialize;
@@ -10,7 +11,10 @@ use std::borrow::Cow;
 pub(crate) struct Series<'a> {
     #[serde(borrow)]
     pub(crate) metric: Labels<'a>,
-    value: (f64, Cow<'a, str>),
+    #[serde(borrow, default)]
+    value: Option<(f64, Cow<'a, str>)>,
+    #[serde(borrow, default)]
+    histogram: Option<(f64, NativeHistogram<'a>)>,
 }
 
 impl<'a> Series<'a> {
@@ -18,18 +22,25 @@ impl<'a> Series<'a> {
     pub(crate) fn saying(metric: Labels<'a>, number: f64) -> Self {
         Self {
             metric,
-            value: (0.0, number.to_string().into()),
+            value: Some((0.0, number.to_string().into())),
+            histogram: None,
         }
     }
 
     /// What it says at another instant.
     pub(crate) fn say(&mut self, value: (f64, Cow<'a, str>)) {
-        self.value = value;
+        self.value = Some(value);
     }
 
     /// Its value; NaN when it is no number at all.
     pub(crate) fn number(&self) -> f64 {
-        self.value.1.parse().unwrap_or(f64::NAN)
+        let value = self.value.as_ref().and_then(|(_, text)| text.parse().ok());
+        value.unwrap_or(f64::NAN)
+    }
+
+    /// The native histogram that it is instead of a value.
+    pub(crate) fn histogram(&self) -> Option<&NativeHistogram<'a>> {
+        self.histogram.as_ref().map(|(_, histogram)| histogram)
     }
 }
 
@@ -39,7 +50,7 @@ pub(crate) struct Recorded<'a> {
     #[serde(borrow)]
     pub(crate) metric: Labels<'a>,
     /// Seconds since 1970, and what it said then.
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(crate) values: Vec<(f64, Cow<'a, str>)>,
 }
 
@@ -222,7 +233,13 @@ mod tests {
     #[test]
     fn a_native_histogram_is_no_number() {
         let body = r#"{"status":"success","data":{"resultType":"vector","result":[
-            {"metric":{},"histogram":[1.5,{"count":"1"}]}]}}"#;
-        assert_eq!(kind(200, body), Dark::NotANumber);
+            {"metric":{},"histogram":[1.5,{"count":"1","sum":"2","buckets":[[0,"1","2","1"]]}]}]}}"#;
+        let series = read(200, body.as_bytes()).unwrap();
+        assert!(series[0].number().is_nan() && series[0].histogram().is_some());
+        let body = body.replace("histogram", "history");
+        let neither = read(200, body.as_bytes()).unwrap();
+        assert!(neither[0].number().is_nan() && neither[0].histogram().is_none());
+        let body = body.replace("history", "histogram").replace("[1.5,{", "[1.5,7,{");
+        assert_eq!(kind(200, &body), Dark::NotANumber);
     }
 }

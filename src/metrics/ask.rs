@@ -1,8 +1,9 @@
 //! What a source is asked about one component.
 
-use super::matcher::Matcher;
+use super::matcher::{Matcher, check_label};
+use super::preset::Facts;
 use super::snapshot::Snapshot;
-use crate::rollout::spec::{ArmSource, Arms, Traffic};
+use crate::rollout::spec::{ArmSource, Arms, Preset, Traffic};
 use jiff::Timestamp;
 use std::fmt;
 
@@ -75,8 +76,14 @@ impl Ask {
         };
         for (side, source) in self.sides() {
             feed(&side.to_string());
-            feed(source.preset.facts().requests);
+            feed(Facts::of(source).requests);
             feed(&format!("{:?}", source.preset));
+            if let Some(metrics) = &source.metrics {
+                feed(&format!("{metrics:?}"));
+            }
+            if let Some(named) = &source.metrics {
+                feed(&format!("{named:?}"));
+            }
             for (label, value) in &source.labels {
                 feed(label);
                 feed(value);
@@ -99,20 +106,190 @@ impl Ask {
     }
 }
 
-/// Everything that is wrong with the label matchers of both arms, each with its path.
+/// Everything that is wrong with the names and the label matchers of both arms, each with its path.
 pub fn problems(arms: &Arms) -> Vec<AskError> {
     let control = arms.control.as_ref().map(|source| (Side::Control, source));
-    std::iter::once((Side::Canary, &arms.canary))
-        .chain(control)
-        .flat_map(|(side, source)| source.labels.iter().map(move |pair| (side, pair)))
-        .filter_map(|(side, (label, value))| {
-            let message = Matcher::parse(label, value)
-                .and_then(|matcher| matcher.check())
-                .err()?;
-            Some(AskError {
-                path: format!("arms.{side}.labels.{label}"),
-                message,
-            })
-        })
-        .collect()
+    let mut problems = Vec::new();
+    for (side, source) in std::iter::once((Side::Canary, &arms.canary)).chain(control) {
+        let mut problem = |field: String, message: String| {
+            let path = format!("arms.{side}.{field}");
+            problems.push(AskError { path, message });
+        };
+        for (field, message) in unnamed(source) {
+            problem(field, message);
+        }
+        for (label, value) in &source.labels {
+            let matcher = Matcher::parse(label, value);
+            if let Err(message) = matcher.and_then(|matcher| matcher.check()) {
+                problem(format!("labels.{label}"), message);
+            }
+        }
+    }
+    problems
+}
+
+/// What is wrong with the names that an arm gives its exporter's metrics: fields and messages.
+fn unnamed(source: &ArmSource) -> Vec<(String, String)> {
+    let whole = |message: &str| vec![("metrics".to_owned(), message.to_owned())];
+    let named = match (&source.metrics, source.preset) {
+        (None, Preset::GatewayApi) => {
+            return whole(
+                "preset gatewayapi knows no names: give requests and code, and buckets with their unit",
+            );
+        }
+        (None, _) => return Vec::new(),
+        (Some(named), Preset::GatewayApi) => named,
+        (Some(_), _) => {
+            return whole("this preset has its own names: leave metrics out, or use preset gatewayapi");
+        }
+    };
+    let mut found = Vec::new();
+    let mut problem = |field: &str, message: String| found.push((format!("metrics.{field}"), message));
+    let metrics = [
+        ("requests", Some(&named.requests)),
+        ("buckets", named.buckets.as_ref()),
+    ];
+    for (field, name) in metrics
+        .into_iter()
+        .filter_map(|(field, name)| Some((field, name?)))
+    {
+        if !is_metric(name) {
+            problem(
+                field,
+                format!("{name:?} is not a metric's name: letters, digits, underscores and colons"),
+            );
+        }
+    }
+    let labels = [
+        ("code", Some(&named.code)),
+        ("grpcStatus", named.grpc_status.as_ref()),
+        ("flags", named.flags.as_ref()),
+    ];
+    for (field, label) in labels
+        .into_iter()
+        .filter_map(|(field, label)| Some((field, label?)))
+    {
+        if let Err(message) = check_label(label) {
+            problem(field, message);
+        }
+    }
+    match (&named.buckets, named.unit) {
+        (Some(_), None) => problem(
+            "unit",
+            "say ms or s: durations without a unit mean nothing".to_owned(),
+        ),
+        (None, Some(_)) => problem(
+            "buckets",
+            "name what has this unit, or leave the unit out".to_owned(),
+        ),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    if let Some(buckets) = &named.buckets
+        && ["_sum", "_count"].iter().any(|end| buckets.ends_with(end))
+    {
+        problem(
+            "buckets",
+            format!("{buckets:?} is another part of a histogram: name its buckets, which end in _bucket"),
+        );
+    }
+    found
+}
+
+fn is_metric(name: &str) -> bool {
+    let mut chars = name.chars();
+    let letter = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | ':');
+    chars.next().is_some_and(letter) && chars.all(|c| letter(c) || c.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::spec::{ArmMetrics, Unit};
+
+    fn arms(preset: Preset, metrics: Option<ArmMetrics>) -> Arms {
+        let labels = [("backend".to_owned(), "v2".to_owned())].into();
+        Arms {
+            canary: ArmSource {
+                preset,
+                labels,
+                metrics,
+            },
+            control: None,
+        }
+    }
+
+    fn named() -> ArmMetrics {
+        ArmMetrics {
+            requests: "gateway_requests_total".to_owned(),
+            code: "code".to_owned(),
+            buckets: Some("gateway_seconds_bucket".to_owned()),
+            unit: Some(Unit::Seconds),
+            grpc_status: None,
+            flags: None,
+        }
+    }
+
+    fn only(arms: &Arms) -> String {
+        let problems: Vec<String> = problems(arms).iter().map(ToString::to_string).collect();
+        problems.join("; ")
+    }
+
+    #[test]
+    fn names_go_with_the_preset_that_has_none_of_its_own() {
+        assert_eq!(only(&arms(Preset::GatewayApi, Some(named()))), "");
+        let said = only(&arms(Preset::GatewayApi, None));
+        assert!(
+            said.starts_with("arms.canary.metrics: preset gatewayapi knows no names"),
+            "{said}"
+        );
+        let said = only(&arms(Preset::Traefik, Some(named())));
+        assert!(
+            said.starts_with("arms.canary.metrics: this preset has its own names"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_name_and_what_has_no_unit_is_refused_with_its_field() {
+        for (change, says) in [
+            (
+                ArmMetrics {
+                    requests: "1{".to_owned(),
+                    ..named()
+                },
+                "arms.canary.metrics.requests: \"1{\" is not a metric's name",
+            ),
+            (
+                ArmMetrics {
+                    code: "co-de".to_owned(),
+                    ..named()
+                },
+                "arms.canary.metrics.code: \"co-de\" is not a label name",
+            ),
+            (
+                ArmMetrics {
+                    unit: None,
+                    ..named()
+                },
+                "arms.canary.metrics.unit: say ms or s",
+            ),
+            (
+                ArmMetrics {
+                    buckets: None,
+                    ..named()
+                },
+                "arms.canary.metrics.buckets: name what has this unit",
+            ),
+            (
+                ArmMetrics {
+                    buckets: Some("gateway_seconds_sum".to_owned()),
+                    ..named()
+                },
+                "arms.canary.metrics.buckets: \"gateway_seconds_sum\" is another part",
+            ),
+        ] {
+            let said = only(&arms(Preset::GatewayApi, Some(change)));
+            assert!(said.starts_with(says) && !said.contains("; "), "{said}");
+        }
+    }
 }

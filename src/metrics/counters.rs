@@ -22,6 +22,8 @@ const SLOWEST_MS: i64 = 15 * 60_000;
 const SCRAPES: i64 = 3;
 /// A cursor older than this is not resumed: what happened meanwhile stays unjudged.
 const RESUMABLE_MS: i64 = 5 * 60_000;
+/// A sample may be this far ahead of our clock, and our clock this far behind the last look.
+const AHEAD_MS: i64 = 5_000;
 /// How long a pod that is gone is remembered, so that its return is no birth.
 const REMEMBERED_MS: i64 = 10 * 60_000;
 /// So many beginnings in a row without a tick: the canary cannot be counted.
@@ -46,6 +48,12 @@ pub struct Cursor {
     /// How often counting began anew since the last tick.
     #[serde(skip_serializing_if = "is_zero")]
     beginnings: u8,
+    /// The newest sample that was ever seen, whether it was fresh or not.
+    #[serde(skip)]
+    newest: Option<Timestamp>,
+    /// When a newer sample last came that was too old already.
+    #[serde(skip)]
+    late_at: Option<Timestamp>,
     #[serde(skip)]
     canary: Pods,
     #[serde(skip)]
@@ -115,6 +123,19 @@ impl Cursor {
         RESUMABLE_MS.max((SCRAPES + 1) * self.period())
     }
 
+    /// Remembers whether samples keep coming that are too old already: then clocks disagree.
+    fn notice(&mut self, look: &Look) {
+        let too_old = look
+            .newest
+            .is_some_and(|newest| age(look.at, newest) > self.patience());
+        if !too_old {
+            self.late_at = None;
+        } else if self.newest.is_some() && look.newest > self.newest {
+            self.late_at = Some(look.at);
+        }
+        self.newest = look.newest.max(self.newest);
+    }
+
     /// Counting begins at this snapshot.
     fn begin(&mut self, look: Look) {
         self.learn(&look);
@@ -151,6 +172,8 @@ impl Cursor {
 /// A snapshot without the pods whose newest sample is too old.
 struct Look {
     at: Timestamp,
+    /// The newest sample of all, fresh or not.
+    newest: Option<Timestamp>,
     canary: Pods,
     control: Pods,
     canary_stale: bool,
@@ -167,11 +190,17 @@ impl Look {
             let stale = any && live.is_empty();
             (live, stale)
         };
+        let pods = canary
+            .pods
+            .values()
+            .chain(control.iter().flat_map(|arm| arm.pods.values()));
+        let newest = pods.map(|pod| pod.sampled_at).max();
         let control_asked = control.is_some();
         let (canary, canary_stale) = live(canary);
         let (control, control_stale) = live(control.unwrap_or_default());
         Self {
             at,
+            newest,
             canary,
             control,
             canary_stale,
@@ -195,9 +224,7 @@ pub fn advance(cursor: &mut Cursor, snapshot: Snapshot) -> Reading {
         control,
         usual_rate,
     } = snapshot;
-    let control_pods = control.as_ref().map(|arm| &arm.pods);
-    if let Some(count) = impossible(&canary.pods).or_else(|| control_pods.and_then(impossible)) {
-        let message = format!("a counter says {count}: no counter can; look at the exporter");
+    if let Some(message) = unbelievable(at, &canary, control.as_ref()) {
         return blind(Dark::NotANumber, message);
     }
     if cursor.asked != asked {
@@ -207,10 +234,16 @@ pub fn advance(cursor: &mut Cursor, snapshot: Snapshot) -> Reading {
             ..Cursor::default()
         };
     }
-    if cursor.at.is_some_and(|before| at <= before) {
-        return Reading::Waiting;
+    if let Some(before) = cursor.at.filter(|before| at <= *before) {
+        if age(before, at) <= AHEAD_MS {
+            return Reading::Waiting;
+        }
+        let message = "our clock was set back: nothing is counted twice, so nothing is counted until it has passed the \
+                       last look again; see that it is right now";
+        return blind(Dark::Partial, message);
     }
     let look = Look::new(at, canary, control, cursor.patience());
+    cursor.notice(&look);
     if let Some(reading) = dark(cursor, &look) {
         return reading;
     }
@@ -230,12 +263,49 @@ pub fn advance(cursor: &mut Cursor, snapshot: Snapshot) -> Reading {
     tick(cursor, look, from, usual_rate)
 }
 
+/// What no exporter and no clock can say, whatever was read before.
+fn unbelievable(at: Timestamp, canary: &ArmSnapshot, control: Option<&ArmSnapshot>) -> Option<String> {
+    let arms = [("canary", Some(canary)), ("control", control)];
+    arms.into_iter()
+        .filter_map(|(side, arm)| Some((side, &arm?.pods)))
+        .find_map(|(side, pods)| {
+            let count = impossible(pods).map(|(pod, what, count)| {
+                format!(
+                    "{side}: the {what} of {pod} are counted as {count}, which no counter can say: look at that exporter, \
+                     and at rules that record its series"
+                )
+            });
+            let ahead = || {
+                let pods = pods.iter().map(|(name, pod)| (name, age(pod.sampled_at, at)));
+                let (name, _) = pods.filter(|(_, ahead)| *ahead > AHEAD_MS).max_by_key(|(_, ahead)| *ahead)?;
+                Some(format!(
+                    "{side}: the newest sample of {name} is more than {} s ahead of our clock: set both machines' \
+                     clocks right",
+                    AHEAD_MS / 1000
+                ))
+            };
+            count.or_else(ahead)
+        })
+}
+
 /// Darkness that shows in a single look.
 fn dark(cursor: &Cursor, look: &Look) -> Option<Reading> {
     let scrape = cursor.period() / 1000;
     if look.canary_stale || (look.control_stale && look.canary.is_empty()) {
+        let arm = if look.canary_stale { "canary" } else { "control" };
+        if cursor
+            .late_at
+            .is_some_and(|late| age(look.at, late) <= cursor.patience())
+        {
+            let message = format!(
+                "{arm}: samples keep coming, and by our clock all are more than {SCRAPES} scrapes of {scrape} s old: \
+                 set this machine's clock and Prometheus' right, or see why samples are stored so late"
+            );
+            return Some(blind(Dark::Partial, message));
+        }
         let message = format!(
-            "the newest sample is more than {SCRAPES} scrapes of {scrape}s old: look at the scraping, and at the clocks"
+            "{arm}: the newest sample is more than {SCRAPES} scrapes of {scrape} s old: look at the scraping, and at the \
+             clocks"
         );
         return Some(blind(Dark::Stale, message));
     }
@@ -341,6 +411,8 @@ fn blind(kind: Dark, message: impl Into<String>) -> Reading {
     })
 }
 
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What one arm did between the last look and this one: per pod, then added up.
 
 use super::histogram::{self, Curve};
-use super::snapshot::{Bucket, PodSnapshot};
+use super::snapshot::PodSnapshot;
 use crate::rollout::sample::{Counts, Histogram};
 use std::collections::BTreeMap;
 
@@ -63,8 +63,9 @@ impl ArmDelta {
     fn count(&mut self, before: &PodSnapshot, now: &PodSnapshot, histograms: bool) {
         self.counted += 1;
         for (key, counter) in &now.requests {
-            let from = before.requests.get(key).map_or(0.0, |counter| counter.count);
-            let more = (counter.count - from).max(0.0);
+            let from = before.requests.get(key).map(|was| was.count);
+            let from = from.filter(|was| !born_anew(*was, counter.count));
+            let more = (counter.count - from.unwrap_or(0.0)).max(0.0);
             self.requests += more;
             if counter.error {
                 self.errors += more;
@@ -103,31 +104,42 @@ impl ArmDelta {
 /// What became of a pod's counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Movement {
-    /// None fell.
+    /// None fell, or some were dropped and born anew while others went on.
     Went,
-    /// They fell by more than half: the process started anew, and what it says now happened since.
+    /// All fell, together by more than half: the process started anew, and what it says now happened since.
     Restarted,
-    /// They fell by less. A process that started anew would have had to reach most of what it had counted in all
+    /// Some fell by less. A process that started anew would have had to reach most of what it had counted in all
     /// its life within a scrape; rather some of the series behind a sum were dropped. What remains is a lifetime's
-    /// count and must not be taken for a tick's: this pod starts here.
+    /// count and must not be taken for a tick's: this pod starts here. All of it, for a tick of which only the
+    /// failures are counted would be a disaster that never was.
     Unclear,
 }
 
 /// Judged over the series seen both times: one that vanished is no fall, one that appeared no rise.
 pub(crate) fn movement(before: &PodSnapshot, now: &PodSnapshot) -> Movement {
-    let (mut old, mut new, mut fell) = (0.0, 0.0, false);
+    let (mut old, mut new) = (0.0, 0.0);
+    let (mut all_fell, mut little) = (true, false);
     for (key, counter) in &now.requests {
-        if let Some(was) = before.requests.get(key) {
-            old += was.count;
-            new += counter.count;
-            fell |= counter.count < was.count;
-        }
+        let Some(was) = before.requests.get(key).map(|was| was.count) else {
+            continue;
+        };
+        old += was;
+        new += counter.count;
+        all_fell &= counter.count < was || was == 0.0;
+        little |= counter.count < was && !born_anew(was, counter.count);
     }
-    match fell {
-        false => Movement::Went,
-        true if new * 2.0 <= old => Movement::Restarted,
-        true => Movement::Unclear,
+    if all_fell && born_anew(old, new) {
+        Movement::Restarted
+    } else if little {
+        Movement::Unclear
+    } else {
+        Movement::Went
     }
+}
+
+/// Whether a count fell so far that it must have begun at 0 again.
+fn born_anew(was: f64, now: f64) -> bool {
+    now < was && now * 2.0 <= was
 }
 
 /// What is known after this look: newer samples replace older ones; series and pods that are missing are kept for a
@@ -152,15 +164,21 @@ pub(crate) fn remember(known: &mut Pods, seen: Pods, forget_before_ms: i64) {
     known.retain(|_, pod| pod.sampled_at.as_millisecond() >= forget_before_ms);
 }
 
-/// A count that no counter can have.
-pub(crate) fn impossible(pods: &Pods) -> Option<f64> {
+/// A count that no counter can have: on which pod, of what, and what it says.
+pub(crate) fn impossible(pods: &Pods) -> Option<(&str, &'static str, f64)> {
     /// Beyond it, floating-point counters no longer count.
     const MOST: f64 = 9_007_199_254_740_992.0;
-    let counts = pods.values().flat_map(|pod| {
-        let requests = pod.requests.values().map(|counter| counter.count);
-        let buckets = |buckets: &Vec<Bucket>| buckets.iter().map(|bucket| bucket.count).collect::<Vec<_>>();
-        requests.chain(pod.latency.values().flat_map(buckets))
+    let counts = pods.iter().flat_map(|(name, pod)| {
+        let requests = pod.requests.values().map(|counter| ("requests", counter.count));
+        let buckets = pod
+            .latency
+            .values()
+            .flatten()
+            .map(|bucket| ("durations", bucket.count));
+        requests
+            .chain(buckets)
+            .map(move |(what, count)| (name.as_str(), what, count))
     });
     let mut counts = counts;
-    counts.find(|count| !(0.0..=MOST).contains(count))
+    counts.find(|(_, _, count)| !(0.0..=MOST).contains(count))
 }

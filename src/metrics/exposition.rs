@@ -33,11 +33,22 @@ pub const NGINX_BOUNDS_MS: [f64; 11] = [
     5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0,
 ];
 
-/// The bounds that an exporter's histogram has, in milliseconds, without +Inf.
+/// Upper bounds of Linkerd's latency histogram, in milliseconds, without +Inf.
+pub const LINKERD_BOUNDS_MS: [f64; 11] = [
+    1.0, 10.0, 50.0, 100.0, 200.0, 300.0, 400.0, 500.0, 1_000.0, 5_000.0, 10_000.0,
+];
+
+/// Upper bounds of Traefik's duration histogram, in milliseconds (it serves seconds), without +Inf.
+pub const TRAEFIK_BOUNDS_MS: [f64; 4] = [100.0, 300.0, 1_200.0, 5_000.0];
+
+/// The bounds that an exporter's histogram has unless it is told others, in milliseconds, without +Inf. An exporter
+/// that nobody knows is taken to have those of Prometheus' own libraries, which are nginx' too.
 pub const fn bounds_ms(preset: Preset) -> &'static [f64] {
     match preset {
-        Preset::Istio | Preset::IstioGateway => &ISTIO_BOUNDS_MS,
-        Preset::IngressNginx => &NGINX_BOUNDS_MS,
+        Preset::Istio | Preset::IstioGateway | Preset::Envoy | Preset::EnvoyGateway => &ISTIO_BOUNDS_MS,
+        Preset::IngressNginx | Preset::GatewayApi => &NGINX_BOUNDS_MS,
+        Preset::Linkerd => &LINKERD_BOUNDS_MS,
+        Preset::Traefik => &TRAEFIK_BOUNDS_MS,
     }
 }
 
@@ -45,7 +56,7 @@ pub const fn bounds_ms(preset: Preset) -> &'static [f64] {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exported {
     /// What tells them from others: [`IstioLabels`] or [`NginxLabels`].
-    pub labels: Vec<(&'static str, String)>,
+    pub labels: Vec<(String, String)>,
     /// How many, since the process started.
     pub requests: u64,
     /// How long they took, when the exporter says so.
@@ -91,7 +102,7 @@ pub struct IstioLabels<'a> {
 
 impl IstioLabels<'_> {
     /// All labels, in the order in which the proxies serve them.
-    pub fn labels(&self) -> Vec<(&'static str, String)> {
+    pub fn labels(&self) -> Vec<(String, String)> {
         const UNKNOWN: &str = "unknown";
         let host = format!(
             "{}.{}.svc.cluster.local",
@@ -149,7 +160,7 @@ pub struct NginxLabels<'a> {
 
 impl NginxLabels<'_> {
     /// All labels.
-    pub fn labels(&self) -> Vec<(&'static str, String)> {
+    pub fn labels(&self) -> Vec<(String, String)> {
         owned(&[
             ("canary", self.canary),
             ("controller_class", "k8s.io/ingress-nginx"),
@@ -166,29 +177,34 @@ impl NginxLabels<'_> {
     }
 }
 
-fn owned(labels: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+fn owned(labels: &[(&'static str, &str)]) -> Vec<(String, String)> {
     labels
         .iter()
-        .map(|&(name, value)| (name, value.to_owned()))
+        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
 }
 
 /// The text of `/metrics`. Presets whose series have the same name go into one call: a family must not appear
 /// twice in a text.
 pub fn encode(preset: Preset, exported: &[Exported]) -> String {
-    let facts = preset.facts();
+    encode_as(preset.facts(), bounds_ms(preset), exported)
+}
+
+/// The same, for an exporter of which only the resource knows what it calls things.
+pub fn encode_as(facts: &Facts<'_>, bounds: &[f64], exported: &[Exported]) -> String {
     let mut text = String::new();
     family(&mut text, facts.requests, "counter");
     for one in exported {
         sample(&mut text, facts.requests, &one.labels, None, one.requests);
     }
     let histogram = facts.buckets.trim_end_matches("_bucket");
-    if exported.iter().any(|one| one.latency.is_some()) {
+    let timed = |one: &Exported| one.latency.is_some() && !histogram.is_empty();
+    if exported.iter().any(timed) {
         family(&mut text, histogram, "histogram");
     }
-    for one in exported {
+    for one in exported.iter().filter(|one| timed(one)) {
         if let Some(latency) = &one.latency {
-            buckets(&mut text, facts, bounds_ms(preset), one, latency);
+            buckets(&mut text, facts, bounds, one, latency);
             let sum = latency.sum_ms / facts.to_ms;
             sample(&mut text, &format!("{histogram}_sum"), &one.labels, None, sum);
             sample(
@@ -203,7 +219,7 @@ pub fn encode(preset: Preset, exported: &[Exported]) -> String {
     text
 }
 
-fn buckets(text: &mut String, facts: &Facts, bounds: &[f64], one: &Exported, latency: &ExportedLatency) {
+fn buckets(text: &mut String, facts: &Facts<'_>, bounds: &[f64], one: &Exported, latency: &ExportedLatency) {
     for (bound, count) in bounds.iter().zip(&latency.cumulative) {
         let le = (bound / facts.to_ms).to_string();
         sample(text, facts.buckets, &one.labels, Some(&le), count);
@@ -219,14 +235,14 @@ fn family(text: &mut String, name: &str, kind: &str) {
 fn sample(
     text: &mut String,
     name: &str,
-    labels: &[(&'static str, String)],
+    labels: &[(String, String)],
     le: Option<&str>,
     value: impl std::fmt::Display,
 ) {
     let le = le.map(|le| ("le", le));
     let labels = labels
         .iter()
-        .map(|(label, value)| (*label, value.as_str()))
+        .map(|(label, value)| (label.as_str(), value.as_str()))
         .chain(le);
     let labels: Vec<String> = labels
         .map(|(label, value)| format!("{label}={}", super::matcher::quoted(value)))
@@ -248,7 +264,7 @@ mod tests {
                 sum_ms: 500.0,
             }),
         };
-        let labels = vec![("status", "200".to_owned())];
+        let labels = vec![("status".to_owned(), "200".to_owned())];
         let text = encode(Preset::IngressNginx, &[exported(Preset::IngressNginx, labels)]);
         assert!(
             text.starts_with("# TYPE nginx_ingress_controller_requests counter\n"),
@@ -270,7 +286,7 @@ mod tests {
             text.contains(r#"request_duration_seconds_sum{status="200"} 0.5"#),
             "{text}"
         );
-        let labels = vec![("response_code", "200".to_owned())];
+        let labels = vec![("response_code".to_owned(), "200".to_owned())];
         let text = encode(Preset::Istio, &[exported(Preset::Istio, labels)]);
         assert!(
             text.contains(r#"duration_milliseconds_bucket{response_code="200",le="0.5"} 1"#),

@@ -153,7 +153,7 @@ impl Entries {
         if self.condition != condition {
             match &reason {
                 Some(reason) => {
-                    tracing::warn!(?condition, reason, "the source of samples cannot be relied on")
+                    tracing::warn!(?condition, reason, "the source of samples cannot be relied on");
                 }
                 None if self.condition != Condition::Unasked => {
                     tracing::info!(?condition, "the source of samples is well again");

@@ -165,7 +165,9 @@ impl<'a> Walked<'a> {
 fn snapshots(ask: &Ask, part: Stretch, answer: Vec<Recorded<'_>>) -> Result<Vec<Snapshot>, Unusable> {
     let mut walked: Vec<Walked<'_>> = answer.into_iter().map(Walked::new).collect();
     let at = |at: Timestamp| {
-        walked.iter_mut().for_each(|series| series.walk_to(at));
+        for series in &mut walked {
+            series.walk_to(at);
+        }
         let speaking = walked.iter().filter(|walked| walked.speaks);
         let snapshot = split(&[ask], at, speaking.map(|walked| &walked.series))
             .into_iter()

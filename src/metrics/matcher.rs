@@ -111,7 +111,8 @@ pub(crate) fn quoted(text: &str) -> String {
     out
 }
 
-fn check_label(label: &str) -> Result<(), String> {
+/// Refuses what is no label, and those that a preset sets.
+pub(crate) fn check_label(label: &str) -> Result<(), String> {
     let mut chars = label.chars();
     let first = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     if !first || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_') {

@@ -9,6 +9,7 @@
 
 pub mod ask;
 pub mod counters;
+pub mod errors;
 pub mod exposition;
 pub mod health;
 pub mod preset;
@@ -25,6 +26,8 @@ mod endpoint;
 mod histogram;
 mod history;
 mod matcher;
+mod native;
+mod remedy;
 mod secret;
 mod source;
 mod split;
@@ -33,6 +36,7 @@ mod wire;
 
 pub use ask::{Ask, AskError, problems};
 pub use counters::{Cursor, advance};
+pub use errors::{ErrorRule, RuleError};
 pub use health::{Condition, EndpointHealth, HealthBook, SourceHealth};
 pub use prometheus::PrometheusSource;
 pub use query::queries;

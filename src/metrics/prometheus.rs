@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Prometheus, or what speaks its API (Thanos, Mimir, VictoriaMetrics).
+/// Prometheus, or what speaks its API (Thanos, Mimir, `VictoriaMetrics`).
 pub struct PrometheusSource {
     wire: Arc<Wire>,
     batches: Arc<Batches>,

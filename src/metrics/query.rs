@@ -14,6 +14,9 @@ use std::fmt;
 /// The label that says which part of a joined query a series answers.
 pub(crate) const PART: &str = "rollout_part";
 
+/// The label of the scraping job: a pod that two of them scrape would count everything twice.
+pub(crate) const JOB: &str = "job";
+
 /// What a part of the query asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
@@ -96,7 +99,7 @@ fn pieces(index: usize, ask: &Ask) -> Result<Vec<Piece>, AskError> {
         for part in Part::ALL {
             let asked = match part {
                 Part::Requests | Part::Sampled => true,
-                Part::Latency => ask.latency(),
+                Part::Latency => ask.latency() && !Facts::of(source).buckets.is_empty(),
                 Part::UsualDay | Part::UsualWeek => ask.wants_history,
             };
             if asked {
@@ -113,25 +116,29 @@ fn pieces(index: usize, ask: &Ask) -> Result<Vec<Piece>, AskError> {
 }
 
 fn promql(source: &ArmSource, part: Part) -> String {
-    let facts = source.preset.facts();
+    let facts = &Facts::of(source);
     let matchers = matchers(source, facts);
     let requests = format!("{}{{{matchers}}}", facts.requests);
     let exporter = facts.exporter.join(", ");
     match part {
         Part::Requests => {
-            let labels = series_labels(source, facts).into_iter().chain([facts.code]);
-            let labels = labels.chain(facts.outcome.iter().copied());
+            let labels = series_labels(source, facts).into_iter().chain(facts.outcome());
             format!("sum by ({exporter}{}) ({requests})", appended(labels, facts))
         }
-        Part::Sampled => format!("max by ({exporter}) (timestamp({requests}))"),
+        Part::Sampled => format!("max by ({exporter}, {JOB}) (timestamp({requests}))"),
         Part::Latency => {
             // A connection that was switched to another protocol lasts as long as people like.
-            let separator = if matchers.is_empty() { "" } else { ", " };
-            let series = format!(
-                r#"{}{{{matchers}{separator}{}!~"1.."}}"#,
-                facts.buckets, facts.code
-            );
-            let labels = series_labels(source, facts).into_iter().chain(["le"]);
+            let switched = facts.timed_by_code.then_some((facts.code, "!~1.."));
+            let lasting = switched.into_iter().chain(facts.lasting.iter().copied());
+            let lasting = lasting.filter_map(|(label, value)| Matcher::parse(label, value).ok());
+            let all: Vec<String> = (!matchers.is_empty())
+                .then(|| matchers.clone())
+                .into_iter()
+                .chain(lasting.map(|matcher| matcher.to_string()))
+                .collect();
+            let series = format!("{}{{{}}}", facts.buckets, all.join(", "));
+            let bound = (!facts.is_native()).then_some("le");
+            let labels = series_labels(source, facts).into_iter().chain(bound);
             format!("sum by ({exporter}{}) ({series})", appended(labels, facts))
         }
         Part::UsualDay => format!("sum(rate({requests}[1h] offset 1d))"),
@@ -142,8 +149,8 @@ fn promql(source: &ArmSource, part: Part) -> String {
 /// The same part with each answer kept apart by the labels that the selector uses: behind a selector that is wider
 /// than the arms it serves, they tell whose an answer is.
 pub(crate) fn apart(source: &ArmSource, part: Part) -> String {
-    let facts = source.preset.facts();
-    let requests = format!("{}{{{}}}", facts.requests, matchers(source, facts));
+    let facts = Facts::of(source);
+    let requests = format!("{}{{{}}}", facts.requests, matchers(source, &facts));
     let used = || source.labels.keys().map(String::as_str);
     let rate = |ago: &str| {
         let by = used().collect::<Vec<_>>().join(", ");
@@ -153,9 +160,10 @@ pub(crate) fn apart(source: &ArmSource, part: Part) -> String {
         Part::Requests | Part::Latency => promql(source, part),
         Part::Sampled => {
             let exporter = facts.exporter.join(", ");
+            let others = used().filter(|label| *label != JOB);
             format!(
-                "max by ({exporter}{}) (timestamp({requests}))",
-                appended(used(), facts)
+                "max by ({exporter}, {JOB}{}) (timestamp({requests}))",
+                appended(others, &facts)
             )
         }
         Part::UsualDay => rate("1d"),
@@ -172,7 +180,7 @@ pub(crate) fn parts(ask: &Ask, side: Side) -> Result<Vec<Part>, AskError> {
         .collect())
 }
 
-fn matchers(source: &ArmSource, facts: &Facts) -> String {
+fn matchers(source: &ArmSource, facts: &Facts<'_>) -> String {
     let fixed = facts
         .fixed
         .iter()
@@ -192,7 +200,7 @@ fn matchers(source: &ArmSource, facts: &Facts) -> String {
 
 /// The labels, beside outcome and bound, by which an arm's series are kept apart: those that its selector uses, and
 /// those whose series come and go while their exporter lives.
-pub(crate) fn series_labels<'a>(source: &'a ArmSource, facts: &Facts) -> BTreeSet<&'a str> {
+pub(crate) fn series_labels<'a>(source: &'a ArmSource, facts: &Facts<'_>) -> BTreeSet<&'a str> {
     source
         .labels
         .keys()
@@ -202,7 +210,7 @@ pub(crate) fn series_labels<'a>(source: &'a ArmSource, facts: &Facts) -> BTreeSe
 }
 
 /// `, a, b`, without what is listed already.
-fn appended<'a>(labels: impl Iterator<Item = &'a str>, facts: &Facts) -> String {
+fn appended<'a>(labels: impl Iterator<Item = &'a str>, facts: &Facts<'_>) -> String {
     let mut seen = BTreeSet::new();
     let mut text = String::new();
     for label in labels.filter(|label| !facts.exporter.contains(label)) {
@@ -217,7 +225,7 @@ fn appended<'a>(labels: impl Iterator<Item = &'a str>, facts: &Facts) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollout::spec::{Arms, Preset, Traffic};
+    use crate::rollout::spec::{ArmMetrics, Arms, Preset, Traffic, Unit};
 
     fn ask(preset: Preset, labels: &[(&str, &str)]) -> Ask {
         let labels = labels
@@ -230,6 +238,7 @@ mod tests {
                 canary: ArmSource {
                     preset,
                     labels: labels.collect(),
+                    metrics: None,
                 },
                 control: None,
             },
@@ -248,36 +257,79 @@ mod tests {
             .join("\n")
     }
 
-    #[test]
-    fn the_documentation_shows_each_presets_queries_as_they_are_asked() {
-        let page = include_str!("../../docs/metrics.md");
-        for (preset, labels) in [
-            (
-                Preset::Istio,
-                &[
-                    ("destination_service_name", "shop"),
-                    ("destination_version", "v2"),
-                ][..],
-            ),
-            (
-                Preset::IstioGateway,
-                &[
-                    ("destination_service_name", "shop"),
-                    ("destination_version", "v2"),
-                ],
-            ),
+    /// Every preset with the labels that the documentation selects an arm by.
+    fn documented() -> Vec<(Preset, Ask)> {
+        let istio = &[
+            ("destination_service_name", "shop"),
+            ("destination_version", "v2"),
+        ][..];
+        let all: [(Preset, &[(&str, &str)]); 8] = [
+            (Preset::Istio, istio),
+            (Preset::IstioGateway, istio),
             (
                 Preset::IngressNginx,
                 &[("canary", "~..+"), ("ingress", "~terminal-.*")],
             ),
-        ] {
-            for (purpose, promql) in queries(&ask(preset, labels)).unwrap() {
-                assert!(
-                    page.contains(&promql),
-                    "docs/metrics.md lacks the {purpose} of {preset:?}:\n{promql}"
-                );
+            (Preset::Envoy, &[("envoy_cluster_name", "shop-v2")]),
+            (
+                Preset::EnvoyGateway,
+                &[("envoy_cluster_name", "httproute/apps/shop/rule/0/backend/1")],
+            ),
+            (
+                Preset::Linkerd,
+                &[("namespace", "apps"), ("deployment", "shop-v2")],
+            ),
+            (Preset::Traefik, &[("service", "~apps-shop-v2-.*")]),
+            (Preset::GatewayApi, &[("backend", "shop-v2")]),
+        ];
+        all.into_iter()
+            .map(|(preset, labels)| {
+                let mut ask = ask(preset, labels);
+                ask.arms.canary.metrics = (preset == Preset::GatewayApi).then(|| ArmMetrics {
+                    requests: "gateway_requests_total".to_owned(),
+                    code: "code".to_owned(),
+                    buckets: Some("gateway_request_duration_seconds_bucket".to_owned()),
+                    unit: Some(Unit::Seconds),
+                    grpc_status: None,
+                    flags: None,
+                });
+                (preset, ask)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_documentation_shows_each_presets_queries_as_they_are_asked() {
+        let page = include_str!("../../docs/metrics.md");
+        let mut lacks = Vec::new();
+        for (preset, ask) in documented() {
+            for (purpose, promql) in queries(&ask).unwrap() {
+                if !page.contains(&promql) {
+                    lacks.push(format!("{purpose} of {preset:?}:\n{promql}"));
+                }
             }
         }
+        assert!(lacks.is_empty(), "docs/metrics.md lacks\n{}", lacks.join("\n"));
+    }
+
+    #[test]
+    fn a_native_histogram_is_asked_for_by_its_own_name_and_without_bounds() {
+        let (_, mut ask) = documented().pop().unwrap();
+        let named = ask.arms.canary.metrics.as_mut().unwrap();
+        named.buckets = Some("gateway_request_duration_seconds".to_owned());
+        let text = shown(&ask);
+        let wanted = r#"sum by (pod, instance, backend) (gateway_request_duration_seconds{backend="shop-v2", code!~"1.."})"#;
+        assert!(text.contains(wanted), "{text}");
+        named_without_durations(&mut ask);
+        assert!(
+            !shown(&ask).contains("latency"),
+            "nothing is asked for that has no name"
+        );
+    }
+
+    fn named_without_durations(ask: &mut Ask) {
+        let named = ask.arms.canary.metrics.as_mut().unwrap();
+        (named.buckets, named.unit) = (None, None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::ask::Ask;
 use super::counters::{Cursor, advance};
 use super::history::Stretch;
 use super::prometheus::PrometheusSource;
+use super::remedy::name_what_is_missing;
 use super::snapshot::Snapshot;
 use crate::rollout::sample::{Blindness, Dark, Reading};
 use jiff::Timestamp;
@@ -109,7 +110,7 @@ impl Source {
             Self::Simulated(simulation) => simulation.scrape(ask, now),
         };
         match looked {
-            Ok(snapshot) => advance(cursor, snapshot),
+            Ok(snapshot) => name_what_is_missing(ask, advance(cursor, snapshot)),
             Err(blindness) => Reading::Blind(blindness),
         }
     }
@@ -140,6 +141,7 @@ mod tests {
                 canary: ArmSource {
                     preset: Preset::Istio,
                     labels: BTreeMap::new(),
+                    metrics: None,
                 },
                 control: None,
             },

@@ -2,8 +2,10 @@
 
 use super::answer::{Series, Unusable};
 use super::ask::{Ask, Side};
+use super::errors::ErrorRule;
+use super::native::Unreadable;
 use super::preset::{Facts, Labels};
-use super::query::{PART, Part, mark};
+use super::query::{JOB, PART, Part, mark};
 use super::snapshot::{ArmSnapshot, Bucket, Counter, PodSnapshot, Snapshot};
 use crate::rollout::sample::Dark;
 use crate::rollout::spec::ArmSource;
@@ -30,7 +32,10 @@ pub(crate) fn split<'a>(
         let mut snapshot = Snapshot::empty(ask, at);
         let (mut day, mut week) = (None, None);
         for (side, source) in ask.sides() {
-            let arm = arm(source, |part| of(index, side, part))?;
+            let arm = arm(source, |part| of(index, side, part)).map_err(|unusable| Unusable {
+                why: format!("{side}: {}", unusable.why),
+                ..unusable
+            })?;
             match side {
                 Side::Canary => snapshot.canary = arm,
                 Side::Control => snapshot.control = Some(arm),
@@ -51,31 +56,27 @@ fn add(sum: &mut Option<f64>, series: &[&Series<'_>]) {
     for rate in series
         .iter()
         .map(|series| series.number())
-        .filter(|rate| rate.is_finite())
+        .filter(|rate| rate.is_finite() && *rate >= 0.0)
     {
         *sum = Some(sum.unwrap_or_default() + rate);
     }
 }
 
 fn arm<'a>(source: &ArmSource, of: impl Fn(Part) -> &'a [&'a Series<'a>]) -> Result<ArmSnapshot, Unusable> {
-    let facts = source.preset.facts();
-    let mut arm = ArmSnapshot::default();
-    for series in of(Part::Sampled) {
-        let sampled_at = seconds(series.number()).ok_or_else(|| {
-            let why = format!("a sample time of {} that is no time", facts.requests);
-            not_a_number(why)
-        })?;
-        let pod = PodSnapshot {
-            sampled_at,
-            requests: BTreeMap::new(),
-            latency: BTreeMap::new(),
-        };
-        arm.pods.insert(exporter(&series.metric, facts), pod);
-    }
+    let facts = &Facts::of(source);
+    let mut arm = sampled(facts, of(Part::Sampled))?;
+    let rule = ErrorRule::default();
     for series in of(Part::Requests) {
-        let error = facts
-            .is_error(&series.metric)
+        let error = rule
+            .judge(facts, &series.metric)
             .ok_or_else(|| unlabelled(facts, &series.metric))?;
+        if series.histogram().is_some() {
+            let why = format!(
+                "{} is a histogram and no counter: name the counter of requests",
+                facts.requests
+            );
+            return Err(not_a_number(why));
+        }
         let name = exporter(&series.metric, facts);
         let Some(pod) = arm.pods.get_mut(&name) else {
             return Err(not_a_number(format!(
@@ -90,34 +91,94 @@ fn arm<'a>(source: &ArmSource, of: impl Fn(Part) -> &'a [&'a Series<'a>]) -> Res
         pod.requests.insert(rest(&series.metric, facts), counter);
     }
     for series in of(Part::Latency) {
-        let Some(le) = series.metric.get("le").and_then(|le| le.parse::<f64>().ok()) else {
-            return Err(not_a_number(format!(
-                "a bucket of {} without a bound",
-                facts.buckets
-            )));
-        };
+        let buckets = durations(series, facts)?;
         // Durations without a request counted beside them are not this arm's: leave them.
         if let Some(pod) = arm.pods.get_mut(&exporter(&series.metric, facts)) {
-            let bucket = Bucket {
-                le_ms: milliseconds(le, facts),
-                count: series.number(),
-            };
             pod.latency
                 .entry(rest(&series.metric, facts))
                 .or_default()
-                .push(bucket);
+                .extend(buckets);
         }
     }
     for pod in arm.pods.values_mut() {
         for buckets in pod.latency.values_mut() {
-            buckets.sort_by(|a, b| a.le_ms.total_cmp(&b.le_ms));
+            in_order(buckets);
         }
     }
     Ok(arm)
 }
 
+/// The pods, each with the time of its newest sample.
+fn sampled(facts: &Facts<'_>, answer: &[&Series<'_>]) -> Result<ArmSnapshot, Unusable> {
+    let mut arm = ArmSnapshot::default();
+    let mut jobs = BTreeMap::new();
+    for series in answer {
+        let sampled_at = seconds(series.number()).ok_or_else(|| {
+            let why = format!("a sample time of {} that is no time", facts.requests);
+            not_a_number(why)
+        })?;
+        let name = exporter(&series.metric, facts);
+        let job = series.metric.get(JOB).map_or("", AsRef::as_ref);
+        if let Some(other) = jobs.insert(name.clone(), job) {
+            return Err(scraped_twice(&name, other, job));
+        }
+        let pod = PodSnapshot {
+            sampled_at,
+            requests: BTreeMap::new(),
+            latency: BTreeMap::new(),
+        };
+        arm.pods.insert(name, pod);
+    }
+    Ok(arm)
+}
+
+/// The buckets that a series is, or the one.
+fn durations(series: &Series<'_>, facts: &Facts<'_>) -> Result<Vec<Bucket>, Unusable> {
+    let name = facts.buckets;
+    if let Some(native) = series.histogram() {
+        return native.cumulative(facts).map_err(|unreadable| {
+            not_a_number(match unreadable {
+                Unreadable::NotANumber => format!("{name} counts what is no number: look at the exporter"),
+                Unreadable::Custom => format!(
+                    "{name} is a native histogram with bounds of its own: let Prometheus keep the classic one, \
+                     and name its buckets"
+                ),
+            })
+        });
+    }
+    if facts.is_native() {
+        let why = format!(
+            "{name} is no native histogram: name the buckets of a classic one ({name}_bucket), or let Prometheus \
+             scrape native ones"
+        );
+        return Err(not_a_number(why));
+    }
+    let le = series.metric.get("le").and_then(|le| le.parse::<f64>().ok());
+    let le = le.filter(|le| !le.is_nan()).ok_or_else(|| {
+        not_a_number(format!(
+            "a bucket of {name} without a bound: keep the label le, or name the histogram's buckets"
+        ))
+    })?;
+    Ok(vec![Bucket {
+        le_ms: milliseconds(le, facts),
+        count: series.number(),
+    }])
+}
+
+/// Ascending; bounds that are one number in two spellings (`1` and `1.0`) are one bucket.
+fn in_order(buckets: &mut Vec<Bucket>) {
+    buckets.sort_by(|a, b| a.le_ms.total_cmp(&b.le_ms));
+    buckets.dedup_by(|next, kept| {
+        let same = next.le_ms.total_cmp(&kept.le_ms).is_eq();
+        if same {
+            kept.count += next.count;
+        }
+        same
+    });
+}
+
 /// Free of what multiplying by 1000 adds behind the comma, so that equal bounds are equal.
-fn milliseconds(le: f64, facts: &Facts) -> f64 {
+fn milliseconds(le: f64, facts: &Facts<'_>) -> f64 {
     let ms = le * facts.to_ms;
     if ms.is_finite() {
         (ms * 1e6).round() / 1e6
@@ -135,7 +196,7 @@ fn seconds(seconds: f64) -> Option<Timestamp> {
     Timestamp::from_millisecond(millis).ok()
 }
 
-fn exporter(labels: &Labels<'_>, facts: &Facts) -> String {
+fn exporter(labels: &Labels<'_>, facts: &Facts<'_>) -> String {
     let value = |name: &&str| labels.get(*name).map_or("", AsRef::as_ref);
     let values: Vec<&str> = facts
         .exporter
@@ -147,7 +208,7 @@ fn exporter(labels: &Labels<'_>, facts: &Facts) -> String {
 }
 
 /// What tells one series of a pod from another.
-fn rest(labels: &Labels<'_>, facts: &Facts) -> String {
+fn rest(labels: &Labels<'_>, facts: &Facts<'_>) -> String {
     let mut key = String::new();
     for (name, value) in labels {
         let name = name.as_ref();
@@ -168,7 +229,17 @@ fn not_a_number(why: String) -> Unusable {
     }
 }
 
-fn unlabelled(facts: &Facts, labels: &Labels<'_>) -> Unusable {
+fn scraped_twice(pod: &str, one: &str, other: &str) -> Unusable {
+    Unusable {
+        kind: Dark::Partial,
+        why: format!(
+            "{pod} is scraped by the jobs {one:?} and {other:?}, so every request would count twice: scrape it once, \
+             or name one of them by the label {JOB} in the arm"
+        ),
+    }
+}
+
+fn unlabelled(facts: &Facts<'_>, labels: &Labels<'_>) -> Unusable {
     let code = labels.get(facts.code).map_or("", AsRef::as_ref);
     let why = format!(
         "{} with {}={:?}, which does not tell errors from successes: keep that label in the exporter's configuration",
@@ -181,3 +252,6 @@ fn unlabelled(facts: &Facts, labels: &Labels<'_>) -> Unusable {
         why,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -221,7 +221,15 @@ pub fn pending(annotations: &BTreeMap<String, String>) -> (Vec<Command>, Vec<(St
         }
     }
     good.sort_by(|a, b| a.id.cmp(&b.id));
-    for late in good.split_off(good.len().min(MAX_PENDING)) {
+    // What puts traffic back is never turned away, however much is asked at once.
+    let mut room = MAX_PENDING;
+    let (good, late): (Vec<_>, Vec<_>) = good.into_iter().partition(|command: &Command| {
+        let lowers = matches!(command.verb, Verb::Rollback | Verb::Pause);
+        let taken = lowers || room > 0;
+        room = room.saturating_sub(1);
+        taken
+    });
+    for late in late {
         let message =
             format!("more than {MAX_PENDING} commands wait; this one was not taken up: give it again");
         bad.push((
@@ -278,6 +286,30 @@ mod tests {
         assert!(bad.is_empty());
         let again = Command::parse(&good[1].key(), &good[1].value()).unwrap().unwrap();
         assert_eq!(again, good[1], "what is written is read back");
+    }
+
+    #[test]
+    fn of_too_many_commands_the_late_ones_are_refused_but_never_what_puts_traffic_back() {
+        let set = |n: usize| {
+            let key = format!("rollout.sealos.io/command.set.{n:04}");
+            (key, r#"{"components":["a"],"weight":"10%"}"#.to_owned())
+        };
+        let mut all: BTreeMap<String, String> = (0..=MAX_PENDING).map(set).collect();
+        for verb in ["rollback", "pause"] {
+            let key = format!("rollout.sealos.io/command.{verb}.9999");
+            all.insert(key, r#"{"components":["a"]}"#.to_owned());
+        }
+        let (good, bad) = pending(&all);
+        let lowering = |c: &&Command| matches!(c.verb, Verb::Rollback | Verb::Pause);
+        assert_eq!(good.iter().filter(lowering).count(), 2);
+        assert_eq!(good.len(), MAX_PENDING + 2);
+        let [(key, why)] = bad.as_slice() else {
+            panic!("{bad:?}")
+        };
+        assert!(
+            key.ends_with("set.0050") && why.message.contains("give it again"),
+            "{key}: {why:?}"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The core: what is asked, where it stands, and what happens next. Pure: no async, no I/O, no clock.
 
+pub mod arm_spec;
 pub mod check;
 pub mod command;
 pub mod decide;

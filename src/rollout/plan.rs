@@ -6,6 +6,7 @@ mod read;
 
 use super::check::{CheckRule, JudgeRules};
 use super::spec::{Component, GradualRolloutSpec, OnDelete, OnFailure, Scope, Traffic};
+use super::status::GradualRolloutStatus;
 use super::weight::Weight;
 use super::window::Calendar;
 use read::Reader;
@@ -42,6 +43,10 @@ impl fmt::Display for Problem {
 pub struct Plan {
     /// The components, in the order of the spec.
     pub components: Vec<PlannedComponent>,
+    /// Components that the spec no longer names, and that have canary traffic: judged and put back, never raised.
+    pub orphans: Vec<PlannedComponent>,
+    /// Components that the spec no longer names, and whose routes another component of it has taken over.
+    pub released: Vec<PlannedComponent>,
     /// The phases, in the order they run. A spec with `steps` has one, named `steps`.
     pub phases: Vec<PlannedPhase>,
     /// The spec's checks over the defaults, for a weight that no phase declares.
@@ -133,9 +138,43 @@ impl Plan {
         }
     }
 
-    /// A component by name.
+    /// A component by name, orphans included.
     pub fn component(&self, name: &str) -> Option<&PlannedComponent> {
-        self.components.iter().find(|c| c.name() == name)
+        self.components
+            .iter()
+            .chain(&self.orphans)
+            .chain(&self.released)
+            .find(|c| c.name() == name)
+    }
+
+    /// Every component whose traffic is watched over: the spec's and the orphans.
+    pub fn cared_for(&self) -> impl Iterator<Item = &PlannedComponent> {
+        self.components.iter().chain(&self.orphans)
+    }
+
+    /// Whether the spec names a component.
+    pub fn names(&self, name: &str) -> bool {
+        self.components.iter().any(|c| c.name() == name)
+    }
+
+    /// Takes in the components that the status knows and the spec no longer names. `is_taken` tells whether another
+    /// component of the spec writes what this one wrote.
+    pub fn take_in(&mut self, status: &GradualRolloutStatus, is_taken: impl Fn(&Component) -> bool) {
+        for component in status.components.iter().filter_map(|c| c.definition.as_deref()) {
+            if self.component(&component.name).is_some() {
+                continue;
+            }
+            let kept = PlannedComponent {
+                component: component.clone(),
+                steps: Vec::new(),
+                fingerprint: String::new(),
+            };
+            if is_taken(component) {
+                self.released.push(kept);
+            } else {
+                self.orphans.push(kept);
+            }
+        }
     }
 
     /// The checks that apply to a weight of a component: those of the phase that declares it, or of the phase of

@@ -20,8 +20,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
+pub use super::arm_spec::{ArmMetrics, ArmSource, Arms, Preset, Unit};
 pub use super::router_spec::{
     AtFull, ControllerSwitch, DeploymentFlags, Destination, HttpKind, Istio, Router, VirtualServiceRoutes,
 };
@@ -142,41 +142,6 @@ pub enum Traffic {
     /// WebSockets and other long connections: proxies count them only when they end, so their duration is not
     /// judged, and few of them in a while means nothing.
     LongLived,
-}
-
-/// Where the samples of both arms come from: one vantage point, or relative limits are refused.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Arms {
-    /// The new path.
-    pub canary: ArmSource,
-    /// The old path.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub control: Option<ArmSource>,
-}
-
-/// Which series belong to an arm.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ArmSource {
-    /// Whose metrics these are: names, units and what an error is.
-    pub preset: Preset,
-    /// Label matchers. A plain value must be equal; `~RE` must match, `!value` must differ, `!~RE` must not match.
-    /// Regular expressions are anchored, as in PromQL.
-    #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 256}))]
-    pub labels: BTreeMap<String, String>,
-}
-
-/// Exporters whose series are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Preset {
-    /// Istio's standard metrics as the destination's sidecar reports them.
-    Istio,
-    /// Istio's standard metrics as a gateway reports them (`reporter="source"`): for meshes without sidecars.
-    IstioGateway,
-    /// ingress-nginx, whose `canary` label tells the arms apart.
-    IngressNginx,
 }
 
 /// A named group of steps for some components.

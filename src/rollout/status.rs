@@ -5,7 +5,7 @@
 use super::duration::Span;
 use super::ledger::{Baseline, Ledger};
 use super::reason::{Reason, State, Verdict};
-use super::spec::{timestamp_option_schema, timestamp_schema};
+use super::spec::{Component, timestamp_option_schema, timestamp_schema};
 use super::weight::Weight;
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -205,6 +205,9 @@ pub struct ComponentStatus {
     /// Walks its phases alone after a retry, until it has caught up.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub alone: bool,
+    /// The alarm that nothing is seen was raised, and nothing was seen since.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub blind_told: bool,
     /// Which attempt this is; a retry begins the next.
     #[serde(skip_serializing_if = "is_zero")]
     pub attempt: i32,
@@ -216,6 +219,11 @@ pub struct ComponentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "opaque")]
     pub baseline: Option<Baseline>,
+    /// The component as the spec defines it, while it has canary traffic: removed from the spec, it is still judged
+    /// and put back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "opaque")]
+    pub definition: Option<Box<Component>>,
     /// Each check's verdict.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]

@@ -35,6 +35,11 @@ pub enum Outcome {
     Listed,
 }
 
+/// Arguments that do not go together, and what to write instead.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotPlayable(String);
+
 /// Runs the sandbox. Blocks, and may be called from anywhere: stories have a thread of their own.
 pub fn begin(args: &Args) -> anyhow::Result<Outcome> {
     if args.story.as_deref() == Some("list") {
@@ -51,13 +56,15 @@ pub fn begin(args: &Args) -> anyhow::Result<Outcome> {
         format!("there is no story {name:?}; the stories are {}", names.join(", "))
     })?;
     if let Some(speed) = args.speed.filter(|speed| !speed.is_finite() || *speed < 0.0) {
-        anyhow::bail!(
+        anyhow::bail!(NotPlayable(format!(
             "--speed {speed} is no speed: write a number above 0, like 3600, or 0 for as fast as it goes"
-        );
+        )));
     }
     let real = args.prometheus;
     if real && args.speed.is_some() {
-        anyhow::bail!("--speed does not go with --prometheus, which is played at real time: leave one out");
+        anyhow::bail!(NotPlayable(
+            "--speed does not go with --prometheus, which is played at real time: leave one out".to_owned()
+        ));
     }
     let story = if real {
         let fits = |story: &Story| story.clone().in_minutes().is_some();
@@ -67,10 +74,10 @@ pub fn begin(args: &Args) -> anyhow::Result<Outcome> {
             .map(|s| s.name)
             .collect();
         story.in_minutes().with_context(|| {
-            format!(
+            NotPlayable(format!(
                 "the story {name:?} cannot be told at real time with --prometheus; these can: {}",
                 names.join(", ")
-            )
+            ))
         })?
     } else {
         story

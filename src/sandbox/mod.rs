@@ -25,7 +25,7 @@ pub mod stories;
 pub mod story;
 pub mod tenants;
 
-pub use begin::{Args, Outcome, begin};
+pub use begin::{Args, NotPlayable, Outcome, begin};
 pub use prometheus::PrometheusError;
 pub use report::Report;
 pub use run::{Options, play, play_for_real};

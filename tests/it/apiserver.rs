@@ -5,6 +5,7 @@
 )]
 
 mod answers;
+mod events;
 mod objects;
 mod patches;
 mod schemas;

@@ -87,6 +87,13 @@ fn wrong_usage_exits_64_and_says_what_to_write() {
         ),
         (vec!["status", "-n", "Not_A_Namespace"], "no namespace"),
         (vec!["validate", "/nonexistent.yaml"], "/nonexistent.yaml"),
+        (vec!["sandbox", "--story", "nonesuch"], "the stories are"),
+        (vec!["sandbox", "--speed", "nan"], "is no speed"),
+        (vec!["sandbox", "--prometheus", "--speed", "2"], "leave one out"),
+        (
+            vec!["sandbox", "--prometheus", "--story", "low-traffic"],
+            "these can",
+        ),
     ] {
         let (code, out, err) = run(&arguments);
         assert_eq!((code, out.as_str()), (64, ""), "{arguments:?}: {err}");

@@ -24,6 +24,21 @@ async fn a_healthy_component_walks_its_plan_to_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_usual_rate_is_asked_for_only_when_nearly_all_traffic_is_on_the_canary() {
+    let world = World::with(&["shop"]);
+    world
+        .until("done", |w| w.component("shop").state == State::Completed)
+        .await;
+    let asked = world.traffic.usual();
+    assert!(asked.contains(&(100, true)), "{asked:?}");
+    assert!(asked.contains(&(25, false)), "{asked:?}");
+    assert!(
+        asked.iter().all(|&(share, usual)| !usual || share > 90),
+        "{asked:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failing_canary_goes_back_and_the_others_go_on() {
     let world = World::with(&["shop", "cart"]);
     world
@@ -427,4 +442,24 @@ async fn an_istio_that_serves_only_the_betas_is_moved_all_the_same() {
     world.until("25%", |w| w.weight("shop") == 25).await;
     world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
     world.until("0%", |w| w.weight("shop") == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn labels_that_match_nothing_are_named_at_the_first_look() {
+    let mut world = World::new();
+    world.store.put(virtual_service("shop")).unwrap();
+    world.store.put(rollout("demo", &["shop"])).unwrap();
+    world.traffic.matches_nothing();
+    world.start("daemon-1");
+    for seconds in [20, 400] {
+        world.pass(seconds).await;
+        let c = world.component("shop");
+        assert_eq!(c.reason, Reason::Blind);
+        assert!(
+            c.message.contains("istio_requests_total") && c.message.contains("spec.components[].arms"),
+            "after {seconds} s: {}",
+            c.message
+        );
+    }
+    assert_eq!(world.weight("shop"), 0, "nothing rises on no data");
 }

@@ -213,6 +213,21 @@ fn every_rule_of_the_schema_compiles_and_the_examples_keep_them() {
             "virtualServices: []",
             "at least one",
         ),
+        (
+            "preset: istio",
+            "preset: gatewayapi",
+            "metrics goes with preset gatewayapi",
+        ),
+        (
+            "preset: istio,",
+            "preset: istio, metrics: {requests: a, code: b},",
+            "metrics goes with preset gatewayapi",
+        ),
+        (
+            "preset: istio,",
+            "preset: gatewayapi, metrics: {requests: a, code: b, buckets: c},",
+            "buckets and unit go together",
+        ),
         ("hold: 1d", "hold: one day", "form"),
         ("weight: 5%", "weight: 500%", "form"),
         ("weight: 5%", "weight: 101", "between 0 and 100"),

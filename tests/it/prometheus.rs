@@ -1,5 +1,8 @@
 //! What a real Prometheus says of exporters that fail, restart, vanish and come back, read by the shipped client.
 
+mod native;
+mod presets;
+
 use crate::support::tools::Prometheus;
 use axum::Router;
 use axum::extract::State;
@@ -113,6 +116,7 @@ fn ask(preset: Preset, canary: &[(&str, &str)], control: &[(&str, &str)]) -> Ask
             .iter()
             .map(|&(label, value)| (label.to_owned(), value.to_owned()))
             .collect::<BTreeMap<_, _>>(),
+        metrics: None,
     };
     Ask {
         rollout: "ns-a/shop".to_owned(),
@@ -342,4 +346,59 @@ async fn prometheus_refuses_a_question_it_does_not_understand() {
         )
         .await;
     assert!(nothing.unwrap().canary.pods.is_empty());
+}
+
+#[tokio::test]
+async fn what_no_counter_can_say_is_neither_good_nor_bad() {
+    let mut servers = JoinSet::new();
+    let (exporter, address) = Exporter::start(&mut servers).await;
+    let page = |count: &str| {
+        let series = |service: &str, count: &str| {
+            format!(
+                "traefik_service_requests_total{{code=\"200\",method=\"GET\",protocol=\"http\",service=\"{service}\"}} {count}\n"
+            )
+        };
+        format!(
+            "# TYPE traefik_service_requests_total counter\n{}{}",
+            series("new", count),
+            series("old", "1000")
+        )
+    };
+    exporter.serves(page("7"));
+    let prometheus = Prometheus::start(&[address], Duration::from_secs(1)).await;
+    let settings = PrometheusSettings::at([prometheus.url()]);
+    let source = Source::Prometheus(Arc::new(PrometheusSource::new(&settings).unwrap()));
+    let mut view = View::new(
+        &source,
+        ask(Preset::Traefik, &[("service", "new")], &[("service", "old")]),
+    );
+    view.until("a first tick", |_, reading| matches!(reading, Reading::Fresh(_)))
+        .await;
+    for (count, shown) in [
+        ("NaN", "NaN"),
+        ("+Inf", "inf"),
+        ("-3", "-3"),
+        ("1e300", "1000000"),
+    ] {
+        exporter.serves(page(count));
+        let says = format!("canary: the requests of {address} are counted as {shown}");
+        view.until(&says, |_, reading| {
+            matches!(reading, Reading::Blind(dark) if dark.kind == Dark::NotANumber && dark.message.starts_with(&says))
+        })
+        .await;
+    }
+    exporter.serves(page("10"));
+    view.counts(3, 0).await;
+
+    // Labels that match nothing, from a source that answers.
+    let mut view = View::new(
+        &source,
+        ask(Preset::Traefik, &[("service", "gnu")], &[("service", "ode")]),
+    );
+    let Reading::Blind(dark) = view.look().await else {
+        panic!("there is nothing to see");
+    };
+    assert_eq!(dark.kind, Dark::Empty);
+    let says = r#"canary traefik_service_requests_total{service="gnu"} or control"#;
+    assert!(dark.message.contains(says), "{}", dark.message);
 }

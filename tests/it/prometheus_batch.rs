@@ -66,6 +66,7 @@ async fn exporter(servers: &mut JoinSet<()>) -> SocketAddr {
 fn ask(component: &str, service: &str, canary: &str, control: &str) -> Ask {
     let source = |version: &str| ArmSource {
         preset: Preset::Istio,
+        metrics: None,
         labels: [
             ("destination_service_name".to_owned(), service.to_owned()),
             ("destination_version".to_owned(), version.to_owned()),
@@ -168,12 +169,11 @@ async fn one_ask_that_a_real_prometheus_refuses_spoils_no_other() {
         .map(|name| ask(&name, &name, "v2", "v1"))
         .collect();
     // A pattern that Rust takes and RE2 does not.
-    asks.push(ask("odd", "~shop-(?<n>1", "v2", "v1"));
     asks.push(ask("poison", r"~a{1,1001}", "v2", "v1"));
     let answers = join_all(asks.iter().map(|ask| source.read(ask, at))).await;
     for (ask, answer) in asks.iter().zip(answers) {
         match ask.component.as_str() {
-            "odd" | "poison" => assert!(answer.is_err(), "{}: {answer:?}", ask.component),
+            "poison" => assert!(answer.is_err(), "{}: {answer:?}", ask.component),
             name => assert!(!answer.unwrap().canary.pods.is_empty(), "{name}"),
         }
     }

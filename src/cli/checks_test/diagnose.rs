@@ -296,6 +296,9 @@ fn bounds_remedy(preset: Preset) -> &'static str {
             "Bounds are set by the annotation sidecar.istio.io/statsHistogramBuckets, in milliseconds"
         }
         Preset::IngressNginx => "Bounds are set by the controller's flag --time-buckets, in seconds",
+        Preset::Envoy | Preset::EnvoyGateway | Preset::Linkerd | Preset::Traefik | Preset::GatewayApi => {
+            "Bounds are set where the exporter is configured"
+        }
     }
 }
 

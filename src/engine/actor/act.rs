@@ -54,6 +54,18 @@ impl Actor {
         if decision.changed || !decision.notes.is_empty() {
             self.show();
         }
+        self.let_go();
+    }
+
+    /// What an orphan that is no longer cared for wrote, others may write from now on.
+    fn let_go(&mut self) {
+        let gone = self.sound.as_ref().is_ok_and(|s| {
+            let mut orphans = s.plan.orphans.iter();
+            orphans.any(|p| self.status.component(p.name()).is_none())
+        });
+        if gone {
+            self.read_spec();
+        }
     }
 
     /// What is being judged changes at every look; what is not has nothing to persist.
@@ -130,7 +142,9 @@ impl Actor {
         let paused_all = self.sound.as_ref().is_ok_and(|s| s.plan.paused);
         for (name, lane) in &mut self.lanes {
             let wanted = raises.iter().find(|r| &r.component == name);
-            let paused = paused_all || self.status.component(name).is_some_and(|c| c.paused_by.is_some());
+            let removed = self.sound.as_ref().is_ok_and(|s| !s.plan.names(name));
+            let paused =
+                paused_all || removed || self.status.component(name).is_some_and(|c| c.paused_by.is_some());
             match lane {
                 Lane::Preparing { weight, .. } if wanted.is_none_or(|r| r.weight != *weight) => lane.clear(),
                 Lane::Declared { intent, .. } => {

@@ -3,8 +3,8 @@
 use super::plan::{Group, Plan, mark};
 use crate::metrics::answer::{Series, Unusable};
 use crate::metrics::matcher::Operator;
-use crate::metrics::preset::Labels;
-use crate::metrics::query::{self, PART, Part};
+use crate::metrics::preset::{Facts, Labels};
+use crate::metrics::query::{self, JOB, PART, Part};
 use crate::metrics::snapshot::Snapshot;
 use crate::metrics::split::split;
 use jiff::Timestamp;
@@ -63,7 +63,7 @@ pub(crate) fn route(plan: &Plan, at: Timestamp, answer: Vec<Series<'_>>) -> Rout
 fn take<'a>(plan: &Plan, answers: &mut [Alone<'a>], place: (usize, usize), part: Part, series: Series<'a>) {
     if let (Some(answer), Some(arm)) = (answers.get_mut(place.0), plan.arm(place)) {
         let mark = query::mark(0, arm.side, part);
-        answer.add(mark, part, arm.bare.preset.facts().exporter, series);
+        answer.add(mark, part, Facts::of(&arm.bare).exporter, series);
     }
 }
 
@@ -87,7 +87,7 @@ impl<'a> Alone<'a> {
             Part::Sampled => {
                 let number = series.number();
                 let mut labels = series.metric;
-                labels.retain(|label, _| exporter.contains(&label.as_ref()));
+                labels.retain(|label, _| exporter.contains(&label.as_ref()) || label == JOB);
                 // What is no number stays none, whatever else is there: it must not pass for a time.
                 let newest = self.newest.entry((mark, labels)).or_insert(number);
                 if number > *newest || number.is_nan() {
@@ -145,7 +145,9 @@ impl<'p, 'a> Table<'p, 'a> {
                 };
                 let arms = match comparison.operator {
                     Operator::Equal => column.exactly.entry(comparison.value.as_str()).or_default(),
-                    operator => column.others.entry((operator, &comparison.value)).or_default(),
+                    operator @ (Operator::Match | Operator::Differ | Operator::NotMatch) => {
+                        column.others.entry((operator, &comparison.value)).or_default()
+                    }
                 };
                 arms.push(place);
             }

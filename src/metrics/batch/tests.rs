@@ -1,6 +1,7 @@
 //! Batches against a Prometheus that counts what it is asked.
 
 mod fake;
+mod figures;
 mod same;
 
 use self::fake::{Rules, Server, sidecars};
@@ -21,6 +22,7 @@ fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 fn ask(service: &str) -> Ask {
     let source = |version| ArmSource {
         preset: Preset::Istio,
+        metrics: None,
         labels: labels(&[
             ("destination_service_name", service),
             ("destination_version", version),
@@ -53,7 +55,7 @@ fn store(services: &[String]) -> Vec<fake::Stored> {
     services.iter().enumerate().flat_map(arm).collect()
 }
 
-fn now() -> Timestamp {
+fn instant() -> Timestamp {
     "2026-11-21T08:00:02Z".parse().unwrap()
 }
 
@@ -86,10 +88,11 @@ async fn a_thousand_components_of_as_many_resources_cost_a_handful_of_queries_an
     let source = Source::Prometheus(Arc::new(source(&server)));
     let mut cursors = vec![Cursor::default(); services.len()];
     for beat in 0..3_i32 {
-        let at = now() + Duration::from_secs(10) * beat.unsigned_abs();
+        let at = instant() + Duration::from_secs(10) * beat.unsigned_abs();
         for stored in &mut server.rules.lock().unwrap().store {
             stored.value += f64::from(beat) * 4.0;
-            stored.scraped += 10.0;
+            // Never after the instant that is asked about: that would be a wrong clock.
+            stored.scraped += if beat == 0 { 0.0 } else { 10.0 };
         }
         let looks = services.iter().zip(&mut cursors).map(|(service, cursor)| {
             let (source, ask) = (&source, ask(service));
@@ -121,7 +124,7 @@ async fn each_component_gets_its_own_series_and_equal_asks_share_an_answer() {
         .chain(&services)
         .map(|service| ask(service))
         .collect();
-    let snapshots = join_all(asks.iter().map(|ask| source.read(ask, now()))).await;
+    let snapshots = join_all(asks.iter().map(|ask| source.read(ask, instant()))).await;
     assert_eq!(server.asked().len(), 1);
     for (place, snapshot) in snapshots.into_iter().enumerate() {
         let expected = f64::from(u32::try_from(place % 20).unwrap() + 1) * 8.0;
@@ -141,7 +144,7 @@ async fn an_ask_that_prometheus_refuses_spoils_no_other_and_is_not_asked_at_ever
     .await;
     let source = source(&server);
     for look in 0..2_u32 {
-        let at = now() + Duration::from_secs(10) * look;
+        let at = instant() + Duration::from_secs(10) * look;
         let asks: Vec<Ask> = services.iter().map(|service| ask(service)).collect();
         let answers = join_all(asks.iter().map(|ask| source.read(ask, at))).await;
         for (service, answer) in services.iter().zip(answers) {
@@ -173,7 +176,7 @@ async fn what_is_too_much_at_once_is_asked_in_parts_and_remembered() {
     let source = source(&server);
     let look = async || {
         let asks: Vec<Ask> = services.iter().map(|service| ask(service)).collect();
-        let answers = join_all(asks.iter().map(|ask| source.read(ask, now()))).await;
+        let answers = join_all(asks.iter().map(|ask| source.read(ask, instant()))).await;
         assert!(answers.iter().all(Result::is_ok), "{answers:?}");
         server.asked().len()
     };
@@ -194,8 +197,8 @@ async fn a_query_that_hangs_keeps_no_other_waiting() {
     // Too long to share a query with anybody.
     let slow = ask(&format!("slow{}", "w".repeat(100_000)));
     let fast: Vec<Ask> = services.iter().map(|service| ask(service)).collect();
-    let mut hanging = Box::pin(source.read(&slow, now()));
-    let quick = join_all(fast.iter().map(|ask| source.read(ask, now())));
+    let mut hanging = Box::pin(source.read(&slow, instant()));
+    let quick = join_all(fast.iter().map(|ask| source.read(ask, instant())));
     let answers = tokio::select! {
         _ = &mut hanging => panic!("it was to hang"),
         answers = quick => answers,
@@ -220,8 +223,8 @@ async fn who_goes_away_takes_nothing_with_him() {
     .await;
     let source = source(&server);
     let (one, other) = (ask("shop-0"), ask("shop-1"));
-    let mut first = Box::pin(source.read(&one, now()));
-    let mut second = Box::pin(source.read(&other, now()));
+    let mut first = Box::pin(source.read(&one, instant()));
+    let mut second = Box::pin(source.read(&other, instant()));
     tokio::select! {
         _ = &mut first => panic!("kept"),
         _ = &mut second => panic!("kept"),
@@ -233,9 +236,9 @@ async fn who_goes_away_takes_nothing_with_him() {
     assert_eq!(requests(&second.await.unwrap()), (16.0, 32.0));
     assert_eq!(server.asked().len(), 1);
     // A batch that everybody left before it was sent is no trap for those who come later.
-    drop(futures::poll!(Box::pin(source.read(&one, now()))));
+    drop(futures::poll!(Box::pin(source.read(&one, instant()))));
     server.rules.lock().unwrap().keeps = None;
-    assert!(source.read(&other, now()).await.is_ok());
+    assert!(source.read(&other, instant()).await.is_ok());
 }
 
 #[tokio::test]
@@ -251,7 +254,7 @@ async fn components_that_share_series_are_told_of_once() {
     wide.component = "wide".to_owned();
     same.arms.control = Some(same.arms.canary.clone());
     for _ in 0..3 {
-        let asks = [&one, &wide, &same].map(|ask| source.read(ask, now()));
+        let asks = [&one, &wide, &same].map(|ask| source.read(ask, instant()));
         let answers = join_all(asks).await;
         assert_eq!(
             requests(answers[1].as_ref().unwrap()),

@@ -83,6 +83,7 @@ fn ask() -> Ask {
     let source = |version: &str| ArmSource {
         preset: Preset::Istio,
         labels: [("destination_version".to_owned(), version.to_owned())].into(),
+        metrics: None,
     };
     Ask {
         rollout: "ns/shop".to_owned(),
@@ -356,4 +357,27 @@ fn a_certificate_file_without_certificates_is_refused() {
     std::fs::write(&file, "nothing").unwrap();
     let error = PrometheusSource::new(&settings).unwrap_err().to_string();
     assert!(error.contains("holds no PEM certificates"), "{error}");
+}
+
+#[tokio::test]
+async fn an_address_that_keeps_failing_is_left_alone_while_another_answers() {
+    let (broken, whole) = (
+        Server::says(500, "text/plain", "oops").await,
+        Server::json(vector(&[SAMPLED])).await,
+    );
+    let source = PrometheusSource::new(&settings(&[&broken, &whole])).unwrap();
+    for second in 0..6 {
+        let at = now() + Duration::from_secs(second);
+        source.read(&ask(), at).await.unwrap();
+    }
+    assert_eq!(whole.asked().len(), 6);
+    // Once more on a machine so slow that its rest is over.
+    let asked = broken.asked().len();
+    assert!((3..=4).contains(&asked), "{asked}");
+    let resting: Vec<bool> = source
+        .endpoints()
+        .iter()
+        .map(|endpoint| endpoint.resting)
+        .collect();
+    assert_eq!(resting, [true, false]);
 }

@@ -1,11 +1,15 @@
 //! Samples in, rollbacks out.
 
+use super::advance::LONG_BLIND;
 use super::{Desk, forget, say};
+use crate::rollout::duration::Span;
 use crate::rollout::judge::{How, Judgement, Outlook};
+use crate::rollout::ledger::Ledger;
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::spec::{OnBlind, Scope};
 use crate::rollout::status::ComponentStatus;
 use crate::rollout::weight::Weight;
+use jiff::Timestamp;
 
 impl Desk<'_> {
     /// Takes in a component's new samples, judges them, and orders a rollback if that is what they say.
@@ -18,7 +22,7 @@ impl Desk<'_> {
         };
         let over = c.state.is_terminal()
             && !(c.state == State::RolledBack && c.weight.written > plan.rollback_to && c.lowering.is_none());
-        if over || c.state == State::Orphaned || planned.component.arms.is_none() || c.since.is_none() {
+        if over || planned.component.arms.is_none() || c.since.is_none() {
             return;
         }
         if c.evidence.is_none() {
@@ -32,8 +36,13 @@ impl Desk<'_> {
             return;
         };
         let context = self.context(i, planned, c);
+        let mut another = false;
         if let Some(reading) = seen.components.get(&c.name).and_then(|s| s.reading.as_ref()) {
+            let darkness = |ledger: &Ledger| ledger.dark.as_ref().map(|dark| dark.kind);
+            let before = darkness(&ledger);
             ledger.absorb(reading, &context);
+            // The sentence still tells of another darkness, or of none that was looked into yet.
+            another = darkness(&ledger).is_some_and(|kind| before != Some(kind));
         }
         let outlook = ledger.outlook(&context);
         // The words for each check are made anew when they may say something else, not at every look.
@@ -50,17 +59,47 @@ impl Desk<'_> {
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
+        // Walking, `advance` says the new one in this very decision.
+        if another && c.reason == Reason::Blind && c.state == State::Walking {
+            c.message.clear();
+            self.out.changed = true;
+        }
         c.held = Some(ledger.judged);
         c.evidence = Some(ledger);
         if stale {
             c.checks = checks;
         }
+        let blind = if let Outlook::Unknown { since, message, .. } = &outlook {
+            Some((*since, message.clone()))
+        } else {
+            None
+        };
         if let Some(slot) = self.judged.get_mut(i) {
             *slot = Some(outlook);
         }
+        self.tell_darkness(i, blind);
         if let Some((reason, message)) = verdict {
             self.condemn(i, reason, message);
         }
+    }
+
+    /// After `judge.blindAfter` in the dark somebody has to know, once: whatever state the component is in.
+    fn tell_darkness(&mut self, i: usize, blind: Option<(Timestamp, String)>) {
+        let (now, after) = (self.now, self.plan.judge.blind_after);
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
+        let Some((since, message)) = blind else {
+            c.blind_told = false;
+            return;
+        };
+        if c.blind_told || now.duration_since(since).unsigned_abs() < after {
+            return;
+        }
+        c.blind_told = true;
+        self.out.changed = true;
+        let text = format!("{LONG_BLIND} {}: {message}", Span(after));
+        self.note(i, Reason::Blind, text, true);
     }
 
     /// Whether an outlook means rollback, and why.
@@ -130,6 +169,7 @@ impl Desk<'_> {
             .status
             .components
             .iter()
+            .filter(|c| self.plan.names(&c.name))
             .find(|c| c.state == State::RolledBack && c.lowering.is_some() && c.reason != Reason::OtherFailed)
             .map(|c| (c.name.clone(), c.reason));
         let Some((name, why)) = failed else { return };

@@ -6,11 +6,14 @@
 mod advance;
 mod commands;
 pub mod conditions;
+mod enroll;
+mod gates;
 mod judging;
 mod phases;
 mod routers;
 #[cfg(test)]
 pub(crate) mod rules;
+mod verbs;
 
 use super::judge::{Context, Outlook};
 use super::ledger::Ledger;
@@ -130,67 +133,11 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Brings the status's list in line with the spec's: its order, new components, orphans last.
-    fn enroll(&mut self) {
-        let names_agree = self.status.components.len() == self.plan.components.len()
-            && self
-                .status
-                .components
-                .iter()
-                .zip(&self.plan.components)
-                .all(|(c, p)| c.name == p.name());
-        if !names_agree {
-            let mut old = std::mem::take(&mut self.status.components);
-            for planned in &self.plan.components {
-                let known = old.iter().position(|c| c.name == planned.name());
-                let mut c = known.map_or_else(ComponentStatus::default, |at| old.remove(at));
-                planned.name().clone_into(&mut c.name);
-                if c.state == State::Orphaned {
-                    c.state = State::Walking;
-                }
-                self.status.components.push(c);
-            }
-            old.retain(|c| !c.weight.written.is_zero() || c.lowering.is_some());
-            self.status.components.append(&mut old);
-            self.out.changed = true;
-        }
-        for i in 0..self.status.components.len() {
-            self.orphan_or_restart(i);
-        }
-    }
-
-    fn orphan_or_restart(&mut self, i: usize) {
-        let planned = self.planned(i).map(|p| p.fingerprint.clone());
-        let Some(c) = self.status.components.get_mut(i) else {
-            return;
-        };
-        match planned {
-            None if c.state != State::Orphaned => {
-                c.state = State::Orphaned;
-                c.intent = None;
-                let message = format!(
-                    "it was removed from the spec at {}; its traffic stays: put it back into the spec, or give the command detach",
-                    c.weight.written
-                );
-                say(c, Reason::Orphaned, true, || message);
-            }
-            Some(fingerprint)
-                if c.state.is_terminal()
-                    && !cfg!(sabotage_13)
-                    && c.fingerprint.as_ref().is_some_and(|f| *f != fingerprint) =>
-            {
-                let message = "routers, arms or step weights changed: the plan begins again".to_owned();
-                restart(c, self.now, &self.plan.judge);
-                self.note(i, Reason::Starting, message, false);
-            }
-            None | Some(_) => {}
-        }
-    }
-
     fn planned(&self, i: usize) -> Option<&'a PlannedComponent> {
         let name = &self.status.components.get(i)?.name;
         // The list is in the plan's order; orphans come behind.
-        self.plan.components.get(i).filter(|p| p.name() == name)
+        let named = self.plan.components.get(i).filter(|p| p.name() == name);
+        named.or_else(|| self.plan.orphans.iter().find(|p| p.name() == name))
     }
 
     fn sight(&self, i: usize) -> &Seen {
@@ -267,6 +214,9 @@ impl<'a> Desk<'a> {
     }
 
     fn decision(mut self) -> Decision {
+        for i in 0..self.status.components.len() {
+            self.define(i);
+        }
         for c in &mut self.status.components {
             if let Some(order) = &c.lowering {
                 self.out.lowers.push(Lower {

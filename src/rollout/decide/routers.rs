@@ -237,12 +237,26 @@ impl Desk<'_> {
             .filter(|(_, until)| *until > now)
             .map(|(who, _)| who.clone());
         let judge = &self.plan.judge;
+        let orphan = !self.in_spec(i);
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
         let written = c.weight.written;
         if c.state == State::Completed {
             // The plan is over; the route is its owner's again.
+            return;
+        }
+        if orphan {
+            // Nobody asked for its traffic to stay where it was; what is there now is judged afresh.
+            c.weight.written = highest;
+            c.weight.asked = highest;
+            c.since = Some(now);
+            c.state = State::Orphaned;
+            forget(c, now, judge);
+            let message =
+                format!("somebody moved it from {written} to {highest}; it is no longer in the spec");
+            remember(c, now, written, highest, Reason::DriftAdopted, &message);
+            self.note(i, Reason::DriftAdopted, message, true);
             return;
         }
         let up = highest > written;

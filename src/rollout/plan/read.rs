@@ -6,7 +6,7 @@ use super::{
 };
 use crate::rollout::check::{CheckRule, JudgeRules};
 use crate::rollout::duration::Span;
-use crate::rollout::spec::{ArmSource, Component, GradualRolloutSpec, Phase, Preset, Step};
+use crate::rollout::spec::{ArmSource, Component, GradualRolloutSpec, Phase, Step};
 use crate::rollout::weight::{Percent, Weight};
 use crate::rollout::window::Calendar;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +45,8 @@ impl Reader {
         let rollback = spec.rollback.clone().unwrap_or_default();
         Plan {
             components,
+            orphans: Vec::new(),
+            released: Vec::new(),
             phases: phases.into_iter().map(|(phase, _)| phase).collect(),
             checks,
             judge,
@@ -104,8 +106,7 @@ impl Reader {
             let message = "both arms select the same series: name the labels that tell control from canary";
             self.problem(format!("spec.components[{i}].arms.control.labels"), message);
         }
-        let vantage = |preset: Preset| matches!(preset, Preset::IngressNginx);
-        if canary.preset != control.preset && vantage(canary.preset) != vantage(control.preset) {
+        if canary.vantage() != control.vantage() {
             let message = "both arms must be seen from one vantage point, or they cannot be compared: \
                            use one preset for both, or leave control out to be judged by absolute limits";
             self.problem(format!("spec.components[{i}].arms.control.preset"), message);

@@ -5,7 +5,7 @@ use super::failure::{Cause, Failure};
 use super::json::{self, meta};
 use super::resource::Resource;
 use super::store::Inner;
-use super::{crd, names, protobuf};
+use super::{crd, event, names, protobuf};
 use serde_json::{Value, json};
 
 /// Fields of `metadata` that only the server writes.
@@ -142,6 +142,7 @@ pub(super) fn valid(
     if old.is_none_or(|old| old.get("metadata") != new.get("metadata")) {
         causes.extend(names::check(resource, new));
     }
+    causes.extend(event::check(resource, new, old));
     if resource.plural == "customresourcedefinitions" && old.is_none_or(|o| o.get("spec") != new.get("spec"))
     {
         crd::check(resource, new)?;

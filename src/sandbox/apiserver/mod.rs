@@ -18,6 +18,7 @@ mod delete;
 mod deployment;
 mod direct;
 mod discovery;
+mod event;
 mod failure;
 mod fault;
 mod fields;

@@ -39,6 +39,17 @@ pub(super) fn check(resource: &Resource, object: &Value) -> Vec<Cause> {
     } else if name.len() > 253 || !name.split('.').all(is_subdomain_part) {
         causes.push(Cause::invalid("metadata.name", &json!(name), SUBDOMAIN));
     }
+    let base = meta(object, "generateName");
+    let masked = mask(base);
+    let fits = if plain_label {
+        is_label(&masked)
+    } else {
+        masked.len() <= 253 && masked.split('.').all(is_subdomain_part)
+    };
+    if !base.is_empty() && !fits {
+        let why = if plain_label { LABEL } else { SUBDOMAIN };
+        causes.push(Cause::invalid("metadata.generateName", &json!(base), why));
+    }
     let entries = |field: &str| {
         object
             .pointer(&format!("/metadata/{field}"))
@@ -76,7 +87,7 @@ pub(super) fn check(resource: &Resource, object: &Value) -> Vec<Cause> {
     causes
 }
 
-fn bad_key(key: &str) -> Option<&'static str> {
+pub(super) fn bad_key(key: &str) -> Option<&'static str> {
     let (prefix, name) = key.split_once('/').map_or((None, key), |(p, n)| (Some(p), n));
     if name.contains('/') {
         return Some(
@@ -93,6 +104,15 @@ fn bad_key(key: &str) -> Option<&'static str> {
         return Some("name part must be no more than 63 bytes");
     }
     (!is_token(name)).then_some(QUALIFIED)
+}
+
+/// The beginning of a generated name as it is judged: a dash at its end is as good as a letter.
+fn mask(base: &str) -> String {
+    let mut kept = base.chars();
+    match (kept.next_back(), kept.next_back()) {
+        (Some('-'), Some(_)) => format!("{}a", kept.as_str()),
+        _ => base.to_owned(),
+    }
 }
 
 fn is_label(name: &str) -> bool {

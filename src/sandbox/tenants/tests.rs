@@ -37,6 +37,7 @@ fn ask(component: &str) -> Ask {
     let source = |name: &str| ArmSource {
         preset: Preset::IstioGateway,
         labels: BTreeMap::from([("destination_service_name".to_owned(), name.to_owned())]),
+        metrics: None,
     };
     Ask {
         rollout: "apps/shop".to_owned(),

@@ -408,6 +408,29 @@ async fn a_generated_name_is_fresh_each_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_name_is_generated_from_must_be_a_name_itself_but_for_a_dash_at_its_end() {
+    let store = store();
+    let api = widgets_api(&store);
+    for (base, fits) in [
+        ("w.1-", true),
+        ("w", true),
+        ("w.", false),
+        ("w-.", false),
+        ("Ww-", false),
+        ("-", false),
+    ] {
+        let mut object = widget("", json!({"size": 1}));
+        object.metadata.name = None;
+        object.metadata.generate_name = Some(base.into());
+        let outcome = api.create(&PostParams::default(), &object).await;
+        assert_eq!(outcome.is_ok(), fits, "{base}: {outcome:?}");
+        if let Err(error) = outcome {
+            assert!(refusal(error).2.contains("metadata.generateName"), "{base}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_simulation_writes_status_with_an_object_and_keeps_it_otherwise() {
     let store = store();
     let mut object = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"},

@@ -9,13 +9,17 @@ use std::time::Duration;
 
 /// The program `name`: from `PATH`, else from `.tools/`. Panics with the remedy when it is in neither.
 pub(crate) fn find(name: &str) -> PathBuf {
+    optional(name).unwrap_or_else(|| panic!("no usable {name} on PATH or in .tools/: run `make tools`"))
+}
+
+/// The program `name`, if it is in either place.
+pub(crate) fn optional(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/usr/bin");
     std::env::split_paths(&path)
         .chain([fetched])
         .map(|folder| folder.join(name))
         .find(|file| runs(name, file))
-        .unwrap_or_else(|| panic!("no usable {name} on PATH or in .tools/: run `make tools`"))
 }
 
 /// Whether `file` is there and answers as a `name` that is new enough (the same rule as in `scripts/tools.sh`).
@@ -67,17 +71,28 @@ impl Prometheus {
     ///
     /// The port is found by binding it first; should somebody take it in between, another one is tried.
     pub(crate) async fn start(targets: &[SocketAddr], interval: Duration) -> Self {
-        Self::start_over(targets, interval, "").await
+        Self::start_over(targets, interval, "", &[]).await
+    }
+
+    /// The same, with these arguments too.
+    pub(crate) async fn start_with(targets: &[SocketAddr], interval: Duration, arguments: &[&str]) -> Self {
+        Self::start_over(targets, interval, "", arguments).await
     }
 
     /// Starts it with a past: `record` is `OpenMetrics` text whose samples have their times.
     pub(crate) async fn with_record(record: &str) -> Self {
-        Self::start_over(&[], Duration::from_secs(15), record).await
+        Self::start_over(&[], Duration::from_secs(15), record, &[]).await
     }
 
-    async fn start_over(targets: &[SocketAddr], interval: Duration, record: &str) -> Self {
+    async fn start_over(
+        targets: &[SocketAddr],
+        interval: Duration,
+        record: &str,
+        arguments: &[&str],
+    ) -> Self {
+        let owned: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         for _ in 0..5 {
-            let mut started = Self::launch(targets, interval, record, &[]);
+            let mut started = Self::launch(targets, interval, record, &owned);
             if started.becomes_ready().await {
                 return started;
             }

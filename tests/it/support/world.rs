@@ -35,8 +35,11 @@ pub(crate) struct Traffic {
 struct TrafficState {
     failing: BTreeSet<String>,
     dark: bool,
+    unlabelled: bool,
     arms: BTreeMap<(String, bool), (Timestamp, f64, f64)>,
     past: BTreeMap<(String, Timestamp), Snapshot>,
+    /// The canary's share in percent, and whether the usual rate was asked for then.
+    usual: BTreeSet<(u64, bool)>,
 }
 
 const RATE: f64 = 2000.0;
@@ -48,6 +51,16 @@ impl Traffic {
 
     pub(crate) fn darken(&self, dark: bool) {
         self.state.lock().unwrap().dark = dark;
+    }
+
+    /// From now on the source answers, and no series has the labels that are asked for.
+    pub(crate) fn matches_nothing(&self) {
+        self.state.lock().unwrap().unlabelled = true;
+    }
+
+    /// At which shares of the canary, in percent, the usual rate was asked for, and at which it was not.
+    pub(crate) fn usual(&self) -> BTreeSet<(u64, bool)> {
+        self.state.lock().unwrap().usual.clone()
     }
 
     fn share(&self, component: &str) -> f64 {
@@ -69,7 +82,14 @@ impl Simulation for Traffic {
                 message: "the story says so".into(),
             });
         }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
+        state
+            .usual
+            .insert(((share * 100.0).round() as u64, ask.wants_history));
         let mut snapshot = Snapshot::empty(ask, at);
+        if state.unlabelled {
+            return Ok(snapshot);
+        }
         let key = (ask.component.clone(), snapshot.at);
         if let Some(known) = state.past.get(&key) {
             return Ok(known.clone());

@@ -59,12 +59,11 @@ pub(super) fn evaluate(store: &[Stored], promql: &str) -> String {
                 stored.value
             };
             let entry = groups.entry(labels);
-            match &found[1] {
-                "sum" => *entry.or_insert(0.0) += value,
-                _ => {
-                    let newest = entry.or_insert(value);
-                    *newest = newest.max(value);
-                }
+            if &found[1] == "sum" {
+                *entry.or_insert(0.0) += value;
+            } else {
+                let newest = entry.or_insert(value);
+                *newest = newest.max(value);
             }
         }
         for (mut labels, value) in groups {
@@ -113,7 +112,7 @@ impl Selector {
                     .known
                     .entry((place, value.clone()))
                     .or_insert_with(|| pattern.is_match(&value));
-                matches == !operator.starts_with('!')
+                matches != operator.starts_with('!')
             })
     }
 }

@@ -1,7 +1,7 @@
 //! From a batch each ask gets what it would get alone.
 
 use super::fake::{Stored, evaluate, sidecars};
-use super::{ask, labels, now};
+use super::{ask, instant, labels};
 use crate::metrics::answer;
 use crate::metrics::ask::Ask;
 use crate::metrics::batch::plan::{Plan, divide};
@@ -16,7 +16,7 @@ use proptest::prelude::*;
 fn alone(store: &[Stored], ask: &Ask) -> Snapshot {
     let body = evaluate(store, &query::render(&[ask]).unwrap());
     let series = answer::read(200, body.as_bytes()).unwrap();
-    split(&[ask], now(), &series).remove(0).unwrap()
+    split(&[ask], instant(), &series).remove(0).unwrap()
 }
 
 fn together(store: &[Stored], asks: &[Ask], most: usize) -> Vec<(Ask, Snapshot)> {
@@ -29,7 +29,7 @@ fn together(store: &[Stored], asks: &[Ask], most: usize) -> Vec<(Ask, Snapshot)>
         let plan = Plan::new(asks);
         let body = evaluate(store, &plan.promql());
         let series = answer::read(200, body.as_bytes()).unwrap();
-        let routed = route(&plan, now(), series);
+        let routed = route(&plan, instant(), series);
         for (ready, snapshot) in plan.asks.iter().zip(routed.snapshots) {
             all.push((ready.ask.clone(), snapshot.unwrap()));
         }
@@ -70,7 +70,11 @@ fn any_ask() -> impl Strategy<Value = Ask> {
                 } else {
                     Preset::Istio
                 };
-                ArmSource { preset, labels }
+                ArmSource {
+                    preset,
+                    labels,
+                    metrics: None,
+                }
             };
             let mut ask = ask("any");
             ask.arms.canary = source(canary);

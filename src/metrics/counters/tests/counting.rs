@@ -181,3 +181,31 @@ fn a_broken_histogram_takes_away_latency_and_not_errors() {
         }
     );
 }
+
+#[test]
+fn a_series_that_is_dropped_and_born_anew_does_not_count_its_neighbours_lifetime() {
+    let mut cursor = Cursor::default();
+    let look = |now, a, b| {
+        at(
+            now,
+            &[("gateway", pod(now, &[("200 a", a), ("200 b", b)]))],
+            &[control(now, number(now))],
+        )
+    };
+    // The Ingress a was removed and created again; b, on the same controller, goes on.
+    let tick = fresh(last(&mut cursor, [look(0, 1000.0, 400.0), look(15, 5.0, 410.0)]));
+    assert_eq!(counted(&tick.canary), (15, 0));
+}
+
+#[test]
+fn a_tick_of_which_only_the_failures_could_be_counted_is_not_counted() {
+    let mut cursor = Cursor::default();
+    let look = |now, good, bad| {
+        let canary = pod(now, &[("200", good), ("500", bad)]);
+        at(now, &[("new", canary)], &[control(now, number(now))])
+    };
+    let reading = last(&mut cursor, [look(0, 1000.0, 10.0), look(15, 900.0, 15.0)]);
+    assert_eq!(reading, Reading::Waiting);
+    let tick = fresh(advance(&mut cursor, look(30, 920.0, 16.0)));
+    assert_eq!(counted(&tick.canary), (21, 1));
+}

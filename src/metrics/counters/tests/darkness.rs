@@ -120,8 +120,13 @@ fn what_no_counter_can_say_is_not_judged_and_forgotten_afterwards() {
     let mut cursor = Cursor::default();
     let says = |now: i64, count| at(now, &[("new", pod(now, &[("200", count)]))], &[control(now, 0.0)]);
     last(&mut cursor, [says(0, 1.0)]);
-    for count in [f64::NAN, f64::INFINITY, -1.0, 1e17] {
-        assert_eq!(dark(advance(&mut cursor, says(15, count))), Dark::NotANumber);
+    for count in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, 1e17] {
+        let Reading::Blind(blindness) = advance(&mut cursor, says(15, count)) else {
+            panic!("{count} was believed");
+        };
+        assert_eq!(blindness.kind, Dark::NotANumber);
+        let wanted = format!("canary: the requests of new are counted as {count}");
+        assert!(blindness.message.starts_with(&wanted), "{}", blindness.message);
     }
     assert_eq!(
         counted(&fresh(advance(&mut cursor, says(30, 5.0))).canary),
@@ -162,7 +167,7 @@ fn an_extra_look_or_a_clock_that_goes_back_changes_nothing() {
     fresh(last(&mut cursor, [with(0), with(15)]));
     let before = cursor.clone();
     assert_eq!(advance(&mut cursor, with(15)), Reading::Waiting);
-    assert_eq!(advance(&mut cursor, with(3)), Reading::Waiting);
+    assert_eq!(advance(&mut cursor, with(12)), Reading::Waiting);
     assert_eq!(cursor, before);
 }
 
@@ -290,4 +295,84 @@ fn looks_ten_minutes_apart_are_ticks_too() {
     assert_eq!(counted(&fresh(advance(&mut cursor, with(2))).canary), (600, 0));
     let cursor: Cursor = serde_json::from_str(&serde_json::to_string(&cursor).unwrap()).unwrap();
     assert_eq!(cursor.resume(second(1800)), Some(second(1200)));
+}
+
+#[test]
+fn a_clock_that_is_ahead_is_told_from_scrapes_that_stopped() {
+    let mut cursor = Cursor::default();
+    let scraped = |now, sampled: i64| {
+        let canary = pod(sampled, &[("200", number(sampled))]);
+        at(now, &[("new", canary)], &[control(sampled, number(sampled))])
+    };
+    fresh(last(&mut cursor, [scraped(0, 0), scraped(15, 15)]));
+    // Ours jumps ahead by ten minutes; scrapes go on. Not every look brings a newer sample.
+    assert_eq!(dark(advance(&mut cursor, scraped(630, 30))), Dark::Partial);
+    assert_eq!(dark(advance(&mut cursor, scraped(640, 30))), Dark::Partial);
+    let Reading::Blind(blindness) = advance(&mut cursor, scraped(650, 45)) else {
+        panic!("believed");
+    };
+    assert!(
+        blindness.message.contains("samples keep coming"),
+        "{}",
+        blindness.message
+    );
+    // Now they stop, too.
+    assert_eq!(dark(advance(&mut cursor, scraped(700, 45))), Dark::Stale);
+    // It is set right: the next look goes on, from where the last tick ended.
+    let tick = fresh(advance(&mut cursor, scraped(105, 105)));
+    assert_eq!((tick.from, counted(&tick.canary)), (second(15), (90, 0)));
+}
+
+#[test]
+fn scrapes_that_stop_are_never_taken_for_a_wrong_clock() {
+    let mut cursor = Cursor::default();
+    let scraped = |now, sampled: i64| {
+        let canary = pod(sampled, &[("200", number(sampled))]);
+        at(now, &[("new", canary)], &[control(sampled, number(sampled))])
+    };
+    fresh(last(&mut cursor, [scraped(0, 0), scraped(15, 15)]));
+    for now in (24..200).step_by(8) {
+        if let Reading::Blind(blindness) = advance(&mut cursor, scraped(now, 15)) {
+            assert_eq!(blindness.kind, Dark::Stale, "at {now}");
+        }
+    }
+}
+
+#[test]
+fn a_sample_from_the_future_is_no_sample() {
+    let mut cursor = Cursor::default();
+    let scraped = |now, sampled| {
+        let canary = pod(sampled, &[("500", number(now))]);
+        at(now, &[("new", canary)], &[control(now, number(now))])
+    };
+    fresh(last(&mut cursor, [scraped(0, 0), scraped(15, 15)]));
+    let Reading::Blind(blindness) = advance(&mut cursor, scraped(30, 40)) else {
+        panic!("believed");
+    };
+    assert_eq!(blindness.kind, Dark::NotANumber);
+    let wanted = "canary: the newest sample of new is more than 5 s ahead of our clock";
+    assert!(blindness.message.starts_with(wanted), "{}", blindness.message);
+    assert!(matches!(advance(&mut cursor, scraped(30, 32)), Reading::Fresh(_)));
+}
+
+#[test]
+fn a_clock_that_is_set_back_is_darkness_and_counts_nothing_twice() {
+    let mut cursor = Cursor::default();
+    let scraped = |now| {
+        let canary = pod(now, &[("200", number(now))]);
+        at(now, &[("new", canary)], &[control(now, number(now))])
+    };
+    fresh(last(&mut cursor, [scraped(600), scraped(615)]));
+    assert_eq!(advance(&mut cursor, scraped(612)), Reading::Waiting, "a nudge");
+    let Reading::Blind(blindness) = advance(&mut cursor, scraped(30)) else {
+        panic!("counted");
+    };
+    assert_eq!(blindness.kind, Dark::Partial);
+    assert!(
+        blindness.message.starts_with("our clock was set back"),
+        "{}",
+        blindness.message
+    );
+    let tick = fresh(advance(&mut cursor, scraped(630)));
+    assert_eq!((tick.from, counted(&tick.canary)), (second(615), (15, 0)));
 }

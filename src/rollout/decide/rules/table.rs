@@ -134,7 +134,12 @@ const TABLE: &[(At, When, State, u16)] = &[
     (At::Orphaned, Says(Verb::Pause), Orphaned, 100),
     (At::Orphaned, Says(Verb::Promote), Orphaned, 100),
     (At::Orphaned, Sets(300), Orphaned, 100),
-    (At::Orphaned, TheCanaryFails, Orphaned, 100),
+    (At::Orphaned, TheCanaryFails, RolledBack, 0),
+    (At::Orphaned, TheSourceIsDown, Orphaned, 100),
+    (At::Orphaned, Says(Verb::Rollback), RolledBack, 0),
+    (At::Orphaned, Says(Verb::Retry), Orphaned, 100),
+    (At::Orphaned, SomebodyWrites(300), Orphaned, 300),
+    (At::Orphaned, SomebodyWrites(30), Orphaned, 30),
     (At::Orphaned, ARestart, Orphaned, 100),
 ];
 
@@ -268,6 +273,8 @@ fn every_state_answers_every_trigger_as_the_table_says() {
 #[test]
 fn an_orphan_whose_objects_are_no_longer_known_is_not_promised_a_rollback() {
     let mut world = stand(At::Orphaned);
+    world.status.component_mut("alpha").unwrap().definition = None;
+    world.plan.orphans.clear();
     let before = world.highest("alpha");
     happen(&mut world, Says(Verb::Rollback));
     assert_eq!(world.highest("alpha"), before);
@@ -279,6 +286,83 @@ fn an_orphan_whose_objects_are_no_longer_known_is_not_promised_a_rollback() {
         outcome.message
     );
     happen(&mut world, Says(Verb::Detach));
+    assert!(world.status.component("alpha").is_none());
+}
+
+#[test]
+fn long_darkness_is_one_alarm_in_every_state_and_another_after_the_light() {
+    for at in [At::Walking, At::Manual, At::Drifted, At::Orphaned] {
+        let mut world = stand(at);
+        let dark = Some(Weather::Blind(Dark::Down));
+        let alarms = |weather: Option<Weather>, world: &mut World| {
+            match weather {
+                Some(weather) => world.weather.insert("alpha".into(), weather),
+                None => world.weather.remove("alpha"),
+            };
+            let decisions = world.ticks(150);
+            let notes = decisions.iter().flat_map(|d| &d.notes);
+            let told = |n: &&crate::rollout::observation::Note| n.reason == Reason::Blind && n.warning;
+            notes.filter(told).count()
+        };
+        assert_eq!(alarms(dark, &mut world), 1, "{at:?}");
+        world.restart();
+        assert_eq!(alarms(dark, &mut world), 0, "{at:?}: told already");
+        assert_eq!(alarms(None, &mut world), 0, "{at:?}");
+        assert_eq!(alarms(dark, &mut world), 1, "{at:?}: a new darkness");
+    }
+}
+
+#[test]
+fn an_orphan_that_is_put_back_says_so_until_it_is_detached_and_a_removal_at_zero_leaves_nothing() {
+    let mut world = stand(At::Orphaned);
+    happen(&mut world, TheCanaryFails);
+    world.restart();
+    world.ticks(5);
+    let c = world.component("alpha");
+    assert_eq!((c.state, c.reason), (RolledBack, Reason::Breach));
+    happen(&mut world, Says(Verb::Detach));
+    assert!(world.status.component("alpha").is_none());
+
+    let mut world = stand(At::RolledBack);
+    remove(&mut world);
+    world.ticks(2);
+    assert!(world.status.component("alpha").is_none());
+}
+
+#[test]
+fn an_orphan_that_nothing_happens_to_asks_for_nothing_and_writes_nothing() {
+    let mut world = stand(At::Orphaned);
+    world.say(Verb::Pause, "*", None);
+    // Long enough for every check to have its verdict.
+    world.ticks(400);
+    let quiet = world.ticks(20);
+    assert!(quiet.iter().all(|d| d.raises.is_empty() && d.lowers.is_empty()));
+    assert!(quiet.iter().all(|d| !d.changed), "at rest nothing changes");
+    assert!(
+        quiet.iter().all(|d| d.watched.contains(&"alpha".to_owned())),
+        "it is still judged"
+    );
+}
+
+#[test]
+fn a_component_that_came_back_into_the_spec_walks_on_from_where_it_stands() {
+    let mut world = stand(At::Orphaned);
+    let demo = spec();
+    world.edit(|spec| *spec = serde_json::from_value(demo).unwrap());
+    world.ticks(2);
+    let c = world.component("alpha");
+    assert_eq!((c.state, c.weight.written), (Walking, weight(100)));
+}
+
+#[test]
+fn what_another_component_has_taken_over_is_let_go_with_its_marks() {
+    let mut world = stand(At::Walking);
+    remove(&mut world);
+    world.plan.orphans.clear();
+    world.plan.take_in(&world.status, |_| true);
+    let decision = world.tick();
+    assert_eq!(decision.detached, ["alpha"]);
+    assert!(decision.lowers.is_empty());
     assert!(world.status.component("alpha").is_none());
 }
 

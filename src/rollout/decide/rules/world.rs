@@ -151,6 +151,7 @@ impl World {
     pub(crate) fn edit(&mut self, change: impl FnOnce(&mut GradualRolloutSpec)) {
         change(&mut self.spec);
         self.plan = Plan::parse(&self.spec).unwrap();
+        self.plan.take_in(&self.status, |_| false);
     }
 
     pub(crate) fn component(&self, name: &str) -> &crate::rollout::status::ComponentStatus {

@@ -1,0 +1,122 @@
+//! Who takes part: the spec's components, and those that were taken out of it while they had traffic.
+
+use super::{Desk, restart, say};
+use crate::rollout::plan::PlannedComponent;
+use crate::rollout::reason::{Reason, State};
+use crate::rollout::status::ComponentStatus;
+
+impl Desk<'_> {
+    /// Brings the status's list in line with the spec's: its order, new components, orphans last.
+    pub(super) fn enroll(&mut self) {
+        let spec = self.plan.components.len();
+        let names_agree = self.status.components.len() >= spec
+            && self
+                .status
+                .components
+                .iter()
+                .zip(&self.plan.components)
+                .all(|(c, p)| c.name == p.name())
+            && self.status.components.iter().skip(spec).all(|c| self.stays(c));
+        if !names_agree {
+            let mut old = std::mem::take(&mut self.status.components);
+            for planned in &self.plan.components {
+                let known = old.iter().position(|c| c.name == planned.name());
+                let mut c = known.map_or_else(ComponentStatus::default, |at| old.remove(at));
+                planned.name().clone_into(&mut c.name);
+                if c.state == State::Orphaned {
+                    c.state = State::Walking;
+                }
+                self.status.components.push(c);
+            }
+            for c in old {
+                if self.stays(&c) {
+                    self.status.components.push(c);
+                } else if self.plan.released.iter().any(|p| p.name() == c.name) {
+                    // Its marks would say for ever what nobody does any more.
+                    self.out.detached.push(c.name);
+                }
+            }
+            self.out.changed = true;
+        }
+        for i in 0..self.status.components.len() {
+            self.orphan_or_restart(i);
+        }
+    }
+
+    /// Whether a component that the spec no longer names has traffic to watch over.
+    fn stays(&self, c: &ComponentStatus) -> bool {
+        // One that was put back after its removal stays to tell so, until somebody has seen it and detaches it.
+        let was_put_back = c.state == State::RolledBack && c.definition.is_some();
+        let has_traffic = !c.weight.written.is_zero() || c.lowering.is_some() || c.intent.is_some();
+        (has_traffic || was_put_back)
+            && !self.plan.names(&c.name)
+            && !self.plan.released.iter().any(|p| p.name() == c.name)
+    }
+
+    /// Whether the spec names the component.
+    pub(super) fn in_spec(&self, i: usize) -> bool {
+        let name = self.status.components.get(i).map(|c| c.name.as_str());
+        self.plan.components.get(i).map(PlannedComponent::name) == name && name.is_some()
+    }
+
+    fn orphan_or_restart(&mut self, i: usize) {
+        let planned = self
+            .planned(i)
+            .filter(|_| self.in_spec(i))
+            .map(|p| p.fingerprint.clone());
+        let known = self.planned(i).is_some();
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
+        match planned {
+            None if !matches!(c.state, State::Orphaned | State::RolledBack) => {
+                c.state = State::Orphaned;
+                c.hold_ended = false;
+                c.alone = false;
+                c.raise_by = None;
+                let care = if known {
+                    "its traffic stays and is judged"
+                } else {
+                    "its traffic stays and is not judged, for its routed objects are not known"
+                };
+                let message = format!(
+                    "it was removed from the spec at {}; {care}: put it back into the spec, or give the command detach",
+                    c.weight.written
+                );
+                say(c, Reason::Orphaned, true, || message);
+            }
+            Some(fingerprint)
+                if c.state.is_terminal()
+                    && !cfg!(sabotage_13)
+                    && c.fingerprint.as_ref().is_some_and(|f| *f != fingerprint) =>
+            {
+                let message = "routers, arms or step weights changed: the plan begins again".to_owned();
+                restart(c, self.now, &self.plan.judge);
+                self.note(i, Reason::Starting, message, false);
+            }
+            None | Some(_) => {}
+        }
+    }
+
+    /// Remembers what a component with canary traffic is, for the day when the spec no longer says it.
+    pub(super) fn define(&mut self, i: usize) {
+        if !self.in_spec(i) {
+            return;
+        }
+        let planned = self.planned(i);
+        let raises = &self.out.raises;
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
+        let has_traffic = !c.weight.written.is_zero()
+            || !c.weight.asked.is_zero()
+            || c.lowering.is_some()
+            || c.intent.is_some()
+            || raises.iter().any(|r| r.component == c.name);
+        let wanted = planned.map(|p| &p.component).filter(|_| has_traffic);
+        if c.definition.as_deref() != wanted {
+            c.definition = wanted.cloned().map(Box::new);
+            self.out.changed = true;
+        }
+    }
+}

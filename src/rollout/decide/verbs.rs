@@ -1,0 +1,261 @@
+//! What each verb does to one component.
+
+use super::commands::Answer;
+use super::{Desk, remember, restart, say};
+use crate::rollout::command::{Command, RAISE_EXPIRES};
+use crate::rollout::judge::Outlook;
+use crate::rollout::reason::{Reason, State};
+use crate::rollout::sample::Dark;
+use crate::rollout::window::Opening;
+
+impl Desk<'_> {
+    pub(super) fn put_back(&mut self, i: usize, command: &Command, who: &str) -> String {
+        let Some(written) = self.status.components.get(i).map(|c| c.weight.written) else {
+            return String::new();
+        };
+        let observed = self
+            .status
+            .components
+            .get(i)
+            .and_then(|c| c.weight.observed)
+            .unwrap_or(written);
+        let to = command.wish.weight.unwrap_or(self.plan.rollback_to);
+        // Neither a rollback nor an emergency ever raises.
+        let target = if cfg!(sabotage_14) {
+            to
+        } else {
+            to.min(written).min(observed)
+        };
+        let reason = if command.wish.emergency {
+            Reason::Emergency
+        } else {
+            Reason::RollbackRequested
+        };
+        let why = if command.wish.reason.is_empty() {
+            "no reason given"
+        } else {
+            command.wish.reason.as_str()
+        };
+        let message = format!("{who} asked to put it back to {target}: {why}");
+        self.roll_back(
+            i,
+            target,
+            reason,
+            message,
+            command.wish.emergency,
+            Some(command.id.clone()),
+        );
+        format!("going to {target}")
+    }
+
+    pub(super) fn set(&mut self, i: usize, command: &Command, who: &str) -> Answer {
+        let Some(weight) = command.wish.weight else {
+            return Err("set needs a weight".to_owned());
+        };
+        let Some(c) = self.status.components.get(i) else {
+            return Err(String::new());
+        };
+        let written = c.weight.written;
+        let deeper = c
+            .lowering
+            .as_ref()
+            .is_some_and(|order| order.reason.is_rollback() && order.weight < weight);
+        if deeper && !command.wish.force {
+            return Err("its traffic is being put back right now: wait for that, then retry it; --force sets all the same".to_owned());
+        }
+        if weight > written && !command.wish.force {
+            self.may_set(i)?;
+        }
+        let warning = if weight > written { self.advice(i) } else { None };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return Err(String::new());
+        };
+        let message = format!("{who} set {weight}; the plan waits until `resume`, a breach still rolls back");
+        c.fingerprint = None;
+        c.state = State::Manual;
+        c.reason = Reason::Manual;
+        c.message.clone_from(&message);
+        if weight > written {
+            c.weight.asked = weight;
+            c.lowering = None;
+            c.raise_by = Some(self.now + RAISE_EXPIRES);
+        } else {
+            self.order(i, weight, Reason::Manual, false, Some(command.id.clone()));
+        }
+        self.note(i, Reason::Manual, message, false);
+        Ok(format!(
+            "going to {weight}{}",
+            warning.map(|w| format!(" ({w})")).unwrap_or_default()
+        ))
+    }
+
+    /// What refuses a raise by hand, short of force.
+    fn may_set(&self, i: usize) -> Result<(), String> {
+        let Some(c) = self.status.components.get(i) else {
+            return Ok(());
+        };
+        let force = "--force does it all the same";
+        if self.paused(c) {
+            return Err(format!("it is paused: resume it first; {force}"));
+        }
+        if let Opening::Frozen { until, reason } = self.plan.calendar.at(self.now) {
+            return Err(format!("weights are frozen until {until} ({reason}); {force}"));
+        }
+        if self.sight(i).control_ready == Some(false) {
+            return Err(format!(
+                "control has no ready endpoint to take the traffic back; {force}"
+            ));
+        }
+        if let (State::RolledBack, Reason::Breach | Reason::LostTraffic) = (c.state, c.reason) {
+            return Err(format!(
+                "it was rolled back for {} ({}): retry it, or {force}",
+                c.reason, c.message
+            ));
+        }
+        match self.outlook_now(i) {
+            Some(Outlook::Breach { message, .. }) => {
+                Err(format!("it is over a rollback limit ({message}); {force}"))
+            }
+            Some(Outlook::Unknown {
+                kind: Dark::Down | Dark::Refused,
+                message,
+                ..
+            }) => Err(format!("the metrics' source is down ({message}); {force}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// What only warns about a raise by hand.
+    fn advice(&self, i: usize) -> Option<String> {
+        match self.outlook_now(i) {
+            Some(Outlook::Insufficient { message } | Outlook::Unknown { message, .. }) => {
+                Some(format!("warning: {message}"))
+            }
+            _ => None,
+        }
+    }
+
+    fn outlook_now(&self, i: usize) -> Option<Outlook> {
+        let (planned, c) = (self.planned(i)?, self.status.components.get(i)?);
+        planned.component.arms.as_ref()?;
+        let mut ledger = c.evidence.clone()?;
+        let context = self.context(i, planned, c);
+        if let Some(reading) = &self.sight(i).reading {
+            ledger.absorb(reading, &context);
+        }
+        Some(ledger.outlook(&context))
+    }
+
+    pub(super) fn pause(&mut self, i: usize, who: &str) -> String {
+        let Some(c) = self.status.components.get_mut(i) else {
+            return String::new();
+        };
+        c.paused_by = Some(who.to_owned());
+        // A raise that nobody has written yet is not wanted any more.
+        c.raise_by = None;
+        c.weight.asked = c.weight.asked.min(c.weight.written);
+        "paused: nothing rises, every lowering still happens".to_owned()
+    }
+
+    pub(super) fn resume(&mut self, i: usize) -> Answer {
+        let spec_paused = self.plan.paused;
+        let Some(c) = self.status.components.get_mut(i) else {
+            return Err(String::new());
+        };
+        let was = c.state;
+        if c.paused_by.is_none() && !matches!(was, State::Manual | State::Drifted) {
+            let hint = if spec_paused {
+                "spec.paused holds it: edit the resource"
+            } else {
+                "it is not paused"
+            };
+            let hint = if was == State::RolledBack {
+                "it was rolled back: `retry` begins again"
+            } else {
+                hint
+            };
+            return Err(hint.to_owned());
+        }
+        c.paused_by = None;
+        c.raise_by = None;
+        c.drifts.clear();
+        if matches!(was, State::Manual | State::Drifted) {
+            c.state = State::Walking;
+            c.weight.asked = c.weight.written;
+        }
+        say(c, Reason::Starting, true, || "resumed".to_owned());
+        Ok(if spec_paused {
+            "resumed, but spec.paused still holds it"
+        } else {
+            "back on its plan"
+        }
+        .to_owned())
+    }
+
+    pub(super) fn promote(&mut self, i: usize) -> Answer {
+        let Some(c) = self.status.components.get_mut(i) else {
+            return Err(String::new());
+        };
+        if c.state != State::Walking || c.weight.written.is_zero() {
+            return Err(format!("it holds no step now ({})", c.state));
+        }
+        c.hold_ended = true;
+        Ok("this step's hold is over; the checks, the window and the gates still apply".to_owned())
+    }
+
+    pub(super) fn retry(&mut self, i: usize) -> Answer {
+        let (now, judge) = (self.now, &self.plan.judge);
+        self.find_phase();
+        // Whoever begins in a phase that the others have left walks alone, and they do not wait.
+        let behind = self
+            .plan
+            .components
+            .get(i)
+            .and_then(|p| p.steps.first())
+            .is_some_and(|s| s.phase < self.phase);
+        let Some(c) = self.status.components.get_mut(i) else {
+            return Err(String::new());
+        };
+        if !c.state.is_terminal() {
+            return Err(format!("it is not at an end ({}): nothing to retry", c.state));
+        }
+        let at = c.weight.written;
+        restart(c, now, judge);
+        c.alone = behind;
+        remember(c, now, at, at, Reason::Starting, "retry");
+        self.note(
+            i,
+            Reason::Starting,
+            "the plan begins again with fresh evidence".to_owned(),
+            false,
+        );
+        Ok("its plan begins again".to_owned())
+    }
+
+    pub(super) fn detach(&mut self, i: usize) -> String {
+        let (orphan, known) = (!self.in_spec(i), self.planned(i).is_some());
+        let Some(c) = self.status.components.get_mut(i) else {
+            return String::new();
+        };
+        let (name, at) = (c.name.clone(), c.weight.written);
+        self.out.detached.push(name);
+        if orphan {
+            // Taken off the list when the command has been through it.
+            self.out.changed = true;
+            let marks = if known {
+                "our marks come off the routed objects"
+            } else {
+                "its marks stay on the routed objects, which are no longer known"
+            };
+            return format!("let go at {at}; {marks}");
+        }
+        c.state = State::Manual;
+        c.lowering = None;
+        c.intent = None;
+        c.weight.asked = at;
+        c.reason = Reason::Manual;
+        c.message =
+            format!("detached at {at}: our marks are off the routed objects; `resume` takes it up again");
+        format!("let go at {at}; it is still in the spec, so `resume` takes it up again")
+    }
+}
