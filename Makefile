@@ -19,7 +19,7 @@ sandbox: ## Walk the Sealos plan in the sandbox, live on the terminal (ARGS="--s
 	$(CARGO) run --locked --release -- sandbox $(ARGS)
 
 .PHONY: tools
-tools: ## Find the programs that tests talk to (prometheus, kubectl); fetch what is missing into .tools/
+tools: ## Find the programs that tests talk to (prometheus, promtool, kubectl); fetch what is missing into .tools/
 	scripts/tools.sh
 
 .PHONY: test

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Finds the two programs the tests talk to, a Prometheus and a stock kubectl, and fetches what is missing.
+# Finds the programs the tests talk to, a Prometheus with its promtool and a stock kubectl, and fetches what is
+# missing.
 #
 # What is on PATH is taken as it is. What is not comes as a Debian package, downloaded by apt with its signature
 # checked and unpacked into .tools/: no root, nothing installed, no service started. Elsewhere than on Debian,
-# install the two by hand; nothing is fetched when both are there.
+# install them by hand; nothing is fetched when all are there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,7 +14,7 @@ oldest_kubectl=27     # 1.27 is the first that validates by OpenAPI v3, the only
 
 works() { # works NAME FILE: is FILE a program of that name that the tests can use?
     case $1 in
-        prometheus) "$2" --version >/dev/null 2>&1 ;;
+        prometheus | promtool) "$2" --version >/dev/null 2>&1 ;;
         kubectl)
             local minor
             minor=$("$2" version --client -o json 2>/dev/null | sed -n 's/.*"minor": *"\([0-9]*\).*/\1/p' | head -n 1)
@@ -33,7 +34,7 @@ found() { # found NAME: prints the program the tests will use, fails when there 
 }
 
 missing=()
-for name in prometheus kubectl; do
+for name in prometheus promtool kubectl; do
     if file=$(found "$name"); then
         echo "$name: $file"
     else

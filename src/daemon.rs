@@ -3,7 +3,7 @@
 mod source_metrics;
 mod start;
 
-pub use start::{StartError, start};
+pub use start::{StartError, source, start};
 
 use crate::api::{self, ApiState};
 use crate::clock::Clock;

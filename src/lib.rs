@@ -5,6 +5,7 @@
 //! happened. Nothing flows back into the core except values.
 
 pub mod api;
+pub mod backtest;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

@@ -12,6 +12,7 @@ Examples:
   gradual-rollout -p 40 --all-components --dry-run     what that would change, object by object
   gradual-rollout pause terminal --reason \"looking into it\"
   gradual-rollout rollback terminal                    back to control
+  gradual-rollout explain terminal                     why it is where it is, check by check
   gradual-rollout validate config/sealos.yaml          check a plan before it is applied
   gradual-rollout sandbox                              see it all work, without a cluster
 
@@ -153,6 +154,18 @@ pub enum VerbArgs {
         #[arg(short, long)]
         watch: bool,
     },
+    /// Show why a component is where it is: each check, its limits and evidence, and what is waited for
+    Explain {
+        /// The component
+        #[arg(value_name = "COMPONENT")]
+        component: String,
+        /// The rollout, when several have the component
+        #[arg(long, value_name = "NAME")]
+        rollout: Option<String>,
+        /// As if it were then (RFC 3339) [default: now]
+        #[arg(long, value_name = "TIME", hide = true)]
+        at: Option<jiff::Timestamp>,
+    },
     /// Set a weight and leave the plan, until `resume`
     Set {
         /// The canary's share, 0 to 100
@@ -205,6 +218,15 @@ pub enum VerbArgs {
         #[arg(long, value_name = "TIME")]
         start: Option<jiff::Timestamp>,
     },
+    /// Hold a file's checks against a Prometheus
+    Checks {
+        /// What to do with them.
+        #[command(subcommand)]
+        what: ChecksVerb,
+    },
+    /// Judge recorded metrics again: when would it have promoted, held or rolled back, and how would each limit have
+    /// to move
+    Backtest(BacktestArgs),
     /// Try everything without a cluster: simulated traffic, virtual time
     Sandbox(SandboxArgs),
     /// Print a generated file
@@ -216,6 +238,77 @@ pub enum VerbArgs {
     /// Put traffic back at once, in an emergency
     #[command(hide = true)]
     EmergencyRollback(EmergencyArgs),
+}
+
+/// What is done with checks.
+#[derive(Debug, Subcommand)]
+pub enum ChecksVerb {
+    /// Run every check's queries live: value, samples, verdict, and what is missing
+    Test(ChecksTestArgs),
+}
+
+/// Arguments of `checks test`.
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = "\
+Nothing is applied and nothing is written: the daemon's own queries and judge, over the last minutes.
+
+Exit codes:
+  0 every check can be judged · 3 something is missing · 64 the file or a flag is wrong · 69 Prometheus unreachable")]
+pub struct ChecksTestArgs {
+    /// A YAML file; - is the standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where Prometheus is [default: the settings' endpoints]
+    #[arg(long, value_name = "URL")]
+    pub prometheus: Option<String>,
+    /// One component only; may be repeated
+    #[arg(short, long, value_name = "NAME")]
+    pub component: Vec<String>,
+    /// How much time to judge [default: the longest `for` or `window` of the file]
+    #[arg(long, value_name = "DURATION")]
+    pub window: Option<Span>,
+    /// Judge as if this were the canary's weight [default: its share of the requests]
+    #[arg(long, value_name = "PERCENT", value_parser = weight)]
+    pub weight: Option<Weight>,
+    /// As if it were then (RFC 3339) [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<jiff::Timestamp>,
+}
+
+/// Arguments of `backtest`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gradual-rollout backtest -f shop.yaml --from 2026-03-02T08:00:00Z --to 2026-03-03T08:00:00Z
+  gradual-rollout backtest -f shop.yaml --from … --to … --weight 5%     judge a canary that stood at 5%
+
+The recorded requests are what they were: their share and their errors do not follow the weights of the replay.
+Without --weight the plan begins at 0% at --from and is walked; with it everything is judged at that weight.")]
+pub struct BacktestArgs {
+    /// A YAML file; - is the standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where the record begins (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub from: jiff::Timestamp,
+    /// Where it ends
+    #[arg(long, value_name = "TIME")]
+    pub to: jiff::Timestamp,
+    /// Where Prometheus is [default: the settings' endpoints]
+    #[arg(long, value_name = "URL")]
+    pub prometheus: Option<String>,
+    /// One component only; may be repeated. The others are taken as finished
+    #[arg(short, long, value_name = "NAME")]
+    pub component: Vec<String>,
+    /// Stay at the weight that the canary had then, instead of walking the plan
+    #[arg(long, value_name = "PERCENT", value_parser = weight)]
+    pub weight: Option<Weight>,
+    /// Time between two looks [default: judge.interval; longer for a long record]
+    #[arg(long, value_name = "DURATION")]
+    pub step: Option<Span>,
+    /// Leave out how the limits would have to move
+    #[arg(long)]
+    pub quick: bool,
 }
 
 /// Files that the program generates.

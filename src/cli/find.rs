@@ -126,6 +126,40 @@ pub(super) fn addressees(
         .collect())
 }
 
+/// The one rollout of a namespace that has the component.
+pub(super) fn one(
+    rollouts: Vec<GradualRollout>,
+    rollout: Option<&str>,
+    component: &str,
+    namespace: &str,
+) -> Result<GradualRollout, Failure> {
+    let known = rollouts.iter().filter_map(|r| r.metadata.name.clone());
+    let known: Vec<String> = known.collect();
+    let named = |r: &GradualRollout| rollout.is_none_or(|name| r.metadata.name.as_deref() == Some(name));
+    let meant: Vec<GradualRollout> = rollouts.into_iter().filter(named).collect();
+    if let (true, Some(name)) = (meant.is_empty(), rollout) {
+        let there = if known.is_empty() {
+            "there is none".to_owned()
+        } else {
+            known.join(", ")
+        };
+        return Err(Failure::refused(format!(
+            "no rollout {name:?} in {namespace}: {there}"
+        )));
+    }
+    let mut having = meant
+        .iter()
+        .filter(|r| components(r).iter().any(|c| c == component));
+    match (having.next(), having.next()) {
+        (Some(one), None) => Ok(one.clone()),
+        (None, _) => Err(unknown(component, &meant, namespace)),
+        (Some(_), Some(_)) => Err(Failure::refused(format!(
+            "{component:?} is a component of several rollouts: say --rollout NAME: {}",
+            known.join(", ")
+        ))),
+    }
+}
+
 fn unknown(name: &str, rollouts: &[GradualRollout], namespace: &str) -> Failure {
     let known: BTreeSet<String> = rollouts.iter().flat_map(components).collect();
     let hint = closest(name, known.iter().map(String::as_str))

@@ -105,6 +105,9 @@ impl Ask {
             VerbArgs::EmergencyRollback(args) => Self::emergency(args)?,
             VerbArgs::Run
             | VerbArgs::Status { .. }
+            | VerbArgs::Explain { .. }
+            | VerbArgs::Checks { .. }
+            | VerbArgs::Backtest(_)
             | VerbArgs::Validate { .. }
             | VerbArgs::Plan { .. }
             | VerbArgs::Sandbox(_)

@@ -1,19 +1,25 @@
 //! The command line: one file per verb. Arguments as typed ([`args`]), exit codes ([`exit`]), the verbs.
 
 pub mod args;
+mod backtest;
+mod checks_test;
 mod confirm;
 mod connect;
 mod direct;
 mod dry_run;
 pub mod exit;
+mod explain;
 mod find;
 mod generate;
+mod limits;
+mod lines;
 mod manifest;
 mod meaning;
 mod output;
 mod plan;
 mod progress;
 mod pursue;
+mod recorded;
 mod report;
 mod run;
 mod sandbox;
@@ -29,7 +35,7 @@ mod yaml;
 
 use crate::clock::Clock;
 use crate::settings::{Flags, Settings};
-use args::{Global, Output, Raw, RawEmergency, VerbArgs};
+use args::{ChecksVerb, Global, Output, Raw, RawEmergency, VerbArgs};
 use clap::Parser as _;
 use exit::{Exit, Failure};
 use meaning::Ask;
@@ -112,6 +118,26 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
             let settings = settings(&global)?;
             block_on(status::run(&settings, rollout.as_deref(), watch, form, out))
         }
+        VerbArgs::Checks {
+            what: ChecksVerb::Test(args),
+        } => {
+            let settings = settings_with(&global, args.prometheus.as_deref())?;
+            block_on(checks_test::run(&settings, &args, form, out))
+        }
+        VerbArgs::Backtest(args) => {
+            let settings = settings_with(&global, args.prometheus.as_deref())?;
+            block_on(backtest::run(&settings, &args, form, out))
+        }
+        VerbArgs::Explain {
+            component,
+            rollout,
+            at,
+        } => {
+            let settings = settings(&global)?;
+            let now = at.unwrap_or_else(|| Clock::System.now());
+            let (component, rollout) = (component.as_str(), rollout.as_deref());
+            block_on(explain::run(&settings, component, rollout, now, form, out))
+        }
         VerbArgs::Run => run::run(settings(&global)?),
         verb @ (VerbArgs::Set { .. }
         | VerbArgs::Pause(_)
@@ -154,6 +180,11 @@ fn told(error: &clap::Error) -> Result<Exit, Failure> {
 }
 
 fn settings(global: &Global) -> Result<Settings, Failure> {
+    settings_with(global, None)
+}
+
+/// Settings in which a flag names the Prometheus: the way in (tokens, certificates) stays the settings'.
+fn settings_with(global: &Global, prometheus: Option<&str>) -> Result<Settings, Failure> {
     let flags = Flags {
         namespace: global.namespace.clone(),
         log_level: match global.verbose {
@@ -162,6 +193,13 @@ fn settings(global: &Global) -> Result<Settings, Failure> {
             _ => Some("debug,gradual_rollout=trace"),
         },
     };
-    Settings::load(global.config.as_deref(), std::env::vars(), &flags)
+    let flag = prometheus.map(|url| {
+        (
+            "GRADUAL_ROLLOUT__PROMETHEUS__ENDPOINTS".to_owned(),
+            url.to_owned(),
+        )
+    });
+    let environment = std::env::vars().chain(flag);
+    Settings::load(global.config.as_deref(), environment, &flags)
         .map_err(|error| Failure::usage(error.to_string()))
 }

@@ -117,7 +117,7 @@ pub(super) fn schedule(plan: &Plan, start: Timestamp) -> Vec<Line> {
 }
 
 /// The first instant from `at` on in which weights may rise.
-fn opening(calendar: &Calendar, at: Timestamp) -> Timestamp {
+pub(super) fn opening(calendar: &Calendar, at: Timestamp) -> Timestamp {
     // Each turn leaves one window or freeze behind; there are at most 16 and 32 of them, in a month of looking.
     let mut at = at;
     for _ in 0..64 {

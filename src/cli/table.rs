@@ -100,10 +100,12 @@ fn cut(text: &str, width: usize) -> String {
 /// The width of the terminal that standard output goes to; `None` when it goes elsewhere.
 pub(super) fn terminal_width() -> Option<usize> {
     use std::io::IsTerminal as _;
-    let columns = || std::env::var("COLUMNS").ok()?.parse().ok();
+    // A person's own word first: shells that export it mean it.
+    let asked = || std::env::var("COLUMNS").ok()?.parse().ok();
+    let measured = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
     io::stdout()
         .is_terminal()
-        .then(|| columns().unwrap_or(120))
+        .then(|| asked().or_else(measured).unwrap_or(120))
         .filter(|width| *width >= 20)
 }
 

@@ -139,7 +139,7 @@ fn identity() -> String {
 }
 
 /// The source that the settings name; without one nothing can be judged, and every look says so.
-fn source(prometheus: Option<&Prometheus>) -> Result<Source, StartError> {
+pub fn source(prometheus: Option<&Prometheus>) -> Result<Source, StartError> {
     let Some(prometheus) = prometheus else {
         return Ok(Source::Simulated(Arc::new(Nothing)));
     };

@@ -88,7 +88,6 @@ impl PrometheusSource {
     }
 }
 
-mod vector;
-
 #[cfg(test)]
 mod tests;
+mod vector;

@@ -319,6 +319,11 @@ impl Ledger {
         }
     }
 
+    /// Where the last fresh tick ended.
+    pub fn counted_until(&self) -> Option<Timestamp> {
+        self.last
+    }
+
     /// All judged data, at most 24 h of it.
     pub(super) fn all(&self) -> Tally {
         let [mut now, before] = self.blocks.clone();

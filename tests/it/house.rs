@@ -16,6 +16,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("settings", &["rollout"]),
     ("routing", &["rollout"]),
     ("metrics", &["rollout", "routing", "clock"]),
+    ("backtest", &["rollout", "metrics"]),
     ("cluster", &["rollout", "routing", "clock"]),
     (
         "engine",
@@ -45,7 +46,8 @@ const DOORS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "daemon", "sandbox", "settings", "api", "rollout", "routing", "cluster", "metrics", "clock",
+            "daemon", "sandbox", "settings", "api", "rollout", "routing", "cluster", "metrics", "backtest",
+            "clock",
         ],
     ),
     ("main", &["cli"]),

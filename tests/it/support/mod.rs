@@ -1,4 +1,5 @@
 //! What several integration tests share.
 
+pub(crate) mod cluster;
 pub(crate) mod tools;
 pub(crate) mod world;

@@ -71,14 +71,28 @@ impl Prometheus {
     ///
     /// The port is found by binding it first; should somebody take it in between, another one is tried.
     pub(crate) async fn start(targets: &[SocketAddr], interval: Duration) -> Self {
-        Self::start_with(targets, interval, &[]).await
+        Self::start_over(targets, interval, "", &[]).await
     }
 
     /// The same, with these arguments too.
     pub(crate) async fn start_with(targets: &[SocketAddr], interval: Duration, arguments: &[&str]) -> Self {
+        Self::start_over(targets, interval, "", arguments).await
+    }
+
+    /// Starts it with a past: `record` is `OpenMetrics` text whose samples have their times.
+    pub(crate) async fn with_record(record: &str) -> Self {
+        Self::start_over(&[], Duration::from_secs(15), record, &[]).await
+    }
+
+    async fn start_over(
+        targets: &[SocketAddr],
+        interval: Duration,
+        record: &str,
+        arguments: &[&str],
+    ) -> Self {
         let owned: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         for _ in 0..5 {
-            let mut started = Self::launch(targets, interval, &owned);
+            let mut started = Self::launch(targets, interval, record, &owned);
             if started.becomes_ready().await {
                 return started;
             }
@@ -94,7 +108,7 @@ impl Prometheus {
     /// Launches it with more arguments and does not wait: who gives it TLS must ask it by TLS. It may lose its port
     /// to somebody else in between; then it ends.
     pub(crate) fn launch_with(arguments: &[String]) -> Self {
-        Self::launch(&[], Duration::from_secs(1), arguments)
+        Self::launch(&[], Duration::from_secs(1), "", arguments)
     }
 
     /// Where it answers.
@@ -102,8 +116,22 @@ impl Prometheus {
         self.address
     }
 
-    fn launch(targets: &[SocketAddr], interval: Duration, arguments: &[String]) -> Self {
+    fn launch(targets: &[SocketAddr], interval: Duration, record: &str, arguments: &[String]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for prometheus");
+        if !record.is_empty() {
+            let text = folder.path().join("record");
+            std::fs::write(&text, record).expect("the record");
+            let output = Command::new(find("promtool"))
+                .args(["tsdb", "create-blocks-from", "openmetrics"])
+                .args([&text, &folder.path().join("data")])
+                .output()
+                .expect("promtool starts");
+            assert!(
+                output.status.success(),
+                "promtool refused the record: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
         let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
         let interval = format!("{}ms", interval.as_millis());
         let config = serde_json::json!({
@@ -123,6 +151,8 @@ impl Prometheus {
                 "--storage.tsdb.path={}",
                 folder.path().join("data").display()
             ))
+            // A record keeps its own times, however long ago they are.
+            .arg("--storage.tsdb.retention.time=100y")
             .arg(format!("--web.listen-address={address}"))
             .args(arguments)
             .current_dir(folder.path())

@@ -1,0 +1,277 @@
+//! `checks test -f FILE`: the checks of a file, held against a live Prometheus. Nothing is applied, nothing is
+//! written: the daemon's own queries, arithmetic and judge, over the last minutes.
+
+mod diagnose;
+mod picture;
+
+use super::args::{ChecksTestArgs, Output};
+use super::exit::{Exit, Failure};
+use super::progress::Progress;
+use super::recorded::{self, Read};
+use super::{limits, lines, output};
+use crate::backtest::record::whole_seconds;
+use crate::backtest::{Setup, Track, record, replay, rules};
+use crate::clock::Clock;
+use crate::metrics::{Ask, Source, queries};
+use crate::rollout::check::CheckRule;
+use crate::rollout::duration::Span;
+use crate::rollout::plan::{CheckSet, PlannedComponent};
+use crate::rollout::sample::{Blindness, Reading};
+use crate::rollout::status::CheckStatus;
+use crate::rollout::weight::Weight;
+use crate::settings::Settings;
+use diagnose::{Missing, Probe};
+use jiff::Timestamp;
+use serde::Serialize;
+use std::io::Write;
+use std::time::Duration;
+
+/// Scrapes that must fit into a window: fewer, and one late scrape empties it.
+const SCRAPES: u32 = 4;
+
+/// What is told about a rollout.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Tested {
+    rollout: String,
+    at: Timestamp,
+    usable: bool,
+    components: Vec<About>,
+}
+
+/// What is told about a component.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct About {
+    component: String,
+    /// In percent: the weight that the checks were held to.
+    weight: f64,
+    weight_from: &'static str,
+    /// How much time was judged.
+    window: Span,
+    scrape_period: Option<Span>,
+    queries: Vec<Query>,
+    checks: Vec<Check>,
+    missing: Vec<Missing>,
+}
+
+/// A query, and how many series answer it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Query {
+    purpose: String,
+    promql: String,
+    series: usize,
+}
+
+/// A check.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Check {
+    #[serde(flatten)]
+    status: CheckStatus,
+    promote: String,
+    rollback: String,
+}
+
+/// Tests every check of every rollout in the file.
+pub(super) async fn run(
+    settings: &Settings,
+    args: &ChecksTestArgs,
+    form: Output,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let rollouts = recorded::rollouts(&args.file)?;
+    for read in &rollouts {
+        recorded::chosen(read, &args.component)?;
+    }
+    let source = recorded::source(settings)?;
+    let at = args.at.unwrap_or_else(|| Clock::System.now());
+    // Prometheus is asked for whole seconds.
+    let at = Timestamp::from_second(at.as_second()).unwrap_or(at);
+    let mut tested = Vec::new();
+    let mut progress = Progress::new();
+    for read in &rollouts {
+        let mut components = Vec::new();
+        for planned in recorded::chosen(read, &args.component)? {
+            progress.show(0, &format!("testing {}", planned.name()));
+            let told = component(&source, read, planned, args, at).await;
+            progress.end();
+            components.push(told?);
+        }
+        tested.push(Tested {
+            rollout: read.name.clone(),
+            at,
+            usable: components.iter().all(|c| c.missing.is_empty()),
+            components,
+        });
+    }
+    match (form, tested.as_slice()) {
+        (Output::Json | Output::Yaml, [one]) => output::data(out, form, one)?,
+        (Output::Json | Output::Yaml, all) => output::data(out, form, &all)?,
+        (Output::Table | Output::Wide, all) => {
+            let width = if form == Output::Wide {
+                None
+            } else {
+                lines::width()
+            };
+            for one in all {
+                picture::write(out, one, width)?;
+            }
+        }
+    }
+    let missing: usize = tested
+        .iter()
+        .flat_map(|t| &t.components)
+        .map(|c| c.missing.len())
+        .sum();
+    match missing {
+        0 => Ok(Exit::Done),
+        1 => Err(Failure::refused("something is missing: see above")),
+        n => Err(Failure::refused(format!("{n} things are missing: see above"))),
+    }
+}
+
+async fn component(
+    source: &Source,
+    read: &Read,
+    planned: &PlannedComponent,
+    args: &ChecksTestArgs,
+    at: Timestamp,
+) -> Result<About, Failure> {
+    let mut told = About {
+        component: planned.name().to_owned(),
+        ..About::default()
+    };
+    let Some(ask) = recorded::ask(read, planned) else {
+        told.missing.push(Missing::general(
+            "arms",
+            "the component names no arms, so nothing can be judged: add spec.components[].arms".to_owned(),
+        ));
+        return Ok(told);
+    };
+    let probe = Probe::new(source, at);
+    for (purpose, promql) in queries(&ask).map_err(|error| Failure::usage(error.to_string()))? {
+        let series = probe.ask(&promql).await.map_err(recorded::blind)?.len();
+        told.queries.push(Query {
+            purpose,
+            promql,
+            series,
+        });
+    }
+    let all = rules::of(&read.plan, planned);
+    let longest = all
+        .iter()
+        .map(|rule| rule.for_.max(rule.window))
+        .max()
+        .unwrap_or_default();
+    let window = args.window.map_or(longest, |span| span.0);
+    let judge = &read.plan.judge;
+    // What comes before the window: the settling that follows every change of weight, and a first pair of samples.
+    let before = judge.settle + 2 * judge.interval + Duration::from_secs(120);
+    let from = at
+        .checked_sub(window + before)
+        .map_err(|_| Failure::usage(format!("--window {} is too long", Span(window))))?;
+    let track = record(
+        source,
+        &ask,
+        (from, at),
+        whole_seconds(judge.interval),
+        &mut |_, _| {},
+    )
+    .await
+    .map_err(recorded::blind)?;
+    let (weight, weight_from) = weight(args, planned, &track);
+    let setup = Setup {
+        weight,
+        stay: true,
+        words: true,
+    };
+    let plan = rules::only(&read.plan, |_| true);
+    let course = replay(&plan, std::slice::from_ref(&track), &setup);
+    let set = read.plan.check_set_at(planned, weight);
+    told.weight = weight.percent();
+    told.weight_from = weight_from;
+    told.window = Span(window);
+    told.scrape_period = track.scrape_period.map(Span);
+    let statuses = course
+        .walks
+        .into_iter()
+        .next()
+        .map(|walk| walk.checks)
+        .unwrap_or_default();
+    told.checks = statuses.into_iter().map(|status| check(status, set)).collect();
+    told.missing = missing(&probe, &ask, &all, &track)
+        .await
+        .map_err(recorded::blind)?;
+    Ok(told)
+}
+
+fn check(status: CheckStatus, set: &CheckSet) -> Check {
+    let none = || ("none".to_owned(), "none".to_owned());
+    let (promote, rollback) = set.check(&status.name).map_or_else(none, limits::of);
+    Check {
+        promote,
+        rollback,
+        status,
+    }
+}
+
+/// The weight to judge by: the asked one, or the canary's share as it is, or the plan's first.
+fn weight(args: &ChecksTestArgs, planned: &PlannedComponent, track: &Track) -> (Weight, &'static str) {
+    if let Some(weight) = args.weight {
+        return (weight, "asked");
+    }
+    let least = Weight::from_permille(1).unwrap_or_default();
+    let seen = track
+        .share()
+        .filter(|share| *share > 0.0)
+        .and_then(Weight::from_ratio);
+    if let Some(share) = seen {
+        return (share.max(least), "the canary's share of the requests");
+    }
+    let first = planned.steps.first().map_or(least, |step| step.weight);
+    (first.max(least), "the first step, for the canary has no requests")
+}
+
+/// Everything that stands in the way of judging.
+async fn missing(
+    probe: &Probe<'_>,
+    ask: &Ask,
+    rules: &[&CheckRule],
+    track: &Track,
+) -> Result<Vec<Missing>, Blindness> {
+    let mut missing = probe.arms(ask).await?;
+    if missing.is_empty()
+        && let Some((_, Reading::Blind(blindness))) = track.looks.last()
+    {
+        missing.push(Missing::general("data", blindness.message.clone()));
+    }
+    if missing.is_empty() && track.ticks() == 0 {
+        let message =
+            "no two samples of both arms were found to count between: is this scraped at least every minute?";
+        missing.push(Missing::general("data", message.to_owned()));
+    }
+    missing.extend(probe.histograms(ask, rules, track).await?);
+    if let Some(period) = track.scrape_period {
+        missing.extend(rules.iter().filter_map(|rule| short(rule, period)));
+    }
+    Ok(missing)
+}
+
+/// A window that a late scrape empties.
+fn short(rule: &CheckRule, period: Duration) -> Option<Missing> {
+    let least = period * SCRAPES;
+    let [(field, length), _] = {
+        let mut both = [("for", rule.for_), ("window", rule.window)];
+        both.sort_by_key(|(_, length)| *length);
+        both
+    };
+    (length < least).then(|| {
+        let message = format!(
+            "{field} {} is shorter than {SCRAPES} scrapes of {}: write at least {}",
+            Span(length),
+            Span(period),
+            Span(least)
+        );
+        Missing::check(&rule.name, message)
+    })
+}

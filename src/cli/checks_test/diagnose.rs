@@ -1,0 +1,315 @@
+//! What is missing, and which word of the file is to blame: asked of Prometheus, matcher by matcher.
+
+use crate::backtest::{Arm, Track};
+use crate::metrics::gauge::Sample;
+use crate::metrics::{Ask, Source, queries};
+use crate::rollout::check::{CheckRule, Limits, Metric};
+use crate::rollout::duration::Span;
+use crate::rollout::sample::{Blindness, Dark};
+use crate::rollout::spec::{ArmSource, Preset, Traffic};
+use jiff::Timestamp;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Values of a label that are named as what there is instead.
+const NAMED: usize = 5;
+/// This share of all requests on one side of all bounds is no behaviour, it is a unit.
+const ONE_SIDED: f64 = 0.99;
+/// A matcher that every series passes, whether it has the label or not.
+const ANYTHING: &str = "~.*";
+
+/// Something that is missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Missing {
+    /// A check's name, or what part of the component it is about.
+    pub(super) of: String,
+    /// What, and what to write or do.
+    pub(super) message: String,
+}
+
+impl Missing {
+    pub(super) fn general(of: &str, message: String) -> Self {
+        Self {
+            of: of.to_owned(),
+            message,
+        }
+    }
+
+    pub(super) fn check(name: &str, message: String) -> Self {
+        Self::general(&format!("check {name}"), message)
+    }
+}
+
+/// Asks Prometheus at one instant.
+pub(super) struct Probe<'a> {
+    source: &'a Source,
+    at: Timestamp,
+}
+
+impl<'a> Probe<'a> {
+    pub(super) const fn new(source: &'a Source, at: Timestamp) -> Self {
+        Self { source, at }
+    }
+
+    pub(super) async fn ask(&self, promql: &str) -> Result<Vec<Sample>, Blindness> {
+        self.source.vector(promql, self.at).await
+    }
+
+    /// Arms without series, each with the matcher that is to blame.
+    pub(super) async fn arms(&self, ask: &Ask) -> Result<Vec<Missing>, Blindness> {
+        let mut missing = Vec::new();
+        let control = ask.arms.control.as_ref();
+        for (side, source) in [("canary", Some(&ask.arms.canary)), ("control", control)] {
+            let Some(source) = source else { continue };
+            let arm = Selector { ask, source };
+            if self.ask(&arm.requests(&BTreeMap::new())?).await?.is_empty() {
+                let why = self.why_empty(&arm).await?;
+                missing.push(Missing::general(&format!("arms.{side}"), why));
+            }
+        }
+        Ok(missing)
+    }
+
+    async fn why_empty(&self, arm: &Selector<'_>) -> Result<String, Blindness> {
+        let labels = arm.labels();
+        let open: BTreeMap<&str, &str> = labels.keys().map(|label| (*label, ANYTHING)).collect();
+        let everything = arm.requests(&open)?;
+        if self.ask(&everything).await?.is_empty() {
+            return self.why_unscraped(&everything).await;
+        }
+        let mut culprits = Vec::new();
+        for (label, value) in &labels {
+            let without = arm.requests(&[(*label, ANYTHING)].into())?;
+            let found = self.ask(&without).await?;
+            if !found.is_empty() {
+                culprits.push(blame(label, value, &found));
+            }
+        }
+        if !culprits.is_empty() {
+            return Ok(culprits.join("; or "));
+        }
+        // No single one: then those that match nothing even alone.
+        for (label, value) in &labels {
+            let mut alone = open.clone();
+            alone.remove(label);
+            if self.ask(&arm.requests(&alone)?).await?.is_empty() {
+                culprits.push(blame(label, value, &self.ask(&everything).await?));
+            }
+        }
+        if !culprits.is_empty() {
+            return Ok(culprits.join("; and "));
+        }
+        Ok("each of its matchers matches something, but all of them together match nothing: they are about different series".to_owned())
+    }
+
+    async fn why_unscraped(&self, everything: &str) -> Result<String, Blindness> {
+        let name = metric(everything);
+        let lately = format!("max(max_over_time(timestamp({name})[1d:1m]))");
+        let last = self.ask(&lately).await?.first().map(|sample| sample.value);
+        #[expect(clippy::cast_possible_truncation, reason = "seconds since 1970")]
+        let last = last.and_then(|seconds| Timestamp::from_second(seconds as i64).ok());
+        Ok(match last {
+            Some(at) => format!(
+                "no scrape: the newest sample of {name} is of {at:.0}. Its exporter is not scraped any more: look at Prometheus' targets"
+            ),
+            None => format!(
+                "no scrape: Prometheus has no {name} at all, nor had it within a day. Let it scrape the exporter, or write another preset"
+            ),
+        })
+    }
+
+    /// Latency checks whose histogram is missing, in another unit, or does not reach the limit.
+    pub(super) async fn histograms(
+        &self,
+        ask: &Ask,
+        rules: &[&CheckRule],
+        track: &Track,
+    ) -> Result<Vec<Missing>, Blindness> {
+        let latency = |rule: &&&CheckRule| {
+            rule.metric == Metric::Latency && (rule.promote.is_some() || rule.rollback.is_some())
+        };
+        let rules: Vec<&CheckRule> = rules.iter().filter(latency).copied().collect();
+        if rules.is_empty() || ask.traffic == Traffic::LongLived {
+            return Ok(Vec::new());
+        }
+        let mut missing = Vec::new();
+        let control = ask.arms.control.as_ref().map(|source| (source, &track.control));
+        for (side, (source, arm)) in [
+            ("canary", Some((&ask.arms.canary, &track.canary))),
+            ("control", control),
+        ]
+        .into_iter()
+        .filter_map(|(side, arm)| Some((side, arm?)))
+        {
+            let selector = Selector { ask, source };
+            let why = if arm.series > 0 && arm.requests > 0 && arm.latency.is_empty() {
+                Some(self.why_no_histogram(&selector).await?)
+            } else {
+                one_sided(arm, &track.bounds_ms, source.preset)
+            };
+            missing.extend(why.map(|why| Missing::general(&format!("arms.{side}"), why)));
+        }
+        let Some(&largest) = track.bounds_ms.last() else {
+            return Ok(missing);
+        };
+        for rule in rules {
+            let limits = [rule.promote.as_ref(), rule.rollback.as_ref()];
+            let beyond = limits
+                .into_iter()
+                .flatten()
+                .filter_map(max_ms)
+                .find(|limit| *limit > largest);
+            if let Some(limit) = beyond {
+                let message = format!(
+                    "a histogram without the limit's bucket: its largest bound is {largest}ms, the limit {limit}ms. {}",
+                    bounds_remedy(ask.arms.canary.preset)
+                );
+                missing.push(Missing::check(&rule.name, message));
+            }
+        }
+        Ok(missing)
+    }
+
+    async fn why_no_histogram(&self, arm: &Selector<'_>) -> Result<String, Blindness> {
+        let Some(promql) = arm.promql("latency", &BTreeMap::new())? else {
+            return Ok("no histogram is asked for".to_owned());
+        };
+        let name = metric(&promql);
+        for (unit, other) in [("_milliseconds_", "_seconds_"), ("_seconds_", "_milliseconds_")] {
+            let cousin = name.replace(unit, other);
+            if cousin != name && !self.ask(&promql.replace(&name, &cousin)).await?.is_empty() {
+                let (theirs, ours) = (other.trim_matches('_'), unit.trim_matches('_'));
+                return Ok(format!(
+                    "wrong unit: Prometheus has {cousin}, in {theirs}; the preset reads {name}, in {ours}"
+                ));
+            }
+        }
+        if self.ask(&format!("count({name})")).await?.is_empty() {
+            return Ok(format!(
+                "no scrape: requests are counted, but Prometheus has no {name}. Switch the exporter's histogram on, or drop no series of it"
+            ));
+        }
+        Ok(format!(
+            "{name} has no series with this arm's labels, although its requests are counted"
+        ))
+    }
+}
+
+/// One arm's queries, with some labels matched otherwise.
+struct Selector<'a> {
+    ask: &'a Ask,
+    source: &'a ArmSource,
+}
+
+impl Selector<'_> {
+    /// Its own matchers and the preset's.
+    fn labels(&self) -> BTreeMap<&str, &str> {
+        let fixed = self.source.preset.facts().fixed.iter().copied();
+        let own = self
+            .source
+            .labels
+            .iter()
+            .map(|(label, value)| (label.as_str(), value.as_str()));
+        fixed.chain(own).collect()
+    }
+
+    fn requests(&self, over: &BTreeMap<&str, &str>) -> Result<String, Blindness> {
+        Ok(self.promql("requests", over)?.unwrap_or_default())
+    }
+
+    fn promql(&self, part: &str, over: &BTreeMap<&str, &str>) -> Result<Option<String>, Blindness> {
+        let mut ask = self.ask.clone();
+        ask.arms.canary = self.source.clone();
+        ask.arms.control = None;
+        for (label, value) in over {
+            ask.arms
+                .canary
+                .labels
+                .insert((*label).to_owned(), (*value).to_owned());
+        }
+        let asked = queries(&ask).map_err(|error| Blindness {
+            kind: Dark::Refused,
+            message: error.to_string(),
+        })?;
+        Ok(asked
+            .into_iter()
+            .find(|(purpose, _)| purpose.ends_with(part))
+            .map(|(_, promql)| promql))
+    }
+}
+
+/// The name of what a query reads.
+fn metric(promql: &str) -> String {
+    let before = promql.split('{').next().unwrap_or_default();
+    before.rsplit('(').next().unwrap_or_default().to_owned()
+}
+
+/// A matcher, and what there is instead.
+fn blame(label: &str, value: &str, found: &[Sample]) -> String {
+    let values: BTreeSet<&str> = found
+        .iter()
+        .filter_map(|sample| sample.labels.get(label).map(String::as_str))
+        .collect();
+    let wrong = format!("wrong label: {label}: {value:?} matches nothing");
+    if values.is_empty() {
+        return format!("{wrong}; the series have no label {label}");
+    }
+    let shown: Vec<String> = values
+        .iter()
+        .take(NAMED)
+        .map(|value| format!("{value:?}"))
+        .collect();
+    let more = values.len().saturating_sub(NAMED);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!("{wrong}; there is {}{more}", shown.join(", "))
+}
+
+/// Durations that all lie on one side of the bounds are in another unit than the preset reads.
+fn one_sided(arm: &Arm, bounds_ms: &[f64], preset: Preset) -> Option<String> {
+    let (first, last) = (*bounds_ms.first()?, *bounds_ms.last()?);
+    let all: u64 = arm.latency.iter().sum();
+    #[expect(clippy::cast_precision_loss, reason = "a share of requests")]
+    let share = |count: Option<&u64>| *count.unwrap_or(&0) as f64 / all.max(1) as f64;
+    let says = if share(arm.latency.first()) >= ONE_SIDED && first >= 1_000.0 {
+        format!(
+            "nearly all requests are faster than the smallest bound, {}s",
+            first / 1000.0
+        )
+    } else if share(arm.latency.last()) >= ONE_SIDED && last <= 100.0 {
+        format!("nearly all requests are slower than the largest bound, {last}ms")
+    } else {
+        return None;
+    };
+    Some(format!(
+        "wrong unit: {says}. The exporter's bounds are in another unit than it says. {}",
+        bounds_remedy(preset)
+    ))
+}
+
+/// Where bounds are set.
+fn bounds_remedy(preset: Preset) -> &'static str {
+    match preset {
+        Preset::Istio | Preset::IstioGateway => {
+            "Bounds are set by the annotation sidecar.istio.io/statsHistogramBuckets, in milliseconds"
+        }
+        Preset::IngressNginx => "Bounds are set by the controller's flag --time-buckets, in seconds",
+        Preset::Envoy | Preset::EnvoyGateway | Preset::Linkerd | Preset::Traefik | Preset::GatewayApi => {
+            "Bounds are set where the exporter is configured"
+        }
+    }
+}
+
+/// A latency limit in milliseconds, when it is one of its own and not relative to control.
+fn max_ms(limits: &Limits) -> Option<f64> {
+    let text = serde_json::to_value(limits)
+        .ok()?
+        .get("max")?
+        .as_str()?
+        .parse::<Span>()
+        .ok()?;
+    Some(text.0.as_secs_f64() * 1000.0)
+}

@@ -1,0 +1,51 @@
+//! `explain COMPONENT`: why it is where it is, from the resource alone. No daemon need be alive, and what is old is
+//! said to be old.
+
+mod facts;
+mod picture;
+#[cfg(test)]
+mod tests;
+mod waits;
+
+use super::args::Output;
+use super::exit::{Exit, Failure};
+use super::{connect, find, lines, output};
+use crate::cluster::by_hand::Daemon;
+use crate::settings::Settings;
+use facts::Facts;
+use jiff::Timestamp;
+use std::io::Write;
+
+/// Reads the rollout that has the component, and explains it.
+pub(super) async fn run(
+    settings: &Settings,
+    component: &str,
+    rollout: Option<&str>,
+    now: Timestamp,
+    form: Output,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let cluster = connect::connect().await?;
+    let rollouts = cluster
+        .rollouts(&settings.namespace)
+        .await
+        .map_err(connect::failure)?;
+    let rollout = find::one(rollouts, rollout, component, &settings.namespace)?;
+    let daemon = cluster
+        .daemon(&settings.namespace, &settings.lease.name, now)
+        .await;
+    let silent = match daemon {
+        Ok(Daemon::Alive { .. }) => None,
+        Ok(Daemon::Silent { message }) => Some(format!(
+            "no daemon is alive: {message}. Nothing advances and nothing is rolled back by itself."
+        )),
+        Err(error) => Some(format!("unknown whether a daemon is alive: {error}")),
+    };
+    let facts = Facts::of(&rollout, &settings.namespace, component, silent, now);
+    match form {
+        Output::Json | Output::Yaml => output::data(out, form, &facts)?,
+        Output::Table => picture::write(out, &facts, lines::width(), now)?,
+        Output::Wide => picture::write(out, &facts, None, now)?,
+    }
+    Ok(Exit::Done)
+}

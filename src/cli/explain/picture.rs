@@ -1,0 +1,169 @@
+//! The explanation for people: one thing per line, folded to the terminal.
+
+use super::facts::{Facts, Wait};
+use crate::cli::exit::Failure;
+use crate::cli::lines;
+use crate::cli::table::{BAD, DIM, GOOD, HEAD, LOOK, plain};
+use crate::rollout::command::ago;
+use crate::rollout::reason::State;
+use jiff::Timestamp;
+use serde_json::Value;
+use std::io::Write;
+
+/// The column in which everything is said.
+const INDENT: usize = 13;
+/// Fields of a check that have a place of their own; whatever else it has is shown by its name.
+const PLACED: &[&str] = &[
+    "name", "verdict", "value", "control", "samples", "evidence", "message", "metric", "promote", "rollback",
+    "for", "window",
+];
+
+/// Writes it.
+pub(super) fn write(
+    out: &mut dyn Write,
+    facts: &Facts,
+    width: Option<usize>,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let style = match facts.state {
+        Some(State::RolledBack) => BAD,
+        Some(State::Completed) => GOOD,
+        _ => HEAD,
+    };
+    writeln!(
+        out,
+        "{style}{}{style:#} of {}/{}",
+        plain(&facts.component),
+        plain(&facts.namespace),
+        plain(&facts.rollout)
+    )?;
+    for doubt in &facts.doubts {
+        lines::write(out, ("  note", LOOK), doubt, INDENT, width)?;
+    }
+    let mut line = |label: &str, text: &str| lines::write(out, (label, DIM), text, INDENT, width);
+    if let (Some(state), Some(reason)) = (facts.state, facts.reason) {
+        line("  state", &format!("{state}, {reason}"))?;
+    }
+    line("  why", &facts.message)?;
+    if let Some(weight) = &facts.weight {
+        let observed = weight
+            .observed
+            .map_or_else(|| "not known".to_owned(), |w| format!("{w}%"));
+        let since = facts
+            .since
+            .map(|since| format!("; since {since:.0} ({})", ago(since, now)))
+            .unwrap_or_default();
+        let (written, asked) = (weight.written, weight.asked);
+        line(
+            "  weight",
+            &format!("{written}% written, {asked}% asked, {observed} observed{since}"),
+        )?;
+    }
+    if let Some(phase) = &facts.phase {
+        let step = match phase.step {
+            0 => format!("before the first of {} steps", phase.of),
+            step => format!("step {step} of {}", phase.of),
+        };
+        line("  phase", &format!("{}, {step}", phase.name))?;
+    }
+    if let Some(hold) = &facts.hold {
+        let text = if hold.ended {
+            format!("ended by a person, after {} of {}", hold.done, hold.asked)
+        } else {
+            format!("{} of {} done, {} left", hold.done, hold.asked, hold.left)
+        };
+        line("  hold", &text)?;
+    }
+    if let Some(next) = &facts.next {
+        let when = next
+            .not_before
+            .map(|at| format!(", not before {at:.0}"))
+            .unwrap_or_default();
+        line(
+            "  next",
+            &format!("{}% in phase {}{when}", next.weight, next.phase),
+        )?;
+    }
+    if let Some(door) = &facts.window {
+        let until = door.until.map(|at| format!(" until {at:.0}")).unwrap_or_default();
+        let text = match (&door.why, door.open) {
+            (Some(why), _) => format!("frozen{until}: {why}"),
+            (None, true) => "weights may rise now".to_owned(),
+            (None, false) => format!("closed{until}"),
+        };
+        line("  window", &text)?;
+    }
+    for gate in &facts.gates {
+        let open = if gate.open { "open" } else { "shut" };
+        line("  gate", &format!("{}, {open}: {}", gate.phase, gate.needs))?;
+    }
+    for (i, wait) in facts.waiting_for.iter().enumerate() {
+        line(if i == 0 { "  waits for" } else { "" }, &waits(wait))?;
+    }
+    checks(out, facts, width, now)
+}
+
+fn waits(wait: &Wait) -> String {
+    match wait.until {
+        Some(until) => format!("{} (not before {until:.0})", wait.what),
+        None => wait.what.clone(),
+    }
+}
+
+fn checks(out: &mut dyn Write, facts: &Facts, width: Option<usize>, now: Timestamp) -> Result<(), Failure> {
+    if facts.checks.is_empty() {
+        return Ok(());
+    }
+    let counted = match facts.counted_until {
+        Some(at) => format!(", counted until {at:.0} ({} ago)", ago(at, now)),
+        None => String::new(),
+    };
+    writeln!(out, "\n{HEAD}checks{HEAD:#}{counted}")?;
+    for check in &facts.checks {
+        let text = |field: &str| {
+            check
+                .get(field)
+                .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        };
+        let verdict = text("verdict").unwrap_or_default();
+        let style = match verdict.as_str() {
+            "Pass" => GOOD,
+            "Breach" => BAD,
+            "Skipped" => DIM,
+            _ => LOOK,
+        };
+        writeln!(
+            out,
+            "  {}: {style}{}{style:#}",
+            plain(&text("name").unwrap_or_default()),
+            plain(&verdict)
+        )?;
+        let mut line = |label: &str, text: &str| lines::write(out, (label, DIM), text, INDENT + 2, width);
+        let value = text("value").unwrap_or_else(|| "no value".to_owned());
+        let control =
+            text("control").map_or_else(|| "control not known".to_owned(), |c| format!("control {c}"));
+        let samples = text("samples").unwrap_or_default();
+        line("    canary", &format!("{value}, {control}, {samples} requests"))?;
+        if let (Some(promote), Some(rollback)) = (text("promote"), text("rollback")) {
+            line("    limits", &format!("promote {promote}; rollback {rollback}"))?;
+        }
+        if let Some(evidence) = check.get("evidence").and_then(Value::as_f64) {
+            line(
+                "    evidence",
+                &format!("{:.0}% of what a rollback needs", evidence * 100.0),
+            )?;
+        }
+        line("    says", &text("message").unwrap_or_default())?;
+        let more: Vec<String> = check
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(field, _)| !PLACED.contains(&field.as_str()))
+            .filter_map(|(field, _)| Some(format!("{field} {}", text(field)?)))
+            .collect();
+        if !more.is_empty() {
+            line("    also", &more.join(", "))?;
+        }
+    }
+    Ok(())
+}

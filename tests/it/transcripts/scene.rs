@@ -1,0 +1,43 @@
+//! What the transcripts' commands find: a cluster, a Prometheus and two files, all as they were on one morning.
+
+use super::record;
+use crate::support::cluster::Cluster;
+use crate::support::tools::Prometheus;
+
+pub(super) struct Scene {
+    cluster: Cluster,
+    prometheus: Prometheus,
+}
+
+impl Scene {
+    pub(super) async fn start() -> Self {
+        Self {
+            cluster: Cluster::start().await,
+            prometheus: Prometheus::with_record(&record::shop()).await,
+        }
+    }
+
+    /// The page's own file as `shop.yaml`, applied, with the status of 09:10; and as `wrong.yaml` with a slip.
+    pub(super) fn files(&self, yaml: &str) {
+        let wrong = yaml.replace("destination_version: v2", "destination_version: v3");
+        assert_ne!(wrong, yaml, "the page's file names v2");
+        let folder = self.cluster.folder.path();
+        std::fs::write(folder.join("shop.yaml"), yaml).unwrap();
+        std::fs::write(folder.join("wrong.yaml"), wrong).unwrap();
+        let status = serde_json::from_str(include_str!("status.json")).unwrap();
+        self.cluster.rollout(yaml, status);
+        self.cluster.daemon("2026-03-02T09:10:00.000000Z");
+    }
+
+    /// Runs a command of a transcript, on paper 100 columns wide.
+    pub(super) async fn run(&self, command: &str) -> (i32, String, String) {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        assert_eq!(words.first(), Some(&"gradual-rollout"), "{command}");
+        let url = self.prometheus.url();
+        let env = [
+            ("GRADUAL_ROLLOUT__PROMETHEUS__ENDPOINTS", url.as_str()),
+            ("COLUMNS", "100"),
+        ];
+        self.cluster.run(&words[1..], &env).await
+    }
+}

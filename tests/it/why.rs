@@ -1,0 +1,341 @@
+//! What people are told about checks: by the program, against a real Prometheus with a past of its own.
+
+use crate::support::tools::Prometheus;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::process::{Command, Stdio};
+
+/// 2026-03-02T10:00:00Z.
+const AT: i64 = 1_772_445_600;
+
+/// Samples of an hour before [`AT`], of one series each, that rise by so much a second.
+struct Record(String);
+
+impl Record {
+    fn rises(&mut self, series: &str, a_minute: i64, scrape: i64, until: i64) -> &mut Self {
+        for at in (AT - 3600..=until).filter(|at| at % scrape == 0) {
+            let count = (at - AT + 7200) * a_minute / 60;
+            writeln!(self.0, "{series} {count} {at}").unwrap();
+        }
+        self
+    }
+
+    /// Both versions of an Istio service, with a histogram that has this name and these bounds.
+    fn service(&mut self, name: &str, scrape: i64, histogram: &str, bounds: &[(&str, i64)]) -> &mut Self {
+        for version in ["v1", "v2"] {
+            let labels = format!(
+                r#"pod="{name}-{version}",reporter="destination",destination_service_name="{name}",destination_version="{version}""#
+            );
+            let ended = format!(r#"{labels},response_code="200",response_flags="-",request_protocol="http""#);
+            self.rises(&format!("istio_requests_total{{{ended}}}"), 600, scrape, AT);
+            for (bound, share) in bounds {
+                let series = format!(r#"{histogram}_bucket{{{ended},le="{bound}"}}"#);
+                self.rises(&series, 6 * share, scrape, AT);
+            }
+        }
+        self
+    }
+
+    async fn served(&self) -> Prometheus {
+        Prometheus::with_record(&format!("{}# EOF\n", self.0)).await
+    }
+}
+
+const MS: &str = "istio_request_duration_milliseconds";
+const BOUNDS: &[(&str, i64)] = &[("50", 60), ("100", 96), ("250", 100), ("+Inf", 100)];
+
+/// A rollout of this service with these checks and labels; what it is called is a file's name, too.
+fn file(service: &str, labels: &str, checks: &str) -> String {
+    format!(
+        "apiVersion: rollout.sealos.io/v1alpha1\nkind: GradualRollout\n\
+         metadata: {{name: {service}, namespace: sealos-system}}\n\
+         spec:\n  components:\n  - name: {service}\n    routers:\n    - istio:\n        \
+         virtualServices: [{{name: {service}}}]\n        canary: {{host: {service}, subset: v2}}\n        \
+         control: {{host: {service}, subset: v1}}\n    arms:\n      \
+         canary: {{preset: istio, labels: {{destination_service_name: {service}, destination_version: v2{labels}}}}}\n      \
+         control: {{preset: istio, labels: {{destination_service_name: {service}, destination_version: v1}}}}\n  \
+         steps: [{{weight: 5%, hold: 10m}}, {{weight: 25%, hold: 10m}}]\n  checks: [{checks}]\n"
+    )
+}
+
+/// The program with a file on its standard input, against this Prometheus.
+async fn run(words: &str, yaml: &str, url: &str, env: &[(&str, &str)]) -> (i32, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("rollout.yaml"), yaml).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_gradual-rollout"));
+    program
+        .args(words.split_whitespace())
+        .args(["-f", "rollout.yaml", "--prometheus", url])
+        .env_clear()
+        .envs(env.iter().copied())
+        .current_dir(folder.path())
+        .stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || program.output().unwrap())
+        .await
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+const TEST: &str = "checks test --at 2026-03-02T10:00:00Z";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_that_is_missing_is_named_with_its_remedy() {
+    let mut record = Record(String::new());
+    record
+        .service("shop", 15, MS, BOUNDS)
+        .service("slow", 60, MS, BOUNDS)
+        .service("seconds", 15, "istio_request_duration_seconds", BOUNDS)
+        .service("bare", 15, "other", &[])
+        .service("coarse", 15, MS, &[("5000", 99), ("10000", 100), ("+Inf", 100)])
+        .rises(
+            r#"nginx_ingress_controller_requests{ingress="a",status="200"}"#,
+            60,
+            15,
+            AT - 1800,
+        );
+    let prometheus = record.served().await;
+    let nginx = file("shop", "", "")
+        .replace("preset: istio,", "preset: ingress-nginx,")
+        .replace(
+            "destination_service_name: shop, destination_version: v2",
+            "ingress: a, canary: \"~..+\"",
+        )
+        .replace(
+            "destination_service_name: shop, destination_version: v1",
+            "ingress: a",
+        );
+    let gateway = file("shop", "", "").replace("preset: istio,", "preset: istio-gateway,");
+    for (yaml, says) in [
+        (file("shop", "", ""), vec![]),
+        (
+            file("shop", ", response_code: \"5..\"", ""),
+            vec!["arms.canary: wrong label: response_code: \"5..\" matches nothing; there is \"200\""],
+        ),
+        (
+            file("shop", ", zone: eu", ""),
+            vec!["arms.canary: wrong label: zone: \"eu\" matches nothing; the series have no label zone"],
+        ),
+        (
+            gateway,
+            vec!["arms.canary: wrong label: reporter: \"source\" matches nothing; there is \"destination\""],
+        ),
+        (
+            nginx,
+            vec![
+                "arms.canary: no scrape: the newest sample of nginx_ingress_controller_requests is of 2026-03-02T09:30:00Z",
+            ],
+        ),
+        (
+            file("seconds", "", ""),
+            vec![
+                "arms.canary: wrong unit: Prometheus has istio_request_duration_seconds_bucket, in seconds; the preset reads istio_request_duration_milliseconds_bucket, in milliseconds",
+            ],
+        ),
+        (
+            file("bare", "", ""),
+            vec![
+                "arms.canary: istio_request_duration_milliseconds_bucket has no series with this arm's labels",
+            ],
+        ),
+        (
+            file("coarse", "", ""),
+            vec!["arms.canary: wrong unit: nearly all requests are faster than the smallest bound, 5s"],
+        ),
+        (
+            file("slow", "", "{name: errors, for: 3m}"),
+            vec!["check errors: for 3m is shorter than 4 scrapes of 1m: write at least 4m"],
+        ),
+        (
+            file(
+                "shop",
+                "",
+                "{name: p95, promote: {max: 100ms}, rollback: {max: 2s}}",
+            ),
+            vec![
+                "check p95: a histogram without the limit's bucket: its largest bound is 250ms, the limit 2000ms. Bounds are set by the annotation sidecar.istio.io/statsHistogramBuckets",
+            ],
+        ),
+    ] {
+        let (code, out, err) = run(TEST, &yaml, &prometheus.url(), &[]).await;
+        assert_eq!(code, if says.is_empty() { 0 } else { 3 }, "{yaml}\n{out}{err}");
+        let lines = out
+            .lines()
+            .filter_map(|line| line.strip_prefix("  missing"))
+            .map(str::trim);
+        // What both arms lack is told of both, in the same words.
+        let missing: BTreeSet<String> = lines
+            .map(|line| line.replace("arms.control:", "arms.canary:"))
+            .collect();
+        assert_eq!(missing.len(), says.len(), "{yaml}\n{out}");
+        for says in says {
+            assert!(
+                missing.iter().any(|line| line.starts_with(says)),
+                "{says}\n{missing:#?}"
+            );
+        }
+    }
+    let nothing = Prometheus::with_record("up 1 1772445600\n# EOF\n").await;
+    let (code, out, _) = run(TEST, &file("shop", "", ""), &nothing.url(), &[]).await;
+    assert_eq!(code, 3);
+    assert!(
+        out.contains("no scrape: Prometheus has no istio_requests_total at all"),
+        "{out}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checks_test_tells_programs_the_same_and_says_when_prometheus_is_away() {
+    let mut record = Record(String::new());
+    record.service("shop", 15, MS, BOUNDS);
+    let prometheus = record.served().await;
+    let yaml = file("shop", "", "");
+    let (code, out, err) = run(&format!("{TEST} -o json"), &yaml, &prometheus.url(), &[]).await;
+    assert_eq!(code, 0, "{err}");
+    let told: Value = serde_json::from_str(&out).unwrap();
+    let shop = &told["components"][0];
+    assert_eq!(
+        (&told["usable"], &shop["weight"]),
+        (&Value::Bool(true), &serde_json::json!(50.0))
+    );
+    assert_eq!(shop["scrapePeriod"], "15s");
+    let check = |name: &str| {
+        let checks = shop["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["name"] == name).unwrap().clone()
+    };
+    // 10 requests a second over the 5 minutes of `for`, give or take a slot of the look-back; none is an error.
+    let errors = check("errors");
+    assert_eq!(
+        (&errors["verdict"], &errors["value"]),
+        (&"Pass".into(), &"0%".into()),
+        "{errors}"
+    );
+    let samples = errors["samples"].as_u64().unwrap();
+    assert!((2_500..=3_300).contains(&samples), "{errors}");
+    assert_eq!(
+        (&errors["promote"], &errors["rollback"]),
+        (&"≤ 0.1%".into(), &"≤ 1%".into())
+    );
+    // 96% took at most 100 ms, 60% at most 50 ms.
+    assert_eq!(check("p95")["value"], "99ms", "{}", check("p95"));
+    assert_eq!(shop["queries"].as_array().unwrap().len(), 6);
+
+    let (code, _, err) = run(TEST, &yaml, "http://127.0.0.1:1", &[]).await;
+    assert_eq!(code, 69, "{err}");
+    assert!(
+        err.contains("unable to read Prometheus: http://127.0.0.1:1: cannot connect"),
+        "{err}"
+    );
+    let (code, _, err) = run(&format!("{TEST} -c shpo"), &yaml, &prometheus.url(), &[]).await;
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("did you mean \"shop\""), "{err}");
+    let (code, _, err) = run(
+        TEST,
+        &yaml.replace("weight: 5%", "weight: 50%"),
+        &prometheus.url(),
+        &[],
+    )
+    .await;
+    assert_eq!(code, 64, "a file that cannot be used: {err}");
+    let (_, narrow, _) = run(
+        TEST,
+        &file("shop", ", zone: eu", ""),
+        &prometheus.url(),
+        &[("COLUMNS", "60")],
+    )
+    .await;
+    let queries = |line: &&str| !line.starts_with("    sum") && !line.starts_with("    max");
+    let widest = narrow
+        .lines()
+        .filter(queries)
+        .map(|line| line.chars().count())
+        .max()
+        .unwrap();
+    assert!(widest <= 60, "{narrow}");
+}
+
+const BACK: &str = "backtest --from 2026-03-02T09:00:00Z --to 2026-03-02T10:00:00Z";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backtest_tells_programs_the_same_and_keeps_its_progress_to_itself() {
+    let mut record = Record(String::new());
+    record.service("shop", 15, MS, BOUNDS);
+    let prometheus = record.served().await;
+    let yaml = file("shop", "", "");
+    let (code, out, err) = run(&format!("{BACK} -o json"), &yaml, &prometheus.url(), &[]).await;
+    assert_eq!(code, 0, "{err}");
+    let told: Value = serde_json::from_str(&out).unwrap();
+    let shop = &told["components"][0];
+    assert_eq!(shop["outcome"]["end"], "completed", "{shop:#}");
+    let weights: Vec<f64> = shop["legs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|leg| leg["weight"].as_f64().unwrap())
+        .collect();
+    assert_eq!(weights, [0.0, 5.0, 25.0]);
+    // Every request from the first tick on, each once: 10 a second on either side until it was over.
+    let requests = shop["record"]["canary"]["requests"].as_u64().unwrap();
+    assert!((35_000..=36_000).contains(&requests), "{requests}");
+    assert_eq!(shop["record"]["share"], 50.0);
+    assert!(
+        told["assumptions"][0].as_str().unwrap().contains("share"),
+        "{told:#}"
+    );
+    assert!(
+        err.contains("reading shop: 100%") && err.contains("moving limits"),
+        "{err}"
+    );
+    let (code, out, _) = run(&format!("{BACK} --quick -o yaml"), &yaml, &prometheus.url(), &[]).await;
+    let quick: Value = serde_saphyr::from_str(&out).unwrap();
+    assert_eq!(
+        (code, &quick["components"][0]["limits"]),
+        (0, &serde_json::json!([]))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backtest_of_nothing_or_of_nonsense_is_refused_with_the_way_out() {
+    let mut record = Record(String::new());
+    record.service("shop", 15, MS, BOUNDS);
+    let prometheus = record.served().await;
+    let yaml = file("shop", "", "");
+    let empty = "backtest --from 2026-01-02T09:00:00Z --to 2026-01-02T10:00:00Z";
+    for (words, file, exit, says) in [
+        (empty, yaml.clone(), 3, "nothing was recorded of shop"),
+        (
+            "backtest --from 2026-03-02T09:00:00Z --to 2026-03-02T09:00:00Z",
+            yaml.clone(),
+            64,
+            "--to must be after --from",
+        ),
+        (
+            "backtest --from 2020-03-02T09:00:00Z --to 2026-03-02T09:00:00Z --step 10s",
+            yaml.clone(),
+            64,
+            "longer --step",
+        ),
+        (BACK, format!("{yaml}---\n{yaml}"), 64, "holds 2 rollouts"),
+        (
+            BACK,
+            "kind: ConfigMap\napiVersion: v1\n".to_owned(),
+            64,
+            "holds no GradualRollout",
+        ),
+        (
+            "backtest --from yesterday --to 2026-03-02T09:00:00Z",
+            yaml.clone(),
+            64,
+            "yesterday",
+        ),
+    ] {
+        let (code, out, err) = run(words, &file, &prometheus.url(), &[]).await;
+        assert_eq!((code, out.as_str()), (exit, ""), "{words}\n{err}");
+        assert!(err.contains(says), "{words}\n{err}");
+    }
+}
