@@ -49,6 +49,8 @@ pub struct Watch {
 pub struct Lease {
     /// Its name.
     pub name: String,
+    /// Where the daemon of these settings keeps it, whatever namespace a command is about.
+    pub namespace: String,
     /// Who this daemon is in it; `None`: the host's name with a random end.
     pub identity: Option<String>,
 }
@@ -190,6 +192,16 @@ pub struct Flags {
 }
 
 impl Settings {
+    /// Where the Lease of a daemon may be that looks after this namespace: one that runs for it alone keeps it
+    /// there, one for the whole cluster keeps it at home.
+    pub fn lease_namespaces(&self) -> Vec<&str> {
+        let mut all = vec![self.namespace.as_str()];
+        if self.lease.namespace != self.namespace {
+            all.push(&self.lease.namespace);
+        }
+        all
+    }
+
     /// Reads settings from a file (none: only defaults and environment) and the environment's variables.
     pub fn load(
         file: Option<&Path>,
@@ -240,13 +252,10 @@ impl Settings {
                 format!("{listen:?} is no address; write one like \"127.0.0.1:8080\""),
             );
         };
-        let namespace = flags
-            .namespace
-            .clone()
-            .or(raw.namespace)
-            .unwrap_or_else(|| "sealos-system".into());
+        let home = raw.namespace.unwrap_or_else(|| "sealos-system".into());
+        let namespace = flags.namespace.clone().unwrap_or_else(|| home.clone());
         for (key, names) in [
-            ("namespace", std::slice::from_ref(&namespace)),
+            ("namespace", [namespace.clone(), home.clone()].as_slice()),
             ("watch.namespaces", raw.watch.namespaces.as_slice()),
             (
                 "watch.foreign_namespaces",
@@ -281,6 +290,7 @@ impl Settings {
             listen,
             lease: Lease {
                 name: raw.lease.name.unwrap_or_else(|| "gradual-rollout".to_owned()),
+                namespace: home,
                 identity: raw.lease.identity,
             },
             prometheus,

@@ -1,9 +1,10 @@
 //! From a source's history to readings: the same arithmetic as the daemon's, look by look.
 
-use crate::metrics::{Ask, Cursor, Snapshot, Source, advance};
-use crate::rollout::sample::{self, Blindness, Counts, Reading};
+use crate::metrics::{Ask, Cursor, Snapshot, Source, advance, slices};
+use crate::rollout::sample::{self, Blindness, Counts, Reading, Slice};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Looks that are asked for at once: so that progress is seen and no answer is large.
@@ -14,6 +15,8 @@ const CHUNK: u32 = 360;
 pub struct Track {
     /// The component.
     pub component: String,
+    /// What control did before, oldest first.
+    pub past: Arc<[Slice]>,
     /// What each look would have given, in order.
     pub looks: Vec<(Timestamp, Reading)>,
     /// What both arms did in all ticks together.
@@ -47,6 +50,7 @@ impl Track {
     fn empty(component: &str) -> Self {
         Self {
             component: component.to_owned(),
+            past: Arc::default(),
             looks: Vec::new(),
             canary: Arm::default(),
             control: Arm::default(),
@@ -129,6 +133,9 @@ pub async fn record(
     progress: &mut dyn FnMut(u32, u32),
 ) -> Result<Track, Blindness> {
     let mut track = Track::empty(&ask.component);
+    if ask.arms.control.is_some() {
+        track.past = slices::past(source, ask, from).await?.into();
+    }
     let mut cursor = Cursor::default();
     let mut series = [BTreeSet::new(), BTreeSet::new()];
     let all = looks(from, to, step);

@@ -6,11 +6,12 @@ use crate::rollout::decide::{decide, declare};
 use crate::rollout::observation::{Decision, Mark, Observation, Routed, Routers, Seen};
 use crate::rollout::plan::Plan;
 use crate::rollout::reason::{Reason, State};
-use crate::rollout::sample::Reading;
+use crate::rollout::sample::{Reading, Slice};
 use crate::rollout::status::{Approved, CheckStatus, ComponentStatus, GradualRolloutStatus, Intent};
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Decisions at one instant: one that acts, one that reads back, one more for what that opens.
 const ROUNDS: u32 = 4;
@@ -84,6 +85,8 @@ struct Scene<'a> {
     plan: Plan,
     status: GradualRolloutStatus,
     routed: BTreeMap<&'a str, Routed>,
+    /// What control did before, to be told at the first look.
+    pasts: BTreeMap<&'a str, Arc<[Slice]>>,
     first: bool,
     words: bool,
     stay: bool,
@@ -131,8 +134,12 @@ impl<'a> Scene<'a> {
             };
             (track.component.as_str(), routed)
         });
+        let pasts = tracks
+            .iter()
+            .map(|track| (track.component.as_str(), track.past.clone()));
         Self {
             routed: routed.collect(),
+            pasts: pasts.collect(),
             plan,
             status,
             first: true,
@@ -150,6 +157,7 @@ impl<'a> Scene<'a> {
                 let reading = readings.get(*name).filter(|_| round == 0).map(|r| (*r).clone());
                 let seen = Seen {
                     routers: Routers::Read(vec![routed.clone()]),
+                    history: self.pasts.get(*name).filter(|_| self.first).cloned(),
                     reading,
                     ..Seen::default()
                 };
@@ -157,11 +165,12 @@ impl<'a> Scene<'a> {
             };
             let observation = Observation {
                 generation: 1,
-                first: std::mem::take(&mut self.first),
+                first: self.first,
                 refresh: self.words,
                 components: self.routed.iter().map(seen).collect(),
                 ..Observation::default()
             };
+            self.first = false;
             let decision = decide(&self.plan, std::mem::take(&mut self.status), &observation, now);
             if round == 0 {
                 let said = decision.next.components.iter().filter(|c| !c.checks.is_empty());

@@ -32,7 +32,7 @@ pub(super) async fn run(
         .map_err(connect::failure)?;
     let rollout = find::one(rollouts, rollout, component, &settings.namespace)?;
     let daemon = cluster
-        .daemon(&settings.namespace, &settings.lease.name, now)
+        .daemon_in(&settings.lease_namespaces(), &settings.lease.name, now)
         .await;
     let silent = match daemon {
         Ok(Daemon::Alive { .. }) => None,

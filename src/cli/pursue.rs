@@ -11,6 +11,7 @@ use crate::cluster::by_hand::{ByHand, Daemon};
 use crate::rollout::command::{Command, Verb};
 use crate::rollout::spec::GradualRollout;
 use crate::rollout::weight::Weight;
+use crate::settings::Settings;
 use jiff::Timestamp;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -84,10 +85,10 @@ impl Task {
 pub(super) struct Pursuit<'a> {
     /// The cluster.
     pub cluster: &'a ByHand,
-    /// The rollouts' namespace, and the Lease's.
+    /// The rollouts' namespace.
     pub namespace: &'a str,
-    /// The Lease's name.
-    pub lease: &'a str,
+    /// They say where the Lease is.
+    pub settings: &'a Settings,
     /// How long to wait in all.
     pub timeout: Duration,
     /// When it was asked.
@@ -148,7 +149,11 @@ impl Pursuit<'_> {
     async fn alive(&self) -> bool {
         let found = self
             .cluster
-            .daemon(self.namespace, self.lease, Clock::System.now())
+            .daemon_in(
+                &self.settings.lease_namespaces(),
+                &self.settings.lease.name,
+                Clock::System.now(),
+            )
             .await;
         // What cannot be read is no proof of death: a second writer is only started when there is surely no first.
         !matches!(found, Ok(Daemon::Silent { .. }))

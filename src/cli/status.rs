@@ -77,7 +77,7 @@ async fn look(cluster: &ByHand, settings: &Settings, rollout: Option<&str>) -> R
     }
     let now = Clock::System.now();
     let daemon = cluster
-        .daemon(&settings.namespace, &settings.lease.name, now)
+        .daemon_in(&settings.lease_namespaces(), &settings.lease.name, now)
         .await;
     Ok(Shown {
         rollouts,

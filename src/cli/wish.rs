@@ -44,7 +44,7 @@ pub(super) async fn run(
     let mut pursuit = Pursuit {
         cluster: &cluster,
         namespace,
-        lease: &settings.lease.name,
+        settings,
         timeout: ask.timeout,
         at: started_at,
         progress: Progress::new(),
@@ -120,7 +120,7 @@ fn mode(mode: EmergencyMode) -> &'static str {
 async fn daemon(cluster: &ByHand, settings: &Settings) -> (String, bool) {
     let now = Clock::System.now();
     match cluster
-        .daemon(&settings.namespace, &settings.lease.name, now)
+        .daemon_in(&settings.lease_namespaces(), &settings.lease.name, now)
         .await
     {
         Ok(Daemon::Alive { holder }) => (format!("alive: {holder}"), true),

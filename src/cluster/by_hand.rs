@@ -164,8 +164,27 @@ impl ByHand {
         }
     }
 
+    /// Whether a daemon is alive in any of these namespaces. Where none is, what cannot be read is an error, not a
+    /// silent daemon.
+    pub async fn daemon_in(&self, namespaces: &[&str], lease: &str, now: Timestamp) -> Result<Daemon, Error> {
+        let (mut silent, mut unread) = (Vec::new(), None);
+        for namespace in namespaces {
+            match self.daemon(namespace, lease, now).await {
+                Ok(alive @ Daemon::Alive { .. }) => return Ok(alive),
+                Ok(Daemon::Silent { message }) => silent.push(message),
+                Err(error) => unread = Some(error),
+            }
+        }
+        match unread {
+            Some(error) => Err(error),
+            None => Ok(Daemon::Silent {
+                message: silent.join("; "),
+            }),
+        }
+    }
+
     /// Whether a daemon is alive. What cannot be read is an error, not a silent daemon.
-    pub async fn daemon(&self, namespace: &str, lease: &str, now: Timestamp) -> Result<Daemon, Error> {
+    async fn daemon(&self, namespace: &str, lease: &str, now: Timestamp) -> Result<Daemon, Error> {
         let doing = format!("reading the Lease {namespace}/{lease}");
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), namespace);
         let found = within(&doing, None, leases.get_opt(lease)).await?;

@@ -12,6 +12,7 @@ use super::lane::{Lane, Objects};
 use super::looks::{self, Look};
 use super::lower::Failure;
 use super::observe::{Memo, own_break_glass, see};
+use super::pasts::Pasts;
 use super::persist::{self, Sound};
 use crate::cluster::ClusterError;
 use crate::cluster::rollouts::RawRollout;
@@ -20,7 +21,7 @@ use crate::rollout::command::{self, Command, Verb, Wish};
 use crate::rollout::decide::{conditions::set_condition, decide};
 use crate::rollout::observation::{Observation, Raise};
 use crate::rollout::plan::{PlannedComponent, Problem};
-use crate::rollout::sample::Reading;
+use crate::rollout::sample::{Blindness, Reading, Slice};
 use crate::rollout::spec::{OnDelete, Traffic};
 use crate::rollout::status::{ComponentStatus, GradualRolloutStatus};
 use crate::routing::{ObjectKind, ObjectRef, targets};
@@ -44,6 +45,10 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(super) enum Done {
     Looked(Vec<Look>),
     Measured(Vec<Measured>),
+    Recalled {
+        component: String,
+        told: Result<Vec<Slice>, Blindness>,
+    },
     Prepared {
         component: String,
         result: Result<Objects, String>,
@@ -91,6 +96,7 @@ pub(super) struct Actor {
     broken: Option<String>,
     status: GradualRolloutStatus,
     lanes: BTreeMap<String, Lane>,
+    pasts: Pasts,
     /// What routed objects said when they were last read; begun anew with every spec.
     memos: BTreeMap<String, Memo>,
     /// What each raise that is being prepared was asked for.
@@ -132,6 +138,7 @@ impl Actor {
             broken: None,
             status: persist::read_status(&raw),
             lanes: BTreeMap::new(),
+            pasts: Pasts::default(),
             memos: BTreeMap::new(),
             asked: BTreeMap::new(),
             cursors: BTreeMap::new(),
@@ -349,6 +356,7 @@ impl Actor {
             self.tasks
                 .spawn(async move { Done::Looked(looks::round(source, clock, book, asks).await) });
             self.measure(now);
+            self.recall(now);
         }
         let refresh =
             now.duration_since(self.last_saved).unsigned_abs() >= self.persist_every() && !self.saving;
@@ -389,6 +397,7 @@ impl Actor {
                 memo,
             );
             seen.reading = self.readings.remove(planned.name());
+            seen.history = self.pasts.take(planned.name());
             (seen.streams, seen.gauges) = self.apart.take(planned.name());
             seen.failure = self.failures.get(planned.name()).cloned();
             seen.break_glass = glass.clone().or(seen.break_glass);

@@ -12,6 +12,7 @@ mod lane;
 mod looks;
 mod lower;
 mod observe;
+mod pasts;
 mod persist;
 mod raise;
 mod view;

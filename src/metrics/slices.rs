@@ -1,9 +1,26 @@
 //! What control did before a rollout, from counters at past instants.
 
+use super::ask::Ask;
 use super::counters::{Cursor, advance};
 use super::snapshot::Snapshot;
-use crate::rollout::sample::{Arm, Reading, Slice};
+use super::source::Source;
+use crate::rollout::sample::{Arm, Blindness, HISTORY, Reading, Slice};
+use jiff::Timestamp;
 use std::time::Duration;
+
+/// What control did before this instant, as far as the source remembers: [`HISTORY`] far back, oldest first.
+pub async fn past(source: &Source, ask: &Ask, before: Timestamp) -> Result<Vec<Slice>, Blindness> {
+    let ask = Ask {
+        wants_history: false,
+        ..ask.clone()
+    };
+    let mut all = Vec::new();
+    for (back, step) in HISTORY {
+        let snapshots = source.history(&ask, before - back, before, step).await?;
+        all.extend(slices(snapshots));
+    }
+    Ok(all)
+}
 
 /// The stretches between snapshots in which control was seen, oldest first. Counted like ticks; where nothing can be
 /// counted there is no slice, and the next one says how long it really was.
@@ -30,7 +47,6 @@ pub fn slices(snapshots: Vec<Snapshot>) -> Vec<Slice> {
 mod tests {
     use super::*;
     use crate::metrics::{ArmSnapshot, Counter, PodSnapshot};
-    use jiff::Timestamp;
     use std::collections::BTreeMap;
 
     fn snapshot(second: i64, count: f64, errors: f64) -> Snapshot {

@@ -28,6 +28,11 @@ pub trait Simulation: Send + Sync + fmt::Debug {
     /// minutes back), because a restarted daemon reads its last one again. `sampled_at` is the simulated scrape.
     fn scrape(&self, ask: &Ask, at: Timestamp) -> Result<Snapshot, Blindness>;
 
+    /// Whether it can be asked about any instant of the past. One that keeps minutes has no history.
+    fn has_past(&self) -> bool {
+        true
+    }
+
     /// The series of an expression at this instant.
     fn vector(&self, promql: &str, at: Timestamp) -> Result<Vec<Sample>, Blindness> {
         let _ = (promql, at);
@@ -63,6 +68,7 @@ impl Source {
     ) -> Result<Vec<Snapshot>, Blindness> {
         match self {
             Self::Prometheus(prometheus) => prometheus.history(ask, from, to, step).await,
+            Self::Simulated(simulation) if !simulation.has_past() => Ok(Vec::new()),
             Self::Simulated(simulation) => Stretch::new(from, to, step)?
                 .instants()
                 .map(|at| simulation.scrape(ask, at))

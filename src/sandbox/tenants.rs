@@ -286,6 +286,10 @@ const fn index(side: Side) -> usize {
 }
 
 impl Simulation for Tenants {
+    fn has_past(&self) -> bool {
+        false
+    }
+
     fn scrape(&self, ask: &Ask, at: Timestamp) -> Result<Snapshot, Blindness> {
         if let Some(message) = lock(&self.dark).clone() {
             return Err(Blindness {

@@ -8,6 +8,7 @@ mod cluster;
 mod commands;
 mod daemons;
 mod definition;
+mod news;
 mod objects;
 mod rights;
 mod scene;

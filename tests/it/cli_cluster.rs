@@ -263,6 +263,45 @@ async fn a_raise_that_nobody_takes_up_in_time_is_taken_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_for_the_whole_cluster_is_alive_for_rollouts_of_every_namespace() {
+    let cluster = Cluster::start().await;
+    cluster.store.namespace("shops");
+    for (resource, name) in [
+        ("gradualrollouts.rollout.sealos.io", "shop"),
+        ("virtualservices.networking.istio.io", "shop"),
+    ] {
+        let mut object = Value::clone(&cluster.store.get(resource, NAMESPACE, name).unwrap());
+        object["metadata"] = json!({"name": name, "namespace": "shops"});
+        cluster.store.put(object).unwrap();
+    }
+    let (_, out, err) = cluster.run(&["-n", "shops", "status", "-o", "json"]).await;
+    let status: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+    let said = status["daemon"]["message"].to_string();
+    assert_eq!(status["daemon"]["alive"], json!(false), "{out}");
+    assert!(
+        said.contains("shops/gradual-rollout") && said.contains("sealos-system/gradual-rollout"),
+        "{said}"
+    );
+    cluster.lease();
+    let (_, out, _) = cluster.run(&["-n", "shops", "status", "-o", "json"]).await;
+    let status: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(status["daemon"], json!({"alive": true, "holder": "test"}));
+    let raise = [
+        "-n",
+        "shops",
+        "-p",
+        "60",
+        "-c",
+        "shop",
+        "--no-confirm",
+        "--timeout",
+        "1s",
+    ];
+    let (code, out, err) = cluster.run(&raise).await;
+    assert_eq!(code, 75, "it waits for the daemon: {out}{err}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_not_there_is_refused_and_nobody_to_confirm_is_a_usage_error() {
     let cluster = Cluster::start().await;
     let (code, _, err) = cluster.run(&["-p", "5", "-c", "terminal", "--no-confirm"]).await;

@@ -13,6 +13,9 @@ impl Actor {
         match done {
             Done::Looked(looks) => self.looked(looks),
             Done::Measured(measured) => self.apart.finish(measured),
+            Done::Recalled { component, told } => {
+                self.pasts.finish(component, told, self.shared.clock.now());
+            }
             Done::Prepared { component, result } => self.prepared(component, result),
             Done::Raised { component, result } => {
                 self.lanes.insert(component.clone(), Lane::Idle);

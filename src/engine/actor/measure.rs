@@ -2,7 +2,7 @@
 
 use super::{Actor, Done, ask};
 use crate::engine::gauges::{self, Place};
-use crate::metrics::Ask;
+use crate::metrics::{Ask, slices};
 use jiff::Timestamp;
 
 impl Actor {
@@ -40,6 +40,32 @@ impl Actor {
             let (source, clock) = (self.shared.source.clone(), self.shared.clock.clone());
             self.tasks
                 .spawn(async move { Done::Measured(gauges::round(source, clock, rounds).await) });
+        }
+    }
+
+    /// Asks what control did before this attempt, of those of whom it is not known yet.
+    pub(super) fn recall(&mut self, now: Timestamp) {
+        let Ok(sound) = &self.sound else { return };
+        for planned in sound.plan.cared_for() {
+            let name = planned.name();
+            let Some(status) = self.status.component(name) else {
+                continue;
+            };
+            let Some(ask) = ask(&self.raw, planned, None).filter(|ask| ask.arms.control.is_some()) else {
+                continue;
+            };
+            let watched = self.watched.iter().any(|watched| watched == name);
+            if !watched || !self.pasts.begin(name, status.attempt, now) {
+                continue;
+            }
+            let source = self.shared.source.clone();
+            self.tasks.spawn(async move {
+                let told = slices::past(&source, &ask, now).await;
+                Done::Recalled {
+                    component: ask.component,
+                    told,
+                }
+            });
         }
     }
 }

@@ -73,6 +73,10 @@ impl Traffic {
 }
 
 impl Simulation for Traffic {
+    fn has_past(&self) -> bool {
+        false
+    }
+
     fn scrape(&self, ask: &Ask, at: Timestamp) -> Result<Snapshot, Blindness> {
         let share = self.share(&ask.component);
         let mut state = self.state.lock().unwrap();
