@@ -209,9 +209,9 @@ fn check(status: CheckStatus, set: &CheckSet) -> Check {
     let none = || ("none".to_owned(), "none".to_owned());
     let (promote, rollback) = set.check(&status.name).map_or_else(none, limits::of);
     Check {
+        status,
         promote,
         rollback,
-        status,
     }
 }
 
