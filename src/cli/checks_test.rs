@@ -1,6 +1,7 @@
 //! `checks test -f FILE`: the checks of a file, held against a live Prometheus. Nothing is applied, nothing is
 //! written: the daemon's own queries, arithmetic and judge, over the last minutes.
 
+mod beside;
 mod diagnose;
 mod picture;
 
@@ -70,6 +71,9 @@ struct Check {
     status: CheckStatus,
     promote: String,
     rollback: String,
+    /// Not counted on requests.
+    #[serde(skip)]
+    beside: bool,
 }
 
 /// Tests every check of every rollout in the file.
@@ -202,6 +206,17 @@ async fn component(
     told.missing = missing(&probe, &ask, &all, &track)
         .await
         .map_err(recorded::blind)?;
+    let place = beside::Place {
+        source,
+        rollout: &read.name,
+        component: planned.name(),
+        weight,
+        at,
+    };
+    let beside = beside::ask(&place, set).await;
+    told.queries.extend(beside.queries);
+    told.checks.extend(beside.checks);
+    told.missing.extend(beside.missing);
     Ok(told)
 }
 
@@ -212,6 +227,7 @@ fn check(status: CheckStatus, set: &CheckSet) -> Check {
         status,
         promote,
         rollback,
+        beside: false,
     }
 }
 

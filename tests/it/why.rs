@@ -1,5 +1,7 @@
 //! What people are told about checks: by the program, against a real Prometheus with a past of its own.
 
+mod beside;
+
 use crate::support::tools::Prometheus;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -17,6 +19,14 @@ impl Record {
         for at in (AT - 3600..=until).filter(|at| at % scrape == 0) {
             let count = (at - AT + 7200) * a_minute / 60;
             writeln!(self.0, "{series} {count} {at}").unwrap();
+        }
+        self
+    }
+
+    /// A gauge that says the same all the time.
+    fn stands(&mut self, series: &str, value: i64) -> &mut Self {
+        for at in (AT - 600..=AT).filter(|at| at % 15 == 0) {
+            writeln!(self.0, "{series} {value} {at}").unwrap();
         }
         self
     }

@@ -66,10 +66,13 @@ fn component(out: &mut dyn Write, told: &About, width: Option<usize>) -> Result<
             .as_deref()
             .map_or_else(|| "control not known".to_owned(), |c| format!("control {c}"));
         let mut line = |label: &str, text: &str| lines::write(out, (label, DIM), text, INDENT, width);
-        line(
-            "    value",
-            &format!("{value}, {control}, {} requests", status.samples),
-        )?;
+        let values = if check.beside {
+            let control = status.control.as_ref().map(|c| format!(", control {c}"));
+            format!("{value}{}", control.unwrap_or_default())
+        } else {
+            format!("{value}, {control}, {} requests", status.samples)
+        };
+        line("    value", &values)?;
         line(
             "    limits",
             &format!("promote {}; rollback {}", check.promote, check.rollback),
