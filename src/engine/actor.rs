@@ -562,7 +562,7 @@ fn restore(uid: &str) -> Command {
         expires_at: None,
     };
     Command {
-        id: format!("deleted-{uid}").chars().take(55).collect(),
+        id: format!("{}{uid}", command::RESTORES).chars().take(55).collect(),
         verb: Verb::Rollback,
         wish,
     }

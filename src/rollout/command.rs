@@ -15,6 +15,8 @@ pub const PREFIX: &str = "rollout.sealos.io/command.";
 pub const MAX_BYTES: usize = 4096;
 /// Commands that wait at the same time on one resource.
 pub const MAX_PENDING: usize = 50;
+/// How the id of the command begins that a deletion with `onDelete: restore` gives.
+pub const RESTORES: &str = "deleted-";
 /// A raising command is forgotten this long after it was given, whatever it says itself.
 pub const RAISE_EXPIRES: Duration = Duration::from_secs(600);
 
@@ -140,6 +142,11 @@ impl Command {
     /// The annotation's value.
     pub fn value(&self) -> String {
         serde_json::to_string(&self.wish).unwrap_or_default()
+    }
+
+    /// Whether it is what a deletion with `onDelete: restore` means.
+    pub fn restores(&self) -> bool {
+        self.id.starts_with(RESTORES)
     }
 
     /// When it was given, as its id says; `None` when the id is no ULID.

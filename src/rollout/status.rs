@@ -147,6 +147,10 @@ pub enum CommandResult {
 }
 
 /// Where a component stands.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a field of the resource's status, on its own and usually absent"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 // The API server takes no definition whose list key may be absent.
@@ -200,6 +204,9 @@ pub struct ComponentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub paused_by: Option<String>,
+    /// A person let it go: neither judged nor written until somebody takes it up again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub detached: bool,
     /// A person ended this step's hold.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub hold_ended: bool,

@@ -30,6 +30,9 @@ impl Desk<'_> {
             self.watch_orphan(i, planned);
             return;
         }
+        if self.status.components.get(i).is_some_and(|c| c.detached) {
+            return;
+        }
         self.rejoin(i);
         self.place(i);
         self.tell_failure(i);

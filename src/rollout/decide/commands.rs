@@ -1,6 +1,6 @@
 //! People's wishes, in the order they were given. Each is dealt with once: its id then stands in the status.
 
-use super::Desk;
+use super::{Desk, forget};
 use crate::rollout::command::{Command, Verb, ago};
 use crate::rollout::reason::State;
 use crate::rollout::status::{Approved, COMMANDS_KEPT, CommandOutcome, CommandResult, ComponentStatus};
@@ -168,13 +168,17 @@ impl Desk<'_> {
                  spec first, or change its weight by hand and detach it";
             return Err(message.to_owned());
         }
+        let detached = self.status.components.get(i).is_some_and(|c| c.detached);
+        if detached && command.restores() {
+            return Ok("left alone, for it was detached".to_owned());
+        }
         let who = if command.wish.who.is_empty() {
             "somebody"
         } else {
             command.wish.who.as_str()
         }
         .to_owned();
-        match command.verb {
+        let answer = match command.verb {
             Verb::Set => self.set(i, command, &who),
             Verb::Rollback => Ok(self.put_back(i, command, &who)),
             Verb::Retry => self.retry(i),
@@ -183,7 +187,17 @@ impl Desk<'_> {
             Verb::Resume => self.resume(i),
             Verb::Promote => self.promote(i),
             Verb::Approve => Err("approve opens a phase, not a component".to_owned()),
+        };
+        let takes_up = matches!(command.verb, Verb::Set | Verb::Rollback | Verb::Resume) && answer.is_ok();
+        if detached
+            && takes_up
+            && let Some(c) = self.status.components.get_mut(i)
+        {
+            // What was counted while it was its owner's is not evidence for anything of ours.
+            c.detached = false;
+            forget(c, self.now, &self.plan.judge);
         }
+        answer
     }
 
     fn approve(&mut self, command: &Command) -> (CommandResult, String) {

@@ -22,7 +22,7 @@ impl Desk<'_> {
         };
         let over = c.state.is_terminal()
             && !(c.state == State::RolledBack && c.weight.written > plan.rollback_to && c.lowering.is_none());
-        if over || planned.component.arms.is_none() || c.since.is_none() {
+        if over || c.detached || planned.component.arms.is_none() || c.since.is_none() {
             return;
         }
         if c.evidence.is_none() {
@@ -203,8 +203,10 @@ impl Desk<'_> {
             let Some(c) = self.status.components.get(i) else {
                 continue;
             };
-            let affected =
-                c.weight.written > to && c.state != State::RolledBack && c.state != State::Orphaned;
+            let affected = c.weight.written > to
+                && !c.detached
+                && c.state != State::RolledBack
+                && c.state != State::Orphaned;
             if affected && self.sight(i).control_ready != Some(false) {
                 let target: Weight = to.min(c.weight.written);
                 let message = format!("{name} was rolled back ({why}), and spec.rollback.scope is rollout");

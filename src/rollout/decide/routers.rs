@@ -246,6 +246,12 @@ impl Desk<'_> {
             // The plan is over; the route is its owner's again.
             return;
         }
+        if c.detached {
+            // It is its owner's; where it stands is only told.
+            c.weight.written = highest;
+            c.weight.asked = highest;
+            return;
+        }
         if orphan {
             // Nobody asked for its traffic to stay where it was; what is there now is judged afresh.
             c.weight.written = highest;

@@ -258,6 +258,7 @@ impl Desk<'_> {
             return format!("let go at {at}; {marks}");
         }
         c.state = State::Manual;
+        c.detached = true;
         c.lowering = None;
         c.intent = None;
         c.weight.asked = at;

@@ -290,6 +290,47 @@ fn an_orphan_whose_objects_are_no_longer_known_is_not_promised_a_rollback() {
 }
 
 #[test]
+fn what_was_let_go_is_neither_judged_nor_written_until_somebody_takes_it_up_again() {
+    let mut world = stand(At::Walking);
+    world.say(Verb::Detach, "alpha", None);
+    world.tick();
+    let quiet = |world: &mut World, n| {
+        let decisions = world.ticks(n);
+        assert!(
+            decisions.iter().all(|d| !d.watched.contains(&"alpha".to_owned())),
+            "not looked at"
+        );
+        let writes = decisions
+            .iter()
+            .flat_map(|d| &d.lowers)
+            .filter(|l| l.component == "alpha");
+        assert_eq!(writes.count(), 0);
+    };
+    world.weather.insert("alpha".into(), Weather::CanaryFails);
+    quiet(&mut world, 60);
+    world.live(&Event::Foreign(500), |_, _, _| {});
+    quiet(&mut world, 5);
+    assert_eq!(
+        (world.component("alpha").weight.written, world.highest("alpha")),
+        (weight(500), weight(500))
+    );
+    // The resource's deletion puts back what is ours.
+    world.say(Verb::Rollback, "*", None);
+    world.commands.last_mut().unwrap().id = format!("{}uid", crate::rollout::command::RESTORES);
+    quiet(&mut world, 3);
+    assert_eq!(world.highest("alpha"), weight(500));
+    world.say(Verb::Resume, "alpha", None);
+    world.ticks(60);
+    let c = world.component("alpha");
+    assert_eq!(
+        (c.state, world.highest("alpha")),
+        (RolledBack, Weight::ZERO),
+        "judged again: {}",
+        c.message
+    );
+}
+
+#[test]
 fn long_darkness_is_one_alarm_in_every_state_and_another_after_the_light() {
     for at in [At::Walking, At::Manual, At::Drifted, At::Orphaned] {
         let mut world = stand(at);
