@@ -3,10 +3,11 @@
 mod act;
 mod finish;
 mod measure;
+mod refuse;
+mod resource;
 mod save;
 
-use super::claims::Claim;
-use super::gauges::{self, Apart, Measured};
+use super::gauges::{Apart, Measured};
 use super::hub::Shared;
 use super::lane::{Lane, Objects};
 use super::looks::{self, Look};
@@ -18,13 +19,13 @@ use crate::cluster::ClusterError;
 use crate::cluster::rollouts::RawRollout;
 use crate::metrics::{Ask, Cursor};
 use crate::rollout::command::{self, Command, Verb, Wish};
-use crate::rollout::decide::{conditions::set_condition, decide};
+use crate::rollout::decide::decide;
 use crate::rollout::observation::{Observation, Raise};
 use crate::rollout::plan::{PlannedComponent, Problem};
 use crate::rollout::sample::{Blindness, Reading, Slice};
 use crate::rollout::spec::{OnDelete, Traffic};
 use crate::rollout::status::{ComponentStatus, GradualRolloutStatus};
-use crate::routing::{ObjectKind, ObjectRef, targets};
+use crate::routing::ObjectRef;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -171,75 +172,6 @@ impl Actor {
         actor
     }
 
-    /// Cursors of the daemon before; the source decides whether they can still be resumed.
-    fn resume_cursors(&mut self) {
-        for c in &self.status.components {
-            let cursor = c
-                .cursor
-                .clone()
-                .and_then(|value| serde_json::from_value::<Cursor>(value).ok());
-            self.cursors.extend(cursor.map(|cursor| (c.name.clone(), cursor)));
-        }
-    }
-
-    fn read_spec(&mut self) {
-        match persist::read(&self.raw, &self.status, &self.shared.settings.allowed_namespaces) {
-            Ok(sound) => {
-                self.reroute(&sound);
-                self.broken = None;
-                self.sound = Ok(sound);
-            }
-            // What protects traffic must not end with a slip of the pen: the last sound plan goes on, without raises.
-            Err(problems) if self.sound.is_ok() => self.broken = Some(together(&problems)),
-            Err(problems) => self.sound = Err(problems),
-        }
-        let claims = self
-            .sound
-            .as_ref()
-            .map_or_else(|_| Vec::new(), |s| s.claims.clone());
-        self.mine = claims.iter().map(|key| key.object.clone()).collect();
-        self.memos.clear();
-        let name = format!("{}/{}", self.raw.namespace, self.raw.name);
-        let created = self.raw.created.clone();
-        self.shared.claims.put(
-            &self.raw.uid,
-            Claim {
-                created,
-                name,
-                keys: claims,
-            },
-        );
-        for object in &self.mine {
-            self.shared.cache.want(object.kind, &object.namespace);
-        }
-        if let Ok(sound) = &self.sound {
-            for planned in sound.plan.cared_for() {
-                for target in targets(&planned.component, &self.raw.namespace) {
-                    for (namespace, _) in target.control_services() {
-                        self.shared.cache.want_endpoints(&namespace);
-                    }
-                }
-                if planned.checks.iter().any(gauges::reads_deployments) {
-                    let namespace = &self.raw.namespace;
-                    self.shared.cache.want(ObjectKind::Deployment, namespace);
-                }
-            }
-        }
-    }
-
-    /// Stops what is under way for components whose routed objects are others from now on.
-    fn reroute(&mut self, new: &Sound) {
-        let Ok(old) = &self.sound else { return };
-        for (name, lane) in &mut self.lanes {
-            let of = |sound: &Sound| sound.plan.component(name).map(|p| p.component.routers.clone());
-            if of(old) != of(new) {
-                lane.clear();
-                self.lowered.clear();
-                self.failures.remove(name);
-            }
-        }
-    }
-
     /// Runs until told to stop, or until the resource is gone (its inbox closes).
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<RawRollout>, stop: CancellationToken) {
         let mut changes = self.shared.cache.changes();
@@ -297,32 +229,6 @@ impl Actor {
         due.map_or(IDLE, |at| {
             self.shared.clock.until(at).max(Duration::from_millis(1))
         })
-    }
-
-    /// Takes a newer version of the resource.
-    fn applied(&mut self, raw: RawRollout) {
-        if older(&raw.resource_version, &self.raw.resource_version) {
-            return;
-        }
-        let another = raw.uid != self.raw.uid;
-        let edited = raw.generation != self.raw.generation || another;
-        if another {
-            // Deleted and made anew while nobody watched: nothing that is remembered is about this one.
-            self.shared.claims.remove(&self.raw.uid);
-            self.status = persist::read_status(&raw);
-            self.written = raw.status.clone();
-            self.first = true;
-            self.sound = Err(Vec::new());
-            self.broken = None;
-            self.lanes.values_mut().for_each(Lane::clear);
-            self.cursors.clear();
-            self.apart.forget();
-            self.lowered.clear();
-        }
-        self.raw = raw;
-        if edited {
-            self.read_spec();
-        }
     }
 
     /// Decides, and sets in motion what was decided.
@@ -416,70 +322,6 @@ impl Actor {
             malformed,
             components,
         }
-    }
-
-    /// Writes nothing but the reason why nothing is written.
-    fn cannot_work(&mut self, reason: &str, now: Timestamp) {
-        let message = match (&self.sound, self.shared.claims.older_owner(&self.raw.uid)) {
-            (Err(problems), _) => together(problems),
-            (Ok(_), Some((owner, key))) => {
-                format!(
-                    "{} is routed by the older {owner}: take it out of one of the two",
-                    key.object
-                )
-            }
-            (Ok(_), None) => return,
-        };
-        let message: String = message.chars().take(1024).collect();
-        for lane in self
-            .lanes
-            .values_mut()
-            .filter(|lane| !matches!(lane, Lane::Lowering { .. }))
-        {
-            lane.clear();
-        }
-        self.watched.clear();
-        self.wake_at = None;
-        let generation = self.raw.generation;
-        let mut changed = set_condition(
-            &mut self.status,
-            "Ready",
-            false,
-            reason,
-            &message,
-            generation,
-            now,
-        );
-        changed |= set_condition(
-            &mut self.status,
-            "Stalled",
-            true,
-            reason,
-            &message,
-            generation,
-            now,
-        );
-        changed |= set_condition(
-            &mut self.status,
-            "Reconciling",
-            false,
-            reason,
-            &message,
-            generation,
-            now,
-        );
-        if changed {
-            tracing::warn!(rollout = %self.raw.name, namespace = %self.raw.namespace, reason, message, "this resource is not worked");
-            self.shared.events.publish(&self.raw, reason, &message, true);
-            self.dirty = Dirty::Now;
-            self.show();
-        }
-        if self.raw.deleting && self.raw.has_finalizer() {
-            // Nothing can be restored by a spec that cannot be worked; kept, it could never be deleted.
-            tracing::warn!(rollout = %self.raw.name, namespace = %self.raw.namespace, reason, "deleted without restoring: the traffic stays as it is");
-            self.release();
-        }
-        self.save(now);
     }
 
     fn show(&self) {

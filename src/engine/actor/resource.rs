@@ -1,0 +1,106 @@
+//! The resource as it is read: its spec, what it claims, and what a newer version changes.
+
+use super::{Actor, Lane, older, together};
+use crate::cluster::rollouts::RawRollout;
+use crate::engine::claims::Claim;
+use crate::engine::gauges;
+use crate::engine::persist::{self, Sound};
+use crate::metrics::Cursor;
+use crate::routing::{ObjectKind, targets};
+
+impl Actor {
+    /// Cursors of the daemon before; the source decides whether they can still be resumed.
+    pub(super) fn resume_cursors(&mut self) {
+        for c in &self.status.components {
+            let cursor = c
+                .cursor
+                .clone()
+                .and_then(|value| serde_json::from_value::<Cursor>(value).ok());
+            self.cursors.extend(cursor.map(|cursor| (c.name.clone(), cursor)));
+        }
+    }
+
+    pub(super) fn read_spec(&mut self) {
+        match persist::read(&self.raw, &self.status, &self.shared.settings.allowed_namespaces) {
+            Ok(sound) => {
+                self.reroute(&sound);
+                self.broken = None;
+                self.sound = Ok(sound);
+            }
+            // What protects traffic must not end with a slip of the pen: the last sound plan goes on, without raises.
+            Err(problems) if self.sound.is_ok() => self.broken = Some(together(&problems)),
+            Err(problems) => self.sound = Err(problems),
+        }
+        let claims = self
+            .sound
+            .as_ref()
+            .map_or_else(|_| Vec::new(), |s| s.claims.clone());
+        self.mine = claims.iter().map(|key| key.object.clone()).collect();
+        self.memos.clear();
+        let name = format!("{}/{}", self.raw.namespace, self.raw.name);
+        let created = self.raw.created.clone();
+        self.shared.claims.put(
+            &self.raw.uid,
+            Claim {
+                created,
+                name,
+                keys: claims,
+            },
+        );
+        for object in &self.mine {
+            self.shared.cache.want(object.kind, &object.namespace);
+        }
+        if let Ok(sound) = &self.sound {
+            for planned in sound.plan.cared_for() {
+                for target in targets(&planned.component, &self.raw.namespace) {
+                    for (namespace, _) in target.control_services() {
+                        self.shared.cache.want_endpoints(&namespace);
+                    }
+                }
+                if planned.checks.iter().any(gauges::reads_deployments) {
+                    let namespace = &self.raw.namespace;
+                    self.shared.cache.want(ObjectKind::Deployment, namespace);
+                }
+            }
+        }
+    }
+
+    /// Stops what is under way for components whose routed objects are others from now on.
+    pub(super) fn reroute(&mut self, new: &Sound) {
+        let Ok(old) = &self.sound else { return };
+        for (name, lane) in &mut self.lanes {
+            let of = |sound: &Sound| sound.plan.component(name).map(|p| p.component.routers.clone());
+            if of(old) != of(new) {
+                lane.clear();
+                self.lowered.clear();
+                self.failures.remove(name);
+            }
+        }
+    }
+
+    /// Takes a newer version of the resource.
+    pub(super) fn applied(&mut self, raw: RawRollout) {
+        if older(&raw.resource_version, &self.raw.resource_version) {
+            return;
+        }
+        let another = raw.uid != self.raw.uid;
+        let edited = raw.generation != self.raw.generation || another;
+        if another {
+            // Deleted and made anew while nobody watched: nothing that is remembered is about this one.
+            self.shared.claims.remove(&self.raw.uid);
+            self.status = persist::read_status(&raw);
+            self.written = raw.status.clone();
+            self.first = true;
+            self.sound = Err(Vec::new());
+            self.broken = None;
+            self.lanes.values_mut().for_each(Lane::clear);
+            self.cursors.clear();
+            self.apart.forget();
+            self.lowered.clear();
+        }
+        self.raw = raw;
+        if edited {
+            self.read_spec();
+        }
+    }
+}
