@@ -101,6 +101,20 @@ pub(super) fn open_namespace(inner: &Inner, ask: &Ask, name: &str) -> Result<(),
     Err(failure)
 }
 
+/// The server keeps no empty lists and maps in metadata: what was emptied is gone, and has to be made again.
+fn drop_empty(metadata: &mut serde_json::Map<String, Value>) {
+    for field in ["annotations", "labels", "finalizers", "ownerReferences"] {
+        let is_empty = match metadata.get(field) {
+            Some(Value::Object(map)) => map.is_empty(),
+            Some(Value::Array(list)) => list.is_empty(),
+            Some(_) | None => false,
+        };
+        if is_empty {
+            metadata.remove(field);
+        }
+    }
+}
+
 /// Drops what the schema does not know and fills defaults.
 pub(super) fn decode(ask: &Ask, body: &mut Value, applied: bool) -> Result<Vec<String>, Failure> {
     let resource = &*ask.resource;
@@ -113,6 +127,7 @@ pub(super) fn decode(ask: &Ask, body: &mut Value, applied: bool) -> Result<Vec<S
     } else {
         resource.schema().prune(body, "", &mut unknown);
         resource.schema().fill(body);
+        drop_empty(json::metadata(body));
     }
     unknown.sort();
     let said: Vec<String> = unknown

@@ -453,3 +453,28 @@ async fn the_simulation_writes_status_with_an_object_and_keeps_it_otherwise() {
         .unwrap();
     assert_eq!(crd["status"]["conditions"][1]["type"], "Established");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_emptied_in_metadata_is_gone_and_has_to_be_made_again() {
+    let (_, api, _) = with_widget(json!({"size": 1})).await;
+    let write = |patch: serde_json::Value| {
+        let api = api.clone();
+        async move {
+            let patch: json_patch::Patch = serde_json::from_value(patch).unwrap();
+            let patch = kube::api::Patch::<()>::Json(patch);
+            api.patch("w", &kube::api::PatchParams::default(), &patch).await
+        }
+    };
+    let add = json!([{"op": "add", "path": "/metadata/annotations/a", "value": "1"}]);
+    let (code, ..) = refusal(write(add.clone()).await.unwrap_err());
+    assert_eq!(code, 422, "there is nothing to add to");
+    write(json!([{"op": "add", "path": "/metadata/annotations", "value": {"a": "1"}}]))
+        .await
+        .unwrap();
+    let bare = write(json!([{"op": "remove", "path": "/metadata/annotations/a"}]))
+        .await
+        .unwrap();
+    assert_eq!(bare.metadata.annotations, None);
+    let (code, ..) = refusal(write(add).await.unwrap_err());
+    assert_eq!(code, 422);
+}
