@@ -289,10 +289,10 @@ pub struct BacktestArgs {
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
     /// Where the record begins (RFC 3339)
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub from: jiff::Timestamp,
     /// Where it ends
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub to: jiff::Timestamp,
     /// Where Prometheus is [default: the settings' endpoints]
     #[arg(long, value_name = "URL")]
@@ -414,4 +414,10 @@ mod tests {
         Raw::command().debug_assert();
         RawEmergency::command().debug_assert();
     }
+}
+
+/// A time as RFC 3339 writes it.
+fn time(text: &str) -> Result<jiff::Timestamp, String> {
+    text.parse()
+        .map_err(|_| "no time as RFC 3339 writes it: write one like 2026-03-02T09:00:00Z".to_owned())
 }

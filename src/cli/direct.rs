@@ -9,9 +9,12 @@ use crate::rollout::weight::Weight;
 use crate::routing::{Change, ObjectRef, RoutingError, Stamp, Target, WriteMode, targets};
 use jiff::Timestamp;
 use serde_json::Value;
+use std::time::Duration;
 
 /// Times that a write which lost a race is computed anew.
-const ATTEMPTS: u32 = 8;
+const ATTEMPTS: u32 = 40;
+/// From this attempt on it waits a little before the next: many are at it.
+const PATIENT_FROM: u32 = 8;
 
 /// Why an object could not be put back.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +141,13 @@ async fn write(cluster: &ByHand, target: &Target<'_>, order: Order<'_>) -> Resul
         match cluster.patch(target.object(), &json, &patch, false).await {
             Ok(()) => return Ok(written),
             // Lost a race: what was read is not what is there. Read and compute again, at once.
-            Err(by_hand::Error::Conflict(_)) if attempt < ATTEMPTS => {}
+            Err(by_hand::Error::Conflict(_)) if attempt < ATTEMPTS => {
+                if attempt >= PATIENT_FROM {
+                    // Apart from the others, who lost the same race at the same time.
+                    let mine = u64::from(std::process::id() % 17);
+                    tokio::time::sleep(Duration::from_millis(5 + mine)).await;
+                }
+            }
             Err(error) => return Err(error.into()),
         }
     }

@@ -7,7 +7,7 @@ use super::report::{Ended, Entry};
 use super::wait::{self, Stand};
 use super::wish;
 use crate::clock::Clock;
-use crate::cluster::by_hand::{ByHand, Daemon};
+use crate::cluster::by_hand::{ByHand, Daemon, Error};
 use crate::rollout::command::{Command, Verb};
 use crate::rollout::spec::GradualRollout;
 use crate::rollout::weight::Weight;
@@ -204,7 +204,13 @@ impl Pursuit<'_> {
                 }
                 Err(entries)
             }
-            Err(error) => Err(task.all(Ended::Refused, &error.to_string())),
+            Err(error) => {
+                let ended = match error {
+                    Error::Unreachable { .. } | Error::NoConnection(_) => Ended::Unreachable,
+                    _ => Ended::Refused,
+                };
+                Err(task.all(ended, &error.to_string()))
+            }
         }
     }
 

@@ -15,6 +15,8 @@ pub(super) enum Ended {
     DoneDirectly,
     /// Not done.
     Refused,
+    /// The cluster did not answer.
+    Unreachable,
     /// Put back while it was waited for.
     RolledBack,
     /// Not done in time.
@@ -86,6 +88,8 @@ pub(super) fn exit(entries: &[Entry]) -> Exit {
         Exit::Partly
     } else if any(Ended::TimedOut) {
         Exit::TimedOut
+    } else if any(Ended::Unreachable) {
+        Exit::Unreachable
     } else {
         Exit::Refused
     }
@@ -113,6 +117,8 @@ mod tests {
         assert_eq!(exit(&[Ended::Done, Ended::Refused]), Exit::Partly);
         assert_eq!(exit(&[Ended::Done, Ended::TimedOut]), Exit::Partly);
         assert_eq!(exit(&[Ended::Refused]), Exit::Refused);
+        assert_eq!(exit(&[Ended::Refused, Ended::Unreachable]), Exit::Unreachable);
+        assert_eq!(exit(&[Ended::Done, Ended::Unreachable]), Exit::Partly);
         assert_eq!(exit(&[Ended::TimedOut, Ended::Refused]), Exit::TimedOut);
         assert_eq!(exit(&[Ended::RolledBack, Ended::Done]), Exit::RolledBack);
     }

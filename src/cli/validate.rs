@@ -132,12 +132,20 @@ fn check(path: &Path) -> Result<Checked, Failure> {
     Ok(checked)
 }
 
+fn counted(n: usize, what: &str) -> String {
+    let end = if n == 1 { "" } else { "s" };
+    format!("{n} {what}{end}")
+}
+
 fn tell(file: &Checked, out: &mut dyn Write) -> Result<(), Failure> {
     let name = &file.file;
     let valid = file.rollouts.iter().map(|r| {
         format!(
-            "{name}: {} is valid: {} components, {} phases, up to {} steps",
-            r.name, r.components, r.phases, r.steps
+            "{name}: {} is valid: {}, {}, up to {}",
+            r.name,
+            counted(r.components, "component"),
+            counted(r.phases, "phase"),
+            counted(r.steps, "step")
         )
     });
     let others = file

@@ -180,6 +180,9 @@ impl Desk<'_> {
         if c.message.starts_with(super::advance::NOT_WRITTEN) {
             c.message = format!("put back to {weight} ({})", order.reason);
         }
+        // Of a foreign raise that was put back the weight in the status knows nothing.
+        let reverted = c.drifts.last().filter(|_| order.reason == Reason::DriftReverted);
+        let from = reverted.map_or(from, |drift| drift.found);
         let message = if order.reason.is_rollback() {
             c.message.clone()
         } else {

@@ -121,6 +121,16 @@ impl Desk<'_> {
                 message,
                 ..
             }) => Err(format!("the metrics' source is down ({message}); {force}")),
+            Some(Outlook::NotArriving { message }) => {
+                Err(format!("nobody would see how it does ({message}); {force}"))
+            }
+            Some(Outlook::Unknown {
+                kind: Dark::Vanished | Dark::Empty,
+                message,
+                ..
+            }) if !c.weight.written.is_zero() => {
+                Err(format!("nobody would see how it does ({message}); {force}"))
+            }
             _ => Ok(()),
         }
     }

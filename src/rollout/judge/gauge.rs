@@ -5,7 +5,7 @@ use super::blame::WORSE;
 use super::{Context, How, Outlook};
 use crate::rollout::duration::Span;
 use crate::rollout::ledger::SHORT_GAP;
-use crate::rollout::plan::{Gauge, GaugeLimits, PlannedCheck};
+use crate::rollout::plan::{Class, Gauge, GaugeLimits, PlannedCheck};
 use crate::rollout::reason::Verdict;
 use crate::rollout::sample::GaugeReading;
 use crate::rollout::spec::MetricName;
@@ -209,8 +209,13 @@ impl GaugeState {
             let limit = stand(limits, value, self.control).limit().map(|l| check.show(l));
             let limit = limit.unwrap_or_default();
             let long = apart(over, at) >= check.rule.for_;
+            let then = match check.effect.class() {
+                Class::Decides => "roll back",
+                Class::Holds => "are a breach, which only holds",
+                Class::Shows => "are a breach, which moves nothing",
+            };
             let message = format!(
-                "{shown} is past the rollback limit of {limit} since {over:.0}; {} without a gap roll back",
+                "{shown} is past the rollback limit of {limit} since {over:.0}; {} without a gap {then}",
                 Span(check.rule.for_)
             );
             if !long {

@@ -55,7 +55,7 @@ impl Ledger {
         })
     }
 
-    fn arrivals(&self, ctx: &Context<'_>) -> Option<Outlook> {
+    pub(in crate::rollout) fn arrivals(&self, ctx: &Context<'_>) -> Option<Outlook> {
         let (raise, weight) = (&self.raise, ctx.weight.ratio());
         let early = u128::from(raise.millis) < 2 * ctx.judge.interval.as_millis();
         if raise.canary.requests > 0 || early || ctx.traffic == Traffic::LongLived {

@@ -457,12 +457,12 @@ async fn the_simulation_writes_status_with_an_object_and_keeps_it_otherwise() {
 #[tokio::test(start_paused = true)]
 async fn what_was_emptied_in_metadata_is_gone_and_has_to_be_made_again() {
     let (_, api, _) = with_widget(json!({"size": 1})).await;
-    let write = |patch: serde_json::Value| {
+    let write = |patch: Value| {
         let api = api.clone();
         async move {
             let patch: json_patch::Patch = serde_json::from_value(patch).unwrap();
-            let patch = kube::api::Patch::<()>::Json(patch);
-            api.patch("w", &kube::api::PatchParams::default(), &patch).await
+            let patch = Patch::<()>::Json(patch);
+            api.patch("w", &PatchParams::default(), &patch).await
         }
     };
     let add = json!([{"op": "add", "path": "/metadata/annotations/a", "value": "1"}]);

@@ -117,6 +117,30 @@ fn what_comes_too_late_or_is_overtaken_raises_nothing() {
 }
 
 #[test]
+fn a_canary_that_gets_nothing_is_not_held_through_its_step_nor_raised_by_hand() {
+    let mut world = World::demo();
+    world.all(Weather::Elsewhere);
+    world.until("5%", |w| w.highest("alpha") == weight(50));
+    world.ticks(20);
+    let held = world.component("alpha").held;
+    assert_eq!(world.component("alpha").reason, Reason::NotArriving);
+    world.ticks(60);
+    assert_eq!(world.component("alpha").held, held, "waiting is no trial");
+    world.say(Verb::Set, "alpha", Some(weight(300)));
+    world.ticks(1);
+    let (result, message) = last(&world);
+    assert_eq!(result, CommandResult::Refused);
+    assert!(
+        message.contains("nobody would see") && message.contains("--force"),
+        "{message}"
+    );
+    world.say(Verb::Set, "alpha", Some(weight(300)));
+    world.commands[0].wish.force = true;
+    world.ticks(2);
+    assert_eq!(world.highest("alpha"), weight(300));
+}
+
+#[test]
 fn a_raise_by_hand_is_refused_on_pause_freeze_and_without_control_and_force_overrides() {
     let mut world = World::demo();
     world.until("5%", |w| w.highest("alpha") == weight(50));

@@ -25,6 +25,8 @@ pub(crate) enum Weather {
     BothFail,
     /// Control fails, the canary does not.
     ControlFails,
+    /// All requests still go to control.
+    Elsewhere,
     /// A handful of requests.
     Quiet,
     Blind(Dark),
@@ -192,6 +194,7 @@ impl World {
             Weather::Quiet => 20,
             Weather::Blip => 2000,
             Weather::Good
+            | Weather::Elsewhere
             | Weather::CanaryFails
             | Weather::BothFail
             | Weather::ControlFails
@@ -227,16 +230,21 @@ impl World {
                     message: "dark".into(),
                 }));
             }
-            Weather::Good | Weather::Quiet => (false, false),
+            Weather::Good | Weather::Quiet | Weather::Elsewhere => (false, false),
             Weather::CanaryFails | Weather::Blip => (true, false),
             Weather::BothFail => (true, true),
             Weather::ControlFails => (false, true),
         };
-        let canary = total * share / 1000;
+        let (canary, none) = (total * share / 1000, Arm::Seen(Counts::default()));
+        let (canary, seen) = if weather == Weather::Elsewhere {
+            (0, none)
+        } else {
+            (canary, arm(canary, canary_bad))
+        };
         Some(Reading::Fresh(Tick {
             from: self.looked,
             to: self.now,
-            canary: arm(canary, canary_bad),
+            canary: seen,
             control: arm(total - canary, control_bad),
             usual_rate: None,
         }))
