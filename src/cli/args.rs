@@ -404,6 +404,12 @@ fn weight(text: &str) -> Result<Weight, String> {
         .map_err(|e: crate::rollout::weight::NotAPercentage| e.to_string())
 }
 
+/// A time as RFC 3339 writes it.
+fn time(text: &str) -> Result<jiff::Timestamp, String> {
+    text.parse()
+        .map_err(|_| "no time as RFC 3339 writes it: write one like 2026-03-02T09:00:00Z".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -414,10 +420,4 @@ mod tests {
         Raw::command().debug_assert();
         RawEmergency::command().debug_assert();
     }
-}
-
-/// A time as RFC 3339 writes it.
-fn time(text: &str) -> Result<jiff::Timestamp, String> {
-    text.parse()
-        .map_err(|_| "no time as RFC 3339 writes it: write one like 2026-03-02T09:00:00Z".to_owned())
 }

@@ -205,9 +205,11 @@ impl Pursuit<'_> {
                 Err(entries)
             }
             Err(error) => {
-                let ended = match error {
-                    Error::Unreachable { .. } | Error::NoConnection(_) => Ended::Unreachable,
-                    _ => Ended::Refused,
+                let unreachable = matches!(error, Error::Unreachable { .. } | Error::NoConnection(_));
+                let ended = if unreachable {
+                    Ended::Unreachable
+                } else {
+                    Ended::Refused
                 };
                 Err(task.all(ended, &error.to_string()))
             }
