@@ -4,6 +4,7 @@ use super::{Actor, Lane, older, together};
 use crate::cluster::rollouts::RawRollout;
 use crate::engine::claims::Claim;
 use crate::engine::gauges;
+use crate::engine::pasts::Pasts;
 use crate::engine::persist::{self, Sound};
 use crate::metrics::Cursor;
 use crate::routing::{ObjectKind, targets};
@@ -96,6 +97,7 @@ impl Actor {
             self.lanes.values_mut().for_each(Lane::clear);
             self.cursors.clear();
             self.apart.forget();
+            self.pasts = Pasts::default();
             self.lowered.clear();
         }
         self.raw = raw;
