@@ -171,7 +171,7 @@ fn draft(
     } else {
         WriteMode::Normal
     };
-    let patch = target.write(json, &stamp, mode)?;
+    let patch = target.journalled(json, target.write(json, &stamp, mode)?);
     let written = Written {
         object: target.object().clone(),
         from: seen.weight,

@@ -117,6 +117,7 @@ async fn attempt_once(
     let patch = target
         .write(&json, &stamp, mode)
         .map_err(|e| other(e.to_string()))?;
+    let patch = target.journalled(&json, patch);
     let answer = timed(objects::patch(
         client,
         target.object(),

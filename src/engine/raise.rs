@@ -80,6 +80,7 @@ pub(super) async fn write(
         let patch = target
             .write(json, &stamp, WriteMode::Normal)
             .map_err(|e| e.to_string())?;
+        let patch = target.journalled(json, patch);
         let answer = within(
             REQUEST_TIMEOUT,
             objects::patch(&client, target.object(), &patch, FIELD_MANAGER, false),

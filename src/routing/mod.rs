@@ -2,13 +2,14 @@
 //!
 //! [`targets`] lists the objects of a component. Each [`Target`] reads what its object says ([`Seen`]) and drafts the
 //! [`ObjectPatch`] that makes it say something else. Only what the resource names is written, and beside it one
-//! annotation, the [`Stamp`]; every other byte of the object stays.
+//! annotation, the [`Stamp`], and at the first write another with the originals; every other byte of the object stays.
 
 mod controller_switch;
 mod destination;
 mod error;
 mod istio;
 mod object;
+mod originals;
 mod pair;
 mod patch;
 mod seen;
@@ -20,6 +21,7 @@ mod target;
 
 pub use error::RoutingError;
 pub use object::{ClaimKey, ObjectKind, ObjectRef, Part};
+pub use originals::{ORIGINALS_PREFIX, PutBack};
 pub use patch::{Change, ObjectPatch, PatchBody};
 pub use seen::{OUR_MANAGERS, Reading, Seen, Share};
 pub use stamp::{NotAStamp, STAMP_PREFIX, Stamp, stamp_key};

@@ -11,6 +11,7 @@
 
 use super::error::RoutingError;
 use super::object::ObjectRef;
+use super::originals::journal_key;
 use super::seen::{member, text};
 use super::stamp::Stamp;
 use json_patch::jsonptr::PointerBuf;
@@ -153,18 +154,26 @@ impl<'a> Draft<'a> {
         self.close()
     }
 
-    /// Removes the stamp and closes the draft; `None` when there is none.
+    /// Removes our marks, the stamp and the journal, and closes the draft; `None` when there are none.
     pub(super) fn unstamped(mut self) -> Option<ObjectPatch> {
-        let old = member(self.json, "/metadata/annotations")?.get(self.key)?;
-        let place = path(["metadata", "annotations", self.key]);
-        self.test(place.clone(), old.clone());
-        self.writes
-            .push(PatchOperation::Remove(RemoveOperation { path: place }));
-        self.changes.push(Change {
-            path: format!("metadata.annotations[{}]", self.key),
-            from: Some(plain(old)),
-            to: None,
-        });
+        let annotations = member(self.json, "/metadata/annotations")?;
+        for key in [self.key.to_owned(), journal_key(self.key)] {
+            let Some(old) = annotations.get(&key) else {
+                continue;
+            };
+            let place = path(["metadata", "annotations", &key]);
+            self.test(place.clone(), old.clone());
+            self.writes
+                .push(PatchOperation::Remove(RemoveOperation { path: place }));
+            self.changes.push(Change {
+                path: format!("metadata.annotations[{key}]"),
+                from: Some(plain(old)),
+                to: None,
+            });
+        }
+        if self.writes.is_empty() {
+            return None;
+        }
         self.close().ok()
     }
 

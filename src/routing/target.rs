@@ -4,6 +4,7 @@ use super::controller_switch;
 use super::error::RoutingError;
 use super::istio::Routes;
 use super::object::{ClaimKey, ObjectKind, ObjectRef, Part};
+use super::originals::{self, PutBack};
 use super::patch::{Draft, ObjectPatch};
 use super::seen::{self, Reading, Seen, Share, text};
 use super::service::service_of;
@@ -170,7 +171,33 @@ impl Target<'_> {
         draft.stamped(stamp)
     }
 
-    /// The patch that takes the stamp off and leaves the weights as they are; `None` when there is no stamp.
+    /// The patch with the journal of the originals that it overwrites for the first time: for whoever writes to a
+    /// cluster. What [`Target::restore`] puts back.
+    pub fn journalled(&self, json: &Value, patch: ObjectPatch) -> ObjectPatch {
+        originals::journalled(json, &self.key, patch)
+    }
+
+    /// The patch that puts back what stood in our places before our first write, byte for byte, and takes our marks
+    /// off. Never a raise: originals that give the canary more than it has now stay away, and the answer says so.
+    pub fn restore(&self, json: &Value) -> PutBack {
+        if let Err(error) = seen::expect_object(&self.object, json) {
+            return PutBack {
+                patch: None,
+                kept: Some(error.to_string()),
+            };
+        }
+        // What cannot be read now may be anything; then only nothing is surely not more.
+        let now = self.read(json).map_or(Weight::ZERO, |seen| seen.lowest);
+        originals::put_back(&self.object, json, &self.key, |then| {
+            let then = self.read(then).map_err(|e| e.to_string())?.weight;
+            if then > now {
+                return Err(format!("they say {then}, and it stands at {now}; set it by hand"));
+            }
+            Ok(())
+        })
+    }
+
+    /// The patch that takes the marks off and leaves the weights as they are; `None` when there are none.
     pub fn detach(&self, json: &Value) -> Option<ObjectPatch> {
         seen::expect_object(&self.object, json).ok()?;
         self.draft(json).unstamped()

@@ -1,0 +1,372 @@
+//! The journal of originals: what stood in each place before our first write of it, kept on the object itself.
+//!
+//! The journal is an annotation beside the stamp, written in the very request that changes a place for the first time:
+//! so there is no moment at which the one is written and the other is not, whoever writes (the daemon or a person's
+//! command without one), and however many routes an object has, the resource's status does not grow.
+//!
+//! It is read off the patches, so every router has it without a line of its own. Places in lists are named by what
+//! their elements are called (a route's name, a destination, a variable), for others may insert before them.
+
+use super::object::ObjectRef;
+use super::patch::{Change, ObjectPatch, PatchBody, path, plain};
+use super::seen::{member, text};
+use super::stamp::STAMP_PREFIX;
+use json_patch::jsonptr::{Pointer, PointerBuf};
+use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, ReplaceOperation, TestOperation};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// What the annotation keys of journals begin with; the component follows, as in its stamp's key.
+pub const ORIGINALS_PREFIX: &str = "rollout.sealos.io/o.";
+
+/// An object's annotations hold 256 KiB together; a journal takes a quarter at most.
+const LONGEST: usize = 64 * 1024;
+
+/// The members by which elements of lists are told apart.
+const NAMING: [&str; 8] = [
+    "name",
+    "kind",
+    "group",
+    "namespace",
+    "port",
+    "destination",
+    "host",
+    "subset",
+];
+
+/// One place that we wrote, and what stood there before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Place {
+    at: Vec<Step>,
+    /// Absent: there was nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    was: Option<Value>,
+    /// An empty list or map that we made to put something into: it goes only when nobody else has put anything in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    empty: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Step {
+    /// An element that nothing tells apart but its place.
+    Index(usize),
+    /// A member of a map.
+    Member(String),
+    /// The element of a list with these members.
+    Item(Map<String, Value>),
+}
+
+/// What putting the originals back comes to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PutBack {
+    /// The patch; `None` when there is nothing of ours on the object.
+    pub patch: Option<ObjectPatch>,
+    /// Why originals stay away, as a sentence; the marks come off all the same.
+    pub kept: Option<String>,
+}
+
+/// The annotation key of the journal that belongs to a stamp's.
+pub(super) fn journal_key(stamp_key: &str) -> String {
+    let component = stamp_key.strip_prefix(STAMP_PREFIX).unwrap_or(stamp_key);
+    format!("{ORIGINALS_PREFIX}{component}")
+}
+
+/// The patch with the journal of what it overwrites for the first time. An object that was written before journals
+/// were kept has none, and gets none: what stands there now is not what stood there first.
+pub(super) fn journalled(json: &Value, stamp_key: &str, patch: ObjectPatch) -> ObjectPatch {
+    let key = journal_key(stamp_key);
+    let annotation = |key: &str| member(json, "/metadata/annotations")?.get(key)?.as_str();
+    let known = annotation(&key);
+    let mut places = match known {
+        Some(text) => match serde_json::from_str::<Vec<Place>>(text) {
+            Ok(places) => places,
+            // Not ours to mend: what it said is gone.
+            Err(_) => return patch,
+        },
+        None if annotation(stamp_key).is_some() => return patch,
+        None => Vec::new(),
+    };
+    let before = places.len();
+    let PatchBody::Json(Patch(operations)) = &patch.body;
+    let mut doc = json.clone();
+    for operation in operations {
+        note(&doc, operation, &mut places);
+        // What does not fit here does not fit at the server either: it refuses the whole.
+        if json_patch::patch(&mut doc, std::slice::from_ref(operation)).is_err() {
+            return patch;
+        }
+    }
+    if known.is_some() && places.len() == before {
+        return patch;
+    }
+    let Ok(text) = serde_json::to_string(&places) else {
+        return patch;
+    };
+    if text.len() > LONGEST {
+        return patch;
+    }
+    let ObjectPatch {
+        body: PatchBody::Json(Patch(mut operations)),
+        mut changes,
+    } = patch;
+    let place = path(["metadata", "annotations", &key]);
+    if let Some(known) = known {
+        let value = known.into();
+        operations.push(PatchOperation::Test(TestOperation {
+            path: place.clone(),
+            value,
+        }));
+    }
+    changes.push(Change {
+        path: format!("metadata.annotations[{key}]"),
+        from: known.map(str::to_owned),
+        to: Some(text.clone()),
+    });
+    let value = text.into();
+    operations.push(PatchOperation::Add(AddOperation { path: place, value }));
+    ObjectPatch {
+        body: PatchBody::Json(Patch(operations)),
+        changes,
+    }
+}
+
+/// Notes what an operation is about to overwrite, unless that is known.
+fn note(doc: &Value, operation: &PatchOperation, places: &mut Vec<Place>) {
+    let (pointer, new) = match operation {
+        PatchOperation::Add(AddOperation { path, value })
+        | PatchOperation::Replace(ReplaceOperation { path, value }) => (path, Some(value)),
+        PatchOperation::Remove(RemoveOperation { path }) => (path, None),
+        PatchOperation::Test(_) | PatchOperation::Move(_) | PatchOperation::Copy(_) => return,
+    };
+    if pointer.starts_with(Pointer::from_static("/metadata")) {
+        return;
+    }
+    let Some(at) = steps(doc, pointer, new) else {
+        return;
+    };
+    if places.iter().any(|known| {
+        if known.empty {
+            known.at == at
+        } else {
+            at.starts_with(&known.at)
+        }
+    }) {
+        return;
+    }
+    let inserts = matches!(operation, PatchOperation::Add(_))
+        && pointer
+            .parent()
+            .and_then(|parent| parent.resolve(doc).ok())
+            .is_some_and(Value::is_array);
+    let was = pointer.resolve(doc).ok().filter(|_| !inserts);
+    let was = was.filter(|value| !value.is_null()).cloned();
+    let empty = was.is_none() && new.is_some_and(is_empty);
+    places.push(Place { at, was, empty });
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
+}
+
+/// The names of a place. `new` is what an insertion puts there.
+fn steps(doc: &Value, pointer: &Pointer, new: Option<&Value>) -> Option<Vec<Step>> {
+    let mut at = Vec::new();
+    let mut here = Some(doc);
+    let count = pointer.count();
+    for (n, token) in pointer.tokens().enumerate() {
+        let token = token.decoded();
+        let last = n + 1 == count;
+        match here {
+            Some(Value::Array(items)) => {
+                let index = token.parse().unwrap_or(items.len());
+                let item = if last && new.is_some() {
+                    new
+                } else {
+                    items.get(index)
+                };
+                at.push(item.map_or(Step::Index(index), |item| named(items, index, item)));
+                here = items.get(index);
+            }
+            Some(Value::Object(members)) => {
+                here = members.get(token.as_ref());
+                at.push(Step::Member(token.into_owned()));
+            }
+            _ => return None,
+        }
+    }
+    Some(at)
+}
+
+/// What an element is called; its index when that is not its alone.
+fn named(items: &[Value], index: usize, item: &Value) -> Step {
+    let name: Map<String, Value> = NAMING
+        .iter()
+        .filter_map(|key| {
+            let value = item.get(*key).filter(|value| !value.is_null())?;
+            Some(((*key).to_owned(), value.clone()))
+        })
+        .collect();
+    let others = items.iter().enumerate().filter(|(n, _)| *n != index);
+    if name.is_empty() || others.into_iter().any(|(_, other)| is_called(other, &name)) {
+        Step::Index(index)
+    } else {
+        Step::Item(name)
+    }
+}
+
+fn is_called(item: &Value, name: &Map<String, Value>) -> bool {
+    name.iter().all(|(key, value)| item.get(key) == Some(value))
+}
+
+/// Where a place is now.
+enum Where {
+    There(PointerBuf),
+    /// What it stands in is there, it is not: where it would be added.
+    Absent(PointerBuf),
+    /// What it stood in is gone.
+    Gone,
+    /// More than one has its name.
+    Unclear,
+}
+
+fn find(doc: &Value, at: &[Step]) -> Where {
+    let mut pointer = PointerBuf::root();
+    let mut here = doc;
+    for (n, step) in at.iter().enumerate() {
+        let last = n + 1 == at.len();
+        let (token, next) = match (step, here) {
+            (Step::Member(name), Value::Object(members)) => (name.clone(), members.get(name)),
+            (Step::Index(index), Value::Array(items)) => (index.to_string(), items.get(*index)),
+            (Step::Item(name), Value::Array(items)) => {
+                let mut found = items.iter().enumerate().filter(|(_, item)| is_called(item, name));
+                match (found.next(), found.next()) {
+                    (Some((index, item)), None) => (index.to_string(), Some(item)),
+                    (None, _) => ("-".to_owned(), None),
+                    (Some(_), Some(_)) => return Where::Unclear,
+                }
+            }
+            _ => return Where::Gone,
+        };
+        pointer.push_back(token);
+        match next {
+            Some(next) => here = next,
+            None if last => return Where::Absent(pointer),
+            None => return Where::Gone,
+        }
+    }
+    Where::There(pointer)
+}
+
+/// The operations that put every original back, newest first, and the object as they leave it.
+fn undo(json: &Value, places: &[Place]) -> (Vec<PatchOperation>, Vec<Change>, Value) {
+    let (mut operations, mut changes, mut doc) = (Vec::new(), Vec::new(), json.clone());
+    for place in places.iter().rev() {
+        let (at, now) = match find(&doc, &place.at) {
+            Where::There(at) => {
+                let now = at.resolve(&doc).ok().cloned();
+                (at, now)
+            }
+            Where::Absent(at) => (at, None),
+            // Somebody took away what it stood in, or made it unclear: theirs is what stands.
+            Where::Gone | Where::Unclear => continue,
+        };
+        let operation = match (&now, &place.was) {
+            (Some(now), Some(was)) if now == was => continue,
+            (Some(_), Some(was)) => PatchOperation::Replace(ReplaceOperation {
+                path: at.clone(),
+                value: was.clone(),
+            }),
+            (None, Some(was)) => PatchOperation::Add(AddOperation {
+                path: at.clone(),
+                value: was.clone(),
+            }),
+            (Some(now), None) if !place.empty || is_empty(now) => {
+                PatchOperation::Remove(RemoveOperation { path: at.clone() })
+            }
+            (Some(_) | None, None) => continue,
+        };
+        if json_patch::patch(&mut doc, std::slice::from_ref(&operation)).is_ok() {
+            operations.push(operation);
+            changes.push(Change {
+                path: readable(&place.at),
+                from: now.as_ref().map(plain),
+                to: place.was.as_ref().map(plain),
+            });
+        }
+    }
+    (operations, changes, doc)
+}
+
+/// A place as people read it.
+fn readable(at: &[Step]) -> String {
+    let mut text = String::new();
+    for step in at {
+        match step {
+            Step::Member(name) => {
+                if !text.is_empty() {
+                    text.push('.');
+                }
+                text.push_str(name);
+            }
+            Step::Index(index) => text.push_str(&format!("[{index}]")),
+            Step::Item(name) => text.push_str(&format!("[{}]", Value::Object(name.clone()))),
+        }
+    }
+    text
+}
+
+/// The patch that puts the originals back, as far as `allowed` lets the object become what it then is, and takes
+/// `marks` off.
+pub(super) fn put_back(
+    object: &ObjectRef,
+    json: &Value,
+    stamp_key: &str,
+    allowed: impl Fn(&Value) -> Result<(), String>,
+) -> PutBack {
+    let key = journal_key(stamp_key);
+    let annotations = member(json, "/metadata/annotations").and_then(Value::as_object);
+    let text_of = |key: &str| annotations.and_then(|a| a.get(key)?.as_str());
+    let (mut operations, mut changes, mut kept) = (Vec::new(), Vec::new(), None);
+    match text_of(&key).map(serde_json::from_str::<Vec<Place>>) {
+        Some(Ok(places)) => {
+            let (undoing, told, doc) = undo(json, &places);
+            match allowed(&doc) {
+                Ok(()) => (operations, changes) = (undoing, told),
+                Err(why) => kept = Some(format!("{object}: its originals are not put back: {why}")),
+            }
+        }
+        Some(Err(_)) => kept = Some(format!("{object}: its originals cannot be read any more")),
+        None if text_of(stamp_key).is_some() => {
+            kept = Some(format!(
+                "{object}: what stood there before the first write was not kept"
+            ));
+        }
+        None => {}
+    }
+    for key in [stamp_key, &key] {
+        let Some(old) = annotations.and_then(|a| a.get(key)) else {
+            continue;
+        };
+        let place = path(["metadata", "annotations", key]);
+        operations.push(PatchOperation::Remove(RemoveOperation { path: place }));
+        changes.push(Change {
+            path: format!("metadata.annotations[{key}]"),
+            from: Some(plain(old)),
+            to: None,
+        });
+    }
+    let version = text(json, "/metadata/resourceVersion").filter(|version| !version.is_empty());
+    let patch = version.filter(|_| !operations.is_empty()).map(|version| {
+        let fence = PatchOperation::Replace(ReplaceOperation {
+            path: path(["metadata", "resourceVersion"]),
+            value: version.into(),
+        });
+        operations.insert(0, fence);
+        ObjectPatch {
+            body: PatchBody::Json(Patch(operations)),
+            changes,
+        }
+    });
+    PutBack { patch, kept }
+}
