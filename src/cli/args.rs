@@ -202,7 +202,14 @@ pub enum VerbArgs {
     /// Begin the plan again after a rollback, with fresh evidence
     Retry(Which),
     /// Let go of components: remove our marks, leave their traffic as it is
-    Detach(Which),
+    Detach {
+        /// At 0% only: also put back what stood in the routed objects before the first write
+        #[arg(long)]
+        restore: bool,
+        /// Which components.
+        #[command(flatten)]
+        which: Which,
+    },
     /// Check rollouts in files, without a cluster
     Validate {
         /// YAML files; - is the standard input

@@ -225,7 +225,7 @@ mod tests {
                 who: String::new(),
                 force: false,
                 emergency,
-                expires_at: None,
+                restore: false, expires_at: None,
             },
         };
         let at = "2026-03-02T09:00:00Z".parse().unwrap();

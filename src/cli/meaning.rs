@@ -24,6 +24,8 @@ pub(super) struct Ask {
     pub reason: String,
     /// Although the judge advises against it.
     pub force: bool,
+    /// For `detach`: what stood in the routed objects before the first write comes back.
+    pub restore: bool,
     /// The emergency's mode.
     pub emergency: Option<EmergencyMode>,
     /// Change nothing.
@@ -93,7 +95,10 @@ impl Ask {
             VerbArgs::Resume(which) => Self::new(Verb::Resume, None, which)?,
             VerbArgs::Promote(which) => Self::new(Verb::Promote, None, which)?,
             VerbArgs::Retry(which) => Self::new(Verb::Retry, None, which)?,
-            VerbArgs::Detach(which) => Self::new(Verb::Detach, None, which)?,
+            VerbArgs::Detach { restore, which } => Self {
+                restore,
+                ..Self::new(Verb::Detach, None, which)?
+            },
             VerbArgs::Rollback { to, which } => Self::new(Verb::Rollback, to, which)?,
             VerbArgs::Approve { phase, mut which } => {
                 // A gate is the rollout's, so no component need be named.
@@ -131,6 +136,7 @@ impl Ask {
             rollout: how.rollout,
             reason: how.reason.unwrap_or_default(),
             force: how.force,
+            restore: false,
             emergency: None,
             dry_run: how.dry_run,
             confirm: if how.no_confirm || how.dry_run {
@@ -173,6 +179,7 @@ impl Ask {
             rollout: args.rollout,
             reason,
             force: false,
+            restore: false,
             emergency: Some(args.mode),
             dry_run: args.dry_run,
             confirm: if args.force || args.dry_run {
@@ -200,6 +207,7 @@ impl Ask {
             reason: short(&self.reason),
             who: short(who),
             force: self.force,
+            restore: self.restore,
             emergency: self.emergency.is_some(),
             expires_at,
         }

@@ -146,7 +146,7 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         | VerbArgs::Promote(_)
         | VerbArgs::Rollback { .. }
         | VerbArgs::Retry(_)
-        | VerbArgs::Detach(_)
+        | VerbArgs::Detach { .. }
         | VerbArgs::EmergencyRollback(_)) => {
             let ask = Ask::verb(verb)?;
             let settings = settings(&global)?;

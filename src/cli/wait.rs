@@ -124,7 +124,7 @@ mod tests {
                 who: String::new(),
                 force: false,
                 emergency: false,
-                expires_at: None,
+                restore: false, expires_at: None,
             },
         }
     }

@@ -13,8 +13,14 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Keeps a resource with `onDelete: restore` until its traffic is back on control.
-pub const FINALIZER: &str = "rollout.sealos.io/restore";
+/// Keeps a resource until its traffic is where `onDelete` wants it and our marks are off the routed objects.
+pub const FINALIZER: &str = "rollout.sealos.io/let-go";
+/// What it was called while only `onDelete: restore` had one.
+const OLD_FINALIZER: &str = "rollout.sealos.io/restore";
+
+fn is_ours(finalizer: &str) -> bool {
+    [FINALIZER, OLD_FINALIZER].contains(&finalizer)
+}
 
 /// A resource as the server has it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,7 +52,7 @@ pub struct RawRollout {
 impl RawRollout {
     /// Whether our finalizer keeps it.
     pub fn has_finalizer(&self) -> bool {
-        self.finalizers.iter().any(|f| f == FINALIZER)
+        self.finalizers.iter().any(|f| is_ours(f))
     }
 
     fn of(object: &DynamicObject) -> Self {
@@ -299,7 +305,7 @@ pub async fn remove_annotations(
     .await
 }
 
-/// Lets the resource be deleted only after its traffic is back.
+/// Lets the resource be deleted only after it was seen out.
 pub async fn add_finalizer(client: &Client, raw: &RawRollout) -> Result<RawRollout, ClusterError> {
     let mut finalizers = raw.finalizers.clone();
     finalizers.push(FINALIZER.to_owned());
@@ -311,7 +317,7 @@ pub async fn remove_finalizer(client: &Client, raw: &RawRollout) -> Result<RawRo
     let finalizers: Vec<String> = raw
         .finalizers
         .iter()
-        .filter(|f| *f != FINALIZER)
+        .filter(|f| !is_ours(f))
         .cloned()
         .collect();
     set_finalizers(client, raw, &finalizers).await

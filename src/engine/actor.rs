@@ -2,6 +2,7 @@
 
 mod act;
 mod finish;
+mod leaving;
 mod measure;
 mod refuse;
 mod resource;
@@ -10,6 +11,7 @@ mod save;
 use super::gauges::{Apart, Measured};
 use super::hub::Shared;
 use super::lane::{Lane, Objects};
+use super::leave::Left;
 use super::looks::{self, Look};
 use super::lower::Failure;
 use super::observe::{Memo, own_break_glass, see};
@@ -25,6 +27,7 @@ use crate::rollout::plan::{PlannedComponent, Problem};
 use crate::rollout::sample::{Blindness, Reading, Slice};
 use crate::rollout::spec::{OnDelete, Traffic};
 use crate::rollout::status::{ComponentStatus, GradualRolloutStatus};
+use crate::rollout::weight::Weight;
 use crate::routing::ObjectRef;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -64,14 +67,18 @@ pub(super) enum Done {
     },
     Detached {
         component: String,
-        result: Result<(), String>,
+        left: Left,
     },
+    /// The resource is being deleted, and its objects are let go.
+    Left(Left),
     Saved {
         written: Value,
         result: Result<RawRollout, ClusterError>,
     },
     Fetched(Result<RawRollout, ClusterError>),
     Tidied(Result<RawRollout, ClusterError>),
+    /// The finalizer was added, or not.
+    Held(Result<RawRollout, ClusterError>),
 }
 
 /// How soon the status must be written.
@@ -119,6 +126,9 @@ pub(super) struct Actor {
     dirty: Dirty,
     saving: bool,
     tidying: bool,
+    leaving: leaving::Leaving,
+    /// Why the finalizer could not be added.
+    unheld: Option<String>,
     /// Command annotations whose outcome is decided; removed once it is persisted.
     done: BTreeSet<String>,
     last_saved: Timestamp,
@@ -156,6 +166,8 @@ impl Actor {
             dirty: Dirty::Soon,
             saving: false,
             tidying: false,
+            leaving: leaving::Leaving::default(),
+            unheld: None,
             done: BTreeSet::new(),
             last_saved: now,
             save_after: now,
@@ -234,14 +246,18 @@ impl Actor {
     /// Decides, and sets in motion what was decided.
     fn step(&mut self) {
         let now = self.shared.clock.now();
-        let Ok(sound) = &self.sound else {
+        if self.sound.is_err() {
             self.cannot_work("InvalidSpec", now);
             return;
-        };
+        }
         if self.shared.claims.older_owner(&self.raw.uid).is_some() {
             self.cannot_work("Claimed", now);
             return;
         }
+        if self.stays_behind(now) {
+            return;
+        }
+        let Ok(sound) = &self.sound else { return };
         if !self.looking && now >= self.next_look && !self.watched.is_empty() {
             let asks: Vec<(Ask, Cursor)> = sound
                 .plan
@@ -395,12 +411,14 @@ fn ask(raw: &RawRollout, planned: &PlannedComponent, status: Option<&ComponentSt
 fn restore(uid: &str) -> Command {
     let wish = Wish {
         components: vec!["*".to_owned()],
-        weight: None,
+        // Before us the canary had nothing.
+        weight: Some(Weight::ZERO),
         phase: None,
         reason: "the resource was deleted, and says onDelete: restore".to_owned(),
         who: "the API server".to_owned(),
         force: false,
         emergency: false,
+        restore: false,
         expires_at: None,
     };
     Command {

@@ -9,6 +9,7 @@ mod claims;
 mod gauges;
 mod hub;
 mod lane;
+mod leave;
 mod looks;
 mod lower;
 mod observe;

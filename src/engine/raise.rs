@@ -118,27 +118,6 @@ async fn rolled_out(cache: &Cache, target: &Target<'_>) -> Result<(), String> {
     })
 }
 
-/// Takes our marks off a component's routed objects; the weights stay.
-pub(super) async fn unstamp(
-    client: Client,
-    cache: Cache,
-    component: Component,
-    namespace: String,
-) -> Result<(), String> {
-    for target in targets(&component, &namespace) {
-        let json = within(REQUEST_TIMEOUT, objects::get(&client, target.object())).await?;
-        if let Some(patch) = target.detach(&json) {
-            let answer = within(
-                REQUEST_TIMEOUT,
-                objects::patch(&client, target.object(), &patch, FIELD_MANAGER, false),
-            )
-            .await?;
-            cache.put(target.object(), answer);
-        }
-    }
-    Ok(())
-}
-
 /// The mark that a write leaves.
 pub(super) fn stamp(id: &str, weight: Weight, reason: &str) -> Result<Stamp, String> {
     Stamp::new(id, weight, reason).map_err(|e| e.to_string())

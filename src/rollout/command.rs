@@ -106,6 +106,9 @@ pub struct Wish {
     /// For `rollback`: an emergency, which controllers are told.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub emergency: bool,
+    /// For `detach`: put back what stood in the routed objects before the first write, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restore: bool,
     /// When it is no longer wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
@@ -368,6 +371,7 @@ mod tests {
             who: String::new(),
             force: false,
             emergency: false,
+            restore: false,
             expires_at: None,
         };
         let set = Command {

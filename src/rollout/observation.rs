@@ -104,6 +104,8 @@ pub struct Decision {
     pub lowers: Vec<Lower>,
     /// Components to let go of.
     pub detached: Vec<String>,
+    /// Those of them whose originals are to be put back.
+    pub restored: Vec<String>,
     /// Components whose metrics are to be read every interval.
     pub watched: Vec<String>,
     /// When to decide again although nothing happens; `None`: only when something does.

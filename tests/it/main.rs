@@ -21,6 +21,7 @@ mod cluster_events;
 mod deploy;
 mod engine;
 mod engine_orphans;
+mod engine_ownership;
 mod generated;
 mod house;
 mod judge;

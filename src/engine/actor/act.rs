@@ -2,6 +2,7 @@
 
 use super::{Actor, Dirty, Done};
 use crate::engine::lane::Lane;
+use crate::engine::leave::leave;
 use crate::engine::{lower, raise};
 use crate::rollout::observation::{Decision, Lower, Raise};
 use crate::rollout::spec::Component;
@@ -24,7 +25,7 @@ impl Actor {
             self.start_raise(raise);
         }
         for component in &decision.detached {
-            self.detach(component);
+            self.detach(component, decision.restored.contains(component));
         }
         self.watched = decision.watched;
         self.wake_at = decision.wake_at;
@@ -171,6 +172,9 @@ impl Actor {
         let Some(component) = self.planned(&raise.component) else {
             return;
         };
+        if !self.is_held(&raise.component) {
+            return;
+        }
         let from = self
             .status
             .component(&raise.component)
@@ -200,7 +204,7 @@ impl Actor {
         self.asked.insert(raise.component.clone(), raise.clone());
     }
 
-    fn detach(&mut self, component: &str) {
+    fn detach(&mut self, component: &str, restore: bool) {
         let Some(planned) = self.planned(component) else {
             return;
         };
@@ -211,10 +215,10 @@ impl Actor {
         let namespace = self.raw.namespace.clone();
         let name = component.to_owned();
         self.tasks.spawn(async move {
-            let result = raise::unstamp(client, cache, planned, namespace).await;
+            let left = leave(client, cache, planned, namespace, restore).await;
             Done::Detached {
                 component: name,
-                result,
+                left,
             }
         });
     }

@@ -37,7 +37,31 @@ impl Actor {
                 self.lowered.insert(id, Instant::now());
                 self.note_failure(component, None);
             }
-            Done::Detached { component, result } => self.note_failure(component, result.err()),
+            Done::Detached { component, left } => {
+                for kept in &left.kept {
+                    let text = format!("{component}: {kept}");
+                    self.shared
+                        .events
+                        .publish(&self.raw, "OriginalsKept", &text, true);
+                }
+                let failed = (!left.failed.is_empty()).then(|| left.failed.join("; "));
+                self.note_failure(component, failed);
+            }
+            Done::Left(left) => self.left(&left),
+            Done::Held(result) => {
+                self.tidying = false;
+                match result {
+                    Ok(raw) => {
+                        self.unheld = None;
+                        self.applied(raw);
+                    }
+                    Err(error) if error.is_race() => self.fetch(),
+                    Err(error) => {
+                        tracing::warn!(rollout = %self.raw.name, %error, "the finalizer was not added yet");
+                        self.unheld = Some(error.to_string());
+                    }
+                }
+            }
             Done::Saved { written, result } => self.saved(written, result),
             Done::Fetched(result) => self.fetched(result),
             Done::Tidied(result) => {

@@ -1,9 +1,8 @@
 //! Persisting: one write at a time, never ahead of a lowering, at most once a minute for what is only news.
 
-use super::{Actor, Dirty, Done, restore};
+use super::{Actor, Dirty, Done};
 use crate::cluster::rollouts;
 use crate::engine::lane::Lane;
-use crate::rollout::spec::OnDelete;
 use crate::rollout::status::ComponentStatus;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -88,7 +87,7 @@ impl Actor {
 
     /// Whether a component's traffic is where its lowering was to bring it. What was written to every object that
     /// there is counts, read back or not: an object that is gone carries no traffic.
-    fn is_back(&self, c: &ComponentStatus) -> bool {
+    pub(super) fn is_back(&self, c: &ComponentStatus) -> bool {
         c.lowering
             .as_ref()
             .is_none_or(|order| self.lowered.contains_key(&order.id))
@@ -116,16 +115,9 @@ impl Actor {
             .iter()
             .filter_map(|key| Some((key.clone(), self.raw.annotations.get(key)?.clone())))
             .collect();
-        // Until the deletion itself was decided on, nothing was put back by it.
-        let told = restore(&self.raw.uid).id;
-        let restored = self.raw.deleting
-            && self.status.commands.iter().any(|c| c.id == told)
-            && self.status.components.iter().all(|c| self.is_back(c))
-            && self.raw.has_finalizer();
-        let wants_finalizer = self
-            .sound
-            .as_ref()
-            .is_ok_and(|s| s.plan.on_delete == OnDelete::Restore);
+        let restored = self.is_restored();
+        // Before the first write, so that whoever deletes the resource does not leave our marks behind.
+        let wants_finalizer = self.sound.is_ok() && self.shared.claims.older_owner(&self.raw.uid).is_none();
         let (client, raw) = (self.shared.clients.api.clone(), self.raw.clone());
         if !done.is_empty() {
             self.tidying = true;
@@ -133,11 +125,11 @@ impl Actor {
                 Done::Tidied(timed(rollouts::remove_annotations(&client, &raw, &done)).await)
             });
         } else if restored {
-            self.release();
+            self.see_out(self.shared.clock.now());
         } else if wants_finalizer && !raw.has_finalizer() && !raw.deleting {
             self.tidying = true;
             self.tasks
-                .spawn(async move { Done::Tidied(timed(rollouts::add_finalizer(&client, &raw)).await) });
+                .spawn(async move { Done::Held(timed(rollouts::add_finalizer(&client, &raw)).await) });
         }
     }
 }

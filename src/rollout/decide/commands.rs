@@ -172,6 +172,9 @@ impl Desk<'_> {
         if detached && command.restores() {
             return Ok("left alone, for it was detached".to_owned());
         }
+        if command.restores() && self.sight(i).control_ready == Some(false) {
+            return Ok(self.keep_for_want_of_control(i));
+        }
         let who = if command.wish.who.is_empty() {
             "somebody"
         } else {
@@ -182,7 +185,7 @@ impl Desk<'_> {
             Verb::Set => self.set(i, command, &who),
             Verb::Rollback => Ok(self.put_back(i, command, &who)),
             Verb::Retry => self.retry(i),
-            Verb::Detach => Ok(self.detach(i)),
+            Verb::Detach => self.detach(i, command.wish.restore),
             Verb::Pause => Ok(self.pause(i, &who)),
             Verb::Resume => self.resume(i),
             Verb::Promote => self.promote(i),

@@ -250,12 +250,38 @@ impl Desk<'_> {
         Ok("its plan begins again".to_owned())
     }
 
-    pub(super) fn detach(&mut self, i: usize) -> String {
-        let (orphan, known) = (!self.in_spec(i), self.planned(i).is_some());
+    /// The resource is deleted and its traffic should go back, but nobody is there to take it: never an outage.
+    pub(super) fn keep_for_want_of_control(&mut self, i: usize) -> String {
         let Some(c) = self.status.components.get_mut(i) else {
             return String::new();
         };
+        c.intent = None;
+        c.raise_by = None;
+        c.weight.asked = c.weight.asked.min(c.weight.written);
+        let message = format!(
+            "the resource was deleted; its traffic stays at {}, for control has no ready endpoint to take it",
+            c.weight.written
+        );
+        c.reason = Reason::ControlNotReady;
+        c.message.clone_from(&message);
+        self.note(i, Reason::ControlNotReady, message.clone(), true);
+        message
+    }
+
+    pub(super) fn detach(&mut self, i: usize, restore: bool) -> Answer {
+        let (orphan, known) = (!self.in_spec(i), self.planned(i).is_some());
+        let Some(c) = self.status.components.get_mut(i) else {
+            return Err(String::new());
+        };
         let (name, at) = (c.name.clone(), c.weight.written);
+        if restore && (!at.is_zero() || c.lowering.is_some()) {
+            return Err(format!(
+                "it has {at} of the traffic: roll it back to 0% first, then detach it with what stood there before"
+            ));
+        }
+        if restore && known {
+            self.out.restored.push(name.clone());
+        }
         self.out.detached.push(name);
         if orphan {
             // Taken off the list when the command has been through it.
@@ -265,7 +291,7 @@ impl Desk<'_> {
             } else {
                 "its marks stay on the routed objects, which are no longer known"
             };
-            return format!("let go at {at}; {marks}");
+            return Ok(format!("let go at {at}; {marks}"));
         }
         c.state = State::Manual;
         c.detached = true;
@@ -273,8 +299,15 @@ impl Desk<'_> {
         c.intent = None;
         c.weight.asked = at;
         c.reason = Reason::Manual;
+        let back = if restore {
+            " and what stood there before is back"
+        } else {
+            ""
+        };
         c.message =
-            format!("detached at {at}: our marks are off the routed objects; `resume` takes it up again");
-        format!("let go at {at}; it is still in the spec, so `resume` takes it up again")
+            format!("detached at {at}: our marks are off the routed objects{back}; `resume` takes it up again");
+        Ok(format!(
+            "let go at {at}; it is still in the spec, so `resume` takes it up again"
+        ))
     }
 }

@@ -200,7 +200,7 @@ async fn deleted_with_restore_the_traffic_goes_back_before_the_resource_does() {
         scene.start("daemon-1").await;
         scene.until_weight("shop", 30).await;
         let held = scene.object().await["metadata"]["finalizers"].clone();
-        assert_eq!(held, json!(["rollout.sealos.io/restore"]));
+        assert_eq!(held, json!(["rollout.sealos.io/let-go"]));
         scene.admin.delete(&scene.rollouts("demo")).await.ok("deleting");
         scene
             .until("gone", async |s| {

@@ -178,7 +178,7 @@ impl World {
             who: "ada".into(),
             force: false,
             emergency: false,
-            expires_at: None,
+            restore: false, expires_at: None,
         };
         self.commands.push(Command { id, verb, wish });
     }

@@ -1,0 +1,152 @@
+//! A resource that is being deleted: its traffic stays or goes back, our marks come off, and then it may go.
+
+use super::{Actor, Done, Lane, restore};
+use crate::cluster::rollouts;
+use crate::engine::leave::{Left, leave};
+use crate::rollout::spec::OnDelete;
+use crate::rollout::status::ComponentStatus;
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// How long a deletion waits for a lowering that does not end, and for marks that do not come off. A resource that
+/// can never be deleted is worse than an annotation that stays.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The pause before marks that did not come off are tried again.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// How far the letting go has come.
+#[derive(Debug, Default)]
+pub(super) struct Leaving {
+    since: Option<Timestamp>,
+    busy: bool,
+    /// Not again before this.
+    again: Option<Timestamp>,
+    done: bool,
+}
+
+impl Actor {
+    /// Whether the resource is being deleted and its traffic is to stay: then nothing is judged any more, and this
+    /// sees it out.
+    pub(super) fn stays_behind(&mut self, now: Timestamp) -> bool {
+        let keeps = self
+            .sound
+            .as_ref()
+            .is_ok_and(|s| s.plan.on_delete == OnDelete::Keep);
+        if !(keeps && self.raw.deleting && self.raw.has_finalizer()) {
+            return false;
+        }
+        for lane in self.lanes.values_mut() {
+            // A raise is not wanted any more; what already left lands or does not. A rollback lands.
+            if !matches!(lane, Lane::Lowering { .. }) {
+                lane.clear();
+            }
+        }
+        self.watched.clear();
+        let lowering = self.lanes.values().any(|l| matches!(l, Lane::Lowering { .. }));
+        if !lowering || self.out_of_patience(now) {
+            self.see_out(now);
+        } else {
+            self.wake_at = self.leaving.since.map(|since| since + PATIENCE);
+        }
+        true
+    }
+
+    fn out_of_patience(&mut self, now: Timestamp) -> bool {
+        let since = *self.leaving.since.get_or_insert(now);
+        now >= since + PATIENCE
+    }
+
+    /// Takes our marks off, with the originals where the traffic is back on control; then lets the resource go.
+    pub(super) fn see_out(&mut self, now: Timestamp) {
+        if self.leaving.done {
+            self.release();
+            return;
+        }
+        if self.leaving.busy || self.leaving.again.is_some_and(|at| now < at) {
+            self.wake_at = self.leaving.again;
+            return;
+        }
+        self.leaving.since.get_or_insert(now);
+        let Ok(sound) = &self.sound else { return };
+        let puts_back = sound.plan.on_delete == OnDelete::Restore;
+        let jobs: Vec<_> = sound
+            .plan
+            .cared_for()
+            .filter_map(|planned| {
+                let status = self.status.component(planned.name());
+                let theirs = status.is_some_and(|c| c.detached);
+                // What was kept although it was to go back keeps its weights: they are its traffic.
+                let back = puts_back && status.is_none_or(|c| self.is_on_control(c));
+                (!theirs).then(|| {
+                    leave(
+                        self.shared.clients.api.clone(),
+                        self.shared.cache.clone(),
+                        planned.component.clone(),
+                        self.raw.namespace.clone(),
+                        back,
+                    )
+                })
+            })
+            .collect();
+        self.leaving.busy = true;
+        self.tasks.spawn(async move {
+            let mut all = Left::default();
+            for left in futures::future::join_all(jobs).await {
+                all.kept.extend(left.kept);
+                all.failed.extend(left.failed);
+            }
+            Done::Left(all)
+        });
+    }
+
+    fn is_on_control(&self, c: &ComponentStatus) -> bool {
+        c.weight.written.is_zero() || c.lowering.is_some() && self.is_back(c)
+    }
+
+    /// What became of the letting go.
+    pub(super) fn left(&mut self, left: &Left) {
+        let now = self.shared.clock.now();
+        self.leaving.busy = false;
+        self.leaving.done = left.failed.is_empty() || self.out_of_patience(now);
+        if !self.leaving.done {
+            tracing::warn!(rollout = %self.raw.name, failed = left.failed.join("; "), "marks did not come off, again soon");
+            self.leaving.again = Some(now + AGAIN);
+            self.wake_at = self.leaving.again;
+            return;
+        }
+        let words = [
+            ("OriginalsKept", &left.kept),
+            ("MarksLeft", &left.failed),
+        ];
+        for (reason, sentences) in words.into_iter().filter(|(_, sentences)| !sentences.is_empty()) {
+            let message = sentences.join("; ");
+            tracing::warn!(rollout = %self.raw.name, reason, message, "the resource goes");
+            self.shared.events.publish(&self.raw, reason, &message, true);
+        }
+        self.release();
+    }
+
+    /// Whether everything that `onDelete: restore` brings back is back. What was kept for want of a control is as
+    /// far as it gets.
+    pub(super) fn is_restored(&self) -> bool {
+        let told = restore(&self.raw.uid).id;
+        // Until the deletion itself was decided on, nothing was put back by it.
+        self.raw.deleting
+            && self.raw.has_finalizer()
+            && self.status.commands.iter().any(|c| c.id == told)
+            && self.status.components.iter().all(|c| self.is_back(c))
+    }
+
+    /// Whether the resource carries our finalizer: nothing is raised before it does, for nobody would see it out.
+    /// Lowers never wait for it.
+    pub(super) fn is_held(&mut self, component: &str) -> bool {
+        if self.raw.has_finalizer() {
+            return true;
+        }
+        if let Some(error) = self.unheld.clone() {
+            let message = format!("nothing rises before the resource carries {}: {error}", rollouts::FINALIZER);
+            self.failures.insert(component.to_owned(), message);
+        }
+        false
+    }
+}

@@ -1,0 +1,98 @@
+//! Letting go of routed objects: our marks come off, and where it is asked for, what stood there before us comes back.
+
+use super::raise::within;
+use crate::cluster::ClusterError;
+use crate::cluster::cache::Cache;
+use crate::cluster::connect::Client;
+use crate::cluster::objects::{self, FIELD_MANAGER};
+use crate::rollout::spec::Component;
+use crate::routing::{PutBack, Target, targets};
+use std::time::Duration;
+
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Lost races that are tried again: a Deployment's status moves while its pods roll out.
+const RACES: u32 = 10;
+
+/// What letting go came to.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// Originals that stay away, and why: nothing that trying again would change.
+    pub(super) kept: Vec<String>,
+    /// What could not be written.
+    pub(super) failed: Vec<String>,
+}
+
+/// Lets go of a component's objects, each on its own: one that fails does not keep the others up. With `restore` the
+/// originals come back; without, the weights stay as they are.
+pub(super) async fn leave(
+    client: Client,
+    cache: Cache,
+    component: Component,
+    namespace: String,
+    restore: bool,
+) -> Left {
+    let mut left = Left::default();
+    for target in targets(&component, &namespace) {
+        match one(&client, &cache, &target, restore).await {
+            Ok(kept) => left.kept.extend(kept),
+            Err(message) => left.failed.push(message),
+        }
+    }
+    left
+}
+
+async fn one(
+    client: &Client,
+    cache: &Cache,
+    target: &Target<'_>,
+    restore: bool,
+) -> Result<Option<String>, String> {
+    let mut races = 0;
+    loop {
+        let json = match within(REQUEST_TIMEOUT, gone(objects::get(client, target.object()))).await? {
+            Some(json) => json,
+            // There is nothing to take marks off.
+            None => return Ok(None),
+        };
+        let back = if restore {
+            target.restore(&json)
+        } else {
+            PutBack {
+                patch: target.detach(&json),
+                kept: None,
+            }
+        };
+        let Some(patch) = back.patch else {
+            return Ok(back.kept);
+        };
+        let write = objects::patch(client, target.object(), &patch, FIELD_MANAGER, false);
+        let answer = tokio::time::timeout(REQUEST_TIMEOUT, write).await;
+        match answer {
+            Ok(Ok(json)) => {
+                cache.put(target.object(), json);
+                return Ok(back.kept);
+            }
+            Ok(Err(error)) if error.is_race() && races < RACES => races += 1,
+            Ok(Err(ClusterError::NotFound { .. })) => return Ok(None),
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(_) => {
+                return Err(format!(
+                    "{}: no answer within {}s",
+                    target.object(),
+                    REQUEST_TIMEOUT.as_secs()
+                ));
+            }
+        }
+    }
+}
+
+/// An object that is not there is an answer too.
+async fn gone<T>(
+    request: impl Future<Output = Result<T, ClusterError>>,
+) -> Result<Option<T>, ClusterError> {
+    match request.await {
+        Err(ClusterError::NotFound { .. }) => Ok(None),
+        other => other.map(Some),
+    }
+}

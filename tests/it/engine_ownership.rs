@@ -1,0 +1,192 @@
+//! What is taken from a routed object is given back: journals, the finalizer, and letting go.
+
+use crate::support::world::{NS, World, rollout, virtual_service};
+use gradual_rollout::rollout::reason::State;
+use gradual_rollout::rollout::status::CommandResult;
+use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const ROLLOUTS: &str = "gradualrollouts.rollout.sealos.io";
+const ROUTES: &str = "virtualservices.networking.istio.io";
+
+fn with(on_delete: &str, components: &[&str]) -> World {
+    let mut world = World::new();
+    for name in components {
+        world.store.put(virtual_service(name)).unwrap();
+    }
+    let mut object = rollout("demo", components);
+    object["spec"]["onDelete"] = json!(on_delete);
+    world.store.put(object).unwrap();
+    world.start("daemon-1");
+    world
+}
+
+/// What is its owner's of an object: everything but what each write of anybody's changes.
+fn owned(mut object: Value) -> Value {
+    let metadata = object["metadata"].as_object_mut().unwrap();
+    for key in ["resourceVersion", "managedFields", "generation"] {
+        metadata.remove(key);
+    }
+    object
+}
+
+fn delete(world: &World) {
+    world.store.delete(ROLLOUTS, NS, "demo").unwrap();
+}
+
+async fn gone(world: &World) {
+    world.until("gone", |w| w.object().is_null()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleted_with_keep_the_traffic_stays_and_our_marks_come_off() {
+    let world = with("keep", &["shop"]);
+    let before = owned(world.vs("shop"));
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    delete(&world);
+    gone(&world).await;
+    let mut after = owned(world.vs("shop"));
+    assert_eq!(world.weight("shop"), 25);
+    after["spec"]["http"][0]["route"][0]["weight"] = json!(100);
+    after["spec"]["http"][0]["route"][1]["weight"] = json!(0);
+    assert_eq!(after, before, "but for the weights, not a byte of ours stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleted_with_restore_every_object_is_what_it_was_byte_for_byte() {
+    let mut world = World::new();
+    let mut vs = virtual_service("shop");
+    vs["spec"]["http"][0]["route"][0]["weight"] = json!(3);
+    vs["spec"]["http"][0]["route"][1].as_object_mut().unwrap().remove("weight");
+    world.store.put(vs).unwrap();
+    let before = owned(world.vs("shop"));
+    let mut object = rollout("demo", &["shop"]);
+    object["spec"]["onDelete"] = json!("restore");
+    object["spec"]["steps"] = json!([{"weight": "10%", "hold": "5m"}, {"weight": "25%", "hold": "50m"}]);
+    world.store.put(object).unwrap();
+    world.start("daemon-1");
+    world
+        .until("25%", |w| w.component("shop").weight.written.permille() == 250)
+        .await;
+    assert_eq!(world.vs("shop")["spec"]["http"][0]["route"][1]["weight"], 75, "of 300");
+    delete(&world);
+    gone(&world).await;
+    assert_eq!(owned(world.vs("shop")), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_rises_before_the_finalizer_is_there_and_lowers_never_wait_for_it() {
+    let world = with("keep", &["shop"]);
+    let refused = Fault::new(Action::Fail(Failure::internal("finalizers are not for you")))
+        .resource(ROLLOUTS)
+        .subresource("")
+        .verb("patch");
+    let fault = world.store.faults().inject(refused);
+    world.pass(1200).await;
+    assert_eq!(world.weight("shop"), 0);
+    let message = world.component("shop").message;
+    assert!(message.contains("rollout.sealos.io/let-go"), "{message}");
+    world.store.faults().lift(fault);
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    let finalizers = world.object()["metadata"]["finalizers"].clone();
+    assert_eq!(finalizers, json!(["rollout.sealos.io/let-go"]));
+}
+
+fn endpoints(service: &str, ready: bool) -> Value {
+    json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": format!("{service}-1"), "namespace": NS,
+            "labels": {"kubernetes.io/service-name": service}},
+        "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": ready}}], "ports": []})
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleted_with_restore_and_nobody_to_take_the_traffic_it_stays_and_nobody_is_cut_off() {
+    let world = with("restore", &["shop"]);
+    world.store.put(endpoints("shop-v1", true)).unwrap();
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    world.store.put(endpoints("shop-v1", false)).unwrap();
+    world.pass(5).await;
+    delete(&world);
+    gone(&world).await;
+    assert_eq!(world.weight("shop"), 25, "control could not have answered");
+    let annotations = &world.vs("shop")["metadata"]["annotations"];
+    assert!(annotations.is_null(), "{annotations}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_that_cannot_be_written_does_not_keep_the_resource_for_ever() {
+    let world = with("keep", &["shop", "cart"]);
+    world
+        .until("25%", |w| w.weight("shop") == 25 && w.weight("cart") == 25)
+        .await;
+    let hang = Fault::new(Action::Delay(Duration::from_secs(300)))
+        .resource(ROUTES)
+        .name("shop")
+        .verb("patch");
+    world.store.faults().inject(hang);
+    delete(&world);
+    let asked = world.clock.now();
+    gone(&world).await;
+    let took = world.clock.now().duration_since(asked).as_secs();
+    assert!(took <= 45, "{took}s");
+    let marks = |name: &str| !world.vs(name)["metadata"]["annotations"].is_null();
+    assert!(marks("shop") && !marks("cart"), "one does not keep the other up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resource_deleted_while_no_daemon_was_there_is_seen_out_by_the_next() {
+    let mut world = with("restore", &["shop"]);
+    let before = owned(world.vs("shop"));
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    world.kill().await;
+    delete(&world);
+    world.pass(600).await;
+    assert!(!world.object().is_null(), "the finalizer keeps it");
+    world.start("daemon-2");
+    gone(&world).await;
+    assert_eq!(owned(world.vs("shop")), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn detach_restores_only_what_has_no_traffic_left() {
+    let world = with("keep", &["shop"]);
+    let before = owned(world.vs("shop"));
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    let wish = json!({"components": ["shop"], "restore": true, "who": "ada"});
+    let outcome = |w: &World, id: &str| w.status().commands.iter().find(|c| c.id == id).cloned();
+    let id = world.say("detach", wish.clone());
+    world.until("told", |w| outcome(w, &id).is_some()).await;
+    let told = outcome(&world, &id).unwrap();
+    assert_eq!(told.result, CommandResult::Refused);
+    assert!(told.message.contains("roll it back to 0% first"), "{}", told.message);
+    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+    world
+        .until("back", |w| {
+            let c = w.component("shop");
+            c.state == State::RolledBack && c.lowering.is_none()
+        })
+        .await;
+    let id = world.say("detach", wish);
+    world.until("told", |w| outcome(w, &id).is_some()).await;
+    world.until("as it was", |w| owned(w.vs("shop")) == before).await;
+    assert!(world.component("shop").message.contains("is back"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_between_the_lowering_and_the_originals_the_next_daemon_ends_it() {
+    let mut world = with("restore", &["shop"]);
+    let before = owned(world.vs("shop"));
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    delete(&world);
+    for _ in 0..400 {
+        if world.weight("shop") == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    world.kill().await;
+    world.start("daemon-2");
+    gone(&world).await;
+    assert_eq!(owned(world.vs("shop")), before);
+}
