@@ -159,7 +159,7 @@ fn draft(
     order: Order<'_>,
 ) -> Result<(Written, crate::routing::ObjectPatch), Error> {
     let seen = target.read(json)?;
-    let weight = if order.may_raise {
+    let weight = if order.may_raise || seen.is_silent() {
         order.weight
     } else {
         // Where places of the object disagree, the lowest is what must not be raised.
@@ -225,7 +225,8 @@ mod tests {
                 who: String::new(),
                 force: false,
                 emergency,
-                restore: false, expires_at: None,
+                restore: false,
+                expires_at: None,
             },
         };
         let at = "2026-03-02T09:00:00Z".parse().unwrap();

@@ -124,7 +124,8 @@ mod tests {
                 who: String::new(),
                 force: false,
                 emergency: false,
-                restore: false, expires_at: None,
+                restore: false,
+                expires_at: None,
             },
         }
     }

@@ -314,12 +314,7 @@ pub async fn add_finalizer(client: &Client, raw: &RawRollout) -> Result<RawRollo
 
 /// Lets the resource go.
 pub async fn remove_finalizer(client: &Client, raw: &RawRollout) -> Result<RawRollout, ClusterError> {
-    let finalizers: Vec<String> = raw
-        .finalizers
-        .iter()
-        .filter(|f| !is_ours(f))
-        .cloned()
-        .collect();
+    let finalizers: Vec<String> = raw.finalizers.iter().filter(|f| !is_ours(f)).cloned().collect();
     set_finalizers(client, raw, &finalizers).await
 }
 

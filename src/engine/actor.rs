@@ -298,6 +298,7 @@ impl Actor {
         }
         self.first = false;
         self.act(decision, now);
+        self.report_routers();
         self.save(now);
     }
 

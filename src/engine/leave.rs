@@ -88,9 +88,7 @@ async fn one(
 }
 
 /// An object that is not there is an answer too.
-async fn gone<T>(
-    request: impl Future<Output = Result<T, ClusterError>>,
-) -> Result<Option<T>, ClusterError> {
+async fn gone<T>(request: impl Future<Output = Result<T, ClusterError>>) -> Result<Option<T>, ClusterError> {
     match request.await {
         Err(ClusterError::NotFound { .. }) => Ok(None),
         other => other.map(Some),

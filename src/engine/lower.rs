@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// One attempt may take this long.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -26,7 +26,12 @@ const RACES: u32 = 5;
 /// What a lowering reports while it goes on: a failure in words, for the status.
 pub(super) type Failure = (String, String);
 
-/// Lowers every routed object of a component, all at once. Returns when all are done.
+/// How long a router further in waits for the first attempt at the one before it. The edge goes first, so that nobody
+/// is sent to where nobody listens any more; but a router that hangs must not keep the others up.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Lowers every routed object of a component, router by router from the edge: each begins when the first attempts at
+/// the one before it have ended, or after [`HEAD_START`]. Returns when all are done.
 pub(super) async fn lower(
     client: Client,
     cache: Cache,
@@ -37,11 +42,38 @@ pub(super) async fn lower(
     failures: mpsc::Sender<Failure>,
 ) {
     let all = targets(&component, &namespace);
-    join_all(
-        all.iter()
-            .map(|target| one(&client, &cache, target, &order, at, &failures)),
-    )
-    .await;
+    let mut routers: Vec<Vec<&Target<'_>>> = Vec::new();
+    for target in &all {
+        match routers.last_mut() {
+            Some(router) if router.first().is_some_and(|t| t.router() == target.router()) => {
+                router.push(target);
+            }
+            Some(_) | None => routers.push(vec![target]),
+        }
+    }
+    // How many first attempts of each router have ended.
+    let tried: Vec<watch::Sender<usize>> = routers.iter().map(|_| watch::channel(0).0).collect();
+    let before = std::iter::once(None).chain(tried.iter().zip(&routers).map(Some));
+    let (client, cache, order, failures) = (&client, &cache, &order, &failures);
+    // When a router begins is counted from the start of the lowering, so that the waits never add to a serial one.
+    let began = tokio::time::Instant::now();
+    let mut jobs = Vec::new();
+    for (n, ((router, tried), before)) in routers.iter().zip(&tried).zip(before).enumerate() {
+        let latest = began + HEAD_START * u32::try_from(n).unwrap_or(u32::MAX);
+        jobs.push(async move {
+            if let Some((tried, router)) = before {
+                let mut tried = tried.subscribe();
+                let ended = tried.wait_for(|ended| *ended >= router.len());
+                // Late or done: now it is this one's turn.
+                drop(tokio::time::timeout_at(latest, ended).await);
+            }
+            let each = router
+                .iter()
+                .map(|target| one(client, cache, target, order, at, failures, tried));
+            join_all(each).await;
+        });
+    }
+    join_all(jobs).await;
 }
 
 async fn one(
@@ -51,12 +83,17 @@ async fn one(
     order: &Lower,
     at: Timestamp,
     failures: &mpsc::Sender<Failure>,
+    tried: &watch::Sender<usize>,
 ) {
     let mut wait = FIRST_WAIT;
     let mut races = 0;
     let mut known = cached(cache, target);
     for attempt in 0_u64.. {
-        match attempt_once(client, cache, target, order, at, known.take()).await {
+        let ended = attempt_once(client, cache, target, order, at, known.take()).await;
+        if attempt == 0 {
+            tried.send_modify(|ended| *ended += 1);
+        }
+        match ended {
             // What is not there carries no traffic. If it comes back, it comes with its own weight, and is looked at.
             Ok(()) | Err(Trouble::Gone) => return,
             // Somebody wrote in between. Over and over, it is no race: then the server refuses the patch itself.
@@ -106,6 +143,8 @@ async fn attempt_once(
     // written all the same.
     let ceiling = target
         .read(&json)
+        .ok()
+        .filter(|seen| !seen.is_silent())
         .map_or(order.weight, |seen| seen.lowest.min(order.weight));
     let weight = target.at_most(&json, ceiling).map_err(|e| other(e.to_string()))?;
     let stamp = stamp(&order.id, weight, &order.reason.to_string()).map_err(other)?;

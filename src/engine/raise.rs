@@ -29,7 +29,7 @@ pub(super) async fn prepare(
     for target in targets(&component, &namespace) {
         let json = within(REQUEST_TIMEOUT, objects::get(&client, target.object())).await?;
         let seen = target.read(&json).map_err(|e| e.to_string())?;
-        if seen.agreed() != Some(from) {
+        if !seen.is_silent() && seen.agreed() != Some(from) {
             return Err(format!("{} says {}, not {from}", target.object(), seen.weight));
         }
         // A weight that the object cannot say is found out before anything is declared.
@@ -71,7 +71,16 @@ pub(super) async fn write(
 ) -> Result<(), String> {
     let stamp = stamp(&intent.id, intent.weight, &intent.reason.to_string())?;
     let all = targets(&component, &namespace);
-    for (n, target) in all.iter().enumerate().rev() {
+    let order = raise_order(&all);
+    let mut rolling: Vec<&Target<'_>> = Vec::new();
+    let mut router = None;
+    for target in order {
+        if router.replace(target.router()) != Some(target.router()) {
+            // Nobody is sent to where nobody listens yet: what is further in has taken up its change first.
+            for deployment in rolling.drain(..) {
+                rolled_out(&cache, deployment).await?;
+            }
+        }
         let json = objects
             .iter()
             .find(|(object, _)| object == target.object())
@@ -87,11 +96,19 @@ pub(super) async fn write(
         )
         .await?;
         cache.put(target.object(), answer);
-        if n > 0 && target.object().kind == ObjectKind::Deployment {
-            rolled_out(&cache, target).await?;
+        if target.object().kind == ObjectKind::Deployment {
+            rolling.push(target);
         }
     }
     Ok(())
+}
+
+/// The innermost router first and the edge last; within a router as its objects are listed, for a controller's pods
+/// that restart read the `ConfigMap` that was written before.
+fn raise_order<'t, 'c>(all: &'t [Target<'c>]) -> Vec<&'t Target<'c>> {
+    let mut order: Vec<&Target<'_>> = all.iter().collect();
+    order.sort_by_key(|target| std::cmp::Reverse(target.router()));
+    order
 }
 
 /// Waits until a Deployment has taken up its change, as its watch shows it.

@@ -9,6 +9,7 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// What sets weights. Exactly one kind per entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -118,6 +119,7 @@ pub struct Destination {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.deployment) || has(self.configMap)").message("name a deployment, a configMap or both"))]
+#[x_kube(validation = Rule::new("!has(self.restart) || !self.restart || (has(self.deployment) && has(self.configMap))").message("restart needs the configMap that changes and the deployment whose pods read it"))]
 pub struct ControllerSwitch {
     /// The Deployment whose container reads the environment. Its namespace is the resource's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,9 +136,73 @@ pub struct ControllerSwitch {
     /// Which variables the Deployment's container reads. Default mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flags: Option<DeploymentFlags>,
+    /// The value of `ISTIO_GATEWAY`, such as `sealos-gateway.istio-system`, written above 0%. Left out: the variable
+    /// is not touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub gateway: Option<String>,
+    /// The value of `VIRTUALSERVICE_MUTATING_ANNOTATIONS`, written above 0%. Left out: the variable is not touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub mutating_annotations: Option<String>,
+    /// The controller reads the `ConfigMap` only when it starts: leave the Deployment's environment alone, and restart
+    /// its pods when the `ConfigMap` changes. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<bool>,
+    /// Which objects the controller makes, so that the share can be counted. Left out: it is reported as
+    /// `notVerifiable`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<SwitchedObjects>,
     /// The mode at 100%. Default dual, so that control can take everything back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_full: Option<AtFull>,
+}
+
+/// The Ingresses and `VirtualServices` that a controller makes for its users, in every namespace. Of those made since
+/// the weight last changed, the ones with a `VirtualService` are served by Istio.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SwitchedObjects {
+    /// The labels that they carry.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 16), transform = short_labels)]
+    pub match_labels: BTreeMap<String, String>,
+}
+
+/// No label's value is longer.
+fn short_labels(schema: &mut Schema) {
+    schema.insert(
+        "additionalProperties".into(),
+        json!({"type": "string", "maxLength": 63}),
+    );
+}
+
+impl ControllerSwitch {
+    /// What is wrong with it in itself, which a file that no API server has seen may well have: the field, and what
+    /// to do.
+    pub fn mistake(&self) -> Option<(&'static str, &'static str)> {
+        let both = self.deployment.is_some() && self.config_map.is_some();
+        let switches = self.flags == Some(DeploymentFlags::Switches);
+        let webhook = self.flags == Some(DeploymentFlags::Webhook);
+        if self.deployment.is_none() && self.config_map.is_none() {
+            Some(("controllerSwitch", "name a deployment, a configMap or both"))
+        } else if self.restart == Some(true) && !both {
+            Some((
+                "controllerSwitch.restart",
+                "needs the configMap that changes and the deployment whose pods read it",
+            ))
+        } else if self.restart == Some(true) && self.flags.is_some() {
+            Some((
+                "controllerSwitch.flags",
+                "the environment is left alone where restart is true: take out one of the two",
+            ))
+        } else if self.gateway.is_some() && !switches {
+            Some(("controllerSwitch.gateway", "goes with flags: switches"))
+        } else if self.mutating_annotations.is_some() && !webhook {
+            Some(("controllerSwitch.mutatingAnnotations", "goes with flags: webhook"))
+        } else {
+            None
+        }
+    }
 }
 
 /// Which variables a controller's container reads.
@@ -146,8 +212,12 @@ pub enum DeploymentFlags {
     /// `NETWORKING_MODE`, `ISTIO_PERCENTAGE`, `ENABLE_ISTIO_MONITORING`.
     #[default]
     Mode,
-    /// `USE_ISTIO_NETWORKING`, `USE_INGRESS_NETWORKING`, `ISTIO_ENABLED`, besides `ISTIO_PERCENTAGE`.
+    /// `USE_ISTIO_NETWORKING`, `USE_INGRESS_NETWORKING`, `ISTIO_ENABLED`, besides `ISTIO_PERCENTAGE`, and
+    /// `ISTIO_GATEWAY` where `gateway` is given.
     Switches,
+    /// An admission webhook's `ENABLE_ISTIO_WEBHOOKS`, besides `ISTIO_PERCENTAGE`, and
+    /// `VIRTUALSERVICE_MUTATING_ANNOTATIONS` where `mutatingAnnotations` is given.
+    Webhook,
 }
 
 /// The controller's mode at 100%.

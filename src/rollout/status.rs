@@ -232,6 +232,10 @@ pub struct ComponentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "opaque")]
     pub definition: Option<Box<Component>>,
+    /// Each router, from the edge.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub routers: Vec<RouterStatus>,
     /// Each check's verdict.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
@@ -291,6 +295,34 @@ pub struct Weights {
     /// What the routed objects say; absent while they cannot be read or disagree.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed: Option<Weight>,
+}
+
+/// One router of a component, as its objects say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct RouterStatus {
+    /// Its kind, as the spec calls it.
+    #[schemars(length(max = 32))]
+    pub router: String,
+    /// The weight that is wanted of it.
+    pub asked: Weight,
+    /// The weight of our last write; absent before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written: Option<Weight>,
+    /// What its objects say; absent while one cannot be read or they disagree.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Weight>,
+    /// Whether what is written is in force.
+    pub settled: bool,
+    /// What it waits for, as a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 96))]
+    pub waiting_for: Option<String>,
+    /// Who besides us wrote one of its objects last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 48))]
+    pub manager: Option<String>,
 }
 
 /// A raise declared before it is written.

@@ -7,7 +7,7 @@ use super::error::RoutingError;
 use super::object::ObjectRef;
 use super::seen::Reading;
 use super::target::WriteMode;
-use crate::rollout::router_spec::{AtFull, DeploymentFlags};
+use crate::rollout::router_spec::{AtFull, ControllerSwitch, DeploymentFlags};
 use crate::rollout::weight::Weight;
 
 /// What a controller is told about new objects.
@@ -74,13 +74,13 @@ pub(super) fn keys(weight_percent: String, mode: Mode) -> [(&'static str, String
 
 /// The variables of the container and their values at a weight.
 pub(super) fn variables(
-    flags: DeploymentFlags,
+    switch: &ControllerSwitch,
     weight_percent: String,
     mode: Mode,
 ) -> Vec<(&'static str, String)> {
     let percentage = ("ISTIO_PERCENTAGE", weight_percent);
     let on = |yes: bool| yes.to_string();
-    match flags {
+    let mut variables = match switch.flags.unwrap_or_default() {
         DeploymentFlags::Mode => vec![
             ("NETWORKING_MODE", mode.text().to_owned()),
             percentage,
@@ -92,8 +92,24 @@ pub(super) fn variables(
             ("ISTIO_ENABLED", on(mode != Mode::Ingress)),
             percentage,
         ],
+        DeploymentFlags::Webhook => vec![("ENABLE_ISTIO_WEBHOOKS", on(mode != Mode::Ingress)), percentage],
+    };
+    // What Istio's side needs to know. Where nothing goes there it is nobody's business, and a rollback touches as
+    // little as it can.
+    if mode != Mode::Ingress {
+        let known = [
+            ("ISTIO_GATEWAY", &switch.gateway),
+            (MUTATING, &switch.mutating_annotations),
+        ];
+        let given = known
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.clone()?)));
+        variables.extend(given);
     }
+    variables
 }
+
+const MUTATING: &str = "VIRTUALSERVICE_MUTATING_ANNOTATIONS";
 
 /// The variables that an emergency sets, and that the first raise after it takes back.
 pub(super) const EMERGENCY: &str = "EMERGENCY_ROLLBACK";
@@ -168,6 +184,12 @@ impl<'j, F: Fn(&str) -> Option<&'j str>> Reader<'_, F> {
             (Some(true), _, Some(false)) => Some(Mode::Istio),
             _ => Some(Mode::Dual),
         })
+    }
+
+    /// The mode that the admission webhook's switch says.
+    pub(super) fn webhook(&self) -> Result<Option<Mode>, RoutingError> {
+        let enabled = self.switch("ENABLE_ISTIO_WEBHOOKS")?;
+        Ok(enabled.map(|on| if on { Mode::Dual } else { Mode::Ingress }))
     }
 
     fn switch(&self, name: &str) -> Result<Option<bool>, RoutingError> {

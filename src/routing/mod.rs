@@ -17,6 +17,7 @@ mod service;
 mod stamp;
 mod switch_config_map;
 mod switch_deployment;
+mod switch_restart;
 mod target;
 
 pub use error::RoutingError;

@@ -55,6 +55,12 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// Whether the object says no weight at all: pods that were not restarted by us yet run what their `ConfigMap`
+    /// says.
+    pub fn is_silent(&self) -> bool {
+        self.readings.is_empty()
+    }
+
     /// Whether places that should agree do not: then `weight` alone is not the whole truth, and the object must not
     /// pass for one that reads back what was written.
     pub fn is_split(&self) -> bool {

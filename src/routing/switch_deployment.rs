@@ -107,7 +107,7 @@ pub(super) fn read(
     let container = container(switch, object, json)?;
     let flags = switch.flags.unwrap_or_default();
     // What could not be written is told now, not at the first raise.
-    let owned = variables(flags, String::new(), Mode::Ingress);
+    let owned = variables(switch, String::new(), Mode::Dual);
     for name in owned
         .iter()
         .map(|(name, _)| *name)
@@ -128,6 +128,7 @@ pub(super) fn read(
     let mode = match flags {
         DeploymentFlags::Mode => reader.mode("NETWORKING_MODE")?,
         DeploymentFlags::Switches => reader.switches()?,
+        DeploymentFlags::Webhook => reader.webhook()?,
     };
     reader.read("ISTIO_PERCENTAGE", mode)
 }
@@ -189,7 +190,7 @@ pub(super) fn draft(
         })
     );
     let mut additions = Vec::new();
-    let mut variables = variables(switch.flags.unwrap_or_default(), percent, networking);
+    let mut variables = variables(switch, percent, networking);
     let weighing = variables.len();
     variables.extend(emergency(mode, weight, flagged));
     for (position, (name, new)) in variables.into_iter().enumerate() {

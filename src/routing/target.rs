@@ -9,7 +9,7 @@ use super::patch::{Draft, ObjectPatch};
 use super::seen::{self, Reading, Seen, Share, text};
 use super::service::service_of;
 use super::stamp::{Stamp, stamp_key};
-use super::{switch_config_map, switch_deployment};
+use super::{switch_config_map, switch_deployment, switch_restart};
 use crate::rollout::router_spec::{ControllerSwitch, Router};
 use crate::rollout::spec::Component;
 use crate::rollout::weight::Weight;
@@ -33,6 +33,8 @@ pub enum WriteMode {
 pub struct Target<'a> {
     object: ObjectRef,
     key: String,
+    /// Which of the component's routers it belongs to, edge first.
+    router: usize,
     way: Way<'a>,
 }
 
@@ -41,25 +43,28 @@ enum Way<'a> {
     Istio(Routes<'a>),
     ConfigMap(&'a ControllerSwitch),
     Deployment(&'a ControllerSwitch),
+    Restart,
 }
 
 /// The routed objects of a component in the order of its routers, edge first; a controller's ConfigMap comes before
 /// its Deployment, whose restarting pods read it. `namespace` is the resource's own.
 pub fn targets<'a>(component: &'a Component, namespace: &str) -> Vec<Target<'a>> {
-    let target = |kind, namespace: &str, name: &str, way| Target {
+    let target = |router, kind, namespace: &str, name: &str, way| Target {
         object: ObjectRef {
             kind,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
         },
         key: stamp_key(&component.name),
+        router,
         way,
     };
     let mut targets = Vec::new();
-    for router in &component.routers {
+    for (at, router) in component.routers.iter().enumerate() {
         match router {
             Router::Istio(pair) => targets.extend(pair.virtual_services.iter().map(|routes| {
                 target(
+                    at,
                     ObjectKind::VirtualService,
                     routes.namespace.as_deref().unwrap_or(namespace),
                     &routes.name,
@@ -68,16 +73,20 @@ pub fn targets<'a>(component: &'a Component, namespace: &str) -> Vec<Target<'a>>
             })),
             Router::ControllerSwitch(switch) => {
                 targets.extend(
-                    switch
-                        .config_map
-                        .iter()
-                        .map(|name| target(ObjectKind::ConfigMap, namespace, name, Way::ConfigMap(switch))),
+                    switch.config_map.iter().map(|name| {
+                        target(at, ObjectKind::ConfigMap, namespace, name, Way::ConfigMap(switch))
+                    }),
                 );
+                let way = if switch.restart == Some(true) && switch.config_map.is_some() {
+                    Way::Restart
+                } else {
+                    Way::Deployment(switch)
+                };
                 targets.extend(
                     switch
                         .deployment
                         .iter()
-                        .map(|name| target(ObjectKind::Deployment, namespace, name, Way::Deployment(switch))),
+                        .map(|name| target(at, ObjectKind::Deployment, namespace, name, way)),
                 );
             }
         }
@@ -89,6 +98,11 @@ impl Target<'_> {
     /// The object.
     pub fn object(&self) -> &ObjectRef {
         &self.object
+    }
+
+    /// Which of the component's routers it belongs to, counted from the edge.
+    pub fn router(&self) -> usize {
+        self.router
     }
 
     /// The annotation that carries this component's stamp.
@@ -109,7 +123,7 @@ impl Target<'_> {
                 claims.push(claim(Part::Stamp(self.key.clone())));
                 claims
             }
-            Way::ConfigMap(_) | Way::Deployment(_) => vec![claim(Part::Whole)],
+            Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => vec![claim(Part::Whole)],
         }
     }
 
@@ -117,7 +131,7 @@ impl Target<'_> {
     pub fn share(&self) -> Share {
         match self.way {
             Way::Istio(_) => Share::Requests,
-            Way::ConfigMap(_) | Way::Deployment(_) => Share::NewObjects,
+            Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => Share::NewObjects,
         }
     }
 
@@ -128,9 +142,10 @@ impl Target<'_> {
             Way::Istio(routes) => routes.read(&self.object, json)?,
             Way::ConfigMap(_) => switch_config_map::read(&self.object, json)?,
             Way::Deployment(switch) => switch_deployment::read(switch, &self.object, json)?,
+            Way::Restart => switch_restart::read(&self.object, json)?,
         };
         let waiting_for = match self.way {
-            Way::Deployment(_) => switch_deployment::waiting_for(json),
+            Way::Deployment(_) | Way::Restart => switch_deployment::waiting_for(json),
             Way::Istio(_) | Way::ConfigMap(_) => None,
         };
         let weights = || readings.iter().map(|reading| reading.weight);
@@ -167,6 +182,7 @@ impl Target<'_> {
             Way::Deployment(switch) => {
                 switch_deployment::draft(switch, &self.object, json, weight, mode, &mut draft)?;
             }
+            Way::Restart => switch_restart::draft(&self.object, json, weight, &mut draft)?,
         }
         draft.stamped(stamp)
     }
@@ -208,7 +224,7 @@ impl Target<'_> {
         seen::expect_object(&self.object, json)?;
         match self.way {
             Way::Istio(routes) => routes.finest(&self.object, json),
-            Way::ConfigMap(_) | Way::Deployment(_) => Ok(controller_switch::FINEST),
+            Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => Ok(controller_switch::FINEST),
         }
     }
 
@@ -223,7 +239,7 @@ impl Target<'_> {
     pub fn check(&self, weights: &[Weight]) -> Vec<RoutingError> {
         match self.way {
             Way::Istio(routes) => routes.check(&self.object).err().into_iter().collect(),
-            Way::ConfigMap(_) | Way::Deployment(_) => weights
+            Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => weights
                 .iter()
                 .filter_map(|weight| {
                     controller_switch::percent(&self.object, "the percentage", *weight).err()
@@ -257,7 +273,7 @@ impl Target<'_> {
             Way::Istio(routes) => service_of(&routes.pair.control.host, &self.object.namespace)
                 .into_iter()
                 .collect(),
-            Way::ConfigMap(_) | Way::Deployment(_) => Vec::new(),
+            Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => Vec::new(),
         }
     }
 

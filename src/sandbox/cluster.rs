@@ -85,6 +85,9 @@ fn switched(namespace: &str, switch: &ControllerSwitch) -> Vec<Value> {
                 {"name": "USE_INGRESS_NETWORKING", "value": "true"},
                 {"name": "ISTIO_ENABLED", "value": "false"}, {"name": "ISTIO_PERCENTAGE", "value": "0"},
             ]),
+            DeploymentFlags::Webhook => json!([
+                {"name": "ENABLE_ISTIO_WEBHOOKS", "value": "false"}, {"name": "ISTIO_PERCENTAGE", "value": "0"},
+            ]),
         };
         let container = switch.container.as_deref().unwrap_or("controller");
         json!({

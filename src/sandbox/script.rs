@@ -224,7 +224,8 @@ impl Stage {
                 who: WHO.to_owned(),
                 force: false,
                 emergency: false,
-                restore: false, expires_at: None,
+                restore: false,
+                expires_at: None,
             },
         };
         let name = self.rollout.metadata.name.clone().unwrap_or_default();

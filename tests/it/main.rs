@@ -22,6 +22,7 @@ mod deploy;
 mod engine;
 mod engine_orphans;
 mod engine_ownership;
+mod engine_routers;
 mod generated;
 mod house;
 mod judge;

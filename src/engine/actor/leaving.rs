@@ -114,10 +114,7 @@ impl Actor {
             self.wake_at = self.leaving.again;
             return;
         }
-        let words = [
-            ("OriginalsKept", &left.kept),
-            ("MarksLeft", &left.failed),
-        ];
+        let words = [("OriginalsKept", &left.kept), ("MarksLeft", &left.failed)];
         for (reason, sentences) in words.into_iter().filter(|(_, sentences)| !sentences.is_empty()) {
             let message = sentences.join("; ");
             tracing::warn!(rollout = %self.raw.name, reason, message, "the resource goes");
@@ -144,7 +141,10 @@ impl Actor {
             return true;
         }
         if let Some(error) = self.unheld.clone() {
-            let message = format!("nothing rises before the resource carries {}: {error}", rollouts::FINALIZER);
+            let message = format!(
+                "nothing rises before the resource carries {}: {error}",
+                rollouts::FINALIZER
+            );
             self.failures.insert(component.to_owned(), message);
         }
         false

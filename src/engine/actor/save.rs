@@ -3,7 +3,7 @@
 use super::{Actor, Dirty, Done};
 use crate::cluster::rollouts;
 use crate::engine::lane::Lane;
-use crate::rollout::status::ComponentStatus;
+use crate::rollout::status::{ComponentStatus, RouterStatus};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -71,6 +71,36 @@ impl Actor {
                 result,
             }
         });
+    }
+
+    /// Puts into the status what each router says, when that changed.
+    pub(super) fn report_routers(&mut self) {
+        let Ok(sound) = &self.sound else { return };
+        let shape = |routers: &[RouterStatus]| -> Vec<_> {
+            let each = routers.iter();
+            each.map(|r| (r.asked, r.written, r.observed, r.settled))
+                .collect()
+        };
+        for planned in sound.plan.cared_for() {
+            let Some(memo) = self.memos.get_mut(planned.name()) else {
+                continue;
+            };
+            let Some(c) = self.status.component_mut(planned.name()) else {
+                continue;
+            };
+            let asked = match (&c.lowering, &c.intent) {
+                (Some(order), _) => order.weight,
+                (None, Some(intent)) => intent.weight,
+                (None, None) => c.weight.asked,
+            };
+            let report = memo.report(&planned.component, &self.raw.namespace, asked, &c.routers);
+            if let Some(report) = report.filter(|report| *report != c.routers) {
+                // Who waits for which pod is news, not worth a write of its own.
+                let moved = shape(&report) != shape(&c.routers);
+                self.dirty = self.dirty.max(if moved { Dirty::Now } else { Dirty::Soon });
+                c.routers = report;
+            }
+        }
     }
 
     /// Reads the resource afresh after a lost race.

@@ -304,8 +304,9 @@ impl Desk<'_> {
         } else {
             ""
         };
-        c.message =
-            format!("detached at {at}: our marks are off the routed objects{back}; `resume` takes it up again");
+        c.message = format!(
+            "detached at {at}: our marks are off the routed objects{back}; `resume` takes it up again"
+        );
         Ok(format!(
             "let go at {at}; it is still in the spec, so `resume` takes it up again"
         ))

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::rollout::check::JudgeRules;
 use crate::rollout::duration::Span;
-use crate::rollout::spec::{ArmSource, Component, GradualRolloutSpec, Phase, Step};
+use crate::rollout::spec::{ArmSource, Component, GradualRolloutSpec, Phase, Router, Step};
 use crate::rollout::weight::{Percent, Weight};
 use crate::rollout::window::Calendar;
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,6 +85,13 @@ impl Reader {
                     format!("spec.components[{i}].routers"),
                     "name 1 to 4 routers, edge first",
                 );
+            }
+            for (r, router) in component.routers.iter().enumerate() {
+                if let Router::ControllerSwitch(switch) = router
+                    && let Some((field, message)) = switch.mistake()
+                {
+                    self.problem(format!("spec.components[{i}].routers[{r}].{field}"), message);
+                }
             }
             if let Some(arms) = &component.arms {
                 self.arms(i, &arms.canary, arms.control.as_ref());

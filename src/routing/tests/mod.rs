@@ -2,6 +2,7 @@
 
 mod controller_switch;
 mod controller_switch_fences;
+mod controller_switch_restart;
 mod istio;
 mod istio_properties;
 mod originals;

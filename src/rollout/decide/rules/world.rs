@@ -178,7 +178,8 @@ impl World {
             who: "ada".into(),
             force: false,
             emergency: false,
-            restore: false, expires_at: None,
+            restore: false,
+            expires_at: None,
         };
         self.commands.push(Command { id, verb, wish });
     }

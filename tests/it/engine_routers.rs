@@ -1,0 +1,236 @@
+//! A component with several routers: the edge, and a controller further in.
+
+use crate::support::world::{NS, World, component, rollout, virtual_service};
+use gradual_rollout::rollout::reason::{Reason, State};
+use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const ROUTES: &str = "virtualservices.networking.istio.io";
+
+/// The edge is a route, and a controller is told by `ConfigMap` and environment, or restarted.
+fn world(restart: bool) -> World {
+    let mut world = World::new();
+    world.store.put(virtual_service("shop")).unwrap();
+    let metadata = |name: &str| json!({"name": name, "namespace": NS});
+    world
+        .store
+        .put(
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("shop-config"),
+            "data": {"networking_mode": "ingress", "istio_percentage": "0"}}),
+        )
+        .unwrap();
+    let container = json!({"name": "controller", "image": "shop:1",
+        "env": [{"name": "NETWORKING_MODE", "value": "ingress"}, {"name": "ISTIO_PERCENTAGE", "value": "0"}]});
+    world
+        .store
+        .put(
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata("shop-controller"),
+            "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "shop"}}, "template": {
+                "metadata": {"labels": {"app": "shop"}}, "spec": {"containers": [container]}}}}),
+        )
+        .unwrap();
+    let mut object = rollout("demo", &["shop"]);
+    let mut with_switch = component("shop");
+    let mut switch = json!({"deployment": "shop-controller", "configMap": "shop-config"});
+    if restart {
+        switch["restart"] = json!(true);
+    }
+    with_switch["routers"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"controllerSwitch": switch}));
+    object["spec"]["components"] = json!([with_switch]);
+    world.store.put(object).unwrap();
+    world.start("daemon-1");
+    world
+}
+
+fn object(world: &World, resource: &str, name: &str) -> Value {
+    (*world.store.get(resource, NS, name).unwrap()).clone()
+}
+
+fn config(world: &World) -> String {
+    let map = object(world, "configmaps", "shop-config");
+    map["data"]["istio_percentage"].as_str().unwrap().to_owned()
+}
+
+fn pods(world: &World) -> String {
+    let env = object(world, "deployments.apps", "shop-controller");
+    let env = env["spec"]["template"]["spec"]["containers"][0]["env"].clone();
+    env[1]["value"].as_str().unwrap().to_owned()
+}
+
+/// Everything that there is, in the order from the edge.
+fn all(world: &World) -> [String; 3] {
+    [world.weight("shop").to_string(), config(world), pods(world)]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_raise_goes_in_first_and_the_edge_waits_for_the_pods() {
+    let world = world(false);
+    world.until("the controller is told", |w| config(w) == "5").await;
+    world.pass(2).await;
+    assert_eq!(all(&world), ["0", "5", "5"], "the pods have not rolled out yet");
+    let routers = world.component("shop").routers;
+    assert_eq!(routers.len(), 2);
+    world
+        .until("all of it", |w| {
+            w.component("shop").weight.written.permille() == 50
+        })
+        .await;
+    assert_eq!(all(&world), ["5", "5", "5"]);
+    world.pass(70).await;
+    let routers = world.component("shop").routers;
+    let told: Vec<_> = routers
+        .iter()
+        .map(|r| (r.router.as_str(), r.observed.map(|w| w.permille()), r.settled))
+        .collect();
+    assert_eq!(
+        told,
+        [("istio", Some(50), true), ("controllerSwitch", Some(50), true)]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn wherever_a_raise_fails_what_it_had_raised_is_taken_back_and_later_it_succeeds() {
+    for (resource, name) in [
+        ("configmaps", "shop-config"),
+        ("deployments.apps", "shop-controller"),
+        (ROUTES, "shop"),
+    ] {
+        let world = world(false);
+        world
+            .until("5%", |w| w.component("shop").weight.written.permille() == 50)
+            .await;
+        // Only the raise is hit: the lowering that takes it back goes through.
+        let refused = Fault::new(Action::Fail(Failure::internal("not now")))
+            .resource(resource)
+            .name(name)
+            .verb("patch")
+            .times(1);
+        let raise = world.store.faults().inject(refused);
+        world
+            .until("refused and taken back", |w| {
+                let failed = w
+                    .component("shop")
+                    .history
+                    .iter()
+                    .any(|h| h.reason == Reason::HalfRaised);
+                let nothing = resource == "configmaps" && w.component("shop").reason == Reason::WriteFailed;
+                (failed || nothing) && w.component("shop").lowering.is_none()
+            })
+            .await;
+        assert_eq!(
+            all(&world),
+            ["5", "5", "5"],
+            "{resource}: the lower weight everywhere"
+        );
+        world.store.faults().lift(raise);
+        world
+            .until("25%", |w| w.component("shop").weight.written.permille() == 250)
+            .await;
+        assert_eq!(all(&world), ["25", "25", "25"], "{resource}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_starts_at_the_edge_and_a_dead_edge_keeps_the_others_up_for_a_moment_only() {
+    let world = world(false);
+    world
+        .until("25%", |w| w.component("shop").weight.written.permille() == 250)
+        .await;
+    world.pass(60).await;
+    let hang = Fault::new(Action::Hang)
+        .resource(ROUTES)
+        .name("shop")
+        .verb("patch");
+    let hanging = world.store.faults().inject(hang);
+    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(all(&world), ["25", "0", "0"]);
+    world.store.faults().lift(hanging);
+    world
+        .until("back", |w| {
+            w.component("shop").state == State::RolledBack && w.weight("shop") == 0
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_read_the_config_map_at_their_start_are_restarted_after_it_changed() {
+    let world = world(true);
+    let restarted = |w: &World| {
+        let template = object(w, "deployments.apps", "shop-controller")["spec"]["template"].clone();
+        let key = "/metadata/annotations/rollout.sealos.io~1restarted-for";
+        template
+            .pointer(key)
+            .and_then(Value::as_str)
+            .unwrap_or("never")
+            .to_owned()
+    };
+    world.until("the map", |w| config(w) == "5").await;
+    world
+        .until("all of it", |w| {
+            w.component("shop").weight.written.permille() == 50
+        })
+        .await;
+    assert_eq!(
+        (restarted(&world), pods(&world), world.weight("shop")),
+        ("5%".into(), "0".into(), 5)
+    );
+    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+    world
+        .until("back", |w| {
+            w.component("shop").state == State::RolledBack && w.component("shop").lowering.is_none()
+        })
+        .await;
+    assert_eq!(
+        (restarted(&world), config(&world), world.weight("shop")),
+        ("0%".into(), "0".into(), 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_weight_that_somebody_raised_is_put_back_within_one_event_and_a_lower_one_is_yielded_to_whatever_the_router()
+ {
+    for kind in ["route", "map", "environment"] {
+        for (to, back) in [(40, true), (1, false)] {
+            let world = world(false);
+            world
+                .until("5%", |w| w.component("shop").weight.written.permille() == 50)
+                .await;
+            world.pass(90).await;
+            let mut edited = match kind {
+                "route" => object(&world, ROUTES, "shop"),
+                "map" => object(&world, "configmaps", "shop-config"),
+                _ => object(&world, "deployments.apps", "shop-controller"),
+            };
+            match kind {
+                "route" => {
+                    edited["spec"]["http"][0]["route"][0]["weight"] = json!(100 - to);
+                    edited["spec"]["http"][0]["route"][1]["weight"] = json!(to);
+                }
+                "map" => edited["data"]["istio_percentage"] = json!(to.to_string()),
+                _ => {
+                    edited["spec"]["template"]["spec"]["containers"][0]["env"][1]["value"] =
+                        json!(to.to_string());
+                }
+            }
+            world.store.put(edited).unwrap();
+            // No look at the metrics, no timer: the watch event alone.
+            tokio::time::sleep(Duration::from_millis(900)).await;
+            let now = match kind {
+                "route" => world.weight("shop").to_string(),
+                "map" => config(&world),
+                _ => pods(&world),
+            };
+            let state = world.component("shop").state;
+            if back {
+                assert_eq!(now, "5", "{kind} raised");
+            } else {
+                assert_eq!((now.as_str(), state), ("1", State::Drifted), "{kind} lowered");
+            }
+        }
+    }
+}
