@@ -175,6 +175,13 @@ pub(super) fn picture(
     let rows: Vec<Vec<Cell>> = views.iter().map(|v| row(v, several, wide, now)).collect();
     let width = if wide { None } else { table::terminal_width() };
     table::write(out, &heading, &rows, width)?;
+    // Of one router there is nothing to say that the row does not.
+    for view in views.iter().filter(|v| v.routers.len() > 1) {
+        for router in view.routers.iter().filter(|r| wide || r.is_news()) {
+            let component = table::plain(&view.component);
+            writeln!(out, "{DIM}{component}{DIM:#}: {}", table::plain(&router.words()))?;
+        }
+    }
     if !wide {
         for view in views.iter().filter(|v| view::blocked(v) && !v.message.is_empty()) {
             let style = style(view);

@@ -236,7 +236,7 @@ impl Actor {
             Dirty::Now => Some(self.save_after),
         };
         let save = save.filter(|_| !self.saving);
-        let due = [look, save, self.wake_at].into_iter().flatten().min();
+        let due = [look, save, self.wake_at, self.leaving.next()].into_iter().flatten().min();
         // At least a millisecond: what is due now and cannot be done now must not spin.
         due.map_or(IDLE, |at| {
             self.shared.clock.until(at).max(Duration::from_millis(1))
@@ -299,6 +299,7 @@ impl Actor {
         self.first = false;
         self.act(decision, now);
         self.report_routers();
+        self.leave_again(now);
         self.save(now);
     }
 

@@ -50,11 +50,9 @@ async fn one(
 ) -> Result<Option<String>, String> {
     let mut races = 0;
     loop {
-        let json = match within(REQUEST_TIMEOUT, gone(objects::get(client, target.object()))).await? {
-            Some(json) => json,
-            // There is nothing to take marks off.
-            None => return Ok(None),
-        };
+        let read = within(REQUEST_TIMEOUT, gone(objects::get(client, target.object()))).await?;
+        // There is nothing to take marks off.
+        let Some(json) = read else { return Ok(None) };
         let back = if restore {
             target.restore(&json)
         } else {

@@ -9,7 +9,6 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 
 /// What sets weights. Exactly one kind per entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -149,31 +148,9 @@ pub struct ControllerSwitch {
     /// its pods when the `ConfigMap` changes. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<bool>,
-    /// Which objects the controller makes, so that the share can be counted. Left out: it is reported as
-    /// `notVerifiable`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub objects: Option<SwitchedObjects>,
     /// The mode at 100%. Default dual, so that control can take everything back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_full: Option<AtFull>,
-}
-
-/// The Ingresses and `VirtualServices` that a controller makes for its users, in every namespace. Of those made since
-/// the weight last changed, the ones with a `VirtualService` are served by Istio.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SwitchedObjects {
-    /// The labels that they carry.
-    #[schemars(extend("minProperties" = 1, "maxProperties" = 16), transform = short_labels)]
-    pub match_labels: BTreeMap<String, String>,
-}
-
-/// No label's value is longer.
-fn short_labels(schema: &mut Schema) {
-    schema.insert(
-        "additionalProperties".into(),
-        json!({"type": "string", "maxLength": 63}),
-    );
 }
 
 impl ControllerSwitch {

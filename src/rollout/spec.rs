@@ -18,8 +18,7 @@ pub use super::check_spec::{
 };
 use super::duration::Span;
 pub use super::router_spec::{
-    AtFull, ControllerSwitch, DeploymentFlags, Destination, HttpKind, Istio, Router, SwitchedObjects,
-    VirtualServiceRoutes,
+    AtFull, ControllerSwitch, DeploymentFlags, Destination, HttpKind, Istio, Router, VirtualServiceRoutes,
 };
 use super::weight::{Percent, Weight};
 use jiff::Timestamp;

@@ -300,20 +300,13 @@ fn undo(json: &Value, places: &[Place]) -> (Vec<PatchOperation>, Vec<Change>, Va
 
 /// A place as people read it.
 fn readable(at: &[Step]) -> String {
-    let mut text = String::new();
-    for step in at {
-        match step {
-            Step::Member(name) => {
-                if !text.is_empty() {
-                    text.push('.');
-                }
-                text.push_str(name);
-            }
-            Step::Index(index) => text.push_str(&format!("[{index}]")),
-            Step::Item(name) => text.push_str(&format!("[{}]", Value::Object(name.clone()))),
-        }
-    }
-    text
+    let words = at.iter().enumerate().map(|(n, step)| match step {
+        Step::Member(name) if n == 0 => name.clone(),
+        Step::Member(name) => format!(".{name}"),
+        Step::Index(index) => format!("[{index}]"),
+        Step::Item(name) => format!("[{}]", Value::Object(name.clone())),
+    });
+    words.collect()
 }
 
 /// The patch that puts the originals back, as far as `allowed` lets the object become what it then is, and takes

@@ -197,3 +197,19 @@ async fn killed_between_the_lowering_and_the_originals_the_next_daemon_ends_it()
     gone(&world).await;
     assert_eq!(owned(world.vs("shop")), before);
 }
+
+#[tokio::test(start_paused = true)]
+async fn originals_that_cannot_be_read_back_keep_the_resource_for_half_a_minute_only() {
+    let world = with("restore", &["shop"]);
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    let refused = Fault::new(Action::Fail(Failure::internal("not now")))
+        .resource(ROUTES)
+        .verb("get");
+    world.store.faults().inject(refused);
+    delete(&world);
+    let asked = world.clock.now();
+    gone(&world).await;
+    let took = world.clock.now().duration_since(asked).as_secs();
+    assert!((30..=60).contains(&took), "{took}s");
+    assert_eq!(world.weight("shop"), 0, "the traffic went back all the same");
+}

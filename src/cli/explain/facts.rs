@@ -2,6 +2,7 @@
 
 use crate::cli::limits;
 use crate::cli::plan::opening;
+use crate::cli::view::{RouterView, routers};
 use crate::rollout::command::ago;
 use crate::rollout::duration::Span;
 use crate::rollout::plan::{Plan, PlannedCheck, PlannedComponent, PlannedStep};
@@ -32,6 +33,8 @@ pub(super) struct Facts {
     /// In percent.
     pub(super) weight: Option<Percents>,
     pub(super) since: Option<Timestamp>,
+    /// Each router, from the edge.
+    pub(super) routers: Vec<RouterView>,
     pub(super) phase: Option<Place>,
     pub(super) hold: Option<Hold>,
     /// The next declared step.
@@ -132,6 +135,7 @@ impl Facts {
             message: "no daemon has looked at it yet".to_owned(),
             weight: None,
             since: None,
+            routers: Vec::new(),
             phase: None,
             hold: None,
             next: None,
@@ -202,6 +206,7 @@ impl Facts {
             observed: observed.map(crate::rollout::weight::Weight::percent),
         });
         self.since = c.since;
+        self.routers = routers(&c.routers);
         self.history.clone_from(&c.history);
         self.counted_until = c
             .evidence

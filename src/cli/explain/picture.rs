@@ -59,6 +59,9 @@ pub(super) fn write(
             &format!("{written}% written, {asked}% asked, {observed} observed{since}"),
         )?;
     }
+    for (i, router) in facts.routers.iter().enumerate() {
+        line(if i == 0 { "  routers" } else { "" }, &router.words())?;
+    }
     if let Some(phase) = &facts.phase {
         let step = match phase.step {
             0 => format!("before the first of {} steps", phase.of),

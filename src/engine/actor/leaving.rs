@@ -24,7 +24,21 @@ pub(super) struct Leaving {
     done: bool,
 }
 
+impl Leaving {
+    /// When to try again.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        self.again.filter(|_| !self.busy && !self.done)
+    }
+}
+
 impl Actor {
+    /// Goes on with a letting go that failed before.
+    pub(super) fn leave_again(&mut self, now: Timestamp) {
+        if self.leaving.next().is_some() && self.is_restored() {
+            self.see_out(now);
+        }
+    }
+
     /// Whether the resource is being deleted and its traffic is to stay: then nothing is judged any more, and this
     /// sees it out.
     pub(super) fn stays_behind(&mut self, now: Timestamp) -> bool {
@@ -42,6 +56,7 @@ impl Actor {
             }
         }
         self.watched.clear();
+        self.wake_at = None;
         let lowering = self.lanes.values().any(|l| matches!(l, Lane::Lowering { .. }));
         if !lowering || self.out_of_patience(now) {
             self.see_out(now);
@@ -63,7 +78,6 @@ impl Actor {
             return;
         }
         if self.leaving.busy || self.leaving.again.is_some_and(|at| now < at) {
-            self.wake_at = self.leaving.again;
             return;
         }
         self.leaving.since.get_or_insert(now);
@@ -111,7 +125,6 @@ impl Actor {
         if !self.leaving.done {
             tracing::warn!(rollout = %self.raw.name, failed = left.failed.join("; "), "marks did not come off, again soon");
             self.leaving.again = Some(now + AGAIN);
-            self.wake_at = self.leaving.again;
             return;
         }
         let words = [("OriginalsKept", &left.kept), ("MarksLeft", &left.failed)];

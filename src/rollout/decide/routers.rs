@@ -323,19 +323,29 @@ impl Desk<'_> {
     }
 }
 
-/// What to paste into the tool that keeps reverting our writes.
+/// What to paste into the tool that keeps reverting our writes, for each kind of routed object.
 fn ignore_rule(object: &str) -> String {
     let kind = object.split_whitespace().next().unwrap_or(object);
-    match kind {
+    let argo = match kind {
         "virtualservice" => {
-            "Argo CD: ignoreDifferences jqPathExpressions: ['.spec.http[]?.route[]?.weight']; \
-             Flux: kustomize.toolkit.fluxcd.io/ssa: IfNotPresent"
-                .to_owned()
+            "{group: networking.istio.io, kind: VirtualService, jqPathExpressions: \
+             ['.spec.http[]?.route[]?.weight', '.spec.tls[]?.route[]?.weight', '.spec.tcp[]?.route[]?.weight']}"
         }
-        _ => "Argo CD: ignoreDifferences for the keys istio_percentage and networking_mode; \
-             Flux: kustomize.toolkit.fluxcd.io/ssa: IfNotPresent"
-            .to_owned(),
-    }
+        "configmap" => {
+            "{kind: ConfigMap, jsonPointers: [/data/networking_mode, /data/istio_percentage, \
+             /data/enable_istio_monitoring]}"
+        }
+        "deployment" => {
+            "{group: apps, kind: Deployment, jqPathExpressions: ['.spec.template.spec.containers[]?.env', \
+             '.spec.template.metadata.annotations.\"rollout.sealos.io/restarted-for\"']}"
+        }
+        // Whatever else is routed: what our field manager owns.
+        _ => "{group: '*', kind: '*', managedFieldsManagers: [gradual-rollout]}",
+    };
+    format!(
+        "Argo CD: ignoreDifferences: [{argo}] with syncOptions: [RespectIgnoreDifferences=true]; \
+         Flux: annotate it kustomize.toolkit.fluxcd.io/ssa: IfNotPresent"
+    )
 }
 
 fn stamped(object: &Routed, id: &str) -> bool {
@@ -348,4 +358,24 @@ fn carries_its_weight(object: &Routed) -> bool {
             .stamp
             .as_ref()
             .is_some_and(|mark| mark.weight == object.highest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ignore_rule;
+
+    #[test]
+    fn a_fight_is_ended_by_a_rule_for_the_kind_that_is_fought_over() {
+        for (object, field) in [
+            ("virtualservice apps/shop", ".spec.http[]?.route[]?.weight"),
+            ("configmap apps/shop", "/data/istio_percentage"),
+            ("deployment apps/shop", ".spec.template.spec.containers[]?.env"),
+            ("another apps/shop", "managedFieldsManagers: [gradual-rollout]"),
+        ] {
+            let rule = ignore_rule(object);
+            assert!(rule.contains(field), "{rule}");
+            assert!(rule.contains("RespectIgnoreDifferences=true"), "{rule}");
+            assert!(rule.contains("ssa: IfNotPresent"), "{rule}");
+        }
+    }
 }
