@@ -236,7 +236,10 @@ impl Actor {
             Dirty::Now => Some(self.save_after),
         };
         let save = save.filter(|_| !self.saving);
-        let due = [look, save, self.wake_at, self.leaving.next()].into_iter().flatten().min();
+        let due = [look, save, self.wake_at, self.leaving.next()]
+            .into_iter()
+            .flatten()
+            .min();
         // At least a millisecond: what is due now and cannot be done now must not spin.
         due.map_or(IDLE, |at| {
             self.shared.clock.until(at).max(Duration::from_millis(1))

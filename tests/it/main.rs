@@ -23,6 +23,7 @@ mod engine;
 mod engine_orphans;
 mod engine_ownership;
 mod engine_routers;
+mod engine_writes;
 mod generated;
 mod house;
 mod judge;

@@ -242,8 +242,13 @@ impl World {
     }
 
     pub(crate) fn start(&mut self, identity: &str) {
+        self.start_over(identity, Clients::from_service(self.store.router()));
+    }
+
+    /// Starts a daemon over other connections to the same store.
+    pub(crate) fn start_over(&mut self, identity: &str, clients: Clients) {
         let handles = Handles {
-            clients: Clients::from_service(self.store.router()),
+            clients,
             source: Source::Simulated(self.traffic.clone()),
             clock: self.clock.clone(),
             namespace: NS.into(),
