@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::{Api, Client, Resource};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -196,7 +196,7 @@ impl EventWriter {
         }
         let namespace = event.metadata.namespace.clone().unwrap_or_default();
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-        match tokio::time::timeout(TIMEOUT, api.create(&PostParams::default(), &event)).await {
+        match tokio::time::timeout(TIMEOUT, api.create(&super::objects::creating(), &event)).await {
             Ok(Ok(written)) => {
                 if self.series.len() >= SERIES {
                     self.series.pop_front();
@@ -224,7 +224,10 @@ impl EventWriter {
         let namespace = event.metadata.namespace.clone().unwrap_or_default();
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
         let patch = Patch::Merge(json!({ "series": series }));
-        let params = PatchParams::default();
+        let params = PatchParams {
+            field_manager: Some(super::objects::FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
         match tokio::time::timeout(TIMEOUT, api.patch(name, &params, &patch)).await {
             Ok(answer) => answer.map_err(Some),
             Err(_) => Err(None),

@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::ObjectMeta;
 use kube::{Api, Client};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -180,7 +180,7 @@ async fn attempt(api: &Api<Lease>, settings: &LeaseSettings, now: Timestamp) -> 
         // The version that was read goes with it: of two that take it, one loses.
         api.replace(
             &settings.name,
-            &PostParams::default(),
+            &super::objects::creating(),
             &Lease {
                 spec: Some(spec),
                 ..lease
@@ -193,7 +193,7 @@ async fn attempt(api: &Api<Lease>, settings: &LeaseSettings, now: Timestamp) -> 
             ..ObjectMeta::default()
         };
         api.create(
-            &PostParams::default(),
+            &super::objects::creating(),
             &Lease {
                 metadata,
                 spec: Some(spec),
@@ -224,7 +224,7 @@ async fn release(api: &Api<Lease>, settings: &LeaseSettings) -> Result<(), Clust
     let written = api
         .replace(
             &settings.name,
-            &PostParams::default(),
+            &super::objects::creating(),
             &Lease {
                 spec: Some(spec),
                 ..lease

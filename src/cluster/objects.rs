@@ -2,13 +2,21 @@
 
 use super::ClusterError;
 use crate::routing::{ObjectKind, ObjectPatch, ObjectRef, PatchBody};
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::Value;
 use std::sync::Arc;
 
 /// The field manager of the daemon's writes.
 pub const FIELD_MANAGER: &str = "gradual-rollout";
+
+/// How the daemon's own objects (its Lease, Events) are created and replaced: by name, like everything that it writes.
+pub(super) fn creating() -> PostParams {
+    PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    }
+}
 
 /// How a kind of routed object is addressed under one of its versions.
 pub(super) fn resource(kind: ObjectKind, version: &str) -> ApiResource {

@@ -10,6 +10,7 @@ mod daemons;
 mod definition;
 mod news;
 mod objects;
+mod ownership;
 mod rights;
 mod scene;
 mod switching;

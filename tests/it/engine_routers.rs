@@ -2,6 +2,7 @@
 
 use crate::support::world::{NS, World, component, rollout, virtual_service};
 use gradual_rollout::rollout::reason::{Reason, State};
+use gradual_rollout::rollout::weight::Weight;
 use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -84,7 +85,7 @@ async fn a_raise_goes_in_first_and_the_edge_waits_for_the_pods() {
     let routers = world.component("shop").routers;
     let told: Vec<_> = routers
         .iter()
-        .map(|r| (r.router.as_str(), r.observed.map(|w| w.permille()), r.settled))
+        .map(|r| (r.router.as_str(), r.observed.map(Weight::permille), r.settled))
         .collect();
     assert_eq!(
         told,
