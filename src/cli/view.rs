@@ -171,6 +171,7 @@ pub(super) fn blocked(view: &View) -> bool {
                     | Reason::Raising
                     | Reason::Lowering
                     | Reason::WaitingForPhase
+                    | Reason::WaitingForPool
                     | Reason::OutsideWindow
                     | Reason::RouterSettling
                     | Reason::PromotedInsufficient

@@ -144,7 +144,7 @@ impl Dispersion {
     }
 
     /// True when φ grew.
-    fn believe(&mut self, phi: f64) -> bool {
+    pub(super) fn believe(&mut self, phi: f64) -> bool {
         let before = self.phi();
         if phi > before {
             self.phi = phi;

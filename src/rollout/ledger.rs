@@ -153,13 +153,14 @@ impl Ledger {
     }
 
     /// Takes up what one look at the source gave. A tick that was taken up before, or that began before the weight
-    /// was written, changes nothing.
-    pub fn absorb(&mut self, reading: &Reading, ctx: &Context<'_>) {
+    /// was written, changes nothing. True when it was counted as judged data.
+    pub fn absorb(&mut self, reading: &Reading, ctx: &Context<'_>) -> bool {
         match reading {
-            Reading::Fresh(tick) => self.absorb_tick(tick, ctx),
+            Reading::Fresh(tick) => return self.absorb_tick(tick, ctx),
             Reading::Waiting => {}
             Reading::Blind(blindness) => self.go_dark(blindness, ctx.now),
         }
+        false
     }
 
     fn go_dark(&mut self, blindness: &Blindness, now: Timestamp) {
@@ -186,10 +187,10 @@ impl Ledger {
         }
     }
 
-    fn absorb_tick(&mut self, tick: &Tick, ctx: &Context<'_>) {
+    fn absorb_tick(&mut self, tick: &Tick, ctx: &Context<'_>) -> bool {
         let length = Duration::try_from(tick.to.duration_since(tick.from)).unwrap_or_default();
         if length.is_zero() || self.last.is_some_and(|last| tick.to <= last) {
-            return;
+            return false;
         }
         let gap = self
             .last
@@ -208,9 +209,13 @@ impl Ledger {
         if !ctx.weight.is_zero() {
             match (&tick.canary, &tick.control) {
                 // Series that were there and are gone: not the same as no requests.
-                (Arm::Absent, _) if self.canary_seen => return self.vanish(ctx.now, Dark::Vanished),
+                (Arm::Absent, _) if self.canary_seen => {
+                    self.vanish(ctx.now, Dark::Vanished);
+                    return false;
+                }
                 (Arm::Absent | Arm::NotAsked, Arm::Absent | Arm::NotAsked) => {
-                    return self.vanish(ctx.now, Dark::Empty);
+                    self.vanish(ctx.now, Dark::Empty);
+                    return false;
                 }
                 _ => {}
             }
@@ -218,7 +223,7 @@ impl Ledger {
         self.dark = None;
         self.canary_seen |= matches!(tick.canary, Arm::Seen(_));
         if tick.from < self.since {
-            return;
+            return false;
         }
         let none = Counts::default();
         let canary = tick.canary.counts().unwrap_or(&none);
@@ -234,9 +239,11 @@ impl Ledger {
         let canary = mixed.as_ref().unwrap_or(canary);
         self.raise.add_counts(canary, control, length);
         self.learn_noise(control, length);
-        if tick.from >= self.settled_at {
+        let judged = tick.from >= self.settled_at;
+        if judged {
             self.count(tick, canary, control, length, ctx);
         }
+        judged
     }
 
     fn vanish(&mut self, now: Timestamp, kind: Dark) {

@@ -224,7 +224,7 @@ impl Ledger {
     }
 
     /// φ has grown: evidence of before is worth less.
-    fn temper(&mut self, [errors, slow]: [f64; 2]) {
+    pub(super) fn temper(&mut self, [errors, slow]: [f64; 2]) {
         let worth = [errors / self.noise.errors.phi(), slow / self.noise.slow.phi()];
         for LineEvidence { line, log_e } in &mut self.lines {
             let [errors, slow] = worth;

@@ -3,6 +3,7 @@
 mod checks;
 mod defaults;
 mod limits;
+mod pool;
 mod read;
 mod set;
 mod source;
@@ -161,6 +162,21 @@ impl Plan {
     /// Every component whose traffic is watched over: the spec's and the orphans.
     pub fn cared_for(&self) -> impl Iterator<Item = &PlannedComponent> {
         self.components.iter().chain(&self.orphans)
+    }
+
+    /// Over how many bodies of evidence a component's chance of a false rollback is split: its own, and its pool's.
+    pub fn halves(&self, component: &PlannedComponent) -> u32 {
+        let pool = component.component.pool.as_ref();
+        let members = || {
+            self.components
+                .iter()
+                .filter(|c| c.component.pool.as_ref() == pool)
+        };
+        if pool.is_some() && members().count() > 1 {
+            2
+        } else {
+            1
+        }
     }
 
     /// Whether the spec names a component.

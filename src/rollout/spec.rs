@@ -124,6 +124,14 @@ pub struct Component {
     /// What kind of traffic it has. Default: requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<Traffic>,
+    /// Quiet components of one name here share their samples for promotion, and step together. Each is still put back
+    /// by its own evidence; the pool's puts all of them back. Default: it is judged alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub pool: Option<String>,
     /// What sets its weights, edge first.
     #[schemars(length(min = 1, max = 4))]
     pub routers: Vec<Router>,

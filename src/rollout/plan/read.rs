@@ -37,6 +37,7 @@ impl Reader {
         );
         let phases = self.phases(spec, &checks);
         let components = self.components(spec, &phases);
+        self.pools(&phases, &components);
         let judge = self.judge(spec);
         let calendar = Calendar::read(spec.schedule.as_ref()).unwrap_or_else(|problems| {
             for (path, message) in problems {
