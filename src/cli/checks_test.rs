@@ -45,6 +45,9 @@ struct Tested {
 #[serde(rename_all = "camelCase")]
 struct About {
     component: String,
+    /// What its pool makes of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pool: Option<String>,
     /// In percent: the weight that the checks were held to.
     weight: f64,
     weight_from: &'static str,
@@ -143,6 +146,7 @@ async fn component(
 ) -> Result<About, Failure> {
     let mut told = About {
         component: planned.name().to_owned(),
+        pool: pool(read, planned),
         ..About::default()
     };
     let Some(ask) = recorded::ask(read, planned) else {
@@ -218,6 +222,18 @@ async fn component(
     told.checks.extend(beside.checks);
     told.missing.extend(beside.missing);
     Ok(told)
+}
+
+/// That others' samples count for it, too: what is too few here may be enough there.
+fn pool(read: &Read, planned: &PlannedComponent) -> Option<String> {
+    let pool = planned.component.pool.as_deref()?;
+    let members = read.plan.components.iter();
+    let n = members
+        .filter(|c| c.component.pool.as_deref() == Some(pool))
+        .count();
+    Some(format!(
+        "{pool}, {n} members: judged here by its own samples alone; with too few of them it goes on by those of all"
+    ))
 }
 
 fn check(status: CheckStatus, set: &CheckSet) -> Check {

@@ -11,6 +11,7 @@ use crate::rollout::spec::{Action, GradualRollout, Router};
 use crate::rollout::window::{Calendar, Opening};
 use jiff::Timestamp;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -130,6 +131,24 @@ pub(super) fn opening(calendar: &Calendar, at: Timestamp) -> Timestamp {
     at
 }
 
+/// Who shares samples with whom.
+fn pools(plan: &Plan) -> Vec<String> {
+    let mut pools: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for component in &plan.components {
+        if let Some(pool) = component.component.pool.as_deref() {
+            pools.entry(pool).or_default().push(component.name());
+        }
+    }
+    let told = |(pool, members): (&str, Vec<&str>)| match members.as_slice() {
+        [one] => format!("pool {pool}: {one} is alone in it, and is judged as without."),
+        all => format!(
+            "pool {pool}: {} share their samples and step together; each is put back by its own evidence, all by the pool's.",
+            all.join(", ")
+        ),
+    };
+    pools.into_iter().map(told).collect()
+}
+
 /// What a reader should know besides.
 fn remarks(plan: &Plan) -> Vec<String> {
     let only_switch = |c: &PlannedComponent| {
@@ -153,6 +172,7 @@ fn remarks(plan: &Plan) -> Vec<String> {
             ));
         }
     }
+    remarks.extend(pools(plan));
     if plan.paused {
         remarks.push("paused: true: no weight rises until it is taken away.".into());
     }

@@ -45,7 +45,19 @@ pub(super) struct Facts {
     pub(super) counted_until: Option<Timestamp>,
     /// Each check: all of its status, and its limits.
     pub(super) checks: Vec<Value>,
+    /// What its pool comes to at its weight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pool: Option<Pool>,
     pub(super) history: Vec<HistoryEntry>,
+}
+
+/// The samples of a pool.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Pool {
+    pub(super) name: String,
+    /// Whose samples are summed; none while nobody else of the pool has this weight.
+    pub(super) members: Vec<String>,
+    pub(super) checks: Vec<CheckStatus>,
 }
 
 /// Weights in percent.
@@ -140,6 +152,7 @@ impl Facts {
             waiting_for: Vec::new(),
             counted_until: None,
             checks: Vec::new(),
+            pool: None,
             history: Vec::new(),
         };
         let Some(c) = status.component(component) else {
@@ -221,6 +234,15 @@ impl Facts {
             .iter()
             .map(|check| told(check, set.check(&check.name)))
             .collect();
+        self.pool = planned.component.pool.as_ref().map(|name| {
+            let mut sums = status.pools.iter();
+            let sum = sums.find(|p| p.name == *name && p.members.contains(&c.name));
+            Pool {
+                name: name.clone(),
+                members: sum.map(|p| p.members.clone()).unwrap_or_default(),
+                checks: sum.map(|p| p.checks.clone()).unwrap_or_default(),
+            }
+        });
         let standing = planned.steps.iter().rev().find(|s| s.weight <= written);
         self.phase = c.phase.clone().map(|name| Place {
             of: steps_in(plan, planned, &name),

@@ -97,6 +97,17 @@ pub(super) fn write(
         let open = if gate.open { "open" } else { "shut" };
         line("  gate", &format!("{}, {open}: {}", gate.phase, gate.needs))?;
     }
+    if let Some(pool) = &facts.pool {
+        let text = match pool.members.len() {
+            0 => format!("{}, with nobody else of it at this weight", pool.name),
+            n => format!(
+                "{}, the samples of {n} members: {}",
+                pool.name,
+                pool.members.join(", ")
+            ),
+        };
+        line("  pool", &text)?;
+    }
     for (i, wait) in facts.waiting_for.iter().enumerate() {
         line(if i == 0 { "  waits for" } else { "" }, &waits(wait))?;
     }
@@ -154,6 +165,19 @@ fn checks(out: &mut dyn Write, facts: &Facts, width: Option<usize>, now: Timesta
             )?;
         }
         line("    says", &text("message").unwrap_or_default())?;
+        let shared = facts.pool.iter().flat_map(|pool| &pool.checks);
+        for sum in shared.filter(|sum| Some(&sum.name) == text("name").as_ref()) {
+            let value = sum.value.as_deref().unwrap_or("no value");
+            let evidence = sum
+                .evidence
+                .map(|e| format!(", {:.0}% of what a rollback of all needs", e * 100.0))
+                .unwrap_or_default();
+            let said = format!(
+                "{}: {value}, {} requests{evidence}; {}",
+                sum.verdict, sum.samples, sum.message
+            );
+            line("    pool", &said)?;
+        }
         let more: Vec<String> = check
             .as_object()
             .into_iter()

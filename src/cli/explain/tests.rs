@@ -163,3 +163,35 @@ fn before_any_daemon_looked_it_says_so() {
     let facts = Facts::of(&rollout, "default", "shop", None, now());
     assert!(shown(&facts, Some(60)).contains("no daemon has looked at it yet"));
 }
+
+#[test]
+fn a_member_of_a_pool_shows_what_the_pool_comes_to_beside_its_own() {
+    let mut rollout = rollout(&json!({}));
+    let mut spec = serde_json::to_value(&rollout.spec).unwrap();
+    spec["components"][0]["pool"] = json!("quiet");
+    rollout.spec = serde_json::from_value(spec).unwrap();
+    let lonely = shown(&Facts::of(&rollout, "default", "shop", None, now()), None);
+    assert!(
+        lonely.contains("pool       quiet, with nobody else of it at this weight"),
+        "{lonely}"
+    );
+    let mut status = serde_json::to_value(&rollout.status).unwrap();
+    status["pools"] = json!([{"name": "quiet", "weight": "5%", "members": ["shop", "cart"], "checks": [{
+        "name": "errors", "verdict": "Pass", "value": "0.021%", "samples": 9120, "evidence": 0.02,
+        "message": "within its promote limit of 0.1%",
+    }]}]);
+    rollout.status = serde_json::from_value(status).unwrap();
+    let facts = Facts::of(&rollout, "default", "shop", None, now());
+    let text = shown(&facts, None);
+    assert!(
+        text.contains("pool       quiet, the samples of 2 members: shop, cart"),
+        "{text}"
+    );
+    let own = text.find("says       0.412% is over the promote limit").unwrap();
+    let shared = "pool       Pass: 0.021%, 9120 requests, 2% of what a rollback of all needs; within its promote limit of 0.1%";
+    assert!(text.find(shared).unwrap() > own, "{text}");
+    assert_eq!(
+        serde_json::to_value(&facts).unwrap()["pool"]["checks"][0]["samples"],
+        9120
+    );
+}
