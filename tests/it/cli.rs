@@ -93,6 +93,11 @@ fn a_check_that_cannot_be_asked_is_told_by_validate_and_shown_by_plan() {
         .iter()
         .find(|c| c["name"] == "cache");
     let cache = cache.unwrap();
+    let (_, out, _) = run(&["plan", "config/quiet.yaml"]);
+    assert!(
+        out.contains("pool quiet: notes, wiki share their samples and step together"),
+        "{out}"
+    );
     assert_eq!(
         (&cache["promote"], &cache["action"]),
         (&"max 50".into(), &"dryRun".into())

@@ -11,8 +11,12 @@ use crate::rollout::status::{ComponentStatus, PoolStatus};
 use crate::rollout::weight::Weight;
 use std::collections::BTreeMap;
 
-/// The pool's chance halves with each time it begins anew; beyond so many it is next to nothing.
-const HALVINGS: u32 = 16;
+/// Over how many bodies of evidence the chance is split for a pool's, given over how many for a member's own, which
+/// is half of all. Of the other half the first evidence at a weight has half, the second a quarter, and so on.
+pub(super) fn split(own: u32, again: i32) -> u32 {
+    let halvings = u32::try_from(again).unwrap_or(0).saturating_add(1);
+    own.saturating_mul(2_u32.saturating_pow(halvings))
+}
 
 /// What a pool comes to at one weight.
 pub(super) struct Sum {
@@ -107,14 +111,9 @@ impl Desk<'_> {
         let (first, of_first) = (*members.first()?, *statuses.first()?);
         let planned = self.planned(first)?;
         let own = self.context(first, planned, of_first);
-        let halvings = u32::try_from(status.again)
-            .unwrap_or(0)
-            .saturating_add(1)
-            .min(HALVINGS);
         let ctx = Context {
             baseline: baseline.as_ref(),
-            // Half of the chance for the first evidence, a quarter for the second, and so on.
-            looks: own.looks.saturating_mul(2_u32.saturating_pow(halvings)),
+            looks: split(own.looks, status.again),
             ..own
         };
         let ticks: Vec<&Tick> = members.iter().filter_map(|i| self.tick_of(*i)).collect();

@@ -1,5 +1,6 @@
 //! Pools: what members share, and what each of them keeps.
 
+use super::super::pools::split;
 use super::promises::{config, life};
 use super::world::{Weather, World, alike, weight};
 use crate::rollout::command::Verb;
@@ -226,13 +227,21 @@ fn members_that_are_not_alike_are_refused_by_name_and_field() {
 }
 
 #[test]
-fn a_pool_leaves_half_of_each_members_chance_of_a_false_rollback_to_its_own_evidence() {
-    let share = |pool| {
+fn a_members_own_evidence_and_all_of_its_pools_together_spend_no_more_than_one_alone() {
+    let halves = |pool| {
         let plan = Plan::parse(&serde_json::from_value(alike(&names(2), pool)).unwrap()).unwrap();
-        plan.components.iter().map(|c| plan.halves(c)).collect::<Vec<_>>()
+        let halves: Vec<u32> = plan.components.iter().map(|c| plan.halves(c)).collect();
+        halves
     };
-    assert_eq!(share(None), [1, 1]);
-    assert_eq!(share(Some("quiet")), [2, 2]);
+    assert_eq!((halves(None), halves(Some("quiet"))), (vec![1, 1], vec![2, 2]));
+    for steps in [1, 7, 12] {
+        let own = steps * 2;
+        // Sixty-three of sixty-four members are put back, one after the other.
+        let pools: f64 = (0..63).map(|again| 1.0 / f64::from(split(own, again))).sum();
+        let spent = 1.0 / f64::from(own) + pools;
+        assert!(spent <= 1.0 / f64::from(steps) + 1e-7, "{spent}");
+        assert!(spent > 0.99 / f64::from(steps), "{spent}");
+    }
 }
 
 proptest! {
