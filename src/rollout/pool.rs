@@ -33,13 +33,9 @@ impl Ledger {
     /// single component.
     pub fn share(&mut self, ticks: &[&Tick], members: &[&Self], ctx: &Context<'_>) {
         let before = [self.noise.errors.phi(), self.noise.slow.phi()];
-        let mut grew = false;
-        for member in members {
-            // The least calm member's bursts are taken for everybody's.
-            grew |= self.noise.errors.believe(member.noise.errors.phi());
-            grew |= self.noise.slow.believe(member.noise.slow.phi());
-        }
-        if grew {
+        let errors = self.noise.errors.mind(members.iter().map(|m| &m.noise.errors));
+        let slow = self.noise.slow.mind(members.iter().map(|m| &m.noise.slow));
+        if errors || slow {
             self.temper(before);
         }
         let Some(tick) = summed(ticks) else { return };

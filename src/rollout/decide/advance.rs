@@ -117,7 +117,7 @@ impl Desk<'_> {
     }
 
     /// One that walks alone has caught up when what it does next belongs to the phase the rollout is in.
-    fn rejoin(&mut self, i: usize) {
+    pub(super) fn rejoin(&mut self, i: usize) {
         let Some(c) = self.status.components.get(i).filter(|c| c.alone) else {
             return;
         };

@@ -243,6 +243,12 @@ impl Desk<'_> {
         if !self.plan.components.iter().any(|c| c.component.pool.is_some()) {
             return;
         }
+        // Who has caught up is waited for from now on.
+        for i in 0..n {
+            if self.pool_of(i).is_some() && self.status.components.get(i).is_some_and(|c| !c.detached) {
+                self.rejoin(i);
+            }
+        }
         let stops: Vec<Option<String>> = (0..n).map(|i| self.own_stop(i)).collect();
         let mut released = Vec::new();
         for i in 0..n {

@@ -1,7 +1,7 @@
 //! Pools: only what is alike may share its samples.
 
 use super::read::Reader;
-use super::{PlannedComponent, PlannedPhase};
+use super::{CheckSet, PlannedComponent, PlannedPhase};
 use crate::rollout::spec::{Preset, Step};
 use std::collections::BTreeMap;
 
@@ -84,9 +84,9 @@ fn differences(
             walked(first)
         ));
     }
-    let differs = first.checks.iter().zip(&member.checks).enumerate();
-    for (phase, (one, other)) in differs.filter(|(_, (one, other))| one != other) {
-        let lacks = |one: &super::CheckSet, other: &super::CheckSet| {
+    let mut differs = first.checks.iter().zip(&member.checks).enumerate();
+    if let Some((phase, (one, other))) = differs.find(|(_, (one, other))| one != other) {
+        let lacks = |one: &CheckSet, other: &CheckSet| {
             let alone = one.checks.iter().find(|c| !other.checks.contains(c));
             alone.map(|c| c.rule.name.clone())
         };
@@ -97,7 +97,6 @@ fn differences(
         found.push(format!(
             "check {check} is in force for only one of {a} and {b} in phase {phase}: name all members of the pool in its checks[].components, or leave pool out"
         ));
-        break;
     }
     if first.traffic() != member.traffic() {
         found.push(format!(
