@@ -78,7 +78,9 @@ fn healthy(rules: &[CheckRule], mut draw: Draw, seed: u64, hold: u64) -> (u64, b
     let (outage, dark) = (draw.below(all - hold - 30), draw.below(all - 50));
     let (mut at, mut alone) = (0, 0);
     for percent in STEPS {
-        members.iter_mut().for_each(|m| m.raise(percent));
+        for member in &mut members {
+            member.raise(percent);
+        }
         let ledgers: Vec<&Ledger> = members.iter().map(|m| &m.ledger).collect();
         let (mut pool, mut begun) = (Ledger::begin_pool(&ledgers), 1);
         for _ in 0..hold {
