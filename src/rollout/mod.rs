@@ -10,6 +10,7 @@ mod dispersion;
 pub mod duration;
 pub mod evidence;
 pub mod judge;
+mod late;
 pub mod ledger;
 mod lines;
 pub mod observation;

@@ -75,6 +75,8 @@ impl<'a> Attempt<'a> {
             weight: Weight::from_percent(self.percent).unwrap_or(Weight::ZERO),
             before: Weight::ZERO,
             traffic: Kind::Requests,
+            late: false,
+            recorded: None,
             baseline: self.baseline.as_ref(),
             looks: 12,
             has_control: true,

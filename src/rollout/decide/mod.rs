@@ -16,6 +16,7 @@ pub(crate) mod rules;
 mod verbs;
 
 use super::judge::{Context, Outlook};
+use super::late::is_late;
 use super::ledger::Ledger;
 use super::observation::{Decision, Lower, Note, Observation, Routers, Seen};
 use super::plan::{Plan, PlannedComponent};
@@ -262,6 +263,8 @@ impl<'a> Desk<'a> {
                 .filter(|h| h.to == weight)
                 .map_or(Weight::ZERO, |h| h.from),
             traffic: planned.traffic(),
+            late: is_late(planned.traffic()),
+            recorded: c.recorded.as_ref(),
             baseline: c.baseline.as_ref(),
             // Evidence that is gathered apart spends of the same chance.
             looks: u32::try_from(planned.steps.len())
@@ -326,6 +329,7 @@ fn restart(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeR
     c.intent = None;
     c.hold_ended = false;
     c.baseline = None;
+    c.recorded = None;
     c.attempt += 1;
     forget(c, now, judge);
 }

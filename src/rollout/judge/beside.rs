@@ -175,6 +175,8 @@ impl<'a> Context<'a> {
     fn of(&self, stream: &'a Stream) -> Self {
         Self {
             rules: &stream.rules,
+            // A pair's counters rise when a connection begins.
+            late: self.late && !matches!(stream.source, CheckSource::Pair(_)),
             ..*self
         }
     }

@@ -67,7 +67,12 @@ pub(super) fn find<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, 
         Metric::Availability => 1.0 - view.all.control.ratio(),
         Metric::ErrorRate | Metric::Latency | Metric::Throughput => recent.control.ratio(),
     };
+    let lent = match rule.metric {
+        Metric::Availability => view.all.canary.lent,
+        Metric::ErrorRate | Metric::Latency | Metric::Throughput => recent.canary.lent,
+    };
     let mut finding = Finding {
+        lent,
         value: (samples > 0).then_some(shown),
         control: (recent.control.requests > 0).then_some(control_shown),
         samples,
@@ -153,7 +158,9 @@ fn rollback(
 fn promote(ledger: &Ledger, rule: &CheckRule, limits: &Limits, ctx: &Context<'_>, view: &View) -> Why {
     let window = ledger.recent.last(rule.window, view.end);
     let (all, last) = (&view.all.canary, &window.canary);
-    if all.requests == 0 {
+    // What control lent keeps failures from weighing too much, and is no success of the canary's own.
+    let own = all.own();
+    if own == 0 {
         return Why::TooFew {
             have: 0,
             need: rule.min_requests.max(1),
@@ -192,19 +199,19 @@ fn promote(ledger: &Ledger, rule: &CheckRule, limits: &Limits, ctx: &Context<'_>
     }
     let need = needed(rule, good);
     let proven = if rule.min_requests > 0 {
-        all.requests >= rule.min_requests
+        own >= rule.min_requests
     } else {
         let (good, bad) = band(rule, good);
-        is_good(all.errors, all.requests, good, bad, BETA)
+        is_good(all.errors, own, good, bad, BETA)
     };
-    if proven && last.requests > 0 {
+    if proven && last.own() > 0 {
         Why::Passes { limit: good }
     } else if proven {
         Why::QuietWindow
     } else {
         Why::TooFew {
-            have: all.requests,
-            need: need.max(all.requests.saturating_add(1)),
+            have: own,
+            need: need.max(own.saturating_add(1)),
         }
     }
 }

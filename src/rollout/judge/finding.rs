@@ -11,6 +11,8 @@ pub(super) struct Finding<'a> {
     pub(super) value: Option<f64>,
     pub(super) control: Option<f64>,
     pub(super) samples: u64,
+    /// Those of the samples that are connections of the canary's which have not ended yet, as its weight promises them.
+    pub(super) lent: u64,
     pub(super) evidence: Option<f64>,
     /// The last finite latency bound: a slower value is only known to be beyond it.
     pub(super) beyond: Option<f64>,
@@ -106,6 +108,7 @@ impl<'a> Finding<'a> {
             value: None,
             control: None,
             samples: 0,
+            lent: 0,
             evidence: None,
             beyond: None,
             coarse: None,
@@ -174,6 +177,10 @@ impl<'a> Finding<'a> {
             Some(coarse) if matches!(self.why, Why::Passes { .. } | Why::OverPromote { .. }) => {
                 format!("{says}; {}", coarse.words())
             }
+            _ if self.lent > 0 => format!(
+                "{says}; {} of {} connections are taken for not ended yet, by the weight",
+                self.lent, self.samples
+            ),
             _ => says,
         }
     }

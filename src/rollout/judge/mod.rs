@@ -39,6 +39,11 @@ pub struct Context<'a> {
     pub before: Weight,
     /// The kind of traffic.
     pub traffic: Traffic,
+    /// Whether requests are counted when they end and may last for hours, so that failures are counted before the
+    /// successes of their time; see [`super::late`].
+    pub late: bool,
+    /// Control's behaviour before the rollout, for checks that are held to it.
+    pub recorded: Option<&'a Baseline>,
     /// Control's frozen behaviour, for when it is too small to compare with.
     pub baseline: Option<&'a Baseline>,
     /// Over how many steps of this attempt the chance of a false rollback is split.

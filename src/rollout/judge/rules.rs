@@ -7,6 +7,7 @@ use crate::rollout::spec::{InsufficientThen, OnBlind};
 use proptest::prelude::*;
 use std::time::Duration;
 
+mod late;
 mod latency;
 mod memory;
 
@@ -67,6 +68,8 @@ fn context(rules: &[CheckRule], percent: u16) -> Context<'_> {
         weight: Weight::from_percent(percent).unwrap(),
         before: Weight::ZERO,
         traffic: Traffic::Requests,
+        late: false,
+        recorded: None,
         baseline: None,
         looks: 8,
         has_control: true,
