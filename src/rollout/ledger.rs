@@ -363,11 +363,12 @@ impl Ledger {
             errors: all.control.errors,
             bounds_ms: self.bounds.clone(),
             latency: all.control.latency,
+            phi: None,
         })
     }
 }
 
-/// Control's behaviour, frozen before it falls below 10%.
+/// Control's behaviour, frozen before it falls below 10%, or recorded before the rollout.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Baseline {
@@ -383,6 +384,9 @@ pub struct Baseline {
     /// Requests per bucket; the last is everything slower.
     #[serde(skip_serializing_if = "Vec::is_empty", with = "packed")]
     pub latency: Vec<u64>,
+    /// φ of its errors and of its slow requests, where its own uncertainty counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phi: Option<[f64; 2]>,
 }
 
 impl Baseline {

@@ -18,6 +18,7 @@ mod packed;
 pub mod plan;
 mod quantity;
 pub mod reason;
+mod recorded;
 pub mod router_spec;
 pub mod sample;
 pub mod spec;

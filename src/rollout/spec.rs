@@ -14,7 +14,8 @@
 
 pub use super::arm_spec::{ArmMetrics, ArmSource, Arms, Preset, Unit};
 pub use super::check_spec::{
-    Action, Check, Counters, Errors, Limit, MetricName, Off, Query, Series, Severity, Written, WrittenLimits,
+    Action, BaselineKind, Check, Counters, Errors, Limit, MetricName, Off, Query, Series, Severity, Written,
+    WrittenLimits,
 };
 use super::duration::Span;
 pub use super::router_spec::{
@@ -130,6 +131,9 @@ pub struct Component {
     /// Where its samples come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arms: Option<Arms>,
+    /// What the relative limits of its checks are held against, where a check does not say it. Default concurrent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<BaselineKind>,
 }
 
 /// The kind of traffic.

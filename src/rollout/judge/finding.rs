@@ -30,6 +30,9 @@ pub(super) enum Coarse {
     Limit { used: f64 },
 }
 
+/// What to do where control's past is of no use.
+const HISTORY_REMEDY: &str = "write baseline: concurrent, or a fixed value in the metric's unit";
+
 /// Where bucket bounds are set.
 const FLAGS: &str = "set sidecar.istio.io/statsHistogramBuckets or ingress-nginx --time-buckets";
 
@@ -57,6 +60,13 @@ pub(super) enum Why {
     NotMeasurable(&'static str),
     NoControl,
     ThinControl,
+    /// Nothing is known of control before the rollout.
+    NoHistory,
+    /// Control had too few requests before the rollout.
+    ThinHistory {
+        have: u64,
+        need: u64,
+    },
     NoHistogram,
     TooFew {
         have: u64,
@@ -124,7 +134,11 @@ impl<'a> Finding<'a> {
         match self.why {
             Why::Passes { .. } => Verdict::Pass,
             Why::NoPromoteLimit | Why::NotMeasurable(_) => Verdict::Skipped,
-            Why::NoControl | Why::NoHistogram | Why::NoBucket { .. } => Verdict::Unknown,
+            Why::NoControl
+            | Why::NoHistogram
+            | Why::NoBucket { .. }
+            | Why::NoHistory
+            | Why::ThinHistory { .. } => Verdict::Unknown,
             Why::NothingYet | Why::TooFew { .. } | Why::QuietWindow | Why::ThinControl => {
                 Verdict::Insufficient
             }
@@ -196,6 +210,10 @@ impl<'a> Finding<'a> {
             Why::NotMeasurable(why) => why.to_owned(),
             Why::NoControl => "control is not seen, so there is nothing to compare with".to_owned(),
             Why::ThinControl => "control has too few requests to compare with".to_owned(),
+            Why::NoHistory => format!("nothing is known of control before the rollout: {HISTORY_REMEDY}"),
+            Why::ThinHistory { have, need } => format!(
+                "control had {have} requests in the 24 h before the rollout, and {need} are needed: {HISTORY_REMEDY}"
+            ),
             Why::NoHistogram => "the source has no latency histogram of the canary".to_owned(),
             Why::TooFew { have: 0, .. } => "the canary has had no requests".to_owned(),
             Why::TooFew { have, need } => {
@@ -257,9 +275,14 @@ impl<'a> Finding<'a> {
                 self.control_shown()
             ),
             Why::Increase { increase, limit } => format!(
-                "{} is surely more than {}% above control: past {}",
+                "{} is surely more than {}% above control{}: past {}",
                 self.shown(),
                 round(increase * 100.0),
+                if self.rule.by_history {
+                    " before the rollout"
+                } else {
+                    ""
+                },
                 self.limit(limit)
             ),
             Why::Sustained { since } => format!(
@@ -268,6 +291,11 @@ impl<'a> Finding<'a> {
                 self.control_shown()
             ),
         }
+    }
+
+    /// What is missing is control's past, not the source.
+    pub(super) fn lacks_history(&self) -> bool {
+        matches!(self.why, Why::NoHistory | Why::ThinHistory { .. })
     }
 
     /// The sentence with the check's name before it.

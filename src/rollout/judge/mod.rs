@@ -321,9 +321,16 @@ impl Ledger {
                 message: f.message(),
             };
         }
-        if let Some(f) = first(|f| f.verdict() == Verdict::Unknown) {
+        if let Some(f) = first(|f| f.verdict() == Verdict::Unknown && !f.lacks_history()) {
             return Outlook::Unknown {
                 kind: Dark::Empty,
+                since: self.settled_at,
+                message: f.named(),
+            };
+        }
+        // No darkness of the source: `onBlind` must not act on it.
+        if let Some(f) = first(|f| f.lacks_history()) {
+            return Outlook::Unclear {
                 since: self.settled_at,
                 message: f.named(),
             };

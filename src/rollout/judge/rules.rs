@@ -7,6 +7,7 @@ use crate::rollout::spec::{InsufficientThen, OnBlind};
 use proptest::prelude::*;
 use std::time::Duration;
 
+mod history;
 mod late;
 mod latency;
 mod memory;
@@ -26,6 +27,7 @@ fn rule(name: &str, metric: Metric, promote: Limits, rollback: Option<Limits>) -
         rollback,
         for_: Duration::from_secs(300),
         window: Duration::from_secs(300),
+        by_history: false,
         min_requests: 0,
     }
 }

@@ -52,6 +52,7 @@ pub(super) fn default_check(name: &str, metric: MetricName) -> PlannedCheck {
             rollback,
             for_: five_minutes,
             window: five_minutes,
+            by_history: false,
             min_requests: 0,
         },
         metric,

@@ -1,7 +1,7 @@
 //! Reading limits: each in its metric's unit, and strict enough to make sense together.
 
 use super::read::Reader;
-use super::set::{CheckSource, Gauge, GaugeAsk, GaugeLimits, PlannedCheck};
+use super::set::{Against, CheckSource, Gauge, GaugeAsk, GaugeLimits, PlannedCheck};
 use crate::rollout::check::{Bound, Limits};
 use crate::rollout::duration::Span;
 use crate::rollout::quantity;
@@ -145,7 +145,7 @@ impl Reader {
         let relative = |l: &GaugeLimits| l.max_increase.is_some();
         let compared =
             gauge.promote.as_ref().is_some_and(relative) || gauge.rollback.as_ref().is_some_and(relative);
-        if compared && rule.baseline.is_none() && !has_control(&gauge.ask) {
+        if compared && !matches!(rule.baseline, Some(Against::Fixed(_))) && !has_control(&gauge.ask) {
             let message = "maxIncrease needs something to compare with: name the control series or query, or a fixed baseline";
             self.problem(at, message);
         }

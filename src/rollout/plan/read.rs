@@ -7,11 +7,14 @@ use super::{
 };
 use crate::rollout::check::JudgeRules;
 use crate::rollout::duration::Span;
-use crate::rollout::spec::{ArmSource, Component, GradualRolloutSpec, Phase, Step};
+use crate::rollout::spec::{ArmSource, BaselineKind, Component, GradualRolloutSpec, Phase, Step};
 use crate::rollout::weight::{Percent, Weight};
 use crate::rollout::window::Calendar;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+/// Whose past would it be?
+pub(super) const NO_PAST: &str = "history is control's own, and no control arm is named: name it under arms, or write a fixed value in the check";
 
 /// Reads a spec, and collects every problem on the way.
 #[derive(Default)]
@@ -85,6 +88,10 @@ impl Reader {
                     format!("spec.components[{i}].routers"),
                     "name 1 to 4 routers, edge first",
                 );
+            }
+            let control = component.arms.as_ref().and_then(|a| a.control.as_ref());
+            if component.baseline == Some(BaselineKind::History) && control.is_none() {
+                self.problem(format!("spec.components[{i}].baseline"), NO_PAST);
             }
             if let Some(arms) = &component.arms {
                 self.arms(i, &arms.canary, arms.control.as_ref());
@@ -258,7 +265,7 @@ impl Reader {
             let fingerprint = fingerprint(component, &steps);
             let checks = phases
                 .iter()
-                .map(|(phase, _)| CheckSet::of(&phase.checks, &component.name))
+                .map(|(phase, _)| CheckSet::of(&phase.checks, component))
                 .collect();
             planned.push(PlannedComponent {
                 component: component.clone(),
