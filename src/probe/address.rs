@@ -41,9 +41,11 @@ pub(super) fn forbidden(address: IpAddr) -> Option<&'static str> {
 /// The IPv4 address that a gateway would make of an IPv6 one: NAT64's well-known prefix, and 6to4.
 fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     match v6.octets() {
-        [0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]
-        | [0x20, 0x02, a, b, c, d, ..]
-        | [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a @ 1.., b, c, d] => Some(Ipv4Addr::new(a, b, c, d)),
+        [0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] | [0x20, 0x02, a, b, c, d, ..] => {
+            Some(Ipv4Addr::new(a, b, c, d))
+        }
+        // IPv4-compatible, long out of use; `::` and `::1` are addresses of their own.
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] if a > 0 => Some(Ipv4Addr::new(a, b, c, d)),
         _ => None,
     }
 }
@@ -55,13 +57,35 @@ mod tests {
     #[test]
     fn machines_own_links_and_metadata_are_forbidden_however_they_are_written() {
         for address in [
-            "127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1", "169.254.169.254", "::ffff:169.254.169.254",
-            "fe80::1", "0.0.0.0", "0.1.2.3", "::", "224.0.0.1", "255.255.255.255", "ff02::1", "100.100.100.200",
-            "168.63.129.16", "fd00:ec2::254", "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "::127.0.0.1",
+            "127.0.0.1",
+            "127.8.9.1",
+            "::1",
+            "::ffff:127.0.0.1",
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "fe80::1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "::",
+            "224.0.0.1",
+            "255.255.255.255",
+            "ff02::1",
+            "100.100.100.200",
+            "168.63.129.16",
+            "fd00:ec2::254",
+            "64:ff9b::a9fe:a9fe",
+            "2002:7f00:1::",
+            "::127.0.0.1",
         ] {
             assert!(forbidden(address.parse().unwrap()).is_some(), "{address}");
         }
-        for address in ["10.0.0.1", "192.168.1.9", "93.184.216.34", "fd00::1", "2001:db8::1"] {
+        for address in [
+            "10.0.0.1",
+            "192.168.1.9",
+            "93.184.216.34",
+            "fd00::1",
+            "2001:db8::1",
+        ] {
             assert_eq!(forbidden(address.parse().unwrap()), None, "{address}");
         }
     }

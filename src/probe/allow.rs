@@ -60,10 +60,23 @@ mod tests {
     #[test]
     fn nothing_is_allowed_that_is_not_written() {
         let some = allowed(&["shop.example.com", "*.apps.svc", "::1"]);
-        for host in ["shop.example.com", "SHOP.example.com.", "a.apps.svc", "a.b.apps.svc", "[::1]"] {
+        for host in [
+            "shop.example.com",
+            "SHOP.example.com.",
+            "a.apps.svc",
+            "a.b.apps.svc",
+            "[::1]",
+        ] {
             assert!(some.allows(host), "{host}");
         }
-        for host in ["example.com", "xshop.example.com", "apps.svc", ".apps.svc.evil", "xapps.svc", "127.0.0.1"] {
+        for host in [
+            "example.com",
+            "xshop.example.com",
+            "apps.svc",
+            ".apps.svc.evil",
+            "xapps.svc",
+            "127.0.0.1",
+        ] {
             assert!(!some.allows(host), "{host}");
         }
         assert!(!Allowed::default().allows("shop.example.com"));

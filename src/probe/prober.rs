@@ -106,7 +106,8 @@ impl Prober {
         let host = url.host_str().unwrap_or_default();
         if self.allowed.is_empty() {
             return Err(
-                "the operator allows no probes: name hosts under probes.allow in the daemon's settings".to_owned(),
+                "the operator allows no probes: name hosts under probes.allow in the daemon's settings"
+                    .to_owned(),
             );
         }
         if !self.allowed.allows(host) {
@@ -115,7 +116,10 @@ impl Prober {
             ));
         }
         // Addresses are not resolved, so they are looked at here.
-        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        let literal = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>();
         match literal.ok().and_then(forbidden) {
             Some(what) if !self.allowed.names(host) => Err(no_entry(host, what)),
             _ => Ok(url),
@@ -144,7 +148,11 @@ fn failure(error: &reqwest::Error) -> Outcome {
         last = inner.to_string();
         cause = inner.source();
     }
-    Outcome::Failed(if last.is_empty() { "no answer".to_owned() } else { last })
+    Outcome::Failed(if last.is_empty() {
+        "no answer".to_owned()
+    } else {
+        last
+    })
 }
 
 /// Resolves names, and leaves out what may not be connected to.
@@ -196,10 +204,18 @@ mod tests {
     async fn nothing_is_sent_where_the_operator_or_the_address_forbids_it() {
         for (allow, url, says) in [
             (&[][..], "http://shop.apps.svc/", "the operator allows no probes"),
-            (&["*.other.svc"][..], "http://shop.apps.svc/", "does not allow probes of shop.apps.svc"),
+            (
+                &["*.other.svc"][..],
+                "http://shop.apps.svc/",
+                "does not allow probes of shop.apps.svc",
+            ),
             (&["*"][..], "http://127.0.0.1:9/", "a loopback address"),
             (&["*"][..], "http://2130706433:9/", "a loopback address"),
-            (&["*"][..], "http://[::ffff:169.254.169.254]/latest", "a link-local address"),
+            (
+                &["*"][..],
+                "http://[::ffff:169.254.169.254]/latest",
+                "a link-local address",
+            ),
             (&["*"][..], "http://localhost:9/", "a loopback address"),
         ] {
             let sent = prober(allow).send(&probe(json!({"url": url}))).await;

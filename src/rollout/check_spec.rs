@@ -108,6 +108,8 @@ pub enum MetricName {
     Memory,
     /// Ready ÷ wanted replicas of a Deployment.
     Readiness,
+    /// The daemon's own requests that succeeded ÷ those that it sent in the last minute, at least five.
+    Probe,
     /// Time left until the first of the selected certificates expires.
     CertificateExpiry,
     /// The value of any PromQL expression.

@@ -16,6 +16,7 @@ mod lines;
 pub mod observation;
 mod packed;
 pub mod plan;
+mod probe_spec;
 mod quantity;
 pub mod reason;
 mod recorded;

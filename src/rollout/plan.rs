@@ -3,6 +3,7 @@
 mod checks;
 mod defaults;
 mod limits;
+mod probe;
 mod read;
 mod set;
 mod source;

@@ -18,6 +18,7 @@ pub use super::check_spec::{
     WrittenLimits,
 };
 use super::duration::Span;
+pub use super::probe_spec::Probe;
 pub use super::router_spec::{
     AtFull, ControllerSwitch, DeploymentFlags, Destination, HttpKind, Istio, Router, VirtualServiceRoutes,
 };
@@ -131,6 +132,9 @@ pub struct Component {
     /// Where its samples come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arms: Option<Arms>,
+    /// A request that the daemon sends to see whether it answers: for the check `probe`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
     /// What the relative limits of its checks are held against, where a check does not say it. Default concurrent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<BaselineKind>,

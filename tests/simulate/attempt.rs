@@ -77,6 +77,7 @@ impl<'a> Attempt<'a> {
             traffic: Kind::Requests,
             late: false,
             recorded: None,
+            probe_every: Duration::ZERO,
             baseline: self.baseline.as_ref(),
             looks: 12,
             has_control: true,

@@ -21,6 +21,7 @@ use super::ledger::Ledger;
 use super::observation::{Decision, Lower, Note, Observation, Routers, Seen};
 use super::plan::{Plan, PlannedComponent};
 use super::reason::{Reason, State, Verdict};
+use super::spec::Probe;
 use super::status::{
     ComponentStatus, Drift, GradualRolloutStatus, HISTORY_KEPT, HistoryEntry, Intent, Lowering, Weights,
 };
@@ -265,6 +266,11 @@ impl<'a> Desk<'a> {
             traffic: planned.traffic(),
             late: is_late(planned.traffic()),
             recorded: c.recorded.as_ref(),
+            probe_every: planned
+                .component
+                .probe
+                .as_ref()
+                .map_or(Duration::ZERO, Probe::every),
             baseline: c.baseline.as_ref(),
             // Evidence that is gathered apart spends of the same chance.
             looks: u32::try_from(planned.steps.len())

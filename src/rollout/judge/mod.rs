@@ -23,6 +23,7 @@ use super::tally::Tally;
 use super::weight::Weight;
 use finding::{Finding, Why};
 use jiff::Timestamp;
+use std::time::Duration;
 
 pub use beside::Beside;
 
@@ -46,6 +47,8 @@ pub struct Context<'a> {
     pub recorded: Option<&'a Baseline>,
     /// Control's frozen behaviour, for when it is too small to compare with.
     pub baseline: Option<&'a Baseline>,
+    /// Time between two probes of the component; zero without.
+    pub probe_every: Duration,
     /// Over how many steps of this attempt the chance of a false rollback is split.
     pub looks: u32,
     /// Whether the component names a control arm.

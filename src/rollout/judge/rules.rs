@@ -5,7 +5,6 @@ use crate::rollout::check::{Bound, Limits};
 use crate::rollout::sample::{Arm, Blindness, Counts, Histogram, Reading, Tick};
 use crate::rollout::spec::{InsufficientThen, OnBlind};
 use proptest::prelude::*;
-use std::time::Duration;
 
 mod history;
 mod late;
@@ -72,6 +71,7 @@ fn context(rules: &[CheckRule], percent: u16) -> Context<'_> {
         traffic: Traffic::Requests,
         late: false,
         recorded: None,
+        probe_every: Duration::ZERO,
         baseline: None,
         looks: 8,
         has_control: true,

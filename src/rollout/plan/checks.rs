@@ -116,6 +116,21 @@ impl Reader {
         }
         self.times(at, check, &mut planned);
         self.past(at, &planned, spec);
+        let asks = |c: &&Component| {
+            check
+                .components
+                .as_ref()
+                .is_none_or(|names| names.contains(&c.name))
+        };
+        let mut asked = spec.components.iter().filter(asks);
+        let missing = match &check.components {
+            None => asked.all(|c| c.probe.is_none()),
+            Some(_) => asked.any(|c| c.probe.is_none()),
+        };
+        if metric == MetricName::Probe && missing {
+            let message = "there is nothing to send: give its components a probe, like probe: {url: http://shop-v2/healthz}";
+            self.problem(format!("{at}.metric"), message);
+        }
         Some(planned)
     }
 

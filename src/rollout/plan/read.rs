@@ -1,6 +1,6 @@
 //! Reading a spec into a plan, and every problem on the way.
 
-use super::defaults::default_checks;
+use super::defaults::{default_checks, probe_check};
 use super::set::{CheckSet, PlannedCheck};
 use super::{
     FIRST_WEIGHT_MAX, JUMP_MAX_PERMILLE, Plan, PlannedComponent, PlannedPhase, PlannedStep, Problem,
@@ -32,10 +32,14 @@ impl Reader {
 
     pub(super) fn plan(&mut self, spec: &GradualRolloutSpec) -> Plan {
         self.names(spec);
+        let mut checks = default_checks();
+        if spec.components.iter().any(|c| c.probe.is_some()) {
+            checks.push(probe_check());
+        }
         let checks = self.checks(
             "spec.checks",
             spec,
-            default_checks(),
+            checks,
             spec.checks.as_deref().unwrap_or_default(),
         );
         let phases = self.phases(spec, &checks);
@@ -92,6 +96,9 @@ impl Reader {
             let control = component.arms.as_ref().and_then(|a| a.control.as_ref());
             if component.baseline == Some(BaselineKind::History) && control.is_none() {
                 self.problem(format!("spec.components[{i}].baseline"), NO_PAST);
+            }
+            if let Some(probe) = &component.probe {
+                self.probe(&format!("spec.components[{i}].probe"), probe);
             }
             if let Some(arms) = &component.arms {
                 self.arms(i, &arms.canary, arms.control.as_ref());

@@ -121,6 +121,8 @@ pub enum GaugeAsk {
     CertificateExpiry(Series),
     /// Ready ÷ wanted replicas of this Deployment.
     Readiness(String),
+    /// The component's probe, sent by the daemon itself.
+    Probe,
     /// Any PromQL.
     Query(Query),
 }
@@ -166,7 +168,9 @@ impl CheckSet {
         let mut set = Self::default();
         let mine = |c: &&PlannedCheck| {
             let names = c.components.as_ref();
-            names.is_none_or(|names| names.iter().any(|name| *name == component.name))
+            // One that is for all is for those that have a probe.
+            (c.metric != MetricName::Probe || component.probe.is_some())
+                && names.is_none_or(|names| names.iter().any(|name| *name == component.name))
         };
         for check in checks.iter().filter(mine) {
             let check = check
@@ -213,6 +217,13 @@ impl CheckSet {
     /// A check by name.
     pub fn check(&self, name: &str) -> Option<&PlannedCheck> {
         self.checks.iter().find(|c| c.rule.name == name)
+    }
+
+    /// The names of the checks of the component's probe.
+    pub fn probes(&self) -> impl Iterator<Item = &str> {
+        self.gauges()
+            .filter(|(_, gauge)| gauge.ask == GaugeAsk::Probe)
+            .map(|(check, _)| check.rule.name.as_str())
     }
 
     /// Some check has a relative limit that is held against control's past.
@@ -316,7 +327,7 @@ impl PlannedCheck {
         match self.metric {
             MetricName::Cpu => quantity::show_cores(value),
             MetricName::Memory => quantity::show_bytes(value),
-            MetricName::Readiness => format!("{}%", round(value * 100.0)),
+            MetricName::Readiness | MetricName::Probe => format!("{}%", round(value * 100.0)),
             MetricName::CertificateExpiry => show_time(value),
             MetricName::ErrorRate
             | MetricName::Latency
@@ -370,6 +381,7 @@ fn fix(limits: &mut Limits, metric: MetricName, fixed: f64) {
         | MetricName::Cpu
         | MetricName::Memory
         | MetricName::Readiness
+        | MetricName::Probe
         | MetricName::CertificateExpiry
         | MetricName::Query => {
             #[expect(

@@ -192,8 +192,12 @@ fn what_belongs_to_another_metric_or_is_missing_is_named_with_the_remedy() {
             "spec.checks[0].components[0]: no component is named \"shopp\"",
         ),
         (
-            json!({"name": "errors", "baseline": "history"}),
-            "spec.checks[0].baseline: there is no recorded baseline",
+            json!({"name": "errors", "baseline": "history", "errors": {"codes": ["5xx"]}}),
+            "spec.checks[0].baseline: history is kept of errorRate and latency",
+        ),
+        (
+            json!({"name": "available", "baseline": "history"}),
+            "spec.checks[0].baseline: availability has no maxIncrease",
         ),
         (
             json!({"name": "available", "baseline": "99%"}),
