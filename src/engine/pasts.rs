@@ -30,7 +30,9 @@ impl Pasts {
     /// it is not in the status yet.
     pub(super) fn begin(&mut self, component: &str, attempt: i32, keep: bool, now: Timestamp) -> bool {
         let due = self.asked.get(component).is_none_or(|asked| {
-            asked.attempt != attempt || keep && !asked.kept || asked.again.is_some_and(|again| now >= again)
+            asked.attempt != attempt
+                || keep && !asked.kept
+                || (asked.again.is_some_and(|again| now >= again) && (keep || !asked.kept))
         });
         if due {
             let asked = Asked {
@@ -47,6 +49,10 @@ impl Pasts {
     pub(super) fn finish(&mut self, component: String, told: Result<Vec<Slice>, Blindness>, now: Timestamp) {
         match told {
             Ok(slices) => {
+                // Where there is none yet, or nobody could keep it yet, it is asked for again as long as it is wanted.
+                if let Some(asked) = self.asked.get_mut(&component).filter(|asked| asked.kept) {
+                    asked.again = now.checked_add(AGAIN).ok();
+                }
                 self.known.insert(component, slices.into());
             }
             Err(blindness) => {
@@ -92,6 +98,9 @@ mod tests {
         assert!(!pasts.begin("shop", 1, false, now + 10 * AGAIN));
         assert!(pasts.begin("shop", 1, true, now), "a check wants it now");
         assert!(!pasts.begin("shop", 1, true, now), "it is under way");
+        pasts.finish("shop".to_owned(), Ok(Vec::new()), now);
+        assert!(!pasts.begin("shop", 1, false, now + AGAIN), "it is in the status");
+        assert!(pasts.begin("shop", 1, true, now + AGAIN), "it is not");
         assert!(pasts.begin("shop", 2, false, now), "another attempt");
     }
 }

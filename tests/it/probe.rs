@@ -128,7 +128,11 @@ async fn until(what: &str, store: &Store, so: impl Fn(&ComponentStatus) -> bool)
 }
 
 fn probe(c: &ComponentStatus) -> CheckStatus {
-    c.checks.iter().find(|k| k.name == "probe").cloned().unwrap_or_default()
+    c.checks
+        .iter()
+        .find(|k| k.name == "probe")
+        .cloned()
+        .unwrap_or_default()
 }
 
 /// A server whose handshakes work until it is told otherwise; its address, and how often it was asked.

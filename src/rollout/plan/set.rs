@@ -312,7 +312,10 @@ impl PlannedCheck {
                         [
                             l.max.map(|v| format!("max {v}")),
                             l.min.map(|v| format!("min {v}")),
-                            l.max_increase.map(|v| format!("maxIncrease {v}")),
+                            l.max_increase.map(|v| {
+                                let over = if self.rule.by_history { " over history" } else { "" };
+                                format!("maxIncrease {v}{over}")
+                            }),
                         ]
                     });
                     joined(words)
