@@ -30,7 +30,7 @@ impl Ledger {
         } else {
             canary.errors == canary.requests
         };
-        let never = real(canary.errors) >= NEVER_WORKED * self.noise.errors.phi() && only_failed;
+        let never = real(canary.errors) >= NEVER_WORKED * self.noise.errors.phi_of_disasters() && only_failed;
         let [k_c, n_c, k_b, n_b] = if never {
             [canary.errors, canary.requests, control.errors, control.requests]
         } else if self.disasters >= 2 {
