@@ -162,13 +162,7 @@ fn rollback(
     if let (Some(increase), Some(line)) = (limits.max_increase, increase_line(rule, limits, ctx)) {
         if let (true, Line::Ratio(limit)) = (rule.by_history, line) {
             let (past, share) = absolute(limit);
-            let worse = past.map(|past| match past {
-                Why::Evidence { limit } => Why::Increase {
-                    increase: increase.ratio(),
-                    limit,
-                },
-                other => other,
-            });
+            let worse = past.map(|past| past.than_the_past(increase.ratio()));
             return (heavier(why, worse), strongest.max(share));
         }
         let (limit, usable) = match line {

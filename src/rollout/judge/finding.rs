@@ -111,6 +111,17 @@ pub(super) enum Why {
     },
 }
 
+impl Why {
+    /// Past a line that was drawn so much above control before the rollout.
+    pub(super) fn than_the_past(self, increase: f64) -> Self {
+        if let Self::Evidence { limit } = self {
+            Self::Increase { increase, limit }
+        } else {
+            self
+        }
+    }
+}
+
 impl<'a> Finding<'a> {
     pub(super) fn new(rule: &'a CheckRule) -> Self {
         Self {

@@ -177,6 +177,14 @@ impl GaugeState {
         self.unknown = Some((since, why.chars().take(240).collect()));
     }
 
+    /// Why it is not judged.
+    fn unjudged(&self, check: &PlannedCheck, ctx: &Context<'_>) -> Option<String> {
+        if ctx.weight.is_zero() && check.metric == MetricName::Query {
+            return Some("at 0% there is no canary data".to_owned());
+        }
+        self.skipped.clone()
+    }
+
     /// What it comes to now.
     pub(super) fn tell(
         &self,
@@ -205,11 +213,8 @@ impl GaugeState {
             };
             told(Verdict::Hold, message, Some(outlook))
         };
-        if ctx.weight.is_zero() && check.metric == MetricName::Query {
-            return told(Verdict::Skipped, "at 0% there is no canary data".to_owned(), None);
-        }
-        if let Some(why) = &self.skipped {
-            return told(Verdict::Skipped, why.clone(), None);
+        if let Some(why) = self.unjudged(check, ctx) {
+            return told(Verdict::Skipped, why, None);
         }
         let Some(at) = self.at else {
             return unclear(since, "it was not read yet".to_owned());

@@ -225,13 +225,7 @@ fn rollback(
         if let (true, Line::Slow(bound, p0)) = (rule.by_history, line) {
             let control = control_quantile(all, ledger, rule, ctx).unwrap_or(f64::INFINITY);
             let (past, share) = absolute(control * (1.0 + increase.ratio()), bound, p0, line);
-            let worse = past.map(|past| match past {
-                Why::Evidence { limit } => Why::Increase {
-                    increase: increase.ratio(),
-                    limit,
-                },
-                other => other,
-            });
+            let worse = past.map(|past| past.than_the_past(increase.ratio()));
             return (heavier(why, worse), strongest.max(share));
         }
         let share = share(line);

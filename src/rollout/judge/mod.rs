@@ -332,7 +332,7 @@ impl Ledger {
             };
         }
         // No darkness of the source: `onBlind` must not act on it.
-        if let Some(f) = first(|f| f.lacks_history()) {
+        if let Some(f) = findings.iter().find(|f| f.lacks_history()) {
             return Outlook::Unclear {
                 since: self.settled_at,
                 message: f.named(),

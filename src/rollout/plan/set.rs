@@ -170,7 +170,7 @@ impl CheckSet {
             let names = c.components.as_ref();
             // One that is for all is for those that have a probe.
             (c.metric != MetricName::Probe || component.probe.is_some())
-                && names.is_none_or(|names| names.iter().any(|name| *name == component.name))
+                && names.is_none_or(|names| names.contains(&component.name))
         };
         for check in checks.iter().filter(mine) {
             let check = check
