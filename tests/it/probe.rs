@@ -3,7 +3,7 @@
 
 use crate::support::world::{NS, component, virtual_service};
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
 use gradual_rollout::clock::Clock;
 use gradual_rollout::cluster::connect::Clients;
@@ -139,7 +139,7 @@ fn probe(c: &ComponentStatus) -> CheckStatus {
 async fn server(broken: Arc<AtomicBool>, tasks: &mut JoinSet<()>) -> (String, Arc<AtomicU64>) {
     let asked = Arc::new(AtomicU64::new(0));
     let count = asked.clone();
-    let answer = move |headers: axum::http::HeaderMap| async move {
+    let answer = move |headers: HeaderMap| async move {
         count.fetch_add(1, Ordering::SeqCst);
         if broken.load(Ordering::SeqCst) || !headers.contains_key("upgrade") {
             (StatusCode::SERVICE_UNAVAILABLE, [("upgrade", "none")])
