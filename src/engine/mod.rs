@@ -14,6 +14,7 @@ mod lower;
 mod observe;
 mod pasts;
 mod persist;
+mod probes;
 mod raise;
 mod view;
 

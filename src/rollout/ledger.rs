@@ -8,6 +8,7 @@ use super::dispersion::Noise;
 use super::duration::Span;
 use super::evidence::real;
 use super::judge::{Context, measured};
+use super::late;
 use super::lines::LineEvidence;
 use super::packed;
 use super::sample::{Arm, Blindness, Counts, Dark, Reading, Tick};
@@ -83,6 +84,13 @@ pub struct Ledger {
     /// Since when each measured check is over its rollback limit without a gap.
     #[serde(rename = "o", skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) over: BTreeMap<String, Timestamp>,
+    /// A request of the canary's own succeeded since the raise.
+    #[serde(rename = "ok", skip_serializing_if = "std::ops::Not::not")]
+    pub(super) answered: bool,
+    /// Connections that the canary was promised by its weight and has neither ended nor been lent; see
+    /// [`super::late`].
+    #[serde(rename = "ow", skip_serializing_if = "super::late::is_settled")]
+    pub(super) owed: f64,
     /// Disastrous ticks in a row.
     #[serde(rename = "x", skip_serializing_if = "is_zero")]
     pub(super) disasters: u8,
@@ -237,11 +245,14 @@ impl Ledger {
             });
         }
         let canary = mixed.as_ref().unwrap_or(canary);
+        self.answered |= canary.requests > canary.errors;
         self.raise.add_counts(canary, control, length);
         self.learn_noise(control, length);
+        let lent = self.lend(canary, control, ctx);
+        self.raise.lend(lent);
         let judged = tick.from >= self.settled_at;
         if judged {
-            self.count(tick, canary, control, length, ctx);
+            self.count(tick, canary, control, (length, lent), ctx);
         }
         judged
     }
@@ -259,22 +270,33 @@ impl Ledger {
         self.go_dark(&blindness, now);
     }
 
-    fn count(&mut self, tick: &Tick, canary: &Counts, control: &Counts, length: Duration, ctx: &Context<'_>) {
+    fn count(
+        &mut self,
+        tick: &Tick,
+        canary: &Counts,
+        control: &Counts,
+        (length, lent): (Duration, u64),
+        ctx: &Context<'_>,
+    ) {
+        let mended = late::mended(canary, control, lent);
+        let [canary_tried, control_tried] = mended.as_ref().map_or([canary, control], |[c, b]| [c, b]);
         // A canary that gets nothing is not tried by waiting.
         if ctx.clock_runs && self.arrivals(ctx).is_none() {
             self.judged.0 += length;
         }
         // Before this tick is added: what it is compared by must not depend on it.
-        self.gather_evidence(tick, canary, control, length, ctx);
+        self.gather_evidence(tick, canary_tried, control_tried, length, ctx);
         self.choose_bounds(canary, control, ctx);
         self.rotate(tick.to);
         if let Some(block) = self.blocks.first_mut() {
             block.add(canary, control, length, &self.bounds);
+            block.lend(lent);
         }
         let look_back = |rule: &CheckRule| rule.for_.max(rule.window);
         let widest = ctx.rules.iter().map(look_back).max().unwrap_or_default();
         self.recent
             .add(canary, control, tick.to, length, widest / 7, 9, None);
+        self.recent.lend(lent);
         let latencies = ctx.rules.iter().filter(|r| r.metric == Metric::Latency);
         if let Some(widest) = latencies.map(look_back).max() {
             let bounds = Some(&*self.bounds);
@@ -284,14 +306,14 @@ impl Ledger {
         self.find_pivot(ctx);
         // Where errors come in bursts, one burst is no disaster.
         let many = real(canary.errors) >= DISASTER * self.noise.errors.phi_of_disasters();
-        if many && canary.errors * 2 >= canary.requests {
+        if many && canary.errors * 2 >= canary_tried.requests {
             self.disasters = self.disasters.saturating_add(1);
             let [a, b, c, d] = self.disaster.unwrap_or_default();
             self.disaster = Some([
                 a + canary.errors,
-                b + canary.requests,
+                b + canary_tried.requests,
                 c + control.errors,
-                d + control.requests,
+                d + control_tried.requests,
             ]);
         } else {
             self.disasters = 0;
@@ -348,11 +370,12 @@ impl Ledger {
             errors: all.control.errors,
             bounds_ms: self.bounds.clone(),
             latency: all.control.latency,
+            phi: None,
         })
     }
 }
 
-/// Control's behaviour, frozen before it falls below 10%.
+/// Control's behaviour, frozen before it falls below 10%, or recorded before the rollout.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Baseline {
@@ -368,6 +391,9 @@ pub struct Baseline {
     /// Requests per bucket; the last is everything slower.
     #[serde(skip_serializing_if = "Vec::is_empty", with = "packed")]
     pub latency: Vec<u64>,
+    /// φ of its errors and of its slow requests, where its own uncertainty counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phi: Option<[f64; 2]>,
 }
 
 impl Baseline {

@@ -4,6 +4,7 @@ mod checks;
 mod defaults;
 mod limits;
 mod pool;
+mod probe;
 mod read;
 mod set;
 mod source;
@@ -21,8 +22,8 @@ use std::time::Duration;
 
 pub use defaults::default_checks;
 pub use set::{
-    CheckSet, CheckSource, Class, Effect, Gauge, GaugeAsk, GaugeLimits, Pair, PlannedCheck, STREAMS_MAX,
-    Stream,
+    Against, CheckSet, CheckSource, Class, Effect, Gauge, GaugeAsk, GaugeLimits, Pair, PlannedCheck,
+    STREAMS_MAX, Stream,
 };
 
 /// A first weight above this needs `allowJump`.
@@ -99,6 +100,11 @@ impl PlannedComponent {
     /// Its kind of traffic.
     pub fn traffic(&self) -> Traffic {
         self.component.traffic.unwrap_or_default()
+    }
+
+    /// Some check of it, in some phase, is held against control's past.
+    pub fn wants_history(&self) -> bool {
+        self.checks.iter().any(CheckSet::wants_history)
     }
 
     /// The next declared weight above one, in phases from `phase` on.
@@ -193,7 +199,7 @@ impl Plan {
             }
             let kept = PlannedComponent {
                 component: component.clone(),
-                checks: vec![CheckSet::of(&self.checks, &component.name)],
+                checks: vec![CheckSet::of(&self.checks, component)],
                 steps: Vec::new(),
                 fingerprint: String::new(),
             };

@@ -261,6 +261,10 @@ pub struct ComponentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "opaque")]
     pub baseline: Option<Baseline>,
+    /// Control's last 24 h before this attempt, where a check is held to them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "opaque")]
+    pub recorded: Option<Baseline>,
     /// The component as the spec defines it, while it has canary traffic: removed from the spec, it is still judged
     /// and put back.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -40,8 +40,10 @@ impl Desk<'_> {
         let context = self.context(i, planned, c);
         let set = plan.check_set_at(planned, c.weight.written);
         let (mut another, mut counted) = (false, false);
+        let mut recorded = c.recorded.clone().filter(|_| planned.wants_history());
         if let Some(history) = seen.components.get(&c.name).and_then(|s| s.history.as_ref()) {
             ledger.learn(history, &context);
+            recorded = recorded.or_else(|| ledger.record(history, now, &context));
         }
         if let Some(reading) = seen.components.get(&c.name).and_then(|s| s.reading.as_ref()) {
             let darkness = |ledger: &Ledger| ledger.dark.as_ref().map(|dark| dark.kind);
@@ -89,6 +91,11 @@ impl Desk<'_> {
         }
         c.held = Some(ledger.judged);
         c.evidence = Some(ledger);
+        if !planned.wants_history() {
+            recorded = None;
+        }
+        self.out.changed |= c.recorded != recorded;
+        c.recorded = recorded;
         c.beside = beside;
         if stale {
             c.checks = checks;

@@ -17,10 +17,12 @@ pub(crate) mod rules;
 mod verbs;
 
 use super::judge::{Context, Outlook};
+use super::late::is_late;
 use super::ledger::Ledger;
 use super::observation::{Decision, Lower, Note, Observation, Routers, Seen};
 use super::plan::{Plan, PlannedComponent};
 use super::reason::{Reason, State, Verdict};
+use super::spec::Probe;
 use super::status::{
     ComponentStatus, Drift, GradualRolloutStatus, HISTORY_KEPT, HistoryEntry, Intent, Lowering, Weights,
 };
@@ -278,6 +280,13 @@ impl<'a> Desk<'a> {
                 .filter(|h| h.to == weight)
                 .map_or(Weight::ZERO, |h| h.from),
             traffic: planned.traffic(),
+            late: is_late(planned.traffic()),
+            recorded: c.recorded.as_ref(),
+            probe_every: planned
+                .component
+                .probe
+                .as_ref()
+                .map_or(Duration::ZERO, Probe::every),
             baseline: c.baseline.as_ref(),
             // Evidence that is gathered apart spends of the same chance.
             looks: u32::try_from(planned.steps.len())
@@ -344,6 +353,7 @@ fn restart(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeR
     c.intent = None;
     c.hold_ended = false;
     c.baseline = None;
+    c.recorded = None;
     c.attempt += 1;
     forget(c, now, judge);
 }

@@ -4,6 +4,7 @@
 mod beside;
 mod gates;
 mod pools;
+mod history;
 mod promises;
 mod table;
 pub(crate) mod world;

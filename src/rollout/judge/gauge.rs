@@ -38,6 +38,9 @@ pub(super) struct GaugeState {
     /// Since when it cannot be told, and why.
     #[serde(rename = "u", skip_serializing_if = "Option::is_none")]
     unknown: Option<(Timestamp, String)>,
+    /// Why it is not read at all.
+    #[serde(rename = "k", skip_serializing_if = "Option::is_none")]
+    skipped: Option<String>,
 }
 
 /// What a gauge comes to.
@@ -104,11 +107,20 @@ fn stand(limits: &GaugeLimits, value: f64, control: Option<f64>) -> Stand {
 }
 
 impl GaugeState {
+    /// Nobody reads it: what was known of it is no longer true.
+    pub(super) fn skip(&mut self, why: &str) {
+        *self = Self {
+            skipped: Some(why.chars().take(240).collect()),
+            ..Self::default()
+        };
+    }
+
     /// Takes up one look. One that was taken up before changes nothing.
     pub(super) fn absorb(&mut self, reading: &GaugeReading, gauge: &Gauge, settled_at: Timestamp) {
         if self.at.is_some_and(|at| reading.at <= at) {
             return;
         }
+        self.skipped = None;
         if self.at.is_some_and(|at| apart(at, reading.at) > SHORT_GAP) {
             self.over = None;
         }
@@ -165,6 +177,14 @@ impl GaugeState {
         self.unknown = Some((since, why.chars().take(240).collect()));
     }
 
+    /// Why it is not judged.
+    fn unjudged(&self, check: &PlannedCheck, ctx: &Context<'_>) -> Option<String> {
+        if ctx.weight.is_zero() && check.metric == MetricName::Query {
+            return Some("at 0% there is no canary data".to_owned());
+        }
+        self.skipped.clone()
+    }
+
     /// What it comes to now.
     pub(super) fn tell(
         &self,
@@ -193,13 +213,13 @@ impl GaugeState {
             };
             told(Verdict::Hold, message, Some(outlook))
         };
-        if ctx.weight.is_zero() && check.metric == MetricName::Query {
-            return told(Verdict::Skipped, "at 0% there is no canary data".to_owned(), None);
+        if let Some(why) = self.unjudged(check, ctx) {
+            return told(Verdict::Skipped, why, None);
         }
         let Some(at) = self.at else {
             return unclear(since, "it was not read yet".to_owned());
         };
-        let patience = (3 * ctx.judge.interval).max(Duration::from_secs(60));
+        let patience = (3 * ctx.judge.interval.max(ctx.probe_every)).max(Duration::from_secs(60));
         if apart(at, ctx.now) > patience {
             return unclear(at, format!("it was not read since {at:.0}"));
         }
