@@ -4,6 +4,15 @@
 //! and memory out of `/proc/self`, its queries and bytes out of its own counters. `BUCKETS=4` (of Istio's 20) shows
 //! what the buckets cost.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    missing_docs,
+    reason = "a program that measures, and ends at the first surprise"
+)]
+
 use axum::routing::post;
 use gradual_rollout::clock::Clock;
 use gradual_rollout::cluster::connect::connect;

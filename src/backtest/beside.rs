@@ -196,7 +196,10 @@ fn question(
             GaugeAsk::Readiness(_) => {
                 Err("readiness is read from the cluster as it is, which keeps no record".to_owned())
             }
-            ask => {
+            ask @ (GaugeAsk::Cpu(_)
+            | GaugeAsk::Memory(_)
+            | GaugeAsk::CertificateExpiry(_)
+            | GaugeAsk::Query(_)) => {
                 let queries = GaugeQueries::of(ask, &one)?;
                 if queries != GaugeQueries::of(ask, &other)? {
                     return by_weight();

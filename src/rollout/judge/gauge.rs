@@ -77,6 +77,18 @@ fn side(value: f64, limit: f64) -> &'static str {
     if value < limit { "under" } else { "over" }
 }
 
+/// The limit that is passed, and on which side of it the value is.
+fn passed(
+    check: &PlannedCheck,
+    limits: &GaugeLimits,
+    value: f64,
+    control: Option<f64>,
+) -> (&'static str, String) {
+    let limit = stand(limits, value, control).limit();
+    let side = limit.map_or("past", |limit| side(value, limit));
+    (side, limit.map(|l| check.show(l)).unwrap_or_default())
+}
+
 fn stand(limits: &GaugeLimits, value: f64, control: Option<f64>) -> Stand {
     let mut stand = Stand::Within;
     if let Some(max) = limits.max.filter(|max| value > *max) {
@@ -211,9 +223,7 @@ impl GaugeState {
         let value = self.value.unwrap_or_default();
         let shown = check.show(value);
         if let (Some(over), Some(limits)) = (self.over, &gauge.rollback) {
-            let limit = stand(limits, value, self.control).limit();
-            let side = limit.map_or("past", |limit| side(value, limit));
-            let limit = limit.map(|l| check.show(l)).unwrap_or_default();
+            let (side, limit) = passed(check, limits, value, self.control);
             let long = apart(over, at) >= check.rule.for_;
             let then = match check.effect.class() {
                 Class::Decides => "roll back",

@@ -304,6 +304,11 @@ fn pods_that_are_not_ready_take_the_traffic_back_whatever_the_arms_say() {
         world.gauges.insert("ready".to_owned(), Ok(0.25));
         world.ticks(6);
         assert_eq!(world.highest("alpha"), Weight::ZERO, "{weather:?}");
-        assert!(world.component("alpha").message.starts_with("ready: 25% is under"));
+        assert!(
+            world
+                .component("alpha")
+                .message
+                .starts_with("ready: 25% is under")
+        );
     }
 }
