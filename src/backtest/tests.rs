@@ -95,7 +95,11 @@ async fn recorded(plan: &Plan, traffic: Failing, seconds: i64) -> Vec<Track> {
     };
     let source = Source::Simulated(Arc::new(traffic));
     let span = (at(0), at(seconds));
-    vec![record(&source, &ask, span, STEP, &mut |_, _| {}).await.unwrap()]
+    vec![
+        record(&source, &ask, &Beside::default(), span, STEP, &mut |_, _| {})
+            .await
+            .unwrap(),
+    ]
 }
 
 fn healthy() -> Failing {

@@ -9,13 +9,14 @@ use super::args::{ChecksTestArgs, Output};
 use super::exit::{Exit, Failure};
 use super::progress::Progress;
 use super::recorded::{self, Read};
-use super::{limits, lines, output};
+use super::{lines, output};
 use crate::backtest::record::whole_seconds;
-use crate::backtest::{Setup, Track, record, replay, rules};
+use crate::backtest::{Beside, Setup, Track, record, replay, rules};
 use crate::clock::Clock;
 use crate::metrics::{Ask, Source, queries};
 use crate::rollout::check::CheckRule;
 use crate::rollout::duration::Span;
+use crate::rollout::explain::limits;
 use crate::rollout::plan::{CheckSet, PlannedComponent};
 use crate::rollout::sample::{Blindness, Reading};
 use crate::rollout::status::CheckStatus;
@@ -181,6 +182,7 @@ async fn component(
     let track = record(
         source,
         &ask,
+        &Beside::default(),
         (from, at),
         whole_seconds(judge.interval),
         &mut |_, _| {},
@@ -193,7 +195,7 @@ async fn component(
         stay: true,
         words: true,
     };
-    let plan = rules::only(&read.plan, |_| true);
+    let plan = rules::only(&read.plan, |_, check| rules::is_on_arms(check));
     let course = replay(&plan, std::slice::from_ref(&track), &setup);
     let set = read.plan.check_set_at(planned, weight);
     told.weight = weight.percent();

@@ -8,7 +8,6 @@ use super::{output, validate};
 use crate::rollout::duration::Span;
 use crate::rollout::plan::{Plan, PlannedCheck, PlannedComponent};
 use crate::rollout::spec::{Action, GradualRollout, Router};
-use crate::rollout::window::{Calendar, Opening};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -99,7 +98,7 @@ pub(super) fn schedule(plan: &Plan, start: Timestamp) -> Vec<Line> {
         for component in phase.components.iter().filter_map(|i| plan.components.get(*i)) {
             let mut at = begins;
             for step in component.steps.iter().filter(|s| s.phase == index) {
-                at = opening(&plan.calendar, at);
+                at = plan.calendar.opening(at);
                 lines.push(Line {
                     phase: phase.name.clone(),
                     approval: phase.approval,
@@ -115,20 +114,6 @@ pub(super) fn schedule(plan: &Plan, start: Timestamp) -> Vec<Line> {
         begins = ends;
     }
     lines
-}
-
-/// The first instant from `at` on in which weights may rise.
-pub(super) fn opening(calendar: &Calendar, at: Timestamp) -> Timestamp {
-    // Each turn leaves one window or freeze behind; there are at most 16 and 32 of them, in a month of looking.
-    let mut at = at;
-    for _ in 0..64 {
-        at = match calendar.at(at) {
-            Opening::Open | Opening::Closed(None) => return at,
-            Opening::Closed(Some(next)) => next,
-            Opening::Frozen { until, .. } => until,
-        };
-    }
-    at
 }
 
 /// Who shares samples with whom.

@@ -68,7 +68,7 @@ impl Hub {
         let shared = Shared {
             clients,
             cache,
-            view: View::of(source.clone()),
+            view: View::of(source.clone(), clock.clone()),
             source,
             clock,
             events,

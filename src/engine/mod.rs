@@ -20,4 +20,4 @@ mod view;
 
 pub use crate::metrics::{Condition, EndpointHealth, SourceHealth};
 pub use hub::{EngineSettings, Hub};
-pub use view::{RolloutView, View};
+pub use view::{Explained, RolloutView, View};

@@ -9,6 +9,7 @@ pub mod decide;
 mod dispersion;
 pub mod duration;
 pub mod evidence;
+pub mod explain;
 pub mod judge;
 mod late;
 pub mod ledger;

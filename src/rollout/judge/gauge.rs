@@ -75,6 +75,23 @@ impl Stand {
     }
 }
 
+/// On which side of a limit that is passed a value is.
+fn side(value: f64, limit: f64) -> &'static str {
+    if value < limit { "under" } else { "over" }
+}
+
+/// The limit that is passed, and on which side of it the value is.
+fn passed(
+    check: &PlannedCheck,
+    limits: &GaugeLimits,
+    value: f64,
+    control: Option<f64>,
+) -> (&'static str, String) {
+    let limit = stand(limits, value, control).limit();
+    let side = limit.map_or("past", |limit| side(value, limit));
+    (side, limit.map(|l| check.show(l)).unwrap_or_default())
+}
+
 fn stand(limits: &GaugeLimits, value: f64, control: Option<f64>) -> Stand {
     let mut stand = Stand::Within;
     if let Some(max) = limits.max.filter(|max| value > *max) {
@@ -226,8 +243,7 @@ impl GaugeState {
         let value = self.value.unwrap_or_default();
         let shown = check.show(value);
         if let (Some(over), Some(limits)) = (self.over, &gauge.rollback) {
-            let limit = stand(limits, value, self.control).limit().map(|l| check.show(l));
-            let limit = limit.unwrap_or_default();
+            let (side, limit) = passed(check, limits, value, self.control);
             let long = apart(over, at) >= check.rule.for_;
             let then = match check.effect.class() {
                 Class::Decides => "roll back",
@@ -235,13 +251,13 @@ impl GaugeState {
                 Class::Shows => "are a breach, which moves nothing",
             };
             let message = format!(
-                "{shown} is past the rollback limit of {limit} since {over:.0}; {} without a gap {then}",
+                "{shown} is {side} the rollback limit of {limit} since {over:.0}; {} without a gap {then}",
                 Span(check.rule.for_)
             );
             if !long {
                 return between(message);
             }
-            let message = format!("{shown} is past the rollback limit of {limit} since {over:.0}");
+            let message = format!("{shown} is {side} the rollback limit of {limit} since {over:.0}");
             let outlook = Outlook::Breach {
                 check: name.clone(),
                 how: How::Sustained,
@@ -266,7 +282,8 @@ impl GaugeState {
             if let Stand::Shared(limit) = stand(limits, value, self.control) {
                 let control = self.control.map(|c| check.show(c)).unwrap_or_default();
                 let message = format!(
-                    "both arms are past the limit of {}: canary {shown}, control {control}",
+                    "both arms are {} the limit of {}: canary {shown}, control {control}",
+                    side(value, limit),
                     check.show(limit)
                 );
                 let outlook = Outlook::SharedOutage {
@@ -281,13 +298,14 @@ impl GaugeState {
         };
         if let Stand::Past(limit) = stand(limits, value, self.control) {
             return between(format!(
-                "{shown} is past the promote limit of {}",
+                "{shown} is {} the promote limit of {}",
+                side(value, limit),
                 check.show(limit)
             ));
         }
         match self.bad.filter(|bad| apart(*bad, at) < check.rule.window) {
             Some(bad) => between(format!(
-                "{shown} is within the promote limit, and was past it at {bad:.0}, within the last {}",
+                "{shown} is within the promote limit, and was not at {bad:.0}, within the last {}",
                 Span(check.rule.window)
             )),
             None => told(Verdict::Pass, "within its promote limit".to_owned(), None),
