@@ -66,17 +66,17 @@ fn a_check_that_cannot_be_asked_is_told_by_validate_and_shown_by_plan() {
         (
             "\"~istiod-.*\"",
             "\"~(\"",
-            "spec.checks[5]: series.pod: \"(\" is not a regular expression",
+            "spec.checks[7]: series.pod: \"(\" is not a regular expression",
         ),
         (
             "max: 1Gi",
             "max: 1s",
-            "spec.checks[5].promote.max: \"1s\" is not an amount of memory",
+            "spec.checks[7].promote.max: \"1s\" is not an amount of memory",
         ),
         (
             "{{component}}-v2",
             "{{componet}}-v2",
-            "spec.checks[6].deployment: there is no variable \"componet\"",
+            "spec.checks[8].deployment: there is no variable \"componet\"",
         ),
     ] {
         std::fs::write(path, good.replace(right, wrong)).unwrap();
