@@ -2,9 +2,10 @@
 
 use super::find;
 use crate::rollout::duration::Span;
+use crate::rollout::explain::{RouterView, routers};
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::spec::GradualRollout;
-use crate::rollout::status::{ComponentStatus, RouterStatus};
+use crate::rollout::status::ComponentStatus;
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -48,6 +49,26 @@ pub(super) struct View {
 }
 
 impl View {
+    /// What has to happen before anything else does, where time alone changes nothing.
+    pub(super) fn waits_for(&self) -> Option<&'static str> {
+        match (self.state?, self.reason?) {
+            (State::RolledBack, _) => Some("on retry"),
+            (State::Completed, _) => Some("-"),
+            (
+                _,
+                Reason::Paused
+                | Reason::Manual
+                | Reason::Drifted
+                | Reason::DriftAdopted
+                | Reason::GitOpsFight,
+            ) => Some("on resume"),
+            (_, Reason::AwaitingApproval) => Some("on approve"),
+            (_, Reason::Orphaned) => Some("on detach"),
+            (_, Reason::InvalidSpec) => Some("on a spec"),
+            _ => None,
+        }
+    }
+
     /// The same with what the routed objects say (the greatest weight), and without what only a daemon can know.
     pub(super) fn without_daemon(self, weight: Option<Weight>, unread: &[String]) -> Self {
         let message = if unread.is_empty() {
@@ -73,80 +94,6 @@ impl View {
             ..self
         }
     }
-}
-
-/// A router, as its objects say. Weights are in percent.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct RouterView {
-    /// Its kind.
-    pub router: String,
-    /// What is wanted of it.
-    pub asked: f64,
-    /// Our last write.
-    pub written: Option<f64>,
-    /// What its objects say.
-    pub observed: Option<f64>,
-    /// What its weight is a share of: `requests`, or `newObjects`, which no metric of requests shows.
-    pub share: &'static str,
-    /// Whether what is written is in force.
-    pub settled: bool,
-    /// What it waits for.
-    pub waiting_for: Option<String>,
-    /// Who else wrote it last.
-    pub manager: Option<String>,
-}
-
-impl RouterView {
-    /// Whether there is something to tell that the component's weight does not.
-    pub(super) fn is_news(&self) -> bool {
-        !self.settled || self.observed != Some(self.asked)
-    }
-
-    /// The same in words.
-    pub(super) fn words(&self) -> String {
-        let percent = |w: Option<f64>, none: &str| w.map_or_else(|| none.to_owned(), |w| format!("{w}%"));
-        let share = if self.share == "newObjects" {
-            " of new objects (notVerifiable by requests)"
-        } else {
-            ""
-        };
-        let mut words = format!(
-            "{}: {} observed{share}, {} written, {}% asked",
-            self.router,
-            percent(self.observed, "not known or not agreed"),
-            percent(self.written, "nothing"),
-            self.asked
-        );
-        if let Some(waiting) = &self.waiting_for {
-            words.push_str("; waits: ");
-            words.push_str(waiting);
-        }
-        if let Some(manager) = &self.manager {
-            words.push_str("; besides us last written by ");
-            words.push_str(manager);
-        }
-        words
-    }
-}
-
-/// Each router of a component.
-pub(super) fn routers(of: &[RouterStatus]) -> Vec<RouterView> {
-    let view = |r: &RouterStatus| RouterView {
-        router: r.router.clone(),
-        asked: r.asked.percent(),
-        written: r.written.map(Weight::percent),
-        observed: r.observed.map(Weight::percent),
-        share: if r.router == "controllerSwitch" {
-            "newObjects"
-        } else {
-            "requests"
-        },
-        settled: r.settled,
-        waiting_for: r.waiting_for.clone(),
-        manager: r.manager.clone(),
-    };
-    of.iter().map(view).collect()
 }
 
 /// A check.
@@ -249,6 +196,7 @@ pub(super) fn blocked(view: &View) -> bool {
                     | Reason::Raising
                     | Reason::Lowering
                     | Reason::WaitingForPhase
+                    | Reason::WaitingForPool
                     | Reason::OutsideWindow
                     | Reason::RouterSettling
                     | Reason::PromotedInsufficient

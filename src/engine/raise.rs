@@ -100,6 +100,13 @@ pub(super) async fn write(
             rolling.push(target);
         }
     }
+    // A controller that is told in two places has heard both when its pods have started anew: the raise is done then.
+    for deployment in rolling {
+        let beside = all.iter().filter(|target| target.router() == deployment.router());
+        if beside.count() > 1 {
+            rolled_out(&cache, deployment).await?;
+        }
+    }
     Ok(())
 }
 
@@ -127,12 +134,9 @@ async fn rolled_out(cache: &Cache, target: &Target<'_>) -> Result<(), String> {
             }
         }
     };
-    tokio::time::timeout(ROLLOUT_TIMEOUT, wait).await.map_err(|_| {
-        format!(
-            "{} did not roll out within 300s; the edge was not raised",
-            target.object()
-        )
-    })
+    tokio::time::timeout(ROLLOUT_TIMEOUT, wait)
+        .await
+        .map_err(|_| format!("{} did not roll out within 300s", target.object()))
 }
 
 /// The mark that a write leaves.

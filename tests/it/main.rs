@@ -27,6 +27,7 @@ mod engine_writes;
 mod generated;
 mod house;
 mod judge;
+mod probe;
 mod prometheus;
 mod prometheus_batch;
 mod prometheus_tls;

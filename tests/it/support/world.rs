@@ -166,6 +166,8 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) traffic: Arc<Traffic>,
+    /// What the newest daemon shows.
+    pub(crate) view: tokio::sync::watch::Receiver<View>,
     daemons: JoinSet<()>,
     stop: CancellationToken,
     _helpers: JoinSet<()>,
@@ -224,6 +226,7 @@ impl World {
             store,
             clock,
             traffic,
+            view: tokio::sync::watch::channel(View::default()).1,
             daemons: JoinSet::new(),
             stop: CancellationToken::new(),
             _helpers: helpers,
@@ -247,6 +250,8 @@ impl World {
 
     /// Starts a daemon over other connections to the same store.
     pub(crate) fn start_over(&mut self, identity: &str, clients: Clients) {
+        let (view, shown) = tokio::sync::watch::channel(View::default());
+        self.view = shown;
         let handles = Handles {
             clients,
             source: Source::Simulated(self.traffic.clone()),
@@ -259,7 +264,7 @@ impl World {
             watch_namespaces: Vec::new(),
             engine: EngineSettings::default(),
             metrics: Metrics::new(),
-            view: tokio::sync::watch::channel(View::default()).0,
+            view,
         };
         self.stop = CancellationToken::new();
         let stop = self.stop.clone();

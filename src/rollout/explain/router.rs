@@ -1,0 +1,79 @@
+//! What there is to say about each router of a component.
+
+use crate::rollout::status::RouterStatus;
+use crate::rollout::weight::Weight;
+use serde::Serialize;
+
+/// A router, as its objects say. Weights are in percent.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouterView {
+    /// Its kind.
+    pub router: String,
+    /// What is wanted of it.
+    pub asked: f64,
+    /// Our last write.
+    pub written: Option<f64>,
+    /// What its objects say.
+    pub observed: Option<f64>,
+    /// What its weight is a share of: `requests`, or `newObjects`, which no metric of requests shows.
+    pub share: &'static str,
+    /// Whether what is written is in force.
+    pub settled: bool,
+    /// What it waits for.
+    pub waiting_for: Option<String>,
+    /// Who else wrote it last.
+    pub manager: Option<String>,
+}
+
+impl RouterView {
+    /// Whether there is something to tell that the component's weight does not.
+    pub fn is_news(&self) -> bool {
+        !self.settled || self.observed != Some(self.asked)
+    }
+
+    /// The same in words.
+    pub fn words(&self) -> String {
+        let percent = |w: Option<f64>, none: &str| w.map_or_else(|| none.to_owned(), |w| format!("{w}%"));
+        let share = if self.share == "newObjects" {
+            " of new objects (notVerifiable by requests)"
+        } else {
+            ""
+        };
+        let mut words = format!(
+            "{}: {} observed{share}, {} written, {}% asked",
+            self.router,
+            percent(self.observed, "not known or not agreed"),
+            percent(self.written, "nothing"),
+            self.asked
+        );
+        if let Some(waiting) = &self.waiting_for {
+            words.push_str("; waits: ");
+            words.push_str(waiting);
+        }
+        if let Some(manager) = &self.manager {
+            words.push_str("; besides us last written by ");
+            words.push_str(manager);
+        }
+        words
+    }
+}
+
+/// Each router of a component.
+pub fn routers(of: &[RouterStatus]) -> Vec<RouterView> {
+    let view = |r: &RouterStatus| RouterView {
+        router: r.router.clone(),
+        asked: r.asked.percent(),
+        written: r.written.map(Weight::percent),
+        observed: r.observed.map(Weight::percent),
+        share: if r.router == "controllerSwitch" {
+            "newObjects"
+        } else {
+            "requests"
+        },
+        settled: r.settled,
+        waiting_for: r.waiting_for.clone(),
+        manager: r.manager.clone(),
+    };
+    of.iter().map(view).collect()
+}
