@@ -128,9 +128,8 @@ impl<'a> Scene<'a> {
                 object: format!("the routes of {}", track.component),
                 lowest: setup.weight,
                 highest: setup.weight,
-                stamp: None,
                 settled: true,
-                manager: None,
+                ..Routed::default()
             };
             (track.component.as_str(), routed)
         });

@@ -253,8 +253,8 @@ impl Ledger {
     }
 
     fn count(&mut self, tick: &Tick, canary: &Counts, control: &Counts, length: Duration, ctx: &Context<'_>) {
-        // A canary that gets nothing is not tried by waiting.
-        if ctx.clock_runs && self.arrivals(ctx).is_none() {
+        // A canary that gets nothing, or hardly anything, is not tried by waiting.
+        if ctx.clock_runs && self.arrivals(ctx).is_none() && self.shortfall(ctx).is_none() {
             self.judged.0 += length;
         }
         // Before this tick is added: what it is compared by must not depend on it.

@@ -10,7 +10,7 @@ mod source;
 mod tests;
 
 use super::check::{CheckRule, JudgeRules};
-use super::spec::{Component, GradualRolloutSpec, OnDelete, OnFailure, Scope, Traffic};
+use super::spec::{Component, GradualRolloutSpec, OnDelete, OnFailure, Router, Scope, Traffic};
 use super::status::GradualRolloutStatus;
 use super::weight::Weight;
 use super::window::Calendar;
@@ -98,6 +98,15 @@ impl PlannedComponent {
     /// Its kind of traffic.
     pub fn traffic(&self) -> Traffic {
         self.component.traffic.unwrap_or_default()
+    }
+
+    /// Whether one of its routers moves requests: a controller's switch alone moves new objects, so that its weight is
+    /// no share of requests and cannot be verified by them.
+    pub fn moves_requests(&self) -> bool {
+        self.component
+            .routers
+            .iter()
+            .any(|router| !matches!(router, Router::ControllerSwitch(_)))
     }
 
     /// The next declared weight above one, in phases from `phase` on.

@@ -78,6 +78,7 @@ impl<'a> Attempt<'a> {
             baseline: self.baseline.as_ref(),
             looks: 12,
             has_control: true,
+            verifiable: true,
             clock_runs: true,
             now,
         }

@@ -2,6 +2,7 @@
 
 use crate::cli::limits;
 use crate::cli::plan::opening;
+use crate::rollout::arrival::Measured;
 use crate::rollout::command::ago;
 use crate::rollout::duration::Span;
 use crate::rollout::plan::{Plan, PlannedCheck, PlannedComponent, PlannedStep};
@@ -31,6 +32,15 @@ pub(super) struct Facts {
     pub(super) message: String,
     /// In percent.
     pub(super) weight: Option<Percents>,
+    /// What part of the requests arrives at the canary, as far as it can be measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) measured: Option<Measured>,
+    /// The same as a sentence.
+    #[serde(skip)]
+    pub(super) arrives: Option<String>,
+    /// What the gateways that carry its routes find fault with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) gateways: Option<String>,
     pub(super) since: Option<Timestamp>,
     pub(super) phase: Option<Place>,
     pub(super) hold: Option<Hold>,
@@ -131,6 +141,9 @@ impl Facts {
             reason: None,
             message: "no daemon has looked at it yet".to_owned(),
             weight: None,
+            measured: None,
+            arrives: None,
+            gateways: None,
             since: None,
             phase: None,
             hold: None,
@@ -201,6 +214,11 @@ impl Facts {
             written: written.percent(),
             observed: observed.map(crate::rollout::weight::Weight::percent),
         });
+        self.measured = c.measured;
+        self.arrives = c
+            .measured
+            .map(|m| format!("{:?}: {}", m.verdict, m.sentence(written)));
+        self.gateways.clone_from(&c.gateways);
         self.since = c.since;
         self.history.clone_from(&c.history);
         self.counted_until = c

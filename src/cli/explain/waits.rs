@@ -50,6 +50,16 @@ impl Facts {
             }
             Reason::SharedOutage | Reason::ControlBad => waits.push(wait("control to recover", None)),
             Reason::NotArriving => waits.push(wait("requests on the canary", None)),
+            Reason::NotAchievable => waits.push(wait(
+                "as many requests on the canary as its weight asks for",
+                None,
+            )),
+            Reason::RouteNotAccepted => {
+                waits.push(wait(
+                    "a gateway that accepts the route and finds its back ends",
+                    None,
+                ));
+            }
             Reason::Paused
             | Reason::Manual
             | Reason::Drifted
@@ -63,6 +73,7 @@ impl Facts {
             Reason::Starting
             | Reason::Step
             | Reason::CheckBreached
+            | Reason::RouteAccepted
             | Reason::HoldingStep
             | Reason::WaitingForPhase
             | Reason::AwaitingApproval

@@ -2,6 +2,7 @@
 
 use super::advance::LONG_BLIND;
 use super::{Desk, forget, say};
+use crate::rollout::arrival::{Arrival, Measured};
 use crate::rollout::duration::Span;
 use crate::rollout::judge::{Beside, How, Judgement, Outlook};
 use crate::rollout::ledger::Ledger;
@@ -66,6 +67,13 @@ impl Desk<'_> {
                 outlook,
             }
         };
+        // Its band takes a hundred logarithms: like the words, only when it may say something else.
+        let measured = if stale || c.measured.is_none() {
+            ledger.measured(&context)
+        } else {
+            c.measured
+        };
+        let deviation = deviation(c, measured, &outlook);
         let verdict = self.verdict(&outlook);
         let told: Vec<(String, bool)> = Beside::news(&c.checks, &checks, set)
             .map(|(status, check)| {
@@ -84,6 +92,7 @@ impl Desk<'_> {
             self.out.changed = true;
         }
         c.held = Some(ledger.judged);
+        c.measured = measured;
         c.evidence = Some(ledger);
         c.beside = beside;
         if stale {
@@ -100,6 +109,9 @@ impl Desk<'_> {
         }
         for (message, warning) in told {
             self.note(i, Reason::CheckBreached, message, warning);
+        }
+        if let Some(message) = deviation {
+            self.note(i, Reason::NotAchievable, message, true);
         }
         self.tell_darkness(i, blind);
         if let Some((reason, message)) = verdict {
@@ -153,7 +165,8 @@ impl Desk<'_> {
             | Outlook::Settling { .. }
             | Outlook::SharedOutage { .. }
             | Outlook::ControlBad { .. }
-            | Outlook::NotArriving { .. } => None,
+            | Outlook::NotArriving { .. }
+            | Outlook::NotAchievable { .. } => None,
         }
     }
 
@@ -216,6 +229,14 @@ impl Desk<'_> {
     }
 }
 
+/// What is told when requests begin to arrive in another share than the weight's. What holds the plan is told there.
+fn deviation(c: &ComponentStatus, measured: Option<Measured>, outlook: &Outlook) -> Option<String> {
+    let measured = measured.filter(|m| m.verdict == Arrival::NotAchievable)?;
+    let known = c.measured.is_some_and(|m| m.verdict == Arrival::NotAchievable);
+    let holds = matches!(outlook, Outlook::NotAchievable { .. });
+    (!known && !holds).then(|| measured.sentence(c.weight.written))
+}
+
 /// Whether the checks' words, written at an earlier look, still fit the outlook.
 fn agrees(c: &ComponentStatus, outlook: &Outlook) -> bool {
     let any = |verdict| c.checks.iter().any(|check| check.verdict == verdict);
@@ -233,6 +254,7 @@ fn agrees(c: &ComponentStatus, outlook: &Outlook) -> bool {
         Outlook::SharedOutage { .. } => c.reason == Reason::SharedOutage,
         Outlook::ControlBad { .. } => c.reason == Reason::ControlBad,
         Outlook::NotArriving { .. } => c.reason == Reason::NotArriving,
+        Outlook::NotAchievable { .. } => c.reason == Reason::NotAchievable,
         Outlook::Breach { .. } => false,
     }
 }

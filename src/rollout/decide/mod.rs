@@ -8,6 +8,7 @@ mod commands;
 pub mod conditions;
 mod enroll;
 mod gates;
+mod gateways;
 mod judging;
 mod phases;
 mod routers;
@@ -15,9 +16,10 @@ mod routers;
 pub(crate) mod rules;
 mod verbs;
 
+use super::arrival::Arrival;
 use super::judge::{Context, Outlook};
 use super::ledger::Ledger;
-use super::observation::{Decision, Lower, Note, Observation, Routers, Seen};
+use super::observation::{Decision, Lower, Note, Observation, Routed, Routers, Seen};
 use super::plan::{Plan, PlannedComponent};
 use super::reason::{Reason, State, Verdict};
 use super::status::{
@@ -83,6 +85,7 @@ struct Digest {
     step: Option<i32>,
     since: Option<Timestamp>,
     flags: [bool; 7],
+    arrival: Option<Arrival>,
     attempt: i32,
     history: Option<Timestamp>,
     verdicts: [Verdict; 16],
@@ -109,6 +112,7 @@ impl Digest {
                 c.baseline.is_some(),
                 c.raise_by.is_some(),
             ],
+            arrival: c.measured.map(|m| m.verdict),
             attempt: c.attempt,
             history: c.history.last().map(|h| h.at),
             verdicts,
@@ -269,6 +273,7 @@ impl<'a> Desk<'a> {
                 .max(1)
                 .saturating_mul(set.deciding_streams().saturating_add(1)),
             has_control: arms.is_some_and(|a| a.control.is_some()),
+            verifiable: planned.moves_requests(),
             clock_runs: !self.paused(c) && !self.plan.calendar.frozen(self.now) && self.settled(i),
             now: self.now,
         }
@@ -284,12 +289,17 @@ impl<'a> Desk<'a> {
         c.state == State::RolledBack && c.weight.written > self.plan.rollback_to && c.lowering.is_none()
     }
 
-    /// Every routed object has taken up its change.
-    fn settled(&self, i: usize) -> bool {
+    /// The routed objects, as far as they were read.
+    fn routed(&self, i: usize) -> &[Routed] {
         match &self.sight(i).routers {
-            Routers::Read(objects) => objects.iter().all(|o| o.settled),
-            Routers::Unread | Routers::Unreadable(_) => true,
+            Routers::Read(objects) => objects,
+            Routers::Unread | Routers::Unreadable(_) => &[],
         }
+    }
+
+    /// Every routed object has taken up its change, and is carried.
+    fn settled(&self, i: usize) -> bool {
+        self.routed(i).iter().all(|o| o.settled && o.refusal.is_none())
     }
 }
 
@@ -309,6 +319,7 @@ fn forget(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeRu
     c.evidence = Some(ledger.map_or_else(|| Ledger::begin(now, at), |l| l.follow(now, at)));
     c.beside = None;
     c.held = None;
+    c.measured = None;
     c.checks.clear();
 }
 

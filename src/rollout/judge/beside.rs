@@ -139,9 +139,11 @@ impl Beside {
                 message: format!("{name}: {message}"),
             }),
             Outlook::Settling { .. } if settling => None,
-            Outlook::Settling { .. } | Outlook::NotArriving { .. } => Some(Outlook::Insufficient {
-                message: format!("{name}: nothing was counted yet"),
-            }),
+            Outlook::Settling { .. } | Outlook::NotArriving { .. } | Outlook::NotAchievable { .. } => {
+                Some(Outlook::Insufficient {
+                    message: format!("{name}: nothing was counted yet"),
+                })
+            }
             told @ (Outlook::Between { .. }
             | Outlook::Insufficient { .. }
             | Outlook::Unclear { .. }
@@ -175,6 +177,8 @@ impl<'a> Context<'a> {
     fn of(&self, stream: &'a Stream) -> Self {
         Self {
             rules: &stream.rules,
+            // Counts beside the arms are no shares of one traffic.
+            verifiable: false,
             ..*self
         }
     }

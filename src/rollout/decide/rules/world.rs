@@ -59,6 +59,7 @@ pub(crate) struct Object {
     pub(crate) stamp: Option<Mark>,
     pub(crate) manager: Option<String>,
     pub(crate) settled: bool,
+    pub(crate) refusal: Option<String>,
 }
 
 #[derive(Clone)]
@@ -120,6 +121,7 @@ impl World {
             stamp: None,
             manager: None,
             settled: true,
+            refusal: None,
         };
         let objects = plan
             .components
@@ -298,6 +300,8 @@ impl World {
                         stamp: o.stamp.clone(),
                         settled: o.settled,
                         manager: o.manager.clone(),
+                        refusal: o.refusal.clone(),
+                        ..Routed::default()
                     })
                     .collect();
                 let seen = Seen {
