@@ -68,7 +68,11 @@ impl Desk<'_> {
             }
         };
         // Its band takes a hundred logarithms: like the words, only when it may say something else.
-        let measured = if stale || c.measured.is_none() {
+        let news = |known: &Measured| {
+            let deviates = ledger.deviates(&context);
+            deviates != (known.verdict == Arrival::NotAchievable)
+        };
+        let measured = if stale || c.measured.as_ref().is_none_or(news) {
             ledger.measured(&context)
         } else {
             c.measured

@@ -3,6 +3,7 @@
 
 mod beside;
 mod gates;
+mod gateways;
 mod promises;
 mod table;
 pub(crate) mod world;

@@ -20,6 +20,12 @@ impl Ledger {
         all.measured(ctx.weight, recent, self.is_long_enough(ctx), nothing)
     }
 
+    /// Whether the share is surely another than the weight's: the verdict of [`Ledger::measured`], without its band.
+    pub fn deviates(&self, ctx: &Context<'_>) -> bool {
+        let (all, recent) = self.counted();
+        is_measurable(ctx) && self.is_long_enough(ctx) && Zone::of(ctx.weight).is_left(all, recent)
+    }
+
     /// Something arrives, and surely less than half of what was asked for: the step is another one than it says.
     pub(in crate::rollout) fn shortfall(&self, ctx: &Context<'_>) -> Option<Outlook> {
         if !is_measurable(ctx) || !self.is_long_enough(ctx) {

@@ -27,6 +27,8 @@ pub(crate) enum Weather {
     ControlFails,
     /// All requests still go to control.
     Elsewhere,
+    /// The canary gets this part of its share, in percent.
+    Sticky(u8),
     /// A handful of requests.
     Quiet,
     Blind(Dark),
@@ -197,6 +199,7 @@ impl World {
             Weather::Blip => 2000,
             Weather::Good
             | Weather::Elsewhere
+            | Weather::Sticky(_)
             | Weather::CanaryFails
             | Weather::BothFail
             | Weather::ControlFails
@@ -232,12 +235,16 @@ impl World {
                     message: "dark".into(),
                 }));
             }
-            Weather::Good | Weather::Quiet | Weather::Elsewhere => (false, false),
+            Weather::Good | Weather::Quiet | Weather::Elsewhere | Weather::Sticky(_) => (false, false),
             Weather::CanaryFails | Weather::Blip => (true, false),
             Weather::BothFail => (true, true),
             Weather::ControlFails => (false, true),
         };
-        let (canary, none) = (total * share / 1000, Arm::Seen(Counts::default()));
+        let part = match weather {
+            Weather::Sticky(part) => u64::from(part),
+            _ => 100,
+        };
+        let (canary, none) = (total * share * part / 100_000, Arm::Seen(Counts::default()));
         let (canary, seen) = if weather == Weather::Elsewhere {
             (0, none)
         } else {
