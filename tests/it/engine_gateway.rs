@@ -67,7 +67,7 @@ fn weights(world: &World) -> (u64, u64) {
 }
 
 fn events(world: &World, reason: &str) -> usize {
-    let all = world.store.list("events.events.k8s.io");
+    let all = world.store.list("events");
     all.iter().filter(|event| event["reason"] == reason).count()
 }
 
