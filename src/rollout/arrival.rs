@@ -121,6 +121,11 @@ impl Zone {
         all.evidence_against(nearest) >= (1.0 / CHANCE).ln() && !(self.holds(low) && self.holds(high))
     }
 
+    /// Whether what was counted, if anything, is a share inside.
+    pub(super) fn fits(self, all: Counted) -> bool {
+        all.share().is_none_or(|share| self.holds(share))
+    }
+
     fn holds(self, share: f64) -> bool {
         (self.low..=self.high).contains(&share)
     }

@@ -16,29 +16,30 @@ impl Ledger {
             return None;
         }
         let nothing = matches!(self.arrivals(ctx), Some(Outlook::NotArriving { .. }));
-        let (all, recent) = self.counted();
-        all.measured(ctx.weight, recent, self.is_long_enough(ctx), nothing)
+        self.counted()
+            .measured(ctx.weight, self.lately(), self.is_long_enough(ctx), nothing)
     }
 
     /// Whether the share is surely another than the weight's: the verdict of [`Ledger::measured`], without its band.
     pub fn deviates(&self, ctx: &Context<'_>) -> bool {
-        let (all, recent) = self.counted();
-        is_measurable(ctx) && self.is_long_enough(ctx) && Zone::of(ctx.weight).is_left(all, recent)
+        is_measurable(ctx) && self.has_left(Zone::of(ctx.weight), ctx)
     }
 
     /// Something arrives, and surely less than half of what was asked for: the step is another one than it says.
     pub(in crate::rollout) fn shortfall(&self, ctx: &Context<'_>) -> Option<Outlook> {
-        if !is_measurable(ctx) || !self.is_long_enough(ctx) {
+        if !is_measurable(ctx) || !self.has_left(Zone::half(ctx.weight), ctx) {
             return None;
         }
-        let (all, recent) = self.counted();
-        if !Zone::half(ctx.weight).is_left(all, recent) {
-            return None;
-        }
-        let measured = all.measured(ctx.weight, recent, true, false)?;
+        let measured = self.counted().measured(ctx.weight, self.lately(), true, false)?;
         Some(Outlook::NotAchievable {
             message: format!("the canary gets {}", measured.sentence(ctx.weight)),
         })
+    }
+
+    fn has_left(&self, zone: Zone, ctx: &Context<'_>) -> bool {
+        let all = self.counted();
+        // Nearly always it is where it should be, and nothing else has to be summed up.
+        !zone.fits(all) && self.is_long_enough(ctx) && zone.is_left(all, self.lately())
     }
 
     fn is_long_enough(&self, ctx: &Context<'_>) -> bool {
@@ -46,15 +47,20 @@ impl Ledger {
         u128::from(judged) >= INTERVALS * ctx.judge.interval.as_millis()
     }
 
-    /// All that was judged, and the look-backs alone.
-    fn counted(&self) -> (Counted, Counted) {
+    /// All that was judged.
+    fn counted(&self) -> Counted {
         let mut all = Counted::default();
         for block in &self.blocks {
             let part = Counted::from(block);
             all.canary = all.canary.saturating_add(part.canary);
             all.requests = all.requests.saturating_add(part.requests);
         }
-        (all, Counted::from(&self.recent.all()))
+        all
+    }
+
+    /// The look-backs alone.
+    fn lately(&self) -> Counted {
+        Counted::from(&self.recent.all())
     }
 }
 
