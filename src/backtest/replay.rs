@@ -166,6 +166,7 @@ impl<'a> Scene<'a> {
                 generation: 1,
                 first: self.first,
                 refresh: self.words,
+                recorded: !self.stay,
                 components: self.routed.iter().map(seen).collect(),
                 ..Observation::default()
             };

@@ -20,6 +20,9 @@ pub struct Observation {
     pub invalid: Option<String>,
     /// Let sentences and values in the status be written anew, although nothing changed.
     pub refresh: bool,
+    /// What was counted was counted at other weights than the routers say, as where recorded traffic walks a plan: what
+    /// share of it came to the canary says nothing.
+    pub recorded: bool,
     /// Commands that wait, in the order they were given.
     pub commands: Vec<Command>,
     /// Annotations that look like commands and are none, with their keys.

@@ -1,4 +1,4 @@
-//! The Gateway API: the weights of a pair of back ends in rules of an HTTPRoute, GRPCRoute, TLSRoute or TCPRoute.
+//! The Gateway API: the weights of a pair of back ends in rules of an `HTTPRoute`, `GRPCRoute`, `TLSRoute` or `TCPRoute`.
 //!
 //! As the Gateway API reads them: a back end without a weight has weight 1, not 0; one without a kind is a Service,
 //! one without a namespace is in the route's own. Only the pair's two weights are written; the pair keeps its sum, and
@@ -56,12 +56,12 @@ pub(super) const fn object_kind(kind: RouteKind) -> ObjectKind {
 }
 
 impl<'a> Rules<'a> {
-    fn names(&self) -> Option<&'a [String]> {
+    fn names(self) -> Option<&'a [String]> {
         self.0.rules.as_deref().filter(|names| !names.is_empty())
     }
 
     /// What no other component may write: the rules by name, or whatever carries the pair.
-    pub(super) fn claims(&self, object: &ObjectRef) -> Vec<ClaimKey> {
+    pub(super) fn claims(self, object: &ObjectRef) -> Vec<ClaimKey> {
         let claim = |rule: &str| ClaimKey {
             object: object.clone(),
             part: Part::Route {
@@ -77,7 +77,7 @@ impl<'a> Rules<'a> {
     }
 
     /// What is wrong with the question itself, whatever the object says.
-    pub(super) fn check(&self, object: &ObjectRef) -> Result<(), RoutingError> {
+    pub(super) fn check(self, object: &ObjectRef) -> Result<(), RoutingError> {
         let home = &object.namespace;
         let (canary, control) = (place(&self.0.canary, home), place(&self.0.control, home));
         let ports_differ = matches!((canary.2, control.2), (Some(a), Some(b)) if a != b);
@@ -90,7 +90,7 @@ impl<'a> Rules<'a> {
         Ok(())
     }
 
-    fn carriers<'j>(&self, object: &ObjectRef, json: &'j Value) -> Result<Vec<Carrier<'j>>, RoutingError> {
+    fn carriers<'j>(self, object: &ObjectRef, json: &'j Value) -> Result<Vec<Carrier<'j>>, RoutingError> {
         self.check(object)?;
         let rules: &[Value] = match member(json, "/spec/rules") {
             None => &[],
@@ -112,7 +112,7 @@ impl<'a> Rules<'a> {
     }
 
     fn named<'j>(
-        &self,
+        self,
         object: &ObjectRef,
         rules: &'j [Value],
         name: &str,
@@ -138,7 +138,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    fn unnamed<'j>(&self, object: &ObjectRef, rules: &'j [Value]) -> Result<Carrier<'j>, RoutingError> {
+    fn unnamed<'j>(self, object: &ObjectRef, rules: &'j [Value]) -> Result<Carrier<'j>, RoutingError> {
         let home = &object.namespace;
         let pair = || format!("{} and {}", describe(&self.0.canary), describe(&self.0.control));
         let carries = |rule: &Value, arm: &Backend| entries(rule).iter().any(|e| goes_to(e, arm, home));
@@ -171,7 +171,7 @@ impl<'a> Rules<'a> {
     }
 
     fn carrier<'j>(
-        &self,
+        self,
         object: &ObjectRef,
         index: usize,
         rule: &'j Value,
@@ -228,7 +228,7 @@ impl<'a> Rules<'a> {
     }
 
     /// The share of every rule.
-    pub(super) fn read(&self, object: &ObjectRef, json: &Value) -> Result<Vec<Reading>, RoutingError> {
+    pub(super) fn read(self, object: &ObjectRef, json: &Value) -> Result<Vec<Reading>, RoutingError> {
         self.carriers(object, json)?
             .into_iter()
             .map(|carrier| {
@@ -243,7 +243,7 @@ impl<'a> Rules<'a> {
     }
 
     /// The finest share that every rule can express.
-    pub(super) fn finest(&self, object: &ObjectRef, json: &Value) -> Result<Weight, RoutingError> {
+    pub(super) fn finest(self, object: &ObjectRef, json: &Value) -> Result<Weight, RoutingError> {
         let mut finest: Option<Weight> = None;
         for carrier in self.carriers(object, json)? {
             if carrier.sum() == 0 {
@@ -257,7 +257,7 @@ impl<'a> Rules<'a> {
 
     /// Drafts the weights of every rule.
     pub(super) fn draft(
-        &self,
+        self,
         object: &ObjectRef,
         json: &Value,
         weight: Weight,

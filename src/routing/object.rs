@@ -8,13 +8,13 @@ use std::fmt;
 pub enum ObjectKind {
     /// Istio's VirtualService.
     VirtualService,
-    /// The Gateway API's HTTPRoute.
+    /// The Gateway API's `HTTPRoute`.
     HttpRoute,
-    /// The Gateway API's GRPCRoute.
+    /// The Gateway API's `GRPCRoute`.
     GrpcRoute,
-    /// The Gateway API's TLSRoute.
+    /// The Gateway API's `TLSRoute`.
     TlsRoute,
-    /// The Gateway API's TCPRoute.
+    /// The Gateway API's `TCPRoute`.
     TcpRoute,
     /// A ConfigMap.
     ConfigMap,

@@ -23,12 +23,11 @@ impl Desk<'_> {
         }
         c.gateways.clone_from(&said);
         self.out.changed = true;
-        match said {
-            Some(faults) => self.note(i, Reason::RouteNotAccepted, faults, true),
-            None => {
-                let message = "its gateways accept its routes and find every back end again".to_owned();
-                self.note(i, Reason::RouteAccepted, message, false);
-            }
+        if let Some(faults) = said {
+            self.note(i, Reason::RouteNotAccepted, faults, true);
+        } else {
+            let message = "its gateways accept its routes and find every back end again".to_owned();
+            self.note(i, Reason::RouteAccepted, message, false);
         }
     }
 

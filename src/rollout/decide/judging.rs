@@ -4,7 +4,7 @@ use super::advance::LONG_BLIND;
 use super::{Desk, forget, say};
 use crate::rollout::arrival::{Arrival, Measured};
 use crate::rollout::duration::Span;
-use crate::rollout::judge::{Beside, How, Judgement, Outlook};
+use crate::rollout::judge::{Beside, Context, How, Judgement, Outlook};
 use crate::rollout::ledger::Ledger;
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::spec::{OnBlind, Scope};
@@ -67,16 +67,7 @@ impl Desk<'_> {
                 outlook,
             }
         };
-        // Its band takes a hundred logarithms: like the words, only when it may say something else.
-        let news = |known: &Measured| {
-            let deviates = ledger.deviates(&context);
-            deviates != (known.verdict == Arrival::NotAchievable)
-        };
-        let measured = if stale || c.measured.as_ref().is_none_or(news) {
-            ledger.measured(&context)
-        } else {
-            c.measured
-        };
+        let measured = measure(&ledger, &context, c.measured, stale);
         let deviation = deviation(c, measured, &outlook);
         let verdict = self.verdict(&outlook);
         let told: Vec<(String, bool)> = Beside::news(&c.checks, &checks, set)
@@ -230,6 +221,17 @@ impl Desk<'_> {
                 self.roll_back(i, target, Reason::OtherFailed, message, false, None);
             }
         }
+    }
+}
+
+/// The share that arrives. Its band takes a hundred logarithms: like the words, it is made anew only when it may say
+/// something else.
+fn measure(ledger: &Ledger, context: &Context<'_>, known: Option<Measured>, stale: bool) -> Option<Measured> {
+    let news = |known: Measured| ledger.deviates(context) != (known.verdict == Arrival::NotAchievable);
+    if stale || known.is_none_or(news) {
+        ledger.measured(context)
+    } else {
+        known
     }
 }
 

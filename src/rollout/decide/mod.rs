@@ -273,7 +273,7 @@ impl<'a> Desk<'a> {
                 .max(1)
                 .saturating_mul(set.deciding_streams().saturating_add(1)),
             has_control: arms.is_some_and(|a| a.control.is_some()),
-            verifiable: planned.moves_requests(),
+            verifiable: planned.moves_requests() && !self.seen.recorded,
             clock_runs: !self.paused(c) && !self.plan.calendar.frozen(self.now) && self.settled(i),
             now: self.now,
         }
