@@ -1,6 +1,7 @@
 //! What the parents of a route say, and what it means for a raise.
 
 use super::*;
+use std::slice::from_ref;
 
 const ROUTER: &str =
     "- gatewayApi: {kind: HTTPRoute, name: shop, canary: {name: new}, control: {name: old}}\n";
@@ -36,10 +37,10 @@ fn well(seen: i64) -> [Value; 2] {
 #[test]
 fn only_a_fresh_acceptance_settles_a_route() {
     let https = parent("public", "https");
-    let fresh = read(&[https.clone()], &[says(&https, &well(7))]);
+    let fresh = read(from_ref(&https), &[says(&https, &well(7))]);
     assert_eq!(fresh.parents, Parents::default());
     assert!(fresh.settled);
-    let stale = read(&[https.clone()], &[says(&https, &well(6))]);
+    let stale = read(from_ref(&https), &[says(&https, &well(6))]);
     assert_eq!((stale.settled, &stale.parents.refusal), (false, &None));
     assert_eq!(
         stale.waiting_for.as_deref(),
@@ -48,7 +49,7 @@ fn only_a_fresh_acceptance_settles_a_route() {
         )
     );
     let rejected = read(
-        &[https.clone()],
+        from_ref(&https),
         &[says(&https, &[condition("Accepted", "False", 7)])],
     );
     assert_eq!(
@@ -66,7 +67,7 @@ fn back_ends_that_cannot_be_used_refuse_a_raise() {
     let mut conditions = well(7);
     conditions[1]["status"] = "False".into();
     conditions[1]["reason"] = "RefNotPermitted".into();
-    let refusal = read(&[https.clone()], &[says(&https, &conditions)])
+    let refusal = read(from_ref(&https), &[says(&https, &conditions)])
         .parents
         .refusal
         .unwrap();
@@ -100,9 +101,9 @@ fn one_parent_that_accepts_is_enough_and_the_others_are_named() {
 fn other_sections_and_parents_that_are_named_no_more_have_no_say() {
     let (https, http) = (parent("public", "https"), parent("public", "http"));
     let elsewhere = says(&http, &[condition("Accepted", "False", 7)]);
-    let seen = read(&[https.clone()], &[elsewhere.clone(), says(&https, &well(7))]);
+    let seen = read(from_ref(&https), &[elsewhere.clone(), says(&https, &well(7))]);
     assert_eq!(seen.parents, Parents::default());
-    let refusal = read(&[https.clone()], &[says(&http, &well(7))]).parents.refusal;
+    let refusal = read(from_ref(&https), &[says(&http, &well(7))]).parents.refusal;
     assert!(refusal.unwrap().contains("no controller has said anything of it"));
     assert!(read(&[], &[elsewhere]).parents.refusal.is_some());
     // Written with the API's defaults or without: the same parent.
@@ -117,7 +118,7 @@ fn two_controllers_of_one_parent_are_both_heard() {
     let mesh = json!({"group": "", "kind": "Service", "name": "shop"});
     let mut other = says(&mesh, &[condition("Accepted", "False", 7)]);
     other["controllerName"] = "example.org/mesh".into();
-    let seen = read(&[mesh.clone()], &[says(&mesh, &well(7)), other]);
+    let seen = read(from_ref(&mesh), &[says(&mesh, &well(7)), other]);
     assert_eq!((seen.settled, &seen.parents.refusal), (true, &None));
     let remark = seen.parents.remark.unwrap();
     assert!(
@@ -133,7 +134,7 @@ fn a_controller_that_names_no_generation_is_believed() {
     for condition in &mut conditions {
         condition.as_object_mut().unwrap().remove("observedGeneration");
     }
-    assert!(read(&[https.clone()], &[says(&https, &conditions)]).settled);
+    assert!(read(from_ref(&https), &[says(&https, &conditions)]).settled);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::objects::{GATEWAYS, http_route, rollout_of, routed_by_gateway};
 use super::scene::{Scene, on_cluster};
 use super::traffic::Traffic;
 use gradual_rollout::rollout::reason::{Reason, State};
+use gradual_rollout::rollout::weight::Weight;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,7 +88,7 @@ async fn an_http_route_is_raised_while_its_gateway_accepts_it_and_put_back_whate
             .await;
         let shop = scene.component("shop").await;
         assert!(shop.message.contains("example.com/played"), "{}", shop.message);
-        assert_eq!(shop.weight.written.percent().round(), 30.0);
+        assert_eq!(shop.weight.written, Weight::from_percent(30).unwrap());
         scene.traffic.fail("shop");
         until_canary(scene, 0.0).await;
         scene

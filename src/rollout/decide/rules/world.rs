@@ -240,9 +240,10 @@ impl World {
             Weather::BothFail => (true, true),
             Weather::ControlFails => (false, true),
         };
-        let part = match weather {
-            Weather::Sticky(part) => u64::from(part),
-            _ => 100,
+        let part = if let Weather::Sticky(part) = weather {
+            u64::from(part)
+        } else {
+            100
         };
         let (canary, none) = (total * share * part / 100_000, Arm::Seen(Counts::default()));
         let (canary, seen) = if weather == Weather::Elsewhere {
