@@ -196,7 +196,9 @@ fn question(
             GaugeAsk::Readiness(_) => {
                 Err("readiness is read from the cluster as it is, which keeps no record".to_owned())
             }
-            GaugeAsk::Probe => Err("a probe is sent by the daemon, and nobody recorded what it got".to_owned()),
+            GaugeAsk::Probe => {
+                Err("a probe is sent by the daemon, and nobody recorded what it got".to_owned())
+            }
             ask @ (GaugeAsk::Cpu(_)
             | GaugeAsk::Memory(_)
             | GaugeAsk::CertificateExpiry(_)

@@ -1,6 +1,7 @@
 //! Components as people and scripts see them.
 
 use super::find;
+use crate::rollout::arrival::Measured;
 use crate::rollout::duration::Span;
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::spec::GradualRollout;
@@ -25,6 +26,10 @@ pub(super) struct View {
     pub asked: Option<f64>,
     /// What the routed objects say.
     pub observed: Option<f64>,
+    /// What part of the requests arrives at the canary.
+    pub measured: Option<Measured>,
+    /// What the gateways that carry its routes find fault with.
+    pub gateways: Option<String>,
     /// The phase.
     pub phase: Option<String>,
     /// The step in it, from 1, and how many it has.
@@ -79,6 +84,8 @@ impl View {
             weight: percent,
             observed: percent,
             asked: None,
+            measured: None,
+            gateways: None,
             step: None,
             state: None,
             reason: None,
@@ -136,6 +143,8 @@ pub(super) fn view(rollout: &GradualRollout, name: &str) -> View {
         weight: weight.map(|w| w.written.percent()),
         asked: weight.map(|w| w.asked.percent()),
         observed: weight.and_then(|w| w.observed).map(Weight::percent),
+        measured: found.and_then(|c| c.measured),
+        gateways: found.and_then(|c| c.gateways.clone()),
         phase: found.and_then(|c| c.phase.clone()),
         step: found.and_then(|c| step(rollout, c)),
         state: found.map(|c| c.state),
@@ -194,6 +203,7 @@ pub(super) fn blocked(view: &View) -> bool {
                     | Reason::WaitingForPool
                     | Reason::OutsideWindow
                     | Reason::RouterSettling
+                    | Reason::RouteAccepted
                     | Reason::PromotedInsufficient
                     | Reason::Completed
             )

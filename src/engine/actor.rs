@@ -327,6 +327,7 @@ impl Actor {
         Observation {
             generation: self.raw.generation,
             first: self.first,
+            recorded: false,
             invalid: self.broken.clone(),
             refresh,
             commands,

@@ -99,6 +99,9 @@ fn put(target: &Target<'_>, object: routing::Seen) -> Routed {
             reason: stamp.reason().parse().ok(),
         }),
         settled: object.settled,
+        waiting_for: object.waiting_for,
+        refusal: object.parents.refusal,
+        remark: object.parents.remark,
         manager: object.foreign_manager,
     }
 }

@@ -20,6 +20,9 @@ pub struct Observation {
     pub invalid: Option<String>,
     /// Let sentences and values in the status be written anew, although nothing changed.
     pub refresh: bool,
+    /// What was counted was counted at other weights than the routers say, as where recorded traffic walks a plan: what
+    /// share of it came to the canary says nothing.
+    pub recorded: bool,
     /// Commands that wait, in the order they were given.
     pub commands: Vec<Command>,
     /// Annotations that look like commands and are none, with their keys.
@@ -66,7 +69,7 @@ pub enum Routers {
 }
 
 /// One routed object.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Routed {
     /// Its kind, namespace and name.
     pub object: String,
@@ -76,8 +79,15 @@ pub struct Routed {
     pub highest: Weight,
     /// Our last write's mark.
     pub stamp: Option<Mark>,
-    /// It has taken up its change (a Deployment's pods are rolled out).
+    /// It has taken up its change (a Deployment's pods are rolled out, a route's gateway has seen it).
     pub settled: bool,
+    /// What it waits for until then, as a sentence, where it says.
+    pub waiting_for: Option<String>,
+    /// No gateway carries it, or one cannot reach its back ends: why, after the object's name. A raise would carry
+    /// nothing; a lowering is never kept from it.
+    pub refusal: Option<String>,
+    /// What is not well with its gateways, whether or not it stands in the way; after the object's name.
+    pub remark: Option<String>,
     /// Who wrote it last besides us, as far as it tells.
     pub manager: Option<String>,
 }

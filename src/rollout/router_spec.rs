@@ -5,6 +5,7 @@
     reason = "the schema derive repeats the struct inside a function"
 )]
 
+pub use super::gateway_spec::{Backend, GatewayApi, RouteKind};
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,8 @@ use serde_json::{Map, Value, json};
 pub enum Router {
     /// Weights of routes in Istio VirtualServices.
     Istio(Istio),
+    /// Weights of back ends in a route of the Gateway API.
+    GatewayApi(GatewayApi),
     /// A controller that is told by ConfigMap and environment which networking to give new objects.
     ControllerSwitch(ControllerSwitch),
 }

@@ -2,6 +2,7 @@
 //!
 //! Unknown fields are ignored on reading: an older daemon must be able to read what a newer one wrote.
 
+use super::arrival::Measured;
 use super::duration::Span;
 use super::judge::Beside;
 use super::ledger::{Baseline, Ledger};
@@ -206,6 +207,13 @@ pub struct ComponentStatus {
     pub step: Option<i32>,
     /// Its weights.
     pub weight: Weights,
+    /// What part of the requests arrives at the canary, where that can be measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
+    /// What the gateways that carry its routes find fault with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub gateways: Option<String>,
     /// Since when the written weight stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "timestamp_option_schema")]

@@ -1,9 +1,12 @@
 //! One routed object of one component: what it says, and the patch that makes it say something else.
 
+use super::backend;
 use super::controller_switch;
 use super::error::RoutingError;
+use super::gateway_api::{Rules, object_kind};
 use super::istio::Routes;
 use super::object::{ClaimKey, ObjectKind, ObjectRef, Part};
+use super::parents::{self, Parents};
 use super::patch::{Draft, ObjectPatch};
 use super::seen::{self, Reading, Seen, Share, text};
 use super::service::service_of;
@@ -38,6 +41,7 @@ pub struct Target<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Way<'a> {
     Istio(Routes<'a>),
+    GatewayApi(Rules<'a>),
     ConfigMap(&'a ControllerSwitch),
     Deployment(&'a ControllerSwitch),
 }
@@ -65,6 +69,12 @@ pub fn targets<'a>(component: &'a Component, namespace: &str) -> Vec<Target<'a>>
                     Way::Istio(Routes { pair, routes }),
                 )
             })),
+            Router::GatewayApi(route) => targets.push(target(
+                object_kind(route.kind),
+                route.namespace.as_deref().unwrap_or(namespace),
+                &route.name,
+                Way::GatewayApi(Rules(route)),
+            )),
             Router::ControllerSwitch(switch) => {
                 targets.extend(
                     switch
@@ -102,20 +112,19 @@ impl Target<'_> {
             object: self.object.clone(),
             part,
         };
-        match self.way {
-            Way::Istio(routes) => {
-                let mut claims = routes.claims(&self.object);
-                claims.push(claim(Part::Stamp(self.key.clone())));
-                claims
-            }
-            Way::ConfigMap(_) | Way::Deployment(_) => vec![claim(Part::Whole)],
-        }
+        let mut claims = match self.way {
+            Way::Istio(routes) => routes.claims(&self.object),
+            Way::GatewayApi(rules) => rules.claims(&self.object),
+            Way::ConfigMap(_) | Way::Deployment(_) => return vec![claim(Part::Whole)],
+        };
+        claims.push(claim(Part::Stamp(self.key.clone())));
+        claims
     }
 
     /// What the weight is a share of.
     pub fn share(&self) -> Share {
         match self.way {
-            Way::Istio(_) => Share::Requests,
+            Way::Istio(_) | Way::GatewayApi(_) => Share::Requests,
             Way::ConfigMap(_) | Way::Deployment(_) => Share::NewObjects,
         }
     }
@@ -125,11 +134,17 @@ impl Target<'_> {
         seen::expect_object(&self.object, json)?;
         let readings: Vec<Reading> = match self.way {
             Way::Istio(routes) => routes.read(&self.object, json)?,
+            Way::GatewayApi(rules) => rules.read(&self.object, json)?,
             Way::ConfigMap(_) => switch_config_map::read(&self.object, json)?,
             Way::Deployment(switch) => switch_deployment::read(switch, &self.object, json)?,
         };
+        let parents = match self.way {
+            Way::GatewayApi(_) => parents::read(json),
+            Way::Istio(_) | Way::ConfigMap(_) | Way::Deployment(_) => Parents::default(),
+        };
         let waiting_for = match self.way {
             Way::Deployment(_) => switch_deployment::waiting_for(json),
+            Way::GatewayApi(_) => parents.waiting_for.clone(),
             Way::Istio(_) | Way::ConfigMap(_) => None,
         };
         let weights = || readings.iter().map(|reading| reading.weight);
@@ -147,6 +162,7 @@ impl Target<'_> {
             generation: json.pointer("/metadata/generation").and_then(Value::as_i64),
             foreign_manager: seen::foreign_manager(&self.object, json),
             share: self.share(),
+            parents,
             readings,
         })
     }
@@ -160,6 +176,7 @@ impl Target<'_> {
         let mut draft = self.draft(json);
         match self.way {
             Way::Istio(routes) => routes.draft(&self.object, json, weight, &mut draft)?,
+            Way::GatewayApi(rules) => rules.draft(&self.object, json, weight, &mut draft)?,
             Way::ConfigMap(switch) => {
                 switch_config_map::draft(switch, &self.object, json, weight, &mut draft)?;
             }
@@ -181,6 +198,7 @@ impl Target<'_> {
         seen::expect_object(&self.object, json)?;
         match self.way {
             Way::Istio(routes) => routes.finest(&self.object, json),
+            Way::GatewayApi(rules) => rules.finest(&self.object, json),
             Way::ConfigMap(_) | Way::Deployment(_) => Ok(controller_switch::FINEST),
         }
     }
@@ -196,6 +214,7 @@ impl Target<'_> {
     pub fn check(&self, weights: &[Weight]) -> Vec<RoutingError> {
         match self.way {
             Way::Istio(routes) => routes.check(&self.object).err().into_iter().collect(),
+            Way::GatewayApi(rules) => rules.check(&self.object).err().into_iter().collect(),
             Way::ConfigMap(_) | Way::Deployment(_) => weights
                 .iter()
                 .filter_map(|weight| {
@@ -223,11 +242,14 @@ impl Target<'_> {
             .collect()
     }
 
-    /// The Kubernetes Services (namespace, name) that the control arm's host names. Empty for hosts outside the
+    /// The Kubernetes Services (namespace, name) that the control arm names. Empty for hosts outside the
     /// cluster and for controllers: then nothing is known about control's endpoints.
     pub fn control_services(&self) -> Vec<(String, String)> {
         match self.way {
             Way::Istio(routes) => service_of(&routes.pair.control.host, &self.object.namespace)
+                .into_iter()
+                .collect(),
+            Way::GatewayApi(Rules(route)) => backend::service(&route.control, &self.object.namespace)
                 .into_iter()
                 .collect(),
             Way::ConfigMap(_) | Way::Deployment(_) => Vec::new(),

@@ -20,6 +20,7 @@ mod cluster;
 mod cluster_events;
 mod deploy;
 mod engine;
+mod engine_gateway;
 mod engine_orphans;
 mod generated;
 mod house;

@@ -59,6 +59,12 @@ pub(super) fn write(
             &format!("{written}% written, {asked}% asked, {observed} observed{since}"),
         )?;
     }
+    if let Some(arrives) = &facts.arrives {
+        line("  arrives", arrives)?;
+    }
+    if let Some(gateways) = &facts.gateways {
+        line("  gateways", gateways)?;
+    }
     if let Some(phase) = &facts.phase {
         let step = match phase.step {
             0 => format!("before the first of {} steps", phase.of),

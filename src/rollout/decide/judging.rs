@@ -2,6 +2,7 @@
 
 use super::advance::LONG_BLIND;
 use super::{Desk, forget, say};
+use crate::rollout::arrival::{Arrival, Measured};
 use crate::rollout::duration::Span;
 use crate::rollout::judge::{Beside, Context, How, Judgement, Outlook};
 use crate::rollout::ledger::Ledger;
@@ -72,6 +73,8 @@ impl Desk<'_> {
                 outlook,
             }
         };
+        let measured = measure(&ledger, &context, c.measured, stale);
+        let deviation = deviation(c, measured, &outlook);
         let verdict = self.verdict(&outlook);
         let told: Vec<(String, bool)> = Beside::news(&c.checks, &checks, set)
             .map(|(status, check)| {
@@ -90,6 +93,7 @@ impl Desk<'_> {
             self.out.changed = true;
         }
         c.held = Some(ledger.judged);
+        c.measured = measured;
         c.evidence = Some(ledger);
         if !planned.wants_history() {
             recorded = None;
@@ -117,6 +121,9 @@ impl Desk<'_> {
         }
         for (message, warning) in told {
             self.note(i, Reason::CheckBreached, message, warning);
+        }
+        if let Some(message) = deviation {
+            self.note(i, Reason::NotAchievable, message, true);
         }
         self.tell_darkness(i, blind);
         if let Some((reason, message)) = verdict {
@@ -170,7 +177,8 @@ impl Desk<'_> {
             | Outlook::Settling { .. }
             | Outlook::SharedOutage { .. }
             | Outlook::ControlBad { .. }
-            | Outlook::NotArriving { .. } => None,
+            | Outlook::NotArriving { .. }
+            | Outlook::NotAchievable { .. } => None,
         }
     }
 
@@ -246,6 +254,25 @@ fn lifted(beside: Option<&Beside>, set: &CheckSet, ctx: &Context<'_>) -> Outlook
     }
 }
 
+/// The share that arrives. Its band takes a hundred logarithms: like the words, it is made anew only when it may say
+/// something else.
+fn measure(ledger: &Ledger, context: &Context<'_>, known: Option<Measured>, stale: bool) -> Option<Measured> {
+    let news = |known: Measured| ledger.deviates(context) != (known.verdict == Arrival::NotAchievable);
+    if stale || known.is_none_or(news) {
+        ledger.measured(context)
+    } else {
+        known
+    }
+}
+
+/// What is told when requests begin to arrive in another share than the weight's. What holds the plan is told there.
+fn deviation(c: &ComponentStatus, measured: Option<Measured>, outlook: &Outlook) -> Option<String> {
+    let measured = measured.filter(|m| m.verdict == Arrival::NotAchievable)?;
+    let known = c.measured.is_some_and(|m| m.verdict == Arrival::NotAchievable);
+    let holds = matches!(outlook, Outlook::NotAchievable { .. });
+    (!known && !holds).then(|| measured.sentence(c.weight.written))
+}
+
 /// Whether the checks' words, written at an earlier look, still fit the outlook.
 fn agrees(c: &ComponentStatus, outlook: &Outlook) -> bool {
     let any = |verdict| c.checks.iter().any(|check| check.verdict == verdict);
@@ -263,6 +290,7 @@ fn agrees(c: &ComponentStatus, outlook: &Outlook) -> bool {
         Outlook::SharedOutage { .. } => c.reason == Reason::SharedOutage,
         Outlook::ControlBad { .. } => c.reason == Reason::ControlBad,
         Outlook::NotArriving { .. } => c.reason == Reason::NotArriving,
+        Outlook::NotAchievable { .. } => c.reason == Reason::NotAchievable,
         Outlook::Breach { .. } => false,
     }
 }

@@ -8,6 +8,7 @@ mod commands;
 pub mod conditions;
 mod enroll;
 mod gates;
+mod gateways;
 mod judging;
 mod phases;
 mod pools;
@@ -16,10 +17,11 @@ mod routers;
 pub(crate) mod rules;
 mod verbs;
 
+use super::arrival::Arrival;
 use super::judge::{Context, Outlook};
 use super::late::is_late;
 use super::ledger::Ledger;
-use super::observation::{Decision, Lower, Note, Observation, Routers, Seen};
+use super::observation::{Decision, Lower, Note, Observation, Routed, Routers, Seen};
 use super::plan::{Plan, PlannedComponent};
 use super::reason::{Reason, State, Verdict};
 use super::spec::Probe;
@@ -96,6 +98,7 @@ struct Digest {
     step: Option<i32>,
     since: Option<Timestamp>,
     flags: [bool; 8],
+    arrival: Option<Arrival>,
     attempt: i32,
     history: Option<Timestamp>,
     verdicts: [Verdict; 16],
@@ -123,6 +126,7 @@ impl Digest {
                 c.baseline.is_some(),
                 c.raise_by.is_some(),
             ],
+            arrival: c.measured.map(|m| m.verdict),
             attempt: c.attempt,
             history: c.history.last().map(|h| h.at),
             verdicts,
@@ -295,6 +299,7 @@ impl<'a> Desk<'a> {
                 .saturating_mul(set.deciding_streams().saturating_add(1))
                 .saturating_mul(self.plan.halves(planned)),
             has_control: arms.is_some_and(|a| a.control.is_some()),
+            verifiable: planned.moves_requests() && !self.seen.recorded,
             clock_runs: !self.paused(c) && !self.plan.calendar.frozen(self.now) && self.settled(i),
             now: self.now,
         }
@@ -310,12 +315,17 @@ impl<'a> Desk<'a> {
         c.state == State::RolledBack && c.weight.written > self.plan.rollback_to && c.lowering.is_none()
     }
 
-    /// Every routed object has taken up its change.
-    fn settled(&self, i: usize) -> bool {
+    /// The routed objects, as far as they were read.
+    fn routed(&self, i: usize) -> &[Routed] {
         match &self.sight(i).routers {
-            Routers::Read(objects) => objects.iter().all(|o| o.settled),
-            Routers::Unread | Routers::Unreadable(_) => true,
+            Routers::Read(objects) => objects,
+            Routers::Unread | Routers::Unreadable(_) => &[],
         }
+    }
+
+    /// Every routed object has taken up its change, and is carried.
+    fn settled(&self, i: usize) -> bool {
+        self.routed(i).iter().all(|o| o.settled && o.refusal.is_none())
     }
 }
 
@@ -336,6 +346,7 @@ fn forget(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeRu
     c.beside = None;
     c.held = None;
     c.released = false;
+    c.measured = None;
     c.checks.clear();
 }
 

@@ -20,6 +20,7 @@ impl Desk<'_> {
                 return;
             }
         };
+        self.hear_gateways(i, &objects);
         let lowest = objects.iter().map(|o| o.lowest).min().unwrap_or_default();
         let highest = objects.iter().map(|o| o.highest).max().unwrap_or_default();
         let Some(c) = self.status.components.get_mut(i) else {
@@ -329,6 +330,11 @@ fn ignore_rule(object: &str) -> String {
     match kind {
         "virtualservice" => {
             "Argo CD: ignoreDifferences jqPathExpressions: ['.spec.http[]?.route[]?.weight']; \
+             Flux: kustomize.toolkit.fluxcd.io/ssa: IfNotPresent"
+                .to_owned()
+        }
+        "httproute" | "grpcroute" | "tlsroute" | "tcproute" => {
+            "Argo CD: ignoreDifferences jqPathExpressions: ['.spec.rules[]?.backendRefs[]?.weight']; \
              Flux: kustomize.toolkit.fluxcd.io/ssa: IfNotPresent"
                 .to_owned()
         }

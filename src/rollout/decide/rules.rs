@@ -3,8 +3,9 @@
 
 mod beside;
 mod gates;
-mod pools;
+mod gateways;
 mod history;
+mod pools;
 mod promises;
 mod table;
 pub(crate) mod world;

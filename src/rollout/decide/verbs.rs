@@ -106,6 +106,9 @@ impl Desk<'_> {
                 "control has no ready endpoint to take the traffic back; {force}"
             ));
         }
+        if let Some(refusal) = self.refused_by_gateways(i) {
+            return Err(refusal);
+        }
         if let (State::RolledBack, Reason::Breach | Reason::LostTraffic) = (c.state, c.reason) {
             return Err(format!(
                 "it was rolled back for {} ({}): retry it, or {force}",
@@ -140,6 +143,7 @@ impl Desk<'_> {
         match self.outlook_now(i) {
             Some(
                 Outlook::Insufficient { message }
+                | Outlook::NotAchievable { message }
                 | Outlook::Unknown { message, .. }
                 | Outlook::Unclear { message, .. },
             ) => Some(format!("warning: {message}")),

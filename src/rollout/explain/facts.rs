@@ -1,6 +1,7 @@
 //! What there is to say about a component, gathered from its spec and status: the same for people and programs.
 
 use super::limits;
+use crate::rollout::arrival::Measured;
 use crate::rollout::command::ago;
 use crate::rollout::duration::Span;
 use crate::rollout::plan::{
@@ -38,6 +39,15 @@ pub struct Facts {
     pub message: String,
     /// In percent.
     pub weight: Option<Percents>,
+    /// What part of the requests arrives at the canary, as far as it can be measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
+    /// The same as a sentence.
+    #[serde(skip)]
+    pub arrives: Option<String>,
+    /// What the gateways that carry its routes find fault with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateways: Option<String>,
     /// Since when the weight stands.
     pub since: Option<Timestamp>,
     /// Where in the plan.
@@ -181,6 +191,9 @@ impl Facts {
             reason: None,
             message: "no daemon has looked at it yet".to_owned(),
             weight: None,
+            measured: None,
+            arrives: None,
+            gateways: None,
             since: None,
             phase: None,
             hold: None,
@@ -245,6 +258,11 @@ impl Facts {
             written: written.percent(),
             observed: observed.map(crate::rollout::weight::Weight::percent),
         });
+        self.measured = c.measured;
+        self.arrives = c
+            .measured
+            .map(|m| format!("{:?}: {}", m.verdict, m.sentence(written)));
+        self.gateways.clone_from(&c.gateways);
         self.since = c.since;
         self.history.clone_from(&c.history);
         self.counted_until = c

@@ -2,8 +2,11 @@
 
 mod controller_switch;
 mod controller_switch_fences;
+mod gateway_api;
+mod gateway_api_properties;
 mod istio;
 mod istio_properties;
+mod parents;
 mod schema;
 
 use super::*;

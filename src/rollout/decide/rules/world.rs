@@ -27,6 +27,8 @@ pub(crate) enum Weather {
     ControlFails,
     /// All requests still go to control.
     Elsewhere,
+    /// The canary gets this part of its share, in percent.
+    Sticky(u8),
     /// A handful of requests.
     Quiet,
     /// One request in fifty seconds, and of the canary's so many of a thousand fail.
@@ -61,6 +63,7 @@ pub(crate) struct Object {
     pub(crate) stamp: Option<Mark>,
     pub(crate) manager: Option<String>,
     pub(crate) settled: bool,
+    pub(crate) refusal: Option<String>,
 }
 
 #[derive(Clone)]
@@ -150,6 +153,7 @@ impl World {
             stamp: None,
             manager: None,
             settled: true,
+            refusal: None,
         };
         let objects = plan
             .components
@@ -228,6 +232,7 @@ impl World {
             Weather::Blip => 2000,
             Weather::Good
             | Weather::Elsewhere
+            | Weather::Sticky(_)
             | Weather::CanaryFails
             | Weather::BothFail
             | Weather::ControlFails
@@ -263,12 +268,19 @@ impl World {
                     message: "dark".into(),
                 }));
             }
-            Weather::Good | Weather::Quiet | Weather::Rare(_) | Weather::Elsewhere => (false, false),
+            Weather::Good | Weather::Quiet | Weather::Rare(_) | Weather::Elsewhere | Weather::Sticky(_) => {
+                (false, false)
+            }
             Weather::CanaryFails | Weather::Blip => (true, false),
             Weather::BothFail => (true, true),
             Weather::ControlFails => (false, true),
         };
-        let (canary, none) = (total * share / 1000, Arm::Seen(Counts::default()));
+        let part = if let Weather::Sticky(part) = weather {
+            u64::from(part)
+        } else {
+            100
+        };
+        let (canary, none) = (total * share * part / 100_000, Arm::Seen(Counts::default()));
         let (canary, seen) = if weather == Weather::Elsewhere {
             (0, none)
         } else {
@@ -365,6 +377,8 @@ impl World {
                         stamp: o.stamp.clone(),
                         settled: o.settled,
                         manager: o.manager.clone(),
+                        refusal: o.refusal.clone(),
+                        ..Routed::default()
                     })
                     .collect();
                 let seen = Seen {
