@@ -131,6 +131,7 @@ impl<'a> Scene<'a> {
                 stamp: None,
                 settled: true,
                 manager: None,
+                aside: None,
             };
             (track.component.as_str(), routed)
         });

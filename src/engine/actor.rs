@@ -3,6 +3,7 @@
 mod act;
 mod finish;
 mod measure;
+mod previews;
 mod refuse;
 mod resource;
 mod save;
@@ -15,6 +16,7 @@ use super::lower::Failure;
 use super::observe::{Memo, own_break_glass, see};
 use super::pasts::Pasts;
 use super::persist::{self, Sound};
+use previews::Previews;
 use crate::cluster::ClusterError;
 use crate::cluster::rollouts::RawRollout;
 use crate::metrics::{Ask, Cursor};
@@ -66,6 +68,10 @@ pub(super) enum Done {
         component: String,
         result: Result<(), String>,
     },
+    Previewed {
+        component: String,
+        result: Result<(), String>,
+    },
     Saved {
         written: Value,
         result: Result<RawRollout, ClusterError>,
@@ -111,6 +117,7 @@ pub(super) struct Actor {
     /// What is read beside the arms.
     apart: Apart,
     failures: BTreeMap<String, String>,
+    previews: Previews,
     watched: Vec<String>,
     next_look: Timestamp,
     looking: bool,
@@ -148,6 +155,7 @@ impl Actor {
             readings: BTreeMap::new(),
             apart: Apart::default(),
             failures: BTreeMap::new(),
+            previews: Previews::default(),
             watched: Vec::new(),
             next_look: now,
             looking: false,
@@ -224,7 +232,7 @@ impl Actor {
             Dirty::Now => Some(self.save_after),
         };
         let save = save.filter(|_| !self.saving);
-        let due = [look, save, self.wake_at].into_iter().flatten().min();
+        let due = [look, save, self.wake_at, self.previews.due(self.shared.clock.now())].into_iter().flatten().min();
         // At least a millisecond: what is due now and cannot be done now must not spin.
         due.map_or(IDLE, |at| {
             self.shared.clock.until(at).max(Duration::from_millis(1))
@@ -306,6 +314,7 @@ impl Actor {
             seen.history = self.pasts.take(planned.name());
             (seen.streams, seen.gauges) = self.apart.take(planned.name());
             seen.failure = self.failures.get(planned.name()).cloned();
+            seen.preview_failure = self.previews.failure(planned.name());
             seen.break_glass = glass.clone().or(seen.break_glass);
             components.insert(planned.name().to_owned(), seen);
         }
@@ -396,6 +405,7 @@ fn restore(uid: &str) -> Command {
     let wish = Wish {
         components: vec!["*".to_owned()],
         weight: None,
+        route: None,
         phase: None,
         reason: "the resource was deleted, and says onDelete: restore".to_owned(),
         who: "the API server".to_owned(),

@@ -100,6 +100,7 @@ fn put(target: &Target<'_>, object: routing::Seen) -> Routed {
         }),
         settled: object.settled,
         manager: object.foreign_manager,
+        aside: object.aside,
     }
 }
 

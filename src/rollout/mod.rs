@@ -15,6 +15,7 @@ mod lines;
 pub mod observation;
 mod packed;
 pub mod plan;
+pub mod preview;
 mod quantity;
 pub mod reason;
 pub mod router_spec;

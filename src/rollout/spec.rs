@@ -17,6 +17,7 @@ pub use super::check_spec::{
     Action, Check, Counters, Errors, Limit, MetricName, Off, Query, Series, Severity, Written, WrittenLimits,
 };
 use super::duration::Span;
+pub use super::preview::{Cookie, Testers};
 pub use super::router_spec::{
     AtFull, ControllerSwitch, DeploymentFlags, Destination, HttpKind, Istio, Router, VirtualServiceRoutes,
 };

@@ -11,6 +11,7 @@ mod istio;
 mod object;
 mod pair;
 mod patch;
+mod preview;
 mod seen;
 mod service;
 mod stamp;

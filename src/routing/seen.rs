@@ -3,6 +3,7 @@
 use super::error::RoutingError;
 use super::object::ObjectRef;
 use super::stamp::Stamp;
+use crate::rollout::observation::Aside;
 use crate::rollout::weight::Weight;
 use serde_json::Value;
 
@@ -52,6 +53,8 @@ pub struct Seen {
     pub foreign_manager: Option<String>,
     /// What the weight is a share of.
     pub share: Share,
+    /// What it carries for the canary beside the weight; `None` where it can carry no such thing.
+    pub aside: Option<Aside>,
 }
 
 impl Seen {

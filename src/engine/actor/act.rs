@@ -20,6 +20,7 @@ impl Actor {
             self.start_lowering(order, now);
         }
         self.withdraw(&decision.raises);
+        self.start_previews(decision.previews);
         for raise in &decision.raises {
             self.start_raise(raise);
         }
@@ -77,7 +78,7 @@ impl Actor {
         }
     }
 
-    fn planned(&self, component: &str) -> Option<Component> {
+    pub(super) fn planned(&self, component: &str) -> Option<Component> {
         self.sound
             .as_ref()
             .ok()?
@@ -162,7 +163,11 @@ impl Actor {
                         }
                     }
                 }
-                Lane::Idle | Lane::Preparing { .. } | Lane::Writing { .. } | Lane::Lowering { .. } => {}
+                Lane::Idle
+                | Lane::Preparing { .. }
+                | Lane::Writing { .. }
+                | Lane::Beside { .. }
+                | Lane::Lowering { .. } => {}
             }
         }
     }

@@ -38,6 +38,7 @@ impl Actor {
                 self.note_failure(component, None);
             }
             Done::Detached { component, result } => self.note_failure(component, result.err()),
+            Done::Previewed { component, result } => self.previewed(component, result),
             Done::Saved { written, result } => self.saved(written, result),
             Done::Fetched(result) => self.fetched(result),
             Done::Tidied(result) => {

@@ -10,6 +10,7 @@ mod enroll;
 mod gates;
 mod judging;
 mod phases;
+mod previews;
 mod routers;
 #[cfg(test)]
 pub(crate) mod rules;
@@ -42,6 +43,7 @@ pub fn decide(plan: &Plan, status: GradualRolloutStatus, seen: &Observation, now
     desk.find_phase();
     for i in 0..desk.status.components.len() {
         desk.advance(i);
+        desk.preview(i);
     }
     desk.conclude();
     desk.decision()
@@ -327,6 +329,11 @@ fn restart(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeR
     c.hold_ended = false;
     c.baseline = None;
     c.attempt += 1;
+    if let Some(preview) = &mut c.preview {
+        // What was said by command was said of the attempt before.
+        preview.asked = None;
+        preview.command = None;
+    }
     forget(c, now, judge);
 }
 

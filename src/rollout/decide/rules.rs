@@ -3,6 +3,7 @@
 
 mod beside;
 mod gates;
+mod previews;
 mod promises;
 mod table;
 pub(crate) mod world;

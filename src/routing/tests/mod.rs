@@ -4,6 +4,8 @@ mod controller_switch;
 mod controller_switch_fences;
 mod istio;
 mod istio_properties;
+mod preview;
+mod preview_properties;
 mod schema;
 
 use super::*;
