@@ -38,7 +38,9 @@ pub(super) async fn preview(
     namespace: &str,
     wanted: &Wanted,
 ) -> Vec<(ObjectRef, Result<Vec<Change>, Error>)> {
-    let all = component.map(|component| targets(component, namespace)).unwrap_or_default();
+    let all = component
+        .map(|component| targets(component, namespace))
+        .unwrap_or_default();
     let previews = all.into_iter().map(|target| async move {
         let drafted = async {
             let json = cluster.object(target.object()).await?;

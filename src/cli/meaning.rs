@@ -1,8 +1,6 @@
 //! What the arguments mean: one [`Ask`] for every command that changes something.
 
-use super::args::{
-    Classic, EmergencyArgs, EmergencyMode, HeaderRouteVerb, How, MirrorVerb, VerbArgs, Which,
-};
+use super::args::{Classic, EmergencyArgs, EmergencyMode, HeaderRouteVerb, How, MirrorVerb, VerbArgs, Which};
 use super::exit::Failure;
 use crate::rollout::command::{Verb, Wish};
 use crate::rollout::preview::{EditAction, RouteEdit};

@@ -4,7 +4,7 @@ use super::find;
 use crate::rollout::duration::Span;
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::spec::GradualRollout;
-use crate::rollout::status::ComponentStatus;
+use crate::rollout::status::{ComponentStatus, PreviewStatus};
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -41,6 +41,9 @@ pub(super) struct View {
     pub held: Option<Span>,
     /// When it is looked at next.
     pub next: Option<Timestamp>,
+    /// What reaches the canary beside its weight: what the routed objects carry, and what stands in its way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preview: Option<PreviewStatus>,
     /// What the checks say.
     pub checks: Vec<CheckView>,
 }
@@ -66,6 +69,7 @@ impl View {
             since: None,
             held: None,
             next: None,
+            preview: None,
             checks: Vec::new(),
             ..self
         }
@@ -127,6 +131,9 @@ pub(super) fn view(rollout: &GradualRollout, name: &str) -> View {
         since: found.and_then(|c| c.since),
         held: found.and_then(|c| c.held),
         next: found.and_then(|c| c.next_check_at),
+        preview: found
+            .and_then(|c| c.preview.clone())
+            .filter(|p| p.written.is_some() || p.message.is_some()),
         checks: found.map(checks).unwrap_or_default(),
     }
 }

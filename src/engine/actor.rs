@@ -16,7 +16,6 @@ use super::lower::Failure;
 use super::observe::{Memo, own_break_glass, see};
 use super::pasts::Pasts;
 use super::persist::{self, Sound};
-use previews::Previews;
 use crate::cluster::ClusterError;
 use crate::cluster::rollouts::RawRollout;
 use crate::metrics::{Ask, Cursor};
@@ -29,6 +28,7 @@ use crate::rollout::spec::{OnDelete, Traffic};
 use crate::rollout::status::{ComponentStatus, GradualRolloutStatus};
 use crate::routing::ObjectRef;
 use jiff::Timestamp;
+use previews::Previews;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -232,7 +232,15 @@ impl Actor {
             Dirty::Now => Some(self.save_after),
         };
         let save = save.filter(|_| !self.saving);
-        let due = [look, save, self.wake_at, self.previews.due(self.shared.clock.now())].into_iter().flatten().min();
+        let due = [
+            look,
+            save,
+            self.wake_at,
+            self.previews.due(self.shared.clock.now()),
+        ]
+        .into_iter()
+        .flatten()
+        .min();
         // At least a millisecond: what is due now and cannot be done now must not spin.
         due.map_or(IDLE, |at| {
             self.shared.clock.until(at).max(Duration::from_millis(1))

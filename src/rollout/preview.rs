@@ -163,7 +163,9 @@ impl Preview {
         if let Some(cookie) = &self.cookie {
             let sound = |text: &str, max: usize| {
                 (1..=max).contains(&text.len())
-                    && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b))
+                    && text
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b))
             };
             if !sound(&cookie.name, 64) || !sound(&cookie.value, VALUE_MAX) {
                 return Err(format!(

@@ -136,7 +136,9 @@ pub enum RoutingError {
         object: ObjectRef,
     },
     /// A route only hands on to another `VirtualService`.
-    #[error("{object}: route {route} only delegates; name the delegate {delegate} in `virtualServices`, its weights are written there")]
+    #[error(
+        "{object}: route {route} only delegates; name the delegate {delegate} in `virtualServices`, its weights are written there"
+    )]
     Delegates {
         /// The object.
         object: ObjectRef,

@@ -115,8 +115,7 @@ impl<'a> Draft<'a> {
 
     /// Removes a value.
     pub(super) fn remove(&mut self, path: PointerBuf, change: Change) {
-        self.writes
-            .push(PatchOperation::Remove(RemoveOperation { path }));
+        self.writes.push(PatchOperation::Remove(RemoveOperation { path }));
         self.changes.push(change);
     }
 

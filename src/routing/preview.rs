@@ -303,22 +303,14 @@ impl Routes<'_> {
         draft.versioned();
         let carriers = self.carriers(object, json)?;
         let before = memory(self.component, json).and_then(|m| m.mirror);
-        let mirror = wanted
-            .mirror
-            .zip(carriers.first())
-            .map(|(share, first)| Mirror {
-                routes: carriers
-                    .iter()
-                    .map(|c| c.name.unwrap_or_default().to_owned())
-                    .collect(),
-                to: first
-                    .canary
-                    .json
-                    .get("destination")
-                    .cloned()
-                    .unwrap_or_default(),
-                share,
-            });
+        let mirror = wanted.mirror.zip(carriers.first()).map(|(share, first)| Mirror {
+            routes: carriers
+                .iter()
+                .map(|c| c.name.unwrap_or_default().to_owned())
+                .collect(),
+            to: first.canary.json.get("destination").cloned().unwrap_or_default(),
+            share,
+        });
         let own = self.clear(json, mirror.as_ref(), draft);
         let mut rules = BTreeMap::new();
         // From the last to the first, so that each place is still where it was.
@@ -327,7 +319,9 @@ impl Routes<'_> {
         for (n, carrier) in placed {
             let at = shifted(carrier.at, &own).to_string();
             if let Some(mirror) = &mirror
-                && !before.as_ref().is_some_and(|b| b == mirror && b.is_on(carrier.json))
+                && !before
+                    .as_ref()
+                    .is_some_and(|b| b == mirror && b.is_on(carrier.json))
             {
                 let ours = before.as_ref().is_some_and(|b| b.is_on(carrier.json));
                 free_of_mirrors(object, carrier, ours)?;
@@ -443,7 +437,9 @@ fn free_of_mirrors(object: &ObjectRef, carrier: &Carrier<'_>, ours: bool) -> Res
         Some(field) if !ours => Err(RoutingError::CannotPreview {
             object: object.clone(),
             route: carrier.label.clone(),
-            why: format!("it has a `{field}` of its own; take `mirror` out of the router, or that out of the route"),
+            why: format!(
+                "it has a `{field}` of its own; take `mirror` out of the router, or that out of the route"
+            ),
         }),
         Some(_) | None => Ok(()),
     }

@@ -97,9 +97,9 @@ impl Desk<'_> {
             } else if raises && command.given_at().is_none() && command.wish.expires_at.is_none() {
                 Err("its id is no ULID, so nobody can tell how old it is: give it with expiresAt".to_owned())
             } else if raises
-                && later
-                    .iter()
-                    .any(|l| l.names(&name) && !l.verb.is_beside_the_weight() && !self.would_raise_named(l, &name))
+                && later.iter().any(|l| {
+                    l.names(&name) && !l.verb.is_beside_the_weight() && !self.would_raise_named(l, &name)
+                })
             {
                 cancelled += 1;
                 Err("a later lowering command takes its place".to_owned())
@@ -157,12 +157,7 @@ impl Desk<'_> {
         if orphan
             && matches!(
                 command.verb,
-                Verb::Set
-                    | Verb::Retry
-                    | Verb::Resume
-                    | Verb::Promote
-                    | Verb::HeaderRoute
-                    | Verb::Mirror
+                Verb::Set | Verb::Retry | Verb::Resume | Verb::Promote | Verb::HeaderRoute | Verb::Mirror
             )
         {
             let message =

@@ -315,10 +315,7 @@ fn fingerprint(component: &Component, steps: &[PlannedStep]) -> String {
     let routers: Vec<Router> = component.routers.iter().map(Router::without_preview).collect();
     let basis: BTreeMap<&str, serde_json::Value> = BTreeMap::from([
         ("arms", serde_json::to_value(&component.arms).unwrap_or_default()),
-        (
-            "routers",
-            serde_json::to_value(routers).unwrap_or_default(),
-        ),
+        ("routers", serde_json::to_value(routers).unwrap_or_default()),
         ("weights", serde_json::to_value(weights).unwrap_or_default()),
     ]);
     let text = serde_json::to_string(&basis).unwrap_or_default();

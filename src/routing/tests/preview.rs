@@ -43,7 +43,11 @@ fn preview(routers: &str, object: &Value, wanted: &Wanted) -> Result<Option<Obje
 
 fn shown(routers: &str, object: &Value) -> crate::rollout::observation::Aside {
     let component = component(routers);
-    targets(&component, "apps")[0].read(object).unwrap().aside.unwrap()
+    targets(&component, "apps")[0]
+        .read(object)
+        .unwrap()
+        .aside
+        .unwrap()
 }
 
 /// The object with what the spec asks for beside the weights.
@@ -235,12 +239,7 @@ fn what_somebody_took_away_is_told_and_not_written_again_until_asked_anew() {
     );
     let mut object = previewed();
     object["spec"]["http"][1]["timeout"] = "1s".into();
-    assert!(
-        shown(SHOP, &object)
-            .missing
-            .unwrap()
-            .contains("changed our rule")
-    );
+    assert!(shown(SHOP, &object).missing.unwrap().contains("changed our rule"));
     let mut object = previewed();
     object["spec"]["http"].as_array_mut().unwrap().swap(1, 2);
     assert!(shown(SHOP, &object).missing.unwrap().contains("moved behind"));
@@ -294,9 +293,9 @@ fn a_mirror_of_the_users_is_never_touched() {
         let error = preview(SHOP, &object, &Wanted::AsSpecified).unwrap_err();
         assert_eq!(error.category(), "CannotPreview", "{field}");
         assert!(
-            error
-                .to_string()
-                .contains(&format!("route http[1] can have no testers or mirror of ours as asked: it has a `{field}` of its own")),
+            error.to_string().contains(&format!(
+                "route http[1] can have no testers or mirror of ours as asked: it has a `{field}` of its own"
+            )),
             "{error}"
         );
     }
@@ -304,9 +303,7 @@ fn a_mirror_of_the_users_is_never_touched() {
     let mut object = shop();
     object["spec"]["http"][1]["mirror"] = json!({"host": "shadow"});
     let testers = SHOP.replace("    mirror: 10%\n", "");
-    let patch = preview(&testers, &object, &Wanted::AsSpecified)
-        .unwrap()
-        .unwrap();
+    let patch = preview(&testers, &object, &Wanted::AsSpecified).unwrap().unwrap();
     serve(&patch, &mut object).unwrap();
     assert_eq!(object["spec"]["http"][1]["mirror"], json!({"host": "shadow"}));
 }
@@ -318,7 +315,9 @@ fn a_route_that_matches_by_the_testers_header_itself_is_refused() {
         object["spec"]["http"][1]["match"][1][field] = json!({"Canary": {"exact": "x"}});
         let error = preview(SHOP, &object, &Wanted::AsSpecified).unwrap_err();
         assert!(
-            error.to_string().contains("it matches by the header canary itself"),
+            error
+                .to_string()
+                .contains("it matches by the header canary itself"),
             "{error}"
         );
     }
@@ -348,9 +347,7 @@ fn several_listed_routes_are_shadowed_each_whatever_their_order() {
         {"name": "a", "match": [{"port": 2}], "route": pair},
     ]);
     let before = object.clone();
-    let patch = preview(&routers, &object, &Wanted::AsSpecified)
-        .unwrap()
-        .unwrap();
+    let patch = preview(&routers, &object, &Wanted::AsSpecified).unwrap().unwrap();
     serve(&patch, &mut object).unwrap();
     let names: Vec<&str> = object["spec"]["http"]
         .as_array()
@@ -471,7 +468,9 @@ fn a_root_that_only_delegates_names_the_delegate_to_write() {
     let named = component(&SHOP.replace("{name: shop}", "{name: shop, routes: [shop]}"));
     let error = targets(&named, "apps")[0].read(&object).unwrap_err();
     assert!(
-        error.to_string().contains("name the delegate shop/shop-routes in"),
+        error
+            .to_string()
+            .contains("name the delegate shop/shop-routes in"),
         "{error}"
     );
 }
@@ -489,10 +488,5 @@ fn a_delegate_is_written_like_any_other() {
         .unwrap();
     serve(&patch, &mut object).unwrap();
     assert_eq!(target.read(&object).unwrap().agreed(), Some(percent(10)));
-    assert!(
-        target
-            .preview(&object, &Wanted::AsSpecified)
-            .unwrap()
-            .is_some()
-    );
+    assert!(target.preview(&object, &Wanted::AsSpecified).unwrap().is_some());
 }

@@ -78,10 +78,14 @@ prop_compose! {
 fn bare(object: &Value) -> Value {
     let mut bare = object.clone();
     bare["metadata"]["resourceVersion"] = Value::Null;
-    if let Some(annotations) = bare["metadata"]["annotations"].as_object_mut() {
+    if let Some(annotations) = bare
+        .pointer_mut("/metadata/annotations")
+        .and_then(Value::as_object_mut)
+    {
         annotations.retain(|key, _| {
             !["rollout.sealos.io/w.shop", "rollout.sealos.io/p.shop"].contains(&key.as_str())
         });
+        // An API server keeps no empty map.
         if annotations.is_empty() {
             bare["metadata"].as_object_mut().unwrap().remove("annotations");
         }

@@ -62,7 +62,10 @@ fn testers_are_let_in_before_any_weight_and_asked_for_only_once() {
     assert_eq!(world.tick().previews.len(), 1);
     assert_eq!(written(&world).as_deref(), Some(ASKED));
     let told = world.ticks(5);
-    assert!(told.iter().all(|d| d.previews.is_empty()), "read back, it is done");
+    assert!(
+        told.iter().all(|d| d.previews.is_empty()),
+        "read back, it is done"
+    );
     let preview = world.component("alpha").preview.clone().unwrap();
     assert_eq!((preview.written.as_deref(), preview.message), (Some(ASKED), None));
 }
@@ -154,13 +157,7 @@ fn paused_nothing_is_added_and_everything_may_go() {
     world.say(Verb::Pause, "alpha", None);
     let told = world.ticks(3);
     assert!(told.iter().all(|d| d.previews.is_empty()));
-    let message = world
-        .component("alpha")
-        .preview
-        .clone()
-        .unwrap()
-        .message
-        .unwrap();
+    let message = world.component("alpha").preview.clone().unwrap().message.unwrap();
     assert!(message.contains("paused"), "{message}");
     world.say(Verb::Resume, "alpha", None);
     world.ticks(2);
