@@ -3,6 +3,7 @@
 mod act;
 mod finish;
 mod measure;
+mod patience;
 mod previews;
 mod refuse;
 mod resource;
@@ -28,6 +29,7 @@ use crate::rollout::spec::{OnDelete, Traffic};
 use crate::rollout::status::{ComponentStatus, GradualRolloutStatus};
 use crate::routing::ObjectRef;
 use jiff::Timestamp;
+use patience::Patience;
 use previews::Previews;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,6 +120,7 @@ pub(super) struct Actor {
     apart: Apart,
     failures: BTreeMap<String, String>,
     previews: Previews,
+    patience: Patience,
     watched: Vec<String>,
     next_look: Timestamp,
     looking: bool,
@@ -156,6 +159,7 @@ impl Actor {
             apart: Apart::default(),
             failures: BTreeMap::new(),
             previews: Previews::default(),
+            patience: Patience::default(),
             watched: Vec::new(),
             next_look: now,
             looking: false,
@@ -232,15 +236,13 @@ impl Actor {
             Dirty::Now => Some(self.save_after),
         };
         let save = save.filter(|_| !self.saving);
-        let due = [
-            look,
-            save,
-            self.wake_at,
-            self.previews.due(self.shared.clock.now()),
-        ]
-        .into_iter()
-        .flatten()
-        .min();
+        let now = self.shared.clock.now();
+        let again = [self.previews.due(now), self.patience.due(now)];
+        let due = [look, save, self.wake_at]
+            .into_iter()
+            .chain(again)
+            .flatten()
+            .min();
         // At least a millisecond: what is due now and cannot be done now must not spin.
         due.map_or(IDLE, |at| {
             self.shared.clock.until(at).max(Duration::from_millis(1))

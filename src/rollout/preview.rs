@@ -4,7 +4,7 @@
 use super::router_spec::{HttpKind, Router};
 use super::spec::Component;
 use super::weight::Weight;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,11 +19,18 @@ const VALUE_MAX: usize = 256;
 pub struct Testers {
     /// Headers with their exact values; one of them is enough. Names in lower case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("maxProperties" = HEADERS_MAX), inner(length(min = 1, max = 256)))]
+    #[schemars(schema_with = "headers_schema")]
     pub headers: Option<BTreeMap<String, String>>,
     /// A cookie with its exact value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cookie: Option<Cookie>,
+}
+
+fn headers_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object", "maxProperties": HEADERS_MAX,
+        "additionalProperties": {"type": "string", "minLength": 1, "maxLength": VALUE_MAX}
+    })
 }
 
 /// A cookie.

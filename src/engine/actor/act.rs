@@ -22,7 +22,7 @@ impl Actor {
         self.withdraw(&decision.raises);
         self.start_previews(decision.previews);
         for raise in &decision.raises {
-            self.start_raise(raise);
+            self.start_raise(raise, now);
         }
         for component in &decision.detached {
             self.detach(component);
@@ -172,7 +172,10 @@ impl Actor {
         }
     }
 
-    fn start_raise(&mut self, raise: &Raise) {
+    fn start_raise(&mut self, raise: &Raise, now: Timestamp) {
+        if self.patience.waits(&raise.component, raise.weight, now) {
+            return;
+        }
         let Some(component) = self.planned(&raise.component) else {
             return;
         };

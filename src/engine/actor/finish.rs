@@ -19,6 +19,10 @@ impl Actor {
             Done::Prepared { component, result } => self.prepared(component, result),
             Done::Raised { component, result } => {
                 self.lanes.insert(component.clone(), Lane::Idle);
+                match &result {
+                    Ok(()) => self.patience.done(&component),
+                    Err(_) => self.be_patient(&component),
+                }
                 self.note_failure(component, result.err());
             }
             Done::Lowered { component, id } => {
@@ -50,6 +54,14 @@ impl Actor {
                     }
                 }
             }
+        }
+    }
+
+    /// A declared raise was not written: what is asked for is still in the status.
+    fn be_patient(&mut self, component: &str) {
+        let declared = self.status.component(component).map(|c| c.weight.asked);
+        if let Some(weight) = declared {
+            self.patience.failed(component, weight, self.shared.clock.now());
         }
     }
 
@@ -87,6 +99,8 @@ impl Actor {
             Ok(objects) => objects,
             Err(message) => {
                 self.lanes.insert(component.clone(), Lane::Idle);
+                self.patience
+                    .failed(&component, asked.weight, self.shared.clock.now());
                 self.note_failure(component, Some(message));
                 return;
             }
