@@ -68,6 +68,7 @@ fn observe(plan: &Plan, weight: Weight, from: Timestamp, to: Timestamp) -> Obser
             stamp,
             settled: true,
             manager: None,
+            aside: None,
         };
         let tick = Tick {
             from,

@@ -114,6 +114,7 @@ impl Router {
     }
 
     /// The same without what does not make it another router: testers and mirror come and go during a rollout.
+    #[must_use]
     pub fn without_preview(&self) -> Self {
         match self {
             Self::Istio(istio) => {

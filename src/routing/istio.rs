@@ -18,7 +18,7 @@ use serde_json::Value;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Routes<'a> {
     pub(super) pair: &'a Istio,
-    pub(super) routes: &'a VirtualServiceRoutes,
+    pub(super) service: &'a VirtualServiceRoutes,
     pub(super) component: &'a str,
 }
 
@@ -62,11 +62,11 @@ pub(super) const fn list_name(kind: HttpKind) -> &'static str {
 
 impl<'a> Routes<'a> {
     pub(super) fn list(&self) -> &'static str {
-        list_name(self.routes.kind.unwrap_or_default())
+        list_name(self.service.kind.unwrap_or_default())
     }
 
     fn names(&self) -> Option<&'a [String]> {
-        self.routes.routes.as_deref().filter(|names| !names.is_empty())
+        self.service.routes.as_deref().filter(|names| !names.is_empty())
     }
 
     /// What no other component may write: the routes by name, or whatever carries the pair.

@@ -65,7 +65,7 @@ pub fn targets<'a>(component: &'a Component, namespace: &str) -> Vec<Target<'a>>
                     &routes.name,
                     Way::Istio(Routes {
                         pair,
-                        routes,
+                        service: routes,
                         component: &component.name,
                     }),
                 )

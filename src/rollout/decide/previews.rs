@@ -102,20 +102,15 @@ impl Desk<'_> {
         }
         let told = c.preview.as_ref().and_then(|p| p.asked.clone());
         let now = told.unwrap_or(spec);
-        let new = match command.verb {
-            Verb::Mirror => {
-                let new = Preview {
-                    mirror: command.wish.weight,
-                    ..now.clone()
-                };
-                new.check()?;
-                new
+        let new = if command.verb == Verb::Mirror {
+            Preview {
+                mirror: command.wish.weight,
+                ..now
             }
-            _ => {
-                let edit = command.wish.route.as_ref().ok_or("it names no route")?;
-                now.edited(edit)?
-            }
+        } else {
+            now.edited(command.wish.route.as_ref().ok_or("it names no route")?)?
         };
+        new.check()?;
         let asked = format!("asked for {new}");
         let preview = c.preview.get_or_insert_default();
         preview.asked = Some(new);
@@ -127,14 +122,11 @@ impl Desk<'_> {
 
 /// Whether a command lets more reach the canary.
 pub(super) fn would_add(command: &Command) -> bool {
-    match command.verb {
-        Verb::Mirror => command.wish.weight.is_some(),
-        _ => command
-            .wish
-            .route
-            .as_ref()
-            .is_some_and(|edit| edit.action == EditAction::Add),
+    if command.verb == Verb::Mirror {
+        return command.wish.weight.is_some();
     }
+    let edit = command.wish.route.as_ref();
+    edit.is_some_and(|edit| edit.action == EditAction::Add)
 }
 
 /// What a component is to carry now. At its end, well or badly, nothing: a canary that was put back gets no request

@@ -24,7 +24,7 @@ prop_compose! {
         };
         let mut route = json!({"route": destinations, "unknown": {"x": [1, 2.5, null]}});
         for (field, value) in [("name", name), ("match", matches), ("timeout", json!(timeout))] {
-            if !value.is_null() && !(field == "name" && kind == 2) {
+            if !(value.is_null() || field == "name" && kind == 2) {
                 route[field] = value;
             }
         }
