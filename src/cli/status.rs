@@ -208,6 +208,20 @@ pub(super) fn picture(
             }
         }
     }
+    for view in views {
+        let Some(preview) = &view.preview else { continue };
+        let name = table::plain(&view.component);
+        if let Some(written) = &preview.written {
+            let written = table::plain(written);
+            writeln!(
+                out,
+                "{DIM}{name}{DIM:#}: beside its weight the canary gets: {written}"
+            )?;
+        }
+        if let Some(message) = &preview.message {
+            writeln!(out, "{LOOK}{name}{LOOK:#}: {}", table::plain(message))?;
+        }
+    }
     Ok(())
 }
 

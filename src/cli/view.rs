@@ -5,7 +5,7 @@ use crate::rollout::arrival::Measured;
 use crate::rollout::duration::Span;
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::spec::GradualRollout;
-use crate::rollout::status::ComponentStatus;
+use crate::rollout::status::{ComponentStatus, PreviewStatus};
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -46,6 +46,9 @@ pub(super) struct View {
     pub held: Option<Span>,
     /// When it is looked at next.
     pub next: Option<Timestamp>,
+    /// What reaches the canary beside its weight: what the routed objects carry, and what stands in its way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preview: Option<PreviewStatus>,
     /// What the checks say.
     pub checks: Vec<CheckView>,
 }
@@ -93,6 +96,7 @@ impl View {
             since: None,
             held: None,
             next: None,
+            preview: None,
             checks: Vec::new(),
             ..self
         }
@@ -156,6 +160,9 @@ pub(super) fn view(rollout: &GradualRollout, name: &str) -> View {
         since: found.and_then(|c| c.since),
         held: found.and_then(|c| c.held),
         next: found.and_then(|c| c.next_check_at),
+        preview: found
+            .and_then(|c| c.preview.clone())
+            .filter(|p| p.written.is_some() || p.message.is_some()),
         checks: found.map(checks).unwrap_or_default(),
     }
 }

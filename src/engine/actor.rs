@@ -3,6 +3,8 @@
 mod act;
 mod finish;
 mod measure;
+mod patience;
+mod previews;
 mod probe;
 mod refuse;
 mod resource;
@@ -30,6 +32,8 @@ use crate::rollout::spec::{OnDelete, Traffic};
 use crate::rollout::status::{ComponentStatus, GradualRolloutStatus};
 use crate::routing::ObjectRef;
 use jiff::Timestamp;
+use patience::Patience;
+use previews::Previews;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -70,6 +74,10 @@ pub(super) enum Done {
         id: String,
     },
     Detached {
+        component: String,
+        result: Result<(), String>,
+    },
+    Previewed {
         component: String,
         result: Result<(), String>,
     },
@@ -119,6 +127,8 @@ pub(super) struct Actor {
     apart: Apart,
     probes: Probes,
     failures: BTreeMap<String, String>,
+    previews: Previews,
+    patience: Patience,
     watched: Vec<String>,
     next_look: Timestamp,
     looking: bool,
@@ -157,6 +167,8 @@ impl Actor {
             apart: Apart::default(),
             probes: Probes::default(),
             failures: BTreeMap::new(),
+            previews: Previews::default(),
+            patience: Patience::default(),
             watched: Vec::new(),
             next_look: now,
             looking: false,
@@ -233,7 +245,13 @@ impl Actor {
             Dirty::Now => Some(self.save_after),
         };
         let save = save.filter(|_| !self.saving);
-        let due = [look, save, self.wake_at].into_iter().flatten().min();
+        let now = self.shared.clock.now();
+        let again = [self.previews.due(now), self.patience.due(now)];
+        let due = [look, save, self.wake_at]
+            .into_iter()
+            .chain(again)
+            .flatten()
+            .min();
         // At least a millisecond: what is due now and cannot be done now must not spin.
         due.map_or(IDLE, |at| {
             self.shared.clock.until(at).max(Duration::from_millis(1))
@@ -317,6 +335,7 @@ impl Actor {
             (seen.streams, seen.gauges) = self.apart.take(planned.name());
             self.probes.tell(planned, &mut seen);
             seen.failure = self.failures.get(planned.name()).cloned();
+            seen.preview_failure = self.previews.failure(planned.name());
             seen.break_glass = glass.clone().or(seen.break_glass);
             components.insert(planned.name().to_owned(), seen);
         }
@@ -409,6 +428,7 @@ fn restore(uid: &str) -> Command {
     let wish = Wish {
         components: vec!["*".to_owned()],
         weight: None,
+        route: None,
         phase: None,
         reason: "the resource was deleted, and says onDelete: restore".to_owned(),
         who: "the API server".to_owned(),

@@ -103,6 +103,7 @@ fn put(target: &Target<'_>, object: routing::Seen) -> Routed {
         refusal: object.parents.refusal,
         remark: object.parents.remark,
         manager: object.foreign_manager,
+        aside: object.aside,
     }
 }
 

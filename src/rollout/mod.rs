@@ -20,6 +20,7 @@ pub mod observation;
 mod packed;
 pub mod plan;
 mod pool;
+pub mod preview;
 mod probe_spec;
 mod quantity;
 pub mod reason;

@@ -155,6 +155,8 @@ pub enum Reason {
     InvalidSpec,
     /// Breach seen, but control has no ready endpoint to take the traffic.
     ControlNotReady,
+    /// Routes for testers or a mirror were written or removed, or somebody else took them away.
+    PreviewChanged,
 }
 
 impl Reason {

@@ -18,6 +18,7 @@ pub use super::check_spec::{
     WrittenLimits,
 };
 use super::duration::Span;
+pub use super::preview::{Cookie, Testers};
 pub use super::probe_spec::Probe;
 pub use super::router_spec::{
     AtFull, Backend, ControllerSwitch, DeploymentFlags, Destination, GatewayApi, HttpKind, Istio, RouteKind,

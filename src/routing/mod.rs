@@ -14,6 +14,7 @@ mod object;
 mod pair;
 mod parents;
 mod patch;
+mod preview;
 mod seen;
 mod service;
 mod stamp;

@@ -113,6 +113,12 @@ impl<'a> Draft<'a> {
         self.changes.push(change);
     }
 
+    /// Removes a value.
+    pub(super) fn remove(&mut self, path: PointerBuf, change: Change) {
+        self.writes.push(PatchOperation::Remove(RemoveOperation { path }));
+        self.changes.push(change);
+    }
+
     /// Writes a value as part of another change.
     pub(super) fn scaffold(&mut self, path: PointerBuf, value: Value) {
         self.writes
@@ -153,19 +159,28 @@ impl<'a> Draft<'a> {
         self.close()
     }
 
-    /// Removes the stamp and closes the draft; `None` when there is none.
+    /// Removes the stamp and closes the draft; `None` when there is nothing to remove.
     pub(super) fn unstamped(mut self) -> Option<ObjectPatch> {
-        let old = member(self.json, "/metadata/annotations")?.get(self.key)?;
-        let place = path(["metadata", "annotations", self.key]);
-        self.test(place.clone(), old.clone());
-        self.writes
-            .push(PatchOperation::Remove(RemoveOperation { path: place }));
-        self.changes.push(Change {
-            path: format!("metadata.annotations[{}]", self.key),
-            from: Some(plain(old)),
-            to: None,
-        });
-        self.close().ok()
+        let old = member(self.json, "/metadata/annotations").and_then(|map| map.get(self.key));
+        if let Some(old) = old {
+            let place = path(["metadata", "annotations", self.key]);
+            self.test(place.clone(), old.clone());
+            let change = Change {
+                path: format!("metadata.annotations[{}]", self.key),
+                from: Some(plain(old)),
+                to: None,
+            };
+            self.remove(place, change);
+        }
+        self.unmarked().ok().flatten()
+    }
+
+    /// Closes a draft that leaves the stamp alone; `None` when it changes nothing.
+    pub(super) fn unmarked(self) -> Result<Option<ObjectPatch>, RoutingError> {
+        if self.writes.is_empty() {
+            return Ok(None);
+        }
+        self.close().map(Some)
     }
 
     fn close(self) -> Result<ObjectPatch, RoutingError> {

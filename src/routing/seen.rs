@@ -4,6 +4,7 @@ use super::error::RoutingError;
 use super::object::ObjectRef;
 use super::parents::Parents;
 use super::stamp::Stamp;
+use crate::rollout::observation::Aside;
 use crate::rollout::weight::Weight;
 use serde_json::Value;
 
@@ -56,6 +57,8 @@ pub struct Seen {
     pub share: Share,
     /// What a Gateway API route's parents say; nothing of other objects.
     pub parents: Parents,
+    /// What it carries for the canary beside the weight; `None` where it can carry no such thing.
+    pub aside: Option<Aside>,
 }
 
 impl Seen {

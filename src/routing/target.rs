@@ -12,6 +12,7 @@ use super::seen::{self, Reading, Seen, Share, text};
 use super::service::service_of;
 use super::stamp::{Stamp, stamp_key};
 use super::{switch_config_map, switch_deployment};
+use crate::rollout::observation::Wanted;
 use crate::rollout::router_spec::{ControllerSwitch, Router};
 use crate::rollout::spec::Component;
 use crate::rollout::weight::Weight;
@@ -66,7 +67,11 @@ pub fn targets<'a>(component: &'a Component, namespace: &str) -> Vec<Target<'a>>
                     ObjectKind::VirtualService,
                     routes.namespace.as_deref().unwrap_or(namespace),
                     &routes.name,
-                    Way::Istio(Routes { pair, routes }),
+                    Way::Istio(Routes {
+                        pair,
+                        service: routes,
+                        component: &component.name,
+                    }),
                 )
             })),
             Router::GatewayApi(route) => targets.push(target(
@@ -164,6 +169,10 @@ impl Target<'_> {
             share: self.share(),
             parents,
             readings,
+            aside: match self.way {
+                Way::Istio(routes) => routes.aside(&self.object, json)?,
+                Way::GatewayApi(_) | Way::ConfigMap(_) | Way::Deployment(_) => None,
+            },
         })
     }
 
@@ -175,7 +184,12 @@ impl Target<'_> {
         let weight = stamp.weight();
         let mut draft = self.draft(json);
         match self.way {
-            Way::Istio(routes) => routes.draft(&self.object, json, weight, &mut draft)?,
+            Way::Istio(routes) => {
+                routes.draft(&self.object, json, weight, &mut draft)?;
+                if stamp.puts_back() {
+                    routes.strip(json, &mut draft);
+                }
+            }
             Way::GatewayApi(rules) => rules.draft(&self.object, json, weight, &mut draft)?,
             Way::ConfigMap(switch) => {
                 switch_config_map::draft(switch, &self.object, json, weight, &mut draft)?;
@@ -187,10 +201,34 @@ impl Target<'_> {
         draft.stamped(stamp)
     }
 
-    /// The patch that takes the stamp off and leaves the weights as they are; `None` when there is no stamp.
+    /// The patch that makes the object carry what is wanted beside the weights, which stay as they are; `None` when
+    /// it does already, or can carry no such thing. It cannot land after a write of ours that came later than the read.
+    pub fn preview(&self, json: &Value, wanted: &Wanted) -> Result<Option<ObjectPatch>, RoutingError> {
+        seen::expect_object(&self.object, json)?;
+        let Way::Istio(routes) = self.way else {
+            return Ok(None);
+        };
+        let Some(aside) = routes.aside(&self.object, json)? else {
+            return Ok(None);
+        };
+        let (preview, mark) = wanted.of(&aside.spec);
+        if aside.written.as_deref().unwrap_or_default() == mark && (aside.missing.is_some() || !aside.stale) {
+            return Ok(None);
+        }
+        let mut draft = self.draft(json);
+        routes.draft_preview(&self.object, json, (&preview, &mark), &mut draft)?;
+        draft.unmarked()
+    }
+
+    /// The patch that takes the stamp off, and our rules and mirror with it, and leaves the weights as they are;
+    /// `None` when there is nothing of ours.
     pub fn detach(&self, json: &Value) -> Option<ObjectPatch> {
         seen::expect_object(&self.object, json).ok()?;
-        self.draft(json).unstamped()
+        let mut draft = self.draft(json);
+        if let Way::Istio(routes) = self.way {
+            routes.strip(json, &mut draft);
+        }
+        draft.unstamped()
     }
 
     /// The smallest weight above 0 that the object can say; it can say all its multiples, and 100%.
@@ -213,7 +251,10 @@ impl Target<'_> {
     /// whose routes have none, or weights that this kind of router never takes.
     pub fn check(&self, weights: &[Weight]) -> Vec<RoutingError> {
         match self.way {
-            Way::Istio(routes) => routes.check(&self.object).err().into_iter().collect(),
+            Way::Istio(routes) => {
+                let asked = [routes.check(&self.object), routes.check_preview(&self.object)];
+                asked.into_iter().filter_map(Result::err).collect()
+            }
             Way::GatewayApi(rules) => rules.check(&self.object).err().into_iter().collect(),
             Way::ConfigMap(_) | Way::Deployment(_) => weights
                 .iter()

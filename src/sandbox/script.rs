@@ -219,6 +219,7 @@ impl Stage {
             wish: Wish {
                 components: vec![component.to_owned()],
                 weight: None,
+                route: None,
                 phase: None,
                 reason: "the story goes on".to_owned(),
                 who: WHO.to_owned(),

@@ -22,6 +22,10 @@ impl Actor {
             Done::Prepared { component, result } => self.prepared(component, result),
             Done::Raised { component, result } => {
                 self.lanes.insert(component.clone(), Lane::Idle);
+                match &result {
+                    Ok(()) => self.patience.done(&component),
+                    Err(_) => self.be_patient(&component),
+                }
                 self.note_failure(component, result.err());
             }
             Done::Lowered { component, id } => {
@@ -41,6 +45,7 @@ impl Actor {
                 self.note_failure(component, None);
             }
             Done::Detached { component, result } => self.note_failure(component, result.err()),
+            Done::Previewed { component, result } => self.previewed(component, result),
             Done::Saved { written, result } => self.saved(written, result),
             Done::Fetched(result) => self.fetched(result),
             Done::Tidied(result) => {
@@ -52,6 +57,14 @@ impl Actor {
                     }
                 }
             }
+        }
+    }
+
+    /// A declared raise was not written: what is asked for is still in the status.
+    fn be_patient(&mut self, component: &str) {
+        let declared = self.status.component(component).map(|c| c.weight.asked);
+        if let Some(weight) = declared {
+            self.patience.failed(component, weight, self.shared.clock.now());
         }
     }
 
@@ -89,6 +102,8 @@ impl Actor {
             Ok(objects) => objects,
             Err(message) => {
                 self.lanes.insert(component.clone(), Lane::Idle);
+                self.patience
+                    .failed(&component, asked.weight, self.shared.clock.now());
                 self.note_failure(component, Some(message));
                 return;
             }

@@ -12,6 +12,7 @@ mod gateways;
 mod judging;
 mod phases;
 mod pools;
+mod previews;
 mod routers;
 #[cfg(test)]
 pub(crate) mod rules;
@@ -49,6 +50,7 @@ pub fn decide(plan: &Plan, status: GradualRolloutStatus, seen: &Observation, now
     desk.step_together();
     for i in 0..desk.status.components.len() {
         desk.advance(i);
+        desk.preview(i);
     }
     desk.conclude();
     desk.decision()
@@ -366,6 +368,11 @@ fn restart(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeR
     c.baseline = None;
     c.recorded = None;
     c.attempt += 1;
+    if let Some(preview) = &mut c.preview {
+        // What was said by command was said of the attempt before.
+        preview.asked = None;
+        preview.command = None;
+    }
     forget(c, now, judge);
 }
 

@@ -6,6 +6,7 @@ mod gates;
 mod gateways;
 mod history;
 mod pools;
+mod previews;
 mod promises;
 mod table;
 pub(crate) mod world;

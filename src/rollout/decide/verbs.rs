@@ -272,6 +272,7 @@ impl Desk<'_> {
             return format!("let go at {at}; {marks}");
         }
         c.state = State::Manual;
+        c.preview = None;
         c.detached = true;
         c.lowering = None;
         c.intent = None;

@@ -100,6 +100,7 @@ impl Facts {
             | Reason::StoppedByFailure
             | Reason::PhaseFailed
             | Reason::Orphaned
+            | Reason::PreviewChanged
             | Reason::Claimed
             | Reason::InvalidSpec
             | Reason::ControlNotReady => {}

@@ -7,6 +7,8 @@ mod gateway_api_properties;
 mod istio;
 mod istio_properties;
 mod parents;
+mod preview;
+mod preview_properties;
 mod schema;
 
 use super::*;

@@ -1,6 +1,8 @@
 //! Written `VirtualServices` and Gateway API routes against the schemas of their own CRDs, where those are at hand.
 
 use super::*;
+use crate::rollout::observation::Wanted;
+use crate::rollout::preview::Preview;
 use std::path::{Path, PathBuf};
 
 /// A file of the directory with `istio.yaml` and `gateway-api.yaml`, the projects' own CRDs: named by
@@ -102,6 +104,19 @@ fn written_virtual_services_fit_the_schema_of_the_crd() {
         if list == "tls" {
             object["spec"]["tls"][0]["match"][0]["sniHosts"] = json!(["shop"]);
         }
+        let wanted = Wanted::Told {
+            preview: Preview {
+                headers: [("canary".to_owned(), "true".to_owned())].into(),
+                cookie: Some("who=tester".parse().unwrap()),
+                mirror: Weight::from_permille(125),
+            },
+            command: "01J8".into(),
+        };
+        let testers = targets[0].preview(&object, &wanted).unwrap();
+        assert_eq!(testers.is_some(), list == "http");
+        if let Some(testers) = testers {
+            serve(&testers, &mut object).unwrap();
+        }
         for weight in [percent(5), permille(125), Weight::FULL, Weight::ZERO] {
             let patch = targets[0]
                 .write(&object, &stamp("01J8", weight), WriteMode::Normal)
@@ -113,8 +128,10 @@ fn written_virtual_services_fit_the_schema_of_the_crd() {
         }
         // The check must be able to fail.
         let mut found = Vec::new();
-        object["spec"][list][0]["route"][0]["weight"] = "5".into();
-        object["spec"][list][0]["route"][0]["wieght"] = 5.into();
+        let last = object["spec"][list].as_array().unwrap().len() - 1;
+        assert_eq!(last, usize::from(list == "http"));
+        object["spec"][list][last]["route"][0]["weight"] = "5".into();
+        object["spec"][list][last]["route"][0]["wieght"] = 5.into();
         violations(&schema["properties"]["spec"], &object["spec"], "spec", &mut found);
         assert_eq!(found.len(), 2, "{found:?}");
     }

@@ -70,7 +70,7 @@ impl Traffic {
         let Some(vs) = vs else {
             return self.route_share(component);
         };
-        let weight = vs.pointer("/spec/http/0/route/1/weight").and_then(Value::as_f64);
+        let weight = main_route(&vs)["route"][1]["weight"].as_f64();
         weight.unwrap_or(0.0) / 100.0
     }
 }
@@ -192,6 +192,13 @@ pub(crate) struct World {
     daemons: JoinSet<()>,
     stop: CancellationToken,
     _helpers: JoinSet<()>,
+}
+
+/// The route that carries the pair, wherever it stands among others.
+pub(crate) fn main_route(vs: &Value) -> Value {
+    let routes = vs["spec"]["http"].as_array().cloned().unwrap_or_default();
+    let main = routes.into_iter().find(|route| route["name"] == "main");
+    main.unwrap_or_default()
 }
 
 pub(crate) fn virtual_service(name: &str) -> Value {
@@ -330,9 +337,7 @@ impl World {
     }
 
     pub(crate) fn weight(&self, name: &str) -> u64 {
-        self.vs(name)["spec"]["http"][0]["route"][1]["weight"]
-            .as_u64()
-            .unwrap()
+        main_route(&self.vs(name))["route"][1]["weight"].as_u64().unwrap()
     }
 
     pub(crate) async fn pass(&self, seconds: u64) {

@@ -2,7 +2,7 @@
 
 use crate::rollout::command::{Command, Verb, Wish};
 use crate::rollout::decide::{decide, declare};
-use crate::rollout::observation::{Decision, Mark, Observation, Routed, Routers, Seen};
+use crate::rollout::observation::{Aside, Decision, Mark, Observation, Routed, Routers, Seen};
 use crate::rollout::plan::Plan;
 use crate::rollout::reason::Reason;
 use crate::rollout::sample::{Arm, Blindness, Counts, Dark, GaugeReading, Histogram, Reading, Tick};
@@ -64,6 +64,7 @@ pub(crate) struct Object {
     pub(crate) manager: Option<String>,
     pub(crate) settled: bool,
     pub(crate) refusal: Option<String>,
+    pub(crate) aside: Option<Aside>,
 }
 
 #[derive(Clone)]
@@ -154,6 +155,7 @@ impl World {
             manager: None,
             settled: true,
             refusal: None,
+            aside: None,
         };
         let objects = plan
             .components
@@ -207,6 +209,7 @@ impl World {
         let wish = Wish {
             components: vec![components.to_owned()],
             weight,
+            route: None,
             phase: None,
             reason: "because".into(),
             who: "ada".into(),
@@ -377,6 +380,7 @@ impl World {
                         stamp: o.stamp.clone(),
                         settled: o.settled,
                         manager: o.manager.clone(),
+                        aside: o.aside.clone(),
                         refusal: o.refusal.clone(),
                         ..Routed::default()
                     })
@@ -425,6 +429,14 @@ impl World {
             );
         }
         self.status = decision.next.clone();
+        for order in &decision.previews {
+            let asides = self.objects.get_mut(&order.component).into_iter().flatten();
+            for aside in asides.filter_map(|o| o.aside.as_mut()) {
+                let (_, mark) = order.wanted.of(&aside.spec);
+                aside.written = Some(mark).filter(|mark| !mark.is_empty());
+                (aside.stale, aside.missing) = (false, None);
+            }
+        }
         for raise in &decision.raises {
             let fence = Fence {
                 object: "x".into(),
@@ -454,6 +466,11 @@ impl World {
                 reason: Some(reason),
             });
             object.manager = None;
+            if reason.is_rollback()
+                && let Some(aside) = &mut object.aside
+            {
+                aside.written = None;
+            }
         }
     }
 
