@@ -1,5 +1,6 @@
 //! Somebody else moves the weight while traffic flows.
 
+use crate::bridge::Kind;
 use crate::foreign::Editor;
 use crate::wait::until;
 use crate::world::{Plan, World};
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_raise_is_put_back_a_lowering_stays_and_a_tool_that_keeps_at_it_is_named() {
-    let mut world = World::start(&[Plan::new("shop", 80)]).await;
+    let mut world = World::start(Kind::VirtualService, &[Plan::new("shop", 80)]).await;
     let judge = json!({"interval": "1s", "settle": "1s"});
     world
         .roll_out("demo", &["shop"], &[("10%", "2s"), ("30%", "1h")], &judge)

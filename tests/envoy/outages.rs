@@ -1,6 +1,7 @@
 //! What the product leans on goes away and comes back: no weight moves by it.
 
 use crate::band::is_within;
+use crate::bridge::Kind;
 use crate::world::{Plan, Span, World, arrived};
 use gradual_rollout::rollout::reason::{Reason, State};
 use serde_json::json;
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_prometheus_or_an_envoy_that_goes_away_moves_no_weight_and_the_plan_goes_on_after() {
-    let mut world = World::start(&[Plan::new("shop", 120)]).await;
+    let mut world = World::start(Kind::VirtualService, &[Plan::new("shop", 120)]).await;
     let judge = json!({"interval": "1s", "settle": "1s"});
     let steps = [("10%", "6s"), ("40%", "1h")];
     world.roll_out("demo", &["shop"], &steps, &judge).await;

@@ -1,6 +1,7 @@
 //! The share that back ends count is the weight, and no change of it costs a request.
 
 use crate::band::is_within;
+use crate::bridge::Kind;
 use crate::foreign::Editor;
 use crate::world::{Plan, World, arrived};
 use gradual_rollout::rollout::reason::State;
@@ -13,7 +14,11 @@ const ALPHA: f64 = 0.001;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn back_ends_count_each_weight_of_a_plan_and_a_hundred_changes_fail_no_request() {
-    let mut world = World::start(&[Plan::new("shop", 120), Plan::new("cart", 80)]).await;
+    let mut world = World::start(
+        Kind::VirtualService,
+        &[Plan::new("shop", 120), Plan::new("cart", 80)],
+    )
+    .await;
     let judge = json!({"interval": "1s", "settle": "1s"});
     let steps = [("5%", "5s"), ("25%", "5s"), ("50%", "5s"), ("100%", "5s")];
     world.roll_out("shop", &["shop"], &steps, &judge).await;

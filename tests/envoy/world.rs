@@ -2,8 +2,9 @@
 //! and its clients.
 
 use crate::backend::Backend;
-use crate::bridge::{Bridge, Kind, cluster, write};
+use crate::bridge::{Bridge, Kind, write};
 use crate::load::{Load, Seen};
+use crate::objects::{arm_cluster, coarse, host, rollout, route};
 use crate::process::Process;
 use crate::prometheus::Prometheus;
 use crate::proxy::Envoy;
@@ -13,7 +14,7 @@ use gradual_rollout::cluster::{connect::connect, crd};
 use gradual_rollout::rollout::status::ComponentStatus;
 use gradual_rollout::sandbox::apiserver::{Store, serve, write_kubeconfig};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, PostParams};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -76,6 +77,7 @@ impl App {
 
 #[derive(Debug)]
 pub(crate) struct World {
+    kind: Kind,
     pub(crate) apps: Vec<App>,
     pub(crate) envoy: Envoy,
     pub(crate) prometheus: Prometheus,
@@ -105,7 +107,7 @@ pub(crate) struct Span {
 
 impl World {
     /// Brings up everything but the rollout; all traffic is on control.
-    pub(crate) async fn start(plans: &[Plan]) -> Self {
+    pub(crate) async fn start(kind: Kind, plans: &[Plan]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("routes")).unwrap();
         let store = Store::new(Clock::System);
@@ -120,13 +122,13 @@ impl World {
         });
         let client = connect(Some(&kubeconfig), None).await.unwrap().api;
         let (mut arms, mut clusters) = (Vec::new(), Vec::new());
-        let routes = Api::namespaced_with(client.clone(), NS, &Kind::VirtualService.resource());
+        let routes = Api::namespaced_with(client.clone(), NS, &kind.resource());
         for plan in plans {
             let (control, canary) = (Backend::start("control").await, Backend::start("canary").await);
-            clusters.push((cluster(plan.name, "v1", 80), control.address));
-            clusters.push((cluster(plan.name, "v2", 80), canary.address));
+            clusters.push((arm_cluster(kind, plan.name, "v1"), control.address));
+            clusters.push((arm_cluster(kind, plan.name, "v2"), canary.address));
             arms.push((plan, control, canary));
-            let object: DynamicObject = serde_json::from_value(virtual_service(plan)).unwrap();
+            let object: DynamicObject = serde_json::from_value(route(kind, plan)).unwrap();
             routes.create(&PostParams::default(), &object).await.unwrap();
         }
         write(&folder.path().join("routes"), "0", &[]);
@@ -134,7 +136,7 @@ impl World {
         let bridge = Bridge::start(
             client.clone(),
             NS,
-            Kind::VirtualService,
+            kind,
             &folder.path().join("routes"),
             envoy.admin,
         );
@@ -155,6 +157,7 @@ impl World {
         let prometheus = Prometheus::start(folder.path(), envoy.admin).await;
         let daemon = daemon(folder.path(), &prometheus.url());
         Self {
+            kind,
             apps,
             envoy,
             prometheus,
@@ -172,7 +175,7 @@ impl World {
 
     /// The routes at the API server.
     pub(crate) fn routes(&self) -> Api<DynamicObject> {
-        Api::namespaced_with(self.api.0.clone(), NS, &Kind::VirtualService.resource())
+        Api::namespaced_with(self.api.0.clone(), NS, &self.kind.resource())
     }
 
     fn rollouts(&self) -> Api<DynamicObject> {
@@ -194,7 +197,7 @@ impl World {
         judge: &Value,
         checks: &Value,
     ) {
-        let object = serde_json::from_value(rollout(name, apps, steps, judge, checks)).unwrap();
+        let object = serde_json::from_value(rollout(self.kind, name, apps, steps, judge, checks)).unwrap();
         self.rollouts()
             .create(&PostParams::default(), &object)
             .await
@@ -253,7 +256,7 @@ impl World {
     /// takes the place of another is in none.
     pub(crate) fn spans(&self, name: &str) -> Vec<Span> {
         let mut spans: Vec<Span> = Vec::new();
-        let canary = cluster(name, "v2", 80);
+        let canary = arm_cluster(self.kind, name, "v2");
         for period in self.bridge.periods() {
             let (Some(from), Some(parts)) = (period.in_force, period.shares.get(&host(name))) else {
                 continue;
@@ -305,55 +308,4 @@ fn daemon(folder: &Path, prometheus: &str) -> Process {
     let mut command = program(folder);
     command.args(["run", "--config", "settings.toml"]);
     Process::start(command, folder, "daemon.log")
-}
-
-fn host(name: &str) -> String {
-    format!("{name}.example.com")
-}
-
-fn virtual_service(plan: &Plan) -> Value {
-    let to = |subset: &str, weight: u8| json!({"destination": {"host": plan.name, "subset": subset}, "weight": weight});
-    let mut main = json!({"name": "main", "route": [to("v1", 100), to("v2", 0)]});
-    if let Some(timeout) = plan.timeout {
-        main["timeout"] = json!(timeout);
-    }
-    json!({
-        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
-        "metadata": {"name": plan.name, "namespace": NS, "labels": {"kept": "yes"}},
-        "spec": {"hosts": [host(plan.name)], "http": [main]},
-    })
-}
-
-fn rollout(name: &str, apps: &[&str], steps: &[(&str, &str)], judge: &Value, checks: &Value) -> Value {
-    let components = apps.iter().map(|app| {
-        let arm =
-            |subset| json!({"preset": "envoy", "labels": {"envoy_cluster_name": cluster(app, subset, 80)}});
-        let to = |subset: &str| json!({"host": app, "subset": subset});
-        json!({
-            "name": app,
-            "routers": [{"istio": {"virtualServices": [{"name": app, "routes": ["main"]}],
-                "canary": to("v2"), "control": to("v1")}}],
-            "arms": {"canary": arm("v2"), "control": arm("v1")},
-        })
-    });
-    let steps = steps
-        .iter()
-        .map(|(weight, hold)| json!({"weight": weight, "hold": hold}));
-    json!({
-        "apiVersion": "rollout.sealos.io/v1alpha1", "kind": "GradualRollout",
-        "metadata": {"name": name, "namespace": NS},
-        "spec": {
-            "components": components.collect::<Vec<_>>(),
-            "allowJump": true, "steps": steps.collect::<Vec<_>>(), "judge": judge, "checks": checks,
-        },
-    })
-}
-
-/// Limits that a few hundred requests can show, on a machine that is slow on its own when it is busy.
-fn coarse() -> Value {
-    json!([
-        {"name": "errors", "promote": {"max": "5%"}, "rollback": {"max": "20%"}},
-        {"name": "available", "promote": {"min": "95%"}, "rollback": {"min": "80%"}},
-        {"name": "p95", "promote": {"max": "5s"}, "rollback": "none"},
-    ])
 }

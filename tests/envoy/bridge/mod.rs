@@ -9,7 +9,7 @@ mod virtual_service;
 
 use crate::proxy::{ROUTES, version_in_force};
 use futures::StreamExt;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::runtime::watcher::{Config, Event, watcher};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -125,7 +125,7 @@ async fn follow(
     envoy: SocketAddr,
     known: Arc<Mutex<Known>>,
 ) {
-    let mut events = pin!(watcher(api, Config::default()));
+    let mut events = pin!(watcher(api.clone(), Config::default()));
     let mut version = 0_u64;
     // The watcher goes on after an error by itself.
     while let Some(event) = events.next().await {
@@ -133,7 +133,19 @@ async fn follow(
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
-        let Some(hosts) = take_in(event, kind, &mut known.lock().unwrap()) else {
+        let unanswered = if kind == Kind::HttpRoute {
+            unanswered(&event)
+        } else {
+            None
+        };
+        let hosts = take_in(event, kind, &mut known.lock().unwrap());
+        if let Some((name, answer)) = unanswered {
+            // Should the route have changed since, there is another event with another answer.
+            api.patch_status(&name, &PatchParams::default(), &Patch::Merge(answer))
+                .await
+                .ok();
+        }
+        let Some(hosts) = hosts else {
             continue;
         };
         version += 1;
@@ -150,6 +162,31 @@ async fn follow(
             shares: hosts.iter().flat_map(shares).collect(),
         });
     }
+}
+
+/// What a gateway's controller answers to a generation that it has not answered to: accepted.
+fn unanswered(event: &Event<DynamicObject>) -> Option<(String, Value)> {
+    let (Event::Apply(object) | Event::InitApply(object)) = event else {
+        return None;
+    };
+    let generation = json!(object.metadata.generation);
+    let answered = object
+        .data
+        .pointer("/status/parents/0/conditions/0/observedGeneration");
+    if answered == Some(&generation) {
+        return None;
+    }
+    let condition = |kind: &str| {
+        json!({"type": kind, "status": "True", "reason": kind, "message": "", "observedGeneration": generation,
+            "lastTransitionTime": "2026-03-02T02:00:00Z"})
+    };
+    let parent = object.data.pointer("/spec/parentRefs/0");
+    let parents = json!([{"parentRef": parent, "controllerName": "example.com/bridge",
+        "conditions": [condition("Accepted"), condition("ResolvedRefs")]}]);
+    Some((
+        object.metadata.name.clone()?,
+        json!({"status": {"parents": parents}}),
+    ))
 }
 
 /// The virtual hosts after an event, when they are others than before.
