@@ -1,8 +1,8 @@
 //! An `HTTPRoute` as routes for Envoy, as the Gateway API has it: a weight that is not said is 1, backends without
 //! weight get nothing, and a rule without any backend left answers 500.
 
-use super::Refusal;
 use super::virtual_service::cluster;
+use super::{Refusal, given};
 use serde_json::{Value, json};
 
 /// The highest weight that the API allows.
@@ -43,9 +43,9 @@ fn action(rule: &Value, field: &str) -> Result<Value, Refusal> {
     let mut weighted = Vec::new();
     for (n, backend) in list(rule, "backendRefs").iter().enumerate() {
         let field = format!("{field}.backendRefs[{n}]");
-        let weight = match &backend["weight"] {
-            Value::Null => Some(1),
-            said => said.as_i64().filter(|weight| (0..=HEAVIEST).contains(weight)),
+        let weight = match given(backend, "weight") {
+            None => Some(1),
+            Some(said) => said.as_i64().filter(|weight| (0..=HEAVIEST).contains(weight)),
         };
         let (Some(weight), Some(name), Some(port)) =
             (weight, backend["name"].as_str(), backend["port"].as_u64())

@@ -243,9 +243,16 @@ fn shares(host: &Value) -> Vec<(String, BTreeMap<String, f64>)> {
         parts.insert(only.to_owned(), 1.0);
     }
     let sum: f64 = parts.values().sum();
-    parts.values_mut().for_each(|part| *part /= sum);
+    for part in parts.values_mut() {
+        *part /= sum;
+    }
     let names = host["domains"].as_array().into_iter().flatten();
     names
         .filter_map(|name| Some((name.as_str()?.to_owned(), parts.clone())))
         .collect()
+}
+
+/// A field that is there and says something.
+fn given<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
+    Some(&value[key]).filter(|said| !said.is_null())
 }

@@ -2,7 +2,7 @@
 //!
 //! Only what the tests route by is translated; anything else is refused by name rather than left out.
 
-use super::Refusal;
+use super::{Refusal, given};
 use serde_json::{Value, json};
 
 /// What Istio retries when nothing is said.
@@ -121,9 +121,9 @@ fn forward(rule: &Value, field: &str) -> Result<Value, Refusal> {
     let mut weighted = Vec::new();
     for (n, entry) in destinations.iter().enumerate() {
         let field = format!("{field}.route[{n}]");
-        let weight = match &entry["weight"] {
-            Value::Null => 0,
-            said => said
+        let weight = match given(entry, "weight") {
+            None => 0,
+            Some(said) => said
                 .as_i64()
                 .ok_or_else(|| Refusal(format!("{field}.weight: no number")))?,
         };
@@ -147,9 +147,9 @@ fn forward(rule: &Value, field: &str) -> Result<Value, Refusal> {
         }
     };
     // Without a word Istio sets no limit.
-    route["timeout"] = match &rule["timeout"] {
-        Value::Null => json!("0s"),
-        said => json!(duration(said, &format!("{field}.timeout"))?),
+    route["timeout"] = match given(rule, "timeout") {
+        None => json!("0s"),
+        Some(said) => json!(duration(said, &format!("{field}.timeout"))?),
     };
     let retries = &rule["retries"];
     match retries["attempts"].as_u64() {
@@ -172,9 +172,9 @@ fn destination(said: &Value, field: &str) -> Result<String, Refusal> {
     if host.is_empty() || host.contains('*') {
         return refuse(&format!("{field}.destination.host: {host:?} is no host"));
     }
-    let port = match &said["port"] {
-        Value::Null => 80,
-        port => match port["number"]
+    let port = match given(said, "port") {
+        None => 80,
+        Some(port) => match port["number"]
             .as_u64()
             .filter(|number| (1..=65535).contains(number))
         {
@@ -210,9 +210,9 @@ fn matching(wanted: &Value, field: &str) -> Result<Value, Refusal> {
     if let Some((other, _)) = fields.into_iter().find(|(key, _)| !known.contains(&key.as_str())) {
         return refuse(&format!("{field}.{other}: is not served here"));
     }
-    let mut matching = match &wanted["uri"] {
-        Value::Null => json!({"prefix": "/"}),
-        uri => match string(uri, &format!("{field}.uri"))? {
+    let mut matching = match given(wanted, "uri") {
+        None => json!({"prefix": "/"}),
+        Some(uri) => match string(uri, &format!("{field}.uri"))? {
             ("exact", value) => json!({"path": value}),
             ("prefix", value) => json!({"prefix": value}),
             (_, value) => json!({"safe_regex": {"regex": value}}),
