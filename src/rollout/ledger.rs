@@ -276,7 +276,7 @@ impl Ledger {
         }
         self.find_pivot(ctx);
         // Where errors come in bursts, one burst is no disaster.
-        let many = real(canary.errors) >= DISASTER * self.noise.errors.phi();
+        let many = real(canary.errors) >= DISASTER * self.noise.errors.phi_of_disasters();
         if many && canary.errors * 2 >= canary.requests {
             self.disasters = self.disasters.saturating_add(1);
             let [a, b, c, d] = self.disaster.unwrap_or_default();

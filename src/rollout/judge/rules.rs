@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::rollout::check::{Bound, Limits};
+use crate::rollout::dispersion::Noise;
 use crate::rollout::sample::{Arm, Blindness, Counts, Histogram, Reading, Tick};
 use crate::rollout::spec::{InsufficientThen, OnBlind};
 use proptest::prelude::*;
@@ -97,8 +98,10 @@ struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     fn new(rules: &'a [CheckRule], percent: u16) -> Self {
+        let mut ledger = Ledger::begin(at(0), at(60));
+        ledger.noise = Noise::calm();
         Self {
-            ledger: Ledger::begin(at(0), at(60)),
+            ledger,
             ctx: context(rules, percent),
             end: 0,
         }
