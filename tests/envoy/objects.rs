@@ -76,12 +76,11 @@ pub(crate) fn rollout(
     checks: &Value,
 ) -> Value {
     let components = apps.iter().map(|app| {
-        let arm =
-            |subset| json!({"preset": "envoy", "labels": {"envoy_cluster_name": cluster(app, subset, 80)}});
+        let source =
+            |arm| json!({"preset": "envoy", "labels": {"envoy_cluster_name": arm_cluster(kind, app, arm)}});
         json!({
-            "name": app,
-            "routers": [router(kind, app)],
-            "arms": {"canary": arm("v2"), "control": arm("v1")},
+            "name": app, "routers": [router(kind, app)],
+            "arms": {"canary": source("v2"), "control": source("v1")},
         })
     });
     let steps = steps
