@@ -184,6 +184,15 @@ impl Dispersion {
         self.estimate() - 2.0 * (3.0 / self.pairs.max(1.0)).sqrt()
     }
 
+    /// Takes the least calm member's bursts for those of all. What every member's past has shown needs no supposing.
+    /// True when φ grew.
+    pub(super) fn mind<'d>(&mut self, members: impl Iterator<Item = &'d Self> + Clone) -> bool {
+        let known = members.clone().map(|m| m.seen).fold(SEEN_ENOUGH, f64::min);
+        self.seen = self.seen.max(known);
+        let learned = members.map(|m| m.phi).fold(0.0, f64::max);
+        self.believe(learned)
+    }
+
     /// True when φ grew.
     fn believe(&mut self, phi: f64) -> bool {
         let before = self.phi();

@@ -224,7 +224,7 @@ impl Ledger {
     }
 
     /// φ has grown: evidence of before is worth less. Where less is supposed than before it stays as it was counted.
-    fn temper(&mut self, [errors, slow]: [f64; 2]) {
+    pub(super) fn temper(&mut self, [errors, slow]: [f64; 2]) {
         let worth =
             [errors / self.noise.errors.phi(), slow / self.noise.slow.phi()].map(|worth| worth.min(1.0));
         for LineEvidence { line, log_e } in &mut self.lines {

@@ -24,6 +24,7 @@ mod engine_orphans;
 mod generated;
 mod house;
 mod judge;
+mod probe;
 mod prometheus;
 mod prometheus_batch;
 mod prometheus_tls;

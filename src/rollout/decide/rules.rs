@@ -3,6 +3,8 @@
 
 mod beside;
 mod gates;
+mod pools;
+mod history;
 mod promises;
 mod table;
 pub(crate) mod world;

@@ -65,6 +65,7 @@ impl Facts {
             | Reason::CheckBreached
             | Reason::HoldingStep
             | Reason::WaitingForPhase
+            | Reason::WaitingForPool
             | Reason::AwaitingApproval
             | Reason::OutsideWindow
             | Reason::Frozen
