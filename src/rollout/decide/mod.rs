@@ -390,17 +390,27 @@ fn remember(c: &mut ComponentStatus, at: Timestamp, from: Weight, to: Weight, re
     c.history.drain(..excess);
 }
 
-/// Records a foreign change; true when the same manager did it three times within an hour.
+/// So many foreign changes by one field manager within an hour are a fight.
+const FIGHT: usize = 3;
+
+/// Records a foreign change; true when it makes a fight.
 fn is_fight(c: &mut ComponentStatus, drift: Drift) -> bool {
     const WITHIN: Duration = Duration::from_secs(3600);
     let since = drift.at - WITHIN;
+    c.drifts.retain(|d| d.at >= since);
     let manager = drift.manager.clone();
     c.drifts.push(drift);
     let excess = c.drifts.len().saturating_sub(8);
     c.drifts.drain(..excess);
-    c.drifts
-        .iter()
-        .filter(|d| d.at >= since && d.manager == manager)
-        .count()
-        >= 3
+    times(c, &manager) >= FIGHT
+}
+
+/// Whether one of the recorded managers was in a fight.
+fn was_fought(c: &ComponentStatus) -> bool {
+    c.drifts.iter().any(|d| times(c, &d.manager) >= FIGHT)
+}
+
+/// How many of the recorded foreign changes are this manager's.
+fn times(c: &ComponentStatus, manager: &str) -> usize {
+    c.drifts.iter().filter(|d| d.manager == manager).count()
 }

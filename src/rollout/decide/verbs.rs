@@ -1,7 +1,7 @@
 //! What each verb does to one component.
 
 use super::commands::Answer;
-use super::{Desk, remember, restart, say};
+use super::{Desk, remember, restart, say, was_fought};
 use crate::rollout::command::{Command, RAISE_EXPIRES};
 use crate::rollout::judge::{Beside, Outlook};
 use crate::rollout::reason::{Reason, State};
@@ -200,7 +200,11 @@ impl Desk<'_> {
         }
         c.paused_by = None;
         c.raise_by = None;
-        c.drifts.clear();
+        // A named fight was settled by whoever resumes. Otherwise the record stays: a tool that lowers the weight
+        // again after each `resume` has to be named, too.
+        if was_fought(c) {
+            c.drifts.clear();
+        }
         if matches!(was, State::Manual | State::Drifted) {
             c.state = State::Walking;
             c.weight.asked = c.weight.written;
