@@ -8,6 +8,7 @@ use crate::rollout::judge::{Beside, Context, How, Judgement, Outlook};
 use crate::rollout::ledger::Ledger;
 use crate::rollout::plan::CheckSet;
 use crate::rollout::reason::{Reason, State, Verdict};
+use crate::rollout::sample::Reading;
 use crate::rollout::spec::{OnBlind, Scope};
 use crate::rollout::status::ComponentStatus;
 use crate::rollout::weight::Weight;
@@ -40,19 +41,14 @@ impl Desk<'_> {
         };
         let context = self.context(i, planned, c);
         let set = plan.check_set_at(planned, c.weight.written);
-        let (mut another, mut counted) = (false, false);
-        let mut recorded = c.recorded.clone().filter(|_| planned.wants_history());
+        let mut recorded = c.recorded.clone();
         if let Some(history) = seen.components.get(&c.name).and_then(|s| s.history.as_ref()) {
             ledger.learn(history, &context);
             recorded = recorded.or_else(|| ledger.record(history, now, &context));
         }
-        if let Some(reading) = seen.components.get(&c.name).and_then(|s| s.reading.as_ref()) {
-            let darkness = |ledger: &Ledger| ledger.dark.as_ref().map(|dark| dark.kind);
-            let before = darkness(&ledger);
-            counted = ledger.absorb(reading, &context);
-            // The sentence still tells of another darkness, or of none that was looked into yet.
-            another = darkness(&ledger).is_some_and(|kind| before != Some(kind));
-        }
+        let recorded = recorded.filter(|_| planned.wants_history());
+        let reading = seen.components.get(&c.name).and_then(|s| s.reading.as_ref());
+        let (another, counted) = reading.map_or_else(Default::default, |r| take_in(&mut ledger, r, &context));
         let mut beside = c.beside.clone().filter(|_| !set.is_plain());
         if !set.is_plain() {
             let beside = beside.get_or_insert_with(|| Beside::begin(&ledger));
@@ -95,21 +91,13 @@ impl Desk<'_> {
         c.held = Some(ledger.judged);
         c.measured = measured;
         c.evidence = Some(ledger);
-        if !planned.wants_history() {
-            recorded = None;
-        }
         self.out.changed |= c.recorded != recorded;
         c.recorded = recorded;
         c.beside = beside;
         if stale {
             c.checks = checks;
         }
-        let blind =
-            if let Outlook::Unknown { since, message, .. } | Outlook::Unclear { since, message } = &outlook {
-                Some((*since, message.clone()))
-            } else {
-                None
-            };
+        let blind = darkness(&outlook);
         if let Some(slot) = self.judged.get_mut(i) {
             *slot = Some(outlook);
         }
@@ -252,6 +240,24 @@ fn lifted(beside: Option<&Beside>, set: &CheckSet, ctx: &Context<'_>) -> Outlook
         Some(beside) => beside.join(enough, set, ctx).outlook,
         None => enough.outlook,
     }
+}
+
+/// Since when nothing can be told, and why.
+fn darkness(outlook: &Outlook) -> Option<(Timestamp, String)> {
+    if let Outlook::Unknown { since, message, .. } | Outlook::Unclear { since, message } = outlook {
+        return Some((*since, message.clone()));
+    }
+    None
+}
+
+/// Counts a new look. Whether the sentence now has to tell of another darkness, or of the first; and whether there was
+/// something to count.
+fn take_in(ledger: &mut Ledger, reading: &Reading, context: &Context<'_>) -> (bool, bool) {
+    let darkness = |ledger: &Ledger| ledger.dark.as_ref().map(|dark| dark.kind);
+    let before = darkness(ledger);
+    let counted = ledger.absorb(reading, context);
+    let another = darkness(ledger).is_some_and(|kind| before != Some(kind));
+    (another, counted)
 }
 
 /// The share that arrives. Its band takes a hundred logarithms: like the words, it is made anew only when it may say

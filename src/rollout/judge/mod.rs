@@ -30,6 +30,10 @@ pub use beside::Beside;
 
 /// What the judge works by, beside what was counted.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that have nothing to do with each other"
+)]
 pub struct Context<'a> {
     /// The checks of this phase.
     pub rules: &'a [CheckRule],
