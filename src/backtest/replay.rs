@@ -145,9 +145,8 @@ impl<'a> Scene<'a> {
                 object: format!("the routes of {}", track.component),
                 lowest: setup.weight,
                 highest: setup.weight,
-                stamp: None,
                 settled: true,
-                manager: None,
+                ..Routed::default()
             };
             (track.component.as_str(), routed)
         });
@@ -188,6 +187,7 @@ impl<'a> Scene<'a> {
                 generation: 1,
                 first: self.first,
                 refresh: self.words,
+                recorded: !self.stay,
                 components: self.routed.iter().map(seen).collect(),
                 ..Observation::default()
             };

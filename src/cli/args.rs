@@ -1,6 +1,7 @@
 //! The command line as typed. What it means is in [`super::meaning`].
 
 use crate::rollout::duration::Span;
+use crate::rollout::preview::{Cookie, Header};
 use crate::rollout::weight::Weight;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -201,6 +202,18 @@ pub enum VerbArgs {
     },
     /// Begin the plan again after a rollback, with fresh evidence
     Retry(Which),
+    /// Send testers' requests to the canary, whatever its weight
+    HeaderRoute {
+        /// What is done.
+        #[command(subcommand)]
+        what: HeaderRouteVerb,
+    },
+    /// Copy a share of the requests to the canary; nobody waits for its answers to copies
+    Mirror {
+        /// What is done.
+        #[command(subcommand)]
+        what: MirrorVerb,
+    },
     /// Let go of components: remove our marks, leave their traffic as it is
     Detach {
         /// At 0% only: also put back what stood in the routed objects before the first write
@@ -245,6 +258,56 @@ pub enum VerbArgs {
     /// Put traffic back at once, in an emergency
     #[command(hide = true)]
     EmergencyRollback(EmergencyArgs),
+}
+
+/// What is done with routes for testers.
+#[derive(Debug, Subcommand)]
+pub enum HeaderRouteVerb {
+    /// Requests with this header or cookie go to the canary
+    Add {
+        /// Which requests.
+        #[command(flatten)]
+        tester: Tester,
+        /// For which components.
+        #[command(flatten)]
+        which: Which,
+    },
+    /// They no longer do; without --header and --cookie: no tester's requests do
+    Remove {
+        /// Which requests.
+        #[command(flatten)]
+        tester: Tester,
+        /// For which components.
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// Whose requests.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Tester {
+    /// Those with this header, exactly
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub header: Option<Header>,
+    /// Those with this cookie, exactly
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub cookie: Option<Cookie>,
+}
+
+/// What is done with a mirror.
+#[derive(Debug, Subcommand)]
+pub enum MirrorVerb {
+    /// This share of the requests is copied
+    Set {
+        /// The share, above 0 to 100
+        #[arg(value_name = "PERCENT", allow_hyphen_values = true, value_parser = mirrored)]
+        share: Weight,
+        /// For which components.
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Nothing is copied any more
+    Off(Which),
 }
 
 /// What is done with checks.
@@ -409,6 +472,13 @@ pub struct SandboxArgs {
 fn weight(text: &str) -> Result<Weight, String> {
     text.parse()
         .map_err(|e: crate::rollout::weight::NotAPercentage| e.to_string())
+}
+
+fn mirrored(text: &str) -> Result<Weight, String> {
+    match weight(text)? {
+        Weight::ZERO => Err("a mirror of 0% is none: say `mirror off`".to_owned()),
+        share => Ok(share),
+    }
 }
 
 /// A time as RFC 3339 writes it.

@@ -220,6 +220,7 @@ mod tests {
             wish: Wish {
                 components: vec!["shop".into()],
                 weight: Some(weight),
+                route: None,
                 phase: None,
                 reason: String::new(),
                 who: String::new(),

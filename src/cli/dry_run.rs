@@ -1,5 +1,6 @@
 //! `--dry-run`: the exact change, object by object, and nothing sent that changes anything.
 
+use super::beside;
 use super::direct::{self, Order};
 use super::exit::{Exit, Failure};
 use super::pursue::Task;
@@ -31,6 +32,12 @@ pub(super) async fn run(
             continue;
         }
         let (weight, may_raise) = match task.command.verb {
+            Verb::HeaderRoute | Verb::Mirror => {
+                if !previews(cluster, namespace, task, out).await? {
+                    exit = Exit::Refused;
+                }
+                continue;
+            }
             Verb::Set => (task.command.wish.weight.unwrap_or_default(), true),
             Verb::Rollback => (wait::back_to(&task.command, &task.rollout), false),
             Verb::Pause | Verb::Resume | Verb::Approve | Verb::Promote | Verb::Retry | Verb::Detach => {
@@ -84,4 +91,45 @@ pub(super) async fn run(
         "Dry run: nothing was changed. The judge and the plan may still refuse a raise."
     )?;
     Ok(exit)
+}
+
+/// What a command about routes for testers or a mirror would write; false when some of it would be refused.
+async fn previews(
+    cluster: &ByHand,
+    namespace: &str,
+    task: &Task,
+    out: &mut dyn Write,
+) -> Result<bool, Failure> {
+    let mut well = true;
+    for name in &task.components {
+        let heading = format!("component {}/{name}", task.name());
+        writeln!(out, "{}", table::plain(&heading))?;
+        let wanted = match beside::wanted(task, name) {
+            Ok(wanted) => wanted,
+            Err(why) => {
+                writeln!(out, "{}", table::plain(&format!("  {why}")))?;
+                well = false;
+                continue;
+            }
+        };
+        let component = direct::component(&task.rollout, name);
+        for (object, result) in beside::preview(cluster, component, namespace, &wanted).await {
+            match result {
+                Ok(changes) if changes.is_empty() => {
+                    writeln!(out, "{}", table::plain(&format!("  {object}: nothing to change")))?;
+                }
+                Ok(changes) => {
+                    writeln!(out, "{}", table::plain(&format!("  {object}:")))?;
+                    for change in changes {
+                        writeln!(out, "{}", table::plain(&format!("    {change}")))?;
+                    }
+                }
+                Err(error) => {
+                    writeln!(out, "{}", table::plain(&format!("  {object}: {error}")))?;
+                    well = false;
+                }
+            }
+        }
+    }
+    Ok(well)
 }

@@ -1,8 +1,9 @@
 //! What the arguments mean: one [`Ask`] for every command that changes something.
 
-use super::args::{Classic, EmergencyArgs, EmergencyMode, How, VerbArgs, Which};
+use super::args::{Classic, EmergencyArgs, EmergencyMode, HeaderRouteVerb, How, MirrorVerb, VerbArgs, Which};
 use super::exit::Failure;
 use crate::rollout::command::{Verb, Wish};
+use crate::rollout::preview::{EditAction, RouteEdit};
 use crate::rollout::weight::Weight;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,8 @@ pub(super) struct Ask {
     pub verb: Verb,
     /// Its weight.
     pub weight: Option<Weight>,
+    /// What `header-route` adds or removes.
+    pub route: Option<RouteEdit>,
     /// The phase that `approve` opens.
     pub phase: Option<String>,
     /// For whom.
@@ -107,6 +110,11 @@ impl Ask {
                 ask.phase = phase;
                 ask
             }
+            VerbArgs::HeaderRoute { what } => Self::header_route(what)?,
+            VerbArgs::Mirror { what } => match what {
+                MirrorVerb::Set { share, which } => Self::new(Verb::Mirror, Some(share), which)?,
+                MirrorVerb::Off(which) => Self::new(Verb::Mirror, None, which)?,
+            },
             VerbArgs::EmergencyRollback(args) => Self::emergency(args)?,
             VerbArgs::Run
             | VerbArgs::Status { .. }
@@ -131,6 +139,7 @@ impl Ask {
         Ok(Self {
             verb,
             weight,
+            route: None,
             phase: None,
             whom: whom(names, component, all_components)?,
             rollout: how.rollout,
@@ -147,6 +156,25 @@ impl Ask {
             timeout: how.timeout.map_or(WAIT, |span| span.0),
             report: how.report,
         })
+    }
+
+    fn header_route(what: HeaderRouteVerb) -> Result<Self, Failure> {
+        let (action, tester, which) = match what {
+            HeaderRouteVerb::Add { tester, which } => (EditAction::Add, tester, which),
+            HeaderRouteVerb::Remove { tester, which } => (EditAction::Remove, tester, which),
+        };
+        if action == EditAction::Add && tester.header.is_none() && tester.cookie.is_none() {
+            return Err(Failure::usage(
+                "who is a tester? Say --header canary=true, or --cookie NAME=VALUE",
+            ));
+        }
+        let mut ask = Self::new(Verb::HeaderRoute, None, which)?;
+        ask.route = Some(RouteEdit {
+            action,
+            header: tester.header,
+            cookie: tester.cookie,
+        });
+        Ok(ask)
     }
 
     fn emergency(args: EmergencyArgs) -> Result<Self, Failure> {
@@ -174,6 +202,7 @@ impl Ask {
         Ok(Self {
             verb: Verb::Rollback,
             weight: Some(weight),
+            route: None,
             phase: None,
             whom: whom(Vec::new(), args.component, all)?,
             rollout: args.rollout,
@@ -203,6 +232,7 @@ impl Ask {
         Wish {
             components,
             weight: self.weight,
+            route: self.route.clone(),
             phase: self.phase.clone(),
             reason: short(&self.reason),
             who: short(who),
@@ -220,6 +250,13 @@ impl Ask {
             (_, Some(_)) => format!("emergency rollback{}", self.weight.map(to).unwrap_or_default()),
             (Verb::Rollback, _) => format!("roll back{}", self.weight.map(to).unwrap_or_default()),
             (Verb::Set, _) => format!("set{}", self.weight.map(to).unwrap_or_default()),
+            (Verb::Mirror, _) => self
+                .weight
+                .map_or_else(|| "mirror off".to_owned(), |share| format!("mirror {share}")),
+            (Verb::HeaderRoute, _) => match self.route.as_ref().map(|r| r.action) {
+                Some(EditAction::Remove) => "remove routes for testers".to_owned(),
+                Some(EditAction::Add) | None => "add a route for testers".to_owned(),
+            },
             (verb, _) => verb.to_string(),
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod args;
 mod backtest;
+mod beside;
 mod checks_test;
 mod confirm;
 mod connect;
@@ -146,6 +147,8 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         | VerbArgs::Rollback { .. }
         | VerbArgs::Retry(_)
         | VerbArgs::Detach { .. }
+        | VerbArgs::HeaderRoute { .. }
+        | VerbArgs::Mirror { .. }
         | VerbArgs::EmergencyRollback(_)) => {
             let ask = Ask::verb(verb)?;
             let settings = settings(&global)?;

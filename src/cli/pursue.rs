@@ -67,7 +67,9 @@ impl Task {
             | Verb::Promote
             | Verb::Rollback
             | Verb::Retry
-            | Verb::Detach) => verb.only_lowers(),
+            | Verb::Detach
+            | Verb::HeaderRoute
+            | Verb::Mirror) => verb.only_lowers(),
         }
     }
 
@@ -76,7 +78,14 @@ impl Task {
         match self.command.verb {
             Verb::Set => self.command.wish.weight,
             Verb::Rollback => Some(wait::back_to(&self.command, &self.rollout)),
-            Verb::Pause | Verb::Resume | Verb::Approve | Verb::Promote | Verb::Retry | Verb::Detach => None,
+            Verb::Pause
+            | Verb::Resume
+            | Verb::Approve
+            | Verb::Promote
+            | Verb::Retry
+            | Verb::Detach
+            | Verb::HeaderRoute
+            | Verb::Mirror => None,
         }
     }
 }

@@ -88,6 +88,15 @@ fn names(rollout: &GradualRollout) -> Vec<Problem> {
                         namespaces.push((format!("{at}.namespace"), &routes.namespace));
                     }
                 }
+                Router::GatewayApi(route) => {
+                    let at = format!("{at}.gatewayApi");
+                    subdomain(format!("{at}.name"), &route.name);
+                    namespaces.push((format!("{at}.namespace"), &route.namespace));
+                    for (arm, backend) in [("canary", &route.canary), ("control", &route.control)] {
+                        subdomain(format!("{at}.{arm}.name"), &backend.name);
+                        namespaces.push((format!("{at}.{arm}.namespace"), &backend.namespace));
+                    }
+                }
                 Router::ControllerSwitch(switch) => {
                     let at = format!("{at}.controllerSwitch");
                     for (field, name) in [

@@ -7,9 +7,10 @@ use super::view::{self, View};
 use super::{connect, output};
 use crate::clock::Clock;
 use crate::cluster::by_hand::{ByHand, Daemon};
+use crate::rollout::arrival::Arrival;
 use crate::rollout::command::ago;
 use crate::rollout::duration::Span;
-use crate::rollout::reason::State;
+use crate::rollout::reason::{Reason, State};
 use crate::rollout::spec::GradualRollout;
 use crate::settings::Settings;
 use anstyle::Style;
@@ -170,7 +171,7 @@ pub(super) fn picture(
         heading.insert(0, "ROLLOUT");
     }
     if wide {
-        heading.extend(["ASKED", "OBSERVED", "HELD", "MESSAGE"]);
+        heading.extend(["ASKED", "OBSERVED", "MEASURED", "HELD", "MESSAGE"]);
     }
     let rows: Vec<Vec<Cell>> = views.iter().map(|v| row(v, several, wide, now)).collect();
     let width = if wide { None } else { table::terminal_width() };
@@ -191,6 +192,41 @@ pub(super) fn picture(
                 table::plain(&view.component),
                 table::plain(&view.message)
             )?;
+        }
+        for view in views {
+            // Where it is why the plan holds, it was said above.
+            let told = |reason| view.reason == Some(reason) && view::blocked(view);
+            if let Some(gateways) = view.gateways.as_ref().filter(|_| !told(Reason::RouteNotAccepted)) {
+                let (name, gateways) = (table::plain(&view.component), table::plain(gateways));
+                writeln!(out, "{LOOK}{name}{LOOK:#}: {gateways}")?;
+            }
+            let amiss = view.measured.filter(|m| m.verdict == Arrival::NotAchievable);
+            if let Some(measured) = amiss.filter(|_| !told(Reason::NotAchievable)) {
+                let weight = view.weight.unwrap_or_default();
+                writeln!(
+                    out,
+                    "{LOOK}{}{LOOK:#}: the canary gets {} ({} to {}) of {} requests, not {weight}%; `explain` says more",
+                    table::plain(&view.component),
+                    measured.share,
+                    measured.low,
+                    measured.high,
+                    measured.requests
+                )?;
+            }
+        }
+    }
+    for view in views {
+        let Some(preview) = &view.preview else { continue };
+        let name = table::plain(&view.component);
+        if let Some(written) = &preview.written {
+            let written = table::plain(written);
+            writeln!(
+                out,
+                "{DIM}{name}{DIM:#}: beside its weight the canary gets: {written}"
+            )?;
+        }
+        if let Some(message) = &preview.message {
+            writeln!(out, "{LOOK}{name}{LOOK:#}: {}", table::plain(message))?;
         }
     }
     Ok(())
@@ -230,6 +266,10 @@ fn row(view: &View, several: bool, wide: bool, now: Timestamp) -> Vec<Cell> {
         cells.extend([
             Cell::from(percent(view.asked)),
             Cell::from(percent(view.observed)),
+            Cell::from(or_dash(
+                view.measured
+                    .map(|m| format!("{} ({} to {})", m.share, m.low, m.high)),
+            )),
             Cell::from(or_dash(view.held.map(|h| h.to_string()))),
             Cell::from(&view.message),
         ]);
@@ -262,7 +302,6 @@ mod tests {
     use super::*;
     use crate::cli::find::example;
     use crate::cli::manifest::{self, Manifest};
-    use crate::rollout::reason::Reason;
     use crate::rollout::status::{ComponentStatus, GradualRolloutStatus, Weights};
     use crate::rollout::weight::Weight;
 

@@ -1,11 +1,12 @@
 //! Components as people and scripts see them.
 
 use super::find;
+use crate::rollout::arrival::Measured;
 use crate::rollout::duration::Span;
 use crate::rollout::explain::{RouterView, routers};
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::spec::GradualRollout;
-use crate::rollout::status::ComponentStatus;
+use crate::rollout::status::{ComponentStatus, PreviewStatus};
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -26,6 +27,10 @@ pub(super) struct View {
     pub asked: Option<f64>,
     /// What the routed objects say.
     pub observed: Option<f64>,
+    /// What part of the requests arrives at the canary.
+    pub measured: Option<Measured>,
+    /// What the gateways that carry its routes find fault with.
+    pub gateways: Option<String>,
     /// The phase.
     pub phase: Option<String>,
     /// The step in it, from 1, and how many it has.
@@ -44,6 +49,9 @@ pub(super) struct View {
     pub next: Option<Timestamp>,
     /// Each router, from the edge.
     pub routers: Vec<RouterView>,
+    /// What reaches the canary beside its weight: what the routed objects carry, and what stands in its way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preview: Option<PreviewStatus>,
     /// What the checks say.
     pub checks: Vec<CheckView>,
 }
@@ -82,6 +90,8 @@ impl View {
             weight: percent,
             observed: percent,
             asked: None,
+            measured: None,
+            gateways: None,
             step: None,
             state: None,
             reason: None,
@@ -90,6 +100,7 @@ impl View {
             held: None,
             next: None,
             routers: Vec::new(),
+            preview: None,
             checks: Vec::new(),
             ..self
         }
@@ -140,6 +151,8 @@ pub(super) fn view(rollout: &GradualRollout, name: &str) -> View {
         weight: weight.map(|w| w.written.percent()),
         asked: weight.map(|w| w.asked.percent()),
         observed: weight.and_then(|w| w.observed).map(Weight::percent),
+        measured: found.and_then(|c| c.measured),
+        gateways: found.and_then(|c| c.gateways.clone()),
         phase: found.and_then(|c| c.phase.clone()),
         step: found.and_then(|c| step(rollout, c)),
         state: found.map(|c| c.state),
@@ -152,6 +165,9 @@ pub(super) fn view(rollout: &GradualRollout, name: &str) -> View {
         held: found.and_then(|c| c.held),
         next: found.and_then(|c| c.next_check_at),
         routers: found.map(|c| routers(&c.routers)).unwrap_or_default(),
+        preview: found
+            .and_then(|c| c.preview.clone())
+            .filter(|p| p.written.is_some() || p.message.is_some()),
         checks: found.map(checks).unwrap_or_default(),
     }
 }
@@ -199,6 +215,7 @@ pub(super) fn blocked(view: &View) -> bool {
                     | Reason::WaitingForPool
                     | Reason::OutsideWindow
                     | Reason::RouterSettling
+                    | Reason::RouteAccepted
                     | Reason::PromotedInsufficient
                     | Reason::Completed
             )

@@ -3,7 +3,7 @@
 use crate::rollout::command::{Command, Verb};
 use crate::rollout::reason::State;
 use crate::rollout::spec::GradualRollout;
-use crate::rollout::status::CommandResult;
+use crate::rollout::status::{CommandResult, ComponentStatus};
 use crate::rollout::weight::Weight;
 
 /// How a command stands for one component.
@@ -43,6 +43,7 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
     let found = status.component(component);
     match command.verb {
         Verb::Set | Verb::Rollback => {}
+        Verb::HeaderRoute | Verb::Mirror => return beside(command, found, said),
         Verb::Pause | Verb::Resume | Verb::Approve | Verb::Promote | Verb::Retry | Verb::Detach => {
             return if outcome.result == CommandResult::Accepted {
                 Stand::Done(said)
@@ -88,6 +89,26 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
     Stand::Refused(why)
 }
 
+/// How a command about what reaches the canary beside its weight stands: done when it is read back.
+fn beside(command: &Command, found: Option<&ComponentStatus>, said: String) -> Stand {
+    let preview = found.and_then(|c| c.preview.as_ref());
+    // What it was asked for, this one or a later command took.
+    let Some(preview) = preview.filter(|p| p.command.as_deref() == Some(command.id.as_str())) else {
+        return Stand::Refused(said);
+    };
+    let mark = format!("({})", command.id);
+    let wanted = preview.asked.as_ref().is_some_and(|asked| !asked.is_empty());
+    match (&preview.written, &preview.message) {
+        (Some(written), _) if wanted && written.ends_with(&mark) => {
+            let what = written.strip_suffix(&mark).unwrap_or(written).trim_end();
+            Stand::Done(format!("to the canary beside its weight: {what}"))
+        }
+        (None, _) if !wanted => Stand::Done("nothing reaches the canary beside its weight".to_owned()),
+        (_, Some(message)) => Stand::Waiting(message.clone()),
+        (_, None) => Stand::Waiting("it is not written yet".to_owned()),
+    }
+}
+
 /// Where a rollback goes at most.
 pub(super) fn back_to(command: &Command, rollout: &GradualRollout) -> Weight {
     let own = rollout.spec.rollback.as_ref().and_then(|r| r.to);
@@ -119,6 +140,7 @@ mod tests {
             wish: Wish {
                 components: vec!["shop".into()],
                 weight: weight.and_then(Weight::from_percent),
+                route: None,
                 phase: None,
                 reason: String::new(),
                 who: String::new(),

@@ -342,11 +342,10 @@ impl Cache {
         let kept = shelves.entry(scope.clone()).or_default();
         kept.stale = true;
         let remedy = match (&error, scope.0) {
-            (ClusterError::NotFound { .. }, What::Routed(ObjectKind::VirtualService)) => {
-                "; is Istio installed? (kubectl get crd virtualservices.networking.istio.io)"
-            }
-            _ => "",
+            (ClusterError::NotFound { .. }, What::Routed(kind)) => kind.missing(),
+            _ => None,
         };
+        let remedy = remedy.map_or_else(String::new, |remedy| format!("; {remedy}"));
         // What was seen stays true enough while a watch is renewed; only what denies us the view hides it.
         let denied = matches!(
             error,

@@ -4,6 +4,8 @@ mod act;
 mod finish;
 mod leaving;
 mod measure;
+mod patience;
+mod previews;
 mod probe;
 mod refuse;
 mod resource;
@@ -33,6 +35,8 @@ use crate::rollout::status::{ComponentStatus, GradualRolloutStatus};
 use crate::rollout::weight::Weight;
 use crate::routing::ObjectRef;
 use jiff::Timestamp;
+use patience::Patience;
+use previews::Previews;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -78,6 +82,10 @@ pub(super) enum Done {
     },
     /// The resource is being deleted, and its objects are let go.
     Left(Left),
+    Previewed {
+        component: String,
+        result: Result<(), String>,
+    },
     Saved {
         written: Value,
         result: Result<RawRollout, ClusterError>,
@@ -126,6 +134,8 @@ pub(super) struct Actor {
     apart: Apart,
     probes: Probes,
     failures: BTreeMap<String, String>,
+    previews: Previews,
+    patience: Patience,
     watched: Vec<String>,
     next_look: Timestamp,
     looking: bool,
@@ -167,6 +177,8 @@ impl Actor {
             apart: Apart::default(),
             probes: Probes::default(),
             failures: BTreeMap::new(),
+            previews: Previews::default(),
+            patience: Patience::default(),
             watched: Vec::new(),
             next_look: now,
             looking: false,
@@ -245,8 +257,11 @@ impl Actor {
             Dirty::Now => Some(self.save_after),
         };
         let save = save.filter(|_| !self.saving);
+        let now = self.shared.clock.now();
+        let again = [self.previews.due(now), self.patience.due(now)];
         let due = [look, save, self.wake_at, self.leaving.next()]
             .into_iter()
+            .chain(again)
             .flatten()
             .min();
         // At least a millisecond: what is due now and cannot be done now must not spin.
@@ -338,6 +353,7 @@ impl Actor {
             (seen.streams, seen.gauges) = self.apart.take(planned.name());
             self.probes.tell(planned, &mut seen);
             seen.failure = self.failures.get(planned.name()).cloned();
+            seen.preview_failure = self.previews.failure(planned.name());
             seen.break_glass = glass.clone().or(seen.break_glass);
             components.insert(planned.name().to_owned(), seen);
         }
@@ -348,6 +364,7 @@ impl Actor {
         Observation {
             generation: self.raw.generation,
             first: self.first,
+            recorded: false,
             invalid: self.broken.clone(),
             refresh,
             commands,
@@ -430,6 +447,7 @@ fn restore(uid: &str) -> Command {
         components: vec!["*".to_owned()],
         // Before us the canary had nothing.
         weight: Some(Weight::ZERO),
+        route: None,
         phase: None,
         reason: "the resource was deleted, and says onDelete: restore".to_owned(),
         who: "the API server".to_owned(),

@@ -36,6 +36,11 @@ pub(super) enum Lane {
         /// To stop it: what already left is fenced by the versions it carries.
         task: AbortHandle,
     },
+    /// What reaches the canary beside its weight is being written; the weights stay as they are.
+    Beside {
+        /// To stop it: what already left is fenced by the version it carries.
+        task: AbortHandle,
+    },
     /// Traffic is being lowered; repeated until it is done.
     Lowering {
         /// The lowering's id.
@@ -60,7 +65,10 @@ impl Lane {
     pub(super) fn clear(&mut self) {
         match std::mem::take(self) {
             Self::Idle | Self::Declared { .. } => {}
-            Self::Preparing { task, .. } | Self::Writing { task } | Self::Lowering { task, .. } => {
+            Self::Preparing { task, .. }
+            | Self::Writing { task }
+            | Self::Beside { task }
+            | Self::Lowering { task, .. } => {
                 task.abort();
             }
         }

@@ -5,6 +5,7 @@
 //! metrics. So a router that hangs keeps nobody else's traffic up.
 
 mod actor;
+mod beside;
 mod claims;
 mod gauges;
 mod hub;

@@ -193,6 +193,7 @@ pub(super) fn see(
 const fn kind_of(router: &Router) -> &'static str {
     match router {
         Router::Istio(_) => "istio",
+        Router::GatewayApi(_) => "gatewayApi",
         Router::ControllerSwitch(_) => "controllerSwitch",
     }
 }
@@ -208,7 +209,11 @@ fn put(target: &Target<'_>, object: routing::Seen) -> Routed {
             reason: stamp.reason().parse().ok(),
         }),
         settled: object.settled,
+        waiting_for: object.waiting_for,
+        refusal: object.parents.refusal,
+        remark: object.parents.remark,
         manager: object.foreign_manager,
+        aside: object.aside,
     }
 }
 

@@ -2,6 +2,7 @@
 //! and the API go the same way.
 
 use super::duration::Span;
+use super::preview::RouteEdit;
 use super::weight::Weight;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -40,11 +41,15 @@ pub enum Verb {
     Retry,
     /// Let go of a component: remove our stamps, leave its traffic as it is.
     Detach,
+    /// Add or remove a route to the canary for testers.
+    HeaderRoute,
+    /// Copy a share of the requests to the canary, or no longer.
+    Mirror,
 }
 
 impl Verb {
     /// All verbs.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Set,
         Self::Pause,
         Self::Resume,
@@ -53,6 +58,8 @@ impl Verb {
         Self::Rollback,
         Self::Retry,
         Self::Detach,
+        Self::HeaderRoute,
+        Self::Mirror,
     ];
 
     /// The word in the annotation's key and on the command line.
@@ -66,6 +73,8 @@ impl Verb {
             Self::Rollback => "rollback",
             Self::Retry => "retry",
             Self::Detach => "detach",
+            Self::HeaderRoute => "header-route",
+            Self::Mirror => "mirror",
         }
     }
 
@@ -73,6 +82,11 @@ impl Verb {
     /// them: it depends on the weight.
     pub const fn only_lowers(self) -> bool {
         matches!(self, Self::Pause | Self::Rollback | Self::Detach)
+    }
+
+    /// Whether it is about what reaches the canary beside its weight, and leaves the weight alone.
+    pub const fn is_beside_the_weight(self) -> bool {
+        matches!(self, Self::HeaderRoute | Self::Mirror)
     }
 }
 
@@ -88,9 +102,13 @@ impl fmt::Display for Verb {
 pub struct Wish {
     /// Names of components, or `["*"]`.
     pub components: Vec<String>,
-    /// For `set`: the weight. For `rollback`: where to, instead of the resource's own `rollback.to`.
+    /// For `set`: the weight. For `rollback`: where to, instead of the resource's own `rollback.to`. For `mirror`: the
+    /// share that is copied; none: no longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<Weight>,
+    /// For `header-route`: what is added or removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteEdit>,
     /// For `approve`: the phase; default: the one that waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
@@ -211,6 +229,12 @@ impl Command {
         }
         if verb == Verb::Set && wish.weight.is_none() {
             return Some(bad("set needs a weight, like \"weight\": \"10%\"".into()));
+        }
+        if verb == Verb::HeaderRoute && wish.route.is_none() {
+            return Some(bad(
+                "header-route needs a route, like \"route\": {\"action\": \"add\", \"header\": {\"name\": \"canary\", \"value\": \"true\"}}"
+                    .into(),
+            ));
         }
         Some(Ok(Self {
             id: id.to_owned(),
@@ -366,6 +390,7 @@ mod tests {
         let wish = |weight| Wish {
             components: vec!["*".into()],
             weight,
+            route: None,
             phase: None,
             reason: String::new(),
             who: String::new(),

@@ -280,8 +280,8 @@ impl Ledger {
     ) {
         let mended = late::mended(canary, control, lent);
         let [canary_tried, control_tried] = mended.as_ref().map_or([canary, control], |[c, b]| [c, b]);
-        // A canary that gets nothing is not tried by waiting.
-        if ctx.clock_runs && self.arrivals(ctx).is_none() {
+        // A canary that gets nothing, or hardly anything, is not tried by waiting.
+        if ctx.clock_runs && self.arrivals(ctx).is_none() && self.shortfall(ctx).is_none() {
             self.judged.0 += length;
         }
         // Before this tick is added: what it is compared by must not depend on it.

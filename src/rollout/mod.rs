@@ -1,6 +1,7 @@
 //! The core: what is asked, where it stands, and what happens next. Pure: no async, no I/O, no clock.
 
 pub mod arm_spec;
+pub mod arrival;
 mod buckets;
 pub mod check;
 pub mod check_spec;
@@ -10,6 +11,7 @@ mod dispersion;
 pub mod duration;
 pub mod evidence;
 pub mod explain;
+pub mod gateway_spec;
 pub mod judge;
 mod late;
 pub mod ledger;
@@ -18,6 +20,7 @@ pub mod observation;
 mod packed;
 pub mod plan;
 mod pool;
+pub mod preview;
 mod probe_spec;
 mod quantity;
 pub mod reason;

@@ -1,6 +1,7 @@
 //! What the shell saw, and what the core answers: the two values that cross the door.
 
 use super::command::{Command, NotACommand};
+use super::preview::Preview;
 use super::reason::Reason;
 use super::sample::{GaugeReading, Reading, Slice};
 use super::status::GradualRolloutStatus;
@@ -20,6 +21,9 @@ pub struct Observation {
     pub invalid: Option<String>,
     /// Let sentences and values in the status be written anew, although nothing changed.
     pub refresh: bool,
+    /// What was counted was counted at other weights than the routers say, as where recorded traffic walks a plan: what
+    /// share of it came to the canary says nothing.
+    pub recorded: bool,
     /// Commands that wait, in the order they were given.
     pub commands: Vec<Command>,
     /// Annotations that look like commands and are none, with their keys.
@@ -45,6 +49,8 @@ pub struct Seen {
     pub history: Option<Arc<[Slice]>>,
     /// Whether control has a ready endpoint; `None` when nobody can tell.
     pub control_ready: Option<bool>,
+    /// Why what is wanted beside the weight was not written, until it is.
+    pub preview_failure: Option<String>,
     /// A write is under way: what the routers show may be half of it.
     pub busy: bool,
     /// The last write's failure, until one succeeds.
@@ -66,7 +72,7 @@ pub enum Routers {
 }
 
 /// One routed object.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Routed {
     /// Its kind, namespace and name.
     pub object: String,
@@ -76,10 +82,34 @@ pub struct Routed {
     pub highest: Weight,
     /// Our last write's mark.
     pub stamp: Option<Mark>,
-    /// It has taken up its change (a Deployment's pods are rolled out).
+    /// It has taken up its change (a Deployment's pods are rolled out, a route's gateway has seen it).
     pub settled: bool,
+    /// What it waits for until then, as a sentence, where it says.
+    pub waiting_for: Option<String>,
+    /// No gateway carries it, or one cannot reach its back ends: why, after the object's name. A raise would carry
+    /// nothing; a lowering is never kept from it.
+    pub refusal: Option<String>,
+    /// What is not well with its gateways, whether or not it stands in the way; after the object's name.
+    pub remark: Option<String>,
     /// Who wrote it last besides us, as far as it tells.
     pub manager: Option<String>,
+    /// What it carries for the canary beside the weight; `None` where it can carry no such thing.
+    pub aside: Option<Aside>,
+}
+
+/// What a routed object carries for the canary beside the weight, for comparison.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Aside {
+    /// What the spec asks of it.
+    pub spec: Preview,
+    /// The mark of what we wrote last; `None`: there is nothing of ours.
+    pub written: Option<String>,
+    /// The user's route, which ours is a copy of, changed since.
+    pub stale: bool,
+    /// What of it somebody else changed or took away, as a sentence.
+    pub missing: Option<String>,
+    /// A route of the user's that keeps sessions on one arm, as a sentence.
+    pub sticky: Option<String>,
 }
 
 /// The mark that each of our writes leaves on the routed object.
@@ -104,6 +134,8 @@ pub struct Decision {
     pub raises: Vec<Raise>,
     /// Weights to lower: the same until they are read back.
     pub lowers: Vec<Lower>,
+    /// What is to be written beside the weights: the same until it is read back.
+    pub previews: Vec<PreviewOrder>,
     /// Components to let go of.
     pub detached: Vec<String>,
     /// Those of them whose originals are to be put back.
@@ -144,6 +176,46 @@ pub struct Lower {
     pub reason: Reason,
     /// Whether controllers are told that it is an emergency.
     pub emergency: bool,
+}
+
+/// Routes for testers and a mirror, to be written or taken away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreviewOrder {
+    /// The component.
+    pub component: String,
+    /// What.
+    pub wanted: Wanted,
+    /// The newest write of ours that was read back: where an object carries a newer one, nothing is written.
+    pub mark: Option<String>,
+}
+
+/// What is wanted beside the weight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nothing.
+    Nothing,
+    /// What the spec says of each router.
+    AsSpecified,
+    /// What a command says, for every router.
+    Told {
+        /// What.
+        preview: Preview,
+        /// The command's id.
+        command: String,
+    },
+}
+
+impl Wanted {
+    /// What it comes to where the spec says `spec`, and the mark that it is recognised by; empty for nothing.
+    pub fn of(&self, spec: &Preview) -> (Preview, String) {
+        let (preview, mark) = match self {
+            Self::Nothing => (Preview::default(), String::new()),
+            Self::AsSpecified => (spec.clone(), spec.to_string()),
+            Self::Told { preview, command } => (preview.clone(), format!("{preview} ({command})")),
+        };
+        let mark = if preview.is_empty() { String::new() } else { mark };
+        (preview, mark)
+    }
 }
 
 /// Something that happened.

@@ -12,7 +12,7 @@ mod source;
 mod tests;
 
 use super::check::{CheckRule, JudgeRules};
-use super::spec::{Component, GradualRolloutSpec, OnDelete, OnFailure, Scope, Traffic};
+use super::spec::{Component, GradualRolloutSpec, OnDelete, OnFailure, Router, Scope, Traffic};
 use super::status::GradualRolloutStatus;
 use super::weight::Weight;
 use super::window::Calendar;
@@ -105,6 +105,15 @@ impl PlannedComponent {
     /// Some check of it, in some phase, is held against control's past.
     pub fn wants_history(&self) -> bool {
         self.checks.iter().any(CheckSet::wants_history)
+    }
+
+    /// Whether one of its routers moves requests: a controller's switch alone moves new objects, so that its weight is
+    /// no share of requests and cannot be verified by them.
+    pub fn moves_requests(&self) -> bool {
+        self.component
+            .routers
+            .iter()
+            .any(|router| !matches!(router, Router::ControllerSwitch(_)))
     }
 
     /// The next declared weight above one, in phases from `phase` on.

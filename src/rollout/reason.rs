@@ -97,6 +97,8 @@ pub enum Reason {
     ControlBad,
     /// The canary gets no requests although the total is unchanged.
     NotArriving,
+    /// The canary gets surely another share of the requests than its weight asks for.
+    NotAchievable,
     /// A check that moves no traffic is past its rollback limit.
     CheckBreached,
     // --- why traffic went back ---
@@ -121,6 +123,10 @@ pub enum Reason {
     RouterUnreadable,
     /// A routed object has not taken up its change yet.
     RouterSettling,
+    /// No gateway carries a routed object, or one cannot reach its back ends.
+    RouteNotAccepted,
+    /// Every gateway carries the routed objects again.
+    RouteAccepted,
     /// The routed objects of the component disagree.
     RouterSplit,
     /// A write was refused or failed.
@@ -149,6 +155,8 @@ pub enum Reason {
     InvalidSpec,
     /// Breach seen, but control has no ready endpoint to take the traffic.
     ControlNotReady,
+    /// Routes for testers or a mirror were written or removed, or somebody else took them away.
+    PreviewChanged,
 }
 
 impl Reason {

@@ -5,6 +5,9 @@
     reason = "the schema derive repeats the struct inside a function"
 )]
 
+pub use super::gateway_spec::{Backend, GatewayApi, RouteKind};
+use super::preview::Testers;
+use super::weight::Weight;
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
@@ -17,6 +20,8 @@ use serde_json::{Map, Value, json};
 pub enum Router {
     /// Weights of routes in Istio VirtualServices.
     Istio(Istio),
+    /// Weights of back ends in a route of the Gateway API.
+    GatewayApi(GatewayApi),
     /// A controller that is told by ConfigMap and environment which networking to give new objects.
     ControllerSwitch(ControllerSwitch),
 }
@@ -58,6 +63,15 @@ pub struct Istio {
     pub canary: Destination,
     /// The old path.
     pub control: Destination,
+    /// Requests that go to the canary whatever its weight, for people who test it. `http` routes only. Each route
+    /// that carries the pair gets a rule of ours before it, which goes when the component is finished, put back or
+    /// detached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub testers: Option<Testers>,
+    /// The share of the pair's requests that is copied to the canary as well; nobody waits for its answers to
+    /// copies. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Weight>,
 }
 
 /// Which routes of a VirtualService carry the pair.

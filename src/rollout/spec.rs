@@ -18,9 +18,11 @@ pub use super::check_spec::{
     WrittenLimits,
 };
 use super::duration::Span;
+pub use super::preview::{Cookie, Testers};
 pub use super::probe_spec::Probe;
 pub use super::router_spec::{
-    AtFull, ControllerSwitch, DeploymentFlags, Destination, HttpKind, Istio, Router, VirtualServiceRoutes,
+    AtFull, Backend, ControllerSwitch, DeploymentFlags, Destination, GatewayApi, HttpKind, Istio, RouteKind,
+    Router, VirtualServiceRoutes,
 };
 use super::weight::{Percent, Weight};
 use jiff::Timestamp;

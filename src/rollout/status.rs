@@ -2,9 +2,11 @@
 //!
 //! Unknown fields are ignored on reading: an older daemon must be able to read what a newer one wrote.
 
+use super::arrival::Measured;
 use super::duration::Span;
 use super::judge::Beside;
 use super::ledger::{Baseline, Ledger};
+use super::preview::Preview;
 use super::reason::{Reason, State, Verdict};
 use super::spec::{Action, Component, Severity, timestamp_option_schema, timestamp_schema};
 use super::weight::Weight;
@@ -206,6 +208,13 @@ pub struct ComponentStatus {
     pub step: Option<i32>,
     /// Its weights.
     pub weight: Weights,
+    /// What part of the requests arrives at the canary, where that can be measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
+    /// What the gateways that carry its routes find fault with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub gateways: Option<String>,
     /// Since when the written weight stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "timestamp_option_schema")]
@@ -274,6 +283,9 @@ pub struct ComponentStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]
     pub routers: Vec<RouterStatus>,
+    /// What reaches the canary beside its weight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preview: Option<PreviewStatus>,
     /// Each check's verdict.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
@@ -361,6 +373,30 @@ pub struct RouterStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 48))]
     pub manager: Option<String>,
+}
+
+/// What reaches the canary beside its weight: what a person asked for, and what the routed objects carry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct PreviewStatus {
+    /// What was asked for by command, in place of what the spec says, until the plan begins again; absent: the spec
+    /// counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "opaque")]
+    pub asked: Option<Preview>,
+    /// The command that asked for it last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub command: Option<String>,
+    /// What the routed objects carry, as they were read back; absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub written: Option<String>,
+    /// What stands in its way, or what people should know about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
 }
 
 /// A raise declared before it is written.

@@ -200,6 +200,16 @@ impl Percent {
         Self(thousandths)
     }
 
+    /// A ratio between 0 and 1, to a thousandth of a percent.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and 100,000"
+    )]
+    pub fn of_ratio(ratio: f64) -> Self {
+        Self((ratio.clamp(0.0, 1.0) * 100_000.0).round() as u32)
+    }
+
     /// The ratio: 1% is 0.01.
     pub fn ratio(self) -> f64 {
         f64::from(self.0) / 100_000.0

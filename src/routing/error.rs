@@ -135,6 +135,36 @@ pub enum RoutingError {
         /// The object.
         object: ObjectRef,
     },
+    /// A route only hands on to another `VirtualService`.
+    #[error(
+        "{object}: route {route} only delegates; name the delegate {delegate} in `virtualServices`, its weights are written there"
+    )]
+    Delegates {
+        /// The object.
+        object: ObjectRef,
+        /// The route, or several.
+        route: String,
+        /// To whom.
+        delegate: String,
+    },
+    /// What is asked for beside the weights cannot be written to any object.
+    #[error("{object}: {why}")]
+    BadPreview {
+        /// The object.
+        object: ObjectRef,
+        /// Why, and what to write instead.
+        why: String,
+    },
+    /// A route leaves no room for what is asked for beside its weights.
+    #[error("{object}: route {route} can have no testers or mirror of ours as asked: {why}")]
+    CannotPreview {
+        /// The object.
+        object: ObjectRef,
+        /// The route.
+        route: String,
+        /// Why, and the remedy.
+        why: String,
+    },
     /// Canary and control are one destination.
     #[error("{object}: canary and control are both {destination}; tell them apart by host, subset or port")]
     SameDestination {
@@ -161,6 +191,9 @@ impl RoutingError {
             Self::NoSuchContainer { .. } => "NoSuchContainer",
             Self::ValueFrom { .. } => "ValueFrom",
             Self::Immutable { .. } => "Immutable",
+            Self::Delegates { .. } => "Delegates",
+            Self::BadPreview { .. } => "BadPreview",
+            Self::CannotPreview { .. } => "CannotPreview",
             Self::SameDestination { .. } => "SameDestination",
         }
     }

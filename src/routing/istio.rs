@@ -8,6 +8,7 @@ use super::error::RoutingError;
 use super::object::{ClaimKey, ObjectRef, Part, place};
 use super::pair;
 use super::patch::{Change, Draft, malformed, path, plain};
+use super::preview::is_own;
 use super::seen::{Reading, member, text};
 use crate::rollout::router_spec::{Destination, HttpKind, Istio, VirtualServiceRoutes};
 use crate::rollout::weight::Weight;
@@ -17,23 +18,26 @@ use serde_json::Value;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Routes<'a> {
     pub(super) pair: &'a Istio,
-    pub(super) routes: &'a VirtualServiceRoutes,
+    pub(super) service: &'a VirtualServiceRoutes,
+    pub(super) component: &'a str,
 }
 
 /// A route that carries the pair.
-struct Carrier<'j> {
-    label: String,
-    name: Option<&'j str>,
-    index: String,
+pub(super) struct Carrier<'j> {
+    pub(super) label: String,
+    pub(super) name: Option<&'j str>,
+    pub(super) at: usize,
+    pub(super) index: String,
+    pub(super) json: &'j Value,
     destinations: &'j [Value],
-    canary: Arm<'j>,
+    pub(super) canary: Arm<'j>,
     control: Arm<'j>,
 }
 
 /// One of the pair, where it stands in its route.
-struct Arm<'j> {
+pub(super) struct Arm<'j> {
     index: usize,
-    json: &'j Value,
+    pub(super) json: &'j Value,
     weight: i64,
 }
 
@@ -57,12 +61,12 @@ pub(super) const fn list_name(kind: HttpKind) -> &'static str {
 }
 
 impl<'a> Routes<'a> {
-    fn list(&self) -> &'static str {
-        list_name(self.routes.kind.unwrap_or_default())
+    pub(super) fn list(&self) -> &'static str {
+        list_name(self.service.kind.unwrap_or_default())
     }
 
     fn names(&self) -> Option<&'a [String]> {
-        self.routes.routes.as_deref().filter(|names| !names.is_empty())
+        self.service.routes.as_deref().filter(|names| !names.is_empty())
     }
 
     /// What no other component may write: the routes by name, or whatever carries the pair.
@@ -100,7 +104,12 @@ impl<'a> Routes<'a> {
         Ok(())
     }
 
-    fn carriers<'j>(&self, object: &ObjectRef, json: &'j Value) -> Result<Vec<Carrier<'j>>, RoutingError> {
+    /// The routes that carry the pair: those that are named, in the order of their names, or the one that does.
+    pub(super) fn carriers<'j>(
+        &self,
+        object: &ObjectRef,
+        json: &'j Value,
+    ) -> Result<Vec<Carrier<'j>>, RoutingError> {
         self.check(object)?;
         let list = self.list();
         let routes: &[Value] = match member(json, &format!("/spec/{list}")) {
@@ -133,6 +142,9 @@ impl<'a> Routes<'a> {
             .enumerate()
             .filter(|(_, route)| text(route, "/name") == Some(name));
         match (found.next(), found.next()) {
+            (Some((index, route)), None) if route.get("delegate").is_some_and(Value::is_object) => {
+                Err(delegates(object, [(index, route)]))
+            }
             (Some((index, route)), None) => self.carrier(object, index, route),
             (Some((first, _)), Some((second, _))) => Err(RoutingError::Ambiguous {
                 object: object.clone(),
@@ -150,7 +162,9 @@ impl<'a> Routes<'a> {
     }
 
     fn unnamed<'j>(&self, object: &ObjectRef, routes: &'j [Value]) -> Result<Carrier<'j>, RoutingError> {
-        let carries = |route: &Value, arm: &Destination| entries(route).iter().any(|e| goes_to(e, arm));
+        let carries = |route: &Value, arm: &Destination| {
+            !is_own(self.component, route) && entries(route).iter().any(|e| goes_to(e, arm))
+        };
         let both: Vec<(usize, &Value)> = routes
             .iter()
             .enumerate()
@@ -164,8 +178,14 @@ impl<'a> Routes<'a> {
                     .iter()
                     .enumerate()
                     .find(|(_, r)| carries(r, &self.pair.canary) || carries(r, &self.pair.control));
+                let mut away = routes
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, r)| r.get("delegate").is_some_and(Value::is_object))
+                    .peekable();
                 match half {
                     Some((index, route)) => self.carrier(object, index, route),
+                    None if away.peek().is_some() => Err(delegates(object, away)),
                     None => Err(RoutingError::NoSuchRoute {
                         object: object.clone(),
                         list: self.list(),
@@ -237,6 +257,8 @@ impl<'a> Routes<'a> {
         }
         Ok(Carrier {
             name: text(route, "/name"),
+            at: index,
+            json: route,
             index: index.to_string(),
             label,
             destinations,
@@ -307,6 +329,12 @@ impl<'a> Routes<'a> {
         Ok(())
     }
 
+    /// Whether a route goes to one of the pair and not to the other.
+    pub(super) fn goes_to_one_arm(&self, route: &Value) -> bool {
+        let to = |arm: &Destination| entries(route).iter().any(|e| goes_to(e, arm));
+        to(&self.pair.canary) != to(&self.pair.control)
+    }
+
     fn draft_arm(&self, carrier: &Carrier<'_>, arm: &Arm<'_>, new: i64, what: &str, draft: &mut Draft<'_>) {
         let entry = arm.index.to_string();
         let at = |member| path(["spec", self.list(), &carrier.index, "route", &entry, member]);
@@ -349,6 +377,24 @@ fn weight(object: &ObjectRef, path: &str, entry: &Value) -> Result<i64, RoutingE
                 found: plain(value),
                 wanted: "a whole number of at least 0",
             }),
+    }
+}
+
+/// Routes that only hand on to other `VirtualService`s: the pair is written there.
+fn delegates<'j>(object: &ObjectRef, routes: impl IntoIterator<Item = (usize, &'j Value)>) -> RoutingError {
+    let (mut labelled, mut to) = (Vec::new(), Vec::new());
+    for (index, route) in routes {
+        labelled.push(label("http", index, route));
+        let namespace = text(route, "/delegate/namespace").unwrap_or(&object.namespace);
+        let delegate = format!("{namespace}/{}", text(route, "/delegate/name").unwrap_or("?"));
+        if !to.contains(&delegate) {
+            to.push(delegate);
+        }
+    }
+    RoutingError::Delegates {
+        object: object.clone(),
+        route: labelled.join(", "),
+        delegate: to.join(", "),
     }
 }
 

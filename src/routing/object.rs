@@ -8,6 +8,14 @@ use std::fmt;
 pub enum ObjectKind {
     /// Istio's VirtualService.
     VirtualService,
+    /// The Gateway API's `HTTPRoute`.
+    HttpRoute,
+    /// The Gateway API's `GRPCRoute`.
+    GrpcRoute,
+    /// The Gateway API's `TLSRoute`.
+    TlsRoute,
+    /// The Gateway API's `TCPRoute`.
+    TcpRoute,
     /// A ConfigMap.
     ConfigMap,
     /// A Deployment.
@@ -16,12 +24,24 @@ pub enum ObjectKind {
 
 impl ObjectKind {
     /// Every kind, for watches and access rules.
-    pub const ALL: [Self; 3] = [Self::VirtualService, Self::ConfigMap, Self::Deployment];
+    pub const ALL: [Self; 7] = [
+        Self::VirtualService,
+        Self::HttpRoute,
+        Self::GrpcRoute,
+        Self::TlsRoute,
+        Self::TcpRoute,
+        Self::ConfigMap,
+        Self::Deployment,
+    ];
 
     /// The kind as manifests write it.
     pub const fn kind(self) -> &'static str {
         match self {
             Self::VirtualService => "VirtualService",
+            Self::HttpRoute => "HTTPRoute",
+            Self::GrpcRoute => "GRPCRoute",
+            Self::TlsRoute => "TLSRoute",
+            Self::TcpRoute => "TCPRoute",
             Self::ConfigMap => "ConfigMap",
             Self::Deployment => "Deployment",
         }
@@ -31,6 +51,9 @@ impl ObjectKind {
     pub const fn group(self) -> &'static str {
         match self {
             Self::VirtualService => "networking.istio.io",
+            Self::HttpRoute | Self::GrpcRoute | Self::TlsRoute | Self::TcpRoute => {
+                "gateway.networking.k8s.io"
+            }
             Self::ConfigMap => "",
             Self::Deployment => "apps",
         }
@@ -42,10 +65,13 @@ impl ObjectKind {
     }
 
     /// Versions under which the object has the shape read here, the preferred one first: Istio before 1.22 serves
-    /// only the betas.
+    /// only the betas, and the routes of the Gateway API reached v1 one after the other.
     pub const fn versions(self) -> &'static [&'static str] {
         match self {
             Self::VirtualService => &["v1", "v1beta1", "v1alpha3"],
+            Self::HttpRoute => &["v1", "v1beta1"],
+            Self::GrpcRoute | Self::TcpRoute => &["v1", "v1alpha2"],
+            Self::TlsRoute => &["v1", "v1alpha3", "v1alpha2"],
             Self::ConfigMap | Self::Deployment => &["v1"],
         }
     }
@@ -62,6 +88,10 @@ impl ObjectKind {
     pub const fn plural(self) -> &'static str {
         match self {
             Self::VirtualService => "virtualservices",
+            Self::HttpRoute => "httproutes",
+            Self::GrpcRoute => "grpcroutes",
+            Self::TlsRoute => "tlsroutes",
+            Self::TcpRoute => "tcproutes",
             Self::ConfigMap => "configmaps",
             Self::Deployment => "deployments",
         }
@@ -70,8 +100,37 @@ impl ObjectKind {
     /// The field whose owner decides the weight, as managed fields name it.
     pub(super) const fn weighing_field(self) -> &'static str {
         match self {
-            Self::VirtualService | Self::Deployment => "f:spec",
             Self::ConfigMap => "f:data",
+            Self::VirtualService
+            | Self::HttpRoute
+            | Self::GrpcRoute
+            | Self::TlsRoute
+            | Self::TcpRoute
+            | Self::Deployment => "f:spec",
+        }
+    }
+
+    /// What to do where the API server does not know the kind; `None` for kinds that every server knows.
+    pub const fn missing(self) -> Option<&'static str> {
+        match self {
+            Self::VirtualService => {
+                Some("is Istio installed? (kubectl get crd virtualservices.networking.istio.io)")
+            }
+            Self::HttpRoute => {
+                Some("install the Gateway API's CRDs (kubectl get crd httproutes.gateway.networking.k8s.io)")
+            }
+            Self::GrpcRoute => Some(
+                "install the Gateway API's CRDs, 1.1 or newer (kubectl get crd grpcroutes.gateway.networking.k8s.io)",
+            ),
+            Self::TlsRoute => Some(
+                "install the Gateway API's CRD tlsroutes.gateway.networking.k8s.io; older releases have it in the \
+                 experimental channel alone",
+            ),
+            Self::TcpRoute => Some(
+                "install the Gateway API's CRD tcproutes.gateway.networking.k8s.io; older releases have it in the \
+                 experimental channel alone",
+            ),
+            Self::ConfigMap | Self::Deployment => None,
         }
     }
 }
@@ -111,13 +170,13 @@ pub enum Part {
     Whole,
     /// The annotation that a component of this name stamps: two resources may name a component alike.
     Stamp(String),
-    /// A route of a VirtualService.
+    /// A route of a VirtualService, or a rule of a Gateway API route.
     Route {
-        /// `http`, `tls` or `tcp`.
+        /// `http`, `tls` or `tcp`; `rules` in the Gateway API.
         list: &'static str,
         /// Its name; `*` when it is found by its pair.
         route: String,
-        /// The two destinations, as (host, subset, port).
+        /// The two destinations, as (host, subset, port); back ends as (group/kind/namespace/name, none, port).
         pair: [(String, Option<String>, Option<i32>); 2],
     },
 }
@@ -148,7 +207,7 @@ impl ClaimKey {
     }
 }
 
-type Place = (String, Option<String>, Option<i32>);
+pub(super) type Place = (String, Option<String>, Option<i32>);
 
 fn share_one(a: &[Place], b: &[Place]) -> bool {
     a.iter().any(|(host, subset, port)| {

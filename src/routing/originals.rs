@@ -49,7 +49,7 @@ struct Place {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Step {
-    /// An element that nothing tells apart but its place.
+    /// The element at this place among those without a name.
     Index(usize),
     /// A member of a map.
     Member(String),
@@ -72,9 +72,15 @@ pub(super) fn journal_key(stamp_key: &str) -> String {
     format!("{ORIGINALS_PREFIX}{component}")
 }
 
-/// The patch with the journal of what it overwrites for the first time. An object that was written before journals
+/// The patch with the journal of what it overwrites for the first time. `strip` takes off an object what is ours alone
+/// (rules and mirrors beside the weights): that comes and goes with us and is nobody's original. An object that was written before journals
 /// were kept has none, and gets none: what stands there now is not what stood there first.
-pub(super) fn journalled(json: &Value, stamp_key: &str, patch: ObjectPatch) -> ObjectPatch {
+pub(super) fn journalled(
+    json: &Value,
+    stamp_key: &str,
+    patch: ObjectPatch,
+    strip: impl Fn(&Value) -> Value,
+) -> ObjectPatch {
     let key = journal_key(stamp_key);
     let annotation = |key: &str| member(json, "/metadata/annotations")?.get(key)?.as_str();
     let known = annotation(&key);
@@ -96,6 +102,15 @@ pub(super) fn journalled(json: &Value, stamp_key: &str, patch: ObjectPatch) -> O
         if json_patch::patch(&mut doc, std::slice::from_ref(operation)).is_err() {
             return patch;
         }
+    }
+    if places.len() > before {
+        let (first, then) = (strip(json), strip(&doc));
+        let is_theirs = |place: &Place| {
+            let there = if place.was.is_some() { &first } else { &then };
+            matches!(find(there, &place.at), Where::There(_))
+        };
+        let new = places.split_off(before);
+        places.extend(new.into_iter().filter(is_theirs));
     }
     if known.is_some() && places.len() == before {
         return patch;
@@ -198,21 +213,26 @@ fn steps(doc: &Value, pointer: &Pointer, new: Option<&Value>) -> Option<Vec<Step
     Some(at)
 }
 
-/// What an element is called; its index when that is not its alone.
+/// What an element is called. One without a name is counted among its like, so that named ones (as all of ours are)
+/// may come and go before it.
 fn named(items: &[Value], index: usize, item: &Value) -> Step {
-    let name: Map<String, Value> = NAMING
+    let name = name_of(item);
+    if name.is_empty() {
+        let before = items.iter().take(index);
+        Step::Index(before.filter(|other| name_of(other).is_empty()).count())
+    } else {
+        Step::Item(name)
+    }
+}
+
+fn name_of(item: &Value) -> Map<String, Value> {
+    NAMING
         .iter()
         .filter_map(|key| {
             let value = item.get(*key).filter(|value| !value.is_null())?;
             Some(((*key).to_owned(), value.clone()))
         })
-        .collect();
-    let others = items.iter().enumerate().filter(|(n, _)| *n != index);
-    if name.is_empty() || others.into_iter().any(|(_, other)| is_called(other, &name)) {
-        Step::Index(index)
-    } else {
-        Step::Item(name)
-    }
+        .collect()
 }
 
 fn is_called(item: &Value, name: &Map<String, Value>) -> bool {
@@ -237,7 +257,16 @@ fn find(doc: &Value, at: &[Step]) -> Where {
         let last = n + 1 == at.len();
         let (token, next) = match (step, here) {
             (Step::Member(name), Value::Object(members)) => (name.clone(), members.get(name)),
-            (Step::Index(index), Value::Array(items)) => (index.to_string(), items.get(*index)),
+            (Step::Index(nth), Value::Array(items)) => {
+                let mut unnamed = items
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, item)| name_of(item).is_empty());
+                match unnamed.nth(*nth) {
+                    Some((index, item)) => (index.to_string(), Some(item)),
+                    None => return Where::Gone,
+                }
+            }
             (Step::Item(name), Value::Array(items)) => {
                 let mut found = items.iter().enumerate().filter(|(_, item)| is_called(item, name));
                 match (found.next(), found.next()) {
@@ -309,23 +338,44 @@ fn readable(at: &[Step]) -> String {
     words.collect()
 }
 
-/// The patch that puts the originals back, as far as `allowed` lets the object become what it then is, and takes
-/// `marks` off.
+/// The patch that does what `off` does, which takes off what is ours alone, and puts the originals back, as far as
+/// `allowed` lets the object become what it then is.
 pub(super) fn put_back(
     object: &ObjectRef,
     json: &Value,
     stamp_key: &str,
+    off: Option<ObjectPatch>,
     allowed: impl Fn(&Value) -> Result<(), String>,
 ) -> PutBack {
     let key = journal_key(stamp_key);
     let annotations = member(json, "/metadata/annotations").and_then(Value::as_object);
     let text_of = |key: &str| annotations.and_then(|a| a.get(key)?.as_str());
     let (mut operations, mut changes, mut kept) = (Vec::new(), Vec::new(), None);
+    // What is ours alone goes first: the originals are found in what is left.
+    let mut doc = json.clone();
+    if let Some(ObjectPatch {
+        body: PatchBody::Json(Patch(ours)),
+        changes: told,
+    }) = off
+    {
+        let fence = |operation: &PatchOperation| matches!(operation, PatchOperation::Replace(ReplaceOperation { path, .. }) if path == "/metadata/resourceVersion");
+        operations.extend(ours.into_iter().filter(|operation| !fence(operation)));
+        changes.extend(told);
+        if json_patch::patch(&mut doc, &operations).is_err() {
+            let kept = Some(format!(
+                "{object}: our marks do not fit what was read; read it again"
+            ));
+            return PutBack { patch: None, kept };
+        }
+    }
     match text_of(&key).map(serde_json::from_str::<Vec<Place>>) {
         Some(Ok(places)) => {
-            let (undoing, told, doc) = undo(json, &places);
+            let (undoing, told, doc) = undo(&doc, &places);
             match allowed(&doc) {
-                Ok(()) => (operations, changes) = (undoing, told),
+                Ok(()) => {
+                    operations.extend(undoing);
+                    changes.extend(told);
+                }
                 Err(why) => kept = Some(format!("{object}: its originals are not put back: {why}")),
             }
         }
@@ -336,18 +386,6 @@ pub(super) fn put_back(
             ));
         }
         None => {}
-    }
-    for key in [stamp_key, &key] {
-        let Some(old) = annotations.and_then(|a| a.get(key)) else {
-            continue;
-        };
-        let place = path(["metadata", "annotations", key]);
-        operations.push(PatchOperation::Remove(RemoveOperation { path: place }));
-        changes.push(Change {
-            path: format!("metadata.annotations[{key}]"),
-            from: Some(plain(old)),
-            to: None,
-        });
     }
     let version = text(json, "/metadata/resourceVersion").filter(|version| !version.is_empty());
     let patch = version.filter(|_| !operations.is_empty()).map(|version| {

@@ -2,8 +2,29 @@
 
 use crate::rollout::weight::Weight;
 
-/// The largest weight that the routed field can hold.
+/// The largest weight that the routed field of a VirtualService can hold.
 pub(super) const MAX: i64 = i32::MAX as i64;
+
+/// What a field for weights takes, and by what the sum of a pair that is alone may be multiplied.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Field {
+    /// The largest weight.
+    pub(super) max: i64,
+    /// 1 first, then in rising order.
+    factors: &'static [i64],
+}
+
+/// Istio's: any 32-bit integer.
+const ISTIO: Field = Field {
+    max: MAX,
+    factors: &[1, 10, 100],
+};
+
+/// The Gateway API's: at most 1,000,000. Its pairs often begin at 1 to 1, so 0.1% takes a factor of 1000.
+pub(super) const GATEWAY_API: Field = Field {
+    max: 1_000_000,
+    factors: &[1, 10, 100, 1000],
+};
 
 /// The canary's share of a pair; `None` when both have nothing. A canary with any traffic never reads as 0%, nor one
 /// that has not all of it as 100%: what is left out by rounding would be traffic that nobody sees.
@@ -22,24 +43,43 @@ pub(super) fn share(canary: i64, control: i64) -> Option<Weight> {
 /// The pair's weights (canary, control) that give exactly the asked share. The sum is kept where it can be; where it
 /// cannot and the pair is `alone` in its route, it is multiplied by 10 or 100. `None`: it cannot be said exactly.
 pub(super) fn split(sum: i64, alone: bool, weight: Weight) -> Option<(i64, i64)> {
-    factors(alone).iter().find_map(|factor| {
-        let sum = sum.checked_mul(*factor).filter(|sum| (1..=MAX).contains(sum))?;
-        let thousandths = sum.checked_mul(i64::from(weight.permille()))?;
-        (thousandths % 1000 == 0).then(|| (thousandths / 1000, sum - thousandths / 1000))
-    })
+    ISTIO.split(sum, alone, weight)
 }
 
 /// The smallest share above 0 that the pair can express; it can express all its multiples.
 pub(super) fn finest(sum: i64, alone: bool) -> Weight {
-    let sum = factors(alone)
-        .iter()
-        .filter_map(|factor| sum.checked_mul(*factor))
-        .rfind(|sum| (1..=MAX).contains(sum))
-        .unwrap_or(1);
-    u16::try_from(1000 / gcd(1000, sum))
-        .ok()
-        .and_then(Weight::from_permille)
-        .unwrap_or(Weight::FULL)
+    ISTIO.finest(sum, alone)
+}
+
+impl Field {
+    /// See [`split`].
+    pub(super) fn split(self, sum: i64, alone: bool, weight: Weight) -> Option<(i64, i64)> {
+        self.factors(alone).iter().find_map(|factor| {
+            let sum = sum
+                .checked_mul(*factor)
+                .filter(|sum| (1..=self.max).contains(sum))?;
+            let thousandths = sum.checked_mul(i64::from(weight.permille()))?;
+            (thousandths % 1000 == 0).then(|| (thousandths / 1000, sum - thousandths / 1000))
+        })
+    }
+
+    /// See [`finest`].
+    pub(super) fn finest(self, sum: i64, alone: bool) -> Weight {
+        let sum = self
+            .factors(alone)
+            .iter()
+            .filter_map(|factor| sum.checked_mul(*factor))
+            .rfind(|sum| (1..=self.max).contains(sum))
+            .unwrap_or(1);
+        u16::try_from(1000 / gcd(1000, sum))
+            .ok()
+            .and_then(Weight::from_permille)
+            .unwrap_or(Weight::FULL)
+    }
+
+    const fn factors(self, alone: bool) -> &'static [i64] {
+        if alone { self.factors } else { &[1] }
+    }
 }
 
 /// The smallest share that is a multiple of both.
@@ -53,10 +93,6 @@ pub(super) fn coarser(a: Weight, b: Weight) -> Weight {
         .ok()
         .and_then(Weight::from_permille)
         .unwrap_or(Weight::FULL)
-}
-
-const fn factors(alone: bool) -> &'static [i64] {
-    if alone { &[1, 10, 100] } else { &[1] }
 }
 
 const fn gcd(a: i64, b: i64) -> i64 {

@@ -114,6 +114,12 @@ impl<'a> Draft<'a> {
         self.changes.push(change);
     }
 
+    /// Removes a value.
+    pub(super) fn remove(&mut self, path: PointerBuf, change: Change) {
+        self.writes.push(PatchOperation::Remove(RemoveOperation { path }));
+        self.changes.push(change);
+    }
+
     /// Writes a value as part of another change.
     pub(super) fn scaffold(&mut self, path: PointerBuf, value: Value) {
         self.writes
@@ -154,27 +160,31 @@ impl<'a> Draft<'a> {
         self.close()
     }
 
-    /// Removes our marks, the stamp and the journal, and closes the draft; `None` when there are none.
+    /// Removes our marks, the stamp and the journal, and closes the draft; `None` when there is nothing to remove.
     pub(super) fn unstamped(mut self) -> Option<ObjectPatch> {
-        let annotations = member(self.json, "/metadata/annotations")?;
+        let annotations = member(self.json, "/metadata/annotations");
         for key in [self.key.to_owned(), journal_key(self.key)] {
-            let Some(old) = annotations.get(&key) else {
+            let Some(old) = annotations.and_then(|map| map.get(&key)) else {
                 continue;
             };
             let place = path(["metadata", "annotations", &key]);
             self.test(place.clone(), old.clone());
-            self.writes
-                .push(PatchOperation::Remove(RemoveOperation { path: place }));
-            self.changes.push(Change {
+            let change = Change {
                 path: format!("metadata.annotations[{key}]"),
                 from: Some(plain(old)),
                 to: None,
-            });
+            };
+            self.remove(place, change);
         }
+        self.unmarked().ok().flatten()
+    }
+
+    /// Closes a draft that leaves the stamp alone; `None` when it changes nothing.
+    pub(super) fn unmarked(self) -> Result<Option<ObjectPatch>, RoutingError> {
         if self.writes.is_empty() {
-            return None;
+            return Ok(None);
         }
-        self.close().ok()
+        self.close().map(Some)
     }
 
     fn close(self) -> Result<ObjectPatch, RoutingError> {

@@ -2,7 +2,9 @@
 
 use super::error::RoutingError;
 use super::object::ObjectRef;
+use super::parents::Parents;
 use super::stamp::Stamp;
+use crate::rollout::observation::Aside;
 use crate::rollout::weight::Weight;
 use serde_json::Value;
 
@@ -38,9 +40,10 @@ pub struct Seen {
     pub readings: Vec<Reading>,
     /// The component's stamp; `None` when there is none, or none that can be read.
     pub stamp: Option<Stamp>,
-    /// Whether what is written is in force: a Deployment has rolled out; other objects always have.
+    /// Whether what is written is in force: a Deployment has rolled out, a Gateway API route is taken up by a parent;
+    /// other objects always have.
     pub settled: bool,
-    /// What a Deployment that has not rolled out waits for, as a sentence.
+    /// What a Deployment that has not rolled out, or a route that is not taken up, waits for, as a sentence.
     pub waiting_for: Option<String>,
     /// The object's uid; empty in a manifest that was never in a cluster.
     pub uid: String,
@@ -52,6 +55,10 @@ pub struct Seen {
     pub foreign_manager: Option<String>,
     /// What the weight is a share of.
     pub share: Share,
+    /// What a Gateway API route's parents say; nothing of other objects.
+    pub parents: Parents,
+    /// What it carries for the canary beside the weight; `None` where it can carry no such thing.
+    pub aside: Option<Aside>,
 }
 
 impl Seen {

@@ -1,6 +1,7 @@
 //! The mark that every write of ours leaves on the routed object, in the same request: by it our own writes are
 //! recognised, and a raise that was computed before a rollback cannot land after it.
 
+use crate::rollout::reason::Reason;
 use crate::rollout::weight::Weight;
 use std::fmt;
 use std::str::FromStr;
@@ -14,15 +15,20 @@ const MAX_COMPONENT: usize = 61;
 /// The annotation key of a component's stamp. Names that do not fit keep their first 44 characters, and a hash of
 /// the whole name follows after a point, which no component's name has: long names stay apart from short ones.
 pub fn stamp_key(component: &str) -> String {
+    key(STAMP_PREFIX, component)
+}
+
+/// The same for another prefix with one letter.
+pub(super) fn key(prefix: &str, component: &str) -> String {
     if component.len() <= MAX_COMPONENT {
-        return format!("{STAMP_PREFIX}{component}");
+        return format!("{prefix}{component}");
     }
     let head: String = component.chars().take(44).collect();
-    format!("{STAMP_PREFIX}{head}.{:016x}", fnv1a(component.as_bytes()))
+    format!("{prefix}{head}.{:016x}", fnv1a(component.as_bytes()))
 }
 
 /// FNV-1a, 64 bits: the key must be the same in every build, so the standard library's hasher will not do.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(super) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
@@ -71,6 +77,11 @@ impl Stamp {
     /// The weight that was written.
     pub const fn weight(&self) -> Weight {
         self.weight
+    }
+
+    /// Whether it says that the traffic was put back for good.
+    pub fn puts_back(&self) -> bool {
+        self.reason.parse::<Reason>().is_ok_and(Reason::is_rollback)
     }
 
     /// Why, as a `PascalCase` code.

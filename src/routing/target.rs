@@ -1,15 +1,19 @@
 //! One routed object of one component: what it says, and the patch that makes it say something else.
 
+use super::backend;
 use super::controller_switch;
 use super::error::RoutingError;
+use super::gateway_api::{Rules, object_kind};
 use super::istio::Routes;
 use super::object::{ClaimKey, ObjectKind, ObjectRef, Part};
 use super::originals::{self, PutBack};
-use super::patch::{Draft, ObjectPatch};
+use super::parents::{self, Parents};
+use super::patch::{Draft, ObjectPatch, PatchBody};
 use super::seen::{self, Reading, Seen, Share, text};
 use super::service::service_of;
 use super::stamp::{Stamp, stamp_key};
 use super::{switch_config_map, switch_deployment, switch_restart};
+use crate::rollout::observation::Wanted;
 use crate::rollout::router_spec::{ControllerSwitch, Router};
 use crate::rollout::spec::Component;
 use crate::rollout::weight::Weight;
@@ -41,6 +45,7 @@ pub struct Target<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Way<'a> {
     Istio(Routes<'a>),
+    GatewayApi(Rules<'a>),
     ConfigMap(&'a ControllerSwitch),
     Deployment(&'a ControllerSwitch),
     Restart,
@@ -68,9 +73,20 @@ pub fn targets<'a>(component: &'a Component, namespace: &str) -> Vec<Target<'a>>
                     ObjectKind::VirtualService,
                     routes.namespace.as_deref().unwrap_or(namespace),
                     &routes.name,
-                    Way::Istio(Routes { pair, routes }),
+                    Way::Istio(Routes {
+                        pair,
+                        service: routes,
+                        component: &component.name,
+                    }),
                 )
             })),
+            Router::GatewayApi(route) => targets.push(target(
+                at,
+                object_kind(route.kind),
+                route.namespace.as_deref().unwrap_or(namespace),
+                &route.name,
+                Way::GatewayApi(Rules(route)),
+            )),
             Router::ControllerSwitch(switch) => {
                 targets.extend(
                     switch.config_map.iter().map(|name| {
@@ -117,20 +133,19 @@ impl Target<'_> {
             object: self.object.clone(),
             part,
         };
-        match self.way {
-            Way::Istio(routes) => {
-                let mut claims = routes.claims(&self.object);
-                claims.push(claim(Part::Stamp(self.key.clone())));
-                claims
-            }
-            Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => vec![claim(Part::Whole)],
-        }
+        let mut claims = match self.way {
+            Way::Istio(routes) => routes.claims(&self.object),
+            Way::GatewayApi(rules) => rules.claims(&self.object),
+            Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => return vec![claim(Part::Whole)],
+        };
+        claims.push(claim(Part::Stamp(self.key.clone())));
+        claims
     }
 
     /// What the weight is a share of.
     pub fn share(&self) -> Share {
         match self.way {
-            Way::Istio(_) => Share::Requests,
+            Way::Istio(_) | Way::GatewayApi(_) => Share::Requests,
             Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => Share::NewObjects,
         }
     }
@@ -140,12 +155,18 @@ impl Target<'_> {
         seen::expect_object(&self.object, json)?;
         let readings: Vec<Reading> = match self.way {
             Way::Istio(routes) => routes.read(&self.object, json)?,
+            Way::GatewayApi(rules) => rules.read(&self.object, json)?,
             Way::ConfigMap(_) => switch_config_map::read(&self.object, json)?,
             Way::Deployment(switch) => switch_deployment::read(switch, &self.object, json)?,
             Way::Restart => switch_restart::read(&self.object, json)?,
         };
+        let parents = match self.way {
+            Way::GatewayApi(_) => parents::read(json),
+            Way::Istio(_) | Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => Parents::default(),
+        };
         let waiting_for = match self.way {
             Way::Deployment(_) | Way::Restart => switch_deployment::waiting_for(json),
+            Way::GatewayApi(_) => parents.waiting_for.clone(),
             Way::Istio(_) | Way::ConfigMap(_) => None,
         };
         let weights = || readings.iter().map(|reading| reading.weight);
@@ -163,7 +184,12 @@ impl Target<'_> {
             generation: json.pointer("/metadata/generation").and_then(Value::as_i64),
             foreign_manager: seen::foreign_manager(&self.object, json),
             share: self.share(),
+            parents,
             readings,
+            aside: match self.way {
+                Way::Istio(routes) => routes.aside(&self.object, json)?,
+                Way::GatewayApi(_) | Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => None,
+            },
         })
     }
 
@@ -175,7 +201,13 @@ impl Target<'_> {
         let weight = stamp.weight();
         let mut draft = self.draft(json);
         match self.way {
-            Way::Istio(routes) => routes.draft(&self.object, json, weight, &mut draft)?,
+            Way::Istio(routes) => {
+                routes.draft(&self.object, json, weight, &mut draft)?;
+                if stamp.puts_back() {
+                    routes.strip(json, &mut draft);
+                }
+            }
+            Way::GatewayApi(rules) => rules.draft(&self.object, json, weight, &mut draft)?,
             Way::ConfigMap(switch) => {
                 switch_config_map::draft(switch, &self.object, json, weight, &mut draft)?;
             }
@@ -190,7 +222,18 @@ impl Target<'_> {
     /// The patch with the journal of the originals that it overwrites for the first time: for whoever writes to a
     /// cluster. What [`Target::restore`] puts back.
     pub fn journalled(&self, json: &Value, patch: ObjectPatch) -> ObjectPatch {
-        originals::journalled(json, &self.key, patch)
+        originals::journalled(json, &self.key, patch, |json| {
+            let mut rest = json.clone();
+            if let Some(ObjectPatch {
+                body: PatchBody::Json(ours),
+                ..
+            }) = self.detach(json)
+            {
+                // It was computed from this very object, so it fits; if not, nothing is taken off.
+                drop(json_patch::patch(&mut rest, &ours));
+            }
+            rest
+        })
     }
 
     /// The patch that puts back what stood in our places before our first write, byte for byte, and takes our marks
@@ -204,7 +247,7 @@ impl Target<'_> {
         }
         // What cannot be read now may be anything; then only nothing is surely not more.
         let now = self.read(json).map_or(Weight::ZERO, |seen| seen.lowest);
-        originals::put_back(&self.object, json, &self.key, |then| {
+        originals::put_back(&self.object, json, &self.key, self.detach(json), |then| {
             let then = self.read(then).map_err(|e| e.to_string())?.weight;
             if then > now {
                 return Err(format!("they say {then}, and it stands at {now}; set it by hand"));
@@ -213,10 +256,34 @@ impl Target<'_> {
         })
     }
 
-    /// The patch that takes the marks off and leaves the weights as they are; `None` when there are none.
+    /// The patch that makes the object carry what is wanted beside the weights, which stay as they are; `None` when
+    /// it does already, or can carry no such thing. It cannot land after a write of ours that came later than the read.
+    pub fn preview(&self, json: &Value, wanted: &Wanted) -> Result<Option<ObjectPatch>, RoutingError> {
+        seen::expect_object(&self.object, json)?;
+        let Way::Istio(routes) = self.way else {
+            return Ok(None);
+        };
+        let Some(aside) = routes.aside(&self.object, json)? else {
+            return Ok(None);
+        };
+        let (preview, mark) = wanted.of(&aside.spec);
+        if aside.written.as_deref().unwrap_or_default() == mark && (aside.missing.is_some() || !aside.stale) {
+            return Ok(None);
+        }
+        let mut draft = self.draft(json);
+        routes.draft_preview(&self.object, json, (&preview, &mark), &mut draft)?;
+        draft.unmarked()
+    }
+
+    /// The patch that takes the stamp off, and our rules and mirror with it, and leaves the weights as they are;
+    /// `None` when there is nothing of ours.
     pub fn detach(&self, json: &Value) -> Option<ObjectPatch> {
         seen::expect_object(&self.object, json).ok()?;
-        self.draft(json).unstamped()
+        let mut draft = self.draft(json);
+        if let Way::Istio(routes) = self.way {
+            routes.strip(json, &mut draft);
+        }
+        draft.unstamped()
     }
 
     /// The smallest weight above 0 that the object can say; it can say all its multiples, and 100%.
@@ -224,6 +291,7 @@ impl Target<'_> {
         seen::expect_object(&self.object, json)?;
         match self.way {
             Way::Istio(routes) => routes.finest(&self.object, json),
+            Way::GatewayApi(rules) => rules.finest(&self.object, json),
             Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => Ok(controller_switch::FINEST),
         }
     }
@@ -238,7 +306,11 @@ impl Target<'_> {
     /// whose routes have none, or weights that this kind of router never takes.
     pub fn check(&self, weights: &[Weight]) -> Vec<RoutingError> {
         match self.way {
-            Way::Istio(routes) => routes.check(&self.object).err().into_iter().collect(),
+            Way::Istio(routes) => {
+                let asked = [routes.check(&self.object), routes.check_preview(&self.object)];
+                asked.into_iter().filter_map(Result::err).collect()
+            }
+            Way::GatewayApi(rules) => rules.check(&self.object).err().into_iter().collect(),
             Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => weights
                 .iter()
                 .filter_map(|weight| {
@@ -266,11 +338,14 @@ impl Target<'_> {
             .collect()
     }
 
-    /// The Kubernetes Services (namespace, name) that the control arm's host names. Empty for hosts outside the
+    /// The Kubernetes Services (namespace, name) that the control arm names. Empty for hosts outside the
     /// cluster and for controllers: then nothing is known about control's endpoints.
     pub fn control_services(&self) -> Vec<(String, String)> {
         match self.way {
             Way::Istio(routes) => service_of(&routes.pair.control.host, &self.object.namespace)
+                .into_iter()
+                .collect(),
+            Way::GatewayApi(Rules(route)) => backend::service(&route.control, &self.object.namespace)
                 .into_iter()
                 .collect(),
             Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => Vec::new(),

@@ -3,7 +3,9 @@
 //! Made from the resource itself, so that a changed plan is played without a second list to keep.
 
 use super::apiserver::{Failure, Store};
-use crate::rollout::spec::{ControllerSwitch, DeploymentFlags, Destination, GradualRollout, Router};
+use crate::rollout::spec::{
+    Backend, ControllerSwitch, DeploymentFlags, Destination, GatewayApi, GradualRollout, RouteKind, Router,
+};
 use crate::routing::{ObjectKind, targets};
 use serde_json::{Value, json};
 
@@ -21,6 +23,11 @@ pub fn furnish(store: &Store, rollout: &GradualRollout) -> Result<(), Failure> {
                         store.put(virtual_service(home, &routes.name, &istio.canary, &istio.control))?;
                     }
                 }
+                Router::GatewayApi(gateway) => {
+                    let home = gateway.namespace.as_deref().unwrap_or(namespace);
+                    store.namespace(home);
+                    store.put(route(home, gateway))?;
+                }
                 Router::ControllerSwitch(switch) => {
                     for object in switched(namespace, switch) {
                         store.put(object)?;
@@ -29,12 +36,10 @@ pub fn furnish(store: &Store, rollout: &GradualRollout) -> Result<(), Failure> {
             }
         }
         for target in targets(component, namespace) {
-            if target.object().kind == ObjectKind::VirtualService {
-                for (namespace, name) in target.control_services() {
-                    store.namespace(&namespace);
-                    for object in service(&namespace, &name) {
-                        store.put(object)?;
-                    }
+            for (namespace, name) in target.control_services() {
+                store.namespace(&namespace);
+                for object in service(&namespace, &name) {
+                    store.put(object)?;
                 }
             }
         }
@@ -61,6 +66,36 @@ fn virtual_service(namespace: &str, name: &str, canary: &Destination, control: &
             "gateways": ["istio-system/sealos-gateway"],
             "http": [{"name": "primary", "route": [destination(control, 100), destination(canary, 0)]}],
         },
+    })
+}
+
+fn route(namespace: &str, gateway: &GatewayApi) -> Value {
+    let backend = |backend: &Backend, weight: u8| {
+        let mut fields = serde_json::to_value(backend).unwrap_or_default();
+        if let Some(fields) = fields.as_object_mut() {
+            fields.insert("weight".to_owned(), json!(weight));
+        }
+        fields
+    };
+    let backends = json!([backend(&gateway.control, 100), backend(&gateway.canary, 0)]);
+    let names = gateway.rules.as_deref().filter(|names| !names.is_empty());
+    let rules: Vec<Value> = match names {
+        Some(names) => names
+            .iter()
+            .map(|name| json!({"name": name, "backendRefs": backends}))
+            .collect(),
+        None => vec![json!({"backendRefs": backends})],
+    };
+    let version = match gateway.kind {
+        RouteKind::Http => ObjectKind::HttpRoute.api_version(),
+        RouteKind::Grpc => ObjectKind::GrpcRoute.api_version(),
+        RouteKind::Tls => ObjectKind::TlsRoute.api_version(),
+        RouteKind::Tcp => ObjectKind::TcpRoute.api_version(),
+    };
+    json!({
+        "apiVersion": version, "kind": gateway.kind,
+        "metadata": {"name": gateway.name, "namespace": namespace, "labels": {"app": gateway.name}},
+        "spec": {"parentRefs": [{"name": "gateway", "namespace": "istio-system"}], "rules": rules},
     })
 }
 

@@ -107,7 +107,12 @@ fn style(row: &Row) -> &'static str {
 const fn odd(reason: Reason) -> bool {
     matches!(
         reason,
-        Reason::Blind | Reason::SharedOutage | Reason::ControlBad | Reason::NotArriving
+        Reason::Blind
+            | Reason::SharedOutage
+            | Reason::ControlBad
+            | Reason::NotArriving
+            | Reason::NotAchievable
+            | Reason::RouteNotAccepted
     )
 }
 

@@ -1,6 +1,6 @@
 //! Plays a story: a store, a clock, tenants, the shipped daemon, and an onlooker.
 
-use super::apiserver::{Store, roll_out_deployments};
+use super::apiserver::{Store, accept_routes, roll_out_deployments};
 use super::exporter;
 use super::host::Host;
 use super::loopback::Loopback;
@@ -211,6 +211,7 @@ impl World {
         let mut helpers: JoinSet<()> = JoinSet::new();
         let took: Arc<Mutex<BTreeMap<String, i64>>> = Arc::default();
         helpers.spawn(roll_out_deployments(self.store.clone(), self.tempo.roll_out));
+        helpers.spawn(accept_routes(self.store.clone()));
         helpers.spawn(clock_rollbacks(
             self.store.clone(),
             self.shares.clone(),

@@ -207,6 +207,8 @@ const fn remarkable(reason: Reason) -> bool {
             | Reason::SharedOutage
             | Reason::ControlBad
             | Reason::NotArriving
+            | Reason::NotAchievable
+            | Reason::RouteNotAccepted
             | Reason::AwaitingApproval
             | Reason::Drifted
             | Reason::Breach

@@ -8,6 +8,7 @@ mod cluster;
 mod commands;
 mod daemons;
 mod definition;
+mod gateways;
 mod news;
 mod objects;
 mod ownership;

@@ -336,11 +336,17 @@ fn the_operators_role_is_enough_to_put_traffic_back_without_a_daemon() {
         .unwrap();
     for (group, resource, verbs) in [
         ("networking.istio.io", "virtualservices", vec!["get", "patch"]),
+        (
+            "gateway.networking.k8s.io",
+            "httproutes grpcroutes tlsroutes tcproutes",
+            vec!["get", "patch"],
+        ),
         ("", "configmaps", vec!["get", "patch"]),
         ("apps", "deployments", vec!["get", "patch"]),
         ("coordination.k8s.io", "leases", vec!["get"]),
     ] {
-        let rule = serde_json::json!({"apiGroups": [group], "resources": [resource], "verbs": verbs});
+        let resources: Vec<&str> = resource.split(' ').collect();
+        let rule = serde_json::json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
         let granted = operator["rules"].as_array().unwrap().iter().any(|r| {
             ["apiGroups", "resources", "verbs"]
                 .iter()

@@ -8,16 +8,16 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// A cluster with a rollout `shop` at 40% and its VirtualService.
-struct Cluster {
-    store: Store,
+pub(crate) struct Cluster {
+    pub(crate) store: Store,
     folder: tempfile::TempDir,
     _server: tokio::task::JoinSet<()>,
 }
 
-const NAMESPACE: &str = "sealos-system";
+pub(crate) const NAMESPACE: &str = "sealos-system";
 
 impl Cluster {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let store = Store::new(Clock::System);
         store.namespace(NAMESPACE);
         store
@@ -60,7 +60,7 @@ impl Cluster {
         }
     }
 
-    fn lease(&self) {
+    pub(crate) fn lease(&self) {
         let now = Clock::System.now();
         let lease = json!({
             "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
@@ -74,7 +74,7 @@ impl Cluster {
         self.folder.path().join("kubeconfig")
     }
 
-    async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gradual-rollout"));
         command
             .args(arguments)
@@ -108,7 +108,7 @@ impl Cluster {
     }
 
     /// The commands that wait on the rollout: their annotations' keys.
-    fn commands(&self) -> Vec<String> {
+    pub(crate) fn commands(&self) -> Vec<String> {
         let rollout = self
             .store
             .get("gradualrollouts.rollout.sealos.io", NAMESPACE, "shop")

@@ -62,6 +62,12 @@ pub(super) fn write(
     for (i, router) in facts.routers.iter().enumerate() {
         line(if i == 0 { "  routers" } else { "" }, &router.words())?;
     }
+    if let Some(arrives) = &facts.arrives {
+        line("  arrives", arrives)?;
+    }
+    if let Some(gateways) = &facts.gateways {
+        line("  gateways", gateways)?;
+    }
     if let Some(phase) = &facts.phase {
         let step = match phase.step {
             0 => format!("before the first of {} steps", phase.of),

@@ -21,8 +21,9 @@ impl Actor {
             self.start_lowering(order, now);
         }
         self.withdraw(&decision.raises);
+        self.start_previews(decision.previews);
         for raise in &decision.raises {
-            self.start_raise(raise);
+            self.start_raise(raise, now);
         }
         for component in &decision.detached {
             self.detach(component, decision.restored.contains(component));
@@ -78,7 +79,7 @@ impl Actor {
         }
     }
 
-    fn planned(&self, component: &str) -> Option<Component> {
+    pub(super) fn planned(&self, component: &str) -> Option<Component> {
         self.sound
             .as_ref()
             .ok()?
@@ -163,12 +164,19 @@ impl Actor {
                         }
                     }
                 }
-                Lane::Idle | Lane::Preparing { .. } | Lane::Writing { .. } | Lane::Lowering { .. } => {}
+                Lane::Idle
+                | Lane::Preparing { .. }
+                | Lane::Writing { .. }
+                | Lane::Beside { .. }
+                | Lane::Lowering { .. } => {}
             }
         }
     }
 
-    fn start_raise(&mut self, raise: &Raise) {
+    fn start_raise(&mut self, raise: &Raise, now: Timestamp) {
+        if self.patience.waits(&raise.component, raise.weight, now) {
+            return;
+        }
         let Some(component) = self.planned(&raise.component) else {
             return;
         };

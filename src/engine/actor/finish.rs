@@ -22,6 +22,10 @@ impl Actor {
             Done::Prepared { component, result } => self.prepared(component, result),
             Done::Raised { component, result } => {
                 self.lanes.insert(component.clone(), Lane::Idle);
+                match &result {
+                    Ok(()) => self.patience.done(&component),
+                    Err(_) => self.be_patient(&component),
+                }
                 self.note_failure(component, result.err());
             }
             Done::Lowered { component, id } => {
@@ -65,6 +69,7 @@ impl Actor {
                     }
                 }
             }
+            Done::Previewed { component, result } => self.previewed(component, result),
             Done::Saved { written, result } => self.saved(written, result),
             Done::Fetched(result) => self.fetched(result),
             Done::Tidied(result) => {
@@ -76,6 +81,14 @@ impl Actor {
                     }
                 }
             }
+        }
+    }
+
+    /// A declared raise was not written: what is asked for is still in the status.
+    fn be_patient(&mut self, component: &str) {
+        let declared = self.status.component(component).map(|c| c.weight.asked);
+        if let Some(weight) = declared {
+            self.patience.failed(component, weight, self.shared.clock.now());
         }
     }
 
@@ -113,6 +126,8 @@ impl Actor {
             Ok(objects) => objects,
             Err(message) => {
                 self.lanes.insert(component.clone(), Lane::Idle);
+                self.patience
+                    .failed(&component, asked.weight, self.shared.clock.now());
                 self.note_failure(component, Some(message));
                 return;
             }

@@ -24,7 +24,11 @@ impl Actor {
         }
         let lowering = self.lanes.values().any(|lane| match lane {
             Lane::Lowering { since, .. } => since.elapsed() < TRAFFIC_FIRST,
-            Lane::Idle | Lane::Preparing { .. } | Lane::Declared { .. } | Lane::Writing { .. } => false,
+            Lane::Idle
+            | Lane::Preparing { .. }
+            | Lane::Declared { .. }
+            | Lane::Beside { .. }
+            | Lane::Writing { .. } => false,
         });
         if lowering {
             self.save_after = now + Duration::from_millis(20);

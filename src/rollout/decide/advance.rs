@@ -64,6 +64,7 @@ impl Desk<'_> {
                     Reason::SharedOutage
                         | Reason::ControlBad
                         | Reason::NotArriving
+                        | Reason::NotAchievable
                         | Reason::RouterUnreadable
                         | Reason::RouterSplit
                         | Reason::SpecChanged

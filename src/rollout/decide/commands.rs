@@ -1,6 +1,6 @@
 //! People's wishes, in the order they were given. Each is dealt with once: its id then stands in the status.
 
-use super::{Desk, forget};
+use super::{Desk, forget, previews};
 use crate::rollout::command::{Command, Verb, ago};
 use crate::rollout::reason::State;
 use crate::rollout::status::{Approved, COMMANDS_KEPT, CommandOutcome, CommandResult, ComponentStatus};
@@ -97,9 +97,9 @@ impl Desk<'_> {
             } else if raises && command.given_at().is_none() && command.wish.expires_at.is_none() {
                 Err("its id is no ULID, so nobody can tell how old it is: give it with expiresAt".to_owned())
             } else if raises
-                && later
-                    .iter()
-                    .any(|l| l.names(&name) && !self.would_raise_named(l, &name))
+                && later.iter().any(|l| {
+                    l.names(&name) && !l.verb.is_beside_the_weight() && !self.would_raise_named(l, &name)
+                })
             {
                 cancelled += 1;
                 Err("a later lowering command takes its place".to_owned())
@@ -141,6 +141,7 @@ impl Desk<'_> {
             Verb::Set => command.wish.weight.is_some_and(|w| w > c.weight.written),
             Verb::Resume | Verb::Approve | Verb::Promote | Verb::Retry => true,
             Verb::Pause | Verb::Rollback | Verb::Detach => false,
+            Verb::HeaderRoute | Verb::Mirror => previews::would_add(command),
         }
     }
 
@@ -156,7 +157,7 @@ impl Desk<'_> {
         if orphan
             && matches!(
                 command.verb,
-                Verb::Set | Verb::Retry | Verb::Resume | Verb::Promote
+                Verb::Set | Verb::Retry | Verb::Resume | Verb::Promote | Verb::HeaderRoute | Verb::Mirror
             )
         {
             let message =
@@ -189,6 +190,7 @@ impl Desk<'_> {
             Verb::Pause => Ok(self.pause(i, &who)),
             Verb::Resume => self.resume(i),
             Verb::Promote => self.promote(i),
+            Verb::HeaderRoute | Verb::Mirror => self.beside_the_weight(i, command),
             Verb::Approve => Err("approve opens a phase, not a component".to_owned()),
         };
         let takes_up = matches!(command.verb, Verb::Set | Verb::Rollback | Verb::Resume) && answer.is_ok();

@@ -107,7 +107,39 @@ impl Desk<'_> {
                 self.now,
             );
         }
+        self.conclude_traffic();
         self.timers();
+    }
+
+    /// Whether traffic arrives as asked: said from the first deviation on, and false for a rollout that is well.
+    fn conclude_traffic(&mut self) {
+        let faults: Vec<String> = self
+            .status
+            .components
+            .iter()
+            .filter_map(|c| {
+                let measured = c.measured.filter(|m| m.verdict.is_amiss())?;
+                Some(format!("{}: {}", c.name, measured.sentence(c.weight.written)))
+            })
+            .collect();
+        let amiss = !faults.is_empty();
+        if !amiss && self.status.condition("TrafficDeviates").is_none() {
+            return;
+        }
+        let (reason, message) = if amiss {
+            ("Deviates", faults.join("; ").chars().take(1024).collect())
+        } else {
+            ("Arrives", "traffic arrives as the weights ask".to_owned())
+        };
+        self.out.changed |= set_condition(
+            &mut self.status,
+            "TrafficDeviates",
+            amiss,
+            reason,
+            &message,
+            self.seen.generation,
+            self.now,
+        );
     }
 
     /// When something will be due although nothing happens.

@@ -47,7 +47,9 @@ impl Desk<'_> {
     fn stays(&self, c: &ComponentStatus) -> bool {
         // One that was put back after its removal stays to tell so, until somebody has seen it and detaches it.
         let was_put_back = c.state == State::RolledBack && c.definition.is_some();
-        let has_traffic = !c.weight.written.is_zero() || c.lowering.is_some() || c.intent.is_some();
+        let has_testers = c.preview.as_ref().is_some_and(|p| p.written.is_some());
+        let has_traffic =
+            !c.weight.written.is_zero() || c.lowering.is_some() || c.intent.is_some() || has_testers;
         (has_traffic || was_put_back)
             && !self.plan.names(&c.name)
             && !self.plan.released.iter().any(|p| p.name() == c.name)
@@ -104,7 +106,7 @@ impl Desk<'_> {
             return;
         }
         let planned = self.planned(i);
-        let raises = &self.out.raises;
+        let (raises, previews) = (&self.out.raises, &self.out.previews);
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
@@ -112,6 +114,8 @@ impl Desk<'_> {
             || !c.weight.asked.is_zero()
             || c.lowering.is_some()
             || c.intent.is_some()
+            || c.preview.as_ref().is_some_and(|p| p.written.is_some())
+            || previews.iter().any(|p| p.component == c.name)
             || raises.iter().any(|r| r.component == c.name);
         let wanted = planned.map(|p| &p.component).filter(|_| has_traffic);
         if c.definition.as_deref() != wanted {

@@ -133,6 +133,9 @@ impl Desk<'_> {
                 format!("{} was written, {observed} is read back", c.weight.written),
             );
         }
+        if let Some(refusal) = self.refused_by_gateways(i) {
+            return stop(Reason::RouteNotAccepted, refusal);
+        }
         if !self.settled(i) {
             return stop(
                 Reason::RouterSettling,
@@ -151,17 +154,6 @@ impl Desk<'_> {
             .map(|o| format!("{} {}", o.object, o.highest))
             .collect();
         each.join(", ")
-    }
-
-    fn unsettled(&self, i: usize) -> String {
-        let Routers::Read(objects) = &self.sight(i).routers else {
-            return String::new();
-        };
-        objects
-            .iter()
-            .find(|o| !o.settled)
-            .map(|o| o.object.clone())
-            .unwrap_or_default()
     }
 
     /// Phase, approval and the fate of the others.
@@ -261,6 +253,7 @@ impl Desk<'_> {
             Outlook::SharedOutage { message } => stop(Reason::SharedOutage, message),
             Outlook::ControlBad { message } => stop(Reason::ControlBad, message),
             Outlook::NotArriving { message } => stop(Reason::NotArriving, message),
+            Outlook::NotAchievable { message } => stop(Reason::NotAchievable, message),
             Outlook::Breach { check, message, .. } => {
                 let known = if c.reason == Reason::ControlNotReady {
                     c.reason

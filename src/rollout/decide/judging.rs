@@ -2,11 +2,13 @@
 
 use super::advance::LONG_BLIND;
 use super::{Desk, forget, say};
+use crate::rollout::arrival::{Arrival, Measured};
 use crate::rollout::duration::Span;
 use crate::rollout::judge::{Beside, Context, How, Judgement, Outlook};
 use crate::rollout::ledger::Ledger;
 use crate::rollout::plan::CheckSet;
 use crate::rollout::reason::{Reason, State, Verdict};
+use crate::rollout::sample::Reading;
 use crate::rollout::spec::{OnBlind, Scope};
 use crate::rollout::status::ComponentStatus;
 use crate::rollout::weight::Weight;
@@ -39,19 +41,14 @@ impl Desk<'_> {
         };
         let context = self.context(i, planned, c);
         let set = plan.check_set_at(planned, c.weight.written);
-        let (mut another, mut counted) = (false, false);
-        let mut recorded = c.recorded.clone().filter(|_| planned.wants_history());
+        let mut recorded = c.recorded.clone();
         if let Some(history) = seen.components.get(&c.name).and_then(|s| s.history.as_ref()) {
             ledger.learn(history, &context);
             recorded = recorded.or_else(|| ledger.record(history, now, &context));
         }
-        if let Some(reading) = seen.components.get(&c.name).and_then(|s| s.reading.as_ref()) {
-            let darkness = |ledger: &Ledger| ledger.dark.as_ref().map(|dark| dark.kind);
-            let before = darkness(&ledger);
-            counted = ledger.absorb(reading, &context);
-            // The sentence still tells of another darkness, or of none that was looked into yet.
-            another = darkness(&ledger).is_some_and(|kind| before != Some(kind));
-        }
+        let recorded = recorded.filter(|_| planned.wants_history());
+        let reading = seen.components.get(&c.name).and_then(|s| s.reading.as_ref());
+        let (another, counted) = reading.map_or_else(Default::default, |r| take_in(&mut ledger, r, &context));
         let mut beside = c.beside.clone().filter(|_| !set.is_plain());
         if !set.is_plain() {
             let beside = beside.get_or_insert_with(|| Beside::begin(&ledger));
@@ -72,6 +69,8 @@ impl Desk<'_> {
                 outlook,
             }
         };
+        let measured = measure(&ledger, &context, c.measured, stale);
+        let deviation = deviation(c, measured, &outlook);
         let verdict = self.verdict(&outlook);
         let told: Vec<(String, bool)> = Beside::news(&c.checks, &checks, set)
             .map(|(status, check)| {
@@ -90,22 +89,15 @@ impl Desk<'_> {
             self.out.changed = true;
         }
         c.held = Some(ledger.judged);
+        c.measured = measured;
         c.evidence = Some(ledger);
-        if !planned.wants_history() {
-            recorded = None;
-        }
         self.out.changed |= c.recorded != recorded;
         c.recorded = recorded;
         c.beside = beside;
         if stale {
             c.checks = checks;
         }
-        let blind =
-            if let Outlook::Unknown { since, message, .. } | Outlook::Unclear { since, message } = &outlook {
-                Some((*since, message.clone()))
-            } else {
-                None
-            };
+        let blind = darkness(&outlook);
         if let Some(slot) = self.judged.get_mut(i) {
             *slot = Some(outlook);
         }
@@ -117,6 +109,9 @@ impl Desk<'_> {
         }
         for (message, warning) in told {
             self.note(i, Reason::CheckBreached, message, warning);
+        }
+        if let Some(message) = deviation {
+            self.note(i, Reason::NotAchievable, message, true);
         }
         self.tell_darkness(i, blind);
         if let Some((reason, message)) = verdict {
@@ -170,7 +165,8 @@ impl Desk<'_> {
             | Outlook::Settling { .. }
             | Outlook::SharedOutage { .. }
             | Outlook::ControlBad { .. }
-            | Outlook::NotArriving { .. } => None,
+            | Outlook::NotArriving { .. }
+            | Outlook::NotAchievable { .. } => None,
         }
     }
 
@@ -246,6 +242,43 @@ fn lifted(beside: Option<&Beside>, set: &CheckSet, ctx: &Context<'_>) -> Outlook
     }
 }
 
+/// Since when nothing can be told, and why.
+fn darkness(outlook: &Outlook) -> Option<(Timestamp, String)> {
+    if let Outlook::Unknown { since, message, .. } | Outlook::Unclear { since, message } = outlook {
+        return Some((*since, message.clone()));
+    }
+    None
+}
+
+/// Counts a new look. Whether the sentence now has to tell of another darkness, or of the first; and whether there was
+/// something to count.
+fn take_in(ledger: &mut Ledger, reading: &Reading, context: &Context<'_>) -> (bool, bool) {
+    let darkness = |ledger: &Ledger| ledger.dark.as_ref().map(|dark| dark.kind);
+    let before = darkness(ledger);
+    let counted = ledger.absorb(reading, context);
+    let another = darkness(ledger).is_some_and(|kind| before != Some(kind));
+    (another, counted)
+}
+
+/// The share that arrives. Its band takes a hundred logarithms: like the words, it is made anew only when it may say
+/// something else.
+fn measure(ledger: &Ledger, context: &Context<'_>, known: Option<Measured>, stale: bool) -> Option<Measured> {
+    let news = |known: Measured| ledger.deviates(context) != (known.verdict == Arrival::NotAchievable);
+    if stale || known.is_none_or(news) {
+        ledger.measured(context)
+    } else {
+        known
+    }
+}
+
+/// What is told when requests begin to arrive in another share than the weight's. What holds the plan is told there.
+fn deviation(c: &ComponentStatus, measured: Option<Measured>, outlook: &Outlook) -> Option<String> {
+    let measured = measured.filter(|m| m.verdict == Arrival::NotAchievable)?;
+    let known = c.measured.is_some_and(|m| m.verdict == Arrival::NotAchievable);
+    let holds = matches!(outlook, Outlook::NotAchievable { .. });
+    (!known && !holds).then(|| measured.sentence(c.weight.written))
+}
+
 /// Whether the checks' words, written at an earlier look, still fit the outlook.
 fn agrees(c: &ComponentStatus, outlook: &Outlook) -> bool {
     let any = |verdict| c.checks.iter().any(|check| check.verdict == verdict);
@@ -263,6 +296,7 @@ fn agrees(c: &ComponentStatus, outlook: &Outlook) -> bool {
         Outlook::SharedOutage { .. } => c.reason == Reason::SharedOutage,
         Outlook::ControlBad { .. } => c.reason == Reason::ControlBad,
         Outlook::NotArriving { .. } => c.reason == Reason::NotArriving,
+        Outlook::NotAchievable { .. } => c.reason == Reason::NotAchievable,
         Outlook::Breach { .. } => false,
     }
 }

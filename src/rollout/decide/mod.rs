@@ -8,18 +8,21 @@ mod commands;
 pub mod conditions;
 mod enroll;
 mod gates;
+mod gateways;
 mod judging;
 mod phases;
 mod pools;
+mod previews;
 mod routers;
 #[cfg(test)]
 pub(crate) mod rules;
 mod verbs;
 
+use super::arrival::Arrival;
 use super::judge::{Context, Outlook};
 use super::late::is_late;
 use super::ledger::Ledger;
-use super::observation::{Decision, Lower, Note, Observation, Routers, Seen};
+use super::observation::{Decision, Lower, Note, Observation, Routed, Routers, Seen};
 use super::plan::{Plan, PlannedComponent};
 use super::reason::{Reason, State, Verdict};
 use super::spec::Probe;
@@ -47,6 +50,7 @@ pub fn decide(plan: &Plan, status: GradualRolloutStatus, seen: &Observation, now
     desk.step_together();
     for i in 0..desk.status.components.len() {
         desk.advance(i);
+        desk.preview(i);
     }
     desk.conclude();
     desk.decision()
@@ -96,6 +100,7 @@ struct Digest {
     step: Option<i32>,
     since: Option<Timestamp>,
     flags: [bool; 8],
+    arrival: Option<Arrival>,
     attempt: i32,
     history: Option<Timestamp>,
     verdicts: [Verdict; 16],
@@ -123,6 +128,7 @@ impl Digest {
                 c.baseline.is_some(),
                 c.raise_by.is_some(),
             ],
+            arrival: c.measured.map(|m| m.verdict),
             attempt: c.attempt,
             history: c.history.last().map(|h| h.at),
             verdicts,
@@ -295,6 +301,7 @@ impl<'a> Desk<'a> {
                 .saturating_mul(set.deciding_streams().saturating_add(1))
                 .saturating_mul(self.plan.halves(planned)),
             has_control: arms.is_some_and(|a| a.control.is_some()),
+            verifiable: planned.moves_requests() && !self.seen.recorded,
             clock_runs: !self.paused(c) && !self.plan.calendar.frozen(self.now) && self.settled(i),
             now: self.now,
         }
@@ -310,12 +317,17 @@ impl<'a> Desk<'a> {
         c.state == State::RolledBack && c.weight.written > self.plan.rollback_to && c.lowering.is_none()
     }
 
-    /// Every routed object has taken up its change.
-    fn settled(&self, i: usize) -> bool {
+    /// The routed objects, as far as they were read.
+    fn routed(&self, i: usize) -> &[Routed] {
         match &self.sight(i).routers {
-            Routers::Read(objects) => objects.iter().all(|o| o.settled),
-            Routers::Unread | Routers::Unreadable(_) => true,
+            Routers::Read(objects) => objects,
+            Routers::Unread | Routers::Unreadable(_) => &[],
         }
+    }
+
+    /// Every routed object has taken up its change, and is carried.
+    fn settled(&self, i: usize) -> bool {
+        self.routed(i).iter().all(|o| o.settled && o.refusal.is_none())
     }
 }
 
@@ -336,6 +348,7 @@ fn forget(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeRu
     c.beside = None;
     c.held = None;
     c.released = false;
+    c.measured = None;
     c.checks.clear();
 }
 
@@ -355,6 +368,11 @@ fn restart(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeR
     c.baseline = None;
     c.recorded = None;
     c.attempt += 1;
+    if let Some(preview) = &mut c.preview {
+        // What was said by command was said of the attempt before.
+        preview.asked = None;
+        preview.command = None;
+    }
     forget(c, now, judge);
 }
 
@@ -372,17 +390,27 @@ fn remember(c: &mut ComponentStatus, at: Timestamp, from: Weight, to: Weight, re
     c.history.drain(..excess);
 }
 
-/// Records a foreign change; true when the same manager did it three times within an hour.
+/// So many foreign changes by one field manager within an hour are a fight.
+const FIGHT: usize = 3;
+
+/// Records a foreign change; true when it makes a fight.
 fn is_fight(c: &mut ComponentStatus, drift: Drift) -> bool {
     const WITHIN: Duration = Duration::from_secs(3600);
     let since = drift.at - WITHIN;
+    c.drifts.retain(|d| d.at >= since);
     let manager = drift.manager.clone();
     c.drifts.push(drift);
     let excess = c.drifts.len().saturating_sub(8);
     c.drifts.drain(..excess);
-    c.drifts
-        .iter()
-        .filter(|d| d.at >= since && d.manager == manager)
-        .count()
-        >= 3
+    times(c, &manager) >= FIGHT
+}
+
+/// Whether one of the recorded managers was in a fight.
+fn was_fought(c: &ComponentStatus) -> bool {
+    c.drifts.iter().any(|d| times(c, &d.manager) >= FIGHT)
+}
+
+/// How many of the recorded foreign changes are this manager's.
+fn times(c: &ComponentStatus, manager: &str) -> usize {
+    c.drifts.iter().filter(|d| d.manager == manager).count()
 }

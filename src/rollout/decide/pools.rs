@@ -208,6 +208,7 @@ impl Desk<'_> {
             | Outlook::SharedOutage { message }
             | Outlook::ControlBad { message }
             | Outlook::NotArriving { message }
+            | Outlook::NotAchievable { message }
             | Outlook::Unknown { message, .. }
             | Outlook::Unclear { message, .. }
             | Outlook::Breach { message, .. } => message.as_str(),

@@ -20,6 +20,7 @@ impl Desk<'_> {
                 return;
             }
         };
+        self.hear_gateways(i, &objects);
         let lowest = objects.iter().map(|o| o.lowest).min().unwrap_or_default();
         let highest = objects.iter().map(|o| o.highest).max().unwrap_or_default();
         let Some(c) = self.status.components.get_mut(i) else {
@@ -330,6 +331,9 @@ fn ignore_rule(object: &str) -> String {
         "virtualservice" => {
             "{group: networking.istio.io, kind: VirtualService, jqPathExpressions: \
              ['.spec.http[]?.route[]?.weight', '.spec.tls[]?.route[]?.weight', '.spec.tcp[]?.route[]?.weight']}"
+        }
+        "httproute" | "grpcroute" | "tlsroute" | "tcproute" => {
+            "{group: gateway.networking.k8s.io, kind: '*', jqPathExpressions: ['.spec.rules[]?.backendRefs[]?.weight']}"
         }
         "configmap" => {
             "{kind: ConfigMap, jsonPointers: [/data/networking_mode, /data/istio_percentage, \

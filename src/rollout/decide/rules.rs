@@ -3,8 +3,10 @@
 
 mod beside;
 mod gates;
+mod gateways;
 mod history;
 mod pools;
+mod previews;
 mod promises;
 mod table;
 pub(crate) mod world;

@@ -1,7 +1,7 @@
 //! What each verb does to one component.
 
 use super::commands::Answer;
-use super::{Desk, remember, restart, say};
+use super::{Desk, remember, restart, say, was_fought};
 use crate::rollout::command::{Command, RAISE_EXPIRES};
 use crate::rollout::judge::{Beside, Outlook};
 use crate::rollout::reason::{Reason, State};
@@ -106,6 +106,9 @@ impl Desk<'_> {
                 "control has no ready endpoint to take the traffic back; {force}"
             ));
         }
+        if let Some(refusal) = self.refused_by_gateways(i) {
+            return Err(refusal);
+        }
         if let (State::RolledBack, Reason::Breach | Reason::LostTraffic) = (c.state, c.reason) {
             return Err(format!(
                 "it was rolled back for {} ({}): retry it, or {force}",
@@ -140,6 +143,7 @@ impl Desk<'_> {
         match self.outlook_now(i) {
             Some(
                 Outlook::Insufficient { message }
+                | Outlook::NotAchievable { message }
                 | Outlook::Unknown { message, .. }
                 | Outlook::Unclear { message, .. },
             ) => Some(format!("warning: {message}")),
@@ -196,7 +200,11 @@ impl Desk<'_> {
         }
         c.paused_by = None;
         c.raise_by = None;
-        c.drifts.clear();
+        // A named fight was settled by whoever resumes. Otherwise the record stays: a tool that lowers the weight
+        // again after each `resume` has to be named, too.
+        if was_fought(c) {
+            c.drifts.clear();
+        }
         if matches!(was, State::Manual | State::Drifted) {
             c.state = State::Walking;
             c.weight.asked = c.weight.written;
@@ -294,6 +302,7 @@ impl Desk<'_> {
             return Ok(format!("let go at {at}; {marks}"));
         }
         c.state = State::Manual;
+        c.preview = None;
         c.detached = true;
         c.lowering = None;
         c.intent = None;

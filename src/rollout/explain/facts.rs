@@ -2,6 +2,7 @@
 
 use super::limits;
 use super::router::{RouterView, routers};
+use crate::rollout::arrival::Measured;
 use crate::rollout::command::ago;
 use crate::rollout::duration::Span;
 use crate::rollout::plan::{
@@ -39,6 +40,15 @@ pub struct Facts {
     pub message: String,
     /// In percent.
     pub weight: Option<Percents>,
+    /// What part of the requests arrives at the canary, as far as it can be measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
+    /// The same as a sentence.
+    #[serde(skip)]
+    pub arrives: Option<String>,
+    /// What the gateways that carry its routes find fault with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateways: Option<String>,
     /// Since when the weight stands.
     pub since: Option<Timestamp>,
     /// Each router, from the edge.
@@ -184,6 +194,9 @@ impl Facts {
             reason: None,
             message: "no daemon has looked at it yet".to_owned(),
             weight: None,
+            measured: None,
+            arrives: None,
+            gateways: None,
             since: None,
             routers: Vec::new(),
             phase: None,
@@ -249,6 +262,11 @@ impl Facts {
             written: written.percent(),
             observed: observed.map(crate::rollout::weight::Weight::percent),
         });
+        self.measured = c.measured;
+        self.arrives = c
+            .measured
+            .map(|m| format!("{:?}: {}", m.verdict, m.sentence(written)));
+        self.gateways.clone_from(&c.gateways);
         self.since = c.since;
         self.routers = routers(&c.routers);
         self.history.clone_from(&c.history);

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 impl Facts {
     /// What is waited for and until when: the reason it stands for, then hold, gates and window as far as they are
     /// still ahead.
+    #[expect(clippy::too_many_lines, reason = "a line for each reason")]
     pub(super) fn waits(&self, plan: &Plan, c: &ComponentStatus, now: Timestamp) -> Vec<Wait> {
         if c.state.is_terminal() {
             let what = if c.state == State::RolledBack {
@@ -50,6 +51,16 @@ impl Facts {
             }
             Reason::SharedOutage | Reason::ControlBad => waits.push(wait("control to recover", None)),
             Reason::NotArriving => waits.push(wait("requests on the canary", None)),
+            Reason::NotAchievable => waits.push(wait(
+                "as many requests on the canary as its weight asks for",
+                None,
+            )),
+            Reason::RouteNotAccepted => {
+                waits.push(wait(
+                    "a gateway that accepts the route and finds its back ends",
+                    None,
+                ));
+            }
             Reason::Paused
             | Reason::Manual
             | Reason::Drifted
@@ -63,6 +74,7 @@ impl Facts {
             Reason::Starting
             | Reason::Step
             | Reason::CheckBreached
+            | Reason::RouteAccepted
             | Reason::HoldingStep
             | Reason::WaitingForPhase
             | Reason::WaitingForPool
@@ -88,6 +100,7 @@ impl Facts {
             | Reason::StoppedByFailure
             | Reason::PhaseFailed
             | Reason::Orphaned
+            | Reason::PreviewChanged
             | Reason::Claimed
             | Reason::InvalidSpec
             | Reason::ControlNotReady => {}

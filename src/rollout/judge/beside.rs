@@ -141,9 +141,11 @@ impl Beside {
                 message: format!("{name}: {message}"),
             }),
             Outlook::Settling { .. } if settling => None,
-            Outlook::Settling { .. } | Outlook::NotArriving { .. } => Some(Outlook::Insufficient {
-                message: format!("{name}: nothing was counted yet"),
-            }),
+            Outlook::Settling { .. } | Outlook::NotArriving { .. } | Outlook::NotAchievable { .. } => {
+                Some(Outlook::Insufficient {
+                    message: format!("{name}: nothing was counted yet"),
+                })
+            }
             told @ (Outlook::Between { .. }
             | Outlook::Insufficient { .. }
             | Outlook::Unclear { .. }
@@ -179,6 +181,8 @@ impl<'a> Context<'a> {
             rules: &stream.rules,
             // A pair's counters rise when a connection begins.
             late: self.late && !matches!(stream.source, CheckSource::Pair(_)),
+            // Counts beside the arms are no shares of one traffic.
+            verifiable: false,
             ..*self
         }
     }

@@ -10,6 +10,7 @@ pub(super) mod measured;
 #[cfg(test)]
 mod rules;
 mod traffic;
+mod verify;
 
 use super::check::{CheckRule, JudgeRules, Metric};
 use super::evidence::real;
@@ -29,6 +30,10 @@ pub use beside::Beside;
 
 /// What the judge works by, beside what was counted.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that have nothing to do with each other"
+)]
 pub struct Context<'a> {
     /// The checks of this phase.
     pub rules: &'a [CheckRule],
@@ -53,6 +58,8 @@ pub struct Context<'a> {
     pub looks: u32,
     /// Whether the component names a control arm.
     pub has_control: bool,
+    /// Whether the canary's share of requests shows in the counts: not where the weight is a share of new objects.
+    pub verifiable: bool,
     /// Whether hold time counts now: not while paused or frozen.
     pub clock_runs: bool,
     /// The time now.
@@ -119,6 +126,11 @@ pub enum Outlook {
     /// The canary gets no requests, although the total is unchanged.
     NotArriving {
         /// How many were expected, for people.
+        message: String,
+    },
+    /// The canary gets surely less than half of the requests that its weight asks for.
+    NotAchievable {
+        /// How many, and where to look, for people.
         message: String,
     },
     /// The traffic has to go back.

@@ -76,6 +76,7 @@ fn context(rules: &[CheckRule], percent: u16) -> Context<'_> {
         baseline: None,
         looks: 8,
         has_control: true,
+        verifiable: true,
         clock_runs: true,
         now: at(0),
     }

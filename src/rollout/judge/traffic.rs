@@ -12,12 +12,14 @@ const NEVER_WORKED: f64 = 10.0;
 const EXPECTED: f64 = 50.0;
 
 impl Ledger {
-    /// A disaster, traffic that was lost, or traffic that does not arrive.
+    /// A disaster, traffic that was lost, or traffic that does not arrive (as it should).
     ///
-    /// Both look at everything since the weight was written. Settle leaves data out because a new path may stumble
+    /// The first two look at everything since the weight was written. Settle leaves data out because a new path may stumble
     /// for a moment; one that has not answered a single request of ten does not stumble, and its users do not wait.
     pub(super) fn traffic(&self, ctx: &Context<'_>) -> Option<Outlook> {
-        self.trip(ctx).or_else(|| self.arrivals(ctx))
+        self.trip(ctx)
+            .or_else(|| self.arrivals(ctx))
+            .or_else(|| self.shortfall(ctx))
     }
 
     fn trip(&self, ctx: &Context<'_>) -> Option<Outlook> {

@@ -7,7 +7,8 @@ use super::{
 };
 use crate::rollout::check::JudgeRules;
 use crate::rollout::duration::Span;
-use crate::rollout::spec::{ArmSource, BaselineKind, Component, GradualRolloutSpec, Phase, Router, Step};
+use crate::rollout::router_spec::Router;
+use crate::rollout::spec::{ArmSource, BaselineKind, Component, GradualRolloutSpec, Phase, Step};
 use crate::rollout::weight::{Percent, Weight};
 use crate::rollout::window::Calendar;
 use std::collections::{BTreeMap, BTreeSet};
@@ -333,12 +334,10 @@ impl Reader {
 /// 64 bits of FNV-1a over what a component's attempt depends on: enough to see a change, stable over versions.
 fn fingerprint(component: &Component, steps: &[PlannedStep]) -> String {
     let weights: Vec<u16> = steps.iter().map(|s| s.weight.permille()).collect();
+    let routers: Vec<Router> = component.routers.iter().map(Router::without_preview).collect();
     let basis: BTreeMap<&str, serde_json::Value> = BTreeMap::from([
         ("arms", serde_json::to_value(&component.arms).unwrap_or_default()),
-        (
-            "routers",
-            serde_json::to_value(&component.routers).unwrap_or_default(),
-        ),
+        ("routers", serde_json::to_value(routers).unwrap_or_default()),
         ("weights", serde_json::to_value(weights).unwrap_or_default()),
     ]);
     let text = serde_json::to_string(&basis).unwrap_or_default();

@@ -3,9 +3,14 @@
 mod controller_switch;
 mod controller_switch_fences;
 mod controller_switch_restart;
+mod gateway_api;
+mod gateway_api_properties;
 mod istio;
 mod istio_properties;
 mod originals;
+mod parents;
+mod preview;
+mod preview_properties;
 mod schema;
 
 use super::*;

@@ -225,3 +225,49 @@ fn a_journal_that_somebody_garbled_is_left_alone_and_never_keeps_a_rollback_wait
             .contains("cannot be read")
     );
 }
+
+#[test]
+fn a_route_without_a_name_is_found_again_although_rules_of_ours_came_before_it_and_those_go_first() {
+    use crate::rollout::observation::Wanted;
+    let routers = format!("{SHOP}    testers: {{headers: {{canary: \"true\"}}}}\n    mirror: 10%\n");
+    let component = component(&routers);
+    let target = &targets(&component, "sealos-system")[0];
+    let original =
+        shop(&json!([{"destination": {"host": "old"}, "weight": 3}, {"destination": {"host": "new"}}]));
+    let mut object = original.clone();
+    write(target, &mut object, "01A", percent(10), WriteMode::Normal);
+    let before = object["metadata"]["annotations"]["rollout.sealos.io/o.shop"].clone();
+    let preview = target.preview(&object, &Wanted::AsSpecified).unwrap().unwrap();
+    serve(&preview, &mut object).unwrap();
+    assert_eq!(
+        object["spec"]["http"].as_array().unwrap().len(),
+        2,
+        "ours is first"
+    );
+    write(target, &mut object, "01B", percent(30), WriteMode::Normal);
+    let back = Stamp::new("01C", percent(0), "Breach").unwrap();
+    let patch = target.write(&object, &back, WriteMode::Normal).unwrap();
+    let patch = target.journalled(&object, patch);
+    serve(&patch, &mut object).unwrap();
+    let after = &object["metadata"]["annotations"]["rollout.sealos.io/o.shop"];
+    assert_eq!(*after, before, "what we wrote ourselves is no original");
+    assert_eq!(restore(target, &mut object).kept, None);
+    assert_eq!(bytes(&object), bytes(&original));
+}
+
+#[test]
+fn a_route_of_the_gateway_api_comes_back_byte_for_byte() {
+    let routers = "- gatewayApi: {kind: HTTPRoute, name: shop, canary: {name: new, port: 80}, control: {name: old, port: 80}}\n";
+    let component = component(routers);
+    let target = &targets(&component, "sealos-system")[0];
+    let original = json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+        "metadata": {"name": "shop", "namespace": "sealos-system", "uid": "u", "resourceVersion": "7"},
+        "spec": {"rules": [{"backendRefs": [{"name": "old", "port": 80, "weight": 3},
+            {"name": "new", "port": 80, "weight": 0}]}]}});
+    let mut object = original.clone();
+    write(target, &mut object, "01A", percent(10), WriteMode::Normal);
+    write(target, &mut object, "01B", percent(0), WriteMode::Normal);
+    assert_ne!(bytes(&object), bytes(&original));
+    assert_eq!(restore(target, &mut object).kept, None);
+    assert_eq!(bytes(&object), bytes(&original));
+}

@@ -1,25 +1,41 @@
-//! Written `VirtualServices` against the schema of Istio's own CRD, where that is at hand.
+//! Written `VirtualServices` and Gateway API routes against the schemas of their own CRDs, where those are at hand.
 
 use super::*;
+use crate::rollout::observation::Wanted;
+use crate::rollout::preview::Preview;
 use std::path::{Path, PathBuf};
 
-/// A directory with `istio.yaml`, Istio's CRDs: named by `GRADUAL_ROLLOUT_CRDS`, or beside the repository.
-fn crds() -> Option<PathBuf> {
+/// A file of the directory with `istio.yaml` and `gateway-api.yaml`, the projects' own CRDs: named by
+/// `GRADUAL_ROLLOUT_CRDS`, or beside the repository.
+fn crds(name: &str) -> Option<PathBuf> {
     let named = std::env::var_os("GRADUAL_ROLLOUT_CRDS").map(PathBuf::from);
     let file = named
         .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/crds"))
-        .join("istio.yaml");
-    file.is_file().then_some(file)
+        .join(name);
+    if !file.is_file() {
+        println!("skipped: no {name}; name its directory in GRADUAL_ROLLOUT_CRDS");
+        return None;
+    }
+    Some(file)
 }
 
-fn virtual_service_schema(file: &Path) -> Value {
+/// Each served version of a definition, with its schema.
+fn schemas(file: &Path, name: &str) -> Vec<(String, Value)> {
     let text = std::fs::read_to_string(file).unwrap();
     let document = text
         .split("\n---")
-        .find(|document| document.contains("name: virtualservices.networking.istio.io"))
+        .find(|document| document.contains(&format!("\n  name: {name}\n")))
         .unwrap();
     let crd: Value = serde_saphyr::from_str(document).unwrap();
-    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+    let versions = crd["spec"]["versions"].as_array().unwrap();
+    versions
+        .iter()
+        .filter(|version| version["served"] == true)
+        .map(|version| {
+            let name = version["name"].as_str().unwrap().to_owned();
+            (name, version["schema"]["openAPIV3Schema"].clone())
+        })
+        .collect()
 }
 
 /// The part of structural schemas that these objects meet: types, required and unknown members, bounds.
@@ -40,6 +56,11 @@ fn violations(schema: &Value, value: &Value, path: &str, out: &mut Vec<String>) 
         && number < minimum
     {
         out.push(format!("{path} is below {minimum}"));
+    }
+    if let (Some(number), Some(maximum)) = (value.as_f64(), schema["maximum"].as_f64())
+        && number > maximum
+    {
+        out.push(format!("{path} is above {maximum}"));
     }
     for required in schema["required"].as_array().into_iter().flatten() {
         if value.get(required.as_str().unwrap()).is_none() {
@@ -63,11 +84,12 @@ fn violations(schema: &Value, value: &Value, path: &str, out: &mut Vec<String>) 
 
 #[test]
 fn written_virtual_services_fit_the_schema_of_the_crd() {
-    let Some(file) = crds() else {
-        println!("skipped: no Istio CRDs; name their directory in GRADUAL_ROLLOUT_CRDS");
+    let Some(file) = crds("istio.yaml") else {
         return;
     };
-    let schema = virtual_service_schema(&file);
+    let schema = schemas(&file, "virtualservices.networking.istio.io")
+        .swap_remove(0)
+        .1;
     for list in ["http", "tls", "tcp"] {
         let routers = format!(
             "- istio: {{virtualServices: [{{name: shop, kind: {list}}}], canary: {{host: new}}, control: {{host: old}}}}\n"
@@ -82,6 +104,19 @@ fn written_virtual_services_fit_the_schema_of_the_crd() {
         if list == "tls" {
             object["spec"]["tls"][0]["match"][0]["sniHosts"] = json!(["shop"]);
         }
+        let wanted = Wanted::Told {
+            preview: Preview {
+                headers: [("canary".to_owned(), "true".to_owned())].into(),
+                cookie: Some("who=tester".parse().unwrap()),
+                mirror: Weight::from_permille(125),
+            },
+            command: "01J8".into(),
+        };
+        let testers = targets[0].preview(&object, &wanted).unwrap();
+        assert_eq!(testers.is_some(), list == "http");
+        if let Some(testers) = testers {
+            serve(&testers, &mut object).unwrap();
+        }
         for weight in [percent(5), permille(125), Weight::FULL, Weight::ZERO] {
             let patch = targets[0]
                 .write(&object, &stamp("01J8", weight), WriteMode::Normal)
@@ -93,9 +128,58 @@ fn written_virtual_services_fit_the_schema_of_the_crd() {
         }
         // The check must be able to fail.
         let mut found = Vec::new();
-        object["spec"][list][0]["route"][0]["weight"] = "5".into();
-        object["spec"][list][0]["route"][0]["wieght"] = 5.into();
+        let last = object["spec"][list].as_array().unwrap().len() - 1;
+        assert_eq!(last, usize::from(list == "http"));
+        object["spec"][list][last]["route"][0]["weight"] = "5".into();
+        object["spec"][list][last]["route"][0]["wieght"] = 5.into();
         violations(&schema["properties"]["spec"], &object["spec"], "spec", &mut found);
         assert_eq!(found.len(), 2, "{found:?}");
+    }
+}
+
+#[test]
+fn written_routes_fit_every_served_version_of_the_gateway_apis_crds() {
+    let Some(file) = crds("gateway-api.yaml") else {
+        return;
+    };
+    for kind in [
+        ObjectKind::HttpRoute,
+        ObjectKind::GrpcRoute,
+        ObjectKind::TlsRoute,
+        ObjectKind::TcpRoute,
+    ] {
+        let all = schemas(&file, &format!("{}.{}", kind.plural(), kind.group()));
+        assert_eq!(all[0].0, kind.version(), "{kind:?}: the preferred version");
+        for (version, schema) in &all {
+            let known = kind.versions().contains(&version.as_str());
+            assert!(known, "{kind:?} is served as {version} too");
+            let routers = format!(
+                "- gatewayApi: {{kind: {}, name: shop, canary: {{name: new, port: 80}}, control: {{name: old, port: 80}}}}\n",
+                kind.kind()
+            );
+            let component = component(&routers);
+            let targets = targets(&component, "apps");
+            let mut object = json!({"apiVersion": format!("{}/{version}", kind.group()), "kind": kind.kind(),
+                "metadata": {"name": "shop", "namespace": "apps", "resourceVersion": "1"},
+                "spec": {"parentRefs": [{"name": "public"}], "rules": [{"backendRefs": [
+                    {"name": "new", "port": 80}, {"name": "old", "port": 80}]}]}});
+            if kind == ObjectKind::TlsRoute {
+                object["spec"]["hostnames"] = json!(["shop.example.com"]);
+            }
+            for weight in [percent(5), permille(125), permille(1), Weight::FULL, Weight::ZERO] {
+                let patch = targets[0]
+                    .write(&object, &stamp("01J8", weight), WriteMode::Normal)
+                    .unwrap();
+                serve(&patch, &mut object).unwrap();
+                let mut found = Vec::new();
+                violations(&schema["properties"]["spec"], &object["spec"], "spec", &mut found);
+                assert_eq!(found, Vec::<String>::new(), "{kind:?} {version} at {weight}");
+            }
+            // The check must be able to fail.
+            object["spec"]["rules"][0]["backendRefs"][0]["weight"] = 1_000_001.into();
+            let mut found = Vec::new();
+            violations(&schema["properties"]["spec"], &object["spec"], "spec", &mut found);
+            assert_eq!(found.len(), 1, "{found:?}");
+        }
     }
 }

@@ -121,8 +121,13 @@ impl Store {
         for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
             store.namespace(name);
         }
-        if let Err(failure) = store.register_crd(&super::istio::virtual_services()) {
-            tracing::error!(%failure, "unable to serve virtualservices: the definition in the program is broken");
+        for definition in
+            std::iter::once(super::istio::virtual_services()).chain(super::gateway_api::routes())
+        {
+            if let Err(failure) = store.register_crd(&definition) {
+                let name = super::json::meta(&definition, "name");
+                tracing::error!(%failure, name, "unable to serve routes: the definition in the program is broken");
+            }
         }
         store
     }

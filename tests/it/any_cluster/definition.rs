@@ -1,13 +1,14 @@
 //! The resource's definition: installed as `kubectl apply --server-side` does, refusing what it must, shown in columns.
 
 use super::cluster::{Connection, JSON, until};
-use super::objects::{GROUP, rollout};
+use super::objects::{GATEWAYS, GROUP, rollout};
 use super::scene::{istio_version, on_cluster};
 use serde_json::{Value, json};
 
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const ROLLOUTS: &str = "gradualrollouts.rollout.sealos.io";
 const ROUTES: &str = "virtualservices.networking.istio.io";
+const HTTP_ROUTES: &str = "httproutes.gateway.networking.k8s.io";
 
 /// Somebody's namespaces and definitions can be told by this label, should a run be killed before it tidied up.
 pub(super) const LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "gradual-rollout-test");
@@ -46,6 +47,24 @@ fn routes() -> Value {
     })
 }
 
+/// As much of the Gateway API's definition as routing needs, for clusters without it.
+fn http_routes() -> Value {
+    let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let schema = json!({"type": "object", "properties": {"spec": open, "status": open}});
+    // The API server demands a word of the reviewers for this group.
+    let annotations = json!({"api-approved.kubernetes.io": "unapproved, a test's stand-in"});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": HTTP_ROUTES, "annotations": annotations},
+        "spec": {
+            "group": "gateway.networking.k8s.io", "scope": "Namespaced",
+            "names": {"kind": "HTTPRoute", "listKind": "HTTPRouteList", "plural": "httproutes", "singular": "httproute"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema},
+                "subresources": {"status": {}}}],
+        },
+    })
+}
+
 /// Sees to it that the definitions are there until [`release`].
 pub(super) async fn hold(cluster: &Connection) {
     let mut users = USERS.lock().await;
@@ -58,6 +77,9 @@ pub(super) async fn hold(cluster: &Connection) {
             && install(cluster, ROUTES, "networking.istio.io/v1", routes()).await
         {
             users.installed.push(ROUTES);
+        }
+        if install(cluster, HTTP_ROUTES, GATEWAYS, http_routes()).await {
+            users.installed.push(HTTP_ROUTES);
         }
     }
     users.count += 1;

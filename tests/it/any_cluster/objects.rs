@@ -21,6 +21,30 @@ pub(super) fn virtual_service(ns: &str, name: &str) -> Value {
     })
 }
 
+/// The group and version in which the Gateway API serves `HTTPRoute`s.
+pub(super) const GATEWAYS: &str = "gateway.networking.k8s.io/v1";
+
+/// A route of the Gateway API whose traffic is all on control, whose weight is left out.
+pub(super) fn http_route(ns: &str, name: &str) -> Value {
+    json!({
+        "apiVersion": GATEWAYS, "kind": "HTTPRoute",
+        "metadata": {"name": name, "namespace": ns, "labels": {"kept": "yes"}},
+        "spec": {"parentRefs": [{"name": "public", "namespace": "infra"}], "hostnames": [format!("{name}.{ns}.example.com")],
+            "rules": [{"backendRefs": [
+                {"name": format!("{name}-v1"), "port": 80}, {"name": format!("{name}-v2"), "port": 80, "weight": 0}]}]}
+    })
+}
+
+/// A component behind it.
+pub(super) fn routed_by_gateway(ns: &str, name: &str) -> Value {
+    let backend = |version: &str| json!({"name": format!("{name}-{version}"), "port": 80});
+    json!({
+        "name": name,
+        "routers": [{"gatewayApi": {"kind": "HTTPRoute", "name": name, "canary": backend("v2"), "control": backend("v1")}}],
+        "arms": arms(ns, name)
+    })
+}
+
 /// Where both arms of a component are counted.
 fn arms(ns: &str, name: &str) -> Value {
     let arm = |version: &str| json!({"preset": "istio", "labels": {"destination_service": host(ns, name, version)}});

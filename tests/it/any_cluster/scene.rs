@@ -2,7 +2,7 @@
 
 use super::cluster::{Connection, kubeconfig, until};
 use super::definition::{LABEL, hold, release};
-use super::objects::GROUP;
+use super::objects::{GATEWAYS, GROUP};
 use super::traffic::Traffic;
 use futures::FutureExt;
 use gradual_rollout::clock::Clock;
@@ -108,6 +108,7 @@ async fn tidy(admin: &Connection, ns: &str) {
     for collection in [
         rollouts,
         routes,
+        format!("/apis/{GATEWAYS}/namespaces/{ns}/httproutes"),
         format!("/apis/apps/v1/namespaces/{ns}/deployments"),
         format!("/apis/coordination.k8s.io/v1/namespaces/{ns}/leases"),
         format!("/apis/events.k8s.io/v1/namespaces/{ns}/events"),
@@ -183,6 +184,7 @@ impl Scene {
         let path = match object["kind"].as_str().unwrap() {
             "GradualRollout" => self.rollouts(""),
             "VirtualService" => self.routes(""),
+            "HTTPRoute" => format!("/apis/{GATEWAYS}/namespaces/{}/httproutes", self.ns),
             "Deployment" => self.deployments(""),
             "ConfigMap" => self.core("configmaps", ""),
             "ServiceAccount" => self.core("serviceaccounts", ""),

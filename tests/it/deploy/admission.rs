@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-fn verbs() -> [&'static str; 8] {
+fn verbs() -> [&'static str; 10] {
     Verb::ALL.map(Verb::word)
 }
 

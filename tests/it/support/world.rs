@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) const NS: &str = "sealos-system";
 
-/// Tenants' requests: a steady rate, split by what the store's `VirtualService`s say.
+/// Tenants' requests: a steady rate, split by what the store's `VirtualService`s or `HTTPRoute`s say.
 #[derive(Debug)]
 pub(crate) struct Traffic {
     store: Store,
@@ -67,8 +67,29 @@ impl Traffic {
         let vs = self
             .store
             .get("virtualservices.networking.istio.io", NS, component);
-        let weight = vs.and_then(|vs| vs.pointer("/spec/http/0/route/1/weight").and_then(Value::as_f64));
+        let Some(vs) = vs else {
+            return self.route_share(component);
+        };
+        let weight = main_route(&vs)["route"][1]["weight"].as_f64();
         weight.unwrap_or(0.0) / 100.0
+    }
+}
+
+impl Traffic {
+    /// The same of a component's `HTTPRoute`, control first: a weight that is left out is 1.
+    fn route_share(&self, component: &str) -> f64 {
+        let route = self
+            .store
+            .get("httproutes.gateway.networking.k8s.io", NS, component);
+        let weight = |n: usize| {
+            let pointer = format!("/spec/rules/0/backendRefs/{n}/weight");
+            let weight = route.as_ref()?.pointer(&pointer);
+            Some(weight.and_then(Value::as_f64).unwrap_or(1.0))
+        };
+        match (weight(0), weight(1)) {
+            (Some(control), Some(canary)) if canary > 0.0 => canary / (canary + control),
+            _ => 0.0,
+        }
     }
 }
 
@@ -171,6 +192,13 @@ pub(crate) struct World {
     daemons: JoinSet<()>,
     stop: CancellationToken,
     _helpers: JoinSet<()>,
+}
+
+/// The route that carries the pair, wherever it stands among others.
+pub(crate) fn main_route(vs: &Value) -> Value {
+    let routes = vs["spec"]["http"].as_array().cloned().unwrap_or_default();
+    let main = routes.into_iter().find(|route| route["name"] == "main");
+    main.unwrap_or_default()
 }
 
 pub(crate) fn virtual_service(name: &str) -> Value {
@@ -314,9 +342,7 @@ impl World {
     }
 
     pub(crate) fn weight(&self, name: &str) -> u64 {
-        self.vs(name)["spec"]["http"][0]["route"][1]["weight"]
-            .as_u64()
-            .unwrap()
+        main_route(&self.vs(name))["route"][1]["weight"].as_u64().unwrap()
     }
 
     pub(crate) async fn pass(&self, seconds: u64) {

@@ -1,6 +1,6 @@
 //! What stands between a component and its next weight, and what people and schedules do about it.
 
-use super::world::{Weather, World, spec, weight};
+use super::world::{Event, Weather, World, spec, weight};
 use crate::rollout::command::Verb;
 use crate::rollout::decide::decide;
 use crate::rollout::observation::Mark;
@@ -368,4 +368,24 @@ fn what_the_past_says_of_bursts_reaches_the_judge() {
         Some(4.0),
         "where no past is known bursts are supposed"
     );
+}
+
+#[test]
+fn a_tool_that_lowers_again_after_each_resume_is_named_the_third_time() {
+    let mut world = at_gate();
+    for fight in [false, false, true, false] {
+        world.live(&Event::Foreign(10), |_, _, _| {});
+        world.ticks(2);
+        let c = world.component("alpha");
+        let expected = if fight {
+            Reason::GitOpsFight
+        } else {
+            Reason::Drifted
+        };
+        assert_eq!((c.state, c.reason), (State::Drifted, expected), "{}", c.message);
+        assert_eq!(world.highest("alpha"), weight(10));
+        // After a fight was named, whoever resumes has settled it.
+        world.say(Verb::Resume, "alpha", None);
+        world.until("back", |w| w.component("alpha").reason == Reason::HoldingStep);
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::rollout::command::{Command, Verb, Wish};
 use crate::rollout::decide::{decide, declare};
-use crate::rollout::observation::{Decision, Mark, Observation, Routed, Routers, Seen};
+use crate::rollout::observation::{Aside, Decision, Mark, Observation, Routed, Routers, Seen};
 use crate::rollout::plan::Plan;
 use crate::rollout::reason::Reason;
 use crate::rollout::sample::{Arm, Blindness, Counts, Dark, GaugeReading, Histogram, Reading, Tick};
@@ -27,6 +27,8 @@ pub(crate) enum Weather {
     ControlFails,
     /// All requests still go to control.
     Elsewhere,
+    /// The canary gets this part of its share, in percent.
+    Sticky(u8),
     /// A handful of requests.
     Quiet,
     /// One request in fifty seconds, and of the canary's so many of a thousand fail.
@@ -61,6 +63,8 @@ pub(crate) struct Object {
     pub(crate) stamp: Option<Mark>,
     pub(crate) manager: Option<String>,
     pub(crate) settled: bool,
+    pub(crate) refusal: Option<String>,
+    pub(crate) aside: Option<Aside>,
 }
 
 #[derive(Clone)]
@@ -150,6 +154,8 @@ impl World {
             stamp: None,
             manager: None,
             settled: true,
+            refusal: None,
+            aside: None,
         };
         let objects = plan
             .components
@@ -203,6 +209,7 @@ impl World {
         let wish = Wish {
             components: vec![components.to_owned()],
             weight,
+            route: None,
             phase: None,
             reason: "because".into(),
             who: "ada".into(),
@@ -229,6 +236,7 @@ impl World {
             Weather::Blip => 2000,
             Weather::Good
             | Weather::Elsewhere
+            | Weather::Sticky(_)
             | Weather::CanaryFails
             | Weather::BothFail
             | Weather::ControlFails
@@ -264,12 +272,19 @@ impl World {
                     message: "dark".into(),
                 }));
             }
-            Weather::Good | Weather::Quiet | Weather::Rare(_) | Weather::Elsewhere => (false, false),
+            Weather::Good | Weather::Quiet | Weather::Rare(_) | Weather::Elsewhere | Weather::Sticky(_) => {
+                (false, false)
+            }
             Weather::CanaryFails | Weather::Blip => (true, false),
             Weather::BothFail => (true, true),
             Weather::ControlFails => (false, true),
         };
-        let (canary, none) = (total * share / 1000, Arm::Seen(Counts::default()));
+        let part = if let Weather::Sticky(part) = weather {
+            u64::from(part)
+        } else {
+            100
+        };
+        let (canary, none) = (total * share * part / 100_000, Arm::Seen(Counts::default()));
         let (canary, seen) = if weather == Weather::Elsewhere {
             (0, none)
         } else {
@@ -366,6 +381,9 @@ impl World {
                         stamp: o.stamp.clone(),
                         settled: o.settled,
                         manager: o.manager.clone(),
+                        aside: o.aside.clone(),
+                        refusal: o.refusal.clone(),
+                        ..Routed::default()
                     })
                     .collect();
                 let seen = Seen {
@@ -412,6 +430,14 @@ impl World {
             );
         }
         self.status = decision.next.clone();
+        for order in &decision.previews {
+            let asides = self.objects.get_mut(&order.component).into_iter().flatten();
+            for aside in asides.filter_map(|o| o.aside.as_mut()) {
+                let (_, mark) = order.wanted.of(&aside.spec);
+                aside.written = Some(mark).filter(|mark| !mark.is_empty());
+                (aside.stale, aside.missing) = (false, None);
+            }
+        }
         for raise in &decision.raises {
             let fence = Fence {
                 object: "x".into(),
@@ -441,6 +467,11 @@ impl World {
                 reason: Some(reason),
             });
             object.manager = None;
+            if reason.is_rollback()
+                && let Some(aside) = &mut object.aside
+            {
+                aside.written = None;
+            }
         }
     }
 

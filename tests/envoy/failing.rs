@@ -1,0 +1,95 @@
+//! A canary that fails is left alone within two looks and a second.
+
+use crate::bridge::Kind;
+use crate::world::{App, Plan, World};
+use gradual_rollout::rollout::reason::{Reason, State};
+use serde_json::json;
+use std::time::Duration;
+use tokio::time::Instant;
+
+const INTERVAL: Duration = Duration::from_secs(5);
+/// Its route has no time-out, as Istio's have none unless they say so; its clients lose patience.
+const SILENT: Plan = Plan {
+    timeout: None,
+    patience: Duration::from_secs(2),
+    ..Plan::new("silent", 60)
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_canary_that_fails_hangs_or_refuses_gets_nothing_after_two_intervals_and_a_second() {
+    let names = ["failing", "hanging", "refusing"];
+    let mut plans = names.map(|name| Plan::new(name, 60)).to_vec();
+    plans.push(SILENT);
+    let mut world = World::start(Kind::VirtualService, &plans).await;
+    let judge = json!({"interval": "5s", "settle": "1s"});
+    // The shipped limits for putting back; nothing has to be good enough to go on.
+    let checks = json!([
+        {"name": "errors", "promote": "none"},
+        {"name": "available", "promote": "none"},
+        {"name": "p95", "promote": "none", "rollback": "none"},
+        {"name": "throughput", "promote": "none"},
+    ]);
+    world
+        .roll_out_by("demo", &names, &[("20%", "1h")], &judge, &checks)
+        .await;
+    // Envoy counts a request when it ends, and these never do: what is under way tells.
+    let waiting = json!({
+        "name": "waiting", "metric": "query", "for": "5s", "promote": "none", "rollback": {"max": 8},
+        "query": {"canary": "sum(envoy_cluster_upstream_rq_active{envoy_cluster_name=\"outbound|80|v2|{{component}}\"})"},
+    });
+    let mut with_waiting = checks.clone();
+    with_waiting.as_array_mut().unwrap().push(waiting);
+    world
+        .roll_out_by("silent", &["silent"], &[("20%", "1h")], &judge, &with_waiting)
+        .await;
+    for name in names.into_iter().chain(["silent"]) {
+        world
+            .until(name, "judged at 20%", |c| c.reason == Reason::HoldingStep)
+            .await;
+    }
+    let broken = Instant::now();
+    for app in &mut world.apps {
+        match app.name {
+            "failing" => app.canary.fail(),
+            "hanging" | "silent" => app.canary.hang(),
+            _ => app.canary.refuse(),
+        }
+    }
+    for name in names.into_iter().chain(["silent"]) {
+        world.until_share(name, 0.0).await;
+        world
+            .until(name, "rolled back", |c| c.state == State::RolledBack)
+            .await;
+    }
+    for name in names.into_iter().chain(["silent"]) {
+        let app = world.app(name);
+        app.answers(60).await;
+        let bad: Vec<_> = app.load.bad();
+        let first = bad.iter().map(|seen| seen.ended).min().unwrap();
+        let last = last_to_reach(app, broken);
+        let exposed = last.saturating_duration_since(first);
+        let status = world.component(name).await.unwrap();
+        println!(
+            "{name}: {:.2?} from the first bad response to the last request that reached the canary, {} bad \
+             responses; {}",
+            exposed,
+            bad.len(),
+            status.message
+        );
+        assert!(bad.iter().all(|seen| seen.sent + INTERVAL > broken));
+        assert_eq!(status.reason, Reason::Breach, "{}", status.message);
+        // A query is judged by how long it is over its limit: a look, its `for`, and the look after.
+        let looks = if name == "silent" { 3 } else { 2 };
+        assert!(
+            exposed <= looks * INTERVAL + Duration::from_secs(1),
+            "{name}: {exposed:?}"
+        );
+    }
+}
+
+/// When the canary last got a request. One that refuses counts none: there it is the last that its clients lost.
+fn last_to_reach(app: &App, broken: Instant) -> Instant {
+    let lost = app.load.bad().into_iter().map(|seen| seen.sent).max();
+    let came = app.canary.arrivals().into_iter().max();
+    [lost, came].into_iter().flatten().max().unwrap_or(broken)
+}

@@ -1,0 +1,177 @@
+//! Routed objects that refuse, vanish or belong to somebody else: named, held, and no rollback waits.
+
+use crate::support::world::{NS, World, percent, rollout, virtual_service};
+use gradual_rollout::rollout::reason::{Reason, State};
+use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault};
+use serde_json::{Value, json};
+
+const ROUTES: &str = "virtualservices.networking.istio.io";
+
+fn patches(action: Action) -> Fault {
+    Fault::new(action).verb("patch").resource(ROUTES)
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_lost_races_in_a_row_keep_no_rollback_up() {
+    let world = World::with(&["shop"]);
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    let conflict = Failure::new(409, "Conflict", "the object has been modified");
+    world
+        .store
+        .faults()
+        .inject(patches(Action::Fail(conflict)).times(3));
+    let asked = world.clock.now();
+    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+    for _ in 0..200 {
+        if world.weight("shop") == 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(world.weight("shop"), 0);
+    let took = world.clock.now().duration_since(asked).as_millis();
+    assert!(took < 2000, "{took} ms");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_refuses_a_raise_holds_that_component_and_the_others_go_on() {
+    let world = World::with(&["shop", "cart"]);
+    world
+        .until("5%", |w| w.weight("shop") == 5 && w.weight("cart") == 5)
+        .await;
+    let refuse = Failure::new(
+        403,
+        "Forbidden",
+        "admission webhook \"rules.corp\" denied the request",
+    );
+    let fault = world
+        .store
+        .faults()
+        .inject(patches(Action::Fail(refuse)).name("shop"));
+    world
+        .until("cart done", |w| w.component("cart").state == State::Completed)
+        .await;
+    let shop = world.component("shop");
+    assert_eq!(
+        (shop.weight.written, shop.reason),
+        (percent(5), Reason::WriteFailed)
+    );
+    assert!(
+        shop.message.contains("rules.corp") && shop.message.contains("virtualservice sealos-system/shop"),
+        "{}",
+        shop.message
+    );
+    world.store.faults().lift(fault);
+    world.until("25%", |w| w.weight("shop") == 25).await;
+}
+
+/// A change to the object of a component at 5%, and what is said about it while another component goes on.
+async fn held(change: impl FnOnce(&mut Value)) -> String {
+    let world = World::with(&["shop", "cart"]);
+    world
+        .until("5%", |w| w.weight("shop") == 5 && w.weight("cart") == 5)
+        .await;
+    let mut vs = world.vs("shop");
+    change(&mut vs);
+    world.store.put(vs).unwrap();
+    world.until("cart goes on", |w| w.weight("cart") == 50).await;
+    let shop = world.component("shop");
+    assert_eq!(shop.reason, Reason::RouterUnreadable, "{}", shop.message);
+    assert_eq!(shop.weight.written, percent(5));
+    assert!(
+        shop.message.contains("virtualservice sealos-system/shop"),
+        "{}",
+        shop.message
+    );
+    shop.message
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_that_is_renamed_in_the_middle_is_named() {
+    let message = held(|vs| vs["spec"]["http"][0]["name"] = "other".into()).await;
+    assert!(
+        message.contains("no route named \"main\"") && message.contains("\"other\""),
+        "{message}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_vanishes_in_the_middle_is_named() {
+    let message = held(|vs| {
+        vs["spec"]["http"][0]["route"].as_array_mut().unwrap().pop();
+    })
+    .await;
+    assert!(
+        message.contains("lacks the canary destination shop-v2"),
+        "{message}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn weights_that_are_all_zero_are_named() {
+    let message = held(|vs| {
+        for arm in 0..2 {
+            vs["spec"]["http"][0]["route"][arm]["weight"] = 0.into();
+        }
+    })
+    .await;
+    assert!(message.contains("both destinations have weight 0"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_stands_twice_is_named() {
+    let message = held(|vs| {
+        let twin = vs["spec"]["http"][0]["route"][1].clone();
+        vs["spec"]["http"][0]["route"].as_array_mut().unwrap().push(twin);
+    })
+    .await;
+    assert!(
+        message.contains("merge them, or tell them apart by port"),
+        "{message}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_that_becomes_a_delegation_names_the_delegate() {
+    let message = held(|vs| {
+        vs["spec"]["http"][0] = json!({"name": "main", "delegate": {"name": "inner", "namespace": "shop"}});
+    })
+    .await;
+    assert!(message.contains("name the delegate shop/inner"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_virtual_services_and_one_of_them_a_delegate_move_together() {
+    let mut world = World::new();
+    world.store.put(virtual_service("shop")).unwrap();
+    let mut inner = virtual_service("shop");
+    inner["metadata"]["name"] = "inner".into();
+    let spec = inner["spec"].as_object_mut().unwrap();
+    spec.remove("hosts");
+    world.store.put(inner).unwrap();
+    let mut object = rollout("demo", &["shop"]);
+    let router = &mut object["spec"]["components"][0]["routers"][0]["istio"];
+    router["virtualServices"] =
+        json!([{"name": "shop", "routes": ["main"]}, {"name": "inner", "namespace": NS}]);
+    router["testers"] = json!({"cookie": {"name": "who", "value": "tester"}});
+    world.store.put(object).unwrap();
+    world.start("daemon-1");
+    for weight in [5, 25] {
+        world
+            .until("both", |w| {
+                w.weight("shop") == weight && w.weight("inner") == weight
+            })
+            .await;
+    }
+    for name in ["shop", "inner"] {
+        let first = world.vs(name)["spec"]["http"][0]["name"].clone();
+        assert_eq!(first, "gradual-rollout-shop-testers-0", "in {name}");
+    }
+    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+    world
+        .until("both back", |w| w.weight("shop") == 0 && w.weight("inner") == 0)
+        .await;
+    for name in ["shop", "inner"] {
+        assert_eq!(world.vs(name)["spec"]["http"].as_array().unwrap().len(), 1);
+    }
+}
