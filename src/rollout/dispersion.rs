@@ -230,9 +230,8 @@ impl Dispersion {
             .filter(|(_, n, _)| *n > 0)
             .map(|(length, ..)| *length)
             .sum();
-        if length >= KNOWN_PAST {
-            self.seen = SEEN_ENOUGH;
-        }
+        let seen = if length >= KNOWN_PAST { SEEN_ENOUGH } else { short.seen };
+        self.seen = self.seen.max(seen);
         self.believe(phi)
     }
 }
