@@ -68,6 +68,8 @@ fn observe(plan: &Plan, weight: Weight, from: Timestamp, to: Timestamp) -> Obser
             stamp,
             settled: true,
             manager: None,
+            absent: false,
+            joins: false,
         };
         let tick = Tick {
             from,

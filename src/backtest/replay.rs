@@ -131,6 +131,8 @@ impl<'a> Scene<'a> {
                 stamp: None,
                 settled: true,
                 manager: None,
+                absent: false,
+                joins: false,
             };
             (track.component.as_str(), routed)
         });

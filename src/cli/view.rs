@@ -166,6 +166,7 @@ pub(super) fn blocked(view: &View) -> bool {
                 reason,
                 Reason::Starting
                     | Reason::Step
+                    | Reason::Joined
                     | Reason::HoldingStep
                     | Reason::Settling
                     | Reason::Raising

@@ -9,23 +9,24 @@ mod save;
 
 use super::gauges::{Apart, Measured};
 use super::hub::Shared;
-use super::lane::{Lane, Objects};
+use super::lane::Lane;
 use super::looks::{self, Look};
 use super::lower::Failure;
 use super::observe::{Memo, own_break_glass, see};
 use super::pasts::Pasts;
 use super::persist::{self, Sound};
+use super::select::Prepared;
 use crate::cluster::ClusterError;
 use crate::cluster::rollouts::RawRollout;
 use crate::metrics::{Ask, Cursor};
 use crate::rollout::command::{self, Command, Verb, Wish};
 use crate::rollout::decide::decide;
-use crate::rollout::observation::{Observation, Raise};
+use crate::rollout::observation::{Observation, Raise, Seen};
 use crate::rollout::plan::{PlannedComponent, Problem};
 use crate::rollout::sample::{Blindness, Reading, Slice};
 use crate::rollout::spec::{OnDelete, Traffic};
 use crate::rollout::status::{ComponentStatus, GradualRolloutStatus};
-use crate::routing::ObjectRef;
+use crate::routing::{ClaimKey, ObjectKind, ObjectRef};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,7 +53,7 @@ pub(super) enum Done {
     },
     Prepared {
         component: String,
-        result: Result<Objects, String>,
+        result: Result<Prepared, String>,
     },
     Raised {
         component: String,
@@ -102,6 +103,8 @@ pub(super) struct Actor {
     memos: BTreeMap<String, Memo>,
     /// What each raise that is being prepared was asked for.
     asked: BTreeMap<String, Raise>,
+    /// When a raise that was refused may be tried again.
+    raise_after: BTreeMap<String, Timestamp>,
     cursors: BTreeMap<String, Cursor>,
     /// Components whose weight changed since their cursor last knew.
     moved: BTreeSet<String>,
@@ -126,6 +129,10 @@ pub(super) struct Actor {
     save_after: Timestamp,
     written: Value,
     mine: BTreeSet<ObjectRef>,
+    /// Kinds and namespaces in which selections look: whatever changes there is looked at.
+    scopes: BTreeSet<(ObjectKind, String)>,
+    /// What the selections found, of which nobody else may write.
+    selected: BTreeMap<String, Vec<ClaimKey>>,
     tasks: JoinSet<Done>,
     failing: (mpsc::Sender<Failure>, mpsc::Receiver<Failure>),
 }
@@ -142,6 +149,7 @@ impl Actor {
             pasts: Pasts::default(),
             memos: BTreeMap::new(),
             asked: BTreeMap::new(),
+            raise_after: BTreeMap::new(),
             cursors: BTreeMap::new(),
             moved: BTreeSet::new(),
             lowered: BTreeMap::new(),
@@ -161,6 +169,8 @@ impl Actor {
             save_after: now,
             written: raw.status.clone(),
             mine: BTreeSet::new(),
+            scopes: BTreeSet::new(),
+            selected: BTreeMap::new(),
             tasks: JoinSet::new(),
             // One slot per object is plenty: only the newest failure is shown.
             failing: mpsc::channel(64),
@@ -190,7 +200,7 @@ impl Actor {
                     self.failures.insert(component, message);
                 }
                 told = changes.recv() => match told {
-                    Ok(object) if self.mine.contains(&object) => {}
+                    Ok(object) if self.mine.contains(&object) || self.scopes.contains(&(object.kind, object.namespace.clone())) => {}
                     Ok(_) => continue,
                     // Lagging is no harm: the cache holds the newest.
                     Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
@@ -224,7 +234,8 @@ impl Actor {
             Dirty::Now => Some(self.save_after),
         };
         let save = save.filter(|_| !self.saving);
-        let due = [look, save, self.wake_at].into_iter().flatten().min();
+        let again = self.raise_after.values().min().copied();
+        let due = [look, save, again, self.wake_at].into_iter().flatten().min();
         // At least a millisecond: what is due now and cannot be done now must not spin.
         due.map_or(IDLE, |at| {
             self.shared.clock.until(at).max(Duration::from_millis(1))
@@ -264,6 +275,7 @@ impl Actor {
             self.measure(now);
             self.recall(now);
         }
+        self.raise_after.retain(|_, at| *at > now);
         let refresh =
             now.duration_since(self.last_saved).unsigned_abs() >= self.persist_every() && !self.saving;
         let observation = self.observe(refresh);
@@ -286,6 +298,7 @@ impl Actor {
     }
 
     fn observe(&mut self, refresh: bool) -> Observation {
+        let mut selected = BTreeMap::new();
         let Ok(sound) = &self.sound else {
             return Observation::default();
         };
@@ -307,10 +320,19 @@ impl Actor {
             (seen.streams, seen.gauges) = self.apart.take(planned.name());
             seen.failure = self.failures.get(planned.name()).cloned();
             seen.break_glass = glass.clone().or(seen.break_glass);
+            if !memo.claims().is_empty() {
+                selected.insert(planned.name().to_owned(), memo.claims().to_vec());
+            }
             components.insert(planned.name().to_owned(), seen);
         }
+        meet(&selected, &mut components);
+        let on_delete = sound.plan.on_delete;
+        if selected != self.selected {
+            self.selected = selected;
+            self.claim();
+        }
         let (mut commands, malformed) = command::pending(&self.raw.annotations);
-        if self.raw.deleting && sound.plan.on_delete == OnDelete::Restore {
+        if self.raw.deleting && on_delete == OnDelete::Restore {
             commands.push(restore(&self.raw.uid));
         }
         Observation {
@@ -368,6 +390,23 @@ impl Actor {
         };
         if tokio::time::timeout(DRAIN, wait).await.is_err() {
             tracing::warn!(rollout = %self.raw.name, "stopped before everything under way was done; the next daemon goes on");
+        }
+    }
+}
+
+/// Two components of one resource that want the same objects: the later one gets none of them.
+fn meet(selected: &BTreeMap<String, Vec<ClaimKey>>, components: &mut BTreeMap<String, Seen>) {
+    for (n, (name, keys)) in selected.iter().enumerate() {
+        let other = selected.iter().take(n).find_map(|(other, theirs)| {
+            let key = keys.iter().find(|key| theirs.iter().any(|t| t.overlaps(key)))?;
+            Some((other, key))
+        });
+        if let Some((other, key)) = other
+            && let Some(seen) = components.get_mut(name)
+        {
+            seen.obstacle = Some(format!(
+                "component {other} of this resource splits the upstream of {key} too: choose each Ingress in one component"
+            ));
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Lowers: their own lane. No retry layer, no patience: every object at once, each until it is done.
 
 use super::raise::{cached, stamp};
+use super::select::stock_at_any_cost;
 use crate::cluster::ClusterError;
 use crate::cluster::cache::Cache;
 use crate::cluster::connect::Client;
 use crate::cluster::objects::{self, FIELD_MANAGER};
 use crate::rollout::observation::Lower;
 use crate::rollout::spec::Component;
-use crate::routing::{Target, WriteMode, targets};
+use crate::routing::{Target, Write, WriteMode, found};
 use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -36,12 +37,22 @@ pub(super) async fn lower(
     at: Timestamp,
     failures: mpsc::Sender<Failure>,
 ) {
-    let all = targets(&component, &namespace);
-    join_all(
-        all.iter()
-            .map(|target| one(&client, &cache, target, &order, at, &failures)),
-    )
-    .await;
+    let mut wait = FIRST_WAIT;
+    loop {
+        let (stock, unread) = stock_at_any_cost(&client, &cache, &component, &namespace).await;
+        let all = found(&component, &namespace, &stock).targets;
+        join_all(
+            all.iter()
+                .map(|target| one(&client, &cache, target, &order, at, &failures)),
+        )
+        .await;
+        // Where nobody knows what there is, there may be more to lower.
+        let Some(error) = unread.first() else { return };
+        tracing::warn!(component = order.component, %error, "what is to be lowered cannot be listed, again");
+        drop(failures.try_send((order.component.clone(), error.to_string())));
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(SLOWEST);
+    }
 }
 
 async fn one(
@@ -114,18 +125,21 @@ async fn attempt_once(
     } else {
         WriteMode::Normal
     };
-    let patch = target
-        .write(&json, &stamp, mode)
-        .map_err(|e| other(e.to_string()))?;
-    let answer = timed(objects::patch(
-        client,
-        target.object(),
-        &patch,
-        FIELD_MANAGER,
-        false,
-    ))
-    .await?;
-    cache.put(target.object(), answer);
+    let object = target.object();
+    let write = target.lower(Some(&json), &stamp, order.weight, mode);
+    match write.map_err(|e| other(e.to_string()))? {
+        Write::Patch(patch) => {
+            let answer = timed(objects::patch(client, object, &patch, FIELD_MANAGER, false)).await?;
+            cache.put(object, answer);
+        }
+        Write::Delete {
+            uid,
+            resource_version,
+        } => {
+            timed(objects::delete(client, object, &uid, &resource_version)).await?;
+        }
+        Write::Nothing => {}
+    }
     Ok(())
 }
 

@@ -15,6 +15,7 @@ mod observe;
 mod pasts;
 mod persist;
 mod raise;
+mod select;
 mod view;
 
 pub use crate::metrics::{Condition, EndpointHealth, SourceHealth};

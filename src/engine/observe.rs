@@ -1,10 +1,11 @@
 //! What is seen: watch caches, annotations and looks, put into the words of the core.
 
 use super::lane::Lane;
+use super::select::{NoStock, stock};
 use crate::cluster::cache::{Cache, Cached};
 use crate::rollout::observation::{Mark, Routed, Routers, Seen};
 use crate::rollout::spec::Component;
-use crate::routing::{self, RoutingError, Target, targets};
+use crate::routing::{self, ClaimKey, RoutingError, Target, found, needs};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -16,14 +17,22 @@ pub(super) const BREAK_GLASS: &str = "rollout.sealos.io/break-glass";
 /// What a routed object said when it was last read, and the very copy it was read from: as long as the watch brings
 /// no other, there is nothing to read anew.
 #[derive(Debug, Default)]
-pub(super) struct Memo(Vec<Option<(Arc<Value>, Routed)>>);
+pub(super) struct Memo {
+    read: Vec<Option<(Arc<Value>, Routed)>>,
+    claims: Vec<ClaimKey>,
+}
 
 impl Memo {
+    /// What the component's selections found when they were last looked at: nobody else may write it.
+    pub(super) fn claims(&self) -> &[ClaimKey] {
+        &self.claims
+    }
+
     fn read(&mut self, at: usize, target: &Target<'_>, json: &Arc<Value>) -> Result<Routed, RoutingError> {
-        if self.0.len() <= at {
-            self.0.resize_with(at + 1, || None);
+        if self.read.len() <= at {
+            self.read.resize_with(at + 1, || None);
         }
-        let Some(slot) = self.0.get_mut(at) else {
+        let Some(slot) = self.read.get_mut(at) else {
             return target.read(json).map(|object| put(target, object));
         };
         match slot {
@@ -45,14 +54,27 @@ pub(super) fn see(
     lane: &Lane,
     memo: &mut Memo,
 ) -> Seen {
-    let all = targets(component, namespace);
+    let selects = !needs(component, namespace).is_empty();
     let mut seen = Seen {
         busy: lane.is_busy(),
-        control_ready: control_ready(cache, &all),
         ..Seen::default()
     };
-    let mut routed = Vec::with_capacity(all.len());
-    for (at, target) in all.iter().enumerate() {
+    let stock = match stock(cache, component, namespace) {
+        Ok(stock) => stock,
+        Err(NoStock::Syncing) => return seen,
+        Err(NoStock::Problem(message)) => {
+            seen.routers = Routers::Unreadable(message);
+            return seen;
+        }
+    };
+    let found = found(component, namespace, &stock);
+    seen.control_ready = control_ready(cache, &found.targets);
+    seen.obstacle = found.obstacle();
+    if selects {
+        memo.claims = found.targets.iter().flat_map(Target::claims).collect();
+    }
+    let mut routed = Vec::with_capacity(found.targets.len());
+    for (at, target) in found.targets.iter().enumerate() {
         let json = match cache.get(target.object()) {
             Cached::Object(json) => json,
             Cached::Syncing => {
@@ -60,6 +82,10 @@ pub(super) fn see(
                 return seen;
             }
             Cached::Missing => {
+                if let Some(absent) = target.absent() {
+                    routed.push(put(target, absent));
+                    continue;
+                }
                 let message = format!(
                     "there is no {}: create it, or correct the router's name",
                     target.object()
@@ -76,7 +102,13 @@ pub(super) fn see(
             .break_glass
             .take()
             .or_else(|| break_glass(json.pointer("/metadata/annotations")));
-        match memo.read(at, target, &json) {
+        // What an object says that stands for a selection depends on what was found, too.
+        let read = if selects {
+            target.read(&json).map(|object| put(target, object))
+        } else {
+            memo.read(at, target, &json)
+        };
+        match read {
             Ok(object) => routed.push(object),
             Err(error) => {
                 seen.routers = Routers::Unreadable(error.to_string());
@@ -84,7 +116,10 @@ pub(super) fn see(
             }
         }
     }
-    seen.routers = Routers::Read(routed);
+    seen.routers = match (routed.is_empty(), &seen.obstacle) {
+        (true, Some(obstacle)) => Routers::Unreadable(obstacle.clone()),
+        _ => Routers::Read(routed),
+    };
     seen
 }
 
@@ -100,6 +135,9 @@ fn put(target: &Target<'_>, object: routing::Seen) -> Routed {
         }),
         settled: object.settled,
         manager: object.foreign_manager,
+        absent: object.absent,
+        // What nothing wants any more says nothing about the component, and goes with the next write.
+        joins: object.joins || target.is_stray(),
     }
 }
 

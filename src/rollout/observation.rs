@@ -41,6 +41,8 @@ pub struct Seen {
     pub gauges: BTreeMap<String, GaugeReading>,
     /// What control did before the rollout ([`super::sample::HISTORY`]), oldest first, given once an attempt.
     pub history: Option<Arc<[Slice]>>,
+    /// Why no weight above 0 may be written, whatever the metrics say; a sentence with the remedy.
+    pub obstacle: Option<String>,
     /// Whether control has a ready endpoint; `None` when nobody can tell.
     pub control_ready: Option<bool>,
     /// A write is under way: what the routers show may be half of it.
@@ -78,6 +80,10 @@ pub struct Routed {
     pub settled: bool,
     /// Who wrote it last besides us, as far as it tells.
     pub manager: Option<String>,
+    /// It is not there, so it carries nothing and no write that was computed before can land on it.
+    pub absent: bool,
+    /// It has yet to be brought to the component's weight: until then what it says is no drift.
+    pub joins: bool,
 }
 
 /// The mark that each of our writes leaves on the routed object.

@@ -78,6 +78,8 @@ pub enum Reason {
     Paused,
     /// A person set this weight.
     Manual,
+    /// Something new to route was brought to the component's weight.
+    Joined,
     /// The plan is finished and the last hold is over.
     Completed,
     // --- what the judge says ---
@@ -117,6 +119,8 @@ pub enum Reason {
     // --- what stands in the way ---
     /// A routed object cannot be read or does not carry the pair.
     RouterUnreadable,
+    /// What is routed does not fit for a split: the list of what is missing.
+    Ineligible,
     /// A routed object has not taken up its change yet.
     RouterSettling,
     /// The routed objects of the component disagree.

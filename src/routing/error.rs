@@ -135,6 +135,16 @@ pub enum RoutingError {
         /// The object.
         object: ObjectRef,
     },
+    /// An object that should be ours is somebody else's.
+    #[error(
+        "{object}: was not made by component {component} (its labels say so); let one component alone split this upstream, or delete it"
+    )]
+    NotOurs {
+        /// The object.
+        object: ObjectRef,
+        /// The component that it should belong to.
+        component: String,
+    },
     /// Canary and control are one destination.
     #[error("{object}: canary and control are both {destination}; tell them apart by host, subset or port")]
     SameDestination {
@@ -162,6 +172,7 @@ impl RoutingError {
             Self::ValueFrom { .. } => "ValueFrom",
             Self::Immutable { .. } => "Immutable",
             Self::SameDestination { .. } => "SameDestination",
+            Self::NotOurs { .. } => "NotOurs",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Object JSON to weights, weights to patches. Pure; one file per router.
 //!
-//! [`targets`] lists the objects of a component. Each [`Target`] reads what its object says ([`Seen`]) and drafts the
+//! [`found`] lists the objects of a component: those that it names ([`targets`]) and those that stand for what its
+//! selections find in a [`Stock`]. Each [`Target`] reads what its object says ([`Seen`]) and drafts the
 //! [`ObjectPatch`] that makes it say something else. Only what the resource names is written, and beside it one
 //! annotation, the [`Stamp`]; every other byte of the object stays.
 
@@ -8,22 +9,26 @@ mod controller_switch;
 mod destination;
 mod error;
 mod istio;
+mod nginx;
 mod object;
 mod pair;
 mod patch;
 mod seen;
 mod service;
 mod stamp;
+mod stock;
 mod switch_config_map;
 mod switch_deployment;
 mod target;
 
 pub use error::RoutingError;
+pub use nginx::{Code, Finding, Severity};
 pub use object::{ClaimKey, ObjectKind, ObjectRef, Part};
 pub use patch::{Change, ObjectPatch, PatchBody};
 pub use seen::{OUR_MANAGERS, Reading, Seen, Share};
 pub use stamp::{NotAStamp, STAMP_PREFIX, Stamp, stamp_key};
-pub use target::{Target, WriteMode, targets};
+pub use stock::Stock;
+pub use target::{Found, Target, Write, WriteMode, found, needs, targets};
 
 #[cfg(test)]
 mod tests;

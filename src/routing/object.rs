@@ -12,11 +12,21 @@ pub enum ObjectKind {
     ConfigMap,
     /// A Deployment.
     Deployment,
+    /// An Ingress.
+    Ingress,
+    /// A Service: read, and made once as an alias, never changed.
+    Service,
 }
 
 impl ObjectKind {
     /// Every kind, for watches and access rules.
-    pub const ALL: [Self; 3] = [Self::VirtualService, Self::ConfigMap, Self::Deployment];
+    pub const ALL: [Self; 5] = [
+        Self::VirtualService,
+        Self::ConfigMap,
+        Self::Deployment,
+        Self::Ingress,
+        Self::Service,
+    ];
 
     /// The kind as manifests write it.
     pub const fn kind(self) -> &'static str {
@@ -24,6 +34,8 @@ impl ObjectKind {
             Self::VirtualService => "VirtualService",
             Self::ConfigMap => "ConfigMap",
             Self::Deployment => "Deployment",
+            Self::Ingress => "Ingress",
+            Self::Service => "Service",
         }
     }
 
@@ -31,8 +43,9 @@ impl ObjectKind {
     pub const fn group(self) -> &'static str {
         match self {
             Self::VirtualService => "networking.istio.io",
-            Self::ConfigMap => "",
+            Self::ConfigMap | Self::Service => "",
             Self::Deployment => "apps",
+            Self::Ingress => "networking.k8s.io",
         }
     }
 
@@ -46,7 +59,7 @@ impl ObjectKind {
     pub const fn versions(self) -> &'static [&'static str] {
         match self {
             Self::VirtualService => &["v1", "v1beta1", "v1alpha3"],
-            Self::ConfigMap | Self::Deployment => &["v1"],
+            Self::ConfigMap | Self::Deployment | Self::Ingress | Self::Service => &["v1"],
         }
     }
 
@@ -64,14 +77,18 @@ impl ObjectKind {
             Self::VirtualService => "virtualservices",
             Self::ConfigMap => "configmaps",
             Self::Deployment => "deployments",
+            Self::Ingress => "ingresses",
+            Self::Service => "services",
         }
     }
 
     /// The field whose owner decides the weight, as managed fields name it.
     pub(super) const fn weighing_field(self) -> &'static str {
         match self {
-            Self::VirtualService | Self::Deployment => "f:spec",
+            Self::VirtualService | Self::Deployment | Self::Service => "f:spec",
             Self::ConfigMap => "f:data",
+            // The weight of a canary Ingress is an annotation.
+            Self::Ingress => "f:metadata",
         }
     }
 }

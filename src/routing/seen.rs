@@ -52,6 +52,11 @@ pub struct Seen {
     pub foreign_manager: Option<String>,
     /// What the weight is a share of.
     pub share: Share,
+    /// It is not there. Only of objects that we make; then it carries nothing, and no write that was computed before
+    /// can land on it.
+    pub absent: bool,
+    /// It has yet to be brought to the component's weight: it, or what it stands for, is new.
+    pub joins: bool,
 }
 
 impl Seen {

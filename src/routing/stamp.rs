@@ -22,7 +22,7 @@ pub fn stamp_key(component: &str) -> String {
 }
 
 /// FNV-1a, 64 bits: the key must be the same in every build, so the standard library's hasher will not do.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(super) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })

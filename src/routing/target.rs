@@ -3,17 +3,21 @@
 use super::controller_switch;
 use super::error::RoutingError;
 use super::istio::Routes;
+use super::nginx::{self, Canary, Finding};
 use super::object::{ClaimKey, ObjectKind, ObjectRef, Part};
 use super::patch::{Draft, ObjectPatch};
 use super::seen::{self, Reading, Seen, Share, text};
 use super::service::service_of;
 use super::stamp::{Stamp, stamp_key};
+use super::stock::Stock;
 use super::{switch_config_map, switch_deployment};
 use crate::rollout::router_spec::{ControllerSwitch, Router};
 use crate::rollout::spec::Component;
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 use serde_json::Value;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Why a weight is written, as far as the written object can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,16 +39,119 @@ pub struct Target<'a> {
     way: Way<'a>,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// What a write does to an object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// Changes it.
+    Patch(ObjectPatch),
+    /// Deletes it, if it still is the one that was read, in the version that was read.
+    Delete {
+        /// Its uid.
+        uid: String,
+        /// Its version.
+        resource_version: String,
+    },
+    /// There is nothing to write: the object is not there, and is none that we make to say 0.
+    Nothing,
+}
+
+/// The objects of a component, and what speaks against raising them.
+#[derive(Debug, Default)]
+pub struct Found<'a> {
+    /// In the order of its routers, edge first.
+    pub targets: Vec<Target<'a>>,
+    /// What the selections found wrong, the gravest first.
+    pub findings: Vec<Finding>,
+}
+
+impl Found<'_> {
+    /// What keeps every weight above 0 from being written, in one sentence; `None` when nothing does.
+    pub fn obstacle(&self) -> Option<String> {
+        const SHOWN: usize = 5;
+        let blocking: Vec<String> = self
+            .findings
+            .iter()
+            .filter(|f| f.blocks())
+            .map(ToString::to_string)
+            .collect();
+        let more = blocking.len().saturating_sub(SHOWN);
+        let mut told = blocking.get(..SHOWN.min(blocking.len()))?.join(" | ");
+        if more > 0 {
+            told.push_str(&format!(" | and {more} more: see `gradual-rollout routes check`"));
+        }
+        (!told.is_empty()).then_some(told)
+    }
+}
+
+#[derive(Clone, Debug)]
 enum Way<'a> {
     Istio(Routes<'a>),
     ConfigMap(&'a ControllerSwitch),
     Deployment(&'a ControllerSwitch),
+    Nginx(Canary<'a>),
 }
 
-/// The routed objects of a component in the order of its routers, edge first; a controller's ConfigMap comes before
-/// its Deployment, whose restarting pods read it. `namespace` is the resource's own.
+/// The lists that the selections of a component look through; empty when it names every object itself.
+pub fn needs(component: &Component, namespace: &str) -> BTreeSet<(ObjectKind, String)> {
+    let mut needs = BTreeSet::new();
+    for router in &component.routers {
+        match router {
+            Router::IngressNginx(spec) => needs.extend(nginx::needs(spec, namespace)),
+            Router::Istio(_) | Router::ControllerSwitch(_) => {}
+        }
+    }
+    needs
+}
+
+/// The routed objects that a component itself names, in the order of its routers, edge first; a controller's ConfigMap
+/// comes before its Deployment, whose restarting pods read it. `namespace` is the resource's own. What a selection
+/// has to find first is not among them: see [`found`].
 pub fn targets<'a>(component: &'a Component, namespace: &str) -> Vec<Target<'a>> {
+    component
+        .routers
+        .iter()
+        .flat_map(|router| named(component, router, namespace))
+        .collect()
+}
+
+/// All routed objects of a component: those that it names, and those that stand for what its selections find in the
+/// stock ([`needs`]).
+pub fn found<'a>(component: &'a Component, namespace: &str, stock: &Stock) -> Found<'a> {
+    let mut found = Found::default();
+    for router in &component.routers {
+        found.targets.extend(named(component, router, namespace));
+        let Router::IngressNginx(spec) = router else {
+            continue;
+        };
+        let selected = nginx::select(spec, &component.name, namespace, stock);
+        let canary = |split| {
+            Way::Nginx(Canary {
+                spec,
+                component: &component.name,
+                split,
+            })
+        };
+        for split in selected.splits {
+            let object = split.object();
+            found.targets.push(Target {
+                object,
+                key: stamp_key(&component.name),
+                way: canary(Some(Arc::new(split))),
+            });
+        }
+        for object in selected.strays {
+            found.targets.push(Target {
+                object,
+                key: stamp_key(&component.name),
+                way: canary(None),
+            });
+        }
+        found.findings.extend(selected.findings);
+    }
+    found
+}
+
+fn named<'a>(component: &'a Component, router: &'a Router, namespace: &str) -> Vec<Target<'a>> {
     let target = |kind, namespace: &str, name: &str, way| Target {
         object: ObjectRef {
             kind,
@@ -55,31 +162,30 @@ pub fn targets<'a>(component: &'a Component, namespace: &str) -> Vec<Target<'a>>
         way,
     };
     let mut targets = Vec::new();
-    for router in &component.routers {
-        match router {
-            Router::Istio(pair) => targets.extend(pair.virtual_services.iter().map(|routes| {
-                target(
-                    ObjectKind::VirtualService,
-                    routes.namespace.as_deref().unwrap_or(namespace),
-                    &routes.name,
-                    Way::Istio(Routes { pair, routes }),
-                )
-            })),
-            Router::ControllerSwitch(switch) => {
-                targets.extend(
-                    switch
-                        .config_map
-                        .iter()
-                        .map(|name| target(ObjectKind::ConfigMap, namespace, name, Way::ConfigMap(switch))),
-                );
-                targets.extend(
-                    switch
-                        .deployment
-                        .iter()
-                        .map(|name| target(ObjectKind::Deployment, namespace, name, Way::Deployment(switch))),
-                );
-            }
+    match router {
+        Router::Istio(pair) => targets.extend(pair.virtual_services.iter().map(|routes| {
+            target(
+                ObjectKind::VirtualService,
+                routes.namespace.as_deref().unwrap_or(namespace),
+                &routes.name,
+                Way::Istio(Routes { pair, routes }),
+            )
+        })),
+        Router::ControllerSwitch(switch) => {
+            targets.extend(
+                switch
+                    .config_map
+                    .iter()
+                    .map(|name| target(ObjectKind::ConfigMap, namespace, name, Way::ConfigMap(switch))),
+            );
+            targets.extend(
+                switch
+                    .deployment
+                    .iter()
+                    .map(|name| target(ObjectKind::Deployment, namespace, name, Way::Deployment(switch))),
+            );
         }
+        Router::IngressNginx(_) => {}
     }
     targets
 }
@@ -102,20 +208,21 @@ impl Target<'_> {
             object: self.object.clone(),
             part,
         };
-        match self.way {
+        match &self.way {
             Way::Istio(routes) => {
                 let mut claims = routes.claims(&self.object);
                 claims.push(claim(Part::Stamp(self.key.clone())));
                 claims
             }
             Way::ConfigMap(_) | Way::Deployment(_) => vec![claim(Part::Whole)],
+            Way::Nginx(_) => nginx::claims_of(&self.object),
         }
     }
 
     /// What the weight is a share of.
     pub fn share(&self) -> Share {
-        match self.way {
-            Way::Istio(_) => Share::Requests,
+        match &self.way {
+            Way::Istio(_) | Way::Nginx(_) => Share::Requests,
             Way::ConfigMap(_) | Way::Deployment(_) => Share::NewObjects,
         }
     }
@@ -123,23 +230,30 @@ impl Target<'_> {
     /// What the object says. Works on a manifest that was never in a cluster too.
     pub fn read(&self, json: &Value) -> Result<Seen, RoutingError> {
         seen::expect_object(&self.object, json)?;
-        let readings: Vec<Reading> = match self.way {
+        let readings: Vec<Reading> = match &self.way {
             Way::Istio(routes) => routes.read(&self.object, json)?,
             Way::ConfigMap(_) => switch_config_map::read(&self.object, json)?,
             Way::Deployment(switch) => switch_deployment::read(switch, &self.object, json)?,
+            Way::Nginx(canary) => canary.read(&self.object, json)?,
         };
-        let waiting_for = match self.way {
+        let waiting_for = match &self.way {
             Way::Deployment(_) => switch_deployment::waiting_for(json),
-            Way::Istio(_) | Way::ConfigMap(_) => None,
+            Way::Istio(_) | Way::ConfigMap(_) | Way::Nginx(_) => None,
         };
         let weights = || readings.iter().map(|reading| reading.weight);
         let owned = |pointer: &str| text(json, pointer).unwrap_or_default().to_owned();
+        let weight = weights().max().unwrap_or_default();
+        let stamp: Option<Stamp> = json
+            .pointer("/metadata/annotations")
+            .and_then(|annotations| annotations.get(&self.key)?.as_str()?.parse().ok());
+        let joins = match &self.way {
+            Way::Nginx(canary) => canary.joins(json, weight, stamp.as_ref()),
+            Way::Istio(_) | Way::ConfigMap(_) | Way::Deployment(_) => false,
+        };
         Ok(Seen {
-            weight: weights().max().unwrap_or_default(),
+            weight,
             lowest: weights().min().unwrap_or_default(),
-            stamp: json
-                .pointer("/metadata/annotations")
-                .and_then(|annotations| annotations.get(&self.key)?.as_str()?.parse().ok()),
+            stamp,
             settled: waiting_for.is_none(),
             waiting_for,
             uid: owned("/metadata/uid"),
@@ -147,8 +261,81 @@ impl Target<'_> {
             generation: json.pointer("/metadata/generation").and_then(Value::as_i64),
             foreign_manager: seen::foreign_manager(&self.object, json),
             share: self.share(),
+            absent: false,
+            joins,
             readings,
         })
+    }
+
+    /// What it means that the object is not there; `None` when it has to be.
+    pub fn absent(&self) -> Option<Seen> {
+        let Way::Nginx(canary) = &self.way else {
+            return None;
+        };
+        Some(Seen {
+            weight: Weight::ZERO,
+            lowest: Weight::ZERO,
+            readings: Vec::new(),
+            stamp: None,
+            settled: true,
+            waiting_for: None,
+            uid: String::new(),
+            resource_version: String::new(),
+            generation: None,
+            foreign_manager: None,
+            share: self.share(),
+            absent: true,
+            joins: canary.split.as_ref().is_some_and(|split| !split.known),
+        })
+    }
+
+    /// Whether the object is one of ours that nothing wants any more: it is deleted at the next write.
+    pub fn is_stray(&self) -> bool {
+        matches!(&self.way, Way::Nginx(canary) if canary.split.is_none())
+    }
+
+    /// What makes the object, at weight 0 and with this stamp, which has to say 0; empty when it is not ours to make.
+    pub fn births(&self, stamp: &Stamp) -> Vec<Value> {
+        match &self.way {
+            Way::Nginx(canary) => canary.births(&self.key, stamp),
+            Way::Istio(_) | Way::ConfigMap(_) | Way::Deployment(_) => Vec::new(),
+        }
+    }
+
+    /// The write that brings the object down to the stamp's weight, where `asked` is the weight that the component is
+    /// brought to. An object that we made is deleted for 0, which is the one way in which clients with a cookie
+    /// return too; and what lost its purpose is deleted at any weight.
+    pub fn lower(
+        &self,
+        json: Option<&Value>,
+        stamp: &Stamp,
+        asked: Weight,
+        mode: WriteMode,
+    ) -> Result<Write, RoutingError> {
+        let Some(json) = json else {
+            return Ok(Write::Nothing);
+        };
+        if let Way::Nginx(canary) = &self.way {
+            seen::expect_object(&self.object, json)?;
+            if !canary.owns(json) {
+                return Ok(Write::Nothing);
+            }
+            if asked.is_zero() || self.is_stray() {
+                return Ok(removal(json));
+            }
+        }
+        self.write(json, stamp, mode).map(Write::Patch)
+    }
+
+    /// The write that lets go of the object: traffic stays as it is, and what carries none of ours is deleted.
+    pub fn release(&self, json: &Value) -> Write {
+        let empty = self.read(json).is_ok_and(|seen| seen.weight.is_zero());
+        match &self.way {
+            Way::Nginx(canary) if canary.owns(json) && empty => removal(json),
+            Way::Nginx(_) | Way::Istio(_) | Way::ConfigMap(_) | Way::Deployment(_) => {
+                self.detach(json).map_or(Write::Nothing, Write::Patch)
+            }
+        }
     }
 
     /// The patch that makes the object say the stamp's weight and carry the stamp, computed from the JSON that was
@@ -158,7 +345,7 @@ impl Target<'_> {
         seen::expect_object(&self.object, json)?;
         let weight = stamp.weight();
         let mut draft = self.draft(json);
-        match self.way {
+        match &self.way {
             Way::Istio(routes) => routes.draft(&self.object, json, weight, &mut draft)?,
             Way::ConfigMap(switch) => {
                 switch_config_map::draft(switch, &self.object, json, weight, &mut draft)?;
@@ -166,6 +353,7 @@ impl Target<'_> {
             Way::Deployment(switch) => {
                 switch_deployment::draft(switch, &self.object, json, weight, mode, &mut draft)?;
             }
+            Way::Nginx(canary) => canary.draft(&self.object, json, weight, &mut draft)?,
         }
         draft.stamped(stamp)
     }
@@ -179,9 +367,10 @@ impl Target<'_> {
     /// The smallest weight above 0 that the object can say; it can say all its multiples, and 100%.
     pub fn finest(&self, json: &Value) -> Result<Weight, RoutingError> {
         seen::expect_object(&self.object, json)?;
-        match self.way {
+        match &self.way {
             Way::Istio(routes) => routes.finest(&self.object, json),
             Way::ConfigMap(_) | Way::Deployment(_) => Ok(controller_switch::FINEST),
+            Way::Nginx(_) => Ok(nginx::FINEST),
         }
     }
 
@@ -194,7 +383,7 @@ impl Target<'_> {
     /// What is wrong with the question itself, before any object is read: the same destination twice, names in a list
     /// whose routes have none, or weights that this kind of router never takes.
     pub fn check(&self, weights: &[Weight]) -> Vec<RoutingError> {
-        match self.way {
+        match &self.way {
             Way::Istio(routes) => routes.check(&self.object).err().into_iter().collect(),
             Way::ConfigMap(_) | Way::Deployment(_) => weights
                 .iter()
@@ -202,6 +391,7 @@ impl Target<'_> {
                     controller_switch::percent(&self.object, "the percentage", *weight).err()
                 })
                 .collect(),
+            Way::Nginx(_) => Vec::new(),
         }
     }
 
@@ -226,9 +416,14 @@ impl Target<'_> {
     /// The Kubernetes Services (namespace, name) that the control arm's host names. Empty for hosts outside the
     /// cluster and for controllers: then nothing is known about control's endpoints.
     pub fn control_services(&self) -> Vec<(String, String)> {
-        match self.way {
+        match &self.way {
             Way::Istio(routes) => service_of(&routes.pair.control.host, &self.object.namespace)
                 .into_iter()
+                .collect(),
+            Way::Nginx(canary) => canary
+                .split
+                .iter()
+                .map(|s| (s.upstream.namespace.clone(), s.upstream.service.clone()))
                 .collect(),
             Way::ConfigMap(_) | Way::Deployment(_) => Vec::new(),
         }
@@ -236,5 +431,14 @@ impl Target<'_> {
 
     fn draft<'d>(&'d self, json: &'d Value) -> Draft<'d> {
         Draft::new(&self.object, json, &self.key)
+    }
+}
+
+/// Deleting what was read, and nothing else.
+fn removal(json: &Value) -> Write {
+    let owned = |pointer: &str| text(json, pointer).unwrap_or_default().to_owned();
+    Write::Delete {
+        uid: owned("/metadata/uid"),
+        resource_version: owned("/metadata/resourceVersion"),
     }
 }

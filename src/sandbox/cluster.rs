@@ -3,6 +3,7 @@
 //! Made from the resource itself, so that a changed plan is played without a second list to keep.
 
 use super::apiserver::{Failure, Store};
+use super::nginx;
 use crate::rollout::spec::{ControllerSwitch, DeploymentFlags, Destination, GradualRollout, Router};
 use crate::routing::{ObjectKind, targets};
 use serde_json::{Value, json};
@@ -19,6 +20,14 @@ pub fn furnish(store: &Store, rollout: &GradualRollout) -> Result<(), Failure> {
                         let home = routes.namespace.as_deref().unwrap_or(namespace);
                         store.namespace(home);
                         store.put(virtual_service(home, &routes.name, &istio.canary, &istio.control))?;
+                    }
+                }
+                Router::IngressNginx(spec) => {
+                    for object in nginx::objects(&component.name, namespace, spec) {
+                        if let Some(home) = object.pointer("/metadata/namespace").and_then(Value::as_str) {
+                            store.namespace(home);
+                        }
+                        store.put(object)?;
                     }
                 }
                 Router::ControllerSwitch(switch) => {
@@ -106,7 +115,7 @@ fn switched(namespace: &str, switch: &ControllerSwitch) -> Vec<Value> {
 }
 
 /// A Service with one ready endpoint.
-fn service(namespace: &str, name: &str) -> [Value; 2] {
+pub(super) fn service(namespace: &str, name: &str) -> [Value; 2] {
     [
         json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace},

@@ -195,9 +195,9 @@ pub(super) async fn clock_rollbacks(
     let mut changes = ObjectKind::ALL.map(|kind| store.subscribe(&resource(kind)));
     let mut last: BTreeMap<String, Weight> = BTreeMap::new();
     loop {
-        let [a, b, c] = &mut changes;
         // Whichever object changed, or however many were missed: all are read.
-        tokio::select! { _ = a.recv() => {} _ = b.recv() => {} _ = c.recv() => {} }
+        let any = changes.iter_mut().map(|change| Box::pin(change.recv()));
+        drop(futures::future::select_all(any).await);
         for name in &names {
             let weight = shares.of(name);
             let before = last.insert(name.clone(), weight).unwrap_or_default();

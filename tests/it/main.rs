@@ -23,6 +23,7 @@ mod engine;
 mod engine_orphans;
 mod generated;
 mod house;
+mod nginx;
 mod judge;
 mod prometheus;
 mod prometheus_batch;

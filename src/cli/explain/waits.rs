@@ -57,11 +57,13 @@ impl Facts {
             | Reason::GitOpsFight => {
                 waits.push(wait("a person's `resume`", None));
             }
+            Reason::Ineligible => waits.push(wait("what is missing for the split", None)),
             Reason::Raising | Reason::Lowering | Reason::RouterSettling => {
                 waits.push(wait("the routed objects", None));
             }
             Reason::Starting
             | Reason::Step
+            | Reason::Joined
             | Reason::CheckBreached
             | Reason::HoldingStep
             | Reason::WaitingForPhase

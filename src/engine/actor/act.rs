@@ -176,15 +176,16 @@ impl Actor {
             .component(&raise.component)
             .map_or(Weight::ZERO, |c| c.weight.written);
         let lane = self.lanes.entry(raise.component.clone()).or_default();
-        if !matches!(lane, Lane::Idle) {
+        if !matches!(lane, Lane::Idle) || self.raise_after.contains_key(&raise.component) {
             return;
         }
         let job = raise::prepare(
             self.shared.clients.api.clone(),
+            self.shared.cache.clone(),
             component,
             self.raw.namespace.clone(),
             from,
-            raise.weight,
+            raise.clone(),
         );
         let name = raise.component.clone();
         let task = self.tasks.spawn(async move {

@@ -20,16 +20,27 @@ impl Desk<'_> {
                 return;
             }
         };
-        let lowest = objects.iter().map(|o| o.lowest).min().unwrap_or_default();
-        let highest = objects.iter().map(|o| o.highest).max().unwrap_or_default();
+        let carried = |o: &Routed, order: &Lowering| stamped(o, &order.id) || o.absent;
+        if let Some(c) = self.status.components.get_mut(i)
+            && let Some(order) = c.lowering.clone()
+            && !objects
+                .iter()
+                .all(|o| o.highest <= order.weight && carried(o, &order))
+        {
+            let (lowest, highest) = range(&objects);
+            c.weight.observed = (lowest == highest).then_some(lowest);
+            return;
+        }
+        // What is new says nothing yet about where the component is, unless there is nothing else.
+        let settled: Vec<Routed> = objects.iter().filter(|o| !o.joins).cloned().collect();
+        let objects = if settled.is_empty() { objects } else { settled };
+        let (lowest, highest) = range(&objects);
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
         c.weight.observed = (lowest == highest).then_some(lowest);
         if let Some(order) = c.lowering.clone() {
-            if highest <= order.weight && objects.iter().all(|o| stamped(o, &order.id)) {
-                self.lowered(i, highest, &order);
-            }
+            self.lowered(i, highest, &order);
             return;
         }
         if busy {
@@ -119,6 +130,13 @@ impl Desk<'_> {
         }
         // Not (wholly) written: forgotten and decided anew, never replayed.
         let written = c.weight.written;
+        if intent.weight == written {
+            // Newcomers were brought along; the weight and what is known of it stay. What is still new asks again.
+            c.weight.asked = written;
+            let mark = c.mark.take().max(Some(intent.id));
+            c.mark = mark;
+            return false;
+        }
         if c.state != State::Manual {
             c.weight.asked = written;
         }
@@ -332,10 +350,22 @@ fn ignore_rule(object: &str) -> String {
              Flux: kustomize.toolkit.fluxcd.io/ssa: IfNotPresent"
                 .to_owned()
         }
+        "ingress" => {
+            "it must not apply, prune or relabel Ingresses with the label app.kubernetes.io/managed-by: gradual-rollout"
+                .to_owned()
+        }
         _ => "Argo CD: ignoreDifferences for the keys istio_percentage and networking_mode; \
              Flux: kustomize.toolkit.fluxcd.io/ssa: IfNotPresent"
             .to_owned(),
     }
+}
+
+fn range(objects: &[Routed]) -> (Weight, Weight) {
+    let lowest = objects.iter().map(|o| o.lowest).min().unwrap_or_default();
+    (
+        lowest,
+        objects.iter().map(|o| o.highest).max().unwrap_or_default(),
+    )
 }
 
 fn stamped(object: &Routed, id: &str) -> bool {

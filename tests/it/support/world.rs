@@ -67,8 +67,26 @@ impl Traffic {
         let vs = self
             .store
             .get("virtualservices.networking.istio.io", NS, component);
+        if vs.as_ref().is_none_or(|vs| vs.pointer("/spec/http/0/route/1").is_none()) {
+            return self.split(component);
+        }
         let weight = vs.and_then(|vs| vs.pointer("/spec/http/0/route/1/weight").and_then(Value::as_f64));
         weight.unwrap_or(0.0) / 100.0
+    }
+}
+
+impl Traffic {
+    /// The share that canary Ingresses give a component: the greatest of them.
+    fn split(&self, component: &str) -> f64 {
+        let canaries = self.store.list("ingresses.networking.k8s.io");
+        let ours = canaries
+            .iter()
+            .filter(|i| i["metadata"]["labels"]["rollout.sealos.io/component"] == component);
+        let weights = ours.filter_map(|i| {
+            let key = "nginx.ingress.kubernetes.io/canary-weight";
+            i["metadata"]["annotations"][key].as_str()?.parse::<f64>().ok()
+        });
+        weights.fold(0.0, f64::max) / 1000.0
     }
 }
 

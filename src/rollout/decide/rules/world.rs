@@ -298,6 +298,8 @@ impl World {
                         stamp: o.stamp.clone(),
                         settled: o.settled,
                         manager: o.manager.clone(),
+                        absent: false,
+                        joins: false,
                     })
                     .collect();
                 let seen = Seen {

@@ -1,0 +1,73 @@
+//! What a component's selections look through: lists out of the watch caches, or read afresh where a lowering must not
+//! wait for a watch.
+
+use super::lane::Objects;
+use crate::cluster::ClusterError;
+use crate::cluster::cache::{Cache, Listed};
+use crate::cluster::connect::Client;
+use crate::cluster::objects;
+use crate::rollout::spec::Component;
+use crate::routing::{ObjectKind, ObjectRef, Stock, needs};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Why there is no stock.
+#[derive(Debug)]
+pub(super) enum NoStock {
+    /// Not everything is listed yet.
+    Syncing,
+    /// Something cannot be watched: a sentence.
+    Problem(String),
+}
+
+/// What the watches know. A component that names all its objects needs nothing.
+pub(super) fn stock(cache: &Cache, component: &Component, namespace: &str) -> Result<Stock, NoStock> {
+    let mut stock = Stock::default();
+    for (kind, namespace) in needs(component, namespace) {
+        match cache.list(kind, &namespace) {
+            Listed::Objects(objects) => stock.put(kind, &namespace, objects),
+            Listed::Syncing => return Err(NoStock::Syncing),
+            Listed::Problem(message) => return Err(NoStock::Problem(message)),
+        }
+    }
+    Ok(stock)
+}
+
+/// The same for a lowering: what no watch knows is read; what cannot be read keeps nothing else waiting, and is told.
+pub(super) async fn stock_at_any_cost(
+    client: &Client,
+    cache: &Cache,
+    component: &Component,
+    namespace: &str,
+) -> (Stock, Vec<ClusterError>) {
+    let (mut stock, mut failed) = (Stock::default(), Vec::new());
+    // Where canaries are is all that has to be known; what they lead to is not.
+    let wanted = needs(component, namespace).into_iter();
+    for (kind, namespace) in wanted.filter(|(kind, _)| *kind == ObjectKind::Ingress) {
+        match cache.list(kind, &namespace) {
+            Listed::Objects(objects) => stock.put(kind, &namespace, objects),
+            Listed::Syncing | Listed::Problem(_) => match objects::list(client, kind, &namespace).await {
+                Ok(objects) => stock.put(kind, &namespace, objects),
+                Err(error) => failed.push(error),
+            },
+        }
+    }
+    (stock, failed)
+}
+
+/// What a raise rests on: the stock that its objects were found in, and the objects as they were just read.
+#[derive(Debug, Default)]
+pub(super) struct Prepared {
+    pub(super) stock: Stock,
+    pub(super) objects: Objects,
+}
+
+impl Prepared {
+    /// An object as it was read.
+    pub(super) fn read(&self, object: &ObjectRef) -> Option<&Arc<Value>> {
+        self.objects
+            .iter()
+            .find(|(o, _)| o == object)
+            .map(|(_, json)| json)
+    }
+}
