@@ -22,7 +22,7 @@ mod switch_deployment;
 mod target;
 
 pub use error::RoutingError;
-pub use nginx::{Code, Finding, Severity};
+pub use nginx::{Code, Finding, Severity, controller_findings};
 pub use object::{ClaimKey, ObjectKind, ObjectRef, Part};
 pub use patch::{Change, ObjectPatch, PatchBody};
 pub use seen::{OUR_MANAGERS, Reading, Seen, Share};

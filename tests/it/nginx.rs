@@ -47,7 +47,7 @@ fn rollout() -> Value {
                 }}],
                 "arms": {"canary": arm("~.+"), "control": arm("")}}],
             "steps": [{"weight": "5%", "hold": "5m"}, {"weight": "25%", "hold": "5m"}, {"weight": "50%", "hold": "5m"},
-                      {"weight": "100%", "hold": "5m"}]}
+                      {"weight": "75%", "hold": "5m"}, {"weight": "100%", "hold": "5m"}]}
     })
 }
 
@@ -101,7 +101,9 @@ fn canary(world: &World) -> Value {
 async fn a_component_walks_from_nothing_to_everything_by_a_canary_ingress() {
     let world = world();
     assert!(canaries(&world).is_empty());
-    world.until("5%", |w| canaries(w) == [say("one.example.com", "50")]).await;
+    world
+        .until("5%", |w| canaries(w) == [say("one.example.com", "50")])
+        .await;
     let made = canary(&world);
     assert_eq!(made["spec"]["ingressClassName"], "nginx");
     let alias = made["metadata"]["name"].as_str().unwrap();
@@ -121,7 +123,9 @@ async fn a_component_walks_from_nothing_to_everything_by_a_canary_ingress() {
 #[tokio::test(start_paused = true)]
 async fn what_fails_goes_back_by_deleting_the_canary() {
     let world = world();
-    world.until("25%", |w| canaries(w) == [say("one.example.com", "250")]).await;
+    world
+        .until("25%", |w| canaries(w) == [say("one.example.com", "250")])
+        .await;
     world.pass(120).await;
     world.traffic.fail("terminal");
     world.until("deleted", |w| canaries(w).is_empty()).await;
@@ -131,8 +135,15 @@ async fn what_fails_goes_back_by_deleting_the_canary() {
     let c = world.component("terminal");
     assert_eq!((c.state, c.weight.written), (State::RolledBack, percent(0)));
     let primary = world.store.get(INGRESSES, NS, "one").unwrap();
-    assert_eq!(primary["metadata"]["resourceVersion"], primary["metadata"]["resourceVersion"]);
-    assert_eq!(primary["metadata"].get("annotations"), None, "the tenant's own object is untouched");
+    assert_eq!(
+        primary["metadata"]["resourceVersion"],
+        primary["metadata"]["resourceVersion"]
+    );
+    assert_eq!(
+        primary["metadata"].get("annotations"),
+        None,
+        "the tenant's own object is untouched"
+    );
     world.pass(600).await;
     assert!(canaries(&world).is_empty(), "nothing comes back by itself");
 }
@@ -168,13 +179,19 @@ async fn no_weight_is_written_while_a_host_of_the_upstream_has_no_route() {
     world
         .until("5%", |w| canaries(w).first().is_some_and(|c| c.1 == "50"))
         .await;
-    assert_eq!(canary(&world)["spec"]["rules"].as_array().unwrap().len(), 2, "the whole closure");
+    assert_eq!(
+        canary(&world)["spec"]["rules"].as_array().unwrap().len(),
+        2,
+        "the whole closure"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_tenant_who_comes_later_is_brought_to_the_weight_that_the_others_have() {
     let world = world();
-    world.until("25%", |w| canaries(w) == [say("one.example.com", "250")]).await;
+    world
+        .until("25%", |w| canaries(w) == [say("one.example.com", "250")])
+        .await;
     let since = world.component("terminal").since;
     world.store.put(route("two", "two.example.com")).unwrap();
     world.store.put(ingress("two", "two.example.com", "two")).unwrap();
@@ -183,7 +200,11 @@ async fn a_tenant_who_comes_later_is_brought_to_the_weight_that_the_others_have(
             canaries(w) == [say("one.example.com", "250"), say("two.example.com", "250")]
         })
         .await;
-    assert_eq!(world.component("terminal").since, since, "the hold goes on as it was");
+    assert_eq!(
+        world.component("terminal").since,
+        since,
+        "the hold goes on as it was"
+    );
     world
         .until("50%", |w| {
             canaries(w) == [say("one.example.com", "500"), say("two.example.com", "500")]
@@ -194,7 +215,9 @@ async fn a_tenant_who_comes_later_is_brought_to_the_weight_that_the_others_have(
 #[tokio::test(start_paused = true)]
 async fn a_canary_that_somebody_deletes_stays_deleted() {
     let world = world();
-    world.until("25%", |w| canaries(w) == [say("one.example.com", "250")]).await;
+    world
+        .until("25%", |w| canaries(w) == [say("one.example.com", "250")])
+        .await;
     world.pass(5).await;
     let name = canary(&world)["metadata"]["name"].as_str().unwrap().to_owned();
     world.store.delete(INGRESSES, NS, &name).unwrap();
@@ -209,7 +232,9 @@ async fn a_canary_that_somebody_deletes_stays_deleted() {
 #[tokio::test(start_paused = true)]
 async fn a_weight_that_somebody_raises_is_put_back() {
     let world = world();
-    world.until("5%", |w| canaries(w) == [say("one.example.com", "50")]).await;
+    world
+        .until("5%", |w| canaries(w) == [say("one.example.com", "50")])
+        .await;
     world.pass(5).await;
     let mut edited = canary(&world);
     edited["metadata"]["annotations"][WEIGHT] = "900".into();
@@ -218,7 +243,10 @@ async fn a_weight_that_somebody_raises_is_put_back() {
         .until("back", |w| canaries(w) == [say("one.example.com", "50")])
         .await;
     let history = world.component("terminal").history;
-    assert!(history.iter().any(|h| h.reason == Reason::DriftReverted), "{history:?}");
+    assert!(
+        history.iter().any(|h| h.reason == Reason::DriftReverted),
+        "{history:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,7 +254,9 @@ async fn a_canary_of_an_upstream_that_is_gone_goes_with_the_next_write() {
     let world = world();
     world.store.put(route("two", "two.example.com")).unwrap();
     world.store.put(ingress("two", "two.example.com", "two")).unwrap();
-    world.until("5%", |w| canaries(w).len() == 2 && canaries(w)[1].1 == "50").await;
+    world
+        .until("5%", |w| canaries(w).len() == 2 && canaries(w)[1].1 == "50")
+        .await;
     world.store.delete(INGRESSES, NS, "two").unwrap();
     world
         .until("swept", |w| canaries(w) == [say("one.example.com", "50")])

@@ -8,6 +8,7 @@
 use crate::rollout::weight::Weight;
 
 mod canary;
+mod controller;
 mod eligibility;
 mod finding;
 mod locations;
@@ -15,6 +16,7 @@ mod routes;
 mod select;
 
 pub(super) use canary::Canary;
+pub use controller::controller_findings;
 pub use finding::{Code, Finding, Severity};
 pub(super) use select::{claims_of, needs, select};
 

@@ -4,6 +4,7 @@ mod controller_switch;
 mod controller_switch_fences;
 mod istio;
 mod istio_properties;
+mod nginx;
 mod schema;
 
 use super::*;

@@ -67,7 +67,10 @@ impl Traffic {
         let vs = self
             .store
             .get("virtualservices.networking.istio.io", NS, component);
-        if vs.as_ref().is_none_or(|vs| vs.pointer("/spec/http/0/route/1").is_none()) {
+        if vs
+            .as_ref()
+            .is_none_or(|vs| vs.pointer("/spec/http/0/route/1").is_none())
+        {
             return self.split(component);
         }
         let weight = vs.and_then(|vs| vs.pointer("/spec/http/0/route/1/weight").and_then(Value::as_f64));
