@@ -15,13 +15,13 @@ use super::lower::Failure;
 use super::observe::{Memo, own_break_glass, see};
 use super::pasts::Pasts;
 use super::persist::{self, Sound};
-use super::select::Prepared;
+use super::select::{Prepared, meet};
 use crate::cluster::ClusterError;
 use crate::cluster::rollouts::RawRollout;
 use crate::metrics::{Ask, Cursor};
 use crate::rollout::command::{self, Command, Verb, Wish};
 use crate::rollout::decide::decide;
-use crate::rollout::observation::{Observation, Raise, Seen};
+use crate::rollout::observation::{Observation, Raise};
 use crate::rollout::plan::{PlannedComponent, Problem};
 use crate::rollout::sample::{Blindness, Reading, Slice};
 use crate::rollout::spec::{OnDelete, Traffic};
@@ -390,23 +390,6 @@ impl Actor {
         };
         if tokio::time::timeout(DRAIN, wait).await.is_err() {
             tracing::warn!(rollout = %self.raw.name, "stopped before everything under way was done; the next daemon goes on");
-        }
-    }
-}
-
-/// Two components of one resource that want the same objects: the later one gets none of them.
-fn meet(selected: &BTreeMap<String, Vec<ClaimKey>>, components: &mut BTreeMap<String, Seen>) {
-    for (n, (name, keys)) in selected.iter().enumerate() {
-        let other = selected.iter().take(n).find_map(|(other, theirs)| {
-            let key = keys.iter().find(|key| theirs.iter().any(|t| t.overlaps(key)))?;
-            Some((other, key))
-        });
-        if let Some((other, key)) = other
-            && let Some(seen) = components.get_mut(name)
-        {
-            seen.obstacle = Some(format!(
-                "component {other} of this resource splits the upstream of {key} too: choose each Ingress in one component"
-            ));
         }
     }
 }

@@ -6,9 +6,11 @@ use crate::cluster::ClusterError;
 use crate::cluster::cache::{Cache, Listed};
 use crate::cluster::connect::Client;
 use crate::cluster::objects;
+use crate::rollout::observation::Seen;
 use crate::rollout::spec::Component;
-use crate::routing::{ObjectKind, ObjectRef, Stock, needs};
+use crate::routing::{ClaimKey, ObjectKind, ObjectRef, Stock, needs};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Why there is no stock.
@@ -69,5 +71,22 @@ impl Prepared {
             .iter()
             .find(|(o, _)| o == object)
             .map(|(_, json)| json)
+    }
+}
+
+/// Two components of one resource that want the same objects: the later one gets none of them.
+pub(super) fn meet(selected: &BTreeMap<String, Vec<ClaimKey>>, components: &mut BTreeMap<String, Seen>) {
+    for (n, (name, keys)) in selected.iter().enumerate() {
+        let other = selected.iter().take(n).find_map(|(other, theirs)| {
+            let key = keys.iter().find(|key| theirs.iter().any(|t| t.overlaps(key)))?;
+            Some((other, key))
+        });
+        if let Some((other, key)) = other
+            && let Some(seen) = components.get_mut(name)
+        {
+            seen.obstacle = Some(format!(
+                "component {other} of this resource splits the upstream of {key} too: choose each Ingress in one component"
+            ));
+        }
     }
 }

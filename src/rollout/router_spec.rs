@@ -234,7 +234,7 @@ pub struct SplitGateway {
 
 fn labels_schema(_: &mut schemars::SchemaGenerator) -> Schema {
     schemars::json_schema!({
-        "type": "object", "minProperties": 1, "maxProperties": 16,
+        "type": "object", "maxProperties": 16,
         "additionalProperties": { "type": "string", "maxLength": 63 }
     })
 }

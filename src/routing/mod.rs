@@ -8,6 +8,7 @@
 mod controller_switch;
 mod destination;
 mod error;
+mod found;
 mod istio;
 mod nginx;
 mod object;
@@ -22,13 +23,14 @@ mod switch_deployment;
 mod target;
 
 pub use error::RoutingError;
+pub use found::{Found, found, needs, targets};
 pub use nginx::{Code, Finding, Severity, controller_findings};
 pub use object::{ClaimKey, ObjectKind, ObjectRef, Part};
 pub use patch::{Change, ObjectPatch, PatchBody};
 pub use seen::{OUR_MANAGERS, Reading, Seen, Share};
 pub use stamp::{NotAStamp, STAMP_PREFIX, Stamp, stamp_key};
 pub use stock::Stock;
-pub use target::{Found, Target, Write, WriteMode, found, needs, targets};
+pub use target::{Target, Write, WriteMode};
 
 #[cfg(test)]
 mod tests;

@@ -3,21 +3,17 @@
 use super::controller_switch;
 use super::error::RoutingError;
 use super::istio::Routes;
-use super::nginx::{self, Canary, Finding};
-use super::object::{ClaimKey, ObjectKind, ObjectRef, Part};
+use super::nginx::{self, Canary};
+use super::object::{ClaimKey, ObjectRef, Part};
 use super::patch::{Draft, ObjectPatch};
 use super::seen::{self, Reading, Seen, Share, text};
 use super::service::service_of;
-use super::stamp::{Stamp, stamp_key};
-use super::stock::Stock;
+use super::stamp::Stamp;
 use super::{switch_config_map, switch_deployment};
-use crate::rollout::router_spec::{ControllerSwitch, Router};
-use crate::rollout::spec::Component;
+use crate::rollout::router_spec::ControllerSwitch;
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 use serde_json::Value;
-use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// Why a weight is written, as far as the written object can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +30,9 @@ pub enum WriteMode {
 /// One routed object of one router of a component.
 #[derive(Clone, Debug)]
 pub struct Target<'a> {
-    object: ObjectRef,
-    key: String,
-    way: Way<'a>,
+    pub(super) object: ObjectRef,
+    pub(super) key: String,
+    pub(super) way: Way<'a>,
 }
 
 /// What a write does to an object.
@@ -55,139 +51,13 @@ pub enum Write {
     Nothing,
 }
 
-/// The objects of a component, and what speaks against raising them.
-#[derive(Debug, Default)]
-pub struct Found<'a> {
-    /// In the order of its routers, edge first.
-    pub targets: Vec<Target<'a>>,
-    /// What the selections found wrong, the gravest first.
-    pub findings: Vec<Finding>,
-}
-
-impl Found<'_> {
-    /// What keeps every weight above 0 from being written, in one sentence; `None` when nothing does.
-    pub fn obstacle(&self) -> Option<String> {
-        const SHOWN: usize = 5;
-        let blocking: Vec<String> = self
-            .findings
-            .iter()
-            .filter(|f| f.blocks())
-            .map(ToString::to_string)
-            .collect();
-        let more = blocking.len().saturating_sub(SHOWN);
-        let mut told = blocking.get(..SHOWN.min(blocking.len()))?.join(" | ");
-        if more > 0 {
-            told.push_str(&format!(" | and {more} more: see `gradual-rollout routes check`"));
-        }
-        (!told.is_empty()).then_some(told)
-    }
-}
-
+/// By which router an object says a weight.
 #[derive(Clone, Debug)]
-enum Way<'a> {
+pub(super) enum Way<'a> {
     Istio(Routes<'a>),
     ConfigMap(&'a ControllerSwitch),
     Deployment(&'a ControllerSwitch),
     Nginx(Canary<'a>),
-}
-
-/// The lists that the selections of a component look through; empty when it names every object itself.
-pub fn needs(component: &Component, namespace: &str) -> BTreeSet<(ObjectKind, String)> {
-    let mut needs = BTreeSet::new();
-    for router in &component.routers {
-        match router {
-            Router::IngressNginx(spec) => needs.extend(nginx::needs(spec, namespace)),
-            Router::Istio(_) | Router::ControllerSwitch(_) => {}
-        }
-    }
-    needs
-}
-
-/// The routed objects that a component itself names, in the order of its routers, edge first; a controller's ConfigMap
-/// comes before its Deployment, whose restarting pods read it. `namespace` is the resource's own. What a selection
-/// has to find first is not among them: see [`found`].
-pub fn targets<'a>(component: &'a Component, namespace: &str) -> Vec<Target<'a>> {
-    component
-        .routers
-        .iter()
-        .flat_map(|router| named(component, router, namespace))
-        .collect()
-}
-
-/// All routed objects of a component: those that it names, and those that stand for what its selections find in the
-/// stock ([`needs`]).
-pub fn found<'a>(component: &'a Component, namespace: &str, stock: &Stock) -> Found<'a> {
-    let mut found = Found::default();
-    for router in &component.routers {
-        found.targets.extend(named(component, router, namespace));
-        let Router::IngressNginx(spec) = router else {
-            continue;
-        };
-        let selected = nginx::select(spec, &component.name, namespace, stock);
-        let canary = |split| {
-            Way::Nginx(Canary {
-                spec,
-                component: &component.name,
-                split,
-            })
-        };
-        for split in selected.splits {
-            let object = split.object();
-            found.targets.push(Target {
-                object,
-                key: stamp_key(&component.name),
-                way: canary(Some(Arc::new(split))),
-            });
-        }
-        for object in selected.strays {
-            found.targets.push(Target {
-                object,
-                key: stamp_key(&component.name),
-                way: canary(None),
-            });
-        }
-        found.findings.extend(selected.findings);
-    }
-    found
-}
-
-fn named<'a>(component: &'a Component, router: &'a Router, namespace: &str) -> Vec<Target<'a>> {
-    let target = |kind, namespace: &str, name: &str, way| Target {
-        object: ObjectRef {
-            kind,
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        },
-        key: stamp_key(&component.name),
-        way,
-    };
-    let mut targets = Vec::new();
-    match router {
-        Router::Istio(pair) => targets.extend(pair.virtual_services.iter().map(|routes| {
-            target(
-                ObjectKind::VirtualService,
-                routes.namespace.as_deref().unwrap_or(namespace),
-                &routes.name,
-                Way::Istio(Routes { pair, routes }),
-            )
-        })),
-        Router::ControllerSwitch(switch) => {
-            targets.extend(
-                switch
-                    .config_map
-                    .iter()
-                    .map(|name| target(ObjectKind::ConfigMap, namespace, name, Way::ConfigMap(switch))),
-            );
-            targets.extend(
-                switch
-                    .deployment
-                    .iter()
-                    .map(|name| target(ObjectKind::Deployment, namespace, name, Way::Deployment(switch))),
-            );
-        }
-        Router::IngressNginx(_) => {}
-    }
-    targets
 }
 
 impl Target<'_> {

@@ -25,6 +25,7 @@ mod generated;
 mod house;
 mod judge;
 mod nginx;
+mod nginx_cli;
 mod prometheus;
 mod prometheus_batch;
 mod prometheus_tls;

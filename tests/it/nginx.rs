@@ -263,3 +263,141 @@ async fn a_canary_of_an_upstream_that_is_gone_goes_with_the_next_write() {
         .await;
     assert_eq!(world.component("terminal").state, State::Walking);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_daemon_finds_the_weight_and_writes_nothing() {
+    let mut world = world();
+    world
+        .until("25%", |w| canaries(w) == [say("one.example.com", "250")])
+        .await;
+    world.pass(5).await;
+    world.kill().await;
+    let before = canary(&world);
+    world.start("daemon-2");
+    world.pass(60).await;
+    assert_eq!(canary(&world), before);
+    world
+        .until("50%", |w| canaries(w) == [say("one.example.com", "500")])
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn detaching_takes_the_stamp_off_and_leaves_the_traffic() {
+    let world = world();
+    world
+        .until("25%", |w| canaries(w) == [say("one.example.com", "250")])
+        .await;
+    world.pass(5).await;
+    let stamp = "rollout.sealos.io/w.terminal";
+    assert!(canary(&world)["metadata"]["annotations"].get(stamp).is_some());
+    world.say(
+        "detach",
+        json!({"components": ["terminal"], "reason": "done", "who": "ada"}),
+    );
+    world
+        .until("unstamped", |w| {
+            canary(w)["metadata"]["annotations"].get(stamp).is_none()
+        })
+        .await;
+    assert_eq!(canaries(&world), [say("one.example.com", "250")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_by_hand_deletes_and_a_retry_makes_it_anew() {
+    let world = world();
+    world
+        .until("25%", |w| canaries(w) == [say("one.example.com", "250")])
+        .await;
+    world.pass(5).await;
+    let uid = canary(&world)["metadata"]["uid"].clone();
+    world.say(
+        "rollback",
+        json!({"components": ["terminal"], "reason": "no", "who": "ada"}),
+    );
+    world.until("deleted", |w| canaries(w).is_empty()).await;
+    world
+        .until("told", |w| w.component("terminal").lowering.is_none())
+        .await;
+    world.say(
+        "retry",
+        json!({"components": ["terminal"], "reason": "yes", "who": "ada"}),
+    );
+    world
+        .until("5%", |w| canaries(w) == [say("one.example.com", "50")])
+        .await;
+    assert_ne!(canary(&world)["metadata"]["uid"], uid);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_emergency_that_keeps_some_traffic_lowers_and_does_not_delete() {
+    let world = world();
+    world
+        .until("25%", |w| canaries(w) == [say("one.example.com", "250")])
+        .await;
+    world.pass(5).await;
+    let wish =
+        json!({"components": ["terminal"], "weight": "10%", "reason": "no", "who": "ada", "emergency": true});
+    world.say("rollback", wish);
+    world
+        .until("10%", |w| canaries(w) == [say("one.example.com", "100")])
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_loses_the_race_three_times_still_ends_at_nothing_in_two_seconds() {
+    use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault};
+    let world = world();
+    world
+        .until("25%", |w| canaries(w) == [say("one.example.com", "250")])
+        .await;
+    world.pass(5).await;
+    let lost = Failure::new(409, "Conflict", "somebody was faster");
+    world.store.inject(
+        Fault::new(Action::Fail(lost))
+            .verb("delete")
+            .resource("ingresses")
+            .times(3),
+    );
+    let begun = world.clock.now();
+    world.say(
+        "rollback",
+        json!({"components": ["terminal"], "reason": "no", "who": "ada"}),
+    );
+    while !canaries(&world).is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        assert!(
+            world.clock.now().duration_since(begun).as_secs() < 3,
+            "still there"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_components_that_choose_one_upstream_do_not_fight_over_it() {
+    let mut world = World::new();
+    world.store.namespace("istio-system");
+    let mut both = rollout();
+    let mut second = both["spec"]["components"][0].clone();
+    second["name"] = "zweite".into();
+    both["spec"]["components"].as_array_mut().unwrap().push(second);
+    for object in [
+        gateway(),
+        ingress("one", "one.example.com", "one"),
+        route("one", "one.example.com"),
+        both,
+    ] {
+        world.store.put(object).unwrap();
+    }
+    world.start("daemon-1");
+    world
+        .until("5%", |w| canaries(w) == [say("one.example.com", "50")])
+        .await;
+    let second = world.component("zweite");
+    assert_eq!(second.weight.written, percent(0));
+    assert!(
+        matches!(second.reason, Reason::Ineligible | Reason::RouterUnreadable),
+        "{:?}: {}",
+        second.reason,
+        second.message
+    );
+}

@@ -108,10 +108,15 @@ impl Canary<'_> {
 
     fn matches(&self, json: &Value) -> bool {
         let Some(split) = &self.split else { return true };
-        let wanted: BTreeSet<Key> = split.places.iter().filter(|p| !p.implicit).map(key).collect();
+        let wanted: BTreeSet<Key> = split
+            .places
+            .iter()
+            .filter(|p| !p.implicit)
+            .map(Location::key)
+            .collect();
         rules(&Arc::new(json.clone()))
             .iter()
-            .any(|l| wanted.contains(&key(l)))
+            .any(|l| wanted.contains(&l.key()))
     }
 
     /// Drafts weight, total and rules. What the rules said before does not matter: they are ours.
@@ -226,10 +231,6 @@ pub(super) fn alias_spec(gateway: &SplitGateway) -> Value {
 pub(super) fn external_name(gateway: &SplitGateway) -> String {
     let domain = gateway.cluster_domain.as_deref().unwrap_or("cluster.local");
     format!("{}.{}.svc.{domain}", gateway.service, gateway.namespace)
-}
-
-fn key(location: &Location) -> Key {
-    (location.host.clone(), location.path.clone(), location.is_prefix())
 }
 
 /// A rule for each host of the closure. nginx merges where host, path and type are the same, so they are copied as

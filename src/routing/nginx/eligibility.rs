@@ -2,17 +2,24 @@
 
 use super::canary::external_name;
 use super::finding::{Code, Finding};
-use super::locations::{Location, annotation, is_canary, names, rules};
-use super::routes::{Way, way};
+use super::locations::{Key, Location, annotation, is_canary, names, rules};
+use super::routes::{Bound, Way};
 use super::select::{Split, is_ours, name_of};
 use crate::rollout::router_spec::IngressNginx;
 use crate::routing::ObjectKind;
 use crate::routing::seen::text;
 use crate::routing::stock::Stock;
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-fn finding(code: Code, object: String, field: Option<String>, message: String, remedy: &str) -> Finding {
+pub(super) fn finding(
+    code: Code,
+    object: String,
+    field: Option<String>,
+    message: String,
+    remedy: &str,
+) -> Finding {
     Finding {
         code,
         severity: code.severity(),
@@ -23,100 +30,16 @@ fn finding(code: Code, object: String, field: Option<String>, message: String, r
     }
 }
 
-fn ingress(json: &Value) -> String {
+pub(super) fn ingress(json: &Value) -> String {
     let (namespace, name) = names(json);
     format!("ingress {namespace}/{name}")
 }
 
-fn router(component: &str) -> String {
+pub(super) fn router(component: &str) -> String {
     format!("component {component}")
 }
 
-pub(super) fn missing(namespaces: &[String], name: &str) -> Finding {
-    let object = format!("ingress {}/{name}", namespaces.join("|"));
-    let message = "is named and does not exist".to_owned();
-    finding(
-        Code::IngressMissing,
-        object,
-        None,
-        message,
-        "create it, or correct ingresses.names",
-    )
-}
-
-pub(super) fn other_class(json: &Value, first: Option<&str>) -> Finding {
-    let field = Some("spec.ingressClassName".to_owned());
-    let message = format!(
-        "its class is not {}, which the first chosen one has",
-        first.unwrap_or("the default")
-    );
-    finding(
-        Code::ClassDiffers,
-        ingress(json),
-        field,
-        message,
-        "choose the Ingresses of one class",
-    )
-}
-
-pub(super) fn nothing(namespaces: &[String]) -> Finding {
-    let object = format!("ingresses in {}", namespaces.join(", "));
-    let message = "none that the selection finds leads to a Service".to_owned();
-    finding(
-        Code::NothingSelected,
-        object,
-        None,
-        message,
-        "correct `ingresses` of the router",
-    )
-}
-
-pub(super) fn too_many(component: &str, found: usize, most: usize) -> Finding {
-    let message = format!("{found} upstreams are more than {most}");
-    finding(
-        Code::TooMany,
-        router(component),
-        None,
-        message,
-        "split it into several components",
-    )
-}
-
-pub(super) fn shadowed(loser: &Location, winner: &Location) -> Finding {
-    let message = format!(
-        "{} is served by the older {} (upstream {})",
-        place(loser),
-        ingress(&winner.ingress),
-        winner.upstream
-    );
-    let remedy = "remove the rule that never serves; it is not split";
-    finding(
-        Code::Shadowed,
-        ingress(&loser.ingress),
-        Some("spec.rules".to_owned()),
-        message,
-        remedy,
-    )
-}
-
-pub(super) fn no_such_code(component: &str, code: &str) -> Finding {
-    let all: Vec<&str> = Code::ALL
-        .iter()
-        .filter(|c| c.may_be_accepted())
-        .map(|c| c.text())
-        .collect();
-    let remedy = format!("one of {}", all.join(", "));
-    let field = Some("ingressNginx.accept".to_owned());
-    finding(
-        Code::AcceptUnknown,
-        router(component),
-        field,
-        format!("{code:?} cannot be accepted"),
-        &remedy,
-    )
-}
-
-fn place(location: &Location) -> String {
+pub(super) fn place(location: &Location) -> String {
     let host = if location.host.is_empty() {
         "*"
     } else {
@@ -125,20 +48,62 @@ fn place(location: &Location) -> String {
     format!("{host}{} ({})", location.path, location.path_type)
 }
 
-/// Everything that findings are read from.
+/// Everything that findings are read from, found by what it is asked for: there are thousands of tenants.
 pub(super) struct Reader<'a> {
     pub(super) spec: &'a IngressNginx,
-    pub(super) component: &'a str,
-    pub(super) stock: &'a Stock,
-    /// Ingresses of the chosen class.
-    pub(super) served: &'a [Arc<Value>],
-    /// Every Ingress that is seen.
-    pub(super) all: &'a [Arc<Value>],
+    component: &'a str,
+    stock: &'a Stock,
     /// VirtualServices of the split listener.
-    pub(super) bound: Vec<&'a Arc<Value>>,
+    bound: Bound<'a>,
+    /// Ingresses of the chosen class, by host.
+    pub(super) by_host: BTreeMap<String, Vec<&'a Arc<Value>>>,
+    /// Every Ingress that is seen, by namespace and name.
+    by_name: BTreeMap<(&'a str, &'a str), &'a Arc<Value>>,
+    /// Normal Ingresses by the namespace and name of a Service that they lead to.
+    by_service: BTreeMap<(String, String), Vec<&'a Arc<Value>>>,
+    /// Canaries of others, by location.
+    foreign: BTreeMap<Key, Vec<&'a Arc<Value>>>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// `served` are the Ingresses of the chosen class, `all` whatever is seen.
+    pub(super) fn new(
+        spec: &'a IngressNginx,
+        component: &'a str,
+        stock: &'a Stock,
+        served: &'a [Arc<Value>],
+        all: &'a [Arc<Value>],
+        bound: Bound<'a>,
+    ) -> Self {
+        let mut reader = Self {
+            spec,
+            component,
+            stock,
+            bound,
+            by_host: BTreeMap::new(),
+            by_name: all.iter().map(|i| (names(i), i)).collect(),
+            by_service: BTreeMap::new(),
+            foreign: BTreeMap::new(),
+        };
+        for json in served {
+            for host in hosts(json) {
+                reader.by_host.entry(host).or_default().push(json);
+            }
+            if is_canary(spec, json) && !is_ours(component, json) {
+                for location in rules(json) {
+                    reader.foreign.entry(location.key()).or_default().push(json);
+                }
+            }
+        }
+        for json in all.iter().filter(|i| !is_canary(spec, i)) {
+            for Location { upstream, .. } in rules(json) {
+                let service = (upstream.namespace, upstream.service);
+                reader.by_service.entry(service).or_default().push(json);
+            }
+        }
+        reader
+    }
+
     pub(super) fn findings(&self, splits: &[Split]) -> Vec<Finding> {
         let mut found = self.gateway();
         for split in splits {
@@ -240,10 +205,7 @@ impl Reader<'_> {
                 ));
             }
         }
-        let known = self
-            .all
-            .iter()
-            .find(|i| names(i) == (namespace.as_str(), name.as_str()));
+        let known = self.by_name.get(&(namespace.as_str(), name.as_str()));
         if let Some(other) = known.filter(|i| !is_ours(self.component, i)) {
             let message = format!(
                 "has the name of the canary of {}, and was not made by this component",
@@ -252,52 +214,44 @@ impl Reader<'_> {
             let remedy = "let one component alone split this upstream, or delete the Ingress";
             found.push(finding(Code::NameTaken, ingress(other), None, message, remedy));
         }
-        for other in self.all.iter().filter(|i| !is_canary(self.spec, i)) {
-            if rules(other)
-                .iter()
-                .any(|l| l.upstream.namespace == *namespace && l.upstream.service == name)
-            {
-                let message =
-                    format!("leads to the alias {name} itself: then nginx merges no canary that uses it");
-                let remedy = "take that backend out of it";
-                found.push(finding(
-                    Code::AliasIsPrimary,
-                    ingress(other),
-                    Some("spec.rules".into()),
-                    message,
-                    remedy,
-                ));
-            }
+        for other in self
+            .by_service
+            .get(&(namespace.clone(), name.clone()))
+            .into_iter()
+            .flatten()
+        {
+            let message =
+                format!("leads to the alias {name} itself: then nginx merges no canary that uses it");
+            let remedy = "take that backend out of it";
+            let field = Some("spec.rules".to_owned());
+            found.push(finding(
+                Code::AliasIsPrimary,
+                ingress(other),
+                field,
+                message,
+                remedy,
+            ));
         }
         found
     }
 
     fn location(&self, split: &Split, location: &Location) -> Vec<Finding> {
         let mut found: Vec<Finding> = self.route(split, location).into_iter().collect();
-        found.extend(self.annotations(location));
-        let canaries = self
-            .served
-            .iter()
-            .filter(|i| is_canary(self.spec, i) && !is_ours(self.component, i));
-        for other in canaries {
-            let same = |l: &Location| {
-                l.host == location.host && l.path == location.path && l.is_prefix() == location.is_prefix()
-            };
-            if rules(other).iter().any(same) {
-                let message = format!(
-                    "is a canary of {} already, and nginx uses only one",
-                    place(location)
-                );
-                let remedy = "delete it, or express its split in the VirtualService";
-                let field = Some(self.key("canary"));
-                found.push(finding(
-                    Code::ForeignCanary,
-                    ingress(other),
-                    field,
-                    message,
-                    remedy,
-                ));
-            }
+        found.extend(self.annotated(location));
+        for other in self.foreign.get(&location.key()).into_iter().flatten() {
+            let message = format!(
+                "is a canary of {} already, and nginx uses only one",
+                place(location)
+            );
+            let remedy = "delete it, or express its split in the VirtualService";
+            let field = Some(self.key("canary"));
+            found.push(finding(
+                Code::ForeignCanary,
+                ingress(other),
+                field,
+                message,
+                remedy,
+            ));
         }
         if location.implicit {
             let message = format!(
@@ -321,13 +275,7 @@ impl Reader<'_> {
         let vhost = annotation(self.spec, &location.ingress, "upstream-vhost");
         let host = vhost.unwrap_or(&location.host);
         let object = ingress(&location.ingress);
-        match way(
-            &self.bound,
-            &self.spec.gateway,
-            host,
-            &location.path,
-            location.is_prefix(),
-        ) {
+        match self.bound.way(host, &location.path, location.is_prefix()) {
             Way::Routed => None,
             Way::Redirected(by) => {
                 let message = format!(
@@ -367,144 +315,25 @@ impl Reader<'_> {
         }
     }
 
-    fn key(&self, name: &str) -> String {
+    pub(super) fn key(&self, name: &str) -> String {
         format!(
             "{}/{name}",
             self.spec.annotations_prefix.as_deref().unwrap_or(super::PREFIX)
         )
     }
-
-    fn annotations(&self, location: &Location) -> Vec<Finding> {
-        let mut found = Vec::new();
-        let mut say = |json: &Value, code, name: &str, message: String, remedy: &str| {
-            found.push(finding(
-                code,
-                ingress(json),
-                Some(self.key(name)),
-                message,
-                remedy,
-            ));
-        };
-        let own = &location.ingress;
-        let of = |name: &str| annotation(self.spec, own, name);
-        let protocol = of("backend-protocol").unwrap_or("HTTP").to_ascii_uppercase();
-        let tls = self.spec.gateway.tls.unwrap_or_default();
-        let speaks_tls = matches!(protocol.as_str(), "HTTPS" | "GRPCS");
-        if matches!(protocol.as_str(), "AUTO_HTTP" | "FCGI") {
-            let message = format!("{protocol} is not spoken by the split listener");
-            say(
-                own,
-                Code::BackendProtocol,
-                "backend-protocol",
-                message,
-                "leave this Ingress out",
-            );
-        } else if speaks_tls && !tls {
-            let message = format!("nginx speaks {protocol} to the gateway too, and sends no name");
-            let remedy = "give the split listener TLS for hosts `*` and set gateway.tls: true";
-            say(own, Code::TlsBackend, "backend-protocol", message, remedy);
-        } else if !speaks_tls && tls {
-            let message = "nginx speaks plain text to the gateway, and gateway.tls is true".to_owned();
-            say(
-                own,
-                Code::PlainBackend,
-                "backend-protocol",
-                message,
-                "use a component of its own with a plain split listener",
-            );
-        }
-        if of("affinity").is_some_and(|a| !a.is_empty()) {
-            let message = "clients with a cookie are moved by no weight, and by no return to 0".to_owned();
-            say(
-                own,
-                Code::Affinity,
-                "affinity",
-                message,
-                "remove it for the time of the rollout, or accept that the share is not honoured",
-            );
-        }
-        if of("ssl-passthrough") == Some("true") {
-            let message = "nginx passes the connection on unread, so there is no request to split".to_owned();
-            say(
-                own,
-                Code::SslPassthrough,
-                "ssl-passthrough",
-                message,
-                "leave this Ingress out and move it by LB or DNS",
-            );
-        }
-        for name in [
-            "configuration-snippet",
-            "server-snippet",
-            "auth-snippet",
-            "stream-snippet",
-        ] {
-            let Some(snippet) = of(name) else { continue };
-            let answers = snippet
-                .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-                .any(|w| w == "return" || w == "rewrite");
-            if answers {
-                let message = "answers or rewrites by itself before the split".to_owned();
-                say(
-                    own,
-                    Code::SnippetReturns,
-                    name,
-                    message,
-                    "express it in Istio, or leave this Ingress out",
-                );
-            } else {
-                let message = "is applied to both halves; Istio's own edge will not have it".to_owned();
-                say(own, Code::Snippet, name, message, "convert it before nginx goes");
-            }
-        }
-        // What one Ingress says of these is true of every path of the host.
-        for other in self
-            .served
-            .iter()
-            .filter(|i| Arc::ptr_eq(i, own) || has_host(i, &location.host))
-        {
-            let of = |name: &str| annotation(self.spec, other, name).filter(|v| !v.is_empty());
-            let mut host_wide = |code, name: &str, message: &str, remedy: &str| {
-                found.push(finding(
-                    code,
-                    ingress(other),
-                    Some(self.key(name)),
-                    message.to_owned(),
-                    remedy,
-                ));
-            };
-            if of("rewrite-target").is_some() {
-                let message = "Istio gets the path that nginx has rewritten already";
-                let remedy = "split by a VirtualService of its own for the rewritten path and accept this, or leave the Ingress out";
-                host_wide(Code::RewriteTarget, "rewrite-target", message, remedy);
-            }
-            if of("use-regex") == Some("true") {
-                let message = "every path of its hosts is a pattern, also those of other Ingresses";
-                host_wide(
-                    Code::UseRegex,
-                    "use-regex",
-                    message,
-                    "write plain paths, or leave the hosts out",
-                );
-            }
-            if of("app-root").is_some() {
-                let message = "nginx redirects the root of the host before the split";
-                host_wide(
-                    Code::AppRoot,
-                    "app-root",
-                    message,
-                    "redirect in Istio, or accept that the root is not tested",
-                );
-            }
-        }
-        found
-    }
 }
 
-fn has_host(ingress: &Arc<Value>, host: &str) -> bool {
+fn hosts(ingress: &Arc<Value>) -> BTreeSet<String> {
     let rules = ingress.pointer("/spec/rules").and_then(Value::as_array);
-    rules
+    let hosts: BTreeSet<String> = rules
         .into_iter()
         .flatten()
-        .any(|r| text(r, "/host").unwrap_or_default() == host)
+        .map(|r| text(r, "/host").unwrap_or_default().to_owned())
+        .collect();
+    // Without rules it serves every host that no other names.
+    if hosts.is_empty() {
+        BTreeSet::from([String::new()])
+    } else {
+        hosts
+    }
 }

@@ -43,7 +43,7 @@ impl Location {
         self.path_type != "Exact"
     }
 
-    fn key(&self) -> Key {
+    pub(super) fn key(&self) -> Key {
         (self.host.clone(), self.path.clone(), self.is_prefix())
     }
 }

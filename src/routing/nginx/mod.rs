@@ -7,6 +7,7 @@
 
 use crate::rollout::weight::Weight;
 
+mod annotations;
 mod canary;
 mod controller;
 mod eligibility;
@@ -14,6 +15,7 @@ mod finding;
 mod locations;
 mod routes;
 mod select;
+mod selection;
 
 pub(super) use canary::Canary;
 pub use controller::controller_findings;

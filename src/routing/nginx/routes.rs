@@ -7,7 +7,7 @@ use crate::routing::seen::text;
 use crate::routing::stock::Stock;
 use regex::Regex;
 use serde_json::Value;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 /// What the listener does with every request of a location.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,17 +20,55 @@ pub(super) enum Way {
     Missing,
 }
 
-/// The VirtualServices that the split listener serves.
-pub(super) fn bound<'s>(
-    stock: &'s Stock,
-    namespaces: &[String],
-    gateway: &SplitGateway,
-) -> Vec<&'s Arc<Value>> {
-    namespaces
-        .iter()
-        .flat_map(|namespace| stock.list(ObjectKind::VirtualService, namespace))
-        .filter(|json| is_bound(json, gateway))
-        .collect()
+/// The VirtualServices that the split listener serves: by the hosts that they name in full, and those with patterns.
+pub(super) struct Bound<'s> {
+    gateway: &'s SplitGateway,
+    by_host: BTreeMap<&'s str, Vec<&'s Value>>,
+    patterned: Vec<&'s Value>,
+}
+
+impl<'s> Bound<'s> {
+    pub(super) fn new(stock: &'s Stock, namespaces: &[String], gateway: &'s SplitGateway) -> Self {
+        let mut bound = Self {
+            gateway,
+            by_host: BTreeMap::new(),
+            patterned: Vec::new(),
+        };
+        let all = namespaces
+            .iter()
+            .flat_map(|namespace| stock.list(ObjectKind::VirtualService, namespace));
+        for json in all.filter(|json| is_bound(json, gateway)) {
+            for host in hosts(json) {
+                if host.starts_with('*') {
+                    bound.patterned.push(json);
+                } else {
+                    bound.by_host.entry(host).or_default().push(json);
+                }
+            }
+        }
+        bound
+    }
+
+    /// What the listener does with a location. `host` is what nginx sends on: the client's own, or `upstream-vhost`.
+    pub(super) fn way(&self, host: &str, path: &str, prefix: bool) -> Way {
+        let named = self.by_host.get(host).into_iter().flatten();
+        let patterned = self
+            .patterned
+            .iter()
+            .filter(|json| hosts(json).any(|pattern| host_fits(pattern, host)));
+        for json in named.chain(patterned) {
+            match way_in(json, self.gateway, path, prefix) {
+                Way::Missing => {}
+                way => return way,
+            }
+        }
+        Way::Missing
+    }
+}
+
+fn hosts(virtual_service: &Value) -> impl Iterator<Item = &str> {
+    let listed = virtual_service.pointer("/spec/hosts").and_then(Value::as_array);
+    listed.into_iter().flatten().filter_map(Value::as_str)
 }
 
 fn is_bound(virtual_service: &Value, gateway: &SplitGateway) -> bool {
@@ -52,48 +90,34 @@ fn is_ours(name: &str, home: &str, gateway: &SplitGateway) -> bool {
     }
 }
 
-/// What the listener does with a location. `host` is what nginx sends on: the client's own, or `upstream-vhost`.
-pub(super) fn way(
-    bound: &[&Arc<Value>],
-    gateway: &SplitGateway,
-    host: &str,
-    path: &str,
-    prefix: bool,
-) -> Way {
-    for virtual_service in bound {
-        let hosts = virtual_service.pointer("/spec/hosts").and_then(Value::as_array);
-        let serves = |pattern: &Value| pattern.as_str().is_some_and(|pattern| host_fits(pattern, host));
-        if !hosts.into_iter().flatten().any(serves) {
-            continue;
-        }
-        let home = text(virtual_service, "/metadata/namespace").unwrap_or_default();
-        let name = text(virtual_service, "/metadata/name").unwrap_or_default();
-        let routes = virtual_service.pointer("/spec/http").and_then(Value::as_array);
-        let routes: Vec<&Value> = routes.into_iter().flatten().collect();
-        // A prefix `/a` is the path itself and everything below it; two matches may share that.
-        let halves: Vec<(String, bool)> = if prefix && path != "/" && !path.ends_with('/') {
-            vec![(path.to_owned(), false), (format!("{path}/"), true)]
-        } else {
-            vec![(path.to_owned(), prefix)]
-        };
-        let taken: Vec<Option<&Value>> = halves
-            .iter()
-            .map(|(path, prefix)| {
-                routes
-                    .iter()
-                    .copied()
-                    .find(|r| takes(r, gateway, home, path, *prefix))
-            })
-            .collect();
-        if taken
-            .iter()
-            .any(|route| route.is_some_and(|r| r.get("redirect").is_some()))
-        {
-            return Way::Redirected(format!("virtualservice {home}/{name}"));
-        }
-        if taken.iter().all(|route| route.is_some_and(sends_on)) {
-            return Way::Routed;
-        }
+/// What one VirtualService does with a path of a host of its own.
+fn way_in(virtual_service: &Value, gateway: &SplitGateway, path: &str, prefix: bool) -> Way {
+    let home = text(virtual_service, "/metadata/namespace").unwrap_or_default();
+    let name = text(virtual_service, "/metadata/name").unwrap_or_default();
+    let routes = virtual_service.pointer("/spec/http").and_then(Value::as_array);
+    let routes: Vec<&Value> = routes.into_iter().flatten().collect();
+    // A prefix `/a` is the path itself and everything below it; two matches may share that.
+    let halves: Vec<(String, bool)> = if prefix && path != "/" && !path.ends_with('/') {
+        vec![(path.to_owned(), false), (format!("{path}/"), true)]
+    } else {
+        vec![(path.to_owned(), prefix)]
+    };
+    let taken: Vec<Option<&Value>> = halves
+        .iter()
+        .map(|(path, prefix)| {
+            let mut all = routes.iter().copied();
+            all.find(|route| takes(route, gateway, home, path, *prefix))
+        })
+        .collect();
+    if taken
+        .iter()
+        .flatten()
+        .any(|route| route.get("redirect").is_some())
+    {
+        return Way::Redirected(format!("virtualservice {home}/{name}"));
+    }
+    if taken.iter().all(|route| route.is_some_and(sends_on)) {
+        return Way::Routed;
     }
     Way::Missing
 }
@@ -177,9 +201,11 @@ mod tests {
     }
 
     fn told(http: &Value, hosts: &Value, host: &str, path: &str, prefix: bool) -> Way {
-        let vs = Arc::new(json!({"metadata": {"namespace": "a", "name": "v"},
+        let vs = std::sync::Arc::new(json!({"metadata": {"namespace": "a", "name": "v"},
             "spec": {"hosts": hosts, "gateways": ["istio-system/split"], "http": http}}));
-        way(&[&vs], &gateway(), host, path, prefix)
+        let mut stock = Stock::default();
+        stock.put(ObjectKind::VirtualService, "a", vec![vs]);
+        Bound::new(&stock, &["a".to_owned()], &gateway()).way(host, path, prefix)
     }
 
     fn to(matches: Value) -> Value {

@@ -1,10 +1,11 @@
 //! What a component's selection comes down to: the upstreams to split, each with its closure, and canaries of ours
 //! that no upstream wants any more.
 
-use super::eligibility::{self, Reader};
+use super::eligibility::Reader;
 use super::finding::{Code, Finding};
 use super::locations::{Location, Upstream, class, is_canary, locations, names};
-use super::{COMPONENT, MANAGED_BY, MANAGER, routes};
+use super::routes::Bound;
+use super::{COMPONENT, MANAGED_BY, MANAGER, selection};
 use crate::rollout::router_spec::IngressNginx;
 use crate::routing::object::{ClaimKey, ObjectKind, ObjectRef, Part};
 use crate::routing::seen::text;
@@ -134,7 +135,7 @@ pub(in crate::routing) fn select(
     let found = &mut selected.findings;
     for name in spec.ingresses.names.iter().flatten() {
         if !chosen.iter().any(|i| names(i).1 == name) {
-            found.push(eligibility::missing(&namespaces, name));
+            found.push(selection::missing(&namespaces, name));
         }
     }
     let first_class = chosen.first().and_then(|i| class(i)).map(str::to_owned);
@@ -142,7 +143,7 @@ pub(in crate::routing) fn select(
         .into_iter()
         .partition(|i| class(i) == first_class.as_deref());
     for other in others {
-        found.push(eligibility::other_class(other, first_class.as_deref()));
+        found.push(selection::other_class(other, first_class.as_deref()));
     }
     // Another class is another nginx.
     let served: Vec<Arc<Value>> = all
@@ -158,13 +159,13 @@ pub(in crate::routing) fn select(
         .map(|l| l.upstream.clone())
         .collect();
     for (loser, winner) in lost.iter().filter(|(l, _)| is_mine(&l.ingress)) {
-        found.push(eligibility::shadowed(loser, winner));
+        found.push(selection::shadowed(loser, winner));
     }
     if wanted.is_empty() {
-        found.push(eligibility::nothing(&namespaces));
+        found.push(selection::nothing(&namespaces));
     }
     if wanted.len() > MOST {
-        found.push(eligibility::too_many(component, wanted.len(), MOST));
+        found.push(selection::too_many(component, wanted.len(), MOST));
     }
     let mut places: BTreeMap<&Upstream, Vec<Location>> = BTreeMap::new();
     for location in made.values().filter(|l| wanted.contains(&l.upstream)) {
@@ -193,14 +194,8 @@ pub(in crate::routing) fn select(
     if !listened.contains(&spec.gateway.namespace) {
         listened.push(spec.gateway.namespace.clone());
     }
-    let reader = Reader {
-        spec,
-        component,
-        stock,
-        served: &served,
-        all: &all,
-        bound: routes::bound(stock, &listened, &spec.gateway),
-    };
+    let bound = Bound::new(stock, &listened, &spec.gateway);
+    let reader = Reader::new(spec, component, stock, &served, &all, bound);
     selected.findings.extend(reader.findings(&selected.splits));
     selected.findings.sort();
     selected.findings.dedup();
@@ -216,7 +211,7 @@ pub(in crate::routing) fn select(
         if !Code::ALL.iter().any(|c| c.text() == code && c.may_be_accepted()) {
             selected
                 .findings
-                .insert(0, eligibility::no_such_code(component, code));
+                .insert(0, selection::no_such_code(component, code));
         }
     }
     selected
