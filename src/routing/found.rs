@@ -33,7 +33,7 @@ impl Found<'_> {
         let more = blocking.len().saturating_sub(SHOWN);
         let mut told = blocking.get(..SHOWN.min(blocking.len()))?.join(" | ");
         if more > 0 {
-            told.push_str(&format!(" | and {more} more: see `gradual-rollout routes check`"));
+            told = format!("{told} | and {more} more: see `gradual-rollout routes check`");
         }
         (!told.is_empty()).then_some(told)
     }

@@ -57,8 +57,7 @@ impl Facts {
             | Reason::GitOpsFight => {
                 waits.push(wait("a person's `resume`", None));
             }
-            Reason::Ineligible => waits.push(wait("what is missing for the split", None)),
-            Reason::Raising | Reason::Lowering | Reason::RouterSettling => {
+            Reason::Raising | Reason::Lowering | Reason::RouterSettling | Reason::Ineligible => {
                 waits.push(wait("the routed objects", None));
             }
             Reason::Starting

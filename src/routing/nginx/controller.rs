@@ -5,7 +5,7 @@ use super::locations::names;
 use crate::routing::seen::text;
 use serde_json::Value;
 
-/// Reads a Deployment or DaemonSet; nothing is found in one that runs no ingress-nginx.
+/// Reads a workload (Deployment, `DaemonSet`); nothing is found in one that runs no ingress-nginx.
 pub fn controller_findings(workload: &Value) -> Vec<Finding> {
     let containers = workload
         .pointer("/spec/template/spec/containers")

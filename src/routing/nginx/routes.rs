@@ -59,7 +59,7 @@ impl<'s> Bound<'s> {
         for json in named.chain(patterned) {
             match way_in(json, self.gateway, path, prefix) {
                 Way::Missing => {}
-                way => return way,
+                way @ (Way::Routed | Way::Redirected(_)) => return way,
             }
         }
         Way::Missing
