@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod daemon;
 pub mod engine;
 pub mod metrics;
+pub mod probe;
 pub mod rollout;
 pub mod routing;
 pub mod sandbox;

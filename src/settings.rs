@@ -29,6 +29,8 @@ pub struct Settings {
     pub lease: Lease,
     /// Where samples come from; `None`: no source, so nothing is judged and every component holds.
     pub prometheus: Option<Prometheus>,
+    /// Hosts that resources may have probed; names, `*.below.a.name` or `*`. None: no probes.
+    pub probe_hosts: Vec<String>,
     /// Log lines.
     pub log: Log,
     /// How long the daemon goes on with what is in flight when it is told to stop.
@@ -139,6 +141,8 @@ struct Raw {
     lease: RawLease,
     prometheus: Option<RawPrometheus>,
     #[serde(default)]
+    probes: RawProbes,
+    #[serde(default)]
     log: RawLog,
 }
 
@@ -173,6 +177,13 @@ struct RawPrometheus {
     ca_file: Option<PathBuf>,
     client_cert_file: Option<PathBuf>,
     client_key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawProbes {
+    #[serde(default)]
+    allow: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -234,6 +245,7 @@ impl Settings {
             .with_list_parse_key("watch.namespaces")
             .with_list_parse_key("watch.foreign_namespaces")
             .with_list_parse_key("prometheus.endpoints")
+            .with_list_parse_key("probes.allow")
             .source(Some(environment));
         read(
             Config::builder().add_source(source.clone()).build(),
@@ -294,6 +306,7 @@ impl Settings {
                 identity: raw.lease.identity,
             },
             prometheus,
+            probe_hosts: raw.probes.allow,
             log: Log {
                 level,
                 format: raw.log.format.unwrap_or_default(),

@@ -22,6 +22,7 @@ mod simulate;
 
 use simulate::draw::real;
 use simulate::figures::Figure;
+use simulate::pool::{MEMBERS, RPS, pools};
 use simulate::promises::{FALSE_ROLLBACK, allowed, fast, healthy, published, seconds, when};
 use simulate::report::{Axis, Curve, between, plot, table};
 use simulate::table::{JUDGES, Row};
@@ -30,6 +31,8 @@ use simulate::trial::{Blunders, Case};
 /// Attempts per kind of traffic, and ticks of each of their twelve steps: a day in all.
 const ATTEMPTS: u64 = 2000;
 const HOLD: u64 = 720;
+/// Pools of ten members.
+const POOLS: u64 = 200;
 /// Runs of each fault, and of each row of the table.
 const FAULTS: u64 = 1000;
 const RUNS: u64 = 1000;
@@ -72,6 +75,31 @@ fn healthy_canaries_stay_as_often_as_promised() {
         &format!("{}Seed {seed}.\n", healthy_table(&attempts)),
     );
     draw("healthy", &healthy_plot(&attempts));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn healthy_members_of_pools_stay_as_often_as_promised() {
+    let seed = begin();
+    let (found, wrong) = pools(seed, POOLS, HOLD);
+    let line = vec![
+        format!("{MEMBERS} members, everything at once"),
+        format!("{RPS} each"),
+        format!("{} of {}", found.alone, POOLS * MEMBERS),
+        format!("{} of {POOLS}", found.whole),
+        format!("{:.2}%", found.share()),
+    ];
+    let head = [
+        "a healthy pool, 12 steps in 24 h",
+        "requests/s",
+        "members by their own",
+        "pools as a whole",
+        "share of members",
+    ];
+    publish(
+        "simulated pools",
+        &format!("{}\nSeed {seed}.\n", table(&head, &[line])),
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

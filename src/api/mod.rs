@@ -6,11 +6,12 @@
 //! | `/readyz` | 200 once every resource was seen and this daemon leads or stands by; 503 before |
 //! | `/metrics` | its own metrics, Prometheus text format |
 //! | `/api/v1/rollouts` | every rollout's status, JSON |
+//! | `/api/v1/rollouts/{namespace}/{name}/components/{component}/explain` | why the component is where it is, JSON: what `explain -o json` prints |
 //! | `/api/v1/source` | how the source of samples stands, JSON |
 
-use crate::engine::View;
+use crate::engine::{Explained, View};
 use crate::telemetry::{self, Metrics};
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -36,6 +37,10 @@ pub fn router(state: ApiState) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/api/v1/rollouts", get(rollouts))
+        .route(
+            "/api/v1/rollouts/{namespace}/{name}/components/{component}/explain",
+            get(explain),
+        )
         .route("/api/v1/source", get(source))
         .with_state(state)
 }
@@ -65,6 +70,33 @@ async fn metrics(State(state): State<ApiState>) -> Response {
 
 async fn source(State(state): State<ApiState>) -> Response {
     Json(state.view.borrow().source()).into_response()
+}
+
+async fn explain(
+    State(state): State<ApiState>,
+    Path((namespace, name, component)): Path<(String, String, String)>,
+) -> Response {
+    let view = state.view.borrow().clone();
+    let refused =
+        |status: StatusCode, error: String| (status, Json(json!({ "error": error }))).into_response();
+    match view.explain(&namespace, &name, &component) {
+        Explained::Component(facts) => Json(facts).into_response(),
+        Explained::NoRollout => refused(
+            StatusCode::NOT_FOUND,
+            format!("there is no rollout {namespace}/{name}; /api/v1/rollouts lists all"),
+        ),
+        Explained::NoComponent(names) => refused(
+            StatusCode::NOT_FOUND,
+            format!(
+                "{namespace}/{name} has no component {component:?}; it has {}",
+                names.join(", ")
+            ),
+        ),
+        Explained::StandingBy => refused(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this daemon stands by and has read nothing: ask the one that holds the Lease".to_owned(),
+        ),
+    }
 }
 
 async fn rollouts(State(state): State<ApiState>) -> Response {

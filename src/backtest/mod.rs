@@ -4,6 +4,7 @@
 //! by [`crate::rollout::decide`] under a virtual clock, with routers that obey at once; [`moves()`] asks how far each
 //! limit would have to move for it to end otherwise. Only `record()` waits for anything: the rest is pure.
 
+pub mod beside;
 pub mod course;
 pub mod moves;
 pub mod record;
@@ -14,6 +15,7 @@ pub mod scale;
 #[cfg(test)]
 mod tests;
 
+pub use beside::{Beside, Readings};
 pub use course::{Course, Leg, Stay, Walk};
 pub use moves::{Becomes, Kind, Move, Wanted, moves};
 pub use record::{Arm, Track, record};

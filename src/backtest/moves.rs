@@ -101,7 +101,11 @@ pub fn moves(
         for rule in held_to {
             found.extend(search.rollback(rule));
         }
-        if held_to.iter().filter(|r| r.rollback.is_some()).count() > 1 && walk.rolled_back_by().is_some() {
+        if held_to.iter().filter(|r| r.rollback.is_some()).count() > 1
+            && walk
+                .rolled_back_by()
+                .is_some_and(|by| held_to.iter().any(|r| r.name == by))
+        {
             found.extend(search.find(None, Kind::Rollback, None, Wanted::NotRolledBack));
         }
         let promoting: Vec<Move> = held_to.iter().filter_map(|rule| search.promote(rule)).collect();

@@ -1,5 +1,6 @@
 //! From a source's history to readings: the same arithmetic as the daemon's, look by look.
 
+use super::beside::{Beside, Cursors, Readings};
 use crate::metrics::{Ask, Cursor, Snapshot, Source, advance, slices};
 use crate::rollout::sample::{self, Blindness, Counts, Reading, Slice};
 use jiff::Timestamp;
@@ -19,6 +20,8 @@ pub struct Track {
     pub past: Arc<[Slice]>,
     /// What each look would have given, in order.
     pub looks: Vec<(Timestamp, Reading)>,
+    /// What was read beside the arms at each look.
+    pub beside: Readings,
     /// What both arms did in all ticks together.
     pub canary: Arm,
     /// The same of control.
@@ -52,6 +55,7 @@ impl Track {
             component: component.to_owned(),
             past: Arc::default(),
             looks: Vec::new(),
+            beside: Readings::default(),
             canary: Arm::default(),
             control: Arm::default(),
             scrape_period: None,
@@ -128,6 +132,7 @@ fn add(arm: &mut Arm, counts: Option<&Counts>, bounds: &mut Vec<f64>) {
 pub async fn record(
     source: &Source,
     ask: &Ask,
+    beside: &Beside,
     (from, to): (Timestamp, Timestamp),
     step: Duration,
     progress: &mut dyn FnMut(u32, u32),
@@ -136,7 +141,7 @@ pub async fn record(
     if ask.arms.control.is_some() {
         track.past = slices::past(source, ask, from).await?.into();
     }
-    let mut cursor = Cursor::default();
+    let (mut cursor, mut cursors) = (Cursor::default(), Cursors::default());
     let mut series = [BTreeSet::new(), BTreeSet::new()];
     let all = looks(from, to, step);
     let mut done = 0;
@@ -145,10 +150,14 @@ pub async fn record(
         let last = (from + step * (done + CHUNK - 1)).min(from + step * all);
         for snapshot in source.history(ask, first, last, step).await? {
             count_series(&snapshot, &mut series);
+            beside.count(ask, &snapshot, &mut cursors, &mut track.beside);
             let at = snapshot.at;
             let reading = advance(&mut cursor, snapshot);
             track.take(at, reading);
         }
+        beside
+            .read(source, (first, last), step, &mut cursors, &mut track.beside)
+            .await?;
         done += CHUNK;
         progress(done.min(all), all);
     }

@@ -6,7 +6,7 @@ use crate::rollout::decide::{decide, declare};
 use crate::rollout::observation::{Decision, Mark, Observation, Routed, Routers, Seen};
 use crate::rollout::plan::Plan;
 use crate::rollout::reason::{Reason, State};
-use crate::rollout::sample::{Reading, Slice};
+use crate::rollout::sample::{GaugeReading, Reading, Slice};
 use crate::rollout::status::{Approved, CheckStatus, ComponentStatus, GradualRolloutStatus, Intent};
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
@@ -42,19 +42,17 @@ pub fn replay(plan: &Plan, tracks: &[Track], setup: &Setup) -> Course {
     };
     let mut scene = Scene::new(plan, tracks, setup, begin);
     let mut followers: Vec<Follower> = tracks.iter().map(|t| Follower::new(&t.component)).collect();
-    let mut places: Vec<std::slice::Iter<'_, (Timestamp, Reading)>> =
-        tracks.iter().map(|track| track.looks.iter()).collect();
+    let mut places = vec![0; tracks.len()];
     for now in times {
-        let mut readings = BTreeMap::new();
+        let mut looks = BTreeMap::new();
         for (track, place) in tracks.iter().zip(&mut places) {
             // Tracks may have been read at other beats: each look is taken at its own time.
-            if place.as_slice().first().is_some_and(|(at, _)| *at == now)
-                && let Some((_, reading)) = place.next()
-            {
-                readings.insert(track.component.as_str(), reading);
+            if track.looks.get(*place).is_some_and(|(at, _)| *at == now) {
+                looks.insert(track.component.as_str(), (track, *place));
+                *place += 1;
             }
         }
-        scene.look(&readings, now);
+        scene.look(&looks, now);
         for (track, follower) in tracks.iter().zip(&mut followers) {
             if let Some(c) = scene
                 .status
@@ -78,6 +76,25 @@ pub fn replay(plan: &Plan, tracks: &[Track], setup: &Setup) -> Course {
             })
             .collect(),
     }
+}
+
+/// What a look gave: of the arms, and beside them.
+type Look = (
+    Option<Reading>,
+    BTreeMap<String, Reading>,
+    BTreeMap<String, GaugeReading>,
+);
+
+fn read(track: &Track, place: usize) -> Look {
+    fn at<T: Clone>(all: &BTreeMap<String, Vec<T>>, place: usize) -> BTreeMap<String, T> {
+        let found = |(name, readings): (&String, &Vec<T>)| Some((name.clone(), readings.get(place)?.clone()));
+        all.iter().filter_map(found).collect()
+    }
+    (
+        track.looks.get(place).map(|(_, reading)| reading.clone()),
+        at(&track.beside.streams, place),
+        at(&track.beside.gauges, place),
+    )
 }
 
 /// The plan, its status, and routers that obey at once.
@@ -153,14 +170,18 @@ impl<'a> Scene<'a> {
     }
 
     /// Decides until nothing is left to do at this instant.
-    fn look(&mut self, readings: &BTreeMap<&str, &Reading>, now: Timestamp) {
+    fn look(&mut self, looks: &BTreeMap<&str, (&Track, usize)>, now: Timestamp) {
         for round in 0..ROUNDS {
             let seen = |(name, routed): (&&'a str, &Routed)| {
-                let reading = readings.get(*name).filter(|_| round == 0).map(|r| (*r).clone());
+                let look = looks.get(*name).filter(|_| round == 0);
+                let (reading, streams, gauges) =
+                    look.map(|(track, place)| read(track, *place)).unwrap_or_default();
                 let seen = Seen {
                     routers: Routers::Read(vec![routed.clone()]),
                     history: self.pasts.get(*name).filter(|_| self.first).cloned(),
                     reading,
+                    streams,
+                    gauges,
                     ..Seen::default()
                 };
                 ((*name).to_owned(), seen)

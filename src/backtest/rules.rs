@@ -11,39 +11,35 @@ pub(super) fn each(plan: &mut Plan) -> impl Iterator<Item = &mut CheckRule> {
         .flat_map(|set| &mut set.rules)
 }
 
-/// Whether what a check needs is in a record of the arms' counters, and whether it moves traffic.
-fn is_recorded(check: &PlannedCheck) -> bool {
+/// Whether a check is held to the arms' own counts and decides.
+pub fn is_on_arms(check: &PlannedCheck) -> bool {
     check.source == CheckSource::Arms && check.effect.class() == Class::Decides
 }
 
-/// The plan with these rules alone, and without checks that a record of the arms' counters cannot answer: what is
-/// not recorded must not look like darkness.
+/// The plan with these checks alone, told by component and check: what is not recorded must not look like darkness.
 #[must_use]
-pub fn only(plan: &Plan, keep: impl Fn(&CheckRule) -> bool) -> Plan {
+pub fn only(plan: &Plan, keep: impl Fn(&str, &PlannedCheck) -> bool) -> Plan {
     let mut plan = plan.clone();
-    let stays = |check: &PlannedCheck| is_recorded(check) && keep(&check.rule);
-    plan.checks.retain(stays);
+    let names: Vec<String> = plan.components.iter().map(|c| c.name().to_owned()).collect();
+    let somewhere = |check: &PlannedCheck| names.iter().any(|name| keep(name, check));
+    plan.checks.retain(somewhere);
     for phase in &mut plan.phases {
-        phase.checks.retain(stays);
+        phase.checks.retain(somewhere);
     }
-    for set in plan.components.iter_mut().flat_map(|planned| &mut planned.checks) {
-        set.checks.retain(stays);
-        set.rules.retain(&keep);
-        set.streams.clear();
-    }
-    plan
-}
-
-/// The checks of a component that a record of the arms' counters cannot answer, by name.
-pub fn unrecorded(planned: &PlannedComponent) -> Vec<&str> {
-    let mut names: Vec<&str> = Vec::new();
-    for check in planned.checks.iter().flat_map(|set| &set.checks) {
-        let name = check.rule.name.as_str();
-        if !is_recorded(check) && !names.contains(&name) {
-            names.push(name);
+    for planned in &mut plan.components {
+        let name = planned.name().to_owned();
+        for set in &mut planned.checks {
+            set.checks.retain(|check| keep(&name, check));
+            let (checks, rules, streams) = (&set.checks, &mut set.rules, &mut set.streams);
+            let stays = |rule: &CheckRule| checks.iter().any(|check| check.rule.name == rule.name);
+            rules.retain(stays);
+            for stream in streams.iter_mut() {
+                stream.rules.retain(stays);
+            }
+            streams.retain(|stream| !stream.rules.is_empty());
         }
     }
-    names
+    plan
 }
 
 /// Every rule that applies to a component at some weight of its plan, each once.

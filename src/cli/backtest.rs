@@ -9,14 +9,15 @@ use super::progress::Progress;
 use super::recorded::{self, Read};
 use super::{lines, output};
 use crate::backtest::record::{looks, whole_seconds};
-use crate::backtest::{Setup, Track, moves, record, replay, rules};
+use crate::backtest::{Beside, Setup, Track, moves, record, replay, rules};
 use crate::metrics::Source;
 use crate::rollout::check::Metric;
 use crate::rollout::duration::Span;
-use crate::rollout::plan::Plan;
+use crate::rollout::plan::{CheckSource, Plan};
 use crate::rollout::weight::Weight;
 use crate::settings::Settings;
 use facts::Facts;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
@@ -62,7 +63,8 @@ async fn work(
     step: Duration,
     progress: &mut Progress,
 ) -> Result<Facts, Failure> {
-    let mut tracks = Vec::new();
+    let (mut tracks, mut besides) = (Vec::new(), BTreeMap::new());
+    let (namespace, name) = read.name.split_once('/').unwrap_or(("default", &read.name));
     for planned in recorded::chosen(read, &args.component)? {
         let Some(ask) = recorded::ask(read, planned) else {
             continue;
@@ -71,13 +73,15 @@ async fn work(
             let tenths = u64::from(done) * 10 / u64::from(all.max(1));
             progress.show(done, &format!("reading {}: {}0%", ask.component, tenths));
         };
-        let track = record(source, &ask, (args.from, args.to), step, &mut told)
+        let beside = Beside::of(planned, namespace, name);
+        let track = record(source, &ask, &beside, (args.from, args.to), step, &mut told)
             .await
             .map_err(recorded::blind)?;
         if track.ticks() == 0 {
             return Err(Failure::refused(nothing(&track, args)));
         }
         tracks.push(track);
+        besides.insert(planned.name(), beside);
     }
     if tracks.is_empty() {
         return Err(Failure::refused(format!(
@@ -90,7 +94,7 @@ async fn work(
         stay: args.weight.is_some(),
         words: true,
     };
-    let plan = plan(&read.plan, args.weight.is_none());
+    let plan = plan(&read.plan, args.weight.is_none(), &besides);
     let course = replay(&plan, &tracks, &setup);
     let (moved, left_out) = if args.quick {
         (Vec::new(), 0)
@@ -107,20 +111,21 @@ async fn work(
         moves(&plan, &tracks, &setup, &course, &mut told)
     };
     let mut facts = Facts::of(read, &plan, args, step, &tracks, &course, &moved);
-    let mut unrecorded: Vec<&str> = Vec::new();
-    for track in &tracks {
-        let planned = read.plan.component(&track.component);
-        for name in planned.map(rules::unrecorded).unwrap_or_default() {
-            if !unrecorded.contains(&name) {
-                unrecorded.push(name);
-            }
+    let mut unrecorded: Vec<String> = Vec::new();
+    for (name, why) in besides.values().flat_map(|beside| &beside.unrecorded) {
+        let sentence = format!("{name} ({why})");
+        if !unrecorded.contains(&sentence) {
+            unrecorded.push(sentence);
         }
     }
     if !unrecorded.is_empty() {
-        facts.assumptions.push(format!(
-            "Left out, for they are not counted on the arms or move nothing: {}.",
-            unrecorded.join(", ")
-        ));
+        facts
+            .assumptions
+            .push(format!("Not replayed: {}.", unrecorded.join(", ")));
+    }
+    if !args.quick && besides.values().any(|beside| !beside.is_empty()) {
+        let limits = "The limits of checks beside the arms were not moved.";
+        facts.assumptions.push(limits.to_owned());
     }
     if left_out > 0 {
         facts.assumptions.push(format!(
@@ -130,12 +135,13 @@ async fn work(
     Ok(facts)
 }
 
-/// The plan as it is replayed: with the checks that arms' counts are enough for. While it is walked, the recorded
-/// share is not the plan's weight, so throughput, which holds one against the other, says nothing.
-fn plan(plan: &Plan, walked: bool) -> Plan {
-    rules::only(plan, |rule| match rule.metric {
-        Metric::ErrorRate | Metric::Availability | Metric::Latency => true,
-        Metric::Throughput => !walked,
+/// The plan as it is replayed: with the checks that the record can answer. While it is walked, the recorded share is
+/// not the plan's weight, so throughput, which holds one against the other, says nothing.
+fn plan(plan: &Plan, walked: bool, besides: &BTreeMap<&str, Beside>) -> Plan {
+    rules::only(plan, |component, check| {
+        let weighed = check.source == CheckSource::Arms && check.rule.metric == Metric::Throughput;
+        let recorded = besides.get(component).is_some_and(|beside| beside.has(check));
+        recorded && !(walked && weighed)
     })
 }
 

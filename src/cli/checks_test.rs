@@ -9,13 +9,14 @@ use super::args::{ChecksTestArgs, Output};
 use super::exit::{Exit, Failure};
 use super::progress::Progress;
 use super::recorded::{self, Read};
-use super::{limits, lines, output};
+use super::{lines, output};
 use crate::backtest::record::whole_seconds;
-use crate::backtest::{Setup, Track, record, replay, rules};
+use crate::backtest::{Beside, Setup, Track, record, replay, rules};
 use crate::clock::Clock;
 use crate::metrics::{Ask, Source, queries};
 use crate::rollout::check::CheckRule;
 use crate::rollout::duration::Span;
+use crate::rollout::explain::limits;
 use crate::rollout::plan::{CheckSet, PlannedComponent};
 use crate::rollout::sample::{Blindness, Reading};
 use crate::rollout::status::CheckStatus;
@@ -45,6 +46,9 @@ struct Tested {
 #[serde(rename_all = "camelCase")]
 struct About {
     component: String,
+    /// What its pool makes of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pool: Option<String>,
     /// In percent: the weight that the checks were held to.
     weight: f64,
     weight_from: &'static str,
@@ -143,6 +147,7 @@ async fn component(
 ) -> Result<About, Failure> {
     let mut told = About {
         component: planned.name().to_owned(),
+        pool: pool(read, planned),
         ..About::default()
     };
     let Some(ask) = recorded::ask(read, planned) else {
@@ -177,6 +182,7 @@ async fn component(
     let track = record(
         source,
         &ask,
+        &Beside::default(),
         (from, at),
         whole_seconds(judge.interval),
         &mut |_, _| {},
@@ -189,7 +195,7 @@ async fn component(
         stay: true,
         words: true,
     };
-    let plan = rules::only(&read.plan, |_| true);
+    let plan = rules::only(&read.plan, |_, check| rules::is_on_arms(check));
     let course = replay(&plan, std::slice::from_ref(&track), &setup);
     let set = read.plan.check_set_at(planned, weight);
     told.weight = weight.percent();
@@ -218,6 +224,18 @@ async fn component(
     told.checks.extend(beside.checks);
     told.missing.extend(beside.missing);
     Ok(told)
+}
+
+/// That others' samples count for it, too: what is too few here may be enough there.
+fn pool(read: &Read, planned: &PlannedComponent) -> Option<String> {
+    let pool = planned.component.pool.as_deref()?;
+    let members = read.plan.components.iter();
+    let n = members
+        .filter(|c| c.component.pool.as_deref() == Some(pool))
+        .count();
+    Some(format!(
+        "{pool}, {n} members: judged here by its own samples alone; with too few of them it goes on by those of all"
+    ))
 }
 
 fn check(status: CheckStatus, set: &CheckSet) -> Check {

@@ -1,18 +1,18 @@
 //! `explain COMPONENT`: why it is where it is, from the resource alone. No daemon need be alive, and what is old is
 //! said to be old.
 
-mod facts;
 mod picture;
 #[cfg(test)]
 mod tests;
-mod waits;
 
 use super::args::Output;
 use super::exit::{Exit, Failure};
 use super::{connect, find, lines, output};
 use crate::cluster::by_hand::Daemon;
+use crate::rollout::explain::{Facts, Subject};
+use crate::rollout::plan::Plan;
+use crate::rollout::spec::GradualRollout;
 use crate::settings::Settings;
-use facts::Facts;
 use jiff::Timestamp;
 use std::io::Write;
 
@@ -41,11 +41,29 @@ pub(super) async fn run(
         )),
         Err(error) => Some(format!("unknown whether a daemon is alive: {error}")),
     };
-    let facts = Facts::of(&rollout, &settings.namespace, component, silent, now);
+    let facts = facts(&rollout, &settings.namespace, component, silent, now);
     match form {
         Output::Json | Output::Yaml => output::data(out, form, &facts)?,
         Output::Table => picture::write(out, &facts, lines::width(), now)?,
         Output::Wide => picture::write(out, &facts, None, now)?,
     }
     Ok(Exit::Done)
+}
+
+/// What the API tells too: it is the same function of spec and status.
+fn facts(
+    rollout: &GradualRollout,
+    namespace: &str,
+    component: &str,
+    daemon: Option<String>,
+    now: Timestamp,
+) -> Facts {
+    let subject = Subject {
+        namespace,
+        rollout: rollout.metadata.name.as_deref().unwrap_or_default(),
+        generation: rollout.metadata.generation,
+        plan: &Plan::parse(&rollout.spec),
+        status: &rollout.status.clone().unwrap_or_default(),
+    };
+    Facts::of(subject, component, daemon, now)
 }

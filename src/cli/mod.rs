@@ -11,7 +11,6 @@ pub mod exit;
 mod explain;
 mod find;
 mod generate;
-mod limits;
 mod lines;
 mod manifest;
 mod meaning;

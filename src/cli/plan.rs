@@ -8,9 +8,9 @@ use super::{output, validate};
 use crate::rollout::duration::Span;
 use crate::rollout::plan::{Plan, PlannedCheck, PlannedComponent};
 use crate::rollout::spec::{Action, GradualRollout, Router};
-use crate::rollout::window::{Calendar, Opening};
 use jiff::Timestamp;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -98,7 +98,7 @@ pub(super) fn schedule(plan: &Plan, start: Timestamp) -> Vec<Line> {
         for component in phase.components.iter().filter_map(|i| plan.components.get(*i)) {
             let mut at = begins;
             for step in component.steps.iter().filter(|s| s.phase == index) {
-                at = opening(&plan.calendar, at);
+                at = plan.calendar.opening(at);
                 lines.push(Line {
                     phase: phase.name.clone(),
                     approval: phase.approval,
@@ -116,18 +116,22 @@ pub(super) fn schedule(plan: &Plan, start: Timestamp) -> Vec<Line> {
     lines
 }
 
-/// The first instant from `at` on in which weights may rise.
-pub(super) fn opening(calendar: &Calendar, at: Timestamp) -> Timestamp {
-    // Each turn leaves one window or freeze behind; there are at most 16 and 32 of them, in a month of looking.
-    let mut at = at;
-    for _ in 0..64 {
-        at = match calendar.at(at) {
-            Opening::Open | Opening::Closed(None) => return at,
-            Opening::Closed(Some(next)) => next,
-            Opening::Frozen { until, .. } => until,
-        };
+/// Who shares samples with whom.
+fn pools(plan: &Plan) -> Vec<String> {
+    let mut pools: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for component in &plan.components {
+        if let Some(pool) = component.component.pool.as_deref() {
+            pools.entry(pool).or_default().push(component.name());
+        }
     }
-    at
+    let told = |(pool, members): (&str, Vec<&str>)| match members.as_slice() {
+        [one] => format!("pool {pool}: {one} is alone in it, and is judged as without."),
+        all => format!(
+            "pool {pool}: {} share their samples and step together; each is put back by its own evidence, all by the pool's.",
+            all.join(", ")
+        ),
+    };
+    pools.into_iter().map(told).collect()
 }
 
 /// What a reader should know besides.
@@ -153,6 +157,7 @@ fn remarks(plan: &Plan) -> Vec<String> {
             ));
         }
     }
+    remarks.extend(pools(plan));
     if plan.paused {
         remarks.push("paused: true: no weight rises until it is taken away.".into());
     }

@@ -201,13 +201,11 @@ fn row(view: &View, several: bool, wide: bool, now: Timestamp) -> Vec<Cell> {
         (Some(at), Some(to)) if (at - to).abs() > f64::EPSILON => format!("{at}% → {to}%"),
         (weight, _) => percent(weight),
     };
-    let next = view.next.map(|at| {
-        if at > now {
-            format!("in {}", ago(now, at))
-        } else {
-            "now".to_owned()
-        }
-    });
+    let looked = view.next.filter(|at| *at > now);
+    let next = view
+        .waits_for()
+        .map(str::to_owned)
+        .or_else(|| looked.map(|at| format!("in {}", ago(now, at))));
     let mut cells: Vec<Cell> = vec![
         Cell::from(&view.component),
         Cell::from(view.mode),

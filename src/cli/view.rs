@@ -46,6 +46,26 @@ pub(super) struct View {
 }
 
 impl View {
+    /// What has to happen before anything else does, where time alone changes nothing.
+    pub(super) fn waits_for(&self) -> Option<&'static str> {
+        match (self.state?, self.reason?) {
+            (State::RolledBack, _) => Some("on retry"),
+            (State::Completed, _) => Some("-"),
+            (
+                _,
+                Reason::Paused
+                | Reason::Manual
+                | Reason::Drifted
+                | Reason::DriftAdopted
+                | Reason::GitOpsFight,
+            ) => Some("on resume"),
+            (_, Reason::AwaitingApproval) => Some("on approve"),
+            (_, Reason::Orphaned) => Some("on detach"),
+            (_, Reason::InvalidSpec) => Some("on a spec"),
+            _ => None,
+        }
+    }
+
     /// The same with what the routed objects say (the greatest weight), and without what only a daemon can know.
     pub(super) fn without_daemon(self, weight: Option<Weight>, unread: &[String]) -> Self {
         let message = if unread.is_empty() {
@@ -172,6 +192,7 @@ pub(super) fn blocked(view: &View) -> bool {
                     | Reason::Raising
                     | Reason::Lowering
                     | Reason::WaitingForPhase
+                    | Reason::WaitingForPool
                     | Reason::OutsideWindow
                     | Reason::RouterSettling
                     | Reason::PromotedInsufficient

@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::cluster::connect::{ConnectError, connect};
 use crate::engine::{EngineSettings, View};
 use crate::metrics::{Ask, PrometheusSettings, PrometheusSource, Simulation, Snapshot, Source};
+use crate::probe::{Allowed, Prober};
 use crate::rollout::sample::{Blindness, Dark};
 use crate::settings::{LogFormat, Prometheus, Settings};
 use crate::telemetry::{self, Metrics};
@@ -50,6 +51,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
 
 async fn serve(settings: Settings) -> Result<(), StartError> {
     let source = source(settings.prometheus.as_ref())?;
+    let prober = prober(&settings.probe_hosts)?;
     let listener = tokio::net::TcpListener::bind(settings.listen)
         .await
         .map_err(|error| {
@@ -73,6 +75,7 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
         engine: EngineSettings {
             allowed_namespaces: settings.watch.foreign_namespaces,
             persist_every: None,
+            prober: Some(Arc::new(prober)),
         },
         metrics: Metrics::new(),
         view: tokio::sync::watch::channel(View::default()).0,
@@ -136,6 +139,16 @@ fn identity() -> String {
         "{host}-{}",
         end.get(end.len().saturating_sub(6)..).unwrap_or_default()
     )
+}
+
+/// What sends probes to the hosts that the operator allows.
+fn prober(hosts: &[String]) -> Result<Prober, StartError> {
+    let allowed = Allowed::new(hosts.iter().cloned()).map_err(|pattern| {
+        StartError::Settings(format!(
+            "settings: probes.allow: {pattern:?} is no host: write a name, an address, \"*.example.com\" or \"*\""
+        ))
+    })?;
+    Prober::new(allowed).map_err(StartError::Settings)
 }
 
 /// The source that the settings name; without one nothing can be judged, and every look says so.

@@ -3,6 +3,7 @@
 mod act;
 mod finish;
 mod measure;
+mod probe;
 mod refuse;
 mod resource;
 mod save;
@@ -15,10 +16,12 @@ use super::lower::Failure;
 use super::observe::{Memo, own_break_glass, see};
 use super::pasts::Pasts;
 use super::persist::{self, Sound};
+use super::probes::Probes;
 use super::select::{Prepared, meet};
 use crate::cluster::ClusterError;
 use crate::cluster::rollouts::RawRollout;
 use crate::metrics::{Ask, Cursor};
+use crate::probe::Results;
 use crate::rollout::command::{self, Command, Verb, Wish};
 use crate::rollout::decide::decide;
 use crate::rollout::observation::{Observation, Raise};
@@ -47,6 +50,10 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(super) enum Done {
     Looked(Vec<Look>),
     Measured(Vec<Measured>),
+    Probed {
+        component: String,
+        results: Results,
+    },
     Recalled {
         component: String,
         told: Result<Vec<Slice>, Blindness>,
@@ -113,6 +120,7 @@ pub(super) struct Actor {
     readings: BTreeMap<String, Reading>,
     /// What is read beside the arms.
     apart: Apart,
+    probes: Probes,
     failures: BTreeMap<String, String>,
     watched: Vec<String>,
     next_look: Timestamp,
@@ -155,6 +163,7 @@ impl Actor {
             lowered: BTreeMap::new(),
             readings: BTreeMap::new(),
             apart: Apart::default(),
+            probes: Probes::default(),
             failures: BTreeMap::new(),
             watched: Vec::new(),
             next_look: now,
@@ -273,6 +282,7 @@ impl Actor {
             self.tasks
                 .spawn(async move { Done::Looked(looks::round(source, clock, book, asks).await) });
             self.measure(now);
+            self.probe(now);
             self.recall(now);
         }
         self.raise_after.retain(|_, at| *at > now);
@@ -318,6 +328,7 @@ impl Actor {
             seen.reading = self.readings.remove(planned.name());
             seen.history = self.pasts.take(planned.name());
             (seen.streams, seen.gauges) = self.apart.take(planned.name());
+            self.probes.tell(planned, &mut seen);
             seen.failure = self.failures.get(planned.name()).cloned();
             seen.break_glass = glass.clone().or(seen.break_glass);
             if !memo.claims().is_empty() {
@@ -361,6 +372,7 @@ impl Actor {
                 tracing::error!(rollout = %self.raw.name, %error, "a task failed");
                 self.looking = false;
                 self.apart.forget();
+                self.probes.forget();
                 self.saving = false;
                 self.tidying = false;
                 for lane in self.lanes.values_mut() {

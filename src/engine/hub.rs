@@ -10,6 +10,7 @@ use crate::cluster::connect::Clients;
 use crate::cluster::events::EventSink;
 use crate::cluster::rollouts::{self, RawRollout, RolloutEvent};
 use crate::metrics::Source;
+use crate::probe::Prober;
 use futures::stream::FuturesUnordered;
 use futures::{Stream, StreamExt};
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub struct EngineSettings {
     /// How often at most a status is written in which no verdict changed; `None`: once a minute. After a restart
     /// evidence goes on from the last one written, so this is what a crash can lose.
     pub persist_every: Option<Duration>,
+    /// What sends probes; `None`: nobody does.
+    pub prober: Option<Arc<Prober>>,
 }
 
 /// What every actor works with.
@@ -65,7 +68,7 @@ impl Hub {
         let shared = Shared {
             clients,
             cache,
-            view: View::of(source.clone()),
+            view: View::of(source.clone(), clock.clone()),
             source,
             clock,
             events,

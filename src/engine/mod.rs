@@ -14,10 +14,11 @@ mod lower;
 mod observe;
 mod pasts;
 mod persist;
+mod probes;
 mod raise;
 mod select;
 mod view;
 
 pub use crate::metrics::{Condition, EndpointHealth, SourceHealth};
 pub use hub::{EngineSettings, Hub};
-pub use view::{RolloutView, View};
+pub use view::{Explained, RolloutView, View};

@@ -16,6 +16,19 @@ pub(super) struct Sound {
     pub(super) claims: Vec<ClaimKey>,
 }
 
+/// A resource's spec as it is written.
+pub(super) fn spec(raw: &RawRollout) -> Result<GradualRolloutSpec, Vec<Problem>> {
+    // An explicit null means the same as absence to the API server; not so to serde.
+    let spec = without_nulls(&raw.spec);
+    serde_path_to_error::deserialize(spec).map_err(|error| {
+        let path = format!("spec.{}", error.path());
+        vec![Problem {
+            path,
+            message: error.into_inner().to_string(),
+        }]
+    })
+}
+
 /// Reads a resource's spec. `allowed` names foreign namespaces it may write to.
 ///
 /// Components that the status knows and the spec no longer names are part of the plan, unless another component has
@@ -25,16 +38,7 @@ pub(super) fn read(
     status: &GradualRolloutStatus,
     allowed: &[String],
 ) -> Result<Sound, Vec<Problem>> {
-    // An explicit null means the same as absence to the API server; not so to serde.
-    let spec = without_nulls(&raw.spec);
-    let spec: GradualRolloutSpec = serde_path_to_error::deserialize(spec).map_err(|error| {
-        let path = format!("spec.{}", error.path());
-        vec![Problem {
-            path,
-            message: error.into_inner().to_string(),
-        }]
-    })?;
-    let mut plan = Plan::parse(&spec)?;
+    let mut plan = Plan::parse(&spec(raw)?)?;
     let (mut problems, mut claims) = (Vec::new(), Vec::<ClaimKey>::new());
     for (i, planned) in plan.components.iter().enumerate() {
         let path = format!("spec.components[{i}].routers");

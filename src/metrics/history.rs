@@ -5,6 +5,7 @@
 
 use super::answer::{self, Recorded, Series, Unusable};
 use super::ask::Ask;
+use super::gauge::Sample;
 use super::query;
 use super::snapshot::Snapshot;
 use super::split::split;
@@ -97,13 +98,52 @@ pub(crate) async fn read(
         kind: Dark::Refused,
         message: error.to_string(),
     })?;
-    let mut snapshots = Vec::new();
+    read_parts(wire, &promql, all, |part| {
+        let ask = ask.clone();
+        move |status, body: &[u8]| snapshots(&ask, part, answer::read_range(status, body)?)
+    })
+    .await
+}
+
+/// See [`super::Source::vectors`].
+pub(crate) async fn read_vectors(
+    wire: &Wire,
+    promql: &str,
+    from: Timestamp,
+    to: Timestamp,
+    step: Duration,
+) -> Result<Vec<Vec<Sample>>, Blindness> {
+    let all = Stretch::new(from, to, step)?;
+    read_parts(wire, promql, all, |part| {
+        move |status, body: &[u8]| Ok(vectors(part, answer::read_range(status, body)?))
+    })
+    .await
+}
+
+/// Asks about a stretch part by part, by smaller parts when that is too much.
+async fn read_parts<T, R>(
+    wire: &Wire,
+    promql: &str,
+    all: Stretch,
+    understood: impl Fn(Stretch) -> R,
+) -> Result<Vec<T>, Blindness>
+where
+    R: Fn(u16, &[u8]) -> Result<Vec<T>, Unusable> + Clone + Send + 'static,
+    T: Send + 'static,
+{
+    let mut read = Vec::new();
     let (mut place, mut points, mut timeouts) = (0, POINTS, 0);
     while place < all.points {
         let part = all.part(place, points);
-        match read_part(wire, ask, &promql, part).await {
-            Ok(more) => {
-                snapshots.extend(more);
+        let question = Question::Range {
+            promql: promql.to_owned(),
+            from_second: part.from_second,
+            step_seconds: part.step_seconds,
+            points: part.points,
+        };
+        match wire.ask(&question, understood(part)).await {
+            Ok((more, _)) => {
+                read.extend(more);
                 place += part.points;
             }
             Err(Failure { blindness, divisible }) => {
@@ -116,20 +156,7 @@ pub(crate) async fn read(
             }
         }
     }
-    Ok(snapshots)
-}
-
-async fn read_part(wire: &Wire, ask: &Ask, promql: &str, part: Stretch) -> Result<Vec<Snapshot>, Failure> {
-    let question = Question::Range {
-        promql: promql.to_owned(),
-        from_second: part.from_second,
-        step_seconds: part.step_seconds,
-        points: part.points,
-    };
-    let ask = ask.clone();
-    let understood = move |status, body: &[u8]| snapshots(&ask, part, answer::read_range(status, body)?);
-    let (snapshots, _) = wire.ask(&question, understood).await?;
-    Ok(snapshots)
+    Ok(read)
 }
 
 /// One series as it is walked: what it says at the instant in hand, and what it will say.
@@ -159,6 +186,19 @@ impl<'a> Walked<'a> {
             self.series.say(value);
         }
     }
+}
+
+/// The series of each instant, in order.
+fn vectors(part: Stretch, answer: Vec<Recorded<'_>>) -> Vec<Vec<Sample>> {
+    let mut walked: Vec<Walked<'_>> = answer.into_iter().map(Walked::new).collect();
+    let at = |at: Timestamp| {
+        for series in &mut walked {
+            series.walk_to(at);
+        }
+        let speaking = walked.iter().filter(|walked| walked.speaks);
+        speaking.map(|walked| Sample::of(&walked.series)).collect()
+    };
+    part.instants().map(at).collect()
 }
 
 /// One snapshot per instant, in order.

@@ -5,6 +5,7 @@ use super::batch::Batches;
 use super::endpoint::chance;
 use super::health::EndpointHealth;
 use super::history;
+use super::same::Same;
 use super::settings::{PrometheusSettings, SettingsError};
 use super::snapshot::Snapshot;
 use super::wire::Wire;
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub struct PrometheusSource {
     wire: Arc<Wire>,
     batches: Arc<Batches>,
+    same: Same,
     phase: Duration,
 }
 
@@ -40,6 +42,7 @@ impl PrometheusSource {
         let wire = Arc::new(Wire::new(settings)?);
         Ok(Self {
             batches: Batches::new(wire.clone()),
+            same: Same::new(wire.clone()),
             wire,
             phase: chance(PHASES),
         })

@@ -94,6 +94,23 @@ impl Source {
         }
     }
 
+    /// The series of any expression at each of many instants, in order: the instants of [`Source::history`].
+    pub async fn vectors(
+        &self,
+        promql: &str,
+        from: Timestamp,
+        to: Timestamp,
+        step: Duration,
+    ) -> Result<Vec<Vec<Sample>>, Blindness> {
+        match self {
+            Self::Prometheus(prometheus) => prometheus.vectors(promql, from, to, step).await,
+            Self::Simulated(simulation) => Stretch::new(from, to, step)?
+                .instants()
+                .map(|at| simulation.vector(promql, at))
+                .collect(),
+        }
+    }
+
     /// What happened since the cursor. Resumes a cursor that was persisted; leaves it alone when the source is dark.
     pub async fn observe(&self, ask: &Ask, cursor: &mut Cursor, now: Timestamp) -> Reading {
         if let Some(at) = cursor.resume(now) {
@@ -111,6 +128,11 @@ impl Source {
             Err(blindness) => Reading::Blind(blindness),
         }
     }
+}
+
+/// The instants of [`Source::history`].
+pub fn instants(from: Timestamp, to: Timestamp, step: Duration) -> Result<Vec<Timestamp>, Blindness> {
+    Ok(Stretch::new(from, to, step)?.instants().collect())
 }
 
 /// The first multiple of `interval` since 1970, plus `phase`, that is after `now`.

@@ -116,6 +116,8 @@ pub struct CheckRule {
     pub for_: Duration,
     /// The last window that promotion also looks at.
     pub window: Duration,
+    /// Relative limits are held against control before the rollout, not at the same time.
+    pub by_history: bool,
     /// Fewer canary requests than this are too few to promote on; 0 leaves it to the statistics alone.
     pub min_requests: u64,
 }

@@ -43,8 +43,8 @@ pub struct Check {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub deployment: Option<String>,
-    /// What `maxIncrease` is held against: `concurrent`, control's own value at the same time, or a fixed value in
-    /// the metric's unit. Default concurrent.
+    /// What `maxIncrease` is held against: `concurrent`, control's own value at the same time; `history`, control's
+    /// value in the 24 h before the rollout; or a fixed value in the metric's unit. Default: the component's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Written>,
     /// What must hold for the weight to rise; `none` switches it off, absence means the default of the metric.
@@ -75,6 +75,17 @@ pub struct Check {
     pub severity: Option<Severity>,
 }
 
+/// What a component's checks are held against unless they say it themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum BaselineKind {
+    /// Control at the same time.
+    #[default]
+    Concurrent,
+    /// Control in the 24 h before the rollout: error rate and latency.
+    History,
+}
+
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -97,6 +108,8 @@ pub enum MetricName {
     Memory,
     /// Ready ÷ wanted replicas of a Deployment.
     Readiness,
+    /// The daemon's own requests that succeeded ÷ those that it sent in the last minute, at least five.
+    Probe,
     /// Time left until the first of the selected certificates expires.
     CertificateExpiry,
     /// The value of any PromQL expression.

@@ -2,7 +2,8 @@
 //!
 //! Retries and single bad clients make errors come in bursts. φ is Pearson's χ² ÷ its degrees of freedom over
 //! slices of time, each compared with the slice before: what drifts slowly is no burst. It is learned from control's
-//! history before the rollout, and from control's own ticks while it runs; it only grows.
+//! history before the rollout, and from control's own ticks while it runs; what was learned only grows. Until enough
+//! was seen bursts are supposed ([`SUPPOSED`]): nobody has shown yet that there are none.
 
 use super::evidence::real;
 use super::sample::Counts;
@@ -17,6 +18,21 @@ pub(super) const SLOW_SLICE: Duration = Duration::from_secs(60);
 const REMEMBERED: f64 = 240.0;
 /// Fewer comparisons than this say nothing.
 const LEAST: f64 = 5.0;
+/// A slice with fewer requests than this goes on, up to [`LONGEST`]: a burst that is longer than its slices looks like
+/// none.
+const WORTH_CLOSING: u64 = 90;
+const LONGEST: Duration = Duration::from_secs(900);
+/// φ as long as control's past is unknown and little was seen of it: the bursts that a client brings who tries three times.
+const SUPPOSED: f64 = 4.0;
+/// The same for a disaster: a canary of which most fail is no burst, as a rule.
+const SUPPOSED_OF_DISASTERS: f64 = 2.0;
+/// So many slices with bad requests make the supposition needless.
+const SEEN_ENOUGH: f64 = 20.0;
+/// A slice that had to wait for its requests counts for so much: the quieter an arm, the rarer the burst that would
+/// have shown how large they are. A quiet arm is known after a day.
+const QUIET_WORTH: f64 = 0.2;
+/// A past of this length does so too, whatever was in it.
+const KNOWN_PAST: Duration = Duration::from_secs(2 * 3600);
 /// Beyond this, evidence would never be enough.
 const MOST: f64 = 50.0;
 
@@ -37,12 +53,16 @@ pub(super) struct Dispersion {
     expected: f64,
     /// How many neighbours were compared.
     pairs: f64,
+    /// Slices with bad requests, or [`SEEN_ENOUGH`].
+    seen: f64,
 }
 
 impl From<Dispersion> for String {
     fn from(d: Dispersion) -> Self {
         let [millis, good, bad] = d.open.map(real);
-        let mut row = vec![d.phi, millis, good, bad, d.usual, d.found, d.expected, d.pairs];
+        let mut row = vec![
+            d.phi, millis, good, bad, d.usual, d.found, d.expected, d.pairs, d.seen,
+        ];
         row.extend(d.before.into_iter().flatten());
         let round = |x: f64| ((x * 100.0).round() / 100.0).to_string();
         row.into_iter().map(round).collect::<Vec<_>>().join(" ")
@@ -56,8 +76,13 @@ impl TryFrom<String> for Dispersion {
         let row: Result<Vec<f64>, _> = text.split(' ').map(str::parse).collect();
         let sound = |row: &Vec<f64>| row.iter().all(|x| x.is_finite() && *x >= 0.0);
         let row = row.ok().filter(sound).unwrap_or_default();
-        let [phi, millis, good, bad, usual, found, expected, pairs, before @ ..] = row.as_slice() else {
+        let [phi, millis, good, bad, usual, found, expected, pairs, rest @ ..] = row.as_slice() else {
             return Err(format!("{text:?} is not what is stored of bursts"));
+        };
+        // Rows of before had no `seen`, and supposed nothing.
+        let (seen, before) = match rest {
+            [seen, before @ ..] if rest.len() % 2 == 1 => (*seen, before),
+            _ => (SEEN_ENOUGH, rest),
         };
         Ok(Self {
             phi: *phi,
@@ -67,6 +92,7 @@ impl TryFrom<String> for Dispersion {
             found: *found,
             expected: *expected,
             pairs: *pairs,
+            seen,
         })
     }
 }
@@ -82,9 +108,19 @@ fn whole(x: f64) -> u64 {
 }
 
 impl Dispersion {
-    /// φ as far as it is known: 1 or more.
+    /// φ as far as it is known, and supposed where it is not: 1 or more.
     pub(super) fn phi(&self) -> f64 {
-        self.phi.clamp(1.0, MOST)
+        self.at_least(SUPPOSED)
+    }
+
+    /// φ by which failures are counted that look like a disaster.
+    pub(super) fn phi_of_disasters(&self) -> f64 {
+        self.at_least(SUPPOSED_OF_DISASTERS)
+    }
+
+    fn at_least(&self, supposed: f64) -> f64 {
+        let unknown = 1.0 - (self.seen / SEEN_ENOUGH).min(1.0);
+        self.phi.clamp(1.0 + (supposed - 1.0) * unknown, MOST)
     }
 
     pub(super) fn is_unknown(&self) -> bool {
@@ -97,16 +133,17 @@ impl Dispersion {
         *millis += u64::try_from(length.as_millis()).unwrap_or(0);
         *good += requests.saturating_sub(bad);
         *failed += bad;
-        if u128::from(*millis) < slice.as_millis() {
+        let (length, quiet) = (u128::from(*millis), *good + *failed < WORTH_CLOSING);
+        if length < slice.as_millis() || quiet && length < LONGEST.as_millis() {
             return false;
         }
         let (good, failed) = (real(*good), real(*failed));
         self.open = [0; 3];
-        self.close(good, failed);
+        self.close(good, failed, length > 2 * slice.as_millis());
         self.believe(self.surely())
     }
 
-    fn close(&mut self, good: f64, bad: f64) {
+    fn close(&mut self, good: f64, bad: f64, is_quiet: bool) {
         let slices = self.pairs.clamp(1.0, 30.0);
         self.usual = if self.before.is_none() {
             good
@@ -116,6 +153,10 @@ impl Dispersion {
         // By good requests, for a burst of retries brings its own requests; and half by the usual number, for a
         // quiet slice may have none.
         let e = f64::midpoint(good, self.usual).max(0.5);
+        if bad > 0.0 {
+            let worth = if is_quiet { QUIET_WORTH } else { 1.0 };
+            self.seen = (self.seen + worth).min(SEEN_ENOUGH);
+        }
         if let Some([k, other]) = self.before {
             self.found += (bad * other - k * e).powi(2) / (e * other);
             self.expected += bad + k;
@@ -141,6 +182,15 @@ impl Dispersion {
     /// kept; twice that is next to nothing against the φ of bursts.
     fn surely(&self) -> f64 {
         self.estimate() - 2.0 * (3.0 / self.pairs.max(1.0)).sqrt()
+    }
+
+    /// Takes the least calm member's bursts for those of all. What every member's past has shown needs no supposing.
+    /// True when φ grew.
+    pub(super) fn mind<'d>(&mut self, members: impl Iterator<Item = &'d Self> + Clone) -> bool {
+        let known = members.clone().map(|m| m.seen).fold(SEEN_ENOUGH, f64::min);
+        self.seen = self.seen.max(known);
+        let learned = members.map(|m| m.phi).fold(0.0, f64::max);
+        self.believe(learned)
     }
 
     /// True when φ grew.
@@ -175,6 +225,14 @@ impl Dispersion {
             let few = 1.0 + FEW / day.bursts().max(1.0).sqrt();
             phi = phi.max(1.0 + (day.estimate() - 1.0).max(0.0) * few);
         }
+        let length: Duration = past
+            .iter()
+            .filter(|(_, n, _)| *n > 0)
+            .map(|(length, ..)| *length)
+            .sum();
+        if length >= KNOWN_PAST {
+            self.seen = SEEN_ENOUGH;
+        }
         self.believe(phi)
     }
 }
@@ -199,6 +257,19 @@ pub(super) struct Noise {
 impl Noise {
     pub(super) fn is_unknown(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// As if a past had been learned in which nothing came in bursts.
+    #[cfg(test)]
+    pub(super) fn calm() -> Self {
+        let calm = Dispersion {
+            seen: SEEN_ENOUGH,
+            ..Dispersion::default()
+        };
+        Self {
+            errors: calm,
+            slow: calm,
+        }
     }
 
     /// Takes in what control did in a tick: `slow` of the requests with a known latency.
@@ -298,6 +369,46 @@ mod tests {
             d.add(n, k, length, ERROR_SLICE);
         }
         assert!(d.phi() >= learned);
+    }
+
+    #[test]
+    fn bursts_are_supposed_until_enough_was_seen_and_a_known_past_supposes_nothing() {
+        let mut d = Dispersion::default();
+        assert!((d.phi() - SUPPOSED).abs() < 1e-9);
+        d.learn(&[(ERROR_SLICE, 100, 0)], ERROR_SLICE);
+        assert!((d.phi() - SUPPOSED).abs() < 1e-9, "two minutes are no past");
+        let mut last = d.phi();
+        for (length, n, k) in past(20_000, 0.002, 1.0, 3) {
+            d.add(n, k, length, ERROR_SLICE);
+            assert!(d.phi() <= last.max(1.2), "{} after {last}", d.phi());
+            last = d.phi();
+        }
+        assert!(last < 1.2, "{last}");
+        let mut clean = Dispersion::default();
+        clean.learn(&vec![(ERROR_SLICE, 2000, 0); 60], ERROR_SLICE);
+        assert!((clean.phi() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_quiet_arm_is_known_after_a_day_and_not_after_an_hour() {
+        let mut d = Dispersion::default();
+        let mut hours = |hours: u64| {
+            for i in 0..hours * 30 {
+                d.add(3, u64::from(i % 4 == 0), ERROR_SLICE, ERROR_SLICE);
+            }
+            d.phi()
+        };
+        assert!(hours(5) > 1.0 + (SUPPOSED - 1.0) / 2.0);
+        assert!(hours(25) < 1.5);
+    }
+
+    #[test]
+    fn rows_from_before_anything_was_supposed_are_still_read() {
+        for old in ["9 0 0 0 2000 12 15 30", "9 0 0 0 2000 12 15 30 4 1990"] {
+            let d = Dispersion::try_from(old.to_owned()).unwrap();
+            assert!((d.phi() - 9.0).abs() < 1e-9, "{old}");
+            assert_eq!(Dispersion::try_from(String::from(d)), Ok(d));
+        }
     }
 
     #[test]

@@ -39,21 +39,35 @@ impl From<Span> for Duration {
     }
 }
 
+/// From here on nobody wants to know of milliseconds.
+const LONG: u64 = 10_000;
+
+/// For people: from 10 s on without what is below a second. What is stored keeps its milliseconds.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut left = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
-        if left == 0 {
-            return f.pad("0s");
-        }
-        let mut parts = Vec::new();
-        for (unit, size) in UNITS {
-            if left >= size {
-                parts.push(format!("{}{unit}", left / size));
-                left %= size;
-            }
-        }
-        f.pad(&parts.concat())
+        let millis = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        let left = if millis >= LONG {
+            millis / 1000 * 1000
+        } else {
+            millis
+        };
+        f.pad(&written(left))
     }
+}
+
+/// So many milliseconds, each unit once.
+fn written(mut left: u64) -> String {
+    if left == 0 {
+        return "0s".to_owned();
+    }
+    let mut parts = Vec::new();
+    for (unit, size) in UNITS {
+        if left >= size {
+            parts.push(format!("{}{unit}", left / size));
+            left %= size;
+        }
+    }
+    parts.concat()
 }
 
 impl FromStr for Span {
@@ -72,7 +86,7 @@ impl FromStr for Span {
 
 impl Serialize for Span {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&written(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)))
     }
 }
 
@@ -114,6 +128,14 @@ mod tests {
             assert_eq!(span.to_string(), text);
         }
         assert_eq!("1w".parse::<Span>().unwrap().to_string(), "7d");
+    }
+
+    #[test]
+    fn people_are_told_no_milliseconds_beside_seconds_and_programs_are() {
+        let span = Span(Duration::from_millis(18_001));
+        assert_eq!(span.to_string(), "18s");
+        assert_eq!(serde_json::to_string(&span).unwrap(), r#""18s1ms""#);
+        assert_eq!(Span(Duration::from_millis(1_500)).to_string(), "1s500ms");
     }
 
     #[test]

@@ -204,10 +204,14 @@ pub fn under(k: u64, n: u64, p0: f64) -> f64 {
 
 /// Wilson's interval of a share of `k` in `n` at `z` standard deviations.
 pub fn wilson(k: u64, n: u64, z: f64) -> (f64, f64) {
-    if n == 0 {
+    band(real(k), real(n), z)
+}
+
+/// The same of counts that may be fractions, as those are that were divided by φ.
+pub(super) fn band(k: f64, n: f64, z: f64) -> (f64, f64) {
+    if n <= 0.0 {
         return (0.0, 1.0);
     }
-    let (k, n) = (real(k), real(n));
     let (p, z2) = (k / n, z * z);
     let centre = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
     let half = z * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt() / (1.0 + z2 / n);

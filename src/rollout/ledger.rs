@@ -8,6 +8,7 @@ use super::dispersion::Noise;
 use super::duration::Span;
 use super::evidence::real;
 use super::judge::{Context, measured};
+use super::late;
 use super::lines::LineEvidence;
 use super::packed;
 use super::sample::{Arm, Blindness, Counts, Dark, Reading, Tick};
@@ -83,6 +84,13 @@ pub struct Ledger {
     /// Since when each measured check is over its rollback limit without a gap.
     #[serde(rename = "o", skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) over: BTreeMap<String, Timestamp>,
+    /// A request of the canary's own succeeded since the raise.
+    #[serde(rename = "ok", skip_serializing_if = "std::ops::Not::not")]
+    pub(super) answered: bool,
+    /// Connections that the canary was promised by its weight and has neither ended nor been lent; see
+    /// [`super::late`].
+    #[serde(rename = "ow", skip_serializing_if = "super::late::is_settled")]
+    pub(super) owed: f64,
     /// Disastrous ticks in a row.
     #[serde(rename = "x", skip_serializing_if = "is_zero")]
     pub(super) disasters: u8,
@@ -153,13 +161,14 @@ impl Ledger {
     }
 
     /// Takes up what one look at the source gave. A tick that was taken up before, or that began before the weight
-    /// was written, changes nothing.
-    pub fn absorb(&mut self, reading: &Reading, ctx: &Context<'_>) {
+    /// was written, changes nothing. True when it was counted as judged data.
+    pub fn absorb(&mut self, reading: &Reading, ctx: &Context<'_>) -> bool {
         match reading {
-            Reading::Fresh(tick) => self.absorb_tick(tick, ctx),
+            Reading::Fresh(tick) => return self.absorb_tick(tick, ctx),
             Reading::Waiting => {}
             Reading::Blind(blindness) => self.go_dark(blindness, ctx.now),
         }
+        false
     }
 
     fn go_dark(&mut self, blindness: &Blindness, now: Timestamp) {
@@ -186,10 +195,10 @@ impl Ledger {
         }
     }
 
-    fn absorb_tick(&mut self, tick: &Tick, ctx: &Context<'_>) {
+    fn absorb_tick(&mut self, tick: &Tick, ctx: &Context<'_>) -> bool {
         let length = Duration::try_from(tick.to.duration_since(tick.from)).unwrap_or_default();
         if length.is_zero() || self.last.is_some_and(|last| tick.to <= last) {
-            return;
+            return false;
         }
         let gap = self
             .last
@@ -208,9 +217,13 @@ impl Ledger {
         if !ctx.weight.is_zero() {
             match (&tick.canary, &tick.control) {
                 // Series that were there and are gone: not the same as no requests.
-                (Arm::Absent, _) if self.canary_seen => return self.vanish(ctx.now, Dark::Vanished),
+                (Arm::Absent, _) if self.canary_seen => {
+                    self.vanish(ctx.now, Dark::Vanished);
+                    return false;
+                }
                 (Arm::Absent | Arm::NotAsked, Arm::Absent | Arm::NotAsked) => {
-                    return self.vanish(ctx.now, Dark::Empty);
+                    self.vanish(ctx.now, Dark::Empty);
+                    return false;
                 }
                 _ => {}
             }
@@ -218,7 +231,7 @@ impl Ledger {
         self.dark = None;
         self.canary_seen |= matches!(tick.canary, Arm::Seen(_));
         if tick.from < self.since {
-            return;
+            return false;
         }
         let none = Counts::default();
         let canary = tick.canary.counts().unwrap_or(&none);
@@ -232,11 +245,16 @@ impl Ledger {
             });
         }
         let canary = mixed.as_ref().unwrap_or(canary);
+        self.answered |= canary.requests > canary.errors;
         self.raise.add_counts(canary, control, length);
         self.learn_noise(control, length);
-        if tick.from >= self.settled_at {
-            self.count(tick, canary, control, length, ctx);
+        let lent = self.lend(canary, control, ctx);
+        self.raise.lend(lent);
+        let judged = tick.from >= self.settled_at;
+        if judged {
+            self.count(tick, canary, control, (length, lent), ctx);
         }
+        judged
     }
 
     fn vanish(&mut self, now: Timestamp, kind: Dark) {
@@ -252,22 +270,33 @@ impl Ledger {
         self.go_dark(&blindness, now);
     }
 
-    fn count(&mut self, tick: &Tick, canary: &Counts, control: &Counts, length: Duration, ctx: &Context<'_>) {
+    fn count(
+        &mut self,
+        tick: &Tick,
+        canary: &Counts,
+        control: &Counts,
+        (length, lent): (Duration, u64),
+        ctx: &Context<'_>,
+    ) {
+        let mended = late::mended(canary, control, lent);
+        let [canary_tried, control_tried] = mended.as_ref().map_or([canary, control], |[c, b]| [c, b]);
         // A canary that gets nothing is not tried by waiting.
         if ctx.clock_runs && self.arrivals(ctx).is_none() {
             self.judged.0 += length;
         }
         // Before this tick is added: what it is compared by must not depend on it.
-        self.gather_evidence(tick, canary, control, length, ctx);
+        self.gather_evidence(tick, canary_tried, control_tried, length, ctx);
         self.choose_bounds(canary, control, ctx);
         self.rotate(tick.to);
         if let Some(block) = self.blocks.first_mut() {
             block.add(canary, control, length, &self.bounds);
+            block.lend(lent);
         }
         let look_back = |rule: &CheckRule| rule.for_.max(rule.window);
         let widest = ctx.rules.iter().map(look_back).max().unwrap_or_default();
         self.recent
             .add(canary, control, tick.to, length, widest / 7, 9, None);
+        self.recent.lend(lent);
         let latencies = ctx.rules.iter().filter(|r| r.metric == Metric::Latency);
         if let Some(widest) = latencies.map(look_back).max() {
             let bounds = Some(&*self.bounds);
@@ -276,15 +305,15 @@ impl Ledger {
         }
         self.find_pivot(ctx);
         // Where errors come in bursts, one burst is no disaster.
-        let many = real(canary.errors) >= DISASTER * self.noise.errors.phi();
-        if many && canary.errors * 2 >= canary.requests {
+        let many = real(canary.errors) >= DISASTER * self.noise.errors.phi_of_disasters();
+        if many && canary.errors * 2 >= canary_tried.requests {
             self.disasters = self.disasters.saturating_add(1);
             let [a, b, c, d] = self.disaster.unwrap_or_default();
             self.disaster = Some([
                 a + canary.errors,
-                b + canary.requests,
+                b + canary_tried.requests,
                 c + control.errors,
-                d + control.requests,
+                d + control_tried.requests,
             ]);
         } else {
             self.disasters = 0;
@@ -341,11 +370,12 @@ impl Ledger {
             errors: all.control.errors,
             bounds_ms: self.bounds.clone(),
             latency: all.control.latency,
+            phi: None,
         })
     }
 }
 
-/// Control's behaviour, frozen before it falls below 10%.
+/// Control's behaviour, frozen before it falls below 10%, or recorded before the rollout.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Baseline {
@@ -361,6 +391,9 @@ pub struct Baseline {
     /// Requests per bucket; the last is everything slower.
     #[serde(skip_serializing_if = "Vec::is_empty", with = "packed")]
     pub latency: Vec<u64>,
+    /// φ of its errors and of its slow requests, where its own uncertainty counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phi: Option<[f64; 2]>,
 }
 
 impl Baseline {

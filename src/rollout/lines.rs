@@ -223,9 +223,10 @@ impl Ledger {
         self.temper(before);
     }
 
-    /// φ has grown: evidence of before is worth less.
-    fn temper(&mut self, [errors, slow]: [f64; 2]) {
-        let worth = [errors / self.noise.errors.phi(), slow / self.noise.slow.phi()];
+    /// φ has grown: evidence of before is worth less. Where less is supposed than before it stays as it was counted.
+    pub(super) fn temper(&mut self, [errors, slow]: [f64; 2]) {
+        let worth =
+            [errors / self.noise.errors.phi(), slow / self.noise.slow.phi()].map(|worth| worth.min(1.0));
         for LineEvidence { line, log_e } in &mut self.lines {
             let [errors, slow] = worth;
             log_e.temper(if line.is_about_errors() { errors } else { slow });

@@ -39,6 +39,8 @@ pub struct Seen {
     pub streams: BTreeMap<String, Reading>,
     /// New looks at gauges, by the check's name.
     pub gauges: BTreeMap<String, GaugeReading>,
+    /// Why gauges are not read at all, by the check's name: told, and nothing waits for them.
+    pub unread: BTreeMap<String, String>,
     /// What control did before the rollout ([`super::sample::HISTORY`]), oldest first, given once an attempt.
     pub history: Option<Arc<[Slice]>>,
     /// Why no weight above 0 may be written, whatever the metrics say; a sentence with the remedy.

@@ -1,7 +1,7 @@
 //! Bucket counts as they are stored: a word like `3 17 240 9` (three empty buckets, then the counts, the empty ones
 //! behind them left out). A histogram has twenty buckets of which a handful is filled. A ring of slots is one text:
 //! slots divided by `;`, each a gap since the slot before (or since 1970), a length, the time counted where that is
-//! less, the requests and errors of both arms where there are any, and behind `|` the latencies of each.
+//! less, the requests and errors of both arms where there are any (and what control lent), and behind `|` the latencies of each.
 
 use super::tally::{Ring, Slot, Sum, Tally};
 use serde::de::{Error, SeqAccess, Visitor};
@@ -77,19 +77,20 @@ struct Row(#[serde(deserialize_with = "deserialize")] Vec<u64>);
 /// latencies of both.
 type Old = (i64, i64, u64, [u64; 4], Row, Row);
 
-fn slot(from: i64, length: i64, millis: u64, counts: [u64; 4], latency: [Vec<u64>; 2]) -> Slot {
-    let ([n_c, k_c, n_b, k_b], [h_c, h_b]) = (counts, latency);
-    let sum = |requests, errors, latency| Sum {
+fn slot(from: i64, length: i64, millis: u64, counts: [u64; 5], latency: [Vec<u64>; 2]) -> Slot {
+    let ([n_c, k_c, n_b, k_b, lent], [h_c, h_b]) = (counts, latency);
+    let sum = |requests, errors, lent, latency| Sum {
         requests,
         errors,
+        lent,
         latency,
     };
     Slot {
         from,
         to: from.saturating_add(length),
         tally: Tally {
-            canary: sum(n_c, k_c, h_c),
-            control: sum(n_b, k_b, h_b),
+            canary: sum(n_c, k_c, lent, h_c),
+            control: sum(n_b, k_b, 0, h_b),
             millis,
         },
     }
@@ -106,6 +107,9 @@ fn write_slot(slot: &Slot, before: i64) -> String {
     if c.requests > 0 || b.requests > 0 {
         let _ = write!(text, " {} {} {} {}", c.requests, c.errors, b.requests, b.errors);
     }
+    if c.lent > 0 {
+        let _ = write!(text, " {}", c.lent);
+    }
     if !c.latency.is_empty() || !b.latency.is_empty() {
         let _ = write!(text, "|{}|{}", row(&c.latency), row(&b.latency));
     }
@@ -118,7 +122,7 @@ fn read_slot(text: &str, before: i64) -> Option<Slot> {
     let from = before.checked_add(words.next()?.parse().ok()?)?;
     let span = words.next()?;
     let (length, counted) = span.split_once('/').unwrap_or((span, span));
-    let mut counts = [0; 4];
+    let mut counts = [0; 5];
     for (slot, word) in counts.iter_mut().zip(words) {
         *slot = word.parse().ok()?;
     }
@@ -177,7 +181,8 @@ impl<'de> Visitor<'de> for Slots {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Ring, A::Error> {
         let mut slots = Vec::new();
         while let Some((from, length, millis, counts, Row(h_c), Row(h_b))) = seq.next_element::<Old>()? {
-            slots.push(slot(from, length, millis, counts, [h_c, h_b]));
+            let [n_c, k_c, n_b, k_b] = counts;
+            slots.push(slot(from, length, millis, [n_c, k_c, n_b, k_b, 0], [h_c, h_b]));
         }
         Ok(Ring(slots))
     }
@@ -194,20 +199,20 @@ mod ring_tests {
                 1_767_668_040_000,
                 30_000,
                 30_000,
-                [370, 3, 369, 0],
+                [370, 3, 369, 0, 21],
                 [vec![], vec![]],
             ),
             slot(
                 1_767_668_070_000,
                 40_000,
                 30_000,
-                [0; 4],
+                [0; 5],
                 [vec![0, 7, 9], vec![1, 2]],
             ),
-            slot(1_767_668_170_000, 10_000, 10_000, [0; 4], [vec![], vec![]]),
+            slot(1_767_668_170_000, 10_000, 10_000, [0; 5], [vec![], vec![]]),
         ]);
         let text = serde_json::to_string(&ring).unwrap();
-        let want = "1767668040000 30000 370 3 369 0;0 40000/30000|1 7 9|0 1 2;60000 10000";
+        let want = "1767668040000 30000 370 3 369 0 21;0 40000/30000|1 7 9|0 1 2;60000 10000";
         assert_eq!(text, format!("\"{want}\""));
         assert_eq!(serde_json::from_str::<Ring>(&text).unwrap(), ring);
         assert_eq!(serde_json::from_str::<Ring>("\"\"").unwrap(), Ring::default());

@@ -3,6 +3,8 @@
 mod checks;
 mod defaults;
 mod limits;
+mod pool;
+mod probe;
 mod read;
 mod set;
 mod source;
@@ -20,8 +22,8 @@ use std::time::Duration;
 
 pub use defaults::default_checks;
 pub use set::{
-    CheckSet, CheckSource, Class, Effect, Gauge, GaugeAsk, GaugeLimits, Pair, PlannedCheck, STREAMS_MAX,
-    Stream,
+    Against, CheckSet, CheckSource, Class, Effect, Gauge, GaugeAsk, GaugeLimits, Pair, PlannedCheck,
+    STREAMS_MAX, Stream,
 };
 
 /// A first weight above this needs `allowJump`.
@@ -100,6 +102,11 @@ impl PlannedComponent {
         self.component.traffic.unwrap_or_default()
     }
 
+    /// Some check of it, in some phase, is held against control's past.
+    pub fn wants_history(&self) -> bool {
+        self.checks.iter().any(CheckSet::wants_history)
+    }
+
     /// The next declared weight above one, in phases from `phase` on.
     pub fn next_above(&self, weight: Weight) -> Option<&PlannedStep> {
         self.steps.iter().find(|s| s.weight > weight)
@@ -163,6 +170,21 @@ impl Plan {
         self.components.iter().chain(&self.orphans)
     }
 
+    /// Over how many bodies of evidence a component's chance of a false rollback is split: its own, and its pool's.
+    pub fn halves(&self, component: &PlannedComponent) -> u32 {
+        let pool = component.component.pool.as_ref();
+        let members = || {
+            self.components
+                .iter()
+                .filter(|c| c.component.pool.as_ref() == pool)
+        };
+        if pool.is_some() && members().count() > 1 {
+            2
+        } else {
+            1
+        }
+    }
+
     /// Whether the spec names a component.
     pub fn names(&self, name: &str) -> bool {
         self.components.iter().any(|c| c.name() == name)
@@ -177,7 +199,7 @@ impl Plan {
             }
             let kept = PlannedComponent {
                 component: component.clone(),
-                checks: vec![CheckSet::of(&self.checks, &component.name)],
+                checks: vec![CheckSet::of(&self.checks, component)],
                 steps: Vec::new(),
                 fingerprint: String::new(),
             };

@@ -68,6 +68,8 @@ pub enum Reason {
     Lowering,
     /// Other components of an earlier phase are not done.
     WaitingForPhase,
+    /// It may go on, and another member of its pool may not.
+    WaitingForPool,
     /// The next phase needs a person's `approve`.
     AwaitingApproval,
     /// The schedule's windows are closed.

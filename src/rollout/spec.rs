@@ -14,9 +14,11 @@
 
 pub use super::arm_spec::{ArmMetrics, ArmSource, Arms, Preset, Unit};
 pub use super::check_spec::{
-    Action, Check, Counters, Errors, Limit, MetricName, Off, Query, Series, Severity, Written, WrittenLimits,
+    Action, BaselineKind, Check, Counters, Errors, Limit, MetricName, Off, Query, Series, Severity, Written,
+    WrittenLimits,
 };
 use super::duration::Span;
+pub use super::probe_spec::Probe;
 pub use super::router_spec::{
     AtFull, ControllerSwitch, DeploymentFlags, Destination, HttpKind, Istio, Router, VirtualServiceRoutes,
 };
@@ -124,12 +126,26 @@ pub struct Component {
     /// What kind of traffic it has. Default: requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<Traffic>,
+    /// Quiet components of one name here share their samples for promotion, and step together. Each is still put back
+    /// by its own evidence; the pool's puts all of them back. Default: it is judged alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub pool: Option<String>,
     /// What sets its weights, edge first.
     #[schemars(length(min = 1, max = 4))]
     pub routers: Vec<Router>,
     /// Where its samples come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arms: Option<Arms>,
+    /// A request that the daemon sends to see whether it answers: for the check `probe`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
+    /// What the relative limits of its checks are held against, where a check does not say it. Default concurrent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<BaselineKind>,
 }
 
 /// The kind of traffic.

@@ -40,6 +40,10 @@ pub struct GradualRolloutStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub components: Vec<ComponentStatus>,
+    /// What components of one pool come to together, at each weight that two or more of them have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub pools: Vec<PoolStatus>,
     /// Gates that a person opened.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -146,6 +150,33 @@ pub enum CommandResult {
     Cancelled,
 }
 
+/// What components of one pool come to together at one weight.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["name"]), transform = without_defaults)]
+pub struct PoolStatus {
+    /// The pool.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// The weight whose samples are summed.
+    pub weight: Weight,
+    /// Whose samples are summed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 63)))]
+    pub members: Vec<String>,
+    /// How often the pool's evidence began anew at this weight, because a member was put back.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub again: i32,
+    /// Each check's verdict on the sum.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub checks: Vec<CheckStatus>,
+    /// Evidence on the sum; the daemon's own. The counts themselves stand with the members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "opaque")]
+    pub evidence: Option<Ledger>,
+}
+
 /// Where a component stands.
 #[expect(
     clippy::struct_excessive_bools,
@@ -210,6 +241,9 @@ pub struct ComponentStatus {
     /// A person ended this step's hold.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub hold_ended: bool,
+    /// Its pool allowed the next step, and goes there: it follows although the others' samples are gone from here.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub released: bool,
     /// Walks its phases alone after a retry, until it has caught up.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub alone: bool,
@@ -227,6 +261,10 @@ pub struct ComponentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "opaque")]
     pub baseline: Option<Baseline>,
+    /// Control's last 24 h before this attempt, where a check is held to them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "opaque")]
+    pub recorded: Option<Baseline>,
     /// The component as the spec defines it, while it has canary traffic: removed from the spec, it is still judged
     /// and put back.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -16,6 +16,9 @@ pub(super) struct Sum {
     pub(super) requests: u64,
     #[serde(rename = "k", skip_serializing_if = "is_zero")]
     pub(super) errors: u64,
+    /// Those of its requests that control lent: successes of connections that have not ended yet.
+    #[serde(rename = "m", skip_serializing_if = "is_zero")]
+    pub(super) lent: u64,
     /// Requests per latency bucket.
     #[serde(rename = "h", skip_serializing_if = "Vec::is_empty", with = "packed")]
     pub(super) latency: Vec<u64>,
@@ -32,6 +35,11 @@ impl Sum {
         real(self.errors) / real(self.requests.max(1))
     }
 
+    /// Requests that were counted on this arm itself.
+    pub(super) fn own(&self) -> u64 {
+        self.requests.saturating_sub(self.lent)
+    }
+
     fn add(&mut self, counts: &Counts) {
         self.requests = self.requests.saturating_add(counts.requests);
         self.errors = self.errors.saturating_add(counts.errors.min(counts.requests));
@@ -40,6 +48,7 @@ impl Sum {
     fn merge(&mut self, other: &Self) {
         self.requests = self.requests.saturating_add(other.requests);
         self.errors = self.errors.saturating_add(other.errors);
+        self.lent = self.lent.saturating_add(other.lent);
         add_buckets(&mut self.latency, &other.latency);
     }
 }
@@ -82,6 +91,13 @@ impl Tally {
         self.canary.add(canary);
         self.control.add(control);
         self.add_time(length);
+    }
+
+    /// Counts so many of control's successes as the canary's.
+    pub(super) fn lend(&mut self, requests: u64) {
+        self.canary.requests = self.canary.requests.saturating_add(requests);
+        self.canary.lent = self.canary.lent.saturating_add(requests);
+        self.control.requests = self.control.requests.saturating_sub(requests);
     }
 
     fn add_time(&mut self, length: Duration) {
@@ -168,6 +184,13 @@ impl Ring {
                 slot.tally.add_latency(canary, control, bounds);
             }
             None => slot.tally.add_counts(canary, control, length),
+        }
+    }
+
+    /// See [`Tally::lend`]: in the newest slot.
+    pub(super) fn lend(&mut self, requests: u64) {
+        if let Some(slot) = self.0.last_mut() {
+            slot.tally.lend(requests);
         }
     }
 

@@ -77,6 +77,20 @@ impl Calendar {
         }
     }
 
+    /// The first instant from `at` on in which weights may rise.
+    pub fn opening(&self, at: Timestamp) -> Timestamp {
+        // Each turn leaves one window or freeze behind; there are at most 16 and 32 of them, in a month of looking.
+        let mut at = at;
+        for _ in 0..64 {
+            at = match self.at(at) {
+                Opening::Open | Opening::Closed(None) => return at,
+                Opening::Closed(Some(next)) => next,
+                Opening::Frozen { until, .. } => until,
+            };
+        }
+        at
+    }
+
     /// Whether weights may rise at a time.
     pub fn at(&self, now: Timestamp) -> Opening {
         if let Some(freeze) = self.freezes.iter().find(|f| f.from <= now && now < f.to) {

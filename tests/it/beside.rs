@@ -204,7 +204,7 @@ async fn a_query_goes_from_the_file_into_the_status_and_puts_the_traffic_back() 
     assert_eq!(c.reason, Reason::Breach);
     assert!(
         c.message
-            .starts_with("queue: 50 is past the rollback limit of 10 since"),
+            .starts_with("queue: 50 is over the rollback limit of 10 since"),
         "{}",
         c.message
     );

@@ -66,17 +66,17 @@ fn a_check_that_cannot_be_asked_is_told_by_validate_and_shown_by_plan() {
         (
             "\"~istiod-.*\"",
             "\"~(\"",
-            "spec.checks[5]: series.pod: \"(\" is not a regular expression",
+            "spec.checks[7]: series.pod: \"(\" is not a regular expression",
         ),
         (
             "max: 1Gi",
             "max: 1s",
-            "spec.checks[5].promote.max: \"1s\" is not an amount of memory",
+            "spec.checks[7].promote.max: \"1s\" is not an amount of memory",
         ),
         (
             "{{component}}-v2",
             "{{componet}}-v2",
-            "spec.checks[6].deployment: there is no variable \"componet\"",
+            "spec.checks[8].deployment: there is no variable \"componet\"",
         ),
     ] {
         std::fs::write(path, good.replace(right, wrong)).unwrap();
@@ -93,6 +93,11 @@ fn a_check_that_cannot_be_asked_is_told_by_validate_and_shown_by_plan() {
         .iter()
         .find(|c| c["name"] == "cache");
     let cache = cache.unwrap();
+    let (_, out, _) = run(&["plan", "config/quiet.yaml"]);
+    assert!(
+        out.contains("pool quiet: notes, wiki share their samples and step together"),
+        "{out}"
+    );
     assert_eq!(
         (&cache["promote"], &cache["action"]),
         (&"max 50".into(), &"dryRun".into())
@@ -225,6 +230,7 @@ fn the_examples_are_valid_and_a_mistake_is_named_by_file_line_and_field() {
         "config/sealos.yaml",
         "config/shop.yaml",
         "config/checks.yaml",
+        "config/quiet.yaml",
     ]);
     assert_eq!(code, 0, "{out}{err}");
     assert!(

@@ -1,7 +1,11 @@
 //! `explain`, as the program prints it for a rollout in a cluster.
 
 use crate::support::cluster::Cluster;
+use crate::support::world::{NS, World};
+use gradual_rollout::api::{self, ApiState};
+use gradual_rollout::telemetry::Metrics;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 /// The transcripts' status: a component held by a check at 09:10.
 async fn held() -> Cluster {
@@ -101,4 +105,77 @@ async fn a_component_that_nobody_has_is_refused_with_the_one_that_was_meant() {
     assert_eq!(code, 64, "{err}");
     let (code, _, err) = explain(&cluster, &["shop"], &[("KUBECONFIG", "/nonexistent")]).await;
     assert_eq!(code, 69, "{err}");
+}
+
+/// What the API of the world's daemon answers.
+async fn api(world: &World, path: &str) -> (u16, Value) {
+    let router = api::router(ApiState {
+        view: world.view.clone(),
+        ready: tokio::sync::watch::channel(true).1,
+        metrics: Metrics::new(),
+    });
+    let request = http::Request::get(path).body(axum::body::Body::empty()).unwrap();
+    let answer = router.oneshot(request).await.unwrap();
+    let status = answer.status().as_u16();
+    let body = axum::body::to_bytes(answer.into_body(), usize::MAX)
+        .await
+        .unwrap();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_api_gives_the_very_facts_that_the_program_prints() {
+    let mut world = World::with(&["shop", "cart"]);
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    world.pass(100).await;
+    let path = format!("/api/v1/rollouts/{NS}/demo/components/shop/explain");
+    let (status, told) = api(&world, &path).await;
+    assert_eq!(status, 200, "{told}");
+    let (_, all) = api(&world, "/api/v1/rollouts").await;
+    let at = world.clock.now().to_string();
+    let mut object = world.object();
+    world.stop().await;
+    // The same state in a cluster, for the program.
+    let cluster = Cluster::start().await;
+    object["metadata"] = json!({"name": "demo", "namespace": NS});
+    object["status"] = Value::Null;
+    cluster.rollout(&object.to_string(), all["rollouts"][0]["status"].clone());
+    cluster.daemon(&world.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string());
+    let words = ["explain", "shop", "-o", "json", "--at", &at];
+    let (code, out, err) = cluster.run(&words, &[]).await;
+    assert_eq!(code, 0, "{err}");
+    let printed: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(told, printed);
+    let check = &told["checks"][0];
+    for field in ["value", "control", "samples", "promote", "rollback"] {
+        assert!(!check[field].is_null(), "{field} is missing in {check}");
+    }
+    assert_ne!(told["waitingFor"], json!([]), "{told:#}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_api_names_what_there_is_when_it_is_asked_for_something_else() {
+    let world = World::with(&["shop", "cart"]);
+    world.until("seen", |w| !w.status().components.is_empty()).await;
+    let of = |rollout: &str, component: &str| {
+        format!("/api/v1/rollouts/{NS}/{rollout}/components/{component}/explain")
+    };
+    let (status, told) = api(&world, &of("demo", "shpo")).await;
+    assert_eq!(status, 404);
+    assert_eq!(
+        told["error"],
+        format!("{NS}/demo has no component \"shpo\"; it has cart, shop")
+    );
+    let (status, told) = api(&world, &of("dmeo", "shop")).await;
+    assert_eq!(status, 404);
+    assert!(
+        told["error"]
+            .as_str()
+            .unwrap()
+            .contains("/api/v1/rollouts lists all"),
+        "{told}"
+    );
+    let (status, told) = api(&World::new(), &of("demo", "shop")).await;
+    assert_eq!(status, 503);
+    assert!(told["error"].as_str().unwrap().contains("stands by"), "{told}");
 }

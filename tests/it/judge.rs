@@ -1,5 +1,6 @@
 //! The judge by simulation, in short: the same promises as `make simulate`, with fewer and shorter runs.
 
+use crate::simulate::pool::pools;
 use crate::simulate::promises::{allowed, fast, healthy, published};
 use crate::simulate::seed;
 
@@ -13,8 +14,15 @@ fn a_healthy_canary_is_rolled_back_no_more_often_than_promised() {
     let seed = seed();
     let (found, wrong) = healthy(seed, 16, 120);
     assert!(wrong.is_empty(), "{}", drawn(seed, &wrong));
-    assert_eq!(found.len(), 8);
+    assert_eq!(found.len(), 12);
     assert!(allowed(16) <= 2 && allowed(2000) <= 36);
+}
+
+#[test]
+fn healthy_members_of_pools_are_rolled_back_no_more_often_than_promised() {
+    let seed = seed();
+    let (_, wrong) = pools(seed, 8, 60);
+    assert!(wrong.is_empty(), "{}", drawn(seed, &wrong));
 }
 
 #[test]

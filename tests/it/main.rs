@@ -26,6 +26,7 @@ mod house;
 mod judge;
 mod nginx;
 mod nginx_cli;
+mod probe;
 mod prometheus;
 mod prometheus_batch;
 mod prometheus_tls;

@@ -6,6 +6,7 @@ use crate::rollout::check::{CheckRule, JudgeRules};
 use crate::rollout::judge::{Context, How, Outlook};
 use crate::rollout::ledger::{Baseline, Ledger};
 use crate::rollout::plan::default_checks;
+use crate::rollout::sample::{Reading, Tick};
 use crate::rollout::spec::{InsufficientThen, OnBlind, Traffic as Kind};
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 /// The steps of an attempt, in percent.
 pub(crate) const STEPS: [u16; 12] = [5, 10, 15, 25, 35, 50, 60, 75, 85, 90, 95, 100];
+const STEPS_COUNT: u32 = 12;
 /// Settle, and two intervals: seconds whose data is not judged.
 pub(crate) const SETTLED: u64 = 80;
 /// From this weight on control says less than its own past.
@@ -37,9 +39,11 @@ pub(crate) fn checks() -> Vec<CheckRule> {
 pub(crate) struct Attempt<'a> {
     rules: &'a [CheckRule],
     pub(crate) traffic: Traffic,
-    ledger: Ledger,
-    baseline: Option<Baseline>,
+    pub(crate) ledger: Ledger,
+    pub(crate) baseline: Option<Baseline>,
     percent: u16,
+    /// Over how many bodies of evidence the chance is split: the steps, and twice as many in a pool.
+    pub(crate) looks: u32,
 }
 
 impl<'a> Attempt<'a> {
@@ -52,6 +56,7 @@ impl<'a> Attempt<'a> {
             ledger: Ledger::begin(now, now),
             baseline: None,
             percent: 0,
+            looks: STEPS_COUNT,
             traffic: Traffic::new(traffic.model.clone(), traffic.draw.clone()),
         };
         if history {
@@ -68,15 +73,18 @@ impl<'a> Attempt<'a> {
         attempt
     }
 
-    fn context(&self, now: Timestamp) -> Context<'_> {
+    pub(crate) fn context(&self, now: Timestamp) -> Context<'_> {
         Context {
             rules: self.rules,
             judge: &JUDGE,
             weight: Weight::from_percent(self.percent).unwrap_or(Weight::ZERO),
             before: Weight::ZERO,
             traffic: Kind::Requests,
+            late: false,
+            recorded: None,
+            probe_every: Duration::ZERO,
             baseline: self.baseline.as_ref(),
-            looks: 12,
+            looks: self.looks,
             has_control: true,
             clock_runs: true,
             now,
@@ -94,6 +102,11 @@ impl<'a> Attempt<'a> {
     }
 
     pub(crate) fn tick(&mut self, canary: Ill, control: Ill, dark: bool) -> Outlook {
+        self.look(canary, control, dark).0
+    }
+
+    /// What the judge says, and the tick if it was counted.
+    pub(crate) fn look(&mut self, canary: Ill, control: Ill, dark: bool) -> (Outlook, Option<Tick>) {
         let weight = f64::from(self.percent) / 100.0;
         let reading = if dark {
             self.traffic.dark_tick(weight, canary, control)
@@ -103,10 +116,13 @@ impl<'a> Attempt<'a> {
         let now = self.traffic.time();
         let mut ledger = std::mem::take(&mut self.ledger);
         let context = self.context(now);
-        ledger.absorb(&reading, &context);
+        let counted = ledger.absorb(&reading, &context);
         let outlook = ledger.outlook(&context);
         self.ledger = ledger;
-        outlook
+        match reading {
+            Reading::Fresh(tick) if counted => (outlook, Some(tick)),
+            Reading::Fresh(_) | Reading::Waiting | Reading::Blind(_) => (outlook, None),
+        }
     }
 
     /// Ticks until the traffic goes back, counted from the first; `None` when it stays.

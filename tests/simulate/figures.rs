@@ -12,6 +12,8 @@ pub(crate) struct Figure {
     rules: Vec<CheckRule>,
     model: Model,
     ill: Ill,
+    /// Whether control's past is known.
+    history: bool,
     /// The promise; `None` where nothing is promised and the figure is only told.
     pub(crate) promised: Option<f64>,
     /// Drawn in the plot.
@@ -41,6 +43,7 @@ pub(crate) fn figures() -> Vec<Figure> {
                 rules: rules.clone(),
                 model: model.clone(),
                 ill,
+                history: true,
                 promised,
                 drawn: onset == Onset::AtOnce,
             });
@@ -101,6 +104,22 @@ pub(crate) fn figures() -> Vec<Figure> {
         failing(0.2),
         [None, None],
     );
+    for (name, ill, rps) in [
+        ("20% errors, 1 canary request/s, no past known", 0.2, 20.0),
+        ("50% errors, 1 canary request/s, no past known", 0.5, 20.0),
+        ("all requests fail, 1 canary request/s, no past known", 1.0, 20.0),
+    ] {
+        all.push(Figure {
+            name: name.to_owned(),
+            onset: Onset::AtOnce,
+            rules: checks(),
+            model: Model::plain(rps),
+            ill: failing(ill),
+            history: false,
+            promised: None,
+            drawn: false,
+        });
+    }
     all
 }
 
@@ -112,6 +131,7 @@ pub(crate) fn run(figure: &Figure, seed: u64, runs: u64) -> Vec<f64> {
         percent: 5,
         ill: figure.ill,
         onset: figure.onset,
+        history: figure.history,
     };
     seconds_to_breach(&bad, seed, runs)
 }

@@ -6,6 +6,7 @@
 pub(crate) mod attempt;
 pub(crate) mod draw;
 pub(crate) mod figures;
+pub(crate) mod pool;
 pub(crate) mod promises;
 pub(crate) mod report;
 pub(crate) mod table;

@@ -35,6 +35,14 @@ pub(crate) fn cases(rps: f64) -> Vec<Case> {
     vec![
         case(ASSUMED, Model::plain(rps), CALM),
         case("everything at once", Model::wild(rps), stormy),
+        case(
+            "everything at once, no past known",
+            Model::wild(rps),
+            Weather {
+                history: false,
+                ..stormy
+            },
+        ),
     ]
 }
 
@@ -109,6 +117,7 @@ pub(crate) struct Bad<'a> {
     pub(crate) percent: u16,
     pub(crate) ill: Ill,
     pub(crate) onset: Onset,
+    pub(crate) history: bool,
 }
 
 /// Seconds from when a fault could be seen until it was, one for each run, in order; those that took longer than an
@@ -116,7 +125,7 @@ pub(crate) struct Bad<'a> {
 pub(crate) fn seconds_to_breach(bad: &Bad<'_>, seed: u64, runs: u64) -> Vec<f64> {
     let one = |n: u64| {
         let draw = Draw::new(seed, 0x00ba_d000_0000 + n);
-        let mut attempt = Attempt::new(bad.rules, bad.model.clone(), draw, true);
+        let mut attempt = Attempt::new(bad.rules, bad.model.clone(), draw, bad.history);
         attempt.raise(bad.percent);
         let settled = SETTLED / TICK;
         let well = match bad.onset {

@@ -3,9 +3,9 @@
 use crate::backtest::moves::FARTHEST;
 use crate::backtest::{Arm, Course, Kind, Leg, Move, Track, Walk, Wanted};
 use crate::cli::args::BacktestArgs;
-use crate::cli::limits;
 use crate::cli::recorded::Read;
 use crate::rollout::duration::Span;
+use crate::rollout::explain::limits;
 use crate::rollout::plan::Plan;
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::status::CheckStatus;

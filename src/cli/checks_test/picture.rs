@@ -25,6 +25,9 @@ pub(super) fn write(out: &mut dyn Write, tested: &Tested, width: Option<usize>) 
 
 fn component(out: &mut dyn Write, told: &About, width: Option<usize>) -> Result<(), Failure> {
     writeln!(out, "\n{HEAD}{}{HEAD:#}", plain(&told.component))?;
+    if let Some(pool) = &told.pool {
+        lines::write(out, ("  pool", DIM), pool, INDENT, width)?;
+    }
     if !told.queries.is_empty() {
         let scraped = told.scrape_period.map_or_else(
             || "scrape period not known".to_owned(),

@@ -1,10 +1,10 @@
 //! The explanation for people: one thing per line, folded to the terminal.
 
-use super::facts::{Facts, Wait};
 use crate::cli::exit::Failure;
 use crate::cli::lines;
 use crate::cli::table::{BAD, DIM, GOOD, HEAD, LOOK, plain};
 use crate::rollout::command::ago;
+use crate::rollout::explain::{Facts, Wait};
 use crate::rollout::reason::State;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -15,7 +15,7 @@ const INDENT: usize = 13;
 /// Fields of a check that have a place of their own; whatever else it has is shown by its name.
 const PLACED: &[&str] = &[
     "name", "verdict", "value", "control", "samples", "evidence", "message", "metric", "promote", "rollback",
-    "for", "window",
+    "for", "window", "compared", "counted",
 ];
 
 /// Writes it.
@@ -97,6 +97,17 @@ pub(super) fn write(
         let open = if gate.open { "open" } else { "shut" };
         line("  gate", &format!("{}, {open}: {}", gate.phase, gate.needs))?;
     }
+    if let Some(pool) = &facts.pool {
+        let text = match pool.members.len() {
+            0 => format!("{}, with nobody else of it at this weight", pool.name),
+            n => format!(
+                "{}, the samples of {n} members: {}",
+                pool.name,
+                pool.members.join(", ")
+            ),
+        };
+        line("  pool", &text)?;
+    }
     for (i, wait) in facts.waiting_for.iter().enumerate() {
         line(if i == 0 { "  waits for" } else { "" }, &waits(wait))?;
     }
@@ -140,10 +151,15 @@ fn checks(out: &mut dyn Write, facts: &Facts, width: Option<usize>, now: Timesta
         )?;
         let mut line = |label: &str, text: &str| lines::write(out, (label, DIM), text, INDENT + 2, width);
         let value = text("value").unwrap_or_else(|| "no value".to_owned());
-        let control =
-            text("control").map_or_else(|| "control not known".to_owned(), |c| format!("control {c}"));
+        let is = |field: &str| check.get(field).and_then(Value::as_bool).unwrap_or(true);
+        let control = match text("control") {
+            Some(control) => format!(", control {control}"),
+            None if is("compared") => ", control not known".to_owned(),
+            None => String::new(),
+        };
         let samples = text("samples").unwrap_or_default();
-        line("    canary", &format!("{value}, {control}, {samples} requests"))?;
+        let what = if is("counted") { "requests" } else { "readings" };
+        line("    canary", &format!("{value}{control}, {samples} {what}"))?;
         if let (Some(promote), Some(rollback)) = (text("promote"), text("rollback")) {
             line("    limits", &format!("promote {promote}; rollback {rollback}"))?;
         }
@@ -154,6 +170,19 @@ fn checks(out: &mut dyn Write, facts: &Facts, width: Option<usize>, now: Timesta
             )?;
         }
         line("    says", &text("message").unwrap_or_default())?;
+        let shared = facts.pool.iter().flat_map(|pool| &pool.checks);
+        for sum in shared.filter(|sum| Some(&sum.name) == text("name").as_ref()) {
+            let value = sum.value.as_deref().unwrap_or("no value");
+            let evidence = sum
+                .evidence
+                .map(|e| format!(", {:.0}% of what a rollback of all needs", e * 100.0))
+                .unwrap_or_default();
+            let said = format!(
+                "{}: {value}, {} requests{evidence}; {}",
+                sum.verdict, sum.samples, sum.message
+            );
+            line("    pool", &said)?;
+        }
         let more: Vec<String> = check
             .as_object()
             .into_iter()

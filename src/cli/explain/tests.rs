@@ -1,7 +1,8 @@
-use super::facts::Facts;
+use super::facts as explained;
 use super::picture;
 use crate::cli::find::example;
 use crate::cli::manifest::{self, Manifest};
+use crate::rollout::explain::Facts;
 use crate::rollout::spec::GradualRollout;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -35,7 +36,7 @@ fn rollout(over: &Value) -> GradualRollout {
 }
 
 fn facts(over: &Value) -> Facts {
-    Facts::of(&rollout(over), "default", "shop", None, now())
+    explained(&rollout(over), "default", "shop", None, now())
 }
 
 fn shown(facts: &Facts, width: Option<usize>) -> String {
@@ -45,7 +46,7 @@ fn shown(facts: &Facts, width: Option<usize>) -> String {
 }
 
 fn waits(facts: &Facts) -> Vec<(String, Option<String>)> {
-    let wait = |w: &super::facts::Wait| (w.what.clone(), w.until.map(|at| at.to_string()));
+    let wait = |w: &crate::rollout::explain::Wait| (w.what.clone(), w.until.map(|at| at.to_string()));
     facts.waiting_for.iter().map(wait).collect()
 }
 
@@ -108,7 +109,7 @@ fn a_closed_window_and_a_shut_gate_are_waited_for() {
     rollout.spec.phases = serde_json::from_value(spec).unwrap();
     let schedule = json!({"windows": [{"days": "Tue", "from": "10:00", "to": "18:00"}]});
     rollout.spec.schedule = serde_json::from_value(schedule).unwrap();
-    let facts = Facts::of(&rollout, "default", "shop", None, now());
+    let facts = explained(&rollout, "default", "shop", None, now());
     let whats: Vec<String> = waits(&facts)
         .into_iter()
         .map(|(what, until)| format!("{what} {until:?}"))
@@ -127,7 +128,7 @@ fn a_closed_window_and_a_shut_gate_are_waited_for() {
 fn an_old_status_and_a_newer_spec_are_doubts() {
     let mut old = rollout(&json!({"nextCheckAt": "2026-03-02T10:30:00Z"}));
     old.metadata.generation = Some(2);
-    let facts = Facts::of(
+    let facts = explained(
         &old,
         "default",
         "shop",
@@ -160,6 +161,38 @@ fn a_check_that_this_program_does_not_know_is_shown_with_all_it_says() {
 fn before_any_daemon_looked_it_says_so() {
     let mut rollout = rollout(&json!({}));
     rollout.status = None;
-    let facts = Facts::of(&rollout, "default", "shop", None, now());
+    let facts = explained(&rollout, "default", "shop", None, now());
     assert!(shown(&facts, Some(60)).contains("no daemon has looked at it yet"));
+}
+
+#[test]
+fn a_member_of_a_pool_shows_what_the_pool_comes_to_beside_its_own() {
+    let mut rollout = rollout(&json!({}));
+    let mut spec = serde_json::to_value(&rollout.spec).unwrap();
+    spec["components"][0]["pool"] = json!("quiet");
+    rollout.spec = serde_json::from_value(spec).unwrap();
+    let lonely = shown(&explained(&rollout, "default", "shop", None, now()), None);
+    assert!(
+        lonely.contains("pool       quiet, with nobody else of it at this weight"),
+        "{lonely}"
+    );
+    let mut status = serde_json::to_value(&rollout.status).unwrap();
+    status["pools"] = json!([{"name": "quiet", "weight": "5%", "members": ["shop", "cart"], "checks": [{
+        "name": "errors", "verdict": "Pass", "value": "0.021%", "samples": 9120, "evidence": 0.02,
+        "message": "within its promote limit of 0.1%",
+    }]}]);
+    rollout.status = serde_json::from_value(status).unwrap();
+    let facts = explained(&rollout, "default", "shop", None, now());
+    let text = shown(&facts, None);
+    assert!(
+        text.contains("pool       quiet, the samples of 2 members: shop, cart"),
+        "{text}"
+    );
+    let own = text.find("says       0.412% is over the promote limit").unwrap();
+    let shared = "pool       Pass: 0.021%, 9120 requests, 2% of what a rollback of all needs; within its promote limit of 0.1%";
+    assert!(text.find(shared).unwrap() > own, "{text}");
+    assert_eq!(
+        serde_json::to_value(&facts).unwrap()["pool"]["checks"][0]["samples"],
+        9120
+    );
 }

@@ -18,6 +18,9 @@ impl Actor {
         match done {
             Done::Looked(looks) => self.looked(looks),
             Done::Measured(measured) => self.apart.finish(measured),
+            Done::Probed { component, results } => {
+                self.probes.finish(&component, results, self.shared.clock.now());
+            }
             Done::Recalled { component, told } => {
                 self.pasts.finish(component, told, self.shared.clock.now());
             }

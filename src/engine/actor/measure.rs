@@ -55,12 +55,17 @@ impl Actor {
                 continue;
             };
             let watched = self.watched.iter().any(|watched| watched == name);
-            if !watched || !self.pasts.begin(name, status.attempt, now) {
+            let keep = planned.wants_history() && status.recorded.is_none();
+            if !watched || !self.pasts.begin(name, status.attempt, keep, now) {
                 continue;
             }
+            // Before the canary had any traffic, where that is still known; a daemon that takes over comes later.
+            let first = status.history.iter().rev().find(|h| h.from.is_zero());
+            let before = first.filter(|_| keep && !status.weight.written.is_zero());
+            let before = before.map_or(now, |h| h.at);
             let source = self.shared.source.clone();
             self.tasks.spawn(async move {
-                let told = slices::past(&source, &ask, now).await;
+                let told = slices::past(&source, &ask, before).await;
                 Done::Recalled {
                     component: ask.component,
                     told,

@@ -22,6 +22,10 @@ impl Actor {
     }
 
     pub(super) fn read_spec(&mut self) {
+        let spec = persist::spec(&self.raw);
+        self.shared
+            .view
+            .declare(&self.raw.namespace, &self.raw.name, self.raw.generation, spec);
         match persist::read(&self.raw, &self.status, &self.shared.settings.allowed_namespaces) {
             Ok(sound) => {
                 self.reroute(&sound);

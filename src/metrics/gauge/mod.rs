@@ -7,7 +7,7 @@ mod errors;
 mod pair;
 mod value;
 
-pub use errors::{observe_errors, rule};
+pub use errors::{count_errors, observe_errors, rule};
 pub use pair::{PairAsk, observe_pair};
 pub use value::{GaugeQueries, reading};
 
@@ -16,6 +16,7 @@ use crate::rollout::template::{self, Variables};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::answer::Series;
 use super::matcher::Matcher;
 
 /// One series of an answer.
@@ -25,6 +26,18 @@ pub struct Sample {
     pub labels: BTreeMap<String, String>,
     /// Its value; NaN when it is no number at all.
     pub value: f64,
+}
+
+impl Sample {
+    pub(super) fn of(series: &Series<'_>) -> Self {
+        let labels = series.metric.iter();
+        Self {
+            labels: labels
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .collect(),
+            value: series.number(),
+        }
+    }
 }
 
 /// Refuses what no source can be asked; what is wrong with it, and the field below the check.

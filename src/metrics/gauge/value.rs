@@ -30,7 +30,7 @@ impl GaugeQueries {
             }))
         };
         match ask {
-            GaugeAsk::Readiness(_) => Ok(None),
+            GaugeAsk::Readiness(_) | GaugeAsk::Probe => Ok(None),
             GaugeAsk::Query(query) => Ok(Some(Self {
                 canary: template::promql(&query.canary, variables)?,
                 control: query

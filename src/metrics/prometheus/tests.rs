@@ -381,3 +381,25 @@ async fn an_address_that_keeps_failing_is_left_alone_while_another_answers() {
         .collect();
     assert_eq!(resting, [true, false]);
 }
+
+#[tokio::test]
+async fn a_thousand_that_ask_the_very_same_on_one_beat_are_one_question() {
+    let server = Server::json(vector(&[(r#""pod":"a""#, "7")])).await;
+    let source = PrometheusSource::new(&settings(&[&server])).unwrap();
+    let beat = |number: i64| now() + Duration::from_secs(10 * number.unsigned_abs());
+    for (number, questions) in [(0, 2), (1, 4)] {
+        let asking = (0..1_000_u64).map(|who| {
+            let at = beat(number) + Duration::from_micros(who);
+            let promql = if who.is_multiple_of(2) {
+                "max(lag)"
+            } else {
+                "max(depth)"
+            };
+            source.vector(promql, at)
+        });
+        for answer in futures::future::join_all(asking).await {
+            assert_eq!(answer.unwrap().iter().map(|s| s.value).collect::<Vec<_>>(), [7.0]);
+        }
+        assert_eq!(server.asked().len(), questions, "beat {number}");
+    }
+}

@@ -54,7 +54,7 @@ impl Desk<'_> {
         if c.state != State::Walking {
             return;
         }
-        match self.may_rise(i, c, planned) {
+        match self.turn(i, c, planned) {
             Ok((step, reason)) => self.rise(i, step, reason),
             Err(Stop(Reason::Completed, message)) => self.complete(i, planned, message),
             Err(_) if self.may_join(i, c) => {
@@ -81,7 +81,11 @@ impl Desk<'_> {
                 // The sentence that went with the alarm.
                 let long_blind = message.starts_with(LONG_BLIND) && !c.message.starts_with(LONG_BLIND);
                 let said = !c.message.is_empty();
-                say(c, reason, refresh || long_blind || !said, || message.clone());
+                // Whom a pool waits for may change, the code does not.
+                let other = reason == Reason::WaitingForPool && c.message != message;
+                say(c, reason, refresh || long_blind || other || !said, || {
+                    message.clone()
+                });
                 if news {
                     self.note(i, reason, message, true);
                 }
@@ -134,7 +138,7 @@ impl Desk<'_> {
     }
 
     /// One that walks alone has caught up when what it does next belongs to the phase the rollout is in.
-    fn rejoin(&mut self, i: usize) {
+    pub(super) fn rejoin(&mut self, i: usize) {
         let Some(c) = self.status.components.get(i).filter(|c| c.alone) else {
             return;
         };

@@ -241,9 +241,9 @@ impl Desk<'_> {
         let Some(outlook) = self.judged.get(i).and_then(Option::as_ref) else {
             return stop(Reason::Blind, "nothing was judged yet");
         };
-        match outlook {
+        match self.shared(i, c).unwrap_or(outlook) {
             Outlook::Promotable => Ok(None),
-            Outlook::Insufficient { message } => Ok(Some(message.clone())),
+            Outlook::Insufficient { message } => Ok(Some(self.with_pool(i, c, message))),
             Outlook::Between { check, message } => {
                 Err(Stop(Reason::BetweenLimits, format!("{check}: {message}")))
             }

@@ -3,8 +3,9 @@
 use super::advance::LONG_BLIND;
 use super::{Desk, forget, say};
 use crate::rollout::duration::Span;
-use crate::rollout::judge::{Beside, How, Judgement, Outlook};
+use crate::rollout::judge::{Beside, Context, How, Judgement, Outlook};
 use crate::rollout::ledger::Ledger;
+use crate::rollout::plan::CheckSet;
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::spec::{OnBlind, Scope};
 use crate::rollout::status::ComponentStatus;
@@ -15,6 +16,7 @@ impl Desk<'_> {
     /// Takes in a component's new samples, judges them, and orders a rollback if that is what they say.
     pub(super) fn judge(&mut self, i: usize) {
         self.judged.resize_with(self.status.components.len(), || None);
+        self.lifted.resize_with(self.status.components.len(), || None);
         let (plan, seen, now) = (self.plan, self.seen, self.now);
         let Some(planned) = self.planned(i) else { return };
         let Some(c) = self.status.components.get_mut(i) else {
@@ -37,14 +39,16 @@ impl Desk<'_> {
         };
         let context = self.context(i, planned, c);
         let set = plan.check_set_at(planned, c.weight.written);
-        let mut another = false;
+        let (mut another, mut counted) = (false, false);
+        let mut recorded = c.recorded.clone().filter(|_| planned.wants_history());
         if let Some(history) = seen.components.get(&c.name).and_then(|s| s.history.as_ref()) {
             ledger.learn(history, &context);
+            recorded = recorded.or_else(|| ledger.record(history, now, &context));
         }
         if let Some(reading) = seen.components.get(&c.name).and_then(|s| s.reading.as_ref()) {
             let darkness = |ledger: &Ledger| ledger.dark.as_ref().map(|dark| dark.kind);
             let before = darkness(&ledger);
-            ledger.absorb(reading, &context);
+            counted = ledger.absorb(reading, &context);
             // The sentence still tells of another darkness, or of none that was looked into yet.
             another = darkness(&ledger).is_some_and(|kind| before != Some(kind));
         }
@@ -54,6 +58,8 @@ impl Desk<'_> {
             beside.absorb(set, self.sight(i), &context);
         }
         let outlook = ledger.outlook(&context);
+        let quiet = planned.component.pool.is_some() && matches!(outlook, Outlook::Insufficient { .. });
+        let lifted = quiet.then(|| lifted(beside.as_ref(), set, &context));
         // The words for each check are made anew when they may say something else, not at every look.
         let stale = seen.refresh || c.checks.is_empty() || beside.is_some() || !agrees(c, &outlook);
         let Judgement { checks, outlook } = if let Some(beside) = &beside {
@@ -85,6 +91,11 @@ impl Desk<'_> {
         }
         c.held = Some(ledger.judged);
         c.evidence = Some(ledger);
+        if !planned.wants_history() {
+            recorded = None;
+        }
+        self.out.changed |= c.recorded != recorded;
+        c.recorded = recorded;
         c.beside = beside;
         if stale {
             c.checks = checks;
@@ -97,6 +108,12 @@ impl Desk<'_> {
             };
         if let Some(slot) = self.judged.get_mut(i) {
             *slot = Some(outlook);
+        }
+        if let Some(slot) = self.lifted.get_mut(i) {
+            *slot = lifted;
+        }
+        if counted {
+            self.counted.push(i);
         }
         for (message, warning) in told {
             self.note(i, Reason::CheckBreached, message, warning);
@@ -127,7 +144,7 @@ impl Desk<'_> {
     }
 
     /// Whether an outlook means rollback, and why.
-    fn verdict(&self, outlook: &Outlook) -> Option<(Reason, String)> {
+    pub(super) fn verdict(&self, outlook: &Outlook) -> Option<(Reason, String)> {
         match outlook {
             Outlook::Breach { check, how, message } => {
                 let reason = if *how == How::LostTraffic {
@@ -157,7 +174,7 @@ impl Desk<'_> {
         }
     }
 
-    fn condemn(&mut self, i: usize, reason: Reason, message: String) {
+    pub(super) fn condemn(&mut self, i: usize, reason: Reason, message: String) {
         let ready = self.sight(i).control_ready;
         let refresh = self.seen.refresh;
         let to = self.plan.rollback_to;
@@ -213,6 +230,19 @@ impl Desk<'_> {
                 self.roll_back(i, target, Reason::OtherFailed, message, false, None);
             }
         }
+    }
+}
+
+/// What the judge would say of a component if there were requests enough on its arms: checks that are counted apart
+/// keep their say.
+fn lifted(beside: Option<&Beside>, set: &CheckSet, ctx: &Context<'_>) -> Outlook {
+    let enough = Judgement {
+        checks: Vec::new(),
+        outlook: Outlook::Promotable,
+    };
+    match beside {
+        Some(beside) => beside.join(enough, set, ctx).outlook,
+        None => enough.outlook,
     }
 }
 

@@ -10,16 +10,19 @@ mod enroll;
 mod gates;
 mod judging;
 mod phases;
+mod pools;
 mod routers;
 #[cfg(test)]
 pub(crate) mod rules;
 mod verbs;
 
 use super::judge::{Context, Outlook};
+use super::late::is_late;
 use super::ledger::Ledger;
 use super::observation::{Decision, Lower, Note, Observation, Routers, Seen};
 use super::plan::{Plan, PlannedComponent};
 use super::reason::{Reason, State, Verdict};
+use super::spec::Probe;
 use super::status::{
     ComponentStatus, Drift, GradualRolloutStatus, HISTORY_KEPT, HistoryEntry, Intent, Lowering, Weights,
 };
@@ -38,8 +41,10 @@ pub fn decide(plan: &Plan, status: GradualRolloutStatus, seen: &Observation, now
     for i in 0..desk.status.components.len() {
         desk.judge(i);
     }
+    desk.pool();
     desk.widen_rollback();
     desk.find_phase();
+    desk.step_together();
     for i in 0..desk.status.components.len() {
         desk.advance(i);
     }
@@ -72,6 +77,14 @@ struct Desk<'a> {
     /// The phase in which every component failed.
     phase_failed: bool,
     nobody: Seen,
+    /// Of members of pools, what the judge would say if there were requests enough on their arms.
+    lifted: Vec<Option<Outlook>>,
+    /// Members of pools whose newest tick was counted in this look.
+    counted: Vec<usize>,
+    /// What each pool comes to, at each weight.
+    sums: Vec<pools::Sum>,
+    /// Whom a member of a pool waits for, and why, for people.
+    held_by: Vec<Option<String>>,
 }
 
 /// What must be persisted at once when it changes.
@@ -82,7 +95,7 @@ struct Digest {
     weight: Weights,
     step: Option<i32>,
     since: Option<Timestamp>,
-    flags: [bool; 7],
+    flags: [bool; 8],
     attempt: i32,
     history: Option<Timestamp>,
     verdicts: [Verdict; 16],
@@ -106,6 +119,7 @@ impl Digest {
                 c.paused_by.is_some(),
                 c.hold_ended,
                 c.alone,
+                c.released,
                 c.baseline.is_some(),
                 c.raise_by.is_some(),
             ],
@@ -130,6 +144,10 @@ impl<'a> Desk<'a> {
             phase: 0,
             phase_failed: false,
             nobody: Seen::default(),
+            lifted: Vec::new(),
+            counted: Vec::new(),
+            sums: Vec::new(),
+            held_by: Vec::new(),
         }
     }
 
@@ -262,12 +280,20 @@ impl<'a> Desk<'a> {
                 .filter(|h| h.to == weight)
                 .map_or(Weight::ZERO, |h| h.from),
             traffic: planned.traffic(),
+            late: is_late(planned.traffic()),
+            recorded: c.recorded.as_ref(),
+            probe_every: planned
+                .component
+                .probe
+                .as_ref()
+                .map_or(Duration::ZERO, Probe::every),
             baseline: c.baseline.as_ref(),
             // Evidence that is gathered apart spends of the same chance.
             looks: u32::try_from(planned.steps.len())
                 .unwrap_or(u32::MAX)
                 .max(1)
-                .saturating_mul(set.deciding_streams().saturating_add(1)),
+                .saturating_mul(set.deciding_streams().saturating_add(1))
+                .saturating_mul(self.plan.halves(planned)),
             has_control: arms.is_some_and(|a| a.control.is_some()),
             clock_runs: !self.paused(c) && !self.plan.calendar.frozen(self.now) && self.settled(i),
             now: self.now,
@@ -309,6 +335,7 @@ fn forget(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeRu
     c.evidence = Some(ledger.map_or_else(|| Ledger::begin(now, at), |l| l.follow(now, at)));
     c.beside = None;
     c.held = None;
+    c.released = false;
     c.checks.clear();
 }
 
@@ -326,6 +353,7 @@ fn restart(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeR
     c.intent = None;
     c.hold_ended = false;
     c.baseline = None;
+    c.recorded = None;
     c.attempt += 1;
     forget(c, now, judge);
 }

@@ -3,6 +3,8 @@
 
 mod beside;
 mod gates;
+mod history;
+mod pools;
 mod promises;
 mod table;
 pub(crate) mod world;

@@ -77,7 +77,9 @@ impl Beside {
         self.gauges
             .retain(|name, _| set.gauges().any(|(check, _)| check.rule.name == *name));
         for (check, gauge) in set.gauges() {
-            if let Some(reading) = seen.gauges.get(&check.rule.name) {
+            if let Some(why) = seen.unread.get(&check.rule.name) {
+                self.gauges.entry(check.rule.name.clone()).or_default().skip(why);
+            } else if let Some(reading) = seen.gauges.get(&check.rule.name) {
                 let state = self.gauges.entry(check.rule.name.clone()).or_default();
                 state.absorb(reading, gauge, self.settled_at);
             }
@@ -175,6 +177,8 @@ impl<'a> Context<'a> {
     fn of(&self, stream: &'a Stream) -> Self {
         Self {
             rules: &stream.rules,
+            // A pair's counters rise when a connection begins.
+            late: self.late && !matches!(stream.source, CheckSource::Pair(_)),
             ..*self
         }
     }

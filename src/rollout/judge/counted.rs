@@ -4,8 +4,9 @@ use super::blame::{Both, WORSE, is_own_fault};
 use super::{Context, Finding, View, Why};
 use crate::rollout::check::{Bound, CheckRule, Limits, Metric};
 use crate::rollout::evidence::{ERRORS, is_good, real, requests_needed, surely_over};
-use crate::rollout::ledger::Ledger;
+use crate::rollout::ledger::{Baseline, Ledger};
 use crate::rollout::lines::Line;
+use crate::rollout::recorded::LEAST;
 use crate::rollout::tally::Tally;
 
 /// The chance of promoting a canary that is as bad as its rollback limit.
@@ -35,13 +36,29 @@ pub(super) fn first_line<'a>(ctx: &Context<'a>) -> Option<(&'a CheckRule, f64)> 
 
 /// The line for "so much above control": relative to control where it can be, else to its frozen ratio, more
 /// widely, for another day is no fair comparison.
-fn increase_line(limits: &Limits, ctx: &Context<'_>) -> Option<Line> {
+fn increase_line(rule: &CheckRule, limits: &Limits, ctx: &Context<'_>) -> Option<Line> {
     let times = 1.0 + limits.max_increase?.ratio();
+    if rule.by_history {
+        let most = past(ctx).ok()?.errors_at_most();
+        return Some(Line::Ratio((most * times.max(WORSE)).clamp(1e-5, 0.95)));
+    }
     if ctx.control_is_small() {
         let baseline = ctx.baseline?;
         return Some(Line::Ratio((baseline.error_ratio() * times.max(WORSE)).max(1e-5)));
     }
     ctx.has_control.then_some(Line::Times(times))
+}
+
+/// Control before the rollout, where it had enough requests to be compared with.
+fn past<'a>(ctx: &Context<'a>) -> Result<&'a Baseline, Why> {
+    let recorded = ctx.recorded.ok_or(Why::NoHistory)?;
+    if recorded.requests < LEAST {
+        return Err(Why::ThinHistory {
+            have: recorded.requests,
+            need: LEAST,
+        });
+    }
+    Ok(recorded)
 }
 
 /// The lines that a check draws: those that can roll back, and the one for when control is over the limit too.
@@ -50,8 +67,11 @@ pub(super) fn lines(rule: &CheckRule, ctx: &Context<'_>) -> ([Option<Line>; 2], 
         return ([None; 2], None);
     };
     let highest = highest(rule.metric, limits);
-    let beside = highest.filter(|_| ctx.has_control).map(|_| Line::Times(WORSE));
-    ([highest.map(Line::Ratio), increase_line(limits, ctx)], beside)
+    let increase = increase_line(rule, limits, ctx);
+    // A line that does not move with control: both arms may be over it.
+    let still = highest.is_some() || rule.by_history && increase.is_some();
+    let beside = (still && ctx.has_control).then_some(Line::Times(WORSE));
+    ([highest.map(Line::Ratio), increase], beside)
 }
 
 /// What a counted check comes to.
@@ -67,14 +87,22 @@ pub(super) fn find<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, 
         Metric::Availability => 1.0 - view.all.control.ratio(),
         Metric::ErrorRate | Metric::Latency | Metric::Throughput => recent.control.ratio(),
     };
+    let lent = match rule.metric {
+        Metric::Availability => view.all.canary.lent,
+        Metric::ErrorRate | Metric::Latency | Metric::Throughput => recent.canary.lent,
+    };
     let mut finding = Finding {
+        lent,
         value: (samples > 0).then_some(shown),
         control: (recent.control.requests > 0).then_some(control_shown),
         samples,
         ..Finding::new(rule)
     };
+    if rule.by_history {
+        finding.control = ctx.recorded.map(Baseline::error_ratio);
+    }
     let at_fault = rule.rollback.as_ref().and_then(|limits| {
-        let (why, evidence) = rollback(ledger, rule.metric, limits, ctx, (view, &recent));
+        let (why, evidence) = rollback(ledger, rule, limits, ctx, (view, &recent));
         finding.evidence = Some(evidence);
         why
     });
@@ -89,7 +117,7 @@ pub(super) fn find<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, 
 /// of what is needed.
 fn rollback(
     ledger: &Ledger,
-    metric: Metric,
+    rule: &CheckRule,
     limits: &Limits,
     ctx: &Context<'_>,
     (view, recent): (&View, &Tally),
@@ -99,9 +127,7 @@ fn rollback(
     let enough = |share: f64| share >= 1.0 || cfg!(sabotage_4);
     let (canary, control) = (recent.canary.ratio(), recent.control.ratio());
     let control_known = ctx.has_control && ledger.control_seen && recent.control.requests > 0;
-    let mut why = None;
-    let mut strongest: f64 = 0.0;
-    if let Some(limit) = highest(metric, limits) {
+    let absolute = |limit: f64| {
         let both = control_known
             && surely_over(recent.control.errors, recent.control.requests, limit)
             && !cfg!(sabotage_5);
@@ -110,10 +136,10 @@ fn rollback(
         } else {
             Line::Ratio(limit)
         };
-        strongest = share(line);
-        why = match (canary > limit, both) {
+        let share = share(line);
+        let why = match (canary > limit, both) {
             (true, true) if canary <= WORSE * control => Some(Why::SharedOutage { limit }),
-            (true, _) if enough(strongest) => {
+            (true, _) if enough(share) => {
                 let counted = stretches.map(|s| Both {
                     canary: (s.canary.errors, s.canary.requests),
                     control: (s.control.errors, s.control.requests),
@@ -130,8 +156,15 @@ fn rollback(
             (false, true) => Some(Why::ControlBad { limit }),
             _ => None,
         };
-    }
-    if let (Some(increase), Some(line)) = (limits.max_increase, increase_line(limits, ctx)) {
+        (why, share)
+    };
+    let (mut why, mut strongest) = highest(rule.metric, limits).map_or((None, 0.0), absolute);
+    if let (Some(increase), Some(line)) = (limits.max_increase, increase_line(rule, limits, ctx)) {
+        if let (true, Line::Ratio(limit)) = (rule.by_history, line) {
+            let (past, share) = absolute(limit);
+            let worse = past.map(|past| past.than_the_past(increase.ratio()));
+            return (heavier(why, worse), strongest.max(share));
+        }
         let (limit, usable) = match line {
             Line::Times(times) => (control * times, control_known),
             Line::Ratio(share) | Line::Slow(_, share) | Line::Slower(_, share) => (share, true),
@@ -149,11 +182,22 @@ fn rollback(
     (why, strongest)
 }
 
+/// Of two reasons not to go on the one that puts the traffic back, or else the first.
+pub(super) fn heavier(first: Option<Why>, second: Option<Why>) -> Option<Why> {
+    let goes_back = |why: &Why| matches!(why, Why::Evidence { .. } | Why::Increase { .. });
+    match (first, second) {
+        (Some(first), Some(second)) if goes_back(&second) && !goes_back(&first) => Some(second),
+        (first, second) => first.or(second),
+    }
+}
+
 /// Whether the promote limit is met on all data and on the last window, with enough requests to say so.
 fn promote(ledger: &Ledger, rule: &CheckRule, limits: &Limits, ctx: &Context<'_>, view: &View) -> Why {
     let window = ledger.recent.last(rule.window, view.end);
     let (all, last) = (&view.all.canary, &window.canary);
-    if all.requests == 0 {
+    // What control lent keeps failures from weighing too much, and is no success of the canary's own.
+    let own = all.own();
+    if own == 0 {
         return Why::TooFew {
             have: 0,
             need: rule.min_requests.max(1),
@@ -171,7 +215,12 @@ fn promote(ledger: &Ledger, rule: &CheckRule, limits: &Limits, ctx: &Context<'_>
     if let Some(increase) = limits.max_increase {
         let times = 1.0 + increase.ratio();
         let of = |control: f64| control * times;
-        let limit = if ctx.control_is_small() {
+        let limit = if rule.by_history {
+            match past(ctx) {
+                Ok(past) => of(past.errors_likely()),
+                Err(why) => return why,
+            }
+        } else if ctx.control_is_small() {
             let Some(baseline) = ctx.baseline else {
                 return Why::NoControl;
             };
@@ -192,19 +241,19 @@ fn promote(ledger: &Ledger, rule: &CheckRule, limits: &Limits, ctx: &Context<'_>
     }
     let need = needed(rule, good);
     let proven = if rule.min_requests > 0 {
-        all.requests >= rule.min_requests
+        own >= rule.min_requests
     } else {
         let (good, bad) = band(rule, good);
-        is_good(all.errors, all.requests, good, bad, BETA)
+        is_good(all.errors, own, good, bad, BETA)
     };
-    if proven && last.requests > 0 {
+    if proven && last.own() > 0 {
         Why::Passes { limit: good }
     } else if proven {
         Why::QuietWindow
     } else {
         Why::TooFew {
-            have: all.requests,
-            need: need.max(all.requests.saturating_add(1)),
+            have: own,
+            need: need.max(own.saturating_add(1)),
         }
     }
 }

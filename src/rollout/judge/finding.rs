@@ -11,6 +11,8 @@ pub(super) struct Finding<'a> {
     pub(super) value: Option<f64>,
     pub(super) control: Option<f64>,
     pub(super) samples: u64,
+    /// Those of the samples that are connections of the canary's which have not ended yet, as its weight promises them.
+    pub(super) lent: u64,
     pub(super) evidence: Option<f64>,
     /// The last finite latency bound: a slower value is only known to be beyond it.
     pub(super) beyond: Option<f64>,
@@ -27,6 +29,9 @@ pub(super) enum Coarse {
     /// The limit is no bound: the nearest one on the safe side is looked at.
     Limit { used: f64 },
 }
+
+/// What to do where control's past is of no use.
+const HISTORY_REMEDY: &str = "write baseline: concurrent, or a fixed value in the metric's unit";
 
 /// Where bucket bounds are set.
 const FLAGS: &str = "set sidecar.istio.io/statsHistogramBuckets or ingress-nginx --time-buckets";
@@ -55,6 +60,13 @@ pub(super) enum Why {
     NotMeasurable(&'static str),
     NoControl,
     ThinControl,
+    /// Nothing is known of control before the rollout.
+    NoHistory,
+    /// Control had too few requests before the rollout.
+    ThinHistory {
+        have: u64,
+        need: u64,
+    },
     NoHistogram,
     TooFew {
         have: u64,
@@ -99,6 +111,17 @@ pub(super) enum Why {
     },
 }
 
+impl Why {
+    /// Past a line that was drawn so much above control before the rollout.
+    pub(super) fn than_the_past(self, increase: f64) -> Self {
+        if let Self::Evidence { limit } = self {
+            Self::Increase { increase, limit }
+        } else {
+            self
+        }
+    }
+}
+
 impl<'a> Finding<'a> {
     pub(super) fn new(rule: &'a CheckRule) -> Self {
         Self {
@@ -106,6 +129,7 @@ impl<'a> Finding<'a> {
             value: None,
             control: None,
             samples: 0,
+            lent: 0,
             evidence: None,
             beyond: None,
             coarse: None,
@@ -121,7 +145,11 @@ impl<'a> Finding<'a> {
         match self.why {
             Why::Passes { .. } => Verdict::Pass,
             Why::NoPromoteLimit | Why::NotMeasurable(_) => Verdict::Skipped,
-            Why::NoControl | Why::NoHistogram | Why::NoBucket { .. } => Verdict::Unknown,
+            Why::NoControl
+            | Why::NoHistogram
+            | Why::NoBucket { .. }
+            | Why::NoHistory
+            | Why::ThinHistory { .. } => Verdict::Unknown,
             Why::NothingYet | Why::TooFew { .. } | Why::QuietWindow | Why::ThinControl => {
                 Verdict::Insufficient
             }
@@ -174,6 +202,10 @@ impl<'a> Finding<'a> {
             Some(coarse) if matches!(self.why, Why::Passes { .. } | Why::OverPromote { .. }) => {
                 format!("{says}; {}", coarse.words())
             }
+            _ if self.lent > 0 => format!(
+                "{says}; {} of {} connections are taken for not ended yet, by the weight",
+                self.lent, self.samples
+            ),
             _ => says,
         }
     }
@@ -189,6 +221,10 @@ impl<'a> Finding<'a> {
             Why::NotMeasurable(why) => why.to_owned(),
             Why::NoControl => "control is not seen, so there is nothing to compare with".to_owned(),
             Why::ThinControl => "control has too few requests to compare with".to_owned(),
+            Why::NoHistory => format!("nothing is known of control before the rollout: {HISTORY_REMEDY}"),
+            Why::ThinHistory { have, need } => format!(
+                "control had {have} requests in the 24 h before the rollout, and {need} are needed: {HISTORY_REMEDY}"
+            ),
             Why::NoHistogram => "the source has no latency histogram of the canary".to_owned(),
             Why::TooFew { have: 0, .. } => "the canary has had no requests".to_owned(),
             Why::TooFew { have, need } => {
@@ -250,9 +286,14 @@ impl<'a> Finding<'a> {
                 self.control_shown()
             ),
             Why::Increase { increase, limit } => format!(
-                "{} is surely more than {}% above control: past {}",
+                "{} is surely more than {}% above control{}: past {}",
                 self.shown(),
                 round(increase * 100.0),
+                if self.rule.by_history {
+                    " before the rollout"
+                } else {
+                    ""
+                },
                 self.limit(limit)
             ),
             Why::Sustained { since } => format!(
@@ -261,6 +302,11 @@ impl<'a> Finding<'a> {
                 self.control_shown()
             ),
         }
+    }
+
+    /// What is missing is control's past, not the source.
+    pub(super) fn lacks_history(&self) -> bool {
+        matches!(self.why, Why::NoHistory | Why::ThinHistory { .. })
     }
 
     /// The sentence with the check's name before it.

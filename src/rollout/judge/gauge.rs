@@ -38,6 +38,9 @@ pub(super) struct GaugeState {
     /// Since when it cannot be told, and why.
     #[serde(rename = "u", skip_serializing_if = "Option::is_none")]
     unknown: Option<(Timestamp, String)>,
+    /// Why it is not read at all.
+    #[serde(rename = "k", skip_serializing_if = "Option::is_none")]
+    skipped: Option<String>,
 }
 
 /// What a gauge comes to.
@@ -72,6 +75,23 @@ impl Stand {
     }
 }
 
+/// On which side of a limit that is passed a value is.
+fn side(value: f64, limit: f64) -> &'static str {
+    if value < limit { "under" } else { "over" }
+}
+
+/// The limit that is passed, and on which side of it the value is.
+fn passed(
+    check: &PlannedCheck,
+    limits: &GaugeLimits,
+    value: f64,
+    control: Option<f64>,
+) -> (&'static str, String) {
+    let limit = stand(limits, value, control).limit();
+    let side = limit.map_or("past", |limit| side(value, limit));
+    (side, limit.map(|l| check.show(l)).unwrap_or_default())
+}
+
 fn stand(limits: &GaugeLimits, value: f64, control: Option<f64>) -> Stand {
     let mut stand = Stand::Within;
     if let Some(max) = limits.max.filter(|max| value > *max) {
@@ -104,11 +124,20 @@ fn stand(limits: &GaugeLimits, value: f64, control: Option<f64>) -> Stand {
 }
 
 impl GaugeState {
+    /// Nobody reads it: what was known of it is no longer true.
+    pub(super) fn skip(&mut self, why: &str) {
+        *self = Self {
+            skipped: Some(why.chars().take(240).collect()),
+            ..Self::default()
+        };
+    }
+
     /// Takes up one look. One that was taken up before changes nothing.
     pub(super) fn absorb(&mut self, reading: &GaugeReading, gauge: &Gauge, settled_at: Timestamp) {
         if self.at.is_some_and(|at| reading.at <= at) {
             return;
         }
+        self.skipped = None;
         if self.at.is_some_and(|at| apart(at, reading.at) > SHORT_GAP) {
             self.over = None;
         }
@@ -165,6 +194,14 @@ impl GaugeState {
         self.unknown = Some((since, why.chars().take(240).collect()));
     }
 
+    /// Why it is not judged.
+    fn unjudged(&self, check: &PlannedCheck, ctx: &Context<'_>) -> Option<String> {
+        if ctx.weight.is_zero() && check.metric == MetricName::Query {
+            return Some("at 0% there is no canary data".to_owned());
+        }
+        self.skipped.clone()
+    }
+
     /// What it comes to now.
     pub(super) fn tell(
         &self,
@@ -193,21 +230,20 @@ impl GaugeState {
             };
             told(Verdict::Hold, message, Some(outlook))
         };
-        if ctx.weight.is_zero() && check.metric == MetricName::Query {
-            return told(Verdict::Skipped, "at 0% there is no canary data".to_owned(), None);
+        if let Some(why) = self.unjudged(check, ctx) {
+            return told(Verdict::Skipped, why, None);
         }
         let Some(at) = self.at else {
             return unclear(since, "it was not read yet".to_owned());
         };
-        let patience = (3 * ctx.judge.interval).max(Duration::from_secs(60));
+        let patience = (3 * ctx.judge.interval.max(ctx.probe_every)).max(Duration::from_secs(60));
         if apart(at, ctx.now) > patience {
             return unclear(at, format!("it was not read since {at:.0}"));
         }
         let value = self.value.unwrap_or_default();
         let shown = check.show(value);
         if let (Some(over), Some(limits)) = (self.over, &gauge.rollback) {
-            let limit = stand(limits, value, self.control).limit().map(|l| check.show(l));
-            let limit = limit.unwrap_or_default();
+            let (side, limit) = passed(check, limits, value, self.control);
             let long = apart(over, at) >= check.rule.for_;
             let then = match check.effect.class() {
                 Class::Decides => "roll back",
@@ -215,13 +251,13 @@ impl GaugeState {
                 Class::Shows => "are a breach, which moves nothing",
             };
             let message = format!(
-                "{shown} is past the rollback limit of {limit} since {over:.0}; {} without a gap {then}",
+                "{shown} is {side} the rollback limit of {limit} since {over:.0}; {} without a gap {then}",
                 Span(check.rule.for_)
             );
             if !long {
                 return between(message);
             }
-            let message = format!("{shown} is past the rollback limit of {limit} since {over:.0}");
+            let message = format!("{shown} is {side} the rollback limit of {limit} since {over:.0}");
             let outlook = Outlook::Breach {
                 check: name.clone(),
                 how: How::Sustained,
@@ -246,7 +282,8 @@ impl GaugeState {
             if let Stand::Shared(limit) = stand(limits, value, self.control) {
                 let control = self.control.map(|c| check.show(c)).unwrap_or_default();
                 let message = format!(
-                    "both arms are past the limit of {}: canary {shown}, control {control}",
+                    "both arms are {} the limit of {}: canary {shown}, control {control}",
+                    side(value, limit),
                     check.show(limit)
                 );
                 let outlook = Outlook::SharedOutage {
@@ -261,13 +298,14 @@ impl GaugeState {
         };
         if let Stand::Past(limit) = stand(limits, value, self.control) {
             return between(format!(
-                "{shown} is past the promote limit of {}",
+                "{shown} is {} the promote limit of {}",
+                side(value, limit),
                 check.show(limit)
             ));
         }
         match self.bad.filter(|bad| apart(*bad, at) < check.rule.window) {
             Some(bad) => between(format!(
-                "{shown} is within the promote limit, and was past it at {bad:.0}, within the last {}",
+                "{shown} is within the promote limit, and was not at {bad:.0}, within the last {}",
                 Span(check.rule.window)
             )),
             None => told(Verdict::Pass, "within its promote limit".to_owned(), None),

@@ -5,13 +5,13 @@
 //! b is a bound, so that only control's share is read between bounds.
 
 use super::blame::{Both, WORSE, is_own_fault};
-use super::counted::BETA;
+use super::counted::{BETA, heavier};
 use super::finding::Coarse;
 use super::{Context, Finding, View, Why};
 use crate::rollout::buckets::{at_least, at_most, nearest, over, over_bound, quantile};
 use crate::rollout::check::{Bound, CheckRule, Limits};
 use crate::rollout::evidence::{SLOW, is_good, real, requests_needed, surely_over};
-use crate::rollout::ledger::Ledger;
+use crate::rollout::ledger::{Baseline, Ledger};
 use crate::rollout::lines::Line;
 use crate::rollout::spec::Traffic;
 use crate::rollout::tally::{Sum, Tally};
@@ -68,18 +68,24 @@ pub(super) fn lines(rule: &CheckRule, ctx: &Context<'_>) -> ([Option<Line>; 2], 
         return ([None; 2], None);
     };
     let q = rule.quantile;
-    let highest = highest(limits);
-    let beside = highest
-        .filter(|_| ctx.has_control)
-        .map(|_| Line::Slower(WORSE, q));
-    let highest = highest.map(|ms| Line::Slow(ms, beyond(q)));
-    ([highest, increase_line(limits, q, ctx)], beside)
+    let highest = highest(limits).map(|ms| Line::Slow(ms, beyond(q)));
+    let increase = increase_line(rule, limits, ctx);
+    // A line that does not move with control: both arms may be over it.
+    let still = highest.is_some() || rule.by_history && increase.is_some();
+    let beside = (still && ctx.has_control).then_some(Line::Slower(WORSE, q));
+    ([highest, increase], beside)
 }
 
 /// The line for "so much slower than control": against control where it can be, else against its frozen share, more
 /// widely, for another day is no fair comparison.
-fn increase_line(limits: &Limits, q: f64, ctx: &Context<'_>) -> Option<Line> {
-    let times = 1.0 + limits.max_increase?.ratio();
+fn increase_line(rule: &CheckRule, limits: &Limits, ctx: &Context<'_>) -> Option<Line> {
+    let (times, q) = (1.0 + limits.max_increase?.ratio(), rule.quantile);
+    if rule.by_history {
+        let past = past(rule, ctx).ok()?;
+        let bound = nearest(&past.bounds_ms, quantile(&past.bounds_ms, &past.latency, q)?)?;
+        let share = past.slower_at_most(bound / times.max(WORSE));
+        return Some(Line::Slow(bound, share.clamp(1e-5, 0.9)));
+    }
     if !ctx.control_is_small() {
         return ctx.has_control.then_some(Line::Slower(times, q));
     }
@@ -91,8 +97,24 @@ fn increase_line(limits: &Limits, q: f64, ctx: &Context<'_>) -> Option<Line> {
     Some(Line::Slow(bound, share.clamp(1e-5, 0.9)))
 }
 
-/// Control's quantile: live, or frozen where control is small; `None` when it is not known.
-fn control_quantile(tally: &Tally, ledger: &Ledger, q: f64, ctx: &Context<'_>) -> Option<f64> {
+/// Control before the rollout, where it had enough requests to be compared with.
+fn past<'a>(rule: &CheckRule, ctx: &Context<'a>) -> Result<&'a Baseline, Why> {
+    let recorded = ctx.recorded.ok_or(Why::NoHistory)?;
+    let (have, need) = (recorded.timed(), whole(TAIL / (1.0 - rule.quantile).max(1e-9)));
+    if have < need {
+        return Err(Why::ThinHistory { have, need });
+    }
+    Ok(recorded)
+}
+
+/// Control's quantile: live, or frozen where control is small, or recorded before the rollout; `None` when it is not
+/// known.
+fn control_quantile(tally: &Tally, ledger: &Ledger, rule: &CheckRule, ctx: &Context<'_>) -> Option<f64> {
+    let q = rule.quantile;
+    if rule.by_history {
+        let past = past(rule, ctx).ok()?;
+        return quantile(&past.bounds_ms, &past.latency, q);
+    }
     if ctx.has_control && ledger.control_seen && !ctx.control_is_small() && is_enough(&tally.control, q, TAIL)
     {
         return quantile(&ledger.bounds, &tally.control.latency, q);
@@ -113,7 +135,7 @@ pub(super) fn find<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, 
     let recent = ledger.slow.last(rule.for_, view.end);
     let window = ledger.slow.last(rule.window, view.end);
     finding.value = quantile(&ledger.bounds, &window.canary.latency, q);
-    finding.control = control_quantile(&window, ledger, q, ctx);
+    finding.control = control_quantile(&window, ledger, rule, ctx);
     finding.samples = count(&window.canary);
     finding.beyond = ledger.bounds.last().copied();
     let at_fault = rule.rollback.as_ref().and_then(|limits| {
@@ -165,29 +187,23 @@ fn rollback(
         return (None, strongest);
     };
     let live = ctx.has_control && ledger.control_seen && count(&recent.control) > 0;
-    let mut why = None;
-    if let Some(limit) = highest(limits)
-        && let Some(bound) = at_least(bounds, limit)
-    {
+    // Surely more than `share` of the requests slower than `bound`, drawn as `line`, and the quantile over `limit`.
+    let absolute = |limit: f64, bound: f64, p0: f64, line: Line| {
         let slow = over_bound(bounds, &recent.control.latency, bound);
-        let both = live && surely_over(slow, count(&recent.control), beyond(q)) && !cfg!(sabotage_5);
-        let line = if both {
-            Line::Slower(WORSE, q)
-        } else {
-            Line::Slow(limit, beyond(q))
-        };
-        strongest = share(line);
+        let both = live && surely_over(slow, count(&recent.control), p0) && !cfg!(sabotage_5);
+        let line = if both { Line::Slower(WORSE, q) } else { line };
+        let share = share(line);
         let control = quantile(bounds, &recent.control.latency, q).unwrap_or(0.0);
-        why = match (canary > limit, both) {
+        let why = match (canary > limit, both) {
             (true, true) if canary <= WORSE * control => Some(Why::SharedOutage { limit }),
-            (true, _) if enough(strongest) => {
+            (true, _) if enough(share) => {
                 let counted = stretches.map(|s| Both {
                     canary: (over_bound(bounds, &s.canary.latency, bound), count(&s.canary)),
                     control: (over_bound(bounds, &s.control.latency, bound), count(&s.control)),
                     likened: over(bounds, &s.control.latency, bound / WORSE),
                 });
                 let phi = ledger.noise.slow.phi();
-                let own = both || is_own_fault(ctx, &SLOW, phi, [1.0, beyond(q)], counted);
+                let own = both || is_own_fault(ctx, &SLOW, phi, [1.0, p0], counted);
                 Some(if own {
                     Why::Evidence { limit }
                 } else {
@@ -197,12 +213,25 @@ fn rollback(
             (false, true) => Some(Why::ControlBad { limit }),
             _ => None,
         };
+        (why, share)
+    };
+    let mut why = None;
+    if let Some(limit) = highest(limits)
+        && let Some(bound) = at_least(bounds, limit)
+    {
+        (why, strongest) = absolute(limit, bound, beyond(q), Line::Slow(limit, beyond(q)));
     }
-    if let (Some(increase), Some(line)) = (limits.max_increase, increase_line(limits, q, ctx)) {
+    if let (Some(increase), Some(line)) = (limits.max_increase, increase_line(rule, limits, ctx)) {
+        if let (true, Line::Slow(bound, p0)) = (rule.by_history, line) {
+            let control = control_quantile(all, ledger, rule, ctx).unwrap_or(f64::INFINITY);
+            let (past, share) = absolute(control * (1.0 + increase.ratio()), bound, p0, line);
+            let worse = past.map(|past| past.than_the_past(increase.ratio()));
+            return (heavier(why, worse), strongest.max(share));
+        }
         let share = share(line);
         strongest = strongest.max(share);
         let control =
-            control_quantile(recent, ledger, q, ctx).or_else(|| control_quantile(all, ledger, q, ctx));
+            control_quantile(recent, ledger, rule, ctx).or_else(|| control_quantile(all, ledger, rule, ctx));
         let acquitted = matches!(why, Some(Why::SharedOutage { .. } | Why::NotAlone { .. }));
         if let Some(control) = control
             && canary > control * (1.0 + increase.ratio())
@@ -257,9 +286,12 @@ fn promote(
         }
         if let Some(more) = limits.max_increase {
             // The last window's control may be thin; all of its data at this weight is not.
-            let control =
-                control_quantile(tally, ledger, q, ctx).or_else(|| control_quantile(all, ledger, q, ctx));
+            let control = control_quantile(tally, ledger, rule, ctx)
+                .or_else(|| control_quantile(all, ledger, rule, ctx));
             let Some(control) = control else {
+                if rule.by_history {
+                    return past(rule, ctx).err().unwrap_or(Why::NoHistory);
+                }
                 return nothing_to_compare_with(ledger, ctx);
             };
             let limit = control * (1.0 + more.ratio());
@@ -311,7 +343,12 @@ fn too_few(
     let increase = rule.rollback.as_ref().and_then(|l| l.max_increase);
     let much = increase.map_or(more * MUCH_SLOWER, |x| (1.0 + x.ratio()).max(more));
     let live = ctx.has_control && ledger.control_seen && !ctx.control_is_small();
-    let (bounds, counts) = match ctx.baseline.filter(|_| !live) {
+    let known = if rule.by_history {
+        ctx.recorded
+    } else {
+        ctx.baseline.filter(|_| !live)
+    };
+    let (bounds, counts) = match known {
         Some(baseline) => (&baseline.bounds_ms, &baseline.latency),
         None => (bounds, &all.control.latency),
     };

@@ -23,6 +23,7 @@ use super::tally::Tally;
 use super::weight::Weight;
 use finding::{Finding, Why};
 use jiff::Timestamp;
+use std::time::Duration;
 
 pub use beside::Beside;
 
@@ -39,8 +40,15 @@ pub struct Context<'a> {
     pub before: Weight,
     /// The kind of traffic.
     pub traffic: Traffic,
+    /// Whether requests are counted when they end and may last for hours, so that failures are counted before the
+    /// successes of their time; see [`super::late`].
+    pub late: bool,
+    /// Control's behaviour before the rollout, for checks that are held to it.
+    pub recorded: Option<&'a Baseline>,
     /// Control's frozen behaviour, for when it is too small to compare with.
     pub baseline: Option<&'a Baseline>,
+    /// Time between two probes of the component; zero without.
+    pub probe_every: Duration,
     /// Over how many steps of this attempt the chance of a false rollback is split.
     pub looks: u32,
     /// Whether the component names a control arm.
@@ -316,9 +324,16 @@ impl Ledger {
                 message: f.message(),
             };
         }
-        if let Some(f) = first(|f| f.verdict() == Verdict::Unknown) {
+        if let Some(f) = first(|f| f.verdict() == Verdict::Unknown && !f.lacks_history()) {
             return Outlook::Unknown {
                 kind: Dark::Empty,
+                since: self.settled_at,
+                message: f.named(),
+            };
+        }
+        // No darkness of the source: `onBlind` must not act on it.
+        if let Some(f) = findings.iter().find(|f| f.lacks_history()) {
+            return Outlook::Unclear {
                 since: self.settled_at,
                 message: f.named(),
             };

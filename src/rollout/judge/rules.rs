@@ -2,11 +2,13 @@
 
 use super::*;
 use crate::rollout::check::{Bound, Limits};
+use crate::rollout::dispersion::Noise;
 use crate::rollout::sample::{Arm, Blindness, Counts, Histogram, Reading, Tick};
 use crate::rollout::spec::{InsufficientThen, OnBlind};
 use proptest::prelude::*;
-use std::time::Duration;
 
+mod history;
+mod late;
 mod latency;
 mod memory;
 
@@ -25,6 +27,7 @@ fn rule(name: &str, metric: Metric, promote: Limits, rollback: Option<Limits>) -
         rollback,
         for_: Duration::from_secs(300),
         window: Duration::from_secs(300),
+        by_history: false,
         min_requests: 0,
     }
 }
@@ -67,6 +70,9 @@ fn context(rules: &[CheckRule], percent: u16) -> Context<'_> {
         weight: Weight::from_percent(percent).unwrap(),
         before: Weight::ZERO,
         traffic: Traffic::Requests,
+        late: false,
+        recorded: None,
+        probe_every: Duration::ZERO,
         baseline: None,
         looks: 8,
         has_control: true,
@@ -97,8 +103,10 @@ struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     fn new(rules: &'a [CheckRule], percent: u16) -> Self {
+        let mut ledger = Ledger::begin(at(0), at(60));
+        ledger.noise = Noise::calm();
         Self {
-            ledger: Ledger::begin(at(0), at(60)),
+            ledger,
             ctx: context(rules, percent),
             end: 0,
         }

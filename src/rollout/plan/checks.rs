@@ -1,9 +1,9 @@
 //! Reading checks: overrides by name over what was there before.
 
 use super::defaults::default_check;
-use super::read::Reader;
-use super::set::{CheckSet, CheckSource, Effect, PlannedCheck, STREAMS_MAX};
-use crate::rollout::spec::{Check, GradualRolloutSpec, MetricName};
+use super::read::{NO_PAST, Reader};
+use super::set::{Against, CheckSet, CheckSource, Effect, PlannedCheck, STREAMS_MAX};
+use crate::rollout::spec::{Check, Component, GradualRolloutSpec, MetricName};
 use std::time::Duration;
 
 /// So many checks fit into a component's status.
@@ -23,7 +23,7 @@ impl Reader {
             self.known_components(&at, check, spec);
             let known = rules.iter().position(|r| r.rule.name == check.name);
             let base = known.and_then(|k| rules.get(k)).cloned();
-            let Some(rule) = self.check(&at, check, base) else {
+            let Some(rule) = self.check(&at, check, base, spec) else {
                 continue;
             };
             match known.and_then(|k| rules.get_mut(k)) {
@@ -36,7 +36,7 @@ impl Reader {
             self.problem(path, message);
         }
         for component in &spec.components {
-            let streams = CheckSet::of(&rules, &component.name).streams;
+            let streams = CheckSet::of(&rules, component).streams;
             let apart: Vec<&str> = streams
                 .iter()
                 .filter(|s| s.source != CheckSource::Arms)
@@ -66,7 +66,13 @@ impl Reader {
         }
     }
 
-    fn check(&mut self, at: &str, check: &Check, base: Option<PlannedCheck>) -> Option<PlannedCheck> {
+    fn check(
+        &mut self,
+        at: &str,
+        check: &Check,
+        base: Option<PlannedCheck>,
+        spec: &GradualRolloutSpec,
+    ) -> Option<PlannedCheck> {
         let metric = match (check.metric, &base) {
             (Some(metric), _) => metric,
             (None, Some(base)) => base.metric,
@@ -109,6 +115,22 @@ impl Reader {
             }
         }
         self.times(at, check, &mut planned);
+        self.past(at, &planned, spec);
+        let asks = |c: &&Component| {
+            check
+                .components
+                .as_ref()
+                .is_none_or(|names| names.contains(&c.name))
+        };
+        let mut asked = spec.components.iter().filter(asks);
+        let missing = match &check.components {
+            None => asked.all(|c| c.probe.is_none()),
+            Some(_) => asked.any(|c| c.probe.is_none()),
+        };
+        if metric == MetricName::Probe && missing {
+            let message = "there is nothing to send: give its components a probe, like probe: {url: http://shop-v2/healthz}";
+            self.problem(format!("{at}.metric"), message);
+        }
         Some(planned)
     }
 
@@ -142,14 +164,8 @@ impl Reader {
         let path = format!("{at}.baseline");
         let metric = planned.metric;
         planned.baseline = match written.0.as_str() {
-            "concurrent" => None,
-            "history" => {
-                self.problem(
-                    path,
-                    "there is no recorded baseline: write concurrent, or a fixed value in the metric's unit",
-                );
-                None
-            }
+            "concurrent" => Some(Against::Concurrent),
+            "history" if has_increase(metric) => Some(Against::History),
             _ if !has_increase(metric) => {
                 self.problem(
                     path,
@@ -157,14 +173,38 @@ impl Reader {
                 );
                 None
             }
-            _ => self.in_unit(&path, metric, written).filter(|value| {
-                let sound = *value > 0.0;
-                if !sound {
-                    self.problem(path, "must be above 0: a share above nothing means nothing");
-                }
-                sound
-            }),
+            _ => self
+                .in_unit(&path, metric, written)
+                .filter(|value| {
+                    let sound = *value > 0.0;
+                    if !sound {
+                        self.problem(path, "must be above 0: a share above nothing means nothing");
+                    }
+                    sound
+                })
+                .map(Against::Fixed),
         };
+    }
+
+    /// Whether there is a past that the check can be held against.
+    fn past(&mut self, at: &str, planned: &PlannedCheck, spec: &GradualRolloutSpec) {
+        if planned.baseline != Some(Against::History) {
+            return;
+        }
+        let path = format!("{at}.baseline");
+        if !planned.has_history() {
+            let message = "history is kept of errorRate and latency as they are counted by default: leave `errors` \
+                           out, or write concurrent or a fixed value in the metric's unit";
+            self.problem(path, message);
+            return;
+        }
+        let is_for = |name: &String| planned.components.as_ref().is_none_or(|c| c.contains(name));
+        let without = |c: &&Component| c.arms.as_ref().is_some_and(|arms| arms.control.is_none());
+        let mut members = spec.components.iter().filter(|c| is_for(&c.name));
+        if let Some(component) = members.find(without) {
+            let name = &component.name;
+            self.problem(path, format!("{name}: {NO_PAST}"));
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The checks that apply when nothing is written: the migration plan's own numbers.
 
-use super::set::{CheckSource, Effect, PlannedCheck};
+use super::limits::gauge_defaults;
+use super::set::{CheckSource, Effect, Gauge, GaugeAsk, PlannedCheck};
 use crate::rollout::check::{Bound, CheckRule, Limits, Metric};
 use crate::rollout::spec::{Counters, MetricName};
 use crate::rollout::weight::Percent;
@@ -39,10 +40,17 @@ pub(super) fn default_check(name: &str, metric: MetricName) -> PlannedCheck {
         MetricName::Cpu
         | MetricName::Memory
         | MetricName::Readiness
+        | MetricName::Probe
         | MetricName::CertificateExpiry
         | MetricName::Query => (Metric::Availability, None, None),
     };
     let five_minutes = Duration::from_secs(300);
+    // What answers nobody for two minutes is no blip.
+    let for_ = if metric == MetricName::Probe {
+        Duration::from_secs(120)
+    } else {
+        five_minutes
+    };
     PlannedCheck {
         rule: CheckRule {
             name: name.to_owned(),
@@ -50,8 +58,9 @@ pub(super) fn default_check(name: &str, metric: MetricName) -> PlannedCheck {
             quantile: 0.95,
             promote,
             rollback,
-            for_: five_minutes,
+            for_,
             window: five_minutes,
+            by_history: false,
             min_requests: 0,
         },
         metric,
@@ -59,6 +68,19 @@ pub(super) fn default_check(name: &str, metric: MetricName) -> PlannedCheck {
         components: None,
         baseline: None,
         source: CheckSource::Arms,
+    }
+}
+
+/// The check of a component's probe, where it has one.
+pub(super) fn probe_check() -> PlannedCheck {
+    let (promote, rollback) = gauge_defaults(MetricName::Probe);
+    PlannedCheck {
+        source: CheckSource::Gauge(Gauge {
+            ask: GaugeAsk::Probe,
+            promote,
+            rollback,
+        }),
+        ..default_check("probe", MetricName::Probe)
     }
 }
 

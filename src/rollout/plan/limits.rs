@@ -1,7 +1,7 @@
 //! Reading limits: each in its metric's unit, and strict enough to make sense together.
 
 use super::read::Reader;
-use super::set::{CheckSource, Gauge, GaugeAsk, GaugeLimits, PlannedCheck};
+use super::set::{Against, CheckSource, Gauge, GaugeAsk, GaugeLimits, PlannedCheck};
 use crate::rollout::check::{Bound, Limits};
 use crate::rollout::duration::Span;
 use crate::rollout::quantity;
@@ -42,6 +42,7 @@ impl Reader {
             | MetricName::Cpu
             | MetricName::Memory
             | MetricName::Readiness
+            | MetricName::Probe
             | MetricName::CertificateExpiry
             | MetricName::Query => (&["min"], "this metric has a min"),
         };
@@ -145,7 +146,7 @@ impl Reader {
         let relative = |l: &GaugeLimits| l.max_increase.is_some();
         let compared =
             gauge.promote.as_ref().is_some_and(relative) || gauge.rollback.as_ref().is_some_and(relative);
-        if compared && rule.baseline.is_none() && !has_control(&gauge.ask) {
+        if compared && !matches!(rule.baseline, Some(Against::Fixed(_))) && !has_control(&gauge.ask) {
             let message = "maxIncrease needs something to compare with: name the control series or query, or a fixed baseline";
             self.problem(at, message);
         }
@@ -166,7 +167,10 @@ impl Reader {
             Some(Limit::At(limits)) => limits,
         };
         self.some_limit(at, written);
-        let lowest = matches!(metric, MetricName::Readiness | MetricName::CertificateExpiry);
+        let lowest = matches!(
+            metric,
+            MetricName::Readiness | MetricName::Probe | MetricName::CertificateExpiry
+        );
         if lowest && (written.max.is_some() || written.max_increase.is_some()) {
             self.problem(at, format!("{metric} has a min"));
             return None;
@@ -207,6 +211,7 @@ impl Reader {
             | MetricName::Throughput
             | MetricName::ConnectionSuccess
             | MetricName::TlsHandshake
+            | MetricName::Probe
             | MetricName::Readiness => return Some(self.percent(path, written)?.ratio()),
         };
         if value.is_none() {
@@ -249,7 +254,7 @@ impl Reader {
 
 const CLASH: &str = "the promote limit must be the stricter one; now a value could be good enough to promote and bad enough to roll back";
 
-fn gauge_defaults(metric: MetricName) -> (Option<GaugeLimits>, Option<GaugeLimits>) {
+pub(super) fn gauge_defaults(metric: MetricName) -> (Option<GaugeLimits>, Option<GaugeLimits>) {
     let min = |min: f64| {
         Some(GaugeLimits {
             min: Some(min),
@@ -258,6 +263,8 @@ fn gauge_defaults(metric: MetricName) -> (Option<GaugeLimits>, Option<GaugeLimit
     };
     if metric == MetricName::Readiness {
         (min(1.0), min(0.5))
+    } else if metric == MetricName::Probe {
+        (min(0.99), min(0.5))
     } else if metric == MetricName::CertificateExpiry {
         (min(14.0 * 86_400.0), None)
     } else {
@@ -271,6 +278,6 @@ fn has_control(ask: &GaugeAsk) -> bool {
             series.control.is_some()
         }
         GaugeAsk::Query(query) => query.control.is_some(),
-        GaugeAsk::Readiness(_) => false,
+        GaugeAsk::Readiness(_) | GaugeAsk::Probe => false,
     }
 }

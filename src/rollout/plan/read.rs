@@ -1,17 +1,20 @@
 //! Reading a spec into a plan, and every problem on the way.
 
-use super::defaults::default_checks;
+use super::defaults::{default_checks, probe_check};
 use super::set::{CheckSet, PlannedCheck};
 use super::{
     FIRST_WEIGHT_MAX, JUMP_MAX_PERMILLE, Plan, PlannedComponent, PlannedPhase, PlannedStep, Problem,
 };
 use crate::rollout::check::JudgeRules;
 use crate::rollout::duration::Span;
-use crate::rollout::spec::{ArmSource, Component, GradualRolloutSpec, Phase, Step};
+use crate::rollout::spec::{ArmSource, BaselineKind, Component, GradualRolloutSpec, Phase, Step};
 use crate::rollout::weight::{Percent, Weight};
 use crate::rollout::window::Calendar;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+/// Whose past would it be?
+pub(super) const NO_PAST: &str = "history is control's own, and no control arm is named: name it under arms, or write a fixed value in the check";
 
 /// Reads a spec, and collects every problem on the way.
 #[derive(Default)]
@@ -29,14 +32,19 @@ impl Reader {
 
     pub(super) fn plan(&mut self, spec: &GradualRolloutSpec) -> Plan {
         self.names(spec);
+        let mut checks = default_checks();
+        if spec.components.iter().any(|c| c.probe.is_some()) {
+            checks.push(probe_check());
+        }
         let checks = self.checks(
             "spec.checks",
             spec,
-            default_checks(),
+            checks,
             spec.checks.as_deref().unwrap_or_default(),
         );
         let phases = self.phases(spec, &checks);
         let components = self.components(spec, &phases);
+        self.pools(&phases, &components);
         let judge = self.judge(spec);
         let calendar = Calendar::read(spec.schedule.as_ref()).unwrap_or_else(|problems| {
             for (path, message) in problems {
@@ -85,6 +93,13 @@ impl Reader {
                     format!("spec.components[{i}].routers"),
                     "name 1 to 4 routers, edge first",
                 );
+            }
+            let control = component.arms.as_ref().and_then(|a| a.control.as_ref());
+            if component.baseline == Some(BaselineKind::History) && control.is_none() {
+                self.problem(format!("spec.components[{i}].baseline"), NO_PAST);
+            }
+            if let Some(probe) = &component.probe {
+                self.probe(&format!("spec.components[{i}].probe"), probe);
             }
             if let Some(arms) = &component.arms {
                 self.arms(i, &arms.canary, arms.control.as_ref());
@@ -258,7 +273,7 @@ impl Reader {
             let fingerprint = fingerprint(component, &steps);
             let checks = phases
                 .iter()
-                .map(|(phase, _)| CheckSet::of(&phase.checks, &component.name))
+                .map(|(phase, _)| CheckSet::of(&phase.checks, component))
                 .collect();
             planned.push(PlannedComponent {
                 component: component.clone(),

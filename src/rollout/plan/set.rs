@@ -2,7 +2,9 @@
 
 use crate::rollout::check::{Bound, CheckRule, Limits};
 use crate::rollout::quantity;
-use crate::rollout::spec::{Action, Counters, Errors, MetricName, Query, Series, Severity};
+use crate::rollout::spec::{
+    Action, BaselineKind, Component, Counters, Errors, MetricName, Query, Series, Severity,
+};
 use crate::rollout::weight::Percent;
 use std::time::Duration;
 
@@ -20,11 +22,21 @@ pub struct PlannedCheck {
     pub effect: Effect,
     /// The components it is for; `None`: all.
     pub components: Option<Vec<String>>,
-    /// A fixed value that `maxIncrease` is held against instead of control: a ratio, milliseconds, or the gauge's
-    /// own unit.
-    pub baseline: Option<f64>,
+    /// What `maxIncrease` is held against; `None`: what the component says.
+    pub baseline: Option<Against>,
     /// Where its values come from.
     pub source: CheckSource,
+}
+
+/// What relative limits are held against.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Against {
+    /// Control at the same time.
+    Concurrent,
+    /// Control before the rollout.
+    History,
+    /// A fixed value: a ratio, milliseconds, or the gauge's own unit.
+    Fixed(f64),
 }
 
 /// What a check may do.
@@ -109,6 +121,8 @@ pub enum GaugeAsk {
     CertificateExpiry(Series),
     /// Ready ÷ wanted replicas of this Deployment.
     Readiness(String),
+    /// The component's probe, sent by the daemon itself.
+    Probe,
     /// Any PromQL.
     Query(Query),
 }
@@ -150,14 +164,18 @@ pub struct CheckSet {
 
 impl CheckSet {
     /// The checks that are for this component.
-    pub(super) fn of(checks: &[PlannedCheck], component: &str) -> Self {
+    pub(super) fn of(checks: &[PlannedCheck], component: &Component) -> Self {
         let mut set = Self::default();
         let mine = |c: &&PlannedCheck| {
             let names = c.components.as_ref();
-            names.is_none_or(|names| names.iter().any(|name| name == component))
+            // One that is for all is for those that have a probe.
+            (c.metric != MetricName::Probe || component.probe.is_some())
+                && names.is_none_or(|names| names.contains(&component.name))
         };
         for check in checks.iter().filter(mine) {
-            let check = check.clone().with_fixed_baseline();
+            let check = check
+                .clone()
+                .with_baseline(component.baseline.unwrap_or_default());
             if !matches!(check.source, CheckSource::Gauge(_)) {
                 set.count(&check);
             }
@@ -201,6 +219,22 @@ impl CheckSet {
         self.checks.iter().find(|c| c.rule.name == name)
     }
 
+    /// The names of the checks of the component's probe.
+    pub fn probes(&self) -> impl Iterator<Item = &str> {
+        self.gauges()
+            .filter(|(_, gauge)| gauge.ask == GaugeAsk::Probe)
+            .map(|(check, _)| check.rule.name.as_str())
+    }
+
+    /// Some check has a relative limit that is held against control's past.
+    pub fn wants_history(&self) -> bool {
+        let relative = |limits: &Option<Limits>| limits.is_some_and(|l| l.max_increase.is_some());
+        let checks = self.checks.iter().map(|c| &c.rule);
+        checks
+            .filter(|rule| rule.by_history)
+            .any(|rule| relative(&rule.promote) || relative(&rule.rollback))
+    }
+
     /// Every check is counted on the arms and decides.
     pub fn is_plain(&self) -> bool {
         self.rules.len() == self.checks.len()
@@ -214,9 +248,26 @@ impl CheckSet {
 }
 
 impl PlannedCheck {
-    /// Relative limits as absolute ones, where they are held against a fixed value.
-    fn with_fixed_baseline(mut self) -> Self {
-        let Some(fixed) = self.baseline else { return self };
+    /// Whether control's past can be asked for the values of this check.
+    pub(super) fn has_history(&self) -> bool {
+        matches!(self.metric, MetricName::ErrorRate | MetricName::Latency) && self.source == CheckSource::Arms
+    }
+
+    /// Relative limits as absolute ones, where they are held against a fixed value. A component's own wish is for
+    /// the checks that can follow it.
+    fn with_baseline(mut self, component: BaselineKind) -> Self {
+        let fixed = match self.baseline {
+            Some(Against::Fixed(fixed)) => fixed,
+            Some(Against::Concurrent) => return self,
+            Some(Against::History) => {
+                self.rule.by_history = true;
+                return self;
+            }
+            None => {
+                self.rule.by_history = component == BaselineKind::History && self.has_history();
+                return self;
+            }
+        };
         match &mut self.source {
             CheckSource::Gauge(gauge) => {
                 for limits in [&mut gauge.promote, &mut gauge.rollback].into_iter().flatten() {
@@ -261,7 +312,10 @@ impl PlannedCheck {
                         [
                             l.max.map(|v| format!("max {v}")),
                             l.min.map(|v| format!("min {v}")),
-                            l.max_increase.map(|v| format!("maxIncrease {v}")),
+                            l.max_increase.map(|v| {
+                                let over = if self.rule.by_history { " over history" } else { "" };
+                                format!("maxIncrease {v}{over}")
+                            }),
                         ]
                     });
                     joined(words)
@@ -276,7 +330,7 @@ impl PlannedCheck {
         match self.metric {
             MetricName::Cpu => quantity::show_cores(value),
             MetricName::Memory => quantity::show_bytes(value),
-            MetricName::Readiness => format!("{}%", round(value * 100.0)),
+            MetricName::Readiness | MetricName::Probe => format!("{}%", round(value * 100.0)),
             MetricName::CertificateExpiry => show_time(value),
             MetricName::ErrorRate
             | MetricName::Latency
@@ -330,6 +384,7 @@ fn fix(limits: &mut Limits, metric: MetricName, fixed: f64) {
         | MetricName::Cpu
         | MetricName::Memory
         | MetricName::Readiness
+        | MetricName::Probe
         | MetricName::CertificateExpiry
         | MetricName::Query => {
             #[expect(

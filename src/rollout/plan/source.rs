@@ -25,6 +25,7 @@ impl Reader {
             | MetricName::Memory
             | MetricName::CertificateExpiry
             | MetricName::Readiness
+            | MetricName::Probe
             | MetricName::Query => {
                 let ask = self.ask(at, check, base)?;
                 let (promote, rollback) = match &base.source {
@@ -78,6 +79,7 @@ impl Reader {
                 });
                 Some(GaugeAsk::Readiness(name.clone()))
             }
+            MetricName::Probe => Some(GaugeAsk::Probe),
             MetricName::Query => {
                 let Some(query) = &check.query else {
                     let message = "the metric query needs its PromQL: query: {canary: '…'}";

@@ -192,8 +192,12 @@ fn what_belongs_to_another_metric_or_is_missing_is_named_with_the_remedy() {
             "spec.checks[0].components[0]: no component is named \"shopp\"",
         ),
         (
-            json!({"name": "errors", "baseline": "history"}),
-            "spec.checks[0].baseline: there is no recorded baseline",
+            json!({"name": "errors", "baseline": "history", "errors": {"codes": ["5xx"]}}),
+            "spec.checks[0].baseline: history is kept of errorRate and latency",
+        ),
+        (
+            json!({"name": "available", "baseline": "history"}),
+            "spec.checks[0].baseline: availability has no maxIncrease",
         ),
         (
             json!({"name": "available", "baseline": "99%"}),
@@ -311,4 +315,99 @@ fn a_phase_overrides_a_gauge_by_name_and_keeps_its_query() {
     let plan = Plan::parse(&spec).unwrap();
     let (promote, rollback) = set(&plan).check("lag").unwrap().limits_shown();
     assert_eq!((promote.as_str(), rollback.as_str()), ("max 1", "max 2"));
+}
+
+#[test]
+fn a_components_baseline_is_for_the_checks_that_can_follow_it_and_their_own_wins() {
+    let mut spec = spec(&json!([
+        {"name": "p99", "metric": "latency", "quantile": 0.99, "baseline": "concurrent"},
+        {"name": "fixed", "metric": "errorRate", "baseline": "0.2%", "rollback": {"maxIncrease": "100%"}},
+        {"name": "strict", "metric": "errorRate", "rollback": {"maxIncrease": "100%"}},
+        {"name": "own", "metric": "errorRate", "errors": {"codes": ["499"]}},
+    ]));
+    spec.components[0].baseline = serde_json::from_value(json!("history")).unwrap();
+    let plan = Plan::parse(&spec).unwrap();
+    assert!(plan.components[0].wants_history() && !plan.components[1].wants_history());
+    let by_history: Vec<&str> = set(&plan)
+        .checks
+        .iter()
+        .filter(|c| c.rule.by_history)
+        .map(|c| c.rule.name.as_str())
+        .collect();
+    assert_eq!(by_history, ["errors", "p95", "strict"]);
+    spec.components[0].arms.as_mut().unwrap().control = None;
+    let problems = Plan::parse(&spec).unwrap_err();
+    assert!(
+        problems[0]
+            .to_string()
+            .starts_with("spec.components[0].baseline: history is control's own"),
+        "{problems:#?}"
+    );
+}
+
+#[test]
+fn a_component_with_a_probe_has_its_check_and_the_others_have_not() {
+    let mut spec = spec(&json!([{"name": "probe", "rollback": {"min": "20%"}}]));
+    spec.components[0].probe = serde_json::from_value(json!({"url": "http://shop-v2/healthz"})).unwrap();
+    let plan = Plan::parse(&spec).unwrap();
+    let probe = set(&plan).check("probe").unwrap();
+    assert_eq!(probe.limits_shown(), ("min 99%".to_owned(), "min 20%".to_owned()));
+    let cart = plan.check_set_at(&plan.components[1], Weight::from_percent(5).unwrap());
+    assert!(cart.check("probe").is_none());
+}
+
+#[test]
+fn every_mistake_in_a_probe_is_named() {
+    for (probe, says) in [
+        (json!({"url": "shop/healthz"}), "url: must begin with http://"),
+        (json!({"url": "http:///x"}), "url: names no host"),
+        (json!({"url": "http://a:b@shop/"}), "url: must not hold a user"),
+        (json!({"url": "http://shop/ x"}), "url: holds a space"),
+        (
+            json!({"url": "http://shop/", "control": "ftp://old/"}),
+            "control: must begin with",
+        ),
+        (
+            json!({"url": "http://shop/", "control": "http://shop/"}),
+            "control: is the canary's own",
+        ),
+        (
+            json!({"url": "http://shop/", "interval": "1ms"}),
+            "interval: must be between 1s",
+        ),
+        (
+            json!({"url": "http://shop/", "timeout": "20s"}),
+            "timeout: must be between",
+        ),
+        (
+            json!({"url": "http://shop/", "expect": [42]}),
+            "expect[0]: 42 is no HTTP status",
+        ),
+        (
+            json!({"url": "http://shop/", "headers": {"Authorization": "x"}}),
+            "headers.Authorization: may hold a secret",
+        ),
+        (
+            json!({"url": "http://shop/", "headers": {"host": "x"}}),
+            "headers.host: is made from the URL",
+        ),
+        (
+            json!({"url": "http://shop/", "headers": {"a b": "x"}}),
+            "headers.a b: is no header's name",
+        ),
+    ] {
+        let mut spec = spec(&json!([]));
+        spec.components[0].probe = serde_json::from_value(probe.clone()).unwrap();
+        let problems = Plan::parse(&spec).unwrap_err();
+        let found = problems[0].to_string();
+        assert!(
+            found.starts_with(&format!("spec.components[0].probe.{says}")),
+            "{probe}: {problems:#?}"
+        );
+    }
+    let found = problems(&json!({"name": "x", "metric": "probe"}));
+    assert!(
+        found[0].starts_with("spec.checks[0].metric: there is nothing to send"),
+        "{found:?}"
+    );
 }

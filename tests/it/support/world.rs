@@ -187,6 +187,8 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) traffic: Arc<Traffic>,
+    /// What the newest daemon shows.
+    pub(crate) view: tokio::sync::watch::Receiver<View>,
     daemons: JoinSet<()>,
     stop: CancellationToken,
     _helpers: JoinSet<()>,
@@ -245,6 +247,7 @@ impl World {
             store,
             clock,
             traffic,
+            view: tokio::sync::watch::channel(View::default()).1,
             daemons: JoinSet::new(),
             stop: CancellationToken::new(),
             _helpers: helpers,
@@ -263,6 +266,8 @@ impl World {
     }
 
     pub(crate) fn start(&mut self, identity: &str) {
+        let (view, shown) = tokio::sync::watch::channel(View::default());
+        self.view = shown;
         let handles = Handles {
             clients: Clients::from_service(self.store.router()),
             source: Source::Simulated(self.traffic.clone()),
@@ -275,7 +280,7 @@ impl World {
             watch_namespaces: Vec::new(),
             engine: EngineSettings::default(),
             metrics: Metrics::new(),
-            view: tokio::sync::watch::channel(View::default()).0,
+            view,
         };
         self.stop = CancellationToken::new();
         let stop = self.stop.clone();

@@ -1,7 +1,8 @@
 //! Checks that are read beside the arms, tried before anything is applied.
 
-use super::{BOUNDS, MS, Record, TEST, file, run};
+use super::{AT, BOUNDS, MS, Record, TEST, file, run};
 use serde_json::Value;
+use std::fmt::Write as _;
 
 const CHECKS: &str = r#"{name: errors},
   {name: queue, metric: query, promote: {max: 100}, rollback: {max: 1000}, query: {canary: 'max(queue_depth{app="{{component}}"})'}},
@@ -78,4 +79,85 @@ async fn what_is_read_beside_the_arms_is_asked_for_once_and_what_is_missing_in_i
     let queries = about["queries"].as_array().unwrap();
     let asked = queries.iter().find(|q| q["purpose"] == "check queue").unwrap();
     assert_eq!(asked["promql"], r#"max(queue_depth{app="shop"})"#);
+}
+
+const REPLAYED: &str = r#"{name: throughput, promote: none},
+  {name: gone, metric: errorRate, promote: {max: 5%}, rollback: {max: 20%}, errors: {codes: ["410"]}},
+  {name: queue, metric: query, promote: {max: 100}, rollback: {max: 1000}, for: 5m, query: {canary: 'max(queue_depth{app="{{component}}"})'}},
+  {name: handshakes, metric: tlsHandshake, counters: {total: handshakes_total, failed: handshakes_failed_total}, series: {canary: {pod: "gateway"}}},
+  {name: share, metric: query, promote: {max: 1}, query: {canary: 'queue_depth / {{weight}}'}},
+  {name: ready, metric: readiness, deployment: shop}"#;
+
+/// An hour of a healthy service, whose queue overflows at 09:15 or whose canary answers 410 from then on, if at all.
+fn hour(overflows: bool, gone: bool) -> Record {
+    let mut record = Record(String::new());
+    record.service("shop", 15, MS, BOUNDS);
+    let labels = r#"pod="shop-v2",reporter="destination",destination_service_name="shop",destination_version="v2",response_flags="-",request_protocol="http",response_code="410""#;
+    for at in (AT - 3600..=AT).filter(|at| at % 15 == 0) {
+        let depth = if overflows && at >= AT - 2700 { 2000 } else { 5 };
+        writeln!(record.0, r#"queue_depth{{app="shop"}} {depth} {at}"#).unwrap();
+        let count = if gone { (at - (AT - 2700)).max(0) * 20 } else { 0 };
+        writeln!(record.0, "istio_requests_total{{{labels}}} {count} {at}").unwrap();
+    }
+    record.rises(r#"handshakes_total{pod="gateway"}"#, 600, 15, AT);
+    record.rises(r#"handshakes_failed_total{pod="gateway"}"#, 0, 15, AT);
+    record
+}
+
+async fn replayed(overflows: bool, gone: bool) -> Value {
+    let mut record = hour(overflows, gone);
+    // Samples of one series stand together in what promtool reads.
+    let mut lines: Vec<&str> = record.0.lines().collect();
+    lines.sort_by_key(|line| {
+        line.rsplit_once(' ')
+            .map(|(rest, _)| rest.rsplit_once(' ').unwrap().0)
+    });
+    record.0 = lines.join("\n") + "\n";
+    let prometheus = record.served().await;
+    let yaml = file("shop", "", REPLAYED);
+    let words = "backtest --from 2026-03-02T09:01:00Z --to 2026-03-02T10:00:00Z --quick -o json";
+    let (code, out, err) = run(words, &yaml, &prometheus.url(), &[]).await;
+    assert_eq!(code, 0, "{out}{err}");
+    serde_json::from_str(&out).unwrap()
+}
+
+#[tokio::test]
+async fn a_backtest_replays_what_is_read_beside_the_arms_and_names_what_it_cannot() {
+    let told = replayed(false, false).await;
+    let shop = &told["components"][0];
+    assert_eq!(shop["outcome"]["end"], "completed", "{told:#}");
+    let checks = shop["checks"].as_array().unwrap();
+    for name in ["errors", "gone", "queue", "handshakes"] {
+        let check = checks.iter().find(|c| c["name"] == name).unwrap();
+        assert_eq!(check["verdict"], "Pass", "{check:#}");
+    }
+    assert!(
+        checks
+            .iter()
+            .all(|c| c["name"] != "ready" && c["name"] != "share")
+    );
+    let assumptions = told["assumptions"].to_string();
+    assert!(
+        assumptions.contains("ready (readiness is read from the cluster"),
+        "{assumptions}"
+    );
+    assert!(
+        assumptions.contains("share (its query depends on {{weight}}"),
+        "{assumptions}"
+    );
+
+    let told = replayed(true, false).await;
+    let outcome = &told["components"][0]["outcome"];
+    assert_eq!(outcome["end"], "rolledBack", "{told:#}");
+    let message = outcome["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("queue: 2000 is over the rollback limit of 1000 since 2026-03-02T09:15"),
+        "{message}"
+    );
+
+    let told = replayed(false, true).await;
+    let outcome = &told["components"][0]["outcome"];
+    assert_eq!(outcome["end"], "rolledBack", "{told:#}");
+    let message = outcome["message"].as_str().unwrap();
+    assert!(message.starts_with("gone: "), "{message}");
 }

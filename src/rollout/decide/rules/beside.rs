@@ -150,7 +150,7 @@ fn a_gauge_over_its_limit_for_the_whole_of_for_puts_the_traffic_back() {
     let alpha = world.component("alpha");
     assert_eq!((alpha.state, alpha.reason), (State::RolledBack, Reason::Breach));
     assert!(
-        alpha.message.contains("lag: 12 is past the rollback limit of 10"),
+        alpha.message.contains("lag: 12 is over the rollback limit of 10"),
         "{}",
         alpha.message
     );
@@ -166,7 +166,7 @@ fn a_gauge_past_its_promote_limit_holds_and_for_a_window_after() {
     let alpha = world.component("alpha");
     assert_eq!(alpha.reason, Reason::BetweenLimits);
     assert!(
-        alpha.message.contains("lag: 7 is past the promote limit of 5"),
+        alpha.message.contains("lag: 7 is over the promote limit of 5"),
         "{}",
         alpha.message
     );
@@ -222,7 +222,7 @@ fn before_the_first_raise_what_needs_no_traffic_is_judged() {
         world
             .component("alpha")
             .message
-            .contains("ready: 50% is past the promote limit of 100%")
+            .contains("ready: 50% is under the promote limit of 100%")
     );
     world.gauges.insert("ready".to_owned(), Ok(1.0));
     world.until("alpha at 5%", |w| w.highest("alpha") == weight(50));
@@ -304,6 +304,11 @@ fn pods_that_are_not_ready_take_the_traffic_back_whatever_the_arms_say() {
         world.gauges.insert("ready".to_owned(), Ok(0.25));
         world.ticks(6);
         assert_eq!(world.highest("alpha"), Weight::ZERO, "{weather:?}");
-        assert!(world.component("alpha").message.starts_with("ready: 25% is past"));
+        assert!(
+            world
+                .component("alpha")
+                .message
+                .starts_with("ready: 25% is under")
+        );
     }
 }

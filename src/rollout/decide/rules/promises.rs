@@ -5,6 +5,7 @@ use crate::rollout::command::Verb;
 use crate::rollout::decide::decide;
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::sample::Dark;
+use crate::rollout::status::CheckStatus;
 use crate::rollout::weight::Weight;
 use crate::rollout::window::Opening;
 use proptest::prelude::*;
@@ -64,9 +65,10 @@ pub(super) fn config() -> ProptestConfig {
 
 /// Lives a life and holds every look against a promise.
 fn always(life: &[Event], mut promise: impl FnMut(&World, &World, &crate::rollout::observation::Decision)) {
-    let mut world = World::demo();
-    for event in life {
-        world.live(event, &mut promise);
+    for mut world in [World::demo(), World::pooled()] {
+        for event in life {
+            world.live(event, &mut promise);
+        }
     }
 }
 
@@ -86,7 +88,8 @@ proptest! {
                 assert!(before.objects[&raise.component].iter().all(|o| o.weight == from && o.settled), "not read back");
                 let fresh = !matches!(before.weather.get(&raise.component), Some(Weather::Blind(_) | Weather::NoLook));
                 assert!(fresh || matches!(before.weather.get(&raise.component), Some(Weather::NoLook)), "raised blind");
-                let judged_good = next.checks.iter().all(|c| matches!(c.verdict, Verdict::Pass | Verdict::Skipped));
+                let all_pass = |checks: &[CheckStatus]| checks.iter().all(|c| matches!(c.verdict, Verdict::Pass | Verdict::Skipped));
+                let judged_good = all_pass(&next.checks) || super::pools::allowed_by_its_pool(&decision.next, next, all_pass);
                 assert!(judged_good || from.is_zero(), "{:?}", next.checks);
                 let hold = before.plan.component(&raise.component).unwrap().steps.iter().rev()
                     .find(|s| s.weight <= from).map_or(Duration::ZERO, |s| s.hold);

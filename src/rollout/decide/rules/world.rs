@@ -29,6 +29,8 @@ pub(crate) enum Weather {
     Elsewhere,
     /// A handful of requests.
     Quiet,
+    /// One request in fifty seconds, and of the canary's so many of a thousand fail.
+    Rare(u16),
     Blind(Dark),
     /// No look at all.
     NoLook,
@@ -111,7 +113,35 @@ pub(crate) fn spec() -> serde_json::Value {
     })
 }
 
+/// So many components that walk the same steps, in one pool or each alone.
+pub(crate) fn alike(names: &[String], pool: Option<&str>) -> serde_json::Value {
+    let mut spec = spec();
+    let mut all = spec.clone();
+    let mut components = Vec::new();
+    for name in names {
+        let text = spec["components"][0].to_string().replace("alpha", name);
+        let mut component: serde_json::Value = serde_json::from_str(&text).unwrap();
+        if let Some(pool) = pool {
+            component["pool"] = pool.into();
+        }
+        components.push(component);
+    }
+    all["components"] = components.into();
+    let pilot = &mut spec["phases"][0];
+    pilot.as_object_mut().unwrap().remove("components");
+    all["phases"][0] = pilot.take();
+    all
+}
+
 impl World {
+    /// A pool of three, one of them quiet.
+    pub(crate) fn pooled() -> Self {
+        let names = ["alpha", "beta", "gamma"].map(str::to_owned);
+        let mut world = Self::new(alike(&names, Some("trio")));
+        world.weather.insert("gamma".into(), Weather::Quiet);
+        world
+    }
+
     pub(crate) fn new(spec: serde_json::Value) -> Self {
         let spec: GradualRolloutSpec = serde_json::from_value(spec).unwrap();
         let plan = Plan::parse(&spec).unwrap();
@@ -190,8 +220,11 @@ impl World {
             .get(name)
             .and_then(|o| o.first())
             .map_or(0, |o| u64::from(o.weight.permille()));
+        if let Weather::Rare(failing) = weather {
+            return Some(self.rare(name, share, u64::from(failing)));
+        }
         let total: u64 = match weather {
-            Weather::Quiet => 20,
+            Weather::Quiet | Weather::Rare(_) => 20,
             Weather::Blip => 2000,
             Weather::Good
             | Weather::Elsewhere
@@ -230,7 +263,7 @@ impl World {
                     message: "dark".into(),
                 }));
             }
-            Weather::Good | Weather::Quiet | Weather::Elsewhere => (false, false),
+            Weather::Good | Weather::Quiet | Weather::Rare(_) | Weather::Elsewhere => (false, false),
             Weather::CanaryFails | Weather::Blip => (true, false),
             Weather::BothFail => (true, true),
             Weather::ControlFails => (false, true),
@@ -248,6 +281,40 @@ impl World {
             control: arm(total - canary, control_bad),
             usual_rate: None,
         }))
+    }
+
+    /// Whole requests now and then, evenly spread over the members of a pool and over the arms.
+    fn rare(&self, name: &str, share: u64, failing: u64) -> Reading {
+        const EVERY: i64 = 50;
+        let place = self.objects.keys().position(|n| n == name).unwrap_or(0);
+        let place = u64::try_from(place).unwrap();
+        let count = |at: Timestamp| {
+            let shifted = at.as_second() + i64::try_from(place * 10).unwrap();
+            u64::try_from(shifted / EVERY).unwrap()
+        };
+        let canary = |n: u64| (n * share + place * 137) / 1000;
+        let failed = |n: u64| (canary(n) * failing + place * 77) / 1000;
+        let (from, to) = (count(self.looked), count(self.now));
+        let bounds: std::sync::Arc<[f64]> = std::sync::Arc::from([50.0, 100.0, 250.0]);
+        let arm = |requests: u64, errors: u64| {
+            let latency = Histogram {
+                bounds_ms: bounds.clone(),
+                counts: vec![requests, 0, 0, 0],
+            };
+            Arm::Seen(Counts {
+                requests,
+                errors: errors.min(requests),
+                latency: Some(latency),
+            })
+        };
+        let new = canary(to) - canary(from);
+        Reading::Fresh(Tick {
+            from: self.looked,
+            to: self.now,
+            canary: arm(new, failed(to) - failed(from)),
+            control: arm(to - from - new, 0),
+            usual_rate: None,
+        })
     }
 
     fn read_gauges(&self) -> BTreeMap<String, GaugeReading> {

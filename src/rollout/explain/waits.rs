@@ -66,6 +66,7 @@ impl Facts {
             | Reason::CheckBreached
             | Reason::HoldingStep
             | Reason::WaitingForPhase
+            | Reason::WaitingForPool
             | Reason::AwaitingApproval
             | Reason::OutsideWindow
             | Reason::Frozen

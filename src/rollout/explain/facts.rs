@@ -1,12 +1,13 @@
 //! What there is to say about a component, gathered from its spec and status: the same for people and programs.
 
-use crate::cli::limits;
-use crate::cli::plan::opening;
+use super::limits;
 use crate::rollout::command::ago;
 use crate::rollout::duration::Span;
-use crate::rollout::plan::{Plan, PlannedCheck, PlannedComponent, PlannedStep};
+use crate::rollout::plan::{
+    CheckSource, GaugeAsk, Plan, PlannedCheck, PlannedComponent, PlannedStep, Problem,
+};
 use crate::rollout::reason::{Reason, State};
-use crate::rollout::spec::GradualRollout;
+use crate::rollout::spec::MetricName;
 use crate::rollout::status::{CheckStatus, ComponentStatus, GradualRolloutStatus, HistoryEntry, Weights};
 use crate::rollout::window::Opening;
 use jiff::Timestamp;
@@ -20,111 +21,160 @@ const OLD: Duration = Duration::from_secs(120);
 /// A component explained.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Facts {
-    pub(super) namespace: String,
-    pub(super) rollout: String,
-    pub(super) component: String,
+pub struct Facts {
+    /// The rollout's namespace.
+    pub namespace: String,
+    /// The rollout.
+    pub rollout: String,
+    /// The component.
+    pub component: String,
     /// What makes the rest doubtful: an old status, no daemon, a spec that cannot be used.
-    pub(super) doubts: Vec<String>,
-    pub(super) state: Option<State>,
-    pub(super) reason: Option<Reason>,
-    pub(super) message: String,
+    pub doubts: Vec<String>,
+    /// The kind of place it is in; absent before a daemon has looked.
+    pub state: Option<State>,
+    /// Why it is there.
+    pub reason: Option<Reason>,
+    /// The same as a sentence.
+    pub message: String,
     /// In percent.
-    pub(super) weight: Option<Percents>,
-    pub(super) since: Option<Timestamp>,
-    pub(super) phase: Option<Place>,
-    pub(super) hold: Option<Hold>,
+    pub weight: Option<Percents>,
+    /// Since when the weight stands.
+    pub since: Option<Timestamp>,
+    /// Where in the plan.
+    pub phase: Option<Place>,
+    /// How much of the step's hold is done.
+    pub hold: Option<Hold>,
     /// The next declared step.
-    pub(super) next: Option<Next>,
+    pub next: Option<Next>,
     /// Whether weights may rise now.
-    pub(super) window: Option<Door>,
-    pub(super) gates: Vec<Gate>,
+    pub window: Option<Door>,
+    /// What stands before the next step.
+    pub gates: Vec<Gate>,
     /// Everything that is waited for, the nearest first.
-    pub(super) waiting_for: Vec<Wait>,
+    pub waiting_for: Vec<Wait>,
     /// When the metrics were last counted.
-    pub(super) counted_until: Option<Timestamp>,
+    pub counted_until: Option<Timestamp>,
     /// Each check: all of its status, and its limits.
-    pub(super) checks: Vec<Value>,
-    pub(super) history: Vec<HistoryEntry>,
+    pub checks: Vec<Value>,
+    /// What its pool comes to at its weight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<Pool>,
+    /// What happened to its weight, oldest first.
+    pub history: Vec<HistoryEntry>,
+}
+
+/// The samples of a pool.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// Whose samples are summed; none while nobody else of the pool has this weight.
+    pub members: Vec<String>,
+    /// What each check comes to on their sum.
+    pub checks: Vec<CheckStatus>,
 }
 
 /// Weights in percent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Percents {
-    pub(super) asked: f64,
-    pub(super) written: f64,
-    pub(super) observed: Option<f64>,
+pub struct Percents {
+    /// What is wanted.
+    pub asked: f64,
+    /// What was written and read back.
+    pub written: f64,
+    /// What the routed objects say.
+    pub observed: Option<f64>,
 }
 
 /// Where in the plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Place {
-    pub(super) name: String,
+pub struct Place {
+    /// The phase.
+    pub name: String,
     /// From 1; 0 before the first.
-    pub(super) step: i32,
-    pub(super) of: usize,
+    pub step: i32,
+    /// How many steps the component has in it.
+    pub of: usize,
 }
 
 /// How much of the step's hold is done.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Hold {
-    pub(super) asked: Span,
-    pub(super) done: Span,
-    pub(super) left: Span,
+pub struct Hold {
+    /// All of it.
+    pub asked: Span,
+    /// Judged time so far.
+    pub done: Span,
+    /// What is left of it.
+    pub left: Span,
     /// A person ended it.
-    pub(super) ended: bool,
+    pub ended: bool,
 }
 
 /// The next step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Next {
+pub struct Next {
     /// In percent.
-    pub(super) weight: f64,
-    pub(super) phase: String,
+    pub weight: f64,
+    /// The phase that declares it.
+    pub phase: String,
     /// No earlier than this, if every check passes by then.
-    pub(super) not_before: Option<Timestamp>,
+    pub not_before: Option<Timestamp>,
 }
 
 /// Whether the calendar lets weights rise.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Door {
-    pub(super) open: bool,
+pub struct Door {
+    /// They may rise now.
+    pub open: bool,
     /// When that changes, as far as it is known.
-    pub(super) until: Option<Timestamp>,
-    pub(super) why: Option<String>,
+    pub until: Option<Timestamp>,
+    /// The reason of a freeze.
+    pub why: Option<String>,
 }
 
 /// What stands before the next step's phase.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Gate {
-    pub(super) phase: String,
-    pub(super) needs: String,
-    pub(super) open: bool,
+pub struct Gate {
+    /// The phase behind it.
+    pub phase: String,
+    /// What opens it.
+    pub needs: String,
+    /// It is open.
+    pub open: bool,
 }
 
 /// Something that is waited for.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Wait {
-    pub(super) what: String,
+pub struct Wait {
+    /// What.
+    pub what: String,
     /// Until then at the earliest; absent where only an event ends it.
-    pub(super) until: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+/// The rollout that the component is of, as whoever explains it has read it.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub rollout: &'a str,
+    /// The generation of the spec that `plan` is of.
+    pub generation: Option<i64>,
+    /// Its spec, read.
+    pub plan: &'a Result<Plan, Vec<Problem>>,
+    /// Where it stands.
+    pub status: &'a GradualRolloutStatus,
 }
 
 impl Facts {
-    pub(super) fn of(
-        rollout: &GradualRollout,
-        namespace: &str,
-        component: &str,
-        daemon: Option<String>,
-        now: Timestamp,
-    ) -> Self {
-        let status = rollout.status.clone().unwrap_or_default();
-        let plan = Plan::parse(&rollout.spec);
+    /// Explains a component; `daemon` is what makes it doubtful that one is alive.
+    pub fn of(subject: Subject<'_>, component: &str, daemon: Option<String>, now: Timestamp) -> Self {
+        let Subject { plan, status, .. } = subject;
         let mut facts = Self {
-            namespace: namespace.to_owned(),
-            rollout: rollout.metadata.name.clone().unwrap_or_default(),
+            namespace: subject.namespace.to_owned(),
+            rollout: subject.rollout.to_owned(),
             component: component.to_owned(),
             doubts: daemon.into_iter().collect(),
             state: None,
@@ -140,35 +190,29 @@ impl Facts {
             waiting_for: Vec::new(),
             counted_until: None,
             checks: Vec::new(),
+            pool: None,
             history: Vec::new(),
         };
         let Some(c) = status.component(component) else {
             return facts;
         };
-        facts.doubt(rollout, &status, c, &plan, now);
+        facts.doubt(subject, c, now);
         facts.stand(c);
-        match &plan {
-            Ok(plan) => facts.plan(plan, &status, c, now),
+        match plan {
+            Ok(plan) => facts.plan(plan, status, c, now),
             Err(_) => facts.checks = c.checks.iter().map(|check| told(check, None)).collect(),
         }
         facts
     }
 
-    fn doubt(
-        &mut self,
-        rollout: &GradualRollout,
-        status: &GradualRolloutStatus,
-        c: &ComponentStatus,
-        plan: &Result<Plan, Vec<crate::rollout::plan::Problem>>,
-        now: Timestamp,
-    ) {
-        if let Err(problems) = plan {
+    fn doubt(&mut self, subject: Subject<'_>, c: &ComponentStatus, now: Timestamp) {
+        if let Err(problems) = subject.plan {
             let first = problems.first().map(ToString::to_string).unwrap_or_default();
             self.doubts.push(format!(
                 "the spec cannot be used, so limits are not shown: {first}"
             ));
         }
-        let generations = (rollout.metadata.generation, status.observed_generation);
+        let generations = (subject.generation, subject.status.observed_generation);
         if let (Some(is), Some(was)) = generations
             && is != was
         {
@@ -219,8 +263,17 @@ impl Facts {
         self.checks = c
             .checks
             .iter()
-            .map(|check| told(check, set.check(&check.name)))
+            .map(|check| told(check, set.check(&check.name).map(|found| (found, planned))))
             .collect();
+        self.pool = planned.component.pool.as_ref().map(|name| {
+            let mut sums = status.pools.iter();
+            let sum = sums.find(|p| p.name == *name && p.members.contains(&c.name));
+            Pool {
+                name: name.clone(),
+                members: sum.map(|p| p.members.clone()).unwrap_or_default(),
+                checks: sum.map(|p| p.checks.clone()).unwrap_or_default(),
+            }
+        });
         let standing = planned.steps.iter().rev().find(|s| s.weight <= written);
         self.phase = c.phase.clone().map(|name| Place {
             of: steps_in(plan, planned, &name),
@@ -248,7 +301,7 @@ impl Facts {
             weight: step.weight.percent(),
             phase: name_of(plan, step),
             not_before: walking
-                .then(|| now.checked_add(left).ok().map(|at| opening(&plan.calendar, at)))
+                .then(|| now.checked_add(left).ok().map(|at| plan.calendar.opening(at)))
                 .flatten(),
         });
         if let Some(next) = next {
@@ -326,18 +379,41 @@ fn gates(
     gates
 }
 
+/// Whether the check has a control arm to be seen at all.
+fn is_compared(check: &PlannedCheck, component: &PlannedComponent) -> bool {
+    match &check.source {
+        CheckSource::Arms | CheckSource::Errors(_) => {
+            let arms = component.component.arms.as_ref();
+            check.metric != MetricName::Throughput && arms.is_some_and(|arms| arms.control.is_some())
+        }
+        CheckSource::Pair(pair) => pair.series.control.is_some(),
+        CheckSource::Gauge(gauge) => match &gauge.ask {
+            GaugeAsk::Cpu(series) | GaugeAsk::Memory(series) | GaugeAsk::CertificateExpiry(series) => {
+                series.control.is_some()
+            }
+            GaugeAsk::Query(query) => query.control.is_some(),
+            GaugeAsk::Readiness(_) | GaugeAsk::Probe => false,
+        },
+    }
+}
+
 /// A check's status as it stands, whatever fields it has, with the rule's limits.
-fn told(check: &CheckStatus, planned: Option<&PlannedCheck>) -> Value {
+fn told(check: &CheckStatus, planned: Option<(&PlannedCheck, &PlannedComponent)>) -> Value {
     let mut told = match serde_json::to_value(check) {
         Ok(Value::Object(fields)) => fields,
         _ => Map::new(),
     };
-    if let Some(planned) = planned {
+    if let Some((planned, component)) = planned {
         let rule = &planned.rule;
         let (promote, rollback) = limits::of(planned);
         told.insert("metric".to_owned(), json!(planned.metric));
         told.insert("promote".to_owned(), json!(promote));
         told.insert("rollback".to_owned(), json!(rollback));
+        told.insert("compared".to_owned(), json!(is_compared(planned, component)));
+        told.insert(
+            "counted".to_owned(),
+            json!(!matches!(planned.source, CheckSource::Gauge(_))),
+        );
         told.insert("for".to_owned(), json!(Span(rule.for_)));
         told.insert("window".to_owned(), json!(Span(rule.window)));
     }

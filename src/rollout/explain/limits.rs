@@ -5,7 +5,7 @@ use crate::rollout::plan::{CheckSource, PlannedCheck};
 use serde_json::Value;
 
 /// A check's promote and rollback limits, each in one line.
-pub(super) fn of(check: &PlannedCheck) -> (String, String) {
+pub fn of(check: &PlannedCheck) -> (String, String) {
     match check.source {
         CheckSource::Gauge(_) => check.limits_shown(),
         CheckSource::Arms | CheckSource::Errors(_) | CheckSource::Pair(_) => (
@@ -16,7 +16,7 @@ pub(super) fn of(check: &PlannedCheck) -> (String, String) {
 }
 
 /// Limits in one line: `≤ 1%, ≤ control + 50%`; a kind that this has no sign for is shown by its name.
-pub(super) fn shown(limits: Option<&Limits>) -> String {
+pub fn shown(limits: Option<&Limits>) -> String {
     let Some(limits) = limits else {
         return "none".to_owned();
     };

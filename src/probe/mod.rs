@@ -1,0 +1,14 @@
+//! Requests that the daemon sends by itself to see whether a canary answers.
+//!
+//! Resources are written by tenants, and the daemon stands inside the cluster: without care a probe would be a way to
+//! reach what the tenant cannot. So nothing is asked for that the operator has not allowed by the host's name; what a
+//! name resolves to is looked at before it is connected to, and addresses of this machine, of the link and of clouds'
+//! metadata are not, unless the operator wrote the very host; redirects are not followed; what comes back but its
+//! status is not read.
+
+mod address;
+mod allow;
+mod prober;
+
+pub use allow::Allowed;
+pub use prober::{Outcome, Prober, Results};
