@@ -57,12 +57,15 @@ impl Facts {
             | Reason::GitOpsFight => {
                 waits.push(wait("a person's `resume`", None));
             }
-            Reason::Raising | Reason::Lowering | Reason::RouterSettling | Reason::Ineligible => {
+            Reason::Raising
+            | Reason::Lowering
+            | Reason::Joined
+            | Reason::RouterSettling
+            | Reason::Ineligible => {
                 waits.push(wait("the routed objects", None));
             }
             Reason::Starting
             | Reason::Step
-            | Reason::Joined
             | Reason::CheckBreached
             | Reason::HoldingStep
             | Reason::WaitingForPhase
