@@ -11,6 +11,7 @@ use jiff::Timestamp;
 impl Facts {
     /// What is waited for and until when: the reason it stands for, then hold, gates and window as far as they are
     /// still ahead.
+    #[expect(clippy::too_many_lines, reason = "a table: what each reason waits for")]
     pub(super) fn waits(&self, plan: &Plan, c: &ComponentStatus, now: Timestamp) -> Vec<Wait> {
         if c.state.is_terminal() {
             let what = if c.state == State::RolledBack {
