@@ -244,6 +244,12 @@ pub enum VerbArgs {
         #[command(subcommand)]
         what: ChecksVerb,
     },
+    /// Routed objects, held against what is planned for them
+    Routes {
+        /// What to do with them.
+        #[command(subcommand)]
+        what: RoutesVerb,
+    },
     /// Judge recorded metrics again: when would it have promoted, held or rolled back, and how would each limit have
     /// to move
     Backtest(BacktestArgs),
@@ -315,6 +321,30 @@ pub enum MirrorVerb {
 pub enum ChecksVerb {
     /// Run every check's queries live: value, samples, verdict, and what is missing
     Test(ChecksTestArgs),
+}
+
+/// What is done with routes.
+#[derive(Debug, Subcommand)]
+pub enum RoutesVerb {
+    /// Say whether the Ingresses of a component can be split, and what is missing
+    Check(RoutesCheckArgs),
+}
+
+/// Arguments of `routes check`.
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = "\
+Nothing is written. Files with Ingresses in them are taken for the whole cluster: rollout, Ingresses, Services,
+VirtualServices, and the controller's Deployment for its flags. Otherwise the cluster is read.
+
+Exit codes:
+  0 everything can be split · 3 something keeps weights at 0 · 64 a file or a flag is wrong · 69 cluster unreachable")]
+pub struct RoutesCheckArgs {
+    /// A YAML file; may be repeated; - is the standard input [default: the rollouts of the namespace]
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Vec<PathBuf>,
+    /// One component only; may be repeated
+    #[arg(short, long, value_name = "NAME")]
+    pub component: Vec<String>,
 }
 
 /// Arguments of `checks test`.

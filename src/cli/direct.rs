@@ -6,7 +6,9 @@ use crate::rollout::command::{Command, Verb};
 use crate::rollout::reason::Reason;
 use crate::rollout::spec::{Component, GradualRollout};
 use crate::rollout::weight::Weight;
-use crate::routing::{Change, ObjectRef, RoutingError, Stamp, Target, WriteMode, targets};
+use crate::routing::{
+    Change, ObjectKind, ObjectRef, RoutingError, Stamp, Stock, Target, Write, WriteMode, found, needs,
+};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::time::Duration;
@@ -69,6 +71,29 @@ pub(super) fn component<'r>(rollout: &'r GradualRollout, name: &str) -> Option<&
     spec.or_else(|| known?.definition.as_deref())
 }
 
+/// Where canaries of a component may be. What cannot be listed stands beside, by the object that it is about.
+async fn stock(cluster: &ByHand, component: &Component, namespace: &str) -> (Stock, Vec<(ObjectRef, Error)>) {
+    let (mut stock, mut unread) = (Stock::default(), Vec::new());
+    for (kind, namespace) in needs(component, namespace) {
+        if kind != ObjectKind::Ingress {
+            continue;
+        }
+        match cluster.list(kind, &namespace).await {
+            Ok(objects) => stock.put(kind, &namespace, objects),
+            Err(error) => {
+                let name = format!("(canaries of {})", component.name);
+                let object = ObjectRef {
+                    kind,
+                    namespace,
+                    name,
+                };
+                unread.push((object, error.into()));
+            }
+        }
+    }
+    (stock, unread)
+}
+
 /// Lowers every object of a component, each on its own: one that fails does not keep the others up.
 pub(super) async fn lower(
     cluster: &ByHand,
@@ -80,13 +105,18 @@ pub(super) async fn lower(
         may_raise: false,
         ..order
     };
-    let writes = targets(component, namespace)
+    let (stock, unread) = stock(cluster, component, namespace).await;
+    let all = found(component, namespace, &stock).targets;
+    let writes = all.into_iter().map(|target| async move {
+        let object = target.object().clone();
+        (object, write(cluster, &target, order).await)
+    });
+    let unread = unread.into_iter().map(|(object, error)| (object, Err(error)));
+    futures::future::join_all(writes)
+        .await
         .into_iter()
-        .map(|target| async move {
-            let object = target.object().clone();
-            (object, write(cluster, &target, order).await)
-        });
-    futures::future::join_all(writes).await
+        .chain(unread)
+        .collect()
 }
 
 /// What an order would write to every object of a component, as things are now.
@@ -96,13 +126,18 @@ pub(super) async fn preview(
     namespace: &str,
     order: Order<'_>,
 ) -> Vec<(ObjectRef, Result<Written, Error>)> {
-    let previews = targets(component, namespace)
+    let (stock, unread) = stock(cluster, component, namespace).await;
+    let all = found(component, namespace, &stock).targets;
+    let previews = all.into_iter().map(|target| async move {
+        let drafted = read_and_draft(cluster, &target, order).await;
+        (target.object().clone(), drafted)
+    });
+    let unread = unread.into_iter().map(|(object, error)| (object, Err(error)));
+    futures::future::join_all(previews)
+        .await
         .into_iter()
-        .map(|target| async move {
-            let drafted = read_and_draft(cluster, &target, order).await;
-            (target.object().clone(), drafted)
-        });
-    futures::future::join_all(previews).await
+        .chain(unread)
+        .collect()
 }
 
 /// The greatest weight that a component's routed objects say now, and why some could not be read.
@@ -111,13 +146,16 @@ pub(super) async fn says(
     component: &Component,
     namespace: &str,
 ) -> (Option<Weight>, Vec<String>) {
-    let reads = targets(component, namespace)
-        .into_iter()
-        .map(|target| async move {
-            let json = cluster.object(target.object()).await?;
-            Ok::<Weight, Error>(target.read(&json)?.weight)
-        });
+    let (stock, unlisted) = stock(cluster, component, namespace).await;
+    let all = found(component, namespace, &stock).targets;
+    let reads = all.into_iter().map(|target| async move {
+        match read(cluster, &target).await? {
+            Some(json) => Ok::<Weight, Error>(target.read(&json)?.weight),
+            None => Ok(Weight::ZERO),
+        }
+    });
     let (mut highest, mut unread) = (None, Vec::new());
+    unread.extend(unlisted.into_iter().map(|(_, error)| error.to_string()));
     for read in futures::future::join_all(reads).await {
         match read {
             Ok(weight) => highest = highest.max(Some(weight)),
@@ -127,19 +165,41 @@ pub(super) async fn says(
     (highest, unread)
 }
 
+/// The object; `None` when it is not there and does not have to be.
+async fn read(cluster: &ByHand, target: &Target<'_>) -> Result<Option<Value>, Error> {
+    match cluster.object(target.object()).await {
+        Ok(json) => Ok(Some(json)),
+        Err(by_hand::Error::NotFound(_)) if target.absent().is_some() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 async fn read_and_draft(cluster: &ByHand, target: &Target<'_>, order: Order<'_>) -> Result<Written, Error> {
-    let json = cluster.object(target.object()).await?;
-    draft(target, &json, order).map(|(written, _)| written)
+    let json = read(cluster, target).await?;
+    draft(target, json.as_ref(), order).map(|(written, _)| written)
 }
 
 async fn write(cluster: &ByHand, target: &Target<'_>, order: Order<'_>) -> Result<Written, Error> {
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let json = cluster.object(target.object()).await?;
-        let (written, patch) = draft(target, &json, order)?;
-        match cluster.patch(target.object(), &json, &patch, false).await {
+        let json = read(cluster, target).await?;
+        let (written, write) = draft(target, json.as_ref(), order)?;
+        let done = match (&write, &json) {
+            (Write::Patch(patch), Some(json)) => cluster.patch(target.object(), json, patch, false).await,
+            (
+                Write::Delete {
+                    uid,
+                    resource_version,
+                },
+                _,
+            ) => cluster.delete(target.object(), uid, resource_version).await,
+            (Write::Patch(_) | Write::Nothing, _) => Ok(()),
+        };
+        match done {
             Ok(()) => return Ok(written),
+            // Somebody else deleted it: it carries nothing.
+            Err(by_hand::Error::NotFound(_)) if target.absent().is_some() => return Ok(written),
             // Lost a race: what was read is not what is there. Read and compute again, at once.
             Err(by_hand::Error::Conflict(_)) if attempt < ATTEMPTS => {
                 if attempt >= PATIENT_FROM {
@@ -153,17 +213,18 @@ async fn write(cluster: &ByHand, target: &Target<'_>, order: Order<'_>) -> Resul
     }
 }
 
-fn draft(
-    target: &Target<'_>,
-    json: &Value,
-    order: Order<'_>,
-) -> Result<(Written, crate::routing::ObjectPatch), Error> {
-    let seen = target.read(json)?;
-    let weight = if order.may_raise || seen.is_silent() {
-        order.weight
-    } else {
+fn draft(target: &Target<'_>, json: Option<&Value>, order: Order<'_>) -> Result<(Written, Write), Error> {
+    let absent = || target.absent().filter(|_| json.is_none());
+    let seen = match (json, absent()) {
+        (Some(json), _) => target.read(json)?,
+        (None, Some(seen)) => seen,
+        (None, None) => return Err(by_hand::Error::NotFound(target.object().to_string()).into()),
+    };
+    let weight = match json {
+        _ if order.may_raise || seen.is_silent() => order.weight,
         // Where places of the object disagree, the lowest is what must not be raised.
-        target.at_most(json, order.weight.min(seen.lowest))?
+        Some(json) => target.at_most(json, order.weight.min(seen.lowest))?,
+        None => Weight::ZERO,
     };
     let stamp = Stamp::new(&order.command.id, weight, &reason(order.command).to_string())?;
     let mode = if order.command.wish.emergency {
@@ -171,14 +232,32 @@ fn draft(
     } else {
         WriteMode::Normal
     };
-    let patch = target.journalled(json, target.write(json, &stamp, mode)?);
+    let write = match json {
+        Some(json) if order.may_raise && !weight.is_zero() => Write::Patch(target.write(json, &stamp, mode)?),
+        json => target.lower(json, &stamp, order.weight, mode)?,
+    };
+    let write = match (write, json) {
+        (Write::Patch(patch), Some(json)) => Write::Patch(target.journalled(json, patch)),
+        (write, _) => write,
+    };
+    let whole = |from: Option<&str>, to: Option<&str>| Change {
+        path: "the object".to_owned(),
+        from: from.map(str::to_owned),
+        to: to.map(str::to_owned),
+    };
+    let changes = match &write {
+        Write::Patch(patch) => patch.changes.clone(),
+        Write::Delete { .. } => vec![whole(Some("there"), Some("deleted"))],
+        Write::Nothing if weight.is_zero() => Vec::new(),
+        Write::Nothing => vec![whole(None, Some("made at 0% first"))],
+    };
     let written = Written {
         object: target.object().clone(),
         from: seen.weight,
         to: weight,
-        changes: patch.changes.clone(),
+        changes,
     };
-    Ok((written, patch))
+    Ok((written, write))
 }
 
 fn reason(command: &Command) -> Reason {
@@ -237,8 +316,8 @@ mod tests {
             may_raise,
             at,
         };
-        let all = targets(component(&rollout, "shop").unwrap(), "default");
-        draft(&all[0], &shop(canary), order).unwrap().0
+        let all = crate::routing::targets(component(&rollout, "shop").unwrap(), "default");
+        draft(&all[0], Some(&shop(canary)), order).unwrap().0
     }
 
     #[test]

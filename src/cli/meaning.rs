@@ -120,6 +120,7 @@ impl Ask {
             | VerbArgs::Status { .. }
             | VerbArgs::Explain { .. }
             | VerbArgs::Checks { .. }
+            | VerbArgs::Routes { .. }
             | VerbArgs::Backtest(_)
             | VerbArgs::Validate { .. }
             | VerbArgs::Plan { .. }

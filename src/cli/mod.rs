@@ -21,6 +21,7 @@ mod progress;
 mod pursue;
 mod recorded;
 mod report;
+mod routes;
 mod run;
 mod sandbox;
 mod sound;
@@ -35,7 +36,7 @@ mod yaml;
 
 use crate::clock::Clock;
 use crate::settings::{Flags, Settings};
-use args::{ChecksVerb, Global, Output, Raw, RawEmergency, VerbArgs};
+use args::{ChecksVerb, Global, Output, Raw, RawEmergency, RoutesVerb, VerbArgs};
 use clap::Parser as _;
 use exit::{Exit, Failure};
 use meaning::Ask;
@@ -124,6 +125,9 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
             let settings = settings_with(&global, args.prometheus.as_deref())?;
             block_on(checks_test::run(&settings, &args, form, out))
         }
+        VerbArgs::Routes {
+            what: RoutesVerb::Check(args),
+        } => block_on(routes::run(&settings(&global)?, &args, form, out)),
         VerbArgs::Backtest(args) => {
             let settings = settings_with(&global, args.prometheus.as_deref())?;
             block_on(backtest::run(&settings, &args, form, out))

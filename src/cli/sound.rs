@@ -97,6 +97,14 @@ fn names(rollout: &GradualRollout) -> Vec<Problem> {
                         namespaces.push((format!("{at}.{arm}.namespace"), &backend.namespace));
                     }
                 }
+                Router::IngressNginx(nginx) => {
+                    let at = format!("{at}.ingressNginx");
+                    for (k, name) in nginx.ingresses.names.iter().flatten().enumerate() {
+                        subdomain(format!("{at}.ingresses.names[{k}]"), name);
+                    }
+                    subdomain(format!("{at}.gateway.service"), &nginx.gateway.service);
+                    subdomain(format!("{at}.gateway.namespace"), &nginx.gateway.namespace);
+                }
                 Router::ControllerSwitch(switch) => {
                     let at = format!("{at}.controllerSwitch");
                     for (field, name) in [

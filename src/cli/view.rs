@@ -207,6 +207,7 @@ pub(super) fn blocked(view: &View) -> bool {
                 reason,
                 Reason::Starting
                     | Reason::Step
+                    | Reason::Joined
                     | Reason::HoldingStep
                     | Reason::Settling
                     | Reason::Raising

@@ -5,15 +5,17 @@
 
 use super::connect::{self, ConnectError};
 use super::lease::ALIVE_WITHIN;
+use super::objects;
 use crate::rollout::command::Command;
 use crate::rollout::spec::GradualRollout;
-use crate::routing::{ObjectPatch, ObjectRef, PatchBody};
+use crate::routing::{ObjectKind, ObjectPatch, ObjectRef, PatchBody};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Client;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The field manager of what a person's command writes.
@@ -270,6 +272,49 @@ impl ByHand {
         let (params, body) = (params(dry_run), Patch::Json::<()>(body));
         let what = object.to_string();
         within(&doing, Some(&what), api.patch(&object.name, &params, &body))
+            .await
+            .map(drop)
+    }
+
+    /// Every object of a kind in a namespace.
+    pub async fn list(&self, kind: ObjectKind, namespace: &str) -> Result<Vec<Arc<Value>>, Error> {
+        let doing = format!("listing {} in {namespace}", kind.plural());
+        let mut answer = Ok(Vec::new());
+        for version in kind.versions() {
+            let of_any = ObjectRef {
+                kind,
+                namespace: namespace.to_owned(),
+                name: String::new(),
+            };
+            let api = self.object_api(&of_any, version);
+            match within(&doing, None, api.list(&ListParams::default())).await {
+                Ok(listed) => {
+                    return listed
+                        .items
+                        .iter()
+                        .map(|object| {
+                            objects::json(kind, object).map_err(|e| Error::Refused {
+                                doing: doing.clone(),
+                                message: e.to_string(),
+                            })
+                        })
+                        .collect();
+                }
+                // Not served under this version, or not at all: then there is none of it.
+                Err(Error::NoDefinition) => {}
+                Err(error) => answer = Err(error),
+            }
+        }
+        answer
+    }
+
+    /// Deletes an object if it is the very one that was read, in the version that was read.
+    pub async fn delete(&self, object: &ObjectRef, uid: &str, resource_version: &str) -> Result<(), Error> {
+        let doing = format!("deleting {object}");
+        let api = self.object_api(object, object.kind.version());
+        let params = objects::removing(uid, resource_version);
+        let what = object.to_string();
+        within(&doing, Some(&what), api.delete(&object.name, &params))
             .await
             .map(drop)
     }

@@ -34,6 +34,17 @@ pub enum Cached {
     Object(Arc<Value>),
 }
 
+/// What is known of all objects of a kind in a namespace.
+#[derive(Clone, Debug)]
+pub enum Listed {
+    /// The watch has not listed everything yet.
+    Syncing,
+    /// They cannot be watched; why, and what to do.
+    Problem(String),
+    /// As they were last seen.
+    Objects(Vec<Arc<Value>>),
+}
+
 /// What is watched in a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
@@ -149,6 +160,19 @@ impl Cache {
             (Some(json), None) => Cached::Object(json.clone()),
             (None, None) if kept.synced => Cached::Missing,
             (None, None) => Cached::Syncing,
+        }
+    }
+
+    /// What is known of all objects of a kind in a namespace.
+    pub fn list(&self, kind: ObjectKind, namespace: &str) -> Listed {
+        let shelves = self.shelves();
+        match shelves.get(&(What::Routed(kind), namespace.to_owned())) {
+            None => Listed::Syncing,
+            Some(kept) => match &kept.problem {
+                Some(problem) => Listed::Problem(problem.clone()),
+                None if kept.synced => Listed::Objects(kept.objects.values().cloned().collect()),
+                None => Listed::Syncing,
+            },
         }
     }
 

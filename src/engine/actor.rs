@@ -13,7 +13,7 @@ mod save;
 
 use super::gauges::{Apart, Measured};
 use super::hub::Shared;
-use super::lane::{Lane, Objects};
+use super::lane::Lane;
 use super::leave::Left;
 use super::looks::{self, Look};
 use super::lower::Failure;
@@ -21,6 +21,7 @@ use super::observe::{Memo, own_break_glass, see};
 use super::pasts::Pasts;
 use super::persist::{self, Sound};
 use super::probes::Probes;
+use super::select::{Prepared, meet};
 use crate::cluster::ClusterError;
 use crate::cluster::rollouts::RawRollout;
 use crate::metrics::{Ask, Cursor};
@@ -33,7 +34,7 @@ use crate::rollout::sample::{Blindness, Reading, Slice};
 use crate::rollout::spec::{OnDelete, Traffic};
 use crate::rollout::status::{ComponentStatus, GradualRolloutStatus};
 use crate::rollout::weight::Weight;
-use crate::routing::ObjectRef;
+use crate::routing::{ClaimKey, ObjectKind, ObjectRef};
 use jiff::Timestamp;
 use patience::Patience;
 use previews::Previews;
@@ -66,7 +67,7 @@ pub(super) enum Done {
     },
     Prepared {
         component: String,
-        result: Result<Objects, String>,
+        result: Result<Prepared, String>,
     },
     Raised {
         component: String,
@@ -154,6 +155,10 @@ pub(super) struct Actor {
     save_after: Timestamp,
     written: Value,
     mine: BTreeSet<ObjectRef>,
+    /// Kinds and namespaces in which selections look: whatever changes there is looked at.
+    scopes: BTreeSet<(ObjectKind, String)>,
+    /// What the selections found, of which nobody else may write.
+    selected: BTreeMap<String, Vec<ClaimKey>>,
     tasks: JoinSet<Done>,
     failing: (mpsc::Sender<Failure>, mpsc::Receiver<Failure>),
 }
@@ -194,6 +199,8 @@ impl Actor {
             save_after: now,
             written: raw.status.clone(),
             mine: BTreeSet::new(),
+            scopes: BTreeSet::new(),
+            selected: BTreeMap::new(),
             tasks: JoinSet::new(),
             // One slot per object is plenty: only the newest failure is shown.
             failing: mpsc::channel(64),
@@ -223,7 +230,7 @@ impl Actor {
                     self.failures.insert(component, message);
                 }
                 told = changes.recv() => match told {
-                    Ok(object) if self.mine.contains(&object) => {}
+                    Ok(object) if self.mine.contains(&object) || self.scopes.contains(&(object.kind, object.namespace.clone())) => {}
                     Ok(_) => continue,
                     // Lagging is no harm: the cache holds the newest.
                     Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
@@ -332,6 +339,7 @@ impl Actor {
     }
 
     fn observe(&mut self, refresh: bool) -> Observation {
+        let mut selected = BTreeMap::new();
         let Ok(sound) = &self.sound else {
             return Observation::default();
         };
@@ -355,10 +363,19 @@ impl Actor {
             seen.failure = self.failures.get(planned.name()).cloned();
             seen.preview_failure = self.previews.failure(planned.name());
             seen.break_glass = glass.clone().or(seen.break_glass);
+            if !memo.claims().is_empty() {
+                selected.insert(planned.name().to_owned(), memo.claims().to_vec());
+            }
             components.insert(planned.name().to_owned(), seen);
         }
+        meet(&selected, &mut components);
+        let on_delete = sound.plan.on_delete;
+        if selected != self.selected {
+            self.selected = selected;
+            self.claim();
+        }
         let (mut commands, malformed) = command::pending(&self.raw.annotations);
-        if self.raw.deleting && sound.plan.on_delete == OnDelete::Restore {
+        if self.raw.deleting && on_delete == OnDelete::Restore {
             commands.push(restore(&self.raw.uid));
         }
         Observation {

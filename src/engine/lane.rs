@@ -1,5 +1,6 @@
 //! A component's lane: one write under way at most, and a lowering that clears it.
 
+use super::select::Prepared;
 use crate::rollout::status::Intent;
 use crate::rollout::weight::Weight;
 use crate::routing::ObjectRef;
@@ -29,7 +30,7 @@ pub(super) enum Lane {
         /// The raise.
         intent: Intent,
         /// What it was decided on.
-        objects: Objects,
+        prepared: Prepared,
     },
     /// (c) it is being written.
     Writing {

@@ -1,12 +1,13 @@
 //! Letting go of routed objects: our marks come off, and where it is asked for, what stood there before us comes back.
 
 use super::raise::within;
+use super::select::stock_at_any_cost;
 use crate::cluster::ClusterError;
 use crate::cluster::cache::Cache;
 use crate::cluster::connect::Client;
 use crate::cluster::objects::{self, FIELD_MANAGER};
 use crate::rollout::spec::Component;
-use crate::routing::{PutBack, Target, targets};
+use crate::routing::{Target, Write, found};
 use std::time::Duration;
 
 /// How long one request may take.
@@ -33,7 +34,9 @@ pub(super) async fn leave(
     restore: bool,
 ) -> Left {
     let mut left = Left::default();
-    for target in targets(&component, &namespace) {
+    let (stock, unread) = stock_at_any_cost(&client, &cache, &component, &namespace).await;
+    left.failed.extend(unread);
+    for target in found(&component, &namespace, &stock).targets {
         match one(&client, &cache, &target, restore).await {
             Ok(kept) => left.kept.extend(kept),
             Err(message) => left.failed.push(message),
@@ -53,24 +56,28 @@ async fn one(
         let read = within(REQUEST_TIMEOUT, gone(objects::get(client, target.object()))).await?;
         // There is nothing to take marks off.
         let Some(json) = read else { return Ok(None) };
-        let back = if restore {
-            target.restore(&json)
+        let (write, kept) = if restore {
+            target.give_back(&json)
         } else {
-            PutBack {
-                patch: target.detach(&json),
-                kept: None,
-            }
+            (target.release(&json), None)
         };
-        let Some(patch) = back.patch else {
-            return Ok(back.kept);
-        };
-        let write = objects::patch(client, target.object(), &patch, FIELD_MANAGER, false);
-        let answer = tokio::time::timeout(REQUEST_TIMEOUT, write).await;
-        match answer {
-            Ok(Ok(json)) => {
-                cache.put(target.object(), json);
-                return Ok(back.kept);
+        let object = target.object();
+        let write = async {
+            match write {
+                Write::Patch(patch) => {
+                    let answer = objects::patch(client, object, &patch, FIELD_MANAGER, false).await?;
+                    cache.put(object, answer);
+                }
+                Write::Delete {
+                    uid,
+                    resource_version,
+                } => objects::delete(client, object, &uid, &resource_version).await?,
+                Write::Nothing => {}
             }
+            Ok(())
+        };
+        match tokio::time::timeout(REQUEST_TIMEOUT, write).await {
+            Ok(Ok(())) => return Ok(kept),
             Ok(Err(error)) if error.is_race() && races < RACES => races += 1,
             Ok(Err(ClusterError::NotFound { .. })) => return Ok(None),
             Ok(Err(error)) => return Err(error.to_string()),

@@ -1,13 +1,14 @@
 //! Lowers: their own lane. No retry layer, no patience: every object at once, each until it is done.
 
 use super::raise::{cached, stamp};
+use super::select::stock_at_any_cost;
 use crate::cluster::ClusterError;
 use crate::cluster::cache::Cache;
 use crate::cluster::connect::Client;
 use crate::cluster::objects::{self, FIELD_MANAGER};
 use crate::rollout::observation::Lower;
 use crate::rollout::spec::Component;
-use crate::routing::{Target, WriteMode, targets};
+use crate::routing::{Target, Write, WriteMode, found};
 use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -41,9 +42,30 @@ pub(super) async fn lower(
     at: Timestamp,
     failures: mpsc::Sender<Failure>,
 ) {
-    let all = targets(&component, &namespace);
+    let mut wait = FIRST_WAIT;
+    loop {
+        let (stock, unread) = stock_at_any_cost(&client, &cache, &component, &namespace).await;
+        let all = found(&component, &namespace, &stock).targets;
+        edge_first(&client, &cache, &all, &order, at, &failures).await;
+        // Where nobody knows what there is, there may be more to lower.
+        let Some(error) = unread.first() else { return };
+        tracing::warn!(component = order.component, %error, "what is to be lowered cannot be listed, again");
+        drop(failures.try_send((order.component.clone(), error.clone())));
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(SLOWEST);
+    }
+}
+
+async fn edge_first(
+    client: &Client,
+    cache: &Cache,
+    all: &[Target<'_>],
+    order: &Lower,
+    at: Timestamp,
+    failures: &mpsc::Sender<Failure>,
+) {
     let mut routers: Vec<Vec<&Target<'_>>> = Vec::new();
-    for target in &all {
+    for target in all {
         match routers.last_mut() {
             Some(router) if router.first().is_some_and(|t| t.router() == target.router()) => {
                 router.push(target);
@@ -54,7 +76,6 @@ pub(super) async fn lower(
     // How many first attempts of each router have ended.
     let tried: Vec<watch::Sender<usize>> = routers.iter().map(|_| watch::channel(0).0).collect();
     let before = std::iter::once(None).chain(tried.iter().zip(&routers).map(Some));
-    let (client, cache, order, failures) = (&client, &cache, &order, &failures);
     // When a router begins is counted from the start of the lowering, so that the waits never add to a serial one.
     let began = tokio::time::Instant::now();
     let mut jobs = Vec::new();
@@ -153,19 +174,22 @@ async fn attempt_once(
     } else {
         WriteMode::Normal
     };
-    let patch = target
-        .write(&json, &stamp, mode)
-        .map_err(|e| other(e.to_string()))?;
-    let patch = target.journalled(&json, patch);
-    let answer = timed(objects::patch(
-        client,
-        target.object(),
-        &patch,
-        FIELD_MANAGER,
-        false,
-    ))
-    .await?;
-    cache.put(target.object(), answer);
+    let object = target.object();
+    let write = target.lower(Some(&json), &stamp, order.weight, mode);
+    match write.map_err(|e| other(e.to_string()))? {
+        Write::Patch(patch) => {
+            let patch = target.journalled(&json, patch);
+            let answer = timed(objects::patch(client, object, &patch, FIELD_MANAGER, false)).await?;
+            cache.put(object, answer);
+        }
+        Write::Delete {
+            uid,
+            resource_version,
+        } => {
+            timed(objects::delete(client, object, &uid, &resource_version)).await?;
+        }
+        Write::Nothing => {}
+    }
     Ok(())
 }
 

@@ -18,6 +18,7 @@ mod pasts;
 mod persist;
 mod probes;
 mod raise;
+mod select;
 mod view;
 
 pub use crate::metrics::{Condition, EndpointHealth, SourceHealth};

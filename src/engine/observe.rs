@@ -1,12 +1,13 @@
 //! What is seen: watch caches, annotations and looks, put into the words of the core.
 
 use super::lane::Lane;
+use super::select::{NoStock, stock};
 use crate::cluster::cache::{Cache, Cached};
 use crate::rollout::observation::{Mark, Routed, Routers, Seen};
 use crate::rollout::spec::{Component, Router};
 use crate::rollout::status::RouterStatus;
 use crate::rollout::weight::Weight;
-use crate::routing::{self, RoutingError, Target, targets};
+use crate::routing::{self, ClaimKey, RoutingError, Target, found, needs};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -20,13 +21,17 @@ pub(super) const BREAK_GLASS: &str = "rollout.sealos.io/break-glass";
 #[derive(Debug, Default)]
 pub(super) struct Memo {
     slots: Vec<Option<Known>>,
-    /// Something was read anew since the last report.
+    /// Which router each slot belongs to.
+    routers: Vec<usize>,
+    claims: Vec<ClaimKey>,
+    /// Something else is known than at the last report.
     fresh: bool,
 }
 
 #[derive(Debug)]
 struct Known {
-    json: Arc<Value>,
+    /// `None`: it is not there, and does not have to be.
+    json: Option<Arc<Value>>,
     routed: Routed,
     waiting_for: Option<String>,
     /// It says no weight of its own.
@@ -34,23 +39,77 @@ struct Known {
 }
 
 impl Memo {
-    /// What an object says. One that says nothing goes by the object before it, which its pods read.
+    /// What the component's selections found when they were last looked at: nobody else may write it.
+    pub(super) fn claims(&self) -> &[ClaimKey] {
+        &self.claims
+    }
+
+    /// Makes room for these objects, which may be others than the last time.
+    fn lay_out(&mut self, all: &[Target<'_>]) {
+        let same = self.routers.len() == all.len()
+            && all
+                .iter()
+                .zip(&self.routers)
+                .all(|(target, at)| target.router() == *at);
+        if same {
+            return;
+        }
+        self.routers = all.iter().map(Target::router).collect();
+        self.slots = all.iter().map(|_| None).collect();
+        self.fresh = true;
+    }
+
+    /// What an object says. One that says nothing goes by the object before it, which its pods read. What was read of
+    /// the very same copy holds, unless it is asked for `anew`.
     fn read_beside(
         &mut self,
         at: usize,
         target: &Target<'_>,
-        json: &Arc<Value>,
+        (json, anew): (&Arc<Value>, bool),
         before: Option<&Routed>,
     ) -> Result<Routed, RoutingError> {
-        let mut routed = self.read(at, target, json)?;
-        let silent = self
-            .slots
-            .get(at)
-            .is_some_and(|s| s.as_ref().is_some_and(|s| s.silent));
+        let known = self.slots.get(at).and_then(Option::as_ref);
+        let same = known.filter(|k| !anew && k.json.as_ref().is_some_and(|known| Arc::ptr_eq(known, json)));
+        let (mut routed, silent) = if let Some(known) = same {
+            (known.routed.clone(), known.silent)
+        } else {
+            match target.read(json) {
+                Ok(object) => self.keep(at, target, Some(json.clone()), object),
+                Err(error) => {
+                    // What it said before is no answer.
+                    self.lose(at);
+                    return Err(error);
+                }
+            }
+        };
         if let Some(before) = before.filter(|_| silent) {
             (routed.lowest, routed.highest) = (before.lowest, before.highest);
         }
         Ok(routed)
+    }
+
+    /// Remembers what was read, and says whether the object has a weight of its own.
+    fn keep(
+        &mut self,
+        at: usize,
+        target: &Target<'_>,
+        json: Option<Arc<Value>>,
+        object: routing::Seen,
+    ) -> (Routed, bool) {
+        let (waiting_for, silent) = (object.waiting_for.clone(), object.is_silent());
+        let routed = put(target, object);
+        if let Some(slot) = self.slots.get_mut(at) {
+            self.fresh |= slot
+                .as_ref()
+                .is_none_or(|k| k.routed != routed || k.waiting_for != waiting_for || k.silent != silent);
+            *slot = Some(Known {
+                json,
+                routed: routed.clone(),
+                waiting_for,
+                silent,
+            });
+        }
+        (routed, silent)
     }
 
     /// Nothing is known of an object any more.
@@ -60,39 +119,11 @@ impl Memo {
         }
     }
 
-    fn read(&mut self, at: usize, target: &Target<'_>, json: &Arc<Value>) -> Result<Routed, RoutingError> {
-        if self.slots.len() <= at {
-            self.slots.resize_with(at + 1, || None);
-        }
-        let Some(slot) = self.slots.get_mut(at) else {
-            return target.read(json).map(|object| put(target, object));
-        };
-        match slot {
-            Some(known) if Arc::ptr_eq(&known.json, json) => Ok(known.routed.clone()),
-            Some(_) | None => {
-                self.fresh = true;
-                // Should it be unreadable now, what it said before is no answer.
-                *slot = None;
-                let object = target.read(json)?;
-                let (waiting_for, silent) = (object.waiting_for.clone(), object.is_silent());
-                let routed = put(target, object);
-                *slot = Some(Known {
-                    json: json.clone(),
-                    routed: routed.clone(),
-                    waiting_for,
-                    silent,
-                });
-                Ok(routed)
-            }
-        }
-    }
-
     /// Each router of a component as it was last read; `None` when nothing changed since the last report about the
     /// same wish.
     pub(super) fn report(
         &mut self,
         component: &Component,
-        namespace: &str,
         asked: Weight,
         before: &[RouterStatus],
     ) -> Option<Vec<RouterStatus>> {
@@ -100,14 +131,11 @@ impl Memo {
         if !std::mem::take(&mut self.fresh) && same_wish {
             return None;
         }
-        let all = targets(component, namespace);
         let report = component.routers.iter().enumerate().map(|(n, router)| {
-            let of = |target: &Target<'_>| target.router() == n;
-            let known: Vec<Option<&Known>> = all
-                .iter()
-                .enumerate()
-                .filter(|(_, target)| of(target))
-                .map(|(at, _)| self.slots.get(at)?.as_ref())
+            let slots = self.slots.iter().zip(&self.routers);
+            let known: Vec<Option<&Known>> = slots
+                .filter(|(_, at)| **at == n)
+                .map(|(slot, _)| slot.as_ref())
                 .collect();
             let read = || known.iter().flatten();
             let whole = known.iter().all(Option::is_some);
@@ -143,14 +171,28 @@ pub(super) fn see(
     lane: &Lane,
     memo: &mut Memo,
 ) -> Seen {
-    let all = targets(component, namespace);
+    let selects = !needs(component, namespace).is_empty();
     let mut seen = Seen {
         busy: lane.is_busy(),
-        control_ready: control_ready(cache, &all),
         ..Seen::default()
     };
-    let mut routed = Vec::with_capacity(all.len());
-    for (at, target) in all.iter().enumerate() {
+    let stock = match stock(cache, component, namespace) {
+        Ok(stock) => stock,
+        Err(NoStock::Syncing) => return seen,
+        Err(NoStock::Problem(message)) => {
+            seen.routers = Routers::Unreadable(message);
+            return seen;
+        }
+    };
+    let found = found(component, namespace, &stock);
+    seen.control_ready = control_ready(cache, &found.targets);
+    seen.obstacle = found.obstacle();
+    memo.lay_out(&found.targets);
+    if selects {
+        memo.claims = found.targets.iter().flat_map(Target::claims).collect();
+    }
+    let mut routed = Vec::with_capacity(found.targets.len());
+    for (at, target) in found.targets.iter().enumerate() {
         let json = match cache.get(target.object()) {
             Cached::Object(json) => json,
             Cached::Syncing => {
@@ -159,6 +201,10 @@ pub(super) fn see(
                 return seen;
             }
             Cached::Missing => {
+                if let Some(absent) = target.absent() {
+                    routed.push(memo.keep(at, target, None, absent).0);
+                    continue;
+                }
                 memo.lose(at);
                 let message = format!(
                     "there is no {}: create it, or correct the router's name",
@@ -177,7 +223,8 @@ pub(super) fn see(
             .break_glass
             .take()
             .or_else(|| break_glass(json.pointer("/metadata/annotations")));
-        match memo.read_beside(at, target, &json, routed.last()) {
+        // What an object says that stands for a selection depends on what was found, too.
+        match memo.read_beside(at, target, (&json, selects), routed.last()) {
             Ok(object) => routed.push(object),
             Err(error) => {
                 seen.routers = Routers::Unreadable(error.to_string());
@@ -185,7 +232,10 @@ pub(super) fn see(
             }
         }
     }
-    seen.routers = Routers::Read(routed);
+    seen.routers = match (routed.is_empty(), &seen.obstacle) {
+        (true, Some(obstacle)) => Routers::Unreadable(obstacle.clone()),
+        _ => Routers::Read(routed),
+    };
     seen
 }
 
@@ -194,6 +244,7 @@ const fn kind_of(router: &Router) -> &'static str {
     match router {
         Router::Istio(_) => "istio",
         Router::GatewayApi(_) => "gatewayApi",
+        Router::IngressNginx(_) => "ingressNginx",
         Router::ControllerSwitch(_) => "controllerSwitch",
     }
 }
@@ -214,6 +265,9 @@ fn put(target: &Target<'_>, object: routing::Seen) -> Routed {
         remark: object.parents.remark,
         manager: object.foreign_manager,
         aside: object.aside,
+        absent: object.absent,
+        // What nothing wants any more says nothing about the component, and goes with the next write.
+        joins: object.joins || target.is_stray(),
     }
 }
 

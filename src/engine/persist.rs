@@ -4,7 +4,7 @@ use crate::cluster::rollouts::RawRollout;
 use crate::rollout::plan::{Plan, Problem};
 use crate::rollout::spec::{Component, GradualRolloutSpec};
 use crate::rollout::status::GradualRolloutStatus;
-use crate::routing::{ClaimKey, Target, targets};
+use crate::routing::{ClaimKey, ObjectKind, Target, needs, targets};
 use serde_json::Value;
 
 /// A resource that can be worked by.
@@ -44,6 +44,18 @@ pub(super) fn read(
         let path = format!("spec.components[{i}].routers");
         let weights: Vec<_> = planned.steps.iter().map(|s| s.weight).collect();
         let mut own = Vec::new();
+        for (_, namespace) in needs(&planned.component, &raw.namespace)
+            .into_iter()
+            .filter(|(kind, namespace)| *kind == ObjectKind::Ingress && *namespace != raw.namespace)
+            .filter(|(_, namespace)| !allowed.contains(namespace))
+        {
+            problems.push(Problem {
+                path: path.clone(),
+                message: format!(
+                    "canary Ingresses would be written in {namespace}, another namespace; the operator may allow it in the daemon's settings (watch.foreign_namespaces)"
+                ),
+            });
+        }
         for target in targets(&planned.component, &raw.namespace) {
             let object = target.object();
             if object.namespace != raw.namespace && !allowed.contains(&object.namespace) {

@@ -1,44 +1,107 @@
 //! Raises: the routed objects are read, the raise is persisted, and each write carries the version of that read.
 
 use super::lane::Objects;
+use super::select::{NoStock, Prepared, stock};
 use crate::cluster::cache::{Cache, Cached};
 use crate::cluster::connect::Client;
 use crate::cluster::objects::{self, FIELD_MANAGER};
+use crate::rollout::observation::Raise;
 use crate::rollout::spec::Component;
 use crate::rollout::status::{Fence, Intent};
 use crate::rollout::weight::Weight;
-use crate::routing::{ObjectKind, Stamp, Target, WriteMode, targets};
+use crate::routing::{ObjectKind, Stamp, Target, Write, WriteMode, found};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a controller's pods may take to roll out before the edge follows.
 const ROLLOUT_TIMEOUT: Duration = Duration::from_secs(300);
+/// As many fences are written down: the status has its bounds, and each write carries its own fence anyway.
+const FENCES: usize = 16;
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// (a) Reads every routed object of a component afresh. Refuses when they are not where the raise starts from.
+/// (a) Reads every routed object of a component afresh. Refuses when they are not where the raise starts from, or when
+/// something speaks against a split. What we make and is not there yet is made, at weight 0; what nothing wants any
+/// more is deleted. A raise to the weight that the component has is for what is new alone.
 pub(super) async fn prepare(
     client: Client,
+    cache: Cache,
     component: Component,
     namespace: String,
     from: Weight,
-    to: Weight,
-) -> Result<Objects, String> {
+    raise: Raise,
+) -> Result<Prepared, String> {
+    let stock = stock(&cache, &component, &namespace).map_err(|missing| match missing {
+        NoStock::Syncing => "what it selects is being listed".to_owned(),
+        NoStock::Problem(message) => message,
+    })?;
+    let found = found(&component, &namespace, &stock);
+    if let Some(obstacle) = found.obstacle() {
+        return Err(obstacle);
+    }
     let mut read = Objects::new();
-    for target in targets(&component, &namespace) {
-        let json = within(REQUEST_TIMEOUT, objects::get(&client, target.object())).await?;
+    for target in found.targets.iter().filter(|target| target.is_stray()) {
+        sweep(&client, target, &raise).await?;
+    }
+    for target in found.targets.iter().filter(|target| !target.is_stray()) {
+        let json = get_or_make(&client, target, &raise).await?;
         let seen = target.read(&json).map_err(|e| e.to_string())?;
-        if !seen.is_silent() && seen.agreed() != Some(from) {
+        let joins = seen.joins && seen.weight <= raise.weight;
+        if raise.weight == from && !joins {
+            continue;
+        }
+        if !seen.is_silent() && seen.agreed() != Some(from) && !joins {
             return Err(format!("{} says {}, not {from}", target.object(), seen.weight));
         }
         // A weight that the object cannot say is found out before anything is declared.
         target
-            .write(&json, &stamp("check", to, "Check")?, WriteMode::Normal)
+            .write(&json, &stamp("check", raise.weight, "Check")?, WriteMode::Normal)
             .map_err(|e| e.to_string())?;
         read.push((target.object().clone(), json));
     }
-    Ok(read)
+    Ok(Prepared { stock, objects: read })
+}
+
+/// Reads an object; one that we make is made first where it is missing. Nothing that is made has any weight.
+async fn get_or_make(client: &Client, target: &Target<'_>, raise: &Raise) -> Result<Arc<Value>, String> {
+    let read = || within(REQUEST_TIMEOUT, objects::get_if_any(client, target.object()));
+    let births = target.births(&stamp(&raise.id, Weight::ZERO, &raise.reason.to_string())?);
+    let missing = || {
+        format!(
+            "there is no {}: create it, or correct the router's name",
+            target.object()
+        )
+    };
+    let known = read().await?;
+    // The alias may be what is missing.
+    let wanted = births.iter().skip(usize::from(known.is_some()));
+    for object in wanted {
+        within(REQUEST_TIMEOUT, objects::create(client, object, FIELD_MANAGER)).await?;
+    }
+    match known {
+        Some(json) => Ok(json),
+        None => read().await?.ok_or_else(missing),
+    }
+}
+
+/// Deletes one of ours that nothing wants any more.
+async fn sweep(client: &Client, target: &Target<'_>, raise: &Raise) -> Result<(), String> {
+    let Some(json) = within(REQUEST_TIMEOUT, objects::get_if_any(client, target.object())).await? else {
+        return Ok(());
+    };
+    let stamp = stamp(&raise.id, Weight::ZERO, &raise.reason.to_string())?;
+    match target.lower(Some(&json), &stamp, Weight::ZERO, WriteMode::Normal) {
+        Ok(Write::Delete {
+            uid,
+            resource_version,
+        }) => {
+            let delete = objects::delete(client, target.object(), &uid, &resource_version);
+            within(REQUEST_TIMEOUT, delete).await
+        }
+        Ok(Write::Patch(_) | Write::Nothing) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// The versions that the raise is fenced by.
@@ -51,6 +114,7 @@ pub(super) fn fences(objects: &Objects) -> Vec<Fence> {
     };
     objects
         .iter()
+        .take(FENCES)
         .map(|(object, json)| Fence {
             object: object.to_string(),
             uid: text(json, "/metadata/uid"),
@@ -67,25 +131,24 @@ pub(super) async fn write(
     component: Component,
     namespace: String,
     intent: Intent,
-    objects: Objects,
+    prepared: Prepared,
 ) -> Result<(), String> {
     let stamp = stamp(&intent.id, intent.weight, &intent.reason.to_string())?;
-    let all = targets(&component, &namespace);
+    let all = found(&component, &namespace, &prepared.stock).targets;
     let order = raise_order(&all);
     let mut rolling: Vec<&Target<'_>> = Vec::new();
     let mut router = None;
     for target in order {
+        // What was not read is already where it should be, or nothing wants it any more.
+        let Some(json) = prepared.read(target.object()) else {
+            continue;
+        };
         if router.replace(target.router()) != Some(target.router()) {
             // Nobody is sent to where nobody listens yet: what is further in has taken up its change first.
             for deployment in rolling.drain(..) {
                 rolled_out(&cache, deployment).await?;
             }
         }
-        let json = objects
-            .iter()
-            .find(|(object, _)| object == target.object())
-            .map(|(_, json)| json)
-            .ok_or_else(|| format!("{} was not read before", target.object()))?;
         let patch = target
             .write(json, &stamp, WriteMode::Normal)
             .map_err(|e| e.to_string())?;

@@ -47,6 +47,8 @@ pub struct Seen {
     pub unread: BTreeMap<String, String>,
     /// What control did before the rollout ([`super::sample::HISTORY`]), oldest first, given once an attempt.
     pub history: Option<Arc<[Slice]>>,
+    /// Why no weight above 0 may be written, whatever the metrics say; a sentence with the remedy.
+    pub obstacle: Option<String>,
     /// Whether control has a ready endpoint; `None` when nobody can tell.
     pub control_ready: Option<bool>,
     /// Why what is wanted beside the weight was not written, until it is.
@@ -95,6 +97,10 @@ pub struct Routed {
     pub manager: Option<String>,
     /// What it carries for the canary beside the weight; `None` where it can carry no such thing.
     pub aside: Option<Aside>,
+    /// It is not there, so it carries nothing and no write that was computed before can land on it.
+    pub absent: bool,
+    /// It has yet to be brought to the component's weight: until then what it says is no drift.
+    pub joins: bool,
 }
 
 /// What a routed object carries for the canary beside the weight, for comparison.

@@ -80,6 +80,8 @@ pub enum Reason {
     Paused,
     /// A person set this weight.
     Manual,
+    /// Something new to route was brought to the component's weight.
+    Joined,
     /// The plan is finished and the last hold is over.
     Completed,
     // --- what the judge says ---
@@ -121,6 +123,8 @@ pub enum Reason {
     // --- what stands in the way ---
     /// A routed object cannot be read or does not carry the pair.
     RouterUnreadable,
+    /// What is routed does not fit for a split: the list of what is missing.
+    Ineligible,
     /// A routed object has not taken up its change yet.
     RouterSettling,
     /// No gateway carries a routed object, or one cannot reach its back ends.

@@ -12,6 +12,7 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// What sets weights. Exactly one kind per entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,6 +25,8 @@ pub enum Router {
     GatewayApi(GatewayApi),
     /// A controller that is told by ConfigMap and environment which networking to give new objects.
     ControllerSwitch(ControllerSwitch),
+    /// Canary Ingresses of our own, by which ingress-nginx sends a share of its requests to an Istio gateway.
+    IngressNginx(IngressNginx),
 }
 
 /// Turns the `oneOf` of an externally tagged enum into plain properties and one rule: the API server's own
@@ -220,4 +223,79 @@ pub enum AtFull {
     Dual,
     /// Istio alone: control can then take nothing back.
     Istio,
+}
+
+/// A share of ingress-nginx's requests goes to the split listener of an Istio gateway. The unit is nginx's upstream
+/// (namespace, Service, port): for each that the chosen Ingresses use, one canary Ingress and one alias Service are
+/// made beside them. A rollback deletes the canary Ingress.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct IngressNginx {
+    /// The Ingresses whose upstreams are split.
+    pub ingresses: Ingresses,
+    /// Where the canary's share goes.
+    pub gateway: SplitGateway,
+    /// What nginx's annotations begin with, where the controller's `--annotations-prefix` says otherwise. Default
+    /// nginx.ingress.kubernetes.io.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub annotations_prefix: Option<String>,
+    /// Codes of findings that a person takes the responsibility for; see `gradual-rollout routes check`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), inner(length(max = 63)), extend("x-kubernetes-list-type" = "set"))]
+    pub accept: Option<Vec<String>>,
+}
+
+/// Which Ingresses. Those that are canaries themselves are never chosen.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.matchLabels) != has(self.names)").message("give either matchLabels or names"))]
+pub struct Ingresses {
+    /// Labels that they all have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "labels_schema")]
+    pub match_labels: Option<BTreeMap<String, String>>,
+    /// Their names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    pub names: Option<Vec<String>>,
+    /// Their namespaces. Default: the resource's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
+    pub namespaces: Option<Vec<String>>,
+}
+
+/// The listener of an Istio gateway that takes the canary's share: one of its own, that redirects nobody.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SplitGateway {
+    /// The namespace of the gateway's Service.
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: String,
+    /// The gateway's Service.
+    #[schemars(length(min = 1, max = 63))]
+    pub service: String,
+    /// The Service's port for the split listener.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+    /// The Istio Gateway that listens there, as VirtualServices name it: `namespace/name`. Without it every
+    /// VirtualService that is bound to some gateway counts as a route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 317))]
+    pub name: Option<String>,
+    /// Whether the split listener speaks TLS to every host: needed where nginx speaks TLS to its back ends. Default
+    /// false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<bool>,
+    /// The cluster's DNS domain. Default cluster.local.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 120))]
+    pub cluster_domain: Option<String>,
+}
+
+fn labels_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    schemars::json_schema!({
+        "type": "object", "maxProperties": 16,
+        "additionalProperties": { "type": "string", "maxLength": 63 }
+    })
 }

@@ -165,6 +165,16 @@ pub enum RoutingError {
         /// Why, and the remedy.
         why: String,
     },
+    /// An object that should be ours is somebody else's.
+    #[error(
+        "{object}: was not made by component {component} (its labels say so); let one component alone split this upstream, or delete it"
+    )]
+    NotOurs {
+        /// The object.
+        object: ObjectRef,
+        /// The component that it should belong to.
+        component: String,
+    },
     /// Canary and control are one destination.
     #[error("{object}: canary and control are both {destination}; tell them apart by host, subset or port")]
     SameDestination {
@@ -195,6 +205,7 @@ impl RoutingError {
             Self::BadPreview { .. } => "BadPreview",
             Self::CannotPreview { .. } => "CannotPreview",
             Self::SameDestination { .. } => "SameDestination",
+            Self::NotOurs { .. } => "NotOurs",
         }
     }
 }

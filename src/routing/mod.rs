@@ -1,6 +1,7 @@
 //! Object JSON to weights, weights to patches. Pure; one file per router.
 //!
-//! [`targets`] lists the objects of a component. Each [`Target`] reads what its object says ([`Seen`]) and drafts the
+//! [`found`] lists the objects of a component: those that it names ([`targets`]) and those that stand for what its
+//! selections find in a [`Stock`]. Each [`Target`] reads what its object says ([`Seen`]) and drafts the
 //! [`ObjectPatch`] that makes it say something else. Only what the resource names is written, and beside it one
 //! annotation, the [`Stamp`], and at the first write another with the originals; every other byte of the object stays.
 
@@ -8,8 +9,10 @@ mod backend;
 mod controller_switch;
 mod destination;
 mod error;
+mod found;
 mod gateway_api;
 mod istio;
+mod nginx;
 mod object;
 mod originals;
 mod pair;
@@ -19,19 +22,23 @@ mod preview;
 mod seen;
 mod service;
 mod stamp;
+mod stock;
 mod switch_config_map;
 mod switch_deployment;
 mod switch_restart;
 mod target;
 
 pub use error::RoutingError;
+pub use found::{Found, found, needs, targets};
+pub use nginx::{Code, Finding, Severity, controller_findings};
 pub use object::{ClaimKey, ObjectKind, ObjectRef, Part};
 pub use originals::{ORIGINALS_PREFIX, PutBack};
 pub use parents::Parents;
 pub use patch::{Change, ObjectPatch, PatchBody};
 pub use seen::{OUR_MANAGERS, Reading, Seen, Share};
 pub use stamp::{NotAStamp, STAMP_PREFIX, Stamp, stamp_key};
-pub use target::{Target, WriteMode, targets};
+pub use stock::Stock;
+pub use target::{Target, Write, WriteMode};
 
 #[cfg(test)]
 mod tests;

@@ -20,11 +20,15 @@ pub enum ObjectKind {
     ConfigMap,
     /// A Deployment.
     Deployment,
+    /// An Ingress.
+    Ingress,
+    /// A Service: read, and made once as an alias, never changed.
+    Service,
 }
 
 impl ObjectKind {
     /// Every kind, for watches and access rules.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::VirtualService,
         Self::HttpRoute,
         Self::GrpcRoute,
@@ -32,6 +36,8 @@ impl ObjectKind {
         Self::TcpRoute,
         Self::ConfigMap,
         Self::Deployment,
+        Self::Ingress,
+        Self::Service,
     ];
 
     /// The kind as manifests write it.
@@ -44,6 +50,8 @@ impl ObjectKind {
             Self::TcpRoute => "TCPRoute",
             Self::ConfigMap => "ConfigMap",
             Self::Deployment => "Deployment",
+            Self::Ingress => "Ingress",
+            Self::Service => "Service",
         }
     }
 
@@ -54,8 +62,9 @@ impl ObjectKind {
             Self::HttpRoute | Self::GrpcRoute | Self::TlsRoute | Self::TcpRoute => {
                 "gateway.networking.k8s.io"
             }
-            Self::ConfigMap => "",
+            Self::ConfigMap | Self::Service => "",
             Self::Deployment => "apps",
+            Self::Ingress => "networking.k8s.io",
         }
     }
 
@@ -72,7 +81,7 @@ impl ObjectKind {
             Self::HttpRoute => &["v1", "v1beta1"],
             Self::GrpcRoute | Self::TcpRoute => &["v1", "v1alpha2"],
             Self::TlsRoute => &["v1", "v1alpha3", "v1alpha2"],
-            Self::ConfigMap | Self::Deployment => &["v1"],
+            Self::ConfigMap | Self::Deployment | Self::Ingress | Self::Service => &["v1"],
         }
     }
 
@@ -94,6 +103,8 @@ impl ObjectKind {
             Self::TcpRoute => "tcproutes",
             Self::ConfigMap => "configmaps",
             Self::Deployment => "deployments",
+            Self::Ingress => "ingresses",
+            Self::Service => "services",
         }
     }
 
@@ -106,7 +117,10 @@ impl ObjectKind {
             | Self::GrpcRoute
             | Self::TlsRoute
             | Self::TcpRoute
-            | Self::Deployment => "f:spec",
+            | Self::Deployment
+            | Self::Service => "f:spec",
+            // The weight of a canary Ingress is an annotation.
+            Self::Ingress => "f:metadata",
         }
     }
 
@@ -130,7 +144,7 @@ impl ObjectKind {
                 "install the Gateway API's CRD tcproutes.gateway.networking.k8s.io; older releases have it in the \
                  experimental channel alone",
             ),
-            Self::ConfigMap | Self::Deployment => None,
+            Self::ConfigMap | Self::Deployment | Self::Ingress | Self::Service => None,
         }
     }
 }

@@ -59,6 +59,11 @@ pub struct Seen {
     pub parents: Parents,
     /// What it carries for the canary beside the weight; `None` where it can carry no such thing.
     pub aside: Option<Aside>,
+    /// It is not there. Only of objects that we make; then it carries nothing, and no write that was computed before
+    /// can land on it.
+    pub absent: bool,
+    /// It has yet to be brought to the component's weight: it, or what it stands for, is new.
+    pub joins: bool,
 }
 
 impl Seen {

@@ -3,19 +3,19 @@
 use super::backend;
 use super::controller_switch;
 use super::error::RoutingError;
-use super::gateway_api::{Rules, object_kind};
+use super::gateway_api::Rules;
 use super::istio::Routes;
-use super::object::{ClaimKey, ObjectKind, ObjectRef, Part};
+use super::nginx::{self, Canary};
+use super::object::{ClaimKey, ObjectRef, Part};
 use super::originals::{self, PutBack};
 use super::parents::{self, Parents};
 use super::patch::{Draft, ObjectPatch, PatchBody};
 use super::seen::{self, Reading, Seen, Share, text};
 use super::service::service_of;
-use super::stamp::{Stamp, stamp_key};
+use super::stamp::Stamp;
 use super::{switch_config_map, switch_deployment, switch_restart};
 use crate::rollout::observation::Wanted;
-use crate::rollout::router_spec::{ControllerSwitch, Router};
-use crate::rollout::spec::Component;
+use crate::rollout::router_spec::ControllerSwitch;
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -35,79 +35,38 @@ pub enum WriteMode {
 /// One routed object of one router of a component.
 #[derive(Clone, Debug)]
 pub struct Target<'a> {
-    object: ObjectRef,
-    key: String,
+    pub(super) object: ObjectRef,
+    pub(super) key: String,
     /// Which of the component's routers it belongs to, edge first.
-    router: usize,
-    way: Way<'a>,
+    pub(super) router: usize,
+    pub(super) way: Way<'a>,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Way<'a> {
+/// What a write does to an object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// Changes it.
+    Patch(ObjectPatch),
+    /// Deletes it, if it still is the one that was read, in the version that was read.
+    Delete {
+        /// Its uid.
+        uid: String,
+        /// Its version.
+        resource_version: String,
+    },
+    /// There is nothing to write: the object is not there, and is none that we make to say 0.
+    Nothing,
+}
+
+/// By which router an object says a weight.
+#[derive(Clone, Debug)]
+pub(super) enum Way<'a> {
     Istio(Routes<'a>),
     GatewayApi(Rules<'a>),
     ConfigMap(&'a ControllerSwitch),
     Deployment(&'a ControllerSwitch),
     Restart,
-}
-
-/// The routed objects of a component in the order of its routers, edge first; a controller's ConfigMap comes before
-/// its Deployment, whose restarting pods read it. `namespace` is the resource's own.
-pub fn targets<'a>(component: &'a Component, namespace: &str) -> Vec<Target<'a>> {
-    let target = |router, kind, namespace: &str, name: &str, way| Target {
-        object: ObjectRef {
-            kind,
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        },
-        key: stamp_key(&component.name),
-        router,
-        way,
-    };
-    let mut targets = Vec::new();
-    for (at, router) in component.routers.iter().enumerate() {
-        match router {
-            Router::Istio(pair) => targets.extend(pair.virtual_services.iter().map(|routes| {
-                target(
-                    at,
-                    ObjectKind::VirtualService,
-                    routes.namespace.as_deref().unwrap_or(namespace),
-                    &routes.name,
-                    Way::Istio(Routes {
-                        pair,
-                        service: routes,
-                        component: &component.name,
-                    }),
-                )
-            })),
-            Router::GatewayApi(route) => targets.push(target(
-                at,
-                object_kind(route.kind),
-                route.namespace.as_deref().unwrap_or(namespace),
-                &route.name,
-                Way::GatewayApi(Rules(route)),
-            )),
-            Router::ControllerSwitch(switch) => {
-                targets.extend(
-                    switch.config_map.iter().map(|name| {
-                        target(at, ObjectKind::ConfigMap, namespace, name, Way::ConfigMap(switch))
-                    }),
-                );
-                let way = if switch.restart == Some(true) && switch.config_map.is_some() {
-                    Way::Restart
-                } else {
-                    Way::Deployment(switch)
-                };
-                targets.extend(
-                    switch
-                        .deployment
-                        .iter()
-                        .map(|name| target(at, ObjectKind::Deployment, namespace, name, way)),
-                );
-            }
-        }
-    }
-    targets
+    Nginx(Canary<'a>),
 }
 
 impl Target<'_> {
@@ -133,10 +92,11 @@ impl Target<'_> {
             object: self.object.clone(),
             part,
         };
-        let mut claims = match self.way {
+        let mut claims = match &self.way {
             Way::Istio(routes) => routes.claims(&self.object),
             Way::GatewayApi(rules) => rules.claims(&self.object),
             Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => return vec![claim(Part::Whole)],
+            Way::Nginx(_) => return nginx::claims_of(&self.object),
         };
         claims.push(claim(Part::Stamp(self.key.clone())));
         claims
@@ -144,8 +104,8 @@ impl Target<'_> {
 
     /// What the weight is a share of.
     pub fn share(&self) -> Share {
-        match self.way {
-            Way::Istio(_) | Way::GatewayApi(_) => Share::Requests,
+        match &self.way {
+            Way::Istio(_) | Way::GatewayApi(_) | Way::Nginx(_) => Share::Requests,
             Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => Share::NewObjects,
         }
     }
@@ -153,30 +113,41 @@ impl Target<'_> {
     /// What the object says. Works on a manifest that was never in a cluster too.
     pub fn read(&self, json: &Value) -> Result<Seen, RoutingError> {
         seen::expect_object(&self.object, json)?;
-        let readings: Vec<Reading> = match self.way {
+        let readings: Vec<Reading> = match &self.way {
             Way::Istio(routes) => routes.read(&self.object, json)?,
             Way::GatewayApi(rules) => rules.read(&self.object, json)?,
             Way::ConfigMap(_) => switch_config_map::read(&self.object, json)?,
             Way::Deployment(switch) => switch_deployment::read(switch, &self.object, json)?,
             Way::Restart => switch_restart::read(&self.object, json)?,
+            Way::Nginx(canary) => canary.read(&self.object, json)?,
         };
-        let parents = match self.way {
+        let parents = match &self.way {
             Way::GatewayApi(_) => parents::read(json),
-            Way::Istio(_) | Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => Parents::default(),
+            Way::Istio(_) | Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart | Way::Nginx(_) => {
+                Parents::default()
+            }
         };
-        let waiting_for = match self.way {
+        let waiting_for = match &self.way {
             Way::Deployment(_) | Way::Restart => switch_deployment::waiting_for(json),
             Way::GatewayApi(_) => parents.waiting_for.clone(),
-            Way::Istio(_) | Way::ConfigMap(_) => None,
+            Way::Istio(_) | Way::ConfigMap(_) | Way::Nginx(_) => None,
         };
         let weights = || readings.iter().map(|reading| reading.weight);
         let owned = |pointer: &str| text(json, pointer).unwrap_or_default().to_owned();
+        let weight = weights().max().unwrap_or_default();
+        let stamp: Option<Stamp> = json
+            .pointer("/metadata/annotations")
+            .and_then(|annotations| annotations.get(&self.key)?.as_str()?.parse().ok());
+        let joins = match &self.way {
+            Way::Nginx(canary) => canary.joins(json, weight, stamp.as_ref()),
+            Way::Istio(_) | Way::GatewayApi(_) | Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => {
+                false
+            }
+        };
         Ok(Seen {
-            weight: weights().max().unwrap_or_default(),
+            weight,
             lowest: weights().min().unwrap_or_default(),
-            stamp: json
-                .pointer("/metadata/annotations")
-                .and_then(|annotations| annotations.get(&self.key)?.as_str()?.parse().ok()),
+            stamp,
             settled: waiting_for.is_none(),
             waiting_for,
             uid: owned("/metadata/uid"),
@@ -185,12 +156,96 @@ impl Target<'_> {
             foreign_manager: seen::foreign_manager(&self.object, json),
             share: self.share(),
             parents,
+            absent: false,
+            joins,
             readings,
-            aside: match self.way {
+            aside: match &self.way {
                 Way::Istio(routes) => routes.aside(&self.object, json)?,
-                Way::GatewayApi(_) | Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => None,
+                Way::GatewayApi(_)
+                | Way::ConfigMap(_)
+                | Way::Deployment(_)
+                | Way::Restart
+                | Way::Nginx(_) => None,
             },
         })
+    }
+
+    /// What it means that the object is not there; `None` when it has to be.
+    pub fn absent(&self) -> Option<Seen> {
+        let Way::Nginx(canary) = &self.way else {
+            return None;
+        };
+        Some(Seen {
+            weight: Weight::ZERO,
+            lowest: Weight::ZERO,
+            readings: Vec::new(),
+            stamp: None,
+            settled: true,
+            waiting_for: None,
+            uid: String::new(),
+            resource_version: String::new(),
+            generation: None,
+            foreign_manager: None,
+            share: self.share(),
+            parents: Parents::default(),
+            aside: None,
+            absent: true,
+            joins: canary.split.as_ref().is_some_and(|split| !split.known),
+        })
+    }
+
+    /// Whether the object is one of ours that nothing wants any more: it is deleted at the next write.
+    pub fn is_stray(&self) -> bool {
+        matches!(&self.way, Way::Nginx(canary) if canary.split.is_none())
+    }
+
+    /// What makes the object, at weight 0 and with this stamp, which has to say 0; empty when it is not ours to make.
+    pub fn births(&self, stamp: &Stamp) -> Vec<Value> {
+        match &self.way {
+            Way::Nginx(canary) => canary.births(&self.key, stamp),
+            Way::Istio(_) | Way::GatewayApi(_) | Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => {
+                Vec::new()
+            }
+        }
+    }
+
+    /// The write that brings the object down to the stamp's weight, where `asked` is the weight that the component is
+    /// brought to. An object that we made is deleted for 0, which is the one way in which clients with a cookie
+    /// return too; and what lost its purpose is deleted at any weight.
+    pub fn lower(
+        &self,
+        json: Option<&Value>,
+        stamp: &Stamp,
+        asked: Weight,
+        mode: WriteMode,
+    ) -> Result<Write, RoutingError> {
+        let Some(json) = json else {
+            return Ok(Write::Nothing);
+        };
+        if let Way::Nginx(canary) = &self.way {
+            seen::expect_object(&self.object, json)?;
+            if !canary.owns(json) {
+                return Ok(Write::Nothing);
+            }
+            if asked.is_zero() || self.is_stray() {
+                return Ok(removal(json));
+            }
+        }
+        self.write(json, stamp, mode).map(Write::Patch)
+    }
+
+    /// The write that lets go of the object: traffic stays as it is, and what carries none of ours is deleted.
+    pub fn release(&self, json: &Value) -> Write {
+        let empty = self.read(json).is_ok_and(|seen| seen.weight.is_zero());
+        match &self.way {
+            Way::Nginx(canary) if canary.owns(json) && empty => removal(json),
+            Way::Nginx(_)
+            | Way::Istio(_)
+            | Way::GatewayApi(_)
+            | Way::ConfigMap(_)
+            | Way::Deployment(_)
+            | Way::Restart => self.detach(json).map_or(Write::Nothing, Write::Patch),
+        }
     }
 
     /// The patch that makes the object say the stamp's weight and carry the stamp, computed from the JSON that was
@@ -200,7 +255,7 @@ impl Target<'_> {
         seen::expect_object(&self.object, json)?;
         let weight = stamp.weight();
         let mut draft = self.draft(json);
-        match self.way {
+        match &self.way {
             Way::Istio(routes) => {
                 routes.draft(&self.object, json, weight, &mut draft)?;
                 if stamp.puts_back() {
@@ -215,6 +270,7 @@ impl Target<'_> {
                 switch_deployment::draft(switch, &self.object, json, weight, mode, &mut draft)?;
             }
             Way::Restart => switch_restart::draft(&self.object, json, weight, &mut draft)?,
+            Way::Nginx(canary) => canary.draft(&self.object, json, weight, &mut draft)?,
         }
         draft.stamped(stamp)
     }
@@ -222,6 +278,10 @@ impl Target<'_> {
     /// The patch with the journal of the originals that it overwrites for the first time: for whoever writes to a
     /// cluster. What [`Target::restore`] puts back.
     pub fn journalled(&self, json: &Value, patch: ObjectPatch) -> ObjectPatch {
+        // Before an object that we made there was nothing.
+        if matches!(&self.way, Way::Nginx(_)) {
+            return patch;
+        }
         originals::journalled(json, &self.key, patch, |json| {
             let mut rest = json.clone();
             if let Some(ObjectPatch {
@@ -256,11 +316,24 @@ impl Target<'_> {
         })
     }
 
+    /// The write that gives the object back as it was before us ([`Target::restore`]), and why it stays as it is where
+    /// it does. What we made is deleted: before us it was not there.
+    pub fn give_back(&self, json: &Value) -> (Write, Option<String>) {
+        match &self.way {
+            Way::Nginx(canary) if canary.owns(json) => (removal(json), None),
+            Way::Nginx(_) => (Write::Nothing, None),
+            Way::Istio(_) | Way::GatewayApi(_) | Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => {
+                let back = self.restore(json);
+                (back.patch.map_or(Write::Nothing, Write::Patch), back.kept)
+            }
+        }
+    }
+
     /// The patch that makes the object carry what is wanted beside the weights, which stay as they are; `None` when
     /// it does already, or can carry no such thing. It cannot land after a write of ours that came later than the read.
     pub fn preview(&self, json: &Value, wanted: &Wanted) -> Result<Option<ObjectPatch>, RoutingError> {
         seen::expect_object(&self.object, json)?;
-        let Way::Istio(routes) = self.way else {
+        let Way::Istio(routes) = &self.way else {
             return Ok(None);
         };
         let Some(aside) = routes.aside(&self.object, json)? else {
@@ -280,7 +353,7 @@ impl Target<'_> {
     pub fn detach(&self, json: &Value) -> Option<ObjectPatch> {
         seen::expect_object(&self.object, json).ok()?;
         let mut draft = self.draft(json);
-        if let Way::Istio(routes) = self.way {
+        if let Way::Istio(routes) = &self.way {
             routes.strip(json, &mut draft);
         }
         draft.unstamped()
@@ -289,10 +362,11 @@ impl Target<'_> {
     /// The smallest weight above 0 that the object can say; it can say all its multiples, and 100%.
     pub fn finest(&self, json: &Value) -> Result<Weight, RoutingError> {
         seen::expect_object(&self.object, json)?;
-        match self.way {
+        match &self.way {
             Way::Istio(routes) => routes.finest(&self.object, json),
             Way::GatewayApi(rules) => rules.finest(&self.object, json),
             Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => Ok(controller_switch::FINEST),
+            Way::Nginx(_) => Ok(nginx::FINEST),
         }
     }
 
@@ -305,7 +379,7 @@ impl Target<'_> {
     /// What is wrong with the question itself, before any object is read: the same destination twice, names in a list
     /// whose routes have none, or weights that this kind of router never takes.
     pub fn check(&self, weights: &[Weight]) -> Vec<RoutingError> {
-        match self.way {
+        match &self.way {
             Way::Istio(routes) => {
                 let asked = [routes.check(&self.object), routes.check_preview(&self.object)];
                 asked.into_iter().filter_map(Result::err).collect()
@@ -317,6 +391,7 @@ impl Target<'_> {
                     controller_switch::percent(&self.object, "the percentage", *weight).err()
                 })
                 .collect(),
+            Way::Nginx(_) => Vec::new(),
         }
     }
 
@@ -341,12 +416,17 @@ impl Target<'_> {
     /// The Kubernetes Services (namespace, name) that the control arm names. Empty for hosts outside the
     /// cluster and for controllers: then nothing is known about control's endpoints.
     pub fn control_services(&self) -> Vec<(String, String)> {
-        match self.way {
+        match &self.way {
             Way::Istio(routes) => service_of(&routes.pair.control.host, &self.object.namespace)
                 .into_iter()
                 .collect(),
             Way::GatewayApi(Rules(route)) => backend::service(&route.control, &self.object.namespace)
                 .into_iter()
+                .collect(),
+            Way::Nginx(canary) => canary
+                .split
+                .iter()
+                .map(|s| (s.upstream.namespace.clone(), s.upstream.service.clone()))
                 .collect(),
             Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => Vec::new(),
         }
@@ -354,5 +434,14 @@ impl Target<'_> {
 
     fn draft<'d>(&'d self, json: &'d Value) -> Draft<'d> {
         Draft::new(&self.object, json, &self.key)
+    }
+}
+
+/// Deleting what was read, and nothing else.
+fn removal(json: &Value) -> Write {
+    let owned = |pointer: &str| text(json, pointer).unwrap_or_default().to_owned();
+    Write::Delete {
+        uid: owned("/metadata/uid"),
+        resource_version: owned("/metadata/resourceVersion"),
     }
 }

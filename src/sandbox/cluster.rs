@@ -3,6 +3,7 @@
 //! Made from the resource itself, so that a changed plan is played without a second list to keep.
 
 use super::apiserver::{Failure, Store};
+use super::nginx;
 use crate::rollout::spec::{
     Backend, ControllerSwitch, DeploymentFlags, Destination, GatewayApi, GradualRollout, RouteKind, Router,
 };
@@ -27,6 +28,14 @@ pub fn furnish(store: &Store, rollout: &GradualRollout) -> Result<(), Failure> {
                     let home = gateway.namespace.as_deref().unwrap_or(namespace);
                     store.namespace(home);
                     store.put(route(home, gateway))?;
+                }
+                Router::IngressNginx(spec) => {
+                    for object in nginx::objects(&component.name, namespace, spec) {
+                        if let Some(home) = object.pointer("/metadata/namespace").and_then(Value::as_str) {
+                            store.namespace(home);
+                        }
+                        store.put(object)?;
+                    }
                 }
                 Router::ControllerSwitch(switch) => {
                     for object in switched(namespace, switch) {
@@ -144,7 +153,7 @@ fn switched(namespace: &str, switch: &ControllerSwitch) -> Vec<Value> {
 }
 
 /// A Service with one ready endpoint.
-fn service(namespace: &str, name: &str) -> [Value; 2] {
+pub(super) fn service(namespace: &str, name: &str) -> [Value; 2] {
     [
         json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace},

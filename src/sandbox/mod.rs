@@ -11,6 +11,7 @@ mod draw;
 mod exporter;
 mod host;
 mod loopback;
+mod nginx;
 pub mod observer;
 pub mod plan;
 mod progress;

@@ -3,7 +3,8 @@
 use super::apiserver::Store;
 use crate::rollout::spec::Component;
 use crate::rollout::weight::Weight;
-use crate::routing::{ObjectKind, Share, Target, targets};
+use crate::routing::{ObjectKind, Share, Stock, Target, found, needs};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,7 +47,8 @@ impl Shares {
     /// Whether every routed object of a component says this weight.
     pub fn all_say(&self, component: &str, weight: Weight) -> bool {
         self.components.get(component).is_some_and(|component| {
-            targets(component, &self.namespace)
+            found(component, &self.namespace, &self.stock(component))
+                .targets
                 .iter()
                 .all(|target| self.said(target) == Some((weight, weight)))
         })
@@ -55,18 +57,34 @@ impl Shares {
     /// The edge decides. A component without a router that moves requests is taken for one whose edge is split by
     /// somebody else in the same proportion, as the Sealos plan has it.
     fn read(&self, component: &Component) -> Weight {
-        let all = targets(component, &self.namespace);
+        let all = found(component, &self.namespace, &self.stock(component)).targets;
         let edge = all.iter().find(|t| t.share() == Share::Requests).or(all.first());
         edge.and_then(|target| self.said(target))
             .map_or(Weight::ZERO, |(_, highest)| highest)
+    }
+
+    fn stock(&self, component: &Component) -> Stock {
+        let mut stock = Stock::default();
+        for (kind, namespace) in needs(component, &self.namespace) {
+            let mut objects = self.store.list(&resource(kind));
+            let here = |json: &Arc<Value>| {
+                json.pointer("/metadata/namespace").and_then(Value::as_str) == Some(namespace.as_str())
+            };
+            objects.retain(here);
+            stock.put(kind, &namespace, objects);
+        }
+        stock
     }
 
     fn said(&self, target: &Target<'_>) -> Option<(Weight, Weight)> {
         let object = target.object();
         let json = self
             .store
-            .get(&resource(object.kind), &object.namespace, &object.name)?;
-        let seen = target.read(&json).ok()?;
+            .get(&resource(object.kind), &object.namespace, &object.name);
+        let seen = match json {
+            Some(json) => target.read(&json).ok()?,
+            None => target.absent()?,
+        };
         Some((seen.lowest, seen.weight))
     }
 }

@@ -144,19 +144,25 @@ fn no_role_has_a_wildcard_a_secret_or_the_power_to_grant() {
 }
 
 #[test]
-fn the_daemon_creates_only_events_and_its_lease_and_deletes_nothing() {
+fn the_daemon_makes_and_deletes_nothing_but_canaries_events_and_its_lease() {
     for role in [of_kind("Role"), of_kind("ClusterRole")].concat() {
         if !["gradual-rollout", "gradual-rollout-lease"].contains(&text(&role, "/metadata/name")) {
             continue;
         }
         for rule in list(&role, "/rules") {
             let (verbs, resources) = (strings(rule, "/verbs"), strings(rule, "/resources"));
-            assert!(
-                !verbs.contains("delete") && !verbs.contains("deletecollection"),
-                "{rule}"
-            );
+            let canaries = resources.iter().all(|r| r == "ingresses");
+            assert!(!verbs.contains("deletecollection"), "{rule}");
+            assert!(!verbs.contains("delete") || canaries, "{rule}");
             if verbs.contains("create") {
-                assert!(resources.iter().all(|r| r == "events" || r == "leases"), "{rule}");
+                let made = ["events", "leases", "ingresses", "services"];
+                assert!(resources.iter().all(|r| made.contains(&r.as_str())), "{rule}");
+            }
+            if resources.contains("services") {
+                assert!(
+                    !verbs.contains("patch") && !verbs.contains("delete"),
+                    "an alias is never changed: {rule}"
+                );
             }
             if resources.contains("leases") && !verbs.contains("create") {
                 assert_eq!(

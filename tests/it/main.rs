@@ -31,6 +31,8 @@ mod engine_writes;
 mod generated;
 mod house;
 mod judge;
+mod nginx;
+mod nginx_cli;
 mod probe;
 mod prometheus;
 mod prometheus_batch;

@@ -193,10 +193,11 @@ impl Actor {
         }
         let job = raise::prepare(
             self.shared.clients.api.clone(),
+            self.shared.cache.clone(),
             component,
             self.raw.namespace.clone(),
             from,
-            raise.weight,
+            raise.clone(),
         );
         let name = raise.component.clone();
         let task = self.tasks.spawn(async move {

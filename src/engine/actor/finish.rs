@@ -1,11 +1,13 @@
 //! What came back from beside.
 
 use super::{Actor, Dirty, Done, older};
-use crate::engine::lane::{Lane, Objects};
+use crate::engine::lane::Lane;
 use crate::engine::looks::Look;
+use crate::engine::select::Prepared;
 use crate::engine::{persist, raise};
 use crate::rollout::decide::declare;
 use crate::rollout::status::Intent;
+use std::time::Duration;
 use tokio::time::Instant;
 
 impl Actor {
@@ -115,15 +117,15 @@ impl Actor {
         }
     }
 
-    fn prepared(&mut self, component: String, result: Result<Objects, String>) {
+    fn prepared(&mut self, component: String, result: Result<Prepared, String>) {
         let Some(asked) = self.asked.remove(&component) else {
             return;
         };
         if !matches!(self.lanes.get(&component), Some(Lane::Preparing { .. })) {
             return;
         }
-        let objects = match result {
-            Ok(objects) => objects,
+        let prepared = match result {
+            Ok(prepared) => prepared,
             Err(message) => {
                 self.lanes.insert(component.clone(), Lane::Idle);
                 self.patience
@@ -132,7 +134,7 @@ impl Actor {
                 return;
             }
         };
-        for (object, json) in &objects {
+        for (object, json) in &prepared.objects {
             self.shared.cache.put(object, json.clone());
         }
         let intent = Intent {
@@ -140,10 +142,10 @@ impl Actor {
             weight: asked.weight,
             reason: asked.reason,
             at: self.shared.clock.now(),
-            objects: raise::fences(&objects),
+            objects: raise::fences(&prepared.objects),
         };
         declare(&mut self.status, &component, intent.clone());
-        self.lanes.insert(component, Lane::Declared { intent, objects });
+        self.lanes.insert(component, Lane::Declared { intent, prepared });
         self.dirty = Dirty::Now;
     }
 
@@ -172,7 +174,7 @@ impl Actor {
                 tracing::warn!(rollout = %self.raw.name, %error, "the status was not written, again in a second");
                 self.undeclare();
                 self.dirty = Dirty::Now;
-                self.save_after = now + std::time::Duration::from_secs(1);
+                self.save_after = now + Duration::from_secs(1);
             }
         }
     }
@@ -180,7 +182,7 @@ impl Actor {
     fn write_declared(&mut self, written: &serde_json::Value) {
         let Ok(sound) = &self.sound else { return };
         for (name, lane) in &mut self.lanes {
-            let Lane::Declared { intent, objects } = lane else {
+            let Lane::Declared { intent, prepared } = lane else {
                 continue;
             };
             let persisted = written
@@ -200,7 +202,7 @@ impl Actor {
                 planned.component.clone(),
                 self.raw.namespace.clone(),
                 intent.clone(),
-                std::mem::take(objects),
+                std::mem::take(prepared),
             );
             let component = name.clone();
             let task = self.tasks.spawn(async move {

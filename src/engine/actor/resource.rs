@@ -7,7 +7,7 @@ use crate::engine::gauges;
 use crate::engine::pasts::Pasts;
 use crate::engine::persist::{self, Sound};
 use crate::metrics::Cursor;
-use crate::routing::{ObjectKind, targets};
+use crate::routing::{ObjectKind, needs, targets};
 
 impl Actor {
     /// Cursors of the daemon before; the source decides whether they can still be resumed.
@@ -36,27 +36,27 @@ impl Actor {
             Err(problems) if self.sound.is_ok() => self.broken = Some(together(&problems)),
             Err(problems) => self.sound = Err(problems),
         }
-        let claims = self
+        self.mine = self
             .sound
-            .as_ref()
-            .map_or_else(|_| Vec::new(), |s| s.claims.clone());
-        self.mine = claims.iter().map(|key| key.object.clone()).collect();
+            .iter()
+            .flat_map(|s| s.claims.iter().map(|key| key.object.clone()))
+            .collect();
         self.memos.clear();
-        let name = format!("{}/{}", self.raw.namespace, self.raw.name);
-        let created = self.raw.created.clone();
-        self.shared.claims.put(
-            &self.raw.uid,
-            Claim {
-                created,
-                name,
-                keys: claims,
-            },
-        );
+        self.selected.clear();
+        self.scopes.clear();
+        self.claim();
         for object in &self.mine {
             self.shared.cache.want(object.kind, &object.namespace);
         }
         if let Ok(sound) = &self.sound {
             for planned in sound.plan.cared_for() {
+                for (kind, namespace) in needs(&planned.component, &self.raw.namespace) {
+                    self.shared.cache.want(kind, &namespace);
+                    if kind == ObjectKind::Ingress {
+                        self.shared.cache.want_endpoints(&namespace);
+                    }
+                    self.scopes.insert((kind, namespace));
+                }
                 for target in targets(&planned.component, &self.raw.namespace) {
                     for (namespace, _) in target.control_services() {
                         self.shared.cache.want_endpoints(&namespace);
@@ -68,6 +68,18 @@ impl Actor {
                 }
             }
         }
+    }
+
+    /// Claims what the resource names and what its selections found.
+    pub(in crate::engine) fn claim(&self) {
+        let named = self.sound.iter().flat_map(|s| s.claims.iter());
+        let keys = named.chain(self.selected.values().flatten()).cloned().collect();
+        let claim = Claim {
+            created: self.raw.created.clone(),
+            name: format!("{}/{}", self.raw.namespace, self.raw.name),
+            keys,
+        };
+        self.shared.claims.put(&self.raw.uid, claim);
     }
 
     /// Stops what is under way for components whose routed objects are others from now on.

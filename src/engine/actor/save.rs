@@ -97,7 +97,7 @@ impl Actor {
                 (None, Some(intent)) => intent.weight,
                 (None, None) => c.weight.asked,
             };
-            let report = memo.report(&planned.component, &self.raw.namespace, asked, &c.routers);
+            let report = memo.report(&planned.component, asked, &c.routers);
             if let Some(report) = report.filter(|report| *report != c.routers) {
                 // Who waits for which pod is news, not worth a write of its own.
                 let moved = shape(&report) != shape(&c.routers);

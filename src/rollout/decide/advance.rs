@@ -2,7 +2,7 @@
 
 use super::{Desk, say};
 use crate::rollout::duration::Span;
-use crate::rollout::observation::Raise;
+use crate::rollout::observation::{Raise, Routers};
 use crate::rollout::plan::{PlannedComponent, PlannedStep};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::status::ComponentStatus;
@@ -57,6 +57,10 @@ impl Desk<'_> {
         match self.turn(i, c, planned) {
             Ok((step, reason)) => self.rise(i, step, reason),
             Err(Stop(Reason::Completed, message)) => self.complete(i, planned, message),
+            Err(_) if self.may_join(i, c) => {
+                let written = c.weight.written;
+                self.ask(i, written, Reason::Joined);
+            }
             Err(Stop(reason, message)) => {
                 let refresh = self.seen.refresh;
                 let alarm = matches!(
@@ -66,6 +70,7 @@ impl Desk<'_> {
                         | Reason::NotArriving
                         | Reason::NotAchievable
                         | Reason::RouterUnreadable
+                        | Reason::Ineligible
                         | Reason::RouterSplit
                         | Reason::SpecChanged
                         | Reason::AwaitingApproval
@@ -87,6 +92,22 @@ impl Desk<'_> {
                 }
             }
         }
+    }
+
+    /// Whether something new may be brought to the weight that the component has: under all that a step needs except
+    /// the end of the hold and the gates of another weight.
+    fn may_join(&self, i: usize, c: &ComponentStatus) -> bool {
+        let waits = match &self.sight(i).routers {
+            Routers::Read(objects) => objects.iter().any(|o| o.joins) && !objects.iter().all(|o| o.joins),
+            Routers::Unread | Routers::Unreadable(_) => false,
+        };
+        waits
+            && !c.weight.written.is_zero()
+            && self.planned(i).is_some_and(|p| p.component.arms.is_some())
+            && self.routers_ready(i, c).is_ok()
+            && !self.paused(c)
+            && self.open().is_ok()
+            && self.judged_well(i, c).is_ok()
     }
 
     /// What was removed from the spec rises no more, and is still judged.
@@ -220,6 +241,9 @@ impl Desk<'_> {
         };
         let (code, message) = match failure {
             Some(failure) => (Reason::WriteFailed, format!("writing {weight} failed: {failure}")),
+            None if weight == c.weight.written => {
+                (Reason::Raising, format!("bringing what is new to {weight}"))
+            }
             None => (
                 Reason::Raising,
                 format!("writing {weight}, {} now", c.weight.written),

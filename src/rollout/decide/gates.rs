@@ -112,6 +112,9 @@ impl Desk<'_> {
             Routers::Unreadable(message) => return stop(Reason::RouterUnreadable, message.clone()),
             Routers::Read(_) => {}
         }
+        if let Some(obstacle) = &seen.obstacle {
+            return stop(Reason::Ineligible, obstacle.clone());
+        }
         if seen.busy || c.intent.is_some() {
             return stop(
                 Reason::Raising,
@@ -207,7 +210,7 @@ impl Desk<'_> {
         Ok(())
     }
 
-    fn open(&self) -> Result<(), Stop> {
+    pub(super) fn open(&self) -> Result<(), Stop> {
         match self.plan.calendar.at(self.now) {
             Opening::Open => Ok(()),
             Opening::Closed(next) => {
@@ -225,7 +228,7 @@ impl Desk<'_> {
     }
 
     /// What the judge says about rising. `Ok(Some(_))`: too few requests, which may be enough after long enough.
-    fn judged_well(&self, i: usize, c: &ComponentStatus) -> Result<Option<String>, Stop> {
+    pub(super) fn judged_well(&self, i: usize, c: &ComponentStatus) -> Result<Option<String>, Stop> {
         let stop = |reason, message: &str| Err(Stop(reason, message.to_owned()));
         let Some(outlook) = self.judged.get(i).and_then(Option::as_ref) else {
             return stop(Reason::Blind, "nothing was judged yet");

@@ -21,16 +21,27 @@ impl Desk<'_> {
             }
         };
         self.hear_gateways(i, &objects);
-        let lowest = objects.iter().map(|o| o.lowest).min().unwrap_or_default();
-        let highest = objects.iter().map(|o| o.highest).max().unwrap_or_default();
+        let carried = |o: &Routed, order: &Lowering| stamped(o, &order.id) || o.absent;
+        if let Some(c) = self.status.components.get_mut(i)
+            && let Some(order) = c.lowering.clone()
+            && !objects
+                .iter()
+                .all(|o| o.highest <= order.weight && carried(o, &order))
+        {
+            let (lowest, highest) = range(&objects);
+            c.weight.observed = (lowest == highest).then_some(lowest);
+            return;
+        }
+        // What is new says nothing yet about where the component is, unless there is nothing else.
+        let settled: Vec<Routed> = objects.iter().filter(|o| !o.joins).cloned().collect();
+        let objects = if settled.is_empty() { objects } else { settled };
+        let (lowest, highest) = range(&objects);
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
         c.weight.observed = (lowest == highest).then_some(lowest);
         if let Some(order) = c.lowering.clone() {
-            if highest <= order.weight && objects.iter().all(|o| stamped(o, &order.id)) {
-                self.lowered(i, highest, &order);
-            }
+            self.lowered(i, highest, &order);
             return;
         }
         if busy {
@@ -120,6 +131,13 @@ impl Desk<'_> {
         }
         // Not (wholly) written: forgotten and decided anew, never replayed.
         let written = c.weight.written;
+        if intent.weight == written {
+            // Newcomers were brought along; the weight and what is known of it stay. What is still new asks again.
+            c.weight.asked = written;
+            let mark = c.mark.take().max(Some(intent.id));
+            c.mark = mark;
+            return false;
+        }
         if c.state != State::Manual {
             c.weight.asked = written;
         }
@@ -328,6 +346,11 @@ impl Desk<'_> {
 fn ignore_rule(object: &str) -> String {
     let kind = object.split_whitespace().next().unwrap_or(object);
     let argo = match kind {
+        "ingress" => {
+            return "it must not apply, prune or relabel Ingresses with the label \
+                    app.kubernetes.io/managed-by: gradual-rollout"
+                .to_owned();
+        }
         "virtualservice" => {
             "{group: networking.istio.io, kind: VirtualService, jqPathExpressions: \
              ['.spec.http[]?.route[]?.weight', '.spec.tls[]?.route[]?.weight', '.spec.tcp[]?.route[]?.weight']}"
@@ -349,6 +372,14 @@ fn ignore_rule(object: &str) -> String {
     format!(
         "Argo CD: ignoreDifferences: [{argo}] with syncOptions: [RespectIgnoreDifferences=true]; \
          Flux: annotate it kustomize.toolkit.fluxcd.io/ssa: IfNotPresent"
+    )
+}
+
+fn range(objects: &[Routed]) -> (Weight, Weight) {
+    let lowest = objects.iter().map(|o| o.lowest).min().unwrap_or_default();
+    (
+        lowest,
+        objects.iter().map(|o| o.highest).max().unwrap_or_default(),
     )
 }
 

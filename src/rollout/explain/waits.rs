@@ -68,7 +68,11 @@ impl Facts {
             | Reason::GitOpsFight => {
                 waits.push(wait("a person's `resume`", None));
             }
-            Reason::Raising | Reason::Lowering | Reason::RouterSettling => {
+            Reason::Raising
+            | Reason::Lowering
+            | Reason::Joined
+            | Reason::RouterSettling
+            | Reason::Ineligible => {
                 waits.push(wait("the routed objects", None));
             }
             Reason::Starting

@@ -7,6 +7,7 @@ mod gateway_api;
 mod gateway_api_properties;
 mod istio;
 mod istio_properties;
+mod nginx;
 mod originals;
 mod parents;
 mod preview;

@@ -4,7 +4,7 @@ use super::cells::{count, data, deployment_ready, event_columns, join, pod_ready
 use super::column::Column;
 use super::resource::{Registry, Resource, Source};
 use super::schema::METADATA;
-use k8s_openapi::api::{apps, coordination, core, discovery, events};
+use k8s_openapi::api::{apps, coordination, core, discovery, events, networking};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
@@ -126,6 +126,22 @@ fn rows() -> Vec<Row> {
             ],
             selectable: &["type"],
             ..Row::new("", "secrets", "Secret", schema::<core::v1::Secret>)
+        },
+        Row {
+            short: &["ing"],
+            status: true,
+            generations: true,
+            columns: vec![
+                Column::path("Class", "string", ".spec.ingressClassName"),
+                Column::path("Hosts", "string", ".spec.rules[*].host"),
+                Column::age(),
+            ],
+            ..Row::new(
+                "networking.k8s.io",
+                "ingresses",
+                "Ingress",
+                schema::<networking::v1::Ingress>,
+            )
         },
         Row {
             short: &["svc"],

@@ -68,9 +68,17 @@ impl Traffic {
             .store
             .get("virtualservices.networking.istio.io", NS, component);
         let Some(vs) = vs else {
-            return self.route_share(component);
+            return if self.http_route(component).is_some() {
+                self.route_share(component)
+            } else {
+                self.split(component)
+            };
         };
-        let weight = main_route(&vs)["route"][1]["weight"].as_f64();
+        let pair = &main_route(&vs)["route"];
+        if pair.get(1).is_none() {
+            return self.split(component);
+        }
+        let weight = pair[1]["weight"].as_f64();
         weight.unwrap_or(0.0) / 100.0
     }
 }
@@ -78,9 +86,7 @@ impl Traffic {
 impl Traffic {
     /// The same of a component's `HTTPRoute`, control first: a weight that is left out is 1.
     fn route_share(&self, component: &str) -> f64 {
-        let route = self
-            .store
-            .get("httproutes.gateway.networking.k8s.io", NS, component);
+        let route = self.http_route(component);
         let weight = |n: usize| {
             let pointer = format!("/spec/rules/0/backendRefs/{n}/weight");
             let weight = route.as_ref()?.pointer(&pointer);
@@ -90,6 +96,24 @@ impl Traffic {
             (Some(control), Some(canary)) if canary > 0.0 => canary / (canary + control),
             _ => 0.0,
         }
+    }
+
+    fn http_route(&self, component: &str) -> Option<Arc<Value>> {
+        self.store
+            .get("httproutes.gateway.networking.k8s.io", NS, component)
+    }
+
+    /// The share that canary Ingresses give a component: the greatest of them.
+    fn split(&self, component: &str) -> f64 {
+        let canaries = self.store.list("ingresses.networking.k8s.io");
+        let ours = canaries
+            .iter()
+            .filter(|i| i["metadata"]["labels"]["rollout.sealos.io/component"] == component);
+        let weights = ours.filter_map(|i| {
+            let key = "nginx.ingress.kubernetes.io/canary-weight";
+            i["metadata"]["annotations"][key].as_str()?.parse::<f64>().ok()
+        });
+        weights.fold(0.0, f64::max) / 1000.0
     }
 }
 

@@ -1,0 +1,163 @@
+//! The routed objects of a component: those that it names, and those that its selections find.
+
+use super::gateway_api::{Rules, object_kind};
+use super::istio::Routes;
+use super::nginx::{self, Canary, Finding};
+use super::object::{ObjectKind, ObjectRef};
+use super::stamp::stamp_key;
+use super::stock::Stock;
+use super::target::{Target, Way};
+use crate::rollout::router_spec::Router;
+use crate::rollout::spec::Component;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The objects of a component, and what speaks against raising them.
+#[derive(Debug, Default)]
+pub struct Found<'a> {
+    /// In the order of its routers, edge first.
+    pub targets: Vec<Target<'a>>,
+    /// What the selections found wrong, the gravest first.
+    pub findings: Vec<Finding>,
+}
+
+impl Found<'_> {
+    /// What keeps every weight above 0 from being written, in one sentence; `None` when nothing does.
+    pub fn obstacle(&self) -> Option<String> {
+        const SHOWN: usize = 5;
+        let blocking: Vec<String> = self
+            .findings
+            .iter()
+            .filter(|f| f.blocks())
+            .map(ToString::to_string)
+            .collect();
+        let more = blocking.len().saturating_sub(SHOWN);
+        let mut told = blocking.get(..SHOWN.min(blocking.len()))?.join(" | ");
+        if more > 0 {
+            told = format!("{told} | and {more} more: see `gradual-rollout routes check`");
+        }
+        (!told.is_empty()).then_some(told)
+    }
+}
+
+/// The lists that the selections of a component look through; empty when it names every object itself.
+pub fn needs(component: &Component, namespace: &str) -> BTreeSet<(ObjectKind, String)> {
+    let mut needs = BTreeSet::new();
+    for router in &component.routers {
+        match router {
+            Router::IngressNginx(spec) => needs.extend(nginx::needs(spec, namespace)),
+            Router::Istio(_) | Router::GatewayApi(_) | Router::ControllerSwitch(_) => {}
+        }
+    }
+    needs
+}
+
+/// The routed objects that a component itself names, in the order of its routers, edge first; a controller's ConfigMap
+/// comes before its Deployment, whose restarting pods read it. `namespace` is the resource's own. What a selection
+/// has to find first is not among them: see [`found`].
+pub fn targets<'a>(component: &'a Component, namespace: &str) -> Vec<Target<'a>> {
+    component
+        .routers
+        .iter()
+        .enumerate()
+        .flat_map(|(at, router)| named(component, (at, router), namespace))
+        .collect()
+}
+
+/// All routed objects of a component: those that it names, and those that stand for what its selections find in the
+/// stock ([`needs`]).
+pub fn found<'a>(component: &'a Component, namespace: &str, stock: &Stock) -> Found<'a> {
+    let mut found = Found::default();
+    for (at, router) in component.routers.iter().enumerate() {
+        found.targets.extend(named(component, (at, router), namespace));
+        let Router::IngressNginx(spec) = router else {
+            continue;
+        };
+        let selected = nginx::select(spec, &component.name, namespace, stock);
+        let canary = |split| {
+            Way::Nginx(Canary {
+                spec,
+                component: &component.name,
+                split,
+            })
+        };
+        for split in selected.splits {
+            let object = split.object();
+            found.targets.push(Target {
+                object,
+                key: stamp_key(&component.name),
+                router: at,
+                way: canary(Some(Arc::new(split))),
+            });
+        }
+        for object in selected.strays {
+            found.targets.push(Target {
+                object,
+                key: stamp_key(&component.name),
+                router: at,
+                way: canary(None),
+            });
+        }
+        found.findings.extend(selected.findings);
+    }
+    found
+}
+
+fn named<'a>(
+    component: &'a Component,
+    (at, router): (usize, &'a Router),
+    namespace: &str,
+) -> Vec<Target<'a>> {
+    let target = |kind, namespace: &str, name: &str, way| Target {
+        object: ObjectRef {
+            kind,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        },
+        key: stamp_key(&component.name),
+        router: at,
+        way,
+    };
+    let mut targets = Vec::new();
+    match router {
+        Router::Istio(pair) => targets.extend(pair.virtual_services.iter().map(|routes| {
+            target(
+                ObjectKind::VirtualService,
+                routes.namespace.as_deref().unwrap_or(namespace),
+                &routes.name,
+                Way::Istio(Routes {
+                    pair,
+                    service: routes,
+                    component: &component.name,
+                }),
+            )
+        })),
+        Router::GatewayApi(route) => targets.push(target(
+            object_kind(route.kind),
+            route.namespace.as_deref().unwrap_or(namespace),
+            &route.name,
+            Way::GatewayApi(Rules(route)),
+        )),
+        Router::ControllerSwitch(switch) => {
+            let way = if switch.restart == Some(true) && switch.config_map.is_some() {
+                Way::Restart
+            } else {
+                Way::Deployment(switch)
+            };
+            targets.extend(
+                switch
+                    .config_map
+                    .iter()
+                    .map(|name| target(ObjectKind::ConfigMap, namespace, name, Way::ConfigMap(switch))),
+            );
+            targets.extend(
+                switch
+                    .deployment
+                    .iter()
+                    .map(|name| target(ObjectKind::Deployment, namespace, name, way.clone())),
+            );
+        }
+        Router::IngressNginx(_) => {}
+    }
+    targets
+}

@@ -1,0 +1,255 @@
+//! What a component's selection comes down to: the upstreams to split, each with its closure, and canaries of ours
+//! that no upstream wants any more.
+
+use super::eligibility::Reader;
+use super::finding::{Code, Finding};
+use super::locations::{Location, Upstream, class, is_canary, locations, names};
+use super::routes::Bound;
+use super::{COMPONENT, MANAGED_BY, MANAGER, selection};
+use crate::rollout::router_spec::IngressNginx;
+use crate::routing::object::{ClaimKey, ObjectKind, ObjectRef, Part};
+use crate::routing::seen::text;
+use crate::routing::stamp::fnv1a;
+use crate::routing::stock::Stock;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// More upstreams than this in one component are refused: each is a request in a rollback.
+const MOST: usize = 256;
+
+/// An upstream, and everything that nginx splits with it.
+#[derive(Clone, Debug)]
+pub(in crate::routing) struct Split {
+    pub(in crate::routing) upstream: Upstream,
+    /// The class, and whether it stands in the field (or in the old annotation).
+    pub(in crate::routing) class: Option<(bool, String)>,
+    /// Every host and path of the upstream, chosen or not.
+    pub(in crate::routing) places: Vec<Location>,
+    /// Whether its canary was made before: the alias is there, and older than none of the Ingresses.
+    pub(in crate::routing) known: bool,
+    /// Whether the alias Service is there.
+    pub(in crate::routing) has_alias: bool,
+}
+
+/// The name that an upstream's canary Ingress and alias Service have. It says nothing of the component: two that want
+/// one upstream meet at one object, and nginx would use only one canary of it anyway.
+pub(in crate::routing) fn name_of(upstream: &Upstream) -> String {
+    let hash = fnv1a(format!("{}/{}:{}", upstream.namespace, upstream.service, upstream.port).as_bytes());
+    let head: String = format!("{}-{}", upstream.service, upstream.port)
+        .chars()
+        .take(40)
+        .collect();
+    // Names of Services have no points, and names of Services that Ingresses carry may.
+    let head = head.replace('.', "-");
+    format!("gr-{}-{:08x}", head.trim_end_matches('-'), hash & 0xffff_ffff)
+}
+
+impl Split {
+    /// The canary Ingress.
+    pub(in crate::routing) fn object(&self) -> ObjectRef {
+        object(&self.upstream)
+    }
+}
+
+fn object(upstream: &Upstream) -> ObjectRef {
+    ObjectRef {
+        kind: ObjectKind::Ingress,
+        namespace: upstream.namespace.clone(),
+        name: name_of(upstream),
+    }
+}
+
+/// What a selection comes down to.
+#[derive(Debug, Default)]
+pub(in crate::routing) struct Selected {
+    pub(in crate::routing) splits: Vec<Split>,
+    /// Canary Ingresses of this component that no upstream wants any more.
+    pub(in crate::routing) strays: Vec<ObjectRef>,
+    pub(in crate::routing) findings: Vec<Finding>,
+}
+
+fn namespaces(spec: &IngressNginx, home: &str) -> Vec<String> {
+    match &spec.ingresses.namespaces {
+        Some(all) if !all.is_empty() => {
+            let all: BTreeSet<&String> = all.iter().collect();
+            all.into_iter().cloned().collect()
+        }
+        _ => vec![home.to_owned()],
+    }
+}
+
+/// The lists that a selection looks through.
+pub(in crate::routing) fn needs(spec: &IngressNginx, home: &str) -> BTreeSet<(ObjectKind, String)> {
+    let mut needs = BTreeSet::new();
+    for namespace in namespaces(spec, home) {
+        for kind in [
+            ObjectKind::Ingress,
+            ObjectKind::Service,
+            ObjectKind::VirtualService,
+        ] {
+            needs.insert((kind, namespace.clone()));
+        }
+    }
+    for kind in [ObjectKind::Service, ObjectKind::VirtualService] {
+        needs.insert((kind, spec.gateway.namespace.clone()));
+    }
+    needs
+}
+
+/// What no other component may write: the upstream's one canary.
+pub(in crate::routing) fn claims_of(object: &ObjectRef) -> Vec<ClaimKey> {
+    vec![ClaimKey {
+        object: object.clone(),
+        part: Part::Whole,
+    }]
+}
+
+/// Whether an Ingress is a canary that this component made.
+pub(super) fn is_ours(component: &str, json: &Value) -> bool {
+    let label = |key: &str| {
+        json.pointer("/metadata/labels")
+            .and_then(|l| l.get(key)?.as_str())
+    };
+    label(MANAGED_BY) == Some(MANAGER) && label(COMPONENT) == Some(component)
+}
+
+/// Looks through the stock.
+pub(in crate::routing) fn select(
+    spec: &IngressNginx,
+    component: &str,
+    home: &str,
+    stock: &Stock,
+) -> Selected {
+    let mut selected = Selected::default();
+    let namespaces = namespaces(spec, home);
+    let all: Vec<Arc<Value>> = namespaces
+        .iter()
+        .flat_map(|n| stock.list(ObjectKind::Ingress, n))
+        .cloned()
+        .collect();
+    let chosen: Vec<&Arc<Value>> = all
+        .iter()
+        .filter(|i| !is_canary(spec, i) && is_chosen(spec, i))
+        .collect();
+    let found = &mut selected.findings;
+    for name in spec.ingresses.names.iter().flatten() {
+        if !chosen.iter().any(|i| names(i).1 == name) {
+            found.push(selection::missing(&namespaces, name));
+        }
+    }
+    let first_class = chosen.first().and_then(|i| class(i)).map(str::to_owned);
+    let (mine, others): (Vec<&Arc<Value>>, Vec<&Arc<Value>>) = chosen
+        .into_iter()
+        .partition(|i| class(i) == first_class.as_deref());
+    for other in others {
+        found.push(selection::other_class(other, first_class.as_deref()));
+    }
+    // Another class is another nginx.
+    let served: Vec<Arc<Value>> = all
+        .iter()
+        .filter(|i| class(i) == first_class.as_deref())
+        .cloned()
+        .collect();
+    let (made, lost) = locations(spec, &served);
+    let is_mine = |i: &Arc<Value>| mine.iter().any(|m| Arc::ptr_eq(m, i));
+    let wanted: BTreeSet<Upstream> = made
+        .values()
+        .filter(|l| is_mine(&l.ingress))
+        .map(|l| l.upstream.clone())
+        .collect();
+    for (loser, winner) in lost.iter().filter(|(l, _)| is_mine(&l.ingress)) {
+        found.push(selection::shadowed(loser, winner));
+    }
+    if wanted.is_empty() {
+        found.push(selection::nothing(&namespaces));
+    }
+    if wanted.len() > MOST {
+        found.push(selection::too_many(component, wanted.len(), MOST));
+    }
+    let mut places: BTreeMap<&Upstream, Vec<Location>> = BTreeMap::new();
+    for location in made.values().filter(|l| wanted.contains(&l.upstream)) {
+        if let Some(upstream) = wanted.get(&location.upstream) {
+            places.entry(upstream).or_default().push(location.clone());
+        }
+    }
+    for (upstream, places) in places {
+        selected.splits.push(split(upstream, places, stock));
+    }
+    let kept: BTreeSet<ObjectRef> = selected.splits.iter().map(Split::object).collect();
+    selected.strays = all
+        .iter()
+        .filter(|i| is_ours(component, i))
+        .map(|i| {
+            let (namespace, name) = names(i);
+            ObjectRef {
+                kind: ObjectKind::Ingress,
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            }
+        })
+        .filter(|object| !kept.contains(object))
+        .collect();
+    let mut listened = namespaces.clone();
+    if !listened.contains(&spec.gateway.namespace) {
+        listened.push(spec.gateway.namespace.clone());
+    }
+    let bound = Bound::new(stock, &listened, &spec.gateway);
+    let reader = Reader::new(spec, component, stock, &served, &all, bound);
+    selected.findings.extend(reader.findings(&selected.splits));
+    selected.findings.sort();
+    selected.findings.dedup();
+    // The gravest first.
+    selected.findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
+    let accept: Vec<&str> = spec.accept.iter().flatten().map(String::as_str).collect();
+    for finding in &mut selected.findings {
+        if accept.contains(&finding.code.text()) && finding.code.may_be_accepted() {
+            finding.severity = super::Severity::Warning;
+        }
+    }
+    for code in accept {
+        if !Code::ALL.iter().any(|c| c.text() == code && c.may_be_accepted()) {
+            selected
+                .findings
+                .insert(0, selection::no_such_code(component, code));
+        }
+    }
+    selected
+}
+
+fn is_chosen(spec: &IngressNginx, ingress: &Value) -> bool {
+    let chosen = &spec.ingresses;
+    let (_, name) = names(ingress);
+    let labels = ingress.pointer("/metadata/labels");
+    let has =
+        |key: &String, value: &String| labels.and_then(|l| l.get(key)?.as_str()) == Some(value.as_str());
+    chosen
+        .names
+        .as_ref()
+        .is_some_and(|all| all.iter().any(|n| n == name))
+        || chosen
+            .match_labels
+            .as_ref()
+            .is_some_and(|all| !all.is_empty() && all.iter().all(|(k, v)| has(k, v)))
+}
+
+fn split(upstream: &Upstream, places: Vec<Location>, stock: &Stock) -> Split {
+    let alias = stock.find(ObjectKind::Service, &upstream.namespace, &name_of(upstream));
+    let born = |json: &Value| {
+        text(json, "/metadata/creationTimestamp")
+            .unwrap_or_default()
+            .to_owned()
+    };
+    // An upstream that went and came back is a new one.
+    let oldest = places.iter().map(|p| born(&p.ingress)).min().unwrap_or_default();
+    Split {
+        upstream: upstream.clone(),
+        class: places.first().and_then(|p| {
+            let in_field = text(&p.ingress, "/spec/ingressClassName").is_some();
+            class(&p.ingress).map(|name| (in_field, name.to_owned()))
+        }),
+        places,
+        known: alias.is_some_and(|alias| born(alias) >= oldest),
+        has_alias: alias.is_some(),
+    }
+}

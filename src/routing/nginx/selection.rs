@@ -1,0 +1,90 @@
+//! What speaks against a selection as a whole.
+
+use super::eligibility::{finding, ingress, place, router};
+use super::finding::{Code, Finding};
+use super::locations::Location;
+use serde_json::Value;
+
+pub(super) fn missing(namespaces: &[String], name: &str) -> Finding {
+    let object = format!("ingress {}/{name}", namespaces.join("|"));
+    let message = "is named and does not exist".to_owned();
+    finding(
+        Code::IngressMissing,
+        object,
+        None,
+        message,
+        "create it, or correct ingresses.names",
+    )
+}
+
+pub(super) fn other_class(json: &Value, first: Option<&str>) -> Finding {
+    let field = Some("spec.ingressClassName".to_owned());
+    let message = format!(
+        "its class is not {}, which the first chosen one has",
+        first.unwrap_or("the default")
+    );
+    finding(
+        Code::ClassDiffers,
+        ingress(json),
+        field,
+        message,
+        "choose the Ingresses of one class",
+    )
+}
+
+pub(super) fn nothing(namespaces: &[String]) -> Finding {
+    let object = format!("ingresses in {}", namespaces.join(", "));
+    let message = "none that the selection finds leads to a Service".to_owned();
+    finding(
+        Code::NothingSelected,
+        object,
+        None,
+        message,
+        "correct `ingresses` of the router",
+    )
+}
+
+pub(super) fn too_many(component: &str, found: usize, most: usize) -> Finding {
+    let message = format!("{found} upstreams are more than {most}");
+    finding(
+        Code::TooMany,
+        router(component),
+        None,
+        message,
+        "split it into several components",
+    )
+}
+
+pub(super) fn shadowed(loser: &Location, winner: &Location) -> Finding {
+    let message = format!(
+        "{} is served by the older {} (upstream {})",
+        place(loser),
+        ingress(&winner.ingress),
+        winner.upstream
+    );
+    let remedy = "remove the rule that never serves; it is not split";
+    finding(
+        Code::Shadowed,
+        ingress(&loser.ingress),
+        Some("spec.rules".to_owned()),
+        message,
+        remedy,
+    )
+}
+
+pub(super) fn no_such_code(component: &str, code: &str) -> Finding {
+    let all: Vec<&str> = Code::ALL
+        .iter()
+        .filter(|c| c.may_be_accepted())
+        .map(|c| c.text())
+        .collect();
+    let remedy = format!("one of {}", all.join(", "));
+    let field = Some("ingressNginx.accept".to_owned());
+    finding(
+        Code::AcceptUnknown,
+        router(component),
+        field,
+        format!("{code:?} cannot be accepted"),
+        &remedy,
+    )
+}

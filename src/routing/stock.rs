@@ -1,0 +1,43 @@
+//! Objects by kind and namespace, as a watch, a person's command or a file of manifests brought them: what a
+//! selection looks through.
+
+use super::object::ObjectKind;
+use super::seen::text;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Lists of objects. What was never put in is not known; it is not taken for empty.
+#[derive(Clone, Debug, Default)]
+pub struct Stock {
+    lists: BTreeMap<(ObjectKind, String), Vec<Arc<Value>>>,
+}
+
+impl Stock {
+    /// Puts a whole list in: every object of a kind in a namespace.
+    pub fn put(&mut self, kind: ObjectKind, namespace: &str, objects: Vec<Arc<Value>>) {
+        self.lists.insert((kind, namespace.to_owned()), objects);
+    }
+
+    /// The objects of a kind in a namespace, as far as they are known.
+    pub fn list(&self, kind: ObjectKind, namespace: &str) -> &[Arc<Value>] {
+        self.lists
+            .get(&(kind, namespace.to_owned()))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// One object by name.
+    pub fn find(&self, kind: ObjectKind, namespace: &str, name: &str) -> Option<&Arc<Value>> {
+        self.list(kind, namespace)
+            .iter()
+            .find(|json| text(json, "/metadata/name") == Some(name))
+    }
+
+    /// Whether both hold the very same copies: then whatever was found in one is found in the other.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.lists.len() == other.lists.len()
+            && self.lists.iter().zip(&other.lists).all(|((a, x), (b, y))| {
+                a == b && x.len() == y.len() && x.iter().zip(y).all(|(x, y)| Arc::ptr_eq(x, y))
+            })
+    }
+}

@@ -1,0 +1,455 @@
+//! The fifteen facts about the mechanism, each as what is written or refused because of it.
+
+use super::model::Client;
+use super::*;
+use crate::routing::{Code, Severity};
+use proptest::prelude::*;
+
+#[test]
+fn fact_01_the_closure_is_every_host_and_path_of_the_upstream() {
+    let mut cluster = Cluster::new();
+    let mut leak = ingress("leak", "leak.example.com", "/x", "one");
+    leak["metadata"]["labels"] = json!({});
+    cluster.add(leak);
+    assert_eq!(
+        cluster.blockers(&shop("")),
+        ["RouteMissing"],
+        "the other host would be split too"
+    );
+    cluster.route("leak.example.com");
+    assert!(cluster.blockers(&shop("")).is_empty());
+    let shop = shop("");
+    cluster.split(&shop, percent(5));
+    let nginx = cluster.nginx();
+    assert_eq!(
+        (
+            nginx.share("one.example.com", "/"),
+            nginx.share("leak.example.com", "/x")
+        ),
+        (50, 50)
+    );
+}
+
+#[test]
+fn fact_02_every_upstream_has_an_alias_of_its_own() {
+    let mut cluster = Cluster::new();
+    cluster.add(ingress("two", "two.example.com", "/", "two"));
+    cluster.route("two.example.com");
+    let shop = shop("");
+    cluster.split(&shop, percent(5));
+    let backend = |i: &Value| i["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["name"].clone();
+    let names: Vec<Value> = cluster.canaries().iter().map(|i| backend(i)).collect();
+    assert_eq!(names.len(), 2);
+    assert_ne!(names[0], names[1], "one weight would rule both");
+}
+
+#[test]
+fn fact_03_an_alias_that_a_normal_ingress_uses_is_refused() {
+    let mut cluster = Cluster::new();
+    let shop = shop("");
+    let alias = cluster.found(&shop).targets[0].object().name.clone();
+    let mut other = ingress("other", "other.example.com", "/", &alias);
+    other["metadata"]["labels"] = json!({});
+    cluster.add(other);
+    assert_eq!(cluster.blockers(&shop), ["AliasIsPrimary"]);
+}
+
+#[test]
+fn fact_04_a_canary_of_somebody_else_is_refused() {
+    let mut cluster = Cluster::new();
+    let mut theirs = ingress("theirs", "one.example.com", "/", "next");
+    theirs["metadata"]["annotations"] = json!({"nginx.ingress.kubernetes.io/canary": "true", WEIGHT: "10"});
+    cluster.add(theirs);
+    assert_eq!(cluster.blockers(&shop("")), ["ForeignCanary"]);
+}
+
+#[test]
+fn fact_05_weights_are_tenths_of_a_percent_of_a_total_of_1000() {
+    let mut cluster = Cluster::new();
+    let shop = shop("");
+    cluster.split(&shop, permille(1));
+    assert_eq!(cluster.nginx().share("one.example.com", "/"), 1);
+    let found = cluster.found(&shop);
+    let canary = cluster.canaries()[0].clone();
+    assert_eq!(found.targets[0].read(&canary).unwrap().weight, permille(1));
+    let mut small = canary;
+    small["metadata"]["annotations"]["nginx.ingress.kubernetes.io/canary-weight-total"] = "10".into();
+    small["metadata"]["annotations"][WEIGHT] = "10".into();
+    assert_eq!(
+        found.targets[0].read(&small).unwrap().weight,
+        percent(10),
+        "totals up to 100 count as 100"
+    );
+}
+
+#[test]
+fn fact_06_a_raise_changes_annotations_alone_so_nginx_does_not_reload() {
+    let mut cluster = Cluster::new();
+    let shop = shop("");
+    cluster.split(&shop, percent(5));
+    let found = cluster.found(&shop);
+    let canary = cluster.canaries()[0].clone();
+    let patch = found.targets[0]
+        .write(&canary, &stamp("01C", percent(10)), WriteMode::Normal)
+        .unwrap();
+    let writes: Vec<Value> = wire(&patch)
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|o| o["op"] == "add")
+        .cloned()
+        .collect();
+    assert!(
+        writes
+            .iter()
+            .all(|o| o["path"].as_str().unwrap().starts_with("/metadata/annotations/")),
+        "{writes:?}"
+    );
+}
+
+#[test]
+fn fact_07_a_rollback_deletes_because_a_cookie_outlives_a_weight() {
+    let mut cluster = Cluster::new();
+    cluster.annotate("one", "affinity", "cookie");
+    assert_eq!(cluster.blockers(&shop("")), ["Affinity"]);
+    let shop = shop("    accept: [Affinity]\n");
+    assert!(cluster.blockers(&shop).is_empty(), "a person may take that");
+    cluster.split(&shop, percent(5));
+    let alias = cluster.canaries()[0]["metadata"]["name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let sticky = Client {
+        cookie: Some(format!("apps-{alias}-8081")),
+        ..Client::default()
+    };
+    cluster.split(&shop, Weight::ZERO);
+    let at_zero = cluster
+        .nginx()
+        .choose("one.example.com", "/", &sticky, 999)
+        .unwrap();
+    assert_eq!(at_zero, format!("apps-{alias}-8081"), "weight 0 keeps the client");
+    let found = cluster.found(&shop);
+    let canary = cluster.canaries()[0].clone();
+    let write = found.targets[0]
+        .lower(
+            Some(&canary),
+            &stamp("01D", Weight::ZERO),
+            Weight::ZERO,
+            WriteMode::Normal,
+        )
+        .unwrap();
+    let Write::Delete {
+        uid,
+        resource_version,
+    } = write
+    else {
+        panic!("{write:?}")
+    };
+    assert_eq!(uid, canary["metadata"]["uid"].as_str().unwrap());
+    assert_eq!(
+        resource_version,
+        canary["metadata"]["resourceVersion"].as_str().unwrap()
+    );
+    cluster
+        .objects
+        .retain(|o| o["metadata"]["name"] != alias.as_str());
+    assert_eq!(
+        cluster
+            .nginx()
+            .choose("one.example.com", "/", &sticky, 1)
+            .unwrap(),
+        "apps-one-80"
+    );
+}
+
+#[test]
+fn fact_08_a_gateway_without_endpoints_falls_back_and_the_primary_is_what_guards_a_rollback() {
+    let mut cluster = Cluster::new();
+    let shop = shop("");
+    cluster.split(&shop, Weight::FULL);
+    let alias = cluster.canaries()[0]["metadata"]["name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let mut nginx = cluster.nginx();
+    assert_eq!(nginx.share("one.example.com", "/"), 1000);
+    nginx.empty(&format!("apps-{alias}-8081"));
+    assert_eq!(nginx.share("one.example.com", "/"), 0);
+    nginx.empty("apps-one-80");
+    assert_eq!(
+        nginx.choose("one.example.com", "/", &Client::default(), 1),
+        None,
+        "503, whatever the canary is"
+    );
+    let found = cluster.found(&shop);
+    assert_eq!(
+        found.targets[0].control_services(),
+        [("apps".to_owned(), "one".to_owned())]
+    );
+}
+
+#[test]
+fn fact_09_a_request_stays_on_its_side_so_one_choice_is_all_that_is_modelled() {
+    // Retries keep the chosen balancer: the canary's error rate is its own. The choice depends on nothing but the
+    // request and the draw.
+    let mut cluster = Cluster::new();
+    let shop = shop("");
+    cluster.split(&shop, percent(50));
+    let nginx = cluster.nginx();
+    for draw in [1, 500, 501, 1000] {
+        let choose = || nginx.choose("one.example.com", "/", &Client::default(), draw);
+        assert_eq!(choose(), choose());
+    }
+}
+
+#[test]
+fn fact_10_host_path_and_type_are_copied_as_they_stand_and_an_empty_path_is_written_out() {
+    let mut cluster = Cluster::new();
+    let paths = &mut cluster.first("Ingress", "one")["spec"]["rules"][0]["http"]["paths"];
+    let mut exact = paths[0].clone();
+    exact["path"] = "/Exact/~x".into();
+    exact["pathType"] = "Exact".into();
+    let mut empty = paths[0].clone();
+    empty["path"] = "".into();
+    empty["pathType"] = "ImplementationSpecific".into();
+    *paths = json!([exact, empty]);
+    let shop = shop("");
+    cluster.split(&shop, percent(5));
+    let made = &cluster.canaries()[0]["spec"]["rules"];
+    assert_eq!(made[0]["host"], "one.example.com");
+    let told = |i: usize| {
+        (
+            made[0]["http"]["paths"][i]["path"].clone(),
+            made[0]["http"]["paths"][i]["pathType"].clone(),
+        )
+    };
+    assert_eq!(told(0), (json!("/"), json!("ImplementationSpecific")));
+    assert_eq!(told(1), (json!("/Exact/~x"), json!("Exact")));
+    let nginx = cluster.nginx();
+    assert_eq!(
+        (
+            nginx.share("one.example.com", "/"),
+            nginx.share("one.example.com", "/Exact/~x")
+        ),
+        (50, 50)
+    );
+}
+
+#[test]
+fn fact_11_no_rule_without_http_and_no_default_backend_is_ever_written() {
+    let mut cluster = Cluster::new();
+    let one = cluster.first("Ingress", "one");
+    one["spec"]["rules"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"host": "bare.example.com"}));
+    one["spec"]["defaultBackend"] = json!({"service": {"name": "one", "port": {"number": 80}}});
+    cluster.route("bare.example.com");
+    assert_eq!(
+        cluster.blockers(&shop("")),
+        ["DefaultBackend"],
+        "no canary can name that"
+    );
+    let shop = shop("    accept: [DefaultBackend]\n");
+    cluster.split(&shop, percent(5));
+    let made = cluster.canaries()[0];
+    assert!(made["spec"].get("defaultBackend").is_none());
+    assert!(
+        made["spec"]["rules"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|r| r["http"]["paths"].is_array())
+    );
+}
+
+#[test]
+fn fact_12_a_canary_carries_no_annotation_that_nginx_would_ignore() {
+    let mut cluster = Cluster::new();
+    cluster.annotate("one", "proxy-read-timeout", "600");
+    let shop = shop("");
+    cluster.split(&shop, percent(5));
+    let annotations = cluster.canaries()[0]["metadata"]["annotations"]
+        .as_object()
+        .unwrap()
+        .clone();
+    let names: Vec<&str> = annotations
+        .keys()
+        .map(|k| k.rsplit('/').next().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        ["canary", "canary-weight", "canary-weight-total", "w.shop"]
+    );
+}
+
+#[test]
+fn fact_13_the_canary_lives_beside_the_primary_not_in_the_gateways_namespace() {
+    let shop = shop("");
+    let cluster = Cluster::new();
+    assert_eq!(cluster.found(&shop).targets[0].object().namespace, "apps");
+}
+
+#[test]
+fn fact_14_the_alias_is_a_name_of_the_gateways_service_with_its_port_spelled_out() {
+    let mut cluster = Cluster::new();
+    let shop = shop("");
+    cluster.split(&shop, percent(5));
+    let alias = cluster.canaries()[0]["metadata"]["name"].clone();
+    let service = cluster.first("Service", alias.as_str().unwrap());
+    assert_eq!(service["spec"]["type"], "ExternalName");
+    assert_eq!(
+        service["spec"]["externalName"],
+        "gw.istio-system.svc.cluster.local"
+    );
+    assert_eq!(service["spec"]["ports"][0]["targetPort"], 8081);
+    service["spec"]["externalName"] = "elsewhere.example.com".into();
+    assert_eq!(cluster.blockers(&shop), ["AliasDiffers"]);
+}
+
+#[test]
+fn fact_15_the_two_arms_are_told_apart_by_nginxs_own_label() {
+    // The primary's `ingress` and `service` stay on both; only `canary` differs, and it names our alias' upstream.
+    let mut cluster = Cluster::new();
+    let shop = shop("");
+    cluster.split(&shop, percent(100));
+    let alias = cluster.canaries()[0]["metadata"]["name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let to = cluster
+        .nginx()
+        .choose("one.example.com", "/", &Client::default(), 7)
+        .unwrap();
+    assert_eq!(to, format!("apps-{alias}-8081"));
+}
+
+#[test]
+fn a_blocker_names_object_annotation_and_remedy() {
+    let mut cluster = Cluster::new();
+    cluster.annotate("one", "ssl-passthrough", "true");
+    let shop = shop("");
+    let found = cluster.found(&shop);
+    let finding = found
+        .findings
+        .iter()
+        .find(|f| f.code == Code::SslPassthrough)
+        .unwrap();
+    assert_eq!(finding.severity, Severity::Blocker);
+    assert_eq!(finding.object, "ingress apps/one");
+    assert_eq!(
+        finding.field.as_deref(),
+        Some("nginx.ingress.kubernetes.io/ssl-passthrough")
+    );
+    assert!(finding.remedy.contains("LB or DNS"));
+    assert!(
+        found
+            .obstacle()
+            .unwrap()
+            .starts_with("SslPassthrough: ingress apps/one")
+    );
+}
+
+#[test]
+fn an_accept_that_names_nothing_is_an_error_and_not_a_silent_permission() {
+    let cluster = Cluster::new();
+    assert_eq!(
+        cluster.blockers(&shop("    accept: [Afinity]\n")),
+        ["AcceptUnknown"]
+    );
+    assert_eq!(
+        cluster.blockers(&shop("    accept: [RouteMissing]\n")),
+        ["AcceptUnknown"]
+    );
+}
+
+#[test]
+fn a_write_that_was_computed_before_a_rollback_cannot_land_after_it() {
+    let mut cluster = Cluster::new();
+    let shop = shop("");
+    cluster.split(&shop, percent(5));
+    let found = cluster.found(&shop);
+    let read = cluster.canaries()[0].clone();
+    let late = found.targets[0]
+        .write(&read, &stamp("01E", percent(10)), WriteMode::Normal)
+        .unwrap();
+    // Deleted and made anew at 0 by somebody who knows nothing of the raise: another uid, another version.
+    let mut anew = found.targets[0].births(&stamp("01F", Weight::ZERO)).remove(0);
+    anew["metadata"]["uid"] = "another".into();
+    anew["metadata"]["resourceVersion"] = "9".into();
+    assert!(serve(&late, &mut anew).is_err());
+    assert_eq!(anew["metadata"]["annotations"][WEIGHT], "0");
+}
+
+#[test]
+fn an_ingress_that_is_not_ours_is_neither_read_nor_written_nor_deleted() {
+    let mut cluster = Cluster::new();
+    let shop = shop("");
+    let name = cluster.found(&shop).targets[0].object().name.clone();
+    cluster.add(ingress(&name, "x.example.com", "/", "x"));
+    let theirs = cluster.first("Ingress", &name).clone();
+    let found = cluster.found(&shop);
+    let target = found.targets.iter().find(|t| t.object().name == name).unwrap();
+    assert!(target.read(&theirs).is_err());
+    let lower = target.lower(
+        Some(&theirs),
+        &stamp("01G", Weight::ZERO),
+        Weight::ZERO,
+        WriteMode::Normal,
+    );
+    assert_eq!(lower.unwrap(), Write::Nothing);
+    assert!(found.findings.iter().any(|f| f.code == Code::NameTaken));
+}
+
+#[test]
+fn two_components_that_want_one_upstream_meet_at_one_object() {
+    let cluster = Cluster::new();
+    let (a, mut b) = (shop(""), shop(""));
+    b.name = "other".into();
+    let claims = |c: &Component| cluster.found(c).targets[0].claims();
+    assert!(claims(&a)[0].overlaps(&claims(&b)[0]));
+}
+
+proptest! {
+    /// Whatever shares an upstream gets the weight; whatever does not gets none of it.
+    #[test]
+    fn every_place_of_the_closure_has_the_weight_and_no_other(
+        tenants in proptest::collection::vec((0..4_u8, 0..3_u8, 0..3_u8, any::<bool>()), 1..8),
+        thousandths in 0..=1000_u16,
+    ) {
+        let mut cluster = Cluster::new();
+        for (n, (host, path, service, chosen)) in tenants.iter().enumerate() {
+            let host = format!("h{host}.example.com");
+            let mut json = ingress(&format!("t{n}"), &host, &format!("/p{path}"), &format!("s{service}"));
+            if !chosen {
+                json["metadata"]["labels"] = json!({});
+            }
+            json["metadata"]["creationTimestamp"] = format!("2026-01-0{}T00:00:00Z", n + 1).into();
+            cluster.add(json);
+            cluster.route(&host);
+        }
+        let shop = shop("");
+        prop_assert!(cluster.blockers(&shop).is_empty());
+        let weight = permille(thousandths);
+        cluster.split(&shop, weight);
+        let nginx = cluster.nginx();
+        // The model's own view of who is chosen: locations whose upstream some chosen Ingress really serves.
+        let mut wanted = std::collections::BTreeSet::new();
+        let mut made = std::collections::BTreeSet::new();
+        for json in &cluster.objects {
+            if json["kind"] != "Ingress" || json["metadata"]["annotations"].get(WEIGHT).is_some() {
+                continue;
+            }
+            let path = &json["spec"]["rules"][0]["http"]["paths"][0];
+            let place = (json["spec"]["rules"][0]["host"].to_string(), path["path"].to_string());
+            if made.insert(place) && json["metadata"]["labels"]["app"] == "shop" {
+                wanted.insert(format!("apps-{}-80", path["backend"]["service"]["name"].as_str().unwrap()));
+            }
+        }
+        for ((host, path, _), upstream) in nginx.places() {
+            let expected = if wanted.contains(upstream) { usize::from(thousandths) } else { 0 };
+            prop_assert_eq!(nginx.share(host, path), expected, "{}{} of {}", host, path, upstream);
+        }
+    }
+}
