@@ -159,7 +159,7 @@ mod tests {
     use crate::metrics::ask::Side;
     use crate::rollout::weight::Weight;
     use crate::sandbox::plan::Plan;
-    use crate::sandbox::tenants::Tenant;
+    use crate::sandbox::tenants::{Moves, Tenant};
     use std::time::Duration;
 
     #[test]
@@ -169,6 +169,7 @@ mod tests {
             component: component.into(),
             rate: 100.0,
             preset,
+            moves: Moves::Requests,
         };
         let all = vec![
             tenant("terminal", Preset::IngressNginx),
@@ -217,6 +218,7 @@ mod tests {
                 component: component.name.clone(),
                 rate: 100.0,
                 preset: source.preset,
+                moves: Moves::Requests,
             });
             let arms = component.arms.as_mut().unwrap();
             (arms.canary, arms.control) = (source, None);

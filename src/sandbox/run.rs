@@ -163,6 +163,7 @@ impl World {
                     .arms
                     .as_ref()
                     .map_or(Preset::IstioGateway, |arms| arms.canary.preset),
+                moves: shares.moves(&component.name),
             })
             .collect();
         let began = clock.now();

@@ -1,7 +1,8 @@
 //! How much of a component's traffic its canary gets: what the routed objects in the store say, at this moment.
 
 use super::apiserver::Store;
-use crate::rollout::spec::Component;
+use super::tenants::Moves;
+use crate::rollout::spec::{Component, Router};
 use crate::rollout::weight::Weight;
 use crate::routing::{ObjectKind, Share, Stock, Target, found, needs};
 use serde_json::Value;
@@ -54,8 +55,18 @@ impl Shares {
         })
     }
 
-    /// The edge decides. A component without a router that moves requests is taken for one whose edge is split by
-    /// somebody else in the same proportion, as the Sealos plan has it.
+    /// What a component's weight is a share of: of its requests, as soon as one router can say so.
+    pub fn moves(&self, component: &str) -> Moves {
+        let switch = |router: &Router| matches!(router, Router::ControllerSwitch(_));
+        let found = self.components.get(component);
+        if found.is_some_and(|component| component.routers.iter().all(switch)) {
+            Moves::HOSTS
+        } else {
+            Moves::Requests
+        }
+    }
+
+    /// The edge decides; of a component that has only a controller's switch, the switch.
     fn read(&self, component: &Component) -> Weight {
         let all = found(component, &self.namespace, &self.stock(component)).targets;
         let edge = all.iter().find(|t| t.share() == Share::Requests).or(all.first());
@@ -111,6 +122,8 @@ mod tests {
         let shares = Shares::new(store.clone(), "sealos-system", &rollout.spec.components);
         assert_eq!(shares.of("frontend"), Weight::ZERO);
         assert!(shares.all_say("frontend", Weight::ZERO));
+        assert_eq!(shares.moves("frontend"), Moves::Requests);
+        assert_eq!(shares.moves("terminal"), Moves::HOSTS);
         let edge = "virtualservices.networking.istio.io";
         let mut edited = (*store.get(edge, "sealos-system", "sealos-frontend").unwrap()).clone();
         edited["spec"]["http"][0]["route"][0]["weight"] = 75.into();

@@ -22,6 +22,9 @@ use std::time::Duration;
 pub const GATEWAY: &str = "istio-ingressgateway-0";
 /// The share of requests that fail although nothing is wrong.
 pub const USUAL_ERRORS: f64 = 0.00005;
+/// How long a host lives on average that a controller made: where a weight is a share of new objects alone, so much
+/// time goes by until most requests follow it.
+const HOST_LIFE: Duration = Duration::from_secs(2 * 3600);
 /// How many scrapes of the past are remembered: a restarted daemon reads its last one again.
 const REMEMBERED: usize = 40;
 
@@ -65,8 +68,37 @@ impl Counted {
 /// Canary and control.
 pub(super) type Both = [Counted; 2];
 
+/// What a component's weight is a share of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Moves {
+    /// Of requests: the next one goes by it.
+    Requests,
+    /// Of new objects: a host stays on the path that it was made on, and requests go where their host is.
+    NewObjects {
+        /// The share of all hosts that are on the new path.
+        moved: f64,
+    },
+}
+
+impl Moves {
+    /// Of hosts that have all been made on the old path.
+    pub const HOSTS: Self = Self::NewObjects { moved: 0.0 };
+
+    /// The share of requests that reach the canary after so many seconds at this weight.
+    fn requests(&mut self, weight: f64, seconds: f64) -> f64 {
+        match self {
+            Self::Requests => weight,
+            Self::NewObjects { moved } => {
+                *moved += (weight - *moved) * (1.0 - (-seconds / HOST_LIFE.as_secs_f64()).exp());
+                *moved
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Flow {
+    moves: Moves,
     /// Requests per second of both arms, on average over a day.
     rate: f64,
     preset: Preset,
@@ -88,6 +120,8 @@ pub struct Tenant {
     pub rate: f64,
     /// Whose histogram its latencies are counted in.
     pub preset: Preset,
+    /// What its weight is a share of.
+    pub moves: Moves,
 }
 
 /// The traffic of all components. Deterministic: the same seed, weights and faults give the same counters.
@@ -128,6 +162,7 @@ impl Tenants {
                 shape: Shape::new(bounds_ms(tenant.preset), 1.0),
             };
             let flow = Flow {
+                moves: tenant.moves,
                 rate: tenant.rate,
                 preset: tenant.preset,
                 fares: [usual.clone(), usual],
@@ -242,7 +277,8 @@ impl Tenants {
             let mut draw = Draw::at(self.seed, name, flow.scrape);
             let rate = self.rate_at(flow, self.time_of(flow.scrape).as_second());
             let requests = draw.poisson(rate * seconds);
-            let canary = draw.binomial(requests, weight);
+            let share = flow.moves.requests(weight, seconds);
+            let canary = draw.binomial(requests, share);
             for ((counted, fare), arrived) in flow
                 .counted
                 .iter_mut()

@@ -301,6 +301,7 @@ impl<'a> Desk<'a> {
                 .saturating_mul(set.deciding_streams().saturating_add(1))
                 .saturating_mul(self.plan.halves(planned)),
             has_control: arms.is_some_and(|a| a.control.is_some()),
+            moves_requests: planned.moves_requests(),
             verifiable: planned.moves_requests() && !self.seen.recorded,
             clock_runs: !self.paused(c) && !self.plan.calendar.frozen(self.now) && self.settled(i),
             now: self.now,

@@ -58,7 +58,9 @@ pub struct Context<'a> {
     pub looks: u32,
     /// Whether the component names a control arm.
     pub has_control: bool,
-    /// Whether the canary's share of requests shows in the counts: not where the weight is a share of new objects.
+    /// Whether the weight is a share of requests: not where it is one of new objects, whose requests follow when they will.
+    pub moves_requests: bool,
+    /// Whether the canary's share of requests has to show in the counts.
     pub verifiable: bool,
     /// Whether hold time counts now: not while paused or frozen.
     pub clock_runs: bool,

@@ -76,6 +76,7 @@ fn context(rules: &[CheckRule], percent: u16) -> Context<'_> {
         baseline: None,
         looks: 8,
         has_control: true,
+        moves_requests: true,
         verifiable: true,
         clock_runs: true,
         now: at(0),
@@ -168,6 +169,21 @@ fn a_healthy_canary_with_enough_requests_is_promotable() {
         "{judged:?}"
     );
     assert_eq!(bench.ledger.judged.0, Duration::from_secs(550));
+}
+
+#[test]
+fn a_share_of_new_objects_promises_no_requests_and_is_never_held_to_them() {
+    let rules = rules();
+    let judged = |moves_requests| {
+        let mut bench = Bench::new(&rules, 50);
+        (bench.ctx.moves_requests, bench.ctx.verifiable) = (moves_requests, moves_requests);
+        bench.ticks(60, &arm(20, 0, 0), &arm(180, 0, 0))
+    };
+    assert!(
+        !matches!(judged(true), Outlook::Promotable),
+        "a tenth of the requests is no half"
+    );
+    assert_eq!(judged(false), Outlook::Promotable);
 }
 
 #[test]

@@ -22,12 +22,13 @@ fn tenants(seed: u64, permille: u16) -> (Tenants, Arc<AtomicU16>) {
         component: component.to_owned(),
         rate: 100.0,
         preset: Preset::IstioGateway,
+        moves: if component == "made" { Moves::HOSTS } else { Moves::Requests },
     };
     let tenants = Tenants::new(
         seed,
         epoch(),
         PERIOD,
-        vec![shop("shop"), shop("till")],
+        vec![shop("shop"), shop("till"), shop("made")],
         move |_| Weight::from_permille(told.load(Ordering::Relaxed)).unwrap(),
     );
     (tenants, weight)
@@ -103,6 +104,28 @@ fn the_canary_gets_its_weight_and_control_the_rest() {
             "{permille}: {share}"
         );
     }
+}
+
+#[test]
+fn a_share_of_new_objects_moves_requests_as_hosts_come_and_go_and_stays_when_it_is_lowered() {
+    let (tenants, weight) = tenants(1, 500);
+    let share = |from: i64| {
+        let at = |second| {
+            let [canary, control] = tenants.look("made", after(second)).unwrap().1;
+            (real(canary.requests()), real(control.requests()))
+        };
+        let (before, then) = (at(from), at(from + 300));
+        let (canary, control) = (then.0 - before.0, then.1 - before.1);
+        canary / (canary + control)
+    };
+    let first = share(10);
+    assert!(first < 0.05, "{first}: hosts that exist stay where they are");
+    tenants.look("made", after(12 * 3600)).unwrap();
+    let late = share(12 * 3600);
+    assert!((late - 0.5).abs() < 0.02, "{late}: all of them were made since");
+    weight.store(0, Ordering::Relaxed);
+    let lowered = share(12 * 3600 + 310);
+    assert!(lowered > 0.4, "{lowered}: lowering moves no host back");
 }
 
 #[test]
