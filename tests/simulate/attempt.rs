@@ -86,6 +86,7 @@ impl<'a> Attempt<'a> {
             baseline: self.baseline.as_ref(),
             looks: self.looks,
             has_control: true,
+            moves_requests: true,
             verifiable: true,
             clock_runs: true,
             now,
