@@ -262,7 +262,6 @@ pub enum VerbArgs {
         what: Generated,
     },
     /// Put traffic back at once, in an emergency
-    #[command(hide = true)]
     EmergencyRollback(EmergencyArgs),
 }
 
