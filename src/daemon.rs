@@ -3,7 +3,7 @@
 mod source_metrics;
 mod start;
 
-pub use start::{StartError, source, start};
+pub use start::{StartError, hooks, source, start};
 
 use crate::api::{self, ApiState};
 use crate::clock::Clock;

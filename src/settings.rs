@@ -31,6 +31,10 @@ pub struct Settings {
     pub prometheus: Option<Prometheus>,
     /// Hosts that resources may have probed; names, `*.below.a.name` or `*`. None: no probes.
     pub probe_hosts: Vec<String>,
+    /// Hosts whose hooks may be called; likewise.
+    pub hook_hosts: Vec<String>,
+    /// What signs requests to hooks; `None`: they go unsigned.
+    pub hook_key_file: Option<PathBuf>,
     /// Log lines.
     pub log: Log,
     /// How long the daemon goes on with what is in flight when it is told to stop.
@@ -143,6 +147,8 @@ struct Raw {
     #[serde(default)]
     probes: RawProbes,
     #[serde(default)]
+    hooks: RawHooks,
+    #[serde(default)]
     log: RawLog,
 }
 
@@ -153,6 +159,14 @@ struct RawWatch {
     namespaces: Vec<String>,
     #[serde(default)]
     foreign_namespaces: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawHooks {
+    #[serde(default)]
+    allow: Vec<String>,
+    key_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -246,6 +260,7 @@ impl Settings {
             .with_list_parse_key("watch.foreign_namespaces")
             .with_list_parse_key("prometheus.endpoints")
             .with_list_parse_key("probes.allow")
+            .with_list_parse_key("hooks.allow")
             .source(Some(environment));
         read(
             Config::builder().add_source(source.clone()).build(),
@@ -307,6 +322,8 @@ impl Settings {
             },
             prometheus,
             probe_hosts: raw.probes.allow,
+            hook_hosts: raw.hooks.allow,
+            hook_key_file: raw.hooks.key_file,
             log: Log {
                 level,
                 format: raw.log.format.unwrap_or_default(),

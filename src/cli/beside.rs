@@ -1,8 +1,8 @@
 //! What a command about routes for testers or a mirror would write.
 
+use super::connect::Reach;
 use super::direct::Error;
 use super::pursue::Task;
-use crate::cluster::by_hand::ByHand;
 use crate::rollout::command::Verb;
 use crate::rollout::observation::Wanted;
 use crate::rollout::preview::{self, Preview};
@@ -33,7 +33,7 @@ pub(super) fn wanted(task: &Task, name: &str) -> Result<Wanted, String> {
 
 /// What would be written to every routed object, as things are now.
 pub(super) async fn preview(
-    cluster: &ByHand,
+    cluster: &Reach,
     component: Option<&Component>,
     namespace: &str,
     wanted: &Wanted,

@@ -2,6 +2,10 @@
 
 use super::exit::{Exit, Failure};
 use crate::cluster::by_hand::{ByHand, Error};
+use crate::daemon::hooks;
+use crate::probe::Hooks;
+use crate::settings::Settings;
+use std::ops::Deref;
 
 /// Connects as the current kubeconfig says.
 pub(super) async fn connect() -> Result<ByHand, Failure> {
@@ -20,4 +24,34 @@ pub(super) fn failure(error: Error) -> Failure {
         | Error::Refused { .. } => Exit::Refused,
     };
     Failure::new(exit, error.to_string())
+}
+
+/// The cluster, and the hooks that this program may call itself.
+pub(super) struct Reach {
+    cluster: ByHand,
+    /// Why none is called, where none can be.
+    hooks: Result<Hooks, String>,
+}
+
+impl Deref for Reach {
+    type Target = ByHand;
+
+    fn deref(&self) -> &ByHand {
+        &self.cluster
+    }
+}
+
+impl Reach {
+    /// What calls hooks, or why nobody does.
+    pub(super) fn hooks(&self) -> Result<&Hooks, String> {
+        self.hooks.as_ref().map_err(Clone::clone)
+    }
+}
+
+/// The same, with the hooks that the settings allow.
+pub(super) async fn reach(settings: &Settings) -> Result<Reach, Failure> {
+    Ok(Reach {
+        cluster: connect().await?,
+        hooks: hooks(&settings.hook_hosts, settings.hook_key_file.clone()),
+    })
 }

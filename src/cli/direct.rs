@@ -1,13 +1,16 @@
 //! Lowering without a daemon: the routed objects are written from here, stamped so that the next daemon recognises
 //! it as its own. Nothing here can raise a weight.
 
-use crate::cluster::by_hand::{self, ByHand};
+use super::connect::Reach;
+use crate::cluster::by_hand;
+use crate::probe::HookFailure;
 use crate::rollout::command::{Command, Verb};
 use crate::rollout::reason::Reason;
 use crate::rollout::spec::{Component, GradualRollout};
 use crate::rollout::weight::Weight;
 use crate::routing::{
-    Change, ObjectKind, ObjectRef, RoutingError, Stamp, Stock, Target, Write, WriteMode, found, needs,
+    Change, ObjectKind, ObjectPatch, ObjectRef, RoutingError, Stamp, Stock, Target, Write, WriteMode, found,
+    needs,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -27,6 +30,9 @@ pub(super) enum Error {
     /// The object is not what the rollout says.
     #[error(transparent)]
     Routing(Box<RoutingError>),
+    /// A hook was not read or set.
+    #[error("{0}")]
+    Hook(String),
     /// The command's id cannot stand in a stamp.
     #[error(transparent)]
     Stamp(#[from] crate::routing::NotAStamp),
@@ -72,7 +78,7 @@ pub(super) fn component<'r>(rollout: &'r GradualRollout, name: &str) -> Option<&
 }
 
 /// Where canaries of a component may be. What cannot be listed stands beside, by the object that it is about.
-async fn stock(cluster: &ByHand, component: &Component, namespace: &str) -> (Stock, Vec<(ObjectRef, Error)>) {
+async fn stock(cluster: &Reach, component: &Component, namespace: &str) -> (Stock, Vec<(ObjectRef, Error)>) {
     let (mut stock, mut unread) = (Stock::default(), Vec::new());
     for (kind, namespace) in needs(component, namespace) {
         if kind != ObjectKind::Ingress {
@@ -96,7 +102,7 @@ async fn stock(cluster: &ByHand, component: &Component, namespace: &str) -> (Sto
 
 /// Lowers every object of a component, each on its own: one that fails does not keep the others up.
 pub(super) async fn lower(
-    cluster: &ByHand,
+    cluster: &Reach,
     component: &Component,
     namespace: &str,
     order: Order<'_>,
@@ -121,7 +127,7 @@ pub(super) async fn lower(
 
 /// What an order would write to every object of a component, as things are now.
 pub(super) async fn preview(
-    cluster: &ByHand,
+    cluster: &Reach,
     component: &Component,
     namespace: &str,
     order: Order<'_>,
@@ -142,7 +148,7 @@ pub(super) async fn preview(
 
 /// The greatest weight that a component's routed objects say now, and why some could not be read.
 pub(super) async fn says(
-    cluster: &ByHand,
+    cluster: &Reach,
     component: &Component,
     namespace: &str,
 ) -> (Option<Weight>, Vec<String>) {
@@ -166,7 +172,14 @@ pub(super) async fn says(
 }
 
 /// The object; `None` when it is not there and does not have to be.
-async fn read(cluster: &ByHand, target: &Target<'_>) -> Result<Option<Value>, Error> {
+async fn read(cluster: &Reach, target: &Target<'_>) -> Result<Option<Value>, Error> {
+    if let Some(called) = target.hook() {
+        let hooks = cluster.hooks().map_err(Error::Hook)?;
+        let said = hooks.read(target, called).await;
+        return said
+            .map(|json| Some((*json).clone()))
+            .map_err(|failure| Error::Hook(failure.to_string()));
+    }
     match cluster.object(target.object()).await {
         Ok(json) => Ok(Some(json)),
         Err(by_hand::Error::NotFound(_)) if target.absent().is_some() => Ok(None),
@@ -174,42 +187,64 @@ async fn read(cluster: &ByHand, target: &Target<'_>) -> Result<Option<Value>, Er
     }
 }
 
-async fn read_and_draft(cluster: &ByHand, target: &Target<'_>, order: Order<'_>) -> Result<Written, Error> {
+async fn read_and_draft(cluster: &Reach, target: &Target<'_>, order: Order<'_>) -> Result<Written, Error> {
     let json = read(cluster, target).await?;
     draft(target, json.as_ref(), order).map(|(written, _)| written)
 }
 
-async fn write(cluster: &ByHand, target: &Target<'_>, order: Order<'_>) -> Result<Written, Error> {
+async fn write(cluster: &Reach, target: &Target<'_>, order: Order<'_>) -> Result<Written, Error> {
     let mut attempt = 0;
     loop {
         attempt += 1;
         let json = read(cluster, target).await?;
         let (written, write) = draft(target, json.as_ref(), order)?;
         let done = match (&write, &json) {
-            (Write::Patch(patch), Some(json)) => cluster.patch(target.object(), json, patch, false).await,
+            (Write::Patch(patch), Some(json)) => patched(cluster, target, json, patch).await,
             (
                 Write::Delete {
                     uid,
                     resource_version,
                 },
                 _,
-            ) => cluster.delete(target.object(), uid, resource_version).await,
+            ) => cluster
+                .delete(target.object(), uid, resource_version)
+                .await
+                .map_err(Error::from),
             (Write::Patch(_) | Write::Nothing, _) => Ok(()),
         };
         match done {
             Ok(()) => return Ok(written),
             // Somebody else deleted it: it carries nothing.
-            Err(by_hand::Error::NotFound(_)) if target.absent().is_some() => return Ok(written),
+            Err(Error::Cluster(by_hand::Error::NotFound(_))) if target.absent().is_some() => {
+                return Ok(written);
+            }
             // Lost a race: what was read is not what is there. Read and compute again, at once.
-            Err(by_hand::Error::Conflict(_)) if attempt < ATTEMPTS => {
+            Err(Error::Cluster(by_hand::Error::Conflict(_))) if attempt < ATTEMPTS => {
                 if attempt >= PATIENT_FROM {
                     // Apart from the others, who lost the same race at the same time.
                     let mine = u64::from(std::process::id() % 17);
                     tokio::time::sleep(Duration::from_millis(5 + mine)).await;
                 }
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
+    }
+}
+
+async fn patched(
+    cluster: &Reach,
+    target: &Target<'_>,
+    json: &Value,
+    patch: &ObjectPatch,
+) -> Result<(), Error> {
+    let Some(called) = target.hook() else {
+        return Ok(cluster.patch(target.object(), json, patch, false).await?);
+    };
+    let hooks = cluster.hooks().map_err(Error::Hook)?;
+    match hooks.write(target, called, json, patch).await {
+        Ok(_) => Ok(()),
+        Err(HookFailure::Race) => Err(by_hand::Error::Conflict(target.object().to_string()).into()),
+        Err(failure) => Err(Error::Hook(failure.to_string())),
     }
 }
 

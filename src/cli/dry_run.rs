@@ -1,19 +1,19 @@
 //! `--dry-run`: the exact change, object by object, and nothing sent that changes anything.
 
 use super::beside;
+use super::connect::Reach;
 use super::direct::{self, Order};
 use super::exit::{Exit, Failure};
 use super::pursue::Task;
 use super::table;
 use super::wait;
-use crate::cluster::by_hand::ByHand;
 use crate::rollout::command::Verb;
 use jiff::Timestamp;
 use std::io::Write;
 
 /// Shows what every command would do.
 pub(super) async fn run(
-    cluster: &ByHand,
+    cluster: &Reach,
     namespace: &str,
     tasks: &[Task],
     at: Timestamp,
@@ -95,7 +95,7 @@ pub(super) async fn run(
 
 /// What a command about routes for testers or a mirror would write; false when some of it would be refused.
 async fn previews(
-    cluster: &ByHand,
+    cluster: &Reach,
     namespace: &str,
     task: &Task,
     out: &mut dyn Write,

@@ -1,13 +1,14 @@
 //! Gives commands and waits until each component is done, refused, put back, or the time is over. What gives up
 //! takes its raise back and leaves its lowering; where no daemon is alive, lowerings are done from here.
 
+use super::connect::Reach;
 use super::direct::{self, Order};
 use super::progress::Progress;
 use super::report::{Ended, Entry};
 use super::wait::{self, Stand};
 use super::wish;
 use crate::clock::Clock;
-use crate::cluster::by_hand::{ByHand, Daemon, Error};
+use crate::cluster::by_hand::{Daemon, Error};
 use crate::rollout::command::{Command, Verb};
 use crate::rollout::spec::GradualRollout;
 use crate::rollout::weight::Weight;
@@ -93,7 +94,7 @@ impl Task {
 /// The way to get commands done.
 pub(super) struct Pursuit<'a> {
     /// The cluster.
-    pub cluster: &'a ByHand,
+    pub cluster: &'a Reach,
     /// The rollouts' namespace.
     pub namespace: &'a str,
     /// They say where the Lease is.

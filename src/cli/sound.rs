@@ -97,6 +97,8 @@ fn names(rollout: &GradualRollout) -> Vec<Problem> {
                         namespaces.push((format!("{at}.{arm}.namespace"), &backend.namespace));
                     }
                 }
+                // An address, which `problem` looks at.
+                Router::Hook(_) => {}
                 Router::IngressNginx(nginx) => {
                     let at = format!("{at}.ingressNginx");
                     for (k, name) in nginx.ingresses.names.iter().flatten().enumerate() {

@@ -1,6 +1,7 @@
 //! A wish, from asking to done: find who is meant, confirm, write the command, wait for it, tell.
 
 use super::args::{EmergencyMode, Output};
+use super::connect::Reach;
 use super::exit::{Exit, Failure};
 use super::find::{self, Addressee};
 use super::meaning::Ask;
@@ -11,7 +12,7 @@ use super::table::{self, Cell};
 use super::view::{self, View};
 use super::{confirm, connect, direct, dry_run, output};
 use crate::clock::Clock;
-use crate::cluster::by_hand::{ByHand, Daemon};
+use crate::cluster::by_hand::Daemon;
 use crate::rollout::command::{Command, RAISE_EXPIRES, Verb};
 use crate::settings::Settings;
 use jiff::Timestamp;
@@ -25,7 +26,7 @@ pub(super) async fn run(
     form: Output,
     out: &mut dyn Write,
 ) -> Result<Exit, Failure> {
-    let cluster = connect::connect().await?;
+    let cluster = connect::reach(settings).await?;
     let namespace = settings.namespace.as_str();
     let rollouts = cluster.rollouts(namespace).await.map_err(connect::failure)?;
     let addressees = find::addressees(rollouts, ask, namespace)?;
@@ -117,7 +118,7 @@ fn mode(mode: EmergencyMode) -> &'static str {
 }
 
 /// Whether a daemon is alive, and the same as a sentence. When that cannot be read, somebody may be there.
-async fn daemon(cluster: &ByHand, settings: &Settings) -> (String, bool) {
+async fn daemon(cluster: &Reach, settings: &Settings) -> (String, bool) {
     let now = Clock::System.now();
     match cluster
         .daemon_in(&settings.lease_namespaces(), &settings.lease.name, now)
@@ -140,7 +141,7 @@ fn views(tasks: &[Task]) -> Vec<View> {
 }
 
 async fn after(
-    cluster: &ByHand,
+    cluster: &Reach,
     namespace: &str,
     tasks: &[Task],
     entries: &[Entry],

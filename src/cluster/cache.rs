@@ -82,6 +82,8 @@ struct Shelf {
     stale: bool,
     problem: Option<String>,
     objects: BTreeMap<String, Arc<Value>>,
+    /// Why single objects cannot be read: of hooks, each of which is asked by itself.
+    troubles: BTreeMap<String, String>,
     /// Names listed since a restart of the watch; what is missing at its end was deleted meanwhile.
     listed: BTreeSet<String>,
     /// Names that our own writes brought since a list began, which may not have seen them.
@@ -141,6 +143,10 @@ impl Cache {
         let mut shelves = self.shelves();
         if !shelves.contains_key(&scope) {
             shelves.insert(scope.clone(), Shelf::default());
+            // Nobody watches hooks: whoever wants one asks it, and puts here what it says.
+            if scope.0 == What::Routed(ObjectKind::Hook) {
+                return;
+            }
             // Nobody receives once the caches have stopped; then nobody looks either.
             drop(self.inner.wanted.send(scope));
         }
@@ -157,6 +163,9 @@ impl Cache {
         }
         match (kept.objects.get(&object.name), &kept.problem) {
             (_, Some(problem)) => Cached::Problem(problem.clone()),
+            _ if kept.troubles.contains_key(&object.name) => {
+                Cached::Problem(kept.troubles.get(&object.name).cloned().unwrap_or_default())
+            }
             (Some(json), None) => Cached::Object(json.clone()),
             (None, None) if kept.synced => Cached::Missing,
             (None, None) => Cached::Syncing,
@@ -182,11 +191,24 @@ impl Cache {
         let Some(kept) = shelves.get_mut(&(What::Routed(object.kind), object.namespace.clone())) else {
             return;
         };
+        kept.troubles.remove(&object.name);
         let known = kept.objects.get(&object.name);
         // Once all is listed, an unknown object is one that was deleted before this answer came.
         if (known.is_some() || !kept.synced) && is_newer(&json, known) {
             kept.objects.insert(object.name.clone(), json);
             kept.written.insert(object.name.clone());
+            drop(shelves);
+            self.tell(object.clone());
+        }
+    }
+
+    /// Takes that an object cannot be read, and why.
+    pub fn trouble(&self, object: &ObjectRef, why: String) {
+        let mut shelves = self.shelves();
+        let Some(kept) = shelves.get_mut(&(What::Routed(object.kind), object.namespace.clone())) else {
+            return;
+        };
+        if kept.troubles.insert(object.name.clone(), why.clone()) != Some(why) {
             drop(shelves);
             self.tell(object.clone());
         }

@@ -59,6 +59,14 @@ pub enum ClusterError {
         /// What it says.
         message: String,
     },
+    /// What is no object of the cluster was not read or set.
+    #[error("{attempt}: {message}")]
+    Hook {
+        /// What was attempted, on which hook.
+        attempt: String,
+        /// Why not.
+        message: String,
+    },
     /// No connection, or an answer that is none.
     #[error("{attempt}: the cluster cannot be reached: {message}")]
     Unreachable {
@@ -130,6 +138,7 @@ impl ClusterError {
             Self::Forbidden { .. } => "Forbidden",
             Self::Timeout { .. } => "Timeout",
             Self::Server { .. } => "Server",
+            Self::Hook { .. } => "Hook",
             Self::Unreachable { .. } => "Unreachable",
         }
     }

@@ -5,12 +5,13 @@ use crate::clock::Clock;
 use crate::cluster::connect::{ConnectError, connect};
 use crate::engine::{EngineSettings, View};
 use crate::metrics::{Ask, PrometheusSettings, PrometheusSource, Simulation, Snapshot, Source};
-use crate::probe::{Allowed, Prober};
+use crate::probe::{Allowed, Hooks, Prober};
 use crate::rollout::sample::{Blindness, Dark};
 use crate::settings::{LogFormat, Prometheus, Settings};
 use crate::telemetry::{self, Metrics};
 use jiff::Timestamp;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -52,6 +53,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
 async fn serve(settings: Settings) -> Result<(), StartError> {
     let source = source(settings.prometheus.as_ref())?;
     let prober = prober(&settings.probe_hosts)?;
+    let hooks = hooks(&settings.hook_hosts, settings.hook_key_file.clone()).map_err(StartError::Settings)?;
     let listener = tokio::net::TcpListener::bind(settings.listen)
         .await
         .map_err(|error| {
@@ -76,6 +78,7 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
             allowed_namespaces: settings.watch.foreign_namespaces,
             persist_every: None,
             prober: Some(Arc::new(prober)),
+            hooks: Some(Arc::new(hooks)),
         },
         metrics: Metrics::new(),
         view: tokio::sync::watch::channel(View::default()).0,
@@ -143,12 +146,21 @@ fn identity() -> String {
 
 /// What sends probes to the hosts that the operator allows.
 fn prober(hosts: &[String]) -> Result<Prober, StartError> {
-    let allowed = Allowed::new(hosts.iter().cloned()).map_err(|pattern| {
-        StartError::Settings(format!(
-            "settings: probes.allow: {pattern:?} is no host: write a name, an address, \"*.example.com\" or \"*\""
-        ))
-    })?;
+    let allowed = allowed("probes.allow", hosts).map_err(StartError::Settings)?;
     Prober::new(allowed).map_err(StartError::Settings)
+}
+
+/// What calls hooks of the hosts that the operator allows. An error is a sentence about the settings.
+pub fn hooks(hosts: &[String], key_file: Option<PathBuf>) -> Result<Hooks, String> {
+    Hooks::new(allowed("hooks.allow", hosts)?, key_file, Clock::System)
+}
+
+fn allowed(setting: &str, hosts: &[String]) -> Result<Allowed, String> {
+    Allowed::new(hosts.iter().cloned()).map_err(|pattern| {
+        format!(
+            "settings: {setting}: {pattern:?} is no host: write a name, an address, \"*.example.com\" or \"*\""
+        )
+    })
 }
 
 /// The source that the settings name; without one nothing can be judged, and every look says so.

@@ -2,6 +2,7 @@
 
 mod act;
 mod finish;
+mod hooks;
 mod leaving;
 mod measure;
 mod patience;
@@ -35,6 +36,7 @@ use crate::rollout::spec::{OnDelete, Traffic};
 use crate::rollout::status::{ComponentStatus, GradualRolloutStatus};
 use crate::rollout::weight::Weight;
 use crate::routing::{ClaimKey, ObjectKind, ObjectRef};
+use hooks::Asked;
 use jiff::Timestamp;
 use patience::Patience;
 use previews::Previews;
@@ -60,6 +62,10 @@ pub(super) enum Done {
     Probed {
         component: String,
         results: Results,
+    },
+    HookAsked {
+        object: ObjectRef,
+        said: Option<Result<Arc<Value>, ClusterError>>,
     },
     Recalled {
         component: String,
@@ -136,6 +142,7 @@ pub(super) struct Actor {
     probes: Probes,
     failures: BTreeMap<String, String>,
     previews: Previews,
+    asked_hooks: Asked,
     patience: Patience,
     watched: Vec<String>,
     next_look: Timestamp,
@@ -183,6 +190,7 @@ impl Actor {
             probes: Probes::default(),
             failures: BTreeMap::new(),
             previews: Previews::default(),
+            asked_hooks: Asked::default(),
             patience: Patience::default(),
             watched: Vec::new(),
             next_look: now,
@@ -265,7 +273,11 @@ impl Actor {
         };
         let save = save.filter(|_| !self.saving);
         let now = self.shared.clock.now();
-        let again = [self.previews.due(now), self.patience.due(now)];
+        let again = [
+            self.previews.due(now),
+            self.patience.due(now),
+            self.asked_hooks.due(),
+        ];
         let due = [look, save, self.wake_at, self.leaving.next()]
             .into_iter()
             .chain(again)
@@ -291,6 +303,7 @@ impl Actor {
         if self.stays_behind(now) {
             return;
         }
+        self.ask_hooks(now);
         let Ok(sound) = &self.sound else { return };
         if !self.looking && now >= self.next_look && !self.watched.is_empty() {
             let asks: Vec<(Ask, Cursor)> = sound

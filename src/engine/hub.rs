@@ -10,7 +10,7 @@ use crate::cluster::connect::Clients;
 use crate::cluster::events::EventSink;
 use crate::cluster::rollouts::{self, RawRollout, RolloutEvent};
 use crate::metrics::Source;
-use crate::probe::Prober;
+use crate::probe::{Hooks, Prober};
 use futures::stream::FuturesUnordered;
 use futures::{Stream, StreamExt};
 use std::collections::BTreeMap;
@@ -30,6 +30,8 @@ pub struct EngineSettings {
     pub persist_every: Option<Duration>,
     /// What sends probes; `None`: nobody does.
     pub prober: Option<Arc<Prober>>,
+    /// What calls hooks; `None`: nobody does.
+    pub hooks: Option<Arc<Hooks>>,
 }
 
 /// What every actor works with.

@@ -1,11 +1,10 @@
 //! Letting go of routed objects: our marks come off, and where it is asked for, what stood there before us comes back.
 
+use super::doors::Doors;
 use super::raise::within;
 use super::select::stock_at_any_cost;
 use crate::cluster::ClusterError;
-use crate::cluster::cache::Cache;
-use crate::cluster::connect::Client;
-use crate::cluster::objects::{self, FIELD_MANAGER};
+use crate::cluster::objects;
 use crate::rollout::spec::Component;
 use crate::routing::{Target, Write, found};
 use std::time::Duration;
@@ -26,18 +25,12 @@ pub(super) struct Left {
 
 /// Lets go of a component's objects, each on its own: one that fails does not keep the others up. With `restore` the
 /// originals come back; without, the weights stay as they are.
-pub(super) async fn leave(
-    client: Client,
-    cache: Cache,
-    component: Component,
-    namespace: String,
-    restore: bool,
-) -> Left {
+pub(super) async fn leave(doors: Doors, component: Component, namespace: String, restore: bool) -> Left {
     let mut left = Left::default();
-    let (stock, unread) = stock_at_any_cost(&client, &cache, &component, &namespace).await;
+    let (stock, unread) = stock_at_any_cost(&doors.client, &doors.cache, &component, &namespace).await;
     left.failed.extend(unread);
     for target in found(&component, &namespace, &stock).targets {
-        match one(&client, &cache, &target, restore).await {
+        match one(&doors, &target, restore).await {
             Ok(kept) => left.kept.extend(kept),
             Err(message) => left.failed.push(message),
         }
@@ -45,15 +38,10 @@ pub(super) async fn leave(
     left
 }
 
-async fn one(
-    client: &Client,
-    cache: &Cache,
-    target: &Target<'_>,
-    restore: bool,
-) -> Result<Option<String>, String> {
+async fn one(doors: &Doors, target: &Target<'_>, restore: bool) -> Result<Option<String>, String> {
     let mut races = 0;
     loop {
-        let read = within(REQUEST_TIMEOUT, gone(objects::get(client, target.object()))).await?;
+        let read = within(REQUEST_TIMEOUT, gone(doors.get(target))).await?;
         // There is nothing to take marks off.
         let Some(json) = read else { return Ok(None) };
         let (write, kept) = if restore {
@@ -65,13 +53,13 @@ async fn one(
         let write = async {
             match write {
                 Write::Patch(patch) => {
-                    let answer = objects::patch(client, object, &patch, FIELD_MANAGER, false).await?;
-                    cache.put(object, answer);
+                    let answer = doors.patch(target, &json, &patch).await?;
+                    doors.cache.put(object, answer);
                 }
                 Write::Delete {
                     uid,
                     resource_version,
-                } => objects::delete(client, object, &uid, &resource_version).await?,
+                } => objects::delete(&doors.client, object, &uid, &resource_version).await?,
                 Write::Nothing => {}
             }
             Ok(())

@@ -1,11 +1,10 @@
 //! Lowers: their own lane. No retry layer, no patience: every object at once, each until it is done.
 
+use super::doors::Doors;
 use super::raise::{cached, stamp};
 use super::select::stock_at_any_cost;
 use crate::cluster::ClusterError;
-use crate::cluster::cache::Cache;
-use crate::cluster::connect::Client;
-use crate::cluster::objects::{self, FIELD_MANAGER};
+use crate::cluster::objects;
 use crate::rollout::observation::Lower;
 use crate::rollout::spec::Component;
 use crate::routing::{Target, Write, WriteMode, found};
@@ -34,8 +33,7 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// Lowers every routed object of a component, router by router from the edge: each begins when the first attempts at
 /// the one before it have ended, or after [`HEAD_START`]. Returns when all are done.
 pub(super) async fn lower(
-    client: Client,
-    cache: Cache,
+    doors: Doors,
     component: Component,
     namespace: String,
     order: Lower,
@@ -44,9 +42,9 @@ pub(super) async fn lower(
 ) {
     let mut wait = FIRST_WAIT;
     loop {
-        let (stock, unread) = stock_at_any_cost(&client, &cache, &component, &namespace).await;
+        let (stock, unread) = stock_at_any_cost(&doors.client, &doors.cache, &component, &namespace).await;
         let all = found(&component, &namespace, &stock).targets;
-        edge_first(&client, &cache, &all, &order, at, &failures).await;
+        edge_first(&doors, &all, &order, at, &failures).await;
         // Where nobody knows what there is, there may be more to lower.
         let Some(error) = unread.first() else { return };
         tracing::warn!(component = order.component, %error, "what is to be lowered cannot be listed, again");
@@ -57,8 +55,7 @@ pub(super) async fn lower(
 }
 
 async fn edge_first(
-    client: &Client,
-    cache: &Cache,
+    doors: &Doors,
     all: &[Target<'_>],
     order: &Lower,
     at: Timestamp,
@@ -90,7 +87,7 @@ async fn edge_first(
             }
             let each = router
                 .iter()
-                .map(|target| one(client, cache, target, order, at, failures, tried));
+                .map(|target| one(doors, target, order, at, failures, tried));
             join_all(each).await;
         });
     }
@@ -98,8 +95,7 @@ async fn edge_first(
 }
 
 async fn one(
-    client: &Client,
-    cache: &Cache,
+    doors: &Doors,
     target: &Target<'_>,
     order: &Lower,
     at: Timestamp,
@@ -108,9 +104,9 @@ async fn one(
 ) {
     let mut wait = FIRST_WAIT;
     let mut races = 0;
-    let mut known = cached(cache, target);
+    let mut known = cached(&doors.cache, target);
     for attempt in 0_u64.. {
-        let ended = attempt_once(client, cache, target, order, at, known.take()).await;
+        let ended = attempt_once(doors, target, order, at, known.take()).await;
         if attempt == 0 {
             tried.send_modify(|ended| *ended += 1);
         }
@@ -147,8 +143,7 @@ enum Trouble {
 }
 
 async fn attempt_once(
-    client: &Client,
-    cache: &Cache,
+    doors: &Doors,
     target: &Target<'_>,
     order: &Lower,
     at: Timestamp,
@@ -157,7 +152,7 @@ async fn attempt_once(
     let other = |e: String| Trouble::Other(e);
     let json = match known {
         Some(json) => json,
-        None => timed(objects::get(client, target.object())).await?,
+        None => timed(doors.get(target)).await?,
     };
     // To somewhere above zero an object may be too coarse; then it goes below rather than above.
     // Whatever is lower already stays lower: this lane never raises. An object whose old weights cannot be read is
@@ -179,14 +174,14 @@ async fn attempt_once(
     match write.map_err(|e| other(e.to_string()))? {
         Write::Patch(patch) => {
             let patch = target.journalled(&json, patch);
-            let answer = timed(objects::patch(client, object, &patch, FIELD_MANAGER, false)).await?;
-            cache.put(object, answer);
+            let answer = timed(doors.patch(target, &json, &patch)).await?;
+            doors.cache.put(object, answer);
         }
         Write::Delete {
             uid,
             resource_version,
         } => {
-            timed(objects::delete(client, object, &uid, &resource_version)).await?;
+            timed(objects::delete(&doors.client, object, &uid, &resource_version)).await?;
         }
         Write::Nothing => {}
     }

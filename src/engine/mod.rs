@@ -7,6 +7,7 @@
 mod actor;
 mod beside;
 mod claims;
+mod doors;
 mod gauges;
 mod hub;
 mod lane;

@@ -245,6 +245,7 @@ const fn kind_of(router: &Router) -> &'static str {
         Router::Istio(_) => "istio",
         Router::GatewayApi(_) => "gatewayApi",
         Router::IngressNginx(_) => "ingressNginx",
+        Router::Hook(_) => "hook",
         Router::ControllerSwitch(_) => "controllerSwitch",
     }
 }

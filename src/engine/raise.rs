@@ -1,9 +1,9 @@
 //! Raises: the routed objects are read, the raise is persisted, and each write carries the version of that read.
 
+use super::doors::Doors;
 use super::lane::Objects;
 use super::select::{NoStock, Prepared, stock};
 use crate::cluster::cache::{Cache, Cached};
-use crate::cluster::connect::Client;
 use crate::cluster::objects::{self, FIELD_MANAGER};
 use crate::rollout::observation::Raise;
 use crate::rollout::spec::Component;
@@ -25,14 +25,13 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// something speaks against a split. What we make and is not there yet is made, at weight 0; what nothing wants any
 /// more is deleted. A raise to the weight that the component has is for what is new alone.
 pub(super) async fn prepare(
-    client: Client,
-    cache: Cache,
+    doors: Doors,
     component: Component,
     namespace: String,
     from: Weight,
     raise: Raise,
 ) -> Result<Prepared, String> {
-    let stock = stock(&cache, &component, &namespace).map_err(|missing| match missing {
+    let stock = stock(&doors.cache, &component, &namespace).map_err(|missing| match missing {
         NoStock::Syncing => "what it selects is being listed".to_owned(),
         NoStock::Problem(message) => message,
     })?;
@@ -42,10 +41,10 @@ pub(super) async fn prepare(
     }
     let mut read = Objects::new();
     for target in found.targets.iter().filter(|target| target.is_stray()) {
-        sweep(&client, target, &raise).await?;
+        sweep(&doors, target, &raise).await?;
     }
     for target in found.targets.iter().filter(|target| !target.is_stray()) {
-        let json = get_or_make(&client, target, &raise).await?;
+        let json = get_or_make(&doors, target, &raise).await?;
         let seen = target.read(&json).map_err(|e| e.to_string())?;
         let joins = seen.joins && seen.weight <= raise.weight;
         if raise.weight == from && !joins {
@@ -64,8 +63,8 @@ pub(super) async fn prepare(
 }
 
 /// Reads an object; one that we make is made first where it is missing. Nothing that is made has any weight.
-async fn get_or_make(client: &Client, target: &Target<'_>, raise: &Raise) -> Result<Arc<Value>, String> {
-    let read = || within(REQUEST_TIMEOUT, objects::get_if_any(client, target.object()));
+async fn get_or_make(doors: &Doors, target: &Target<'_>, raise: &Raise) -> Result<Arc<Value>, String> {
+    let read = || within(REQUEST_TIMEOUT, doors.get_if_any(target));
     let births = target.births(&stamp(&raise.id, Weight::ZERO, &raise.reason.to_string())?);
     let missing = || {
         format!(
@@ -77,7 +76,11 @@ async fn get_or_make(client: &Client, target: &Target<'_>, raise: &Raise) -> Res
     // The alias may be what is missing.
     let wanted = births.iter().skip(usize::from(known.is_some()));
     for object in wanted {
-        within(REQUEST_TIMEOUT, objects::create(client, object, FIELD_MANAGER)).await?;
+        within(
+            REQUEST_TIMEOUT,
+            objects::create(&doors.client, object, FIELD_MANAGER),
+        )
+        .await?;
     }
     match known {
         Some(json) => Ok(json),
@@ -86,8 +89,8 @@ async fn get_or_make(client: &Client, target: &Target<'_>, raise: &Raise) -> Res
 }
 
 /// Deletes one of ours that nothing wants any more.
-async fn sweep(client: &Client, target: &Target<'_>, raise: &Raise) -> Result<(), String> {
-    let Some(json) = within(REQUEST_TIMEOUT, objects::get_if_any(client, target.object())).await? else {
+async fn sweep(doors: &Doors, target: &Target<'_>, raise: &Raise) -> Result<(), String> {
+    let Some(json) = within(REQUEST_TIMEOUT, doors.get_if_any(target)).await? else {
         return Ok(());
     };
     let stamp = stamp(&raise.id, Weight::ZERO, &raise.reason.to_string())?;
@@ -96,7 +99,7 @@ async fn sweep(client: &Client, target: &Target<'_>, raise: &Raise) -> Result<()
             uid,
             resource_version,
         }) => {
-            let delete = objects::delete(client, target.object(), &uid, &resource_version);
+            let delete = objects::delete(&doors.client, target.object(), &uid, &resource_version);
             within(REQUEST_TIMEOUT, delete).await
         }
         Ok(Write::Patch(_) | Write::Nothing) => Ok(()),
@@ -126,8 +129,7 @@ pub(super) fn fences(objects: &Objects) -> Vec<Fence> {
 /// (c) Writes a declared raise, edge last, so that nobody is sent to where nobody listens yet. (d) What the server
 /// answers is what is read back.
 pub(super) async fn write(
-    client: Client,
-    cache: Cache,
+    doors: Doors,
     component: Component,
     namespace: String,
     intent: Intent,
@@ -146,19 +148,15 @@ pub(super) async fn write(
         if router.replace(target.router()) != Some(target.router()) {
             // Nobody is sent to where nobody listens yet: what is further in has taken up its change first.
             for deployment in rolling.drain(..) {
-                rolled_out(&cache, deployment).await?;
+                rolled_out(&doors.cache, deployment).await?;
             }
         }
         let patch = target
             .write(json, &stamp, WriteMode::Normal)
             .map_err(|e| e.to_string())?;
         let patch = target.journalled(json, patch);
-        let answer = within(
-            REQUEST_TIMEOUT,
-            objects::patch(&client, target.object(), &patch, FIELD_MANAGER, false),
-        )
-        .await?;
-        cache.put(target.object(), answer);
+        let answer = within(REQUEST_TIMEOUT, doors.patch(target, json, &patch)).await?;
+        doors.cache.put(target.object(), answer);
         if target.object().kind == ObjectKind::Deployment {
             rolling.push(target);
         }
@@ -167,7 +165,7 @@ pub(super) async fn write(
     for deployment in rolling {
         let beside = all.iter().filter(|target| target.router() == deployment.router());
         if beside.count() > 1 {
-            rolled_out(&cache, deployment).await?;
+            rolled_out(&doors.cache, deployment).await?;
         }
     }
     Ok(())

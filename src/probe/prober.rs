@@ -1,14 +1,18 @@
 //! Sending probes.
 
-use super::address::forbidden;
 use super::allow::Allowed;
+use super::outbound::{Careful, Failure, What, address, failure};
 use crate::rollout::spec::Probe;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Client, Method, Url, redirect};
-use std::error::Error;
-use std::net::{IpAddr, SocketAddr};
+use reqwest::{Client, Method, redirect};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+
+/// What is sent, in the words of its refusals.
+const PROBES: What = What {
+    many: "probes",
+    one: "probe",
+    setting: "probes.allow",
+};
 
 /// Probes under way at once, of all resources together: a thousand components that hang must not hold a thousand
 /// sockets for as long as they may take.
@@ -50,7 +54,7 @@ impl Prober {
             .redirect(redirect::Policy::none())
             // What is tried is a connection, not a request on one that is there.
             .pool_max_idle_per_host(0)
-            .dns_resolver(Arc::new(Careful(allowed.clone())))
+            .dns_resolver(Arc::new(Careful(PROBES, allowed.clone())))
             .user_agent(concat!("gradual-rollout-probe/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| format!("no HTTP client for probes: {error}"))?;
@@ -66,7 +70,7 @@ impl Prober {
         [Some(&probe.url), probe.control.as_ref()]
             .into_iter()
             .flatten()
-            .find_map(|url| self.address(url).err())
+            .find_map(|url| address(PROBES, &self.allowed, url).err())
     }
 
     /// Sends one to both paths at once.
@@ -82,7 +86,7 @@ impl Prober {
     }
 
     async fn one(&self, url: &str, probe: &Probe) -> Outcome {
-        let url = match self.address(url) {
+        let url = match address(PROBES, &self.allowed, url) {
             Ok(url) => url,
             Err(why) => return Outcome::Refused(why),
         };
@@ -96,94 +100,15 @@ impl Prober {
         match request.send().await {
             Ok(answer) if probe.accepts(answer.status().as_u16()) => Outcome::Answered,
             Ok(answer) => Outcome::Failed(format!("status {}", answer.status().as_u16())),
-            Err(error) => failure(&error),
-        }
-    }
-
-    /// The URL, if its host may be asked.
-    fn address(&self, url: &str) -> Result<Url, String> {
-        let url = Url::parse(url).map_err(|error| format!("{url} is no URL: {error}"))?;
-        let host = url.host_str().unwrap_or_default();
-        if self.allowed.is_empty() {
-            return Err(
-                "the operator allows no probes: name hosts under probes.allow in the daemon's settings"
-                    .to_owned(),
-            );
-        }
-        if !self.allowed.allows(host) {
-            return Err(format!(
-                "the operator does not allow probes of {host}: add it to probes.allow in the daemon's settings"
-            ));
-        }
-        // Addresses are not resolved, so they are looked at here.
-        let literal = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .parse::<IpAddr>();
-        match literal.ok().and_then(forbidden) {
-            Some(what) if !self.allowed.names(host) => Err(no_entry(host, what)),
-            _ => Ok(url),
+            Err(error) => outcome(failure(&error)),
         }
     }
 }
 
-fn no_entry(host: &str, what: &str) -> String {
-    format!("{host} is {what}, and no probe goes there unless probes.allow names that very host")
-}
-
-/// Why there was no answer; without addresses, which are nobody's business but the operator's.
-fn failure(error: &reqwest::Error) -> Outcome {
-    if error.is_builder() {
-        return Outcome::Refused("the request cannot be made: correct its headers".to_owned());
-    }
-    if error.is_timeout() {
-        return Outcome::Failed("no answer in time".to_owned());
-    }
-    let mut cause: Option<&(dyn Error + 'static)> = error.source();
-    let mut last = String::new();
-    while let Some(inner) = cause {
-        if let Some(forbidden) = inner.downcast_ref::<Forbidden>() {
-            return Outcome::Refused(forbidden.0.clone());
-        }
-        last = inner.to_string();
-        cause = inner.source();
-    }
-    Outcome::Failed(if last.is_empty() {
-        "no answer".to_owned()
-    } else {
-        last
-    })
-}
-
-/// Resolves names, and leaves out what may not be connected to.
-#[derive(Debug)]
-struct Careful(Allowed);
-
-#[derive(Debug)]
-struct Forbidden(String);
-
-impl std::fmt::Display for Forbidden {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Error for Forbidden {}
-
-impl Resolve for Careful {
-    fn resolve(&self, name: Name) -> Resolving {
-        let host = name.as_str().to_owned();
-        let trusted = self.0.names(&host);
-        Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
-            let fine = |address: &&SocketAddr| trusted || forbidden(address.ip()).is_none();
-            let allowed: Vec<SocketAddr> = found.iter().filter(fine).copied().collect();
-            let what = found.iter().find_map(|address| forbidden(address.ip()));
-            match what {
-                Some(what) if allowed.is_empty() => Err(Box::new(Forbidden(no_entry(&host, what))) as _),
-                _ => Ok(Box::new(allowed.into_iter()) as Addrs),
-            }
-        })
+fn outcome(failure: Failure) -> Outcome {
+    match failure {
+        Failure::Refused(why) => Outcome::Refused(why),
+        Failure::Failed(why) => Outcome::Failed(why),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod duration;
 pub mod evidence;
 pub mod explain;
 pub mod gateway_spec;
+pub mod hook_spec;
 pub mod judge;
 mod late;
 pub mod ledger;

@@ -109,7 +109,7 @@ impl Router {
                     }
                 })
             }
-            Self::GatewayApi(_) | Self::ControllerSwitch(_) | Self::IngressNginx(_) => None,
+            Self::GatewayApi(_) | Self::ControllerSwitch(_) | Self::IngressNginx(_) | Self::Hook(_) => None,
         }
     }
 
@@ -123,7 +123,9 @@ impl Router {
                 istio.mirror = None;
                 Self::Istio(istio)
             }
-            Self::GatewayApi(_) | Self::ControllerSwitch(_) | Self::IngressNginx(_) => self.clone(),
+            Self::GatewayApi(_) | Self::ControllerSwitch(_) | Self::IngressNginx(_) | Self::Hook(_) => {
+                self.clone()
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 )]
 
 pub use super::gateway_spec::{Backend, GatewayApi, RouteKind};
+pub use super::hook_spec::Hook;
 use super::preview::Testers;
 use super::weight::Weight;
 use kube::KubeSchema;
@@ -27,6 +28,8 @@ pub enum Router {
     ControllerSwitch(ControllerSwitch),
     /// Canary Ingresses of our own, by which ingress-nginx sends a share of its requests to an Istio gateway.
     IngressNginx(IngressNginx),
+    /// Something outside the cluster that is told by requests: a load balancer, a DNS provider.
+    Hook(Hook),
 }
 
 /// Turns the `oneOf` of an externally tagged enum into plain properties and one rule: the API server's own

@@ -175,6 +175,14 @@ pub enum RoutingError {
         /// The component that it should belong to.
         component: String,
     },
+    /// A hook cannot be asked as it is written.
+    #[error("{object}: {why}")]
+    BadHook {
+        /// The object.
+        object: ObjectRef,
+        /// The field, why, and what to write instead.
+        why: String,
+    },
     /// Canary and control are one destination.
     #[error("{object}: canary and control are both {destination}; tell them apart by host, subset or port")]
     SameDestination {
@@ -206,6 +214,7 @@ impl RoutingError {
             Self::CannotPreview { .. } => "CannotPreview",
             Self::SameDestination { .. } => "SameDestination",
             Self::NotOurs { .. } => "NotOurs",
+            Self::BadHook { .. } => "BadHook",
         }
     }
 }

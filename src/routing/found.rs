@@ -1,6 +1,7 @@
 //! The routed objects of a component: those that it names, and those that its selections find.
 
 use super::gateway_api::{Rules, object_kind};
+use super::hook::Called;
 use super::istio::Routes;
 use super::nginx::{self, Canary, Finding};
 use super::object::{ObjectKind, ObjectRef};
@@ -46,7 +47,7 @@ pub fn needs(component: &Component, namespace: &str) -> BTreeSet<(ObjectKind, St
     for router in &component.routers {
         match router {
             Router::IngressNginx(spec) => needs.extend(nginx::needs(spec, namespace)),
-            Router::Istio(_) | Router::GatewayApi(_) | Router::ControllerSwitch(_) => {}
+            Router::Istio(_) | Router::GatewayApi(_) | Router::ControllerSwitch(_) | Router::Hook(_) => {}
         }
     }
     needs
@@ -156,6 +157,18 @@ fn named<'a>(
                     .iter()
                     .map(|name| target(ObjectKind::Deployment, namespace, name, way.clone())),
             );
+        }
+        Router::Hook(hook) => {
+            let called = Called {
+                hook,
+                component: &component.name,
+            };
+            targets.push(target(
+                ObjectKind::Hook,
+                namespace,
+                &called.name(),
+                Way::Hook(called),
+            ));
         }
         Router::IngressNginx(_) => {}
     }

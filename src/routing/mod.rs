@@ -11,6 +11,7 @@ mod destination;
 mod error;
 mod found;
 mod gateway_api;
+mod hook;
 mod istio;
 mod nginx;
 mod object;
@@ -30,6 +31,7 @@ mod target;
 
 pub use error::RoutingError;
 pub use found::{Found, found, needs, targets};
+pub use hook::{Called, hook_object};
 pub use nginx::{Code, Finding, Severity, controller_findings};
 pub use object::{ClaimKey, ObjectKind, ObjectRef, Part};
 pub use originals::{ORIGINALS_PREFIX, PutBack};

@@ -24,10 +24,12 @@ pub enum ObjectKind {
     Ingress,
     /// A Service: read, and made once as an alias, never changed.
     Service,
+    /// What a hook answers: no object of the cluster, so it is neither watched nor addressed there.
+    Hook,
 }
 
 impl ObjectKind {
-    /// Every kind, for watches and access rules.
+    /// Every kind of the cluster's, for watches and access rules.
     pub const ALL: [Self; 9] = [
         Self::VirtualService,
         Self::HttpRoute,
@@ -52,6 +54,7 @@ impl ObjectKind {
             Self::Deployment => "Deployment",
             Self::Ingress => "Ingress",
             Self::Service => "Service",
+            Self::Hook => "Hook",
         }
     }
 
@@ -65,6 +68,7 @@ impl ObjectKind {
             Self::ConfigMap | Self::Service => "",
             Self::Deployment => "apps",
             Self::Ingress => "networking.k8s.io",
+            Self::Hook => "rollout.sealos.io",
         }
     }
 
@@ -81,7 +85,7 @@ impl ObjectKind {
             Self::HttpRoute => &["v1", "v1beta1"],
             Self::GrpcRoute | Self::TcpRoute => &["v1", "v1alpha2"],
             Self::TlsRoute => &["v1", "v1alpha3", "v1alpha2"],
-            Self::ConfigMap | Self::Deployment | Self::Ingress | Self::Service => &["v1"],
+            Self::ConfigMap | Self::Deployment | Self::Ingress | Self::Service | Self::Hook => &["v1"],
         }
     }
 
@@ -105,6 +109,7 @@ impl ObjectKind {
             Self::Deployment => "deployments",
             Self::Ingress => "ingresses",
             Self::Service => "services",
+            Self::Hook => "hooks",
         }
     }
 
@@ -118,7 +123,8 @@ impl ObjectKind {
             | Self::TlsRoute
             | Self::TcpRoute
             | Self::Deployment
-            | Self::Service => "f:spec",
+            | Self::Service
+            | Self::Hook => "f:spec",
             // The weight of a canary Ingress is an annotation.
             Self::Ingress => "f:metadata",
         }
@@ -144,7 +150,7 @@ impl ObjectKind {
                 "install the Gateway API's CRD tcproutes.gateway.networking.k8s.io; older releases have it in the \
                  experimental channel alone",
             ),
-            Self::ConfigMap | Self::Deployment | Self::Ingress | Self::Service => None,
+            Self::ConfigMap | Self::Deployment | Self::Ingress | Self::Service | Self::Hook => None,
         }
     }
 }

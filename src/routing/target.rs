@@ -4,6 +4,7 @@ use super::backend;
 use super::controller_switch;
 use super::error::RoutingError;
 use super::gateway_api::Rules;
+use super::hook::{self, Called};
 use super::istio::Routes;
 use super::nginx::{self, Canary};
 use super::object::{ClaimKey, ObjectRef, Part};
@@ -67,12 +68,26 @@ pub(super) enum Way<'a> {
     Deployment(&'a ControllerSwitch),
     Restart,
     Nginx(Canary<'a>),
+    Hook(Called<'a>),
 }
 
 impl Target<'_> {
     /// The object.
     pub fn object(&self) -> &ObjectRef {
         &self.object
+    }
+
+    /// The hook that has to be asked, where it is no object of the cluster.
+    pub fn hook(&self) -> Option<Called<'_>> {
+        match &self.way {
+            Way::Hook(called) => Some(*called),
+            Way::Istio(_)
+            | Way::GatewayApi(_)
+            | Way::ConfigMap(_)
+            | Way::Deployment(_)
+            | Way::Restart
+            | Way::Nginx(_) => None,
+        }
     }
 
     /// Which of the component's routers it belongs to, counted from the edge.
@@ -95,7 +110,9 @@ impl Target<'_> {
         let mut claims = match &self.way {
             Way::Istio(routes) => routes.claims(&self.object),
             Way::GatewayApi(rules) => rules.claims(&self.object),
-            Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => return vec![claim(Part::Whole)],
+            Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart | Way::Hook(_) => {
+                return vec![claim(Part::Whole)];
+            }
             Way::Nginx(_) => return nginx::claims_of(&self.object),
         };
         claims.push(claim(Part::Stamp(self.key.clone())));
@@ -105,7 +122,7 @@ impl Target<'_> {
     /// What the weight is a share of.
     pub fn share(&self) -> Share {
         match &self.way {
-            Way::Istio(_) | Way::GatewayApi(_) | Way::Nginx(_) => Share::Requests,
+            Way::Istio(_) | Way::GatewayApi(_) | Way::Nginx(_) | Way::Hook(_) => Share::Requests,
             Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => Share::NewObjects,
         }
     }
@@ -120,17 +137,21 @@ impl Target<'_> {
             Way::Deployment(switch) => switch_deployment::read(switch, &self.object, json)?,
             Way::Restart => switch_restart::read(&self.object, json)?,
             Way::Nginx(canary) => canary.read(&self.object, json)?,
+            Way::Hook(_) => hook::read(&self.object, json)?,
         };
         let parents = match &self.way {
             Way::GatewayApi(_) => parents::read(json),
-            Way::Istio(_) | Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart | Way::Nginx(_) => {
-                Parents::default()
-            }
+            Way::Istio(_)
+            | Way::ConfigMap(_)
+            | Way::Deployment(_)
+            | Way::Restart
+            | Way::Nginx(_)
+            | Way::Hook(_) => Parents::default(),
         };
         let waiting_for = match &self.way {
             Way::Deployment(_) | Way::Restart => switch_deployment::waiting_for(json),
             Way::GatewayApi(_) => parents.waiting_for.clone(),
-            Way::Istio(_) | Way::ConfigMap(_) | Way::Nginx(_) => None,
+            Way::Istio(_) | Way::ConfigMap(_) | Way::Nginx(_) | Way::Hook(_) => None,
         };
         let weights = || readings.iter().map(|reading| reading.weight);
         let owned = |pointer: &str| text(json, pointer).unwrap_or_default().to_owned();
@@ -140,9 +161,12 @@ impl Target<'_> {
             .and_then(|annotations| annotations.get(&self.key)?.as_str()?.parse().ok());
         let joins = match &self.way {
             Way::Nginx(canary) => canary.joins(json, weight, stamp.as_ref()),
-            Way::Istio(_) | Way::GatewayApi(_) | Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => {
-                false
-            }
+            Way::Istio(_)
+            | Way::GatewayApi(_)
+            | Way::ConfigMap(_)
+            | Way::Deployment(_)
+            | Way::Restart
+            | Way::Hook(_) => false,
         };
         Ok(Seen {
             weight,
@@ -165,7 +189,8 @@ impl Target<'_> {
                 | Way::ConfigMap(_)
                 | Way::Deployment(_)
                 | Way::Restart
-                | Way::Nginx(_) => None,
+                | Way::Nginx(_)
+                | Way::Hook(_) => None,
             },
         })
     }
@@ -203,9 +228,12 @@ impl Target<'_> {
     pub fn births(&self, stamp: &Stamp) -> Vec<Value> {
         match &self.way {
             Way::Nginx(canary) => canary.births(&self.key, stamp),
-            Way::Istio(_) | Way::GatewayApi(_) | Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => {
-                Vec::new()
-            }
+            Way::Istio(_)
+            | Way::GatewayApi(_)
+            | Way::ConfigMap(_)
+            | Way::Deployment(_)
+            | Way::Restart
+            | Way::Hook(_) => Vec::new(),
         }
     }
 
@@ -239,6 +267,7 @@ impl Target<'_> {
         let empty = self.read(json).is_ok_and(|seen| seen.weight.is_zero());
         match &self.way {
             Way::Nginx(canary) if canary.owns(json) && empty => removal(json),
+            Way::Hook(_) => Write::Nothing,
             Way::Nginx(_)
             | Way::Istio(_)
             | Way::GatewayApi(_)
@@ -271,6 +300,7 @@ impl Target<'_> {
             }
             Way::Restart => switch_restart::draft(&self.object, json, weight, &mut draft)?,
             Way::Nginx(canary) => canary.draft(&self.object, json, weight, &mut draft)?,
+            Way::Hook(_) => hook::draft(json, weight, &mut draft),
         }
         draft.stamped(stamp)
     }
@@ -278,8 +308,8 @@ impl Target<'_> {
     /// The patch with the journal of the originals that it overwrites for the first time: for whoever writes to a
     /// cluster. What [`Target::restore`] puts back.
     pub fn journalled(&self, json: &Value, patch: ObjectPatch) -> ObjectPatch {
-        // Before an object that we made there was nothing.
-        if matches!(&self.way, Way::Nginx(_)) {
+        // Before an object that we made there was nothing; and a hook remembers a weight and an id, nothing else.
+        if matches!(&self.way, Way::Nginx(_) | Way::Hook(_)) {
             return patch;
         }
         originals::journalled(json, &self.key, patch, |json| {
@@ -321,7 +351,8 @@ impl Target<'_> {
     pub fn give_back(&self, json: &Value) -> (Write, Option<String>) {
         match &self.way {
             Way::Nginx(canary) if canary.owns(json) => (removal(json), None),
-            Way::Nginx(_) => (Write::Nothing, None),
+            // A hook has nothing to take off: the weight stands, and it is 0 by now.
+            Way::Nginx(_) | Way::Hook(_) => (Write::Nothing, None),
             Way::Istio(_) | Way::GatewayApi(_) | Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => {
                 let back = self.restore(json);
                 (back.patch.map_or(Write::Nothing, Write::Patch), back.kept)
@@ -367,6 +398,7 @@ impl Target<'_> {
             Way::GatewayApi(rules) => rules.finest(&self.object, json),
             Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => Ok(controller_switch::FINEST),
             Way::Nginx(_) => Ok(nginx::FINEST),
+            Way::Hook(_) => Ok(hook::FINEST),
         }
     }
 
@@ -392,6 +424,7 @@ impl Target<'_> {
                 })
                 .collect(),
             Way::Nginx(_) => Vec::new(),
+            Way::Hook(called) => called.check(&self.object).err().into_iter().collect(),
         }
     }
 
@@ -428,7 +461,7 @@ impl Target<'_> {
                 .iter()
                 .map(|s| (s.upstream.namespace.clone(), s.upstream.service.clone()))
                 .collect(),
-            Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => Vec::new(),
+            Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart | Way::Hook(_) => Vec::new(),
         }
     }
 

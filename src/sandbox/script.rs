@@ -150,7 +150,10 @@ impl Stage {
         let mut routers = found.into_iter().flat_map(|c| &c.routers);
         let edge = routers.find_map(|router| match router {
             Router::Istio(istio) => istio.virtual_services.first().map(|routes| (istio, routes)),
-            Router::GatewayApi(_) | Router::ControllerSwitch(_) | Router::IngressNginx(_) => None,
+            Router::GatewayApi(_)
+            | Router::ControllerSwitch(_)
+            | Router::IngressNginx(_)
+            | Router::Hook(_) => None,
         });
         edge.with_context(|| format!("{component} has no VirtualService"))
     }

@@ -16,7 +16,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("settings", &["rollout"]),
     ("routing", &["rollout"]),
     ("metrics", &["rollout", "routing", "clock"]),
-    ("probe", &["rollout"]),
+    ("probe", &["rollout", "routing", "clock"]),
     ("backtest", &["rollout", "metrics"]),
     ("cluster", &["rollout", "routing", "clock"]),
     (
@@ -57,7 +57,7 @@ const DOORS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "daemon", "sandbox", "settings", "api", "rollout", "routing", "cluster", "metrics", "backtest",
-            "clock",
+            "probe", "clock",
         ],
     ),
     ("main", &["cli"]),

@@ -29,6 +29,7 @@ mod engine_routers;
 mod engine_routes;
 mod engine_writes;
 mod generated;
+mod hooks;
 mod house;
 mod judge;
 mod nginx;

@@ -1,119 +1,42 @@
 //! The daemon's own requests go the whole way: from a real server on loopback into the status, and to a rollback; and
 //! where the operator does not allow them the rollout goes on without.
 
-use crate::support::world::{NS, component, virtual_service};
+use crate::support::steady::{self, shop};
+use crate::support::world::component;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
 use gradual_rollout::clock::Clock;
-use gradual_rollout::cluster::connect::Clients;
-use gradual_rollout::daemon::{self, Handles};
-use gradual_rollout::engine::{EngineSettings, View};
-use gradual_rollout::metrics::{ArmSnapshot, Ask, Counter, PodSnapshot, Simulation, Snapshot, Source};
 use gradual_rollout::probe::{Allowed, Prober};
 use gradual_rollout::rollout::reason::{Reason, State, Verdict};
-use gradual_rollout::rollout::sample::Blindness;
-use gradual_rollout::rollout::spec::GradualRollout;
-use gradual_rollout::rollout::status::{CheckStatus, ComponentStatus, GradualRolloutStatus};
+use gradual_rollout::rollout::status::{CheckStatus, ComponentStatus};
 use gradual_rollout::sandbox::apiserver::Store;
-use gradual_rollout::telemetry::Metrics;
-use jiff::Timestamp;
-use kube::CustomResourceExt as _;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
-/// A hundred requests a second on each arm, none of them an error.
-#[derive(Debug)]
-struct Steady;
-
-impl Simulation for Steady {
-    fn has_past(&self) -> bool {
-        false
-    }
-
-    fn scrape(&self, ask: &Ask, at: Timestamp) -> Result<Snapshot, Blindness> {
-        let mut snapshot = Snapshot::empty(ask, at);
-        let count = (snapshot.at.as_millisecond() / 10).rem_euclid(1_000_000_000);
-        #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
-        let counter = Counter {
-            count: count as f64,
-            error: false,
-        };
-        let pod = PodSnapshot {
-            sampled_at: snapshot.at,
-            requests: [("200".to_owned(), counter)].into(),
-            latency: BTreeMap::new(),
-        };
-        let arm = || ArmSnapshot {
-            pods: [("gateway".to_owned(), pod.clone())].into(),
-        };
-        snapshot.canary = arm();
-        snapshot.control = Some(arm());
-        Ok(snapshot)
-    }
-}
-
-fn rollout(url: &str) -> Value {
+fn spec(url: &str) -> Value {
     let mut component = component("shop");
     component["probe"] = json!({"url": url, "interval": "1s", "timeout": "900ms", "expect": [101],
         "headers": {"Connection": "Upgrade", "Upgrade": "websocket"}});
     component["traffic"] = json!("longLived");
     json!({
-        "apiVersion": "rollout.sealos.io/v1alpha1", "kind": "GradualRollout",
-        "metadata": {"name": "demo", "namespace": NS},
-        "spec": {
-            "components": [component],
-            "steps": [{"weight": "5%", "hold": "1h"}],
-            "judge": {"interval": "1s", "settle": "1s"},
-            "checks": [{"name": "probe", "for": "2s", "window": "2s"}]
-        }
+        "components": [component],
+        "steps": [{"weight": "5%", "hold": "1h"}],
+        "judge": {"interval": "1s", "settle": "1s"},
+        "checks": [{"name": "probe", "for": "2s", "window": "2s"}]
     })
-}
-
-fn handles(store: &Store, allow: &[&str]) -> Handles {
-    let allowed = Allowed::new(allow.iter().map(|host| (*host).to_owned())).unwrap();
-    Handles {
-        clients: Clients::from_service(store.router()),
-        source: Source::Simulated(Arc::new(Steady)),
-        clock: Clock::System,
-        namespace: NS.into(),
-        lease: "gradual-rollout".into(),
-        identity: "daemon-1".into(),
-        lease_renew: Duration::from_secs(5),
-        lease_duration: Duration::from_secs(15),
-        watch_namespaces: Vec::new(),
-        engine: EngineSettings {
-            persist_every: Some(Duration::from_secs(1)),
-            prober: Some(Arc::new(Prober::new(allowed).unwrap())),
-            ..EngineSettings::default()
-        },
-        metrics: Metrics::new(),
-        view: tokio::sync::watch::channel(View::default()).0,
-    }
 }
 
 fn begin(url: &str, allow: &[&str], tasks: &mut JoinSet<()>) -> Store {
     let store = Store::new(Clock::System);
-    let definition = serde_json::to_value(GradualRollout::crd()).unwrap();
-    store.register_crd(&definition).unwrap();
-    store.namespace(NS);
-    store.put(virtual_service("shop")).unwrap();
-    store.put(rollout(url)).unwrap();
-    let daemon = daemon::run(handles(&store, allow), None, CancellationToken::new());
-    tasks.spawn(async move { daemon.await.unwrap() });
+    let allowed = Allowed::new(allow.iter().map(|host| (*host).to_owned())).unwrap();
+    let mut handles = steady::handles(&store);
+    handles.engine.prober = Some(Arc::new(Prober::new(allowed).unwrap()));
+    steady::begin(&store, &spec(url), handles, tasks);
     store
-}
-
-fn shop(store: &Store) -> ComponentStatus {
-    let object = store.get("gradualrollouts.rollout.sealos.io", NS, "demo");
-    let status = object.and_then(|o| o.get("status").cloned()).unwrap_or_default();
-    let status: GradualRolloutStatus = serde_json::from_value(status).unwrap_or_default();
-    status.component("shop").cloned().unwrap_or_default()
 }
 
 async fn until(what: &str, store: &Store, so: impl Fn(&ComponentStatus) -> bool) -> ComponentStatus {

@@ -89,6 +89,7 @@ impl Actor {
     }
 
     fn start_lowering(&mut self, order: &Lower, now: Timestamp) {
+        let doors = self.doors(&self.shared.clients.fast);
         let lane = self.lanes.entry(order.component.clone()).or_default();
         if matches!(lane, Lane::Lowering { id, .. } if *id == order.id) {
             return;
@@ -106,8 +107,7 @@ impl Actor {
             return;
         };
         let job = lower::lower(
-            self.shared.clients.fast.clone(),
-            self.shared.cache.clone(),
+            doors,
             component,
             self.raw.namespace.clone(),
             order.clone(),
@@ -187,18 +187,12 @@ impl Actor {
             .status
             .component(&raise.component)
             .map_or(Weight::ZERO, |c| c.weight.written);
+        let doors = self.doors(&self.shared.clients.api);
         let lane = self.lanes.entry(raise.component.clone()).or_default();
         if !matches!(lane, Lane::Idle) {
             return;
         }
-        let job = raise::prepare(
-            self.shared.clients.api.clone(),
-            self.shared.cache.clone(),
-            component,
-            self.raw.namespace.clone(),
-            from,
-            raise.clone(),
-        );
+        let job = raise::prepare(doors, component, self.raw.namespace.clone(), from, raise.clone());
         let name = raise.component.clone();
         let task = self.tasks.spawn(async move {
             Done::Prepared {
@@ -220,11 +214,11 @@ impl Actor {
         if let Some(lane) = self.lanes.get_mut(component) {
             lane.clear();
         }
-        let (client, cache) = (self.shared.clients.api.clone(), self.shared.cache.clone());
+        let doors = self.doors(&self.shared.clients.api);
         let namespace = self.raw.namespace.clone();
         let name = component.to_owned();
         self.tasks.spawn(async move {
-            let left = leave(client, cache, planned, namespace, restore).await;
+            let left = leave(doors, planned, namespace, restore).await;
             Done::Detached {
                 component: name,
                 left,

@@ -18,6 +18,7 @@ impl Actor {
             Done::Probed { component, results } => {
                 self.probes.finish(&component, results, self.shared.clock.now());
             }
+            Done::HookAsked { object, said } => self.hook_said(&object, said),
             Done::Recalled { component, told } => {
                 self.pasts.finish(component, told, self.shared.clock.now());
             }
@@ -180,6 +181,7 @@ impl Actor {
     }
 
     fn write_declared(&mut self, written: &serde_json::Value) {
+        let doors = self.doors(&self.shared.clients.api);
         let Ok(sound) = &self.sound else { return };
         for (name, lane) in &mut self.lanes {
             let Lane::Declared { intent, prepared } = lane else {
@@ -197,8 +199,7 @@ impl Actor {
                 continue;
             };
             let job = raise::write(
-                self.shared.clients.api.clone(),
-                self.shared.cache.clone(),
+                doors.clone(),
                 planned.component.clone(),
                 self.raw.namespace.clone(),
                 intent.clone(),

@@ -93,8 +93,7 @@ impl Actor {
                 let back = puts_back && status.is_none_or(|c| self.is_on_control(c));
                 (!theirs).then(|| {
                     leave(
-                        self.shared.clients.api.clone(),
-                        self.shared.cache.clone(),
+                        self.doors(&self.shared.clients.api),
                         planned.component.clone(),
                         self.raw.namespace.clone(),
                         back,
