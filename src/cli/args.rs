@@ -191,6 +191,14 @@ pub enum VerbArgs {
     },
     /// End this step's hold; every check still applies
     Promote(Which),
+    /// Say that what a person was asked for is done (router `manual`)
+    Confirm {
+        /// The component
+        component: String,
+        /// The rollout, when several have the component
+        #[arg(long, value_name = "NAME")]
+        rollout: Option<String>,
+    },
     /// Put the traffic back
     Rollback {
         /// Where to, instead of the rollout's own `rollback.to`; never raises

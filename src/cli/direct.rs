@@ -173,6 +173,9 @@ pub(super) async fn says(
 
 /// The object; `None` when it is not there and does not have to be.
 async fn read(cluster: &Reach, target: &Target<'_>) -> Result<Option<Value>, Error> {
+    if let Some(instructions) = target.instructions() {
+        return Err(Error::Hook(format!("only a person can set it: {instructions}")));
+    }
     if let Some(called) = target.hook() {
         let hooks = cluster.hooks().map_err(Error::Hook)?;
         let said = hooks.read(target, called).await;

@@ -117,6 +117,7 @@ impl Ask {
             },
             VerbArgs::EmergencyRollback(args) => Self::emergency(args)?,
             VerbArgs::Run
+            | VerbArgs::Confirm { .. }
             | VerbArgs::Status { .. }
             | VerbArgs::Explain { .. }
             | VerbArgs::Checks { .. }

@@ -5,6 +5,7 @@ mod backtest;
 mod beside;
 mod checks_test;
 mod confirm;
+mod confirmed;
 mod connect;
 mod direct;
 mod dry_run;
@@ -141,6 +142,10 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
             let now = at.unwrap_or_else(|| Clock::System.now());
             let (component, rollout) = (component.as_str(), rollout.as_deref());
             block_on(explain::run(&settings, component, rollout, now, form, out))
+        }
+        VerbArgs::Confirm { component, rollout } => {
+            let settings = settings(&global)?;
+            block_on(confirmed::run(&settings, &component, rollout.as_deref(), out))
         }
         VerbArgs::Run => run::run(settings(&global)?),
         verb @ (VerbArgs::Set { .. }

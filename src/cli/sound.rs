@@ -98,7 +98,7 @@ fn names(rollout: &GradualRollout) -> Vec<Problem> {
                     }
                 }
                 // An address, which `problem` looks at.
-                Router::Hook(_) => {}
+                Router::Hook(_) | Router::Manual(_) => {}
                 Router::IngressNginx(nginx) => {
                     let at = format!("{at}.ingressNginx");
                     for (k, name) in nginx.ingresses.names.iter().flatten().enumerate() {

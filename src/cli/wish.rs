@@ -102,7 +102,7 @@ fn id(now: Timestamp) -> String {
     ulid::Ulid::from_parts(millis, ulid::Ulid::generate().random()).to_string()
 }
 
-fn who() -> String {
+pub(super) fn who() -> String {
     ["USER", "LOGNAME"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))

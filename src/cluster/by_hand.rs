@@ -142,6 +142,24 @@ impl ByHand {
             .map(drop)
     }
 
+    /// Writes an annotation on a rollout.
+    pub async fn annotate(
+        &self,
+        namespace: &str,
+        rollout: &str,
+        key: &str,
+        value: &str,
+    ) -> Result<(), Error> {
+        let doing = format!("annotating {namespace}/{rollout}");
+        let what = format!("the rollout {namespace}/{rollout}");
+        let patch = json!({"metadata": {"annotations": {key: value}}});
+        let api = self.rollout_api(namespace);
+        let (params, patch) = (params(false), Patch::Merge(&patch));
+        within(&doing, Some(&what), api.patch(rollout, &params, &patch))
+            .await
+            .map(drop)
+    }
+
     /// Takes a command back that nobody has taken up. False when it was gone already.
     pub async fn withdraw(&self, namespace: &str, rollout: &str, command: &Command) -> Result<bool, Error> {
         let doing = format!("taking the command back from {namespace}/{rollout}");

@@ -144,7 +144,7 @@ impl Cache {
         if !shelves.contains_key(&scope) {
             shelves.insert(scope.clone(), Shelf::default());
             // Nobody watches hooks: whoever wants one asks it, and puts here what it says.
-            if scope.0 == What::Routed(ObjectKind::Hook) {
+            if matches!(scope.0, What::Routed(kind) if kind.is_elsewhere()) {
                 return;
             }
             // Nobody receives once the caches have stopped; then nobody looks either.

@@ -143,6 +143,8 @@ pub(super) struct Actor {
     failures: BTreeMap<String, String>,
     previews: Previews,
     asked_hooks: Asked,
+    /// What persons were told last that they are asked for.
+    told_persons: BTreeMap<ObjectRef, String>,
     patience: Patience,
     watched: Vec<String>,
     next_look: Timestamp,
@@ -191,6 +193,7 @@ impl Actor {
             failures: BTreeMap::new(),
             previews: Previews::default(),
             asked_hooks: Asked::default(),
+            told_persons: BTreeMap::new(),
             patience: Patience::default(),
             watched: Vec::new(),
             next_look: now,
@@ -304,6 +307,7 @@ impl Actor {
             return;
         }
         self.ask_hooks(now);
+        self.hear_persons();
         let Ok(sound) = &self.sound else { return };
         if !self.looking && now >= self.next_look && !self.watched.is_empty() {
             let asks: Vec<(Ask, Cursor)> = sound

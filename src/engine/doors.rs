@@ -1,11 +1,11 @@
 //! The ways out: routed objects of the cluster, and hooks, which are read and written as if they were some.
 
 use crate::cluster::ClusterError;
-use crate::cluster::cache::Cache;
+use crate::cluster::cache::{Cache, Cached};
 use crate::cluster::connect::Client;
 use crate::cluster::objects::{self, FIELD_MANAGER};
-use crate::probe::{HookFailure, Hooks};
-use crate::routing::{Called, ObjectPatch, Target};
+use crate::probe::{HookFailure, Hooks, later};
+use crate::routing::{Asked, Called, ObjectPatch, PatchBody, Stamp, Target, asked, manual_object};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -20,6 +20,15 @@ pub(super) struct Doors {
 impl Doors {
     /// Reads afresh.
     pub(super) async fn get(&self, target: &Target<'_>) -> Result<Arc<Value>, ClusterError> {
+        if target.instructions().is_some() {
+            return match self.cache.get(target.object()) {
+                Cached::Object(json) => Ok(json),
+                Cached::Syncing | Cached::Missing | Cached::Problem(_) => Err(ClusterError::Hook {
+                    attempt: format!("reading {}", target.object()),
+                    message: "what was confirmed is not read yet".to_owned(),
+                }),
+            };
+        }
         match target.hook() {
             None => objects::get(&self.client, target.object()).await,
             Some(called) => ask(self.hooks.as_deref(), target, called).await,
@@ -42,6 +51,9 @@ impl Doors {
         read: &Value,
         patch: &ObjectPatch,
     ) -> Result<Arc<Value>, ClusterError> {
+        if let Some(instructions) = target.instructions() {
+            return by_a_person(&self.cache, target, instructions, read, patch).await;
+        }
         let Some(called) = target.hook() else {
             return objects::patch(&self.client, target.object(), patch, FIELD_MANAGER, false).await;
         };
@@ -49,6 +61,88 @@ impl Doors {
         let hooks = self.hooks.as_deref().ok_or_else(|| nobody(attempt()))?;
         let said = hooks.write(target, called, read, patch).await;
         said.map_err(|failure| sorted(attempt(), failure))
+    }
+}
+
+/// Asks a person, and waits until it is done, however long that takes.
+async fn by_a_person(
+    cache: &Cache,
+    target: &Target<'_>,
+    instructions: &str,
+    read: &Value,
+    patch: &ObjectPatch,
+) -> Result<Arc<Value>, ClusterError> {
+    let unusable = |message: String| ClusterError::Hook {
+        attempt: format!("writing {}", target.object()),
+        message,
+    };
+    let mut written = read.clone();
+    let PatchBody::Json(operations) = &patch.body;
+    json_patch::patch(&mut written, operations).map_err(|e| unusable(e.to_string()))?;
+    let said = |json: &Value| target.read(json).map_err(|e| unusable(e.to_string()));
+    let want = said(&written)?
+        .stamp
+        .ok_or_else(|| unusable("a write without a stamp".to_owned()))?;
+    let mut changes = cache.changes();
+    let ask = Open { cache, target };
+    let component = &target.object().name;
+    let words = format!(
+        "a person to set {component} to {} and `gradual-rollout confirm {component}`: {instructions}",
+        want.weight()
+    );
+    loop {
+        let Cached::Object(json) = cache.get(target.object()) else {
+            return Err(unusable("what was confirmed is not known any more".to_owned()));
+        };
+        let now = said(&json)?;
+        if now.weight == want.weight() {
+            // Nobody has to do what is so already, or was confirmed.
+            ask.put(Some(&want), None);
+            return cache_object(cache, target).ok_or_else(|| unusable("it is gone".to_owned()));
+        }
+        if asked(&json).is_none_or(|asked| asked.want != want) {
+            let asked = Asked {
+                want: want.clone(),
+                words: words.clone(),
+            };
+            ask.put(now.stamp.as_ref(), Some(&asked));
+        }
+        // Lagging behind is no harm: the cache holds the newest.
+        if let Err(tokio::sync::broadcast::error::RecvError::Closed) = changes.recv().await {
+            return Err(unusable("the daemon ends".to_owned()));
+        }
+    }
+}
+
+fn cache_object(cache: &Cache, target: &Target<'_>) -> Option<Arc<Value>> {
+    match cache.get(target.object()) {
+        Cached::Object(json) => Some(json),
+        Cached::Syncing | Cached::Missing | Cached::Problem(_) => None,
+    }
+}
+
+/// As long as it lives somebody is asked.
+struct Open<'a> {
+    cache: &'a Cache,
+    target: &'a Target<'a>,
+}
+
+impl Open<'_> {
+    fn put(&self, confirmed: Option<&Stamp>, asked: Option<&Asked>) {
+        let (object, key) = (self.target.object(), self.target.stamp_key());
+        let json = manual_object(object, key, confirmed, asked, later());
+        self.cache.put(object, Arc::new(json));
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if let Some(json) = cache_object(self.cache, self.target)
+            && asked(&json).is_some()
+        {
+            let confirmed = self.target.read(&json).ok().and_then(|seen| seen.stamp);
+            self.put(confirmed.as_ref(), None);
+        }
     }
 }
 

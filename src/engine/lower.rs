@@ -174,7 +174,13 @@ async fn attempt_once(
     match write.map_err(|e| other(e.to_string()))? {
         Write::Patch(patch) => {
             let patch = target.journalled(&json, patch);
-            let answer = timed(doors.patch(target, &json, &patch)).await?;
+            let write = doors.patch(target, &json, &patch);
+            let answer = if target.instructions().is_some() {
+                // A person takes as long as a person takes.
+                write.await.map_err(|e| other(e.to_string()))?
+            } else {
+                timed(write).await?
+            };
             doors.cache.put(object, answer);
         }
         Write::Delete {

@@ -246,6 +246,7 @@ const fn kind_of(router: &Router) -> &'static str {
         Router::GatewayApi(_) => "gatewayApi",
         Router::IngressNginx(_) => "ingressNginx",
         Router::Hook(_) => "hook",
+        Router::Manual(_) => "manual",
         Router::ControllerSwitch(_) => "controllerSwitch",
     }
 }

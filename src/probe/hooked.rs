@@ -6,8 +6,8 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A hook has no versions of its own: what was asked later is newer.
-fn next() -> u64 {
+/// What is no object of the cluster has no versions of its own: each of these is greater than those before.
+pub fn later() -> u64 {
     static VERSION: AtomicU64 = AtomicU64::new(1);
     VERSION.fetch_add(1, Ordering::Relaxed)
 }
@@ -16,7 +16,7 @@ impl Hooks {
     /// What a hook says now, as an object.
     pub async fn read(&self, target: &Target<'_>, called: Called<'_>) -> Result<Arc<Value>, HookFailure> {
         // An answer is as old as its question.
-        let version = next();
+        let version = later();
         let said = self.get(called.hook, called.component).await?;
         Ok(object(target, &said, version))
     }
@@ -42,7 +42,7 @@ impl Hooks {
         let before = read.pointer("/spec/id").and_then(Value::as_str);
         let said = self.put(called.hook, called.component, &state, before).await?;
         // Only now: a question that was asked before this answer came must not overtake it.
-        Ok(object(target, &said, next()))
+        Ok(object(target, &said, later()))
     }
 }
 

@@ -15,5 +15,6 @@ mod outbound;
 mod prober;
 
 pub use allow::Allowed;
+pub use hooked::later;
 pub use hooks::{HookFailure, HookState, Hooks};
 pub use prober::{Outcome, Prober, Results};

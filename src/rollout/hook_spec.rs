@@ -54,3 +54,13 @@ impl Hook {
         self.url.split_once("://").map_or(&self.url, |(_, rest)| rest)
     }
 }
+
+/// A weight that only a person can set. The person is asked, and says when it is done (`gradual-rollout confirm`);
+/// whether the requests follow is measured like everywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Manual {
+    /// What is to be done, for the one who does it: where, how, whom to ask.
+    #[schemars(length(min = 1, max = 512))]
+    pub instructions: String,
+}

@@ -109,7 +109,11 @@ impl Router {
                     }
                 })
             }
-            Self::GatewayApi(_) | Self::ControllerSwitch(_) | Self::IngressNginx(_) | Self::Hook(_) => None,
+            Self::GatewayApi(_)
+            | Self::ControllerSwitch(_)
+            | Self::IngressNginx(_)
+            | Self::Hook(_)
+            | Self::Manual(_) => None,
         }
     }
 
@@ -123,9 +127,11 @@ impl Router {
                 istio.mirror = None;
                 Self::Istio(istio)
             }
-            Self::GatewayApi(_) | Self::ControllerSwitch(_) | Self::IngressNginx(_) | Self::Hook(_) => {
-                self.clone()
-            }
+            Self::GatewayApi(_)
+            | Self::ControllerSwitch(_)
+            | Self::IngressNginx(_)
+            | Self::Hook(_)
+            | Self::Manual(_) => self.clone(),
         }
     }
 }

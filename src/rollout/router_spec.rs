@@ -6,7 +6,7 @@
 )]
 
 pub use super::gateway_spec::{Backend, GatewayApi, RouteKind};
-pub use super::hook_spec::Hook;
+pub use super::hook_spec::{Hook, Manual};
 use super::preview::Testers;
 use super::weight::Weight;
 use kube::KubeSchema;
@@ -30,6 +30,8 @@ pub enum Router {
     IngressNginx(IngressNginx),
     /// Something outside the cluster that is told by requests: a load balancer, a DNS provider.
     Hook(Hook),
+    /// Something that only a person can set.
+    Manual(Manual),
 }
 
 /// Turns the `oneOf` of an externally tagged enum into plain properties and one rule: the API server's own

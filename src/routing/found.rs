@@ -47,7 +47,11 @@ pub fn needs(component: &Component, namespace: &str) -> BTreeSet<(ObjectKind, St
     for router in &component.routers {
         match router {
             Router::IngressNginx(spec) => needs.extend(nginx::needs(spec, namespace)),
-            Router::Istio(_) | Router::GatewayApi(_) | Router::ControllerSwitch(_) | Router::Hook(_) => {}
+            Router::Istio(_)
+            | Router::GatewayApi(_)
+            | Router::ControllerSwitch(_)
+            | Router::Hook(_)
+            | Router::Manual(_) => {}
         }
     }
     needs
@@ -170,6 +174,12 @@ fn named<'a>(
                 Way::Hook(called),
             ));
         }
+        Router::Manual(manual) => targets.push(target(
+            ObjectKind::Manual,
+            namespace,
+            &component.name,
+            Way::Manual(manual),
+        )),
         Router::IngressNginx(_) => {}
     }
     targets

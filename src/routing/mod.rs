@@ -31,7 +31,7 @@ mod target;
 
 pub use error::RoutingError;
 pub use found::{Found, found, needs, targets};
-pub use hook::{Called, hook_object};
+pub use hook::{Asked, Called, asked, confirmed, confirmed_key, hook_object, manual_object};
 pub use nginx::{Code, Finding, Severity, controller_findings};
 pub use object::{ClaimKey, ObjectKind, ObjectRef, Part};
 pub use originals::{ORIGINALS_PREFIX, PutBack};

@@ -26,6 +26,8 @@ pub enum ObjectKind {
     Service,
     /// What a hook answers: no object of the cluster, so it is neither watched nor addressed there.
     Hook,
+    /// What a person confirmed; likewise.
+    Manual,
 }
 
 impl ObjectKind {
@@ -42,6 +44,11 @@ impl ObjectKind {
         Self::Service,
     ];
 
+    /// Whether nobody watches it: it is no object of the cluster.
+    pub const fn is_elsewhere(self) -> bool {
+        matches!(self, Self::Hook | Self::Manual)
+    }
+
     /// The kind as manifests write it.
     pub const fn kind(self) -> &'static str {
         match self {
@@ -55,6 +62,7 @@ impl ObjectKind {
             Self::Ingress => "Ingress",
             Self::Service => "Service",
             Self::Hook => "Hook",
+            Self::Manual => "Manual",
         }
     }
 
@@ -68,7 +76,7 @@ impl ObjectKind {
             Self::ConfigMap | Self::Service => "",
             Self::Deployment => "apps",
             Self::Ingress => "networking.k8s.io",
-            Self::Hook => "rollout.sealos.io",
+            Self::Hook | Self::Manual => "rollout.sealos.io",
         }
     }
 
@@ -85,7 +93,12 @@ impl ObjectKind {
             Self::HttpRoute => &["v1", "v1beta1"],
             Self::GrpcRoute | Self::TcpRoute => &["v1", "v1alpha2"],
             Self::TlsRoute => &["v1", "v1alpha3", "v1alpha2"],
-            Self::ConfigMap | Self::Deployment | Self::Ingress | Self::Service | Self::Hook => &["v1"],
+            Self::ConfigMap
+            | Self::Deployment
+            | Self::Ingress
+            | Self::Service
+            | Self::Hook
+            | Self::Manual => &["v1"],
         }
     }
 
@@ -110,6 +123,7 @@ impl ObjectKind {
             Self::Ingress => "ingresses",
             Self::Service => "services",
             Self::Hook => "hooks",
+            Self::Manual => "manuals",
         }
     }
 
@@ -124,7 +138,8 @@ impl ObjectKind {
             | Self::TcpRoute
             | Self::Deployment
             | Self::Service
-            | Self::Hook => "f:spec",
+            | Self::Hook
+            | Self::Manual => "f:spec",
             // The weight of a canary Ingress is an annotation.
             Self::Ingress => "f:metadata",
         }
@@ -150,7 +165,12 @@ impl ObjectKind {
                 "install the Gateway API's CRD tcproutes.gateway.networking.k8s.io; older releases have it in the \
                  experimental channel alone",
             ),
-            Self::ConfigMap | Self::Deployment | Self::Ingress | Self::Service | Self::Hook => None,
+            Self::ConfigMap
+            | Self::Deployment
+            | Self::Ingress
+            | Self::Service
+            | Self::Hook
+            | Self::Manual => None,
         }
     }
 }

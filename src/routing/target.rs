@@ -16,7 +16,7 @@ use super::service::service_of;
 use super::stamp::Stamp;
 use super::{switch_config_map, switch_deployment, switch_restart};
 use crate::rollout::observation::Wanted;
-use crate::rollout::router_spec::ControllerSwitch;
+use crate::rollout::router_spec::{ControllerSwitch, Manual};
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -69,6 +69,7 @@ pub(super) enum Way<'a> {
     Restart,
     Nginx(Canary<'a>),
     Hook(Called<'a>),
+    Manual(&'a Manual),
 }
 
 impl Target<'_> {
@@ -77,10 +78,25 @@ impl Target<'_> {
         &self.object
     }
 
+    /// What a person is to do, where only a person can.
+    pub fn instructions(&self) -> Option<&str> {
+        match &self.way {
+            Way::Manual(manual) => Some(&manual.instructions),
+            Way::Istio(_)
+            | Way::GatewayApi(_)
+            | Way::ConfigMap(_)
+            | Way::Deployment(_)
+            | Way::Restart
+            | Way::Nginx(_)
+            | Way::Hook(_) => None,
+        }
+    }
+
     /// The hook that has to be asked, where it is no object of the cluster.
     pub fn hook(&self) -> Option<Called<'_>> {
         match &self.way {
             Way::Hook(called) => Some(*called),
+            Way::Manual(_) => None,
             Way::Istio(_)
             | Way::GatewayApi(_)
             | Way::ConfigMap(_)
@@ -110,7 +126,7 @@ impl Target<'_> {
         let mut claims = match &self.way {
             Way::Istio(routes) => routes.claims(&self.object),
             Way::GatewayApi(rules) => rules.claims(&self.object),
-            Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart | Way::Hook(_) => {
+            Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart | Way::Hook(_) | Way::Manual(_) => {
                 return vec![claim(Part::Whole)];
             }
             Way::Nginx(_) => return nginx::claims_of(&self.object),
@@ -122,7 +138,9 @@ impl Target<'_> {
     /// What the weight is a share of.
     pub fn share(&self) -> Share {
         match &self.way {
-            Way::Istio(_) | Way::GatewayApi(_) | Way::Nginx(_) | Way::Hook(_) => Share::Requests,
+            Way::Istio(_) | Way::GatewayApi(_) | Way::Nginx(_) | Way::Hook(_) | Way::Manual(_) => {
+                Share::Requests
+            }
             Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => Share::NewObjects,
         }
     }
@@ -137,7 +155,7 @@ impl Target<'_> {
             Way::Deployment(switch) => switch_deployment::read(switch, &self.object, json)?,
             Way::Restart => switch_restart::read(&self.object, json)?,
             Way::Nginx(canary) => canary.read(&self.object, json)?,
-            Way::Hook(_) => hook::read(&self.object, json)?,
+            Way::Hook(_) | Way::Manual(_) => hook::read(&self.object, json)?,
         };
         let parents = match &self.way {
             Way::GatewayApi(_) => parents::read(json),
@@ -146,11 +164,13 @@ impl Target<'_> {
             | Way::Deployment(_)
             | Way::Restart
             | Way::Nginx(_)
-            | Way::Hook(_) => Parents::default(),
+            | Way::Hook(_)
+            | Way::Manual(_) => Parents::default(),
         };
         let waiting_for = match &self.way {
             Way::Deployment(_) | Way::Restart => switch_deployment::waiting_for(json),
             Way::GatewayApi(_) => parents.waiting_for.clone(),
+            Way::Manual(_) => hook::asked(json).map(|asked| asked.words),
             Way::Istio(_) | Way::ConfigMap(_) | Way::Nginx(_) | Way::Hook(_) => None,
         };
         let weights = || readings.iter().map(|reading| reading.weight);
@@ -166,7 +186,8 @@ impl Target<'_> {
             | Way::ConfigMap(_)
             | Way::Deployment(_)
             | Way::Restart
-            | Way::Hook(_) => false,
+            | Way::Hook(_)
+            | Way::Manual(_) => false,
         };
         Ok(Seen {
             weight,
@@ -190,7 +211,8 @@ impl Target<'_> {
                 | Way::Deployment(_)
                 | Way::Restart
                 | Way::Nginx(_)
-                | Way::Hook(_) => None,
+                | Way::Hook(_)
+                | Way::Manual(_) => None,
             },
         })
     }
@@ -233,7 +255,8 @@ impl Target<'_> {
             | Way::ConfigMap(_)
             | Way::Deployment(_)
             | Way::Restart
-            | Way::Hook(_) => Vec::new(),
+            | Way::Hook(_)
+            | Way::Manual(_) => Vec::new(),
         }
     }
 
@@ -267,7 +290,7 @@ impl Target<'_> {
         let empty = self.read(json).is_ok_and(|seen| seen.weight.is_zero());
         match &self.way {
             Way::Nginx(canary) if canary.owns(json) && empty => removal(json),
-            Way::Hook(_) => Write::Nothing,
+            Way::Hook(_) | Way::Manual(_) => Write::Nothing,
             Way::Nginx(_)
             | Way::Istio(_)
             | Way::GatewayApi(_)
@@ -300,7 +323,7 @@ impl Target<'_> {
             }
             Way::Restart => switch_restart::draft(&self.object, json, weight, &mut draft)?,
             Way::Nginx(canary) => canary.draft(&self.object, json, weight, &mut draft)?,
-            Way::Hook(_) => hook::draft(json, weight, &mut draft),
+            Way::Hook(_) | Way::Manual(_) => hook::draft(json, weight, &mut draft),
         }
         draft.stamped(stamp)
     }
@@ -309,7 +332,7 @@ impl Target<'_> {
     /// cluster. What [`Target::restore`] puts back.
     pub fn journalled(&self, json: &Value, patch: ObjectPatch) -> ObjectPatch {
         // Before an object that we made there was nothing; and a hook remembers a weight and an id, nothing else.
-        if matches!(&self.way, Way::Nginx(_) | Way::Hook(_)) {
+        if matches!(&self.way, Way::Nginx(_) | Way::Hook(_) | Way::Manual(_)) {
             return patch;
         }
         originals::journalled(json, &self.key, patch, |json| {
@@ -352,7 +375,7 @@ impl Target<'_> {
         match &self.way {
             Way::Nginx(canary) if canary.owns(json) => (removal(json), None),
             // A hook has nothing to take off: the weight stands, and it is 0 by now.
-            Way::Nginx(_) | Way::Hook(_) => (Write::Nothing, None),
+            Way::Nginx(_) | Way::Hook(_) | Way::Manual(_) => (Write::Nothing, None),
             Way::Istio(_) | Way::GatewayApi(_) | Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => {
                 let back = self.restore(json);
                 (back.patch.map_or(Write::Nothing, Write::Patch), back.kept)
@@ -398,7 +421,7 @@ impl Target<'_> {
             Way::GatewayApi(rules) => rules.finest(&self.object, json),
             Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => Ok(controller_switch::FINEST),
             Way::Nginx(_) => Ok(nginx::FINEST),
-            Way::Hook(_) => Ok(hook::FINEST),
+            Way::Hook(_) | Way::Manual(_) => Ok(hook::FINEST),
         }
     }
 
@@ -425,6 +448,7 @@ impl Target<'_> {
                 .collect(),
             Way::Nginx(_) => Vec::new(),
             Way::Hook(called) => called.check(&self.object).err().into_iter().collect(),
+            Way::Manual(_) => Vec::new(),
         }
     }
 
@@ -461,7 +485,9 @@ impl Target<'_> {
                 .iter()
                 .map(|s| (s.upstream.namespace.clone(), s.upstream.service.clone()))
                 .collect(),
-            Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart | Way::Hook(_) => Vec::new(),
+            Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart | Way::Hook(_) | Way::Manual(_) => {
+                Vec::new()
+            }
         }
     }
 

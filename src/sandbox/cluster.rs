@@ -30,7 +30,7 @@ pub fn furnish(store: &Store, rollout: &GradualRollout) -> Result<(), Failure> {
                     store.put(route(home, gateway))?;
                 }
                 // It is not of the cluster, and nobody plays it.
-                Router::Hook(_) => {}
+                Router::Hook(_) | Router::Manual(_) => {}
                 Router::IngressNginx(spec) => {
                     for object in nginx::objects(&component.name, namespace, spec) {
                         if let Some(home) = object.pointer("/metadata/namespace").and_then(Value::as_str) {

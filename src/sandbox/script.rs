@@ -153,7 +153,8 @@ impl Stage {
             Router::GatewayApi(_)
             | Router::ControllerSwitch(_)
             | Router::IngressNginx(_)
-            | Router::Hook(_) => None,
+            | Router::Hook(_)
+            | Router::Manual(_) => None,
         });
         edge.with_context(|| format!("{component} has no VirtualService"))
     }

@@ -32,6 +32,7 @@ mod generated;
 mod hooks;
 mod house;
 mod judge;
+mod manual;
 mod nginx;
 mod nginx_cli;
 mod probe;

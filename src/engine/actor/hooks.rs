@@ -5,7 +5,9 @@ use crate::cluster::ClusterError;
 use crate::cluster::cache::Cached;
 use crate::cluster::connect::Client;
 use crate::engine::doors::{Doors, ask};
-use crate::routing::{ObjectRef, targets};
+use crate::probe::later;
+use crate::rollout::weight::Weight;
+use crate::routing::{ObjectRef, Stamp, asked, confirmed, confirmed_key, manual_object, targets};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -87,6 +89,58 @@ impl Actor {
                 }
             }
             Some(Err(error)) => self.shared.cache.trouble(object, error.to_string()),
+        }
+    }
+
+    /// Takes what persons confirmed, and tells what they are asked for.
+    pub(super) fn hear_persons(&mut self) {
+        let Ok(sound) = &self.sound else { return };
+        for planned in sound.plan.cared_for() {
+            for target in targets(&planned.component, &self.raw.namespace) {
+                if target.instructions().is_none() {
+                    continue;
+                }
+                let (object, key) = (target.object(), target.stamp_key());
+                let said = self.raw.annotations.get(&confirmed_key(planned.name()));
+                let said = said.and_then(|text| confirmed(text));
+                let known = match self.shared.cache.get(object) {
+                    Cached::Object(json) => Some(json),
+                    Cached::Syncing | Cached::Missing | Cached::Problem(_) => None,
+                };
+                let open = known.as_deref().and_then(asked);
+                let before = known
+                    .as_deref()
+                    .and_then(|json| target.read(json).ok())
+                    .and_then(|seen| seen.stamp);
+                // What needed nobody was stamped without a word of anybody.
+                let silent = |before: &Stamp| {
+                    said.as_ref().map_or(Weight::ZERO, Stamp::weight) == before.weight()
+                        && said.as_ref().is_none_or(|said| said.id() < before.id())
+                };
+                if known.is_none() || before != said && !before.as_ref().is_some_and(silent) {
+                    let still = open.as_ref().filter(|open| {
+                        said.as_ref()
+                            .is_none_or(|said| said.weight() != open.want.weight())
+                    });
+                    let json = manual_object(object, key, said.as_ref(), still, later());
+                    self.shared.cache.put(object, Arc::new(json));
+                }
+                let Some(open) = open else { continue };
+                if self
+                    .told_persons
+                    .get(object)
+                    .is_some_and(|id| id == open.want.id())
+                {
+                    continue;
+                }
+                let now = before.as_ref().map_or(Weight::ZERO, Stamp::weight);
+                let text = format!("{}: waits for {}", planned.name(), open.words);
+                self.shared
+                    .events
+                    .publish(&self.raw, "WaitingForPerson", &text, open.want.weight() < now);
+                self.told_persons
+                    .insert(object.clone(), open.want.id().to_owned());
+            }
         }
     }
 }
