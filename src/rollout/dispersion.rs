@@ -230,7 +230,11 @@ impl Dispersion {
             .filter(|(_, n, _)| *n > 0)
             .map(|(length, ..)| *length)
             .sum();
-        let seen = if length >= KNOWN_PAST { SEEN_ENOUGH } else { short.seen };
+        let seen = if length >= KNOWN_PAST {
+            SEEN_ENOUGH
+        } else {
+            short.seen
+        };
         self.seen = self.seen.max(seen);
         self.believe(phi)
     }

@@ -55,7 +55,9 @@ enum Share {
 
 fn share(tally: &Tally, ledger: &Ledger, ctx: &Context<'_>) -> Share {
     if !ctx.moves_requests {
-        return Share::Nothing("its weight is a share of new objects, which promises the canary no share of requests");
+        return Share::Nothing(
+            "its weight is a share of new objects, which promises the canary no share of requests",
+        );
     }
     let total = tally.requests();
     if ctx.control_is_small() {

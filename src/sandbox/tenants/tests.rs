@@ -22,7 +22,11 @@ fn tenants(seed: u64, permille: u16) -> (Tenants, Arc<AtomicU16>) {
         component: component.to_owned(),
         rate: 100.0,
         preset: Preset::IstioGateway,
-        moves: if component == "made" { Moves::HOSTS } else { Moves::Requests },
+        moves: if component == "made" {
+            Moves::HOSTS
+        } else {
+            Moves::Requests
+        },
     };
     let tenants = Tenants::new(
         seed,
