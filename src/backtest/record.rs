@@ -161,7 +161,7 @@ pub async fn record(
         done += CHUNK;
         progress(done.min(all), all);
     }
-    track.scrape_period = cursor.scrape_period();
+    track.scrape_period = cursor.scrape_period().map(rounded);
     let [canary, control] = series.map(|names| names.len());
     track.canary.series = canary;
     track.control.series = control;
@@ -189,5 +189,24 @@ fn count_series(snapshot: &Snapshot, [canary, control]: &mut [BTreeSet<(String, 
         for (pod, seen) in arm.into_iter().flat_map(|arm| &arm.pods) {
             names.extend(seen.requests.keys().map(|key| (pod.clone(), key.clone())));
         }
+    }
+}
+
+/// Scrapes are as late as the machine is busy: a period of 9.997 s is one of 10 s.
+fn rounded(period: Duration) -> Duration {
+    const TENTH: u128 = 100;
+    let tenths = (period.as_millis() + TENTH / 2) / TENTH;
+    Duration::from_millis(u64::try_from(tenths * TENTH).unwrap_or(u64::MAX)).max(Duration::from_millis(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_is_told_as_it_was_set() {
+        assert_eq!(rounded(Duration::from_millis(9_997)), Duration::from_secs(10));
+        assert_eq!(rounded(Duration::from_millis(250)), Duration::from_millis(300));
+        assert!(!rounded(Duration::from_micros(3)).is_zero());
     }
 }

@@ -60,12 +60,12 @@ struct About {
     missing: Vec<Missing>,
 }
 
-/// A query, and how many series answer it.
+/// A query, and how many series answer it; `None` when it has no answer at all.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Query {
     purpose: String,
     promql: String,
-    series: usize,
+    series: Option<usize>,
 }
 
 /// A check.
@@ -163,7 +163,7 @@ async fn component(
         told.queries.push(Query {
             purpose,
             promql,
-            series,
+            series: Some(series),
         });
     }
     let all = rules::of(&read.plan, planned);
@@ -218,6 +218,7 @@ async fn component(
         component: planned.name(),
         weight,
         at,
+        scrape_period: track.scrape_period,
     };
     let beside = beside::ask(&place, set).await;
     told.queries.extend(beside.queries);
@@ -299,13 +300,27 @@ fn short(rule: &CheckRule, period: Duration) -> Option<Missing> {
         both.sort_by_key(|(_, length)| *length);
         both
     };
-    (length < least).then(|| {
-        let message = format!(
-            "{field} {} is shorter than {SCRAPES} scrapes of {}: write at least {}",
-            Span(length),
-            Span(period),
-            Span(least)
+    (length < least).then(|| Missing::check(&rule.name, too_short(field, length, period)))
+}
+
+fn too_short(field: &str, length: Duration, period: Duration) -> String {
+    format!(
+        "{field} {} is shorter than {SCRAPES} scrapes of {}: write at least {}",
+        Span(length),
+        Span(period),
+        Span(period * SCRAPES)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_held_against_four_scrapes() {
+        assert_eq!(
+            too_short("window", Duration::from_secs(30), Duration::from_secs(10)),
+            "window 30s is shorter than 4 scrapes of 10s: write at least 40s"
         );
-        Missing::check(&rule.name, message)
-    })
+    }
 }

@@ -94,20 +94,35 @@ fn unusable(kind: Dark, why: impl Into<String>) -> Unusable {
     }
 }
 
-/// Reads an answer. Whatever is not a whole instant vector is no data.
+/// Reads an answer. Whatever is not a whole instant vector is no data, but for a scalar: that is one number, too.
 pub(crate) fn read(http_status: u16, body: &[u8]) -> Result<Vec<Series<'_>>, Unusable> {
-    serde_json::from_str(result(http_status, body, "vector")?)
+    let (found, result) = result(http_status, body, &["vector", "scalar"])?;
+    if found == "scalar" {
+        let value = serde_json::from_str(result)
+            .map_err(|_| unusable(Dark::NotANumber, "a scalar that is not a plain number"))?;
+        return Ok(vec![Series {
+            metric: Labels::default(),
+            value: Some(value),
+            histogram: None,
+        }]);
+    }
+    serde_json::from_str(result)
         .map_err(|_| unusable(Dark::NotANumber, "a vector whose values are not plain numbers"))
 }
 
 /// Reads the answer to a question about a range. Whatever is not a whole matrix is no data.
 pub(crate) fn read_range(http_status: u16, body: &[u8]) -> Result<Vec<Recorded<'_>>, Unusable> {
-    serde_json::from_str(result(http_status, body, "matrix")?)
+    let (_, result) = result(http_status, body, &["matrix"])?;
+    serde_json::from_str(result)
         .map_err(|_| unusable(Dark::NotANumber, "a matrix whose values are not plain numbers"))
 }
 
-/// The result of an answer, when it is whole and of this type.
-fn result<'a>(http_status: u16, body: &'a [u8], wanted: &str) -> Result<&'a str, Unusable> {
+/// The result of an answer, when it is whole and of one of these types, and which.
+fn result<'a>(
+    http_status: u16,
+    body: &'a [u8],
+    wanted: &[&'static str],
+) -> Result<(&'static str, &'a str), Unusable> {
     if matches!(http_status, 401 | 403) {
         let why = format!("HTTP {http_status}: check the token, the password or the headers of the settings");
         return Err(unusable(Dark::Refused, why));
@@ -131,11 +146,15 @@ fn result<'a>(http_status: u16, body: &'a [u8], wanted: &str) -> Result<&'a str,
     let data = answer
         .data
         .ok_or_else(|| unusable(Dark::Down, "a success without data"))?;
-    if data.result_type != wanted {
-        let why = format!("a {} instead of a {wanted}", brief(&data.result_type));
-        return Err(unusable(Dark::Down, why));
-    }
-    Ok(data.result.map_or("[]", |raw| raw.get()))
+    let Some(found) = wanted.iter().find(|wanted| data.result_type == **wanted) else {
+        let wanted = wanted.first().copied().unwrap_or_default();
+        let why = format!(
+            "a {} instead of a {wanted}: a query gives one number, not a text and not a range",
+            brief(&data.result_type)
+        );
+        return Err(unusable(Dark::Refused, why));
+    };
+    Ok((found, data.result.map_or("[]", |raw| raw.get())))
 }
 
 fn failure(http_status: u16, answer: &Answer<'_>) -> Unusable {
@@ -180,6 +199,17 @@ mod tests {
     }
 
     #[test]
+    fn a_scalar_is_one_number_and_a_text_or_a_range_is_none() {
+        let body = r#"{"status":"success","data":{"resultType":"scalar","result":[1767578400,"3"]}}"#;
+        let read = read(200, body.as_bytes()).unwrap();
+        assert!(matches!(read.as_slice(), [one] if (one.number() - 3.0).abs() < 1e-9));
+        for other in ["string", "matrix"] {
+            let body = format!(r#"{{"status":"success","data":{{"resultType":"{other}","result":[]}}}}"#);
+            assert_eq!(kind(200, &body), Dark::Refused);
+        }
+    }
+
+    #[test]
     fn a_refused_question_is_told_from_a_source_that_is_down() {
         assert_eq!(kind(401, "<html>"), Dark::Refused);
         assert_eq!(kind(403, ""), Dark::Refused);
@@ -207,13 +237,6 @@ mod tests {
         assert_eq!(kind(502, "<html>bad gateway</html>"), Dark::Down);
         assert_eq!(kind(200, "<html>welcome</html>"), Dark::Down);
         assert_eq!(kind(404, "404 page not found"), Dark::Down);
-        assert_eq!(
-            kind(
-                200,
-                r#"{"status":"success","data":{"resultType":"scalar","result":[1,"2"]}}"#
-            ),
-            Dark::Down
-        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Checks that are read beside the arms: each is asked for once, now.
 
-use super::{Check, Missing, Query, limits};
+use super::{Check, Missing, Query, SCRAPES, limits, too_short};
 use crate::metrics::Source;
 use crate::metrics::gauge::{GaugeQueries, PairAsk, reading, window};
 use crate::rollout::plan::{CheckSet, CheckSource, Gauge, GaugeLimits, PlannedCheck};
@@ -11,6 +11,7 @@ use crate::rollout::template::Variables;
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// Where the checks are held.
 pub(super) struct Place<'a> {
@@ -20,6 +21,8 @@ pub(super) struct Place<'a> {
     pub(super) component: &'a str,
     pub(super) weight: Weight,
     pub(super) at: Timestamp,
+    /// How often the arms are scraped, as far as it shows.
+    pub(super) scrape_period: Option<Duration>,
 }
 
 /// What asking for them gave.
@@ -78,13 +81,21 @@ impl Beside {
             }
             Err(why) => return self.unasked(check, why),
         };
+        let range = format!("[{}]", window(check.rule.window));
+        if let Some(period) = place.scrape_period
+            && queries.canary.contains(&range)
+            && check.rule.window < period * SCRAPES
+        {
+            let why = too_short("window", check.rule.window, period);
+            self.missing.push(Missing::check(&check.rule.name, why));
+        }
         let mut answers = HashMap::new();
         for promql in std::iter::once(&queries.canary).chain(&queries.control) {
             let answer = place.source.vector(promql, place.at).await;
             self.queries.push(Query {
                 purpose: format!("check {}", check.rule.name),
                 promql: promql.clone(),
-                series: answer.as_ref().map_or(0, Vec::len),
+                series: answer.as_ref().ok().map(Vec::len),
             });
             answers.insert(promql.clone(), answer);
         }
@@ -120,7 +131,7 @@ impl Beside {
 
     async fn pair(&mut self, place: &Place<'_>, check: &PlannedCheck, promql: String) {
         let answer = place.source.vector(&promql, place.at).await;
-        let series = answer.as_ref().map_or(0, Vec::len);
+        let series = answer.as_ref().ok().map(Vec::len);
         let (verdict, says) = match &answer {
             Err(blindness) => (Verdict::Unknown, blindness.message.clone()),
             Ok(series) if series.is_empty() => (

@@ -31,7 +31,7 @@ fn component(out: &mut dyn Write, told: &About, width: Option<usize>) -> Result<
     if !told.queries.is_empty() {
         let scraped = told.scrape_period.map_or_else(
             || "scrape period not known".to_owned(),
-            |period| format!("scraped every {period}"),
+            |period| format!("a new sample every {period}"),
         );
         let text = format!(
             "over {} at {}% ({}), {scraped}",
@@ -41,9 +41,10 @@ fn component(out: &mut dyn Write, told: &About, width: Option<usize>) -> Result<
     }
     for query in &told.queries {
         let count = match query.series {
-            0 => format!("{BAD}no series{BAD:#}"),
-            1 => "1 series".to_owned(),
-            n => format!("{n} series"),
+            None => format!("{BAD}no answer{BAD:#}"),
+            Some(0) => format!("{BAD}no series{BAD:#}"),
+            Some(1) => "1 series".to_owned(),
+            Some(n) => format!("{n} series"),
         };
         writeln!(out, "  {}: {count}", plain(&query.purpose))?;
         // Never folded: a query is there to be copied.
