@@ -121,7 +121,7 @@ fn minutes() -> Value {
     })
 }
 
-/// The two components that Istio routes, routed by HTTPRoutes.
+/// The two components that Istio routes, routed by `HTTPRoute`s.
 fn routes(manifest: &Value) -> Value {
     let all = manifest.pointer("/spec/components").and_then(Value::as_array);
     let routed = |component: &Value| {
