@@ -24,6 +24,8 @@ pub enum Plan {
     Seconds,
     /// Hours, with little traffic: a step is promoted when it had too few requests for an hour.
     Quiet,
+    /// The frontend and the launchpad in hours, behind routes of the Gateway API instead of Istio's.
+    Routes,
 }
 
 impl Plan {
@@ -43,6 +45,7 @@ impl Plan {
                 );
                 spec
             }
+            Self::Routes => routes(&manifest),
             Self::Minutes => minutes(),
             Self::Seconds => seconds(&manifest),
         };
@@ -118,6 +121,29 @@ fn minutes() -> Value {
     })
 }
 
+/// The two components that Istio routes, routed by `HTTPRoute`s.
+fn routes(manifest: &Value) -> Value {
+    let all = manifest.pointer("/spec/components").and_then(Value::as_array);
+    let routed = |component: &Value| {
+        let name = component.get("name").and_then(Value::as_str)?;
+        component.pointer("/routers/0/istio")?;
+        let backend = |arm: &str| json!({"name": format!("{name}-{arm}"), "port": 80});
+        let route = json!({"kind": "HTTPRoute", "name": name, "canary": backend("istio"), "control": backend("ingress")});
+        let mut component = component.clone();
+        put(&mut component, "routers", json!([{ "gatewayApi": route }]));
+        Some(component)
+    };
+    let components: Vec<Value> = all.into_iter().flatten().filter_map(routed).collect();
+    let mut spec = hours("20m", "10s");
+    put(&mut spec, "components", json!(components));
+    let phases = json!([
+        {"name": "widen", "steps": steps("20m", &["10%", "25%", "50%", "75%"])},
+        {"name": "cutover", "requires": [{"approval": {}}], "steps": steps("20m", &["100%"])},
+    ]);
+    put(&mut spec, "phases", phases);
+    spec
+}
+
 /// The frontend alone.
 fn seconds(manifest: &Value) -> Value {
     let all = manifest.pointer("/spec/components").and_then(Value::as_array);
@@ -146,12 +172,17 @@ mod tests {
             Plan::Minutes,
             Plan::Seconds,
             Plan::Quiet,
+            Plan::Routes,
         ] {
             let rollout = which.rollout().unwrap();
             let parsed = plan::Plan::parse(&rollout.spec)
                 .map_err(|p| format!("{which:?}: {p:?}"))
                 .unwrap();
-            let components = if which == Plan::Seconds { 1 } else { 6 };
+            let components = match which {
+                Plan::Seconds => 1,
+                Plan::Routes => 2,
+                Plan::Sealos | Plan::Hours | Plan::Quiet | Plan::Minutes => 6,
+            };
             assert_eq!(parsed.components.len(), components, "{which:?}");
             for component in &parsed.components {
                 assert_eq!(component.steps.last().unwrap().weight.permille(), 1000);

@@ -26,6 +26,7 @@ pub fn all() -> Vec<Story> {
         shared_outage(),
         drift(),
         restart(),
+        gateway(),
     ]
 }
 
@@ -196,6 +197,22 @@ fn restart() -> Story {
             "restart",
             "the daemon is killed and started anew, also in the middle of a raise",
             "it goes on where it was, every component at 100%",
+        )
+    }
+}
+
+fn gateway() -> Story {
+    Story {
+        plan: Plan::Routes,
+        acts: vec![(
+            When::Weight("launchpad", 50),
+            Act::Fail("launchpad", Side::Canary, 0.08),
+        )],
+        ends: vec![("launchpad", End::PUT_BACK)],
+        ..story(
+            "gateway",
+            "two components behind HTTPRoutes; the canary of launchpad fails 8% of its requests from 50% on",
+            "launchpad back at 0%, frontend at 100%",
         )
     }
 }

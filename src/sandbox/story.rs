@@ -157,10 +157,12 @@ impl Story {
         named.map_or(End::FINISHED, |(_, end)| *end)
     }
 
-    /// The same story in minutes, for real time; `None` for stories that are about hours, or about a source that a
-    /// real Prometheus is not.
+    /// The same story in minutes, for real time; `None` for stories that are about hours, about a source that a
+    /// real Prometheus is not, or about routes that the plan in minutes does not have.
     pub fn in_minutes(mut self) -> Option<Self> {
-        if self.plan == Plan::Quiet || self.acts.iter().any(|(_, act)| *act == Act::Dark) {
+        if matches!(self.plan, Plan::Quiet | Plan::Routes)
+            || self.acts.iter().any(|(_, act)| *act == Act::Dark)
+        {
             return None;
         }
         if self.plan != Plan::Seconds {

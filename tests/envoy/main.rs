@@ -15,6 +15,7 @@ mod backend;
 mod band;
 mod bridge;
 mod drift;
+mod edited;
 mod failing;
 mod foreign;
 mod gateway;

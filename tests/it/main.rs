@@ -9,6 +9,7 @@
 /// The simulation says `crate::rollout`, as it does where it is compiled with the core alone.
 use gradual_rollout::rollout;
 
+mod acceptance;
 mod any_cluster;
 mod apiserver;
 mod apiserver_kubectl;

@@ -127,6 +127,7 @@ async fn what_fails_goes_back_by_deleting_the_canary() {
         .until("25%", |w| canaries(w) == [say("one.example.com", "250")])
         .await;
     world.pass(120).await;
+    let before = world.store.get(INGRESSES, NS, "one").unwrap();
     world.traffic.fail("terminal");
     world.until("deleted", |w| canaries(w).is_empty()).await;
     world
@@ -137,7 +138,7 @@ async fn what_fails_goes_back_by_deleting_the_canary() {
     let primary = world.store.get(INGRESSES, NS, "one").unwrap();
     assert_eq!(
         primary["metadata"]["resourceVersion"],
-        primary["metadata"]["resourceVersion"]
+        before["metadata"]["resourceVersion"]
     );
     assert_eq!(
         primary["metadata"].get("annotations"),
@@ -400,4 +401,34 @@ async fn two_components_that_choose_one_upstream_do_not_fight_over_it() {
         second.reason,
         second.message
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_was_made_while_nobody_heard_of_it_is_taken_as_it_is() {
+    use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault};
+    let mut world = World::new();
+    world.store.namespace("istio-system");
+    for object in [
+        gateway(),
+        ingress("one", "one.example.com", "one"),
+        route("one", "one.example.com"),
+    ] {
+        world.store.put(object).unwrap();
+    }
+    let exists = Failure::new(409, "AlreadyExists", "somebody was faster");
+    world.store.inject(
+        Fault::new(Action::FailAfter(exists))
+            .verb("create")
+            .resource("ingresses")
+            .times(1),
+    );
+    world.store.put(rollout()).unwrap();
+    world.start("daemon-1");
+    for weight in ["50", "250"] {
+        world
+            .until("the next step", |w| {
+                canaries(w) == [say("one.example.com", weight)]
+            })
+            .await;
+    }
 }

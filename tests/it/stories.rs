@@ -39,6 +39,14 @@ fn a_failing_canary_goes_back_and_the_others_finish() {
 }
 
 #[test]
+fn behind_routes_of_the_gateway_api_it_is_the_same() {
+    let report = told("gateway");
+    let weight = |name: &str| report.components.iter().find(|c| c.name == name).unwrap().weight;
+    assert!(weight("launchpad").abs() < f64::EPSILON);
+    assert!((weight("frontend") - 100.0).abs() < f64::EPSILON);
+}
+
+#[test]
 fn a_slow_canary_goes_back_and_the_others_finish() {
     told("latency");
 }

@@ -121,10 +121,12 @@ impl Desk<'_> {
         }
     }
 
-    /// A lowering that cannot be written must not look as if it were only slow.
+    /// A lowering that cannot be written, or not be read back, must not look as if it were only slow.
     fn tell_failure(&mut self, i: usize) {
-        let Some(failure) = self.sight(i).failure.clone() else {
-            return;
+        let seen = self.sight(i);
+        let failure = match (&seen.failure, &seen.routers) {
+            (Some(failure), _) | (None, Routers::Unreadable(failure)) => failure.clone(),
+            (None, Routers::Read(_) | Routers::Unread) => return,
         };
         let Some(c) = self.status.components.get_mut(i) else {
             return;

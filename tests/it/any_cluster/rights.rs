@@ -94,6 +94,22 @@ async fn until_granted(scene: &Scene, kubeconfig: &std::path::Path, path: &str) 
         .await;
 }
 
+/// Starts a daemon that may do what `deploy/` grants and nothing else; where nobody is asked for rights, a plain one.
+pub(super) async fn start_with_shipped_rights(scene: &mut Scene) {
+    let Some(kubeconfig) = account(scene, "gradual-rollout").await else {
+        scene.start("daemon-1").await;
+        return;
+    };
+    grant_shipped(scene, None).await;
+    until_granted(
+        scene,
+        &kubeconfig,
+        "/apis/rollout.sealos.io/v1alpha1/gradualrollouts",
+    )
+    .await;
+    scene.start_as("limited", &kubeconfig).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_shipped_rights_are_enough_for_everything_the_daemon_does() {
     on_cluster(async |scene| {

@@ -112,7 +112,9 @@ async fn tidy(admin: &Connection, ns: &str) {
         format!("/apis/apps/v1/namespaces/{ns}/deployments"),
         format!("/apis/coordination.k8s.io/v1/namespaces/{ns}/leases"),
         format!("/apis/events.k8s.io/v1/namespaces/{ns}/events"),
+        format!("/apis/networking.k8s.io/v1/namespaces/{ns}/ingresses"),
         format!("/api/v1/namespaces/{ns}/configmaps"),
+        format!("/api/v1/namespaces/{ns}/services"),
     ] {
         admin.delete(&collection).await;
     }
@@ -171,6 +173,11 @@ impl Scene {
         join(format!("/api/v1/namespaces/{}/{plural}", self.ns), name)
     }
 
+    pub(super) fn ingresses(&self, name: &str) -> String {
+        let all = format!("/apis/networking.k8s.io/v1/namespaces/{}/ingresses", self.ns);
+        join(all, name)
+    }
+
     pub(super) fn deployments(&self, name: &str) -> String {
         join(format!("/apis/apps/v1/namespaces/{}/deployments", self.ns), name)
     }
@@ -187,6 +194,8 @@ impl Scene {
             "HTTPRoute" => format!("/apis/{GATEWAYS}/namespaces/{}/httproutes", self.ns),
             "Deployment" => self.deployments(""),
             "ConfigMap" => self.core("configmaps", ""),
+            "Service" => self.core("services", ""),
+            "Ingress" => self.ingresses(""),
             "ServiceAccount" => self.core("serviceaccounts", ""),
             other => panic!("where do {other}s go?"),
         };
@@ -346,10 +355,11 @@ pub(super) async fn istio_version(cluster: &Connection) -> Option<&'static str> 
     None
 }
 
-/// The canary's weight of a route.
+/// The canary's weight of a route, whatever rules stand before it.
 fn canary(route: &Value) -> u64 {
-    route["spec"]["http"][0]["route"][1]["weight"]
-        .as_u64()
+    let routes = route["spec"]["http"].as_array();
+    let main = routes.into_iter().flatten().find(|r| r["name"] == "main");
+    main.and_then(|main| main["route"][1]["weight"].as_u64())
         .unwrap_or_default()
 }
 
