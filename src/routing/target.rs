@@ -96,8 +96,8 @@ impl Target<'_> {
     pub fn hook(&self) -> Option<Called<'_>> {
         match &self.way {
             Way::Hook(called) => Some(*called),
-            Way::Manual(_) => None,
             Way::Istio(_)
+            | Way::Manual(_)
             | Way::GatewayApi(_)
             | Way::ConfigMap(_)
             | Way::Deployment(_)
@@ -446,9 +446,8 @@ impl Target<'_> {
                     controller_switch::percent(&self.object, "the percentage", *weight).err()
                 })
                 .collect(),
-            Way::Nginx(_) => Vec::new(),
+            Way::Nginx(_) | Way::Manual(_) => Vec::new(),
             Way::Hook(called) => called.check(&self.object).err().into_iter().collect(),
-            Way::Manual(_) => Vec::new(),
         }
     }
 
