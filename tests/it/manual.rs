@@ -76,7 +76,7 @@ async fn the_inner_router_is_raised_the_person_is_asked_once_and_nothing_goes_on
     assert_eq!(world.weight("shop"), 5);
     let told = events(&world);
     assert_eq!(told.len(), 1, "asked once");
-    assert!(told[0]["note"].as_str().unwrap().ends_with(WORDS), "{told:?}");
+    assert!(told[0].to_string().contains(WORDS), "{told:?}");
     confirm(&world);
     world
         .until("the step is written", |w| {
