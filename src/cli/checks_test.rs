@@ -18,7 +18,7 @@ use crate::rollout::check::CheckRule;
 use crate::rollout::duration::Span;
 use crate::rollout::explain::limits;
 use crate::rollout::plan::{CheckSet, PlannedComponent};
-use crate::rollout::sample::{Blindness, Reading};
+use crate::rollout::sample::{Blindness, Dark, Reading};
 use crate::rollout::status::CheckStatus;
 use crate::rollout::weight::Weight;
 use crate::settings::Settings;
@@ -179,7 +179,7 @@ async fn component(
     let from = at
         .checked_sub(window + before)
         .map_err(|_| Failure::usage(format!("--window {} is too long", Span(window))))?;
-    let track = record(
+    let recorded = record(
         source,
         &ask,
         &Beside::default(),
@@ -187,8 +187,16 @@ async fn component(
         whole_seconds(judge.interval),
         &mut |_, _| {},
     )
-    .await
-    .map_err(recorded::blind)?;
+    .await;
+    let track = match recorded {
+        Ok(track) => track,
+        Err(blindness) if blindness.kind == Dark::Down => return Err(recorded::blind(blindness)),
+        // Prometheus answers, and these series cannot be used: the other components are none the worse for it.
+        Err(blindness) => {
+            told.missing.push(Missing::general("data", blindness.message));
+            return Ok(told);
+        }
+    };
     let (weight, weight_from) = weight(args, planned, &track);
     let setup = Setup {
         weight,

@@ -152,7 +152,8 @@ fn result<'a>(
             "a {} instead of a {wanted}: a query gives one number, not a text and not a range",
             brief(&data.result_type)
         );
-        return Err(unusable(Dark::Refused, why));
+        // An answer all the same: it is the question that is wrong, and no other endpoint would say more.
+        return Err(unusable(Dark::NotANumber, why));
     };
     Ok((found, data.result.map_or("[]", |raw| raw.get())))
 }
@@ -205,7 +206,7 @@ mod tests {
         assert!(matches!(read.as_slice(), [one] if (one.number() - 3.0).abs() < 1e-9));
         for other in ["string", "matrix"] {
             let body = format!(r#"{{"status":"success","data":{{"resultType":"{other}","result":[]}}}}"#);
-            assert_eq!(kind(200, &body), Dark::Refused);
+            assert_eq!(kind(200, &body), Dark::NotANumber);
         }
     }
 

@@ -142,7 +142,11 @@ impl Wire {
         let sound: Vec<&Endpoint> = standing(Standing::Sound).collect();
         let due: Vec<&Endpoint> = standing(Standing::Due).collect();
         if sound.is_empty() {
-            return self.ask_each(&due, question, read).await;
+            // Whether it is back is not for whoever comes first to find out: that question may be one that no
+            // endpoint can answer.
+            futures::future::join_all(due.iter().map(|endpoint| self.try_out(endpoint))).await;
+            let back: Vec<&Endpoint> = standing(Standing::Sound).collect();
+            return self.ask_each(&back, question, read).await;
         }
         let mut trials: FuturesUnordered<_> =
             due.into_iter().map(|endpoint| self.try_out(endpoint)).collect();
@@ -159,18 +163,29 @@ impl Wire {
 
     async fn try_out(&self, endpoint: &Endpoint) {
         let attempt = endpoint.attempt();
+        match self.is_up(endpoint).await {
+            Ok(()) => attempt.answered(),
+            Err(unusable) => attempt.failed(&unusable.why),
+        }
+    }
+
+    /// Whether an endpoint that just took too long answers what every endpoint can, and soon: the others wait for this.
+    async fn answers_others(&self, endpoint: &Endpoint) -> bool {
+        tokio::time::timeout(self.timeout / SOON, self.is_up(endpoint))
+            .await
+            .is_ok_and(|answer| answer.is_ok())
+    }
+
+    /// Whether an endpoint answers what every endpoint can.
+    async fn is_up(&self, endpoint: &Endpoint) -> Result<(), Unusable> {
         let question = Question::Instant {
             promql: "vector(1)".to_owned(),
             at: Timestamp::UNIX_EPOCH,
         };
         let fetched = tokio::time::timeout(self.timeout, self.fetch(endpoint, &question)).await;
-        let answer = fetched
+        fetched
             .unwrap_or_else(|_| Err(self.late()))
-            .and_then(|(status, body)| answer::read(status, &body).map(|_| ()));
-        match answer {
-            Ok(()) => attempt.answered(),
-            Err(unusable) => attempt.failed(&unusable.why),
-        }
+            .and_then(|(status, body)| answer::read(status, &body).map(|_| ()))
     }
 
     async fn ask_each<'w, T, R>(
@@ -187,7 +202,11 @@ impl Wire {
         for endpoint in endpoints {
             let attempt = endpoint.attempt();
             let asking = self.ask_one(endpoint, question, read.clone());
-            let Problem { unusable, divisible } = match asking.await {
+            let Problem {
+                unusable,
+                divisible,
+                late,
+            } = match asking.await {
                 Ok(answer) => {
                     attempt.answered();
                     return Ok((answer, &endpoint.name));
@@ -195,8 +214,9 @@ impl Wire {
                 Err(problem) => problem,
             };
             let Unusable { kind, why } = unusable;
-            // It is up and understands: what it says of the question says nothing against it.
-            if divisible || kind == Dark::Partial {
+            // It is up and understands: what it says of the question says nothing against it. Nor does that a
+            // question takes too long, as long as others do not: one resource's slow check must not blind all.
+            if divisible || kind == Dark::Partial || late && self.answers_others(endpoint).await {
                 attempt.answered();
             } else {
                 attempt.failed(&why);
@@ -236,7 +256,11 @@ impl Wire {
                 endpoint.failing().unwrap_or_else(|| "no answer".to_owned()),
                 left.as_secs() + 1
             ),
-            None => "no endpoint is configured".to_owned(),
+            None => self
+                .endpoints
+                .iter()
+                .find_map(|endpoint| Some(format!("{}: {}", endpoint.name, endpoint.failing()?)))
+                .unwrap_or_else(|| "no endpoint is configured".to_owned()),
         };
         Failure {
             blindness: Blindness {
@@ -253,9 +277,14 @@ impl Wire {
         T: Send + 'static,
     {
         let fetched = tokio::time::timeout(self.timeout, self.fetch(endpoint, question)).await;
+        let late = fetched.is_err();
         let (status, body) = fetched.unwrap_or_else(|_| Err(self.late())).map_err(|unusable| {
             let divisible = unusable.why.starts_with(TOO_LARGE);
-            Problem { unusable, divisible }
+            Problem {
+                unusable,
+                divisible,
+                late,
+            }
         })?;
         let large = body.len() > READ_BESIDE;
         let understood = move || read(status, &body).map_err(|unusable| Problem::of(status, unusable));
@@ -334,6 +363,9 @@ impl Wire {
     }
 }
 
+/// An endpoint that is well answers the shortest question in this part of the time-out.
+const SOON: u32 = 5;
+
 /// How the complaint about an answer that is too large begins.
 const TOO_LARGE: &str = "an answer of more than";
 
@@ -341,6 +373,8 @@ const TOO_LARGE: &str = "an answer of more than";
 struct Problem {
     unusable: Unusable,
     divisible: bool,
+    /// It was asked, and took too long.
+    late: bool,
 }
 
 impl Problem {
@@ -352,7 +386,11 @@ impl Problem {
             Dark::Partial => unusable.why.contains("PromQL warning"),
             Dark::Down | Dark::Vanished | Dark::Empty | Dark::Stale | Dark::NotYet => false,
         };
-        Self { unusable, divisible }
+        Self {
+            unusable,
+            divisible,
+            late: false,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The engine over the wire: watches, writes, races and restarts, in virtual time.
 
 use crate::support::world::{NS, World, percent, rollout, virtual_service};
-use gradual_rollout::rollout::reason::{Reason, State};
+use gradual_rollout::rollout::reason::{Reason, State, Verdict};
 use gradual_rollout::rollout::status::CommandResult;
 use gradual_rollout::sandbox::apiserver::{Action, Fault};
 use serde_json::json;
@@ -56,6 +56,12 @@ async fn a_failing_canary_goes_back_and_the_others_go_on() {
     let c = world.component("shop");
     assert_eq!((c.state, c.reason), (State::RolledBack, Reason::Breach));
     assert_eq!(world.weight("shop"), 0);
+    let why = c.checks.iter().find(|k| k.verdict == Verdict::Breach);
+    assert!(
+        why.is_some_and(|k| k.evidence.is_some() && k.value.is_some()),
+        "what it went back for can be read afterwards: {:#?}",
+        c.checks
+    );
     assert_eq!(world.status().condition("Stalled").unwrap().status, "True");
     assert_eq!(world.status().condition("Ready").unwrap().reason, "RolledBack");
 }

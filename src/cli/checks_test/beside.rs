@@ -3,6 +3,7 @@
 use super::{Check, Missing, Query, SCRAPES, limits, too_short};
 use crate::metrics::Source;
 use crate::metrics::gauge::{GaugeQueries, PairAsk, reading, window};
+use crate::rollout::judge::{Stand, stand};
 use crate::rollout::plan::{CheckSet, CheckSource, Gauge, GaugeLimits, PlannedCheck};
 use crate::rollout::reason::Verdict;
 use crate::rollout::sample::GaugeReading;
@@ -117,15 +118,9 @@ impl Beside {
             return self.show(check, Verdict::Unknown, values, "it has no value now");
         };
         let control = control.and_then(Result::ok);
-        let past = |limits: &Option<GaugeLimits>| limits.is_some_and(|l| is_past(l, value, control));
-        let (verdict, says) = match (past(&gauge.rollback), past(&gauge.promote)) {
-            (true, _) => (
-                Verdict::Hold,
-                "past its rollback limit now; it is a breach when it stays so for the whole of `for`",
-            ),
-            (false, true) => (Verdict::Hold, "past its promote limit now"),
-            (false, false) => (Verdict::Pass, "within its limits now"),
-        };
+        let stand =
+            |limits: &Option<GaugeLimits>| limits.map_or(Stand::Within, |l| stand(&l, value, control));
+        let (verdict, says) = verdict(stand(&gauge.rollback), stand(&gauge.promote));
         self.show(check, verdict, values, says);
     }
 
@@ -183,10 +178,45 @@ impl Beside {
     }
 }
 
-/// Whether a value is past any of these limits; one that needs control says nothing without it.
-fn is_past(limits: GaugeLimits, value: f64, control: Option<f64>) -> bool {
-    let more = limits.max_increase.zip(control).map(|(more, c)| c * (1.0 + more));
-    limits.max.is_some_and(|max| value > max)
-        || limits.min.is_some_and(|min| value < min)
-        || more.is_some_and(|limit| value > limit)
+/// What one look comes to, in the judge's own terms; how long it lasts is not known here.
+fn verdict(rollback: Stand, promote: Stand) -> (Verdict, &'static str) {
+    match (rollback, promote) {
+        (Stand::Past(_), _) => (
+            Verdict::Hold,
+            "past its rollback limit now; it is a breach when it stays so for the whole of `for`",
+        ),
+        (Stand::NoControl, _) | (_, Stand::NoControl) => (
+            Verdict::Unknown,
+            "there is no value of control to compare it with",
+        ),
+        (Stand::FlatControl, _) | (_, Stand::FlatControl) => (
+            Verdict::Unknown,
+            "control's value is not above 0: nothing is a share more than that; give an absolute limit",
+        ),
+        (Stand::Shared(_), _) | (_, Stand::Shared(_)) => {
+            (Verdict::Hold, "past a limit now, and so is control")
+        }
+        (Stand::Within, Stand::Past(_)) => (Verdict::Hold, "past its promote limit now"),
+        (Stand::Within, Stand::Within) => (Verdict::Pass, "within its limits now"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_compared_is_unknown_as_it_is_to_the_daemon() {
+        let more = GaugeLimits {
+            max: None,
+            min: None,
+            max_increase: Some(0.2),
+        };
+        let says = |control| verdict(stand(&more, 5.0, control), stand(&more, 5.0, control)).0;
+        assert_eq!(says(None), Verdict::Unknown);
+        assert_eq!(says(Some(0.0)), Verdict::Unknown);
+        assert_eq!(says(Some(-1.0)), Verdict::Unknown);
+        assert_eq!(says(Some(5.0)), Verdict::Pass);
+        assert_eq!(says(Some(2.0)), Verdict::Hold);
+    }
 }

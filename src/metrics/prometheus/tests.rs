@@ -382,6 +382,50 @@ async fn an_address_that_keeps_failing_is_left_alone_while_another_answers() {
     assert_eq!(resting, [true, false]);
 }
 
+/// A server that is well, and has questions that it answers with a text or not in time.
+async fn moody(serving: &mut JoinSet<()>) -> String {
+    let answer = |request: Request| async move {
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let form = String::from_utf8(body.to_vec()).unwrap();
+        let json = |body: String| ([(header::CONTENT_TYPE, "application/json")], body).into_response();
+        if form.contains("slow") {
+            return std::future::pending().await;
+        }
+        if form.contains("text") {
+            let string = r#"{"status":"success","data":{"resultType":"string","result":[1,"x"]}}"#;
+            return json(string.to_owned());
+        }
+        json(vector(&[SAMPLED]))
+    };
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/select/0", listener.local_addr().unwrap());
+    serving.spawn(async move {
+        axum::serve(listener, Router::new().fallback(answer))
+            .await
+            .unwrap();
+    });
+    url
+}
+
+#[tokio::test]
+async fn what_one_resource_asks_in_vain_blinds_no_other() {
+    let mut serving = JoinSet::new();
+    let url = moody(&mut serving).await;
+    let settings = PrometheusSettings {
+        timeout: Duration::from_millis(500),
+        ..PrometheusSettings::at([url.as_str()])
+    };
+    let source = PrometheusSource::new(&settings).unwrap();
+    for second in 0..5 {
+        let at = now() + Duration::from_secs(second);
+        for question in ["text", "slow"] {
+            source.vector(question, at).await.unwrap_err();
+        }
+    }
+    source.read(&ask(), now() + Duration::from_secs(9)).await.unwrap();
+    assert!(source.endpoints().iter().all(|endpoint| !endpoint.resting));
+}
+
 #[tokio::test]
 async fn a_thousand_that_ask_the_very_same_on_one_beat_are_one_question() {
     let server = Server::json(vector(&[(r#""pod":"a""#, "7")])).await;

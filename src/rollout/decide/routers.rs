@@ -195,7 +195,12 @@ impl Desk<'_> {
         c.lowering = None;
         c.hold_ended = false;
         c.baseline = None;
+        // What it went back for stays to be read: nothing is judged there until somebody begins again.
+        let checks = std::mem::take(&mut c.checks);
         forget(c, now, judge);
+        if order.reason.is_rollback() {
+            c.checks = checks;
+        }
         if c.message.starts_with(super::advance::NOT_WRITTEN) {
             c.message = format!("put back to {weight} ({})", order.reason);
         }

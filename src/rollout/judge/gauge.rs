@@ -53,7 +53,8 @@ pub(super) struct Told {
 
 /// A value against limits.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Stand {
+pub enum Stand {
+    /// Within them.
     Within,
     /// Past this limit.
     Past(f64),
@@ -92,7 +93,8 @@ fn passed(
     (side, limit.map(|l| check.show(l)).unwrap_or_default())
 }
 
-fn stand(limits: &GaugeLimits, value: f64, control: Option<f64>) -> Stand {
+/// Where a value stands, as it is judged at every look.
+pub fn stand(limits: &GaugeLimits, value: f64, control: Option<f64>) -> Stand {
     let mut stand = Stand::Within;
     if let Some(max) = limits.max.filter(|max| value > *max) {
         let shared = control.is_some_and(|c| c > max && value <= WORSE * c);

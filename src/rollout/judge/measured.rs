@@ -81,7 +81,9 @@ fn share(tally: &Tally, ledger: &Ledger, ctx: &Context<'_>) -> Share {
     }
     let weight = ctx.weight.ratio();
     if weight * real(total) < SHARE_NEEDS {
-        return Share::TooFew { have: total };
+        return Share::TooFew {
+            have: tally.canary.requests,
+        };
     }
     let (_, high) = wilson(tally.canary.requests, total, BAND);
     Share::Of {
