@@ -203,7 +203,10 @@ async fn without_a_control_arm_a_person_is_asked_too() {
     let mut world = World::new();
     let mut object = rollout("demo", &["shop"]);
     object["spec"]["components"][0]["routers"] = json!([{"manual": {"instructions": WORDS}}]);
-    object["spec"]["components"][0]["arms"].as_object_mut().unwrap().remove("control");
+    object["spec"]["components"][0]["arms"]
+        .as_object_mut()
+        .unwrap()
+        .remove("control");
     world.store.put(object).unwrap();
     world.start("daemon-1");
     world.until("asked", |w| tells_of(w, "5%")).await;

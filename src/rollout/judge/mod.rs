@@ -364,7 +364,9 @@ impl Ledger {
     /// request, which only the first raise can bring.
     fn conclude_at_zero(&self, ctx: &Context<'_>, darkness: Option<Outlook>) -> Outlook {
         match darkness {
-            Some(Outlook::Unknown { kind: Dark::Empty, .. }) if !ctx.has_control => {}
+            Some(Outlook::Unknown {
+                kind: Dark::Empty, ..
+            }) if !ctx.has_control => {}
             Some(darkness) => return darkness,
             None => {}
         }

@@ -279,7 +279,10 @@ fn from_zero_percent_without_a_control_arm_a_source_without_series_is_no_reason_
     let mut raised = Bench::new(&rules, 5);
     raised.ctx.has_control = false;
     assert!(
-        matches!(raised.blind(Dark::Empty), Outlook::Unknown { .. } | Outlook::Settling { .. }),
+        matches!(
+            raised.blind(Dark::Empty),
+            Outlook::Unknown { .. } | Outlook::Settling { .. }
+        ),
         "above 0% the canary must be seen"
     );
 }
