@@ -9,7 +9,8 @@ use crate::rollout::spec::ArmSource;
 /// A status holds sentences, not pages.
 const LONGEST: usize = 120;
 
-/// The same reading; when no series of either arm was ever found, with a sentence that names what was asked for.
+/// The same reading; when no series of either arm was ever found, or what was found cannot be counted, with a sentence
+/// that names what was asked for.
 pub(crate) fn name_what_is_missing(ask: &Ask, reading: Reading) -> Reading {
     match reading {
         Reading::Blind(Blindness {
@@ -18,20 +19,32 @@ pub(crate) fn name_what_is_missing(ask: &Ask, reading: Reading) -> Reading {
             kind: Dark::Empty,
             message: nothing_matches(ask),
         }),
+        Reading::Blind(Blindness {
+            kind: kind @ (Dark::NotANumber | Dark::Vanished),
+            message,
+        }) => Reading::Blind(Blindness {
+            kind,
+            message: format!("{message}. Asked for: {}", asked_for(ask)),
+        }),
         other @ (Reading::Fresh(_) | Reading::Waiting | Reading::Blind(_)) => other,
     }
 }
 
 fn nothing_matches(ask: &Ask) -> String {
+    format!(
+        "the source has no series for {}: compare the labels in spec.components[].arms with what the exporter serves, \
+         and see that Prometheus scrapes it",
+        asked_for(ask)
+    )
+}
+
+/// Both arms, as they are asked for.
+fn asked_for(ask: &Ask) -> String {
     let asked: Vec<String> = ask
         .sides()
         .map(|(side, source)| format!("{side} {}", selector(source)))
         .collect();
-    format!(
-        "the source has no series for {}: compare the labels in spec.components[].arms with what the exporter serves, \
-         and see that Prometheus scrapes it",
-        asked.join(" or ")
-    )
+    asked.join(" or ")
 }
 
 /// `istio_requests_total{destination_version="v2"}`, cut to what a sentence can hold.
@@ -85,5 +98,14 @@ mod tests {
         assert!(message.contains(wanted), "{message}");
         assert!(message.contains('…') && message.len() < 500, "{message}");
         assert_eq!(name_what_is_missing(&ask, dark(Dark::Down)), dark(Dark::Down));
+        for kind in [Dark::NotANumber, Dark::Vanished] {
+            let Reading::Blind(told) = name_what_is_missing(&ask, dark(kind)) else {
+                panic!("dark");
+            };
+            assert_eq!(told.kind, kind);
+            let begins =
+                r#"dark. Asked for: canary traefik_service_requests_total{service=~"shop-v2-.*"} or control"#;
+            assert!(told.message.starts_with(begins), "{}", told.message);
+        }
     }
 }

@@ -12,9 +12,16 @@ pub(crate) const FALSE_ROLLBACK: f64 = 0.01;
 /// The rates at which a healthy canary is tried, in requests per second of both arms.
 pub(crate) const RATES: [f64; 4] = [0.1, 2.0, 20.0, 200.0];
 
-/// The most that so many attempts may show although each has a chance of 1%: one simulation in a thousand shows more.
+/// From so many attempts on the promise is held as it is written.
+const ENOUGH: u64 = 2_000;
+
+/// The most that so many attempts may show: the promised share itself where there are enough of them. Fewer may show
+/// what a chance of 1% shows in all but one simulation of a thousand.
 pub(crate) fn allowed(runs: u64) -> u64 {
     use statrs::distribution::{Binomial, DiscreteCDF};
+    if runs >= ENOUGH {
+        return runs / 100;
+    }
     Binomial::new(FALSE_ROLLBACK, runs).map_or(0, |law| law.inverse_cdf(0.999))
 }
 

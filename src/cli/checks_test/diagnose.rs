@@ -285,7 +285,8 @@ fn one_sided(arm: &Arm, bounds_ms: &[f64], preset: Preset) -> Option<String> {
         return None;
     };
     Some(format!(
-        "wrong unit: {says}. The exporter's bounds are in another unit than it says. {}",
+        "wrong unit, or bounds that do not fit this arm: {says}. Compare one request's duration with them: if they agree, \
+         the limit cannot be judged with these bounds. {}",
         bounds_remedy(preset)
     ))
 }

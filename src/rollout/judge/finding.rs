@@ -225,7 +225,10 @@ impl<'a> Finding<'a> {
             Why::ThinHistory { have, need } => format!(
                 "control had {have} requests in the 24 h before the rollout, and {need} are needed: {HISTORY_REMEDY}"
             ),
-            Why::NoHistogram => "the source has no latency histogram of the canary".to_owned(),
+            Why::NoHistogram => "the source has no latency histogram of the canary that can be read (none, in another unit, or \
+                                 with buckets that do not rise): `gradual-rollout checks test` prints the query and what \
+                                 is wrong"
+                .to_owned(),
             Why::TooFew { have: 0, .. } => "the canary has had no requests".to_owned(),
             Why::TooFew { have, need } => {
                 format!("{have} canary requests are too few to tell, at least {need} are needed")

@@ -374,7 +374,8 @@ impl Ledger {
             return Outlook::Unknown {
                 kind: Dark::Empty,
                 since: self.since,
-                message: "the source answers, but has no series of the control arm: check spec.components[].arms.control"
+                message: "the source answers, but has no series of the control arm: check spec.components[].arms.control; \
+                          `gradual-rollout checks test` prints the query and the label that matches nothing"
                     .to_owned(),
             };
         }
