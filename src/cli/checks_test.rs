@@ -294,7 +294,14 @@ async fn missing(
         missing.push(Missing::general("data", message.to_owned()));
     }
     missing.extend(probe.histograms(ask, rules, track).await?);
-    if let Some(period) = track.scrape_period {
+    if let Some(looked) = track.scrape_period
+        && rules.iter().any(|rule| short(rule, looked).is_some())
+    {
+        // Samples that come faster than our looks were not all seen: Prometheus has them all.
+        let period = probe
+            .scrape_period(ask)
+            .await?
+            .map_or(looked, |all| all.min(looked));
         missing.extend(rules.iter().filter_map(|rule| short(rule, period)));
     }
     Ok(missing)

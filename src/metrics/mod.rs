@@ -43,6 +43,7 @@ pub use errors::{ErrorRule, RuleError};
 pub use health::{Condition, EndpointHealth, HealthBook, SourceHealth};
 pub use prometheus::PrometheusSource;
 pub use query::queries;
+pub(crate) use remedy::series;
 pub use settings::{PrometheusSettings, SettingsError};
 pub use snapshot::{ArmSnapshot, Bucket, Counter, PodSnapshot, Snapshot};
 pub use source::{Simulation, Source, instants};

@@ -47,15 +47,20 @@ fn asked_for(ask: &Ask) -> String {
     asked.join(" or ")
 }
 
-/// `istio_requests_total{destination_version="v2"}`, cut to what a sentence can hold.
-fn selector(source: &ArmSource) -> String {
+/// `istio_requests_total{destination_version="v2"}`: what an arm is counted by.
+pub(crate) fn series(source: &ArmSource) -> String {
     let matchers: Vec<String> = source
         .labels
         .iter()
         .filter_map(|(label, value)| Matcher::parse(label, value).ok())
         .map(|matcher| matcher.to_string())
         .collect();
-    let text = format!("{}{{{}}}", Facts::of(source).requests, matchers.join(", "));
+    format!("{}{{{}}}", Facts::of(source).requests, matchers.join(", "))
+}
+
+/// The same, cut to what a sentence can hold.
+fn selector(source: &ArmSource) -> String {
+    let text = series(source);
     if text.chars().count() <= LONGEST {
         return text;
     }

@@ -95,6 +95,21 @@ async fn run(words: &str, yaml: &str, url: &str, env: &[(&str, &str)]) -> (i32, 
 const TEST: &str = "checks test --at 2026-03-02T10:00:00Z";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn samples_that_come_faster_than_we_look_are_not_called_too_few() {
+    let mut record = Record(String::new());
+    record.service("fast", 5, MS, BOUNDS);
+    let prometheus = record.served().await;
+    // Looks come every 10 s, samples every 5 s: four of these are 20 s.
+    for (length, code) in [("25s", 0), ("15s", 3)] {
+        let yaml = file("fast", "", &format!("{{name: errors, for: {length}}}"));
+        let (found, out, err) = run(TEST, &yaml, &prometheus.url(), &[]).await;
+        assert_eq!(found, code, "{out}{err}");
+        let says = format!("for {length} is shorter than 4 scrapes of 5s: write at least 20s");
+        assert_eq!(out.contains(&says), code == 3, "{out}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_that_is_missing_is_named_with_its_remedy() {
     let mut record = Record(String::new());
     record
@@ -155,7 +170,9 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
         ),
         (
             file("coarse", "", ""),
-            vec!["arms.canary: wrong unit, or bounds that do not fit this arm: nearly all requests are faster than the smallest bound, 5s"],
+            vec![
+                "arms.canary: wrong unit, or bounds that do not fit this arm: nearly all requests are faster than the smallest bound, 5s",
+            ],
         ),
         (
             file("slow", "", "{name: errors, for: 3m}"),

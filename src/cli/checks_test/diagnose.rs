@@ -2,7 +2,7 @@
 
 use crate::backtest::{Arm, Track};
 use crate::metrics::gauge::Sample;
-use crate::metrics::{Ask, Source, queries};
+use crate::metrics::{Ask, Source, queries, series};
 use crate::rollout::check::{CheckRule, Limits, Metric};
 use crate::rollout::duration::Span;
 use crate::rollout::sample::{Blindness, Dark};
@@ -10,6 +10,7 @@ use crate::rollout::spec::{ArmSource, Preset, Traffic};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Values of a label that are named as what there is instead.
 const NAMED: usize = 5;
@@ -53,6 +54,17 @@ impl<'a> Probe<'a> {
 
     pub(super) async fn ask(&self, promql: &str) -> Result<Vec<Sample>, Blindness> {
         self.source.vector(promql, self.at).await
+    }
+
+    /// How far the canary's samples are apart, as Prometheus has them; `None` with fewer than two in five minutes.
+    pub(super) async fn scrape_period(&self, ask: &Ask) -> Result<Option<Duration>, Blindness> {
+        let promql = format!("max(count_over_time({}[5m]))", series(&ask.arms.canary));
+        let samples = self.ask(&promql).await?.first().map(|sample| sample.value);
+        // So many samples have one gap less between them. In whole seconds: the window is cut anywhere.
+        let seconds = samples
+            .filter(|&count| count >= 2.0)
+            .map(|count| (300.0 / (count - 1.0)).round());
+        Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(1.0)).ok()))
     }
 
     /// Arms without series, each with the matcher that is to blame.

@@ -48,7 +48,9 @@ fn component(out: &mut dyn Write, told: &About, width: Option<usize>) -> Result<
         };
         writeln!(out, "  {}: {count}", plain(&query.purpose))?;
         // Never folded: a query is there to be copied.
-        writeln!(out, "    {}", plain(&query.promql))?;
+        for line in query.promql.lines() {
+            writeln!(out, "    {}", plain(line))?;
+        }
     }
     for check in &told.checks {
         let status = &check.status;
