@@ -4,7 +4,7 @@ use super::args::Output;
 use super::exit::{Exit, Failure};
 use super::table::{self, BAD, Cell, DIM, GOOD, LOOK};
 use super::view::{self, View};
-use super::{connect, output};
+use super::{connect, lines, output};
 use crate::clock::Clock;
 use crate::cluster::by_hand::{ByHand, Daemon};
 use crate::rollout::arrival::Arrival;
@@ -175,61 +175,58 @@ pub(super) fn picture(
     }
     let rows: Vec<Vec<Cell>> = views.iter().map(|v| row(v, several, wide, now)).collect();
     let width = if wide { None } else { table::terminal_width() };
-    table::write(out, &heading, &rows, width)?;
+    table::write_narrow(
+        out,
+        &heading,
+        &rows,
+        width,
+        &["MODE", "PHASE", "NEXT", "SINCE", "REASON"],
+    )?;
     // Of one router there is nothing to say that the row does not.
     for view in views.iter().filter(|v| v.routers.len() > 1) {
         for router in view.routers.iter().filter(|r| wide || r.is_news()) {
-            let component = table::plain(&view.component);
-            writeln!(out, "{DIM}{component}{DIM:#}: {}", table::plain(&router.words()))?;
+            note(out, DIM, &view.component, &router.words())?;
         }
     }
     if !wide {
         for view in views.iter().filter(|v| view::blocked(v) && !v.message.is_empty()) {
-            let style = style(view);
-            writeln!(
-                out,
-                "{style}{}{style:#}: {}",
-                table::plain(&view.component),
-                table::plain(&view.message)
-            )?;
+            note(out, style(view), &view.component, &view.message)?;
         }
         for view in views {
             // Where it is why the plan holds, it was said above.
             let told = |reason| view.reason == Some(reason) && view::blocked(view);
             if let Some(gateways) = view.gateways.as_ref().filter(|_| !told(Reason::RouteNotAccepted)) {
-                let (name, gateways) = (table::plain(&view.component), table::plain(gateways));
-                writeln!(out, "{LOOK}{name}{LOOK:#}: {gateways}")?;
+                note(out, LOOK, &view.component, gateways)?;
             }
             let amiss = view.measured.filter(|m| m.verdict == Arrival::NotAchievable);
             if let Some(measured) = amiss.filter(|_| !told(Reason::NotAchievable)) {
                 let weight = view.weight.unwrap_or_default();
-                writeln!(
-                    out,
-                    "{LOOK}{}{LOOK:#}: the canary gets {} ({} to {}) of {} requests, not {weight}%; `explain` says more",
-                    table::plain(&view.component),
-                    measured.share,
-                    measured.low,
-                    measured.high,
-                    measured.requests
-                )?;
+                let words = format!(
+                    "the canary gets {} ({} to {}) of {} requests, not {weight}%; `explain` says more",
+                    measured.share, measured.low, measured.high, measured.requests
+                );
+                note(out, LOOK, &view.component, &words)?;
             }
         }
     }
     for view in views {
         let Some(preview) = &view.preview else { continue };
-        let name = table::plain(&view.component);
         if let Some(written) = &preview.written {
-            let written = table::plain(written);
-            writeln!(
-                out,
-                "{DIM}{name}{DIM:#}: beside its weight the canary gets: {written}"
-            )?;
+            let words = format!("beside its weight the canary gets: {written}");
+            note(out, DIM, &view.component, &words)?;
         }
         if let Some(message) = &preview.message {
-            writeln!(out, "{LOOK}{name}{LOOK:#}: {}", table::plain(message))?;
+            note(out, LOOK, &view.component, message)?;
         }
     }
     Ok(())
+}
+
+/// A sentence about a component, folded to the terminal.
+fn note(out: &mut dyn Write, style: Style, component: &str, text: &str) -> Result<(), Failure> {
+    let label = format!("{component}:");
+    let indent = table::plain(&label).chars().count() + 1;
+    Ok(lines::write(out, (&label, style), text, indent, lines::width())?)
 }
 
 fn row(view: &View, several: bool, wide: bool, now: Timestamp) -> Vec<Cell> {

@@ -85,6 +85,36 @@ pub(super) fn write(
     Ok(())
 }
 
+/// The same without those of the `spare` columns, the first ones first, that a narrow terminal has no room for: half a
+/// table is worse than a smaller one.
+pub(super) fn write_narrow(
+    out: &mut dyn Write,
+    heading: &[&str],
+    rows: &[Vec<Cell>],
+    width: Option<usize>,
+    spare: &[&str],
+) -> io::Result<()> {
+    let wide = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        let longest = cells.map(|cell| cell.text.chars().count()).max().unwrap_or(0);
+        2 + longest.max(heading.get(column).map_or(0, |name| name.chars().count()))
+    };
+    let mut kept: Vec<usize> = (0..heading.len()).collect();
+    for name in spare {
+        let total: usize = kept.iter().map(|column| wide(*column)).sum();
+        if width.is_none_or(|width| total <= width + 2) {
+            break;
+        }
+        kept.retain(|column| heading.get(*column) != Some(name));
+    }
+    let heading: Vec<&str> = kept.iter().filter_map(|c| heading.get(*c).copied()).collect();
+    let rows: Vec<Vec<Cell>> = rows
+        .iter()
+        .map(|row| kept.iter().filter_map(|c| row.get(*c).cloned()).collect())
+        .collect();
+    write(out, &heading, &rows, width)
+}
+
 /// The text, cut to a number of characters with an ellipsis.
 fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
@@ -133,6 +163,23 @@ mod tests {
             shown(&rows, Some(16)),
             "NAME      REASON\nterminal  holds…\ndb        ok\n"
         );
+    }
+
+    #[test]
+    fn what_a_narrow_terminal_has_no_room_for_is_left_out_whole_and_in_order() {
+        let rows = [["shop", "dual", "5%", "Walking"].map(Cell::from).to_vec()];
+        let narrow = |width| {
+            let mut out = Vec::new();
+            let heading = ["NAME", "MODE", "WEIGHT", "STATE"];
+            write_narrow(&mut out, &heading, &rows, width, &["MODE", "WEIGHT"]).unwrap();
+            String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap()
+        };
+        let all = "NAME  MODE  WEIGHT  STATE\nshop  dual  5%      Walking\n";
+        assert_eq!(narrow(None), all);
+        assert_eq!(narrow(Some(27)), all);
+        assert_eq!(narrow(Some(26)), "NAME  WEIGHT  STATE\nshop  5%      Walking\n");
+        assert_eq!(narrow(Some(20)), "NAME  STATE\nshop  Walking\n");
+        assert_eq!(narrow(Some(10)), "NAME  STA…\nshop  Wal…\n");
     }
 
     #[test]

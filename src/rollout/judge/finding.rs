@@ -28,6 +28,8 @@ pub(super) enum Coarse {
     Increase { more: f64, lower: f64, upper: f64 },
     /// The limit is no bound: the nearest one on the safe side is looked at.
     Limit { used: f64 },
+    /// The rollback limit lies beyond the last bound: nothing can be seen to be past it.
+    Beyond { limit: f64, last: f64 },
 }
 
 /// What to do where control's past is of no use.
@@ -45,6 +47,9 @@ impl Coarse {
                 ((upper / lower - 1.0) * 100.0).round()
             ),
             Self::Limit { used } => format!("held to the bucket that ends at {used}ms: {FLAGS}"),
+            Self::Beyond { limit, last } => format!(
+                "its rollback limit of {limit}ms cannot be judged, for the last bucket ends at {last}ms: {FLAGS}"
+            ),
         }
     }
 }
@@ -199,7 +204,16 @@ impl<'a> Finding<'a> {
     pub(super) fn message(&self) -> String {
         let says = self.says();
         match self.coarse {
-            Some(coarse) if matches!(self.why, Why::Passes { .. } | Why::OverPromote { .. }) => {
+            Some(coarse)
+                if matches!(self.why, Why::Passes { .. } | Why::OverPromote { .. })
+                    || matches!(
+                        (coarse, self.why),
+                        (
+                            Coarse::Beyond { .. },
+                            Why::NoPromoteLimit | Why::TooFew { .. } | Why::QuietWindow
+                        )
+                    ) =>
+            {
                 format!("{says}; {}", coarse.words())
             }
             _ if self.lent > 0 => format!(

@@ -147,12 +147,20 @@ pub(super) fn find<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, 
         finding.value = quantile(&ledger.bounds, &recent.canary.latency, q);
         finding.samples = count(&recent.canary);
     }
+    finding.coarse = beyond_all(ledger, rule);
     let Some(limits) = &rule.promote else {
         return finding.with(at_fault.unwrap_or(Why::NoPromoteLimit));
     };
-    finding.coarse = coarse(ledger, limits, finding.control);
+    finding.coarse = finding.coarse.or_else(|| coarse(ledger, limits, finding.control));
     let why = at_fault.unwrap_or_else(|| promote(ledger, rule, limits, ctx, [&view.all, &window]));
     finding.with(why)
+}
+
+/// A rollback limit that no bucket reaches: a protection that is not there, and must not look as if it were.
+fn beyond_all(ledger: &Ledger, rule: &CheckRule) -> Option<Coarse> {
+    let limit = rule.rollback.as_ref().and_then(highest)?;
+    let last = *ledger.bounds.last()?;
+    (limit > last).then_some(Coarse::Beyond { limit, last })
 }
 
 /// What the buckets cannot show.

@@ -113,6 +113,21 @@ fn a_promote_limit_is_held_to_the_bound_below_and_says_so() {
 }
 
 #[test]
+fn a_rollback_limit_beyond_every_bound_is_told_whatever_else_there_is_to_say() {
+    for (rules, enough) in [(p95("250ms", "60s"), 60), (p95("250ms", "60s"), 10)] {
+        let mut bench = Bench::new(&rules, 10);
+        bench.ticks(enough, &usual(2, 1.0), &usual(900, 1.0));
+        let message = &bench.ledger.judge(&bench.ctx).checks[0].message;
+        assert!(
+            message.contains("rollback limit of 60000ms cannot be judged")
+                && message.contains("--time-buckets"),
+            "{message}"
+        );
+        assert!(message.len() <= 256, "{}", message.len());
+    }
+}
+
+#[test]
 fn a_promote_limit_below_every_bound_is_unknown_and_names_the_remedy() {
     let rules = p95("20ms", "500ms");
     let mut bench = Bench::new(&rules, 10);
