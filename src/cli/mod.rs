@@ -8,6 +8,7 @@ mod confirm;
 mod confirmed;
 mod connect;
 mod direct;
+mod doctor;
 mod dry_run;
 pub mod exit;
 mod explain;
@@ -129,6 +130,13 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         VerbArgs::Routes {
             what: RoutesVerb::Check(args),
         } => block_on(routes::run(&settings(&global)?, &args, form, out)),
+        VerbArgs::Doctor(args) => match &args.explain {
+            Some(code) => doctor::explain(code, out),
+            None => {
+                let settings = settings_with(&global, args.prometheus.as_deref())?;
+                block_on(doctor::run(&settings, &args, form, out))
+            }
+        },
         VerbArgs::Backtest(args) => {
             let settings = settings_with(&global, args.prometheus.as_deref())?;
             block_on(backtest::run(&settings, &args, form, out))
