@@ -3,6 +3,7 @@
 use crate::cli_cluster::{Cluster, NAMESPACE};
 use crate::support::tools::Prometheus;
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 
 /// The findings as code and object, and the exit code.
@@ -82,13 +83,15 @@ async fn an_arm_that_a_real_prometheus_has_under_another_label_is_told_with_what
     let mut record = String::from("# TYPE istio_requests counter\n");
     for back in (0..40).rev() {
         for version in ["v1", "v9"] {
-            record.push_str(&format!(
+            writeln!(
+ record,
                 "istio_requests_total{{reporter=\"destination\",destination_service_namespace=\"shop\",\
                  destination_service_name=\"shop\",destination_workload=\"shop-{version}\",destination_version=\"{version}\",\
-                 response_code=\"200\"}} {} {}\n",
+                 response_code=\"200\"}} {} {}",
                 1000 - back,
                 now - back * 15
-            ));
+            )
+            .unwrap();
         }
     }
     record.push_str("# EOF\n");
