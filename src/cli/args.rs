@@ -258,6 +258,8 @@ pub enum VerbArgs {
         #[command(subcommand)]
         what: RoutesVerb,
     },
+    /// Look for what would keep rollouts from working here: rights, Prometheus, series, routed objects
+    Doctor(DoctorArgs),
     /// Judge recorded metrics again: when would it have promoted, held or rolled back, and how would each limit have
     /// to move
     Backtest(BacktestArgs),
@@ -352,6 +354,28 @@ pub struct RoutesCheckArgs {
     /// One component only; may be repeated
     #[arg(short, long, value_name = "NAME")]
     pub component: Vec<String>,
+}
+
+/// Arguments of `doctor`.
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = "\
+Nothing is written. Rights are those of whoever runs this; docs/doctor.md lists every code.
+
+Exit codes:
+  0 no errors · 1 errors were found · 64 the file or a flag is wrong · 69 cluster unreachable")]
+pub struct DoctorArgs {
+    /// A YAML file with rollouts; - is the standard input [default: the rollouts of the namespace]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "all_namespaces")]
+    pub file: Option<PathBuf>,
+    /// The rollouts of every namespace
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Where Prometheus is [default: the settings' endpoints]
+    #[arg(long, value_name = "URL")]
+    pub prometheus: Option<String>,
+    /// Say what a code means and what to do, and look at nothing
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["file", "all_namespaces", "prometheus"])]
+    pub explain: Option<String>,
 }
 
 /// Arguments of `checks test`.

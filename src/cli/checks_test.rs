@@ -3,7 +3,10 @@
 
 mod beside;
 mod diagnose;
+mod examine;
 mod picture;
+
+pub(super) use examine::examine;
 
 use super::args::{ChecksTestArgs, Output};
 use super::exit::{Exit, Failure};

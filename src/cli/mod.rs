@@ -8,6 +8,7 @@ mod confirm;
 mod confirmed;
 mod connect;
 mod direct;
+mod doctor;
 mod dry_run;
 pub mod exit;
 mod explain;
@@ -129,6 +130,7 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         VerbArgs::Routes {
             what: RoutesVerb::Check(args),
         } => block_on(routes::run(&settings(&global)?, &args, form, out)),
+        VerbArgs::Doctor(args) => doctor(&global, &args, form, out),
         VerbArgs::Backtest(args) => {
             let settings = settings_with(&global, args.prometheus.as_deref())?;
             block_on(backtest::run(&settings, &args, form, out))
@@ -169,6 +171,19 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
             }
         }
     }
+}
+
+fn doctor(
+    global: &Global,
+    args: &args::DoctorArgs,
+    form: Output,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    if let Some(code) = &args.explain {
+        return doctor::explain(code, out);
+    }
+    let settings = settings_with(global, args.prometheus.as_deref())?;
+    block_on(doctor::run(&settings, args, form, out))
 }
 
 /// One thread is enough to wait for answers.

@@ -84,7 +84,7 @@ pub enum Daemon {
 /// A connection for one command.
 #[derive(Clone)]
 pub struct ByHand {
-    client: Client,
+    pub(super) client: Client,
 }
 
 impl std::fmt::Debug for ByHand {
@@ -241,7 +241,7 @@ impl ByHand {
     }
 
     /// The time at the API server, as far as it tells.
-    async fn served_at(&self) -> kube::Result<Option<Timestamp>> {
+    pub(super) async fn served_at(&self) -> kube::Result<Option<Timestamp>> {
         let request = http::Request::get("/version")
             .body(kube::client::Body::empty())
             .map_err(kube::Error::HttpError)?;
@@ -349,7 +349,7 @@ impl ByHand {
 }
 
 /// An answer in time, or an error in words.
-async fn within<T>(
+pub(super) async fn within<T>(
     doing: &str,
     what: Option<&str>,
     answer: impl Future<Output = kube::Result<T>>,

@@ -7,6 +7,7 @@ pub mod connect;
 pub mod crd;
 mod error;
 pub mod events;
+pub mod examine;
 pub mod lease;
 pub mod objects;
 pub mod rollouts;

@@ -21,6 +21,7 @@ mod cli_previews;
 mod cluster;
 mod cluster_events;
 mod deploy;
+mod doctor;
 mod engine;
 mod engine_gateway;
 mod engine_orphans;

@@ -1,0 +1,74 @@
+//! Who applies a routed object besides us, by the marks that such tools leave.
+
+use super::Finding;
+use super::code::{Code, D503, D504, D505};
+use crate::routing::ObjectRef;
+use serde_json::Value;
+
+/// The finding about the tool that applies an object, the one that puts weights back first; `None` when none does.
+pub(super) fn finding(object: &ObjectRef, json: &Value) -> Option<Finding> {
+    let mark = |kind: &str, key: &str| {
+        let found = json.pointer("/metadata")?.get(kind)?.get(key)?.as_str();
+        found.map(str::to_owned)
+    };
+    let told = |code: &'static Code, message: String| Some(Finding::new(code, &object.to_string(), &message));
+    for key in ["kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name"] {
+        let Some(name) = mark("labels", key) else { continue };
+        let left = mark("annotations", "kustomize.toolkit.fluxcd.io/ssa");
+        let once = left.is_some_and(|rule| ["IfNotPresent", "Ignore"].contains(&rule.as_str()));
+        return if once {
+            None
+        } else {
+            told(D503, format!("Flux applies it ({key}: {name})"))
+        };
+    }
+    let argo = mark("annotations", "argocd.argoproj.io/tracking-id")
+        .or_else(|| mark("labels", "argocd.argoproj.io/instance"));
+    if let Some(name) = argo {
+        let application = name.split(':').next().unwrap_or_default();
+        return told(D504, format!("Argo CD's Application {application} applies it"));
+    }
+    if let Some(manager) = managers(json).find(|name| name.starts_with("argocd")) {
+        return told(D504, format!("Argo CD wrote it (field manager {manager})"));
+    }
+    let release = mark("annotations", "meta.helm.sh/release-name")?;
+    told(D505, format!("the Helm release {release} installed it"))
+}
+
+fn managers(json: &Value) -> impl Iterator<Item = &str> {
+    let entries = json.pointer("/metadata/managedFields").and_then(Value::as_array);
+    let entries = entries.into_iter().flatten();
+    entries.filter_map(|entry| entry.get("manager")?.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::ObjectKind;
+    use serde_json::json;
+
+    fn code(metadata: &Value) -> Option<&'static str> {
+        let object = ObjectRef {
+            kind: ObjectKind::VirtualService,
+            namespace: "apps".into(),
+            name: "shop".into(),
+        };
+        finding(&object, &json!({"metadata": metadata})).map(|finding| finding.code.name)
+    }
+
+    #[test]
+    fn the_tool_that_applies_an_object_is_known_by_its_marks() {
+        assert_eq!(code(&json!({})), None);
+        let flux = json!({"kustomize.toolkit.fluxcd.io/name": "apps"});
+        assert_eq!(code(&json!({"labels": flux})), Some("D503"));
+        let once = json!({"kustomize.toolkit.fluxcd.io/ssa": "IfNotPresent"});
+        assert_eq!(code(&json!({"labels": flux, "annotations": once})), None);
+        let argo =
+            json!({"argocd.argoproj.io/tracking-id": "shop:networking.istio.io/VirtualService:apps/shop"});
+        assert_eq!(code(&json!({"annotations": argo})), Some("D504"));
+        let fields = json!([{"manager": "argocd-controller"}]);
+        assert_eq!(code(&json!({"managedFields": fields})), Some("D504"));
+        let helm = json!({"meta.helm.sh/release-name": "shop"});
+        assert_eq!(code(&json!({"annotations": helm})), Some("D505"));
+    }
+}
