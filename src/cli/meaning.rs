@@ -123,6 +123,7 @@ impl Ask {
             | VerbArgs::Checks { .. }
             | VerbArgs::Routes { .. }
             | VerbArgs::Backtest(_)
+            | VerbArgs::Init(_)
             | VerbArgs::Validate { .. }
             | VerbArgs::Plan { .. }
             | VerbArgs::Sandbox(_)

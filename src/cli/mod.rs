@@ -13,10 +13,12 @@ pub mod exit;
 mod explain;
 mod find;
 mod generate;
+mod init;
 mod lines;
 mod manifest;
 mod meaning;
 mod output;
+mod output_to;
 mod plan;
 mod progress;
 mod pursue;
@@ -41,6 +43,7 @@ use args::{ChecksVerb, Global, Output, Raw, RawEmergency, RoutesVerb, VerbArgs};
 use clap::Parser as _;
 use exit::{Exit, Failure};
 use meaning::Ask;
+use output_to::OutputTo;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
@@ -92,7 +95,7 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         classic,
         verb,
     } = raw;
-    let form = global.output.unwrap_or_default();
+    let form = OutputTo::form(global.output.as_ref());
     let verb = match verb {
         None => {
             // What is asked is understood before any file is read.
@@ -107,6 +110,14 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         Some(_) => return Err(Failure::usage("write the flags after the command, not before it")),
     };
     match verb {
+        VerbArgs::Init(args) => {
+            let folder = OutputTo::folder(global.output.as_ref())?;
+            if args.all_namespaces && global.namespace.is_some() {
+                return Err(Failure::usage("-A is every namespace: leave out -n, or leave out -A"));
+            }
+            let settings = settings_with(&global, args.prometheus.as_deref())?;
+            block_on(init::run(&settings, &args, folder.as_deref(), out))
+        }
         VerbArgs::Validate { files } => validate::run(&files, form, out),
         VerbArgs::Plan { file, start } => {
             plan::run(&file, start.unwrap_or_else(|| Clock::System.now()), form, out)

@@ -54,7 +54,7 @@ pub(super) fn adopt(
         for group in groups {
             match draft(&group, (namespace, class), gateway, stock, taken) {
                 Ok(draft) => {
-                    taken.take_with(&draft, stock);
+                    taken.take(&draft, stock, "nginx has one canary of an upstream");
                     adopted.drafts.push(draft);
                 }
                 Err(reason) => {

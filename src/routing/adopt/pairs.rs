@@ -6,6 +6,7 @@ use crate::rollout::router_spec::Router;
 use crate::rollout::spec::{Arms, Component};
 use crate::routing::found::targets;
 use crate::routing::object::ObjectKind;
+use crate::routing::stock::Stock;
 use serde_json::Value;
 
 /// A route, as far as it matters here.
@@ -109,7 +110,11 @@ pub(super) fn adopt<A: Arm>(
         });
         match drafted.and_then(|draft| fits(draft, json, taken)) {
             Ok(draft) => {
-                taken.take(&draft);
+                taken.take(
+                    &draft,
+                    &Stock::default(),
+                    "routes without names that share a destination cannot be told apart: give them names",
+                );
                 adopted.drafts.push(draft);
             }
             Err(reason) => reasons.push(format!("route {labels}: {reason}")),

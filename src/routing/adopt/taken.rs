@@ -91,17 +91,9 @@ impl Taken {
             .ok_or_else(|| format!("no free name for a component could be made of {called:?}"))
     }
 
-    /// Takes a draft's routes and name.
-    pub(super) fn take(&mut self, draft: &Draft) {
-        self.take_with(draft, &Stock::default());
-    }
-
-    /// The same for a component that selects.
-    pub(super) fn take_with(&mut self, draft: &Draft, stock: &Stock) {
-        let owner = format!(
-            "it meets component {} of the same object: two routes without names must not share a destination, give them names",
-            draft.component.name
-        );
+    /// Takes a draft's routes and name; `meets` says what whoever wants the same has to be told.
+    pub(super) fn take(&mut self, draft: &Draft, stock: &Stock, meets: &str) {
+        let owner = format!("component {} here has it already; {meets}", draft.component.name);
         self.claim(&draft.component, &draft.namespace, stock, &owner);
     }
 

@@ -15,8 +15,7 @@ const ORDER: &[&str] = &[
     "canary", "control", "preset", "labels",
 ];
 
-const CHECKS: &str = "\
-  # What is judged at every step. These four are in force without a word, as they stand here; take the # away from the
+const CHECKS: &str = "  # What is judged at every step. These four are in force without a word, as they stand here; take the # away from the
   # list and change what is to differ. `promote` has to hold before the weight rises, `rollback` puts everything back
   # when it no longer holds, and `for` is how much time is looked at. `rollback: none` never puts back.
   # checks:
