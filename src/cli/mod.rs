@@ -113,7 +113,9 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         VerbArgs::Init(args) => {
             let folder = OutputTo::folder(global.output.as_ref())?;
             if args.all_namespaces && global.namespace.is_some() {
-                return Err(Failure::usage("-A is every namespace: leave out -n, or leave out -A"));
+                return Err(Failure::usage(
+                    "-A is every namespace: leave out -n, or leave out -A",
+                ));
             }
             let settings = settings_with(&global, args.prometheus.as_deref())?;
             block_on(init::run(&settings, &args, folder.as_deref(), out))

@@ -49,13 +49,19 @@ impl TypedValueParser for OutputToParser {
         let form = EnumValueParser::<Output>::new().parse_ref(cmd, arg, value);
         match form {
             Ok(form) => Ok(OutputTo::Form(form)),
-            Err(_) if cmd.get_name() == "init" && !value.is_empty() => Ok(OutputTo::Place(PathBuf::from(value))),
+            Err(_) if cmd.get_name() == "init" && !value.is_empty() => {
+                Ok(OutputTo::Place(PathBuf::from(value)))
+            }
             Err(error) => Err(error),
         }
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         use clap::ValueEnum as _;
-        Some(Box::new(Output::value_variants().iter().filter_map(clap::ValueEnum::to_possible_value)))
+        Some(Box::new(
+            Output::value_variants()
+                .iter()
+                .filter_map(clap::ValueEnum::to_possible_value),
+        ))
     }
 }

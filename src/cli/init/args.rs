@@ -83,7 +83,9 @@ impl FromStr for Rate {
         };
         let digits = number.bytes().all(|c| c.is_ascii_digit() || c == b'.');
         let rate: f64 = number.parse().ok().filter(|_| digits).ok_or_else(error)?;
-        (rate > 0.0 && rate.is_finite()).then_some(Self(rate / seconds)).ok_or_else(error)
+        (rate > 0.0 && rate.is_finite())
+            .then_some(Self(rate / seconds))
+            .ok_or_else(error)
     }
 }
 
@@ -156,7 +158,10 @@ fn base(text: &str) -> Result<String, String> {
 
 fn is_label(text: &str) -> bool {
     let legal = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-    (1..=63).contains(&text.len()) && text.bytes().all(legal) && !text.starts_with('-') && !text.ends_with('-')
+    (1..=63).contains(&text.len())
+        && text.bytes().all(legal)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
 }
 
 #[cfg(test)]
@@ -168,8 +173,14 @@ mod tests {
         for (text, rate) in [("1rps", 1.0), ("0.5rps", 0.5), ("30rpm", 0.5), (".5rps", 0.5)] {
             assert_eq!(text.parse::<Rate>().unwrap(), Rate(rate), "{text}");
         }
-        for text in ["", "1", "rps", "0rps", "-1rps", "1 rps", "1rph", "NaNrps", "infrps", "1e400rps", "1e2rps", "1.2.3rps"] {
-            assert!(text.parse::<Rate>().unwrap_err().to_string().contains("30rpm"), "{text}");
+        for text in [
+            "", "1", "rps", "0rps", "-1rps", "1 rps", "1rph", "NaNrps", "infrps", "1e400rps", "1e2rps",
+            "1.2.3rps",
+        ] {
+            assert!(
+                text.parse::<Rate>().unwrap_err().to_string().contains("30rpm"),
+                "{text}"
+            );
         }
     }
 
@@ -178,7 +189,17 @@ mod tests {
         let text = "istio-system/istio-ingressgateway:8081";
         assert_eq!(text.parse(), Ok(GatewayService::default()));
         assert_eq!(GatewayService::default().to_string(), text);
-        for text in ["", "gateway:80", "a/b", "a/b:0", "a/b:70000", "A/b:80", "/b:80", "a/:80", "a/b/c:80"] {
+        for text in [
+            "",
+            "gateway:80",
+            "a/b",
+            "a/b:0",
+            "a/b:70000",
+            "A/b:80",
+            "/b:80",
+            "a/:80",
+            "a/b/c:80",
+        ] {
             assert!(text.parse::<GatewayService>().is_err(), "{text}");
         }
     }

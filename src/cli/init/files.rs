@@ -8,12 +8,18 @@ use std::path::{Path, PathBuf};
 /// over, not even what appeared in between.
 pub(super) fn write(folder: &Path, texts: &[(String, String)], force: bool) -> Result<Vec<PathBuf>, Failure> {
     let failed = |doing: &str, path: &Path, error: &std::io::Error| {
-        Failure::refused(format!("unable to {doing} {}: {error}; nothing was written", path.display()))
+        Failure::refused(format!(
+            "unable to {doing} {}: {error}; nothing was written",
+            path.display()
+        ))
     };
     let paths: Vec<PathBuf> = texts.iter().map(|(name, _)| folder.join(name)).collect();
     let there: Vec<String> = paths
         .iter()
-        .filter(|path| path.symlink_metadata().is_ok_and(|known| !force || known.is_dir()))
+        .filter(|path| {
+            path.symlink_metadata()
+                .is_ok_and(|known| !force || known.is_dir())
+        })
         .map(|path| path.display().to_string())
         .collect();
     if !there.is_empty() {
@@ -27,7 +33,10 @@ pub(super) fn write(folder: &Path, texts: &[(String, String)], force: bool) -> R
     for (path, (name, text)) in paths.iter().zip(texts) {
         let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
         let mut whole = || {
-            let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .open(&temporary)?;
             // Only what was made here is taken away again.
             fresh.0.push(temporary.clone());
             file.write_all(text.as_bytes())?;
@@ -39,9 +48,21 @@ pub(super) fn write(folder: &Path, texts: &[(String, String)], force: bool) -> R
     for (temporary, path) in fresh.0.iter().zip(&paths) {
         if force {
             std::fs::rename(temporary, path).map_err(|error| {
-                let before = done.0.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
-                let before = if before.is_empty() { "nothing".to_owned() } else { before };
-                Failure::refused(format!("unable to write {}: {error}; written before it: {before}", path.display()))
+                let before = done
+                    .0
+                    .iter()
+                    .map(|p| p.display().to_string())
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                let before = if before.is_empty() {
+                    "nothing".to_owned()
+                } else {
+                    before
+                };
+                Failure::refused(format!(
+                    "unable to write {}: {error}; written before it: {before}",
+                    path.display()
+                ))
             })?;
         } else {
             // Unlike a rename, a link never replaces what appeared in between.
@@ -70,7 +91,10 @@ mod tests {
     use super::*;
 
     fn texts(names: &[&str], text: &str) -> Vec<(String, String)> {
-        names.iter().map(|name| ((*name).to_owned(), text.to_owned())).collect()
+        names
+            .iter()
+            .map(|name| ((*name).to_owned(), text.to_owned()))
+            .collect()
     }
 
     fn there(folder: &Path) -> Vec<String> {
@@ -89,7 +113,10 @@ mod tests {
         write(&deep, &texts(&["a.yaml", "b.yaml"], "old"), false).unwrap();
         assert_eq!(there(&deep), ["a.yaml", "b.yaml"]);
         let refused = write(&deep, &texts(&["0.yaml", "b.yaml"], "new"), false).unwrap_err();
-        assert!(refused.message.contains("b.yaml") && refused.message.contains("--force"), "{refused}");
+        assert!(
+            refused.message.contains("b.yaml") && refused.message.contains("--force"),
+            "{refused}"
+        );
         assert_eq!(there(&deep), ["a.yaml", "b.yaml"]);
         write(&deep, &texts(&["0.yaml", "b.yaml"], "new"), true).unwrap();
         assert_eq!(there(&deep), ["0.yaml", "a.yaml", "b.yaml"]);

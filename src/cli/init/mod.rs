@@ -55,7 +55,10 @@ pub(super) async fn run(
     if args.from_ingress && args.gateway.is_none() {
         let gateway = args::GatewayService::default();
         let note = format!("GUESSED: the gateway, {gateway}; --gateway says another.");
-        adopted.drafts.iter_mut().for_each(|draft| draft.notes.push(note.clone()));
+        adopted
+            .drafts
+            .iter_mut()
+            .for_each(|draft| draft.notes.push(note.clone()));
     }
     let quiet = match source {
         Some((source, below)) => Some(quiet::ask(&source, &adopted.drafts, below).await?),
@@ -82,7 +85,12 @@ pub(super) async fn run(
         Some(folder) => {
             let texts: Vec<(String, String)> = resources
                 .iter()
-                .map(|(resource, text)| (format!("{}.{}.yaml", resource.namespace, resource.name), text.clone()))
+                .map(|(resource, text)| {
+                    (
+                        format!("{}.{}.yaml", resource.namespace, resource.name),
+                        text.clone(),
+                    )
+                })
                 .collect();
             for path in files::write(folder, &texts, args.force)? {
                 writeln!(out, "{}", path.display())?;
@@ -116,7 +124,10 @@ fn search<'a>(settings: &'a Settings, args: &'a InitArgs) -> Result<Search<'a>, 
     } else if let Some(names) = &args.from_httproute {
         (From::HttpRoutes, names.as_slice())
     } else {
-        (From::VirtualServices, args.from_virtualservice.as_deref().unwrap_or_default())
+        (
+            From::VirtualServices,
+            args.from_virtualservice.as_deref().unwrap_or_default(),
+        )
     };
     Ok(Search {
         from,
@@ -132,7 +143,10 @@ async fn objects(cluster: &ByHand, search: &Search<'_>) -> Result<Vec<Arc<Value>
     let found = cluster.search(kind, search.namespace, search.selector).await;
     let Some(found) = found.map_err(connect::failure)? else {
         let remedy = kind.missing().unwrap_or("install its definition");
-        return Err(Failure::refused(format!("the cluster knows no {}: {remedy}", kind.kind())));
+        return Err(Failure::refused(format!(
+            "the cluster knows no {}: {remedy}",
+            kind.kind()
+        )));
     };
     if search.names.is_empty() {
         return Ok(found);
@@ -151,12 +165,18 @@ async fn objects(cluster: &ByHand, search: &Search<'_>) -> Result<Vec<Arc<Value>
             place(search)
         )));
     }
-    Ok(found.into_iter().filter(|json| search.names.contains(&name(json))).collect())
+    Ok(found
+        .into_iter()
+        .filter(|json| search.names.contains(&name(json)))
+        .collect())
 }
 
 /// Where it is looked, in words.
 fn place(search: &Search<'_>) -> String {
-    let namespace = search.namespace.map_or_else(|| "in any namespace".to_owned(), |n| format!("in the namespace {n}"));
+    let namespace = search.namespace.map_or_else(
+        || "in any namespace".to_owned(),
+        |n| format!("in the namespace {n}"),
+    );
     match search.selector {
         Some(selector) => format!("{namespace} with the labels {selector}"),
         None => namespace,
@@ -203,7 +223,13 @@ async fn surroundings(
         wanted.extend(of(&gateway.namespace, &beside));
         for rollout in &rollouts {
             let home = rollout.metadata.namespace.as_deref().unwrap_or_default();
-            wanted.extend(rollout.spec.components.iter().flat_map(|component| needs(component, home)));
+            wanted.extend(
+                rollout
+                    .spec
+                    .components
+                    .iter()
+                    .flat_map(|component| needs(component, home)),
+            );
         }
     }
     let mut stock = Stock::default();

@@ -1,8 +1,8 @@
 //! How many requests components have now.
 
-use crate::clock::Clock;
 use crate::cli::exit::Failure;
 use crate::cli::recorded;
+use crate::clock::Clock;
 use crate::metrics::{Source, request_rate};
 use crate::routing::adopt::{Draft, Quiet};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -26,7 +26,10 @@ pub(super) async fn ask(source: &Source, drafts: &[Draft], below: f64) -> Result
     let rates: BTreeMap<_, _> = stream::iter(questions)
         .map(async |(key, promql)| {
             let answer = source.vector(&promql, now).await.map_err(recorded::blind)?;
-            let rate = answer.first().map(|sample| sample.value).filter(|rate| rate.is_finite());
+            let rate = answer
+                .first()
+                .map(|sample| sample.value)
+                .filter(|rate| rate.is_finite());
             Ok::<_, Failure>((key, rate))
         })
         .buffered(AT_ONCE)

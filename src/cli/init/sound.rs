@@ -20,7 +20,14 @@ pub(super) fn resources(
 ) -> Result<Vec<(Resource, String)>, Failure> {
     loop {
         let drafts = adopted.drafts.clone();
-        let arranged = arrange(drafts, &adopted.left_out, shape.most, shape.base, shape.quiet, taken);
+        let arranged = arrange(
+            drafts,
+            &adopted.left_out,
+            shape.most,
+            shape.base,
+            shape.quiet,
+            taken,
+        );
         let mut refused: BTreeMap<(String, String), String> = BTreeMap::new();
         let mut texts = Vec::new();
         for resource in arranged {
@@ -45,10 +52,12 @@ pub(super) fn resources(
         for draft in drafts {
             match refused.get(&(draft.namespace.clone(), draft.component.name.clone())) {
                 None => adopted.drafts.push(draft),
-                Some(reason) => adopted.left_out.extend(draft.objects.into_iter().map(|object| LeftOut {
-                    object,
-                    reason: reason.clone(),
-                })),
+                Some(reason) => adopted
+                    .left_out
+                    .extend(draft.objects.into_iter().map(|object| LeftOut {
+                        object,
+                        reason: reason.clone(),
+                    })),
             }
         }
         adopted.left_out.sort();
@@ -56,10 +65,12 @@ pub(super) fn resources(
 }
 
 fn problems(text: &str) -> Vec<Problem> {
-    let broken = manifest::read("init", text).into_iter().filter_map(|manifest| match manifest {
-        Manifest::Broken(problems) => Some(problems),
-        Manifest::Rollout(..) | Manifest::Other(_) => None,
-    });
+    let broken = manifest::read("init", text)
+        .into_iter()
+        .filter_map(|manifest| match manifest {
+            Manifest::Broken(problems) => Some(problems),
+            Manifest::Rollout(..) | Manifest::Other(_) => None,
+        });
     broken.flatten().collect()
 }
 

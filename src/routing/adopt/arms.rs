@@ -32,7 +32,11 @@ fn destination(host: &str, home: &str) -> BTreeMap<&'static str, String> {
 }
 
 /// The arms of a pair of Istio's destinations.
-pub(super) fn of_destinations(canary: &Destination, control: &Destination, home: &str) -> Result<Arms, String> {
+pub(super) fn of_destinations(
+    canary: &Destination,
+    control: &Destination,
+    home: &str,
+) -> Result<Arms, String> {
     let (mut new, mut old) = (destination(&canary.host, home), destination(&control.host, home));
     if new == old {
         const VERSION: &str = "destination_version";
@@ -122,7 +126,12 @@ pub(super) fn of_ingresses(ingresses: &[&str]) -> Option<Arms> {
         }
     };
     // `canary` names the alternative upstream, and is empty or `-` on control.
-    let arm = |side: &str| source(Preset::IngressNginx, [("ingress", names.clone()), ("canary", side.to_owned())]);
+    let arm = |side: &str| {
+        source(
+            Preset::IngressNginx,
+            [("ingress", names.clone()), ("canary", side.to_owned())],
+        )
+    };
     (names.len() <= LONGEST).then(|| Arms {
         canary: arm("~..+"),
         control: Some(arm("~-?")),

@@ -25,7 +25,9 @@ impl FromStr for CanaryName {
             Some((host, subset)) => (host, Some(subset)),
         };
         let fits = |part: &str| {
-            !part.is_empty() && !part.contains('/') && !part.contains(|c: char| c.is_whitespace() || c.is_control())
+            !part.is_empty()
+                && !part.contains('/')
+                && !part.contains(|c: char| c.is_whitespace() || c.is_control())
         };
         if !fits(host) || !subset.is_none_or(fits) {
             return Err(error());
@@ -67,7 +69,11 @@ pub(super) fn choose<A: Arm>(
     if !said.is_empty() {
         let meant = |arm: &A| {
             said.iter().any(|name| {
-                name.host == arm.host() && name.subset.as_deref().is_none_or(|subset| arm.subset() == Some(subset))
+                name.host == arm.host()
+                    && name
+                        .subset
+                        .as_deref()
+                        .is_none_or(|subset| arm.subset() == Some(subset))
             })
         };
         let told: Vec<String> = said.iter().map(ToString::to_string).collect();
@@ -123,7 +129,9 @@ fn by_name<A: Arm>(first: &A, second: &A) -> Option<(usize, String)> {
     }
     // The subset tells more than the host, which both often share.
     for (one, other) in a.iter().zip(&b).rev() {
-        let (Some(one), Some(other)) = (one, other) else { continue };
+        let (Some(one), Some(other)) = (one, other) else {
+            continue;
+        };
         if let (Some((stem, n)), Some((other_stem, m))) = (version(one), version(other))
             && stem == other_stem
             && n != m
@@ -141,9 +149,10 @@ fn by_name<A: Arm>(first: &A, second: &A) -> Option<(usize, String)> {
 }
 
 fn is_new(word: &str) -> bool {
-    ["canary", "new"]
-        .iter()
-        .any(|end| word.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('-')))
+    ["canary", "new"].iter().any(|end| {
+        word.strip_suffix(end)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('-'))
+    })
 }
 
 /// `shop-v12` is `shop-` and 12.
@@ -212,8 +221,16 @@ mod tests {
         let (a, b) = (Named("shop", Some("v1")), Named("shop", Some("v2")));
         let said = |text: &str| [text.parse::<CanaryName>().unwrap()];
         assert_eq!(choose([&a, &b], [0, 100], &said("shop/v1")).unwrap().0, 0);
-        assert!(choose([&a, &b], [0, 100], &said("cart")).unwrap_err().contains("neither"));
-        assert!(choose([&a, &b], [0, 100], &said("shop")).unwrap_err().contains("both"));
+        assert!(
+            choose([&a, &b], [0, 100], &said("cart"))
+                .unwrap_err()
+                .contains("neither")
+        );
+        assert!(
+            choose([&a, &b], [0, 100], &said("shop"))
+                .unwrap_err()
+                .contains("both")
+        );
     }
 
     #[test]

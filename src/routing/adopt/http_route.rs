@@ -38,14 +38,24 @@ pub(super) fn adopt(json: &Value, said: &[CanaryName], taken: &mut Taken, adopte
         .enumerate()
         .map(|(at, rule)| Way {
             label: label("rules", at, rule),
-            name: text(rule, "/name").filter(|name| !name.is_empty()).map(str::to_owned),
+            name: text(rule, "/name")
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned),
             at,
-            goes: Ok(entries(rule).iter().map(|entry| (backend(entry, namespace), weight(entry))).collect()),
+            goes: Ok(entries(rule)
+                .iter()
+                .map(|entry| (backend(entry, namespace), weight(entry)))
+                .collect()),
         })
         .collect();
-    pairs::adopt((ObjectKind::HttpRoute, json), ways, said, taken, adopted, |chosen| {
-        make(json, (namespace, name), chosen)
-    });
+    pairs::adopt(
+        (ObjectKind::HttpRoute, json),
+        ways,
+        said,
+        taken,
+        adopted,
+        |chosen| make(json, (namespace, name), chosen),
+    );
 }
 
 /// A back end, without what the API fills in.
@@ -82,7 +92,11 @@ fn make(json: &Value, (namespace, name): (&str, &str), chosen: &Chosen<Backend>)
         .collect();
     let mut notes = Vec::new();
     let arms = if controllers.contains(ENVOY_GATEWAY) {
-        if !chosen.places.iter().all(|(rule, backends)| has_filters(json, *rule, *backends)) {
+        if !chosen
+            .places
+            .iter()
+            .all(|(rule, backends)| has_filters(json, *rule, *backends))
+        {
             notes.push(
                 "Envoy Gateway counts the back ends of a rule as one unless each has a filter (setting a header is enough): add one, or nothing can be judged (docs/metrics.md)."
                     .to_owned(),
@@ -119,6 +133,8 @@ fn make(json: &Value, (namespace, name): (&str, &str), chosen: &Chosen<Backend>)
 fn has_filters(json: &Value, rule: usize, backends: [usize; 2]) -> bool {
     backends.iter().all(|backend| {
         let filters = json.pointer(&format!("/spec/rules/{rule}/backendRefs/{backend}/filters"));
-        filters.and_then(Value::as_array).is_some_and(|filters| !filters.is_empty())
+        filters
+            .and_then(Value::as_array)
+            .is_some_and(|filters| !filters.is_empty())
     })
 }

@@ -40,12 +40,18 @@ pub(super) fn adopt(
     for json in objects {
         match canary(json) {
             Some(reason) => leave_out(adopted, json, reason),
-            None => classes.entry((names(json).0, class(json))).or_default().push(json),
+            None => classes
+                .entry((names(json).0, class(json)))
+                .or_default()
+                .push(json),
         }
     }
     for ((namespace, class), chosen) in classes {
         let (groups, lost) = groups(&chosen, gateway, namespace, stock);
-        for json in chosen.iter().filter(|json| !groups.iter().any(|g| g.chosen.contains(names(json).1))) {
+        for json in chosen
+            .iter()
+            .filter(|json| !groups.iter().any(|g| g.chosen.contains(names(json).1)))
+        {
             let reason = lost.get(names(json).1).cloned().unwrap_or_else(|| {
                 "no rule of it leads to a Service, so nginx has no upstream of it to split".to_owned()
             });
@@ -72,7 +78,8 @@ fn leave_out(adopted: &mut Adopted, json: &Value, reason: String) {
 }
 
 fn class(json: &Value) -> Option<&str> {
-    text(json, "/spec/ingressClassName").or_else(|| text(json, "/metadata/annotations/kubernetes.io~1ingress.class"))
+    text(json, "/spec/ingressClassName")
+        .or_else(|| text(json, "/metadata/annotations/kubernetes.io~1ingress.class"))
 }
 
 /// Why an Ingress that is a canary itself is none to split.
@@ -82,7 +89,10 @@ fn canary(json: &Value) -> Option<String> {
     if says("canary") != Some("true") {
         return None;
     }
-    let label = |key: &str| json.pointer("/metadata/labels").and_then(|l| l.get(key)?.as_str());
+    let label = |key: &str| {
+        json.pointer("/metadata/labels")
+            .and_then(|l| l.get(key)?.as_str())
+    };
     Some(match label(nginx::COMPONENT) {
         Some(component) if label(nginx::MANAGED_BY) == Some(nginx::MANAGER) => {
             format!("it is the canary that component {component} of a GradualRollout made")
@@ -118,15 +128,20 @@ fn groups(
     let selected = nginx::select(&spec(all.iter().cloned(), gateway), "", namespace, stock);
     let mut groups: Vec<Group> = Vec::new();
     for split in selected.splits {
-        let leading = split.places.iter().map(|place| names(&place.ingress).1.to_owned());
-        let (own, beside): (BTreeSet<String>, BTreeSet<String>) = leading.partition(|name| all.contains(name));
+        let leading = split
+            .places
+            .iter()
+            .map(|place| names(&place.ingress).1.to_owned());
+        let (own, beside): (BTreeSet<String>, BTreeSet<String>) =
+            leading.partition(|name| all.contains(name));
         let mut group = Group {
             chosen: own,
             beside,
             services: BTreeSet::from([split.upstream.service.clone()]),
         };
-        let (same, others): (Vec<Group>, Vec<Group>) =
-            groups.into_iter().partition(|g| !g.chosen.is_disjoint(&group.chosen));
+        let (same, others): (Vec<Group>, Vec<Group>) = groups
+            .into_iter()
+            .partition(|g| !g.chosen.is_disjoint(&group.chosen));
         for other in same {
             group.chosen.extend(other.chosen);
             group.beside.extend(other.beside);
@@ -136,10 +151,16 @@ fn groups(
         groups.push(group);
     }
     groups.sort_by(|a, b| a.chosen.cmp(&b.chosen));
-    let shadowed = selected.findings.iter().filter(|finding| finding.code == Code::Shadowed);
+    let shadowed = selected
+        .findings
+        .iter()
+        .filter(|finding| finding.code == Code::Shadowed);
     let lost = shadowed.filter_map(|finding| {
         let name = finding.object.rsplit('/').next()?;
-        Some((name.to_owned(), format!("{}; {}", finding.message, finding.remedy)))
+        Some((
+            name.to_owned(),
+            format!("{}; {}", finding.message, finding.remedy),
+        ))
     });
     (groups, lost.collect())
 }
@@ -175,9 +196,17 @@ fn draft(
     let mut notes = vec![
         format!(
             "From {} {namespace}/{}: {} {}.",
-            if group.chosen.len() == 1 { "ingress" } else { "ingresses" },
+            if group.chosen.len() == 1 {
+                "ingress"
+            } else {
+                "ingresses"
+            },
             list(&group.chosen),
-            if group.services.len() == 1 { "upstream of Service" } else { "upstreams of the Services" },
+            if group.services.len() == 1 {
+                "upstream of Service"
+            } else {
+                "upstreams of the Services"
+            },
             list(&group.services),
         ),
         format!(
@@ -186,7 +215,10 @@ fn draft(
         ),
     ];
     if group.chosen.len() > 1 || group.services.len() > 1 {
-        notes.push("They are one component because nginx splits upstreams, and these hang together by theirs.".to_owned());
+        notes.push(
+            "They are one component because nginx splits upstreams, and these hang together by theirs."
+                .to_owned(),
+        );
     }
     if !group.beside.is_empty() {
         notes.push(format!(
@@ -215,7 +247,11 @@ fn draft(
     }
     let said = {
         let found = found(&draft.component, namespace, stock);
-        let wrong = found.targets.iter().flat_map(|target| target.check(&weights())).next();
+        let wrong = found
+            .targets
+            .iter()
+            .flat_map(|target| target.check(&weights()))
+            .next();
         if let Some(error) = wrong {
             return Err(error.to_string());
         }

@@ -71,7 +71,11 @@ pub(super) fn adopt<A: Arm>(
                     .iter_mut()
                     .find(|g| g.pair.contains(&a) && g.pair.contains(&b));
                 let turned = known.as_ref().is_some_and(|g| g.pair[0] != a);
-                let (weights, places) = if turned { ([y, x], [1, 0]) } else { ([x, y], [0, 1]) };
+                let (weights, places) = if turned {
+                    ([y, x], [1, 0])
+                } else {
+                    ([x, y], [0, 1])
+                };
                 let one = PairWay {
                     label: way.label,
                     name: way.name,
@@ -122,9 +126,11 @@ pub(super) fn adopt<A: Arm>(
     }
     match adopted.drafts.get_mut(first) {
         // What is beside the pair is told beside the component.
-        Some(draft) => draft
-            .notes
-            .extend(reasons.into_iter().map(|reason| format!("Left as it is: {reason}."))),
+        Some(draft) => draft.notes.extend(
+            reasons
+                .into_iter()
+                .map(|reason| format!("Left as it is: {reason}.")),
+        ),
         None => adopted.left_out.push(LeftOut {
             object,
             reason: reasons.join("; "),
@@ -138,8 +144,12 @@ fn pair<A>(goes: Result<Vec<(A, i64)>, String>) -> Result<[(A, i64); 2], String>
     let n = destinations.len();
     <[(A, i64); 2]>::try_from(destinations).map_err(|_| match n {
         0 => "it has no destinations".to_owned(),
-        1 => "it has one destination: add the canary with weight 0, and there is something to move".to_owned(),
-        n => format!("it has {n} destinations: only a pair is taken here; name two of them in a resource of your own"),
+        1 => {
+            "it has one destination: add the canary with weight 0, and there is something to move".to_owned()
+        }
+        n => format!(
+            "it has {n} destinations: only a pair is taken here; name two of them in a resource of your own"
+        ),
     })
 }
 
@@ -149,7 +159,9 @@ fn chosen<A: Arm>(group: &Group<A>, said: &[CanaryName]) -> Result<(Chosen<A>, S
         return Err(format!("both destinations are {}", a.described()));
     }
     if group.ways.iter().any(|way| way.weights == [0, 0]) {
-        return Err("neither destination has a weight above 0: give control the pair's share, 100".to_owned());
+        return Err(
+            "neither destination has a weight above 0: give control the pair's share, 100".to_owned(),
+        );
     }
     let sum = |arm: fn(&PairWay) -> i64| group.ways.iter().map(arm).fold(0, i64::saturating_add);
     let (at, why) = choose([a, b], [sum(|w| w.weights[0]), sum(|w| w.weights[1])], said)?;
@@ -159,7 +171,8 @@ fn chosen<A: Arm>(group: &Group<A>, said: &[CanaryName]) -> Result<(Chosen<A>, S
         (named, all) if named == all => Some(names),
         (_, _) => {
             return Err(
-                "several routes have this pair and not all of them have a name: give each a name of its own".to_owned(),
+                "several routes have this pair and not all of them have a name: give each a name of its own"
+                    .to_owned(),
             );
         }
     };

@@ -55,7 +55,10 @@ pub fn arrange(
 ) -> Arranged {
     let mut by_namespace: BTreeMap<String, Vec<Draft>> = BTreeMap::new();
     for draft in drafts {
-        by_namespace.entry(draft.namespace.clone()).or_default().push(draft);
+        by_namespace
+            .entry(draft.namespace.clone())
+            .or_default()
+            .push(draft);
     }
     let mut resources = Vec::new();
     for (namespace, drafts) in by_namespace {
@@ -77,7 +80,9 @@ pub fn arrange(
         }
     }
     for one in left_out {
-        let own = resources.iter().rposition(|r| r.namespace == one.object.namespace);
+        let own = resources
+            .iter()
+            .rposition(|r| r.namespace == one.object.namespace);
         let at = own.or_else(|| resources.len().checked_sub(1));
         if let Some(resource) = at.and_then(|at| resources.get_mut(at)) {
             resource.left_out.push(one.clone());

@@ -1,7 +1,7 @@
 //! What belongs to somebody already: routes, names of components, names of resources.
 
-use super::pairs::component;
 use super::Draft;
+use super::pairs::component;
 use crate::rollout::router_spec::Router;
 use crate::rollout::spec::{Arms, Component, GradualRollout};
 use crate::routing::found::found;
@@ -52,15 +52,19 @@ impl Taken {
     /// The same for a component that selects.
     pub(super) fn owner_with(&self, component: &Component, namespace: &str, stock: &Stock) -> Option<String> {
         let found = found(component, namespace, stock);
-        found.targets.iter().flat_map(|target| target.claims()).find_map(|claim| {
-            // Names of components are chosen so that marks never meet.
-            if matches!(claim.part, Part::Stamp(_)) {
-                return None;
-            }
-            let there = self.claims.get(&claim.object)?;
-            let (_, owner) = there.iter().find(|(other, _)| other.overlaps(&claim))?;
-            Some(owner.clone())
-        })
+        found
+            .targets
+            .iter()
+            .flat_map(|target| target.claims())
+            .find_map(|claim| {
+                // Names of components are chosen so that marks never meet.
+                if matches!(claim.part, Part::Stamp(_)) {
+                    return None;
+                }
+                let there = self.claims.get(&claim.object)?;
+                let (_, owner) = there.iter().find(|(other, _)| other.overlaps(&claim))?;
+                Some(owner.clone())
+            })
     }
 
     /// A draft with a name that nobody has in its namespace, made from what it should be called.

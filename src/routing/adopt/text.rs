@@ -1,8 +1,8 @@
 //! A resource as YAML with comments. Written by hand, because no serializer keeps comments; what is written is read
 //! back by the product's own validation before anybody gets it.
 
-use super::resource::Resource;
 use super::STEPS;
+use super::resource::Resource;
 use crate::rollout::spec::Component;
 use serde_json::Value;
 
@@ -11,8 +11,21 @@ const WIDTH: usize = 118;
 
 /// Fields in the order in which people write them; others follow by name.
 const ORDER: &[&str] = &[
-    "kind", "host", "name", "namespace", "subset", "port", "virtualServices", "ingresses", "rules", "routes", "gateway",
-    "canary", "control", "preset", "labels",
+    "kind",
+    "host",
+    "name",
+    "namespace",
+    "subset",
+    "port",
+    "virtualServices",
+    "ingresses",
+    "rules",
+    "routes",
+    "gateway",
+    "canary",
+    "control",
+    "preset",
+    "labels",
 ];
 
 const CHECKS: &str = "  # What is judged at every step. These four are in force without a word, as they stand here; take the # away from the
@@ -29,14 +42,34 @@ const CHECKS: &str = "  # What is judged at every step. These four are in force 
 pub(super) fn yaml(resource: &Resource) -> String {
     let mut out = String::new();
     let (namespace, name) = (&resource.namespace, &resource.name);
-    comment(&mut out, "", "Written by `gradual-rollout init` from what is in the cluster. Nothing is applied yet: read it, settle every GUESSED, then");
-    comment(&mut out, "", "  gradual-rollout validate FILE                         is it a plan?");
-    comment(&mut out, "", "  gradual-rollout checks test -f FILE --prometheus URL  can it be judged?");
+    comment(
+        &mut out,
+        "",
+        "Written by `gradual-rollout init` from what is in the cluster. Nothing is applied yet: read it, settle every GUESSED, then",
+    );
+    comment(
+        &mut out,
+        "",
+        "  gradual-rollout validate FILE                         is it a plan?",
+    );
+    comment(
+        &mut out,
+        "",
+        "  gradual-rollout checks test -f FILE --prometheus URL  can it be judged?",
+    );
     comment(&mut out, "", "  kubectl apply -f FILE");
     out.push_str("apiVersion: rollout.sealos.io/v1alpha1\nkind: GradualRollout\nmetadata:\n");
-    out.push_str(&format!("  name: {}\n  namespace: {}\n", scalar(name), scalar(namespace)));
+    out.push_str(&format!(
+        "  name: {}\n  namespace: {}\n",
+        scalar(name),
+        scalar(namespace)
+    ));
     out.push_str("spec:\n");
-    comment(&mut out, "  ", "Each moves on its own: `routers` says what sets its weight, `arms` whose requests are compared.");
+    comment(
+        &mut out,
+        "  ",
+        "Each moves on its own: `routers` says what sets its weight, `arms` whose requests are compared.",
+    );
     out.push_str("  components:\n");
     for draft in &resource.drafts {
         for note in &draft.notes {
@@ -103,7 +136,12 @@ fn members(value: &Value) -> Vec<(String, Value)> {
         .flatten()
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    let place = |name: &str| ORDER.iter().position(|known| *known == name).unwrap_or(ORDER.len());
+    let place = |name: &str| {
+        ORDER
+            .iter()
+            .position(|known| *known == name)
+            .unwrap_or(ORDER.len())
+    };
     members.sort_by(|(a, _), (b, _)| place(a).cmp(&place(b)).then_with(|| a.cmp(b)));
     members
 }
@@ -129,9 +167,13 @@ fn flow(value: &Value) -> String {
 
 /// A text as YAML: as it is where no reader can take it for anything else, in quotes otherwise.
 fn scalar(text: &str) -> String {
-    const WORDS: &[&str] = &["true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf"];
+    const WORDS: &[&str] = &[
+        "true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf",
+    ];
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_./".contains(&c))
+        && text
+            .bytes()
+            .all(|c| c.is_ascii_alphanumeric() || b"-_./".contains(&c))
         && !WORDS.contains(&text.to_ascii_lowercase().as_str());
     if plain {
         text.to_owned()
@@ -145,7 +187,13 @@ fn scalar(text: &str) -> String {
 fn comment(out: &mut String, indent: &str, text: &str) {
     let clean: String = text
         .chars()
-        .map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') { '?' } else { c })
+        .map(|c| {
+            if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') {
+                '?'
+            } else {
+                c
+            }
+        })
         .collect();
     // What is indented by itself stays as it is.
     if clean.starts_with("  ") {

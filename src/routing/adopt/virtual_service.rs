@@ -31,7 +31,9 @@ pub(super) fn adopt(json: &Value, said: &[CanaryName], taken: &mut Taken, adopte
     };
     let http = of("http").iter().enumerate().map(|(at, route)| Way {
         label: label("http", at, route),
-        name: text(route, "/name").filter(|name| !name.is_empty()).map(str::to_owned),
+        name: text(route, "/name")
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned),
         at,
         goes: destinations(route),
     });
@@ -47,9 +49,14 @@ pub(super) fn adopt(json: &Value, said: &[CanaryName], taken: &mut Taken, adopte
     });
     let ways: Vec<Way<Destination>> = http.chain(others).collect();
     let (namespace, name) = names(json);
-    pairs::adopt((ObjectKind::VirtualService, json), ways, said, taken, adopted, |chosen| {
-        make(namespace, name, chosen)
-    });
+    pairs::adopt(
+        (ObjectKind::VirtualService, json),
+        ways,
+        said,
+        taken,
+        adopted,
+        |chosen| make(namespace, name, chosen),
+    );
 }
 
 fn destinations(route: &Value) -> Result<Vec<(Destination, i64)>, String> {
@@ -61,13 +68,18 @@ fn destinations(route: &Value) -> Result<Vec<(Destination, i64)>, String> {
     }
     let entries = entries(route);
     if entries.is_empty() {
-        let does = ["redirect", "directResponse"].into_iter().find(|does| route.get(does).is_some());
+        let does = ["redirect", "directResponse"]
+            .into_iter()
+            .find(|does| route.get(does).is_some());
         return Err(does.map_or_else(
             || "it has no destinations".to_owned(),
             |does| format!("it has no destinations, but a {does}"),
         ));
     }
-    Ok(entries.iter().map(|entry| (destination(entry), weight(entry))).collect())
+    Ok(entries
+        .iter()
+        .map(|entry| (destination(entry), weight(entry)))
+        .collect())
 }
 
 fn destination(entry: &Value) -> Destination {
@@ -108,6 +120,8 @@ fn make(namespace: &str, name: &str, chosen: &Chosen<Destination>) -> pairs::Mad
                 .to_owned(),
         );
     }
-    notes.push("Counted by the destination's sidecar; for a mesh without sidecars: preset istio-gateway.".to_owned());
+    notes.push(
+        "Counted by the destination's sidecar; for a mesh without sidecars: preset istio-gateway.".to_owned(),
+    );
     Ok((router, arms, notes))
 }
