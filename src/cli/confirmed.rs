@@ -5,7 +5,8 @@ use super::exit::{Exit, Failure};
 use super::wish::who;
 use crate::rollout::router_spec::Router;
 use crate::rollout::spec::GradualRollout;
-use crate::routing::{Stamp, confirmed_key};
+use crate::rollout::weight::Weight;
+use crate::routing::{confirmation, confirmed, confirmed_key};
 use crate::settings::Settings;
 use std::io::Write;
 
@@ -45,21 +46,12 @@ pub(super) async fn run(
     };
     let name = one.metadata.name.as_deref().unwrap_or_default();
     let status = one.status.as_ref().and_then(|s| s.component(component));
-    let waits = status
-        .and_then(|c| c.routers.iter().find(|r| r.router == "manual"))
-        .is_some_and(|r| r.waiting_for.is_some());
-    let wanted = status.and_then(|c| match (&c.lowering, &c.intent) {
-        (Some(order), _) => Some((order.id.clone(), order.weight, order.reason)),
-        (None, Some(intent)) => Some((intent.id.clone(), intent.weight, intent.reason)),
-        (None, None) => None,
-    });
-    let Some((id, weight, reason)) = wanted.filter(|_| waits) else {
+    let Some(value) = status.and_then(|c| confirmation(c, &who())) else {
         return Err(Failure::refused(format!(
             "{component} of {name} waits for nobody: `gradual-rollout status` shows what it waits for"
         )));
     };
-    let stamp = Stamp::new(&id, weight, &reason.to_string()).map_err(|e| Failure::internal(e.to_string()))?;
-    let value = format!("{stamp} by {}", who());
+    let weight = confirmed(&value).map_or(Weight::ZERO, |stamp| stamp.weight());
     cluster
         .annotate(namespace, name, &confirmed_key(component), &value)
         .await

@@ -4,7 +4,7 @@
 use super::error::RoutingError;
 use super::object::ObjectRef;
 use super::patch::{Change, Draft, malformed, path};
-use super::seen::{Reading, member, text};
+use super::seen::{Reading, member};
 use super::stamp::Stamp;
 use crate::rollout::hook_spec::Hook;
 use crate::rollout::weight::Weight;
@@ -90,52 +90,4 @@ pub(super) fn draft(json: &Value, weight: Weight, draft: &mut Draft<'_>) {
         };
         draft.set(path(["spec", "weight"]), weight.percent().into(), change);
     }
-}
-
-/// The annotation of the resource by which a person confirms a component's weight: a stamp with the id of what was
-/// asked for, and ` by ` who.
-pub fn confirmed_key(component: &str) -> String {
-    super::stamp::key("rollout.sealos.io/m.", component)
-}
-
-/// What such an annotation says.
-pub fn confirmed(text: &str) -> Option<Stamp> {
-    text.split_once(" by ")
-        .map_or(text, |(stamp, _)| stamp)
-        .parse()
-        .ok()
-}
-
-/// What a person has still to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// The write that waits for it.
-    pub want: Stamp,
-    /// For the one who does it.
-    pub words: String,
-}
-
-/// What a person confirmed, as an object, and what is still asked for.
-pub fn manual_object(
-    object: &ObjectRef,
-    stamp_key: &str,
-    confirmed: Option<&Stamp>,
-    asked: Option<&Asked>,
-    version: u64,
-) -> Value {
-    let weight = confirmed.map_or(Weight::ZERO, Stamp::weight);
-    let mut json = hook_object(object, stamp_key, weight, (None, confirmed), version);
-    if let (Some(asked), Some(spec)) = (asked, json.get_mut("spec").and_then(Value::as_object_mut)) {
-        spec.insert("want".to_owned(), asked.want.to_string().into());
-        spec.insert("words".to_owned(), asked.words.clone().into());
-    }
-    json
-}
-
-/// What a person has still to do, of such an object.
-pub fn asked(json: &Value) -> Option<Asked> {
-    Some(Asked {
-        want: text(json, "/spec/want")?.parse().ok()?,
-        words: text(json, "/spec/words")?.to_owned(),
-    })
 }

@@ -14,6 +14,7 @@ mod found;
 mod gateway_api;
 mod hook;
 mod istio;
+mod manual;
 mod nginx;
 mod object;
 mod originals;
@@ -32,7 +33,8 @@ mod target;
 
 pub use error::RoutingError;
 pub use found::{Found, found, needs, targets};
-pub use hook::{Asked, Called, asked, confirmed, confirmed_key, hook_object, manual_object};
+pub use hook::{Called, hook_object};
+pub use manual::{Asked, asked, confirmation, confirmed, confirmed_key, manual_object};
 pub use nginx::{Code, Finding, Severity, controller_findings};
 pub use object::{ClaimKey, ObjectKind, ObjectRef, Part};
 pub use originals::{ORIGINALS_PREFIX, PutBack};

@@ -6,6 +6,7 @@ use super::error::RoutingError;
 use super::gateway_api::Rules;
 use super::hook::{self, Called};
 use super::istio::Routes;
+use super::manual;
 use super::nginx::{self, Canary};
 use super::object::{ClaimKey, ObjectRef, Part};
 use super::originals::{self, PutBack};
@@ -81,7 +82,7 @@ impl Target<'_> {
     /// What a person is to do, where only a person can.
     pub fn instructions(&self) -> Option<&str> {
         match &self.way {
-            Way::Manual(manual) => Some(&manual.instructions),
+            Way::Manual(by_hand) => Some(&by_hand.instructions),
             Way::Istio(_)
             | Way::GatewayApi(_)
             | Way::ConfigMap(_)
@@ -170,7 +171,7 @@ impl Target<'_> {
         let waiting_for = match &self.way {
             Way::Deployment(_) | Way::Restart => switch_deployment::waiting_for(json),
             Way::GatewayApi(_) => parents.waiting_for.clone(),
-            Way::Manual(_) => hook::asked(json).map(|asked| asked.words),
+            Way::Manual(_) => manual::asked(json).map(|asked| asked.words),
             Way::Istio(_) | Way::ConfigMap(_) | Way::Nginx(_) | Way::Hook(_) => None,
         };
         let weights = || readings.iter().map(|reading| reading.weight);

@@ -13,6 +13,7 @@ mod host;
 mod loopback;
 mod nginx;
 pub mod observer;
+mod person;
 pub mod plan;
 mod progress;
 mod prometheus;

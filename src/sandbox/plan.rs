@@ -54,6 +54,10 @@ impl Plan {
         {
             if self != Self::Sealos {
                 old.remove("schedule");
+                // Their phases end where the platform's edge begins.
+                if let Some(components) = old.get_mut("components").and_then(Value::as_array_mut) {
+                    components.retain(|c| c.get("name").and_then(Value::as_str) != Some("edge"));
+                }
             }
             old.extend(new);
         }
@@ -181,7 +185,8 @@ mod tests {
             let components = match which {
                 Plan::Seconds => 1,
                 Plan::Routes => 2,
-                Plan::Sealos | Plan::Hours | Plan::Quiet | Plan::Minutes => 6,
+                Plan::Sealos => 7,
+                Plan::Hours | Plan::Quiet | Plan::Minutes => 6,
             };
             assert_eq!(parsed.components.len(), components, "{which:?}");
             for component in &parsed.components {

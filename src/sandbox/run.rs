@@ -213,6 +213,7 @@ impl World {
         let took: Arc<Mutex<BTreeMap<String, i64>>> = Arc::default();
         helpers.spawn(roll_out_deployments(self.store.clone(), self.tempo.roll_out));
         helpers.spawn(accept_routes(self.store.clone()));
+        helpers.spawn(super::person::oblige(self.store.clone()));
         helpers.spawn(clock_rollbacks(
             self.store.clone(),
             self.shares.clone(),

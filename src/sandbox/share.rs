@@ -4,7 +4,7 @@ use super::apiserver::Store;
 use super::tenants::Moves;
 use crate::rollout::spec::{Component, Router};
 use crate::rollout::weight::Weight;
-use crate::routing::{ObjectKind, Share, Stock, Target, found, needs};
+use crate::routing::{ObjectKind, Share, Stock, Target, confirmed, confirmed_key, found, needs};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -87,8 +87,22 @@ impl Shares {
         stock
     }
 
+    /// What a person confirmed of a component.
+    fn confirmed(&self, component: &str) -> Weight {
+        let all = self.store.list("gradualrollouts.rollout.sealos.io");
+        let said = all.iter().find_map(|rollout| {
+            let annotations = rollout.pointer("/metadata/annotations")?;
+            confirmed(annotations.get(confirmed_key(component))?.as_str()?)
+        });
+        said.map_or(Weight::ZERO, |stamp| stamp.weight())
+    }
+
     fn said(&self, target: &Target<'_>) -> Option<(Weight, Weight)> {
         let object = target.object();
+        if target.instructions().is_some() {
+            let weight = self.confirmed(&object.name);
+            return Some((weight, weight));
+        }
         let json = self
             .store
             .get(&resource(object.kind), &object.namespace, &object.name);

@@ -234,7 +234,7 @@ fn the_examples_are_valid_and_a_mistake_is_named_by_file_line_and_field() {
     ]);
     assert_eq!(code, 0, "{out}{err}");
     assert!(
-        out.contains("config/sealos.yaml: sealos is valid: 6 components"),
+        out.contains("config/sealos.yaml: sealos is valid: 7 components"),
         "{out}"
     );
     let folder = tempfile::tempdir().unwrap();

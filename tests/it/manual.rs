@@ -6,6 +6,7 @@ use crate::support::world::{World, percent, rollout, virtual_service};
 use gradual_rollout::rollout::reason::State;
 use gradual_rollout::rollout::status::RouterStatus;
 use gradual_rollout::rollout::weight::Weight;
+use gradual_rollout::routing::confirmation;
 use serde_json::{Value, json};
 
 const WORDS: &str = "set pool `new` at the load balancer";
@@ -38,16 +39,8 @@ fn tells_of(world: &World, weight: &str) -> bool {
 
 /// As `gradual-rollout confirm shop` does.
 fn confirm(world: &World) {
-    let c = world.component("shop");
-    let (id, weight, reason) = match (&c.lowering, &c.intent) {
-        (Some(order), _) => (order.id.clone(), order.weight, order.reason),
-        (None, Some(intent)) => (intent.id.clone(), intent.weight, intent.reason),
-        (None, None) => panic!("nothing is asked: {c:#?}"),
-    };
-    world.annotate(
-        "rollout.sealos.io/m.shop",
-        &format!("{id} {weight} {reason} by ada"),
-    );
+    let said = confirmation(&world.component("shop"), "ada");
+    world.annotate("rollout.sealos.io/m.shop", &said.expect("somebody is asked"));
 }
 
 fn events(world: &World) -> Vec<Value> {
@@ -189,4 +182,32 @@ async fn confirm_writes_what_is_asked_and_refuses_when_nobody_is() {
         format!("{out}{err}").contains("only a person can set it"),
         "{out}{err}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_alone_is_a_router_too() {
+    let mut world = World::new();
+    let mut object = rollout("demo", &["shop"]);
+    object["spec"]["components"][0]["routers"] = json!([{"manual": {"instructions": WORDS}}]);
+    world.store.put(object).unwrap();
+    world.start("daemon-1");
+    world.until("asked", |w| tells_of(w, "5%")).await;
+    confirm(&world);
+    world
+        .until("written", |w| w.component("shop").weight.written == percent(5))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_control_arm_a_person_is_asked_too() {
+    let mut world = World::new();
+    let mut object = rollout("demo", &["shop"]);
+    object["spec"]["components"][0]["routers"] = json!([{"manual": {"instructions": WORDS}}]);
+    object["spec"]["components"][0]["arms"]
+        .as_object_mut()
+        .unwrap()
+        .remove("control");
+    world.store.put(object).unwrap();
+    world.start("daemon-1");
+    world.until("asked", |w| tells_of(w, "5%")).await;
 }

@@ -360,9 +360,15 @@ impl Ledger {
     }
 
     /// From 0% there is no canary data: a source that answers, and a control arm that is seen, are all there is.
+    /// Where there is no control arm, an answer without series is one too: exporters make the canary's with its first
+    /// request, which only the first raise can bring.
     fn conclude_at_zero(&self, ctx: &Context<'_>, darkness: Option<Outlook>) -> Outlook {
-        if let Some(darkness) = darkness {
-            return darkness;
+        match darkness {
+            Some(Outlook::Unknown {
+                kind: Dark::Empty, ..
+            }) if !ctx.has_control => {}
+            Some(darkness) => return darkness,
+            None => {}
         }
         if ctx.has_control && !self.control_seen {
             return Outlook::Unknown {

@@ -265,6 +265,29 @@ fn from_zero_percent_a_source_that_answers_and_a_control_that_is_seen_are_enough
 }
 
 #[test]
+fn from_zero_percent_without_a_control_arm_a_source_without_series_is_no_reason_to_wait() {
+    let rules = rules();
+    let mut bench = Bench::new(&rules, 0);
+    bench.ctx.has_control = false;
+    assert_eq!(bench.blind(Dark::Empty), Outlook::Promotable);
+    for kind in [Dark::Down, Dark::Refused, Dark::Partial, Dark::NotYet] {
+        assert!(
+            matches!(bench.blind(kind), Outlook::Unknown { kind: k, .. } if k == kind),
+            "{kind:?}"
+        );
+    }
+    let mut raised = Bench::new(&rules, 5);
+    raised.ctx.has_control = false;
+    assert!(
+        matches!(
+            raised.blind(Dark::Empty),
+            Outlook::Unknown { .. } | Outlook::Settling { .. }
+        ),
+        "above 0% the canary must be seen"
+    );
+}
+
+#[test]
 fn the_canary_is_judged_and_not_the_mix() {
     let rules = rules();
     for control in [20, 200, 20_000] {
