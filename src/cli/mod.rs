@@ -76,17 +76,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
-    let called = arguments.first().map(Path::new).and_then(Path::file_stem);
-    let raw = if called.is_some_and(|name| name == "emergency-rollback") {
-        RawEmergency::try_parse_from(arguments).map(|raw| Raw {
-            global: raw.global,
-            classic: args::Classic::default(),
-            verb: Some(VerbArgs::EmergencyRollback(raw.emergency)),
-        })
-    } else {
-        Raw::try_parse_from(arguments)
-    };
-    let raw = match raw {
+    let raw = match typed(arguments) {
         Ok(raw) => raw,
         Err(error) => return told(&error),
     };
@@ -112,13 +102,14 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
     match verb {
         VerbArgs::Init(args) => {
             let folder = OutputTo::folder(global.output.as_ref())?;
-            if args.all_namespaces && global.namespace.is_some() {
-                return Err(Failure::usage(
-                    "-A is every namespace: leave out -n, or leave out -A",
-                ));
-            }
             let settings = settings_with(&global, args.prometheus.as_deref())?;
-            block_on(init::run(&settings, &args, folder.as_deref(), out))
+            block_on(init::run(
+                &settings,
+                &args,
+                global.namespace.as_deref(),
+                folder.as_deref(),
+                out,
+            ))
         }
         VerbArgs::Validate { files } => validate::run(&files, form, out),
         VerbArgs::Plan { file, start } => {
@@ -181,6 +172,20 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
                 )),
             }
         }
+    }
+}
+
+/// What was typed, by either of the program's names.
+fn typed(arguments: &[OsString]) -> Result<Raw, clap::Error> {
+    let called = arguments.first().map(Path::new).and_then(Path::file_stem);
+    if called.is_some_and(|name| name == "emergency-rollback") {
+        RawEmergency::try_parse_from(arguments).map(|raw| Raw {
+            global: raw.global,
+            classic: args::Classic::default(),
+            verb: Some(VerbArgs::EmergencyRollback(raw.emergency)),
+        })
+    } else {
+        Raw::try_parse_from(arguments)
     }
 }
 

@@ -29,7 +29,7 @@ pub struct InitArgs {
     /// From VirtualServices with routes of two destinations; all, or those named
     #[arg(long, group = "from", value_name = "NAME", num_args = 0..)]
     pub from_virtualservice: Option<Vec<String>>,
-    /// From HTTPRoutes with rules of two back ends; all, or those named
+    /// From `HTTPRoutes` with rules of two back ends; all, or those named
     #[arg(long, group = "from", value_name = "NAME", num_args = 0..)]
     pub from_httproute: Option<Vec<String>>,
     /// Only objects with these labels, like app=shop,tier!=test

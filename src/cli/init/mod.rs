@@ -27,13 +27,19 @@ struct Search<'a> {
     selector: Option<&'a str>,
 }
 
-/// Writes resources to a folder, or to the standard output.
+/// Writes resources to a folder, or to the standard output. `namespace` is the one that `-n` says.
 pub(super) async fn run(
     settings: &Settings,
     args: &InitArgs,
+    namespace: Option<&str>,
     folder: Option<&Path>,
     out: &mut dyn Write,
 ) -> Result<Exit, Failure> {
+    if args.all_namespaces && namespace.is_some() {
+        return Err(Failure::usage(
+            "-A is every namespace: leave out -n, or leave out -A",
+        ));
+    }
     let search = search(settings, args)?;
     // What cannot be asked is said before anything is.
     let source = match &args.pool_below {
@@ -156,7 +162,7 @@ async fn objects(cluster: &ByHand, search: &Search<'_>) -> Result<Vec<Arc<Value>
         name.unwrap_or_default().to_owned()
     };
     let known: BTreeSet<String> = found.iter().map(|json| name(json)).collect();
-    for wanted in search.names.iter().filter(|wanted| !known.contains(*wanted)) {
+    if let Some(wanted) = search.names.iter().find(|wanted| !known.contains(*wanted)) {
         let hint = closest(wanted, known.iter().map(String::as_str))
             .map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
         return Err(Failure::refused(format!(

@@ -166,7 +166,7 @@ fn version(word: &str) -> Option<(&str, u64)> {
 mod tests {
     use super::*;
 
-    #[derive(Clone, PartialEq)]
+    #[derive(Clone, Copy, PartialEq)]
     struct Named(&'static str, Option<&'static str>);
 
     impl Arm for Named {
@@ -198,10 +198,10 @@ mod tests {
             (Named("shop", Some("v9")), Named("shop", Some("v10"))),
         ] {
             for weights in [[100, 0], [0, 100], [50, 50]] {
-                let (at, why) = chosen(a.clone(), b.clone(), weights).unwrap();
+                let (at, why) = chosen(a, b, weights).unwrap();
                 assert_eq!(at, 1, "{} {:?}: {why}", b.0, b.1);
                 assert!(why.starts_with("GUESSED, by the"), "{why}");
-                assert_eq!(chosen(b.clone(), a.clone(), weights).unwrap().0, 0);
+                assert_eq!(chosen(b, a, weights).unwrap().0, 0);
             }
         }
     }
@@ -209,10 +209,10 @@ mod tests {
     #[test]
     fn without_a_telling_name_the_lower_weight_is_the_canary_and_equal_ones_are_not_guessed() {
         let (a, b) = (Named("blue", None), Named("green", None));
-        let (at, why) = chosen(a.clone(), b.clone(), [90, 10]).unwrap();
+        let (at, why) = chosen(a, b, [90, 10]).unwrap();
         assert_eq!(at, 1);
         assert_eq!(why, "GUESSED, for it has the lower weight (10 beside 90)");
-        assert_eq!(chosen(a.clone(), b.clone(), [10, 90]).unwrap().0, 0);
+        assert_eq!(chosen(a, b, [10, 90]).unwrap().0, 0);
         assert!(chosen(a, b, [50, 50]).unwrap_err().contains("say --canary"));
     }
 

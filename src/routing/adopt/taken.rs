@@ -4,6 +4,7 @@ use super::Draft;
 use super::pairs::component;
 use crate::rollout::router_spec::Router;
 use crate::rollout::spec::{Arms, Component, GradualRollout};
+use crate::routing::Target;
 use crate::routing::found::found;
 use crate::routing::object::{ClaimKey, ObjectRef, Part};
 use crate::routing::stamp::fnv1a;
@@ -52,19 +53,15 @@ impl Taken {
     /// The same for a component that selects.
     pub(super) fn owner_with(&self, component: &Component, namespace: &str, stock: &Stock) -> Option<String> {
         let found = found(component, namespace, stock);
-        found
-            .targets
-            .iter()
-            .flat_map(|target| target.claims())
-            .find_map(|claim| {
-                // Names of components are chosen so that marks never meet.
-                if matches!(claim.part, Part::Stamp(_)) {
-                    return None;
-                }
-                let there = self.claims.get(&claim.object)?;
-                let (_, owner) = there.iter().find(|(other, _)| other.overlaps(&claim))?;
-                Some(owner.clone())
-            })
+        found.targets.iter().flat_map(Target::claims).find_map(|claim| {
+            // Names of components are chosen so that marks never meet.
+            if matches!(claim.part, Part::Stamp(_)) {
+                return None;
+            }
+            let there = self.claims.get(&claim.object)?;
+            let (_, owner) = there.iter().find(|(other, _)| other.overlaps(&claim))?;
+            Some(owner.clone())
+        })
     }
 
     /// A draft with a name that nobody has in its namespace, made from what it should be called.
@@ -105,7 +102,7 @@ impl Taken {
         for claim in found(component, namespace, stock)
             .targets
             .iter()
-            .flat_map(|target| target.claims())
+            .flat_map(Target::claims)
         {
             let there = self.claims.entry(claim.object.clone()).or_default();
             there.push((claim, owner.to_owned()));

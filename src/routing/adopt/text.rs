@@ -5,6 +5,7 @@ use super::STEPS;
 use super::resource::Resource;
 use crate::rollout::spec::Component;
 use serde_json::Value;
+use std::fmt::{self, Write as _};
 
 /// Comments are broken here.
 const WIDTH: usize = 118;
@@ -59,11 +60,10 @@ pub(super) fn yaml(resource: &Resource) -> String {
     );
     comment(&mut out, "", "  kubectl apply -f FILE");
     out.push_str("apiVersion: rollout.sealos.io/v1alpha1\nkind: GradualRollout\nmetadata:\n");
-    out.push_str(&format!(
-        "  name: {}\n  namespace: {}\n",
-        scalar(name),
-        scalar(namespace)
-    ));
+    put(
+        &mut out,
+        format_args!("  name: {}\n  namespace: {}\n", scalar(name), scalar(namespace)),
+    );
     out.push_str("spec:\n");
     comment(
         &mut out,
@@ -89,7 +89,10 @@ pub(super) fn yaml(resource: &Resource) -> String {
         } else {
             ""
         };
-        out.push_str(&format!("  - {{weight: {percent}%, hold: {days}d}}{last}\n"));
+        put(
+            &mut out,
+            format_args!("  - {{weight: {percent}%, hold: {days}d}}{last}\n"),
+        );
     }
     out.push_str(CHECKS);
     if !resource.left_out.is_empty() {
@@ -102,23 +105,23 @@ pub(super) fn yaml(resource: &Resource) -> String {
 }
 
 fn component(out: &mut String, component: &Component) {
-    out.push_str(&format!("  - name: {}\n", scalar(&component.name)));
+    put(out, format_args!("  - name: {}\n", scalar(&component.name)));
     if let Some(pool) = &component.pool {
-        out.push_str(&format!("    pool: {}\n", scalar(pool)));
+        put(out, format_args!("    pool: {}\n", scalar(pool)));
     }
     out.push_str("    routers:\n");
     for router in &component.routers {
         for (kind, fields) in members(&json(router)) {
-            out.push_str(&format!("    - {kind}:\n"));
+            put(out, format_args!("    - {kind}:\n"));
             for (field, value) in members(&fields) {
-                out.push_str(&format!("        {field}: {}\n", flow(&value)));
+                put(out, format_args!("        {field}: {}\n", flow(&value)));
             }
         }
     }
     if let Some(arms) = &component.arms {
         out.push_str("    arms:\n");
         for (arm, value) in members(&json(arms)) {
-            out.push_str(&format!("      {arm}: {}\n", flow(&value)));
+            put(out, format_args!("      {arm}: {}\n", flow(&value)));
         }
     }
 }
@@ -197,7 +200,7 @@ fn comment(out: &mut String, indent: &str, text: &str) {
         .collect();
     // What is indented by itself stays as it is.
     if clean.starts_with("  ") {
-        out.push_str(&format!("{indent}# {clean}\n"));
+        put(out, format_args!("{indent}# {clean}\n"));
         return;
     }
     let hang = if clean.starts_with("- ") { "  " } else { "" };
@@ -216,4 +219,10 @@ fn comment(out: &mut String, indent: &str, text: &str) {
     }
     out.push_str(&line);
     out.push('\n');
+}
+
+/// Adds to a text.
+fn put(out: &mut String, what: fmt::Arguments<'_>) {
+    // A String takes everything.
+    let _ = out.write_fmt(what);
 }
