@@ -23,13 +23,13 @@ Exit codes:
   0 written · 3 nothing found that can be taken, or a file is there already · 64 a flag is wrong
   69 cluster or Prometheus unreachable")]
 pub struct InitArgs {
-    /// From Ingresses: nginx sends a share to an Istio gateway
+    /// From all Ingresses that -l selects: nginx sends a share to an Istio gateway
     #[arg(long, group = "from")]
     pub from_ingress: bool,
     /// From VirtualServices with routes of two destinations; all, or those named
     #[arg(long, group = "from", value_name = "NAME", num_args = 0..)]
     pub from_virtualservice: Option<Vec<String>>,
-    /// From `HTTPRoutes` with rules of two back ends; all, or those named
+    /// From HTTPRoutes with rules of two back ends; all, or those named
     #[arg(long, group = "from", value_name = "NAME", num_args = 0..)]
     pub from_httproute: Option<Vec<String>>,
     /// Only objects with these labels, like app=shop,tier!=test

@@ -16,6 +16,7 @@ const ORDER: &[&str] = &[
     "host",
     "name",
     "namespace",
+    "service",
     "subset",
     "port",
     "virtualServices",
