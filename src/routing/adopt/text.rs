@@ -227,3 +227,35 @@ fn put(out: &mut String, what: fmt::Arguments<'_>) {
     // A String takes everything.
     let _ = out.write_fmt(what);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_reader_of_yaml_might_take_for_something_else_is_in_quotes() {
+        for text in [
+            "on", "Yes", "NULL", "y", "true", "12", "1e3", "0x1", "", "~.*", "!v1", "a: b", "a #", ".inf",
+            "-", "é",
+        ] {
+            assert_eq!(scalar(text), Value::from(text).to_string());
+        }
+        for text in ["shop", "shop.example.com", "v2", "istio-system/gw", "only"] {
+            assert_eq!(scalar(text), text);
+        }
+    }
+
+    #[test]
+    fn no_word_of_an_object_ends_a_comment() {
+        let mut out = String::new();
+        comment(&mut out, "  ", "a\nkind: Other\r\u{85}b\u{2028}c \u{feff}");
+        assert_eq!(out.lines().count(), 1, "{out:?}");
+        assert!(out.starts_with("  # a?kind:"), "{out:?}");
+        let mut out = String::new();
+        comment(&mut out, "", &format!("- {}", "word ".repeat(60)));
+        assert!(
+            out.lines().count() > 2 && out.lines().skip(1).all(|line| line.starts_with("#   word")),
+            "{out}"
+        );
+    }
+}

@@ -25,7 +25,10 @@ impl Scene {
         }
         self.cluster.store.namespace("apps");
         for object in yaml.split("---\n") {
-            self.cluster.store.put(serde_saphyr::from_str(object).unwrap()).unwrap();
+            self.cluster
+                .store
+                .put(serde_saphyr::from_str(object).unwrap())
+                .unwrap();
         }
     }
 
