@@ -1,5 +1,7 @@
 //! The command line as typed. What it means is in [`super::meaning`].
 
+use super::init::args::InitArgs;
+use super::output_to::{OutputTo, OutputToParser};
 use crate::rollout::duration::Span;
 use crate::rollout::preview::{Cookie, Header};
 use crate::rollout::weight::Weight;
@@ -62,9 +64,9 @@ pub struct Global {
     /// Say more; twice: even more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Form of the output
-    #[arg(short, long, global = true, value_enum, value_name = "FORM")]
-    pub output: Option<Output>,
+    /// Form of the output; for `init` a folder, or -
+    #[arg(short, long, global = true, value_name = "FORM", value_parser = OutputToParser)]
+    pub output: Option<OutputTo>,
 }
 
 /// Forms of output.
@@ -231,6 +233,8 @@ pub enum VerbArgs {
         #[command(flatten)]
         which: Which,
     },
+    /// Write resources, with comments, from what is in the cluster
+    Init(Box<InitArgs>),
     /// Check rollouts in files, without a cluster
     Validate {
         /// YAML files; - is the standard input

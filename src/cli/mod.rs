@@ -14,10 +14,12 @@ pub mod exit;
 mod explain;
 mod find;
 mod generate;
+mod init;
 mod lines;
 mod manifest;
 mod meaning;
 mod output;
+mod output_to;
 mod plan;
 mod progress;
 mod pursue;
@@ -42,6 +44,7 @@ use args::{ChecksVerb, Global, Output, Raw, RawEmergency, RoutesVerb, VerbArgs};
 use clap::Parser as _;
 use exit::{Exit, Failure};
 use meaning::Ask;
+use output_to::OutputTo;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
@@ -74,17 +77,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
-    let called = arguments.first().map(Path::new).and_then(Path::file_stem);
-    let raw = if called.is_some_and(|name| name == "emergency-rollback") {
-        RawEmergency::try_parse_from(arguments).map(|raw| Raw {
-            global: raw.global,
-            classic: args::Classic::default(),
-            verb: Some(VerbArgs::EmergencyRollback(raw.emergency)),
-        })
-    } else {
-        Raw::try_parse_from(arguments)
-    };
-    let raw = match raw {
+    let raw = match typed(arguments) {
         Ok(raw) => raw,
         Err(error) => return told(&error),
     };
@@ -93,7 +86,7 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         classic,
         verb,
     } = raw;
-    let form = global.output.unwrap_or_default();
+    let form = OutputTo::form(global.output.as_ref());
     let verb = match verb {
         None => {
             // What is asked is understood before any file is read.
@@ -108,6 +101,17 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         Some(_) => return Err(Failure::usage("write the flags after the command, not before it")),
     };
     match verb {
+        VerbArgs::Init(args) => {
+            let folder = OutputTo::folder(global.output.as_ref())?;
+            let settings = settings_with(&global, args.prometheus.as_deref())?;
+            block_on(init::run(
+                &settings,
+                &args,
+                global.namespace.as_deref(),
+                folder.as_deref(),
+                out,
+            ))
+        }
         VerbArgs::Validate { files } => validate::run(&files, form, out),
         VerbArgs::Plan { file, start } => {
             plan::run(&file, start.unwrap_or_else(|| Clock::System.now()), form, out)
@@ -173,6 +177,7 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
     }
 }
 
+<<<<<<< HEAD
 fn doctor(
     global: &Global,
     args: &args::DoctorArgs,
@@ -184,6 +189,20 @@ fn doctor(
     }
     let settings = settings_with(global, args.prometheus.as_deref())?;
     block_on(doctor::run(&settings, args, form, out))
+=======
+/// What was typed, by either of the program's names.
+fn typed(arguments: &[OsString]) -> Result<Raw, clap::Error> {
+    let called = arguments.first().map(Path::new).and_then(Path::file_stem);
+    if called.is_some_and(|name| name == "emergency-rollback") {
+        RawEmergency::try_parse_from(arguments).map(|raw| Raw {
+            global: raw.global,
+            classic: args::Classic::default(),
+            verb: Some(VerbArgs::EmergencyRollback(raw.emergency)),
+        })
+    } else {
+        Raw::try_parse_from(arguments)
+    }
+>>>>>>> init
 }
 
 /// One thread is enough to wait for answers.

@@ -3,6 +3,8 @@
 //! The daemon has its own, watched and fenced ways; here nothing is cached and nothing is retried behind the
 //! caller's back.
 
+mod listing;
+
 use super::connect::{self, ConnectError};
 use super::lease::ALIVE_WITHIN;
 use super::objects;

@@ -42,7 +42,7 @@ pub use counters::{Cursor, advance};
 pub use errors::{ErrorRule, RuleError};
 pub use health::{Condition, EndpointHealth, HealthBook, SourceHealth};
 pub use prometheus::PrometheusSource;
-pub use query::queries;
+pub use query::{queries, request_rate};
 pub(crate) use remedy::series;
 pub use settings::{PrometheusSettings, SettingsError};
 pub use snapshot::{ArmSnapshot, Bucket, Counter, PodSnapshot, Snapshot};

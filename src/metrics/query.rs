@@ -4,12 +4,13 @@
 //! that counters, sample times and buckets of both arms come from the same instant and the same view of the store.
 //! Asking for many components at once is a matter of more parts; `split` takes them apart by that label.
 
-use super::ask::{Ask, AskError, Side};
+use super::ask::{Ask, AskError, Side, problems};
 use super::matcher::{Matcher, quoted};
 use super::preset::Facts;
-use crate::rollout::spec::ArmSource;
+use crate::rollout::spec::{ArmSource, Arms};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 /// The label that says which part of a joined query a series answers.
 pub(crate) const PART: &str = "rollout_part";
@@ -70,6 +71,23 @@ pub fn queries(ask: &Ask) -> Result<Vec<(String, String)>, AskError> {
         .into_iter()
         .map(|piece| (format!("{} {}", piece.side, piece.part), piece.promql))
         .collect())
+}
+
+/// Requests per second of both arms together over the last `window`; no answer where neither has a series.
+pub fn request_rate(arms: &Arms, window: Duration) -> Result<String, AskError> {
+    if let Some(problem) = problems(arms).into_iter().next() {
+        return Err(problem);
+    }
+    let rates: Vec<String> = std::iter::once(&arms.canary)
+        .chain(&arms.control)
+        .map(|source| {
+            let facts = Facts::of(source);
+            let matchers = matchers(source, &facts);
+            format!("rate({}{{{matchers}}}[{}s])", facts.requests, window.as_secs())
+        })
+        .collect();
+    // A series that both arms select is one series.
+    Ok(format!("sum({})", rates.join(" or ")))
 }
 
 /// The mark of a part of the ask at this place in the list.

@@ -5,6 +5,7 @@
 //! [`ObjectPatch`] that makes it say something else. Only what the resource names is written, and beside it one
 //! annotation, the [`Stamp`], and at the first write another with the originals; every other byte of the object stays.
 
+pub mod adopt;
 mod backend;
 mod controller_switch;
 mod destination;

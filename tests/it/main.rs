@@ -17,6 +17,7 @@ mod beside;
 mod cli;
 mod cli_cluster;
 mod cli_explain;
+mod cli_init;
 mod cli_previews;
 mod cluster;
 mod cluster_events;

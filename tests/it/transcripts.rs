@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 /// The pages whose `console` blocks are transcripts.
-const PAGES: &[&str] = &["docs/explain.md"];
+const PAGES: &[&str] = &["docs/explain.md", "docs/init.md"];
 
 /// A fenced block: where its text stands in the page.
 struct Block {
@@ -51,7 +51,7 @@ async fn every_transcript_is_what_the_program_says() {
         let page = std::fs::read_to_string(&path).unwrap();
         let blocks = blocks(&page);
         let yaml = blocks.iter().find(|block| block.language == "yaml").unwrap();
-        scene.files(&page[yaml.body.clone()]);
+        scene.set(&page[yaml.body.clone()]);
         let mut fresh = String::new();
         let mut copied = 0;
         let transcripts = blocks.iter().filter(|block| block.language == "console");

@@ -23,13 +23,13 @@ pub use finding::{Code, Finding, Severity};
 pub(super) use select::{claims_of, needs, select};
 
 /// What nginx's annotations begin with unless the controller was told otherwise.
-pub(super) const PREFIX: &str = "nginx.ingress.kubernetes.io";
+pub(in crate::routing) const PREFIX: &str = "nginx.ingress.kubernetes.io";
 /// The label that says whose object it is.
-pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+pub(in crate::routing) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Its value on ours.
-pub(super) const MANAGER: &str = "gradual-rollout";
+pub(in crate::routing) const MANAGER: &str = "gradual-rollout";
 /// The label with the component.
-pub(super) const COMPONENT: &str = "rollout.sealos.io/component";
+pub(in crate::routing) const COMPONENT: &str = "rollout.sealos.io/component";
 /// nginx's weights are held to this total: tenths of a percent.
 pub(super) const TOTAL: i64 = 1000;
 /// The finest weight above 0.

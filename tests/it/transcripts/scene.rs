@@ -1,4 +1,4 @@
-//! What the transcripts' commands find: a cluster, a Prometheus and two files, all as they were on one morning.
+//! What the transcripts' commands find: a cluster, a Prometheus and files, all as they were on one morning.
 
 use super::record;
 use crate::support::cluster::Cluster;
@@ -17,8 +17,23 @@ impl Scene {
         }
     }
 
+    /// What the page's first file is: a rollout, or objects of a cluster.
+    pub(super) fn set(&self, yaml: &str) {
+        if yaml.contains("kind: GradualRollout") {
+            self.files(yaml);
+            return;
+        }
+        self.cluster.store.namespace("apps");
+        for object in yaml.split("---\n") {
+            self.cluster
+                .store
+                .put(serde_saphyr::from_str(object).unwrap())
+                .unwrap();
+        }
+    }
+
     /// The page's own file as `shop.yaml`, applied, with the status of 09:10; and as `wrong.yaml` with a slip.
-    pub(super) fn files(&self, yaml: &str) {
+    fn files(&self, yaml: &str) {
         let wrong = yaml.replace("destination_version: v2", "destination_version: v3");
         assert_ne!(wrong, yaml, "the page's file names v2");
         let folder = self.cluster.folder.path();
