@@ -123,11 +123,8 @@ impl Ask {
             | VerbArgs::Checks { .. }
             | VerbArgs::Routes { .. }
             | VerbArgs::Backtest(_)
-<<<<<<< HEAD
             | VerbArgs::Doctor(_)
-=======
             | VerbArgs::Init(_)
->>>>>>> init
             | VerbArgs::Validate { .. }
             | VerbArgs::Plan { .. }
             | VerbArgs::Sandbox(_)

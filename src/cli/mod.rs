@@ -177,7 +177,6 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
     }
 }
 
-<<<<<<< HEAD
 fn doctor(
     global: &Global,
     args: &args::DoctorArgs,
@@ -189,7 +188,8 @@ fn doctor(
     }
     let settings = settings_with(global, args.prometheus.as_deref())?;
     block_on(doctor::run(&settings, args, form, out))
-=======
+}
+
 /// What was typed, by either of the program's names.
 fn typed(arguments: &[OsString]) -> Result<Raw, clap::Error> {
     let called = arguments.first().map(Path::new).and_then(Path::file_stem);
@@ -202,7 +202,6 @@ fn typed(arguments: &[OsString]) -> Result<Raw, clap::Error> {
     } else {
         Raw::try_parse_from(arguments)
     }
->>>>>>> init
 }
 
 /// One thread is enough to wait for answers.
