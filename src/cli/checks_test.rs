@@ -285,7 +285,11 @@ async fn missing(
     rules: &[&CheckRule],
     track: &Track,
 ) -> Result<Vec<Missing>, Blindness> {
-    let mut missing = probe.arms(ask).await?;
+    let mut missing = probe.ahead(ask).await?;
+    // What is only stamped too late is not taken for a wrong label.
+    if missing.is_empty() {
+        missing = probe.arms(ask).await?;
+    }
     if missing.is_empty()
         && let Some((_, Reading::Blind(blindness))) = track.looks.last()
     {

@@ -73,16 +73,16 @@ impl Endpoint {
     /// A question begins; its outcome must be told to the [`Attempt`], else it counts as a failure when it was to
     /// find out whether a resting endpoint is back, and as nothing otherwise.
     pub(crate) fn attempt(&self) -> Attempt<'_> {
-        let trial = self.with(|record| {
+        self.with(|record| {
             record.asked += 1;
             let trial = record.rests_until.is_some();
             record.tried |= trial;
-            trial
-        });
-        Attempt {
-            endpoint: self,
-            trial,
-        }
+            Attempt {
+                endpoint: self,
+                trial,
+                failures: record.failures,
+            }
+        })
     }
 
     fn answered(&self) {
@@ -97,10 +97,14 @@ impl Endpoint {
         });
     }
 
-    fn failed(&self, why: &str) {
+    /// `before`: how many failures in a row there were when the question began. Questions that were under way at once
+    /// and failed together are one failure: they met the same trouble.
+    fn failed(&self, before: u32, why: &str) {
         let now = Instant::now();
         self.with(|record| {
-            record.failures = record.failures.saturating_add(1);
+            if record.failures <= before {
+                record.failures = record.failures.saturating_add(1);
+            }
             record.tried = false;
             record.failing = Some(why.to_owned());
             if record.failures >= FAILURES {
@@ -151,6 +155,8 @@ pub(crate) fn chance(up_to: Duration) -> Duration {
 pub(crate) struct Attempt<'a> {
     endpoint: &'a Endpoint,
     trial: bool,
+    /// Of the endpoint, in a row, when it began.
+    failures: u32,
 }
 
 impl Attempt<'_> {
@@ -161,7 +167,7 @@ impl Attempt<'_> {
 
     pub(crate) fn failed(mut self, why: &str) {
         self.trial = false;
-        self.endpoint.failed(why);
+        self.endpoint.failed(self.failures, why);
     }
 }
 
@@ -169,7 +175,8 @@ impl Attempt<'_> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if self.trial {
-            self.endpoint.failed("no answer while another endpoint gave one");
+            self.endpoint
+                .failed(self.failures, "no answer while another endpoint gave one");
         }
     }
 }
@@ -210,6 +217,23 @@ mod tests {
         assert_eq!(endpoint.health().failing, None);
         endpoint.attempt().failed("refused");
         assert_eq!(endpoint.standing(), Standing::Sound, "counting begins anew");
+    }
+
+    #[test]
+    fn questions_that_fail_together_are_one_failure() {
+        let endpoint = endpoint();
+        for round in 0..2 {
+            let at_once: Vec<Attempt<'_>> = (0..4).map(|_| endpoint.attempt()).collect();
+            at_once.into_iter().for_each(|attempt| attempt.failed("refused"));
+            assert_eq!(endpoint.standing(), Standing::Sound, "round {round}");
+        }
+        let late = endpoint.attempt();
+        endpoint.attempt().answered();
+        late.failed("refused");
+        endpoint.attempt().failed("refused");
+        assert_eq!(endpoint.standing(), Standing::Sound, "an answer came between");
+        endpoint.attempt().failed("refused");
+        assert!(matches!(endpoint.standing(), Standing::Resting(_)));
     }
 
     #[test]

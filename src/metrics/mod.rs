@@ -17,6 +17,7 @@ pub mod preset;
 pub mod prometheus;
 pub mod query;
 pub mod settings;
+mod skew;
 pub mod slices;
 pub mod snapshot;
 

@@ -6,13 +6,14 @@ use super::endpoint::{Endpoint, Standing};
 use super::health::EndpointHealth;
 use super::secret::Secret;
 use super::settings::{PrometheusSettings, SettingsError, wrong};
+use super::skew;
 use super::tls::http_client;
 use crate::rollout::sample::{Blindness, Dark};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use jiff::Timestamp;
 use prometheus_http_query::Client;
 use reqwest::Url;
-use reqwest::header::{AUTHORIZATION, HeaderMap};
+use reqwest::header::{AUTHORIZATION, DATE, HeaderMap};
 use std::error::Error as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -346,7 +347,17 @@ impl Wire {
                 .and_then(|source| source.downcast_ref::<reqwest::Error>());
             down(source.map_or_else(|| "the request could not be sent".to_owned(), plain))
         })?;
-        let status = response.status().as_u16();
+        let status = response.status();
+        if let Question::Instant { at, .. } = question
+            && status.is_success()
+            && let Some(why) = skew::ahead(*at, response.headers().get(DATE))
+        {
+            return Err(Unusable {
+                kind: Dark::Partial,
+                why,
+            });
+        }
+        let status = status.as_u16();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| down(plain(&error)))? {
             if body.len() + chunk.len() > LARGEST_ANSWER {
@@ -382,7 +393,7 @@ impl Problem {
         let divisible = match unusable.kind {
             Dark::Refused => matches!(status, 400 | 422),
             Dark::NotANumber => true,
-            // Warnings of stores concern every question; those of the language this one.
+            // Warnings of stores, and clocks, concern every question; those of the language this one.
             Dark::Partial => unusable.why.contains("PromQL warning"),
             Dark::Down | Dark::Vanished | Dark::Empty | Dark::Stale | Dark::NotYet => false,
         };

@@ -1,6 +1,7 @@
 //! What is missing, and which word of the file is to blame: asked of Prometheus, matcher by matcher.
 
 use crate::backtest::{Arm, Track};
+use crate::clock::Clock;
 use crate::metrics::gauge::Sample;
 use crate::metrics::{Ask, Source, queries, series};
 use crate::rollout::check::{CheckRule, Limits, Metric};
@@ -16,6 +17,10 @@ use std::time::Duration;
 const NAMED: usize = 5;
 /// This share of all requests on one side of all bounds is no behaviour, it is a unit.
 const ONE_SIDED: f64 = 0.99;
+/// So far in the future samples are looked for: within the five minutes that an answer reaches back.
+const LATER: Duration = Duration::from_secs(240);
+/// Stamps may be ahead of our clock by so many seconds.
+const AHEAD: f64 = 5.0;
 /// A matcher that every series passes, whether it has the label or not.
 const ANYTHING: &str = "~.*";
 
@@ -78,6 +83,26 @@ impl<'a> Probe<'a> {
                 let why = self.why_empty(&arm).await?;
                 missing.push(Missing::general(&format!("arms.{side}"), why));
             }
+        }
+        Ok(missing)
+    }
+
+    /// Samples that are stamped after our now: nobody asks about that time, so what is seen is older than it looks.
+    /// Prometheus says nothing of them to a question about now, so the question is about a while later.
+    pub(super) async fn ahead(&self, ask: &Ask) -> Result<Vec<Missing>, Blindness> {
+        let now = Clock::System.now();
+        let later = self.at.checked_add(LATER).unwrap_or(self.at);
+        let mut missing = Vec::new();
+        if later <= now {
+            return Ok(missing);
+        }
+        let control = ask.arms.control.as_ref();
+        for (side, source) in [("canary", Some(&ask.arms.canary)), ("control", control)] {
+            let Some(source) = source else { continue };
+            let promql = format!("max(timestamp({}))", series(source));
+            let newest = self.source.vector(&promql, later).await?;
+            let newest = newest.first().map(|sample| sample.value);
+            missing.extend(too_new(newest, Clock::System.now()).map(|why| Missing::general(&format!("arms.{side}"), why)));
         }
         Ok(missing)
     }
@@ -278,6 +303,18 @@ fn blame(label: &str, value: &str, found: &[Sample]) -> String {
         String::new()
     };
     format!("{wrong}; there is {}{more}", shown.join(", "))
+}
+
+/// What is wrong with a newest sample of this stamp, in seconds since 1970.
+fn too_new(newest: Option<f64>, now: Timestamp) -> Option<String> {
+    let ahead = newest? - now.as_duration().as_secs_f64();
+    (ahead > AHEAD).then(|| {
+        format!(
+            "clocks disagree: its newest sample is stamped {ahead:.0}s after now, so what is judged is that much older than \
+             it looks. Set the exporter's, Prometheus' and this machine's clock right (NTP), or let Prometheus stamp \
+             what it scrapes itself (honor_timestamps: false)"
+        )
+    })
 }
 
 /// Durations that all lie on one side of the bounds are in another unit than the preset reads.

@@ -34,9 +34,12 @@ pub(in crate::cli) async fn examine(
 ) -> Result<Examined, Blindness> {
     let probe = Probe::new(source, at);
     let mut told = Examined {
-        arms: sentences(probe.arms(ask).await?),
+        data: sentences(probe.ahead(ask).await?),
         ..Examined::default()
     };
+    if told.data.is_empty() {
+        told.arms = sentences(probe.arms(ask).await?);
+    }
     let all = rules::of(plan, planned);
     let longest = all.iter().map(|rule| rule.for_.max(rule.window)).max();
     let judge = &plan.judge;
@@ -53,7 +56,7 @@ pub(in crate::cli) async fn examine(
             return Ok(told);
         }
     };
-    if told.arms.is_empty() && track.ticks() == 0 {
+    if told.arms.is_empty() && told.data.is_empty() && track.ticks() == 0 {
         let why =
             "no two samples of both arms were found to count between: is this scraped at least every minute?";
         told.data.push(why.to_owned());

@@ -6,6 +6,7 @@ use crate::cli::table::{BAD, DIM, GOOD, HEAD, LOOK, plain};
 use crate::rollout::command::ago;
 use crate::rollout::explain::{Facts, Wait};
 use crate::rollout::reason::State;
+use crate::rollout::status::HistoryEntry;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::io::Write;
@@ -120,7 +121,38 @@ pub(super) fn write(
     for (i, wait) in facts.waiting_for.iter().enumerate() {
         line(if i == 0 { "  waits for" } else { "" }, &waits(wait))?;
     }
-    checks(out, facts, width, now)
+    checks(out, facts, width, now)?;
+    history(out, facts, width, now)
+}
+
+/// What happened, the newest first.
+fn history(out: &mut dyn Write, facts: &Facts, width: Option<usize>, now: Timestamp) -> Result<(), Failure> {
+    if facts.history.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{HEAD}history{HEAD:#}, newest first")?;
+    for entry in facts.history.iter().rev() {
+        let HistoryEntry {
+            at,
+            from,
+            to,
+            reason,
+            message,
+        } = entry;
+        let moved = if from == to {
+            to.to_string()
+        } else {
+            format!("{from} → {to}")
+        };
+        // What a step says is what it did.
+        let why = match message.as_str() {
+            said if said == moved => reason.to_string(),
+            said => format!("{reason}: {said}"),
+        };
+        let text = format!("{moved} at {at:.0} ({} ago), {why}", ago(*at, now));
+        lines::write(out, ("  ", DIM), &text, 4, width)?;
+    }
+    Ok(())
 }
 
 fn waits(wait: &Wait) -> String {
@@ -136,6 +168,7 @@ fn checks(out: &mut dyn Write, facts: &Facts, width: Option<usize>, now: Timesta
     }
     let counted = match facts.counted_until {
         Some(at) => format!(", counted until {at:.0} ({} ago)", ago(at, now)),
+        None if facts.state == Some(State::RolledBack) => ", as they were when it went back".to_owned(),
         None => String::new(),
     };
     writeln!(out, "\n{HEAD}checks{HEAD:#}{counted}")?;

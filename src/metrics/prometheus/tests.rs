@@ -26,11 +26,12 @@ struct Server {
     _serving: JoinSet<()>,
 }
 
-type Answer = (StatusCode, &'static str, String);
+/// Status, content type, body, and the time it says it is; hyper says the true one.
+type Answer = (StatusCode, &'static str, String, Option<String>);
 
 impl Server {
     async fn says(status: u16, content_type: &'static str, body: impl Into<String>) -> Self {
-        let answer = (StatusCode::from_u16(status).unwrap(), content_type, body.into());
+        let answer = (StatusCode::from_u16(status).unwrap(), content_type, body.into(), None);
         Self::start(Some(answer)).await
     }
 
@@ -71,9 +72,10 @@ async fn respond(State((asked, answer)): State<Page>, request: Request) -> Respo
         form: String::from_utf8(body.to_vec()).unwrap(),
     });
     match answer {
-        Some((status, content_type, body)) => {
+        Some((status, content_type, body, date)) => {
             let location = (header::LOCATION, "/elsewhere");
-            (status, [(header::CONTENT_TYPE, content_type), location], body).into_response()
+            let date = date.map(|date| [(header::DATE, date)]);
+            (status, [(header::CONTENT_TYPE, content_type), location], date, body).into_response()
         }
         None => std::future::pending().await,
     }
@@ -446,4 +448,30 @@ async fn a_thousand_that_ask_the_very_same_on_one_beat_are_one_question() {
         }
         assert_eq!(server.asked().len(), questions, "beat {number}");
     }
+}
+
+#[tokio::test]
+async fn a_machine_in_our_future_is_not_believed_about_now_and_another_one_is_asked() {
+    let body = vector(&[(r#""a":"b""#, "1")]);
+    let now = crate::clock::Clock::System.now();
+    let date = |minutes: i64| {
+        let at = Timestamp::from_second(now.as_second() + 60 * minutes).unwrap();
+        at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    };
+    let dated = async |minutes| {
+        let said = (StatusCode::OK, "application/json", body.clone(), Some(date(minutes)));
+        Server::start(Some(said)).await
+    };
+    let (ahead, right) = (dated(3).await, dated(0).await);
+    let ask = async |servers: &[&Server], at| {
+        let source = PrometheusSource::new(&settings(servers)).unwrap();
+        source.vector("up", at).await.map(|found| found.len())
+    };
+    let blindness = ask(&[&ahead], now).await.unwrap_err();
+    assert_eq!(blindness.kind, Dark::Partial);
+    let wanted = "its clock (Date header) is more than 5 s ahead of this machine's";
+    assert!(blindness.message.contains(wanted), "{}", blindness.message);
+    assert!(blindness.message.starts_with(&ahead.url), "{}", blindness.message);
+    assert_eq!(ask(&[&ahead, &right], now).await, Ok(1), "the pair's other one");
+    assert_eq!(ask(&[&ahead], self::now()).await, Ok(1), "a record");
 }

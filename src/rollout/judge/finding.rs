@@ -331,27 +331,33 @@ impl<'a> Finding<'a> {
         format!("{}: {}", self.rule.name, self.message())
     }
 
-    /// For the status. Nothing fresh: the old verdict is not repeated.
-    pub(super) fn status(&self, fresh: bool) -> CheckStatus {
-        let skipped = self.verdict() == Verdict::Skipped;
-        let seen = fresh || skipped;
+    /// For the status. In the dark, for which `dark` gives the reason, the old verdict is not repeated.
+    pub(super) fn status(&self, dark: Option<&str>) -> CheckStatus {
+        let dark = dark.filter(|_| self.verdict() != Verdict::Skipped);
         CheckStatus {
             name: self.rule.name.clone(),
-            verdict: if seen { self.verdict() } else { Verdict::Unknown },
+            verdict: dark.map_or_else(|| self.verdict(), |_| Verdict::Unknown),
             value: self.value.map(|v| self.show(v)),
             control: self.control.map(|v| self.show(v)),
             samples: i64::try_from(self.samples).unwrap_or(i64::MAX),
             evidence: self
                 .evidence
                 .map(|e| (e.clamp(0.0, 99.0) * 100.0).round() / 100.0),
-            message: if seen {
-                self.message()
-            } else {
-                "no fresh data".to_owned()
-            },
+            message: dark.map_or_else(|| self.message(), no_fresh_data),
             ..CheckStatus::default()
         }
     }
+}
+
+/// Characters of the reason that a check repeats; the whole of it is the component's message.
+const REASON: usize = 120;
+
+fn no_fresh_data(why: &str) -> String {
+    let mut said = format!("no fresh data: {}", why.chars().take(REASON).collect::<String>());
+    if why.chars().nth(REASON).is_some() {
+        said.push('…');
+    }
+    said
 }
 
 fn round(percent: f64) -> f64 {

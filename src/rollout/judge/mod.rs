@@ -223,9 +223,12 @@ impl Ledger {
     pub fn judge(&self, ctx: &Context<'_>) -> Judgement {
         let findings = self.findings(ctx);
         let darkness = self.darkness(ctx);
-        let fresh = darkness.is_none();
+        let dark = darkness.as_ref().and_then(|outlook| match outlook {
+            Outlook::Unknown { message, .. } => Some(message.as_str()),
+            _ => None,
+        });
         Judgement {
-            checks: findings.iter().map(|f| f.status(fresh)).collect(),
+            checks: findings.iter().map(|f| f.status(dark)).collect(),
             outlook: self.conclude(ctx, &findings, darkness),
         }
     }

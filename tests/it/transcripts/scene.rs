@@ -41,6 +41,10 @@ impl Scene {
         std::fs::write(folder.join("wrong.yaml"), wrong).unwrap();
         let status = serde_json::from_str(include_str!("status.json")).unwrap();
         self.cluster.rollout(yaml, status);
+        // Another that went back this morning.
+        let cart = yaml.replace("shop", "cart");
+        let rolled_back = serde_json::from_str(include_str!("rolled_back.json")).unwrap();
+        self.cluster.rollout(&cart, rolled_back);
         self.cluster.daemon("2026-03-02T09:10:00.000000Z");
     }
 
