@@ -110,6 +110,31 @@ async fn samples_that_come_faster_than_we_look_are_not_called_too_few() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn samples_stamped_after_our_now_are_told_and_not_taken_for_a_wrong_label() {
+    let now = gradual_rollout::clock::Clock::System.now().as_second();
+    // All samples of an hour, or only those of ten minutes that are still to come: then now has none at all.
+    for (ahead, since) in [(200, -3600), (200, 1)] {
+        let mut record = Record(String::new());
+        record.service("fast", 15, MS, BOUNDS);
+        let shifted = record.0.lines().filter_map(|line| {
+            let (sample, at) = line.rsplit_once(' ').unwrap();
+            let at = at.parse::<i64>().unwrap() - AT + ahead;
+            (at >= since).then(|| format!("{sample} {}\n", now + at))
+        });
+        let record = Record(shifted.collect());
+        let prometheus = record.served().await;
+        let yaml = file("fast", "", "{name: errors}");
+        let (code, out, err) = run("checks test", &yaml, &prometheus.url(), &[]).await;
+        assert_eq!(code, 3, "{out}{err}");
+        for arm in ["canary", "control"] {
+            let says = format!("arms.{arm}: clocks disagree: its newest sample is stamped ");
+            assert!(out.split_whitespace().collect::<Vec<_>>().join(" ").contains(&says), "{out}");
+        }
+        assert!(!out.contains("wrong label"), "{out}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_that_is_missing_is_named_with_its_remedy() {
     let mut record = Record(String::new());
     record
