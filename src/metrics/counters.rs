@@ -7,10 +7,13 @@
 //! - A pod that is new as a whole starts at its first sample; one that comes back goes on from where it was.
 //! - Both arms of a tick are read at the same instant, and each of their pods has a newer sample than before.
 
+mod falls;
+
 use super::delta::{ArmDelta, Pods, impossible, remember};
 use super::histogram::on_bounds_of;
 use super::snapshot::{ArmSnapshot, Snapshot};
 use crate::rollout::sample::{Arm, Blindness, Counts, Dark, Reading, Tick};
+use falls::Falls;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +61,9 @@ pub struct Cursor {
     canary: Pods,
     #[serde(skip)]
     control: Pods,
+    /// Of the canary's pods and of control's.
+    #[serde(skip)]
+    falls: [Falls; 2],
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -356,6 +362,10 @@ fn waits(known: &Pods, seen: &Pods, at: Timestamp, period: i64) -> bool {
 }
 
 fn tick(cursor: &mut Cursor, look: Look, from: Timestamp, usual_rate: Option<f64>) -> Reading {
+    if let Some(message) = falling(cursor, &look) {
+        cursor.begin(look);
+        return blind(Dark::NotANumber, message);
+    }
     let canary = ArmDelta::between(&cursor.canary, &cursor.control, &look.canary);
     let control = ArmDelta::between(&cursor.control, &cursor.canary, &look.control);
     if canary.counted == 0 && !look.canary.is_empty() {
@@ -390,6 +400,23 @@ fn tick(cursor: &mut Cursor, look: Look, from: Timestamp, usual_rate: Option<f64
     remember(&mut cursor.canary, look.canary, forget);
     remember(&mut cursor.control, look.control, forget);
     Reading::Fresh(tick)
+}
+
+/// What is no counter, although each of its samples could be one's.
+fn falling(cursor: &mut Cursor, look: &Look) -> Option<String> {
+    let [canary, control] = &mut cursor.falls;
+    canary.note(&cursor.canary, &look.canary);
+    control.note(&cursor.control, &look.control);
+    [("canary", &cursor.falls[0]), ("control", &cursor.falls[1])]
+        .into_iter()
+        .find_map(|(side, falls)| {
+            falls.too_many().map(|name| {
+                format!(
+                    "{side}: the requests of {name} fall again and again, which no counter does: see that the series is \
+                     a counter, and that the process does not restart at every scrape"
+                )
+            })
+        })
 }
 
 /// Brings both arms' histograms to common bounds. Without any in common each keeps its own.

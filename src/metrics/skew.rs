@@ -46,7 +46,11 @@ mod tests {
         let told = ahead(now, Some(&date(90))).unwrap();
         assert!(told.contains("more than 5 s ahead"), "{told}");
         assert_eq!(ahead(now, Some(&date(4))), None, "whole seconds, and the way");
-        assert_eq!(ahead(now, Some(&date(-3600))), None, "behind is told by the samples");
+        assert_eq!(
+            ahead(now, Some(&date(-3600))),
+            None,
+            "behind is told by the samples"
+        );
         assert_eq!(ahead(now, Some(&HeaderValue::from_static("soon"))), None);
         assert_eq!(ahead(now, None), None);
         let recorded = Timestamp::from_second(now.as_second() - 3600).unwrap();

@@ -128,7 +128,13 @@ async fn samples_stamped_after_our_now_are_told_and_not_taken_for_a_wrong_label(
         assert_eq!(code, 3, "{out}{err}");
         for arm in ["canary", "control"] {
             let says = format!("arms.{arm}: clocks disagree: its newest sample is stamped ");
-            assert!(out.split_whitespace().collect::<Vec<_>>().join(" ").contains(&says), "{out}");
+            assert!(
+                out.split_whitespace()
+                    .collect::<Vec<_>>()
+                    .join(" ")
+                    .contains(&says),
+                "{out}"
+            );
         }
         assert!(!out.contains("wrong label"), "{out}");
     }

@@ -102,7 +102,10 @@ impl<'a> Probe<'a> {
             let promql = format!("max(timestamp({}))", series(source));
             let newest = self.source.vector(&promql, later).await?;
             let newest = newest.first().map(|sample| sample.value);
-            missing.extend(too_new(newest, Clock::System.now()).map(|why| Missing::general(&format!("arms.{side}"), why)));
+            missing.extend(
+                too_new(newest, Clock::System.now())
+                    .map(|why| Missing::general(&format!("arms.{side}"), why)),
+            );
         }
         Ok(missing)
     }

@@ -31,7 +31,12 @@ type Answer = (StatusCode, &'static str, String, Option<String>);
 
 impl Server {
     async fn says(status: u16, content_type: &'static str, body: impl Into<String>) -> Self {
-        let answer = (StatusCode::from_u16(status).unwrap(), content_type, body.into(), None);
+        let answer = (
+            StatusCode::from_u16(status).unwrap(),
+            content_type,
+            body.into(),
+            None,
+        );
         Self::start(Some(answer)).await
     }
 
@@ -75,7 +80,13 @@ async fn respond(State((asked, answer)): State<Page>, request: Request) -> Respo
         Some((status, content_type, body, date)) => {
             let location = (header::LOCATION, "/elsewhere");
             let date = date.map(|date| [(header::DATE, date)]);
-            (status, [(header::CONTENT_TYPE, content_type), location], date, body).into_response()
+            (
+                status,
+                [(header::CONTENT_TYPE, content_type), location],
+                date,
+                body,
+            )
+                .into_response()
         }
         None => std::future::pending().await,
     }
@@ -459,7 +470,12 @@ async fn a_machine_in_our_future_is_not_believed_about_now_and_another_one_is_as
         at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
     };
     let dated = async |minutes| {
-        let said = (StatusCode::OK, "application/json", body.clone(), Some(date(minutes)));
+        let said = (
+            StatusCode::OK,
+            "application/json",
+            body.clone(),
+            Some(date(minutes)),
+        );
         Server::start(Some(said)).await
     };
     let (ahead, right) = (dated(3).await, dated(0).await);

@@ -376,3 +376,46 @@ fn a_clock_that_is_set_back_is_darkness_and_counts_nothing_twice() {
     let tick = fresh(advance(&mut cursor, scraped(630)));
     assert_eq!((tick.from, counted(&tick.canary)), (second(615), (15, 0)));
 }
+
+#[test]
+fn what_falls_again_and_again_is_no_counter_and_what_falls_once_is() {
+    // A gauge: how many requests are under way.
+    let says = |turn: i64, under_way: f64| {
+        let now = 15 * turn;
+        at(
+            now,
+            &[("new", pod(now, &[("200", under_way)]))],
+            &[control(now, number(now))],
+        )
+    };
+    let mut cursor = Cursor::default();
+    let saw: Vec<Reading> = (0..40)
+        .map(|turn| advance(&mut cursor, says(turn, if turn % 2 == 0 { 900.0 } else { 10.0 })))
+        .collect();
+    for (turn, reading) in saw.into_iter().enumerate().skip(20) {
+        let Reading::Blind(blindness) = reading else {
+            panic!("look {turn} believes it: {reading:?}");
+        };
+        assert_eq!(blindness.kind, Dark::NotANumber);
+        let wanted = "canary: the requests of new fall again and again, which no counter does";
+        assert!(blindness.message.starts_with(wanted), "{}", blindness.message);
+    }
+    // What became a counter is believed again.
+    let after: Vec<Reading> = (40..60)
+        .map(|turn| advance(&mut cursor, says(turn, number(15 * turn))))
+        .collect();
+    assert!(matches!(after.last(), Some(Reading::Fresh(_))), "{after:?}");
+
+    // A process that crashes, and is restarted after 15 s, 30 s, 1 min, 2 min.
+    let mut cursor = Cursor::default();
+    let mut count = 0.0;
+    for turn in 0..30 {
+        count = if [3, 4, 6, 10, 18].contains(&turn) {
+            1.0
+        } else {
+            count + 7.0
+        };
+        let reading = advance(&mut cursor, says(turn, count));
+        assert!(!matches!(reading, Reading::Blind(_)), "look {turn}: {reading:?}");
+    }
+}
