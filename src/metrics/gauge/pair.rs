@@ -19,6 +19,8 @@ const EXPORTER: [&str; 2] = ["pod", "instance"];
 pub struct PairAsk {
     /// The PromQL for both arms.
     pub promql: String,
+    /// The canary's first counter, for people: what to look for when there is nothing.
+    selector: String,
     /// The first counter counts failures too.
     total: bool,
     has_control: bool,
@@ -35,6 +37,7 @@ impl PairAsk {
         };
         let failed = &counters.failed;
         let mut parts = Vec::new();
+        let mut selector = String::new();
         let arms = [
             ("canary", Some(&pair.series.canary)),
             ("control", pair.series.control.as_ref()),
@@ -42,6 +45,9 @@ impl PairAsk {
         for (side, labels) in arms {
             let Some(labels) = labels else { continue };
             let m = matchers(labels, &[], variables)?;
+            if selector.is_empty() {
+                selector = format!("{tried}{{{m}}}");
+            }
             let by = EXPORTER.join(", ");
             for (part, promql) in [
                 ("tried", format!("sum by ({by}) ({tried}{{{m}}})")),
@@ -59,6 +65,7 @@ impl PairAsk {
         }
         Ok(Self {
             promql: parts.join("\nor "),
+            selector,
             total,
             has_control: pair.series.control.is_some(),
         })
@@ -144,6 +151,13 @@ pub fn observe_pair(
             tick.control = ask.once(tick.control);
             Reading::Fresh(tick)
         }
+        Reading::Blind(Blindness {
+            kind: kind @ (Dark::Empty | Dark::NotANumber | Dark::Vanished),
+            message,
+        }) => Reading::Blind(Blindness {
+            kind,
+            message: format!("`{}`: {message}", brief(&ask.selector)),
+        }),
         other @ (Reading::Waiting | Reading::Blind(_)) => other,
     }
 }
@@ -206,6 +220,17 @@ mod tests {
 
     fn time(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[test]
+    fn a_pair_without_series_names_the_counter_that_was_asked_for() {
+        let mut cursor = Cursor::default();
+        let Reading::Blind(dark) = observe_pair(&ask(true), &mut cursor, time(1000), Ok(Vec::new())) else {
+            panic!("seen");
+        };
+        assert_eq!(dark.kind, Dark::Empty);
+        let wanted = r#"`cx_total{envoy_cluster_name="v2"}`: the source has no series"#;
+        assert!(dark.message.starts_with(wanted), "{}", dark.message);
     }
 
     fn counts(ask: &PairAsk) -> [u64; 4] {
