@@ -224,7 +224,9 @@ mod tests {
         let endpoint = endpoint();
         for round in 0..2 {
             let at_once: Vec<Attempt<'_>> = (0..4).map(|_| endpoint.attempt()).collect();
-            at_once.into_iter().for_each(|attempt| attempt.failed("refused"));
+            for attempt in at_once {
+                attempt.failed("refused");
+            }
             assert_eq!(endpoint.standing(), Standing::Sound, "round {round}");
         }
         let late = endpoint.attempt();

@@ -223,10 +223,11 @@ impl Ledger {
     pub fn judge(&self, ctx: &Context<'_>) -> Judgement {
         let findings = self.findings(ctx);
         let darkness = self.darkness(ctx);
-        let dark = darkness.as_ref().and_then(|outlook| match outlook {
-            Outlook::Unknown { message, .. } => Some(message.as_str()),
-            _ => None,
-        });
+        let dark = if let Some(Outlook::Unknown { message, .. }) = &darkness {
+            Some(message.as_str())
+        } else {
+            None
+        };
         Judgement {
             checks: findings.iter().map(|f| f.status(dark)).collect(),
             outlook: self.conclude(ctx, &findings, darkness),
