@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod daemon;
+mod doctor;
 pub mod engine;
 pub mod metrics;
 pub mod probe;

@@ -135,7 +135,7 @@ pub async fn record(
     beside: &Beside,
     (from, to): (Timestamp, Timestamp),
     step: Duration,
-    progress: &mut dyn FnMut(u32, u32),
+    progress: &mut (dyn FnMut(u32, u32) + Send),
 ) -> Result<Track, Blindness> {
     let mut track = Track::empty(&ask.component);
     if ask.arms.control.is_some() {

@@ -10,7 +10,7 @@ use super::recorded::{self, Read};
 use super::{lines, output};
 use crate::backtest::record::{looks, whole_seconds};
 use crate::backtest::{Beside, Setup, Track, moves, record, replay, rules};
-use crate::metrics::Source;
+use crate::metrics::{Ask, Source};
 use crate::rollout::check::Metric;
 use crate::rollout::duration::Span;
 use crate::rollout::plan::{CheckSource, Plan};
@@ -66,7 +66,7 @@ async fn work(
     let (mut tracks, mut besides) = (Vec::new(), BTreeMap::new());
     let (namespace, name) = read.name.split_once('/').unwrap_or(("default", &read.name));
     for planned in recorded::chosen(read, &args.component)? {
-        let Some(ask) = recorded::ask(read, planned) else {
+        let Some(ask) = Ask::of(&read.name, planned, false) else {
             continue;
         };
         let mut told = |done: u32, all: u32| {

@@ -2,11 +2,7 @@
 //! written: the daemon's own queries, arithmetic and judge, over the last minutes.
 
 mod beside;
-mod diagnose;
-mod examine;
 mod picture;
-
-pub(super) use examine::examine;
 
 use super::args::{ChecksTestArgs, Output};
 use super::exit::{Exit, Failure};
@@ -16,6 +12,7 @@ use super::{lines, output};
 use crate::backtest::record::whole_seconds;
 use crate::backtest::{Beside, Setup, Track, record, replay, rules};
 use crate::clock::Clock;
+use crate::doctor::diagnose::{Missing, Probe, SCRAPES, short, too_short};
 use crate::metrics::{Ask, Source, queries};
 use crate::rollout::check::CheckRule;
 use crate::rollout::duration::Span;
@@ -25,14 +22,10 @@ use crate::rollout::sample::{Blindness, Dark, Reading};
 use crate::rollout::status::CheckStatus;
 use crate::rollout::weight::Weight;
 use crate::settings::Settings;
-use diagnose::{Missing, Probe};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::io::Write;
 use std::time::Duration;
-
-/// Scrapes that must fit into a window: fewer, and one late scrape empties it.
-const SCRAPES: u32 = 4;
 
 /// What is told about a rollout.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -153,7 +146,7 @@ async fn component(
         pool: pool(read, planned),
         ..About::default()
     };
-    let Some(ask) = recorded::ask(read, planned) else {
+    let Some(ask) = Ask::of(&read.name, planned, false) else {
         told.missing.push(Missing::general(
             "arms",
             "the component names no arms, so nothing can be judged: add spec.components[].arms".to_owned(),
@@ -312,37 +305,4 @@ async fn missing(
         missing.extend(rules.iter().filter_map(|rule| short(rule, period)));
     }
     Ok(missing)
-}
-
-/// A window that a late scrape empties.
-fn short(rule: &CheckRule, period: Duration) -> Option<Missing> {
-    let least = period * SCRAPES;
-    let [(field, length), _] = {
-        let mut both = [("for", rule.for_), ("window", rule.window)];
-        both.sort_by_key(|(_, length)| *length);
-        both
-    };
-    (length < least).then(|| Missing::check(&rule.name, too_short(field, length, period)))
-}
-
-fn too_short(field: &str, length: Duration, period: Duration) -> String {
-    format!(
-        "{field} {} is shorter than {SCRAPES} scrapes of {}: write at least {}",
-        Span(length),
-        Span(period),
-        Span(period * SCRAPES)
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_window_is_held_against_four_scrapes() {
-        assert_eq!(
-            too_short("window", Duration::from_secs(30), Duration::from_secs(10)),
-            "window 30s is shorter than 4 scrapes of 10s: write at least 40s"
-        );
-    }
 }

@@ -1,71 +1,25 @@
 //! `doctor`: whether a rollout can work here, before it has to: the definition, the rights, Prometheus, the series,
 //! the routed objects and who else applies them. Nothing is written.
 
-mod code;
-mod definition;
-mod owner;
 mod picture;
-mod rights;
-mod samples;
 
 use super::args::{DoctorArgs, Output};
 use super::exit::{Exit, Failure};
 use super::manifest::{self, Manifest};
-use super::recorded::Read;
 use super::suggest::closest;
 use super::{connect, lines, output, table, validate};
 use crate::clock::Clock;
 use crate::cluster::by_hand::{ByHand, Error};
-use crate::cluster::crd;
+use crate::daemon;
+use crate::doctor::code::{self, D001, D002, D003, D301};
+use crate::doctor::{
+    Finding, Objects, Patient, Severity, api_clock, definition, lacking, rights, routed, samples,
+};
 use crate::rollout::plan::Plan;
-use crate::rollout::spec::{Component, GradualRollout};
-use crate::rollout::weight::Weight;
-use crate::routing::{ObjectKind, Stock, found, needs};
+use crate::rollout::spec::GradualRollout;
 use crate::settings::Settings;
-use code::{Code, D001, D002, D003, D305, D501, D502, Severity};
-use futures::{StreamExt as _, stream};
-use jiff::Timestamp;
-use serde::Serialize;
 use std::io::Write;
 use std::path::Path;
-
-/// Questions to the API server at once.
-const ABREAST: usize = 8;
-
-/// Something found.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-struct Finding {
-    code: &'static Code,
-    severity: Severity,
-    /// What it is about, like `virtualservice ns/name`.
-    object: String,
-    message: String,
-    remedy: &'static str,
-}
-
-impl Finding {
-    fn new(code: &'static Code, object: &str, message: &str) -> Self {
-        Self {
-            code,
-            severity: code.severity,
-            object: object.to_owned(),
-            message: message.to_owned(),
-            remedy: code.remedy,
-        }
-    }
-}
-
-/// A rollout to look at.
-struct Patient {
-    namespace: String,
-    read: Read,
-}
-
-impl Patient {
-    fn components(&self) -> impl Iterator<Item = &Component> {
-        self.read.plan.components.iter().map(|planned| &planned.component)
-    }
-}
 
 /// Looks at everything, and tells.
 pub(super) async fn run(
@@ -80,22 +34,29 @@ pub(super) async fn run(
         .map(|file| from_file(file, settings))
         .transpose()?;
     let cluster = connect::connect().await?;
-    let mut all = definition(&cluster).await?;
+    let mut all = definition(&cluster).await.map_err(connect::failure)?;
     let patients = match filed {
         Some(patients) => patients,
         None => from_cluster(&cluster, settings, args, &mut all).await?,
     };
-    all.extend(api_clock(&cluster).await?);
-    all.extend(lacking(&cluster, settings, &patients).await?);
-    for patient in &patients {
-        for component in patient.components() {
-            routed(&cluster, patient, component, &mut all).await?;
-        }
+    all.extend(
+        of_the_cluster(&cluster, settings, &patients)
+            .await
+            .map_err(connect::failure)?,
+    );
+    let now = Clock::System.now();
+    match settings
+        .prometheus
+        .as_ref()
+        .map(|prometheus| daemon::source(Some(prometheus)))
+        .transpose()
+    {
+        Ok(source) => all.extend(samples(source.as_ref(), &patients, now).await),
+        Err(error) => all.push(Finding::new(D301, "prometheus", &error.to_string())),
     }
-    all.extend(samples::findings(settings, &patients, Clock::System.now()).await);
     // The gravest first; those of one code stay in the order of the rollouts.
     all.sort_by_key(|finding| (finding.severity, finding.code.name));
-    let names: Vec<&str> = patients.iter().map(|p| p.read.name.as_str()).collect();
+    let names: Vec<&str> = patients.iter().map(|p| p.name.as_str()).collect();
     match form {
         Output::Json | Output::Yaml => {
             let whole = serde_json::json!({"rollouts": names, "findings": all});
@@ -113,9 +74,9 @@ pub(super) async fn run(
     let errors = all.iter().filter(|f| f.severity == Severity::Error).count();
     match errors {
         0 => Ok(Exit::Done),
-        1 => Err(Failure::new(Exit::Internal, "one finding is an error: see above")),
+        1 => Err(Failure::new(Exit::Refused, "one finding is an error: see above")),
         n => Err(Failure::new(
-            Exit::Internal,
+            Exit::Refused,
             format!("{n} findings are errors: see above"),
         )),
     }
@@ -159,10 +120,8 @@ fn patient(rollout: &GradualRollout, plan: Plan, settings: &Settings) -> Patient
     let namespace = meta.namespace.as_deref().unwrap_or(&settings.namespace);
     Patient {
         namespace: namespace.to_owned(),
-        read: Read {
-            name: format!("{namespace}/{}", meta.name.as_deref().unwrap_or_default()),
-            plan,
-        },
+        name: format!("{namespace}/{}", meta.name.as_deref().unwrap_or_default()),
+        plan,
     }
 }
 
@@ -185,7 +144,14 @@ async fn from_cluster(
     let listed = match listed {
         // Told already: there is no definition.
         Err(Error::NoDefinition) => return Ok(Vec::new()),
-        listed => seen(listed, &place, all)?,
+        Err(error @ (Error::NoConnection(_) | Error::Unreachable { .. })) => {
+            return Err(connect::failure(error));
+        }
+        Err(error) => {
+            all.push(Finding::new(D003, &place, &error.to_string()));
+            None
+        }
+        Ok(rollouts) => Some(rollouts),
     };
     let Some(rollouts) = listed else {
         return Ok(Vec::new());
@@ -213,132 +179,24 @@ async fn from_cluster(
     Ok(patients)
 }
 
-/// What was read; `None` with a finding when reading it is not allowed or was refused. Without an answer at all there
-/// is no more to find.
-fn seen<T>(read: Result<T, Error>, object: &str, all: &mut Vec<Finding>) -> Result<Option<T>, Failure> {
-    match read {
-        Ok(read) => Ok(Some(read)),
-        Err(error @ (Error::NoConnection(_) | Error::Unreachable { .. })) => Err(connect::failure(error)),
-        Err(error) => {
-            all.push(Finding::new(D003, object, &error.to_string()));
-            Ok(None)
-        }
-    }
-}
-
-async fn definition(cluster: &ByHand) -> Result<Vec<Finding>, Failure> {
-    let mut all = Vec::new();
-    let read = cluster.installed_definition().await;
-    if let Some(installed) = seen(read, "definition gradualrollouts.rollout.sealos.io", &mut all)? {
-        all.extend(definition::findings(installed.as_ref(), &crd::definition()));
-    }
-    Ok(all)
-}
-
-async fn api_clock(cluster: &ByHand) -> Result<Vec<Finding>, Failure> {
-    let mut all = Vec::new();
-    let read = cluster.time().await;
-    if let Some(Some(theirs)) = seen(read, "API server", &mut all)? {
-        all.extend(skew(theirs, Clock::System.now()));
-    }
-    Ok(all)
-}
-
-fn skew(theirs: Timestamp, ours: Timestamp) -> Option<Finding> {
-    let seconds = theirs.as_second() - ours.as_second();
-    let word = if seconds > 0 { "ahead of" } else { "behind" };
-    let seconds = seconds.unsigned_abs();
-    (seconds > samples::SKEW.as_secs()).then(|| {
-        let message = format!("its clock is {seconds}s {word} this machine's");
-        Finding::new(D305, "API server", &message)
-    })
-}
-
-async fn lacking(
+/// What the API server tells: its clock, the rights, the routed objects.
+async fn of_the_cluster(
     cluster: &ByHand,
     settings: &Settings,
     patients: &[Patient],
-) -> Result<Vec<Finding>, Failure> {
-    let needed: Vec<_> = rights::needed(patients, &settings.lease).into_iter().collect();
-    let asked = stream::iter(&needed).map(|right| async move { (right, cluster.may(right).await) });
-    let answers: Vec<_> = asked.buffered(ABREAST).collect().await;
-    let (mut all, mut lacking) = (Vec::new(), Vec::new());
-    for (right, answer) in answers {
-        if seen(answer, "own rights", &mut all)? == Some(false) {
-            lacking.push(right.clone());
+) -> Result<Vec<Finding>, Error> {
+    let mut all = api_clock(cluster, || Clock::System.now()).await?;
+    let lease = &settings.lease;
+    let needed = rights::needed(patients, (&lease.namespace, &lease.name));
+    let (lacks, refused) = lacking(cluster, &needed).await?;
+    all.extend(refused);
+    all.extend(rights::findings(&lacks));
+    let objects = Objects::Asked(cluster);
+    for patient in patients {
+        for component in patient.components() {
+            routed(&objects, patient, component, &mut all).await?;
         }
     }
-    all.dedup();
-    all.extend(rights::findings(&lacking));
     Ok(all)
 }
 
-/// The routed objects of a component: there, able to carry the plan's weights, and applied by whom.
-async fn routed(
-    cluster: &ByHand,
-    patient: &Patient,
-    component: &Component,
-    all: &mut Vec<Finding>,
-) -> Result<(), Failure> {
-    let mut stock = Stock::default();
-    for (kind, namespace) in needs(component, &patient.namespace) {
-        let listed = cluster.list(kind, &namespace).await;
-        let place = format!("{} in {namespace}", kind.plural());
-        if let Some(listed) = seen(listed, &place, all)? {
-            stock.put(kind, &namespace, listed);
-        }
-    }
-    let found = found(component, &patient.namespace, &stock);
-    let owner = format!("component {} of {}", component.name, patient.read.name);
-    if let Some(obstacle) = found.obstacle() {
-        all.push(Finding::new(D502, &owner, &obstacle));
-    }
-    let planned = patient.read.plan.component(&component.name);
-    let weights: Vec<Weight> = planned
-        .into_iter()
-        .flat_map(|planned| planned.steps.iter().map(|step| step.weight))
-        .collect();
-    for target in &found.targets {
-        let object = target.object();
-        // Canary Ingresses are made when they are needed: that one is not there is no finding.
-        if object.kind.is_elsewhere() || object.kind == ObjectKind::Ingress {
-            continue;
-        }
-        let named = object.to_string();
-        let json = match cluster.object(object).await {
-            Err(Error::NotFound(_) | Error::NoDefinition) => {
-                let hint = object.kind.missing().map(|hint| format!("; {hint}"));
-                let message = format!("{owner} routes by it{}", hint.unwrap_or_default());
-                all.push(Finding::new(D501, &named, &message));
-                continue;
-            }
-            read => seen(read, &named, all)?,
-        };
-        let Some(json) = json else { continue };
-        for error in target.validate_object(&json, &weights) {
-            all.push(Finding::new(D502, &named, &error.to_string()));
-        }
-        all.extend(owner::finding(object, &json));
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The rollouts of a file of `config/`.
-    pub(super) fn patients(file: &str) -> Vec<Patient> {
-        let settings = Settings::load(None, [], &crate::settings::Flags::default()).unwrap();
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(file);
-        from_file(&path, &settings).unwrap()
-    }
-
-    #[test]
-    fn clocks_that_differ_by_more_than_an_answer_takes_are_told() {
-        let at = |second| Timestamp::from_second(second).unwrap();
-        assert_eq!(skew(at(1_005), at(1_000)), None);
-        let told = skew(at(990), at(1_000)).unwrap();
-        assert_eq!(told.message, "its clock is 10s behind this machine's");
-    }
-}

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// What was asked is done; an emergency that ended as asked is done too.
     Done = 0,
-    /// A mistake of the program itself; of `doctor`: errors were found.
+    /// A mistake of the program itself.
     Internal = 1,
     /// While it was waited for, the traffic was rolled back automatically.
     RolledBack = 2,

@@ -5,10 +5,9 @@ use super::manifest::{self, Manifest};
 use super::suggest::closest;
 use super::{table, validate};
 use crate::daemon;
-use crate::metrics::{Ask, Source};
+use crate::metrics::Source;
 use crate::rollout::plan::{Plan, PlannedComponent};
 use crate::rollout::sample::{Blindness, Dark};
-use crate::rollout::spec::Traffic;
 use crate::settings::Settings;
 use std::path::Path;
 
@@ -64,18 +63,6 @@ pub(super) fn chosen<'p>(read: &'p Read, names: &[String]) -> Result<Vec<&'p Pla
     }
     let meant = |p: &&PlannedComponent| names.is_empty() || names.iter().any(|name| name == p.name());
     Ok(read.plan.components.iter().filter(meant).collect())
-}
-
-/// What the daemon would ask about a component; `None` without arms.
-pub(super) fn ask(read: &Read, planned: &PlannedComponent) -> Option<Ask> {
-    Some(Ask {
-        rollout: read.name.clone(),
-        component: planned.name().to_owned(),
-        arms: planned.component.arms.clone()?,
-        traffic: planned.traffic(),
-        wants_latency: planned.traffic() != Traffic::LongLived,
-        wants_history: false,
-    })
 }
 
 /// The Prometheus of the settings (or of `--prometheus`, which is put into them).

@@ -3,7 +3,7 @@
 use super::Handles;
 use crate::clock::Clock;
 use crate::cluster::connect::{ConnectError, connect};
-use crate::engine::{EngineSettings, View};
+use crate::engine::{DoctorSettings, EngineSettings, View};
 use crate::metrics::{Ask, PrometheusSettings, PrometheusSource, Simulation, Snapshot, Source};
 use crate::probe::{Allowed, Hooks, Prober};
 use crate::rollout::sample::{Blindness, Dark};
@@ -68,8 +68,8 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
         clients,
         source,
         clock: Clock::System,
-        namespace: settings.namespace,
-        lease: settings.lease.name,
+        namespace: settings.namespace.clone(),
+        lease: settings.lease.name.clone(),
         identity: identity.clone(),
         lease_renew: LEASE_RENEW,
         lease_duration: crate::cluster::lease::ALIVE_WITHIN,
@@ -79,6 +79,11 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
             persist_every: None,
             prober: Some(Arc::new(prober)),
             hooks: Some(Arc::new(hooks)),
+            doctor: Some(DoctorSettings {
+                namespace: settings.namespace,
+                lease: settings.lease.name,
+                has_prometheus: settings.prometheus.is_some(),
+            }),
         },
         metrics: Metrics::new(),
         view: tokio::sync::watch::channel(View::default()).0,

@@ -1,6 +1,7 @@
 //! One resource: its truth in memory, its lanes, its timer.
 
 mod act;
+mod checkup;
 mod finish;
 mod hooks;
 mod leaving;
@@ -25,6 +26,7 @@ use super::probes::Probes;
 use super::select::{Prepared, meet};
 use crate::cluster::ClusterError;
 use crate::cluster::rollouts::RawRollout;
+use crate::doctor::Finding;
 use crate::metrics::{Ask, Cursor};
 use crate::probe::Results;
 use crate::rollout::command::{self, Command, Verb, Wish};
@@ -32,10 +34,11 @@ use crate::rollout::decide::decide;
 use crate::rollout::observation::{Observation, Raise};
 use crate::rollout::plan::{PlannedComponent, Problem};
 use crate::rollout::sample::{Blindness, Reading, Slice};
-use crate::rollout::spec::{OnDelete, Traffic};
+use crate::rollout::spec::OnDelete;
 use crate::rollout::status::{ComponentStatus, GradualRolloutStatus};
 use crate::rollout::weight::Weight;
 use crate::routing::{ClaimKey, ObjectKind, ObjectRef};
+use checkup::Checkups;
 use hooks::Asked;
 use jiff::Timestamp;
 use patience::Patience;
@@ -99,6 +102,11 @@ pub(super) enum Done {
     },
     Fetched(Result<RawRollout, ClusterError>),
     Tidied(Result<RawRollout, ClusterError>),
+    /// What the doctor found.
+    Examined {
+        generation: i64,
+        findings: Vec<Finding>,
+    },
     /// The finalizer was added, or not.
     Held(Result<RawRollout, ClusterError>),
 }
@@ -146,6 +154,7 @@ pub(super) struct Actor {
     /// What persons were told last that they are asked for.
     told_persons: BTreeMap<ObjectRef, String>,
     patience: Patience,
+    checkups: Checkups,
     watched: Vec<String>,
     next_look: Timestamp,
     looking: bool,
@@ -195,6 +204,7 @@ impl Actor {
             asked_hooks: Asked::default(),
             told_persons: BTreeMap::new(),
             patience: Patience::default(),
+            checkups: Checkups::default(),
             watched: Vec::new(),
             next_look: now,
             looking: false,
@@ -280,6 +290,7 @@ impl Actor {
             self.previews.due(now),
             self.patience.due(now),
             self.asked_hooks.due(),
+            self.checkups.due(),
         ];
         let due = [look, save, self.wake_at, self.leaving.next()]
             .into_iter()
@@ -308,6 +319,7 @@ impl Actor {
         }
         self.ask_hooks(now);
         self.hear_persons();
+        self.check_up(now);
         let Ok(sound) = &self.sound else { return };
         if !self.looking && now >= self.next_look && !self.watched.is_empty() {
             let asks: Vec<(Ask, Cursor)> = sound
@@ -423,6 +435,7 @@ impl Actor {
                 self.looking = false;
                 self.apart.forget();
                 self.probes.forget();
+                self.checkups.forget();
                 self.saving = false;
                 self.tidying = false;
                 for lane in self.lanes.values_mut() {
@@ -464,15 +477,9 @@ fn together(problems: &[Problem]) -> String {
 
 /// What a component's metrics are asked; `None` when it names no arms.
 fn ask(raw: &RawRollout, planned: &PlannedComponent, status: Option<&ComponentStatus>) -> Option<Ask> {
-    Some(Ask {
-        rollout: format!("{}/{}", raw.namespace, raw.name),
-        component: planned.name().to_owned(),
-        arms: planned.component.arms.clone()?,
-        traffic: planned.traffic(),
-        wants_latency: planned.traffic() != Traffic::LongLived,
-        // Where control answers next to nothing, only other days tell how much traffic there should be.
-        wants_history: status.is_some_and(|c| c.weight.written.permille() > USUAL_ABOVE),
-    })
+    // Where control answers next to nothing, only other days tell how much traffic there should be.
+    let wants_history = status.is_some_and(|c| c.weight.written.permille() > USUAL_ABOVE);
+    Ask::of(&format!("{}/{}", raw.namespace, raw.name), planned, wants_history)
 }
 
 /// What a deletion with `onDelete: restore` means.

@@ -1,6 +1,7 @@
 //! Who works which resource: the watch of resources on one side, an actor for each on the other.
 
 use super::actor::Actor;
+use super::checkup::{Checkup, DoctorSettings};
 use super::claims::Claims;
 use super::view::View;
 use crate::clock::Clock;
@@ -32,6 +33,8 @@ pub struct EngineSettings {
     pub prober: Option<Arc<Prober>>,
     /// What calls hooks; `None`: nobody does.
     pub hooks: Option<Arc<Hooks>>,
+    /// What the doctor has to know; `None`: it looks at nothing.
+    pub doctor: Option<DoctorSettings>,
 }
 
 /// What every actor works with.
@@ -44,6 +47,7 @@ pub(super) struct Shared {
     pub(super) claims: Claims,
     pub(super) view: View,
     pub(super) settings: EngineSettings,
+    pub(super) checkup: Option<Arc<Checkup>>,
 }
 
 /// The engine.
@@ -67,7 +71,12 @@ impl Hub {
         events: EventSink,
         settings: EngineSettings,
     ) -> Self {
+        let checkup = settings.doctor.clone().map(|doctor| {
+            let (cache, source, clock) = (cache.clone(), source.clone(), clock.clone());
+            Arc::new(Checkup::new(&clients, cache, source, clock, doctor))
+        });
         let shared = Shared {
+            checkup,
             clients,
             cache,
             view: View::of(source.clone(), clock.clone()),

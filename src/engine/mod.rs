@@ -6,6 +6,7 @@
 
 mod actor;
 mod beside;
+mod checkup;
 mod claims;
 mod doors;
 mod gauges;
@@ -23,5 +24,6 @@ mod select;
 mod view;
 
 pub use crate::metrics::{Condition, EndpointHealth, SourceHealth};
+pub use checkup::DoctorSettings;
 pub use hub::{EngineSettings, Hub};
 pub use view::{Explained, RolloutView, View};

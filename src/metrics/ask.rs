@@ -3,6 +3,7 @@
 use super::matcher::{Matcher, check_label};
 use super::preset::Facts;
 use super::snapshot::Snapshot;
+use crate::rollout::plan::PlannedComponent;
 use crate::rollout::spec::{ArmSource, Arms, Preset, Traffic};
 use jiff::Timestamp;
 use std::fmt;
@@ -54,6 +55,18 @@ pub struct AskError {
 }
 
 impl Ask {
+    /// What is asked about a component of this rollout (`namespace/name`); `None` when it names no arms.
+    pub fn of(rollout: &str, planned: &PlannedComponent, wants_history: bool) -> Option<Self> {
+        Some(Self {
+            rollout: rollout.to_owned(),
+            component: planned.name().to_owned(),
+            arms: planned.component.arms.clone()?,
+            traffic: planned.traffic(),
+            wants_latency: planned.traffic() != Traffic::LongLived,
+            wants_history,
+        })
+    }
+
     /// The arms that are named, canary first.
     pub fn sides(&self) -> impl Iterator<Item = (Side, &ArmSource)> {
         let control = self.arms.control.as_ref().map(|source| (Side::Control, source));

@@ -40,6 +40,7 @@ mod wire;
 
 pub use ask::{Ask, AskError, problems};
 pub use counters::{Cursor, advance};
+pub(crate) use endpoint::chance;
 pub use errors::{ErrorRule, RuleError};
 pub use health::{Condition, EndpointHealth, HealthBook, SourceHealth};
 pub use prometheus::PrometheusSource;

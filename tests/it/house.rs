@@ -20,8 +20,13 @@ const DOORS: &[(&str, &[&str])] = &[
     ("backtest", &["rollout", "metrics"]),
     ("cluster", &["rollout", "routing", "clock"]),
     (
+        "doctor",
+        &["rollout", "routing", "metrics", "backtest", "cluster", "clock"],
+    ),
+    (
         "engine",
         &[
+            "doctor",
             "rollout",
             "routing",
             "metrics",
@@ -57,7 +62,7 @@ const DOORS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "daemon", "sandbox", "settings", "api", "rollout", "routing", "cluster", "metrics", "backtest",
-            "probe", "clock",
+            "probe", "clock", "doctor",
         ],
     ),
     ("main", &["cli"]),

@@ -1,8 +1,7 @@
 //! Findings for people.
 
-use super::Finding;
-use super::code::{Code, Severity};
 use crate::cli::lines;
+use crate::doctor::{Code, Finding, Severity};
 use crate::cli::table::{self, BAD, DIM, GOOD, HEAD, LOOK};
 use anstyle::Style;
 use std::io::{self, Write};

@@ -73,6 +73,7 @@ impl Actor {
                 }
             }
             Done::Previewed { component, result } => self.previewed(component, result),
+            Done::Examined { generation, findings } => self.examined(generation, &findings),
             Done::Saved { written, result } => self.saved(written, result),
             Done::Fetched(result) => self.fetched(result),
             Done::Tidied(result) => {

@@ -2,17 +2,16 @@
 
 use super::code::D201;
 use super::{Finding, Patient};
-use crate::cluster::examine::Right;
+pub(crate) use crate::cluster::examine::Right;
 use crate::rollout::router_spec::Router;
 use crate::routing::{ObjectKind, needs, targets};
-use crate::settings::Lease;
 use std::collections::{BTreeMap, BTreeSet};
 
 const WATCH: &[&str] = &["get", "list", "watch"];
 const WEIGH: &[&str] = &["get", "list", "watch", "patch"];
 
 /// Every right, each once.
-pub(super) fn needed(patients: &[Patient], lease: &Lease) -> BTreeSet<Right> {
+pub(crate) fn needed(patients: &[Patient], (home, lease): (&str, &str)) -> BTreeSet<Right> {
     let mut all = BTreeSet::new();
     let mut add = |namespace: &str, group, resource, subresource, name: &str, verbs: &[&'static str]| {
         all.extend(verbs.iter().map(|verb| Right {
@@ -25,9 +24,9 @@ pub(super) fn needed(patients: &[Patient], lease: &Lease) -> BTreeSet<Right> {
         }));
     };
     let leases = "coordination.k8s.io";
-    add(&lease.namespace, leases, "leases", "", "", &["create"]);
+    add(home, leases, "leases", "", "", &["create"]);
     let held = &["get", "update", "patch"];
-    add(&lease.namespace, leases, "leases", "", &lease.name, held);
+    add(home, leases, "leases", "", lease, held);
     for patient in patients {
         let namespace = patient.namespace.as_str();
         let own = "rollout.sealos.io";
@@ -64,7 +63,7 @@ pub(super) fn needed(patients: &[Patient], lease: &Lease) -> BTreeSet<Right> {
 }
 
 /// Rights that are lacking, those on the same kind in the same place in one sentence.
-pub(super) fn findings(lacking: &[Right]) -> Vec<Finding> {
+pub(crate) fn findings(lacking: &[Right]) -> Vec<Finding> {
     let mut grouped: BTreeMap<(&str, &str, &str, &str, &str), Vec<&str>> = BTreeMap::new();
     for right in lacking {
         let key = (
@@ -94,15 +93,28 @@ pub(super) fn findings(lacking: &[Right]) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::tests::patients;
+    use crate::rollout::plan::Plan;
+    use crate::rollout::spec::GradualRollout;
+    use std::path::Path;
     use serde_json::Value;
 
-    fn lease() -> Lease {
-        Lease {
-            name: "gradual-rollout".to_owned(),
-            namespace: "sealos-system".to_owned(),
-            identity: None,
-        }
+    const LEASE: (&str, &str) = ("sealos-system", "gradual-rollout");
+
+    /// The rollouts of a file of `config/`.
+    fn patients(file: &str) -> Vec<Patient> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(file);
+        let text = std::fs::read_to_string(path).unwrap();
+        let objects = text.split("\n---").filter(|text| text.contains("kind: GradualRollout"));
+        objects
+            .map(|text| {
+                let rollout: GradualRollout = serde_saphyr::from_str(text).unwrap();
+                Patient {
+                    namespace: "sealos-system".to_owned(),
+                    name: "sealos-system/any".to_owned(),
+                    plan: Plan::parse(&rollout.spec).unwrap(),
+                }
+            })
+            .collect()
     }
 
     /// Whether a rule of `deploy/rbac.yaml` grants it.
@@ -125,7 +137,7 @@ mod tests {
 
     #[test]
     fn nothing_is_asked_for_that_the_manifests_do_not_grant() {
-        let manifest = include_str!("../../../deploy/rbac.yaml");
+        let manifest = include_str!("../../deploy/rbac.yaml");
         let rules: Vec<Value> = manifest
             .split("\n---\n")
             .flat_map(|text| {
@@ -138,7 +150,7 @@ mod tests {
             })
             .collect();
         for file in ["shop.yaml", "sealos.yaml", "ingress-nginx.yaml"] {
-            let needed = needed(&patients(file), &lease());
+            let needed = needed(&patients(file), LEASE);
             assert!(needed.len() > 10, "{file}: {}", needed.len());
             for right in needed {
                 assert!(granted(&rules, &right), "{file}: {right:?}");
@@ -148,7 +160,7 @@ mod tests {
 
     #[test]
     fn only_the_routers_in_use_ask_and_what_lacks_is_told_together() {
-        let needed = needed(&patients("shop.yaml"), &lease());
+        let needed = needed(&patients("shop.yaml"), LEASE);
         assert!(needed.iter().any(|right| right.resource == "virtualservices"));
         assert!(!needed.iter().any(|right| right.resource == "ingresses"));
         let lacking: Vec<Right> = needed

@@ -1,7 +1,7 @@
 //! What stands in the way of judging a component, by kind: for who tells it in other words than `checks test`.
 
 use super::diagnose::{Missing, Probe};
-use super::{SCRAPES, short};
+use super::diagnose::{SCRAPES, short};
 use crate::backtest::record::whole_seconds;
 use crate::backtest::{Beside, record, rules};
 use crate::metrics::{Ask, Source};
@@ -13,19 +13,19 @@ use std::time::Duration;
 
 /// Sentences, by kind. Each begins with what it is about.
 #[derive(Debug, Default)]
-pub(in crate::cli) struct Examined {
+pub(crate) struct Examined {
     /// Arms without series.
-    pub(in crate::cli) arms: Vec<String>,
+    pub(crate) arms: Vec<String>,
     /// Series that cannot be used.
-    pub(in crate::cli) data: Vec<String>,
+    pub(crate) data: Vec<String>,
     /// Histograms that are missing, in another unit, or too short for a limit.
-    pub(in crate::cli) histograms: Vec<String>,
+    pub(crate) histograms: Vec<String>,
     /// Times that are too short for the scrape period.
-    pub(in crate::cli) short: Vec<String>,
+    pub(crate) short: Vec<String>,
 }
 
 /// Asks about one component, with the queries and the arithmetic of `checks test`.
-pub(in crate::cli) async fn examine(
+pub(crate) async fn examine(
     source: &Source,
     ask: &Ask,
     plan: &Plan,

@@ -13,6 +13,8 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// Scrapes that must fit into a window: fewer, and one late scrape empties it.
+pub(crate) const SCRAPES: u32 = 4;
 /// Values of a label that are named as what there is instead.
 const NAMED: usize = 5;
 /// This share of all requests on one side of all bounds is no behaviour, it is a unit.
@@ -26,43 +28,43 @@ const ANYTHING: &str = "~.*";
 
 /// Something that is missing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Missing {
+pub(crate) struct Missing {
     /// A check's name, or what part of the component it is about.
-    pub(super) of: String,
+    pub(crate) of: String,
     /// What, and what to write or do.
-    pub(super) message: String,
+    pub(crate) message: String,
 }
 
 impl Missing {
-    pub(super) fn general(of: &str, message: String) -> Self {
+    pub(crate) fn general(of: &str, message: String) -> Self {
         Self {
             of: of.to_owned(),
             message,
         }
     }
 
-    pub(super) fn check(name: &str, message: String) -> Self {
+    pub(crate) fn check(name: &str, message: String) -> Self {
         Self::general(&format!("check {name}"), message)
     }
 }
 
 /// Asks Prometheus at one instant.
-pub(super) struct Probe<'a> {
+pub(crate) struct Probe<'a> {
     source: &'a Source,
     at: Timestamp,
 }
 
 impl<'a> Probe<'a> {
-    pub(super) const fn new(source: &'a Source, at: Timestamp) -> Self {
+    pub(crate) const fn new(source: &'a Source, at: Timestamp) -> Self {
         Self { source, at }
     }
 
-    pub(super) async fn ask(&self, promql: &str) -> Result<Vec<Sample>, Blindness> {
+    pub(crate) async fn ask(&self, promql: &str) -> Result<Vec<Sample>, Blindness> {
         self.source.vector(promql, self.at).await
     }
 
     /// How far the canary's samples are apart, as Prometheus has them; `None` with fewer than two in five minutes.
-    pub(super) async fn scrape_period(&self, ask: &Ask) -> Result<Option<Duration>, Blindness> {
+    pub(crate) async fn scrape_period(&self, ask: &Ask) -> Result<Option<Duration>, Blindness> {
         let promql = format!("max(count_over_time({}[5m]))", series(&ask.arms.canary));
         let samples = self.ask(&promql).await?.first().map(|sample| sample.value);
         // So many samples have one gap less between them. In whole seconds: the window is cut anywhere.
@@ -73,7 +75,7 @@ impl<'a> Probe<'a> {
     }
 
     /// Arms without series, each with the matcher that is to blame.
-    pub(super) async fn arms(&self, ask: &Ask) -> Result<Vec<Missing>, Blindness> {
+    pub(crate) async fn arms(&self, ask: &Ask) -> Result<Vec<Missing>, Blindness> {
         let mut missing = Vec::new();
         let control = ask.arms.control.as_ref();
         for (side, source) in [("canary", Some(&ask.arms.canary)), ("control", control)] {
@@ -89,7 +91,7 @@ impl<'a> Probe<'a> {
 
     /// Samples that are stamped after our now: nobody asks about that time, so what is seen is older than it looks.
     /// Prometheus says nothing of them to a question about now, so the question is about a while later.
-    pub(super) async fn ahead(&self, ask: &Ask) -> Result<Vec<Missing>, Blindness> {
+    pub(crate) async fn ahead(&self, ask: &Ask) -> Result<Vec<Missing>, Blindness> {
         let now = Clock::System.now();
         let later = self.at.checked_add(LATER).unwrap_or(self.at);
         let mut missing = Vec::new();
@@ -159,7 +161,7 @@ impl<'a> Probe<'a> {
     }
 
     /// Latency checks whose histogram is missing, in another unit, or does not reach the limit.
-    pub(super) async fn histograms(
+    pub(crate) async fn histograms(
         &self,
         ask: &Ask,
         rules: &[&CheckRule],
@@ -365,4 +367,37 @@ fn max_ms(limits: &Limits) -> Option<f64> {
         .parse::<Span>()
         .ok()?;
     Some(text.0.as_secs_f64() * 1000.0)
+}
+
+/// A window that a late scrape empties.
+pub(crate) fn short(rule: &CheckRule, period: Duration) -> Option<Missing> {
+    let least = period * SCRAPES;
+    let [(field, length), _] = {
+        let mut both = [("for", rule.for_), ("window", rule.window)];
+        both.sort_by_key(|(_, length)| *length);
+        both
+    };
+    (length < least).then(|| Missing::check(&rule.name, too_short(field, length, period)))
+}
+
+pub(crate) fn too_short(field: &str, length: Duration, period: Duration) -> String {
+    format!(
+        "{field} {} is shorter than {SCRAPES} scrapes of {}: write at least {}",
+        Span(length),
+        Span(period),
+        Span(period * SCRAPES)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_held_against_four_scrapes() {
+        assert_eq!(
+            too_short("window", Duration::from_secs(30), Duration::from_secs(10)),
+            "window 30s is shorter than 4 scrapes of 10s: write at least 40s"
+        );
+    }
 }

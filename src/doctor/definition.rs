@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 const NAMED: usize = 4;
 
 /// What speaks against the installed definition; `None`: there is none.
-pub(super) fn findings(installed: Option<&Value>, ours: &Value) -> Vec<Finding> {
+pub(crate) fn findings(installed: Option<&Value>, ours: &Value) -> Vec<Finding> {
     let object = "definition gradualrollouts.rollout.sealos.io";
     let Some(installed) = installed else {
         return vec![Finding::new(

@@ -1,18 +1,15 @@
 //! What Prometheus says of the arms, and of its own clock.
 
 use super::code::{D301, D302, D303, D304, D306, D401, D402, D403};
+use super::examine::examine;
 use super::{Finding, Patient};
-use crate::cli::checks_test::examine;
-use crate::cli::recorded;
-use crate::daemon;
-use crate::metrics::Source;
+use crate::metrics::{Ask, Source};
 use crate::rollout::sample::{Blindness, Dark};
-use crate::settings::Settings;
 use jiff::Timestamp;
 use std::time::Duration;
 
 /// Clocks may differ by this much and nobody is told: the API server tells whole seconds, and an answer takes time.
-pub(super) const SKEW: Duration = Duration::from_secs(5);
+pub(crate) const SKEW: Duration = Duration::from_secs(5);
 /// A newest sample that is older than this is old: scrapes come at least every minute.
 const OLD: Duration = Duration::from_secs(150);
 /// So far in the future samples are looked for: within the five minutes that an instant answer reaches back.
@@ -20,28 +17,24 @@ const AHEAD: Duration = Duration::from_secs(240);
 /// Stamps of what every Prometheus has of whatever it scrapes.
 const NEWEST: &str = "max(timestamp(up))";
 
-/// Everything about the series of these rollouts.
-pub(super) async fn findings(settings: &Settings, patients: &[Patient], now: Timestamp) -> Vec<Finding> {
+/// Everything about the series of these rollouts; `source` is none where no Prometheus is named.
+pub(crate) async fn findings(source: Option<&Source>, patients: &[Patient], now: Timestamp) -> Vec<Finding> {
     let armed = patients
         .iter()
-        .flat_map(|patient| &patient.read.plan.components)
-        .any(|planned| planned.component.arms.is_some());
+        .flat_map(Patient::components)
+        .any(|component| component.arms.is_some());
     if !armed {
         return Vec::new();
     }
     let prometheus = "prometheus";
-    if settings.prometheus.is_none() {
+    let Some(source) = source else {
         let message = "which Prometheus has the arms' series is not known here";
         return vec![Finding::new(D301, prometheus, message)];
-    }
-    let source = match daemon::source(settings.prometheus.as_ref()) {
-        Ok(source) => source,
-        Err(error) => return vec![Finding::new(D301, prometheus, &error.to_string())],
     };
     // Prometheus is asked for whole seconds.
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let mut all = Vec::new();
-    match newest(&source, now).await {
+    match newest(source, now).await {
         Ok(newest) => all.extend(newest.and_then(|newest| clock(newest, now))),
         Err(blindness) => {
             all.push(Finding::new(D302, prometheus, &blindness.message));
@@ -52,12 +45,12 @@ pub(super) async fn findings(settings: &Settings, patients: &[Patient], now: Tim
         }
     }
     for patient in patients {
-        for planned in &patient.read.plan.components {
-            let Some(ask) = recorded::ask(&patient.read, planned) else {
+        for planned in &patient.plan.components {
+            let Some(ask) = Ask::of(&patient.name, planned, false) else {
                 continue;
             };
-            let object = format!("component {} of {}", planned.name(), patient.read.name);
-            let examined = match examine(&source, &ask, &patient.read.plan, planned, now).await {
+            let object = format!("component {} of {}", planned.name(), patient.name);
+            let examined = match examine(source, &ask, &patient.plan, planned, now).await {
                 Ok(examined) => examined,
                 Err(blindness) => {
                     all.push(Finding::new(D302, &object, &blindness.message));

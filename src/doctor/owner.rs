@@ -6,7 +6,7 @@ use crate::routing::ObjectRef;
 use serde_json::Value;
 
 /// The finding about the tool that applies an object, the one that puts weights back first; `None` when none does.
-pub(super) fn finding(object: &ObjectRef, json: &Value) -> Option<Finding> {
+pub(crate) fn finding(object: &ObjectRef, json: &Value) -> Option<Finding> {
     let mark = |kind: &str, key: &str| {
         let found = json.pointer("/metadata")?.get(kind)?.get(key)?.as_str();
         found.map(str::to_owned)

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 /// How grave a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Severity {
+pub(crate) enum Severity {
     /// A rollout cannot work so.
     Error,
     /// It may go wrong.
@@ -16,7 +16,7 @@ pub(super) enum Severity {
 
 impl Severity {
     /// The word for it.
-    pub(super) const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",
@@ -27,15 +27,15 @@ impl Severity {
 
 /// One code.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Code {
+pub(crate) struct Code {
     /// `D101`; never given to anything else.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// How grave.
-    pub(super) severity: Severity,
+    pub(crate) severity: Severity,
     /// What it means.
-    pub(super) meaning: &'static str,
+    pub(crate) meaning: &'static str,
     /// What to do.
-    pub(super) remedy: &'static str,
+    pub(crate) remedy: &'static str,
 }
 
 impl Serialize for Code {
@@ -46,11 +46,11 @@ impl Serialize for Code {
 
 macro_rules! codes {
     ($($constant:ident $severity:ident $meaning:literal $remedy:literal;)*) => {
-        $(pub(super) const $constant: &Code = &Code {
+        $(pub(crate) const $constant: &Code = &Code {
             name: stringify!($constant), severity: Severity::$severity, meaning: $meaning, remedy: $remedy,
         };)*
         /// Every code, in order.
-        pub(super) const ALL: &[&Code] = &[$($constant),*];
+        pub(crate) const ALL: &[&Code] = &[$($constant),*];
     };
 }
 
@@ -80,7 +80,7 @@ codes! {
 }
 
 /// A code by its name, in either case.
-pub(super) fn named(name: &str) -> Option<&'static Code> {
+pub(crate) fn named(name: &str) -> Option<&'static Code> {
     ALL.iter()
         .find(|code| code.name.eq_ignore_ascii_case(name))
         .copied()
