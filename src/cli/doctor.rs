@@ -199,4 +199,3 @@ async fn of_the_cluster(
     }
     Ok(all)
 }
-

@@ -75,7 +75,7 @@ codes! {
     D501 Error "A routed object is not there." "Create it, or mend its name in the component's router.";
     D502 Error "A routed object cannot carry the weights of the plan." "Mend the object or the router as the sentence says.";
     D503 Warning "Flux applies a routed object, and will put its weights back." "Annotate it in its manifest: kustomize.toolkit.fluxcd.io/ssa: IfNotPresent";
-    D504 Info "Argo CD applies a routed object; whether it leaves the weights alone cannot be seen here." "Have the Application ignore them (docs/routers/ownership.md has the rule), and RespectIgnoreDifferences=true.";
+    D504 Info "Argo CD applies a routed object; whether it leaves the weights alone cannot be seen here." "Have the Application ignore the weights: write this into its spec.";
     D505 Info "Helm installed a routed object; its next upgrade writes the chart's weights." "Leave the weights out of what upgrades change, or upgrade while the rollout is at rest.";
 }
 

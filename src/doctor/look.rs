@@ -127,7 +127,10 @@ impl Objects<'_> {
             Self::Asked(cluster) => match cluster.object(object).await {
                 Err(Error::NotFound(_)) => {
                     // The same answer where nobody knows the kind: a list tells the two apart.
-                    let served = !matches!(cluster.list(object.kind, &object.namespace).await, Err(Error::NotFound(_)));
+                    let served = !matches!(
+                        cluster.list(object.kind, &object.namespace).await,
+                        Err(Error::NotFound(_))
+                    );
                     Ok(There::No(object.kind.missing().filter(|_| !served)))
                 }
                 Err(Error::NoDefinition) => Ok(There::No(object.kind.missing())),

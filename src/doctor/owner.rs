@@ -2,7 +2,7 @@
 
 use super::Finding;
 use super::code::{Code, D503, D504, D505};
-use crate::routing::ObjectRef;
+use crate::routing::{ObjectKind, ObjectRef};
 use serde_json::Value;
 
 /// The finding about the tool that applies an object, the one that puts weights back first; `None` when none does.
@@ -24,15 +24,58 @@ pub(crate) fn finding(object: &ObjectRef, json: &Value) -> Option<Finding> {
     }
     let argo = mark("annotations", "argocd.argoproj.io/tracking-id")
         .or_else(|| mark("labels", "argocd.argoproj.io/instance"));
-    if let Some(name) = argo {
-        let application = name.split(':').next().unwrap_or_default();
-        return told(D504, format!("Argo CD's Application {application} applies it"));
-    }
-    if let Some(manager) = managers(json).find(|name| name.starts_with("argocd")) {
-        return told(D504, format!("Argo CD wrote it (field manager {manager})"));
+    let by_argo = argo.map_or_else(
+        || {
+            let manager = managers(json).find(|name| name.starts_with("argocd"))?;
+            Some(format!("Argo CD wrote it (field manager {manager})"))
+        },
+        |name| {
+            let application = name.split(':').next().unwrap_or_default();
+            Some(format!("Argo CD's Application {application} applies it"))
+        },
+    );
+    if let Some(message) = by_argo {
+        return Some(Finding {
+            paste: Some(ignored(object.kind)),
+            ..Finding::new(D504, &object.to_string(), &message)
+        });
     }
     let release = mark("annotations", "meta.helm.sh/release-name")?;
     told(D505, format!("the Helm release {release} installed it"))
+}
+
+/// What an Application has to leave alone of an object, as its `spec` says it.
+fn ignored(kind: ObjectKind) -> String {
+    let what: Vec<&str> = match kind {
+        ObjectKind::VirtualService => vec![
+            ".spec.http[]?.route[]?.weight",
+            ".spec.tls[]?.route[]?.weight",
+            ".spec.tcp[]?.route[]?.weight",
+        ],
+        ObjectKind::HttpRoute | ObjectKind::GrpcRoute | ObjectKind::TlsRoute | ObjectKind::TcpRoute => {
+            vec![".spec.rules[]?.backendRefs[]?.weight"]
+        }
+        ObjectKind::ConfigMap => vec![
+            ".data.networking_mode",
+            ".data.istio_percentage",
+            ".data.enable_istio_monitoring",
+        ],
+        ObjectKind::Deployment => vec![
+            ".spec.template.spec.containers[]?.env",
+            ".spec.template.metadata.annotations.\"rollout.sealos.io/restarted-for\"",
+        ],
+        ObjectKind::Ingress | ObjectKind::Service | ObjectKind::Hook | ObjectKind::Manual => Vec::new(),
+    };
+    let quoted: Vec<String> = what.iter().map(|path| format!("'{path}'")).collect();
+    let group = match kind.group() {
+        "" => String::new(),
+        group => format!("group: {group}, "),
+    };
+    format!(
+        "syncPolicy: {{syncOptions: [RespectIgnoreDifferences=true]}}\nignoreDifferences:\n- {{{group}kind: {}, jqPathExpressions: [{}]}}",
+        kind.kind(),
+        quoted.join(", ")
+    )
 }
 
 fn managers(json: &Value) -> impl Iterator<Item = &str> {
@@ -54,6 +97,30 @@ mod tests {
             name: "shop".into(),
         };
         finding(&object, &json!({"metadata": metadata})).map(|finding| finding.code.name)
+    }
+
+    #[test]
+    fn what_argo_cd_has_to_leave_alone_is_yaml_that_names_the_kind_and_its_weights() {
+        for kind in [
+            ObjectKind::VirtualService,
+            ObjectKind::HttpRoute,
+            ObjectKind::ConfigMap,
+            ObjectKind::Deployment,
+        ] {
+            let spec: Value = serde_saphyr::from_str(&ignored(kind)).unwrap();
+            let rule = &spec["ignoreDifferences"][0];
+            assert_eq!(rule["kind"], kind.kind());
+            assert_eq!(rule["group"].as_str().unwrap_or_default(), kind.group());
+            let paths = rule["jqPathExpressions"].as_array().unwrap();
+            assert!(
+                paths.iter().all(|path| path.as_str().unwrap().starts_with('.')),
+                "{paths:?}"
+            );
+            assert_eq!(
+                spec["syncPolicy"]["syncOptions"][0],
+                "RespectIgnoreDifferences=true"
+            );
+        }
     }
 
     #[test]

@@ -95,8 +95,8 @@ mod tests {
     use super::*;
     use crate::rollout::plan::Plan;
     use crate::rollout::spec::GradualRollout;
-    use std::path::Path;
     use serde_json::Value;
+    use std::path::Path;
 
     const LEASE: (&str, &str) = ("sealos-system", "gradual-rollout");
 
@@ -104,7 +104,9 @@ mod tests {
     fn patients(file: &str) -> Vec<Patient> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(file);
         let text = std::fs::read_to_string(path).unwrap();
-        let objects = text.split("\n---").filter(|text| text.contains("kind: GradualRollout"));
+        let objects = text
+            .split("\n---")
+            .filter(|text| text.contains("kind: GradualRollout"));
         objects
             .map(|text| {
                 let rollout: GradualRollout = serde_saphyr::from_str(text).unwrap();

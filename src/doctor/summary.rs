@@ -1,7 +1,7 @@
 //! All findings in the few words of a condition.
 
-use super::code::{Code, D302, D303, D304, D305, D402, Severity};
 use super::Finding;
+use super::code::{Code, D302, D303, D304, D305, D402, Severity};
 
 /// Findings that are told; the others are counted.
 const TOLD: usize = 3;
@@ -90,6 +90,9 @@ mod tests {
         }
         let long = vec![found(D401, "component", &"long ".repeat(400)); 9];
         let told = summary(&long).message;
-        assert!(told.chars().count() <= LONGEST && told.ends_with("doctor` shows what to do"), "{told}");
+        assert!(
+            told.chars().count() <= LONGEST && told.ends_with("doctor` shows what to do"),
+            "{told}"
+        );
     }
 }

@@ -54,6 +54,32 @@ async fn deleted_with_keep_the_traffic_stays_and_our_marks_come_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_finalizer_that_could_not_be_removed_is_removed_soon_after() {
+    for on_delete in ["keep", "restore"] {
+        for failure in [
+            Failure::new(409, "Conflict", "the object has been modified"),
+            Failure::internal("not now"),
+        ] {
+            let world = with(on_delete, &["shop"]);
+            world.until("25%", |w| w.weight("shop") == 25).await;
+            delete(&world);
+            let fault = Fault::new(Action::Fail(failure.clone()))
+                .resource(ROLLOUTS)
+                .subresource("")
+                .verb("patch")
+                .times(2);
+            world.store.inject(fault);
+            world.pass(20).await;
+            assert!(
+                world.object().is_null(),
+                "{on_delete} {failure:?}: {:#}",
+                world.object()
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn deleted_with_restore_every_object_is_what_it_was_byte_for_byte() {
     let mut world = World::new();
     let mut vs = virtual_service("shop");

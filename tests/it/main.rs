@@ -24,6 +24,7 @@ mod cluster_events;
 mod deploy;
 mod doctor;
 mod engine;
+mod engine_checkup;
 mod engine_gateway;
 mod engine_orphans;
 mod engine_ownership;

@@ -1,8 +1,8 @@
 //! Findings for people.
 
 use crate::cli::lines;
-use crate::doctor::{Code, Finding, Severity};
 use crate::cli::table::{self, BAD, DIM, GOOD, HEAD, LOOK};
+use crate::doctor::{Code, Finding, Severity};
 use anstyle::Style;
 use std::io::{self, Write};
 
@@ -29,6 +29,10 @@ pub(super) fn write(
         let text = format!("{} {}: {}", finding.code.name, finding.object, finding.message);
         lines::write(out, label, &text, INDENT, width)?;
         lines::write(out, ("", Style::new()), finding.remedy, INDENT, width)?;
+        // As it is, whatever the width: it is there to be pasted.
+        for line in finding.paste.iter().flat_map(|text| text.lines()) {
+            writeln!(out, "{:INDENT$}  {}", "", table::plain(line))?;
+        }
     }
     let looked = match rollouts {
         [] => "no rollout".to_owned(),

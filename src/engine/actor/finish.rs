@@ -81,7 +81,14 @@ impl Actor {
                 match result {
                     Ok(raw) => self.applied(raw),
                     Err(error) => {
-                        tracing::debug!(rollout = %self.raw.name, %error, "finished commands were not removed yet");
+                        tracing::debug!(rollout = %self.raw.name, %error, "finished commands, or the finalizer, were not removed yet");
+                        if self.raw.deleting {
+                            self.leaving.not_released(self.shared.clock.now());
+                        }
+                        self.dirty = self.dirty.max(Dirty::Soon);
+                        if error.is_race() {
+                            self.fetch();
+                        }
                     }
                 }
             }

@@ -27,15 +27,28 @@ pub(super) struct Leaving {
 impl Leaving {
     /// When to try again.
     pub(super) fn next(&self) -> Option<Timestamp> {
-        self.again.filter(|_| !self.busy && !self.done)
+        self.again.filter(|_| !self.busy)
+    }
+
+    /// The resource was not let go: somebody wrote to it first, or nobody answered.
+    pub(super) fn not_released(&mut self, now: Timestamp) {
+        self.again = Some(now + AGAIN);
+    }
+
+    /// It is being let go.
+    pub(super) fn releases(&mut self) {
+        self.again = None;
     }
 }
 
 impl Actor {
     /// Goes on with a letting go that failed before.
     pub(super) fn leave_again(&mut self, now: Timestamp) {
-        if self.leaving.next().is_some() && self.is_restored() {
-            self.see_out(now);
+        if self.leaving.next().is_some_and(|at| at <= now) {
+            self.leaving.again = None;
+            if self.is_restored() {
+                self.see_out(now);
+            }
         }
     }
 

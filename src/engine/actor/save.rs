@@ -133,6 +133,7 @@ impl Actor {
             return;
         }
         self.tidying = true;
+        self.leaving.releases();
         let (client, raw) = (self.shared.clients.api.clone(), self.raw.clone());
         self.tasks
             .spawn(async move { Done::Tidied(timed(rollouts::remove_finalizer(&client, &raw)).await) });

@@ -3,7 +3,7 @@
 use gradual_rollout::clock::Clock;
 use gradual_rollout::cluster::connect::Clients;
 use gradual_rollout::daemon::{self, Handles};
-use gradual_rollout::engine::{EngineSettings, View};
+use gradual_rollout::engine::{DoctorSettings, EngineSettings, View};
 use gradual_rollout::metrics::{
     ArmSnapshot, Ask, Bucket, Counter, PodSnapshot, Simulation, Snapshot, Source,
 };
@@ -213,6 +213,8 @@ pub(crate) struct World {
     pub(crate) traffic: Arc<Traffic>,
     /// What the newest daemon shows.
     pub(crate) view: tokio::sync::watch::Receiver<View>,
+    /// What the daemons' doctor has to know; none: it looks at nothing.
+    pub(crate) doctor: Option<DoctorSettings>,
     daemons: JoinSet<()>,
     stop: CancellationToken,
     _helpers: JoinSet<()>,
@@ -279,6 +281,7 @@ impl World {
             clock,
             traffic,
             view: tokio::sync::watch::channel(View::default()).1,
+            doctor: None,
             daemons: JoinSet::new(),
             stop: CancellationToken::new(),
             _helpers: helpers,
@@ -314,7 +317,10 @@ impl World {
             lease_renew: Duration::from_secs(5),
             lease_duration: Duration::from_secs(15),
             watch_namespaces: Vec::new(),
-            engine: EngineSettings::default(),
+            engine: EngineSettings {
+                doctor: self.doctor.clone(),
+                ..EngineSettings::default()
+            },
             metrics: Metrics::new(),
             view,
         };
