@@ -469,3 +469,29 @@ async fn labels_that_match_nothing_are_named_at_the_first_look() {
     }
     assert_eq!(world.weight("shop"), 0, "nothing rises on no data");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_component_that_nobody_looks_at_while_it_is_paused_is_not_called_blind() {
+    let mut world = World::new();
+    world.store.put(virtual_service("shop")).unwrap();
+    let mut demo = rollout("demo", &["shop"]);
+    demo["spec"]["paused"] = json!(true);
+    world.store.put(demo).unwrap();
+    world.start("daemon-1");
+    world.pass(3600).await;
+    // Whatever happens to the resource lets it be decided about again.
+    world.annotate("somebody", "was here");
+    world.pass(60).await;
+    let told = |w: &World| {
+        let events = w.store.list("events");
+        events.iter().any(|event| event["reason"] == "Blind")
+    };
+    assert!(!told(&world) && !world.component("shop").blind_told);
+
+    // Going on it looks, and what it does not see then is darkness.
+    world.traffic.darken(true);
+    let mut demo = world.object();
+    demo["spec"]["paused"] = json!(false);
+    world.store.put(demo).unwrap();
+    world.until("it is told", told).await;
+}

@@ -73,7 +73,7 @@ async fn what_is_found_is_told_once_and_goes_when_it_is_mended() {
     assert!(says(&world, "False", "NothingFound"), "{:?}", found(&world));
     world
         .until("an Event told it", |w| {
-            let events = w.store.list("events.events.k8s.io");
+            let events = w.store.list("events");
             events.iter().any(|event| event["reason"] == "Findings")
         })
         .await;

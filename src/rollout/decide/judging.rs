@@ -129,6 +129,12 @@ impl Desk<'_> {
             c.blind_told = false;
             return;
         };
+        // At 0% nobody looks while nothing may rise (paused, frozen, outside its windows): that nothing was seen since
+        // is no darkness. A look that found nothing is.
+        let reading = self.seen.components.get(&c.name).and_then(|s| s.reading.as_ref());
+        if c.weight.written.is_zero() && !matches!(reading, Some(Reading::Blind(_))) {
+            return;
+        }
         if c.blind_told || now.duration_since(since).unsigned_abs() < after {
             return;
         }
