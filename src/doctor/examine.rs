@@ -3,11 +3,11 @@
 use super::diagnose::{Missing, Probe};
 use super::diagnose::{SCRAPES, short};
 use crate::backtest::record::whole_seconds;
-use crate::backtest::{Beside, record, rules};
+use crate::backtest::{Beside, Track, record, rules};
 use crate::metrics::{Ask, Source};
 use crate::rollout::duration::Span;
 use crate::rollout::plan::{Plan, PlannedComponent};
-use crate::rollout::sample::{Blindness, Dark};
+use crate::rollout::sample::{Blindness, Dark, Reading};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -56,10 +56,8 @@ pub(crate) async fn examine(
             return Ok(told);
         }
     };
-    if told.arms.is_empty() && told.data.is_empty() && track.ticks() == 0 {
-        let why =
-            "no two samples of both arms were found to count between: is this scraped at least every minute?";
-        told.data.push(why.to_owned());
+    if told.arms.is_empty() && told.data.is_empty() {
+        told.data.extend(uncounted(&track));
     }
     told.histograms = sentences(probe.histograms(ask, &all, &track).await?);
     if let Some(period) = track.scrape_period {
@@ -68,6 +66,17 @@ pub(crate) async fn examine(
         told.short.extend(slow(judge.interval, period));
     }
     Ok(told)
+}
+
+/// Why the last look counted nothing, or none of them did.
+fn uncounted(track: &Track) -> Option<String> {
+    if let Some((_, Reading::Blind(blindness))) = track.looks.last() {
+        return Some(blindness.message.clone());
+    }
+    (track.ticks() == 0).then(|| {
+        "no two samples of both arms were found to count between: is this scraped at least every minute?"
+            .to_owned()
+    })
 }
 
 fn sentences(missing: Vec<Missing>) -> Vec<String> {

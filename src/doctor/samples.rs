@@ -16,6 +16,8 @@ const OLD: Duration = Duration::from_secs(150);
 const AHEAD: Duration = Duration::from_secs(240);
 /// Stamps of what every Prometheus has of whatever it scrapes.
 const NEWEST: &str = "max(timestamp(up))";
+/// The same of the last day, a little coarser.
+const LATELY: &str = "max(max_over_time(timestamp(up)[1d:5m]))";
 
 /// Everything about the series of these rollouts; `source` is none where no Prometheus is named.
 pub(crate) async fn findings(source: Option<&Source>, patients: &[Patient], now: Timestamp) -> Vec<Finding> {
@@ -77,7 +79,11 @@ pub(crate) async fn findings(source: Option<&Source>, patients: &[Patient], now:
 /// The stamp of the newest sample, in this machine's near future too; `None` when nothing says.
 async fn newest(source: &Source, now: Timestamp) -> Result<Option<Timestamp>, Blindness> {
     let later = now.checked_add(AHEAD).unwrap_or(now);
-    let found = source.vector(NEWEST, later).await?;
+    let mut found = source.vector(NEWEST, later).await?;
+    if found.is_empty() {
+        // An answer about later reaches back to a minute ago only.
+        found = source.vector(LATELY, now).await?;
+    }
     #[expect(clippy::cast_possible_truncation, reason = "seconds since 1970")]
     let seconds = found.first().map(|sample| sample.value as i64);
     Ok(seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()))

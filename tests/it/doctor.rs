@@ -3,6 +3,7 @@
 use crate::cli_cluster::{Cluster, NAMESPACE};
 use crate::support::tools::Prometheus;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 
@@ -120,4 +121,95 @@ fn without_a_cluster_it_ends_with_69_and_explains_codes_all_the_same() {
     assert!(code == 0 && text.contains("deploy/rbac.yaml"), "{text}");
     let (code, text) = run(&["doctor", "--explain", "D2011"]);
     assert!(code == 64 && text.contains("did you mean D201?"), "{text}");
+}
+
+/// What a Prometheus has of the shop: both versions' counters and histograms, and the stamp of everything it scrapes.
+struct Past {
+    /// Seconds between samples.
+    scrape: i64,
+    /// The newest sample is so many seconds before now; negative: after.
+    age: i64,
+    /// What the counters say, by how many samples there were before.
+    count: fn(i64) -> String,
+}
+
+const WELL: Past = Past {
+    scrape: 15,
+    age: 1,
+    count: |n| (1000 + 20 * n).to_string(),
+};
+
+impl Past {
+    async fn served(&self) -> Prometheus {
+        let newest = gradual_rollout::clock::Clock::System.now().as_second() - self.age;
+        let mut record = String::new();
+        let mut series = |name: &str, count: &dyn Fn(i64) -> String| {
+            for n in 0..=1800 / self.scrape {
+                let at = newest - 1800 + n * self.scrape;
+                writeln!(record, "{name} {} {at}", count(n)).unwrap();
+            }
+        };
+        series("up{job=\"istio\"}", &|_| "1".to_owned());
+        for version in ["v1", "v2"] {
+            let labels = format!(
+                "pod=\"{version}\",reporter=\"destination\",destination_service_name=\"shop\",\
+                 destination_version=\"{version}\",response_code=\"200\""
+            );
+            series(&format!("istio_requests_total{{{labels}}}"), &self.count);
+            for bound in ["50", "100", "250", "+Inf"] {
+                let bucket = format!("istio_request_duration_milliseconds_bucket{{{labels},le=\"{bound}\"}}");
+                series(&bucket, &|n| (1000 + 20 * n).to_string());
+            }
+        }
+        Prometheus::with_record(&format!("{record}# EOF\n")).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clocks_scrapes_counters_and_buckets_that_cannot_be_judged_by_are_told_each_by_its_code() {
+    let cluster = Cluster::start().await;
+    let shop = include_str!("../../config/shop.yaml");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("shop.yaml");
+    let beyond = format!("{shop}  checks: [{{name: p95, promote: {{max: 5s}}, rollback: {{max: 9s}}}}]\n");
+    let often = format!("{shop}  judge: {{interval: 10s}}\n");
+    for (past, yaml, wanted, says) in [
+        (WELL, shop, &[][..], ""),
+        (
+            Past { age: -90, ..WELL },
+            shop,
+            &["D303", "D402"][..],
+            "clocks disagree",
+        ),
+        (
+            Past { age: 900, ..WELL },
+            shop,
+            &["D304", "D401"][..],
+            "is not scraped any more",
+        ),
+        (
+            Past { scrape: 60, ..WELL },
+            &often,
+            &["D306"][..],
+            "most looks find nothing new",
+        ),
+        (
+            Past {
+                count: |_| "NaN".to_owned(),
+                ..WELL
+            },
+            shop,
+            &["D402"][..],
+            "NaN",
+        ),
+        (WELL, &beyond, &["D403"][..], "its largest bound is 250ms"),
+    ] {
+        std::fs::write(&file, yaml).unwrap();
+        let prometheus = past.served().await;
+        let arguments = ["--prometheus", &prometheus.url(), "-f", file.to_str().unwrap()];
+        let (_, findings, told) = doctor(&cluster, &arguments).await;
+        let codes: BTreeSet<&str> = findings.iter().map(|(code, _)| code.as_str()).collect();
+        assert_eq!(codes, wanted.iter().copied().collect(), "{told}");
+        assert!(told.to_string().contains(says), "{told}");
+    }
 }
