@@ -135,6 +135,16 @@ async fn the_shipped_rights_are_enough_for_everything_the_daemon_does() {
                 status.components.len() == 2 && status.components.iter().all(|c| c.state == State::Completed)
             })
             .await;
+        scene
+            .until("the doctor misses nothing", async |s| {
+                let status = s.status().await;
+                let found = status.condition("Findings");
+                found.is_some_and(|found| {
+                    assert_eq!(found.reason, "NothingFound", "{}", found.message);
+                    true
+                })
+            })
+            .await;
         let wish = json!({"components": ["*"], "who": "ada"});
         let id = scene.say("rollback", &wish).await;
         scene
@@ -192,6 +202,16 @@ async fn without_the_right_to_read_routes_their_components_hold_by_name_and_the_
         assert!(shop.message.contains(&name), "{}", shop.message);
         assert!(shop.message.contains("no permission"), "{}", shop.message);
         assert_eq!(scene.weight("shop").await, 0);
+        scene
+            .until("the doctor names the right", async |s| {
+                let status = s.status().await;
+                let found = status.condition("Findings");
+                found.is_some_and(|found| {
+                    let wanted = "may not get, list, patch, watch virtualservices.networking.istio.io";
+                    found.reason == "D201" && found.message.contains(wanted)
+                })
+            })
+            .await;
     })
     .await;
 }

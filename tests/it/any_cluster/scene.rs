@@ -7,7 +7,7 @@ use super::traffic::Traffic;
 use futures::FutureExt;
 use gradual_rollout::clock::Clock;
 use gradual_rollout::daemon::{self, Handles};
-use gradual_rollout::engine::{EngineSettings, View};
+use gradual_rollout::engine::{DoctorSettings, EngineSettings, View};
 use gradual_rollout::metrics::Source;
 use gradual_rollout::rollout::status::{ComponentStatus, GradualRolloutStatus};
 use gradual_rollout::telemetry::Metrics;
@@ -229,7 +229,14 @@ impl Scene {
             lease_renew: Duration::from_secs(2),
             lease_duration: Duration::from_secs(10),
             watch_namespaces: vec![self.ns.clone()],
-            engine: EngineSettings::default(),
+            engine: EngineSettings {
+                doctor: Some(DoctorSettings {
+                    namespace: self.ns.clone(),
+                    lease: "gradual-rollout".into(),
+                    has_prometheus: true,
+                }),
+                ..EngineSettings::default()
+            },
             metrics: Metrics::new(),
             view: tokio::sync::watch::channel(View::default()).0,
         };
