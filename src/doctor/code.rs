@@ -77,6 +77,7 @@ codes! {
     D503 Warning "Flux applies a routed object, and will put its weights back." "Annotate it in its manifest: kustomize.toolkit.fluxcd.io/ssa: IfNotPresent";
     D504 Info "Argo CD applies a routed object; whether it leaves the weights alone cannot be seen here." "Have the Application ignore the weights: write this into its spec.";
     D505 Info "Helm installed a routed object; its next upgrade writes the chart's weights." "Leave the weights out of what upgrades change, or upgrade while the rollout is at rest.";
+    D506 Warning "A HelmRelease of Flux applies a routed object: an upgrade that changes its chart's weights writes them, and so does the correction of drift, where it is on." "Have the HelmRelease ignore them: write this into its spec; and leave the weights out of what upgrades change.";
 }
 
 /// A code by its name, in either case.

@@ -1,7 +1,7 @@
 //! Who applies a routed object besides us, by the marks that such tools leave.
 
 use super::Finding;
-use super::code::{Code, D503, D504, D505};
+use super::code::{Code, D503, D504, D505, D506};
 use crate::routing::{ObjectKind, ObjectRef};
 use serde_json::Value;
 
@@ -12,15 +12,30 @@ pub(crate) fn finding(object: &ObjectRef, json: &Value) -> Option<Finding> {
         found.map(str::to_owned)
     };
     let told = |code: &'static Code, message: String| Some(Finding::new(code, &object.to_string(), &message));
-    for key in ["kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name"] {
-        let Some(name) = mark("labels", key) else { continue };
-        let left = mark("annotations", "kustomize.toolkit.fluxcd.io/ssa");
-        let once = left.is_some_and(|rule| ["IfNotPresent", "Ignore"].contains(&rule.as_str()));
-        return if once {
+    let kustomize = "kustomize.toolkit.fluxcd.io/name";
+    if let Some(name) = mark("labels", kustomize) {
+        let says = |key: &str, words: &[&str]| {
+            mark("annotations", key).is_some_and(|rule| words.contains(&rule.as_str()))
+        };
+        let left = says("kustomize.toolkit.fluxcd.io/ssa", &["IfNotPresent", "Ignore"])
+            || says("kustomize.toolkit.fluxcd.io/reconcile", &["disabled"]);
+        return if left {
             None
         } else {
-            told(D503, format!("Flux applies it ({key}: {name})"))
+            told(D503, format!("Flux applies it ({kustomize}: {name})"))
         };
+    }
+    // Another controller, which reads none of those annotations.
+    let helm = "helm.toolkit.fluxcd.io/name";
+    if let Some(name) = mark("labels", helm) {
+        return Some(Finding {
+            paste: undrifted(object.kind),
+            ..Finding::new(
+                D506,
+                &object.to_string(),
+                &format!("Flux' HelmRelease {name} applies it"),
+            )
+        });
     }
     let argo = mark("annotations", "argocd.argoproj.io/tracking-id")
         .or_else(|| mark("labels", "argocd.argoproj.io/instance"));
@@ -78,6 +93,25 @@ fn ignored(kind: ObjectKind) -> String {
     )
 }
 
+/// What a HelmRelease has to leave alone, as its `spec` says it.
+fn undrifted(kind: ObjectKind) -> Option<String> {
+    let paths = match kind {
+        ObjectKind::VirtualService => "/spec/http, /spec/tls, /spec/tcp",
+        ObjectKind::HttpRoute | ObjectKind::GrpcRoute | ObjectKind::TlsRoute | ObjectKind::TcpRoute => {
+            "/spec/rules"
+        }
+        ObjectKind::ConfigMap => {
+            "/data/networking_mode, /data/istio_percentage, /data/enable_istio_monitoring"
+        }
+        ObjectKind::Deployment => "/spec/template/spec/containers",
+        ObjectKind::Ingress | ObjectKind::Service | ObjectKind::Hook | ObjectKind::Manual => return None,
+    };
+    Some(format!(
+        "driftDetection:\n  ignore:\n  - {{paths: [{paths}], target: {{kind: {}}}}}",
+        kind.kind()
+    ))
+}
+
 fn managers(json: &Value) -> impl Iterator<Item = &str> {
     let entries = json.pointer("/metadata/managedFields").and_then(Value::as_array);
     let entries = entries.into_iter().flatten();
@@ -130,6 +164,20 @@ mod tests {
         assert_eq!(code(&json!({"labels": flux})), Some("D503"));
         let once = json!({"kustomize.toolkit.fluxcd.io/ssa": "IfNotPresent"});
         assert_eq!(code(&json!({"labels": flux, "annotations": once})), None);
+        let off = json!({"kustomize.toolkit.fluxcd.io/reconcile": "disabled"});
+        assert_eq!(code(&json!({"labels": flux, "annotations": off})), None);
+        let release = json!({"helm.toolkit.fluxcd.io/name": "shop"});
+        assert_eq!(code(&json!({"labels": release})), Some("D506"));
+        assert_eq!(
+            code(&json!({"labels": release, "annotations": once})),
+            Some("D506"),
+            "that annotation is another controller's"
+        );
+        let rule: Value = serde_saphyr::from_str(&undrifted(ObjectKind::VirtualService).unwrap()).unwrap();
+        assert_eq!(
+            rule["driftDetection"]["ignore"][0]["target"]["kind"],
+            "VirtualService"
+        );
         let argo =
             json!({"argocd.argoproj.io/tracking-id": "shop:networking.istio.io/VirtualService:apps/shop"});
         assert_eq!(code(&json!({"annotations": argo})), Some("D504"));
