@@ -16,7 +16,7 @@ use crate::settings::Settings;
 use anstyle::Style;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::io::{IsTerminal as _, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::time::Duration;
 
 /// How often `--watch` looks.
@@ -43,7 +43,7 @@ pub(super) async fn run(
         let shown = look(&cluster, settings, rollout).await?;
         let data = json_view(settings, &shown);
         if last.as_ref() != Some(&data) {
-            if watch && std::io::stdout().is_terminal() {
+            if watch && io::stdout().is_terminal() {
                 // Home, then clear what is below: less flicker than clearing first.
                 write!(out, "\u{1b}[H\u{1b}[J")?;
             }
@@ -86,6 +86,18 @@ async fn look(cluster: &ByHand, settings: &Settings, rollout: Option<&str>) -> R
     })
 }
 
+/// What the daemon's doctor found, where it found anything.
+fn findings(out: &mut dyn Write, rollout: &GradualRollout, width: Option<usize>) -> io::Result<()> {
+    let status = rollout.status.as_ref();
+    let found = status.and_then(|status| status.condition("Findings"));
+    let Some(found) = found.filter(|found| found.status == "True") else {
+        return Ok(());
+    };
+    let name = rollout.metadata.name.as_deref().unwrap_or_default();
+    let text = format!("found in {name}: {}", found.message);
+    lines::write(out, ("", LOOK), &text, 0, width)
+}
+
 /// The status as data.
 fn json_view(settings: &Settings, shown: &Shown) -> Value {
     let rollouts: Vec<Value> = shown
@@ -93,12 +105,14 @@ fn json_view(settings: &Settings, shown: &Shown) -> Value {
         .iter()
         .map(|r| {
             let status = r.status.clone().unwrap_or_default();
-            let ready = status
-                .condition("Ready")
-                .map(|c| json!({"status": c.status, "reason": c.reason, "message": c.message}));
+            let told = |kind| {
+                let condition = status.condition(kind);
+                condition.map(|c| json!({"status": c.status, "reason": c.reason, "message": c.message}))
+            };
+            let (ready, findings) = (told("Ready"), told("Findings"));
             json!({
                 "name": r.metadata.name, "phase": status.phase, "progress": status.progress,
-                "ready": ready, "components": view::views(r),
+                "ready": ready, "findings": findings, "components": view::views(r),
             })
         })
         .collect();
@@ -130,6 +144,14 @@ fn show(
     } else {
         let several = shown.rollouts.len() > 1;
         picture(out, &views, several, form == Output::Wide, Clock::System.now())?;
+        let width = if form == Output::Wide {
+            None
+        } else {
+            lines::width()
+        };
+        for rollout in &shown.rollouts {
+            findings(out, rollout, width)?;
+        }
     }
     match &shown.daemon {
         Ok(Daemon::Alive { .. }) => {}
@@ -301,6 +323,36 @@ mod tests {
     use crate::cli::manifest::{self, Manifest};
     use crate::rollout::status::{ComponentStatus, GradualRolloutStatus, Weights};
     use crate::rollout::weight::Weight;
+
+    #[test]
+    fn what_the_doctor_found_stands_below_and_nothing_does_where_it_found_nothing() {
+        let Some(Manifest::Rollout(mut rollout, _)) = manifest::read("x", &example("shop", "default")).pop()
+        else {
+            unreachable!()
+        };
+        let mut shown = |any: bool| {
+            let mut status = GradualRolloutStatus::default();
+            let now = "2026-03-02T09:00:00Z".parse().unwrap();
+            let message = "D503 virtualservice default/shop: Flux applies it";
+            crate::rollout::decide::conditions::set_condition(
+                &mut status,
+                "Findings",
+                any,
+                "D503",
+                message,
+                1,
+                now,
+            );
+            rollout.status = Some(status);
+            let mut out = Vec::new();
+            findings(&mut out, &rollout, Some(60)).unwrap();
+            anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string()
+        };
+        let found = shown(true);
+        assert_eq!(shown(false), "");
+        assert!(found.starts_with("found in shop: D503 virtualservice"), "{found}");
+        assert!(found.lines().all(|line| line.chars().count() <= 60), "{found}");
+    }
 
     #[test]
     fn a_blocked_component_says_why_below_the_table() {

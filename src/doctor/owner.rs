@@ -93,7 +93,7 @@ fn ignored(kind: ObjectKind) -> String {
     )
 }
 
-/// What a HelmRelease has to leave alone, as its `spec` says it.
+/// What a `HelmRelease` has to leave alone, as its `spec` says it.
 fn undrifted(kind: ObjectKind) -> Option<String> {
     let paths = match kind {
         ObjectKind::VirtualService => "/spec/http, /spec/tls, /spec/tcp",
