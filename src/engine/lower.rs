@@ -1,6 +1,7 @@
 //! Lowers: their own lane. No retry layer, no patience: every object at once, each until it is done.
 
 use super::doors::Doors;
+use super::order::{Pair, swapped};
 use super::raise::{cached, stamp};
 use super::select::stock_at_any_cost;
 use crate::cluster::ClusterError;
@@ -69,6 +70,9 @@ async fn edge_first(
             }
             Some(_) | None => routers.push(vec![target]),
         }
+    }
+    if swapped(Pair::EdgeInner) {
+        routers.reverse();
     }
     // How many first attempts of each router have ended.
     let tried: Vec<watch::Sender<usize>> = routers.iter().map(|_| watch::channel(0).0).collect();

@@ -16,6 +16,7 @@ mod leave;
 mod looks;
 mod lower;
 mod observe;
+mod order;
 mod pasts;
 mod persist;
 mod probes;

@@ -2,6 +2,7 @@
 
 use super::doors::Doors;
 use super::lane::Objects;
+use super::order::{Pair, swapped};
 use super::select::{NoStock, Prepared, stock};
 use crate::cluster::cache::{Cache, Cached};
 use crate::cluster::objects::{self, FIELD_MANAGER};
@@ -181,6 +182,9 @@ pub(super) async fn write(
 /// that restart read the `ConfigMap` that was written before.
 fn raise_order<'t, 'c>(all: &'t [Target<'c>]) -> Vec<&'t Target<'c>> {
     let mut order: Vec<&Target<'_>> = all.iter().collect();
+    if swapped(Pair::InnerEdge) {
+        return order;
+    }
     order.sort_by_key(|target| std::cmp::Reverse(target.router()));
     order
 }

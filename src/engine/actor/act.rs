@@ -3,6 +3,7 @@
 use super::{Actor, Dirty, Done};
 use crate::engine::lane::Lane;
 use crate::engine::leave::leave;
+use crate::engine::order::{Pair, swapped};
 use crate::engine::{lower, raise};
 use crate::rollout::observation::{Decision, Lower, Raise};
 use crate::rollout::spec::Component;
@@ -103,6 +104,9 @@ impl Actor {
             return;
         }
         lane.clear();
+        if swapped(Pair::LowerTell) && !self.written.to_string().contains(&order.id) {
+            return;
+        }
         let Some(component) = self.planned(&order.component) else {
             return;
         };

@@ -3,6 +3,7 @@
 use super::{Actor, Dirty, Done, older};
 use crate::engine::lane::Lane;
 use crate::engine::looks::Look;
+use crate::engine::order::{Pair, swapped};
 use crate::engine::select::Prepared;
 use crate::engine::{persist, raise};
 use crate::rollout::decide::declare;
@@ -156,6 +157,10 @@ impl Actor {
         declare(&mut self.status, &component, intent.clone());
         self.lanes.insert(component, Lane::Declared { intent, prepared });
         self.dirty = Dirty::Now;
+        if swapped(Pair::DeclareWrite) {
+            let unwritten = serde_json::to_value(&self.status).unwrap_or_default();
+            self.write_declared(&unwritten);
+        }
     }
 
     /// The status is persisted: declared raises may now be written, finished commands removed.

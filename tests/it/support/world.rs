@@ -34,6 +34,8 @@ pub(crate) struct Traffic {
 #[derive(Debug, Default)]
 struct TrafficState {
     failing: BTreeSet<String>,
+    /// Components of which control fails as well.
+    outage: BTreeSet<String>,
     dark: bool,
     unlabelled: bool,
     arms: BTreeMap<(String, bool), (Timestamp, f64, f64)>,
@@ -47,6 +49,19 @@ const RATE: f64 = 2000.0;
 impl Traffic {
     pub(crate) fn fail(&self, component: &str) {
         self.state.lock().unwrap().failing.insert(component.to_owned());
+    }
+
+    /// Both arms of a component fail alike.
+    pub(crate) fn fail_both(&self, component: &str) {
+        self.fail(component);
+        self.state.lock().unwrap().outage.insert(component.to_owned());
+    }
+
+    /// Both arms of a component answer well again.
+    pub(crate) fn heal(&self, component: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.failing.remove(component);
+        state.outage.remove(component);
     }
 
     pub(crate) fn darken(&self, dark: bool) {
@@ -144,6 +159,7 @@ impl Simulation for Traffic {
             return Ok(known.clone());
         }
         let failing = state.failing.contains(&ask.component);
+        let outage = state.outage.contains(&ask.component);
         let mut arm = |canary: bool, share: f64| {
             let (last, requests, errors) = state
                 .arms
@@ -153,7 +169,7 @@ impl Simulation for Traffic {
             let new = (passed * RATE * share).floor();
             *last = at;
             *requests += new;
-            if canary && failing {
+            if (canary && failing) || outage {
                 *errors += new * 0.7;
             }
             let (all, bad) = (*requests, errors.floor());
@@ -215,6 +231,8 @@ pub(crate) struct World {
     pub(crate) view: tokio::sync::watch::Receiver<View>,
     /// What the daemons' doctor has to know; none: it looks at nothing.
     pub(crate) doctor: Option<DoctorSettings>,
+    /// What daemons read instead of the traffic itself, which it is made of.
+    pub(crate) scrapes: Option<Arc<dyn Simulation>>,
     daemons: JoinSet<()>,
     stop: CancellationToken,
     _helpers: JoinSet<()>,
@@ -282,6 +300,7 @@ impl World {
             traffic,
             view: tokio::sync::watch::channel(View::default()).1,
             doctor: None,
+            scrapes: None,
             daemons: JoinSet::new(),
             stop: CancellationToken::new(),
             _helpers: helpers,
@@ -309,7 +328,7 @@ impl World {
         self.view = shown;
         let handles = Handles {
             clients,
-            source: Source::Simulated(self.traffic.clone()),
+            source: Source::Simulated(self.scrapes.clone().unwrap_or_else(|| self.traffic.clone())),
             clock: self.clock.clone(),
             namespace: NS.into(),
             lease: "gradual-rollout".into(),
