@@ -36,7 +36,7 @@ impl Scene {
         let mut world = World::new();
         world.store.put(virtual_service("shop")).unwrap();
         let rollout = plan(&[component("shop")]);
-        let promises = Arc::new(Promises::of(&rollout, &world.clock, NS));
+        let promises = Arc::new(Promises::of(std::slice::from_ref(&rollout), &world.clock, NS));
         world.store.put(rollout).unwrap();
         let weather = Weather::default();
         let clients = Wire::until(None).connect(&world.store, &weather, &promises);
@@ -199,8 +199,8 @@ fn events_that_come_twice_change_nothing() {
 }
 
 #[test]
-fn old_versions_raise_nothing_and_keep_no_rollback_up() {
-    row(Kind::Stale, false, Back::Meanwhile(USUALLY));
+fn old_versions_raise_nothing_and_the_rollback_lands_when_reads_are_fresh() {
+    row(Kind::Stale, false, Back::After(AGAIN));
 }
 
 #[test]

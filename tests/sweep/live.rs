@@ -35,7 +35,7 @@ async fn live(tale: &Tale, points: &[Point]) -> Told {
     let mut world = World::new();
     (tale.furnish)(&world);
     let rollout = (tale.rollout)();
-    let promises = Arc::new(Promises::of(&rollout, &world.clock, NS));
+    let promises = Arc::new(Promises::of(std::slice::from_ref(&rollout), &world.clock, NS));
     world.store.put(rollout).unwrap();
     let mut points = points.iter().copied();
     let mut lives = 0;

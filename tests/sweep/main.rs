@@ -13,8 +13,15 @@
 
 mod faults;
 mod live;
+mod process;
 mod promises;
 mod tale;
+#[path = "../it/support/tools.rs"]
+#[allow(dead_code, reason = "the other tests use more of it")]
+mod tools;
+#[path = "../it/any_cluster/traffic.rs"]
+#[allow(dead_code, reason = "the other tests use more of it")]
+mod traffic;
 mod weather;
 mod wire;
 #[path = "../it/support/world.rs"]

@@ -4,6 +4,7 @@
 //! what) and reads what stands in the store.
 
 use gradual_rollout::clock::Clock;
+use gradual_rollout::rollout::duration::Span;
 use gradual_rollout::rollout::reason::State;
 use gradual_rollout::rollout::status::GradualRolloutStatus;
 use gradual_rollout::sandbox::apiserver::Store;
@@ -39,6 +40,8 @@ pub(crate) struct Facts {
     pub(crate) asked: BTreeSet<u64>,
     /// A person ended the hold.
     pub(crate) promoted: bool,
+    /// Components whose routes somebody else edited: what they had and when it rose is not known here any more.
+    pub(crate) edited: BTreeSet<String>,
 }
 
 /// What must be true, and what was not.
@@ -48,8 +51,8 @@ pub(crate) struct Promises {
     namespace: String,
     hold: Duration,
     steps: Vec<u64>,
-    /// The routed objects of each component, from the edge.
-    routes: BTreeMap<String, Vec<String>>,
+    /// Of each component its resource, and its routed objects from the edge.
+    routes: BTreeMap<String, (String, Vec<String>)>,
     pub(crate) facts: Mutex<Facts>,
     memory: Mutex<Memory>,
 }
@@ -65,15 +68,21 @@ struct Memory {
 }
 
 impl Promises {
-    /// For a rollout as it is written. Every component is an Istio one or an nginx one.
-    pub(crate) fn of(rollout: &Value, clock: &Clock, namespace: &str) -> Self {
+    /// For rollouts as they are written, all with the same steps. Every component is an Istio one or an nginx one, and
+    /// no two have one name.
+    pub(crate) fn of(rollouts: &[Value], clock: &Clock, namespace: &str) -> Self {
         let permille = |text: &Value| -> u64 {
             let percent = text.as_str().unwrap().trim_end_matches('%');
             (percent.parse::<f64>().unwrap() * 10.0) as u64
         };
-        let steps = rollout["spec"]["steps"].as_array().unwrap();
+        let steps = rollouts[0]["spec"]["steps"].as_array().unwrap();
         let mut routes = BTreeMap::new();
-        for component in rollout["spec"]["components"].as_array().unwrap() {
+        let all = rollouts.iter().flat_map(|rollout| {
+            let components = rollout["spec"]["components"].as_array().unwrap();
+            components.iter().map(move |component| (rollout, component))
+        });
+        for (rollout, component) in all {
+            let home = rollout["metadata"]["name"].as_str().unwrap().to_owned();
             let name = component["name"].as_str().unwrap().to_owned();
             let routers = component["routers"].as_array().unwrap();
             let objects = routers.iter().filter_map(|r| {
@@ -81,13 +90,13 @@ impl Promises {
                     .as_str()
                     .map(str::to_owned)
             });
-            routes.insert(name, objects.collect());
+            routes.insert(name, (home, objects.collect()));
         }
-        let hold = steps[0]["hold"].as_str().unwrap().trim_end_matches('s');
+        let hold: Span = serde_json::from_value(steps[0]["hold"].clone()).unwrap();
         Self {
             clock: clock.clone(),
             namespace: namespace.to_owned(),
-            hold: Duration::from_secs(hold.parse().unwrap()),
+            hold: hold.0,
             steps: steps.iter().map(|s| permille(&s["weight"])).collect(),
             routes,
             facts: Mutex::default(),
@@ -140,14 +149,14 @@ impl Promises {
                 let after = store.get(INGRESSES, &self.namespace, name);
                 self.split(store, before.as_ref(), after.as_deref());
             }
-            ("PATCH", "gradualrollouts", "status") => self.told(store),
-            ("PATCH", "gradualrollouts", "") => self.tidied(store, &seen.body),
+            ("PATCH", "gradualrollouts", "status") => self.told(store, name),
+            ("PATCH", "gradualrollouts", "") => self.tidied(store, name, &seen.body),
             _ => {}
         }
     }
 
-    fn status(&self, store: &Store) -> (Value, GradualRolloutStatus) {
-        let object = store.get(ROLLOUTS, &self.namespace, "demo");
+    fn status(&self, store: &Store, rollout: &str) -> (Value, GradualRolloutStatus) {
+        let object = store.get(ROLLOUTS, &self.namespace, rollout);
         let object = object.map(|v| (*v).clone()).unwrap_or_default();
         let status = serde_json::from_value(object["status"].clone()).unwrap_or_default();
         (object, status)
@@ -155,7 +164,10 @@ impl Promises {
 
     /// A write to a route: whose it is, what it may change, and whether the weight may rise now.
     fn routed(&self, store: &Store, name: &str, before: &Value, after: &Value) {
-        let Some((component, objects)) = self.routes.iter().find(|(_, o)| o.iter().any(|o| o == name)) else {
+        let routes = &self.routes;
+        let Some((component, (rollout, objects))) =
+            routes.iter().find(|(_, (_, o))| o.iter().any(|o| o == name))
+        else {
             return self.complain("§6", format!("{name} belongs to no component and was written"));
         };
         self.memory.lock().unwrap().writes += 1;
@@ -164,7 +176,7 @@ impl Promises {
             self.complain("§6", format!("{name}: bytes that are not ours were changed"));
         }
         let stamp = after["metadata"]["annotations"][format!("{STAMP}{component}")].as_str();
-        let (object, _) = self.status(store);
+        let (object, _) = self.status(store, rollout);
         let leaving = !object["metadata"]["deletionTimestamp"].is_null();
         match stamp.map(|s| s.split(' ').collect::<Vec<_>>()) {
             Some(words) if words.get(1).is_some_and(|w| *w == text(new)) => {
@@ -197,11 +209,12 @@ impl Promises {
     fn raised(&self, store: &Store, component: &str, name: &str, (old, new): (u64, u64), id: &str) {
         let now = self.clock.now();
         let facts = self.facts.lock().unwrap();
-        let (object, status) = self.status(store);
+        let rollout = self.routes.get(component).map_or("", |(rollout, _)| rollout);
+        let (object, status) = self.status(store, rollout);
         let c = status.component(component).cloned().unwrap_or_default();
         let what = format!("{name} {} to {}", text(old), text(new));
         let next = self.steps.iter().find(|s| **s > old);
-        if next != Some(&new) && !facts.asked.contains(&new) {
+        if next != Some(&new) && !facts.asked.contains(&new) && !facts.edited.contains(component) {
             self.complain("rule 10", format!("{what}: the next declared step is {next:?}"));
         }
         if c.state == State::RolledBack {
@@ -231,7 +244,7 @@ impl Promises {
         if facts.failing.get(component).is_some_and(|since| long(*since, 20)) {
             self.complain("rule 1", format!("{what}, while the canary fails"));
         }
-        let by_hand = facts.asked.contains(&new) || facts.promoted;
+        let by_hand = facts.asked.contains(&new) || facts.promoted || facts.edited.contains(component);
         let mut memory = self.memory.lock().unwrap();
         let last = memory.raised.insert(name.to_owned(), now);
         drop(memory);
@@ -250,7 +263,7 @@ impl Promises {
         let facts = self.facts.lock().unwrap();
         let allowed = facts.may_fall.contains(component) || facts.failing.contains_key(component);
         // What a life left half-written is taken back by the next; there is nothing to take back with one object.
-        let halved = self.routes.get(component).is_some_and(|o| o.len() > 1);
+        let halved = self.routes.get(component).is_some_and(|(_, o)| o.len() > 1);
         if !allowed && !halved {
             self.complain(
                 "rule 4",
@@ -291,10 +304,10 @@ impl Promises {
     }
 
     /// A status was written: nothing stands in it that was not so before.
-    fn told(&self, store: &Store) {
-        let (_, status) = self.status(store);
+    fn told(&self, store: &Store, rollout: &str) {
+        let (_, status) = self.status(store, rollout);
         for c in &status.components {
-            let Some(objects) = self.routes.get(&c.name) else {
+            let Some((_, objects)) = self.routes.get(&c.name) else {
                 continue;
             };
             let routes: Vec<_> = objects
@@ -319,7 +332,8 @@ impl Promises {
             let memory = self.memory.lock().unwrap();
             let had = memory.had.get(&c.name).is_some_and(|had| had.contains(&written));
             drop(memory);
-            if written > 0 && !had {
+            let edited = self.facts.lock().unwrap().edited.contains(&c.name);
+            if written > 0 && !had && !edited {
                 self.complain(
                     "rule 7",
                     format!(
@@ -333,8 +347,8 @@ impl Promises {
     }
 
     /// Annotations or the finalizer were taken away: only what is answered, and only when traffic is where it should be.
-    fn tidied(&self, store: &Store, patch: &Value) {
-        let (_, status) = self.status(store);
+    fn tidied(&self, store: &Store, rollout: &str, patch: &Value) {
+        let (_, status) = self.status(store, rollout);
         for operation in patch
             .as_array()
             .into_iter()

@@ -35,6 +35,8 @@ pub(crate) struct Calls {
     pub(crate) log: Vec<String>,
     point: Option<Point>,
     dead: bool,
+    /// Whether what each was is not kept.
+    forgetful: bool,
 }
 
 /// One life's way out.
@@ -48,6 +50,11 @@ impl Wire {
             point,
             ..Calls::default()
         })))
+    }
+
+    /// From now on calls are not written down: a long life would fill the memory with them.
+    pub(crate) fn forget(&self) {
+        self.0.lock().unwrap().forgetful = true;
     }
 
     pub(crate) fn is_dead(&self) -> bool {
@@ -65,7 +72,9 @@ impl Wire {
             return None;
         }
         let n = calls.log.len();
-        calls.log.push(what());
+        if !calls.forgetful {
+            calls.log.push(what());
+        }
         calls.dead = calls.point == Some((n, Side::Before));
         (!calls.dead).then_some(n)
     }

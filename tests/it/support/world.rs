@@ -68,6 +68,11 @@ impl Traffic {
         self.state.lock().unwrap().dark = dark;
     }
 
+    /// Forgets what was read before a time: nobody asks for it again.
+    pub(crate) fn forget_before(&self, at: Timestamp) {
+        self.state.lock().unwrap().past.retain(|(_, then), _| *then >= at);
+    }
+
     /// From now on the source answers, and no series has the labels that are asked for.
     pub(crate) fn matches_nothing(&self) {
         self.state.lock().unwrap().unlabelled = true;
@@ -231,6 +236,8 @@ pub(crate) struct World {
     pub(crate) view: tokio::sync::watch::Receiver<View>,
     /// What the daemons' doctor has to know; none: it looks at nothing.
     pub(crate) doctor: Option<DoctorSettings>,
+    /// How often daemons persist what did not change; none: as they always do.
+    pub(crate) persist_every: Option<Duration>,
     /// What daemons read instead of the traffic itself, which it is made of.
     pub(crate) scrapes: Option<Arc<dyn Simulation>>,
     daemons: JoinSet<()>,
@@ -300,6 +307,7 @@ impl World {
             traffic,
             view: tokio::sync::watch::channel(View::default()).1,
             doctor: None,
+            persist_every: None,
             scrapes: None,
             daemons: JoinSet::new(),
             stop: CancellationToken::new(),
@@ -338,6 +346,7 @@ impl World {
             watch_namespaces: Vec::new(),
             engine: EngineSettings {
                 doctor: self.doctor.clone(),
+                persist_every: self.persist_every,
                 ..EngineSettings::default()
             },
             metrics: Metrics::new(),
