@@ -13,7 +13,6 @@ use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault, Store};
 use jiff::Timestamp;
 use serde_json::json;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 

@@ -3,6 +3,7 @@
 mod fencing;
 mod gate;
 mod model;
+mod processes;
 mod shards;
 mod take_over;
 
@@ -61,7 +62,11 @@ fn leader(world: &World) -> String {
 async fn soon(world: &World, what: &str, limit: Duration, mut holds: impl FnMut(&World) -> bool) -> Duration {
     let begun = Instant::now();
     while !holds(world) {
-        assert!(begun.elapsed() < limit, "not within {limit:?}: {what}\n{:#}", world.object());
+        assert!(
+            begun.elapsed() < limit,
+            "not within {limit:?}: {what}\n{:#}",
+            world.object()
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     begun.elapsed()

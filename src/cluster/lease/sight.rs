@@ -76,7 +76,8 @@ impl Sight {
     /// Who asked for it within so long.
     pub(super) fn asked_by(&self, within: Duration) -> Option<&str> {
         let (asked, since) = self.asked.as_ref()?;
-        (since.elapsed() < within).then(|| asked.split(' ').next().unwrap_or_default())
+        let who = asked.rsplit_once(' ').map_or(asked.as_str(), |(who, _)| who);
+        (since.elapsed() < within).then_some(who)
     }
 
     /// What to do.

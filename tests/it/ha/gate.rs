@@ -2,6 +2,7 @@
 //! it is opened. What is held has left already: it arrives later even when whoever sent it has given up meanwhile.
 
 use crate::support::world::World;
+use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
@@ -41,12 +42,16 @@ impl Gate {
 
     /// Connections through the gate.
     pub(super) fn clients(&self, world: &World) -> Clients {
+        Clients::from_service(self.guard(world.store.router()))
+    }
+
+    /// An API server behind the gate.
+    pub(super) fn guard(&self, server: Router) -> Router {
         let gate = self.clone();
-        let layer = from_fn(move |request: Request, next: Next| {
+        server.layer(from_fn(move |request: Request, next: Next| {
             let gate = gate.clone();
             async move { gate.pass(request, next).await }
-        });
-        Clients::from_service(world.store.router().layer(layer))
+        }))
     }
 
     /// From now on calls are counted; the one of this number, from 0, is held.
@@ -114,7 +119,12 @@ impl Gate {
 /// Watches, lists, Leases and Events are no part of a raise.
 fn counts(request: &Request) -> bool {
     let path = request.uri().path();
-    let named = |plural: &str| path.split('/').skip_while(|part| *part != plural).nth(1).is_some();
+    let named = |plural: &str| {
+        path.split('/')
+            .skip_while(|part| *part != plural)
+            .nth(1)
+            .is_some()
+    };
     let writes = request.method() != "GET";
     ["gradualrollouts", "virtualservices", "ingresses", "services"]
         .iter()

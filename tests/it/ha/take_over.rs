@@ -46,14 +46,19 @@ async fn killed_in_mid_plan_a_leader_is_replaced_within_15_seconds_and_what_brok
         world.traffic.fail("shop");
         soon(&world, "the second leads", FAIL_OVER, |w| leader(w) == "second").await;
         slowest = slowest.max(killed.elapsed());
-        soon(&world, "shop is back", Duration::from_secs(60), |w| w.weight("shop") == 0).await;
+        soon(&world, "shop is back", Duration::from_secs(60), |w| {
+            w.weight("shop") == 0
+        })
+        .await;
         slowest_back = slowest_back.max(killed.elapsed());
         world
             .until("known", |w| w.component("shop").state == State::RolledBack)
             .await;
         assert_eq!(world.weight("cart"), 25, "who is well stays");
     }
-    println!("killed: another leads after {slowest:?} at most, the breach in between is at 0 after {slowest_back:?}");
+    println!(
+        "killed: another leads after {slowest:?} at most, the breach in between is at 0 after {slowest_back:?}"
+    );
     assert!(slowest <= FAIL_OVER, "{slowest:?}");
     // With a leader that lives it takes up to 31 s.
     assert!(slowest_back <= Duration::from_secs(31), "{slowest_back:?}");
@@ -111,18 +116,25 @@ async fn who_stands_by_has_read_everything_and_writes_nothing_and_reads_nothing_
     world.until("25%", |w| w.weight("shop") == 25).await;
     let so_far = std::mem::take(&mut *log.lock().unwrap());
     let has = |what: &str| so_far.iter().any(|said| said.contains(what));
-    assert!(has("/gradualrollouts") && has("/virtualservices"), "not warm: {so_far:#?}");
+    assert!(
+        has("/gradualrollouts") && has("/virtualservices"),
+        "not warm: {so_far:#?}"
+    );
     let write = so_far.iter().find(|said| !said.starts_with("GET"));
     assert_eq!(write, None, "wrote while standing by");
     // While the leader renews, its Lease is not even read.
-    let read = so_far.iter().filter(|said| said.contains("/leases/gradual-rollout")).count();
+    let read = so_far
+        .iter()
+        .filter(|said| said.contains("/leases/gradual-rollout"))
+        .count();
     assert!(read <= 2, "read {read} times: {so_far:#?}");
 
     world.kill().await;
     soon(&world, "the second leads", FAIL_OVER, |w| leader(w) == "second").await;
     world.until("50%", |w| w.weight("shop") == 50).await;
     let then = log.lock().unwrap().clone();
-    let listed = |said: &&String| said.starts_with("GET") && !said.contains("watch=") && !said.contains("/shop");
+    let listed =
+        |said: &&String| said.starts_with("GET") && !said.contains("watch=") && !said.contains("/shop");
     let lists: Vec<_> = then
         .iter()
         .filter(listed)
@@ -143,7 +155,10 @@ async fn a_lease_that_cannot_be_watched_is_still_taken_over() {
     let _second = Daemon::start(&world, "second");
     world.pass(60).await;
     world.stop().await;
-    soon(&world, "the second leads", Duration::from_secs(4), |w| leader(w) == "second").await;
+    soon(&world, "the second leads", Duration::from_secs(4), |w| {
+        leader(w) == "second"
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,7 +166,11 @@ async fn a_daemon_whose_lease_is_taken_away_stops_and_stands_by() {
     let (world, _first, _second) = mid_plan().await;
     let mut lease = (*world
         .store
-        .get("leases.coordination.k8s.io", crate::support::world::NS, "gradual-rollout")
+        .get(
+            "leases.coordination.k8s.io",
+            crate::support::world::NS,
+            "gradual-rollout",
+        )
         .unwrap())
     .clone();
     lease["spec"]["holderIdentity"] = json!("somebody");
@@ -159,7 +178,11 @@ async fn a_daemon_whose_lease_is_taken_away_stops_and_stands_by() {
     world.pass(1).await;
     let before = world.object()["metadata"]["resourceVersion"].clone();
     world.pass(10).await;
-    assert_eq!(world.object()["metadata"]["resourceVersion"], before, "it still writes");
+    assert_eq!(
+        world.object()["metadata"]["resourceVersion"],
+        before,
+        "it still writes"
+    );
     // Somebody never renews: one of the two comes back.
     soon(&world, "one leads again", FAIL_OVER, |w| leader(w) != "somebody").await;
     world
