@@ -29,6 +29,8 @@ pub(super) struct Gate {
     /// The call that is held, in words.
     held: Arc<Mutex<Option<String>>>,
     late: Arc<Mutex<JoinSet<()>>>,
+    /// Only calls like this are counted; empty: all.
+    only: Arc<Mutex<String>>,
 }
 
 impl Gate {
@@ -37,6 +39,7 @@ impl Gate {
             state: watch::channel(State::Open).0,
             held: Arc::default(),
             late: Arc::default(),
+            only: Arc::default(),
         }
     }
 
@@ -59,6 +62,12 @@ impl Gate {
         self.state.send_replace(State::Armed(number));
     }
 
+    /// The same, of calls like this alone: `METHOD part of the path`.
+    pub(super) fn arm_at(&self, like: &str, number: usize) {
+        like.clone_into(&mut self.only.lock().unwrap());
+        self.arm(number);
+    }
+
     /// Everything may pass, first what was held.
     pub(super) fn open(&self) {
         self.state.send_replace(State::Open);
@@ -69,6 +78,14 @@ impl Gate {
         self.held.lock().unwrap().clone()
     }
 
+    fn is_like(&self, request: &Request) -> bool {
+        let only = self.only.lock().unwrap();
+        let Some((method, part)) = only.split_once(' ') else {
+            return true;
+        };
+        request.method() == method && request.uri().path().contains(part)
+    }
+
     async fn opened(&self) {
         let mut state = self.state.subscribe();
         state.wait_for(|state| *state == State::Open).await.unwrap();
@@ -77,7 +94,7 @@ impl Gate {
     async fn pass(&self, request: Request, next: Next) -> Response {
         let mut holds = false;
         let shut = {
-            let counts = counts(&request);
+            let counts = counts(&request) && self.is_like(&request);
             self.state.send_if_modified(|state| {
                 match *state {
                     State::Armed(0) if counts => {

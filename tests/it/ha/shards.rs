@@ -16,16 +16,20 @@ const FAIL_OVER: Duration = Duration::from_secs(15);
 const SHARDS: u32 = 4;
 
 fn names() -> Vec<String> {
-    (0..12).map(|n| format!("app-{n}")).collect()
+    (0..8).map(|n| format!("app-{n}")).collect()
 }
 
-/// A world of twelve rollouts of one component each.
+/// A world of eight rollouts of one component each.
 fn world() -> World {
     let mut world = World::new();
     world.shards = SHARDS;
     for name in names() {
         world.store.put(virtual_service(&name)).unwrap();
-        world.store.put(rollout(&name, &[&name])).unwrap();
+        let mut object = rollout(&name, &[&name]);
+        object["spec"]["steps"] = ["5%", "25%", "50%"]
+            .map(|weight| json!({"weight": weight, "hold": "1m"}))
+            .into();
+        world.store.put(object).unwrap();
     }
     world
 }
