@@ -80,14 +80,7 @@ pub async fn run(
     let share = Share::new(handles.shards);
     let (leave, left) = (CancellationToken::new(), CancellationToken::new());
     let lease_job = lease::run(
-        lease::LeaseSettings {
-            clients: handles.clients.clone(),
-            namespace: handles.namespace.clone(),
-            name: handles.lease.clone(),
-            identity: handles.identity.clone(),
-            renew: handles.lease_renew,
-            duration: handles.lease_duration,
-        },
+        lease_settings(&handles),
         share.clone(),
         handles.clock.clone(),
         leave.clone(),
@@ -145,14 +138,7 @@ pub async fn run(
     let outcome = loop {
         // Whoever stands by has read everything too, so that it can take over at once.
         ready.send_replace(*synced.borrow_and_update());
-        let leads = terms.borrow_and_update().leads();
-        handles.view.send_if_modified(|shown| {
-            let turns = shown.is_leading() != leads;
-            if turns {
-                *shown = if leads { hub.view() } else { View::default() };
-            }
-            turns
-        });
+        show(&handles.view, &hub, terms.borrow_and_update().leads());
         tokio::select! {
             () = stop.cancelled() => break Ok(()),
             ended = tasks.join_next() => break early(ended),
@@ -172,6 +158,28 @@ pub async fn run(
         tracing::warn!("not every task ended within {}s", GRACE.as_secs());
     }
     outcome
+}
+
+fn lease_settings(handles: &Handles) -> lease::LeaseSettings {
+    lease::LeaseSettings {
+        clients: handles.clients.clone(),
+        namespace: handles.namespace.clone(),
+        name: handles.lease.clone(),
+        identity: handles.identity.clone(),
+        renew: handles.lease_renew,
+        duration: handles.lease_duration,
+    }
+}
+
+/// Shows what the engine knows while this daemon leads, and nothing while another one does.
+fn show(view: &watch::Sender<View>, hub: &Hub, leads: bool) {
+    view.send_if_modified(|shown| {
+        let turns = shown.is_leading() != leads;
+        if turns {
+            *shown = if leads { hub.view() } else { View::default() };
+        }
+        turns
+    });
 }
 
 /// A task that ends before it was told to is an error.

@@ -325,7 +325,7 @@ impl Keeper {
         match released.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(lease = self.name, %error, "the Lease was not given back; the next daemon waits until it runs out")
+                tracing::warn!(lease = self.name, %error, "the Lease was not given back; the next daemon waits until it runs out");
             }
             Err(_) => tracing::warn!(
                 lease = self.name,
