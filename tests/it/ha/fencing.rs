@@ -181,7 +181,7 @@ async fn at_every_call(raise: Raise, meanwhile: Meanwhile, expected: &[&str]) {
         calls.push(call);
         assert!(calls.len() < 60, "it never ends: {calls:#?}");
     }
-    println!("{raise:?}, {meanwhile:?}: {} calls\n{calls:#?}", calls.len());
+    eprintln!("{raise:?}, {meanwhile:?}: {} calls\n{calls:#?}", calls.len());
     for what in expected {
         assert!(
             calls.iter().any(|call| call.contains(what)),

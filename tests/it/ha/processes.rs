@@ -9,9 +9,10 @@ use gradual_rollout::cluster::crd;
 use gradual_rollout::sandbox::apiserver::{Store, write_kubeconfig};
 use serde_json::{Value, json};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// How long anything may take on a busy machine.
 const LONG: Duration = Duration::from_secs(120);
@@ -175,7 +176,7 @@ async fn a_program_that_is_told_to_stop_or_killed_is_replaced_by_the_next() {
         (took, took + back)
     };
     let (told, (killed, back)) = tokio::join!(told, killed);
-    println!("SIGTERM: {told:?}; kill -9: {killed:?}, and what was wished meanwhile after {back:?}");
+    eprintln!("SIGTERM: {told:?}; kill -9: {killed:?}, and what was wished meanwhile after {back:?}");
     assert!(
         told < Duration::from_secs(10),
         "as long as a Lease that runs out: {told:?}"
@@ -226,7 +227,7 @@ async fn stopped_at((like, number): (&str, usize)) {
     assert_eq!(c["state"], "RolledBack", "{call}: {c:#}");
     assert_eq!(c["intent"], Value::Null, "{call}: {c:#}");
     assert_eq!(place.leader(), "second");
-    println!("stopped at {call}");
+    eprintln!("stopped at {call}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -165,7 +165,7 @@ async fn of_two_resources_that_route_one_object_the_older_owns_it_whoever_works_
     // Two names in two shards.
     let names: Vec<String> = (0..2)
         .map(|shard| {
-            (0..)
+            (0..1000)
                 .map(|n| format!("demo-{n}"))
                 .find(|name| shard_of(NS, name, 2) == shard)
                 .unwrap()

@@ -56,7 +56,7 @@ async fn killed_in_mid_plan_a_leader_is_replaced_within_15_seconds_and_what_brok
             .await;
         assert_eq!(world.weight("cart"), 25, "who is well stays");
     }
-    println!(
+    eprintln!(
         "killed: another leads after {slowest:?} at most, the breach in between is at 0 after {slowest_back:?}"
     );
     assert!(slowest <= FAIL_OVER, "{slowest:?}");
