@@ -15,6 +15,8 @@ use std::time::Duration;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// What the environment's names begin with.
 const PREFIX: &str = "GRADUAL_ROLLOUT";
+/// As many shards the work may be split in: each costs a Lease that is renewed.
+pub const MOST_SHARDS: u32 = 64;
 
 /// Settings, complete and checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +61,8 @@ pub struct Lease {
     pub namespace: String,
     /// Who this daemon is in it; `None`: the host's name with a random end.
     pub identity: Option<String>,
+    /// In how many shards daemons split the work, each with a Lease of its own; 1: one daemon does it all.
+    pub shards: u32,
 }
 
 /// A Prometheus, or anything that speaks its API.
@@ -174,6 +178,7 @@ struct RawHooks {
 struct RawLease {
     name: Option<String>,
     identity: Option<String>,
+    shards: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -214,6 +219,8 @@ pub struct Flags {
     pub namespace: Option<String>,
     /// From `-v` and `-vv`.
     pub log_level: Option<&'static str>,
+    /// `--shards`
+    pub shards: Option<u32>,
 }
 
 impl Settings {
@@ -296,6 +303,13 @@ impl Settings {
                 );
             }
         }
+        let shards = flags.shards.or(raw.lease.shards).unwrap_or(1);
+        if !(1..=MOST_SHARDS).contains(&shards) {
+            return wrong(
+                "lease.shards",
+                format!("{shards} is no number of shards; write 1 to {MOST_SHARDS}"),
+            );
+        }
         let prometheus = raw.prometheus.map(prometheus).transpose()?;
         let level = match flags.log_level {
             Some(level) => level.to_owned(),
@@ -319,6 +333,7 @@ impl Settings {
                 name: raw.lease.name.unwrap_or_else(|| "gradual-rollout".to_owned()),
                 namespace: home,
                 identity: raw.lease.identity,
+                shards,
             },
             prometheus,
             probe_hosts: raw.probes.allow,

@@ -3,7 +3,7 @@
 //! | path | answer |
 //! |---|---|
 //! | `/healthz` | 200 while the process works |
-//! | `/readyz` | 200 once every resource was seen and this daemon leads or stands by; 503 before |
+//! | `/readyz` | 200 once every resource was seen, whether this daemon leads or stands by; 503 before |
 //! | `/metrics` | its own metrics, Prometheus text format |
 //! | `/api/v1/rollouts` | every rollout's status, JSON |
 //! | `/api/v1/rollouts/{namespace}/{name}/components/{component}/explain` | why the component is where it is, JSON: what `explain -o json` prints |
@@ -94,7 +94,7 @@ async fn explain(
         ),
         Explained::StandingBy => refused(
             StatusCode::SERVICE_UNAVAILABLE,
-            "this daemon stands by and has read nothing: ask the one that holds the Lease".to_owned(),
+            "this daemon stands by: ask the one that holds the Lease".to_owned(),
         ),
     }
 }

@@ -147,7 +147,11 @@ pub struct Which {
 #[derive(Debug, Subcommand)]
 pub enum VerbArgs {
     /// Run the daemon, against the cluster of the current kubeconfig or the one it runs in
-    Run,
+    Run {
+        /// In how many shards daemons split the work, the same number for all of them [default: the settings' `lease.shards`, or 1]
+        #[arg(long, value_name = "N")]
+        shards: Option<u32>,
+    },
     /// Show where every component stands
     Status {
         /// Show one rollout only

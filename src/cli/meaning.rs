@@ -116,7 +116,7 @@ impl Ask {
                 MirrorVerb::Off(which) => Self::new(Verb::Mirror, None, which)?,
             },
             VerbArgs::EmergencyRollback(args) => Self::emergency(args)?,
-            VerbArgs::Run
+            VerbArgs::Run { .. }
             | VerbArgs::Confirm { .. }
             | VerbArgs::Status { .. }
             | VerbArgs::Explain { .. }

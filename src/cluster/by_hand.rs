@@ -6,7 +6,7 @@
 mod listing;
 
 use super::connect::{self, ConnectError};
-use super::lease::ALIVE_WITHIN;
+use super::lease::{ALIVE_WITHIN, names, said};
 use super::objects;
 use crate::rollout::command::Command;
 use crate::rollout::spec::GradualRollout;
@@ -17,6 +17,7 @@ use kube::Client;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -205,11 +206,55 @@ impl ByHand {
         }
     }
 
-    /// Whether a daemon is alive. What cannot be read is an error, not a silent daemon.
+    /// Whether a daemon is alive; where the work is split, of any shard. What cannot be read is an error, not a silent
+    /// daemon.
     async fn daemon(&self, namespace: &str, lease: &str, now: Timestamp) -> Result<Daemon, Error> {
+        let found = self.lease(namespace, lease).await?;
+        let shards = said(found.as_ref());
+        if shards <= 1 {
+            return self.holder(found, namespace, lease, now).await;
+        }
+        let (mut holders, mut idle) = (BTreeSet::new(), Vec::new());
+        for name in names(lease, shards) {
+            let found = self.lease(namespace, &name).await?;
+            match self.holder(found, namespace, &name, now).await? {
+                Daemon::Alive { holder } => {
+                    holders.insert(holder);
+                }
+                Daemon::Silent { message } => idle.push(message),
+            }
+        }
+        if holders.is_empty() {
+            return Ok(Daemon::Silent {
+                message: idle.join("; "),
+            });
+        }
+        let mut holder = holders.into_iter().collect::<Vec<_>>().join(", ");
+        if !idle.is_empty() {
+            let lacking = format!(
+                "; {} of {shards} shards have no daemon yet: {}",
+                idle.len(),
+                idle.join("; ")
+            );
+            holder.push_str(&lacking);
+        }
+        Ok(Daemon::Alive { holder })
+    }
+
+    async fn lease(&self, namespace: &str, lease: &str) -> Result<Option<Lease>, Error> {
         let doing = format!("reading the Lease {namespace}/{lease}");
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), namespace);
-        let found = within(&doing, None, leases.get_opt(lease)).await?;
+        within(&doing, None, leases.get_opt(lease)).await
+    }
+
+    /// Whether whoever holds a Lease is alive.
+    async fn holder(
+        &self,
+        found: Option<Lease>,
+        namespace: &str,
+        lease: &str,
+        now: Timestamp,
+    ) -> Result<Daemon, Error> {
         let silent = |message: String| Ok(Daemon::Silent { message });
         let Some(spec) = found.and_then(|lease| lease.spec) else {
             return silent(format!(

@@ -11,5 +11,6 @@ pub mod examine;
 pub mod lease;
 pub mod objects;
 pub mod rollouts;
+pub mod share;
 
 pub use error::ClusterError;

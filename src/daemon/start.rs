@@ -3,6 +3,7 @@
 use super::Handles;
 use crate::clock::Clock;
 use crate::cluster::connect::{ConnectError, connect};
+use crate::cluster::lease;
 use crate::engine::{DoctorSettings, EngineSettings, View};
 use crate::metrics::{Ask, PrometheusSettings, PrometheusSource, Simulation, Snapshot, Source};
 use crate::probe::{Allowed, Hooks, Prober};
@@ -13,12 +14,8 @@ use jiff::Timestamp;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-
-/// The Lease is renewed this often: three attempts before anybody else may take it.
-const LEASE_RENEW: Duration = Duration::from_secs(5);
 
 /// Why the daemon did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -71,8 +68,9 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
         namespace: settings.namespace.clone(),
         lease: settings.lease.name.clone(),
         identity: identity.clone(),
-        lease_renew: LEASE_RENEW,
-        lease_duration: crate::cluster::lease::ALIVE_WITHIN,
+        shards: settings.lease.shards,
+        lease_renew: lease::RENEW,
+        lease_duration: lease::BELIEVED,
         watch_namespaces: settings.watch.namespaces,
         engine: EngineSettings {
             allowed_namespaces: settings.watch.foreign_namespaces,
@@ -82,6 +80,7 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
             doctor: Some(DoctorSettings {
                 namespace: settings.namespace,
                 lease: settings.lease.name,
+                shards: settings.lease.shards,
                 has_prometheus: settings.prometheus.is_some(),
             }),
         },

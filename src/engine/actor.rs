@@ -233,8 +233,13 @@ impl Actor {
         actor
     }
 
-    /// Runs until told to stop, or until the resource is gone (its inbox closes).
-    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<RawRollout>, stop: CancellationToken) {
+    /// Runs until told to stop, or until the resource is gone (its inbox closes). Gives the resource as it was last
+    /// seen; what it claims stays claimed.
+    pub(super) async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<RawRollout>,
+        stop: CancellationToken,
+    ) -> RawRollout {
         let mut changes = self.shared.cache.changes();
         let mut claims = self.shared.claims.changes();
         self.step();
@@ -269,6 +274,12 @@ impl Actor {
             self.step();
         }
         self.drain().await;
+        while let Ok(raw) = inbox.try_recv() {
+            if !older(&raw.resource_version, &self.raw.resource_version) {
+                self.raw = raw;
+            }
+        }
+        self.raw
     }
 
     fn persist_every(&self) -> Duration {
@@ -446,7 +457,7 @@ impl Actor {
     }
 
     /// Waits for lowerings to land and the last status to be written, and no longer than [`DRAIN`].
-    async fn drain(mut self) {
+    async fn drain(&mut self) {
         for lane in self
             .lanes
             .values_mut()
@@ -454,7 +465,6 @@ impl Actor {
         {
             lane.clear();
         }
-        self.shared.claims.remove(&self.raw.uid);
         let wait = async {
             while self.lanes.values().any(|l| matches!(l, Lane::Lowering { .. })) || self.saving {
                 match self.tasks.join_next().await {

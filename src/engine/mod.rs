@@ -6,6 +6,7 @@
 
 mod actor;
 mod beside;
+mod bystander;
 mod checkup;
 mod claims;
 mod doors;
@@ -21,8 +22,10 @@ mod pasts;
 mod persist;
 mod probes;
 mod raise;
+mod roster;
 mod select;
 mod view;
+mod wanted;
 
 pub use crate::metrics::{Condition, EndpointHealth, SourceHealth};
 pub use checkup::DoctorSettings;

@@ -77,6 +77,7 @@ async fn get_or_make(doors: &Doors, target: &Target<'_>, raise: &Raise) -> Resul
     // The alias may be what is missing.
     let wanted = births.iter().skip(usize::from(known.is_some()));
     for object in wanted {
+        doors.leads()?;
         within(
             REQUEST_TIMEOUT,
             objects::create(&doors.client, object, FIELD_MANAGER),
@@ -156,6 +157,7 @@ pub(super) async fn write(
             .write(json, &stamp, WriteMode::Normal)
             .map_err(|e| e.to_string())?;
         let patch = target.journalled(json, patch);
+        doors.leads()?;
         let write = doors.patch(target, json, &patch);
         let answer = if target.instructions().is_some() {
             // A person takes as long as a person takes.

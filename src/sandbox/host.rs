@@ -58,6 +58,7 @@ impl Host {
             lease: "gradual-rollout".to_owned(),
             // As a pod that comes back by its own name: it need not wait for its own Lease to run out.
             identity: "sandbox".to_owned(),
+            shards: 1,
             lease_renew: renew,
             lease_duration: believed,
             watch_namespaces: Vec::new(),

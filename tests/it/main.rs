@@ -33,6 +33,7 @@ mod engine_routers;
 mod engine_routes;
 mod engine_writes;
 mod generated;
+mod ha;
 mod hooks;
 mod house;
 mod judge;

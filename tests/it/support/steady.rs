@@ -59,6 +59,7 @@ pub(crate) fn handles(store: &Store) -> Handles {
         namespace: NS.into(),
         lease: "gradual-rollout".into(),
         identity: "daemon-1".into(),
+        shards: 1,
         lease_renew: Duration::from_secs(5),
         lease_duration: Duration::from_secs(15),
         watch_namespaces: Vec::new(),

@@ -2,6 +2,7 @@
 
 use gradual_rollout::clock::Clock;
 use gradual_rollout::cluster::connect::Clients;
+use gradual_rollout::cluster::lease;
 use gradual_rollout::daemon::{self, Handles};
 use gradual_rollout::engine::{DoctorSettings, EngineSettings, View};
 use gradual_rollout::metrics::{
@@ -240,6 +241,8 @@ pub(crate) struct World {
     pub(crate) persist_every: Option<Duration>,
     /// What daemons read instead of the traffic itself, which it is made of.
     pub(crate) scrapes: Option<Arc<dyn Simulation>>,
+    /// In how many shards daemons that are started from now on split the work.
+    pub(crate) shards: u32,
     daemons: JoinSet<()>,
     stop: CancellationToken,
     _helpers: JoinSet<()>,
@@ -309,6 +312,7 @@ impl World {
             doctor: None,
             persist_every: None,
             scrapes: None,
+            shards: 1,
             daemons: JoinSet::new(),
             stop: CancellationToken::new(),
             _helpers: helpers,
@@ -332,8 +336,21 @@ impl World {
 
     /// Starts a daemon over other connections to the same store.
     pub(crate) fn start_over(&mut self, identity: &str, clients: Clients) {
-        let (view, shown) = tokio::sync::watch::channel(View::default());
+        let (handles, shown) = self.handles(identity, clients);
         self.view = shown;
+        self.stop = CancellationToken::new();
+        let stop = self.stop.clone();
+        self.daemons
+            .spawn(async move { daemon::run(handles, None, stop).await.unwrap() });
+    }
+
+    /// What a daemon of this world works with, and what it will show.
+    pub(crate) fn handles(
+        &self,
+        identity: &str,
+        clients: Clients,
+    ) -> (Handles, tokio::sync::watch::Receiver<View>) {
+        let (view, shown) = tokio::sync::watch::channel(View::default());
         let handles = Handles {
             clients,
             source: Source::Simulated(self.scrapes.clone().unwrap_or_else(|| self.traffic.clone())),
@@ -341,8 +358,9 @@ impl World {
             namespace: NS.into(),
             lease: "gradual-rollout".into(),
             identity: identity.into(),
-            lease_renew: Duration::from_secs(5),
-            lease_duration: Duration::from_secs(15),
+            shards: self.shards,
+            lease_renew: lease::RENEW,
+            lease_duration: lease::BELIEVED,
             watch_namespaces: Vec::new(),
             engine: EngineSettings {
                 doctor: self.doctor.clone(),
@@ -352,10 +370,7 @@ impl World {
             metrics: Metrics::new(),
             view,
         };
-        self.stop = CancellationToken::new();
-        let stop = self.stop.clone();
-        self.daemons
-            .spawn(async move { daemon::run(handles, None, stop).await.unwrap() });
+        (handles, shown)
     }
 
     /// As `kill -9`: nothing is drained, nothing given back.
