@@ -473,8 +473,12 @@ Examples:
   emergency-rollback --mode dual --percentage 10 --reason \"P95 doubled\"
   emergency-rollback --mode full --reason \"incident 42\" --force
 
-It never raises a weight: what is below the asked share stays there. Without a live daemon it
-writes to the routed objects itself.")]
+It never raises a weight: what is below the asked share stays there. A daemon that is alive is given three
+seconds; without one, or where nobody can tell, it writes to the routed objects itself, all at once.
+
+Exit codes:
+  0 everything is back · 4 some of it is not, or what was verified is not well: the report names it · 3 nothing is
+  64 wrong usage · 69 cluster unreachable · 75 not done in time")]
 pub struct EmergencyArgs {
     /// How far back
     #[arg(long, value_enum, default_value_t)]
@@ -500,6 +504,15 @@ pub struct EmergencyArgs {
     /// How long to wait until it is done [default: 3m]
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<Span>,
+    /// What users ask for: an address that has to answer afterwards; may be repeated
+    #[arg(long, value_name = "URL")]
+    pub probe: Vec<String>,
+    /// Tell this webhook, besides those of the settings; may be repeated
+    #[arg(long, value_name = "URL")]
+    pub notify: Vec<String>,
+    /// How long services, users and metrics may take to be well again; 0s: look once [default: 1m]
+    #[arg(long, value_name = "DURATION")]
+    pub verify: Option<Span>,
     /// Write what was done to a file, as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,

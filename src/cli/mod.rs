@@ -10,6 +10,7 @@ mod connect;
 mod direct;
 mod doctor;
 mod dry_run;
+mod emergency;
 pub mod exit;
 mod explain;
 mod find;

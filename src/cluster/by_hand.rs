@@ -3,6 +3,7 @@
 //! The daemon has its own, watched and fenced ways; here nothing is cached and nothing is retried behind the
 //! caller's back.
 
+mod health;
 mod listing;
 
 use super::connect::{self, ConnectError};
@@ -19,6 +20,8 @@ use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use health::Ready;
 
 /// The field manager of what a person's command writes.
 pub const FIELD_MANAGER: &str = "gradual-rollout-cli";

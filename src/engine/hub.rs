@@ -11,6 +11,7 @@ use crate::cluster::connect::Clients;
 use crate::cluster::events::EventSink;
 use crate::cluster::rollouts::{self, RawRollout, RolloutEvent};
 use crate::metrics::Source;
+use crate::notify::Outbox;
 use crate::probe::{Hooks, Prober};
 use futures::stream::FuturesUnordered;
 use futures::{Stream, StreamExt};
@@ -35,6 +36,8 @@ pub struct EngineSettings {
     pub hooks: Option<Arc<Hooks>>,
     /// What the doctor has to know; `None`: it looks at nothing.
     pub doctor: Option<DoctorSettings>,
+    /// Where messages to people go in; `None`: nobody is told. Whoever runs the engine runs it, too.
+    pub outbox: Option<Outbox>,
 }
 
 /// What every actor works with.

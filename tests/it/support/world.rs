@@ -7,6 +7,7 @@ use gradual_rollout::engine::{DoctorSettings, EngineSettings, View};
 use gradual_rollout::metrics::{
     ArmSnapshot, Ask, Bucket, Counter, PodSnapshot, Simulation, Snapshot, Source,
 };
+use gradual_rollout::notify::Outbox;
 use gradual_rollout::rollout::sample::{Blindness, Dark};
 use gradual_rollout::rollout::spec::GradualRollout;
 use gradual_rollout::rollout::status::{ComponentStatus, GradualRolloutStatus};
@@ -215,6 +216,8 @@ pub(crate) struct World {
     pub(crate) view: tokio::sync::watch::Receiver<View>,
     /// What the daemons' doctor has to know; none: it looks at nothing.
     pub(crate) doctor: Option<DoctorSettings>,
+    /// Where messages to people go in; none: nobody is told.
+    pub(crate) outbox: Option<Outbox>,
     daemons: JoinSet<()>,
     stop: CancellationToken,
     _helpers: JoinSet<()>,
@@ -282,6 +285,7 @@ impl World {
             traffic,
             view: tokio::sync::watch::channel(View::default()).1,
             doctor: None,
+            outbox: None,
             daemons: JoinSet::new(),
             stop: CancellationToken::new(),
             _helpers: helpers,
@@ -319,6 +323,7 @@ impl World {
             watch_namespaces: Vec::new(),
             engine: EngineSettings {
                 doctor: self.doctor.clone(),
+                outbox: self.outbox.clone(),
                 ..EngineSettings::default()
             },
             metrics: Metrics::new(),
