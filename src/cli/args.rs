@@ -64,7 +64,7 @@ pub struct Global {
     /// Say more; twice: even more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Form of the output; for `init` a folder, or -
+    /// Form of the output; for `init` a folder, for `incident` a file, or -
     #[arg(short, long, global = true, value_name = "FORM", value_parser = OutputToParser)]
     pub output: Option<OutputTo>,
 }
@@ -277,6 +277,8 @@ pub enum VerbArgs {
     },
     /// Put traffic back at once, in an emergency
     EmergencyRollback(EmergencyArgs),
+    /// Collect what is known into a tar file, for those who ask afterwards what happened
+    Incident(IncidentArgs),
 }
 
 /// What is done with routes for testers.
@@ -516,6 +518,31 @@ pub struct EmergencyArgs {
     /// Write what was done to a file, as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+}
+
+/// Arguments of `incident`.
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = "\
+Examples:
+  gradual-rollout incident                          every rollout of the namespace
+  gradual-rollout incident terminal -o terminal.tar
+  gradual-rollout incident -o - | tar tf -
+
+Nothing is written to the cluster, and nothing has to be there: what could not be had is named in MISSING.txt.
+Secrets do not get in.")]
+pub struct IncidentArgs {
+    /// The component [default: all]
+    #[arg(value_name = "COMPONENT")]
+    pub component: Option<String>,
+    /// One rollout only
+    #[arg(long, value_name = "NAME")]
+    pub rollout: Option<String>,
+    /// Where the daemon serves [default: the settings' `listen`]
+    #[arg(long, value_name = "URL")]
+    pub daemon: Option<String>,
+    /// Where Prometheus is [default: the settings' endpoints]
+    #[arg(long, value_name = "URL")]
+    pub prometheus: Option<String>,
 }
 
 /// Arguments of the sandbox.

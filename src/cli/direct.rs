@@ -225,6 +225,26 @@ pub(super) async fn control(cluster: &Reach, component: &Component, namespace: &
     control
 }
 
+/// Every routed object of a component as it is there now, and why some could not be listed.
+pub(super) async fn objects(
+    cluster: &Reach,
+    component: &Component,
+    namespace: &str,
+) -> (Vec<(ObjectRef, Result<Value, Error>)>, Vec<Error>) {
+    let (stock, unlisted) = stock(cluster, component, namespace, None).await;
+    let mut all = Vec::new();
+    for target in found(component, namespace, &stock).targets {
+        let object = target.object().clone();
+        match read(cluster, &target).await {
+            Ok(Some(json)) => all.push((object, Ok(json))),
+            // It does not have to be there.
+            Ok(None) => {}
+            Err(error) => all.push((object, Err(error))),
+        }
+    }
+    (all, unlisted.into_iter().map(|(_, error)| error).collect())
+}
+
 /// The greatest weight that a component's routed objects say now, and why some could not be read.
 pub(super) async fn says(
     cluster: &Reach,

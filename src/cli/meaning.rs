@@ -142,6 +142,7 @@ impl Ask {
             | VerbArgs::Backtest(_)
             | VerbArgs::Doctor(_)
             | VerbArgs::Init(_)
+            | VerbArgs::Incident(_)
             | VerbArgs::Validate { .. }
             | VerbArgs::Plan { .. }
             | VerbArgs::Sandbox(_)

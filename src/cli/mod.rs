@@ -15,6 +15,7 @@ pub mod exit;
 mod explain;
 mod find;
 mod generate;
+mod incident;
 mod init;
 mod lines;
 mod manifest;
@@ -153,6 +154,10 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         VerbArgs::Confirm { component, rollout } => {
             let settings = settings(&global)?;
             block_on(confirmed::run(&settings, &component, rollout.as_deref(), out))
+        }
+        VerbArgs::Incident(args) => {
+            let settings = settings_with(&global, args.prometheus.as_deref())?;
+            block_on(incident::run(&settings, &args, global.output.as_ref(), out))
         }
         VerbArgs::Run => run::run(settings(&global)?),
         verb @ (VerbArgs::Set { .. }

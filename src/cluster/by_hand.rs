@@ -5,6 +5,7 @@
 
 mod health;
 mod listing;
+mod past;
 
 use super::connect::{self, ConnectError};
 use super::lease::ALIVE_WITHIN;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use health::Ready;
+pub use past::Told;
 
 /// The field manager of what a person's command writes.
 pub const FIELD_MANAGER: &str = "gradual-rollout-cli";
