@@ -1,6 +1,7 @@
 //! What the arguments mean: one [`Ask`] for every command that changes something.
 
-use super::args::{Classic, EmergencyArgs, EmergencyMode, HeaderRouteVerb, How, MirrorVerb, VerbArgs, Which};
+use super::args::{Classic, HeaderRouteVerb, How, MirrorVerb, VerbArgs, Which};
+use super::emergency::args::{EmergencyArgs, EmergencyMode};
 use super::exit::Failure;
 use crate::rollout::command::{Verb, Wish};
 use crate::rollout::preview::{EditAction, RouteEdit};

@@ -36,6 +36,7 @@ mod engine_writes;
 mod generated;
 mod hooks;
 mod house;
+mod incident;
 mod judge;
 mod manual;
 mod nginx;

@@ -4,15 +4,17 @@
 //! objects are written from here, all at once. The wish is left on each resource in the same moment. Health is looked
 //! at beside, never before; what was done is verified in four steps, and people are told.
 
+pub(super) mod args;
 mod health;
 mod people;
 mod verify;
 
+use args::EmergencyMode;
 pub(super) use health::Health;
 pub(super) use people::Told;
 pub(super) use verify::Step;
 
-use super::args::{EmergencyMode, Output};
+use super::args::Output;
 use super::connect::Reach;
 use super::exit::{Exit, Failure};
 use super::meaning::{After, Ask};

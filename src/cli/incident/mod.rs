@@ -3,13 +3,13 @@
 //! Nothing is written to the cluster, and nothing has to be there: what cannot be had is named in `MISSING.txt`.
 //! Secrets do not get in (`redact`).
 
+pub(super) mod args;
 mod bundle;
 mod cluster;
 mod daemon;
 mod metrics;
 mod redact;
 
-use super::args::IncidentArgs;
 use super::connect;
 use super::exit::{Exit, Failure};
 use super::output_to::OutputTo;
@@ -17,6 +17,7 @@ use super::{find, table};
 use crate::clock::Clock;
 use crate::rollout::spec::GradualRollout;
 use crate::settings::Settings;
+use args::IncidentArgs;
 use bundle::Bundle;
 use std::io::Write;
 use std::path::PathBuf;
