@@ -155,10 +155,7 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
             let settings = settings(&global)?;
             block_on(confirmed::run(&settings, &component, rollout.as_deref(), out))
         }
-        VerbArgs::Incident(args) => {
-            let settings = settings_with(&global, args.prometheus.as_deref())?;
-            block_on(incident::run(&settings, &args, global.output.as_ref(), out))
-        }
+        VerbArgs::Incident(args) => incident(&global, &args, out),
         VerbArgs::Run => run::run(settings(&global)?),
         verb @ (VerbArgs::Set { .. }
         | VerbArgs::Pause(_)
@@ -181,6 +178,15 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
             }
         }
     }
+}
+
+fn incident(
+    global: &Global,
+    args: &incident::args::IncidentArgs,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let settings = settings_with(global, args.prometheus.as_deref())?;
+    block_on(incident::run(&settings, args, global.output.as_ref(), out))
 }
 
 fn doctor(

@@ -112,7 +112,11 @@ pub struct Message {
     pub link: Option<String>,
 }
 
-#[expect(clippy::ref_option, reason = "serde's signature")]
+#[expect(
+    clippy::ref_option,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's signature"
+)]
 fn percent<S: serde::Serializer>(weight: &Option<Weight>, to: S) -> Result<S::Ok, S::Error> {
     match weight {
         Some(weight) => to.serialize_f64(weight.percent()),

@@ -71,7 +71,8 @@ pub(super) async fn run(
         namespace,
         settings,
         timeout: ask.timeout,
-        at: started_at,
+        // Not when it was typed: a person may have been asked in between.
+        at: Clock::System.now(),
         progress: Progress::new(),
         emergency: true,
         places: pursue::places(),

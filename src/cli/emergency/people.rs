@@ -18,6 +18,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 const NAMED: usize = 10;
 
 /// Whether somebody was told.
+#[expect(clippy::struct_field_names, reason = "the report's word")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(in crate::cli) struct Told {
     /// Who: the name in the settings, or the host of `--notify`.

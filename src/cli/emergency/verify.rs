@@ -41,6 +41,7 @@ pub(super) enum Outcomes {
 }
 
 /// A step of the verification.
+#[expect(clippy::struct_field_names, reason = "the report's word")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(in crate::cli) struct Step {
     /// Which.
@@ -72,7 +73,7 @@ impl Step {
             Outcomes::Unknown => ("unknown", None),
         };
         let result = match style {
-            Some(style) => Cell::painted(word.to_owned(), style),
+            Some(style) => Cell::painted(word, style),
             None => Cell::from(word),
         };
         vec![Cell::from(self.step), result, Cell::from(&self.message)]
@@ -133,10 +134,9 @@ async fn services(doctor: &Doctor<'_>, tasks: &[Task], end: Instant) -> Step {
             for part in parts {
                 match part.ready {
                     Some(true) if !is_bad => ready += 1,
-                    Some(true) => {}
                     Some(false) => bad.push(part),
                     None if !is_bad => unknown.push(part),
-                    None => {}
+                    Some(true) | None => {}
                 }
             }
             if is_bad {

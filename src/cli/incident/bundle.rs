@@ -3,6 +3,7 @@
 use crate::cli::exit::Failure;
 use jiff::Timestamp;
 use serde::Serialize;
+use std::fmt::Write as _;
 
 /// No file of a bundle is longer; what is cut says so.
 const LONGEST: usize = 16 * 1024 * 1024;
@@ -76,7 +77,8 @@ impl Bundle {
             env!("CARGO_PKG_VERSION")
         );
         for (path, what, _) in &self.files {
-            index.push_str(&format!("{path}: {what}\n"));
+            // Writing to a string never fails.
+            let _ = writeln!(index, "{path}: {what}");
         }
         let missing = if self.missing.is_empty() {
             "Nothing is missing.\n".to_owned()

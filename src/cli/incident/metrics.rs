@@ -61,7 +61,9 @@ pub(super) async fn collect(settings: &Settings, subjects: &[Subject], now: Time
             };
             let mut told: Vec<Value> = Vec::new();
             for (purpose, promql) in all {
-                let mut one = json!({"purpose": purpose, "promql": promql});
+                let mut one = serde_json::Map::new();
+                one.insert("purpose".to_owned(), purpose.into());
+                one.insert("promql".to_owned(), promql.clone().into());
                 if let (Ok(source), true) = (&source, down.is_empty()) {
                     match timeout_at(end, Probe::new(source, at).ask(&promql)).await {
                         Ok(Ok(samples)) => {
@@ -69,11 +71,11 @@ pub(super) async fn collect(settings: &Settings, subjects: &[Subject], now: Time
                             let series: Vec<Value> = series
                                 .map(|s| json!({"labels": s.labels, "value": s.value}))
                                 .collect();
-                            one["series"] = series.into();
-                            one["count"] = samples.len().into();
+                            one.insert("series".to_owned(), series.into());
+                            one.insert("count".to_owned(), samples.len().into());
                         }
                         Ok(Err(blindness)) => {
-                            one["error"] = blindness.message.clone().into();
+                            one.insert("error".to_owned(), blindness.message.clone().into());
                             down.insert(blindness.message);
                         }
                         Err(_) => {
@@ -81,7 +83,7 @@ pub(super) async fn collect(settings: &Settings, subjects: &[Subject], now: Time
                         }
                     }
                 }
-                told.push(one);
+                told.push(one.into());
             }
             bundle.json(
                 &format!("queries/{}.{}.json", subject.name(), planned.name()),
