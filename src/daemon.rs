@@ -1,8 +1,10 @@
 //! The composition root: handles in, tasks out, and a bounded drain at the end.
 
+mod people;
 mod source_metrics;
 mod start;
 
+pub use people::receivers;
 pub use start::{StartError, hooks, source, start};
 
 use crate::api::{self, ApiState};
@@ -79,6 +81,16 @@ pub async fn run(
     });
     let share = Share::new(handles.shards);
     let (leave, left) = (CancellationToken::new(), CancellationToken::new());
+    if let Some(outbox) = handles.engine.outbox.clone() {
+        handles
+            .metrics
+            .collect(Box::new(people::Messages(outbox.clone())));
+        let token = down.clone();
+        tasks.spawn(async move {
+            outbox.run(token).await;
+            ("messages", Ok(()))
+        });
+    }
     let lease_job = lease::run(
         lease_settings(&handles),
         share.clone(),

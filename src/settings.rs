@@ -37,6 +37,8 @@ pub struct Settings {
     pub hook_hosts: Vec<String>,
     /// What signs requests to hooks; `None`: they go unsigned.
     pub hook_key_file: Option<PathBuf>,
+    /// Who is told what happens; in the order of the file.
+    pub notify: Vec<Notify>,
     /// Log lines.
     pub log: Log,
     /// How long the daemon goes on with what is in flight when it is told to stop.
@@ -152,6 +154,8 @@ struct Raw {
     probes: RawProbes,
     #[serde(default)]
     hooks: RawHooks,
+    #[serde(default)]
+    notify: Vec<RawNotify>,
     #[serde(default)]
     log: RawLog,
 }
@@ -339,6 +343,7 @@ impl Settings {
             probe_hosts: raw.probes.allow,
             hook_hosts: raw.hooks.allow,
             hook_key_file: raw.hooks.key_file,
+            notify: notify::checked(raw.notify)?,
             log: Log {
                 level,
                 format: raw.log.format.unwrap_or_default(),
@@ -458,5 +463,9 @@ fn read(built: Result<Config, config::ConfigError>, origin: &str) -> Result<Raw,
     })
 }
 
+mod notify;
 #[cfg(test)]
 mod tests;
+
+use notify::RawNotify;
+pub use notify::{Notify, NotifyKind, NotifySeverity, NotifyUrl};

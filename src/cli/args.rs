@@ -1,5 +1,7 @@
 //! The command line as typed. What it means is in [`super::meaning`].
 
+use super::emergency::args::EmergencyArgs;
+use super::incident::args::IncidentArgs;
 use super::init::args::InitArgs;
 use super::output_to::{OutputTo, OutputToParser};
 use crate::rollout::duration::Span;
@@ -64,7 +66,7 @@ pub struct Global {
     /// Say more; twice: even more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Form of the output; for `init` a folder, or -
+    /// Form of the output; for `init` a folder, for `incident` a file, or -
     #[arg(short, long, global = true, value_name = "FORM", value_parser = OutputToParser)]
     pub output: Option<OutputTo>,
 }
@@ -281,6 +283,8 @@ pub enum VerbArgs {
     },
     /// Put traffic back at once, in an emergency
     EmergencyRollback(EmergencyArgs),
+    /// Collect what is known into a tar file, for those who ask afterwards what happened
+    Incident(IncidentArgs),
 }
 
 /// What is done with routes for testers.
@@ -457,58 +461,6 @@ pub enum Generated {
     Crd,
 }
 
-/// Modes of an emergency rollback.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum EmergencyMode {
-    /// Everything that is named back to control
-    #[default]
-    Ingress,
-    /// Keep a small share on the canary (see --percentage)
-    Dual,
-    /// Everything of every rollout in the namespace back to control
-    Full,
-}
-
-/// Arguments of the emergency rollback.
-#[derive(Clone, Debug, Default, Args)]
-#[command(after_help = "\
-Examples:
-  emergency-rollback --reason \"gateway answers 503\"
-  emergency-rollback --mode dual --percentage 10 --reason \"P95 doubled\"
-  emergency-rollback --mode full --reason \"incident 42\" --force
-
-It never raises a weight: what is below the asked share stays there. Without a live daemon it
-writes to the routed objects itself.")]
-pub struct EmergencyArgs {
-    /// How far back
-    #[arg(long, value_enum, default_value_t)]
-    pub mode: EmergencyMode,
-    /// With --mode dual: the share that stays on the canary [default: 10]
-    #[arg(short, long, value_name = "PERCENT", allow_hyphen_values = true, value_parser = weight)]
-    pub percentage: Option<Weight>,
-    /// Why, for the record
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
-    /// Do not ask for the word EMERGENCY
-    #[arg(long)]
-    pub force: bool,
-    /// A component; may be repeated [default: all]
-    #[arg(short, long, value_name = "NAME")]
-    pub component: Vec<String>,
-    /// One rollout only
-    #[arg(long, value_name = "NAME")]
-    pub rollout: Option<String>,
-    /// Show exactly what would change, and change nothing
-    #[arg(short, long)]
-    pub dry_run: bool,
-    /// How long to wait until it is done [default: 3m]
-    #[arg(long, value_name = "DURATION")]
-    pub timeout: Option<Span>,
-    /// Write what was done to a file, as JSON
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
-}
-
 /// Arguments of the sandbox.
 #[derive(Clone, Debug, Default, Args)]
 #[command(after_help = "\
@@ -538,7 +490,7 @@ pub struct SandboxArgs {
     pub json: bool,
 }
 
-fn weight(text: &str) -> Result<Weight, String> {
+pub(super) fn weight(text: &str) -> Result<Weight, String> {
     text.parse()
         .map_err(|e: crate::rollout::weight::NotAPercentage| e.to_string())
 }

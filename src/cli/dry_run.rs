@@ -56,6 +56,7 @@ pub(super) async fn run(
             weight,
             may_raise,
             at,
+            patience: None,
         };
         for name in &task.components {
             let Some(component) = direct::component(&task.rollout, name) else {

@@ -1,6 +1,7 @@
 //! What the arguments mean: one [`Ask`] for every command that changes something.
 
-use super::args::{Classic, EmergencyArgs, EmergencyMode, HeaderRouteVerb, How, MirrorVerb, VerbArgs, Which};
+use super::args::{Classic, HeaderRouteVerb, How, MirrorVerb, VerbArgs, Which};
+use super::emergency::args::{EmergencyArgs, EmergencyMode};
 use super::exit::Failure;
 use crate::rollout::command::{Verb, Wish};
 use crate::rollout::preview::{EditAction, RouteEdit};
@@ -39,6 +40,21 @@ pub(super) struct Ask {
     pub timeout: Duration,
     /// Where the report goes.
     pub report: Option<PathBuf>,
+    /// What comes after an emergency.
+    pub after: After,
+}
+
+/// How an emergency is verified and told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct After {
+    /// Addresses that have to answer.
+    pub probes: Vec<String>,
+    /// Hosts that components' own probes may go to, by the settings.
+    pub probe_hosts: Vec<String>,
+    /// Webhooks to tell besides those of the settings.
+    pub notify: Vec<String>,
+    /// How long things may take to be well again.
+    pub verify: Duration,
 }
 
 /// For which components.
@@ -63,6 +79,8 @@ pub(super) enum Confirm {
 
 const WAIT: Duration = Duration::from_secs(300);
 const WAIT_EMERGENCY: Duration = Duration::from_secs(180);
+/// Two scrapes of a slow Prometheus and a Deployment's rollout, if it is a quick one.
+const VERIFY: Duration = Duration::from_secs(60);
 
 impl Ask {
     /// From the classic flags. Without a percentage nothing is asked for: `None` is a look at the status.
@@ -125,6 +143,7 @@ impl Ask {
             | VerbArgs::Backtest(_)
             | VerbArgs::Doctor(_)
             | VerbArgs::Init(_)
+            | VerbArgs::Incident(_)
             | VerbArgs::Validate { .. }
             | VerbArgs::Plan { .. }
             | VerbArgs::Sandbox(_)
@@ -159,6 +178,7 @@ impl Ask {
             },
             timeout: how.timeout.map_or(WAIT, |span| span.0),
             report: how.report,
+            after: After::default(),
         })
     }
 
@@ -222,6 +242,12 @@ impl Ask {
             },
             timeout: args.timeout.map_or(WAIT_EMERGENCY, |span| span.0),
             report: args.report,
+            after: After {
+                probes: args.probe,
+                probe_hosts: Vec::new(),
+                notify: args.notify,
+                verify: args.verify.map_or(VERIFY, |span| span.0),
+            },
         })
     }
 

@@ -10,10 +10,12 @@ mod connect;
 mod direct;
 mod doctor;
 mod dry_run;
+mod emergency;
 pub mod exit;
 mod explain;
 mod find;
 mod generate;
+mod incident;
 mod init;
 mod lines;
 mod manifest;
@@ -154,6 +156,7 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
             block_on(confirmed::run(&settings, &component, rollout.as_deref(), out))
         }
         VerbArgs::Run { shards } => run::run(settings_with(&global, None, shards)?),
+        VerbArgs::Incident(args) => incident(&global, &args, out),
         verb @ (VerbArgs::Set { .. }
         | VerbArgs::Pause(_)
         | VerbArgs::Resume(_)
@@ -175,6 +178,15 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
             }
         }
     }
+}
+
+fn incident(
+    global: &Global,
+    args: &incident::args::IncidentArgs,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let settings = settings_with(global, args.prometheus.as_deref(), None)?;
+    block_on(incident::run(&settings, args, global.output.as_ref(), out))
 }
 
 fn doctor(

@@ -3,7 +3,9 @@
 //! The daemon has its own, watched and fenced ways; here nothing is cached and nothing is retried behind the
 //! caller's back.
 
+mod health;
 mod listing;
+mod past;
 
 use super::connect::{self, ConnectError};
 use super::lease::{ALIVE_WITHIN, names, said};
@@ -20,6 +22,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use health::Ready;
+pub use past::Told;
 
 /// The field manager of what a person's command writes.
 pub const FIELD_MANAGER: &str = "gradual-rollout-cli";

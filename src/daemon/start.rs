@@ -6,6 +6,7 @@ use crate::cluster::connect::{ConnectError, connect};
 use crate::cluster::lease;
 use crate::engine::{DoctorSettings, EngineSettings, View};
 use crate::metrics::{Ask, PrometheusSettings, PrometheusSource, Simulation, Snapshot, Source};
+use crate::notify::Outbox;
 use crate::probe::{Allowed, Hooks, Prober};
 use crate::rollout::sample::{Blindness, Dark};
 use crate::settings::{LogFormat, Prometheus, Settings};
@@ -51,6 +52,7 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
     let source = source(settings.prometheus.as_ref())?;
     let prober = prober(&settings.probe_hosts)?;
     let hooks = hooks(&settings.hook_hosts, settings.hook_key_file.clone()).map_err(StartError::Settings)?;
+    let receivers = super::receivers(&settings.notify).map_err(StartError::Settings)?;
     let listener = tokio::net::TcpListener::bind(settings.listen)
         .await
         .map_err(|error| {
@@ -83,6 +85,7 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
                 shards: settings.lease.shards,
                 has_prometheus: settings.prometheus.is_some(),
             }),
+            outbox: Some(Outbox::new(receivers)),
         },
         metrics: Metrics::new(),
         view: tokio::sync::watch::channel(View::default()).0,

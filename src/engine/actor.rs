@@ -12,6 +12,7 @@ mod probe;
 mod refuse;
 mod resource;
 mod save;
+mod tell;
 
 use super::gauges::{Apart, Measured};
 use super::hub::Shared;
@@ -151,6 +152,7 @@ pub(super) struct Actor {
     failures: BTreeMap<String, String>,
     previews: Previews,
     asked_hooks: Asked,
+    told: tell::Told,
     /// What persons were told last that they are asked for.
     told_persons: BTreeMap<ObjectRef, String>,
     patience: Patience,
@@ -188,6 +190,7 @@ impl Actor {
         let mut actor = Self {
             sound: Err(Vec::new()),
             broken: None,
+            told: tell::Told::by(&persist::read_status(&raw)),
             status: persist::read_status(&raw),
             lanes: BTreeMap::new(),
             pasts: Pasts::default(),

@@ -12,6 +12,7 @@ use crate::cluster::events::EventSink;
 use crate::cluster::rollouts::RolloutEvent;
 use crate::cluster::share::Share;
 use crate::metrics::Source;
+use crate::notify::Outbox;
 use crate::probe::{Hooks, Prober};
 use futures::{Stream, StreamExt};
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub struct EngineSettings {
     pub hooks: Option<Arc<Hooks>>,
     /// What the doctor has to know; `None`: it looks at nothing.
     pub doctor: Option<DoctorSettings>,
+    /// Where messages to people go in; `None`: nobody is told. Whoever runs the engine runs it, too.
+    pub outbox: Option<Outbox>,
 }
 
 /// What every actor works with.

@@ -17,6 +17,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("routing", &["rollout"]),
     ("metrics", &["rollout", "routing", "clock"]),
     ("probe", &["rollout", "routing", "clock"]),
+    ("notify", &["rollout", "probe", "clock"]),
     ("backtest", &["rollout", "metrics"]),
     ("cluster", &["rollout", "routing", "clock"]),
     (
@@ -31,6 +32,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "routing",
             "metrics",
             "probe",
+            "notify",
             "cluster",
             "clock",
             "telemetry",
@@ -45,6 +47,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "cluster",
             "metrics",
             "probe",
+            "notify",
             "routing",
             "rollout",
             "clock",
@@ -62,7 +65,7 @@ const DOORS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "daemon", "sandbox", "settings", "api", "rollout", "routing", "cluster", "metrics", "backtest",
-            "probe", "clock", "doctor",
+            "probe", "notify", "clock", "doctor",
         ],
     ),
     ("main", &["cli"]),

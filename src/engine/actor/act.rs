@@ -54,6 +54,7 @@ impl Actor {
                 .events
                 .publish(&self.raw, &reason, &text, note.warning);
         }
+        self.tell_people(now);
         if decision.changed || !decision.notes.is_empty() {
             self.show();
         }

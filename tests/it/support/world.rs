@@ -8,6 +8,7 @@ use gradual_rollout::engine::{DoctorSettings, EngineSettings, View};
 use gradual_rollout::metrics::{
     ArmSnapshot, Ask, Bucket, Counter, PodSnapshot, Simulation, Snapshot, Source,
 };
+use gradual_rollout::notify::Outbox;
 use gradual_rollout::rollout::sample::{Blindness, Dark};
 use gradual_rollout::rollout::spec::GradualRollout;
 use gradual_rollout::rollout::status::{ComponentStatus, GradualRolloutStatus};
@@ -243,6 +244,8 @@ pub(crate) struct World {
     pub(crate) scrapes: Option<Arc<dyn Simulation>>,
     /// In how many shards daemons that are started from now on split the work.
     pub(crate) shards: u32,
+    /// Where messages to people go in; none: nobody is told.
+    pub(crate) outbox: Option<Outbox>,
     daemons: JoinSet<()>,
     stop: CancellationToken,
     _helpers: JoinSet<()>,
@@ -313,6 +316,7 @@ impl World {
             persist_every: None,
             scrapes: None,
             shards: 1,
+            outbox: None,
             daemons: JoinSet::new(),
             stop: CancellationToken::new(),
             _helpers: helpers,
@@ -365,6 +369,7 @@ impl World {
             engine: EngineSettings {
                 doctor: self.doctor.clone(),
                 persist_every: self.persist_every,
+                outbox: self.outbox.clone(),
                 ..EngineSettings::default()
             },
             metrics: Metrics::new(),
