@@ -86,7 +86,7 @@ fn class(json: &Value) -> Option<&str> {
 fn canary(json: &Value) -> Option<String> {
     let annotations = json.pointer("/metadata/annotations");
     let says = |name: &str| annotations.and_then(|a| a.get(format!("{PREFIX}/{name}"))?.as_str());
-    if says("canary") != Some("true") {
+    if !says("canary").is_some_and(nginx::is_true) {
         return None;
     }
     let label = |key: &str| {

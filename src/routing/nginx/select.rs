@@ -3,7 +3,7 @@
 
 use super::eligibility::Reader;
 use super::finding::{Code, Finding};
-use super::locations::{Location, Upstream, class, is_canary, locations, names};
+use super::locations::{Key, Location, Upstream, class, is_canary, locations, names, rules};
 use super::routes::Bound;
 use super::{COMPONENT, MANAGED_BY, MANAGER, selection};
 use crate::rollout::router_spec::IngressNginx;
@@ -139,16 +139,16 @@ pub(in crate::routing) fn select(
         }
     }
     let first_class = chosen.first().and_then(|i| class(i)).map(str::to_owned);
-    let (mine, others): (Vec<&Arc<Value>>, Vec<&Arc<Value>>) = chosen
-        .into_iter()
-        .partition(|i| class(i) == first_class.as_deref());
+    // Another class is another nginx, unless both are known to be one controller's.
+    let together = |i: &Value| stock.classes().together(first_class.as_deref(), class(i));
+    let (mine, others): (Vec<&Arc<Value>>, Vec<&Arc<Value>>) =
+        chosen.into_iter().partition(|i| together(i) == Some(true));
     for other in others {
         found.push(selection::other_class(other, first_class.as_deref()));
     }
-    // Another class is another nginx.
     let served: Vec<Arc<Value>> = all
         .iter()
-        .filter(|i| class(i) == first_class.as_deref())
+        .filter(|i| together(i) == Some(true))
         .cloned()
         .collect();
     let (made, lost) = locations(spec, &served);
@@ -175,6 +175,24 @@ pub(in crate::routing) fn select(
     }
     for (upstream, places) in places {
         selected.splits.push(split(upstream, places, stock));
+    }
+    let keys: BTreeSet<Key> = selected
+        .splits
+        .iter()
+        .flat_map(|s| s.places.iter().map(Location::key))
+        .collect();
+    for other in all
+        .iter()
+        .filter(|i| together(i).is_none() && !is_ours(component, i))
+    {
+        let canary = is_canary(spec, other);
+        let touching = rules(other)
+            .into_iter()
+            .find(|l| (canary && keys.contains(&l.key())) || (!canary && wanted.contains(&l.upstream)));
+        if let Some(place) = touching {
+            let found = selection::class_unknown(other, &place, first_class.as_deref());
+            selected.findings.push(found);
+        }
     }
     let kept: BTreeSet<ObjectRef> = selected.splits.iter().map(Split::object).collect();
     selected.strays = all
