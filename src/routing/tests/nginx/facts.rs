@@ -96,15 +96,21 @@ fn fact_06_a_raise_changes_annotations_alone_so_nginx_does_not_reload() {
         .as_array()
         .unwrap()
         .iter()
-        .filter(|o| o["op"] == "add")
-        .cloned()
+        .filter(|o| o["op"] != "test")
+        .map(|o| o["path"].clone())
         .collect();
+    let weight = "/metadata/annotations/nginx.ingress.kubernetes.io~1canary-weight";
+    assert!(writes.contains(&json!(weight)), "{writes:?}");
     assert!(
         writes
             .iter()
-            .all(|o| o["path"].as_str().unwrap().starts_with("/metadata/annotations/")),
+            .all(|path| path.as_str().unwrap().starts_with("/metadata/annotations/")),
         "{writes:?}"
     );
+    let mut after = canary.clone();
+    serve(&patch, &mut after).unwrap();
+    assert_eq!(after["spec"], canary["spec"], "rules are what nginx reloads for");
+    assert_eq!(after["metadata"]["annotations"][WEIGHT], "100");
 }
 
 #[test]
@@ -190,16 +196,35 @@ fn fact_08_a_gateway_without_endpoints_falls_back_and_the_primary_is_what_guards
 }
 
 #[test]
-fn fact_09_a_request_stays_on_its_side_so_one_choice_is_all_that_is_modelled() {
-    // Retries keep the chosen balancer: the canary's error rate is its own. The choice depends on nothing but the
-    // request and the draw.
+fn fact_09_an_upstream_has_one_alternative_so_a_retry_has_no_other_side_to_go_to() {
+    // Retries keep the chosen balancer. Whatever was written, there is one alternative, and its own back end alone
+    // answers for it: the canary's error rate is its own.
     let mut cluster = Cluster::new();
+    let mut second = ingress("second", "second.example.com", "/deep", "one");
+    second["spec"]["rules"][0]["http"]["paths"].as_array_mut().unwrap().push(
+        json!({"path": "/", "pathType": "Exact", "backend": {"service": {"name": "one", "port": {"number": 80}}}}),
+    );
+    cluster.add(second);
+    cluster.route("second.example.com");
     let shop = shop("");
-    cluster.split(&shop, percent(50));
-    let nginx = cluster.nginx();
-    for draw in [1, 500, 501, 1000] {
-        let choose = || nginx.choose("one.example.com", "/", &Client::default(), draw);
-        assert_eq!(choose(), choose());
+    for weight in [percent(5), percent(50), Weight::FULL, percent(10)] {
+        cluster.split(&shop, weight);
+        let nginx = cluster.nginx();
+        let all = nginx.alternatives("one.example.com", "/");
+        assert_eq!(all.len(), 1, "{all:?}");
+        assert_eq!(nginx.alternatives("second.example.com", "/deep"), all);
+        for canary in cluster.canaries() {
+            let rules = canary["spec"]["rules"].as_array().unwrap();
+            let paths = rules.iter().flat_map(|r| r["http"]["paths"].as_array().unwrap());
+            let services: std::collections::BTreeSet<&str> = paths
+                .map(|p| p["backend"]["service"]["name"].as_str().unwrap())
+                .collect();
+            assert_eq!(services.len(), 1, "{services:?}");
+            assert!(
+                !services.contains("one"),
+                "the primary is no alternative of itself"
+            );
+        }
     }
 }
 
@@ -311,18 +336,163 @@ fn fact_14_the_alias_is_a_name_of_the_gateways_service_with_its_port_spelled_out
 #[test]
 fn fact_15_the_two_arms_are_told_apart_by_nginxs_own_label() {
     // The primary's `ingress` and `service` stay on both; only `canary` differs, and it names our alias' upstream.
+    // The arms of the example count each request once, whichever way nginx spells that there is no alternative.
+    let example = include_str!("../../../../config/ingress-nginx.yaml");
+    let example: Value = serde_saphyr::from_str(example).unwrap();
+    let arms = &example["spec"]["components"][0]["arms"];
+    let counts = |arm: &str, label: &str| {
+        let wanted = arms[arm]["labels"]["canary"].as_str().unwrap();
+        wanted.strip_prefix('~').map_or(wanted == label, |pattern| {
+            regex::Regex::new(&format!("^(?:{pattern})$"))
+                .unwrap()
+                .is_match(label)
+        })
+    };
     let mut cluster = Cluster::new();
     let shop = shop("");
-    cluster.split(&shop, percent(100));
+    cluster.split(&shop, percent(50));
+    let alias = cluster.canaries()[0]["metadata"]["name"].as_str().unwrap();
+    let alternative = format!("apps-{alias}-8081");
+    let nginx = cluster.nginx();
+    for draw in [1, 500, 501, 1000] {
+        for label in nginx.labels("one.example.com", "/", draw) {
+            assert_eq!(draw <= 500, label == alternative, "{label:?}");
+            assert_eq!(counts("canary", &label), draw <= 500, "{label:?}");
+            assert_eq!(counts("control", &label), draw > 500, "{label:?}");
+        }
+    }
+}
+
+#[test]
+fn the_model_chooses_by_session_then_header_then_cookie_then_weight() {
+    let mut cluster = Cluster::new();
+    let mut theirs = ingress("theirs", "one.example.com", "/", "next");
+    let said = |name: &str, value: &str| (format!("nginx.ingress.kubernetes.io/{name}"), json!(value));
+    theirs["metadata"]["annotations"] = [
+        said("canary", "True"),
+        said("canary-weight", "0"),
+        said("canary-by-header", "x-new"),
+        said("canary-by-cookie", "new"),
+    ]
+    .into_iter()
+    .collect::<serde_json::Map<_, _>>()
+    .into();
+    cluster.annotate("one", "affinity", "cookie");
+    cluster.add(theirs);
+    let goes = |session: Option<&str>, header: Option<&str>, cookie: Option<&str>| {
+        let of = |name: &str, value: Option<&str>| {
+            value
+                .map(|v| (name.to_owned(), v.to_owned()))
+                .into_iter()
+                .collect()
+        };
+        let client = Client {
+            cookie: session.map(str::to_owned),
+            headers: of("x-new", header),
+            cookies: of("new", cookie),
+        };
+        let to = cluster.nginx().choose("one.example.com", "/", &client, 1);
+        to.unwrap() == "apps-next-80"
+    };
+    assert!(!goes(None, None, None), "weight 0");
+    assert!(goes(None, None, Some("always")));
+    assert!(!goes(None, Some("never"), Some("always")));
+    assert!(goes(None, Some("always"), Some("never")));
+    assert!(goes(None, Some("other"), Some("always")));
+    assert!(!goes(Some("apps-one-80"), Some("always"), Some("always")));
+    assert!(goes(Some("apps-next-80"), Some("never"), Some("never")));
+}
+
+#[test]
+fn nothing_that_is_written_lets_a_header_or_a_cookie_choose() {
+    let mut cluster = Cluster::new();
+    let shop = shop("");
+    cluster.split(&shop, percent(50));
     let alias = cluster.canaries()[0]["metadata"]["name"]
         .as_str()
         .unwrap()
         .to_owned();
-    let to = cluster
-        .nginx()
-        .choose("one.example.com", "/", &Client::default(), 7)
-        .unwrap();
-    assert_eq!(to, format!("apps-{alias}-8081"));
+    let nginx = cluster.nginx();
+    let all: Vec<String> = ["canary", "always", "shop", "x-canary", alias.as_str()]
+        .map(str::to_owned)
+        .into();
+    for value in ["always", "never"] {
+        let told: std::collections::BTreeMap<_, _> =
+            all.iter().map(|name| (name.clone(), value.to_owned())).collect();
+        let client = Client {
+            cookie: Some(format!("apps-{alias}-8081")),
+            headers: told.clone(),
+            cookies: told,
+        };
+        for draw in [1, 500, 501, 1000] {
+            assert_eq!(
+                nginx.choose("one.example.com", "/", &client, draw),
+                nginx.choose("one.example.com", "/", &Client::default(), draw),
+                "{value} {draw}"
+            );
+        }
+    }
+}
+
+#[test]
+fn under_another_prefix_of_annotations_everything_is_read_and_written_by_it() {
+    let shop = shop("    annotationsPrefix: corp.example.com\n");
+    let mut cluster = Cluster::new();
+    let one = cluster.first("Ingress", "one");
+    one["spec"].as_object_mut().unwrap().remove("ingressClassName");
+    one["metadata"]["annotations"] = json!({
+        "kubernetes.io/ingress.class": "corp",
+        "nginx.ingress.kubernetes.io/affinity": "cookie",
+    });
+    assert!(
+        cluster.blockers(&shop).is_empty(),
+        "of another controller's prefix"
+    );
+    cluster.split(&shop, permille(125));
+    let made = cluster.canaries()[0];
+    let annotations = made["metadata"]["annotations"].as_object().unwrap();
+    let said: Vec<(&str, &str)> = annotations
+        .iter()
+        .filter(|(key, _)| !key.starts_with("rollout.sealos.io/"))
+        .map(|(key, value)| (key.as_str(), value.as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            ("corp.example.com/canary", "true"),
+            ("corp.example.com/canary-weight", "125"),
+            ("corp.example.com/canary-weight-total", "1000"),
+            ("kubernetes.io/ingress.class", "corp"),
+        ],
+        "and the class where the primary has it"
+    );
+    let found = cluster.found(&shop);
+    assert_eq!(found.targets[0].read(made).unwrap().weight, permille(125));
+    let one = cluster.first("Ingress", "one");
+    one["metadata"]["annotations"]["corp.example.com/affinity"] = "cookie".into();
+    assert_eq!(cluster.blockers(&shop), ["Affinity"]);
+}
+
+#[test]
+fn annotations_are_true_as_nginx_reads_them() {
+    for yes in ["1", "t", "T", "TRUE", "true", "True"] {
+        let mut cluster = Cluster::new();
+        cluster.annotate("one", "ssl-passthrough", yes);
+        assert_eq!(cluster.blockers(&shop("")), ["SslPassthrough"], "{yes}");
+        let mut cluster = Cluster::new();
+        cluster.annotate("one", "use-regex", yes);
+        assert_eq!(cluster.blockers(&shop("")), ["UseRegex"], "{yes}");
+        let mut cluster = Cluster::new();
+        let mut theirs = ingress("theirs", "one.example.com", "/", "next");
+        theirs["metadata"]["annotations"] = json!({"nginx.ingress.kubernetes.io/canary": yes});
+        cluster.add(theirs);
+        assert_eq!(cluster.blockers(&shop("")), ["ForeignCanary"], "{yes}");
+    }
+    for no in ["yes", "on", "tRUE", "0", "f", ""] {
+        let mut cluster = Cluster::new();
+        cluster.annotate("one", "ssl-passthrough", no);
+        assert!(cluster.blockers(&shop("")).is_empty(), "{no}");
+    }
 }
 
 #[test]
