@@ -219,3 +219,52 @@ fn tell(file: &Checked, out: &mut dyn Write) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: &str = "
+apiVersion: rollout.sealos.io/v1alpha1
+kind: GradualRollout
+metadata: {name: third, namespace: apps}
+spec:
+  allowJump: true
+  components:
+  - {name: shop, routers: [{istio: {virtualServices: [{name: shop}], canary: {host: shop, subset: v2}, control: {host: shop, subset: v1}}}]}
+  steps: [{weight: 0.1%, hold: 1m}, {weight: 5%, hold: 1m}]
+";
+
+    fn with(third: &str, namespace: &str) -> Checked {
+        let route = format!(
+            "
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: shop, namespace: {namespace}}}
+spec:
+  http:
+  - {{route: [{{destination: {{host: shop, subset: v1}}, weight: 60}}, {{destination: {{host: shop, subset: v2}}, weight: 20}}{third}]}}
+"
+        );
+        check("plan.yaml".to_owned(), PLAN, &objects(&route))
+    }
+
+    #[test]
+    fn a_weight_that_the_pair_cannot_say_is_named_with_the_finest_where_the_route_is_among_the_files() {
+        let third = ", {destination: {host: t}, weight: 20}";
+        let told = with(third, "apps");
+        let problems: Vec<&str> = told.problems.iter().map(|p| p.sentence.as_str()).collect();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        for part in [
+            "spec.components[shop].routers",
+            "virtualservice apps/shop",
+            "0.1%",
+            "2.5%",
+        ] {
+            assert!(problems[0].contains(part), "{part}: {problems:?}");
+        }
+        assert!(told.rollouts.is_empty());
+        assert!(with("", "apps").problems.is_empty(), "alone its sum can grow");
+        assert!(with(third, "elsewhere").problems.is_empty(), "another object");
+    }
+}

@@ -1,4 +1,4 @@
-//! Which Ingresses one controller serves together, as far as manifests of IngressClasses and controllers tell.
+//! Which Ingresses one controller serves together, as far as manifests of classes and controllers tell.
 
 use super::controller::{flags, is_controller};
 use crate::routing::seen::text;

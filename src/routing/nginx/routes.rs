@@ -2,7 +2,7 @@
 //! route there.
 
 use super::locations::names;
-use super::rules::{Act, Asked, Rule, Takes, listens};
+use super::rules::{Act, Asked, Rule, Takes, conditions, listens};
 use crate::rollout::router_spec::SplitGateway;
 use crate::routing::ObjectKind;
 use crate::routing::seen::text;
@@ -200,29 +200,53 @@ impl<'s> Bound<'s> {
     fn rules(&self, domain: &str) -> (Vec<Rule<'s>>, Vec<String>) {
         let (mut rules, mut lost) = (Vec::new(), Vec::new());
         for &json in self.by_host.get(domain).into_iter().flatten() {
-            let home = text(json, "/metadata/namespace").unwrap_or_default();
-            for route in routes(json) {
-                let rule = |route, root, by| Rule {
+            let (own, mut nowhere) = self.rules_of(json);
+            // What stands after one that takes everything is never asked.
+            let last = own.iter().position(|rule| rule.is_catch_all(self.gateway));
+            rules.extend(own.into_iter().take(last.map_or(usize::MAX, |at| at + 1)));
+            lost.append(&mut nowhere);
+        }
+        // One that takes everything stands behind those of all VirtualServices with the host.
+        rules.sort_by_key(|rule| rule.is_catch_all(self.gateway));
+        (rules, lost)
+    }
+
+    /// The rules of one VirtualService as they stand.
+    fn rules_of(&self, json: &'s Value) -> (Vec<Rule<'s>>, Vec<String>) {
+        let (mut rules, mut lost) = (Vec::new(), Vec::new());
+        let home = text(json, "/metadata/namespace").unwrap_or_default();
+        for route in routes(json) {
+            let Some(delegate) = route.get("delegate").filter(|d| d.is_object()) else {
+                rules.extend(conditions(route).into_iter().map(|condition| Rule {
                     route,
-                    root,
+                    condition,
+                    root: None,
+                    delegated: false,
                     home,
-                    by,
-                };
-                let Some(delegate) = route.get("delegate").filter(|d| d.is_object()) else {
-                    rules.push(rule(route, None, virtual_service(json)));
+                    by: json,
+                }));
+                continue;
+            };
+            let to = match self.delegate(delegate, home) {
+                Ok(to) => to,
+                Err(why) => {
+                    lost.push(format!("{} delegates to {why}", virtual_service(json)));
                     continue;
-                };
-                match self.delegate(delegate, home) {
-                    Ok(to) => {
-                        let all = routes(to);
-                        rules.extend(all.map(|own| rule(own, Some(route), virtual_service(to))));
-                    }
-                    Err(why) => lost.push(format!("{} delegates to {why}", virtual_service(json))),
+                }
+            };
+            for own in routes(to) {
+                for root in conditions(route) {
+                    rules.extend(conditions(own).into_iter().map(|condition| Rule {
+                        route: own,
+                        condition,
+                        root,
+                        delegated: true,
+                        home,
+                        by: to,
+                    }));
                 }
             }
         }
-        // One that takes everything stands behind those of all VirtualServices with the host.
-        rules.sort_by_key(Rule::is_catch_all);
         (rules, lost)
     }
 
@@ -256,13 +280,13 @@ impl<'s> Bound<'s> {
 fn first(rules: &[Rule<'_>], asked: &Asked<'_>) -> Option<Way> {
     for rule in rules {
         let takes = rule.takes(asked);
-        let whole = takes == Takes::All;
+        let by = || virtual_service(rule.by);
         match (takes, rule.act()) {
             (Takes::Nothing, _) | (Takes::Some, Act::Sends) => {}
             (Takes::All, Act::Sends) => return Some(Way::Routed),
-            (_, Act::Redirects) => return Some(Way::Redirected(rule.by.clone())),
-            (_, Act::Answers(how)) if whole => return Some(Way::Missing(Some(format!("{} {how}", rule.by)))),
-            (_, Act::Answers(how)) => return Some(Way::Answered(format!("{} {how}", rule.by))),
+            (Takes::Some | Takes::All, Act::Redirects) => return Some(Way::Redirected(by())),
+            (Takes::All, Act::Answers(how)) => return Some(Way::Missing(Some(format!("{} {how}", by())))),
+            (Takes::Some, Act::Answers(how)) => return Some(Way::Answered(format!("{} {how}", by()))),
         }
     }
     None

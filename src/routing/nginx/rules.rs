@@ -38,29 +38,39 @@ pub(super) enum Act {
     Answers(&'static str),
 }
 
-/// A rule as the listener has it: a route, behind the conditions of the root that delegates to it.
-#[derive(Clone, Debug)]
+/// A rule as the listener has it: one match of a route, behind one of the root that delegates to it.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Rule<'a> {
     pub(super) route: &'a Value,
+    /// The match; `None` takes everything.
+    pub(super) condition: Option<&'a Value>,
+    /// The root's match; likewise.
     pub(super) root: Option<&'a Value>,
-    /// The namespace of the VirtualService whose gateways are meant.
+    /// A delegate's own gateways do not count.
+    pub(super) delegated: bool,
+    /// The VirtualService whose gateways are meant.
     pub(super) home: &'a str,
-    /// The VirtualService, for people.
-    pub(super) by: String,
+    /// The VirtualService that the route stands in.
+    pub(super) by: &'a Value,
+}
+
+/// A route's matches; a route without any has one that takes everything.
+pub(super) fn conditions(route: &Value) -> Vec<Option<&Value>> {
+    let listed = route.get("match").and_then(Value::as_array);
+    match listed.filter(|all| !all.is_empty()) {
+        Some(all) => all.iter().map(Some).collect(),
+        None => vec![None],
+    }
 }
 
 impl Rule<'_> {
     pub(super) fn takes(&self, asked: &Asked<'_>) -> Takes {
-        let root = self.root.map_or(Takes::All, |root| {
-            matched(root, asked, |gateways| {
-                listens(gateways, self.home, asked.gateway)
-            })
-        });
-        // A delegate's own gateways do not count.
-        let own = matched(self.route, asked, |gateways| {
-            self.root.is_some() || listens(gateways, self.home, asked.gateway)
-        });
-        root.min(own)
+        let listens = |gateways: &Value| listens(gateways, self.home, asked.gateway);
+        let root = self.root.map(|m| matched(m, asked, listens));
+        let own = self
+            .condition
+            .map(|m| matched(m, asked, |gateways| self.delegated || listens(gateways)));
+        root.unwrap_or(Takes::All).min(own.unwrap_or(Takes::All))
     }
 
     pub(super) fn act(&self) -> Act {
@@ -89,27 +99,25 @@ impl Rule<'_> {
         share.and_then(Value::as_f64).is_none_or(|share| share > 0.0)
     }
 
-    /// Whether it takes everything that reaches its host: Istio moves such rules behind those of other VirtualServices.
-    pub(super) fn is_catch_all(&self) -> bool {
-        let any = |route: &Value| {
-            let listed = route.get("match").and_then(Value::as_array);
-            listed.is_none_or(|all| {
-                all.is_empty()
-                    || all.iter().any(|m| {
-                        m.as_object().is_some_and(|c| {
-                            c.iter().all(|(name, value)| match name.as_str() {
-                                "name" | "gateways" | "port" | "ignoreUriCase" => true,
-                                "uri" => {
-                                    text(value, "/prefix") == Some("/")
-                                        || matches!(text(value, "/regex"), Some("*" | ".*"))
-                                }
-                                _ => false,
-                            })
-                        })
-                    })
+    /// Whether it takes everything that reaches its host by this gateway. Istio makes no rules of a VirtualService
+    /// after such a one, and moves it behind those of other VirtualServices.
+    pub(super) fn is_catch_all(&self, gateway: &SplitGateway) -> bool {
+        let everything = |m: &Value, delegated: bool| {
+            let Some(conditions) = m.as_object() else {
+                return false;
+            };
+            conditions.iter().all(|(name, value)| match name.as_str() {
+                "name" | "ignoreUriCase" | "statPrefix" => true,
+                "port" => value.as_i64() == Some(i64::from(gateway.port)),
+                "gateways" => delegated || listens(value, self.home, gateway),
+                "uri" => {
+                    text(value, "/prefix") == Some("/") || matches!(text(value, "/regex"), Some("*" | ".*"))
+                }
+                _ => false,
             })
         };
-        any(self.route) && self.root.is_none_or(any)
+        self.condition.is_none_or(|m| everything(m, self.delegated))
+            && self.root.is_none_or(|m| everything(m, false))
     }
 }
 
@@ -127,31 +135,24 @@ pub(super) fn listens(gateways: &Value, home: &str, gateway: &SplitGateway) -> b
     names.any(|is_ours| is_ours)
 }
 
-/// The best of a route's matches; a route without any takes everything.
-fn matched(route: &Value, asked: &Asked<'_>, is_ours: impl Fn(&Value) -> bool) -> Takes {
-    let listed = route.get("match").and_then(Value::as_array);
-    let Some(matches) = listed.filter(|m| !m.is_empty()) else {
-        return Takes::All;
+/// What one match takes: as much as its narrowest condition.
+fn matched(m: &Value, asked: &Asked<'_>, is_ours: impl Fn(&Value) -> bool) -> Takes {
+    let Some(conditions) = m.as_object() else {
+        return Takes::Some;
     };
-    let one = |m: &Value| {
-        let Some(conditions) = m.as_object() else {
-            return Takes::Some;
-        };
-        let any_case = conditions.get("ignoreUriCase").and_then(Value::as_bool) == Some(true);
-        let told = conditions.iter().map(|(name, value)| match name.as_str() {
-            "name" | "ignoreUriCase" | "statPrefix" => Takes::All,
-            "port" if value.as_i64() == Some(i64::from(asked.gateway.port)) => Takes::All,
-            "gateways" if is_ours(value) => Takes::All,
-            "port" | "gateways" => Takes::Nothing,
-            "uri" => by_uri(value, asked, any_case),
-            "authority" => by_authority(value, asked.host),
-            // Scheme, method, headers, parameters and whatever comes: only some requests, and nobody knows which.
-            // nginx's own word about the scheme is not believed by Istio, so not even that is certain.
-            _ => Takes::Some,
-        });
-        told.min().unwrap_or(Takes::All)
-    };
-    matches.iter().map(one).max().unwrap_or(Takes::All)
+    let any_case = conditions.get("ignoreUriCase").and_then(Value::as_bool) == Some(true);
+    let told = conditions.iter().map(|(name, value)| match name.as_str() {
+        "name" | "ignoreUriCase" | "statPrefix" => Takes::All,
+        "port" if value.as_i64() == Some(i64::from(asked.gateway.port)) => Takes::All,
+        "gateways" if is_ours(value) => Takes::All,
+        "port" | "gateways" => Takes::Nothing,
+        "uri" => by_uri(value, asked, any_case),
+        "authority" => by_authority(value, asked.host),
+        // Scheme, method, headers, parameters and whatever comes: only some requests, and nobody knows which.
+        // nginx's own word about the scheme is not believed by Istio, so not even that is certain.
+        _ => Takes::Some,
+    });
+    told.min().unwrap_or(Takes::All)
 }
 
 /// Another name in full is another host; anything else may be this one.

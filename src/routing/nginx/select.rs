@@ -176,24 +176,12 @@ pub(in crate::routing) fn select(
     for (upstream, places) in places {
         selected.splits.push(split(upstream, places, stock));
     }
-    let keys: BTreeSet<Key> = selected
-        .splits
-        .iter()
-        .flat_map(|s| s.places.iter().map(Location::key))
-        .collect();
-    for other in all
+    let unclear: Vec<&Arc<Value>> = all
         .iter()
         .filter(|i| together(i).is_none() && !is_ours(component, i))
-    {
-        let canary = is_canary(spec, other);
-        let touching = rules(other)
-            .into_iter()
-            .find(|l| (canary && keys.contains(&l.key())) || (!canary && wanted.contains(&l.upstream)));
-        if let Some(place) = touching {
-            let found = selection::class_unknown(other, &place, first_class.as_deref());
-            selected.findings.push(found);
-        }
-    }
+        .collect();
+    let doubts = doubts(spec, &unclear, &selected.splits, first_class.as_deref());
+    selected.findings.extend(doubts);
     let kept: BTreeSet<ObjectRef> = selected.splits.iter().map(Split::object).collect();
     selected.strays = all
         .iter()
@@ -233,6 +221,34 @@ pub(in crate::routing) fn select(
         }
     }
     selected
+}
+
+/// Ingresses that lead to one of the upstreams, or are a canary of one, and of which nobody knows which nginx serves
+/// them.
+fn doubts(
+    spec: &IngressNginx,
+    unclear: &[&Arc<Value>],
+    splits: &[Split],
+    first_class: Option<&str>,
+) -> Vec<Finding> {
+    if unclear.is_empty() {
+        return Vec::new();
+    }
+    let upstreams: BTreeSet<&Upstream> = splits.iter().map(|s| &s.upstream).collect();
+    let places = splits.iter().flat_map(|s| &s.places);
+    let keys: BTreeSet<Key> = places.map(Location::key).collect();
+    let doubt = |json: &&Arc<Value>| {
+        let canary = is_canary(spec, json);
+        let touching = rules(json).into_iter().find(|l| {
+            if canary {
+                keys.contains(&l.key())
+            } else {
+                upstreams.contains(&l.upstream)
+            }
+        })?;
+        Some(selection::class_unknown(json, &touching, first_class))
+    };
+    unclear.iter().filter_map(doubt).collect()
 }
 
 fn is_chosen(spec: &IngressNginx, ingress: &Value) -> bool {

@@ -17,7 +17,7 @@ fn vs(name: &str, hosts: &Value, http: &Value) -> Value {
 fn way(all: &[Value], host: &str, path: &str, prefix: bool) -> Way {
     match why(all, host, path, prefix) {
         Way::Missing(_) => Way::Missing(None),
-        way => way,
+        way @ (Way::Routed | Way::Answered(_) | Way::Redirected(_)) => way,
     }
 }
 
@@ -359,4 +359,38 @@ fn only_what_the_split_gateway_serves_counts() {
     assert!(bound(json!(["public"]), "istio-system", &any));
     assert!(!bound(json!(["mesh"]), "istio-system", &any));
     assert!(!bound(Value::Null, "istio-system", &any));
+}
+
+#[test]
+fn what_stands_after_a_rule_for_everything_is_never_asked() {
+    let hosts = json!(["*"]);
+    let redirect = json!({"match": [{"uri": {"prefix": "/a"}}], "redirect": {"scheme": "https"}});
+    let with = |first: Value| {
+        let all = json!([first, redirect, {"route": [{"destination": {"host": "s"}}]}]);
+        told(&all, &hosts, "x.y", "/a", true)
+    };
+    let route = json!([{"destination": {"host": "s"}}]);
+    assert_eq!(with(json!({"route": route})), Way::Routed);
+    assert_eq!(
+        with(json!({"match": [{"port": 8081}], "route": route})),
+        Way::Routed
+    );
+    let of_another_port = with(json!({"match": [{"port": 80}], "redirect": {"scheme": "https"}}));
+    assert!(
+        matches!(of_another_port, Way::Redirected(_)),
+        "{of_another_port:?}"
+    );
+    // One match of several that takes everything stands last, and the others where they are.
+    let host = json!(["x.y"]);
+    let old = vs(
+        "a",
+        &host,
+        &json!([{"match": [{"uri": {"prefix": "/a"}}, {"uri": {"prefix": "/"}}], "redirect": {"scheme": "https"}}]),
+    );
+    let new = vs(
+        "b",
+        &host,
+        &json!([{"match": [{"uri": {"prefix": "/a"}}], "route": route}]),
+    );
+    assert!(matches!(way(&[old, new], "x.y", "/a", true), Way::Redirected(_)));
 }

@@ -253,7 +253,9 @@ fn an_ingress_of_no_class_or_another_on_the_upstream_is_told_and_counts_where_it
         }
         cluster.add(other);
         let mut classes = Classes::default();
-        manifests.iter().for_each(|json| classes.learn(json));
+        for json in &manifests {
+            classes.learn(json);
+        }
         let shop = shop("");
         let mut stock = cluster.stock(&shop);
         stock.set_classes(classes);
