@@ -111,6 +111,12 @@ pub(super) async fn lower(
     };
     let (stock, unread) = stock(cluster, component, namespace, order.patience).await;
     let all = found(component, namespace, &stock).targets;
+    if order.command.verb == Verb::Set {
+        let too_fine = too_fine(cluster, &all, order).await;
+        if !too_fine.is_empty() {
+            return too_fine;
+        }
+    }
     let writes = all.into_iter().map(|target| async move {
         let object = target.object().clone();
         (object, write(cluster, &target, order).await)
@@ -120,6 +126,23 @@ pub(super) async fn lower(
         .await
         .into_iter()
         .chain(unread)
+        .collect()
+}
+
+/// The objects that cannot say a weight exactly: where there is one, none is written.
+async fn too_fine(
+    cluster: &Reach,
+    all: &[Target<'_>],
+    order: Order<'_>,
+) -> Vec<(ObjectRef, Result<Written, Error>)> {
+    let drafts = all.iter().map(|target| async move {
+        let drafted = read_and_draft(cluster, target, order).await;
+        (target.object().clone(), drafted)
+    });
+    let drafts = futures::future::join_all(drafts).await.into_iter();
+    let is_fine = |error: &Error| matches!(error, Error::Routing(e) if e.category() == "TooFine");
+    drafts
+        .filter(|(_, drafted)| drafted.as_ref().is_err_and(is_fine))
         .collect()
 }
 
@@ -361,7 +384,17 @@ fn draft(target: &Target<'_>, json: Option<&Value>, order: Order<'_>) -> Result<
     let weight = match json {
         _ if order.may_raise || seen.is_silent() => order.weight,
         // Where places of the object disagree, the lowest is what must not be raised.
-        Some(json) => target.at_most(json, order.weight.min(seen.lowest))?,
+        Some(json) => {
+            let wanted = order.weight.min(seen.lowest);
+            // A rollback takes what is nearest below. A person who sets a weight wants that one.
+            if order.command.verb == Verb::Set
+                && wanted == order.weight
+                && let Some(error) = target.validate_object(json, &[wanted]).into_iter().next()
+            {
+                return Err(error.into());
+            }
+            target.at_most(json, wanted)?
+        }
         None => Weight::ZERO,
     };
     let told_before = || {

@@ -175,7 +175,7 @@ pub(super) async fn ask(
 fn nobody(attempt: String) -> ClusterError {
     ClusterError::Hook {
         attempt,
-        message: "this daemon calls no hooks".to_owned(),
+        message: "this daemon calls no hooks, as the sandbox's own does not: run one with the host in `hooks.allow`".to_owned(),
     }
 }
 

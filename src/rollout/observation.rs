@@ -82,6 +82,8 @@ pub struct Routed {
     pub lowest: Weight,
     /// The highest weight among its routes; equal to `lowest` unless they disagree.
     pub highest: Weight,
+    /// The smallest weight above 0 that it can say; it can say all its multiples. 0 where nobody knows.
+    pub finest: Weight,
     /// Our last write's mark.
     pub stamp: Option<Mark>,
     /// It has taken up its change (a Deployment's pods are rolled out, a route's gateway has seen it).

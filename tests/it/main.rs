@@ -14,6 +14,7 @@ mod any_cluster;
 mod apiserver;
 mod apiserver_kubectl;
 mod beside;
+mod by_hand;
 mod cli;
 mod cli_cluster;
 mod cli_explain;

@@ -4,8 +4,10 @@ use super::commands::Answer;
 use super::{Desk, remember, restart, say, was_fought};
 use crate::rollout::command::{Command, RAISE_EXPIRES};
 use crate::rollout::judge::{Beside, Outlook};
+use crate::rollout::observation::Routers;
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::sample::Dark;
+use crate::rollout::weight::Weight;
 use crate::rollout::window::Opening;
 
 impl Desk<'_> {
@@ -63,10 +65,16 @@ impl Desk<'_> {
         if deeper && !command.wish.force {
             return Err("its traffic is being put back right now: wait for that, then retry it; --force sets all the same".to_owned());
         }
+        if let Some(refusal) = self.cannot_say(i, weight) {
+            return Err(refusal);
+        }
         if weight > written && !command.wish.force {
             self.may_set(i)?;
         }
-        let warning = if weight > written { self.advice(i) } else { None };
+        let warning = self
+            .amiss(i, weight > written)
+            .map(|what| format!("warning: {what}"));
+        let warning = warning.or_else(|| self.advice(i).filter(|_| weight > written));
         let Some(c) = self.status.components.get_mut(i) else {
             return Err(String::new());
         };
@@ -87,6 +95,27 @@ impl Desk<'_> {
             "going to {weight}{}",
             warning.map(|w| format!(" ({w})")).unwrap_or_default()
         ))
+    }
+
+    /// Why a weight cannot be written as it is asked for: then nothing is, for another is not what was wanted.
+    fn cannot_say(&self, i: usize, weight: Weight) -> Option<String> {
+        let coarse = self.routed(i).iter().find(|o| {
+            let finest = o.finest.permille();
+            finest > 0 && !weight.permille().is_multiple_of(finest)
+        })?;
+        Some(format!(
+            "{} cannot say {weight}: the finest weight there is {} and its multiples; nothing was changed",
+            coarse.object, coarse.finest
+        ))
+    }
+
+    /// What is wrong with the routed objects, so that a weight will not be written to all of them.
+    fn amiss(&self, i: usize, raise: bool) -> Option<String> {
+        let seen = self.sight(i);
+        match &seen.routers {
+            Routers::Unreadable(what) => Some(what.clone()),
+            Routers::Read(_) | Routers::Unread => seen.obstacle.clone().filter(|_| raise),
+        }
     }
 
     /// What refuses a raise by hand, short of force.
