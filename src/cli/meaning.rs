@@ -1,6 +1,8 @@
 //! What the arguments mean: one [`Ask`] for every command that changes something.
 
-use super::args::{Classic, EmergencyArgs, EmergencyMode, HeaderRouteVerb, How, MirrorVerb, VerbArgs, Which};
+use super::args::{
+    Classic, ComplaintArgs, EmergencyArgs, EmergencyMode, HeaderRouteVerb, How, MirrorVerb, VerbArgs, Which,
+};
 use super::exit::Failure;
 use crate::rollout::command::{Verb, Wish};
 use crate::rollout::preview::{EditAction, RouteEdit};
@@ -25,6 +27,8 @@ pub(super) struct Ask {
     pub rollout: Option<String>,
     /// Why.
     pub reason: String,
+    /// Who, where it is not who runs this.
+    pub who: Option<String>,
     /// Although the judge advises against it.
     pub force: bool,
     /// For `detach`: what stood in the routed objects before the first write comes back.
@@ -116,6 +120,7 @@ impl Ask {
                 MirrorVerb::Off(which) => Self::new(Verb::Mirror, None, which)?,
             },
             VerbArgs::EmergencyRollback(args) => Self::emergency(args)?,
+            VerbArgs::Complaint(args) => Self::complaint(args)?,
             VerbArgs::Run
             | VerbArgs::Confirm { .. }
             | VerbArgs::Status { .. }
@@ -148,6 +153,7 @@ impl Ask {
             whom: whom(names, component, all_components)?,
             rollout: how.rollout,
             reason: how.reason.unwrap_or_default(),
+            who: None,
             force: how.force,
             restore: false,
             emergency: None,
@@ -181,6 +187,29 @@ impl Ask {
         Ok(ask)
     }
 
+    fn complaint(args: ComplaintArgs) -> Result<Self, Failure> {
+        if args.text.trim().is_empty() {
+            return Err(Failure::usage("what is wrong? Say it with --text TEXT"));
+        }
+        let which = Which {
+            names: vec![args.component],
+            how: How {
+                rollout: args.rollout,
+                reason: Some(args.text),
+                dry_run: args.dry_run,
+                // It lowers nothing that a person would have to think about twice.
+                no_confirm: true,
+                timeout: args.timeout,
+                ..How::default()
+            },
+            ..Which::default()
+        };
+        Ok(Self {
+            who: args.who,
+            ..Self::new(Verb::Complaint, None, which)?
+        })
+    }
+
     fn emergency(args: EmergencyArgs) -> Result<Self, Failure> {
         let weight = match (args.mode, args.percentage) {
             (EmergencyMode::Dual, share) => share.or(Weight::from_percent(10)).unwrap_or_default(),
@@ -211,6 +240,7 @@ impl Ask {
             whom: whom(Vec::new(), args.component, all)?,
             rollout: args.rollout,
             reason,
+            who: None,
             force: false,
             restore: false,
             emergency: Some(args.mode),
@@ -243,6 +273,7 @@ impl Ask {
             force: self.force,
             restore: self.restore,
             emergency: self.emergency.is_some(),
+            vouched: false,
             expires_at,
         }
     }

@@ -70,7 +70,8 @@ impl Task {
             | Verb::Retry
             | Verb::Detach
             | Verb::HeaderRoute
-            | Verb::Mirror) => verb.only_lowers(),
+            | Verb::Mirror
+            | Verb::Complaint) => verb.only_lowers(),
         }
     }
 
@@ -86,7 +87,8 @@ impl Task {
             | Verb::Retry
             | Verb::Detach
             | Verb::HeaderRoute
-            | Verb::Mirror => None,
+            | Verb::Mirror
+            | Verb::Complaint => None,
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) async fn run(
     let namespace = settings.namespace.as_str();
     let rollouts = cluster.rollouts(namespace).await.map_err(connect::failure)?;
     let addressees = find::addressees(rollouts, ask, namespace)?;
-    let who = who();
+    let who = ask.who.clone().unwrap_or_else(who);
     let started_at = Clock::System.now();
     let tasks: Vec<Task> = addressees
         .into_iter()

@@ -3,9 +3,11 @@
 use super::actor::Actor;
 use super::checkup::{Checkup, DoctorSettings};
 use super::claims::Claims;
+use super::guard::Guard;
 use super::view::View;
 use crate::clock::Clock;
 use crate::cluster::ClusterError;
+use crate::cluster::by_hand::ByHand;
 use crate::cluster::cache::Cache;
 use crate::cluster::connect::Clients;
 use crate::cluster::events::EventSink;
@@ -48,6 +50,7 @@ pub(super) struct Shared {
     pub(super) view: View,
     pub(super) settings: EngineSettings,
     pub(super) checkup: Option<Arc<Checkup>>,
+    pub(super) guard: Guard,
 }
 
 /// The engine.
@@ -77,6 +80,7 @@ impl Hub {
         });
         let shared = Shared {
             checkup,
+            guard: Guard::default(),
             clients,
             cache,
             view: View::of(source.clone(), clock.clone()),
@@ -109,6 +113,13 @@ impl Hub {
     {
         let mut actors: BTreeMap<Key, mpsc::Sender<RawRollout>> = BTreeMap::new();
         let mut tasks: JoinSet<Key> = JoinSet::new();
+        let mut beside: JoinSet<()> = JoinSet::new();
+        let (guard, hand) = (
+            self.shared.guard.clone(),
+            ByHand::new(self.shared.clients.fast.clone()),
+        );
+        let until = stop.clone();
+        beside.spawn(async move { guard.run(hand, until).await });
         let mut events = std::pin::pin!(events);
         let mut fallen: FuturesUnordered<_> = FuturesUnordered::new();
         loop {

@@ -10,6 +10,7 @@ mod checkup;
 mod claims;
 mod doors;
 mod gauges;
+mod guard;
 mod hub;
 mod lane;
 mod leave;

@@ -36,7 +36,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("api", &["engine", "rollout", "telemetry"]),
+    ("api", &["engine", "cluster", "rollout", "clock", "telemetry"]),
     (
         "daemon",
         &[

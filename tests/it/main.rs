@@ -10,6 +10,7 @@
 use gradual_rollout::rollout;
 
 mod acceptance;
+mod alertmanager;
 mod any_cluster;
 mod apiserver;
 mod apiserver_kubectl;
@@ -35,6 +36,7 @@ mod engine_writes;
 mod generated;
 mod hooks;
 mod house;
+mod inbound;
 mod judge;
 mod manual;
 mod nginx;

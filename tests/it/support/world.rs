@@ -322,6 +322,7 @@ impl World {
                 ..EngineSettings::default()
             },
             metrics: Metrics::new(),
+            inbound: None,
             view,
         };
         self.stop = CancellationToken::new();
