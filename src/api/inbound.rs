@@ -15,6 +15,7 @@ use axum::extract::Request;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::Value;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,19 +149,19 @@ impl Inbound {
         let random = hash(what)
             .iter()
             .take(10)
-            .fold(0_u128, |all, byte| all << 8 | u128::from(*byte));
+            .fold(0_u128, |all, byte| (all << 8) | u128::from(*byte));
         let millis = u64::try_from(at.as_millisecond()).unwrap_or_default();
         ulid::Ulid::from_parts(millis, random).to_string()
     }
 
     /// An id that the same `what` always has, and that says nothing of a time.
     pub(super) fn own_id(what: &[&str]) -> String {
-        let hex = hash(what)
-            .iter()
-            .take(20)
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>();
-        format!("c{hex}")
+        let hash = hash(what);
+        hash.iter().take(20).fold("c".to_owned(), |mut id, byte| {
+            // Into a String it cannot fail.
+            let _ = write!(id, "{byte:02x}");
+            id
+        })
     }
 
     /// Writes a command on the rollout that it is for, unless it was given before.
@@ -262,6 +263,7 @@ fn components(raw: &RawRollout) -> impl Iterator<Item = &str> {
     all.filter_map(|c| c.get("name")?.as_str())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "handed to map_err")]
 fn undelivered(error: Error) -> Undelivered {
     match error {
         Error::NotFound(_) => Undelivered::Unknown(error.to_string()),

@@ -105,6 +105,10 @@ impl fmt::Display for Verb {
 }
 
 /// What stands in the annotation.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a field of the annotation, on its own and usually absent"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Wish {

@@ -44,7 +44,7 @@ async fn exporter(down: Arc<AtomicBool>, tasks: &mut JoinSet<()>) -> std::net::S
 /// Passes everything on to the daemon, and counts.
 async fn counting(daemon: std::net::SocketAddr, seen: Arc<AtomicUsize>, tasks: &mut JoinSet<()>) -> String {
     let client = reqwest::Client::new();
-    let pass = move |headers: axum::http::HeaderMap, body: String| {
+    let pass = move |headers: http::HeaderMap, body: String| {
         let (client, seen) = (client.clone(), seen.clone());
         async move {
             let token = headers["authorization"].clone();

@@ -45,6 +45,7 @@ mod probe;
 mod prometheus;
 mod prometheus_batch;
 mod prometheus_tls;
+mod rights;
 mod sandbox_prometheus;
 #[path = "../simulate/mod.rs"]
 #[allow(dead_code, reason = "the short form writes no report")]

@@ -37,35 +37,45 @@ impl Desk<'_> {
         }
     }
 
-    /// Records what changed without a command in this very look, and says in the history who did it.
+    /// Records what changed since without a command, and says in the history who did it. Before commands are obeyed
+    /// and after: what came of itself in the same look is not the command's.
     pub(super) fn audit_changes(&mut self) {
         for i in 0..self.status.components.len() {
             let Some(c) = self.status.components.get(i) else {
                 continue;
             };
             let now = Stand::of(c);
-            let before = self.stood.iter().find(|known| known.name == c.name);
-            let Some(before) = before.filter(|before| before.differs(&now)).cloned() else {
+            let Some(known) = self.stood.iter_mut().find(|known| known.name == c.name) else {
                 continue;
             };
-            let (who, moved) = (self.doer(c), before.weight != now.weight);
+            let before = std::mem::replace(known, now.clone());
+            if !before.differs(&now) {
+                continue;
+            }
+            let moved = before.weight != now.weight;
+            let entry = c.history.last().filter(|entry| moved && entry.at == self.now);
+            let (what, message) =
+                entry.map_or((c.reason, &c.message), |entry| (entry.reason, &entry.message));
+            let (who, message) = (self.doer(c), part(message));
             let id = c.mark.clone().filter(|_| moved).unwrap_or_else(|| self.id(i));
+            let noted = entry.is_some();
             self.out.audits.push(Audit {
                 id: id.clone(),
                 at: self.now,
                 who: who.clone(),
-                what: c.reason.to_string(),
+                what: what.to_string(),
                 before: before.to_string(),
                 after: now.to_string(),
-                message: part(&c.message),
+                message,
                 commanded: false,
             });
-            let at = self.now;
-            if let Some(c) = self.status.components.get_mut(i)
-                && let Some(entry) = c.history.last_mut().filter(|entry| moved && entry.at == at)
-            {
+            let Some(c) = self.status.components.get_mut(i) else {
+                continue;
+            };
+            if let Some(entry) = c.history.last_mut().filter(|_| noted) {
                 entry.id = Some(id);
-                entry.who = Some(who.chars().take(64).collect()).filter(|who: &String| who != ITSELF);
+                entry.who = Some(who).filter(|who| who != ITSELF);
+                entry.who = entry.who.take().map(|who| who.chars().take(64).collect());
             }
         }
     }
@@ -74,22 +84,29 @@ impl Desk<'_> {
     fn doer(&self, c: &ComponentStatus) -> String {
         let newest = c.history.last().filter(|entry| entry.at == self.now);
         let reason = newest.map_or(c.reason, |entry| entry.reason);
-        match reason {
-            Reason::Drifted | Reason::DriftAdopted | Reason::GitOpsFight => c.drifts.last().map_or_else(
-                || "unknown".to_owned(),
-                |drift| format!("{} (field manager)", drift.manager),
-            ),
-            Reason::Manual | Reason::RollbackRequested | Reason::Emergency => {
-                // The lowering carries the command's id; a raise by hand does not, and the last one who set it is it.
-                let all = || self.status.commands.iter().rev();
-                let by_id = all().find(|o| Some(&o.id) == c.mark.as_ref());
-                let verbs = |o: &&CommandOutcome| ["set", "rollback", "detach"].contains(&o.verb.as_str());
-                let outcome = by_id.or_else(|| all().find(verbs));
-                outcome
-                    .and_then(|o| o.who.clone())
-                    .unwrap_or_else(|| "unknown".to_owned())
-            }
-            _ => ITSELF.to_owned(),
+        if matches!(
+            reason,
+            Reason::Drifted | Reason::DriftAdopted | Reason::GitOpsFight
+        ) {
+            let manager = c
+                .drifts
+                .last()
+                .map(|drift| format!("{} (field manager)", drift.manager));
+            return manager.unwrap_or_else(|| "unknown".to_owned());
         }
+        if !matches!(
+            reason,
+            Reason::Manual | Reason::RollbackRequested | Reason::Emergency
+        ) {
+            return ITSELF.to_owned();
+        }
+        // The lowering carries the command's id; a raise by hand does not, and the last one who set it is it.
+        let all = || self.status.commands.iter().rev();
+        let by_id = all().find(|o| Some(&o.id) == c.mark.as_ref());
+        let verbs = |o: &&CommandOutcome| ["set", "rollback", "detach"].contains(&o.verb.as_str());
+        let outcome = by_id.or_else(|| all().find(verbs));
+        outcome
+            .and_then(|o| o.who.clone())
+            .unwrap_or_else(|| "unknown".to_owned())
     }
 }

@@ -43,6 +43,7 @@ pub fn decide(plan: &Plan, status: GradualRolloutStatus, seen: &Observation, now
     for i in 0..desk.status.components.len() {
         desk.look(i);
     }
+    desk.audit_changes();
     desk.obey();
     for i in 0..desk.status.components.len() {
         desk.hear(i);
