@@ -424,3 +424,57 @@ async fn each_command_is_told_once_whatever_became_of_it() {
         "{told:#?}"
     );
 }
+
+/// A kind of the cluster's that this API server does not bring, so that objects of it can be put there.
+fn definition(plural: &str, kind: &str) -> Value {
+    let group = "admissionregistration.k8s.io";
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.{group}")},
+        "spec": {"group": group, "scope": "Cluster",
+            "names": {"plural": plural, "singular": kind.to_lowercase(), "kind": kind, "listKind": format!("{kind}List")},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {
+                "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]},
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_was_proven_is_verified_where_the_shipped_policy_is_in_force() {
+    let world = at_five_percent().await;
+    for (plural, kind) in [
+        ("validatingadmissionpolicies", "ValidatingAdmissionPolicy"),
+        (
+            "validatingadmissionpolicybindings",
+            "ValidatingAdmissionPolicyBinding",
+        ),
+    ] {
+        world.store.register_crd(&definition(plural, kind)).unwrap();
+    }
+    let policy = include_str!("../../deploy/admission-policy.yaml");
+    for object in policy.split("\n---\n") {
+        world.store.put(serde_saphyr::from_str(object).unwrap()).unwrap();
+    }
+    // The first command has it looked up again.
+    world.say("pause", json!({"components": ["shop"], "who": "eve"}));
+    world.pass(120).await;
+    world.say("resume", json!({"components": ["shop"], "who": "eve"}));
+    world.pass(30).await;
+    world.store.add_token("adas-token", "ada", &[]);
+    let door = Door::of(&world, true, Vec::new());
+    let path = format!("/api/v1/rollouts/{NS}/demo/commands");
+    let body = json!({"verb": "rollback", "components": ["shop"]}).to_string();
+    assert_eq!(door.post(&path, Some("adas-token"), body).await.0, 202);
+    world.until("answered", |w| w.status().commands.len() == 3).await;
+    let who: Vec<String> = world
+        .status()
+        .commands
+        .into_iter()
+        .map(|c| c.who.unwrap())
+        .collect();
+    assert!(who[0].starts_with("eve (claimed"), "{who:?}");
+    assert!(
+        who[1].starts_with("eve") && !who[1].contains("claimed"),
+        "the right was asked for: {who:?}"
+    );
+    assert_eq!(who[2], "ada (verified)");
+}
