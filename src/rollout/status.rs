@@ -532,7 +532,7 @@ pub struct HistoryEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub who: Option<String>,
-    /// The id of the write that the routed objects carry.
+    /// The id of that write, which the routed objects carry, where it was not the daemon by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub id: Option<String>,

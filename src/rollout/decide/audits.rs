@@ -72,10 +72,10 @@ impl Desk<'_> {
             let Some(c) = self.status.components.get_mut(i) else {
                 continue;
             };
-            if let Some(entry) = c.history.last_mut().filter(|_| noted) {
+            // The daemon's own steps are most of a history, and a status has little room.
+            if let Some(entry) = c.history.last_mut().filter(|_| noted && who != ITSELF) {
                 entry.id = Some(id);
-                entry.who = Some(who).filter(|who| who != ITSELF);
-                entry.who = entry.who.take().map(|who| who.chars().take(64).collect());
+                entry.who = Some(who.chars().take(64).collect());
             }
         }
     }

@@ -45,7 +45,7 @@ fn a_record_says_who_what_before_and_after() {
         .find(|h| h.reason == Reason::Step)
         .unwrap();
     assert!(
-        steps.who.is_none() && steps.id.is_some(),
+        steps.who.is_none() && steps.id.is_none(),
         "the daemon's own step: {steps:?}"
     );
 }

@@ -239,7 +239,7 @@ fn a_component_is_stored_in_four_kilobytes_with_istios_buckets() {
         reason: crate::rollout::reason::Reason::Step,
         message: "next step: all checks pass".to_owned(),
         who: None,
-        id: Some(ulid::Ulid::from_parts(n.into(), 1).to_string()),
+        id: None,
     };
     let status = ComponentStatus {
         name: "terminal".to_owned(),
