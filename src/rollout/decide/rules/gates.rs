@@ -402,6 +402,13 @@ fn an_alert_that_began_before_the_last_write_puts_back_with_a_newer_mark() {
     world.commands[0].id = ulid::Ulid::from_parts(millis, 1).to_string();
     world.ticks(3);
     let alpha = world.component("alpha");
-    assert_eq!((alpha.state, world.highest("alpha")), (State::RolledBack, Weight::ZERO));
-    assert!(alpha.lowering.is_none() && alpha.mark.clone().unwrap() > mark, "{:?}", alpha.mark);
+    assert_eq!(
+        (alpha.state, world.highest("alpha")),
+        (State::RolledBack, Weight::ZERO)
+    );
+    assert!(
+        alpha.lowering.is_none() && alpha.mark.clone().unwrap() > mark,
+        "{:?}",
+        alpha.mark
+    );
 }
