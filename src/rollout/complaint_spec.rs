@@ -30,6 +30,7 @@ pub enum ComplaintAction {
     Hold,
     /// The traffic goes back, until `retry`.
     Rollback,
-    /// They are recorded, and that is all.
+    /// They are recorded, and that is all. (A plain `off` is a truth value to kubectl.)
+    #[serde(rename = "none")]
     Off,
 }

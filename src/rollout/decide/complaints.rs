@@ -44,7 +44,7 @@ impl Desk<'_> {
             ));
         }
         if rules.action == ComplaintAction::Off {
-            return Ok("recorded; spec.complaints.action is off".to_owned());
+            return Ok("recorded; spec.complaints.action is none".to_owned());
         }
         let told = match rules.too_many(&c.complaints, now) {
             Some(found) => rules.sentence(&found),

@@ -318,7 +318,7 @@ impl Reader {
         if !(1..=COMPLAINTS_KEPT).contains(&most) {
             self.problem(
                 "spec.complaints.max",
-                format!("must be between 1 and {COMPLAINTS_KEPT}; to count none, write action: off"),
+                format!("must be between 1 and {COMPLAINTS_KEPT}; to count none, write action: none"),
             );
         }
         if within < Duration::from_secs(60) || within > Duration::from_secs(7 * 24 * 3600) {

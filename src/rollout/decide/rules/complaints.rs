@@ -127,8 +127,8 @@ fn control_without_an_endpoint_keeps_the_traffic_and_is_told_once() {
 }
 
 #[test]
-fn off_and_a_terminal_state_record_and_hold_nothing() {
-    let mut off = world("off");
+fn none_and_a_terminal_state_record_and_hold_nothing() {
+    let mut off = world("none");
     complain(&mut off, 5);
     assert_eq!(off.component("alpha").complaints.len(), 5);
     assert_ne!(off.component("alpha").reason, Reason::Complaints);
