@@ -7,7 +7,7 @@ use crate::rollout::router_spec::Router;
 use crate::routing::{ObjectKind, needs, targets};
 use std::collections::{BTreeMap, BTreeSet};
 
-const WATCH: &[&str] = &["get", "list", "watch"];
+const WATCH: &[&str] = &["list", "watch"];
 const WEIGH: &[&str] = &["get", "list", "watch", "patch"];
 
 /// Every right, each once.
@@ -25,13 +25,13 @@ pub(crate) fn needed(patients: &[Patient], (home, lease): (&str, &str)) -> BTree
     };
     let leases = "coordination.k8s.io";
     add(home, leases, "leases", "", "", &["create"]);
-    let held = &["get", "update", "patch"];
+    let held = &["get", "update"];
     add(home, leases, "leases", "", lease, held);
     for patient in patients {
         let namespace = patient.namespace.as_str();
         let own = "rollout.sealos.io";
         add(namespace, own, "gradualrollouts", "", "", WEIGH);
-        add(namespace, own, "gradualrollouts", "status", "", &["get", "patch"]);
+        add(namespace, own, "gradualrollouts", "status", "", &["patch"]);
         add(namespace, "events.k8s.io", "events", "", "", &["create", "patch"]);
         for component in patient.components() {
             for target in targets(component, namespace) {

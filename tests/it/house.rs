@@ -377,7 +377,7 @@ mod laws {
                 "#[cfg(test)] mod tests { use crate::sandbox::Story; }",
             ),
             ("src/engine/mod.rs", "use crate::sandbox::Story;"),
-            ("src/api/mod.rs", "use crate::cluster;"),
+            ("src/api/mod.rs", "use crate::metrics;"),
             ("src/main.rs", "use gradual_rollout::daemon;"),
         ] {
             assert_eq!(forbidden_doors(&house(file, text)).len(), 1, "{file}: {text}");

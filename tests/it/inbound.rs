@@ -407,7 +407,7 @@ async fn each_command_is_told_once_whatever_became_of_it() {
     let told: Vec<&str> = events
         .iter()
         .filter(|e| e["reason"] == "Command")
-        .map(|e| e["note"].as_str().unwrap())
+        .map(|e| e["message"].as_str().unwrap())
         .collect();
     for outcome in world.status().commands {
         let of = told
@@ -438,9 +438,8 @@ fn definition(plural: &str, kind: &str) -> Value {
     })
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_name_that_was_proven_is_verified_where_the_shipped_policy_is_in_force() {
-    let world = at_five_percent().await;
+/// The shipped policy and its binding, as objects: nothing here enforces them.
+pub(crate) fn install_policy(world: &World) {
     for (plural, kind) in [
         ("validatingadmissionpolicies", "ValidatingAdmissionPolicy"),
         (
@@ -454,6 +453,12 @@ async fn a_name_that_was_proven_is_verified_where_the_shipped_policy_is_in_force
     for object in policy.split("\n---\n") {
         world.store.put(serde_saphyr::from_str(object).unwrap()).unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_was_proven_is_verified_where_the_shipped_policy_is_in_force() {
+    let world = at_five_percent().await;
+    install_policy(&world);
     // The first command has it looked up again.
     world.say("pause", json!({"components": ["shop"], "who": "eve"}));
     world.pass(120).await;

@@ -3,6 +3,7 @@
 //! A daemon with a component of each router is led through a whole life, over connections that note every request; the
 //! rights that these need are held against the rules, in both directions.
 
+use crate::inbound::install_policy;
 use crate::support::world::{NS, World, component, virtual_service};
 use axum::body::Body;
 use axum::extract::Request;
@@ -192,6 +193,7 @@ async fn the_daemon_may_do_what_it_does_and_nothing_else() {
     });
     let mut gateways = JoinSet::new();
     gateways.spawn(accept_routes(world.store.clone()));
+    install_policy(&world);
     let components = routed(&world);
     let names: Vec<String> = components
         .iter()
@@ -230,7 +232,10 @@ async fn the_daemon_may_do_what_it_does_and_nothing_else() {
         .await;
     // The same news again is the same Event, with a count.
     for _ in 0..3 {
-        world.say("pause", json!({"components": ["ghost"], "who": "ada"}));
+        world.say(
+            "set",
+            json!({"components": ["shop"], "weight": "0%", "who": "ada"}),
+        );
         world.pass(90).await;
     }
     // By REST, which has to ask who it is.

@@ -233,7 +233,7 @@ impl Alertmanager {
             .and_then(|free| free.local_addr())
             .expect("a free loopback port");
         let log = std::fs::File::create(folder.path().join("log")).expect("the log of alertmanager");
-        let child = Command::new(find("prometheus-alertmanager"))
+        let child = Command::new(relocated(folder.path()))
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))
@@ -273,6 +273,37 @@ impl Alertmanager {
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
+}
+
+/// Debian's Alertmanager reads its templates from where its package would be installed. Fetched into a folder it is not:
+/// a copy looks for them where it runs, by a path of the same length. One that brings its templates along stays as it is.
+fn relocated(folder: &Path) -> PathBuf {
+    const INSTALLED: &[u8] = b"/usr/share/prometheus/alertmanager";
+    let program = find("prometheus-alertmanager");
+    let templates = program
+        .parent()
+        .map(|bin| bin.join("../share/prometheus/alertmanager"));
+    let Some(templates) = templates.and_then(|folder| std::fs::read_dir(folder).ok()) else {
+        return program;
+    };
+    for template in templates.flatten().filter(|file| file.path().is_file()) {
+        std::fs::copy(template.path(), folder.join(template.file_name())).expect("a template");
+    }
+    let mut bytes = std::fs::read(&program).expect("the program");
+    let mut here = vec![b'/'; INSTALLED.len()];
+    here[0] = b'.';
+    let mut at = 0;
+    while let Some(found) = bytes[at..]
+        .windows(INSTALLED.len())
+        .position(|part| part == INSTALLED)
+    {
+        at += found;
+        bytes[at..at + INSTALLED.len()].copy_from_slice(&here);
+    }
+    let copy = folder.join("alertmanager");
+    std::fs::write(&copy, bytes).expect("a copy of the program");
+    std::fs::set_permissions(&copy, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("its mode");
+    copy
 }
 
 impl Drop for Alertmanager {
