@@ -231,6 +231,7 @@ async fn measure(components: usize) {
         watch_namespaces: Vec::new(),
         engine: EngineSettings::default(),
         metrics: Metrics::new(),
+        inbound: None,
         view,
     };
     let stop = CancellationToken::new();

@@ -7,8 +7,9 @@ mod start;
 pub use people::receivers;
 pub use start::{StartError, hooks, source, start};
 
-use crate::api::{self, ApiState};
+use crate::api::{self, ApiState, Inbound, InboundSettings};
 use crate::clock::Clock;
+use crate::cluster::by_hand::ByHand;
 use crate::cluster::cache::Cache;
 use crate::cluster::connect::Clients;
 use crate::cluster::events;
@@ -55,6 +56,8 @@ pub struct Handles {
     pub engine: EngineSettings,
     /// The daemon's own metrics.
     pub metrics: Metrics,
+    /// What may come in over HTTP and change something; `None`: nothing.
+    pub inbound: Option<InboundSettings>,
     /// Gets the read model while this daemon leads.
     pub view: watch::Sender<View>,
 }
@@ -131,7 +134,10 @@ pub async fn run(
             handles.clock.clone(),
         )));
     if let Some(listener) = listener {
+        let hand = ByHand::new(handles.clients.fast.clone());
+        let inbound = handles.inbound.clone();
         let state = ApiState {
+            inbound: inbound.map(|settings| Inbound::new(settings, hand, handles.clock.clone())),
             view: handles.view.subscribe(),
             ready: is_ready,
             metrics: handles.metrics.clone(),

@@ -39,6 +39,10 @@ pub struct Settings {
     pub hook_key_file: Option<PathBuf>,
     /// Who is told what happens; in the order of the file.
     pub notify: Vec<Notify>,
+    /// What comes in by hooks.
+    pub hooks_in: HooksIn,
+    /// Whether commands come in by REST.
+    pub commands: bool,
     /// Log lines.
     pub log: Log,
     /// How long the daemon goes on with what is in flight when it is told to stop.
@@ -52,6 +56,32 @@ pub struct Watch {
     pub namespaces: Vec<String>,
     /// Namespaces that resources of other namespaces may route in. A resource's own is always allowed.
     pub foreign_namespaces: Vec<String>,
+}
+
+/// Hooks that others call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HooksIn {
+    /// The file with the secret that callers share; `None`: there are no hooks.
+    pub secret_file: Option<PathBuf>,
+    /// Whether an alert's own labels say whom it is about.
+    pub labels: bool,
+    /// Which alerts are about whom, whatever their labels say of it.
+    pub alerts: Vec<AlertTarget>,
+}
+
+/// Alerts with these labels are about this component.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlertTarget {
+    /// Each label's value, or `~` and a regular expression for all of it.
+    #[serde(rename = "match")]
+    pub labels: BTreeMap<String, String>,
+    /// The namespace of the rollout.
+    pub namespace: String,
+    /// The rollout; `None`: the one there that has the component.
+    pub rollout: Option<String>,
+    /// The component.
+    pub component: String,
 }
 
 /// The Lease.
@@ -156,8 +186,26 @@ struct Raw {
     hooks: RawHooks,
     #[serde(default)]
     notify: Vec<RawNotify>,
+    hooks_in: RawHooksIn,
+    #[serde(default)]
+    api: RawApi,
     #[serde(default)]
     log: RawLog,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawHooksIn {
+    secret_file: Option<PathBuf>,
+    labels: Option<bool>,
+    #[serde(default)]
+    alerts: Vec<AlertTarget>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawApi {
+    commands: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -344,6 +392,12 @@ impl Settings {
             hook_hosts: raw.hooks.allow,
             hook_key_file: raw.hooks.key_file,
             notify: notify::checked(raw.notify)?,
+            hooks_in: HooksIn {
+                secret_file: raw.hooks_in.secret_file,
+                labels: raw.hooks_in.labels.unwrap_or(true),
+                alerts: raw.hooks_in.alerts,
+            },
+            commands: raw.api.commands.unwrap_or(false),
             log: Log {
                 level,
                 format: raw.log.format.unwrap_or_default(),

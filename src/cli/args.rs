@@ -281,10 +281,35 @@ pub enum VerbArgs {
         #[arg(value_enum)]
         what: Generated,
     },
+    /// Record that somebody is not content with a component: too many complaints hold it
+    Complaint(ComplaintArgs),
     /// Put traffic back at once, in an emergency
     EmergencyRollback(EmergencyArgs),
     /// Collect what is known into a tar file, for those who ask afterwards what happened
     Incident(IncidentArgs),
+}
+
+/// Arguments of `complaint`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ComplaintArgs {
+    /// The component
+    #[arg(value_name = "COMPONENT")]
+    pub component: String,
+    /// What is wrong
+    #[arg(long, value_name = "TEXT")]
+    pub text: String,
+    /// Who complains [default: who runs this]
+    #[arg(long, value_name = "NAME")]
+    pub who: Option<String>,
+    /// The rollout, when several have the component
+    #[arg(long, value_name = "NAME")]
+    pub rollout: Option<String>,
+    /// Show what would be written, and write nothing
+    #[arg(short, long)]
+    pub dry_run: bool,
+    /// How long to wait until it is recorded [default: 5m]
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<Span>,
 }
 
 /// What is done with routes for testers.

@@ -486,14 +486,10 @@ mod tests {
             wish: Wish {
                 components: vec!["shop".into()],
                 weight: Some(weight),
-                route: None,
-                phase: None,
                 reason: String::new(),
                 who: String::new(),
-                force: false,
                 emergency,
-                restore: false,
-                expires_at: None,
+                ..Wish::default()
             },
         };
         let at = "2026-03-02T09:00:00Z".parse().unwrap();

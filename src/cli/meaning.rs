@@ -1,6 +1,6 @@
 //! What the arguments mean: one [`Ask`] for every command that changes something.
 
-use super::args::{Classic, HeaderRouteVerb, How, MirrorVerb, VerbArgs, Which};
+use super::args::{Classic, ComplaintArgs, HeaderRouteVerb, How, MirrorVerb, VerbArgs, Which};
 use super::emergency::args::{EmergencyArgs, EmergencyMode};
 use super::exit::Failure;
 use crate::rollout::command::{Verb, Wish};
@@ -26,6 +26,8 @@ pub(super) struct Ask {
     pub rollout: Option<String>,
     /// Why.
     pub reason: String,
+    /// Who, where it is not who runs this.
+    pub who: Option<String>,
     /// Although the judge advises against it.
     pub force: bool,
     /// For `detach`: what stood in the routed objects before the first write comes back.
@@ -134,6 +136,7 @@ impl Ask {
                 MirrorVerb::Off(which) => Self::new(Verb::Mirror, None, which)?,
             },
             VerbArgs::EmergencyRollback(args) => Self::emergency(args)?,
+            VerbArgs::Complaint(args) => Self::complaint(args)?,
             VerbArgs::Run { .. }
             | VerbArgs::Confirm { .. }
             | VerbArgs::Status { .. }
@@ -167,6 +170,7 @@ impl Ask {
             whom: whom(names, component, all_components)?,
             rollout: how.rollout,
             reason: how.reason.unwrap_or_default(),
+            who: None,
             force: how.force,
             restore: false,
             emergency: None,
@@ -201,6 +205,29 @@ impl Ask {
         Ok(ask)
     }
 
+    fn complaint(args: ComplaintArgs) -> Result<Self, Failure> {
+        if args.text.trim().is_empty() {
+            return Err(Failure::usage("what is wrong? Say it with --text TEXT"));
+        }
+        let which = Which {
+            names: vec![args.component],
+            how: How {
+                rollout: args.rollout,
+                reason: Some(args.text),
+                dry_run: args.dry_run,
+                // It lowers nothing that a person would have to think about twice.
+                no_confirm: true,
+                timeout: args.timeout,
+                ..How::default()
+            },
+            ..Which::default()
+        };
+        Ok(Self {
+            who: args.who,
+            ..Self::new(Verb::Complaint, None, which)?
+        })
+    }
+
     fn emergency(args: EmergencyArgs) -> Result<Self, Failure> {
         let weight = match (args.mode, args.percentage) {
             (EmergencyMode::Dual, share) => share.or(Weight::from_percent(10)).unwrap_or_default(),
@@ -231,6 +258,7 @@ impl Ask {
             whom: whom(Vec::new(), args.component, all)?,
             rollout: args.rollout,
             reason,
+            who: None,
             force: false,
             restore: false,
             emergency: Some(args.mode),
@@ -269,6 +297,7 @@ impl Ask {
             force: self.force,
             restore: self.restore,
             emergency: self.emergency.is_some(),
+            vouched: false,
             expires_at,
         }
     }

@@ -167,6 +167,7 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         | VerbArgs::Detach { .. }
         | VerbArgs::HeaderRoute { .. }
         | VerbArgs::Mirror { .. }
+        | VerbArgs::Complaint(_)
         | VerbArgs::EmergencyRollback(_)) => {
             let ask = Ask::verb(verb)?;
             let settings = settings(&global)?;

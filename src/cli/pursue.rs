@@ -76,7 +76,8 @@ impl Task {
             | Verb::Retry
             | Verb::Detach
             | Verb::HeaderRoute
-            | Verb::Mirror) => verb.only_lowers(),
+            | Verb::Mirror
+            | Verb::Complaint) => verb.only_lowers(),
         }
     }
 
@@ -92,7 +93,8 @@ impl Task {
             | Verb::Retry
             | Verb::Detach
             | Verb::HeaderRoute
-            | Verb::Mirror => None,
+            | Verb::Mirror
+            | Verb::Complaint => None,
         }
     }
 }

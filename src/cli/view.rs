@@ -75,6 +75,7 @@ impl View {
                 | Reason::DriftAdopted
                 | Reason::GitOpsFight,
             ) => Some("on resume"),
+            (_, Reason::Complaints) => Some("complaints, or on resume"),
             (_, Reason::AwaitingApproval) => Some("on approve"),
             (_, Reason::Orphaned) => Some("on detach"),
             (_, Reason::InvalidSpec) => Some("on a spec"),

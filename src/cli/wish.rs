@@ -30,7 +30,7 @@ pub(super) async fn run(
     let namespace = settings.namespace.as_str();
     let rollouts = connect::rollouts(&cluster, namespace, ask.rollout.as_deref()).await?;
     let addressees = find::addressees(rollouts, ask, namespace)?;
-    let who = who();
+    let who = ask.who.clone().unwrap_or_else(who);
     let started_at = Clock::System.now();
     let tasks: Vec<Task> = addressees
         .into_iter()

@@ -10,6 +10,7 @@ mod past;
 use super::connect::{self, ConnectError};
 use super::lease::{ALIVE_WITHIN, names, said};
 use super::objects;
+use super::rollouts::{self, RawRollout};
 use crate::rollout::command::Command;
 use crate::rollout::spec::GradualRollout;
 use crate::routing::{ObjectKind, ObjectPatch, ObjectRef, PatchBody};
@@ -93,6 +94,7 @@ pub enum Daemon {
 #[derive(Clone)]
 pub struct ByHand {
     pub(super) client: Client,
+    manager: &'static str,
 }
 
 impl std::fmt::Debug for ByHand {
@@ -106,12 +108,39 @@ impl ByHand {
     pub async fn connect() -> Result<Self, Error> {
         let clients = connect::connect(None, None).await?;
         // The one without retries: a person waits, and the caller decides what is tried again.
-        Ok(Self { client: clients.fast })
+        Ok(Self::new(clients.fast))
     }
 
     /// With a client of the caller's.
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self {
+            client,
+            manager: FIELD_MANAGER,
+        }
+    }
+
+    /// The same, whose writes carry another field manager.
+    #[must_use]
+    pub fn writing_as(self, manager: &'static str) -> Self {
+        Self { manager, ..self }
+    }
+
+    /// One rollout as it is written, whether or not its spec can be used.
+    pub async fn raw(&self, namespace: &str, name: &str) -> Result<RawRollout, Error> {
+        let doing = format!("reading the rollout {namespace}/{name}");
+        let what = format!("the rollout {namespace}/{name}");
+        within(
+            &doing,
+            Some(&what),
+            rollouts::fetch(&self.client, namespace, name),
+        )
+        .await
+    }
+
+    /// Every rollout of a namespace as it is written.
+    pub async fn raw_all(&self, namespace: &str) -> Result<Vec<RawRollout>, Error> {
+        let doing = format!("listing the rollouts of {namespace}");
+        within(&doing, None, rollouts::fetch_all(&self.client, namespace)).await
     }
 
     /// Every rollout of a namespace, by name.
@@ -144,7 +173,7 @@ impl ByHand {
         // A merge patch: JSON Patch cannot add where there are no annotations yet.
         let patch = json!({"metadata": {"annotations": {command.key(): command.value()}}});
         let api = self.rollout_api(namespace);
-        let (params, patch) = (params(dry_run), Patch::Merge(&patch));
+        let (params, patch) = (self.params(dry_run), Patch::Merge(&patch));
         within(&doing, Some(&what), api.patch(rollout, &params, &patch))
             .await
             .map(drop)
@@ -162,7 +191,7 @@ impl ByHand {
         let what = format!("the rollout {namespace}/{rollout}");
         let patch = json!({"metadata": {"annotations": {key: value}}});
         let api = self.rollout_api(namespace);
-        let (params, patch) = (params(false), Patch::Merge(&patch));
+        let (params, patch) = (self.params(false), Patch::Merge(&patch));
         within(&doing, Some(&what), api.patch(rollout, &params, &patch))
             .await
             .map(drop)
@@ -184,7 +213,7 @@ impl ByHand {
             &doing,
         )?;
         let api = self.rollout_api(namespace);
-        let (params, patch) = (params(false), Patch::Json::<()>(patch));
+        let (params, patch) = (self.params(false), Patch::Json::<()>(patch));
         match within(&doing, Some(&what), api.patch(rollout, &params, &patch)).await {
             Ok(_) => Ok(true),
             Err(Error::Conflict(_) | Error::NotFound(_)) => Ok(false),
@@ -339,7 +368,7 @@ impl ByHand {
         })?;
         let body = json_patch(body, &doing)?;
         let api = self.object_api(object, version);
-        let (params, body) = (params(dry_run), Patch::Json::<()>(body));
+        let (params, body) = (self.params(dry_run), Patch::Json::<()>(body));
         let what = object.to_string();
         within(&doing, Some(&what), api.patch(&object.name, &params, &body))
             .await
@@ -389,6 +418,14 @@ impl ByHand {
             .map(drop)
     }
 
+    fn params(&self, dry_run: bool) -> PatchParams {
+        PatchParams {
+            dry_run,
+            field_manager: Some(self.manager.to_owned()),
+            ..PatchParams::default()
+        }
+    }
+
     fn rollout_api(&self, namespace: &str) -> Api<GradualRollout> {
         Api::namespaced(self.client.clone(), namespace)
     }
@@ -412,14 +449,6 @@ pub(super) async fn within<T>(
             doing: doing.to_owned(),
             cause: format!("no answer within {}s", ANSWER_WITHIN.as_secs()),
         }),
-    }
-}
-
-fn params(dry_run: bool) -> PatchParams {
-    PatchParams {
-        dry_run,
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PatchParams::default()
     }
 }
 

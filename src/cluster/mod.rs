@@ -10,6 +10,8 @@ pub mod events;
 pub mod examine;
 pub mod lease;
 pub mod objects;
+mod policy;
+pub mod review;
 pub mod rollouts;
 pub mod share;
 

@@ -8,7 +8,7 @@ use crate::rollout::router_spec::Router;
 use crate::routing::{ObjectKind, needs, targets};
 use std::collections::{BTreeMap, BTreeSet};
 
-const WATCH: &[&str] = &["get", "list", "watch"];
+const WATCH: &[&str] = &["list", "watch"];
 const WEIGH: &[&str] = &["get", "list", "watch", "patch"];
 
 /// Every right, each once.
@@ -30,14 +30,14 @@ pub(crate) fn needed(patients: &[Patient], (home, lease, shards): (&str, &str, u
     // The plain name also says how many there are.
     names.push(lease.to_owned());
     for name in names {
-        let held = &["get", "list", "watch", "update", "patch"];
+        let held = &["get", "list", "watch", "update"];
         add(home, leases, "leases", "", &name, held);
     }
     for patient in patients {
         let namespace = patient.namespace.as_str();
         let own = "rollout.sealos.io";
         add(namespace, own, "gradualrollouts", "", "", WEIGH);
-        add(namespace, own, "gradualrollouts", "status", "", &["get", "patch"]);
+        add(namespace, own, "gradualrollouts", "status", "", &["patch"]);
         add(namespace, "events.k8s.io", "events", "", "", &["create", "patch"]);
         for component in patient.components() {
             for target in targets(component, namespace) {

@@ -1,6 +1,7 @@
 //! One resource: its truth in memory, its lanes, its timer.
 
 mod act;
+mod audit;
 mod checkup;
 mod finish;
 mod hooks;
@@ -170,6 +171,7 @@ pub(super) struct Actor {
     unheld: Option<String>,
     /// Command annotations whose outcome is decided; removed once it is persisted.
     done: BTreeSet<String>,
+    audits: audit::Audits,
     last_saved: Timestamp,
     /// No save before this: the last one failed.
     save_after: Timestamp,
@@ -219,6 +221,7 @@ impl Actor {
             leaving: leaving::Leaving::default(),
             unheld: None,
             done: BTreeSet::new(),
+            audits: audit::Audits::default(),
             last_saved: now,
             save_after: now,
             written: raw.status.clone(),
@@ -418,6 +421,12 @@ impl Actor {
             self.claim();
         }
         let (mut commands, malformed) = command::pending(&self.raw.annotations);
+        let guarded = !commands.is_empty() && self.shared.guard.in_force();
+        let giver = |command: &Command| {
+            let manager = self.raw.writers.get(&command.key()).map(String::as_str);
+            (command.id.clone(), command.wish.giver(manager, guarded))
+        };
+        let givers = commands.iter().map(giver).collect();
         if self.raw.deleting && on_delete == OnDelete::Restore {
             commands.push(restore(&self.raw.uid));
         }
@@ -428,6 +437,7 @@ impl Actor {
             invalid: self.broken.clone(),
             refresh,
             commands,
+            givers,
             malformed,
             components,
         }
@@ -501,14 +511,9 @@ fn restore(uid: &str) -> Command {
         components: vec!["*".to_owned()],
         // Before us the canary had nothing.
         weight: Some(Weight::ZERO),
-        route: None,
-        phase: None,
         reason: "the resource was deleted, and says onDelete: restore".to_owned(),
         who: "the API server".to_owned(),
-        force: false,
-        emergency: false,
-        restore: false,
-        expires_at: None,
+        ..Wish::default()
     };
     Command {
         id: format!("{}{uid}", command::RESTORES).chars().take(55).collect(),

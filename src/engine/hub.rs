@@ -3,9 +3,11 @@
 use super::checkup::{Checkup, DoctorSettings};
 use super::claims::Claims;
 use super::roster::Roster;
+use super::guard::Guard;
 use super::view::View;
 use crate::clock::Clock;
 use crate::cluster::ClusterError;
+use crate::cluster::by_hand::ByHand;
 use crate::cluster::cache::Cache;
 use crate::cluster::connect::Clients;
 use crate::cluster::events::EventSink;
@@ -18,6 +20,7 @@ use futures::{Stream, StreamExt};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// What the operator decides about the engine.
@@ -50,6 +53,7 @@ pub(super) struct Shared {
     pub(super) settings: EngineSettings,
     pub(super) checkup: Option<Arc<Checkup>>,
     pub(super) share: Share,
+    pub(super) guard: Guard,
 }
 
 /// The engine.
@@ -75,6 +79,7 @@ impl Hub {
         });
         let shared = Shared {
             checkup,
+            guard: Guard::default(),
             clients,
             cache,
             view: View::of(source.clone(), clock.clone()),
@@ -107,6 +112,13 @@ impl Hub {
         S: Stream<Item = Result<RolloutEvent, ClusterError>>,
     {
         let mut roster = Roster::new(self.shared.clone(), stop.clone());
+        let mut beside: JoinSet<()> = JoinSet::new();
+        let (guard, hand) = (
+            self.shared.guard.clone(),
+            ByHand::new(self.shared.clients.fast.clone()),
+        );
+        let until = stop.clone();
+        beside.spawn(async move { guard.run(hand, until).await });
         let mut events = std::pin::pin!(events);
         let mut terms = self.shared.share.changes();
         let mut changes = self.shared.cache.changes();

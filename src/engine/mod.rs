@@ -11,6 +11,7 @@ mod checkup;
 mod claims;
 mod doors;
 mod gauges;
+mod guard;
 mod hub;
 mod lane;
 mod leave;

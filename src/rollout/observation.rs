@@ -1,5 +1,6 @@
 //! What the shell saw, and what the core answers: the two values that cross the door.
 
+use super::audit::Audit;
 use super::command::{Command, NotACommand};
 use super::preview::Preview;
 use super::reason::Reason;
@@ -26,6 +27,8 @@ pub struct Observation {
     pub recorded: bool,
     /// Commands that wait, in the order they were given.
     pub commands: Vec<Command>,
+    /// Who gave each command, by its id, and how well that is known; without an entry, who it says itself.
+    pub givers: BTreeMap<String, String>,
     /// Annotations that look like commands and are none, with their keys.
     pub malformed: Vec<(String, NotACommand)>,
     /// Each component, by name.
@@ -154,6 +157,8 @@ pub struct Decision {
     pub wake_at: Option<Timestamp>,
     /// What happened, for events and messages.
     pub notes: Vec<Note>,
+    /// Who did what, to be told once `next` is persisted.
+    pub audits: Vec<Audit>,
     /// Command annotations that are dealt with: remove them once `next` is persisted.
     pub done: Vec<String>,
 }

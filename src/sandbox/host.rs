@@ -64,6 +64,7 @@ impl Host {
             watch_namespaces: Vec::new(),
             engine: Default::default(),
             metrics: Default::default(),
+            inbound: None,
             view: tokio::sync::watch::Sender::new(Default::default()),
         };
         handles.engine.persist_every = Some(self.persist);

@@ -117,6 +117,7 @@ fn handles(store: &Store, prometheus: &Prometheus) -> Handles {
             ..EngineSettings::default()
         },
         metrics: Metrics::new(),
+        inbound: None,
         view: tokio::sync::watch::channel(View::default()).0,
     }
 }

@@ -10,6 +10,7 @@
 use gradual_rollout::rollout;
 
 mod acceptance;
+mod alertmanager;
 mod any_cluster;
 mod apiserver;
 mod apiserver_kubectl;
@@ -39,6 +40,7 @@ mod ha;
 mod hooks;
 mod house;
 mod incident;
+mod inbound;
 mod judge;
 mod manual;
 mod nginx;
@@ -48,6 +50,7 @@ mod probe;
 mod prometheus;
 mod prometheus_batch;
 mod prometheus_tls;
+mod rights;
 mod sandbox_prometheus;
 #[path = "../simulate/mod.rs"]
 #[allow(dead_code, reason = "the short form writes no report")]

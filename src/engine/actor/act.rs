@@ -32,6 +32,7 @@ impl Actor {
         self.watched = decision.watched;
         self.wake_at = decision.wake_at;
         self.done.extend(decision.done);
+        self.audits.decided(decision.audits);
         self.dirty = self.dirty.max(if decision.changed {
             Dirty::Now
         } else {

@@ -175,17 +175,20 @@ impl Actor {
             Ok(raw) => {
                 self.applied(raw);
                 self.last_saved = now;
+                self.tell_audits();
                 self.write_declared(&written);
                 self.written = written;
                 self.tidy();
             }
             Err(error) if error.is_race() => {
+                self.audits.not_written();
                 self.undeclare();
                 self.dirty = Dirty::Now;
                 self.fetch();
             }
             Err(error) => {
                 tracing::warn!(rollout = %self.raw.name, %error, "the status was not written, again in a second");
+                self.audits.not_written();
                 self.undeclare();
                 self.dirty = Dirty::Now;
                 self.save_after = now + Duration::from_secs(1);
@@ -267,6 +270,8 @@ impl Actor {
                 if theirs != ours {
                     tracing::warn!(rollout = %self.raw.name, "somebody else wrote the status; going on from theirs");
                     self.status = theirs;
+                    // What was decided on ours is decided anew, or was by them.
+                    self.audits = super::audit::Audits::default();
                     self.first = true;
                     self.written = raw.status.clone();
                     for lane in self

@@ -60,6 +60,7 @@ impl Actor {
             return;
         }
         self.saving = true;
+        self.audits.written();
         let (client, raw, previous) = (
             self.shared.clients.api.clone(),
             self.raw.clone(),

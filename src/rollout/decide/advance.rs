@@ -79,6 +79,7 @@ impl Desk<'_> {
                         | Reason::Ineligible
                         | Reason::RouterSplit
                         | Reason::SpecChanged
+                        | Reason::Complaints
                         | Reason::AwaitingApproval
                 );
                 let Some(c) = self.status.components.get_mut(i) else {
@@ -112,6 +113,7 @@ impl Desk<'_> {
             && self.planned(i).is_some_and(|p| p.component.arms.is_some())
             && self.routers_ready(i, c).is_ok()
             && !self.paused(c)
+            && self.uncomplained(c).is_ok()
             && self.open().is_ok()
             && self.judged_well(i, c).is_ok()
     }

@@ -1,6 +1,7 @@
 //! What each verb does to one component.
 
 use super::commands::Answer;
+use super::complaints::settle;
 use super::{Desk, remember, restart, say, was_fought};
 use crate::rollout::command::{Command, RAISE_EXPIRES};
 use crate::rollout::judge::{Beside, Outlook};
@@ -138,6 +139,10 @@ impl Desk<'_> {
         if let Some(refusal) = self.refused_by_gateways(i) {
             return Err(refusal);
         }
+        if let Some(found) = self.complained(c) {
+            let why = self.plan.complaints.sentence(&found);
+            return Err(format!("{why}: resume it first; {force}"));
+        }
         if let (State::RolledBack, Reason::Breach | Reason::LostTraffic) = (c.state, c.reason) {
             return Err(format!(
                 "it was rolled back for {} ({}): retry it, or {force}",
@@ -210,11 +215,16 @@ impl Desk<'_> {
 
     pub(super) fn resume(&mut self, i: usize) -> Answer {
         let spec_paused = self.plan.paused;
+        let complained = self
+            .status
+            .components
+            .get(i)
+            .is_some_and(|c| self.complained(c).is_some());
         let Some(c) = self.status.components.get_mut(i) else {
             return Err(String::new());
         };
         let was = c.state;
-        if c.paused_by.is_none() && !matches!(was, State::Manual | State::Drifted) {
+        if !complained && c.paused_by.is_none() && !matches!(was, State::Manual | State::Drifted) {
             let hint = if spec_paused {
                 "spec.paused holds it: edit the resource"
             } else {
@@ -227,6 +237,7 @@ impl Desk<'_> {
             };
             return Err(hint.to_owned());
         }
+        settle(c);
         c.paused_by = None;
         c.raise_by = None;
         // A named fight was settled by whoever resumes. Otherwise the record stays: a tool that lowers the weight

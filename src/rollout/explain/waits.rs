@@ -61,6 +61,13 @@ impl Facts {
                     None,
                 ));
             }
+            Reason::Complaints => {
+                let found = plan.complaints.too_many(&c.complaints, now);
+                waits.push(wait(
+                    "no further complaint, or a person's `resume`",
+                    found.map(|found| found.until),
+                ));
+            }
             Reason::Paused
             | Reason::Manual
             | Reason::Drifted
@@ -90,6 +97,7 @@ impl Facts {
             | Reason::Breach
             | Reason::LostTraffic
             | Reason::BlindRollback
+            | Reason::ComplaintRollback
             | Reason::RollbackRequested
             | Reason::Emergency
             | Reason::OtherFailed

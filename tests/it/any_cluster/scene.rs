@@ -240,6 +240,7 @@ impl Scene {
                 ..EngineSettings::default()
             },
             metrics: Metrics::new(),
+            inbound: None,
             view: tokio::sync::watch::channel(View::default()).0,
         };
         let stop = CancellationToken::new();

@@ -373,6 +373,7 @@ impl World {
                 ..EngineSettings::default()
             },
             metrics: Metrics::new(),
+            inbound: None,
             view,
         };
         (handles, shown)
