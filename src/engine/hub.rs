@@ -2,8 +2,8 @@
 
 use super::checkup::{Checkup, DoctorSettings};
 use super::claims::Claims;
-use super::roster::Roster;
 use super::guard::Guard;
+use super::roster::Roster;
 use super::view::View;
 use crate::clock::Clock;
 use crate::cluster::ClusterError;
