@@ -186,6 +186,7 @@ struct Raw {
     hooks: RawHooks,
     #[serde(default)]
     notify: Vec<RawNotify>,
+    #[serde(default)]
     hooks_in: RawHooksIn,
     #[serde(default)]
     api: RawApi,
