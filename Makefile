@@ -61,6 +61,14 @@ sabotage: ## Break each decision rule alone and demand a red test (RULES="3 7" f
 simulate: ## Hold the judge to its promises by simulation, some minutes (UPDATE=1 writes docs/judging.md anew)
 	scripts/simulate.sh
 
+.PHONY: sweep
+sweep: tools ## Kill the daemon before and after each of its calls in every story, and swap the writes of its protocol
+	scripts/sweep.sh all
+
+.PHONY: soak
+soak: ## A month with 200 components and faults at random, in virtual time
+	$(CARGO) test --locked --profile sweep --test soak -- --show-output
+
 .PHONY: stories
 stories: ## Run every sandbox story once; each must end as it says
 	scripts/stories.sh 1

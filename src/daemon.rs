@@ -134,14 +134,7 @@ pub async fn run(
             handles.clock.clone(),
         )));
     if let Some(listener) = listener {
-        let hand = ByHand::new(handles.clients.fast.clone());
-        let inbound = handles.inbound.clone();
-        let state = ApiState {
-            inbound: inbound.map(|settings| Inbound::new(settings, hand, handles.clock.clone())),
-            view: handles.view.subscribe(),
-            ready: is_ready,
-            metrics: handles.metrics.clone(),
-        };
+        let state = served(&handles, is_ready);
         let token = down.clone();
         tasks.spawn(async move {
             let served = axum::serve(listener, api::router(state))
@@ -176,6 +169,18 @@ pub async fn run(
         tracing::warn!("not every task ended within {}s", GRACE.as_secs());
     }
     outcome
+}
+
+/// What the HTTP server works with.
+fn served(handles: &Handles, ready: watch::Receiver<bool>) -> ApiState {
+    let hand = ByHand::new(handles.clients.fast.clone());
+    let inbound = handles.inbound.clone();
+    ApiState {
+        inbound: inbound.map(|settings| Inbound::new(settings, hand, handles.clock.clone())),
+        view: handles.view.subscribe(),
+        ready,
+        metrics: handles.metrics.clone(),
+    }
 }
 
 fn lease_settings(handles: &Handles) -> lease::LeaseSettings {

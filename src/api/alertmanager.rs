@@ -131,10 +131,9 @@ async fn work(inbound: &Inbound, alert: &Alert) -> Outcome {
     let settings = inbound.settings();
     let Some(target) = target(&settings.alerts, settings.labels, &alert.labels) else {
         outcome.result = Became::Unknown;
-        outcome.message =
-            "nothing says whom it is about: give it the labels namespace and component, or name it under \
-             hooks_in.alerts in the daemon's settings"
-                .to_owned();
+        "nothing says whom it is about: give it the labels namespace and component, or name it under \
+         hooks_in.alerts in the daemon's settings"
+            .clone_into(&mut outcome.message);
         return outcome;
     };
     let Ok(started) = alert.starts_at.parse::<Timestamp>() else {

@@ -107,6 +107,10 @@ fn writers(object: &DynamicObject) -> BTreeMap<String, String> {
 
 /// What the watch tells.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time is on its way, and nearly all of them are resources"
+)]
 pub enum RolloutEvent {
     /// A resource is there, new or changed.
     Applied(RawRollout),

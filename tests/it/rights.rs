@@ -50,8 +50,7 @@ fn needed(request: &Request) -> Option<String> {
         _ => return None,
     };
     let rest = match rest {
-        ["namespaces", _, rest @ ..] => rest,
-        rest => rest,
+        ["namespaces", _, rest @ ..] | rest => rest,
     };
     let (plural, name, sub) = match rest {
         [plural] => (*plural, None, None),
@@ -187,6 +186,7 @@ async fn the_daemon_may_do_what_it_does_and_nothing_else() {
     let asked = Arc::new(Mutex::new(Rights::new()));
     let mut world = World::new();
     world.doctor = Some(DoctorSettings {
+        shards: 1,
         namespace: NS.into(),
         lease: "gradual-rollout".into(),
         has_prometheus: false,

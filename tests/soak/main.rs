@@ -8,6 +8,9 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::cast_precision_loss,
+    clippy::disallowed_methods,
+    clippy::needless_pass_by_value,
+    clippy::print_stdout,
     reason = "helpers of tests too say what went wrong by panicking"
 )]
 
