@@ -266,7 +266,9 @@ async fn the_quiet_share_a_pool_and_what_has_no_series_is_told_and_not_pooled() 
         "{out}"
     );
     let flat = out.replace("\n  # ", " ");
-    assert!(flat.contains("Quiet: 0.267 rps now, fewer than 1 rps"), "{out}");
+    // 16 requests a minute; how much of the last minute is in reach depends on the moment.
+    assert!(flat.contains("Quiet: 0.2"), "{out}");
+    assert!(flat.contains(" rps now, fewer than 1 rps"), "{out}");
     assert_eq!(
         flat.matches("Not pooled: Prometheus has no series of it").count(),
         1,

@@ -66,7 +66,11 @@ impl Actor {
                         self.unheld = None;
                         self.applied(raw);
                     }
-                    Err(error) if error.is_race() => self.fetch(),
+                    Err(error) if error.is_race() => {
+                        // Nothing else may happen for a minute, and nothing rises before it is there.
+                        self.dirty = Dirty::Now;
+                        self.fetch();
+                    }
                     Err(error) => {
                         tracing::warn!(rollout = %self.raw.name, %error, "the finalizer was not added yet");
                         self.unheld = Some(error.to_string());
