@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::cluster::cache::Cache;
 use crate::cluster::connect::Clients;
 use crate::cluster::events;
+use crate::cluster::freeze;
 use crate::cluster::lease;
 use crate::cluster::rollouts;
 use crate::engine::{EngineSettings, Hub, View};
@@ -155,12 +156,14 @@ async fn lead(
 ) -> Lead {
     let term = CancellationToken::new();
     let cache = Cache::new(handles.clients.clone());
+    let (told, frozen) = watch::channel(freeze::Known::default());
     let hub = Hub::new(
         handles.clients.clone(),
         cache.clone(),
         handles.source.clone(),
         handles.clock.clone(),
         sink.clone(),
+        frozen,
         handles.engine.clone(),
     );
     handles.view.send_replace(hub.view());
@@ -169,6 +172,8 @@ async fn lead(
     let watched = rollouts::watch(&handles.clients, handles.watch_namespaces.clone());
     let token = term.clone();
     own.spawn(async move { hub.run(watched, token).await });
+    let (clients, namespace, token) = (handles.clients.clone(), handles.namespace.clone(), term.clone());
+    own.spawn(async move { freeze::follow(clients, namespace, told, token).await });
     let token = term.clone();
     let watching = cache.clone();
     own.spawn(async move { watching.run(token).await });

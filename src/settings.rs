@@ -5,6 +5,7 @@
 
 use crate::rollout::duration::Span;
 use config::{Config, Environment, File, FileFormat};
+use jiff::Timestamp;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -35,10 +36,32 @@ pub struct Settings {
     pub hook_hosts: Vec<String>,
     /// What signs requests to hooks; `None`: they go unsigned.
     pub hook_key_file: Option<PathBuf>,
+    /// Nothing rises anywhere; `None`: unless the cluster's switch says so.
+    pub freeze: Option<Freeze>,
+    /// How many rollouts run at once.
+    pub limits: Limits,
     /// Log lines.
     pub log: Log,
     /// How long the daemon goes on with what is in flight when it is told to stop.
     pub drain: Duration,
+}
+
+/// Nothing rises anywhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Freeze {
+    /// Why, for people.
+    pub reason: String,
+    /// Until when; `None`: as long as it stands in the settings.
+    pub until: Option<Timestamp>,
+}
+
+/// How many rollouts run at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// In all; `None`: as many as there are.
+    pub concurrent: Option<usize>,
+    /// Of each group (`spec.group`).
+    pub groups: BTreeMap<String, usize>,
 }
 
 /// Which resources the daemon looks after.
@@ -148,8 +171,26 @@ struct Raw {
     probes: RawProbes,
     #[serde(default)]
     hooks: RawHooks,
+    freeze: Option<RawFreeze>,
+    #[serde(default)]
+    limits: RawLimits,
     #[serde(default)]
     log: RawLog,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFreeze {
+    reason: Option<String>,
+    until: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    concurrent: Option<usize>,
+    #[serde(default)]
+    groups: BTreeMap<String, usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -308,6 +349,8 @@ impl Settings {
             );
             return wrong("log.level", message);
         }
+        let freeze = raw.freeze.map(freeze).transpose()?;
+        let limits = limits(raw.limits)?;
         Ok(Self {
             namespace,
             watch: Watch {
@@ -324,6 +367,8 @@ impl Settings {
             probe_hosts: raw.probes.allow,
             hook_hosts: raw.hooks.allow,
             hook_key_file: raw.hooks.key_file,
+            freeze,
+            limits,
             log: Log {
                 level,
                 format: raw.log.format.unwrap_or_default(),
@@ -331,6 +376,60 @@ impl Settings {
             drain: raw.drain.map_or(Duration::from_secs(20), |span| span.0),
         })
     }
+}
+
+fn freeze(raw: RawFreeze) -> Result<Freeze, Error> {
+    let wrong = |key: &'static str, message: String| Err(Error::Value { key, message });
+    let Some(reason) = raw.reason.filter(|reason| !reason.trim().is_empty()) else {
+        return wrong(
+            "freeze.reason",
+            "a freeze needs its reason, which everybody who waits is shown".into(),
+        );
+    };
+    let until = match raw.until {
+        None => None,
+        Some(text) => match text.parse() {
+            Ok(until) => Some(until),
+            Err(_) => {
+                return wrong(
+                    "freeze.until",
+                    format!("{text:?} is no time: write one like \"2026-03-02T09:00:00Z\""),
+                );
+            }
+        },
+    };
+    Ok(Freeze {
+        reason: reason.chars().take(256).collect(),
+        until,
+    })
+}
+
+fn limits(raw: RawLimits) -> Result<Limits, Error> {
+    let wrong = |key: &'static str, message: String| Err(Error::Value { key, message });
+    if raw.concurrent == Some(0) {
+        return wrong(
+            "limits.concurrent",
+            "with 0 nothing would ever begin: leave it out, or freeze with [freeze]".into(),
+        );
+    }
+    for (name, most) in &raw.groups {
+        if !is_name(name) {
+            return wrong(
+                "limits.groups",
+                format!("{name:?} is no group: 1 to 63 of a-z, 0-9 and -"),
+            );
+        }
+        if *most == 0 {
+            return wrong(
+                "limits.groups",
+                format!("with 0 nothing of {name} would ever begin: leave it out"),
+            );
+        }
+    }
+    Ok(Limits {
+        concurrent: raw.concurrent,
+        groups: raw.groups,
+    })
 }
 
 fn prometheus(raw: RawPrometheus) -> Result<Prometheus, Error> {

@@ -338,6 +338,7 @@ mod tests {
                 components: vec!["shop".into()],
                 weight: Some(weight),
                 route: None,
+                item: None,
                 phase: None,
                 reason: String::new(),
                 who: String::new(),

@@ -13,6 +13,7 @@ mod dry_run;
 pub mod exit;
 mod explain;
 mod find;
+mod freeze;
 mod generate;
 mod init;
 mod lines;
@@ -153,6 +154,11 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
             let settings = settings(&global)?;
             block_on(confirmed::run(&settings, &component, rollout.as_deref(), out))
         }
+        VerbArgs::Freeze { reason, until } => {
+            let settings = settings(&global)?;
+            block_on(freeze::freeze(&settings, &reason, until, out))
+        }
+        VerbArgs::Unfreeze => block_on(freeze::unfreeze(&settings(&global)?, out)),
         VerbArgs::Run => run::run(settings(&global)?),
         verb @ (VerbArgs::Set { .. }
         | VerbArgs::Pause(_)

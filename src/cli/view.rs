@@ -70,7 +70,9 @@ impl View {
                 | Reason::DriftAdopted
                 | Reason::GitOpsFight,
             ) => Some("on resume"),
-            (_, Reason::AwaitingApproval) => Some("on approve"),
+            (_, Reason::AwaitingApproval | Reason::WaitingForChecklist) => Some("on approve"),
+            (_, Reason::WaitingForTurn) => Some("on its turn"),
+            (_, Reason::DependencyFailed | Reason::StoppedByFailure) => Some("on retry"),
             (_, Reason::Orphaned) => Some("on detach"),
             (_, Reason::InvalidSpec) => Some("on a spec"),
             _ => None,

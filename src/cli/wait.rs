@@ -141,6 +141,7 @@ mod tests {
                 components: vec!["shop".into()],
                 weight: weight.and_then(Weight::from_percent),
                 route: None,
+                item: None,
                 phase: None,
                 reason: String::new(),
                 who: String::new(),

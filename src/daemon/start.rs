@@ -3,7 +3,7 @@
 use super::Handles;
 use crate::clock::Clock;
 use crate::cluster::connect::{ConnectError, connect};
-use crate::engine::{DoctorSettings, EngineSettings, View};
+use crate::engine::{DoctorSettings, EngineSettings, Freeze, Limits, View};
 use crate::metrics::{Ask, PrometheusSettings, PrometheusSource, Simulation, Snapshot, Source};
 use crate::probe::{Allowed, Hooks, Prober};
 use crate::rollout::sample::{Blindness, Dark};
@@ -79,6 +79,15 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
             persist_every: None,
             prober: Some(Arc::new(prober)),
             hooks: Some(Arc::new(hooks)),
+            freeze: settings.freeze.map(|freeze| Freeze {
+                reason: Some(freeze.reason),
+                until: freeze.until,
+                who: None,
+            }),
+            limits: Limits {
+                concurrent: settings.limits.concurrent,
+                groups: settings.limits.groups,
+            },
             doctor: Some(DoctorSettings {
                 namespace: settings.namespace,
                 lease: settings.lease.name,

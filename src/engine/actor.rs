@@ -3,6 +3,7 @@
 mod act;
 mod checkup;
 mod finish;
+mod gates;
 mod hooks;
 mod leaving;
 mod measure;
@@ -31,7 +32,7 @@ use crate::metrics::{Ask, Cursor};
 use crate::probe::Results;
 use crate::rollout::command::{self, Command, Verb, Wish};
 use crate::rollout::decide::decide;
-use crate::rollout::observation::{Observation, Raise};
+use crate::rollout::observation::{GateAnswer, Observation, Raise};
 use crate::rollout::plan::{PlannedComponent, Problem};
 use crate::rollout::sample::{Blindness, Reading, Slice};
 use crate::rollout::spec::OnDelete;
@@ -69,6 +70,11 @@ pub(super) enum Done {
     HookAsked {
         object: ObjectRef,
         said: Option<Result<Arc<Value>, ClusterError>>,
+    },
+    GateAsked {
+        key: String,
+        answer: GateAnswer,
+        every: Duration,
     },
     Recalled {
         component: String,
@@ -151,6 +157,7 @@ pub(super) struct Actor {
     failures: BTreeMap<String, String>,
     previews: Previews,
     asked_hooks: Asked,
+    gate_answers: gates::Answers,
     /// What persons were told last that they are asked for.
     told_persons: BTreeMap<ObjectRef, String>,
     patience: Patience,
@@ -202,6 +209,7 @@ impl Actor {
             failures: BTreeMap::new(),
             previews: Previews::default(),
             asked_hooks: Asked::default(),
+            gate_answers: gates::Answers::default(),
             told_persons: BTreeMap::new(),
             patience: Patience::default(),
             checkups: Checkups::default(),
@@ -230,6 +238,8 @@ impl Actor {
         };
         actor.resume_cursors();
         actor.read_spec();
+        // Before anybody else begins: what runs holds its turn over restarts.
+        actor.tell_turn(false, now);
         actor
     }
 
@@ -237,6 +247,9 @@ impl Actor {
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<RawRollout>, stop: CancellationToken) {
         let mut changes = self.shared.cache.changes();
         let mut claims = self.shared.claims.changes();
+        let mut turns = self.shared.turns.changes();
+        let mut freeze = self.shared.freeze.clone();
+        let mut follows_freeze = true;
         self.step();
         loop {
             let rest = self.rest();
@@ -258,6 +271,9 @@ impl Actor {
                     Err(tokio::sync::broadcast::error::RecvError::Closed) => break,
                 },
                 _ = claims.changed() => {}
+                // Whoever waits for its turn looks whether it has come; others have nothing to do.
+                _ = turns.changed(), if self.waits_for_turn() => {}
+                told = freeze.changed(), if follows_freeze => follows_freeze = told.is_ok(),
                 () = tokio::time::sleep(rest) => {}
             }
             while let Ok(raw) = inbox.try_recv() {
@@ -290,6 +306,7 @@ impl Actor {
             self.previews.due(now),
             self.patience.due(now),
             self.asked_hooks.due(),
+            self.gate_answers.due(),
             self.checkups.due(),
         ];
         let due = [look, save, self.wake_at, self.leaving.next()]
@@ -346,7 +363,7 @@ impl Actor {
         }
         let refresh =
             now.duration_since(self.last_saved).unsigned_abs() >= self.persist_every() && !self.saving;
-        let observation = self.observe(refresh);
+        let observation = self.observe(refresh, now);
         let Ok(sound) = &self.sound else { return };
         let before: Vec<_> = self.status.components.iter().map(|c| c.weight.written).collect();
         let decision = decide(&sound.plan, std::mem::take(&mut self.status), &observation, now);
@@ -367,7 +384,7 @@ impl Actor {
         self.save(now);
     }
 
-    fn observe(&mut self, refresh: bool) -> Observation {
+    fn observe(&mut self, refresh: bool, now: Timestamp) -> Observation {
         let mut selected = BTreeMap::new();
         let Ok(sound) = &self.sound else {
             return Observation::default();
@@ -416,6 +433,9 @@ impl Actor {
             commands,
             malformed,
             components,
+            frozen: self.frozen(now),
+            turn: self.turn(),
+            answers: self.answers(),
         }
     }
 
@@ -435,6 +455,7 @@ impl Actor {
                 self.looking = false;
                 self.apart.forget();
                 self.probes.forget();
+                self.gate_answers.forget();
                 self.checkups.forget();
                 self.saving = false;
                 self.tidying = false;
@@ -455,6 +476,7 @@ impl Actor {
             lane.clear();
         }
         self.shared.claims.remove(&self.raw.uid);
+        self.shared.turns.remove(&self.raw.uid);
         let wait = async {
             while self.lanes.values().any(|l| matches!(l, Lane::Lowering { .. })) || self.saving {
                 match self.tasks.join_next().await {
@@ -489,6 +511,7 @@ fn restore(uid: &str) -> Command {
         // Before us the canary had nothing.
         weight: Some(Weight::ZERO),
         route: None,
+        item: None,
         phase: None,
         reason: "the resource was deleted, and says onDelete: restore".to_owned(),
         who: "the API server".to_owned(),

@@ -3,12 +3,14 @@
 use super::actor::Actor;
 use super::checkup::{Checkup, DoctorSettings};
 use super::claims::Claims;
+use super::turns::{Limits, Turns};
 use super::view::View;
 use crate::clock::Clock;
 use crate::cluster::ClusterError;
 use crate::cluster::cache::Cache;
 use crate::cluster::connect::Clients;
 use crate::cluster::events::EventSink;
+use crate::cluster::freeze::{Known, Switch};
 use crate::cluster::rollouts::{self, RawRollout, RolloutEvent};
 use crate::metrics::Source;
 use crate::probe::{Hooks, Prober};
@@ -33,6 +35,10 @@ pub struct EngineSettings {
     pub prober: Option<Arc<Prober>>,
     /// What calls hooks; `None`: nobody does.
     pub hooks: Option<Arc<Hooks>>,
+    /// Nothing rises anywhere, as the settings say.
+    pub freeze: Option<Switch>,
+    /// How many rollouts run at once.
+    pub limits: Limits,
     /// What the doctor has to know; `None`: it looks at nothing.
     pub doctor: Option<DoctorSettings>,
 }
@@ -45,6 +51,9 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) events: EventSink,
     pub(super) claims: Claims,
+    pub(super) turns: Turns,
+    /// What is known of the cluster's freeze switch.
+    pub(super) freeze: watch::Receiver<Known>,
     pub(super) view: View,
     pub(super) settings: EngineSettings,
     pub(super) checkup: Option<Arc<Checkup>>,
@@ -69,6 +78,7 @@ impl Hub {
         source: Source,
         clock: Clock,
         events: EventSink,
+        freeze: watch::Receiver<Known>,
         settings: EngineSettings,
     ) -> Self {
         let checkup = settings.doctor.clone().map(|doctor| {
@@ -84,6 +94,8 @@ impl Hub {
             clock,
             events,
             claims: Claims::default(),
+            turns: Turns::new(settings.limits.clone()),
+            freeze,
             settings,
         };
         Self {
@@ -117,6 +129,8 @@ impl Hub {
                 event = events.next() => match event {
                     None => break,
                     Some(Ok(RolloutEvent::Synced)) => {
+                        // Each actor has told where its rollout stands when it was made.
+                        self.shared.turns.complete();
                         self.ready.send_replace(true);
                     }
                     Some(Ok(RolloutEvent::Applied(raw))) => self.applied(raw, &mut actors, &mut tasks, &stop).await,

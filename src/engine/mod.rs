@@ -21,9 +21,12 @@ mod persist;
 mod probes;
 mod raise;
 mod select;
+mod turns;
 mod view;
 
+pub use crate::cluster::freeze::Switch as Freeze;
 pub use crate::metrics::{Condition, EndpointHealth, SourceHealth};
 pub use checkup::DoctorSettings;
 pub use hub::{EngineSettings, Hub};
+pub use turns::Limits;
 pub use view::{Explained, RolloutView, View};

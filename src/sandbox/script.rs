@@ -224,6 +224,7 @@ impl Stage {
                 components: vec![component.to_owned()],
                 weight: None,
                 route: None,
+                item: None,
                 phase: None,
                 reason: "the story goes on".to_owned(),
                 who: WHO.to_owned(),

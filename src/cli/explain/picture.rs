@@ -107,6 +107,19 @@ pub(super) fn write(
         let open = if gate.open { "open" } else { "shut" };
         line("  gate", &format!("{}, {open}: {}", gate.phase, gate.needs))?;
     }
+    if let Some(frozen) = &facts.frozen {
+        line("  frozen", frozen)?;
+    }
+    if let Some(retry) = &facts.retry {
+        let due = retry.due.map_or_else(
+            || "not again by itself".to_owned(),
+            |due| format!("next at {due:.0}"),
+        );
+        line(
+            "  retry",
+            &format!("{} of {} done, {due}", retry.tried, retry.times),
+        )?;
+    }
     if let Some(pool) = &facts.pool {
         let text = match pool.members.len() {
             0 => format!("{}, with nobody else of it at this weight", pool.name),

@@ -49,11 +49,17 @@ impl Desk<'_> {
                 format!("every component of phase {phase} was rolled back"),
             )
         } else if back > 0 {
-            (false, "RolledBack", format!("rolled back: {}", failed.join(", ")))
+            let again = self
+                .next_retry()
+                .map(|at| format!("; begins again by itself at {at:.0}"));
+            let message = format!("rolled back: {}{}", failed.join(", "), again.unwrap_or_default());
+            (false, "RolledBack", message)
         } else if completed == total {
             (true, "Completed", "every component finished its plan".to_owned())
         } else if paused {
             (true, "Paused", "paused: nothing rises".to_owned())
+        } else if let Some(frozen) = &self.seen.frozen {
+            (true, "Frozen", frozen.says.chars().take(1024).collect())
         } else {
             (true, "Progressing", format!("walking the plan, in phase {phase}"))
         };
@@ -107,8 +113,18 @@ impl Desk<'_> {
                 self.now,
             );
         }
+        let frozen = self.seen.frozen.as_ref();
+        let frozen = frozen.map(|frozen| frozen.says.chars().take(512).collect());
+        self.out.changed |= self.status.frozen != frozen;
+        self.status.frozen = frozen;
         self.conclude_traffic();
         self.timers();
+    }
+
+    /// When the next component begins again by itself.
+    fn next_retry(&self) -> Option<Timestamp> {
+        let due = self.status.components.iter().filter_map(|c| c.retry?.due);
+        due.min()
     }
 
     /// Whether traffic arrives as asked: said from the first deviation on, and false for a rollout that is well.
@@ -155,6 +171,21 @@ impl Desk<'_> {
                 Opening::Closed(Some(at)) | Opening::Frozen { until: at, .. } => self.wake(at),
                 Opening::Closed(None) | Opening::Open => {}
             }
+        }
+        if let Some(until) = self.seen.frozen.as_ref().and_then(|frozen| frozen.until) {
+            self.wake(until);
+        }
+        if let Some(due) = self.next_retry().filter(|due| *due > now) {
+            self.wake(due);
+        }
+        // Nobody tells when another rollout comes further.
+        if self
+            .status
+            .components
+            .iter()
+            .any(|c| c.reason == Reason::WaitingForRollout)
+        {
+            self.wake(now + self.plan.judge.interval);
         }
         let deadlines: Vec<Timestamp> = self.status.components.iter().filter_map(|c| c.raise_by).collect();
         for at in deadlines {

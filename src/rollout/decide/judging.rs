@@ -9,9 +9,8 @@ use crate::rollout::ledger::Ledger;
 use crate::rollout::plan::CheckSet;
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::sample::Reading;
-use crate::rollout::spec::{OnBlind, Scope};
+use crate::rollout::spec::OnBlind;
 use crate::rollout::status::ComponentStatus;
-use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 
 impl Desk<'_> {
@@ -202,36 +201,6 @@ impl Desk<'_> {
             return;
         }
         self.roll_back(i, target, reason, message, false, None);
-    }
-
-    /// Where one failure means that all go back.
-    pub(super) fn widen_rollback(&mut self) {
-        if self.plan.scope != Scope::Rollout {
-            return;
-        }
-        let failed = self
-            .status
-            .components
-            .iter()
-            .filter(|c| self.plan.names(&c.name))
-            .find(|c| c.state == State::RolledBack && c.lowering.is_some() && c.reason != Reason::OtherFailed)
-            .map(|c| (c.name.clone(), c.reason));
-        let Some((name, why)) = failed else { return };
-        for i in 0..self.status.components.len() {
-            let to = self.plan.rollback_to;
-            let Some(c) = self.status.components.get(i) else {
-                continue;
-            };
-            let affected = c.weight.written > to
-                && !c.detached
-                && c.state != State::RolledBack
-                && c.state != State::Orphaned;
-            if affected && self.sight(i).control_ready != Some(false) {
-                let target: Weight = to.min(c.weight.written);
-                let message = format!("{name} was rolled back ({why}), and spec.rollback.scope is rollout");
-                self.roll_back(i, target, Reason::OtherFailed, message, false, None);
-            }
-        }
     }
 }
 

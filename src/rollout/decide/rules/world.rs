@@ -210,6 +210,7 @@ impl World {
             components: vec![components.to_owned()],
             weight,
             route: None,
+            item: None,
             phase: None,
             reason: "because".into(),
             who: "ada".into(),
