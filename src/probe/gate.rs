@@ -32,9 +32,9 @@ impl Hooks {
         let query = [
             ("namespace", question.namespace.as_str()),
             ("rollout", &question.rollout),
-            ("component", &question.component),
             ("phase", &question.phase),
             ("weight", &weight),
+            ("component", &question.component),
         ];
         let (status, body) = self.ask(&gate.url, &query, gate.patience()).await?;
         let text = String::from_utf8_lossy(&body);

@@ -25,6 +25,7 @@ mod deploy;
 mod doctor;
 mod engine;
 mod engine_checkup;
+mod engine_gates;
 mod engine_gateway;
 mod engine_orphans;
 mod engine_ownership;

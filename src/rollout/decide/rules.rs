@@ -2,11 +2,15 @@
 //! turns red when its rule alone is broken (`make sabotage`).
 
 mod beside;
+mod dependencies;
+mod frozen;
 mod gates;
 mod gateways;
 mod history;
 mod pools;
 mod previews;
 mod promises;
+mod requires;
+mod retries;
 mod table;
 pub(crate) mod world;

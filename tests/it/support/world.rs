@@ -3,7 +3,7 @@
 use gradual_rollout::clock::Clock;
 use gradual_rollout::cluster::connect::Clients;
 use gradual_rollout::daemon::{self, Handles};
-use gradual_rollout::engine::{DoctorSettings, EngineSettings, View};
+use gradual_rollout::engine::{DoctorSettings, EngineSettings, Limits, View};
 use gradual_rollout::metrics::{
     ArmSnapshot, Ask, Bucket, Counter, PodSnapshot, Simulation, Snapshot, Source,
 };
@@ -215,6 +215,8 @@ pub(crate) struct World {
     pub(crate) view: tokio::sync::watch::Receiver<View>,
     /// What the daemons' doctor has to know; none: it looks at nothing.
     pub(crate) doctor: Option<DoctorSettings>,
+    /// How many rollouts may run at once.
+    pub(crate) limits: Limits,
     daemons: JoinSet<()>,
     stop: CancellationToken,
     _helpers: JoinSet<()>,
@@ -282,6 +284,7 @@ impl World {
             traffic,
             view: tokio::sync::watch::channel(View::default()).1,
             doctor: None,
+            limits: Limits::default(),
             daemons: JoinSet::new(),
             stop: CancellationToken::new(),
             _helpers: helpers,
@@ -319,6 +322,7 @@ impl World {
             watch_namespaces: Vec::new(),
             engine: EngineSettings {
                 doctor: self.doctor.clone(),
+                limits: self.limits.clone(),
                 ..EngineSettings::default()
             },
             metrics: Metrics::new(),
