@@ -154,11 +154,8 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
             let settings = settings(&global)?;
             block_on(confirmed::run(&settings, &component, rollout.as_deref(), out))
         }
-        VerbArgs::Freeze { reason, until } => {
-            let settings = settings(&global)?;
-            block_on(freeze::freeze(&settings, &reason, until, out))
-        }
-        VerbArgs::Unfreeze => block_on(freeze::unfreeze(&settings(&global)?, out)),
+        VerbArgs::Freeze { reason, until } => frozen(&global, Some((reason, until)), out),
+        VerbArgs::Unfreeze => frozen(&global, None, out),
         VerbArgs::Run => run::run(settings(&global)?),
         verb @ (VerbArgs::Set { .. }
         | VerbArgs::Pause(_)
@@ -180,6 +177,19 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
                 )),
             }
         }
+    }
+}
+
+/// Freezes everything, or lifts that.
+fn frozen(
+    global: &Global,
+    wanted: Option<(String, Option<jiff::Timestamp>)>,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let settings = settings(global)?;
+    match wanted {
+        Some((reason, until)) => block_on(freeze::freeze(&settings, &reason, until, out)),
+        None => block_on(freeze::unfreeze(&settings, out)),
     }
 }
 

@@ -332,6 +332,7 @@ impl Actor {
             return;
         }
         if self.stays_behind(now) {
+            self.begin_nothing(now);
             return;
         }
         self.ask_hooks(now);

@@ -185,7 +185,7 @@ impl Actor {
         let Some(component) = self.planned(&raise.component) else {
             return;
         };
-        if !self.is_held(&raise.component) {
+        if !self.is_held(&raise.component) || self.freeze_is_being_read() {
             return;
         }
         let from = self

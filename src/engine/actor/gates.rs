@@ -167,13 +167,10 @@ impl Actor {
         }
         let known = self.shared.freeze.borrow();
         let trouble = known.trouble.as_ref();
-        if !known.read {
+        if let (false, Some(why)) = (known.read, trouble) {
             return Some(Frozen {
                 until: None,
-                says: trouble.map_or_else(
-                    || "frozen until the freeze switch was read".to_owned(),
-                    |why| format!("frozen until it is known whether it is: {why}"),
-                ),
+                says: format!("frozen until it is known whether it is: {why}"),
             });
         }
         let switch = known.switch.as_ref().filter(|switch| !switch.is_over(now))?;
@@ -217,6 +214,19 @@ impl Actor {
             wants_since: wants.then(|| self.status.waits_for_turn_since.unwrap_or(now)),
         };
         self.shared.turns.tell(&self.raw.uid, told);
+    }
+
+    /// It would not begin whatever gates say: nobody is asked, and a turn that was given goes to another.
+    pub(super) fn begin_nothing(&mut self, now: Timestamp) {
+        self.gate_answers.forget();
+        self.tell_turn(false, now);
+    }
+
+    /// Whether nobody knows yet if everything is frozen: in the first moments of a daemon. Nothing is raised then, and
+    /// nothing is said, for it is over before anybody reads it.
+    pub(super) fn freeze_is_being_read(&self) -> bool {
+        let known = self.shared.freeze.borrow();
+        !known.read && known.trouble.is_none()
     }
 
     /// What was decided about gates.

@@ -33,13 +33,6 @@ impl Desk<'_> {
             self.status.progress = Some(progress);
             self.out.changed = true;
         }
-        let failed: Vec<&str> = self
-            .status
-            .components
-            .iter()
-            .filter(|c| c.state == State::RolledBack)
-            .map(|c| c.name.as_str())
-            .collect();
         let (ready, reason, message) = if let Some(problem) = &self.seen.invalid {
             (false, "InvalidSpec", problem.chars().take(1024).collect())
         } else if self.phase_failed {
@@ -49,11 +42,7 @@ impl Desk<'_> {
                 format!("every component of phase {phase} was rolled back"),
             )
         } else if back > 0 {
-            let again = self
-                .next_retry()
-                .map(|at| format!("; begins again by itself at {at:.0}"));
-            let message = format!("rolled back: {}{}", failed.join(", "), again.unwrap_or_default());
-            (false, "RolledBack", message)
+            (false, "RolledBack", self.who_is_back())
         } else if completed == total {
             (true, "Completed", "every component finished its plan".to_owned())
         } else if paused {
@@ -113,12 +102,30 @@ impl Desk<'_> {
                 self.now,
             );
         }
+        self.conclude_freeze();
+        self.conclude_traffic();
+        self.timers();
+    }
+
+    /// Who was rolled back, and when the next of them begins again.
+    fn who_is_back(&self) -> String {
+        let back = self
+            .status
+            .components
+            .iter()
+            .filter(|c| c.state == State::RolledBack);
+        let names: Vec<&str> = back.map(|c| c.name.as_str()).collect();
+        let again = self
+            .next_retry()
+            .map(|at| format!("; begins again by itself at {at:.0}"));
+        format!("rolled back: {}{}", names.join(", "), again.unwrap_or_default())
+    }
+
+    fn conclude_freeze(&mut self) {
         let frozen = self.seen.frozen.as_ref();
         let frozen = frozen.map(|frozen| frozen.says.chars().take(512).collect());
         self.out.changed |= self.status.frozen != frozen;
         self.status.frozen = frozen;
-        self.conclude_traffic();
-        self.timers();
     }
 
     /// When the next component begins again by itself.
