@@ -9,6 +9,14 @@ use crate::rollout::weight::Weight;
 #[test]
 fn frozen_nothing_rises_the_clock_stands_and_what_fails_goes_back() {
     let mut world = World::demo();
+    // Before the first raise, which no hold keeps back.
+    world.freeze(true);
+    world.ticks(30);
+    assert_eq!(
+        (world.highest("alpha"), world.component("alpha").reason),
+        (Weight::ZERO, Reason::Frozen)
+    );
+    world.freeze(false);
     world.until("5%", |w| w.highest("alpha") == weight(50));
     world.ticks(4);
     world.freeze(true);
