@@ -2,9 +2,24 @@
 
 use super::world::{Weather, World, weight};
 use crate::rollout::command::Verb;
+use crate::rollout::observation::{Frozen, GateAnswer};
 use crate::rollout::reason::Reason;
 use crate::rollout::status::CommandResult;
 use crate::rollout::weight::Weight;
+
+impl World {
+    pub(crate) fn freeze(&mut self, frozen: bool) {
+        self.frozen = frozen.then(|| Frozen {
+            until: None,
+            says: "frozen by ada: quarter end".into(),
+        });
+    }
+
+    pub(crate) fn answer(&mut self, key: &str, open: bool) {
+        let says = if open { "yes" } else { "no" }.into();
+        self.answers.insert(key.into(), GateAnswer { open, says });
+    }
+}
 
 #[test]
 fn frozen_nothing_rises_the_clock_stands_and_what_fails_goes_back() {

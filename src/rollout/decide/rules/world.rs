@@ -584,18 +584,6 @@ impl World {
         }
     }
 
-    pub(crate) fn freeze(&mut self, frozen: bool) {
-        self.frozen = frozen.then(|| Frozen {
-            until: None,
-            says: "frozen by ada: quarter end".into(),
-        });
-    }
-
-    pub(crate) fn answer(&mut self, key: &str, open: bool) {
-        let says = if open { "yes" } else { "no" }.into();
-        self.answers.insert(key.into(), GateAnswer { open, says });
-    }
-
     pub(crate) fn restart(&mut self) {
         let text = serde_json::to_string(&self.status).unwrap();
         self.status = serde_json::from_str(&text).unwrap();
