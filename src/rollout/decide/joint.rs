@@ -52,10 +52,10 @@ impl Desk<'_> {
                 continue;
             }
             let mut message = format!("{name} was rolled back ({why}), and spec.rollback.scope is rollout");
-            if why.is_automatic_rollback() {
-                if let Some(said) = self.schedule_retry(i) {
-                    message = format!("{message}; {said}");
-                }
+            if why.is_automatic_rollback()
+                && let Some(said) = self.schedule_retry(i)
+            {
+                message = format!("{message}; {said}");
             }
             let retry = self.status.components.get(i).and_then(|c| c.retry);
             self.roll_back(i, target, Reason::OtherFailed, message, false, None);
