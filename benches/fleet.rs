@@ -225,11 +225,13 @@ async fn measure(components: usize) {
         namespace: NS.into(),
         lease: "gradual-rollout".into(),
         identity: "fleet".into(),
+        shards: 1,
         lease_renew: Duration::from_secs(5),
         lease_duration: Duration::from_secs(15),
         watch_namespaces: Vec::new(),
         engine: EngineSettings::default(),
         metrics: Metrics::new(),
+        inbound: None,
         view,
     };
     let stop = CancellationToken::new();

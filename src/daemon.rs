@@ -1,22 +1,27 @@
 //! The composition root: handles in, tasks out, and a bounded drain at the end.
 
+mod people;
 mod source_metrics;
 mod start;
 
+pub use people::receivers;
 pub use start::{StartError, hooks, source, start};
 
-use crate::api::{self, ApiState};
+use crate::api::{self, ApiState, Inbound, InboundSettings};
 use crate::clock::Clock;
+use crate::cluster::by_hand::ByHand;
 use crate::cluster::cache::Cache;
 use crate::cluster::connect::Clients;
 use crate::cluster::events;
 use crate::cluster::freeze;
 use crate::cluster::lease;
 use crate::cluster::rollouts;
+use crate::cluster::share::Share;
 use crate::engine::{EngineSettings, Hub, View};
 use crate::metrics::Source;
 use crate::telemetry::Metrics;
 use anyhow::Context as _;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -38,6 +43,8 @@ pub struct Handles {
     pub namespace: String,
     /// The Lease's name.
     pub lease: String,
+    /// In how many shards daemons split the work; 1: one daemon does it all.
+    pub shards: u32,
     /// Who this daemon is.
     pub identity: String,
     /// How often the Lease is renewed.
@@ -50,6 +57,8 @@ pub struct Handles {
     pub engine: EngineSettings,
     /// The daemon's own metrics.
     pub metrics: Metrics,
+    /// What may come in over HTTP and change something; `None`: nothing.
+    pub inbound: Option<InboundSettings>,
     /// Gets the read model while this daemon leads.
     pub view: watch::Sender<View>,
 }
@@ -61,7 +70,6 @@ pub async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let (ready, is_ready) = watch::channel(false);
-    let (held, mut holds) = watch::channel(false);
     let (sink, events) = events::channel(
         handles.clients.api.clone(),
         handles.clock.clone(),
@@ -75,22 +83,57 @@ pub async fn run(
         events.run(token).await;
         ("events", Ok(()))
     });
+    let share = Share::new(handles.shards);
+    let (leave, left) = (CancellationToken::new(), CancellationToken::new());
+    if let Some(outbox) = handles.engine.outbox.clone() {
+        handles
+            .metrics
+            .collect(Box::new(people::Messages(outbox.clone())));
+        let token = down.clone();
+        tasks.spawn(async move {
+            outbox.run(token).await;
+            ("messages", Ok(()))
+        });
+    }
     let lease_job = lease::run(
-        lease::LeaseSettings {
-            client: handles.clients.api.clone(),
-            namespace: handles.namespace.clone(),
-            name: handles.lease.clone(),
-            identity: handles.identity.clone(),
-            renew: handles.lease_renew,
-            duration: handles.lease_duration,
-        },
+        lease_settings(&handles),
+        share.clone(),
         handles.clock.clone(),
-        held,
-        down.clone(),
+        leave.clone(),
     );
+    let done = left.clone().drop_guard();
     tasks.spawn(async move {
         lease_job.await;
+        drop(done);
         ("lease", Ok(()))
+    });
+    let cache = Cache::new(handles.clients.clone());
+    let (told, frozen) = watch::channel(freeze::Known::default());
+    let hub = Arc::new(Hub::new(
+        handles.clients.clone(),
+        cache.clone(),
+        handles.source.clone(),
+        handles.clock.clone(),
+        sink,
+        frozen,
+        handles.engine.clone(),
+        share.clone(),
+    ));
+    let watched = rollouts::watch(&handles.clients, handles.watch_namespaces.clone());
+    let (engine, token) = (hub.clone(), down.clone());
+    tasks.spawn(async move {
+        engine.run(watched, token).await;
+        ("engine", Ok(()))
+    });
+    let (clients, namespace, token) = (handles.clients.clone(), handles.namespace.clone(), down.clone());
+    tasks.spawn(async move {
+        freeze::follow(clients, namespace, told, token).await;
+        ("freeze", Ok(()))
+    });
+    let token = down.clone();
+    tasks.spawn(async move {
+        cache.run(token).await;
+        ("watches", Ok(()))
     });
     handles
         .metrics
@@ -99,7 +142,10 @@ pub async fn run(
             handles.clock.clone(),
         )));
     if let Some(listener) = listener {
+        let hand = ByHand::new(handles.clients.fast.clone());
+        let inbound = handles.inbound.clone();
         let state = ApiState {
+            inbound: inbound.map(|settings| Inbound::new(settings, hand, handles.clock.clone())),
             view: handles.view.subscribe(),
             ready: is_ready,
             metrics: handles.metrics.clone(),
@@ -113,90 +159,53 @@ pub async fn run(
         });
     }
 
+    let mut synced = hub.ready();
+    let mut terms = share.changes();
     let outcome = loop {
-        // Standing by is being ready: another daemon leads.
-        ready.send_replace(true);
+        // Whoever stands by has read everything too, so that it can take over at once.
+        ready.send_replace(*synced.borrow_and_update());
+        show(&handles.view, &hub, terms.borrow_and_update().leads());
         tokio::select! {
             () = stop.cancelled() => break Ok(()),
             ended = tasks.join_next() => break early(ended),
-            led = holds.wait_for(|held| *held) => if led.is_err() {
-                break Err(anyhow::anyhow!("the lease task ended"));
-            },
-        }
-        ready.send_replace(false);
-        tracing::info!(identity = handles.identity, "leading");
-        match lead(&handles, &sink, &ready, &mut holds, &mut tasks, &stop).await {
-            Lead::Stopped => break Ok(()),
-            Lead::Lost => tracing::warn!("the Lease is lost; standing by"),
-            Lead::Failed(error) => break Err(error),
+            // Their senders are here.
+            _ = synced.changed() => {}
+            _ = terms.changed() => {}
         }
     };
-    down.cancel();
-    let drain = async { while tasks.join_next().await.is_some() {} };
+    // First the Leases: each is given back as soon as the engine has let its shard go, and nobody waits for the rest.
+    leave.cancel();
+    let drain = async {
+        left.cancelled().await;
+        down.cancel();
+        while tasks.join_next().await.is_some() {}
+    };
     if tokio::time::timeout(GRACE, drain).await.is_err() {
         tracing::warn!("not every task ended within {}s", GRACE.as_secs());
     }
     outcome
 }
 
-enum Lead {
-    Stopped,
-    Lost,
-    Failed(anyhow::Error),
+fn lease_settings(handles: &Handles) -> lease::LeaseSettings {
+    lease::LeaseSettings {
+        clients: handles.clients.clone(),
+        namespace: handles.namespace.clone(),
+        name: handles.lease.clone(),
+        identity: handles.identity.clone(),
+        renew: handles.lease_renew,
+        duration: handles.lease_duration,
+    }
 }
 
-/// Works every resource for as long as the Lease is held.
-async fn lead(
-    handles: &Handles,
-    sink: &events::EventSink,
-    ready: &watch::Sender<bool>,
-    holds: &mut watch::Receiver<bool>,
-    tasks: &mut JoinSet<(&'static str, anyhow::Result<()>)>,
-    stop: &CancellationToken,
-) -> Lead {
-    let term = CancellationToken::new();
-    let cache = Cache::new(handles.clients.clone());
-    let (told, frozen) = watch::channel(freeze::Known::default());
-    let hub = Hub::new(
-        handles.clients.clone(),
-        cache.clone(),
-        handles.source.clone(),
-        handles.clock.clone(),
-        sink.clone(),
-        frozen,
-        handles.engine.clone(),
-    );
-    handles.view.send_replace(hub.view());
-    let mut synced = hub.ready();
-    let mut own: JoinSet<()> = JoinSet::new();
-    let watched = rollouts::watch(&handles.clients, handles.watch_namespaces.clone());
-    let token = term.clone();
-    own.spawn(async move { hub.run(watched, token).await });
-    let (clients, namespace, token) = (handles.clients.clone(), handles.namespace.clone(), term.clone());
-    own.spawn(async move { freeze::follow(clients, namespace, told, token).await });
-    let token = term.clone();
-    let watching = cache.clone();
-    own.spawn(async move { watching.run(token).await });
-    let outcome = loop {
-        tokio::select! {
-            () = stop.cancelled() => break Lead::Stopped,
-            _ = holds.wait_for(|held| !*held) => break Lead::Lost,
-            seen = synced.wait_for(|synced| *synced), if !*ready.borrow() => if seen.is_ok() {
-                ready.send_replace(true);
-            },
-            ended = tasks.join_next() => break Lead::Failed(early(ended).err().unwrap_or_else(|| anyhow::anyhow!("a task ended early"))),
-            ended = own.join_next() => {
-                tracing::error!(?ended, "the engine ended by itself");
-                break Lead::Failed(anyhow::anyhow!("the engine ended by itself"));
-            }
+/// Shows what the engine knows while this daemon leads, and nothing while another one does.
+fn show(view: &watch::Sender<View>, hub: &Hub, leads: bool) {
+    view.send_if_modified(|shown| {
+        let turns = shown.is_leading() != leads;
+        if turns {
+            *shown = if leads { hub.view() } else { View::default() };
         }
-    };
-    term.cancel();
-    let drain = async { while own.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, drain).await.is_err() {
-        tracing::warn!("the engine did not stop within {}s", GRACE.as_secs());
-    }
-    outcome
+        turns
+    });
 }
 
 /// A task that ends before it was told to is an error.

@@ -13,6 +13,7 @@ pub mod daemon;
 mod doctor;
 pub mod engine;
 pub mod metrics;
+pub mod notify;
 pub mod probe;
 pub mod rollout;
 pub mod routing;

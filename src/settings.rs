@@ -16,6 +16,8 @@ use std::time::Duration;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// What the environment's names begin with.
 const PREFIX: &str = "GRADUAL_ROLLOUT";
+/// As many shards the work may be split in: each costs a Lease that is renewed.
+pub const MOST_SHARDS: u32 = 64;
 
 /// Settings, complete and checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +42,12 @@ pub struct Settings {
     pub freeze: Option<Freeze>,
     /// How many rollouts run at once.
     pub limits: Limits,
+    /// Who is told what happens; in the order of the file.
+    pub notify: Vec<Notify>,
+    /// What comes in by hooks.
+    pub hooks_in: HooksIn,
+    /// Whether commands come in by REST.
+    pub commands: bool,
     /// Log lines.
     pub log: Log,
     /// How long the daemon goes on with what is in flight when it is told to stop.
@@ -73,6 +81,32 @@ pub struct Watch {
     pub foreign_namespaces: Vec<String>,
 }
 
+/// Hooks that others call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HooksIn {
+    /// The file with the secret that callers share; `None`: there are no hooks.
+    pub secret_file: Option<PathBuf>,
+    /// Whether an alert's own labels say whom it is about.
+    pub labels: bool,
+    /// Which alerts are about whom, whatever their labels say of it.
+    pub alerts: Vec<AlertTarget>,
+}
+
+/// Alerts with these labels are about this component.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlertTarget {
+    /// Each label's value, or `~` and a regular expression for all of it.
+    #[serde(rename = "match")]
+    pub labels: BTreeMap<String, String>,
+    /// The namespace of the rollout.
+    pub namespace: String,
+    /// The rollout; `None`: the one there that has the component.
+    pub rollout: Option<String>,
+    /// The component.
+    pub component: String,
+}
+
 /// The Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -82,6 +116,8 @@ pub struct Lease {
     pub namespace: String,
     /// Who this daemon is in it; `None`: the host's name with a random end.
     pub identity: Option<String>,
+    /// In how many shards daemons split the work, each with a Lease of its own; 1: one daemon does it all.
+    pub shards: u32,
 }
 
 /// A Prometheus, or anything that speaks its API.
@@ -175,6 +211,11 @@ struct Raw {
     #[serde(default)]
     limits: RawLimits,
     #[serde(default)]
+    notify: Vec<RawNotify>,
+    hooks_in: RawHooksIn,
+    #[serde(default)]
+    api: RawApi,
+    #[serde(default)]
     log: RawLog,
 }
 
@@ -191,6 +232,21 @@ struct RawLimits {
     concurrent: Option<usize>,
     #[serde(default)]
     groups: BTreeMap<String, usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawHooksIn {
+    secret_file: Option<PathBuf>,
+    labels: Option<bool>,
+    #[serde(default)]
+    alerts: Vec<AlertTarget>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawApi {
+    commands: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -215,6 +271,7 @@ struct RawHooks {
 struct RawLease {
     name: Option<String>,
     identity: Option<String>,
+    shards: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -255,6 +312,8 @@ pub struct Flags {
     pub namespace: Option<String>,
     /// From `-v` and `-vv`.
     pub log_level: Option<&'static str>,
+    /// `--shards`
+    pub shards: Option<u32>,
 }
 
 impl Settings {
@@ -337,6 +396,13 @@ impl Settings {
                 );
             }
         }
+        let shards = flags.shards.or(raw.lease.shards).unwrap_or(1);
+        if !(1..=MOST_SHARDS).contains(&shards) {
+            return wrong(
+                "lease.shards",
+                format!("{shards} is no number of shards; write 1 to {MOST_SHARDS}"),
+            );
+        }
         let prometheus = raw.prometheus.map(prometheus).transpose()?;
         let level = match flags.log_level {
             Some(level) => level.to_owned(),
@@ -362,6 +428,7 @@ impl Settings {
                 name: raw.lease.name.unwrap_or_else(|| "gradual-rollout".to_owned()),
                 namespace: home,
                 identity: raw.lease.identity,
+                shards,
             },
             prometheus,
             probe_hosts: raw.probes.allow,
@@ -369,6 +436,13 @@ impl Settings {
             hook_key_file: raw.hooks.key_file,
             freeze,
             limits,
+            notify: notify::checked(raw.notify)?,
+            hooks_in: HooksIn {
+                secret_file: raw.hooks_in.secret_file,
+                labels: raw.hooks_in.labels.unwrap_or(true),
+                alerts: raw.hooks_in.alerts,
+            },
+            commands: raw.api.commands.unwrap_or(false),
             log: Log {
                 level,
                 format: raw.log.format.unwrap_or_default(),
@@ -542,5 +616,9 @@ fn read(built: Result<Config, config::ConfigError>, origin: &str) -> Result<Raw,
     })
 }
 
+mod notify;
 #[cfg(test)]
 mod tests;
+
+use notify::RawNotify;
+pub use notify::{Notify, NotifyKind, NotifySeverity, NotifyUrl};

@@ -3,18 +3,36 @@
 //! | path | answer |
 //! |---|---|
 //! | `/healthz` | 200 while the process works |
-//! | `/readyz` | 200 once every resource was seen and this daemon leads or stands by; 503 before |
+//! | `/readyz` | 200 once every resource was seen, whether this daemon leads or stands by; 503 before |
 //! | `/metrics` | its own metrics, Prometheus text format |
 //! | `/api/v1/rollouts` | every rollout's status, JSON |
 //! | `/api/v1/rollouts/{namespace}/{name}/components/{component}/explain` | why the component is where it is, JSON: what `explain -o json` prints |
 //! | `/api/v1/source` | how the source of samples stands, JSON |
+//!
+//! All of that reads. What changes something is off unless the operator lets it in:
+//!
+//! | POST | does | who may |
+//! |---|---|---|
+//! | `/api/v1/rollouts/{namespace}/{name}/commands` | gives a command | whose Kubernetes token has the right to its verb |
+//! | `/hooks/alertmanager` | puts back what an alert is about | who knows the shared secret |
+//! | `/hooks/complaint` | records a complaint | likewise |
+
+mod alertmanager;
+mod answer;
+mod commands;
+mod complaints;
+mod inbound;
+mod mapping;
+
+pub use inbound::{FIELD_MANAGER, Inbound, InboundSettings};
+pub use mapping::AlertRoute;
 
 use crate::engine::{Explained, View};
 use crate::telemetry::{self, Metrics};
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
 use tokio::sync::watch;
@@ -28,10 +46,22 @@ pub struct ApiState {
     pub ready: watch::Receiver<bool>,
     /// The daemon's own metrics.
     pub metrics: Metrics,
+    /// The way in; `None`: everything is read-only.
+    pub inbound: Option<Inbound>,
 }
 
 /// The daemon's routes.
 pub fn router(state: ApiState) -> Router {
+    let inbound = state.inbound.clone().map(|inbound| {
+        Router::new()
+            .route(
+                "/api/v1/rollouts/{namespace}/{name}/commands",
+                post(commands::take),
+            )
+            .route("/hooks/alertmanager", post(alertmanager::take))
+            .route("/hooks/complaint", post(complaints::take))
+            .with_state(inbound)
+    });
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -43,6 +73,7 @@ pub fn router(state: ApiState) -> Router {
         )
         .route("/api/v1/source", get(source))
         .with_state(state)
+        .merge(inbound.unwrap_or_default())
 }
 
 async fn ready(State(state): State<ApiState>) -> Response {
@@ -94,7 +125,7 @@ async fn explain(
         ),
         Explained::StandingBy => refused(
             StatusCode::SERVICE_UNAVAILABLE,
-            "this daemon stands by and has read nothing: ask the one that holds the Lease".to_owned(),
+            "this daemon stands by: ask the one that holds the Lease".to_owned(),
         ),
     }
 }

@@ -1,5 +1,7 @@
 //! The command line as typed. What it means is in [`super::meaning`].
 
+use super::emergency::args::EmergencyArgs;
+use super::incident::args::IncidentArgs;
 use super::init::args::InitArgs;
 use super::output_to::{OutputTo, OutputToParser};
 use crate::rollout::duration::Span;
@@ -64,7 +66,7 @@ pub struct Global {
     /// Say more; twice: even more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Form of the output; for `init` a folder, or -
+    /// Form of the output; for `init` a folder, for `incident` a file, or -
     #[arg(short, long, global = true, value_name = "FORM", value_parser = OutputToParser)]
     pub output: Option<OutputTo>,
 }
@@ -147,7 +149,11 @@ pub struct Which {
 #[derive(Debug, Subcommand)]
 pub enum VerbArgs {
     /// Run the daemon, against the cluster of the current kubeconfig or the one it runs in
-    Run,
+    Run {
+        /// In how many shards daemons split the work, the same number for all of them [default: the settings' `lease.shards`, or 1]
+        #[arg(long, value_name = "N")]
+        shards: Option<u32>,
+    },
     /// Show where every component stands
     Status {
         /// Show one rollout only
@@ -295,8 +301,35 @@ pub enum VerbArgs {
         #[arg(value_enum)]
         what: Generated,
     },
+    /// Record that somebody is not content with a component: too many complaints hold it
+    Complaint(ComplaintArgs),
     /// Put traffic back at once, in an emergency
     EmergencyRollback(EmergencyArgs),
+    /// Collect what is known into a tar file, for those who ask afterwards what happened
+    Incident(IncidentArgs),
+}
+
+/// Arguments of `complaint`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ComplaintArgs {
+    /// The component
+    #[arg(value_name = "COMPONENT")]
+    pub component: String,
+    /// What is wrong
+    #[arg(long, value_name = "TEXT")]
+    pub text: String,
+    /// Who complains [default: who runs this]
+    #[arg(long, value_name = "NAME")]
+    pub who: Option<String>,
+    /// The rollout, when several have the component
+    #[arg(long, value_name = "NAME")]
+    pub rollout: Option<String>,
+    /// Show what would be written, and write nothing
+    #[arg(short, long)]
+    pub dry_run: bool,
+    /// How long to wait until it is recorded [default: 5m]
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<Span>,
 }
 
 /// What is done with routes for testers.
@@ -473,58 +506,6 @@ pub enum Generated {
     Crd,
 }
 
-/// Modes of an emergency rollback.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum EmergencyMode {
-    /// Everything that is named back to control
-    #[default]
-    Ingress,
-    /// Keep a small share on the canary (see --percentage)
-    Dual,
-    /// Everything of every rollout in the namespace back to control
-    Full,
-}
-
-/// Arguments of the emergency rollback.
-#[derive(Clone, Debug, Default, Args)]
-#[command(after_help = "\
-Examples:
-  emergency-rollback --reason \"gateway answers 503\"
-  emergency-rollback --mode dual --percentage 10 --reason \"P95 doubled\"
-  emergency-rollback --mode full --reason \"incident 42\" --force
-
-It never raises a weight: what is below the asked share stays there. Without a live daemon it
-writes to the routed objects itself.")]
-pub struct EmergencyArgs {
-    /// How far back
-    #[arg(long, value_enum, default_value_t)]
-    pub mode: EmergencyMode,
-    /// With --mode dual: the share that stays on the canary [default: 10]
-    #[arg(short, long, value_name = "PERCENT", allow_hyphen_values = true, value_parser = weight)]
-    pub percentage: Option<Weight>,
-    /// Why, for the record
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
-    /// Do not ask for the word EMERGENCY
-    #[arg(long)]
-    pub force: bool,
-    /// A component; may be repeated [default: all]
-    #[arg(short, long, value_name = "NAME")]
-    pub component: Vec<String>,
-    /// One rollout only
-    #[arg(long, value_name = "NAME")]
-    pub rollout: Option<String>,
-    /// Show exactly what would change, and change nothing
-    #[arg(short, long)]
-    pub dry_run: bool,
-    /// How long to wait until it is done [default: 3m]
-    #[arg(long, value_name = "DURATION")]
-    pub timeout: Option<Span>,
-    /// Write what was done to a file, as JSON
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
-}
-
 /// Arguments of the sandbox.
 #[derive(Clone, Debug, Default, Args)]
 #[command(after_help = "\
@@ -554,7 +535,7 @@ pub struct SandboxArgs {
     pub json: bool,
 }
 
-fn weight(text: &str) -> Result<Weight, String> {
+pub(super) fn weight(text: &str) -> Result<Weight, String> {
     text.parse()
         .map_err(|e: crate::rollout::weight::NotAPercentage| e.to_string())
 }

@@ -4,8 +4,27 @@ use super::exit::{Exit, Failure};
 use crate::cluster::by_hand::{ByHand, Error};
 use crate::daemon::hooks;
 use crate::probe::Hooks;
+use crate::rollout::spec::GradualRollout;
 use crate::settings::Settings;
 use std::ops::Deref;
+
+/// The rollouts of a namespace. Whoever may not list them names one: that needs the right to get it alone.
+pub(super) async fn rollouts(
+    cluster: &ByHand,
+    namespace: &str,
+    named: Option<&str>,
+) -> Result<Vec<GradualRollout>, Failure> {
+    match (cluster.rollouts(namespace).await, named) {
+        (Err(Error::Forbidden { .. }), Some(name)) => {
+            let one = cluster.rollout(namespace, name).await.map_err(failure)?;
+            Ok(vec![one])
+        }
+        (Err(error @ Error::Forbidden { .. }), None) => Err(Failure::refused(format!(
+            "{error}; name the rollout with --rollout NAME, which needs no right to list"
+        ))),
+        (listed, _) => listed.map_err(failure),
+    }
+}
 
 /// Connects as the current kubeconfig says.
 pub(super) async fn connect() -> Result<ByHand, Failure> {

@@ -1,6 +1,10 @@
 //! Lowering without a daemon: the routed objects are written from here, stamped so that the next daemon recognises
 //! it as its own. Nothing here can raise a weight.
 
+mod error;
+
+pub(super) use error::Error;
+
 use super::connect::Reach;
 use crate::cluster::by_hand;
 use crate::probe::HookFailure;
@@ -9,40 +13,23 @@ use crate::rollout::reason::Reason;
 use crate::rollout::spec::{Component, GradualRollout};
 use crate::rollout::weight::Weight;
 use crate::routing::{
-    Change, ObjectKind, ObjectPatch, ObjectRef, RoutingError, Stamp, Stock, Target, Write, WriteMode, found,
-    needs,
+    Change, ObjectKind, ObjectPatch, ObjectRef, Stamp, Stock, Target, Write, WriteMode, found, needs,
 };
 use jiff::Timestamp;
 use serde_json::Value;
 use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// Times that a write which lost a race is computed anew.
 const ATTEMPTS: u32 = 40;
 /// From this attempt on it waits a little before the next: many are at it.
 const PATIENT_FROM: u32 = 8;
-
-/// Why an object could not be put back.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
-    /// The cluster.
-    #[error(transparent)]
-    Cluster(#[from] by_hand::Error),
-    /// The object is not what the rollout says.
-    #[error(transparent)]
-    Routing(Box<RoutingError>),
-    /// A hook was not read or set.
-    #[error("{0}")]
-    Hook(String),
-    /// The command's id cannot stand in a stamp.
-    #[error(transparent)]
-    Stamp(#[from] crate::routing::NotAStamp),
-}
-
-impl From<RoutingError> for Error {
-    fn from(error: RoutingError) -> Self {
-        Self::Routing(Box::new(error))
-    }
-}
+/// In an emergency one attempt may take this long, and what the cluster did not answer is tried again.
+const ATTEMPT: Duration = Duration::from_secs(3);
+/// The first wait between such attempts; it doubles up to [`SLOWEST`].
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+const SLOWEST: Duration = Duration::from_secs(1);
 
 /// What was, or would be, written to an object.
 #[derive(Clone, Debug)]
@@ -55,6 +42,8 @@ pub(super) struct Written {
     pub to: Weight,
     /// Field by field.
     pub changes: Vec<Change>,
+    /// It was there before, by an emergency's own write: nothing was sent.
+    pub already: bool,
 }
 
 /// What a write is for.
@@ -68,6 +57,9 @@ pub(super) struct Order<'a> {
     pub may_raise: bool,
     /// When it was given; the same for all objects and attempts, or pods restart twice.
     pub at: Timestamp,
+    /// Until when what the cluster does not answer is tried again, and how many requests are under way at once.
+    /// `None`: it is told at once.
+    pub patience: Option<(Instant, &'a Semaphore)>,
 }
 
 /// The component of a name: the spec's, or one that was removed from it and still has traffic.
@@ -78,13 +70,19 @@ pub(super) fn component<'r>(rollout: &'r GradualRollout, name: &str) -> Option<&
 }
 
 /// Where canaries of a component may be. What cannot be listed stands beside, by the object that it is about.
-async fn stock(cluster: &Reach, component: &Component, namespace: &str) -> (Stock, Vec<(ObjectRef, Error)>) {
+async fn stock(
+    cluster: &Reach,
+    component: &Component,
+    namespace: &str,
+    patience: Option<(Instant, &Semaphore)>,
+) -> (Stock, Vec<(ObjectRef, Error)>) {
     let (mut stock, mut unread) = (Stock::default(), Vec::new());
     for (kind, namespace) in needs(component, namespace) {
         if kind != ObjectKind::Ingress {
             continue;
         }
-        match cluster.list(kind, &namespace).await {
+        let list = async || cluster.list(kind, &namespace).await.map_err(Error::from);
+        match patiently(patience, list).await {
             Ok(objects) => stock.put(kind, &namespace, objects),
             Err(error) => {
                 let name = format!("(canaries of {})", component.name);
@@ -93,7 +91,7 @@ async fn stock(cluster: &Reach, component: &Component, namespace: &str) -> (Stoc
                     namespace,
                     name,
                 };
-                unread.push((object, error.into()));
+                unread.push((object, error));
             }
         }
     }
@@ -111,8 +109,14 @@ pub(super) async fn lower(
         may_raise: false,
         ..order
     };
-    let (stock, unread) = stock(cluster, component, namespace).await;
+    let (stock, unread) = stock(cluster, component, namespace, order.patience).await;
     let all = found(component, namespace, &stock).targets;
+    if order.command.verb == Verb::Set {
+        let too_fine = too_fine(cluster, &all, order).await;
+        if !too_fine.is_empty() {
+            return too_fine;
+        }
+    }
     let writes = all.into_iter().map(|target| async move {
         let object = target.object().clone();
         (object, write(cluster, &target, order).await)
@@ -125,6 +129,23 @@ pub(super) async fn lower(
         .collect()
 }
 
+/// The objects that cannot say a weight exactly: where there is one, none is written.
+async fn too_fine(
+    cluster: &Reach,
+    all: &[Target<'_>],
+    order: Order<'_>,
+) -> Vec<(ObjectRef, Result<Written, Error>)> {
+    let drafts = all.iter().map(|target| async move {
+        let drafted = read_and_draft(cluster, target, order).await;
+        (target.object().clone(), drafted)
+    });
+    let drafts = futures::future::join_all(drafts).await.into_iter();
+    let is_fine = |error: &Error| matches!(error, Error::Routing(e) if e.category() == "TooFine");
+    drafts
+        .filter(|(_, drafted)| drafted.as_ref().is_err_and(is_fine))
+        .collect()
+}
+
 /// What an order would write to every object of a component, as things are now.
 pub(super) async fn preview(
     cluster: &Reach,
@@ -132,7 +153,7 @@ pub(super) async fn preview(
     namespace: &str,
     order: Order<'_>,
 ) -> Vec<(ObjectRef, Result<Written, Error>)> {
-    let (stock, unread) = stock(cluster, component, namespace).await;
+    let (stock, unread) = stock(cluster, component, namespace, None).await;
     let all = found(component, namespace, &stock).targets;
     let previews = all.into_iter().map(|target| async move {
         let drafted = read_and_draft(cluster, &target, order).await;
@@ -146,13 +167,60 @@ pub(super) async fn preview(
         .collect()
 }
 
+/// What the old path of a component consists of.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    /// Services that take its requests: namespace and name.
+    pub services: Vec<(String, String)>,
+    /// Deployments that are told of the weight.
+    pub deployments: Vec<(String, String)>,
+}
+
+/// What the old path of a component consists of, as far as its routers tell.
+pub(super) async fn control(cluster: &Reach, component: &Component, namespace: &str) -> Control {
+    let (stock, _) = stock(cluster, component, namespace, None).await;
+    let mut control = Control::default();
+    for target in found(component, namespace, &stock).targets {
+        control.services.extend(target.control_services());
+        let object = target.object();
+        if object.kind == ObjectKind::Deployment {
+            control
+                .deployments
+                .push((object.namespace.clone(), object.name.clone()));
+        }
+    }
+    control.services.sort();
+    control.services.dedup();
+    control
+}
+
+/// Every routed object of a component as it is there now, and why some could not be listed.
+pub(super) async fn objects(
+    cluster: &Reach,
+    component: &Component,
+    namespace: &str,
+) -> (Vec<(ObjectRef, Result<Value, Error>)>, Vec<Error>) {
+    let (stock, unlisted) = stock(cluster, component, namespace, None).await;
+    let mut all = Vec::new();
+    for target in found(component, namespace, &stock).targets {
+        let object = target.object().clone();
+        match read(cluster, &target).await {
+            Ok(Some(json)) => all.push((object, Ok(json))),
+            // It does not have to be there.
+            Ok(None) => {}
+            Err(error) => all.push((object, Err(error))),
+        }
+    }
+    (all, unlisted.into_iter().map(|(_, error)| error).collect())
+}
+
 /// The greatest weight that a component's routed objects say now, and why some could not be read.
 pub(super) async fn says(
     cluster: &Reach,
     component: &Component,
     namespace: &str,
 ) -> (Option<Weight>, Vec<String>) {
-    let (stock, unlisted) = stock(cluster, component, namespace).await;
+    let (stock, unlisted) = stock(cluster, component, namespace, None).await;
     let all = found(component, namespace, &stock).targets;
     let reads = all.into_iter().map(|target| async move {
         match read(cluster, &target).await? {
@@ -196,42 +264,97 @@ async fn read_and_draft(cluster: &Reach, target: &Target<'_>, order: Order<'_>) 
 }
 
 async fn write(cluster: &Reach, target: &Target<'_>, order: Order<'_>) -> Result<Written, Error> {
-    let mut attempt = 0;
+    let mut races = 0;
     loop {
-        attempt += 1;
-        let json = read(cluster, target).await?;
-        let (written, write) = draft(target, json.as_ref(), order)?;
-        let done = match (&write, &json) {
-            (Write::Patch(patch), Some(json)) => patched(cluster, target, json, patch).await,
-            (
-                Write::Delete {
-                    uid,
-                    resource_version,
-                },
-                _,
-            ) => cluster
-                .delete(target.object(), uid, resource_version)
-                .await
-                .map_err(Error::from),
-            (Write::Patch(_) | Write::Nothing, _) => Ok(()),
-        };
-        match done {
-            Ok(()) => return Ok(written),
-            // Somebody else deleted it: it carries nothing.
-            Err(Error::Cluster(by_hand::Error::NotFound(_))) if target.absent().is_some() => {
-                return Ok(written);
-            }
+        match patiently(order.patience, async || attempt(cluster, target, order).await).await {
             // Lost a race: what was read is not what is there. Read and compute again, at once.
-            Err(Error::Cluster(by_hand::Error::Conflict(_))) if attempt < ATTEMPTS => {
-                if attempt >= PATIENT_FROM {
+            Err(Error::Cluster(by_hand::Error::Conflict(_))) if races + 1 < ATTEMPTS => {
+                races += 1;
+                if races >= PATIENT_FROM {
                     // Apart from the others, who lost the same race at the same time.
                     let mine = u64::from(std::process::id() % 17);
                     tokio::time::sleep(Duration::from_millis(5 + mine)).await;
                 }
             }
-            Err(error) => return Err(error),
+            ended => return ended,
         }
     }
+}
+
+/// Tries again what the cluster does not answer, as long as there is patience. Nobody holds a place while they wait.
+async fn patiently<T>(
+    patience: Option<(Instant, &Semaphore)>,
+    attempt: impl AsyncFn() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let Some((end, places)) = patience else {
+        return attempt().await;
+    };
+    let mut wait = FIRST_WAIT;
+    loop {
+        let place = places.acquire().await;
+        let ended = tokio::time::timeout(ATTEMPT, attempt()).await;
+        drop(place);
+        let error = match ended {
+            Ok(Err(error))
+                if error.passes() && !matches!(error, Error::Cluster(by_hand::Error::Conflict(_))) =>
+            {
+                error
+            }
+            Ok(ended) => return ended,
+            Err(_) => Error::Cluster(by_hand::Error::Unreachable {
+                doing: "putting traffic back".to_owned(),
+                cause: format!("no answer within {}s", ATTEMPT.as_secs()),
+            }),
+        };
+        if Instant::now() + wait >= end {
+            return Err(error);
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(SLOWEST);
+    }
+}
+
+/// Reads, computes, writes, once.
+async fn attempt(cluster: &Reach, target: &Target<'_>, order: Order<'_>) -> Result<Written, Error> {
+    let json = read(cluster, target).await?;
+    let (written, write) = draft(target, json.as_ref(), order)?;
+    let done = match (&write, &json) {
+        (Write::Patch(patch), Some(json)) => patched(cluster, target, json, patch).await,
+        (
+            Write::Delete {
+                uid,
+                resource_version,
+            },
+            json,
+        ) => {
+            let deleted = cluster.delete(target.object(), uid, resource_version).await;
+            match (deleted, json) {
+                // Whoever may not delete may still be able to patch.
+                (Err(by_hand::Error::Forbidden { .. }), Some(json)) if order.command.wish.emergency => {
+                    emptied(cluster, target, json, order).await
+                }
+                (deleted, _) => deleted.map_err(Error::from),
+            }
+        }
+        (Write::Patch(_) | Write::Nothing, _) => Ok(()),
+    };
+    match done {
+        Ok(()) => Ok(written),
+        // Somebody else deleted it: it carries nothing.
+        Err(Error::Cluster(by_hand::Error::NotFound(_))) if target.absent().is_some() => Ok(written),
+        Err(error) => Err(error),
+    }
+}
+
+/// Leaves an object that should go where it is, with nothing for the canary.
+async fn emptied(cluster: &Reach, target: &Target<'_>, json: &Value, order: Order<'_>) -> Result<(), Error> {
+    let stamp = Stamp::new(
+        &order.command.id,
+        Weight::ZERO,
+        &reason(order.command).to_string(),
+    )?;
+    let patch = target.write(json, &stamp, WriteMode::Emergency { at: order.at })?;
+    patched(cluster, target, json, &target.journalled(json, patch)).await
 }
 
 async fn patched(
@@ -261,9 +384,34 @@ fn draft(target: &Target<'_>, json: Option<&Value>, order: Order<'_>) -> Result<
     let weight = match json {
         _ if order.may_raise || seen.is_silent() => order.weight,
         // Where places of the object disagree, the lowest is what must not be raised.
-        Some(json) => target.at_most(json, order.weight.min(seen.lowest))?,
+        Some(json) => {
+            let wanted = order.weight.min(seen.lowest);
+            // A rollback takes what is nearest below. A person who sets a weight wants that one.
+            if order.command.verb == Verb::Set
+                && wanted == order.weight
+                && let Some(error) = target.validate_object(json, &[wanted]).into_iter().next()
+            {
+                return Err(error.into());
+            }
+            target.at_most(json, wanted)?
+        }
         None => Weight::ZERO,
     };
+    let told_before = || {
+        let stamp = seen.stamp.as_ref();
+        stamp.is_some_and(|s| s.reason() == Reason::Emergency.to_string() && s.weight() <= order.weight)
+    };
+    if order.command.wish.emergency && json.is_some() && seen.weight <= order.weight && told_before() {
+        // Once is enough: a new time stamp would restart a controller's pods.
+        let written = Written {
+            object: target.object().clone(),
+            from: seen.weight,
+            to: seen.weight,
+            changes: Vec::new(),
+            already: true,
+        };
+        return Ok((written, Write::Nothing));
+    }
     let stamp = Stamp::new(&order.command.id, weight, &reason(order.command).to_string())?;
     let mode = if order.command.wish.emergency {
         WriteMode::Emergency { at: order.at }
@@ -294,6 +442,7 @@ fn draft(target: &Target<'_>, json: Option<&Value>, order: Order<'_>) -> Result<
         from: seen.weight,
         to: weight,
         changes,
+        already: json.is_none(),
     };
     Ok((written, write))
 }
@@ -337,15 +486,10 @@ mod tests {
             wish: Wish {
                 components: vec!["shop".into()],
                 weight: Some(weight),
-                route: None,
-                item: None,
-                phase: None,
                 reason: String::new(),
                 who: String::new(),
-                force: false,
                 emergency,
-                restore: false,
-                expires_at: None,
+                ..Wish::default()
             },
         };
         let at = "2026-03-02T09:00:00Z".parse().unwrap();
@@ -354,6 +498,7 @@ mod tests {
             weight,
             may_raise,
             at,
+            patience: None,
         };
         let all = crate::routing::targets(component(&rollout, "shop").unwrap(), "default");
         draft(&all[0], Some(&shop(canary)), order).unwrap().0

@@ -187,7 +187,7 @@ async fn of_the_cluster(
 ) -> Result<Vec<Finding>, Error> {
     let mut all = api_clock(cluster, || Clock::System.now()).await?;
     let lease = &settings.lease;
-    let needed = rights::needed(patients, (&lease.namespace, &lease.name));
+    let needed = rights::needed(patients, (&lease.namespace, &lease.name, lease.shards));
     let (lacks, refused) = lacking(cluster, &needed).await?;
     all.extend(refused);
     all.extend(rights::findings(&lacks));

@@ -40,7 +40,13 @@ pub(super) async fn run(
             }
             Verb::Set => (task.command.wish.weight.unwrap_or_default(), true),
             Verb::Rollback => (wait::back_to(&task.command, &task.rollout), false),
-            Verb::Pause | Verb::Resume | Verb::Approve | Verb::Promote | Verb::Retry | Verb::Detach => {
+            Verb::Pause
+            | Verb::Resume
+            | Verb::Approve
+            | Verb::Promote
+            | Verb::Retry
+            | Verb::Detach
+            | Verb::Complaint => {
                 writeln!(out, "rollout {namespace}/{}", table::plain(task.name()))?;
                 let line = format!(
                     "  annotation {}: (absent) → {}",
@@ -56,6 +62,7 @@ pub(super) async fn run(
             weight,
             may_raise,
             at,
+            patience: None,
         };
         for name in &task.components {
             let Some(component) = direct::component(&task.rollout, name) else {

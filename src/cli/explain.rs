@@ -50,6 +50,21 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
+/// The same as a text without colours, for files.
+pub(super) fn text(
+    rollout: &GradualRollout,
+    namespace: &str,
+    component: &str,
+    daemon: Option<String>,
+    now: Timestamp,
+) -> Result<String, Failure> {
+    let facts = facts(rollout, namespace, component, daemon, now);
+    let mut bytes = Vec::new();
+    picture::write(&mut bytes, &facts, None, now)?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(anstream::adapter::strip_str(&text).to_string())
+}
+
 /// What the API tells too: it is the same function of spec and status.
 fn facts(
     rollout: &GradualRollout,

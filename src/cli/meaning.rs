@@ -1,6 +1,7 @@
 //! What the arguments mean: one [`Ask`] for every command that changes something.
 
-use super::args::{Classic, EmergencyArgs, EmergencyMode, HeaderRouteVerb, How, MirrorVerb, VerbArgs, Which};
+use super::args::{Classic, ComplaintArgs, HeaderRouteVerb, How, MirrorVerb, VerbArgs, Which};
+use super::emergency::args::{EmergencyArgs, EmergencyMode};
 use super::exit::Failure;
 use crate::rollout::command::{Verb, Wish};
 use crate::rollout::preview::{EditAction, RouteEdit};
@@ -27,6 +28,8 @@ pub(super) struct Ask {
     pub rollout: Option<String>,
     /// Why.
     pub reason: String,
+    /// Who, where it is not who runs this.
+    pub who: Option<String>,
     /// Although the judge advises against it.
     pub force: bool,
     /// For `detach`: what stood in the routed objects before the first write comes back.
@@ -41,6 +44,21 @@ pub(super) struct Ask {
     pub timeout: Duration,
     /// Where the report goes.
     pub report: Option<PathBuf>,
+    /// What comes after an emergency.
+    pub after: After,
+}
+
+/// How an emergency is verified and told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct After {
+    /// Addresses that have to answer.
+    pub probes: Vec<String>,
+    /// Hosts that components' own probes may go to, by the settings.
+    pub probe_hosts: Vec<String>,
+    /// Webhooks to tell besides those of the settings.
+    pub notify: Vec<String>,
+    /// How long things may take to be well again.
+    pub verify: Duration,
 }
 
 /// For which components.
@@ -65,6 +83,8 @@ pub(super) enum Confirm {
 
 const WAIT: Duration = Duration::from_secs(300);
 const WAIT_EMERGENCY: Duration = Duration::from_secs(180);
+/// Two scrapes of a slow Prometheus and a Deployment's rollout, if it is a quick one.
+const VERIFY: Duration = Duration::from_secs(60);
 
 impl Ask {
     /// From the classic flags. Without a percentage nothing is asked for: `None` is a look at the status.
@@ -126,7 +146,8 @@ impl Ask {
                 MirrorVerb::Off(which) => Self::new(Verb::Mirror, None, which)?,
             },
             VerbArgs::EmergencyRollback(args) => Self::emergency(args)?,
-            VerbArgs::Run
+            VerbArgs::Complaint(args) => Self::complaint(args)?,
+            VerbArgs::Run { .. }
             | VerbArgs::Confirm { .. }
             | VerbArgs::Freeze { .. }
             | VerbArgs::Unfreeze
@@ -137,6 +158,7 @@ impl Ask {
             | VerbArgs::Backtest(_)
             | VerbArgs::Doctor(_)
             | VerbArgs::Init(_)
+            | VerbArgs::Incident(_)
             | VerbArgs::Validate { .. }
             | VerbArgs::Plan { .. }
             | VerbArgs::Sandbox(_)
@@ -161,6 +183,7 @@ impl Ask {
             whom: whom(names, component, all_components)?,
             rollout: how.rollout,
             reason: how.reason.unwrap_or_default(),
+            who: None,
             force: how.force,
             restore: false,
             emergency: None,
@@ -172,6 +195,7 @@ impl Ask {
             },
             timeout: how.timeout.map_or(WAIT, |span| span.0),
             report: how.report,
+            after: After::default(),
         })
     }
 
@@ -192,6 +216,29 @@ impl Ask {
             cookie: tester.cookie,
         });
         Ok(ask)
+    }
+
+    fn complaint(args: ComplaintArgs) -> Result<Self, Failure> {
+        if args.text.trim().is_empty() {
+            return Err(Failure::usage("what is wrong? Say it with --text TEXT"));
+        }
+        let which = Which {
+            names: vec![args.component],
+            how: How {
+                rollout: args.rollout,
+                reason: Some(args.text),
+                dry_run: args.dry_run,
+                // It lowers nothing that a person would have to think about twice.
+                no_confirm: true,
+                timeout: args.timeout,
+                ..How::default()
+            },
+            ..Which::default()
+        };
+        Ok(Self {
+            who: args.who,
+            ..Self::new(Verb::Complaint, None, which)?
+        })
     }
 
     fn emergency(args: EmergencyArgs) -> Result<Self, Failure> {
@@ -225,6 +272,7 @@ impl Ask {
             whom: whom(Vec::new(), args.component, all)?,
             rollout: args.rollout,
             reason,
+            who: None,
             force: false,
             restore: false,
             emergency: Some(args.mode),
@@ -236,6 +284,12 @@ impl Ask {
             },
             timeout: args.timeout.map_or(WAIT_EMERGENCY, |span| span.0),
             report: args.report,
+            after: After {
+                probes: args.probe,
+                probe_hosts: Vec::new(),
+                notify: args.notify,
+                verify: args.verify.map_or(VERIFY, |span| span.0),
+            },
         })
     }
 
@@ -258,6 +312,7 @@ impl Ask {
             force: self.force,
             restore: self.restore,
             emergency: self.emergency.is_some(),
+            vouched: false,
             expires_at,
         }
     }

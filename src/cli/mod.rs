@@ -10,11 +10,13 @@ mod connect;
 mod direct;
 mod doctor;
 mod dry_run;
+mod emergency;
 pub mod exit;
 mod explain;
 mod find;
 mod freeze;
 mod generate;
+mod incident;
 mod init;
 mod lines;
 mod manifest;
@@ -104,7 +106,7 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
     match verb {
         VerbArgs::Init(args) => {
             let folder = OutputTo::folder(global.output.as_ref())?;
-            let settings = settings_with(&global, args.prometheus.as_deref())?;
+            let settings = settings_with(&global, args.prometheus.as_deref(), None)?;
             block_on(init::run(
                 &settings,
                 &args,
@@ -129,7 +131,7 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         VerbArgs::Checks {
             what: ChecksVerb::Test(args),
         } => {
-            let settings = settings_with(&global, args.prometheus.as_deref())?;
+            let settings = settings_with(&global, args.prometheus.as_deref(), None)?;
             block_on(checks_test::run(&settings, &args, form, out))
         }
         VerbArgs::Routes {
@@ -137,7 +139,7 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         } => block_on(routes::run(&settings(&global)?, &args, form, out)),
         VerbArgs::Doctor(args) => doctor(&global, &args, form, out),
         VerbArgs::Backtest(args) => {
-            let settings = settings_with(&global, args.prometheus.as_deref())?;
+            let settings = settings_with(&global, args.prometheus.as_deref(), None)?;
             block_on(backtest::run(&settings, &args, form, out))
         }
         VerbArgs::Explain {
@@ -154,9 +156,10 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
             let settings = settings(&global)?;
             block_on(confirmed::run(&settings, &component, rollout.as_deref(), out))
         }
+        VerbArgs::Run { shards } => run::run(settings_with(&global, None, shards)?),
+        VerbArgs::Incident(args) => incident(&global, &args, out),
         VerbArgs::Freeze { reason, until } => frozen(&global, Some((reason, until)), out),
         VerbArgs::Unfreeze => frozen(&global, None, out),
-        VerbArgs::Run => run::run(settings(&global)?),
         verb @ (VerbArgs::Set { .. }
         | VerbArgs::Pause(_)
         | VerbArgs::Resume(_)
@@ -167,6 +170,7 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         | VerbArgs::Detach { .. }
         | VerbArgs::HeaderRoute { .. }
         | VerbArgs::Mirror { .. }
+        | VerbArgs::Complaint(_)
         | VerbArgs::EmergencyRollback(_)) => {
             let ask = Ask::verb(verb)?;
             let settings = settings(&global)?;
@@ -193,6 +197,15 @@ fn frozen(
     }
 }
 
+fn incident(
+    global: &Global,
+    args: &incident::args::IncidentArgs,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let settings = settings_with(global, args.prometheus.as_deref(), None)?;
+    block_on(incident::run(&settings, args, global.output.as_ref(), out))
+}
+
 fn doctor(
     global: &Global,
     args: &args::DoctorArgs,
@@ -202,7 +215,7 @@ fn doctor(
     if let Some(code) = &args.explain {
         return doctor::explain(code, out);
     }
-    let settings = settings_with(global, args.prometheus.as_deref())?;
+    let settings = settings_with(global, args.prometheus.as_deref(), None)?;
     block_on(doctor::run(&settings, args, form, out))
 }
 
@@ -240,11 +253,16 @@ fn told(error: &clap::Error) -> Result<Exit, Failure> {
 }
 
 fn settings(global: &Global) -> Result<Settings, Failure> {
-    settings_with(global, None)
+    settings_with(global, None, None)
 }
 
-/// Settings in which a flag names the Prometheus: the way in (tokens, certificates) stays the settings'.
-fn settings_with(global: &Global, prometheus: Option<&str>) -> Result<Settings, Failure> {
+/// Settings in which a flag names the Prometheus: the way in (tokens, certificates) stays the settings'. Another says in
+/// how many shards the work is split.
+fn settings_with(
+    global: &Global,
+    prometheus: Option<&str>,
+    shards: Option<u32>,
+) -> Result<Settings, Failure> {
     let flags = Flags {
         namespace: global.namespace.clone(),
         log_level: match global.verbose {
@@ -252,6 +270,7 @@ fn settings_with(global: &Global, prometheus: Option<&str>) -> Result<Settings, 
             1 => Some("info,gradual_rollout=debug"),
             _ => Some("debug,gradual_rollout=trace"),
         },
+        shards,
     };
     let flag = prometheus.map(|url| {
         (

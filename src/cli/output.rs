@@ -22,18 +22,22 @@ pub(super) fn data(out: &mut dyn Write, form: Output, value: &impl Serialize) ->
 
 /// Writes a file so that a reader sees the old one or the new one whole, never a half.
 pub(super) fn file(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::internal(format!("unable to write the report {}: {error}", path.display()))
-    };
     let mut json = serde_json::to_vec_pretty(value)
         .map_err(|e| Failure::internal(format!("unable to write JSON: {e}")))?;
     json.push(b'\n');
+    bytes(path, &json)
+}
+
+/// The same of bytes.
+pub(super) fn bytes(path: &Path, whole: &[u8]) -> Result<(), Failure> {
+    let failed =
+        |error: std::io::Error| Failure::internal(format!("unable to write {}: {error}", path.display()));
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let fresh = path.with_file_name(name);
     let write = || {
         let mut file = std::fs::File::create(&fresh)?;
-        file.write_all(&json)?;
+        file.write_all(whole)?;
         file.sync_all()?;
         std::fs::rename(&fresh, path)
     };

@@ -1,4 +1,4 @@
-//! `-o`: a form of the output for every command, and for `init`, which writes files, where they go.
+//! `-o`: a form of the output for every command, and for `init` and `incident`, which write files, where they go.
 
 use super::args::Output;
 use super::exit::Failure;
@@ -49,7 +49,7 @@ impl TypedValueParser for OutputToParser {
         let form = EnumValueParser::<Output>::new().parse_ref(cmd, arg, value);
         match form {
             Ok(form) => Ok(OutputTo::Form(form)),
-            Err(_) if cmd.get_name() == "init" && !value.is_empty() => {
+            Err(_) if ["init", "incident"].contains(&cmd.get_name()) && !value.is_empty() => {
                 Ok(OutputTo::Place(PathBuf::from(value)))
             }
             Err(error) => Err(error),

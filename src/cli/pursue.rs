@@ -15,12 +15,18 @@ use crate::rollout::weight::Weight;
 use crate::settings::Settings;
 use jiff::Timestamp;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// How often it is looked whether the daemon is still alive.
 const LIVENESS_EVERY: Duration = Duration::from_secs(5);
 /// A daemon that is alive but has not taken up a rollback for so long is not waited for.
 const ROLLBACK_PATIENCE: Duration = Duration::from_secs(10);
+/// In an emergency not even this long, whether it has taken it up or not: what is written twice is written alike.
+const EMERGENCY_PATIENCE: Duration = Duration::from_secs(3);
+/// Requests under way at once. Some hundred would be cut by an API server's fairness; too few make a thousand
+/// components wait for each other.
+const AT_ONCE: usize = 64;
 
 /// A command for one rollout.
 #[derive(Clone, Debug)]
@@ -70,7 +76,8 @@ impl Task {
             | Verb::Retry
             | Verb::Detach
             | Verb::HeaderRoute
-            | Verb::Mirror) => verb.only_lowers(),
+            | Verb::Mirror
+            | Verb::Complaint) => verb.only_lowers(),
         }
     }
 
@@ -86,7 +93,8 @@ impl Task {
             | Verb::Retry
             | Verb::Detach
             | Verb::HeaderRoute
-            | Verb::Mirror => None,
+            | Verb::Mirror
+            | Verb::Complaint => None,
         }
     }
 }
@@ -105,9 +113,63 @@ pub(super) struct Pursuit<'a> {
     pub at: Timestamp,
     /// Where progress is told.
     pub progress: Progress,
+    /// Whether it is an emergency: then nobody is waited for.
+    pub emergency: bool,
+    /// How many requests are under way at once when traffic is put back from here.
+    pub places: Semaphore,
+}
+
+/// Room for the requests of one command.
+pub(super) fn places() -> Semaphore {
+    Semaphore::new(AT_ONCE)
 }
 
 impl Pursuit<'_> {
+    /// Puts traffic back from here, all of it at once, and leaves the commands for the next daemon. Neither waits for
+    /// the other: what cannot be recorded is put back all the same, and the mark on each object tells a daemon why.
+    pub(super) async fn at_once(&self, tasks: &[Task]) -> Vec<Entry> {
+        let each = tasks.iter().map(|task| async move {
+            let components = task.components.iter().map(|name| self.directly(task, name));
+            let (recorded, mut entries) =
+                tokio::join!(self.record(task), futures::future::join_all(components));
+            if let Err(error) = recorded {
+                for entry in &mut entries {
+                    entry.message = format!(
+                        "{}; the command itself could not be recorded on {}: {error}",
+                        entry.message,
+                        task.name()
+                    );
+                }
+            }
+            entries
+        });
+        let ended = futures::future::join_all(each).await;
+        ended.into_iter().flatten().collect()
+    }
+
+    /// Writes a command, and tries again what the API server does not answer.
+    async fn record(&self, task: &Task) -> Result<(), Error> {
+        let annotations = task.rollout.metadata.annotations.as_ref();
+        if annotations.is_some_and(|a| a.contains_key(&task.command.key())) {
+            return Ok(());
+        }
+        let mut wait = Duration::from_millis(20);
+        let end = Instant::now() + self.timeout;
+        loop {
+            let given = self
+                .cluster
+                .command(self.namespace, task.name(), &task.command, false)
+                .await;
+            match given {
+                Err(Error::Unreachable { .. } | Error::Conflict(_)) if Instant::now() + wait < end => {
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(Duration::from_secs(1));
+                }
+                ended => return ended,
+            }
+        }
+    }
+
     /// Gives every command and waits for all of them.
     pub(super) async fn all(&mut self, tasks: &[Task], alive: bool) -> Vec<Entry> {
         let end = Instant::now() + self.timeout;
@@ -203,14 +265,13 @@ impl Pursuit<'_> {
             Ok(()) => Ok(()),
             // Traffic goes back whether or not the wish could be recorded.
             Err(error) if task.command.verb == Verb::Rollback => {
-                let mut entries = Vec::new();
-                for component in &task.components {
-                    let mut entry = self.directly(task, component).await;
+                let each = task.components.iter().map(|c| self.directly(task, c));
+                let mut entries = futures::future::join_all(each).await;
+                for entry in &mut entries {
                     entry.message = format!(
                         "{}; the command itself could not be recorded: {error}",
                         entry.message
                     );
-                    entries.push(entry);
                 }
                 Err(entries)
             }
@@ -262,16 +323,22 @@ impl Pursuit<'_> {
             .iter()
             .flat_map(|s| &s.commands)
             .any(|c| c.id == task.command.id);
+        let waited = Clock::System.now().duration_since(self.at).unsigned_abs();
         let hangs = task.command.verb == Verb::Rollback
-            && !taken_up
-            && Clock::System.now().duration_since(self.at).unsigned_abs() > ROLLBACK_PATIENCE;
+            && (!taken_up && waited > ROLLBACK_PATIENCE || self.emergency && waited > EMERGENCY_PATIENCE);
         if (!alive || hangs) && !waiting.is_empty() {
-            let mut raises = Vec::new();
-            for (component, _) in &waiting {
+            let each = waiting.iter().map(|(component, _)| async {
                 if task.weight().is_some() && self.lowers(task, &rollout, component).await {
-                    ended.push(self.directly(task, component).await);
+                    Ok(self.directly(task, component).await)
                 } else {
-                    raises.push(component.clone());
+                    Err(component.clone())
+                }
+            });
+            let mut raises = Vec::new();
+            for done in futures::future::join_all(each).await {
+                match done {
+                    Ok(entry) => ended.push(entry),
+                    Err(component) => raises.push(component),
                 }
             }
             if !raises.is_empty() {
@@ -317,13 +384,17 @@ impl Pursuit<'_> {
             weight,
             may_raise: false,
             at: self.at,
+            patience: self
+                .emergency
+                .then_some((Instant::now() + self.timeout, &self.places)),
         };
         let results = direct::lower(self.cluster, component, self.namespace, order).await;
         let mut sentences: Vec<String> = results
             .iter()
             .map(|(object, result)| match result {
+                Ok(written) if written.already => format!("{object} already at {}", written.to),
                 Ok(written) => format!("{object} {} → {}", written.from, written.to),
-                Err(error) => format!("{object} not written: {error}"),
+                Err(error) => format!("{object} not written: {error}; {}", error.remedy()),
             })
             .collect();
         // An object that was below already stays there: what was set is not so, and to get it there is a raise.

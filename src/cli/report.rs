@@ -1,5 +1,6 @@
 //! What was done, for people and for the record.
 
+use super::emergency::{Health, Step, Told};
 use super::exit::Exit;
 use super::view::View;
 use jiff::Timestamp;
@@ -73,6 +74,18 @@ pub(super) struct Report {
     pub before: Vec<View>,
     /// Every component as it stands after; empty when that could not be read.
     pub after: Vec<View>,
+    /// In an emergency: how long it took until the last object was written, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub put_back_in_ms: Option<u64>,
+    /// What carries the traffic, before and after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// How the rollback was verified.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+    /// Who was told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<Told>,
 }
 
 /// The exit code of a command from what became of each component.

@@ -8,7 +8,7 @@ use super::{connect, output, validate, yaml};
 use crate::cluster::by_hand::ByHand;
 use crate::rollout::router_spec::Router;
 use crate::rollout::spec::{Component, GradualRollout};
-use crate::routing::{Finding, ObjectKind, Severity, Stock, controller_findings, found, needs};
+use crate::routing::{Classes, Finding, ObjectKind, Severity, Stock, controller_findings, found, needs};
 use crate::settings::Settings;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -35,6 +35,7 @@ struct Files {
     rollouts: Vec<GradualRollout>,
     objects: BTreeMap<(ObjectKind, String), Vec<Arc<Value>>>,
     controllers: Vec<Finding>,
+    classes: Classes,
 }
 
 /// Checks every component that nginx splits.
@@ -72,10 +73,11 @@ pub(super) async fn run(
             .iter()
             .filter(|c| is_meant(c, &args.component))
         {
-            let stock = match &cluster {
+            let mut stock = match &cluster {
                 Some(cluster) => listed(cluster, component, namespace).await?,
                 None => stocked(&files.objects, component, namespace),
             };
+            stock.set_classes(files.classes.clone());
             let mut found = found(component, namespace, &stock);
             found.findings.extend(files.controllers.iter().cloned());
             let nginx = found
@@ -198,6 +200,9 @@ fn keep(files: &mut Files, settings: &Settings, mut object: Value) {
         .to_owned();
     if matches!(kind.as_str(), "Deployment" | "DaemonSet") {
         files.controllers.extend(controller_findings(&object));
+    }
+    if matches!(kind.as_str(), "Deployment" | "DaemonSet" | "IngressClass") {
+        files.classes.learn(&object);
     }
     let Some(kind) = ObjectKind::ALL.into_iter().find(|known| known.kind() == kind) else {
         return;

@@ -3,8 +3,11 @@
 use super::args::Output;
 use super::exit::{Exit, Failure};
 use super::manifest::{self, Manifest, Problem};
-use super::{output, table};
+use super::{output, table, yaml};
+use crate::rollout::plan::Plan;
+use crate::routing::targets;
 use serde::Serialize;
+use serde_json::Value;
 use std::io::{Read as _, Write};
 use std::path::{Path, PathBuf};
 
@@ -83,7 +86,15 @@ impl From<Problem> for Told {
 
 /// Checks every rollout of every file and tells all problems.
 pub(super) fn run(files: &[PathBuf], form: Output, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let checked: Vec<Checked> = files.iter().map(|path| check(path)).collect::<Result<_, _>>()?;
+    let texts: Vec<(String, String)> = files
+        .iter()
+        .map(|path| read_text(path))
+        .collect::<Result<_, _>>()?;
+    let objects: Vec<Value> = texts.iter().flat_map(|(_, text)| objects(text)).collect();
+    let checked: Vec<Checked> = texts
+        .into_iter()
+        .map(|(name, text)| check(name, &text, &objects))
+        .collect();
     let valid = checked.iter().all(|file| file.problems.is_empty());
     if matches!(form, Output::Json | Output::Yaml) {
         let told = serde_json::json!({"valid": valid, "files": checked});
@@ -101,22 +112,72 @@ pub(super) fn run(files: &[PathBuf], form: Output, out: &mut dyn Write) -> Resul
     ))
 }
 
-fn check(path: &Path) -> Result<Checked, Failure> {
-    let (name, text) = read_text(path)?;
+/// Whatever a file holds, lists taken apart.
+fn objects(text: &str) -> Vec<Value> {
+    let documents = yaml::read(text).unwrap_or_default().into_iter();
+    documents
+        .flat_map(|document| {
+            let items = document.value.get("items").and_then(Value::as_array).cloned();
+            items.unwrap_or_else(|| vec![document.value])
+        })
+        .collect()
+}
+
+/// Weights that the routed objects cannot say, as far as the files hold those objects.
+fn too_fine(file: &str, plan: &Plan, namespace: &str, objects: &[Value]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for planned in &plan.components {
+        let weights: Vec<_> = planned.steps.iter().map(|step| step.weight).collect();
+        for target in targets(&planned.component, namespace) {
+            let object = target.object();
+            let says = |json: &Value, pointer: &str, wanted: &str| {
+                json.pointer(pointer).and_then(Value::as_str) == Some(wanted)
+            };
+            let known = objects.iter().find(|json| {
+                says(json, "/kind", object.kind.kind())
+                    && says(json, "/metadata/name", &object.name)
+                    && (json.pointer("/metadata/namespace").is_none()
+                        || says(json, "/metadata/namespace", &object.namespace))
+            });
+            let errors = known
+                .into_iter()
+                .flat_map(|json| target.validate_object(json, &weights));
+            for error in errors.filter(|error| error.category() == "TooFine") {
+                problems.push(Problem {
+                    file: file.to_owned(),
+                    place: None,
+                    path: format!("spec.components[{}].routers", planned.name()),
+                    message: error.to_string(),
+                });
+            }
+        }
+    }
+    problems
+}
+
+fn check(name: String, text: &str, objects: &[Value]) -> Checked {
     let mut checked = Checked {
         file: name.clone(),
         rollouts: Vec::new(),
         others: Vec::new(),
         problems: Vec::new(),
     };
-    for manifest in manifest::read(&name, &text) {
+    for manifest in manifest::read(&name, text) {
         match manifest {
-            Manifest::Rollout(rollout, plan) => checked.rollouts.push(Valid {
-                name: rollout.metadata.name.unwrap_or_default(),
-                components: plan.components.len(),
-                phases: plan.phases.len(),
-                steps: plan.components.iter().map(|c| c.steps.len()).max().unwrap_or(0),
-            }),
+            Manifest::Rollout(rollout, plan) => {
+                let namespace = rollout.metadata.namespace.as_deref().unwrap_or_default();
+                let wrong = too_fine(&name, &plan, namespace, objects);
+                if !wrong.is_empty() {
+                    checked.problems.extend(wrong.into_iter().map(Told::from));
+                    continue;
+                }
+                checked.rollouts.push(Valid {
+                    name: rollout.metadata.name.unwrap_or_default(),
+                    components: plan.components.len(),
+                    phases: plan.phases.len(),
+                    steps: plan.components.iter().map(|c| c.steps.len()).max().unwrap_or(0),
+                });
+            }
             Manifest::Other(kind) => checked.others.push(kind),
             Manifest::Broken(problems) => checked.problems.extend(problems.into_iter().map(Told::from)),
         }
@@ -129,7 +190,7 @@ fn check(path: &Path) -> Result<Checked, Failure> {
             message: "holds no GradualRollout".to_owned(),
         }));
     }
-    Ok(checked)
+    checked
 }
 
 fn counted(n: usize, what: &str) -> String {
@@ -157,4 +218,53 @@ fn tell(file: &Checked, out: &mut dyn Write) -> Result<(), Failure> {
         writeln!(out, "{}", table::plain(&line))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: &str = "
+apiVersion: rollout.sealos.io/v1alpha1
+kind: GradualRollout
+metadata: {name: third, namespace: apps}
+spec:
+  allowJump: true
+  components:
+  - {name: shop, routers: [{istio: {virtualServices: [{name: shop}], canary: {host: shop, subset: v2}, control: {host: shop, subset: v1}}}]}
+  steps: [{weight: 0.1%, hold: 1m}, {weight: 5%, hold: 1m}]
+";
+
+    fn with(third: &str, namespace: &str) -> Checked {
+        let route = format!(
+            "
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: shop, namespace: {namespace}}}
+spec:
+  http:
+  - {{route: [{{destination: {{host: shop, subset: v1}}, weight: 60}}, {{destination: {{host: shop, subset: v2}}, weight: 20}}{third}]}}
+"
+        );
+        check("plan.yaml".to_owned(), PLAN, &objects(&route))
+    }
+
+    #[test]
+    fn a_weight_that_the_pair_cannot_say_is_named_with_the_finest_where_the_route_is_among_the_files() {
+        let third = ", {destination: {host: t}, weight: 20}";
+        let told = with(third, "apps");
+        let problems: Vec<&str> = told.problems.iter().map(|p| p.sentence.as_str()).collect();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        for part in [
+            "spec.components[shop].routers",
+            "virtualservice apps/shop",
+            "0.1%",
+            "2.5%",
+        ] {
+            assert!(problems[0].contains(part), "{part}: {problems:?}");
+        }
+        assert!(told.rollouts.is_empty());
+        assert!(with("", "apps").problems.is_empty(), "alone its sum can grow");
+        assert!(with(third, "elsewhere").problems.is_empty(), "another object");
+    }
 }

@@ -5,6 +5,7 @@ use crate::rollout::arrival::Measured;
 use crate::rollout::duration::Span;
 use crate::rollout::explain::{RouterView, routers};
 use crate::rollout::reason::{Reason, State, Verdict};
+use crate::rollout::router_spec::{AtFull, Router};
 use crate::rollout::spec::GradualRollout;
 use crate::rollout::status::{ComponentStatus, PreviewStatus};
 use crate::rollout::weight::Weight;
@@ -19,8 +20,12 @@ pub(super) struct View {
     pub rollout: String,
     /// The component.
     pub component: String,
-    /// `ingress`, `dual` or `istio`, from the weight; `unknown` before the daemon has looked.
+    /// `ingress`, `dual` or `istio`, from the weight and from what a controller is told at it; `unknown` before the
+    /// daemon has looked.
     pub mode: &'static str,
+    /// What it is at 100%.
+    #[serde(skip)]
+    pub at_full: AtFull,
     /// What the daemon last wrote and read back.
     pub weight: Option<f64>,
     /// What it wants.
@@ -70,6 +75,7 @@ impl View {
                 | Reason::DriftAdopted
                 | Reason::GitOpsFight,
             ) => Some("on resume"),
+            (_, Reason::Complaints) => Some("complaints, or on resume"),
             (_, Reason::AwaitingApproval | Reason::WaitingForChecklist) => Some("on approve"),
             (_, Reason::WaitingForTurn) => Some("on its turn"),
             (_, Reason::DependencyFailed | Reason::StoppedByFailure) => Some("on retry"),
@@ -88,7 +94,7 @@ impl View {
         };
         let percent = weight.map(Weight::percent);
         Self {
-            mode: weight.map_or("unknown", mode),
+            mode: weight.map_or("unknown", |weight| mode(weight, self.at_full)),
             weight: percent,
             observed: percent,
             asked: None,
@@ -126,12 +132,30 @@ pub(super) struct CheckView {
 }
 
 /// The old scripts' name for a weight.
-pub(super) fn mode(weight: Weight) -> &'static str {
-    match weight {
-        Weight::ZERO => "ingress",
-        Weight::FULL => "istio",
+pub(super) fn mode(weight: Weight, at_full: AtFull) -> &'static str {
+    match (weight, at_full) {
+        (Weight::ZERO, _) => "ingress",
+        (Weight::FULL, AtFull::Istio) => "istio",
         _ => "dual",
     }
+}
+
+/// What a component's controllers are told at 100%: both kinds of networking stay, unless the spec says otherwise.
+/// Where there is no controller to tell, all requests are Istio's.
+fn at_full(rollout: &GradualRollout, name: &str) -> AtFull {
+    let spec = rollout.spec.components.iter().find(|c| c.name == name);
+    let told = spec
+        .into_iter()
+        .flat_map(|c| &c.routers)
+        .find_map(|router| match router {
+            Router::ControllerSwitch(switch) => Some(switch.at_full.unwrap_or_default()),
+            Router::Istio(_)
+            | Router::GatewayApi(_)
+            | Router::IngressNginx(_)
+            | Router::Hook(_)
+            | Router::Manual(_) => None,
+        });
+    told.unwrap_or(AtFull::Istio)
 }
 
 /// Every component of a rollout.
@@ -146,10 +170,12 @@ pub(super) fn views(rollout: &GradualRollout) -> Vec<View> {
 pub(super) fn view(rollout: &GradualRollout, name: &str) -> View {
     let found = rollout.status.as_ref().and_then(|s| s.component(name));
     let weight = found.map(|c| c.weight);
+    let at_full = at_full(rollout, name);
     View {
         rollout: rollout.metadata.name.clone().unwrap_or_default(),
         component: name.to_owned(),
-        mode: weight.map_or("unknown", |w| mode(w.written)),
+        mode: weight.map_or("unknown", |w| mode(w.written, at_full)),
+        at_full,
         weight: weight.map(|w| w.written.percent()),
         asked: weight.map(|w| w.asked.percent()),
         observed: weight.and_then(|w| w.observed).map(Weight::percent),

@@ -44,7 +44,13 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
     match command.verb {
         Verb::Set | Verb::Rollback => {}
         Verb::HeaderRoute | Verb::Mirror => return beside(command, found, said),
-        Verb::Pause | Verb::Resume | Verb::Approve | Verb::Promote | Verb::Retry | Verb::Detach => {
+        Verb::Pause
+        | Verb::Resume
+        | Verb::Approve
+        | Verb::Promote
+        | Verb::Retry
+        | Verb::Detach
+        | Verb::Complaint => {
             return if outcome.result == CommandResult::Accepted {
                 Stand::Done(said)
             } else {
@@ -140,15 +146,9 @@ mod tests {
             wish: Wish {
                 components: vec!["shop".into()],
                 weight: weight.and_then(Weight::from_percent),
-                route: None,
-                item: None,
-                phase: None,
                 reason: String::new(),
                 who: String::new(),
-                force: false,
-                emergency: false,
-                restore: false,
-                expires_at: None,
+                ..Wish::default()
             },
         }
     }

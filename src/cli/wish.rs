@@ -1,16 +1,16 @@
 //! A wish, from asking to done: find who is meant, confirm, write the command, wait for it, tell.
 
-use super::args::{EmergencyMode, Output};
+use super::args::Output;
 use super::connect::Reach;
 use super::exit::{Exit, Failure};
 use super::find::{self, Addressee};
 use super::meaning::Ask;
 use super::progress::Progress;
-use super::pursue::{Pursuit, Task};
+use super::pursue::{self, Pursuit, Task};
 use super::report::{self, Ended, Entry, Report};
 use super::table::{self, Cell};
 use super::view::{self, View};
-use super::{confirm, connect, direct, dry_run, output};
+use super::{confirm, connect, direct, dry_run, emergency, output};
 use crate::clock::Clock;
 use crate::cluster::by_hand::Daemon;
 use crate::rollout::command::{Command, RAISE_EXPIRES, Verb};
@@ -28,9 +28,9 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let cluster = connect::reach(settings).await?;
     let namespace = settings.namespace.as_str();
-    let rollouts = cluster.rollouts(namespace).await.map_err(connect::failure)?;
+    let rollouts = connect::rollouts(&cluster, namespace, ask.rollout.as_deref()).await?;
     let addressees = find::addressees(rollouts, ask, namespace)?;
-    let who = who();
+    let who = ask.who.clone().unwrap_or_else(who);
     let started_at = Clock::System.now();
     let tasks: Vec<Task> = addressees
         .into_iter()
@@ -41,6 +41,16 @@ pub(super) async fn run(
     }
     let before: Vec<View> = views(&tasks);
     confirm::ask(ask.confirm, &question(ask, namespace, &before))?;
+    if ask.emergency.is_some() {
+        let asked = emergency::Asked {
+            settings,
+            ask,
+            who,
+            started_at,
+            before,
+        };
+        return emergency::run(&cluster, asked, tasks, form, out).await;
+    }
     let (daemon, alive) = daemon(&cluster, settings).await;
     let mut pursuit = Pursuit {
         cluster: &cluster,
@@ -49,13 +59,15 @@ pub(super) async fn run(
         timeout: ask.timeout,
         at: started_at,
         progress: Progress::new(),
+        emergency: false,
+        places: pursue::places(),
     };
     let entries = pursuit.all(&tasks, alive).await;
     let after = after(&cluster, namespace, &tasks, &entries, alive).await;
     let exit = report::exit(&entries);
     let report = Report {
         command: ask.words(),
-        mode: ask.emergency.map(mode),
+        mode: None,
         namespace: namespace.to_owned(),
         who,
         reason: ask.reason.clone(),
@@ -66,6 +78,10 @@ pub(super) async fn run(
         components: entries,
         before,
         after,
+        put_back_in_ms: None,
+        health: None,
+        steps: Vec::new(),
+        told: Vec::new(),
     };
     tell(&report, form, out)?;
     if let Some(path) = &ask.report {
@@ -107,14 +123,6 @@ pub(super) fn who() -> String {
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
         .unwrap_or_else(|| "somebody".to_owned())
-}
-
-fn mode(mode: EmergencyMode) -> &'static str {
-    match mode {
-        EmergencyMode::Ingress => "ingress",
-        EmergencyMode::Dual => "dual",
-        EmergencyMode::Full => "full",
-    }
 }
 
 /// Whether a daemon is alive, and the same as a sentence. When that cannot be read, somebody may be there.
@@ -187,7 +195,7 @@ fn question(ask: &Ask, namespace: &str, before: &[View]) -> String {
     format!("In the namespace {namespace}: {what}\n{}", list.join("\n"))
 }
 
-fn tell(report: &Report, form: Output, out: &mut dyn Write) -> Result<(), Failure> {
+pub(super) fn tell(report: &Report, form: Output, out: &mut dyn Write) -> Result<(), Failure> {
     if matches!(form, Output::Json | Output::Yaml) {
         return output::data(out, form, report);
     }

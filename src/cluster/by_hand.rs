@@ -3,11 +3,14 @@
 //! The daemon has its own, watched and fenced ways; here nothing is cached and nothing is retried behind the
 //! caller's back.
 
+mod health;
 mod listing;
+mod past;
 
 use super::connect::{self, ConnectError};
-use super::lease::ALIVE_WITHIN;
+use super::lease::{ALIVE_WITHIN, names, said};
 use super::objects;
+use super::rollouts::{self, RawRollout};
 use crate::rollout::command::Command;
 use crate::rollout::spec::GradualRollout;
 use crate::routing::{ObjectKind, ObjectPatch, ObjectRef, PatchBody};
@@ -17,8 +20,12 @@ use kube::Client;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use health::Ready;
+pub use past::Told;
 
 /// The field manager of what a person's command writes.
 pub const FIELD_MANAGER: &str = "gradual-rollout-cli";
@@ -87,6 +94,7 @@ pub enum Daemon {
 #[derive(Clone)]
 pub struct ByHand {
     pub(super) client: Client,
+    manager: &'static str,
 }
 
 impl std::fmt::Debug for ByHand {
@@ -100,12 +108,39 @@ impl ByHand {
     pub async fn connect() -> Result<Self, Error> {
         let clients = connect::connect(None, None).await?;
         // The one without retries: a person waits, and the caller decides what is tried again.
-        Ok(Self { client: clients.fast })
+        Ok(Self::new(clients.fast))
     }
 
     /// With a client of the caller's.
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self {
+            client,
+            manager: FIELD_MANAGER,
+        }
+    }
+
+    /// The same, whose writes carry another field manager.
+    #[must_use]
+    pub fn writing_as(self, manager: &'static str) -> Self {
+        Self { manager, ..self }
+    }
+
+    /// One rollout as it is written, whether or not its spec can be used.
+    pub async fn raw(&self, namespace: &str, name: &str) -> Result<RawRollout, Error> {
+        let doing = format!("reading the rollout {namespace}/{name}");
+        let what = format!("the rollout {namespace}/{name}");
+        within(
+            &doing,
+            Some(&what),
+            rollouts::fetch(&self.client, namespace, name),
+        )
+        .await
+    }
+
+    /// Every rollout of a namespace as it is written.
+    pub async fn raw_all(&self, namespace: &str) -> Result<Vec<RawRollout>, Error> {
+        let doing = format!("listing the rollouts of {namespace}");
+        within(&doing, None, rollouts::fetch_all(&self.client, namespace)).await
     }
 
     /// Every rollout of a namespace, by name.
@@ -138,7 +173,7 @@ impl ByHand {
         // A merge patch: JSON Patch cannot add where there are no annotations yet.
         let patch = json!({"metadata": {"annotations": {command.key(): command.value()}}});
         let api = self.rollout_api(namespace);
-        let (params, patch) = (params(dry_run), Patch::Merge(&patch));
+        let (params, patch) = (self.params(dry_run), Patch::Merge(&patch));
         within(&doing, Some(&what), api.patch(rollout, &params, &patch))
             .await
             .map(drop)
@@ -156,7 +191,7 @@ impl ByHand {
         let what = format!("the rollout {namespace}/{rollout}");
         let patch = json!({"metadata": {"annotations": {key: value}}});
         let api = self.rollout_api(namespace);
-        let (params, patch) = (params(false), Patch::Merge(&patch));
+        let (params, patch) = (self.params(false), Patch::Merge(&patch));
         within(&doing, Some(&what), api.patch(rollout, &params, &patch))
             .await
             .map(drop)
@@ -178,7 +213,7 @@ impl ByHand {
             &doing,
         )?;
         let api = self.rollout_api(namespace);
-        let (params, patch) = (params(false), Patch::Json::<()>(patch));
+        let (params, patch) = (self.params(false), Patch::Json::<()>(patch));
         match within(&doing, Some(&what), api.patch(rollout, &params, &patch)).await {
             Ok(_) => Ok(true),
             Err(Error::Conflict(_) | Error::NotFound(_)) => Ok(false),
@@ -205,11 +240,55 @@ impl ByHand {
         }
     }
 
-    /// Whether a daemon is alive. What cannot be read is an error, not a silent daemon.
+    /// Whether a daemon is alive; where the work is split, of any shard. What cannot be read is an error, not a silent
+    /// daemon.
     async fn daemon(&self, namespace: &str, lease: &str, now: Timestamp) -> Result<Daemon, Error> {
+        let found = self.lease(namespace, lease).await?;
+        let shards = said(found.as_ref());
+        if shards <= 1 {
+            return self.holder(found, namespace, lease, now).await;
+        }
+        let (mut holders, mut idle) = (BTreeSet::new(), Vec::new());
+        for name in names(lease, shards) {
+            let found = self.lease(namespace, &name).await?;
+            match self.holder(found, namespace, &name, now).await? {
+                Daemon::Alive { holder } => {
+                    holders.insert(holder);
+                }
+                Daemon::Silent { message } => idle.push(message),
+            }
+        }
+        if holders.is_empty() {
+            return Ok(Daemon::Silent {
+                message: idle.join("; "),
+            });
+        }
+        let mut holder = holders.into_iter().collect::<Vec<_>>().join(", ");
+        if !idle.is_empty() {
+            let lacking = format!(
+                "; {} of {shards} shards have no daemon yet: {}",
+                idle.len(),
+                idle.join("; ")
+            );
+            holder.push_str(&lacking);
+        }
+        Ok(Daemon::Alive { holder })
+    }
+
+    async fn lease(&self, namespace: &str, lease: &str) -> Result<Option<Lease>, Error> {
         let doing = format!("reading the Lease {namespace}/{lease}");
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), namespace);
-        let found = within(&doing, None, leases.get_opt(lease)).await?;
+        within(&doing, None, leases.get_opt(lease)).await
+    }
+
+    /// Whether whoever holds a Lease is alive.
+    async fn holder(
+        &self,
+        found: Option<Lease>,
+        namespace: &str,
+        lease: &str,
+        now: Timestamp,
+    ) -> Result<Daemon, Error> {
         let silent = |message: String| Ok(Daemon::Silent { message });
         let Some(spec) = found.and_then(|lease| lease.spec) else {
             return silent(format!(
@@ -289,7 +368,7 @@ impl ByHand {
         })?;
         let body = json_patch(body, &doing)?;
         let api = self.object_api(object, version);
-        let (params, body) = (params(dry_run), Patch::Json::<()>(body));
+        let (params, body) = (self.params(dry_run), Patch::Json::<()>(body));
         let what = object.to_string();
         within(&doing, Some(&what), api.patch(&object.name, &params, &body))
             .await
@@ -339,6 +418,14 @@ impl ByHand {
             .map(drop)
     }
 
+    fn params(&self, dry_run: bool) -> PatchParams {
+        PatchParams {
+            dry_run,
+            field_manager: Some(self.manager.to_owned()),
+            ..PatchParams::default()
+        }
+    }
+
     fn rollout_api(&self, namespace: &str) -> Api<GradualRollout> {
         Api::namespaced(self.client.clone(), namespace)
     }
@@ -362,14 +449,6 @@ pub(super) async fn within<T>(
             doing: doing.to_owned(),
             cause: format!("no answer within {}s", ANSWER_WITHIN.as_secs()),
         }),
-    }
-}
-
-fn params(dry_run: bool) -> PatchParams {
-    PatchParams {
-        dry_run,
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PatchParams::default()
     }
 }
 

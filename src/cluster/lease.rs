@@ -1,237 +1,80 @@
-//! The Lease that says a daemon is alive, and which one. It saves work; correctness comes from the preconditions on
-//! every write.
+//! The Leases that say which daemon works which part of all resources. They save work; correctness comes from the
+//! preconditions on every write.
+//!
+//! Whether a holder is alive is told by our own clock alone: a Lease that has not changed for as long as it says is
+//! free. No clock of another machine is believed, so one that is wrong takes nothing from anybody. A Lease is watched,
+//! so that one that is given back is taken at once, and read only when it must be written.
 
-use super::ClusterError;
+mod agree;
+mod fair;
+mod keep;
+mod sight;
+mod wire;
+
+use super::connect::Clients;
+use super::share::Share;
 use crate::clock::Clock;
-use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::ObjectMeta;
-use kube::{Api, Client};
+use fair::Table;
+pub(super) use sight::shards as said;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// The Lease's usual name.
 pub const NAME: &str = "gradual-rollout";
-/// A Lease renewed within this says that a daemon is alive.
+/// A Lease that names no duration and was renewed within this says that a daemon is alive.
 pub const ALIVE_WITHIN: Duration = Duration::from_secs(15);
+/// How often a daemon renews its Leases.
+pub const RENEW: Duration = Duration::from_secs(3);
+/// How long a Lease of a daemon is believed without renewal: four attempts, and a fail-over within 15 s.
+pub const BELIEVED: Duration = Duration::from_secs(12);
+/// Says on the Lease of the usual name in how many shards the work is split, where it is more than one.
+pub const SHARDS: &str = "rollout.sealos.io/shards";
+/// Who has fewer shards than the holder of this one, and asks for it.
+const ASKED_BY: &str = "rollout.sealos.io/asked-by";
 
-/// Which Lease, and how it is held.
+/// Which Leases, and how they are held.
 #[derive(Clone)]
 pub struct LeaseSettings {
     /// The cluster.
-    pub client: Client,
-    /// Its namespace.
+    pub clients: Clients,
+    /// Their namespace.
     pub namespace: String,
-    /// Its name.
+    /// The name of the only one, or what the shards' names begin with.
     pub name: String,
     /// Who asks.
     pub identity: String,
-    /// How often it is renewed.
+    /// How often they are renewed.
     pub renew: Duration,
-    /// How long it is believed without renewal.
+    /// How long they are believed without renewal.
     pub duration: Duration,
 }
 
-/// Who holds a Lease, as far as it says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// Its name.
-    pub identity: String,
-    /// When it last said so.
-    pub renewed: Timestamp,
-    /// For how long it is believed.
-    pub duration: Duration,
-}
-
-impl Holder {
-    /// Whether it is still believed.
-    pub fn alive(&self, now: Timestamp) -> bool {
-        // Whoever may write the Lease may write any time into it.
-        let end = self.renewed.checked_add(self.duration).unwrap_or(Timestamp::MAX);
-        !self.identity.is_empty() && now < end
+/// The Lease of each shard: one alone has the plain name.
+pub fn names(name: &str, shards: u32) -> Vec<String> {
+    if shards <= 1 {
+        return vec![name.to_owned()];
     }
+    (0..shards).map(|shard| format!("{name}-{shard}")).collect()
 }
 
-/// What to do with a Lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
-    /// Take it: nobody holds it, or its holder was not heard of for too long.
-    Take,
-    /// Renew it.
-    Renew,
-    /// Stand by.
-    Wait,
-}
-
-/// Decides about a Lease.
-pub fn step(holder: Option<&Holder>, me: &str, now: Timestamp) -> Act {
-    match holder {
-        Some(holder) if holder.identity == me => Act::Renew,
-        Some(holder) if holder.alive(now) => Act::Wait,
-        Some(_) | None => Act::Take,
-    }
-}
-
-fn holder(lease: &Lease) -> Option<Holder> {
-    let spec = lease.spec.as_ref()?;
-    let seconds = u64::try_from(spec.lease_duration_seconds.unwrap_or(15)).unwrap_or(15);
-    Some(Holder {
-        identity: spec.holder_identity.clone().unwrap_or_default(),
-        renewed: spec.renew_time.as_ref()?.0,
-        duration: Duration::from_secs(seconds),
-    })
-}
-
-/// The daemon that is alive, if there is one.
-pub async fn alive(
-    client: &Client,
-    namespace: &str,
-    name: &str,
-    now: Timestamp,
-) -> Result<Option<Holder>, ClusterError> {
-    let api: Api<Lease> = Api::namespaced(client.clone(), namespace);
-    let lease = api
-        .get_opt(name)
-        .await
-        .map_err(|e| ClusterError::new(format!("reading lease {namespace}/{name}"), e))?;
-    Ok(lease.as_ref().and_then(holder).filter(|h| h.alive(now)))
-}
-
-/// Holds the Lease whenever it can be had; tells in `held`. Gives it back when told to stop.
-pub async fn run(settings: LeaseSettings, clock: Clock, held: watch::Sender<bool>, stop: CancellationToken) {
-    let api: Api<Lease> = Api::namespaced(settings.client.clone(), &settings.namespace);
-    // Whoever cannot renew must stop before anybody else may begin; a fifth is left for stopping.
-    let patience = settings.duration.mul_f64(0.8);
-    let mut renewed = tokio::time::Instant::now();
-    loop {
-        let begun = tokio::time::Instant::now();
-        let holds = *held.borrow();
-        let left = (renewed + patience).saturating_duration_since(begun);
-        let longest = if holds {
-            left.min(settings.renew)
-        } else {
-            settings.renew
-        };
-        let pause = match tokio::time::timeout(longest, attempt(&api, &settings, clock.now())).await {
-            Ok(Ok(mine)) => {
-                renewed = begun;
-                announce(&held, mine);
-                settings.renew
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the Lease was not renewed");
-                settings.renew / 5
-            }
-            Err(_) => {
-                tracing::warn!("the Lease was not renewed in time");
-                settings.renew / 5
-            }
-        };
-        let left = (renewed + patience).saturating_duration_since(tokio::time::Instant::now());
-        if left.is_zero() {
-            announce(&held, false);
+/// Holds Leases whenever they can be had, and says so in `share`. Gives them back when told to stop.
+pub async fn run(settings: LeaseSettings, share: Share, clock: Clock, stop: CancellationToken) {
+    let table: Table = Arc::new(watch::channel(BTreeMap::new()).0);
+    let (agreed, agreement) = watch::channel(share.shards() <= 1);
+    let names = names(&settings.name, share.shards());
+    let keepers = names.into_iter().zip(0_u32..).map(|(name, shard)| {
+        let keeper = keep::Keeper::new(&settings, &clock, name, shard, share.clone(), table.clone());
+        keeper.run(agreement.clone(), stop.clone())
+    });
+    let agreeing = async {
+        if share.shards() > 1 {
+            agree::run(&settings, &clock, share.shards(), agreed, &stop).await;
         }
-        let pause = if *held.borrow() { pause.min(left) } else { pause };
-        tokio::select! {
-            () = stop.cancelled() => break,
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
-    if *held.borrow()
-        && let Err(error) = release(&api, &settings).await
-    {
-        tracing::warn!(%error, "the Lease was not given back; the next daemon waits until it runs out");
-    }
-    announce(&held, false);
-}
-
-fn announce(held: &watch::Sender<bool>, mine: bool) {
-    held.send_if_modified(|known| std::mem::replace(known, mine) != mine);
-}
-
-/// One attempt; true when it is ours afterwards.
-async fn attempt(api: &Api<Lease>, settings: &LeaseSettings, now: Timestamp) -> Result<bool, ClusterError> {
-    let what = || format!("lease {}/{}", settings.namespace, settings.name);
-    let known = api
-        .get_opt(&settings.name)
-        .await
-        .map_err(|e| ClusterError::new(format!("reading {}", what()), e))?;
-    let act = step(known.as_ref().and_then(holder).as_ref(), &settings.identity, now);
-    if act == Act::Wait {
-        return Ok(false);
-    }
-    let before = known.as_ref().and_then(|l| l.spec.clone()).unwrap_or_default();
-    let stamp = Some(MicroTime(now));
-    let spec = LeaseSpec {
-        holder_identity: Some(settings.identity.clone()),
-        lease_duration_seconds: i32::try_from(settings.duration.as_secs()).ok(),
-        renew_time: stamp.clone(),
-        acquire_time: if act == Act::Take {
-            stamp
-        } else {
-            before.acquire_time
-        },
-        lease_transitions: Some(before.lease_transitions.unwrap_or(0) + i32::from(act == Act::Take)),
-        ..LeaseSpec::default()
     };
-    let written = if let Some(lease) = known {
-        // The version that was read goes with it: of two that take it, one loses.
-        api.replace(
-            &settings.name,
-            &super::objects::creating(),
-            &Lease {
-                spec: Some(spec),
-                ..lease
-            },
-        )
-        .await
-    } else {
-        let metadata = ObjectMeta {
-            name: Some(settings.name.clone()),
-            ..ObjectMeta::default()
-        };
-        api.create(
-            &super::objects::creating(),
-            &Lease {
-                metadata,
-                spec: Some(spec),
-            },
-        )
-        .await
-    };
-    match written.map_err(|e| ClusterError::new(format!("writing {}", what()), e)) {
-        Ok(_) => Ok(true),
-        Err(ClusterError::Conflict { .. }) if act == Act::Take => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-async fn release(api: &Api<Lease>, settings: &LeaseSettings) -> Result<(), ClusterError> {
-    let what = format!("giving back lease {}/{}", settings.namespace, settings.name);
-    let lease = api
-        .get(&settings.name)
-        .await
-        .map_err(|e| ClusterError::new(what.clone(), e))?;
-    if holder(&lease).is_none_or(|h| h.identity != settings.identity) {
-        return Ok(());
-    }
-    let spec = LeaseSpec {
-        holder_identity: Some(String::new()),
-        ..lease.spec.clone().unwrap_or_default()
-    };
-    let written = api
-        .replace(
-            &settings.name,
-            &super::objects::creating(),
-            &Lease {
-                spec: Some(spec),
-                ..lease
-            },
-        )
-        .await;
-    written.map(|_| ()).map_err(|e| ClusterError::new(what, e))
+    tokio::join!(futures::future::join_all(keepers), agreeing);
 }
 
 #[cfg(test)]
@@ -239,17 +82,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_is_taken_only_from_nobody_or_from_the_dead() {
-        let now: Timestamp = "2026-03-02T09:00:00Z".parse().unwrap();
-        let by = |identity: &str, ago: u64| Holder {
-            identity: identity.into(),
-            renewed: now - Duration::from_secs(ago),
-            duration: Duration::from_secs(15),
-        };
-        assert_eq!(step(None, "me", now), Act::Take);
-        assert_eq!(step(Some(&by("me", 60)), "me", now), Act::Renew);
-        assert_eq!(step(Some(&by("other", 14)), "me", now), Act::Wait);
-        assert_eq!(step(Some(&by("other", 15)), "me", now), Act::Take);
-        assert_eq!(step(Some(&by("", 1)), "me", now), Act::Take, "given back");
+    fn one_shard_has_the_plain_name() {
+        assert_eq!(names("x", 1), ["x"]);
+        assert_eq!(names("x", 3), ["x-0", "x-1", "x-2"]);
     }
 }

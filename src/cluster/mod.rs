@@ -11,6 +11,9 @@ pub mod examine;
 pub mod freeze;
 pub mod lease;
 pub mod objects;
+mod policy;
+pub mod review;
 pub mod rollouts;
+pub mod share;
 
 pub use error::ClusterError;

@@ -2,11 +2,12 @@
 
 use super::ClusterError;
 use super::connect::Clients;
+use crate::rollout::command::PREFIX;
 use crate::rollout::spec::GradualRollout;
 use futures::stream::{BoxStream, SelectAll};
 use futures::{Stream, StreamExt};
 use json_patch::jsonptr::PointerBuf;
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Error as WatchError, Event, watcher};
 use kube::{Api, Client, ResourceExt};
@@ -41,6 +42,8 @@ pub struct RawRollout {
     pub deleting: bool,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
+    /// Which field manager wrote each command's annotation, by its key, as far as the object tells.
+    pub writers: BTreeMap<String, String>,
     /// Its finalizers.
     pub finalizers: Vec<String>,
     /// Its spec as written.
@@ -70,11 +73,36 @@ impl RawRollout {
                 .unwrap_or_default(),
             deleting: meta.deletion_timestamp.is_some(),
             annotations: meta.annotations.clone().unwrap_or_default(),
+            writers: writers(object),
             finalizers: meta.finalizers.clone().unwrap_or_default(),
             spec: object.data.get("spec").cloned().unwrap_or_default(),
             status: object.data.get("status").cloned().unwrap_or_default(),
         }
     }
+}
+
+/// Who wrote each command, by the managed fields.
+fn writers(object: &DynamicObject) -> BTreeMap<String, String> {
+    let mut writers = BTreeMap::new();
+    let annotations = object.metadata.annotations.iter().flatten();
+    if !annotations.into_iter().any(|(key, _)| key.starts_with(PREFIX)) {
+        return writers;
+    }
+    for entry in object.metadata.managed_fields.iter().flatten() {
+        let fields = entry.fields_v1.as_ref().and_then(|fields| {
+            let own = fields.0.get("f:metadata")?.get("f:annotations")?;
+            own.as_object()
+        });
+        let keys = fields.into_iter().flat_map(|fields| fields.keys());
+        for key in keys
+            .filter_map(|key| key.strip_prefix("f:"))
+            .filter(|key| key.starts_with(PREFIX))
+        {
+            let manager = entry.manager.clone().unwrap_or_default();
+            writers.insert(key.to_owned(), manager.chars().take(64).collect());
+        }
+    }
+    writers
 }
 
 /// What the watch tells.
@@ -203,6 +231,17 @@ pub async fn get(client: &Client, namespace: &str, name: &str) -> Result<RawRoll
     let read = api(client, namespace).get(name).await;
     read.map(|o| RawRollout::of(&o))
         .map_err(|e| ClusterError::new(format!("reading gradualrollout {namespace}/{name}"), e))
+}
+
+/// Reads a resource, for those who have their own words for what goes wrong.
+pub(super) async fn fetch(client: &Client, namespace: &str, name: &str) -> kube::Result<RawRollout> {
+    api(client, namespace).get(name).await.map(|o| RawRollout::of(&o))
+}
+
+/// Reads every resource of a namespace.
+pub(super) async fn fetch_all(client: &Client, namespace: &str) -> kube::Result<Vec<RawRollout>> {
+    let listed = api(client, namespace).list(&ListParams::default()).await?;
+    Ok(listed.items.iter().map(RawRollout::of).collect())
 }
 
 /// Writes a whole status on the version it was decided on. `previous` is what was there: what vanishes from it is

@@ -1,24 +1,23 @@
 //! From settings to a running daemon, and to its end.
 
 use super::Handles;
+use crate::api::{AlertRoute, InboundSettings};
 use crate::clock::Clock;
 use crate::cluster::connect::{ConnectError, connect};
+use crate::cluster::lease;
 use crate::engine::{DoctorSettings, EngineSettings, Freeze, Limits, View};
 use crate::metrics::{Ask, PrometheusSettings, PrometheusSource, Simulation, Snapshot, Source};
+use crate::notify::Outbox;
 use crate::probe::{Allowed, Hooks, Prober};
 use crate::rollout::sample::{Blindness, Dark};
-use crate::settings::{LogFormat, Prometheus, Settings};
+use crate::settings::{AlertTarget, LogFormat, Prometheus, Settings};
 use crate::telemetry::{self, Metrics};
 use jiff::Timestamp;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-
-/// The Lease is renewed this often: three attempts before anybody else may take it.
-const LEASE_RENEW: Duration = Duration::from_secs(5);
 
 /// Why the daemon did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +52,9 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
 async fn serve(settings: Settings) -> Result<(), StartError> {
     let source = source(settings.prometheus.as_ref())?;
     let prober = prober(&settings.probe_hosts)?;
+    let inbound = inbound(&settings).map_err(StartError::Settings)?;
     let hooks = hooks(&settings.hook_hosts, settings.hook_key_file.clone()).map_err(StartError::Settings)?;
+    let receivers = super::receivers(&settings.notify).map_err(StartError::Settings)?;
     let listener = tokio::net::TcpListener::bind(settings.listen)
         .await
         .map_err(|error| {
@@ -71,9 +72,10 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
         namespace: settings.namespace.clone(),
         lease: settings.lease.name.clone(),
         identity: identity.clone(),
-        lease_renew: LEASE_RENEW,
-        lease_duration: crate::cluster::lease::ALIVE_WITHIN,
-        watch_namespaces: settings.watch.namespaces,
+        shards: settings.lease.shards,
+        lease_renew: lease::RENEW,
+        lease_duration: lease::BELIEVED,
+        watch_namespaces: settings.watch.namespaces.clone(),
         engine: EngineSettings {
             allowed_namespaces: settings.watch.foreign_namespaces,
             persist_every: None,
@@ -91,10 +93,13 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
             doctor: Some(DoctorSettings {
                 namespace: settings.namespace,
                 lease: settings.lease.name,
+                shards: settings.lease.shards,
                 has_prometheus: settings.prometheus.is_some(),
             }),
+            outbox: Some(Outbox::new(receivers)),
         },
         metrics: Metrics::new(),
+        inbound: Some(inbound),
         view: tokio::sync::watch::channel(View::default()).0,
     };
     tracing::info!(listen = %settings.listen, identity, version = env!("CARGO_PKG_VERSION"), "starting");
@@ -167,6 +172,27 @@ fn prober(hosts: &[String]) -> Result<Prober, StartError> {
 /// What calls hooks of the hosts that the operator allows. An error is a sentence about the settings.
 pub fn hooks(hosts: &[String], key_file: Option<PathBuf>) -> Result<Hooks, String> {
     Hooks::new(allowed("hooks.allow", hosts)?, key_file, Clock::System)
+}
+
+/// What comes in over HTTP and changes something. An error is a sentence about the settings.
+fn inbound(settings: &Settings) -> Result<InboundSettings, String> {
+    let route = |(n, route): (usize, &AlertTarget)| {
+        AlertRoute::new(
+            &route.labels,
+            &route.namespace,
+            route.rollout.as_deref(),
+            &route.component,
+        )
+        .map_err(|message| format!("settings: hooks_in.alerts[{n}].{message}"))
+    };
+    let alerts = settings.hooks_in.alerts.iter().enumerate().map(route);
+    Ok(InboundSettings {
+        secret_file: settings.hooks_in.secret_file.clone(),
+        alerts: alerts.collect::<Result<_, _>>()?,
+        labels: settings.hooks_in.labels,
+        commands: settings.commands,
+        namespaces: settings.watch.namespaces.clone(),
+    })
 }
 
 fn allowed(setting: &str, hosts: &[String]) -> Result<Allowed, String> {

@@ -3,15 +3,16 @@
 use super::code::D201;
 use super::{Finding, Patient};
 pub(crate) use crate::cluster::examine::Right;
+use crate::cluster::lease;
 use crate::rollout::router_spec::Router;
 use crate::routing::{ObjectKind, needs, targets};
 use std::collections::{BTreeMap, BTreeSet};
 
-const WATCH: &[&str] = &["get", "list", "watch"];
+const WATCH: &[&str] = &["list", "watch"];
 const WEIGH: &[&str] = &["get", "list", "watch", "patch"];
 
 /// Every right, each once.
-pub(crate) fn needed(patients: &[Patient], (home, lease): (&str, &str)) -> BTreeSet<Right> {
+pub(crate) fn needed(patients: &[Patient], (home, lease, shards): (&str, &str, u32)) -> BTreeSet<Right> {
     let mut all = BTreeSet::new();
     let mut add = |namespace: &str, group, resource, subresource, name: &str, verbs: &[&'static str]| {
         all.extend(verbs.iter().map(|verb| Right {
@@ -25,13 +26,18 @@ pub(crate) fn needed(patients: &[Patient], (home, lease): (&str, &str)) -> BTree
     };
     let leases = "coordination.k8s.io";
     add(home, leases, "leases", "", "", &["create"]);
-    let held = &["get", "update", "patch"];
-    add(home, leases, "leases", "", lease, held);
+    let mut names = lease::names(lease, shards);
+    // The plain name also says how many there are.
+    names.push(lease.to_owned());
+    for name in names {
+        let held = &["get", "list", "watch", "update"];
+        add(home, leases, "leases", "", &name, held);
+    }
     for patient in patients {
         let namespace = patient.namespace.as_str();
         let own = "rollout.sealos.io";
         add(namespace, own, "gradualrollouts", "", "", WEIGH);
-        add(namespace, own, "gradualrollouts", "status", "", &["get", "patch"]);
+        add(namespace, own, "gradualrollouts", "status", "", &["patch"]);
         add(namespace, "events.k8s.io", "events", "", "", &["create", "patch"]);
         for component in patient.components() {
             for target in targets(component, namespace) {
@@ -98,7 +104,7 @@ mod tests {
     use serde_json::Value;
     use std::path::Path;
 
-    const LEASE: (&str, &str) = ("sealos-system", "gradual-rollout");
+    const LEASE: (&str, &str, u32) = ("sealos-system", "gradual-rollout", 1);
 
     /// The rollouts of a file of `config/`.
     fn patients(file: &str) -> Vec<Patient> {

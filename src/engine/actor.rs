@@ -1,6 +1,7 @@
 //! One resource: its truth in memory, its lanes, its timer.
 
 mod act;
+mod audit;
 mod checkup;
 mod finish;
 mod gates;
@@ -13,6 +14,7 @@ mod probe;
 mod refuse;
 mod resource;
 mod save;
+mod tell;
 
 use super::gauges::{Apart, Measured};
 use super::hub::Shared;
@@ -158,6 +160,7 @@ pub(super) struct Actor {
     previews: Previews,
     asked_hooks: Asked,
     gate_answers: gates::Answers,
+    told: tell::Told,
     /// What persons were told last that they are asked for.
     told_persons: BTreeMap<ObjectRef, String>,
     patience: Patience,
@@ -175,6 +178,7 @@ pub(super) struct Actor {
     unheld: Option<String>,
     /// Command annotations whose outcome is decided; removed once it is persisted.
     done: BTreeSet<String>,
+    audits: audit::Audits,
     last_saved: Timestamp,
     /// No save before this: the last one failed.
     save_after: Timestamp,
@@ -195,6 +199,7 @@ impl Actor {
         let mut actor = Self {
             sound: Err(Vec::new()),
             broken: None,
+            told: tell::Told::by(&persist::read_status(&raw)),
             status: persist::read_status(&raw),
             lanes: BTreeMap::new(),
             pasts: Pasts::default(),
@@ -224,6 +229,7 @@ impl Actor {
             leaving: leaving::Leaving::default(),
             unheld: None,
             done: BTreeSet::new(),
+            audits: audit::Audits::default(),
             last_saved: now,
             save_after: now,
             written: raw.status.clone(),
@@ -243,8 +249,13 @@ impl Actor {
         actor
     }
 
-    /// Runs until told to stop, or until the resource is gone (its inbox closes).
-    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<RawRollout>, stop: CancellationToken) {
+    /// Runs until told to stop, or until the resource is gone (its inbox closes). Gives the resource as it was last
+    /// seen; what it claims stays claimed.
+    pub(super) async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<RawRollout>,
+        stop: CancellationToken,
+    ) -> RawRollout {
         let mut changes = self.shared.cache.changes();
         let mut claims = self.shared.claims.changes();
         let mut turns = self.shared.turns.changes();
@@ -285,6 +296,12 @@ impl Actor {
             self.step();
         }
         self.drain().await;
+        while let Ok(raw) = inbox.try_recv() {
+            if !older(&raw.resource_version, &self.raw.resource_version) {
+                self.raw = raw;
+            }
+        }
+        self.raw
     }
 
     fn persist_every(&self) -> Duration {
@@ -422,6 +439,12 @@ impl Actor {
             self.claim();
         }
         let (mut commands, malformed) = command::pending(&self.raw.annotations);
+        let guarded = !commands.is_empty() && self.shared.guard.in_force();
+        let giver = |command: &Command| {
+            let manager = self.raw.writers.get(&command.key()).map(String::as_str);
+            (command.id.clone(), command.wish.giver(manager, guarded))
+        };
+        let givers = commands.iter().map(giver).collect();
         if self.raw.deleting && on_delete == OnDelete::Restore {
             commands.push(restore(&self.raw.uid));
         }
@@ -432,6 +455,7 @@ impl Actor {
             invalid: self.broken.clone(),
             refresh,
             commands,
+            givers,
             malformed,
             components,
             frozen: self.frozen(now),
@@ -468,7 +492,7 @@ impl Actor {
     }
 
     /// Waits for lowerings to land and the last status to be written, and no longer than [`DRAIN`].
-    async fn drain(mut self) {
+    async fn drain(&mut self) {
         for lane in self
             .lanes
             .values_mut()
@@ -476,7 +500,6 @@ impl Actor {
         {
             lane.clear();
         }
-        self.shared.claims.remove(&self.raw.uid);
         self.shared.turns.remove(&self.raw.uid);
         let wait = async {
             while self.lanes.values().any(|l| matches!(l, Lane::Lowering { .. })) || self.saving {
@@ -511,15 +534,9 @@ fn restore(uid: &str) -> Command {
         components: vec!["*".to_owned()],
         // Before us the canary had nothing.
         weight: Some(Weight::ZERO),
-        route: None,
-        item: None,
-        phase: None,
         reason: "the resource was deleted, and says onDelete: restore".to_owned(),
         who: "the API server".to_owned(),
-        force: false,
-        emergency: false,
-        restore: false,
-        expires_at: None,
+        ..Wish::default()
     };
     Command {
         id: format!("{}{uid}", command::RESTORES).chars().take(55).collect(),

@@ -21,6 +21,8 @@ pub struct DoctorSettings {
     pub namespace: String,
     /// The Lease's name.
     pub lease: String,
+    /// In how many shards daemons split the work.
+    pub shards: u32,
     /// Whether the settings name a Prometheus.
     pub has_prometheus: bool,
 }
@@ -118,8 +120,13 @@ impl Checkup {
     }
 
     async fn of_rights(&self, patient: &Patient) -> Result<Vec<Finding>, Error> {
-        let home = (self.settings.namespace.as_str(), self.settings.lease.as_str());
-        let needed = rights::needed(std::slice::from_ref(patient), home);
+        let DoctorSettings {
+            namespace,
+            lease,
+            shards,
+            ..
+        } = &self.settings;
+        let needed = rights::needed(std::slice::from_ref(patient), (namespace, lease, *shards));
         let unknown = {
             let mut known = self.known();
             known.rights.retain(|_, (since, _)| since.elapsed() < BELIEVED);

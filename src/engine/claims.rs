@@ -51,6 +51,16 @@ impl Claims {
         self.changed.send_modify(|n| *n += 1);
     }
 
+    /// The resource of this namespace and name is gone, whichever it was.
+    pub(super) fn forget(&self, (namespace, name): &(String, String)) {
+        let name = format!("{namespace}/{name}");
+        self.by_uid
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, claim| claim.name != name);
+        self.changed.send_modify(|n| *n += 1);
+    }
+
     /// Tells when anybody's claims change.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()

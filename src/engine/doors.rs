@@ -4,6 +4,7 @@ use crate::cluster::ClusterError;
 use crate::cluster::cache::{Cache, Cached};
 use crate::cluster::connect::Client;
 use crate::cluster::objects::{self, FIELD_MANAGER};
+use crate::cluster::share::Share;
 use crate::probe::{HookFailure, Hooks, later};
 use crate::routing::{Asked, Called, ObjectPatch, PatchBody, Stamp, Target, asked, manual_object};
 use serde_json::Value;
@@ -15,9 +16,22 @@ pub(super) struct Doors {
     pub(super) client: Client,
     pub(super) cache: Cache,
     pub(super) hooks: Option<Arc<Hooks>>,
+    /// What the daemon works, and the shard of whoever writes.
+    pub(super) term: (Share, u32),
 }
 
 impl Doors {
+    /// Whether the daemon still leads, as far as it can know: asked right before a raise is written, also by a process
+    /// that was stopped in between. It saves a lost race; the race is lost by the versions that the write carries.
+    pub(super) fn leads(&self) -> Result<(), String> {
+        let (share, shard) = &self.term;
+        if share.stands(*shard) {
+            Ok(())
+        } else {
+            Err("this daemon does not lead any more: whoever does decides anew".to_owned())
+        }
+    }
+
     /// Reads afresh.
     pub(super) async fn get(&self, target: &Target<'_>) -> Result<Arc<Value>, ClusterError> {
         if target.instructions().is_some() {
@@ -161,7 +175,7 @@ pub(super) async fn ask(
 fn nobody(attempt: String) -> ClusterError {
     ClusterError::Hook {
         attempt,
-        message: "this daemon calls no hooks".to_owned(),
+        message: "this daemon calls no hooks, as the sandbox's own does not: run one with the host in `hooks.allow`".to_owned(),
     }
 }
 

@@ -1,25 +1,27 @@
-//! Who works which resource: the watch of resources on one side, an actor for each on the other.
+//! The engine as a whole: the watch of resources on one side, whoever works or only watches each on the other.
 
-use super::actor::Actor;
 use super::checkup::{Checkup, DoctorSettings};
 use super::claims::Claims;
 use super::turns::{Limits, Turns};
+use super::guard::Guard;
+use super::roster::Roster;
 use super::view::View;
 use crate::clock::Clock;
 use crate::cluster::ClusterError;
+use crate::cluster::by_hand::ByHand;
 use crate::cluster::cache::Cache;
 use crate::cluster::connect::Clients;
 use crate::cluster::events::EventSink;
 use crate::cluster::freeze::{Known, Switch};
-use crate::cluster::rollouts::{self, RawRollout, RolloutEvent};
+use crate::cluster::rollouts::RolloutEvent;
+use crate::cluster::share::Share;
 use crate::metrics::Source;
+use crate::notify::Outbox;
 use crate::probe::{Hooks, Prober};
-use futures::stream::FuturesUnordered;
 use futures::{Stream, StreamExt};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +43,8 @@ pub struct EngineSettings {
     pub limits: Limits,
     /// What the doctor has to know; `None`: it looks at nothing.
     pub doctor: Option<DoctorSettings>,
+    /// Where messages to people go in; `None`: nobody is told. Whoever runs the engine runs it, too.
+    pub outbox: Option<Outbox>,
 }
 
 /// What every actor works with.
@@ -57,6 +61,8 @@ pub(super) struct Shared {
     pub(super) view: View,
     pub(super) settings: EngineSettings,
     pub(super) checkup: Option<Arc<Checkup>>,
+    pub(super) share: Share,
+    pub(super) guard: Guard,
 }
 
 /// The engine.
@@ -64,11 +70,6 @@ pub struct Hub {
     shared: Arc<Shared>,
     ready: watch::Sender<bool>,
 }
-
-type Key = (String, String);
-
-/// How long a resource rests whose actor died.
-const REVIVE: Duration = Duration::from_secs(1);
 
 impl Hub {
     /// An engine over these.
@@ -80,6 +81,7 @@ impl Hub {
         events: EventSink,
         freeze: watch::Receiver<Known>,
         settings: EngineSettings,
+        share: Share,
     ) -> Self {
         let checkup = settings.doctor.clone().map(|doctor| {
             let (cache, source, clock) = (cache.clone(), source.clone(), clock.clone());
@@ -87,6 +89,7 @@ impl Hub {
         });
         let shared = Shared {
             checkup,
+            guard: Guard::default(),
             clients,
             cache,
             view: View::of(source.clone(), clock.clone()),
@@ -97,6 +100,7 @@ impl Hub {
             turns: Turns::new(settings.limits.clone()),
             freeze,
             settings,
+            share,
         };
         Self {
             shared: Arc::new(shared),
@@ -114,15 +118,24 @@ impl Hub {
         self.ready.subscribe()
     }
 
-    /// Works every resource until told to stop; then lets what is under way land, bounded.
+    /// Works the resources of every shard that is held, until told to stop; then lets what is under way land, bounded.
     pub async fn run<S>(&self, events: S, stop: CancellationToken)
     where
         S: Stream<Item = Result<RolloutEvent, ClusterError>>,
     {
-        let mut actors: BTreeMap<Key, mpsc::Sender<RawRollout>> = BTreeMap::new();
-        let mut tasks: JoinSet<Key> = JoinSet::new();
+        let mut roster = Roster::new(self.shared.clone(), stop.clone());
+        let mut beside: JoinSet<()> = JoinSet::new();
+        let (guard, hand) = (
+            self.shared.guard.clone(),
+            ByHand::new(self.shared.clients.fast.clone()),
+        );
+        let until = stop.clone();
+        beside.spawn(async move { guard.run(hand, until).await });
         let mut events = std::pin::pin!(events);
-        let mut fallen: FuturesUnordered<_> = FuturesUnordered::new();
+        let mut terms = self.shared.share.changes();
+        let mut changes = self.shared.cache.changes();
+        roster.settle();
+        let selecting = self.shared.share.shards() > 1;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -133,70 +146,17 @@ impl Hub {
                         self.shared.turns.complete();
                         self.ready.send_replace(true);
                     }
-                    Some(Ok(RolloutEvent::Applied(raw))) => self.applied(raw, &mut actors, &mut tasks, &stop).await,
-                    Some(Ok(RolloutEvent::Deleted { namespace, name })) => {
-                        self.shared.view.remove(&namespace, &name);
-                        // Dropping the sender ends the actor, once its last message is read.
-                        actors.remove(&(namespace, name));
-                    }
+                    Some(Ok(RolloutEvent::Applied(raw))) => roster.applied(raw).await,
+                    Some(Ok(RolloutEvent::Deleted { namespace, name })) => roster.deleted(&(namespace, name)),
                     Some(Err(error)) => tracing::warn!(%error, "watching gradualrollouts failed, again soon"),
                 },
-                Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
-                    match ended {
-                        Ok(key) => tracing::debug!(namespace = key.0, rollout = key.1, "no longer worked"),
-                        Err(error) => {
-                            tracing::error!(%error, "an actor died; its resource is taken up again in {REVIVE:?}");
-                            let dead = actors.iter().filter(|(_, inbox)| inbox.is_closed());
-                            fallen.extend(dead.map(|(key, _)| self.after_a_fall(key.clone())));
-                        }
-                    }
-                    actors.retain(|_, inbox| !inbox.is_closed());
-                }
-                Some((key, read)) = fallen.next(), if !fallen.is_empty() => match read {
-                    Ok(raw) => self.applied(raw, &mut actors, &mut tasks, &stop).await,
-                    Err(ClusterError::NotFound { .. }) => {}
-                    Err(error) => {
-                        tracing::warn!(%error, "a resource whose actor died cannot be read, again soon");
-                        fallen.push(self.after_a_fall(key));
-                    }
-                },
+                // The sender is in `self`.
+                _ = terms.changed() => roster.settle(),
+                told = changes.recv(), if selecting => roster.look(told.ok().as_ref()),
+                news = roster.next() => roster.take(news).await,
             }
         }
         self.ready.send_replace(false);
-        drop(actors);
-        // Each actor bounds its own drain.
-        while tasks.join_next().await.is_some() {}
-    }
-
-    /// Reads a resource whose actor died; not at once, or one that dies of it would die without a pause.
-    async fn after_a_fall(&self, key: Key) -> (Key, Result<RawRollout, ClusterError>) {
-        tokio::time::sleep(REVIVE).await;
-        let read = rollouts::get(&self.shared.clients.api, &key.0, &key.1).await;
-        (key, read)
-    }
-
-    async fn applied(
-        &self,
-        raw: RawRollout,
-        actors: &mut BTreeMap<Key, mpsc::Sender<RawRollout>>,
-        tasks: &mut JoinSet<Key>,
-        stop: &CancellationToken,
-    ) {
-        let key = (raw.namespace.clone(), raw.name.clone());
-        if let Some(inbox) = actors.get(&key) {
-            // An actor never blocks, so its inbox is read within a step.
-            if inbox.send(raw.clone()).await.is_ok() {
-                return;
-            }
-        }
-        // A handful: the watch sends one message per change, and the actor reads them all at every step.
-        let (inbox, messages) = mpsc::channel(16);
-        actors.insert(key.clone(), inbox);
-        let actor = Actor::new(self.shared.clone(), raw);
-        let stop = stop.clone();
-        tasks.spawn(async move {
-            actor.run(messages, stop).await;
-            key
-        });
+        roster.end().await;
     }
 }

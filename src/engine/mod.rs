@@ -6,23 +6,28 @@
 
 mod actor;
 mod beside;
+mod bystander;
 mod checkup;
 mod claims;
 mod doors;
 mod gauges;
+mod guard;
 mod hub;
 mod lane;
 mod leave;
 mod looks;
 mod lower;
 mod observe;
+mod order;
 mod pasts;
 mod persist;
 mod probes;
 mod raise;
+mod roster;
 mod select;
 mod turns;
 mod view;
+mod wanted;
 
 pub use crate::cluster::freeze::Switch as Freeze;
 pub use crate::metrics::{Condition, EndpointHealth, SourceHealth};

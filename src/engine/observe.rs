@@ -97,7 +97,7 @@ impl Memo {
         object: routing::Seen,
     ) -> (Routed, bool) {
         let (waiting_for, silent) = (object.waiting_for.clone(), object.is_silent());
-        let routed = put(target, object);
+        let routed = put(target, json.as_deref(), object);
         if let Some(slot) = self.slots.get_mut(at) {
             self.fresh |= slot
                 .as_ref()
@@ -251,11 +251,12 @@ const fn kind_of(router: &Router) -> &'static str {
     }
 }
 
-fn put(target: &Target<'_>, object: routing::Seen) -> Routed {
+fn put(target: &Target<'_>, json: Option<&Value>, object: routing::Seen) -> Routed {
     Routed {
         object: target.object().to_string(),
         lowest: object.lowest,
         highest: object.weight,
+        finest: json.and_then(|json| target.finest(json).ok()).unwrap_or_default(),
         stamp: object.stamp.map(|stamp| Mark {
             id: stamp.id().to_owned(),
             weight: stamp.weight(),

@@ -87,6 +87,23 @@ pub(super) fn read(
         let keys = written(component);
         keys.iter().any(|key| claims.iter().any(|k| k.overlaps(key)))
     });
+    // A definition in a status may be older than what the operator allows now, and is no way round it.
+    plan.orphans.retain(|orphan| {
+        let elsewhere = |namespace: &String| *namespace != raw.namespace && !allowed.contains(namespace);
+        let written = targets(&orphan.component, &raw.namespace);
+        let made = needs(&orphan.component, &raw.namespace);
+        let made = made.iter().filter(|(kind, _)| *kind == ObjectKind::Ingress).map(|(_, namespace)| namespace);
+        let stray = written.iter().map(|t| &t.object().namespace).chain(made).find(|ns| elsewhere(ns));
+        if let Some(namespace) = stray {
+            let (rollout, component) = (&raw.name, orphan.name());
+            tracing::warn!(
+                rollout, component, namespace,
+                "a component that is no longer in the spec routes in another namespace; it is left alone until \
+                 watch.foreign_namespaces names it"
+            );
+        }
+        stray.is_none()
+    });
     claims.extend(plan.orphans.iter().flat_map(|p| written(&p.component)));
     if problems.is_empty() {
         Ok(Sound { plan, claims })
@@ -117,5 +134,64 @@ pub(super) fn without_nulls(value: &Value) -> Value {
             .into(),
         Value::Array(items) => items.iter().map(without_nulls).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::status::ComponentStatus;
+    use serde_json::json;
+
+    fn component(name: &str, namespace: &str) -> Value {
+        json!({"name": name, "routers": [{"istio": {
+            "virtualServices": [{"name": name, "namespace": namespace}],
+            "canary": {"host": "a"}, "control": {"host": "b"}}}]})
+    }
+
+    fn raw(component: &Value) -> RawRollout {
+        RawRollout {
+            namespace: "apps".into(),
+            name: "demo".into(),
+            spec: json!({"components": [component], "steps": [{"weight": "5%", "hold": "1h"}]}),
+            ..RawRollout::default()
+        }
+    }
+
+    #[test]
+    fn another_namespace_is_refused_unless_the_operator_names_it() {
+        let status = GradualRolloutStatus::default();
+        assert!(read(&raw(&component("shop", "apps")), &status, &[]).is_ok());
+        let problems = read(&raw(&component("shop", "other")), &status, &[]).unwrap_err();
+        assert!(
+            problems[0].message.contains("watch.foreign_namespaces"),
+            "{problems:?}"
+        );
+        assert!(read(&raw(&component("shop", "other")), &status, &["other".into()]).is_ok());
+        let mut nginx = component("shop", "apps");
+        nginx["routers"] = json!([{"ingressNginx": {"ingresses": {"matchLabels": {"app": "a"}, "namespaces": ["other"]},
+            "gateway": {"namespace": "apps", "service": "gw", "port": 80}}}]);
+        assert!(
+            read(&raw(&nginx), &status, &[]).is_err(),
+            "canaries in another namespace"
+        );
+    }
+
+    #[test]
+    fn a_definition_in_the_status_is_no_way_into_another_namespace() {
+        let definition = serde_json::from_value(component("old", "other")).unwrap();
+        let old = ComponentStatus {
+            name: "old".into(),
+            definition: Some(Box::new(definition)),
+            ..ComponentStatus::default()
+        };
+        let status = GradualRolloutStatus {
+            components: vec![old],
+            ..GradualRolloutStatus::default()
+        };
+        let own = raw(&component("shop", "apps"));
+        let orphans = |allowed: &[String]| read(&own, &status, allowed).unwrap().plan.orphans.len();
+        assert_eq!(orphans(&[]), 0);
+        assert_eq!(orphans(&["other".into()]), 1);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::doors::Doors;
 use super::lane::Objects;
+use super::order::{Pair, swapped};
 use super::select::{NoStock, Prepared, stock};
 use crate::cluster::cache::{Cache, Cached};
 use crate::cluster::objects::{self, FIELD_MANAGER};
@@ -76,6 +77,7 @@ async fn get_or_make(doors: &Doors, target: &Target<'_>, raise: &Raise) -> Resul
     // The alias may be what is missing.
     let wanted = births.iter().skip(usize::from(known.is_some()));
     for object in wanted {
+        doors.leads()?;
         within(
             REQUEST_TIMEOUT,
             objects::create(&doors.client, object, FIELD_MANAGER),
@@ -155,6 +157,7 @@ pub(super) async fn write(
             .write(json, &stamp, WriteMode::Normal)
             .map_err(|e| e.to_string())?;
         let patch = target.journalled(json, patch);
+        doors.leads()?;
         let write = doors.patch(target, json, &patch);
         let answer = if target.instructions().is_some() {
             // A person takes as long as a person takes.
@@ -181,6 +184,9 @@ pub(super) async fn write(
 /// that restart read the `ConfigMap` that was written before.
 fn raise_order<'t, 'c>(all: &'t [Target<'c>]) -> Vec<&'t Target<'c>> {
     let mut order: Vec<&Target<'_>> = all.iter().collect();
+    if swapped(Pair::InnerEdge) {
+        return order;
+    }
     order.sort_by_key(|target| std::cmp::Reverse(target.router()));
     order
 }

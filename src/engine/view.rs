@@ -53,6 +53,11 @@ pub enum Explained {
 }
 
 impl View {
+    /// Whether this daemon leads; another one's view is empty.
+    pub const fn is_leading(&self) -> bool {
+        self.leading.is_some()
+    }
+
     /// Every rollout, by namespace and name.
     pub fn rollouts(&self) -> Vec<RolloutView> {
         self.lock()

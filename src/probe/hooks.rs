@@ -289,7 +289,8 @@ async fn whole(mut answer: reqwest::Response, attempt: &str) -> Result<Vec<u8>, 
     }
 }
 
-fn sign(key: &[u8], at: &str, method: &str, path: &str, body: &[u8]) -> String {
+/// The signature of a request, as receivers check it.
+pub(super) fn sign(key: &[u8], at: &str, method: &str, path: &str, body: &[u8]) -> String {
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
     context.update(format!("{at}\n{method}\n{path}\n").as_bytes());
     context.update(body);

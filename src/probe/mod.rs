@@ -13,10 +13,12 @@ mod gate;
 mod hooked;
 mod hooks;
 mod outbound;
+mod post;
 mod prober;
 
 pub use allow::Allowed;
 pub use gate::GateQuestion;
 pub use hooked::later;
 pub use hooks::{HookFailure, HookState, Hooks};
+pub use post::{Answer, Poster, Unsent, signed};
 pub use prober::{Outcome, Prober, Results};

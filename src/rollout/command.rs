@@ -1,6 +1,7 @@
 //! A person's wish, and how it is written on the resource: one annotation each, so that kubectl, the command line
 //! and the API go the same way.
 
+use super::complaint::COMPLAINTS_KEPT;
 use super::duration::Span;
 use super::preview::RouteEdit;
 use super::weight::Weight;
@@ -45,11 +46,13 @@ pub enum Verb {
     HeaderRoute,
     /// Copy a share of the requests to the canary, or no longer.
     Mirror,
+    /// Somebody is not content: counted, and too many hold the component.
+    Complaint,
 }
 
 impl Verb {
     /// All verbs.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Set,
         Self::Pause,
         Self::Resume,
@@ -60,6 +63,7 @@ impl Verb {
         Self::Detach,
         Self::HeaderRoute,
         Self::Mirror,
+        Self::Complaint,
     ];
 
     /// The word in the annotation's key and on the command line.
@@ -75,18 +79,22 @@ impl Verb {
             Self::Detach => "detach",
             Self::HeaderRoute => "header-route",
             Self::Mirror => "mirror",
+            Self::Complaint => "complaint",
         }
     }
 
     /// Whether it can only stop or lower, whatever it is asked: such a command never expires. `set` is not among
     /// them: it depends on the weight.
     pub const fn only_lowers(self) -> bool {
-        matches!(self, Self::Pause | Self::Rollback | Self::Detach)
+        matches!(
+            self,
+            Self::Pause | Self::Rollback | Self::Detach | Self::Complaint
+        )
     }
 
-    /// Whether it is about what reaches the canary beside its weight, and leaves the weight alone.
-    pub const fn is_beside_the_weight(self) -> bool {
-        matches!(self, Self::HeaderRoute | Self::Mirror)
+    /// Whether it is about the weight: not what reaches the canary beside it, and no complaint.
+    pub const fn is_about_the_weight(self) -> bool {
+        !matches!(self, Self::HeaderRoute | Self::Mirror | Self::Complaint)
     }
 }
 
@@ -97,7 +105,11 @@ impl fmt::Display for Verb {
 }
 
 /// What stands in the annotation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a field of the annotation, on its own and usually absent"
+)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Wish {
     /// Names of components, or `["*"]`.
@@ -115,7 +127,7 @@ pub struct Wish {
     /// For `approve`: the phase; default: the one that waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// Why, for the record.
+    /// Why, for the record. For `complaint`: what about.
     #[serde(default)]
     pub reason: String,
     /// Who.
@@ -130,6 +142,10 @@ pub struct Wish {
     /// For `detach`: put back what stood in the routed objects before the first write, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restore: bool,
+    /// `who` was proven to the daemon that wrote this: a token was reviewed, or a shared secret shown. The admission policy
+    /// lets nobody else write it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub vouched: bool,
     /// When it is no longer wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
@@ -227,11 +243,20 @@ impl Command {
             Ok(wish) => wish,
             Err(error) => return Some(bad(format!("the value is no command: {error}"))),
         };
+        // Written otherwise (JSON can), the policy would not see it.
+        if wish.vouched && !value.contains("\"vouched\"") {
+            return Some(bad("write vouched as it is, without escapes".into()));
+        }
         if wish.components.is_empty() {
             return Some(bad("components is empty: name some, or write [\"*\"]".into()));
         }
         if verb == Verb::Set && wish.weight.is_none() {
             return Some(bad("set needs a weight, like \"weight\": \"10%\"".into()));
+        }
+        if verb == Verb::Complaint && wish.reason.trim().is_empty() {
+            return Some(bad(
+                "a complaint says what about: \"reason\": \"login fails\"".into()
+            ));
         }
         if verb == Verb::HeaderRoute && wish.route.is_none() {
             return Some(bad(
@@ -247,6 +272,26 @@ impl Command {
     }
 }
 
+impl Wish {
+    /// Who gave it, and how well that is known: what the annotation claims, and the field manager that wrote it, as far
+    /// as the object tells. `guarded`: the admission policy asked for the right to the verb, and lets nobody vouch who may
+    /// not.
+    pub fn giver(&self, manager: Option<&str>, guarded: bool) -> String {
+        let who = if self.who.is_empty() {
+            "somebody"
+        } else {
+            self.who.as_str()
+        };
+        match (guarded, self.vouched, manager) {
+            (true, true, _) => format!("{who} (verified)"),
+            (true, false, Some(manager)) => format!("{who} (by {manager})"),
+            (true, false, None) => who.to_owned(),
+            (false, _, Some(manager)) => format!("{who} (claimed, by {manager})"),
+            (false, _, None) => format!("{who} (claimed)"),
+        }
+    }
+}
+
 /// All commands among annotations, in the order they were given, and what only looks like one.
 pub fn pending(annotations: &BTreeMap<String, String>) -> (Vec<Command>, Vec<(String, NotACommand)>) {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
@@ -258,12 +303,18 @@ pub fn pending(annotations: &BTreeMap<String, String>) -> (Vec<Command>, Vec<(St
         }
     }
     good.sort_by(|a, b| a.id.cmp(&b.id));
+    // A crowd that complains takes no room from others: what is too much of it waits for its turn.
+    let mut complaints = 0;
+    good.retain(|command: &Command| {
+        complaints += usize::from(command.verb == Verb::Complaint);
+        command.verb != Verb::Complaint || complaints <= COMPLAINTS_KEPT
+    });
     // What puts traffic back is never turned away, however much is asked at once.
     let mut room = MAX_PENDING;
     let (good, late): (Vec<_>, Vec<_>) = good.into_iter().partition(|command: &Command| {
-        let lowers = matches!(command.verb, Verb::Rollback | Verb::Pause);
-        let taken = lowers || room > 0;
-        room = room.saturating_sub(1);
+        let apart = matches!(command.verb, Verb::Rollback | Verb::Pause | Verb::Complaint);
+        let taken = apart || room > 0;
+        room = room.saturating_sub(usize::from(command.verb != Verb::Complaint));
         taken
     });
     for late in late {
@@ -387,21 +438,46 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_claimed_unless_the_policy_asked_for_the_right_and_verified_only_if_vouched() {
+        let mut wish = Wish {
+            who: "ada".into(),
+            ..Wish::default()
+        };
+        assert_eq!(
+            wish.giver(Some("kubectl-annotate"), false),
+            "ada (claimed, by kubectl-annotate)"
+        );
+        assert_eq!(
+            wish.giver(Some("kubectl-annotate"), true),
+            "ada (by kubectl-annotate)"
+        );
+        wish.vouched = true;
+        assert_eq!(wish.giver(Some("gradual-rollout-api"), true), "ada (verified)");
+        assert!(
+            wish.giver(Some("gradual-rollout-api"), false).contains("claimed"),
+            "anybody could have written it"
+        );
+    }
+
+    #[test]
+    fn vouching_is_written_so_that_the_policy_sees_it() {
+        let key = "rollout.sealos.io/command.pause.1";
+        let plain = r#"{"components":["a"],"vouched":true}"#;
+        assert!(Command::parse(key, plain).unwrap().unwrap().wish.vouched);
+        let hidden = plain.replace("vouched", "\\u0076ouched");
+        assert!(Command::parse(key, &hidden).unwrap().is_err(), "{hidden}");
+    }
+
+    #[test]
     fn a_raise_is_forgotten_after_ten_minutes_and_a_lowering_never() {
         let given: Timestamp = "2026-03-02T09:00:00Z".parse().unwrap();
         let id = ulid::Ulid::from_parts(u64::try_from(given.as_millisecond()).unwrap(), 7).to_string();
         let wish = |weight| Wish {
             components: vec!["*".into()],
             weight,
-            route: None,
-            item: None,
-            phase: None,
             reason: String::new(),
             who: String::new(),
-            force: false,
-            emergency: false,
-            restore: false,
-            expires_at: None,
+            ..Wish::default()
         };
         let set = Command {
             id: id.clone(),

@@ -2,10 +2,13 @@
 
 pub mod arm_spec;
 pub mod arrival;
+pub mod audit;
 mod buckets;
 pub mod check;
 pub mod check_spec;
 pub mod command;
+pub mod complaint;
+pub mod complaint_spec;
 pub mod decide;
 mod dispersion;
 pub mod duration;

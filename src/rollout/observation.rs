@@ -1,5 +1,6 @@
 //! What the shell saw, and what the core answers: the two values that cross the door.
 
+use super::audit::Audit;
 use super::command::{Command, NotACommand};
 use super::preview::Preview;
 use super::reason::Reason;
@@ -26,6 +27,8 @@ pub struct Observation {
     pub recorded: bool,
     /// Commands that wait, in the order they were given.
     pub commands: Vec<Command>,
+    /// Who gave each command, by its id, and how well that is known; without an entry, who it says itself.
+    pub givers: BTreeMap<String, String>,
     /// Annotations that look like commands and are none, with their keys.
     pub malformed: Vec<(String, NotACommand)>,
     /// Each component, by name.
@@ -133,6 +136,8 @@ pub struct Routed {
     pub lowest: Weight,
     /// The highest weight among its routes; equal to `lowest` unless they disagree.
     pub highest: Weight,
+    /// The smallest weight above 0 that it can say; it can say all its multiples. 0 where nobody knows.
+    pub finest: Weight,
     /// Our last write's mark.
     pub stamp: Option<Mark>,
     /// It has taken up its change (a Deployment's pods are rolled out, a route's gateway has seen it).
@@ -207,6 +212,8 @@ pub struct Decision {
     pub wake_at: Option<Timestamp>,
     /// What happened, for events and messages.
     pub notes: Vec<Note>,
+    /// Who did what, to be told once `next` is persisted.
+    pub audits: Vec<Audit>,
     /// Command annotations that are dealt with: remove them once `next` is persisted.
     pub done: Vec<String>,
 }

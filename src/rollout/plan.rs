@@ -15,6 +15,7 @@ mod source;
 mod tests;
 
 use super::check::{CheckRule, JudgeRules};
+use super::complaint::ComplaintRules;
 use super::spec::{Component, GradualRolloutSpec, OnDelete, OnFailure, Router, Scope, Traffic};
 use super::status::GradualRolloutStatus;
 use super::weight::Weight;
@@ -85,6 +86,8 @@ pub struct Plan {
     pub on_delete: OnDelete,
     /// The spec says pause.
     pub paused: bool,
+    /// When people's complaints are too many, and what they do then.
+    pub complaints: ComplaintRules,
 }
 
 /// A component and the steps it walks, over all its phases.

@@ -90,6 +90,8 @@ pub enum Reason {
     Frozen,
     /// A person said stop.
     Paused,
+    /// Too many people complained.
+    Complaints,
     /// A person set this weight.
     Manual,
     /// Something new to route was brought to the component's weight.
@@ -122,6 +124,8 @@ pub enum Reason {
     LostTraffic,
     /// The canary's series vanished, and the resource says to roll back then.
     BlindRollback,
+    /// Too many people complained, and the resource says to roll back then.
+    ComplaintRollback,
     /// A person asked.
     RollbackRequested,
     /// A person asked, in an emergency.
@@ -190,6 +194,7 @@ impl Reason {
             Self::Breach
                 | Self::LostTraffic
                 | Self::BlindRollback
+                | Self::ComplaintRollback
                 | Self::RollbackRequested
                 | Self::Emergency
                 | Self::OtherFailed

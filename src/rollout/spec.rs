@@ -17,6 +17,7 @@ pub use super::check_spec::{
     Action, BaselineKind, Check, Counters, Errors, Limit, MetricName, Off, Query, Series, Severity, Written,
     WrittenLimits,
 };
+pub use super::complaint_spec::{ComplaintAction, Complaints};
 use super::duration::Span;
 pub use super::gate_spec::{Approval, Checklist, Gate, HttpGate, RolloutGate, RolloutIs};
 pub use super::preview::{Cookie, Testers};
@@ -102,6 +103,10 @@ pub struct GradualRolloutSpec {
     /// Where a rollback goes, and what it means for the other components.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<Rollback>,
+
+    /// What people's complaints do. Default: three within an hour hold the component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complaints: Option<Complaints>,
 
     /// What happens to the traffic when this resource is deleted. Default: keep.
     #[serde(default, skip_serializing_if = "Option::is_none")]

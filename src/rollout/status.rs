@@ -3,6 +3,7 @@
 //! Unknown fields are ignored on reading: an older daemon must be able to read what a newer one wrote.
 
 use super::arrival::Measured;
+use super::complaint::Complaint;
 use super::duration::Span;
 use super::judge::Beside;
 use super::ledger::{Baseline, Ledger};
@@ -367,6 +368,10 @@ pub struct ComponentStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub drifts: Vec<Drift>,
+    /// What people complained of, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub complaints: Vec<Complaint>,
     /// What happened, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 12))]
@@ -584,4 +589,12 @@ pub struct HistoryEntry {
     /// Why, as a sentence.
     #[schemars(length(max = 256))]
     pub message: String,
+    /// Who, where it was not the daemon by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub who: Option<String>,
+    /// The id of that write, which the routed objects carry, where it was not the daemon by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub id: Option<String>,
 }

@@ -35,7 +35,7 @@ pub use error::RoutingError;
 pub use found::{Found, found, needs, targets};
 pub use hook::{Called, hook_object};
 pub use manual::{Asked, asked, confirmation, confirmed, confirmed_key, manual_object};
-pub use nginx::{Code, Finding, Severity, controller_findings};
+pub use nginx::{Classes, Code, Finding, Severity, controller_findings};
 pub use object::{ClaimKey, ObjectKind, ObjectRef, Part};
 pub use originals::{ORIGINALS_PREFIX, PutBack};
 pub use parents::Parents;

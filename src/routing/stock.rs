@@ -1,6 +1,7 @@
 //! Objects by kind and namespace, as a watch, a person's command or a file of manifests brought them: what a
 //! selection looks through.
 
+use super::nginx::Classes;
 use super::object::ObjectKind;
 use super::seen::text;
 use serde_json::Value;
@@ -11,12 +12,23 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub struct Stock {
     lists: BTreeMap<(ObjectKind, String), Vec<Arc<Value>>>,
+    classes: Classes,
 }
 
 impl Stock {
     /// Puts a whole list in: every object of a kind in a namespace.
     pub fn put(&mut self, kind: ObjectKind, namespace: &str, objects: Vec<Arc<Value>>) {
         self.lists.insert((kind, namespace.to_owned()), objects);
+    }
+
+    /// Says which Ingresses one controller serves together.
+    pub fn set_classes(&mut self, classes: Classes) {
+        self.classes = classes;
+    }
+
+    /// Which Ingresses one controller serves together, as far as anybody said.
+    pub(super) fn classes(&self) -> &Classes {
+        &self.classes
     }
 
     /// The objects of a kind in a namespace, as far as they are known.
@@ -35,7 +47,8 @@ impl Stock {
 
     /// Whether both hold the very same copies: then whatever was found in one is found in the other.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.lists.len() == other.lists.len()
+        self.classes == other.classes
+            && self.lists.len() == other.lists.len()
             && self.lists.iter().zip(&other.lists).all(|((a, x), (b, y))| {
                 a == b && x.len() == y.len() && x.iter().zip(y).all(|(x, y)| Arc::ptr_eq(x, y))
             })

@@ -58,11 +58,13 @@ impl Host {
             lease: "gradual-rollout".to_owned(),
             // As a pod that comes back by its own name: it need not wait for its own Lease to run out.
             identity: "sandbox".to_owned(),
+            shards: 1,
             lease_renew: renew,
             lease_duration: believed,
             watch_namespaces: Vec::new(),
             engine: Default::default(),
             metrics: Default::default(),
+            inbound: None,
             view: tokio::sync::watch::Sender::new(Default::default()),
         };
         handles.engine.persist_every = Some(self.persist);

@@ -223,15 +223,9 @@ impl Stage {
             wish: Wish {
                 components: vec![component.to_owned()],
                 weight: None,
-                route: None,
-                item: None,
-                phase: None,
                 reason: "the story goes on".to_owned(),
                 who: WHO.to_owned(),
-                force: false,
-                emergency: false,
-                restore: false,
-                expires_at: None,
+                ..Wish::default()
             },
         };
         let name = self.rollout.metadata.name.clone().unwrap_or_default();

@@ -72,12 +72,14 @@ fn the_environment_wins_over_the_file_and_flags_over_both() {
     let flags = Flags {
         namespace: Some("c".into()),
         log_level: Some("debug"),
+        shards: Some(3),
     };
     let settings = Settings::load(None, [], &flags).unwrap();
     assert_eq!(
         (settings.namespace.as_str(), settings.log.level.as_str()),
         ("c", "debug")
     );
+    assert_eq!(settings.lease.shards, 3);
 }
 
 #[test]

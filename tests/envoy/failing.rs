@@ -1,6 +1,7 @@
 //! A canary that fails is left alone within two looks and a second.
 
 use crate::bridge::Kind;
+use crate::foreign::Editor;
 use crate::world::{App, Plan, World};
 use gradual_rollout::rollout::reason::{Reason, State};
 use serde_json::json;
@@ -47,12 +48,22 @@ async fn a_canary_that_fails_hangs_or_refuses_gets_nothing_after_two_intervals_a
             .until(name, "judged at 20%", |c| c.reason == Reason::HoldingStep)
             .await;
     }
+    let mut editors = Vec::new();
+    for name in ["hanging", "refusing"] {
+        editors.push(Editor::start(world.routes(), name).await);
+    }
     let broken = Instant::now();
     for app in &mut world.apps {
         match app.name {
             "failing" => app.canary.fail(),
             "hanging" | "silent" => app.canary.hang(),
             _ => app.canary.refuse(),
+        }
+    }
+    // Somebody else edits those routes meanwhile; not their time-outs, which are what is measured.
+    for editor in &mut editors {
+        for _ in 0..7 {
+            editor.edit().await;
         }
     }
     for name in names.into_iter().chain(["silent"]) {
@@ -84,6 +95,10 @@ async fn a_canary_that_fails_hangs_or_refuses_gets_nothing_after_two_intervals_a
             exposed <= looks * INTERVAL + Duration::from_secs(1),
             "{name}: {exposed:?}"
         );
+    }
+    for editor in editors {
+        let edits = editor.done().await;
+        println!("{edits} edits of a route whose canary was ill, each byte of them in place");
     }
 }
 

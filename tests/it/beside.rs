@@ -108,6 +108,7 @@ fn handles(store: &Store, prometheus: &Prometheus) -> Handles {
         namespace: NS.into(),
         lease: "gradual-rollout".into(),
         identity: "daemon-1".into(),
+        shards: 1,
         lease_renew: Duration::from_secs(5),
         lease_duration: Duration::from_secs(15),
         watch_namespaces: Vec::new(),
@@ -116,6 +117,7 @@ fn handles(store: &Store, prometheus: &Prometheus) -> Handles {
             ..EngineSettings::default()
         },
         metrics: Metrics::new(),
+        inbound: None,
         view: tokio::sync::watch::channel(View::default()).0,
     }
 }

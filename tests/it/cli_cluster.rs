@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 /// A cluster with a rollout `shop` at 40% and its VirtualService.
 pub(crate) struct Cluster {
     pub(crate) store: Store,
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
     _server: tokio::task::JoinSet<()>,
 }
 
@@ -70,7 +70,7 @@ impl Cluster {
         self.store.put(lease).unwrap();
     }
 
-    fn kubeconfig(&self) -> PathBuf {
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.folder.path().join("kubeconfig")
     }
 
@@ -94,7 +94,7 @@ impl Cluster {
     }
 
     /// The canary's weight, and the stamp.
-    fn shop(&self) -> (u64, Option<String>) {
+    pub(crate) fn shop(&self) -> (u64, Option<String>) {
         let shop = self
             .store
             .get("virtualservices.networking.istio.io", NAMESPACE, "shop")

@@ -7,12 +7,12 @@ use gradual_rollout::cluster::connect::Clients;
 use gradual_rollout::cluster::crd;
 use gradual_rollout::cluster::lease::{self, LeaseSettings};
 use gradual_rollout::cluster::rollouts::{self, RolloutEvent};
+use gradual_rollout::cluster::share::{Share, Terms};
 use gradual_rollout::routing::{ObjectKind, ObjectRef};
 use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault, Store};
 use jiff::Timestamp;
 use serde_json::json;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -161,9 +161,10 @@ async fn whoever_cannot_renew_stands_down_before_another_may_take_over() {
     let clock = clock();
     let store = Store::new(clock.clone());
     store.namespace("apps");
-    let (held, mut holds) = watch::channel(false);
+    let share = Share::new(1);
+    let mut holds = share.changes();
     let settings = LeaseSettings {
-        client: store.client("apps"),
+        clients: Clients::from_service(store.router()),
         namespace: "apps".into(),
         name: lease::NAME.into(),
         identity: "me".into(),
@@ -173,16 +174,16 @@ async fn whoever_cannot_renew_stands_down_before_another_may_take_over() {
     let mut tasks = JoinSet::new();
     tasks.spawn(lease::run(
         settings,
+        share.clone(),
         clock.clone(),
-        held,
         CancellationToken::new(),
     ));
-    holds.wait_for(|held| *held).await.unwrap();
+    holds.wait_for(Terms::leads).await.unwrap();
     tokio::time::sleep(Duration::from_secs(32)).await;
     store
         .faults()
         .inject(Fault::new(Action::Hang).resource("leases.coordination.k8s.io"));
-    holds.wait_for(|held| !*held).await.unwrap();
+    holds.wait_for(|terms| !terms.leads()).await.unwrap();
     let lease = store
         .get("leases.coordination.k8s.io", "apps", lease::NAME)
         .unwrap();

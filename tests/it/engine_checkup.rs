@@ -13,6 +13,7 @@ fn doctor() -> DoctorSettings {
     DoctorSettings {
         namespace: NS.to_owned(),
         lease: "gradual-rollout".to_owned(),
+        shards: 1,
         has_prometheus: true,
     }
 }

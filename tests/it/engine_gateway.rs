@@ -13,12 +13,14 @@ const ROUTES: &str = "httproutes.gateway.networking.k8s.io";
 fn route(name: &str) -> Value {
     json!({
         "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
-        "metadata": {"name": name, "namespace": NS, "labels": {"kept": "yes"}},
+        "metadata": {"name": name, "namespace": NS, "labels": {"kept": "yes"}, "annotations": {"example.com/kept": "a \"note\""}},
         "spec": {
             "parentRefs": [{"name": "public", "namespace": "infra", "sectionName": "https"}],
             "hostnames": [format!("{name}.example.com")],
             "rules": [
-                {"name": "main", "timeouts": {"request": "7s"}, "backendRefs": [
+                {"name": "main", "timeouts": {"request": "7s"},
+                    "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x-kept", "value": "yes"}]}}],
+                    "backendRefs": [
                     {"name": format!("{name}-v1"), "port": 80}, {"name": format!("{name}-v2"), "port": 80, "weight": 0}]},
                 {"name": "fallback", "backendRefs": [{"name": "maintenance", "port": 80}]},
             ],
@@ -115,8 +117,20 @@ async fn an_http_route_walks_its_plan_and_nothing_else_of_it_changes() {
         for n in 0..2 {
             route["spec"]["rules"][0]["backendRefs"][n]["weight"] = Value::Null;
         }
-        (route["spec"].clone(), route["metadata"]["labels"].clone())
+        let mut annotations = route["metadata"]["annotations"].clone();
+        let all = annotations.as_object_mut().unwrap();
+        all.retain(|key, _| !key.starts_with("rollout.sealos.io/"));
+        (
+            route["spec"].clone(),
+            route["metadata"]["labels"].clone(),
+            annotations,
+        )
     };
+    assert!(before["metadata"]["annotations"]["example.com/kept"].is_string());
+    assert!(
+        before["spec"]["rules"][0]["filters"].is_array()
+            && before["spec"]["rules"][0]["timeouts"].is_object()
+    );
     assert_eq!(rest(stored(&world)), rest(before), "what is not ours stays");
 }
 

@@ -10,10 +10,12 @@
 use gradual_rollout::rollout;
 
 mod acceptance;
+mod alertmanager;
 mod any_cluster;
 mod apiserver;
 mod apiserver_kubectl;
 mod beside;
+mod by_hand;
 mod cli;
 mod cli_cluster;
 mod cli_explain;
@@ -23,6 +25,7 @@ mod cluster;
 mod cluster_events;
 mod deploy;
 mod doctor;
+mod emergency;
 mod engine;
 mod engine_checkup;
 mod engine_gates;
@@ -34,16 +37,21 @@ mod engine_routers;
 mod engine_routes;
 mod engine_writes;
 mod generated;
+mod ha;
 mod hooks;
 mod house;
+mod inbound;
+mod incident;
 mod judge;
 mod manual;
 mod nginx;
 mod nginx_cli;
+mod notify;
 mod probe;
 mod prometheus;
 mod prometheus_batch;
 mod prometheus_tls;
+mod rights;
 mod sandbox_prometheus;
 #[path = "../simulate/mod.rs"]
 #[allow(dead_code, reason = "the short form writes no report")]

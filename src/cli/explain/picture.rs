@@ -159,6 +159,7 @@ fn history(out: &mut dyn Write, facts: &Facts, width: Option<usize>, now: Timest
             to,
             reason,
             message,
+            ..
         } = entry;
         let moved = if from == to {
             to.to_string()

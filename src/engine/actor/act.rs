@@ -3,6 +3,7 @@
 use super::{Actor, Dirty, Done};
 use crate::engine::lane::Lane;
 use crate::engine::leave::leave;
+use crate::engine::order::{Pair, swapped};
 use crate::engine::{lower, raise};
 use crate::rollout::observation::{Decision, Lower, Raise};
 use crate::rollout::spec::Component;
@@ -33,6 +34,7 @@ impl Actor {
         self.watched = decision.watched;
         self.wake_at = decision.wake_at;
         self.done.extend(decision.done);
+        self.audits.decided(decision.audits);
         self.dirty = self.dirty.max(if decision.changed {
             Dirty::Now
         } else {
@@ -55,6 +57,7 @@ impl Actor {
                 .events
                 .publish(&self.raw, &reason, &text, note.warning);
         }
+        self.tell_people(now);
         if decision.changed || !decision.notes.is_empty() {
             self.show();
         }
@@ -105,6 +108,9 @@ impl Actor {
             return;
         }
         lane.clear();
+        if swapped(Pair::LowerTell) && !self.written.to_string().contains(&order.id) {
+            return;
+        }
         let Some(component) = self.planned(&order.component) else {
             return;
         };

@@ -3,6 +3,7 @@
 use super::{Actor, Dirty, Done, older};
 use crate::engine::lane::Lane;
 use crate::engine::looks::Look;
+use crate::engine::order::{Pair, swapped};
 use crate::engine::select::Prepared;
 use crate::engine::{persist, raise};
 use crate::rollout::decide::declare;
@@ -157,6 +158,10 @@ impl Actor {
         declare(&mut self.status, &component, intent.clone());
         self.lanes.insert(component, Lane::Declared { intent, prepared });
         self.dirty = Dirty::Now;
+        if swapped(Pair::DeclareWrite) {
+            let unwritten = serde_json::to_value(&self.status).unwrap_or_default();
+            self.write_declared(&unwritten);
+        }
     }
 
     /// The status is persisted: declared raises may now be written, finished commands removed.
@@ -171,17 +176,20 @@ impl Actor {
             Ok(raw) => {
                 self.applied(raw);
                 self.last_saved = now;
+                self.tell_audits();
                 self.write_declared(&written);
                 self.written = written;
                 self.tidy();
             }
             Err(error) if error.is_race() => {
+                self.audits.not_written();
                 self.undeclare();
                 self.dirty = Dirty::Now;
                 self.fetch();
             }
             Err(error) => {
                 tracing::warn!(rollout = %self.raw.name, %error, "the status was not written, again in a second");
+                self.audits.not_written();
                 self.undeclare();
                 self.dirty = Dirty::Now;
                 self.save_after = now + Duration::from_secs(1);
@@ -263,6 +271,8 @@ impl Actor {
                 if theirs != ours {
                     tracing::warn!(rollout = %self.raw.name, "somebody else wrote the status; going on from theirs");
                     self.status = theirs;
+                    // What was decided on ours is decided anew, or was by them.
+                    self.audits = super::audit::Audits::default();
                     self.first = true;
                     self.written = raw.status.clone();
                     for lane in self

@@ -36,6 +36,10 @@ impl Actor {
             client: client.clone(),
             cache: self.shared.cache.clone(),
             hooks: self.shared.settings.hooks.clone(),
+            term: (
+                self.shared.share.clone(),
+                self.shared.share.shard_of(&self.raw.namespace, &self.raw.name),
+            ),
         }
     }
 

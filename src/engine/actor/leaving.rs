@@ -3,6 +3,7 @@
 use super::{Actor, Done, Lane, restore};
 use crate::cluster::rollouts;
 use crate::engine::leave::{Left, leave};
+use crate::engine::order::{Pair, swapped};
 use crate::rollout::spec::OnDelete;
 use crate::rollout::status::ComponentStatus;
 use jiff::Timestamp;
@@ -86,7 +87,7 @@ impl Actor {
 
     /// Takes our marks off, with the originals where the traffic is back on control; then lets the resource go.
     pub(super) fn see_out(&mut self, now: Timestamp) {
-        if self.leaving.done {
+        if self.leaving.done || swapped(Pair::LeaveRelease) {
             self.release();
             return;
         }
@@ -162,7 +163,7 @@ impl Actor {
     /// Whether the resource carries our finalizer: nothing is raised before it does, for nobody would see it out.
     /// Lowers never wait for it.
     pub(super) fn is_held(&mut self, component: &str) -> bool {
-        if self.raw.has_finalizer() {
+        if self.raw.has_finalizer() || swapped(Pair::FinalizerRaise) {
             return true;
         }
         if let Some(error) = self.unheld.clone() {

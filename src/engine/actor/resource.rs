@@ -3,11 +3,10 @@
 use super::{Actor, Lane, older, together};
 use crate::cluster::rollouts::RawRollout;
 use crate::engine::claims::Claim;
-use crate::engine::gauges;
 use crate::engine::pasts::Pasts;
 use crate::engine::persist::{self, Sound};
+use crate::engine::wanted;
 use crate::metrics::Cursor;
-use crate::routing::{ObjectKind, needs, targets};
 
 impl Actor {
     /// Cursors of the daemon before; the source decides whether they can still be resumed.
@@ -45,28 +44,8 @@ impl Actor {
         self.selected.clear();
         self.scopes.clear();
         self.claim();
-        for object in &self.mine {
-            self.shared.cache.want(object.kind, &object.namespace);
-        }
         if let Ok(sound) = &self.sound {
-            for planned in sound.plan.cared_for() {
-                for (kind, namespace) in needs(&planned.component, &self.raw.namespace) {
-                    self.shared.cache.want(kind, &namespace);
-                    if kind == ObjectKind::Ingress {
-                        self.shared.cache.want_endpoints(&namespace);
-                    }
-                    self.scopes.insert((kind, namespace));
-                }
-                for target in targets(&planned.component, &self.raw.namespace) {
-                    for (namespace, _) in target.control_services() {
-                        self.shared.cache.want_endpoints(&namespace);
-                    }
-                }
-                if planned.checks.iter().any(gauges::reads_deployments) {
-                    let namespace = &self.raw.namespace;
-                    self.shared.cache.want(ObjectKind::Deployment, namespace);
-                }
-            }
+            self.scopes = wanted::want(&self.shared.cache, sound, &self.raw.namespace);
         }
     }
 

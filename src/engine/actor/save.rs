@@ -3,6 +3,7 @@
 use super::{Actor, Dirty, Done};
 use crate::cluster::rollouts;
 use crate::engine::lane::Lane;
+use crate::engine::order::{Pair, swapped};
 use crate::rollout::status::{ComponentStatus, RouterStatus};
 use jiff::Timestamp;
 use std::time::Duration;
@@ -23,7 +24,7 @@ impl Actor {
             return;
         }
         let lowering = self.lanes.values().any(|lane| match lane {
-            Lane::Lowering { since, .. } => since.elapsed() < TRAFFIC_FIRST,
+            Lane::Lowering { since, .. } => since.elapsed() < TRAFFIC_FIRST && !swapped(Pair::LowerTell),
             Lane::Idle
             | Lane::Preparing { .. }
             | Lane::Declared { .. }
@@ -48,6 +49,10 @@ impl Actor {
                 return;
             }
         };
+        if swapped(Pair::AnswerTidy) && !self.done.is_empty() && !self.tidying {
+            self.tidy();
+            return;
+        }
         self.dirty = Dirty::No;
         if status == self.written {
             self.last_saved = now;
@@ -55,6 +60,7 @@ impl Actor {
             return;
         }
         self.saving = true;
+        self.audits.written();
         let (client, raw, previous) = (
             self.shared.clients.api.clone(),
             self.raw.clone(),
@@ -152,7 +158,10 @@ impl Actor {
             .collect();
         let restored = self.is_restored();
         // Before the first write, so that whoever deletes the resource does not leave our marks behind.
-        let wants_finalizer = self.sound.is_ok() && self.shared.claims.older_owner(&self.raw.uid).is_none();
+        let wants_finalizer = self.sound.is_ok()
+            && self.shared.claims.older_owner(&self.raw.uid).is_none()
+            && (!swapped(Pair::FinalizerRaise)
+                || self.status.components.iter().any(|c| !c.weight.written.is_zero()));
         let (client, raw) = (self.shared.clients.api.clone(), self.raw.clone());
         if !done.is_empty() {
             self.tidying = true;

@@ -31,6 +31,11 @@ const fn waits_for_others(reason: Reason) -> bool {
     )
 }
 
+/// What is said of a weight that a person set.
+pub(super) fn by_hand(weight: Weight) -> String {
+    format!("{weight} was set by hand; the plan waits until `resume`, a breach still rolls back")
+}
+
 /// Why nothing rises now.
 pub(super) struct Stop(pub(super) Reason, pub(super) String);
 
@@ -54,6 +59,7 @@ impl Desk<'_> {
         };
         if c.state == State::Manual {
             self.by_hand(i);
+            self.tell_by_hand(i);
         }
         let Some(c) = self.status.components.get(i) else {
             return;
@@ -94,6 +100,7 @@ impl Desk<'_> {
                         | Reason::Ineligible
                         | Reason::RouterSplit
                         | Reason::SpecChanged
+                        | Reason::Complaints
                         | Reason::AwaitingApproval
                         | Reason::WaitingForChecklist
                         | Reason::DependencyFailed
@@ -132,6 +139,7 @@ impl Desk<'_> {
             && self.planned(i).is_some_and(|p| p.component.arms.is_some())
             && self.routers_ready(i, c).is_ok()
             && !self.paused(c)
+            && self.uncomplained(c).is_ok()
             && self.open().is_ok()
             && self.judged_well(i, c).is_ok()
     }
@@ -235,9 +243,51 @@ impl Desk<'_> {
                 );
                 c.weight.asked = c.weight.written;
                 c.raise_by = None;
+                c.reason = Reason::Manual;
                 c.message.clone_from(&message);
                 self.note(i, Reason::WriteFailed, message, true);
             }
+        }
+    }
+
+    /// A weight that a person set stays, and what is wrong with what carries it is told all the same, until it is well
+    /// again.
+    fn tell_by_hand(&mut self, i: usize) {
+        const WRONG: [Reason; 4] = [
+            Reason::RouterUnreadable,
+            Reason::Ineligible,
+            Reason::RouterSplit,
+            Reason::RouteNotAccepted,
+        ];
+        let Some(c) = self.status.components.get(i) else {
+            return;
+        };
+        if c.lowering.is_some() {
+            return;
+        }
+        match self.routers_ready(i, c) {
+            // Whoever moved one of several by hand made them disagree: that is what is told.
+            Err(Stop(Reason::RouterSplit, _)) if c.reason == Reason::DriftAdopted => {}
+            Err(Stop(reason, message)) if WRONG.contains(&reason) => {
+                let message = format!("{message}; {} stays as it was set by hand", c.weight.written);
+                let news = c.reason != reason;
+                let Some(c) = self.status.components.get_mut(i) else {
+                    return;
+                };
+                let other = c.message != message;
+                say(c, reason, other, || message.clone());
+                if news {
+                    self.note(i, reason, message, true);
+                }
+            }
+            Ok(()) if WRONG.contains(&c.reason) => {
+                let Some(c) = self.status.components.get_mut(i) else {
+                    return;
+                };
+                let message = by_hand(c.weight.written);
+                say(c, Reason::Manual, true, || message);
+            }
+            Ok(()) | Err(_) => {}
         }
     }
 
@@ -280,7 +330,7 @@ impl Desk<'_> {
                 format!("writing {weight}, {} now", c.weight.written),
             ),
         };
-        if c.state == State::Walking {
+        if c.state == State::Walking || code == Reason::WriteFailed {
             say(c, code, true, || message);
         }
         self.out.raises.push(Raise {

@@ -1,7 +1,9 @@
 //! People's wishes, in the order they were given. Each is dealt with once: its id then stands in the status.
 
 use super::{Desk, forget, previews};
+use crate::rollout::audit::Stand;
 use crate::rollout::command::{Command, Verb, ago};
+use crate::rollout::complaint::COMPLAINTS_KEPT;
 use crate::rollout::reason::State;
 use crate::rollout::status::{COMMANDS_KEPT, CommandOutcome, CommandResult, ComponentStatus};
 use crate::rollout::weight::Weight;
@@ -15,7 +17,7 @@ impl Desk<'_> {
         for (key, error) in &self.seen.malformed {
             if !self.known(&error.id) {
                 let outcome = (error.id.as_str(), error.verb.as_str(), None);
-                self.record(outcome, CommandResult::Refused, &error.message);
+                self.record(outcome, CommandResult::Refused, &error.message, &[], &[]);
             }
             self.out.done.push(key.clone());
         }
@@ -23,12 +25,20 @@ impl Desk<'_> {
         for (at, command) in commands.iter().enumerate() {
             if !self.known(&command.id) {
                 let later = commands.get(at + 1..).unwrap_or_default();
+                let before = self.stands(Some(command));
                 let (result, message) = self.carry_out(command, later);
-                let who = Some(command.wish.who.clone()).filter(|w| !w.is_empty());
-                self.record((&command.id, command.verb.word(), who), result, &message);
+                let after = self.stands(Some(command));
+                let outcome = (command.id.as_str(), command.verb.word(), self.giver(command));
+                self.record(outcome, result, &message, &before, &after);
             }
             self.out.done.push(command.key());
         }
+    }
+
+    /// Who gave a command, as well as it is known.
+    fn giver(&self, command: &Command) -> Option<String> {
+        let known = self.seen.givers.get(&command.id).cloned();
+        known.or_else(|| Some(command.wish.who.clone()).filter(|w| !w.is_empty()))
     }
 
     fn known(&self, id: &str) -> bool {
@@ -40,16 +50,28 @@ impl Desk<'_> {
         (id, verb, who): (&str, &str, Option<String>),
         result: CommandResult,
         message: &str,
+        before: &[Stand],
+        after: &[Stand],
     ) {
         let clip = |text: &str, n: usize| text.chars().take(n).collect::<String>();
-        self.status.commands.push(CommandOutcome {
+        let outcome = CommandOutcome {
             id: clip(id, 63),
             verb: clip(verb, 16),
             who: who.map(|w| clip(&w, 256)),
             at: self.now,
             result,
             message: clip(message, 2048),
-        });
+        };
+        self.audit_command(&outcome, before, after);
+        self.status.commands.push(outcome);
+        // However many complain, what became of the other commands stays to be read.
+        let is_complaint = |c: &CommandOutcome| c.verb == Verb::Complaint.word();
+        let all = &self.status.commands;
+        if all.iter().filter(|c| is_complaint(c)).count() > COMPLAINTS_KEPT
+            && let Some(oldest) = all.iter().position(is_complaint)
+        {
+            self.status.commands.remove(oldest);
+        }
         let excess = self.status.commands.len().saturating_sub(COMMANDS_KEPT);
         self.status.commands.drain(..excess);
         self.out.changed = true;
@@ -98,7 +120,7 @@ impl Desk<'_> {
                 Err("its id is no ULID, so nobody can tell how old it is: give it with expiresAt".to_owned())
             } else if raises
                 && later.iter().any(|l| {
-                    l.names(&name) && !l.verb.is_beside_the_weight() && !self.would_raise_named(l, &name)
+                    l.names(&name) && l.verb.is_about_the_weight() && !self.would_raise_named(l, &name)
                 })
             {
                 cancelled += 1;
@@ -142,7 +164,7 @@ impl Desk<'_> {
         match command.verb {
             Verb::Set => command.wish.weight.is_some_and(|w| w > c.weight.written),
             Verb::Resume | Verb::Approve | Verb::Promote | Verb::Retry => true,
-            Verb::Pause | Verb::Rollback | Verb::Detach => false,
+            Verb::Pause | Verb::Rollback | Verb::Detach | Verb::Complaint => false,
             Verb::HeaderRoute | Verb::Mirror => previews::would_add(command),
         }
     }
@@ -193,6 +215,7 @@ impl Desk<'_> {
             Verb::Resume => self.resume(i),
             Verb::Promote => self.promote(i),
             Verb::HeaderRoute | Verb::Mirror => self.beside_the_weight(i, command),
+            Verb::Complaint => self.complain(i, command),
             Verb::Approve => Err("approve opens a phase, not a component".to_owned()),
         };
         let takes_up = matches!(command.verb, Verb::Set | Verb::Rollback | Verb::Resume) && answer.is_ok();

@@ -40,6 +40,7 @@ impl Desk<'_> {
                 format!("paused at {written} by {by}; `resume` goes on"),
             );
         }
+        self.uncomplained(c)?;
         if written.is_zero()
             && let Some(next) = &next
         {

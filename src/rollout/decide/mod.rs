@@ -6,7 +6,9 @@
 mod advance;
 mod again;
 mod approve;
+mod audits;
 mod commands;
+mod complaints;
 pub mod conditions;
 mod depends;
 mod enroll;
@@ -24,6 +26,7 @@ pub(crate) mod rules;
 mod verbs;
 
 use super::arrival::Arrival;
+use super::audit::Stand;
 use super::judge::{Context, Outlook};
 use super::late::is_late;
 use super::ledger::Ledger;
@@ -45,9 +48,11 @@ pub fn decide(plan: &Plan, status: GradualRolloutStatus, seen: &Observation, now
     for i in 0..desk.status.components.len() {
         desk.look(i);
     }
+    desk.audit_changes();
     desk.obey();
     desk.begin_again();
     for i in 0..desk.status.components.len() {
+        desk.hear(i);
         desk.judge(i);
     }
     desk.pool();
@@ -60,6 +65,7 @@ pub fn decide(plan: &Plan, status: GradualRolloutStatus, seen: &Observation, now
     }
     desk.wait_in_line();
     desk.conclude();
+    desk.audit_changes();
     desk.decision()
 }
 
@@ -81,6 +87,8 @@ struct Desk<'a> {
     status: GradualRolloutStatus,
     out: Decision,
     before: Vec<Digest>,
+    /// Where each component stood before, as far as somebody may be asked about it.
+    stood: Vec<Stand>,
     /// What the judge said of each component of the status; `None` where nothing is judged.
     judged: Vec<Option<Outlook>>,
     /// The rollout's phase, as an index; the number of phases when all are done.
@@ -148,6 +156,7 @@ impl Digest {
 impl<'a> Desk<'a> {
     fn new(plan: &'a Plan, status: GradualRolloutStatus, seen: &'a Observation, now: Timestamp) -> Self {
         let before = status.components.iter().map(Digest::of).collect();
+        let stood = status.components.iter().map(Stand::of).collect();
         Self {
             plan,
             seen,
@@ -155,6 +164,7 @@ impl<'a> Desk<'a> {
             status,
             out: Decision::default(),
             before,
+            stood,
             judged: Vec::new(),
             phase: 0,
             phase_failed: false,
@@ -203,9 +213,12 @@ impl<'a> Desk<'a> {
     fn order(&mut self, i: usize, weight: Weight, reason: Reason, emergency: bool, id: Option<String>) {
         // Marks are compared by age: an id that says nothing of it, or that claims to be from tomorrow, is not used.
         let latest = u64::try_from(self.now.as_millisecond()).unwrap_or(0);
+        let mark = self.status.components.get(i).and_then(|c| c.mark.clone());
         let sound = |id: &String| {
             id.parse::<ulid::Ulid>()
                 .is_ok_and(|id| id.timestamp_ms() <= latest)
+                // What an alert began is older than what was written since, and would be taken for a copy of old.
+                && mark.as_ref().is_none_or(|mark| id > mark)
         };
         let id = id.filter(sound).unwrap_or_else(|| self.id(i));
         let at = self.now;
@@ -324,7 +337,10 @@ impl<'a> Desk<'a> {
             has_control: arms.is_some_and(|a| a.control.is_some()),
             moves_requests: planned.moves_requests(),
             verifiable: planned.moves_requests() && !self.seen.recorded,
-            clock_runs: !self.paused(c) && !self.frozen() && self.settled(i),
+            clock_runs: !self.paused(c)
+                && self.complained(c).is_none()
+                && !self.frozen()
+                && self.settled(i),
             now: self.now,
         }
     }
@@ -395,6 +411,7 @@ fn restart(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeR
     c.baseline = None;
     c.recorded = None;
     c.attempt += 1;
+    complaints::settle(c);
     if let Some(preview) = &mut c.preview {
         // What was said by command was said of the attempt before.
         preview.asked = None;
@@ -412,6 +429,8 @@ fn remember(c: &mut ComponentStatus, at: Timestamp, from: Weight, to: Weight, re
         to,
         reason,
         message,
+        who: None,
+        id: None,
     });
     let excess = c.history.len().saturating_sub(HISTORY_KEPT);
     c.history.drain(..excess);

@@ -179,6 +179,11 @@ impl Desk<'_> {
         c.hold_ended = false;
         c.raise_by = None;
         c.forced = false;
+        if c.state == State::Manual {
+            // It was being written; now it stands, and waits for a person again.
+            c.reason = Reason::Manual;
+            c.message = super::advance::by_hand(weight);
+        }
         forget(c, now, judge);
         let message = format!("{from} → {weight}");
         remember(c, now, from, weight, reason, &message);
@@ -259,7 +264,7 @@ impl Desk<'_> {
             c.state = State::Manual;
             c.fingerprint = None;
             c.reason = reason;
-            c.message = format!("{weight} was set by hand; the plan waits until `resume`");
+            c.message = super::advance::by_hand(weight);
         }
     }
 

@@ -1,9 +1,11 @@
 //! The promises, each a property over whole lives: people, faults and weather in any order. Every one of them
 //! turns red when its rule alone is broken (`make sabotage`).
 
+mod audits;
 mod beside;
 mod dependencies;
 mod frozen;
+mod complaints;
 mod gates;
 mod gateways;
 mod history;

@@ -1,12 +1,14 @@
 //! What each verb does to one component.
 
 use super::commands::Answer;
+use super::complaints::settle;
 use super::{Desk, say, was_fought};
 use crate::rollout::command::{Command, RAISE_EXPIRES};
 use crate::rollout::judge::{Beside, Outlook};
-use crate::rollout::observation::Turn;
+use crate::rollout::observation::{Routers, Turn};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::sample::Dark;
+use crate::rollout::weight::Weight;
 use crate::rollout::window::Opening;
 
 impl Desk<'_> {
@@ -64,10 +66,16 @@ impl Desk<'_> {
         if deeper && !command.wish.force {
             return Err("its traffic is being put back right now: wait for that, then retry it; --force sets all the same".to_owned());
         }
+        if let Some(refusal) = self.cannot_say(i, weight) {
+            return Err(refusal);
+        }
         if weight > written && !command.wish.force {
             self.may_set(i)?;
         }
-        let warning = if weight > written { self.advice(i) } else { None };
+        let warning = self
+            .amiss(i, weight > written)
+            .map(|what| format!("warning: {what}"));
+        let warning = warning.or_else(|| self.advice(i).filter(|_| weight > written));
         let Some(c) = self.status.components.get_mut(i) else {
             return Err(String::new());
         };
@@ -93,6 +101,27 @@ impl Desk<'_> {
         ))
     }
 
+    /// Why a weight cannot be written as it is asked for: then nothing is, for another is not what was wanted.
+    fn cannot_say(&self, i: usize, weight: Weight) -> Option<String> {
+        let coarse = self.routed(i).iter().find(|o| {
+            let finest = o.finest.permille();
+            finest > 0 && !weight.permille().is_multiple_of(finest)
+        })?;
+        Some(format!(
+            "{} cannot say {weight}: the finest weight there is {} and its multiples; nothing was changed",
+            coarse.object, coarse.finest
+        ))
+    }
+
+    /// What is wrong with the routed objects, so that a weight will not be written to all of them.
+    fn amiss(&self, i: usize, raise: bool) -> Option<String> {
+        let seen = self.sight(i);
+        match &seen.routers {
+            Routers::Unreadable(what) => Some(what.clone()),
+            Routers::Read(_) | Routers::Unread => seen.obstacle.clone().filter(|_| raise),
+        }
+    }
+
     /// What refuses a raise by hand, short of force.
     fn may_set(&self, i: usize) -> Result<(), String> {
         let Some(c) = self.status.components.get(i) else {
@@ -115,6 +144,10 @@ impl Desk<'_> {
         }
         if let Some(refusal) = self.refused_by_gateways(i) {
             return Err(refusal);
+        }
+        if let Some(found) = self.complained(c) {
+            let why = self.plan.complaints.sentence(&found);
+            return Err(format!("{why}: resume it first; {force}"));
         }
         if let (State::RolledBack, Reason::Breach | Reason::LostTraffic) = (c.state, c.reason) {
             return Err(format!(
@@ -194,11 +227,16 @@ impl Desk<'_> {
 
     pub(super) fn resume(&mut self, i: usize) -> Answer {
         let spec_paused = self.plan.paused;
+        let complained = self
+            .status
+            .components
+            .get(i)
+            .is_some_and(|c| self.complained(c).is_some());
         let Some(c) = self.status.components.get_mut(i) else {
             return Err(String::new());
         };
         let was = c.state;
-        if c.paused_by.is_none() && !matches!(was, State::Manual | State::Drifted) {
+        if !complained && c.paused_by.is_none() && !matches!(was, State::Manual | State::Drifted) {
             let hint = if spec_paused {
                 "spec.paused holds it: edit the resource"
             } else {
@@ -211,6 +249,7 @@ impl Desk<'_> {
             };
             return Err(hint.to_owned());
         }
+        settle(c);
         c.paused_by = None;
         c.raise_by = None;
         // A named fight was settled by whoever resumes. Otherwise the record stays: a tool that lowers the weight

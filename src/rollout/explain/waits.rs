@@ -73,6 +73,13 @@ impl Facts {
                 None,
             )),
             Reason::DependencyFailed => waits.push(wait("a `retry` of what it depends on", None)),
+            Reason::Complaints => {
+                let found = plan.complaints.too_many(&c.complaints, now);
+                waits.push(wait(
+                    "no further complaint, or a person's `resume`",
+                    found.map(|found| found.until),
+                ));
+            }
             Reason::Paused
             | Reason::Manual
             | Reason::Drifted
@@ -107,6 +114,7 @@ impl Facts {
             | Reason::Breach
             | Reason::LostTraffic
             | Reason::BlindRollback
+            | Reason::ComplaintRollback
             | Reason::RollbackRequested
             | Reason::Emergency
             | Reason::OtherFailed

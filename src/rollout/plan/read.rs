@@ -6,6 +6,7 @@ use super::{
     FIRST_WEIGHT_MAX, JUMP_MAX_PERMILLE, Plan, PlannedComponent, PlannedPhase, PlannedStep, Problem,
 };
 use crate::rollout::check::JudgeRules;
+use crate::rollout::complaint::{COMPLAINTS_KEPT, ComplaintRules};
 use crate::rollout::duration::Span;
 use crate::rollout::router_spec::Router;
 use crate::rollout::spec::{ArmSource, BaselineKind, Component, GradualRolloutSpec, Phase, Step};
@@ -71,6 +72,7 @@ impl Reader {
             group: spec.group.clone(),
             on_delete: spec.on_delete.unwrap_or_default(),
             paused: spec.paused.unwrap_or(false),
+            complaints: self.complaints(spec),
         }
     }
 
@@ -316,6 +318,27 @@ impl Reader {
                 "{name} jumps from {before} to {weight}, more than 30 points; add steps between, or set allowJump: true"
             );
             self.problem(path, message);
+        }
+    }
+
+    fn complaints(&mut self, spec: &GradualRolloutSpec) -> ComplaintRules {
+        let given = spec.complaints.clone().unwrap_or_default();
+        let default = ComplaintRules::default();
+        let most = given.max.map_or(default.max, |n| usize::try_from(n).unwrap_or(0));
+        let within = given.within.map_or(default.within, |span| span.0);
+        if !(1..=COMPLAINTS_KEPT).contains(&most) {
+            self.problem(
+                "spec.complaints.max",
+                format!("must be between 1 and {COMPLAINTS_KEPT}; to count none, write action: none"),
+            );
+        }
+        if within < Duration::from_secs(60) || within > Duration::from_secs(7 * 24 * 3600) {
+            self.problem("spec.complaints.within", "must be between 1m and 7d");
+        }
+        ComplaintRules {
+            max: most.max(1),
+            within,
+            action: given.action.unwrap_or_default(),
         }
     }
 

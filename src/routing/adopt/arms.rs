@@ -115,9 +115,13 @@ pub(super) fn of_clusters(route: (&str, &str), places: &[(usize, [usize; 2])]) -
     }
 }
 
+/// What Prometheus calls the Ingress' namespace where it scrapes without `honorLabels`, as it does unless it is told
+/// otherwise: its own label of that name is the controller's.
+pub(super) const NAMESPACE: &str = "exported_namespace";
+
 /// The arms of nginx's upstreams: the Ingresses that lead there, and which side nginx chose. `None` where that is too
 /// long for one matcher.
-pub(super) fn of_ingresses(ingresses: &[&str]) -> Option<Arms> {
+pub(super) fn of_ingresses(namespace: &str, ingresses: &[&str]) -> Option<Arms> {
     let names = match ingresses {
         [one] => (*one).to_owned(),
         several => {
@@ -129,7 +133,11 @@ pub(super) fn of_ingresses(ingresses: &[&str]) -> Option<Arms> {
     let arm = |side: &str| {
         source(
             Preset::IngressNginx,
-            [("ingress", names.clone()), ("canary", side.to_owned())],
+            [
+                (NAMESPACE, namespace.to_owned()),
+                ("ingress", names.clone()),
+                ("canary", side.to_owned()),
+            ],
         )
     };
     (names.len() <= LONGEST).then(|| Arms {

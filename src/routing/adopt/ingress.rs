@@ -86,7 +86,7 @@ fn class(json: &Value) -> Option<&str> {
 fn canary(json: &Value) -> Option<String> {
     let annotations = json.pointer("/metadata/annotations");
     let says = |name: &str| annotations.and_then(|a| a.get(format!("{PREFIX}/{name}"))?.as_str());
-    if says("canary") != Some("true") {
+    if !says("canary").is_some_and(nginx::is_true) {
         return None;
     }
     let label = |key: &str| {
@@ -179,7 +179,7 @@ fn draft(
         ));
     }
     let leading: Vec<&str> = group.chosen.union(&group.beside).map(String::as_str).collect();
-    let arms = arms::of_ingresses(&leading).ok_or_else(|| {
+    let arms = arms::of_ingresses(namespace, &leading).ok_or_else(|| {
         format!(
             "the names of the {} Ingresses of its upstreams are too long for one label matcher: write that component by hand",
             leading.len()
@@ -220,6 +220,10 @@ fn draft(
                 .to_owned(),
         );
     }
+    notes.push(format!(
+        "Counted by {}: with `honorLabels: true` in the scrape of ingress-nginx that label is called namespace.",
+        arms::NAMESPACE
+    ));
     if !group.beside.is_empty() {
         notes.push(format!(
             "Split with them, though not chosen: {} (the same upstream).",

@@ -2,7 +2,8 @@
 
 use super::eligibility::{Reader, finding, ingress};
 use super::finding::{Code, Finding};
-use super::locations::{Location, annotation};
+use super::locations::{Location, annotation, is_set};
+use super::snippet::{Snippet, read};
 use serde_json::Value;
 
 /// Annotations with nginx configuration in them.
@@ -25,7 +26,7 @@ impl Reader<'_> {
             let remedy = "remove it for the time of the rollout, or accept that the share is not honoured";
             found.push(self.say(own, Code::Affinity, "affinity", message, remedy));
         }
-        if of("ssl-passthrough") == Some("true") {
+        if is_set(self.spec, own, "ssl-passthrough") {
             let message = "nginx passes the connection on unread, so there is no request to split";
             let remedy = "leave this Ingress out and move it by LB or DNS";
             found.push(self.say(own, Code::SslPassthrough, "ssl-passthrough", message, remedy));
@@ -82,15 +83,24 @@ impl Reader<'_> {
 
     fn snippets(&self, own: &Value) -> Vec<Finding> {
         let told = |name: &&str| {
-            let snippet = annotation(self.spec, own, name)?;
-            let mut words = snippet.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-            if words.any(|word| word == "return" || word == "rewrite") {
-                let message = "answers or rewrites by itself before the split";
-                let remedy = "express it in Istio, or leave this Ingress out";
-                return Some(self.say(own, Code::SnippetReturns, name, message, remedy));
-            }
-            let message = "is applied to both halves; Istio's own edge will not have it";
-            Some(self.say(own, Code::Snippet, name, message, "convert it before nginx goes"))
+            let (code, message, remedy) = match read(annotation(self.spec, own, name)?) {
+                Snippet::Answers => (
+                    Code::SnippetReturns,
+                    "answers or rewrites by itself before the split",
+                    "express it in Istio, or leave this Ingress out",
+                ),
+                Snippet::SetsHost => (
+                    Code::UpstreamVhost,
+                    "sends another Host on than the client's, which Istio chooses its route by",
+                    "say it by the annotation upstream-vhost and give Istio a route for it, or leave this Ingress out",
+                ),
+                Snippet::Other => (
+                    Code::Snippet,
+                    "is applied to both halves; Istio's own edge will not have it",
+                    "convert it before nginx goes",
+                ),
+            };
+            Some(self.say(own, code, name, message, remedy))
         };
         SNIPPETS.iter().filter_map(told).collect()
     }
@@ -103,7 +113,7 @@ impl Reader<'_> {
             let remedy = "split by a VirtualService of its own for the rewritten path and accept this, or leave the Ingress out";
             found.push(self.say(other, Code::RewriteTarget, "rewrite-target", message, remedy));
         }
-        if of("use-regex") == Some("true") {
+        if is_set(self.spec, other, "use-regex") {
             let message = "every path of its hosts is a pattern, also those of other Ingresses";
             let remedy = "write plain paths, or leave the hosts out";
             found.push(self.say(other, Code::UseRegex, "use-regex", message, remedy));

@@ -1,6 +1,6 @@
 //! The canary Ingress of an upstream, and its alias Service: how they are made, read, written and taken away.
 
-use super::locations::{Key, Location, rules};
+use super::locations::{Key, Location, is_true, rules};
 use super::select::{Split, is_ours, name_of};
 use super::{COMPONENT, MANAGED_BY, MANAGER, PREFIX, TOTAL};
 use crate::rollout::router_spec::{IngressNginx, SplitGateway};
@@ -62,7 +62,8 @@ impl Canary<'_> {
         json: &Value,
     ) -> Result<Vec<Reading>, RoutingError> {
         self.owned(object, json)?;
-        if self.value(json, "canary").and_then(Value::as_str) != Some("true") {
+        let says = self.value(json, "canary").and_then(Value::as_str);
+        if !says.is_some_and(is_true) {
             return Err(RoutingError::BadValue {
                 object: object.clone(),
                 path: format!("metadata.annotations[{}]", self.key("canary")),

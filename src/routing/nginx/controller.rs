@@ -1,9 +1,30 @@
 //! What the arguments of an ingress-nginx controller say against a split.
 
 use super::finding::{Code, Finding};
-use super::locations::names;
+use super::locations::{is_true, names};
 use crate::routing::seen::text;
 use serde_json::Value;
+use std::collections::BTreeMap;
+
+fn words(container: &Value) -> impl Iterator<Item = &str> {
+    ["args", "command"]
+        .iter()
+        .filter_map(|field| container.get(field)?.as_array())
+        .flatten()
+        .filter_map(Value::as_str)
+}
+
+/// Whether a container runs ingress-nginx.
+pub(super) fn is_controller(container: &Value) -> bool {
+    words(container).any(|w| w.ends_with("nginx-ingress-controller"))
+        || text(container, "/image").is_some_and(|i| i.contains("ingress-nginx/controller"))
+}
+
+/// Its flags; one without a value is true.
+pub(super) fn flags(container: &Value) -> BTreeMap<&str, &str> {
+    let told = words(container).filter_map(|w| w.strip_prefix("--"));
+    told.map(|w| w.split_once('=').unwrap_or((w, "true"))).collect()
+}
 
 /// Reads a workload (Deployment, `DaemonSet`); nothing is found in one that runs no ingress-nginx.
 pub fn controller_findings(workload: &Value) -> Vec<Finding> {
@@ -11,27 +32,9 @@ pub fn controller_findings(workload: &Value) -> Vec<Finding> {
         .pointer("/spec/template/spec/containers")
         .and_then(Value::as_array);
     let mut found = Vec::new();
-    for container in containers.into_iter().flatten() {
-        let words: Vec<&str> = ["args", "command"]
-            .iter()
-            .filter_map(|field| container.get(field)?.as_array())
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
-        let named = words.iter().any(|w| w.ends_with("nginx-ingress-controller"));
-        if !named && !text(container, "/image").is_some_and(|i| i.contains("ingress-nginx/controller")) {
-            continue;
-        }
-        let flag = |name: &str| {
-            words.iter().find_map(|w| {
-                let value = w.strip_prefix("--")?.strip_prefix(name)?;
-                if value.is_empty() {
-                    Some("true")
-                } else {
-                    value.strip_prefix('=')
-                }
-            })
-        };
+    for container in containers.into_iter().flatten().filter(|c| is_controller(c)) {
+        let told = flags(container);
+        let flag = |name: &str| told.get(name).copied();
         let (namespace, name) = names(workload);
         let mut say = |code: Code, flag: &str, message: &str, remedy: &str| {
             found.push(Finding {
@@ -43,7 +46,7 @@ pub fn controller_findings(workload: &Value) -> Vec<Finding> {
                 remedy: remedy.to_owned(),
             });
         };
-        if flag("disable-svc-external-name") == Some("true") {
+        if flag("disable-svc-external-name").is_some_and(is_true) {
             let message = "it resolves no Service of type ExternalName, which the alias is";
             say(
                 Code::ExternalNameOff,

@@ -2,7 +2,7 @@
 
 use super::canary::external_name;
 use super::finding::{Code, Finding};
-use super::locations::{Key, Location, annotation, is_canary, names, rules};
+use super::locations::{Key, Location, aliases, annotation, is_canary, names, rules};
 use super::routes::{Bound, Way};
 use super::select::{Split, is_ours, name_of};
 use crate::rollout::router_spec::IngressNginx;
@@ -57,6 +57,8 @@ pub(super) struct Reader<'a> {
     bound: Bound<'a>,
     /// Ingresses of the chosen class, by host.
     pub(super) by_host: BTreeMap<String, Vec<&'a Arc<Value>>>,
+    /// Further names of hosts, with the Ingress that says so. A name that is a host itself is none.
+    aliases: BTreeMap<String, Vec<(&'a str, &'a Arc<Value>)>>,
     /// Every Ingress that is seen, by namespace and name.
     by_name: BTreeMap<(&'a str, &'a str), &'a Arc<Value>>,
     /// Normal Ingresses by the namespace and name of a Service that they lead to.
@@ -81,6 +83,7 @@ impl<'a> Reader<'a> {
             stock,
             bound,
             by_host: BTreeMap::new(),
+            aliases: BTreeMap::new(),
             by_name: all.iter().map(|i| (names(i), i)).collect(),
             by_service: BTreeMap::new(),
             foreign: BTreeMap::new(),
@@ -93,6 +96,14 @@ impl<'a> Reader<'a> {
                 for location in rules(json) {
                     reader.foreign.entry(location.key()).or_default().push(json);
                 }
+            }
+        }
+        for json in served.iter().filter(|i| !is_canary(spec, i)) {
+            let known = |name: &&str| !reader.by_host.contains_key(*name);
+            let further: Vec<&str> = aliases(spec, json).filter(known).collect();
+            for host in hosts(json).into_iter().filter(|_| !further.is_empty()) {
+                let of = reader.aliases.entry(host).or_default();
+                of.extend(further.iter().map(|name| (*name, json)));
             }
         }
         for json in all.iter().filter(|i| !is_canary(spec, i)) {
@@ -236,7 +247,7 @@ impl<'a> Reader<'a> {
     }
 
     fn location(&self, split: &Split, location: &Location) -> Vec<Finding> {
-        let mut found: Vec<Finding> = self.route(split, location).into_iter().collect();
+        let mut found = self.routed(split, location);
         found.extend(self.annotated(location));
         for other in self.foreign.get(&location.key()).into_iter().flatten() {
             let message = format!(
@@ -271,46 +282,76 @@ impl<'a> Reader<'a> {
         found
     }
 
-    fn route(&self, split: &Split, location: &Location) -> Option<Finding> {
-        let vhost = annotation(self.spec, &location.ingress, "upstream-vhost");
-        let host = vhost.unwrap_or(&location.host);
-        let object = ingress(&location.ingress);
-        match self.bound.way(host, &location.path, location.is_prefix()) {
+    /// Whether Istio has a route for the location under each name that nginx serves it by.
+    fn routed(&self, split: &Split, location: &Location) -> Vec<Finding> {
+        const VHOST: &str = "upstream-vhost";
+        let own = &location.ingress;
+        if let Some(host) = annotation(self.spec, own, VHOST) {
+            // Whatever the client asked for, Istio hears this.
+            let asked = format!("{} of {}, by the name {host:?},", place(location), split.upstream);
+            let missing = (Code::UpstreamVhost, Some(self.key(VHOST)));
+            return self
+                .route(host, location, &asked, own, missing)
+                .into_iter()
+                .collect();
+        }
+        let asked = format!("{} of {}", place(location), split.upstream);
+        let missing = (Code::RouteMissing, Some("spec.rules".to_owned()));
+        let mut found: Vec<Finding> = self
+            .route(&location.host, location, &asked, own, missing)
+            .into_iter()
+            .collect();
+        for (name, ingress) in self.aliases.get(&location.host).into_iter().flatten() {
+            // A name that is a pattern stands for any.
+            let host = if name.starts_with('~') { "" } else { name };
+            let asked = format!(
+                "{} of {}, which answers to {name} as well,",
+                place(location),
+                split.upstream
+            );
+            let missing = (Code::RouteMissing, Some(self.key("server-alias")));
+            found.extend(self.route(host, location, &asked, ingress, missing));
+        }
+        found
+    }
+
+    /// What the listener lacks for a location under a name. `asked` says of what, `missing` how that is called.
+    fn route(
+        &self,
+        host: &str,
+        location: &Location,
+        asked: &str,
+        object: &Value,
+        (code, field): (Code, Option<String>),
+    ) -> Option<Finding> {
+        let elsewhere = |name: &str| name != host && self.by_host.contains_key(name);
+        let object = ingress(object);
+        match self
+            .bound
+            .way(host, &location.path, location.is_prefix(), elsewhere)
+        {
             Way::Routed => None,
             Way::Redirected(by) => {
                 let message = format!(
-                    "{by} redirects {} on the split listener, and nginx hands that to the client for ever",
-                    place(location)
+                    "{by} redirects {asked} on the split listener, or some requests of it, and nginx hands that to the client for ever"
                 );
                 let remedy = "redirect on the public ports only (match.port), or bind that VirtualService to another Gateway";
-                Some(finding(Code::RedirectLoop, object, None, message, remedy))
+                Some(finding(Code::RedirectLoop, object, field, message, remedy))
             }
-            Way::Missing if vhost.is_some() => {
-                let message = format!("Istio is asked for {host:?}, for which it has no route");
-                let remedy = "add that host to the Gateway and a VirtualService, or remove the annotation";
-                Some(finding(
-                    Code::UpstreamVhost,
-                    object,
-                    Some(self.key("upstream-vhost")),
-                    message,
-                    remedy,
-                ))
+            Way::Answered(how) => {
+                let message = format!("{how}, for some requests of {asked} that nginx's own back end serves");
+                let remedy = "take that rule off the split listener (match.port, or another Gateway)";
+                Some(finding(Code::Answered, object, field, message, remedy))
             }
-            Way::Missing => {
-                let message = format!(
-                    "{} shares the upstream {} and has no route on the split listener that takes all of it",
-                    place(location),
-                    split.upstream
-                );
-                let remedy =
-                    "apply its VirtualService first: nginx splits every host and path of an upstream";
-                Some(finding(
-                    Code::RouteMissing,
-                    object,
-                    Some("spec.rules".to_owned()),
-                    message,
-                    remedy,
-                ))
+            Way::Missing(why) => {
+                let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+                let message = format!("{asked} has no route on the split listener that takes all of it{why}");
+                let remedy = if code == Code::UpstreamVhost {
+                    "add that host to the Gateway and a VirtualService, or remove the annotation"
+                } else {
+                    "apply its VirtualService first: nginx splits every host and path of an upstream"
+                };
+                Some(finding(code, object, field, message, remedy))
             }
         }
     }

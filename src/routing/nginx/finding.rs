@@ -58,6 +58,8 @@ codes! {
     RouteMissing = Blocker, false;
     /// Istio's listener redirects it.
     RedirectLoop = Blocker, true;
+    /// Istio answers some of its requests by itself.
+    Answered = Blocker, true;
     /// The split goes to a public port, where redirects and certificates belong to clients.
     PublicListener = Blocker, true;
     /// The gateway's Service does not exist.
@@ -98,6 +100,8 @@ codes! {
     NameTaken = Blocker, false;
     /// The controller resolves no names of Services (`--disable-svc-external-name`).
     ExternalNameOff = Blocker, false;
+    /// An Ingress of another class, or of none, leads to the upstream, and nobody can tell which nginx serves it.
+    ClassUnknown = Warning, false;
     /// The controller watches one namespace only.
     WatchesOneNamespace = Warning, false;
     /// An older Ingress has the location.

@@ -60,9 +60,25 @@ pub(super) fn annotation<'j>(spec: &IngressNginx, ingress: &'j Value, name: &str
         .as_str()
 }
 
+/// What nginx takes for true: it reads annotations as Go does.
+pub(in crate::routing) fn is_true(text: &str) -> bool {
+    matches!(text, "1" | "t" | "T" | "TRUE" | "true" | "True")
+}
+
+/// Whether an annotation is there and true.
+pub(super) fn is_set(spec: &IngressNginx, ingress: &Value, name: &str) -> bool {
+    annotation(spec, ingress, name).is_some_and(is_true)
+}
+
 /// Whether an Ingress is a canary: then it makes no location.
 pub(super) fn is_canary(spec: &IngressNginx, ingress: &Value) -> bool {
-    annotation(spec, ingress, "canary") == Some("true")
+    is_set(spec, ingress, "canary")
+}
+
+/// Further names of the servers that an Ingress' hosts make: every location of those hosts answers to them too.
+pub(super) fn aliases<'j>(spec: &IngressNginx, ingress: &'j Value) -> impl Iterator<Item = &'j str> {
+    let listed = annotation(spec, ingress, "server-alias").unwrap_or_default();
+    listed.split(',').map(str::trim).filter(|name| !name.is_empty())
 }
 
 /// The class, from the field or the old annotation.

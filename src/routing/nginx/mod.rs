@@ -9,17 +9,22 @@ use crate::rollout::weight::Weight;
 
 mod annotations;
 mod canary;
+mod classes;
 mod controller;
 mod eligibility;
 mod finding;
 mod locations;
 mod routes;
+mod rules;
 mod select;
 mod selection;
+mod snippet;
 
 pub(super) use canary::Canary;
+pub use classes::Classes;
 pub use controller::controller_findings;
 pub use finding::{Code, Finding, Severity};
+pub(super) use locations::is_true;
 pub(super) use select::{claims_of, needs, select};
 
 /// What nginx's annotations begin with unless the controller was told otherwise.

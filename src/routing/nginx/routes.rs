@@ -1,69 +1,300 @@
 //! Whether Istio's split listener knows what to do with a host and a path: what the canary would get as 404 has no
 //! route there.
 
+use super::locations::names;
+use super::rules::{Act, Asked, Rule, Takes, conditions, listens};
 use crate::rollout::router_spec::SplitGateway;
 use crate::routing::ObjectKind;
 use crate::routing::seen::text;
 use crate::routing::stock::Stock;
-use regex::Regex;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+#[cfg(test)]
+mod tests;
 
 /// What the listener does with every request of a location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     /// It is sent on.
     Routed,
-    /// It is redirected, which nginx passes on to the client, who comes back: the VirtualService that does so.
+    /// There is no route that takes all of it; why, as half a sentence, where a VirtualService has the host.
+    Missing(Option<String>),
+    /// Some requests are answered by the listener itself: which VirtualService does what.
+    Answered(String),
+    /// It is redirected, or some requests are, which nginx passes on to the client, who comes back: by which
+    /// VirtualService.
     Redirected(String),
-    /// There is no route that takes all of it.
-    Missing,
 }
 
-/// The VirtualServices that the split listener serves: by the hosts that they name in full, and those with patterns.
+impl Way {
+    /// How bad it is; a location is as bad as its worst part.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Routed => 0,
+            Self::Missing(_) => 1,
+            Self::Answered(_) => 2,
+            Self::Redirected(_) => 3,
+        }
+    }
+}
+
+/// The VirtualServices that the split listener serves, by the hosts that they name.
 pub(super) struct Bound<'s> {
     gateway: &'s SplitGateway,
+    stock: &'s Stock,
+    /// Namespaces that were looked through.
+    namespaces: BTreeSet<&'s str>,
+    /// The listener's virtual hosts. Of several VirtualServices with one host the oldest comes first.
     by_host: BTreeMap<&'s str, Vec<&'s Value>>,
-    patterned: Vec<&'s Value>,
+    /// Bound, but not exported to the gateway.
+    hidden: BTreeMap<&'s str, &'s Value>,
 }
 
 impl<'s> Bound<'s> {
-    pub(super) fn new(stock: &'s Stock, namespaces: &[String], gateway: &'s SplitGateway) -> Self {
+    pub(super) fn new(stock: &'s Stock, namespaces: &'s [String], gateway: &'s SplitGateway) -> Self {
         let mut bound = Self {
             gateway,
+            stock,
+            namespaces: namespaces.iter().map(String::as_str).collect(),
             by_host: BTreeMap::new(),
-            patterned: Vec::new(),
+            hidden: BTreeMap::new(),
         };
         let all = namespaces
             .iter()
             .flat_map(|namespace| stock.list(ObjectKind::VirtualService, namespace));
-        for json in all.filter(|json| is_bound(json, gateway)) {
+        for json in all {
+            let home = text(json, "/metadata/namespace").unwrap_or_default();
+            let gateways = json.pointer("/spec/gateways");
+            if !gateways.is_some_and(|gateways| listens(gateways, home, gateway)) {
+                continue;
+            }
             for host in hosts(json) {
-                if host.starts_with('*') {
-                    bound.patterned.push(json);
-                } else {
+                if is_exported(json, &gateway.namespace) {
                     bound.by_host.entry(host).or_default().push(json);
+                } else {
+                    bound.hidden.insert(host, json);
                 }
             }
+        }
+        for together in bound.by_host.values_mut() {
+            let born = |json: &Value| {
+                text(json, "/metadata/creationTimestamp")
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            together.sort_by_key(|json| {
+                let (namespace, name) = names(json);
+                (born(json), name.to_owned(), namespace.to_owned())
+            });
         }
         bound
     }
 
-    /// What the listener does with a location. `host` is what nginx sends on: the client's own, or `upstream-vhost`.
-    pub(super) fn way(&self, host: &str, path: &str, prefix: bool) -> Way {
-        let named = self.by_host.get(host).into_iter().flatten();
-        let patterned = self
-            .patterned
-            .iter()
-            .filter(|json| hosts(json).any(|pattern| host_fits(pattern, host)));
-        for json in named.chain(patterned) {
-            match way_in(json, self.gateway, path, prefix) {
-                Way::Missing => {}
-                way @ (Way::Routed | Way::Redirected(_)) => return way,
+    /// What the listener does with a location. `host` is what nginx sends on: the client's own, or `upstream-vhost`;
+    /// empty for every name that no Ingress has. `is_elsewhere` says which names nginx serves by another rule.
+    pub(super) fn way(
+        &self,
+        host: &str,
+        path: &str,
+        prefix: bool,
+        is_elsewhere: impl Fn(&str) -> bool,
+    ) -> Way {
+        let Some(domain) = self.domain(host) else {
+            return Way::Missing(self.hidden_for(host));
+        };
+        let mut worst = self.way_in(domain, host, path, prefix);
+        for inner in self
+            .inside(host)
+            .filter(|inner| *inner != domain && !is_elsewhere(inner))
+        {
+            let way = self.way_in(inner, inner, path, prefix);
+            if way.rank() > worst.rank() {
+                worst = way;
             }
         }
-        Way::Missing
+        worst
     }
+
+    /// The virtual host that Envoy takes: the name in full, else the longest pattern. No other is asked, whatever the
+    /// one that is taken lacks.
+    fn domain(&self, host: &str) -> Option<&'s str> {
+        let known = |name: &str| self.by_host.get_key_value(name).map(|(host, _)| *host);
+        if let Some(exact) = known(host).filter(|_| !host.is_empty()) {
+            return Some(exact);
+        }
+        // Of a pattern the fixed part alone is known. A `*` stands for at least one letter.
+        let (fixed, from) = match host.strip_prefix('*') {
+            Some(fixed) => (fixed, 0),
+            None => (host, 1),
+        };
+        fixed
+            .char_indices()
+            .map(|(at, _)| at)
+            .filter(|at| *at >= from)
+            .find_map(|at| known(&format!("*{}", fixed.get(at..).unwrap_or_default())))
+            .or_else(|| known("*"))
+    }
+
+    /// The listener's hosts that take a part of what a pattern, or no host, stands for.
+    fn inside(&self, host: &str) -> impl Iterator<Item = &'s str> {
+        let suffix = match host {
+            "" => Some(""),
+            pattern => pattern.strip_prefix('*'),
+        };
+        let listed = suffix.map(|suffix| {
+            let suffix = suffix.to_owned();
+            self.by_host.keys().copied().filter(move |name| {
+                // A pattern of nginx stands for one label.
+                let label = |rest: &str| {
+                    suffix.is_empty() || (!rest.is_empty() && rest != "*" && !rest.contains('.'))
+                };
+                name.strip_suffix(suffix.as_str()).is_some_and(label) && *name != "*"
+            })
+        });
+        listed.into_iter().flatten()
+    }
+
+    fn hidden_for(&self, host: &str) -> Option<String> {
+        let json = self.hidden.get(host)?;
+        Some(format!(
+            "{} has it and is not exported to {} (exportTo)",
+            virtual_service(json),
+            self.gateway.namespace
+        ))
+    }
+
+    /// What one virtual host does with a path.
+    fn way_in(&self, domain: &str, host: &str, path: &str, prefix: bool) -> Way {
+        let (rules, lost) = self.rules(domain);
+        // A prefix `/a` is the path itself and everything below it; two matches may share that.
+        let below = format!("{path}/");
+        let halves: Vec<(&str, bool)> = if prefix && path != "/" && !path.ends_with('/') {
+            vec![(path, false), (&below, true)]
+        } else {
+            vec![(path, prefix)]
+        };
+        let mut worst = Way::Routed;
+        for (path, below) in halves {
+            let asked = Asked {
+                gateway: self.gateway,
+                host,
+                path,
+                below,
+            };
+            let way = first(&rules, &asked).unwrap_or_else(|| {
+                let having = self.by_host.get(domain).into_iter().flatten();
+                let having: Vec<String> = having.map(|json| virtual_service(json)).collect();
+                let lost = lost.first().map(|l| format!("; {l}")).unwrap_or_default();
+                let asked_alone = "is what Envoy takes for the host, and no more general one is asked";
+                Way::Missing(Some(format!("{} {asked_alone}{lost}", having.join(", "))))
+            });
+            if way.rank() > worst.rank() {
+                worst = way;
+            }
+        }
+        worst
+    }
+
+    /// A virtual host's rules in the listener's order, and what delegates to nobody.
+    fn rules(&self, domain: &str) -> (Vec<Rule<'s>>, Vec<String>) {
+        let (mut rules, mut lost) = (Vec::new(), Vec::new());
+        for &json in self.by_host.get(domain).into_iter().flatten() {
+            let (own, mut nowhere) = self.rules_of(json);
+            // What stands after one that takes everything is never asked.
+            let last = own.iter().position(|rule| rule.is_catch_all(self.gateway));
+            rules.extend(own.into_iter().take(last.map_or(usize::MAX, |at| at + 1)));
+            lost.append(&mut nowhere);
+        }
+        // One that takes everything stands behind those of all VirtualServices with the host.
+        rules.sort_by_key(|rule| rule.is_catch_all(self.gateway));
+        (rules, lost)
+    }
+
+    /// The rules of one VirtualService as they stand.
+    fn rules_of(&self, json: &'s Value) -> (Vec<Rule<'s>>, Vec<String>) {
+        let (mut rules, mut lost) = (Vec::new(), Vec::new());
+        let home = text(json, "/metadata/namespace").unwrap_or_default();
+        for route in routes(json) {
+            let Some(delegate) = route.get("delegate").filter(|d| d.is_object()) else {
+                rules.extend(conditions(route).into_iter().map(|condition| Rule {
+                    route,
+                    condition,
+                    root: None,
+                    delegated: false,
+                    home,
+                    by: json,
+                }));
+                continue;
+            };
+            let to = match self.delegate(delegate, home) {
+                Ok(to) => to,
+                Err(why) => {
+                    lost.push(format!("{} delegates to {why}", virtual_service(json)));
+                    continue;
+                }
+            };
+            for own in routes(to) {
+                for root in conditions(route) {
+                    rules.extend(conditions(own).into_iter().map(|condition| Rule {
+                        route: own,
+                        condition,
+                        root,
+                        delegated: true,
+                        home,
+                        by: to,
+                    }));
+                }
+            }
+        }
+        (rules, lost)
+    }
+
+    /// The VirtualService without hosts that a root delegates to. One that is not there takes nothing: Istio leaves
+    /// the rule out.
+    fn delegate(&self, delegate: &Value, home: &str) -> Result<&'s Value, String> {
+        let namespace = text(delegate, "/namespace").unwrap_or(home);
+        let name = text(delegate, "/name").unwrap_or_default();
+        let told = format!("virtualservice {namespace}/{name}");
+        if !self.namespaces.contains(namespace) {
+            return Err(format!(
+                "{told}, whose namespace is not looked through: add it to ingresses.namespaces"
+            ));
+        }
+        let found = self.stock.find(ObjectKind::VirtualService, namespace, name);
+        let Some(json) = found else {
+            return Err(format!("{told}, which does not exist"));
+        };
+        if hosts(json).next().is_some() {
+            return Err(format!("{told}, which has hosts and is therefore no delegate"));
+        }
+        if !is_exported(json, home) {
+            return Err(format!("{told}, which is not exported to {home} (exportTo)"));
+        }
+        Ok(json)
+    }
+}
+
+/// What the rules do with what is asked; `None` when none takes all of it. What a rule takes only some of must be sent
+/// on as well: nobody can tell whether nginx's requests are among them.
+fn first(rules: &[Rule<'_>], asked: &Asked<'_>) -> Option<Way> {
+    for rule in rules {
+        let takes = rule.takes(asked);
+        let by = || virtual_service(rule.by);
+        match (takes, rule.act()) {
+            (Takes::Nothing, _) | (Takes::Some, Act::Sends) => {}
+            (Takes::All, Act::Sends) => return Some(Way::Routed),
+            (Takes::Some | Takes::All, Act::Redirects) => return Some(Way::Redirected(by())),
+            (Takes::All, Act::Answers(how)) => return Some(Way::Missing(Some(format!("{} {how}", by())))),
+            (Takes::Some, Act::Answers(how)) => return Some(Way::Answered(format!("{} {how}", by()))),
+        }
+    }
+    None
+}
+
+fn virtual_service(json: &Value) -> String {
+    let (namespace, name) = names(json);
+    format!("virtualservice {namespace}/{name}")
 }
 
 fn hosts(virtual_service: &Value) -> impl Iterator<Item = &str> {
@@ -71,243 +302,21 @@ fn hosts(virtual_service: &Value) -> impl Iterator<Item = &str> {
     listed.into_iter().flatten().filter_map(Value::as_str)
 }
 
-fn is_bound(virtual_service: &Value, gateway: &SplitGateway) -> bool {
+fn routes(virtual_service: &Value) -> impl Iterator<Item = &Value> {
+    let listed = virtual_service.pointer("/spec/http").and_then(Value::as_array);
+    listed.into_iter().flatten()
+}
+
+/// Whether proxies of a namespace get to see it. Where nothing is said the mesh's own default counts, which is
+/// everybody unless somebody changed it.
+fn is_exported(virtual_service: &Value, to: &str) -> bool {
     let home = text(virtual_service, "/metadata/namespace").unwrap_or_default();
-    let gateways = virtual_service
-        .pointer("/spec/gateways")
+    let listed = virtual_service
+        .pointer("/spec/exportTo")
         .and_then(Value::as_array);
-    gateways
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .any(|name| is_ours(name, home, gateway))
-}
-
-fn is_ours(name: &str, home: &str, gateway: &SplitGateway) -> bool {
-    match &gateway.name {
-        None => name != "mesh",
-        Some(ours) => name == ours || (!name.contains('/') && *ours == format!("{home}/{name}")),
-    }
-}
-
-/// What one VirtualService does with a path of a host of its own.
-fn way_in(virtual_service: &Value, gateway: &SplitGateway, path: &str, prefix: bool) -> Way {
-    let home = text(virtual_service, "/metadata/namespace").unwrap_or_default();
-    let name = text(virtual_service, "/metadata/name").unwrap_or_default();
-    let routes = virtual_service.pointer("/spec/http").and_then(Value::as_array);
-    let routes: Vec<&Value> = routes.into_iter().flatten().collect();
-    // A prefix `/a` is the path itself and everything below it; two matches may share that.
-    let halves: Vec<(String, bool)> = if prefix && path != "/" && !path.ends_with('/') {
-        vec![(path.to_owned(), false), (format!("{path}/"), true)]
-    } else {
-        vec![(path.to_owned(), prefix)]
-    };
-    let taken: Vec<Option<&Value>> = halves
-        .iter()
-        .map(|(path, prefix)| {
-            let mut all = routes.iter().copied();
-            all.find(|route| takes(route, gateway, home, path, *prefix))
-        })
-        .collect();
-    if taken
-        .iter()
-        .flatten()
-        .any(|route| route.get("redirect").is_some())
-    {
-        return Way::Redirected(format!("virtualservice {home}/{name}"));
-    }
-    if taken.iter().all(|route| route.is_some_and(sends_on)) {
-        return Way::Routed;
-    }
-    Way::Missing
-}
-
-fn sends_on(route: &Value) -> bool {
-    let listed = route.get("route").and_then(Value::as_array);
-    listed.is_some_and(|to| !to.is_empty()) || route.get("delegate").is_some_and(Value::is_object)
-}
-
-/// A host of a VirtualService takes every name that a host of an Ingress stands for. No host means all of them.
-fn host_fits(pattern: &str, host: &str) -> bool {
-    if pattern == "*" || pattern == host {
-        return true;
-    }
-    match pattern.strip_prefix('*') {
-        Some(suffix) if suffix.starts_with('.') => {
-            let name = host.strip_prefix('*').unwrap_or(host);
-            name.len() > suffix.len() && name.ends_with(suffix)
-        }
-        _ => false,
-    }
-}
-
-/// Whether a route takes every request of a path: one match of it does, and asks for nothing else.
-fn takes(route: &Value, gateway: &SplitGateway, home: &str, path: &str, prefix: bool) -> bool {
-    let Some(matches) = route
-        .get("match")
-        .and_then(Value::as_array)
-        .filter(|m| !m.is_empty())
-    else {
+    let Some(listed) = listed.filter(|all| !all.is_empty()) else {
         return true;
     };
-    matches.iter().any(|m| {
-        let Some(conditions) = m.as_object() else {
-            return false;
-        };
-        conditions.iter().all(|(name, value)| match name.as_str() {
-            "name" | "ignoreUriCase" => true,
-            "port" => value.as_i64() == Some(i64::from(gateway.port)),
-            "gateways" => value.as_array().is_some_and(|all| {
-                all.iter()
-                    .filter_map(Value::as_str)
-                    .any(|g| is_ours(g, home, gateway))
-            }),
-            "uri" => uri_takes(value, path, prefix),
-            // Headers, methods and the like: only some requests.
-            _ => false,
-        })
-    })
-}
-
-fn uri_takes(uri: &Value, path: &str, prefix: bool) -> bool {
-    if let Some(start) = text(uri, "/prefix") {
-        return path.starts_with(start);
-    }
-    if let Some(exact) = text(uri, "/exact") {
-        return !prefix && exact == path;
-    }
-    let Some(Ok(regex)) = text(uri, "/regex").map(|r| Regex::new(&format!("^(?:{r})$"))) else {
-        return false;
-    };
-    // Whether a pattern takes all that is below a path cannot be told by trying; only the plain form is believed.
-    if prefix {
-        let all = text(uri, "/regex").and_then(|r| r.strip_suffix(".*"));
-        all.is_some_and(|start| path.starts_with(start) && regex::escape(start).replace("\\-", "-") == start)
-    } else {
-        regex.is_match(path)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn gateway() -> SplitGateway {
-        serde_json::from_value(
-            json!({"namespace": "istio-system", "service": "gw", "port": 8081, "name": "istio-system/split"}),
-        )
-        .unwrap()
-    }
-
-    fn told(http: &Value, hosts: &Value, host: &str, path: &str, prefix: bool) -> Way {
-        let vs = std::sync::Arc::new(json!({"metadata": {"namespace": "a", "name": "v"},
-            "spec": {"hosts": hosts, "gateways": ["istio-system/split"], "http": http}}));
-        let mut stock = Stock::default();
-        stock.put(ObjectKind::VirtualService, "a", vec![vs]);
-        Bound::new(&stock, &["a".to_owned()], &gateway()).way(host, path, prefix)
-    }
-
-    fn to(matches: Value) -> Value {
-        let mut route = json!({"route": [{"destination": {"host": "s"}}]});
-        if !matches.is_null() {
-            route["match"] = matches;
-        }
-        json!([route])
-    }
-
-    #[test]
-    fn a_route_takes_a_location_only_when_it_takes_all_of_it() {
-        let hosts = json!(["shop.example.com"]);
-        let at = |m: Value, path: &str, prefix| told(&to(m), &hosts, "shop.example.com", path, prefix);
-        assert_eq!(at(Value::Null, "/", true), Way::Routed);
-        assert_eq!(at(json!([{"uri": {"prefix": "/"}}]), "/a", true), Way::Routed);
-        assert_eq!(at(json!([{"uri": {"prefix": "/a/b"}}]), "/a", true), Way::Missing);
-        assert_eq!(
-            at(json!([{"uri": {"exact": "/a"}}]), "/a", true),
-            Way::Missing,
-            "and what is below?"
-        );
-        assert_eq!(
-            at(
-                json!([{"uri": {"exact": "/a"}}, {"uri": {"prefix": "/a/"}}]),
-                "/a",
-                true
-            ),
-            Way::Routed
-        );
-        assert_eq!(at(json!([{"uri": {"exact": "/a"}}]), "/a", false), Way::Routed);
-        assert_eq!(
-            at(json!([{"uri": {"regex": "/a[0-9]+"}}]), "/a7", false),
-            Way::Routed
-        );
-        assert_eq!(at(json!([{"uri": {"regex": "/a.*"}}]), "/a", true), Way::Routed);
-        assert_eq!(
-            at(json!([{"uri": {"regex": "/(a|b)"}}]), "/a", true),
-            Way::Missing
-        );
-        assert_eq!(
-            at(
-                json!([{"uri": {"prefix": "/"}, "headers": {"x": {"exact": "1"}}}]),
-                "/",
-                true
-            ),
-            Way::Missing
-        );
-        assert_eq!(
-            at(json!([{"uri": {"prefix": "/"}, "port": 443}]), "/", true),
-            Way::Missing
-        );
-        assert_eq!(
-            at(json!([{"uri": {"prefix": "/"}, "port": 8081}]), "/", true),
-            Way::Routed
-        );
-    }
-
-    #[test]
-    fn a_redirect_on_the_listener_is_told_from_a_route() {
-        let http = json!([{"match": [{"port": 80}], "redirect": {"scheme": "https"}}, {"route": [{"destination": {"host": "s"}}]}]);
-        assert_eq!(
-            told(&http, &json!(["*"]), "x.y", "/", true),
-            Way::Routed,
-            "the redirect is of another port"
-        );
-        let http = json!([{"redirect": {"scheme": "https"}}]);
-        assert_eq!(
-            told(&http, &json!(["*"]), "x.y", "/", true),
-            Way::Redirected("virtualservice a/v".into())
-        );
-    }
-
-    #[test]
-    fn hosts_fit_as_istio_reads_them() {
-        for (pattern, host, fits) in [
-            ("a.b.c", "a.b.c", true),
-            ("*.b.c", "a.b.c", true),
-            ("*.b.c", "b.c", false),
-            ("*.b.c", "*.b.c", true),
-            ("*.c", "*.b.c", true),
-            ("a.b.c", "*.b.c", false),
-            ("*", "", true),
-            ("*.c", "", false),
-        ] {
-            assert_eq!(host_fits(pattern, host), fits, "{pattern} {host:?}");
-        }
-    }
-
-    #[test]
-    fn only_what_the_split_gateway_serves_counts() {
-        let vs = |gateways: Value| json!({"metadata": {"namespace": "istio-system"}, "spec": {"gateways": gateways}});
-        assert!(is_bound(&vs(json!(["istio-system/split"])), &gateway()));
-        assert!(
-            is_bound(&vs(json!(["split"])), &gateway()),
-            "a short name is of its own namespace"
-        );
-        assert!(!is_bound(&vs(json!(["istio-system/public"])), &gateway()));
-        let mut any = gateway();
-        any.name = None;
-        assert!(is_bound(&vs(json!(["public"])), &any));
-        assert!(!is_bound(&vs(json!(["mesh"])), &any));
-        assert!(!is_bound(&json!({"spec": {}}), &any));
-    }
+    let mut names = listed.iter().filter_map(Value::as_str);
+    names.any(|name| name == "*" || name == to || (name == "." && home == to))
 }

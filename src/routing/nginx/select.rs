@@ -3,7 +3,7 @@
 
 use super::eligibility::Reader;
 use super::finding::{Code, Finding};
-use super::locations::{Location, Upstream, class, is_canary, locations, names};
+use super::locations::{Key, Location, Upstream, class, is_canary, locations, names, rules};
 use super::routes::Bound;
 use super::{COMPONENT, MANAGED_BY, MANAGER, selection};
 use crate::rollout::router_spec::IngressNginx;
@@ -139,16 +139,16 @@ pub(in crate::routing) fn select(
         }
     }
     let first_class = chosen.first().and_then(|i| class(i)).map(str::to_owned);
-    let (mine, others): (Vec<&Arc<Value>>, Vec<&Arc<Value>>) = chosen
-        .into_iter()
-        .partition(|i| class(i) == first_class.as_deref());
+    // Another class is another nginx, unless both are known to be one controller's.
+    let together = |i: &Value| stock.classes().together(first_class.as_deref(), class(i));
+    let (mine, others): (Vec<&Arc<Value>>, Vec<&Arc<Value>>) =
+        chosen.into_iter().partition(|i| together(i) == Some(true));
     for other in others {
         found.push(selection::other_class(other, first_class.as_deref()));
     }
-    // Another class is another nginx.
     let served: Vec<Arc<Value>> = all
         .iter()
-        .filter(|i| class(i) == first_class.as_deref())
+        .filter(|i| together(i) == Some(true))
         .cloned()
         .collect();
     let (made, lost) = locations(spec, &served);
@@ -176,6 +176,12 @@ pub(in crate::routing) fn select(
     for (upstream, places) in places {
         selected.splits.push(split(upstream, places, stock));
     }
+    let unclear: Vec<&Arc<Value>> = all
+        .iter()
+        .filter(|i| together(i).is_none() && !is_ours(component, i))
+        .collect();
+    let doubts = doubts(spec, &unclear, &selected.splits, first_class.as_deref());
+    selected.findings.extend(doubts);
     let kept: BTreeSet<ObjectRef> = selected.splits.iter().map(Split::object).collect();
     selected.strays = all
         .iter()
@@ -215,6 +221,34 @@ pub(in crate::routing) fn select(
         }
     }
     selected
+}
+
+/// Ingresses that lead to one of the upstreams, or are a canary of one, and of which nobody knows which nginx serves
+/// them.
+fn doubts(
+    spec: &IngressNginx,
+    unclear: &[&Arc<Value>],
+    splits: &[Split],
+    first_class: Option<&str>,
+) -> Vec<Finding> {
+    if unclear.is_empty() {
+        return Vec::new();
+    }
+    let upstreams: BTreeSet<&Upstream> = splits.iter().map(|s| &s.upstream).collect();
+    let places = splits.iter().flat_map(|s| &s.places);
+    let keys: BTreeSet<Key> = places.map(Location::key).collect();
+    let doubt = |json: &&Arc<Value>| {
+        let canary = is_canary(spec, json);
+        let touching = rules(json).into_iter().find(|l| {
+            if canary {
+                keys.contains(&l.key())
+            } else {
+                upstreams.contains(&l.upstream)
+            }
+        })?;
+        Some(selection::class_unknown(json, &touching, first_class))
+    };
+    unclear.iter().filter_map(doubt).collect()
 }
 
 fn is_chosen(spec: &IngressNginx, ingress: &Value) -> bool {

@@ -2,7 +2,7 @@
 
 use super::eligibility::{finding, ingress, place, router};
 use super::finding::{Code, Finding};
-use super::locations::Location;
+use super::locations::{Location, class};
 use serde_json::Value;
 
 pub(super) fn missing(namespaces: &[String], name: &str) -> Finding {
@@ -30,6 +30,27 @@ pub(super) fn other_class(json: &Value, first: Option<&str>) -> Finding {
         message,
         "choose the Ingresses of one class",
     )
+}
+
+/// An Ingress that another nginx may serve, or the same one.
+pub(super) fn class_unknown(json: &Value, at: &Location, first: Option<&str>) -> Finding {
+    let said = |class: Option<&str>| class.map_or_else(|| "no class".to_owned(), |c| format!("class {c}"));
+    let message = format!(
+        "{} leads to the upstream {} and has {}, not {}: where the same nginx serves both it is split with them, unchecked",
+        place(at),
+        at.upstream,
+        said(class(json)),
+        said(first)
+    );
+    let decides = match (class(json), first) {
+        (Some(_), Some(_)) => "the spec.controller of the two IngressClasses decides that",
+        (None, _) | (_, None) => "the controller's --watch-ingress-without-class decides that",
+    };
+    let remedy = format!(
+        "{decides}: give `routes check -f` the controller's Deployment and the IngressClasses, and where it is the same nginx give the Ingress the same class"
+    );
+    let field = Some("spec.ingressClassName".to_owned());
+    finding(Code::ClassUnknown, ingress(json), field, message, &remedy)
 }
 
 pub(super) fn nothing(namespaces: &[String]) -> Finding {

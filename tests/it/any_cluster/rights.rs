@@ -237,7 +237,7 @@ async fn a_command_without_the_right_to_its_verb_is_refused_and_one_with_it_is_d
             {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get"]},
         ]);
         let role = json!({"kind": "Role", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": own},
-            "rules": rules});
+            "rules": rules.clone()});
         let bound = json!({"kind": "RoleBinding", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": own},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": own},
             "subjects": [{"kind": "ServiceAccount", "name": "person", "namespace": own}]});
@@ -259,6 +259,28 @@ async fn a_command_without_the_right_to_its_verb_is_refused_and_one_with_it_is_d
                 assert!([200, 403].contains(&answer.code), "{answer:#?}");
                 answer.code == 403 && answer.body["message"].to_string().contains("promote")
             })
+            .await;
+        // Somebody who may only `patch`, whatever they write; and a name that nobody proved.
+        let give = |verb: &str, value: &str| {
+            let key = format!("rollout.sealos.io/command.{verb}.01ARZ3NDEKTSV4RRFFQ69G5FAV");
+            json!({"metadata": {"annotations": {key: value}}})
+        };
+        let proven = r#"{"components":["*"],"who":"ada","vouched":true}"#;
+        for (verb, value, says) in [
+            ("approve", "{}", "approve"),
+            ("complaint", "{}", "complaint"),
+            ("pause", proven, "only the daemon may write"),
+        ] {
+            let answer = person.merge(&path, &give(verb, value)).await;
+            assert_eq!(answer.code, 403, "{verb}: {answer:#?}");
+            assert!(answer.body["message"].to_string().contains(says), "{answer:#?}");
+        }
+        let mut with_approve = rules.clone();
+        with_approve[0]["verbs"].as_array_mut().unwrap().push(json!("approve"));
+        let role = format!("{RBAC}/namespaces/{own}/roles/{own}");
+        scene.admin.merge(&role, &json!({"rules": with_approve})).await.ok("granting");
+        scene
+            .until("who may approve does", async |_| person.merge(&path, &give("approve", "{}")).await.code == 200)
             .await;
         let said = |arguments: &[&str]| {
             let mut program = scene.program(arguments);

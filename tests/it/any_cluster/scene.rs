@@ -226,6 +226,7 @@ impl Scene {
             namespace: self.ns.clone(),
             lease: "gradual-rollout".into(),
             identity: identity.into(),
+            shards: 1,
             lease_renew: Duration::from_secs(2),
             lease_duration: Duration::from_secs(10),
             watch_namespaces: vec![self.ns.clone()],
@@ -233,11 +234,13 @@ impl Scene {
                 doctor: Some(DoctorSettings {
                     namespace: self.ns.clone(),
                     lease: "gradual-rollout".into(),
+                    shards: 1,
                     has_prometheus: true,
                 }),
                 ..EngineSettings::default()
             },
             metrics: Metrics::new(),
+            inbound: None,
             view: tokio::sync::watch::channel(View::default()).0,
         };
         let stop = CancellationToken::new();

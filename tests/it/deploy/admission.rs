@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-fn verbs() -> [&'static str; 10] {
+fn verbs() -> [&'static str; 11] {
     Verb::ALL.map(Verb::word)
 }
 
@@ -29,8 +29,8 @@ fn refusals(before: Option<Value>, after: Value, granted: &[&str]) -> Vec<String
     let validations = policy["spec"]["validations"].as_array().unwrap();
     assert_eq!(
         validations.len(),
-        1 + Verb::ALL.len(),
-        "the shape of a key, and one right per verb"
+        2 + Verb::ALL.len(),
+        "the shape of a key, one right per verb, and who may vouch"
     );
     validations
         .iter()
@@ -125,6 +125,16 @@ fn a_command_given_with_the_object_or_to_one_without_annotations_is_seen_too() {
         1,
         "no annotations before"
     );
+}
+
+#[test]
+fn nobody_vouches_for_a_name_but_who_has_the_right_to() {
+    let value = r#"{"components":["*"],"who":"ada","vouched":true}"#;
+    let after = json!({ key("rollback"): value });
+    let refused = refusals(Some(json!({})), after.clone(), &["rollback"]);
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].contains("only the daemon may write"), "{refused:?}");
+    assert!(refusals(Some(json!({})), after, &["rollback", "vouch"]).is_empty());
 }
 
 #[test]

@@ -59,6 +59,7 @@ pub(crate) fn handles(store: &Store) -> Handles {
         namespace: NS.into(),
         lease: "gradual-rollout".into(),
         identity: "daemon-1".into(),
+        shards: 1,
         lease_renew: Duration::from_secs(5),
         lease_duration: Duration::from_secs(15),
         watch_namespaces: Vec::new(),
@@ -67,12 +68,24 @@ pub(crate) fn handles(store: &Store) -> Handles {
             ..EngineSettings::default()
         },
         metrics: Metrics::new(),
+        inbound: None,
         view: tokio::sync::watch::channel(View::default()).0,
     }
 }
 
 /// Begins with a rollout `demo` of this spec.
 pub(crate) fn begin(store: &Store, spec: &Value, handles: Handles, tasks: &mut JoinSet<()>) {
+    begin_on(store, spec, handles, None, tasks);
+}
+
+/// The same, serving here.
+pub(crate) fn begin_on(
+    store: &Store,
+    spec: &Value,
+    handles: Handles,
+    listener: Option<tokio::net::TcpListener>,
+    tasks: &mut JoinSet<()>,
+) {
     let definition = serde_json::to_value(GradualRollout::crd()).unwrap();
     store.register_crd(&definition).unwrap();
     store.namespace(NS);
@@ -82,7 +95,7 @@ pub(crate) fn begin(store: &Store, spec: &Value, handles: Handles, tasks: &mut J
         "metadata": {"name": "demo", "namespace": NS}, "spec": spec
     });
     store.put(rollout).unwrap();
-    let daemon = daemon::run(handles, None, CancellationToken::new());
+    let daemon = daemon::run(handles, listener, CancellationToken::new());
     tasks.spawn(async move { daemon.await.unwrap() });
 }
 

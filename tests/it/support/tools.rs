@@ -71,17 +71,26 @@ impl Prometheus {
     ///
     /// The port is found by binding it first; should somebody take it in between, another one is tried.
     pub(crate) async fn start(targets: &[SocketAddr], interval: Duration) -> Self {
-        Self::start_over(targets, interval, "", &[]).await
+        Self::start_over(targets, interval, "", &[], &serde_json::json!({})).await
+    }
+
+    /// The same, with these parts of the configuration too.
+    pub(crate) async fn configured(
+        targets: &[SocketAddr],
+        interval: Duration,
+        config: &serde_json::Value,
+    ) -> Self {
+        Self::start_over(targets, interval, "", &[], config).await
     }
 
     /// The same, with these arguments too.
     pub(crate) async fn start_with(targets: &[SocketAddr], interval: Duration, arguments: &[&str]) -> Self {
-        Self::start_over(targets, interval, "", arguments).await
+        Self::start_over(targets, interval, "", arguments, &serde_json::json!({})).await
     }
 
     /// Starts it with a past: `record` is `OpenMetrics` text whose samples have their times.
     pub(crate) async fn with_record(record: &str) -> Self {
-        Self::start_over(&[], Duration::from_secs(15), record, &[]).await
+        Self::start_over(&[], Duration::from_secs(15), record, &[], &serde_json::json!({})).await
     }
 
     async fn start_over(
@@ -89,10 +98,11 @@ impl Prometheus {
         interval: Duration,
         record: &str,
         arguments: &[&str],
+        config: &serde_json::Value,
     ) -> Self {
         let owned: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         for _ in 0..5 {
-            let mut started = Self::launch(targets, interval, record, &owned);
+            let mut started = Self::launch(targets, interval, record, &owned, config);
             if started.becomes_ready().await {
                 return started;
             }
@@ -108,7 +118,7 @@ impl Prometheus {
     /// Launches it with more arguments and does not wait: who gives it TLS must ask it by TLS. It may lose its port
     /// to somebody else in between; then it ends.
     pub(crate) fn launch_with(arguments: &[String]) -> Self {
-        Self::launch(&[], Duration::from_secs(1), "", arguments)
+        Self::launch(&[], Duration::from_secs(1), "", arguments, &serde_json::json!({}))
     }
 
     /// Where it answers.
@@ -116,7 +126,13 @@ impl Prometheus {
         self.address
     }
 
-    fn launch(targets: &[SocketAddr], interval: Duration, record: &str, arguments: &[String]) -> Self {
+    fn launch(
+        targets: &[SocketAddr],
+        interval: Duration,
+        record: &str,
+        arguments: &[String],
+        more: &serde_json::Value,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder for prometheus");
         if !record.is_empty() {
             let text = folder.path().join("record");
@@ -134,10 +150,13 @@ impl Prometheus {
         }
         let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
         let interval = format!("{}ms", interval.as_millis());
-        let config = serde_json::json!({
-            "global": {"scrape_interval": interval, "scrape_timeout": interval},
+        let mut config = serde_json::json!({
+            "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
             "scrape_configs": [{"job_name": "sandbox", "static_configs": [{"targets": targets}]}],
         });
+        for (key, value) in more.as_object().into_iter().flatten() {
+            config[key] = value.clone();
+        }
         // JSON is YAML.
         let file = folder.path().join("prometheus.yml");
         std::fs::write(&file, config.to_string()).expect("the configuration of prometheus");
@@ -189,6 +208,105 @@ impl Prometheus {
 }
 
 impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // It may have ended by itself; there is nobody left to tell.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// A real Alertmanager on a free loopback port, alone, with its data in a folder of its own; ends with this value.
+#[derive(Debug)]
+pub(crate) struct Alertmanager {
+    child: Child,
+    address: SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+impl Alertmanager {
+    /// Starts it with this configuration and waits until it is ready.
+    pub(crate) async fn start(config: &serde_json::Value) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for alertmanager");
+        let file = folder.path().join("alertmanager.yml");
+        std::fs::write(&file, config.to_string()).expect("the configuration of alertmanager");
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|free| free.local_addr())
+            .expect("a free loopback port");
+        let log = std::fs::File::create(folder.path().join("log")).expect("the log of alertmanager");
+        let child = Command::new(relocated(folder.path()))
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.path={}", folder.path().join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            // Alone: it looks for no others.
+            .arg("--cluster.listen-address=")
+            .arg("--log.level=debug")
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("alertmanager starts");
+        let started = Self {
+            child,
+            address,
+            folder,
+        };
+        let url = format!("http://{address}/-/ready");
+        for _ in 0..1200 {
+            if reqwest::get(&url)
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+            {
+                return started;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("alertmanager is not ready after a minute:\n{}", started.log());
+    }
+
+    /// Where it answers.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it says of itself.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+/// Debian's Alertmanager reads its templates from where its package would be installed. Fetched into a folder it is not:
+/// a copy looks for them where it runs, by a path of the same length. One that brings its templates along stays as it is.
+fn relocated(folder: &Path) -> PathBuf {
+    const INSTALLED: &[u8] = b"/usr/share/prometheus/alertmanager";
+    let program = find("prometheus-alertmanager");
+    let templates = program
+        .parent()
+        .map(|bin| bin.join("../share/prometheus/alertmanager"));
+    let Some(templates) = templates.and_then(|folder| std::fs::read_dir(folder).ok()) else {
+        return program;
+    };
+    for template in templates.flatten().filter(|file| file.path().is_file()) {
+        std::fs::copy(template.path(), folder.join(template.file_name())).expect("a template");
+    }
+    let mut bytes = std::fs::read(&program).expect("the program");
+    let mut here = vec![b'/'; INSTALLED.len()];
+    here[0] = b'.';
+    let mut at = 0;
+    while let Some(found) = bytes[at..]
+        .windows(INSTALLED.len())
+        .position(|part| part == INSTALLED)
+    {
+        at += found;
+        bytes[at..at + INSTALLED.len()].copy_from_slice(&here);
+    }
+    let copy = folder.join("alertmanager");
+    std::fs::write(&copy, bytes).expect("a copy of the program");
+    std::fs::set_permissions(&copy, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("its mode");
+    copy
+}
+
+impl Drop for Alertmanager {
     fn drop(&mut self) {
         // It may have ended by itself; there is nobody left to tell.
         self.child.kill().ok();

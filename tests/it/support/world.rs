@@ -2,11 +2,13 @@
 
 use gradual_rollout::clock::Clock;
 use gradual_rollout::cluster::connect::Clients;
+use gradual_rollout::cluster::lease;
 use gradual_rollout::daemon::{self, Handles};
 use gradual_rollout::engine::{DoctorSettings, EngineSettings, Limits, View};
 use gradual_rollout::metrics::{
     ArmSnapshot, Ask, Bucket, Counter, PodSnapshot, Simulation, Snapshot, Source,
 };
+use gradual_rollout::notify::Outbox;
 use gradual_rollout::rollout::sample::{Blindness, Dark};
 use gradual_rollout::rollout::spec::GradualRollout;
 use gradual_rollout::rollout::status::{ComponentStatus, GradualRolloutStatus};
@@ -34,6 +36,8 @@ pub(crate) struct Traffic {
 #[derive(Debug, Default)]
 struct TrafficState {
     failing: BTreeSet<String>,
+    /// Components of which control fails as well.
+    outage: BTreeSet<String>,
     dark: bool,
     unlabelled: bool,
     arms: BTreeMap<(String, bool), (Timestamp, f64, f64)>,
@@ -49,8 +53,26 @@ impl Traffic {
         self.state.lock().unwrap().failing.insert(component.to_owned());
     }
 
+    /// Both arms of a component fail alike.
+    pub(crate) fn fail_both(&self, component: &str) {
+        self.fail(component);
+        self.state.lock().unwrap().outage.insert(component.to_owned());
+    }
+
+    /// Both arms of a component answer well again.
+    pub(crate) fn heal(&self, component: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.failing.remove(component);
+        state.outage.remove(component);
+    }
+
     pub(crate) fn darken(&self, dark: bool) {
         self.state.lock().unwrap().dark = dark;
+    }
+
+    /// Forgets what was read before a time: nobody asks for it again.
+    pub(crate) fn forget_before(&self, at: Timestamp) {
+        self.state.lock().unwrap().past.retain(|(_, then), _| *then >= at);
     }
 
     /// From now on the source answers, and no series has the labels that are asked for.
@@ -144,6 +166,7 @@ impl Simulation for Traffic {
             return Ok(known.clone());
         }
         let failing = state.failing.contains(&ask.component);
+        let outage = state.outage.contains(&ask.component);
         let mut arm = |canary: bool, share: f64| {
             let (last, requests, errors) = state
                 .arms
@@ -153,7 +176,7 @@ impl Simulation for Traffic {
             let new = (passed * RATE * share).floor();
             *last = at;
             *requests += new;
-            if canary && failing {
+            if (canary && failing) || outage {
                 *errors += new * 0.7;
             }
             let (all, bad) = (*requests, errors.floor());
@@ -217,6 +240,14 @@ pub(crate) struct World {
     pub(crate) doctor: Option<DoctorSettings>,
     /// How many rollouts may run at once.
     pub(crate) limits: Limits,
+    /// How often daemons persist what did not change; none: as they always do.
+    pub(crate) persist_every: Option<Duration>,
+    /// What daemons read instead of the traffic itself, which it is made of.
+    pub(crate) scrapes: Option<Arc<dyn Simulation>>,
+    /// In how many shards daemons that are started from now on split the work.
+    pub(crate) shards: u32,
+    /// Where messages to people go in; none: nobody is told.
+    pub(crate) outbox: Option<Outbox>,
     daemons: JoinSet<()>,
     stop: CancellationToken,
     _helpers: JoinSet<()>,
@@ -285,6 +316,10 @@ impl World {
             view: tokio::sync::watch::channel(View::default()).1,
             doctor: None,
             limits: Limits::default(),
+            persist_every: None,
+            scrapes: None,
+            shards: 1,
+            outbox: None,
             daemons: JoinSet::new(),
             stop: CancellationToken::new(),
             _helpers: helpers,
@@ -308,30 +343,44 @@ impl World {
 
     /// Starts a daemon over other connections to the same store.
     pub(crate) fn start_over(&mut self, identity: &str, clients: Clients) {
-        let (view, shown) = tokio::sync::watch::channel(View::default());
+        let (handles, shown) = self.handles(identity, clients);
         self.view = shown;
-        let handles = Handles {
-            clients,
-            source: Source::Simulated(self.traffic.clone()),
-            clock: self.clock.clone(),
-            namespace: NS.into(),
-            lease: "gradual-rollout".into(),
-            identity: identity.into(),
-            lease_renew: Duration::from_secs(5),
-            lease_duration: Duration::from_secs(15),
-            watch_namespaces: Vec::new(),
-            engine: EngineSettings {
-                doctor: self.doctor.clone(),
-                limits: self.limits.clone(),
-                ..EngineSettings::default()
-            },
-            metrics: Metrics::new(),
-            view,
-        };
         self.stop = CancellationToken::new();
         let stop = self.stop.clone();
         self.daemons
             .spawn(async move { daemon::run(handles, None, stop).await.unwrap() });
+    }
+
+    /// What a daemon of this world works with, and what it will show.
+    pub(crate) fn handles(
+        &self,
+        identity: &str,
+        clients: Clients,
+    ) -> (Handles, tokio::sync::watch::Receiver<View>) {
+        let (view, shown) = tokio::sync::watch::channel(View::default());
+        let handles = Handles {
+            clients,
+            source: Source::Simulated(self.scrapes.clone().unwrap_or_else(|| self.traffic.clone())),
+            clock: self.clock.clone(),
+            namespace: NS.into(),
+            lease: "gradual-rollout".into(),
+            identity: identity.into(),
+            shards: self.shards,
+            lease_renew: lease::RENEW,
+            lease_duration: lease::BELIEVED,
+            watch_namespaces: Vec::new(),
+            engine: EngineSettings {
+                doctor: self.doctor.clone(),
+                limits: self.limits.clone(),
+                persist_every: self.persist_every,
+                outbox: self.outbox.clone(),
+                ..EngineSettings::default()
+            },
+            metrics: Metrics::new(),
+            inbound: None,
+            view,
+        };
+        (handles, shown)
     }
 
     /// As `kill -9`: nothing is drained, nothing given back.

@@ -389,3 +389,26 @@ fn a_tool_that_lowers_again_after_each_resume_is_named_the_third_time() {
         world.until("back", |w| w.component("alpha").reason == Reason::HoldingStep);
     }
 }
+
+#[test]
+fn an_alert_that_began_before_the_last_write_puts_back_with_a_newer_mark() {
+    let mut world = World::demo();
+    let began = world.now;
+    world.until("5%", |w| w.highest("alpha") == weight(50));
+    world.ticks(3);
+    let mark = world.component("alpha").mark.clone().unwrap();
+    world.say(Verb::Rollback, "alpha", None);
+    let millis = u64::try_from(began.as_millisecond()).unwrap();
+    world.commands[0].id = ulid::Ulid::from_parts(millis, 1).to_string();
+    world.ticks(3);
+    let alpha = world.component("alpha");
+    assert_eq!(
+        (alpha.state, world.highest("alpha")),
+        (State::RolledBack, Weight::ZERO)
+    );
+    assert!(
+        alpha.lowering.is_none() && alpha.mark.clone().unwrap() > mark,
+        "{:?}",
+        alpha.mark
+    );
+}

@@ -33,6 +33,7 @@ fn verb() -> impl Strategy<Value = Event> {
         1 => Just(Event::Say(Verb::Promote, None)),
         1 => Just(Event::Say(Verb::Rollback, None)),
         2 => Just(Event::Say(Verb::Retry, None)),
+        2 => Just(Event::Say(Verb::Complaint, None)),
         1 => (0u16..=1000).prop_map(|w| Event::Say(Verb::Set, Some(w))),
         1 => (0u16..=1000).prop_map(|w| Event::Say(Verb::Rollback, Some(w))),
     ]

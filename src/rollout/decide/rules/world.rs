@@ -223,15 +223,9 @@ impl World {
         let wish = Wish {
             components: vec![components.to_owned()],
             weight,
-            route: None,
-            item: None,
-            phase: None,
             reason: "because".into(),
             who: "ada".into(),
-            force: false,
-            emergency: false,
-            restore: false,
-            expires_at: None,
+            ..Wish::default()
         };
         self.commands.push(Command { id, verb, wish });
     }

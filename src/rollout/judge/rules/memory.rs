@@ -238,6 +238,8 @@ fn a_component_is_stored_in_four_kilobytes_with_istios_buckets() {
         to: Weight::from_percent(n + 1).unwrap(),
         reason: crate::rollout::reason::Reason::Step,
         message: "next step: all checks pass".to_owned(),
+        who: None,
+        id: None,
     };
     let status = ComponentStatus {
         name: "terminal".to_owned(),

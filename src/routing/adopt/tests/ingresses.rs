@@ -49,10 +49,14 @@ fn ingresses_that_share_an_upstream_are_one_component() {
     ] {
         assert!(notes.contains(said), "{said}: {notes}");
     }
-    assert_eq!(
-        adopted.drafts[0].component.arms.as_ref().unwrap().canary.labels["ingress"],
-        "~a|b"
-    );
+    let arms = adopted.drafts[0].component.arms.as_ref().unwrap();
+    for arm in [&arms.canary, arms.control.as_ref().unwrap()] {
+        assert_eq!(arm.labels["ingress"], "~a|b");
+        assert_eq!(
+            arm.labels["exported_namespace"], "apps",
+            "an Ingress of that name elsewhere is not counted"
+        );
+    }
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use super::model::Client;
 use super::*;
-use crate::routing::{Code, Severity};
 use proptest::prelude::*;
 
 #[test]
@@ -96,15 +95,22 @@ fn fact_06_a_raise_changes_annotations_alone_so_nginx_does_not_reload() {
         .as_array()
         .unwrap()
         .iter()
-        .filter(|o| o["op"] == "add")
-        .cloned()
+        // The version is the fence.
+        .filter(|o| o["op"] != "test" && o["path"] != "/metadata/resourceVersion")
+        .map(|o| o["path"].clone())
         .collect();
+    let weight = "/metadata/annotations/nginx.ingress.kubernetes.io~1canary-weight";
+    assert!(writes.contains(&json!(weight)), "{writes:?}");
     assert!(
         writes
             .iter()
-            .all(|o| o["path"].as_str().unwrap().starts_with("/metadata/annotations/")),
+            .all(|path| path.as_str().unwrap().starts_with("/metadata/annotations/")),
         "{writes:?}"
     );
+    let mut after = canary.clone();
+    serve(&patch, &mut after).unwrap();
+    assert_eq!(after["spec"], canary["spec"], "rules are what nginx reloads for");
+    assert_eq!(after["metadata"]["annotations"][WEIGHT], "100");
 }
 
 #[test]
@@ -190,16 +196,35 @@ fn fact_08_a_gateway_without_endpoints_falls_back_and_the_primary_is_what_guards
 }
 
 #[test]
-fn fact_09_a_request_stays_on_its_side_so_one_choice_is_all_that_is_modelled() {
-    // Retries keep the chosen balancer: the canary's error rate is its own. The choice depends on nothing but the
-    // request and the draw.
+fn fact_09_an_upstream_has_one_alternative_so_a_retry_has_no_other_side_to_go_to() {
+    // Retries keep the chosen balancer. Whatever was written, there is one alternative, and its own back end alone
+    // answers for it: the canary's error rate is its own.
     let mut cluster = Cluster::new();
+    let mut second = ingress("second", "second.example.com", "/deep", "one");
+    second["spec"]["rules"][0]["http"]["paths"].as_array_mut().unwrap().push(
+        json!({"path": "/", "pathType": "Exact", "backend": {"service": {"name": "one", "port": {"number": 80}}}}),
+    );
+    cluster.add(second);
+    cluster.route("second.example.com");
     let shop = shop("");
-    cluster.split(&shop, percent(50));
-    let nginx = cluster.nginx();
-    for draw in [1, 500, 501, 1000] {
-        let choose = || nginx.choose("one.example.com", "/", &Client::default(), draw);
-        assert_eq!(choose(), choose());
+    for weight in [percent(5), percent(50), Weight::FULL, percent(10)] {
+        cluster.split(&shop, weight);
+        let nginx = cluster.nginx();
+        let all = nginx.alternatives("one.example.com", "/");
+        assert_eq!(all.len(), 1, "{all:?}");
+        assert_eq!(nginx.alternatives("second.example.com", "/deep"), all);
+        for canary in cluster.canaries() {
+            let rules = canary["spec"]["rules"].as_array().unwrap();
+            let paths = rules.iter().flat_map(|r| r["http"]["paths"].as_array().unwrap());
+            let services: std::collections::BTreeSet<&str> = paths
+                .map(|p| p["backend"]["service"]["name"].as_str().unwrap())
+                .collect();
+            assert_eq!(services.len(), 1, "{services:?}");
+            assert!(
+                !services.contains("one"),
+                "the primary is no alternative of itself"
+            );
+        }
     }
 }
 
@@ -311,104 +336,31 @@ fn fact_14_the_alias_is_a_name_of_the_gateways_service_with_its_port_spelled_out
 #[test]
 fn fact_15_the_two_arms_are_told_apart_by_nginxs_own_label() {
     // The primary's `ingress` and `service` stay on both; only `canary` differs, and it names our alias' upstream.
+    // The arms of the example count each request once, whichever way nginx spells that there is no alternative.
+    let example = include_str!("../../../../config/ingress-nginx.yaml");
+    let example: Value = serde_saphyr::from_str(example).unwrap();
+    let arms = &example["spec"]["components"][0]["arms"];
+    let counts = |arm: &str, label: &str| {
+        let wanted = arms[arm]["labels"]["canary"].as_str().unwrap();
+        wanted.strip_prefix('~').map_or(wanted == label, |pattern| {
+            regex::Regex::new(&format!("^(?:{pattern})$"))
+                .unwrap()
+                .is_match(label)
+        })
+    };
     let mut cluster = Cluster::new();
     let shop = shop("");
-    cluster.split(&shop, percent(100));
-    let alias = cluster.canaries()[0]["metadata"]["name"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let to = cluster
-        .nginx()
-        .choose("one.example.com", "/", &Client::default(), 7)
-        .unwrap();
-    assert_eq!(to, format!("apps-{alias}-8081"));
-}
-
-#[test]
-fn a_blocker_names_object_annotation_and_remedy() {
-    let mut cluster = Cluster::new();
-    cluster.annotate("one", "ssl-passthrough", "true");
-    let shop = shop("");
-    let found = cluster.found(&shop);
-    let finding = found
-        .findings
-        .iter()
-        .find(|f| f.code == Code::SslPassthrough)
-        .unwrap();
-    assert_eq!(finding.severity, Severity::Blocker);
-    assert_eq!(finding.object, "ingress apps/one");
-    assert_eq!(
-        finding.field.as_deref(),
-        Some("nginx.ingress.kubernetes.io/ssl-passthrough")
-    );
-    assert!(finding.remedy.contains("LB or DNS"));
-    assert!(
-        found
-            .obstacle()
-            .unwrap()
-            .starts_with("SslPassthrough: ingress apps/one")
-    );
-}
-
-#[test]
-fn an_accept_that_names_nothing_is_an_error_and_not_a_silent_permission() {
-    let cluster = Cluster::new();
-    assert_eq!(
-        cluster.blockers(&shop("    accept: [Afinity]\n")),
-        ["AcceptUnknown"]
-    );
-    assert_eq!(
-        cluster.blockers(&shop("    accept: [RouteMissing]\n")),
-        ["AcceptUnknown"]
-    );
-}
-
-#[test]
-fn a_write_that_was_computed_before_a_rollback_cannot_land_after_it() {
-    let mut cluster = Cluster::new();
-    let shop = shop("");
-    cluster.split(&shop, percent(5));
-    let found = cluster.found(&shop);
-    let read = cluster.canaries()[0].clone();
-    let late = found.targets[0]
-        .write(&read, &stamp("01E", percent(10)), WriteMode::Normal)
-        .unwrap();
-    // Deleted and made anew at 0 by somebody who knows nothing of the raise: another uid, another version.
-    let mut anew = found.targets[0].births(&stamp("01F", Weight::ZERO)).remove(0);
-    anew["metadata"]["uid"] = "another".into();
-    anew["metadata"]["resourceVersion"] = "9".into();
-    assert!(serve(&late, &mut anew).is_err());
-    assert_eq!(anew["metadata"]["annotations"][WEIGHT], "0");
-}
-
-#[test]
-fn an_ingress_that_is_not_ours_is_neither_read_nor_written_nor_deleted() {
-    let mut cluster = Cluster::new();
-    let shop = shop("");
-    let name = cluster.found(&shop).targets[0].object().name.clone();
-    cluster.add(ingress(&name, "x.example.com", "/", "x"));
-    let theirs = cluster.first("Ingress", &name).clone();
-    let found = cluster.found(&shop);
-    let target = found.targets.iter().find(|t| t.object().name == name).unwrap();
-    assert!(target.read(&theirs).is_err());
-    let lower = target.lower(
-        Some(&theirs),
-        &stamp("01G", Weight::ZERO),
-        Weight::ZERO,
-        WriteMode::Normal,
-    );
-    assert_eq!(lower.unwrap(), Write::Nothing);
-    assert!(found.findings.iter().any(|f| f.code == Code::NameTaken));
-}
-
-#[test]
-fn two_components_that_want_one_upstream_meet_at_one_object() {
-    let cluster = Cluster::new();
-    let (a, mut b) = (shop(""), shop(""));
-    b.name = "other".into();
-    let claims = |c: &Component| cluster.found(c).targets[0].claims();
-    assert!(claims(&a)[0].overlaps(&claims(&b)[0]));
+    cluster.split(&shop, percent(50));
+    let alias = cluster.canaries()[0]["metadata"]["name"].as_str().unwrap();
+    let alternative = format!("apps-{alias}-8081");
+    let nginx = cluster.nginx();
+    for draw in [1, 500, 501, 1000] {
+        for label in nginx.labels("one.example.com", "/", draw) {
+            assert_eq!(draw <= 500, label == alternative, "{label:?}");
+            assert_eq!(counts("canary", &label), draw <= 500, "{label:?}");
+            assert_eq!(counts("control", &label), draw > 500, "{label:?}");
+        }
+    }
 }
 
 proptest! {

@@ -1,7 +1,7 @@
 //! The five traps of the leg between nginx and Istio, each as a refusal.
 
 use super::*;
-use crate::routing::Code;
+use crate::routing::{Classes, Code, Finding};
 
 #[test]
 fn leg_1_another_host_than_the_clients_needs_a_route_of_its_own() {
@@ -10,6 +10,60 @@ fn leg_1_another_host_than_the_clients_needs_a_route_of_its_own() {
     assert_eq!(cluster.blockers(&shop("")), ["UpstreamVhost"]);
     cluster.route("inner.example.com");
     assert!(cluster.blockers(&shop("")).is_empty());
+}
+
+#[test]
+fn a_snippet_that_sends_another_host_is_refused_like_the_annotation() {
+    let mut cluster = Cluster::new();
+    cluster.annotate(
+        "one",
+        "configuration-snippet",
+        "proxy_set_header Host inner.example.com;",
+    );
+    assert_eq!(cluster.blockers(&shop("")), ["UpstreamVhost"]);
+    cluster.annotate(
+        "one",
+        "configuration-snippet",
+        "proxy_set_header Host $http_host;",
+    );
+    assert!(cluster.blockers(&shop("")).is_empty());
+}
+
+#[test]
+fn further_names_of_a_server_belong_to_the_closure() {
+    let told = |cluster: &Cluster| {
+        let found = cluster.found(&shop("")).findings;
+        let mut blocking = found.into_iter().filter(Finding::blocks);
+        blocking.next().map(|f| (f.code, f.object, f.field, f.message))
+    };
+    let alias = "nginx.ingress.kubernetes.io/server-alias";
+    let mut cluster = Cluster::new();
+    // Of another Ingress of the host: the name is the server's, so it has every location of it.
+    let mut other = ingress("other", "one.example.com", "/api", "api");
+    other["metadata"]["labels"] = json!({});
+    other["metadata"]["annotations"] = json!({alias: "www.example.com, alt.example.org"});
+    cluster.add(other);
+    cluster.route("www.example.com");
+    let (code, object, field, message) = told(&cluster).unwrap();
+    assert_eq!(
+        (code, object.as_str(), field.as_deref()),
+        (Code::RouteMissing, "ingress apps/other", Some(alias))
+    );
+    assert!(message.contains("alt.example.org"), "{message}");
+    cluster.route("alt.example.org");
+    assert_eq!(told(&cluster), None);
+    cluster.annotate("other", "server-alias", "~^x[0-9]+$");
+    assert!(told(&cluster).is_some(), "a pattern may be any name");
+    cluster.route("*");
+    assert_eq!(told(&cluster), None);
+    // A name that has a server of its own is no further name.
+    let mut cluster = Cluster::new();
+    cluster.annotate("one", "server-alias", "real.example.com");
+    assert!(told(&cluster).is_some());
+    let mut real = ingress("real", "real.example.com", "/", "real");
+    real["metadata"]["labels"] = json!({});
+    cluster.add(real);
+    assert_eq!(told(&cluster), None);
 }
 
 #[test]
@@ -44,6 +98,21 @@ fn leg_3_a_redirect_on_the_listener_and_a_public_listener_are_refused() {
     cluster.first("VirtualService", "one.example.com")["spec"]["http"] =
         json!([{"redirect": {"scheme": "https"}}]);
     assert_eq!(cluster.blockers(&shop("")), ["RedirectLoop"]);
+    // For some requests it is enough: nobody can tell whether nginx's are among them.
+    for condition in [
+        json!({"scheme": {"exact": "http"}}),
+        json!({"headers": {"x-forwarded-proto": {"exact": "http"}}}),
+    ] {
+        let mut cluster = Cluster::new();
+        cluster.first("VirtualService", "one.example.com")["spec"]["http"] = json!([
+            {"match": [condition], "redirect": {"scheme": "https"}},
+            {"route": [{"destination": {"host": "x"}}]},
+        ]);
+        assert_eq!(cluster.blockers(&shop("")), ["RedirectLoop"], "{condition}");
+        cluster.first("VirtualService", "one.example.com")["spec"]["http"][0] =
+            json!({"match": [condition], "directResponse": {"status": 404}});
+        assert_eq!(cluster.blockers(&shop("")), ["Answered"], "{condition}");
+    }
     let mut cluster = Cluster::new();
     cluster.first("Service", "gw")["spec"]["ports"][0]["port"] = 80.into();
     let mut shop = shop("");
@@ -140,4 +209,81 @@ fn another_class_is_another_nginx() {
     assert_eq!(cluster.blockers(&shop("")), ["ClassDiffers"]);
     cluster.first("Ingress", "zwei")["metadata"]["labels"] = json!({});
     assert!(cluster.blockers(&shop("")).is_empty());
+}
+
+#[test]
+fn an_ingress_of_no_class_or_another_on_the_upstream_is_told_and_counts_where_it_is_known() {
+    let class = |name: &str, by: &str| json!({"kind": "IngressClass", "metadata": {"name": name}, "spec": {"controller": by}});
+    let nginx = "k8s.io/ingress-nginx";
+    let controller = |flag: &str| {
+        json!({"kind": "Deployment", "spec": {"template": {"spec": {"containers": [
+            {"args": ["/nginx-ingress-controller", flag]}]}}}})
+    };
+    for (other_class, manifests, expected) in [
+        (None, vec![], Some(false)),
+        (
+            None,
+            vec![controller("--watch-ingress-without-class=true")],
+            Some(true),
+        ),
+        (
+            None,
+            vec![controller("--watch-ingress-without-class")],
+            Some(true),
+        ),
+        (None, vec![controller("--election-id=x")], None),
+        (Some("internal"), vec![], Some(false)),
+        (
+            Some("internal"),
+            vec![class("nginx", nginx), class("internal", nginx)],
+            Some(true),
+        ),
+        (
+            Some("internal"),
+            vec![class("nginx", nginx), class("internal", "traefik.io/x")],
+            None,
+        ),
+    ] {
+        let mut cluster = Cluster::new();
+        let mut other = ingress("other", "other.example.com", "/", "one");
+        other["metadata"]["labels"] = json!({});
+        match other_class {
+            Some(name) => other["spec"]["ingressClassName"] = name.into(),
+            None => drop(other["spec"].as_object_mut().unwrap().remove("ingressClassName")),
+        }
+        cluster.add(other);
+        let mut classes = Classes::default();
+        for json in &manifests {
+            classes.learn(json);
+        }
+        let shop = shop("");
+        let mut stock = cluster.stock(&shop);
+        stock.set_classes(classes);
+        let findings = found(&shop, "apps", &stock).findings;
+        let told = |code: Code| {
+            findings
+                .iter()
+                .find(|f| f.code == code && f.object == "ingress apps/other")
+        };
+        let case = format!("{other_class:?} {manifests:?}");
+        assert_eq!(
+            told(Code::ClassUnknown).is_some(),
+            expected == Some(false),
+            "{case}"
+        );
+        assert_eq!(
+            told(Code::RouteMissing).is_some(),
+            expected == Some(true),
+            "{case}"
+        );
+        if let Some(finding) = told(Code::ClassUnknown) {
+            assert!(!finding.blocks());
+            let decides = if other_class.is_some() {
+                "spec.controller"
+            } else {
+                "--watch-ingress-without-class"
+            };
+            assert!(finding.remedy.contains(decides), "{finding}");
+        }
+    }
 }

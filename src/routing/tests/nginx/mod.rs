@@ -4,6 +4,7 @@
 mod facts;
 mod legs;
 mod model;
+mod written;
 
 use super::*;
 use model::Nginx;

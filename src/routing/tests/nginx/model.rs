@@ -13,6 +13,19 @@ pub(super) struct Client {
     pub(super) cookie: Option<String>,
     /// Headers.
     pub(super) headers: BTreeMap<String, String>,
+    /// Other cookies.
+    pub(super) cookies: BTreeMap<String, String>,
+}
+
+/// When an alternative is taken.
+#[derive(Clone, Debug, Default)]
+struct Policy {
+    weight: u64,
+    total: u64,
+    header: Option<String>,
+    /// The header's value that chooses it; without one `always` and `never` do.
+    value: Option<String>,
+    cookie: Option<String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -20,8 +33,8 @@ struct Upstream {
     /// Alternatives in the order in which they were merged; only the first is used.
     alternatives: Vec<String>,
     affinity: bool,
-    /// Of an alternative: weight, total, header.
-    policy: (u64, u64, Option<String>),
+    /// Of an alternative.
+    policy: Policy,
     empty: bool,
 }
 
@@ -34,6 +47,11 @@ pub(super) struct Nginx {
 
 fn annotation<'j>(json: &'j Value, name: &str) -> Option<&'j str> {
     json["metadata"]["annotations"][format!("{PREFIX}{name}")].as_str()
+}
+
+/// `strconv.ParseBool`.
+fn parse_bool(text: &str) -> bool {
+    ["1", "t", "T", "TRUE", "true", "True"].contains(&text)
 }
 
 fn rules(json: &Value) -> Vec<(String, String, String, String)> {
@@ -72,7 +90,7 @@ impl Nginx {
         let ingresses: Vec<&Value> = objects.iter().filter(|o| o["kind"] == "Ingress").collect();
         let (canaries, normal): (Vec<&Value>, Vec<&Value>) = ingresses
             .iter()
-            .partition(|i| annotation(i, "canary") == Some("true"));
+            .partition(|i| annotation(i, "canary").is_some_and(parse_bool));
         for json in normal {
             for (host, path, kind, upstream) in rules(json) {
                 let path = if path.is_empty() { "/".to_owned() } else { path };
@@ -90,11 +108,13 @@ impl Nginx {
                     .upstreams
                     .entry(alternative.clone())
                     .or_insert_with(|| Upstream {
-                        policy: (
-                            number("canary-weight"),
-                            number("canary-weight-total"),
-                            annotation(json, "canary-by-header").map(str::to_owned),
-                        ),
+                        policy: Policy {
+                            weight: number("canary-weight"),
+                            total: number("canary-weight-total"),
+                            header: annotation(json, "canary-by-header").map(str::to_owned),
+                            value: annotation(json, "canary-by-header-value").map(str::to_owned),
+                            cookie: annotation(json, "canary-by-cookie").map(str::to_owned),
+                        },
                         affinity: annotation(json, "affinity") == Some("cookie"),
                         ..Upstream::default()
                     });
@@ -111,6 +131,25 @@ impl Nginx {
             }
         }
         nginx
+    }
+
+    /// What the log and the label `canary` say of a request: the alternative that it went to. A request that went to
+    /// the primary has an empty one, or `-`, as metrics and logs spell that.
+    pub(super) fn labels(&self, host: &str, path: &str, draw: u64) -> Vec<String> {
+        let to = self.choose(host, path, &Client::default(), draw).unwrap();
+        let primaries: BTreeSet<&String> = self.locations.values().collect();
+        if primaries.contains(&to) {
+            vec![String::new(), "-".to_owned()]
+        } else {
+            vec![to]
+        }
+    }
+
+    /// Alternatives of the upstream behind a host and path.
+    pub(super) fn alternatives(&self, host: &str, path: &str) -> Vec<String> {
+        let mut places = self.locations.iter();
+        let of = places.find(|((h, p, _), _)| h == host && p == path).unwrap().1;
+        self.upstreams[of].alternatives.clone()
     }
 
     /// From now on an upstream has no endpoints.
@@ -159,24 +198,30 @@ impl Nginx {
         if (upstream.affinity || other.affinity) && client.cookie.as_deref() == Some(alternative) {
             return true;
         }
-        let (weight, total, header) = &other.policy;
-        if let Some(value) = header.as_ref().and_then(|h| client.headers.get(h)) {
-            match value.as_str() {
-                "always" => return true,
-                "never" => return false,
-                _ => {}
-            }
+        let policy = &other.policy;
+        let sent = |name: &Option<String>, all: &BTreeMap<String, String>| {
+            let value = all.get(name.as_ref()?)?;
+            Some(value.clone())
+        };
+        match (sent(&policy.header, &client.headers), &policy.value) {
+            (Some(value), Some(wanted)) if value == *wanted => return true,
+            (Some(value), None) if value == "always" => return true,
+            (Some(value), None) if value == "never" => return false,
+            _ => {}
         }
-        let total = if *total > 100 { *total } else { 100 };
-        (draw - 1) % total < *weight
+        match sent(&policy.cookie, &client.cookies).as_deref() {
+            Some("always") => return true,
+            Some("never") => return false,
+            _ => {}
+        }
+        let total = if policy.total > 100 { policy.total } else { 100 };
+        (draw - 1) % total < policy.weight
     }
 
     /// The share, in permille, of a host and path that goes to some alternative.
     pub(super) fn share(&self, host: &str, path: &str) -> usize {
         let nobody = Client::default();
-        let primary = self.choose(host, path, &nobody, 1_000_000);
         let to = |draw| self.choose(host, path, &nobody, draw);
-        let _ = primary;
         let own = self
             .locations
             .iter()

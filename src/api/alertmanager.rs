@@ -1,0 +1,191 @@
+//! `POST /hooks/alertmanager`: an alert that fires puts the traffic of its component back at once.
+//!
+//! The payload is that of Alertmanager's webhook, version 4. Each alert is worked for itself, and the answer lists
+//! what became of each. The same alert again (by fingerprint and start) is the same command, so that a `retry` in
+//! spite of it is not undone by its next repetition.
+
+use super::answer::Refusal;
+use super::inbound::{Delivered, Delivery, Inbound, Undelivered};
+use super::mapping::target;
+use crate::rollout::command::{Verb, Wish};
+use crate::rollout::complaint::plain;
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The largest payload: a thousand alerts with labels and annotations of some length.
+const LARGEST: usize = 2 * 1024 * 1024;
+/// Alerts of one payload that are worked; Alertmanager's `max_alerts` limits them at the source.
+const MOST: usize = 1000;
+/// Alerts of one payload that are worked at the same time.
+const AT_ONCE: usize = 8;
+/// Characters of a reason that are kept.
+const REASON: usize = 300;
+
+#[derive(Deserialize)]
+struct Payload {
+    version: String,
+    alerts: Vec<Alert>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Alert {
+    status: String,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+    starts_at: String,
+    fingerprint: String,
+}
+
+/// What became of an alert.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Outcome {
+    alert: String,
+    fingerprint: String,
+    result: Became,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Became {
+    RolledBack,
+    Repeated,
+    Resolved,
+    Unknown,
+    Refused,
+    Unavailable,
+}
+
+/// Takes alerts in.
+pub(super) async fn take(State(inbound): State<Inbound>, request: Request) -> Result<Response, Refusal> {
+    let (body, _permit) = inbound.hook(request, LARGEST).await?;
+    let payload: Payload = serde_json::from_slice(&body).map_err(|error| {
+        Refusal::new(
+            StatusCode::BAD_REQUEST,
+            format!("no payload of Alertmanager's webhook: {error}"),
+        )
+    })?;
+    if payload.version != "4" {
+        let version = plain(&payload.version, 16);
+        return Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            format!("version {version:?} of Alertmanager's webhook is not known here: version 4 is"),
+        ));
+    }
+    if payload.alerts.len() > MOST {
+        return Err(Refusal::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!(
+                "{} alerts are too many: set max_alerts: {MOST} at the receiver",
+                payload.alerts.len()
+            ),
+        ));
+    }
+    let work = |alert: Alert| {
+        let inbound = inbound.clone();
+        async move { work(&inbound, &alert).await }
+    };
+    let outcomes: Vec<Outcome> = futures::stream::iter(payload.alerts)
+        .map(work)
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    let any = |what| outcomes.iter().any(|o| o.result == what);
+    // What may be of use again first: Alertmanager sends again after a 5xx, and after nothing else.
+    let status = if any(Became::Unavailable) {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else if any(Became::Unknown) {
+        StatusCode::NOT_FOUND
+    } else if any(Became::Refused) {
+        StatusCode::UNPROCESSABLE_ENTITY
+    } else {
+        StatusCode::OK
+    };
+    Ok((status, Json(serde_json::json!({"alerts": outcomes}))).into_response())
+}
+
+async fn work(inbound: &Inbound, alert: &Alert) -> Outcome {
+    let name = alert.labels.get("alertname").map_or("", String::as_str);
+    let mut outcome = Outcome {
+        alert: plain(name, 128),
+        fingerprint: plain(&alert.fingerprint, 64),
+        result: Became::Resolved,
+        message: "it does not fire: nothing to do".to_owned(),
+        command: None,
+    };
+    if alert.status != "firing" {
+        return outcome;
+    }
+    let settings = inbound.settings();
+    let Some(target) = target(&settings.alerts, settings.labels, &alert.labels) else {
+        outcome.result = Became::Unknown;
+        outcome.message =
+            "nothing says whom it is about: give it the labels namespace and component, or name it under \
+             hooks_in.alerts in the daemon's settings"
+                .to_owned();
+        return outcome;
+    };
+    let Ok(started) = alert.starts_at.parse::<Timestamp>() else {
+        outcome.result = Became::Refused;
+        outcome.message = format!("startsAt {:?} is no time", plain(&alert.starts_at, 64));
+        return outcome;
+    };
+    let rollout = target.rollout.as_deref();
+    let parts = [
+        alert.fingerprint.as_str(),
+        alert.starts_at.as_str(),
+        target.namespace.as_str(),
+        rollout.unwrap_or_default(),
+        target.component.as_str(),
+    ];
+    let id = Inbound::id_of(started, &parts);
+    let text = ["summary", "message", "description"]
+        .iter()
+        .find_map(|key| alert.annotations.get(*key).filter(|text| !text.is_empty()));
+    let reason = match text {
+        Some(text) => format!("{name}: {text}"),
+        None => name.to_owned(),
+    };
+    let delivery = Delivery {
+        namespace: &target.namespace,
+        rollout,
+        verb: Verb::Rollback,
+        id: id.clone(),
+        wish: Wish {
+            components: vec![target.component.clone()],
+            reason: plain(&reason, REASON),
+            who: "alertmanager".to_owned(),
+            vouched: true,
+            ..Wish::default()
+        },
+    };
+    let whom = plain(&target.component, 64);
+    (outcome.result, outcome.message) = match inbound.deliver(delivery).await {
+        Ok(Delivered::Written(place)) => (Became::RolledBack, format!("{place}: {whom} is told to go back")),
+        Ok(Delivered::Known(place)) => (Became::Repeated, format!("{place}: {whom} was told before")),
+        Err(Undelivered::Unknown(message)) => (Became::Unknown, message),
+        Err(Undelivered::Refused(message)) => (Became::Refused, message),
+        Err(Undelivered::Unavailable(message)) => (Became::Unavailable, message),
+    };
+    outcome.command = matches!(outcome.result, Became::RolledBack | Became::Repeated).then_some(id);
+    if !matches!(outcome.result, Became::RolledBack | Became::Repeated) {
+        tracing::warn!(
+            alert = outcome.alert,
+            message = outcome.message,
+            "an alert that fires put nothing back"
+        );
+    }
+    outcome
+}

@@ -1,0 +1,246 @@
+//! `emergency-rollback`: traffic goes back from here, at once, whoever else is there.
+//!
+//! A daemon that is surely alive is given three seconds; where it is silent, or where nobody can tell, the routed
+//! objects are written from here, all at once. The wish is left on each resource in the same moment. Health is looked
+//! at beside, never before; what was done is verified in four steps, and people are told.
+
+pub(super) mod args;
+mod health;
+mod people;
+mod verify;
+
+use args::EmergencyMode;
+pub(super) use health::Health;
+pub(super) use people::Told;
+pub(super) use verify::Step;
+
+use super::args::Output;
+use super::connect::Reach;
+use super::exit::{Exit, Failure};
+use super::meaning::{After, Ask};
+use super::progress::Progress;
+use super::pursue::{self, Pursuit, Task};
+use super::report::{self, Ended, Entry, Report};
+use super::table::{self, Cell};
+use super::view::{self, View};
+use super::{direct, output, wait, wish};
+use crate::clock::Clock;
+use crate::cluster::by_hand::Daemon;
+use crate::rollout::command::{self, Verb};
+use crate::settings::Settings;
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use std::io::Write;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long it is looked whether a daemon is alive.
+const ALIVE_WITHIN: Duration = Duration::from_secs(1);
+/// Reads under way at once, once the traffic is back.
+const READS: usize = 32;
+
+/// What was asked.
+pub(super) struct Asked<'a> {
+    pub settings: &'a Settings,
+    pub ask: &'a Ask,
+    pub who: String,
+    pub started_at: Timestamp,
+    /// Every component as the resources said before.
+    pub before: Vec<View>,
+}
+
+/// Puts everything back that is asked for, verifies it, and tells people.
+pub(super) async fn run(
+    cluster: &Reach,
+    asked: Asked<'_>,
+    tasks: Vec<Task>,
+    form: Output,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let Asked {
+        settings,
+        ask,
+        who,
+        started_at,
+        before,
+    } = asked;
+    let namespace = settings.namespace.as_str();
+    let tasks: Vec<Task> = tasks.into_iter().map(given_before).collect();
+    let mut pursuit = Pursuit {
+        cluster,
+        namespace,
+        settings,
+        timeout: ask.timeout,
+        // Not when it was typed: a person may have been asked in between.
+        at: Clock::System.now(),
+        progress: Progress::new(),
+        emergency: true,
+        places: pursue::places(),
+    };
+    let began = Instant::now();
+    let doctor = health::Doctor::new(cluster, settings, &tasks);
+    let put_back = async {
+        let (daemon, alive) = daemon(cluster, settings).await;
+        let entries = if alive {
+            pursuit.all(&tasks, true).await
+        } else {
+            pursuit.at_once(&tasks).await
+        };
+        (daemon, entries, began.elapsed())
+    };
+    let (healthy_before, (daemon, entries, took)) = tokio::join!(doctor.look(&before), put_back);
+    let back_at = Clock::System.now();
+    let entries = already(entries, &before, &tasks);
+    let exit = report::exit(&entries);
+    let after = after(cluster, namespace, &tasks, &entries).await;
+    let summary = people::Summary {
+        namespace,
+        tasks: &tasks,
+        entries: &entries,
+        who: &who,
+        reason: &ask.reason,
+        at: back_at,
+    };
+    let checks = After {
+        probe_hosts: settings.probe_hosts.clone(),
+        ..ask.after.clone()
+    };
+    let verified = verify::steps(&doctor, &tasks, &checks, back_at);
+    let (mut steps, told) = tokio::join!(verified, people::tell(settings, &ask.after.notify, &summary));
+    let healthy_after = doctor.look(&after).await;
+    let failed = steps.iter().any(Step::failed);
+    steps.push(people::step(&told));
+    // Traffic that is back and does not arrive well is half of what was asked.
+    let exit = if exit == Exit::Done && failed {
+        Exit::Partly
+    } else {
+        exit
+    };
+    let report = Report {
+        command: ask.words(),
+        mode: ask.emergency.map(mode),
+        namespace: namespace.to_owned(),
+        who,
+        reason: ask.reason.clone(),
+        started_at,
+        finished_at: Clock::System.now(),
+        daemon,
+        exit: exit.code(),
+        components: entries,
+        before,
+        after,
+        put_back_in_ms: u64::try_from(took.as_millis()).ok(),
+        health: Some(Health {
+            before: healthy_before,
+            after: healthy_after,
+        }),
+        steps,
+        told,
+    };
+    show(&report, form, out)?;
+    if let Some(path) = &ask.report {
+        output::file(path, &report)?;
+    }
+    Ok(exit)
+}
+
+/// A wish that stands on the resource already, and that nobody has taken up, is this one: the marks are the same, and
+/// whoever comes back finds one wish and not one for each time that somebody was in a hurry.
+fn given_before(mut task: Task) -> Task {
+    let annotations = task.rollout.metadata.annotations.clone().unwrap_or_default();
+    let mine = &task.command.wish;
+    let same = command::pending(&annotations).0.into_iter().find(|known| {
+        known.verb == Verb::Rollback
+            && known.wish.emergency
+            && known.wish.weight == mine.weight
+            && known.wish.components == mine.components
+    });
+    if let Some(known) = same {
+        task.command = known;
+    }
+    task
+}
+
+/// Whether a daemon is surely alive, and how it stands as a sentence.
+async fn daemon(cluster: &Reach, settings: &Settings) -> (String, bool) {
+    let (namespaces, now) = (settings.lease_namespaces(), Clock::System.now());
+    let asked = cluster.daemon_in(&namespaces, &settings.lease.name, now);
+    match tokio::time::timeout(ALIVE_WITHIN, asked).await {
+        Ok(Ok(Daemon::Alive { holder })) => (format!("alive: {holder}"), true),
+        Ok(Ok(Daemon::Silent { message })) => (message, false),
+        Ok(Err(error)) => (format!("unknown, so it was not waited for: {error}"), false),
+        Err(_) => (
+            "unknown, so it was not waited for: no answer about its Lease".to_owned(),
+            false,
+        ),
+    }
+}
+
+/// The entries, with the word for what was so before.
+fn already(mut entries: Vec<Entry>, before: &[View], tasks: &[Task]) -> Vec<Entry> {
+    for entry in entries.iter_mut().filter(|e| e.result == Ended::Done) {
+        let task = tasks.iter().find(|task| task.name() == entry.rollout);
+        let to = task.map(|task| wait::back_to(&task.command, &task.rollout).percent());
+        let was = before
+            .iter()
+            .find(|v| v.rollout == entry.rollout && v.component == entry.component)
+            .and_then(|v| v.weight);
+        if was.zip(to).is_some_and(|(was, to)| was <= to) {
+            entry.message = format!("already {}", entry.message);
+        }
+    }
+    entries
+}
+
+/// Every component as it stands now: by the daemon's word where the daemon did it, else by what the objects say.
+async fn after(cluster: &Reach, namespace: &str, tasks: &[Task], entries: &[Entry]) -> Vec<View> {
+    let fresh = tasks.iter().map(|task| async move {
+        // What cannot be read anew is told as it was read before, with the weights that the objects say.
+        let read = cluster.rollout(namespace, task.name()).await;
+        read.unwrap_or_else(|_| task.rollout.clone())
+    });
+    let fresh = futures::future::join_all(fresh).await;
+    let mut all = Vec::new();
+    for (task, rollout) in tasks.iter().zip(&fresh) {
+        for name in &task.components {
+            let by_daemon = entries
+                .iter()
+                .any(|e| e.rollout == task.name() && e.component == *name && e.result == Ended::Done);
+            all.push((rollout, name, by_daemon));
+        }
+    }
+    futures::stream::iter(all)
+        .map(|(rollout, name, by_daemon)| async move {
+            let view = view::view(rollout, name);
+            match direct::component(rollout, name) {
+                Some(component) if !by_daemon => {
+                    let (weight, unread) = direct::says(cluster, component, namespace).await;
+                    view.without_daemon(weight, &unread)
+                }
+                _ => view,
+            }
+        })
+        .buffered(READS)
+        .collect()
+        .await
+}
+
+fn mode(mode: EmergencyMode) -> &'static str {
+    match mode {
+        EmergencyMode::Ingress => "ingress",
+        EmergencyMode::Dual => "dual",
+        EmergencyMode::Full => "full",
+    }
+}
+
+fn show(report: &Report, form: Output, out: &mut dyn Write) -> Result<(), Failure> {
+    wish::tell(report, form, out)?;
+    if matches!(form, Output::Json | Output::Yaml) {
+        return Ok(());
+    }
+    let took = report.put_back_in_ms.unwrap_or_default();
+    writeln!(out, "\nPut back in {}.{:03} s.\n", took / 1000, took % 1000)?;
+    let rows: Vec<Vec<Cell>> = report.steps.iter().map(Step::row).collect();
+    table::write(out, &["STEP", "RESULT", "MESSAGE"], &rows, None)?;
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! The last step: people are told, for a moment and no longer.
+
+use super::verify::{Outcomes, Step};
+use crate::cli::pursue::Task;
+use crate::cli::report::Entry;
+use crate::clock::Clock;
+use crate::daemon;
+use crate::notify::{Kind, Message, Receiver, Secret, Setup, Severity, Topic, Where};
+use crate::rollout::reason::Reason;
+use crate::settings::Settings;
+use jiff::Timestamp;
+use serde::Serialize;
+use std::time::Duration;
+
+/// How long all of them together may take.
+const WITHIN: Duration = Duration::from_secs(5);
+/// How many components are named in a message.
+const NAMED: usize = 10;
+
+/// Whether somebody was told.
+#[expect(clippy::struct_field_names, reason = "the report's word")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(in crate::cli) struct Told {
+    /// Who: the name in the settings, or the host of `--notify`.
+    pub receiver: String,
+    /// Whether they took it.
+    pub told: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What they are told.
+pub(super) struct Summary<'a> {
+    pub namespace: &'a str,
+    pub tasks: &'a [Task],
+    pub entries: &'a [Entry],
+    pub who: &'a str,
+    pub reason: &'a str,
+    pub at: Timestamp,
+}
+
+impl Summary<'_> {
+    fn message(&self) -> Message {
+        let (well, ill): (Vec<&Entry>, Vec<&Entry>) = self.entries.iter().partition(|e| e.result.well());
+        let mut text = format!("{} of {} components are back", well.len(), self.entries.len());
+        if !ill.is_empty() {
+            let mut names: Vec<&str> = ill.iter().map(|e| e.component.as_str()).take(NAMED).collect();
+            if ill.len() > NAMED {
+                names.push("…");
+            }
+            text = format!("{text}; NOT back: {}", names.join(", "));
+        }
+        let id = self.tasks.first().map_or("", |task| task.command.id.as_str());
+        let rollout = match self.tasks {
+            [one] => one.name().to_owned(),
+            _ => String::new(),
+        };
+        Message {
+            key: format!("{}/emergency/{id}", self.namespace),
+            topic: Topic::Emergency,
+            severity: Severity::Critical,
+            namespace: self.namespace.to_owned(),
+            rollout,
+            component: None,
+            from: None,
+            to: self.tasks.first().and_then(|task| task.command.wish.weight),
+            reason: Reason::Emergency,
+            text: format!("{text}: {}", self.reason),
+            figures: Vec::new(),
+            who: Some(self.who.to_owned()),
+            at: self.at,
+            link: None,
+        }
+    }
+}
+
+/// Tells everybody whom the settings and the command line name.
+pub(super) async fn tell(settings: &Settings, urls: &[String], summary: &Summary<'_>) -> Vec<Told> {
+    let mut all: Vec<(String, Result<Receiver, String>)> = Vec::new();
+    for one in &settings.notify {
+        let receiver = daemon::receivers(std::slice::from_ref(one)).map(|mut all| all.pop());
+        let receiver = receiver.and_then(|one| one.ok_or_else(|| "no receiver".to_owned()));
+        all.push((one.name.clone(), receiver));
+    }
+    for url in urls {
+        let host = reqwest::Url::parse(url)
+            .ok()
+            .and_then(|url| url.host_str().map(str::to_owned));
+        let name = host.unwrap_or_else(|| "--notify".to_owned());
+        let setup = Setup {
+            name: name.clone(),
+            kind: Kind::Webhook,
+            url: Where::Url(Secret::Plain(url.clone())),
+            secret: None,
+            min_severity: Severity::Info,
+            allow: Vec::new(),
+            link: None,
+        };
+        all.push((name, Receiver::new(setup, Clock::System)));
+    }
+    let message = [summary.message()];
+    let each = all.into_iter().map(|(name, receiver)| {
+        let message = &message;
+        async move {
+            let told = match receiver {
+                Err(why) => Err(why),
+                Ok(receiver) => match tokio::time::timeout(WITHIN, receiver.tell(message)).await {
+                    Ok(told) => told.map_err(|failure| failure.to_string()),
+                    Err(_) => Err(format!("no answer within {}s", WITHIN.as_secs())),
+                },
+            };
+            Told {
+                receiver: name,
+                told: told.is_ok(),
+                error: told.err(),
+            }
+        }
+    });
+    futures::future::join_all(each).await
+}
+
+/// The same as a step.
+pub(super) fn step(all: &[Told]) -> Step {
+    const STEP: &str = "people told";
+    let (told, untold): (Vec<&Told>, Vec<&Told>) = all.iter().partition(|one| one.told);
+    let names = |some: &[&Told]| {
+        some.iter()
+            .map(|one| one.receiver.clone())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let why: Vec<String> = untold
+        .iter()
+        .map(|one| format!("{}: {}", one.receiver, one.error.as_deref().unwrap_or_default()))
+        .collect();
+    match (told.is_empty(), untold.is_empty()) {
+        (true, true) => Step::new(
+            STEP,
+            Outcomes::Unknown,
+            "nobody is named: add [[notify]] to the settings or say --notify URL; tell them yourself",
+        ),
+        (false, true) => Step::new(STEP, Outcomes::Ok, format!("told: {}", names(&told))),
+        (true, false) => Step::new(STEP, Outcomes::Failed, why.join("; ")),
+        (false, false) => Step::new(
+            STEP,
+            Outcomes::Failed,
+            format!("told: {}; not told: {}", names(&told), why.join("; ")),
+        ),
+    }
+}

@@ -1,0 +1,74 @@
+//! What the daemon says of itself: its metrics, its state, its log.
+
+use super::Bundle;
+use crate::cli::connect::Reach;
+use crate::settings::Settings;
+use std::time::Duration;
+
+/// How long it may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// What is asked of it, and what that is.
+const PAGES: [(&str, &str, &str); 3] = [
+    ("/metrics", "daemon/metrics.txt", "the daemon's own metrics"),
+    (
+        "/api/v1/rollouts",
+        "daemon/rollouts.json",
+        "every rollout as the daemon has it in memory",
+    ),
+    (
+        "/api/v1/source",
+        "daemon/source.json",
+        "how the source of samples stands for the daemon",
+    ),
+];
+
+/// Puts it in.
+pub(super) async fn collect(cluster: &Reach, settings: &Settings, url: &str, bundle: &mut Bundle) {
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(PATIENCE)
+        .redirect(reqwest::redirect::Policy::none())
+        .build();
+    match client {
+        Ok(client) => {
+            for (page, path, what) in PAGES {
+                match page_of(&client, &format!("{}{page}", url.trim_end_matches('/'))).await {
+                    Ok(text) => bundle.text(path, what, text),
+                    Err(why) => bundle.lack(&format!(
+                        "{path}: {why}; where the daemon is a pod, forward its port and name it with --daemon URL"
+                    )),
+                }
+            }
+        }
+        Err(error) => bundle.lack(&format!("daemon/: no HTTP client: {error}")),
+    }
+    for namespace in settings.lease_namespaces() {
+        match cluster.logs(namespace).await {
+            Ok(logs) if logs.is_empty() => bundle.lack(&format!(
+                "logs: no pod in {namespace} has the label app.kubernetes.io/name=gradual-rollout"
+            )),
+            Ok(logs) => {
+                for (pod, log) in logs {
+                    match log {
+                        Ok(text) => bundle.text(
+                            &format!("logs/{namespace}.{pod}.log"),
+                            "the end of the log of a daemon's pod",
+                            text,
+                        ),
+                        Err(error) => bundle.lack(&format!("logs/{namespace}.{pod}.log: {error}")),
+                    }
+                }
+            }
+            Err(error) => bundle.lack(&format!("logs of {namespace}: {error}")),
+        }
+    }
+}
+
+async fn page_of(client: &reqwest::Client, url: &str) -> Result<String, String> {
+    let said = |error: reqwest::Error| format!("{url} does not answer: {}", error.without_url());
+    let answer = client.get(url).send().await.map_err(said)?;
+    if !answer.status().is_success() {
+        return Err(format!("{url} answers {}", answer.status().as_u16()));
+    }
+    answer.text().await.map_err(said)
+}

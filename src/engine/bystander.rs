@@ -1,0 +1,129 @@
+//! A resource that is not worked here: another daemon works it, or may take it over from us. Nothing is written, for
+//! there is nothing to write with; its watches are kept warm, and its claims known, so that of two resources that name
+//! one route the older owns it whoever works them.
+
+use super::claims::{Claim, Claims};
+use super::persist::{self, Sound};
+use super::wanted;
+use crate::cluster::cache::{Cache, Listed};
+use crate::cluster::rollouts::RawRollout;
+use crate::routing::{ClaimKey, ObjectKind, ObjectRef, Stock, Target, found, needs};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// One resource that is only looked at.
+pub(super) struct Bystander {
+    raw: RawRollout,
+    /// The last spec that could be used.
+    sound: Option<Sound>,
+    /// Kinds and namespaces in which selections look.
+    scopes: BTreeSet<(ObjectKind, String)>,
+    selected: Vec<ClaimKey>,
+}
+
+impl Bystander {
+    pub(super) fn new(raw: RawRollout, cache: &Cache, claims: &Claims, allowed: &[String]) -> Self {
+        let mut bystander = Self {
+            raw,
+            sound: None,
+            scopes: BTreeSet::new(),
+            selected: Vec::new(),
+        };
+        bystander.read(cache, claims, allowed);
+        bystander
+    }
+
+    /// The resource as it was last seen.
+    pub(super) fn into_raw(self) -> RawRollout {
+        self.raw
+    }
+
+    /// Takes a newer version of the resource.
+    pub(super) fn applied(&mut self, raw: RawRollout, cache: &Cache, claims: &Claims, allowed: &[String]) {
+        let another = raw.uid != self.raw.uid;
+        if another {
+            claims.remove(&self.raw.uid);
+            self.sound = None;
+        }
+        // What was removed from the spec and still has traffic stands in the status, and stays claimed.
+        let edited = another || raw.generation != self.raw.generation || names(&raw) != names(&self.raw);
+        self.raw = raw;
+        if edited {
+            self.read(cache, claims, allowed);
+        }
+    }
+
+    fn read(&mut self, cache: &Cache, claims: &Claims, allowed: &[String]) {
+        let status = persist::read_status(&self.raw);
+        // A slip of the pen frees nothing.
+        if let Ok(sound) = persist::read(&self.raw, &status, allowed) {
+            self.sound = Some(sound);
+        }
+        self.scopes = self
+            .sound
+            .as_ref()
+            .map(|sound| wanted::want(cache, sound, &self.raw.namespace))
+            .unwrap_or_default();
+        self.selected = self.select(cache).unwrap_or_default();
+        self.claim(claims);
+    }
+
+    /// Looks at what its selections find, when something changed where they look, or nobody knows what changed.
+    pub(super) fn look(&mut self, changed: Option<&ObjectRef>, cache: &Cache, claims: &Claims) {
+        let concerns = |object: &ObjectRef| self.scopes.contains(&(object.kind, object.namespace.clone()));
+        if self.scopes.is_empty() || !changed.is_none_or(concerns) {
+            return;
+        }
+        // What is not listed yet frees nothing.
+        if let Some(selected) = self.select(cache)
+            && selected != self.selected
+        {
+            self.selected = selected;
+            self.claim(claims);
+        }
+    }
+
+    /// What its selections find; `None` while not everything is listed.
+    fn select(&self, cache: &Cache) -> Option<Vec<ClaimKey>> {
+        let sound = self.sound.as_ref()?;
+        let mut keys = Vec::new();
+        for planned in sound.plan.cared_for() {
+            let mut stock = Stock::default();
+            let wanted = needs(&planned.component, &self.raw.namespace);
+            if wanted.is_empty() {
+                continue;
+            }
+            for (kind, namespace) in wanted {
+                let Listed::Objects(objects) = cache.list(kind, &namespace) else {
+                    return None;
+                };
+                stock.put(kind, &namespace, objects);
+            }
+            let found = found(&planned.component, &self.raw.namespace, &stock);
+            keys.extend(found.targets.iter().flat_map(Target::claims));
+        }
+        Some(keys)
+    }
+
+    fn claim(&self, claims: &Claims) {
+        let named = self.sound.iter().flat_map(|s| s.claims.iter());
+        let claim = Claim {
+            created: self.raw.created.clone(),
+            name: format!("{}/{}", self.raw.namespace, self.raw.name),
+            keys: named.chain(&self.selected).cloned().collect(),
+        };
+        claims.put(&self.raw.uid, claim);
+    }
+
+    /// Nothing of it is claimed any more.
+    pub(super) fn gone(&self, claims: &Claims) {
+        claims.remove(&self.raw.uid);
+    }
+}
+
+/// The components that a status knows.
+fn names(raw: &RawRollout) -> Vec<&str> {
+    let components = raw.status.get("components").and_then(Value::as_array);
+    let each = components.into_iter().flatten();
+    each.filter_map(|c| c.get("name")?.as_str()).collect()
+}

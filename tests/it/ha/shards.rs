@@ -1,0 +1,296 @@
+//! The work split among daemons: evenly, without a gap and without an overlap.
+
+use super::{Daemon, holder, soon};
+use crate::support::world::{NS, World, rollout, virtual_service};
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use gradual_rollout::cluster::by_hand::{ByHand, Daemon as Alive};
+use gradual_rollout::cluster::connect::Clients;
+use gradual_rollout::cluster::share::shard_of;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const FAIL_OVER: Duration = Duration::from_secs(15);
+const SHARDS: u32 = 4;
+
+fn names() -> Vec<String> {
+    (0..8).map(|n| format!("app-{n}")).collect()
+}
+
+/// A world of eight rollouts of one component each.
+fn world() -> World {
+    let mut world = World::new();
+    world.shards = SHARDS;
+    for name in names() {
+        world.store.put(virtual_service(&name)).unwrap();
+        let mut object = rollout(&name, &[&name]);
+        object["spec"]["steps"] = ["5%", "25%", "50%"]
+            .map(|weight| json!({"weight": weight, "hold": "1m"}))
+            .into();
+        world.store.put(object).unwrap();
+    }
+    world
+}
+
+fn holders(world: &World) -> Vec<String> {
+    (0..SHARDS)
+        .map(|n| holder(world, &format!("gradual-rollout-{n}")))
+        .collect()
+}
+
+fn counts(world: &World) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for holder in holders(world).into_iter().filter(|h| !h.is_empty()) {
+        *counts.entry(holder).or_default() += 1;
+    }
+    counts
+}
+
+/// Who wrote to which rollout, in order.
+type Log = Arc<Mutex<Vec<(String, String)>>>;
+
+fn recorded(world: &World, who: &str, log: &Log) -> Clients {
+    let (log, who) = (log.clone(), who.to_owned());
+    let record = from_fn(move |request: Request, next: Next| {
+        let path = request.uri().path().to_owned();
+        let name = path
+            .split('/')
+            .find(|part| part.starts_with("app-"))
+            .map(str::to_owned);
+        let writes = request.method() != "GET";
+        let log = log.clone();
+        let entry = name.filter(|_| writes).map(|name| (name, who.clone()));
+        async move {
+            let answer = next.run(request).await;
+            // What was refused did nothing.
+            if let (true, Some(entry)) = (answer.status().is_success(), entry) {
+                log.lock().unwrap().push(entry);
+            }
+            answer
+        }
+    });
+    Clients::from_service(world.store.router().layer(record))
+}
+
+fn start(world: &World, who: &str, log: &Log) -> Daemon {
+    Daemon::over(world, who, recorded(world, who, log))
+}
+
+/// For each rollout the daemons that wrote to it, one after the other, without repetitions in a row.
+fn turns(log: &Log) -> BTreeMap<String, Vec<String>> {
+    let mut turns: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, who) in log.lock().unwrap().iter() {
+        let of = turns.entry(name.clone()).or_default();
+        if of.last() != Some(who) {
+            of.push(who.clone());
+        }
+    }
+    turns
+}
+
+#[tokio::test(start_paused = true)]
+async fn shards_are_shared_out_evenly_handed_over_without_an_overlap_and_taken_over_without_a_gap() {
+    let world = world();
+    let log = Log::default();
+    let first = start(&world, "first", &log);
+    soon(&world, "the first has all", FAIL_OVER, |w| {
+        counts(w).get("first") == Some(&4)
+    })
+    .await;
+    world.pass(30).await;
+    let second = start(&world, "second", &log);
+    let even = |w: &World| counts(w) == BTreeMap::from([("first".to_owned(), 2), ("second".to_owned(), 2)]);
+    soon(&world, "two each", FAIL_OVER, even).await;
+    let third = start(&world, "third", &log);
+    soon(&world, "2, 1 and 1", FAIL_OVER, |w| {
+        let counts = counts(w);
+        counts.len() == 3 && counts.values().sum::<usize>() == 4
+    })
+    .await;
+    // Everything is worked, by whoever holds its shard, and goes on to be.
+    world
+        .until("25% everywhere", |w| {
+            names().iter().all(|name| w.weight(name) == 25)
+        })
+        .await;
+    let settled = holders(&world);
+    log.lock().unwrap().clear();
+    world
+        .until("50% everywhere", |w| {
+            names().iter().all(|name| w.weight(name) == 50)
+        })
+        .await;
+    assert_eq!(holders(&world), settled, "what is even stays where it is");
+    for (name, who) in turns(&log) {
+        let shard = usize::try_from(shard_of(NS, &name, SHARDS)).unwrap();
+        assert_eq!(who, [settled[shard].clone()], "{name}");
+    }
+    // One dies, another leaves: what they had goes on.
+    log.lock().unwrap().clear();
+    first.kill().await;
+    soon(&world, "nobody misses the first", FAIL_OVER, |w| {
+        !counts(w).contains_key("first") && counts(w).values().sum::<usize>() == 4
+    })
+    .await;
+    second.tell_to_stop();
+    soon(&world, "the third has all", Duration::from_secs(2), |w| {
+        counts(w).get("third") == Some(&4)
+    })
+    .await;
+    for name in names() {
+        let key = "rollout.sealos.io/command.rollback.01ARZ3NDEKTSV4RRFFQ69G5FAV";
+        let mut object = world.rollout(&name);
+        object["metadata"]["annotations"][key] =
+            json!(json!({"components": [name], "who": "ada"}).to_string());
+        world.store.put(object).unwrap();
+    }
+    soon(&world, "all are back", Duration::from_secs(2), |w| {
+        names().iter().all(|name| w.weight(name) == 0)
+    })
+    .await;
+    for (name, who) in turns(&log) {
+        let mut once = who.clone();
+        once.dedup();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(once.len(), who.len(), "{name} was worked by turns: {who:?}");
+    }
+    drop(third);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_resources_that_route_one_object_the_older_owns_it_whoever_works_them() {
+    // Two names in two shards.
+    let names: Vec<String> = (0..2)
+        .map(|shard| {
+            (0..1000)
+                .map(|n| format!("demo-{n}"))
+                .find(|name| shard_of(NS, name, 2) == shard)
+                .unwrap()
+        })
+        .collect();
+    for (older, younger) in [(&names[0], &names[1]), (&names[1], &names[0])] {
+        let mut world = World::new();
+        world.shards = 2;
+        world.store.put(virtual_service("shop")).unwrap();
+        world.store.put(rollout(older, &["shop"])).unwrap();
+        let _one = Daemon::start(&world, "one");
+        soon(&world, "one leads", FAIL_OVER, |w| {
+            holder(w, "gradual-rollout-1") == "one"
+        })
+        .await;
+        let _two = Daemon::start(&world, "two");
+        soon(&world, "each has one", FAIL_OVER, |w| {
+            holder(w, "gradual-rollout-0") != holder(w, "gradual-rollout-1")
+        })
+        .await;
+        world.pass(2).await;
+        world.store.put(rollout(younger, &["shop"])).unwrap();
+        let stalled = |w: &World| {
+            let object = w.rollout(younger);
+            let conditions = object["status"]["conditions"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            conditions
+                .iter()
+                .any(|c| c["type"] == "Stalled" && c["reason"] == "Claimed")
+        };
+        soon(&world, "the younger is told", FAIL_OVER, stalled).await;
+        world.until("the older goes on", |w| w.weight("shop") == 25).await;
+        assert!(stalled(&world));
+        world
+            .store
+            .delete("gradualrollouts.rollout.sealos.io", NS, older)
+            .unwrap();
+        let takes = |w: &World| {
+            let written = w
+                .rollout(younger)
+                .pointer("/status/components/0/weight/written")
+                .cloned();
+            written.is_some_and(|w: Value| !w.is_null())
+        };
+        world.until("the younger takes over", takes).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_was_told_another_number_of_shards_leads_only_when_the_others_are_gone() {
+    for (theirs, ours) in [(2, 3), (3, 2), (1, 2), (2, 1)] {
+        let names = |shards: u32| gradual_rollout::cluster::lease::names("gradual-rollout", shards);
+        let mut world = world();
+        world.shards = theirs;
+        let first = Daemon::start(&world, "first");
+        let all = |w: &World, shards: u32, who: &str| names(shards).iter().all(|name| holder(w, name) == who);
+        soon(&world, "the first leads", FAIL_OVER, |w| all(w, theirs, "first")).await;
+        world.shards = ours;
+        let _second = Daemon::start(&world, "second");
+        for _ in 0..600 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert!(all(&world, theirs, "first"), "{theirs} and {ours}");
+            let none = names(ours).iter().all(|name| holder(&world, name) != "second");
+            assert!(
+                none,
+                "{theirs} and {ours}: two daemons split the work differently"
+            );
+        }
+        first.tell_to_stop();
+        soon(&world, "the second leads", FAIL_OVER, |w| all(w, ours, "second")).await;
+        let hand = ByHand::new(Clients::from_service(world.store.router()).fast);
+        let found = hand
+            .daemon_in(&[NS], "gradual-rollout", world.clock.now())
+            .await
+            .unwrap();
+        assert_eq!(
+            found,
+            Alive::Alive {
+                holder: "second".into()
+            },
+            "{theirs} to {ours}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_a_daemon_is_alive_is_asked_of_every_shards_lease() {
+    let world = world();
+    let hand = ByHand::new(Clients::from_service(world.store.router()).fast);
+    let ask = async || {
+        hand.daemon_in(&[NS], "gradual-rollout", world.clock.now())
+            .await
+            .unwrap()
+    };
+    assert!(matches!(ask().await, Alive::Silent { .. }));
+    let first = Daemon::start(&world, "first");
+    let second = Daemon::start(&world, "second");
+    soon(&world, "two each", Duration::from_secs(60), |w| {
+        counts(w).values().copied().collect::<Vec<_>>() == [2, 2]
+    })
+    .await;
+    assert_eq!(
+        ask().await,
+        Alive::Alive {
+            holder: "first, second".into()
+        }
+    );
+    let left = holders(&world);
+    first.kill().await;
+    world.pass(30).await;
+    assert_eq!(
+        ask().await,
+        Alive::Alive {
+            holder: "second".into()
+        },
+        "{left:?}"
+    );
+    second.kill().await;
+    world.pass(30).await;
+    let Alive::Silent { message } = ask().await else {
+        panic!("nobody lives")
+    };
+    for shard in 0..SHARDS {
+        assert!(message.contains(&format!("gradual-rollout-{shard}")), "{message}");
+    }
+}

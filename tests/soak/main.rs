@@ -1,0 +1,354 @@
+//! A month of everything at once: 200 components, and whatever may go wrong goes wrong again and again. Told by
+//! `make soak`, compiled for speed. Nothing that is promised is broken, and the daemon is no larger and has no more
+//! tasks at the end than after its first days.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "helpers of tests too say what went wrong by panicking"
+)]
+
+#[path = "../sweep/promises.rs"]
+mod promises;
+#[path = "../sweep/weather.rs"]
+mod weather;
+#[path = "../sweep/wire.rs"]
+#[allow(dead_code, reason = "nobody dies at a call here")]
+mod wire;
+#[path = "../it/support/world.rs"]
+#[allow(dead_code, reason = "the other tests use more of it")]
+mod world;
+
+use gradual_rollout::rollout::reason::State;
+use gradual_rollout::rollout::status::GradualRolloutStatus;
+use promises::{Promises, ROLLOUTS, ROUTES, canary};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use weather::{Kind, Weather};
+use wire::{Scrapes, Wire};
+use world::{NS, World, component, rollout, virtual_service};
+
+const DAYS: u64 = 30;
+const RESOURCES: usize = 4;
+const EACH: usize = 50;
+/// How often something happens, in virtual seconds.
+const BEAT: u64 = 900;
+
+/// Numbers that look like chance and follow from the seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((x ^ (x >> 31)) % sides as u64) as usize
+    }
+}
+
+fn name(resource: usize, n: usize) -> String {
+    format!("c{resource}-{n}")
+}
+
+fn resource(n: usize) -> Value {
+    let mut object = rollout(&format!("demo-{n}"), &[]);
+    let components: Vec<Value> = (0..EACH).map(|i| component(&name(n, i))).collect();
+    object["spec"]["components"] = json!(components);
+    object["spec"]["judge"] = json!({"interval": "10m", "settle": "10m", "blindAfter": "2h"});
+    // What was lost in an outage need not be outweighed for weeks.
+    object["spec"]["checks"] = json!([
+        {"name": "errors", "promote": {"max": "20%"}, "rollback": {"max": "40%"}},
+        {"name": "available", "promote": {"min": "50%"}, "rollback": "none"},
+    ]);
+    object["spec"]["steps"] = json!([
+        {"weight": "5%", "hold": "12h"}, {"weight": "25%", "hold": "12h"}, {"weight": "50%", "hold": "12h"},
+        {"weight": "75%", "hold": "12h"}, {"weight": "100%", "hold": "12h"}
+    ]);
+    object
+}
+
+/// What the process holds in memory, in bytes.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+struct Month {
+    world: World,
+    weather: Weather,
+    promises: Arc<Promises>,
+    dice: Dice,
+    lives: usize,
+    /// Canaries that fail on their own.
+    ill: BTreeSet<String>,
+    /// Since when something unusual is in force, and what ends it.
+    cloudy: u64,
+    dark: u64,
+    counts: std::collections::BTreeMap<&'static str, usize>,
+}
+
+impl Month {
+    fn begin(seed: u64) -> Self {
+        let world = World::new();
+        let resources: Vec<Value> = (0..RESOURCES).map(resource).collect();
+        let promises = Arc::new(Promises::of(&resources, &world.clock, NS));
+        // Whoever is edited from outside may fall; who asked is not looked at here, whether it may rise is.
+        let all = (0..RESOURCES).flat_map(|r| (0..EACH).map(move |i| name(r, i)));
+        promises.facts.lock().unwrap().may_fall.extend(all.clone());
+        for route in all {
+            world.store.put(virtual_service(&route)).unwrap();
+        }
+        for object in resources {
+            world.store.put(object).unwrap();
+        }
+        let mut month = Self {
+            world,
+            weather: Weather::default(),
+            promises,
+            dice: Dice(seed),
+            lives: 0,
+            ill: BTreeSet::new(),
+            cloudy: 0,
+            dark: 0,
+            counts: std::collections::BTreeMap::new(),
+        };
+        month.start();
+        month
+    }
+
+    fn start(&mut self) {
+        self.lives += 1;
+        let wire = Wire::until(None);
+        wire.forget();
+        self.world.scrapes = Some(Arc::new(Scrapes {
+            wire: wire.clone(),
+            traffic: self.world.traffic.clone(),
+        }));
+        let clients = wire.connect(&self.world.store, &self.weather, &self.promises);
+        self.world.persist_every = Some(Duration::from_secs(7200));
+        self.world.start_over(&format!("daemon-{}", self.lives), clients);
+    }
+
+    fn any(&mut self) -> (usize, String) {
+        let resource = self.dice.roll(RESOURCES);
+        (resource, name(resource, self.dice.roll(EACH)))
+    }
+
+    fn status(&self, resource: usize) -> GradualRolloutStatus {
+        let object = self
+            .world
+            .store
+            .get(ROLLOUTS, NS, &format!("demo-{resource}"))
+            .unwrap();
+        serde_json::from_value(object["status"].clone()).unwrap_or_default()
+    }
+
+    fn say(&mut self, resource: usize, component: &str, verb: &str) {
+        let key = format!("demo-{resource}");
+        let mut object = (*self.world.store.get(ROLLOUTS, NS, &key).unwrap()).clone();
+        let millis = u64::try_from(self.world.clock.now().as_millisecond()).unwrap();
+        let id = ulid::Ulid::from_parts(millis, u128::from(self.world.store.version()));
+        let wish = json!({"components": [component], "who": "ada", "reason": "a month"});
+        object["metadata"]["annotations"][format!("rollout.sealos.io/command.{verb}.{id}")] =
+            wish.to_string().into();
+        self.world.store.put(object).unwrap();
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    /// Something happens.
+    async fn beat(&mut self) {
+        self.cloudy = self.cloudy.saturating_sub(1);
+        if self.cloudy == 0 {
+            self.weather.set(Kind::Clear);
+        }
+        self.dark = self.dark.saturating_sub(1);
+        if self.dark == 0 {
+            self.world.traffic.darken(false);
+            self.promises.facts.lock().unwrap().dark = None;
+        }
+        let (resource, component) = self.any();
+        match self.dice.roll(40) {
+            0 => {
+                self.count("killed");
+                self.world.kill().await;
+                self.start();
+            }
+            1 => {
+                self.count("told to stop");
+                self.world.stop().await;
+                self.start();
+            }
+            2 if self.cloudy == 0 => {
+                let kinds = [
+                    Kind::Answers(409, None),
+                    Kind::Answers(500, None),
+                    Kind::Answers(503, Some(300)),
+                    Kind::HalfTooMany,
+                    Kind::Hangs,
+                    Kind::Slow(1500),
+                    Kind::Resets,
+                    Kind::LosesAnswers,
+                    Kind::DoublesEvents,
+                    Kind::NotServed("gradualrollouts"),
+                    Kind::Forbids("gradualrollouts/status"),
+                    Kind::Forbids("virtualservices"),
+                ];
+                let kind = kinds[self.dice.roll(kinds.len())];
+                self.weather.set(kind);
+                self.cloudy = 1 + self.dice.roll(4) as u64;
+                self.count("weather");
+            }
+            3 if self.dark == 0 => {
+                self.world.traffic.darken(true);
+                self.promises.facts.lock().unwrap().dark = Some(self.world.clock.now());
+                self.dark = 1 + self.dice.roll(12) as u64;
+                self.count("dark");
+            }
+            4 => {
+                self.world.store.forget_history();
+                self.world.store.break_watches();
+                self.count("watches broken");
+            }
+            5 => {
+                self.world.traffic.fail(&component);
+                let now = self.world.clock.now();
+                self.promises
+                    .facts
+                    .lock()
+                    .unwrap()
+                    .failing
+                    .insert(component.clone(), now);
+                self.ill.insert(component);
+                self.count("canary ill");
+            }
+            6..=9 => self.heal(),
+            10 => {
+                let verbs = ["pause", "rollback", "promote"];
+                let verb = verbs[self.dice.roll(verbs.len())];
+                self.say(resource, &component, verb);
+                self.count("command");
+            }
+            11..=14 => self.wake(resource),
+            15 => self.edit(&component),
+            _ => {}
+        }
+    }
+
+    /// One that was ill and is put back gets well, and begins again.
+    fn heal(&mut self) {
+        let back = self.ill.iter().find(|c| canary(&self.world.vs(c)) == 0).cloned();
+        if let Some(component) = back {
+            self.world.traffic.heal(&component);
+            self.promises.facts.lock().unwrap().failing.remove(&component);
+            self.ill.remove(&component);
+            self.count("healed");
+        }
+    }
+
+    /// Whoever rests goes on.
+    fn wake(&mut self, resource: usize) {
+        let status = self.status(resource);
+        let resting: Vec<(String, &str)> = status
+            .components
+            .iter()
+            .filter(|c| !self.ill.contains(&c.name))
+            .filter_map(|c| {
+                let verb = match c.state {
+                    State::RolledBack | State::Completed => "retry",
+                    State::Drifted | State::Manual => "resume",
+                    State::Walking if c.paused_by.is_some() => "resume",
+                    State::Walking | State::Orphaned => return None,
+                };
+                Some((c.name.clone(), verb))
+            })
+            .collect();
+        if let Some((component, verb)) = resting.get(self.dice.roll(resting.len().max(1))).cloned() {
+            self.say(resource, &component, verb);
+            self.count("woken");
+        }
+    }
+
+    /// Somebody else lowers a weight, or raises it.
+    fn edit(&mut self, component: &str) {
+        let mut vs = self.world.vs(component);
+        let percent = self.dice.roll(101);
+        let pair = &mut vs["spec"]["http"][0]["route"];
+        pair[0]["weight"] = json!(100 - percent);
+        pair[1]["weight"] = json!(percent);
+        self.world.store.put(vs).unwrap();
+        self.promises
+            .facts
+            .lock()
+            .unwrap()
+            .edited
+            .insert(component.to_owned());
+        self.count("edited");
+    }
+}
+
+#[test]
+fn a_month_of_everything_breaks_no_promise_and_leaves_nothing_behind() {
+    let seed = std::env::var("GRADUAL_ROLLOUT_SEED").map_or(1, |s| s.parse().unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let began = std::time::Instant::now();
+        let mut month = Month::begin(seed);
+        let (mut early, mut late) = (Vec::new(), Vec::new());
+        let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        let mut first_tasks = 0;
+        let beats = DAYS * 86_400 / BEAT;
+        for beat in 0..beats {
+            month.beat().await;
+            month.world.pass(BEAT).await;
+            month.world.traffic.forget_before(month.world.clock.now() - Duration::from_secs(3600));
+            // What was large on the way is not counted, only what stays.
+            if beat > beats / 10 && beat <= beats / 5 {
+                early.push(resident());
+                first_tasks = first_tasks.max(tasks());
+            } else if beat > beats - beats / 10 {
+                late.push(resident());
+            }
+        }
+        // Fair for a day: everybody who can comes to its end.
+        month.weather.set(Kind::Clear);
+        month.world.traffic.darken(false);
+        month.promises.facts.lock().unwrap().dark = None;
+        month.world.pass(3600).await;
+        for component in month.ill.clone() {
+            let weight = canary(&month.world.store.get(ROUTES, NS, &component).unwrap());
+            assert_eq!(weight, 0, "{component} fails and has traffic");
+        }
+        let broken = month.promises.broken();
+        assert!(broken.is_empty(), "seed {seed}: {broken:#?}");
+        let middle = |all: &mut Vec<u64>| {
+            all.sort_unstable();
+            all[all.len() / 2] as f64
+        };
+        let (early, late) = (middle(&mut early), middle(&mut late));
+        println!(
+            "{DAYS} days of {} components in {:.1} s: {:?}, {} writes of routes, 0 violations; {:.1} MB after days, {:.1} MB at the end; {first_tasks} tasks, {} at the end",
+            RESOURCES * EACH,
+            began.elapsed().as_secs_f64(),
+            month.counts,
+            month.promises.writes(),
+            early / 1e6,
+            late / 1e6,
+            tasks()
+        );
+        assert!(late < early * 1.05, "memory grows: from {early} to {late}");
+        assert!(tasks() <= first_tasks + 8, "tasks are left behind");
+    });
+}

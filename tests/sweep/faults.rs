@@ -1,0 +1,257 @@
+//! The matrix of faults of the API server: what each does to a plan that is healthy, and to a canary that fails while
+//! it lasts. `docs/reliability.md` has the table; a row there is a test here.
+
+use crate::promises::{Promises, canary};
+use crate::tale::plan;
+use crate::weather::{Kind, Weather};
+use crate::wire::Wire;
+use crate::world::{NS, World, component, virtual_service};
+use gradual_rollout::rollout::reason::State;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// When the traffic of a canary that fails under a fault is back.
+#[derive(Clone, Copy, Debug)]
+enum Back {
+    /// While it lasts: so many seconds after the canary began to fail.
+    Meanwhile(i64),
+    /// So many seconds after it is over.
+    After(i64),
+}
+
+/// How long a fault lasts.
+const LASTS: u64 = 180;
+/// How long a canary that fails 70% of its requests has, and nothing is wrong otherwise: two looks and one in reserve.
+const USUALLY: i64 = 31;
+
+struct Scene {
+    world: World,
+    weather: Weather,
+    promises: Arc<Promises>,
+}
+
+impl Scene {
+    /// A daemon at 25%, judged for a while.
+    async fn at_25() -> Self {
+        let mut world = World::new();
+        world.store.put(virtual_service("shop")).unwrap();
+        let rollout = plan(&[component("shop")]);
+        let promises = Arc::new(Promises::of(std::slice::from_ref(&rollout), &world.clock, NS));
+        world.store.put(rollout).unwrap();
+        let weather = Weather::default();
+        let clients = Wire::until(None).connect(&world.store, &weather, &promises);
+        world.start_over("daemon-1", clients);
+        world.until("25%", |w| canary(&w.vs("shop")) == 250).await;
+        world.pass(25).await;
+        Self {
+            world,
+            weather,
+            promises,
+        }
+    }
+
+    fn weight(&self) -> u64 {
+        canary(&self.world.vs("shop"))
+    }
+
+    fn fail(&self) {
+        self.world.traffic.fail("shop");
+        let now = self.world.clock.now();
+        self.promises
+            .facts
+            .lock()
+            .unwrap()
+            .failing
+            .insert("shop".into(), now);
+    }
+
+    fn kept(&self, what: &str) {
+        let broken = self.promises.broken();
+        assert!(broken.is_empty(), "{what}:\n  {}", broken.join("\n  "));
+    }
+}
+
+/// A fault, in a healthy plan and in one whose canary fails.
+fn row(kind: Kind, rises: bool, back: Back) {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap()
+    };
+    runtime().block_on(healthy(kind, rises));
+    runtime().block_on(failing(kind, back));
+}
+
+async fn healthy(kind: Kind, rises: bool) {
+    let scene = Scene::at_25().await;
+    scene.weather.set(kind);
+    scene.world.pass(LASTS).await;
+    let met = scene.weather.met();
+    let risen = scene.weight() > 250;
+    assert_eq!(
+        risen,
+        rises,
+        "{kind:?}: {} permille after {LASTS} s",
+        scene.weight()
+    );
+    assert!(scene.weight() >= 250, "{kind:?}: nobody asked for less");
+    assert!(met > 0, "{kind:?}: nothing met it");
+    scene.weather.set(Kind::Clear);
+    scene
+        .world
+        .until("completed", |w| w.component("shop").state == State::Completed)
+        .await;
+    scene.kept(&format!("{kind:?}, a healthy plan"));
+}
+
+async fn failing(kind: Kind, back: Back) {
+    let scene = Scene::at_25().await;
+    scene.weather.set(kind);
+    scene.fail();
+    let mut began = scene.world.clock.now();
+    let limit = match back {
+        Back::Meanwhile(limit) => limit,
+        Back::After(limit) => {
+            scene.world.pass(LASTS).await;
+            assert_eq!(
+                scene.weight(),
+                250,
+                "{kind:?}: the traffic moved although nothing gets through"
+            );
+            scene.weather.set(Kind::Clear);
+            began = scene.world.clock.now();
+            limit
+        }
+    };
+    while scene.weight() > 0 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let took = scene.world.clock.now().duration_since(began).as_secs();
+        assert!(
+            took <= limit,
+            "{kind:?}: still {} permille after {took} s",
+            scene.weight()
+        );
+    }
+    scene.world.pass(60).await;
+    scene.weather.set(Kind::Clear);
+    scene
+        .world
+        .until("known", |w| w.component("shop").state == State::RolledBack)
+        .await;
+    scene.world.pass(600).await;
+    assert_eq!(scene.weight(), 0, "{kind:?}: it stays back");
+    scene.kept(&format!("{kind:?}, a canary that fails"));
+}
+
+/// A Lease that was lost while nobody answered is taken again first: its renewal is tried every second.
+const AGAIN: i64 = 12;
+
+#[test]
+fn conflicts_on_everything_stop_raises_and_the_rollback_lands_when_they_end() {
+    row(Kind::Answers(409, None), false, Back::After(AGAIN));
+}
+
+#[test]
+fn answers_of_500_stop_raises_and_the_rollback_lands_when_they_end() {
+    row(Kind::Answers(500, None), false, Back::After(AGAIN));
+}
+
+#[test]
+fn answers_of_503_with_retry_after_are_not_waited_for_by_a_rollback() {
+    row(Kind::Answers(503, Some(300)), false, Back::After(AGAIN));
+}
+
+#[test]
+fn too_many_requests_half_of_the_time_keep_neither_a_raise_nor_a_rollback_up() {
+    row(Kind::HalfTooMany, true, Back::Meanwhile(USUALLY + 1));
+}
+
+#[test]
+fn an_api_server_that_hangs_stops_raises_and_the_rollback_lands_when_it_answers() {
+    row(Kind::Hangs, false, Back::After(AGAIN));
+}
+
+#[test]
+fn a_slow_api_server_delays_a_rollback_by_its_slowness() {
+    row(Kind::Slow(1500), true, Back::Meanwhile(USUALLY + 4));
+}
+
+#[test]
+fn connections_that_break_stop_raises_and_the_rollback_lands_when_they_hold() {
+    row(Kind::Resets, false, Back::After(AGAIN));
+}
+
+#[test]
+fn answers_that_are_lost_raise_nothing_twice_and_keep_no_rollback_up() {
+    row(Kind::LosesAnswers, false, Back::After(AGAIN));
+}
+
+#[test]
+fn events_that_are_lost_move_nothing_wrongly() {
+    row(Kind::DropsEvents, true, Back::Meanwhile(USUALLY));
+}
+
+#[test]
+fn events_that_come_twice_change_nothing() {
+    row(Kind::DoublesEvents, true, Back::Meanwhile(USUALLY));
+}
+
+#[test]
+fn old_versions_raise_nothing_and_the_rollback_lands_when_reads_are_fresh() {
+    row(Kind::Stale, false, Back::After(AGAIN));
+}
+
+#[test]
+fn a_definition_that_vanishes_stops_raises_and_no_rollback() {
+    row(
+        Kind::NotServed("gradualrollouts"),
+        false,
+        Back::Meanwhile(USUALLY),
+    );
+}
+
+#[test]
+fn without_the_right_to_write_the_status_nothing_rises_and_traffic_goes_back() {
+    row(
+        Kind::Forbids("gradualrollouts/status"),
+        false,
+        Back::Meanwhile(USUALLY),
+    );
+}
+
+#[test]
+fn without_the_right_to_write_routes_nothing_rises_and_the_rollback_lands_when_it_is_back() {
+    row(Kind::Forbids("virtualservices"), false, Back::After(AGAIN));
+}
+
+#[test]
+fn a_watch_that_is_told_410_lists_anew_and_goes_on() {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(async {
+            let scene = Scene::at_25().await;
+            for _ in 0..20 {
+                scene.world.store.forget_history();
+                scene.world.store.break_watches();
+                scene.world.pass(3).await;
+            }
+            scene.fail();
+            let began = scene.world.clock.now();
+            while scene.weight() > 0 {
+                scene.world.store.forget_history();
+                scene.world.store.break_watches();
+                scene.world.pass(1).await;
+                assert!(scene.world.clock.now().duration_since(began).as_secs() <= USUALLY);
+            }
+            scene
+                .world
+                .until("known", |w| w.component("shop").state == State::RolledBack)
+                .await;
+            scene.kept("410");
+        });
+}
