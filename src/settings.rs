@@ -212,6 +212,7 @@ struct Raw {
     limits: RawLimits,
     #[serde(default)]
     notify: Vec<RawNotify>,
+    #[serde(default)]
     hooks_in: RawHooksIn,
     #[serde(default)]
     api: RawApi,
