@@ -3,7 +3,6 @@
 //! Later wins: defaults, the file, `GRADUAL_ROLLOUT__SECTION__KEY` in the environment, flags. A key that is not
 //! known is refused by name, wherever it stands.
 
-use crate::rollout::duration::Span;
 use config::{Config, Environment, File, FileFormat};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -190,120 +189,6 @@ pub enum Error {
         /// What is wrong, and the remedy.
         message: String,
     },
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    namespace: Option<String>,
-    listen: Option<String>,
-    drain: Option<Span>,
-    #[serde(default)]
-    watch: RawWatch,
-    #[serde(default)]
-    lease: RawLease,
-    prometheus: Option<RawPrometheus>,
-    #[serde(default)]
-    probes: RawProbes,
-    #[serde(default)]
-    hooks: RawHooks,
-    freeze: Option<RawFreeze>,
-    #[serde(default)]
-    limits: RawLimits,
-    #[serde(default)]
-    notify: Vec<RawNotify>,
-    #[serde(default)]
-    hooks_in: RawHooksIn,
-    #[serde(default)]
-    api: RawApi,
-    #[serde(default)]
-    log: RawLog,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawFreeze {
-    reason: Option<String>,
-    until: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawLimits {
-    concurrent: Option<usize>,
-    #[serde(default)]
-    groups: BTreeMap<String, usize>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawHooksIn {
-    secret_file: Option<PathBuf>,
-    labels: Option<bool>,
-    #[serde(default)]
-    alerts: Vec<AlertTarget>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawApi {
-    commands: Option<bool>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawWatch {
-    #[serde(default)]
-    namespaces: Vec<String>,
-    #[serde(default)]
-    foreign_namespaces: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawHooks {
-    #[serde(default)]
-    allow: Vec<String>,
-    key_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawLease {
-    name: Option<String>,
-    identity: Option<String>,
-    shards: Option<u32>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawPrometheus {
-    #[serde(default)]
-    endpoints: Vec<String>,
-    timeout: Option<Span>,
-    total_timeout: Option<Span>,
-    bearer_token_file: Option<PathBuf>,
-    username: Option<String>,
-    password_file: Option<PathBuf>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    ca_file: Option<PathBuf>,
-    client_cert_file: Option<PathBuf>,
-    client_key_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawProbes {
-    #[serde(default)]
-    allow: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawLog {
-    level: Option<String>,
-    format: Option<LogFormat>,
 }
 
 /// What flags say; it wins over everything.
@@ -618,8 +503,9 @@ fn read(built: Result<Config, config::ConfigError>, origin: &str) -> Result<Raw,
 }
 
 mod notify;
+mod raw;
 #[cfg(test)]
 mod tests;
 
-use notify::RawNotify;
 pub use notify::{Notify, NotifyKind, NotifySeverity, NotifyUrl};
+use raw::{Raw, RawFreeze, RawLimits, RawPrometheus};

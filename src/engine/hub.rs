@@ -2,9 +2,9 @@
 
 use super::checkup::{Checkup, DoctorSettings};
 use super::claims::Claims;
-use super::turns::{Limits, Turns};
 use super::guard::Guard;
 use super::roster::Roster;
+use super::turns::{Limits, Turns};
 use super::view::View;
 use crate::clock::Clock;
 use crate::cluster::ClusterError;

@@ -61,7 +61,7 @@ impl Desk<'_> {
             phase: gate.phase.clone(),
             step: gate.weight(),
             item: wish.item.clone(),
-            by: clip(&wish.who),
+            by: clip(&self.giver(command).unwrap_or_default()),
             at: self.now,
             comment: Some(clip(&wish.reason)).filter(|text| !text.is_empty()),
             expires_at: expires.and_then(|span| self.now.checked_add(span.0).ok()),

@@ -36,7 +36,7 @@ impl Desk<'_> {
     }
 
     /// Who gave a command, as well as it is known.
-    fn giver(&self, command: &Command) -> Option<String> {
+    pub(super) fn giver(&self, command: &Command) -> Option<String> {
         let known = self.seen.givers.get(&command.id).cloned();
         known.or_else(|| Some(command.wish.who.clone()).filter(|w| !w.is_empty()))
     }

@@ -337,10 +337,7 @@ impl<'a> Desk<'a> {
             has_control: arms.is_some_and(|a| a.control.is_some()),
             moves_requests: planned.moves_requests(),
             verifiable: planned.moves_requests() && !self.seen.recorded,
-            clock_runs: !self.paused(c)
-                && self.complained(c).is_none()
-                && !self.frozen()
-                && self.settled(i),
+            clock_runs: !self.paused(c) && self.complained(c).is_none() && !self.frozen() && self.settled(i),
             now: self.now,
         }
     }

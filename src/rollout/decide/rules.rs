@@ -3,9 +3,9 @@
 
 mod audits;
 mod beside;
+mod complaints;
 mod dependencies;
 mod frozen;
-mod complaints;
 mod gates;
 mod gateways;
 mod history;
