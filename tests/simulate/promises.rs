@@ -74,8 +74,9 @@ pub(crate) fn published(seed: u64, runs: u64) -> (Vec<(Row, [(f64, f64); 5])>, V
     for row in rows() {
         let cells = table::run(&row, seed, runs);
         for (((share, seconds), (known, when)), judge) in cells.into_iter().zip(row.known).zip(JUDGES) {
-            // Both are shares of a finite number of runs: four standard errors of each, and a point.
-            let p = (known / 100.0).clamp(0.005, 0.995);
+            // Both are shares of a finite number of runs: four standard errors of their difference, if both have
+            // their mean, and a point.
+            let p = ((known + share) / 200.0).clamp(0.005, 0.995);
             #[expect(clippy::cast_precision_loss, reason = "thousands")]
             let error = 100.0 * (p * (1.0 - p) * (1.0 / runs as f64 + 1.0 / 300.0)).sqrt();
             let off = (share - known).abs() > 1.0 + 4.0 * error;
