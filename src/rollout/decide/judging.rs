@@ -209,20 +209,23 @@ impl Desk<'_> {
         if self.plan.scope != Scope::Rollout {
             return;
         }
-        let failed = self
-            .status
-            .components
-            .iter()
-            .filter(|c| self.plan.names(&c.name))
-            .find(|c| c.state == State::RolledBack && c.lowering.is_some() && c.reason != Reason::OtherFailed)
-            .map(|c| (c.name.clone(), c.reason));
+        // In the look in which it was ordered, or found out by its mark after a crash.
+        let fresh = |(i, c): &(usize, &ComponentStatus)| {
+            c.state == State::RolledBack
+                && c.reason != Reason::OtherFailed
+                && self.plan.names(&c.name)
+                && (c.lowering.is_some() || self.found_back.contains(i))
+        };
+        let failed = self.status.components.iter().enumerate().find(fresh);
+        let failed = failed.map(|(_, c)| (c.name.clone(), c.reason));
         let Some((name, why)) = failed else { return };
         for i in 0..self.status.components.len() {
             let to = self.plan.rollback_to;
             let Some(c) = self.status.components.get(i) else {
                 continue;
             };
-            let affected = c.weight.written > to
+            // A raise that is under way would land after the others went back.
+            let affected = (c.weight.written > to || c.intent.is_some())
                 && !c.detached
                 && c.state != State::RolledBack
                 && c.state != State::Orphaned;

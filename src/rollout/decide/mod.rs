@@ -95,6 +95,8 @@ struct Desk<'a> {
     counted: Vec<usize>,
     /// What each pool comes to, at each weight.
     sums: Vec<pools::Sum>,
+    /// Components that were put back, as their marks say and the status did not know.
+    found_back: Vec<usize>,
     /// Whom a member of a pool waits for, and why, for people.
     held_by: Vec<Option<String>>,
 }
@@ -163,6 +165,7 @@ impl<'a> Desk<'a> {
             lifted: Vec::new(),
             counted: Vec::new(),
             sums: Vec::new(),
+            found_back: Vec::new(),
             held_by: Vec::new(),
         }
     }
@@ -208,7 +211,8 @@ impl<'a> Desk<'a> {
             id.parse::<ulid::Ulid>()
                 .is_ok_and(|id| id.timestamp_ms() <= latest)
                 // What an alert began is older than what was written since, and would be taken for a copy of old.
-                && mark.as_ref().is_none_or(|mark| id > mark)
+                // The very write that is there already, by a command that needed no daemon, keeps its id.
+                && mark.as_ref().is_none_or(|mark| id >= mark)
         };
         let id = id.filter(sound).unwrap_or_else(|| self.id(i));
         let at = self.now;

@@ -114,6 +114,7 @@ impl Desk<'_> {
             c.message = format!(
                 "it was rolled back to {highest} before this status was written; `retry` begins again"
             );
+            self.found_back.push(i);
         }
     }
 
@@ -246,6 +247,7 @@ impl Desk<'_> {
             c.fingerprint = fingerprint;
             c.reason = reason;
             c.message = format!("it was rolled back to {weight} ({reason}); `retry` begins again");
+            self.found_back.push(i);
         } else if reason == Reason::Manual {
             // A person's weight is theirs until `resume`, whether or not the status heard of it.
             c.state = State::Manual;

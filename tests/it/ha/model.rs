@@ -471,7 +471,7 @@ fn whoever_believes_to_lead_no_raise_outlives_a_rollback_and_nothing_exceeds_wha
 }
 
 #[test]
-#[ignore = "minutes; nothing was found with three daemons that two do not show"]
+#[ignore = "not yet seen to end: it ran for more than 200 s"]
 fn three_daemons_do_no_harm_either() {
     walk(3, 1, 2);
 }

@@ -412,3 +412,42 @@ fn an_alert_that_began_before_the_last_write_puts_back_with_a_newer_mark() {
         alpha.mark
     );
 }
+
+#[test]
+fn what_a_command_wrote_without_a_daemon_keeps_the_commands_mark() {
+    let mut world = World::demo();
+    world.until("5%", |w| w.highest("alpha") == weight(50));
+    world.ticks(3);
+    world.say(Verb::Rollback, "alpha", None);
+    let id = world.commands[0].id.clone();
+    world.write("alpha", &id, Weight::ZERO, Reason::RollbackRequested, usize::MAX);
+    world.ticks(3);
+    let alpha = world.component("alpha");
+    assert_eq!(alpha.state, State::RolledBack);
+    assert_eq!(
+        alpha.mark.as_deref(),
+        Some(id.as_str()),
+        "a second write would restart pods again"
+    );
+}
+
+#[test]
+fn a_joint_rollback_goes_on_where_a_crash_left_it() {
+    let mut spec = spec();
+    spec["rollback"] = json!({"scope": "rollout"});
+    let mut world = World::new(spec);
+    let (first, second) = ("alpha", "beta");
+    world.until("both have traffic", |w| {
+        [first, second].iter().all(|name| w.highest(name) >= weight(50))
+    });
+    // The traffic of one was put back, and then the daemon died before it said so.
+    let millis = u64::try_from(world.now.as_millisecond()).unwrap();
+    let id = ulid::Ulid::from_parts(millis, u128::MAX >> 48).to_string();
+    world.write(first, &id, Weight::ZERO, Reason::Breach, usize::MAX);
+    world.restart();
+    world.ticks(3);
+    for name in [first, second] {
+        assert_eq!(world.component(name).state, State::RolledBack, "{name}");
+        assert_eq!(world.highest(name), Weight::ZERO, "{name}");
+    }
+}

@@ -453,7 +453,7 @@ impl World {
         decision
     }
 
-    fn write(&mut self, component: &str, id: &str, weight: Weight, reason: Reason, reach: usize) {
+    pub(crate) fn write(&mut self, component: &str, id: &str, weight: Weight, reason: Reason, reach: usize) {
         for object in self.objects.get_mut(component).into_iter().flatten().take(reach) {
             object.weight = weight;
             object.stamp = Some(Mark {
