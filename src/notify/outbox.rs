@@ -111,12 +111,14 @@ impl Own {
     }
 
     async fn run(&self, stop: &CancellationToken) {
+        // What is being told when the end comes is told once more: twice is better than never.
+        let mut in_hand = None;
         tokio::select! {
-            () = self.work() => {}
+            () = self.work(&mut in_hand) => {}
             () = stop.cancelled() => {}
         }
         let rest = async {
-            while let Some(batch) = self.take() {
+            while let Some(batch) = in_hand.take().or_else(|| self.take()) {
                 // One attempt: whoever does not answer now is not waited for.
                 self.count(batch.len(), self.receiver.tell(&batch).await.is_ok());
             }
@@ -129,11 +131,14 @@ impl Own {
         }
     }
 
-    async fn work(&self) {
+    /// Tells what comes in. A batch stands in `in_hand` for as long as nobody was told of it.
+    async fn work(&self, in_hand: &mut Option<Vec<Message>>) {
         loop {
-            match self.take() {
+            *in_hand = self.take();
+            match in_hand {
                 Some(batch) => {
-                    self.deliver(&batch).await;
+                    self.deliver(batch).await;
+                    *in_hand = None;
                     tokio::time::sleep(self.receiver.gap()).await;
                 }
                 None => self.news.notified().await,
@@ -264,6 +269,24 @@ mod tests {
         assert_eq!(first["text"].as_str().unwrap().lines().count(), 20);
         let second: serde_json::Value = serde_json::from_str(&taken.recv().await.unwrap()).unwrap();
         assert_eq!(second["text"].as_str().unwrap().lines().count(), 10);
+    }
+
+    #[tokio::test]
+    async fn what_is_on_its_way_when_the_end_comes_is_told_all_the_same() {
+        let (url, mut taken, _server) = listening(0).await;
+        let outbox = Outbox::new([at(&url, Kind::Webhook, None)]);
+        outbox.send(&example("on its way"));
+        let own = &outbox.boxes[0];
+        let stop = CancellationToken::new();
+        let end = async {
+            while !own.lock().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            stop.cancel();
+        };
+        tokio::join!(own.run(&stop), end);
+        assert_eq!(own.counts().sent, 1);
+        assert!(taken.recv().await.unwrap().contains("on its way"));
     }
 
     #[tokio::test]
