@@ -47,9 +47,10 @@ pub(super) fn over_bound(bounds: &[f64], counts: &[u64], bound: f64) -> u64 {
     counts.iter().skip(slower).sum()
 }
 
-/// How many requests took longer than `ms`, inside a bucket by a straight line over the logarithm of the time. In
-/// the tail of a distribution the line lies above it: control seems slower rather than faster than it is. Beyond the
-/// last bound nothing is known: all that is there counts.
+/// About how many requests took longer than `ms`, inside a bucket by a straight line over the logarithm of the time.
+/// In a smooth tail the line lies above the truth; where many requests end just below a bound it lies far under it. So
+/// it guides promotion and the choice of bounds, and no rollback rests on it: see [`super::aim::at_most_over`]. Beyond
+/// the last bound nothing is known: all that is there counts.
 pub(super) fn over(bounds: &[f64], counts: &[u64], ms: f64) -> f64 {
     let at = bounds.partition_point(|b| *b <= ms * (1.0 + 1e-9));
     let slower = real(counts.iter().skip(at + 1).sum());

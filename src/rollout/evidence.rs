@@ -83,6 +83,48 @@ impl LogE {
         });
     }
 
+    /// A tick's bad requests `k` of requests `n` of canary (`c`) and control (`b`), against the null that the canary's
+    /// share is at most control's, where that share may be large. `guess` is control's share as it was known before
+    /// the tick: a wrong one costs power and nothing else (Turner, Ly and Grünwald, "Generic E-variables for exact
+    /// sequential k-sample tests", 2021).
+    ///
+    /// An effect of `r` times the odds supposes `p_c` of the canary and `p_b` = `guess` of control; the null supposes
+    /// of both their mean `p_0`, weighted by `n_c` and `n_b`. A request that is bad with a chance of p has a factor with
+    /// the mean 1 + (p − `p_0`)(`p_i` − `p_0`)/`p_0`(1 − `p_0`). Where both chances are p the means' product is at most the
+    /// exponential of (p − `p_0`)/`p_0`(1 − `p_0`) times Σ `n_i`(`p_i` − `p_0`), which is 0. It rises with the canary's chance and
+    /// falls with control's, so it is at most 1 under the whole null.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a table of two arms, and how to test it"
+    )]
+    pub fn step_shares(
+        &mut self,
+        effects: &Effects,
+        pace: Pace,
+        guess: f64,
+        k_c: u64,
+        n_c: u64,
+        k_b: u64,
+        n_b: u64,
+    ) {
+        if n_c == 0 || n_b == 0 {
+            return;
+        }
+        let guess = guess.clamp(1e-4, 1.0 - 1e-4);
+        let [bad_c, bad_b] = [k_c, k_b].map(real);
+        let [good_c, good_b] = [n_c.saturating_sub(k_c), n_b.saturating_sub(k_b)].map(real);
+        let canary = real(n_c) / (real(n_c) + real(n_b));
+        self.take(effects, pace, |effect| {
+            let odds = effect * guess / (1.0 - guess);
+            let p_c = odds / (1.0 + odds);
+            let p_0 = canary * p_c + (1.0 - canary) * guess;
+            bad_c * (p_c / p_0).ln()
+                + good_c * ((1.0 - p_c) / (1.0 - p_0)).ln()
+                + bad_b * (guess / p_0).ln()
+                + good_b * ((1.0 - guess) / (1.0 - p_0)).ln()
+        });
+    }
+
     /// A tick's errors `k` of requests `n`, against the null that the error ratio is at most `p0`.
     pub fn step_absolute(&mut self, effects: &Effects, pace: Pace, p0: f64, k: u64, n: u64) {
         if n == 0 {

@@ -3,6 +3,7 @@
 //! Coarse and small, for it is persisted in the status: look-backs are made of a few slots and rounded up to a
 //! whole slot, "all data, at most 24 h" of two rotating blocks of 12 h.
 
+use super::aim::Aim;
 use super::check::{CheckRule, Metric};
 use super::dispersion::Noise;
 use super::duration::Span;
@@ -70,7 +71,11 @@ pub struct Ledger {
     #[serde(rename = "l")]
     pub(super) slow: Ring,
     /// Upper bounds of the latency buckets, in milliseconds.
-    #[serde(rename = "le", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        rename = "le",
+        skip_serializing_if = "Vec::is_empty",
+        serialize_with = "packed::short"
+    )]
     pub(super) bounds: Vec<f64>,
     /// Sequential evidence, one entry per line that some check draws.
     #[serde(rename = "e", skip_serializing_if = "Vec::is_empty")]
@@ -81,6 +86,9 @@ pub struct Ledger {
     /// Control's quantile by which latencies are compared: of the weight before until there is one of this.
     #[serde(rename = "p", skip_serializing_if = "Option::is_none")]
     pub(super) pivot: Option<Pivot>,
+    /// At which bounds latencies are compared with control's; of the weight before until there are some of this.
+    #[serde(rename = "ai", skip_serializing_if = "Vec::is_empty")]
+    pub(super) aims: Vec<Aim>,
     /// Since when each measured check is over its rollback limit without a gap.
     #[serde(rename = "o", skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) over: BTreeMap<String, Timestamp>,
@@ -156,6 +164,7 @@ impl Ledger {
             dark: self.dark.clone(),
             noise: self.noise,
             pivot: self.pivot,
+            aims: self.aims.clone(),
             ..Self::begin(since, settled_at)
         }
     }
@@ -386,7 +395,7 @@ pub struct Baseline {
     /// Those that were errors.
     pub errors: u64,
     /// Upper bounds of the latency buckets, in milliseconds.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "packed::short")]
     pub bounds_ms: Vec<f64>,
     /// Requests per bucket; the last is everything slower.
     #[serde(skip_serializing_if = "Vec::is_empty", with = "packed")]

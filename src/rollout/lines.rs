@@ -1,5 +1,6 @@
 //! Lines that a canary is held to, and the evidence gathered against each, tick by tick.
 
+use super::aim::{Aim, at_most_over};
 use super::buckets;
 use super::check::{Bound, Metric};
 use super::dispersion::{ERROR_SLICE, SLOW_SLICE};
@@ -85,7 +86,6 @@ impl Ledger {
         let start = self.start(tick.to, length);
         let pace = |phi| Pace { phi, start };
         let (errors, slow) = (pace(self.noise.errors.phi()), pace(self.noise.slow.phi()));
-        let (all, known) = (self.control_latency(), self.pivot);
         let mut entries = std::mem::take(&mut self.lines);
         for LineEvidence { line, log_e } in &mut entries {
             match *line {
@@ -107,16 +107,14 @@ impl Ledger {
                     }
                 }
                 Line::Slower(times, q) => {
-                    let fallback = known.filter(|p| (p.quantile - q).abs() < 1e-9);
-                    let pivot = buckets::quantile(&self.bounds, &all, q).or(fallback.map(|p| p.millis));
-                    if let (Some(pivot), Some(canary), Some(control)) =
-                        (pivot, &canary.latency, &control.latency)
-                        && let Some(bound) = buckets::nearest(&canary.bounds_ms, pivot)
+                    if let Some(aim) = self.aims.iter().find(|a| a.is_for(times, q))
+                        && let (Some(canary), Some(control)) = (&canary.latency, &control.latency)
+                        && let Some(bound) = buckets::at_least(&canary.bounds_ms, aim.bound)
                     {
                         let k_c = buckets::over_bound(&canary.bounds_ms, &canary.counts, bound);
-                        let k_b = buckets::over(&control.bounds_ms, &control.counts, bound / times);
+                        let k_b = at_most_over(&control.bounds_ms, &control.counts, bound / times);
                         let (n_c, n_b) = (canary.counts.iter().sum(), control.counts.iter().sum());
-                        log_e.step_relative(&SLOW, slow, 1.0, k_c, n_c, k_b, n_b);
+                        log_e.step_shares(&SLOW, slow, aim.share, k_c, n_c, k_b, n_b);
                     }
                 }
             }
@@ -165,17 +163,33 @@ impl Ledger {
         self.bounds = buckets::worth_keeping(bounds, pivot, &limits);
     }
 
-    /// Remembers which quantile of control's latencies are compared by, for the first tick at the next weight.
+    /// Remembers by which quantile of control's and at which bounds latencies are compared, for the next tick.
     pub(super) fn find_pivot(&mut self, ctx: &Context<'_>) {
+        let all = self.control_latency();
+        let drawn = std::mem::take(&mut self.lines);
+        self.take_aim(&self.bounds.clone(), &all, drawn.iter().map(|l| l.line));
+        self.lines = drawn;
         let Some(rule) = ctx.rules.iter().find(|r| r.metric == Metric::Latency) else {
             return;
         };
         let quantile = rule.quantile;
-        if let Some(millis) = buckets::quantile(&self.bounds, &self.control_latency(), quantile)
+        if let Some(millis) = buckets::quantile(&self.bounds, &all, quantile)
             && millis.is_finite()
         {
             let millis = (millis * 100.0).round() / 100.0;
             self.pivot = Some(Pivot { quantile, millis });
+        }
+    }
+
+    /// Chooses the bounds at which canary and control are compared, by what control did. What it cannot tell stays as
+    /// it was.
+    fn take_aim(&mut self, bounds: &[f64], control: &[u64], drawn: impl Iterator<Item = Line>) {
+        let before = std::mem::take(&mut self.aims);
+        for line in drawn {
+            if let Line::Slower(times, q) = line {
+                let known = before.iter().find(|aim| aim.is_for(times, q)).copied();
+                self.aims.extend(Aim::choose(bounds, control, q, times).or(known));
+            }
         }
     }
 
@@ -210,6 +224,9 @@ impl Ledger {
                 for (sum, more) in sum.iter_mut().zip(&curve.counts) {
                     *sum += more;
                 }
+            }
+            if self.aims.is_empty() {
+                self.take_aim(bounds, &sum, lines(ctx).into_iter());
             }
             if let Some(millis) = buckets::quantile(bounds, &sum, quantile).filter(|ms| ms.is_finite()) {
                 self.pivot.get_or_insert(Pivot { quantile, millis });

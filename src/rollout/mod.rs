@@ -1,5 +1,6 @@
 //! The core: what is asked, where it stands, and what happens next. Pure: no async, no I/O, no clock.
 
+mod aim;
 pub mod arm_spec;
 pub mod arrival;
 pub mod audit;

@@ -19,6 +19,25 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     deserializer.deserialize_any(Either)
 }
 
+/// A number that is stored without a fraction where it has none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Short(pub(super) f64);
+
+impl Serialize for Short {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.fract().abs() > 0.0 || self.0.abs() > 1e15 {
+            return serializer.serialize_f64(self.0);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "whole, and below 2^53")]
+        serializer.serialize_i64(self.0 as i64)
+    }
+}
+
+/// A row of such numbers.
+pub(super) fn short<S: Serializer>(numbers: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(numbers.iter().copied().map(Short))
+}
+
 fn row(counts: &[u64]) -> String {
     let empty = counts.iter().take_while(|c| **c == 0).count();
     let filled = counts.iter().rposition(|c| *c > 0).map_or(0, |last| last + 1);

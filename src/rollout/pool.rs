@@ -23,6 +23,7 @@ impl Ledger {
         Self {
             noise: self.noise,
             pivot: self.pivot,
+            aims: self.aims.clone(),
             last: self.last,
             ..Self::begin(self.since, self.settled_at)
         }
@@ -95,6 +96,7 @@ impl Ledger {
             lines: self.lines.clone(),
             noise: self.noise,
             pivot: self.pivot,
+            aims: self.aims.clone(),
             bounds,
             ..Self::begin(self.since, self.settled_at)
         }
@@ -104,6 +106,7 @@ impl Ledger {
     pub fn remember_pivot(&mut self, sum: &mut Self, ctx: &Context<'_>) {
         sum.find_pivot(ctx);
         self.pivot = sum.pivot;
+        self.aims.clone_from(&sum.aims);
     }
 }
 

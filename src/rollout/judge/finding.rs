@@ -28,6 +28,8 @@ pub(super) enum Coarse {
     Increase { more: f64, lower: f64, upper: f64 },
     /// The limit is no bound: the nearest one on the safe side is looked at.
     Limit { used: f64 },
+    /// Nearly all of control's requests may already be slower than control by so much, as far as the bounds tell.
+    Blind { more: f64 },
     /// The rollback limit lies beyond the last bound: nothing can be seen to be past it.
     Beyond { limit: f64, last: f64 },
 }
@@ -47,6 +49,10 @@ impl Coarse {
                 ((upper / lower - 1.0) * 100.0).round()
             ),
             Self::Limit { used } => format!("held to the bucket that ends at {used}ms: {FLAGS}"),
+            Self::Blind { more } => format!(
+                "its rollback limit of +{}% cannot be judged, buckets are too far apart: {FLAGS}",
+                round(more * 100.0)
+            ),
             Self::Beyond { limit, last } => format!(
                 "its rollback limit of {limit}ms cannot be judged, for the last bucket ends at {last}ms: {FLAGS}"
             ),
@@ -209,7 +215,7 @@ impl<'a> Finding<'a> {
                     || matches!(
                         (coarse, self.why),
                         (
-                            Coarse::Beyond { .. },
+                            Coarse::Beyond { .. } | Coarse::Blind { .. },
                             Why::NoPromoteLimit | Why::TooFew { .. } | Why::QuietWindow
                         )
                     ) =>

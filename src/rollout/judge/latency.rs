@@ -2,12 +2,16 @@
 //! over L" is "more than 5% are slower than L", and that is a count: it adds up over pods and time, exactly.
 //!
 //! Held to control, a canary that is x slower has as many requests slower than b as control has slower than b/(1+x).
-//! b is a bound, so that only control's share is read between bounds.
+//! b is a bound; for rollback control's share is the most that it can be, counted at the bound below ([`aim`]), and
+//! for promotion it is read between bounds.
+//!
+//! [`aim`]: crate::rollout::aim
 
 use super::blame::{Both, WORSE, is_own_fault};
 use super::counted::{BETA, heavier};
 use super::finding::Coarse;
 use super::{Context, Finding, View, Why};
+use crate::rollout::aim::{Aim, at_most_over};
 use crate::rollout::buckets::{at_least, at_most, nearest, over, over_bound, quantile};
 use crate::rollout::check::{Bound, CheckRule, Limits};
 use crate::rollout::evidence::{SLOW, is_good, real, requests_needed, surely_over};
@@ -25,6 +29,8 @@ const WINDOW_TAIL: f64 = 3.0;
 const TWICE: f64 = 2.0;
 /// Shares closer together than this cannot be told apart by counting.
 const APART: f64 = 1.25;
+/// A share of slow requests that leaves no room for a worse one.
+const NEARLY_ALL: f64 = 0.9;
 /// Without a rollback limit, bad is so much slower than good.
 const MUCH_SLOWER: f64 = 1.3;
 
@@ -82,19 +88,23 @@ fn increase_line(rule: &CheckRule, limits: &Limits, ctx: &Context<'_>) -> Option
     let (times, q) = (1.0 + limits.max_increase?.ratio(), rule.quantile);
     if rule.by_history {
         let past = past(rule, ctx).ok()?;
-        let bound = nearest(&past.bounds_ms, quantile(&past.bounds_ms, &past.latency, q)?)?;
-        let share = past.slower_at_most(bound / times.max(WORSE));
-        return Some(Line::Slow(bound, share.clamp(1e-5, 0.9)));
+        let bound = Aim::choose(&past.bounds_ms, &past.latency, q, times.max(WORSE))?.bound;
+        return slow_line(bound, past.slower_at_most(bound / times.max(WORSE)));
     }
     if !ctx.control_is_small() {
         return ctx.has_control.then_some(Line::Slower(times, q));
     }
     let baseline = ctx.baseline?;
     let (bounds, counts) = (&baseline.bounds_ms, &baseline.latency);
-    let bound = nearest(bounds, quantile(bounds, counts, q)?)?;
-    let all = real(counts.iter().sum());
-    let share = over(bounds, counts, bound / times.max(WORSE)) / all.max(1.0);
-    Some(Line::Slow(bound, share.clamp(1e-5, 0.9)))
+    let bound = Aim::choose(bounds, counts, q, times.max(WORSE))?.bound;
+    let all: u64 = counts.iter().sum();
+    let most = at_most_over(bounds, counts, bound / times.max(WORSE));
+    slow_line(bound, real(most) / real(all.max(1)))
+}
+
+/// A line at a share that control may have had; `None` where that is nearly all, so that no canary can be beyond it.
+fn slow_line(bound: f64, share: f64) -> Option<Line> {
+    (share <= NEARLY_ALL).then(|| Line::Slow(bound, share.max(1e-5)))
 }
 
 /// Control before the rollout, where it had enough requests to be compared with.
@@ -147,7 +157,7 @@ pub(super) fn find<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, 
         finding.value = quantile(&ledger.bounds, &recent.canary.latency, q);
         finding.samples = count(&recent.canary);
     }
-    finding.coarse = beyond_all(ledger, rule);
+    finding.coarse = beyond_all(ledger, rule).or_else(|| blind(ledger, rule, ctx));
     let Some(limits) = &rule.promote else {
         return finding.with(at_fault.unwrap_or(Why::NoPromoteLimit));
     };
@@ -161,6 +171,24 @@ fn beyond_all(ledger: &Ledger, rule: &CheckRule) -> Option<Coarse> {
     let limit = rule.rollback.as_ref().and_then(highest)?;
     let last = *ledger.bounds.last()?;
     (limit > last).then_some(Coarse::Beyond { limit, last })
+}
+
+/// The same of a rollback limit above control's: nearly all of control's requests may already be as slow as that.
+fn blind(ledger: &Ledger, rule: &CheckRule, ctx: &Context<'_>) -> Option<Coarse> {
+    let increase = rule.rollback.as_ref()?.max_increase?.ratio();
+    let nothing = if rule.by_history {
+        past(rule, ctx).is_ok() && increase_line(rule, rule.rollback.as_ref()?, ctx).is_none()
+    } else if ctx.control_is_small() {
+        ctx.baseline.is_some_and(|b| !b.latency.is_empty())
+            && increase_line(rule, rule.rollback.as_ref()?, ctx).is_none()
+    } else {
+        let aim = ledger
+            .aims
+            .iter()
+            .find(|a| a.is_for(1.0 + increase, rule.quantile));
+        aim.is_some_and(Aim::shows_nothing)
+    };
+    nothing.then_some(Coarse::Blind { more: increase })
 }
 
 /// What the buckets cannot show.
@@ -208,7 +236,7 @@ fn rollback(
                 let counted = stretches.map(|s| Both {
                     canary: (over_bound(bounds, &s.canary.latency, bound), count(&s.canary)),
                     control: (over_bound(bounds, &s.control.latency, bound), count(&s.control)),
-                    likened: over(bounds, &s.control.latency, bound / WORSE),
+                    likened: real(at_most_over(bounds, &s.control.latency, bound / WORSE)),
                 });
                 let phi = ledger.noise.slow.phi();
                 let own = both || is_own_fault(ctx, &SLOW, phi, [1.0, p0], counted);

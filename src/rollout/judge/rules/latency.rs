@@ -208,3 +208,80 @@ fn a_histogram_with_other_bounds_midway_is_no_evidence_of_anything() {
     let outlook = bench.ticks(30, &other, &other);
     assert!(!is_breach(&outlook), "{outlook:?}");
 }
+
+/// Requests that take so many milliseconds, in so many of a hundred, on an arm that takes `times` as long.
+fn modes(requests: u64, modes: &[(f64, u32)], times: f64) -> Arm {
+    let all: u32 = modes.iter().map(|(_, weight)| weight).sum();
+    let mut counts = [0; 8];
+    let mut before = 0;
+    for (slot, bound) in counts.iter_mut().zip(BOUNDS.into_iter().chain([f64::INFINITY])) {
+        let below: u32 = modes
+            .iter()
+            .filter(|(ms, _)| ms * times <= bound)
+            .map(|(_, w)| w)
+            .sum();
+        let now = requests * u64::from(below) / u64::from(all);
+        *slot = now - before;
+        before = now;
+    }
+    timed(counts, &BOUNDS)
+}
+
+#[test]
+fn a_canary_a_little_slower_than_a_control_that_answers_just_under_a_bound_stays() {
+    let rules = rules();
+    // 94% of control take 98 ms. The canary's take 2% more, and are beyond the bound.
+    for times in [1.0, 1.03, 1.1, 1.4] {
+        let control = modes(900, &[(98.0, 94), (120.0, 6)], 1.0);
+        let canary = modes(100, &[(98.0, 94), (120.0, 6)], times);
+        let mut bench = Bench::new(&rules, 10);
+        for _ in 0..200 {
+            let outlook = bench.tick(canary.clone(), control.clone());
+            assert!(!is_breach(&outlook), "{times} times as slow: {outlook:?}");
+        }
+    }
+    let control = modes(900, &[(98.0, 94), (120.0, 6)], 1.0);
+    let slow = modes(100, &[(98.0, 94), (120.0, 6)], 3.0);
+    let mut bench = Bench::new(&rules, 10);
+    bench.ticks(60, &modes(100, &[(98.0, 94), (120.0, 6)], 1.0), &control);
+    let ticks = ticks_to_breach(&mut bench, &slow, &control, 60);
+    assert!(
+        ticks.is_some_and(|t| t <= 12),
+        "three times as slow is seen: {ticks:?}"
+    );
+}
+
+#[test]
+fn buckets_that_cannot_show_the_rollback_limit_are_told() {
+    let rules = rules();
+    let mut bench = Bench::new(&rules, 10);
+    let beyond = |n| timed([0, 0, 0, 0, 0, 0, 0, n], &BOUNDS);
+    bench.ticks(60, &beyond(100), &beyond(900));
+    let message = &bench.ledger.judge(&bench.ctx).checks[1].message;
+    assert!(
+        message.contains("rollback limit of +50% cannot be judged") && message.contains("--time-buckets"),
+        "{message}"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// The level does not rest on the shape of control's latencies: whatever it is, counts of a canary whose every
+    /// request takes at most half as long again are no evidence.
+    #[test]
+    fn no_shape_of_controls_latencies_makes_a_canary_within_its_limit_a_bad_one(
+        shape in prop::collection::vec((10.0_f64..3000.0, 1_u32..60), 1..6), times in 1.0_f64..1.5,
+    ) {
+        let rules = rules();
+        for percent in [10, 95] {
+            let mut bench = Bench::new(&rules, 50);
+            bench.ticks(60, &modes(500, &shape, 1.0), &modes(500, &shape, 1.0));
+            let baseline = bench.ledger.freeze(at(600));
+            let mut bench = Bench::new(&rules, percent);
+            bench.ctx.baseline = baseline.as_ref();
+            let outlook = bench.ticks(90, &modes(500, &shape, times), &modes(500, &shape, 1.0));
+            prop_assert!(!is_breach(&outlook), "{:?}", outlook);
+        }
+    }
+}
