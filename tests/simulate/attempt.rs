@@ -147,8 +147,14 @@ pub(crate) struct Weather {
 /// Why a healthy canary was rolled back, and at which weight.
 pub(crate) type Blunder = Option<(String, u16)>;
 
-/// Walks a healthy canary through all steps, each `hold` ticks long.
-pub(crate) fn healthy(rules: &[CheckRule], model: Model, seed: Draw, weather: Weather, hold: u64) -> Blunder {
+/// Walks a healthy canary, or one that is a little slower, through all steps, each `hold` ticks long.
+pub(crate) fn healthy(
+    rules: &[CheckRule],
+    (model, canary): (Model, Ill),
+    seed: Draw,
+    weather: Weather,
+    hold: u64,
+) -> Blunder {
     let mut attempt = Attempt::new(rules, model, seed, weather.history);
     let all = hold * STEPS.len() as u64;
     let draw = &mut attempt.traffic.draw;
@@ -169,7 +175,14 @@ pub(crate) fn healthy(rules: &[CheckRule], model: Model, seed: Draw, weather: We
             if weather.restart && at == dark + length && length > 30 {
                 attempt.traffic.forget();
             }
-            if let Outlook::Breach { check, how, .. } = attempt.tick(ill, ill, is_dark) {
+            if let Outlook::Breach { check, how, .. } = attempt.tick(
+                Ill {
+                    slow: canary.slow,
+                    ..ill
+                },
+                ill,
+                is_dark,
+            ) {
                 let how = match how {
                     How::Evidence => "evidence",
                     How::Trip => "trip",

@@ -13,6 +13,8 @@ const SPREAD: usize = 4;
 /// Half of all requests are answered within this many milliseconds, and the spread of the logarithm of their times.
 const MEDIAN_MS: f64 = 55.0;
 const SIGMA: f64 = 0.6;
+/// The same within a mode.
+const NARROW: f64 = 0.01;
 /// Pods of an arm; one that is replaced takes along what it did since its last scrape.
 const PODS: f64 = 3.0;
 
@@ -60,6 +62,8 @@ pub(crate) struct Model {
     pub(crate) churn: f64,
     /// The chance that a scrape is missed: its tick comes with the next.
     pub(crate) missed: f64,
+    /// How long requests take, where not log-normally: milliseconds, and the share of requests around them.
+    pub(crate) modes: &'static [(f64, f64)],
     /// The histogram's bounds.
     pub(crate) bounds: Arc<[f64]>,
 }
@@ -75,7 +79,16 @@ impl Model {
             slow_clients: 0.0,
             churn: 0.0,
             missed: 0.0,
+            modes: &[],
             bounds: ISTIO.into(),
+        }
+    }
+
+    /// Most requests end just under a bucket's bound, where a little more puts them beyond it.
+    pub(crate) fn under_bounds(rps: f64) -> Self {
+        Self {
+            modes: &[(98.0, 0.93), (240.0, 0.05), (485.0, 0.02)],
+            ..Self::plain(rps)
         }
     }
 
@@ -138,7 +151,7 @@ fn at(seconds: u64) -> Timestamp {
 
 impl Traffic {
     pub(crate) fn new(model: Model, draw: Draw) -> Self {
-        let usual = Shape::new(&model.bounds, 1.0);
+        let usual = Shape::new(&model, 1.0);
         Self {
             draw,
             now: 0,
@@ -230,7 +243,7 @@ impl Traffic {
         let [slow, rest @ ..] = side.slow;
         side.slow = [rest[0], rest[1], rest[2], 0];
         if (self.ill.0 - ill.slow).abs() > 1e-9 && (ill.slow - 1.0).abs() > 1e-9 {
-            self.ill = (ill.slow, Shape::new(&model.bounds, ill.slow));
+            self.ill = (ill.slow, Shape::new(model, ill.slow));
         }
         let shape = if (ill.slow - 1.0).abs() < 1e-9 {
             &self.usual
@@ -321,17 +334,24 @@ impl Side {
     }
 }
 
-/// Where requests fall in a histogram: log-normal times, so many times as long as usual.
+/// Where requests fall in a histogram: log-normal times or the model's, so many times as long as usual.
 #[derive(Clone, Debug)]
 struct Shape(Vec<f64>);
 
 impl Shape {
-    fn new(bounds: &[f64], times: f64) -> Self {
+    fn new(model: &Model, times: f64) -> Self {
         use statrs::distribution::{ContinuousCDF, Normal};
         let normal = Normal::standard();
+        let below = |bound: f64, ms: f64, sigma: f64| normal.cdf((bound / (ms * times)).ln() / sigma);
         let mut before = 0.0;
-        let chances = bounds.iter().map(|bound| {
-            let now = normal.cdf((bound / (MEDIAN_MS * times)).ln() / SIGMA);
+        let chances = model.bounds.iter().map(|bound| {
+            let now = match model.modes {
+                [] => below(*bound, MEDIAN_MS, SIGMA),
+                modes => modes
+                    .iter()
+                    .map(|(ms, share)| share * below(*bound, *ms, NARROW))
+                    .sum(),
+            };
             let left = 1.0 - before;
             let chance = if left > 1e-9 { (now - before) / left } else { 1.0 };
             before = now;

@@ -12,10 +12,15 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) model: Model,
     pub(crate) weather: Weather,
+    /// The canary's requests take up to so much longer, as a share of control's, and at least 2%.
+    pub(crate) slower: f64,
 }
 
 /// The case that the judge assumes.
 pub(crate) const ASSUMED: &str = "independent errors";
+
+/// A canary that is slower, by less than the least limit, where that moves most requests beyond a bound.
+pub(crate) const UNDER_BOUNDS: &str = "times just under bounds, the canary 2 to 12% slower";
 
 /// Calm, with control's past known.
 const CALM: Weather = Weather {
@@ -26,7 +31,12 @@ const CALM: Weather = Weather {
 
 /// The kinds of traffic, half of each with Istio's buckets and half with those of nginx, that a healthy canary is tried with at a rate.
 pub(crate) fn cases(rps: f64) -> Vec<Case> {
-    let case = |name, model, weather| Case { name, model, weather };
+    let case = |name, model, weather| Case {
+        name,
+        model,
+        weather,
+        slower: 0.0,
+    };
     let stormy = Weather {
         outage: true,
         restart: true,
@@ -43,6 +53,10 @@ pub(crate) fn cases(rps: f64) -> Vec<Case> {
                 ..stormy
             },
         ),
+        Case {
+            slower: 0.12,
+            ..case(UNDER_BOUNDS, Model::under_bounds(rps), CALM)
+        },
     ]
 }
 
@@ -88,7 +102,17 @@ pub(crate) fn blunders(case: &Case, seed: u64, runs: u64, hold: u64) -> Blunders
         if n % 2 == 1 {
             model.bounds = NGINX.into();
         }
-        healthy(&rules, model, draw, case.weather, hold)
+        #[expect(clippy::cast_precision_loss, reason = "below 11")]
+        let part = (n / 2 % 11) as f64 / 10.0;
+        let canary = Ill {
+            slow: if case.slower > 0.0 {
+                1.02 + (case.slower - 0.02) * part
+            } else {
+                1.0
+            },
+            ..WELL
+        };
+        healthy(&rules, (model, canary), draw, case.weather, hold)
     };
     let mut sum = Blunders {
         runs,
