@@ -24,6 +24,7 @@ use simulate::draw::real;
 use simulate::figures::Figure;
 use simulate::pool::{MEMBERS, RPS, pools};
 use simulate::promises::{FALSE_ROLLBACK, allowed, fast, healthy, published, seconds, when};
+use simulate::promotion::{Climb, QUIET, climbs};
 use simulate::report::{Axis, Curve, between, plot, table};
 use simulate::table::{JUDGES, Row};
 use simulate::trial::{Blunders, Case};
@@ -36,6 +37,8 @@ const POOLS: u64 = 200;
 /// Runs of each fault, and of each row of the table.
 const FAULTS: u64 = 1000;
 const RUNS: u64 = 1000;
+/// Days of healthy canaries at 5%.
+const DAYS: u64 = 100;
 
 #[test]
 fn the_published_table_is_found_again() {
@@ -75,6 +78,20 @@ fn healthy_canaries_stay_as_often_as_promised() {
         &format!("{}Seed {seed}.\n", healthy_table(&attempts)),
     );
     draw("healthy", &healthy_plot(&attempts));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_healthy_canary_may_rise_as_soon_as_there_are_requests_enough() {
+    let seed = begin();
+    let (climbs, wrong) = climbs(seed, &QUIET, DAYS);
+    publish(
+        "simulated promotion",
+        &format!(
+            "{}\n{DAYS} days of each, seed {seed}.\n",
+            promotion_table(&climbs)
+        ),
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -147,6 +164,38 @@ fn published_table(rows: &[(Row, [(f64, f64); 5])]) -> String {
         .map(|(row, cells)| [row.name.to_owned()].into_iter().chain(cells.map(cell)).collect())
         .collect();
     table(&head, &lines)
+}
+
+fn promotion_table(climbs: &[Climb]) -> String {
+    let line = |climb: &Climb| {
+        let time = |q: f64| {
+            let seconds = simulate::trial::quantile(&climb.seconds, q);
+            if seconds.is_infinite() {
+                "not within 24 h".to_owned()
+            } else if seconds < 3600.0 {
+                format!("{:.0} min", seconds / 60.0)
+            } else {
+                format!("{:.1} h", seconds / 3600.0)
+            }
+        };
+        vec![
+            format!("{}%", (climb.base * 10_000.0).round() / 100.0),
+            climb.rps.to_string(),
+            (climb.rps / 20.0).to_string(),
+            time(0.5),
+            time(0.9),
+            format!("{:.0}%", 100.0 * climb.share()),
+        ]
+    };
+    let head = [
+        "errors of both arms",
+        "requests/s",
+        "of them the canary's",
+        "half of all",
+        "90%",
+        "within 24 h",
+    ];
+    table(&head, &climbs.iter().map(line).collect::<Vec<_>>())
 }
 
 fn figures_table(faults: &[(Figure, Vec<f64>)]) -> String {

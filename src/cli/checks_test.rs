@@ -17,6 +17,7 @@ use crate::metrics::{Ask, Source, queries};
 use crate::rollout::check::CheckRule;
 use crate::rollout::duration::Span;
 use crate::rollout::explain::limits;
+use crate::rollout::judge::needed_in_window;
 use crate::rollout::plan::{CheckSet, PlannedComponent};
 use crate::rollout::sample::{Blindness, Dark, Reading};
 use crate::rollout::status::CheckStatus;
@@ -216,6 +217,10 @@ async fn component(
     told.missing = missing(&probe, &ask, &all, &track)
         .await
         .map_err(recorded::blind)?;
+    if planned.component.pool.is_none() {
+        told.missing
+            .extend(all.iter().filter_map(|rule| too_quiet(rule, &track, weight)));
+    }
     let place = beside::Place {
         source,
         rollout: &read.name,
@@ -229,6 +234,37 @@ async fn component(
     told.checks.extend(beside.checks);
     told.missing.extend(beside.missing);
     Ok(told)
+}
+
+/// A day's requests that are surely fewer than promotion needs: no weight would ever rise.
+fn too_quiet(rule: &CheckRule, track: &Track, weight: Weight) -> Option<Missing> {
+    const DAY: f64 = 86_400.0;
+    let time = |reading: &Reading| match reading {
+        Reading::Fresh(tick) => tick.to.duration_since(tick.from).as_secs_f64(),
+        Reading::Waiting | Reading::Blind(_) => 0.0,
+    };
+    let seconds: f64 = track.looks.iter().map(|(_, reading)| time(reading)).sum();
+    if seconds <= 0.0 {
+        return None;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "requests of some minutes")]
+    let (total, need) = (
+        (track.canary.requests + track.control.requests) as f64,
+        needed_in_window(rule) as f64,
+    );
+    // No more than this, at two standard deviations of what was counted.
+    let most = (total + 2.0 * total.sqrt() + 3.0) / seconds * weight.ratio();
+    (most * DAY < need).then(|| {
+        Missing::check(
+            &rule.name,
+            format!(
+                "too few requests to ever promote: {need} within 24h takes {:.5} canary requests/s, and at {weight} there \
+                 are about {:.5}: pool it, widen its limits, or set minRequests",
+                need / DAY,
+                total / seconds * weight.ratio()
+            ),
+        )
+    })
 }
 
 /// That others' samples count for it, too: what is too few here may be enough there.

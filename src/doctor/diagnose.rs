@@ -113,6 +113,13 @@ impl<'a> Probe<'a> {
     }
 
     async fn why_empty(&self, arm: &Selector<'_>) -> Result<String, Blindness> {
+        // What had samples within the day has the right labels.
+        let mine = series(arm.source);
+        if let Some(at) = self.newest_of_a_day(&mine).await? {
+            return Ok(format!(
+                "no scrape: the newest sample of {mine} is of {at:.0}. Its pods are gone, or their exporter is not scraped any more: look at them, then at Prometheus' targets"
+            ));
+        }
         let labels = arm.labels();
         let open: BTreeMap<&str, &str> = labels.keys().map(|label| (*label, ANYTHING)).collect();
         let everything = arm.requests(&open)?;
@@ -144,13 +151,17 @@ impl<'a> Probe<'a> {
         Ok("each of its matchers matches something, but all of them together match nothing: they are about different series".to_owned())
     }
 
-    async fn why_unscraped(&self, everything: &str) -> Result<String, Blindness> {
-        let name = metric(everything);
-        let lately = format!("max(max_over_time(timestamp({name})[1d:1m]))");
+    /// When the newest sample of the last day was taken.
+    async fn newest_of_a_day(&self, series: &str) -> Result<Option<Timestamp>, Blindness> {
+        let lately = format!("max(max_over_time(timestamp({series})[1d:1m]))");
         let last = self.ask(&lately).await?.first().map(|sample| sample.value);
         #[expect(clippy::cast_possible_truncation, reason = "seconds since 1970")]
-        let last = last.and_then(|seconds| Timestamp::from_second(seconds as i64).ok());
-        Ok(match last {
+        Ok(last.and_then(|seconds| Timestamp::from_second(seconds as i64).ok()))
+    }
+
+    async fn why_unscraped(&self, everything: &str) -> Result<String, Blindness> {
+        let name = metric(everything);
+        Ok(match self.newest_of_a_day(&name).await? {
             Some(at) => format!(
                 "no scrape: the newest sample of {name} is of {at:.0}. Its exporter is not scraped any more: look at Prometheus' targets"
             ),

@@ -186,6 +186,7 @@ pub(super) fn see(
     };
     let found = found(component, namespace, &stock);
     seen.control_ready = control_ready(cache, &found.targets);
+    seen.canary_ready = canary_ready(cache, &found.targets);
     seen.obstacle = found.obstacle();
     memo.lay_out(&found.targets);
     if selects {
@@ -277,9 +278,19 @@ fn put(target: &Target<'_>, json: Option<&Value>, object: routing::Seen) -> Rout
 /// Whether every Service that control names has a ready endpoint. One that is known to have none says no; nothing
 /// known says nothing.
 fn control_ready(cache: &Cache, all: &[Target<'_>]) -> Option<bool> {
-    let known: Vec<bool> = all
-        .iter()
-        .flat_map(Target::control_services)
+    all_ready(cache, all.iter().flat_map(Target::control_services))
+}
+
+/// The same of the Services that the canary has to itself: of one that both arms share, told apart by subsets, nobody
+/// can say whose endpoints are missing.
+fn canary_ready(cache: &Cache, all: &[Target<'_>]) -> Option<bool> {
+    let controls: Vec<_> = all.iter().flat_map(Target::control_services).collect();
+    let own = all.iter().flat_map(Target::canary_services);
+    all_ready(cache, own.filter(|service| !controls.contains(service)))
+}
+
+fn all_ready(cache: &Cache, services: impl Iterator<Item = (String, String)>) -> Option<bool> {
+    let known: Vec<bool> = services
         .filter_map(|(namespace, service)| cache.endpoints_ready(&namespace, &service))
         .collect();
     if known.is_empty() {

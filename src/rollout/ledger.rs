@@ -1,19 +1,20 @@
 //! What was counted at a weight: the judge's memory. It only counts and remembers; [`super::judge`] concludes.
 //!
 //! Coarse and small, for it is persisted in the status: look-backs are made of a few slots and rounded up to a
-//! whole slot, "all data, at most 24 h" of two rotating blocks of 12 h.
+//! whole slot, "all data, at most 24 h" of two rotating blocks of 12 h. Where few requests come, rings keep wider slots of
+//! what is older than any look-back, until the rest holds as many as promotion asks of its last window.
 
 use super::aim::Aim;
 use super::check::{CheckRule, Metric};
 use super::dispersion::Noise;
 use super::duration::Span;
 use super::evidence::real;
-use super::judge::{Context, measured};
+use super::judge::{Context, measured, needed_in_window};
 use super::late;
 use super::lines::LineEvidence;
 use super::packed;
 use super::sample::{Arm, Blindness, Counts, Dark, Reading, Tick};
-use super::tally::{Ring, Tally};
+use super::tally::{Depth, Ring, Tally};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ use std::time::Duration;
 /// A gap in the ticks up to this is a restart, not darkness: what was running goes on.
 pub(super) const SHORT_GAP: Duration = Duration::from_secs(300);
 const HALF_DAY: Duration = Duration::from_secs(12 * 3600);
+/// A canary without a ready endpoint at so many looks in a row is gone.
+const GONE: u8 = 2;
 /// A failing tick has at least so many failures, and at least half of its requests fail.
 const DISASTER: f64 = 5.0;
 
@@ -99,6 +102,9 @@ pub struct Ledger {
     /// [`super::late`].
     #[serde(rename = "ow", skip_serializing_if = "super::late::is_settled")]
     pub(super) owed: f64,
+    /// Looks in a row at which the canary had no ready endpoint, and control had.
+    #[serde(rename = "z", skip_serializing_if = "is_zero")]
+    pub(super) gone: u8,
     /// Disastrous ticks in a row.
     #[serde(rename = "x", skip_serializing_if = "is_zero")]
     pub(super) disasters: u8,
@@ -178,6 +184,21 @@ impl Ledger {
             Reading::Blind(blindness) => self.go_dark(blindness, ctx.now),
         }
         false
+    }
+
+    /// Takes up what a look at the watch cache said of the arms' endpoints. What is not known is no reason.
+    pub fn see_endpoints(&mut self, canary: Option<bool>, control: Option<bool>) {
+        let gone = canary == Some(false) && control == Some(true);
+        self.gone = if gone {
+            self.gone.saturating_add(1).min(GONE)
+        } else {
+            0
+        };
+    }
+
+    /// The canary's requests have nowhere to go, and it is no moment between two pods.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone >= GONE
     }
 
     fn go_dark(&mut self, blindness: &Blindness, now: Timestamp) {
@@ -302,15 +323,29 @@ impl Ledger {
             block.lend(lent);
         }
         let look_back = |rule: &CheckRule| rule.for_.max(rule.window);
-        let widest = ctx.rules.iter().map(look_back).max().unwrap_or_default();
-        self.recent
-            .add(canary, control, tick.to, length, widest / 7, 9, None);
+        let need = |timed: bool| {
+            let mine = ctx
+                .rules
+                .iter()
+                .filter(move |r| (r.metric == Metric::Latency) == timed);
+            mine.map(needed_in_window).max().unwrap_or_default()
+        };
+        let depth = Depth {
+            back: ctx.rules.iter().map(look_back).max().unwrap_or_default(),
+            slots: 7,
+            need: need(false),
+        };
+        self.recent.add(canary, control, (tick.to, length), depth, None);
         self.recent.lend(lent);
         let latencies = ctx.rules.iter().filter(|r| r.metric == Metric::Latency);
-        if let Some(widest) = latencies.map(look_back).max() {
+        if let Some(back) = latencies.map(look_back).max() {
+            let depth = Depth {
+                back,
+                slots: 4,
+                need: need(true),
+            };
             let bounds = Some(&*self.bounds);
-            self.slow
-                .add(canary, control, tick.to, length, widest / 4, 5, bounds);
+            self.slow.add(canary, control, (tick.to, length), depth, bounds);
         }
         self.find_pivot(ctx);
         // Where errors come in bursts, one burst is no disaster.
@@ -361,6 +396,19 @@ impl Ledger {
     /// Where the last fresh tick ended.
     pub fn counted_until(&self) -> Option<Timestamp> {
         self.last
+    }
+
+    /// The last window that promotion looks at: `window` or, where that holds too few canary requests, the shortest
+    /// stretch that holds enough, since settle and within 24 h.
+    pub(super) fn last_window(&self, rule: &CheckRule, end: Timestamp, all: &Tally) -> Tally {
+        let timed = rule.metric == Metric::Latency;
+        let ring = if timed { &self.slow } else { &self.recent };
+        let need = needed_in_window(rule);
+        let window = ring.last_enough(rule.window, end, need, timed);
+        if window.canary_requests(timed) < need.min(all.canary_requests(timed)) {
+            return all.clone();
+        }
+        window
     }
 
     /// All judged data, at most 24 h of it.

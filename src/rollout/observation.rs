@@ -54,6 +54,8 @@ pub struct Seen {
     pub obstacle: Option<String>,
     /// Whether control has a ready endpoint; `None` when nobody can tell.
     pub control_ready: Option<bool>,
+    /// Whether every Service of the canary's that is not control's, too, has a ready endpoint; `None` when nobody can tell.
+    pub canary_ready: Option<bool>,
     /// Why what is wanted beside the weight was not written, until it is.
     pub preview_failure: Option<String>,
     /// A write is under way: what the routers show may be half of it.

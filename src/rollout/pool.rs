@@ -14,7 +14,12 @@ impl Ledger {
     pub fn begin_pool(members: &[&Self]) -> Self {
         let since = members.iter().map(|m| m.since).min().unwrap_or_default();
         let settled_at = members.iter().map(|m| m.settled_at).min().unwrap_or_default();
-        Self::begin(since, settled_at)
+        // A guess of one member's is as good as none for the level, and better for power.
+        let aims = members.iter().map(|m| &m.aims).find(|aims| !aims.is_empty());
+        Self {
+            aims: aims.cloned().unwrap_or_default(),
+            ..Self::begin(since, settled_at)
+        }
     }
 
     /// The same pool, its evidence from nothing: a member was put back, and its data no longer count.

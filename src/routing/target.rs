@@ -491,6 +491,24 @@ impl Target<'_> {
         }
     }
 
+    /// The same of the canary arm. Empty, too, for canary Ingresses: what stands behind them is another gateway's.
+    pub fn canary_services(&self) -> Vec<(String, String)> {
+        match &self.way {
+            Way::Istio(routes) => service_of(&routes.pair.canary.host, &self.object.namespace)
+                .into_iter()
+                .collect(),
+            Way::GatewayApi(Rules(route)) => backend::service(&route.canary, &self.object.namespace)
+                .into_iter()
+                .collect(),
+            Way::Nginx(_)
+            | Way::ConfigMap(_)
+            | Way::Deployment(_)
+            | Way::Restart
+            | Way::Hook(_)
+            | Way::Manual(_) => Vec::new(),
+        }
+    }
+
     fn draft<'d>(&'d self, json: &'d Value) -> Draft<'d> {
         Draft::new(&self.object, json, &self.key)
     }

@@ -2,6 +2,7 @@
 
 use crate::simulate::pool::pools;
 use crate::simulate::promises::{allowed, fast, healthy, published};
+use crate::simulate::promotion::climbs;
 use crate::simulate::seed;
 
 /// What was drawn, for whoever wants it drawn again.
@@ -14,7 +15,7 @@ fn a_healthy_canary_is_rolled_back_no_more_often_than_promised() {
     let seed = seed();
     let (found, wrong) = healthy(seed, 16, 120);
     assert!(wrong.is_empty(), "{}", drawn(seed, &wrong));
-    assert_eq!(found.len(), 12);
+    assert_eq!(found.len(), 16);
     assert!(allowed(16) <= 2 && allowed(2000) <= 36);
 }
 
@@ -36,5 +37,12 @@ fn faults_are_found_as_soon_as_promised() {
 fn the_published_table_is_found_again() {
     let seed = seed();
     let (_, wrong) = published(seed, 60);
+    assert!(wrong.is_empty(), "{}", drawn(seed, &wrong));
+}
+
+#[test]
+fn a_healthy_canary_with_few_requests_may_rise_within_a_day() {
+    let seed = seed();
+    let (_, wrong) = climbs(seed, &[0.5], 6);
     assert!(wrong.is_empty(), "{}", drawn(seed, &wrong));
 }

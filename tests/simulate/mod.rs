@@ -8,6 +8,7 @@ pub(crate) mod draw;
 pub(crate) mod figures;
 pub(crate) mod pool;
 pub(crate) mod promises;
+pub(crate) mod promotion;
 pub(crate) mod report;
 pub(crate) mod table;
 pub(crate) mod traffic;

@@ -2,7 +2,7 @@
 
 use super::attempt::{Attempt, STEPS, Weather, checks};
 use super::draw::{Draw, real};
-use super::promises::allowed;
+use super::promises::{ENOUGH, allowed};
 use super::traffic::{Ill, Model, WELL};
 use super::trial::on_all_cores;
 use crate::rollout::check::CheckRule;
@@ -42,14 +42,18 @@ pub(crate) fn pools(seed: u64, runs: u64, hold: u64) -> (Pools, Vec<String>) {
         whole: each.iter().map(|(_, whole)| u64::from(*whole)).sum(),
     };
     let mut wrong = Vec::new();
-    if sum.whole > allowed(runs) {
-        wrong.push(format!("{} of {runs} healthy pools went back", sum.whole));
-    }
-    if sum.alone > allowed(runs * MEMBERS) {
-        let all = runs * MEMBERS;
+    // The promise is each member's, and its own evidence and the pool's spend from one budget. Members of one pool go
+    // back together: where there are few pools, a single one is many members.
+    let (members, back) = (runs * MEMBERS, sum.alone + sum.whole * MEMBERS);
+    let most = if members >= ENOUGH {
+        allowed(members)
+    } else {
+        allowed(runs) * MEMBERS
+    };
+    if back > most {
         wrong.push(format!(
-            "{} of {all} healthy members of pools went back",
-            sum.alone
+            "{back} of {members} healthy members of pools went back, {} alone and {} whole pools",
+            sum.alone, sum.whole
         ));
     }
     (sum, wrong)

@@ -13,7 +13,7 @@ pub(crate) const FALSE_ROLLBACK: f64 = 0.01;
 pub(crate) const RATES: [f64; 4] = [0.1, 2.0, 20.0, 200.0];
 
 /// From so many attempts on the promise is held as it is written.
-const ENOUGH: u64 = 2_000;
+pub(crate) const ENOUGH: u64 = 2_000;
 
 /// The most that so many attempts may show: the promised share itself where there are enough of them. Fewer may show
 /// what a chance of 1% shows in all but one simulation of a thousand.

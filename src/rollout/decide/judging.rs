@@ -49,6 +49,10 @@ impl Desk<'_> {
         let recorded = recorded.filter(|_| planned.wants_history());
         let reading = seen.components.get(&c.name).and_then(|s| s.reading.as_ref());
         let (another, counted) = reading.map_or_else(Default::default, |r| take_in(&mut ledger, r, &context));
+        if reading.is_some() {
+            let sight = self.sight(i);
+            ledger.see_endpoints(sight.canary_ready, sight.control_ready);
+        }
         let mut beside = c.beside.clone().filter(|_| !set.is_plain());
         if !set.is_plain() {
             let beside = beside.get_or_insert_with(|| Beside::begin(&ledger));

@@ -240,3 +240,92 @@ fn a_phi_that_grows_takes_back_what_was_gathered_too_fast() {
     e.temper(0.2);
     assert!(e.log_e() < before * 0.3, "{before} {}", e.log_e());
 }
+
+fn shares(guess: f64, k_c: u64, n_c: u64, k_b: u64, n_b: u64) -> f64 {
+    let mut e = LogE::default();
+    e.step_shares(&SLOW, Pace::PLAIN, guess, k_c, n_c, k_b, n_b);
+    e.log_e()
+}
+
+#[test]
+fn evidence_on_shares_has_a_mean_of_at_most_one_whatever_the_shares_and_the_guess_are() {
+    let (n_c, n_b) = (4, 9);
+    for p_b in [0.02, 0.3, 0.56, 0.9, 0.999] {
+        for p_c in [p_b, 0.7 * p_b, 0.01] {
+            for guess in [0.001, 0.05, 0.5, 0.9, 1.0] {
+                let [canary, control] = [(p_c, n_c), (p_b, n_b)].map(|(p, n)| Binomial::new(p, n).unwrap());
+                let mean: f64 = (0..=n_c)
+                    .flat_map(|k_c| (0..=n_b).map(move |k_b| (k_c, k_b)))
+                    .map(|(k_c, k_b)| {
+                        canary.pmf(k_c) * control.pmf(k_b) * shares(guess, k_c, n_c, k_b, n_b).exp()
+                    })
+                    .sum();
+                assert!(
+                    mean <= 1.0 + 1e-9,
+                    "{mean} at {p_c} against {p_b}, guessed {guess}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn evidence_on_small_shares_is_that_of_counts_and_on_large_ones_much_more() {
+    let counts = |k_c, n_c, k_b: u64, n_b| {
+        let mut e = LogE::default();
+        e.step_relative(&SLOW, Pace::PLAIN, 1.0, k_c, n_c, real(k_b), n_b);
+        e.log_e()
+    };
+    assert!((shares(0.001, 6, 2000, 38, 38_000) - counts(6, 2000, 38, 38_000)).abs() < 0.05);
+    // 80% of the canary's against 56% of control's.
+    assert!(shares(0.56, 48, 60, 638, 1140) > 2.0 * counts(48, 60, 638, 1140));
+    assert!(close(shares(0.5, 5, 10, 0, 0), 0.0) && close(shares(0.5, 0, 0, 5, 10), 0.0));
+}
+
+#[test]
+fn a_single_likelihood_ratio_and_its_two_bounds_are_those_of_wald() {
+    let ratio =
+        |k: f64, n: f64, p0: f64, p1: f64| k * (p1 / p0).ln() + (n - k) * ((1.0 - p1) / (1.0 - p0)).ln();
+    assert!((ratio(10.0, 200.0, 0.01, 0.05) - 8.2582).abs() < 1e-4);
+    let (alpha, beta) = (0.01_f64, 0.05_f64);
+    assert!((((1.0 - beta) / alpha).ln() - 4.5539).abs() < 1e-4);
+    assert!(((beta / (1.0 - alpha)).ln() + 2.9857).abs() < 1e-4);
+    // Promotion is this ratio the other way round: `is_good` turns where it reaches ln 1/beta. The upper bound of the
+    // code is Ville's ln 1/alpha, a little wider than Wald's: it holds for mixtures, too.
+    for (k, n) in [(10, 200), (0, 72), (0, 73), (1, 112), (1, 113)] {
+        let want = -ratio(real(k), real(n), 0.01, 0.05) >= (1.0 / beta).ln();
+        assert_eq!(is_good(k, n, 0.01, 0.05, beta), want, "{k} of {n}");
+    }
+}
+
+/// Not used for any verdict: a band for one look excludes the truth sooner or later when it is looked at for hours.
+/// What it is made of, Wilson's band, is in use, and so held to the published figure.
+#[test]
+fn newcombes_band_for_a_difference_follows_from_wilsons_two() {
+    let z = 1.959_964;
+    let ((c, b), (canary, control)) = (
+        (wilson(3, 200, z), wilson(2, 3800, z)),
+        (3.0 / 200.0, 2.0 / 3800.0),
+    );
+    let apart = |x: f64, y: f64| x.hypot(y);
+    let low = canary - control - apart(canary - c.0, b.1 - control);
+    let high = canary - control + apart(c.1 - canary, control - b.0);
+    assert!(
+        (low - 0.004_491).abs() < 1e-6 && (high - 0.042_642).abs() < 1e-6,
+        "{low} {high}"
+    );
+}
+
+/// Not used at all: "surely worse" by a posterior has no guarantee when one stops at the first look that says so.
+#[test]
+fn the_beta_binomial_posterior_is_the_published_one() {
+    use statrs::distribution::{Beta, Continuous, ContinuousCDF};
+    let posterior = |k: f64, n: f64| Beta::new(0.5 + k, 0.5 + n - k).unwrap();
+    let (canary, control) = (posterior(3.0, 200.0), posterior(2.0, 3800.0));
+    let (steps, width) = (20_000_u32, 0.2 / 20_000.0);
+    let worse: f64 = (0..steps)
+        .map(|i| (f64::from(i) + 0.5) * width)
+        .map(|x| canary.pdf(x) * control.cdf(x) * width)
+        .sum();
+    assert!((worse - 0.999_799).abs() < 2e-6, "{worse}");
+}

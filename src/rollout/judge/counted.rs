@@ -21,6 +21,11 @@ fn highest(metric: Metric, limits: &Limits) -> Option<f64> {
     }
 }
 
+/// Canary requests per second, where there were some.
+pub(super) fn rate(requests: u64, all: &Tally) -> Option<f64> {
+    (requests > 0 && all.millis > 0).then(|| real(requests) * 1000.0 / real(all.millis))
+}
+
 fn is_counted(rule: &CheckRule) -> bool {
     matches!(rule.metric, Metric::ErrorRate | Metric::Availability)
 }
@@ -93,6 +98,7 @@ pub(super) fn find<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, 
     };
     let mut finding = Finding {
         lent,
+        rate: rate(view.all.canary.own(), &view.all),
         value: (samples > 0).then_some(shown),
         control: (recent.control.requests > 0).then_some(control_shown),
         samples,
@@ -193,7 +199,7 @@ pub(super) fn heavier(first: Option<Why>, second: Option<Why>) -> Option<Why> {
 
 /// Whether the promote limit is met on all data and on the last window, with enough requests to say so.
 fn promote(ledger: &Ledger, rule: &CheckRule, limits: &Limits, ctx: &Context<'_>, view: &View) -> Why {
-    let window = ledger.recent.last(rule.window, view.end);
+    let window = ledger.last_window(rule, view.end, &view.all);
     let (all, last) = (&view.all.canary, &window.canary);
     // What control lent keeps failures from weighing too much, and is no success of the canary's own.
     let own = all.own();
@@ -272,6 +278,21 @@ fn needed(rule: &CheckRule, good: Option<f64>) -> u64 {
     if rule.min_requests > 0 {
         return rule.min_requests;
     }
+    needed_by_statistics(rule, good)
+}
+
+/// As many as prove something by themselves, if none of them fails; fewer where the check asks for fewer in all.
+pub(super) fn needed_in_window(rule: &CheckRule) -> u64 {
+    let good = rule.promote.as_ref().and_then(|l| highest(rule.metric, l));
+    let least = needed_by_statistics(rule, good);
+    if rule.min_requests > 0 {
+        least.min(rule.min_requests)
+    } else {
+        least
+    }
+}
+
+fn needed_by_statistics(rule: &CheckRule, good: Option<f64>) -> u64 {
     let (good, bad) = band(rule, good);
     #[expect(
         clippy::cast_possible_truncation,

@@ -1,6 +1,7 @@
 //! What one check comes to, as numbers; turned into words only when somebody reads them.
 
 use crate::rollout::check::{CheckRule, Metric};
+use crate::rollout::evidence::real;
 use crate::rollout::reason::Verdict;
 use crate::rollout::status::CheckStatus;
 use jiff::Timestamp;
@@ -11,6 +12,8 @@ pub(super) struct Finding<'a> {
     pub(super) value: Option<f64>,
     pub(super) control: Option<f64>,
     pub(super) samples: u64,
+    /// Canary requests per second of all judged data, where they are what is waited for.
+    pub(super) rate: Option<f64>,
     /// Those of the samples that are connections of the canary's which have not ended yet, as its weight promises them.
     pub(super) lent: u64,
     pub(super) evidence: Option<f64>,
@@ -140,6 +143,7 @@ impl<'a> Finding<'a> {
             value: None,
             control: None,
             samples: 0,
+            rate: None,
             lent: 0,
             evidence: None,
             beyond: None,
@@ -250,9 +254,7 @@ impl<'a> Finding<'a> {
                                  is wrong"
                 .to_owned(),
             Why::TooFew { have: 0, .. } => "the canary has had no requests".to_owned(),
-            Why::TooFew { have, need } => {
-                format!("{have} canary requests are too few to tell, at least {need} are needed")
-            }
+            Why::TooFew { have, need } => self.too_few(have, need),
             Why::QuietWindow => "no canary requests in the last window".to_owned(),
             Why::OverPromote { value, limit } if self.rule.metric == Metric::Availability => {
                 format!(
@@ -327,6 +329,20 @@ impl<'a> Finding<'a> {
         }
     }
 
+    /// How many are missing, and whether they will ever come.
+    fn too_few(&self, have: u64, need: u64) -> String {
+        let few = format!("{have} canary requests are too few to tell, at least {need} are needed");
+        let Some(rate) = self.rate.filter(|rate| rate * DAY < real(need)) else {
+            return few;
+        };
+        format!(
+            "{few}: {need} within 24h takes {} canary requests/s, and there are {}. Pool it, widen its limits, or set \
+             minRequests",
+            digits(real(need) / DAY),
+            digits(rate)
+        )
+    }
+
     /// What is missing is control's past, not the source.
     pub(super) fn lacks_history(&self) -> bool {
         matches!(self.why, Why::NoHistory | Why::ThinHistory { .. })
@@ -353,6 +369,15 @@ impl<'a> Finding<'a> {
             ..CheckStatus::default()
         }
     }
+}
+
+/// What is judged is at most so many seconds old.
+const DAY: f64 = 86_400.0;
+
+/// A rate with two digits that count.
+fn digits(rate: f64) -> String {
+    let decimals = (2..8).find(|n| rate * 10_f64.powi(*n) >= 10.0).unwrap_or(8);
+    format!("{rate:.*}", usize::try_from(decimals).unwrap_or(2))
 }
 
 /// Characters of the reason that a check repeats; the whole of it is the component's message.

@@ -8,7 +8,7 @@
 //! [`aim`]: crate::rollout::aim
 
 use super::blame::{Both, WORSE, is_own_fault};
-use super::counted::{BETA, heavier};
+use super::counted::{BETA, heavier, rate};
 use super::finding::Coarse;
 use super::{Context, Finding, View, Why};
 use crate::rollout::aim::{Aim, at_most_over};
@@ -48,6 +48,20 @@ fn beyond(q: f64) -> f64 {
 
 fn count(sum: &Sum) -> u64 {
     sum.latency.iter().sum()
+}
+
+fn least_in_window(q: f64) -> u64 {
+    whole(WINDOW_TAIL / (1.0 - q).max(1e-9))
+}
+
+/// As many as show a quantile; fewer where the check asks for fewer in all.
+pub(super) fn needed_in_window(rule: &CheckRule) -> u64 {
+    let least = least_in_window(rule.quantile);
+    if rule.min_requests > 0 {
+        least.min(rule.min_requests)
+    } else {
+        least
+    }
 }
 
 fn is_enough(sum: &Sum, q: f64, tail: f64) -> bool {
@@ -143,10 +157,11 @@ pub(super) fn find<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, 
     }
     let q = rule.quantile;
     let recent = ledger.slow.last(rule.for_, view.end);
-    let window = ledger.slow.last(rule.window, view.end);
+    let window = ledger.last_window(rule, view.end, &view.all);
     finding.value = quantile(&ledger.bounds, &window.canary.latency, q);
     finding.control = control_quantile(&window, ledger, rule, ctx);
     finding.samples = count(&window.canary);
+    finding.rate = rate(count(&view.all.canary), &view.all);
     finding.beyond = ledger.bounds.last().copied();
     let at_fault = rule.rollback.as_ref().and_then(|limits| {
         let (why, evidence) = rollback(ledger, rule, limits, ctx, (view, &recent));
@@ -301,7 +316,7 @@ fn promote(
     {
         return Why::NoBucket { limit, first: *first };
     }
-    let least = whole(WINDOW_TAIL / (1.0 - q).max(1e-9));
+    let least = least_in_window(q);
     let (have, need) = if rule.min_requests > 0 {
         (count(&all.canary), rule.min_requests)
     } else {

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 const BAND: f64 = 1.96;
 /// Fewer expected canary requests than this make no share.
 const SHARE_NEEDS: f64 = 20.0;
+const SHARE_NEEDS_WHOLE: u64 = 20;
 
 /// Whether a measured check is over its rollback limit now, beyond what chance explains, and not by a fault that
 /// control shares.
@@ -139,7 +140,7 @@ pub(super) fn throughput<'a>(
         }
         Share::TooFew { have } => Why::TooFew {
             have,
-            need: have.saturating_add(1),
+            need: have.saturating_add(1).max(SHARE_NEEDS_WHOLE),
         },
         Share::Nothing(why) => Why::NotMeasurable(why),
     };

@@ -156,7 +156,7 @@ pub enum How {
     Trip,
     /// A measured value was over its limit for the check's whole `for`.
     Sustained,
-    /// Requests vanished when the canary's share was raised.
+    /// Requests vanished when the canary's share was raised, or the canary has no ready endpoint left.
     LostTraffic,
 }
 
@@ -172,6 +172,17 @@ impl Context<'_> {
     /// Control has less than 10% of the traffic: too little to compare with.
     pub(super) fn control_is_small(&self) -> bool {
         self.weight.permille() > 900
+    }
+}
+
+/// How many canary requests promotion asks of a check's last window, which grows until it has them; 0 where it asks for
+/// none.
+pub fn needed_in_window(rule: &CheckRule) -> u64 {
+    match rule.metric {
+        _ if rule.promote.is_none() => 0,
+        Metric::Latency => latency::needed_in_window(rule),
+        Metric::ErrorRate | Metric::Availability => counted::needed_in_window(rule),
+        Metric::Throughput => 0,
     }
 }
 
@@ -293,6 +304,16 @@ impl Ledger {
     fn conclude(&self, ctx: &Context<'_>, findings: &[Finding<'_>], darkness: Option<Outlook>) -> Outlook {
         if ctx.weight.is_zero() {
             return self.conclude_at_zero(ctx, darkness);
+        }
+        // The watch cache says so, whatever the metrics say or do not: series of pods that are gone vanish, too.
+        if self.is_gone() {
+            return Outlook::Breach {
+                check: "traffic".to_owned(),
+                how: How::LostTraffic,
+                message: "a Service of the canary's has had no ready endpoint at two looks in a row, and control has: its \
+                          requests have nowhere to go"
+                    .to_owned(),
+            };
         }
         let traffic = if darkness.is_none() {
             self.traffic(ctx)

@@ -243,6 +243,62 @@ fn too_few_requests_hold_the_step_and_never_promote() {
 }
 
 #[test]
+fn at_low_traffic_the_last_window_grows_until_it_holds_enough_and_the_weight_may_rise() {
+    let rules = rules();
+    // One canary request in 100 s: three in a window of five minutes.
+    let mut bench = Bench::new(&rules, 5);
+    let mut first = None;
+    for tick in 0_u64..8000 {
+        let outlook = bench.tick(arm(u64::from(tick % 10 == 0), 0, 0), arm(2, 0, 0));
+        if outlook == Outlook::Promotable {
+            first = Some(tick * TICK);
+            break;
+        }
+        assert!(!is_breach(&outlook), "{outlook:?}");
+    }
+    // 332 requests without an error prove 0.1% rather than 1%: nine hours and a little.
+    assert!(first.is_some_and(|s| (33_000..36_000).contains(&s)), "{first:?}");
+    let text = serde_json::to_string(&bench.ledger).unwrap();
+    assert!(text.len() <= 2048, "{}: {text}", text.len());
+    // What was good for hours and is not lately holds.
+    for tick in 0_u64..600 {
+        bench.tick(
+            arm(u64::from(tick % 10 == 0), 0, u64::from(tick % 150 == 0)),
+            arm(2, 0, 0),
+        );
+    }
+    let outlook = bench.ledger.outlook(&bench.ctx);
+    assert!(
+        matches!(&outlook, Outlook::Between { check, .. } if check == "p95"),
+        "four of the last 60 are slow, of 400 in all: {outlook:?}"
+    );
+}
+
+#[test]
+fn where_a_day_is_too_short_the_arithmetic_is_told_with_what_to_do() {
+    let rules = rules();
+    let mut bench = Bench::new(&rules, 5);
+    for tick in 0_u64..9000 {
+        let outlook = bench.tick(arm(u64::from(tick % 400 == 399), 0, 0), arm(1, 0, 0));
+        assert!(
+            outlook != Outlook::Promotable && !is_breach(&outlook),
+            "{outlook:?}"
+        );
+    }
+    let checks = bench.ledger.judge(&bench.ctx).checks;
+    for (check, need, rate) in [(0, 332, "0.0038"), (1, 60, "0.00069")] {
+        let message = &checks[check].message;
+        assert!(
+            message.contains(&format!(
+                "{need} within 24h takes {rate} canary requests/s, and there are 0.0002"
+            )) && message.contains("minRequests"),
+            "{message}"
+        );
+        assert!(message.len() <= 256, "{}", message.len());
+    }
+}
+
+#[test]
 fn from_zero_percent_a_source_that_answers_and_a_control_that_is_seen_are_enough() {
     let rules = rules();
     let mut bench = Bench::new(&rules, 0);

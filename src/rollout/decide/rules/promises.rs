@@ -199,6 +199,34 @@ proptest! {
     }
 
     #[test]
+    fn a_canary_without_endpoints_goes_back_at_the_second_look_whatever_the_metrics_say_and_only_if_control_has_some(
+        weather in prop_oneof![
+            Just(Weather::Good), Just(Weather::Quiet), Just(Weather::BothFail),
+            Just(Weather::Blind(Dark::Down)), Just(Weather::Blind(Dark::Vanished)),
+        ],
+        control in prop_oneof![Just(Some(true)), Just(Some(false)), Just(None)],
+        restart: bool,
+    ) {
+        let mut world = World::demo();
+        world.until("alpha at 5%", |w| w.highest("alpha") == weight(50));
+        world.ticks(2);
+        world.all(weather);
+        (world.canary_ready, world.ready) = (Some(false), control);
+        world.ticks(1);
+        prop_assert_eq!(world.highest("alpha"), weight(50), "one look may fall between two pods");
+        if restart {
+            world.restart();
+        }
+        world.ticks(2);
+        if control == Some(true) {
+            prop_assert_eq!(world.highest("alpha"), Weight::ZERO);
+            prop_assert_eq!(world.component("alpha").reason, Reason::LostTraffic);
+        } else {
+            prop_assert_eq!(world.highest("alpha"), weight(50));
+        }
+    }
+
+    #[test]
     fn rule_6_control_without_endpoints_keeps_the_traffic_where_it_is_but_obeys_a_person(person: bool) {
         let mut world = World::demo();
         world.until("alpha at 5%", |w| w.highest("alpha") == weight(50));

@@ -77,6 +77,7 @@ pub(crate) struct World {
     pub(crate) weather: BTreeMap<String, Weather>,
     pub(crate) commands: Vec<Command>,
     pub(crate) ready: Option<bool>,
+    pub(crate) canary_ready: Option<bool>,
     pub(crate) first: bool,
     pub(crate) glass: Option<(String, Timestamp)>,
     pub(crate) invalid: Option<String>,
@@ -172,6 +173,7 @@ impl World {
             weather: BTreeMap::new(),
             commands: Vec::new(),
             ready: Some(true),
+            canary_ready: None,
             first: true,
             glass: None,
             invalid: None,
@@ -391,6 +393,7 @@ impl World {
                     },
                     gauges: if look { self.read_gauges() } else { BTreeMap::new() },
                     control_ready: self.ready,
+                    canary_ready: self.canary_ready,
                     break_glass: self.glass.clone(),
                     ..Seen::default()
                 };
