@@ -1,7 +1,7 @@
 //! What is taken from a routed object is given back: journals, the finalizer, and letting go.
 
 use crate::support::world::{NS, World, rollout, virtual_service};
-use gradual_rollout::rollout::reason::State;
+use gradual_rollout::rollout::reason::{Reason, State};
 use gradual_rollout::rollout::status::CommandResult;
 use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault};
 use serde_json::{Value, json};
@@ -141,6 +141,38 @@ async fn deleted_with_restore_and_nobody_to_take_the_traffic_it_stays_and_nobody
     assert_eq!(world.weight("shop"), 25, "control could not have answered");
     let annotations = &world.vs("shop")["metadata"]["annotations"];
     assert!(annotations.is_null(), "{annotations}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_whose_service_has_no_ready_endpoint_goes_back_at_the_second_look_and_an_unknown_one_stays()
+{
+    let world = with("keep", &["shop"]);
+    world.store.put(endpoints("shop-v1", true)).unwrap();
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    world.pass(60).await;
+    assert_eq!(
+        world.weight("shop"),
+        25,
+        "nothing is known of the canary's endpoints"
+    );
+    world.store.put(endpoints("shop-v2", true)).unwrap();
+    world.pass(60).await;
+    assert_eq!(world.weight("shop"), 25);
+    world.store.put(endpoints("shop-v2", false)).unwrap();
+    let gone = world.clock.now();
+    world.until("0%", |w| w.weight("shop") == 0).await;
+    let took = world.clock.now().duration_since(gone).as_secs();
+    assert!(took <= 25, "{took} s");
+    world
+        .until("told", |w| w.component("shop").state == State::RolledBack)
+        .await;
+    let component = world.component("shop");
+    assert_eq!(component.reason, Reason::LostTraffic);
+    assert!(
+        component.message.contains("no ready endpoint"),
+        "{}",
+        component.message
+    );
 }
 
 #[tokio::test(start_paused = true)]

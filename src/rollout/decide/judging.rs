@@ -6,6 +6,7 @@ use crate::rollout::arrival::{Arrival, Measured};
 use crate::rollout::duration::Span;
 use crate::rollout::judge::{Beside, Context, How, Judgement, Outlook};
 use crate::rollout::ledger::Ledger;
+use crate::rollout::observation::Seen;
 use crate::rollout::plan::CheckSet;
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::sample::Reading;
@@ -48,11 +49,8 @@ impl Desk<'_> {
         }
         let recorded = recorded.filter(|_| planned.wants_history());
         let reading = seen.components.get(&c.name).and_then(|s| s.reading.as_ref());
-        let (another, counted) = reading.map_or_else(Default::default, |r| take_in(&mut ledger, r, &context));
-        if reading.is_some() {
-            let sight = self.sight(i);
-            ledger.see_endpoints(sight.canary_ready, sight.control_ready);
-        }
+        let look = |r| take_in(&mut ledger, (r, self.sight(i)), &context);
+        let (another, counted) = reading.map_or_else(Default::default, look);
         let mut beside = c.beside.clone().filter(|_| !set.is_plain());
         if !set.is_plain() {
             let beside = beside.get_or_insert_with(|| Beside::begin(&ledger));
@@ -265,7 +263,8 @@ fn darkness(outlook: &Outlook) -> Option<(Timestamp, String)> {
 
 /// Counts a new look. Whether the sentence now has to tell of another darkness, or of the first; and whether there was
 /// something to count.
-fn take_in(ledger: &mut Ledger, reading: &Reading, context: &Context<'_>) -> (bool, bool) {
+fn take_in(ledger: &mut Ledger, (reading, sight): (&Reading, &Seen), context: &Context<'_>) -> (bool, bool) {
+    ledger.see_endpoints(sight.canary_ready, sight.control_ready);
     let darkness = |ledger: &Ledger| ledger.dark.as_ref().map(|dark| dark.kind);
     let before = darkness(ledger);
     let counted = ledger.absorb(reading, context);

@@ -278,6 +278,10 @@ fn every_kind_is_read_and_claimed_alike_and_control_names_its_service() {
             targets[0].control_services(),
             [("apps".to_owned(), "old".to_owned())]
         );
+        assert_eq!(
+            targets[0].canary_services(),
+            [("apps".to_owned(), "new".to_owned())]
+        );
         assert!(object.kind.missing().unwrap().contains(object.kind.plural()));
         let mut manifest = plain(&json!([{"name": "old"}, {"name": "new"}]));
         manifest["kind"] = kind.into();

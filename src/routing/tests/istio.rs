@@ -353,6 +353,11 @@ fn objects_come_in_the_order_of_the_routers_and_control_names_its_service() {
         targets[1].control_services(),
         [("edge".to_owned(), "old".to_owned())]
     );
+    assert_eq!(
+        targets[1].canary_services(),
+        [("edge".to_owned(), "new".to_owned())]
+    );
     assert_eq!(targets[2].control_services(), []);
+    assert_eq!(targets[2].canary_services(), []);
     assert_eq!(targets[0].claims()[0].to_string(), "virtualservice apps/b http/*");
 }
