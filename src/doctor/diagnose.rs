@@ -8,7 +8,7 @@ use crate::rollout::check::{CheckRule, Limits, Metric};
 use crate::rollout::duration::Span;
 use crate::rollout::sample::{Blindness, Dark};
 use crate::rollout::spec::{ArmSource, Preset, Traffic};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -114,8 +114,10 @@ impl<'a> Probe<'a> {
 
     async fn why_empty(&self, arm: &Selector<'_>) -> Result<String, Blindness> {
         // What had samples within the day has the right labels.
-        let mine = series(arm.source);
-        if let Some(at) = self.newest_of_a_day(&mine).await? {
+        if let Some(mine) = selector(&arm.requests(&BTreeMap::new())?)
+            && let Some(at) = self.newest_of_a_day(&mine).await?
+            && self.at.duration_since(at) > GONE
+        {
             return Ok(format!(
                 "no scrape: the newest sample of {mine} is of {at:.0}. Its pods are gone, or their exporter is not scraped any more: look at them, then at Prometheus' targets"
             ));
@@ -297,6 +299,14 @@ fn metric(promql: &str) -> String {
     before.rsplit('(').next().unwrap_or_default().to_owned()
 }
 
+/// All of what a query reads, where it reads one thing.
+fn selector(promql: &str) -> Option<String> {
+    let (before, behind) = promql.split_once('{')?;
+    let name = before.rsplit('(').next()?;
+    let (matchers, rest) = behind.rsplit_once('}')?;
+    (!matchers.contains('{') && !rest.contains('{')).then(|| format!("{name}{{{matchers}}}"))
+}
+
 /// A matcher, and what there is instead.
 fn blame(label: &str, value: &str, found: &[Sample]) -> String {
     let values: BTreeSet<&str> = found
@@ -380,6 +390,9 @@ fn max_ms(limits: &Limits) -> Option<f64> {
     Some(text.0.as_secs_f64() * 1000.0)
 }
 
+/// Prometheus forgets a series that has had no sample for so long.
+const GONE: SignedDuration = SignedDuration::from_mins(5);
+
 /// A window that a late scrape empties.
 pub(crate) fn short(rule: &CheckRule, period: Duration) -> Option<Missing> {
     let least = period * SCRAPES;
@@ -403,6 +416,14 @@ pub(crate) fn too_short(field: &str, length: Duration, period: Duration) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_selector_is_taken_out_of_a_query_that_has_one() {
+        let one = selector("sum by (pod, le) (x_total{a=\"b\", c=~\"d|e(f)\"})");
+        assert_eq!(one.as_deref(), Some("x_total{a=\"b\", c=~\"d|e(f)\"}"));
+        assert_eq!(selector("x_total{a=\"b\"} or y_total{a=\"b\"}"), None);
+        assert_eq!(selector("x_total"), None);
+    }
 
     #[test]
     fn a_window_is_held_against_four_scrapes() {

@@ -155,6 +155,12 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
             15,
             AT - 1800,
         );
+    for version in ["v1", "v2"] {
+        let series = format!(
+            "istio_requests_total{{reporter=\"destination\",destination_service_name=\"gone\",destination_version=\"{version}\",response_code=\"200\"}}"
+        );
+        record.rises(&series, 60, 15, AT - 1800);
+    }
     let prometheus = record.served().await;
     let nginx = file("shop", "", "")
         .replace("preset: istio,", "preset: ingress-nginx,")
@@ -185,6 +191,14 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
             nginx,
             vec![
                 "arms.canary: no scrape: the newest sample of nginx_ingress_controller_requests is of 2026-03-02T09:30:00Z",
+                "arms.canary: no scrape: the newest sample of nginx_ingress_controller_requests{ingress=\"a\"} is of 2026-03-02T09:30:00Z. Its pods",
+            ],
+        ),
+        (
+            file("gone", "", ""),
+            vec![
+                "arms.canary: no scrape: the newest sample of istio_requests_total{reporter=\"destination\", destination_service_name=\"gone\", destination_version=\"v2\"} is of 2026-03-02T09:30:00Z. Its pods",
+                "arms.canary: no scrape: the newest sample of istio_requests_total{reporter=\"destination\", destination_service_name=\"gone\", destination_version=\"v1\"} is of 2026-03-02T09:30:00Z. Its pods",
             ],
         ),
         (
@@ -236,6 +250,19 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
             );
         }
     }
+    // A limit that takes 300,000 requests a day, at a thousandth of the traffic.
+    let fine = file(
+        "shop",
+        "",
+        "{name: errors, promote: {max: 0.001%}, rollback: {max: 0.002%}}",
+    );
+    let (code, out, _) = run(&format!("{TEST} --weight 0.1%"), &fine, &prometheus.url(), &[]).await;
+    assert!(
+        code == 3
+            && out.contains("check errors: too few requests to ever promote: 29")
+            && out.contains("pool it"),
+        "{code} {out}"
+    );
     let nothing = Prometheus::with_record("up 1 1772445600\n# EOF\n").await;
     let (code, out, _) = run(TEST, &file("shop", "", ""), &nothing.url(), &[]).await;
     assert_eq!(code, 3);

@@ -74,10 +74,10 @@ pub(crate) fn published(seed: u64, runs: u64) -> (Vec<(Row, [(f64, f64); 5])>, V
     for row in rows() {
         let cells = table::run(&row, seed, runs);
         for (((share, seconds), (known, when)), judge) in cells.into_iter().zip(row.known).zip(JUDGES) {
-            // Both are shares of a finite number of runs: four standard errors of each, and a point.
-            // That something is always found within an hour, 300 runs cannot say: 97.5% of 1000 is what docs/judging.md
-            // has for a published 100%, and a day's 60 runs may well be 57.
-            let p = (known / 100.0).clamp(0.005, 0.98);
+            // Both are shares of a finite number of runs: four standard errors of their difference, if both have
+            // their mean, and a point. That something is always found within an hour, 300 runs cannot say: 97.5% of
+            // 1000 is what docs/judging.md has for a published 100%, and a day's 60 runs may well be 57.
+            let p = ((known + share) / 200.0).clamp(0.005, 0.98);
             #[expect(clippy::cast_precision_loss, reason = "thousands")]
             let error = 100.0 * (p * (1.0 - p) * (1.0 / runs as f64 + 1.0 / 300.0)).sqrt();
             let off = (share - known).abs() > 1.0 + 4.0 * error;
