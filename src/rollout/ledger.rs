@@ -421,13 +421,14 @@ impl Ledger {
     /// Control's last 24 h at most, to compare with once control has fallen below 10%; `None` when it was not seen.
     pub fn freeze(&self, now: Timestamp) -> Option<Baseline> {
         let all = self.all();
+        let phi = [self.noise.errors.phi(), self.noise.slow.phi()].map(|phi| (phi * 100.0).round() / 100.0);
         (all.control.requests > 0).then(|| Baseline {
             at: now,
             requests: all.control.requests,
             errors: all.control.errors,
             bounds_ms: self.bounds.clone(),
             latency: all.control.latency,
-            phi: None,
+            phi: phi.iter().any(|phi| *phi > 1.0).then_some(phi),
         })
     }
 }

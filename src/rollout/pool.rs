@@ -128,6 +128,11 @@ impl Baseline {
         for b in all {
             sum.requests = sum.requests.saturating_add(b.requests);
             sum.errors = sum.errors.saturating_add(b.errors);
+            // The least calm member's, as everywhere in a pool.
+            if let Some([errors, slow]) = b.phi {
+                let [e, s] = sum.phi.unwrap_or([1.0; 2]);
+                sum.phi = Some([e.max(errors), s.max(slow)]);
+            }
             let mut one = Tally::default();
             one.control.latency.clone_from(&b.latency);
             latency.merge(&thinned(&one, &b.bounds_ms, &bounds_ms));

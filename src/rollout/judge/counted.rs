@@ -39,8 +39,8 @@ pub(super) fn first_line<'a>(ctx: &Context<'a>) -> Option<(&'a CheckRule, f64)> 
         .map(|(r, limits)| (r, highest(r.metric, limits).unwrap_or(0.01)))
 }
 
-/// The line for "so much above control": relative to control where it can be, else to its frozen ratio, more
-/// widely, for another day is no fair comparison.
+/// The line for "so much above control": relative to control where it can be, else to what its frozen ratio may at most
+/// have been, more widely, for another day is no fair comparison.
 fn increase_line(rule: &CheckRule, limits: &Limits, ctx: &Context<'_>) -> Option<Line> {
     let times = 1.0 + limits.max_increase?.ratio();
     if rule.by_history {
@@ -49,7 +49,8 @@ fn increase_line(rule: &CheckRule, limits: &Limits, ctx: &Context<'_>) -> Option
     }
     if ctx.control_is_small() {
         let baseline = ctx.baseline?;
-        return Some(Line::Ratio((baseline.error_ratio() * times.max(WORSE)).max(1e-5)));
+        let most = baseline.errors_at_most() * times.max(WORSE);
+        return Some(Line::Ratio(most.clamp(1e-5, 0.95)));
     }
     ctx.has_control.then_some(Line::Times(times))
 }

@@ -96,8 +96,8 @@ pub(super) fn lines(rule: &CheckRule, ctx: &Context<'_>) -> ([Option<Line>; 2], 
     ([highest, increase], beside)
 }
 
-/// The line for "so much slower than control": against control where it can be, else against its frozen share, more
-/// widely, for another day is no fair comparison.
+/// The line for "so much slower than control": against control where it can be, else against what its frozen share may
+/// at most have been, more widely, for another day is no fair comparison.
 fn increase_line(rule: &CheckRule, limits: &Limits, ctx: &Context<'_>) -> Option<Line> {
     let (times, q) = (1.0 + limits.max_increase?.ratio(), rule.quantile);
     if rule.by_history {
@@ -111,9 +111,7 @@ fn increase_line(rule: &CheckRule, limits: &Limits, ctx: &Context<'_>) -> Option
     let baseline = ctx.baseline?;
     let (bounds, counts) = (&baseline.bounds_ms, &baseline.latency);
     let bound = Aim::choose(bounds, counts, q, times.max(WORSE))?.bound;
-    let all: u64 = counts.iter().sum();
-    let most = at_most_over(bounds, counts, bound / times.max(WORSE));
-    slow_line(bound, real(most) / real(all.max(1)))
+    slow_line(bound, baseline.slower_at_most(bound / times.max(WORSE)))
 }
 
 /// A line at a share that control may have had; `None` where that is nearly all, so that no canary can be beyond it.

@@ -252,6 +252,32 @@ fn a_canary_a_little_slower_than_a_control_that_answers_just_under_a_bound_stays
 }
 
 #[test]
+fn a_frozen_control_of_a_few_requests_is_no_proof_that_it_never_was_slow() {
+    let rules = rules();
+    // A fiftieth of all requests is slow on both arms; control had 60 before it fell below 10%, by luck none of them slow.
+    let mut before = Bench::new(&rules, 90);
+    before.ticks(66, &usual(9, 1.0), &timed([0, 0, 1, 0, 0, 0, 0, 0], &BOUNDS));
+    let baseline = before.ledger.freeze(at(660)).unwrap();
+    let mut bench = Bench::new(&rules, 100);
+    bench.ctx.baseline = Some(&baseline);
+    for _ in 0..20 {
+        let fast = bench.ticks(49, &timed([0, 0, 1, 0, 0, 0, 0, 0], &BOUNDS), &Arm::Absent);
+        let slow = bench.tick(timed([0, 0, 0, 0, 1, 0, 0, 0], &BOUNDS), Arm::Absent);
+        assert!(!is_breach(&fast) && !is_breach(&slow), "{slow:?}");
+    }
+    let ill = ticks_to_breach(
+        &mut bench,
+        &timed([0, 0, 0, 0, 1, 0, 0, 0], &BOUNDS),
+        &Arm::Absent,
+        60,
+    );
+    assert!(
+        ill.is_some(),
+        "a canary all of whose requests are slow still goes back"
+    );
+}
+
+#[test]
 fn buckets_that_cannot_show_the_rollback_limit_are_told() {
     let rules = rules();
     let mut bench = Bench::new(&rules, 10);
