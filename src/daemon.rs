@@ -13,6 +13,7 @@ use crate::cluster::by_hand::ByHand;
 use crate::cluster::cache::Cache;
 use crate::cluster::connect::Clients;
 use crate::cluster::events;
+use crate::cluster::freeze;
 use crate::cluster::lease;
 use crate::cluster::rollouts;
 use crate::cluster::share::Share;
@@ -107,12 +108,14 @@ pub async fn run(
         ("lease", Ok(()))
     });
     let cache = Cache::new(handles.clients.clone());
+    let (told, frozen) = watch::channel(freeze::Known::default());
     let hub = Arc::new(Hub::new(
         handles.clients.clone(),
         cache.clone(),
         handles.source.clone(),
         handles.clock.clone(),
         sink,
+        frozen,
         handles.engine.clone(),
         share.clone(),
     ));
@@ -121,6 +124,11 @@ pub async fn run(
     tasks.spawn(async move {
         engine.run(watched, token).await;
         ("engine", Ok(()))
+    });
+    let (clients, namespace, token) = (handles.clients.clone(), handles.namespace.clone(), down.clone());
+    tasks.spawn(async move {
+        freeze::follow(clients, namespace, told, token).await;
+        ("freeze", Ok(()))
     });
     let token = down.clone();
     tasks.spawn(async move {

@@ -3,8 +3,8 @@
 //! Later wins: defaults, the file, `GRADUAL_ROLLOUT__SECTION__KEY` in the environment, flags. A key that is not
 //! known is refused by name, wherever it stands.
 
-use crate::rollout::duration::Span;
 use config::{Config, Environment, File, FileFormat};
+use jiff::Timestamp;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -37,6 +37,10 @@ pub struct Settings {
     pub hook_hosts: Vec<String>,
     /// What signs requests to hooks; `None`: they go unsigned.
     pub hook_key_file: Option<PathBuf>,
+    /// Nothing rises anywhere; `None`: unless the cluster's switch says so.
+    pub freeze: Option<Freeze>,
+    /// How many rollouts run at once.
+    pub limits: Limits,
     /// Who is told what happens; in the order of the file.
     pub notify: Vec<Notify>,
     /// What comes in by hooks.
@@ -47,6 +51,24 @@ pub struct Settings {
     pub log: Log,
     /// How long the daemon goes on with what is in flight when it is told to stop.
     pub drain: Duration,
+}
+
+/// Nothing rises anywhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Freeze {
+    /// Why, for people.
+    pub reason: String,
+    /// Until when; `None`: as long as it stands in the settings.
+    pub until: Option<Timestamp>,
+}
+
+/// How many rollouts run at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// In all; `None`: as many as there are.
+    pub concurrent: Option<usize>,
+    /// Of each group (`spec.group`).
+    pub groups: BTreeMap<String, usize>,
 }
 
 /// Which resources the daemon looks after.
@@ -169,102 +191,6 @@ pub enum Error {
     },
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    namespace: Option<String>,
-    listen: Option<String>,
-    drain: Option<Span>,
-    #[serde(default)]
-    watch: RawWatch,
-    #[serde(default)]
-    lease: RawLease,
-    prometheus: Option<RawPrometheus>,
-    #[serde(default)]
-    probes: RawProbes,
-    #[serde(default)]
-    hooks: RawHooks,
-    #[serde(default)]
-    notify: Vec<RawNotify>,
-    #[serde(default)]
-    hooks_in: RawHooksIn,
-    #[serde(default)]
-    api: RawApi,
-    #[serde(default)]
-    log: RawLog,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawHooksIn {
-    secret_file: Option<PathBuf>,
-    labels: Option<bool>,
-    #[serde(default)]
-    alerts: Vec<AlertTarget>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawApi {
-    commands: Option<bool>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawWatch {
-    #[serde(default)]
-    namespaces: Vec<String>,
-    #[serde(default)]
-    foreign_namespaces: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawHooks {
-    #[serde(default)]
-    allow: Vec<String>,
-    key_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawLease {
-    name: Option<String>,
-    identity: Option<String>,
-    shards: Option<u32>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawPrometheus {
-    #[serde(default)]
-    endpoints: Vec<String>,
-    timeout: Option<Span>,
-    total_timeout: Option<Span>,
-    bearer_token_file: Option<PathBuf>,
-    username: Option<String>,
-    password_file: Option<PathBuf>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    ca_file: Option<PathBuf>,
-    client_cert_file: Option<PathBuf>,
-    client_key_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawProbes {
-    #[serde(default)]
-    allow: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawLog {
-    level: Option<String>,
-    format: Option<LogFormat>,
-}
-
 /// What flags say; it wins over everything.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
@@ -375,6 +301,8 @@ impl Settings {
             );
             return wrong("log.level", message);
         }
+        let freeze = raw.freeze.map(freeze).transpose()?;
+        let limits = limits(raw.limits)?;
         Ok(Self {
             namespace,
             watch: Watch {
@@ -392,6 +320,8 @@ impl Settings {
             probe_hosts: raw.probes.allow,
             hook_hosts: raw.hooks.allow,
             hook_key_file: raw.hooks.key_file,
+            freeze,
+            limits,
             notify: notify::checked(raw.notify)?,
             hooks_in: HooksIn {
                 secret_file: raw.hooks_in.secret_file,
@@ -406,6 +336,60 @@ impl Settings {
             drain: raw.drain.map_or(Duration::from_secs(20), |span| span.0),
         })
     }
+}
+
+fn freeze(raw: RawFreeze) -> Result<Freeze, Error> {
+    let wrong = |key: &'static str, message: String| Err(Error::Value { key, message });
+    let Some(reason) = raw.reason.filter(|reason| !reason.trim().is_empty()) else {
+        return wrong(
+            "freeze.reason",
+            "a freeze needs its reason, which everybody who waits is shown".into(),
+        );
+    };
+    let until = match raw.until {
+        None => None,
+        Some(text) => match text.parse() {
+            Ok(until) => Some(until),
+            Err(_) => {
+                return wrong(
+                    "freeze.until",
+                    format!("{text:?} is no time: write one like \"2026-03-02T09:00:00Z\""),
+                );
+            }
+        },
+    };
+    Ok(Freeze {
+        reason: reason.chars().take(256).collect(),
+        until,
+    })
+}
+
+fn limits(raw: RawLimits) -> Result<Limits, Error> {
+    let wrong = |key: &'static str, message: String| Err(Error::Value { key, message });
+    if raw.concurrent == Some(0) {
+        return wrong(
+            "limits.concurrent",
+            "with 0 nothing would ever begin: leave it out, or freeze with [freeze]".into(),
+        );
+    }
+    for (name, most) in &raw.groups {
+        if !is_name(name) {
+            return wrong(
+                "limits.groups",
+                format!("{name:?} is no group: 1 to 63 of a-z, 0-9 and -"),
+            );
+        }
+        if *most == 0 {
+            return wrong(
+                "limits.groups",
+                format!("with 0 nothing of {name} would ever begin: leave it out"),
+            );
+        }
+    }
+    Ok(Limits {
+        concurrent: raw.concurrent,
+        groups: raw.groups,
+    })
 }
 
 fn prometheus(raw: RawPrometheus) -> Result<Prometheus, Error> {
@@ -519,8 +503,9 @@ fn read(built: Result<Config, config::ConfigError>, origin: &str) -> Result<Raw,
 }
 
 mod notify;
+mod raw;
 #[cfg(test)]
 mod tests;
 
-use notify::RawNotify;
 pub use notify::{Notify, NotifyKind, NotifySeverity, NotifyUrl};
+use raw::{Raw, RawFreeze, RawLimits, RawPrometheus};

@@ -32,6 +32,7 @@ struct Asked {
     weight: Option<Weight>,
     route: Option<RouteEdit>,
     phase: Option<String>,
+    item: Option<String>,
     #[serde(default)]
     reason: String,
     #[serde(default)]
@@ -113,6 +114,7 @@ pub(super) async fn take(
             weight: asked.weight,
             route: asked.route,
             phase: asked.phase,
+            item: asked.item,
             reason: plain(&asked.reason, REASON),
             who: plain(person.name(), 256),
             force: asked.force,

@@ -7,7 +7,7 @@ use crate::rollout::observation::{Decision, Mark, Observation, Routed, Routers, 
 use crate::rollout::plan::Plan;
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::sample::{GaugeReading, Reading, Slice};
-use crate::rollout::status::{Approved, CheckStatus, ComponentStatus, GradualRolloutStatus, Intent};
+use crate::rollout::status::{CheckStatus, ComponentStatus, GradualRolloutStatus, Intent};
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -118,14 +118,9 @@ impl<'a> Scene<'a> {
         let mut plan = plan.clone();
         plan.paused = false;
         let mut status = GradualRolloutStatus::default();
-        let gates = plan.phases.iter().filter(|phase| phase.approval);
-        status.approvals = gates
-            .map(|phase| Approved {
-                phase: phase.name.clone(),
-                by: "backtest".to_owned(),
-                at: begin,
-            })
-            .collect();
+        // A record knows no persons, no other rollouts and no addresses; nor does it begin again.
+        plan.phases.iter_mut().for_each(|phase| phase.gates.clear());
+        plan.retry = None;
         let without = plan
             .components
             .iter()

@@ -188,8 +188,17 @@ pub enum VerbArgs {
     Pause(Which),
     /// Back to the plan, after pause, a set weight or a drift
     Resume(Which),
-    /// Open the gate of the phase that waits for approval
+    /// Open the gate of the phase or step that waits for approval, or tick an item of its checklist
     Approve {
+        /// Tick this item of a checklist instead of opening a gate
+        #[arg(long, value_name = "NAME")]
+        item: Option<String>,
+        /// The step whose gate is meant, by its weight
+        #[arg(long, value_name = "PERCENT", value_parser = weight)]
+        step: Option<Weight>,
+        /// What is to be remembered with it; the same as --reason
+        #[arg(long, value_name = "TEXT", conflicts_with = "reason")]
+        comment: Option<String>,
         /// The phase; default: the one that waits
         #[arg(long, value_name = "NAME")]
         phase: Option<String>,
@@ -230,6 +239,17 @@ pub enum VerbArgs {
         #[command(subcommand)]
         what: MirrorVerb,
     },
+    /// Freeze everything: no weight rises anywhere until `unfreeze`; every lowering still happens
+    Freeze {
+        /// Why: everybody who waits is shown it
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Until when (RFC 3339) [default: until `unfreeze`]
+        #[arg(long, value_name = "TIME", value_parser = time)]
+        until: Option<jiff::Timestamp>,
+    },
+    /// Lift what `freeze` set
+    Unfreeze,
     /// Let go of components: remove our marks, leave their traffic as it is
     Detach {
         /// At 0% only: also put back what stood in the routed objects before the first write

@@ -18,6 +18,8 @@ pub(super) struct Ask {
     pub weight: Option<Weight>,
     /// What `header-route` adds or removes.
     pub route: Option<RouteEdit>,
+    /// The item that `approve` ticks.
+    pub item: Option<String>,
     /// The phase that `approve` opens.
     pub phase: Option<String>,
     /// For whom.
@@ -123,11 +125,19 @@ impl Ask {
                 ..Self::new(Verb::Detach, None, which)?
             },
             VerbArgs::Rollback { to, which } => Self::new(Verb::Rollback, to, which)?,
-            VerbArgs::Approve { phase, mut which } => {
+            VerbArgs::Approve {
+                item,
+                step,
+                comment,
+                phase,
+                mut which,
+            } => {
                 // A gate is the rollout's, so no component need be named.
                 which.all_components |= which.names.is_empty() && which.component.is_empty();
-                let mut ask = Self::new(Verb::Approve, None, which)?;
+                which.how.reason = which.how.reason.or(comment);
+                let mut ask = Self::new(Verb::Approve, step, which)?;
                 ask.phase = phase;
+                ask.item = item;
                 ask
             }
             VerbArgs::HeaderRoute { what } => Self::header_route(what)?,
@@ -139,6 +149,8 @@ impl Ask {
             VerbArgs::Complaint(args) => Self::complaint(args)?,
             VerbArgs::Run { .. }
             | VerbArgs::Confirm { .. }
+            | VerbArgs::Freeze { .. }
+            | VerbArgs::Unfreeze
             | VerbArgs::Status { .. }
             | VerbArgs::Explain { .. }
             | VerbArgs::Checks { .. }
@@ -166,6 +178,7 @@ impl Ask {
             verb,
             weight,
             route: None,
+            item: None,
             phase: None,
             whom: whom(names, component, all_components)?,
             rollout: how.rollout,
@@ -254,6 +267,7 @@ impl Ask {
             verb: Verb::Rollback,
             weight: Some(weight),
             route: None,
+            item: None,
             phase: None,
             whom: whom(Vec::new(), args.component, all)?,
             rollout: args.rollout,
@@ -291,6 +305,7 @@ impl Ask {
             components,
             weight: self.weight,
             route: self.route.clone(),
+            item: self.item.clone(),
             phase: self.phase.clone(),
             reason: short(&self.reason),
             who: short(who),

@@ -14,6 +14,7 @@ mod emergency;
 pub mod exit;
 mod explain;
 mod find;
+mod freeze;
 mod generate;
 mod incident;
 mod init;
@@ -157,6 +158,8 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         }
         VerbArgs::Run { shards } => run::run(settings_with(&global, None, shards)?),
         VerbArgs::Incident(args) => incident(&global, &args, out),
+        VerbArgs::Freeze { reason, until } => frozen(&global, Some((reason, until)), out),
+        VerbArgs::Unfreeze => frozen(&global, None, out),
         verb @ (VerbArgs::Set { .. }
         | VerbArgs::Pause(_)
         | VerbArgs::Resume(_)
@@ -178,6 +181,19 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
                 )),
             }
         }
+    }
+}
+
+/// Freezes everything, or lifts that.
+fn frozen(
+    global: &Global,
+    wanted: Option<(String, Option<jiff::Timestamp>)>,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let settings = settings(global)?;
+    match wanted {
+        Some((reason, until)) => block_on(freeze::freeze(&settings, &reason, until, out)),
+        None => block_on(freeze::unfreeze(&settings, out)),
     }
 }
 

@@ -6,8 +6,8 @@ use super::manifest::{self, Manifest};
 use super::table::{self, Cell, LOOK};
 use super::{output, validate};
 use crate::rollout::duration::Span;
-use crate::rollout::plan::{Plan, PlannedCheck, PlannedComponent};
-use crate::rollout::spec::{Action, GradualRollout, Router};
+use crate::rollout::plan::{Plan, PlannedCheck, PlannedComponent, PlannedPhase, PlannedStep};
+use crate::rollout::spec::{Action, Gate, GradualRollout, Router};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -23,6 +23,8 @@ pub(super) struct Line {
     pub phase: String,
     /// Whether a person opens it.
     pub approval: bool,
+    /// What must be given before it: `approval`, `checklist`, `rollout`, `http`.
+    pub gates: Vec<&'static str>,
     /// The component.
     pub component: String,
     /// The weight, in percent.
@@ -99,9 +101,11 @@ pub(super) fn schedule(plan: &Plan, start: Timestamp) -> Vec<Line> {
             let mut at = begins;
             for step in component.steps.iter().filter(|s| s.phase == index) {
                 at = plan.calendar.opening(at);
+                let gates = gates(phase, step);
                 lines.push(Line {
                     phase: phase.name.clone(),
-                    approval: phase.approval,
+                    approval: gates.contains(&"approval"),
+                    gates,
                     component: component.name().to_owned(),
                     weight: step.weight.percent(),
                     hold: Span(step.hold),
@@ -114,6 +118,23 @@ pub(super) fn schedule(plan: &Plan, start: Timestamp) -> Vec<Line> {
         begins = ends;
     }
     lines
+}
+
+/// What must be given before a step, its phase's own gates included.
+fn gates(phase: &PlannedPhase, step: &PlannedStep) -> Vec<&'static str> {
+    let mut all: Vec<&'static str> = Vec::new();
+    for gate in phase.gates_before(*step, false) {
+        let word = match gate.gate {
+            Gate::Approval(_) => "approval",
+            Gate::Checklist(_) => "checklist",
+            Gate::Rollout(_) => "rollout",
+            Gate::Http(_) => "http",
+        };
+        if !all.contains(&word) {
+            all.push(word);
+        }
+    }
+    all
 }
 
 /// Who shares samples with whom.
@@ -156,6 +177,28 @@ fn remarks(plan: &Plan) -> Vec<String> {
                 component.name()
             ));
         }
+    }
+    for component in &plan.components {
+        if let Some(on) = component
+            .component
+            .depends_on
+            .as_ref()
+            .filter(|on| !on.is_empty())
+        {
+            remarks.push(format!(
+                "{}: rises to a weight only when {} has it too, or has finished its plan; the dates do not reckon with that.",
+                component.name(),
+                on.join(" and ")
+            ));
+        }
+    }
+    if let Some(retry) = &plan.retry {
+        remarks.push(format!(
+            "after a rollback that no person asked for a component begins again by itself: {} times at most, first after {}, each further wait {} times as long.",
+            retry.times,
+            Span(retry.after),
+            retry.factor
+        ));
     }
     remarks.extend(pools(plan));
     if plan.paused {
@@ -210,10 +253,10 @@ fn picture(
     let rows: Vec<Vec<Cell>> = lines
         .iter()
         .map(|line| {
-            let gate = if line.approval {
-                Cell::painted("approval", LOOK)
-            } else {
+            let gate = if line.gates.is_empty() {
                 "".into()
+            } else {
+                Cell::painted(line.gates.join(", "), LOOK)
             };
             let minutes = line.earliest.round(jiff::Unit::Minute).unwrap_or(line.earliest);
             vec![

@@ -112,7 +112,8 @@ fn json_view(settings: &Settings, shown: &Shown) -> Value {
             let (ready, findings) = (told("Ready"), told("Findings"));
             json!({
                 "name": r.metadata.name, "phase": status.phase, "progress": status.progress,
-                "ready": ready, "findings": findings, "components": view::views(r),
+                "ready": ready, "findings": findings, "frozen": status.frozen,
+                "waitsForTurnSince": status.waits_for_turn_since, "components": view::views(r),
             })
         })
         .collect();
@@ -151,6 +152,13 @@ fn show(
         };
         for rollout in &shown.rollouts {
             findings(out, rollout, width)?;
+        }
+        // One freeze for all is told once.
+        let told = |r: &GradualRollout| r.status.as_ref().and_then(|status| status.frozen.clone());
+        let mut frozen: Vec<String> = shown.rollouts.iter().filter_map(told).collect();
+        frozen.dedup();
+        for text in frozen {
+            lines::write(out, ("", LOOK), &format!("nothing rises: {text}"), 0, width)?;
         }
     }
     match &shown.daemon {

@@ -8,6 +8,7 @@ pub mod crd;
 mod error;
 pub mod events;
 pub mod examine;
+pub mod freeze;
 pub mod lease;
 pub mod objects;
 mod policy;

@@ -5,7 +5,7 @@ use crate::api::{AlertRoute, InboundSettings};
 use crate::clock::Clock;
 use crate::cluster::connect::{ConnectError, connect};
 use crate::cluster::lease;
-use crate::engine::{DoctorSettings, EngineSettings, View};
+use crate::engine::{DoctorSettings, EngineSettings, Freeze, Limits, View};
 use crate::metrics::{Ask, PrometheusSettings, PrometheusSource, Simulation, Snapshot, Source};
 use crate::notify::Outbox;
 use crate::probe::{Allowed, Hooks, Prober};
@@ -81,6 +81,15 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
             persist_every: None,
             prober: Some(Arc::new(prober)),
             hooks: Some(Arc::new(hooks)),
+            freeze: settings.freeze.map(|freeze| Freeze {
+                reason: Some(freeze.reason),
+                until: freeze.until,
+                who: None,
+            }),
+            limits: Limits {
+                concurrent: settings.limits.concurrent,
+                groups: settings.limits.groups,
+            },
             doctor: Some(DoctorSettings {
                 namespace: settings.namespace,
                 lease: settings.lease.name,

@@ -4,6 +4,7 @@ mod act;
 mod audit;
 mod checkup;
 mod finish;
+mod gates;
 mod hooks;
 mod leaving;
 mod measure;
@@ -33,7 +34,7 @@ use crate::metrics::{Ask, Cursor};
 use crate::probe::Results;
 use crate::rollout::command::{self, Command, Verb, Wish};
 use crate::rollout::decide::decide;
-use crate::rollout::observation::{Observation, Raise};
+use crate::rollout::observation::{GateAnswer, Observation, Raise};
 use crate::rollout::plan::{PlannedComponent, Problem};
 use crate::rollout::sample::{Blindness, Reading, Slice};
 use crate::rollout::spec::OnDelete;
@@ -71,6 +72,11 @@ pub(super) enum Done {
     HookAsked {
         object: ObjectRef,
         said: Option<Result<Arc<Value>, ClusterError>>,
+    },
+    GateAsked {
+        key: String,
+        answer: GateAnswer,
+        every: Duration,
     },
     Recalled {
         component: String,
@@ -153,6 +159,7 @@ pub(super) struct Actor {
     failures: BTreeMap<String, String>,
     previews: Previews,
     asked_hooks: Asked,
+    gate_answers: gates::Answers,
     told: tell::Told,
     /// What persons were told last that they are asked for.
     told_persons: BTreeMap<ObjectRef, String>,
@@ -207,6 +214,7 @@ impl Actor {
             failures: BTreeMap::new(),
             previews: Previews::default(),
             asked_hooks: Asked::default(),
+            gate_answers: gates::Answers::default(),
             told_persons: BTreeMap::new(),
             patience: Patience::default(),
             checkups: Checkups::default(),
@@ -236,6 +244,8 @@ impl Actor {
         };
         actor.resume_cursors();
         actor.read_spec();
+        // Before anybody else begins: what runs holds its turn over restarts.
+        actor.tell_turn(false, now);
         actor
     }
 
@@ -248,6 +258,9 @@ impl Actor {
     ) -> RawRollout {
         let mut changes = self.shared.cache.changes();
         let mut claims = self.shared.claims.changes();
+        let mut turns = self.shared.turns.changes();
+        let mut freeze = self.shared.freeze.clone();
+        let mut follows_freeze = true;
         self.step();
         loop {
             let rest = self.rest();
@@ -269,6 +282,9 @@ impl Actor {
                     Err(tokio::sync::broadcast::error::RecvError::Closed) => break,
                 },
                 _ = claims.changed() => {}
+                // Whoever waits for its turn looks whether it has come; others have nothing to do.
+                _ = turns.changed(), if self.waits_for_turn() => {}
+                told = freeze.changed(), if follows_freeze => follows_freeze = told.is_ok(),
                 () = tokio::time::sleep(rest) => {}
             }
             while let Ok(raw) = inbox.try_recv() {
@@ -307,6 +323,7 @@ impl Actor {
             self.previews.due(now),
             self.patience.due(now),
             self.asked_hooks.due(),
+            self.gate_answers.due(),
             self.checkups.due(),
         ];
         let due = [look, save, self.wake_at, self.leaving.next()]
@@ -332,6 +349,7 @@ impl Actor {
             return;
         }
         if self.stays_behind(now) {
+            self.begin_nothing(now);
             return;
         }
         self.ask_hooks(now);
@@ -363,7 +381,7 @@ impl Actor {
         }
         let refresh =
             now.duration_since(self.last_saved).unsigned_abs() >= self.persist_every() && !self.saving;
-        let observation = self.observe(refresh);
+        let observation = self.observe(refresh, now);
         let Ok(sound) = &self.sound else { return };
         let before: Vec<_> = self.status.components.iter().map(|c| c.weight.written).collect();
         let decision = decide(&sound.plan, std::mem::take(&mut self.status), &observation, now);
@@ -384,7 +402,7 @@ impl Actor {
         self.save(now);
     }
 
-    fn observe(&mut self, refresh: bool) -> Observation {
+    fn observe(&mut self, refresh: bool, now: Timestamp) -> Observation {
         let mut selected = BTreeMap::new();
         let Ok(sound) = &self.sound else {
             return Observation::default();
@@ -440,6 +458,9 @@ impl Actor {
             givers,
             malformed,
             components,
+            frozen: self.frozen(now),
+            turn: self.turn(),
+            answers: self.answers(),
         }
     }
 
@@ -459,6 +480,7 @@ impl Actor {
                 self.looking = false;
                 self.apart.forget();
                 self.probes.forget();
+                self.gate_answers.forget();
                 self.checkups.forget();
                 self.saving = false;
                 self.tidying = false;
@@ -478,6 +500,7 @@ impl Actor {
         {
             lane.clear();
         }
+        self.shared.turns.remove(&self.raw.uid);
         let wait = async {
             while self.lanes.values().any(|l| matches!(l, Lane::Lowering { .. })) || self.saving {
                 match self.tasks.join_next().await {

@@ -4,6 +4,7 @@ use super::checkup::{Checkup, DoctorSettings};
 use super::claims::Claims;
 use super::guard::Guard;
 use super::roster::Roster;
+use super::turns::{Limits, Turns};
 use super::view::View;
 use crate::clock::Clock;
 use crate::cluster::ClusterError;
@@ -11,6 +12,7 @@ use crate::cluster::by_hand::ByHand;
 use crate::cluster::cache::Cache;
 use crate::cluster::connect::Clients;
 use crate::cluster::events::EventSink;
+use crate::cluster::freeze::{Known, Switch};
 use crate::cluster::rollouts::RolloutEvent;
 use crate::cluster::share::Share;
 use crate::metrics::Source;
@@ -35,6 +37,10 @@ pub struct EngineSettings {
     pub prober: Option<Arc<Prober>>,
     /// What calls hooks; `None`: nobody does.
     pub hooks: Option<Arc<Hooks>>,
+    /// Nothing rises anywhere, as the settings say.
+    pub freeze: Option<Switch>,
+    /// How many rollouts run at once.
+    pub limits: Limits,
     /// What the doctor has to know; `None`: it looks at nothing.
     pub doctor: Option<DoctorSettings>,
     /// Where messages to people go in; `None`: nobody is told. Whoever runs the engine runs it, too.
@@ -49,6 +55,9 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) events: EventSink,
     pub(super) claims: Claims,
+    pub(super) turns: Turns,
+    /// What is known of the cluster's freeze switch.
+    pub(super) freeze: watch::Receiver<Known>,
     pub(super) view: View,
     pub(super) settings: EngineSettings,
     pub(super) checkup: Option<Arc<Checkup>>,
@@ -70,6 +79,7 @@ impl Hub {
         source: Source,
         clock: Clock,
         events: EventSink,
+        freeze: watch::Receiver<Known>,
         settings: EngineSettings,
         share: Share,
     ) -> Self {
@@ -87,6 +97,8 @@ impl Hub {
             clock,
             events,
             claims: Claims::default(),
+            turns: Turns::new(settings.limits.clone()),
+            freeze,
             settings,
             share,
         };
@@ -130,6 +142,8 @@ impl Hub {
                 event = events.next() => match event {
                     None => break,
                     Some(Ok(RolloutEvent::Synced)) => {
+                        // Each actor has told where its rollout stands when it was made.
+                        self.shared.turns.complete();
                         self.ready.send_replace(true);
                     }
                     Some(Ok(RolloutEvent::Applied(raw))) => roster.applied(raw).await,

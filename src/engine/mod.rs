@@ -25,10 +25,13 @@ mod probes;
 mod raise;
 mod roster;
 mod select;
+mod turns;
 mod view;
 mod wanted;
 
+pub use crate::cluster::freeze::Switch as Freeze;
 pub use crate::metrics::{Condition, EndpointHealth, SourceHealth};
 pub use checkup::DoctorSettings;
 pub use hub::{EngineSettings, Hub};
+pub use turns::Limits;
 pub use view::{Explained, RolloutView, View};

@@ -107,6 +107,17 @@ impl View {
         Explained::Component(Box::new(Facts::of(subject, component, None, clock.now())))
     }
 
+    /// What a question about a rollout's status comes to; `None` where the rollout is not known.
+    pub(super) fn of_rollout<T>(
+        &self,
+        namespace: &str,
+        name: &str,
+        question: impl FnOnce(&GradualRolloutStatus) -> T,
+    ) -> Option<T> {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.lock().get(&key).map(|entry| question(&entry.status))
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), Entry>> {
         self.rollouts.lock().unwrap_or_else(PoisonError::into_inner)
     }

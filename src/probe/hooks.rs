@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// When a request was signed, in seconds since 1970: a receiver refuses what is older than its patience.
 const TIMESTAMP: &str = "x-rollout-timestamp";
@@ -55,6 +56,13 @@ pub enum HookFailure {
     /// No answer, or another than was hoped for.
     #[error("{0}")]
     Failed(String),
+}
+
+impl HookFailure {
+    /// Nothing was sent, so that sending it again changes nothing.
+    pub const fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
 }
 
 #[derive(Deserialize, Serialize)]
@@ -168,17 +176,9 @@ impl Hooks {
     ) -> Result<Vec<u8>, HookFailure> {
         let attempt = format!("{method} {}", hook.url);
         let failed = |why: String| HookFailure::Failed(format!("{attempt}: {why}"));
-        let path = url.query().map_or_else(
-            || url.path().to_owned(),
-            |query| format!("{}?{query}", url.path()),
-        );
-        let signed = self
-            .signature(&method, &path, body.as_deref().unwrap_or_default())
-            .map_err(|why| HookFailure::Refused(format!("{attempt}: {why}")))?;
-        let mut request = self.client.request(method, url).timeout(hook.patience());
-        if let Some((at, signature)) = signed {
-            request = request.header(TIMESTAMP, at).header(SIGNATURE, signature);
-        }
+        let mut request = self
+            .signed(&attempt, method, url, body.as_deref().unwrap_or_default())?
+            .timeout(hook.patience());
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
             request = match before {
@@ -186,28 +186,57 @@ impl Hooks {
                 None => request,
             };
         }
-        let mut answer = request.send().await.map_err(|error| match failure(&error) {
-            Failure::Refused(why) => HookFailure::Refused(format!("{attempt}: {why}")),
-            Failure::Failed(why) => failed(why),
-        })?;
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| not_answered(&attempt, &error))?;
         match answer.status() {
             status if status.is_success() => {}
             StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT => return Err(HookFailure::Race),
             status => return Err(failed(format!("status {}", status.as_u16()))),
         }
-        let mut whole = Vec::new();
-        loop {
-            match answer.chunk().await {
-                Ok(Some(chunk)) => whole.extend_from_slice(&chunk),
-                Ok(None) => return Ok(whole),
-                Err(error) => return Err(failed(format!("its answer breaks off: {}", error.without_url()))),
-            }
-            if whole.len() > LONGEST_ANSWER {
-                return Err(failed(format!(
-                    "its answer is longer than {LONGEST_ANSWER} bytes"
-                )));
-            }
-        }
+        whole(answer, &attempt).await
+    }
+
+    /// Asks an address by GET, signed as all; the status it answers with, and what it says.
+    pub(super) async fn ask(
+        &self,
+        at: &str,
+        query: &[(&str, &str)],
+        patience: Duration,
+    ) -> Result<(u16, Vec<u8>), HookFailure> {
+        let attempt = format!("GET {at}");
+        let mut url = address(HOOKS, &self.allowed, at).map_err(HookFailure::Refused)?;
+        url.query_pairs_mut().extend_pairs(query);
+        let request = self.signed(&attempt, Method::GET, url, &[])?.timeout(patience);
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| not_answered(&attempt, &error))?;
+        let status = answer.status().as_u16();
+        Ok((status, whole(answer, &attempt).await?))
+    }
+
+    /// A request with its signature, if there is a key.
+    fn signed(
+        &self,
+        attempt: &str,
+        method: Method,
+        url: Url,
+        body: &[u8],
+    ) -> Result<reqwest::RequestBuilder, HookFailure> {
+        let path = url.query().map_or_else(
+            || url.path().to_owned(),
+            |query| format!("{}?{query}", url.path()),
+        );
+        let signed = self
+            .signature(&method, &path, body)
+            .map_err(|why| HookFailure::Refused(format!("{attempt}: {why}")))?;
+        let request = self.client.request(method, url);
+        Ok(match signed {
+            Some((at, signature)) => request.header(TIMESTAMP, at).header(SIGNATURE, signature),
+            None => request,
+        })
     }
 
     /// The time stamp and the signature of a request; `None` without a key.
@@ -232,6 +261,31 @@ impl Hooks {
         }
         let at = self.clock.now().as_second().to_string();
         Ok(Some((at.clone(), sign(key, &at, method.as_str(), path, body))))
+    }
+}
+
+fn not_answered(attempt: &str, error: &reqwest::Error) -> HookFailure {
+    match failure(error) {
+        Failure::Refused(why) => HookFailure::Refused(format!("{attempt}: {why}")),
+        Failure::Failed(why) => HookFailure::Failed(format!("{attempt}: {why}")),
+    }
+}
+
+/// All of an answer, if it is no longer than answers are.
+async fn whole(mut answer: reqwest::Response, attempt: &str) -> Result<Vec<u8>, HookFailure> {
+    let failed = |why: String| HookFailure::Failed(format!("{attempt}: {why}"));
+    let mut whole = Vec::new();
+    loop {
+        match answer.chunk().await {
+            Ok(Some(chunk)) => whole.extend_from_slice(&chunk),
+            Ok(None) => return Ok(whole),
+            Err(error) => return Err(failed(format!("its answer breaks off: {}", error.without_url()))),
+        }
+        if whole.len() > LONGEST_ANSWER {
+            return Err(failed(format!(
+                "its answer is longer than {LONGEST_ANSWER} bytes"
+            )));
+        }
     }
 }
 

@@ -114,13 +114,16 @@ impl fmt::Display for Verb {
 pub struct Wish {
     /// Names of components, or `["*"]`.
     pub components: Vec<String>,
-    /// For `set`: the weight. For `rollback`: where to, instead of the resource's own `rollback.to`. For `mirror`: the
+    /// For `set`: the weight. For `approve`: the step whose gate is meant. For `rollback`: where to, instead of the resource's own `rollback.to`. For `mirror`: the
     /// share that is copied; none: no longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<Weight>,
     /// For `header-route`: what is added or removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<RouteEdit>,
+    /// For `approve`: the item of a checklist that is ticked; none: a gate is opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
     /// For `approve`: the phase; default: the one that waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,

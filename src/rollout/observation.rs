@@ -33,6 +33,57 @@ pub struct Observation {
     pub malformed: Vec<(String, NotACommand)>,
     /// Each component, by name.
     pub components: BTreeMap<String, Seen>,
+    /// Nothing is to rise anywhere, by the operator's settings or the cluster's switch.
+    pub frozen: Option<Frozen>,
+    /// Whether this rollout may be among those that run at once.
+    pub turn: Turn,
+    /// What gates say that are asked outside, by [`super::plan::PlannedGate::question`].
+    pub answers: BTreeMap<String, GateAnswer>,
+}
+
+/// Nothing is to rise anywhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frozen {
+    /// When it ends, as far as it is known.
+    pub until: Option<Timestamp>,
+    /// Who, why and until when, as a sentence.
+    pub says: String,
+}
+
+/// Whether a rollout may be among those that run at once. One that has begun asks no more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing is limited.
+    #[default]
+    Unlimited,
+    /// It has a turn.
+    Held,
+    /// There is room for it; it has to be taken.
+    Free,
+    /// There is none; why, and who is before it.
+    Full(String),
+}
+
+/// What a gate says that is asked outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateAnswer {
+    /// It lets through.
+    pub open: bool,
+    /// What it says, for people.
+    pub says: String,
+}
+
+/// A gate whose address is to be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Under which name the answer is looked for.
+    pub key: String,
+    /// The gate, by [`super::plan::PlannedGate::key`].
+    pub gate: String,
+    /// For which component.
+    pub component: String,
+    /// And which weight.
+    pub weight: Weight,
 }
 
 /// What was seen of one component.
@@ -155,6 +206,10 @@ pub struct Decision {
     pub restored: Vec<String>,
     /// Components whose metrics are to be read every interval.
     pub watched: Vec<String>,
+    /// Gates whose addresses are to be asked, again and again while they stand here.
+    pub questions: Vec<Question>,
+    /// It would begin, had it a turn.
+    pub wants_turn: bool,
     /// When to decide again although nothing happens; `None`: only when something does.
     pub wake_at: Option<Timestamp>,
     /// What happened, for events and messages.

@@ -2,10 +2,13 @@
 
 mod checks;
 mod defaults;
+mod depends;
+mod gates;
 mod limits;
 mod pool;
 mod probe;
 mod read;
+mod retry;
 mod set;
 mod source;
 #[cfg(test)]
@@ -22,6 +25,8 @@ use std::fmt;
 use std::time::Duration;
 
 pub use defaults::default_checks;
+pub use gates::PlannedGate;
+pub use retry::RetryRule;
 pub use set::{
     Against, CheckSet, CheckSource, Class, Effect, Gauge, GaugeAsk, GaugeLimits, Pair, PlannedCheck,
     STREAMS_MAX, Stream,
@@ -73,6 +78,10 @@ pub struct Plan {
     pub scope: Scope,
     /// What the others do.
     pub on_failure: OnFailure,
+    /// Whether it begins again by itself.
+    pub retry: Option<RetryRule>,
+    /// Of which group only so many run at once.
+    pub group: Option<String>,
     /// What a deletion does.
     pub on_delete: OnDelete,
     /// The spec says pause.
@@ -150,8 +159,8 @@ pub struct PlannedPhase {
     pub name: String,
     /// The components that walk it, by index.
     pub components: Vec<usize>,
-    /// Whether a person must approve before its first weight.
-    pub approval: bool,
+    /// What must be given before its first weight, or before one of its steps.
+    pub gates: Vec<PlannedGate>,
     /// Its checks: the spec's, with its own overrides.
     pub checks: Vec<PlannedCheck>,
 }

@@ -70,8 +70,20 @@ pub enum Reason {
     WaitingForPhase,
     /// It may go on, and another member of its pool may not.
     WaitingForPool,
-    /// The next phase needs a person's `approve`.
+    /// The next phase or step needs a person's `approve`.
     AwaitingApproval,
+    /// Items of the next phase's or step's checklist are not ticked.
+    WaitingForChecklist,
+    /// Another rollout has not come so far as this one's next phase or step requires.
+    WaitingForRollout,
+    /// An address that is asked has not said that it may go on.
+    WaitingForGate,
+    /// A component that it depends on has not come so far.
+    WaitingForDependency,
+    /// So many rollouts run already as may run at once.
+    WaitingForTurn,
+    /// After a rollback that no person asked for, the plan begins again by itself.
+    AutomaticRetry,
     /// The schedule's windows are closed.
     OutsideWindow,
     /// A freeze is in force.
@@ -153,6 +165,8 @@ pub enum Reason {
     SpecChanged,
     /// Another component failed, and the resource says to stop then.
     StoppedByFailure,
+    /// A component that it depends on was put back.
+    DependencyFailed,
     /// Every component of a phase failed.
     PhaseFailed,
     /// It was removed from the spec above 0%.
@@ -168,6 +182,11 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether traffic that went back for it went back without a person's word: what may begin again by itself.
+    pub const fn is_automatic_rollback(self) -> bool {
+        matches!(self, Self::Breach | Self::LostTraffic | Self::BlindRollback)
+    }
+
     /// Whether a stamp with this reason means that the traffic was put back for good.
     pub const fn is_rollback(self) -> bool {
         matches!(

@@ -36,7 +36,7 @@ pub enum Router {
 
 /// Turns the `oneOf` of an externally tagged enum into plain properties and one rule: the API server's own
 /// message for a failed `oneOf` names no field, and blames the wrong one.
-fn exactly_one(schema: &mut Schema) {
+pub(super) fn exactly_one(schema: &mut Schema) {
     let Some(Value::Array(arms)) = schema.remove("oneOf") else {
         return;
     };

@@ -19,6 +19,7 @@ pub use super::check_spec::{
 };
 pub use super::complaint_spec::{ComplaintAction, Complaints};
 use super::duration::Span;
+pub use super::gate_spec::{Approval, Checklist, Gate, HttpGate, RolloutGate, RolloutIs};
 pub use super::preview::{Cookie, Testers};
 pub use super::probe_spec::Probe;
 pub use super::router_spec::{
@@ -115,6 +116,15 @@ pub struct GradualRolloutSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
 
+    /// Of rollouts with one group here so many run at once as the operator's settings say (`limits.groups`). Default:
+    /// none; the limit of the whole cluster holds for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub group: Option<String>,
+
     /// Allows a first weight above 10% and jumps of more than 30 points.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_jump: Option<bool>,
@@ -153,6 +163,11 @@ pub struct Component {
     /// What the relative limits of its checks are held against, where a check does not say it. Default concurrent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<BaselineKind>,
+    /// Components that it goes after: it rises to a weight only when each of them has that weight or has finished its
+    /// plan, and not at all while one of them is put back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), inner(length(max = 63)), extend("x-kubernetes-list-type" = "set"))]
+    pub depends_on: Option<Vec<String>>,
 }
 
 /// The kind of traffic.
@@ -194,19 +209,6 @@ pub struct Phase {
     pub checks: Option<Vec<Check>>,
 }
 
-/// A condition on entering a phase.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Gate {
-    /// A person says `approve`.
-    pub approval: Approval,
-}
-
-/// A person's approval, by the `approve` command.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Approval {}
-
 /// A weight with a hold time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -215,6 +217,10 @@ pub struct Step {
     pub weight: Weight,
     /// How long it is held, counted in time that was judged on fresh data.
     pub hold: Span,
+    /// What must be given before this weight is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4))]
+    pub requires: Option<Vec<Gate>>,
 }
 
 fn steps_schema(generator: &mut SchemaGenerator) -> Schema {
@@ -313,10 +319,10 @@ pub struct Window {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub days: Option<String>,
-    /// When it opens, `HH:MM`.
+    /// When it opens, `HH:MM`. The days are those on which it opens.
     #[schemars(length(max = 5), regex(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
     pub from: String,
-    /// When it closes, `HH:MM`, after `from`; `24:00` is the end of the day.
+    /// When it closes, `HH:MM`; before `from`, it closes on the next day; `24:00` is the end of the day.
     #[schemars(length(max = 5), regex(pattern = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"))]
     pub to: String,
     /// The IANA time zone these times are in. Default UTC.
@@ -364,6 +370,26 @@ pub struct Rollback {
     /// What the other components do. Default continue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<OnFailure>,
+    /// Begin again by itself after a rollback that no person asked for. Default: a person's `retry` begins again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+}
+
+/// Beginning again after a rollback that no person asked for: at the first step, with fresh evidence and under every
+/// check, gate, window and freeze.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Retry {
+    /// How long after the rollback.
+    pub after: Span,
+    /// How often at most, in a row. Default 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10))]
+    pub times: Option<i32>,
+    /// How many times longer each further wait is. Default 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10))]
+    pub factor: Option<i32>,
 }
 
 /// Who goes back when one component fails.

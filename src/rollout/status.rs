@@ -49,8 +49,16 @@ pub struct GradualRolloutStatus {
     pub pools: Vec<PoolStatus>,
     /// Gates that a person opened.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 128))]
     pub approvals: Vec<Approved>,
+    /// Why nothing rises anywhere, by the operator's settings or the cluster's switch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub frozen: Option<String>,
+    /// Since when it waits for its turn among the rollouts that may run at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "timestamp_option_schema")]
+    pub waits_for_turn_since: Option<Timestamp>,
     /// The outcomes of the last commands, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
@@ -99,19 +107,62 @@ pub struct Condition {
     pub observed_generation: Option<i64>,
 }
 
-/// A gate that a person opened.
+/// A gate that a person opened, or an item of a checklist that a person ticked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Approved {
     /// The phase behind it.
     #[schemars(length(max = 63))]
     pub phase: String,
+    /// The weight of the step behind it; absent: the phase as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<Weight>,
+    /// The item of a checklist that was ticked; absent: it is an approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub item: Option<String>,
     /// Who opened it.
     #[schemars(length(max = 256))]
     pub by: String,
     /// When.
     #[schemars(schema_with = "timestamp_schema")]
     pub at: Timestamp,
+    /// What was said with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub comment: Option<String>,
+    /// From then on it is void, unless it was made use of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "timestamp_option_schema")]
+    pub expires_at: Option<Timestamp>,
+    /// When the first weight was asked for that it allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "timestamp_option_schema")]
+    pub used_at: Option<Timestamp>,
+}
+
+impl Approved {
+    /// Whether it was left lying until it is good for nothing.
+    pub fn is_void(&self, now: Timestamp) -> bool {
+        self.used_at.is_none() && self.expires_at.is_some_and(|end| now >= end)
+    }
+}
+
+/// Beginning again by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct Retried {
+    /// How often it has begun again by itself since a person, or another plan, last began it.
+    pub tried: i32,
+    /// When it begins again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "timestamp_option_schema")]
+    pub due: Option<Timestamp>,
+    /// When it last did: approvals from before are not for this attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "timestamp_option_schema")]
+    pub begun: Option<Timestamp>,
 }
 
 /// What became of a command.
@@ -263,6 +314,16 @@ pub struct ComponentStatus {
     /// Which attempt this is; a retry begins the next.
     #[serde(skip_serializing_if = "is_zero")]
     pub attempt: i32,
+    /// Beginning again by itself, where the resource asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retried>,
+    /// Whose rollback it is to follow as soon as its control can take the traffic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub follows: Option<String>,
+    /// A person's raise is to be written although everything is frozen.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub forced: bool,
     /// What its plan was when it reached a terminal state: only another plan, or `retry`, starts it again.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]

@@ -1,9 +1,10 @@
 //! When weights may rise: weekly windows and freezes.
 
 use super::spec::{Freeze, Schedule, Window};
-use jiff::civil::{Time, Weekday};
-use jiff::tz::TimeZone;
+use jiff::civil::{DateTime, Time, Weekday};
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{Span, Timestamp};
+use std::time::Duration;
 
 /// A schedule that was read and found sound.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -139,8 +140,8 @@ impl Weekly {
         } else {
             Some(clock("to", &window.to)?)
         };
-        if to.is_some_and(|to| to <= from) {
-            let message = "must be after from; a window over midnight is two windows".to_owned();
+        if to == Some(from) {
+            let message = "must differ from from; the whole day is 00:00 to 24:00".to_owned();
             return Err(("to", message));
         }
         let days = read_days(window.days.as_deref().unwrap_or("Mon-Sun")).map_err(|m| ("days", m))?;
@@ -154,25 +155,51 @@ impl Weekly {
             .is_some_and(|on| *on)
     }
 
+    /// Whether a clock on the wall shows a time of the window. Where clocks are put back, an hour that comes twice is in
+    /// it twice; what they jump over is in it never.
     fn contains(&self, now: Timestamp) -> bool {
         let local = now.to_zoned(self.zone.clone());
-        let time = local.time();
-        self.on(local.weekday()) && self.from <= time && self.to.is_none_or(|to| time < to)
+        let (time, day) = (local.time(), local.weekday());
+        match self.to {
+            // It closes on the day after the one on which it opens.
+            Some(to) if to < self.from => {
+                (self.on(day) && self.from <= time) || (self.on(day.previous()) && time < to)
+            }
+            Some(to) => self.on(day) && self.from <= time && time < to,
+            None => self.on(day) && self.from <= time,
+        }
     }
 
-    /// The next opening after `now`, looking a month ahead.
+    /// The next opening after `now`, looking a month ahead. It opens when the clock comes to `from`, or where the clock
+    /// is put forwards or back into the window.
     fn next_open(&self, now: Timestamp) -> Option<Timestamp> {
         let today = now.to_zoned(self.zone.clone()).date();
-        (0..32).find_map(|ahead| {
-            let date = today.checked_add(Span::new().days(ahead)).ok()?;
-            let opens = date
-                .to_datetime(self.from)
-                .to_zoned(self.zone.clone())
-                .ok()?
-                .timestamp();
-            (self.on(date.weekday()) && opens > now).then_some(opens)
-        })
+        let days = (0..32).filter_map(|ahead| today.checked_add(Span::new().days(ahead)).ok());
+        let mut by_clock = days.flat_map(|date| self.instants(date.to_datetime(self.from)));
+        let month = now
+            .checked_add(Duration::from_secs(32 * 24 * 3600))
+            .unwrap_or(Timestamp::MAX);
+        let by_change = self.zone.following(now).map(|change| change.timestamp());
+        let opens = |at: &Timestamp| *at > now && self.contains(*at) && !self.contains(before(*at));
+        let by_change = by_change.take_while(|at| *at <= month).find(&opens);
+        // Days come in order, and of each the earlier instant first.
+        by_clock.find(&opens).into_iter().chain(by_change).min()
     }
+
+    /// When clocks show a time: once, twice where they are put back, never where they jump over it.
+    fn instants(&self, local: DateTime) -> Vec<Timestamp> {
+        let at = |offset: Offset| offset.to_timestamp(local).ok();
+        match self.zone.to_ambiguous_timestamp(local).offset() {
+            AmbiguousOffset::Unambiguous { offset } => at(offset).into_iter().collect(),
+            AmbiguousOffset::Fold { before, after } => [before, after].into_iter().filter_map(at).collect(),
+            AmbiguousOffset::Gap { .. } => Vec::new(),
+        }
+    }
+}
+
+/// The instant before.
+fn before(at: Timestamp) -> Timestamp {
+    at.checked_sub(Duration::from_nanos(1)).unwrap_or(Timestamp::MIN)
 }
 
 /// Reads `Mon-Fri`, `Tue,Thu`, `Sat-Mon`.
@@ -199,6 +226,8 @@ fn read_days(text: &str) -> Result<[bool; 7], String> {
     Ok(days)
 }
 
+#[cfg(test)]
+mod clock_changes;
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,7 +295,7 @@ mod tests {
     fn what_cannot_be_read_says_which_field_and_what_to_write() {
         for (days, from, to, zone, field) in [
             ("Mon-Fry", "10:00", "18:00", "UTC", "windows[0].days"),
-            ("Mon", "18:00", "10:00", "UTC", "windows[0].to"),
+            ("Mon", "18:00", "18:00", "UTC", "windows[0].to"),
             ("Mon", "1:00", "10:00", "UTC", "windows[0].from"),
             ("Mon", "10:00", "25:00", "UTC", "windows[0].to"),
             ("Mon", "10:00", "18:00", "Asia/Peking2", "windows[0].timezone"),

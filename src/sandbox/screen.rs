@@ -210,6 +210,9 @@ const fn remarkable(reason: Reason) -> bool {
             | Reason::NotAchievable
             | Reason::RouteNotAccepted
             | Reason::AwaitingApproval
+            | Reason::WaitingForChecklist
+            | Reason::DependencyFailed
+            | Reason::AutomaticRetry
             | Reason::Drifted
             | Reason::Breach
             | Reason::LostTraffic

@@ -43,6 +43,11 @@ fn the_annotated_file_changes_nothing_and_all_of_it_is_understood() {
     assert!(prometheus.ca_file.is_some() && prometheus.bearer_token_file.is_some());
     assert!(prometheus.client_certificate.is_some());
     assert!(settings.lease.identity.is_some());
+    assert!(settings.freeze.is_some_and(|freeze| freeze.until.is_some()));
+    assert_eq!(
+        (settings.limits.concurrent, settings.limits.groups.len()),
+        (Some(10), 1)
+    );
 }
 
 #[test]
@@ -128,6 +133,11 @@ fn values_that_cannot_be_used_are_refused_with_the_remedy() {
         ("[log]\nlevel = \"info,kube=loud\"", "log.level"),
         ("[log]\nlevel = \"\"", "log.level"),
         ("namespace =", "settings.toml"),
+        ("[freeze]", "freeze.reason"),
+        ("[freeze]\nreason = \"x\"\nuntil = \"tomorrow\"", "freeze.until"),
+        ("[limits]\nconcurrent = 0", "limits.concurrent"),
+        ("[limits.groups]\nEdge = 1", "limits.groups"),
+        ("[limits.groups]\nedge = 0", "limits.groups"),
     ] {
         let error = load(text, &[]).unwrap_err().to_string();
         assert!(error.contains(says), "{text}: {error}");

@@ -231,6 +231,7 @@ fn the_examples_are_valid_and_a_mistake_is_named_by_file_line_and_field() {
         "config/shop.yaml",
         "config/checks.yaml",
         "config/quiet.yaml",
+        "config/gates.yaml",
     ]);
     assert_eq!(code, 0, "{out}{err}");
     assert!(

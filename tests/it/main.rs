@@ -28,6 +28,7 @@ mod doctor;
 mod emergency;
 mod engine;
 mod engine_checkup;
+mod engine_gates;
 mod engine_gateway;
 mod engine_orphans;
 mod engine_ownership;

@@ -107,6 +107,31 @@ pub(super) fn write(
         let open = if gate.open { "open" } else { "shut" };
         line("  gate", &format!("{}, {open}: {}", gate.phase, gate.needs))?;
     }
+    beside(out, facts, width)?;
+    let mut line = |label: &str, text: &str| lines::write(out, (label, DIM), text, INDENT, width);
+    for (i, wait) in facts.waiting_for.iter().enumerate() {
+        line(if i == 0 { "  waits for" } else { "" }, &waits(wait))?;
+    }
+    checks(out, facts, width, now)?;
+    history(out, facts, width, now)
+}
+
+/// What concerns more than the component: a freeze, its own retries, its pool.
+fn beside(out: &mut dyn Write, facts: &Facts, width: Option<usize>) -> Result<(), Failure> {
+    let mut line = |label: &str, text: &str| lines::write(out, (label, DIM), text, INDENT, width);
+    if let Some(frozen) = &facts.frozen {
+        line("  frozen", frozen)?;
+    }
+    if let Some(retry) = &facts.retry {
+        let due = retry.due.map_or_else(
+            || "not again by itself".to_owned(),
+            |due| format!("next at {due:.0}"),
+        );
+        line(
+            "  retry",
+            &format!("{} of {} done, {due}", retry.tried, retry.times),
+        )?;
+    }
     if let Some(pool) = &facts.pool {
         let text = match pool.members.len() {
             0 => format!("{}, with nobody else of it at this weight", pool.name),
@@ -118,11 +143,7 @@ pub(super) fn write(
         };
         line("  pool", &text)?;
     }
-    for (i, wait) in facts.waiting_for.iter().enumerate() {
-        line(if i == 0 { "  waits for" } else { "" }, &waits(wait))?;
-    }
-    checks(out, facts, width, now)?;
-    history(out, facts, width, now)
+    Ok(())
 }
 
 /// What happened, the newest first.

@@ -17,6 +17,7 @@ const READ_BACK: Duration = Duration::from_secs(2);
 
 impl Actor {
     pub(super) fn act(&mut self, decision: Decision, now: Timestamp) {
+        let questions = (decision.questions, decision.wants_turn);
         self.status = decision.next;
         for order in &decision.lowers {
             self.start_lowering(order, now);
@@ -29,6 +30,7 @@ impl Actor {
         for component in &decision.detached {
             self.detach(component, decision.restored.contains(component));
         }
+        self.act_on_gates(&questions.0, questions.1, now);
         self.watched = decision.watched;
         self.wake_at = decision.wake_at;
         self.done.extend(decision.done);
@@ -147,7 +149,10 @@ impl Actor {
 
     /// Stops raises that are no longer asked for and are not written yet.
     fn withdraw(&mut self, raises: &[Raise]) {
+        let now = self.shared.clock.now();
         let paused_all = self.sound.as_ref().is_ok_and(|s| s.plan.paused);
+        let frozen =
+            self.frozen(now).is_some() || self.sound.as_ref().is_ok_and(|s| s.plan.calendar.frozen(now));
         for (name, lane) in &mut self.lanes {
             let wanted = raises.iter().find(|r| &r.component == name);
             let removed = self.sound.as_ref().is_ok_and(|s| !s.plan.names(name));
@@ -161,7 +166,7 @@ impl Actor {
                         continue;
                     };
                     let stands = c.intent.as_ref().is_some_and(|i| i.id == id);
-                    if !stands || paused {
+                    if !stands || paused || (frozen && !c.forced) {
                         lane.clear();
                         if stands {
                             c.intent = None;
@@ -186,7 +191,7 @@ impl Actor {
         let Some(component) = self.planned(&raise.component) else {
             return;
         };
-        if !self.is_held(&raise.component) {
+        if !self.is_held(&raise.component) || self.freeze_is_being_read() {
             return;
         }
         let from = self

@@ -20,6 +20,7 @@ impl Actor {
                 self.probes.finish(&component, results, self.shared.clock.now());
             }
             Done::HookAsked { object, said } => self.hook_said(&object, said),
+            Done::GateAsked { key, answer, every } => self.gate_said(&key, answer, every),
             Done::Recalled { component, told } => {
                 self.pasts.finish(component, told, self.shared.clock.now());
             }

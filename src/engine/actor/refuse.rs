@@ -27,6 +27,7 @@ impl Actor {
         }
         self.watched.clear();
         self.wake_at = None;
+        self.begin_nothing(now);
         let generation = self.raw.generation;
         let mut changed = set_condition(
             &mut self.status,

@@ -84,6 +84,7 @@ impl Actor {
         if another {
             // Deleted and made anew while nobody watched: nothing that is remembered is about this one.
             self.shared.claims.remove(&self.raw.uid);
+            self.shared.turns.remove(&self.raw.uid);
             self.status = persist::read_status(&raw);
             self.written = raw.status.clone();
             self.first = true;

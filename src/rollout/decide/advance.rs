@@ -7,7 +7,6 @@ use crate::rollout::plan::{PlannedComponent, PlannedStep};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::status::ComponentStatus;
 use crate::rollout::weight::Weight;
-use crate::rollout::window::Opening;
 
 /// How the sentence begins when nothing was seen for `judge.blindAfter`: an alarm.
 pub(super) const LONG_BLIND: &str = "nothing was seen for more than";
@@ -17,6 +16,20 @@ pub(super) const NOT_WRITTEN: &str = "not written yet, going to";
 
 /// Above this weight control has less than 10% left to compare with.
 const FREEZE_ABOVE: u16 = 900;
+
+/// Whether the sentence may come to say something else while the code stays: it is told as soon as it does.
+const fn waits_for_others(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::AwaitingApproval
+            | Reason::WaitingForChecklist
+            | Reason::WaitingForRollout
+            | Reason::WaitingForGate
+            | Reason::WaitingForDependency
+            | Reason::WaitingForTurn
+            | Reason::Frozen
+    )
+}
 
 /// What is said of a weight that a person set.
 pub(super) fn by_hand(weight: Weight) -> String {
@@ -60,7 +73,15 @@ impl Desk<'_> {
         if c.state != State::Walking {
             return;
         }
-        match self.turn(i, c, planned) {
+        let turn = self.turn(i, c, planned);
+        let asks = matches!(&turn, Ok(_) | Err(Stop(Reason::WaitingForGate, _)));
+        if asks && let Some(next) = planned.next_above(c.weight.written).copied() {
+            self.question(i, &next);
+        }
+        let Some(c) = self.status.components.get(i) else {
+            return;
+        };
+        match turn {
             Ok((step, reason)) => self.rise(i, step, reason),
             Err(Stop(Reason::Completed, message)) => self.complete(i, planned, message),
             Err(_) if self.may_join(i, c) => {
@@ -81,6 +102,8 @@ impl Desk<'_> {
                         | Reason::SpecChanged
                         | Reason::Complaints
                         | Reason::AwaitingApproval
+                        | Reason::WaitingForChecklist
+                        | Reason::DependencyFailed
                 );
                 let Some(c) = self.status.components.get_mut(i) else {
                     return;
@@ -91,6 +114,9 @@ impl Desk<'_> {
                 let said = !c.message.is_empty();
                 // Whom a pool waits for may change, the code does not.
                 let other = reason == Reason::WaitingForPool && c.message != message;
+                let told = waits_for_others(reason) && c.message != message;
+                self.out.changed |= told;
+                let other = other || told;
                 say(c, reason, refresh || long_blind || other || !said, || {
                     message.clone()
                 });
@@ -191,7 +217,7 @@ impl Desk<'_> {
             && planned
                 .next_above(Weight::ZERO)
                 .is_some_and(|next| self.gates(i, c, next).is_ok())
-            && self.plan.calendar.at(self.now) == Opening::Open
+            && self.open().is_ok()
     }
 
     /// A person's raise: asked for until it is written, breached, or no longer wanted.
@@ -203,7 +229,9 @@ impl Desk<'_> {
             return;
         }
         match self.wanted_by_hand(c) {
-            Some(weight) if self.routers_ready(i, c).is_ok() => self.ask(i, weight, Reason::Manual),
+            Some(weight) if self.routers_ready(i, c).is_ok() && (c.forced || !self.frozen()) => {
+                self.ask(i, weight, Reason::Manual);
+            }
             Some(_) => {}
             None => {
                 let Some(c) = self.status.components.get_mut(i) else {
@@ -282,6 +310,7 @@ impl Desk<'_> {
             );
             self.note(i, reason, message, false);
         }
+        self.make_use(i, &step);
         self.ask(i, step.weight, reason);
     }
 
@@ -318,6 +347,7 @@ impl Desk<'_> {
             return;
         };
         c.state = State::Completed;
+        c.retry = None;
         c.fingerprint = Some(fingerprint);
         c.alone = false;
         say(c, Reason::Completed, true, || message.clone());

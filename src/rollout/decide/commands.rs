@@ -5,7 +5,7 @@ use crate::rollout::audit::Stand;
 use crate::rollout::command::{Command, Verb, ago};
 use crate::rollout::complaint::COMPLAINTS_KEPT;
 use crate::rollout::reason::State;
-use crate::rollout::status::{Approved, COMMANDS_KEPT, CommandOutcome, CommandResult, ComponentStatus};
+use crate::rollout::status::{COMMANDS_KEPT, CommandOutcome, CommandResult, ComponentStatus};
 use crate::rollout::weight::Weight;
 
 /// What became of a command for one component.
@@ -36,7 +36,7 @@ impl Desk<'_> {
     }
 
     /// Who gave a command, as well as it is known.
-    fn giver(&self, command: &Command) -> Option<String> {
+    pub(super) fn giver(&self, command: &Command) -> Option<String> {
         let known = self.seen.givers.get(&command.id).cloned();
         known.or_else(|| Some(command.wish.who.clone()).filter(|w| !w.is_empty()))
     }
@@ -125,6 +125,8 @@ impl Desk<'_> {
             {
                 cancelled += 1;
                 Err("a later lowering command takes its place".to_owned())
+            } else if let Some(refusal) = self.refused_by_freeze(command).filter(|_| raises) {
+                Err(refusal)
             } else {
                 self.one(i, command)
             };
@@ -228,58 +230,10 @@ impl Desk<'_> {
         answer
     }
 
-    fn approve(&mut self, command: &Command) -> (CommandResult, String) {
-        let open = |name: &str, desk: &Self| desk.status.approvals.iter().any(|a| a.phase == name);
-        if command.expired(self.now, true) {
-            return (
-                CommandResult::Expired,
-                "it came too late: give it again if it is still wanted".to_owned(),
-            );
-        }
-        self.find_phase();
-        let gate = match &command.wish.phase {
-            Some(name) => self.plan.phases.iter().find(|p| &p.name == name && p.approval),
-            None => self
-                .plan
-                .phases
-                .iter()
-                .skip(self.phase)
-                .find(|p| p.approval && !open(&p.name, self)),
-        };
-        let Some(gate) = gate else {
-            let gates: Vec<&str> = self
-                .plan
-                .phases
-                .iter()
-                .filter(|p| p.approval)
-                .map(|p| p.name.as_str())
-                .collect();
-            let message = if gates.is_empty() {
-                "no phase of this plan requires approval".to_owned()
-            } else {
-                format!(
-                    "no gate waits to be opened; the plan's gates are {}",
-                    gates.join(", ")
-                )
-            };
-            return (CommandResult::Refused, message);
-        };
-        let name = gate.name.clone();
-        if open(&name, self) {
-            return (CommandResult::Accepted, format!("{name} was open already"));
-        }
-        let by = self
-            .giver(command)
-            .unwrap_or_default()
-            .chars()
-            .take(256)
-            .collect();
-        self.status.approvals.push(Approved {
-            phase: name.clone(),
-            by,
-            at: self.now,
-        });
-        (CommandResult::Accepted, format!("the gate of {name} is open"))
+    /// Why a raising command is not taken while everything is frozen; `--force` takes it.
+    pub(super) fn refused_by_freeze(&self, command: &Command) -> Option<String> {
+        let frozen = self.seen.frozen.as_ref().filter(|_| !command.wish.force)?;
+        Some(format!("{}; --force takes it all the same", frozen.says))
     }
 
     /// The weight that a person's raise still asks for.

@@ -33,13 +33,6 @@ impl Desk<'_> {
             self.status.progress = Some(progress);
             self.out.changed = true;
         }
-        let failed: Vec<&str> = self
-            .status
-            .components
-            .iter()
-            .filter(|c| c.state == State::RolledBack)
-            .map(|c| c.name.as_str())
-            .collect();
         let (ready, reason, message) = if let Some(problem) = &self.seen.invalid {
             (false, "InvalidSpec", problem.chars().take(1024).collect())
         } else if self.phase_failed {
@@ -49,11 +42,13 @@ impl Desk<'_> {
                 format!("every component of phase {phase} was rolled back"),
             )
         } else if back > 0 {
-            (false, "RolledBack", format!("rolled back: {}", failed.join(", ")))
+            (false, "RolledBack", self.who_is_back())
         } else if completed == total {
             (true, "Completed", "every component finished its plan".to_owned())
         } else if paused {
             (true, "Paused", "paused: nothing rises".to_owned())
+        } else if let Some(frozen) = &self.seen.frozen {
+            (true, "Frozen", frozen.says.chars().take(1024).collect())
         } else {
             (true, "Progressing", format!("walking the plan, in phase {phase}"))
         };
@@ -107,8 +102,36 @@ impl Desk<'_> {
                 self.now,
             );
         }
+        self.conclude_freeze();
         self.conclude_traffic();
         self.timers();
+    }
+
+    /// Who was rolled back, and when the next of them begins again.
+    fn who_is_back(&self) -> String {
+        let back = self
+            .status
+            .components
+            .iter()
+            .filter(|c| c.state == State::RolledBack);
+        let names: Vec<&str> = back.map(|c| c.name.as_str()).collect();
+        let again = self
+            .next_retry()
+            .map(|at| format!("; begins again by itself at {at:.0}"));
+        format!("rolled back: {}{}", names.join(", "), again.unwrap_or_default())
+    }
+
+    fn conclude_freeze(&mut self) {
+        let frozen = self.seen.frozen.as_ref();
+        let frozen = frozen.map(|frozen| frozen.says.chars().take(512).collect());
+        self.out.changed |= self.status.frozen != frozen;
+        self.status.frozen = frozen;
+    }
+
+    /// When the next component begins again by itself.
+    fn next_retry(&self) -> Option<Timestamp> {
+        let due = self.status.components.iter().filter_map(|c| c.retry?.due);
+        due.min()
     }
 
     /// Whether traffic arrives as asked: said from the first deviation on, and false for a rollout that is well.
@@ -155,6 +178,21 @@ impl Desk<'_> {
                 Opening::Closed(Some(at)) | Opening::Frozen { until: at, .. } => self.wake(at),
                 Opening::Closed(None) | Opening::Open => {}
             }
+        }
+        if let Some(until) = self.seen.frozen.as_ref().and_then(|frozen| frozen.until) {
+            self.wake(until);
+        }
+        if let Some(due) = self.next_retry().filter(|due| *due > now) {
+            self.wake(due);
+        }
+        // Nobody tells when another rollout comes further.
+        if self
+            .status
+            .components
+            .iter()
+            .any(|c| c.reason == Reason::WaitingForRollout)
+        {
+            self.wake(now + self.plan.judge.interval);
         }
         let deadlines: Vec<Timestamp> = self.status.components.iter().filter_map(|c| c.raise_by).collect();
         for at in deadlines {

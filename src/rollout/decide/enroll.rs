@@ -94,6 +94,7 @@ impl Desk<'_> {
             {
                 let message = "routers, arms or step weights changed: the plan begins again".to_owned();
                 restart(c, self.now, &self.plan.judge);
+                c.retry = None;
                 self.note(i, Reason::Starting, message, false);
             }
             None | Some(_) => {}

@@ -7,7 +7,7 @@ use crate::rollout::judge::Outlook;
 use crate::rollout::observation::Routers;
 use crate::rollout::plan::{PlannedComponent, PlannedStep};
 use crate::rollout::reason::{Reason, State};
-use crate::rollout::spec::{InsufficientThen, OnFailure};
+use crate::rollout::spec::{InsufficientThen, OnFailure, Scope};
 use crate::rollout::status::ComponentStatus;
 
 use crate::rollout::window::Opening;
@@ -89,6 +89,8 @@ impl Desk<'_> {
         };
         self.gates(i, c, &next)?;
         self.open()?;
+        self.has_turn()?;
+        self.answered(i, c, &next)?;
         if cfg!(sabotage_10) {
             let beyond = planned.steps.iter().rev().find(|s| s.weight > written).copied();
             return Ok((beyond.unwrap_or(next), reason));
@@ -160,23 +162,15 @@ impl Desk<'_> {
         each.join(", ")
     }
 
-    /// Phase, approval and the fate of the others.
+    /// Phase, the fate of the others, and what must be given.
     pub(super) fn gates(&self, i: usize, c: &ComponentStatus, next: &PlannedStep) -> Result<(), Stop> {
         let stop = |reason, message: String| Err(Stop(reason, message));
         let Some(phase) = self.plan.phases.get(next.phase) else {
             return Ok(());
         };
-        if self.plan.on_failure == OnFailure::Stop
-            && let Some(failed) = self
-                .status
-                .components
-                .iter()
-                .find(|o| o.state == State::RolledBack)
-            && failed.name != c.name
-        {
+        if let Some((failed, field)) = self.stopped_by(c) {
             let message = format!(
-                "{} was rolled back, and spec.rollback.onFailure is stop",
-                failed.name
+                "{failed} was rolled back, and spec.rollback.{field}: it goes on when that one is retried"
             );
             return stop(Reason::StoppedByFailure, message);
         }
@@ -201,17 +195,34 @@ impl Desk<'_> {
                 format!("{} begins when phase {current} is done", phase.name),
             );
         }
-        let entered = self.standing(i, c).is_some_and(|s| s.phase == next.phase);
-        if phase.approval && !entered && !self.status.approvals.iter().any(|a| a.phase == phase.name) {
-            return stop(
-                Reason::AwaitingApproval,
-                format!("{} needs a person's `approve`", phase.name),
-            );
+        self.dependencies(i, next)?;
+        self.required(i, c, next)
+    }
+
+    /// Whose rollback keeps a component from going on, and by which field.
+    fn stopped_by(&self, c: &ComponentStatus) -> Option<(&str, &'static str)> {
+        let mut others = self
+            .status
+            .components
+            .iter()
+            .filter(|o| o.name != c.name && o.state == State::RolledBack);
+        if self.plan.on_failure == OnFailure::Stop {
+            return others
+                .next()
+                .map(|failed| (failed.name.as_str(), "onFailure is stop"));
         }
-        Ok(())
+        if self.plan.scope != Scope::Rollout {
+            return None;
+        }
+        // Whoever went back with the others keeps nobody from beginning again.
+        let failed = others.find(|o| o.reason != Reason::OtherFailed && self.plan.names(&o.name))?;
+        Some((&failed.name, "scope is rollout"))
     }
 
     pub(super) fn open(&self) -> Result<(), Stop> {
+        if let Some(frozen) = &self.seen.frozen {
+            return Err(Stop(Reason::Frozen, frozen.says.clone()));
+        }
         match self.plan.calendar.at(self.now) {
             Opening::Open => Ok(()),
             Opening::Closed(next) => {

@@ -10,9 +10,8 @@ use crate::rollout::observation::Seen;
 use crate::rollout::plan::CheckSet;
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::sample::Reading;
-use crate::rollout::spec::{OnBlind, Scope};
+use crate::rollout::spec::OnBlind;
 use crate::rollout::status::ComponentStatus;
-use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 
 impl Desk<'_> {
@@ -204,39 +203,6 @@ impl Desk<'_> {
             return;
         }
         self.roll_back(i, target, reason, message, false, None);
-    }
-
-    /// Where one failure means that all go back.
-    pub(super) fn widen_rollback(&mut self) {
-        if self.plan.scope != Scope::Rollout {
-            return;
-        }
-        // In the look in which it was ordered, or found out by its mark after a crash.
-        let fresh = |(i, c): &(usize, &ComponentStatus)| {
-            c.state == State::RolledBack
-                && c.reason != Reason::OtherFailed
-                && self.plan.names(&c.name)
-                && (c.lowering.is_some() || self.found_back.contains(i))
-        };
-        let failed = self.status.components.iter().enumerate().find(fresh);
-        let failed = failed.map(|(_, c)| (c.name.clone(), c.reason));
-        let Some((name, why)) = failed else { return };
-        for i in 0..self.status.components.len() {
-            let to = self.plan.rollback_to;
-            let Some(c) = self.status.components.get(i) else {
-                continue;
-            };
-            // A raise that is under way would land after the others went back.
-            let affected = (c.weight.written > to || c.intent.is_some())
-                && !c.detached
-                && c.state != State::RolledBack
-                && c.state != State::Orphaned;
-            if affected && self.sight(i).control_ready != Some(false) {
-                let target: Weight = to.min(c.weight.written);
-                let message = format!("{name} was rolled back ({why}), and spec.rollback.scope is rollout");
-                self.roll_back(i, target, Reason::OtherFailed, message, false, None);
-            }
-        }
     }
 }
 

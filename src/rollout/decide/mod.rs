@@ -4,17 +4,22 @@
 //! edges: a raise or lowering is asked for until it is read back, so that a crash in between heals by itself.
 
 mod advance;
+mod again;
+mod approve;
 mod audits;
 mod commands;
 mod complaints;
 pub mod conditions;
+mod depends;
 mod enroll;
 mod gates;
 mod gateways;
+mod joint;
 mod judging;
 mod phases;
 mod pools;
 mod previews;
+mod requires;
 mod routers;
 #[cfg(test)]
 pub(crate) mod rules;
@@ -45,6 +50,7 @@ pub fn decide(plan: &Plan, status: GradualRolloutStatus, seen: &Observation, now
     }
     desk.audit_changes();
     desk.obey();
+    desk.begin_again();
     for i in 0..desk.status.components.len() {
         desk.hear(i);
         desk.judge(i);
@@ -57,6 +63,7 @@ pub fn decide(plan: &Plan, status: GradualRolloutStatus, seen: &Observation, now
         desk.advance(i);
         desk.preview(i);
     }
+    desk.wait_in_line();
     desk.conclude();
     desk.audit_changes();
     desk.decision()
@@ -95,10 +102,10 @@ struct Desk<'a> {
     counted: Vec<usize>,
     /// What each pool comes to, at each weight.
     sums: Vec<pools::Sum>,
-    /// Components that were put back, as their marks say and the status did not know.
-    found_back: Vec<usize>,
     /// Whom a member of a pool waits for, and why, for people.
     held_by: Vec<Option<String>>,
+    /// Components whose rollback was found out about in this look, by its mark.
+    found_back: Vec<usize>,
 }
 
 /// What must be persisted at once when it changes.
@@ -165,8 +172,8 @@ impl<'a> Desk<'a> {
             lifted: Vec::new(),
             counted: Vec::new(),
             sums: Vec::new(),
-            found_back: Vec::new(),
             held_by: Vec::new(),
+            found_back: Vec::new(),
         }
     }
 
@@ -243,11 +250,22 @@ impl<'a> Desk<'a> {
     ) {
         let fingerprint = self.planned(i).map(|p| p.fingerprint.clone());
         self.order(i, to, reason, emergency, id);
+        let mut message = message;
+        if reason.is_automatic_rollback() {
+            if let Some(again) = self.schedule_retry(i) {
+                message = format!("{message}; {again}");
+            }
+        } else if let Some(c) = self.status.components.get_mut(i) {
+            // Where a person said so, nothing begins again but by a person.
+            c.retry = None;
+        }
         if let Some(c) = self.status.components.get_mut(i) {
             c.state = State::RolledBack;
             c.fingerprint = fingerprint;
             c.hold_ended = false;
             c.alone = false;
+            c.forced = false;
+            c.follows = None;
             c.reason = reason;
             message.clone_into(&mut c.message);
         }
@@ -320,12 +338,14 @@ impl<'a> Desk<'a> {
             has_control: arms.is_some_and(|a| a.control.is_some()),
             moves_requests: planned.moves_requests(),
             verifiable: planned.moves_requests() && !self.seen.recorded,
-            clock_runs: !self.paused(c)
-                && self.complained(c).is_none()
-                && !self.plan.calendar.frozen(self.now)
-                && self.settled(i),
+            clock_runs: !self.paused(c) && self.complained(c).is_none() && !self.frozen() && self.settled(i),
             now: self.now,
         }
+    }
+
+    /// Whether a freeze is in force, the resource's or one for all.
+    fn frozen(&self) -> bool {
+        self.plan.calendar.frozen(self.now) || self.seen.frozen.is_some()
     }
 
     fn paused(&self, c: &ComponentStatus) -> bool {

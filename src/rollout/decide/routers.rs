@@ -114,6 +114,7 @@ impl Desk<'_> {
             c.message = format!(
                 "it was rolled back to {highest} before this status was written; `retry` begins again"
             );
+            // How often it began again is not known any more: a person decides.
             self.found_back.push(i);
         }
     }
@@ -177,6 +178,7 @@ impl Desk<'_> {
         c.since = Some(now);
         c.hold_ended = false;
         c.raise_by = None;
+        c.forced = false;
         if c.state == State::Manual {
             // It was being written; now it stands, and waits for a person again.
             c.reason = Reason::Manual;
@@ -248,6 +250,15 @@ impl Desk<'_> {
             c.reason = reason;
             c.message = format!("it was rolled back to {weight} ({reason}); `retry` begins again");
             self.found_back.push(i);
+            if reason.is_automatic_rollback() {
+                if let Some(again) = self.schedule_retry(i)
+                    && let Some(c) = self.status.components.get_mut(i)
+                {
+                    c.message = format!("it was rolled back to {weight} ({reason}); {again}");
+                }
+            } else if let Some(c) = self.status.components.get_mut(i) {
+                c.retry = None;
+            }
         } else if reason == Reason::Manual {
             // A person's weight is theirs until `resume`, whether or not the status heard of it.
             c.state = State::Manual;

@@ -4,11 +4,15 @@
 mod audits;
 mod beside;
 mod complaints;
+mod dependencies;
+mod frozen;
 mod gates;
 mod gateways;
 mod history;
 mod pools;
 mod previews;
 mod promises;
+mod requires;
+mod retries;
 mod table;
 pub(crate) mod world;

@@ -2,10 +2,10 @@
 
 use super::commands::Answer;
 use super::complaints::settle;
-use super::{Desk, remember, restart, say, was_fought};
+use super::{Desk, say, was_fought};
 use crate::rollout::command::{Command, RAISE_EXPIRES};
 use crate::rollout::judge::{Beside, Outlook};
-use crate::rollout::observation::Routers;
+use crate::rollout::observation::{Routers, Turn};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::sample::Dark;
 use crate::rollout::weight::Weight;
@@ -84,6 +84,9 @@ impl Desk<'_> {
         c.state = State::Manual;
         c.reason = Reason::Manual;
         c.message.clone_from(&message);
+        c.retry = None;
+        c.follows = None;
+        c.forced = command.wish.force && weight > written;
         if weight > written {
             c.weight.asked = weight;
             c.lowering = None;
@@ -130,6 +133,9 @@ impl Desk<'_> {
         }
         if let Opening::Frozen { until, reason } = self.plan.calendar.at(self.now) {
             return Err(format!("weights are frozen until {until} ({reason}); {force}"));
+        }
+        if let (false, Turn::Full(why)) = (self.runs(), &self.seen.turn) {
+            return Err(format!("{why}; {force}"));
         }
         if self.sight(i).control_ready == Some(false) {
             return Err(format!(
@@ -210,6 +216,12 @@ impl Desk<'_> {
         // A raise that nobody has written yet is not wanted any more.
         c.raise_by = None;
         c.weight.asked = c.weight.asked.min(c.weight.written);
+        // Nor is what would begin by itself.
+        if let Some(retry) = c.retry.as_mut().filter(|retry| retry.due.is_some()) {
+            retry.due = None;
+            return "paused: nothing rises, and it does not begin again by itself; every lowering still happens"
+                .to_owned();
+        }
         "paused: nothing rises, every lowering still happens".to_owned()
     }
 
@@ -270,25 +282,15 @@ impl Desk<'_> {
     }
 
     pub(super) fn retry(&mut self, i: usize) -> Answer {
-        let (now, judge) = (self.now, &self.plan.judge);
-        self.find_phase();
-        // Whoever begins in a phase that the others have left walks alone, and they do not wait.
-        let behind = self
-            .plan
-            .components
-            .get(i)
-            .and_then(|p| p.steps.first())
-            .is_some_and(|s| s.phase < self.phase);
         let Some(c) = self.status.components.get_mut(i) else {
             return Err(String::new());
         };
         if !c.state.is_terminal() {
             return Err(format!("it is not at an end ({}): nothing to retry", c.state));
         }
-        let at = c.weight.written;
-        restart(c, now, judge);
-        c.alone = behind;
-        remember(c, now, at, at, Reason::Starting, "retry");
+        // A person begins it: what it did by itself is not counted on.
+        c.retry = None;
+        self.begin_anew(i, Reason::Starting, "retry");
         self.note(
             i,
             Reason::Starting,
@@ -342,6 +344,8 @@ impl Desk<'_> {
             return Ok(format!("let go at {at}; {marks}"));
         }
         c.state = State::Manual;
+        c.retry = None;
+        c.follows = None;
         c.preview = None;
         c.detached = true;
         c.lowering = None;

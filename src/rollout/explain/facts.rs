@@ -5,12 +5,15 @@ use super::router::{RouterView, routers};
 use crate::rollout::arrival::Measured;
 use crate::rollout::command::ago;
 use crate::rollout::duration::Span;
+use crate::rollout::gate_spec::Gate as Required;
 use crate::rollout::plan::{
-    CheckSource, GaugeAsk, Plan, PlannedCheck, PlannedComponent, PlannedStep, Problem,
+    CheckSource, GaugeAsk, Plan, PlannedCheck, PlannedComponent, PlannedGate, PlannedStep, Problem,
 };
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::spec::MetricName;
-use crate::rollout::status::{CheckStatus, ComponentStatus, GradualRolloutStatus, HistoryEntry, Weights};
+use crate::rollout::status::{
+    Approved, CheckStatus, ComponentStatus, GradualRolloutStatus, HistoryEntry, Weights,
+};
 use crate::rollout::window::Opening;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -63,6 +66,12 @@ pub struct Facts {
     pub window: Option<Door>,
     /// What stands before the next step.
     pub gates: Vec<Gate>,
+    /// When it begins again by itself, after a rollback that no person asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Again>,
+    /// Why nothing rises anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<String>,
     /// Everything that is waited for, the nearest first.
     pub waiting_for: Vec<Wait>,
     /// When the metrics were last counted.
@@ -154,6 +163,20 @@ pub struct Gate {
     pub needs: String,
     /// It is open.
     pub open: bool,
+    /// Who opened it, when and with what words, where a person did.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<Approved>,
+}
+
+/// Beginning again by itself.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Again {
+    /// How often it has already.
+    pub tried: i32,
+    /// How often at most.
+    pub times: i32,
+    /// When it does next.
+    pub due: Option<Timestamp>,
 }
 
 /// Something that is waited for.
@@ -204,6 +227,8 @@ impl Facts {
             next: None,
             window: None,
             gates: Vec::new(),
+            retry: None,
+            frozen: status.frozen.clone(),
             waiting_for: Vec::new(),
             counted_until: None,
             checks: Vec::new(),
@@ -328,8 +353,13 @@ impl Facts {
                 .flatten(),
         });
         if let Some(next) = next {
-            self.gates = gates(plan, status, c, standing, next);
+            self.gates = gates(plan, status, c, standing, next, now);
         }
+        self.retry = c.retry.zip(plan.retry).map(|(retry, rule)| Again {
+            tried: retry.tried,
+            times: rule.times,
+            due: retry.due,
+        });
         self.waiting_for = self.waits(plan, c, now);
     }
 }
@@ -375,6 +405,7 @@ fn gates(
     c: &ComponentStatus,
     standing: Option<&PlannedStep>,
     next: &PlannedStep,
+    now: Timestamp,
 ) -> Vec<Gate> {
     let phase = name_of(plan, next);
     let mut gates = Vec::new();
@@ -384,22 +415,111 @@ fn gates(
         gates.push(Gate {
             needs: format!("the phases before it are done; the rollout is in {current}"),
             open: c.alone || at(current).is_none_or(|at| at >= next.phase),
+            by: Vec::new(),
+            phase: phase.clone(),
+        });
+    }
+    if let Some(on) = plan
+        .component(&c.name)
+        .and_then(|p| p.component.depends_on.as_ref())
+    {
+        let reached = |name: &&String| {
+            let other = status.component(name);
+            other.is_some_and(|o| {
+                o.state == State::Completed
+                    || (o.state != State::RolledBack && o.weight.written >= next.weight)
+            })
+        };
+        let behind: Vec<&str> = on
+            .iter()
+            .filter(|name| !reached(name))
+            .map(String::as_str)
+            .collect();
+        gates.push(Gate {
+            needs: format!("{} to have {} or to be finished", on.join(" and "), next.weight),
+            open: behind.is_empty(),
+            by: Vec::new(),
             phase: phase.clone(),
         });
     }
     let entered = standing.is_some_and(|s| s.phase == next.phase);
-    if plan.phases.get(next.phase).is_some_and(|p| p.approval) && !entered {
-        let by = status.approvals.iter().find(|a| a.phase == phase);
-        gates.push(Gate {
-            needs: by.map_or_else(
-                || "a person's `approve`".to_owned(),
-                |a| format!("approved by {}", a.by),
-            ),
-            open: by.is_some(),
-            phase,
-        });
+    let planned = plan.phases.get(next.phase);
+    for gate in planned
+        .into_iter()
+        .flat_map(|phase| phase.gates_before(*next, entered))
+    {
+        gates.push(required(gate, status, c, now));
     }
     gates
+}
+
+/// One gate of the spec, and what was said about it.
+fn required(gate: &PlannedGate, status: &GradualRolloutStatus, c: &ComponentStatus, now: Timestamp) -> Gate {
+    let words: Vec<&Approved> = status.approvals.iter().filter(|a| gate.is_meant_by(a)).collect();
+    let begun = c.retry.and_then(|retry| retry.begun);
+    let counts =
+        |a: &&&Approved| !a.is_void(now) && (a.item.is_some() || begun.is_none_or(|begun| a.at >= begun));
+    let (needs, open) = match &gate.gate {
+        Required::Approval(_) => match words.last() {
+            Some(a) if counts(&a) => (format!("approved by {} at {:.0}{}", a.by, a.at, said(a)), true),
+            Some(a) if a.is_void(now) => (
+                format!(
+                    "{}: that of {} at {:.0} was not made use of in time, and is void",
+                    gate.gate, a.by, a.at
+                ),
+                false,
+            ),
+            Some(a) => (
+                format!("{}: that of {} was for the attempt before", gate.gate, a.by),
+                false,
+            ),
+            None => (gate.gate.to_string(), false),
+        },
+        Required::Checklist(list) => {
+            let told =
+                list.items.iter().map(
+                    |item| match words.iter().find(|a| a.item.as_ref() == Some(item)) {
+                        Some(a) => format!("{item} (ticked by {} at {:.0}{})", a.by, a.at, said(a)),
+                        None => format!("{item} (open)"),
+                    },
+                );
+            let done = list
+                .items
+                .iter()
+                .all(|item| words.iter().any(|a| a.item.as_ref() == Some(item)));
+            (told.collect::<Vec<_>>().join(", "), done)
+        }
+        Required::Rollout(other) => (other.to_string(), passed(c, Reason::WaitingForRollout)),
+        Required::Http(http) => (
+            format!(
+                "{} to say so, asked when nothing else stands in the way",
+                http.url
+            ),
+            false,
+        ),
+    };
+    Gate {
+        phase: gate.to_string(),
+        needs,
+        open,
+        by: words.into_iter().cloned().collect(),
+    }
+}
+
+/// Whether it waits for something that comes after a gate, so that the gate was open at the last look.
+fn passed(c: &ComponentStatus, gate: Reason) -> bool {
+    c.reason != gate
+        && matches!(
+            c.reason,
+            Reason::WaitingForGate | Reason::WaitingForTurn | Reason::Raising
+        )
+}
+
+fn said(a: &Approved) -> String {
+    a.comment
+        .as_ref()
+        .map(|text| format!(": {text}"))
+        .unwrap_or_default()
 }
 
 /// Whether the check has a control arm to be seen at all.

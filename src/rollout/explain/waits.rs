@@ -19,7 +19,14 @@ impl Facts {
             } else {
                 "nothing: the plan is finished"
             };
-            return vec![wait(what, None)];
+            let again = self.retry.as_ref().and_then(|retry| {
+                let n = retry.tried + 1;
+                Some(wait(
+                    format!("its own retry, {n} of {}", retry.times),
+                    Some(retry.due?),
+                ))
+            });
+            return again.into_iter().chain([wait(what, None)]).collect();
         }
         let mut waits = Vec::new();
         let judge = &plan.judge;
@@ -61,6 +68,11 @@ impl Facts {
                     None,
                 ));
             }
+            Reason::WaitingForTurn => waits.push(wait(
+                "its turn: so many rollouts run already as the operator lets run at once",
+                None,
+            )),
+            Reason::DependencyFailed => waits.push(wait("a `retry` of what it depends on", None)),
             Reason::Complaints => {
                 let found = plan.complaints.too_many(&c.complaints, now);
                 waits.push(wait(
@@ -90,6 +102,11 @@ impl Facts {
             | Reason::WaitingForPhase
             | Reason::WaitingForPool
             | Reason::AwaitingApproval
+            | Reason::WaitingForChecklist
+            | Reason::WaitingForRollout
+            | Reason::WaitingForGate
+            | Reason::WaitingForDependency
+            | Reason::AutomaticRetry
             | Reason::OutsideWindow
             | Reason::Frozen
             | Reason::Completed
@@ -125,6 +142,9 @@ impl Facts {
             let what = format!("phase {}: {}", gate.phase, gate.needs);
             wait(what, None)
         }));
+        if let Some(frozen) = self.frozen.as_ref().filter(|_| self.next.is_some()) {
+            waits.push(wait(format!("the end of the freeze: {frozen}"), None));
+        }
         if let Some(door) = self
             .window
             .as_ref()

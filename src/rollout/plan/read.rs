@@ -47,6 +47,8 @@ impl Reader {
         let phases = self.phases(spec, &checks);
         let components = self.components(spec, &phases);
         self.pools(&phases, &components);
+        self.dependencies(&components);
+        self.count_marks(&phases.iter().map(|(phase, _)| phase).collect::<Vec<_>>());
         let judge = self.judge(spec);
         let calendar = Calendar::read(spec.schedule.as_ref()).unwrap_or_else(|problems| {
             for (path, message) in problems {
@@ -66,6 +68,8 @@ impl Reader {
             rollback_to: rollback.to.unwrap_or(Weight::ZERO),
             scope: rollback.scope.unwrap_or_default(),
             on_failure: rollback.on_failure.unwrap_or_default(),
+            retry: self.retry(rollback.retry.as_ref()),
+            group: spec.group.clone(),
             on_delete: spec.on_delete.unwrap_or_default(),
             paused: spec.paused.unwrap_or(false),
             complaints: self.complaints(spec),
@@ -148,10 +152,17 @@ impl Reader {
         let all: Vec<usize> = (0..spec.components.len()).collect();
         if let Some(steps) = &spec.steps {
             self.steps("spec.steps", steps);
+            let written = Phase {
+                name: "steps".into(),
+                components: None,
+                requires: None,
+                steps: steps.clone(),
+                checks: None,
+            };
             let phase = PlannedPhase {
                 name: "steps".into(),
                 components: all,
-                approval: false,
+                gates: self.gates("spec.", "steps", &written),
                 checks: checks.to_vec(),
             };
             return vec![(phase, steps.clone())];
@@ -174,12 +185,12 @@ impl Reader {
                 checks.to_vec(),
                 phase.checks.as_deref().unwrap_or_default(),
             );
-            let approval = phase.requires.as_ref().is_some_and(|gates| !gates.is_empty());
+            let gates = self.gates(&format!("{at}."), &phase.name, phase);
             phases.push((
                 PlannedPhase {
                     name: phase.name.clone(),
                     components,
-                    approval,
+                    gates,
                     checks: own,
                 },
                 phase.steps.clone(),

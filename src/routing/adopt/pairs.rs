@@ -230,5 +230,6 @@ pub(super) fn component(name: String, router: Router, arms: Arms) -> Component {
         arms: Some(arms),
         probe: None,
         baseline: None,
+        depends_on: None,
     }
 }

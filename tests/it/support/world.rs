@@ -4,7 +4,7 @@ use gradual_rollout::clock::Clock;
 use gradual_rollout::cluster::connect::Clients;
 use gradual_rollout::cluster::lease;
 use gradual_rollout::daemon::{self, Handles};
-use gradual_rollout::engine::{DoctorSettings, EngineSettings, View};
+use gradual_rollout::engine::{DoctorSettings, EngineSettings, Limits, View};
 use gradual_rollout::metrics::{
     ArmSnapshot, Ask, Bucket, Counter, PodSnapshot, Simulation, Snapshot, Source,
 };
@@ -238,6 +238,8 @@ pub(crate) struct World {
     pub(crate) view: tokio::sync::watch::Receiver<View>,
     /// What the daemons' doctor has to know; none: it looks at nothing.
     pub(crate) doctor: Option<DoctorSettings>,
+    /// How many rollouts may run at once.
+    pub(crate) limits: Limits,
     /// How often daemons persist what did not change; none: as they always do.
     pub(crate) persist_every: Option<Duration>,
     /// What daemons read instead of the traffic itself, which it is made of.
@@ -313,6 +315,7 @@ impl World {
             traffic,
             view: tokio::sync::watch::channel(View::default()).1,
             doctor: None,
+            limits: Limits::default(),
             persist_every: None,
             scrapes: None,
             shards: 1,
@@ -368,6 +371,7 @@ impl World {
             watch_namespaces: Vec::new(),
             engine: EngineSettings {
                 doctor: self.doctor.clone(),
+                limits: self.limits.clone(),
                 persist_every: self.persist_every,
                 outbox: self.outbox.clone(),
                 ..EngineSettings::default()

@@ -39,7 +39,7 @@ fn verb() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn event() -> impl Strategy<Value = Event> {
+pub(super) fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         8 => (weather(), 1u8..12).prop_map(|(w, n)| Event::Weather(w, n)),
         3 => verb(),

@@ -2,7 +2,9 @@
 
 use crate::rollout::command::{Command, Verb, Wish};
 use crate::rollout::decide::{decide, declare};
-use crate::rollout::observation::{Aside, Decision, Mark, Observation, Routed, Routers, Seen};
+use crate::rollout::observation::{
+    Aside, Decision, Frozen, GateAnswer, Mark, Observation, Routed, Routers, Seen, Turn,
+};
 use crate::rollout::plan::Plan;
 use crate::rollout::reason::Reason;
 use crate::rollout::sample::{Arm, Blindness, Counts, Dark, GaugeReading, Histogram, Reading, Tick};
@@ -55,6 +57,12 @@ pub(crate) enum Event {
     Sleep(u16),
     /// A pod of control's becomes ready or not.
     Endpoint(Option<bool>),
+    /// Everything is frozen, or no more.
+    Freeze(bool),
+    /// The address before the cutover says yes, or no.
+    Answer(bool),
+    /// There is room for one more rollout, or none.
+    Room(bool),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +89,9 @@ pub(crate) struct World {
     pub(crate) first: bool,
     pub(crate) glass: Option<(String, Timestamp)>,
     pub(crate) invalid: Option<String>,
+    pub(crate) frozen: Option<Frozen>,
+    pub(crate) turn: Turn,
+    pub(crate) answers: BTreeMap<String, GateAnswer>,
     pub(crate) die: Option<usize>,
     /// What gauges say, by the check's name.
     pub(crate) gauges: BTreeMap<String, Result<f64, String>>,
@@ -177,6 +188,9 @@ impl World {
             first: true,
             glass: None,
             invalid: None,
+            frozen: None,
+            turn: Turn::Unlimited,
+            answers: BTreeMap::new(),
             die: None,
             gauges: BTreeMap::new(),
             streams: BTreeMap::new(),
@@ -404,6 +418,9 @@ impl World {
             generation: 1,
             first: self.first,
             invalid: self.invalid.clone(),
+            frozen: self.frozen.clone(),
+            turn: self.turn.clone(),
+            answers: self.answers.clone(),
             commands: self.commands.clone(),
             components,
             ..Observation::default()
@@ -542,6 +559,23 @@ impl World {
             }
             Event::Endpoint(ready) => {
                 self.ready = *ready;
+                look(self);
+            }
+            Event::Freeze(frozen) => {
+                self.freeze(*frozen);
+                look(self);
+            }
+            Event::Answer(open) => {
+                self.answer("cutover/1/alpha", *open);
+                self.answer("cutover/1/beta", *open);
+                look(self);
+            }
+            Event::Room(room) => {
+                self.turn = if *room {
+                    Turn::Held
+                } else {
+                    Turn::Full("it waits".into())
+                };
                 look(self);
             }
         }

@@ -1,0 +1,222 @@
+//! Beginning again by itself, and going back together.
+
+use super::world::{Weather, World, spec, weight};
+use crate::rollout::command::Verb;
+use crate::rollout::observation::Mark;
+use crate::rollout::reason::{Reason, State};
+use crate::rollout::sample::Dark;
+use crate::rollout::weight::Weight;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn with(rollback: Value) -> World {
+    let mut spec = spec();
+    spec["rollback"] = rollback;
+    World::new(spec)
+}
+
+fn retrying() -> World {
+    with(json!({"retry": {"after": "10m", "times": 2, "factor": 3}}))
+}
+
+fn fail(world: &mut World) {
+    world.until("some traffic", |w| {
+        w.component("alpha").weight.written >= weight(50)
+    });
+    world.weather.insert("alpha".into(), Weather::CanaryFails);
+    world.until("back", |w| {
+        let c = w.component("alpha");
+        c.weight.written.is_zero() && c.lowering.is_none()
+    });
+    world.weather.insert("alpha".into(), Weather::Good);
+}
+
+#[test]
+fn after_a_breach_it_begins_again_by_itself_each_time_later_and_not_for_ever() {
+    let mut world = retrying();
+    fail(&mut world);
+    for minutes in [10, 30] {
+        let c = world.component("alpha");
+        assert!(c.message.contains("begins again by itself"), "{}", c.message);
+        let back = world.now;
+        world.restart();
+        world.until("it walks again", |w| w.component("alpha").state == State::Walking);
+        let waited = world.now.duration_since(back).unsigned_abs();
+        let asked = Duration::from_secs(minutes * 60);
+        assert!(
+            waited <= asked + Duration::from_secs(20) && waited + Duration::from_secs(120) >= asked,
+            "{waited:?}"
+        );
+        assert!(
+            world
+                .component("alpha")
+                .evidence
+                .as_ref()
+                .is_some_and(|l| l.judged.0.is_zero()),
+            "fresh evidence"
+        );
+        fail(&mut world);
+    }
+    let c = world.component("alpha");
+    assert_eq!(c.retry.unwrap().tried, 2);
+    assert!(
+        c.message.contains("all that spec.rollback.retry allows"),
+        "{}",
+        c.message
+    );
+    world.ticks(1000);
+    assert_eq!(world.component("alpha").state, State::RolledBack);
+    world.say(Verb::Retry, "alpha", None);
+    world.tick();
+    assert_eq!(
+        world.component("alpha").retry,
+        None,
+        "a person begins the count anew"
+    );
+}
+
+#[test]
+fn what_a_person_put_back_or_paused_never_begins_again_by_itself() {
+    for verb in [Verb::Rollback, Verb::Pause] {
+        let mut world = retrying();
+        fail(&mut world);
+        world.say(verb, "alpha", None);
+        world.ticks(1000);
+        assert_eq!(world.component("alpha").state, State::RolledBack, "{verb}");
+    }
+    let mut world = retrying();
+    world.until("5%", |w| w.component("alpha").weight.written == weight(50));
+    world.say(Verb::Rollback, "alpha", None);
+    world.ticks(1000);
+    assert_eq!(world.component("alpha").state, State::RolledBack);
+    // And nothing does where the resource does not ask for it.
+    let mut world = World::demo();
+    fail(&mut world);
+    world.ticks(1000);
+    assert_eq!(world.component("alpha").state, State::RolledBack);
+}
+
+#[test]
+fn what_begins_again_waits_for_freezes_and_for_a_new_approval() {
+    let mut world = retrying();
+    world.until("before the gate", |w| {
+        w.component("alpha").reason == Reason::AwaitingApproval
+    });
+    world.say(Verb::Approve, "*", None);
+    world.until("90%", |w| w.component("alpha").weight.written == weight(900));
+    fail(&mut world);
+    world.freeze(true);
+    world.ticks(200);
+    assert_eq!(world.highest("alpha"), Weight::ZERO, "frozen");
+    world.freeze(false);
+    world.until("before the gate again", |w| {
+        let c = w.component("alpha");
+        c.weight.written == weight(700) && c.reason == Reason::AwaitingApproval
+    });
+    assert!(
+        world.component("alpha").message.contains("the attempt before"),
+        "{}",
+        world.component("alpha").message
+    );
+    world.ticks(50);
+    assert_eq!(world.highest("alpha"), weight(700));
+    world.say(Verb::Approve, "*", None);
+    world.until("90% again", |w| w.highest("alpha") == weight(900));
+}
+
+#[test]
+fn a_rollback_for_darkness_is_nobodys_word_either() {
+    let mut spec = spec();
+    spec["rollback"] = json!({"retry": {"after": "10m"}});
+    spec["judge"]["onBlind"] = json!("rollback");
+    spec["judge"]["blindAfter"] = json!("5m");
+    let mut world = World::new(spec);
+    world.until("5%", |w| w.component("alpha").weight.written == weight(50));
+    world.ticks(4);
+    world
+        .weather
+        .insert("alpha".into(), Weather::Blind(Dark::Vanished));
+    world.until("back", |w| w.component("alpha").state == State::RolledBack);
+    world.until("again", |w| w.component("alpha").state == State::Walking);
+    world.ticks(100);
+    assert_eq!(world.highest("alpha"), Weight::ZERO, "nothing rises in the dark");
+}
+
+/// Both at 10%, where one going back takes the other along.
+fn joint() -> World {
+    let mut world = with(json!({"scope": "rollout"}));
+    world.until("both at 10%", |w| {
+        ["alpha", "beta"]
+            .iter()
+            .all(|c| w.component(c).weight.written == weight(100))
+    });
+    world
+}
+
+#[test]
+fn a_crash_after_the_first_write_of_a_joint_rollback_still_takes_the_others_along() {
+    let mut world = joint();
+    // The daemon wrote alpha's rollback and died before beta's and before the status.
+    let later = ulid::Ulid::from_parts(u64::try_from(world.now.as_millisecond()).unwrap() + 1, 9).to_string();
+    for object in world.objects.get_mut("alpha").unwrap() {
+        object.weight = Weight::ZERO;
+        object.stamp = Some(Mark {
+            id: later.clone(),
+            weight: Weight::ZERO,
+            reason: Some(Reason::Breach),
+        });
+    }
+    world.restart();
+    world.ticks(3);
+    assert_eq!(world.component("alpha").state, State::RolledBack);
+    assert_eq!(
+        (world.highest("beta"), world.component("beta").reason),
+        (Weight::ZERO, Reason::OtherFailed)
+    );
+}
+
+#[test]
+fn who_cannot_go_back_with_the_others_follows_as_soon_as_control_can_take_the_traffic() {
+    let mut world = joint();
+    world.ready = Some(false);
+    world.say(Verb::Rollback, "alpha", None);
+    world.ticks(5);
+    assert_eq!(
+        (world.highest("alpha"), world.highest("beta")),
+        (Weight::ZERO, weight(100)),
+        "control cannot take it"
+    );
+    world.restart();
+    world.ticks(5);
+    world.ready = Some(true);
+    world.ticks(3);
+    assert_eq!(
+        (world.highest("beta"), world.component("beta").state),
+        (Weight::ZERO, State::RolledBack)
+    );
+}
+
+#[test]
+fn who_had_no_traffic_yet_does_not_begin_after_a_joint_rollback_until_the_one_that_failed_does() {
+    let mut world = with(json!({"scope": "rollout"}));
+    world.until("10%", |w| w.component("alpha").weight.written == weight(100));
+    world.weather.insert("beta".into(), Weather::NoLook);
+    for object in world.objects.get_mut("beta").unwrap() {
+        object.settled = false;
+    }
+    world.say(Verb::Rollback, "alpha", None);
+    world.say(Verb::Rollback, "beta", None);
+    world.ticks(3);
+    for object in world.objects.get_mut("beta").unwrap() {
+        object.settled = true;
+    }
+    world.all(Weather::Good);
+    world.say(Verb::Retry, "beta", None);
+    world.ticks(100);
+    assert_eq!(world.highest("beta"), Weight::ZERO);
+    assert_eq!(world.component("beta").reason, Reason::StoppedByFailure);
+    world.say(Verb::Retry, "alpha", None);
+    world.until("both go on", |w| {
+        w.highest("alpha") == weight(700) && w.highest("beta") == weight(700)
+    });
+}
