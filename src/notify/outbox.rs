@@ -111,37 +111,36 @@ impl Own {
     }
 
     async fn run(&self, stop: &CancellationToken) {
-        // What is being told when the end comes is told once more: twice is better than never.
-        let mut in_hand = None;
-        tokio::select! {
-            () = self.work(&mut in_hand) => {}
-            () = stop.cancelled() => {}
-        }
-        let rest = async {
-            while let Some(batch) = in_hand.take().or_else(|| self.take()) {
+        let all = async {
+            self.work(stop).await;
+            while let Some(batch) = self.take() {
                 // One attempt: whoever does not answer now is not waited for.
                 self.count(batch.len(), self.receiver.tell(&batch).await.is_ok());
             }
         };
-        if tokio::time::timeout(LAST_WORDS, rest).await.is_err() {
-            tracing::warn!(
+        let end = async {
+            stop.cancelled().await;
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        tokio::select! {
+            biased;
+            () = all => {}
+            () = end => tracing::warn!(
                 receiver = self.receiver.name(),
                 "stopped before everybody was told"
-            );
+            ),
         }
     }
 
-    /// Tells what comes in. A batch stands in `in_hand` for as long as nobody was told of it.
-    async fn work(&self, in_hand: &mut Option<Vec<Message>>) {
-        loop {
-            *in_hand = self.take();
-            match in_hand {
+    /// Tells what comes in, until told to stop. What is on its way then arrives: only waits are cut short.
+    async fn work(&self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            match self.take() {
                 Some(batch) => {
-                    self.deliver(batch).await;
-                    *in_hand = None;
-                    tokio::time::sleep(self.receiver.gap()).await;
+                    self.deliver(&batch, stop).await;
+                    unless(stop, tokio::time::sleep(self.receiver.gap())).await;
                 }
-                None => self.news.notified().await,
+                None => unless(stop, self.news.notified()).await,
             }
         }
     }
@@ -159,17 +158,19 @@ impl Own {
         count.fetch_add(messages as u64, Ordering::Relaxed);
     }
 
-    /// Tells a batch, again and again while there is hope.
-    async fn deliver(&self, batch: &[Message]) {
+    /// Tells a batch, again and again while there is hope; once more when told to stop.
+    async fn deliver(&self, batch: &[Message], stop: &CancellationToken) {
         let began = Instant::now();
         let mut wait = FIRST_WAIT;
         loop {
+            let last = stop.is_cancelled();
             let failure = match self.receiver.tell(batch).await {
                 Ok(()) => return self.count(batch.len(), true),
                 Err(failure) => failure,
             };
             let hope = match &failure {
                 Failure::Never(_) => None,
+                Failure::Later { .. } if last => None,
                 Failure::Later { after, .. } => Some(after.unwrap_or_default().max(wait).min(GIVE_UP)),
             };
             let hope = hope.filter(|wait| began.elapsed() + *wait < GIVE_UP);
@@ -183,9 +184,17 @@ impl Own {
                 return self.count(batch.len(), false);
             };
             tracing::debug!(receiver = self.receiver.name(), error = %failure, "not told, again in {rest:?}");
-            tokio::time::sleep(rest).await;
+            unless(stop, tokio::time::sleep(rest)).await;
             wait = (wait * 2).min(SLOWEST);
         }
+    }
+}
+
+/// Waits for something, or until told to stop.
+async fn unless(stop: &CancellationToken, something: impl Future<Output = ()>) {
+    tokio::select! {
+        () = something => {}
+        () = stop.cancelled() => {}
     }
 }
 
@@ -272,7 +281,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_on_its_way_when_the_end_comes_is_told_all_the_same() {
+    async fn what_is_on_its_way_when_the_end_comes_is_told_once() {
         let (url, mut taken, _server) = listening(0).await;
         let outbox = Outbox::new([at(&url, Kind::Webhook, None)]);
         outbox.send(&example("on its way"));
@@ -287,6 +296,21 @@ mod tests {
         tokio::join!(own.run(&stop), end);
         assert_eq!(own.counts().sent, 1);
         assert!(taken.recv().await.unwrap().contains("on its way"));
+        assert!(taken.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_another_attempt_when_the_end_comes_is_tried_once_more() {
+        let (url, mut taken, _server) = listening(1).await;
+        let outbox = Outbox::new([at(&url, Kind::Webhook, None)]);
+        outbox.send(&example("at last"));
+        let stop = CancellationToken::new();
+        let own = &outbox.boxes[0];
+        let batch = own.take().unwrap();
+        assert!(own.receiver.tell(&batch).await.is_err());
+        stop.cancel();
+        own.deliver(&batch, &stop).await;
+        assert!(taken.recv().await.unwrap().contains("at last"));
     }
 
     #[tokio::test]

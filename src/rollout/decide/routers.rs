@@ -92,7 +92,10 @@ impl Desk<'_> {
             return;
         };
         c.weight.written = highest;
-        c.weight.asked = highest;
+        // What a person asked for before anybody had looked is asked for still.
+        if c.raise_by.is_none() {
+            c.weight.asked = highest;
+        }
         c.since = Some(now);
         c.attempt = c.attempt.max(1);
         c.mark = objects

@@ -234,6 +234,17 @@ impl<'a> Finding<'a> {
         }
     }
 
+    /// A value on the wrong side of a promote limit. Rounded, the two may read alike.
+    fn beside(&self, side: &str, shown: &str, limit: f64) -> String {
+        let limit = self.limit(limit);
+        let number = |text: &str| {
+            let unit = |c: char| c.is_ascii_alphabetic() || c == '%';
+            text.trim_end_matches(unit).parse::<f64>().ok()
+        };
+        let hair = if number(shown) == number(&limit) { "a hair " } else { "" };
+        format!("{shown} is {hair}{side} the promote limit of {limit}")
+    }
+
     fn says(&self) -> String {
         match self.why {
             Why::NothingYet => "nothing was counted yet".to_owned(),
@@ -257,25 +268,13 @@ impl<'a> Finding<'a> {
             Why::TooFew { have, need } => self.too_few(have, need),
             Why::QuietWindow => "no canary requests in the last window".to_owned(),
             Why::OverPromote { value, limit } if self.rule.metric == Metric::Availability => {
-                format!(
-                    "{} is under the promote limit of {}",
-                    self.show(1.0 - value),
-                    self.limit(limit)
-                )
+                self.beside("under", &self.show(1.0 - value), limit)
             }
             Why::OverPromote { value, limit } => {
-                format!(
-                    "{} is over the promote limit of {}",
-                    self.show(value),
-                    self.limit(limit)
-                )
+                self.beside("over", &self.show(value), limit)
             }
             Why::UnderPromote { value, limit } => {
-                format!(
-                    "{} is under the promote limit of {}",
-                    self.show(value),
-                    self.limit(limit)
-                )
+                self.beside("under", &self.show(value), limit)
             }
             Why::OverSince { since } => {
                 format!("{} is past the rollback limit since {since:.0}", self.shown())

@@ -69,6 +69,10 @@ impl Reader {
         if min.is_some_and(|m| m > Percent::from_millis(100_000)) {
             self.problem(format!("{at}.min"), "more than 100% can never be reached");
         }
+        if matches!(max, Some(Bound::Percent(m)) if m >= Percent::from_millis(100_000)) {
+            let message = "no more than 100% of the requests can fail, so this limit is never passed: write a smaller one, or `none` to switch it off";
+            self.problem(format!("{at}.max"), message);
+        }
         Some(Limits {
             max,
             min,
@@ -216,6 +220,12 @@ impl Reader {
         };
         if value.is_none() {
             self.problem(path, format!("{text:?} is not {unit}: {metric} is held to one"));
+        }
+        // Kubernetes reads a number without a unit as bytes. No program fits into so few.
+        if metric == MetricName::Memory && value.is_some_and(|bytes| bytes < 1024.0) {
+            let message = format!("{text:?} is less than a kilobyte: write its unit, like \"128Mi\" or \"1G\"");
+            self.problem(path, message);
+            return None;
         }
         value
     }

@@ -438,6 +438,19 @@ fn a_hand_set_weight_that_the_status_missed_stays_in_the_hands_of_the_person() {
 }
 
 #[test]
+fn a_hand_set_weight_that_came_before_the_first_look_is_written_after_it() {
+    let mut world = World::new(spec());
+    let objects = world.objects.remove("alpha").unwrap();
+    world.say(Verb::Set, "alpha", Some(weight(300)));
+    world.ticks(3);
+    assert_eq!(world.component("alpha").state, Manual);
+    world.objects.insert("alpha".to_owned(), objects);
+    world.ticks(3);
+    assert_eq!(world.highest("alpha"), weight(300));
+    assert_eq!(world.component("alpha").state, Manual);
+}
+
+#[test]
 fn a_rollback_of_one_takes_all_back_where_the_scope_is_the_rollout() {
     let mut spec = spec();
     spec["rollback"] = serde_json::json!({"scope": "rollout"});
