@@ -22,7 +22,7 @@ build() { # build [FLAGS…]
 
 if [ "$what" = all ]; then
     build
-    SWEEP=all "$(program)" --show-output --test-threads 1
+    SWEEP=all "$(program)" --show-output --test-threads 1 --include-ignored
 fi
 
 # The library beneath must be sabotaged too. Cargo tells builds apart by the wrapper's path.

@@ -239,6 +239,14 @@ impl<'a> Probe<'a> {
                 ));
             }
         }
+        let series = self.ask(&promql).await?.len();
+        if series > 0 {
+            return Ok(format!(
+                "{name} has {series} series of this arm, and they are no histogram that can be read: its buckets need le labels, \
+                 the last of them +Inf, counts that do not fall from one bound to the next nor with time, and bounds that both \
+                 arms have"
+            ));
+        }
         if self.ask(&format!("count({name})")).await?.is_empty() {
             return Ok(format!(
                 "no scrape: requests are counted, but Prometheus has no {name}. Switch the exporter's histogram on, or drop no series of it"

@@ -50,7 +50,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -183,6 +183,8 @@ pub(super) struct Actor {
     /// No save before this: the last one failed.
     save_after: Timestamp,
     written: Value,
+    /// The lowerings in it: what is deleted waits for its own.
+    recorded: watch::Sender<BTreeSet<String>>,
     mine: BTreeSet<ObjectRef>,
     /// Kinds and namespaces in which selections look: whatever changes there is looked at.
     scopes: BTreeSet<(ObjectKind, String)>,
@@ -233,6 +235,7 @@ impl Actor {
             last_saved: now,
             save_after: now,
             written: raw.status.clone(),
+            recorded: watch::channel(persist::lowerings(&raw.status)).0,
             mine: BTreeSet::new(),
             scopes: BTreeSet::new(),
             selected: BTreeMap::new(),

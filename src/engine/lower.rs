@@ -8,10 +8,11 @@ use crate::cluster::ClusterError;
 use crate::cluster::objects;
 use crate::rollout::observation::Lower;
 use crate::rollout::spec::Component;
-use crate::routing::{Target, Write, WriteMode, found};
+use crate::routing::{Stamp, Target, Write, WriteMode, found};
 use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -26,9 +27,14 @@ const SLOWEST: Duration = Duration::from_secs(1);
 const GROWTH: f64 = 1.4;
 /// Lost races that are tried again without a wait.
 const RACES: u32 = 5;
+/// What is deleted carries no mark any more, so a daemon that dies then must have said before why it went. Where that
+/// cannot be written it goes all the same after so long: the weight it had is 0 by then.
+const RECORD: Duration = Duration::from_secs(1);
 
 /// What a lowering reports while it goes on: a failure in words, for the status.
 pub(super) type Failure = (String, String);
+/// The lowerings that the status has, as it was last written.
+pub(super) type Recorded = watch::Receiver<BTreeSet<String>>;
 
 /// How long a router further in waits for the first attempt at the one before it. The edge goes first, so that nobody
 /// is sent to where nobody listens any more; but a router that hangs must not keep the others up.
@@ -43,12 +49,17 @@ pub(super) async fn lower(
     order: Lower,
     at: Timestamp,
     failures: mpsc::Sender<Failure>,
+    recorded: Recorded,
 ) {
     let mut wait = FIRST_WAIT;
+    let told = Told {
+        failures: &failures,
+        recorded: &recorded,
+    };
     loop {
         let (stock, unread) = stock_at_any_cost(&doors.client, &doors.cache, &component, &namespace).await;
         let all = found(&component, &namespace, &stock).targets;
-        edge_first(&doors, &all, &order, at, &failures).await;
+        edge_first(&doors, &all, &order, at, told).await;
         // Where nobody knows what there is, there may be more to lower.
         let Some(error) = unread.first() else { return };
         tracing::warn!(component = order.component, %error, "what is to be lowered cannot be listed, again");
@@ -58,12 +69,19 @@ pub(super) async fn lower(
     }
 }
 
+/// What a lowering tells its actor, and what it is told.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    failures: &'a mpsc::Sender<Failure>,
+    recorded: &'a Recorded,
+}
+
 async fn edge_first(
     doors: &Doors,
     all: &[Target<'_>],
     order: &Lower,
     at: Timestamp,
-    failures: &mpsc::Sender<Failure>,
+    told: Told<'_>,
 ) {
     let mut routers: Vec<Vec<&Target<'_>>> = Vec::new();
     for target in all {
@@ -94,7 +112,7 @@ async fn edge_first(
             }
             let each = router
                 .iter()
-                .map(|target| one(doors, target, order, at, failures, tried));
+                .map(|target| one(doors, target, order, at, told, tried));
             join_all(each).await;
         });
     }
@@ -106,14 +124,14 @@ async fn one(
     target: &Target<'_>,
     order: &Lower,
     at: Timestamp,
-    failures: &mpsc::Sender<Failure>,
+    told: Told<'_>,
     tried: &watch::Sender<usize>,
 ) {
     let mut wait = FIRST_WAIT;
     let mut races = 0;
     let mut known = cached(&doors.cache, target);
     for attempt in 0_u64.. {
-        let ended = attempt_once(doors, target, order, at, known.take()).await;
+        let ended = attempt_once(doors, target, order, at, known.take(), told.recorded).await;
         if attempt == 0 {
             tried.send_modify(|ended| *ended += 1);
         }
@@ -128,7 +146,7 @@ async fn one(
             Err(Trouble::Race(message) | Trouble::Other(message)) => {
                 tracing::warn!(object = %target.object(), weight = %order.weight, attempt, error = %message, "lowering failed, again");
                 // A full queue means that failures are already being read; the next one will do.
-                drop(failures.try_send((order.component.clone(), message)));
+                drop(told.failures.try_send((order.component.clone(), message)));
             }
         }
         // Spread the attempts of many components; no need for good randomness.
@@ -155,6 +173,7 @@ async fn attempt_once(
     order: &Lower,
     at: Timestamp,
     known: Option<Arc<Value>>,
+    recorded: &Recorded,
 ) -> Result<(), Trouble> {
     let other = |e: String| Trouble::Other(e);
     let json = match known {
@@ -194,11 +213,59 @@ async fn attempt_once(
             uid,
             resource_version,
         } => {
-            timed(objects::delete(&doors.client, object, &uid, &resource_version)).await?;
+            let emptied = if target.is_stray() {
+                None
+            } else {
+                empty(doors, target, &json, &stamp, mode).await?
+            };
+            let version = emptied.as_deref().and_then(version).unwrap_or(&resource_version);
+            let mut recorded = recorded.clone();
+            let known = recorded.wait_for(|orders| orders.contains(&order.id));
+            // Late or known: now it goes.
+            drop(tokio::time::timeout(RECORD, known).await);
+            timed(objects::delete(&doors.client, object, &uid, version)).await?;
         }
         Write::Nothing => {}
     }
     Ok(())
+}
+
+/// Brings what is about to be deleted to 0 and marks it: the traffic goes back with this write, and whoever takes over
+/// in between sees why. What cannot be written so is deleted as it is; then `None`.
+async fn empty(
+    doors: &Doors,
+    target: &Target<'_>,
+    json: &Value,
+    stamp: &Stamp,
+    mode: WriteMode,
+) -> Result<Option<Arc<Value>>, Trouble> {
+    let marked = target.read(json).is_ok_and(|seen| {
+        let ours = |mark: &Stamp| mark.id() == stamp.id();
+        seen.weight.is_zero() && seen.stamp.as_ref().is_some_and(ours)
+    });
+    if marked {
+        return Ok(None);
+    }
+    let object = target.object();
+    let patched = match target.write(json, stamp, mode) {
+        Ok(patch) => timed(doors.patch(target, json, &patch)).await,
+        Err(error) => Err(Trouble::Other(error.to_string())),
+    };
+    match patched {
+        Ok(answer) => {
+            doors.cache.put(object, answer.clone());
+            Ok(Some(answer))
+        }
+        Err(Trouble::Other(error)) => {
+            tracing::warn!(%object, error, "not brought to 0 before it is deleted");
+            Ok(None)
+        }
+        Err(trouble @ (Trouble::Gone | Trouble::Race(_))) => Err(trouble),
+    }
+}
+
+fn version(json: &Value) -> Option<&str> {
+    json.pointer("/metadata/resourceVersion")?.as_str()
 }
 
 async fn timed<T>(request: impl Future<Output = Result<T, ClusterError>>) -> Result<T, Trouble> {

@@ -272,6 +272,7 @@ fn put(target: &Target<'_>, json: Option<&Value>, object: routing::Seen) -> Rout
         absent: object.absent,
         // What nothing wants any more says nothing about the component, and goes with the next write.
         joins: object.joins || target.is_stray(),
+        made: object.made,
     }
 }
 

@@ -6,6 +6,7 @@ use crate::rollout::spec::{Component, GradualRolloutSpec};
 use crate::rollout::status::GradualRolloutStatus;
 use crate::routing::{ClaimKey, ObjectKind, Target, needs, targets};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// A resource that can be worked by.
 #[derive(Debug)]
@@ -110,6 +111,16 @@ pub(super) fn read(
     } else {
         Err(problems)
     }
+}
+
+/// The ids of the lowerings that a status has.
+pub(super) fn lowerings(status: &Value) -> BTreeSet<String> {
+    let components = status.pointer("/components").and_then(Value::as_array);
+    let ids = components
+        .into_iter()
+        .flatten()
+        .filter_map(|c| c.pointer("/lowering/id")?.as_str());
+    ids.map(str::to_owned).collect()
 }
 
 /// Reads a status; what cannot be read is as if nothing was written, and said.

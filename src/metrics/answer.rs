@@ -54,6 +54,9 @@ pub(crate) struct Recorded<'a> {
     pub(crate) values: Vec<(f64, Cow<'a, str>)>,
 }
 
+/// How a note begins that says nothing against an answer.
+const NOTE: &str = "PromQL info:";
+
 /// The library's own result type drops `warnings` and `isPartial`, and they decide whether this is data.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -137,7 +140,9 @@ fn result<'a>(
     if answer.status != "success" {
         return Err(failure(http_status, &answer));
     }
-    if let Some(warning) = answer.warnings.as_ref().and_then(|warnings| warnings.first()) {
+    // Prometheus before 3 put its notes among the warnings, like the one that a counter's name should end in _total.
+    let mut warnings = answer.warnings.iter().flatten();
+    if let Some(warning) = warnings.find(|text| !text.starts_with(NOTE)) {
         return Err(unusable(Dark::Partial, format!("a warning: {}", brief(warning))));
     }
     if answer.is_partial {
@@ -192,6 +197,18 @@ mod tests {
 
     #[test]
     fn informational_notes_are_no_warnings() {
+        let note = "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"x\" (1:10)";
+        let noted = |more: &str| {
+            let warnings = serde_json::json!([note, more]);
+            format!(
+                r#"{{"status":"success","data":{{"resultType":"vector","result":[]}},"warnings":{warnings}}}"#
+            )
+        };
+        assert!(read(200, noted(note).as_bytes()).unwrap().is_empty());
+        let Err(partial) = read(200, noted("store down").as_bytes()) else {
+            panic!("a warning beside a note is a warning");
+        };
+        assert!(partial.why.contains("store down"), "{}", partial.why);
         let body =
             r#"{"status":"success","data":{"resultType":"vector","result":[]},"infos":["x"],"warnings":[]}"#;
         assert!(read(200, body.as_bytes()).unwrap().is_empty());

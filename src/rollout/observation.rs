@@ -159,6 +159,8 @@ pub struct Routed {
     pub absent: bool,
     /// It has yet to be brought to the component's weight: until then what it says is no drift.
     pub joins: bool,
+    /// It is there, and we made it. A lowering to 0 is done when it is gone.
+    pub made: bool,
 }
 
 /// What a routed object carries for the canary beside the weight, for comparison.

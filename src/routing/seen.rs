@@ -64,6 +64,8 @@ pub struct Seen {
     pub absent: bool,
     /// It has yet to be brought to the component's weight: it, or what it stands for, is new.
     pub joins: bool,
+    /// It is there, and we made it: for 0 it is deleted.
+    pub made: bool,
 }
 
 impl Seen {

@@ -204,6 +204,7 @@ impl Target<'_> {
             parents,
             absent: false,
             joins,
+            made: matches!(&self.way, Way::Nginx(canary) if canary.owns(json)),
             readings,
             aside: match &self.way {
                 Way::Istio(routes) => routes.aside(&self.object, json)?,
@@ -239,6 +240,7 @@ impl Target<'_> {
             aside: None,
             absent: true,
             joins: canary.split.as_ref().is_some_and(|split| !split.known),
+            made: false,
         })
     }
 

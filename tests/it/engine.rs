@@ -282,7 +282,7 @@ async fn an_idle_rollout_writes_nothing_at_all() {
     world.pass(120).await;
     let before = world.object()["metadata"]["resourceVersion"].clone();
     let route = world.vs("shop")["metadata"]["resourceVersion"].clone();
-    world.pass(24 * 3600).await;
+    world.pass(3 * 3600).await;
     assert_eq!(world.object()["metadata"]["resourceVersion"], before);
     assert_eq!(world.vs("shop")["metadata"]["resourceVersion"], route);
 }

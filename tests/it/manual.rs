@@ -59,7 +59,7 @@ async fn the_inner_router_is_raised_the_person_is_asked_once_and_nothing_goes_on
         words.contains("`gradual-rollout confirm shop`: set pool"),
         "{words}"
     );
-    world.pass(6 * 3600).await;
+    world.pass(3600).await;
     let c = world.component("shop");
     assert_eq!(
         c.weight.written,

@@ -2,7 +2,8 @@
 
 use super::{Check, Missing, Query, SCRAPES, limits, too_short};
 use crate::metrics::Source;
-use crate::metrics::gauge::{GaugeQueries, PairAsk, reading, window};
+use crate::metrics::gauge::{GaugeQueries, NOWHERE, PairAsk, Sample, nowhere, reading, window};
+use crate::metrics::query::PART;
 use crate::rollout::judge::{Stand, stand};
 use crate::rollout::plan::{CheckSet, CheckSource, Gauge, GaugeLimits, PlannedCheck};
 use crate::rollout::reason::Verdict;
@@ -133,6 +134,7 @@ impl Beside {
                 Verdict::Unknown,
                 "neither counter has a series: check its labels, and that the exporter is scraped".to_owned(),
             ),
+            Ok(series) if series.iter().any(is_nowhere) => (Verdict::Unknown, failures_nowhere(check)),
             Ok(_) => (
                 Verdict::Skipped,
                 "its counters are there; they are counted while a rollout runs".to_owned(),
@@ -219,4 +221,17 @@ mod tests {
         assert_eq!(says(Some(5.0)), Verdict::Pass);
         assert_eq!(says(Some(2.0)), Verdict::Hold);
     }
+}
+
+/// Whether a sample says that the counter of failures does not exist.
+fn is_nowhere(sample: &Sample) -> bool {
+    sample.labels.get(PART).is_some_and(|mark| mark == NOWHERE)
+}
+
+fn failures_nowhere(check: &PlannedCheck) -> String {
+    let failed = match &check.source {
+        CheckSource::Pair(pair) => pair.counters.failed.as_str(),
+        CheckSource::Arms | CheckSource::Errors(_) | CheckSource::Gauge(_) => "counters.failed",
+    };
+    nowhere(failed)
 }

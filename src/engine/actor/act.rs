@@ -121,6 +121,7 @@ impl Actor {
             order.clone(),
             self.status_order_time(order).unwrap_or(now),
             self.failing.0.clone(),
+            self.recorded.subscribe(),
         );
         let (name, id) = (order.component.clone(), order.id.clone());
         let task = self.tasks.spawn(async move {

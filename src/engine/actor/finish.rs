@@ -182,7 +182,7 @@ impl Actor {
                 self.last_saved = now;
                 self.tell_audits();
                 self.write_declared(&written);
-                self.written = written;
+                self.stands(written);
                 self.tidy();
             }
             Err(error) if error.is_race() => {
@@ -199,6 +199,14 @@ impl Actor {
                 self.save_after = now + Duration::from_secs(1);
             }
         }
+    }
+
+    /// This is what the status says now, whoever wrote it.
+    pub(super) fn stands(&mut self, written: serde_json::Value) {
+        let lowerings = persist::lowerings(&written);
+        self.recorded
+            .send_if_modified(|known| std::mem::replace(known, lowerings.clone()) != lowerings);
+        self.written = written;
     }
 
     fn write_declared(&mut self, written: &serde_json::Value) {
@@ -278,7 +286,7 @@ impl Actor {
                     // What was decided on ours is decided anew, or was by them.
                     self.audits = super::audit::Audits::default();
                     self.first = true;
-                    self.written = raw.status.clone();
+                    self.stands(raw.status.clone());
                     for lane in self
                         .lanes
                         .values_mut()

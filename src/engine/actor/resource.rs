@@ -86,7 +86,7 @@ impl Actor {
             self.shared.claims.remove(&self.raw.uid);
             self.shared.turns.remove(&self.raw.uid);
             self.status = persist::read_status(&raw);
-            self.written = raw.status.clone();
+            self.stands(raw.status.clone());
             self.first = true;
             self.sound = Err(Vec::new());
             self.broken = None;

@@ -14,6 +14,17 @@ use std::collections::BTreeMap;
 /// The labels that tell one exporting process from another.
 const EXPORTER: [&str; 2] = ["pod", "instance"];
 
+/// Marks that a name is nowhere.
+pub(crate) const NOWHERE: &str = "nowhere";
+
+/// What it means that there is no counter of that name.
+pub(crate) fn nowhere(failed: &str) -> String {
+    format!(
+        "there is no `{failed}` at all, so failures cannot be told from a misspelt name: correct `counters.failed`, or have the \
+         exporter begin it at 0"
+    )
+}
+
 /// A pair of counters as one query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairAsk {
@@ -21,6 +32,8 @@ pub struct PairAsk {
     pub promql: String,
     /// The canary's first counter, for people: what to look for when there is nothing.
     selector: String,
+    /// The counter of failures.
+    failed: String,
     /// The first counter counts failures too.
     total: bool,
     has_control: bool,
@@ -63,9 +76,14 @@ impl PairAsk {
                 ));
             }
         }
+        // A misspelt name would read as no failure at all.
+        parts.push(format!(
+            r#"label_replace(absent({failed}), "{PART}", "{NOWHERE}", "{PART}", "")"#
+        ));
         Ok(Self {
             promql: parts.join("\nor "),
             selector,
+            failed: failed.clone(),
             total,
             has_control: pair.series.control.is_some(),
         })
@@ -74,6 +92,13 @@ impl PairAsk {
     fn snapshot(&self, at: Timestamp, answer: &[Sample]) -> Result<Snapshot, Blindness> {
         let mut arms: BTreeMap<&str, ArmSnapshot> = BTreeMap::new();
         let marked = |sample: &Sample| sample.labels.get(PART).cloned().unwrap_or_default();
+        let parts = answer.iter().filter(|sample| marked(sample) != NOWHERE).count();
+        if parts > 0 && parts < answer.len() {
+            return Err(Blindness {
+                kind: Dark::Empty,
+                message: nowhere(&self.failed),
+            });
+        }
         for sample in answer {
             let Some(side) = marked(sample).strip_suffix("/sampled").map(side) else {
                 continue;
@@ -121,6 +146,12 @@ impl PairAsk {
         }
     }
 
+    /// More failures than attempts, by far more than two counters that are not raised at one instant can differ.
+    fn impossible(&self, arm: &Arm) -> bool {
+        let counts = arm.counts();
+        self.total && counts.is_some_and(|c| c.errors > c.requests.saturating_mul(2).saturating_add(3))
+    }
+
     /// The first counter holds the failures of the second too: they are counted once.
     fn once(&self, arm: Arm) -> Arm {
         match arm {
@@ -146,6 +177,17 @@ pub fn observe_pair(
         Err(blindness) => return Reading::Blind(blindness),
     };
     match advance(cursor, snapshot) {
+        Reading::Fresh(tick) if [&tick.canary, &tick.control].into_iter().any(|arm| ask.impossible(arm)) => {
+            Reading::Blind(Blindness {
+                kind: Dark::NotANumber,
+                message: format!(
+                    "`{}` counts far more than `{}`, which counts failures too: name the counter of all attempts, or give the \
+                     one that leaves failures out as `succeeded`",
+                    ask.failed,
+                    brief(&ask.selector)
+                ),
+            })
+        }
         Reading::Fresh(mut tick) => {
             tick.canary = ask.once(tick.canary);
             tick.control = ask.once(tick.control);
@@ -261,11 +303,44 @@ mod tests {
     #[test]
     fn one_query_asks_for_both_arms_and_each_parts_sample_time() {
         let promql = ask(true).promql;
-        assert_eq!(promql.matches("label_replace(").count(), 6);
+        assert_eq!(promql.matches("label_replace(").count(), 7);
+        assert!(promql.contains("absent(cx_fail)"), "{promql}");
         assert!(
             promql.contains(r#"sum by (pod, instance) (cx_fail{envoy_cluster_name="v2"}), "rollout_part", "canary/failed""#),
             "{promql}"
         );
+    }
+
+    #[test]
+    fn a_counter_of_failures_that_is_nowhere_is_not_taken_for_none() {
+        let mut cursor = Cursor::default();
+        let mut all = answer(1000.0, [1.0, 1.0], [0.0, 0.0]);
+        all.retain(|s| !s.labels[PART].ends_with("/failed"));
+        all.push(Sample {
+            labels: [(PART.to_owned(), NOWHERE.to_owned())].into(),
+            value: 1.0,
+        });
+        let Reading::Blind(dark) = observe_pair(&ask(true), &mut cursor, time(1000), Ok(all)) else {
+            panic!("seen");
+        };
+        assert!(dark.message.contains("`cx_fail`"), "{}", dark.message);
+    }
+
+    #[test]
+    fn more_failures_than_attempts_are_no_count_and_a_race_of_a_few_is_one() {
+        let ask = ask(true);
+        let counted = |failed: f64| {
+            let mut cursor = Cursor::default();
+            let first = answer(1000.0, [100.0, 1000.0], [3.0, 5.0]);
+            observe_pair(&ask, &mut cursor, time(1000), Ok(first));
+            let second = answer(1010.0, [110.0, 1900.0], [3.0 + failed, 6.0]);
+            observe_pair(&ask, &mut cursor, time(1010), Ok(second))
+        };
+        assert!(matches!(counted(50.0), Reading::Blind(b) if b.kind == Dark::NotANumber));
+        let Reading::Fresh(tick) = counted(11.0) else {
+            panic!("a tick");
+        };
+        assert_eq!(tick.canary.counts().unwrap().errors, 11);
     }
 
     #[test]

@@ -21,7 +21,9 @@ impl Desk<'_> {
             }
         };
         self.hear_gateways(i, &objects);
-        let carried = |o: &Routed, order: &Lowering| stamped(o, &order.id) || o.absent;
+        let to_go = |o: &Routed, order: &Lowering| o.made && order.weight.is_zero();
+        let carried =
+            |o: &Routed, order: &Lowering| o.absent || (stamped(o, &order.id) && !to_go(o, order));
         if let Some(c) = self.status.components.get_mut(i)
             && let Some(order) = c.lowering.clone()
             && !objects
@@ -119,6 +121,7 @@ impl Desk<'_> {
             );
             // How often it began again is not known any more: a person decides.
             self.found_back.push(i);
+            self.take_away(i, objects, highest, reason);
         }
     }
 
@@ -247,6 +250,10 @@ impl Desk<'_> {
         if weight < super::super::plan::FIRST_WEIGHT_MAX {
             c.baseline = None;
         }
+        self.take_away(i, objects, weight, reason);
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
         if reason.is_rollback() {
             c.state = State::RolledBack;
             c.fingerprint = fingerprint;
@@ -268,6 +275,13 @@ impl Desk<'_> {
             c.fingerprint = None;
             c.reason = reason;
             c.message = super::advance::by_hand(weight);
+        }
+    }
+
+    /// What we made and brought to 0 is still there: whoever did it died before it was deleted.
+    fn take_away(&mut self, i: usize, objects: &[Routed], weight: Weight, reason: Reason) {
+        if weight.is_zero() && objects.iter().any(|o| o.made) {
+            self.order(i, weight, reason, false, None);
         }
     }
 

@@ -81,7 +81,10 @@ pub(super) enum Why {
         have: u64,
         need: u64,
     },
-    NoHistogram,
+    /// An arm's requests are counted, and how long they take is not.
+    NoHistogram {
+        arm: &'static str,
+    },
     TooFew {
         have: u64,
         need: u64,
@@ -161,7 +164,7 @@ impl<'a> Finding<'a> {
             Why::Passes { .. } => Verdict::Pass,
             Why::NoPromoteLimit | Why::NotMeasurable(_) => Verdict::Skipped,
             Why::NoControl
-            | Why::NoHistogram
+            | Why::NoHistogram { .. }
             | Why::NoBucket { .. }
             | Why::NoHistory
             | Why::ThinHistory { .. } => Verdict::Unknown,
@@ -260,10 +263,10 @@ impl<'a> Finding<'a> {
             Why::ThinHistory { have, need } => format!(
                 "control had {have} requests in the 24 h before the rollout, and {need} are needed: {HISTORY_REMEDY}"
             ),
-            Why::NoHistogram => "the source has no latency histogram of the canary that can be read (none, in another unit, or \
-                                 with buckets that do not rise): `gradual-rollout checks test` prints the query and what \
-                                 is wrong"
-                .to_owned(),
+            Why::NoHistogram { arm } => format!(
+                "the source has no latency histogram of {arm} that can be read (none, in another unit, or with buckets that \
+                 do not rise): `gradual-rollout checks test` prints the query and what is wrong"
+            ),
             Why::TooFew { have: 0, .. } => "the canary has had no requests".to_owned(),
             Why::TooFew { have, need } => self.too_few(have, need),
             Why::QuietWindow => "no canary requests in the last window".to_owned(),

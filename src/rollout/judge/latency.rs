@@ -307,7 +307,7 @@ fn promote(
     let [all, window] = stretches;
     let (q, bounds) = (rule.quantile, &ledger.bounds);
     if all.canary.requests > 0 && all.canary.latency.is_empty() {
-        return Why::NoHistogram;
+        return Why::NoHistogram { arm: "the canary" };
     }
     if let Some(limit) = highest(limits).filter(|limit| at_most(bounds, *limit).is_none())
         && let Some(first) = bounds.first()
@@ -341,7 +341,7 @@ fn promote(
                 if rule.by_history {
                     return past(rule, ctx).err().unwrap_or(Why::NoHistory);
                 }
-                return nothing_to_compare_with(ledger, ctx);
+                return nothing_to_compare_with(ledger, ctx, all);
             };
             let limit = control * (1.0 + more.ratio());
             if canary > limit || canary.is_infinite() {
@@ -353,8 +353,10 @@ fn promote(
     unproven.unwrap_or(Why::Passes { limit: None })
 }
 
-fn nothing_to_compare_with(ledger: &Ledger, ctx: &Context<'_>) -> Why {
-    if !ctx.has_control {
+fn nothing_to_compare_with(ledger: &Ledger, ctx: &Context<'_>, all: &Tally) -> Why {
+    if ctx.has_control && all.control.requests > 0 && count(&all.control) == 0 {
+        Why::NoHistogram { arm: "control" }
+    } else if !ctx.has_control {
         Why::NotMeasurable("no control arm is named, so there is nothing to compare with")
     } else if ledger.control_seen && !ctx.control_is_small() {
         Why::ThinControl

@@ -133,9 +133,15 @@ impl Reader {
             }
         }
         let Some(control) = control else { return };
-        if canary.labels == control.labels && canary.preset == control.preset {
-            let message = "both arms select the same series: name the labels that tell control from canary";
-            self.problem(format!("spec.components[{i}].arms.control.labels"), message);
+        if canary.preset == control.preset {
+            if canary.labels == control.labels {
+                let message = "both arms select the same series: name the labels that tell control from canary";
+                self.problem(format!("spec.components[{i}].arms.control.labels"), message);
+            } else if within(&control.labels, &canary.labels) || within(&canary.labels, &control.labels) {
+                let message = "one arm's series are among the other's, because all of its labels are named there too: name \
+                               in each the label that tells them apart";
+                self.problem(format!("spec.components[{i}].arms.control.labels"), message);
+            }
         }
         if canary.vantage() != control.vantage() {
             let message = "both arms must be seen from one vantage point, or they cannot be compared: \
@@ -379,4 +385,9 @@ fn fingerprint(component: &Component, steps: &[PlannedStep]) -> String {
         (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
     });
     format!("{hash:016x}")
+}
+
+/// Whether whatever has all of `these` labels has all of `those`.
+fn within(these: &BTreeMap<String, String>, those: &BTreeMap<String, String>) -> bool {
+    those.iter().all(|(label, value)| these.get(label) == Some(value))
 }

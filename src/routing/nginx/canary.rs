@@ -103,7 +103,8 @@ impl Canary<'_> {
     /// Whether the canary has yet to be brought to the component's weight: no write of ours gave it any, or none of
     /// its rules matches a location any more, so that nginx uses it for nothing.
     pub(in crate::routing) fn joins(&self, json: &Value, weight: Weight, stamp: Option<&Stamp>) -> bool {
-        let fresh = weight.is_zero() && stamp.is_some_and(|s| s.weight().is_zero());
+        let born = |stamp: &Stamp| stamp.weight().is_zero() && !stamp.puts_back();
+        let fresh = weight.is_zero() && stamp.is_some_and(born);
         fresh || !self.matches(json)
     }
 
