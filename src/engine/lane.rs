@@ -6,6 +6,7 @@ use crate::rollout::weight::Weight;
 use crate::routing::ObjectRef;
 use serde_json::Value;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -50,6 +51,8 @@ pub(super) enum Lane {
         task: AbortHandle,
         /// Since when.
         since: Instant,
+        /// Whether something has no traffic any more, and only waits for the status to say so before it is deleted.
+        waits: Arc<AtomicBool>,
     },
 }
 

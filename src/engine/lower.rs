@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -48,41 +49,31 @@ pub(super) async fn lower(
     namespace: String,
     order: Lower,
     at: Timestamp,
-    failures: mpsc::Sender<Failure>,
-    recorded: Recorded,
+    told: Told,
 ) {
     let mut wait = FIRST_WAIT;
-    let told = Told {
-        failures: &failures,
-        recorded: &recorded,
-    };
     loop {
         let (stock, unread) = stock_at_any_cost(&doors.client, &doors.cache, &component, &namespace).await;
         let all = found(&component, &namespace, &stock).targets;
-        edge_first(&doors, &all, &order, at, told).await;
+        edge_first(&doors, &all, &order, at, &told).await;
         // Where nobody knows what there is, there may be more to lower.
         let Some(error) = unread.first() else { return };
         tracing::warn!(component = order.component, %error, "what is to be lowered cannot be listed, again");
-        drop(failures.try_send((order.component.clone(), error.clone())));
+        drop(told.failures.try_send((order.component.clone(), error.clone())));
         tokio::time::sleep(wait).await;
         wait = wait.mul_f64(GROWTH).min(SLOWEST);
     }
 }
 
 /// What a lowering tells its actor, and what it is told.
-#[derive(Clone, Copy)]
-struct Told<'a> {
-    failures: &'a mpsc::Sender<Failure>,
-    recorded: &'a Recorded,
+pub(super) struct Told {
+    pub(super) failures: mpsc::Sender<Failure>,
+    pub(super) recorded: Recorded,
+    /// Something has no traffic any more, and waits for the status.
+    pub(super) waits: Arc<AtomicBool>,
 }
 
-async fn edge_first(
-    doors: &Doors,
-    all: &[Target<'_>],
-    order: &Lower,
-    at: Timestamp,
-    told: Told<'_>,
-) {
+async fn edge_first(doors: &Doors, all: &[Target<'_>], order: &Lower, at: Timestamp, told: &Told) {
     let mut routers: Vec<Vec<&Target<'_>>> = Vec::new();
     for target in all {
         match routers.last_mut() {
@@ -124,14 +115,14 @@ async fn one(
     target: &Target<'_>,
     order: &Lower,
     at: Timestamp,
-    told: Told<'_>,
+    told: &Told,
     tried: &watch::Sender<usize>,
 ) {
     let mut wait = FIRST_WAIT;
     let mut races = 0;
     let mut known = cached(&doors.cache, target);
     for attempt in 0_u64.. {
-        let ended = attempt_once(doors, target, order, at, known.take(), told.recorded).await;
+        let ended = attempt_once(doors, target, order, at, known.take(), told).await;
         if attempt == 0 {
             tried.send_modify(|ended| *ended += 1);
         }
@@ -173,7 +164,7 @@ async fn attempt_once(
     order: &Lower,
     at: Timestamp,
     known: Option<Arc<Value>>,
-    recorded: &Recorded,
+    told: &Told,
 ) -> Result<(), Trouble> {
     let other = |e: String| Trouble::Other(e);
     let json = match known {
@@ -219,7 +210,8 @@ async fn attempt_once(
                 empty(doors, target, &json, &stamp, mode).await?
             };
             let version = emptied.as_deref().and_then(version).unwrap_or(&resource_version);
-            let mut recorded = recorded.clone();
+            told.waits.store(true, Ordering::Relaxed);
+            let mut recorded = told.recorded.clone();
             let known = recorded.wait_for(|orders| orders.contains(&order.id));
             // Late or known: now it goes.
             drop(tokio::time::timeout(RECORD, known).await);

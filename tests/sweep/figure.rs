@@ -49,7 +49,9 @@ fn decided(vs: &Value) -> Option<Timestamp> {
 async fn measure() -> Vec<i64> {
     let mut world = World::new();
     let failing: Vec<String> = (0..FAILING).map(|n| format!("shop-{n}")).collect();
-    let mut objects = vec![plan(&failing.iter().map(|name| component(name)).collect::<Vec<_>>())];
+    let mut objects = vec![plan(
+        &failing.iter().map(|name| component(name)).collect::<Vec<_>>(),
+    )];
     let mut all = failing.clone();
     for resource in 0..OTHERS / EACH {
         let names: Vec<String> = (0..EACH).map(|n| format!("other-{resource}-{n}")).collect();
@@ -86,7 +88,9 @@ async fn measure() -> Vec<i64> {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let now = world.clock.now();
         left.retain(|name| {
-            let Some(decided) = decided(&world.vs(name)) else { return true };
+            let Some(decided) = decided(&world.vs(name)) else {
+                return true;
+            };
             took.push(now.as_millisecond() - decided.as_millisecond());
             false
         });

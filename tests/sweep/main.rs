@@ -68,12 +68,11 @@ fn all_deaths(tale: &Tale, ways: &[Vec<Point>]) -> Vec<String> {
             let mut wrong = Vec::new();
             while let Some(points) = ways.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let told = tell(tale, points);
-                let call = points.first().and_then(|(n, _)| told.log.get(*n));
-                wrong.extend(
-                    told.wrong
-                        .iter()
-                        .map(|what| format!("{points:?} ({call:?}): {what}")),
-                );
+                // The call at which it died, and what it had said before.
+                let n = points.first().map_or(0, |(n, _)| *n);
+                let calls = told.log.get(n.saturating_sub(8)..=n).unwrap_or_default();
+                let broken = told.wrong.iter();
+                wrong.extend(broken.map(|what| format!("{points:?}: {what}, after {calls:#?}")));
             }
             wrong
         };

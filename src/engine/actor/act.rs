@@ -9,6 +9,8 @@ use crate::rollout::observation::{Decision, Lower, Raise};
 use crate::rollout::spec::Component;
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -114,14 +116,19 @@ impl Actor {
         let Some(component) = self.planned(&order.component) else {
             return;
         };
+        let waits = Arc::new(AtomicBool::new(false));
+        let told = lower::Told {
+            failures: self.failing.0.clone(),
+            recorded: self.recorded.subscribe(),
+            waits: waits.clone(),
+        };
         let job = lower::lower(
             doors,
             component,
             self.raw.namespace.clone(),
             order.clone(),
             self.status_order_time(order).unwrap_or(now),
-            self.failing.0.clone(),
-            self.recorded.subscribe(),
+            told,
         );
         let (name, id) = (order.component.clone(), order.id.clone());
         let task = self.tasks.spawn(async move {
@@ -134,6 +141,7 @@ impl Actor {
                 id: order.id.clone(),
                 task,
                 since: Instant::now(),
+                waits,
             },
         );
     }

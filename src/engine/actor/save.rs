@@ -6,6 +6,7 @@ use crate::engine::lane::Lane;
 use crate::engine::order::{Pair, swapped};
 use crate::rollout::status::{ComponentStatus, RouterStatus};
 use jiff::Timestamp;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// A lowering goes first, but a router that hangs does not keep the status unwritten for longer than this.
@@ -24,7 +25,9 @@ impl Actor {
             return;
         }
         let lowering = self.lanes.values().any(|lane| match lane {
-            Lane::Lowering { since, .. } => since.elapsed() < TRAFFIC_FIRST && !swapped(Pair::LowerTell),
+            Lane::Lowering { since, waits, .. } => {
+                since.elapsed() < TRAFFIC_FIRST && !waits.load(Ordering::Relaxed) && !swapped(Pair::LowerTell)
+            }
             Lane::Idle
             | Lane::Preparing { .. }
             | Lane::Declared { .. }

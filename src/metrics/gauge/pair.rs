@@ -177,7 +177,11 @@ pub fn observe_pair(
         Err(blindness) => return Reading::Blind(blindness),
     };
     match advance(cursor, snapshot) {
-        Reading::Fresh(tick) if [&tick.canary, &tick.control].into_iter().any(|arm| ask.impossible(arm)) => {
+        Reading::Fresh(tick)
+            if [&tick.canary, &tick.control]
+                .into_iter()
+                .any(|arm| ask.impossible(arm)) =>
+        {
             Reading::Blind(Blindness {
                 kind: Dark::NotANumber,
                 message: format!(

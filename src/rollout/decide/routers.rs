@@ -22,8 +22,7 @@ impl Desk<'_> {
         };
         self.hear_gateways(i, &objects);
         let to_go = |o: &Routed, order: &Lowering| o.made && order.weight.is_zero();
-        let carried =
-            |o: &Routed, order: &Lowering| o.absent || (stamped(o, &order.id) && !to_go(o, order));
+        let carried = |o: &Routed, order: &Lowering| o.absent || (stamped(o, &order.id) && !to_go(o, order));
         if let Some(c) = self.status.components.get_mut(i)
             && let Some(order) = c.lowering.clone()
             && !objects

@@ -244,7 +244,11 @@ impl<'a> Finding<'a> {
             let unit = |c: char| c.is_ascii_alphabetic() || c == '%';
             text.trim_end_matches(unit).parse::<f64>().ok()
         };
-        let hair = if number(shown) == number(&limit) { "a hair " } else { "" };
+        let hair = if number(shown) == number(&limit) {
+            "a hair "
+        } else {
+            ""
+        };
         format!("{shown} is {hair}{side} the promote limit of {limit}")
     }
 
@@ -273,12 +277,8 @@ impl<'a> Finding<'a> {
             Why::OverPromote { value, limit } if self.rule.metric == Metric::Availability => {
                 self.beside("under", &self.show(1.0 - value), limit)
             }
-            Why::OverPromote { value, limit } => {
-                self.beside("over", &self.show(value), limit)
-            }
-            Why::UnderPromote { value, limit } => {
-                self.beside("under", &self.show(value), limit)
-            }
+            Why::OverPromote { value, limit } => self.beside("over", &self.show(value), limit),
+            Why::UnderPromote { value, limit } => self.beside("under", &self.show(value), limit),
             Why::OverSince { since } => {
                 format!("{} is past the rollback limit since {since:.0}", self.shown())
             }

@@ -135,7 +135,8 @@ impl Reader {
         let Some(control) = control else { return };
         if canary.preset == control.preset {
             if canary.labels == control.labels {
-                let message = "both arms select the same series: name the labels that tell control from canary";
+                let message =
+                    "both arms select the same series: name the labels that tell control from canary";
                 self.problem(format!("spec.components[{i}].arms.control.labels"), message);
             } else if within(&control.labels, &canary.labels) || within(&canary.labels, &control.labels) {
                 let message = "one arm's series are among the other's, because all of its labels are named there too: name \
