@@ -71,7 +71,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                     anstream::stderr(),
                     "{}error:{0:#} {}",
                     table::BAD,
-                    failure.message
+                    table::plain_lines(&failure.message)
                 );
             }
             failure.exit.into()
