@@ -241,7 +241,11 @@ impl<'a> Finding<'a> {
             let unit = |c: char| c.is_ascii_alphabetic() || c == '%';
             text.trim_end_matches(unit).parse::<f64>().ok()
         };
-        let hair = if number(shown) == number(&limit) { "a hair " } else { "" };
+        let hair = if number(shown) == number(&limit) {
+            "a hair "
+        } else {
+            ""
+        };
         format!("{shown} is {hair}{side} the promote limit of {limit}")
     }
 

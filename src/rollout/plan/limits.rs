@@ -223,7 +223,8 @@ impl Reader {
         }
         // Kubernetes reads a number without a unit as bytes. No program fits into so few.
         if metric == MetricName::Memory && value.is_some_and(|bytes| bytes < 1024.0) {
-            let message = format!("{text:?} is less than a kilobyte: write its unit, like \"128Mi\" or \"1G\"");
+            let message =
+                format!("{text:?} is less than a kilobyte: write its unit, like \"128Mi\" or \"1G\"");
             self.problem(path, message);
             return None;
         }

@@ -194,7 +194,8 @@ impl Reader {
             // Which flags there are is the proxy's affair, and some builds have their own; all are short and in capitals.
             let shaped = (2..=8).contains(&flag.len()) && flag.chars().all(|c| c.is_ascii_uppercase());
             if !shaped {
-                let message = format!("{flag:?} is no response flag: they are short and in capitals, like \"UH\"");
+                let message =
+                    format!("{flag:?} is no response flag: they are short and in capitals, like \"UH\"");
                 self.problem(format!("{at}.flags[{i}]"), message);
             }
         }
