@@ -570,6 +570,8 @@ fn read(built: Result<Config, config::ConfigError>, origin: &str) -> Result<Raw,
     })
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod notify;
 mod raw;
 #[cfg(test)]

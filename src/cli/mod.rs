@@ -15,6 +15,8 @@ pub mod exit;
 mod explain;
 mod find;
 mod freeze;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod generate;
 mod incident;
 mod init;
