@@ -69,6 +69,10 @@ sweep: tools ## Kill the daemon before and after each of its calls in every stor
 soak: ## A month with 200 components and faults at random, in virtual time
 	$(CARGO) test --locked --profile sweep --test soak -- --show-output
 
+.PHONY: fuzz
+fuzz: ## Throw bytes at all that reads what comes from outside, a minute each (FUZZ_SECONDS=n; TARGETS="settings" for some)
+	scripts/fuzz.sh $(TARGETS)
+
 .PHONY: stories
 stories: ## Run every sandbox story once; each must end as it says
 	scripts/stories.sh 1

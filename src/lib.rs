@@ -12,6 +12,9 @@ pub mod cluster;
 pub mod daemon;
 mod doctor;
 pub mod engine;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod metrics;
 pub mod notify;
 pub mod probe;

@@ -3,10 +3,12 @@
 //! Later wins: defaults, the file, `GRADUAL_ROLLOUT__SECTION__KEY` in the environment, flags. A key that is not
 //! known is refused by name, wherever it stands.
 
-use config::{Config, Environment, File, FileFormat};
+use config::{Config, Environment, File, FileFormat, Source};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +17,8 @@ use std::time::Duration;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// What the environment's names begin with.
 const PREFIX: &str = "GRADUAL_ROLLOUT";
+/// A longer file is surely a mistake.
+const LARGEST: u64 = 1 << 20;
 /// As many shards the work may be split in: each costs a Lease that is renewed.
 pub const MOST_SHARDS: u32 = 64;
 
@@ -133,11 +137,23 @@ pub struct Prometheus {
     /// User name and the file with the password, read anew for each use.
     pub basic_auth: Option<(String, PathBuf)>,
     /// Further headers, such as a tenant's.
-    pub headers: BTreeMap<String, String>,
+    pub headers: Headers,
     /// A file with PEM certificates of authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
     /// The files with the certificate that says who we are, and with its private key, as PEM.
     pub client_certificate: Option<(PathBuf, PathBuf)>,
+}
+
+/// Headers by name. Their values may let in whoever knows them, so they are not shown.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Headers(pub BTreeMap<String, String>);
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.0.keys().map(|name| (name, "[redacted]"));
+        f.debug_map().entries(shown).finish()
+    }
 }
 
 /// Forms of log lines.
@@ -219,17 +235,34 @@ impl Settings {
         environment: impl IntoIterator<Item = (String, String)>,
         flags: &Flags,
     ) -> Result<Self, Error> {
+        let text = match file {
+            None => None,
+            Some(path) => {
+                let name = path.display().to_string();
+                // Read here, so that a missing file says so and any ending will do.
+                let text = read_text(path).map_err(|e| Error::File {
+                    file: name.clone(),
+                    cause: e.to_string(),
+                })?;
+                Some((name, text))
+            }
+        };
+        let text = text.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+        Self::understood(text, environment, flags)
+    }
+
+    /// Settings from the name and the text of a file (none: only defaults and environment) and the environment.
+    fn understood(
+        file: Option<(&str, &str)>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &Flags,
+    ) -> Result<Self, Error> {
         let mut all = Config::builder();
-        if let Some(path) = file {
-            let name = path.display().to_string();
-            // Read here, so that a missing file says so and any ending will do.
-            let text = std::fs::read_to_string(path).map_err(|e| Error::File {
-                file: name.clone(),
-                cause: e.to_string(),
-            })?;
-            let source = File::from_str(&text, FileFormat::Toml);
+        if let Some((name, text)) = file {
+            let source = File::from_str(text, FileFormat::Toml);
+            only_names(&source, name)?;
             let alone = Config::builder().add_source(source.clone()).build();
-            read(alone, &name)?;
+            read(alone, name)?;
             all = all.add_source(source);
         }
         let ours = format!("{PREFIX}__");
@@ -248,6 +281,7 @@ impl Settings {
             .with_list_parse_key("probes.allow")
             .with_list_parse_key("hooks.allow")
             .source(Some(environment));
+        only_names(&source, "environment")?;
         read(
             Config::builder().add_source(source.clone()).build(),
             "environment",
@@ -335,6 +369,40 @@ impl Settings {
             },
             drain: raw.drain.map_or(Duration::from_secs(20), |span| span.0),
         })
+    }
+}
+
+/// A file's text, unless it is longer than settings are.
+fn read_text(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?
+        .take(LARGEST + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        let message = format!("it has more than {LARGEST} bytes: is it the right file?");
+        return Err(std::io::Error::other(message));
+    }
+    Ok(text)
+}
+
+/// Refuses keys that no section has, like `"list[4000000000]"`: the library would take it for a place in a list, and make
+/// a list of that length.
+fn only_names(source: &impl Source, origin: &str) -> Result<(), Error> {
+    let is_name = |key: &str| {
+        key.chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+    };
+    let all = source.collect().map_err(|e| Error::File {
+        file: origin.to_owned(),
+        cause: e.to_string(),
+    })?;
+    match all.into_keys().find(|key| !is_name(key)) {
+        None => Ok(()),
+        Some(key) => Err(Error::Key {
+            origin: origin.to_owned(),
+            key: format!("{key:?}"),
+            message: "no section and no key is called so: write letters, digits, - and _".to_owned(),
+        }),
     }
 }
 
@@ -502,6 +570,8 @@ fn read(built: Result<Config, config::ConfigError>, origin: &str) -> Result<Raw,
     })
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod notify;
 mod raw;
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use super::answer::Refusal;
 use super::inbound::{Delivered, Delivery, Inbound, Undelivered};
-use super::mapping::target;
+use super::mapping::{AlertRoute, Target, target};
 use crate::rollout::command::{Verb, Wish};
 use crate::rollout::complaint::plain;
 use axum::Json;
@@ -28,14 +28,14 @@ const AT_ONCE: usize = 8;
 const REASON: usize = 300;
 
 #[derive(Deserialize)]
-struct Payload {
+pub(super) struct Payload {
     version: String,
-    alerts: Vec<Alert>,
+    pub(super) alerts: Vec<Alert>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Alert {
+pub(super) struct Alert {
     status: String,
     #[serde(default)]
     labels: BTreeMap<String, String>,
@@ -48,18 +48,18 @@ struct Alert {
 /// What became of an alert.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Outcome {
+pub(super) struct Outcome {
     alert: String,
     fingerprint: String,
     result: Became,
-    message: String,
+    pub(super) message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     command: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-enum Became {
+pub(super) enum Became {
     RolledBack,
     Repeated,
     Resolved,
@@ -68,10 +68,9 @@ enum Became {
     Unavailable,
 }
 
-/// Takes alerts in.
-pub(super) async fn take(State(inbound): State<Inbound>, request: Request) -> Result<Response, Refusal> {
-    let (body, _permit) = inbound.hook(request, LARGEST).await?;
-    let payload: Payload = serde_json::from_slice(&body).map_err(|error| {
+/// What a body says, if it can be worked.
+pub(super) fn understood(body: &[u8]) -> Result<Payload, Refusal> {
+    let payload: Payload = serde_json::from_slice(body).map_err(|error| {
         Refusal::new(
             StatusCode::BAD_REQUEST,
             format!("no payload of Alertmanager's webhook: {error}"),
@@ -93,6 +92,13 @@ pub(super) async fn take(State(inbound): State<Inbound>, request: Request) -> Re
             ),
         ));
     }
+    Ok(payload)
+}
+
+/// Takes alerts in.
+pub(super) async fn take(State(inbound): State<Inbound>, request: Request) -> Result<Response, Refusal> {
+    let (body, _permit) = inbound.hook(request, LARGEST).await?;
+    let payload = understood(&body)?;
     let work = |alert: Alert| {
         let inbound = inbound.clone();
         async move { work(&inbound, &alert).await }
@@ -116,40 +122,45 @@ pub(super) async fn take(State(inbound): State<Inbound>, request: Request) -> Re
     Ok((status, Json(serde_json::json!({"alerts": outcomes}))).into_response())
 }
 
-async fn work(inbound: &Inbound, alert: &Alert) -> Outcome {
+/// What is said of an alert of which nothing more is known yet.
+fn outcome(alert: &Alert, result: Became, message: String) -> Outcome {
     let name = alert.labels.get("alertname").map_or("", String::as_str);
-    let mut outcome = Outcome {
+    Outcome {
         alert: plain(name, 128),
         fingerprint: plain(&alert.fingerprint, 64),
-        result: Became::Resolved,
-        message: "it does not fire: nothing to do".to_owned(),
+        result,
+        message,
         command: None,
-    };
-    if alert.status != "firing" {
-        return outcome;
     }
-    let settings = inbound.settings();
-    let Some(target) = target(&settings.alerts, settings.labels, &alert.labels) else {
-        outcome.result = Became::Unknown;
-        "nothing says whom it is about: give it the labels namespace and component, or name it under \
-         hooks_in.alerts in the daemon's settings"
-            .clone_into(&mut outcome.message);
-        return outcome;
+}
+
+/// Whom an alert is about, and the id and the content of the command that it means; or what becomes of it without one.
+pub(super) fn meant(
+    (routes, labels): (&[AlertRoute], bool),
+    alert: &Alert,
+) -> Result<(Target, String, Wish), Outcome> {
+    if alert.status != "firing" {
+        let message = "it does not fire: nothing to do".to_owned();
+        return Err(outcome(alert, Became::Resolved, message));
+    }
+    let Some(target) = target(routes, labels, &alert.labels) else {
+        let message = "nothing says whom it is about: give it the labels namespace and component, or name it under \
+                       hooks_in.alerts in the daemon's settings";
+        return Err(outcome(alert, Became::Unknown, message.to_owned()));
     };
     let Ok(started) = alert.starts_at.parse::<Timestamp>() else {
-        outcome.result = Became::Refused;
-        outcome.message = format!("startsAt {:?} is no time", plain(&alert.starts_at, 64));
-        return outcome;
+        let message = format!("startsAt {:?} is no time", plain(&alert.starts_at, 64));
+        return Err(outcome(alert, Became::Refused, message));
     };
-    let rollout = target.rollout.as_deref();
     let parts = [
         alert.fingerprint.as_str(),
         alert.starts_at.as_str(),
         target.namespace.as_str(),
-        rollout.unwrap_or_default(),
+        target.rollout.as_deref().unwrap_or_default(),
         target.component.as_str(),
     ];
     let id = Inbound::id_of(started, &parts);
+    let name = alert.labels.get("alertname").map_or("", String::as_str);
     let text = ["summary", "message", "description"]
         .iter()
         .find_map(|key| alert.annotations.get(*key).filter(|text| !text.is_empty()));
@@ -157,27 +168,38 @@ async fn work(inbound: &Inbound, alert: &Alert) -> Outcome {
         Some(text) => format!("{name}: {text}"),
         None => name.to_owned(),
     };
+    let wish = Wish {
+        components: vec![target.component.clone()],
+        reason: plain(&reason, REASON),
+        who: "alertmanager".to_owned(),
+        vouched: true,
+        ..Wish::default()
+    };
+    Ok((target, id, wish))
+}
+
+async fn work(inbound: &Inbound, alert: &Alert) -> Outcome {
+    let settings = inbound.settings();
+    let (target, id, wish) = match meant((&settings.alerts, settings.labels), alert) {
+        Ok(meant) => meant,
+        Err(outcome) => return outcome,
+    };
     let delivery = Delivery {
         namespace: &target.namespace,
-        rollout,
+        rollout: target.rollout.as_deref(),
         verb: Verb::Rollback,
         id: id.clone(),
-        wish: Wish {
-            components: vec![target.component.clone()],
-            reason: plain(&reason, REASON),
-            who: "alertmanager".to_owned(),
-            vouched: true,
-            ..Wish::default()
-        },
+        wish,
     };
     let whom = plain(&target.component, 64);
-    (outcome.result, outcome.message) = match inbound.deliver(delivery).await {
+    let (result, message) = match inbound.deliver(delivery).await {
         Ok(Delivered::Written(place)) => (Became::RolledBack, format!("{place}: {whom} is told to go back")),
         Ok(Delivered::Known(place)) => (Became::Repeated, format!("{place}: {whom} was told before")),
         Err(Undelivered::Unknown(message)) => (Became::Unknown, message),
         Err(Undelivered::Refused(message)) => (Became::Refused, message),
         Err(Undelivered::Unavailable(message)) => (Became::Unavailable, message),
     };
+    let mut outcome = outcome(alert, result, message);
     outcome.command = matches!(outcome.result, Became::RolledBack | Became::Repeated).then_some(id);
     if !matches!(outcome.result, Became::RolledBack | Became::Repeated) {
         tracing::warn!(

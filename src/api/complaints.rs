@@ -15,7 +15,7 @@ const LARGEST: usize = 16 * 1024;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Said {
+pub(super) struct Said {
     namespace: String,
     rollout: Option<String>,
     component: String,
@@ -26,21 +26,42 @@ struct Said {
     id: Option<String>,
 }
 
-/// Takes a complaint in.
-pub(super) async fn take(State(inbound): State<Inbound>, request: Request) -> Result<Response, Refusal> {
-    let (body, _permit) = inbound.hook(request, LARGEST).await?;
+impl Said {
+    fn text(&self) -> String {
+        plain(&self.text, TEXT_KEPT)
+    }
+
+    /// The content of the command that it means.
+    pub(super) fn wish(&self) -> Wish {
+        Wish {
+            components: vec![self.component.clone()],
+            reason: self.text(),
+            who: plain(&self.who, WHO_KEPT),
+            ..Wish::default()
+        }
+    }
+}
+
+/// What a body says, if it is a complaint.
+pub(super) fn understood(body: &[u8]) -> Result<Said, Refusal> {
     let bad = |message: String| Refusal::new(StatusCode::BAD_REQUEST, message);
-    let said: Said = serde_json::from_slice(&body).map_err(|error| {
+    let said: Said = serde_json::from_slice(body).map_err(|error| {
         bad(format!(
             "no complaint: {error}; it is {{\"namespace\", \"rollout\"?, \"component\", \"text\", \"who\"?, \"id\"?}}"
         ))
     })?;
-    let text = plain(&said.text, TEXT_KEPT);
-    if text.is_empty() || said.component.is_empty() {
+    if said.text().is_empty() || said.component.is_empty() {
         return Err(bad(
             "a complaint names a component and says in text what is wrong".to_owned(),
         ));
     }
+    Ok(said)
+}
+
+/// Takes a complaint in.
+pub(super) async fn take(State(inbound): State<Inbound>, request: Request) -> Result<Response, Refusal> {
+    let (body, _permit) = inbound.hook(request, LARGEST).await?;
+    let said = understood(&body)?;
     let id = match &said.id {
         Some(own) => Inbound::own_id(&["complaint", own, &said.namespace, &said.component]),
         None => inbound.fresh_id(),
@@ -50,12 +71,7 @@ pub(super) async fn take(State(inbound): State<Inbound>, request: Request) -> Re
         rollout: said.rollout.as_deref(),
         verb: Verb::Complaint,
         id: id.clone(),
-        wish: Wish {
-            components: vec![said.component.clone()],
-            reason: text,
-            who: plain(&said.who, WHO_KEPT),
-            ..Wish::default()
-        },
+        wish: said.wish(),
     };
     let (place, new) = match inbound.deliver(delivery).await {
         Ok(Delivered::Written(place)) => (place, true),

@@ -21,6 +21,8 @@ mod alertmanager;
 mod answer;
 mod commands;
 mod complaints;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod inbound;
 mod mapping;
 

@@ -2,6 +2,7 @@
 
 use super::exit::Failure;
 use super::meaning::Confirm;
+use super::table;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 /// Asks; an answer that is not yes is a refusal. Where nobody can answer, nothing is done.
@@ -25,7 +26,7 @@ pub(super) fn ask(confirm: Confirm, what: &str) -> Result<(), Failure> {
         "Go on? [y/N] "
     };
     let mut out = anstream::stderr();
-    write!(out, "{what}\n{prompt}")?;
+    write!(out, "{}\n{prompt}", table::plain_lines(what))?;
     out.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;

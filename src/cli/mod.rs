@@ -15,6 +15,8 @@ pub mod exit;
 mod explain;
 mod find;
 mod freeze;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod generate;
 mod incident;
 mod init;
@@ -71,7 +73,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                     anstream::stderr(),
                     "{}error:{0:#} {}",
                     table::BAD,
-                    failure.message
+                    table::plain_lines(&failure.message)
                 );
             }
             failure.exit.into()

@@ -2,6 +2,7 @@
 
 use super::args::Output;
 use super::exit::Failure;
+use super::table;
 use serde::Serialize;
 use std::io::Write;
 use std::path::Path;
@@ -14,7 +15,7 @@ pub(super) fn data(out: &mut dyn Write, form: Output, value: &impl Serialize) ->
         let mut json = serde_json::to_string_pretty(value)
             .map_err(|e| Failure::internal(format!("unable to write JSON: {e}")))?;
         json.push('\n');
-        json
+        table::plain_json(&json)
     };
     out.write_all(text.as_bytes())?;
     Ok(())

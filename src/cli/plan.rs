@@ -217,9 +217,7 @@ pub(super) fn run(file: &Path, start: Timestamp, form: Output, out: &mut dyn Wri
             Manifest::Other(_) => {}
             Manifest::Broken(problems) => {
                 let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                return Err(Failure::usage(
-                    table::plain(&list.join("\n")).replace("\\u{a}", "\n"),
-                ));
+                return Err(Failure::usage(list.join("\n")));
             }
         }
     }

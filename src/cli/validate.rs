@@ -84,6 +84,15 @@ impl From<Problem> for Told {
     }
 }
 
+/// All that is told about a text, as it goes to a terminal.
+#[cfg(any(test, fuzzing))]
+pub(super) fn told(name: &str, text: &str) -> String {
+    let mut out = Vec::new();
+    // Into memory it cannot fail.
+    let _ = tell(&check(name.to_owned(), text, &objects(text)), &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// Checks every rollout of every file and tells all problems.
 pub(super) fn run(files: &[PathBuf], form: Output, out: &mut dyn Write) -> Result<Exit, Failure> {
     let texts: Vec<(String, String)> = files
@@ -223,6 +232,26 @@ fn tell(file: &Checked, out: &mut dyn Write) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_without_end_is_read_no_further_than_files_are_long() {
+        let error = read_all(std::io::repeat(b' ')).unwrap_err().to_string();
+        assert!(error.contains("more than 4194304 bytes"), "{error}");
+        assert_eq!(read_all(&b"kind: x"[..]).unwrap(), "kind: x");
+    }
+
+    #[test]
+    fn what_a_file_says_does_not_drive_the_terminal() {
+        let told = told(
+            "a.yaml",
+            "kind: \"Secr\\u001b[2Jet\"\n---\nkind: GradualRollout\n\"\\u009b2J\": 1\n",
+        );
+        assert!(told.contains("\\u{1b}"), "{told}");
+        assert!(
+            told.lines().all(|line| !line.chars().any(char::is_control)),
+            "{told:?}"
+        );
+    }
 
     const PLAN: &str = "
 apiVersion: rollout.sealos.io/v1alpha1

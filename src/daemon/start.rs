@@ -217,7 +217,7 @@ pub fn source(prometheus: Option<&Prometheus>) -> Result<Source, StartError> {
         bearer_token_file: prometheus.bearer_token_file.clone(),
         username,
         password_file,
-        headers: prometheus.headers.clone(),
+        headers: prometheus.headers.0.clone(),
         ca_file: prometheus.ca_file.clone(),
         client_cert_file,
         client_key_file,

@@ -14,6 +14,8 @@
 //!   asked again by itself after [`REMEMBERED`].
 
 mod compare;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod plan;
 mod prepare;
 mod refusal;

@@ -217,5 +217,31 @@ fn snapshots(ask: &Ask, part: Stretch, answer: Vec<Recorded<'_>>) -> Result<Vec<
     part.instants().map(at).collect()
 }
 
+/// Answers about a range, as they are walked.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing {
+    use super::{Ask, Recorded, Stretch, Timestamp, snapshots, vectors};
+    use std::time::Duration;
+
+    pub(crate) fn walked(ask: &Ask, from: Timestamp, recorded: Vec<Recorded<'_>>) {
+        let to = from.saturating_add(Duration::from_secs(120)).unwrap_or(from);
+        let Ok(part) = Stretch::new(from, to, Duration::from_secs(15)) else {
+            return;
+        };
+        let again = recorded
+            .iter()
+            .map(|series| Recorded {
+                metric: series.metric.clone(),
+                values: series.values.clone(),
+            })
+            .collect();
+        assert_eq!(vectors(part, again).len(), 9);
+        if let Ok(snapshots) = snapshots(ask, part, recorded) {
+            assert_eq!(snapshots.len(), 9);
+            crate::metrics::slices::slices(snapshots);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,8 @@ mod batch;
 mod delta;
 mod dialect;
 mod endpoint;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod histogram;
 mod history;
 mod matcher;

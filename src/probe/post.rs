@@ -126,3 +126,21 @@ pub fn signed(key: &[u8], at: jiff::Timestamp, url: &str, body: &[u8]) -> Vec<(&
     let signature = sign(key, &at, "POST", &path, body);
     vec![("x-rollout-timestamp", at), ("x-rollout-signature", signature)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_an_answer_without_end_the_beginning_is_read() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let router = axum::Router::new().fallback(|| async { "x".repeat(1 << 20) });
+        let mut serving = tokio::task::JoinSet::new();
+        serving.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let allowed = Allowed::new(["127.0.0.1".to_owned()]).unwrap();
+        let poster = Poster::new(allowed).unwrap();
+        let answer = poster.post(&url, &[], Vec::new(), Duration::from_secs(10)).await;
+        assert_eq!(answer.unwrap().body.len(), LONGEST_ANSWER);
+    }
+}

@@ -200,7 +200,9 @@ impl Command {
         if !raises || self.verb.only_lowers() {
             return false;
         }
-        let latest = self.given_at().map(|at| at + RAISE_EXPIRES);
+        // An id can claim the last minute of time.
+        let end = |at: Timestamp| at.checked_add(RAISE_EXPIRES).unwrap_or(Timestamp::MAX);
+        let latest = self.given_at().map(end);
         [latest, self.wish.expires_at]
             .into_iter()
             .flatten()
@@ -374,6 +376,16 @@ mod tests {
         assert!(bad.is_empty());
         let again = Command::parse(&good[1].key(), &good[1].value()).unwrap().unwrap();
         assert_eq!(again, good[1], "what is written is read back");
+    }
+
+    #[test]
+    fn an_id_from_the_end_of_time_is_only_late() {
+        let last = u64::try_from(Timestamp::MAX.as_millisecond()).unwrap() - 1000;
+        let key = format!("{PREFIX}set.{}", ulid::Ulid::from_parts(last, 1));
+        let command = Command::parse(&key, r#"{"components":["a"],"weight":"10%"}"#);
+        let command = command.unwrap().unwrap();
+        assert!(command.given_at().is_some());
+        assert!(!command.expired(Timestamp::UNIX_EPOCH, true));
     }
 
     #[test]

@@ -15,6 +15,8 @@ mod dispersion;
 pub mod duration;
 pub mod evidence;
 pub mod explain;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod gate_spec;
 pub mod gateway_spec;
 pub mod hook_spec;

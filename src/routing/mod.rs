@@ -11,6 +11,8 @@ mod controller_switch;
 mod destination;
 mod error;
 mod found;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gateway_api;
 mod hook;
 mod istio;

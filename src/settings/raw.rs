@@ -1,7 +1,7 @@
 //! Settings as they are written, before they are checked and given their defaults.
 
 use super::notify::RawNotify;
-use super::{AlertTarget, LogFormat};
+use super::{AlertTarget, Headers, LogFormat};
 use crate::rollout::duration::Span;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -101,7 +101,7 @@ pub(super) struct RawPrometheus {
     pub(super) username: Option<String>,
     pub(super) password_file: Option<PathBuf>,
     #[serde(default)]
-    pub(super) headers: BTreeMap<String, String>,
+    pub(super) headers: Headers,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) client_cert_file: Option<PathBuf>,
     pub(super) client_key_file: Option<PathBuf>,

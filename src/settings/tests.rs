@@ -39,7 +39,7 @@ fn the_annotated_file_changes_nothing_and_all_of_it_is_understood() {
         .collect();
     let settings = load(&all.join("\n"), &[]).unwrap();
     let prometheus = settings.prometheus.expect("the example names one");
-    assert_eq!(prometheus.headers.len(), 1);
+    assert_eq!(prometheus.headers.0.len(), 1);
     assert!(prometheus.ca_file.is_some() && prometheus.bearer_token_file.is_some());
     assert!(prometheus.client_certificate.is_some());
     assert!(settings.lease.identity.is_some());
@@ -148,4 +148,32 @@ fn values_that_cannot_be_used_are_refused_with_the_remedy() {
     }
     let missing = Settings::load(Some(Path::new("/no/such.toml")), [], &Flags::default()).unwrap_err();
     assert!(missing.to_string().contains("/no/such.toml"));
+}
+
+#[test]
+fn a_file_that_is_too_long_to_be_settings_is_refused() {
+    let long = format!("namespace = \"a\"\n# {}\n", "x".repeat(1 << 20));
+    let error = load(&long, &[]).unwrap_err().to_string();
+    assert!(error.contains("more than 1048576 bytes"), "{error}");
+}
+
+#[test]
+fn a_key_that_is_a_place_in_a_list_makes_no_list() {
+    for key in ["\"watch[4000000000]\"", "\"a[0]\"", "\"\\u001b[2J\"", "\"\""] {
+        let error = load(&format!("{key} = 1\n"), &[]).unwrap_err().to_string();
+        assert!(!error.contains('\u{1b}'), "{error:?}");
+    }
+    let environment = [("GRADUAL_ROLLOUT__WATCH[4000000000]", "x")];
+    assert!(load("", &environment).is_err());
+}
+
+#[test]
+fn the_values_of_headers_are_not_shown() {
+    let text = "[prometheus]\nendpoints = [\"http://p:9090\"]\n[prometheus.headers]\nAuthorization = \"Bearer hunter2\"\n";
+    let settings = load(text, &[]).unwrap();
+    let shown = format!("{settings:?}");
+    assert!(
+        shown.contains("Authorization") && !shown.contains("hunter2"),
+        "{shown}"
+    );
 }

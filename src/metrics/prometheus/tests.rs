@@ -251,6 +251,23 @@ async fn what_is_no_data_says_what_kind_of_darkness_it_is() {
 }
 
 #[tokio::test]
+async fn an_answer_without_end_is_given_up_and_is_no_data() {
+    let server = Server::json(" ".repeat((64 << 20) + 1)).await;
+    let settings = PrometheusSettings {
+        timeout: Duration::from_secs(60),
+        total_timeout: None,
+        ..settings(&[&server])
+    };
+    let blindness = read(&settings).await.unwrap_err();
+    assert_eq!(blindness.kind, Dark::Refused);
+    assert!(
+        blindness.message.contains("an answer of more than 64 MiB"),
+        "{}",
+        blindness.message
+    );
+}
+
+#[tokio::test]
 async fn who_does_not_answer_in_time_is_down() {
     let silent = Server::start(None).await;
     let blindness = read(&settings(&[&silent])).await.unwrap_err();

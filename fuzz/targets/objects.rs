@@ -1,0 +1,4 @@
+//! What it does and what must hold: `gradual_rollout::fuzzing::objects`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| gradual_rollout::fuzzing::objects(bytes));
