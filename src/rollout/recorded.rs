@@ -91,6 +91,17 @@ impl Baseline {
         self.errors_up_to(LIKELY)
     }
 
+    /// The highest quantile that is likely still control's at `q`: of a few hundred requests the slowest twentieth is known
+    /// to a third of it only. `None` where nothing was recorded.
+    pub(super) fn quantile_likely(&self, q: f64) -> Option<f64> {
+        let n = real(self.latency.iter().sum());
+        if n <= 0.0 {
+            return None;
+        }
+        let phi = self.phi(1);
+        Some(1.0 - band(n * (1.0 - q) / phi, n / phi, LIKELY).0)
+    }
+
     fn errors_up_to(&self, z: f64) -> f64 {
         let phi = self.phi(0);
         band(real(self.errors) / phi, real(self.requests) / phi, z).1
@@ -108,5 +119,25 @@ impl Baseline {
     /// How many requests with a known latency there are.
     pub(super) fn timed(&self) -> u64 {
         self.latency.iter().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fewer_requests_were_recorded_the_higher_controls_quantile_may_likely_have_been() {
+        let of = |requests: u64| {
+            let baseline = Baseline {
+                latency: vec![requests],
+                ..Baseline::default()
+            };
+            baseline.quantile_likely(0.95)
+        };
+        assert_eq!(of(0), None);
+        let (few, many) = (of(100).unwrap(), of(100_000).unwrap());
+        assert!(few > 0.965 && few < 1.0, "{few}");
+        assert!(many > 0.95 && many < 0.953, "{many}");
     }
 }

@@ -148,8 +148,11 @@ impl PairAsk {
 
     /// More failures than attempts, by far more than two counters that are not raised at one instant can differ.
     fn impossible(&self, arm: &Arm) -> bool {
+        // Both counters were added up.
+        let attempts = |requests: u64, errors: u64| requests.saturating_sub(errors);
+        let most = |attempts: u64| attempts.saturating_mul(2).saturating_add(3);
         let counts = arm.counts();
-        self.total && counts.is_some_and(|c| c.errors > c.requests.saturating_mul(2).saturating_add(3))
+        self.total && counts.is_some_and(|c| c.errors > most(attempts(c.requests, c.errors)))
     }
 
     /// The first counter holds the failures of the second too: they are counted once.

@@ -137,12 +137,39 @@ fn control_quantile(tally: &Tally, ledger: &Ledger, rule: &CheckRule, ctx: &Cont
         let past = past(rule, ctx).ok()?;
         return quantile(&past.bounds_ms, &past.latency, q);
     }
-    if ctx.has_control && ledger.control_seen && !ctx.control_is_small() && is_enough(&tally.control, q, TAIL)
-    {
-        return quantile(&ledger.bounds, &tally.control.latency, q);
+    let beside = measured_quantile(tally, ledger, q, ctx);
+    beside.or_else(|| {
+        let baseline = ctx.baseline?;
+        quantile(&baseline.bounds_ms, &baseline.latency, q)
+    })
+}
+
+/// Control's quantile at the canary's side.
+fn measured_quantile(tally: &Tally, ledger: &Ledger, q: f64, ctx: &Context<'_>) -> Option<f64> {
+    let seen = ctx.has_control && ledger.control_seen && !ctx.control_is_small();
+    let enough = seen && is_enough(&tally.control, q, TAIL);
+    enough.then(|| quantile(&ledger.bounds, &tally.control.latency, q))?
+}
+
+/// Control's quantile to promote by. The frozen one never gets more exact, so it is taken for what it may likely have
+/// been: else a plan whose control happened to be fast before it went would never end.
+fn control_to_promote_by(
+    ledger: &Ledger,
+    rule: &CheckRule,
+    ctx: &Context<'_>,
+    [all, window]: [&Tally; 2],
+) -> Option<f64> {
+    let q = rule.quantile;
+    if rule.by_history {
+        return control_quantile(window, ledger, rule, ctx);
     }
-    let baseline = ctx.baseline?;
-    quantile(&baseline.bounds_ms, &baseline.latency, q)
+    // The last window's control may be thin; all of its data at this weight is not.
+    let beside = [window, all].into_iter();
+    let mut beside = beside.filter_map(|tally| measured_quantile(tally, ledger, q, ctx));
+    beside.next().or_else(|| {
+        let baseline = ctx.baseline?;
+        quantile(&baseline.bounds_ms, &baseline.latency, baseline.quantile_likely(q)?)
+    })
 }
 
 /// What a latency check comes to.
@@ -334,9 +361,7 @@ fn promote(
             }
         }
         if let Some(more) = limits.max_increase {
-            // The last window's control may be thin; all of its data at this weight is not.
-            let control = control_quantile(tally, ledger, rule, ctx)
-                .or_else(|| control_quantile(all, ledger, rule, ctx));
+            let control = control_to_promote_by(ledger, rule, ctx, [all, tally]);
             let Some(control) = control else {
                 if rule.by_history {
                     return past(rule, ctx).err().unwrap_or(Why::NoHistory);
