@@ -64,6 +64,10 @@ pub struct Handles {
 }
 
 /// Runs until told to stop, or until one of its tasks ends early: that is an error with the task's name.
+#[expect(
+    clippy::too_many_lines,
+    reason = "every part of the daemon is begun here, and told of the others"
+)]
 pub async fn run(
     handles: Handles,
     listener: Option<TcpListener>,

@@ -81,6 +81,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each command")]
 fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
     let raw = match typed(arguments) {
         Ok(raw) => raw,

@@ -67,8 +67,12 @@ pub(super) fn plain_json(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for c in json.chars() {
         if (c.is_control() && c != '\n') || turns(c) {
-            // All of them are in the first plane.
-            safe.push_str(&format!("\\u{:04x}", u32::from(c)));
+            // All of them are in the first plane. \u1234, as JSON writes them.
+            safe.push_str("\\u");
+            let digits = u32::from(c);
+            safe.extend(
+                [12, 8, 4, 0].map(|shift| char::from_digit((digits >> shift) & 15, 16).unwrap_or('0')),
+            );
         } else {
             safe.push(c);
         }

@@ -73,6 +73,7 @@ pub struct Hub {
 
 impl Hub {
     /// An engine over these.
+    #[expect(clippy::too_many_arguments, reason = "all that a daemon shares")]
     pub fn new(
         clients: Clients,
         cache: Cache,

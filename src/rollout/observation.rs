@@ -131,6 +131,7 @@ pub enum Routers {
 
 /// One routed object.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
 pub struct Routed {
     /// Its kind, namespace and name.
     pub object: String,

@@ -31,6 +31,7 @@ pub struct Reading {
 
 /// What an object says now about one component.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
 pub struct Seen {
     /// The weight; where places disagree ([`Seen::is_split`]) the most that the canary may be getting.
     pub weight: Weight,

@@ -110,14 +110,12 @@ fn a_breach_is_written_within_a_quarter_of_a_second_whatever_hangs() {
         .start_paused(true)
         .build()
         .unwrap();
-    let began = std::time::Instant::now();
     let mut took = runtime.block_on(measure());
     took.sort_unstable();
     let (median, p99, worst) = (took[FAILING / 2], took[FAILING - 2], took[FAILING - 1]);
     println!(
         "breach to write, {FAILING} at once beside {OTHERS}, every second request refused, messages hanging: median {median} \
-         ms, 99% {p99} ms, worst {worst} ms (told in {:?})",
-        began.elapsed()
+         ms, 99% {p99} ms, worst {worst} ms"
     );
     assert!(p99 <= PROMISED, "{took:?}");
 }

@@ -203,6 +203,19 @@ fn verdict(rollback: Stand, promote: Stand) -> (Verdict, &'static str) {
     }
 }
 
+/// Whether a sample says that the counter of failures does not exist.
+fn is_nowhere(sample: &Sample) -> bool {
+    sample.labels.get(PART).is_some_and(|mark| mark == NOWHERE)
+}
+
+fn failures_nowhere(check: &PlannedCheck) -> String {
+    let failed = match &check.source {
+        CheckSource::Pair(pair) => pair.counters.failed.as_str(),
+        CheckSource::Arms | CheckSource::Errors(_) | CheckSource::Gauge(_) => "counters.failed",
+    };
+    nowhere(failed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,17 +234,4 @@ mod tests {
         assert_eq!(says(Some(5.0)), Verdict::Pass);
         assert_eq!(says(Some(2.0)), Verdict::Hold);
     }
-}
-
-/// Whether a sample says that the counter of failures does not exist.
-fn is_nowhere(sample: &Sample) -> bool {
-    sample.labels.get(PART).is_some_and(|mark| mark == NOWHERE)
-}
-
-fn failures_nowhere(check: &PlannedCheck) -> String {
-    let failed = match &check.source {
-        CheckSource::Pair(pair) => pair.counters.failed.as_str(),
-        CheckSource::Arms | CheckSource::Errors(_) | CheckSource::Gauge(_) => "counters.failed",
-    };
-    nowhere(failed)
 }

@@ -168,7 +168,11 @@ fn control_to_promote_by(
     let mut beside = beside.filter_map(|tally| measured_quantile(tally, ledger, q, ctx));
     beside.next().or_else(|| {
         let baseline = ctx.baseline?;
-        quantile(&baseline.bounds_ms, &baseline.latency, baseline.quantile_likely(q)?)
+        quantile(
+            &baseline.bounds_ms,
+            &baseline.latency,
+            baseline.quantile_likely(q)?,
+        )
     })
 }
 
