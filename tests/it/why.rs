@@ -164,7 +164,7 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
         )
         .replace(
             "destination_service_name: shop, destination_version: v1",
-            "ingress: a",
+            "ingress: a, canary: \"\"",
         );
     let gateway = file("shop", "", "").replace("preset: istio,", "preset: istio-gateway,");
     for (yaml, says) in [

@@ -130,7 +130,7 @@ impl Beside {
         let series = answer.as_ref().ok().map(Vec::len);
         let (verdict, says) = match &answer {
             Err(blindness) => (Verdict::Unknown, blindness.message.clone()),
-            Ok(series) if series.is_empty() => (
+            Ok(series) if series.iter().all(is_nowhere) => (
                 Verdict::Unknown,
                 "neither counter has a series: check its labels, and that the exporter is scraped".to_owned(),
             ),
