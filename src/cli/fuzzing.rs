@@ -70,3 +70,24 @@ fn use_it(rollout: &GradualRollout, mut plan: Plan) {
         "one wish for each component"
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seeds_that_are_meant_to_be_valid_are_or_they_would_lead_nowhere() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/resource");
+        let mut wrong = Vec::new();
+        for seed in [
+            "shop", "checks", "phases", "gateway", "switch", "nginx", "hook", "standing",
+        ] {
+            let text = std::fs::read_to_string(folder.join(format!("{seed}.yaml"))).unwrap();
+            let told = validate::told(seed, &text);
+            if !told.contains("shop is valid") {
+                wrong.push(told);
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.concat());
+    }
+}

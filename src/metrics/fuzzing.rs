@@ -27,14 +27,20 @@ const NEXT: &str = "\n---\n";
 
 /// A line with a preset and an HTTP status, and then answers, each [`NEXT`] to the other.
 pub(crate) fn promql(bytes: &[u8]) {
+    looked(bytes);
+}
+
+/// Whether anything could be counted: of an answer that was asked for alone, and of one that was asked for together.
+fn looked(bytes: &[u8]) -> [bool; 2] {
     let text = String::from_utf8_lossy(bytes);
     let (head, bodies) = text.split_once('\n').unwrap_or((&text, ""));
     let mut words = head.split_whitespace();
     let preset = words.next().unwrap_or_default();
     let status = words.next().and_then(|word| word.parse().ok()).unwrap_or(200);
-    let (Some(ask), Some(plan)) = (ask(preset), plan()) else {
-        return;
+    let Some(ask) = ask(preset) else {
+        return [false; 2];
     };
+    let plan = plan();
     let mut judge = Judge::new(&plan);
     let mut joined = Judge::new(&plan);
     let mut at = Timestamp::from_second(BEGIN).unwrap_or_default();
@@ -57,6 +63,7 @@ pub(crate) fn promql(bytes: &[u8]) {
             history::fuzzing::walked(&ask, from, recorded);
         }
     }
+    [judge.counted, joined.counted]
 }
 
 /// One component's arms as this preset counts them.
@@ -165,6 +172,26 @@ fn believable(tick: &Tick) {
                 assert_eq!(latency.counts.len(), latency.bounds_ms.len() + 1);
                 assert!(latency.bounds_ms.is_sorted(), "{latency:?}");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seeds_are_counted_or_they_would_lead_nowhere() {
+        for (seed, counted) in [
+            (
+                &include_bytes!("../../fuzz/seeds/promql/healthy")[..],
+                [true, false],
+            ),
+            (include_bytes!("../../fuzz/seeds/promql/gateway"), [true, false]),
+            (include_bytes!("../../fuzz/seeds/promql/native"), [true, false]),
+            (include_bytes!("../../fuzz/seeds/promql/joined"), [false, true]),
+        ] {
+            assert_eq!(looked(seed), counted, "{}", String::from_utf8_lossy(seed));
         }
     }
 }

@@ -17,8 +17,9 @@ pub(crate) fn is_harmless(text: &str) -> bool {
 }
 
 /// A plan of one component whose name the seeds know.
-pub(crate) fn plan() -> Option<Plan> {
+pub(crate) fn plan() -> Plan {
     let spec = serde_json::json!({
+        "allowJump": true,
         "components": [{
             "name": "shop",
             "routers": [{"istio": {
@@ -38,7 +39,11 @@ pub(crate) fn plan() -> Option<Plan> {
         ],
         "judge": {"interval": "10s", "settle": "10s"}
     });
-    Plan::parse(&serde_json::from_value(spec).ok()?).ok()
+    match serde_json::from_value(spec).map(|spec| Plan::parse(&spec)) {
+        Ok(Ok(plan)) => plan,
+        // Or nothing would be tried, and nobody would know.
+        other => unreachable!("{other:?}"),
+    }
 }
 
 /// What commands are parsed from: a JSON object of annotations.
@@ -57,7 +62,7 @@ pub(crate) fn commands(bytes: &[u8]) {
         assert!(key.starts_with(PREFIX));
         assert!(error.id.chars().count() <= 63 && error.verb.chars().count() <= 16);
     }
-    let Some(plan) = plan() else { return };
+    let plan = plan();
     let mut world = World::new(&plan);
     world.look(&Observation::default());
     let seen = Observation {

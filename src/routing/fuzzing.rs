@@ -77,8 +77,12 @@ fn components() -> Vec<Component> {
         json!({"manual": {"instructions": "turn the knob"}}),
     ]);
     let component =
-        |router: &Value| serde_json::from_value(json!({"name": "shop", "routers": [router]})).ok();
-    routers.iter().filter_map(component).collect()
+        |router: &Value| match serde_json::from_value(json!({"name": "shop", "routers": [router]})) {
+            Ok(component) => component,
+            // Or it would not be tried, and nobody would know.
+            Err(error) => unreachable!("{error}: {router}"),
+        };
+    routers.iter().map(component).collect()
 }
 
 fn gateway() -> SplitGateway {
@@ -244,5 +248,58 @@ fn made(from: &adopt::From, all: &[Arc<Value>], stock: &Stock) {
             read.contains(&component),
             "{component:?} is written as it was meant"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::targets;
+
+    fn seed(name: &str) -> Vec<Value> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/objects");
+        let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
+        let json: Value = serde_json::from_str(&text).unwrap();
+        let items = json.get("items").and_then(Value::as_array).cloned();
+        items.unwrap_or_else(|| vec![json])
+    }
+
+    #[test]
+    fn the_seeds_are_written_or_they_would_lead_nowhere() {
+        for (name, router) in [
+            ("virtualservice", "istio"),
+            ("tcp", "istio"),
+            ("tls", "istio"),
+            ("httproute", "gatewayApi"),
+            ("routes", "gatewayApi"),
+            ("switch", "controllerSwitch"),
+            ("elsewhere", "hook"),
+            ("elsewhere", "manual"),
+        ] {
+            let objects = seed(name);
+            let stamp = stamp("01W", Weight::ZERO);
+            let written = components().iter().any(|component| {
+                let routers = serde_json::to_value(&component.routers).unwrap();
+                let targets = targets(component, "apps");
+                let writes =
+                    |target: &Target<'_>, object| target.write(object, &stamp, WriteMode::Normal).is_ok();
+                routers[0].get(router).is_some()
+                    && objects
+                        .iter()
+                        .any(|object| targets.iter().any(|target| writes(target, object)))
+            });
+            assert!(written, "{name} by {router}");
+        }
+        let objects: Vec<Arc<Value>> = seed("nginx").into_iter().map(Arc::new).collect();
+        let stock = stocked(&objects);
+        let stamp = stamp("01A", Weight::ZERO);
+        let makes = |component: &Component| {
+            let found = found(component, "apps", &stock);
+            found
+                .targets
+                .iter()
+                .any(|target| !target.births(&stamp).is_empty())
+        };
+        assert!(components().iter().any(makes), "nginx makes its canary");
     }
 }
