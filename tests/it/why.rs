@@ -185,7 +185,7 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
             nginx,
             vec![
                 "arms.canary: no scrape: the newest sample of nginx_ingress_controller_requests is of 2026-03-02T09:30:00Z",
-                "arms.canary: no scrape: the newest sample of nginx_ingress_controller_requests{ingress=\"a\"} is of 2026-03-02T09:30:00Z. Its pods",
+                "arms.canary: no scrape: the newest sample of nginx_ingress_controller_requests{canary=\"\", ingress=\"a\"} is of 2026-03-02T09:30:00Z. Its pods",
             ],
         ),
         (
