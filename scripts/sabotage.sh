@@ -9,8 +9,8 @@
 #   core  src/rollout alone (tests/sabotage.rs), seconds to build; skipped when the rule is broken elsewhere
 #   lib   the library's unit tests, stories included
 #   it    the integration tests
-# In each the property tests (modules called `rules`) run first. The flag reaches our own crate only, so no
-# dependency is built twice.
+# In each the tests that carry the rule's number run first, then the property tests (modules called `rules`). The flag
+# reaches our own crate only, so no dependency is built twice.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -84,7 +84,7 @@ for rule in "${rules[@]}"; do
             verdict="the sabotaged $what does not compile"
             break
         fi
-        for filter in rules:: ""; do
+        for filter in "rule_${rule}_" rules:: ""; do
             status=0
             failed=$(red "$program" "$filter") || status=$?
             [ -z "$failed" ] || break
