@@ -23,9 +23,11 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 /// The first wait between attempts; each is [`GROWTH`] times the one before, up to [`SLOWEST`].
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 const SLOWEST: Duration = Duration::from_secs(1);
-/// Where half of all requests are refused, seven attempts are enough 99 times in 100: their waits come to 163 ms and
+/// Where half of all writes are refused, seven attempts are enough 99 times in 100: their waits come to 163 ms and
 /// their jitter to 60 ms at most, which keeps a rollback within a quarter of a second. Doubling would take 630 ms.
 const GROWTH: f64 = 1.4;
+/// Every so many attempts the object is read afresh whatever became of the last one.
+const READ_AGAIN: u64 = 8;
 /// Lost races that are tried again without a wait.
 const RACES: u32 = 5;
 /// What is deleted carries no mark any more, so a daemon that dies then must have said before why it went. Where that
@@ -122,24 +124,33 @@ async fn one(
     let mut races = 0;
     let mut known = cached(&doors.cache, target);
     for attempt in 0_u64.. {
-        let ended = attempt_once(doors, target, order, at, known.take(), told).await;
+        // What was refused is sent again as it was, without another read that may be refused, too: versions tell whether
+        // it is still true. What is refused for what is in it is not sent for ever.
+        if attempt % READ_AGAIN == READ_AGAIN - 1 {
+            known = None;
+        }
+        let ended = attempt_once(doors, target, order, at, &mut known, told).await;
         if attempt == 0 {
             tried.send_modify(|ended| *ended += 1);
         }
-        match ended {
+        let message = match ended {
             // What is not there carries no traffic. If it comes back, it comes with its own weight, and is looked at.
             Ok(()) | Err(Trouble::Gone) => return,
             // Somebody wrote in between. Over and over, it is no race: then the server refuses the patch itself.
             Err(Trouble::Race(_)) if races < RACES => {
+                known = None;
                 races += 1;
                 continue;
             }
-            Err(Trouble::Race(message) | Trouble::Other(message)) => {
-                tracing::warn!(object = %target.object(), weight = %order.weight, attempt, error = %message, "lowering failed, again");
-                // A full queue means that failures are already being read; the next one will do.
-                drop(told.failures.try_send((order.component.clone(), message)));
+            Err(Trouble::Race(message)) => {
+                known = None;
+                message
             }
-        }
+            Err(Trouble::Other(message)) => message,
+        };
+        tracing::warn!(object = %target.object(), weight = %order.weight, attempt, error = %message, "lowering failed, again");
+        // A full queue means that failures are already being read; the next one will do.
+        drop(told.failures.try_send((order.component.clone(), message)));
         // Spread the attempts of many components; no need for good randomness.
         let jitter = Duration::from_millis(
             (attempt.wrapping_mul(7) + order.id.bytes().map(u64::from).sum::<u64>()) % 10,
@@ -163,13 +174,13 @@ async fn attempt_once(
     target: &Target<'_>,
     order: &Lower,
     at: Timestamp,
-    known: Option<Arc<Value>>,
+    known: &mut Option<Arc<Value>>,
     told: &Told,
 ) -> Result<(), Trouble> {
     let other = |e: String| Trouble::Other(e);
     let json = match known {
-        Some(json) => json,
-        None => timed(doors.get(target)).await?,
+        Some(json) => json.clone(),
+        None => known.insert(timed(doors.get(target)).await?).clone(),
     };
     // To somewhere above zero an object may be too coarse; then it goes below rather than above.
     // Whatever is lower already stays lower: this lane never raises. An object whose old weights cannot be read is
@@ -209,6 +220,7 @@ async fn attempt_once(
             } else {
                 empty(doors, target, &json, &stamp, mode).await?
             };
+            let emptied = emptied.inspect(|answer| *known = Some(answer.clone()));
             let version = emptied.as_deref().and_then(version).unwrap_or(&resource_version);
             told.waits.store(true, Ordering::Relaxed);
             let mut recorded = told.recorded.clone();

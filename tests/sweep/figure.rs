@@ -46,20 +46,18 @@ fn decided(vs: &Value) -> Option<Timestamp> {
     Timestamp::from_millisecond(i64::try_from(id.timestamp_ms()).unwrap()).ok()
 }
 
+fn resource((n, names): (usize, &[String])) -> Value {
+    let mut object = plan(&names.iter().map(|name| component(name)).collect::<Vec<_>>());
+    object["metadata"]["name"] = json!(format!("demo-{n}"));
+    object
+}
+
 async fn measure() -> Vec<i64> {
     let mut world = World::new();
-    let failing: Vec<String> = (0..FAILING).map(|n| format!("shop-{n}")).collect();
-    let mut objects = vec![plan(
-        &failing.iter().map(|name| component(name)).collect::<Vec<_>>(),
-    )];
-    let mut all = failing.clone();
-    for resource in 0..OTHERS / EACH {
-        let names: Vec<String> = (0..EACH).map(|n| format!("other-{resource}-{n}")).collect();
-        let mut object = plan(&names.iter().map(|name| component(name)).collect::<Vec<_>>());
-        object["metadata"]["name"] = json!(format!("others-{resource}"));
-        objects.push(object);
-        all.extend(names);
-    }
+    let named = |what: &str, n: usize| -> Vec<String> { (0..n).map(|i| format!("{what}-{i}")).collect() };
+    let failing = named("shop", FAILING);
+    let all = [failing.clone(), named("other", OTHERS)].concat();
+    let objects: Vec<Value> = all.chunks(EACH).enumerate().map(resource).collect();
     for name in &all {
         world.store.put(virtual_service(name)).unwrap();
     }
