@@ -64,6 +64,15 @@ impl Track {
         }
     }
 
+    /// A track of which one look was tried, and could not be read at all.
+    pub fn blind(component: &str, at: Timestamp, blindness: Blindness) -> Self {
+        Self {
+            looks: vec![(at, Reading::Blind(blindness.clone()))],
+            dark: Some((1, blindness)),
+            ..Self::empty(component)
+        }
+    }
+
     /// The canary's share of all recorded requests; `None` without any.
     pub fn share(&self) -> Option<f64> {
         let total = self.canary.requests + self.control.requests;

@@ -264,14 +264,26 @@ pub enum VerbArgs {
     /// Check rollouts in files, without a cluster
     Validate {
         /// YAML files; - is the standard input
-        #[arg(required = true, value_name = "FILE")]
+        #[arg(required_unless_present = "named", value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// The same, for hands that know it from kubectl
+        #[arg(short = 'f', long = "file", hide = true, value_name = "FILE")]
+        named: Vec<PathBuf>,
     },
     /// Show what a rollout's plan comes to: weights, holds and the earliest dates
     Plan {
         /// A YAML file; - is the standard input
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
+        #[arg(required_unless_present = "named", value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// The same, for hands that know it from kubectl
+        #[arg(
+            short = 'f',
+            long = "file",
+            hide = true,
+            conflicts_with = "file",
+            value_name = "FILE"
+        )]
+        named: Option<PathBuf>,
         /// When it begins (RFC 3339) [default: now]
         #[arg(long, value_name = "TIME")]
         start: Option<jiff::Timestamp>,

@@ -189,10 +189,7 @@ async fn component(
         Ok(track) => track,
         Err(blindness) if blindness.kind == Dark::Down => return Err(recorded::blind(blindness)),
         // Prometheus answers, and these series cannot be used: the other components are none the worse for it.
-        Err(blindness) => {
-            told.missing.push(Missing::general("data", blindness.message));
-            return Ok(told);
-        }
+        Err(blindness) => Track::blind(planned.name(), at, blindness),
     };
     let (weight, weight_from) = weight(args, planned, &track);
     let setup = Setup {
@@ -304,7 +301,12 @@ fn weight(args: &ChecksTestArgs, planned: &PlannedComponent, track: &Track) -> (
         return (share.max(least), "the canary's share of the requests");
     }
     let first = planned.steps.first().map_or(least, |step| step.weight);
-    (first.max(least), "the first step, for the canary has no requests")
+    let from = if track.ticks() == 0 {
+        "the first step, for no requests could be counted"
+    } else {
+        "the first step, for the canary has no requests"
+    };
+    (first.max(least), from)
 }
 
 /// Everything that stands in the way of judging.

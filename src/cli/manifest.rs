@@ -174,6 +174,13 @@ fn explain(message: &str, value: Option<&Value>) -> String {
     {
         return format!("{field:?} is missing");
     }
+    // YAML makes numbers of codes, labels and versions.
+    if message.starts_with("invalid type: ")
+        && message.ends_with("expected a string")
+        && let Some(written) = quoted.first()
+    {
+        return format!("{message}: write it in quotes, \"{written}\"");
+    }
     message.to_owned()
 }
 
@@ -235,6 +242,11 @@ spec:
                 "hold: 1h}\n  - {weight: 25%",
                 "hold: 3}\n  - {weight: 25%",
                 "plan.yaml:14:18: spec.steps[0].hold: ",
+            ),
+            (
+                "metadata: {name: shop}",
+                "metadata: {name: shop, labels: {team: 7}}",
+                "expected a string: write it in quotes, \"7\"",
             ),
             ("{weight: 25%,", "{weight: 3%,", "weights must ascend"),
             ("- istio:", "- isto:", "did you mean \"istio\"?"),

@@ -118,8 +118,9 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
                 out,
             ))
         }
-        VerbArgs::Validate { files } => validate::run(&files, form, out),
-        VerbArgs::Plan { file, start } => {
+        VerbArgs::Validate { files, named } => validate::run(&[files, named].concat(), form, out),
+        VerbArgs::Plan { file, named, start } => {
+            let file = file.or(named).unwrap_or_default();
             plan::run(&file, start.unwrap_or_else(|| Clock::System.now()), form, out)
         }
         VerbArgs::Generate { what } => generate::run(what, out),

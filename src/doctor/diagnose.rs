@@ -19,6 +19,10 @@ pub(crate) const SCRAPES: u32 = 4;
 const NAMED: usize = 5;
 /// This share of all requests on one side of all bounds is no behaviour, it is a unit.
 const ONE_SIDED: f64 = 0.99;
+/// A hop through a proxy takes longer than this.
+const NO_TIME_MS: f64 = 0.1;
+/// The largest bound that exporters have by default is one hour.
+const NO_WAIT_MS: f64 = 3_600_000.0;
 /// So far in the future samples are looked for: within the five minutes that an answer reaches back.
 const LATER: Duration = Duration::from_secs(240);
 /// Stamps may be ahead of our clock by so many seconds.
@@ -357,7 +361,21 @@ fn one_sided(arm: &Arm, bounds_ms: &[f64], preset: Preset) -> Option<String> {
     let all: u64 = arm.latency.iter().sum();
     #[expect(clippy::cast_precision_loss, reason = "a share of requests")]
     let share = |count: Option<&u64>| *count.unwrap_or(&0) as f64 / all.max(1) as f64;
-    let says = if share(arm.latency.first()) >= ONE_SIDED && first >= 1_000.0 {
+    let instant: u64 = arm
+        .latency
+        .iter()
+        .zip(bounds_ms)
+        .take_while(|(_, bound)| **bound <= NO_TIME_MS)
+        .map(|(count, _)| count)
+        .sum();
+    let says = if last > NO_WAIT_MS {
+        format!(
+            "the largest bound is {}s, and nobody waits so long for an answer",
+            last / 1000.0
+        )
+    } else if all > 0 && instant * 2 > all {
+        format!("half of the requests take less than {NO_TIME_MS}ms, which no request through a proxy does")
+    } else if share(arm.latency.first()) >= ONE_SIDED && first >= 1_000.0 {
         format!(
             "nearly all requests are faster than the smallest bound, {}s",
             first / 1000.0

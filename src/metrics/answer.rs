@@ -173,9 +173,17 @@ fn failure(http_status: u16, answer: &Answer<'_>) -> Unusable {
     unusable(kind, format!("HTTP {http_status}: {}", brief(error)))
 }
 
+/// Characters of what Prometheus says.
+const SAID: usize = 200;
+
 /// Foreign text, cut to what a status can hold and freed of control characters.
 pub(crate) fn brief(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(160).collect()
+    let mut plain = text.chars().filter(|c| !c.is_control());
+    let mut said: String = plain.by_ref().take(SAID).collect();
+    if plain.next().is_some() {
+        said.push('…');
+    }
+    said
 }
 
 #[cfg(test)]

@@ -148,6 +148,12 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
         .service("slow", 60, MS, BOUNDS)
         .service("seconds", 15, "istio_request_duration_seconds", BOUNDS)
         .service("bare", 15, "other", &[])
+        .service(
+            "fractions",
+            15,
+            MS,
+            &[("0.05", 60), ("0.1", 96), ("0.25", 100), ("+Inf", 100)],
+        )
         .service("coarse", 15, MS, &[("5000", 99), ("10000", 100), ("+Inf", 100)])
         .rises(
             r#"nginx_ingress_controller_requests{ingress="a",status="200"}"#,
@@ -205,6 +211,12 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
             vec!["arms.canary: wrong unit, or bounds that do not fit this arm: nearly all"],
         ),
         (
+            file("fractions", "", ""),
+            vec![
+                "arms.canary: wrong unit, or bounds that do not fit this arm: half of the requests take less than 0.1ms",
+            ],
+        ),
+        (
             file("slow", "", "{name: errors, for: 3m}"),
             vec!["check errors: for 3m is shorter than 4 scrapes of 1m: write at least 4m"],
         ),
@@ -237,6 +249,37 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
             );
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checks_of_arms_that_cannot_be_read_are_shown_with_what_is_wrong() {
+    let mut record = Record(String::new());
+    for version in ["v1", "v2"] {
+        let series = format!(
+            "istio_requests_total{{reporter=\"destination\",destination_service_name=\"dumb\",destination_version=\"{version}\"}}"
+        );
+        record.rises(&series, 60, 15, AT);
+    }
+    let prometheus = record.served().await;
+    let (code, out, _) = run(TEST, &file("dumb", "", ""), &prometheus.url(), &[]).await;
+    assert_eq!(code, 3, "{out}");
+    assert!(
+        out.contains("the first step, for no requests could be counted"),
+        "{out}"
+    );
+    for check in ["errors", "p95", "available"] {
+        let line = out
+            .lines()
+            .find(|line| line.trim_start().starts_with(&format!("check {check}")) || line.contains(check));
+        assert!(
+            line.is_some_and(|line| line.contains("Unknown")),
+            "{check}\n{out}"
+        );
+    }
+    assert!(
+        out.lines().any(|line| line.trim_start().starts_with("missing")),
+        "{out}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -154,6 +154,16 @@ impl Facts {
     }
 }
 
+/// Looks that are further apart than samples are see no period but their own.
+fn seen(track: &Track, period: Duration) -> bool {
+    let looks: Vec<Timestamp> = track.looks.iter().take(2).map(|(at, _)| *at).collect();
+    let [first, second] = looks.as_slice() else {
+        return true;
+    };
+    let apart = second.duration_since(*first).unsigned_abs();
+    apart <= Duration::from_secs(60) || period < apart
+}
+
 fn recorded(track: &Track) -> Recorded {
     let totals = |arm: &Arm| Totals {
         requests: arm.requests,
@@ -163,7 +173,10 @@ fn recorded(track: &Track) -> Recorded {
         canary: totals(&track.canary),
         control: totals(&track.control),
         share: track.share().map(percent),
-        scrape_period: track.scrape_period.map(Span),
+        scrape_period: track
+            .scrape_period
+            .filter(|period| seen(track, *period))
+            .map(Span),
         ticks: track.ticks(),
         dark_looks: track.dark.as_ref().map_or(0, |(looks, _)| *looks),
         dark_because: track

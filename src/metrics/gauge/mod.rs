@@ -10,7 +10,7 @@ mod value;
 pub use errors::{count_errors, observe_errors, rule};
 pub(crate) use pair::{NOWHERE, nowhere};
 pub use pair::{PairAsk, observe_pair};
-pub use value::{GaugeQueries, reading};
+pub use value::{GaugeQueries, Sense, reading};
 
 use crate::rollout::plan::CheckSource;
 use crate::rollout::template::{self, Variables};

@@ -2,11 +2,25 @@
 
 use super::{Sample, brief, matchers};
 use crate::rollout::plan::GaugeAsk;
-use crate::rollout::sample::{Blindness, GaugeReading};
+use crate::rollout::sample::{Blindness, Dark, GaugeReading};
 use crate::rollout::spec::Series;
 use crate::rollout::template::{self, Variables};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+
+/// What a number has to be before it means anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sense {
+    /// Whatever a person asks for may be any number.
+    Any,
+    /// An amount of something.
+    Amount,
+    /// Seconds until a certificate expires; below 0 when it has.
+    TimeLeft,
+}
+
+/// No certificate is good for so many seconds (a thousand years), but a stamp in milliseconds looks like it.
+const NEVER: f64 = 1_000.0 * 365.25 * 86_400.0;
 
 /// The PromQL of a gauge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +29,8 @@ pub struct GaugeQueries {
     pub canary: String,
     /// What it is compared with.
     pub control: Option<String>,
+    /// What its numbers have to be.
+    pub sense: Sense,
 }
 
 impl GaugeQueries {
@@ -22,11 +38,12 @@ impl GaugeQueries {
     pub fn of(ask: &GaugeAsk, variables: &Variables<'_>) -> Result<Option<Self>, String> {
         // Without a container of its own a series is the whole pod again; `POD` is the pause container.
         const CONTAINERS: &[(&str, &str)] = &[("container", "!~|POD")];
-        let both = |series: &Series, more, form: &dyn Fn(String) -> String| {
+        let both = |series: &Series, sense, more, form: &dyn Fn(String) -> String| {
             let one = |labels: &BTreeMap<String, String>| matchers(labels, more, variables).map(form);
             Ok(Some(Self {
                 canary: one(&series.canary)?,
                 control: series.control.as_ref().map(one).transpose()?,
+                sense,
             }))
         };
         match ask {
@@ -38,17 +55,18 @@ impl GaugeQueries {
                     .as_ref()
                     .map(|text| template::promql(text, variables))
                     .transpose()?,
+                sense: Sense::Any,
             })),
-            GaugeAsk::Cpu(series) => both(series, CONTAINERS, &|m| {
+            GaugeAsk::Cpu(series) => both(series, Sense::Amount, CONTAINERS, &|m| {
                 let window = variables.window;
                 format!(
                     "max(sum by (namespace, pod) (rate(container_cpu_usage_seconds_total{{{m}}}[{window}])))"
                 )
             }),
-            GaugeAsk::Memory(series) => both(series, CONTAINERS, &|m| {
+            GaugeAsk::Memory(series) => both(series, Sense::Amount, CONTAINERS, &|m| {
                 format!("max(sum by (namespace, pod) (container_memory_working_set_bytes{{{m}}}))")
             }),
-            GaugeAsk::CertificateExpiry(series) => both(series, &[], &|m| {
+            GaugeAsk::CertificateExpiry(series) => both(series, Sense::TimeLeft, &[], &|m| {
                 format!("min(certmanager_certificate_expiration_timestamp_seconds{{{m}}}) - time()")
             }),
         }
@@ -61,7 +79,7 @@ pub fn reading(
     at: Timestamp,
     answer: impl Fn(&str) -> Result<Vec<Sample>, Blindness>,
 ) -> GaugeReading {
-    let value = |promql: &String| one(promql, answer(promql));
+    let value = |promql: &String| one(promql, queries.sense, answer(promql));
     GaugeReading {
         at,
         canary: value(&queries.canary),
@@ -70,14 +88,32 @@ pub fn reading(
 }
 
 /// The one finite number of an answer, or why there is none.
-fn one(promql: &str, answer: Result<Vec<Sample>, Blindness>) -> Result<f64, String> {
+fn one(promql: &str, sense: Sense, answer: Result<Vec<Sample>, Blindness>) -> Result<f64, String> {
     let told = |why: &str| Err(format!("`{}` {why}", brief(promql)));
     let series = match answer {
         Ok(series) => series,
+        Err(blindness) if blindness.kind == Dark::Refused && sense == Sense::Any => {
+            return told(&format!(
+                "is refused, correct the check's PromQL: {}",
+                blindness.message
+            ));
+        }
         Err(blindness) => return told(&format!("has no answer: {}", blindness.message)),
     };
     match series.as_slice() {
         [] => told("gives no series: check its labels, and that the exporter is scraped"),
+        [sample] if !sample.value.is_finite() && sense != Sense::Any => told(&format!(
+            "gives {}: its exporter reports no number; narrow the check's labels to series that have one, or mend the exporter",
+            sample.value
+        )),
+        [sample] if sample.value < 0.0 && sense == Sense::Amount => told(&format!(
+            "gives {}, and no such amount is below 0: its exporter reports nonsense; look at its series",
+            sample.value
+        )),
+        [sample] if sample.value > NEVER && sense == Sense::TimeLeft => told(
+            "gives more than a thousand years: that is a stamp in milliseconds where seconds are read; mend the exporter, or ask \
+             by a query that divides by 1000",
+        ),
         [sample] if sample.value.is_nan() => told(
             "gives NaN: a division of 0 by 0, or a quantile of nothing; guard it, as with `> 0` below the line",
         ),
@@ -95,7 +131,6 @@ fn one(promql: &str, answer: Result<Vec<Sample>, Blindness>) -> Result<f64, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollout::sample::Dark;
     use crate::rollout::spec::Query;
 
     const VARIABLES: Variables<'static> = Variables {
@@ -165,7 +200,9 @@ mod tests {
             };
             Ok(values.iter().map(sample).collect::<Vec<_>>())
         };
-        assert_eq!(one("lag", answer(&[3.5])), Ok(3.5));
+        assert_eq!(one("lag", Sense::Any, answer(&[3.5])), Ok(3.5));
+        assert_eq!(one("lag", Sense::Any, answer(&[-3.5])), Ok(-3.5));
+        assert_eq!(one("left", Sense::TimeLeft, answer(&[-60.0])), Ok(-60.0));
         let refused = Err(Blindness {
             kind: Dark::Refused,
             message: "HTTP 400: parse error".to_owned(),
@@ -182,10 +219,30 @@ mod tests {
                 "`lag` gives an infinite value: a division by 0",
             ),
             (answer(&[f64::NEG_INFINITY]), "`lag` gives an infinite value"),
-            (refused, "`lag` has no answer: HTTP 400: parse error"),
+            (
+                refused,
+                "`lag` is refused, correct the check's PromQL: HTTP 400: parse error",
+            ),
         ] {
-            let error = one("lag", answer).unwrap_err();
+            let error = one("lag", Sense::Any, answer).unwrap_err();
             assert!(error.starts_with(says), "{error}");
+        }
+        for (sense, value, says) in [
+            (Sense::Amount, -0.5, "gives -0.5, and no such amount is below 0"),
+            (
+                Sense::Amount,
+                f64::NAN,
+                "gives NaN: its exporter reports no number",
+            ),
+            (
+                Sense::TimeLeft,
+                f64::INFINITY,
+                "gives inf: its exporter reports no number",
+            ),
+            (Sense::TimeLeft, 1.8e12, "gives more than a thousand years"),
+        ] {
+            let error = one("m", sense, answer(&[value])).unwrap_err();
+            assert!(error.contains(says), "{error}");
         }
     }
 }

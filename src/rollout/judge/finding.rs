@@ -383,7 +383,7 @@ fn digits(rate: f64) -> String {
 }
 
 /// Characters of the reason that a check repeats; the whole of it is the component's message.
-const REASON: usize = 120;
+const REASON: usize = 220;
 
 fn no_fresh_data(why: &str) -> String {
     let mut said = format!("no fresh data: {}", why.chars().take(REASON).collect::<String>());

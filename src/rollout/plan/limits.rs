@@ -112,6 +112,14 @@ impl Reader {
                 None
             }
             Ok(Span(time)) => Some(time),
+            Err(_) if is_fraction(text) => {
+                let message = format!(
+                    "{text:?} is a fraction, and times are written in whole numbers: take the smaller unit, like \"200ms\" for 0.2s; \
+                     histograms do not tell less than 1ms apart"
+                );
+                self.problem(path, message);
+                None
+            }
             Err(_) => {
                 let message = format!(
                     "{text:?} is no time, and a latency limit is one: write its unit, like \"150ms\" or \"2s\""
@@ -291,4 +299,10 @@ fn has_control(ask: &GaugeAsk) -> bool {
         GaugeAsk::Query(query) => query.control.is_some(),
         GaugeAsk::Readiness(_) | GaugeAsk::Probe => false,
     }
+}
+
+/// A number with a point and a unit.
+fn is_fraction(text: &str) -> bool {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    number.len() < text.len() && number.contains('.') && number.parse::<f64>().is_ok()
 }

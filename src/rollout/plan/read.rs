@@ -317,12 +317,12 @@ impl Reader {
         let name = &component.name;
         if first && weight > FIRST_WEIGHT_MAX {
             let message = format!(
-                "the first weight of {name} is {weight}; begin with {FIRST_WEIGHT_MAX} or less, or set allowJump: true"
+                "the first weight of {name} is {weight}; begin with {FIRST_WEIGHT_MAX} or less, or set spec.allowJump: true"
             );
             self.problem(path, message);
         } else if weight > before && weight.distance(before) > JUMP_MAX_PERMILLE {
             let message = format!(
-                "{name} jumps from {before} to {weight}, more than 30 points; add steps between, or set allowJump: true"
+                "{name} jumps from {before} to {weight}, more than 30 points; add steps between, or set spec.allowJump: true"
             );
             self.problem(path, message);
         }

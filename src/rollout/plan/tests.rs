@@ -86,6 +86,10 @@ fn a_wrong_unit_is_one_clear_error_that_names_the_field() {
     let query = |max: &str| json!({"name": "x", "metric": "query", "query": {"canary": "up"}, "promote": {"max": max}});
     let expiry = json!({"name": "x", "metric": "certificateExpiry", "series": {"canary": {"a": "b"}}, "promote": {"min": "14"}});
     for (check, says) in [
+        (
+            latency("0.2s"),
+            "spec.checks[0].promote.max: \"0.2s\" is a fraction, and times are written in whole numbers",
+        ),
         (latency("150"), "spec.checks[0].promote.max: \"150\" is no time"),
         (
             latency("10%"),

@@ -3,9 +3,10 @@
 
 use super::{Exporter, View, ask};
 use crate::support::tools::{self, Prometheus};
-use gradual_rollout::metrics::{PrometheusSettings, PrometheusSource, Source};
+use gradual_rollout::metrics::{Cursor, PrometheusSettings, PrometheusSource, Source};
 use gradual_rollout::rollout::sample::{Counts, Histogram, Reading};
 use gradual_rollout::rollout::spec::{ArmMetrics, Preset, Unit};
+use jiff::Timestamp;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -450,6 +451,64 @@ async fn every_preset_reads_its_exporters_own_words() {
             let latency = latency.unwrap_or_else(|| panic!("{preset:?} has durations"));
             assert_eq!(p95(&latency), *bucket, "{preset:?}: {latency:?}");
         }
+    }
+}
+
+/// What came a minute on each series: the hour of yesterday that is asked about, and the last ten minutes.
+fn yesterday_and_now(page: &Page, at: i64) -> String {
+    let mut text = String::new();
+    for (n, (labels, count)) in page.counted.iter().enumerate() {
+        let more = i64::try_from(count[1] - count[0]).unwrap();
+        for since in (-86_400 - 4_200..=-86_400)
+            .step_by(60)
+            .chain((-600..=0).step_by(60))
+        {
+            let total = more * (since + 200_000) / 60;
+            let exporter = format!("instance=\"{n}\",job=\"{:?}\"", page.preset);
+            writeln!(
+                text,
+                "{}{{{exporter},{labels}}} {total} {}",
+                page.requests,
+                at + since
+            )
+            .unwrap();
+        }
+    }
+    text
+}
+
+#[tokio::test]
+async fn every_preset_knows_what_is_usual_at_this_hour() {
+    // 2026-03-02T10:00:00Z.
+    const AT: i64 = 1_772_445_600;
+    for page in &all() {
+        let preset = page.preset;
+        // Two of them read one counter, so each has a Prometheus of its own.
+        let record = yesterday_and_now(page, AT);
+        let prometheus = Prometheus::with_record(&format!("{record}# EOF\n")).await;
+        let settings = PrometheusSettings::at([prometheus.url()]);
+        let source = Source::Prometheus(Arc::new(PrometheusSource::new(&settings).unwrap()));
+        let mut asked = ask(preset, &page.canary, &page.control);
+        asked.arms.canary.metrics = page.metrics.clone();
+        asked.arms.control.as_mut().unwrap().metrics = page.metrics.clone();
+        asked.wants_latency = false;
+        asked.wants_history = true;
+        let mut cursor = Cursor::default();
+        let mut usual = None;
+        for ago in [120, 60, 0] {
+            let at = Timestamp::from_second(AT - ago).unwrap();
+            if let Reading::Fresh(tick) = source.observe(&asked, &mut cursor, at).await {
+                usual = tick.usual_rate.or(usual);
+            }
+        }
+        let [canary, control] = page.expected.counts.map(|(requests, _)| requests);
+        #[expect(clippy::cast_precision_loss, reason = "some hundreds")]
+        let expected = (canary + control) as f64 / 60.0;
+        let usual = usual.unwrap_or_else(|| panic!("{preset:?} knows nothing of yesterday"));
+        assert!(
+            (usual / expected - 1.0).abs() < 0.02,
+            "{preset:?}: {usual} requests/s, not {expected}"
+        );
     }
 }
 
