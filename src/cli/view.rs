@@ -250,3 +250,45 @@ pub(super) fn blocked(view: &View) -> bool {
             )
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn mode_at(router: serde_json::Value, percent: &str) -> &'static str {
+        let rollout: GradualRollout = serde_json::from_value(json!({
+            "apiVersion": "rollout.sealos.io/v1alpha1", "kind": "GradualRollout", "metadata": {"name": "networking"},
+            "spec": {"components": [{"name": "terminal", "routers": [router]}], "steps": [{"weight": "5%", "hold": "1h"}]},
+        }))
+        .unwrap();
+        mode(percent.parse().unwrap(), at_full(&rollout, "terminal"))
+    }
+
+    #[test]
+    fn a_component_is_called_istio_only_where_nothing_is_left_of_ingress() {
+        let switch = |at_full: Option<&str>| {
+            let mut switch = json!({"deployment": "terminal-controller"});
+            if let Some(at_full) = at_full {
+                switch["atFull"] = json!(at_full);
+            }
+            json!({"controllerSwitch": switch})
+        };
+        let route = json!({"istio": {
+            "virtualServices": [{"name": "terminal"}],
+            "canary": {"host": "terminal", "subset": "v2"}, "control": {"host": "terminal", "subset": "v1"},
+        }});
+        for (router, percent, says) in [
+            (switch(None), "0%", "ingress"),
+            (switch(None), "0.1%", "dual"),
+            (switch(None), "99.9%", "dual"),
+            (switch(None), "100%", "dual"),
+            (switch(Some("istio")), "99.9%", "dual"),
+            (switch(Some("istio")), "100%", "istio"),
+            (route.clone(), "50%", "dual"),
+            (route, "100%", "istio"),
+        ] {
+            assert_eq!(mode_at(router.clone(), percent), says, "{router} at {percent}");
+        }
+    }
+}
