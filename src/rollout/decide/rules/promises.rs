@@ -114,6 +114,8 @@ proptest! {
             prop_assert!(decision.raises.is_empty(), "raised in the dark");
             prop_assert!(decision.lowers.is_empty(), "lowered in the dark");
         }
+        let told = world.component("alpha").checks.iter().find(|c| matches!(c.verdict, Verdict::Pass | Verdict::Breach));
+        prop_assert!(told.is_none(), "told in the dark: {told:?}");
         prop_assert_eq!(world.highest("alpha"), before);
         let held = world.component("alpha").held;
         world.ticks(10);
