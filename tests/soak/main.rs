@@ -37,8 +37,8 @@ use wire::{Scrapes, Wire};
 use world::{NS, World, component, rollout, virtual_service};
 
 const DAYS: u64 = 30;
-const RESOURCES: usize = 4;
-const EACH: usize = 50;
+const RESOURCES: usize = 40;
+const EACH: usize = 5;
 /// How often something happens, in virtual seconds.
 const BEAT: u64 = 900;
 
@@ -100,6 +100,8 @@ impl Month {
     fn begin(seed: u64) -> Self {
         let world = World::new();
         let resources: Vec<Value> = (0..RESOURCES).map(resource).collect();
+        // Of old versions of large objects only so many are kept, or they would be all the memory there is to see.
+        world.store.set_history(200);
         let promises = Arc::new(Promises::of(&resources, &world.clock, NS));
         // Whoever is edited from outside may fall; who asked is not looked at here, whether it may rise is.
         let all = (0..RESOURCES).flat_map(|r| (0..EACH).map(move |i| name(r, i)));
@@ -342,11 +344,12 @@ fn a_month_of_everything_breaks_no_promise_and_leaves_nothing_behind() {
         };
         let (early, late) = (middle(&mut early), middle(&mut late));
         println!(
-            "{DAYS} days of {} components in {:.1} s: {:?}, {} writes of routes, 0 violations; {:.1} MB after days, {:.1} MB at the end; {first_tasks} tasks, {} at the end",
+            "{DAYS} days of {} components in {:.1} s: {:?}, {} writes of routes and {} of anything, 0 violations; {:.1} MB after days, {:.1} MB at the end; {first_tasks} tasks, {} at the end",
             RESOURCES * EACH,
             began.elapsed().as_secs_f64(),
             month.counts,
             month.promises.writes(),
+            month.world.store.version(),
             early / 1e6,
             late / 1e6,
             tasks()
