@@ -21,7 +21,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A gap in the ticks up to this is a restart, not darkness: what was running goes on.
-pub(super) const SHORT_GAP: Duration = Duration::from_secs(300);
+const SHORT_GAP: Duration = Duration::from_secs(300);
+
+/// How long nothing may be seen before that is darkness: one look may be missed, whatever lies between two of them.
+pub(super) fn short_gap(interval: Duration) -> Duration {
+    SHORT_GAP.max(2 * interval)
+}
+
 const HALF_DAY: Duration = Duration::from_secs(12 * 3600);
 /// A canary without a ready endpoint at so many looks in a row is gone.
 const GONE: u8 = 2;
@@ -230,9 +236,9 @@ impl Ledger {
         if length.is_zero() || self.last.is_some_and(|last| tick.to <= last) {
             return false;
         }
-        let gap = self
-            .last
-            .is_some_and(|last| tick.from.duration_since(last).unsigned_abs() > SHORT_GAP);
+        let gap = self.last.is_some_and(|last| {
+            tick.from.duration_since(last).unsigned_abs() > short_gap(ctx.judge.interval)
+        });
         if gap {
             self.over.clear();
             self.disasters = 0;

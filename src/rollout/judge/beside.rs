@@ -4,7 +4,7 @@
 
 use super::gauge::{GaugeState, Told};
 use super::{Context, Judgement, Outlook};
-use crate::rollout::ledger::Ledger;
+use crate::rollout::ledger::{Ledger, short_gap};
 use crate::rollout::observation::Seen;
 use crate::rollout::plan::{CheckSet, CheckSource, Class, PlannedCheck, Stream};
 use crate::rollout::reason::Verdict;
@@ -81,7 +81,8 @@ impl Beside {
                 self.gauges.entry(check.rule.name.clone()).or_default().skip(why);
             } else if let Some(reading) = seen.gauges.get(&check.rule.name) {
                 let state = self.gauges.entry(check.rule.name.clone()).or_default();
-                state.absorb(reading, gauge, self.settled_at);
+                let between = ctx.judge.interval.max(ctx.probe_every);
+                state.absorb(reading, gauge, self.settled_at, short_gap(between));
             }
         }
     }

@@ -4,7 +4,6 @@
 use super::blame::WORSE;
 use super::{Context, How, Outlook};
 use crate::rollout::duration::Span;
-use crate::rollout::ledger::SHORT_GAP;
 use crate::rollout::plan::{Class, Gauge, GaugeLimits, PlannedCheck};
 use crate::rollout::reason::Verdict;
 use crate::rollout::sample::GaugeReading;
@@ -134,13 +133,19 @@ impl GaugeState {
         };
     }
 
-    /// Takes up one look. One that was taken up before changes nothing.
-    pub(super) fn absorb(&mut self, reading: &GaugeReading, gauge: &Gauge, settled_at: Timestamp) {
+    /// Takes up one look; nothing is known over what lies further apart than `short_gap`. One that was taken up before changes nothing.
+    pub(super) fn absorb(
+        &mut self,
+        reading: &GaugeReading,
+        gauge: &Gauge,
+        settled_at: Timestamp,
+        short_gap: Duration,
+    ) {
         if self.at.is_some_and(|at| reading.at <= at) {
             return;
         }
         self.skipped = None;
-        if self.at.is_some_and(|at| apart(at, reading.at) > SHORT_GAP) {
+        if self.at.is_some_and(|at| apart(at, reading.at) > short_gap) {
             self.over = None;
         }
         self.at = Some(reading.at);

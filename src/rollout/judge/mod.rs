@@ -14,8 +14,9 @@ mod traffic;
 mod verify;
 
 use super::check::{CheckRule, JudgeRules, Metric};
+use super::duration::Span;
 use super::evidence::real;
-use super::ledger::{Baseline, Ledger, SHORT_GAP};
+use super::ledger::{Baseline, Ledger, short_gap};
 use super::lines::Line;
 use super::reason::Verdict;
 use super::sample::Dark;
@@ -289,14 +290,12 @@ impl Ledger {
         let Some(last) = self.last else {
             return unknown(Dark::NotYet, self.since, "nothing was read from the source yet");
         };
-        if ctx.now.duration_since(last) > jiff::SignedDuration::try_from(SHORT_GAP).unwrap_or_default()
+        let gap = short_gap(ctx.judge.interval);
+        if ctx.now.duration_since(last) > jiff::SignedDuration::try_from(gap).unwrap_or_default()
             && !cfg!(sabotage_2)
         {
-            return unknown(
-                Dark::Stale,
-                last,
-                "the source has had no new sample for five minutes",
-            );
+            let message = format!("the source has had no new sample for {}", Span(gap));
+            return unknown(Dark::Stale, last, &message);
         }
         None
     }

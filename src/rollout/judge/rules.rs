@@ -152,6 +152,27 @@ fn is_breach(outlook: &Outlook) -> bool {
 }
 
 #[test]
+fn between_looks_that_are_far_apart_it_is_not_dark_and_one_of_them_may_be_missed() {
+    let rules = rules();
+    let judge = JudgeRules {
+        interval: Duration::from_secs(TICK * 60),
+        ..JUDGE
+    };
+    let mut bench = Bench::new(&rules, 10);
+    bench.ctx.judge = &judge;
+    bench.ticks(60, &arm(20, 0, 0), &arm(180, 0, 0));
+    for (looks, dark) in [(0.9, false), (1.9, false), (2.1, true)] {
+        bench.ctx.now = at(bench.end) + judge.interval.mul_f64(looks);
+        let outlook = bench.ledger.outlook(&bench.ctx);
+        assert_eq!(
+            matches!(outlook, Outlook::Unknown { .. }),
+            dark,
+            "after {looks} looks: {outlook:?}"
+        );
+    }
+}
+
+#[test]
 fn a_healthy_canary_with_enough_requests_is_promotable() {
     let rules = rules();
     let mut bench = Bench::new(&rules, 10);
