@@ -431,7 +431,7 @@ pub struct RoutesCheckArgs {
 Nothing is written. Rights are those of whoever runs this; docs/doctor.md lists every code.
 
 Exit codes:
-  0 no errors · 1 errors were found · 64 the file or a flag is wrong · 69 cluster unreachable")]
+  0 no errors · 3 errors were found · 64 the file or a flag is wrong · 69 cluster unreachable")]
 pub struct DoctorArgs {
     /// A YAML file with rollouts; - is the standard input [default: the rollouts of the namespace]
     #[arg(short, long, value_name = "FILE", conflicts_with = "all_namespaces")]

@@ -375,6 +375,10 @@ async fn patched(
 }
 
 fn draft(target: &Target<'_>, json: Option<&Value>, order: Order<'_>) -> Result<(Written, Write), Error> {
+    let target = &match json {
+        Some(json) if !order.may_raise => target.for_lowering(json),
+        _ => target.clone(),
+    };
     let absent = || target.absent().filter(|_| json.is_none());
     let seen = match (json, absent()) {
         (Some(json), _) => target.read(json)?,

@@ -76,6 +76,11 @@ pub(super) async fn run(
                 "{}",
                 table::plain(&format!("component {}/{name}", task.name()))
             )?;
+            if let Some(why) = task.foreign.get(name) {
+                writeln!(out, "{}", table::plain(&format!("  {why}")))?;
+                exit = Exit::Refused;
+                continue;
+            }
             for (object, result) in direct::preview(cluster, component, namespace, order).await {
                 match result {
                     Ok(written) => {

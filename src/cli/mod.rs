@@ -25,6 +25,7 @@ mod manifest;
 mod meaning;
 mod output;
 mod output_to;
+mod ownership;
 mod plan;
 mod progress;
 mod pursue;

@@ -14,6 +14,7 @@ use crate::rollout::spec::GradualRollout;
 use crate::rollout::weight::Weight;
 use crate::settings::Settings;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -37,6 +38,8 @@ pub(super) struct Task {
     pub components: Vec<String>,
     /// The command.
     pub command: Command,
+    /// Components whose objects are another rollout's, each with a sentence that says so.
+    pub foreign: BTreeMap<String, String>,
 }
 
 impl Task {
@@ -323,6 +326,13 @@ impl Pursuit<'_> {
             .iter()
             .flat_map(|s| &s.commands)
             .any(|c| c.id == task.command.id);
+        let refused = rollout.status.as_ref().and_then(|status| status.refused());
+        if let Some(condition) = refused.filter(|_| alive && !taken_up && !waiting.is_empty()) {
+            let names: Vec<String> = waiting.into_iter().map(|(component, _)| component).collect();
+            let why = format!("{}: {}", condition.reason, condition.message);
+            ended.append(&mut self.not_worked(task, &names, &why).await);
+            return (Vec::new(), ended);
+        }
         let waited = Clock::System.now().duration_since(self.at).unsigned_abs();
         let hangs = task.command.verb == Verb::Rollback
             && (!taken_up && waited > ROLLBACK_PATIENCE || self.emergency && waited > EMERGENCY_PATIENCE);
@@ -369,8 +379,31 @@ impl Pursuit<'_> {
         )
     }
 
+    /// The daemon works nothing of this rollout. Traffic goes back from here; anything else is taken back.
+    async fn not_worked(&self, task: &Task, components: &[String], why: &str) -> Vec<Entry> {
+        if task.command.verb == Verb::Rollback {
+            let each = components.iter().map(|component| self.directly(task, component));
+            return futures::future::join_all(each).await;
+        }
+        let taken = self
+            .cluster
+            .withdraw(self.namespace, task.name(), &task.command)
+            .await;
+        let taken = match taken {
+            Ok(true) => "the command was taken back".to_owned(),
+            Ok(false) => "the command is gone already".to_owned(),
+            Err(error) => format!("the command could not be taken back: {error}"),
+        };
+        let told = format!("the daemon works nothing of this rollout, {why}; {taken}");
+        let entry = |component: &String| task.entry(component, Ended::Refused, told.as_str());
+        components.iter().map(entry).collect()
+    }
+
     /// Lowers a component from here.
     async fn directly(&self, task: &Task, name: &str) -> Entry {
+        if let Some(why) = task.foreign.get(name) {
+            return task.entry(name, Ended::Refused, why);
+        }
         let Some(component) = direct::component(&task.rollout, name) else {
             let why =
                 "it is not in the spec any more, so its routers are not known: put its weight back by hand";
@@ -429,8 +462,11 @@ impl Pursuit<'_> {
             components.iter().all(|c| task.lowers(written(&task.rollout, c)))
         };
         let (result, what) = if lowers {
-            let what =
-                "the command stays on the rollout, and the next daemon obeys it; nothing rises without one";
+            let what = if nobody {
+                "the command stays on the rollout, and the next daemon obeys it; nothing rises without one"
+            } else {
+                "the command stays on the rollout, and is obeyed as soon as it can be"
+            };
             (Ended::TimedOut, what.to_owned())
         } else {
             match self

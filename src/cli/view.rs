@@ -185,10 +185,11 @@ pub(super) fn view(rollout: &GradualRollout, name: &str) -> View {
         step: found.and_then(|c| step(rollout, c)),
         state: found.map(|c| c.state),
         reason: found.map(|c| c.reason),
-        message: found.map_or_else(
-            || "no daemon has looked at it yet".to_owned(),
-            |c| c.message.clone(),
-        ),
+        message: match (rollout.status.as_ref().and_then(|s| s.refused()), found) {
+            (Some(refused), _) => refused.sentence(),
+            (None, Some(component)) => component.message.clone(),
+            (None, None) => "no daemon has looked at it yet".to_owned(),
+        },
         since: found.and_then(|c| c.since),
         held: found.and_then(|c| c.held),
         next: found.and_then(|c| c.next_check_at),

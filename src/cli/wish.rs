@@ -10,12 +10,13 @@ use super::pursue::{self, Pursuit, Task};
 use super::report::{self, Ended, Entry, Report};
 use super::table::{self, Cell};
 use super::view::{self, View};
-use super::{confirm, connect, direct, dry_run, emergency, output};
+use super::{confirm, connect, direct, dry_run, emergency, output, ownership};
 use crate::clock::Clock;
 use crate::cluster::by_hand::Daemon;
 use crate::rollout::command::{Command, RAISE_EXPIRES, Verb};
 use crate::settings::Settings;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
@@ -29,12 +30,16 @@ pub(super) async fn run(
     let cluster = connect::reach(settings).await?;
     let namespace = settings.namespace.as_str();
     let rollouts = connect::rollouts(&cluster, namespace, ask.rollout.as_deref()).await?;
+    let all = rollouts.clone();
     let addressees = find::addressees(rollouts, ask, namespace)?;
     let who = ask.who.clone().unwrap_or_else(who);
     let started_at = Clock::System.now();
     let tasks: Vec<Task> = addressees
         .into_iter()
-        .map(|a| task(a, ask, &who, started_at))
+        .map(|a| {
+            let foreign = ownership::foreign(&a.rollout, &all, namespace);
+            task(a, ask, &who, started_at, foreign)
+        })
         .collect();
     if ask.dry_run {
         return dry_run::run(&cluster, namespace, &tasks, started_at, out).await;
@@ -90,7 +95,13 @@ pub(super) async fn run(
     Ok(exit)
 }
 
-fn task(addressee: Addressee, ask: &Ask, who: &str, now: Timestamp) -> Task {
+fn task(
+    addressee: Addressee,
+    ask: &Ask,
+    who: &str,
+    now: Timestamp,
+    foreign: BTreeMap<String, String>,
+) -> Task {
     // A raise that nobody takes up in time must not surprise anybody later.
     let raise_by = now.checked_add(ask.timeout.min(RAISE_EXPIRES)).ok();
     let expires_at = raise_by.filter(|_| !ask.verb.only_lowers());
@@ -108,6 +119,7 @@ fn task(addressee: Addressee, ask: &Ask, who: &str, now: Timestamp) -> Task {
         rollout: addressee.rollout,
         components: addressee.components,
         command,
+        foreign,
     }
 }
 

@@ -182,6 +182,7 @@ async fn attempt_once(
         Some(json) => json.clone(),
         None => known.insert(timed(doors.get(target)).await?).clone(),
     };
+    let target = &target.for_lowering(&json);
     // To somewhere above zero an object may be too coarse; then it goes below rather than above.
     // Whatever is lower already stays lower: this lane never raises. An object whose old weights cannot be read is
     // written all the same.

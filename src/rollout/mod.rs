@@ -10,6 +10,7 @@ pub mod check_spec;
 pub mod command;
 pub mod complaint;
 pub mod complaint_spec;
+pub mod condition;
 pub mod decide;
 mod dispersion;
 pub mod duration;

@@ -4,6 +4,7 @@
 
 use super::arrival::Measured;
 use super::complaint::Complaint;
+pub use super::condition::Condition;
 use super::duration::Span;
 use super::judge::Beside;
 use super::ledger::{Baseline, Ledger};
@@ -76,35 +77,17 @@ impl GradualRolloutStatus {
         self.components.iter_mut().find(|c| c.name == name)
     }
 
+    /// Why the daemon works nothing of it: an older rollout routes one of its objects, or its spec could never be used.
+    /// One that was used before goes on by what it said then.
+    pub fn refused(&self) -> Option<&Condition> {
+        let stalled = self.condition("Stalled").filter(|c| c.status == "True");
+        stalled.filter(|c| c.reason == "Claimed" || c.reason == "InvalidSpec" && self.components.is_empty())
+    }
+
     /// The condition of a type.
     pub fn condition(&self, kind: &str) -> Option<&Condition> {
         self.conditions.iter().find(|c| c.kind == kind)
     }
-}
-
-/// A condition, as all of Kubernetes writes them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Condition {
-    /// Its type.
-    #[serde(rename = "type")]
-    #[schemars(length(max = 63))]
-    pub kind: String,
-    /// `True`, `False` or `Unknown`.
-    #[schemars(length(max = 8))]
-    pub status: String,
-    /// A code.
-    #[schemars(length(max = 63))]
-    pub reason: String,
-    /// A sentence.
-    #[schemars(length(max = 1024))]
-    pub message: String,
-    /// When `status` last changed.
-    #[schemars(schema_with = "timestamp_schema")]
-    pub last_transition_time: Timestamp,
-    /// The generation it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
 }
 
 /// A gate that a person opened, or an item of a checklist that a person ticked.

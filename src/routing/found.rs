@@ -134,6 +134,7 @@ fn named<'a>(
                     pair,
                     service: routes,
                     component: &component.name,
+                    every: false,
                 }),
             )
         })),
@@ -141,7 +142,7 @@ fn named<'a>(
             object_kind(route.kind),
             route.namespace.as_deref().unwrap_or(namespace),
             &route.name,
-            Way::GatewayApi(Rules(route)),
+            Way::GatewayApi(Rules { route, every: false }),
         )),
         Router::ControllerSwitch(switch) => {
             let way = if switch.restart == Some(true) && switch.config_map.is_some() {

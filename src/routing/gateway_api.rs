@@ -20,7 +20,11 @@ const RULES: &str = "rules";
 
 /// A pair in the rules of one route.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rules<'a>(pub(super) &'a GatewayApi);
+pub(super) struct Rules<'a> {
+    pub(super) route: &'a GatewayApi,
+    /// Every rule that carries the pair is meant, whatever is named: for putting traffic back.
+    pub(super) every: bool,
+}
 
 /// A rule that carries the pair.
 struct Carrier<'j> {
@@ -57,7 +61,7 @@ pub(super) const fn object_kind(kind: RouteKind) -> ObjectKind {
 
 impl<'a> Rules<'a> {
     fn names(self) -> Option<&'a [String]> {
-        self.0.rules.as_deref().filter(|names| !names.is_empty())
+        self.route.rules.as_deref().filter(|names| !names.is_empty())
     }
 
     /// What no other component may write: the rules by name, or whatever carries the pair.
@@ -67,7 +71,7 @@ impl<'a> Rules<'a> {
             part: Part::Route {
                 list: RULES,
                 route: rule.to_owned(),
-                pair: [&self.0.canary, &self.0.control].map(|arm| place(arm, &object.namespace)),
+                pair: [&self.route.canary, &self.route.control].map(|arm| place(arm, &object.namespace)),
             },
         };
         match self.names() {
@@ -79,12 +83,12 @@ impl<'a> Rules<'a> {
     /// What is wrong with the question itself, whatever the object says.
     pub(super) fn check(self, object: &ObjectRef) -> Result<(), RoutingError> {
         let home = &object.namespace;
-        let (canary, control) = (place(&self.0.canary, home), place(&self.0.control, home));
+        let (canary, control) = (place(&self.route.canary, home), place(&self.route.control, home));
         let ports_differ = matches!((canary.2, control.2), (Some(a), Some(b)) if a != b);
         if canary.0 == control.0 && !ports_differ {
             return Err(RoutingError::SameDestination {
                 object: object.clone(),
-                destination: describe(&self.0.canary),
+                destination: describe(&self.route.canary),
             });
         }
         Ok(())
@@ -98,6 +102,7 @@ impl<'a> Rules<'a> {
             Some(_) => return Err(malformed(object, "spec.rules", "a list")),
         };
         match self.names() {
+            _ if self.every => self.all(object, rules),
             Some(names) => {
                 let mut names: Vec<&String> = names.iter().collect();
                 names.sort();
@@ -138,14 +143,44 @@ impl<'a> Rules<'a> {
         }
     }
 
+    fn carries(self, object: &ObjectRef, rule: &Value, arm: &Backend) -> bool {
+        entries(rule).iter().any(|e| goes_to(e, arm, &object.namespace))
+    }
+
+    /// Every rule that carries the pair and gives it anything.
+    fn all<'j>(self, object: &ObjectRef, rules: &'j [Value]) -> Result<Vec<Carrier<'j>>, RoutingError> {
+        let mut all = Vec::new();
+        for (index, rule) in rules.iter().enumerate() {
+            if self.carries(object, rule, &self.route.canary)
+                && self.carries(object, rule, &self.route.control)
+            {
+                let carrier = self.carrier(object, index, rule)?;
+                if carrier.sum() > 0 {
+                    all.push(carrier);
+                }
+            }
+        }
+        if all.is_empty() {
+            return self.unnamed(object, rules).map(|carrier| vec![carrier]);
+        }
+        Ok(all)
+    }
+
     fn unnamed<'j>(self, object: &ObjectRef, rules: &'j [Value]) -> Result<Carrier<'j>, RoutingError> {
-        let home = &object.namespace;
-        let pair = || format!("{} and {}", describe(&self.0.canary), describe(&self.0.control));
-        let carries = |rule: &Value, arm: &Backend| entries(rule).iter().any(|e| goes_to(e, arm, home));
+        let pair = || {
+            format!(
+                "{} and {}",
+                describe(&self.route.canary),
+                describe(&self.route.control)
+            )
+        };
         let having = |wanted: usize| {
             rules.iter().enumerate().filter(move |(_, rule)| {
-                let arms = [&self.0.canary, &self.0.control];
-                arms.into_iter().filter(|arm| carries(rule, arm)).count() == wanted
+                let arms = [&self.route.canary, &self.route.control];
+                arms.into_iter()
+                    .filter(|arm| self.carries(object, rule, arm))
+                    .count()
+                    == wanted
             })
         };
         let both: Vec<(usize, &Value)> = having(2).collect();
@@ -207,8 +242,8 @@ impl<'a> Rules<'a> {
                 }),
             }
         };
-        let canary = arm("canary", &self.0.canary)?;
-        let control = arm("control", &self.0.control)?;
+        let canary = arm("canary", &self.route.canary)?;
+        let control = arm("control", &self.route.control)?;
         if canary.weight + control.weight > GATEWAY_API.max {
             return Err(RoutingError::BadValue {
                 object: object.clone(),

@@ -20,6 +20,8 @@ pub(super) struct Routes<'a> {
     pub(super) pair: &'a Istio,
     pub(super) service: &'a VirtualServiceRoutes,
     pub(super) component: &'a str,
+    /// Every route that carries the pair is meant, whatever is named: for putting traffic back.
+    pub(super) every: bool,
 }
 
 /// A route that carries the pair.
@@ -118,6 +120,7 @@ impl<'a> Routes<'a> {
             Some(_) => return Err(malformed(object, format!("spec.{list}"), "a list")),
         };
         match self.names() {
+            _ if self.every => self.all(object, routes),
             Some(names) => {
                 let mut names: Vec<&String> = names.iter().collect();
                 names.sort();
@@ -161,10 +164,29 @@ impl<'a> Routes<'a> {
         }
     }
 
+    fn carries(&self, route: &Value, arm: &Destination) -> bool {
+        !is_own(self.component, route) && entries(route).iter().any(|e| goes_to(e, arm))
+    }
+
+    /// Every route that carries the pair and gives it anything.
+    fn all<'j>(&self, object: &ObjectRef, routes: &'j [Value]) -> Result<Vec<Carrier<'j>>, RoutingError> {
+        let mut all = Vec::new();
+        for (index, route) in routes.iter().enumerate() {
+            if self.carries(route, &self.pair.canary) && self.carries(route, &self.pair.control) {
+                let carrier = self.carrier(object, index, route)?;
+                if carrier.sum() > 0 {
+                    all.push(carrier);
+                }
+            }
+        }
+        if all.is_empty() {
+            return self.unnamed(object, routes).map(|carrier| vec![carrier]);
+        }
+        Ok(all)
+    }
+
     fn unnamed<'j>(&self, object: &ObjectRef, routes: &'j [Value]) -> Result<Carrier<'j>, RoutingError> {
-        let carries = |route: &Value, arm: &Destination| {
-            !is_own(self.component, route) && entries(route).iter().any(|e| goes_to(e, arm))
-        };
+        let carries = |route: &Value, arm: &Destination| self.carries(route, arm);
         let both: Vec<(usize, &Value)> = routes
             .iter()
             .enumerate()

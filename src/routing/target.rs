@@ -150,8 +150,12 @@ impl Target<'_> {
     pub fn read(&self, json: &Value) -> Result<Seen, RoutingError> {
         seen::expect_object(&self.object, json)?;
         let readings: Vec<Reading> = match &self.way {
-            Way::Istio(routes) => routes.read(&self.object, json)?,
-            Way::GatewayApi(rules) => rules.read(&self.object, json)?,
+            Way::Istio(routes) => routes
+                .read(&self.object, json)
+                .or_else(|error| self.put_back(json).ok_or(error))?,
+            Way::GatewayApi(rules) => rules
+                .read(&self.object, json)
+                .or_else(|error| self.put_back(json).ok_or(error))?,
             Way::ConfigMap(_) => switch_config_map::read(&self.object, json)?,
             Way::Deployment(switch) => switch_deployment::read(switch, &self.object, json)?,
             Way::Restart => switch_restart::read(&self.object, json)?,
@@ -177,9 +181,7 @@ impl Target<'_> {
         let weights = || readings.iter().map(|reading| reading.weight);
         let owned = |pointer: &str| text(json, pointer).unwrap_or_default().to_owned();
         let weight = weights().max().unwrap_or_default();
-        let stamp: Option<Stamp> = json
-            .pointer("/metadata/annotations")
-            .and_then(|annotations| annotations.get(&self.key)?.as_str()?.parse().ok());
+        let stamp = self.stamp(json);
         let joins = match &self.way {
             Way::Nginx(canary) => canary.joins(json, weight, stamp.as_ref()),
             Way::Istio(_)
@@ -207,7 +209,10 @@ impl Target<'_> {
             made: matches!(&self.way, Way::Nginx(canary) if canary.owns(json)),
             readings,
             aside: match &self.way {
-                Way::Istio(routes) => routes.aside(&self.object, json)?,
+                Way::Istio(routes) => match routes.aside(&self.object, json) {
+                    Err(_) if self.put_back(json).is_some() => None,
+                    told => told?,
+                },
                 Way::GatewayApi(_)
                 | Way::ConfigMap(_)
                 | Way::Deployment(_)
@@ -217,6 +222,66 @@ impl Target<'_> {
                 | Way::Manual(_) => None,
             },
         })
+    }
+
+    /// The same, for a lowering: where it cannot be told which route is meant, because somebody added another that
+    /// carries the pair or renamed ours, all that carry it are.
+    #[must_use]
+    pub fn for_lowering(&self, json: &Value) -> Self {
+        let mut all = self.clone();
+        let told = match &mut all.way {
+            Way::Istio(routes) => {
+                routes.every = true;
+                routes.read(&self.object, json)
+            }
+            Way::GatewayApi(rules) => {
+                rules.every = true;
+                rules.read(&self.object, json)
+            }
+            Way::ConfigMap(_)
+            | Way::Deployment(_)
+            | Way::Restart
+            | Way::Nginx(_)
+            | Way::Hook(_)
+            | Way::Manual(_) => return all,
+        };
+        if told.is_ok() && self.read(json).is_err() {
+            return all;
+        }
+        self.clone()
+    }
+
+    /// What every route that carries the pair says, when we put traffic back and none of them gives the canary any:
+    /// then it does not matter which is meant.
+    fn put_back(&self, json: &Value) -> Option<Vec<Reading>> {
+        let stamp = self.stamp(json).filter(Stamp::puts_back)?;
+        let readings = match &self.way {
+            Way::Istio(routes) => Routes {
+                every: true,
+                ..*routes
+            }
+            .read(&self.object, json),
+            Way::GatewayApi(rules) => Rules {
+                every: true,
+                ..*rules
+            }
+            .read(&self.object, json),
+            Way::ConfigMap(_)
+            | Way::Deployment(_)
+            | Way::Restart
+            | Way::Nginx(_)
+            | Way::Hook(_)
+            | Way::Manual(_) => return None,
+        };
+        let nothing = |all: &Vec<Reading>| all.iter().all(|reading| reading.weight.is_zero());
+        readings
+            .ok()
+            .filter(|all| stamp.weight().is_zero() && nothing(all))
+    }
+
+    fn stamp(&self, json: &Value) -> Option<Stamp> {
+        let annotations = json.pointer("/metadata/annotations")?;
+        annotations.get(&self.key)?.as_str()?.parse().ok()
     }
 
     /// What it means that the object is not there; `None` when it has to be.
@@ -479,7 +544,7 @@ impl Target<'_> {
             Way::Istio(routes) => service_of(&routes.pair.control.host, &self.object.namespace)
                 .into_iter()
                 .collect(),
-            Way::GatewayApi(Rules(route)) => backend::service(&route.control, &self.object.namespace)
+            Way::GatewayApi(Rules { route, .. }) => backend::service(&route.control, &self.object.namespace)
                 .into_iter()
                 .collect(),
             Way::Nginx(canary) => canary
@@ -499,7 +564,7 @@ impl Target<'_> {
             Way::Istio(routes) => service_of(&routes.pair.canary.host, &self.object.namespace)
                 .into_iter()
                 .collect(),
-            Way::GatewayApi(Rules(route)) => backend::service(&route.canary, &self.object.namespace)
+            Way::GatewayApi(Rules { route, .. }) => backend::service(&route.canary, &self.object.namespace)
                 .into_iter()
                 .collect(),
             Way::Nginx(_)

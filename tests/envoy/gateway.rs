@@ -3,16 +3,11 @@
 use crate::band::is_within;
 use crate::bridge::Kind;
 use crate::world::{Plan, World, arrived};
-use gradual_rollout::cluster::crd;
 use gradual_rollout::rollout::reason::State;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_httproute_moves_the_same_shares_and_fails_no_request() {
-    if !crd::definition().to_string().contains("gatewayApi") {
-        println!("skipped: no router writes HTTPRoutes yet");
-        return;
-    }
     let mut world = World::start(Kind::HttpRoute, &[Plan::new("shop", 80)]).await;
     let judge = json!({"interval": "1s", "settle": "1s"});
     let steps = [("10%", "3s"), ("50%", "3s")];

@@ -224,6 +224,23 @@ fn called_emergency_rollback_it_is_that_command() {
 }
 
 #[test]
+fn a_file_may_be_named_as_kubectl_names_it() {
+    for verb in ["validate", "plan"] {
+        let start: &[&str] = if verb == "plan" {
+            &["--start", "2026-03-02T08:00:00Z"]
+        } else {
+            &[]
+        };
+        let by_place = run(&[&[verb, "config/shop.yaml"], start].concat());
+        let by_flag = run(&[&[verb, "-f", "config/shop.yaml"], start].concat());
+        assert_eq!(by_place.0, 0, "{by_place:?}");
+        assert_eq!(by_place, by_flag);
+        let (code, _, err) = run(&[verb]);
+        assert_eq!(code, 64, "{err}");
+    }
+}
+
+#[test]
 fn the_examples_are_valid_and_a_mistake_is_named_by_file_line_and_field() {
     let (code, out, err) = run(&[
         "validate",

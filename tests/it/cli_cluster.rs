@@ -15,6 +15,7 @@ pub(crate) struct Cluster {
 }
 
 pub(crate) const NAMESPACE: &str = "sealos-system";
+const ROLLOUTS: &str = "gradualrollouts.rollout.sealos.io";
 
 impl Cluster {
     pub(crate) async fn start() -> Self {
@@ -186,6 +187,86 @@ async fn without_a_daemon_a_raise_is_told_by_the_objects_and_not_by_the_old_stat
     assert!(out.contains("no daemon is alive"), "{out}");
     assert_eq!(cluster.shop().0, 0);
     assert_eq!(cluster.commands(), before, "only the rollback stays");
+}
+
+/// A younger rollout on the same VirtualService, whose canary is the older one's control.
+fn swapped(cluster: &Cluster) -> Value {
+    let mut young = (*cluster.store.get(ROLLOUTS, NAMESPACE, "shop").unwrap()).clone();
+    young["metadata"] =
+        json!({"name": "reverse", "namespace": NAMESPACE, "creationTimestamp": "2099-01-01T00:00:00Z"});
+    young["status"] = Value::Null;
+    let pair = &mut young["spec"]["components"][0]["routers"][0]["istio"];
+    let (canary, control) = (pair["canary"].clone(), pair["control"].clone());
+    (pair["canary"], pair["control"]) = (control, canary);
+    young
+}
+
+/// Creation times are whole seconds: it has to be another one.
+async fn put_swapped(cluster: &Cluster) {
+    let old = cluster.store.get(ROLLOUTS, NAMESPACE, "shop").unwrap();
+    let old = old["metadata"]["creationTimestamp"].as_str().unwrap();
+    while format!("{:.0}", Clock::System.now()).as_str() <= old {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    cluster.store.put(swapped(cluster)).unwrap();
+    let young = cluster.store.get(ROLLOUTS, NAMESPACE, "reverse").unwrap();
+    assert!(young["metadata"]["creationTimestamp"].as_str().unwrap() > old);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_younger_rollouts_rollback_raises_no_canary_of_the_older_one() {
+    let cluster = Cluster::start().await;
+    put_swapped(&cluster).await;
+    for words in [
+        &[
+            "rollback",
+            "--all-components",
+            "--rollout",
+            "reverse",
+            "--no-confirm",
+        ][..],
+        &[
+            "emergency-rollback",
+            "--rollout",
+            "reverse",
+            "--reason",
+            "x",
+            "--force",
+        ],
+        &["rollback", "--all-components", "--rollout", "reverse", "-d"],
+    ] {
+        let (code, out, err) = cluster.run(words).await;
+        assert_ne!(code, 0, "{out}{err}");
+        assert!(out.contains("older rollout shop"), "{out}{err}");
+        assert_eq!(cluster.shop(), (40, None), "{words:?}");
+    }
+    // The older one's goes back, and with it all there is.
+    let (code, out, err) = cluster
+        .run(&["rollback", "shop", "--rollout", "shop", "--no-confirm"])
+        .await;
+    assert_eq!((code, cluster.shop().0), (0, 0), "{out}{err}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_rollout_that_the_daemon_refused_the_status_says_so() {
+    let cluster = Cluster::start().await;
+    put_swapped(&cluster).await;
+    let condition = json!({"type": "Stalled", "status": "True", "reason": "Claimed", "lastTransitionTime": "2026-01-01T00:00:00Z",
+        "message": "virtualservice shop is routed by the older shop"});
+    let status = json!({"conditions": [condition], "components": []});
+    cluster
+        .store
+        .put_status(ROLLOUTS, NAMESPACE, "reverse", status)
+        .unwrap();
+    for words in [
+        &["status", "--rollout", "reverse", "-o", "wide"][..],
+        &["explain", "shop", "--rollout", "reverse"],
+    ] {
+        let (_, out, err) = cluster.run(words).await;
+        let out = out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(out.contains("routed by the older shop"), "{words:?} {out}{err}");
+        assert!(!out.contains("no daemon has looked"), "{out}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -337,6 +337,43 @@ async fn deleted_with_restore_it_does_not_wait_for_an_object_that_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_given_back_is_not_marked_again_for_want_of_another_object() {
+    let mut object = rollout("demo", &["shop"]);
+    object["spec"]["onDelete"] = json!("restore");
+    let services = &mut object["spec"]["components"][0]["routers"][0]["istio"]["virtualServices"];
+    let mut second = services[0].clone();
+    second["name"] = "inside".into();
+    services.as_array_mut().unwrap().push(second);
+    let mut inside = virtual_service("shop");
+    inside["metadata"]["name"] = "inside".into();
+    let mut world = World::new();
+    for object in [virtual_service("shop"), inside, object] {
+        world.store.put(object).unwrap();
+    }
+    world.start("a");
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    world
+        .store
+        .delete("virtualservices.networking.istio.io", NS, "inside")
+        .unwrap();
+    world.pass(30).await;
+    world
+        .store
+        .delete("gradualrollouts.rollout.sealos.io", NS, "demo")
+        .unwrap();
+    world.until("gone", |w| w.object().is_null()).await;
+    world.pass(120).await;
+    let vs = world.vs("shop");
+    assert_eq!(world.weight("shop"), 0);
+    let marks = vs["metadata"]["annotations"].as_object();
+    let ours = marks
+        .into_iter()
+        .flatten()
+        .any(|(key, _)| key.starts_with("rollout.sealos.io/"));
+    assert!(!ours, "marked again: {vs}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_edit_that_cannot_be_used_raises_nothing_and_protects_as_before() {
     let world = World::with(&["shop"]);
     world.until("25%", |w| w.weight("shop") == 25).await;

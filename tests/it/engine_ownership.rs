@@ -235,7 +235,7 @@ async fn detach_restores_only_what_has_no_traffic_left() {
     let id = world.say("detach", wish);
     world.until("told", |w| outcome(w, &id).is_some()).await;
     world.until("as it was", |w| owned(w.vs("shop")) == before).await;
-    assert!(world.component("shop").message.contains("is back"));
+    assert!(world.component("shop").message.contains("goes back"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -96,6 +96,47 @@ async fn a_route_that_is_renamed_in_the_middle_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_route_with_the_pair_and_a_new_name_hold_and_a_rollback_reaches_both() {
+    let world = World::with(&["shop"]);
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    let mut vs = world.vs("shop");
+    let mut twin = vs["spec"]["http"][0].clone();
+    twin["name"] = "theirs".into();
+    twin["match"] = json!([{"uri": {"prefix": "/x"}}]);
+    vs["spec"]["http"].as_array_mut().unwrap().insert(0, twin);
+    vs["spec"]["http"][1]["name"] = "renamed".into();
+    world.store.put(vs).unwrap();
+    world
+        .until("named", |w| {
+            w.component("shop").reason == Reason::RouterUnreadable
+        })
+        .await;
+    world.pass(1800).await;
+    let canary = |w: &World, route: usize| w.vs("shop")["spec"]["http"][route]["route"][1]["weight"].as_u64();
+    assert_eq!(
+        (canary(&world, 0), canary(&world, 1)),
+        (Some(25), Some(25)),
+        "nothing rises"
+    );
+    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+    world
+        .until("back in both", |w| {
+            canary(w, 0) == Some(0) && canary(w, 1) == Some(0)
+        })
+        .await;
+    world
+        .until("told", |w| w.component("shop").state == State::RolledBack)
+        .await;
+    let version = world.vs("shop")["metadata"]["resourceVersion"].clone();
+    world.pass(600).await;
+    assert_eq!(
+        world.vs("shop")["metadata"]["resourceVersion"],
+        version,
+        "it is written once"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_destination_that_vanishes_in_the_middle_is_named() {
     let message = held(|vs| {
         vs["spec"]["http"][0]["route"].as_array_mut().unwrap().pop();

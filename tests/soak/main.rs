@@ -63,15 +63,15 @@ fn resource(n: usize) -> Value {
     let mut object = rollout(&format!("demo-{n}"), &[]);
     let components: Vec<Value> = (0..EACH).map(|i| component(&name(n, i))).collect();
     object["spec"]["components"] = json!(components);
-    object["spec"]["judge"] = json!({"interval": "10m", "settle": "10m", "blindAfter": "2h"});
+    object["spec"]["judge"] = json!({"interval": "20m", "settle": "10m", "blindAfter": "2h"});
     // What was lost in an outage need not be outweighed for weeks.
     object["spec"]["checks"] = json!([
         {"name": "errors", "promote": {"max": "20%"}, "rollback": {"max": "40%"}},
         {"name": "available", "promote": {"min": "50%"}, "rollback": "none"},
     ]);
     object["spec"]["steps"] = json!([
-        {"weight": "5%", "hold": "12h"}, {"weight": "25%", "hold": "12h"}, {"weight": "50%", "hold": "12h"},
-        {"weight": "75%", "hold": "12h"}, {"weight": "100%", "hold": "12h"}
+        {"weight": "5%", "hold": "4d"}, {"weight": "25%", "hold": "4d"}, {"weight": "50%", "hold": "4d"},
+        {"weight": "75%", "hold": "4d"}, {"weight": "100%", "hold": "4d"}
     ]);
     object
 }
@@ -136,7 +136,9 @@ impl Month {
             traffic: self.world.traffic.clone(),
         }));
         let clients = wire.connect(&self.world.store, &self.weather, &self.promises);
-        self.world.persist_every = Some(Duration::from_secs(7200));
+        // A month of renewals every three seconds would be most of the work.
+        self.world.lease = (Duration::from_secs(60), Duration::from_secs(300));
+        self.world.persist_every = Some(Duration::from_secs(43_200));
         self.world.start_over(&format!("daemon-{}", self.lives), clients);
     }
 
@@ -316,6 +318,9 @@ fn a_month_of_everything_breaks_no_promise_and_leaves_nothing_behind() {
         let mut first_tasks = 0;
         let beats = DAYS * 86_400 / BEAT;
         for beat in 0..beats {
+            if beat % 96 == 0 {
+                println!("day {}: {:.1} s, {} writes", beat / 96, began.elapsed().as_secs_f64(), month.world.store.version());
+            }
             month.beat().await;
             month.world.pass(BEAT).await;
             month.world.traffic.forget_before(month.world.clock.now() - Duration::from_secs(3600));

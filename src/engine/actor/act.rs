@@ -21,7 +21,8 @@ impl Actor {
     pub(super) fn act(&mut self, decision: Decision, now: Timestamp) {
         let questions = (decision.questions, decision.wants_turn);
         self.status = decision.next;
-        for order in &decision.lowers {
+        let leaves = self.leaving.has_begun();
+        for order in decision.lowers.iter().filter(|_| !leaves) {
             self.start_lowering(order, now);
         }
         self.withdraw(&decision.raises);

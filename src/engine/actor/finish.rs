@@ -56,6 +56,18 @@ impl Actor {
                         .events
                         .publish(&self.raw, "OriginalsKept", &text, true);
                 }
+                if let Some(c) = self.status.component_mut(&component)
+                    && c.detached
+                    && !left.kept.is_empty()
+                {
+                    let kept: String = left.kept.join("; ").chars().take(512).collect();
+                    let at = c.weight.asked;
+                    c.message = format!(
+                        "detached at {at}: our marks are off the routed objects, and what stood there before did not go back: \
+                         {kept}; `resume` takes it up again"
+                    );
+                    self.dirty = Dirty::Now;
+                }
                 let failed = (!left.failed.is_empty()).then(|| left.failed.join("; "));
                 self.note_failure(component, failed);
             }

@@ -26,6 +26,11 @@ pub(super) struct Leaving {
 }
 
 impl Leaving {
+    /// Whether marks come off already, so that nothing is written any more.
+    pub(super) fn has_begun(&self) -> bool {
+        self.busy || self.done || self.again.is_some()
+    }
+
     /// When to try again.
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.again.filter(|_| !self.busy)
@@ -95,6 +100,11 @@ impl Actor {
             return;
         }
         self.leaving.since.get_or_insert(now);
+        for lane in self.lanes.values_mut() {
+            // All that can go back is back. What still tries to lower, an object that is gone for one, would mark again
+            // what is given back now.
+            lane.clear();
+        }
         let Ok(sound) = &self.sound else { return };
         let puts_back = sound.plan.on_delete == OnDelete::Restore;
         let jobs: Vec<_> = sound

@@ -353,7 +353,7 @@ impl Desk<'_> {
         c.weight.asked = at;
         c.reason = Reason::Manual;
         let back = if restore {
-            " and what stood there before is back"
+            ", and what stood there before goes back where that raises nothing"
         } else {
             ""
         };

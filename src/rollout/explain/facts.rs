@@ -12,7 +12,7 @@ use crate::rollout::plan::{
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::spec::MetricName;
 use crate::rollout::status::{
-    Approved, CheckStatus, ComponentStatus, GradualRolloutStatus, HistoryEntry, Weights,
+    Approved, CheckStatus, ComponentStatus, Condition, GradualRolloutStatus, HistoryEntry, Weights,
 };
 use crate::rollout::window::Opening;
 use jiff::Timestamp;
@@ -215,7 +215,10 @@ impl Facts {
             doubts: daemon.into_iter().collect(),
             state: None,
             reason: None,
-            message: "no daemon has looked at it yet".to_owned(),
+            message: status.refused().map_or_else(
+                || "no daemon has looked at it yet".to_owned(),
+                Condition::sentence,
+            ),
             weight: None,
             measured: None,
             arrives: None,
@@ -239,7 +242,7 @@ impl Facts {
             return facts;
         };
         facts.doubt(subject, c, now);
-        facts.stand(c);
+        facts.stand(c, status.refused());
         match plan {
             Ok(plan) => facts.plan(plan, status, c, now),
             Err(_) => facts.checks = c.checks.iter().map(|check| told(check, None)).collect(),
@@ -273,7 +276,7 @@ impl Facts {
         }
     }
 
-    fn stand(&mut self, c: &ComponentStatus) {
+    fn stand(&mut self, c: &ComponentStatus, refused: Option<&Condition>) {
         let Weights {
             asked,
             written,
@@ -281,7 +284,9 @@ impl Facts {
         } = c.weight;
         self.state = Some(c.state);
         self.reason = Some(c.reason);
-        c.message.clone_into(&mut self.message);
+        if refused.is_none() {
+            c.message.clone_into(&mut self.message);
+        }
         self.weight = Some(Percents {
             asked: asked.percent(),
             written: written.percent(),

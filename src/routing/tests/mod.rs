@@ -1,5 +1,6 @@
 //! Written objects, read back: what is true of every router.
 
+mod astray;
 mod controller_switch;
 mod controller_switch_fences;
 mod controller_switch_restart;

@@ -242,6 +242,8 @@ pub(crate) struct World {
     pub(crate) limits: Limits,
     /// How often daemons persist what did not change; none: as they always do.
     pub(crate) persist_every: Option<Duration>,
+    /// How often the Lease is renewed, and how long it is believed.
+    pub(crate) lease: (Duration, Duration),
     /// What daemons read instead of the traffic itself, which it is made of.
     pub(crate) scrapes: Option<Arc<dyn Simulation>>,
     /// In how many shards daemons that are started from now on split the work.
@@ -317,6 +319,7 @@ impl World {
             doctor: None,
             limits: Limits::default(),
             persist_every: None,
+            lease: (lease::RENEW, lease::BELIEVED),
             scrapes: None,
             shards: 1,
             outbox: None,
@@ -366,8 +369,8 @@ impl World {
             lease: "gradual-rollout".into(),
             identity: identity.into(),
             shards: self.shards,
-            lease_renew: lease::RENEW,
-            lease_duration: lease::BELIEVED,
+            lease_renew: self.lease.0,
+            lease_duration: self.lease.1,
             watch_namespaces: Vec::new(),
             engine: EngineSettings {
                 doctor: self.doctor.clone(),

@@ -1,0 +1,41 @@
+//! A condition of a status.
+
+use super::spec::timestamp_schema;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A condition, as all of Kubernetes writes them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// Its type.
+    #[serde(rename = "type")]
+    #[schemars(length(max = 63))]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    #[schemars(length(max = 8))]
+    pub status: String,
+    /// A code.
+    #[schemars(length(max = 63))]
+    pub reason: String,
+    /// A sentence.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+    /// When `status` last changed.
+    #[schemars(schema_with = "timestamp_schema")]
+    pub last_transition_time: Timestamp,
+    /// The generation it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+}
+
+impl Condition {
+    /// For people.
+    pub fn sentence(&self) -> String {
+        format!(
+            "the daemon works nothing of this rollout, {}: {}",
+            self.reason, self.message
+        )
+    }
+}
