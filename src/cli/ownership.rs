@@ -2,7 +2,7 @@
 //! nothing is written for it from here: its canary may be the older's control.
 
 use crate::rollout::spec::{Component, GradualRollout};
-use crate::routing::{ClaimKey, targets};
+use crate::routing::{ClaimKey, Target, targets};
 use std::collections::BTreeMap;
 
 /// What the daemon says when it refuses a rollout for an object that an older one routes.
@@ -48,7 +48,7 @@ pub(super) fn foreign(
 
 fn claims(component: &Component, namespace: &str) -> Vec<ClaimKey> {
     let targets = targets(component, namespace);
-    targets.iter().flat_map(|target| target.claims()).collect()
+    targets.iter().flat_map(Target::claims).collect()
 }
 
 /// As the daemon compares it: the creation time, and the uid where they are of one second.
@@ -105,9 +105,9 @@ mod tests {
     fn what_the_daemon_refused_is_foreign_where_others_cannot_be_seen() {
         let young = rollout("shop-reverse", "2026-01-02T00:00:00Z", "v1", "shop");
         let claimed = stalled(young.clone(), "Claimed");
-        assert!(foreign(&claimed, &[claimed.clone()], "ns")["shop"].contains("it is another's"));
+        assert!(foreign(&claimed, std::slice::from_ref(&claimed), "ns")["shop"].contains("it is another's"));
         // A spec that is wrong in another place still says where its traffic is.
         let invalid = stalled(young, "InvalidSpec");
-        assert!(foreign(&invalid, &[invalid.clone()], "ns").is_empty());
+        assert!(foreign(&invalid, std::slice::from_ref(&invalid), "ns").is_empty());
     }
 }

@@ -257,7 +257,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn mode_at(router: serde_json::Value, percent: &str) -> &'static str {
+    fn mode_at(router: &serde_json::Value, percent: &str) -> &'static str {
         let rollout: GradualRollout = serde_json::from_value(json!({
             "apiVersion": "rollout.sealos.io/v1alpha1", "kind": "GradualRollout", "metadata": {"name": "networking"},
             "spec": {"components": [{"name": "terminal", "routers": [router]}], "steps": [{"weight": "5%", "hold": "1h"}]},
@@ -289,7 +289,7 @@ mod tests {
             (route.clone(), "50%", "dual"),
             (route, "100%", "istio"),
         ] {
-            assert_eq!(mode_at(router.clone(), percent), says, "{router} at {percent}");
+            assert_eq!(mode_at(&router, percent), says, "{router} at {percent}");
         }
     }
 }

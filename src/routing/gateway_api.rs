@@ -143,17 +143,11 @@ impl<'a> Rules<'a> {
         }
     }
 
-    fn carries(self, object: &ObjectRef, rule: &Value, arm: &Backend) -> bool {
-        entries(rule).iter().any(|e| goes_to(e, arm, &object.namespace))
-    }
-
     /// Every rule that carries the pair and gives it anything.
     fn all<'j>(self, object: &ObjectRef, rules: &'j [Value]) -> Result<Vec<Carrier<'j>>, RoutingError> {
         let mut all = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
-            if self.carries(object, rule, &self.route.canary)
-                && self.carries(object, rule, &self.route.control)
-            {
+            if carries(object, rule, &self.route.canary) && carries(object, rule, &self.route.control) {
                 let carrier = self.carrier(object, index, rule)?;
                 if carrier.sum() > 0 {
                     all.push(carrier);
@@ -177,10 +171,7 @@ impl<'a> Rules<'a> {
         let having = |wanted: usize| {
             rules.iter().enumerate().filter(move |(_, rule)| {
                 let arms = [&self.route.canary, &self.route.control];
-                arms.into_iter()
-                    .filter(|arm| self.carries(object, rule, arm))
-                    .count()
-                    == wanted
+                arms.into_iter().filter(|arm| carries(object, rule, arm)).count() == wanted
             })
         };
         let both: Vec<(usize, &Value)> = having(2).collect();
@@ -319,6 +310,10 @@ impl<'a> Rules<'a> {
         }
         Ok(())
     }
+}
+
+fn carries(object: &ObjectRef, rule: &Value, arm: &Backend) -> bool {
+    entries(rule).iter().any(|e| goes_to(e, arm, &object.namespace))
 }
 
 fn draft_arm(carrier: &Carrier<'_>, arm: &Arm<'_>, new: i64, what: &str, draft: &mut Draft<'_>) {

@@ -140,8 +140,8 @@ async fn samples_stamped_after_our_now_are_told_and_not_taken_for_a_wrong_label(
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_that_is_missing_is_named_with_its_remedy() {
+/// Services that lack something each.
+fn wanting() -> Record {
     let mut record = Record(String::new());
     record
         .service("shop", 15, MS, BOUNDS)
@@ -161,7 +161,12 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
             15,
             AT - 1800,
         );
-    let prometheus = record.served().await;
+    record
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_that_is_missing_is_named_with_its_remedy() {
+    let prometheus = wanting().served().await;
     let nginx = file("shop", "", "")
         .replace("preset: istio,", "preset: ingress-nginx,")
         .replace(
