@@ -1,12 +1,15 @@
 //! At which bucket bound a canary is held to control, where the question is "more than so many times as slow?".
 //!
 //! If each of control's requests had taken `times` as long, those slower than a bound b would be the ones that took
-//! longer than b/times. No bound may lie there. Control has at *most* as many as were slower than its largest bound
-//! that is no larger: that share is counted, not read between bounds, so a canary within its limit is within this
-//! line whatever shape control's latencies have. What it costs is power, so b is chosen by what control's own past
-//! says the counts would show of a canary that is twice beyond the limit. It never depends on the canary's data.
+//! longer than b/times. No bound may lie there, so control's share is read between the two beside it, and of control
+//! alone: evenly over the logarithm of the time where the histogram falls, which is more than the truth in a tail, and
+//! more than that where it rises ([`buckets::rise`]). How it rises is taken from control's past, so a tick has no part
+//! in how it is read. b is chosen by what control's own past says the counts would show of a canary that is twice
+//! beyond the limit, and never depends on the canary's data.
+//!
+//! [`buckets::rise`]: super::buckets::rise
 
-use super::buckets::{at_most, nearest, over_bound, quantile};
+use super::buckets::{at_most, nearest, over, over_bound, quantile, rise};
 use super::evidence::real;
 use super::packed::Short;
 use serde::{Deserialize, Serialize};
@@ -20,7 +23,7 @@ const FULL: f64 = 0.95;
 
 /// A bound to compare at. Stored as a row of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "[f64; 4]", into = "[Short; 4]")]
+#[serde(from = "Vec<f64>", into = "[Short; 5]")]
 pub(super) struct Aim {
     /// How many times as slow a canary may be.
     pub(super) times: f64,
@@ -30,22 +33,29 @@ pub(super) struct Aim {
     pub(super) bound: f64,
     /// Control's share that is compared, so far: a guess by which evidence is gathered, and no part of the line.
     pub(super) share: f64,
+    /// How steeply control's histogram rises where it is read; stored as -1 where that is infinite.
+    pub(super) rise: f64,
 }
 
-impl From<[f64; 4]> for Aim {
-    fn from([times, quantile, bound, share]: [f64; 4]) -> Self {
+impl From<Vec<f64>> for Aim {
+    /// What is missing was not known when it was stored: nothing is compared by it, and it is chosen anew.
+    fn from(row: Vec<f64>) -> Self {
+        let at = |i: usize| row.get(i).copied().unwrap_or_default();
+        let rise = row.get(4).copied().filter(|rise| *rise >= 0.0);
         Self {
-            times,
-            quantile,
-            bound,
-            share,
+            times: at(0),
+            quantile: at(1),
+            bound: at(2),
+            share: at(3),
+            rise: rise.unwrap_or(f64::INFINITY),
         }
     }
 }
 
-impl From<Aim> for [Short; 4] {
+impl From<Aim> for [Short; 5] {
     fn from(aim: Aim) -> Self {
-        [aim.times, aim.quantile, aim.bound, aim.share].map(Short)
+        let rise = if aim.rise.is_finite() { aim.rise } else { -1.0 };
+        [aim.times, aim.quantile, aim.bound, aim.share, rise].map(Short)
     }
 }
 
@@ -58,7 +68,8 @@ impl Aim {
         let mut best = (nearest(bounds, pivot).unwrap_or(last), 0.0);
         let from = bounds.partition_point(|b| *b <= pivot).saturating_sub(1);
         for bound in bounds.iter().copied().skip(from).take(TRIED).filter(|b| *b > 0.0) {
-            let allowed = share(at_most_over(bounds, counts, bound / times), all);
+            let here = bound / times;
+            let allowed = share(over(bounds, counts, here, rise(bounds, counts, here)), all);
             let bad = likely_over(bounds, counts, bound / (times * BEYOND));
             let shown = divergence(bad, allowed);
             if shown > best.1 {
@@ -66,12 +77,14 @@ impl Aim {
             }
         }
         let (bound, _) = best;
-        let share = real(at_most_over(bounds, counts, bound / times)) / real(all.max(1));
+        let rise = (rise(bounds, counts, bound / times) * 100.0).round() / 100.0;
+        let share = over(bounds, counts, bound / times, rise) / real(all.max(1));
         Some(Self {
             times,
             quantile: q,
             bound,
             share: (share * 1e4).round() / 1e4,
+            rise,
         })
     }
 
@@ -80,24 +93,20 @@ impl Aim {
         (self.times - times).abs() < 1e-9 && (self.quantile - q).abs() < 1e-9
     }
 
+    /// Of control's requests those that count as slow: a share of one may.
+    pub(super) fn control_over(&self, bounds: &[f64], counts: &[u64]) -> f64 {
+        over(bounds, counts, self.bound / self.times, self.rise)
+    }
+
     /// All of control's requests may be as slow as this: no canary can be seen to be slower.
     pub(super) fn shows_nothing(&self) -> bool {
         self.share > FULL
     }
 }
 
-/// The most requests that can have taken longer than `ms`: those beyond the largest bound that is no larger, and all
-/// where there is none.
-pub(super) fn at_most_over(bounds: &[f64], counts: &[u64], ms: f64) -> u64 {
-    match at_most(bounds, ms) {
-        Some(bound) => over_bound(bounds, counts, bound),
-        None => counts.iter().sum(),
-    }
-}
-
 /// Half a request more and less: no share is known to be none or all.
-fn share(k: u64, all: u64) -> f64 {
-    (real(k) + 0.5) / (real(all) + 1.0)
+fn share(k: f64, all: u64) -> f64 {
+    (k + 0.5) / (real(all) + 1.0)
 }
 
 /// The share that is likely to have taken longer than `ms`: between two bounds the logarithm of its odds falls in a
@@ -107,7 +116,7 @@ fn likely_over(bounds: &[f64], counts: &[u64], ms: f64) -> f64 {
     let upper = bounds.iter().copied().find(|b| *b >= ms);
     let lower = at_most(bounds, ms).filter(|b| *b > 0.0);
     let odds = |bound: f64| {
-        let p = share(over_bound(bounds, counts, bound), all);
+        let p = share(real(over_bound(bounds, counts, bound)), all);
         (p / (1.0 - p)).ln()
     };
     match (lower, upper) {
@@ -117,10 +126,10 @@ fn likely_over(bounds: &[f64], counts: &[u64], ms: f64) -> f64 {
             1.0 / (1.0 + (-here).exp())
         }
         (None, Some(upper)) => {
-            let p = share(over_bound(bounds, counts, upper), all);
+            let p = share(real(over_bound(bounds, counts, upper)), all);
             1.0 - (1.0 - p) * ms / upper
         }
-        (Some(bound), _) => share(over_bound(bounds, counts, bound), all),
+        (Some(bound), _) => share(real(over_bound(bounds, counts, bound)), all),
         (None, None) => 1.0,
     }
 }
@@ -140,12 +149,64 @@ mod tests {
 
     const BOUNDS: [f64; 5] = [50.0, 100.0, 250.0, 500.0, 1000.0];
 
-    #[test]
-    fn control_has_at_most_what_was_slower_than_the_bound_below() {
-        let counts = [10, 20, 40, 20, 5, 5];
-        for (ms, most) in [(100.0, 70), (166.7, 70), (249.0, 70), (250.0, 30), (40.0, 100)] {
-            assert_eq!(at_most_over(&BOUNDS, &counts, ms), most, "{ms}");
+    /// What Istio's proxies count in, as far as it matters.
+    const ISTIO: [f64; 13] = [
+        0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0,
+    ];
+
+    fn counts_of(law: &impl statrs::distribution::ContinuousCDF<f64, f64>, bounds: &[f64]) -> Vec<u64> {
+        let (mut below, mut counts) = (0.0, Vec::new());
+        for bound in bounds.iter().copied().chain([f64::INFINITY]) {
+            let here = if bound.is_finite() { law.cdf(bound) } else { 1.0 };
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+            counts.push(((here - below) * 1e6).round() as u64);
+            below = here;
         }
+        counts
+    }
+
+    #[test]
+    fn between_bounds_control_is_read_evenly_over_the_logarithm_and_all_of_it_counts_where_it_rises_steeply()
+    {
+        let (bounds, counts) = ([50.0, 100.0, 250.0], [800, 100, 90, 10]);
+        let falling = rise(&bounds, &counts, 250.0 / 1.5);
+        assert!(falling.abs() < 1e-9, "{falling}");
+        // 10 beyond 250 ms, and of the 90 between 100 and 250 ms as many as lie above 166.7 ms.
+        let even = 10.0 + 90.0 * 1.5_f64.ln() / 2.5_f64.ln();
+        let read = over(&bounds, &counts, 250.0 / 1.5, falling);
+        assert!((read - even).abs() < 1e-9, "{read}");
+        // All of them may take 240 ms: then 1.1 times that is beyond 250 ms for every one.
+        let steep = rise(&[50.0, 100.0, 250.0], &[5, 5, 980, 10], 250.0 / 1.5);
+        assert!(steep.is_infinite());
+        let all = over(&[50.0, 100.0, 250.0], &[5, 5, 980, 10], 250.0 / 1.5, steep);
+        assert!((all - 990.0).abs() < 1e-9, "{all}");
+    }
+
+    #[test]
+    fn with_istios_bounds_a_canary_within_half_as_slow_again_is_within_the_line_and_one_twice_as_slow_beyond_it()
+     {
+        use statrs::distribution::{ContinuousCDF, LogNormal};
+        let (mut twice, mut more, mut asked) = (0, 0, 0);
+        for step in 0..40 {
+            let median = 3.0 * 200.0_f64.powf(f64::from(step) / 40.0);
+            for sigma in [0.2, 0.4, 0.6, 0.8, 1.0, 1.3] {
+                let law = |times: f64| LogNormal::new((median * times).ln(), sigma).unwrap();
+                let aim = Aim::choose(&ISTIO, &counts_of(&law(1.0), &ISTIO), 0.95, 1.5).unwrap();
+                let over = |times: f64| law(times).sf(aim.bound);
+                for within in [1.0, 1.2, 1.35, 1.5] {
+                    assert!(
+                        over(within) < aim.share + 0.01,
+                        "{median} {sigma} {within}: {aim:?}"
+                    );
+                }
+                asked += 1;
+                twice += u32::from(over(2.0) > aim.share * 1.02);
+                more += u32::from(over(2.5) > aim.share * 1.02);
+            }
+        }
+        // The others have nearly all of their requests in one bucket.
+        assert!(twice * 10 >= asked * 9, "twice as slow: {twice} of {asked}");
+        assert!(more * 100 >= asked * 97, "2.5 times as slow: {more} of {asked}");
     }
 
     #[test]

@@ -47,11 +47,33 @@ pub(super) fn over_bound(bounds: &[f64], counts: &[u64], bound: f64) -> u64 {
     counts.iter().skip(slower).sum()
 }
 
-/// About how many requests took longer than `ms`, inside a bucket by a straight line over the logarithm of the time.
-/// In a smooth tail the line lies above the truth; where many requests end just below a bound it lies far under it. So
-/// it guides promotion and the choice of bounds, and no rollback rests on it: see [`super::aim::at_most_over`]. Beyond
-/// the last bound nothing is known: all that is there counts.
-pub(super) fn over(bounds: &[f64], counts: &[u64], ms: f64) -> f64 {
+/// A bucket so many times as dense as the one below may hold its requests anywhere: all of them may end just under its
+/// upper bound.
+const STEEP: f64 = 4.0;
+
+/// How steeply the histogram rises into the bucket in which `ms` lies: the growth of the density over the logarithm of
+/// the time. 0 where it falls, as it does in a tail; infinite where nothing says how the bucket is filled.
+pub(super) fn rise(bounds: &[f64], counts: &[u64], ms: f64) -> f64 {
+    let at = bounds.partition_point(|b| *b <= ms * (1.0 + 1e-9));
+    let bound = |back: usize| at.checked_sub(back).and_then(|i| bounds.get(i)).copied();
+    let (Some(upper), Some(lower)) = (bound(0), bound(1).filter(|b| *b > 0.0)) else {
+        return 0.0;
+    };
+    let width = (upper / lower).ln();
+    // The first bucket reaches down to 0: as far as this one is wide, for its share.
+    let below = bound(2).filter(|b| *b > 0.0).map_or(width, |b| (lower / b).ln());
+    let count = |i: usize| counts.get(i).copied().map_or(0.0, real) + 0.5;
+    let times = (count(at) / width) / (count(at.saturating_sub(1)) / below);
+    if times > STEEP {
+        f64::INFINITY
+    } else {
+        times.max(1.0).ln() / (0.5 * (width + below))
+    }
+}
+
+/// About how many requests took longer than `ms`: inside a bucket by a density that grows by `rise` over the logarithm
+/// of the time, and evenly at 0. Beyond the last bound nothing is known: all that is there counts.
+pub(super) fn over(bounds: &[f64], counts: &[u64], ms: f64, rise: f64) -> f64 {
     let at = bounds.partition_point(|b| *b <= ms * (1.0 + 1e-9));
     let slower = real(counts.iter().skip(at + 1).sum());
     let here = real(counts.get(at).copied().unwrap_or(0));
@@ -61,11 +83,26 @@ pub(super) fn over(bounds: &[f64], counts: &[u64], ms: f64) -> f64 {
         .copied()
         .unwrap_or(0.0);
     let part = match bounds.get(at) {
-        Some(upper) if below > 0.0 => (upper / ms).ln() / (upper / below).ln(),
+        Some(upper) if below > 0.0 => {
+            let (whole, part) = ((upper / below).ln(), (ms / below).ln().max(0.0));
+            if rise.is_infinite() {
+                1.0
+            } else if rise.abs() < 1e-6 {
+                1.0 - part / whole
+            } else {
+                ((rise * whole).exp() - (rise * part).exp()) / (rise * whole).exp_m1()
+            }
+        }
         Some(upper) if *upper > 0.0 => 1.0 - ms / upper,
         _ => 1.0,
     };
     slower + here * part.clamp(0.0, 1.0)
+}
+
+/// As many of control's requests as are taken to have been slower than `ms`: read evenly between bounds where the
+/// histogram falls, which is more than the truth in any tail with one hump, and more than that where it rises.
+pub(super) fn taken_over(bounds: &[f64], counts: &[u64], ms: f64) -> f64 {
+    over(bounds, counts, ms, rise(bounds, counts, ms))
 }
 
 /// A histogram with these bounds only; `None` unless it has them all.
@@ -130,12 +167,12 @@ mod tests {
     fn what_is_slower_than_a_bound_is_exact_and_in_between_lies_in_between() {
         for (bound, slower) in [(10.0, 90), (50.0, 70), (100.0, 30), (500.0, 10)] {
             assert_eq!(over_bound(&BOUNDS, &COUNTS, bound), slower);
-            assert!((over(&BOUNDS, &COUNTS, bound) - real(slower)).abs() < 1e-6);
+            assert!((over(&BOUNDS, &COUNTS, bound, 0.0) - real(slower)).abs() < 1e-6);
         }
-        let middle = over(&BOUNDS, &COUNTS, (50.0_f64 * 100.0).sqrt());
+        let middle = over(&BOUNDS, &COUNTS, (50.0_f64 * 100.0).sqrt(), 0.0);
         assert!((middle - 50.0).abs() < 1e-9, "{middle}");
-        assert!((over(&BOUNDS, &COUNTS, 5.0) - 95.0).abs() < 1e-9);
-        assert!((over(&BOUNDS, &COUNTS, 9000.0) - 10.0).abs() < 1e-9);
+        assert!((over(&BOUNDS, &COUNTS, 5.0, 0.0) - 95.0).abs() < 1e-9);
+        assert!((over(&BOUNDS, &COUNTS, 9000.0, 0.0) - 10.0).abs() < 1e-9);
     }
 
     #[test]
@@ -163,7 +200,7 @@ mod tests {
             .collect();
         for ms in [66.7, 87.0, 130.0, 166.7, 220.0, 300.0, 400.0] {
             let truth = law.sf(ms) * 1e12;
-            assert!(over(&bounds, &counts, ms) >= truth * 0.999, "{ms}");
+            assert!(over(&bounds, &counts, ms, 0.0) >= truth * 0.999, "{ms}");
         }
     }
 }

@@ -92,7 +92,8 @@ impl LogE {
     /// of both their mean `p_0`, weighted by `n_c` and `n_b`. A request that is bad with a chance of p has a factor with
     /// the mean 1 + (p − `p_0`)(`p_i` − `p_0`)/`p_0`(1 − `p_0`). Where both chances are p the means' product is at most the
     /// exponential of (p − `p_0`)/`p_0`(1 − `p_0`) times Σ `n_i`(`p_i` − `p_0`), which is 0. It rises with the canary's chance and
-    /// falls with control's, so it is at most 1 under the whole null.
+    /// falls with control's, so it is at most 1 under the whole null. `k_b` may be a fraction, as above: of a request that
+    /// counts as bad to a share w the factor is at most the weighted mean of the two.
     #[expect(
         clippy::too_many_arguments,
         reason = "a table of two arms, and how to test it"
@@ -104,15 +105,15 @@ impl LogE {
         guess: f64,
         k_c: u64,
         n_c: u64,
-        k_b: u64,
+        k_b: f64,
         n_b: u64,
     ) {
         if n_c == 0 || n_b == 0 {
             return;
         }
         let guess = guess.clamp(1e-4, 1.0 - 1e-4);
-        let [bad_c, bad_b] = [k_c, k_b].map(real);
-        let [good_c, good_b] = [n_c.saturating_sub(k_c), n_b.saturating_sub(k_b)].map(real);
+        let (bad_c, good_c) = (real(k_c), real(n_c.saturating_sub(k_c)));
+        let (bad_b, good_b) = (k_b, (real(n_b) - k_b).max(0.0));
         let canary = real(n_c) / (real(n_c) + real(n_b));
         self.take(effects, pace, |effect| {
             let odds = effect * guess / (1.0 - guess);

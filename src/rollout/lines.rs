@@ -1,6 +1,6 @@
 //! Lines that a canary is held to, and the evidence gathered against each, tick by tick.
 
-use super::aim::{Aim, at_most_over};
+use super::aim::Aim;
 use super::buckets;
 use super::check::{Bound, Metric};
 use super::dispersion::{ERROR_SLICE, SLOW_SLICE};
@@ -112,7 +112,7 @@ impl Ledger {
                         && let Some(bound) = buckets::at_least(&canary.bounds_ms, aim.bound)
                     {
                         let k_c = buckets::over_bound(&canary.bounds_ms, &canary.counts, bound);
-                        let k_b = at_most_over(&control.bounds_ms, &control.counts, bound / times);
+                        let k_b = aim.control_over(&control.bounds_ms, &control.counts);
                         let (n_c, n_b) = (canary.counts.iter().sum(), control.counts.iter().sum());
                         log_e.step_shares(&SLOW, slow, aim.share, k_c, n_c, k_b, n_b);
                     }

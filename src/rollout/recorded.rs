@@ -3,8 +3,8 @@
 //! It is an estimate as the canary's is: rollback lines are drawn at the upper end of its band, three standard
 //! deviations up and wider by φ, so that what a healthy canary's own past left to chance is not held against it.
 
-use super::aim::at_most_over;
 use super::buckets;
+use super::buckets::taken_over;
 use super::check::{Bound, Metric};
 use super::evidence::{band, real};
 use super::judge::Context;
@@ -107,12 +107,12 @@ impl Baseline {
         band(real(self.errors) / phi, real(self.requests) / phi, z).1
     }
 
-    /// The share of requests slower than so many milliseconds that a canary surely has to be above: between bounds at
-    /// most what was slower than the one below.
+    /// The share of requests slower than so many milliseconds that a canary surely has to be above; read
+    /// between bounds as [`taken_over`] says.
     pub(super) fn slower_at_most(&self, ms: f64) -> f64 {
         let phi = self.phi(1);
         let all = real(self.latency.iter().sum());
-        let slow = real(at_most_over(&self.bounds_ms, &self.latency, ms));
+        let slow = taken_over(&self.bounds_ms, &self.latency, ms);
         band(slow / phi, all / phi, SURE).1
     }
 

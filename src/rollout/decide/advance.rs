@@ -7,9 +7,31 @@ use crate::rollout::plan::{PlannedComponent, PlannedStep};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::status::ComponentStatus;
 use crate::rollout::weight::Weight;
+use std::time::Duration;
 
-/// How the sentence begins when nothing was seen for `judge.blindAfter`: an alarm.
-pub(super) const LONG_BLIND: &str = "nothing was seen for more than";
+/// How the sentence begins when nothing was seen for `judge.blindAfter`: an alarm. And where all but one check was.
+const LONG_DARK: [&str; 2] = [
+    "nothing was seen for more than",
+    "a check could not be told for more than",
+];
+
+/// The alarm's sentence.
+pub(super) fn long_dark(one: bool, after: Duration, message: &str) -> String {
+    let [all, single] = LONG_DARK;
+    format!("{} {}: {message}", if one { single } else { all }, Span(after))
+}
+
+fn is_long_dark(message: &str) -> bool {
+    LONG_DARK.iter().any(|begin| message.starts_with(begin))
+}
+
+/// Whether two sentences say the same, but for what is counted in them.
+fn says_the_same(a: &str, b: &str) -> bool {
+    let counted = |word: &&str| !word.contains(|c: char| c.is_ascii_digit());
+    a.split_whitespace()
+        .filter(counted)
+        .eq(b.split_whitespace().filter(counted))
+}
 
 /// How a sentence about a lowering that fails begins.
 pub(super) const NOT_WRITTEN: &str = "not written yet, going to";
@@ -110,11 +132,14 @@ impl Desk<'_> {
                 };
                 let news = c.reason != reason && alarm;
                 // The sentence that went with the alarm.
-                let long_blind = message.starts_with(LONG_BLIND) && !c.message.starts_with(LONG_BLIND);
+                let long_blind = is_long_dark(&message) && !is_long_dark(&c.message);
                 let said = !c.message.is_empty();
                 // Whom a pool waits for may change, the code does not.
                 let other = reason == Reason::WaitingForPool && c.message != message;
-                let told = waits_for_others(reason) && c.message != message;
+                // What is wrong now may be something else than what was wrong first, and so may be the remedy.
+                let told = c.message != message
+                    && (waits_for_others(reason)
+                        || reason == Reason::Blind && !says_the_same(&c.message, &message));
                 self.out.changed |= told;
                 let other = other || told;
                 say(c, reason, refresh || long_blind || other || !said, || {

@@ -1,7 +1,7 @@
 //! Every reason for a weight not to rise, in order.
 
 use super::Desk;
-use super::advance::{LONG_BLIND, Stop};
+use super::advance::{Stop, long_dark};
 use crate::rollout::duration::Span;
 use crate::rollout::judge::Outlook;
 use crate::rollout::observation::Routers;
@@ -251,11 +251,11 @@ impl Desk<'_> {
             Outlook::Between { check, message } => {
                 Err(Stop(Reason::BetweenLimits, format!("{check}: {message}")))
             }
-            Outlook::Unknown { since, message, .. } | Outlook::Unclear { since, message } => {
-                let judge = &self.plan.judge;
-                let long = self.now.duration_since(*since).unsigned_abs() >= judge.blind_after;
+            told @ (Outlook::Unknown { since, message, .. } | Outlook::Unclear { since, message }) => {
+                let after = self.plan.judge.blind_after;
+                let long = self.now.duration_since(*since).unsigned_abs() >= after;
                 let text = if long {
-                    format!("{LONG_BLIND} {}: {message}", Span(judge.blind_after))
+                    long_dark(matches!(told, Outlook::Unclear { .. }), after, message)
                 } else {
                     message.clone()
                 };

@@ -1,9 +1,8 @@
 //! Samples in, rollbacks out.
 
-use super::advance::LONG_BLIND;
+use super::advance::long_dark;
 use super::{Desk, forget, say};
 use crate::rollout::arrival::{Arrival, Measured};
-use crate::rollout::duration::Span;
 use crate::rollout::judge::{Beside, Context, How, Judgement, Outlook};
 use crate::rollout::ledger::Ledger;
 use crate::rollout::observation::Seen;
@@ -48,6 +47,7 @@ impl Desk<'_> {
         }
         let recorded = recorded.filter(|_| planned.wants_history());
         let reading = seen.components.get(&c.name).and_then(|s| s.reading.as_ref());
+        let held = ledger.judged;
         let look = |r| take_in(&mut ledger, (r, self.sight(i)), &context);
         let (another, counted) = reading.map_or_else(Default::default, look);
         let mut beside = c.beside.clone().filter(|_| !set.is_plain());
@@ -60,8 +60,11 @@ impl Desk<'_> {
         let lifted = quiet.then(|| lifted(beside.as_ref(), set, &context));
         // The words for each check are made anew when they may say something else, not at every look.
         let stale = seen.refresh || c.checks.is_empty() || beside.is_some() || !agrees(c, &outlook);
+        let mut unclear = None;
         let Judgement { checks, outlook } = if let Some(beside) = &beside {
-            beside.join(ledger.judge(&context), set, &context)
+            let (joined, which) = beside.join(ledger.judge(&context), set, &context);
+            unclear = which;
+            joined
         } else if stale {
             ledger.judge(&context)
         } else {
@@ -70,6 +73,11 @@ impl Desk<'_> {
                 outlook,
             }
         };
+        let blind = darkness(&outlook).or(unclear.map(|(since, message)| (since, message, true)));
+        if blind.is_some() {
+            // A hold is time in which everything that decides was seen.
+            ledger.judged = held;
+        }
         let measured = measure(&ledger, &context, c.measured, stale);
         let deviation = deviation(c, measured, &outlook);
         let verdict = self.verdict(&outlook);
@@ -98,7 +106,6 @@ impl Desk<'_> {
         if stale {
             c.checks = checks;
         }
-        let blind = darkness(&outlook);
         if let Some(slot) = self.judged.get_mut(i) {
             *slot = Some(outlook);
         }
@@ -121,12 +128,12 @@ impl Desk<'_> {
     }
 
     /// After `judge.blindAfter` in the dark somebody has to know, once: whatever state the component is in.
-    fn tell_darkness(&mut self, i: usize, blind: Option<(Timestamp, String)>) {
+    fn tell_darkness(&mut self, i: usize, blind: Option<(Timestamp, String, bool)>) {
         let (now, after) = (self.now, self.plan.judge.blind_after);
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
-        let Some((since, message)) = blind else {
+        let Some((since, message, one)) = blind else {
             c.blind_told = false;
             return;
         };
@@ -141,7 +148,7 @@ impl Desk<'_> {
         }
         c.blind_told = true;
         self.out.changed = true;
-        let text = format!("{LONG_BLIND} {}: {message}", Span(after));
+        let text = long_dark(one, after, &message);
         self.note(i, Reason::Blind, text, true);
     }
 
@@ -214,15 +221,16 @@ fn lifted(beside: Option<&Beside>, set: &CheckSet, ctx: &Context<'_>) -> Outlook
         outlook: Outlook::Promotable,
     };
     match beside {
-        Some(beside) => beside.join(enough, set, ctx).outlook,
+        Some(beside) => beside.join(enough, set, ctx).0.outlook,
         None => enough.outlook,
     }
 }
 
-/// Since when nothing can be told, and why.
-fn darkness(outlook: &Outlook) -> Option<(Timestamp, String)> {
+/// Since when nothing can be told, and why; and whether it is one check alone that cannot.
+fn darkness(outlook: &Outlook) -> Option<(Timestamp, String, bool)> {
     if let Outlook::Unknown { since, message, .. } | Outlook::Unclear { since, message } = outlook {
-        return Some((*since, message.clone()));
+        let one = matches!(outlook, Outlook::Unclear { .. });
+        return Some((*since, message.clone(), one));
     }
     None
 }

@@ -205,7 +205,7 @@ impl Desk<'_> {
         }
         let mut beside = c.beside.clone().unwrap_or_else(|| Beside::begin(&ledger));
         beside.absorb(set, self.sight(i), &context);
-        Some(beside.join(ledger.judge(&context), set, &context).outlook)
+        Some(beside.join(ledger.judge(&context), set, &context).0.outlook)
     }
 
     pub(super) fn pause(&mut self, i: usize, who: &str) -> String {

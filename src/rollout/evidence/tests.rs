@@ -243,7 +243,7 @@ fn a_phi_that_grows_takes_back_what_was_gathered_too_fast() {
 
 fn shares(guess: f64, k_c: u64, n_c: u64, k_b: u64, n_b: u64) -> f64 {
     let mut e = LogE::default();
-    e.step_shares(&SLOW, Pace::PLAIN, guess, k_c, n_c, k_b, n_b);
+    e.step_shares(&SLOW, Pace::PLAIN, guess, k_c, n_c, real(k_b), n_b);
     e.log_e()
 }
 

@@ -87,13 +87,14 @@ impl Beside {
         }
     }
 
-    /// The judgement of the checks on the arms, with these beside them, in the order in which they are shown.
+    /// The judgement of the checks on the arms, with these beside them, in the order in which they are shown; and which of
+    /// these cannot be told, since when and why, though another reason not to go on be named first.
     pub(in crate::rollout) fn join(
         &self,
         mut main: Judgement,
         set: &CheckSet,
         ctx: &Context<'_>,
-    ) -> Judgement {
+    ) -> (Judgement, Option<(Timestamp, String)>) {
         let mut outlooks = Vec::new();
         for stream in &set.streams {
             let (statuses, outlook) = self.stream(stream, ctx);
@@ -114,8 +115,15 @@ impl Beside {
                 mark(status, check);
             }
         }
+        let unclear = outlooks.iter().find_map(|outlook| {
+            if let Outlook::Unclear { since, message } = outlook {
+                Some((*since, message.clone()))
+            } else {
+                None
+            }
+        });
         main.outlook = outlooks.into_iter().fold(main.outlook, worse);
-        main
+        (main, unclear)
     }
 
     fn stream(&self, stream: &Stream, ctx: &Context<'_>) -> (Vec<CheckStatus>, Option<Outlook>) {

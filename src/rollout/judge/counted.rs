@@ -106,13 +106,27 @@ pub(super) fn find<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, 
         ..Finding::new(rule)
     };
     if rule.by_history {
-        finding.control = ctx.recorded.map(Baseline::error_ratio);
+        let good = |errors: f64| match rule.metric {
+            Metric::Availability => 1.0 - errors,
+            Metric::ErrorRate | Metric::Latency | Metric::Throughput => errors,
+        };
+        finding.control = ctx.recorded.map(|past| good(past.error_ratio()));
     }
     let at_fault = rule.rollback.as_ref().and_then(|limits| {
         let (why, evidence) = rollback(ledger, rule, limits, ctx, (view, &recent));
         finding.evidence = Some(evidence);
         why
     });
+    if at_fault.is_some() && rule.metric == Metric::Availability {
+        // Judged by the last `for`, as an error rate is; so what is said of it is of that, too.
+        finding.value = (recent.canary.requests > 0).then(|| 1.0 - recent.canary.ratio());
+        finding.samples = recent.canary.requests;
+        finding.lent = recent.canary.lent;
+        if !rule.by_history {
+            let control = &recent.control;
+            finding.control = (control.requests > 0).then(|| 1.0 - control.ratio());
+        }
+    }
     let why = at_fault.unwrap_or_else(|| match &rule.promote {
         Some(limits) => promote(ledger, rule, limits, ctx, view),
         None => Why::NoPromoteLimit,
@@ -191,7 +205,12 @@ fn rollback(
 
 /// Of two reasons not to go on the one that puts the traffic back, or else the first.
 pub(super) fn heavier(first: Option<Why>, second: Option<Why>) -> Option<Why> {
-    let goes_back = |why: &Why| matches!(why, Why::Evidence { .. } | Why::Increase { .. });
+    let goes_back = |why: &Why| {
+        matches!(
+            why,
+            Why::Evidence { .. } | Why::Increase { .. } | Why::Slower { .. }
+        )
+    };
     match (first, second) {
         (Some(first), Some(second)) if goes_back(&second) && !goes_back(&first) => Some(second),
         (first, second) => first.or(second),

@@ -37,6 +37,17 @@ pub(super) enum Coarse {
     Beyond { limit: f64, last: f64 },
 }
 
+/// Slow requests, in shares: what tells a canary that is slower than control by its buckets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Slower {
+    /// Slower than this counts, in milliseconds.
+    pub(super) bound: f64,
+    /// The canary's share of such requests.
+    pub(super) share: f64,
+    /// Control's, if each of its requests had taken as much longer as the limit allows.
+    pub(super) allowed: f64,
+}
+
 /// What to do where control's past is of no use.
 const HISTORY_REMEDY: &str = "write baseline: concurrent, or a fixed value in the metric's unit";
 
@@ -123,6 +134,11 @@ pub(super) enum Why {
         increase: f64,
         limit: f64,
     },
+    /// The same, where the quantiles that are read out of the buckets do not show it.
+    Slower {
+        increase: f64,
+        slower: Slower,
+    },
     Sustained {
         since: Timestamp,
     },
@@ -177,7 +193,9 @@ impl<'a> Finding<'a> {
             | Why::SharedOutage { .. }
             | Why::NotAlone { .. }
             | Why::ControlBad { .. } => Verdict::Hold,
-            Why::Evidence { .. } | Why::Increase { .. } | Why::Sustained { .. } => Verdict::Breach,
+            Why::Evidence { .. } | Why::Increase { .. } | Why::Slower { .. } | Why::Sustained { .. } => {
+                Verdict::Breach
+            }
         }
     }
 
@@ -316,18 +334,31 @@ impl<'a> Finding<'a> {
                 "{} is surely more than {}% above control{}: past {}",
                 self.shown(),
                 round(increase * 100.0),
-                if self.rule.by_history {
-                    " before the rollout"
-                } else {
-                    ""
-                },
+                self.before(),
                 self.limit(limit)
+            ),
+            Why::Slower { increase, slower } => format!(
+                "it is surely more than {}% slower than control{}: {:.1}% of its requests took longer than {}ms, and with \
+                 so much added {:.1}% of control's would",
+                round(increase * 100.0),
+                self.before(),
+                slower.share * 100.0,
+                slower.bound,
+                slower.allowed * 100.0
             ),
             Why::Sustained { since } => format!(
                 "{} is past the rollback limit without a gap since {since:.0}; control {}",
                 self.shown(),
                 self.control_shown()
             ),
+        }
+    }
+
+    fn before(&self) -> &'static str {
+        if self.rule.by_history {
+            " before the rollout"
+        } else {
+            ""
         }
     }
 

@@ -2,17 +2,16 @@
 //! over L" is "more than 5% are slower than L", and that is a count: it adds up over pods and time, exactly.
 //!
 //! Held to control, a canary that is x slower has as many requests slower than b as control has slower than b/(1+x).
-//! b is a bound; for rollback control's share is the most that it can be, counted at the bound below ([`aim`]), and
-//! for promotion it is read between bounds.
+//! b is a bound; control's share is read between bounds ([`aim`]), the canary's is counted.
 //!
 //! [`aim`]: crate::rollout::aim
 
 use super::blame::{Both, WORSE, is_own_fault};
 use super::counted::{BETA, heavier, rate};
-use super::finding::Coarse;
+use super::finding::{Coarse, Slower};
 use super::{Context, Finding, View, Why};
-use crate::rollout::aim::{Aim, at_most_over};
-use crate::rollout::buckets::{at_least, at_most, nearest, over, over_bound, quantile};
+use crate::rollout::aim::Aim;
+use crate::rollout::buckets::{at_least, at_most, nearest, over, over_bound, quantile, taken_over};
 use crate::rollout::check::{Bound, CheckRule, Limits};
 use crate::rollout::evidence::{SLOW, is_good, real, requests_needed, surely_over};
 use crate::rollout::ledger::{Baseline, Ledger};
@@ -280,7 +279,7 @@ fn rollback(
                 let counted = stretches.map(|s| Both {
                     canary: (over_bound(bounds, &s.canary.latency, bound), count(&s.canary)),
                     control: (over_bound(bounds, &s.control.latency, bound), count(&s.control)),
-                    likened: real(at_most_over(bounds, &s.control.latency, bound / WORSE)),
+                    likened: taken_over(bounds, &s.control.latency, bound / WORSE),
                 });
                 let phi = ledger.noise.slow.phi();
                 let own = both || is_own_fault(ctx, &SLOW, phi, [1.0, p0], counted);
@@ -310,21 +309,45 @@ fn rollback(
         }
         let share = share(line);
         strongest = strongest.max(share);
-        let control =
-            control_quantile(recent, ledger, rule, ctx).or_else(|| control_quantile(all, ledger, rule, ctx));
         let acquitted = matches!(why, Some(Why::SharedOutage { .. } | Why::NotAlone { .. }));
-        if let Some(control) = control
-            && canary > control * (1.0 + increase.ratio())
-            && enough(share)
+        if enough(share)
             && !acquitted
+            && let Some(slower) = slower_than_control(ledger, line, recent)
         {
-            why = Some(Why::Increase {
-                increase: increase.ratio(),
-                limit: control * (1.0 + increase.ratio()),
+            let control = control_quantile(recent, ledger, rule, ctx)
+                .or_else(|| control_quantile(all, ledger, rule, ctx));
+            let increase = increase.ratio();
+            let limit = control.map(|control| control * (1.0 + increase));
+            why = Some(match limit.filter(|limit| canary > *limit) {
+                Some(limit) => Why::Increase { increase, limit },
+                None => Why::Slower { increase, slower },
             });
         }
     }
     (why, strongest)
+}
+
+/// The point estimate in the terms in which evidence is gathered, where it is past the line. Quantiles are no such terms:
+/// two that are read out of wide buckets can be nearer to each other, or further apart, than any requests were.
+fn slower_than_control(ledger: &Ledger, line: Line, recent: &Tally) -> Option<Slower> {
+    let bounds = &ledger.bounds;
+    let counts = &recent.canary.latency;
+    let (bound, allowed) = match line {
+        Line::Slow(bound, share) => (bound, share),
+        Line::Slower(times, q) => {
+            let aim = ledger.aims.iter().find(|aim| aim.is_for(times, q))?;
+            let all = real(count(&recent.control));
+            let over = aim.control_over(bounds, &recent.control.latency);
+            (aim.bound, if all > 0.0 { over / all } else { aim.share })
+        }
+        Line::Times(_) | Line::Ratio(_) => return None,
+    };
+    let share = real(over_bound(bounds, counts, bound)) / real(count(&recent.canary).max(1));
+    (share > allowed).then_some(Slower {
+        bound,
+        share,
+        allowed,
+    })
 }
 
 /// Whether the promote limit is met on all data and on the last window, with enough requests to say so.
@@ -434,7 +457,7 @@ fn too_few(
     };
     let total = real(counts.iter().sum());
     let bound = quantile(bounds, counts, q).and_then(|p| nearest(bounds, p))?;
-    let slow = |times: f64| over(bounds, counts, bound / times) / total;
+    let slow = |times: f64| over(bounds, counts, bound / times, 0.0) / total;
     let (good, bad) = (slow(more), slow(much).min(0.99));
     if good > 0.0 && bad >= APART * good {
         return unproven(bound, good, bad);

@@ -157,6 +157,80 @@ fn a_gauge_over_its_limit_for_the_whole_of_for_puts_the_traffic_back() {
 }
 
 #[test]
+fn a_hold_does_not_run_while_one_check_cannot_be_told() {
+    let mut world = world(json!([lag(&json!({}))]));
+    world.gauges.insert("lag".to_owned(), Ok(1.0));
+    world.until("alpha at 5%", |w| w.highest("alpha") == weight(50));
+    world.ticks(3);
+    world
+        .gauges
+        .insert("lag".to_owned(), Err("`max(lag)` gives NaN".to_owned()));
+    world.tick();
+    let held = world.component("alpha").held;
+    assert!(held.is_some());
+    world.ticks(200);
+    assert_eq!(world.component("alpha").held, held, "time in the dark is no hold");
+    world.gauges.insert("lag".to_owned(), Ok(1.0));
+    world.ticks(2);
+    assert!(world.component("alpha").held > held, "it goes on where it was");
+    assert_eq!(world.highest("alpha"), weight(50));
+}
+
+#[test]
+fn a_check_that_cannot_be_told_for_long_alarms_once_and_says_that_it_is_one_whatever_else_holds_meanwhile() {
+    let mut world = world(json!([lag(&json!({}))]));
+    world.gauges.insert("lag".to_owned(), Ok(1.0));
+    world.until("alpha at 5%", |w| w.highest("alpha") == weight(50));
+    world
+        .gauges
+        .insert("lag".to_owned(), Err("`max(lag)` gives NaN".to_owned()));
+    let mut told = Vec::new();
+    for weather in [
+        Weather::Good,
+        Weather::BothFail,
+        Weather::Good,
+        Weather::ControlFails,
+        Weather::Good,
+    ] {
+        world.all(weather);
+        for decision in world.ticks(80) {
+            let notes = decision.notes.into_iter();
+            told.extend(
+                notes.filter(|n| n.reason == Reason::Blind && n.component.as_deref() == Some("alpha")),
+            );
+        }
+    }
+    let [alarm] = told.as_slice() else {
+        panic!("{told:?}")
+    };
+    assert!(alarm.warning);
+    let begin = "a check could not be told for more than 10m: lag: `max(lag)` gives NaN";
+    assert!(alarm.message.starts_with(begin), "{}", alarm.message);
+}
+
+#[test]
+fn the_remedy_that_is_told_is_that_of_the_fault_there_is_now() {
+    let mut world = world(json!([lag(&json!({}))]));
+    world.gauges.insert("lag".to_owned(), Ok(1.0));
+    world.until("alpha at 5%", |w| w.highest("alpha") == weight(50));
+    world
+        .gauges
+        .insert("lag".to_owned(), Err("`max(lag)` gives NaN".to_owned()));
+    world.ticks(30);
+    assert!(world.component("alpha").message.contains("gives NaN"));
+    world.gauges.insert(
+        "lag".to_owned(),
+        Err("it is refused: 401, see `headers`".to_owned()),
+    );
+    world.ticks(2);
+    let message = &world.component("alpha").message;
+    assert!(
+        message.contains("401, see `headers`"),
+        "the remedy is that of the fault there is: {message}"
+    );
+}
+
+#[test]
 fn a_gauge_past_its_promote_limit_holds_and_for_a_window_after() {
     let mut world = world(json!([lag(&json!({"window": "60s"}))]));
     world.gauges.insert("lag".to_owned(), Ok(7.0));
