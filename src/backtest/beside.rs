@@ -32,8 +32,26 @@ pub struct Readings {
 }
 
 /// Where each stream of counts is.
-#[derive(Debug, Default)]
-pub(super) struct Cursors(BTreeMap<String, Cursor>);
+#[derive(Debug)]
+pub(super) struct Cursors {
+    step: Duration,
+    of: BTreeMap<String, Cursor>,
+}
+
+impl Cursors {
+    pub(super) const fn looking_every(step: Duration) -> Self {
+        Self {
+            step,
+            of: BTreeMap::new(),
+        }
+    }
+
+    fn of(&mut self, key: &str) -> &mut Cursor {
+        let step = self.step;
+        let begin = || Cursor::looking_every(step);
+        self.of.entry(key.to_owned()).or_insert_with(begin)
+    }
+}
 
 #[derive(PartialEq)]
 enum Question {
@@ -98,7 +116,7 @@ impl Beside {
     /// Counts the arms' requests once more, with other ideas of an error.
     pub(super) fn count(&self, ask: &Ask, snapshot: &Snapshot, cursors: &mut Cursors, to: &mut Readings) {
         for (key, rule) in &self.errors {
-            let cursor = cursors.0.entry(key.clone()).or_default();
+            let cursor = cursors.of(key);
             let reading = count_errors(ask, rule, cursor, snapshot.clone());
             to.streams.entry(key.clone()).or_default().push(reading);
         }
@@ -122,7 +140,7 @@ impl Beside {
         let instants: Vec<Timestamp> = crate::metrics::instants(from, to, step)?;
         for (key, ask) in &self.pairs {
             let mut said = stretch(&ask.promql).await?;
-            let cursor = cursors.0.entry(key.clone()).or_default();
+            let cursor = cursors.of(key);
             let readings = into.streams.entry(key.clone()).or_default();
             for (place, at) in instants.iter().enumerate() {
                 readings.push(observe_pair(ask, cursor, *at, said.take(place)));

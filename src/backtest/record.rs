@@ -102,6 +102,13 @@ impl Track {
         self.looks.iter().filter(fresh).count()
     }
 
+    /// When something was last counted.
+    pub fn newest(&self) -> Option<Timestamp> {
+        let fresh =
+            |(at, reading): &(Timestamp, Reading)| matches!(reading, Reading::Fresh(_)).then_some(*at);
+        self.looks.iter().rev().find_map(fresh)
+    }
+
     fn take(&mut self, at: Timestamp, reading: Reading) {
         match &reading {
             Reading::Fresh(tick) => {
@@ -150,7 +157,7 @@ pub async fn record(
     if ask.arms.control.is_some() {
         track.past = slices::past(source, ask, from).await?.into();
     }
-    let (mut cursor, mut cursors) = (Cursor::default(), Cursors::default());
+    let (mut cursor, mut cursors) = (Cursor::looking_every(step), Cursors::looking_every(step));
     let mut series = [BTreeSet::new(), BTreeSet::new()];
     let all = looks(from, to, step);
     let mut done = 0;

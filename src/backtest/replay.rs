@@ -12,6 +12,7 @@ use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Decisions at one instant: one that acts, one that reads back, one more for what that opens.
 const ROUNDS: u32 = 4;
@@ -117,6 +118,15 @@ impl<'a> Scene<'a> {
     fn new(plan: &Plan, tracks: &'a [Track], setup: &Setup, begin: Timestamp) -> Self {
         let mut plan = plan.clone();
         plan.paused = false;
+        // Looks are recorded further apart than the daemon's where the record is long: that is no gap in it.
+        let apart = |track: &Track| {
+            let looks = track.looks.windows(2);
+            looks
+                .filter_map(|pair| pair.last()?.0.duration_since(pair.first()?.0).try_into().ok())
+                .min()
+        };
+        let apart: Option<Duration> = tracks.iter().filter_map(apart).max();
+        plan.judge.interval = apart.map_or(plan.judge.interval, |apart| apart.max(plan.judge.interval));
         let mut status = GradualRolloutStatus::default();
         // A record knows no persons, no other rollouts and no addresses; nor does it begin again.
         plan.phases.iter_mut().for_each(|phase| phase.gates.clear());

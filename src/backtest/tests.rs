@@ -85,6 +85,10 @@ fn spec(more: &Value) -> GradualRolloutSpec {
 }
 
 async fn recorded(plan: &Plan, traffic: Failing, seconds: i64) -> Vec<Track> {
+    recorded_every(STEP, plan, traffic, seconds).await
+}
+
+async fn recorded_every(step: Duration, plan: &Plan, traffic: Failing, seconds: i64) -> Vec<Track> {
     let ask = Ask {
         rollout: "ns/shop".to_owned(),
         component: "shop".to_owned(),
@@ -96,7 +100,7 @@ async fn recorded(plan: &Plan, traffic: Failing, seconds: i64) -> Vec<Track> {
     let source = Source::Simulated(Arc::new(traffic));
     let span = (at(0), at(seconds));
     vec![
-        record(&source, &ask, &Beside::default(), span, STEP, &mut |_, _| {})
+        record(&source, &ask, &Beside::default(), span, step, &mut |_, _| {})
             .await
             .unwrap(),
     ]
@@ -141,6 +145,37 @@ async fn a_healthy_record_walks_the_whole_plan() {
         all
     );
     assert!(walk.legs[1].stays.iter().any(|s| s.reason == Reason::HoldingStep));
+}
+
+#[tokio::test]
+async fn a_record_of_weeks_is_walked_however_far_its_looks_are_apart() {
+    let plan = Plan::parse(&spec(&json!({"steps": [{"weight": "10%", "hold": "3d"}]}))).unwrap();
+    for minutes in [4, 7, 20, 90] {
+        let step = Duration::from_secs(minutes * 60);
+        let tracks = recorded_every(step, &plan, healthy(), 8 * 86_400).await;
+        let looks = tracks[0].looks.len();
+        assert_eq!(
+            tracks[0].ticks(),
+            looks - 1,
+            "every {minutes} min: all but the first can be counted"
+        );
+        let course = replay(&plan, &tracks, &BEGIN);
+        let walk = course.walk("shop").unwrap();
+        assert_eq!(walk.state, State::Completed, "every {minutes} min: {walk:?}");
+        let failing = Failing {
+            since: 86_400,
+            share: 0.2,
+            ..healthy()
+        };
+        let tracks = recorded_every(step, &plan, failing, 8 * 86_400).await;
+        let course = replay(&plan, &tracks, &BEGIN);
+        let walk = course.walk("shop").unwrap();
+        assert_eq!(
+            walk.rolled_back_by(),
+            Some("errors"),
+            "every {minutes} min: {walk:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -296,7 +331,7 @@ async fn phases_gates_and_components_that_are_not_replayed_keep_nobody_waiting()
     let phases = json!([
         {"name": "pilot", "components": ["other"], "steps": [{"weight": "10%", "hold": "20m"}]},
         {"name": "shops", "components": ["shop"], "requires": [{"approval": {}}], "steps": [{"weight": "10%", "hold": "20m"}],
-         "checks": [{"name": "p95", "promote": {"max": "2s"}, "rollback": {"max": "5s"}}]},
+         "checks": [{"name": "p95", "promote": {"max": "2s"}, "rollback": "none"}]},
     ]);
     let mut wide = spec(&json!({"steps": null, "phases": phases}));
     let mut other = wide.components[0].clone();
@@ -315,7 +350,7 @@ async fn phases_gates_and_components_that_are_not_replayed_keep_nobody_waiting()
     let own = |name: &str| {
         let rules = rules::of(&plan, plan.component(name).unwrap());
         let p95 = rules.iter().find(|rule| rule.name == "p95").unwrap();
-        p95.rollback.unwrap().max.is_some()
+        p95.promote.unwrap().max.is_some()
     };
     assert!(
         own("shop") && !own("other"),

@@ -10,6 +10,7 @@ use super::recorded::{self, Read};
 use super::{lines, output};
 use crate::backtest::record::{looks, whole_seconds};
 use crate::backtest::{Beside, Setup, Track, moves, record, replay, rules};
+use crate::doctor::diagnose::Probe;
 use crate::metrics::{Ask, Source};
 use crate::rollout::check::Metric;
 use crate::rollout::duration::Span;
@@ -74,11 +75,19 @@ async fn work(
             progress.show(done, &format!("reading {}: {}0%", ask.component, tenths));
         };
         let beside = Beside::of(planned, namespace, name);
-        let track = record(source, &ask, &beside, (args.from, args.to), step, &mut told)
+        let mut track = record(source, &ask, &beside, (args.from, args.to), step, &mut told)
             .await
             .map_err(recorded::blind)?;
         if track.ticks() == 0 {
             return Err(Failure::refused(nothing(&track, args)));
+        }
+        if let Some(at) = track.newest() {
+            // Samples that come faster than our looks were not all seen: Prometheus has them all.
+            let all = Probe::new(source, at)
+                .scrape_period(&ask)
+                .await
+                .map_err(recorded::blind)?;
+            track.scrape_period = all.or(track.scrape_period);
         }
         tracks.push(track);
         besides.insert(planned.name(), beside);

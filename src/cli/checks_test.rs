@@ -19,6 +19,7 @@ use crate::rollout::duration::Span;
 use crate::rollout::explain::limits;
 use crate::rollout::judge::needed_in_window;
 use crate::rollout::plan::{CheckSet, PlannedComponent};
+use crate::rollout::reason::State;
 use crate::rollout::sample::{Blindness, Dark, Reading};
 use crate::rollout::status::CheckStatus;
 use crate::rollout::weight::Weight;
@@ -52,6 +53,9 @@ struct About {
     /// How much time was judged.
     window: Span,
     scrape_period: Option<Span>,
+    /// When a rollout would have put the traffic back within that time: the checks are as they were then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    put_back_at: Option<Timestamp>,
     queries: Vec<Query>,
     checks: Vec<Check>,
     missing: Vec<Missing>,
@@ -204,12 +208,9 @@ async fn component(
     told.weight_from = weight_from;
     told.window = Span(window);
     told.scrape_period = track.scrape_period.map(Span);
-    let statuses = course
-        .walks
-        .into_iter()
-        .next()
-        .map(|walk| walk.checks)
-        .unwrap_or_default();
+    let walk = course.walks.into_iter().next().unwrap_or_default();
+    told.put_back_at = walk.ended.filter(|_| walk.state == State::RolledBack);
+    let statuses = walk.checks;
     told.checks = statuses.into_iter().map(|status| check(status, set)).collect();
     told.missing = missing(&probe, &ask, &all, &track)
         .await

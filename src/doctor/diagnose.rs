@@ -212,15 +212,19 @@ impl<'a> Probe<'a> {
             return Ok(missing);
         };
         for rule in rules {
-            let limits = [rule.promote.as_ref(), rule.rollback.as_ref()];
-            let beyond = limits
-                .into_iter()
-                .flatten()
-                .filter_map(max_ms)
-                .find(|limit| *limit > largest);
-            if let Some(limit) = beyond {
+            let limits = [
+                ("promote", rule.promote.as_ref()),
+                ("rollback", rule.rollback.as_ref()),
+            ];
+            for (name, limit) in limits {
+                let Some(limit) = limit.and_then(max_ms).filter(|limit| *limit > largest) else {
+                    continue;
+                };
+                let written = |ms: f64| Span(Duration::from_secs_f64(ms / 1000.0));
                 let message = format!(
-                    "a histogram without the limit's bucket: its largest bound is {largest}ms, the limit {limit}ms. {}",
+                    "a histogram without the {name} limit's bucket: its largest bound is {}, the limit {}. {}",
+                    written(largest),
+                    written(limit),
                     bounds_remedy(ask.arms.canary.preset)
                 );
                 missing.push(Missing::check(&rule.name, message));

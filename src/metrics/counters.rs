@@ -51,6 +51,9 @@ pub struct Cursor {
     /// How often counting began anew since the last tick.
     #[serde(skip_serializing_if = "is_zero")]
     beginnings: u8,
+    /// How far looks are apart where that is known, in milliseconds.
+    #[serde(skip)]
+    apart_ms: i64,
     /// The newest sample that was ever seen, whether it was fresh or not.
     #[serde(skip)]
     newest: Option<Timestamp>,
@@ -72,6 +75,14 @@ fn is_zero(n: &u8) -> bool {
 }
 
 impl Cursor {
+    /// A cursor for looks that are so far apart: what lies between two of them is no gap, however far that is.
+    pub fn looking_every(step: std::time::Duration) -> Self {
+        Self {
+            apart_ms: i64::try_from(step.as_millis()).unwrap_or(i64::MAX / 4),
+            ..Self::default()
+        }
+    }
+
     /// Where the next tick begins; `None` before the first look.
     pub fn at(&self) -> Option<Timestamp> {
         self.at
@@ -126,7 +137,9 @@ impl Cursor {
 
     /// How far back counting goes on from.
     fn reach(&self) -> i64 {
-        RESUMABLE_MS.max((SCRAPES + 1) * self.period())
+        RESUMABLE_MS
+            .max((SCRAPES + 1) * self.period())
+            .max(2 * self.apart_ms)
     }
 
     /// Remembers whether samples keep coming that are too old already: then clocks disagree.
@@ -237,6 +250,7 @@ pub fn advance(cursor: &mut Cursor, snapshot: Snapshot) -> Reading {
         *cursor = Cursor {
             asked,
             period_ms: cursor.period_ms,
+            apart_ms: cursor.apart_ms,
             ..Cursor::default()
         };
     }

@@ -232,7 +232,7 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
                 "{name: p95, promote: {max: 100ms}, rollback: {max: 2s}}",
             ),
             vec![
-                "check p95: a histogram without the limit's bucket: its largest bound is 250ms, the limit 2000ms. Bounds are set by the annotation sidecar.istio.io/statsHistogramBuckets",
+                "check p95: a histogram without the rollback limit's bucket: its largest bound is 250ms, the limit 2s. Bounds are set by the annotation sidecar.istio.io/statsHistogramBuckets",
             ],
         ),
     ] {

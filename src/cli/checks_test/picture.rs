@@ -39,6 +39,10 @@ fn component(out: &mut dyn Write, told: &About, width: Option<usize>) -> Result<
         );
         lines::write(out, ("  judged", DIM), &text, INDENT, width)?;
     }
+    if let Some(at) = told.put_back_at {
+        let text = format!("at {at:.0} by a rollout; the checks below are as they were then");
+        lines::write(out, ("  put back", BAD), &text, INDENT, width)?;
+    }
     for query in &told.queries {
         let count = match query.series {
             None => format!("{BAD}no answer{BAD:#}"),

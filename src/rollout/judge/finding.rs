@@ -1,10 +1,12 @@
 //! What one check comes to, as numbers; turned into words only when somebody reads them.
 
 use crate::rollout::check::{CheckRule, Metric};
+use crate::rollout::duration::Span;
 use crate::rollout::evidence::real;
 use crate::rollout::reason::Verdict;
 use crate::rollout::status::CheckStatus;
 use jiff::Timestamp;
+use std::time::Duration;
 
 /// What one check comes to.
 pub(super) struct Finding<'a> {
@@ -33,8 +35,6 @@ pub(super) enum Coarse {
     Limit { used: f64 },
     /// Nearly all of control's requests may already be slower than control by so much, as far as the bounds tell.
     Blind { more: f64 },
-    /// The rollback limit lies beyond the last bound: nothing can be seen to be past it.
-    Beyond { limit: f64, last: f64 },
 }
 
 /// Slow requests, in shares: what tells a canary that is slower than control by its buckets.
@@ -66,9 +66,6 @@ impl Coarse {
             Self::Blind { more } => format!(
                 "its rollback limit of +{}% cannot be judged, buckets are too far apart: {FLAGS}",
                 round(more * 100.0)
-            ),
-            Self::Beyond { limit, last } => format!(
-                "its rollback limit of {limit}ms cannot be judged, for the last bucket ends at {last}ms: {FLAGS}"
             ),
         }
     }
@@ -123,6 +120,11 @@ pub(super) enum Why {
     NoBucket {
         limit: f64,
         first: f64,
+    },
+    /// The rollback limit lies beyond the last bound: nothing can be seen to be past it.
+    NoReach {
+        limit: f64,
+        last: f64,
     },
     ControlBad {
         limit: f64,
@@ -182,6 +184,7 @@ impl<'a> Finding<'a> {
             Why::NoControl
             | Why::NoHistogram { .. }
             | Why::NoBucket { .. }
+            | Why::NoReach { .. }
             | Why::NoHistory
             | Why::ThinHistory { .. } => Verdict::Unknown,
             Why::NothingYet | Why::TooFew { .. } | Why::QuietWindow | Why::ThinControl => {
@@ -240,7 +243,7 @@ impl<'a> Finding<'a> {
                     || matches!(
                         (coarse, self.why),
                         (
-                            Coarse::Beyond { .. } | Coarse::Blind { .. },
+                            Coarse::Blind { .. },
                             Why::NoPromoteLimit | Why::TooFew { .. } | Why::QuietWindow
                         )
                     ) =>
@@ -314,8 +317,15 @@ impl<'a> Finding<'a> {
                 self.limit(limit)
             ),
             Why::NoBucket { limit, first } => format!(
-                "no latency bucket ends at or below the promote limit of {}, the first one at {first}ms: {FLAGS}",
-                self.limit(limit)
+                "no latency bucket ends at or below the promote limit of {}, the first one at {}: {FLAGS}",
+                written(limit),
+                written(first)
+            ),
+            Why::NoReach { limit, last } => format!(
+                "its rollback limit of {} cannot be judged, for the last latency bucket ends at {}: {FLAGS}, or set a lower \
+                 limit",
+                written(limit),
+                written(last)
             ),
             Why::ControlBad { limit } => format!(
                 "control is past the limit of {} with {}, the canary is not with {}",
@@ -376,9 +386,12 @@ impl<'a> Finding<'a> {
         )
     }
 
-    /// What is missing is control's past, not the source.
-    pub(super) fn lacks_history(&self) -> bool {
-        matches!(self.why, Why::NoHistory | Why::ThinHistory { .. })
+    /// It cannot be told although the source answers for both arms: what is missing is control's past, or a bucket.
+    pub(super) fn is_unclear(&self) -> bool {
+        matches!(
+            self.why,
+            Why::NoHistory | Why::ThinHistory { .. } | Why::NoBucket { .. } | Why::NoReach { .. }
+        )
     }
 
     /// The sentence with the check's name before it.
@@ -402,6 +415,14 @@ impl<'a> Finding<'a> {
             ..CheckStatus::default()
         }
     }
+}
+
+/// A bound or a limit on latencies as it would be written in a resource.
+fn written(ms: f64) -> String {
+    if ms.fract().abs() > 1e-9 {
+        return format!("{ms}ms");
+    }
+    Span(Duration::from_secs_f64(ms.clamp(0.0, 1e12) / 1000.0)).to_string()
 }
 
 /// What is judged is at most so many seconds old.

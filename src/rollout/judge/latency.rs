@@ -200,7 +200,8 @@ pub(super) fn find<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, 
         finding.value = quantile(&ledger.bounds, &recent.canary.latency, q);
         finding.samples = count(&recent.canary);
     }
-    finding.coarse = beyond_all(ledger, rule).or_else(|| blind(ledger, rule, ctx));
+    let at_fault = at_fault.or_else(|| no_reach(ledger, rule));
+    finding.coarse = blind(ledger, rule, ctx);
     let Some(limits) = &rule.promote else {
         return finding.with(at_fault.unwrap_or(Why::NoPromoteLimit));
     };
@@ -210,13 +211,13 @@ pub(super) fn find<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, 
 }
 
 /// A rollback limit that no bucket reaches: a protection that is not there, and must not look as if it were.
-fn beyond_all(ledger: &Ledger, rule: &CheckRule) -> Option<Coarse> {
+fn no_reach(ledger: &Ledger, rule: &CheckRule) -> Option<Why> {
     let limit = rule.rollback.as_ref().and_then(highest)?;
     let last = *ledger.bounds.last()?;
-    (limit > last).then_some(Coarse::Beyond { limit, last })
+    (limit > last).then_some(Why::NoReach { limit, last })
 }
 
-/// The same of a rollback limit above control's: nearly all of control's requests may already be as slow as that.
+/// A rollback limit above control's: nearly all of control's requests may already be as slow as that.
 fn blind(ledger: &Ledger, rule: &CheckRule, ctx: &Context<'_>) -> Option<Coarse> {
     let increase = rule.rollback.as_ref()?.max_increase?.ratio();
     let nothing = if rule.by_history {

@@ -363,7 +363,7 @@ impl Ledger {
                 message: f.message(),
             };
         }
-        if let Some(f) = first(|f| f.verdict() == Verdict::Unknown && !f.lacks_history()) {
+        if let Some(f) = first(|f| f.verdict() == Verdict::Unknown && !f.is_unclear()) {
             return Outlook::Unknown {
                 kind: Dark::Empty,
                 since: self.settled_at,
@@ -371,7 +371,7 @@ impl Ledger {
             };
         }
         // No darkness of the source: `onBlind` must not act on it.
-        if let Some(f) = findings.iter().find(|f| f.lacks_history()) {
+        if let Some(f) = findings.iter().find(|f| f.is_unclear()) {
             return Outlook::Unclear {
                 since: self.settled_at,
                 message: f.named(),
