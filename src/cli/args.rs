@@ -171,8 +171,8 @@ pub enum VerbArgs {
         /// The rollout, when several have the component
         #[arg(long, value_name = "NAME")]
         rollout: Option<String>,
-        /// As if it were then (RFC 3339) [default: now]
-        #[arg(long, value_name = "TIME", hide = true)]
+        /// Tell ages and what is left as if it were then (RFC 3339) [default: now]
+        #[arg(long, value_name = "TIME")]
         at: Option<jiff::Timestamp>,
     },
     /// Set a weight and leave the plan, until `resume`
@@ -465,10 +465,10 @@ pub struct ChecksTestArgs {
     #[arg(short, long, value_name = "NAME")]
     pub component: Vec<String>,
     /// How much time to judge [default: the longest `for` or `window` of the file]
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", value_parser = some_time)]
     pub window: Option<Span>,
-    /// Judge as if this were the canary's weight [default: its share of the requests]
-    #[arg(long, value_name = "PERCENT", value_parser = weight)]
+    /// Judge as if this were the canary's weight, above 0 [default: its share of the requests]
+    #[arg(long, value_name = "PERCENT", value_parser = some_weight)]
     pub weight: Option<Weight>,
     /// As if it were then (RFC 3339) [default: now]
     #[arg(long, value_name = "TIME")]
@@ -500,8 +500,8 @@ pub struct BacktestArgs {
     /// One component only; may be repeated. The others are taken as finished
     #[arg(short, long, value_name = "NAME")]
     pub component: Vec<String>,
-    /// Stay at the weight that the canary had then, instead of walking the plan
-    #[arg(long, value_name = "PERCENT", value_parser = weight)]
+    /// Stay at the weight that the canary had then, above 0, instead of walking the plan
+    #[arg(long, value_name = "PERCENT", value_parser = some_weight)]
     pub weight: Option<Weight>,
     /// Time between two looks [default: judge.interval; longer for a long record]
     #[arg(long, value_name = "DURATION")]
@@ -550,6 +550,24 @@ pub struct SandboxArgs {
 pub(super) fn weight(text: &str) -> Result<Weight, String> {
     text.parse()
         .map_err(|e: crate::rollout::weight::NotAPercentage| e.to_string())
+}
+
+/// At 0% there is no canary data to judge.
+fn some_weight(text: &str) -> Result<Weight, String> {
+    match weight(text)? {
+        Weight::ZERO => {
+            Err("at 0% there is no canary data to judge: write the weight that the canary had".to_owned())
+        }
+        weight => Ok(weight),
+    }
+}
+
+fn some_time(text: &str) -> Result<Span, String> {
+    let span: Span = text.parse().map_err(|e| format!("{e}"))?;
+    if span.0.is_zero() {
+        return Err("no time at all holds no requests: write one like 10m".to_owned());
+    }
+    Ok(span)
 }
 
 fn mirrored(text: &str) -> Result<Weight, String> {

@@ -272,10 +272,15 @@ fn row(view: &View, several: bool, wide: bool, now: Timestamp) -> Vec<Cell> {
         (weight, _) => percent(weight),
     };
     let looked = view.next.filter(|at| *at > now);
-    let next = view
-        .waits_for()
-        .map(str::to_owned)
-        .or_else(|| looked.map(|at| format!("in {}", ago(now, at))));
+    let next = view.waits_for().map(str::to_owned).or_else(|| {
+        let (at, left) = (looked?, ago(now, looked?));
+        let soon = at.duration_since(now).as_secs() < 1;
+        Some(if soon {
+            "now".to_owned()
+        } else {
+            format!("in {left}")
+        })
+    });
     let mut cells: Vec<Cell> = vec![
         Cell::from(&view.component),
         Cell::from(view.mode),

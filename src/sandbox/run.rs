@@ -351,8 +351,11 @@ impl World {
             return;
         };
         let due = Duration::try_from_secs_f64(self.elapsed().as_secs_f64() / speed).unwrap_or_default();
-        if let Some(ahead) = due.checked_sub(self.on_the_wall()) {
-            std::thread::sleep(ahead);
+        while let Some(ahead) = due.checked_sub(self.on_the_wall()).filter(|a| !a.is_zero())
+            && !self.interrupted.is_cancelled()
+        {
+            // Short enough that whoever interrupts is not kept waiting.
+            std::thread::sleep(ahead.min(Duration::from_millis(100)));
         }
     }
 }

@@ -3,9 +3,10 @@
 use super::attempt::{Attempt, Blunder, SETTLED, Weather, checks, healthy};
 use super::draw::Draw;
 use super::traffic::{Ill, Model, NGINX, TICK, WELL};
-use crate::rollout::check::CheckRule;
+use crate::rollout::check::{CheckRule, Limits, Metric};
 use std::collections::BTreeMap;
 use std::thread;
+use std::time::Duration;
 
 /// How a kind of traffic is called, and what it is.
 pub(crate) struct Case {
@@ -14,6 +15,8 @@ pub(crate) struct Case {
     pub(crate) weather: Weather,
     /// The canary's requests take up to so much longer, as a share of control's, and at least 2%.
     pub(crate) slower: f64,
+    /// What it is held to.
+    pub(crate) rules: Vec<CheckRule>,
 }
 
 /// The case that the judge assumes.
@@ -21,6 +24,22 @@ pub(crate) const ASSUMED: &str = "independent errors";
 
 /// A canary that is slower, by less than the least limit, where that moves most requests beyond a bound.
 pub(crate) const UNDER_BOUNDS: &str = "times just under bounds, the canary 2 to 12% slower";
+
+/// The default checks, and a measured one that rolls back: by its value in all of `for`, without evidence.
+pub(crate) const MEASURED: &str = "everything at once, throughput under 80% for 2 min rolls back";
+
+/// The default checks with that one.
+fn measured() -> Vec<CheckRule> {
+    let mut rules = checks();
+    for rule in rules.iter_mut().filter(|rule| rule.metric == Metric::Throughput) {
+        rule.rollback = Some(Limits {
+            min: "80%".parse().ok(),
+            ..Limits::default()
+        });
+        rule.for_ = Duration::from_secs(120);
+    }
+    rules
+}
 
 /// Calm, with control's past known.
 const CALM: Weather = Weather {
@@ -36,6 +55,7 @@ pub(crate) fn cases(rps: f64) -> Vec<Case> {
         model,
         weather,
         slower: 0.0,
+        rules: checks(),
     };
     let stormy = Weather {
         outage: true,
@@ -53,6 +73,10 @@ pub(crate) fn cases(rps: f64) -> Vec<Case> {
                 ..stormy
             },
         ),
+        Case {
+            rules: measured(),
+            ..case(MEASURED, Model::wild(rps), stormy)
+        },
         Case {
             slower: 0.12,
             ..case(UNDER_BOUNDS, Model::under_bounds(rps), CALM)
@@ -91,7 +115,7 @@ pub(crate) fn on_all_cores<T: Send>(runs: u64, one: impl Fn(u64) -> T + Sync) ->
 
 /// Whole attempts of a healthy canary.
 pub(crate) fn blunders(case: &Case, seed: u64, runs: u64, hold: u64) -> Blunders {
-    let rules = checks();
+    let rules = &case.rules;
     let place = case
         .name
         .bytes()
@@ -112,7 +136,7 @@ pub(crate) fn blunders(case: &Case, seed: u64, runs: u64, hold: u64) -> Blunders
             },
             ..WELL
         };
-        healthy(&rules, (model, canary), draw, case.weather, hold)
+        healthy(rules, (model, canary), draw, case.weather, hold)
     };
     let mut sum = Blunders {
         runs,
