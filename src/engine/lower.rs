@@ -8,7 +8,7 @@ use crate::cluster::ClusterError;
 use crate::cluster::objects;
 use crate::rollout::observation::Lower;
 use crate::rollout::spec::Component;
-use crate::routing::{Stamp, Target, Write, WriteMode, found};
+use crate::routing::{RoutingError, Stamp, Target, Write, WriteMode, found};
 use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -191,7 +191,7 @@ async fn attempt_once(
         .ok()
         .filter(|seen| !seen.is_silent())
         .map_or(order.weight, |seen| seen.lowest.min(order.weight));
-    let weight = target.at_most(&json, ceiling).map_err(|e| other(e.to_string()))?;
+    let weight = target.at_most(&json, ceiling).map_err(|e| unfit(known, &e))?;
     let stamp = stamp(&order.id, weight, &order.reason.to_string()).map_err(other)?;
     let mode = if order.emergency {
         WriteMode::Emergency { at }
@@ -200,7 +200,7 @@ async fn attempt_once(
     };
     let object = target.object();
     let write = target.lower(Some(&json), &stamp, order.weight, mode);
-    match write.map_err(|e| other(e.to_string()))? {
+    match write.map_err(|e| unfit(known, &e))? {
         Write::Patch(patch) => {
             let patch = target.journalled(&json, patch);
             let write = doors.patch(target, &json, &patch);
@@ -233,6 +233,12 @@ async fn attempt_once(
         Write::Nothing => {}
     }
     Ok(())
+}
+
+/// What is known of an object cannot be lowered: it may have been mended since, so it is read again at once.
+fn unfit(known: &mut Option<Arc<Value>>, error: &RoutingError) -> Trouble {
+    *known = None;
+    Trouble::Other(error.to_string())
 }
 
 /// Brings what is about to be deleted to 0 and marks it: the traffic goes back with this write, and whoever takes over
