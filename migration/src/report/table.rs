@@ -59,7 +59,7 @@ codes! {
     PathLiteral "PATH-LITERAL" Approximated Low []
         "the path looks like a regular expression but is compared as it stands, as in nginx without use-regex"
         "set use-regex if a regular expression was meant";
-    RegexHost "REGEX-HOST" Approximated Info []
+    RegexHost "REGEX-HOST" Converted Info []
         "another Ingress of this host uses regular expressions, so nginx compares this path as a case-insensitive prefix too; so does the result"
         "nothing needs to be done; afterwards the paths can be made exact again";
     PathPcre "PATH-PCRE" Refused Blocker []
@@ -85,7 +85,7 @@ codes! {
     PortMissing "PORT-MISSING" Refused Blocker []
         "the Service has no such port, by name, number or target port"
         "correct the port";
-    PortTarget "PORT-TARGET" Approximated Info []
+    PortTarget "PORT-TARGET" Converted Info []
         "the port is a target port of the Service; the Service's own port is used"
         "nothing needs to be done";
     ExternalName "EXTERNAL-NAME" Refused Medium []
@@ -150,6 +150,9 @@ codes! {
     PassthroughInert "SSL-PASSTHROUGH-INERT" Dropped Info []
         "the controller runs without --enable-ssl-passthrough, so the annotation does nothing"
         "delete the annotation";
+    PassthroughPath "SSL-PASSTHROUGH-PATH" Dropped Medium []
+        "TLS that is passed through has no paths: the back end of / gets everything, plain HTTP is not served"
+        "let the back end tell paths apart";
     ForceSslTrust "FORCE-SSL-TRUST" Approximated High []
         "requests are redirected where x-forwarded-proto says http; the gateway overwrites that header unless it trusts the load balancer in front"
         "set numTrustedProxies for the gateway, or give the host a certificate";
@@ -206,10 +209,10 @@ codes! {
     CanaryUnmatched "CANARY-UNMATCHED" Dropped Medium []
         "no other Ingress has this host and path, so nginx ignores the canary"
         "delete it, or correct host, path and pathType";
-    CanarySpread "CANARY-SPREAD" Approximated High []
+    CanarySpread "CANARY-SPREAD" Converted High []
         "in nginx a canary hangs on the back end: other paths with the same Service and port are split too; so they are here"
         "give the path a Service of its own if that is not meant";
-    CanaryTotal "CANARY-TOTAL" Approximated Low []
+    CanaryTotal "CANARY-TOTAL" Converted Low []
         "nginx ignores a weight total below 100 and splits by 100; so does the result"
         "nothing needs to be done";
     CanaryIgnored "CANARY-ANNOTATION" Dropped Info []
