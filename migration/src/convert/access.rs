@@ -52,6 +52,9 @@ pub(super) fn policy(
     members: &[Member<'_>],
     options: &Options,
 ) -> Option<Result<Value, String>> {
+    if !sayable(server, members) {
+        return None;
+    }
     let mut groups: BTreeMap<Lists<'_>, Vec<&Location<'_>>> = BTreeMap::new();
     for location in server.locations.iter().filter(|l| guarded(members, l)) {
         groups.entry(lists(members, location)).or_default().push(location);
