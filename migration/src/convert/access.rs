@@ -67,7 +67,7 @@ pub(super) fn policy(
     let mut rules = Vec::new();
     for (lists, locations) in &groups {
         if whole {
-            rules.extend(denying(*lists, &hosts, Vec::new(), Vec::new()));
+            rules.extend(denying(*lists, &hosts, &[], &[]));
             continue;
         }
         for location in locations {
@@ -84,7 +84,7 @@ pub(super) fn policy(
             except.sort();
             except.dedup();
             except.retain(|path| !paths.contains(path));
-            rules.extend(denying(*lists, &hosts, paths, except));
+            rules.extend(denying(*lists, &hosts, &paths, &except));
         }
     }
     if rules.is_empty() {
@@ -136,16 +136,16 @@ fn inside(inner: &Location<'_>, outer: &Location<'_>) -> bool {
 fn denying(
     (allow, deny): Lists<'_>,
     hosts: &[String],
-    paths: Vec<String>,
-    not_paths: Vec<String>,
+    paths: &[String],
+    not_paths: &[String],
 ) -> Vec<AccessRule> {
     let rule = |source: Source| AccessRule {
         from: vec![From { source }],
         to: vec![To {
             operation: Operation {
                 hosts: hosts.to_vec(),
-                paths: paths.clone(),
-                not_paths: not_paths.clone(),
+                paths: paths.to_vec(),
+                not_paths: not_paths.to_vec(),
             },
         }],
     };

@@ -54,7 +54,9 @@ pub(super) fn resolve(
             Port::Number(number) if book.accepts(Code::ServiceMissing) => {
                 Ok(found(*number, false, Some(Code::ServiceMissing)))
             }
-            _ => Err((Code::ServiceMissing, format!("Service {namespace}/{name}"))),
+            Port::Number(_) | Port::Name(_) => {
+                Err((Code::ServiceMissing, format!("Service {namespace}/{name}")))
+            }
         };
     };
     if let Some(external) = &known.external_name {

@@ -4,11 +4,14 @@ use crate::input::{Ingress, Key};
 use crate::report::{Code, Entry, IngressResult, Outcome, PathResult, Severity};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// A path's result, and its place in the order of the Ingress.
+type Placed = (PathResult, (usize, usize));
+
 /// The notes.
 pub(super) struct Book<'a> {
     accept: &'a BTreeSet<Code>,
     entries: BTreeMap<Key, Vec<Entry>>,
-    paths: BTreeMap<Key, BTreeMap<String, (PathResult, (usize, usize))>>,
+    paths: BTreeMap<Key, BTreeMap<String, Placed>>,
 }
 
 impl<'a> Book<'a> {

@@ -49,13 +49,13 @@ pub(super) fn read(notes: &Annotations<'_>) -> Rules {
         }
         let rule = match (value, pattern) {
             (Some(value), _) => HeaderRule::Value(value.to_owned()),
-            (None, Some(pattern)) => match search(pattern) {
-                Some(whole) => HeaderRule::Pattern(whole),
-                None => {
+            (None, Some(pattern)) => {
+                let Some(whole) = search(pattern) else {
                     notes.note(Code::InvalidValue, "canary-by-header-pattern");
                     return None;
-                }
-            },
+                };
+                HeaderRule::Pattern(whole)
+            }
             (None, None) => HeaderRule::Always,
         };
         Some((name.to_ascii_lowercase(), rule))

@@ -35,6 +35,9 @@ pub(super) struct Written {
     pub hosts: usize,
 }
 
+/// What became of a location.
+type End<'s, 'a> = (&'s Location<'a>, Outcome, Vec<Code>);
+
 /// Writes everything.
 pub(super) struct Emitter<'a, 'b> {
     pub members: &'b [Member<'a>],
@@ -138,7 +141,7 @@ impl<'a> Emitter<'a, '_> {
         server: &'s Server<'a>,
         security: &Security,
         book: &mut Book<'_>,
-    ) -> (VirtualService, Vec<(&'s Location<'a>, Outcome, Vec<Code>)>) {
+    ) -> (VirtualService, Vec<End<'s, 'a>>) {
         let mut spec = VirtualService {
             hosts: std::iter::once(server.host.clone())
                 .chain(server.aliases.iter().cloned())
@@ -208,7 +211,7 @@ impl<'a> Emitter<'a, '_> {
         server: &'s Server<'a>,
         mut spec: VirtualService,
         book: &mut Book<'_>,
-    ) -> (VirtualService, Vec<(&'s Location<'a>, Outcome, Vec<Code>)>) {
+    ) -> (VirtualService, Vec<End<'s, 'a>>) {
         let mut ends = Vec::new();
         for location in &server.locations {
             let root = location.path == "/" && location.path_type == PathType::Prefix;

@@ -20,6 +20,7 @@ pub(super) enum Protocol {
 }
 
 /// What an Ingress asks for.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[derive(Clone, Debug, Default)]
 pub(super) struct Features {
     pub use_regex: bool,

@@ -47,12 +47,11 @@ impl<'a> Pattern<'a> {
             .map_err(|error| Unfit::new(format!("{}", error.kind())))?;
         let mut check = Check { path, groups: 0 };
         check.node(&ast, 1)?;
-        let branches = match &ast {
-            Ast::Alternation(all) => {
-                let part = |ast: &Ast| path.get(ast.span().start.offset..ast.span().end.offset);
-                all.asts.iter().map(|ast| part(ast).unwrap_or_default()).collect()
-            }
-            _ => vec![path],
+        let branches = if let Ast::Alternation(all) = &ast {
+            let part = |ast: &Ast| path.get(ast.span().start.offset..ast.span().end.offset);
+            all.asts.iter().map(|ast| part(ast).unwrap_or_default()).collect()
+        } else {
+            vec![path]
         };
         Ok(Self {
             path,
@@ -113,15 +112,8 @@ impl Check<'_> {
                 self.literal(literal)?;
                 self.sent_plainly(literal)
             }
-            Ast::Assertion(assertion) => match assertion.kind {
-                AssertionKind::StartLine
-                | AssertionKind::EndLine
-                | AssertionKind::StartText
-                | AssertionKind::EndText
-                | AssertionKind::WordBoundary
-                | AssertionKind::NotWordBoundary => Ok(()),
-                _ => self.refuse(&assertion.span),
-            },
+            Ast::Assertion(assertion) if same_everywhere(&assertion.kind) => Ok(()),
+            Ast::Assertion(assertion) => self.refuse(&assertion.span),
             Ast::ClassUnicode(class) => self.refuse(&class.span),
             Ast::ClassBracketed(class) => match &class.kind {
                 ClassSet::Item(item) => self.class(item),
@@ -140,7 +132,7 @@ impl Check<'_> {
                         | RepetitionRange::AtLeast(n)
                         | RepetitionRange::Bounded(_, n),
                     ) => (*n).max(1),
-                    _ => 1,
+                    RepetitionKind::ZeroOrOne | RepetitionKind::ZeroOrMore | RepetitionKind::OneOrMore => 1,
                 };
                 let times = times.saturating_mul(most);
                 if times > REPETITIONS {
@@ -178,15 +170,16 @@ impl Check<'_> {
     }
 
     fn literal(&self, literal: &ast::Literal) -> Result<(), Unfit> {
-        match literal.kind {
+        let same = matches!(
+            literal.kind,
             LiteralKind::Verbatim
-            | LiteralKind::Meta
-            | LiteralKind::Superfluous
-            | LiteralKind::HexFixed(HexLiteralKind::X)
-            | LiteralKind::HexBrace(HexLiteralKind::X)
-            | LiteralKind::Special(_) => Ok(()),
-            _ => self.refuse(&literal.span),
-        }
+                | LiteralKind::Meta
+                | LiteralKind::Superfluous
+                | LiteralKind::HexFixed(HexLiteralKind::X)
+                | LiteralKind::HexBrace(HexLiteralKind::X)
+                | LiteralKind::Special(_)
+        );
+        if same { Ok(()) } else { self.refuse(&literal.span) }
     }
 
     fn sent_plainly(&self, literal: &ast::Literal) -> Result<(), Unfit> {
@@ -221,6 +214,18 @@ impl Check<'_> {
             self.refuse(&literal.span)
         }
     }
+}
+
+fn same_everywhere(kind: &AssertionKind) -> bool {
+    matches!(
+        kind,
+        AssertionKind::StartLine
+            | AssertionKind::EndLine
+            | AssertionKind::StartText
+            | AssertionKind::EndText
+            | AssertionKind::WordBoundary
+            | AssertionKind::NotWordBoundary
+    )
 }
 
 /// Whether a character of a path reaches the proxy as it is (RFC 3986, `pchar` and the slash).

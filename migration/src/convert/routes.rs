@@ -80,12 +80,11 @@ fn regex_shape(server: &Server<'_>, location: &Location<'_>, member: &Member<'_>
     let features = &member.features;
     let own = !location.catch_all && (features.use_regex || rewrites(features, &location.path));
     let rewritten = !location.catch_all && rewrites(features, &location.path);
-    let blame = |unfit: Unfit| match unfit.code {
-        Code::PathPcre if rewritten => Unfit {
-            code: Code::RewritePcre,
-            ..unfit
-        },
-        _ => unfit,
+    let blame = |mut unfit: Unfit| {
+        if rewritten && unfit.code == Code::PathPcre {
+            unfit.code = Code::RewritePcre;
+        }
+        unfit
     };
     // nginx adds a slash to a prefix that is no expression itself, where an exact path takes the rest.
     let slashed = !own

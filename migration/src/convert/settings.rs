@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 pub(super) const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
 /// What the controller does unless an Ingress says otherwise (ingress-nginx, `NewDefault`).
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub prefix: String,

@@ -29,11 +29,12 @@ pub(super) fn decide(
     book: &mut Book<'_>,
 ) -> Security {
     let of = |index: &usize| members.get(*index);
+    // The oldest Ingress of the host decides, for all of its paths.
     let passthrough = server
         .members
-        .iter()
-        .filter_map(of)
-        .any(|member| member.features.passthrough);
+        .first()
+        .and_then(of)
+        .is_some_and(|member| member.features.passthrough);
     if passthrough && server.host != "*" {
         return Security {
             passthrough,

@@ -228,7 +228,7 @@ fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, 
     let text = |value: Value| match value {
         Value::String(text) => text,
         Value::Null => String::new(),
-        other => other.to_string(),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => other.to_string(),
     };
     Ok(given.into_iter().map(|(key, value)| (key, text(value))).collect())
 }

@@ -50,7 +50,7 @@ pub struct Inventory {
     pub services: BTreeMap<Key, Service>,
     /// The Secrets; never their values.
     pub secrets: BTreeMap<Key, Secret>,
-    /// The ConfigMaps.
+    /// The `ConfigMaps`.
     pub config_maps: BTreeMap<Key, ConfigMap>,
     /// Arguments of the controller, where its Deployment or `DaemonSet` was among the documents.
     pub controller_flags: Vec<String>,
@@ -72,7 +72,7 @@ pub fn read(sources: &[Source]) -> Inventory {
     for source in sources {
         for document in documents::split(source) {
             match document {
-                Ok((origin, value)) => reader.take(&origin, value),
+                Ok((origin, value)) => reader.take(&origin, &value),
                 Err((origin, detail)) => {
                     reader.problem(&origin, Code::BrokenDocument, String::new(), detail);
                 }
@@ -102,7 +102,7 @@ impl Reader {
         });
     }
 
-    fn take(&mut self, origin: &Origin, value: Value) {
+    fn take(&mut self, origin: &Origin, value: &Value) {
         let text = |key: &str| {
             value
                 .get(key)
@@ -114,7 +114,7 @@ impl Reader {
         if value.is_null() {
             return;
         }
-        if let Value::Object(map) = &value
+        if let Value::Object(map) = value
             && let Some(Value::Array(items)) = map.get("items")
             && (kind.ends_with("List") || kind.is_empty())
         {
@@ -126,15 +126,15 @@ impl Reader {
                     map.entry("kind").or_insert_with(|| kind.into());
                     map.entry("apiVersion").or_insert_with(|| version.clone().into());
                 }
-                self.take(origin, item);
+                self.take(origin, &item);
             }
             return;
         }
-        let named = kinds::name_of(&value);
+        let named = kinds::name_of(value);
         let object = format!("{kind} {named}");
         let known = match (kind.as_str(), version.as_str()) {
             ("Ingress", "networking.k8s.io/v1") => {
-                let read = kinds::ingress(&value);
+                let read = kinds::ingress(value);
                 self.keep(origin, &object, read, |r| &mut r.ingresses, |o| o.meta.key())
             }
             ("Ingress", _) => {
@@ -143,19 +143,19 @@ impl Reader {
                 return;
             }
             ("Service", "v1") => {
-                let read = kinds::service(&value);
+                let read = kinds::service(value);
                 self.keep(origin, &object, read, |r| &mut r.services, |o| o.meta.key())
             }
             ("Secret", "v1") => {
-                let read = kinds::secret(&value);
+                let read = kinds::secret(value);
                 self.keep(origin, &object, read, |r| &mut r.secrets, |o| o.meta.key())
             }
             ("ConfigMap", "v1") => {
-                let read = kinds::config_map(&value);
+                let read = kinds::config_map(value);
                 self.keep(origin, &object, read, |r| &mut r.config_maps, |o| o.meta.key())
             }
-            ("Deployment" | "DaemonSet", _) if !kinds::controller_flags(&value).is_empty() => {
-                self.flags.extend(kinds::controller_flags(&value));
+            ("Deployment" | "DaemonSet", _) if !kinds::controller_flags(value).is_empty() => {
+                self.flags.extend(kinds::controller_flags(value));
                 return;
             }
             ("", _) => Err("it has no kind".to_owned()),

@@ -84,7 +84,7 @@ macro_rules! codes {
         /// A stable code.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code {
-            $(#[doc = $effect] $name,)*
+            $(#[doc = concat!("`", $text, "`")] $name,)*
         }
 
         /// All codes.

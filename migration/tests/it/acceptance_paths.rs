@@ -121,10 +121,11 @@ fn case_07_a_rewrite_replaces_the_whole_path() {
         &[("/foo/bar?x=1", "s /?x=1"), ("/FOObar", "s /"), ("/foo", "s /")],
     );
     // A target that is the path changes nothing, and makes no expressions.
-    let done = convert_all(&[Ingress::new("a/x")
-        .note("rewrite-target", "/foo")
-        .path("a.com", "Prefix", "/foo", "s")]);
-    check(&done, &[("/foo/bar", "s /foo/bar"), ("/foobar", "404")]);
+    let same = Ingress::new("a/x")
+        .note("rewrite-target", "/")
+        .path("a.com", "Prefix", "/", "r");
+    let done = convert_all(&[same, Ingress::new("a/y").path("a.com", "Prefix", "/foo", "s")]);
+    check(&done, &[("/foo/bar", "s /foo/bar"), ("/foobar", "r /foobar")]);
 }
 
 #[test]

@@ -140,6 +140,7 @@ pub(crate) fn convert_text(text: &str, options: &Options) -> Done {
     let inventory = input::read(&[source]);
     let conversion = convert(&inventory, options).unwrap();
     assert_eq!(rules::check(&conversion.objects), []);
+    crate::schema::check(&conversion.objects);
     for ingress in inventory.ingresses.values() {
         let told = conversion
             .report
@@ -178,7 +179,7 @@ fn names(value: &Value, key: &str) -> std::collections::BTreeSet<String> {
             }
         }
         Value::Array(items) => items.iter().for_each(|item| all.extend(names(item, key))),
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
     all
 }

@@ -1,4 +1,11 @@
 //! Conversions as a whole: Ingresses in, objects out, and what a request meets at the gateway.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value,
+    reason = "helpers of tests too say what went wrong by panicking, and read well without borrowing"
+)]
 
 mod acceptance_hosts;
 mod acceptance_paths;
@@ -8,4 +15,5 @@ mod envoy;
 mod given;
 mod properties;
 mod scale;
+mod schema;
 mod security;

@@ -45,8 +45,8 @@ fn five_thousand_ingresses_in_two_seconds() {
         let whole = begun.elapsed();
         println!(
             "{form}: read {read:?}, converted {:?}, written {:?}, {} bytes",
-            converted - read,
-            whole - converted,
+            converted.saturating_sub(read),
+            whole.saturating_sub(converted),
             yaml.len()
         );
         assert_eq!(conversion.report.summary.refused, 0);
