@@ -8,10 +8,11 @@ use super::gateway::Hosts;
 use super::names;
 use super::policy::Policies;
 use super::prepare::Hanging;
-use super::routes::{self, Scene, Split};
+use super::routes::{Scene, Split};
 use super::select::result;
 use super::servers::{Location, Member, Place, Server};
 use super::settings::Settings;
+use super::shape;
 use super::tls::{self, Security};
 use crate::input::{Inventory, PathType};
 use crate::istio::{
@@ -168,7 +169,7 @@ impl<'a> Emitter<'a, '_> {
             let Some(member) = self.members.get(location.member) else {
                 continue;
             };
-            let shape = routes::shape(server, location, member);
+            let shape = shape::shape(server, location, member);
             match (shape, location.refused.is_empty()) {
                 (Ok(shape), true) => {
                     let split = self.split(location);

@@ -28,6 +28,7 @@ mod routes;
 mod select;
 mod servers;
 mod settings;
+mod shape;
 mod snippet;
 mod tls;
 mod unconverted;

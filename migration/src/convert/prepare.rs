@@ -7,9 +7,9 @@ use super::book::Book;
 use super::canary::Rules;
 use super::names;
 use super::policy::Policies;
-use super::routes;
 use super::select::result;
 use super::servers::{Duplicate, Location, Member, Place, Server, host_of};
+use super::shape;
 use crate::input::{Inventory, PathType};
 use crate::report::{Code, Entry, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,7 +67,7 @@ pub(super) fn locations<'a>(
             .map(|l| {
                 members
                     .get(l.member)
-                    .map(|member| routes::shape(server, l, member))
+                    .map(|member| shape::shape(server, l, member))
             })
             .collect();
         let unsaid = !access::sayable(server, members);

@@ -4,6 +4,7 @@
 //! order of texts and documents has no influence on the objects.
 
 mod documents;
+mod fields;
 mod kinds;
 
 pub use documents::Origin;
@@ -61,7 +62,6 @@ pub struct Inventory {
 /// An object that was read once, and what a second one with the same name is held against.
 struct Seen<T> {
     object: T,
-    fingerprint: String,
     origin: Origin,
     clash: bool,
 }
@@ -121,8 +121,12 @@ impl Reader {
             // Items of `IngressList` may leave their kind out, those of `List` never do.
             let implied = kind.strip_suffix("List").filter(|k| !k.is_empty());
             for item in items {
+                let Some(kind) = implied else {
+                    self.take(origin, item);
+                    continue;
+                };
                 let mut item = item.clone();
-                if let (Some(kind), Some(map)) = (implied, item.as_object_mut()) {
+                if let Some(map) = item.as_object_mut() {
                     map.entry("kind").or_insert_with(|| kind.into());
                     map.entry("apiVersion").or_insert_with(|| version.clone().into());
                 }
@@ -130,11 +134,11 @@ impl Reader {
             }
             return;
         }
-        let named = kinds::name_of(value);
+        let named = fields::name_of(value);
         let object = format!("{kind} {named}");
         let known = match (kind.as_str(), version.as_str()) {
             ("Ingress", "networking.k8s.io/v1") => {
-                let read = kinds::ingress(value);
+                let read = fields::ingress(value);
                 self.keep(origin, &object, read, |r| &mut r.ingresses, |o| o.meta.key())
             }
             ("Ingress", _) => {
@@ -143,19 +147,19 @@ impl Reader {
                 return;
             }
             ("Service", "v1") => {
-                let read = kinds::service(value);
+                let read = fields::service(value);
                 self.keep(origin, &object, read, |r| &mut r.services, |o| o.meta.key())
             }
             ("Secret", "v1") => {
-                let read = kinds::secret(value);
+                let read = fields::secret(value);
                 self.keep(origin, &object, read, |r| &mut r.secrets, |o| o.meta.key())
             }
             ("ConfigMap", "v1") => {
-                let read = kinds::config_map(value);
+                let read = fields::config_map(value);
                 self.keep(origin, &object, read, |r| &mut r.config_maps, |o| o.meta.key())
             }
-            ("Deployment" | "DaemonSet", _) if !kinds::controller_flags(value).is_empty() => {
-                self.flags.extend(kinds::controller_flags(value));
+            ("Deployment" | "DaemonSet", _) if !fields::controller_flags(value).is_empty() => {
+                self.flags.extend(fields::controller_flags(value));
                 return;
             }
             ("", _) => Err("it has no kind".to_owned()),
@@ -170,7 +174,7 @@ impl Reader {
     }
 
     /// Keeps an object, unless another of that name says something else: then neither can be believed.
-    fn keep<T: std::fmt::Debug>(
+    fn keep<T: PartialEq>(
         &mut self,
         origin: &Origin,
         name: &str,
@@ -180,10 +184,8 @@ impl Reader {
     ) -> Result<(), String> {
         let object = read?;
         let key = key(&object);
-        let fingerprint = format!("{object:?}");
         let fresh = Seen {
             object,
-            fingerprint,
             origin: origin.clone(),
             clash: false,
         };
@@ -191,7 +193,7 @@ impl Reader {
             shelf(self).insert(key, fresh);
             return Ok(());
         };
-        let same = first.fingerprint == fresh.fingerprint;
+        let same = first.object == fresh.object;
         first.clash |= !same;
         // The place that is told must not depend on the order of reading.
         let told = if first.origin <= fresh.origin {
