@@ -165,36 +165,54 @@ impl<'a> Emitter<'a, '_> {
         };
         let mut ends = Vec::new();
         let mut open = false;
+        let mut taken = Taken::default();
+        if let Some(root) = scene.app_root() {
+            spec.http.extend(taken.reachable(vec![root]));
+        }
         for location in &server.locations {
             let Some(member) = self.members.get(location.member) else {
                 continue;
             };
-            let shape = shape::shape(server, location, member);
-            match (shape, location.refused.is_empty()) {
+            let root = location.place == Place::Root;
+            let end = match (
+                shape::shape(server, location, member),
+                location.refused.is_empty(),
+            ) {
                 (Ok(shape), true) => {
                     let split = self.split(location);
-                    let routes = scene.routes(location, &shape, split.as_ref());
-                    open |= location.place != Place::Root;
+                    let routes = taken.reachable(scene.routes(location, &shape, split.as_ref()));
+                    if root && server.regex {
+                        // It answers 404 to all that comes to it, also where others would have it.
+                        taken.0.extend(scene.matches(&shape.uris, None, &BTreeMap::new()));
+                    }
+                    let shadowed = routes.is_empty() && !root;
+                    open |= !root && !shadowed;
                     self.trust(&routes, member, book);
                     spec.http.extend(routes);
-                    ends.push((location, Outcome::Converted, Vec::new()));
+                    if shadowed {
+                        let entry =
+                            Entry::new(Code::PathShadowed, location.place.field(), location.path.clone());
+                        book.note(member.ingress, entry.with(server.host.clone()));
+                        (location, Outcome::Dropped, vec![Code::PathShadowed])
+                    } else {
+                        (location, Outcome::Converted, Vec::new())
+                    }
                 }
                 (Ok(shape), false) => {
-                    if location.place != Place::Root {
-                        spec.http.push(scene.closed(location, &shape));
+                    if !root {
+                        spec.http
+                            .extend(taken.reachable(vec![scene.closed(location, &shape)]));
                     }
-                    ends.push((location, Outcome::Refused, location.refused.clone()));
+                    (location, Outcome::Refused, location.refused.clone())
                 }
-                (Err(_), _) => ends.push((location, Outcome::Refused, location.refused.clone())),
-            }
+                (Err(_), _) => (location, Outcome::Refused, location.refused.clone()),
+            };
+            ends.push(end);
         }
         if !open {
             // A host of which nothing is served is not written at all.
             spec.http.clear();
-        } else if let Some(root) = scene.app_root() {
-            spec.http.insert(0, root);
         }
-        spec.http = unreachable_out(std::mem::take(&mut spec.http));
         (spec, ends)
     }
 
@@ -374,22 +392,28 @@ impl<'a> Emitter<'a, '_> {
     }
 }
 
-/// Drops matches that an earlier route takes whole, as Envoy would never come to them.
-fn unreachable_out(routes: Vec<HttpRoute>) -> Vec<HttpRoute> {
-    let mut seen: BTreeSet<HttpMatch> = BTreeSet::new();
-    let mut kept = Vec::new();
-    for mut route in routes {
-        route.matches.retain(|matched| {
-            let wider = HttpMatch {
-                port: None,
-                ..matched.clone()
-            };
-            !seen.contains(&wider) && !seen.contains(matched)
-        });
-        seen.extend(route.matches.iter().cloned());
-        if !route.matches.is_empty() {
-            kept.push(route);
+/// What earlier routes take.
+#[derive(Default)]
+struct Taken(BTreeSet<HttpMatch>);
+
+impl Taken {
+    /// Drops matches that an earlier route takes whole, as Envoy would never come to them.
+    fn reachable(&mut self, routes: Vec<HttpRoute>) -> Vec<HttpRoute> {
+        let mut kept = Vec::new();
+        for mut route in routes {
+            route.matches.retain(|matched| {
+                let wider = HttpMatch {
+                    port: None,
+                    headers: BTreeMap::new(),
+                    ..matched.clone()
+                };
+                !self.0.contains(&wider) && !self.0.contains(matched)
+            });
+            self.0.extend(route.matches.iter().cloned());
+            if !route.matches.is_empty() {
+                kept.push(route);
+            }
         }
+        kept
     }
-    kept
 }

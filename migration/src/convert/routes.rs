@@ -65,7 +65,7 @@ impl<'a> Scene<'a, '_> {
         })
     }
 
-    fn matches(
+    pub(super) fn matches(
         &self,
         uris: &[StringMatch],
         port: Option<u16>,

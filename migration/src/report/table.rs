@@ -50,6 +50,9 @@ codes! {
     PathDuplicate "PATH-DUPLICATE" Dropped High []
         "an older Ingress has the same host and path and serves it, as in nginx"
         "delete the path from one of the two";
+    PathShadowed "PATH-SHADOWED" Dropped High []
+        "the path never gets a request: with regular expressions another location of the host takes all of them first"
+        "delete the path, or make the two differ";
     PathInvalid "PATH-INVALID" Refused Blocker []
         "the path does not begin with a slash"
         "correct the path";

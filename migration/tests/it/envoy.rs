@@ -3,7 +3,16 @@
 use crate::given::Done;
 use regex::Regex;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, OnceLock};
+
+/// An expression; compiling the same ones again and again is most of the time of a property.
+pub(crate) fn compiled(pattern: &str) -> Regex {
+    static KNOWN: OnceLock<Mutex<HashMap<String, Regex>>> = OnceLock::new();
+    let mut known = KNOWN.get_or_init(Mutex::default).lock().unwrap();
+    let compile = || Regex::new(pattern).unwrap();
+    known.entry(pattern.to_owned()).or_insert_with(compile).clone()
+}
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -69,7 +78,7 @@ impl Done {
         }
         let mut upstream = path.to_owned();
         if let Some(rewrite) = route.pointer("/rewrite/uriRegexRewrite") {
-            let found = Regex::new(rewrite["match"].as_str().unwrap()).unwrap();
+            let found = compiled(rewrite["match"].as_str().unwrap());
             if let Some(captures) = found.captures(path) {
                 upstream.clear();
                 let mut chars = rewrite["rewrite"].as_str().unwrap().chars();
@@ -168,5 +177,5 @@ fn says(matched: &Value, text: &str) -> bool {
         return text.starts_with(prefix);
     }
     let pattern = matched["regex"].as_str().unwrap();
-    Regex::new(&format!("^(?:{pattern})$")).unwrap().is_match(text)
+    compiled(&format!("^(?:{pattern})$")).is_match(text)
 }

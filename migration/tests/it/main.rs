@@ -12,6 +12,7 @@ mod acceptance_paths;
 mod acceptance_traffic;
 mod bad_input;
 mod envoy;
+mod equivalence;
 mod given;
 mod properties;
 mod scale;
