@@ -24,7 +24,7 @@ tools: ## Find the programs that tests talk to (prometheus, promtool, kubectl, e
 
 .PHONY: test
 test: tools ## Run every test: unit, integration, documentation
-	$(CARGO) test --locked
+	$(CARGO) test --locked --workspace
 
 .PHONY: envoy
 envoy: tools ## The proof on real parts alone: requests through a real Envoy, with its figures (part of make test)
@@ -38,12 +38,12 @@ test-cluster: tools ## Run the suite for any cluster against yours: GRADUAL_ROLL
 
 .PHONY: lint
 lint: ## Formatting and clippy, warnings are errors
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 .PHONY: doc
 doc: ## Build the API documentation, warnings are errors
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
 .PHONY: generate
 generate: ## Write the generated files (deploy/crd.yaml)

@@ -3,6 +3,7 @@
 use super::emergency::args::EmergencyArgs;
 use super::incident::args::IncidentArgs;
 use super::init::args::InitArgs;
+use super::migrate::args::MigrateVerb;
 use super::output_to::{OutputTo, OutputToParser};
 use crate::rollout::duration::Span;
 use crate::rollout::preview::{Cookie, Header};
@@ -307,6 +308,12 @@ pub enum VerbArgs {
     Backtest(BacktestArgs),
     /// Try everything without a cluster: simulated traffic, virtual time
     Sandbox(SandboxArgs),
+    /// Move from ingress-nginx to Istio
+    Migrate {
+        /// What is done.
+        #[command(subcommand)]
+        what: MigrateVerb,
+    },
     /// Print a generated file
     Generate {
         /// Which

@@ -162,6 +162,7 @@ impl Ask {
             | VerbArgs::Validate { .. }
             | VerbArgs::Plan { .. }
             | VerbArgs::Sandbox(_)
+            | VerbArgs::Migrate { .. }
             | VerbArgs::Generate { .. } => return Ok(None),
         };
         Ok(Some(ask))

@@ -23,6 +23,7 @@ mod init;
 mod lines;
 mod manifest;
 mod meaning;
+mod migrate;
 mod output;
 mod output_to;
 mod ownership;
@@ -119,6 +120,7 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
                 out,
             ))
         }
+        VerbArgs::Migrate { what } => migrate::run(&what, &global, out),
         VerbArgs::Validate { files, named } => validate::run(&[files, named].concat(), form, out),
         VerbArgs::Plan { file, named, start } => {
             let file = file.or(named).unwrap_or_default();

@@ -1,0 +1,124 @@
+//! How requests are spread over a Service's endpoints.
+
+use super::annotations::Annotations;
+use super::headers;
+use crate::istio::{ConsistentHash, Cookie, CookieAttribute, LoadBalancer};
+use crate::report::Code;
+
+/// What an Ingress asks for. Affinity by cookie beats a hash beats an algorithm, as in nginx.
+pub(super) fn read(notes: &Annotations<'_>) -> Option<LoadBalancer> {
+    let affinity = notes.text("affinity");
+    let hash = notes.text("upstream-hash-by");
+    let simple = notes.text("load-balance");
+    for detail in ["upstream-hash-by-subset", "upstream-hash-by-subset-size"] {
+        if hash.is_some() && notes.text(detail).is_some_and(|text| text != "false") {
+            notes.note(Code::HashExpression, detail);
+        }
+    }
+    if affinity == Some("cookie") {
+        return Some(LoadBalancer::ConsistentHash(ConsistentHash::HttpCookie(cookie(
+            notes,
+        ))));
+    }
+    if affinity.is_some() {
+        notes.note(Code::InvalidValue, "affinity");
+    }
+    if let Some(expression) = hash {
+        let by = by(expression);
+        if by.is_none() {
+            notes.note(Code::HashExpression, "upstream-hash-by");
+        }
+        return by.map(LoadBalancer::ConsistentHash);
+    }
+    match simple? {
+        "round_robin" => Some(LoadBalancer::Simple("ROUND_ROBIN")),
+        "ewma" => Some(LoadBalancer::Simple("LEAST_REQUEST")),
+        _ => {
+            notes.note(Code::BalanceUnknown, "load-balance");
+            None
+        }
+    }
+}
+
+fn by(expression: &str) -> Option<ConsistentHash> {
+    let name = expression.strip_prefix('$')?;
+    let name = name
+        .strip_prefix('{')
+        .and_then(|name| name.strip_suffix('}'))
+        .unwrap_or(name);
+    let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !word(name) {
+        return None;
+    }
+    if ["remote_addr", "binary_remote_addr"].contains(&name) {
+        return Some(ConsistentHash::UseSourceIp(true));
+    }
+    if let Some(header) = name.strip_prefix("http_") {
+        // nginx's variables have underscores where headers have dashes.
+        return Some(ConsistentHash::HttpHeaderName(header.replace('_', "-")));
+    }
+    if let Some(argument) = name.strip_prefix("arg_") {
+        return Some(ConsistentHash::HttpQueryParameterName(argument.to_owned()));
+    }
+    let cookie = name.strip_prefix("cookie_")?;
+    Some(ConsistentHash::HttpCookie(Cookie {
+        name: cookie.to_owned(),
+        path: None,
+        ttl: None,
+        attributes: Vec::new(),
+    }))
+}
+
+fn cookie(notes: &Annotations<'_>) -> Cookie {
+    notes.note(Code::AffinityReset, "affinity");
+    if notes.text("affinity-mode").is_some_and(|mode| mode != "balanced") {
+        notes.note(Code::AffinityDetail, "affinity-mode");
+    }
+    // Where a canary exists it says which back end a session sees first; the split says so here.
+    let _ = notes.text("affinity-canary-behavior").map(|_| {
+        notes.note(Code::AffinityDetail, "affinity-canary-behavior");
+    });
+    for detail in [
+        "session-cookie-change-on-failure",
+        "session-cookie-conditional-samesite-none",
+    ] {
+        if notes.flag(detail) == Some(true) {
+            notes.note(Code::AffinityDetail, detail);
+        }
+    }
+    let name = notes.text("session-cookie-name").filter(|name| {
+        let fits = headers::is_name(name);
+        if !fits {
+            notes.note(Code::InvalidValue, "session-cookie-name");
+        }
+        fits
+    });
+    let expires = notes.number("session-cookie-expires");
+    let age = notes.number("session-cookie-max-age").or(expires).unwrap_or(0);
+    let mut attributes = Vec::new();
+    let mut attribute = |name: &str, value: Option<&str>| {
+        attributes.push(CookieAttribute {
+            name: name.to_owned(),
+            value: value.map(ToOwned::to_owned),
+        });
+    };
+    if let Some(domain) = notes.text("session-cookie-domain") {
+        attribute("Domain", Some(domain));
+    }
+    if let Some(same) = notes.text("session-cookie-samesite") {
+        if ["Strict", "Lax", "None"].contains(&same) {
+            attribute("SameSite", Some(same));
+        } else {
+            notes.note(Code::InvalidValue, "session-cookie-samesite");
+        }
+    }
+    if notes.flag("session-cookie-secure") == Some(true) {
+        attribute("Secure", None);
+    }
+    Cookie {
+        name: name.unwrap_or("INGRESSCOOKIE").to_owned(),
+        path: Some(notes.text("session-cookie-path").unwrap_or("/").to_owned()),
+        ttl: Some(format!("{age}s")),
+        attributes,
+    }
+}

@@ -1,0 +1,419 @@
+//! From decided servers to objects.
+
+use super::Options;
+use super::access;
+use super::backend::Upstream;
+use super::book::Book;
+use super::gateway::Hosts;
+use super::names;
+use super::policy::Policies;
+use super::prepare::Hanging;
+use super::routes::{Scene, Split};
+use super::select::result;
+use super::servers::{Location, Member, Place, Server};
+use super::settings::Settings;
+use super::shape;
+use super::tls::{self, Security};
+use crate::input::{Inventory, PathType};
+use crate::istio::{
+    HttpMatch, HttpRoute, Kind as _, Meta, Redirect, SniMatch, TlsRoute, VirtualService, WeightedDestination,
+};
+use crate::report::{Code, Entry, Outcome, SecretCopy};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The annotation that names the Ingresses of an object.
+const FROM: &str = "rollout.sealos.io/converted-from";
+
+/// What comes out.
+#[derive(Default)]
+pub(super) struct Written {
+    pub objects: Vec<Value>,
+    pub secrets: BTreeSet<SecretCopy>,
+    /// Mistakes of this crate.
+    pub failures: Vec<String>,
+    /// How many hosts the Gateway has.
+    pub hosts: usize,
+}
+
+/// What became of a location.
+type End<'s, 'a> = (&'s Location<'a>, Outcome, Vec<Code>);
+
+/// Writes everything.
+pub(super) struct Emitter<'a, 'b> {
+    pub members: &'b [Member<'a>],
+    pub servers: &'b BTreeMap<String, Server<'a>>,
+    pub canaries: &'b BTreeMap<Upstream, Hanging>,
+    pub policies: &'b Policies,
+    pub settings: &'b Settings,
+    pub inventory: &'b Inventory,
+    pub options: &'b Options,
+}
+
+impl<'a> Emitter<'a, '_> {
+    pub(super) fn run(&self, book: &mut Book<'_>) -> Written {
+        let mut written = Written::default();
+        let mut hosts = Hosts::default();
+        let mut used: BTreeSet<(String, u16)> = BTreeSet::new();
+        let (mut services, mut guards) = (Vec::new(), Vec::new());
+        let mut names: BTreeSet<String> = self.servers.keys().cloned().collect();
+        names.extend(self.servers.values().flat_map(|server| server.aliases.clone()));
+        for server in self.servers.values() {
+            let security = tls::decide(server, self.members, self.settings, self.inventory, book);
+            let (spec, ends) = self.virtual_service(server, &security, book);
+            let served = !spec.http.is_empty() || !spec.tls.is_empty();
+            let key = super::virtual_service_key(server, self.members);
+            for (location, outcome, codes) in ends {
+                self.tell(server, location, outcome, codes, &key, book);
+            }
+            if !served {
+                continue;
+            }
+            for route in &spec.http {
+                used.extend(
+                    route
+                        .route
+                        .iter()
+                        .map(|d| (d.destination.host.clone(), d.destination.port.number)),
+                );
+            }
+            self.shared(server, book);
+            let namespace = self.namespace(server);
+            let mut listed = spec.hosts.clone();
+            services.push((
+                namespace.clone(),
+                names::label(&server.host, &[&server.host]),
+                spec,
+                self.provenance(server),
+            ));
+            if let Some((other, spec)) = self.www(server, &mut names, book) {
+                listed.push(other.clone());
+                let name = names::label(&other, &[&other]);
+                services.push((namespace.clone(), name, spec, self.provenance(server)));
+            }
+            self.place(&listed, &namespace, &security, &mut hosts, &mut written.secrets);
+            guards.extend(access::policy(server, self.members, self.options));
+        }
+        written.hosts = hosts.clear.len().max(hosts.passthrough.len());
+        let mut values: Vec<Result<Value, String>> = hosts.object(self.options).into_iter().collect();
+        services.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+        values.extend(services.into_iter().map(|(namespace, name, spec, from)| {
+            let annotations = BTreeMap::from([(FROM.to_owned(), from)]);
+            super::value(&spec.object(Meta {
+                name,
+                namespace,
+                annotations,
+                ..super::meta()
+            }))
+        }));
+        values.extend(
+            self.policies
+                .objects(self.options, |host, port| used.contains(&(host.to_owned(), port))),
+        );
+        values.extend(guards);
+        for value in values {
+            match value {
+                Ok(value) => written.objects.push(value),
+                Err(failure) => written.failures.push(failure),
+            }
+        }
+        written
+    }
+
+    /// A server's namespace is that of its oldest Ingress.
+    fn namespace(&self, server: &Server<'_>) -> String {
+        super::owner(server, self.members)
+            .map(|member| member.ingress.meta.namespace.clone())
+            .unwrap_or_default()
+    }
+
+    fn provenance(&self, server: &Server<'_>) -> String {
+        let members = server.members.iter().filter_map(|index| self.members.get(*index));
+        let mut names: Vec<String> = members
+            .map(|m| format!("{}/{}", m.ingress.meta.namespace, m.ingress.meta.name))
+            .collect();
+        names.sort();
+        names.join(",")
+    }
+
+    /// The spec, and what became of each location.
+    fn virtual_service<'s>(
+        &self,
+        server: &'s Server<'a>,
+        security: &Security,
+        book: &mut Book<'_>,
+    ) -> (VirtualService, Vec<End<'s, 'a>>) {
+        let mut spec = VirtualService {
+            hosts: std::iter::once(server.host.clone())
+                .chain(server.aliases.iter().cloned())
+                .collect(),
+            gateways: vec![format!(
+                "{}/{}",
+                self.options.gateway_namespace, self.options.gateway_name
+            )],
+            ..VirtualService::default()
+        };
+        if security.passthrough {
+            return self.passthrough(server, spec, book);
+        }
+        let scene = Scene {
+            server,
+            members: self.members,
+            security,
+            settings: self.settings,
+            options: self.options,
+        };
+        let mut ends = Vec::new();
+        let mut open = false;
+        let mut taken = Taken::default();
+        if let Some(root) = scene.app_root() {
+            spec.http.extend(taken.reachable(vec![root]));
+        }
+        for location in &server.locations {
+            let Some(member) = self.members.get(location.member) else {
+                continue;
+            };
+            let root = location.place == Place::Root;
+            let end = match (
+                shape::shape(server, location, member),
+                location.refused.is_empty(),
+            ) {
+                (Ok(shape), true) => {
+                    let split = self.split(location);
+                    let routes = taken.reachable(scene.routes(location, &shape, split.as_ref()));
+                    if root && server.regex {
+                        // It answers 404 to all that comes to it, also where others would have it.
+                        taken.0.extend(scene.matches(&shape.uris, None, &BTreeMap::new()));
+                    }
+                    let shadowed = routes.is_empty() && !root;
+                    open |= !root && !shadowed;
+                    self.trust(&routes, member, book);
+                    spec.http.extend(routes);
+                    if shadowed {
+                        let entry =
+                            Entry::new(Code::PathShadowed, location.place.field(), location.path.clone());
+                        book.note(member.ingress, entry.with(server.host.clone()));
+                        (location, Outcome::Dropped, vec![Code::PathShadowed])
+                    } else {
+                        (location, Outcome::Converted, Vec::new())
+                    }
+                }
+                (Ok(shape), false) => {
+                    if !root {
+                        spec.http
+                            .extend(taken.reachable(vec![scene.closed(location, &shape)]));
+                    }
+                    (location, Outcome::Refused, location.refused.clone())
+                }
+                (Err(_), _) => (location, Outcome::Refused, location.refused.clone()),
+            };
+            ends.push(end);
+        }
+        if !open {
+            // A host of which nothing is served is not written at all.
+            spec.http.clear();
+        }
+        (spec, ends)
+    }
+
+    fn split<'s>(&'s self, location: &Location<'_>) -> Option<Split<'s>> {
+        let upstream = &location.resolved.as_ref()?.upstream;
+        let canary = self.canaries.get(upstream)?;
+        Some(Split {
+            rules: &canary.rules,
+            destination: &canary.resolved.destination,
+        })
+    }
+
+    fn passthrough<'s>(
+        &self,
+        server: &'s Server<'a>,
+        mut spec: VirtualService,
+        book: &mut Book<'_>,
+    ) -> (VirtualService, Vec<End<'s, 'a>>) {
+        let mut ends = Vec::new();
+        for location in &server.locations {
+            let root = location.path == "/" && location.path_type == PathType::Prefix;
+            match (&location.resolved, location.refused.is_empty()) {
+                (Some(resolved), true) if root => {
+                    spec.tls.push(TlsRoute {
+                        matches: vec![SniMatch {
+                            sni_hosts: spec.hosts.clone(),
+                            port: self.options.https_port,
+                        }],
+                        route: vec![WeightedDestination {
+                            destination: resolved.destination.clone(),
+                            weight: None,
+                        }],
+                    });
+                    ends.push((location, Outcome::Converted, Vec::new()));
+                }
+                (_, false) => ends.push((location, Outcome::Refused, location.refused.clone())),
+                _ => {
+                    if let Some(member) = self
+                        .members
+                        .get(location.member)
+                        .filter(|_| location.place != Place::Root)
+                    {
+                        let entry = Entry::new(
+                            Code::PassthroughPath,
+                            location.place.field(),
+                            location.path.clone(),
+                        );
+                        book.note(member.ingress, entry);
+                    }
+                    ends.push((location, Outcome::Dropped, vec![Code::PassthroughPath]));
+                }
+            }
+        }
+        (spec, ends)
+    }
+
+    /// Redirects that only a header decides need a gateway that believes the load balancer.
+    fn trust(&self, routes: &[HttpRoute], member: &Member<'_>, book: &mut Book<'_>) {
+        let by_header = |m: &HttpMatch| m.headers.contains_key("x-forwarded-proto");
+        if routes
+            .iter()
+            .any(|route| route.redirect.is_some() && route.matches.iter().any(by_header))
+        {
+            let field = format!(
+                "metadata.annotations[{}/force-ssl-redirect]",
+                self.settings.prefix
+            );
+            book.note(member.ingress, Entry::new(Code::ForceSslTrust, field, "true"));
+        }
+    }
+
+    fn tell(
+        &self,
+        server: &Server<'_>,
+        location: &Location<'_>,
+        outcome: Outcome,
+        codes: Vec<Code>,
+        key: &str,
+        book: &mut Book<'_>,
+    ) {
+        let member = self
+            .members
+            .get(location.member)
+            .filter(|_| location.place != Place::Root);
+        let Some(member) = member else { return };
+        let mut told = result(location.place, &server.host, &location.path, outcome, codes);
+        told.virtual_service = (outcome == Outcome::Converted).then(|| key.to_owned());
+        book.path(member.ingress, location.place.order(), told);
+    }
+
+    fn shared(&self, server: &Server<'_>, book: &mut Book<'_>) {
+        let owner = self.namespace(server);
+        for member in server.members.iter().filter_map(|index| self.members.get(*index)) {
+            if member.ingress.meta.namespace != owner {
+                let entry = Entry::new(Code::HostShared, "spec.rules", server.host.clone());
+                book.note(
+                    member.ingress,
+                    entry.with(format!("its VirtualService is in {owner}")),
+                );
+            }
+        }
+    }
+
+    /// The other name of a server, with or without `www`, that redirects to it.
+    fn www(
+        &self,
+        server: &Server<'_>,
+        names: &mut BTreeSet<String>,
+        book: &mut Book<'_>,
+    ) -> Option<(String, VirtualService)> {
+        let members = server.members.iter().filter_map(|index| self.members.get(*index));
+        let member = members
+            .filter(|m| m.refused.is_empty())
+            .find(|m| m.features.www_redirect)?;
+        if server.host.starts_with('*') {
+            return None;
+        }
+        let other = server
+            .host
+            .strip_prefix("www.")
+            .map_or_else(|| format!("www.{}", server.host), ToOwned::to_owned);
+        let field = format!(
+            "metadata.annotations[{}/from-to-www-redirect]",
+            self.settings.prefix
+        );
+        let free = names.insert(other.clone());
+        let code = if free { Code::WwwRedirect } else { Code::WwwTaken };
+        book.note(
+            member.ingress,
+            Entry::new(code, field, "true").with(other.clone()),
+        );
+        let redirect = Redirect {
+            authority: Some(server.host.clone()),
+            redirect_code: self.settings.redirect_code,
+            ..Redirect::default()
+        };
+        free.then(|| {
+            let spec = VirtualService {
+                hosts: vec![other.clone()],
+                gateways: vec![format!(
+                    "{}/{}",
+                    self.options.gateway_namespace, self.options.gateway_name
+                )],
+                http: vec![HttpRoute {
+                    redirect: Some(redirect),
+                    ..HttpRoute::default()
+                }],
+                tls: Vec::new(),
+            };
+            (other, spec)
+        })
+    }
+
+    fn place(
+        &self,
+        listed: &[String],
+        namespace: &str,
+        security: &Security,
+        hosts: &mut Hosts,
+        secrets: &mut BTreeSet<SecretCopy>,
+    ) {
+        let entries = || listed.iter().map(|host| format!("{namespace}/{host}"));
+        if security.passthrough {
+            hosts.passthrough.extend(entries());
+            return;
+        }
+        hosts.clear.extend(entries());
+        if let Some(secret) = &security.secret {
+            let (credential, copy) = tls::credential(secret, self.options);
+            hosts
+                .by_credential
+                .entry(credential)
+                .or_default()
+                .extend(entries());
+            secrets.extend(copy);
+        }
+    }
+}
+
+/// What earlier routes take.
+#[derive(Default)]
+struct Taken(BTreeSet<HttpMatch>);
+
+impl Taken {
+    /// Drops matches that an earlier route takes whole, as Envoy would never come to them.
+    fn reachable(&mut self, routes: Vec<HttpRoute>) -> Vec<HttpRoute> {
+        let mut kept = Vec::new();
+        for mut route in routes {
+            route.matches.retain(|matched| {
+                let wider = HttpMatch {
+                    port: None,
+                    headers: BTreeMap::new(),
+                    ..matched.clone()
+                };
+                !self.0.contains(&wider) && !self.0.contains(matched)
+            });
+            self.0.extend(route.matches.iter().cloned());
+            if !route.matches.is_empty() {
+                kept.push(route);
+            }
+        }
+        kept
+    }
+}

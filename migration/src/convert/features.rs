@@ -1,0 +1,345 @@
+//! What an Ingress asks for in its annotations, in the converter's own terms.
+
+use super::annotations::Annotations;
+use super::canary::{self, Rules};
+use super::settings::{REDIRECTS, Settings};
+use super::{address, balance, cors, headers, snippet};
+use crate::input::{ConfigMap, Ingress, Key};
+use crate::istio::{CorsPolicy, Headers, LoadBalancer, Redirect, Retries};
+use crate::report::{Code, Entry};
+use std::collections::BTreeMap;
+
+/// What is spoken to the back end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Protocol {
+    #[default]
+    Http,
+    Https,
+    Grpc,
+    Grpcs,
+}
+
+/// What an Ingress asks for.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+#[derive(Clone, Debug, Default)]
+pub(super) struct Features {
+    pub use_regex: bool,
+    pub rewrite_target: Option<String>,
+    pub app_root: Option<String>,
+    pub redirect: Option<Redirect>,
+    pub ssl_redirect: bool,
+    pub force_ssl_redirect: bool,
+    pub www_redirect: bool,
+    pub aliases: Vec<String>,
+    pub protocol: Protocol,
+    pub sni: Option<String>,
+    pub cors: Option<CorsPolicy>,
+    pub allow: Vec<String>,
+    pub deny: Vec<String>,
+    pub vhost: Option<String>,
+    pub headers: Headers,
+    pub retries: Option<Retries>,
+    pub balance: Option<LoadBalancer>,
+    /// In seconds.
+    pub connect_timeout: Option<u64>,
+    pub passthrough: bool,
+    pub canary: Option<Rules>,
+}
+
+/// Reads the annotations; whatever is lost, changed or refused is among the entries.
+pub(super) fn read(
+    ingress: &Ingress,
+    settings: &Settings,
+    config_maps: &BTreeMap<Key, ConfigMap>,
+) -> (Features, Vec<Entry>) {
+    let notes = Annotations::new(&ingress.meta.annotations, &settings.prefix);
+    if notes.flag("canary") == Some(true) {
+        let features = Features {
+            canary: Some(canary::read(&notes)),
+            ..Features::default()
+        };
+        return (features, notes.finish(true));
+    }
+    let mut features = Features {
+        use_regex: notes.flag("use-regex").unwrap_or(false),
+        rewrite_target: notes.text("rewrite-target").map(ToOwned::to_owned),
+        app_root: app_root(&notes),
+        redirect: redirect(&notes),
+        ssl_redirect: notes.flag("ssl-redirect").unwrap_or(settings.ssl_redirect),
+        force_ssl_redirect: notes
+            .flag("force-ssl-redirect")
+            .unwrap_or(settings.force_ssl_redirect),
+        www_redirect: notes.flag("from-to-www-redirect").unwrap_or(false),
+        aliases: aliases(&notes),
+        protocol: protocol(&notes),
+        sni: sni(&notes),
+        cors: cors::read(&notes),
+        allow: ranges(
+            &notes,
+            &["allowlist-source-range", "whitelist-source-range"],
+            &settings.allow,
+        ),
+        deny: ranges(&notes, &["denylist-source-range"], &settings.deny),
+        vhost: vhost(&notes),
+        headers: Headers::default(),
+        retries: retries(&notes),
+        balance: balance::read(&notes),
+        connect_timeout: notes.number("proxy-connect-timeout"),
+        passthrough: passthrough(&notes, settings),
+        canary: None,
+    };
+    // nginx strips a slash; it is told only where somebody thought of it.
+    if notes.flag("preserve-trailing-slash") == Some(false) {
+        notes.note(Code::SlashStrip, "preserve-trailing-slash");
+    }
+    satisfy(&notes);
+    if let Some(prefix) = features
+        .rewrite_target
+        .as_ref()
+        .and_then(|_| notes.text("x-forwarded-prefix"))
+    {
+        headers::set(
+            &notes,
+            "x-forwarded-prefix",
+            &mut features.headers.request,
+            "x-forwarded-prefix",
+            prefix,
+        );
+    }
+    headers::custom(&notes, settings, config_maps, &mut features.headers.response);
+    snippet::read(&notes, settings, &mut features.headers);
+    let global = notes.flag("enable-global-auth").unwrap_or(true);
+    let mut entries = notes.finish(false);
+    for (key, value) in &settings.security {
+        entries.push(Entry::new(
+            Code::ControllerSecurity,
+            format!("ConfigMap data.{key}"),
+            value.clone(),
+        ));
+    }
+    if let Some(url) = settings.global_auth.as_ref().filter(|_| global) {
+        entries.push(Entry::new(
+            Code::ControllerSecurity,
+            "ConfigMap data.global-auth-url",
+            url.clone(),
+        ));
+    }
+    (features, entries)
+}
+
+fn app_root(notes: &Annotations<'_>) -> Option<String> {
+    let root = notes.text("app-root")?;
+    if !root.starts_with('/') || root.contains('$') {
+        notes.note(Code::AppRoot, "app-root");
+        return None;
+    }
+    Some(root.to_owned())
+}
+
+/// A redirect of everything; the temporal one wins.
+fn redirect(notes: &Annotations<'_>) -> Option<Redirect> {
+    let permanent = (
+        notes.text("permanent-redirect"),
+        notes.number("permanent-redirect-code"),
+    );
+    let temporal = (
+        notes.text("temporal-redirect"),
+        notes.number("temporal-redirect-code"),
+    );
+    let (name, url, code, default, most) = match (temporal, permanent) {
+        ((Some(url), code), _) => ("temporal-redirect", url, code, 302, 307),
+        ((None, _), (Some(url), code)) => ("permanent-redirect", url, code, 301, 308),
+        _ => return None,
+    };
+    let code = code
+        .and_then(|code| u16::try_from(code).ok())
+        .filter(|code| (300..=most).contains(code));
+    let code = code.unwrap_or(default);
+    let code = if REDIRECTS.contains(&code) {
+        code
+    } else {
+        notes.note(Code::RedirectCode, &format!("{name}-code"));
+        default
+    };
+    let Some(mut redirect) = address_of(url) else {
+        notes.note(Code::RedirectVariable, name);
+        return None;
+    };
+    redirect.redirect_code = code;
+    if !url.contains('?') {
+        notes.note(Code::RedirectQuery, name);
+    }
+    Some(redirect)
+}
+
+/// An address taken apart. Envoy keeps the request's path where the redirect has none, so there always is one.
+fn address_of(url: &str) -> Option<Redirect> {
+    if url.contains('$') || url.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return None;
+    }
+    let (scheme, rest) = url.split_once("://")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = (rest.get(..end)?, rest.get(end..)?);
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) => (host, Some(port.parse().ok()?)),
+        None => (authority, None),
+    };
+    if host.is_empty() || !["http", "https"].contains(&scheme) {
+        return None;
+    }
+    Some(Redirect {
+        uri: Some(if path.starts_with('/') {
+            path.to_owned()
+        } else {
+            format!("/{path}")
+        }),
+        authority: Some(host.to_owned()),
+        port,
+        scheme: Some(scheme.to_owned()),
+        redirect_code: 0,
+    })
+}
+
+fn aliases(notes: &Annotations<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for alias in notes.list("server-alias").unwrap_or_default() {
+        let name = alias.to_ascii_lowercase();
+        if super::names::is_host(&name) {
+            names.push(name);
+        } else {
+            notes.note_with(
+                Code::AliasInvalid,
+                "server-alias",
+                format!("{alias:?} is no host name"),
+            );
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn protocol(notes: &Annotations<'_>) -> Protocol {
+    let Some(text) = notes.text("backend-protocol") else {
+        return Protocol::Http;
+    };
+    match text.to_ascii_uppercase().as_str() {
+        "HTTP" => Protocol::Http,
+        "HTTPS" => {
+            notes.note(Code::UpstreamUnverified, "backend-protocol");
+            Protocol::Https
+        }
+        "GRPC" => Protocol::Grpc,
+        "GRPCS" => {
+            notes.note(Code::UpstreamUnverified, "backend-protocol");
+            Protocol::Grpcs
+        }
+        "AUTO_HTTP" | "FCGI" => {
+            notes.note(Code::ProtocolUnsupported, "backend-protocol");
+            Protocol::Http
+        }
+        "WS" => {
+            notes.note_with(Code::ProtocolUnknown, "backend-protocol", "WS is treated as HTTP");
+            Protocol::Http
+        }
+        _ => {
+            notes.note(Code::ProtocolUnknown, "backend-protocol");
+            Protocol::Http
+        }
+    }
+}
+
+fn sni(notes: &Annotations<'_>) -> Option<String> {
+    let on = notes
+        .flag("proxy-ssl-server-name")
+        .or_else(|| match notes.text("proxy-ssl-server-name") {
+            Some("on") => Some(true),
+            _ => None,
+        });
+    let name = notes.text("proxy-ssl-name");
+    if on != Some(true) {
+        return None;
+    }
+    name.filter(|name| !name.contains('$')).map(ToOwned::to_owned)
+}
+
+fn ranges(notes: &Annotations<'_>, names: &[&str], default: &[String]) -> Vec<String> {
+    for name in names {
+        let Some(given) = notes.list(name) else { continue };
+        if !given.iter().all(|range| address::is_range(range)) {
+            notes.note(Code::AllowlistInvalid, name);
+            return Vec::new();
+        }
+        notes.note(Code::ClientAddress, name);
+        let mut all: Vec<String> = given.into_iter().map(ToOwned::to_owned).collect();
+        all.sort();
+        all.dedup();
+        return all;
+    }
+    default.to_vec()
+}
+
+fn vhost(notes: &Annotations<'_>) -> Option<String> {
+    let host = notes.text("upstream-vhost")?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
+    if !host.chars().all(plain) {
+        notes.note(Code::VhostInvalid, "upstream-vhost");
+        return None;
+    }
+    Some(host.to_owned())
+}
+
+fn retries(notes: &Annotations<'_>) -> Option<Retries> {
+    let conditions = notes.text("proxy-next-upstream");
+    let tries = notes.number("proxy-next-upstream-tries");
+    if notes
+        .text("proxy-next-upstream-timeout")
+        .is_some_and(|text| text != "0")
+    {
+        notes.note(Code::NoCounterpart, "proxy-next-upstream-timeout");
+    }
+    if conditions.is_none() && tries.is_none() {
+        return None;
+    }
+    let words: Vec<&str> = conditions.unwrap_or("error timeout").split_whitespace().collect();
+    let off = Retries {
+        attempts: 0,
+        retry_on: None,
+    };
+    if words.contains(&"off") {
+        return Some(off);
+    }
+    if words.iter().any(|word| !["error", "timeout"].contains(word)) {
+        notes.note(Code::RetryCondition, "proxy-next-upstream");
+    }
+    // Without a limit nginx goes once to every endpoint; three is its usual number.
+    let attempts = match tries.unwrap_or(3) {
+        0 => 2,
+        tries => u32::try_from(tries - 1).unwrap_or(u32::MAX).min(10),
+    };
+    if attempts == 0 {
+        return Some(off);
+    }
+    Some(Retries {
+        attempts,
+        retry_on: Some("connect-failure,refused-stream,reset-before-request".to_owned()),
+    })
+}
+
+fn passthrough(notes: &Annotations<'_>, settings: &Settings) -> bool {
+    if notes.flag("ssl-passthrough") != Some(true) {
+        return false;
+    }
+    match settings.passthrough {
+        Some(true) => return true,
+        Some(false) => notes.note(Code::PassthroughInert, "ssl-passthrough"),
+        None => notes.note(Code::Passthrough, "ssl-passthrough"),
+    }
+    false
+}
+
+fn satisfy(notes: &Annotations<'_>) {
+    if notes.text("satisfy") == Some("any") {
+        notes.note(Code::Satisfy, "satisfy");
+    }
+}

@@ -1,0 +1,171 @@
+//! Ingresses and the controller's settings to Istio objects.
+//!
+//! The way: settings → Ingresses of the controller, oldest first ([`select`]) → what their annotations ask for
+//! ([`features`]) → nginx's servers and locations ([`servers`]) → what is refused, back ends and canaries
+//! ([`prepare`]) → objects ([`emit`]).
+//!
+//! Nothing is exposed that was protected: a route whose control cannot be kept is refused unless its code is in the
+//! accept list. A refused path answers 503 where another path of its host would have its requests otherwise.
+
+mod access;
+mod address;
+mod annotations;
+mod backend;
+mod balance;
+mod book;
+mod canary;
+mod cors;
+mod emit;
+mod features;
+mod gateway;
+mod headers;
+mod names;
+mod options;
+mod pattern;
+mod policy;
+mod prepare;
+mod routes;
+mod select;
+mod servers;
+mod settings;
+mod shape;
+mod snippet;
+mod tls;
+mod unconverted;
+
+pub use options::Options;
+
+pub(crate) use address::is_range;
+pub(crate) use cors::METHODS as CORS_METHODS;
+pub(crate) use headers::is_name as is_header_name;
+pub(crate) use names::is_label;
+pub(crate) use pattern::LONGEST as LONGEST_REGEX;
+
+use crate::input::Inventory;
+use crate::istio::Meta;
+use crate::report::{Code, Entry, InputEntry, Report};
+use book::Book;
+use serde::Serialize;
+use serde_json::Value;
+use servers::{Member, Server};
+use std::collections::BTreeMap;
+
+/// What comes out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conversion {
+    /// The Gateway, then `VirtualServices`, `DestinationRules` and `AuthorizationPolicies`, each by namespace and name.
+    pub objects: Vec<Value>,
+    /// What became of everything.
+    pub report: Report,
+}
+
+/// An object that could not be made; a mistake of this crate.
+#[derive(Debug, thiserror::Error)]
+#[error("unable to make an object: {0}")]
+pub struct Failed(String);
+
+/// Converts. The same objects and options give the same result, in whatever order they were read.
+pub fn convert(inventory: &Inventory, options: &Options) -> Result<Conversion, Failed> {
+    let (settings, mut controller) = settings::read(inventory, options);
+    let mut book = Book::new(&options.accept);
+    let members = select::members(inventory, &settings, &mut book);
+    let (mut servers, duplicates) = servers::build(&members);
+    prepare::duplicates(&members, &duplicates, &mut book);
+    aliases(&mut servers, &members, &settings, &mut book);
+    let mut policies = policy::Policies::default();
+    prepare::locations(
+        &mut servers,
+        &members,
+        inventory,
+        options,
+        &mut policies,
+        &mut book,
+    );
+    let canaries = prepare::canaries(&servers, &members, inventory, options, &mut policies, &mut book);
+    let written = emit::Emitter {
+        members: &members,
+        servers: &servers,
+        canaries: &canaries,
+        policies: &policies,
+        settings: &settings,
+        inventory,
+        options,
+    }
+    .run(&mut book);
+    if let Some(failure) = written.failures.into_iter().next() {
+        return Err(Failed(failure));
+    }
+    select::rest(&members, &mut book);
+    if written.hosts > gateway::MOST_HOSTS {
+        controller.push(Entry::new(Code::GatewayLarge, "", written.hosts.to_string()));
+    }
+    let controller = controller.into_iter().map(|entry| book.judged(entry)).collect();
+    let mut report = Report {
+        input: inventory.problems.iter().map(InputEntry::from).collect(),
+        controller,
+        ingresses: book.finish(inventory.ingresses.values()),
+        secrets: written.secrets.into_iter().collect(),
+        ..Report::default()
+    };
+    report.count();
+    Ok(Conversion {
+        objects: written.objects,
+        report,
+    })
+}
+
+/// Gives servers the other names that their Ingresses ask for, where no rule has them.
+fn aliases(
+    servers: &mut BTreeMap<String, Server<'_>>,
+    members: &[Member<'_>],
+    settings: &settings::Settings,
+    book: &mut Book<'_>,
+) {
+    let mut taken: std::collections::BTreeSet<String> = servers.keys().cloned().collect();
+    for server in servers.values_mut() {
+        for member in server.members.iter().filter_map(|index| members.get(*index)) {
+            for alias in &member.features.aliases {
+                if server.aliases.contains(alias) {
+                    continue;
+                }
+                // A wildcard server tells its hosts by their authority, which an alias would not match.
+                if server.host.starts_with('*') || alias.starts_with('*') || !taken.insert(alias.clone()) {
+                    let field = format!("metadata.annotations[{}/server-alias]", settings.prefix);
+                    book.note(
+                        member.ingress,
+                        Entry::new(Code::AliasInvalid, field, alias.clone()),
+                    );
+                } else {
+                    server.aliases.push(alias.clone());
+                }
+            }
+        }
+        server.aliases.sort();
+    }
+}
+
+/// The Ingress that owns a server: the oldest.
+fn owner<'m, 'a>(server: &Server<'_>, members: &'m [Member<'a>]) -> Option<&'m Member<'a>> {
+    server.members.first().and_then(|index| members.get(*index))
+}
+
+/// `namespace/name` of a server's `VirtualService`.
+fn virtual_service_key(server: &Server<'_>, members: &[Member<'_>]) -> String {
+    let namespace = owner(server, members).map_or("", |member| member.ingress.meta.namespace.as_str());
+    format!("{namespace}/{}", names::label(&server.host, &[&server.host]))
+}
+
+/// What all objects have in common.
+fn meta() -> Meta {
+    Meta {
+        labels: BTreeMap::from([(
+            "app.kubernetes.io/managed-by".to_owned(),
+            "gradual-rollout".to_owned(),
+        )]),
+        ..Meta::default()
+    }
+}
+
+fn value(object: &impl Serialize) -> Result<Value, String> {
+    serde_json::to_value(object).map_err(|error| error.to_string())
+}

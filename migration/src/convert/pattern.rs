@@ -1,0 +1,269 @@
+//! nginx's regular expressions as Envoy's.
+//!
+//! In nginx a location is `~* "^PATH"`, a search; a rewrite is `rewrite "(?i)PATH" TARGET`, a search that replaces the
+//! whole path. In Envoy both match the whole path. Only what means the same to PCRE and to RE2 passes.
+
+use crate::report::Code;
+use regex_syntax::ast::{
+    self, AssertionKind, Ast, ClassSet, ClassSetItem, Flag, Flags, FlagsItemKind, GroupKind, HexLiteralKind,
+    LiteralKind, RepetitionKind, RepetitionRange,
+};
+
+/// Istio takes no longer ones.
+pub(crate) const LONGEST: usize = 1024;
+
+/// RE2 takes no more repetitions, nested ones multiplied.
+const REPETITIONS: u32 = 1000;
+
+/// Why a pattern cannot be said in RE2, with the part that is to blame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unfit {
+    pub code: Code,
+    pub detail: String,
+}
+
+impl Unfit {
+    fn new(detail: impl Into<String>) -> Self {
+        Self {
+            code: Code::PathPcre,
+            detail: detail.into(),
+        }
+    }
+}
+
+/// A path that is a regular expression and means the same to both.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern<'a> {
+    path: &'a str,
+    branches: Vec<&'a str>,
+    groups: usize,
+}
+
+impl<'a> Pattern<'a> {
+    /// Checks a path.
+    pub(super) fn new(path: &'a str) -> Result<Self, Unfit> {
+        let ast = ast::parse::Parser::new()
+            .parse(path)
+            .map_err(|error| Unfit::new(format!("{}", error.kind())))?;
+        let mut check = Check { path, groups: 0 };
+        check.node(&ast, 1)?;
+        let branches = if let Ast::Alternation(all) = &ast {
+            let part = |ast: &Ast| path.get(ast.span().start.offset..ast.span().end.offset);
+            all.asts.iter().map(|ast| part(ast).unwrap_or_default()).collect()
+        } else {
+            vec![path]
+        };
+        Ok(Self {
+            path,
+            branches,
+            groups: check.groups,
+        })
+    }
+
+    /// The whole-path match that takes what nginx's location takes: only the first branch is anchored.
+    pub(super) fn location(&self) -> Result<String, Unfit> {
+        short(format!("(?i)(?:{}).*", self.branches.join("|.*")))
+    }
+
+    /// The whole-path match that finds what nginx's rewrite finds: the leftmost, with its captures.
+    pub(super) fn rewrite(&self) -> Result<String, Unfit> {
+        short(format!("^.*?(?i:{}).*$", self.path))
+    }
+
+    /// How many captures it has.
+    pub(super) fn groups(&self) -> usize {
+        self.groups
+    }
+}
+
+fn short(pattern: String) -> Result<String, Unfit> {
+    if pattern.len() > LONGEST {
+        return Err(Unfit {
+            code: Code::RegexLong,
+            detail: format!("{} characters", pattern.len()),
+        });
+    }
+    Ok(pattern)
+}
+
+struct Check<'a> {
+    path: &'a str,
+    groups: usize,
+}
+
+impl Check<'_> {
+    fn text(&self, span: &ast::Span) -> String {
+        self.path
+            .get(span.start.offset..span.end.offset)
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    fn refuse(&self, span: &ast::Span) -> Result<(), Unfit> {
+        Err(Unfit::new(format!("{:?}", self.text(span))))
+    }
+
+    /// Walks down; `times` is how often everything here may be repeated.
+    fn node(&mut self, ast: &Ast, times: u32) -> Result<(), Unfit> {
+        match ast {
+            Ast::Empty(_) | Ast::Dot(_) | Ast::ClassPerl(_) => Ok(()),
+            Ast::Flags(set) => self.flags(&set.flags),
+            Ast::Literal(literal) => {
+                self.literal(literal)?;
+                self.sent_plainly(literal)
+            }
+            Ast::Assertion(assertion) if same_everywhere(&assertion.kind) => Ok(()),
+            Ast::Assertion(assertion) => self.refuse(&assertion.span),
+            Ast::ClassUnicode(class) => self.refuse(&class.span),
+            Ast::ClassBracketed(class) => match &class.kind {
+                ClassSet::Item(item) => self.class(item),
+                ClassSet::BinaryOp(operation) => self.refuse(&operation.span),
+            },
+            Ast::Repetition(repetition) => {
+                let written = self.text(&repetition.op.span);
+                // `a*+` is possessive to PCRE, twice repeated here, and an error to RE2; `{,3}` is text to RE2.
+                let doubled = matches!(&*repetition.ast, Ast::Repetition(_));
+                if doubled || written.starts_with("{,") || written.contains(' ') {
+                    return self.refuse(&repetition.span);
+                }
+                let most = match &repetition.op.kind {
+                    RepetitionKind::Range(
+                        RepetitionRange::Exactly(n)
+                        | RepetitionRange::AtLeast(n)
+                        | RepetitionRange::Bounded(_, n),
+                    ) => (*n).max(1),
+                    RepetitionKind::ZeroOrOne | RepetitionKind::ZeroOrMore | RepetitionKind::OneOrMore => 1,
+                };
+                let times = times.saturating_mul(most);
+                if times > REPETITIONS {
+                    return self.refuse(&repetition.span);
+                }
+                self.node(&repetition.ast, times)
+            }
+            Ast::Group(group) => {
+                match &group.kind {
+                    GroupKind::CaptureIndex(_) => self.groups += 1,
+                    GroupKind::CaptureName { .. } => return self.refuse(&group.span),
+                    GroupKind::NonCapturing(flags) => self.flags(flags)?,
+                }
+                self.node(&group.ast, times)
+            }
+            Ast::Alternation(all) => all.asts.iter().try_for_each(|ast| self.node(ast, times)),
+            Ast::Concat(all) => all.asts.iter().try_for_each(|ast| self.node(ast, times)),
+        }
+    }
+
+    /// `i` and `s` mean the same to everyone; the others do not, or have no use in a path.
+    fn flags(&self, flags: &Flags) -> Result<(), Unfit> {
+        let fine = |kind: &FlagsItemKind| {
+            matches!(
+                kind,
+                FlagsItemKind::Negation
+                    | FlagsItemKind::Flag(Flag::CaseInsensitive | Flag::DotMatchesNewLine)
+            )
+        };
+        if flags.items.iter().all(|item| fine(&item.kind)) {
+            Ok(())
+        } else {
+            self.refuse(&flags.span)
+        }
+    }
+
+    fn literal(&self, literal: &ast::Literal) -> Result<(), Unfit> {
+        let same = matches!(
+            literal.kind,
+            LiteralKind::Verbatim
+                | LiteralKind::Meta
+                | LiteralKind::Superfluous
+                | LiteralKind::HexFixed(HexLiteralKind::X)
+                | LiteralKind::HexBrace(HexLiteralKind::X)
+                | LiteralKind::Special(_)
+        );
+        if same { Ok(()) } else { self.refuse(&literal.span) }
+    }
+
+    fn sent_plainly(&self, literal: &ast::Literal) -> Result<(), Unfit> {
+        if sent_plainly(literal.c) {
+            return Ok(());
+        }
+        Err(Unfit {
+            code: Code::PathEncoding,
+            detail: format!("{:?}", self.text(&literal.span)),
+        })
+    }
+
+    fn class(&self, item: &ClassSetItem) -> Result<(), Unfit> {
+        match item {
+            ClassSetItem::Empty(_) | ClassSetItem::Ascii(_) | ClassSetItem::Perl(_) => Ok(()),
+            ClassSetItem::Literal(literal) => self.class_literal(literal),
+            ClassSetItem::Range(range) => {
+                self.class_literal(&range.start)?;
+                self.class_literal(&range.end)
+            }
+            ClassSetItem::Unicode(class) => self.refuse(&class.span),
+            // `[a[b]` is a class and a bracket to PCRE and RE2, a class within a class here.
+            ClassSetItem::Bracketed(class) => self.refuse(&class.span),
+            ClassSetItem::Union(union) => union.items.iter().try_for_each(|item| self.class(item)),
+        }
+    }
+
+    fn class_literal(&self, literal: &ast::Literal) -> Result<(), Unfit> {
+        if literal.c.is_ascii() {
+            self.literal(literal)
+        } else {
+            self.refuse(&literal.span)
+        }
+    }
+}
+
+fn same_everywhere(kind: &AssertionKind) -> bool {
+    matches!(
+        kind,
+        AssertionKind::StartLine
+            | AssertionKind::EndLine
+            | AssertionKind::StartText
+            | AssertionKind::EndText
+            | AssertionKind::WordBoundary
+            | AssertionKind::NotWordBoundary
+    )
+}
+
+/// Whether a character of a path reaches the proxy as it is (RFC 3986, `pchar` and the slash).
+pub(super) fn sent_plainly(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/".contains(c)
+}
+
+/// nginx's target as Envoy's substitution, or why there is none. Captures that the pattern does not have are empty.
+pub(super) fn substitution(target: &str, groups: usize) -> Result<String, String> {
+    let mut chars = target.chars().peekable();
+    let starts_with_capture =
+        target.starts_with('$') && target.chars().nth(1).is_some_and(|c| c.is_ascii_digit());
+    if !target.starts_with('/') && !starts_with_capture {
+        return Err("it begins with neither a slash nor a capture".to_owned());
+    }
+    let mut text = String::new();
+    while let Some(c) = chars.next() {
+        match c {
+            // nginx reads one digit only: `$10` is `$1` and a zero, as `\10` is to RE2.
+            '$' => match chars.next().and_then(|c| c.to_digit(10)) {
+                Some(digit @ 1..=9) if digit as usize <= groups => {
+                    text.push('\\');
+                    text.push_str(&digit.to_string());
+                }
+                Some(1..=9) => {}
+                _ => return Err("it has a variable".to_owned()),
+            },
+            '\\' => text.push_str("\\\\"),
+            '?' => return Err("it has a query".to_owned()),
+            c if sent_plainly(c) => text.push(c),
+            c => return Err(format!("it has {c:?}, which is sent encoded")),
+        }
+    }
+    if text.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,320 @@
+//! A server's locations as routes of its `VirtualService`.
+
+use super::Options;
+use super::backend::Resolved;
+use super::canary::{Arm, Rules};
+use super::servers::{Location, Member, Place, Server};
+use super::settings::Settings;
+use super::shape::{self, Shape};
+use super::tls::Security;
+use crate::input::PathType;
+use crate::istio::{
+    Destination, DirectResponse, Headers, HttpMatch, HttpRoute, Redirect, Rewrite, StringMatch,
+    WeightedDestination,
+};
+use std::collections::BTreeMap;
+
+/// Below this path certificates are ordered, in clear.
+const ACME: &str = "/.well-known/acme-challenge";
+
+/// What decides about all routes of a server.
+pub(super) struct Scene<'a, 'b> {
+    pub server: &'b Server<'a>,
+    pub members: &'b [Member<'a>],
+    pub security: &'b Security,
+    pub settings: &'b Settings,
+    pub options: &'b Options,
+}
+
+/// A canary that hangs on a location's back end.
+pub(super) struct Split<'b> {
+    pub rules: &'b Rules,
+    pub destination: &'b Destination,
+}
+
+/// A port of the gateway, and whether Strict-Transport-Security is sent there.
+type Variant = (Option<u16>, bool);
+
+impl<'a> Scene<'a, '_> {
+    fn member(&self, location: &Location<'a>) -> Option<&Member<'a>> {
+        self.members.get(location.member)
+    }
+
+    /// The answer to `/` that nginx gives before it looks for a location.
+    pub(super) fn app_root(&self) -> Option<HttpRoute> {
+        let mut members = self
+            .server
+            .locations
+            .iter()
+            .filter_map(|location| self.member(location));
+        let member =
+            members.find(|member| member.features.app_root.is_some() && member.refused.is_empty())?;
+        let redirect = Redirect {
+            uri: member.features.app_root.clone(),
+            redirect_code: 302,
+            ..Redirect::default()
+        };
+        Some(HttpRoute {
+            name: Some(format!(
+                "{}/{} app-root",
+                member.ingress.meta.namespace, member.ingress.meta.name
+            )),
+            matches: self.matches(&[StringMatch::Exact("/".to_owned())], None, &BTreeMap::new()),
+            redirect: Some(redirect),
+            ..HttpRoute::default()
+        })
+    }
+
+    pub(super) fn matches(
+        &self,
+        uris: &[StringMatch],
+        port: Option<u16>,
+        headers: &BTreeMap<String, StringMatch>,
+    ) -> Vec<HttpMatch> {
+        // nginx's wildcard stands for one label, Envoy's for any number.
+        let authority = self.server.host.strip_prefix("*.").map(|domain| {
+            StringMatch::Regex(format!(
+                "(?i)[a-z0-9_-]+\\.{}(:[0-9]+)?",
+                regex::escape(domain).replace("\\-", "-")
+            ))
+        });
+        uris.iter()
+            .map(|uri| HttpMatch {
+                uri: Some(uri.clone()),
+                authority: authority.clone(),
+                headers: headers.clone(),
+                port,
+            })
+            .collect()
+    }
+
+    /// Whether http is redirected to https here, and by which condition.
+    fn to_https(&self, location: &Location<'a>) -> Option<(Option<u16>, BTreeMap<String, StringMatch>)> {
+        let features = &self.member(location)?.features;
+        if self
+            .settings
+            .clear
+            .iter()
+            .any(|clear| location.path.starts_with(clear.as_str()))
+        {
+            return None;
+        }
+        let says_http = || {
+            BTreeMap::from([(
+                "x-forwarded-proto".to_owned(),
+                StringMatch::Exact("http".to_owned()),
+            )])
+        };
+        let clear = Some(self.options.http_port);
+        if self.security.certain && (features.ssl_redirect || features.force_ssl_redirect) {
+            let headers = if self.settings.forwarded_headers {
+                says_http()
+            } else {
+                BTreeMap::new()
+            };
+            return Some((clear, headers));
+        }
+        // Without a certificate TLS ends in front of the gateway, and only the header tells.
+        features.force_ssl_redirect.then(|| (None, says_http()))
+    }
+
+    fn variants(&self, location: &Location<'a>) -> Vec<Variant> {
+        let hsts = self.security.certain && self.settings.hsts.is_some();
+        if !hsts {
+            return vec![(None, false)];
+        }
+        let redirect = self
+            .member(location)
+            .is_some_and(|m| m.features.redirect.is_some());
+        if self.to_https(location).is_some() && !redirect {
+            return vec![(None, true)];
+        }
+        vec![(Some(self.options.https_port), true), (None, false)]
+    }
+
+    fn headers(&self, location: &Location<'a>, hsts: bool) -> Option<Headers> {
+        let mut headers = self.member(location)?.features.headers.clone();
+        if location.place == Place::Root {
+            headers = Headers::default();
+        }
+        if let Some(value) = self.settings.hsts.as_ref().filter(|_| hsts) {
+            let name = "strict-transport-security".to_owned();
+            headers.response.remove.retain(|removed| *removed != name);
+            headers.response.set.insert(name, value.clone());
+        }
+        let any = !headers.request.is_empty() || !headers.response.is_empty();
+        any.then_some(headers)
+    }
+
+    /// The routes of a location.
+    pub(super) fn routes(
+        &self,
+        location: &Location<'a>,
+        shape: &Shape,
+        split: Option<&Split<'_>>,
+    ) -> Vec<HttpRoute> {
+        let Some(member) = self.member(location) else {
+            return Vec::new();
+        };
+        let meta = &member.ingress.meta;
+        let name = Some(format!("{}/{} {}", meta.namespace, meta.name, location.path));
+        let none = BTreeMap::new();
+        let mut routes = Vec::new();
+        let mut push = |matches: Vec<HttpMatch>, route: HttpRoute| {
+            routes.push(HttpRoute {
+                name: name.clone(),
+                matches,
+                ..route
+            });
+        };
+        if let Some(missing) = self.without_slash(location) {
+            let redirect = Redirect {
+                uri: Some(location.path.clone()),
+                redirect_code: 301,
+                ..Redirect::default()
+            };
+            let matches = self.matches(&[missing], None, &none);
+            push(matches, redirecting(redirect));
+        }
+        if let Some(redirect) = member.features.redirect.as_ref().filter(|_| !location.catch_all) {
+            for (port, hsts) in self.variants(location) {
+                let mut route = redirecting(redirect.clone());
+                route.headers = self.headers(location, hsts);
+                push(self.matches(&shape.uris, port, &none), route);
+            }
+            return routes;
+        }
+        if let Some((port, headers)) = self.to_https(location) {
+            if let Some(resolved) = location
+                .resolved
+                .as_ref()
+                .filter(|_| self.takes_acme(location, shape))
+            {
+                let acme = [StringMatch::Prefix(format!("{ACME}/"))];
+                let route = self.serving(location, shape, false, vec![(&resolved.destination, None)]);
+                push(self.matches(&acme, Some(self.options.http_port), &none), route);
+            }
+            let redirect = Redirect {
+                scheme: Some("https".to_owned()),
+                redirect_code: self.settings.redirect_code,
+                ..Redirect::default()
+            };
+            push(self.matches(&shape.uris, port, &headers), redirecting(redirect));
+        }
+        let Some(resolved) = &location.resolved else {
+            return routes;
+        };
+        let arms = split.map_or_else(
+            || vec![(BTreeMap::new(), Arm::Primary)],
+            |split| split.rules.arms(),
+        );
+        for (headers, arm) in arms {
+            let destinations = destinations(resolved, split, arm);
+            for (port, hsts) in self.variants(location) {
+                let route = self.serving(location, shape, hsts, destinations.clone());
+                push(self.matches(&shape.uris, port, &headers), route);
+            }
+        }
+        routes
+    }
+
+    fn serving(
+        &self,
+        location: &Location<'a>,
+        shape: &Shape,
+        hsts: bool,
+        destinations: Vec<(&Destination, Option<u32>)>,
+    ) -> HttpRoute {
+        let features = self.member(location).map(|member| &member.features);
+        let authority = features.and_then(|f| f.vhost.clone());
+        let rewrite = (authority.is_some() || shape.rewrite.is_some()).then(|| Rewrite {
+            authority,
+            uri_regex_rewrite: shape.rewrite.clone(),
+        });
+        let weighted = |(destination, weight): (&Destination, Option<u32>)| WeightedDestination {
+            destination: destination.clone(),
+            weight,
+        };
+        HttpRoute {
+            route: destinations.into_iter().map(weighted).collect(),
+            rewrite,
+            retries: features.and_then(|f| f.retries.clone()),
+            cors_policy: features.and_then(|f| f.cors.clone()),
+            headers: self.headers(location, hsts),
+            ..HttpRoute::default()
+        }
+    }
+
+    /// A route that answers 503 instead of letting another location have the requests of a refused one.
+    pub(super) fn closed(&self, location: &Location<'a>, shape: &Shape) -> HttpRoute {
+        HttpRoute {
+            name: Some(format!("refused {}", location.place.field())),
+            matches: self.matches(&shape.uris, None, &BTreeMap::new()),
+            direct_response: Some(DirectResponse { status: 503 }),
+            ..HttpRoute::default()
+        }
+    }
+
+    /// nginx redirects `/foo` to `/foo/` where only the latter is a prefix.
+    fn without_slash(&self, location: &Location<'a>) -> Option<StringMatch> {
+        let bare = location.path.strip_suffix('/').filter(|bare| !bare.is_empty())?;
+        let fits = !self.server.regex
+            && location.path_type == PathType::Prefix
+            && !self.server.has(PathType::Exact, bare);
+        fits.then(|| StringMatch::Exact(bare.to_owned()))
+    }
+
+    /// Whether nginx would give an order of a certificate to this location.
+    fn takes_acme(&self, location: &Location<'a>, shape: &Shape) -> bool {
+        let sample = format!("{ACME}/token");
+        let takes = |uris: &[StringMatch]| {
+            uris.iter().any(|uri| match uri {
+                StringMatch::Exact(path) => *path == sample,
+                StringMatch::Prefix(prefix) => sample.starts_with(prefix.as_str()),
+                StringMatch::Regex(pattern) => {
+                    regex::Regex::new(&format!("^(?:{pattern})$")).is_ok_and(|regex| regex.is_match(&sample))
+                }
+            })
+        };
+        if !takes(&shape.uris) {
+            return false;
+        }
+        // Locations are sorted as they are tried, so the first that takes it has it.
+        let earlier = self
+            .server
+            .locations
+            .iter()
+            .take_while(|other| other.place != location.place || other.member != location.member);
+        let mut earlier =
+            earlier.filter_map(|other| shape::shape(self.server, other, self.member(other)?).ok());
+        !earlier.any(|other| takes(&other.uris))
+    }
+}
+
+fn redirecting(redirect: Redirect) -> HttpRoute {
+    HttpRoute {
+        redirect: Some(redirect),
+        ..HttpRoute::default()
+    }
+}
+
+fn destinations<'b>(
+    resolved: &'b Resolved,
+    split: Option<&Split<'b>>,
+    arm: Arm,
+) -> Vec<(&'b Destination, Option<u32>)> {
+    let primary = (&resolved.destination, None);
+    let Some(split) = split else { return vec![primary] };
+    let canary = (split.destination, None);
+    let (weight, total) = (split.rules.weight, split.rules.total);
+    match arm {
+        Arm::Primary => vec![primary],
+        Arm::Canary => vec![canary],
+        Arm::Split if weight == 0 => vec![primary],
+        Arm::Split if weight >= total => vec![canary],
+        Arm::Split => vec![
+            (&resolved.destination, Some(total - weight)),
+            (split.destination, Some(weight)),
+        ],
+    }
+}

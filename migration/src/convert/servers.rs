@@ -1,0 +1,288 @@
+//! nginx's servers: which locations a host has, and in which order they are tried.
+
+use super::backend::Resolved;
+use super::features::Features;
+use crate::input::{Backend, Ingress, PathType};
+use crate::report::Code;
+use std::collections::BTreeMap;
+
+/// An Ingress that the controller serves.
+#[derive(Debug)]
+pub(super) struct Member<'a> {
+    pub ingress: &'a Ingress,
+    pub features: Features,
+    /// Codes that keep all of its routes out of the output.
+    pub refused: Vec<Code>,
+}
+
+impl Member<'_> {
+    pub(super) fn is_canary(&self) -> bool {
+        self.features.canary.is_some()
+    }
+}
+
+/// Where a location comes from in its Ingress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// A rule's path.
+    Rule(usize, usize),
+    /// The default back end, at the root of a host.
+    Default,
+    /// The root that nginx gives every host; it answers 404.
+    Root,
+}
+
+impl Place {
+    /// The field, for the report.
+    pub(super) fn field(self) -> String {
+        match self {
+            Self::Rule(rule, path) => format!("spec.rules[{rule}].http.paths[{path}]"),
+            Self::Default => "spec.defaultBackend".to_owned(),
+            Self::Root => String::new(),
+        }
+    }
+
+    /// Its place in the order of the Ingress.
+    pub(super) fn order(self) -> (usize, usize) {
+        match self {
+            Self::Rule(rule, path) => (rule, path),
+            Self::Default | Self::Root => (usize::MAX, 0),
+        }
+    }
+}
+
+/// A location.
+#[derive(Clone, Debug)]
+pub(super) struct Location<'a> {
+    /// The Ingress, as an index into the members.
+    pub member: usize,
+    pub place: Place,
+    pub path: String,
+    pub path_type: PathType,
+    pub backend: Option<&'a Backend>,
+    pub resolved: Option<Resolved>,
+    pub refused: Vec<Code>,
+    /// Whether it is the catch-all of an Ingress without rules, which no path replaces.
+    pub catch_all: bool,
+}
+
+impl Location<'_> {
+    /// Whether it is only there until a rule has its path.
+    fn stands_in(&self) -> bool {
+        !self.catch_all && !matches!(self.place, Place::Rule(..))
+    }
+}
+
+/// A server.
+#[derive(Debug)]
+pub(super) struct Server<'a> {
+    /// The host; `*` for requests to no other server.
+    pub host: String,
+    pub locations: Vec<Location<'a>>,
+    /// Ingresses with a rule for the host, oldest first.
+    pub members: Vec<usize>,
+    /// Whether paths are regular expressions.
+    pub regex: bool,
+    /// Other names of it.
+    pub aliases: Vec<String>,
+}
+
+/// Locations that lose against an older one: who, where, and the host.
+pub(super) type Duplicate = (usize, Place, String);
+
+/// Builds all servers. Members are sorted, oldest first; canaries have no locations of their own.
+pub(super) fn build<'a>(members: &[Member<'a>]) -> (BTreeMap<String, Server<'a>>, Vec<Duplicate>) {
+    let mut servers: BTreeMap<String, Server<'a>> = BTreeMap::new();
+    let mut duplicates = Vec::new();
+    catch_all(members, &mut servers);
+    let normal = || {
+        members
+            .iter()
+            .enumerate()
+            .filter(|(_, member)| !member.is_canary())
+    };
+    for (index, member) in normal() {
+        for rule in &member.ingress.rules {
+            let host = host_of(rule.host.as_deref());
+            let server = servers.entry(host.clone()).or_insert_with(|| empty(host));
+            if !server.members.contains(&index) {
+                server.members.push(index);
+            }
+            if server.locations.is_empty() {
+                server.locations.push(root(index, member.ingress));
+            }
+        }
+    }
+    for (index, member) in normal() {
+        for (r, rule) in member.ingress.rules.iter().enumerate() {
+            let Some(server) = servers.get_mut(&host_of(rule.host.as_deref())) else {
+                continue;
+            };
+            for (p, path) in rule.paths.iter().flatten().enumerate() {
+                let place = Place::Rule(r, p);
+                let fresh = Location {
+                    member: index,
+                    place,
+                    path: if path.path.is_empty() {
+                        "/".to_owned()
+                    } else {
+                        path.path.clone()
+                    },
+                    path_type: path.path_type,
+                    backend: Some(&path.backend),
+                    resolved: None,
+                    refused: Vec::new(),
+                    catch_all: false,
+                };
+                let same = server
+                    .locations
+                    .iter_mut()
+                    .find(|known| known.path == fresh.path && known.path_type == fresh.path_type);
+                match same {
+                    None => server.locations.push(fresh),
+                    Some(known) if known.stands_in() => *known = fresh,
+                    Some(_) => duplicates.push((index, place, server.host.clone())),
+                }
+            }
+        }
+    }
+    for server in servers.values_mut() {
+        server.regex = server.locations.iter().any(|location| {
+            let features = members.get(location.member).map(|member| &member.features);
+            features.is_some_and(|features| features.use_regex || rewrites(features, &location.path))
+        });
+        if !server.regex {
+            merge_slashes(server, &mut duplicates);
+        }
+        sort(server);
+    }
+    (servers, duplicates)
+}
+
+/// A target that is the path itself changes nothing.
+pub(super) fn rewrites(features: &Features, path: &str) -> bool {
+    features
+        .rewrite_target
+        .as_ref()
+        .is_some_and(|target| target != path)
+}
+
+/// The name of a rule's server.
+pub(super) fn host_of(host: Option<&str>) -> String {
+    host.map_or_else(|| "*".to_owned(), str::to_ascii_lowercase)
+}
+
+fn empty<'a>(host: String) -> Server<'a> {
+    Server {
+        host,
+        locations: Vec::new(),
+        members: Vec::new(),
+        regex: false,
+        aliases: Vec::new(),
+    }
+}
+
+/// The oldest Ingress without rules and with a default back end serves what no host does.
+fn catch_all<'a>(members: &[Member<'a>], servers: &mut BTreeMap<String, Server<'a>>) {
+    let mut candidates = members.iter().enumerate();
+    let found = candidates.find(|(_, member)| {
+        let service = matches!(member.ingress.default_backend, Some(Backend::Service { .. }));
+        !member.is_canary() && member.ingress.rules.is_empty() && service
+    });
+    if let Some((index, member)) = found {
+        let mut server = empty("*".to_owned());
+        server.members.push(index);
+        server.locations.push(Location {
+            catch_all: true,
+            ..root(index, member.ingress)
+        });
+        servers.insert("*".to_owned(), server);
+    }
+}
+
+fn root(member: usize, ingress: &Ingress) -> Location<'_> {
+    let backend = ingress.default_backend.as_ref();
+    let backend = backend.filter(|backend| matches!(backend, Backend::Service { .. }));
+    Location {
+        member,
+        place: if backend.is_some() {
+            Place::Default
+        } else {
+            Place::Root
+        },
+        path: "/".to_owned(),
+        path_type: PathType::Prefix,
+        backend,
+        resolved: None,
+        refused: Vec::new(),
+        catch_all: false,
+    }
+}
+
+/// `/foo` and `/foo/` as prefixes are one location to nginx, which refuses a configuration with both.
+fn merge_slashes(server: &mut Server<'_>, duplicates: &mut Vec<Duplicate>) {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut kept: Vec<Location<'_>> = Vec::new();
+    for location in std::mem::take(&mut server.locations) {
+        if location.path_type == PathType::Exact {
+            kept.push(location);
+            continue;
+        }
+        let key = with_slash(&location.path);
+        match seen.get(&key).and_then(|at| kept.get_mut(*at)) {
+            None => {
+                seen.insert(key, kept.len());
+                kept.push(location);
+            }
+            Some(first) => {
+                let loser = if location.member < first.member {
+                    std::mem::replace(first, location)
+                } else {
+                    location
+                };
+                duplicates.push((loser.member, loser.place, server.host.clone()));
+            }
+        }
+    }
+    server.locations = kept;
+}
+
+/// A prefix as nginx compares it: by elements.
+pub(super) fn with_slash(path: &str) -> String {
+    if path.ends_with('/') {
+        path.to_owned()
+    } else {
+        format!("{path}/")
+    }
+}
+
+/// Plain servers: exact ones first, then the longest prefix. Servers of regular expressions: nginx's own order, by
+/// length, then by text, both descending.
+fn sort(server: &mut Server<'_>) {
+    if server.regex {
+        server
+            .locations
+            .sort_by(|a, b| b.path.len().cmp(&a.path.len()).then_with(|| b.path.cmp(&a.path)));
+        return;
+    }
+    server.locations.sort_by(|a, b| {
+        let key = |l: &Location<'_>| match l.path_type {
+            PathType::Exact => (0, l.path.clone()),
+            PathType::Prefix => (1, with_slash(&l.path)),
+        };
+        let ((kind_a, path_a), (kind_b, path_b)) = (key(a), key(b));
+        kind_a
+            .cmp(&kind_b)
+            .then_with(|| path_b.len().cmp(&path_a.len()))
+            .then_with(|| path_b.cmp(&path_a))
+    });
+}
+
+impl Server<'_> {
+    /// Whether there is a location of this type and path.
+    pub(super) fn has(&self, path_type: PathType, path: &str) -> bool {
+        self.locations
+            .iter()
+            .any(|location| location.path_type == path_type && location.path == path)
+    }
+}

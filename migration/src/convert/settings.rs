@@ -1,0 +1,290 @@
+//! The controller's ConfigMap and flags, as far as they decide about routes; the rest is reported.
+
+use super::Options;
+use super::address;
+use crate::input::{ConfigMap, Inventory, Key};
+use crate::report::{Code, Entry};
+use std::collections::BTreeMap;
+
+/// Codes with which Istio redirects.
+pub(super) const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
+
+/// What the controller does unless an Ingress says otherwise (ingress-nginx, `NewDefault`).
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub prefix: String,
+    pub class: String,
+    pub without_class: bool,
+    pub ssl_redirect: bool,
+    pub force_ssl_redirect: bool,
+    pub redirect_code: u16,
+    /// The value of Strict-Transport-Security, where it is sent.
+    pub hsts: Option<String>,
+    /// Whether snippets are in force; without a ConfigMap nobody knows, and they are taken as if they were.
+    pub snippets: bool,
+    pub forwarded_headers: bool,
+    pub allow: Vec<String>,
+    pub deny: Vec<String>,
+    /// Paths below these are never redirected to https.
+    pub clear: Vec<String>,
+    /// Whether TLS may be passed through; none: not known.
+    pub passthrough: Option<bool>,
+    pub default_certificate: Option<Key>,
+    pub allowed_headers: Vec<String>,
+    /// Controls of the whole controller: key and value.
+    pub security: Vec<(String, String)>,
+    /// The same, that an Ingress may switch off.
+    pub global_auth: Option<String>,
+}
+
+const SECURITY: &[&str] = &[
+    "block-cidrs",
+    "block-referers",
+    "block-user-agents",
+    "enable-modsecurity",
+    "enable-owasp-modsecurity-crs",
+    "http-snippet",
+    "limit-rate",
+    "limit-rate-after",
+    "location-snippet",
+    "modsecurity-snippet",
+    "server-snippet",
+];
+
+/// Settings whose loss changes nothing for a client or a back end: buffers, logs, workers, and what is read elsewhere.
+const QUIET: &[&str] = &[
+    "access-log",
+    "allow-",
+    "annotation",
+    "annotations-risk-level",
+    "bind-address",
+    "client-body",
+    "client-header",
+    "compute-full-forwarded-for",
+    "debug-",
+    "disable-access-log",
+    "disable-ipv6",
+    "enable-access-log",
+    "enable-annotation-validation",
+    "enable-brotli",
+    "brotli",
+    "enable-opentelemetry",
+    "enable-real-ip",
+    "enable-syslog",
+    "error-log",
+    "forwarded-for-header",
+    "generate-request-id",
+    "gzip",
+    "hsts-",
+    "http2-",
+    "keep-alive",
+    "large-client-header-buffers",
+    "log-format",
+    "lua-",
+    "main-snippet",
+    "map-hash",
+    "max-worker",
+    "nginx-status",
+    "opentelemetry",
+    "otel",
+    "proxy-buffer",
+    "proxy-headers-hash",
+    "proxy-real-ip-cidr",
+    "proxy-request-buffering",
+    "reuse-port",
+    "server-name-hash",
+    "server-tokens",
+    "skip-access-log",
+    "ssl-buffer",
+    "ssl-session",
+    "strict-validate-path-type",
+    "upstream-keepalive",
+    "use-geoip",
+    "use-gzip",
+    "use-http2",
+    "use-proxy-protocol",
+    "variables-hash",
+    "worker-",
+    "use-port-in-redirects",
+    "enable-multi-accept",
+];
+
+/// Reads what is there, and reports.
+pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<Entry>) {
+    let mut entries = defaults();
+    let flags = flags(inventory, options);
+    let flag = |name: &str| flags.get(name).map(String::as_str);
+    let given = config(inventory, options);
+    if given.is_none() {
+        entries.push(Entry::new(Code::ControllerDefaults, "", ""));
+    }
+    let empty = BTreeMap::new();
+    let data = given.map_or(&empty, |map| &map.data);
+    let text = |key: &str| {
+        data.get(key)
+            .map(|value| value.trim())
+            .filter(|value| !value.is_empty())
+    };
+    let on = |key: &str, default: bool| text(key).and_then(boolean).unwrap_or(default);
+    let list = |key: &str| -> Vec<String> {
+        let parts = text(key).unwrap_or_default().split(',').map(str::trim);
+        parts
+            .filter(|part| !part.is_empty())
+            .map(ToOwned::to_owned)
+            .collect()
+    };
+    let number = |key: &str| text(key).and_then(|value| value.parse::<u64>().ok());
+    let hsts = on("hsts", true).then(|| {
+        let age = number("hsts-max-age").unwrap_or(31_536_000);
+        let domains = if on("hsts-include-subdomains", true) {
+            "; includeSubDomains"
+        } else {
+            ""
+        };
+        let preload = if on("hsts-preload", false) {
+            "; preload"
+        } else {
+            ""
+        };
+        format!("max-age={age}{domains}{preload}")
+    });
+    let code = number("http-redirect-code")
+        .and_then(|code| u16::try_from(code).ok())
+        .unwrap_or(308);
+    let mut security: Vec<(String, String)> = SECURITY
+        .iter()
+        .filter_map(|key| Some(((*key).to_owned(), text(key)?.to_owned())))
+        .filter(|(_, value)| value != "false" && value != "0")
+        .collect();
+    // A list that cannot be read protects every Ingress in a way that nobody knows.
+    let mut ranges = |key: &str| {
+        let ranges = list(key);
+        if ranges.iter().all(|range| address::is_range(range)) {
+            return ranges;
+        }
+        security.push((key.to_owned(), ranges.join(",")));
+        Vec::new()
+    };
+    let (allow, deny) = (ranges("whitelist-source-range"), ranges("denylist-source-range"));
+    let clear = text("no-tls-redirect-locations").map_or_else(
+        || vec!["/.well-known/acme-challenge".to_owned()],
+        |_| list("no-tls-redirect-locations"),
+    );
+    let settings = Settings {
+        prefix: options
+            .annotations_prefix
+            .clone()
+            .or_else(|| flag("annotations-prefix").map(ToOwned::to_owned))
+            .unwrap_or_else(|| "nginx.ingress.kubernetes.io".to_owned()),
+        class: options
+            .ingress_class
+            .clone()
+            .or_else(|| flag("ingress-class").map(ToOwned::to_owned))
+            .unwrap_or_else(|| "nginx".to_owned()),
+        without_class: flag("watch-ingress-without-class").is_some_and(|value| value != "false"),
+        ssl_redirect: on("ssl-redirect", true),
+        force_ssl_redirect: on("force-ssl-redirect", false),
+        redirect_code: if REDIRECTS.contains(&code) { code } else { 308 },
+        hsts,
+        snippets: on("allow-snippet-annotations", given.is_none()),
+        forwarded_headers: on("use-forwarded-headers", false),
+        allow,
+        deny,
+        clear,
+        passthrough: match flag("enable-ssl-passthrough") {
+            Some(value) => Some(value != "false"),
+            None if flags.is_empty() => None,
+            None => Some(false),
+        },
+        default_certificate: options
+            .default_certificate
+            .clone()
+            .or_else(|| flag("default-ssl-certificate").and_then(key)),
+        allowed_headers: list("global-allowed-response-headers"),
+        security,
+        global_auth: text("global-auth-url").map(ToOwned::to_owned),
+    };
+    entries.extend(unconverted(data));
+    entries.sort();
+    (settings, entries)
+}
+
+/// What a converter that looks at annotations alone loses in silence.
+fn defaults() -> Vec<Entry> {
+    [
+        Code::BodyLimitDefault,
+        Code::MergeSlashes,
+        Code::ForwardedHeaders,
+        Code::UnderscoreHeaders,
+    ]
+    .map(|code| Entry::new(code, "", ""))
+    .to_vec()
+}
+
+const READ: &[&str] = &[
+    "ssl-redirect",
+    "force-ssl-redirect",
+    "http-redirect-code",
+    "hsts",
+    "allow-snippet-annotations",
+    "use-forwarded-headers",
+    "whitelist-source-range",
+    "denylist-source-range",
+    "no-tls-redirect-locations",
+    "global-allowed-response-headers",
+];
+
+fn unconverted(data: &BTreeMap<String, String>) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for (key, value) in data {
+        let known = READ.contains(&key.as_str()) || QUIET.iter().any(|quiet| key.starts_with(quiet));
+        // Controls are told with every Ingress that they protect.
+        let told = SECURITY.contains(&key.as_str()) || key == "global-auth-url";
+        if !known && !told {
+            entries.push(Entry::new(
+                Code::ControllerSetting,
+                format!("data.{key}"),
+                value.clone(),
+            ));
+        }
+    }
+    entries
+}
+
+fn config<'a>(inventory: &'a Inventory, options: &Options) -> Option<&'a ConfigMap> {
+    if let Some(key) = &options.controller_config {
+        return inventory.config_maps.get(key);
+    }
+    let usual = ["ingress-nginx-controller", "nginx-configuration"];
+    inventory
+        .config_maps
+        .values()
+        .find(|map| usual.contains(&map.meta.name.as_str()))
+}
+
+/// Flags by name without dashes; one without value is `true`.
+fn flags(inventory: &Inventory, options: &Options) -> BTreeMap<String, String> {
+    let all = inventory.controller_flags.iter().chain(&options.controller_flags);
+    all.map(|flag| {
+        let flag = flag.trim_start_matches('-');
+        let (name, value) = flag.split_once('=').unwrap_or((flag, "true"));
+        (name.to_owned(), value.to_owned())
+    })
+    .collect()
+}
+
+/// `namespace/name`.
+pub(super) fn key(text: &str) -> Option<Key> {
+    let (namespace, name) = text.split_once('/')?;
+    Some((namespace.to_owned(), name.to_owned()))
+}
+
+/// As Go's `strconv.ParseBool` reads it.
+pub(super) fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}

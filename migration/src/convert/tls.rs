@@ -1,0 +1,182 @@
+//! Which certificate a server shows: the oldest Ingress of the host with a `tls` section decides.
+
+use super::Options;
+use super::book::Book;
+use super::names;
+use super::servers::{Member, Server};
+use super::settings::Settings;
+use crate::input::{Inventory, Key, Tls};
+use crate::report::{Code, Entry, SecretCopy};
+use std::collections::BTreeSet;
+
+/// What a server does about TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Security {
+    /// Whether nginx has a certificate for it, so that it redirects to https.
+    pub certain: bool,
+    /// The Secret, where a server can be written.
+    pub secret: Option<Key>,
+    /// Whether TLS is passed through to the back end.
+    pub passthrough: bool,
+}
+
+/// Decides for a server.
+pub(super) fn decide(
+    server: &Server<'_>,
+    members: &[Member<'_>],
+    settings: &Settings,
+    inventory: &Inventory,
+    book: &mut Book<'_>,
+) -> Security {
+    let of = |index: &usize| members.get(*index);
+    // The oldest Ingress of the host decides, for all of its paths.
+    let passthrough = server
+        .members
+        .first()
+        .and_then(of)
+        .is_some_and(|member| member.features.passthrough);
+    if passthrough && server.host != "*" {
+        return Security {
+            passthrough,
+            ..Security::default()
+        };
+    }
+    let mut with_tls = server
+        .members
+        .iter()
+        .filter_map(of)
+        .filter(|member| !member.ingress.tls.is_empty());
+    // The server for unknown hosts always has the default certificate, and never redirects.
+    if server.host == "*" {
+        return Security {
+            secret: settings.default_certificate.clone(),
+            ..Security::default()
+        };
+    }
+    let Some(first) = with_tls.next() else {
+        return Security::default();
+    };
+    let chosen = choose(&first.ingress.tls, &server.host);
+    for other in with_tls {
+        let namespace = |m: &Member<'_>| m.ingress.meta.namespace.clone();
+        let theirs = choose(&other.ingress.tls, &server.host);
+        if theirs.name() != chosen.name() || namespace(other) != namespace(first) {
+            let value = theirs.name().unwrap_or_default();
+            book.note(
+                other.ingress,
+                Entry::new(Code::TlsIgnored, "spec.tls", value).with(server.host.clone()),
+            );
+        }
+    }
+    let mut note = |code: Code, value: &str| {
+        book.note(
+            first.ingress,
+            Entry::new(code, "spec.tls", value).with(server.host.clone()),
+        );
+    };
+    let secret = chosen.name().and_then(|name| {
+        if matches!(chosen, Choice::Guessed(_)) {
+            note(Code::SecretGuessed, name);
+        }
+        let key = (first.ingress.meta.namespace.clone(), name.to_owned());
+        match inventory.secrets.get(&key) {
+            None => note(Code::SecretMissing, name),
+            Some(secret) if !secret.has_certificate() => {
+                note(Code::SecretInvalid, name);
+                return None;
+            }
+            Some(_) => {}
+        }
+        Some(key)
+    });
+    let secret = secret.or_else(|| {
+        if settings.default_certificate.is_none() {
+            note(Code::DefaultCertificate, "");
+        }
+        settings.default_certificate.clone()
+    });
+    Security {
+        certain: true,
+        secret,
+        passthrough: false,
+    }
+}
+
+enum Choice<'a> {
+    Named(&'a str),
+    Guessed(&'a str),
+    Default,
+}
+
+impl<'a> Choice<'a> {
+    fn name(&self) -> Option<&'a str> {
+        match self {
+            Self::Named(name) | Self::Guessed(name) => Some(name),
+            Self::Default => None,
+        }
+    }
+}
+
+fn choose<'a>(tls: &'a [Tls], host: &str) -> Choice<'a> {
+    let secret = |entry: &'a Tls| entry.secret_name.as_deref().filter(|name| !name.is_empty());
+    let names = |entry: &Tls| entry.hosts.iter().any(|name| name.eq_ignore_ascii_case(host));
+    if let Some(entry) = tls.iter().find(|entry| names(entry)) {
+        return secret(entry).map_or(Choice::Default, Choice::Named);
+    }
+    // nginx looks into the certificates; here only the names in the Ingress can be held against the host.
+    let covers = |entry: &&Tls| {
+        entry.hosts.is_empty()
+            || entry
+                .hosts
+                .iter()
+                .any(|name| covers(&name.to_ascii_lowercase(), host))
+    };
+    let guessed = tls.iter().filter(|entry| secret(entry).is_some()).find(covers);
+    guessed.and_then(secret).map_or(Choice::Default, Choice::Guessed)
+}
+
+/// Whether a wildcard stands for a host: for one label.
+pub(super) fn covers(wildcard: &str, host: &str) -> bool {
+    let Some(domain) = wildcard.strip_prefix("*.") else {
+        return false;
+    };
+    host.split_once('.')
+        .is_some_and(|(label, rest)| label != "*" && rest == domain)
+}
+
+/// Hosts of `tls` that no rule has.
+pub(super) fn unused(member: &Member<'_>, book: &mut Book<'_>) {
+    let ingress = member.ingress;
+    let hosts: BTreeSet<String> = ingress
+        .rules
+        .iter()
+        .filter_map(|rule| rule.host.as_ref())
+        .map(|host| host.to_ascii_lowercase())
+        .collect();
+    for (index, entry) in ingress.tls.iter().enumerate() {
+        for name in &entry.hosts {
+            let lower = name.to_ascii_lowercase();
+            let used = hosts.contains(&lower) || hosts.iter().any(|host| covers(&lower, host));
+            if !used {
+                let field = format!("spec.tls[{index}].hosts");
+                book.note(ingress, Entry::new(Code::TlsHostUnused, field, name.clone()));
+            }
+        }
+    }
+}
+
+/// The Secret's name in the gateway's namespace, and the copy that is needed for it.
+pub(super) fn credential(secret: &Key, options: &Options) -> (String, Option<SecretCopy>) {
+    let (namespace, name) = secret;
+    if *namespace == options.gateway_namespace {
+        return (name.clone(), None);
+    }
+    let to = names::label(&format!("{namespace}-{name}"), &[namespace, name]);
+    let copy = SecretCopy {
+        from_namespace: namespace.clone(),
+        from_name: name.clone(),
+        to_namespace: options.gateway_namespace.clone(),
+        to_name: to.clone(),
+    };
+    (to, Some(copy))
+}

@@ -1,0 +1,198 @@
+//! From documents to the kinds that matter.
+
+use super::Origin;
+use super::kinds::{
+    Backend, ConfigMap, Ingress, Metadata, Path, PathType, Port, Rule, Secret, Service, or_default, words,
+};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// `namespace/name` of any object.
+pub(super) fn name_of(value: &Value) -> String {
+    let text = |pointer| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    match text("/metadata/namespace") {
+        "" => text("/metadata/name").to_owned(),
+        namespace => format!("{namespace}/{}", text("/metadata/name")),
+    }
+}
+
+fn part<T: for<'de> Deserialize<'de> + Default>(value: &Value, pointer: &str) -> Result<T, String> {
+    match value.pointer(pointer) {
+        None | Some(Value::Null) => Ok(T::default()),
+        Some(found) => T::deserialize(found)
+            .map_err(|error| format!("{}: {error}", pointer.trim_start_matches('/').replace('/', "."))),
+    }
+}
+
+fn meta(value: &Value) -> Result<Metadata, String> {
+    let meta: Metadata = part(value, "/metadata")?;
+    if meta.name.is_empty() {
+        return Err("metadata.name is missing".to_owned());
+    }
+    Ok(meta)
+}
+
+#[derive(Deserialize)]
+struct RawBackend {
+    service: Option<RawService>,
+    resource: Option<RawResource>,
+}
+
+#[derive(Deserialize)]
+struct RawService {
+    name: String,
+    port: Option<RawPort>,
+}
+
+#[derive(Deserialize)]
+struct RawPort {
+    name: Option<String>,
+    number: Option<u16>,
+}
+
+#[derive(Deserialize)]
+struct RawResource {
+    kind: String,
+    name: String,
+}
+
+impl From<Option<RawBackend>> for Backend {
+    fn from(raw: Option<RawBackend>) -> Self {
+        let Some(raw) = raw else { return Self::None };
+        if let Some(resource) = raw.resource {
+            let object = format!("{} {}", resource.kind, resource.name);
+            return Self::Resource { object };
+        }
+        let Some(service) = raw.service else {
+            return Self::None;
+        };
+        let port = match service.port {
+            Some(RawPort { name: Some(name), .. }) if !name.is_empty() => Port::Name(name),
+            Some(RawPort {
+                number: Some(number), ..
+            }) => Port::Number(number),
+            _ => return Self::None,
+        };
+        let name = service.name;
+        Self::Service { name, port }
+    }
+}
+
+#[derive(Deserialize)]
+struct RawRule {
+    host: Option<String>,
+    http: Option<RawHttp>,
+}
+
+#[derive(Deserialize)]
+struct RawHttp {
+    #[serde(default, deserialize_with = "or_default")]
+    paths: Vec<RawPath>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawPath {
+    path: Option<String>,
+    path_type: Option<String>,
+    backend: Option<RawBackend>,
+}
+
+impl TryFrom<RawPath> for Path {
+    type Error = String;
+
+    fn try_from(raw: RawPath) -> Result<Self, String> {
+        let path_type = match raw.path_type.as_deref() {
+            Some("Exact") => PathType::Exact,
+            None | Some("Prefix" | "ImplementationSpecific" | "") => PathType::Prefix,
+            Some(other) => return Err(format!("pathType {other:?} does not exist")),
+        };
+        Ok(Self {
+            path: raw.path.unwrap_or_default(),
+            path_type,
+            backend: raw.backend.into(),
+        })
+    }
+}
+
+pub(super) fn ingress(value: &Value) -> Result<Ingress, String> {
+    let raw: Option<Vec<RawRule>> = part(value, "/spec/rules")?;
+    let mut rules = Vec::new();
+    for rule in raw.unwrap_or_default() {
+        let paths = rule
+            .http
+            .map(|http| http.paths.into_iter().map(Path::try_from).collect());
+        rules.push(Rule {
+            host: rule.host.filter(|host| !host.is_empty()),
+            paths: paths.transpose()?,
+        });
+    }
+    let default: Option<RawBackend> = part(value, "/spec/defaultBackend")?;
+    let class: Option<String> = part(value, "/spec/ingressClassName")?;
+    Ok(Ingress {
+        meta: meta(value)?,
+        // Two copies of an object are the same wherever they were read; the place is filled in later.
+        origin: Origin::default(),
+        class: class.filter(|class| !class.is_empty()),
+        default_backend: default.map(|raw| Backend::from(Some(raw))),
+        tls: part(value, "/spec/tls")?,
+        rules,
+    })
+}
+
+pub(super) fn service(value: &Value) -> Result<Service, String> {
+    let kind: Option<String> = part(value, "/spec/type")?;
+    let external: Option<String> = part(value, "/spec/externalName")?;
+    Ok(Service {
+        meta: meta(value)?,
+        external_name: external.filter(|_| kind.as_deref() == Some("ExternalName")),
+        ports: part(value, "/spec/ports")?,
+    })
+}
+
+pub(super) fn secret(value: &Value) -> Result<Secret, String> {
+    let mut keys = BTreeSet::new();
+    for pointer in ["/data", "/stringData"] {
+        let data: BTreeMap<String, Option<String>> = part(value, pointer)?;
+        let filled = data
+            .into_iter()
+            .filter(|(_, v)| v.as_ref().is_some_and(|v| !v.is_empty()));
+        keys.extend(filled.map(|(key, _)| key));
+    }
+    let secret_type: Option<String> = part(value, "/type")?;
+    Ok(Secret {
+        meta: meta(value)?,
+        secret_type: secret_type.unwrap_or_else(|| "Opaque".to_owned()),
+        keys,
+    })
+}
+
+pub(super) fn config_map(value: &Value) -> Result<ConfigMap, String> {
+    #[derive(Default, Deserialize)]
+    struct Data(#[serde(deserialize_with = "words")] BTreeMap<String, String>);
+    let data: Data = part(value, "/data")?;
+    Ok(ConfigMap {
+        meta: meta(value)?,
+        data: data.0,
+    })
+}
+
+/// The arguments of ingress-nginx's controller, where a workload runs it.
+pub(super) fn controller_flags(value: &Value) -> Vec<String> {
+    let containers = value
+        .pointer("/spec/template/spec/containers")
+        .and_then(Value::as_array);
+    let words = |container: &Value, field: &str| -> Vec<String> {
+        let list = container.get(field).and_then(Value::as_array);
+        let texts = list.into_iter().flatten().filter_map(Value::as_str);
+        texts.map(ToOwned::to_owned).collect()
+    };
+    for container in containers.into_iter().flatten() {
+        let all = [words(container, "command"), words(container, "args")].concat();
+        if all.iter().any(|word| word.ends_with("nginx-ingress-controller")) {
+            return all.into_iter().filter(|word| word.starts_with("--")).collect();
+        }
+    }
+    Vec::new()
+}

@@ -1,0 +1,245 @@
+//! What is handed in: texts of YAML or JSON documents, read to the few kinds that matter.
+//!
+//! Nothing here stops at the first mistake: a broken document becomes a [`Problem`] with its number and line. The
+//! order of texts and documents has no influence on the objects.
+
+mod documents;
+mod fields;
+mod kinds;
+
+pub use documents::Origin;
+pub use kinds::{
+    Backend, ConfigMap, Ingress, Metadata, Path, PathType, Port, Rule, Secret, Service, ServicePort,
+    TargetPort, Tls,
+};
+
+use crate::report::Code;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A text and the name by which people know it.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The file's name, or `standard input`.
+    pub name: String,
+    /// What is in it.
+    pub text: String,
+}
+
+/// Something that could not be taken as an object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// Where.
+    pub origin: Origin,
+    /// What, by code.
+    pub code: Code,
+    /// Which object, as far as known.
+    pub object: String,
+    /// What is wrong in particular.
+    pub detail: String,
+}
+
+/// By namespace and name.
+pub type Key = (String, String);
+
+/// Everything that was read.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// The Ingresses, by namespace and name.
+    pub ingresses: BTreeMap<Key, Ingress>,
+    /// The Services.
+    pub services: BTreeMap<Key, Service>,
+    /// The Secrets; never their values.
+    pub secrets: BTreeMap<Key, Secret>,
+    /// The `ConfigMaps`.
+    pub config_maps: BTreeMap<Key, ConfigMap>,
+    /// Arguments of the controller, where its Deployment or `DaemonSet` was among the documents.
+    pub controller_flags: Vec<String>,
+    /// What could not be taken, sorted.
+    pub problems: Vec<Problem>,
+}
+
+/// An object that was read once, and what a second one with the same name is held against.
+struct Seen<T> {
+    object: T,
+    origin: Origin,
+    clash: bool,
+}
+
+/// Reads all texts.
+pub fn read(sources: &[Source]) -> Inventory {
+    let mut reader = Reader::default();
+    for source in sources {
+        for document in documents::split(source) {
+            match document {
+                Ok((origin, value)) => reader.take(&origin, &value),
+                Err((origin, detail)) => {
+                    reader.problem(&origin, Code::BrokenDocument, String::new(), detail);
+                }
+            }
+        }
+    }
+    reader.finish()
+}
+
+#[derive(Default)]
+struct Reader {
+    ingresses: BTreeMap<Key, Seen<Ingress>>,
+    services: BTreeMap<Key, Seen<Service>>,
+    secrets: BTreeMap<Key, Seen<Secret>>,
+    config_maps: BTreeMap<Key, Seen<ConfigMap>>,
+    flags: Vec<String>,
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    fn problem(&mut self, origin: &Origin, code: Code, object: String, detail: String) {
+        self.problems.push(Problem {
+            origin: origin.clone(),
+            code,
+            object,
+            detail,
+        });
+    }
+
+    fn take(&mut self, origin: &Origin, value: &Value) {
+        let text = |key: &str| {
+            value
+                .get(key)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let (kind, version) = (text("kind"), text("apiVersion"));
+        if value.is_null() {
+            return;
+        }
+        if let Value::Object(map) = value
+            && let Some(Value::Array(items)) = map.get("items")
+            && (kind.ends_with("List") || kind.is_empty())
+        {
+            // Items of `IngressList` may leave their kind out, those of `List` never do.
+            let implied = kind.strip_suffix("List").filter(|k| !k.is_empty());
+            for item in items {
+                let Some(kind) = implied else {
+                    self.take(origin, item);
+                    continue;
+                };
+                let mut item = item.clone();
+                if let Some(map) = item.as_object_mut() {
+                    map.entry("kind").or_insert_with(|| kind.into());
+                    map.entry("apiVersion").or_insert_with(|| version.clone().into());
+                }
+                self.take(origin, &item);
+            }
+            return;
+        }
+        let named = fields::name_of(value);
+        let object = format!("{kind} {named}");
+        let known = match (kind.as_str(), version.as_str()) {
+            ("Ingress", "networking.k8s.io/v1") => {
+                let read = fields::ingress(value);
+                self.keep(origin, &object, read, |r| &mut r.ingresses, |o| o.meta.key())
+            }
+            ("Ingress", _) => {
+                let detail = format!("apiVersion {version:?}; only networking.k8s.io/v1 is read");
+                self.problem(origin, Code::IngressVersion, object, detail);
+                return;
+            }
+            ("Service", "v1") => {
+                let read = fields::service(value);
+                self.keep(origin, &object, read, |r| &mut r.services, |o| o.meta.key())
+            }
+            ("Secret", "v1") => {
+                let read = fields::secret(value);
+                self.keep(origin, &object, read, |r| &mut r.secrets, |o| o.meta.key())
+            }
+            ("ConfigMap", "v1") => {
+                let read = fields::config_map(value);
+                self.keep(origin, &object, read, |r| &mut r.config_maps, |o| o.meta.key())
+            }
+            ("Deployment" | "DaemonSet", _) if !fields::controller_flags(value).is_empty() => {
+                self.flags.extend(fields::controller_flags(value));
+                return;
+            }
+            ("", _) => Err("it has no kind".to_owned()),
+            _ => {
+                self.problem(origin, Code::OtherKind, object, format!("{version} {kind}"));
+                return;
+            }
+        };
+        if let Err(detail) = known {
+            self.problem(origin, Code::BrokenObject, object, detail);
+        }
+    }
+
+    /// Keeps an object, unless another of that name says something else: then neither can be believed.
+    fn keep<T: PartialEq>(
+        &mut self,
+        origin: &Origin,
+        name: &str,
+        read: Result<T, String>,
+        shelf: impl Fn(&mut Self) -> &mut BTreeMap<Key, Seen<T>>,
+        key: impl Fn(&T) -> Key,
+    ) -> Result<(), String> {
+        let object = read?;
+        let key = key(&object);
+        let fresh = Seen {
+            object,
+            origin: origin.clone(),
+            clash: false,
+        };
+        let Some(first) = shelf(self).get_mut(&key) else {
+            shelf(self).insert(key, fresh);
+            return Ok(());
+        };
+        let same = first.object == fresh.object;
+        first.clash |= !same;
+        // The place that is told must not depend on the order of reading.
+        let told = if first.origin <= fresh.origin {
+            fresh.origin
+        } else {
+            std::mem::replace(&mut first.origin, fresh.origin)
+        };
+        let code = if same { Code::SameObject } else { Code::ObjectClash };
+        self.problem(&told, code, name.to_owned(), "it was read before".to_owned());
+        Ok(())
+    }
+
+    fn finish(mut self) -> Inventory {
+        self.problems.sort();
+        self.flags.sort();
+        self.flags.dedup();
+        let mut ingresses = settle(self.ingresses);
+        for (ingress, origin) in ingresses.values_mut() {
+            ingress.origin = origin.clone();
+        }
+        Inventory {
+            ingresses: ingresses
+                .into_iter()
+                .map(|(key, (object, _))| (key, object))
+                .collect(),
+            services: plain(self.services),
+            secrets: plain(self.secrets),
+            config_maps: plain(self.config_maps),
+            controller_flags: self.flags,
+            problems: self.problems,
+        }
+    }
+}
+
+fn settle<T>(shelf: BTreeMap<Key, Seen<T>>) -> BTreeMap<Key, (T, Origin)> {
+    let kept = shelf.into_iter().filter(|(_, seen)| !seen.clash);
+    kept.map(|(key, seen)| (key, (seen.object, seen.origin)))
+        .collect()
+}
+
+fn plain<T>(shelf: BTreeMap<Key, Seen<T>>) -> BTreeMap<Key, T> {
+    settle(shelf)
+        .into_iter()
+        .map(|(key, (object, _))| (key, object))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! Acceptance cases about hosts, TLS and back ends: 11 to 17.
+
+use crate::envoy::get;
+use crate::given::{Ingress, convert_all, convert_objects, convert_with, service};
+use gradual_rollout_migration::convert::Options;
+use serde_json::{Value, json};
+
+#[test]
+fn case_11_http_is_redirected_where_it_was_and_acme_never() {
+    let one = Ingress::new("a/x")
+        .tls(&["a.com"], "t")
+        .path("a.com", "Prefix", "/", "s");
+    let two = Ingress::new("a/y")
+        .note("ssl-redirect", "false")
+        .path("a.com", "Prefix", "/clear", "c");
+    let done = convert_all(&[one, two]);
+    let clear = |path: &str| done.answer(&get("a.com", path));
+    assert_eq!(clear("/p?x=1"), "308 https://a.com/p?x=1");
+    assert_eq!(clear("/clear/x"), "c /clear/x");
+    assert_eq!(
+        clear("/.well-known/acme-challenge/t"),
+        "s /.well-known/acme-challenge/t"
+    );
+    assert_eq!(done.answer(&get("a.com", "/p").https()), "s /p");
+    // HSTS is on unless it was switched off, on https alone.
+    let hsts = |route: Option<Value>| {
+        route
+            .unwrap()
+            .pointer("/headers/response/set/strict-transport-security")
+            .cloned()
+    };
+    let usual = json!("max-age=31536000; includeSubDomains");
+    assert_eq!(hsts(done.route(&get("a.com", "/p").https())), Some(usual.clone()));
+    assert_eq!(hsts(done.route(&get("a.com", "/clear").https())), Some(usual));
+    assert_eq!(hsts(done.route(&get("a.com", "/clear"))), None);
+    // Regular expressions too.
+    let regex = Ingress::new("a/x")
+        .tls(&["a.com"], "t")
+        .note("rewrite-target", "/$1")
+        .path("a.com", "Prefix", "/(.*)", "s");
+    let done = convert_all(&[regex]);
+    let acme = "/.well-known/acme-challenge/t";
+    assert_eq!(done.answer(&get("a.com", acme)), format!("s {acme}"));
+    assert_eq!(done.answer(&get("a.com", "/q")), "308 https://a.com/q");
+}
+
+#[test]
+fn what_no_path_has_is_redirected_too_and_then_404() {
+    let done = convert_all(&[Ingress::new("a/x")
+        .tls(&["a.com"], "t")
+        .path("a.com", "Prefix", "/foo", "s")]);
+    assert_eq!(done.answer(&get("a.com", "/other")), "308 https://a.com/other");
+    assert_eq!(done.answer(&get("a.com", "/other").https()), "404");
+}
+
+#[test]
+fn case_12_force_ssl_redirect_behind_a_load_balancer_does_not_loop() {
+    let done = convert_all(&[Ingress::new("a/x")
+        .note("force-ssl-redirect", "true")
+        .path("a.com", "Prefix", "/", "s")]);
+    let proto = |scheme: &str| done.answer(&get("a.com", "/p").header("x-forwarded-proto", scheme));
+    assert_eq!(proto("http"), "308 https://a.com/p");
+    assert_eq!(proto("https"), "s /p");
+    assert!(done.told("x", "FORCE-SSL-TRUST"));
+}
+
+#[test]
+fn case_13_each_host_has_its_own_certificate_in_the_gateways_namespace() {
+    let ingress = Ingress::new("a/x")
+        .tls(&["a.com"], "one")
+        .tls(&["b.com"], "two")
+        .path("a.com", "Prefix", "/", "s")
+        .path("b.com", "Prefix", "/", "s");
+    let done = convert_all(&[ingress]);
+    let gateway = done.objects("Gateway")[0];
+    let https: Vec<&Value> = gateway["spec"]["servers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|s| s["port"]["number"] == 443)
+        .collect();
+    assert_eq!(https.len(), 2);
+    let copies = &done.conversion.report.secrets;
+    assert_eq!(copies.len(), 2);
+    for (host, from) in [("a/a.com", "one"), ("a/b.com", "two")] {
+        let server = https.iter().find(|s| s["hosts"] == json!([host])).unwrap();
+        let copy = copies.iter().find(|copy| copy.from_name == from).unwrap();
+        assert_eq!(
+            server["tls"],
+            json!({"mode": "SIMPLE", "credentialName": copy.to_name})
+        );
+        assert_eq!(
+            (copy.from_namespace.as_str(), copy.to_namespace.as_str()),
+            ("a", "istio-system")
+        );
+    }
+    let near = Options {
+        gateway_namespace: "a".to_owned(),
+        ..Options::default()
+    };
+    let done = convert_with(
+        &[Ingress::new("a/x")
+            .tls(&["a.com"], "one")
+            .path("a.com", "Prefix", "/", "s")],
+        &[],
+        &near,
+    );
+    assert!(
+        done.conversion.report.secrets.is_empty(),
+        "no copy where it is there"
+    );
+    assert_eq!(
+        done.objects("Gateway")[0]["spec"]["servers"][1]["tls"]["credentialName"],
+        "one"
+    );
+}
+
+#[test]
+fn case_14_hosts_with_one_secret_share_one_server() {
+    let one = Ingress::new("a/x")
+        .tls(&["*.a.com"], "wild")
+        .path("x.a.com", "Prefix", "/", "s");
+    let two = Ingress::new("a/y")
+        .tls(&["x.a.com", "y.a.com"], "wild")
+        .path("x.a.com", "Prefix", "/y", "s")
+        .path("y.a.com", "Prefix", "/", "s");
+    let done = convert_all(&[one, two]);
+    let gateway = done.objects("Gateway");
+    assert_eq!(gateway.len(), 1);
+    let servers = gateway[0]["spec"]["servers"].as_array().unwrap();
+    assert_eq!(servers.len(), 2, "one for http, one for the certificate");
+    assert_eq!(servers[1]["hosts"], json!(["a/x.a.com", "a/y.a.com"]));
+}
+
+#[test]
+fn case_15_a_wildcard_stands_for_one_label() {
+    let wild = Ingress::new("a/w").path("*.a.com", "Prefix", "/", "w");
+    let own = Ingress::new("a/x").path("x.a.com", "Prefix", "/", "x");
+    let done = convert_all(&[wild, own]);
+    assert_eq!(done.answer(&get("x.a.com", "/")), "x /");
+    assert_eq!(done.answer(&get("y.a.com", "/")), "w /");
+    assert_eq!(done.answer(&get("z.y.a.com", "/")), "404");
+    assert!(done.told("w", "WILDCARD-DEPTH"));
+}
+
+#[test]
+fn case_16_default_back_ends() {
+    let rules = Ingress::new("a/r")
+        .default("d")
+        .path("a.com", "Prefix", "/api", "s");
+    let hostless = Ingress::new("a/h").path("", "Prefix", "/any", "h");
+    let bare = Ingress::new("a/b").default("all");
+    let done = convert_all(&[rules.clone(), hostless.clone(), bare]);
+    assert_eq!(done.answer(&get("a.com", "/api")), "s /api");
+    assert_eq!(done.answer(&get("a.com", "/other")), "d /other");
+    assert_eq!(done.answer(&get("unknown.org", "/any/x")), "h /any/x");
+    assert_eq!(done.answer(&get("unknown.org", "/x")), "all /x");
+    let done = convert_all(&[rules.path("a.com", "Prefix", "/", "root"), hostless]);
+    assert!(done.told("r", "DEFAULT-BACKEND-UNUSED"));
+    assert_eq!(done.answer(&get("a.com", "/other")), "root /other");
+    assert_eq!(done.answer(&get("unknown.org", "/x")), "404");
+}
+
+#[test]
+fn case_17_ports_are_resolved_and_what_is_missing_is_refused_alone() {
+    let to = |name: &str, port: Value| json!({"service": {"name": name, "port": port}});
+    let ingress = Ingress::new("a/x")
+        .path_to("a.com", "Prefix", "/name", to("s", json!({"name": "web"})))
+        .path_to("a.com", "Prefix", "/target", to("s", json!({"number": 8080})))
+        .path_to("a.com", "Prefix", "/number", to("s", json!({"number": 80})))
+        .path_to("a.com", "Prefix", "/wrong", to("s", json!({"number": 81})))
+        .path_to("b.com", "Prefix", "/gone", to("gone", json!({"number": 80})));
+    let done = convert_objects(&[service("a/s"), ingress.0], &Options::default());
+    for path in ["/name", "/target", "/number"] {
+        let route = done.route(&get("a.com", path)).unwrap();
+        assert_eq!(
+            route.pointer("/route/0/destination/port/number"),
+            Some(&json!(80)),
+            "{path}"
+        );
+    }
+    assert_eq!(
+        done.answer(&get("a.com", "/wrong")),
+        "503",
+        "closed, and in no other path's hands"
+    );
+    assert_eq!(done.answer(&get("b.com", "/gone")), "none");
+    for code in ["PORT-TARGET", "PORT-MISSING", "SERVICE-MISSING"] {
+        assert!(done.told("x", code), "{code}");
+    }
+    assert!(done.conversion.report.refused());
+}
+
+#[test]
+fn a_host_of_two_namespaces_has_one_object_with_full_names() {
+    let one = Ingress::new("a/x").day(1).path("a.com", "Prefix", "/", "s");
+    let two = Ingress::new("b/y").day(2).path("a.com", "Prefix", "/b", "s");
+    let done = convert_all(&[two, one]);
+    assert_eq!(done.objects("VirtualService").len(), 1);
+    assert_eq!(done.objects("VirtualService")[0]["metadata"]["namespace"], "a");
+    assert!(done.says("s.b.svc.cluster.local") && done.told("y", "HOST-SHARED"));
+}
+
+#[test]
+fn the_oldest_ingress_with_tls_decides_about_the_certificate() {
+    let old = Ingress::new("a/old")
+        .day(1)
+        .tls(&["a.com"], "one")
+        .path("a.com", "Prefix", "/", "s");
+    let new = Ingress::new("a/new")
+        .day(2)
+        .tls(&["a.com"], "two")
+        .path("a.com", "Prefix", "/n", "s");
+    let done = convert_all(&[new, old]);
+    assert!(done.told("new", "TLS-OLDER-DECIDES"));
+    assert_eq!(done.conversion.report.secrets.len(), 1);
+    assert_eq!(done.conversion.report.secrets[0].from_name, "one");
+}
+
+#[test]
+fn other_names_of_a_server() {
+    let ingress = Ingress::new("a/x")
+        .note("server-alias", "b.com,~^c")
+        .note("from-to-www-redirect", "true")
+        .path("a.com", "Prefix", "/", "s");
+    let done = convert_all(&[ingress]);
+    assert_eq!(done.answer(&get("b.com", "/")), "s /");
+    assert_eq!(done.answer(&get("www.a.com", "/p")), "308 http://a.com/p");
+    for code in ["SERVER-ALIAS", "WWW-REDIRECT"] {
+        assert!(done.told("x", code), "{code}");
+    }
+}
+
+#[test]
+fn tls_is_passed_through_where_the_controller_does() {
+    let ingress = Ingress::new("a/x")
+        .note("ssl-passthrough", "true")
+        .path("a.com", "Prefix", "/", "s");
+    let done = convert_all(std::slice::from_ref(&ingress));
+    assert!(done.told("x", "SSL-PASSTHROUGH") && done.conversion.objects.is_empty());
+    let on = Options {
+        controller_flags: vec!["--enable-ssl-passthrough".to_owned()],
+        ..Options::default()
+    };
+    let done = convert_with(&[ingress], &[], &on);
+    let service = done.objects("VirtualService")[0];
+    assert_eq!(
+        service["spec"]["tls"][0]["match"][0]["sniHosts"],
+        json!(["a.com"])
+    );
+    assert_eq!(
+        done.objects("Gateway")[0]["spec"]["servers"][0]["tls"]["mode"],
+        "PASSTHROUGH"
+    );
+}

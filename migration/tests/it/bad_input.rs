@@ -1,0 +1,207 @@
+//! What is broken gets its code, and the rest proceeds.
+
+use crate::envoy::get;
+use crate::given::{Ingress, config, convert_all, convert_objects, convert_text, convert_with, service};
+use gradual_rollout_migration::convert::Options;
+use gradual_rollout_migration::report::{CODES, Outcome};
+use serde_json::json;
+
+#[test]
+fn a_broken_document_and_the_rest() {
+    let good = json!([
+        service("a/s"),
+        Ingress::new("a/x").path("a.com", "Prefix", "/", "s").0
+    ]);
+    let text = format!(
+        "kind: [\n---\n{}\n---\n{}\n---\nkind: Ingress\napiVersion: networking.k8s.io/v1\nmetadata: {{name: y}}\nspec: {{rules: 7}}\n",
+        good[0], good[1]
+    );
+    let done = convert_text(&text, &Options::default());
+    assert_eq!(done.answer(&get("a.com", "/")), "s /");
+    let told: Vec<&str> = done
+        .conversion
+        .report
+        .input
+        .iter()
+        .map(|input| input.entry.code.text())
+        .collect();
+    assert_eq!(told, ["BROKEN-DOCUMENT", "BROKEN-OBJECT"]);
+    assert!(done.conversion.report.refused());
+    let report = done.conversion.report.to_string();
+    assert!(
+        report.contains("given.yaml: document 1, line 1") && report.contains("spec.rules"),
+        "{report}"
+    );
+}
+
+#[test]
+fn ingresses_without_anything_to_serve() {
+    let mut ruleless = Ingress::new("a/rules");
+    ruleless.0["spec"]["rules"] = json!([{"host": "a.com"}]);
+    let done = convert_all(&[Ingress::new("a/empty"), ruleless]);
+    assert!(done.told("empty", "EMPTY-INGRESS"));
+    assert!(done.told("rules", "RULE-WITHOUT-PATHS"));
+}
+
+#[test]
+fn back_ends_that_are_none() {
+    let resource = json!({"resource": {"apiGroup": "x", "kind": "Bucket", "name": "b"}});
+    let external = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "a", "name": "e"},
+        "spec": {"type": "ExternalName", "externalName": "x.org"}});
+    let mut default = Ingress::new("a/d").path("b.com", "Prefix", "/", "s");
+    default.0["spec"]["defaultBackend"] = resource.clone();
+    let ingress = Ingress::new("a/x")
+        .path_to("a.com", "Prefix", "/r", resource)
+        .path_to("a.com", "Prefix", "/n", json!({}))
+        .path("a.com", "Prefix", "/e", "e")
+        .path("a.com", "Prefix", "/s", "s");
+    let done = convert_with(&[ingress, default], &[external], &Options::default());
+    for code in ["RESOURCE-BACKEND", "BACKEND-MISSING", "EXTERNAL-NAME"] {
+        assert!(done.told("x", code), "{code}");
+    }
+    assert!(done.told("d", "RESOURCE-BACKEND"));
+    assert_eq!(done.answer(&get("a.com", "/s")), "s /s");
+    assert_eq!(done.answer(&get("b.com", "/")), "s /");
+}
+
+#[test]
+fn a_missing_service_can_be_accepted_where_its_port_is_a_number() {
+    let ingress = Ingress::new("a/x").path("a.com", "Prefix", "/", "s");
+    let alone = [ingress.0];
+    assert!(
+        convert_objects(&alone, &Options::default())
+            .conversion
+            .objects
+            .is_empty()
+    );
+    let done = convert_objects(&alone, &crate::given::accepting(&["SERVICE-MISSING"]));
+    assert_eq!(done.answer(&get("a.com", "/")), "s /");
+}
+
+#[test]
+fn secrets_that_are_missing_or_empty() {
+    let ingress = |secret: &str| {
+        Ingress::new("a/x")
+            .tls(&["a.com"], secret)
+            .path("a.com", "Prefix", "/", "s")
+    };
+    let empty = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "a", "name": "t"}, "type": "kubernetes.io/tls"});
+    let done = convert_with(&[ingress("t")], &[empty], &Options::default());
+    assert!(done.told("x", "TLS-SECRET-INVALID") && done.told("x", "TLS-DEFAULT-CERTIFICATE"));
+    assert_eq!(
+        done.answer(&get("a.com", "/")),
+        "308 https://a.com/",
+        "never in clear what was redirected"
+    );
+    let done = convert_objects(&[ingress("t").0, service("a/s")], &Options::default());
+    assert!(done.told("x", "TLS-SECRET-MISSING"));
+}
+
+#[test]
+fn names_and_hosts_that_are_too_long_or_none() {
+    let long = format!("a/{}", "n".repeat(200));
+    let host = format!("{}.{}.com", "a".repeat(60), "b".repeat(60));
+    let done = convert_all(&[Ingress::new(&long).path(&host, "Prefix", "/", "s")]);
+    let service = done.objects("VirtualService")[0];
+    assert!(service["metadata"]["name"].as_str().unwrap().len() <= 63);
+    let done = convert_all(&[Ingress::new("a/x")
+        .path("a.*.com", "Prefix", "/", "s")
+        .path("b.com", "Prefix", "/", "s")]);
+    assert!(done.told("x", "HOST-INVALID"));
+    assert_eq!(done.answer(&get("b.com", "/")), "s /");
+}
+
+#[test]
+fn paths_that_are_sent_encoded_or_no_paths() {
+    let done = convert_all(&[Ingress::new("a/x")
+        .path("a.com", "Prefix", "/a b", "s")
+        .path("a.com", "Prefix", "b", "s")
+        .path("a.com", "Prefix", "/ok", "s")]);
+    assert!(done.told("x", "PATH-ENCODING") && done.told("x", "PATH-INVALID"));
+    assert_eq!(done.answer(&get("a.com", "/ok")), "s /ok");
+}
+
+#[test]
+fn annotations_are_never_lost_in_silence() {
+    let done = convert_all(&[Ingress::new("a/x")
+        .note("no-such-thing", "1")
+        .note("use-regex", "maybe")
+        .note("cert-manager.io/cluster-issuer", "le")
+        .note("external-dns.alpha.kubernetes.io/hostname", "a.com")
+        .note("meta.helm.sh/release-name", "r")
+        .note("example.org/x", "y")
+        .path("a.com", "Prefix", "/", "s")]);
+    for code in [
+        "UNKNOWN-ANNOTATION",
+        "INVALID-VALUE",
+        "CERT-MANAGER",
+        "EXTERNAL-DNS",
+        "MANAGED-ELSEWHERE",
+        "FOREIGN-ANNOTATION",
+    ] {
+        assert!(done.told("x", code), "{code}");
+    }
+}
+
+#[test]
+fn owners_and_classes() {
+    let mut owned = Ingress::new("a/owned").path("a.com", "Prefix", "/", "s");
+    owned.0["metadata"]["ownerReferences"] = json!([{"kind": "App", "name": "x"}]);
+    let mut other = Ingress::new("a/other").path("b.com", "Prefix", "/", "s");
+    other.0["spec"]["ingressClassName"] = "haproxy".into();
+    let mut none = Ingress::new("a/none").path("c.com", "Prefix", "/", "s");
+    none.0["spec"].as_object_mut().unwrap().remove("ingressClassName");
+    let legacy = Ingress::new("a/legacy")
+        .note("kubernetes.io/ingress.class", "haproxy")
+        .path("d.com", "Prefix", "/", "s");
+    let done = convert_all(&[owned, other, none, legacy]);
+    assert!(done.told("owned", "MANAGED-ELSEWHERE"));
+    assert!(done.told("other", "OTHER-CLASS") && done.told("legacy", "OTHER-CLASS"));
+    assert_eq!(done.answer(&get("b.com", "/")), "none");
+    assert!(done.told("none", "NO-CLASS"));
+    assert_eq!(done.ingress("other").paths[0].outcome, Outcome::Dropped);
+}
+
+#[test]
+fn custom_headers_come_from_their_config_map() {
+    let headers = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "a", "name": "h"}, "data": {"X-A": "1"}});
+    let ingress = Ingress::new("a/x")
+        .note("custom-headers", "a/h")
+        .path("a.com", "Prefix", "/", "s");
+    let allowed = config(json!({"global-allowed-response-headers": "X-A"}));
+    let done = convert_with(
+        std::slice::from_ref(&ingress),
+        &[headers.clone(), allowed],
+        &Options::default(),
+    );
+    assert_eq!(
+        done.route(&get("a.com", "/")).unwrap()["headers"]["response"]["set"],
+        json!({"x-a": "1"})
+    );
+    let done = convert_with(&[ingress], &[headers], &Options::default());
+    assert!(done.told("x", "CUSTOM-HEADERS") && done.conversion.objects.is_empty());
+}
+
+#[test]
+fn every_setting_of_the_controller_is_converted_or_told() {
+    let done = convert_with(
+        &[],
+        &[config(
+            json!({"custom-http-errors": "404", "ssl-redirect": "true", "odd": "1"}),
+        )],
+        &Options::default(),
+    );
+    let fields: Vec<&str> = done
+        .conversion
+        .report
+        .controller
+        .iter()
+        .map(|entry| entry.field.as_str())
+        .collect();
+    assert!(
+        fields.contains(&"data.custom-http-errors")
+            && fields.contains(&"data.odd")
+            && !fields.contains(&"data.ssl-redirect")
+    );
+    assert!(CODES.len() > 80);
+}

@@ -1,0 +1,20 @@
+//! Conversions as a whole: Ingresses in, objects out, and what a request meets at the gateway.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value,
+    reason = "helpers of tests too say what went wrong by panicking, and read well without borrowing"
+)]
+
+mod acceptance_hosts;
+mod acceptance_paths;
+mod acceptance_traffic;
+mod bad_input;
+mod envoy;
+mod equivalence;
+mod given;
+mod properties;
+mod scale;
+mod schema;
+mod security;

@@ -1,0 +1,68 @@
+//! Arguments of `migrate`.
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// What is done about a migration.
+#[derive(Debug, Subcommand)]
+pub enum MigrateVerb {
+    /// Turn Ingresses into Istio objects, without a cluster and without writing to one
+    Convert(Box<ConvertArgs>),
+    /// Say what a code of the report means, and what to do; `list` shows them all
+    Explain {
+        /// The code
+        #[arg(value_name = "CODE")]
+        code: String,
+    },
+}
+
+/// Arguments of `migrate convert`.
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = "\
+Objects go to the standard output, the report to the standard error or, as JSON, to the file of --report. What is
+refused is never among the objects: a path that was protected in a way that cannot be kept, or that Istio cannot
+serve. Hand in Services and Secrets too, and the controller's ConfigMap and Deployment for its settings and flags.
+
+Examples:
+  kubectl get ingress,service,secret,configmap -A -o yaml | gradual-rollout migrate convert -f - > istio.yaml
+  gradual-rollout migrate convert -f manifests/ -o json --report report.json
+  gradual-rollout migrate convert -f shop.yaml --accept BODY-LIMIT,RATE-LIMIT
+
+Exit codes:
+  0 everything is converted · 3 nothing is, as all was refused · 4 something was refused, the rest is there
+  64 a file or a flag is wrong")]
+pub struct ConvertArgs {
+    /// A file, a folder with *.yaml, *.yml and *.json, or - for the standard input; may be repeated
+    #[arg(short, long, value_name = "FILE|DIR|-")]
+    pub file: Vec<PathBuf>,
+    /// Write the report to a file, as JSON, instead of the standard error
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Convert although this is lost; may be repeated, or a list by comma
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    pub accept: Vec<String>,
+    /// The Gateway to write; its namespace is that of the gateway's pods [default: istio-system/sealos-gateway]
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub gateway: Option<String>,
+    /// A label of the gateway's pods; may be repeated [default: istio=ingressgateway]
+    #[arg(long, value_name = "LABEL=VALUE")]
+    pub gateway_selector: Vec<String>,
+    /// The class of the Ingresses [default: the controller's flag, or nginx]
+    #[arg(long, value_name = "NAME")]
+    pub ingress_class: Option<String>,
+    /// The prefix of annotations [default: the controller's flag, or nginx.ingress.kubernetes.io]
+    #[arg(long, value_name = "PREFIX")]
+    pub annotations_prefix: Option<String>,
+    /// The controller's ConfigMap among the files [default: the one called ingress-nginx-controller]
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub controller_config: Option<String>,
+    /// A flag that the controller runs with, as enable-ssl-passthrough; may be repeated
+    #[arg(long, value_name = "FLAG")]
+    pub controller_flag: Vec<String>,
+    /// The Secret with the certificate for hosts without one [default: the controller's flag]
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub default_certificate: Option<String>,
+    /// The domain of Services [default: cluster.local]
+    #[arg(long, value_name = "DOMAIN")]
+    pub cluster_domain: Option<String>,
+}

@@ -1,0 +1,141 @@
+//! `migrate convert`.
+
+use super::args::ConvertArgs;
+use super::{explain, files};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::{output, table};
+use gradual_rollout_migration::convert::{self, Conversion, Options};
+use gradual_rollout_migration::input::{self, Key};
+use gradual_rollout_migration::istio::{to_json, to_yaml};
+use gradual_rollout_migration::report::Report;
+use gradual_rollout_migration::rules;
+use std::collections::BTreeMap;
+use std::io::Write;
+
+/// How objects are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// One document for each.
+    Yaml,
+    /// A list.
+    Json,
+}
+
+/// Converts what was named.
+pub(super) fn run(args: &ConvertArgs, form: Form, out: &mut dyn Write) -> Result<Exit, Failure> {
+    if args.file.is_empty() {
+        return Err(Failure::usage(
+            "nothing was named to convert: write -f FILE, -f DIR or -f -. A cluster is not read here yet: hand in what kubectl get ingress,service,secret,configmap -A -o yaml prints",
+        ));
+    }
+    let options = options(args)?;
+    let inventory = input::read(&files::read(&args.file)?);
+    if inventory.ingresses.is_empty() && inventory.problems.is_empty() {
+        return Err(Failure::usage(
+            "no Ingress is in what was named: hand in networking.k8s.io/v1 Ingresses",
+        ));
+    }
+    let conversion =
+        convert::convert(&inventory, &options).map_err(|error| Failure::internal(error.to_string()))?;
+    if let Some(broken) = rules::check(&conversion.objects).first() {
+        // Nothing is better than what Istio would refuse or read otherwise.
+        return Err(Failure::internal(format!(
+            "an object would break a rule of Istio: {broken}"
+        )));
+    }
+    write(&conversion, form, out)?;
+    report(&conversion.report, args)?;
+    end(&conversion)
+}
+
+fn write(conversion: &Conversion, form: Form, out: &mut dyn Write) -> Result<(), Failure> {
+    let text = match form {
+        Form::Yaml => to_yaml(&conversion.objects),
+        Form::Json => to_json(&conversion.objects).map(|json| table::plain_json(&json)),
+    };
+    let text = text.map_err(|error| Failure::internal(error.to_string()))?;
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+fn report(report: &Report, args: &ConvertArgs) -> Result<(), Failure> {
+    if let Some(path) = &args.report {
+        return output::file(path, report);
+    }
+    write!(anstream::stderr(), "{}", table::plain_lines(&report.to_string()))?;
+    Ok(())
+}
+
+fn end(conversion: &Conversion) -> Result<Exit, Failure> {
+    if !conversion.report.refused() {
+        return Ok(Exit::Done);
+    }
+    let summary = &conversion.report.summary;
+    let exit = if conversion.objects.is_empty() {
+        Exit::Refused
+    } else {
+        Exit::Partly
+    };
+    Err(Failure::new(
+        exit,
+        format!(
+            "{} of {} paths were refused, {} documents could not be read: the report names each with its remedy; see `migrate explain CODE`",
+            summary.refused,
+            summary.paths,
+            conversion
+                .report
+                .input
+                .iter()
+                .filter(|input| input.entry.refuses())
+                .count()
+        ),
+    ))
+}
+
+fn options(args: &ConvertArgs) -> Result<Options, Failure> {
+    let mut options = Options::default();
+    for code in &args.accept {
+        let explanation = explain::find(code)?;
+        if !explanation.acceptable {
+            return Err(Failure::usage(format!(
+                "{code} cannot be accepted, as there is nothing that could be written instead: {}",
+                explanation.remedy
+            )));
+        }
+        options.accept.insert(explanation.code);
+    }
+    if let Some(gateway) = &args.gateway {
+        (options.gateway_namespace, options.gateway_name) = key("--gateway", gateway)?;
+    }
+    if !args.gateway_selector.is_empty() {
+        options.gateway_selector = BTreeMap::new();
+    }
+    for label in &args.gateway_selector {
+        let Some((name, value)) = label.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            return Err(Failure::usage(format!(
+                "--gateway-selector {label:?} is no LABEL=VALUE"
+            )));
+        };
+        options.gateway_selector.insert(name.to_owned(), value.to_owned());
+    }
+    let named = |flag: &str, text: &Option<String>| text.as_ref().map(|text| key(flag, text)).transpose();
+    options.controller_config = named("--controller-config", &args.controller_config)?;
+    options.default_certificate = named("--default-certificate", &args.default_certificate)?;
+    options.controller_flags.clone_from(&args.controller_flag);
+    options.annotations_prefix.clone_from(&args.annotations_prefix);
+    options.ingress_class.clone_from(&args.ingress_class);
+    if let Some(domain) = &args.cluster_domain {
+        options.cluster_domain.clone_from(domain);
+    }
+    Ok(options)
+}
+
+fn key(flag: &str, text: &str) -> Result<Key, Failure> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok((namespace.to_owned(), name.to_owned()))
+        }
+        _ => Err(Failure::usage(format!("{flag} {text:?} is no NAMESPACE/NAME"))),
+    }
+}

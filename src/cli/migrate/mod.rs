@@ -1,0 +1,32 @@
+//! `migrate`: from ingress-nginx to Istio. What is pure is in the crate `gradual-rollout-migration`; here it meets
+//! files and people.
+
+pub(super) mod args;
+mod convert;
+mod explain;
+mod files;
+
+use super::args::{Global, Output};
+use super::exit::{Exit, Failure};
+use super::output_to::OutputTo;
+use args::MigrateVerb;
+use std::io::Write;
+
+/// Does what was typed.
+pub(super) fn run(what: &MigrateVerb, global: &Global, out: &mut dyn Write) -> Result<Exit, Failure> {
+    match what {
+        MigrateVerb::Convert(args) => convert::run(args, form(global)?, out),
+        MigrateVerb::Explain { code } => explain::run(code, OutputTo::form(global.output.as_ref()), out),
+    }
+}
+
+/// Objects are YAML or JSON; without a word YAML.
+fn form(global: &Global) -> Result<convert::Form, Failure> {
+    match &global.output {
+        None | Some(OutputTo::Form(Output::Yaml)) => Ok(convert::Form::Yaml),
+        Some(OutputTo::Form(Output::Json)) => Ok(convert::Form::Json),
+        Some(OutputTo::Form(Output::Table | Output::Wide) | OutputTo::Place(_)) => Err(Failure::usage(
+            "migrate convert writes objects: -o yaml or -o json",
+        )),
+    }
+}
