@@ -5,7 +5,7 @@ use gradual_rollout_migration::model::{Answer, Request, Scheme};
 use serde_json::{Value, json};
 
 /// An Ingress under construction.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ingress(Value);
 
 impl Ingress {

@@ -1,0 +1,135 @@
+//! The same question to both.
+
+use std::path::Path;
+
+use gradual_rollout_migration::model::nginx::{Nginx as Model, Options};
+use gradual_rollout_migration::model::{Answer, Request};
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+
+use crate::echo::Echo;
+use crate::process::{self, Nginx};
+use crate::support::{Ingress, http};
+use crate::wire::Response;
+use crate::{conf, sets};
+
+/// An answer of either side in the same words.
+fn of_nginx(response: &Response) -> String {
+    if let Some(location) = &response.location {
+        return format!("{} to {}", response.status, location.escape_ascii());
+    }
+    let mut lines = response.body.splitn(3, |byte| *byte == b'\n');
+    let mut line = || lines.next().unwrap_or_default().escape_ascii().to_string();
+    match (response.status, line()) {
+        (200, name) if name == "default" => "404".to_owned(),
+        (200, name) if name.contains('/') => format!("{name} gets {} for host {}", line(), line()),
+        (status, _) => status.to_string(),
+    }
+}
+
+fn agree(
+    program: &Path,
+    echo: &Echo,
+    ingresses: &[Ingress],
+    requests: &[Request],
+) -> Result<(), TestCaseError> {
+    let values: Vec<_> = ingresses.iter().cloned().map(Ingress::value).collect();
+    let model = Model::new(&values, Options::default());
+    // Locations that nginx would not load: nothing to compare.
+    let Ok(servers) = model.servers() else {
+        return Err(TestCaseError::reject("duplicate location"));
+    };
+    let http = conf::http(servers, echo.address);
+    let nginx = Nginx::start(program, &http)
+        .map_err(|said| TestCaseError::fail(format!("nginx does not load:\n{http}\n{said}")))?;
+    for request in requests {
+        let told = model.answer(request);
+        if matches!(told, Answer::Unsupported(_)) {
+            continue;
+        }
+        let seen = of_nginx(&nginx.ask(request));
+        prop_assert_eq!(told.to_string(), seen, "{}\n{}", request, http);
+    }
+    Ok(())
+}
+
+#[test]
+fn any_ingresses_are_served_alike() {
+    let Some(program) = process::find() else {
+        return;
+    };
+    let echo = Echo::start();
+    // As many as PROPTEST_CASES says, else few: each starts an nginx.
+    let cases = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(64);
+    let config = ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    proptest!(config, |(ingresses in sets::ingresses(), requests in sets::requests())| {
+        agree(&program, &echo, &ingresses, &requests)?;
+    });
+}
+
+#[test]
+fn the_seed_vectors_are_served_alike() {
+    let Some(program) = process::find() else {
+        return;
+    };
+    let echo = Echo::start();
+    let sets = [
+        vec![
+            Ingress::named("a")
+                .any("h", "/foo", "svc")
+                .with("rewrite-target", "/"),
+        ],
+        vec![
+            Ingress::named("a")
+                .any("h", "/bar(/|$)(.*)", "svc")
+                .with("rewrite-target", "/$2"),
+        ],
+        vec![
+            Ingress::named("a")
+                .prefix("h", "/foo", "svc")
+                .prefix("h", "/sl/", "slash"),
+        ],
+        vec![
+            Ingress::named("a")
+                .prefix("h", "/", "svc")
+                .with("permanent-redirect", "https://www.google.com"),
+        ],
+        vec![
+            Ingress::named("a")
+                .any("h", "/one|/two", "svc")
+                .with("use-regex", "true"),
+        ],
+    ];
+    let targets = [
+        "/foo",
+        "/foo/",
+        "/foo/bar?x=1",
+        "/FOObar",
+        "//foo/x",
+        "//foo//x",
+        "/foobar",
+        "/FOO",
+        "/bar",
+        "/bar/x/y?q=1",
+        "/BAR/x",
+        "/barx",
+        "/bar/a%20b",
+        "/sl?x=1",
+        "/sl",
+        "/a/b?x=1",
+        "/x/two",
+        "/onexyz",
+        "/x/one",
+    ];
+    let requests = targets.map(|target| http("h", target));
+    for ingresses in sets {
+        agree(&program, &echo, &ingresses, &requests).unwrap();
+    }
+}
