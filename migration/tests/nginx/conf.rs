@@ -16,13 +16,15 @@ pub(crate) fn http(servers: &[Server], backend: SocketAddr) -> String {
 
 fn server(conf: &mut String, server: &Server) {
     let default = if server.host == "_" { " default_server" } else { "" };
-    let aliases: String = server
-        .aliases
-        .iter()
-        .map(|alias| format!(" {}", quoted(alias)))
-        .collect();
+    let names: Vec<String> = server.aliases.iter().map(|alias| quoted(alias)).collect();
     writeln!(conf, "server {{\nlisten unix:SOCKET{default};").unwrap();
-    writeln!(conf, "server_name {}{aliases};", quoted_name(&server.host)).unwrap();
+    writeln!(
+        conf,
+        "server_name {} {};",
+        quoted_name(&server.host),
+        names.join(" ")
+    )
+    .unwrap();
     let regex = server
         .locations
         .iter()

@@ -29,8 +29,8 @@ const TARGETS: &[&str] = &["/", "/$1", "/$2", "/x/$1/y", "/a", "$1", "/a/", "/$1
 
 fn plain_path() -> impl Strategy<Value = String> {
     (vec(select(SEGMENTS), 0..3), any::<bool>()).prop_map(|(segments, slash)| {
-        let mut path: String = segments.iter().map(|segment| format!("/{segment}")).collect();
-        if slash || path.is_empty() {
+        let mut path = ["", &segments.join("/")].join("/");
+        if slash && !segments.is_empty() {
             path.push('/');
         }
         path

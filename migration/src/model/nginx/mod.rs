@@ -2,7 +2,7 @@
 //!
 //! Two steps, each after its source. The controller (ingress-nginx 1.15) turns Ingresses into servers and locations:
 //! [`server`] and [`upstreams`], then [`written`]. nginx core normalises the path ([`uri`]), finds the location
-//! ([`tree`] and regular expressions in order), and runs the location's `return`, `rewrite` and `proxy_pass`.
+//! ([`names`] and regular expressions in order), and runs the location's `return`, `rewrite` and `proxy_pass`.
 //!
 //! Not modelled, and said so where it matters: snippets, authentication, source ranges, rate limits, `ModSecurity`,
 //! TLS pass-through, splits by canary, CORS preflights, `FastCGI`, nginx variables in values, aliases that are regular
@@ -11,10 +11,11 @@
 //! names it.
 
 mod ingress;
+mod names;
 mod rewrite;
 mod server;
 mod settings;
-mod tree;
+
 mod upstreams;
 mod uri;
 mod vhosts;

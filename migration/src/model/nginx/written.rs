@@ -6,10 +6,10 @@ use std::sync::Arc;
 use regex::bytes::Regex;
 
 use super::ingress::Service;
+use super::names::{Found, Named, Names};
 use super::rewrite::Rewrite;
 use super::server::{Draft, DraftLocation};
 use super::settings::Settings;
-use super::tree::{Found, Locations, Named};
 use super::upstreams::Upstreams;
 use crate::model::pattern;
 
@@ -44,7 +44,7 @@ pub struct Server {
     /// In the order in which they are written.
     pub locations: Vec<Location>,
     pub(super) beyond: Option<String>,
-    tree: Locations,
+    names: Names,
 }
 
 /// Which location a path meets.
@@ -81,20 +81,20 @@ impl Server {
             exact: false,
             number,
         });
-        let tree = Locations::new(own.chain(catch_all)).map_err(|error| format!("{error} on host {host}"))?;
+        let names = Names::new(own.chain(catch_all)).map_err(|error| format!("{error} on host {host}"))?;
         Ok(Self {
             host,
             aliases: draft.aliases,
             regex,
             locations,
             beyond: draft.beyond,
-            tree,
+            names,
         })
     }
 
     /// An exact location, a redirect to the slash, the first regular expression, the longest prefix: in this order.
     pub(super) fn meet(&self, path: &[u8]) -> Option<Met<'_>> {
-        let prefix = match self.tree.find(path) {
+        let prefix = match self.names.find(path) {
             Found::Exact(number) => return self.numbered(number),
             Found::AddSlash(number) => return self.locations.get(number).map(Met::AddSlash),
             Found::Prefix(number) => Some(number),
