@@ -6,6 +6,10 @@
     reason = "helpers of tests too say what went wrong by panicking"
 )]
 
+#[path = "model/comparison.rs"]
+mod comparison;
+#[path = "model/envoy_rules.rs"]
+mod envoy_rules;
 #[path = "model/nginx_vectors.rs"]
 mod nginx_vectors;
 #[path = "model/support.rs"]

@@ -1,0 +1,142 @@
+//! A converted set by hand, and what is found when it is converted badly.
+
+use gradual_rollout_migration::model::compare::{Difference, Kind, corpus, differences};
+use serde_json::{Value, json};
+
+use crate::support::Ingress;
+
+fn converted(http: &Value) -> Vec<Value> {
+    vec![
+        json!({
+            "kind": "Gateway",
+            "metadata": { "name": "edge", "namespace": "istio" },
+            "spec": { "servers": [
+                { "port": { "number": 80, "protocol": "HTTP" }, "hosts": ["*"] },
+                { "port": { "number": 443, "protocol": "HTTPS" }, "hosts": ["*"], "tls": { "mode": "SIMPLE" } },
+            ] },
+        }),
+        json!({
+            "kind": "VirtualService",
+            "metadata": { "name": "h", "namespace": "ns" },
+            "spec": { "hosts": ["h"], "gateways": ["istio/edge"], "http": http },
+        }),
+    ]
+}
+
+fn to(service: &str) -> Value {
+    json!([{ "destination": { "host": format!("{service}.ns.svc.cluster.local"), "port": { "number": 80 } } }])
+}
+
+fn found(ingress: Ingress, http: &Value) -> Vec<Difference> {
+    let ingresses = [ingress.value()];
+    differences(&ingresses, &converted(http), &corpus(&ingresses))
+}
+
+/// Paths that nginx reads otherwise than Envoy does by default, whatever the routes are.
+fn by_bytes(difference: &Difference) -> bool {
+    let target = difference.request.target().to_string();
+    target.contains("//") || target.contains("..") || target.contains("/./") || target.contains('%')
+}
+
+#[test]
+fn a_prefix_as_two_matches_is_alike_but_for_the_bytes_of_paths() {
+    let http = json!([{
+        "match": [{ "uri": { "exact": "/foo" } }, { "uri": { "prefix": "/foo/" } }],
+        "route": to("svc"),
+    }]);
+    let different = found(Ingress::named("a").prefix("h", "/foo", "svc"), &http);
+    let other: Vec<String> = different
+        .iter()
+        .filter(|difference| !by_bytes(difference))
+        .map(ToString::to_string)
+        .collect();
+    assert!(other.is_empty(), "{other:#?}");
+    // A doubled slash finds nothing at Envoy, and a decoded octet arrives decoded.
+    assert!(
+        different
+            .iter()
+            .any(|difference| difference.kind == Kind::Outcome)
+    );
+    assert!(different.iter().any(|difference| difference.kind == Kind::Target));
+}
+
+#[test]
+fn a_prefix_as_a_prefix_is_found_to_take_too_much() {
+    let http = json!([{ "match": [{ "uri": { "prefix": "/foo" } }], "route": to("svc") }]);
+    let different = found(Ingress::named("a").prefix("h", "/foo", "svc"), &http);
+    assert!(
+        different
+            .iter()
+            .any(|difference| difference.request.to_string() == "GET http://h/fooxyz")
+    );
+}
+
+#[test]
+fn a_rewrite_as_a_prefix_replacement_is_found() {
+    let ingress = Ingress::named("a")
+        .any("h", "/foo", "svc")
+        .with("rewrite-target", "/");
+    let http = json!([{
+        "match": [{ "uri": { "regex": "(?i)(?:/foo).*" } }],
+        "rewrite": { "uri": "/x" },
+        "route": to("svc"),
+    }]);
+    let different = found(ingress.clone(), &http);
+    assert!(different.iter().any(|difference| difference.kind == Kind::Target));
+    let http = json!([{
+        "match": [{ "uri": { "regex": "(?i)(?:/foo).*" } }],
+        "rewrite": { "uriRegexRewrite": { "match": "^.*?(?i:/foo).*$", "rewrite": "/" } },
+        "route": to("svc"),
+    }]);
+    let different = found(ingress, &http);
+    let other: Vec<String> = different
+        .iter()
+        .filter(|difference| !by_bytes(difference))
+        .map(ToString::to_string)
+        .collect();
+    assert!(other.is_empty(), "{other:#?}");
+}
+
+/// nginx appends nothing; Envoy appends the query unless the new path has one of its own.
+#[test]
+fn a_query_is_carried_along_by_envoys_redirect_only() {
+    let ingress = Ingress::named("a")
+        .prefix("h", "/", "svc")
+        .with("permanent-redirect", "https://n.com/");
+    let http =
+        json!([{ "redirect": { "scheme": "https", "authority": "n.com", "uri": "/", "redirectCode": 301 } }]);
+    let different = found(ingress, &http);
+    assert!(!different.is_empty());
+    for difference in &different {
+        let target = difference.request.target().to_string();
+        assert!(target.contains('?') || target.contains(".."), "{difference}");
+    }
+}
+
+#[test]
+fn one_side_of_a_split_that_differs_is_a_difference() {
+    let http = json!([{ "route": [
+        { "destination": { "host": "svc", "port": { "number": 80 } }, "weight": 99 },
+        { "destination": { "host": "other", "port": { "number": 80 } }, "weight": 1 },
+    ] }]);
+    let different = found(Ingress::named("a").prefix("h", "/", "svc"), &http);
+    assert!(
+        different
+            .iter()
+            .any(|difference| difference.kind == Kind::Backend)
+    );
+}
+
+#[test]
+fn what_is_not_modelled_is_a_difference_of_its_own() {
+    let http = json!([{ "route": to("svc") }]);
+    let ingress = Ingress::named("a")
+        .prefix("h", "/", "svc")
+        .with("auth-url", "http://auth");
+    let different = found(ingress, &http);
+    assert!(
+        different
+            .iter()
+            .any(|difference| difference.kind == Kind::Unknown)
+    );
+}
