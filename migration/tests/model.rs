@@ -10,6 +10,8 @@
 mod comparison;
 #[path = "model/envoy_rules.rs"]
 mod envoy_rules;
+#[path = "model/nginx_facts.rs"]
+mod nginx_facts;
 #[path = "model/nginx_vectors.rs"]
 mod nginx_vectors;
 #[path = "model/support.rs"]

@@ -84,7 +84,12 @@ impl Envoy {
         if let Some(what) = &listener.beyond {
             return only(Answer::Unsupported(what.clone()));
         }
-        let Some(path) = path::normalise(&request.path.0, self.options.path_normalization) else {
+        let clean = |path: &Octets| path::normalise(&path.0, self.options.path_normalization);
+        let target = request.target();
+        let Some(path) = Some(&request.path)
+            .filter(|_| path::acceptable(&target.0))
+            .and_then(clean)
+        else {
             return only(Answer::Status(400));
         };
         let Some((_, virtual_host)) = names::best(&listener.hosts, &host, |(domain, _)| domain.as_str())

@@ -1,4 +1,4 @@
-//! What Envoy makes of a path before it looks for a route.
+//! What Envoy makes of a path before it looks for a route. Seen at Envoy 1.40.
 
 /// `meshConfig.pathNormalization`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -14,13 +14,14 @@ pub enum PathNormalization {
     DecodeAndMergeSlashes,
 }
 
+/// Whether Envoy takes these bytes for a path and query at all. A fragment, a control character, a space or anything
+/// beyond ASCII has no place in a request line.
+pub(super) fn acceptable(target: &[u8]) -> bool {
+    target.first() == Some(&b'/') && target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#')
+}
+
 /// The path that routes are compared with and that goes to the back end; `None` where Envoy answers 400.
 pub(super) fn normalise(path: &[u8], how: PathNormalization) -> Option<Vec<u8>> {
-    // A fragment, a control character or a space has no place in a request line.
-    let strange = |byte: &u8| *byte <= b' ' || *byte == 0x7f || *byte == b'#';
-    if path.first() != Some(&b'/') || path.iter().any(strange) {
-        return None;
-    }
     match how {
         PathNormalization::None => Some(path.to_vec()),
         PathNormalization::Normalize => canonical(path),
@@ -43,7 +44,8 @@ fn escape(bytes: &[u8]) -> Option<u8> {
 /// As a browser's address bar does it: `%61` is `a`, `%2F` stays, a broken escape stays, `%00` is an error.
 fn canonical(path: &[u8]) -> Option<Vec<u8>> {
     let mut clean = Vec::with_capacity(path.len());
-    let mut rest = path;
+    let path = without_parameters(path);
+    let mut rest = path.as_slice();
     while let Some((first, after)) = rest.split_first() {
         if let Some(value) = escape(rest) {
             if value == 0 {
@@ -59,7 +61,7 @@ fn canonical(path: &[u8]) -> Option<Vec<u8>> {
         }
         match first {
             b'\\' => clean.push(b'/'),
-            b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}' | 0x80.. => {
+            b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}' => {
                 clean.extend_from_slice(format!("%{first:02X}").as_bytes());
             }
             other => clean.push(*other),
@@ -67,6 +69,21 @@ fn canonical(path: &[u8]) -> Option<Vec<u8>> {
         rest = after;
     }
     Some(resolved(&clean))
+}
+
+/// `..;x` is `..`, as long as the dots are not encoded.
+fn without_parameters(path: &[u8]) -> Vec<u8> {
+    let bare = |segment: &[u8]| -> Vec<u8> {
+        match segment {
+            [b'.', b'.', b';', ..] => b"..".to_vec(),
+            [b'.', b';', ..] => b".".to_vec(),
+            other => other.to_vec(),
+        }
+    };
+    path.split(|byte| *byte == b'/')
+        .map(bare)
+        .collect::<Vec<_>>()
+        .join(&b'/')
 }
 
 /// Dot segments only: `//` is an empty segment, which `..` takes away like any other. The root stays.
@@ -143,6 +160,13 @@ mod tests {
             ("/a%20b", "/a%20b"),
             ("/a%zz", "/a%zz"),
             (r"/a\b", "/a/b"),
+            ("/a|b", "/a%7Cb"),
+            ("//..", "/"),
+            ("/a//..", "/a/"),
+            ("/a//../b", "/a/b"),
+            ("/a/..;x/b", "/b"),
+            ("/a/%2e%2e;x/b", "/a/..;x/b"),
+            ("/a/...;/b", "/a/...;/b"),
         ] {
             assert_eq!(
                 of(raw, PathNormalization::Normalize).as_deref(),
