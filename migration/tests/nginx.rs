@@ -15,14 +15,10 @@
 mod agreement;
 #[path = "nginx/conf.rs"]
 mod conf;
-#[path = "nginx/echo.rs"]
-mod echo;
-#[path = "nginx/process.rs"]
-mod process;
+#[path = "edge/mod.rs"]
+mod edge;
 #[path = "nginx/sets.rs"]
 mod sets;
 #[path = "model/support.rs"]
 #[allow(dead_code, reason = "the other tests' Ingresses are built with it too")]
 mod support;
-#[path = "nginx/wire.rs"]
-mod wire;

@@ -2,30 +2,15 @@
 
 use std::path::Path;
 
-use gradual_rollout_migration::model::nginx::{Nginx as Model, Options};
+use gradual_rollout_migration::model::nginx::{Nginx, Options};
 use gradual_rollout_migration::model::{Answer, Request};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-use crate::echo::Echo;
-use crate::process::{self, Nginx};
+use crate::edge::echo::Echo;
+use crate::edge::process;
 use crate::support::{Ingress, http};
-use crate::wire::Response;
 use crate::{conf, sets};
-
-/// An answer of either side in the same words.
-fn of_nginx(response: &Response) -> String {
-    if let Some(location) = &response.location {
-        return format!("{} to {}", response.status, location.escape_ascii());
-    }
-    let mut lines = response.body.splitn(3, |byte| *byte == b'\n');
-    let mut line = || lines.next().unwrap_or_default().escape_ascii().to_string();
-    match (response.status, line()) {
-        (200, name) if name == "default" => "404".to_owned(),
-        (200, name) if name.contains('/') => format!("{name} gets {} for host {}", line(), line()),
-        (status, _) => status.to_string(),
-    }
-}
 
 fn agree(
     program: &Path,
@@ -34,20 +19,20 @@ fn agree(
     requests: &[Request],
 ) -> Result<(), TestCaseError> {
     let values: Vec<_> = ingresses.iter().cloned().map(Ingress::value).collect();
-    let model = Model::new(&values, Options::default());
+    let model = Nginx::new(&values, Options::default());
     // Locations that nginx would not load: nothing to compare.
     let Ok(servers) = model.servers() else {
         return Err(TestCaseError::reject("duplicate location"));
     };
     let http = conf::http(servers, echo.address);
-    let nginx = Nginx::start(program, &http)
+    let nginx = conf::start(program, &http)
         .map_err(|said| TestCaseError::fail(format!("nginx does not load:\n{http}\n{said}")))?;
     for request in requests {
         let told = model.answer(request);
         if matches!(told, Answer::Unsupported(_)) {
             continue;
         }
-        let seen = of_nginx(&nginx.ask(request));
+        let seen = nginx.ask(request).told();
         prop_assert_eq!(told.to_string(), seen, "{}\n{}", request, http);
     }
     Ok(())
@@ -55,7 +40,7 @@ fn agree(
 
 #[test]
 fn any_ingresses_are_served_alike() {
-    let Some(program) = process::find() else {
+    let Some(program) = process::find("nginx", "-v") else {
         return;
     };
     let echo = Echo::start();
@@ -76,7 +61,7 @@ fn any_ingresses_are_served_alike() {
 
 #[test]
 fn the_seed_vectors_are_served_alike() {
-    let Some(program) = process::find() else {
+    let Some(program) = process::find("nginx", "-v") else {
         return;
     };
     let echo = Echo::start();

@@ -2,8 +2,34 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
 
 use gradual_rollout_migration::model::nginx::{Location, Server, Service};
+
+use crate::edge::process::{self, Proxy};
+
+/// Starts an nginx with what stands inside `http {}`; `listen` there is `unix:SOCKET`.
+pub(crate) fn start(program: &Path, http: &str) -> Result<Proxy, String> {
+    let folder = process::folder("nginx");
+    let file = folder.join("nginx.conf");
+    let http = http.replace("SOCKET", &process::socket(&folder).display().to_string());
+    std::fs::write(&file, whole(&folder, &http)).unwrap();
+    let mut command = Command::new(program);
+    command.arg("-p").arg(&folder).arg("-c").arg(&file);
+    Proxy::start(folder, &mut command)
+}
+
+fn whole(folder: &Path, http: &str) -> String {
+    let folder = folder.display();
+    format!(
+        "daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log {folder}/error.log;\n\
+         events {{ worker_connections 256; }}\n\
+         http {{\naccess_log off;\nmerge_slashes on;\nclient_body_temp_path {folder}/body;\n\
+         proxy_temp_path {folder}/proxy;\nfastcgi_temp_path {folder}/fastcgi;\nuwsgi_temp_path {folder}/uwsgi;\n\
+         scgi_temp_path {folder}/scgi;\n{http}}}\n"
+    )
+}
 
 /// `http {}` of a set of servers before one back end that answers for all.
 pub(crate) fn http(servers: &[Server], backend: SocketAddr) -> String {

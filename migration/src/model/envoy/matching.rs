@@ -186,9 +186,10 @@ impl Matcher {
                 .without
                 .iter()
                 .all(|(name, text)| text.misses(header(request, name).as_deref().map(str::as_bytes)))
-            && self.query.iter().all(|(name, text)| {
-                parameter(request, name.as_bytes()).is_some_and(|value| text.fits(&value))
-            })
+            && self
+                .query
+                .iter()
+                .all(|(name, text)| parameter(request, name.as_bytes()).is_some_and(|value| text.fits(value)))
     }
 
     fn path_fits(&self, path: &[u8]) -> bool {
@@ -219,30 +220,11 @@ fn header(request: &Request, name: &str) -> Option<String> {
     }
 }
 
-/// The first parameter of that name, decoded.
-fn parameter(request: &Request, name: &[u8]) -> Option<Vec<u8>> {
+/// The first parameter of that name. Nothing is decoded.
+fn parameter<'a>(request: &'a Request, name: &[u8]) -> Option<&'a [u8]> {
     let query = request.query.as_ref()?;
     query.0.split(|byte| *byte == b'&').find_map(|pair| {
         let mut halves = pair.splitn(2, |byte| *byte == b'=');
-        (decoded(halves.next()?) == name).then(|| decoded(halves.next().unwrap_or_default()))
+        (halves.next()? == name).then(|| halves.next().unwrap_or_default())
     })
-}
-
-fn decoded(text: &[u8]) -> Vec<u8> {
-    let mut whole = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        let digit = |at: usize| rest.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-        match (first, digit(1), digit(2)) {
-            (b'%', Some(high), Some(low)) => {
-                whole.extend(u8::try_from(high * 16 + low));
-                rest = rest.get(3..).unwrap_or_default();
-            }
-            (byte, _, _) => {
-                whole.push(*byte);
-                rest = after;
-            }
-        }
-    }
-    whole
 }

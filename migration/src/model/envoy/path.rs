@@ -111,7 +111,11 @@ fn resolved(path: &[u8]) -> Vec<u8> {
     whole
 }
 
+/// Of nothing but slashes two are left: Envoy writes one for the head and one for the tail.
 fn merged(path: &[u8]) -> Vec<u8> {
+    if path.len() > 1 && path.iter().all(|byte| *byte == b'/') {
+        return b"//".to_vec();
+    }
     let mut whole = Vec::with_capacity(path.len());
     for byte in path {
         if *byte != b'/' || whole.last() != Some(&b'/') {

@@ -39,7 +39,17 @@ pub(crate) struct Response {
 pub(crate) fn exchange(stream: &mut (impl Read + Write), request: &Request) -> Response {
     let mut sent = format!("{} ", request.method).into_bytes();
     sent.extend(request.target().0);
-    sent.extend(format!(" HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", request.host).into_bytes());
+    let headers: Vec<String> = request
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let end = format!(
+        " HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{}\r\n",
+        request.host,
+        headers.concat()
+    );
+    sent.extend(end.into_bytes());
     stream.write_all(&sent).unwrap();
     let mut whole = Vec::new();
     stream.read_to_end(&mut whole).unwrap();
@@ -53,6 +63,22 @@ pub(crate) fn exchange(stream: &mut (impl Read + Write), request: &Request) -> R
         status: std::str::from_utf8(status).unwrap().parse().unwrap(),
         location: header(head, "location"),
         body: whole.get(end + 4..).unwrap_or_default().to_vec(),
+    }
+}
+
+impl Response {
+    /// In the words of an answer of the models, where the back end is the echo.
+    pub(crate) fn told(&self) -> String {
+        if let Some(location) = &self.location {
+            return format!("{} to {}", self.status, location.escape_ascii());
+        }
+        let mut lines = self.body.splitn(3, |byte| *byte == b'\n');
+        let mut line = || lines.next().unwrap_or_default().escape_ascii().to_string();
+        match (self.status, line()) {
+            (200, name) if name == "default" => "404".to_owned(),
+            (200, name) if name.contains('/') => format!("{name} gets {} for host {}", line(), line()),
+            (status, _) => status.to_string(),
+        }
     }
 }
 

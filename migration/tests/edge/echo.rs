@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use crate::wire;
+use super::wire;
 
 /// Stops when dropped.
 pub(crate) struct Echo {
