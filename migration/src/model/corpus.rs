@@ -4,7 +4,7 @@
 //! other case, partly encoded, with a doubled slash, with dot segments, with a query; over HTTP and HTTPS. A path that
 //! is a regular expression is asked for by examples that it matches as far as they are easily found.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use regex_syntax::hir::{Hir, HirKind};
 use serde_json::Value;
@@ -30,7 +30,7 @@ pub fn corpus(ingresses: &[Value]) -> Vec<Request> {
 /// Every name to be asked for, with the paths that are known on it.
 fn hosts(ingresses: &[Value], options: &Options) -> Vec<(String, BTreeSet<String>)> {
     let nginx = Nginx::new(ingresses, options.clone());
-    let mut hosts: Vec<(String, BTreeSet<String>)> = Vec::new();
+    let mut hosts = BTreeMap::new();
     for ingress in ingresses {
         let rules = ingress.pointer("/spec/rules").and_then(Value::as_array);
         for rule in rules.into_iter().flatten() {
@@ -70,17 +70,14 @@ fn hosts(ingresses: &[Value], options: &Options) -> Vec<(String, BTreeSet<String
     asked
 }
 
+/// A path of a host; its root is always asked for too.
 fn add<'a>(
-    hosts: &mut Vec<(String, BTreeSet<String>)>,
+    hosts: &mut BTreeMap<String, BTreeSet<String>>,
     host: &str,
     paths: impl IntoIterator<Item = &'a str>,
 ) {
-    let paths = paths.into_iter().map(str::to_owned);
-    if let Some((_, known)) = hosts.iter_mut().find(|(known, _)| known == host) {
-        known.extend(paths);
-    } else {
-        hosts.push((host.to_owned(), paths.chain(["/".to_owned()]).collect()));
-    }
+    let known = hosts.entry(host.to_owned()).or_default();
+    known.extend(paths.into_iter().chain(["/"]).map(str::to_owned));
 }
 
 /// Names under which a host of an Ingress is asked for: a wildcard by one label and by two, the catch-all by a name

@@ -16,6 +16,8 @@ mod names;
 mod path;
 mod routes;
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use self::matching::Seen;
@@ -37,6 +39,7 @@ pub struct Options {
 pub struct Envoy {
     options: Options,
     listeners: Vec<Listener>,
+    ports: BTreeMap<(u16, Scheme), BTreeMap<String, usize>>,
     unread: Vec<String>,
 }
 
@@ -47,9 +50,11 @@ impl Envoy {
         let (gateways, mut unread) = objects::of_kind(objects, "Gateway");
         let (services, more) = objects::of_kind(objects, "VirtualService");
         unread.extend(more);
+        let listeners = routes::listeners(gateways, services);
         Self {
             options,
-            listeners: routes::listeners(gateways, services),
+            ports: ports(&listeners),
+            listeners,
             unread,
         }
     }
@@ -92,8 +97,7 @@ impl Envoy {
         else {
             return only(Answer::Status(400));
         };
-        let Some((_, virtual_host)) = names::best(&listener.hosts, &host, |(domain, _)| domain.as_str())
-        else {
+        let Some(virtual_host) = names::find(&listener.hosts, &host) else {
             return only(Answer::Status(404));
         };
         let seen = Seen { request, path: &path };
@@ -110,18 +114,24 @@ impl Envoy {
 
     /// In clear there is one listener a port; with TLS it is the server whose name fits best.
     fn listener(&self, request: &Request, host: &str) -> Option<&Listener> {
-        let on_port =
-            |listener: &&Listener| listener.port == request.port && listener.scheme == request.scheme;
-        let mut listeners = self.listeners.iter().filter(on_port);
-        match request.scheme {
-            Scheme::Http => listeners.next(),
-            Scheme::Https => {
-                let names =
-                    listeners.flat_map(|listener| listener.sni.iter().map(move |name| (name, listener)));
-                names::best(names, host, |(name, _)| name.as_str()).map(|(_, listener)| listener)
+        let names = self.ports.get(&(request.port, request.scheme))?;
+        self.listeners.get(*names::find(names, host)?)
+    }
+}
+
+/// Listeners by number behind the names that lead to them; in clear any name does.
+fn ports(listeners: &[Listener]) -> BTreeMap<(u16, Scheme), BTreeMap<String, usize>> {
+    let mut ports: BTreeMap<_, BTreeMap<String, usize>> = BTreeMap::new();
+    for (number, listener) in listeners.iter().enumerate() {
+        let names = ports.entry((listener.port, listener.scheme)).or_default();
+        match listener.scheme {
+            Scheme::Http => {
+                names.insert("*".to_owned(), number);
             }
+            Scheme::Https => names.extend(listener.sni.iter().map(|name| (name.clone(), number))),
         }
     }
+    ports
 }
 
 fn on(host: &VirtualHost, seen: &Seen<'_>) -> Vec<(u64, Answer)> {

@@ -1,5 +1,7 @@
 //! Host names with a star in front, as Istio compares them and as Envoy looks them up.
 
+use std::collections::BTreeMap;
+
 /// Whether every host that `inner` stands for is one of `outer`'s.
 ///
 /// A star stands for any labels, and `*.x` is only a subset of a name that is shorter or as long.
@@ -23,26 +25,19 @@ pub(super) fn intersection<'a>(one: &'a str, other: &'a str) -> Option<&'a str> 
     }
 }
 
-/// How well a domain fits a host: exact is best, then the longest suffix, then the lone star.
-pub(super) fn fit(domain: &str, host: &str) -> Option<usize> {
-    match domain.strip_prefix('*') {
-        Some("") => Some(0),
-        // The star is never nothing.
-        Some(suffix) => (host.len() > suffix.len() && host.ends_with(suffix)).then_some(suffix.len()),
-        None => (domain == host).then_some(usize::MAX),
-    }
-}
-
-/// The thing whose domain fits best.
-pub(super) fn best<T>(
-    all: impl IntoIterator<Item = T>,
-    host: &str,
-    domain: impl Fn(&T) -> &str,
-) -> Option<T> {
-    let fitting = all
-        .into_iter()
-        .filter_map(|one| fit(domain(&one), host).map(|fit| (fit, one)));
-    fitting.max_by_key(|(fit, _)| *fit).map(|(_, one)| one)
+/// What a host finds among domains: its own name, then the longest suffix behind a star, then the lone star.
+pub(super) fn find<'a, T>(domains: &'a BTreeMap<String, T>, host: &str) -> Option<&'a T> {
+    domains.get(host).or_else(|| {
+        // The star is never nothing, unless it stands alone.
+        let suffixes = host
+            .char_indices()
+            .skip(1)
+            .filter_map(|(at, _)| host.get(at..))
+            .chain([""]);
+        suffixes
+            .map(|suffix| format!("*{suffix}"))
+            .find_map(|domain| domains.get(&domain))
+    })
 }
 
 #[cfg(test)]
@@ -62,10 +57,15 @@ mod tests {
     #[test]
     fn exact_then_the_longest_suffix_then_the_star() {
         let domains = ["*", "*.a.com", "*.x.a.com", "y.x.a.com"];
-        let seen = |host: &str| best(domains, host, |domain| domain).unwrap();
+        let domains: BTreeMap<String, &str> = domains
+            .iter()
+            .map(|domain| ((*domain).to_owned(), *domain))
+            .collect();
+        let seen = |host: &str| *find(&domains, host).unwrap();
         assert_eq!(seen("y.x.a.com"), "y.x.a.com");
         assert_eq!(seen("z.x.a.com"), "*.x.a.com");
         assert_eq!(seen("z.a.com"), "*.a.com");
+        assert_eq!(seen(".a.com"), "*");
         assert_eq!(seen("z.com"), "*");
     }
 }
