@@ -26,6 +26,8 @@ pub enum Kind {
     Status,
     /// The client is sent elsewhere.
     Location,
+    /// The same back end gets the same path in another spelling: decoded or resolved by Envoy, as sent by nginx.
+    Spelling,
     /// One of the models cannot say.
     Unknown,
 }
@@ -88,10 +90,12 @@ pub fn kind(nginx: &Answer, envoy: &Answer) -> Option<Kind> {
             let same_service = ours.namespace == theirs.namespace && ours.service == theirs.service;
             if !same_service || !Port::may_be(&ours.port, &theirs.port) {
                 Some(Kind::Backend)
-            } else if ours.target != theirs.target {
+            } else if ours.target != theirs.target && !envoy::same_path(&ours.target, &theirs.target) {
                 Some(Kind::Target)
+            } else if ours.host != theirs.host {
+                Some(Kind::Host)
             } else {
-                (ours.host != theirs.host).then_some(Kind::Host)
+                (ours.target != theirs.target).then_some(Kind::Spelling)
             }
         }
         (

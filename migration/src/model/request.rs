@@ -94,6 +94,24 @@ impl Request {
         join(&self.path.0, self.query.as_ref().map(|query| query.0.as_slice()))
     }
 
+    /// Whether the path is spelt so that both proxies read it as it stands: no escapes, no doubled slash, no dot
+    /// segments, no characters that one of them escapes. On other paths they differ whatever the routes are.
+    pub fn has_plain_path(&self) -> bool {
+        let path = self.path.0.as_slice();
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@[]".contains(byte);
+        let mut segments = path.split(|byte| *byte == b'/').skip(1).peekable();
+        let mut clean = path.first() == Some(&b'/') && path.iter().all(plain);
+        while let Some(segment) = segments.next() {
+            let inner_and_empty = segment.is_empty() && segments.peek().is_some();
+            let dots = segment == b"."
+                || segment == b".."
+                || segment.starts_with(b".;")
+                || segment.starts_with(b"..;");
+            clean &= !inner_and_empty && !dots;
+        }
+        clean
+    }
+
     /// The host without its port, in lower case, without a final dot: what names are compared with.
     pub fn host_name(&self) -> String {
         let name = match self.host.strip_prefix('[') {
@@ -156,6 +174,17 @@ mod tests {
         assert_eq!(request.query, Some(Octets::from("y?z")));
         assert_eq!(request.target(), Octets::from("/x?y?z"));
         assert_eq!(request.host_name(), "a.b");
+    }
+
+    #[test]
+    fn plain_paths_are_those_nobody_rewrites() {
+        let plain = |path: &str| Request::get(Scheme::Http, "h", path).has_plain_path();
+        assert!(["/", "/a", "/a/", "/a.b/..c?//%"].into_iter().all(plain));
+        assert!(
+            !["//", "/a//b", "/.", "/a/../b", "/%61", "/a|b", "/a/..;x"]
+                .into_iter()
+                .any(plain)
+        );
     }
 
     #[test]

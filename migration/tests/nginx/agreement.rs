@@ -118,3 +118,41 @@ fn the_seed_vectors_are_served_alike() {
         agree(&program, &echo, &ingresses, &requests).unwrap();
     }
 }
+
+/// What the model calls a configuration that nginx does not load: prefixes that differ by a slash only.
+#[test]
+fn a_location_written_twice_is_not_loaded() {
+    let Some(program) = process::find("nginx", "-v") else {
+        return;
+    };
+    let http =
+        "server { listen unix:SOCKET; location \"/a/\" { return 200; } location \"/a/\" { return 200; } }";
+    let refused = conf::start(&program, http).err().unwrap_or_default();
+    assert!(refused.contains("duplicate location \"/a/\""), "{refused}");
+    let ingress = Ingress::named("a")
+        .prefix("h", "/a", "one")
+        .prefix("h", "/a/", "two")
+        .value();
+    assert!(Nginx::new(&[ingress], Options::default()).servers().is_err());
+}
+
+/// nginx reads locations in the order of their names with the slash before every other character. Were it ASCII's
+/// order, a neighbour with a `-` could hide the redirect.
+#[test]
+fn a_neighbour_does_not_hide_the_redirect_to_a_slash() {
+    let Some(program) = process::find("nginx", "-v") else {
+        return;
+    };
+    let echo = Echo::start();
+    let ingresses = [Ingress::named("a")
+        .prefix("h", "/b", "b")
+        .prefix("h", "/a/", "a")
+        .prefix("h", "/a-b", "neighbour")];
+    agree(
+        &program,
+        &echo,
+        &ingresses,
+        &["/a", "/a?q", "/a-b", "/a-b/x", "/a/x", "/ab"].map(|path| http("h", path)),
+    )
+    .unwrap();
+}

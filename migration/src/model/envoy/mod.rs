@@ -134,6 +134,17 @@ fn ports(listeners: &[Listener]) -> BTreeMap<(u16, Scheme), BTreeMap<String, usi
     ports
 }
 
+/// Whether two targets are one path in two spellings: what the default normalisation makes of the first is the second.
+pub(crate) fn same_path(one: &Octets, other: &Octets) -> bool {
+    let halves = |target: &Octets| {
+        let mut halves = target.0.splitn(2, |byte| *byte == b'?').map(<[u8]>::to_vec);
+        (halves.next().unwrap_or_default(), halves.next())
+    };
+    let ((path, query), (wanted, same_query)) = (halves(one), halves(other));
+    query == same_query
+        && path::normalise(&path, PathNormalization::Normalize).is_some_and(|path| path == wanted)
+}
+
 fn on(host: &VirtualHost, seen: &Seen<'_>) -> Vec<(u64, Answer)> {
     let only = |answer: Answer| vec![(1, answer)];
     for route in &host.routes {
