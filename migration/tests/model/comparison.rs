@@ -18,7 +18,7 @@ fn converted(http: &Value) -> Vec<Value> {
         json!({
             "kind": "VirtualService",
             "metadata": { "name": "h", "namespace": "ns" },
-            "spec": { "hosts": ["h"], "gateways": ["istio/edge"], "http": http },
+            "spec": { "hosts": ["h.test"], "gateways": ["istio/edge"], "http": http },
         }),
     ]
 }
@@ -38,7 +38,7 @@ fn a_prefix_as_two_matches_is_alike_but_for_the_bytes_of_paths() {
         "match": [{ "uri": { "exact": "/foo" } }, { "uri": { "prefix": "/foo/" } }],
         "route": to("svc"),
     }]);
-    let different = found(Ingress::named("a").prefix("h", "/foo", "svc"), &http);
+    let different = found(Ingress::named("a").prefix("h.test", "/foo", "svc"), &http);
     let other: Vec<String> = different
         .iter()
         .filter(|difference| difference.request.has_plain_path())
@@ -61,18 +61,18 @@ fn a_prefix_as_two_matches_is_alike_but_for_the_bytes_of_paths() {
 #[test]
 fn a_prefix_as_a_prefix_is_found_to_take_too_much() {
     let http = json!([{ "match": [{ "uri": { "prefix": "/foo" } }], "route": to("svc") }]);
-    let different = found(Ingress::named("a").prefix("h", "/foo", "svc"), &http);
+    let different = found(Ingress::named("a").prefix("h.test", "/foo", "svc"), &http);
     assert!(
         different
             .iter()
-            .any(|difference| difference.request.to_string() == "GET http://h/fooxyz")
+            .any(|difference| difference.request.to_string() == "GET http://h.test/fooxyz")
     );
 }
 
 #[test]
 fn a_rewrite_as_a_prefix_replacement_is_found() {
     let ingress = Ingress::named("a")
-        .any("h", "/foo", "svc")
+        .any("h.test", "/foo", "svc")
         .with("rewrite-target", "/");
     let http = json!([{
         "match": [{ "uri": { "regex": "(?i)(?:/foo).*" } }],
@@ -99,7 +99,7 @@ fn a_rewrite_as_a_prefix_replacement_is_found() {
 #[test]
 fn a_query_is_carried_along_by_envoys_redirect_only() {
     let ingress = Ingress::named("a")
-        .prefix("h", "/", "svc")
+        .prefix("h.test", "/", "svc")
         .with("permanent-redirect", "https://n.com/");
     let http =
         json!([{ "redirect": { "scheme": "https", "authority": "n.com", "uri": "/", "redirectCode": 301 } }]);
@@ -119,7 +119,7 @@ fn one_side_of_a_split_that_differs_is_a_difference() {
         { "destination": { "host": "svc", "port": { "number": 80 } }, "weight": 99 },
         { "destination": { "host": "other", "port": { "number": 80 } }, "weight": 1 },
     ] }]);
-    let different = found(Ingress::named("a").prefix("h", "/", "svc"), &http);
+    let different = found(Ingress::named("a").prefix("h.test", "/", "svc"), &http);
     assert!(
         different
             .iter()
@@ -131,7 +131,7 @@ fn one_side_of_a_split_that_differs_is_a_difference() {
 fn what_is_not_modelled_is_a_difference_of_its_own() {
     let http = json!([{ "route": to("svc") }]);
     let ingress = Ingress::named("a")
-        .prefix("h", "/", "svc")
+        .prefix("h.test", "/", "svc")
         .with("auth-url", "http://auth");
     let different = found(ingress, &http);
     assert!(

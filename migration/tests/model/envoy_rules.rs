@@ -32,7 +32,7 @@ fn to(service: &str) -> Value {
 }
 
 fn envoy(http: &Value) -> Envoy {
-    of(&[gateway(), service("vs", "h", http)])
+    of(&[gateway(), service("vs", "h.test", http)])
 }
 
 fn of(objects: &[Value]) -> Envoy {
@@ -47,7 +47,7 @@ fn seen(envoy: &Envoy, request: &Request) -> String {
 
 fn meets(envoy: &Envoy, expected: &[(&str, &str)]) {
     for (target, answer) in expected {
-        assert_eq!(seen(envoy, &http("h", target)), *answer, "GET {target}");
+        assert_eq!(seen(envoy, &http("h.test", target)), *answer, "GET {target}");
     }
 }
 
@@ -100,7 +100,7 @@ fn the_path_is_normalised_but_slashes_are_not_merged() {
     let options = Options {
         path_normalization: PathNormalization::MergeSlashes,
     };
-    let merging = Envoy::new(&[gateway(), service("vs", "h", &routes)], options);
+    let merging = Envoy::new(&[gateway(), service("vs", "h.test", &routes)], options);
     meets(&merging, &[("//a//b", "svc /a/b")]);
 }
 
@@ -111,22 +111,25 @@ fn conditions_besides_the_path() {
         { "match": [{ "method": { "exact": "POST" } }], "route": to("method") },
         { "match": [{ "queryParams": { "v": { "regex": "[0-9]+" } } }], "route": to("query") },
         { "match": [{ "scheme": { "exact": "https" } }], "route": to("tls") },
-        { "match": [{ "authority": { "exact": "h:81" } }], "route": to("authority") },
+        { "match": [{ "authority": { "exact": "h.test:81" } }], "route": to("authority") },
         { "match": [{ "port": 8081 }], "route": to("never") },
         { "match": [{ "withoutHeaders": { "x-block": {} }, "uri": { "prefix": "/w" } }], "route": to("without") },
     ]));
     assert_eq!(
-        seen(&envoy, &http("h", "/").with_header("X-User", "me")),
+        seen(&envoy, &http("h.test", "/").with_header("X-User", "me")),
         "header /"
     );
-    assert_eq!(seen(&envoy, &http("h", "/").with_method("POST")), "method /");
-    assert_eq!(seen(&envoy, &http("h", "/?v=12")), "query /?v=12");
-    assert_eq!(seen(&envoy, &http("h", "/?v=12a")), "404");
-    assert_eq!(seen(&envoy, &https("h", "/")), "tls /");
-    assert_eq!(seen(&envoy, &http("h:81", "/")), "authority /");
-    assert_eq!(seen(&envoy, &http("h", "/")), "404");
-    assert_eq!(seen(&envoy, &http("h", "/w")), "without /w");
-    assert_eq!(seen(&envoy, &http("h", "/w").with_header("x-block", "1")), "404");
+    assert_eq!(seen(&envoy, &http("h.test", "/").with_method("POST")), "method /");
+    assert_eq!(seen(&envoy, &http("h.test", "/?v=12")), "query /?v=12");
+    assert_eq!(seen(&envoy, &http("h.test", "/?v=12a")), "404");
+    assert_eq!(seen(&envoy, &https("h.test", "/")), "tls /");
+    assert_eq!(seen(&envoy, &http("h.test:81", "/")), "authority /");
+    assert_eq!(seen(&envoy, &http("h.test", "/")), "404");
+    assert_eq!(seen(&envoy, &http("h.test", "/w")), "without /w");
+    assert_eq!(
+        seen(&envoy, &http("h.test", "/w").with_header("x-block", "1")),
+        "404"
+    );
 }
 
 #[test]
@@ -150,30 +153,41 @@ fn hosts_exact_then_the_longest_suffix_then_the_star() {
     }
 }
 
+/// Istio takes a name without a dot for a Service of the object's namespace.
+#[test]
+fn a_host_without_a_dot_is_not_found_by_that_name() {
+    let envoy = of(&[
+        gateway(),
+        service("a", "intranet", &json!([{ "route": to("svc") }])),
+    ]);
+    assert_eq!(seen(&envoy, &http("intranet", "/")), "404");
+    assert_eq!(seen(&envoy, &http("intranet.ns.svc.cluster.local", "/")), "svc /");
+}
+
 #[test]
 fn only_objects_bound_to_a_gateway_and_let_in_by_its_hosts_count() {
     let mut narrow = gateway();
-    narrow["spec"]["servers"][0]["hosts"] = json!(["ns/h", "other/i"]);
-    let mut unbound = service("u", "h", &json!([{ "route": to("unbound") }]));
+    narrow["spec"]["servers"][0]["hosts"] = json!(["ns/h.test", "other/i.test"]);
+    let mut unbound = service("u", "h.test", &json!([{ "route": to("unbound") }]));
     unbound["spec"]["gateways"] = json!(["edge"]);
     let envoy = of(&[
         narrow,
         unbound,
-        service("a", "h", &json!([{ "route": to("svc") }])),
-        service("b", "i", &json!([{ "route": to("svc") }])),
+        service("a", "h.test", &json!([{ "route": to("svc") }])),
+        service("b", "i.test", &json!([{ "route": to("svc") }])),
     ]);
-    assert_eq!(seen(&envoy, &http("h", "/")), "svc /");
-    assert_eq!(seen(&envoy, &http("i", "/")), "404");
+    assert_eq!(seen(&envoy, &http("h.test", "/")), "svc /");
+    assert_eq!(seen(&envoy, &http("i.test", "/")), "404");
 }
 
 #[test]
 fn several_objects_of_a_host_are_one_list_with_routes_for_everything_last() {
     let envoy = of(&[
         gateway(),
-        service("a", "h", &json!([{ "route": to("all") }])),
+        service("a", "h.test", &json!([{ "route": to("all") }])),
         service(
             "b",
-            "h",
+            "h.test",
             &json!([{ "match": [{ "uri": { "prefix": "/b" } }], "route": to("b") }]),
         ),
     ]);
@@ -211,13 +225,13 @@ fn a_host_is_set_by_rewrite_or_by_header() {
         { "match": [{ "uri": { "prefix": "/b" } }], "headers": { "request": { "set": { "Host": "in" } } }, "route": to("svc") },
         { "route": to("svc") },
     ]));
-    let host = |target: &str| match envoy.answer(&http("h:81", target), 0) {
+    let host = |target: &str| match envoy.answer(&http("h.test:81", target), 0) {
         Answer::Backend(arrival) => arrival.host,
         other @ (Answer::Redirect { .. } | Answer::Status(_) | Answer::Refused | Answer::Unsupported(_)) => {
             other.to_string()
         }
     };
-    assert_eq!([host("/a"), host("/b"), host("/c")], ["in", "in", "h:81"]);
+    assert_eq!([host("/a"), host("/b"), host("/c")], ["in", "in", "h.test:81"]);
 }
 
 #[test]
@@ -228,12 +242,18 @@ fn redirects_keep_what_they_do_not_replace() {
         (json!({ "authority": "n", "uri": "/y?z" }), "301 http://n/y?z"),
         (
             json!({ "scheme": "https", "redirectCode": 308 }),
-            "308 https://h/x?q",
+            "308 https://h.test/x?q",
         ),
-        (json!({ "scheme": "https", "port": 443 }), "301 https://h/x?q"),
-        (json!({ "port": 8443 }), "301 http://h:8443/x?q"),
-        (json!({ "uri": "/y", "redirectCode": 302 }), "302 http://h/y?q"),
-        (json!({ "prefixRewrite": "/p/" }), "301 http://h/p/x?q"),
+        (
+            json!({ "scheme": "https", "port": 443 }),
+            "301 https://h.test/x?q",
+        ),
+        (json!({ "port": 8443 }), "301 http://h.test:8443/x?q"),
+        (
+            json!({ "uri": "/y", "redirectCode": 302 }),
+            "302 http://h.test/y?q",
+        ),
+        (json!({ "prefixRewrite": "/p/" }), "301 http://h.test/p/x?q"),
         (
             json!({ "authority": "n", "redirectCode": 300 }),
             "? redirectCode 300",
@@ -249,9 +269,12 @@ fn redirects_keep_what_they_do_not_replace() {
 fn a_server_that_redirects_to_https_does_so_for_every_path() {
     let mut gateway = gateway();
     gateway["spec"]["servers"][0]["tls"] = json!({ "httpsRedirect": true });
-    let envoy = of(&[gateway, service("a", "h", &json!([{ "route": to("svc") }]))]);
-    meets(&envoy, &[("/.well-known/x?q", "301 https://h/.well-known/x?q")]);
-    assert_eq!(seen(&envoy, &https("h", "/")), "svc /");
+    let envoy = of(&[gateway, service("a", "h.test", &json!([{ "route": to("svc") }]))]);
+    meets(
+        &envoy,
+        &[("/.well-known/x?q", "301 https://h.test/.well-known/x?q")],
+    );
+    assert_eq!(seen(&envoy, &https("h.test", "/")), "svc /");
 }
 
 #[test]
@@ -266,17 +289,17 @@ fn a_tls_server_is_chosen_by_name_and_a_second_one_for_it_is_skipped() {
             "kind": "Gateway", "metadata": { "name": name, "namespace": "istio" }, "spec": { "servers": [server(host)] },
         })
     };
-    let mut second = service("b", "h", &json!([{ "route": to("second") }]));
+    let mut second = service("b", "h.test", &json!([{ "route": to("second") }]));
     second["spec"]["gateways"] = json!(["istio/second"]);
     let envoy = of(&[
-        gateway("edge", "h"),
-        gateway("second", "h"),
+        gateway("edge", "h.test"),
+        gateway("second", "h.test"),
         second,
-        service("a", "h", &json!([{ "route": to("first") }])),
+        service("a", "h.test", &json!([{ "route": to("first") }])),
     ]);
-    assert_eq!(seen(&envoy, &https("h", "/")), "first /");
+    assert_eq!(seen(&envoy, &https("h.test", "/")), "first /");
     assert_eq!(seen(&envoy, &https("unknown", "/")), "connection refused");
-    assert_eq!(seen(&envoy, &http("h", "/")), "connection refused");
+    assert_eq!(seen(&envoy, &http("h.test", "/")), "connection refused");
 }
 
 #[test]
@@ -284,12 +307,12 @@ fn destinations_by_weight() {
     let weighted =
         |service: &str, weight: u64| json!({ "destination": { "host": service }, "weight": weight });
     let envoy = envoy(&json!([{ "route": [weighted("a", 30), weighted("b", 0), weighted("c", 70)] }]));
-    let at = |draw: u64| told(&envoy.answer(&http("h", "/"), draw));
+    let at = |draw: u64| told(&envoy.answer(&http("h.test", "/"), draw));
     assert_eq!(
         [at(0), at(29), at(30), at(99), at(100)],
         ["a /", "a /", "c /", "c /", "a /"]
     );
-    assert_eq!(envoy.outcomes(&http("h", "/")).len(), 2);
+    assert_eq!(envoy.outcomes(&http("h.test", "/")).len(), 2);
 }
 
 #[test]

@@ -170,12 +170,28 @@ fn fill(
 }
 
 fn bound(service: &Object<VirtualService>, gateway: &str) -> bool {
-    let own = |name: &String| format!("{}/{name}", service.metadata.namespace());
+    let own = |name: &String| {
+        format!(
+            "{}/{}",
+            service.metadata.namespace(),
+            name.trim_start_matches("./")
+        )
+    };
     service
         .spec
         .gateways
         .iter()
         .any(|name| name == gateway || own(name) == gateway)
+}
+
+/// A host without a dot is the name of a Service to Istio, not a host of the outside: clients never ask for what it
+/// becomes.
+fn qualified(host: &str, namespace: &str) -> String {
+    if host == "*" || host.contains(['.', ':']) {
+        host.to_owned()
+    } else {
+        format!("{host}.{namespace}.svc.cluster.local")
+    }
 }
 
 /// What the server's hosts and the object's hosts have in common, each once.
@@ -187,7 +203,7 @@ fn domains(server: &Server, own: &str, namespace: &str, hosts: &[String]) -> Vec
             continue;
         }
         for host in hosts {
-            if let Some(common) = names::intersection(name, host) {
+            if let Some(common) = names::intersection(name, &qualified(host, namespace)) {
                 let common = common.to_ascii_lowercase();
                 if !domains.contains(&common) {
                     domains.push(common);
