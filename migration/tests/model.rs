@@ -6,6 +6,8 @@
     reason = "helpers of tests too say what went wrong by panicking"
 )]
 
+#[path = "model/anything.rs"]
+mod anything;
 #[path = "model/comparison.rs"]
 mod comparison;
 #[path = "model/envoy_rules.rs"]

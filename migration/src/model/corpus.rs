@@ -178,6 +178,9 @@ fn examples(path: &str) -> Vec<String> {
     rooted
 }
 
+/// Beyond this many bytes an example is not worth its length.
+const LONGEST: usize = 512;
+
 /// A text that the expression matches; `turn` picks another branch and another number of repetitions.
 fn example(hir: &Hir, turn: u32) -> String {
     match hir.kind() {
@@ -194,10 +197,15 @@ fn example(hir: &Hir, turn: u32) -> String {
                 .unwrap_or_default()
         }
         HirKind::Repetition(repetition) => {
-            let times = (repetition.min + turn % 2)
-                .min(repetition.max.unwrap_or(u32::MAX))
-                .min(8);
-            (0..times).map(|_| example(&repetition.sub, turn)).collect()
+            let once = example(&repetition.sub, turn);
+            let times = (repetition.min + turn % 2).min(repetition.max.unwrap_or(u32::MAX));
+            let times = usize::try_from(times).unwrap_or_default();
+            // Repetitions of repetitions would fill the memory.
+            if once.len().saturating_mul(times) > LONGEST {
+                once
+            } else {
+                once.repeat(times)
+            }
         }
     }
 }

@@ -37,6 +37,20 @@ pub(crate) struct Object<S> {
     pub(crate) spec: S,
 }
 
+/// In what people write, a field without a value is a field that is not there.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let given = fields.iter().filter(|(_, value)| !value.is_null());
+            given
+                .map(|(key, value)| (key.clone(), without_nulls(value)))
+                .collect()
+        }
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
 /// The objects of one kind, and why others of that kind could not be read.
 pub(crate) fn of_kind<S: DeserializeOwned>(values: &[Value], kind: &str) -> (Vec<Object<S>>, Vec<String>) {
     let mut read = Vec::new();
@@ -45,7 +59,7 @@ pub(crate) fn of_kind<S: DeserializeOwned>(values: &[Value], kind: &str) -> (Vec
         if value.get("kind").and_then(Value::as_str) != Some(kind) {
             continue;
         }
-        match Object::deserialize(value) {
+        match Object::deserialize(&without_nulls(value)) {
             Ok(object) => read.push(object),
             Err(error) => {
                 let name = value

@@ -140,3 +140,52 @@ fn what_is_not_modelled_is_a_difference_of_its_own() {
             .any(|difference| difference.kind == Kind::Unknown)
     );
 }
+
+/// The recipe for regular expressions: the whole path has to match, whose later branches nginx does not anchor; the
+/// rewrite replaces the leftmost find, captures and all.
+#[test]
+fn regular_expressions_and_rewrites_by_the_recipe_are_alike_on_plain_paths() {
+    let paths = [
+        ("/foo", "/foo"),
+        ("/bar(/|$)(.*)", "/bar(/|$)(.*)"),
+        ("/b/?(.*)", "/b/?(.*)"),
+        ("/(a|b)/(x)?", "/(a|b)/(x)?"),
+        ("/ab$", "/ab$"),
+        ("/(.*)b", "/(.*)b"),
+        ("/one|/two", "/one|.*/two"),
+        (r"/a\.b", r"/a\.b"),
+        ("/v[0-9]+/(x)/(.*)", "/v[0-9]+/(x)/(.*)"),
+    ];
+    let targets = [
+        ("/", "/"),
+        ("/$1", r"/\1"),
+        ("/$2", r"/\2"),
+        ("/x/$1/y", r"/x/\1/y"),
+    ];
+    for (path, branches) in paths {
+        for (target, substitution) in targets {
+            // RE2 refuses a group that does not exist; nginx has nothing there.
+            let groups = path.matches('(').count();
+            let absent = |text: &&str| (groups + 1..=9).any(|number| text.contains(&format!("\\{number}")));
+            let substitution = Some(substitution).filter(|text| !absent(text)).unwrap_or("/");
+            let target = if substitution == "/" { "/" } else { target };
+            let http = json!([{
+                "match": [{ "uri": { "regex": format!("(?i)(?:{branches}).*") } }],
+                "rewrite": { "uriRegexRewrite": { "match": format!("^.*?(?i:{path}).*$"), "rewrite": substitution } },
+                "route": to("svc"),
+            }]);
+            let different = found(
+                Ingress::named("a")
+                    .any("h.test", path, "svc")
+                    .with("rewrite-target", target),
+                &http,
+            );
+            let plain: Vec<String> = different
+                .iter()
+                .filter(|difference| difference.request.has_plain_path())
+                .map(ToString::to_string)
+                .collect();
+            assert!(plain.is_empty(), "{path} {target}: {plain:#?}");
+        }
+    }
+}

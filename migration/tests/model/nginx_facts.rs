@@ -1,5 +1,7 @@
 //! What the controller's and nginx's sources say beyond the seed vectors and acceptance cases.
 
+use gradual_rollout_migration::model::nginx::{Nginx, Options};
+
 use crate::support::{Ingress, http, meets, nginx, told};
 
 /// The key of an upstream is not unique: with the older Ingress's namespace and Service it can mean another's.
@@ -138,4 +140,13 @@ fn a_wildcard_certificate_redirects_its_hosts() {
         told(&nginx.answer(&http("x.a.com", "/p"))),
         "308 https://x.a.com/p"
     );
+}
+
+#[test]
+fn a_field_without_a_value_is_not_there() {
+    let mut ingress = Ingress::named("a").prefix("h", "/x", "svc").value();
+    ingress["metadata"]["annotations"] = serde_json::Value::Null;
+    ingress["spec"]["tls"] = serde_json::Value::Null;
+    let nginx = Nginx::new(&[ingress], Options::default());
+    meets(&nginx, &[("/x", "svc /x")]);
 }
