@@ -6,10 +6,12 @@
 //! - [`convert`]: Ingresses and controller settings to Istio objects;
 //! - [`report`]: what became of every path and annotation, by stable code;
 //! - [`rules`]: what Istio demands of an object beyond its schema;
-//! - [`istio`]: the objects that are written, and how they become text.
+//! - [`istio`]: the objects that are written, and how they become text;
+//! - [`model`]: where nginx and where an Istio gateway sends a request, to hold one against the other.
 
 pub mod convert;
 pub mod input;
 pub mod istio;
+pub mod model;
 pub mod report;
 pub mod rules;
