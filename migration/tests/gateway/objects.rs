@@ -189,8 +189,8 @@ pub(crate) fn service(number: usize, http: &[Value]) -> Value {
 }
 
 const PIECES: &[&str] = &[
-    "/", "//", "a", "b", "ab", "A", "x", "%61", "%2F", "%2e", ".", "..", ";", "%20", "%zz", "|", "\"", "\\",
-    "~", "%7E", "+", "%00", "#", "one", "two",
+    "/", "//", "a", "b", "ab", "A", "x", "%61", "%2F", "%2f", "%5C", "%2e", ".", "..", ";", "%20", "%zz",
+    "|", "\"", "\\", "~", "%7E", "+", "%00", "#", "one", "two",
 ];
 
 fn request() -> impl Strategy<Value = Request> {
