@@ -1,8 +1,8 @@
 //! The model of nginx against a real nginx on loopback, where there is one: the same lines that ingress-nginx's
 //! template makes, and the same answers.
 //!
-//! The order and expansion of locations are the model's own here; what nginx makes of them is not. Redirects to https
-//! and to or from `www` need ingress-nginx's Lua and are left out.
+//! The order and expansion of locations are the model's own here; what nginx makes of them is not. Redirects to https are
+//! asked about where nginx has Lua; those to or from `www` are left out.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

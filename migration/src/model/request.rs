@@ -112,8 +112,14 @@ impl Request {
         clean
     }
 
-    /// The host without its port, in lower case, without a final dot: what names are compared with.
+    /// The host without its port, in lower case, without a final dot: what nginx compares names with.
     pub fn host_name(&self) -> String {
+        let name = self.host_without_port();
+        name.strip_suffix('.').map(str::to_owned).unwrap_or(name)
+    }
+
+    /// The host without its port, in lower case: what Envoy compares names with.
+    pub fn host_without_port(&self) -> String {
         let name = match self.host.strip_prefix('[') {
             // An IPv6 address has colons of its own.
             Some(rest) => rest
@@ -121,7 +127,7 @@ impl Request {
                 .map_or(self.host.as_str(), |(address, _)| address),
             None => self.host.split(':').next().unwrap_or_default(),
         };
-        name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+        name.to_ascii_lowercase()
     }
 
     /// A header's value; several of one name are one list, as HTTP has it.

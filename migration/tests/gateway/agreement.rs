@@ -7,6 +7,7 @@ use gradual_rollout_migration::model::Request;
 use gradual_rollout_migration::model::envoy::{Envoy, Options, PathNormalization};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 use proptest::test_runner::TestCaseError;
 use serde_json::Value;
 
@@ -14,10 +15,10 @@ use crate::edge::echo::Echo;
 use crate::edge::process::{self, Proxy};
 use crate::{objects, xds};
 
-fn start(program: &Path, services: &[Value], echo: &Echo, merge_slashes: bool) -> Result<Proxy, String> {
+fn start(program: &Path, services: &[Value], echo: &Echo, how: PathNormalization) -> Result<Proxy, String> {
     let folder = process::folder("envoy");
     let file = folder.join("envoy.json");
-    let bootstrap = xds::bootstrap(services, &process::socket(&folder), echo.address, merge_slashes);
+    let bootstrap = xds::bootstrap(services, &process::socket(&folder), echo.address, how);
     std::fs::write(&file, bootstrap.to_string()).unwrap();
     let mut command = Command::new(program);
     command.arg("-c").arg(&file).args([
@@ -34,7 +35,7 @@ fn agree(
     program: &Path,
     echo: &Echo,
     cases: &[(Vec<Value>, Vec<Request>)],
-    merge_slashes: bool,
+    how: PathNormalization,
 ) -> Result<(), TestCaseError> {
     let services: Vec<Value> = cases
         .iter()
@@ -43,14 +44,14 @@ fn agree(
         .collect();
     let mut all = services.clone();
     all.push(objects::gateway());
-    let path_normalization = if merge_slashes {
-        PathNormalization::MergeSlashes
-    } else {
-        PathNormalization::Normalize
-    };
-    let model = Envoy::new(&all, Options { path_normalization });
+    let model = Envoy::new(
+        &all,
+        Options {
+            path_normalization: how,
+        },
+    );
     prop_assert!(model.unread().is_empty(), "{:?}", model.unread());
-    let envoy = start(program, &services, echo, merge_slashes).map_err(TestCaseError::fail)?;
+    let envoy = start(program, &services, echo, how).map_err(TestCaseError::fail)?;
     for (number, (http, requests)) in cases.iter().enumerate() {
         for request in requests {
             let request = objects::to_host(request.clone(), number);
@@ -70,6 +71,13 @@ fn agree(
     Ok(())
 }
 
+const DEGREES: &[PathNormalization] = &[
+    PathNormalization::None,
+    PathNormalization::Normalize,
+    PathNormalization::MergeSlashes,
+    PathNormalization::DecodeAndMergeSlashes,
+];
+
 #[test]
 fn any_routes_are_served_alike() {
     let Some(program) = process::find("envoy", "--version") else {
@@ -87,7 +95,7 @@ fn any_routes_are_served_alike() {
         max_shrink_iters: 40,
         ..ProptestConfig::default()
     };
-    proptest!(config, |(cases in vec(objects::case(), 40), merge_slashes in any::<bool>())| {
-        agree(&program, &echo, &cases, merge_slashes)?;
+    proptest!(config, |(cases in vec(objects::case(), 40), how in select(DEGREES))| {
+        agree(&program, &echo, &cases, how)?;
     });
 }

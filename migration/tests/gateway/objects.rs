@@ -189,8 +189,8 @@ pub(crate) fn service(number: usize, http: &[Value]) -> Value {
 }
 
 const PIECES: &[&str] = &[
-    "/", "//", "a", "b", "ab", "A", "x", "%61", "%2F", "%2e", ".", "..", ";", "%20", "%zz", "|", "\"", "\\",
-    "~", "%7E", "+", "%00", "#", "one", "two",
+    "/", "//", "a", "b", "ab", "A", "x", "%61", "%2F", "%2f", "%5C", "%2e", ".", "..", ";", "%20", "%zz",
+    "|", "\"", "\\", "~", "%7E", "+", "%00", "#", "one", "two",
 ];
 
 fn request() -> impl Strategy<Value = Request> {
@@ -200,7 +200,7 @@ fn request() -> impl Strategy<Value = Request> {
     let path = prop_oneof![1 => wild, 2 => near];
     let query = select(&["", "", "?", "?q", "?q=1", "?q=12&q=x", "?x=1&q=a", "?q=%31"][..]);
     let header = || weighted(0.3, select(&["1", "12", "x"][..]));
-    let host = select(&["", ":80", ":81", "x.", "y.x.", "X."][..]);
+    let host = select(&["", ":80", ":81", "x.", "y.x.", "X.", "."][..]);
     (host, path, query, header(), header(), any::<bool>()).prop_map(
         |(host, path, query, one, other, post)| {
             let mut request = Request::get(Scheme::Http, host, format!("{path}{query}"));
@@ -217,13 +217,13 @@ fn request() -> impl Strategy<Value = Request> {
     )
 }
 
-/// The request for the host of that number: what stands in it is a label in front or a port behind.
+/// The request for the host of that number: what stands in it is labels in front, or a port or a
+/// dot behind.
 pub(crate) fn to_host(mut request: Request, number: usize) -> Request {
     let own = format!("c{number}.test");
-    request.host = if request.host.starts_with(':') {
-        format!("{own}{}", request.host)
-    } else {
-        format!("{}{own}", request.host)
+    request.host = match request.host.as_str() {
+        behind @ (":80" | ":81" | ".") => format!("{own}{behind}"),
+        before => format!("{before}{own}"),
     };
     request
 }

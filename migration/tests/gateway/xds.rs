@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use gradual_rollout_migration::model::envoy::PathNormalization;
 use serde_json::{Value, json};
 
 /// A bootstrap with all of it, listening on `socket`, in front of one back end.
@@ -10,15 +11,18 @@ pub(crate) fn bootstrap(
     services: &[Value],
     socket: &Path,
     backend: SocketAddr,
-    merge_slashes: bool,
+    how: PathNormalization,
 ) -> Value {
     let hosts: Vec<Value> = services.iter().flat_map(virtual_hosts).collect();
     let manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "edge",
-        "normalize_path": true,
-        "merge_slashes": merge_slashes,
-        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        "normalize_path": how != PathNormalization::None,
+        "merge_slashes": matches!(how, PathNormalization::MergeSlashes | PathNormalization::DecodeAndMergeSlashes),
+        "path_with_escaped_slashes_action": match how {
+            PathNormalization::DecodeAndMergeSlashes => "UNESCAPE_AND_FORWARD",
+            PathNormalization::None | PathNormalization::Normalize | PathNormalization::MergeSlashes => "KEEP_UNCHANGED",
+        },
         "use_remote_address": true,
         "delayed_close_timeout": "0s",
         "http_filters": [{

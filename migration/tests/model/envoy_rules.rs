@@ -148,6 +148,8 @@ fn hosts_exact_then_the_longest_suffix_then_the_star() {
         ("y.x.a.com", "narrow /"),
         ("z.y.a.com", "wide /"),
         ("a.com", "star /"),
+        // nginx would take the dot away.
+        ("x.a.com.", "star /"),
     ] {
         assert_eq!(seen(&envoy, &http(host, "/")), service, "{host}");
     }

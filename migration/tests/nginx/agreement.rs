@@ -1,31 +1,81 @@
 //! The same question to both.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use gradual_rollout_migration::model::nginx::{Nginx, Options};
 use gradual_rollout_migration::model::{Answer, Request};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
+use serde_json::Value;
 
 use crate::edge::echo::Echo;
 use crate::edge::process;
 use crate::support::{Ingress, http};
 use crate::{conf, sets};
 
-fn agree(
-    program: &Path,
-    echo: &Echo,
-    ingresses: &[Ingress],
-    requests: &[Request],
-) -> Result<(), TestCaseError> {
+/// An nginx to be started, and the back end behind it.
+struct Edge {
+    program: PathBuf,
+    /// What loads Lua, where redirects to https are asked about.
+    lua: Option<String>,
+    echo: Echo,
+}
+
+impl Edge {
+    fn without_lua() -> Option<Self> {
+        process::find("nginx", "-v").map(|program| Self {
+            program,
+            lua: None,
+            echo: Echo::start(),
+        })
+    }
+
+    fn with_lua() -> Option<Self> {
+        let mut edge = Self::without_lua()?;
+        edge.lua = conf::lua(&edge.program);
+        if edge.lua.is_none() {
+            println!("skipped: this nginx has no Lua");
+        }
+        edge.lua.is_some().then_some(edge)
+    }
+}
+
+/// The hosts of every Ingress with a tls section.
+fn certified(ingresses: &[Value]) -> BTreeSet<String> {
+    let with_tls = ingresses
+        .iter()
+        .filter(|ingress| ingress["spec"]["tls"].is_array());
+    let rules = with_tls.flat_map(|ingress| ingress["spec"]["rules"].as_array().unwrap());
+    rules
+        .filter_map(|rule| rule["host"].as_str())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn config() -> ProptestConfig {
+    // As many as PROPTEST_CASES says, else few: each starts an nginx.
+    let cases = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(64);
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+fn agree(edge: &Edge, ingresses: &[Ingress], requests: &[Request]) -> Result<(), TestCaseError> {
     let values: Vec<_> = ingresses.iter().cloned().map(Ingress::value).collect();
     let model = Nginx::new(&values, Options::default());
     // Locations that nginx would not load: nothing to compare.
     let Ok(servers) = model.servers() else {
         return Err(TestCaseError::reject("duplicate location"));
     };
-    let http = conf::http(servers, echo.address);
-    let nginx = conf::start(program, &http)
+    let certified = certified(&values);
+    let http = conf::http(servers, edge.echo.address, edge.lua.as_ref().map(|_| &certified));
+    let nginx = conf::start(&edge.program, edge.lua.as_deref().unwrap_or_default(), &http)
         .map_err(|said| TestCaseError::fail(format!("nginx does not load:\n{http}\n{said}")))?;
     for request in requests {
         let told = model.answer(request);
@@ -40,31 +90,29 @@ fn agree(
 
 #[test]
 fn any_ingresses_are_served_alike() {
-    let Some(program) = process::find("nginx", "-v") else {
+    let Some(edge) = Edge::without_lua() else {
         return;
     };
-    let echo = Echo::start();
-    // As many as PROPTEST_CASES says, else few: each starts an nginx.
-    let cases = std::env::var("PROPTEST_CASES")
-        .ok()
-        .and_then(|cases| cases.parse().ok())
-        .unwrap_or(64);
-    let config = ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
+    proptest!(config(), |(ingresses in sets::ingresses(), requests in sets::requests())| {
+        agree(&edge, &ingresses, &requests)?;
+    });
+}
+
+#[test]
+fn any_ingresses_with_certificates_are_served_alike() {
+    let Some(edge) = Edge::with_lua() else {
+        return;
     };
-    proptest!(config, |(ingresses in sets::ingresses(), requests in sets::requests())| {
-        agree(&program, &echo, &ingresses, &requests)?;
+    proptest!(config(), |(ingresses in sets::ingresses_with_tls(), requests in sets::requests())| {
+        agree(&edge, &ingresses, &requests)?;
     });
 }
 
 #[test]
 fn the_seed_vectors_are_served_alike() {
-    let Some(program) = process::find("nginx", "-v") else {
+    let Some(edge) = Edge::without_lua() else {
         return;
     };
-    let echo = Echo::start();
     let sets = [
         vec![
             Ingress::named("a")
@@ -115,7 +163,7 @@ fn the_seed_vectors_are_served_alike() {
     ];
     let requests = targets.map(|target| http("h", target));
     for ingresses in sets {
-        agree(&program, &echo, &ingresses, &requests).unwrap();
+        agree(&edge, &ingresses, &requests).unwrap();
     }
 }
 
@@ -127,7 +175,7 @@ fn a_location_written_twice_is_not_loaded() {
     };
     let http =
         "server { listen unix:SOCKET; location \"/a/\" { return 200; } location \"/a/\" { return 200; } }";
-    let refused = conf::start(&program, http).err().unwrap_or_default();
+    let refused = conf::start(&program, "", http).err().unwrap_or_default();
     assert!(refused.contains("duplicate location \"/a/\""), "{refused}");
     let ingress = Ingress::named("a")
         .prefix("h", "/a", "one")
@@ -140,17 +188,15 @@ fn a_location_written_twice_is_not_loaded() {
 /// order, a neighbour with a `-` could hide the redirect.
 #[test]
 fn a_neighbour_does_not_hide_the_redirect_to_a_slash() {
-    let Some(program) = process::find("nginx", "-v") else {
+    let Some(edge) = Edge::without_lua() else {
         return;
     };
-    let echo = Echo::start();
     let ingresses = [Ingress::named("a")
         .prefix("h", "/b", "b")
         .prefix("h", "/a/", "a")
         .prefix("h", "/a-b", "neighbour")];
     agree(
-        &program,
-        &echo,
+        &edge,
         &ingresses,
         &["/a", "/a?q", "/a-b", "/a-b/x", "/a/x", "/ab"].map(|path| http("h", path)),
     )

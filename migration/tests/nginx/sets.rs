@@ -100,6 +100,36 @@ pub(crate) fn ingresses() -> impl Strategy<Value = Vec<Ingress>> {
     })
 }
 
+/// The same, some with a tls section, and with the annotations that ask for https.
+pub(crate) fn ingresses_with_tls() -> impl Strategy<Value = Vec<Ingress>> {
+    let wish = |values: &'static [&'static str]| weighted(0.3, select(values));
+    let wishes = (
+        any::<bool>(),
+        wish(&["true", "false"]),
+        wish(&["true", "false"]),
+        wish(&["true"]),
+    );
+    (ingresses(), vec(wishes, 4)).prop_map(|(ingresses, wishes)| {
+        let dressed = ingresses
+            .into_iter()
+            .zip(wishes)
+            .map(|(mut ingress, (tls, ssl, force, slash))| {
+                let wishes = [
+                    ("ssl-redirect", ssl),
+                    ("force-ssl-redirect", force),
+                    ("preserve-trailing-slash", slash),
+                ];
+                for (name, value) in wishes {
+                    if let Some(value) = value {
+                        ingress = ingress.with(name, value);
+                    }
+                }
+                if tls { ingress.tls(&["elsewhere"]) } else { ingress }
+            });
+        dressed.collect()
+    })
+}
+
 const ASKED_HOSTS: &[&str] = &[
     "h",
     "H:81",

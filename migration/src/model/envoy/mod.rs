@@ -1,6 +1,6 @@
 //! What an Istio ingress gateway answers to a request, given its Gateways and `VirtualServices`.
 //!
-//! Also two steps. Istio (1.28) turns the objects into listeners, virtual hosts and routes: [`routes`]. Envoy
+//! Also two steps. Istio (1.32) turns the objects into listeners, virtual hosts and routes: [`routes`]. Envoy
 //! normalises the path ([`path`]), picks the virtual host ([`names`]), walks its routes ([`matching`]) and acts
 //! ([`action`]).
 //!
@@ -82,8 +82,8 @@ impl Envoy {
     /// Every answer that is possible, with its weight; never none.
     pub fn outcomes(&self, request: &Request) -> Vec<(u64, Answer)> {
         let only = |answer: Answer| vec![(1, answer)];
-        let host = request.host_name();
-        let Some(listener) = self.listener(request, &host) else {
+        // A name in TLS has no final dot; one in the Host header stays.
+        let Some(listener) = self.listener(request, &request.host_name()) else {
             return only(Answer::Refused);
         };
         if let Some(what) = &listener.beyond {
@@ -97,7 +97,7 @@ impl Envoy {
         else {
             return only(Answer::Status(400));
         };
-        let Some(virtual_host) = names::find(&listener.hosts, &host) else {
+        let Some(virtual_host) = names::find(&listener.hosts, &request.host_without_port()) else {
             return only(Answer::Status(404));
         };
         let seen = Seen { request, path: &path };

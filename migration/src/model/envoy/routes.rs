@@ -78,7 +78,8 @@ fn age<S>(object: &Object<S>) -> (String, String, String) {
     )
 }
 
-/// The listener of a server; none if it is a second TLS server for a name on that port, which Istio skips whole.
+/// The listener of a server; none if it is a second TLS server for a name on that port, which Istio skips whole. (It
+/// compares names with their namespaces; two that differ by those alone are a listener that Envoy refuses.)
 fn place<'a>(server: &Server, namespace: &str, listeners: &'a mut Vec<Listener>) -> Option<&'a mut Listener> {
     let port = server.port.number;
     let terminates = server.tls.as_ref().is_some_and(|tls| !tls.https_redirect);
