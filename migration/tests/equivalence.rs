@@ -1,0 +1,17 @@
+//! The same request meets the same back end with the same path, or the report says so: what comes out of the converter
+//! held against the models of both data planes, over random Ingresses.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "helpers of tests too say what went wrong by panicking, and a count is printed"
+)]
+
+#[path = "equivalence/agreement.rs"]
+mod agreement;
+#[path = "nginx/sets.rs"]
+mod sets;
+#[path = "model/support.rs"]
+#[allow(dead_code, reason = "the other tests' Ingresses are built with it too")]
+mod support;
