@@ -16,6 +16,8 @@ pub(super) struct Settings {
     pub prefix: String,
     pub class: String,
     pub without_class: bool,
+    /// The only namespace that is served, where the controller is told one.
+    pub only_namespace: Option<String>,
     pub ssl_redirect: bool,
     pub force_ssl_redirect: bool,
     pub redirect_code: u16,
@@ -115,7 +117,7 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
     let mut entries = defaults();
     let flags = flags(inventory, options);
     let flag = |name: &str| flags.get(name).map(String::as_str);
-    let given = config(inventory, options);
+    let given = config(inventory, options, &mut entries);
     if given.is_none() {
         entries.push(Entry::new(Code::ControllerDefaults, "", ""));
     }
@@ -183,6 +185,9 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
             .or_else(|| flag("ingress-class").map(ToOwned::to_owned))
             .unwrap_or_else(|| "nginx".to_owned()),
         without_class: flag("watch-ingress-without-class").is_some_and(|value| value != "false"),
+        only_namespace: flag("watch-namespace")
+            .filter(|name| !name.is_empty())
+            .map(ToOwned::to_owned),
         ssl_redirect: on("ssl-redirect", true),
         force_ssl_redirect: on("force-ssl-redirect", false),
         redirect_code: if REDIRECTS.contains(&code) { code } else { 308 },
@@ -252,15 +257,32 @@ fn unconverted(data: &BTreeMap<String, String>) -> Vec<Entry> {
     entries
 }
 
-fn config<'a>(inventory: &'a Inventory, options: &Options) -> Option<&'a ConfigMap> {
+fn config<'a>(
+    inventory: &'a Inventory,
+    options: &Options,
+    entries: &mut Vec<Entry>,
+) -> Option<&'a ConfigMap> {
+    let mut ambiguous = |namespace: &str, name: &str, detail: &str| {
+        let entry = Entry::new(Code::ControllerAmbiguous, "", format!("{namespace}/{name}"));
+        entries.push(entry.with(detail));
+    };
     if let Some(key) = &options.controller_config {
-        return inventory.config_maps.get(key);
+        let found = inventory.config_maps.get(key);
+        if found.is_none() {
+            ambiguous(&key.0, &key.1, "it is not among what was read");
+        }
+        return found;
     }
     let usual = ["ingress-nginx-controller", "nginx-configuration"];
-    inventory
+    let mut found = inventory
         .config_maps
         .values()
-        .find(|map| usual.contains(&map.meta.name.as_str()))
+        .filter(|map| usual.contains(&map.meta.name.as_str()));
+    let first = found.next()?;
+    if found.next().is_some() {
+        ambiguous(&first.meta.namespace, &first.meta.name, "it is the first by name");
+    }
+    Some(first)
 }
 
 /// Flags by name without dashes; one without value is `true`.
