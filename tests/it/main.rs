@@ -20,6 +20,7 @@ mod cli;
 mod cli_cluster;
 mod cli_explain;
 mod cli_init;
+mod cli_migrate;
 mod cli_previews;
 mod cluster;
 mod cluster_events;

@@ -79,19 +79,33 @@ impl<'a> Book<'a> {
                 for path in &mut paths {
                     soften(path, &entries);
                 }
-                let outcomes = paths.iter().map(|path| path.outcome);
-                let outcome = outcomes.chain(entries.iter().map(|entry| entry.outcome)).max();
+                let outcome = overall(&paths, &entries);
                 IngressResult {
                     namespace: key.0,
                     name: key.1,
                     origin: ingress.origin.clone(),
-                    outcome: outcome.unwrap_or(Outcome::Converted),
+                    outcome,
                     entries,
                     paths,
                 }
             })
             .collect()
     }
+}
+
+/// What became of an Ingress: the worst of its paths, and dropped only where nothing of it is served.
+fn overall(paths: &[PathResult], entries: &[Entry]) -> Outcome {
+    let any = |outcome: Outcome| paths.iter().any(|path| path.outcome == outcome);
+    if any(Outcome::Refused) || entries.iter().any(Entry::refuses) {
+        return Outcome::Refused;
+    }
+    if paths.iter().all(|path| path.outcome == Outcome::Dropped) {
+        return Outcome::Dropped;
+    }
+    if any(Outcome::Dropped) || any(Outcome::Approximated) {
+        return Outcome::Approximated;
+    }
+    Outcome::Converted
 }
 
 /// A path that is served is only converted where nothing about its Ingress is noticeably different.

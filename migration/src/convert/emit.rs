@@ -13,6 +13,7 @@ use super::select::result;
 use super::servers::{Location, Member, Place, Server};
 use super::settings::Settings;
 use super::shape;
+use super::taken::Taken;
 use super::tls::{self, Security};
 use crate::input::{Inventory, PathType};
 use crate::istio::{
@@ -183,7 +184,7 @@ impl<'a> Emitter<'a, '_> {
                     let routes = taken.reachable(scene.routes(location, &shape, split.as_ref()));
                     if root && server.regex {
                         // It answers 404 to all that comes to it, also where others would have it.
-                        taken.0.extend(scene.matches(&shape.uris, None, &BTreeMap::new()));
+                        taken.add(scene.matches(&shape.uris, None, &BTreeMap::new()));
                     }
                     let shadowed = routes.is_empty() && !root;
                     open |= !root && !shadowed;
@@ -389,31 +390,5 @@ impl<'a> Emitter<'a, '_> {
                 .extend(entries());
             secrets.extend(copy);
         }
-    }
-}
-
-/// What earlier routes take.
-#[derive(Default)]
-struct Taken(BTreeSet<HttpMatch>);
-
-impl Taken {
-    /// Drops matches that an earlier route takes whole, as Envoy would never come to them.
-    fn reachable(&mut self, routes: Vec<HttpRoute>) -> Vec<HttpRoute> {
-        let mut kept = Vec::new();
-        for mut route in routes {
-            route.matches.retain(|matched| {
-                let wider = HttpMatch {
-                    port: None,
-                    headers: BTreeMap::new(),
-                    ..matched.clone()
-                };
-                !self.0.contains(&wider) && !self.0.contains(matched)
-            });
-            self.0.extend(route.matches.iter().cloned());
-            if !route.matches.is_empty() {
-                kept.push(route);
-            }
-        }
-        kept
     }
 }

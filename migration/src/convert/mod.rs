@@ -30,6 +30,7 @@ mod servers;
 mod settings;
 mod shape;
 mod snippet;
+mod taken;
 mod tls;
 mod unconverted;
 

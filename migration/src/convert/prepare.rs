@@ -71,6 +71,7 @@ pub(super) fn locations<'a>(
             })
             .collect();
         let unsaid = !access::sayable(server, members);
+        let for_host = for_host(server, members);
         let (host, regex) = (server.host.clone(), server.regex);
         for (location, shape) in server.locations.iter_mut().zip(shapes) {
             let Some(member) = members.get(location.member) else {
@@ -102,6 +103,19 @@ pub(super) fn locations<'a>(
             if host.starts_with("*.") {
                 note(Code::WildcardDepth, host.clone());
             }
+            let own = location.member;
+            for (index, code) in for_host.iter().filter(|(index, _)| *index != own) {
+                let name = members
+                    .get(*index)
+                    .map_or("", |other| other.ingress.meta.name.as_str());
+                note_at(
+                    book,
+                    member,
+                    location,
+                    *code,
+                    format!("{name} has it for the whole host"),
+                );
+            }
             if unsaid && access::guarded(members, location) {
                 note_at(book, member, location, Code::AllowlistPaths, host.clone());
             }
@@ -122,6 +136,17 @@ pub(super) fn locations<'a>(
             serve(location, member, inventory, options, policies, book);
         }
     }
+}
+
+/// Controls of a host as a whole that are lost, and whose they are.
+fn for_host(server: &Server<'_>, members: &[Member<'_>]) -> Vec<(usize, Code)> {
+    let mut all = Vec::new();
+    for index in &server.members {
+        if let Some(member) = members.get(*index) {
+            all.extend(member.for_host.iter().map(|code| (*index, *code)));
+        }
+    }
+    all
 }
 
 fn note_at(

@@ -16,13 +16,13 @@ pub(super) fn members<'a>(
 ) -> Vec<Member<'a>> {
     let mut ours: Vec<&Ingress> = Vec::new();
     for ingress in inventory.ingresses.values() {
-        if served(ingress, settings, book) {
-            ours.push(ingress);
-        } else {
+        if let Some(code) = unserved(ingress, settings, book) {
             for (place, host, path) in places(ingress) {
-                let result = result(place, &host, &path, Outcome::Dropped, vec![Code::OtherClass]);
+                let result = result(place, &host, &path, Outcome::Dropped, vec![code]);
                 book.path(ingress, place.order(), result);
             }
+        } else {
+            ours.push(ingress);
         }
     }
     ours.sort_by(|a, b| {
@@ -33,19 +33,25 @@ pub(super) fn members<'a>(
     ours.into_iter()
         .map(|ingress| {
             let (features, entries) = features::read(ingress, settings, &inventory.config_maps);
-            let mut refused = Vec::new();
+            let (mut refused, mut for_host) = (Vec::new(), Vec::new());
             for entry in entries {
                 let code = entry.code;
+                // These are the server's, not the location's: every Ingress of the host has them.
+                let server = code == Code::AuthTls || entry.field.ends_with("/server-snippet]");
                 if book.note(ingress, entry) {
                     refused.push(code);
+                    for_host.extend(server.then_some(code));
                 }
             }
-            refused.sort();
-            refused.dedup();
+            for codes in [&mut refused, &mut for_host] {
+                codes.sort();
+                codes.dedup();
+            }
             let member = Member {
                 ingress,
                 features,
                 refused,
+                for_host,
             };
             structure(&member, book);
             member
@@ -53,8 +59,20 @@ pub(super) fn members<'a>(
         .collect()
 }
 
-fn served(ingress: &Ingress, settings: &Settings, book: &mut Book<'_>) -> bool {
+/// Why the controller does not serve an Ingress; none where it does.
+fn unserved(ingress: &Ingress, settings: &Settings, book: &mut Book<'_>) -> Option<Code> {
     const LEGACY: &str = "kubernetes.io/ingress.class";
+    if let Some(only) = settings
+        .only_namespace
+        .as_ref()
+        .filter(|only| **only != ingress.meta.namespace)
+    {
+        book.note(
+            ingress,
+            Entry::new(Code::NotWatched, "metadata.namespace", only.clone()),
+        );
+        return Some(Code::NotWatched);
+    }
     let legacy = ingress
         .meta
         .annotations
@@ -67,14 +85,15 @@ fn served(ingress: &Ingress, settings: &Settings, book: &mut Book<'_>) -> bool {
             if !settings.without_class {
                 book.note(ingress, Entry::new(Code::NoClass, "spec.ingressClassName", ""));
             }
-            return true;
+            return None;
         }
     };
-    if *class != settings.class {
-        let entry = Entry::new(Code::OtherClass, field, class.clone());
-        book.note(ingress, entry.with(format!("{:?} is converted", settings.class)));
+    if *class == settings.class {
+        return None;
     }
-    *class == settings.class
+    let entry = Entry::new(Code::OtherClass, field, class.clone());
+    book.note(ingress, entry.with(format!("{:?} is converted", settings.class)));
+    Some(Code::OtherClass)
 }
 
 /// What is worth telling about rules and owners.

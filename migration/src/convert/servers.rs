@@ -13,6 +13,8 @@ pub(super) struct Member<'a> {
     pub features: Features,
     /// Codes that keep all of its routes out of the output.
     pub refused: Vec<Code>,
+    /// Those among them that protect its hosts as a whole.
+    pub for_host: Vec<Code>,
 }
 
 impl Member<'_> {

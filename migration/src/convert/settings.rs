@@ -16,6 +16,8 @@ pub(super) struct Settings {
     pub prefix: String,
     pub class: String,
     pub without_class: bool,
+    /// The only namespace that is served, where the controller is told one.
+    pub only_namespace: Option<String>,
     pub ssl_redirect: bool,
     pub force_ssl_redirect: bool,
     pub redirect_code: u16,
@@ -112,10 +114,10 @@ const QUIET: &[&str] = &[
 
 /// Reads what is there, and reports.
 pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<Entry>) {
-    let mut entries = defaults();
+    let mut entries = Vec::new();
     let flags = flags(inventory, options);
     let flag = |name: &str| flags.get(name).map(String::as_str);
-    let given = config(inventory, options);
+    let given = config(inventory, options, &mut entries);
     if given.is_none() {
         entries.push(Entry::new(Code::ControllerDefaults, "", ""));
     }
@@ -135,20 +137,6 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
             .collect()
     };
     let number = |key: &str| text(key).and_then(|value| value.parse::<u64>().ok());
-    let hsts = on("hsts", true).then(|| {
-        let age = number("hsts-max-age").unwrap_or(31_536_000);
-        let domains = if on("hsts-include-subdomains", true) {
-            "; includeSubDomains"
-        } else {
-            ""
-        };
-        let preload = if on("hsts-preload", false) {
-            "; preload"
-        } else {
-            ""
-        };
-        format!("max-age={age}{domains}{preload}")
-    });
     let code = number("http-redirect-code")
         .and_then(|code| u16::try_from(code).ok())
         .unwrap_or(308);
@@ -183,10 +171,13 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
             .or_else(|| flag("ingress-class").map(ToOwned::to_owned))
             .unwrap_or_else(|| "nginx".to_owned()),
         without_class: flag("watch-ingress-without-class").is_some_and(|value| value != "false"),
+        only_namespace: flag("watch-namespace")
+            .filter(|name| !name.is_empty())
+            .map(ToOwned::to_owned),
         ssl_redirect: on("ssl-redirect", true),
         force_ssl_redirect: on("force-ssl-redirect", false),
         redirect_code: if REDIRECTS.contains(&code) { code } else { 308 },
-        hsts,
+        hsts: hsts(&on, number("hsts-max-age")),
         snippets: on("allow-snippet-annotations", given.is_none()),
         forwarded_headers: on("use-forwarded-headers", false),
         allow,
@@ -205,21 +196,50 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
         security,
         global_auth: text("global-auth-url").map(ToOwned::to_owned),
     };
+    entries.extend(defaults(
+        text("proxy-body-size"),
+        on("enable-underscores-in-headers", false),
+    ));
     entries.extend(unconverted(data));
     entries.sort();
     (settings, entries)
 }
 
+/// The value of Strict-Transport-Security; it is on unless somebody switched it off.
+fn hsts(on: &impl Fn(&str, bool) -> bool, age: Option<u64>) -> Option<String> {
+    on("hsts", true).then(|| {
+        let age = age.unwrap_or(31_536_000);
+        let domains = if on("hsts-include-subdomains", true) {
+            "; includeSubDomains"
+        } else {
+            ""
+        };
+        let preload = if on("hsts-preload", false) {
+            "; preload"
+        } else {
+            ""
+        };
+        format!("max-age={age}{domains}{preload}")
+    })
+}
+
 /// What a converter that looks at annotations alone loses in silence.
-fn defaults() -> Vec<Entry> {
-    [
-        Code::BodyLimitDefault,
-        Code::MergeSlashes,
-        Code::ForwardedHeaders,
-        Code::UnderscoreHeaders,
-    ]
-    .map(|code| Entry::new(code, "", ""))
-    .to_vec()
+fn defaults(body_size: Option<&str>, underscores: bool) -> Vec<Entry> {
+    let mut entries = vec![
+        Entry::new(Code::MergeSlashes, "", ""),
+        Entry::new(Code::ForwardedHeaders, "", ""),
+    ];
+    if body_size != Some("0") {
+        entries.push(Entry::new(
+            Code::BodyLimitDefault,
+            "data.proxy-body-size",
+            body_size.unwrap_or("1m"),
+        ));
+    }
+    if !underscores {
+        entries.push(Entry::new(Code::UnderscoreHeaders, "", ""));
+    }
+    entries
 }
 
 const READ: &[&str] = &[
@@ -233,6 +253,8 @@ const READ: &[&str] = &[
     "denylist-source-range",
     "no-tls-redirect-locations",
     "global-allowed-response-headers",
+    "proxy-body-size",
+    "enable-underscores-in-headers",
 ];
 
 fn unconverted(data: &BTreeMap<String, String>) -> Vec<Entry> {
@@ -252,15 +274,32 @@ fn unconverted(data: &BTreeMap<String, String>) -> Vec<Entry> {
     entries
 }
 
-fn config<'a>(inventory: &'a Inventory, options: &Options) -> Option<&'a ConfigMap> {
+fn config<'a>(
+    inventory: &'a Inventory,
+    options: &Options,
+    entries: &mut Vec<Entry>,
+) -> Option<&'a ConfigMap> {
+    let mut ambiguous = |namespace: &str, name: &str, detail: &str| {
+        let entry = Entry::new(Code::ControllerAmbiguous, "", format!("{namespace}/{name}"));
+        entries.push(entry.with(detail));
+    };
     if let Some(key) = &options.controller_config {
-        return inventory.config_maps.get(key);
+        let found = inventory.config_maps.get(key);
+        if found.is_none() {
+            ambiguous(&key.0, &key.1, "it is not among what was read");
+        }
+        return found;
     }
     let usual = ["ingress-nginx-controller", "nginx-configuration"];
-    inventory
+    let mut found = inventory
         .config_maps
         .values()
-        .find(|map| usual.contains(&map.meta.name.as_str()))
+        .filter(|map| usual.contains(&map.meta.name.as_str()));
+    let first = found.next()?;
+    if found.next().is_some() {
+        ambiguous(&first.meta.namespace, &first.meta.name, "it is the first by name");
+    }
+    Some(first)
 }
 
 /// Flags by name without dashes; one without value is `true`.

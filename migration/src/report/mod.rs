@@ -96,7 +96,7 @@ pub struct IngressResult {
     pub name: String,
     /// Where it was read.
     pub origin: Origin,
-    /// The worst of all its outcomes.
+    /// The worst of its paths; dropped only where nothing of it is served.
     pub outcome: Outcome,
     /// Findings, sorted.
     pub entries: Vec<Entry>,

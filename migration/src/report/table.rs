@@ -29,6 +29,9 @@ codes! {
     OtherClass "OTHER-CLASS" Dropped Info []
         "another controller serves this Ingress"
         "nothing needs to be done, unless the class is given wrongly with --ingress-class";
+    NotWatched "NOT-WATCHED" Dropped Info []
+        "the controller only watches another namespace, so nginx does not serve this Ingress"
+        "nothing needs to be done";
     NoClass "NO-CLASS" Approximated Medium []
         "ingress-nginx serves an Ingress without class only with --watch-ingress-without-class; here it is converted"
         "set spec.ingressClassName, or leave the Ingress out";
@@ -323,6 +326,9 @@ codes! {
     ControllerDefaults "CONTROLLER-DEFAULTS" Approximated Info []
         "no ConfigMap of the controller was read, so its defaults are assumed"
         "hand in the ConfigMap and the Deployment of the controller";
+    ControllerAmbiguous "CONTROLLER-AMBIGUOUS" Approximated High []
+        "several ConfigMaps could be the controller's, or the one that was named is missing; the one that is told is used"
+        "name the right one with --controller-config NAMESPACE/NAME";
     ControllerSetting "CONTROLLER-SETTING" Dropped Medium []
         "this setting of the controller is not converted"
         "see whether it matters to you";

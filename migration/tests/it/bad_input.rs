@@ -163,6 +163,28 @@ fn owners_and_classes() {
 }
 
 #[test]
+fn the_controllers_flags_and_config_map_are_not_guessed_in_silence() {
+    let watching = Options {
+        controller_flags: vec!["--watch-namespace=b".to_owned()],
+        ..Options::default()
+    };
+    let ingress = Ingress::new("a/x").path("a.com", "Prefix", "/", "s");
+    let done = convert_with(&[ingress], &[], &watching);
+    assert!(done.told("x", "NOT-WATCHED") && done.conversion.objects.is_empty());
+    let mut second = config(json!({}));
+    second["metadata"]["namespace"] = "other".into();
+    let done = convert_with(&[], &[config(json!({})), second], &Options::default());
+    let told = |code: &str| {
+        done.conversion
+            .report
+            .controller
+            .iter()
+            .any(|entry| entry.code.text() == code)
+    };
+    assert!(told("CONTROLLER-AMBIGUOUS"));
+}
+
+#[test]
 fn custom_headers_come_from_their_config_map() {
     let headers = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "a", "name": "h"}, "data": {"X-A": "1"}});
     let ingress = Ingress::new("a/x")

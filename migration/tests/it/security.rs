@@ -105,7 +105,6 @@ fn case_25_a_lost_control_closes_the_route_and_the_rest_proceeds() {
     for (notes, code) in [
         (vec![("auth-url", "http://auth")], "AUTH-URL"),
         (vec![("auth-type", "basic"), ("auth-secret", "pw")], "AUTH-BASIC"),
-        (vec![("auth-tls-secret", "a/ca")], "AUTH-TLS"),
         (vec![("enable-modsecurity", "true")], "WAF"),
         (vec![("configuration-snippet", "deny all;")], "SNIPPET"),
         (vec![("configuration-snippet", "return 403;")], "SNIPPET"),
@@ -113,7 +112,6 @@ fn case_25_a_lost_control_closes_the_route_and_the_rest_proceeds() {
             vec![("configuration-snippet", "more_set_headers \"A: $host\";")],
             "SNIPPET",
         ),
-        (vec![("server-snippet", "if ($bad) { return 403; }")], "SNIPPET"),
         (vec![("limit-rps", "5")], "RATE-LIMIT"),
         (vec![("proxy-body-size", "8m")], "BODY-LIMIT"),
         (vec![("satisfy", "any")], "SATISFY-ANY"),
@@ -168,6 +166,25 @@ fn case_25_a_lost_control_closes_the_route_and_the_rest_proceeds() {
         );
         assert!(!done.conversion.report.refused());
         assert!(done.ingress("closed").entries.iter().any(|entry| entry.accepted));
+    }
+}
+
+#[test]
+fn a_lost_control_of_the_whole_host_closes_every_ingress_of_it() {
+    for (name, value, code) in [
+        ("server-snippet", "deny all;", "SNIPPET"),
+        ("auth-tls-secret", "a/ca", "AUTH-TLS"),
+    ] {
+        let guard = Ingress::new("a/guard")
+            .note(name, value)
+            .path("a.com", "Prefix", "/x", "s");
+        let other = Ingress::new("a/other")
+            .path("a.com", "Prefix", "/", "s")
+            .path("b.com", "Prefix", "/", "s");
+        let done = convert_all(&[guard, other]);
+        assert!(done.told("other", code));
+        assert_eq!(done.answer(&get("a.com", "/")), "none");
+        assert_eq!(done.answer(&get("b.com", "/")), "s /");
     }
 }
 

@@ -1,0 +1,187 @@
+//! `migrate convert` and `migrate explain` as people and scripts call them.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const SHOP: &str = "\
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: ns-a}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: shop, namespace: ns-a}
+spec:
+  ingressClassName: nginx
+  rules:
+  - host: shop.example.com
+    http:
+      paths:
+      - {path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}
+";
+
+/// The same behind a password.
+fn guarded() -> String {
+    SHOP.replace(
+        "name: shop,",
+        "name: admin, annotations: {nginx.ingress.kubernetes.io/auth-type: basic},",
+    )
+    .replace("shop.example.com", "admin.example.com")
+}
+
+fn run(arguments: &[&str], input: &str) -> (i32, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_gradual-rollout"))
+        .args(arguments)
+        .env_clear()
+        .env("HOME", "/nonexistent")
+        .env("KUBECONFIG", "/nonexistent/kubeconfig")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The program may end without reading it all.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+#[test]
+fn objects_go_to_the_standard_output_and_the_report_beside_it() {
+    let (code, out, told) = run(&["migrate", "convert", "-f", "-"], SHOP);
+    assert_eq!(code, 0, "{told}");
+    assert!(
+        out.starts_with("apiVersion: networking.istio.io/v1\nkind: Gateway\n"),
+        "{out}"
+    );
+    assert!(
+        out.contains("web.ns-a.svc.cluster.local") && !out.contains("effect:"),
+        "{out}"
+    );
+    assert!(told.contains("1 Ingresses, 1 paths: 1 converted"), "{told}");
+    let (again, same, _) = run(&["migrate", "convert", "-f", "-"], SHOP);
+    assert_eq!((again, same), (code, out), "the same bytes");
+}
+
+#[test]
+fn a_folder_in_any_order_and_json_and_a_report_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("b.yaml"), SHOP).unwrap();
+    std::fs::write(folder.path().join("a.yml"), guarded()).unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "kind: [").unwrap();
+    let report = folder.path().join("report.json");
+    let (folder, report) = (folder.path().to_str().unwrap(), report.to_str().unwrap());
+    let arguments = [
+        "migrate", "convert", "-f", folder, "-o", "json", "--report", report,
+    ];
+    let (code, out, told) = run(&arguments, "");
+    assert_eq!(code, 4, "{told}");
+    let list: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(list["kind"], "List");
+    assert!(
+        !out.contains("admin.example.com"),
+        "refused things are never in the output: {out}"
+    );
+    assert!(told.starts_with("error: 1 of 2 paths were refused"), "{told}");
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(Path::new(report)).unwrap()).unwrap();
+    let codes: Vec<&str> = report["ingresses"][0]["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(codes, ["AUTH-BASIC"]);
+    let (code, out, told) = run(
+        &["migrate", "convert", "-f", folder, "--accept", "auth-basic"],
+        "",
+    );
+    assert_eq!(code, 0, "{told}");
+    assert!(
+        out.contains("admin.example.com") && told.contains("accepted"),
+        "{told}"
+    );
+}
+
+#[test]
+fn when_all_is_refused_nothing_is_written() {
+    let (code, out, told) = run(&["migrate", "convert", "-f", "-"], &guarded());
+    assert_eq!((code, out.as_str()), (3, ""), "{told}");
+    assert!(told.contains("AUTH-BASIC") && told.contains("remedy:"), "{told}");
+    let (code, _, told) = run(
+        &["migrate", "convert", "-f", "-"],
+        &format!("kind: [\n---\n{SHOP}"),
+    );
+    assert_eq!(code, 4, "a broken document beside a good one: {told}");
+    assert!(told.contains("standard input: document 1, line 1"), "{told}");
+}
+
+#[test]
+fn wrong_usage_says_what_to_write() {
+    for (arguments, input, says) in [
+        (vec!["migrate", "convert"], "", "-f FILE, -f DIR or -f -"),
+        (
+            vec!["migrate", "convert", "-f", "/nonexistent"],
+            "",
+            "unable to read /nonexistent",
+        ),
+        (
+            vec!["migrate", "convert", "-f", "-"],
+            "kind: ConfigMap\napiVersion: v1\nmetadata: {name: x}\n",
+            "no Ingress",
+        ),
+        (
+            vec!["migrate", "convert", "-f", "-", "-o", "table"],
+            SHOP,
+            "-o yaml or -o json",
+        ),
+        (
+            vec!["migrate", "convert", "-f", "-", "--accept", "AUTH-BASICS"],
+            SHOP,
+            "did you mean AUTH-BASIC?",
+        ),
+        (
+            vec!["migrate", "convert", "-f", "-", "--accept", "PATH-PCRE"],
+            SHOP,
+            "cannot be accepted",
+        ),
+        (
+            vec!["migrate", "convert", "-f", "-", "--gateway", "x"],
+            SHOP,
+            "no NAMESPACE/NAME",
+        ),
+        (
+            vec!["migrate", "explain", "NOTHING-LIKE-IT"],
+            "",
+            "`migrate explain list`",
+        ),
+    ] {
+        let (code, out, told) = run(&arguments, input);
+        assert_eq!((code, out.as_str()), (64, ""), "{arguments:?}: {told}");
+        assert!(told.contains(says), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
+fn codes_are_explained() {
+    let (code, out, _) = run(&["migrate", "explain", "auth-basic"], "");
+    assert_eq!(code, 0);
+    assert!(
+        out.starts_with("AUTH-BASIC: refused (blocker, a security control)"),
+        "{out}"
+    );
+    assert!(out.contains("--accept AUTH-BASIC"), "{out}");
+    let (_, out, _) = run(&["migrate", "explain", "list", "-o", "json"], "");
+    let all: Vec<serde_json::Value> = serde_json::from_str(&out).unwrap();
+    assert!(
+        all.len() > 80 && all.iter().all(|one| one["remedy"].is_string()),
+        "{out}"
+    );
+}
