@@ -88,7 +88,11 @@ impl Desk<'_> {
     fn adopt_first(&mut self, i: usize, objects: &[Routed], lowest: Weight, highest: Weight) {
         let now = self.now;
         let judge = &self.plan.judge;
-        let fingerprint = self.planned(i).map(|p| p.fingerprint.clone());
+        let rolled_back = objects
+            .iter()
+            .find_map(|o| o.stamp.as_ref()?.reason.filter(|r| r.is_rollback()))
+            .filter(|_| objects.iter().all(carries_its_weight));
+        let fingerprint = rolled_back.and_then(|reason| self.plan_then(i, reason));
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
@@ -108,10 +112,7 @@ impl Desk<'_> {
         if lowest != highest {
             c.state = State::Drifted;
         }
-        let rolled_back = objects
-            .iter()
-            .find_map(|o| o.stamp.as_ref()?.reason.filter(|r| r.is_rollback()));
-        if let Some(reason) = rolled_back.filter(|_| objects.iter().all(carries_its_weight)) {
+        if let Some(reason) = rolled_back {
             c.state = State::RolledBack;
             c.fingerprint = fingerprint;
             c.reason = reason;
@@ -241,7 +242,7 @@ impl Desk<'_> {
             .filter_map(|o| o.stamp.clone())
             .max_by(|a, b| a.id.cmp(&b.id));
         let reason = mark.as_ref().and_then(|m| m.reason).unwrap_or(Reason::Step);
-        let fingerprint = self.planned(i).map(|p| p.fingerprint.clone());
+        let (held, fingerprint) = (self.is_held(i, reason), self.plan_then(i, reason));
         self.raised(i, weight, reason, mark.map(|m| m.id));
         let Some(c) = self.status.components.get_mut(i) else {
             return;
@@ -259,7 +260,7 @@ impl Desk<'_> {
             c.reason = reason;
             c.message = format!("it was rolled back to {weight} ({reason}); `retry` begins again");
             self.found_back.push(i);
-            if reason.is_automatic_rollback() {
+            if reason.is_automatic_rollback() && !held {
                 if let Some(again) = self.schedule_retry(i)
                     && let Some(c) = self.status.components.get_mut(i)
                 {

@@ -9,6 +9,7 @@ mod frozen;
 mod gates;
 mod gateways;
 mod history;
+mod patience;
 mod pools;
 mod previews;
 mod promises;
