@@ -7,6 +7,7 @@ mod advance;
 mod again;
 mod approve;
 mod audits;
+mod choosers;
 mod commands;
 mod complaints;
 pub mod conditions;
@@ -30,7 +31,7 @@ use super::audit::Stand;
 use super::judge::{Context, Outlook};
 use super::late::is_late;
 use super::ledger::Ledger;
-use super::observation::{Decision, Lower, Note, Observation, Routed, Routers, Seen};
+use super::observation::{Decision, Lower, Note, OUR_MANAGERS, Observation, Routed, Routers, Seen};
 use super::plan::{Plan, PlannedComponent};
 use super::reason::{Reason, State, Verdict};
 use super::spec::Probe;
@@ -469,7 +470,11 @@ fn was_fought(c: &ComponentStatus) -> bool {
     c.drifts.iter().any(|d| times(c, &d.manager) >= FIGHT)
 }
 
-/// How many of the recorded foreign changes are this manager's.
+/// How many of the recorded foreign changes are this manager's. Our own are nobody's fight: a command that wrote without
+/// a daemon, or another daemon.
 fn times(c: &ComponentStatus, manager: &str) -> usize {
+    if manager.starts_with(OUR_MANAGERS) {
+        return 0;
+    }
     c.drifts.iter().filter(|d| d.manager == manager).count()
 }

@@ -60,6 +60,7 @@ impl Desk<'_> {
         };
         let written = c.weight.written;
         if lowest == written && highest == written {
+            self.choose(i);
             return;
         }
         // A manifest that was saved and applied again brings an old mark back with an old weight: that is no write of
@@ -226,7 +227,10 @@ impl Desk<'_> {
         } else {
             format!("{from} → {weight}")
         };
-        remember(c, now, from, weight, order.reason, &message);
+        // Where no weight was moved, what was taken off was told when it was found.
+        if order.reason != Reason::DriftReverted || from != weight {
+            remember(c, now, from, weight, order.reason, &message);
+        }
         self.note(
             i,
             order.reason,
@@ -332,9 +336,7 @@ impl Desk<'_> {
         let changed = objects
             .iter()
             .find(|o| if up { o.highest == found } else { o.lowest == found });
-        let manager = changed
-            .and_then(|o| o.manager.clone())
-            .unwrap_or_else(|| "unknown".to_owned());
+        let manager = changed.map_or_else(|| "unknown".to_owned(), blamed);
         let object = changed.map(|o| o.object.clone()).unwrap_or_default();
         let fight = is_fight(
             c,
@@ -382,8 +384,15 @@ impl Desk<'_> {
     }
 }
 
+/// Who changed an object, as far as it tells. Who wrote the weight is asked first: another may have had a hand in the
+/// rest of the object.
+pub(super) fn blamed(object: &Routed) -> String {
+    let known = object.writer.as_ref().or(object.manager.as_ref());
+    known.map_or_else(|| "unknown".to_owned(), Clone::clone)
+}
+
 /// What to paste into the tool that keeps reverting our writes, for each kind of routed object.
-fn ignore_rule(object: &str) -> String {
+pub(super) fn ignore_rule(object: &str) -> String {
     let kind = object.split_whitespace().next().unwrap_or(object);
     let argo = match kind {
         "ingress" => {
