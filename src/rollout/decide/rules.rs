@@ -3,6 +3,7 @@
 
 mod audits;
 mod beside;
+mod by_hand;
 mod complaints;
 mod dependencies;
 mod frozen;
