@@ -405,7 +405,8 @@ fn draft(target: &Target<'_>, json: Option<&Value>, order: Order<'_>) -> Result<
         let stamp = seen.stamp.as_ref();
         stamp.is_some_and(|s| s.reason() == Reason::Emergency.to_string() && s.weight() <= order.weight)
     };
-    if order.command.wish.emergency && json.is_some() && seen.weight <= order.weight && told_before() {
+    let there = seen.weight <= order.weight && seen.choosers.is_none();
+    if order.command.wish.emergency && json.is_some() && there && told_before() {
         // Once is enough: a new time stamp would restart a controller's pods.
         let written = Written {
             object: target.object().clone(),

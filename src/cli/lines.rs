@@ -9,10 +9,7 @@ const NARROWEST: usize = 20;
 
 /// The width to fold to: the terminal's, or what `COLUMNS` says of a pipe; folding loses nothing.
 pub(super) fn width() -> Option<usize> {
-    let asked = || std::env::var("COLUMNS").ok()?.parse().ok();
-    table::terminal_width()
-        .or_else(asked)
-        .filter(|width| *width >= NARROWEST)
+    table::terminal_width().or_else(table::asked_width)
 }
 
 /// Writes `label` and `text` with the text beginning in the column `indent`; further lines begin there too. With a

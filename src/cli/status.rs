@@ -146,7 +146,7 @@ fn show(
         let several = shown.rollouts.len() > 1;
         picture(out, &views, several, form == Output::Wide, Clock::System.now())?;
         let width = if form == Output::Wide {
-            None
+            table::asked_width()
         } else {
             lines::width()
         };
@@ -203,15 +203,28 @@ pub(super) fn picture(
     if wide {
         heading.extend(["ASKED", "OBSERVED", "MEASURED", "HELD", "MESSAGE"]);
     }
-    let rows: Vec<Vec<Cell>> = views.iter().map(|v| row(v, several, wide, now)).collect();
-    let width = if wide { None } else { table::terminal_width() };
-    table::write_narrow(
-        out,
-        &heading,
-        &rows,
-        width,
-        &["MODE", "PHASE", "NEXT", "SINCE", "REASON"],
-    )?;
+    let mut rows: Vec<Vec<Cell>> = views.iter().map(|v| row(v, several, wide, now)).collect();
+    // Wide is as wide as it must be, unless somebody says how wide that may be. Then sentences stand below the table,
+    // where they are folded and not cut.
+    let width = if wide {
+        table::asked_width()
+    } else {
+        table::terminal_width()
+    };
+    let below = wide && width.is_some();
+    if below {
+        heading.pop();
+        for row in &mut rows {
+            row.pop();
+        }
+    }
+    let spare = [
+        "MODE", "PHASE", "NEXT", "SINCE", "REASON", "HELD", "MEASURED", "ASKED", "OBSERVED",
+    ];
+    table::write_narrow(out, &heading, &rows, width, &spare)?;
+    for view in views.iter().filter(|v| below && !v.message.is_empty()) {
+        note(out, style(view), &view.component, &view.message)?;
+    }
     // Of one router there is nothing to say that the row does not.
     for view in views.iter().filter(|v| v.routers.len() > 1) {
         for router in view.routers.iter().filter(|r| wide || r.is_news()) {

@@ -154,6 +154,15 @@ fn cut(text: &str, width: usize) -> String {
     short
 }
 
+/// Narrower than this nothing is cut or folded to: it would help nobody.
+const NARROWEST: usize = 20;
+
+/// The width that somebody asked for, wherever the output goes.
+pub(super) fn asked_width() -> Option<usize> {
+    let asked = std::env::var("COLUMNS").ok()?.parse().ok();
+    asked.filter(|width| *width >= NARROWEST)
+}
+
 /// The width of the terminal that standard output goes to; `None` when it goes elsewhere.
 pub(super) fn terminal_width() -> Option<usize> {
     use std::io::IsTerminal as _;
@@ -163,7 +172,7 @@ pub(super) fn terminal_width() -> Option<usize> {
     io::stdout()
         .is_terminal()
         .then(|| asked().or_else(measured).unwrap_or(120))
-        .filter(|width| *width >= 20)
+        .filter(|width| *width >= NARROWEST)
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ use super::exit::{Exit, Failure};
 use super::manifest::{self, Manifest, Problem};
 use super::{output, table, yaml};
 use crate::rollout::plan::Plan;
-use crate::routing::targets;
+use crate::routing::{ClaimKey, ObjectRef, Target, targets};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write};
 use std::path::{Path, PathBuf};
 
@@ -49,11 +50,25 @@ struct Checked {
     #[serde(rename = "leftAlone")]
     others: Vec<String>,
     problems: Vec<Told>,
+    /// What its rollouts write.
+    #[serde(skip)]
+    claims: Vec<Claimed>,
+}
+
+/// A part of an object that one component of a rollout writes.
+#[derive(Debug)]
+struct Claimed {
+    /// The rollout's namespace and name.
+    rollout: (String, String),
+    component: String,
+    key: ClaimKey,
 }
 
 /// A rollout that can be applied.
 #[derive(Debug, Serialize)]
 struct Valid {
+    #[serde(skip)]
+    namespace: String,
     name: String,
     components: usize,
     phases: usize,
@@ -100,10 +115,11 @@ pub(super) fn run(files: &[PathBuf], form: Output, out: &mut dyn Write) -> Resul
         .map(|path| read_text(path))
         .collect::<Result<_, _>>()?;
     let objects: Vec<Value> = texts.iter().flat_map(|(_, text)| objects(text)).collect();
-    let checked: Vec<Checked> = texts
+    let mut checked: Vec<Checked> = texts
         .into_iter()
         .map(|(name, text)| check(name, &text, &objects))
         .collect();
+    claimed_twice(&mut checked);
     let valid = checked.iter().all(|file| file.problems.is_empty());
     if matches!(form, Output::Json | Output::Yaml) {
         let told = serde_json::json!({"valid": valid, "files": checked});
@@ -164,12 +180,62 @@ fn too_fine(file: &str, plan: &Plan, namespace: &str, objects: &[Value]) -> Vec<
     problems
 }
 
+/// Of two rollouts that write one object the younger writes nothing, which nobody sees before both are applied. The same
+/// rollout in two files is one rollout.
+fn claimed_twice(checked: &mut [Checked]) {
+    let mut by_object: BTreeMap<ObjectRef, Vec<(usize, &Claimed)>> = BTreeMap::new();
+    for (file, claim) in checked
+        .iter()
+        .enumerate()
+        .flat_map(|(at, file)| file.claims.iter().map(move |claim| (at, claim)))
+    {
+        let known = by_object.entry(claim.key.object.clone()).or_default();
+        known.push((file, claim));
+    }
+    let mut found = Vec::new();
+    for (object, claims) in &by_object {
+        for (at, (file, claim)) in claims.iter().enumerate() {
+            let first = claims
+                .iter()
+                .take(at)
+                .find(|(_, other)| other.rollout != claim.rollout && other.key.overlaps(&claim.key));
+            let Some((before, other)) = first else { continue };
+            let where_else = checked.get(*before).map_or("", |file| file.file.as_str());
+            let message = format!(
+                "{object} is written by {} in {where_else}, too: of two rollouts the older has it, and the younger writes nothing; leave it to one of them",
+                other.rollout.1
+            );
+            found.push((*file, claim.rollout.clone(), claim.component.clone(), message));
+        }
+    }
+    for (at, (namespace, name), component, message) in found {
+        let Some(file) = checked.get_mut(at) else { continue };
+        file.rollouts
+            .retain(|valid| (&valid.namespace, &valid.name) != (&namespace, &name));
+        let path = format!("spec.components[{component}].routers");
+        if file
+            .problems
+            .iter()
+            .any(|p| p.path == path && p.message == message)
+        {
+            continue;
+        }
+        file.problems.push(Told::from(Problem {
+            file: file.file.clone(),
+            place: None,
+            path,
+            message,
+        }));
+    }
+}
+
 fn check(name: String, text: &str, objects: &[Value]) -> Checked {
     let mut checked = Checked {
         file: name.clone(),
         rollouts: Vec::new(),
         others: Vec::new(),
         problems: Vec::new(),
+        claims: Vec::new(),
     };
     for manifest in manifest::read(&name, text) {
         match manifest {
@@ -180,8 +246,20 @@ fn check(name: String, text: &str, objects: &[Value]) -> Checked {
                     checked.problems.extend(wrong.into_iter().map(Told::from));
                     continue;
                 }
+                let namespace = namespace.to_owned();
+                let own = rollout.metadata.name.clone().unwrap_or_default();
+                for planned in &plan.components {
+                    let keys = targets(&planned.component, &namespace);
+                    let keys = keys.iter().flat_map(Target::claims);
+                    checked.claims.extend(keys.map(|key| Claimed {
+                        rollout: (namespace.clone(), own.clone()),
+                        component: planned.name().to_owned(),
+                        key,
+                    }));
+                }
                 checked.rollouts.push(Valid {
-                    name: rollout.metadata.name.unwrap_or_default(),
+                    namespace,
+                    name: own,
                     components: plan.components.len(),
                     phases: plan.phases.len(),
                     steps: plan.components.iter().map(|c| c.steps.len()).max().unwrap_or(0),

@@ -64,8 +64,10 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
     let weight = found.weight;
     let shown = weight.observed.map_or_else(|| "?".to_owned(), |w| w.to_string());
     let now = format!(
-        "asked {}, written {}, observed {shown}",
-        weight.asked, weight.written
+        "asked {}, written {}, observed {shown}{}",
+        weight.asked,
+        weight.written,
+        waits(found)
     );
     if command.verb == Verb::Rollback {
         let to = back_to(command, rollout);
@@ -93,6 +95,15 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
         said
     };
     Stand::Refused(why)
+}
+
+/// What each router waits for: pods, a gateway, a person.
+fn waits(found: &ComponentStatus) -> String {
+    let each = found.routers.iter().filter_map(|router| {
+        let what = router.waiting_for.as_ref()?;
+        Some(format!(", {} waits for {what}", router.router))
+    });
+    each.collect()
 }
 
 /// How a command about what reaches the canary beside its weight stands: done when it is read back.
@@ -137,7 +148,9 @@ mod tests {
     use crate::cli::find::example;
     use crate::cli::manifest::{self, Manifest};
     use crate::rollout::command::Wish;
-    use crate::rollout::status::{CommandOutcome, ComponentStatus, GradualRolloutStatus, Weights};
+    use crate::rollout::status::{
+        CommandOutcome, ComponentStatus, GradualRolloutStatus, RouterStatus, Weights,
+    };
 
     fn command(verb: Verb, weight: Option<u16>) -> Command {
         Command {
@@ -263,5 +276,29 @@ mod tests {
             matches!(stand(&back, &ok(at(5, 5, None)), "shop"), Stand::Waiting(_)),
             "what cannot be read is not known to be back"
         );
+    }
+
+    #[test]
+    fn what_waits_for_pods_says_for_which_and_why() {
+        let mut rollout = answered(at(10, 5, None), CommandResult::Accepted, "shop: going to 10%");
+        let router = |router: &str, waiting_for: Option<&str>| RouterStatus {
+            router: router.to_owned(),
+            waiting_for: waiting_for.map(str::to_owned),
+            settled: waiting_for.is_none(),
+            ..RouterStatus::default()
+        };
+        let pods = "deployment apps/terminal: 1 of 3 pods are updated";
+        rollout.status.as_mut().unwrap().components[0].routers =
+            vec![router("istio", None), router("controllerSwitch", Some(pods))];
+        for command in [command(Verb::Set, Some(10)), command(Verb::Rollback, Some(0))] {
+            let Stand::Waiting(told) = stand(&command, &rollout, "shop") else {
+                panic!()
+            };
+            assert!(
+                told.contains("controllerSwitch waits for") && told.contains(pods),
+                "{told}"
+            );
+            assert!(!told.contains("istio waits"), "{told}");
+        }
     }
 }

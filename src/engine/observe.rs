@@ -96,7 +96,16 @@ impl Memo {
         json: Option<Arc<Value>>,
         object: routing::Seen,
     ) -> (Routed, bool) {
-        let (waiting_for, silent) = (object.waiting_for.clone(), object.is_silent());
+        let of = target.object();
+        let named = |what: &String| {
+            if of.kind.is_elsewhere() {
+                what.clone()
+            } else {
+                // Without the namespace: there is little room, and the reason matters more.
+                format!("{} {}: {what}", of.kind.kind().to_lowercase(), of.name)
+            }
+        };
+        let (waiting_for, silent) = (object.waiting_for.as_ref().map(named), object.is_silent());
         let routed = put(target, json.as_deref(), object);
         if let Some(slot) = self.slots.get_mut(at) {
             self.fresh |= slot
@@ -268,6 +277,8 @@ fn put(target: &Target<'_>, json: Option<&Value>, object: routing::Seen) -> Rout
         refusal: object.parents.refusal,
         remark: object.parents.remark,
         manager: object.foreign_manager,
+        writer: object.writer,
+        choosers: object.choosers,
         aside: object.aside,
         absent: object.absent,
         // What nothing wants any more says nothing about the component, and goes with the next write.

@@ -117,6 +117,9 @@ pub struct Seen {
     pub break_glass: Option<(String, Timestamp)>,
 }
 
+/// Field managers whose names begin so are ours.
+pub const OUR_MANAGERS: &str = "gradual-rollout";
+
 /// What a component's routed objects say.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Routers {
@@ -154,6 +157,10 @@ pub struct Routed {
     pub remark: Option<String>,
     /// Who wrote it last besides us, as far as it tells.
     pub manager: Option<String>,
+    /// Who wrote the weight last, us included, as far as it tells.
+    pub writer: Option<String>,
+    /// Annotations by which requests choose the canary by themselves, in words. No write of ours has any.
+    pub choosers: Option<String>,
     /// What it carries for the canary beside the weight; `None` where it can carry no such thing.
     pub aside: Option<Aside>,
     /// It is not there, so it carries nothing and no write that was computed before can land on it.

@@ -1,6 +1,7 @@
 //! Names of the objects that carry weights, and who may write which part of them.
 
 use crate::rollout::router_spec::Destination;
+use serde_json::{Map, Value};
 use std::fmt;
 
 /// The kinds of objects that carry weights.
@@ -127,21 +128,35 @@ impl ObjectKind {
         }
     }
 
-    /// The field whose owner decides the weight, as managed fields name it.
-    pub(super) const fn weighing_field(self) -> &'static str {
+    /// Whether a set of managed fields holds a part of what says the weight. A field that is owned as a whole holds all
+    /// of its parts.
+    pub(super) fn weighs(self, fields: &Value) -> bool {
+        let has = |[above, part]: [&str; 2]| {
+            let above = fields.get(above);
+            above.is_some_and(|above| is_whole(above) || above.get(part).is_some())
+        };
         match self {
-            Self::ConfigMap => "f:data",
-            Self::VirtualService
-            | Self::HttpRoute
-            | Self::GrpcRoute
-            | Self::TlsRoute
-            | Self::TcpRoute
-            | Self::Deployment
-            | Self::Service
-            | Self::Hook
-            | Self::Manual => "f:spec",
-            // The weight of a canary Ingress is an annotation.
-            Self::Ingress => "f:metadata",
+            Self::VirtualService => ["f:http", "f:tls", "f:tcp"]
+                .iter()
+                .any(|part| has(["f:spec", part])),
+            Self::HttpRoute | Self::GrpcRoute | Self::TlsRoute | Self::TcpRoute => has(["f:spec", "f:rules"]),
+            // The variables, and the marks that restart pods.
+            Self::Deployment => has(["f:spec", "f:template"]),
+            Self::ConfigMap => {
+                let keys = [
+                    "f:networking_mode",
+                    "f:istio_percentage",
+                    "f:enable_istio_monitoring",
+                ];
+                keys.iter().any(|key| has(["f:data", key]))
+            }
+            // The weight of a canary Ingress is an annotation, under a prefix that may be another.
+            Self::Ingress => {
+                let annotations = fields.pointer("/f:metadata/f:annotations");
+                let named = |map: &Map<String, Value>| map.keys().any(|key| key.contains("/canary"));
+                annotations.is_some_and(|all| is_whole(all) || all.as_object().is_some_and(named))
+            }
+            Self::Service | Self::Hook | Self::Manual => fields.get("f:spec").is_some(),
         }
     }
 
@@ -173,6 +188,11 @@ impl ObjectKind {
             | Self::Manual => None,
         }
     }
+}
+
+/// Whether managed fields own a field as a whole: then they say nothing of its parts.
+fn is_whole(fields: &Value) -> bool {
+    fields.as_object().is_some_and(Map::is_empty)
 }
 
 /// An object by name. Displays as `virtualservice ns/name`.

@@ -8,8 +8,7 @@ use crate::rollout::observation::Aside;
 use crate::rollout::weight::Weight;
 use serde_json::Value;
 
-/// Field managers whose names begin so are ours.
-pub const OUR_MANAGERS: &str = "gradual-rollout";
+pub use crate::rollout::observation::OUR_MANAGERS;
 
 /// What a weight is a share of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +53,10 @@ pub struct Seen {
     pub generation: Option<i64>,
     /// Who wrote the weighing part of the object last, if that is not us, nor a controller writing its status.
     pub foreign_manager: Option<String>,
+    /// Who wrote the weight last, us included.
+    pub writer: Option<String>,
+    /// Annotations by which requests choose the canary by themselves, in words.
+    pub choosers: Option<String>,
     /// What the weight is a share of.
     pub share: Share,
     /// What a Gateway API route's parents say; nothing of other objects.
@@ -120,24 +123,38 @@ pub(super) fn expect_object(object: &ObjectRef, json: &Value) -> Result<(), Rout
     Ok(())
 }
 
-/// The manager that wrote the weighing part last, unless it is one of ours. Times are whole seconds, so of two
-/// entries of one second the later in the list counts.
+/// The manager that wrote the weight last, besides us. Times are whole seconds, so of two entries of one second the
+/// later in the list counts.
 pub(super) fn foreign_manager(object: &ObjectRef, json: &Value) -> Option<String> {
-    let entries = json.pointer("/metadata/managedFields")?.as_array()?;
-    let weighing = |entry: &&Value| {
+    let foreign = writers(object, json).filter(|(name, _)| !is_ours(name));
+    Some(foreign.max_by_key(|(_, at)| *at)?.0.to_owned())
+}
+
+/// The manager that wrote the weight last, whoever that is. Within one second somebody else counts as later than us:
+/// what we wrote we know.
+pub(super) fn writer(object: &ObjectRef, json: &Value) -> Option<String> {
+    let last = writers(object, json).max_by_key(|(name, at)| (*at, !is_ours(name)));
+    Some(last?.0.to_owned())
+}
+
+fn is_ours(manager: &str) -> bool {
+    manager.starts_with(OUR_MANAGERS)
+}
+
+/// Who owns a part of the object that says the weight, and since when. RFC 3339 in UTC to the second: the order of text
+/// is the order of time.
+fn writers<'j>(object: &ObjectRef, json: &'j Value) -> impl Iterator<Item = (&'j str, &'j str)> {
+    let kind = object.kind;
+    let listed = json.pointer("/metadata/managedFields").and_then(Value::as_array);
+    let weighs = move |entry: &&Value| {
         text(entry, "/subresource").is_none_or(str::is_empty)
-            && entry
-                .get("fieldsV1")
-                .is_none_or(|fields| fields.get(object.kind.weighing_field()).is_some())
+            && entry.get("fieldsV1").is_none_or(|fields| kind.weighs(fields))
     };
-    entries
-        .iter()
-        .filter(weighing)
-        .filter(|entry| text(entry, "/manager").is_some_and(|name| !name.starts_with(OUR_MANAGERS)))
-        // RFC 3339 in UTC to the second, so the order of text is the order of time.
-        .max_by_key(|entry| text(entry, "/time").unwrap_or_default())
-        .and_then(|entry| text(entry, "/manager"))
-        .map(str::to_owned)
+    let entries = listed.into_iter().flatten().filter(weighs);
+    entries.filter_map(|entry| {
+        let at = text(entry, "/time").unwrap_or_default();
+        Some((text(entry, "/manager")?, at))
+    })
 }
 
 #[cfg(test)]
@@ -168,6 +185,86 @@ mod tests {
             Some("argocd-controller")
         );
         assert_eq!(foreign_manager(&shop(), &json!({"metadata": {}})), None);
+        assert_eq!(writer(&shop(), &json).as_deref(), Some("gradual-rollout"));
+        assert_eq!(writer(&shop(), &json!({"metadata": {}})), None);
+    }
+
+    #[test]
+    fn who_writes_beside_the_weight_has_not_written_it() {
+        let at = |second: u8| format!("2026-11-01T00:00:{second:02}Z");
+        let entry = |manager: &str, second: u8, fields: Value| json!({"manager": manager, "time": at(second), "fieldsV1": fields});
+        let (rules, hosts) = (
+            json!({"f:spec": {"f:http": {}}}),
+            json!({"f:spec": {"f:hosts": {}}}),
+        );
+        let deep = json!({"f:spec": {"f:template": {"f:spec": {"f:containers": {}}}}});
+        let ours = "gradual-rollout-cli";
+        let canary =
+            json!({"f:metadata": {"f:annotations": {"f:nginx.ingress.kubernetes.io/canary-weight": {}}}});
+        let note = json!({"f:metadata": {"f:annotations": {".": {}, "f:example.com/note": {}}}});
+        for (kind, entries, told) in [
+            (
+                ObjectKind::VirtualService,
+                vec![entry("argocd", 1, rules.clone()), entry("team", 2, hosts.clone())],
+                "argocd",
+            ),
+            (
+                ObjectKind::VirtualService,
+                vec![entry("argocd", 1, rules.clone()), entry(ours, 2, rules.clone())],
+                ours,
+            ),
+            (
+                ObjectKind::VirtualService,
+                vec![entry("argocd", 2, rules.clone()), entry(ours, 2, rules.clone())],
+                "argocd",
+            ),
+            (
+                ObjectKind::VirtualService,
+                vec![
+                    entry("tls", 2, json!({"f:spec": {"f:tls": {}}})),
+                    entry(ours, 1, rules),
+                ],
+                "tls",
+            ),
+            (
+                ObjectKind::Deployment,
+                vec![
+                    entry("helm", 1, deep),
+                    entry("hpa", 2, json!({"f:spec": {"f:replicas": {}}})),
+                ],
+                "helm",
+            ),
+            (
+                ObjectKind::Ingress,
+                vec![entry(ours, 1, canary), entry("team", 2, note)],
+                ours,
+            ),
+            (
+                ObjectKind::ConfigMap,
+                vec![
+                    entry("helm", 1, json!({"f:data": {"f:istio_percentage": {}}})),
+                    entry("team", 2, json!({"f:data": {"f:colour": {}}})),
+                ],
+                "helm",
+            ),
+            (
+                ObjectKind::HttpRoute,
+                vec![
+                    entry("flux", 1, json!({"f:spec": {"f:rules": {}}})),
+                    entry("team", 2, json!({"f:spec": {"f:hostnames": {}}})),
+                ],
+                "flux",
+            ),
+        ] {
+            let object = ObjectRef { kind, ..shop() };
+            let json = json!({"metadata": {"managedFields": entries}});
+            assert_eq!(writer(&object, &json).as_deref(), Some(told), "{json}");
+            let foreign = foreign_manager(&object, &json);
+            assert_eq!(
+                foreign.as_deref().filter(|name| *name != told),
+                (told == ours && kind == ObjectKind::VirtualService).then_some("argocd")
+            );
+        }
     }
 
     #[test]

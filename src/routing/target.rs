@@ -202,6 +202,12 @@ impl Target<'_> {
             resource_version: owned("/metadata/resourceVersion"),
             generation: json.pointer("/metadata/generation").and_then(Value::as_i64),
             foreign_manager: seen::foreign_manager(&self.object, json),
+            writer: seen::writer(&self.object, json),
+            choosers: if let Way::Nginx(canary) = &self.way {
+                canary.choosers(json)
+            } else {
+                None
+            },
             share: self.share(),
             parents,
             absent: false,
@@ -300,6 +306,8 @@ impl Target<'_> {
             resource_version: String::new(),
             generation: None,
             foreign_manager: None,
+            writer: None,
+            choosers: None,
             share: self.share(),
             parents: Parents::default(),
             aside: None,

@@ -246,11 +246,12 @@ fn the_examples_are_valid_and_a_mistake_is_named_by_file_line_and_field() {
         "validate",
         "config/sealos.yaml",
         "config/shop.yaml",
-        "config/checks.yaml",
         "config/quiet.yaml",
         "config/gates.yaml",
     ]);
     assert_eq!(code, 0, "{out}{err}");
+    // An example of its own: it moves the same shop.
+    assert_eq!(run(&["validate", "config/checks.yaml"]).0, 0);
     assert!(
         out.contains("config/sealos.yaml: sealos is valid: 7 components"),
         "{out}"
@@ -372,4 +373,49 @@ fn the_operators_role_is_enough_to_put_traffic_back_without_a_daemon() {
         });
         assert!(granted, "{rule}");
     }
+}
+
+#[test]
+fn two_rollouts_that_claim_one_object_are_told_by_validate_whichever_files_they_stand_in() {
+    let shop =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/shop.yaml")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let other = shop.replacen("name: shop", "name: second", 1);
+    assert_ne!(other, shop);
+    let (first, second) = (write("first.yaml", &shop), write("second.yaml", &other));
+    let (code, out, err) = run(&["validate", &first, &second]);
+    assert_eq!(code, 64, "{out}{err}");
+    for part in [
+        "second.yaml",
+        "spec.components[shop].routers",
+        "virtualservice",
+        "first.yaml",
+        "the older",
+    ] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    let (code, out, _) = run(&["validate", &first, &second, "-o", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &told["valid"]), (64, &false.into()), "{told}");
+    // In one file likewise; alone each is fine, and so are two that have nothing in common.
+    let both = write("both.yaml", &format!("{shop}\n---\n{other}"));
+    assert_eq!(run(&["validate", &both]).0, 64);
+    assert_eq!(run(&["validate", &second]).0, 0);
+    let apart = write(
+        "apart.yaml",
+        &other.replace("namespace: sealos-system", "namespace: elsewhere"),
+    );
+    assert_ne!(
+        std::fs::read_to_string(&apart).unwrap(),
+        other,
+        "the example has a namespace"
+    );
+    assert_eq!(run(&["validate", &first, &apart]).0, 0);
+    // The same resource twice is one resource, however often it is written down.
+    assert_eq!(run(&["validate", &first, &first]).0, 0);
 }

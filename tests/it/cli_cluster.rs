@@ -483,3 +483,40 @@ async fn without_a_daemon_a_set_between_two_objects_lowers_the_one_and_says_that
     );
     assert!(cluster.commands().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wide_status_keeps_to_the_columns_that_it_is_given_and_loses_no_word() {
+    let cluster = Cluster::start().await;
+    cluster.lease();
+    let words = "nothing of what is awaited has come for quite a while, and whoever reads this has to know where to look next";
+    let weights = json!({"asked": "40%", "written": "40%", "observed": "40%"});
+    let shop = json!({"name": "shop", "state": "Walking", "reason": "HoldingStep", "message": words, "weight": weights});
+    cluster
+        .store
+        .put_status(ROLLOUTS, NAMESPACE, "shop", json!({"components": [shop]}))
+        .unwrap();
+    let (code, free, err) = cluster.run(&["status", "-o", "wide"]).await;
+    assert_eq!(code, 0, "{err}");
+    assert!(free.contains(words) && free.contains("MESSAGE"), "{free}");
+    for columns in ["60", "100"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gradual-rollout"));
+        command
+            .args(["status", "-o", "wide"])
+            .env_clear()
+            .env("KUBECONFIG", cluster.kubeconfig())
+            .env("COLUMNS", columns)
+            .stdin(Stdio::null());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+            .await
+            .unwrap();
+        let out = String::from_utf8(output.stdout).unwrap();
+        let widest = out.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(
+            widest <= columns.parse().unwrap(),
+            "{widest} of {columns}:\n{out}"
+        );
+        let said: Vec<&str> = out.split_whitespace().collect();
+        assert!(said.join(" ").contains(words), "{out}");
+        assert!(out.contains("COMPONENT") && out.contains("WEIGHT"), "{out}");
+    }
+}

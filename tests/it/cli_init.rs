@@ -276,3 +276,37 @@ async fn the_quiet_share_a_pool_and_what_has_no_series_is_told_and_not_pooled() 
     );
     cluster.store.put(rollout).unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_selector_that_means_nothing_is_refused_and_named() {
+    let cluster = with(&[virtual_service("shop", [95, 5])]).await;
+    for wrong in [
+        "a=b=c",
+        "a==b=c",
+        "=b",
+        "a in b",
+        "a=b,,c=d",
+        "a b",
+        "a/b/c=d",
+        "a=b c",
+        "!",
+        "a notin ()x",
+    ] {
+        let (code, out, err) = init(&cluster, &["--from-virtualservice", "-n", "apps", "-l", wrong]).await;
+        assert_eq!((code, out.as_str()), (64, ""), "{wrong}: {err}");
+        assert!(err.contains(wrong) && err.contains("app=shop"), "{wrong}: {err}");
+    }
+    for right in [
+        "name=shop",
+        "name==shop",
+        "name!=cart",
+        "name",
+        "!tier",
+        "name in (shop, cart)",
+        "name notin (cart),name=shop",
+        "tier!=x, name",
+    ] {
+        let (code, _, err) = init(&cluster, &["--from-virtualservice", "-n", "apps", "-l", right]).await;
+        assert_eq!(code, 0, "{right}: {err}");
+    }
+}

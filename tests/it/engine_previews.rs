@@ -1,6 +1,6 @@
 //! Routes for testers and mirrors over the wire: written, kept, taken away, never in the way of a rollback.
 
-use crate::support::world::{World, main_route, percent, rollout, virtual_service};
+use crate::support::world::{NS, World, main_route, percent, rollout, virtual_service};
 use gradual_rollout::rollout::reason::{Reason, State};
 use gradual_rollout::rollout::status::CommandResult;
 use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault};
@@ -235,4 +235,27 @@ async fn with_testers_an_idle_rollout_writes_nothing() {
     let before = world.vs("shop");
     world.pass(3600).await;
     assert_eq!(world.vs("shop"), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleted_with_keep_the_weight_stays_and_testers_and_mirror_go() {
+    let world = world();
+    let mut object = world.object();
+    object["spec"]["onDelete"] = json!("keep");
+    world.store.put(object).unwrap();
+    world
+        .until("25%", |w| w.weight("shop") == 25 && rules(w) == [RULE, "main"])
+        .await;
+    world
+        .store
+        .delete("gradualrollouts.rollout.sealos.io", NS, "demo")
+        .unwrap();
+    world.until("gone", |w| w.object().is_null()).await;
+    assert_eq!(world.weight("shop"), 25);
+    assert_eq!(rules(&world), ["main"]);
+    assert_eq!(
+        bare(world.vs("shop")),
+        bare(virtual_service("shop")),
+        "nor a mirror, nor a mark"
+    );
 }

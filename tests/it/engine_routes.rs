@@ -216,3 +216,64 @@ async fn several_virtual_services_and_one_of_them_a_delegate_move_together() {
         assert_eq!(world.vs(name)["spec"]["http"].as_array().unwrap().len(), 1);
     }
 }
+
+/// The only route with the pair is meant; then there are two, an emergency lowers both, and the error says which name
+/// to write. Whoever does as it says has not said that the plan may begin again.
+#[tokio::test(start_paused = true)]
+async fn naming_the_route_after_an_emergency_leaves_it_where_the_emergency_put_it() {
+    let mut world = World::new();
+    world.store.put(virtual_service("shop")).unwrap();
+    let mut object = rollout("demo", &["shop"]);
+    let services = &mut object["spec"]["components"][0]["routers"][0]["istio"]["virtualServices"];
+    *services = json!([{"name": "shop"}]);
+    world.store.put(object).unwrap();
+    world.start("daemon-1");
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    let mut vs = world.vs("shop");
+    let mut twin = vs["spec"]["http"][0].clone();
+    twin["name"] = "theirs".into();
+    twin["match"] = json!([{"uri": {"prefix": "/x"}}]);
+    vs["spec"]["http"].as_array_mut().unwrap().insert(0, twin);
+    world.store.put(vs).unwrap();
+    world
+        .until("named", |w| {
+            w.component("shop").reason == Reason::RouterUnreadable
+        })
+        .await;
+    world.say(
+        "rollback",
+        json!({"components": ["shop"], "who": "ada", "reason": "login fails", "emergency": true}),
+    );
+    world
+        .until("back", |w| {
+            let shop = w.component("shop");
+            shop.state == State::RolledBack && shop.lowering.is_none() && w.weight("shop") == 0
+        })
+        .await;
+    let before = world.component("shop");
+    assert_eq!(before.reason, Reason::Emergency);
+    let mut object = world.object();
+    object["spec"]["components"][0]["routers"][0]["istio"]["virtualServices"][0]["routes"] = json!(["main"]);
+    world.store.put(object).unwrap();
+    world.pass(3600).await;
+    let shop = world.component("shop");
+    assert_eq!(
+        (shop.state, shop.reason, shop.attempt),
+        (State::RolledBack, Reason::Emergency, before.attempt),
+        "{}",
+        shop.message
+    );
+    assert_eq!((world.weight("shop"), shop.weight.asked), (0, percent(0)));
+    assert_eq!(
+        shop.history, before.history,
+        "nothing happened, so nothing is told"
+    );
+    assert!(shop.message.contains("Emergency"), "{}", shop.message);
+    // A new daemon knows it, too.
+    world.kill().await;
+    world.start("daemon-2");
+    world.pass(600).await;
+    assert_eq!(world.component("shop").state, State::RolledBack);
+    world.say("retry", json!({"components": ["shop"], "who": "ada"}));
+    world.until("5%", |w| w.weight("shop") == 5).await;
+}

@@ -28,6 +28,7 @@ mod deploy;
 mod doctor;
 mod emergency;
 mod engine;
+mod engine_blame;
 mod engine_checkup;
 mod engine_gates;
 mod engine_gateway;

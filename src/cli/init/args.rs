@@ -1,5 +1,6 @@
 //! The arguments of `init`.
 
+use super::selector::selector;
 use crate::rollout::router_spec::SplitGateway;
 use crate::routing::adopt::CanaryName;
 use clap::{ArgGroup, Args};
@@ -33,7 +34,7 @@ pub struct InitArgs {
     #[arg(long, group = "from", value_name = "NAME", num_args = 0..)]
     pub from_httproute: Option<Vec<String>>,
     /// Only objects with these labels, like app=shop,tier!=test
-    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    #[arg(short = 'l', long, value_name = "SELECTOR", value_parser = selector)]
     pub selector: Option<String>,
     /// In every namespace; a resource never spans two
     #[arg(short = 'A', long)]

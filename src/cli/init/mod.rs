@@ -3,6 +3,7 @@
 pub(super) mod args;
 mod files;
 mod quiet;
+mod selector;
 mod sound;
 
 use super::exit::{Exit, Failure};

@@ -58,6 +58,21 @@ pub(super) fn by_hand(weight: Weight) -> String {
     format!("{weight} was set by hand; the plan waits until `resume`, a breach still rolls back")
 }
 
+/// How a weight stands that no plan moves: set by a person, or left where it was because what was asked for is not
+/// there.
+fn stays(c: &ComponentStatus) -> String {
+    let at = c.weight.written;
+    // What was put back in between changes nothing about whose weight it is.
+    let last = c.history.iter().rev().find(|h| h.reason != Reason::DriftReverted);
+    if c.weight.asked > at {
+        format!("{} was asked for and is not written; {at} now", c.weight.asked)
+    } else if last.is_some_and(|h| h.reason == Reason::Manual && h.to == at) {
+        format!("{at} stays as it was set by hand")
+    } else {
+        format!("it stays at {at}")
+    }
+}
+
 /// Why nothing rises now.
 pub(super) struct Stop(pub(super) Reason, pub(super) String);
 
@@ -294,7 +309,7 @@ impl Desk<'_> {
             // Whoever moved one of several by hand made them disagree: that is what is told.
             Err(Stop(Reason::RouterSplit, _)) if c.reason == Reason::DriftAdopted => {}
             Err(Stop(reason, message)) if WRONG.contains(&reason) => {
-                let message = format!("{message}; {} stays as it was set by hand", c.weight.written);
+                let message = format!("{message}; {}", stays(c));
                 let news = c.reason != reason;
                 let Some(c) = self.status.components.get_mut(i) else {
                     return;
@@ -309,7 +324,12 @@ impl Desk<'_> {
                 let Some(c) = self.status.components.get_mut(i) else {
                     return;
                 };
-                let message = by_hand(c.weight.written);
+                let stays = stays(c);
+                let message = if stays.ends_with("set by hand") {
+                    by_hand(c.weight.written)
+                } else {
+                    format!("{stays}; the plan waits until `resume`, a breach still rolls back")
+                };
                 say(c, Reason::Manual, true, || message);
             }
             Ok(()) | Err(_) => {}

@@ -7,6 +7,7 @@ mod advance;
 mod again;
 mod approve;
 mod audits;
+mod choosers;
 mod commands;
 mod complaints;
 pub mod conditions;
@@ -30,7 +31,7 @@ use super::audit::Stand;
 use super::judge::{Context, Outlook};
 use super::late::is_late;
 use super::ledger::Ledger;
-use super::observation::{Decision, Lower, Note, Observation, Routed, Routers, Seen};
+use super::observation::{Decision, Lower, Note, OUR_MANAGERS, Observation, Routed, Routers, Seen};
 use super::plan::{Plan, PlannedComponent};
 use super::reason::{Reason, State, Verdict};
 use super::spec::Probe;
@@ -248,10 +249,10 @@ impl<'a> Desk<'a> {
         emergency: bool,
         id: Option<String>,
     ) {
-        let fingerprint = self.planned(i).map(|p| p.fingerprint.clone());
+        let (held, fingerprint) = (self.is_held(i, reason), self.plan_then(i, reason));
         self.order(i, to, reason, emergency, id);
         let mut message = message;
-        if reason.is_automatic_rollback() {
+        if reason.is_automatic_rollback() && !held {
             if let Some(again) = self.schedule_retry(i) {
                 message = format!("{message}; {again}");
             }
@@ -270,6 +271,21 @@ impl<'a> Desk<'a> {
             message.clone_into(&mut c.message);
         }
         self.note(i, reason, message, true);
+    }
+
+    /// Whether what is put back for this reason waits for a person, whatever is edited: what a person put back in an
+    /// emergency does, also after what it had kept went back by itself. Whoever mends the routers has not said that
+    /// traffic may return.
+    fn is_held(&self, i: usize, reason: Reason) -> bool {
+        let put_back = |c: &ComponentStatus| c.state == State::RolledBack && c.fingerprint.is_none();
+        reason == Reason::Emergency || self.status.components.get(i).is_some_and(put_back)
+    }
+
+    /// The plan of a component that is put back for this reason, for a change of it begins it anew; `None` for what is
+    /// held.
+    fn plan_then(&self, i: usize, reason: Reason) -> Option<String> {
+        let planned = self.planned(i).filter(|_| !self.is_held(i, reason))?;
+        Some(planned.fingerprint.clone())
     }
 
     fn decision(mut self) -> Decision {
@@ -454,7 +470,11 @@ fn was_fought(c: &ComponentStatus) -> bool {
     c.drifts.iter().any(|d| times(c, &d.manager) >= FIGHT)
 }
 
-/// How many of the recorded foreign changes are this manager's.
+/// How many of the recorded foreign changes are this manager's. Our own are nobody's fight: a command that wrote without
+/// a daemon, or another daemon.
 fn times(c: &ComponentStatus, manager: &str) -> usize {
+    if manager.starts_with(OUR_MANAGERS) {
+        return 0;
+    }
     c.drifts.iter().filter(|d| d.manager == manager).count()
 }

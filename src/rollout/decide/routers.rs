@@ -60,6 +60,7 @@ impl Desk<'_> {
         };
         let written = c.weight.written;
         if lowest == written && highest == written {
+            self.choose(i);
             return;
         }
         // A manifest that was saved and applied again brings an old mark back with an old weight: that is no write of
@@ -88,7 +89,11 @@ impl Desk<'_> {
     fn adopt_first(&mut self, i: usize, objects: &[Routed], lowest: Weight, highest: Weight) {
         let now = self.now;
         let judge = &self.plan.judge;
-        let fingerprint = self.planned(i).map(|p| p.fingerprint.clone());
+        let rolled_back = objects
+            .iter()
+            .find_map(|o| o.stamp.as_ref()?.reason.filter(|r| r.is_rollback()))
+            .filter(|_| objects.iter().all(carries_its_weight));
+        let fingerprint = rolled_back.and_then(|reason| self.plan_then(i, reason));
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
@@ -108,10 +113,7 @@ impl Desk<'_> {
         if lowest != highest {
             c.state = State::Drifted;
         }
-        let rolled_back = objects
-            .iter()
-            .find_map(|o| o.stamp.as_ref()?.reason.filter(|r| r.is_rollback()));
-        if let Some(reason) = rolled_back.filter(|_| objects.iter().all(carries_its_weight)) {
+        if let Some(reason) = rolled_back {
             c.state = State::RolledBack;
             c.fingerprint = fingerprint;
             c.reason = reason;
@@ -225,7 +227,10 @@ impl Desk<'_> {
         } else {
             format!("{from} → {weight}")
         };
-        remember(c, now, from, weight, order.reason, &message);
+        // Where no weight was moved, what was taken off was told when it was found.
+        if order.reason != Reason::DriftReverted || from != weight {
+            remember(c, now, from, weight, order.reason, &message);
+        }
         self.note(
             i,
             order.reason,
@@ -241,7 +246,7 @@ impl Desk<'_> {
             .filter_map(|o| o.stamp.clone())
             .max_by(|a, b| a.id.cmp(&b.id));
         let reason = mark.as_ref().and_then(|m| m.reason).unwrap_or(Reason::Step);
-        let fingerprint = self.planned(i).map(|p| p.fingerprint.clone());
+        let (held, fingerprint) = (self.is_held(i, reason), self.plan_then(i, reason));
         self.raised(i, weight, reason, mark.map(|m| m.id));
         let Some(c) = self.status.components.get_mut(i) else {
             return;
@@ -259,7 +264,7 @@ impl Desk<'_> {
             c.reason = reason;
             c.message = format!("it was rolled back to {weight} ({reason}); `retry` begins again");
             self.found_back.push(i);
-            if reason.is_automatic_rollback() {
+            if reason.is_automatic_rollback() && !held {
                 if let Some(again) = self.schedule_retry(i)
                     && let Some(c) = self.status.components.get_mut(i)
                 {
@@ -331,9 +336,7 @@ impl Desk<'_> {
         let changed = objects
             .iter()
             .find(|o| if up { o.highest == found } else { o.lowest == found });
-        let manager = changed
-            .and_then(|o| o.manager.clone())
-            .unwrap_or_else(|| "unknown".to_owned());
+        let manager = changed.map_or_else(|| "unknown".to_owned(), blamed);
         let object = changed.map(|o| o.object.clone()).unwrap_or_default();
         let fight = is_fight(
             c,
@@ -381,8 +384,15 @@ impl Desk<'_> {
     }
 }
 
+/// Who changed an object, as far as it tells. Who wrote the weight is asked first: another may have had a hand in the
+/// rest of the object.
+pub(super) fn blamed(object: &Routed) -> String {
+    let known = object.writer.as_ref().or(object.manager.as_ref());
+    known.map_or_else(|| "unknown".to_owned(), Clone::clone)
+}
+
 /// What to paste into the tool that keeps reverting our writes, for each kind of routed object.
-fn ignore_rule(object: &str) -> String {
+pub(super) fn ignore_rule(object: &str) -> String {
     let kind = object.split_whitespace().next().unwrap_or(object);
     let argo = match kind {
         "ingress" => {

@@ -3,12 +3,14 @@
 
 mod audits;
 mod beside;
+mod by_hand;
 mod complaints;
 mod dependencies;
 mod frozen;
 mod gates;
 mod gateways;
 mod history;
+mod patience;
 mod pools;
 mod previews;
 mod promises;

@@ -24,6 +24,14 @@ pub(in crate::routing) struct Canary<'a> {
     pub(in crate::routing) split: Option<Arc<Split>>,
 }
 
+/// Annotations by which requests choose their side, whatever the weight says. We write none.
+const CHOOSERS: [&str; 4] = [
+    "canary-by-header",
+    "canary-by-header-value",
+    "canary-by-header-pattern",
+    "canary-by-cookie",
+];
+
 /// What a canary's weight annotations say.
 struct Weights {
     weight: i64,
@@ -78,6 +86,13 @@ impl Canary<'_> {
         let place = format!("annotation {}", self.key("canary-weight"));
         let weight = pair::share(weight, total - weight).unwrap_or_default();
         Ok(vec![Reading { place, weight }])
+    }
+
+    /// What lets requests choose the canary, in words; `None` when nothing does.
+    pub(in crate::routing) fn choosers(&self, json: &Value) -> Option<String> {
+        let there = CHOOSERS.iter().filter(|name| self.value(json, name).is_some());
+        let there: Vec<String> = there.map(|name| self.key(name)).collect();
+        (!there.is_empty()).then(|| there.join(", "))
     }
 
     fn weights(&self, object: &ObjectRef, json: &Value) -> Result<Weights, RoutingError> {
@@ -155,6 +170,17 @@ impl Canary<'_> {
                     to: Some(new.to_owned()),
                 };
                 draft.set(path(["metadata", "annotations", &key]), new.into(), change);
+            }
+        }
+        for name in CHOOSERS {
+            if let Some(old) = self.value(json, name) {
+                let key = self.key(name);
+                let change = Change {
+                    path: format!("metadata.annotations[{key}]"),
+                    from: Some(plain(old)),
+                    to: None,
+                };
+                draft.remove(path(["metadata", "annotations", &key]), change);
             }
         }
         let Some(split) = &self.split else { return Ok(()) };

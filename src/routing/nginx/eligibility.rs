@@ -54,7 +54,7 @@ pub(super) struct Reader<'a> {
     component: &'a str,
     stock: &'a Stock,
     /// VirtualServices of the split listener.
-    bound: Bound<'a>,
+    pub(super) bound: Bound<'a>,
     /// Ingresses of the chosen class, by host.
     pub(super) by_host: BTreeMap<String, Vec<&'a Arc<Value>>>,
     /// Further names of hosts, with the Ingress that says so. A name that is a host itself is none.
@@ -123,7 +123,15 @@ impl<'a> Reader<'a> {
                 found.extend(self.location(split, location));
             }
         }
+        found.extend(self.schemes(splits));
         found
+    }
+
+    /// The name of a host, and its further ones. A name that is a pattern stands for any, which is empty.
+    pub(super) fn names<'n>(&'n self, host: &'n str) -> Vec<&'n str> {
+        let further = self.aliases.get(host).into_iter().flatten();
+        let further = further.map(|(name, _)| if name.starts_with('~') { "" } else { *name });
+        std::iter::once(host).chain(further).collect()
     }
 
     fn gateway(&self) -> Vec<Finding> {

@@ -60,6 +60,8 @@ codes! {
     RedirectLoop = Blocker, true;
     /// Istio answers some of its requests by itself.
     Answered = Blocker, true;
+    /// Istio tells back ends that the client came by http, and nginx serves it by https.
+    ForwardedProto = Warning, false;
     /// The split goes to a public port, where redirects and certificates belong to clients.
     PublicListener = Blocker, true;
     /// The gateway's Service does not exist.

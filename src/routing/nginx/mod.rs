@@ -16,6 +16,7 @@ mod finding;
 mod locations;
 mod routes;
 mod rules;
+mod scheme;
 mod select;
 mod selection;
 mod snippet;

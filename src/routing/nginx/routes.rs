@@ -116,6 +116,43 @@ impl<'s> Bound<'s> {
         worst
     }
 
+    /// The routes that may get requests of a location and leave it to the gateway to say by which scheme the client
+    /// came: the VirtualService that each stands in, and the route.
+    pub(super) fn unsaid(
+        &self,
+        host: &str,
+        path: &str,
+        prefix: bool,
+        is_elsewhere: impl Fn(&str) -> bool,
+    ) -> Vec<(&'s Value, &'s Value)> {
+        let domain = self.domain(host);
+        let inside = self.inside(host).filter(|inner| !is_elsewhere(inner));
+        let domains: BTreeSet<&str> = domain.into_iter().chain(inside).collect();
+        let mut found = Vec::new();
+        for domain in domains {
+            let rules = self.rules(domain).0;
+            for (path, below) in halves(path, prefix) {
+                let asked = Asked {
+                    gateway: self.gateway,
+                    host,
+                    path: &path,
+                    below,
+                };
+                for rule in &rules {
+                    let takes = rule.takes(&asked);
+                    if takes != Takes::Nothing && rule.act() == Act::Sends && !rule.says_https() {
+                        found.push((rule.by, rule.route));
+                    }
+                    // What stands after one that takes everything gets none.
+                    if takes == Takes::All {
+                        break;
+                    }
+                }
+            }
+        }
+        found
+    }
+
     /// The virtual host that Envoy takes: the name in full, else the longest pattern. No other is asked, whatever the
     /// one that is taken lacks.
     fn domain(&self, host: &str) -> Option<&'s str> {
@@ -167,19 +204,12 @@ impl<'s> Bound<'s> {
     /// What one virtual host does with a path.
     fn way_in(&self, domain: &str, host: &str, path: &str, prefix: bool) -> Way {
         let (rules, lost) = self.rules(domain);
-        // A prefix `/a` is the path itself and everything below it; two matches may share that.
-        let below = format!("{path}/");
-        let halves: Vec<(&str, bool)> = if prefix && path != "/" && !path.ends_with('/') {
-            vec![(path, false), (&below, true)]
-        } else {
-            vec![(path, prefix)]
-        };
         let mut worst = Way::Routed;
-        for (path, below) in halves {
+        for (path, below) in halves(path, prefix) {
             let asked = Asked {
                 gateway: self.gateway,
                 host,
-                path,
+                path: &path,
                 below,
             };
             let way = first(&rules, &asked).unwrap_or_else(|| {
@@ -221,7 +251,7 @@ impl<'s> Bound<'s> {
                     route,
                     condition,
                     root: None,
-                    delegated: false,
+                    through: None,
                     home,
                     by: json,
                 }));
@@ -240,7 +270,7 @@ impl<'s> Bound<'s> {
                         route: own,
                         condition,
                         root,
-                        delegated: true,
+                        through: Some(route),
                         home,
                         by: to,
                     }));
@@ -275,6 +305,15 @@ impl<'s> Bound<'s> {
     }
 }
 
+/// A prefix `/a` is the path itself and everything below it; two matches may share that.
+fn halves(path: &str, prefix: bool) -> Vec<(String, bool)> {
+    if prefix && path != "/" && !path.ends_with('/') {
+        vec![(path.to_owned(), false), (format!("{path}/"), true)]
+    } else {
+        vec![(path.to_owned(), prefix)]
+    }
+}
+
 /// What the rules do with what is asked; `None` when none takes all of it. What a rule takes only some of must be sent
 /// on as well: nobody can tell whether nginx's requests are among them.
 fn first(rules: &[Rule<'_>], asked: &Asked<'_>) -> Option<Way> {
@@ -292,7 +331,7 @@ fn first(rules: &[Rule<'_>], asked: &Asked<'_>) -> Option<Way> {
     None
 }
 
-fn virtual_service(json: &Value) -> String {
+pub(super) fn virtual_service(json: &Value) -> String {
     let (namespace, name) = names(json);
     format!("virtualservice {namespace}/{name}")
 }
@@ -302,7 +341,7 @@ fn hosts(virtual_service: &Value) -> impl Iterator<Item = &str> {
     listed.into_iter().flatten().filter_map(Value::as_str)
 }
 
-fn routes(virtual_service: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn routes(virtual_service: &Value) -> impl Iterator<Item = &Value> {
     let listed = virtual_service.pointer("/spec/http").and_then(Value::as_array);
     listed.into_iter().flatten()
 }

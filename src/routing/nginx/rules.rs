@@ -46,8 +46,8 @@ pub(super) struct Rule<'a> {
     pub(super) condition: Option<&'a Value>,
     /// The root's match; likewise.
     pub(super) root: Option<&'a Value>,
-    /// A delegate's own gateways do not count.
-    pub(super) delegated: bool,
+    /// The root's route, when it stands in a delegate; whose own gateways do not count.
+    pub(super) through: Option<&'a Value>,
     /// The VirtualService whose gateways are meant.
     pub(super) home: &'a str,
     /// The VirtualService that the route stands in.
@@ -69,8 +69,26 @@ impl Rule<'_> {
         let root = self.root.map(|m| matched(m, asked, listens));
         let own = self
             .condition
-            .map(|m| matched(m, asked, |gateways| self.delegated || listens(gateways)));
+            .map(|m| matched(m, asked, |gateways| self.is_delegated() || listens(gateways)));
         root.unwrap_or(Takes::All).min(own.unwrap_or(Takes::All))
+    }
+
+    fn is_delegated(&self) -> bool {
+        self.through.is_some()
+    }
+
+    /// Whether back ends are told that the client came by https, as nginx told them. The gateway believes nobody and
+    /// says what the listener itself speaks, so the route has to set it; a value that is added comes second.
+    pub(super) fn says_https(&self) -> bool {
+        let own = self.route.get("headers").filter(|headers| headers.is_object());
+        // A delegate without headers of its own has its root's.
+        let headers = own.or_else(|| self.through.and_then(|root| root.get("headers")));
+        let to = self.route.get("route").and_then(Value::as_array);
+        headers.is_some_and(sets_https)
+            || to.is_some_and(|all| {
+                let sets = |one: &Value| one.get("headers").is_some_and(sets_https);
+                !all.is_empty() && all.iter().all(sets)
+            })
     }
 
     pub(super) fn act(&self) -> Act {
@@ -116,9 +134,17 @@ impl Rule<'_> {
                 _ => false,
             })
         };
-        self.condition.is_none_or(|m| everything(m, self.delegated))
+        self.condition.is_none_or(|m| everything(m, self.is_delegated()))
             && self.root.is_none_or(|m| everything(m, false))
     }
+}
+
+fn sets_https(headers: &Value) -> bool {
+    let set = headers.pointer("/request/set").and_then(Value::as_object);
+    set.into_iter().flatten().any(|(name, value)| {
+        let said = value.as_str().unwrap_or_default();
+        name.eq_ignore_ascii_case("x-forwarded-proto") && said.eq_ignore_ascii_case("https")
+    })
 }
 
 /// Whether one of the gateways that are named is the split listener's.

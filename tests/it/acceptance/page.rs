@@ -82,6 +82,80 @@ fn every_line_of_the_acceptance_page_names_a_test_or_says_why_not() {
     assert!(bare.is_empty(), "{bare:#?}");
 }
 
+/// The cells of the page's lines: number, sources, what must hold, tests.
+fn lines(page: &str) -> Vec<[&str; 4]> {
+    let rows = page
+        .lines()
+        .filter(|l| l.starts_with("| ") && !l.starts_with("| # "));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        <[&str; 4]>::try_from(cells).unwrap_or_else(|_| panic!("four cells: {row}"))
+    })
+    .collect()
+}
+
+/// What the sources call their lines.
+fn numbers() -> BTreeSet<String> {
+    let counted = |list: char, last: u8| (1..=last).map(move |n| format!("{list}{n}"));
+    let lettered = ('a'..='j').map(|c| format!("F{c}"));
+    counted('F', 25)
+        .chain(lettered)
+        .chain(counted('A', 25))
+        .chain(counted('N', 15))
+        .chain(counted('L', 5))
+        .collect()
+}
+
+#[test]
+fn every_number_of_the_sources_has_its_line_or_stands_among_those_that_are_not_here() {
+    let page = include_str!("../../../docs/acceptance.md");
+    let words = |text: &str| -> Vec<String> { text.split_whitespace().map(str::to_owned).collect() };
+    let mut found = BTreeSet::new();
+    for [number, from, ..] in lines(page) {
+        for source in words(from).into_iter().filter(|s| s != "–") {
+            assert!(
+                numbers().contains(&source),
+                "line {number}: no source has {source}"
+            );
+            found.insert(source);
+        }
+        assert!(!from.is_empty(), "line {number} says where it is from");
+    }
+    let left_out = page
+        .split("is not here: ")
+        .nth(1)
+        .unwrap()
+        .split('.')
+        .next()
+        .unwrap();
+    for source in words(left_out) {
+        assert!(numbers().contains(&source), "no source has {source}");
+        assert!(found.insert(source.clone()), "{source} is here");
+    }
+    let missing: Vec<_> = numbers().difference(&found).cloned().collect();
+    assert!(missing.is_empty(), "no line for {missing:?}");
+}
+
+#[test]
+fn lines_are_numbered_one_after_the_other_and_facts_stand_in_their_own() {
+    let page = include_str!("../../../docs/acceptance.md");
+    for (at, [number, from, _, tests]) in lines(page).into_iter().enumerate() {
+        assert_eq!(number, (at + 1).to_string(), "after {at}");
+        for (list, prefix) in [("N", "fact_"), ("L", "leg_")] {
+            let Some(n) = from.strip_prefix(list) else {
+                continue;
+            };
+            let n: u8 = n.parse().unwrap();
+            let name = if list == "N" {
+                format!("{prefix}{n:02}_")
+            } else {
+                format!("{prefix}{n}_")
+            };
+            assert!(tests.contains(&name), "line {number}: {from} is held by {name}…");
+        }
+    }
+}
+
 #[test]
 fn each_fact_of_nginx_and_each_trap_of_the_leg_has_its_test() {
     let tests = tests();

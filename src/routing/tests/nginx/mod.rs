@@ -4,6 +4,7 @@
 mod facts;
 mod legs;
 mod model;
+mod scheme;
 mod written;
 
 use super::*;

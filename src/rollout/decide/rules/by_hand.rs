@@ -1,0 +1,87 @@
+//! What is said of a weight that a person asked for, and of one that a person did not get.
+
+use super::world::{World, spec, weight};
+use crate::rollout::command::Verb;
+use crate::rollout::reason::{Reason, State};
+use crate::rollout::weight::Weight;
+use serde_json::{Value, json};
+
+/// Both components behind routers whose gateways may refuse them.
+fn routed() -> Value {
+    let mut spec = spec();
+    for component in spec["components"].as_array_mut().unwrap() {
+        let backend = |version: u8| json!({"name": format!("shop-v{version}"), "port": 80});
+        component["routers"] = json!([{"gatewayApi": {
+            "kind": "HTTPRoute", "name": component["name"], "canary": backend(2), "control": backend(1),
+        }}]);
+    }
+    spec
+}
+
+fn refuse(world: &mut World, why: Option<&str>) {
+    for object in world.objects.get_mut("alpha").unwrap() {
+        object.refusal = why.map(str::to_owned);
+    }
+}
+
+fn said(world: &World) -> String {
+    let alpha = world.component("alpha");
+    assert_eq!(alpha.state, State::Manual);
+    alpha.message.clone()
+}
+
+#[test]
+fn what_was_set_and_never_written_is_not_said_to_have_been_set() {
+    let mut world = World::new(routed());
+    world.say(Verb::Set, "alpha", Some(weight(200)));
+    world.commands[0].wish.force = true;
+    refuse(&mut world, Some("is not accepted by gateway infra/public"));
+    world.ticks(3);
+    assert_eq!(world.highest("alpha"), Weight::ZERO);
+    let told = said(&world);
+    assert!(!told.contains("set by hand"), "it is not there yet: {told}");
+    assert!(told.contains("20% was asked for"), "{told}");
+    // The wish is over, and what stands in its way is still there; then that goes, too.
+    world.ticks(70);
+    assert_eq!(world.highest("alpha"), Weight::ZERO);
+    let told = said(&world);
+    assert!(
+        told.contains("is not accepted") && !told.contains("set by hand"),
+        "{told}"
+    );
+    refuse(&mut world, None);
+    world.ticks(3);
+    let told = said(&world);
+    assert_eq!(world.component("alpha").reason, Reason::Manual);
+    assert!(
+        !told.contains("set by hand") && told.contains("stays at 0%") && told.contains("`resume`"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_was_set_and_written_is_said_to_have_been_set_whatever_came_after() {
+    let mut world = World::new(routed());
+    world.say(Verb::Set, "alpha", Some(weight(200)));
+    world.ticks(3);
+    assert_eq!(world.highest("alpha"), weight(200));
+    assert!(
+        said(&world).starts_with("20% was set by hand"),
+        "{}",
+        said(&world)
+    );
+    refuse(&mut world, Some("is not accepted by gateway infra/public"));
+    world.ticks(3);
+    assert!(
+        said(&world).contains("20% stays as it was set by hand"),
+        "{}",
+        said(&world)
+    );
+    refuse(&mut world, None);
+    world.ticks(3);
+    assert!(
+        said(&world).starts_with("20% was set by hand"),
+        "{}",
+        said(&world)
+    );
+}
