@@ -21,6 +21,7 @@ mod cli_cluster;
 mod cli_explain;
 mod cli_init;
 mod cli_migrate;
+mod cli_migrate_page;
 mod cli_previews;
 mod cluster;
 mod cluster_events;

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use gradual_rollout_migration::convert::{Conversion, Options, convert};
 use gradual_rollout_migration::input::{self, Source};
-use gradual_rollout_migration::model::compare::{Difference, corpus, differences};
 use gradual_rollout_migration::model::Request;
+use gradual_rollout_migration::model::compare::{Difference, corpus, differences};
 use gradual_rollout_migration::report::Outcome;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -26,7 +26,10 @@ fn world(ingresses: Vec<Ingress>) -> (Vec<Value>, String) {
         *value = serde_json::from_str(&dotted).unwrap();
         value["spec"]["ingressClassName"] = json!("nginx");
         let rules = value["spec"]["rules"].as_array().cloned().unwrap_or_default();
-        let paths = rules.iter().filter_map(|rule| rule["http"]["paths"].as_array()).flatten();
+        let paths = rules
+            .iter()
+            .filter_map(|rule| rule["http"]["paths"].as_array())
+            .flatten();
         let named = paths.map(|path| path["backend"]["service"]["name"].clone());
         let default = value["spec"]["defaultBackend"]["service"]["name"].clone();
         for name in named.chain([default]).filter(Value::is_string) {
@@ -36,7 +39,10 @@ fn world(ingresses: Vec<Ingress>) -> (Vec<Value>, String) {
         }
     }
     let items: Vec<Value> = values.iter().cloned().chain(services.into_values()).collect();
-    (values, json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())
+    (
+        values,
+        json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string(),
+    )
 }
 
 fn converted(text: String) -> Conversion {
@@ -51,7 +57,10 @@ fn converted(text: String) -> Conversion {
 fn said(conversion: &Conversion, values: &[Value], host: &str) -> Vec<String> {
     let report = &conversion.report;
     let about = |name: &str| {
-        let ingress = values.iter().find(|value| value["metadata"]["name"] == name).unwrap();
+        let ingress = values
+            .iter()
+            .find(|value| value["metadata"]["name"] == name)
+            .unwrap();
         let rules = ingress["spec"]["rules"].as_array().unwrap();
         let hosts = rules.iter().map(|rule| rule["host"].as_str().unwrap_or_default());
         let alias = ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/server-alias"].as_str();
@@ -94,14 +103,25 @@ fn tally() {
         let (ingresses, requests) = strategy.new_tree(&mut runner).unwrap().current();
         let (values, conversion, differences) = found(ingresses, &requests);
         for difference in differences {
-            if !difference.request.has_plain_path() || difference.request.scheme == gradual_rollout_migration::model::Scheme::Https {
+            if !difference.request.has_plain_path()
+                || difference.request.scheme == gradual_rollout_migration::model::Scheme::Https
+            {
                 continue;
             }
-            let key = format!("{:?} {}", difference.kind, said(&conversion, &values, &difference.request.host_name()).join(","));
+            let key = format!(
+                "{:?} {}",
+                difference.kind,
+                said(&conversion, &values, &difference.request.host_name()).join(",")
+            );
             let entry = seen.entry(key).or_default();
             entry.0 += 1;
             if entry.1.is_empty() {
-                let _ = write!(entry.1, "{difference}\n{}\n{}", serde_json::to_string(&values).unwrap(), serde_json::to_string(&conversion.objects).unwrap());
+                let _ = write!(
+                    entry.1,
+                    "{difference}\n{}\n{}",
+                    serde_json::to_string(&values).unwrap(),
+                    serde_json::to_string(&conversion.objects).unwrap()
+                );
             }
         }
     }
