@@ -6,14 +6,12 @@ use gradual_rollout_migration::input::{self, Source};
 use gradual_rollout_migration::istio::to_yaml;
 use std::time::{Duration, Instant};
 
-/// Time on a processor, where the kernel tells it: others may be at work here too. Otherwise time on the wall.
-fn spent(begun: Instant, at: Duration) -> Duration {
-    processor().map_or_else(|| begun.elapsed(), |now| now.saturating_sub(at))
-}
-
-fn processor() -> Option<Duration> {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    Some(Duration::from_nanos(told.split(' ').next()?.parse().ok()?))
+/// Time on processors, of all threads, where the kernel tells it (in hundredths): others may be at work here too.
+fn processors() -> Option<Duration> {
+    let told = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = told.rsplit(')').next()?.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    Some(Duration::from_millis(10 * (ticks()? + ticks()?)))
 }
 
 #[test]
@@ -43,23 +41,26 @@ fn five_thousand_ingresses_in_two_seconds() {
         ),
         ("YAML", to_yaml(&objects).unwrap()),
     ] {
-        let (begun, at) = (Instant::now(), processor().unwrap_or_default());
+        let (begun, at) = (Instant::now(), processors().unwrap_or_default());
         let inventory = input::read(&[Source {
             name: "big".to_owned(),
             text,
         }]);
-        let read = spent(begun, at);
+        let read = begun.elapsed();
         let conversion = convert(&inventory, &Options::default()).unwrap();
-        let converted = spent(begun, at);
+        let converted = begun.elapsed();
         let yaml = to_yaml(&conversion.objects).unwrap();
-        let whole = spent(begun, at);
+        let whole = begun.elapsed();
         println!(
             "{form}: read {read:?}, converted {:?}, written {:?}, {} bytes",
             converted.saturating_sub(read),
             whole.saturating_sub(converted),
             yaml.len()
         );
+        let spent = processors().unwrap_or_default().saturating_sub(at);
+        println!("  on processors {spent:?}");
         assert_eq!(conversion.report.summary.refused, 0);
+        let whole = if spent.is_zero() { whole } else { whole.min(spent) };
         assert!(
             cfg!(debug_assertions) || whole < Duration::from_secs(2),
             "{whole:?}"
