@@ -76,7 +76,9 @@ fn a_folder_in_any_order_and_json_and_a_report_file() {
     std::fs::write(folder.path().join("b.yaml"), SHOP).unwrap();
     std::fs::write(folder.path().join("a.yml"), guarded()).unwrap();
     std::fs::write(folder.path().join("notes.txt"), "kind: [").unwrap();
-    let report = folder.path().join("report.json");
+    // Elsewhere: it ends in .json too.
+    let beside = tempfile::tempdir().unwrap();
+    let report = beside.path().join("report.json");
     let (folder, report) = (folder.path().to_str().unwrap(), report.to_str().unwrap());
     let arguments = [
         "migrate", "convert", "-f", folder, "-o", "json", "--report", report,

@@ -16,6 +16,11 @@ pub(super) fn read(notes: &Annotations<'_>) -> Option<LoadBalancer> {
         }
     }
     if affinity == Some("cookie") {
+        for (name, beaten) in [("upstream-hash-by", hash), ("load-balance", simple)] {
+            if beaten.is_some() {
+                notes.note(Code::InertAnnotation, name);
+            }
+        }
         return Some(LoadBalancer::ConsistentHash(ConsistentHash::HttpCookie(cookie(
             notes,
         ))));

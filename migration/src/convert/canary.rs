@@ -42,6 +42,16 @@ pub(super) fn read(notes: &Annotations<'_>) -> Rules {
     let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     let value = notes.text("canary-by-header-value");
     let pattern = notes.text("canary-by-header-pattern");
+    if notes.text("canary-by-header").is_none() {
+        for (name, given) in [
+            ("canary-by-header-value", value),
+            ("canary-by-header-pattern", pattern),
+        ] {
+            if given.is_some() {
+                notes.note(Code::InertAnnotation, name);
+            }
+        }
+    }
     let header = notes.text("canary-by-header").and_then(|name| {
         if !super::headers::is_name(name) {
             notes.note(Code::InvalidValue, "canary-by-header");

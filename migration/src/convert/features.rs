@@ -146,6 +146,18 @@ fn redirect(notes: &Annotations<'_>) -> Option<Redirect> {
         notes.text("temporal-redirect"),
         notes.number("temporal-redirect-code"),
     );
+    for (name, alone) in [
+        (
+            "permanent-redirect-code",
+            permanent.0.is_none() || temporal.0.is_some(),
+        ),
+        ("temporal-redirect-code", temporal.0.is_none()),
+        ("permanent-redirect", temporal.0.is_some()),
+    ] {
+        if alone && notes.text(name).is_some() {
+            notes.note(Code::InertAnnotation, name);
+        }
+    }
     let (name, url, code, default, most) = match (temporal, permanent) {
         ((Some(url), code), _) => ("temporal-redirect", url, code, 302, 307),
         ((None, _), (Some(url), code)) => ("permanent-redirect", url, code, 301, 308),
@@ -258,6 +270,9 @@ fn sni(notes: &Annotations<'_>) -> Option<String> {
         });
     let name = notes.text("proxy-ssl-name");
     if on != Some(true) {
+        if name.is_some() {
+            notes.note(Code::InertAnnotation, "proxy-ssl-name");
+        }
         return None;
     }
     name.filter(|name| !name.contains('$')).map(ToOwned::to_owned)

@@ -200,6 +200,9 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
         text("proxy-body-size"),
         on("enable-underscores-in-headers", false),
     ));
+    if settings.default_certificate.is_none() {
+        entries.push(Entry::new(Code::HostsWithoutTls, "", ""));
+    }
     entries.extend(unconverted(data));
     entries.sort();
     (settings, entries)

@@ -54,7 +54,11 @@ pub(super) fn decide(
         };
     }
     let Some(first) = with_tls.next() else {
-        return Security::default();
+        // nginx answers https with its default certificate, and neither redirects to it nor promises it.
+        return Security {
+            secret: settings.default_certificate.clone(),
+            ..Security::default()
+        };
     };
     let chosen = choose(&first.ingress.tls, &server.host);
     for other in with_tls {

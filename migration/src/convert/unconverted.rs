@@ -100,6 +100,9 @@ const TABLE: &[(&str, Code, &str)] = &[
     ("ssl-ciphers", Code::NoCounterpart, ""),
     ("ssl-prefer-server-ciphers", Code::NoCounterpart, ""),
     ("use-port-in-redirects", Code::NoCounterpart, ""),
+    ("upstream-hash-by-subset", Code::InertAnnotation, ""),
+    ("upstream-hash-by-subset-size", Code::InertAnnotation, ""),
+    ("whitelist-source-range", Code::InertAnnotation, ""),
     ("x-forwarded-prefix", Code::InertAnnotation, "rewrite-target"),
 ];
 
@@ -128,7 +131,8 @@ pub(super) fn code<'a>(name: &str, value: &str, given: impl Fn(&str) -> Option<&
         return if off && switch { Code::NoCounterpart } else { *code };
     }
     let family = FAMILIES.iter().find(|(family, _)| name.starts_with(family));
-    if family.is_some_and(|(_, head)| given(head).is_none()) {
+    let off = |head: &str| given(head).is_none_or(|value| boolean(value.trim()) == Some(false));
+    if family.is_some_and(|(_, head)| off(head)) {
         return Code::InertAnnotation;
     }
     Code::UnknownAnnotation

@@ -19,31 +19,70 @@ pub struct Origin {
 /// A document, or where and why it is none.
 pub(super) type Read = Result<(Origin, Value), (Origin, String)>;
 
+/// From this many documents on it is worth sharing the work.
+const MANY: usize = 200;
+
 /// The documents of a text; empty ones are left out.
 pub(super) fn split(source: &Source) -> Vec<Read> {
     let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
+    let parts: Vec<Part> = parts(text)
+        .into_iter()
+        .enumerate()
+        .map(|(index, (first, text))| Part {
+            number: index + 1,
+            first,
+            text,
+        })
+        .collect();
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if parts.len() < MANY || workers == 1 {
+        return read(&source.name, &parts);
+    }
+    // Documents do not know of each other, so their order is all that has to be kept.
+    std::thread::scope(|scope| {
+        let share = parts.len().div_ceil(workers);
+        let hands: Vec<_> = parts
+            .chunks(share)
+            .map(|chunk| (chunk, scope.spawn(|| read(&source.name, chunk))))
+            .collect();
+        let done = hands.into_iter().flat_map(|(chunk, hand)| {
+            // A hand that is lost leaves its share to this one.
+            hand.join().unwrap_or_else(|_| read(&source.name, chunk))
+        });
+        done.collect()
+    })
+}
+
+/// A document's text, its number, and the number of its first line.
+struct Part {
+    number: usize,
+    first: usize,
+    text: String,
+}
+
+fn read(file: &str, parts: &[Part]) -> Vec<Read> {
     let mut all = Vec::new();
-    for (index, (first, part)) in parts(text).into_iter().enumerate() {
+    for part in parts {
         let mut origin = Origin {
-            file: source.name.clone(),
-            document: index + 1,
-            line: first,
+            file: file.to_owned(),
+            document: part.number,
+            line: part.first,
         };
-        let mut lines = part.lines();
+        let mut lines = part.text.lines();
         let Some(offset) = lines.position(|line| {
             let line = line.trim();
             !line.is_empty() && !line.starts_with('#')
         }) else {
             continue;
         };
-        match parse(&part) {
+        match parse(&part.text) {
             Ok(Value::Null) => {}
             Ok(value) => {
-                origin.line = first + offset;
+                origin.line += offset;
                 all.push(Ok((origin, value)));
             }
             Err((line, message)) => {
-                origin.line = line.map_or(first + offset, |line| first + line.saturating_sub(1));
+                origin.line += line.map_or(offset, |line| line.saturating_sub(1));
                 all.push(Err((origin, message)));
             }
         }

@@ -76,3 +76,18 @@ fn the_controllers_flags_are_read_from_its_deployment() {
     );
     assert_eq!(read.controller_flags, ["--enable-ssl-passthrough"]);
 }
+
+#[test]
+fn many_documents_are_read_in_their_order() {
+    let mut text = String::new();
+    for n in 0..1000 {
+        text.push_str(&SHOP.replace("name: shop", &format!("name: shop-{n}")));
+        text.push_str("---\n");
+    }
+    text.push_str("kind: [\n");
+    let read = one(&text);
+    assert_eq!(read.ingresses.len(), 1000);
+    let last = &read.ingresses[&("a".to_owned(), "shop-999".to_owned())];
+    assert_eq!((last.origin.document, last.origin.line), (1000, 999 * 10 + 1));
+    assert_eq!(read.problems[0].origin.document, 1001);
+}

@@ -335,6 +335,9 @@ codes! {
     BodyLimitDefault "BODY-LIMIT-DEFAULT" Dropped Medium [sec]
         "nginx answers 413 to bodies above its default (1m unless set); Istio has no such limit"
         "limit bodies in the applications where that matters";
+    HostsWithoutTls "HTTPS-WITHOUT-TLS" Approximated Low []
+        "nginx answers https for hosts without tls too, with its default certificate; without --default-certificate no HTTPS server is written for them"
+        "name the default certificate with --default-certificate NAMESPACE/NAME where such hosts are asked by https";
     MergeSlashes "MERGE-SLASHES" Approximated Medium []
         "nginx takes // as / when it compares paths; Istio does only with pathNormalization MERGE_SLASHES"
         "set meshConfig.pathNormalization.normalization to MERGE_SLASHES";

@@ -202,6 +202,21 @@ fn a_host_of_two_namespaces_has_one_object_with_full_names() {
 }
 
 #[test]
+fn hosts_without_tls_are_answered_with_the_default_certificate_where_there_is_one() {
+    let ingress = Ingress::new("a/x").path("a.com", "Prefix", "/", "s");
+    let done = convert_all(std::slice::from_ref(&ingress));
+    assert_eq!(done.answer(&get("a.com", "/").https()), "none");
+    let with = Options {
+        default_certificate: Some(("istio-system".to_owned(), "default".to_owned())),
+        ..Options::default()
+    };
+    let done = convert_with(&[ingress], &[], &with);
+    assert_eq!(done.answer(&get("a.com", "/").https()), "s /");
+    assert_eq!(done.answer(&get("a.com", "/")), "s /", "nobody is sent there");
+    assert!(!done.says("strict-transport-security"));
+}
+
+#[test]
 fn the_oldest_ingress_with_tls_decides_about_the_certificate() {
     let old = Ingress::new("a/old")
         .day(1)

@@ -144,6 +144,49 @@ fn annotations_are_never_lost_in_silence() {
 }
 
 #[test]
+fn what_does_nothing_without_another_annotation_is_told() {
+    for (notes, wanted) in [
+        (vec![("permanent-redirect-code", "301")], "InertAnnotation"),
+        (
+            vec![("canary", "false"), ("canary-weight", "3")],
+            "InertAnnotation",
+        ),
+        (
+            vec![("enable-cors", "false"), ("cors-max-age", "3")],
+            "InertAnnotation",
+        ),
+        (vec![("upstream-hash-by-subset", "true")], "InertAnnotation"),
+        (
+            vec![("affinity", "cookie"), ("load-balance", "ewma")],
+            "InertAnnotation",
+        ),
+        (
+            vec![
+                ("allowlist-source-range", "::1"),
+                ("whitelist-source-range", "::1"),
+            ],
+            "InertAnnotation",
+        ),
+        (
+            vec![("enable-cors", "true"), ("cors-odd", "3")],
+            "UnknownAnnotation",
+        ),
+    ] {
+        let mut ingress = Ingress::new("a/x").path("a.com", "Prefix", "/", "s");
+        for (name, value) in &notes {
+            ingress = ingress.note(name, value);
+        }
+        let done = convert_all(&[ingress]);
+        let told = done
+            .ingress("x")
+            .entries
+            .iter()
+            .any(|entry| format!("{:?}", entry.code) == wanted);
+        assert!(told, "{notes:?}: {:?}", done.ingress("x").entries);
+    }
+}
+
+#[test]
 fn owners_and_classes() {
     let mut owned = Ingress::new("a/owned").path("a.com", "Prefix", "/", "s");
     owned.0["metadata"]["ownerReferences"] = json!([{"kind": "App", "name": "x"}]);

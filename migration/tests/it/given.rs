@@ -5,6 +5,7 @@ use gradual_rollout_migration::input::{self, Source};
 use gradual_rollout_migration::report::{Code, IngressResult, explain};
 use gradual_rollout_migration::rules;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// An Ingress that grows.
 #[derive(Clone, Debug)]
@@ -141,6 +142,7 @@ pub(crate) fn convert_text(text: &str, options: &Options) -> Done {
     let conversion = convert(&inventory, options).unwrap();
     assert_eq!(rules::check(&conversion.objects), []);
     crate::schema::check(&conversion.objects);
+    hosts_are_the_same(&conversion.objects);
     for ingress in inventory.ingresses.values() {
         let told = conversion
             .report
@@ -167,8 +169,31 @@ pub(crate) fn convert_text(text: &str, options: &Options) -> Done {
     Done { conversion }
 }
 
-fn names(value: &Value, key: &str) -> std::collections::BTreeSet<String> {
-    let mut all = std::collections::BTreeSet::new();
+/// Every host of the Gateway has routes, and every host with routes is in the Gateway.
+fn hosts_are_the_same(objects: &[Value]) {
+    let of = |kind: &'static str| objects.iter().filter(move |object| object["kind"] == kind);
+    let listed: BTreeSet<String> = of("Gateway")
+        .flat_map(|gateway| texts(&gateway["spec"]["servers"], "hosts"))
+        .collect();
+    let routed: BTreeSet<String> = of("VirtualService")
+        .flat_map(|service| {
+            let namespace = service["metadata"]["namespace"].as_str().unwrap();
+            let hosts = service["spec"]["hosts"].as_array().unwrap().iter();
+            hosts.map(move |host| format!("{namespace}/{}", host.as_str().unwrap()))
+        })
+        .collect();
+    assert_eq!(listed, routed);
+}
+
+fn texts(servers: &Value, key: &str) -> BTreeSet<String> {
+    let all = servers.as_array().into_iter().flatten();
+    all.flat_map(|server| server[key].as_array().unwrap())
+        .map(|text| text.as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn names(value: &Value, key: &str) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
     match value {
         Value::Object(map) => {
             for (k, v) in map {

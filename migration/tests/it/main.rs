@@ -14,6 +14,7 @@ mod bad_input;
 mod envoy;
 mod equivalence;
 mod given;
+mod lessons;
 mod properties;
 mod scale;
 mod schema;

@@ -3,6 +3,7 @@
 use crate::given::{Done, Ingress, convert_with, secret};
 use gradual_rollout_migration::convert::Options;
 use gradual_rollout_migration::istio::{to_json, to_yaml};
+use gradual_rollout_migration::report::Outcome;
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -123,6 +124,20 @@ proptest! {
             });
             prop_assert!(named.is_none_or(exists), "{path:?}");
             prop_assert!(named.is_some() || !path.codes.is_empty(), "{path:?} has neither object nor reason");
+        }
+        for ingress in &done.conversion.report.ingresses {
+            for path in ingress.paths.iter().filter(|path| path.outcome == Outcome::Refused) {
+                let text = if path.path.is_empty() { "/" } else { &path.path };
+                let name = format!("{}/{} {text}", ingress.namespace, ingress.name);
+                // The same path as the other type is another location.
+                let alone = ingress.paths.iter().filter(|other| other.host == path.host && other.path == path.path).count() == 1;
+                let served = done.objects("VirtualService").iter().any(|object| {
+                    let spec = &object["spec"];
+                    let routes = spec["http"].as_array().into_iter().flatten();
+                    spec["hosts"][0] == path.host && routes.clone().any(|route| route["name"] == name && route.get("route").is_some())
+                });
+                prop_assert!(!(alone && served), "{path:?} is refused and served");
+            }
         }
     }
 }

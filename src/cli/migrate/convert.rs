@@ -119,9 +119,9 @@ fn options(args: &ConvertArgs) -> Result<Options, Failure> {
         };
         options.gateway_selector.insert(name.to_owned(), value.to_owned());
     }
-    let named = |flag: &str, text: &Option<String>| text.as_ref().map(|text| key(flag, text)).transpose();
-    options.controller_config = named("--controller-config", &args.controller_config)?;
-    options.default_certificate = named("--default-certificate", &args.default_certificate)?;
+    let named = |flag: &str, text: Option<&String>| text.map(|text| key(flag, text)).transpose();
+    options.controller_config = named("--controller-config", args.controller_config.as_ref())?;
+    options.default_certificate = named("--default-certificate", args.default_certificate.as_ref())?;
     options.controller_flags.clone_from(&args.controller_flag);
     options.annotations_prefix.clone_from(&args.annotations_prefix);
     options.ingress_class.clone_from(&args.ingress_class);
