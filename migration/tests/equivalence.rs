@@ -10,6 +10,8 @@
 
 #[path = "equivalence/agreement.rs"]
 mod agreement;
+#[path = "equivalence/excuses.rs"]
+mod excuses;
 #[path = "nginx/sets.rs"]
 mod sets;
 #[path = "model/support.rs"]

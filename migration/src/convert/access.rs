@@ -60,10 +60,7 @@ pub(super) fn policy(
         groups.entry(lists(members, location)).or_default().push(location);
     }
     let whole = uniform(server, members);
-    let hosts: Vec<String> = std::iter::once(&server.host)
-        .chain(&server.aliases)
-        .flat_map(|host| [host.clone(), format!("{host}:*")])
-        .collect();
+    let hosts = [server.host.clone(), format!("{}:*", server.host)];
     let mut rules = Vec::new();
     for (lists, locations) in &groups {
         if whole {

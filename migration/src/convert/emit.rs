@@ -4,13 +4,13 @@ use super::Options;
 use super::access;
 use super::backend::Upstream;
 use super::book::Book;
-use super::gateway::Hosts;
+use super::gateway::{self, Hosts, Layers};
 use super::names;
 use super::policy::Policies;
 use super::prepare::Hanging;
 use super::routes::{Scene, Split};
 use super::select::result;
-use super::servers::{Location, Member, Place, Server};
+use super::servers::{Location, Member, Place, Server, with_slash};
 use super::settings::Settings;
 use super::shape;
 use super::taken::Taken;
@@ -58,9 +58,9 @@ impl<'a> Emitter<'a, '_> {
         let mut used: BTreeSet<(String, u16)> = BTreeSet::new();
         let (mut services, mut guards) = (Vec::new(), Vec::new());
         let mut names: BTreeSet<String> = self.servers.keys().cloned().collect();
-        names.extend(self.servers.values().flat_map(|server| server.aliases.clone()));
+        let decided = tls::all(self.servers, self.members, self.settings, self.inventory, book);
         for server in self.servers.values() {
-            let security = tls::decide(server, self.members, self.settings, self.inventory, book);
+            let security = decided.get(&server.host).cloned().unwrap_or_default();
             let (spec, ends) = self.virtual_service(server, &security, book);
             let served = !spec.http.is_empty() || !spec.tls.is_empty();
             let key = super::virtual_service_key(server, self.members);
@@ -80,25 +80,20 @@ impl<'a> Emitter<'a, '_> {
             }
             self.shared(server, book);
             let namespace = self.namespace(server);
-            let mut listed = spec.hosts.clone();
-            services.push((
-                namespace.clone(),
-                names::label(&server.host, &[&server.host]),
-                spec,
-                self.provenance(server),
-            ));
-            if let Some((other, spec)) = self.www(server, &mut names, book) {
-                listed.push(other.clone());
-                let name = names::label(&other, &[&other]);
-                services.push((namespace.clone(), name, spec, self.provenance(server)));
+            let www = self.www(server, &mut names, book);
+            for (host, spec) in std::iter::once((server.host.clone(), spec)).chain(www) {
+                self.place(&host, &namespace, &security, &mut hosts, &mut written.secrets);
+                let name = names::label(&host, &[&host]);
+                services.push((namespace.clone(), name, host, spec, self.provenance(server)));
             }
-            self.place(&listed, &namespace, &security, &mut hosts, &mut written.secrets);
             guards.extend(access::policy(server, self.members, self.options));
         }
         written.hosts = hosts.clear.len().max(hosts.passthrough.len());
-        let mut values: Vec<Result<Value, String>> = hosts.object(self.options).into_iter().collect();
+        let layers = Layers::new(hosts);
+        let mut values = layers.objects(self.options);
         services.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
-        values.extend(services.into_iter().map(|(namespace, name, spec, from)| {
+        values.extend(services.into_iter().map(|(namespace, name, host, mut spec, from)| {
+            spec.gateways = layers.gateways(&namespace, &host, self.options);
             let annotations = BTreeMap::from([(FROM.to_owned(), from)]);
             super::value(&spec.object(Meta {
                 name,
@@ -145,13 +140,7 @@ impl<'a> Emitter<'a, '_> {
         book: &mut Book<'_>,
     ) -> (VirtualService, Vec<End<'s, 'a>>) {
         let mut spec = VirtualService {
-            hosts: std::iter::once(server.host.clone())
-                .chain(server.aliases.iter().cloned())
-                .collect(),
-            gateways: vec![format!(
-                "{}/{}",
-                self.options.gateway_namespace, self.options.gateway_name
-            )],
+            hosts: vec![server.host.clone()],
             ..VirtualService::default()
         };
         if security.passthrough {
@@ -168,9 +157,17 @@ impl<'a> Emitter<'a, '_> {
         let mut open = false;
         let mut taken = Taken::default();
         if let Some(root) = scene.app_root() {
+            open |= root.redirect.is_some();
             spec.http.extend(taken.reachable(vec![root]));
         }
+        let mut own = scene.own_answers().into_iter().peekable();
         for location in &server.locations {
+            let before = |own: &(&str, HttpRoute)| {
+                location.path_type == PathType::Prefix && with_slash(&location.path).len() < own.0.len()
+            };
+            while let Some((_, route)) = own.next_if(before) {
+                spec.http.extend(taken.reachable(vec![route]));
+            }
             let Some(member) = self.members.get(location.member) else {
                 continue;
             };
@@ -187,7 +184,7 @@ impl<'a> Emitter<'a, '_> {
                         taken.add(scene.matches(&shape.uris, None, &BTreeMap::new()));
                     }
                     let shadowed = routes.is_empty() && !root;
-                    open |= !root && !shadowed;
+                    open |= !routes.is_empty();
                     self.trust(&routes, member, book);
                     spec.http.extend(routes);
                     if shadowed {
@@ -199,20 +196,26 @@ impl<'a> Emitter<'a, '_> {
                         (location, Outcome::Converted, Vec::new())
                     }
                 }
-                (Ok(shape), false) => {
-                    if !root {
-                        spec.http
-                            .extend(taken.reachable(vec![scene.closed(location, &shape)]));
+                (Ok(_), false) | (Err(_), _) => {
+                    // What cannot be rewritten can still be recognised.
+                    if let Ok(uris) = shape::uris(server, location, member)
+                        && !root
+                    {
+                        let closed = scene.closed(location, &uris);
+                        spec.http.extend(taken.reachable(vec![closed]));
                     }
                     (location, Outcome::Refused, location.refused.clone())
                 }
-                (Err(_), _) => (location, Outcome::Refused, location.refused.clone()),
             };
             ends.push(end);
         }
         if !open {
-            // A host of which nothing is served is not written at all.
+            // A host of which nothing is served is not written at all, unless another would have its requests.
             spec.http.clear();
+            if gateway::wildcards(&server.host).any(|wider| self.servers.contains_key(&wider)) {
+                let refused = ends.iter().any(|(_, outcome, _)| *outcome == Outcome::Refused);
+                spec.http.push(Scene::nothing(if refused { 503 } else { 404 }));
+            }
         }
         (spec, ends)
     }
@@ -297,7 +300,7 @@ impl<'a> Emitter<'a, '_> {
         let member = self
             .members
             .get(location.member)
-            .filter(|_| location.place != Place::Root);
+            .filter(|_| location.place != Place::Root && server.alias_of.is_none());
         let Some(member) = member else { return };
         let mut told = result(location.place, &server.host, &location.path, outcome, codes);
         told.virtual_service = (outcome == Outcome::Converted).then(|| key.to_owned());
@@ -328,7 +331,7 @@ impl<'a> Emitter<'a, '_> {
         let member = members
             .filter(|m| m.refused.is_empty())
             .find(|m| m.features.www_redirect)?;
-        if server.host.starts_with('*') {
+        if server.host.starts_with('*') || server.alias_of.is_some() {
             return None;
         }
         let other = server
@@ -339,7 +342,7 @@ impl<'a> Emitter<'a, '_> {
             "metadata.annotations[{}/from-to-www-redirect]",
             self.settings.prefix
         );
-        let free = names.insert(other.clone());
+        let free = other.contains('.') && names.insert(other.clone());
         let code = if free { Code::WwwRedirect } else { Code::WwwTaken };
         book.note(
             member.ingress,
@@ -353,10 +356,7 @@ impl<'a> Emitter<'a, '_> {
         free.then(|| {
             let spec = VirtualService {
                 hosts: vec![other.clone()],
-                gateways: vec![format!(
-                    "{}/{}",
-                    self.options.gateway_namespace, self.options.gateway_name
-                )],
+                gateways: Vec::new(),
                 http: vec![HttpRoute {
                     redirect: Some(redirect),
                     ..HttpRoute::default()
@@ -369,26 +369,22 @@ impl<'a> Emitter<'a, '_> {
 
     fn place(
         &self,
-        listed: &[String],
+        host: &str,
         namespace: &str,
         security: &Security,
         hosts: &mut Hosts,
         secrets: &mut BTreeSet<SecretCopy>,
     ) {
-        let entries = || listed.iter().map(|host| format!("{namespace}/{host}"));
+        let host = (namespace.to_owned(), host.to_owned());
         if security.passthrough {
-            hosts.passthrough.extend(entries());
+            hosts.passthrough.insert(host);
             return;
         }
-        hosts.clear.extend(entries());
         if let Some(secret) = &security.secret {
             let (credential, copy) = tls::credential(secret, self.options);
-            hosts
-                .by_credential
-                .entry(credential)
-                .or_default()
-                .extend(entries());
+            hosts.credentials.insert(host.clone(), credential);
             secrets.extend(copy);
         }
+        hosts.clear.insert(host);
     }
 }

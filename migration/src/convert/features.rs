@@ -133,6 +133,9 @@ fn app_root(notes: &Annotations<'_>) -> Option<String> {
         notes.note(Code::AppRoot, "app-root");
         return None;
     }
+    if !root.contains('?') {
+        notes.note(Code::RedirectQuery, "app-root");
+    }
     Some(root.to_owned())
 }
 
@@ -216,7 +219,8 @@ fn aliases(notes: &Annotations<'_>) -> Vec<String> {
     let mut names = Vec::new();
     for alias in notes.list("server-alias").unwrap_or_default() {
         let name = alias.to_ascii_lowercase();
-        if super::names::is_host(&name) {
+        // A name without a dot is a Service's to Istio.
+        if super::names::is_host(&name) && name.contains('.') {
             names.push(name);
         } else {
             notes.note_with(

@@ -1,7 +1,13 @@
-//! The Gateway: one server for HTTP, one for each certificate, one for TLS that is passed through.
+//! The Gateways: one server for HTTP, one for each certificate, one for TLS that is passed through.
 //!
 //! Istio skips a second server with the same port and host, and browsers reuse a connection for every host of a
 //! certificate: so hosts with the same Secret share a server, and no host is in two.
+//!
+//! Istio gives a server's host the routes of every `VirtualService` of its namespace that has the host or a wildcard
+//! over it, one list behind the other: with `*.a.com` and `x.a.com` in one Gateway, the wildcard's routes would have
+//! what those of `x.a.com` leave. So in clear only the widest names are listed, under which each `VirtualService` keeps
+//! its own; and for TLS a host under a wildcard is in a Gateway one layer down, of which the wildcard's
+//! `VirtualService` knows nothing.
 
 use super::Options;
 use crate::istio::{Gateway, Kind as _, Meta, Server, ServerPort, ServerTls};
@@ -11,19 +17,80 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Above this many hosts the object comes near what the API server takes (1.5 MB, at about 200 bytes a host).
 pub(super) const MOST_HOSTS: usize = 5000;
 
-/// Hosts, as `namespace/host`, by what they need.
+/// A host, behind the namespace of its `VirtualService`.
+type Host = (String, String);
+
+/// Hosts by what they need.
 #[derive(Default)]
 pub(super) struct Hosts {
-    pub clear: BTreeSet<String>,
-    pub by_credential: BTreeMap<String, BTreeSet<String>>,
-    pub passthrough: BTreeSet<String>,
+    pub clear: BTreeSet<Host>,
+    pub credentials: BTreeMap<Host, String>,
+    pub passthrough: BTreeSet<Host>,
 }
 
-impl Hosts {
-    /// The object; none where no host is served.
-    pub(super) fn object(&self, options: &Options) -> Option<Result<Value, String>> {
+/// The same, and how many wildcards of its namespace are over each.
+pub(super) struct Layers {
+    hosts: Hosts,
+    over: BTreeMap<Host, usize>,
+    /// Hosts whose nearest wildcard with TLS is of their namespace and shows the same certificate: its server has them.
+    inside: BTreeSet<Host>,
+}
+
+/// The wildcards over a host, itself not among them: `*.b.com` and `*` over `a.b.com`.
+pub(super) fn wildcards(host: &str) -> impl Iterator<Item = String> {
+    let name = host.strip_prefix('*').unwrap_or(host);
+    let dots = name.match_indices('.').filter_map(|(at, _)| name.get(at..));
+    let all = dots.chain([""]).map(|suffix| format!("*{suffix}"));
+    all.filter(move |wildcard| wildcard != host)
+}
+
+impl Layers {
+    pub(super) fn new(hosts: Hosts) -> Self {
+        let over = |(namespace, host): &Host| {
+            let written = |wildcard: &String| hosts.clear.contains(&(namespace.clone(), wildcard.clone()));
+            wildcards(host).filter(written).count()
+        };
+        let over = hosts.clear.iter().map(|host| (host.clone(), over(host))).collect();
+        let named: BTreeMap<&str, (&str, &String)> = hosts
+            .credentials
+            .iter()
+            .map(|((namespace, host), credential)| (host.as_str(), (namespace.as_str(), credential)))
+            .collect();
+        // Connections go by the nearest name, whosever it is.
+        let nearest = |host: &str| wildcards(host).find_map(|wildcard| named.get(wildcard.as_str()).copied());
+        let inside = hosts.credentials.iter().filter(|((namespace, host), credential)| {
+            nearest(host) == Some((namespace.as_str(), *credential))
+        });
+        let inside = inside.map(|(host, _)| host.clone()).collect();
+        Self { over, inside, hosts }
+    }
+
+    fn layer(&self, host: &Host) -> usize {
+        self.over.get(host).copied().unwrap_or_default()
+    }
+
+    /// The Gateways of a host's `VirtualService`: of its own layer and all above, never one below.
+    pub(super) fn gateways(&self, namespace: &str, host: &str, options: &Options) -> Vec<String> {
+        let own = self.layer(&(namespace.to_owned(), host.to_owned()));
+        let written = (0..=own).filter(|layer| *layer == 0 || self.has(*layer));
+        written
+            .map(|layer| format!("{}/{}", options.gateway_namespace, name(layer, options)))
+            .collect()
+    }
+
+    fn has(&self, layer: usize) -> bool {
+        self.hosts.credentials.keys().any(|host| self.layer(host) == layer && !self.inside.contains(host))
+    }
+
+    /// The objects; none where no host is served.
+    pub(super) fn objects(&self, options: &Options) -> Vec<Result<Value, String>> {
+        let deepest = self.over.values().copied().max().unwrap_or_default();
+        (0..=deepest).filter_map(|layer| self.object(layer, options)).collect()
+    }
+
+    fn object(&self, layer: usize, options: &Options) -> Option<Result<Value, String>> {
         let mut servers = Vec::new();
-        let mut push = |number, name: String, protocol, hosts: &BTreeSet<String>, tls| {
+        let mut push = |number, name: String, protocol, hosts: Vec<String>, tls| {
             if !hosts.is_empty() {
                 servers.push(Server {
                     port: ServerPort {
@@ -31,36 +98,34 @@ impl Hosts {
                         name,
                         protocol,
                     },
-                    hosts: hosts.iter().cloned().collect(),
+                    hosts,
                     tls,
                 });
             }
         };
-        push(options.http_port, "http".to_owned(), "HTTP", &self.clear, None);
-        for (credential, hosts) in &self.by_credential {
+        let first = layer == 0;
+        let clear = self.hosts.clear.iter().filter(|host| first && self.layer(host) == 0);
+        push(options.http_port, "http".to_owned(), "HTTP", clear.map(written).collect(), None);
+        let mut by_credential: BTreeMap<&String, Vec<String>> = BTreeMap::new();
+        for (host, credential) in &self.hosts.credentials {
+            if self.layer(host) == layer && !self.inside.contains(host) {
+                by_credential.entry(credential).or_default().push(written(host));
+            }
+        }
+        for (credential, hosts) in by_credential {
             let tls = ServerTls {
                 mode: "SIMPLE",
                 credential_name: Some(credential.clone()),
             };
-            push(
-                options.https_port,
-                format!("https-{credential}"),
-                "HTTPS",
-                hosts,
-                Some(tls),
-            );
+            let name = format!("https-{credential}");
+            push(options.https_port, name, "HTTPS", hosts, Some(tls));
         }
         let through = ServerTls {
             mode: "PASSTHROUGH",
             credential_name: None,
         };
-        push(
-            options.https_port,
-            "tls-passthrough".to_owned(),
-            "TLS",
-            &self.passthrough,
-            Some(through),
-        );
+        let passed = self.hosts.passthrough.iter().filter(|_| first).map(written).collect();
+        push(options.https_port, "tls-passthrough".to_owned(), "TLS", passed, Some(through));
         if servers.is_empty() {
             return None;
         }
@@ -69,10 +134,22 @@ impl Hosts {
             servers,
         };
         let meta = Meta {
-            name: options.gateway_name.clone(),
+            name: name(layer, options),
             namespace: options.gateway_namespace.clone(),
             ..super::meta()
         };
         Some(super::value(&gateway.object(meta)))
     }
+}
+
+fn written((namespace, host): &Host) -> String {
+    format!("{namespace}/{host}")
+}
+
+/// The first layer's Gateway has the name that was asked for.
+fn name(layer: usize, options: &Options) -> String {
+    if layer == 0 {
+        return options.gateway_name.clone();
+    }
+    format!("{}-under-{layer}", options.gateway_name)
 }

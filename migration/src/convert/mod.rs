@@ -115,34 +115,41 @@ pub fn convert(inventory: &Inventory, options: &Options) -> Result<Conversion, F
     })
 }
 
-/// Gives servers the other names that their Ingresses ask for, where no rule has them.
-fn aliases(
-    servers: &mut BTreeMap<String, Server<'_>>,
-    members: &[Member<'_>],
+/// Gives servers the other names that the oldest Ingress with some asks for, where no rule has them. Each is a server
+/// of its own: a wildcard server tells its hosts by their authority, and whether nginx has a certificate for an alias
+/// depends on the alias.
+fn aliases<'a>(
+    servers: &mut BTreeMap<String, Server<'a>>,
+    members: &[Member<'a>],
     settings: &settings::Settings,
     book: &mut Book<'_>,
 ) {
-    let mut taken: std::collections::BTreeSet<String> = servers.keys().cloned().collect();
-    for server in servers.values_mut() {
-        for member in server.members.iter().filter_map(|index| members.get(*index)) {
-            for alias in &member.features.aliases {
-                if server.aliases.contains(alias) {
-                    continue;
-                }
-                // A wildcard server tells its hosts by their authority, which an alias would not match.
-                if server.host.starts_with('*') || alias.starts_with('*') || !taken.insert(alias.clone()) {
-                    let field = format!("metadata.annotations[{}/server-alias]", settings.prefix);
-                    book.note(
-                        member.ingress,
-                        Entry::new(Code::AliasInvalid, field, alias.clone()),
-                    );
-                } else {
-                    server.aliases.push(alias.clone());
-                }
+    let mut more: BTreeMap<String, Server<'a>> = BTreeMap::new();
+    // Of two servers with one name nginx keeps the first that is written; the catch-all is called `_` there.
+    let mut order: Vec<&Server<'a>> = servers.values().collect();
+    order.sort_by_key(|server| if server.host == "*" { "_" } else { server.host.as_str() });
+    for server in order {
+        let mut asking = server.members.iter().filter_map(|index| members.get(*index));
+        // An Ingress without rules has no host that could have another name.
+        let Some(member) = asking.find(|m| !m.features.aliases.is_empty() && !m.ingress.rules.is_empty())
+        else {
+            continue;
+        };
+        for alias in &member.features.aliases {
+            if servers.contains_key(alias) || more.contains_key(alias) {
+                let field = format!("metadata.annotations[{}/server-alias]", settings.prefix);
+                book.note(member.ingress, Entry::new(Code::AliasInvalid, field, alias.clone()));
+                continue;
             }
+            let further = Server {
+                host: alias.clone(),
+                alias_of: Some(server.host.clone()),
+                ..server.clone()
+            };
+            more.insert(alias.clone(), further);
         }
-        server.aliases.sort();
     }
+    servers.extend(more);
 }
 
 /// The Ingress that owns a server: the oldest.

@@ -72,7 +72,7 @@ pub(super) fn locations<'a>(
             .collect();
         let unsaid = !access::sayable(server, members);
         let for_host = for_host(server, members);
-        let (host, regex) = (server.host.clone(), server.regex);
+        let (host, regex, further) = (server.host.clone(), server.regex, server.alias_of.is_some());
         for (location, shape) in server.locations.iter_mut().zip(shapes) {
             let Some(member) = members.get(location.member) else {
                 continue;
@@ -90,6 +90,8 @@ pub(super) fn locations<'a>(
             };
             if wrong_host {
                 note(Code::HostInvalid, host.clone());
+            } else if host != "*" && !host.contains('.') {
+                note(Code::HostWithoutDot, host.clone());
             }
             if let Some(Err(unfit)) = shape {
                 note(unfit.code, unfit.detail);
@@ -100,7 +102,7 @@ pub(super) fn locations<'a>(
             if !regex && (path.contains('(') || path.contains(".*")) {
                 note(Code::PathLiteral, String::new());
             }
-            if host.starts_with("*.") {
+            if host.starts_with("*.") && !further {
                 note(Code::WildcardDepth, host.clone());
             }
             let own = location.member;
@@ -172,7 +174,7 @@ fn serve(
     book: &mut Book<'_>,
 ) {
     // A redirect of everything never reaches its back end, which often does not exist.
-    if member.features.redirect.is_some() && !location.catch_all {
+    if member.features.redirect.is_some() && !location.bare {
         return;
     }
     let Some(given) = location.backend else { return };
@@ -304,7 +306,7 @@ fn spread(
     book: &mut Book<'_>,
 ) {
     let mut used: BTreeMap<&Upstream, BTreeSet<(String, String)>> = BTreeMap::new();
-    for server in servers.values() {
+    for server in servers.values().filter(|server| server.alias_of.is_none()) {
         for location in &server.locations {
             if let Some(resolved) = &location.resolved {
                 let at = (server.host.clone(), location.path.clone());

@@ -5,7 +5,7 @@ use super::backend::Resolved;
 use super::canary::{Arm, Rules};
 use super::servers::{Location, Member, Place, Server};
 use super::settings::Settings;
-use super::shape::{self, Shape};
+use super::shape::Shape;
 use super::tls::Security;
 use crate::input::PathType;
 use crate::istio::{
@@ -13,9 +13,6 @@ use crate::istio::{
     WeightedDestination,
 };
 use std::collections::BTreeMap;
-
-/// Below this path certificates are ordered, in clear.
-const ACME: &str = "/.well-known/acme-challenge";
 
 /// What decides about all routes of a server.
 pub(super) struct Scene<'a, 'b> {
@@ -42,27 +39,55 @@ impl<'a> Scene<'a, '_> {
 
     /// The answer to `/` that nginx gives before it looks for a location.
     pub(super) fn app_root(&self) -> Option<HttpRoute> {
-        let mut members = self
-            .server
-            .locations
-            .iter()
-            .filter_map(|location| self.member(location));
-        let member =
-            members.find(|member| member.features.app_root.is_some() && member.refused.is_empty())?;
+        let member = self.members.get(self.server.app_root?)?;
         let redirect = Redirect {
             uri: member.features.app_root.clone(),
             redirect_code: 302,
             ..Redirect::default()
         };
-        Some(HttpRoute {
+        let route = HttpRoute {
             name: Some(format!(
                 "{}/{} app-root",
                 member.ingress.meta.namespace, member.ingress.meta.name
             )),
             matches: self.matches(&[StringMatch::Exact("/".to_owned())], None, &BTreeMap::new()),
-            redirect: Some(redirect),
             ..HttpRoute::default()
+        };
+        // Without it the root's back end would answer.
+        Some(if member.refused.is_empty() {
+            HttpRoute { redirect: Some(redirect), ..route }
+        } else {
+            HttpRoute { direct_response: Some(DirectResponse { status: 503 }), ..route }
         })
+    }
+
+    /// What the catch-all server answers by itself, `/healthz` to load balancers and `/nginx_status` to nobody, with
+    /// the prefix at whose place among the locations they belong.
+    pub(super) fn own_answers(&self) -> Vec<(&'static str, HttpRoute)> {
+        let catch_all = [self.server.alias_of.as_deref(), Some(self.server.host.as_str())].contains(&Some("*"));
+        // Regular expressions come first, and the root is one that takes everything.
+        if !catch_all || self.server.regex {
+            return Vec::new();
+        }
+        let answer = |path: &'static str, status: u16| {
+            let route = HttpRoute {
+                name: Some(format!("nginx {path}")),
+                matches: self.matches(&[StringMatch::Prefix(path.to_owned())], None, &BTreeMap::new()),
+                direct_response: Some(DirectResponse { status }),
+                ..HttpRoute::default()
+            };
+            (path, route)
+        };
+        vec![answer("/nginx_status", 403), answer("/healthz", 200)]
+    }
+
+    /// One answer to everything on a host that would otherwise fall to a wildcard's or the catch-all's routes.
+    pub(super) fn nothing(status: u16) -> HttpRoute {
+        HttpRoute {
+            name: Some("not served".to_owned()),
+            direct_response: Some(DirectResponse { status }),
+            ..HttpRoute::default()
+        }
     }
 
     pub(super) fn matches(
@@ -71,8 +96,9 @@ impl<'a> Scene<'a, '_> {
         port: Option<u16>,
         headers: &BTreeMap<String, StringMatch>,
     ) -> Vec<HttpMatch> {
-        // nginx's wildcard stands for one label, Envoy's for any number.
-        let authority = self.server.host.strip_prefix("*.").map(|domain| {
+        // nginx's wildcard stands for one label, Envoy's for any number, as does that of an alias.
+        let wildcard = self.server.host.strip_prefix("*.").filter(|_| self.server.alias_of.is_none());
+        let authority = wildcard.map(|domain| {
             StringMatch::Regex(format!(
                 "(?i)[a-z0-9_-]+\\.{}(:[0-9]+)?",
                 regex::escape(domain).replace("\\-", "-")
@@ -91,12 +117,12 @@ impl<'a> Scene<'a, '_> {
     /// Whether http is redirected to https here, and by which condition.
     fn to_https(&self, location: &Location<'a>) -> Option<(Option<u16>, BTreeMap<String, StringMatch>)> {
         let features = &self.member(location)?.features;
-        if self
+        let exempt = self
             .settings
             .clear
             .iter()
-            .any(|clear| location.path.starts_with(clear.as_str()))
-        {
+            .any(|clear| location.path.starts_with(clear.as_str()));
+        if exempt || location.bare {
             return None;
         }
         let says_http = || {
@@ -125,7 +151,7 @@ impl<'a> Scene<'a, '_> {
         }
         let redirect = self
             .member(location)
-            .is_some_and(|m| m.features.redirect.is_some());
+            .is_some_and(|m| m.features.redirect.is_some() && !location.bare);
         if self.to_https(location).is_some() && !redirect {
             return vec![(None, true)];
         }
@@ -176,7 +202,7 @@ impl<'a> Scene<'a, '_> {
             let matches = self.matches(&[missing], None, &none);
             push(matches, redirecting(redirect));
         }
-        if let Some(redirect) = member.features.redirect.as_ref().filter(|_| !location.catch_all) {
+        if let Some(redirect) = member.features.redirect.as_ref().filter(|_| !location.bare) {
             for (port, hsts) in self.variants(location) {
                 let mut route = redirecting(redirect.clone());
                 route.headers = self.headers(location, hsts);
@@ -185,15 +211,6 @@ impl<'a> Scene<'a, '_> {
             return routes;
         }
         if let Some((port, headers)) = self.to_https(location) {
-            if let Some(resolved) = location
-                .resolved
-                .as_ref()
-                .filter(|_| self.takes_acme(location, shape))
-            {
-                let acme = [StringMatch::Prefix(format!("{ACME}/"))];
-                let route = self.serving(location, shape, false, vec![(&resolved.destination, None)]);
-                push(self.matches(&acme, Some(self.options.http_port), &none), route);
-            }
             let redirect = Redirect {
                 scheme: Some("https".to_owned()),
                 redirect_code: self.settings.redirect_code,
@@ -246,10 +263,10 @@ impl<'a> Scene<'a, '_> {
     }
 
     /// A route that answers 503 instead of letting another location have the requests of a refused one.
-    pub(super) fn closed(&self, location: &Location<'a>, shape: &Shape) -> HttpRoute {
+    pub(super) fn closed(&self, location: &Location<'a>, uris: &[StringMatch]) -> HttpRoute {
         HttpRoute {
             name: Some(format!("refused {}", location.place.field())),
-            matches: self.matches(&shape.uris, None, &BTreeMap::new()),
+            matches: self.matches(uris, None, &BTreeMap::new()),
             direct_response: Some(DirectResponse { status: 503 }),
             ..HttpRoute::default()
         }
@@ -262,32 +279,6 @@ impl<'a> Scene<'a, '_> {
             && location.path_type == PathType::Prefix
             && !self.server.has(PathType::Exact, bare);
         fits.then(|| StringMatch::Exact(bare.to_owned()))
-    }
-
-    /// Whether nginx would give an order of a certificate to this location.
-    fn takes_acme(&self, location: &Location<'a>, shape: &Shape) -> bool {
-        let sample = format!("{ACME}/token");
-        let takes = |uris: &[StringMatch]| {
-            uris.iter().any(|uri| match uri {
-                StringMatch::Exact(path) => *path == sample,
-                StringMatch::Prefix(prefix) => sample.starts_with(prefix.as_str()),
-                StringMatch::Regex(pattern) => {
-                    regex::Regex::new(&format!("^(?:{pattern})$")).is_ok_and(|regex| regex.is_match(&sample))
-                }
-            })
-        };
-        if !takes(&shape.uris) {
-            return false;
-        }
-        // Locations are sorted as they are tried, so the first that takes it has it.
-        let earlier = self
-            .server
-            .locations
-            .iter()
-            .take_while(|other| other.place != location.place || other.member != location.member);
-        let mut earlier =
-            earlier.filter_map(|other| shape::shape(self.server, other, self.member(other)?).ok());
-        !earlier.any(|other| takes(&other.uris))
     }
 }
 

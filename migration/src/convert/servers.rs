@@ -66,6 +66,9 @@ pub(super) struct Location<'a> {
     pub refused: Vec<Code>,
     /// Whether it is the catch-all of an Ingress without rules, which no path replaces.
     pub catch_all: bool,
+    /// Whether it is the catch-all server's own root: the controller gives it no redirect and no rewrite of an
+    /// Ingress, whoever serves it.
+    pub bare: bool,
 }
 
 impl Location<'_> {
@@ -76,7 +79,7 @@ impl Location<'_> {
 }
 
 /// A server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Server<'a> {
     /// The host; `*` for requests to no other server.
     pub host: String,
@@ -85,8 +88,10 @@ pub(super) struct Server<'a> {
     pub members: Vec<usize>,
     /// Whether paths are regular expressions.
     pub regex: bool,
-    /// Other names of it.
-    pub aliases: Vec<String>,
+    /// The Ingress whose app-root counts: that of the first location in nginx's order.
+    pub app_root: Option<usize>,
+    /// The server of which this one is a further name.
+    pub alias_of: Option<String>,
 }
 
 /// Locations that lose against an older one: who, where, and the host.
@@ -111,7 +116,13 @@ pub(super) fn build<'a>(members: &[Member<'a>]) -> (BTreeMap<String, Server<'a>>
                 server.members.push(index);
             }
             if server.locations.is_empty() {
-                server.locations.push(root(index, member.ingress));
+                // The catch-all server is there before any Ingress, and takes no default back end from a rule.
+                let root = if server.host == "*" {
+                    nobody(index)
+                } else {
+                    root(index, member.ingress)
+                };
+                server.locations.push(root);
             }
         }
     }
@@ -135,6 +146,7 @@ pub(super) fn build<'a>(members: &[Member<'a>]) -> (BTreeMap<String, Server<'a>>
                     resolved: None,
                     refused: Vec::new(),
                     catch_all: false,
+                    bare: false,
                 };
                 let same = server
                     .locations
@@ -151,14 +163,27 @@ pub(super) fn build<'a>(members: &[Member<'a>]) -> (BTreeMap<String, Server<'a>>
     for server in servers.values_mut() {
         server.regex = server.locations.iter().any(|location| {
             let features = members.get(location.member).map(|member| &member.features);
-            features.is_some_and(|features| features.use_regex || rewrites(features, &location.path))
+            let wants = |features: &Features| features.use_regex || rewrites(features, &location.path);
+            !location.bare && features.is_some_and(wants)
         });
+        server.app_root = app_root(server, members);
         if !server.regex {
             merge_slashes(server, &mut duplicates);
         }
         sort(server);
     }
     (servers, duplicates)
+}
+
+/// nginx runs the first app-root that it comes to, by length of the path, then by text, both descending.
+fn app_root(server: &Server<'_>, members: &[Member<'_>]) -> Option<usize> {
+    let asks = |location: &&Location<'_>| {
+        let member = members.get(location.member);
+        !location.bare && member.is_some_and(|member| member.features.app_root.is_some())
+    };
+    let mut asking: Vec<&Location<'_>> = server.locations.iter().filter(asks).collect();
+    asking.sort_by(|a, b| b.path.len().cmp(&a.path.len()).then_with(|| b.path.cmp(&a.path)));
+    asking.first().map(|location| location.member)
 }
 
 /// A target that is the path itself changes nothing.
@@ -180,7 +205,8 @@ fn empty<'a>(host: String) -> Server<'a> {
         locations: Vec::new(),
         members: Vec::new(),
         regex: false,
-        aliases: Vec::new(),
+        app_root: None,
+        alias_of: None,
     }
 }
 
@@ -196,6 +222,7 @@ fn catch_all<'a>(members: &[Member<'a>], servers: &mut BTreeMap<String, Server<'
         server.members.push(index);
         server.locations.push(Location {
             catch_all: true,
+            bare: true,
             ..root(index, member.ingress)
         });
         servers.insert("*".to_owned(), server);
@@ -218,6 +245,22 @@ fn root(member: usize, ingress: &Ingress) -> Location<'_> {
         resolved: None,
         refused: Vec::new(),
         catch_all: false,
+        bare: false,
+    }
+}
+
+/// The root of the catch-all server while nobody serves it.
+fn nobody<'a>(member: usize) -> Location<'a> {
+    Location {
+        member,
+        place: Place::Root,
+        path: "/".to_owned(),
+        path_type: PathType::Prefix,
+        backend: None,
+        resolved: None,
+        refused: Vec::new(),
+        catch_all: false,
+        bare: true,
     }
 }
 

@@ -201,7 +201,7 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
         on("enable-underscores-in-headers", false),
     ));
     if settings.default_certificate.is_none() {
-        entries.push(Entry::new(Code::HostsWithoutTls, "", ""));
+        entries.push(Entry::new(Code::NoCertificate, "", ""));
     }
     entries.extend(unconverted(data));
     entries.sort();
@@ -231,6 +231,7 @@ fn defaults(body_size: Option<&str>, underscores: bool) -> Vec<Entry> {
     let mut entries = vec![
         Entry::new(Code::MergeSlashes, "", ""),
         Entry::new(Code::ForwardedHeaders, "", ""),
+        Entry::new(Code::SlashStrip, "", ""),
     ];
     if body_size != Some("0") {
         entries.push(Entry::new(

@@ -13,12 +13,49 @@ pub(super) struct Shape {
     pub rewrite: Option<RegexRewrite>,
 }
 
-/// How a location is recognised, or why that cannot be said.
+/// How a location's requests are recognised and rewritten, or why that cannot be said.
 pub(super) fn shape(
     server: &Server<'_>,
     location: &Location<'_>,
     member: &Member<'_>,
 ) -> Result<Shape, Unfit> {
+    let uris = uris(server, location, member)?;
+    let target = member.features.rewrite_target.as_ref();
+    let Some(target) = target.filter(|_| rewritten(location, member)) else {
+        return Ok(Shape { uris, rewrite: None });
+    };
+    let pattern = Pattern::new(&location.path).map_err(blame)?;
+    let rewrite = substitution(target, pattern.groups()).map_err(|detail| Unfit {
+        code: Code::RewriteTarget,
+        detail: format!("{target:?}: {detail}"),
+    })?;
+    let rewrite = RegexRewrite {
+        matches: pattern.rewrite().map_err(blame)?,
+        rewrite,
+    };
+    Ok(Shape {
+        uris,
+        rewrite: Some(rewrite),
+    })
+}
+
+fn rewritten(location: &Location<'_>, member: &Member<'_>) -> bool {
+    !location.bare && rewrites(&member.features, &location.path)
+}
+
+fn blame(mut unfit: Unfit) -> Unfit {
+    if unfit.code == Code::PathPcre {
+        unfit.code = Code::RewritePcre;
+    }
+    unfit
+}
+
+/// How a location's requests are recognised, whatever becomes of them.
+pub(super) fn uris(
+    server: &Server<'_>,
+    location: &Location<'_>,
+    member: &Member<'_>,
+) -> Result<Vec<StringMatch>, Unfit> {
     let path = &location.path;
     if !path.starts_with('/') {
         return Err(Unfit {
@@ -27,7 +64,7 @@ pub(super) fn shape(
         });
     }
     if server.regex {
-        return regex_shape(server, location, member);
+        return regex_uris(server, location, member);
     }
     if let Some(c) = path.chars().find(|c| !sent_plainly(*c)) {
         return Err(Unfit {
@@ -35,7 +72,7 @@ pub(super) fn shape(
             detail: format!("{c:?}"),
         });
     }
-    let uris = match location.path_type {
+    Ok(match location.path_type {
         PathType::Exact => vec![StringMatch::Exact(path.clone())],
         PathType::Prefix => {
             let prefix = StringMatch::Prefix(with_slash(path));
@@ -45,20 +82,16 @@ pub(super) fn shape(
                 vec![StringMatch::Exact(path.clone()), prefix]
             }
         }
-    };
-    Ok(Shape { uris, rewrite: None })
+    })
 }
 
-fn regex_shape(server: &Server<'_>, location: &Location<'_>, member: &Member<'_>) -> Result<Shape, Unfit> {
-    let features = &member.features;
-    let own = !location.catch_all && (features.use_regex || rewrites(features, &location.path));
-    let rewritten = !location.catch_all && rewrites(features, &location.path);
-    let blame = |mut unfit: Unfit| {
-        if rewritten && unfit.code == Code::PathPcre {
-            unfit.code = Code::RewritePcre;
-        }
-        unfit
-    };
+fn regex_uris(
+    server: &Server<'_>,
+    location: &Location<'_>,
+    member: &Member<'_>,
+) -> Result<Vec<StringMatch>, Unfit> {
+    let rewritten = rewritten(location, member);
+    let own = !location.bare && (member.features.use_regex || rewritten);
     // nginx adds a slash to a prefix that is no expression itself, where an exact path takes the rest.
     let slashed = !own
         && location.path_type == PathType::Prefix
@@ -69,22 +102,7 @@ fn regex_shape(server: &Server<'_>, location: &Location<'_>, member: &Member<'_>
     } else {
         location.path.clone()
     };
+    let blame = |unfit| if rewritten { blame(unfit) } else { unfit };
     let pattern = Pattern::new(&compared).map_err(blame)?;
-    let uris = vec![StringMatch::Regex(pattern.location().map_err(blame)?)];
-    let target = features.rewrite_target.as_ref().filter(|_| rewritten);
-    let rewrite = match target {
-        None => None,
-        Some(target) => {
-            let pattern = Pattern::new(&location.path).map_err(blame)?;
-            let rewrite = substitution(target, pattern.groups()).map_err(|detail| Unfit {
-                code: Code::RewriteTarget,
-                detail: format!("{target:?}: {detail}"),
-            })?;
-            Some(RegexRewrite {
-                matches: pattern.rewrite().map_err(blame)?,
-                rewrite,
-            })
-        }
-    };
-    Ok(Shape { uris, rewrite })
+    Ok(vec![StringMatch::Regex(pattern.location().map_err(blame)?)])
 }

@@ -7,7 +7,7 @@ use super::servers::{Member, Server};
 use super::settings::Settings;
 use crate::input::{Inventory, Key, Tls};
 use crate::report::{Code, Entry, SecretCopy};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a server does about TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,8 +20,32 @@ pub(super) struct Security {
     pub passthrough: bool,
 }
 
+/// Decides for every server. A host without a certificate has that of the wildcard host that stands for it, and is
+/// redirected to https like it.
+pub(super) fn all(
+    servers: &BTreeMap<String, Server<'_>>,
+    members: &[Member<'_>],
+    settings: &Settings,
+    inventory: &Inventory,
+    book: &mut Book<'_>,
+) -> BTreeMap<String, Security> {
+    let mut decided: BTreeMap<String, Security> = BTreeMap::new();
+    for (host, server) in servers {
+        decided.insert(host.clone(), decide(server, members, settings, inventory, book));
+    }
+    let inherit = |(host, own): (&String, &Security)| {
+        let (_, domain) = host.split_once('.')?;
+        let wildcard = decided.get(&format!("*.{domain}"))?;
+        let lacks = !own.certain && !own.passthrough && !host.starts_with('*');
+        (lacks && wildcard.certain).then(|| (host.clone(), wildcard.clone()))
+    };
+    let inherited: Vec<_> = decided.iter().filter_map(inherit).collect();
+    decided.extend(inherited);
+    decided
+}
+
 /// Decides for a server.
-pub(super) fn decide(
+fn decide(
     server: &Server<'_>,
     members: &[Member<'_>],
     settings: &Settings,
@@ -53,13 +77,23 @@ pub(super) fn decide(
             ..Security::default()
         };
     }
-    let Some(first) = with_tls.next() else {
-        // nginx answers https with its default certificate, and neither redirects to it nor promises it.
-        return Security {
-            secret: settings.default_certificate.clone(),
-            ..Security::default()
-        };
+    // nginx speaks TLS for every host, with its default certificate if need be; where that is known, so does the
+    // gateway.
+    let uncertified = Security {
+        secret: settings.default_certificate.clone(),
+        ..Security::default()
     };
+    let Some(first) = with_tls.next() else {
+        return uncertified;
+    };
+    // An alias only has a certificate where a tls section names it.
+    let named = |member: &Member<'_>| {
+        let mut names = member.ingress.tls.iter().flat_map(|entry| &entry.hosts);
+        names.any(|name| name.eq_ignore_ascii_case(&server.host))
+    };
+    if server.alias_of.is_some() && !server.members.iter().filter_map(of).any(named) {
+        return uncertified;
+    }
     let chosen = choose(&first.ingress.tls, &server.host);
     for other in with_tls {
         let namespace = |m: &Member<'_>| m.ingress.meta.namespace.clone();
@@ -155,6 +189,7 @@ pub(super) fn unused(member: &Member<'_>, book: &mut Book<'_>) {
         .rules
         .iter()
         .filter_map(|rule| rule.host.as_ref())
+        .chain(&member.features.aliases)
         .map(|host| host.to_ascii_lowercase())
         .collect();
     for (index, entry) in ingress.tls.iter().enumerate() {

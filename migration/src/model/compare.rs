@@ -67,9 +67,11 @@ pub fn between(nginx: &Nginx, envoy: &Envoy, requests: &[Request]) -> Vec<Differ
     let mut differences = Vec::new();
     for request in requests {
         let ours = nginx.answer(request);
+        // A client that is sent to a path stays with scheme and host.
+        let seen = absolute(&ours, request);
         // A split is alike only if each of its sides is.
         let theirs = envoy.outcomes(request).into_iter().map(|(_, answer)| answer);
-        let worst = theirs.filter_map(|theirs| kind(&ours, &theirs).map(|kind| (kind, theirs)));
+        let worst = theirs.filter_map(|theirs| kind(&seen, &theirs).map(|kind| (kind, theirs)));
         if let Some((kind, theirs)) = worst.min_by_key(|(kind, _)| *kind) {
             differences.push(Difference {
                 request: request.clone(),
@@ -82,6 +84,24 @@ pub fn between(nginx: &Nginx, envoy: &Envoy, requests: &[Request]) -> Vec<Differ
     differences
 }
 
+fn absolute(answer: &Answer, request: &Request) -> Answer {
+    match answer {
+        Answer::Redirect { code, location } if location.0.first() == Some(&b'/') => {
+            let mut whole = format!("{}://{}", request.scheme.as_str(), request.host).into_bytes();
+            whole.extend_from_slice(&location.0);
+            Answer::Redirect {
+                code: *code,
+                location: Octets(whole),
+            }
+        }
+        Answer::Redirect { .. }
+        | Answer::Backend(_)
+        | Answer::Status(_)
+        | Answer::Refused
+        | Answer::Unsupported(_) => answer.clone(),
+    }
+}
+
 /// In what two answers differ, if a client or a back end can tell.
 pub fn kind(nginx: &Answer, envoy: &Answer) -> Option<Kind> {
     match (nginx, envoy) {
@@ -90,7 +110,7 @@ pub fn kind(nginx: &Answer, envoy: &Answer) -> Option<Kind> {
             let same_service = ours.namespace == theirs.namespace && ours.service == theirs.service;
             if !same_service || !Port::may_be(&ours.port, &theirs.port) {
                 Some(Kind::Backend)
-            } else if ours.target != theirs.target && !envoy::same_path(&ours.target, &theirs.target) {
+            } else if !same_target(&ours.target, &theirs.target) {
                 Some(Kind::Target)
             } else if ours.host != theirs.host {
                 Some(Kind::Host)
@@ -122,9 +142,20 @@ pub fn kind(nginx: &Answer, envoy: &Answer) -> Option<Kind> {
     }
 }
 
-/// An address as a client follows it: a usual port is none, and no path is the root.
+/// Whether a back end is asked for the same. nginx writes no `?` before an empty query where it builds the target
+/// itself, Envoy keeps it: that is spelling, as no query has anything to say in either.
+fn same_target(ours: &Octets, theirs: &Octets) -> bool {
+    let theirs = match theirs.0.split_last() {
+        Some((b'?', rest)) if !ours.0.contains(&b'?') => &Octets(rest.to_vec()),
+        Some(_) | None => theirs,
+    };
+    ours == theirs || envoy::same_path(ours, theirs)
+}
+
+/// An address as a client follows it: a usual port is none, no path is the root, and an empty query is none.
 fn followed(location: &Octets) -> Vec<u8> {
     let text = location.0.as_slice();
+    let text = text.strip_suffix(b"?").unwrap_or(text);
     let Some(start) = text.windows(3).position(|three| three == b"://") else {
         return text.to_vec();
     };

@@ -44,6 +44,9 @@ codes! {
     HostInvalid "HOST-INVALID" Refused Blocker []
         "the host is no DNS name, or has a wildcard elsewhere than in its first label"
         "correct the host";
+    HostWithoutDot "HOST-WITHOUT-DOT" Refused Blocker []
+        "Istio takes a host without a dot for the short name of a Service, so no client would reach it"
+        "give the host its full name";
     HostShared "HOST-SHARED" Approximated Medium []
         "several namespaces share this host; its VirtualService is in the namespace of the oldest Ingress"
         "agree on who owns the host: whoever may write that VirtualService decides for all";
@@ -104,7 +107,7 @@ codes! {
         "the path has no back end that can be understood"
         "name a Service and its port";
     DefaultBackendUnused "DEFAULT-BACKEND-UNUSED" Dropped Info []
-        "an older Ingress or an explicit path decides for the root of every host of this Ingress, as in nginx"
+        "an older Ingress or an explicit path decides for the root of every host of this Ingress, and a rule without host takes no default back end, as in nginx"
         "nothing needs to be done";
     BackendConflict "BACKEND-CONFLICT" Refused High []
         "two Ingresses speak different protocols to the same port of a Service; a DestinationRule can only say one"
@@ -181,7 +184,7 @@ codes! {
         "the other name is a host of its own, so nginx redirects nothing"
         "delete the annotation";
     AliasInvalid "SERVER-ALIAS" Dropped Medium []
-        "an alias that is a regular expression, or a host of its own, is left out"
+        "an alias that is a regular expression or no host name, or that is a host of its own, is left out"
         "write a rule for the name";
 
     // Traffic.
@@ -335,11 +338,11 @@ codes! {
     BodyLimitDefault "BODY-LIMIT-DEFAULT" Dropped Medium [sec]
         "nginx answers 413 to bodies above its default (1m unless set); Istio has no such limit"
         "limit bodies in the applications where that matters";
-    HostsWithoutTls "HTTPS-WITHOUT-TLS" Approximated Low []
-        "nginx answers https for hosts without tls too, with its default certificate; without --default-certificate no HTTPS server is written for them"
-        "name the default certificate with --default-certificate NAMESPACE/NAME where such hosts are asked by https";
+    NoCertificate "TLS-WITHOUT-CERTIFICATE" Approximated Medium []
+        "nginx also speaks TLS for hosts that have no certificate, with its default one; without --default-certificate the gateway does not"
+        "name the default certificate with --default-certificate NAMESPACE/NAME if somebody uses such hosts over TLS";
     MergeSlashes "MERGE-SLASHES" Approximated Medium []
-        "nginx takes // as / when it compares paths; Istio does only with pathNormalization MERGE_SLASHES"
+        "nginx takes // as / and decodes every octet when it compares paths; Istio does the former only with pathNormalization MERGE_SLASHES, and keeps encoded slashes and reserved characters"
         "set meshConfig.pathNormalization.normalization to MERGE_SLASHES";
     ForwardedHeaders "FORWARDED-HEADERS" Approximated Low []
         "back ends no longer get X-Real-IP, X-Scheme, X-Forwarded-Host, X-Forwarded-Port and X-Original-Forwarded-For; X-Forwarded-For and X-Forwarded-Proto stay"

@@ -1,131 +1,175 @@
 //! Random Ingresses, converted, and asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use gradual_rollout_migration::convert::{Conversion, Options, convert};
 use gradual_rollout_migration::input::{self, Source};
-use gradual_rollout_migration::model::Request;
 use gradual_rollout_migration::model::compare::{Difference, corpus, differences};
-use gradual_rollout_migration::report::Outcome;
+use gradual_rollout_migration::model::{Request, Scheme};
+use gradual_rollout_migration::report::Code;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
+use crate::excuses;
 use crate::sets;
 use crate::support::Ingress;
 
-/// The Ingresses with a class, and the Services they name.
-fn world(ingresses: Vec<Ingress>) -> (Vec<Value>, String) {
+/// One Ingress set: the objects, and what came of them.
+struct World {
+    ingresses: Vec<Value>,
+    conversion: Conversion,
+}
+
+/// The Ingresses with a class, in one namespace or in two, with the Services and Secrets that they name.
+fn world(ingresses: Vec<Ingress>, apart: bool) -> World {
     let mut values: Vec<Value> = ingresses.into_iter().map(Ingress::value).collect();
-    let mut services = BTreeMap::new();
-    for value in &mut values {
+    let mut others = BTreeMap::new();
+    for (number, value) in values.iter_mut().enumerate() {
         // A name without a dot is a Service's to Istio; such hosts are refused, and have a test of their own.
         let dotted = value.to_string().replace("\"host\":\"h\"", "\"host\":\"h.com\"");
         *value = serde_json::from_str(&dotted).unwrap();
         value["spec"]["ingressClassName"] = json!("nginx");
+        if apart && number % 2 == 1 {
+            value["metadata"]["namespace"] = json!("other");
+        }
+        let namespace = value["metadata"]["namespace"].clone();
         let rules = value["spec"]["rules"].as_array().cloned().unwrap_or_default();
-        let paths = rules
-            .iter()
-            .filter_map(|rule| rule["http"]["paths"].as_array())
-            .flatten();
+        let paths = rules.iter().filter_map(|rule| rule["http"]["paths"].as_array()).flatten();
         let named = paths.map(|path| path["backend"]["service"]["name"].clone());
         let default = value["spec"]["defaultBackend"]["service"]["name"].clone();
         for name in named.chain([default]).filter(Value::is_string) {
-            let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "ns", "name": name},
+            let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": namespace, "name": name},
                 "spec": {"ports": [{"name": "http", "port": 80}]}});
-            services.insert(name.to_string(), service);
+            others.insert(format!("Service {namespace}/{name}"), service);
+        }
+        for tls in value["spec"]["tls"].as_array_mut().into_iter().flatten() {
+            // A certificate for each Ingress, some of them for the hosts of its rules.
+            tls["secretName"] = json!(format!("cert{number}"));
+            if number > 0 {
+                tls["hosts"] = rules.iter().map(|rule| rule["host"].clone()).filter(Value::is_string).collect();
+            }
+            let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+                "metadata": {"namespace": namespace, "name": tls["secretName"]},
+                "data": {"tls.crt": "eA==", "tls.key": "eA=="}});
+            others.insert(format!("Secret {number}"), secret);
         }
     }
-    let items: Vec<Value> = values.iter().cloned().chain(services.into_values()).collect();
-    (
-        values,
-        json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string(),
-    )
-}
-
-fn converted(text: String) -> Conversion {
+    let items: Vec<Value> = values.iter().cloned().chain(others.into_values()).collect();
     let source = Source {
         name: "test".to_owned(),
-        text,
+        text: json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string(),
     };
-    convert(&input::read(&[source]), &Options::default()).unwrap()
+    let conversion = convert(&input::read(&[source]), &Options::default()).unwrap();
+    World {
+        ingresses: values,
+        conversion,
+    }
 }
 
-/// The codes of what is not served just as before, of Ingresses that have to do with this host.
-fn said(conversion: &Conversion, values: &[Value], host: &str) -> Vec<String> {
-    let report = &conversion.report;
-    let about = |name: &str| {
-        let ingress = values
-            .iter()
-            .find(|value| value["metadata"]["name"] == name)
-            .unwrap();
-        let rules = ingress["spec"]["rules"].as_array().unwrap();
-        let hosts = rules.iter().map(|rule| rule["host"].as_str().unwrap_or_default());
-        let alias = ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/server-alias"].as_str();
-        let names = hosts.chain(alias.into_iter().flat_map(|alias| alias.split(',')));
-        let mut names = names.filter(|name| match name.strip_prefix('*') {
-            Some(rest) => host.ends_with(rest),
-            None => *name == host || name.is_empty(),
-        });
-        names.next().is_some() || rules.is_empty()
-    };
-    let mine = report.ingresses.iter().filter(|ingress| about(&ingress.name));
-    let entries = mine.flat_map(|ingress| &ingress.entries);
-    let told = entries.filter(|entry| entry.outcome != Outcome::Converted);
-    let mut codes: Vec<String> = told.map(|entry| format!("{:?}", entry.code)).collect();
-    codes.sort();
-    codes.dedup();
-    codes
-}
-
-fn found(ingresses: Vec<Ingress>, requests: &[Request]) -> (Vec<Value>, Conversion, Vec<Difference>) {
-    let (values, text) = world(ingresses);
-    let conversion = converted(text);
-    let mut asked = corpus(&values);
-    asked.extend(requests.iter().cloned().map(|mut request| {
-        if ["h", "H:81", "h."].contains(&request.host.as_str()) {
-            request.host = "h.com".to_owned();
-        }
-        request
-    }));
-    let differences = differences(&values, &conversion.objects, &asked);
-    (values, conversion, differences)
-}
-
-#[test]
-fn tally() {
-    let mut runner = TestRunner::deterministic();
-    let strategy = (sets::ingresses(), sets::requests());
-    let mut seen: BTreeMap<String, (usize, String)> = BTreeMap::new();
-    for _ in 0..400 {
-        let (ingresses, requests) = strategy.new_tree(&mut runner).unwrap().current();
-        let (values, conversion, differences) = found(ingresses, &requests);
-        for difference in differences {
-            if !difference.request.has_plain_path()
-                || difference.request.scheme == gradual_rollout_migration::model::Scheme::Https
-            {
-                continue;
+impl World {
+    /// Asks both sides for all that is worth asking, and for these requests in clear and over TLS.
+    fn differences(&self, requests: &[Request]) -> Vec<Difference> {
+        let mut asked = corpus(&self.ingresses);
+        for request in requests {
+            let mut request = request.clone();
+            if ["h", "H:81", "h."].contains(&request.host.as_str()) {
+                request.host = "h.com".to_owned();
             }
-            let key = format!(
-                "{:?} {}",
-                difference.kind,
-                said(&conversion, &values, &difference.request.host_name()).join(",")
-            );
-            let entry = seen.entry(key).or_default();
+            let target = String::from_utf8(request.target().0).unwrap();
+            asked.push(Request::get(Scheme::Https, &request.host, &target));
+            asked.push(Request::get(Scheme::Http, &request.host, "/.well-known/acme-challenge/token"));
+            asked.push(request);
+        }
+        differences(&self.ingresses, &self.conversion.objects, &asked)
+    }
+
+    /// The codes about Ingresses that have to do with this host, and those about the controller.
+    fn said(&self, host: &str) -> BTreeSet<Code> {
+        let report = &self.conversion.report;
+        let about = |name: &str| {
+            let mut all = self.ingresses.iter();
+            let ingress = all.find(|value| value["metadata"]["name"] == name).unwrap();
+            let rules = ingress["spec"]["rules"].as_array().unwrap();
+            let hosts = rules.iter().map(|rule| rule["host"].as_str().unwrap_or_default());
+            let alias = ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/server-alias"].as_str();
+            let mut names = hosts.chain(alias.into_iter().flat_map(|alias| alias.split(',')));
+            let mine = |name: &str| match name.strip_prefix('*') {
+                Some(rest) => host.ends_with(rest),
+                None => name == host || name.is_empty(),
+            };
+            names.any(mine) || rules.is_empty()
+        };
+        let mine = report.ingresses.iter().filter(|ingress| about(&ingress.name));
+        let entries = mine.flat_map(|ingress| &ingress.entries).chain(&report.controller);
+        entries.map(|entry| entry.code).collect()
+    }
+
+    /// What no excuse covers.
+    fn unsaid(&self, requests: &[Request]) -> Vec<Difference> {
+        let mut all = self.differences(requests);
+        all.retain(|difference| {
+            !excuses::excused(difference, &self.said(&difference.request.host_name()))
+        });
+        all
+    }
+
+    fn told(&self, difference: &Difference) -> String {
+        format!(
+            "{difference}\nsaid: {:?}\n{}\n{}",
+            self.said(&difference.request.host_name()),
+            serde_json::to_string(&self.ingresses).unwrap(),
+            serde_json::to_string(&self.conversion.objects).unwrap(),
+        )
+    }
+}
+
+type Given = (Vec<Ingress>, Vec<Request>, bool);
+
+fn given() -> impl Strategy<Value = Given> {
+    let ingresses = prop_oneof![sets::ingresses(), sets::ingresses_with_tls()];
+    (ingresses, sets::requests(), any::<bool>())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_same_request_meets_the_same_back_end_and_path_or_the_report_says_so(
+        (ingresses, requests, apart) in given()
+    ) {
+        let world = world(ingresses, apart);
+        if let Some(difference) = world.unsaid(&requests).first() {
+            return Err(TestCaseError::fail(world.told(difference)));
+        }
+    }
+}
+
+/// What differs and is not excused, by kind and by what was said; or all that differs.
+#[test]
+#[ignore = "it proves nothing; it is read by whoever changes either side"]
+fn tally() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<usize>().ok());
+    let (cases, excused) = (number("TALLY_CASES").unwrap_or(400), number("TALLY_EXCUSED").is_some());
+    let mut runner = TestRunner::deterministic();
+    let mut seen: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    for _ in 0..cases {
+        let (ingresses, requests, apart) = given().new_tree(&mut runner).unwrap().current();
+        let world = world(ingresses, apart);
+        let all = if excused { world.differences(&requests) } else { world.unsaid(&requests) };
+        for difference in all {
+            let outcomes = format!("{:?} {} {}", difference.kind, excuses::shape(&difference.nginx), excuses::shape(&difference.envoy));
+            let plain = difference.request.has_plain_path();
+            let entry = seen.entry(format!("{outcomes} {:?} plain={plain}", difference.request.scheme)).or_default();
             entry.0 += 1;
             if entry.1.is_empty() {
-                let _ = write!(
-                    entry.1,
-                    "{difference}\n{}\n{}",
-                    serde_json::to_string(&values).unwrap(),
-                    serde_json::to_string(&conversion.objects).unwrap()
-                );
+                let _ = write!(entry.1, "{}", world.told(&difference));
             }
         }
     }
     for (key, (count, example)) in seen {
-        println!("{count} {key}\n    {example}");
+        println!("{count} {key}\n{example}\n");
     }
 }
