@@ -119,18 +119,23 @@ async fn a_tool_that_lets_requests_choose_again_and_again_is_named_and_left() {
 #[tokio::test(start_paused = true)]
 async fn no_raise_leaves_a_chooser_behind() {
     let world = at_5().await;
-    world.say("pause", json!({"components": ["terminal"], "who": "ada"}));
+    let set = |weight: &str| json!({"components": ["terminal"], "weight": weight, "who": "ada"});
+    world.say("set", set("5%"));
     world
-        .until("paused", |w| w.component("terminal").paused_by.is_some())
+        .until("by hand", |w| w.component("terminal").state == State::Manual)
         .await;
+    world.pass(5).await;
     annotate(&world, HEADER, "canary");
     world.pass(30).await;
-    world.say(
-        "set",
-        json!({"components": ["terminal"], "weight": "10%", "who": "ada", "force": true}),
+    assert_eq!(choosers(&world), 1, "by hand it stays, as a raise would");
+    assert_eq!(world.component("terminal").reason, Reason::DriftAdopted);
+    world.say("set", set("10%"));
+    world.pass(30).await;
+    assert_eq!(
+        canaries(&world),
+        [say("one.example.com", "100")],
+        "{:#}",
+        world.object()["status"]
     );
-    world
-        .until("10%", |w| canaries(w) == [say("one.example.com", "100")])
-        .await;
     assert_eq!(choosers(&world), 0, "what we write says nothing but a weight");
 }
