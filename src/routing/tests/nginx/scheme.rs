@@ -19,7 +19,7 @@ fn told(cluster: &Cluster, component: &Component) -> Vec<(String, String, String
     .collect()
 }
 
-fn with_tls(hosts: Value) -> Cluster {
+fn with_tls(hosts: &Value) -> Cluster {
     let mut cluster = Cluster::new();
     cluster.first("Ingress", "one")["spec"]["tls"] = json!([{"hosts": hosts, "secretName": "cert"}]);
     cluster
@@ -32,7 +32,7 @@ fn routes(cluster: &mut Cluster, http: Value) {
 #[test]
 fn a_route_that_leaves_the_scheme_to_the_gateway_is_told_where_the_ingress_serves_tls() {
     let shop = shop("");
-    let cluster = with_tls(json!(["one.example.com"]));
+    let cluster = with_tls(&json!(["one.example.com"]));
     let found = told(&cluster, &shop);
     let [(object, field, sentence)] = found.as_slice() else {
         panic!("{found:?}")
@@ -73,7 +73,7 @@ fn the_header_counts_however_it_is_spelled_and_only_as_https() {
             false,
         ),
     ] {
-        let mut cluster = with_tls(json!(["one.example.com"]));
+        let mut cluster = with_tls(&json!(["one.example.com"]));
         routes(&mut cluster, json!([{"route": to, "headers": headers}]));
         assert_eq!(told(&cluster, &shop).is_empty(), fine, "{headers}");
     }
@@ -82,7 +82,7 @@ fn the_header_counts_however_it_is_spelled_and_only_as_https() {
         (json!({"headers": set, "destination": {"host": "y"}}), true),
         (json!({"destination": {"host": "y"}}), false),
     ] {
-        let mut cluster = with_tls(json!(["one.example.com"]));
+        let mut cluster = with_tls(&json!(["one.example.com"]));
         routes(
             &mut cluster,
             json!([{"route": [{"headers": set, "destination": {"host": "x"}}, second]}]),
@@ -98,7 +98,7 @@ fn the_header_counts_however_it_is_spelled_and_only_as_https() {
 #[test]
 fn each_route_that_may_get_the_requests_is_named_once_and_others_are_not() {
     let shop = shop("");
-    let mut cluster = with_tls(json!(["one.example.com"]));
+    let mut cluster = with_tls(&json!(["one.example.com"]));
     let to = json!([{"destination": {"host": "x"}}]);
     let set = json!({"request": {"set": {"x-forwarded-proto": "https"}}});
     routes(
@@ -114,7 +114,7 @@ fn each_route_that_may_get_the_requests_is_named_once_and_others_are_not() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].2.contains("route beta"), "{found:?}");
     // One route for many tenants is one thing to mend.
-    let mut cluster = with_tls(json!(["one.example.com"]));
+    let mut cluster = with_tls(&json!(["one.example.com"]));
     for name in ["two", "three"] {
         let host = format!("{name}.example.com");
         let mut tenant = ingress(name, &host, "/", name);
@@ -138,7 +138,7 @@ fn a_delegate_has_the_roots_headers_unless_it_has_its_own() {
         (&set, &own, false),
         (&Value::Null, &Value::Null, false),
     ] {
-        let mut cluster = with_tls(json!(["one.example.com"]));
+        let mut cluster = with_tls(&json!(["one.example.com"]));
         routes(
             &mut cluster,
             json!([{"delegate": {"name": "behind", "namespace": "apps"}, "headers": root}]),
@@ -167,11 +167,7 @@ fn tls_of_a_host_may_be_said_by_any_ingress_of_it_and_by_a_pattern() {
         // Without hosts it is for those of the Ingress.
         (Value::Null, true),
     ] {
-        assert_eq!(
-            !told(&with_tls(hosts.clone()), &shop).is_empty(),
-            served,
-            "{hosts}"
-        );
+        assert_eq!(!told(&with_tls(&hosts), &shop).is_empty(), served, "{hosts}");
     }
     // The server is the host's, whichever Ingress says so.
     let mut cluster = Cluster::new();
@@ -181,7 +177,7 @@ fn tls_of_a_host_may_be_said_by_any_ingress_of_it_and_by_a_pattern() {
     cluster.add(other);
     assert_eq!(told(&cluster, &shop).len(), 1);
     // A listener with TLS says https by itself.
-    let mut cluster = with_tls(json!(["one.example.com"]));
+    let mut cluster = with_tls(&json!(["one.example.com"]));
     cluster.annotate("one", "backend-protocol", "HTTPS");
     let mut encrypted = super::shop("");
     let crate::rollout::router_spec::Router::IngressNginx(spec) = &mut encrypted.routers[0] else {
