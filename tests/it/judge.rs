@@ -15,7 +15,7 @@ fn a_healthy_canary_is_rolled_back_no_more_often_than_promised() {
     let seed = seed();
     let (found, wrong) = healthy(seed, 16, 120);
     assert!(wrong.is_empty(), "{}", drawn(seed, &wrong));
-    assert_eq!(found.len(), 20);
+    assert_eq!(found.len(), 24);
     assert!(allowed(16) <= 2 && allowed(2000) <= 36);
 }
 

@@ -22,8 +22,13 @@ pub(crate) struct Case {
 /// The case that the judge assumes.
 pub(crate) const ASSUMED: &str = "independent errors";
 
-/// A canary that is slower, by less than the least limit, where that moves most requests beyond a bound.
-pub(crate) const UNDER_BOUNDS: &str = "times just under bounds, the canary 2 to 12% slower";
+/// Latencies in spikes that end just under bounds, on both arms alike.
+pub(crate) const UNDER_BOUNDS: &str = "times just under bounds";
+
+/// The same with a canary that is slower, by less than the least limit, where that moves every spike over its bound: a
+/// histogram of these bounds is the same as one of a canary that is far slower. Nothing is promised of it; how often
+/// it goes back is published.
+pub(crate) const UNTOLD: &str = "times just under bounds, the canary 2 to 12% slower (no promise)";
 
 /// The default checks, and a measured one that rolls back: by its value in all of `for`, without evidence.
 pub(crate) const MEASURED: &str = "everything at once, throughput under 80% for 2 min rolls back";
@@ -77,9 +82,10 @@ pub(crate) fn cases(rps: f64) -> Vec<Case> {
             rules: measured(),
             ..case(MEASURED, Model::wild(rps), stormy)
         },
+        case(UNDER_BOUNDS, Model::under_bounds(rps), CALM),
         Case {
             slower: 0.12,
-            ..case(UNDER_BOUNDS, Model::under_bounds(rps), CALM)
+            ..case(UNTOLD, Model::under_bounds(rps), CALM)
         },
     ]
 }

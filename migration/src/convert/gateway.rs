@@ -50,7 +50,11 @@ impl Layers {
             let written = |wildcard: &String| hosts.clear.contains(&(namespace.clone(), wildcard.clone()));
             wildcards(host).filter(written).count()
         };
-        let over = hosts.clear.iter().map(|host| (host.clone(), over(host))).collect();
+        let over = hosts
+            .clear
+            .iter()
+            .map(|host| (host.clone(), over(host)))
+            .collect();
         let named: BTreeMap<&str, (&str, &String)> = hosts
             .credentials
             .iter()
@@ -58,9 +62,12 @@ impl Layers {
             .collect();
         // Connections go by the nearest name, whosever it is.
         let nearest = |host: &str| wildcards(host).find_map(|wildcard| named.get(wildcard.as_str()).copied());
-        let inside = hosts.credentials.iter().filter(|((namespace, host), credential)| {
-            nearest(host) == Some((namespace.as_str(), *credential))
-        });
+        let inside = hosts
+            .credentials
+            .iter()
+            .filter(|((namespace, host), credential)| {
+                nearest(host) == Some((namespace.as_str(), *credential))
+            });
         let inside = inside.map(|(host, _)| host.clone()).collect();
         Self { over, inside, hosts }
     }
@@ -79,13 +86,18 @@ impl Layers {
     }
 
     fn has(&self, layer: usize) -> bool {
-        self.hosts.credentials.keys().any(|host| self.layer(host) == layer && !self.inside.contains(host))
+        self.hosts
+            .credentials
+            .keys()
+            .any(|host| self.layer(host) == layer && !self.inside.contains(host))
     }
 
     /// The objects; none where no host is served.
     pub(super) fn objects(&self, options: &Options) -> Vec<Result<Value, String>> {
         let deepest = self.over.values().copied().max().unwrap_or_default();
-        (0..=deepest).filter_map(|layer| self.object(layer, options)).collect()
+        (0..=deepest)
+            .filter_map(|layer| self.object(layer, options))
+            .collect()
     }
 
     fn object(&self, layer: usize, options: &Options) -> Option<Result<Value, String>> {
@@ -104,8 +116,18 @@ impl Layers {
             }
         };
         let first = layer == 0;
-        let clear = self.hosts.clear.iter().filter(|host| first && self.layer(host) == 0);
-        push(options.http_port, "http".to_owned(), "HTTP", clear.map(written).collect(), None);
+        let clear = self
+            .hosts
+            .clear
+            .iter()
+            .filter(|host| first && self.layer(host) == 0);
+        push(
+            options.http_port,
+            "http".to_owned(),
+            "HTTP",
+            clear.map(written).collect(),
+            None,
+        );
         let mut by_credential: BTreeMap<&String, Vec<String>> = BTreeMap::new();
         for (host, credential) in &self.hosts.credentials {
             if self.layer(host) == layer && !self.inside.contains(host) {
@@ -124,8 +146,20 @@ impl Layers {
             mode: "PASSTHROUGH",
             credential_name: None,
         };
-        let passed = self.hosts.passthrough.iter().filter(|_| first).map(written).collect();
-        push(options.https_port, "tls-passthrough".to_owned(), "TLS", passed, Some(through));
+        let passed = self
+            .hosts
+            .passthrough
+            .iter()
+            .filter(|_| first)
+            .map(written)
+            .collect();
+        push(
+            options.https_port,
+            "tls-passthrough".to_owned(),
+            "TLS",
+            passed,
+            Some(through),
+        );
         if servers.is_empty() {
             return None;
         }

@@ -37,7 +37,10 @@ fn world(ingresses: Vec<Ingress>, apart: bool) -> World {
         }
         let namespace = value["metadata"]["namespace"].clone();
         let rules = value["spec"]["rules"].as_array().cloned().unwrap_or_default();
-        let paths = rules.iter().filter_map(|rule| rule["http"]["paths"].as_array()).flatten();
+        let paths = rules
+            .iter()
+            .filter_map(|rule| rule["http"]["paths"].as_array())
+            .flatten();
         let named = paths.map(|path| path["backend"]["service"]["name"].clone());
         let default = value["spec"]["defaultBackend"]["service"]["name"].clone();
         for name in named.chain([default]).filter(Value::is_string) {
@@ -49,7 +52,11 @@ fn world(ingresses: Vec<Ingress>, apart: bool) -> World {
             // A certificate for each Ingress, some of them for the hosts of its rules.
             tls["secretName"] = json!(format!("cert{number}"));
             if number > 0 {
-                tls["hosts"] = rules.iter().map(|rule| rule["host"].clone()).filter(Value::is_string).collect();
+                tls["hosts"] = rules
+                    .iter()
+                    .map(|rule| rule["host"].clone())
+                    .filter(Value::is_string)
+                    .collect();
             }
             let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
                 "metadata": {"namespace": namespace, "name": tls["secretName"]},
@@ -80,7 +87,11 @@ impl World {
             }
             let target = String::from_utf8(request.target().0).unwrap();
             asked.push(Request::get(Scheme::Https, &request.host, &target));
-            asked.push(Request::get(Scheme::Http, &request.host, "/.well-known/acme-challenge/token"));
+            asked.push(Request::get(
+                Scheme::Http,
+                &request.host,
+                "/.well-known/acme-challenge/token",
+            ));
             asked.push(request);
         }
         differences(&self.ingresses, &self.conversion.objects, &asked)
@@ -94,7 +105,8 @@ impl World {
             let ingress = all.find(|value| value["metadata"]["name"] == name).unwrap();
             let rules = ingress["spec"]["rules"].as_array().unwrap();
             let hosts = rules.iter().map(|rule| rule["host"].as_str().unwrap_or_default());
-            let alias = ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/server-alias"].as_str();
+            let alias =
+                ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/server-alias"].as_str();
             let mut names = hosts.chain(alias.into_iter().flat_map(|alias| alias.split(',')));
             let mine = |name: &str| match name.strip_prefix('*') {
                 Some(rest) => host.ends_with(rest),
@@ -103,16 +115,16 @@ impl World {
             names.any(mine) || rules.is_empty()
         };
         let mine = report.ingresses.iter().filter(|ingress| about(&ingress.name));
-        let entries = mine.flat_map(|ingress| &ingress.entries).chain(&report.controller);
+        let entries = mine
+            .flat_map(|ingress| &ingress.entries)
+            .chain(&report.controller);
         entries.map(|entry| entry.code).collect()
     }
 
     /// What no excuse covers.
     fn unsaid(&self, requests: &[Request]) -> Vec<Difference> {
         let mut all = self.differences(requests);
-        all.retain(|difference| {
-            !excuses::excused(difference, &self.said(&difference.request.host_name()))
-        });
+        all.retain(|difference| !excuses::excused(difference, &self.said(&difference.request.host_name())));
         all
     }
 
@@ -151,18 +163,39 @@ proptest! {
 #[test]
 #[ignore = "it proves nothing; it is read by whoever changes either side"]
 fn tally() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<usize>().ok());
-    let (cases, excused) = (number("TALLY_CASES").unwrap_or(400), number("TALLY_EXCUSED").is_some());
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text| text.parse::<usize>().ok())
+    };
+    let (cases, excused) = (
+        number("TALLY_CASES").unwrap_or(400),
+        number("TALLY_EXCUSED").is_some(),
+    );
     let mut runner = TestRunner::deterministic();
     let mut seen: BTreeMap<String, (usize, String)> = BTreeMap::new();
     for _ in 0..cases {
         let (ingresses, requests, apart) = given().new_tree(&mut runner).unwrap().current();
         let world = world(ingresses, apart);
-        let all = if excused { world.differences(&requests) } else { world.unsaid(&requests) };
+        let all = if excused {
+            world.differences(&requests)
+        } else {
+            world.unsaid(&requests)
+        };
         for difference in all {
-            let outcomes = format!("{:?} {} {}", difference.kind, excuses::shape(&difference.nginx), excuses::shape(&difference.envoy));
+            let outcomes = format!(
+                "{:?} {} {}",
+                difference.kind,
+                excuses::shape(&difference.nginx),
+                excuses::shape(&difference.envoy)
+            );
             let plain = difference.request.has_plain_path();
-            let entry = seen.entry(format!("{outcomes} {:?} plain={plain}", difference.request.scheme)).or_default();
+            let entry = seen
+                .entry(format!(
+                    "{outcomes} {:?} plain={plain}",
+                    difference.request.scheme
+                ))
+                .or_default();
             entry.0 += 1;
             if entry.1.is_empty() {
                 let _ = write!(entry.1, "{}", world.told(&difference));

@@ -36,14 +36,20 @@ pub(crate) fn excused(difference: &Difference, said: &BTreeSet<Code>) -> bool {
         return true;
     }
     // Over TLS the gateway has no listener, or another host's whose certificate covers the name, and finds no route.
-    if request.scheme == Scheme::Https && matches!(envoy, Answer::Refused | Answer::Status(404)) && any(WITHOUT_CERTIFICATE) {
+    if request.scheme == Scheme::Https
+        && matches!(envoy, Answer::Refused | Answer::Status(404))
+        && any(WITHOUT_CERTIFICATE)
+    {
         return true;
     }
     match difference.kind {
         Kind::Outcome | Kind::Status => {
             let closed = matches!(envoy, Answer::Status(404 | 503));
             // nginx answers with the code and the address as text, Istio redirects.
-            let code = matches!((nginx, envoy), (Answer::Status(300..=399), Answer::Redirect { .. }));
+            let code = matches!(
+                (nginx, envoy),
+                (Answer::Status(300..=399), Answer::Redirect { .. })
+            );
             closed && any(REFUSED) || code && any(&[Code::RedirectCode])
         }
         Kind::Location => {
