@@ -272,12 +272,11 @@ impl<'a> Scene<'a, '_> {
         }
     }
 
-    /// nginx redirects `/foo` to `/foo/` where only the latter is a prefix.
+    /// nginx redirects `/foo` to `/foo/` where only the latter is a location, be it exact or a prefix.
     fn without_slash(&self, location: &Location<'a>) -> Option<StringMatch> {
         let bare = location.path.strip_suffix('/').filter(|bare| !bare.is_empty())?;
-        let fits = !self.server.regex
-            && location.path_type == PathType::Prefix
-            && !self.server.has(PathType::Exact, bare);
+        let own = self.server.has(PathType::Exact, bare) || self.server.has(PathType::Prefix, bare);
+        let fits = !self.server.regex && !own;
         fits.then(|| StringMatch::Exact(bare.to_owned()))
     }
 }

@@ -25,10 +25,16 @@ pub(super) fn shape(
         return Ok(Shape { uris, rewrite: None });
     };
     let pattern = Pattern::new(&location.path).map_err(blame)?;
-    let rewrite = substitution(target, pattern.groups()).map_err(|detail| Unfit {
+    let unfit = |detail: String| Unfit {
         code: Code::RewriteTarget,
         detail: format!("{target:?}: {detail}"),
-    })?;
+    };
+    let rewrite = substitution(target, pattern.groups()).map_err(unfit)?;
+    // nginx answers 500 to a path that becomes empty, where Envoy would ask the back end for it.
+    let leading = target.strip_prefix('$').and_then(|rest| rest.chars().next()?.to_digit(10));
+    if leading.is_some_and(|capture| !pattern.is_rooted(capture)) {
+        return Err(unfit("what it begins with may be empty, or lack the slash".to_owned()));
+    }
     let rewrite = RegexRewrite {
         matches: pattern.rewrite().map_err(blame)?,
         rewrite,

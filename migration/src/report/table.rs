@@ -338,6 +338,9 @@ codes! {
     BodyLimitDefault "BODY-LIMIT-DEFAULT" Dropped Medium [sec]
         "nginx answers 413 to bodies above its default (1m unless set); Istio has no such limit"
         "limit bodies in the applications where that matters";
+    StatusPaths "CATCH-ALL-STATUS" Approximated Info []
+        "where no Ingress serves the hosts that nobody has, nginx still answers /healthz there with 200; the gateway does not"
+        "point load balancers at the gateway's own port for its state, 15021 with /healthz/ready";
     NoCertificate "TLS-WITHOUT-CERTIFICATE" Approximated Medium []
         "nginx also speaks TLS for hosts that have no certificate, with its default one; without --default-certificate the gateway does not"
         "name the default certificate with --default-certificate NAMESPACE/NAME if somebody uses such hosts over TLS";

@@ -89,18 +89,26 @@ impl World {
     /// The codes about Ingresses that have to do with this host, and those about the controller.
     fn said(&self, host: &str) -> BTreeSet<Code> {
         let report = &self.conversion.report;
+        let rules = |ingress: &Value| -> Vec<String> {
+            let rules = ingress["spec"]["rules"].as_array().unwrap();
+            rules.iter().map(|rule| rule["host"].as_str().unwrap_or_default().to_owned()).collect()
+        };
+        let aliases = |ingress: &Value| -> Vec<String> {
+            let text = ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/server-alias"].as_str();
+            text.unwrap_or_default().split(',').map(str::to_owned).collect()
+        };
+        let is = |name: &String, host: &str| match name.strip_prefix('*') {
+            Some(rest) => host.ends_with(rest),
+            None => name == host,
+        };
+        // An alias has the paths of whoever shares a host with the Ingress that asks for it.
+        let further = self.ingresses.iter().filter(|ingress| aliases(ingress).iter().any(|name| is(name, host)));
+        let names: BTreeSet<String> = further.flat_map(rules).chain([host.to_owned()]).collect();
         let about = |name: &str| {
             let mut all = self.ingresses.iter();
             let ingress = all.find(|value| value["metadata"]["name"] == name).unwrap();
-            let rules = ingress["spec"]["rules"].as_array().unwrap();
-            let hosts = rules.iter().map(|rule| rule["host"].as_str().unwrap_or_default());
-            let alias = ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/server-alias"].as_str();
-            let mut names = hosts.chain(alias.into_iter().flat_map(|alias| alias.split(',')));
-            let mine = |name: &str| match name.strip_prefix('*') {
-                Some(rest) => host.ends_with(rest),
-                None => name == host || name.is_empty(),
-            };
-            names.any(mine) || rules.is_empty()
+            let hosts = rules(ingress);
+            hosts.is_empty() || hosts.iter().any(|own| own.is_empty() || names.iter().any(|name| is(own, name)))
         };
         let mine = report.ingresses.iter().filter(|ingress| about(&ingress.name));
         let entries = mine.flat_map(|ingress| &ingress.entries).chain(&report.controller);

@@ -39,9 +39,16 @@ pub(crate) fn excused(difference: &Difference, said: &BTreeSet<Code>) -> bool {
     if request.scheme == Scheme::Https && matches!(envoy, Answer::Refused | Answer::Status(404)) && any(WITHOUT_CERTIFICATE) {
         return true;
     }
+    // Where nothing at all is converted there is no listener; neither side has anything to say.
+    if matches!((nginx, envoy), (Answer::Status(404), Answer::Refused)) {
+        return true;
+    }
     match difference.kind {
         Kind::Outcome | Kind::Status => {
-            let closed = matches!(envoy, Answer::Status(404 | 503));
+            let closed = matches!(envoy, Answer::Status(404 | 503) | Answer::Refused);
+            if closed && *nginx == Answer::Status(200) {
+                return any(&[Code::StatusPaths]);
+            }
             // nginx answers with the code and the address as text, Istio redirects.
             let code = matches!((nginx, envoy), (Answer::Status(300..=399), Answer::Redirect { .. }));
             closed && any(REFUSED) || code && any(&[Code::RedirectCode])
