@@ -198,11 +198,15 @@ impl<'a> Emitter<'a, '_> {
                 }
                 (Ok(_), false) | (Err(_), _) => {
                     // What cannot be rewritten can still be recognised.
-                    if let Ok(uris) = shape::uris(server, location, member)
-                        && !root
-                    {
-                        let closed = scene.closed(location, &uris);
-                        spec.http.extend(taken.reachable(vec![closed]));
+                    match shape::uris(server, location, member) {
+                        Ok(uris) if root && server.regex => {
+                            taken.add(scene.matches(&uris, None, &BTreeMap::new()));
+                        }
+                        Ok(uris) if !root => {
+                            let closed = scene.closed(location, &uris);
+                            spec.http.extend(taken.reachable(vec![closed]));
+                        }
+                        Ok(_) | Err(_) => {}
                     }
                     (location, Outcome::Refused, location.refused.clone())
                 }
@@ -210,12 +214,17 @@ impl<'a> Emitter<'a, '_> {
             ends.push(end);
         }
         if !open {
-            // A host of which nothing is served is not written at all, unless another would have its requests.
+            // A host of which nothing is served is not written at all,
             spec.http.clear();
-            if gateway::wildcards(&server.host).any(|wider| self.servers.contains_key(&wider)) {
-                let refused = ends.iter().any(|(_, outcome, _)| *outcome == Outcome::Refused);
-                spec.http.push(Scene::nothing(if refused { 503 } else { 404 }));
-            }
+        }
+        // unless a wildcard would have its requests: all of them, or those on a port for which it has no route.
+        let any_port = |route: &HttpRoute| {
+            route.matches.is_empty() || route.matches.iter().any(|matched| matched.port.is_none())
+        };
+        let mut wider = gateway::wildcards(&server.host);
+        if !spec.http.iter().any(any_port) && wider.any(|wider| self.servers.contains_key(&wider)) {
+            let refused = ends.iter().any(|(_, outcome, _)| *outcome == Outcome::Refused);
+            spec.http.push(Scene::nothing(if refused { 503 } else { 404 }));
         }
         (spec, ends)
     }

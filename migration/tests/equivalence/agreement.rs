@@ -141,8 +141,18 @@ fn given() -> impl Strategy<Value = Given> {
     (ingresses, sets::requests(), any::<bool>())
 }
 
+fn number(name: &str) -> Option<usize> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+/// 300 cases, or as many as `PROPTEST_CASES` says.
+fn cases() -> ProptestConfig {
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    if number("PROPTEST_CASES").is_some() { config } else { ProptestConfig { cases: 300, ..config } }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     #[test]
     fn the_same_request_meets_the_same_back_end_and_path_or_the_report_says_so(
@@ -159,7 +169,6 @@ proptest! {
 #[test]
 #[ignore = "it proves nothing; it is read by whoever changes either side"]
 fn tally() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<usize>().ok());
     let (cases, excused) = (number("TALLY_CASES").unwrap_or(400), number("TALLY_EXCUSED").is_some());
     let mut runner = TestRunner::deterministic();
     let mut seen: BTreeMap<String, (usize, String)> = BTreeMap::new();

@@ -43,6 +43,10 @@ pub(crate) fn excused(difference: &Difference, said: &BTreeSet<Code>) -> bool {
     if matches!((nginx, envoy), (Answer::Status(404), Answer::Refused)) {
         return true;
     }
+    // A rewrite to nothing at a root that serves nothing: an error on either side.
+    if matches!((nginx, envoy), (Answer::Status(500), Answer::Status(404) | Answer::Refused)) {
+        return true;
+    }
     match difference.kind {
         Kind::Outcome | Kind::Status => {
             let closed = matches!(envoy, Answer::Status(404 | 503) | Answer::Refused);
