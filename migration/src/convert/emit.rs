@@ -92,16 +92,20 @@ impl<'a> Emitter<'a, '_> {
         let layers = Layers::new(hosts);
         let mut values = layers.objects(self.options);
         services.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
-        values.extend(services.into_iter().map(|(namespace, name, host, mut spec, from)| {
-            spec.gateways = layers.gateways(&namespace, &host, self.options);
-            let annotations = BTreeMap::from([(FROM.to_owned(), from)]);
-            super::value(&spec.object(Meta {
-                name,
-                namespace,
-                annotations,
-                ..super::meta()
-            }))
-        }));
+        values.extend(
+            services
+                .into_iter()
+                .map(|(namespace, name, host, mut spec, from)| {
+                    spec.gateways = layers.gateways(&namespace, &host, self.options);
+                    let annotations = BTreeMap::from([(FROM.to_owned(), from)]);
+                    super::value(&spec.object(Meta {
+                        name,
+                        namespace,
+                        annotations,
+                        ..super::meta()
+                    }))
+                }),
+        );
         values.extend(
             self.policies
                 .objects(self.options, |host, port| used.contains(&(host.to_owned(), port))),

@@ -49,7 +49,10 @@ impl Layers {
         // Connections for a host without a certificate end at the nearest wildcard that has one. Its server does not
         // take what another namespace says about the host, so it gets one of its own.
         let named = by_name(&hosts.credentials);
-        let left = hosts.clear.iter().filter(|host| !hosts.credentials.contains_key(*host));
+        let left = hosts
+            .clear
+            .iter()
+            .filter(|host| !hosts.credentials.contains_key(*host));
         let strange = left.filter_map(|host| {
             let (namespace, credential) = nearest(&named, &host.1)?;
             (*namespace != host.0).then(|| (host.clone(), credential.clone()))
@@ -60,11 +63,18 @@ impl Layers {
             let written = |wildcard: &String| hosts.clear.contains(&(namespace.clone(), wildcard.clone()));
             wildcards(host).filter(written).count()
         };
-        let over = hosts.clear.iter().map(|host| (host.clone(), over(host))).collect();
+        let over = hosts
+            .clear
+            .iter()
+            .map(|host| (host.clone(), over(host)))
+            .collect();
         let named = by_name(&hosts.credentials);
-        let inside = hosts.credentials.iter().filter(|((namespace, host), credential)| {
-            nearest(&named, host) == Some((namespace, *credential))
-        });
+        let inside = hosts
+            .credentials
+            .iter()
+            .filter(|((namespace, host), credential)| {
+                nearest(&named, host) == Some((namespace, *credential))
+            });
         let inside = inside.map(|(host, _)| host.clone()).collect();
         Self { over, inside, hosts }
     }
@@ -83,13 +93,18 @@ impl Layers {
     }
 
     fn has(&self, layer: usize) -> bool {
-        self.hosts.credentials.keys().any(|host| self.layer(host) == layer && !self.inside.contains(host))
+        self.hosts
+            .credentials
+            .keys()
+            .any(|host| self.layer(host) == layer && !self.inside.contains(host))
     }
 
     /// The objects; none where no host is served.
     pub(super) fn objects(&self, options: &Options) -> Vec<Result<Value, String>> {
         let deepest = self.over.values().copied().max().unwrap_or_default();
-        (0..=deepest).filter_map(|layer| self.object(layer, options)).collect()
+        (0..=deepest)
+            .filter_map(|layer| self.object(layer, options))
+            .collect()
     }
 
     fn object(&self, layer: usize, options: &Options) -> Option<Result<Value, String>> {
@@ -108,8 +123,18 @@ impl Layers {
             }
         };
         let first = layer == 0;
-        let clear = self.hosts.clear.iter().filter(|host| first && self.layer(host) == 0);
-        push(options.http_port, "http".to_owned(), "HTTP", clear.map(written).collect(), None);
+        let clear = self
+            .hosts
+            .clear
+            .iter()
+            .filter(|host| first && self.layer(host) == 0);
+        push(
+            options.http_port,
+            "http".to_owned(),
+            "HTTP",
+            clear.map(written).collect(),
+            None,
+        );
         let mut by_credential: BTreeMap<&String, Vec<String>> = BTreeMap::new();
         for (host, credential) in &self.hosts.credentials {
             if self.layer(host) == layer && !self.inside.contains(host) {
@@ -128,8 +153,20 @@ impl Layers {
             mode: "PASSTHROUGH",
             credential_name: None,
         };
-        let passed = self.hosts.passthrough.iter().filter(|_| first).map(written).collect();
-        push(options.https_port, "tls-passthrough".to_owned(), "TLS", passed, Some(through));
+        let passed = self
+            .hosts
+            .passthrough
+            .iter()
+            .filter(|_| first)
+            .map(written)
+            .collect();
+        push(
+            options.https_port,
+            "tls-passthrough".to_owned(),
+            "TLS",
+            passed,
+            Some(through),
+        );
         if servers.is_empty() {
             return None;
         }

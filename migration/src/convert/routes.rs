@@ -55,16 +55,23 @@ impl<'a> Scene<'a, '_> {
         };
         // Without it the root's back end would answer.
         Some(if member.refused.is_empty() {
-            HttpRoute { redirect: Some(redirect), ..route }
+            HttpRoute {
+                redirect: Some(redirect),
+                ..route
+            }
         } else {
-            HttpRoute { direct_response: Some(DirectResponse { status: 503 }), ..route }
+            HttpRoute {
+                direct_response: Some(DirectResponse { status: 503 }),
+                ..route
+            }
         })
     }
 
     /// What the catch-all server answers by itself, `/healthz` to load balancers and `/nginx_status` to nobody, with
     /// the prefix at whose place among the locations they belong.
     pub(super) fn own_answers(&self) -> Vec<(&'static str, HttpRoute)> {
-        let catch_all = [self.server.alias_of.as_deref(), Some(self.server.host.as_str())].contains(&Some("*"));
+        let catch_all =
+            [self.server.alias_of.as_deref(), Some(self.server.host.as_str())].contains(&Some("*"));
         // Regular expressions come first, and the root is one that takes everything.
         if !catch_all || self.server.regex {
             return Vec::new();
@@ -97,7 +104,11 @@ impl<'a> Scene<'a, '_> {
         headers: &BTreeMap<String, StringMatch>,
     ) -> Vec<HttpMatch> {
         // nginx's wildcard stands for one label, Envoy's for any number, as does that of an alias.
-        let wildcard = self.server.host.strip_prefix("*.").filter(|_| self.server.alias_of.is_none());
+        let wildcard = self
+            .server
+            .host
+            .strip_prefix("*.")
+            .filter(|_| self.server.alias_of.is_none());
         let authority = wildcard.map(|domain| {
             StringMatch::Regex(format!(
                 "(?i)[a-z0-9_-]+\\.{}(:[0-9]+)?",

@@ -31,9 +31,13 @@ pub(super) fn shape(
     };
     let rewrite = substitution(target, pattern.groups()).map_err(unfit)?;
     // nginx answers 500 to a path that becomes empty, where Envoy would ask the back end for it.
-    let leading = target.strip_prefix('$').and_then(|rest| rest.chars().next()?.to_digit(10));
+    let leading = target
+        .strip_prefix('$')
+        .and_then(|rest| rest.chars().next()?.to_digit(10));
     if leading.is_some_and(|capture| !pattern.is_rooted(capture)) {
-        return Err(unfit("what it begins with may be empty, or lack the slash".to_owned()));
+        return Err(unfit(
+            "what it begins with may be empty, or lack the slash".to_owned(),
+        ));
     }
     let rewrite = RegexRewrite {
         matches: pattern.rewrite().map_err(blame)?,

@@ -37,7 +37,10 @@ fn world(ingresses: Vec<Ingress>, apart: bool) -> World {
         }
         let namespace = value["metadata"]["namespace"].clone();
         let rules = value["spec"]["rules"].as_array().cloned().unwrap_or_default();
-        let paths = rules.iter().filter_map(|rule| rule["http"]["paths"].as_array()).flatten();
+        let paths = rules
+            .iter()
+            .filter_map(|rule| rule["http"]["paths"].as_array())
+            .flatten();
         let named = paths.map(|path| path["backend"]["service"]["name"].clone());
         let default = value["spec"]["defaultBackend"]["service"]["name"].clone();
         for name in named.chain([default]).filter(Value::is_string) {
@@ -49,7 +52,11 @@ fn world(ingresses: Vec<Ingress>, apart: bool) -> World {
             // A certificate for each Ingress, some of them for the hosts of its rules.
             tls["secretName"] = json!(format!("cert{number}"));
             if number > 0 {
-                tls["hosts"] = rules.iter().map(|rule| rule["host"].clone()).filter(Value::is_string).collect();
+                tls["hosts"] = rules
+                    .iter()
+                    .map(|rule| rule["host"].clone())
+                    .filter(Value::is_string)
+                    .collect();
             }
             let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
                 "metadata": {"namespace": namespace, "name": tls["secretName"]},
@@ -80,7 +87,11 @@ impl World {
             }
             let target = String::from_utf8(request.target().0).unwrap();
             asked.push(Request::get(Scheme::Https, &request.host, &target));
-            asked.push(Request::get(Scheme::Http, &request.host, "/.well-known/acme-challenge/token"));
+            asked.push(Request::get(
+                Scheme::Http,
+                &request.host,
+                "/.well-known/acme-challenge/token",
+            ));
             asked.push(request);
         }
         differences(&self.ingresses, &self.conversion.objects, &asked)
@@ -91,10 +102,14 @@ impl World {
         let report = &self.conversion.report;
         let rules = |ingress: &Value| -> Vec<String> {
             let rules = ingress["spec"]["rules"].as_array().unwrap();
-            rules.iter().map(|rule| rule["host"].as_str().unwrap_or_default().to_owned()).collect()
+            rules
+                .iter()
+                .map(|rule| rule["host"].as_str().unwrap_or_default().to_owned())
+                .collect()
         };
         let aliases = |ingress: &Value| -> Vec<String> {
-            let text = ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/server-alias"].as_str();
+            let text =
+                ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/server-alias"].as_str();
             text.unwrap_or_default().split(',').map(str::to_owned).collect()
         };
         let is = |name: &String, host: &str| match name.strip_prefix('*') {
@@ -102,25 +117,31 @@ impl World {
             None => name == host,
         };
         // An alias has the paths of whoever shares a host with the Ingress that asks for it.
-        let further = self.ingresses.iter().filter(|ingress| aliases(ingress).iter().any(|name| is(name, host)));
+        let further = self
+            .ingresses
+            .iter()
+            .filter(|ingress| aliases(ingress).iter().any(|name| is(name, host)));
         let names: BTreeSet<String> = further.flat_map(rules).chain([host.to_owned()]).collect();
         let about = |name: &str| {
             let mut all = self.ingresses.iter();
             let ingress = all.find(|value| value["metadata"]["name"] == name).unwrap();
             let hosts = rules(ingress);
-            hosts.is_empty() || hosts.iter().any(|own| own.is_empty() || names.iter().any(|name| is(own, name)))
+            hosts.is_empty()
+                || hosts
+                    .iter()
+                    .any(|own| own.is_empty() || names.iter().any(|name| is(own, name)))
         };
         let mine = report.ingresses.iter().filter(|ingress| about(&ingress.name));
-        let entries = mine.flat_map(|ingress| &ingress.entries).chain(&report.controller);
+        let entries = mine
+            .flat_map(|ingress| &ingress.entries)
+            .chain(&report.controller);
         entries.map(|entry| entry.code).collect()
     }
 
     /// What no excuse covers.
     fn unsaid(&self, requests: &[Request]) -> Vec<Difference> {
         let mut all = self.differences(requests);
-        all.retain(|difference| {
-            !excuses::excused(difference, &self.said(&difference.request.host_name()))
-        });
+        all.retain(|difference| !excuses::excused(difference, &self.said(&difference.request.host_name())));
         all
     }
 
@@ -147,8 +168,15 @@ fn number(name: &str) -> Option<usize> {
 
 /// 300 cases, or as many as `PROPTEST_CASES` says.
 fn cases() -> ProptestConfig {
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    if number("PROPTEST_CASES").is_some() { config } else { ProptestConfig { cases: 300, ..config } }
+    let config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    if number("PROPTEST_CASES").is_some() {
+        config
+    } else {
+        ProptestConfig { cases: 300, ..config }
+    }
 }
 
 proptest! {
@@ -169,17 +197,34 @@ proptest! {
 #[test]
 #[ignore = "it proves nothing; it is read by whoever changes either side"]
 fn tally() {
-    let (cases, excused) = (number("TALLY_CASES").unwrap_or(400), number("TALLY_EXCUSED").is_some());
+    let (cases, excused) = (
+        number("TALLY_CASES").unwrap_or(400),
+        number("TALLY_EXCUSED").is_some(),
+    );
     let mut runner = TestRunner::deterministic();
     let mut seen: BTreeMap<String, (usize, String)> = BTreeMap::new();
     for _ in 0..cases {
         let (ingresses, requests, apart) = given().new_tree(&mut runner).unwrap().current();
         let world = world(ingresses, apart);
-        let all = if excused { world.differences(&requests) } else { world.unsaid(&requests) };
+        let all = if excused {
+            world.differences(&requests)
+        } else {
+            world.unsaid(&requests)
+        };
         for difference in all {
-            let outcomes = format!("{:?} {} {}", difference.kind, excuses::shape(&difference.nginx), excuses::shape(&difference.envoy));
+            let outcomes = format!(
+                "{:?} {} {}",
+                difference.kind,
+                excuses::shape(&difference.nginx),
+                excuses::shape(&difference.envoy)
+            );
             let plain = difference.request.has_plain_path();
-            let entry = seen.entry(format!("{outcomes} {:?} plain={plain}", difference.request.scheme)).or_default();
+            let entry = seen
+                .entry(format!(
+                    "{outcomes} {:?} plain={plain}",
+                    difference.request.scheme
+                ))
+                .or_default();
             entry.0 += 1;
             if entry.1.is_empty() {
                 let _ = write!(entry.1, "{}", world.told(&difference));

@@ -36,7 +36,10 @@ pub(crate) fn excused(difference: &Difference, said: &BTreeSet<Code>) -> bool {
         return true;
     }
     // Over TLS the gateway has no listener, or another host's whose certificate covers the name, and finds no route.
-    if request.scheme == Scheme::Https && matches!(envoy, Answer::Refused | Answer::Status(404)) && any(WITHOUT_CERTIFICATE) {
+    if request.scheme == Scheme::Https
+        && matches!(envoy, Answer::Refused | Answer::Status(404))
+        && any(WITHOUT_CERTIFICATE)
+    {
         return true;
     }
     // Where nothing at all is converted there is no listener; neither side has anything to say.
@@ -44,7 +47,10 @@ pub(crate) fn excused(difference: &Difference, said: &BTreeSet<Code>) -> bool {
         return true;
     }
     // A rewrite to nothing at a root that serves nothing: an error on either side.
-    if matches!((nginx, envoy), (Answer::Status(500), Answer::Status(404) | Answer::Refused)) {
+    if matches!(
+        (nginx, envoy),
+        (Answer::Status(500), Answer::Status(404) | Answer::Refused)
+    ) {
         return true;
     }
     match difference.kind {
@@ -54,7 +60,10 @@ pub(crate) fn excused(difference: &Difference, said: &BTreeSet<Code>) -> bool {
                 return any(&[Code::StatusPaths]);
             }
             // nginx answers with the code and the address as text, Istio redirects.
-            let code = matches!((nginx, envoy), (Answer::Status(300..=399), Answer::Redirect { .. }));
+            let code = matches!(
+                (nginx, envoy),
+                (Answer::Status(300..=399), Answer::Redirect { .. })
+            );
             closed && any(REFUSED) || code && any(&[Code::RedirectCode])
         }
         Kind::Location => {

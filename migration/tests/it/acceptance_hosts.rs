@@ -275,7 +275,11 @@ fn a_host_under_a_wildcard_is_never_the_wildcards() {
             .path("x.a.com", "Exact", "/only", "x")
     };
     let done = convert_all(&[wild.clone(), own("own")]);
-    assert_eq!(done.objects("Gateway").len(), 2, "the wildcard does not know the second");
+    assert_eq!(
+        done.objects("Gateway").len(),
+        2,
+        "the wildcard does not know the second"
+    );
     for secret in ["own", "wild"] {
         let done = convert_all(&[wild.clone(), own(secret)]);
         assert_eq!(done.answer(&get("x.a.com", "/only").https()), "x /only");

@@ -120,10 +120,17 @@ impl Done {
         let mut best: Option<(usize, Value)> = None;
         for service in self.objects("VirtualService") {
             let namespace = service["metadata"]["namespace"].as_str().unwrap();
-            let bound = |gateway: &&Value| {
+            let bound = |gateway: &&&Value| {
                 let meta = &gateway["metadata"];
-                let name = format!("{}/{}", meta["namespace"].as_str().unwrap(), meta["name"].as_str().unwrap());
-                service["spec"]["gateways"].as_array().unwrap().contains(&name.into())
+                let name = format!(
+                    "{}/{}",
+                    meta["namespace"].as_str().unwrap(),
+                    meta["name"].as_str().unwrap()
+                );
+                service["spec"]["gateways"]
+                    .as_array()
+                    .unwrap()
+                    .contains(&name.into())
             };
             for host in service["spec"]["hosts"].as_array().unwrap() {
                 let host = host.as_str().unwrap();
@@ -140,7 +147,9 @@ impl Done {
                     .flat_map(|server| server["hosts"].as_array().unwrap())
                     .any(|entry| {
                         let (from, name) = entry.as_str().unwrap().split_once('/').unwrap();
-                        let wider = name.strip_prefix('*').is_some_and(|suffix| host.ends_with(suffix));
+                        let wider = name
+                            .strip_prefix('*')
+                            .is_some_and(|suffix| host.ends_with(suffix));
                         from == namespace && (name == host || wider)
                     });
                 if served && best.as_ref().is_none_or(|(known, _)| *known < rank) {
