@@ -75,8 +75,8 @@ impl Layers {
             .filter(|((namespace, host), credential)| {
                 nearest(&named, host) == Some((namespace, *credential))
             });
-        let inside = inside.map(|(host, _)| host.clone()).collect();
-        Self { over, inside, hosts }
+        let inside: BTreeSet<Host> = inside.map(|(host, _)| host.clone()).collect();
+        Self { hosts, over, inside }
     }
 
     fn layer(&self, host: &Host) -> usize {

@@ -83,7 +83,7 @@ impl World {
         for request in requests {
             let mut request = request.clone();
             if ["h", "H:81", "h."].contains(&request.host.as_str()) {
-                request.host = "h.com".to_owned();
+                "h.com".clone_into(&mut request.host);
             }
             let target = String::from_utf8(request.target().0).unwrap();
             asked.push(Request::get(Scheme::Https, &request.host, &target));
