@@ -198,15 +198,12 @@ impl<'a> Emitter<'a, '_> {
                 }
                 (Ok(_), false) | (Err(_), _) => {
                     // What cannot be rewritten can still be recognised.
-                    match shape::uris(server, location, member) {
-                        Ok(uris) if root && server.regex => {
-                            taken.add(scene.matches(&uris, None, &BTreeMap::new()));
-                        }
-                        Ok(uris) if !root => {
-                            let closed = scene.closed(location, &uris);
-                            spec.http.extend(taken.reachable(vec![closed]));
-                        }
-                        Ok(_) | Err(_) => {}
+                    let uris = shape::closing(server, location, member);
+                    if !root {
+                        let closed = scene.closed(location, &uris);
+                        spec.http.extend(taken.reachable(vec![closed]));
+                    } else if server.regex {
+                        taken.add(scene.matches(&uris, None, &BTreeMap::new()));
                     }
                     (location, Outcome::Refused, location.refused.clone())
                 }

@@ -77,6 +77,9 @@ codes! {
     RewritePcre "REWRITE-PCRE" Refused Blocker []
         "the path that is rewritten uses what only PCRE knows, and Envoy's regular expressions (RE2) cannot say"
         "write the path without look-around, back-references and possessive repetition";
+    BehindRefused "BEHIND-REFUSED" Approximated High []
+        "nginx tries a path of this host first that Envoy cannot compare: requests that begin like it are answered 503, so that none gets past its protection"
+        "write that path without what is refused";
     RegexLong "REGEX-LONG" Refused Blocker []
         "Istio takes regular expressions of 1024 characters at most"
         "split the path in two";
