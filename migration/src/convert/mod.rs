@@ -127,7 +127,13 @@ fn aliases<'a>(
     let mut more: BTreeMap<String, Server<'a>> = BTreeMap::new();
     // Of two servers with one name nginx keeps the first that is written; the catch-all is called `_` there.
     let mut order: Vec<&Server<'a>> = servers.values().collect();
-    order.sort_by_key(|server| if server.host == "*" { "_" } else { server.host.as_str() });
+    order.sort_by_key(|server| {
+        if server.host == "*" {
+            "_"
+        } else {
+            server.host.as_str()
+        }
+    });
     for server in order {
         let mut asking = server.members.iter().filter_map(|index| members.get(*index));
         // An Ingress without rules has no host that could have another name.
@@ -138,7 +144,10 @@ fn aliases<'a>(
         for alias in &member.features.aliases {
             if servers.contains_key(alias) || more.contains_key(alias) {
                 let field = format!("metadata.annotations[{}/server-alias]", settings.prefix);
-                book.note(member.ingress, Entry::new(Code::AliasInvalid, field, alias.clone()));
+                book.note(
+                    member.ingress,
+                    Entry::new(Code::AliasInvalid, field, alias.clone()),
+                );
                 continue;
             }
             let further = Server {

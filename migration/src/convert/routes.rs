@@ -55,16 +55,23 @@ impl<'a> Scene<'a, '_> {
         };
         // Without it the root's back end would answer.
         Some(if member.refused.is_empty() {
-            HttpRoute { redirect: Some(redirect), ..route }
+            HttpRoute {
+                redirect: Some(redirect),
+                ..route
+            }
         } else {
-            HttpRoute { direct_response: Some(DirectResponse { status: 503 }), ..route }
+            HttpRoute {
+                direct_response: Some(DirectResponse { status: 503 }),
+                ..route
+            }
         })
     }
 
     /// What the catch-all server answers by itself, `/healthz` to load balancers and `/nginx_status` to nobody, with
     /// the prefix at whose place among the locations they belong.
     pub(super) fn own_answers(&self) -> Vec<(&'static str, HttpRoute)> {
-        let catch_all = [self.server.alias_of.as_deref(), Some(self.server.host.as_str())].contains(&Some("*"));
+        let catch_all =
+            [self.server.alias_of.as_deref(), Some(self.server.host.as_str())].contains(&Some("*"));
         // Regular expressions come first, and the root is one that takes everything.
         if !catch_all || self.server.regex {
             return Vec::new();
@@ -81,13 +88,17 @@ impl<'a> Scene<'a, '_> {
         vec![answer("/nginx_status", 403), answer("/healthz", 200)]
     }
 
-    /// One answer to everything on a host that would otherwise fall to a wildcard's or the catch-all's routes.
-    pub(super) fn nothing(status: u16) -> HttpRoute {
-        HttpRoute {
+    /// One answer to everything that comes to a host without a route for every port: Istio would leave the host out
+    /// on the others.
+    pub(super) fn rest(routes: &[HttpRoute], status: u16) -> Option<HttpRoute> {
+        let any_port = |route: &HttpRoute| {
+            route.matches.is_empty() || route.matches.iter().any(|matched| matched.port.is_none())
+        };
+        (!routes.iter().any(any_port)).then(|| HttpRoute {
             name: Some("not served".to_owned()),
             direct_response: Some(DirectResponse { status }),
             ..HttpRoute::default()
-        }
+        })
     }
 
     pub(super) fn matches(
@@ -97,7 +108,11 @@ impl<'a> Scene<'a, '_> {
         headers: &BTreeMap<String, StringMatch>,
     ) -> Vec<HttpMatch> {
         // nginx's wildcard stands for one label, Envoy's for any number, as does that of an alias.
-        let wildcard = self.server.host.strip_prefix("*.").filter(|_| self.server.alias_of.is_none());
+        let wildcard = self
+            .server
+            .host
+            .strip_prefix("*.")
+            .filter(|_| self.server.alias_of.is_none());
         let authority = wildcard.map(|domain| {
             StringMatch::Regex(format!(
                 "(?i)[a-z0-9_-]+\\.{}(:[0-9]+)?",
@@ -272,12 +287,11 @@ impl<'a> Scene<'a, '_> {
         }
     }
 
-    /// nginx redirects `/foo` to `/foo/` where only the latter is a prefix.
+    /// nginx redirects `/foo` to `/foo/` where only the latter is a location, be it exact or a prefix.
     fn without_slash(&self, location: &Location<'a>) -> Option<StringMatch> {
         let bare = location.path.strip_suffix('/').filter(|bare| !bare.is_empty())?;
-        let fits = !self.server.regex
-            && location.path_type == PathType::Prefix
-            && !self.server.has(PathType::Exact, bare);
+        let own = self.server.has(PathType::Exact, bare) || self.server.has(PathType::Prefix, bare);
+        let fits = !self.server.regex && !own;
         fits.then(|| StringMatch::Exact(bare.to_owned()))
     }
 }
