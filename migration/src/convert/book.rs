@@ -54,6 +54,25 @@ impl<'a> Book<'a> {
         paths.entry(result.field.clone()).or_insert((result, at));
     }
 
+    /// Corrects paths whose `VirtualService` is not written after all: those of canaries on paths that get no request.
+    pub(super) fn settle(&mut self, written: &BTreeSet<String>) {
+        for (ingress, paths) in &mut self.paths {
+            for (path, _) in paths.values_mut() {
+                if path
+                    .virtual_service
+                    .take_if(|key| !written.contains(key))
+                    .is_some()
+                {
+                    path.outcome = Outcome::Dropped;
+                    path.codes.push(Code::CanaryUnmatched);
+                    let entry = Entry::new(Code::CanaryUnmatched, path.field.clone(), path.path.clone());
+                    let entry = entry.with("the path that it splits gets no request");
+                    self.entries.entry(ingress.clone()).or_default().push(entry);
+                }
+            }
+        }
+    }
+
     /// Whether a path has a result.
     pub(super) fn has_path(&self, ingress: &Ingress, field: &str) -> bool {
         self.paths

@@ -70,14 +70,9 @@ impl<'a> Emitter<'a, '_> {
             if !served {
                 continue;
             }
-            for route in &spec.http {
-                used.extend(
-                    route
-                        .route
-                        .iter()
-                        .map(|d| (d.destination.host.clone(), d.destination.port.number)),
-                );
-            }
+            let destinations = spec.http.iter().flat_map(|route| &route.route);
+            let destinations = destinations.map(|to| &to.destination);
+            used.extend(destinations.map(|to| (to.host.clone(), to.port.number)));
             self.shared(server, book);
             let namespace = self.namespace(server);
             let www = self.www(server, &mut names, book);
@@ -92,6 +87,7 @@ impl<'a> Emitter<'a, '_> {
         let layers = Layers::new(hosts);
         let mut values = layers.objects(self.options);
         services.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+        book.settle(&services.iter().map(|s| format!("{}/{}", s.0, s.1)).collect());
         values.extend(
             services
                 .into_iter()
@@ -202,11 +198,12 @@ impl<'a> Emitter<'a, '_> {
                 }
                 (Ok(_), false) | (Err(_), _) => {
                     // What cannot be rewritten can still be recognised.
-                    if let Ok(uris) = shape::uris(server, location, member)
-                        && !root
-                    {
+                    let uris = shape::closing(server, location, member);
+                    if !root {
                         let closed = scene.closed(location, &uris);
                         spec.http.extend(taken.reachable(vec![closed]));
+                    } else if server.regex {
+                        taken.add(scene.matches(&uris, None, &BTreeMap::new()));
                     }
                     (location, Outcome::Refused, location.refused.clone())
                 }
@@ -214,12 +211,14 @@ impl<'a> Emitter<'a, '_> {
             ends.push(end);
         }
         if !open {
-            // A host of which nothing is served is not written at all, unless another would have its requests.
+            // A host of which nothing is served is not written at all,
             spec.http.clear();
-            if gateway::wildcards(&server.host).any(|wider| self.servers.contains_key(&wider)) {
-                let refused = ends.iter().any(|(_, outcome, _)| *outcome == Outcome::Refused);
-                spec.http.push(Scene::nothing(if refused { 503 } else { 404 }));
-            }
+        }
+        // unless a wildcard would have its requests: all of them, or those on a port for which it has no route.
+        if gateway::wildcards(&server.host).any(|wider| self.servers.contains_key(&wider)) {
+            let refused = ends.iter().any(|(_, outcome, _)| *outcome == Outcome::Refused);
+            spec.http
+                .extend(Scene::rest(&spec.http, if refused { 503 } else { 404 }));
         }
         (spec, ends)
     }

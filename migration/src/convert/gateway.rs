@@ -45,7 +45,20 @@ pub(super) fn wildcards(host: &str) -> impl Iterator<Item = String> {
 }
 
 impl Layers {
-    pub(super) fn new(hosts: Hosts) -> Self {
+    pub(super) fn new(mut hosts: Hosts) -> Self {
+        // Connections for a host without a certificate end at the nearest wildcard that has one. Its server does not
+        // take what another namespace says about the host, so it gets one of its own.
+        let named = by_name(&hosts.credentials);
+        let left = hosts
+            .clear
+            .iter()
+            .filter(|host| !hosts.credentials.contains_key(*host));
+        let strange = left.filter_map(|host| {
+            let (namespace, credential) = nearest(&named, &host.1)?;
+            (*namespace != host.0).then(|| (host.clone(), credential.clone()))
+        });
+        let strange: Vec<(Host, String)> = strange.collect();
+        hosts.credentials.extend(strange);
         let over = |(namespace, host): &Host| {
             let written = |wildcard: &String| hosts.clear.contains(&(namespace.clone(), wildcard.clone()));
             wildcards(host).filter(written).count()
@@ -55,21 +68,15 @@ impl Layers {
             .iter()
             .map(|host| (host.clone(), over(host)))
             .collect();
-        let named: BTreeMap<&str, (&str, &String)> = hosts
-            .credentials
-            .iter()
-            .map(|((namespace, host), credential)| (host.as_str(), (namespace.as_str(), credential)))
-            .collect();
-        // Connections go by the nearest name, whosever it is.
-        let nearest = |host: &str| wildcards(host).find_map(|wildcard| named.get(wildcard.as_str()).copied());
+        let named = by_name(&hosts.credentials);
         let inside = hosts
             .credentials
             .iter()
             .filter(|((namespace, host), credential)| {
-                nearest(host) == Some((namespace.as_str(), *credential))
+                nearest(&named, host) == Some((namespace, *credential))
             });
-        let inside = inside.map(|(host, _)| host.clone()).collect();
-        Self { over, inside, hosts }
+        let inside: BTreeSet<Host> = inside.map(|(host, _)| host.clone()).collect();
+        Self { hosts, over, inside }
     }
 
     fn layer(&self, host: &Host) -> usize {
@@ -174,6 +181,23 @@ impl Layers {
         };
         Some(super::value(&gateway.object(meta)))
     }
+}
+
+/// Namespaces and credentials, by host alone: no host is in two namespaces.
+fn by_name(credentials: &BTreeMap<Host, String>) -> BTreeMap<String, (String, String)> {
+    let name = |((namespace, host), credential): (&Host, &String)| {
+        (host.clone(), (namespace.clone(), credential.clone()))
+    };
+    credentials.iter().map(name).collect()
+}
+
+/// The wildcard that a connection ends at which no host of its own has.
+fn nearest<'a>(
+    named: &'a BTreeMap<String, (String, String)>,
+    host: &str,
+) -> Option<(&'a String, &'a String)> {
+    let (namespace, credential) = wildcards(host).find_map(|wildcard| named.get(&wildcard))?;
+    Some((namespace, credential))
 }
 
 fn written((namespace, host): &Host) -> String {

@@ -8,6 +8,7 @@ use regex_syntax::ast::{
     self, AssertionKind, Ast, ClassSet, ClassSetItem, Flag, Flags, FlagsItemKind, GroupKind, HexLiteralKind,
     LiteralKind, RepetitionKind, RepetitionRange,
 };
+use regex_syntax::hir::{Hir, HirKind};
 
 /// Istio takes no longer ones.
 pub(crate) const LONGEST: usize = 1024;
@@ -70,9 +71,42 @@ impl<'a> Pattern<'a> {
         short(format!("^.*?(?i:{}).*$", self.path))
     }
 
+    /// Whether a capture always takes part and begins with a slash.
+    pub(super) fn is_rooted(&self, capture: u32) -> bool {
+        regex_syntax::parse(self.path).is_ok_and(|hir| rooted(&hir, capture))
+    }
+
     /// How many captures it has.
     pub(super) fn groups(&self) -> usize {
         self.groups
+    }
+}
+
+/// Alternations and repetitions may leave a capture out, so nothing below them counts.
+fn rooted(hir: &Hir, number: u32) -> bool {
+    match hir.kind() {
+        HirKind::Capture(capture) if capture.index == number => slashed(&capture.sub),
+        HirKind::Capture(capture) => rooted(&capture.sub, number),
+        HirKind::Concat(parts) => parts.iter().any(|part| rooted(part, number)),
+        HirKind::Empty
+        | HirKind::Literal(_)
+        | HirKind::Class(_)
+        | HirKind::Look(_)
+        | HirKind::Repetition(_)
+        | HirKind::Alternation(_) => false,
+    }
+}
+
+fn slashed(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Literal(literal) => literal.0.first() == Some(&b'/'),
+        HirKind::Capture(capture) => slashed(&capture.sub),
+        HirKind::Concat(parts) => parts.first().is_some_and(slashed),
+        HirKind::Empty
+        | HirKind::Class(_)
+        | HirKind::Look(_)
+        | HirKind::Repetition(_)
+        | HirKind::Alternation(_) => false,
     }
 }
 

@@ -73,7 +73,17 @@ pub(super) fn locations<'a>(
         let unsaid = !access::sayable(server, members);
         let for_host = for_host(server, members);
         let (host, regex, further) = (server.host.clone(), server.regex, server.alias_of.is_some());
-        for (location, shape) in server.locations.iter_mut().zip(shapes) {
+        let unclear: Vec<bool> = server
+            .locations
+            .iter()
+            .map(|l| {
+                members
+                    .get(l.member)
+                    .is_some_and(|m| shape::uris(server, l, m).is_err())
+            })
+            .collect();
+        let first_unclear = unclear.iter().position(|unclear| *unclear).filter(|_| regex);
+        for (at, (location, shape)) in server.locations.iter_mut().zip(shapes).enumerate() {
             let Some(member) = members.get(location.member) else {
                 continue;
             };
@@ -88,6 +98,9 @@ pub(super) fn locations<'a>(
                     location.refused.push(code);
                 }
             };
+            if first_unclear.is_some_and(|first| first < at) {
+                note(Code::BehindRefused, host.clone());
+            }
             if wrong_host {
                 note(Code::HostInvalid, host.clone());
             } else if host != "*" && !host.contains('.') {

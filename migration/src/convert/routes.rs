@@ -88,13 +88,17 @@ impl<'a> Scene<'a, '_> {
         vec![answer("/nginx_status", 403), answer("/healthz", 200)]
     }
 
-    /// One answer to everything on a host that would otherwise fall to a wildcard's or the catch-all's routes.
-    pub(super) fn nothing(status: u16) -> HttpRoute {
-        HttpRoute {
+    /// One answer to everything that comes to a host without a route for every port: Istio would leave the host out
+    /// on the others.
+    pub(super) fn rest(routes: &[HttpRoute], status: u16) -> Option<HttpRoute> {
+        let any_port = |route: &HttpRoute| {
+            route.matches.is_empty() || route.matches.iter().any(|matched| matched.port.is_none())
+        };
+        (!routes.iter().any(any_port)).then(|| HttpRoute {
             name: Some("not served".to_owned()),
             direct_response: Some(DirectResponse { status }),
             ..HttpRoute::default()
-        }
+        })
     }
 
     pub(super) fn matches(
@@ -283,12 +287,11 @@ impl<'a> Scene<'a, '_> {
         }
     }
 
-    /// nginx redirects `/foo` to `/foo/` where only the latter is a prefix.
+    /// nginx redirects `/foo` to `/foo/` where only the latter is a location, be it exact or a prefix.
     fn without_slash(&self, location: &Location<'a>) -> Option<StringMatch> {
         let bare = location.path.strip_suffix('/').filter(|bare| !bare.is_empty())?;
-        let fits = !self.server.regex
-            && location.path_type == PathType::Prefix
-            && !self.server.has(PathType::Exact, bare);
+        let own = self.server.has(PathType::Exact, bare) || self.server.has(PathType::Prefix, bare);
+        let fits = !self.server.regex && !own;
         fits.then(|| StringMatch::Exact(bare.to_owned()))
     }
 }

@@ -148,14 +148,13 @@ pub(super) fn build<'a>(members: &[Member<'a>]) -> (BTreeMap<String, Server<'a>>
                     catch_all: false,
                     bare: false,
                 };
-                let same = server
-                    .locations
-                    .iter_mut()
-                    .find(|known| known.path == fresh.path && known.path_type == fresh.path_type);
+                // The controller looks at the first location of the path only: one of another type is no obstacle.
+                let same = server.locations.iter_mut().find(|known| known.path == fresh.path);
                 match same {
-                    None => server.locations.push(fresh),
+                    Some(known) if known.path_type != fresh.path_type => server.locations.push(fresh),
                     Some(known) if known.stands_in() => *known = fresh,
                     Some(_) => duplicates.push((index, place, server.host.clone())),
+                    None => server.locations.push(fresh),
                 }
             }
         }
@@ -264,16 +263,16 @@ fn nobody<'a>(member: usize) -> Location<'a> {
     }
 }
 
-/// `/foo` and `/foo/` as prefixes are one location to nginx, which refuses a configuration with both.
+/// `/foo` and `/foo/` as prefixes are one location to nginx, which refuses a configuration with both, as it does one
+/// with the same path twice.
 fn merge_slashes(server: &mut Server<'_>, duplicates: &mut Vec<Duplicate>) {
-    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut seen: BTreeMap<(bool, String), usize> = BTreeMap::new();
     let mut kept: Vec<Location<'_>> = Vec::new();
     for location in std::mem::take(&mut server.locations) {
-        if location.path_type == PathType::Exact {
-            kept.push(location);
-            continue;
-        }
-        let key = with_slash(&location.path);
+        let key = match location.path_type {
+            PathType::Exact => (true, location.path.clone()),
+            PathType::Prefix => (false, with_slash(&location.path)),
+        };
         match seen.get(&key).and_then(|at| kept.get_mut(*at)) {
             None => {
                 seen.insert(key, kept.len());

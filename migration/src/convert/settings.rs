@@ -232,6 +232,7 @@ fn defaults(body_size: Option<&str>, underscores: bool) -> Vec<Entry> {
         Entry::new(Code::MergeSlashes, "", ""),
         Entry::new(Code::ForwardedHeaders, "", ""),
         Entry::new(Code::SlashStrip, "", ""),
+        Entry::new(Code::StatusPaths, "", ""),
     ];
     if body_size != Some("0") {
         entries.push(Entry::new(

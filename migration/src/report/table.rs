@@ -77,6 +77,9 @@ codes! {
     RewritePcre "REWRITE-PCRE" Refused Blocker []
         "the path that is rewritten uses what only PCRE knows, and Envoy's regular expressions (RE2) cannot say"
         "write the path without look-around, back-references and possessive repetition";
+    BehindRefused "BEHIND-REFUSED" Approximated High []
+        "nginx tries a path of this host first that Envoy cannot compare: requests that begin like it are answered 503, so that none gets past its protection"
+        "write that path without what is refused";
     RegexLong "REGEX-LONG" Refused Blocker []
         "Istio takes regular expressions of 1024 characters at most"
         "split the path in two";
@@ -338,6 +341,9 @@ codes! {
     BodyLimitDefault "BODY-LIMIT-DEFAULT" Dropped Medium [sec]
         "nginx answers 413 to bodies above its default (1m unless set); Istio has no such limit"
         "limit bodies in the applications where that matters";
+    StatusPaths "CATCH-ALL-STATUS" Approximated Info []
+        "where no Ingress serves the hosts that nobody has, nginx still answers /healthz there with 200; the gateway does not"
+        "point load balancers at the gateway's own port for its state, 15021 with /healthz/ready";
     NoCertificate "TLS-WITHOUT-CERTIFICATE" Approximated Medium []
         "nginx also speaks TLS for hosts that have no certificate, with its default one; without --default-certificate the gateway does not"
         "name the default certificate with --default-certificate NAMESPACE/NAME if somebody uses such hosts over TLS";

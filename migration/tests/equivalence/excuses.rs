@@ -17,14 +17,15 @@ const REFUSED: &[Code] = &[
     Code::RewriteTarget,
     Code::RegexLong,
     Code::PathInvalid,
-    Code::WildcardDepth,
 ];
 
 /// No certificate, so no listener.
 const WITHOUT_CERTIFICATE: &[Code] = &[Code::DefaultCertificate, Code::NoCertificate];
 
 /// Whether what was said of the host's Ingresses and of the controller tells of this difference.
-pub(crate) fn excused(difference: &Difference, said: &BTreeSet<Code>) -> bool {
+///
+/// `listens`: whether a server of the gateway speaks TLS under that name.
+pub(crate) fn excused(difference: &Difference, said: &BTreeSet<Code>, listens: bool) -> bool {
     let any = |codes: &[Code]| codes.iter().any(|code| said.contains(code));
     let request = &difference.request;
     let (nginx, envoy) = (&difference.nginx, &difference.envoy);
@@ -35,16 +36,31 @@ pub(crate) fn excused(difference: &Difference, said: &BTreeSet<Code>) -> bool {
     if !request.has_plain_path() && any(NORMALISATION) {
         return true;
     }
-    // Over TLS the gateway has no listener, or another host's whose certificate covers the name, and finds no route.
-    if request.scheme == Scheme::Https
-        && matches!(envoy, Answer::Refused | Answer::Status(404))
-        && any(WITHOUT_CERTIFICATE)
-    {
+    if request.scheme == Scheme::Https && !listens && *envoy == Answer::Refused && any(WITHOUT_CERTIFICATE) {
+        return true;
+    }
+    // A wildcard's servers speak TLS, and HTTP, under deeper names too.
+    let deep = request.host_name().split('.').count() > 3;
+    if deep && *envoy == Answer::Status(404) && any(&[Code::WildcardDepth]) {
+        return true;
+    }
+    // Where nothing at all is converted there is no listener; neither side has anything to say.
+    if matches!((nginx, envoy), (Answer::Status(404), Answer::Refused)) {
+        return true;
+    }
+    // A rewrite to nothing at a root that serves nothing: an error on either side.
+    if matches!(
+        (nginx, envoy),
+        (Answer::Status(500), Answer::Status(404) | Answer::Refused)
+    ) {
         return true;
     }
     match difference.kind {
         Kind::Outcome | Kind::Status => {
-            let closed = matches!(envoy, Answer::Status(404 | 503));
+            let closed = matches!(envoy, Answer::Status(404 | 503) | Answer::Refused);
+            if closed && *nginx == Answer::Status(200) {
+                return any(&[Code::StatusPaths]);
+            }
             // nginx answers with the code and the address as text, Istio redirects.
             let code = matches!(
                 (nginx, envoy),
@@ -58,7 +74,7 @@ pub(crate) fn excused(difference: &Difference, said: &BTreeSet<Code>) -> bool {
             let slash = target.last() == Some(&b'/') && any(&[Code::SlashStrip]);
             query || slash
         }
-        Kind::Spelling => true,
+        Kind::Spelling => any(NORMALISATION),
         Kind::Backend | Kind::Target | Kind::Host | Kind::Unknown => false,
     }
 }

@@ -6,7 +6,7 @@ use gradual_rollout_migration::convert::Options;
 use serde_json::{Value, json};
 
 #[test]
-fn case_11_http_is_redirected_where_it_was_and_acme_never() {
+fn case_11_http_is_redirected_where_it_was_and_acme_has_paths_of_its_own() {
     let one = Ingress::new("a/x")
         .tls(&["a.com"], "t")
         .path("a.com", "Prefix", "/", "s");
@@ -17,10 +17,9 @@ fn case_11_http_is_redirected_where_it_was_and_acme_never() {
     let clear = |path: &str| done.answer(&get("a.com", path));
     assert_eq!(clear("/p?x=1"), "308 https://a.com/p?x=1");
     assert_eq!(clear("/clear/x"), "c /clear/x");
-    assert_eq!(
-        clear("/.well-known/acme-challenge/t"),
-        "s /.well-known/acme-challenge/t"
-    );
+    // The controller exempts locations, not requests: those of a solver's Ingress, and no other.
+    let acme = "/.well-known/acme-challenge/t";
+    assert_eq!(clear(acme), format!("308 https://a.com{acme}"));
     assert_eq!(done.answer(&get("a.com", "/p").https()), "s /p");
     // HSTS is on unless it was switched off, on https alone.
     let hsts = |route: Option<Value>| {
@@ -38,9 +37,9 @@ fn case_11_http_is_redirected_where_it_was_and_acme_never() {
         .tls(&["a.com"], "t")
         .note("rewrite-target", "/$1")
         .path("a.com", "Prefix", "/(.*)", "s");
-    let done = convert_all(&[regex]);
-    let acme = "/.well-known/acme-challenge/t";
-    assert_eq!(done.answer(&get("a.com", acme)), format!("s {acme}"));
+    let solver = Ingress::new("a/y").path("a.com", "Exact", acme, "solver");
+    let done = convert_all(&[regex, solver]);
+    assert_eq!(done.answer(&get("a.com", acme)), format!("solver {acme}"));
     assert_eq!(done.answer(&get("a.com", "/q")), "308 https://a.com/q");
 }
 
@@ -267,4 +266,44 @@ fn tls_is_passed_through_where_the_controller_does() {
         done.objects("Gateway")[0]["spec"]["servers"][0]["tls"]["mode"],
         "PASSTHROUGH"
     );
+}
+
+#[test]
+fn a_host_without_a_dot_is_refused() {
+    let short = Ingress::new("a/x")
+        .path("intranet", "Prefix", "/", "s")
+        .path("a.com", "Prefix", "/", "s");
+    let done = convert_all(&[short]);
+    assert!(done.told("x", "HOST-WITHOUT-DOT"));
+    assert_eq!(done.answer(&get("intranet", "/")), "none");
+    assert_eq!(done.answer(&get("a.com", "/")), "s /");
+}
+
+#[test]
+fn a_host_under_a_wildcard_is_never_the_wildcards() {
+    let wild = Ingress::new("a/w")
+        .tls(&["*.a.com"], "wild")
+        .path("*.a.com", "Prefix", "/", "w");
+    let own = |secret: &str| {
+        Ingress::new("a/x")
+            .tls(&["x.a.com"], secret)
+            .path("x.a.com", "Exact", "/only", "x")
+    };
+    let done = convert_all(&[wild.clone(), own("own")]);
+    assert_eq!(
+        done.objects("Gateway").len(),
+        2,
+        "the wildcard does not know the second"
+    );
+    for secret in ["own", "wild"] {
+        let done = convert_all(&[wild.clone(), own(secret)]);
+        assert_eq!(done.answer(&get("x.a.com", "/only").https()), "x /only");
+        assert_eq!(done.answer(&get("x.a.com", "/else").https()), "404");
+        assert_eq!(done.answer(&get("y.a.com", "/else").https()), "w /else");
+    }
+    // Where nothing of it can be served, nothing of the wildcard's is either.
+    let refused = own("own").note("auth-url", "https://auth.a.com");
+    let done = convert_all(&[wild, refused]);
+    assert_eq!(done.answer(&get("x.a.com", "/only").https()), "503");
+    assert_eq!(done.answer(&get("x.a.com", "/else").https()), "503");
 }

@@ -116,9 +116,22 @@ impl Done {
 
     /// The VirtualService of a request's host, where a server of its port has the host.
     fn service(&self, request: &Request) -> Option<Value> {
-        let gateway = self.objects("Gateway").into_iter().next()?;
+        let gateways = self.objects("Gateway");
         let mut best: Option<(usize, Value)> = None;
         for service in self.objects("VirtualService") {
+            let namespace = service["metadata"]["namespace"].as_str().unwrap();
+            let bound = |gateway: &&&Value| {
+                let meta = &gateway["metadata"];
+                let name = format!(
+                    "{}/{}",
+                    meta["namespace"].as_str().unwrap(),
+                    meta["name"].as_str().unwrap()
+                );
+                service["spec"]["gateways"]
+                    .as_array()
+                    .unwrap()
+                    .contains(&name.into())
+            };
             for host in service["spec"]["hosts"].as_array().unwrap() {
                 let host = host.as_str().unwrap();
                 let rank = match host.strip_prefix('*') {
@@ -126,14 +139,18 @@ impl Done {
                     None if host == request.host => 1000,
                     _ => continue,
                 };
-                let entry = format!("{}/{host}", service["metadata"]["namespace"].as_str().unwrap());
-                let served = gateway["spec"]["servers"]
-                    .as_array()
-                    .unwrap()
+                let served = gateways
                     .iter()
-                    .any(|server| {
-                        server["port"]["number"] == request.port
-                            && server["hosts"].as_array().unwrap().iter().any(|h| *h == entry)
+                    .filter(bound)
+                    .flat_map(|gateway| gateway["spec"]["servers"].as_array().unwrap())
+                    .filter(|server| server["port"]["number"] == request.port)
+                    .flat_map(|server| server["hosts"].as_array().unwrap())
+                    .any(|entry| {
+                        let (from, name) = entry.as_str().unwrap().split_once('/').unwrap();
+                        let wider = name
+                            .strip_prefix('*')
+                            .is_some_and(|suffix| host.ends_with(suffix));
+                        from == namespace && (name == host || wider)
                     });
                 if served && best.as_ref().is_none_or(|(known, _)| *known < rank) {
                     best = Some((rank, service.clone()));

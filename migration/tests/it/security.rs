@@ -232,3 +232,34 @@ fn controls_of_the_whole_controller_close_everything_they_protect() {
     );
     assert_eq!(rules(&done).len(), 1, "the controller's list is every Ingress's");
 }
+
+#[test]
+fn what_cannot_be_compared_is_closed_rather_than_left_to_a_path_that_protects_less() {
+    let guarded = Ingress::new("a/x")
+        .note("use-regex", "true")
+        .note("auth-url", "https://auth.a.com")
+        .path("a.com", "ImplementationSpecific", "/api/(?!public)", "app");
+    let open = Ingress::new("a/y").path("a.com", "Prefix", "/", "app").path(
+        "a.com",
+        "Prefix",
+        "/apx/yyyyyyyyyyyyyyyyyy",
+        "app",
+    );
+    let done = convert_all(&[guarded, open]);
+    assert_eq!(done.answer(&get("a.com", "/api/admin")), "503");
+    assert_eq!(done.answer(&get("a.com", "/API/admin")), "503");
+    assert_eq!(
+        done.answer(&get("a.com", "/apx/yyyyyyyyyyyyyyyyyy")),
+        "app /apx/yyyyyyyyyyyyyyyyyy"
+    );
+    assert_eq!(done.answer(&get("a.com", "/other")), "app /other");
+    assert!(done.told("y", "BEHIND-REFUSED"));
+    // A plain path with characters that are sent as octets.
+    let guarded = Ingress::new("a/x")
+        .note("auth-url", "https://auth.a.com")
+        .path("a.com", "Prefix", "/a b", "app");
+    let open = Ingress::new("a/y").path("a.com", "Prefix", "/", "app");
+    let done = convert_all(&[guarded, open]);
+    assert_eq!(done.answer(&get("a.com", "/a%20b/c")), "503");
+    assert_eq!(done.answer(&get("a.com", "/a%20bc")), "app /a%20bc");
+}
