@@ -211,3 +211,64 @@ fn name(layer: usize, options: &Options) -> String {
     }
     format!("{}-under-{layer}", options.gateway_name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layers(hosts: &[(&str, &str, &str)]) -> Layers {
+        let mut all = Hosts::default();
+        for (namespace, host, credential) in hosts {
+            let host = ((*namespace).to_owned(), (*host).to_owned());
+            if !credential.is_empty() {
+                all.credentials.insert(host.clone(), (*credential).to_owned());
+            }
+            all.clear.insert(host);
+        }
+        Layers::new(all)
+    }
+
+    fn servers(layers: &Layers, layer: usize) -> Vec<String> {
+        let object = layers.object(layer, &Options::default()).unwrap().unwrap();
+        let servers = object["spec"]["servers"].as_array().unwrap().iter();
+        servers
+            .map(|server| format!("{} {}", server["port"]["protocol"], server["hosts"]))
+            .collect()
+    }
+
+    #[test]
+    fn wildcards_from_narrow_to_wide() {
+        let over = |host: &str| wildcards(host).collect::<Vec<_>>();
+        assert_eq!(over("x.a.com"), ["*.a.com", "*.com", "*"]);
+        assert_eq!(over("*.a.com"), ["*.com", "*"]);
+        assert!(over("*").is_empty());
+    }
+
+    #[test]
+    fn a_host_under_a_wildcard_with_another_certificate_is_a_layer_down() {
+        let layers = layers(&[
+            ("n", "*.a.com", "wild"),
+            ("n", "x.a.com", "own"),
+            ("n", "y.a.com", "wild"),
+        ]);
+        assert_eq!(
+            servers(&layers, 0),
+            [r#""HTTP" ["n/*.a.com"]"#, r#""HTTPS" ["n/*.a.com"]"#]
+        );
+        assert_eq!(servers(&layers, 1), [r#""HTTPS" ["n/x.a.com"]"#]);
+        let of = |host: &str| layers.gateways("n", host, &Options::default()).len();
+        assert_eq!((of("*.a.com"), of("x.a.com")), (1, 2));
+    }
+
+    #[test]
+    fn a_host_of_another_namespace_is_listed_beside_the_wildcard_that_has_its_connections() {
+        let layers = layers(&[("n", "*.a.com", "wild"), ("m", "x.a.com", "")]);
+        assert_eq!(
+            servers(&layers, 0),
+            [
+                r#""HTTP" ["m/x.a.com","n/*.a.com"]"#,
+                r#""HTTPS" ["m/x.a.com","n/*.a.com"]"#
+            ]
+        );
+    }
+}

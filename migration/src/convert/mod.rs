@@ -54,7 +54,7 @@ use std::collections::BTreeMap;
 /// What comes out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conversion {
-    /// The Gateway, then `VirtualServices`, `DestinationRules` and `AuthorizationPolicies`, each by namespace and name.
+    /// Gateways, then `VirtualServices`, `DestinationRules` and `AuthorizationPolicies`, each by namespace and name.
     pub objects: Vec<Value>,
     /// What became of everything.
     pub report: Report,

@@ -176,6 +176,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_empty_query_is_spelling_and_no_other_is() {
+        let same = |ours: &str, theirs: &str| same_target(&Octets::from(ours), &Octets::from(theirs));
+        assert!(same("/x", "/x?"));
+        assert!(!same("/x", "/x?q"));
+        assert!(!same("/x?q", "/x?"));
+    }
+
+    #[test]
     fn addresses_that_a_client_follows_alike_are_alike() {
         for (one, other) in [
             ("https://h", "https://h/"),
@@ -184,6 +192,20 @@ mod tests {
         ] {
             assert_eq!(followed(&Octets::from(one)), followed(&Octets::from(other)));
         }
+        assert_eq!(
+            followed(&Octets::from("http://h/x?")),
+            followed(&Octets::from("http://h/x"))
+        );
+        let request = Request::get(crate::model::Scheme::Http, "h", "/x");
+        let relative = Answer::Redirect {
+            code: 301,
+            location: Octets::from("/x/"),
+        };
+        let whole = Answer::Redirect {
+            code: 301,
+            location: Octets::from("http://h/x/"),
+        };
+        assert_eq!(absolute(&relative, &request), whole);
         assert_ne!(
             followed(&Octets::from("http://h:443/")),
             followed(&Octets::from("http://h/"))
