@@ -162,7 +162,9 @@ pub(super) fn build<'a>(members: &[Member<'a>]) -> (BTreeMap<String, Server<'a>>
     for server in servers.values_mut() {
         server.regex = server.locations.iter().any(|location| {
             let features = members.get(location.member).map(|member| &member.features);
-            let wants = |features: &Features| features.use_regex || rewrites(features, &location.path);
+            let wants = |features: &Features| {
+                features.use_regex || rewrites(features, &location.path) || rewrites_below(features, location)
+            };
             !location.bare && features.is_some_and(wants)
         });
         server.app_root = app_root(server, members);
@@ -170,8 +172,42 @@ pub(super) fn build<'a>(members: &[Member<'a>]) -> (BTreeMap<String, Server<'a>>
             merge_slashes(server, &mut duplicates);
         }
         sort(server);
+        if server.regex {
+            below(server, members);
+        }
     }
     (servers, duplicates)
+}
+
+/// A prefix that is its own target rewrites nothing, but the location with a slash that the controller makes of it,
+/// once the order is settled, has another path, and rewrites.
+fn rewrites_below(features: &Features, location: &Location<'_>) -> bool {
+    location.path_type == PathType::Prefix
+        && !location.path.ends_with('/')
+        && !features.use_regex
+        && features.rewrite_target.as_ref() == Some(&location.path)
+}
+
+/// Adds those locations, before their own.
+fn below(server: &mut Server<'_>, members: &[Member<'_>]) {
+    let mut all = Vec::new();
+    let exact = server.locations.iter().filter(|l| l.path_type == PathType::Exact);
+    let exact: Vec<String> = exact.map(|location| location.path.clone()).collect();
+    for location in std::mem::take(&mut server.locations) {
+        let member = members.get(location.member).filter(|_| !location.bare);
+        if member.is_some_and(|member| rewrites_below(&member.features, &location)) {
+            all.push(Location {
+                path: with_slash(&location.path),
+                ..location.clone()
+            });
+            // The path itself is the exact location's.
+            if exact.contains(&location.path) {
+                continue;
+            }
+        }
+        all.push(location);
+    }
+    server.locations = all;
 }
 
 /// nginx runs the first app-root that it comes to, by length of the path, then by text, both descending.

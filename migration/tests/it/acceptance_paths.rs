@@ -204,3 +204,14 @@ fn plain_prefixes_of_the_vectors() {
     let done = convert_all(&[Ingress::new("a/x").path("a.com", "Prefix", "/sl/", "s")]);
     check(&done, &[("/sl?x=1", "301 http://a.com/sl/?x=1")]);
 }
+
+#[test]
+fn a_prefix_that_is_its_own_target_is_rewritten_below_itself() {
+    let own = Ingress::new("a/x")
+        .note("rewrite-target", "/foo")
+        .path("a.com", "Prefix", "/foo", "s");
+    let done = convert_all(&[own]);
+    assert_eq!(done.answer(&get("a.com", "/foo")), "s /foo");
+    assert_eq!(done.answer(&get("a.com", "/foo/x")), "s /foo");
+    assert_eq!(done.answer(&get("a.com", "/foox")), "s /foox");
+}

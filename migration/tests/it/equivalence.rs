@@ -122,9 +122,28 @@ fn nginx(rules: &[Rule], request: &str) -> String {
         .map(|rule| rule.path)
         .collect();
     let has_exact = |path: &str| exacts.contains(&path);
-    if kept.iter().any(|rule| rule.regex || rewrites(rule)) {
+    // The controller gives such a prefix a slash, after which it is no longer its own target.
+    let below = |rule: &Rule| {
+        !rule.exact
+            && !rule.regex
+            && rule.path != "/"
+            && !rule.path.ends_with('/')
+            && rule.target == Some(rule.path)
+    };
+    if kept
+        .iter()
+        .any(|rule| rule.regex || rewrites(rule) || below(rule))
+    {
         kept.sort_by(|a, b| b.path.len().cmp(&a.path.len()).then_with(|| b.path.cmp(a.path)));
         for rule in kept.iter().copied() {
+            if below(rule) {
+                if compiled(&format!("(?i)^{}/", rule.path)).is_match(request) {
+                    return answer(&rule.service, rule.path);
+                }
+                if has_exact(rule.path) {
+                    continue;
+                }
+            }
             let slash = !rule.exact
                 && !rule.regex
                 && !rewrites(rule)
