@@ -38,6 +38,11 @@ fn uniform(server: &Server<'_>, members: &[Member<'_>]) -> bool {
     all.next().is_none_or(|first| all.all(|other| other == first))
 }
 
+/// Whether a location has lists that others of its server do not have: then its requests must not fall to them.
+pub(super) fn apart(server: &Server<'_>, members: &[Member<'_>], location: &Location<'_>) -> bool {
+    guarded(members, location) && !uniform(server, members)
+}
+
 /// Whether the lists of a server's locations can be said.
 pub(super) fn sayable(server: &Server<'_>, members: &[Member<'_>]) -> bool {
     let host = server.host != "*" && !server.host.starts_with("*.");

@@ -4,6 +4,7 @@ use super::Options;
 use super::access;
 use super::backend::Upstream;
 use super::book::Book;
+use super::closing;
 use super::gateway::{self, Hosts, Layers};
 use super::names;
 use super::policy::Policies;
@@ -16,9 +17,7 @@ use super::shape;
 use super::taken::Taken;
 use super::tls::{self, Security};
 use crate::input::{Inventory, PathType};
-use crate::istio::{
-    HttpMatch, HttpRoute, Kind as _, Meta, Redirect, SniMatch, TlsRoute, VirtualService, WeightedDestination,
-};
+use crate::istio::{HttpMatch, HttpRoute, Kind as _, Meta, Redirect, VirtualService};
 use crate::report::{Code, Entry, Outcome, SecretCopy};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +37,7 @@ pub(super) struct Written {
 }
 
 /// What became of a location.
-type End<'s, 'a> = (&'s Location<'a>, Outcome, Vec<Code>);
+pub(super) type End<'s, 'a> = (&'s Location<'a>, Outcome, Vec<Code>);
 
 /// Writes everything.
 pub(super) struct Emitter<'a, 'b> {
@@ -160,6 +159,7 @@ impl<'a> Emitter<'a, '_> {
             open |= root.redirect.is_some();
             spec.http.extend(taken.reachable(vec![root]));
         }
+        let mut behind: Option<Vec<Code>> = None;
         let mut own = scene.own_answers().into_iter().peekable();
         for location in &server.locations {
             let before = |own: &(&str, HttpRoute)| {
@@ -172,6 +172,16 @@ impl<'a> Emitter<'a, '_> {
                 continue;
             };
             let root = location.place == Place::Root;
+            if let Some(codes) = &behind {
+                // A route before it takes everything, to close what cannot be told apart.
+                let codes = if location.refused.is_empty() {
+                    codes
+                } else {
+                    &location.refused
+                };
+                ends.push((location, Outcome::Refused, codes.clone()));
+                continue;
+            }
             let end = match (
                 shape::shape(server, location, member),
                 location.refused.is_empty(),
@@ -187,6 +197,13 @@ impl<'a> Emitter<'a, '_> {
                     open |= !routes.is_empty();
                     self.trust(&routes, member, book);
                     spec.http.extend(routes);
+                    if access::apart(server, self.members, location) {
+                        let uris = closing::matches(server, location, member);
+                        if !closing::is_all(&uris) {
+                            spec.http
+                                .extend(taken.reachable(vec![scene.misspelled(location, &uris)]));
+                        }
+                    }
                     if shadowed {
                         let entry =
                             Entry::new(Code::PathShadowed, location.place.field(), location.path.clone());
@@ -198,11 +215,15 @@ impl<'a> Emitter<'a, '_> {
                 }
                 (Ok(_), false) | (Err(_), _) => {
                     // What cannot be rewritten can still be recognised.
-                    let uris = shape::closing(server, location, member);
+                    let uris = closing::matches(server, location, member);
                     if !root {
-                        let closed = scene.closed(location, &uris);
-                        spec.http.extend(taken.reachable(vec![closed]));
-                    } else if server.regex {
+                        spec.http
+                            .extend(taken.reachable(vec![scene.closed(location, &uris)]));
+                        behind = closing::is_all(&uris).then(|| location.refused.clone());
+                    }
+                    if let Ok(uris) = shape::uris(server, location, member)
+                        && (!root || server.regex)
+                    {
                         taken.add(scene.matches(&uris, None, &BTreeMap::new()));
                     }
                     (location, Outcome::Refused, location.refused.clone())
@@ -230,50 +251,6 @@ impl<'a> Emitter<'a, '_> {
             rules: &canary.rules,
             destination: &canary.resolved.destination,
         })
-    }
-
-    fn passthrough<'s>(
-        &self,
-        server: &'s Server<'a>,
-        mut spec: VirtualService,
-        book: &mut Book<'_>,
-    ) -> (VirtualService, Vec<End<'s, 'a>>) {
-        let mut ends = Vec::new();
-        for location in &server.locations {
-            let root = location.path == "/" && location.path_type == PathType::Prefix;
-            match (&location.resolved, location.refused.is_empty()) {
-                (Some(resolved), true) if root => {
-                    spec.tls.push(TlsRoute {
-                        matches: vec![SniMatch {
-                            sni_hosts: spec.hosts.clone(),
-                            port: self.options.https_port,
-                        }],
-                        route: vec![WeightedDestination {
-                            destination: resolved.destination.clone(),
-                            weight: None,
-                        }],
-                    });
-                    ends.push((location, Outcome::Converted, Vec::new()));
-                }
-                (_, false) => ends.push((location, Outcome::Refused, location.refused.clone())),
-                _ => {
-                    if let Some(member) = self
-                        .members
-                        .get(location.member)
-                        .filter(|_| location.place != Place::Root)
-                    {
-                        let entry = Entry::new(
-                            Code::PassthroughPath,
-                            location.place.field(),
-                            location.path.clone(),
-                        );
-                        book.note(member.ingress, entry);
-                    }
-                    ends.push((location, Outcome::Dropped, vec![Code::PassthroughPath]));
-                }
-            }
-        }
-        (spec, ends)
     }
 
     /// Redirects that only a header decides need a gateway that believes the load balancer.

@@ -287,6 +287,14 @@ impl<'a> Scene<'a, '_> {
         }
     }
 
+    /// A route that answers 503 to spellings of a location's path that its address list does not know.
+    pub(super) fn misspelled(&self, location: &Location<'a>, uris: &[StringMatch]) -> HttpRoute {
+        HttpRoute {
+            name: Some(format!("other spellings {}", location.place.field())),
+            ..self.closed(location, uris)
+        }
+    }
+
     /// nginx redirects `/foo` to `/foo/` where only the latter is a location, be it exact or a prefix.
     fn without_slash(&self, location: &Location<'a>) -> Option<StringMatch> {
         let bare = location.path.strip_suffix('/').filter(|bare| !bare.is_empty())?;
