@@ -7,6 +7,7 @@
 use super::Options;
 use super::names;
 use super::servers::{Location, Member, Place, Server, with_slash};
+use super::tls;
 use crate::input::PathType;
 use crate::istio::{AccessRule, AuthorizationPolicy, From, Kind as _, Meta, Operation, Selector, Source, To};
 use serde_json::Value;
@@ -57,7 +58,8 @@ pub(super) fn policy(
     members: &[Member<'_>],
     options: &Options,
 ) -> Option<Result<Value, String>> {
-    if !sayable(server, members) {
+    // A connection that is passed through shows no host, so nothing could be said of one.
+    if !sayable(server, members) || tls::passes(server, members) {
         return None;
     }
     let mut groups: BTreeMap<Lists<'_>, Vec<&Location<'_>>> = BTreeMap::new();

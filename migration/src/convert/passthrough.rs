@@ -2,6 +2,7 @@
 
 use super::book::Book;
 use super::emit::{Emitter, End};
+use super::routes::Scene;
 use super::servers::{Place, Server};
 use crate::input::PathType;
 use crate::istio::{SniMatch, TlsRoute, VirtualService, WeightedDestination};
@@ -50,6 +51,33 @@ impl<'a> Emitter<'a, '_> {
                 }
             }
         }
+        if spec.tls.is_empty() {
+            self.rootless(server, &mut ends, book);
+            // Nobody else may have its connections.
+            if self.covered(server) {
+                spec.http.extend(Scene::rest(&[], 503));
+            }
+        }
         (spec, ends)
+    }
+
+    /// nginx needs a back end of `/` to pass connections on to; without it nothing of the host is served.
+    fn rootless(&self, server: &Server<'a>, ends: &mut [End<'_, 'a>], book: &mut Book<'_>) {
+        for (location, outcome, codes) in ends {
+            let member = self
+                .members
+                .get(location.member)
+                .filter(|_| location.place != Place::Root);
+            if let Some(member) = member.filter(|_| *outcome == Outcome::Dropped) {
+                let entry = Entry::new(
+                    Code::PassthroughRoot,
+                    location.place.field(),
+                    location.path.clone(),
+                );
+                book.note(member.ingress, entry.with(server.host.clone()));
+                *outcome = Outcome::Refused;
+                *codes = vec![Code::PassthroughRoot];
+            }
+        }
     }
 }
