@@ -7,6 +7,7 @@
 use super::Options;
 use super::names;
 use super::servers::{Location, Member, Place, Server, with_slash};
+use super::tls;
 use crate::input::PathType;
 use crate::istio::{AccessRule, AuthorizationPolicy, From, Kind as _, Meta, Operation, Selector, Source, To};
 use serde_json::Value;
@@ -38,6 +39,11 @@ fn uniform(server: &Server<'_>, members: &[Member<'_>]) -> bool {
     all.next().is_none_or(|first| all.all(|other| other == first))
 }
 
+/// Whether a location has lists that others of its server do not have: then its requests must not fall to them.
+pub(super) fn apart(server: &Server<'_>, members: &[Member<'_>], location: &Location<'_>) -> bool {
+    guarded(members, location) && !uniform(server, members)
+}
+
 /// Whether the lists of a server's locations can be said.
 pub(super) fn sayable(server: &Server<'_>, members: &[Member<'_>]) -> bool {
     let host = server.host != "*" && !server.host.starts_with("*.");
@@ -52,7 +58,8 @@ pub(super) fn policy(
     members: &[Member<'_>],
     options: &Options,
 ) -> Option<Result<Value, String>> {
-    if !sayable(server, members) {
+    // A connection that is passed through shows no host, so nothing could be said of one.
+    if !sayable(server, members) || tls::passes(server, members) {
         return None;
     }
     let mut groups: BTreeMap<Lists<'_>, Vec<&Location<'_>>> = BTreeMap::new();

@@ -1,6 +1,6 @@
 //! Reading the annotations of an Ingress so that none is lost: what nobody asked for is reported.
 
-use super::settings::boolean;
+use super::settings::{PREFIX, boolean};
 use super::unconverted;
 use crate::report::{Code, Entry};
 use std::cell::RefCell;
@@ -63,6 +63,16 @@ impl<'a> Annotations<'a> {
         read
     }
 
+    /// A number of seconds that Istio takes as a duration, which ends at 292 years; nobody means more than ten.
+    pub(super) fn seconds(&self, name: &str) -> Option<u64> {
+        const MOST: u64 = 10 * 366 * 24 * 60 * 60;
+        let read = self.number(name)?;
+        if read > MOST {
+            self.note(Code::InvalidValue, name);
+        }
+        (read <= MOST).then_some(read)
+    }
+
     /// A list by comma.
     pub(super) fn list(&self, name: &str) -> Option<Vec<&'a str>> {
         let parts = self.text(name)?.split(',').map(str::trim);
@@ -99,7 +109,13 @@ impl<'a> Annotations<'a> {
         }
         let mut entries = self.entries.into_inner();
         for (key, value) in self.foreign {
-            if let Some(code) = unconverted::foreign(key) {
+            let usual = key.strip_prefix(PREFIX).is_some_and(|rest| rest.starts_with('/'));
+            let code = if usual {
+                Some(Code::AnnotationPrefix)
+            } else {
+                unconverted::foreign(key)
+            };
+            if let Some(code) = code {
                 entries.push(Entry::new(code, format!("metadata.annotations[{key}]"), value));
             }
         }

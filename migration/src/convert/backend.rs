@@ -2,6 +2,7 @@
 
 use super::Options;
 use super::book::Book;
+use super::names;
 use crate::input::{Backend, Inventory, Port, ServicePort, TargetPort};
 use crate::istio::{Destination, PortSelector};
 use crate::report::Code;
@@ -38,6 +39,9 @@ pub(super) fn resolve(
         Backend::Resource { object } => return Err((Code::ResourceBackend, object.clone())),
         Backend::None => return Err((Code::BackendMissing, String::new())),
     };
+    if !names::is_label(name) {
+        return Err((Code::NameInvalid, format!("Service {namespace}/{name}")));
+    }
     let service = (namespace.to_owned(), name.clone());
     let found = |number: u16, http2: bool, remark: Option<Code>| Resolved {
         destination: Destination {

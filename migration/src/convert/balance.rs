@@ -58,14 +58,16 @@ fn by(expression: &str) -> Option<ConsistentHash> {
     if ["remote_addr", "binary_remote_addr"].contains(&name) {
         return Some(ConsistentHash::UseSourceIp(true));
     }
-    if let Some(header) = name.strip_prefix("http_") {
+    // A prefix alone names nothing.
+    let after = |prefix: &str| name.strip_prefix(prefix).filter(|rest| !rest.is_empty());
+    if let Some(header) = after("http_") {
         // nginx's variables have underscores where headers have dashes.
         return Some(ConsistentHash::HttpHeaderName(header.replace('_', "-")));
     }
-    if let Some(argument) = name.strip_prefix("arg_") {
+    if let Some(argument) = after("arg_") {
         return Some(ConsistentHash::HttpQueryParameterName(argument.to_owned()));
     }
-    let cookie = name.strip_prefix("cookie_")?;
+    let cookie = after("cookie_")?;
     Some(ConsistentHash::HttpCookie(Cookie {
         name: cookie.to_owned(),
         path: None,
@@ -98,8 +100,8 @@ fn cookie(notes: &Annotations<'_>) -> Cookie {
         }
         fits
     });
-    let expires = notes.number("session-cookie-expires");
-    let age = notes.number("session-cookie-max-age").or(expires).unwrap_or(0);
+    let expires = notes.seconds("session-cookie-expires");
+    let age = notes.seconds("session-cookie-max-age").or(expires).unwrap_or(0);
     let mut attributes = Vec::new();
     let mut attribute = |name: &str, value: Option<&str>| {
         attributes.push(CookieAttribute {
@@ -107,7 +109,18 @@ fn cookie(notes: &Annotations<'_>) -> Cookie {
             value: value.map(ToOwned::to_owned),
         });
     };
-    if let Some(domain) = notes.text("session-cookie-domain") {
+    // It would end the attribute, or the header.
+    let plain = |name: &str| {
+        let text = notes.text(name)?;
+        let fits = !text
+            .chars()
+            .any(|c| c == ';' || c.is_whitespace() || c.is_control());
+        if !fits {
+            notes.note(Code::InvalidValue, name);
+        }
+        fits.then_some(text)
+    };
+    if let Some(domain) = plain("session-cookie-domain") {
         attribute("Domain", Some(domain));
     }
     if let Some(same) = notes.text("session-cookie-samesite") {
@@ -122,7 +135,7 @@ fn cookie(notes: &Annotations<'_>) -> Cookie {
     }
     Cookie {
         name: name.unwrap_or("INGRESSCOOKIE").to_owned(),
-        path: Some(notes.text("session-cookie-path").unwrap_or("/").to_owned()),
+        path: Some(plain("session-cookie-path").unwrap_or("/").to_owned()),
         ttl: Some(format!("{age}s")),
         attributes,
     }

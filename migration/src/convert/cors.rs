@@ -35,7 +35,7 @@ pub(super) fn read(notes: &Annotations<'_>) -> Option<CorsPolicy> {
     notes.note(Code::CorsPreflight, "enable-cors");
     let origins = notes.list("cors-allow-origin").unwrap_or_else(|| vec!["*"]);
     let credentials = notes.flag("cors-allow-credentials").unwrap_or(true);
-    let age = notes.number("cors-max-age").unwrap_or(USUAL_AGE);
+    let age = notes.seconds("cors-max-age").unwrap_or(USUAL_AGE);
     let any = origins == ["*"];
     if any && credentials {
         notes.note(Code::CorsStar, "enable-cors");

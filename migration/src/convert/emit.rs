@@ -4,21 +4,20 @@ use super::Options;
 use super::access;
 use super::backend::Upstream;
 use super::book::Book;
+use super::closing;
 use super::gateway::{self, Hosts, Layers};
 use super::names;
 use super::policy::Policies;
-use super::prepare::Hanging;
 use super::routes::{Scene, Split};
 use super::select::result;
 use super::servers::{Location, Member, Place, Server, with_slash};
 use super::settings::Settings;
 use super::shape;
+use super::share::Hanging;
 use super::taken::Taken;
 use super::tls::{self, Security};
 use crate::input::{Inventory, PathType};
-use crate::istio::{
-    HttpMatch, HttpRoute, Kind as _, Meta, Redirect, SniMatch, TlsRoute, VirtualService, WeightedDestination,
-};
+use crate::istio::{HttpMatch, HttpRoute, Kind as _, Meta, Redirect, VirtualService};
 use crate::report::{Code, Entry, Outcome, SecretCopy};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +37,7 @@ pub(super) struct Written {
 }
 
 /// What became of a location.
-type End<'s, 'a> = (&'s Location<'a>, Outcome, Vec<Code>);
+pub(super) type End<'s, 'a> = (&'s Location<'a>, Outcome, Vec<Code>);
 
 /// Writes everything.
 pub(super) struct Emitter<'a, 'b> {
@@ -60,10 +59,13 @@ impl<'a> Emitter<'a, '_> {
         let mut names: BTreeSet<String> = self.servers.keys().cloned().collect();
         let decided = tls::all(self.servers, self.members, self.settings, self.inventory, book);
         for server in self.servers.values() {
-            let security = decided.get(&server.host).cloned().unwrap_or_default();
+            let mut security = decided.get(&server.host).cloned().unwrap_or_default();
             let (spec, ends) = self.virtual_service(server, &security, book);
+            if security.passthrough && spec.tls.is_empty() {
+                security = tls::closed(&server.host, &decided, self.settings);
+            }
             let served = !spec.http.is_empty() || !spec.tls.is_empty();
-            let key = super::virtual_service_key(server, self.members);
+            let key = super::virtual_service_key(server, self.members, self.options);
             for (location, outcome, codes) in ends {
                 self.tell(server, location, outcome, codes, &key, book);
             }
@@ -74,7 +76,7 @@ impl<'a> Emitter<'a, '_> {
             let destinations = destinations.map(|to| &to.destination);
             used.extend(destinations.map(|to| (to.host.clone(), to.port.number)));
             self.shared(server, book);
-            let namespace = self.namespace(server);
+            let namespace = super::namespace(server, self.members, self.options);
             let www = self.www(server, &mut names, book);
             for (host, spec) in std::iter::once((server.host.clone(), spec)).chain(www) {
                 self.place(&host, &namespace, &security, &mut hosts, &mut written.secrets);
@@ -116,16 +118,10 @@ impl<'a> Emitter<'a, '_> {
         written
     }
 
-    /// A server's namespace is that of its oldest Ingress.
-    fn namespace(&self, server: &Server<'_>) -> String {
-        super::owner(server, self.members)
-            .map(|member| member.ingress.meta.namespace.clone())
-            .unwrap_or_default()
-    }
-
     fn provenance(&self, server: &Server<'_>) -> String {
         let members = server.members.iter().filter_map(|index| self.members.get(*index));
         let mut names: Vec<String> = members
+            .filter(|m| !m.ghost)
             .map(|m| format!("{}/{}", m.ingress.meta.namespace, m.ingress.meta.name))
             .collect();
         names.sort();
@@ -160,6 +156,7 @@ impl<'a> Emitter<'a, '_> {
             open |= root.redirect.is_some();
             spec.http.extend(taken.reachable(vec![root]));
         }
+        let mut behind: Option<Vec<Code>> = None;
         let mut own = scene.own_answers().into_iter().peekable();
         for location in &server.locations {
             let before = |own: &(&str, HttpRoute)| {
@@ -172,6 +169,16 @@ impl<'a> Emitter<'a, '_> {
                 continue;
             };
             let root = location.place == Place::Root;
+            if let Some(codes) = &behind {
+                // A route before it takes everything, to close what cannot be told apart.
+                let codes = if location.refused.is_empty() {
+                    codes
+                } else {
+                    &location.refused
+                };
+                ends.push((location, Outcome::Refused, codes.clone()));
+                continue;
+            }
             let end = match (
                 shape::shape(server, location, member),
                 location.refused.is_empty(),
@@ -187,6 +194,13 @@ impl<'a> Emitter<'a, '_> {
                     open |= !routes.is_empty();
                     self.trust(&routes, member, book);
                     spec.http.extend(routes);
+                    if access::apart(server, self.members, location) {
+                        let uris = closing::matches(server, location, member);
+                        if !closing::is_all(&uris) {
+                            spec.http
+                                .extend(taken.reachable(vec![scene.misspelled(location, &uris)]));
+                        }
+                    }
                     if shadowed {
                         let entry =
                             Entry::new(Code::PathShadowed, location.place.field(), location.path.clone());
@@ -198,11 +212,15 @@ impl<'a> Emitter<'a, '_> {
                 }
                 (Ok(_), false) | (Err(_), _) => {
                     // What cannot be rewritten can still be recognised.
-                    let uris = shape::closing(server, location, member);
+                    let uris = closing::matches(server, location, member);
                     if !root {
-                        let closed = scene.closed(location, &uris);
-                        spec.http.extend(taken.reachable(vec![closed]));
-                    } else if server.regex {
+                        spec.http
+                            .extend(taken.reachable(vec![scene.closed(location, &uris)]));
+                        behind = closing::is_all(&uris).then(|| location.refused.clone());
+                    }
+                    if let Ok(uris) = shape::uris(server, location, member)
+                        && (!root || server.regex)
+                    {
                         taken.add(scene.matches(&uris, None, &BTreeMap::new()));
                     }
                     (location, Outcome::Refused, location.refused.clone())
@@ -215,12 +233,30 @@ impl<'a> Emitter<'a, '_> {
             spec.http.clear();
         }
         // unless a wildcard would have its requests: all of them, or those on a port for which it has no route.
-        if gateway::wildcards(&server.host).any(|wider| self.servers.contains_key(&wider)) {
+        if !names::is_written(&server.host) {
+            spec.http.clear();
+        } else if self.covered(server) {
             let refused = ends.iter().any(|(_, outcome, _)| *outcome == Outcome::Refused);
             spec.http
                 .extend(Scene::rest(&spec.http, if refused { 503 } else { 404 }));
         }
+        if !spec.http.is_empty() {
+            spec.http.splice(..0, self.unwritten(&scene));
+        }
         (spec, ends)
+    }
+
+    /// Whether a wildcard of the output, or its catch-all, would have a server's requests.
+    pub(super) fn covered(&self, server: &Server<'_>) -> bool {
+        gateway::wildcards(&server.host).any(|wider| self.servers.contains_key(&wider))
+    }
+
+    /// Hosts that no `VirtualService` can have, and whose requests must not fall to a wildcard's or to the catch-all's.
+    fn unwritten(&self, scene: &Scene<'a, '_>) -> Option<HttpRoute> {
+        let wide = scene.server.host.as_str();
+        let under =
+            |host: &&String| !names::is_written(host) && gateway::wildcards(host).any(|wider| wider == wide);
+        Scene::closed_hosts(self.servers.keys().filter(under))
     }
 
     fn split<'s>(&'s self, location: &Location<'_>) -> Option<Split<'s>> {
@@ -230,50 +266,6 @@ impl<'a> Emitter<'a, '_> {
             rules: &canary.rules,
             destination: &canary.resolved.destination,
         })
-    }
-
-    fn passthrough<'s>(
-        &self,
-        server: &'s Server<'a>,
-        mut spec: VirtualService,
-        book: &mut Book<'_>,
-    ) -> (VirtualService, Vec<End<'s, 'a>>) {
-        let mut ends = Vec::new();
-        for location in &server.locations {
-            let root = location.path == "/" && location.path_type == PathType::Prefix;
-            match (&location.resolved, location.refused.is_empty()) {
-                (Some(resolved), true) if root => {
-                    spec.tls.push(TlsRoute {
-                        matches: vec![SniMatch {
-                            sni_hosts: spec.hosts.clone(),
-                            port: self.options.https_port,
-                        }],
-                        route: vec![WeightedDestination {
-                            destination: resolved.destination.clone(),
-                            weight: None,
-                        }],
-                    });
-                    ends.push((location, Outcome::Converted, Vec::new()));
-                }
-                (_, false) => ends.push((location, Outcome::Refused, location.refused.clone())),
-                _ => {
-                    if let Some(member) = self
-                        .members
-                        .get(location.member)
-                        .filter(|_| location.place != Place::Root)
-                    {
-                        let entry = Entry::new(
-                            Code::PassthroughPath,
-                            location.place.field(),
-                            location.path.clone(),
-                        );
-                        book.note(member.ingress, entry);
-                    }
-                    ends.push((location, Outcome::Dropped, vec![Code::PassthroughPath]));
-                }
-            }
-        }
-        (spec, ends)
     }
 
     /// Redirects that only a header decides need a gateway that believes the load balancer.
@@ -311,7 +303,7 @@ impl<'a> Emitter<'a, '_> {
     }
 
     fn shared(&self, server: &Server<'_>, book: &mut Book<'_>) {
-        let owner = self.namespace(server);
+        let owner = super::namespace(server, self.members, self.options);
         for member in server.members.iter().filter_map(|index| self.members.get(*index)) {
             if member.ingress.meta.namespace != owner {
                 let entry = Entry::new(Code::HostShared, "spec.rules", server.host.clone());
@@ -334,6 +326,14 @@ impl<'a> Emitter<'a, '_> {
         let member = members
             .filter(|m| m.refused.is_empty())
             .find(|m| m.features.www_redirect)?;
+        if tls::passes(server, self.members) {
+            let field = format!(
+                "metadata.annotations[{}/from-to-www-redirect]",
+                self.settings.prefix
+            );
+            book.note(member.ingress, Entry::new(Code::WwwPassthrough, field, "true"));
+            return None;
+        }
         if server.host.starts_with('*') || server.alias_of.is_some() {
             return None;
         }

@@ -84,7 +84,7 @@ pub(super) fn read(
         headers: Headers::default(),
         retries: retries(&notes),
         balance: balance::read(&notes),
-        connect_timeout: notes.number("proxy-connect-timeout"),
+        connect_timeout: notes.seconds("proxy-connect-timeout"),
         passthrough: passthrough(&notes, settings),
         canary: None,
     };
@@ -110,6 +110,7 @@ pub(super) fn read(
     snippet::read(&notes, settings, &mut features.headers);
     let global = notes.flag("enable-global-auth").unwrap_or(true);
     let mut entries = notes.finish(false);
+    entries.extend(settings.doubts.iter().cloned());
     for (key, value) in &settings.security {
         entries.push(Entry::new(
             Code::ControllerSecurity,
@@ -129,7 +130,8 @@ pub(super) fn read(
 
 fn app_root(notes: &Annotations<'_>) -> Option<String> {
     let root = notes.text("app-root")?;
-    if !root.starts_with('/') || root.contains('$') {
+    let odd = |c: char| c == '$' || c.is_whitespace() || c.is_control();
+    if !root.starts_with('/') || root.chars().any(odd) {
         notes.note(Code::AppRoot, "app-root");
         return None;
     }
@@ -196,7 +198,7 @@ fn address_of(url: &str) -> Option<Redirect> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = (rest.get(..end)?, rest.get(end..)?);
     let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) => (host, Some(port.parse().ok()?)),
+        Some((host, port)) => (host, Some(port.parse().ok().filter(|port| *port > 0)?)),
         None => (authority, None),
     };
     if host.is_empty() || !["http", "https"].contains(&scheme) {
@@ -266,12 +268,12 @@ fn protocol(notes: &Annotations<'_>) -> Protocol {
 }
 
 fn sni(notes: &Annotations<'_>) -> Option<String> {
-    let on = notes
-        .flag("proxy-ssl-server-name")
-        .or_else(|| match notes.text("proxy-ssl-server-name") {
-            Some("on") => Some(true),
-            _ => None,
-        });
+    // nginx has on and off where all others have true and false.
+    let on = match notes.text("proxy-ssl-server-name") {
+        Some("on") => Some(true),
+        Some("off") | None => Some(false),
+        Some(_) => notes.flag("proxy-ssl-server-name"),
+    };
     let name = notes.text("proxy-ssl-name");
     if on != Some(true) {
         if name.is_some() {
@@ -283,25 +285,36 @@ fn sni(notes: &Annotations<'_>) -> Option<String> {
 }
 
 fn ranges(notes: &Annotations<'_>, names: &[&str], default: &[String]) -> Vec<String> {
-    for name in names {
-        let Some(given) = notes.list(name) else { continue };
-        if !given.iter().all(|range| address::is_range(range)) {
-            notes.note(Code::AllowlistInvalid, name);
-            return Vec::new();
-        }
-        notes.note(Code::ClientAddress, name);
-        let mut all: Vec<String> = given.into_iter().map(ToOwned::to_owned).collect();
+    let read = |name: &&str| -> Option<(String, Vec<String>)> {
+        let parts = notes.text(name)?.split(',').map(|part| part.trim().to_owned());
+        let mut all: Vec<String> = parts.collect();
         all.sort();
         all.dedup();
-        return all;
+        Some(((*name).to_owned(), all))
+    };
+    let given: Vec<_> = names.iter().filter_map(read).collect();
+    let Some((name, first)) = given.first() else {
+        return default.to_vec();
+    };
+    for (other, list) in given.iter().skip(1) {
+        let code = if list == first {
+            Code::InertAnnotation
+        } else {
+            Code::AllowlistTwice
+        };
+        notes.note(code, other);
     }
-    default.to_vec()
+    if !first.iter().all(|range| address::is_range(range)) {
+        notes.note(Code::AllowlistInvalid, name);
+        return Vec::new();
+    }
+    notes.note(Code::ClientAddress, name);
+    first.clone()
 }
 
 fn vhost(notes: &Annotations<'_>) -> Option<String> {
     let host = notes.text("upstream-vhost")?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
-    if !host.chars().all(plain) {
+    if !address::is_authority(host) {
         notes.note(Code::VhostInvalid, "upstream-vhost");
         return None;
     }

@@ -2,7 +2,7 @@
 //!
 //! The way: settings → Ingresses of the controller, oldest first ([`select`]) → what their annotations ask for
 //! ([`features`]) → nginx's servers and locations ([`servers`]) → what is refused, back ends and canaries
-//! ([`prepare`]) → objects ([`emit`]).
+//! ([`prepare`], [`share`]) → objects ([`emit`]).
 //!
 //! Nothing is exposed that was protected: a route whose control cannot be kept is refused unless its code is in the
 //! accept list. A refused path answers 503 where another path of its host would have its requests otherwise.
@@ -14,6 +14,8 @@ mod backend;
 mod balance;
 mod book;
 mod canary;
+mod closing;
+mod controller;
 mod cors;
 mod emit;
 mod features;
@@ -21,6 +23,7 @@ mod gateway;
 mod headers;
 mod names;
 mod options;
+mod passthrough;
 mod pattern;
 mod policy;
 mod prepare;
@@ -29,14 +32,16 @@ mod select;
 mod servers;
 mod settings;
 mod shape;
+mod share;
 mod snippet;
+mod spoilt;
 mod taken;
 mod tls;
 mod unconverted;
 
 pub use options::Options;
 
-pub(crate) use address::is_range;
+pub(crate) use address::{is_authority, is_range};
 pub(crate) use cors::METHODS as CORS_METHODS;
 pub(crate) use headers::is_name as is_header_name;
 pub(crate) use names::is_label;
@@ -49,6 +54,7 @@ use book::Book;
 use serde::Serialize;
 use serde_json::Value;
 use servers::{Member, Server};
+use spoilt::Spoilt;
 use std::collections::BTreeMap;
 
 /// What comes out.
@@ -67,6 +73,16 @@ pub struct Failed(String);
 
 /// Converts. The same objects and options give the same result, in whatever order they were read.
 pub fn convert(inventory: &Inventory, options: &Options) -> Result<Conversion, Failed> {
+    let mut spoilt = Spoilt::default();
+    loop {
+        let conversion = once(inventory, options, &spoilt)?;
+        if !spoilt.learn(&conversion.objects) {
+            return Ok(conversion);
+        }
+    }
+}
+
+fn once(inventory: &Inventory, options: &Options, spoilt: &Spoilt) -> Result<Conversion, Failed> {
     let (settings, mut controller) = settings::read(inventory, options);
     let mut book = Book::new(&options.accept);
     let members = select::members(inventory, &settings, &mut book);
@@ -80,9 +96,18 @@ pub fn convert(inventory: &Inventory, options: &Options) -> Result<Conversion, F
         inventory,
         options,
         &mut policies,
+        spoilt,
         &mut book,
     );
-    let canaries = prepare::canaries(&servers, &members, inventory, options, &mut policies, &mut book);
+    let canaries = share::canaries(
+        &servers,
+        &members,
+        inventory,
+        options,
+        &mut policies,
+        spoilt,
+        &mut book,
+    );
     let written = emit::Emitter {
         members: &members,
         servers: &servers,
@@ -161,14 +186,20 @@ fn aliases<'a>(
     servers.extend(more);
 }
 
-/// The Ingress that owns a server: the oldest.
-fn owner<'m, 'a>(server: &Server<'_>, members: &'m [Member<'a>]) -> Option<&'m Member<'a>> {
-    server.members.first().and_then(|index| members.get(*index))
+/// The namespace of a server: that of its oldest Ingress that is known whole and has one that can be.
+fn namespace(server: &Server<'_>, members: &[Member<'_>], options: &Options) -> String {
+    let all = || server.members.iter().filter_map(|index| members.get(*index));
+    let named = |member: &&Member<'_>| is_label(&member.ingress.meta.namespace);
+    let whole = all().filter(|member| !member.ghost).find(named);
+    whole.or_else(|| all().find(named)).map_or_else(
+        || options.gateway_namespace.clone(),
+        |member| member.ingress.meta.namespace.clone(),
+    )
 }
 
 /// `namespace/name` of a server's `VirtualService`.
-fn virtual_service_key(server: &Server<'_>, members: &[Member<'_>]) -> String {
-    let namespace = owner(server, members).map_or("", |member| member.ingress.meta.namespace.as_str());
+fn virtual_service_key(server: &Server<'_>, members: &[Member<'_>], options: &Options) -> String {
+    let namespace = namespace(server, members, options);
     format!("{namespace}/{}", names::label(&server.host, &[&server.host]))
 }
 

@@ -57,6 +57,11 @@ pub(crate) fn is_host(text: &str) -> bool {
     text.len() <= 253 && rest.split('.').all(is_label)
 }
 
+/// Whether a `VirtualService` can have a host: Istio takes one without a dot for a Service's.
+pub(super) fn is_written(host: &str) -> bool {
+    host == "*" || is_host(host) && host.contains('.')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -38,6 +38,8 @@ pub(super) struct Pattern<'a> {
     path: &'a str,
     branches: Vec<&'a str>,
     groups: usize,
+    /// Where slashes stand by themselves.
+    slashes: Vec<usize>,
 }
 
 impl<'a> Pattern<'a> {
@@ -46,7 +48,11 @@ impl<'a> Pattern<'a> {
         let ast = ast::parse::Parser::new()
             .parse(path)
             .map_err(|error| Unfit::new(format!("{}", error.kind())))?;
-        let mut check = Check { path, groups: 0 };
+        let mut check = Check {
+            path,
+            groups: 0,
+            slashes: Vec::new(),
+        };
         check.node(&ast, 1)?;
         let branches = if let Ast::Alternation(all) = &ast {
             let part = |ast: &Ast| path.get(ast.span().start.offset..ast.span().end.offset);
@@ -58,12 +64,35 @@ impl<'a> Pattern<'a> {
             path,
             branches,
             groups: check.groups,
+            slashes: check.slashes,
         })
     }
 
     /// The whole-path match that takes what nginx's location takes: only the first branch is anchored.
     pub(super) fn location(&self) -> Result<String, Unfit> {
         short(format!("(?i)(?:{}).*", self.branches.join("|.*")))
+    }
+
+    /// The same, where a slash may be written as it is in `slash`; that may take more than nginx's location does.
+    pub(super) fn spelled(&self, slash: &str) -> Result<String, Unfit> {
+        let mut branches = Vec::new();
+        let mut start = 0;
+        for branch in &self.branches {
+            let mut text = String::new();
+            for (at, c) in branch.char_indices() {
+                if self.slashes.contains(&(start + at)) {
+                    text.push_str("(?:");
+                    text.push_str(slash);
+                    text.push(')');
+                } else {
+                    text.push(c);
+                }
+            }
+            // A bar stands between two branches.
+            start += branch.len() + 1;
+            branches.push(text);
+        }
+        short(format!("(?i)(?:{}).*", branches.join("|.*")))
     }
 
     /// The whole-path match that finds what nginx's rewrite finds: the leftmost, with its captures.
@@ -123,6 +152,7 @@ fn short(pattern: String) -> Result<String, Unfit> {
 struct Check<'a> {
     path: &'a str,
     groups: usize,
+    slashes: Vec<usize>,
 }
 
 impl Check<'_> {
@@ -143,6 +173,9 @@ impl Check<'_> {
             Ast::Empty(_) | Ast::Dot(_) | Ast::ClassPerl(_) => Ok(()),
             Ast::Flags(set) => self.flags(&set.flags),
             Ast::Literal(literal) => {
+                if literal.c == '/' && literal.kind == LiteralKind::Verbatim {
+                    self.slashes.push(literal.span.start.offset);
+                }
                 self.literal(literal)?;
                 self.sent_plainly(literal)
             }

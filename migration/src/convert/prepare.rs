@@ -1,42 +1,41 @@
-//! Everything about locations that is decided before routes are written: back ends, canaries, what is refused.
+//! Everything about locations that is decided before routes are written: back ends, and what is refused.
 
 use super::Options;
 use super::access;
-use super::backend::{self, Resolved, Upstream};
+use super::backend;
 use super::book::Book;
-use super::canary::Rules;
 use super::names;
 use super::policy::Policies;
 use super::select::result;
-use super::servers::{Duplicate, Location, Member, Place, Server, host_of};
+use super::servers::{Duplicate, Location, Member, Place, Server};
 use super::shape;
-use crate::input::{Inventory, PathType};
+use super::spoilt::Spoilt;
+use super::tls;
+use crate::input::Inventory;
 use crate::report::{Code, Entry, Outcome};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// A canary, by the upstream that it hangs on.
-pub(super) struct Hanging {
-    /// The Ingress.
-    pub member: usize,
-    pub rules: Rules,
-    pub resolved: Resolved,
-}
+use std::collections::BTreeMap;
 
 /// Locations that an older one has taken.
 pub(super) fn duplicates(members: &[Member<'_>], all: &[Duplicate], book: &mut Book<'_>) {
-    for (member, place, host) in all {
+    for (member, place, host, certain) in all {
         let Some(ingress) = members.get(*member).map(|member| member.ingress) else {
             continue;
         };
         let path = path_of(ingress, *place);
-        let entry = Entry::new(Code::PathDuplicate, place.field(), path.clone());
-        book.note(ingress, entry.with(host.clone()));
-        let codes = vec![Code::PathDuplicate];
-        book.path(
-            ingress,
-            place.order(),
-            result(*place, host, &path, Outcome::Dropped, codes),
-        );
+        let code = if *certain {
+            Code::PathDuplicate
+        } else {
+            Code::PathAge
+        };
+        let entry = Entry::new(code, place.field(), path.clone());
+        let refused = book.note(ingress, entry.with(host.clone()));
+        let outcome = if refused {
+            Outcome::Refused
+        } else {
+            Outcome::Dropped
+        };
+        let told = result(*place, host, &path, outcome, vec![code]);
+        book.path(ingress, place.order(), told);
     }
 }
 
@@ -57,9 +56,12 @@ pub(super) fn locations<'a>(
     inventory: &Inventory,
     options: &Options,
     policies: &mut Policies,
+    spoilt: &Spoilt,
     book: &mut Book<'_>,
 ) {
     for server in servers.values_mut() {
+        let through = tls::passes(server, members);
+        younger(server, members, through, book);
         let wrong_host = server.host != "*" && !names::is_host(&server.host);
         let shapes: Vec<_> = server
             .locations
@@ -98,6 +100,12 @@ pub(super) fn locations<'a>(
                     location.refused.push(code);
                 }
             };
+            if location.contested {
+                note(Code::PathAge, host.clone());
+            }
+            if let Some(broken) = spoilt.hosts.get(&host) {
+                note(Code::RuleBroken, broken.clone());
+            }
             if first_unclear.is_some_and(|first| first < at) {
                 note(Code::BehindRefused, host.clone());
             }
@@ -131,11 +139,17 @@ pub(super) fn locations<'a>(
                     format!("{name} has it for the whole host"),
                 );
             }
-            if unsaid && access::guarded(members, location) {
-                note_at(book, member, location, Code::AllowlistPaths, host.clone());
+            if access::guarded(members, location) {
+                if through {
+                    let detail = "TLS is passed through, so the address list does nothing".to_owned();
+                    note_at(book, member, location, Code::InertAnnotation, detail);
+                } else if unsaid {
+                    note_at(book, member, location, Code::AllowlistPaths, host.clone());
+                }
             }
         }
     }
+    lists_beside_passthrough(servers, members, book);
     let mut order: Vec<(usize, Place, String, usize)> = Vec::new();
     for server in servers.values() {
         for (index, location) in server.locations.iter().enumerate() {
@@ -149,6 +163,51 @@ pub(super) fn locations<'a>(
             .and_then(|server| server.locations.get_mut(at));
         if let (Some(location), Some(member)) = (location, members.get(index)) {
             serve(location, member, inventory, options, policies, book);
+            let service = location.resolved.as_ref().map(|resolved| &resolved.service);
+            if let Some(broken) = service.and_then(|service| spoilt.services.get(service)) {
+                note_at(book, member, location, Code::RuleBroken, broken.clone());
+            }
+        }
+    }
+}
+
+/// Tells younger Ingresses that ask for passthrough where the oldest, which decides, does not.
+fn younger(server: &Server<'_>, members: &[Member<'_>], through: bool, book: &mut Book<'_>) {
+    let asking = server
+        .members
+        .iter()
+        .skip(1)
+        .filter_map(|index| members.get(*index));
+    for member in asking.filter(|member| member.features.passthrough && !through) {
+        let entry = Entry::new(Code::PassthroughYounger, "spec.rules", server.host.clone());
+        book.note(member.ingress, entry);
+    }
+}
+
+/// A policy that denies by host denies every connection that shows none.
+fn lists_beside_passthrough(
+    servers: &mut BTreeMap<String, Server<'_>>,
+    members: &[Member<'_>],
+    book: &mut Book<'_>,
+) {
+    let listed = servers.values().any(|server| {
+        let in_force = |l: &Location<'_>| access::guarded(members, l) && l.refused.is_empty();
+        !tls::passes(server, members) && server.locations.iter().any(in_force)
+    });
+    for server in servers
+        .values_mut()
+        .filter(|server| listed && tls::passes(server, members))
+    {
+        for location in server.locations.iter_mut().filter(|l| l.place != Place::Root) {
+            if let Some(member) = members.get(location.member) {
+                note_at(
+                    book,
+                    member,
+                    location,
+                    Code::PassthroughAllowlist,
+                    server.host.clone(),
+                );
+            }
         }
     }
 }
@@ -209,142 +268,6 @@ fn serve(
                 );
             }
             location.resolved = Some(resolved);
-        }
-    }
-}
-
-/// Hangs canaries on upstreams, oldest first, and gives their paths results.
-pub(super) fn canaries(
-    servers: &BTreeMap<String, Server<'_>>,
-    members: &[Member<'_>],
-    inventory: &Inventory,
-    options: &Options,
-    policies: &mut Policies,
-    book: &mut Book<'_>,
-) -> BTreeMap<Upstream, Hanging> {
-    let mut hanging: BTreeMap<Upstream, Hanging> = BTreeMap::new();
-    for (index, member) in members.iter().enumerate() {
-        let Some(rules) = &member.features.canary else {
-            continue;
-        };
-        for (r, rule) in member.ingress.rules.iter().enumerate() {
-            let host = host_of(rule.host.as_deref());
-            for (p, path) in rule.paths.iter().flatten().enumerate() {
-                let place = Place::Rule(r, p);
-                let end = |outcome: Outcome, code: Code, detail: String, book: &mut Book<'_>| {
-                    book.note(
-                        member.ingress,
-                        Entry::new(code, place.field(), path.path.clone()).with(detail),
-                    );
-                    let told = result(place, &host, &path.path, outcome, vec![code]);
-                    book.path(member.ingress, place.order(), told);
-                };
-                let Some(primary) = primary(servers, &host, &path.path, path.path_type) else {
-                    end(Outcome::Dropped, Code::CanaryUnmatched, String::new(), book);
-                    continue;
-                };
-                let owner = members.get(primary.member);
-                let (Some(base), Some(owner), true) = (&primary.resolved, owner, primary.refused.is_empty())
-                else {
-                    let code = primary.refused.first().copied().unwrap_or(Code::CanaryUnmatched);
-                    end(
-                        Outcome::Refused,
-                        code,
-                        "the path that it splits is refused".to_owned(),
-                        book,
-                    );
-                    continue;
-                };
-                let namespace = &member.ingress.meta.namespace;
-                match backend::resolve(&path.backend, namespace, inventory, options, book) {
-                    Err((code, detail)) => end(Outcome::Refused, code, detail, book),
-                    Ok(own) if own.upstream == base.upstream => {
-                        end(
-                            Outcome::Dropped,
-                            Code::CanaryUnmatched,
-                            "both have the same back end".to_owned(),
-                            book,
-                        );
-                    }
-                    Ok(own) => {
-                        let taken = hanging.get(&base.upstream);
-                        if taken.is_some_and(|other| other.member != index || other.resolved != own) {
-                            end(Outcome::Dropped, Code::CanarySecond, String::new(), book);
-                            continue;
-                        }
-                        if let Some(conflict) = policies.join(&own, &owner.features)
-                            && conflict.explanation().outcome == Outcome::Refused
-                        {
-                            end(Outcome::Refused, conflict, String::new(), book);
-                            continue;
-                        }
-                        let mut told = result(place, &host, &path.path, Outcome::Converted, Vec::new());
-                        told.virtual_service = servers
-                            .get(&host)
-                            .map(|server| super::virtual_service_key(server, members));
-                        book.path(member.ingress, place.order(), told);
-                        hanging.insert(
-                            base.upstream.clone(),
-                            Hanging {
-                                member: index,
-                                rules: rules.clone(),
-                                resolved: own,
-                            },
-                        );
-                    }
-                }
-            }
-        }
-    }
-    spread(servers, members, &hanging, book);
-    hanging
-}
-
-fn primary<'b, 'a>(
-    servers: &'b BTreeMap<String, Server<'a>>,
-    host: &str,
-    path: &str,
-    path_type: PathType,
-) -> Option<&'b Location<'a>> {
-    // nginx compares the text: an empty path is not the root's slash.
-    let mut locations = servers.get(host)?.locations.iter();
-    locations.find(|l| matches!(l.place, Place::Rule(..)) && l.path == path && l.path_type == path_type)
-}
-
-/// Tells canaries that split more than their own paths.
-fn spread(
-    servers: &BTreeMap<String, Server<'_>>,
-    members: &[Member<'_>],
-    hanging: &BTreeMap<Upstream, Hanging>,
-    book: &mut Book<'_>,
-) {
-    let mut used: BTreeMap<&Upstream, BTreeSet<(String, String)>> = BTreeMap::new();
-    for server in servers.values().filter(|server| server.alias_of.is_none()) {
-        for location in &server.locations {
-            if let Some(resolved) = &location.resolved {
-                let at = (server.host.clone(), location.path.clone());
-                used.entry(&resolved.upstream).or_default().insert(at);
-            }
-        }
-    }
-    for (upstream, canary) in hanging {
-        let Some(ingress) = members.get(canary.member).map(|member| member.ingress) else {
-            continue;
-        };
-        let own: BTreeSet<(String, String)> = super::select::places(ingress)
-            .into_iter()
-            .map(|(_, host, path)| (host, path))
-            .collect();
-        let others: Vec<String> = used
-            .get(upstream)
-            .into_iter()
-            .flatten()
-            .filter(|at| !own.contains(*at))
-            .map(|(host, path)| format!("{host}{path}"))
-            .collect();
-        if !others.is_empty() {
-            let entry = Entry::new(Code::CanarySpread, "spec.rules", upstream.1.clone());
-            book.note(ingress, entry.with(others.join(", ")));
         }
     }
 }

@@ -287,6 +287,34 @@ impl<'a> Scene<'a, '_> {
         }
     }
 
+    /// A route that answers 503 to hosts that are known by their authority alone.
+    pub(super) fn closed_hosts<'h>(hosts: impl Iterator<Item = &'h String>) -> Option<HttpRoute> {
+        let authority = |host: &String| {
+            let host = regex::escape(host).replace("\\-", "-");
+            StringMatch::Regex(format!("(?i){host}(:[0-9]+)?"))
+        };
+        let matches: Vec<HttpMatch> = hosts
+            .map(|host| HttpMatch {
+                authority: Some(authority(host)),
+                ..HttpMatch::default()
+            })
+            .collect();
+        (!matches.is_empty()).then(|| HttpRoute {
+            name: Some("hosts that are not served".to_owned()),
+            matches,
+            direct_response: Some(DirectResponse { status: 503 }),
+            ..HttpRoute::default()
+        })
+    }
+
+    /// A route that answers 503 to spellings of a location's path that its address list does not know.
+    pub(super) fn misspelled(&self, location: &Location<'a>, uris: &[StringMatch]) -> HttpRoute {
+        HttpRoute {
+            name: Some(format!("other spellings {}", location.place.field())),
+            ..self.closed(location, uris)
+        }
+    }
+
     /// nginx redirects `/foo` to `/foo/` where only the latter is a location, be it exact or a prefix.
     fn without_slash(&self, location: &Location<'a>) -> Option<StringMatch> {
         let bare = location.path.strip_suffix('/').filter(|bare| !bare.is_empty())?;

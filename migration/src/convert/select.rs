@@ -2,6 +2,7 @@
 
 use super::book::Book;
 use super::features;
+use super::names;
 use super::servers::{Member, Place, host_of};
 use super::settings::Settings;
 use super::tls;
@@ -14,24 +15,29 @@ pub(super) fn members<'a>(
     settings: &Settings,
     book: &mut Book<'_>,
 ) -> Vec<Member<'a>> {
-    let mut ours: Vec<&Ingress> = Vec::new();
-    for ingress in inventory.ingresses.values() {
+    let mut ours: Vec<(&Ingress, Option<Code>)> = Vec::new();
+    let read = inventory.ingresses.values().map(|ingress| (ingress, None));
+    let ghosts = inventory
+        .ghosts
+        .iter()
+        .map(|(code, ingress)| (ingress, Some(*code)));
+    for (ingress, ghost) in read.chain(ghosts) {
         if let Some(code) = unserved(ingress, settings, book) {
             for (place, host, path) in places(ingress) {
                 let result = result(place, &host, &path, Outcome::Dropped, vec![code]);
                 book.path(ingress, place.order(), result);
             }
         } else {
-            ours.push(ingress);
+            ours.push((ingress, ghost));
         }
     }
-    ours.sort_by(|a, b| {
+    ours.sort_by(|(a, _), (b, _)| {
         let age = |ingress: &Ingress| ingress.meta.creation_timestamp.clone().unwrap_or_default();
         // Equal times: the name that sorts last wins, as in ingress-nginx.
         age(a).cmp(&age(b)).then_with(|| b.meta.key().cmp(&a.meta.key()))
     });
     ours.into_iter()
-        .map(|ingress| {
+        .map(|(ingress, ghost)| {
             let (features, entries) = features::read(ingress, settings, &inventory.config_maps);
             let (mut refused, mut for_host) = (Vec::new(), Vec::new());
             for entry in entries {
@@ -43,6 +49,15 @@ pub(super) fn members<'a>(
                     for_host.extend(server.then_some(code));
                 }
             }
+            if !names::is_label(&ingress.meta.namespace) {
+                let namespace = ingress.meta.namespace.clone();
+                book.note(
+                    ingress,
+                    Entry::new(Code::NameInvalid, "metadata.namespace", namespace),
+                );
+                refused.push(Code::NameInvalid);
+            }
+            refused.extend(ghost);
             for codes in [&mut refused, &mut for_host] {
                 codes.sort();
                 codes.dedup();
@@ -52,6 +67,9 @@ pub(super) fn members<'a>(
                 features,
                 refused,
                 for_host,
+                ghost: ghost.is_some(),
+                unsure: ingress.meta.creation_timestamp.is_none()
+                    || classless(ingress) && settings.without_class.is_none(),
             };
             structure(&member, book);
             member
@@ -59,9 +77,26 @@ pub(super) fn members<'a>(
         .collect()
 }
 
+const LEGACY: &str = "kubernetes.io/ingress.class";
+
+fn classless(ingress: &Ingress) -> bool {
+    let legacy = ingress
+        .meta
+        .annotations
+        .get(LEGACY)
+        .is_some_and(|class| !class.is_empty());
+    ingress.class.is_none() && !legacy
+}
+
 /// Why the controller does not serve an Ingress; none where it does.
 fn unserved(ingress: &Ingress, settings: &Settings, book: &mut Book<'_>) -> Option<Code> {
-    const LEGACY: &str = "kubernetes.io/ingress.class";
+    if !settings.catch_all && ingress.default_backend.is_some() {
+        book.note(
+            ingress,
+            Entry::new(Code::CatchAllDisabled, "spec.defaultBackend", ""),
+        );
+        return Some(Code::CatchAllDisabled);
+    }
     if let Some(only) = settings
         .only_namespace
         .as_ref()
@@ -82,19 +117,35 @@ fn unserved(ingress: &Ingress, settings: &Settings, book: &mut Book<'_>) -> Opti
         (_, Some(class)) => (format!("metadata.annotations[{LEGACY}]"), class),
         (Some(class), None) => ("spec.ingressClassName".to_owned(), class),
         (None, None) => {
-            if !settings.without_class {
-                book.note(ingress, Entry::new(Code::NoClass, "spec.ingressClassName", ""));
-            }
-            return None;
+            let code = match settings.without_class {
+                Some(true) => return None,
+                Some(false) => Code::ClassMissing,
+                None => Code::NoClass,
+            };
+            book.note(ingress, Entry::new(code, "spec.ingressClassName", ""));
+            return (code == Code::ClassMissing).then_some(code);
         }
     };
-    if *class == settings.class {
+    // The annotation is held against the flag, the field against the names of classes.
+    let ours = if legacy.is_some() {
+        *class == settings.class
+    } else {
+        settings.classes.contains(class)
+    };
+    if ours {
         return None;
     }
     let entry = Entry::new(Code::OtherClass, field, class.clone());
     book.note(ingress, entry.with(format!("{:?} is converted", settings.class)));
     Some(Code::OtherClass)
 }
+
+/// Labels by which GitOps tools know what is theirs.
+const GITOPS: &[&str] = &[
+    "argocd.argoproj.io/instance",
+    "helm.toolkit.fluxcd.io/name",
+    "kustomize.toolkit.fluxcd.io/name",
+];
 
 /// What is worth telling about rules and owners.
 fn structure(member: &Member<'_>, book: &mut Book<'_>) {
@@ -115,6 +166,12 @@ fn structure(member: &Member<'_>, book: &mut Book<'_>) {
     if let Some(tool) = managed.filter(|tool| ["Helm", "argocd", "flux"].contains(&tool.as_str())) {
         let field = "metadata.labels[app.kubernetes.io/managed-by]";
         book.note(ingress, Entry::new(Code::ManagedElsewhere, field, tool.clone()));
+    }
+    for label in GITOPS {
+        if let Some(value) = ingress.meta.labels.get(*label) {
+            let field = format!("metadata.labels[{label}]");
+            book.note(ingress, Entry::new(Code::ManagedElsewhere, field, value.clone()));
+        }
     }
     for (index, owner) in ingress.meta.owner_references.iter().enumerate() {
         let value = format!("{} {}", owner.kind, owner.name);

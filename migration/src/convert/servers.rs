@@ -15,9 +15,26 @@ pub(super) struct Member<'a> {
     pub refused: Vec<Code>,
     /// Those among them that protect its hosts as a whole.
     pub for_host: Vec<Code>,
+    /// Whether only its hosts and paths are known: they are closed, and it is told of elsewhere.
+    pub ghost: bool,
+    /// Whether its age, or whether it is served at all, is not known.
+    pub unsure: bool,
 }
 
 impl Member<'_> {
+    /// Whether it is not known which of two nginx serves, and one protects otherwise than the other.
+    fn contests(&self, other: &Self) -> bool {
+        let guards = |member: &Self| {
+            let features = &member.features;
+            (
+                member.refused.clone(),
+                features.allow.clone(),
+                features.deny.clone(),
+            )
+        };
+        (self.unsure || other.unsure) && guards(self) != guards(other)
+    }
+
     pub(super) fn is_canary(&self) -> bool {
         self.features.canary.is_some()
     }
@@ -69,6 +86,8 @@ pub(super) struct Location<'a> {
     /// Whether it is the catch-all server's own root: the controller gives it no redirect and no rewrite of an
     /// Ingress, whoever serves it.
     pub bare: bool,
+    /// Whether another Ingress may be the one that nginx serves here, and protects it otherwise.
+    pub contested: bool,
 }
 
 impl Location<'_> {
@@ -94,8 +113,8 @@ pub(super) struct Server<'a> {
     pub alias_of: Option<String>,
 }
 
-/// Locations that lose against an older one: who, where, and the host.
-pub(super) type Duplicate = (usize, Place, String);
+/// Locations that lose against an older one: who, where, the host, and whether that is certain.
+pub(super) type Duplicate = (usize, Place, String, bool);
 
 /// Builds all servers. Members are sorted, oldest first; canaries have no locations of their own.
 pub(super) fn build<'a>(members: &[Member<'a>]) -> (BTreeMap<String, Server<'a>>, Vec<Duplicate>) {
@@ -147,13 +166,18 @@ pub(super) fn build<'a>(members: &[Member<'a>]) -> (BTreeMap<String, Server<'a>>
                     refused: Vec::new(),
                     catch_all: false,
                     bare: false,
+                    contested: false,
                 };
                 // The controller looks at the first location of the path only: one of another type is no obstacle.
                 let same = server.locations.iter_mut().find(|known| known.path == fresh.path);
                 match same {
                     Some(known) if known.path_type != fresh.path_type => server.locations.push(fresh),
                     Some(known) if known.stands_in() => *known = fresh,
-                    Some(_) => duplicates.push((index, place, server.host.clone())),
+                    Some(known) => {
+                        let contested = contested(members, index, known.member);
+                        known.contested |= contested;
+                        duplicates.push((index, place, server.host.clone(), !contested));
+                    }
                     None => server.locations.push(fresh),
                 }
             }
@@ -169,7 +193,7 @@ pub(super) fn build<'a>(members: &[Member<'a>]) -> (BTreeMap<String, Server<'a>>
         });
         server.app_root = app_root(server, members);
         if !server.regex {
-            merge_slashes(server, &mut duplicates);
+            merge_slashes(server, members, &mut duplicates);
         }
         sort(server);
         if server.regex {
@@ -281,6 +305,7 @@ fn root(member: usize, ingress: &Ingress) -> Location<'_> {
         refused: Vec::new(),
         catch_all: false,
         bare: false,
+        contested: false,
     }
 }
 
@@ -296,12 +321,18 @@ fn nobody<'a>(member: usize) -> Location<'a> {
         refused: Vec::new(),
         catch_all: false,
         bare: true,
+        contested: false,
     }
+}
+
+fn contested(members: &[Member<'_>], one: usize, other: usize) -> bool {
+    let pair = (members.get(one), members.get(other));
+    matches!(pair, (Some(one), Some(other)) if one.contests(other))
 }
 
 /// `/foo` and `/foo/` as prefixes are one location to nginx, which refuses a configuration with both, as it does one
 /// with the same path twice.
-fn merge_slashes(server: &mut Server<'_>, duplicates: &mut Vec<Duplicate>) {
+fn merge_slashes(server: &mut Server<'_>, members: &[Member<'_>], duplicates: &mut Vec<Duplicate>) {
     let mut seen: BTreeMap<(bool, String), usize> = BTreeMap::new();
     let mut kept: Vec<Location<'_>> = Vec::new();
     for location in std::mem::take(&mut server.locations) {
@@ -320,7 +351,9 @@ fn merge_slashes(server: &mut Server<'_>, duplicates: &mut Vec<Duplicate>) {
                 } else {
                     location
                 };
-                duplicates.push((loser.member, loser.place, server.host.clone()));
+                let contested = contested(members, loser.member, first.member);
+                first.contested |= contested;
+                duplicates.push((loser.member, loser.place, server.host.clone(), !contested));
             }
         }
     }

@@ -1,10 +1,13 @@
 //! The controller's ConfigMap and flags, as far as they decide about routes; the rest is reported.
 
 use super::Options;
-use super::address;
-use crate::input::{ConfigMap, Inventory, Key};
+use super::{address, controller};
+use crate::input::{Inventory, Key};
 use crate::report::{Code, Entry};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The prefix of annotations unless a flag says otherwise.
+pub(super) const PREFIX: &str = "nginx.ingress.kubernetes.io";
 
 /// Codes with which Istio redirects.
 pub(super) const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
@@ -13,9 +16,16 @@ pub(super) const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
+    /// Why it is not certain that these are the controller's settings.
+    pub doubts: Vec<Entry>,
     pub prefix: String,
     pub class: String,
-    pub without_class: bool,
+    /// The names of `IngressClasses` that are this controller's.
+    pub classes: BTreeSet<String>,
+    /// Whether Ingresses without class are served; none: not known.
+    pub without_class: Option<bool>,
+    /// Whether Ingresses with a default back end are served.
+    pub catch_all: bool,
     /// The only namespace that is served, where the controller is told one.
     pub only_namespace: Option<String>,
     pub ssl_redirect: bool,
@@ -115,9 +125,11 @@ const QUIET: &[&str] = &[
 /// Reads what is there, and reports.
 pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<Entry>) {
     let mut entries = Vec::new();
-    let flags = flags(inventory, options);
+    let flags = controller::flags(inventory, options, &mut entries);
     let flag = |name: &str| flags.get(name).map(String::as_str);
-    let given = config(inventory, options, &mut entries);
+    let given = controller::config(inventory, options, &flags, &mut entries);
+    let doubts = entries.clone();
+    entries.extend(controller::lost(&flags));
     if given.is_none() {
         entries.push(Entry::new(Code::ControllerDefaults, "", ""));
     }
@@ -143,15 +155,16 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
     let mut security: Vec<(String, String)> = SECURITY
         .iter()
         .filter_map(|key| Some(((*key).to_owned(), text(key)?.to_owned())))
-        .filter(|(_, value)| value != "false" && value != "0")
+        .filter(|(_, value)| boolean(value) != Some(false))
         .collect();
     // A list that cannot be read protects every Ingress in a way that nobody knows.
     let mut ranges = |key: &str| {
         let ranges = list(key);
-        if ranges.iter().all(|range| address::is_range(range)) {
+        let empty = ranges.is_empty() && text(key).is_some();
+        if !empty && ranges.iter().all(|range| address::is_range(range)) {
             return ranges;
         }
-        security.push((key.to_owned(), ranges.join(",")));
+        security.push((key.to_owned(), text(key).unwrap_or_default().to_owned()));
         Vec::new()
     };
     let (allow, deny) = (ranges("whitelist-source-range"), ranges("denylist-source-range"));
@@ -159,20 +172,31 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
         || vec!["/.well-known/acme-challenge".to_owned()],
         |_| list("no-tls-redirect-locations"),
     );
+    let class = options
+        .ingress_class
+        .clone()
+        .or_else(|| flag("ingress-class").map(ToOwned::to_owned));
+    let class = class.unwrap_or_else(|| "nginx".to_owned());
     let settings = Settings {
+        doubts,
         prefix: options
             .annotations_prefix
             .clone()
             .or_else(|| flag("annotations-prefix").map(ToOwned::to_owned))
-            .unwrap_or_else(|| "nginx.ingress.kubernetes.io".to_owned()),
-        class: options
-            .ingress_class
-            .clone()
-            .or_else(|| flag("ingress-class").map(ToOwned::to_owned))
-            .unwrap_or_else(|| "nginx".to_owned()),
-        without_class: flag("watch-ingress-without-class").is_some_and(|value| value != "false"),
+            .map_or_else(
+                || PREFIX.to_owned(),
+                |prefix| prefix.trim_end_matches('/').to_owned(),
+            ),
+        classes: controller::classes(inventory, options, &class, flag("controller-class")),
+        class,
+        without_class: match flag("watch-ingress-without-class") {
+            Some(value) => Some(value != "false"),
+            None if flags.is_empty() => None,
+            None => Some(false),
+        },
+        catch_all: flag("disable-catch-all").is_none_or(|value| value == "false"),
         only_namespace: flag("watch-namespace")
-            .filter(|name| !name.is_empty())
+            .filter(|name| !name.is_empty() && !name.contains("$("))
             .map(ToOwned::to_owned),
         ssl_redirect: on("ssl-redirect", true),
         force_ssl_redirect: on("force-ssl-redirect", false),
@@ -188,10 +212,11 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
             None if flags.is_empty() => None,
             None => Some(false),
         },
-        default_certificate: options
-            .default_certificate
-            .clone()
-            .or_else(|| flag("default-ssl-certificate").and_then(key)),
+        default_certificate: options.default_certificate.clone().or_else(|| {
+            flag("default-ssl-certificate")
+                .filter(|name| !name.contains("$("))
+                .and_then(key)
+        }),
         allowed_headers: list("global-allowed-response-headers"),
         security,
         global_auth: text("global-auth-url").map(ToOwned::to_owned),
@@ -204,6 +229,7 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
         entries.push(Entry::new(Code::NoCertificate, "", ""));
     }
     entries.extend(unconverted(data));
+    entries.extend(unreadable(data));
     entries.sort();
     (settings, entries)
 }
@@ -247,6 +273,36 @@ fn defaults(body_size: Option<&str>, underscores: bool) -> Vec<Entry> {
     entries
 }
 
+/// What nginx takes its default for, as it cannot read it.
+fn unreadable(data: &BTreeMap<String, String>) -> Vec<Entry> {
+    let wrong = |(key, value): &(&String, &String)| {
+        let value = value.trim();
+        let read = match key.as_str() {
+            key if SWITCHES.contains(&key) => boolean(value).is_some(),
+            "hsts-max-age" => value.parse::<u64>().is_ok(),
+            "http-redirect-code" => value.parse().is_ok_and(|code: u16| REDIRECTS.contains(&code)),
+            _ => true,
+        };
+        !value.is_empty() && !read
+    };
+    let told = data.iter().filter(wrong);
+    told.map(|(key, value)| Entry::new(Code::InvalidValue, format!("data.{key}"), value.clone()))
+        .collect()
+}
+
+const SWITCHES: &[&str] = &[
+    "ssl-redirect",
+    "force-ssl-redirect",
+    "hsts",
+    "hsts-include-subdomains",
+    "hsts-preload",
+    "allow-snippet-annotations",
+    "use-forwarded-headers",
+    "enable-underscores-in-headers",
+    "enable-modsecurity",
+    "enable-owasp-modsecurity-crs",
+];
+
 const READ: &[&str] = &[
     "ssl-redirect",
     "force-ssl-redirect",
@@ -277,45 +333,6 @@ fn unconverted(data: &BTreeMap<String, String>) -> Vec<Entry> {
         }
     }
     entries
-}
-
-fn config<'a>(
-    inventory: &'a Inventory,
-    options: &Options,
-    entries: &mut Vec<Entry>,
-) -> Option<&'a ConfigMap> {
-    let mut ambiguous = |namespace: &str, name: &str, detail: &str| {
-        let entry = Entry::new(Code::ControllerAmbiguous, "", format!("{namespace}/{name}"));
-        entries.push(entry.with(detail));
-    };
-    if let Some(key) = &options.controller_config {
-        let found = inventory.config_maps.get(key);
-        if found.is_none() {
-            ambiguous(&key.0, &key.1, "it is not among what was read");
-        }
-        return found;
-    }
-    let usual = ["ingress-nginx-controller", "nginx-configuration"];
-    let mut found = inventory
-        .config_maps
-        .values()
-        .filter(|map| usual.contains(&map.meta.name.as_str()));
-    let first = found.next()?;
-    if found.next().is_some() {
-        ambiguous(&first.meta.namespace, &first.meta.name, "it is the first by name");
-    }
-    Some(first)
-}
-
-/// Flags by name without dashes; one without value is `true`.
-fn flags(inventory: &Inventory, options: &Options) -> BTreeMap<String, String> {
-    let all = inventory.controller_flags.iter().chain(&options.controller_flags);
-    all.map(|flag| {
-        let flag = flag.trim_start_matches('-');
-        let (name, value) = flag.split_once('=').unwrap_or((flag, "true"));
-        (name.to_owned(), value.to_owned())
-    })
-    .collect()
 }
 
 /// `namespace/name`.

@@ -1,6 +1,6 @@
 //! How a location's requests are recognised, and what the back end sees of their path.
 
-use super::pattern::{LONGEST, Pattern, Unfit, sent_plainly, substitution};
+use super::pattern::{Pattern, Unfit, sent_plainly, substitution};
 use super::servers::{Location, Member, Server, rewrites, with_slash};
 use crate::input::PathType;
 use crate::istio::{RegexRewrite, StringMatch};
@@ -101,69 +101,23 @@ fn regex_uris(
     member: &Member<'_>,
 ) -> Result<Vec<StringMatch>, Unfit> {
     let rewritten = rewritten(location, member);
-    let own = !location.bare && (member.features.use_regex || rewritten);
-    // nginx adds a slash to a prefix that is no expression itself, where an exact path takes the rest.
-    let slashed = !own
-        && location.path_type == PathType::Prefix
-        && server.has(PathType::Exact, &location.path)
-        && !location.path.ends_with('/');
-    let compared = if slashed {
-        with_slash(&location.path)
-    } else {
-        location.path.clone()
-    };
+    let compared = compared(server, location, member);
     let blame = |unfit| if rewritten { blame(unfit) } else { unfit };
     let pattern = Pattern::new(&compared).map_err(blame)?;
     Ok(vec![StringMatch::Regex(pattern.location().map_err(blame)?)])
 }
 
-/// What to close for a location that is refused. Where its requests cannot be told exactly, more is closed than it
-/// has: they must not fall to a location that may protect less.
-pub(super) fn closing(server: &Server<'_>, location: &Location<'_>, member: &Member<'_>) -> Vec<StringMatch> {
-    uris(server, location, member).unwrap_or_else(|_| around(server, location))
-}
-
-fn around(server: &Server<'_>, location: &Location<'_>) -> Vec<StringMatch> {
-    let path = &location.path;
-    if server.regex {
-        // Only the first branch of an alternation is anchored; before it, what stands before the first operator.
-        let operator = |c: char| !c.is_ascii_alphanumeric() && !"-_~/".contains(c);
-        let end = path.find(operator).unwrap_or(path.len());
-        let head = path.get(..end).unwrap_or_default();
-        // The last character may be optional.
-        let head = head
-            .char_indices()
-            .last()
-            .and_then(|(at, _)| head.get(..at))
-            .unwrap_or_default();
-        let head = if path.contains('|') { "" } else { head };
-        return vec![StringMatch::Regex(format!("(?i)(?:{head}).*"))];
+/// The expression by which nginx compares a location of a server of regular expressions.
+pub(super) fn compared(server: &Server<'_>, location: &Location<'_>, member: &Member<'_>) -> String {
+    let own = !location.bare && (member.features.use_regex || rewritten(location, member));
+    // nginx adds a slash to a prefix that is no expression itself, where an exact path takes the rest.
+    let slashed = !own
+        && location.path_type == PathType::Prefix
+        && server.has(PathType::Exact, &location.path)
+        && !location.path.ends_with('/');
+    if slashed {
+        with_slash(&location.path)
+    } else {
+        location.path.clone()
     }
-    // No request has a path that does not begin with a slash.
-    if !path.starts_with('/') {
-        return Vec::new();
-    }
-    let bare = path.strip_suffix('/').unwrap_or(path);
-    let tail = match location.path_type {
-        PathType::Exact => path.strip_prefix(bare).unwrap_or_default(),
-        PathType::Prefix => "(?:/.*)?",
-    };
-    let pattern = bare.chars().map(sent).collect::<String>() + tail;
-    if pattern.len() > LONGEST {
-        return Vec::new();
-    }
-    vec![StringMatch::Regex(pattern)]
-}
-
-/// A character as it is sent: as it stands, or as octets.
-fn sent(c: char) -> String {
-    if sent_plainly(c) {
-        return regex::escape(&c.to_string()).replace("\\-", "-");
-    }
-    let mut buffer = [0; 4];
-    let octets = c
-        .encode_utf8(&mut buffer)
-        .bytes()
-        .map(|octet| format!("%{octet:02X}"));
-    format!("(?i:{})", octets.collect::<String>())
 }

@@ -2,6 +2,7 @@
 
 use super::Options;
 use super::book::Book;
+use super::gateway;
 use super::names;
 use super::servers::{Member, Server};
 use super::settings::Settings;
@@ -44,6 +45,24 @@ pub(super) fn all(
     decided
 }
 
+/// Whether TLS of a server is passed through: the oldest Ingress of the host decides, for all of its paths.
+pub(super) fn passes(server: &Server<'_>, members: &[Member<'_>]) -> bool {
+    let oldest = server.members.first().and_then(|index| members.get(*index));
+    server.host != "*" && oldest.is_some_and(|member| member.features.passthrough)
+}
+
+/// What a host that would have passed TLS through shows while it is closed: what the wildcard over it shows, whose
+/// server would have its connections otherwise.
+pub(super) fn closed(host: &str, decided: &BTreeMap<String, Security>, settings: &Settings) -> Security {
+    let over = gateway::wildcards(host)
+        .filter_map(|wildcard| decided.get(&wildcard)?.secret.clone())
+        .next();
+    Security {
+        secret: over.or_else(|| settings.default_certificate.clone()),
+        ..Security::default()
+    }
+}
+
 /// Decides for a server.
 fn decide(
     server: &Server<'_>,
@@ -53,15 +72,9 @@ fn decide(
     book: &mut Book<'_>,
 ) -> Security {
     let of = |index: &usize| members.get(*index);
-    // The oldest Ingress of the host decides, for all of its paths.
-    let passthrough = server
-        .members
-        .first()
-        .and_then(of)
-        .is_some_and(|member| member.features.passthrough);
-    if passthrough && server.host != "*" {
+    if passes(server, members) {
         return Security {
-            passthrough,
+            passthrough: true,
             ..Security::default()
         };
     }

@@ -2,7 +2,8 @@
 
 use super::Origin;
 use super::kinds::{
-    Backend, ConfigMap, Ingress, Metadata, Path, PathType, Port, Rule, Secret, Service, or_default, words,
+    Backend, ConfigMap, Ingress, IngressClass, Metadata, Path, PathType, Port, Rule, Secret, Service,
+    or_default, words,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -141,6 +142,61 @@ pub(super) fn ingress(value: &Value) -> Result<Ingress, String> {
     })
 }
 
+/// What can be known of an Ingress that cannot be read: hosts and paths, and the annotations that protect them. Its
+/// back ends are none that exist.
+pub(super) fn ghost(value: &Value) -> Option<Ingress> {
+    let text = |value: &Value, pointer: &str| {
+        let found = value.pointer(pointer).and_then(Value::as_str);
+        found.filter(|text| !text.is_empty()).map(ToOwned::to_owned)
+    };
+    let list = |value: &Value, pointer: &str| -> Vec<Value> {
+        let found = value.pointer(pointer).and_then(Value::as_array);
+        found.cloned().unwrap_or_default()
+    };
+    let unknown = || Backend::Service {
+        name: String::new(),
+        port: Port::Number(0),
+    };
+    let path = |path: &Value| Path {
+        path: text(path, "/path").unwrap_or_default(),
+        path_type: match text(path, "/pathType").as_deref() {
+            Some("Exact") => PathType::Exact,
+            _ => PathType::Prefix,
+        },
+        backend: unknown(),
+    };
+    let rule = |rule: &Value| Rule {
+        host: text(rule, "/host"),
+        paths: rule
+            .get("http")
+            .map(|http| list(http, "/paths").iter().map(path).collect()),
+    };
+    let rules: Vec<Rule> = list(value, "/spec/rules").iter().map(rule).collect();
+    let default = ["/spec/backend", "/spec/defaultBackend"]
+        .iter()
+        .any(|field| value.pointer(field).is_some());
+    let mut meta: Metadata = part(value, "/metadata").unwrap_or_default();
+    if meta.namespace.is_empty() {
+        "default".clone_into(&mut meta.namespace);
+    }
+    (default || !rules.is_empty()).then(|| Ingress {
+        meta,
+        origin: Origin::default(),
+        class: text(value, "/spec/ingressClassName"),
+        default_backend: default.then(unknown),
+        tls: part(value, "/spec/tls").unwrap_or_default(),
+        rules,
+    })
+}
+
+pub(super) fn ingress_class(value: &Value) -> Result<IngressClass, String> {
+    let controller: Option<String> = part(value, "/spec/controller")?;
+    Ok(IngressClass {
+        meta: meta(value)?,
+        controller: controller.unwrap_or_default(),
+    })
+}
+
 pub(super) fn service(value: &Value) -> Result<Service, String> {
     let kind: Option<String> = part(value, "/spec/type")?;
     let external: Option<String> = part(value, "/spec/externalName")?;
@@ -151,16 +207,26 @@ pub(super) fn service(value: &Value) -> Result<Service, String> {
     })
 }
 
+/// What is wrong is told by field alone: the reader's own words would repeat a value.
 pub(super) fn secret(value: &Value) -> Result<Secret, String> {
+    fn silent<T: for<'de> Deserialize<'de> + Default>(value: &Value, pointer: &str) -> Result<T, String> {
+        part(value, pointer).map_err(|_| {
+            format!(
+                "{}: it has another type than it must have",
+                pointer.trim_start_matches('/')
+            )
+        })
+    }
     let mut keys = BTreeSet::new();
     for pointer in ["/data", "/stringData"] {
-        let data: BTreeMap<String, Option<String>> = part(value, pointer)?;
+        let data: BTreeMap<String, Option<String>> = silent(value, pointer)?;
         let filled = data
             .into_iter()
             .filter(|(_, v)| v.as_ref().is_some_and(|v| !v.is_empty()));
         keys.extend(filled.map(|(key, _)| key));
     }
-    let secret_type: Option<String> = part(value, "/type")?;
+    let secret_type: Option<String> = silent(value, "/type")?;
+    silent::<Metadata>(value, "/metadata")?;
     Ok(Secret {
         meta: meta(value)?,
         secret_type: secret_type.unwrap_or_else(|| "Opaque".to_owned()),
@@ -188,11 +254,49 @@ pub(super) fn controller_flags(value: &Value) -> Vec<String> {
         let texts = list.into_iter().flatten().filter_map(Value::as_str);
         texts.map(ToOwned::to_owned).collect()
     };
+    // The controller's own variable, in every manifest of it.
+    let namespace = value.pointer("/metadata/namespace").and_then(Value::as_str);
+    let namespace = namespace.filter(|name| !name.is_empty()).unwrap_or("default");
     for container in containers.into_iter().flatten() {
         let all = [words(container, "command"), words(container, "args")].concat();
         if all.iter().any(|word| word.ends_with("nginx-ingress-controller")) {
-            return all.into_iter().filter(|word| word.starts_with("--")).collect();
+            let flags = joined(&all).into_iter();
+            return flags
+                .map(|flag| flag.replace("$(POD_NAMESPACE)", namespace))
+                .collect();
         }
     }
     Vec::new()
+}
+
+/// Flags with their values, which may be arguments of their own; switches have none.
+fn joined(words: &[String]) -> Vec<String> {
+    let switch = |flag: &str| {
+        let name = flag.trim_start_matches('-');
+        [
+            "enable-",
+            "disable-",
+            "watch-ingress-without-class",
+            "ingress-class-by-name",
+            "update-status",
+            "deep-inspect",
+        ]
+        .iter()
+        .any(|known| name.starts_with(known))
+    };
+    let mut flags: Vec<String> = Vec::new();
+    let mut waits = false;
+    for word in words {
+        if word.starts_with("--") {
+            waits = !word.contains('=') && !switch(word);
+            flags.push(word.clone());
+        } else if let Some(flag) = flags.last_mut().filter(|_| waits && !word.starts_with('-')) {
+            flag.push('=');
+            flag.push_str(word);
+            waits = false;
+        } else {
+            waits = false;
+        }
+    }
+    flags
 }

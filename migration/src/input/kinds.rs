@@ -207,6 +207,14 @@ pub struct ConfigMap {
     pub data: BTreeMap<String, String>,
 }
 
+/// An `IngressClass`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct IngressClass {
+    pub meta: Metadata,
+    /// `spec.controller`.
+    pub controller: String,
+}
+
 fn default_namespace() -> String {
     "default".to_owned()
 }

@@ -14,8 +14,9 @@ pub use kinds::{
 };
 
 use crate::report::Code;
+use kinds::IngressClass;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A text and the name by which people know it.
 #[derive(Clone, Debug)]
@@ -53,8 +54,16 @@ pub struct Inventory {
     pub secrets: BTreeMap<Key, Secret>,
     /// The `ConfigMaps`.
     pub config_maps: BTreeMap<Key, ConfigMap>,
+    /// `ConfigMaps` of which two different ones were read.
+    pub clashing_config_maps: BTreeSet<Key>,
+    /// The controller that each `IngressClass` names, by the name of the class.
+    pub classes: BTreeMap<String, String>,
     /// Arguments of the controller, where its Deployment or `DaemonSet` was among the documents.
     pub controller_flags: Vec<String>,
+    /// The same of each workload that runs one, sorted; the same arguments count once.
+    pub controllers: Vec<Vec<String>>,
+    /// Ingresses that cannot be converted, but whose hosts and paths are known: nothing else may have their requests.
+    pub ghosts: Vec<(Code, Ingress)>,
     /// What could not be taken, sorted.
     pub problems: Vec<Problem>,
 }
@@ -63,7 +72,8 @@ pub struct Inventory {
 struct Seen<T> {
     object: T,
     origin: Origin,
-    clash: bool,
+    /// What else was said under that name.
+    others: Vec<T>,
 }
 
 /// Reads all texts.
@@ -88,7 +98,9 @@ struct Reader {
     services: BTreeMap<Key, Seen<Service>>,
     secrets: BTreeMap<Key, Seen<Secret>>,
     config_maps: BTreeMap<Key, Seen<ConfigMap>>,
-    flags: Vec<String>,
+    classes: BTreeMap<Key, Seen<IngressClass>>,
+    controllers: Vec<Vec<String>>,
+    ghosts: Vec<(Code, Ingress)>,
     problems: Vec<Problem>,
 }
 
@@ -144,7 +156,12 @@ impl Reader {
             ("Ingress", _) => {
                 let detail = format!("apiVersion {version:?}; only networking.k8s.io/v1 is read");
                 self.problem(origin, Code::IngressVersion, object, detail);
+                self.ghost(Code::IngressVersion, value);
                 return;
+            }
+            ("IngressClass", _) => {
+                let read = fields::ingress_class(value);
+                self.keep(origin, &object, read, |r| &mut r.classes, |o| o.meta.key())
             }
             ("Service", "v1") => {
                 let read = fields::service(value);
@@ -159,7 +176,7 @@ impl Reader {
                 self.keep(origin, &object, read, |r| &mut r.config_maps, |o| o.meta.key())
             }
             ("Deployment" | "DaemonSet", _) if !fields::controller_flags(value).is_empty() => {
-                self.flags.extend(fields::controller_flags(value));
+                self.controllers.push(fields::controller_flags(value));
                 return;
             }
             ("", _) => Err("it has no kind".to_owned()),
@@ -170,7 +187,16 @@ impl Reader {
         };
         if let Err(detail) = known {
             self.problem(origin, Code::BrokenObject, object, detail);
+            if kind == "Ingress" {
+                self.ghost(Code::BrokenObject, value);
+            }
         }
+    }
+
+    /// Remembers what an Ingress that cannot be taken says of hosts and paths.
+    fn ghost(&mut self, code: Code, value: &Value) {
+        self.ghosts
+            .extend(fields::ghost(value).map(|ghost| (code, ghost)));
     }
 
     /// Keeps an object, unless another of that name says something else: then neither can be believed.
@@ -187,14 +213,16 @@ impl Reader {
         let fresh = Seen {
             object,
             origin: origin.clone(),
-            clash: false,
+            others: Vec::new(),
         };
         let Some(first) = shelf(self).get_mut(&key) else {
             shelf(self).insert(key, fresh);
             return Ok(());
         };
         let same = first.object == fresh.object;
-        first.clash |= !same;
+        if !same {
+            first.others.push(fresh.object);
+        }
         // The place that is told must not depend on the order of reading.
         let told = if first.origin <= fresh.origin {
             fresh.origin
@@ -208,8 +236,31 @@ impl Reader {
 
     fn finish(mut self) -> Inventory {
         self.problems.sort();
-        self.flags.sort();
-        self.flags.dedup();
+        let mut flags = self.controllers.concat();
+        flags.sort();
+        flags.dedup();
+        for controller in &mut self.controllers {
+            controller.sort();
+        }
+        self.controllers.sort();
+        self.controllers.dedup();
+        let clashes = self.ingresses.values().filter(|seen| !seen.others.is_empty());
+        for seen in clashes {
+            let versions = std::iter::once(&seen.object).chain(&seen.others);
+            self.ghosts
+                .extend(versions.map(|version| (Code::ObjectClash, version.clone())));
+        }
+        // The order of reading must not show.
+        self.ghosts.sort_by_cached_key(|ghost| format!("{ghost:?}"));
+        for (index, (_, ghost)) in self.ghosts.iter_mut().enumerate() {
+            // No Ingress may share its place in the report.
+            ghost.meta.name.push_str(&format!(" (unread {})", index + 1));
+        }
+        let clashing = self
+            .config_maps
+            .iter()
+            .filter(|(_, seen)| !seen.others.is_empty());
+        let clashing_config_maps = clashing.map(|(key, _)| key.clone()).collect();
         let mut ingresses = settle(self.ingresses);
         for (ingress, origin) in ingresses.values_mut() {
             ingress.origin = origin.clone();
@@ -222,14 +273,21 @@ impl Reader {
             services: plain(self.services),
             secrets: plain(self.secrets),
             config_maps: plain(self.config_maps),
-            controller_flags: self.flags,
+            clashing_config_maps,
+            classes: plain(self.classes)
+                .into_values()
+                .map(|class| (class.meta.name, class.controller))
+                .collect(),
+            controller_flags: flags,
+            controllers: self.controllers,
+            ghosts: self.ghosts,
             problems: self.problems,
         }
     }
 }
 
 fn settle<T>(shelf: BTreeMap<Key, Seen<T>>) -> BTreeMap<Key, (T, Origin)> {
-    let kept = shelf.into_iter().filter(|(_, seen)| !seen.clash);
+    let kept = shelf.into_iter().filter(|(_, seen)| seen.others.is_empty());
     kept.map(|(key, seen)| (key, (seen.object, seen.origin)))
         .collect()
 }

@@ -32,6 +32,18 @@ codes! {
     NotWatched "NOT-WATCHED" Dropped Info []
         "the controller only watches another namespace, so nginx does not serve this Ingress"
         "nothing needs to be done";
+    ClassMissing "CLASS-MISSING" Dropped Medium []
+        "the Ingress has no class, and the controller runs without --watch-ingress-without-class, so nginx does not serve it"
+        "nothing needs to be done, unless it ought to be served: then set spec.ingressClassName";
+    CatchAllDisabled "CATCH-ALL-DISABLED" Dropped Medium []
+        "the controller runs with --disable-catch-all, so nginx does not serve an Ingress with a default back end"
+        "nothing needs to be done, unless it ought to be served: then take spec.defaultBackend away";
+    NameInvalid "NAME-INVALID" Refused Blocker []
+        "a namespace or a Service has a name that Kubernetes does not take, so no object can name it"
+        "correct the name";
+    RuleBroken "RULE-BROKEN" Refused Blocker []
+        "what would be written breaks a rule of Istio, which would refuse it or read it otherwise"
+        "correct the value that is told";
     NoClass "NO-CLASS" Approximated Medium []
         "ingress-nginx serves an Ingress without class only with --watch-ingress-without-class; here it is converted"
         "set spec.ingressClassName, or leave the Ingress out";
@@ -56,6 +68,9 @@ codes! {
     PathDuplicate "PATH-DUPLICATE" Dropped High []
         "an older Ingress has the same host and path and serves it, as in nginx"
         "delete the path from one of the two";
+    PathAge "PATH-AGE" Refused Blocker [sec may]
+        "two Ingresses have the same host and path and protect it differently, and which one nginx serves is not known: an age or a class is missing"
+        "hand in Ingresses as kubectl get prints them, with creationTimestamp, or delete one of the two";
     PathShadowed "PATH-SHADOWED" Dropped High []
         "the path never gets a request: with regular expressions another location of the host takes all of them first"
         "delete the path, or make the two differ";
@@ -162,6 +177,15 @@ codes! {
     PassthroughInert "SSL-PASSTHROUGH-INERT" Dropped Info []
         "the controller runs without --enable-ssl-passthrough, so the annotation does nothing"
         "delete the annotation";
+    PassthroughRoot "SSL-PASSTHROUGH-ROOT" Refused Blocker []
+        "TLS of this host is passed through to the back end of /, and no Ingress has that path: nothing would be served"
+        "add the path /, or take the annotation away";
+    PassthroughYounger "SSL-PASSTHROUGH-YOUNGER" Dropped Medium []
+        "an older Ingress of the host does not pass TLS through, and decides, as in nginx"
+        "delete the annotation, or set it in the oldest Ingress";
+    PassthroughAllowlist "SSL-PASSTHROUGH-ALLOWLIST" Refused High []
+        "on one gateway an address list of any host denies connections that are passed through, as they show no host"
+        "convert the hosts that pass TLS through in a batch of their own, with a Gateway on other pods";
     PassthroughPath "SSL-PASSTHROUGH-PATH" Dropped Medium []
         "TLS that is passed through has no paths: the back end of / gets everything, plain HTTP is not served"
         "let the back end tell paths apart";
@@ -183,6 +207,9 @@ codes! {
     WwwRedirect "WWW-REDIRECT" Approximated Medium []
         "the other name is redirected; its certificate must cover both names"
         "check that the certificate covers both";
+    WwwPassthrough "WWW-REDIRECT-PASSTHROUGH" Dropped Medium []
+        "TLS of this host is passed through, so nobody could redirect the other name"
+        "let the back end redirect";
     WwwTaken "WWW-REDIRECT-TAKEN" Dropped Info []
         "the other name is a host of its own, so nginx redirects nothing"
         "delete the annotation";
@@ -221,6 +248,9 @@ codes! {
     CanaryUnmatched "CANARY-UNMATCHED" Dropped Medium []
         "no other Ingress has this host and path, so nginx ignores the canary"
         "delete it, or correct host, path and pathType";
+    CanaryPrimary "CANARY-PRIMARY" Dropped High []
+        "the canary's Service and port serve a path by themselves, so nginx sends no share to it; nor does the result"
+        "give the canary a Service of its own";
     CanarySpread "CANARY-SPREAD" Converted High []
         "in nginx a canary hangs on the back end: other paths with the same Service and port are split too; so they are here"
         "give the path a Service of its own if that is not meant";
@@ -274,6 +304,9 @@ codes! {
     AllowlistInvalid "ALLOWLIST-INVALID" Refused Blocker [sec]
         "an address range is none; nginx denies the location"
         "correct the range";
+    AllowlistTwice "ALLOWLIST-TWICE" Refused High [sec may]
+        "two annotations have different lists, of which nginx takes one"
+        "keep one of them; --accept ALLOWLIST-TWICE takes allowlist-source-range";
     ClientAddress "CLIENT-ADDRESS" Approximated Medium []
         "addresses are judged as the gateway sees them: behind a load balancer that hides them the policy judges the load balancer's"
         "set externalTrafficPolicy: Local, PROXY protocol or numTrustedProxies for the gateway, and test from outside";
@@ -306,6 +339,9 @@ codes! {
     UnknownAnnotation "UNKNOWN-ANNOTATION" Dropped Medium []
         "no release of ingress-nginx that is known here has this annotation, so it does nothing"
         "correct its name, or delete it";
+    AnnotationPrefix "ANNOTATION-PREFIX" Refused Blocker [sec may]
+        "the annotation has the usual prefix, and the controller is said to read another: whether it protects is not certain"
+        "correct --annotations-prefix, or delete the annotation";
     ForeignAnnotation "FOREIGN-ANNOTATION" Dropped Info []
         "another program reads this annotation"
         "see whether that program has to be told about the VirtualService";
@@ -332,9 +368,9 @@ codes! {
     ControllerDefaults "CONTROLLER-DEFAULTS" Approximated Info []
         "no ConfigMap of the controller was read, so its defaults are assumed"
         "hand in the ConfigMap and the Deployment of the controller";
-    ControllerAmbiguous "CONTROLLER-AMBIGUOUS" Approximated High []
-        "several ConfigMaps could be the controller's, or the one that was named is missing; the one that is told is used"
-        "name the right one with --controller-config NAMESPACE/NAME";
+    ControllerAmbiguous "CONTROLLER-AMBIGUOUS" Refused Blocker [sec may]
+        "the controller's settings are not certain: its ConfigMap is missing, or several could be meant; it may protect everything"
+        "hand in one controller with its ConfigMap, or name them with --controller-config NAMESPACE/NAME and --ingress-class";
     ControllerSetting "CONTROLLER-SETTING" Dropped Medium []
         "this setting of the controller is not converted"
         "see whether it matters to you";

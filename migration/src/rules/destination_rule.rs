@@ -41,6 +41,28 @@ fn policy(at: &mut At, field: &str, value: &Value) {
     parts(at, field, value);
 }
 
+/// What would end an attribute, or the header itself, is in none.
+fn cookie(at: &mut At, field: &str, cookie: &Value) {
+    let plain = |text: &str| {
+        !text
+            .chars()
+            .any(|c| c == ';' || c.is_whitespace() || c.is_control())
+    };
+    at.demand(
+        plain(text(cookie, "path")),
+        field,
+        "a cookie's path has neither blanks nor semicolons",
+    );
+    for attribute in list(cookie, "attributes") {
+        let fits = plain(text(attribute, "name")) && plain(text(attribute, "value"));
+        at.demand(
+            fits,
+            field,
+            "a cookie's attribute has neither blanks nor semicolons",
+        );
+    }
+}
+
 fn parts(at: &mut At, field: &str, value: &Value) {
     if let Some(balancer) = value.get("loadBalancer") {
         let field = format!("{field}.loadBalancer");
@@ -61,7 +83,15 @@ fn parts(at: &mut At, field: &str, value: &Value) {
                 &field,
                 "exactly one thing to hash by is demanded",
             );
+            for key in ["httpHeaderName", "httpQueryParameterName"] {
+                at.demand(
+                    hash.get(key).is_none_or(|name| name != ""),
+                    &field,
+                    "a name to hash by is not empty",
+                );
+            }
             if let Some(cookie) = hash.get("httpCookie") {
+                self::cookie(at, &field, cookie);
                 at.demand(!text(cookie, "name").is_empty(), &field, "a cookie has a name");
                 if let Some(ttl) = cookie.get("ttl") {
                     let fits = ttl.as_str().and_then(words::milliseconds).is_some();

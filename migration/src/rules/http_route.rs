@@ -1,7 +1,7 @@
 //! HTTP routes.
 
 use super::{At, list, present, text, texts, words};
-use crate::convert::{CORS_METHODS, is_header_name};
+use crate::convert::{CORS_METHODS, is_authority, is_header_name};
 use serde_json::Value;
 
 /// Conditions of retries that Istio knows; HTTP codes too.
@@ -180,6 +180,14 @@ fn redirect(at: &mut At, field: &str, value: &Value, matches: &[Value]) {
         let fits = code.as_u64().is_some_and(|code| REDIRECTS.contains(&code));
         at.demand(fits, field, "redirectCode is 301, 302, 303, 307 or 308");
     }
+    at.demand(
+        plain(text(value, "uri")),
+        &format!("{field}.uri"),
+        "an address has neither blanks nor control characters",
+    );
+    if value.get("port").is_some() {
+        words::port(at, &format!("{field}.port"), value.get("port"));
+    }
     if let Some(scheme) = value.get("scheme") {
         at.demand(
             scheme == "http" || scheme == "https",
@@ -189,7 +197,20 @@ fn redirect(at: &mut At, field: &str, value: &Value, matches: &[Value]) {
     }
 }
 
+/// What a header can carry as an address.
+fn plain(text: &str) -> bool {
+    !text.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
 fn rewrite(at: &mut At, field: &str, value: &Value) {
+    if let Some(authority) = value.get("authority") {
+        let fits = authority.as_str().is_some_and(is_authority);
+        at.demand(
+            fits,
+            &format!("{field}.authority"),
+            "an authority is a host with or without a port",
+        );
+    }
     let paths = present(value, &["uri", "uriRegexRewrite"]);
     at.demand(paths <= 1, field, "uri and uriRegexRewrite exclude each other");
     at.demand(

@@ -4,6 +4,9 @@ use super::At;
 use crate::convert::{LONGEST_REGEX, is_header_name, is_label};
 use serde_json::Value;
 
+/// Go's durations are nanoseconds in 64 bits.
+const LONGEST_MS: f64 = 9.2e12;
+
 /// A duration in milliseconds: `1h2m3.5s` as Go writes it; none where it is none, or finer than a millisecond.
 pub(super) fn milliseconds(text: &str) -> Option<u64> {
     let mut rest = text;
@@ -30,7 +33,7 @@ pub(super) fn milliseconds(text: &str) -> Option<u64> {
         clippy::cast_sign_loss,
         reason = "bounded, and no minus is read"
     )]
-    (sum.fract() == 0.0 && sum < 1e15).then_some(sum as u64)
+    (sum.fract() == 0.0 && sum < LONGEST_MS).then_some(sum as u64)
 }
 
 /// A duration of a millisecond or more.

@@ -128,3 +128,36 @@ fn destination_rules_and_policies() {
     ]);
     assert!(twice[0].message.contains("another rule"), "{twice:?}");
 }
+
+fn broken(object: Value) -> usize {
+    check(&[object]).len()
+}
+
+#[test]
+fn values_that_go_beyond_what_istio_can_read() {
+    let hash = |hash: Value| {
+        json!({"kind": "DestinationRule", "metadata": {"name": "a", "namespace": "b"}, "spec": {"host": "s.n.svc.c",
+            "trafficPolicy": {"loadBalancer": {"consistentHash": hash}}}})
+    };
+    for (value, wrong) in [
+        (json!({"httpHeaderName": ""}), true),
+        (json!({"httpQueryParameterName": ""}), true),
+        (json!({"httpHeaderName": "x"}), false),
+        (json!({"httpCookie": {"name": "a", "path": "a b;x"}}), true),
+        (
+            json!({"httpCookie": {"name": "a", "attributes": [{"name": "Domain", "value": "a\nb"}]}}),
+            true,
+        ),
+        (
+            json!({"httpCookie": {"name": "a", "path": "/", "attributes": [{"name": "Secure"}]}}),
+            false,
+        ),
+    ] {
+        assert_eq!(broken(hash(value.clone())) > 0, wrong, "{value}");
+    }
+    let connect = |time: &str| {
+        json!({"kind": "DestinationRule", "metadata": {"name": "a", "namespace": "b"}, "spec": {"host": "s.n.svc.c",
+            "trafficPolicy": {"connectionPool": {"tcp": {"connectTimeout": time}}}}})
+    };
+    assert!(broken(connect("9999999999s")) > 0 && broken(connect("60s")) == 0);
+}

@@ -189,3 +189,31 @@ fn the_order_of_routes() {
     );
     assert_eq!(check(&[fine]), []);
 }
+
+#[test]
+fn addresses_that_are_none() {
+    let route = |route: Value| {
+        json!({"kind": "VirtualService", "metadata": {"name": "a", "namespace": "b"},
+            "spec": {"hosts": ["a.com"], "gateways": ["a/b"], "http": [route]}})
+    };
+    let to = json!([{"destination": {"host": "s.n.svc.c", "port": {"number": 80}}}]);
+    for (authority, wrong) in [
+        ("a..b", true),
+        (":", true),
+        ("a.b:99999", true),
+        ("a.b:80", false),
+        ("[::1]", false),
+    ] {
+        let rewritten = json!({"rewrite": {"authority": authority}, "route": to});
+        assert_eq!(!check(&[route(rewritten)]).is_empty(), wrong, "{authority}");
+    }
+    for (redirect, wrong) in [
+        (json!({"uri": "/a b"}), true),
+        (json!({"uri": "/a\u{1}"}), true),
+        (json!({"uri": "/a", "port": 0}), true),
+        (json!({"uri": "/a", "port": 80}), false),
+    ] {
+        let answer = json!({"redirect": redirect});
+        assert_eq!(!check(&[route(answer)]).is_empty(), wrong, "{redirect}");
+    }
+}

@@ -1,0 +1,161 @@
+//! Which controller it is: its flags, its ConfigMap and its classes. Where that is not certain it is said, and refuses
+//! everything: a setting that is not seen may protect every Ingress.
+
+use super::Options;
+use super::settings::key;
+use crate::input::{ConfigMap, Inventory, Key};
+use crate::report::{Code, Entry};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Flags by name without dashes.
+pub(super) type Flags = BTreeMap<String, String>;
+
+/// Flags whose effect a gateway does not have by itself.
+const LOST: &[&str] = &[
+    "default-backend-service",
+    "disable-catch-all",
+    "tcp-services-configmap",
+    "udp-services-configmap",
+    "watch-namespace",
+    "watch-namespace-selector",
+];
+
+/// Flags that decide about routes.
+const READ: &[&str] = &[
+    "annotations-prefix",
+    "configmap",
+    "controller-class",
+    "default-ssl-certificate",
+    "enable-ssl-passthrough",
+    "ingress-class",
+    "watch-ingress-without-class",
+];
+
+/// The flags of the one controller that counts; one without value is `true`.
+pub(super) fn flags(inventory: &Inventory, options: &Options, entries: &mut Vec<Entry>) -> Flags {
+    let own: Flags = options.controller_flags.iter().map(|flag| parsed(flag)).collect();
+    let read = |flags: &Vec<String>| -> Flags { flags.iter().map(|flag| parsed(flag)).collect() };
+    let mut all: Vec<Flags> = inventory.controllers.iter().map(read).collect();
+    let decisive = |flags: &Flags| -> Flags {
+        let decides = |name: &str| READ.contains(&name) || LOST.contains(&name);
+        flags
+            .clone()
+            .into_iter()
+            .filter(|(name, _)| decides(name))
+            .collect()
+    };
+    if let Some(class) = &options.ingress_class {
+        let serves = |flags: &&Flags| flags.get("ingress-class").map_or("nginx", String::as_str) == class;
+        let mine: Vec<Flags> = all.iter().filter(serves).cloned().collect();
+        if !mine.is_empty() {
+            all = mine;
+        }
+    }
+    if all
+        .iter()
+        .any(|flags| all.first().map(decisive) != Some(decisive(flags)))
+    {
+        let entry = Entry::new(
+            Code::ControllerAmbiguous,
+            "args",
+            format!("{} controllers", all.len()),
+        );
+        entries.push(entry.with("their flags differ; --ingress-class tells them apart"));
+    }
+    let mut flags: Flags = all.into_iter().flatten().collect();
+    flags.extend(own);
+    for name in ["configmap", "watch-namespace"] {
+        if let Some(value) = flags.get(name).filter(|value| value.contains("$(")) {
+            let entry = Entry::new(Code::ControllerAmbiguous, format!("flag --{name}"), value.clone());
+            entries.push(entry.with("the variable is not known here"));
+        }
+    }
+    flags
+}
+
+fn parsed(flag: &str) -> (String, String) {
+    let flag = flag.trim().trim_start_matches('-');
+    let (name, value) = flag.split_once(['=', ' ']).unwrap_or((flag, "true"));
+    (name.to_owned(), value.trim().to_owned())
+}
+
+/// What is told of flags.
+pub(super) fn lost(flags: &Flags) -> Vec<Entry> {
+    let told = LOST
+        .iter()
+        .filter_map(|name| flags.get_key_value(*name))
+        .filter(|(_, value)| *value != "false");
+    let mut entries: Vec<Entry> = told
+        .map(|(name, value)| Entry::new(Code::ControllerSetting, format!("flag --{name}"), value.clone()))
+        .collect();
+    let certificate = flags.get("default-ssl-certificate");
+    if let Some(value) = certificate.filter(|value| value.contains("$(") || key(value).is_none()) {
+        entries.push(Entry::new(
+            Code::InvalidValue,
+            "flag --default-ssl-certificate",
+            value.clone(),
+        ));
+    }
+    entries
+}
+
+/// The controller's ConfigMap.
+pub(super) fn config<'a>(
+    inventory: &'a Inventory,
+    options: &Options,
+    flags: &Flags,
+    entries: &mut Vec<Entry>,
+) -> Option<&'a ConfigMap> {
+    let mut doubt = |key: &Key, detail: &str| {
+        let entry = Entry::new(
+            Code::ControllerAmbiguous,
+            "ConfigMap",
+            format!("{}/{}", key.0, key.1),
+        );
+        entries.push(entry.with(detail));
+    };
+    let flagged = || {
+        flags
+            .get("configmap")
+            .filter(|value| !value.contains("$("))
+            .and_then(|value| key(value))
+    };
+    if let Some(key) = options.controller_config.clone().or_else(flagged) {
+        let found = inventory.config_maps.get(&key);
+        if inventory.clashing_config_maps.contains(&key) {
+            doubt(&key, "two different ones were read");
+        } else if found.is_none() {
+            doubt(&key, "it is not among what was read");
+        }
+        return found;
+    }
+    let usual = |key: &&Key| ["ingress-nginx-controller", "nginx-configuration"].contains(&key.1.as_str());
+    for key in inventory.clashing_config_maps.iter().filter(usual) {
+        doubt(key, "two different ones were read");
+    }
+    let mut found = inventory.config_maps.keys().filter(usual);
+    let first = found.next()?;
+    if found.next().is_some() {
+        doubt(first, "it is the first by name");
+    }
+    inventory.config_maps.get(first)
+}
+
+/// The names of classes that are the controller's. What the operator names is alone.
+pub(super) fn classes(
+    inventory: &Inventory,
+    options: &Options,
+    class: &str,
+    controller: Option<&str>,
+) -> BTreeSet<String> {
+    let controller = controller.unwrap_or("k8s.io/ingress-nginx");
+    if options.ingress_class.is_some() {
+        return BTreeSet::from([class.to_owned()]);
+    }
+    let mine = inventory.classes.iter().filter(|(_, named)| *named == controller);
+    let mut names: BTreeSet<String> = mine.map(|(name, _)| name.clone()).collect();
+    if !inventory.classes.contains_key(class) {
+        names.insert(class.to_owned());
+    }
+    names
+}
