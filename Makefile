@@ -53,6 +53,10 @@ generate: ## Write the generated files (deploy/crd.yaml)
 check-generated: ## Fail when a generated file differs from what the code generates
 	scripts/generated.sh check
 
+.PHONY: equivalence
+equivalence: ## Hold the converter against the models of nginx and Envoy over 20,000 random sets of Ingresses (PROPTEST_CASES=n)
+	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(CARGO) test --locked --release -p gradual-rollout-migration --test equivalence
+
 .PHONY: sabotage
 sabotage: ## Break each decision rule alone and demand a red test (RULES="3 7" for some)
 	scripts/sabotage.sh $(RULES)

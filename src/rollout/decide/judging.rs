@@ -60,19 +60,8 @@ impl Desk<'_> {
         let lifted = quiet.then(|| lifted(beside.as_ref(), set, &context));
         // The words for each check are made anew when they may say something else, not at every look.
         let stale = seen.refresh || c.checks.is_empty() || beside.is_some() || !agrees(c, &outlook);
-        let mut unclear = None;
-        let Judgement { checks, outlook } = if let Some(beside) = &beside {
-            let (joined, which) = beside.join(ledger.judge(&context), set, &context);
-            unclear = which;
-            joined
-        } else if stale {
-            ledger.judge(&context)
-        } else {
-            Judgement {
-                checks: Vec::new(),
-                outlook,
-            }
-        };
+        let (judgement, unclear) = weigh(&ledger, beside.as_ref(), set, &context, (outlook, stale));
+        let Judgement { checks, outlook } = judgement;
         let blind = darkness(&outlook).or(unclear.map(|(since, message)| (since, message, true)));
         if blind.is_some() {
             // A hold is time in which everything that decides was seen.
@@ -224,6 +213,28 @@ fn lifted(beside: Option<&Beside>, set: &CheckSet, ctx: &Context<'_>) -> Outlook
         Some(beside) => beside.join(enough, set, ctx).0.outlook,
         None => enough.outlook,
     }
+}
+
+/// What all checks come to, with words where they may say something else than before; and what cannot be told beside.
+fn weigh(
+    ledger: &Ledger,
+    beside: Option<&Beside>,
+    set: &CheckSet,
+    context: &Context<'_>,
+    (outlook, stale): (Outlook, bool),
+) -> (Judgement, Option<(Timestamp, String)>) {
+    if let Some(beside) = beside {
+        return beside.join(ledger.judge(context), set, context);
+    }
+    let judgement = if stale {
+        ledger.judge(context)
+    } else {
+        Judgement {
+            checks: Vec::new(),
+            outlook,
+        }
+    };
+    (judgement, None)
 }
 
 /// Since when nothing can be told, and why; and whether it is one check alone that cannot.
