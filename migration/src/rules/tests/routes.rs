@@ -205,11 +205,7 @@ fn addresses_that_are_none() {
         ("[::1]", false),
     ] {
         let rewritten = json!({"rewrite": {"authority": authority}, "route": to});
-        assert_eq!(
-            !check(&[route(rewritten)]).is_empty(),
-            wrong,
-            "{authority}"
-        );
+        assert_eq!(!check(&[route(rewritten)]).is_empty(), wrong, "{authority}");
     }
     for (redirect, wrong) in [
         (json!({"uri": "/a b"}), true),
@@ -218,10 +214,6 @@ fn addresses_that_are_none() {
         (json!({"uri": "/a", "port": 80}), false),
     ] {
         let answer = json!({"redirect": redirect});
-        assert_eq!(
-            !check(&[route(answer)]).is_empty(),
-            wrong,
-            "{redirect}"
-        );
+        assert_eq!(!check(&[route(answer)]).is_empty(), wrong, "{redirect}");
     }
 }
