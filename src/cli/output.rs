@@ -33,6 +33,18 @@ pub(super) fn file(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
 pub(super) fn bytes(path: &Path, whole: &[u8]) -> Result<(), Failure> {
     let failed =
         |error: std::io::Error| Failure::internal(format!("unable to write {}: {error}", path.display()));
+    // A device or a pipe is written to, and a link leads to what is replaced: neither is itself replaced by a file.
+    let device = path.starts_with("/dev") || std::fs::metadata(path).is_ok_and(|meta| !meta.is_file());
+    let target = std::fs::canonicalize(path);
+    let path = target.as_deref().ok().filter(|_| !device).unwrap_or(path);
+    if device {
+        // Behind /dev/stdout there may be a file, of which the beginning is not ours.
+        let mut through = std::fs::OpenOptions::new()
+            .append(true)
+            .open(path)
+            .map_err(failed)?;
+        return through.write_all(whole).map_err(failed);
+    }
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let fresh = path.with_file_name(name);
@@ -52,6 +64,22 @@ pub(super) fn bytes(path: &Path, whole: &[u8]) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_report_goes_through_links_and_into_devices() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real.json"), folder.path().join("link.json"));
+        std::fs::write(&real, "old").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        file(&link, &1).unwrap();
+        assert_eq!(std::fs::read_to_string(&real).unwrap(), "1\n");
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        let null = folder.path().join("null");
+        std::os::unix::fs::symlink("/dev/null", &null).unwrap();
+        file(&null, &1).unwrap();
+        assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+    }
 
     #[test]
     fn a_report_replaces_the_old_one_whole_and_leaves_nothing_beside_it() {

@@ -160,6 +160,26 @@ fn wrong_usage_says_what_to_write() {
             "no NAMESPACE/NAME",
         ),
         (
+            vec!["migrate", "convert", "-f", "-", "--gateway", "Bad_NS/G.x"],
+            SHOP,
+            "--gateway",
+        ),
+        (
+            vec!["migrate", "convert", "-f", "-", "--cluster-domain", "x y"],
+            SHOP,
+            "--cluster-domain",
+        ),
+        (
+            vec!["migrate", "convert", "-f", "-", "--gateway-selector", "a=b c"],
+            SHOP,
+            "--gateway-selector",
+        ),
+        (
+            vec!["migrate", "convert", "-f", "-", "--controller-config", "ns/typo"],
+            SHOP,
+            "ns/typo: this ConfigMap is not among what was read",
+        ),
+        (
             vec!["migrate", "explain", "NOTHING-LIKE-IT"],
             "",
             "`migrate explain list`",
@@ -185,5 +205,58 @@ fn codes_are_explained() {
     assert!(
         all.len() > 80 && all.iter().all(|one| one["remedy"].is_string()),
         "{out}"
+    );
+}
+
+#[test]
+fn a_report_replaces_nothing_that_is_read_and_comes_before_the_objects() {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = folder.path().join("shop.yaml");
+    std::fs::write(&shop, SHOP).unwrap();
+    let (folder, shop) = (folder.path().to_str().unwrap(), shop.to_str().unwrap());
+    for named in [shop, folder] {
+        let (code, out, told) = run(&["migrate", "convert", "-f", named, "--report", shop], "");
+        assert_eq!((code, out.as_str()), (64, ""), "{told}");
+        assert!(told.contains("would replace"), "{told}");
+    }
+    assert_eq!(std::fs::read_to_string(shop).unwrap(), SHOP);
+    let nowhere = format!("{folder}/no/such/report.json");
+    let (code, out, told) = run(&["migrate", "convert", "-f", shop, "--report", &nowhere], "");
+    assert!(
+        code != 0 && out.is_empty(),
+        "objects without their report: {told}"
+    );
+    let (code, out, _) = run(&["migrate", "convert", "-f", shop, "--report", "/dev/null"], "");
+    assert!(code == 0 && out.contains("VirtualService"));
+}
+
+#[test]
+fn a_controllers_flag_is_taken_as_the_controller_has_it() {
+    let arguments = [
+        "migrate",
+        "convert",
+        "-f",
+        "-",
+        "--controller-flag",
+        "--enable-ssl-passthrough",
+    ];
+    let (code, _, told) = run(&arguments, SHOP);
+    assert_eq!(code, 0, "{told}");
+}
+
+#[test]
+fn what_refuses_without_a_path_is_counted_too() {
+    let without = SHOP.replace("ingress-nginx", "x").replace(
+        "{name: shop,",
+        "{name: shop, annotations: {nginx.ingress.kubernetes.io/canary: 'true'},",
+    );
+    let two =
+        "kind: ConfigMap\napiVersion: v1\nmetadata: {name: ingress-nginx-controller, namespace: NS}\n---\n";
+    let input = format!("{}{}{without}", two.replace("NS", "a"), two.replace("NS", "b"));
+    let (code, _, told) = run(&["migrate", "convert", "-f", "-"], &input);
+    assert_eq!(code, 3, "{told}");
+    assert!(
+        told.contains("1 findings about Ingresses or the controller"),
+        "{told}"
     );
 }

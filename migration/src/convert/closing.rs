@@ -8,6 +8,7 @@ use super::servers::{Location, Member, Server};
 use super::shape;
 use crate::input::PathType;
 use crate::istio::StringMatch;
+use std::fmt::Write as _;
 
 /// One slash or more, as it stands or as an octet.
 pub(super) const SLASHES: &str = "(?:/|%2[Ff])+";
@@ -84,8 +85,11 @@ fn spelled(c: char) -> String {
         return plain;
     }
     let mut buffer = [0; 4];
-    let octets = c.encode_utf8(&mut buffer).bytes();
-    let octets: String = octets.map(|octet| format!("%{octet:02X}")).collect();
+    let mut octets = String::new();
+    for octet in c.encode_utf8(&mut buffer).bytes() {
+        // Writing to a text does not fail.
+        let _ = write!(octets, "%{octet:02X}");
+    }
     if c.is_control() {
         return format!("(?i:{octets})");
     }

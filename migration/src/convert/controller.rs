@@ -2,7 +2,7 @@
 //! everything: a setting that is not seen may protect every Ingress.
 
 use super::Options;
-use super::settings::key;
+use super::settings::{PREFIX, key};
 use crate::input::{ConfigMap, Inventory, Key};
 use crate::report::{Code, Entry};
 use std::collections::{BTreeMap, BTreeSet};
@@ -141,21 +141,49 @@ pub(super) fn config<'a>(
     inventory.config_maps.get(first)
 }
 
+/// The prefix of annotations. A slash at its end is the one behind it.
+pub(super) fn prefix(options: &Options, flags: &Flags) -> String {
+    let given = options
+        .annotations_prefix
+        .as_ref()
+        .or_else(|| flags.get("annotations-prefix"));
+    given
+        .map_or(PREFIX, |prefix| prefix.trim_end_matches('/'))
+        .to_owned()
+}
+
+/// The class that is converted.
+pub(super) fn class(options: &Options, flags: &Flags) -> String {
+    let given = options
+        .ingress_class
+        .as_ref()
+        .or_else(|| flags.get("ingress-class"));
+    given.map_or("nginx", String::as_str).to_owned()
+}
+
+/// The Secret with the default certificate.
+pub(super) fn certificate(options: &Options, flags: &Flags) -> Option<Key> {
+    let flagged = || {
+        flags
+            .get("default-ssl-certificate")
+            .filter(|name| !name.contains("$("))
+    };
+    options.default_certificate.clone().or_else(|| key(flagged()?))
+}
+
 /// The names of classes that are the controller's. What the operator names is alone.
-pub(super) fn classes(
-    inventory: &Inventory,
-    options: &Options,
-    class: &str,
-    controller: Option<&str>,
-) -> BTreeSet<String> {
-    let controller = controller.unwrap_or("k8s.io/ingress-nginx");
+pub(super) fn classes(inventory: &Inventory, options: &Options, flags: &Flags) -> BTreeSet<String> {
+    let controller = flags
+        .get("controller-class")
+        .map_or("k8s.io/ingress-nginx", String::as_str);
+    let class = class(options, flags);
     if options.ingress_class.is_some() {
-        return BTreeSet::from([class.to_owned()]);
+        return BTreeSet::from([class]);
     }
     let mine = inventory.classes.iter().filter(|(_, named)| *named == controller);
     let mut names: BTreeSet<String> = mine.map(|(name, _)| name.clone()).collect();
-    if !inventory.classes.contains_key(class) {
-        names.insert(class.to_owned());
+    if !inventory.classes.contains_key(&class) {
+        names.insert(class);
     }
     names
 }

@@ -229,21 +229,25 @@ impl<'a> Emitter<'a, '_> {
             ends.push(end);
         }
         if !open {
-            // A host of which nothing is served is not written at all,
+            // A host of which nothing is served is not written at all, unless a wildcard would have its requests.
             spec.http.clear();
         }
-        // unless a wildcard would have its requests: all of them, or those on a port for which it has no route.
-        if !names::is_written(&server.host) {
+        let refused = ends.iter().any(|(_, outcome, _)| *outcome == Outcome::Refused);
+        self.complete(&scene, &mut spec, if refused { 503 } else { 404 });
+        (spec, ends)
+    }
+
+    /// Closes what a wildcard would have otherwise: all of the host, or its requests on a port for which it has no
+    /// route; and in a wildcard, hosts that cannot be closed by themselves.
+    fn complete(&self, scene: &Scene<'a, '_>, spec: &mut VirtualService, status: u16) {
+        if !names::is_written(&scene.server.host) {
             spec.http.clear();
-        } else if self.covered(server) {
-            let refused = ends.iter().any(|(_, outcome, _)| *outcome == Outcome::Refused);
-            spec.http
-                .extend(Scene::rest(&spec.http, if refused { 503 } else { 404 }));
+        } else if self.covered(scene.server) {
+            spec.http.extend(Scene::rest(&spec.http, status));
         }
         if !spec.http.is_empty() {
-            spec.http.splice(..0, self.unwritten(&scene));
+            spec.http.splice(..0, self.unwritten(scene));
         }
-        (spec, ends)
     }
 
     /// Whether a wildcard of the output, or its catch-all, would have a server's requests.

@@ -1,5 +1,6 @@
 //! What the operator says about the conversion.
 
+use super::names;
 use crate::input::Key;
 use crate::report::Code;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,50 @@ pub struct Options {
     pub accept: BTreeSet<Code>,
 }
 
+impl Options {
+    /// What could never be written, by the name of the option.
+    pub fn mistakes(&self) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
+        let mut demand = |fits: bool, option: &'static str, text: &str, what: &str| {
+            if !fits {
+                found.push((option, format!("{text:?} is no {what}")));
+            }
+        };
+        for part in [&self.gateway_namespace, &self.gateway_name] {
+            demand(names::is_label(part), "--gateway", part, "DNS label");
+        }
+        let domain = names::is_host(&self.cluster_domain) && !self.cluster_domain.starts_with('*');
+        demand(domain, "--cluster-domain", &self.cluster_domain, "domain");
+        for (name, value) in &self.gateway_selector {
+            let label = name.split_once('/').map_or(name.as_str(), |(_, label)| label);
+            let prefixed = name
+                .split_once('/')
+                .is_none_or(|(prefix, _)| names::is_host(prefix));
+            demand(
+                prefixed && is_label_text(label) && !label.is_empty(),
+                "--gateway-selector",
+                name,
+                "label",
+            );
+            demand(
+                is_label_text(value),
+                "--gateway-selector",
+                value,
+                "value of a label",
+            );
+        }
+        found
+    }
+}
+
+/// As Kubernetes has the values of labels: letters, digits and `-_.`, the first and last of them letters or digits.
+fn is_label_text(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let edge = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    text.len() <= 63 && bytes.iter().copied().all(inner) && edge(bytes.first()) && edge(bytes.last())
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -48,6 +93,34 @@ impl Default for Options {
             ingress_class: None,
             default_certificate: None,
             accept: BTreeSet::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_never_be_written_is_a_mistake() {
+        assert_eq!(Options::default().mistakes(), []);
+        let with = |change: fn(&mut Options)| {
+            let mut options = Options::default();
+            change(&mut options);
+            options.mistakes().len()
+        };
+        assert_eq!(with(|o| o.gateway_namespace = "Bad_NS".to_owned()), 1);
+        assert_eq!(with(|o| o.gateway_name = "G.x".to_owned()), 1);
+        assert_eq!(with(|o| o.cluster_domain = "x y".to_owned()), 1);
+        for (name, value, wrong) in [
+            ("a", "b c", 1),
+            ("a b", "c", 1),
+            ("x.y/a", "", 0),
+            ("istio", "edge-1", 0),
+        ] {
+            let mut options = Options::default();
+            options.gateway_selector.insert(name.to_owned(), value.to_owned());
+            assert_eq!(options.mistakes().len(), wrong, "{name}={value}");
         }
     }
 }

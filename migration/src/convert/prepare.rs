@@ -126,19 +126,7 @@ pub(super) fn locations<'a>(
             if host.starts_with("*.") && !further {
                 note(Code::WildcardDepth, host.clone());
             }
-            let own = location.member;
-            for (index, code) in for_host.iter().filter(|(index, _)| *index != own) {
-                let name = members
-                    .get(*index)
-                    .map_or("", |other| other.ingress.meta.name.as_str());
-                note_at(
-                    book,
-                    member,
-                    location,
-                    *code,
-                    format!("{name} has it for the whole host"),
-                );
-            }
+            of_host(&for_host, members, member, location, book);
             if access::guarded(members, location) {
                 if through {
                     let detail = "TLS is passed through, so the address list does nothing".to_owned();
@@ -221,6 +209,29 @@ fn for_host(server: &Server<'_>, members: &[Member<'_>]) -> Vec<(usize, Code)> {
         }
     }
     all
+}
+
+/// Refuses a location for the controls that others have for its whole host.
+fn of_host(
+    for_host: &[(usize, Code)],
+    members: &[Member<'_>],
+    member: &Member<'_>,
+    location: &mut Location<'_>,
+    book: &mut Book<'_>,
+) {
+    let own = location.member;
+    for (index, code) in for_host.iter().filter(|(index, _)| *index != own) {
+        let name = members
+            .get(*index)
+            .map_or("", |other| other.ingress.meta.name.as_str());
+        note_at(
+            book,
+            member,
+            location,
+            *code,
+            format!("{name} has it for the whole host"),
+        );
+    }
 }
 
 fn note_at(

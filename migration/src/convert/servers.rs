@@ -198,6 +198,7 @@ pub(super) fn build<'a>(members: &[Member<'a>]) -> (BTreeMap<String, Server<'a>>
         sort(server);
         if server.regex {
             below(server, members);
+            contest(server, members);
         }
     }
     (servers, duplicates)
@@ -322,6 +323,24 @@ fn nobody<'a>(member: usize) -> Location<'a> {
         catch_all: false,
         bare: true,
         contested: false,
+    }
+}
+
+/// As regular expressions an exact path and a prefix of the same text are one, and the older has its requests.
+fn contest(server: &mut Server<'_>, members: &[Member<'_>]) {
+    let rivals = |one: &Location<'_>, other: &Location<'_>| {
+        one.path == other.path
+            && !one.stands_in()
+            && !other.stands_in()
+            && contested(members, one.member, other.member)
+    };
+    let all = &server.locations;
+    let found: Vec<bool> = all
+        .iter()
+        .map(|one| all.iter().any(|other| rivals(one, other)))
+        .collect();
+    for (location, found) in server.locations.iter_mut().zip(found) {
+        location.contested |= found;
     }
 }
 

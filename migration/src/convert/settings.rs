@@ -172,23 +172,11 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
         || vec!["/.well-known/acme-challenge".to_owned()],
         |_| list("no-tls-redirect-locations"),
     );
-    let class = options
-        .ingress_class
-        .clone()
-        .or_else(|| flag("ingress-class").map(ToOwned::to_owned));
-    let class = class.unwrap_or_else(|| "nginx".to_owned());
     let settings = Settings {
         doubts,
-        prefix: options
-            .annotations_prefix
-            .clone()
-            .or_else(|| flag("annotations-prefix").map(ToOwned::to_owned))
-            .map_or_else(
-                || PREFIX.to_owned(),
-                |prefix| prefix.trim_end_matches('/').to_owned(),
-            ),
-        classes: controller::classes(inventory, options, &class, flag("controller-class")),
-        class,
+        prefix: controller::prefix(options, &flags),
+        classes: controller::classes(inventory, options, &flags),
+        class: controller::class(options, &flags),
         without_class: match flag("watch-ingress-without-class") {
             Some(value) => Some(value != "false"),
             None if flags.is_empty() => None,
@@ -212,11 +200,7 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
             None if flags.is_empty() => None,
             None => Some(false),
         },
-        default_certificate: options.default_certificate.clone().or_else(|| {
-            flag("default-ssl-certificate")
-                .filter(|name| !name.contains("$("))
-                .and_then(key)
-        }),
+        default_certificate: controller::certificate(options, &flags),
         allowed_headers: list("global-allowed-response-headers"),
         security,
         global_auth: text("global-auth-url").map(ToOwned::to_owned),

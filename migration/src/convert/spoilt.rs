@@ -17,10 +17,14 @@ pub(super) struct Spoilt {
 impl Spoilt {
     /// Looks through objects, and says whether there is anything new.
     pub(super) fn learn(&mut self, objects: &[Value]) -> bool {
+        let all = rules::check(objects);
+        if all.is_empty() {
+            return false;
+        }
         let before = self.clone();
-        for broken in rules::check(objects) {
-            let named = |object: &&Value| name(object) == broken.object;
-            let Some(object) = objects.iter().find(named) else {
+        let named: BTreeMap<String, &Value> = objects.iter().map(|object| (name(object), object)).collect();
+        for broken in all {
+            let Some(object) = named.get(&broken.object) else {
                 continue;
             };
             let told = format!("{}: {}", broken.field, broken.message);

@@ -54,9 +54,7 @@ pub(super) fn passes(server: &Server<'_>, members: &[Member<'_>]) -> bool {
 /// What a host that would have passed TLS through shows while it is closed: what the wildcard over it shows, whose
 /// server would have its connections otherwise.
 pub(super) fn closed(host: &str, decided: &BTreeMap<String, Security>, settings: &Settings) -> Security {
-    let over = gateway::wildcards(host)
-        .filter_map(|wildcard| decided.get(&wildcard)?.secret.clone())
-        .next();
+    let over = gateway::wildcards(host).find_map(|wildcard| decided.get(&wildcard)?.secret.clone());
     Security {
         secret: over.or_else(|| settings.default_certificate.clone()),
         ..Security::default()

@@ -254,7 +254,7 @@ impl Reader {
         self.ghosts.sort_by_cached_key(|ghost| format!("{ghost:?}"));
         for (index, (_, ghost)) in self.ghosts.iter_mut().enumerate() {
             // No Ingress may share its place in the report.
-            ghost.meta.name.push_str(&format!(" (unread {})", index + 1));
+            ghost.meta.name = format!("{} (unread {})", ghost.meta.name, index + 1);
         }
         let clashing = self
             .config_maps

@@ -233,6 +233,14 @@ fn duplicates_of_unknown_age_are_refused_where_one_protects() {
         let done = convert_all(&[guard.day(2), open.clone().day(1), root.clone()]);
         answers(&done, "h.com", &[("/admin", "o /admin")]);
     }
+    // As expressions an exact path and a prefix of the same text are one.
+    let exact = Ingress::new("a/guarded")
+        .note(AUTH.0, AUTH.1)
+        .note("use-regex", "true")
+        .path("h.com", "Exact", "/admin", "g");
+    let done = convert_all(&[exact, open.clone(), root.clone()]);
+    answers(&done, "h.com", &[("/admin", "503"), ("/", "r /")]);
+    assert!(done.told("open", "PATH-AGE"));
     let same = Ingress::new("a/same").path("h.com", "Prefix", "/admin", "s");
     let done = convert_all(&[same, open]);
     answers(&done, "h.com", &[("/admin", "s /admin")]);

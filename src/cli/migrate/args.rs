@@ -57,7 +57,7 @@ pub struct ConvertArgs {
     #[arg(long, value_name = "NAMESPACE/NAME")]
     pub controller_config: Option<String>,
     /// A flag that the controller runs with, as enable-ssl-passthrough; may be repeated
-    #[arg(long, value_name = "FLAG")]
+    #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
     pub controller_flag: Vec<String>,
     /// The Secret with the certificate for hosts without one [default: the controller's flag]
     #[arg(long, value_name = "NAMESPACE/NAME")]

@@ -29,11 +29,22 @@ pub(super) fn run(args: &ConvertArgs, form: Form, out: &mut dyn Write) -> Result
         ));
     }
     let options = options(args)?;
+    if let Some(report) = &args.report {
+        files::differs(report, &args.file)?;
+    }
     let inventory = input::read(&files::read(&args.file)?);
     if inventory.ingresses.is_empty() && inventory.problems.is_empty() {
         return Err(Failure::usage(
             "no Ingress is in what was named: hand in networking.k8s.io/v1 Ingresses",
         ));
+    }
+    if let Some(key) = options.controller_config.as_ref().filter(|key| {
+        !inventory.config_maps.contains_key(*key) && !inventory.clashing_config_maps.contains(*key)
+    }) {
+        return Err(Failure::usage(format!(
+            "--controller-config {}/{}: this ConfigMap is not among what was read",
+            key.0, key.1
+        )));
     }
     let conversion =
         convert::convert(&inventory, &options).map_err(|error| Failure::internal(error.to_string()))?;
@@ -43,8 +54,9 @@ pub(super) fn run(args: &ConvertArgs, form: Form, out: &mut dyn Write) -> Result
             "an object would break a rule of Istio: {broken}"
         )));
     }
-    write(&conversion, form, out)?;
+    // Objects without their report would be applied by whoever sees them alone.
     report(&conversion.report, args)?;
+    write(&conversion, form, out)?;
     end(&conversion)
 }
 
@@ -77,20 +89,29 @@ fn end(conversion: &Conversion) -> Result<Exit, Failure> {
     } else {
         Exit::Partly
     };
-    Err(Failure::new(
-        exit,
-        format!(
-            "{} of {} paths were refused, {} documents could not be read: the report names each with its remedy; see `migrate explain CODE`",
-            summary.refused,
-            summary.paths,
-            conversion
-                .report
-                .input
-                .iter()
-                .filter(|input| input.entry.refuses())
-                .count()
-        ),
-    ))
+    Err(Failure::new(exit, said(conversion)))
+}
+
+/// What was refused, in one line.
+fn said(conversion: &Conversion) -> String {
+    let report = &conversion.report;
+    let documents = report.input.iter().filter(|input| input.entry.refuses()).count();
+    let summary = &report.summary;
+    let see = "the report names each with its remedy; see `migrate explain CODE`";
+    if summary.refused > 0 || documents > 0 {
+        return format!(
+            "{} of {} paths were refused, {documents} documents could not be read: {see}",
+            summary.refused, summary.paths
+        );
+    }
+    let entries = report.ingresses.iter().flat_map(|ingress| &ingress.entries);
+    let findings = entries
+        .chain(&report.controller)
+        .filter(|entry| entry.refuses())
+        .count();
+    format!(
+        "{findings} findings about Ingresses or the controller refuse something, though no path of its own: {see}"
+    )
 }
 
 fn options(args: &ConvertArgs) -> Result<Options, Failure> {
@@ -127,6 +148,9 @@ fn options(args: &ConvertArgs) -> Result<Options, Failure> {
     options.ingress_class.clone_from(&args.ingress_class);
     if let Some(domain) = &args.cluster_domain {
         options.cluster_domain.clone_from(domain);
+    }
+    if let Some((flag, mistake)) = options.mistakes().into_iter().next() {
+        return Err(Failure::usage(format!("{flag}: {mistake}")));
     }
     Ok(options)
 }

@@ -25,6 +25,31 @@ pub(super) fn read(named: &[PathBuf]) -> Result<Vec<Source>, Failure> {
     Ok(sources)
 }
 
+/// Makes sure that a report replaces nothing that is read.
+pub(super) fn differs(report: &Path, named: &[PathBuf]) -> Result<(), Failure> {
+    let Ok(report) = report.canonicalize() else {
+        // What does not exist yet is no file that could be read.
+        return Ok(());
+    };
+    for path in named.iter().filter(|path| path.as_os_str() != "-") {
+        let files = if path.is_dir() {
+            folder(path).unwrap_or_default()
+        } else {
+            vec![path.clone()]
+        };
+        if files
+            .iter()
+            .any(|file| file.canonicalize().is_ok_and(|file| file == report))
+        {
+            return Err(Failure::usage(format!(
+                "--report {} would replace a file that is read: name another",
+                report.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn open(path: &Path) -> Result<Source, Failure> {
     let name = path.display().to_string();
     match std::fs::File::open(path) {
