@@ -12,6 +12,8 @@
 mod agreement;
 #[path = "equivalence/excuses.rs"]
 mod excuses;
+#[path = "equivalence/guarded.rs"]
+mod guarded;
 #[path = "nginx/sets.rs"]
 mod sets;
 #[path = "model/support.rs"]

@@ -76,7 +76,7 @@ fn beginning(flags: &str, chars: impl Iterator<Item = char>) -> StringMatch {
 }
 
 /// A character in every way in which it may be sent. Envoy decodes letters, digits and `-._~` itself.
-fn spelled(c: char) -> String {
+pub(super) fn spelled(c: char) -> String {
     if c == '/' {
         return SLASHES.to_owned();
     }
@@ -97,9 +97,7 @@ fn spelled(c: char) -> String {
 }
 
 fn expression(path: &str) -> Vec<StringMatch> {
-    let said = Pattern::new(path)
-        .ok()
-        .and_then(|pattern| pattern.spelled(SLASHES).ok());
+    let said = Pattern::new(path).ok().and_then(|pattern| pattern.spelled().ok());
     if let Some(pattern) = said {
         return vec![StringMatch::Regex(pattern)];
     }

@@ -5,8 +5,8 @@
 
 use crate::report::Code;
 use regex_syntax::ast::{
-    self, AssertionKind, Ast, ClassSet, ClassSetItem, Flag, Flags, FlagsItemKind, GroupKind, HexLiteralKind,
-    LiteralKind, RepetitionKind, RepetitionRange,
+    self, AssertionKind, Ast, ClassPerlKind, ClassSet, ClassSetItem, Flag, Flags, FlagsItemKind, GroupKind,
+    HexLiteralKind, LiteralKind, RepetitionKind, RepetitionRange,
 };
 use regex_syntax::hir::{Hir, HirKind};
 
@@ -38,9 +38,22 @@ pub(super) struct Pattern<'a> {
     path: &'a str,
     branches: Vec<&'a str>,
     groups: usize,
-    /// Where slashes stand by themselves.
-    slashes: Vec<usize>,
+    /// What may be sent in other ways too, in its order.
+    spellings: Vec<Spelling>,
+    /// Whether it asks for the borders of words, which octets move.
+    bordered: bool,
 }
+
+/// A part of a path, by its bytes, and what takes it in every way in which it may be sent.
+#[derive(Clone, Debug)]
+struct Spelling {
+    start: usize,
+    end: usize,
+    text: String,
+}
+
+/// Any octet as it is sent encoded.
+const OCTET: &str = "%[0-9A-Fa-f]{2}";
 
 impl<'a> Pattern<'a> {
     /// Checks a path.
@@ -51,7 +64,8 @@ impl<'a> Pattern<'a> {
         let mut check = Check {
             path,
             groups: 0,
-            slashes: Vec::new(),
+            spellings: Vec::new(),
+            bordered: false,
         };
         check.node(&ast, 1)?;
         let branches = if let Ast::Alternation(all) = &ast {
@@ -64,7 +78,8 @@ impl<'a> Pattern<'a> {
             path,
             branches,
             groups: check.groups,
-            slashes: check.slashes,
+            spellings: check.spellings,
+            bordered: check.bordered,
         })
     }
 
@@ -73,23 +88,25 @@ impl<'a> Pattern<'a> {
         short(format!("(?i)(?:{}).*", self.branches.join("|.*")))
     }
 
-    /// The same, where a slash may be written as it is in `slash`; that may take more than nginx's location does.
-    pub(super) fn spelled(&self, slash: &str) -> Result<String, Unfit> {
+    /// The same in every way in which a path may be sent; that may take more than nginx's location does.
+    pub(super) fn spelled(&self) -> Result<String, Unfit> {
+        if self.bordered {
+            return Err(Unfit::new("the border of a word"));
+        }
         let mut branches = Vec::new();
         let mut start = 0;
         for branch in &self.branches {
+            let end = start + branch.len();
             let mut text = String::new();
-            for (at, c) in branch.char_indices() {
-                if self.slashes.contains(&(start + at)) {
-                    text.push_str("(?:");
-                    text.push_str(slash);
-                    text.push(')');
-                } else {
-                    text.push(c);
-                }
+            let mut at = start;
+            for spelling in self.spellings.iter().filter(|s| s.start >= start && s.end <= end) {
+                text.push_str(self.path.get(at..spelling.start).unwrap_or_default());
+                text.push_str(&spelling.text);
+                at = spelling.end;
             }
+            text.push_str(self.path.get(at..end).unwrap_or_default());
             // A bar stands between two branches.
-            start += branch.len() + 1;
+            start = end + 1;
             branches.push(text);
         }
         short(format!("(?i)(?:{}).*", branches.join("|.*")))
@@ -152,7 +169,8 @@ fn short(pattern: String) -> Result<String, Unfit> {
 struct Check<'a> {
     path: &'a str,
     groups: usize,
-    slashes: Vec<usize>,
+    spellings: Vec<Spelling>,
+    bordered: bool,
 }
 
 impl Check<'_> {
@@ -170,20 +188,38 @@ impl Check<'_> {
     /// Walks down; `times` is how often everything here may be repeated.
     fn node(&mut self, ast: &Ast, times: u32) -> Result<(), Unfit> {
         match ast {
-            Ast::Empty(_) | Ast::Dot(_) | Ast::ClassPerl(_) => Ok(()),
+            Ast::Empty(_) => Ok(()),
+            Ast::Dot(span) => {
+                self.spell_class(span);
+                Ok(())
+            }
+            Ast::ClassPerl(class) => {
+                // Letters, digits and the underscore are decoded by Envoy too.
+                if class.negated || class.kind == ClassPerlKind::Space {
+                    self.spell_class(&class.span);
+                }
+                Ok(())
+            }
             Ast::Flags(set) => self.flags(&set.flags),
             Ast::Literal(literal) => {
-                if literal.c == '/' && literal.kind == LiteralKind::Verbatim {
-                    self.slashes.push(literal.span.start.offset);
-                }
+                self.spell(&literal.span, &super::closing::spelled(literal.c));
                 self.literal(literal)?;
                 self.sent_plainly(literal)
             }
-            Ast::Assertion(assertion) if same_everywhere(&assertion.kind) => Ok(()),
+            Ast::Assertion(assertion) if same_everywhere(&assertion.kind) => {
+                self.bordered |= matches!(
+                    assertion.kind,
+                    AssertionKind::WordBoundary | AssertionKind::NotWordBoundary
+                );
+                Ok(())
+            }
             Ast::Assertion(assertion) => self.refuse(&assertion.span),
             Ast::ClassUnicode(class) => self.refuse(&class.span),
             Ast::ClassBracketed(class) => match &class.kind {
-                ClassSet::Item(item) => self.class(item),
+                ClassSet::Item(item) => {
+                    self.spell_class(&class.span);
+                    self.class(item)
+                }
                 ClassSet::BinaryOp(operation) => self.refuse(&operation.span),
             },
             Ast::Repetition(repetition) => {
@@ -218,6 +254,20 @@ impl Check<'_> {
             Ast::Alternation(all) => all.asts.iter().try_for_each(|ast| self.node(ast, times)),
             Ast::Concat(all) => all.asts.iter().try_for_each(|ast| self.node(ast, times)),
         }
+    }
+
+    /// One character of a class may be sent as an octet, and a slash as several.
+    fn spell_class(&mut self, span: &ast::Span) {
+        let class = self.text(span);
+        self.spell(span, &format!("(?:{class}|{OCTET}|{})", super::closing::SLASHES));
+    }
+
+    fn spell(&mut self, span: &ast::Span, text: &str) {
+        self.spellings.push(Spelling {
+            start: span.start.offset,
+            end: span.end.offset,
+            text: format!("(?:{text})"),
+        });
     }
 
     /// `i` and `s` mean the same to everyone; the others do not, or have no use in a path.

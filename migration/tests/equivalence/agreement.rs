@@ -18,13 +18,18 @@ use crate::sets;
 use crate::support::Ingress;
 
 /// One Ingress set: the objects, and what came of them.
-struct World {
-    ingresses: Vec<Value>,
-    conversion: Conversion,
+pub(crate) struct World {
+    pub(crate) ingresses: Vec<Value>,
+    pub(crate) conversion: Conversion,
 }
 
 /// The Ingresses with a class, in one namespace or in two, with the Services and Secrets that they name.
 fn world(ingresses: Vec<Ingress>, apart: bool) -> World {
+    guarded_world(ingresses, apart, &[])
+}
+
+/// The same, where some ask for a password: their back ends are called `guard`, and nginx is not told of passwords.
+pub(crate) fn guarded_world(ingresses: Vec<Ingress>, apart: bool, guarded: &[bool]) -> World {
     let mut values: Vec<Value> = ingresses.into_iter().map(Ingress::value).collect();
     let mut others = BTreeMap::new();
     for (number, value) in values.iter_mut().enumerate() {
@@ -34,6 +39,9 @@ fn world(ingresses: Vec<Ingress>, apart: bool) -> World {
         value["spec"]["ingressClassName"] = json!("nginx");
         if apart && number % 2 == 1 {
             value["metadata"]["namespace"] = json!("other");
+        }
+        if guarded.get(number) == Some(&true) {
+            name_guard(value);
         }
         let namespace = value["metadata"]["namespace"].clone();
         let rules = value["spec"]["rules"].as_array().cloned().unwrap_or_default();
@@ -64,7 +72,11 @@ fn world(ingresses: Vec<Ingress>, apart: bool) -> World {
             others.insert(format!("Secret {number}"), secret);
         }
     }
-    let items: Vec<Value> = values.iter().cloned().chain(others.into_values()).collect();
+    let mut items = values.clone();
+    for (value, _) in items.iter_mut().zip(guarded).filter(|(_, guarded)| **guarded) {
+        value["metadata"]["annotations"]["nginx.ingress.kubernetes.io/auth-type"] = json!("basic");
+    }
+    items.extend(others.into_values());
     let source = Source {
         name: "test".to_owned(),
         text: json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string(),
@@ -73,6 +85,17 @@ fn world(ingresses: Vec<Ingress>, apart: bool) -> World {
     World {
         ingresses: values,
         conversion,
+    }
+}
+
+fn name_guard(value: &mut Value) {
+    if let Some(service) = value.pointer_mut("/spec/defaultBackend/service/name") {
+        *service = json!("guard");
+    }
+    for rule in value["spec"]["rules"].as_array_mut().into_iter().flatten() {
+        for path in rule["http"]["paths"].as_array_mut().into_iter().flatten() {
+            path["backend"]["service"]["name"] = json!("guard");
+        }
     }
 }
 
@@ -176,9 +199,9 @@ impl World {
     }
 }
 
-type Given = (Vec<Ingress>, Vec<Request>, bool);
+pub(crate) type Given = (Vec<Ingress>, Vec<Request>, bool);
 
-fn given() -> impl Strategy<Value = Given> {
+pub(crate) fn given() -> impl Strategy<Value = Given> {
     let ingresses = prop_oneof![sets::ingresses(), sets::ingresses_with_tls()];
     (ingresses, sets::requests(), any::<bool>())
 }
@@ -188,7 +211,7 @@ fn number(name: &str) -> Option<usize> {
 }
 
 /// 300 cases, or as many as `PROPTEST_CASES` says.
-fn cases() -> ProptestConfig {
+pub(crate) fn cases() -> ProptestConfig {
     let config = ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::default()

@@ -246,15 +246,3 @@ fn owners_of_gitops_tools_are_told() {
         assert!(done.told("x", "MANAGED-ELSEWHERE"), "{label}");
     }
 }
-
-#[test]
-fn a_broken_document_with_a_secret_says_nothing_of_it() {
-    for text in [
-        "kind: Secret\ndata: {a: *TOPSECRET}\n",
-        "kind: Secret\ndata:\n  a: !!int TOPSECRET\n  a: TOPSECRET\n  - TOPSECRET\n",
-    ] {
-        let done = crate::given::convert_text(text, &Options::default());
-        let report = format!("{:?}\n{}", done.conversion.report, done.conversion.report);
-        assert!(!report.contains("TOPSECRET"), "{report}");
-    }
-}

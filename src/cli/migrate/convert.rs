@@ -83,7 +83,6 @@ fn end(conversion: &Conversion) -> Result<Exit, Failure> {
     if !conversion.report.refused() {
         return Ok(Exit::Done);
     }
-    let summary = &conversion.report.summary;
     let exit = if conversion.objects.is_empty() {
         Exit::Refused
     } else {
