@@ -5,6 +5,7 @@ use super::incident::args::IncidentArgs;
 use super::init::args::InitArgs;
 use super::migrate::args::MigrateVerb;
 use super::output_to::{OutputTo, OutputToParser};
+use super::values::{mirrored, some_time, some_weight, time, weight};
 use crate::rollout::duration::Span;
 use crate::rollout::preview::{Cookie, Header};
 use crate::rollout::weight::Weight;
@@ -552,42 +553,6 @@ pub struct SandboxArgs {
     /// JSON instead of a picture; set from -o.
     #[arg(skip)]
     pub json: bool,
-}
-
-pub(super) fn weight(text: &str) -> Result<Weight, String> {
-    text.parse()
-        .map_err(|e: crate::rollout::weight::NotAPercentage| e.to_string())
-}
-
-/// At 0% there is no canary data to judge.
-fn some_weight(text: &str) -> Result<Weight, String> {
-    match weight(text)? {
-        Weight::ZERO => {
-            Err("at 0% there is no canary data to judge: write the weight that the canary had".to_owned())
-        }
-        weight => Ok(weight),
-    }
-}
-
-fn some_time(text: &str) -> Result<Span, String> {
-    let span: Span = text.parse().map_err(|e| format!("{e}"))?;
-    if span.0.is_zero() {
-        return Err("no time at all holds no requests: write one like 10m".to_owned());
-    }
-    Ok(span)
-}
-
-fn mirrored(text: &str) -> Result<Weight, String> {
-    match weight(text)? {
-        Weight::ZERO => Err("a mirror of 0% is none: say `mirror off`".to_owned()),
-        share => Ok(share),
-    }
-}
-
-/// A time as RFC 3339 writes it.
-fn time(text: &str) -> Result<jiff::Timestamp, String> {
-    text.parse()
-        .map_err(|_| "no time as RFC 3339 writes it: write one like 2026-03-02T09:00:00Z".to_owned())
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ mod status;
 mod suggest;
 mod table;
 mod validate;
+mod values;
 mod view;
 mod wait;
 mod wish;

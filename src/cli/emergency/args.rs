@@ -1,6 +1,6 @@
 //! The command line of `emergency-rollback`.
 
-use crate::cli::args::weight;
+use crate::cli::values::weight;
 use crate::rollout::duration::Span;
 use crate::rollout::weight::Weight;
 use clap::{Args, ValueEnum};
