@@ -258,6 +258,9 @@ impl<'a> Emitter<'a, '_> {
     /// Hosts that no `VirtualService` can have, and whose requests must not fall to a wildcard's or to the catch-all's.
     fn unwritten(&self, scene: &Scene<'a, '_>) -> Option<HttpRoute> {
         let wide = scene.server.host.as_str();
+        if !wide.starts_with('*') {
+            return None;
+        }
         let under =
             |host: &&String| !names::is_written(host) && gateway::wildcards(host).any(|wider| wider == wide);
         Scene::closed_hosts(self.servers.keys().filter(under))

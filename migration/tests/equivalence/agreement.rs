@@ -25,11 +25,16 @@ pub(crate) struct World {
 
 /// The Ingresses with a class, in one namespace or in two, with the Services and Secrets that they name.
 fn world(ingresses: Vec<Ingress>, apart: bool) -> World {
-    guarded_world(ingresses, apart, &[])
+    guarded_world(ingresses, apart, &[], ("auth-type", "basic"))
 }
 
-/// The same, where some ask for a password: their back ends are called `guard`, and nginx is not told of passwords.
-pub(crate) fn guarded_world(ingresses: Vec<Ingress>, apart: bool, guarded: &[bool]) -> World {
+/// The same, where some are protected: their back ends are called `guard`, and nginx is not told of the protection.
+pub(crate) fn guarded_world(
+    ingresses: Vec<Ingress>,
+    apart: bool,
+    guarded: &[bool],
+    (name, text): (&str, &str),
+) -> World {
     let mut values: Vec<Value> = ingresses.into_iter().map(Ingress::value).collect();
     let mut others = BTreeMap::new();
     for (number, value) in values.iter_mut().enumerate() {
@@ -74,7 +79,7 @@ pub(crate) fn guarded_world(ingresses: Vec<Ingress>, apart: bool, guarded: &[boo
     }
     let mut items = values.clone();
     for (value, _) in items.iter_mut().zip(guarded).filter(|(_, guarded)| **guarded) {
-        value["metadata"]["annotations"]["nginx.ingress.kubernetes.io/auth-type"] = json!("basic");
+        value["metadata"]["annotations"][format!("nginx.ingress.kubernetes.io/{name}")] = json!(text);
     }
     items.extend(others.into_values());
     let source = Source {
