@@ -38,7 +38,7 @@ pub(super) struct Aim {
 }
 
 impl From<Vec<f64>> for Aim {
-    /// What is missing was not known when it was stored: nothing is compared by it, and it is chosen anew.
+    /// Where no rise was stored all of the bucket counts, until it is chosen anew with the next tick.
     fn from(row: Vec<f64>) -> Self {
         let at = |i: usize| row.get(i).copied().unwrap_or_default();
         let rise = row.get(4).copied().filter(|rise| *rise >= 0.0);
@@ -195,7 +195,7 @@ mod tests {
                 let over = |times: f64| law(times).sf(aim.bound);
                 for within in [1.0, 1.2, 1.35, 1.5] {
                     assert!(
-                        over(within) < aim.share + 0.01,
+                        over(within) < aim.share * 1.03 + 0.000_5,
                         "{median} {sigma} {within}: {aim:?}"
                     );
                 }
