@@ -269,7 +269,9 @@ impl Desk<'_> {
             return;
         }
         match self.wanted_by_hand(c) {
-            Some(weight) if self.routers_ready(i, c).is_ok() && (c.forced || !self.frozen()) => {
+            Some(weight)
+                if self.routers_ready(i, c).is_ok() && (c.forced || !(self.frozen() || self.paused(c))) =>
+            {
                 self.ask(i, weight, Reason::Manual);
             }
             Some(_) => {}

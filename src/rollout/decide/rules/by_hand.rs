@@ -85,3 +85,60 @@ fn what_was_set_and_written_is_said_to_have_been_set_whatever_came_after() {
         said(&world)
     );
 }
+
+#[test]
+fn a_forced_raise_is_written_although_paused_and_nothing_else_is() {
+    for by_resource in [true, false] {
+        let mut world = World::demo();
+        world.until("5%", |w| w.highest("alpha") == weight(50));
+        if by_resource {
+            world.edit(|spec| spec.paused = Some(true));
+        } else {
+            world.say(Verb::Pause, "alpha", None);
+        }
+        world.ticks(2);
+        world.say(Verb::Set, "alpha", Some(weight(300)));
+        world.ticks(2);
+        assert_eq!(world.highest("alpha"), weight(50), "without force a pause holds");
+        world.say(Verb::Set, "alpha", Some(weight(300)));
+        world.commands[0].wish.force = true;
+        world.ticks(2);
+        assert_eq!(
+            world.highest("alpha"),
+            weight(300),
+            "by the resource: {by_resource}"
+        );
+    }
+}
+
+#[test]
+fn whoever_pauses_after_a_raise_was_forced_has_the_last_word() {
+    for by_resource in [true, false] {
+        let mut world = World::demo();
+        world.until("5%", |w| w.highest("alpha") == weight(50));
+        world.ticks(4);
+        let settle = |world: &mut World, settled: bool| {
+            for object in world.objects.get_mut("alpha").unwrap() {
+                object.settled = settled;
+            }
+        };
+        // What was asked for waits for its routed objects.
+        settle(&mut world, false);
+        world.say(Verb::Set, "alpha", Some(weight(300)));
+        world.commands[0].wish.force = true;
+        world.tick();
+        if by_resource {
+            world.edit(|spec| spec.paused = Some(true));
+        } else {
+            world.say(Verb::Pause, "alpha", None);
+        }
+        world.tick();
+        settle(&mut world, true);
+        world.ticks(4);
+        assert_eq!(
+            world.highest("alpha"),
+            weight(50),
+            "by the resource: {by_resource}"
+        );
+    }
+}

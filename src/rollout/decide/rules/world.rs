@@ -99,6 +99,7 @@ pub(crate) struct World {
     pub(crate) streams: BTreeMap<String, (u64, u64)>,
     looked: Timestamp,
     serial: u32,
+    generation: i64,
 }
 
 pub(crate) fn weight(permille: u16) -> Weight {
@@ -196,6 +197,7 @@ impl World {
             streams: BTreeMap::new(),
             looked: now,
             serial: 0,
+            generation: 1,
         };
         // Every story begins with a first look that enrolls the components.
         world.all(Weather::NoLook);
@@ -210,6 +212,7 @@ impl World {
 
     pub(crate) fn edit(&mut self, change: impl FnOnce(&mut GradualRolloutSpec)) {
         change(&mut self.spec);
+        self.generation += 1;
         self.plan = Plan::parse(&self.spec).unwrap();
         self.plan.take_in(&self.status, |_| false);
     }
@@ -415,7 +418,7 @@ impl World {
             })
             .collect();
         Observation {
-            generation: 1,
+            generation: self.generation,
             first: self.first,
             invalid: self.invalid.clone(),
             frozen: self.frozen.clone(),

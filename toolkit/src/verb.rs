@@ -1,0 +1,14 @@
+//! The verbs of `gradual-rollout migrate` that meet a cluster: arguments as typed, and the way to their rooms.
+
+use crate::place::Place;
+use crate::trouble::{End, Trouble};
+use clap::Subcommand;
+
+/// What is done about a migration, in a cluster.
+#[derive(Debug, Subcommand)]
+pub enum Verb {}
+
+/// Does what was typed.
+pub async fn run(verb: &Verb, _place: &mut Place<'_>) -> Result<End, Trouble> {
+    match *verb {}
+}
