@@ -14,9 +14,7 @@ use tokio::time::Instant;
 async fn testers_reach_the_canary_a_mirror_copies_and_no_client_notices_either() {
     let mut world = World::start(Kind::VirtualService, &[Plan::new("shop", 80)]).await;
     let judge = json!({"interval": "1s", "settle": "1s"});
-    world
-        .roll_out("demo", &["shop"], &[("10%", "1h")], &judge)
-        .await;
+    world.roll_out("demo", &["shop"], &[("10%", "1h")], &judge).await;
     world
         .until("shop", "judged at 10%", |shop| {
             shop.reason == Reason::HoldingStep && shop.weight.written.permille() == 100
@@ -24,7 +22,11 @@ async fn testers_reach_the_canary_a_mirror_copies_and_no_client_notices_either()
         .await;
     let before = spec(&world).await;
 
-    said(&world, &["header-route", "add", "shop", "--header", "canary=true"]).await;
+    said(
+        &world,
+        &["header-route", "add", "shop", "--header", "canary=true"],
+    )
+    .await;
     let envoy = world.envoy.listener;
     // By chance, twenty of ten in a hundred: never.
     until("testers are at the canary", async || {

@@ -126,7 +126,10 @@ fn mirror(rule: &Value, field: &str) -> Result<Option<Value>, Refusal> {
     };
     let share = match given(rule, "mirrorPercentage") {
         None => 100.0,
-        Some(said) => match said["value"].as_f64().filter(|share| (0.0..=100.0).contains(share)) {
+        Some(said) => match said["value"]
+            .as_f64()
+            .filter(|share| (0.0..=100.0).contains(share))
+        {
             Some(share) => share,
             None => return refuse(&format!("{field}.mirrorPercentage.value: from 0 to 100")),
         },
