@@ -7,9 +7,15 @@
 //! - [`verb`]: the arguments as typed, and the way from them to the rooms;
 //! - [`place`]: the cluster, the time and the streams that a verb meets;
 //! - [`finding`]: codes, severities, remedies, and how they are printed;
+//! - [`cluster`]: objects of kinds that may be absent, read page by page; [`digest`]: of objects;
+//! - [`backup`]: what a migration may change, kept in a folder;
 //! - [`trouble`]: why a verb did not end well, and what that means for the exit code.
 
+pub mod backup;
+pub mod cluster;
+pub mod digest;
 pub mod finding;
 pub mod place;
+pub mod progress;
 pub mod trouble;
 pub mod verb;
