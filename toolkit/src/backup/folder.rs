@@ -168,6 +168,11 @@ impl Folder {
         Ok(objects)
     }
 
+    /// When a namespace was read.
+    pub fn taken_at(&self, namespace: &str) -> Result<Timestamp, Trouble> {
+        Ok(self.page(namespace)?.0.taken_at)
+    }
+
     fn page(&self, namespace: &str) -> Result<(Page, String), Trouble> {
         let path = self.path.join(namespace).join(PAGE);
         let bytes = fs::read(&path).map_err(|error| unreadable(&path, &error))?;

@@ -25,12 +25,12 @@ pub const KINDS: [Kind; 10] = [
     cluster::CONFIG_MAP,
     cluster::SERVICE,
     cluster::DEPLOYMENT,
-    cluster::CERTIFICATE,
     cluster::DESTINATION_RULE,
     cluster::AUTHORIZATION_POLICY,
     cluster::VIRTUAL_SERVICE,
     cluster::GATEWAY,
     cluster::INGRESS,
+    cluster::CERTIFICATE,
     cluster::RESOURCE_QUOTA,
 ];
 

@@ -1,22 +1,12 @@
 //! `migrate backup` in a cluster.
 
 use crate::kinds;
+use crate::objects::ingress;
 use crate::support::{cluster, migrate};
 use gradual_rollout_apiserver::{Action, Failure, Fault, Store};
 use gradual_rollout_toolkit::trouble::{End, Trouble};
 use serde_json::{Value, json};
 use std::fs;
-
-fn ingress(namespace: &str, name: &str) -> Value {
-    json!({
-        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
-        "metadata": {"name": name, "namespace": namespace, "labels": {"app": name},
-            "annotations": {"nginx.ingress.kubernetes.io/proxy-read-timeout": "300"}},
-        "spec": {"ingressClassName": "nginx", "rules": [{"host": format!("{name}.{namespace}.example.com"),
-            "http": {"paths": [{"path": "/", "pathType": "Prefix",
-                "backend": {"service": {"name": name, "port": {"number": 80}}}}]}}]},
-    })
-}
 
 fn fill(store: &Store, namespaces: &[&str]) {
     for namespace in namespaces {
