@@ -203,6 +203,42 @@ fn rows() -> Vec<Row> {
             )
         },
         Row {
+            short: &["ds"],
+            all: true,
+            status: true,
+            generations: true,
+            columns: vec![
+                Column::path("Desired", "integer", ".status.desiredNumberScheduled"),
+                Column::path("Ready", "integer", ".status.numberReady"),
+                Column::age(),
+            ],
+            ..Row::new("apps", "daemonsets", "DaemonSet", schema::<apps::v1::DaemonSet>)
+        },
+        Row {
+            short: &["quota"],
+            status: true,
+            ..Row::new(
+                "",
+                "resourcequotas",
+                "ResourceQuota",
+                schema::<core::v1::ResourceQuota>,
+            )
+        },
+        Row {
+            namespaced: false,
+            generations: true,
+            columns: vec![
+                Column::path("Controller", "string", ".spec.controller"),
+                Column::age(),
+            ],
+            ..Row::new(
+                "networking.k8s.io",
+                "ingressclasses",
+                "IngressClass",
+                schema::<networking::v1::IngressClass>,
+            )
+        },
+        Row {
             generations: true,
             columns: vec![
                 Column::path("AddressType", "string", ".addressType"),

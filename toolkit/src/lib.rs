@@ -7,9 +7,18 @@
 //! - [`verb`]: the arguments as typed, and the way from them to the rooms;
 //! - [`place`]: the cluster, the time and the streams that a verb meets;
 //! - [`finding`]: codes, severities, remedies, and how they are printed;
+//! - [`cluster`]: objects of kinds that may be absent, read page by page; [`digest`]: of objects;
+//! - [`backup`], [`restore`]: what a migration may change, kept in a folder and put back;
 //! - [`trouble`]: why a verb did not end well, and what that means for the exit code.
 
+pub mod backup;
+pub mod cluster;
+pub mod digest;
+pub mod dry;
 pub mod finding;
+pub mod pace;
 pub mod place;
+pub mod progress;
+pub mod restore;
 pub mod trouble;
 pub mod verb;
