@@ -7,9 +7,14 @@
 //! - [`verb`]: the arguments as typed, and the way from them to the rooms;
 //! - [`place`]: the cluster, the time and the streams that a verb meets;
 //! - [`finding`]: codes, severities, remedies, and how they are printed;
+//! - [`see`] and [`put`]: reading and writing a cluster's objects;
+//! - [`preflight`]: what stands in the way of a migration;
 //! - [`trouble`]: why a verb did not end well, and what that means for the exit code.
 
 pub mod finding;
 pub mod place;
+pub mod preflight;
+pub mod put;
+pub mod see;
 pub mod trouble;
 pub mod verb;

@@ -1,14 +1,20 @@
 //! The verbs of `gradual-rollout migrate` that meet a cluster: arguments as typed, and the way to their rooms.
 
 use crate::place::Place;
+use crate::preflight::{self, PreflightArgs};
 use crate::trouble::{End, Trouble};
 use clap::Subcommand;
 
 /// What is done about a migration, in a cluster.
 #[derive(Debug, Subcommand)]
-pub enum Verb {}
+pub enum Verb {
+    /// Say whether the migration may begin, and what stands in the way
+    Preflight(Box<PreflightArgs>),
+}
 
 /// Does what was typed.
-pub async fn run(verb: &Verb, _place: &mut Place<'_>) -> Result<End, Trouble> {
-    match *verb {}
+pub async fn run(verb: &Verb, place: &mut Place<'_>) -> Result<End, Trouble> {
+    match verb {
+        Verb::Preflight(args) => preflight::run(args, place).await,
+    }
 }
