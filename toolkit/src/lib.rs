@@ -9,6 +9,8 @@
 //! - [`finding`]: codes, severities, remedies, and how they are printed;
 //! - [`cluster`]: objects of kinds that may be absent, read page by page; [`digest`]: of objects;
 //! - [`backup`], [`restore`]: what a migration may change, kept in a folder and put back;
+//! - [`see`] and [`put`]: reading and writing a cluster's objects;
+//! - [`preflight`]: what stands in the way of a migration;
 //! - [`trouble`]: why a verb did not end well, and what that means for the exit code.
 
 pub mod backup;
@@ -20,5 +22,8 @@ pub mod pace;
 pub mod place;
 pub mod progress;
 pub mod restore;
+pub mod preflight;
+pub mod put;
+pub mod see;
 pub mod trouble;
 pub mod verb;

@@ -3,6 +3,7 @@
 use crate::backup::{self, args::BackupArgs};
 use crate::place::Place;
 use crate::restore::{self, args::RestoreArgs};
+use crate::preflight::{self, PreflightArgs};
 use crate::trouble::{End, Trouble};
 use clap::Subcommand;
 
@@ -13,6 +14,8 @@ pub enum Verb {
     Backup(BackupArgs),
     /// Put a backup back, or show in what the cluster differs from it
     Restore(RestoreArgs),
+    /// Say whether the migration may begin, and what stands in the way
+    Preflight(Box<PreflightArgs>),
 }
 
 /// Does what was typed.
@@ -20,5 +23,6 @@ pub async fn run(verb: &Verb, place: &mut Place<'_>) -> Result<End, Trouble> {
     match verb {
         Verb::Backup(args) => backup::run(args, place).await,
         Verb::Restore(args) => restore::run(args, place).await,
+        Verb::Preflight(args) => preflight::run(args, place).await,
     }
 }
