@@ -202,7 +202,7 @@ fn texts(servers: &Value, key: &str) -> BTreeSet<String> {
         .collect()
 }
 
-fn names(value: &Value, key: &str) -> BTreeSet<String> {
+pub(crate) fn names(value: &Value, key: &str) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     match value {
         Value::Object(map) => {
