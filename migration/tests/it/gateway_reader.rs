@@ -4,6 +4,8 @@
 use gradual_rollout_migration::model::{Request, Scheme};
 use regex::Regex;
 use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::{Mutex, OnceLock};
 
 /// One match of one rule, and how precise it is.
 struct Candidate<'a> {
@@ -126,8 +128,15 @@ fn takes(matched: &Value, request: &Request) -> Option<(u8, usize, usize)> {
     all.then_some((kind, wanted.len(), headers.len()))
 }
 
+/// Compiling the same expressions again and again is most of the time of a property.
 fn whole(pattern: &str, text: &str) -> bool {
-    Regex::new(&format!("^(?:{pattern})$")).unwrap().is_match(text)
+    static KNOWN: OnceLock<Mutex<HashMap<String, Regex>>> = OnceLock::new();
+    let mut known = KNOWN.get_or_init(Mutex::default).lock().unwrap();
+    let compile = || Regex::new(&format!("^(?:{pattern})$")).unwrap();
+    known
+        .entry(pattern.to_owned())
+        .or_insert_with(compile)
+        .is_match(text)
 }
 
 fn outcome(rule: &Value, request: &Request) -> String {
