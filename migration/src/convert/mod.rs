@@ -20,7 +20,9 @@ mod cors;
 mod emit;
 mod features;
 mod gateway;
+mod gateway_api;
 mod headers;
+mod host;
 mod names;
 mod options;
 mod passthrough;
@@ -38,13 +40,14 @@ mod spoilt;
 mod taken;
 mod tls;
 mod unconverted;
+mod www;
 
-pub use options::Options;
+pub use options::{GatewayApi, Options, Target};
 
 pub(crate) use address::{is_authority, is_range};
 pub(crate) use cors::METHODS as CORS_METHODS;
 pub(crate) use headers::is_name as is_header_name;
-pub(crate) use names::is_label;
+pub(crate) use names::{is_host, is_label};
 pub(crate) use pattern::LONGEST as LONGEST_REGEX;
 
 use crate::input::Inventory;
@@ -60,7 +63,8 @@ use std::collections::BTreeMap;
 /// What comes out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conversion {
-    /// Gateways, then `VirtualServices`, `DestinationRules` and `AuthorizationPolicies`, each by namespace and name.
+    /// Gateways, then `VirtualServices`, `DestinationRules` and `AuthorizationPolicies`, each by namespace and name; of
+    /// the Gateway API Gateways, `HTTPRoutes` and `ReferenceGrants`.
     pub objects: Vec<Value>,
     /// What became of everything.
     pub report: Report,
@@ -122,6 +126,7 @@ fn once(inventory: &Inventory, options: &Options, spoilt: &Spoilt) -> Result<Con
         return Err(Failed(failure));
     }
     select::rest(&members, &mut book);
+    controller.extend(written.controller.iter().map(|code| Entry::new(*code, "", "")));
     if written.hosts > gateway::MOST_HOSTS {
         controller.push(Entry::new(Code::GatewayLarge, "", written.hosts.to_string()));
     }

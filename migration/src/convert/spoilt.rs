@@ -37,8 +37,10 @@ impl Spoilt {
             }
             let listed = object
                 .pointer("/spec/hosts/0")
+                .or_else(|| object.pointer("/spec/hostnames/0"))
                 .or_else(|| object.pointer("/spec/rules/0/to/0/operation/hosts/0"));
-            if let Some(host) = listed.and_then(Value::as_str) {
+            let catch_all = (object.get("kind").and_then(Value::as_str) == Some("HTTPRoute")).then_some("*");
+            if let Some(host) = listed.and_then(Value::as_str).or(catch_all) {
                 self.hosts.entry(host.to_owned()).or_insert(told);
             }
         }

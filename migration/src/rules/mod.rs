@@ -1,11 +1,13 @@
-//! What Istio demands of an object beyond its schema: the rules of its webhook and of its CEL expressions, as far as
-//! they concern kinds that are written here. A schema is checked elsewhere; here only what a schema cannot say.
+//! What Istio, or the Gateway API, demands of an object beyond its schema: the rules of its webhook and of its CEL
+//! expressions, as far as they concern kinds that are written here. A schema is checked elsewhere; here only what a
+//! schema cannot say.
 //!
 //! Source: istio/istio `pkg/config/validation` and the CEL rules of its CRDs.
 
 mod access;
 mod destination_rule;
 mod gateway;
+mod gateway_api;
 mod http_route;
 mod order;
 mod virtual_service;
@@ -35,12 +37,15 @@ impl fmt::Display for Broken {
 /// Checks objects one by one, and against each other. Kinds that are not known pass.
 pub fn check(objects: &[Value]) -> Vec<Broken> {
     let mut all = Vec::new();
+    let grants = gateway_api::grants(objects);
     let mut rules_by_host: BTreeMap<String, String> = BTreeMap::new();
     for object in objects {
         let mut at = At::new(object);
         let spec = object.get("spec").unwrap_or(&Value::Null);
         match text(object, "kind") {
             "VirtualService" => virtual_service::check(&mut at, spec),
+            "Gateway" if gateway_api::is(object) => gateway_api::gateway(&mut at, spec),
+            "HTTPRoute" => gateway_api::route(&mut at, object, spec, &grants),
             "Gateway" => gateway::check(&mut at, object, spec),
             "DestinationRule" => {
                 destination_rule::check(&mut at, spec);
