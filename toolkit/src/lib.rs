@@ -9,13 +9,18 @@
 //! - [`finding`]: codes, severities, remedies, and how they are printed;
 //! - [`cluster`]: objects of kinds that may be absent, read page by page; [`digest`]: of objects;
 //! - [`backup`], [`restore`]: what a migration may change, kept in a folder and put back;
+//! - [`convert`]: a cluster's Ingresses as the pure converter reads them; [`marks`]: what is written to know them again;
+//! - [`apply`]: what was converted, written batch by batch;
 //! - [`trouble`]: why a verb did not end well, and what that means for the exit code.
 
+pub mod apply;
 pub mod backup;
 pub mod cluster;
+pub mod convert;
 pub mod digest;
 pub mod dry;
 pub mod finding;
+pub mod marks;
 pub mod pace;
 pub mod place;
 pub mod progress;

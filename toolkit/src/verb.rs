@@ -1,5 +1,6 @@
 //! The verbs of `gradual-rollout migrate` that meet a cluster: arguments as typed, and the way to their rooms.
 
+use crate::apply::{self, args::ApplyArgs};
 use crate::backup::{self, args::BackupArgs};
 use crate::place::Place;
 use crate::restore::{self, args::RestoreArgs};
@@ -9,6 +10,8 @@ use clap::Subcommand;
 /// What is done about a migration, in a cluster.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Write what Ingresses are converted to, batch by batch
+    Apply(Box<ApplyArgs>),
     /// Keep what a migration may change, in a folder
     Backup(BackupArgs),
     /// Put a backup back, or show in what the cluster differs from it
@@ -18,6 +21,7 @@ pub enum Verb {
 /// Does what was typed.
 pub async fn run(verb: &Verb, place: &mut Place<'_>) -> Result<End, Trouble> {
     match verb {
+        Verb::Apply(args) => apply::run(args, place).await,
         Verb::Backup(args) => backup::run(args, place).await,
         Verb::Restore(args) => restore::run(args, place).await,
     }

@@ -4,9 +4,11 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::needless_pass_by_value,
+    clippy::print_stdout,
     reason = "helpers of tests too say what went wrong by panicking, and read well without borrowing"
 )]
 
+mod apply;
 mod backup;
 mod kinds;
 mod objects;
