@@ -10,7 +10,7 @@
 //! - [`cluster`]: objects of kinds that may be absent, read page by page; [`digest`]: of objects;
 //! - [`backup`], [`restore`]: what a migration may change, kept in a folder and put back;
 //! - [`convert`]: a cluster's Ingresses as the pure converter reads them; [`marks`]: what is written to know them again;
-//! - [`apply`]: what was converted, written batch by batch;
+//! - [`apply`]: what was converted, written batch by batch; [`rollback`]: all of it undone;
 //! - [`trouble`]: why a verb did not end well, and what that means for the exit code.
 
 pub mod apply;
@@ -25,5 +25,6 @@ pub mod pace;
 pub mod place;
 pub mod progress;
 pub mod restore;
+pub mod rollback;
 pub mod trouble;
 pub mod verb;

@@ -23,10 +23,14 @@ pub const COPY_OF: &str = "rollout.sealos.io/copy-of";
 /// When requests to both data planes were last answered alike; an annotation of an Ingress, RFC 3339. Written by merge
 /// patch: by server-side apply under the same manager it would take the other marks away.
 pub const PROBED_AT: &str = "rollout.sealos.io/probed-at";
+/// The annotation of a `GradualRollout` that a batch was handed to.
+pub const HANDED_OVER: &str = "rollout.sealos.io/handed-over";
+/// What nginx counted for an Ingress, and when; an annotation of an Ingress. Written by merge patch, as [`PROBED_AT`].
+pub const REQUESTS: &str = "rollout.sealos.io/nginx-requests";
 
 /// Whether an annotation is one that this program writes.
 pub fn is_mark(name: &str) -> bool {
-    [MIGRATED_AT, SOURCE, WRITTEN, COPY_OF, PROBED_AT].contains(&name)
+    [MIGRATED_AT, SOURCE, WRITTEN, COPY_OF, PROBED_AT, REQUESTS].contains(&name)
 }
 
 /// Whether this program made an object.

@@ -4,6 +4,7 @@ use crate::apply::{self, args::ApplyArgs};
 use crate::backup::{self, args::BackupArgs};
 use crate::place::Place;
 use crate::restore::{self, args::RestoreArgs};
+use crate::rollback::{self, args::RollbackArgs};
 use crate::trouble::{End, Trouble};
 use clap::Subcommand;
 
@@ -16,6 +17,8 @@ pub enum Verb {
     Backup(BackupArgs),
     /// Put a backup back, or show in what the cluster differs from it
     Restore(RestoreArgs),
+    /// Undo what was written, so that nginx has everything again
+    Rollback(RollbackArgs),
 }
 
 /// Does what was typed.
@@ -24,5 +27,6 @@ pub async fn run(verb: &Verb, place: &mut Place<'_>) -> Result<End, Trouble> {
         Verb::Apply(args) => apply::run(args, place).await,
         Verb::Backup(args) => backup::run(args, place).await,
         Verb::Restore(args) => restore::run(args, place).await,
+        Verb::Rollback(args) => rollback::run(args, place).await,
     }
 }

@@ -384,7 +384,7 @@ fn of_kind<'a>(conversion: &'a Conversion, kind: &'a str) -> impl Iterator<Item 
 }
 
 /// The Services that a `VirtualService` leads to, as `DestinationRules` name them.
-fn destinations(body: &Value) -> BTreeSet<String> {
+pub fn destinations(body: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for list in ["/spec/http", "/spec/tls"] {
         let routes = body.pointer(list).and_then(Value::as_array).into_iter().flatten();
@@ -397,7 +397,7 @@ fn destinations(body: &Value) -> BTreeSet<String> {
 }
 
 /// The hosts of a policy, without ports.
-fn guarded(body: &Value) -> BTreeSet<String> {
+pub fn guarded(body: &Value) -> BTreeSet<String> {
     let rules = body
         .pointer("/spec/rules")
         .and_then(Value::as_array)

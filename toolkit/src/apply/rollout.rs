@@ -69,7 +69,10 @@ pub fn body(args: &ApplyArgs, options: &Options, batch: &BTreeSet<Key>) -> Resul
         .collect();
     Ok(Some(json!({
         "apiVersion": "rollout.sealos.io/v1alpha1", "kind": "GradualRollout",
-        "metadata": {"name": name, "namespace": namespace, "labels": {marks::MANAGED_BY: marks::OURS}},
+        "metadata": {
+            "name": name, "namespace": namespace, "labels": {marks::MANAGED_BY: marks::OURS},
+            "annotations": {marks::HANDED_OVER: "migrate apply"},
+        },
         "spec": {"components": components, "steps": steps, "onDelete": "restore"},
     })))
 }

@@ -116,10 +116,21 @@ impl Run<'_> {
         let body = gateway::without(&item.body, &closed)?;
         let live = self.live.get(&item.kind, &item.namespace, &item.name);
         let hosts = gateway::open(&body).into_iter().map(|(_, host)| host);
+        let hosts = hosts.filter(|host| !under(host, &self.bad)).collect();
+        let change = item::change(&body, live);
+        let mut body = item::stamped(body, None);
+        // Whoever writes another batch at the same time must not lose its hosts.
+        if let (Some(live), Some(meta)) = (live, body.pointer_mut("/metadata").and_then(Value::as_object_mut))
+        {
+            meta.insert(
+                "resourceVersion".to_owned(),
+                cluster::meta(live, "resourceVersion").into(),
+            );
+        }
         Some(Item {
-            change: item::change(&body, live),
-            hosts: hosts.filter(|host| !under(host, &self.bad)).collect(),
-            body: item::stamped(body, None),
+            body,
+            change,
+            hosts,
             ..item.clone()
         })
     }

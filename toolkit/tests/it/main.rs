@@ -13,4 +13,5 @@ mod backup;
 mod kinds;
 mod objects;
 mod restore;
+mod rollback;
 mod support;
