@@ -11,6 +11,7 @@
 //! - [`backup`], [`restore`]: what a migration may change, kept in a folder and put back;
 //! - [`convert`]: a cluster's Ingresses as the pure converter reads them; [`marks`]: what is written to know them again;
 //! - [`apply`]: what was converted, written batch by batch; [`rollback`]: all of it undone;
+//! - [`standing`]: where it stands; [`status`] tells it, [`validate`] judges it;
 //! - [`trouble`]: why a verb did not end well, and what that means for the exit code.
 
 pub mod apply;
@@ -26,5 +27,8 @@ pub mod place;
 pub mod progress;
 pub mod restore;
 pub mod rollback;
+pub mod standing;
+pub mod status;
 pub mod trouble;
+pub mod validate;
 pub mod verb;

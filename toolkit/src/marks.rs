@@ -53,7 +53,8 @@ pub fn spec(object: &Value) -> Value {
     object.get("spec").cloned().unwrap_or_default()
 }
 
-/// The digest of what a conversion reads of an Ingress: what it asks for, not who has looked at it.
+/// The digest of what a conversion reads of an Ingress, what it asks for, not who has looked at it; and the prefix of the
+/// annotations that are read.
 pub fn source(ingress: &Value, prefix: &str) -> String {
     let wanted = |name: &str| {
         name.split_once('/').is_some_and(|(before, _)| before == prefix)
@@ -67,7 +68,15 @@ pub fn source(ingress: &Value, prefix: &str) -> String {
         .filter(|(name, _)| wanted(name))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    digest::short(&json!({"spec": spec(ingress), "annotations": annotations}))
+    let digest = digest::short(&json!({"spec": spec(ingress), "annotations": annotations}));
+    format!("{digest}@{prefix}")
+}
+
+/// Whether an Ingress is as it was when it was marked; none where the mark does not say.
+pub fn as_converted(ingress: &Value) -> Option<bool> {
+    let said = annotation(ingress, SOURCE)?;
+    let (_, prefix) = said.split_once('@')?;
+    Some(source(ingress, prefix) == said)
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use crate::backup::{self, args::BackupArgs};
 use crate::place::Place;
 use crate::restore::{self, args::RestoreArgs};
 use crate::rollback::{self, args::RollbackArgs};
+use crate::status::{self, StatusArgs};
 use crate::trouble::{End, Trouble};
+use crate::validate::{self, ValidateArgs};
 use clap::Subcommand;
 
 /// What is done about a migration, in a cluster.
@@ -19,6 +21,10 @@ pub enum Verb {
     Restore(RestoreArgs),
     /// Undo what was written, so that nginx has everything again
     Rollback(RollbackArgs),
+    /// Say how far the migration is, by namespace
+    Status(StatusArgs),
+    /// Say whether what was migrated is well
+    Validate(ValidateArgs),
 }
 
 /// Does what was typed.
@@ -28,5 +34,7 @@ pub async fn run(verb: &Verb, place: &mut Place<'_>) -> Result<End, Trouble> {
         Verb::Backup(args) => backup::run(args, place).await,
         Verb::Restore(args) => restore::run(args, place).await,
         Verb::Rollback(args) => rollback::run(args, place).await,
+        Verb::Status(args) => status::run(args, place).await,
+        Verb::Validate(args) => validate::run(args, place).await,
     }
 }

@@ -14,7 +14,7 @@ use crate::marks;
 use crate::trouble::Trouble;
 use gradual_rollout_migration::convert::{Conversion, Options};
 use gradual_rollout_migration::input::Key;
-use gradual_rollout_migration::report::{Entry, Outcome};
+use gradual_rollout_migration::report::{Entry, Outcome, SecretCopy};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -212,6 +212,38 @@ impl Sources<'_> {
             };
             let live = self.live.get(&cluster::SECRET, &copy.to_namespace, &copy.to_name);
             plan.items.push(secret::item(copy, source, live, hosts));
+        }
+        self.renewals(plan);
+    }
+
+    /// Copies that no Ingress of the batch needs, and that are renewed all the same: their Ingresses may be gone.
+    fn renewals(&self, plan: &mut Plan) {
+        for live in self.live.ours(&cluster::SECRET) {
+            let (namespace, name) = gateway::key(live);
+            let known = plan
+                .items
+                .iter()
+                .any(|item| item.kind == cluster::SECRET && item.name == name);
+            let source = annotation(live, marks::COPY_OF).and_then(|of| of.split_once('/'));
+            let Some((from_namespace, from_name)) = source.filter(|_| !known) else {
+                continue;
+            };
+            let copy = SecretCopy {
+                from_namespace: from_namespace.to_owned(),
+                from_name: from_name.to_owned(),
+                to_namespace: namespace,
+                to_name: name,
+            };
+            let key = (copy.from_namespace.clone(), copy.from_name.clone());
+            if let Some(source) = self
+                .seen
+                .certificates
+                .get(&key)
+                .filter(|source| secret::renewed(source, live))
+            {
+                plan.items
+                    .push(secret::item(&copy, source, Some(live), BTreeSet::new()));
+            }
         }
     }
 

@@ -46,7 +46,10 @@ pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trou
         })
         .collect();
     let live = Live::read(&cluster, &gateway_namespace).await?;
-    let undo = plan::make(args, &wanted, &ingresses, &live);
+    let mut undo = plan::make(args, &wanted, &ingresses, &live);
+    for typed in &args.gone {
+        undo.missing.remove(&key("--gone", typed)?);
+    }
     let steps = back::steps(args.dir.as_deref(), &undo.missing, &cluster).await?;
     if args.dry_run {
         let splitting = traffic::splitting(&cluster, &undo.namespaces).await?;

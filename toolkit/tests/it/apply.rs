@@ -214,6 +214,13 @@ async fn certificates_are_copied_to_the_gateway_and_renewed_with_their_source() 
     let said = migrate(&store, &clock, &["apply", "--all", "--secrets-only"]).await;
     assert_eq!(said.end.unwrap(), End::Done);
     assert_eq!(store.version(), before + 1);
+    // The gateway shows it when the Ingress was cleaned up, too.
+    store.delete(ING, "ns-a", "shop").unwrap();
+    store.put(certificate("ns-a", "shop-tls", "third")).unwrap();
+    let second = copies().remove(0);
+    let said = migrate(&store, &clock, &["apply", "--all", "--secrets-only"]).await;
+    assert_eq!(said.end.unwrap(), End::Done);
+    assert_ne!(copies()[0]["data"], second["data"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,4 +14,5 @@ mod kinds;
 mod objects;
 mod restore;
 mod rollback;
+mod standing;
 mod support;
