@@ -11,11 +11,12 @@
 //! - [`backup`], [`restore`]: what a migration may change, kept in a folder and put back;
 //! - [`convert`]: a cluster's Ingresses as the pure converter reads them; [`marks`]: what is written to know them again;
 //! - [`apply`]: what was converted, written batch by batch; [`rollback`]: all of it undone;
-//! - [`standing`]: where it stands; [`status`] tells it, [`validate`] judges it;
+//! - [`standing`]: where it stands; [`status`] tells it, [`validate`] judges it; [`cleanup`]: nginx without it;
 //! - [`trouble`]: why a verb did not end well, and what that means for the exit code.
 
 pub mod apply;
 pub mod backup;
+pub mod cleanup;
 pub mod cluster;
 pub mod convert;
 pub mod digest;

@@ -23,6 +23,8 @@ pub const COPY_OF: &str = "rollout.sealos.io/copy-of";
 /// When requests to both data planes were last answered alike; an annotation of an Ingress, RFC 3339. Written by merge
 /// patch: by server-side apply under the same manager it would take the other marks away.
 pub const PROBED_AT: &str = "rollout.sealos.io/probed-at";
+/// Since when the gateway serves a host alone; an annotation of a `VirtualService`, RFC 3339.
+pub const CLEANED_AT: &str = "rollout.sealos.io/cleaned-at";
 /// The annotation of a `GradualRollout` that a batch was handed to.
 pub const HANDED_OVER: &str = "rollout.sealos.io/handed-over";
 /// What nginx counted for an Ingress, and when; an annotation of an Ingress. Written by merge patch, as [`PROBED_AT`].

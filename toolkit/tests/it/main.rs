@@ -10,6 +10,7 @@
 
 mod apply;
 mod backup;
+mod cleanup;
 mod kinds;
 mod objects;
 mod restore;
