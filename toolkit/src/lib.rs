@@ -12,6 +12,7 @@
 //! - [`convert`]: a cluster's Ingresses as the pure converter reads them; [`marks`]: what is written to know them again;
 //! - [`apply`]: what was converted, written batch by batch; [`rollback`]: all of it undone;
 //! - [`standing`]: where it stands; [`status`] tells it, [`validate`] judges it; [`cleanup`]: nginx without it;
+//! - [`finish`]: controllers that make no Ingresses any more;
 //! - [`trouble`]: why a verb did not end well, and what that means for the exit code.
 
 pub mod apply;
@@ -22,6 +23,7 @@ pub mod convert;
 pub mod digest;
 pub mod dry;
 pub mod finding;
+pub mod finish;
 pub mod marks;
 pub mod pace;
 pub mod place;

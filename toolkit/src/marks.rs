@@ -25,6 +25,8 @@ pub const COPY_OF: &str = "rollout.sealos.io/copy-of";
 pub const PROBED_AT: &str = "rollout.sealos.io/probed-at";
 /// Since when the gateway serves a host alone; an annotation of a `VirtualService`, RFC 3339.
 pub const CLEANED_AT: &str = "rollout.sealos.io/cleaned-at";
+/// What a controller was told before `finish`, as JSON; an annotation of its Deployment or `ConfigMap`.
+pub const BEFORE_FINISH: &str = "rollout.sealos.io/before-finish";
 /// The annotation of a `GradualRollout` that a batch was handed to.
 pub const HANDED_OVER: &str = "rollout.sealos.io/handed-over";
 /// What nginx counted for an Ingress, and when; an annotation of an Ingress. Written by merge patch, as [`PROBED_AT`].

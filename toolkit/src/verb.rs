@@ -3,6 +3,7 @@
 use crate::apply::{self, args::ApplyArgs};
 use crate::backup::{self, args::BackupArgs};
 use crate::cleanup::{self, args::CleanupArgs};
+use crate::finish::{self, args::FinishArgs};
 use crate::place::Place;
 use crate::restore::{self, args::RestoreArgs};
 use crate::rollback::{self, args::RollbackArgs};
@@ -20,6 +21,8 @@ pub enum Verb {
     Backup(BackupArgs),
     /// Delete Ingresses that nothing needs any more
     Cleanup(Box<CleanupArgs>),
+    /// Have the platform's controllers make no Ingresses any more
+    Finish(Box<FinishArgs>),
     /// Put a backup back, or show in what the cluster differs from it
     Restore(RestoreArgs),
     /// Undo what was written, so that nginx has everything again
@@ -36,6 +39,7 @@ pub async fn run(verb: &Verb, place: &mut Place<'_>) -> Result<End, Trouble> {
         Verb::Apply(args) => apply::run(args, place).await,
         Verb::Backup(args) => backup::run(args, place).await,
         Verb::Cleanup(args) => cleanup::run(args, place).await,
+        Verb::Finish(args) => finish::run(args, place).await,
         Verb::Restore(args) => restore::run(args, place).await,
         Verb::Rollback(args) => rollback::run(args, place).await,
         Verb::Status(args) => status::run(args, place).await,

@@ -16,6 +16,7 @@ use crate::apply::select::{object, shown};
 use crate::cluster::{self, Cluster, meta};
 use crate::convert::args::key;
 use crate::finding::{self, Finding, Severity, plain};
+use crate::finish;
 use crate::place::Place;
 use crate::restore;
 use crate::trouble::{End, Trouble};
@@ -29,7 +30,13 @@ use std::time::Duration;
 pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
     let wanted = Wanted::of(args, place.namespace.as_deref())?;
     let (gateway_namespace, _) = key("--gateway", &args.gateway)?;
-    let more = [cluster::INGRESS, cluster::SECRET, cluster::GRADUAL_ROLLOUT];
+    let more = [
+        cluster::INGRESS,
+        cluster::SECRET,
+        cluster::GRADUAL_ROLLOUT,
+        cluster::DEPLOYMENT,
+        cluster::CONFIG_MAP,
+    ];
     let cluster = Cluster::look(&place.client, &[&MADE[..], &more].concat()).await?;
     let ingresses: BTreeMap<_, _> = cluster
         .all(&cluster::INGRESS, None)
@@ -53,12 +60,20 @@ pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trou
     let steps = back::steps(args.dir.as_deref(), &undo.missing, &cluster).await?;
     if args.dry_run {
         let splitting = traffic::splitting(&cluster, &undo.namespaces).await?;
-        return show(&undo, &splitting, place);
+        let switched = if matches!(wanted, Wanted::All) {
+            finish::switched(&cluster).await?
+        } else {
+            Vec::new()
+        };
+        return show(&undo, &splitting, &switched, place);
     }
     let mut lines = Vec::new();
     let mut findings = undo.findings.clone();
     for told in traffic::back(&cluster, &undo.namespaces, Duration::from_secs(args.wait), place).await? {
         lines.push(written(format!("GradualRollout {told}"), "back to 0"));
+    }
+    if matches!(wanted, Wanted::All) {
+        lines.extend(finish::undo(&cluster, args.wait, place).await?);
     }
     if !steps.is_empty() {
         let failed = bring_back(args, &cluster, &steps, &mut lines, &mut findings, place).await;
@@ -166,7 +181,12 @@ async fn bring_back(
 }
 
 /// What would be undone.
-fn show(undo: &Undo, splitting: &[String], place: &mut Place<'_>) -> Result<End, Trouble> {
+fn show(
+    undo: &Undo,
+    splitting: &[String],
+    switched: &[String],
+    place: &mut Place<'_>,
+) -> Result<End, Trouble> {
     let deleted: Vec<String> = undo
         .deleted
         .iter()
@@ -176,7 +196,8 @@ fn show(undo: &Undo, splitting: &[String], place: &mut Place<'_>) -> Result<End,
         let names =
             |keys: &std::collections::BTreeSet<_>| -> Vec<String> { keys.iter().map(object).collect() };
         let said = json!({
-            "dryRun": true, "back": splitting, "comeBack": names(&undo.missing), "unmark": names(&undo.marked),
+            "dryRun": true, "back": splitting, "switchBack": switched,
+            "comeBack": names(&undo.missing), "unmark": names(&undo.marked),
             "close": undo.hosts.iter().map(|(_, host)| host).collect::<Vec<_>>(), "delete": deleted,
             "findings": undo.findings,
         });
@@ -184,19 +205,20 @@ fn show(undo: &Undo, splitting: &[String], place: &mut Place<'_>) -> Result<End,
     } else {
         finding::write(place.err, &undo.findings)?;
         let mut lines: Vec<String> = Vec::new();
-        lines.extend(splitting.iter().map(|name| format!("back to 0  Ingress {name}")));
+        lines.extend(splitting.iter().map(|name| format!("back to 0   Ingress {name}")));
+        lines.extend(switched.iter().map(|name| format!("switch back {name}")));
         lines.extend(
             undo.missing
                 .iter()
-                .map(|key| format!("come back  {}", object(key))),
+                .map(|key| format!("come back   {}", object(key))),
         );
         lines.extend(
             undo.marked
                 .iter()
-                .map(|key| format!("unmark     {}", object(key))),
+                .map(|key| format!("unmark      {}", object(key))),
         );
-        lines.extend(undo.hosts.iter().map(|(_, host)| format!("close      {host}")));
-        lines.extend(deleted.iter().map(|name| format!("delete     {name}")));
+        lines.extend(undo.hosts.iter().map(|(_, host)| format!("close       {host}")));
+        lines.extend(deleted.iter().map(|name| format!("delete      {name}")));
         for line in &lines {
             writeln!(place.out, "{}", plain(line))?;
         }

@@ -11,6 +11,7 @@
 mod apply;
 mod backup;
 mod cleanup;
+mod finish;
 mod kinds;
 mod objects;
 mod restore;
