@@ -2,7 +2,7 @@
 
 use crate::cluster::meta;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A host as a Gateway has it: namespace and name.
 pub type Host = (String, String);
@@ -28,23 +28,21 @@ pub fn open(gateway: &Value) -> BTreeSet<Host> {
     servers(gateway).flat_map(hosts).collect()
 }
 
-/// The hosts that show the certificate of a Secret.
-pub fn showing(gateway: &Value, credential: &str) -> BTreeSet<String> {
-    let with =
-        |server: &&Value| server.pointer("/tls/credentialName").and_then(Value::as_str) == Some(credential);
-    servers(gateway)
-        .filter(with)
-        .flat_map(hosts)
-        .map(|(_, host)| host)
-        .collect()
+/// The hosts that show each certificate, by the name of its Secret.
+pub fn showing(gateway: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for server in servers(gateway) {
+        if let Some(credential) = server.pointer("/tls/credentialName").and_then(Value::as_str) {
+            let names = hosts(server).map(|(_, host)| host);
+            all.entry(credential.to_owned()).or_default().extend(names);
+        }
+    }
+    all
 }
 
 /// Every certificate that a Gateway shows.
 pub fn credentials(gateway: &Value) -> BTreeSet<String> {
-    servers(gateway)
-        .filter_map(|server| server.pointer("/tls/credentialName").and_then(Value::as_str))
-        .map(ToOwned::to_owned)
-        .collect()
+    showing(gateway).into_keys().collect()
 }
 
 /// A Gateway with some hosts left out; none where nothing is left of it.
@@ -168,7 +166,7 @@ mod tests {
             json!([server("http", 80, None, &["a/x"])])
         );
         assert_eq!(without(&all, &|_| true), None);
-        assert_eq!(showing(&all, "s"), BTreeSet::from(["y".to_owned()]));
+        assert_eq!(showing(&all)["s"], BTreeSet::from(["y".to_owned()]));
     }
 
     #[test]

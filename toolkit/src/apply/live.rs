@@ -76,10 +76,22 @@ impl Live {
             .collect()
     }
 
-    /// The `VirtualServices` that have a host at some gateway.
-    pub fn having(&self, host: &str) -> impl Iterator<Item = &Value> {
-        self.all(&cluster::VIRTUAL_SERVICE)
-            .filter(move |object| at_gateway(object) && hosts(object).contains(host))
+    /// Which `VirtualServices` have each host at some gateway, by namespace and name.
+    pub fn at_gateways(&self) -> BTreeMap<String, BTreeSet<Host>> {
+        let mut having: BTreeMap<String, BTreeSet<Host>> = BTreeMap::new();
+        for object in self
+            .all(&cluster::VIRTUAL_SERVICE)
+            .filter(|object| at_gateway(object))
+        {
+            let key = (
+                meta(object, "namespace").to_owned(),
+                meta(object, "name").to_owned(),
+            );
+            for host in hosts(object) {
+                having.entry(host).or_default().insert(key.clone());
+            }
+        }
+        having
     }
 }
 

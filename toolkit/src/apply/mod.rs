@@ -2,14 +2,17 @@
 //!
 //! - [`select`]: which Ingresses a batch is;
 //! - [`live`]: what the cluster has already;
-//! - [`plan`]: what has to be written, from [`item`]s, [`secret`]s and the [`gateway`];
+//! - [`plan`]: what has to be written, from [`item`]s, [`secret`]s and the [`gateway`] ([`read`]: from a conversion);
+//! - [`left`]: what is left out of it;
 //! - [`run`]: writing it; [`rollout`]: handing it over; [`tell`]: saying it.
 
 pub mod args;
 pub mod gateway;
 pub mod item;
+pub mod left;
 pub mod live;
 pub mod plan;
+pub mod read;
 pub mod rollout;
 pub mod run;
 pub mod secret;

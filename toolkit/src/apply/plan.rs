@@ -2,8 +2,10 @@
 
 use super::args::ApplyArgs;
 use super::gateway::{self, Host};
-use super::item::{self, Change, Item};
+use super::item::{self, Item};
+use super::left::{accepted, drifted};
 use super::live::{self, Live};
+use super::read::{self, destinations, guarded, of_kind};
 use super::secret;
 use super::select::{Batch, object, shown};
 use crate::cluster::{self, Cluster, Kind, annotation, meta};
@@ -14,7 +16,7 @@ use crate::marks;
 use crate::trouble::Trouble;
 use gradual_rollout_migration::convert::{Conversion, Options};
 use gradual_rollout_migration::input::Key;
-use gradual_rollout_migration::report::{Entry, Outcome, SecretCopy};
+use gradual_rollout_migration::report::SecretCopy;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -109,23 +111,21 @@ impl Sources<'_> {
     /// The `VirtualServices` of accepted Ingresses whose hosts nobody else has.
     fn routes(&self, conversion: &Conversion, accepted: &BTreeSet<Key>, plan: &mut Plan) -> Vec<Item> {
         let mut routes = Vec::new();
+        let having = self.live.at_gateways();
+        let mut converted = BTreeSet::new();
         for body in of_kind(conversion, "VirtualService") {
-            let from = annotation(body, marks::FROM).unwrap_or_default();
-            let wanted = from.split(',').any(|name| {
-                let key = name.trim().split_once('/');
-                key.is_some_and(|(namespace, name)| accepted.contains(&(namespace.into(), name.into())))
-            });
-            if !wanted {
+            converted.insert(gateway::key(body));
+            if read::from(body).is_disjoint(accepted) {
                 continue;
             }
             let hosts = live::hosts(body);
             let item = self.item(cluster::VIRTUAL_SERVICE, body, hosts.clone());
             for host in hosts {
-                let others: Vec<String> = self
-                    .live
-                    .having(&host)
-                    .map(gateway::key)
-                    .filter(|key| *key != (item.namespace.clone(), item.name.clone()))
+                let others: Vec<String> = having
+                    .get(&host)
+                    .into_iter()
+                    .flatten()
+                    .filter(|key| **key != (item.namespace.clone(), item.name.clone()))
                     .map(|(namespace, name)| format!("{namespace}/{name}"))
                     .collect();
                 if !others.is_empty() {
@@ -144,6 +144,23 @@ impl Sources<'_> {
             }
             routes.push(item);
         }
+        let stale = self.live.ours(&cluster::VIRTUAL_SERVICE).filter(|route| {
+            !converted.contains(&gateway::key(route)) && !read::from(route).is_disjoint(accepted)
+        });
+        plan.findings.extend(stale.map(|route| {
+            let (namespace, name) = gateway::key(route);
+            let hosts: Vec<String> = live::hosts(route).into_iter().collect();
+            Finding {
+                code: "APPLY-STALE",
+                severity: Severity::Warning,
+                object: cluster::VIRTUAL_SERVICE.named(&namespace, &name),
+                message: format!(
+                    "left as it is: it was made for {}, which its Ingress does not have any more",
+                    hosts.join(", ")
+                ),
+                remedy: "take it away: migrate rollback --ingress, then apply again".to_owned(),
+            }
+        }));
         routes
     }
 
@@ -187,14 +204,14 @@ impl Sources<'_> {
 
     /// The copies of certificates that the Gateways show.
     fn secrets(&self, conversion: &Conversion, gateways: &[Item], plan: &mut Plan) {
+        let mut showing: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (credential, hosts) in gateways.iter().flat_map(|item| gateway::showing(&item.body)) {
+            showing.entry(credential).or_default().extend(hosts);
+        }
         for copy in &conversion.report.secrets {
-            let hosts: BTreeSet<String> = gateways
-                .iter()
-                .flat_map(|item| gateway::showing(&item.body, &copy.to_name))
-                .collect();
-            if hosts.is_empty() {
+            let Some(hosts) = showing.get(&copy.to_name).cloned() else {
                 continue;
-            }
+            };
             let source = (copy.from_namespace.clone(), copy.from_name.clone());
             let Some(source) = self.seen.certificates.get(&source) else {
                 plan.findings.push(Finding {
@@ -218,12 +235,10 @@ impl Sources<'_> {
 
     /// Copies that no Ingress of the batch needs, and that are renewed all the same: their Ingresses may be gone.
     fn renewals(&self, plan: &mut Plan) {
+        let planned: BTreeSet<String> = plan.items.iter().map(|item| item.name.clone()).collect();
         for live in self.live.ours(&cluster::SECRET) {
             let (namespace, name) = gateway::key(live);
-            let known = plan
-                .items
-                .iter()
-                .any(|item| item.kind == cluster::SECRET && item.name == name);
+            let known = planned.contains(&name);
             let source = annotation(live, marks::COPY_OF).and_then(|of| of.split_once('/'));
             let Some((from_namespace, from_name)) = source.filter(|_| !known) else {
                 continue;
@@ -283,6 +298,16 @@ impl Sources<'_> {
 
     fn marks(&self, accepted: &BTreeSet<Key>, plan: &mut Plan) {
         let prefix = convert::prefix(&self.seen.inventory, self.options);
+        let mut hosts: BTreeMap<Key, BTreeSet<String>> = BTreeMap::new();
+        for item in plan
+            .items
+            .iter()
+            .filter(|item| item.kind == cluster::VIRTUAL_SERVICE)
+        {
+            for key in read::from(&item.body) {
+                hosts.entry(key).or_default().extend(item.hosts.iter().cloned());
+            }
+        }
         for key in accepted {
             let Some(ingress) = self.seen.ingresses.get(key) else {
                 continue;
@@ -298,145 +323,13 @@ impl Sources<'_> {
                     remedy: String::new(),
                 });
             }
-            let from = format!("{}/{}", key.0, key.1);
-            let is_of = |item: &&Item| {
-                item.kind == cluster::VIRTUAL_SERVICE
-                    && annotation(&item.body, marks::FROM)
-                        .is_some_and(|all| all.split(',').any(|name| name.trim() == from))
-            };
             plan.marks.push(Mark {
                 there: before == Some(source.as_str()),
                 uid: meta(ingress, "uid").to_owned(),
                 source,
-                hosts: plan
-                    .items
-                    .iter()
-                    .filter(is_of)
-                    .flat_map(|item| item.hosts.clone())
-                    .collect(),
+                hosts: hosts.remove(key).unwrap_or_default(),
                 key: key.clone(),
             });
         }
     }
-}
-
-/// The Ingresses of a batch of which everything is converted.
-fn accepted(batch: &BTreeSet<Key>, conversion: &Conversion, findings: &mut Vec<Finding>) -> BTreeSet<Key> {
-    let mut accepted = BTreeSet::new();
-    for result in &conversion.report.ingresses {
-        let key = (result.namespace.clone(), result.name.clone());
-        if !batch.contains(&key) {
-            continue;
-        }
-        match result.outcome {
-            Outcome::Converted | Outcome::Approximated => {
-                let lost = codes(result.entries.iter().filter(|e| e.outcome != Outcome::Converted));
-                if result.outcome == Outcome::Approximated {
-                    findings.push(Finding {
-                        code: "APPLY-APPROXIMATED",
-                        severity: Severity::Info,
-                        object: object(&key),
-                        message: format!("something is different at the gateway: {lost}"),
-                        remedy: "see `migrate explain CODE`".to_owned(),
-                    });
-                }
-                accepted.insert(key);
-            }
-            Outcome::Refused => findings.push(Finding {
-                code: "APPLY-REFUSED",
-                severity: Severity::Blocker,
-                object: object(&key),
-                message: format!(
-                    "left out, as it cannot be converted whole: {}",
-                    codes(result.entries.iter().filter(|entry| entry.refuses()))
-                ),
-                remedy: "see `migrate explain CODE`; where it may be lost, say --accept CODE".to_owned(),
-            }),
-            Outcome::Dropped => findings.push(Finding {
-                code: "APPLY-NOT-SERVED",
-                severity: Severity::Info,
-                object: object(&key),
-                message: format!(
-                    "left out: nginx does not serve it either ({})",
-                    codes(result.entries.iter())
-                ),
-                remedy: String::new(),
-            }),
-        }
-    }
-    accepted
-}
-
-/// What somebody else's hand is in is left alone, and what needs it stays closed.
-fn drifted(args: &ApplyArgs, plan: &mut Plan) {
-    for item in &plan.items {
-        let (code, severity, message, remedy) = match item.change {
-            Change::Create | Change::Update | Change::Same => continue,
-            Change::Edited | Change::Both if args.overwrite => continue,
-            Change::Edited => (
-                "APPLY-EDITED",
-                Severity::Warning,
-                "left as it is: somebody edited it since it was written",
-                "put the change into the Ingress instead, or say --overwrite to lose it",
-            ),
-            Change::Both => (
-                "APPLY-EDITED-BOTH",
-                Severity::Blocker,
-                "left as it is: somebody edited it since it was written, and it should be written otherwise now",
-                "put the change into the Ingress instead, or say --overwrite to lose it",
-            ),
-            Change::Foreign => (
-                "APPLY-FOREIGN",
-                Severity::Blocker,
-                "left as it is: it is there, and this program did not make it",
-                "take another name (--gateway for the Gateway), or remove it",
-            ),
-        };
-        plan.bad.extend(item.hosts.iter().cloned());
-        plan.findings.push(Finding {
-            code,
-            severity,
-            object: item.object(),
-            message: message.to_owned(),
-            remedy: remedy.to_owned(),
-        });
-    }
-}
-
-fn codes<'a>(entries: impl Iterator<Item = &'a Entry>) -> String {
-    let mut all: Vec<String> = entries.map(|entry| entry.code.text().to_owned()).collect();
-    all.sort();
-    all.dedup();
-    shown(&all)
-}
-
-fn of_kind<'a>(conversion: &'a Conversion, kind: &'a str) -> impl Iterator<Item = &'a Value> {
-    let is = move |object: &&Value| object.get("kind").and_then(Value::as_str) == Some(kind);
-    conversion.objects.iter().filter(is)
-}
-
-/// The Services that a `VirtualService` leads to, as `DestinationRules` name them.
-pub fn destinations(body: &Value) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for list in ["/spec/http", "/spec/tls"] {
-        let routes = body.pointer(list).and_then(Value::as_array).into_iter().flatten();
-        for route in routes.filter_map(|rule| rule.get("route")?.as_array()).flatten() {
-            let host = route.pointer("/destination/host").and_then(Value::as_str);
-            found.extend(host.map(ToOwned::to_owned));
-        }
-    }
-    found
-}
-
-/// The hosts of a policy, without ports.
-pub fn guarded(body: &Value) -> BTreeSet<String> {
-    let rules = body
-        .pointer("/spec/rules")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    let to = rules.filter_map(|rule| rule.get("to")?.as_array()).flatten();
-    to.flat_map(|to| live::texts(to, "/operation/hosts"))
-        .map(|host| host.split(':').next().unwrap_or(host).to_owned())
-        .collect()
 }

@@ -8,6 +8,7 @@ pub mod counter;
 pub mod judge;
 pub mod names;
 
+use crate::apply::read::from;
 use crate::apply::run::said;
 use crate::apply::select::object;
 use crate::backup::folder::{Folder, Manifest};
@@ -19,7 +20,6 @@ use crate::finding::{self, Finding, Severity};
 use crate::marks;
 use crate::pace::paced;
 use crate::place::Place;
-use crate::rollback::plan::from;
 use crate::standing::{self, One, Standing};
 use crate::trouble::{End, Trouble};
 use args::CleanupArgs;

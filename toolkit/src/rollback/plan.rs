@@ -3,7 +3,7 @@
 use super::args::RollbackArgs;
 use crate::apply::gateway::{self, Host};
 use crate::apply::live::{Live, hosts};
-use crate::apply::plan::{destinations, guarded};
+use crate::apply::read::{destinations, from, guarded};
 use crate::apply::select::shown;
 use crate::cluster::{self, Kind, annotation, meta};
 use crate::convert::args::key;
@@ -49,14 +49,6 @@ impl Wanted {
             Self::Ingresses(keys) => keys.contains(key),
         }
     }
-}
-
-/// The Ingresses that an object was made of.
-pub fn from(object: &Value) -> BTreeSet<Key> {
-    let all = annotation(object, marks::FROM).unwrap_or_default();
-    let keys = all.split(',').filter_map(|name| name.trim().split_once('/'));
-    keys.map(|(namespace, name)| (namespace.to_owned(), name.to_owned()))
-        .collect()
 }
 
 /// What has to be undone, in the order in which it is.

@@ -3,7 +3,7 @@
 use super::Standing;
 use crate::apply::gateway;
 use crate::apply::live::hosts;
-use crate::apply::plan::destinations;
+use crate::apply::read::destinations;
 use crate::apply::secret;
 use crate::cluster::{self, Cluster, annotation, meta};
 use crate::finding::{Finding, Severity};
@@ -11,7 +11,7 @@ use crate::marks;
 use crate::rollback::plan::named;
 use crate::trouble::Trouble;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 fn finding(code: &'static str, severity: Severity, object: String, message: String, remedy: &str) -> Finding {
     Finding {
@@ -166,20 +166,16 @@ async fn backends(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding>
 
 /// Hosts that more than one `VirtualService` has at gateways: which of them answers nobody knows.
 fn twice(standing: &Standing) -> Vec<Finding> {
-    let mut having: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let ours: BTreeSet<String> = standing
         .live
         .ours(&cluster::VIRTUAL_SERVICE)
         .flat_map(hosts)
         .collect();
-    for host in &ours {
-        let all = standing.live.having(host);
-        let names = all.map(|route| named(&cluster::VIRTUAL_SERVICE, route));
-        having.entry(host.clone()).or_default().extend(names);
-    }
-    having
+    standing
+        .live
+        .at_gateways()
         .into_iter()
-        .filter(|(_, names)| names.len() > 1)
+        .filter(|(host, names)| names.len() > 1 && ours.contains(host))
         .map(|(host, names)| {
             finding(
                 "VALIDATE-HOST-TWICE",
@@ -187,7 +183,11 @@ fn twice(standing: &Standing) -> Vec<Finding> {
                 format!("host {host}"),
                 format!(
                     "at gateways it has {}",
-                    names.into_iter().collect::<Vec<_>>().join(" and ")
+                    names
+                        .iter()
+                        .map(|(namespace, name)| cluster::VIRTUAL_SERVICE.named(namespace, name))
+                        .collect::<Vec<_>>()
+                        .join(" and ")
                 ),
                 "take the host out of all but one",
             )

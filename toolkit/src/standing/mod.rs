@@ -6,10 +6,10 @@ pub mod health;
 
 use crate::apply::gateway;
 use crate::apply::live::{Live, MADE, hosts, texts};
+use crate::apply::read::from;
 use crate::cluster::{self, Cluster, Kind, annotation, label, meta};
 use crate::convert::args::key;
 use crate::marks;
-use crate::rollback::plan::from;
 use crate::trouble::Trouble;
 use clap::Args;
 use gradual_rollout_migration::input::Key;

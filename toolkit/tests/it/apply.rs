@@ -376,6 +376,32 @@ async fn what_is_written_is_taken_by_istios_own_definitions() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_that_an_ingress_has_no_more_is_told() {
+    let (store, clock) = tenants(&["ns-a"]);
+    migrate(&store, &clock, &["-n", "ns-a", "apply"])
+        .await
+        .end
+        .unwrap();
+    let mut moved = Value::clone(&store.get(ING, "ns-a", "shop").unwrap());
+    moved["spec"]["rules"][0]["host"] = json!("new.ns-a.example.com");
+    store.put(moved).unwrap();
+    let said = migrate(&store, &clock, &["-n", "ns-a", "apply"]).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Done);
+    assert!(said.err.contains("APPLY-STALE"), "{}", said.err);
+    assert_eq!(open(&store).len(), 2);
+    migrate(&store, &clock, &["-n", "ns-a", "rollback"])
+        .await
+        .end
+        .unwrap();
+    migrate(&store, &clock, &["-n", "ns-a", "apply"])
+        .await
+        .end
+        .unwrap();
+    assert_eq!(open(&store), ["ns-a/new.ns-a.example.com"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_hundred_objects_a_second_are_written_where_they_may_be() {
     let names: Vec<String> = (0..200).map(|n| format!("ns-{n}")).collect();
     let (store, clock) = tenants(&names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -419,4 +445,32 @@ async fn a_typo_no_rights_and_a_cluster_without_istio_are_told_before_anything_i
     let said = migrate(&bare, &clock, &["apply", "--all"]).await;
     println!("{:?}", said.end);
     assert!(matches!(said.end, Err(Trouble::Refused(_))));
+}
+
+/// Prints how long it takes: `cargo test -p gradual-rollout-toolkit --release -- --ignored --nocapture five_thousand`.
+#[tokio::test]
+#[ignore = "a figure, no test"]
+async fn five_thousand_ingresses_with_a_certificate_each() {
+    let (store, clock) = tenants(&["ns-a"]);
+    for number in 0..5000 {
+        let name = format!("app-{number}");
+        let mut tls = ingress("ns-a", &name);
+        tls["spec"]["tls"] = json!([{"hosts": [format!("{name}.ns-a.example.com")], "secretName": name}]);
+        store.put(tls).unwrap();
+        store.put(service("ns-a", &name)).unwrap();
+        store.put(certificate("ns-a", &name, "crt")).unwrap();
+    }
+    for words in [
+        vec!["-n", "ns-a", "apply", "--dry-run"],
+        vec!["-n", "ns-a", "apply", "--rate", "10000"],
+        vec!["-n", "ns-a", "apply", "--rate", "10000"],
+        vec!["validate"],
+        vec!["status"],
+        vec!["rollback", "--all", "--rate", "10000"],
+    ] {
+        let begun = tokio::time::Instant::now();
+        let said = migrate(&store, &clock, &words).await;
+        println!("{words:?}: {:?} {:?}", begun.elapsed(), said.end);
+        println!("  {}", said.out.lines().last().unwrap_or_default());
+    }
 }

@@ -14,6 +14,7 @@ mod cleanup;
 mod finish;
 mod kinds;
 mod objects;
+mod paging;
 mod restore;
 mod rollback;
 mod standing;
