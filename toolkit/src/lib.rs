@@ -11,13 +11,22 @@
 //! - [`backup`], [`restore`]: what a migration may change, kept in a folder and put back;
 //! - [`see`] and [`put`]: reading and writing a cluster's objects;
 //! - [`preflight`]: what stands in the way of a migration;
+//! - [`convert`]: a cluster's Ingresses as the pure converter reads them; [`marks`]: what is written to know them again;
+//! - [`apply`]: what was converted, written batch by batch; [`rollback`]: all of it undone;
+//! - [`standing`]: where it stands; [`status`] tells it, [`validate`] judges it; [`cleanup`]: nginx without it;
+//! - [`finish`]: controllers that make no Ingresses any more;
 //! - [`trouble`]: why a verb did not end well, and what that means for the exit code.
 
+pub mod apply;
 pub mod backup;
+pub mod cleanup;
 pub mod cluster;
+pub mod convert;
 pub mod digest;
 pub mod dry;
 pub mod finding;
+pub mod finish;
+pub mod marks;
 pub mod pace;
 pub mod place;
 pub mod preflight;
@@ -25,5 +34,9 @@ pub mod progress;
 pub mod put;
 pub mod restore;
 pub mod see;
+pub mod rollback;
+pub mod standing;
+pub mod status;
 pub mod trouble;
+pub mod validate;
 pub mod verb;
