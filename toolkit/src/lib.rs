@@ -9,8 +9,10 @@
 //! - [`finding`]: codes, severities, remedies, and how they are printed;
 //! - [`see`] and [`put`]: reading and writing a cluster's objects;
 //! - [`preflight`]: what stands in the way of a migration;
+//! - [`block`]: no new hosts for ingress-nginx;
 //! - [`trouble`]: why a verb did not end well, and what that means for the exit code.
 
+pub mod block;
 pub mod finding;
 pub mod place;
 pub mod preflight;

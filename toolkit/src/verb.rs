@@ -1,5 +1,6 @@
 //! The verbs of `gradual-rollout migrate` that meet a cluster: arguments as typed, and the way to their rooms.
 
+use crate::block::{self, BlockArgs, UnblockArgs};
 use crate::place::Place;
 use crate::preflight::{self, PreflightArgs};
 use crate::trouble::{End, Trouble};
@@ -10,11 +11,17 @@ use clap::Subcommand;
 pub enum Verb {
     /// Say whether the migration may begin, and what stands in the way
     Preflight(Box<PreflightArgs>),
+    /// Let ingress-nginx have no new hosts: audit, then warn, then deny
+    Block(Box<BlockArgs>),
+    /// Take the block away
+    Unblock(UnblockArgs),
 }
 
 /// Does what was typed.
 pub async fn run(verb: &Verb, place: &mut Place<'_>) -> Result<End, Trouble> {
     match verb {
         Verb::Preflight(args) => preflight::run(args, place).await,
+        Verb::Block(args) => block::block(args, place).await,
+        Verb::Unblock(args) => block::unblock(args, place).await,
     }
 }
