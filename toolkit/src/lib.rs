@@ -10,13 +10,18 @@
 //! - [`see`] and [`put`]: reading and writing a cluster's objects;
 //! - [`preflight`]: what stands in the way of a migration;
 //! - [`block`]: no new hosts for ingress-nginx;
+//! - [`batch`] and [`secret`]: several objects at once, and copies of certificates;
+//! - [`tenant`]: tenants, their hosts and their isolation;
 //! - [`trouble`]: why a verb did not end well, and what that means for the exit code.
 
+pub mod batch;
 pub mod block;
 pub mod finding;
 pub mod place;
 pub mod preflight;
 pub mod put;
+pub mod secret;
 pub mod see;
+pub mod tenant;
 pub mod trouble;
 pub mod verb;

@@ -3,6 +3,7 @@
 use crate::block::{self, BlockArgs, UnblockArgs};
 use crate::place::Place;
 use crate::preflight::{self, PreflightArgs};
+use crate::tenant::{self, TenantVerb};
 use crate::trouble::{End, Trouble};
 use clap::Subcommand;
 
@@ -15,6 +16,9 @@ pub enum Verb {
     Block(Box<BlockArgs>),
     /// Take the block away
     Unblock(UnblockArgs),
+    /// Make, check and take away a tenant
+    #[command(subcommand)]
+    Tenant(TenantVerb),
 }
 
 /// Does what was typed.
@@ -23,5 +27,6 @@ pub async fn run(verb: &Verb, place: &mut Place<'_>) -> Result<End, Trouble> {
         Verb::Preflight(args) => preflight::run(args, place).await,
         Verb::Block(args) => block::block(args, place).await,
         Verb::Unblock(args) => block::unblock(args, place).await,
+        Verb::Tenant(verb) => tenant::run(verb, place).await,
     }
 }

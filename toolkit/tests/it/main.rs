@@ -12,3 +12,4 @@ mod block;
 mod kinds;
 mod preflight;
 mod support;
+mod tenant;

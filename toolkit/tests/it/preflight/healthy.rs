@@ -9,7 +9,7 @@ use gradual_rollout_apiserver::clock::Clock;
 use serde_json::{Value, json};
 
 /// All of it.
-pub(super) fn healthy() -> (Store, Clock) {
+pub(crate) fn healthy() -> (Store, Clock) {
     let (store, clock) = cluster();
     for kind in ISTIO.into_iter().chain(CERT_MANAGER) {
         serve(&store, kind);
@@ -54,13 +54,13 @@ pub(super) fn healthy() -> (Store, Clock) {
     (store, clock)
 }
 
-pub(super) fn node() -> Value {
+pub(crate) fn node() -> Value {
     json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "one"},
         "status": {"allocatable": {"cpu": "32", "memory": "128Gi"}}})
 }
 
 /// A Deployment that is ready; `pod` is merged into the pod's spec.
-pub(super) fn workload(namespace: &str, name: &str, labels: Value, pod: Value) -> Value {
+pub(crate) fn workload(namespace: &str, name: &str, labels: Value, pod: Value) -> Value {
     let mut spec = json!({"containers": [{"name": "main", "image": "x:1.24.0"}]});
     for (key, value) in pod.as_object().unwrap() {
         spec[key] = value.clone();
@@ -76,7 +76,7 @@ pub(super) fn workload(namespace: &str, name: &str, labels: Value, pod: Value) -
     })
 }
 
-pub(super) fn controller(flags: &[&str]) -> Value {
+pub(crate) fn controller(flags: &[&str]) -> Value {
     let mut args = vec!["/nginx-ingress-controller"];
     args.extend(flags);
     let containers = json!([{"name": "controller", "image": "x", "args": args}]);
@@ -88,7 +88,7 @@ pub(super) fn controller(flags: &[&str]) -> Value {
     )
 }
 
-pub(super) fn settings(data: Value) -> Value {
+pub(crate) fn settings(data: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "ingress-nginx", "name": "settings"},
         "data": data})
 }
@@ -98,7 +98,7 @@ fn class() -> Value {
         "spec": {"controller": "k8s.io/ingress-nginx"}})
 }
 
-pub(super) fn gateway_pods(ready: u64) -> Value {
+pub(crate) fn gateway_pods(ready: u64) -> Value {
     let mut gateway = workload(
         "istio-system",
         "istio-ingressgateway",
@@ -109,7 +109,7 @@ pub(super) fn gateway_pods(ready: u64) -> Value {
     gateway
 }
 
-pub(super) fn gateway_service(ports: Value) -> Value {
+pub(crate) fn gateway_service(ports: Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": {"namespace": "istio-system", "name": "istio-ingressgateway"},
@@ -129,17 +129,17 @@ fn webhook() -> Value {
     })
 }
 
-pub(super) fn mesh(text: &str) -> Value {
+pub(crate) fn mesh(text: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "istio-system", "name": "istio"},
         "data": {"mesh": text}})
 }
 
-pub(super) fn service(namespace: &str, name: &str, kind: &str) -> Value {
+pub(crate) fn service(namespace: &str, name: &str, kind: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": namespace, "name": name},
         "spec": {"type": kind, "selector": {"app": name}, "ports": [{"port": 80}]}})
 }
 
-pub(super) fn slice(namespace: &str, service: &str) -> Value {
+pub(crate) fn slice(namespace: &str, service: &str) -> Value {
     json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
         "metadata": {
@@ -149,13 +149,13 @@ pub(super) fn slice(namespace: &str, service: &str) -> Value {
     })
 }
 
-pub(super) fn quota(namespace: &str, hard: Value) -> Value {
+pub(crate) fn quota(namespace: &str, hard: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"namespace": namespace, "name": "tenant"},
         "spec": {"hard": hard}})
 }
 
 /// An Ingress with one path, TLS and these annotations of ingress-nginx.
-pub(super) fn ingress(namespace: &str, name: &str, host: &str, annotations: Value, service: &str) -> Value {
+pub(crate) fn ingress(namespace: &str, name: &str, host: &str, annotations: Value, service: &str) -> Value {
     let annotations: serde_json::Map<String, Value> = annotations
         .as_object()
         .unwrap()
@@ -177,7 +177,7 @@ pub(super) fn ingress(namespace: &str, name: &str, host: &str, annotations: Valu
 }
 
 /// A Secret with a certificate for these names that ends in March of this year.
-pub(super) fn secret(namespace: &str, name: &str, names: &[&str], year: i32) -> Value {
+pub(crate) fn secret(namespace: &str, name: &str, names: &[&str], year: i32) -> Value {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut wanted = rcgen::CertificateParams::new(names).unwrap();
     wanted.not_after = rcgen::date_time_ymd(year, 3, 1);
@@ -190,12 +190,12 @@ pub(super) fn secret(namespace: &str, name: &str, names: &[&str], year: i32) -> 
     })
 }
 
-pub(super) fn issuer(name: &str, solvers: Value) -> Value {
+pub(crate) fn issuer(name: &str, solvers: Value) -> Value {
     json!({"apiVersion": "cert-manager.io/v1", "kind": "ClusterIssuer", "metadata": {"name": name},
         "spec": {"acme": {"solvers": solvers}}})
 }
 
-pub(super) fn certificate(namespace: &str, name: &str, names: &[&str], issuer: &str) -> Value {
+pub(crate) fn certificate(namespace: &str, name: &str, names: &[&str], issuer: &str) -> Value {
     json!({
         "apiVersion": "cert-manager.io/v1", "kind": "Certificate",
         "metadata": {"namespace": namespace, "name": name},

@@ -1,7 +1,7 @@
 //! `preflight`: what is found, what is not, and what people tick.
 
 mod defects;
-mod healthy;
+pub(crate) mod healthy;
 mod ticks;
 
 use crate::support::{Said, migrate};
