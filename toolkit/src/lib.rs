@@ -12,11 +12,13 @@
 //! - [`block`]: no new hosts for ingress-nginx;
 //! - [`batch`] and [`secret`]: several objects at once, and copies of certificates;
 //! - [`tenant`]: tenants, their hosts and their isolation;
+//! - [`loadbalancer`]: Services whose load balancer the gateway replaces;
 //! - [`trouble`]: why a verb did not end well, and what that means for the exit code.
 
 pub mod batch;
 pub mod block;
 pub mod finding;
+pub mod loadbalancer;
 pub mod place;
 pub mod preflight;
 pub mod put;

@@ -1,6 +1,7 @@
 //! The verbs of `gradual-rollout migrate` that meet a cluster: arguments as typed, and the way to their rooms.
 
 use crate::block::{self, BlockArgs, UnblockArgs};
+use crate::loadbalancer::{self, LoadBalancerVerb};
 use crate::place::Place;
 use crate::preflight::{self, PreflightArgs};
 use crate::tenant::{self, TenantVerb};
@@ -19,6 +20,9 @@ pub enum Verb {
     /// Make, check and take away a tenant
     #[command(subcommand)]
     Tenant(TenantVerb),
+    /// Let the gateway take the place of a Service's load balancer
+    #[command(subcommand)]
+    Loadbalancer(LoadBalancerVerb),
 }
 
 /// Does what was typed.
@@ -28,5 +32,6 @@ pub async fn run(verb: &Verb, place: &mut Place<'_>) -> Result<End, Trouble> {
         Verb::Block(args) => block::block(args, place).await,
         Verb::Unblock(args) => block::unblock(args, place).await,
         Verb::Tenant(verb) => tenant::run(verb, place).await,
+        Verb::Loadbalancer(verb) => loadbalancer::run(verb, place).await,
     }
 }

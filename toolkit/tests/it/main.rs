@@ -10,6 +10,8 @@
 
 mod block;
 mod kinds;
+mod loadbalancer;
 mod preflight;
+mod schemas;
 mod support;
 mod tenant;
