@@ -13,6 +13,7 @@
 //! - [`batch`] and [`secret`]: several objects at once, and copies of certificates;
 //! - [`tenant`]: tenants, their hosts and their isolation;
 //! - [`loadbalancer`]: Services whose load balancer the gateway replaces;
+//! - [`probe`]: the same questions to both data planes;
 //! - [`trouble`]: why a verb did not end well, and what that means for the exit code.
 
 pub mod batch;
@@ -21,6 +22,7 @@ pub mod finding;
 pub mod loadbalancer;
 pub mod place;
 pub mod preflight;
+pub mod probe;
 pub mod put;
 pub mod secret;
 pub mod see;

@@ -4,6 +4,7 @@ use crate::block::{self, BlockArgs, UnblockArgs};
 use crate::loadbalancer::{self, LoadBalancerVerb};
 use crate::place::Place;
 use crate::preflight::{self, PreflightArgs};
+use crate::probe::{self, ProbeArgs};
 use crate::tenant::{self, TenantVerb};
 use crate::trouble::{End, Trouble};
 use clap::Subcommand;
@@ -20,6 +21,8 @@ pub enum Verb {
     /// Make, check and take away a tenant
     #[command(subcommand)]
     Tenant(TenantVerb),
+    /// Ask both data planes the same questions, and say where they answer differently
+    Probe(Box<ProbeArgs>),
     /// Let the gateway take the place of a Service's load balancer
     #[command(subcommand)]
     Loadbalancer(LoadBalancerVerb),
@@ -32,6 +35,7 @@ pub async fn run(verb: &Verb, place: &mut Place<'_>) -> Result<End, Trouble> {
         Verb::Block(args) => block::block(args, place).await,
         Verb::Unblock(args) => block::unblock(args, place).await,
         Verb::Tenant(verb) => tenant::run(verb, place).await,
+        Verb::Probe(args) => probe::run(args, place).await,
         Verb::Loadbalancer(verb) => loadbalancer::run(verb, place).await,
     }
 }

@@ -42,8 +42,12 @@ impl Certificate {
             .next()
             .ok_or("tls.crt is no PEM")?
             .map_err(|error| format!("tls.crt is no PEM: {error}"))?;
-        let parsed = pem
-            .parse_x509()
+        Self::decoded(&pem.contents)
+    }
+
+    /// The one in DER.
+    pub(crate) fn decoded(der: &[u8]) -> Result<Self, String> {
+        let (_, parsed) = x509_parser::parse_x509_certificate(der)
             .map_err(|error| format!("tls.crt is no certificate: {error}"))?;
         let alternatives = parsed
             .subject_alternative_name()

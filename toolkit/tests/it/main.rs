@@ -12,6 +12,7 @@ mod block;
 mod kinds;
 mod loadbalancer;
 mod preflight;
+mod probe;
 mod schemas;
 mod support;
 mod tenant;
