@@ -11,6 +11,7 @@
 mod block;
 mod kinds;
 mod loadbalancer;
+mod pages;
 mod preflight;
 mod probe;
 mod schemas;

@@ -301,6 +301,12 @@ async fn a_gateway_that_is_not_ready_for_the_hosts_is_told() {
     let mut waiting = gateway_service(json!([{"name": "a", "port": 80}, {"name": "b", "port": 443}]));
     waiting["status"] = json!({"loadBalancer": {}});
     with(vec![waiting], &[("GATEWAY-ADDRESS-MISSING", service)]).await;
+    let mut both = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "ingress-nginx", "name": "edge"},
+        "spec": {"type": "LoadBalancer", "selector": {"app": "ingress-nginx"}, "ports": [{"port": 80}]}});
+    both["spec"]["ipFamilies"] = json!(["IPv4", "IPv6"]);
+    let mut one = gateway_service(json!([{"name": "a", "port": 80}, {"name": "b", "port": 443}]));
+    one["spec"]["ipFamilies"] = json!(["IPv4"]);
+    with(vec![both, one], &[("GATEWAY-FAMILY", service)]).await;
     let other = json!({
         "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
         "metadata": {"namespace": "istio-system", "name": "other"},
