@@ -1,5 +1,6 @@
-//! Long lists come in pages, and pages may grow too old.
+//! What goes over the wire: lists in pages that may grow too old, writes with our name, deletions of what was read.
 
+use gradual_rollout_toolkit::put;
 use gradual_rollout_toolkit::see::{self, Listed, kinds};
 use http::{Request, Response};
 use kube::Client;
@@ -15,12 +16,18 @@ fn answering(answers: Vec<(u16, Value)>) -> (Client, Arc<Mutex<Vec<String>>>) {
     let left = Arc::new(Mutex::new(answers));
     let seen = asked.clone();
     let service = tower::service_fn(move |request: Request<Body>| {
-        seen.lock().unwrap().push(request.uri().to_string());
         let (status, body) = left.lock().unwrap().remove(0);
+        let seen = seen.clone();
         let response = Response::builder()
             .status(status)
             .body(Body::from(body.to_string().into_bytes()));
-        async move { Ok::<_, Infallible>(response.unwrap()) }
+        async move {
+            let (uri, method) = (request.uri().to_string(), request.method().to_string());
+            let body = request.into_body().collect_bytes().await.unwrap();
+            let line = format!("{method} {uri} {}", String::from_utf8_lossy(&body));
+            seen.lock().unwrap().push(line);
+            Ok::<_, Infallible>(response.unwrap())
+        }
     });
     (Client::new(service, "default"), asked)
 }
@@ -100,4 +107,55 @@ async fn a_kind_that_is_not_served_or_not_allowed_is_no_failure() {
     };
     assert_eq!(list().await, Listed::NotServed);
     assert_eq!(list().await, Listed::Forbidden("not you".to_owned()));
+}
+
+#[tokio::test]
+async fn what_is_applied_carries_our_name_is_held_against_the_schema_and_forces_nothing() {
+    let object =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "a", "name": "b"}});
+    let (client, asked) = answering(vec![(200, object.clone())]);
+    put::apply(&client, kinds::CONFIG_MAP, &object, true)
+        .await
+        .unwrap();
+    let asked = asked.lock().unwrap()[0].clone();
+    assert!(
+        asked.starts_with("PATCH /api/v1/namespaces/a/configmaps/b?"),
+        "{asked}"
+    );
+    for part in [
+        "fieldManager=gradual-rollout",
+        "fieldValidation=Strict",
+        "dryRun=All",
+    ] {
+        assert!(asked.contains(part), "{part}: {asked}");
+    }
+    assert!(!asked.contains("force"), "{asked}");
+}
+
+#[tokio::test]
+async fn only_what_was_read_is_deleted() {
+    let (client, asked) = answering(vec![
+        (
+            200,
+            json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}),
+        ),
+        refusal(404, "not found"),
+        refusal(409, "the ResourceVersion in the precondition does not match"),
+    ]);
+    let read = json!({"metadata": {"namespace": "a", "name": "b", "uid": "u-1", "resourceVersion": "7"}});
+    let delete = async || put::delete(&client, kinds::CONFIG_MAP, &read).await;
+    assert!(delete().await.unwrap());
+    assert!(!delete().await.unwrap(), "it was gone already");
+    let refused = delete().await.unwrap_err().to_string();
+    assert!(
+        refused.contains("delete ConfigMap a/b") && refused.contains("does not match"),
+        "{refused}"
+    );
+    let asked = asked.lock().unwrap()[0].clone();
+    let (_, body) = asked.split_once(" {").unwrap();
+    let body: Value = serde_json::from_str(&format!("{{{body}")).unwrap();
+    assert_eq!(
+        body["preconditions"],
+        json!({"uid": "u-1", "resourceVersion": "7"})
+    );
 }
