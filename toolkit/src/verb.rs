@@ -2,13 +2,17 @@
 
 use crate::apply::{self, args::ApplyArgs};
 use crate::backup::{self, args::BackupArgs};
+use crate::block::{self, BlockArgs, UnblockArgs};
 use crate::cleanup::{self, args::CleanupArgs};
 use crate::finish::{self, args::FinishArgs};
+use crate::loadbalancer::{self, LoadBalancerVerb};
 use crate::place::Place;
 use crate::preflight::{self, PreflightArgs};
+use crate::probe::{self, ProbeArgs};
 use crate::restore::{self, args::RestoreArgs};
 use crate::rollback::{self, args::RollbackArgs};
 use crate::status::{self, StatusArgs};
+use crate::tenant::{self, TenantVerb};
 use crate::trouble::{End, Trouble};
 use crate::validate::{self, ValidateArgs};
 use clap::Subcommand;
@@ -34,6 +38,18 @@ pub enum Verb {
     Status(StatusArgs),
     /// Say whether what was migrated is well
     Validate(ValidateArgs),
+    /// Let ingress-nginx have no new hosts: audit, then warn, then deny
+    Block(Box<BlockArgs>),
+    /// Take the block away
+    Unblock(UnblockArgs),
+    /// Make, check and take away a tenant
+    #[command(subcommand)]
+    Tenant(TenantVerb),
+    /// Ask both data planes the same questions, and say where they answer differently
+    Probe(Box<ProbeArgs>),
+    /// Let the gateway take the place of a Service's load balancer
+    #[command(subcommand)]
+    Loadbalancer(LoadBalancerVerb),
 }
 
 /// Does what was typed.
@@ -48,5 +64,10 @@ pub async fn run(verb: &Verb, place: &mut Place<'_>) -> Result<End, Trouble> {
         Verb::Rollback(args) => rollback::run(args, place).await,
         Verb::Status(args) => status::run(args, place).await,
         Verb::Validate(args) => validate::run(args, place).await,
+        Verb::Block(args) => block::block(args, place).await,
+        Verb::Unblock(args) => block::unblock(args, place).await,
+        Verb::Tenant(verb) => tenant::run(verb, place).await,
+        Verb::Probe(args) => probe::run(args, place).await,
+        Verb::Loadbalancer(verb) => loadbalancer::run(verb, place).await,
     }
 }

@@ -118,16 +118,39 @@ pub(super) fn standing(item: &Item, findings: &[Finding], ticks: &Ticks) -> Stan
         let code = code::ALL.iter().find(|code| code.name == finding.code);
         code.is_some_and(|code| code.item == item.id)
     };
-    match findings
+    let unseen =
+        |finding: &&Finding| finding.code == code::NOT_LOOKED_AT.name && feeds(&finding.object, item.id);
+    let worst = findings
         .iter()
         .filter(belongs)
         .map(|finding| finding.severity)
-        .max()
-    {
+        .max();
+    match worst {
+        // What was not seen is not known to be well.
+        None | Some(Severity::Info) if findings.iter().any(|finding| unseen(&finding)) => Standing::Warn,
         None | Some(Severity::Info) => Standing::Pass,
         Some(Severity::Warning) => Standing::Warn,
         Some(Severity::Blocker) => Standing::Open,
     }
+}
+
+/// Whether an item is judged by objects of a resource.
+fn feeds(resource: &str, item: &str) -> bool {
+    let items: &[&str] = match resource.split('.').next().unwrap_or_default() {
+        "nodes" | "pods" => &["capacity"],
+        "secrets" => &["certificates", "nginx"],
+        "certificates" | "issuers" | "clusterissuers" => &["certificates"],
+        "configmaps" => &["nginx", "conversion", "istio", "controllers"],
+        "deployments" | "daemonsets" => &["nginx", "split", "conversion", "istio", "gateway", "controllers"],
+        "ingresses" | "ingressclasses" => &["conversion", "split", "backends", "certificates", "tenants"],
+        "services" => &["conversion", "backends", "gateway", "tenants"],
+        "endpointslices" => &["backends", "istio"],
+        "gateways" => &["gateway", "certificates"],
+        "virtualservices" => &["gateway"],
+        "resourcequotas" | "namespaces" => &["tenants"],
+        _ => &["istio"],
+    };
+    items.contains(&item)
 }
 
 /// Of a hundred: each item counts the same, a warning half.

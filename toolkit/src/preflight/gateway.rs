@@ -49,6 +49,7 @@ pub(super) fn check(
         options,
         found,
     );
+    families(picture, controllers, &services, found);
     conflicts(picture, controllers, &pods, &services, found);
     taken(picture, hosts, options, found);
     routed(picture, hosts, found);
@@ -73,22 +74,22 @@ fn workloads<'a>(picture: &'a Picture, options: &Options) -> Vec<&'a Value> {
 
 /// The Services that select the gateway's pods.
 fn services<'a>(picture: &'a Picture, options: &Options) -> Vec<&'a Value> {
-    let pods = workloads(picture, options);
+    selecting(picture, &workloads(picture, options))
+}
+
+/// The Services that select the pods of one of some workloads.
+fn selecting<'a>(picture: &'a Picture, workloads: &[&Value]) -> Vec<&'a Value> {
     let selects = |service: &&Value| {
         let mut selector = entries(service, "/spec/selector").peekable();
         selector.peek().is_some()
-            && pods.iter().any(|workload| {
+            && workloads.iter().any(|workload| {
                 let labels = workload.pointer("/spec/template/metadata/labels");
-                entries(service, "/spec/selector")
-                    .all(|(label, value)| labels.and_then(|labels| labels.get(label)) == Some(value))
+                see::namespace(workload) == see::namespace(service)
+                    && entries(service, "/spec/selector")
+                        .all(|(label, value)| labels.and_then(|labels| labels.get(label)) == Some(value))
             })
     };
-    picture
-        .of("Service")
-        .iter()
-        .filter(|service| see::namespace(service) == options.gateway_namespace)
-        .filter(selects)
-        .collect()
+    picture.of("Service").iter().filter(selects).collect()
 }
 
 fn exposes(service: &Value, port: u16) -> bool {
@@ -115,6 +116,39 @@ fn ports(services: &[&Value], wanted: bool, options: &Options, found: &mut Vec<F
     for service in balanced {
         if items(service, "/status/loadBalancer/ingress").next().is_none() {
             found.push(code::GATEWAY_ADDRESS_MISSING.at(see::object(service), "its status has no address"));
+        }
+    }
+}
+
+/// The families of addresses of some Services that clients reach.
+fn families_of(services: &[&Value]) -> BTreeSet<String> {
+    let outside = |service: &&&Value| text(service, "/spec/type").is_some_and(|kind| kind != "ClusterIP");
+    let listed = services
+        .iter()
+        .filter(outside)
+        .flat_map(|service| items(service, "/spec/ipFamilies"));
+    listed.filter_map(Value::as_str).map(ToOwned::to_owned).collect()
+}
+
+fn families(
+    picture: &Picture,
+    controllers: &[Controller<'_>],
+    services: &[&Value],
+    found: &mut Vec<Finding>,
+) {
+    let (Some(first), ours) = (services.first(), families_of(services)) else {
+        return;
+    };
+    for controller in controllers {
+        let theirs = families_of(&selecting(picture, &[controller.object]));
+        let missing: Vec<String> = theirs.difference(&ours).cloned().collect();
+        if !missing.is_empty() && !ours.is_empty() {
+            let says = format!(
+                "it has {}, not {}",
+                ours.iter().cloned().collect::<Vec<_>>().join(", "),
+                missing.join(", ")
+            );
+            found.push(code::GATEWAY_FAMILY.at(see::object(first), says));
         }
     }
 }

@@ -37,6 +37,9 @@ pub(super) fn check(
     owners(ingresses, found);
     upstreams(&routes, found);
     backends(picture, &routes, found);
+    for workload in picture.workloads().filter(|workload| names_ingresses(workload)) {
+        found.push(code::EXTERNAL_DNS.at(see::object(workload), "it runs with --source=ingress"));
+    }
     let mut groups: BTreeMap<(&'static str, String), (Code, Vec<String>)> = BTreeMap::new();
     let snippets_allowed = controllers.iter().any(|controller| {
         let settings = controller.settings(picture, "configmap");
@@ -54,6 +57,13 @@ pub(super) fn check(
     for ((_, reason), (code, places)) in groups {
         found.push(code.at("Ingresses", format!("{reason}: {}", named(&places))));
     }
+}
+
+/// Whether a workload is an external-dns that writes names of Ingresses.
+fn names_ingresses(workload: &Value) -> bool {
+    items(workload, "/spec/template/spec/containers")
+        .flat_map(|container| items(container, "/command").chain(items(container, "/args")))
+        .any(|word| word == "--source=ingress")
 }
 
 /// The first few of many.
@@ -223,7 +233,8 @@ fn peculiar(ingress: &Value, prefix: &str, snippets_allowed: bool) -> Vec<(Code,
         all.push((code::INGRESS_MANAGED, format!("owned by a {kind}")));
     }
     let external = "external-dns.alpha.kubernetes.io/";
-    if see::entries(ingress, "/metadata/annotations").any(|(key, _)| key.starts_with(external)) {
+    let annotated = see::entries(ingress, "/metadata/annotations").any(|(key, _)| key.starts_with(external));
+    if annotated {
         all.push((code::EXTERNAL_DNS, "annotated for external-dns".to_owned()));
     }
     all

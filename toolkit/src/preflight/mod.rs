@@ -1,16 +1,16 @@
 //! `preflight`: may the migration begin? Reads, and writes nothing but the ticks that people give.
 
-mod certificate;
+pub(crate) mod certificate;
 mod certificates;
 mod checklist;
 pub mod code;
-mod controller;
+pub(crate) mod controller;
 mod conversion;
 mod gateway;
 mod ingress;
 mod istio;
 mod nginx;
-mod picture;
+pub(crate) mod picture;
 mod platform;
 mod report;
 mod rights;
@@ -98,7 +98,7 @@ pub async fn run(args: &PreflightArgs, place: &mut Place<'_>) -> Result<End, Tro
         let by = by.ok_or_else(|| Trouble::Usage("--by needs the name of whoever vouches".to_owned()))?;
         let tick = Tick {
             by: by.to_owned(),
-            at: (place.now)(),
+            at: crate::put::stamp((place.now)()),
             note: args.note.clone(),
         };
         return change(place, &namespace, item, Some(tick)).await;

@@ -56,8 +56,10 @@ const GUARDS: &[&str] = &[
 /// Flags that change what is served.
 const FLAGS: &[&str] = &[
     "annotations-prefix",
+    "deep-inspect",
     "default-backend-service",
     "disable-catch-all",
+    "enable-annotation-validation",
     "enable-ssl-passthrough",
     "watch-ingress-without-class",
 ];

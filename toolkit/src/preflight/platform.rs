@@ -199,7 +199,18 @@ fn spent(picture: &Picture, quota: &Value, found: &mut Vec<Finding>) {
 
 #[cfg(test)]
 mod tests {
-    use super::quantity;
+    use super::*;
+
+    #[test]
+    fn a_cluster_that_is_too_old_is_a_blocker_and_one_without_policies_a_warning() {
+        let codes = |version| {
+            let mut found = Vec::new();
+            cluster(&Picture::blank(version), &mut found);
+            found.iter().map(|finding| finding.code).collect::<Vec<_>>()
+        };
+        assert_eq!(codes((1, 26)), ["CLUSTER-OLD"]);
+        assert_eq!(codes((1, 29)), ["POLICY-UNSUPPORTED"]);
+    }
 
     #[test]
     fn quantities_are_read_as_kubernetes_writes_them() {
