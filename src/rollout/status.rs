@@ -304,7 +304,7 @@ pub struct ComponentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub follows: Option<String>,
-    /// A person's raise is to be written although everything is frozen.
+    /// A person's raise is to be written although it is paused or everything is frozen.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub forced: bool,
     /// What its plan was when it reached a terminal state: only another plan, or `retry`, starts it again.

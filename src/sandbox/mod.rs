@@ -4,7 +4,7 @@
 //! send requests that nobody sent, the shipped daemon works on both, and an onlooker watches how it ends. [`begin`]
 //! is the command.
 
-pub mod apiserver;
+pub use gradual_rollout_apiserver as apiserver;
 mod begin;
 pub mod cluster;
 mod draw;

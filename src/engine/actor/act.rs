@@ -166,8 +166,7 @@ impl Actor {
         for (name, lane) in &mut self.lanes {
             let wanted = raises.iter().find(|r| &r.component == name);
             let removed = self.sound.as_ref().is_ok_and(|s| !s.plan.names(name));
-            let paused =
-                paused_all || removed || self.status.component(name).is_some_and(|c| c.paused_by.is_some());
+            let paused = paused_all || self.status.component(name).is_some_and(|c| c.paused_by.is_some());
             match lane {
                 Lane::Preparing { weight, .. } if wanted.is_none_or(|r| r.weight != *weight) => lane.clear(),
                 Lane::Declared { intent, .. } => {
@@ -176,7 +175,7 @@ impl Actor {
                         continue;
                     };
                     let stands = c.intent.as_ref().is_some_and(|i| i.id == id);
-                    if !stands || paused || (frozen && !c.forced) {
+                    if !stands || removed || ((paused || frozen) && !c.forced) {
                         lane.clear();
                         if stands {
                             c.intent = None;

@@ -46,6 +46,7 @@ use std::time::Duration;
 pub fn decide(plan: &Plan, status: GradualRolloutStatus, seen: &Observation, now: Timestamp) -> Decision {
     let mut desk = Desk::new(plan, status, seen, now);
     desk.enroll();
+    desk.heed_pause();
     for i in 0..desk.status.components.len() {
         desk.look(i);
     }
@@ -366,6 +367,15 @@ impl<'a> Desk<'a> {
 
     fn paused(&self, c: &ComponentStatus) -> bool {
         self.plan.paused || self.seen.invalid.is_some() || c.paused_by.is_some()
+    }
+
+    /// Whoever pauses the resource has the last word over a raise that was forced before and is not written yet.
+    fn heed_pause(&mut self) {
+        if self.plan.paused && self.status.observed_generation != Some(self.seen.generation) {
+            for c in &mut self.status.components {
+                c.forced = false;
+            }
+        }
     }
 
     /// Whether there is canary traffic that a rollback would still take away: then it is judged, whatever was decided

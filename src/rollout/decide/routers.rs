@@ -217,7 +217,10 @@ impl Desk<'_> {
             c.checks = checks;
         }
         if c.message.starts_with(super::advance::NOT_WRITTEN) {
-            c.message = format!("put back to {weight} ({})", order.reason);
+            c.message = super::advance::cause(&c.message).map_or_else(
+                || format!("put back to {weight} ({})", order.reason),
+                str::to_owned,
+            );
         }
         // Of a foreign raise that was put back the weight in the status knows nothing.
         let reverted = c.drifts.last().filter(|_| order.reason == Reason::DriftReverted);

@@ -215,6 +215,7 @@ impl Desk<'_> {
         c.paused_by = Some(who.to_owned());
         // A raise that nobody has written yet is not wanted any more.
         c.raise_by = None;
+        c.forced = false;
         c.weight.asked = c.weight.asked.min(c.weight.written);
         // Nor is what would begin by itself.
         if let Some(retry) = c.retry.as_mut().filter(|retry| retry.due.is_some()) {

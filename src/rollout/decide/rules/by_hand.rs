@@ -85,3 +85,88 @@ fn what_was_set_and_written_is_said_to_have_been_set_whatever_came_after() {
         said(&world)
     );
 }
+
+#[test]
+fn a_forced_raise_is_written_although_paused_and_nothing_else_is() {
+    for by_resource in [true, false] {
+        let mut world = World::demo();
+        world.until("5%", |w| w.highest("alpha") == weight(50));
+        if by_resource {
+            world.edit(|spec| spec.paused = Some(true));
+        } else {
+            world.say(Verb::Pause, "alpha", None);
+        }
+        world.ticks(2);
+        world.say(Verb::Set, "alpha", Some(weight(300)));
+        world.ticks(2);
+        assert_eq!(world.highest("alpha"), weight(50), "without force a pause holds");
+        world.say(Verb::Set, "alpha", Some(weight(300)));
+        world.commands[0].wish.force = true;
+        world.ticks(2);
+        assert_eq!(
+            world.highest("alpha"),
+            weight(300),
+            "by the resource: {by_resource}"
+        );
+    }
+}
+
+#[test]
+fn whoever_pauses_after_a_raise_was_forced_has_the_last_word() {
+    for by_resource in [true, false] {
+        let mut world = World::demo();
+        world.until("5%", |w| w.highest("alpha") == weight(50));
+        world.ticks(4);
+        let settle = |world: &mut World, settled: bool| {
+            for object in world.objects.get_mut("alpha").unwrap() {
+                object.settled = settled;
+            }
+        };
+        // What was asked for waits for its routed objects.
+        settle(&mut world, false);
+        world.say(Verb::Set, "alpha", Some(weight(300)));
+        world.commands[0].wish.force = true;
+        world.tick();
+        if by_resource {
+            world.edit(|spec| spec.paused = Some(true));
+        } else {
+            world.say(Verb::Pause, "alpha", None);
+        }
+        world.tick();
+        settle(&mut world, true);
+        world.ticks(4);
+        assert_eq!(
+            world.highest("alpha"),
+            weight(50),
+            "by the resource: {by_resource}"
+        );
+    }
+}
+
+#[test]
+fn whoever_put_it_back_and_why_outlive_the_trouble_with_writing_it() {
+    let mut world = World::demo();
+    world.until("5%", |w| w.highest("alpha") == weight(50));
+    world.ticks(2);
+    world.unreadable = Some("VirtualService apps/alpha cannot be read: 503".into());
+    world.say(Verb::Rollback, "alpha", None);
+    world.commands[0].wish.emergency = true;
+    world.commands[0].wish.reason = "logins hang; why: nobody knows".into();
+    let asked = "ada asked to put it back to 0%: logins hang; why: nobody knows";
+    for trouble in ["503", "502"] {
+        world.unreadable = Some(format!("VirtualService apps/alpha cannot be read: {trouble}"));
+        world.ticks(3);
+        assert_eq!(
+            world.component("alpha").message,
+            format!(
+                "not written yet, going to 0%: VirtualService apps/alpha cannot be read: {trouble}; why: {asked}"
+            )
+        );
+        assert_eq!(world.component("alpha").state, State::RolledBack);
+    }
+    world.unreadable = None;
+    world.until("0%", |w| w.component("alpha").weight.written.is_zero());
+    let alpha = world.component("alpha");
+    assert_eq!(alpha.message, asked);
+    assert_eq!(alpha.history.last().unwrap().message, asked);
+}

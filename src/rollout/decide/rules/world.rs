@@ -97,8 +97,11 @@ pub(crate) struct World {
     pub(crate) gauges: BTreeMap<String, Result<f64, String>>,
     /// Requests and errors of the canary in streams that are read apart, by key; control has no errors.
     pub(crate) streams: BTreeMap<String, (u64, u64)>,
+    /// Why no routed object can be read or written, if so.
+    pub(crate) unreadable: Option<String>,
     looked: Timestamp,
     serial: u32,
+    generation: i64,
 }
 
 pub(crate) fn weight(permille: u16) -> Weight {
@@ -195,7 +198,9 @@ impl World {
             gauges: BTreeMap::new(),
             streams: BTreeMap::new(),
             looked: now,
+            unreadable: None,
             serial: 0,
+            generation: 1,
         };
         // Every story begins with a first look that enrolls the components.
         world.all(Weather::NoLook);
@@ -210,6 +215,7 @@ impl World {
 
     pub(crate) fn edit(&mut self, change: impl FnOnce(&mut GradualRolloutSpec)) {
         change(&mut self.spec);
+        self.generation += 1;
         self.plan = Plan::parse(&self.spec).unwrap();
         self.plan.take_in(&self.status, |_| false);
     }
@@ -398,7 +404,10 @@ impl World {
                     })
                     .collect();
                 let seen = Seen {
-                    routers: Routers::Read(routed),
+                    routers: match &self.unreadable {
+                        Some(why) => Routers::Unreadable(why.clone()),
+                        None => Routers::Read(routed),
+                    },
                     reading: if look { self.reading(name) } else { None },
                     streams: if look {
                         self.read_streams()
@@ -415,7 +424,7 @@ impl World {
             })
             .collect();
         Observation {
-            generation: 1,
+            generation: self.generation,
             first: self.first,
             invalid: self.invalid.clone(),
             frozen: self.frozen.clone(),
@@ -435,7 +444,8 @@ impl World {
         let decision = decide(&self.plan, self.status.clone(), &seen, self.now);
         self.first = false;
         self.commands.clear();
-        for lower in &decision.lowers {
+        let writable = self.unreadable.is_none();
+        for lower in decision.lowers.iter().filter(|_| writable) {
             self.write(
                 &lower.component,
                 &lower.id,

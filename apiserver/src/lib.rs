@@ -5,6 +5,8 @@
 //! [`http`] understands it, [`ask`] is what is left of it, [`write`] (with [`patch`], [`managed`] and [`schema`])
 //! or [`view`] and [`watch`] answer it, and [`store`] remembers and tells the watchers.
 
+pub mod clock;
+
 mod admit;
 mod ask;
 mod body;

@@ -1,0 +1,57 @@
+//! A cluster, and a verb that is run in it as the command line runs it.
+
+use clap::Parser;
+use gradual_rollout_apiserver::Store;
+use gradual_rollout_apiserver::clock::Clock;
+use gradual_rollout_toolkit::place::Place;
+use gradual_rollout_toolkit::trouble::{End, Trouble};
+use gradual_rollout_toolkit::verb::{self, Verb};
+
+#[derive(Debug, Parser)]
+struct Typed {
+    #[arg(short, long, global = true)]
+    namespace: Option<String>,
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// An empty cluster at a known time.
+pub(crate) fn cluster() -> (Store, Clock) {
+    let clock = Clock::simulated("2026-01-05T02:00:00Z".parse().unwrap());
+    (Store::new(clock.clone()), clock)
+}
+
+/// How a verb ended, and what it said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub end: Result<End, Trouble>,
+    pub out: String,
+    pub err: String,
+}
+
+/// Runs what is typed after `gradual-rollout migrate`.
+pub(crate) async fn migrate(store: &Store, clock: &Clock, words: &[&str]) -> Said {
+    let typed = Typed::try_parse_from([&["migrate"], words].concat()).unwrap();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let now = || clock.now();
+    let end = verb::run(
+        &typed.verb,
+        &mut Place {
+            client: store.client("default"),
+            now: &now,
+            out: &mut out,
+            err: &mut err,
+            terminal: false,
+            namespace: typed.namespace,
+            json: typed.json,
+        },
+    )
+    .await;
+    Said {
+        end,
+        out: String::from_utf8(out).unwrap(),
+        err: String::from_utf8(err).unwrap(),
+    }
+}
