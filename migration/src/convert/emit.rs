@@ -6,6 +6,7 @@ use super::book::Book;
 use super::gateway::{Hosts, Layers};
 use super::gateway_api;
 use super::names;
+use super::objects::{Kept, Made, Objects};
 use super::options::{Options, Target};
 use super::policy::Policies;
 use super::select::result;
@@ -16,19 +17,15 @@ use super::tls::{self, Security};
 use crate::input::Inventory;
 use crate::istio::{Kind as _, Meta, VirtualService};
 use crate::report::{Code, Entry, Outcome, SecretCopy};
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The annotation that names the Ingresses of an object.
 const FROM: &str = "rollout.sealos.io/converted-from";
 
 /// What comes out.
-#[derive(Default)]
 pub(super) struct Written {
-    pub objects: Vec<Value>,
+    pub objects: Objects,
     pub secrets: BTreeSet<SecretCopy>,
-    /// Mistakes of this crate.
-    pub failures: Vec<String>,
     /// How many hosts the Gateway has.
     pub hosts: usize,
     /// What is to be told of all of it.
@@ -50,6 +47,7 @@ pub(super) struct Emitter<'a, 'b> {
 }
 
 /// A host as it will be served.
+#[derive(Clone, Debug)]
 pub(super) struct Served {
     /// That of its object.
     pub namespace: String,
@@ -76,28 +74,12 @@ impl Served {
     }
 }
 
-impl Written {
-    /// Takes objects, and mistakes apart.
-    pub(super) fn take(&mut self, values: impl IntoIterator<Item = Result<Value, String>>) {
-        for value in values {
-            match value {
-                Ok(value) => self.objects.push(value),
-                Err(failure) => self.failures.push(failure),
-            }
-        }
-    }
-}
-
 impl Emitter<'_, '_> {
     pub(super) fn run(&self, book: &mut Book<'_>) -> Written {
         let served = self.served(book);
-        let keys = served
-            .iter()
-            .map(|host| format!("{}/{}", host.namespace, host.name()));
-        book.settle(&keys.collect());
         match &self.options.target {
             Target::Istio => self.istio(served),
-            Target::GatewayApi(wishes) => gateway_api::write(&served, wishes, self.options),
+            Target::GatewayApi(wishes) => gateway_api::write(served, wishes, self.options),
         }
     }
 
@@ -132,40 +114,53 @@ impl Emitter<'_, '_> {
             }));
         }
         all.sort_by_cached_key(|host| (host.namespace.clone(), host.name()));
+        let keys = all
+            .iter()
+            .map(|host| format!("{}/{}", host.namespace, host.name()));
+        book.settle(&keys.collect());
         all
     }
 
     fn istio(&self, served: Vec<Served>) -> Written {
-        let mut written = Written::default();
+        let mut secrets = BTreeSet::new();
         let mut hosts = Hosts::default();
         let mut used: BTreeSet<(String, u16)> = BTreeSet::new();
         for host in &served {
             let destinations = host.spec.http.iter().flat_map(|route| &route.route);
             let destinations = destinations.map(|to| &to.destination);
             used.extend(destinations.map(|to| (to.host.clone(), to.port.number)));
-            self.place(host, &mut hosts, &mut written.secrets);
+            self.place(host, &mut hosts, &mut secrets);
         }
-        written.hosts = hosts.clear.len().max(hosts.passthrough.len());
+        let most = hosts.clear.len().max(hosts.passthrough.len());
         let layers = Layers::new(hosts);
-        let mut values = layers.objects(self.options);
         // A host without an object needs no policy.
         let there: BTreeSet<String> = served.iter().map(|host| host.host.clone()).collect();
-        values.extend(served.into_iter().map(|mut host| {
-            host.spec.gateways = layers.gateways(&host.namespace, &host.host, self.options);
-            let meta = host.meta();
-            super::value(&host.spec.object(meta))
-        }));
-        values.extend(
-            self.policies
-                .objects(self.options, |host, port| used.contains(&(host.to_owned(), port))),
-        );
         let guarded = self
             .servers
             .values()
             .filter(|server| there.contains(&server.host));
-        values.extend(guarded.filter_map(|server| access::policy(server, self.members, self.options)));
-        written.take(values);
-        written
+        let guards = guarded.filter_map(|server| access::policy(server, self.members, self.options));
+        let rules = self
+            .policies
+            .objects(self.options, |host, port| used.contains(&(host.to_owned(), port)));
+        let mut all: Vec<Made> = layers
+            .objects(self.options)
+            .into_iter()
+            .map(Made::Gateway)
+            .collect();
+        all.extend(served.into_iter().map(|mut host| {
+            host.spec.gateways = layers.gateways(&host.namespace, &host.host, self.options);
+            let meta = host.meta();
+            Made::VirtualService(Box::new(host.spec.object(meta)))
+        }));
+        all.extend(rules.into_iter().map(Made::DestinationRule));
+        all.extend(guards.map(Made::AuthorizationPolicy));
+        Written {
+            objects: Objects(Kept::Istio(all)),
+            secrets,
+            hosts: most,
+            controller: Vec::new(),
+        }
     }
 
     fn provenance(&self, server: &Server<'_>) -> String {

@@ -53,7 +53,7 @@ pub(super) fn gateway(at: &mut At, spec: &Value) {
     }
 }
 
-pub(super) fn route(at: &mut At, object: &Value, spec: &Value, grants: &BTreeSet<Grant<'_>>) {
+pub(super) fn route(at: &mut At, object: &Value, spec: &Value, grants: &BTreeSet<Grant>) {
     for host in texts(spec, "hostnames") {
         at.demand(is_host(host), "spec.hostnames", "no host name");
     }
@@ -76,7 +76,10 @@ pub(super) fn route(at: &mut At, object: &Value, spec: &Value, grants: &BTreeSet
             );
             let namespace = Some(text(reference, "namespace")).filter(|n| !n.is_empty());
             let there = namespace.unwrap_or(own);
-            let allowed = there == own || grants.contains(&(there, own, text(reference, "name")));
+            let allowed = there == own || {
+                let key = [there, own, text(reference, "name")].map(ToOwned::to_owned);
+                grants.contains(&key)
+            };
             at.demand(
                 allowed,
                 &field,
@@ -145,9 +148,9 @@ fn filters(at: &mut At, rule: &Value, field: &str) {
 }
 
 /// A Service's namespace, the namespace of routes that may lead to it, its name.
-pub(super) type Grant<'a> = (&'a str, &'a str, &'a str);
+pub(super) type Grant = [String; 3];
 
-pub(super) fn grants(objects: &[Value]) -> BTreeSet<Grant<'_>> {
+pub(super) fn grants(objects: &[Value]) -> BTreeSet<Grant> {
     let mut all = BTreeSet::new();
     for object in objects
         .iter()
@@ -158,7 +161,8 @@ pub(super) fn grants(objects: &[Value]) -> BTreeSet<Grant<'_>> {
         };
         for from in list(spec, "from") {
             for to in list(spec, "to") {
-                all.insert((text(meta, "namespace"), text(from, "namespace"), text(to, "name")));
+                let grant = [text(meta, "namespace"), text(from, "namespace"), text(to, "name")];
+                all.insert(grant.map(ToOwned::to_owned));
             }
         }
     }

@@ -18,6 +18,7 @@ pub(super) struct Listeners {
 }
 
 /// A listener for TLS.
+#[derive(Clone, Debug)]
 struct Listener {
     credential: String,
     /// Namespaces whose routes it takes.
@@ -25,11 +26,14 @@ struct Listener {
 }
 
 /// Which host is in which listener.
+#[derive(Clone, Debug)]
 pub(super) struct Layout {
     /// By the name that clients ask for, `*` being any.
     listeners: BTreeMap<String, Listener>,
     /// Of a host, the name of its listener for TLS.
     of: BTreeMap<String, String>,
+    /// Of a listener, its place among all; that for HTTP is the first.
+    places: BTreeMap<String, usize>,
     /// Namespaces with hosts at all.
     namespaces: BTreeSet<String>,
 }
@@ -63,6 +67,7 @@ impl Listeners {
         let mut layout = Layout {
             listeners: BTreeMap::new(),
             of: BTreeMap::new(),
+            places: BTreeMap::new(),
             namespaces: BTreeSet::new(),
         };
         for (host, (namespace, credential)) in self.hosts {
@@ -78,6 +83,8 @@ impl Listeners {
             });
             listener.namespaces.insert(namespace);
         }
+        let names = layout.listeners.keys().cloned();
+        layout.places = names.zip(1..).collect();
         layout
     }
 
@@ -134,7 +141,7 @@ impl Layout {
     /// The listener for TLS of a host, where it has one.
     pub(super) fn secure(&self, host: &str, options: &Options) -> Option<Value> {
         let name = self.of.get(host)?;
-        let at = self.listeners.keys().position(|known| known == name)? + 1;
+        let at = self.places.get(name)?;
         Some(section(&gateway(at / MOST, options), &listener(name), options))
     }
 

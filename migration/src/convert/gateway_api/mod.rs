@@ -14,47 +14,85 @@ pub(super) mod unsaid;
 
 use super::emit::{Served, Written};
 use super::names;
+use super::objects::{Kept, Objects};
 use super::options::{GatewayApi, Options};
 use super::tls;
 use crate::report::Code;
-use listeners::Listeners;
+use listeners::{Layout, Listeners};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 const GROUP: &str = "gateway.networking.k8s.io";
 
-/// Writes everything: Gateways, `HTTPRoutes`, `ReferenceGrants`.
-pub(super) fn write(served: &[Served], wishes: &GatewayApi, options: &Options) -> Written {
-    let mut written = Written {
-        hosts: served.len(),
-        ..Written::default()
-    };
+/// Hosts, and all that is needed to write them.
+#[derive(Clone, Debug)]
+pub(super) struct Routes {
+    served: Vec<Served>,
+    layout: Layout,
+    gateways: Vec<Value>,
+    grants: Vec<Value>,
+    wishes: GatewayApi,
+    options: Options,
+}
+
+impl Routes {
+    /// Gateways, `HTTPRoutes`, `ReferenceGrants`.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Value> + '_ {
+        let routes = self
+            .served
+            .iter()
+            .flat_map(|host| routes::objects(host, &self.layout, &self.wishes, &self.options));
+        let (gateways, grants) = (self.gateways.iter().cloned(), self.grants.iter().cloned());
+        gateways.chain(routes).chain(grants)
+    }
+
+    pub(super) fn grants(&self) -> &[Value] {
+        &self.grants
+    }
+}
+
+/// Lays everything out.
+pub(super) fn write(served: Vec<Served>, wishes: &GatewayApi, options: &Options) -> Written {
+    let mut secrets = BTreeSet::new();
+    let mut controller = Vec::new();
     let mut listeners = Listeners::default();
-    for host in served {
+    for host in &served {
         let mut credential = None;
         if let Some(secret) = &host.security.secret {
             let (name, copy) = tls::credential(secret, options);
-            written.secrets.extend(copy);
+            secrets.extend(copy);
             credential = Some(name);
         }
         listeners.add(&host.namespace, &host.host, credential);
     }
     let layout = listeners.laid_out();
     if layout.gateways() > 1 {
-        written.controller.push(Code::GatewayListeners);
+        controller.push(Code::GatewayListeners);
     }
     if served.iter().any(|host| host.host == "*") {
-        written.controller.push(Code::GatewayStatus);
+        controller.push(Code::GatewayStatus);
     }
-    written.objects.extend(layout.objects(wishes, options));
     let mut grants = Grants::default();
-    for host in served {
-        written
-            .objects
-            .extend(routes::objects(host, &layout, wishes, options, &mut grants));
+    for host in &served {
+        let routes = host.spec.http.iter().flat_map(|route| &route.route);
+        let services = routes.filter_map(|to| rules::service(&to.destination.host, options));
+        for (service, namespace) in services {
+            grants.add(&host.namespace, namespace, service);
+        }
     }
-    written.objects.extend(grants.objects());
-    written
+    Written {
+        hosts: served.len(),
+        secrets,
+        controller,
+        objects: Objects(Kept::GatewayApi(Box::new(Routes {
+            gateways: layout.objects(wishes, options),
+            grants: grants.objects().collect(),
+            served,
+            layout,
+            wishes: wishes.clone(),
+            options: options.clone(),
+        }))),
+    }
 }
 
 /// Services of one namespace that routes of another lead to.

@@ -2,7 +2,6 @@
 
 use super::super::emit::Served;
 use super::super::options::{GatewayApi, Options};
-use super::Grants;
 use super::listeners::Layout;
 use super::rules::{self, Paths};
 use crate::istio::HttpRoute;
@@ -19,7 +18,6 @@ pub(super) fn objects(
     layout: &Layout,
     wishes: &GatewayApi,
     options: &Options,
-    grants: &mut Grants,
 ) -> Vec<Value> {
     let clear = Layout::clear(options);
     let secure = layout.secure(&served.host, options);
@@ -40,8 +38,8 @@ pub(super) fn objects(
     let mut all = Vec::new();
     for (suffix, parents, port) in plans {
         let one = |route: &HttpRoute| {
-            let of = (served.namespace.as_str(), &mut *grants);
-            rules::rule(route, port, (paths, wishes.regular_expressions), of, options)
+            let how = (paths, wishes.regular_expressions);
+            rules::rule(route, port, how, &served.namespace, options)
         };
         let rules: Vec<Value> = reachable(served.spec.http.iter().filter_map(one));
         let name = format!("{}{suffix}", served.name());

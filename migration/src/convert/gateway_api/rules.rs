@@ -1,7 +1,6 @@
 //! One rule of an `HTTPRoute`.
 
 use super::super::options::Options;
-use super::Grants;
 use crate::istio::{CorsPolicy, HeaderOperations, HttpMatch, HttpRoute, Redirect, StringMatch};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -31,7 +30,7 @@ pub(super) fn rule(
     route: &HttpRoute,
     port: Option<u16>,
     (paths, regular_expressions): (Paths, bool),
-    (namespace, grants): (&str, &mut Grants),
+    namespace: &str,
     options: &Options,
 ) -> Option<Value> {
     let mut rule = Map::new();
@@ -73,7 +72,6 @@ pub(super) fn rule(
     let mut to = Vec::new();
     for weighted in &route.route {
         let (service, home) = service(&weighted.destination.host, options)?;
-        grants.add(namespace, home, service);
         let mut reference = json!({
             "group": "", "kind": "Service", "name": service, "port": weighted.destination.port.number,
         });
@@ -93,7 +91,7 @@ pub(super) fn rule(
 }
 
 /// Name and namespace.
-fn service<'a>(host: &'a str, options: &Options) -> Option<(&'a str, &'a str)> {
+pub(super) fn service<'a>(host: &'a str, options: &Options) -> Option<(&'a str, &'a str)> {
     let name = host.strip_suffix(&format!(".svc.{}", options.cluster_domain))?;
     name.split_once('.')
 }

@@ -90,7 +90,7 @@ macro_rules! codes_of_keeping {
                 "nginx also speaks TLS for hosts that have no certificate, with its default one; without --default-certificate the gateway does not"
                 "name the default certificate with --default-certificate NAMESPACE/NAME if somebody uses such hosts over TLS";
             MergeSlashes "MERGE-SLASHES" Approximated Medium []
-                "nginx takes // as / and decodes every octet when it compares paths; Istio does the former only with pathNormalization MERGE_SLASHES, and keeps encoded slashes and reserved characters"
+                "nginx takes // as / and decodes every octet when it compares paths; Istio does the former only with pathNormalization MERGE_SLASHES, keeps encoded slashes and reserved characters, takes an octet beyond ASCII for three characters, and lets .. take an empty segment between slashes"
                 "set meshConfig.pathNormalization.normalization to MERGE_SLASHES";
             ForwardedHeaders "FORWARDED-HEADERS" Approximated Low []
                 "back ends no longer get X-Real-IP, X-Scheme, X-Forwarded-Host, X-Forwarded-Port and X-Original-Forwarded-For; X-Forwarded-For and X-Forwarded-Proto stay"
