@@ -2,8 +2,8 @@
 
 use crate::backup::{self, args::BackupArgs};
 use crate::place::Place;
-use crate::restore::{self, args::RestoreArgs};
 use crate::preflight::{self, PreflightArgs};
+use crate::restore::{self, args::RestoreArgs};
 use crate::trouble::{End, Trouble};
 use clap::Subcommand;
 

@@ -85,12 +85,15 @@ mod tests {
     #[test]
     fn a_wildcard_stands_for_one_label() {
         assert!(covers("*.a.com", "x.a.com") && covers("*.a.com", "*.a.com") && covers("a.com", "A.com"));
-        assert!(!covers("*.a.com", "a.com") && !covers("*.a.com", "x.y.a.com") && !covers("x.a.com", "*.a.com"));
+        assert!(
+            !covers("*.a.com", "a.com") && !covers("*.a.com", "x.y.a.com") && !covers("x.a.com", "*.a.com")
+        );
     }
 
     #[test]
     fn names_and_end_are_read_from_pem() {
-        let mut wanted = rcgen::CertificateParams::new(vec!["Shop.a.com".to_owned(), "*.b.com".to_owned()]).unwrap();
+        let mut wanted =
+            rcgen::CertificateParams::new(vec!["Shop.a.com".to_owned(), "*.b.com".to_owned()]).unwrap();
         wanted.not_after = rcgen::date_time_ymd(2027, 3, 1);
         let key = rcgen::KeyPair::generate().unwrap();
         let text = wanted.self_signed(&key).unwrap().pem();

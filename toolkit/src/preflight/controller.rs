@@ -89,7 +89,10 @@ pub(super) fn ready(workload: &Value) -> (u64, u64) {
     let number = |pointer: &str| workload.pointer(pointer).and_then(Value::as_u64);
     if text(workload, "/kind") == Some("DaemonSet") {
         let ready = number("/status/numberReady").unwrap_or_default();
-        return (ready, number("/status/desiredNumberScheduled").unwrap_or_default());
+        return (
+            ready,
+            number("/status/desiredNumberScheduled").unwrap_or_default(),
+        );
     }
     let ready = number("/status/readyReplicas").unwrap_or_default();
     (ready, number("/spec/replicas").unwrap_or(1))
@@ -152,6 +155,5 @@ pub(super) fn ingresses<'a>(picture: &'a Picture, controllers: &[Controller<'_>]
 
 /// The names of a ConfigMap's entries with their values.
 pub(super) fn data(config_map: &Value) -> impl Iterator<Item = (&str, &str)> {
-    entries(config_map, "/data")
-        .filter_map(|(key, value)| value.as_str().map(|value| (key.as_str(), value)))
+    entries(config_map, "/data").filter_map(|(key, value)| value.as_str().map(|value| (key.as_str(), value)))
 }

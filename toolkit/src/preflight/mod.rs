@@ -122,12 +122,19 @@ pub async fn run(args: &PreflightArgs, place: &mut Place<'_>) -> Result<End, Tro
     };
     let score = checklist::score(&findings, &ticks);
     report::write(place, &findings, &ticks, score)?;
-    let blocked = findings.iter().any(|finding| finding.severity == Severity::Blocker);
+    let blocked = findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Blocker);
     let low = args.require.is_some_and(|wanted| score < usize::from(wanted));
     Ok(if blocked || low { End::Refused } else { End::Done })
 }
 
-async fn change(place: &mut Place<'_>, namespace: &str, item: &str, tick: Option<Tick>) -> Result<End, Trouble> {
+async fn change(
+    place: &mut Place<'_>,
+    namespace: &str,
+    item: &str,
+    tick: Option<Tick>,
+) -> Result<End, Trouble> {
     let item = checklist::find(item)?;
     checklist::write(&place.client, namespace, item.id, tick.as_ref()).await?;
     report::ticked(place, namespace, item, tick.as_ref())?;
@@ -153,7 +160,9 @@ fn options(args: &PreflightArgs) -> Result<Options, Trouble> {
         let (label, value) = pair
             .split_once('=')
             .ok_or_else(|| Trouble::Usage(format!("--gateway-selector {pair:?} is not LABEL=VALUE")))?;
-        options.gateway_selector.insert(label.to_owned(), value.to_owned());
+        options
+            .gateway_selector
+            .insert(label.to_owned(), value.to_owned());
     }
     match options.mistakes().into_iter().next() {
         Some((flag, what)) => Err(Trouble::Usage(format!("{flag}: {what}"))),

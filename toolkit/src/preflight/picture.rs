@@ -27,12 +27,7 @@ pub(super) struct Picture {
 }
 
 /// DestinationRule, which is only asked for to see whether it is served.
-const RULE: Kind = Kind::new(
-    "networking.istio.io",
-    "v1",
-    "DestinationRule",
-    "destinationrules",
-);
+const RULE: Kind = Kind::new("networking.istio.io", "v1", "DestinationRule", "destinationrules");
 
 /// What is listed everywhere.
 const ALL: &[Kind] = &[
@@ -67,7 +62,8 @@ impl Picture {
             .await
             .map_err(|error| Trouble::kube("ask the API server for its version", &error))?;
         let lists = futures::future::try_join_all(ALL.iter().map(|kind| async {
-            let found = see::list_only(client, *kind, None, &wanted(*kind), |object| keep(*kind, object)).await;
+            let found =
+                see::list_only(client, *kind, None, &wanted(*kind), |object| keep(*kind, object)).await;
             found.map(|found| (kind.kind, found))
         }))
         .await?;
