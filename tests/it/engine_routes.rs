@@ -174,6 +174,17 @@ async fn a_foreign_route_that_is_ambiguous_keeps_no_rollback_up_and_stays_as_it_
         .until("told", |w| w.component("shop").state == State::RolledBack)
         .await;
     assert_eq!(world.vs("shop")["spec"]["http"][0], theirs);
+    let told = |w: &World| {
+        let events = w.store.list("events");
+        let told = events.iter().find(|event| event["reason"] == "NotLowered");
+        told.map(|event| event.to_string())
+    };
+    world.until("an event", |w| told(w).is_some()).await;
+    let event = told(&world).unwrap();
+    assert!(
+        event.contains("theirs") && event.contains("still gives the canary"),
+        "{event}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
