@@ -177,7 +177,7 @@ async fn a_foreign_route_that_is_ambiguous_keeps_no_rollback_up_and_stays_as_it_
     let told = |w: &World| {
         let events = w.store.list("events");
         let told = events.iter().find(|event| event["reason"] == "NotLowered");
-        told.map(|event| event.to_string())
+        told.map(ToString::to_string)
     };
     world.until("an event", |w| told(w).is_some()).await;
     let event = told(&world).unwrap();
