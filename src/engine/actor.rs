@@ -93,6 +93,7 @@ pub(super) enum Done {
     Lowered {
         component: String,
         id: String,
+        left: BTreeSet<String>,
     },
     Detached {
         component: String,
