@@ -160,6 +160,9 @@ codes! {
     ISTIO_SLASHES "ISTIO-SLASHES" Info "istio"
         "Istio does not merge doubled slashes; nginx does."
         "set meshConfig.pathNormalization.normalization to MERGE_SLASHES, if clients send them";
+    ISTIO_SETTING "ISTIO-SETTING" Info "istio"
+        "A setting of the mesh decides how clients are known, or who authorises them."
+        "hold it against the controller's settings: proxies in front, PROXY protocol, external authorisation";
     ISTIO_FILTERS_FORBIDDEN "ISTIO-FILTERS-FORBIDDEN" Info "istio"
         "A policy of the cluster forbids EnvoyFilters."
         "do not plan on them";

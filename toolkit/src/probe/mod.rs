@@ -52,7 +52,9 @@ pub enum Suite {
     Performance,
     /// What is guarded, asked without credentials
     Guards,
-    /// ssl-certificates, cors, guards and protocols: what nginx answers itself during a split
+    /// Hosts with TLS, asked in clear
+    Redirects,
+    /// ssl-certificates, redirects, cors, guards and protocols: what nginx answers itself during a split
     Edge,
     /// All of them
     All,
@@ -69,7 +71,14 @@ impl Suite {
             Self::Cors => &[Self::Cors],
             Self::Performance => &[Self::Performance],
             Self::Guards => &[Self::Guards],
-            Self::Edge => &[Self::SslCertificates, Self::Cors, Self::Guards, Self::Protocols],
+            Self::Redirects => &[Self::Redirects],
+            Self::Edge => &[
+                Self::SslCertificates,
+                Self::Redirects,
+                Self::Cors,
+                Self::Guards,
+                Self::Protocols,
+            ],
             Self::All => &[
                 Self::Routes,
                 Self::MultiTenant,
@@ -137,6 +146,9 @@ pub struct ProbeArgs {
     /// By how many percent the gateway's 95th percentile may be above nginx's
     #[arg(long, value_name = "PERCENT", default_value_t = 15)]
     pub slower: u32,
+    /// From how many percent on that is a blocker
+    #[arg(long, value_name = "PERCENT", default_value_t = 50)]
+    pub much_slower: u32,
     /// How many answers of a host are timed
     #[arg(long, value_name = "COUNT", default_value_t = 50)]
     pub samples: u32,
@@ -166,6 +178,7 @@ struct Probe {
     backend: Vec<String>,
     headers: Vec<String>,
     slower: u32,
+    much_slower: u32,
     samples: u32,
     now: Timestamp,
 }
@@ -273,6 +286,7 @@ async fn probe(
             .collect(),
         headers: args.header.iter().map(|name| name.to_ascii_lowercase()).collect(),
         slower: args.slower,
+        much_slower: args.much_slower,
         samples: args.samples,
         now: (place.now)(),
     };
