@@ -50,8 +50,8 @@ codes! {
         "The cluster is older than Kubernetes 1.27."
         "upgrade the cluster first";
     POLICY_UNSUPPORTED "POLICY-UNSUPPORTED" Warning "cluster"
-        "The cluster does not serve ValidatingAdmissionPolicies (Kubernetes 1.30), so `block` has no means here."
-        "upgrade to 1.30, or keep people from creating Ingresses by RBAC";
+        "The cluster does not serve ValidatingAdmissionPolicies (Kubernetes 1.30), so `block` needs the webhook of the daemon."
+        "upgrade to 1.30, or name the Service of the webhook with block --webhook-service";
     NOT_LOOKED_AT "NOT-LOOKED-AT" Warning "rights"
         "A kind of objects could not be listed, so nothing is known of what it would tell."
         "have the right to list it granted, and run preflight again";
