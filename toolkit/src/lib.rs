@@ -7,8 +7,14 @@
 //! - [`verb`]: the arguments as typed, and the way from them to the rooms;
 //! - [`place`]: the cluster, the time and the streams that a verb meets;
 //! - [`finding`]: codes, severities, remedies, and how they are printed;
+//! - [`cluster`]: objects of kinds that may be absent, read page by page; [`digest`]: of objects;
+//! - [`backup`], [`restore`]: what a migration may change, kept in a folder and put back;
 //! - [`see`] and [`put`]: reading and writing a cluster's objects;
 //! - [`preflight`]: what stands in the way of a migration;
+//! - [`convert`]: a cluster's Ingresses as the pure converter reads them; [`marks`]: what is written to know them again;
+//! - [`apply`]: what was converted, written batch by batch; [`rollback`]: all of it undone;
+//! - [`standing`]: where it stands; [`status`] tells it, [`validate`] judges it; [`cleanup`]: nginx without it;
+//! - [`finish`]: controllers that make no Ingresses any more;
 //! - [`block`]: no new hosts for ingress-nginx;
 //! - [`batch`] and [`secret`]: several objects at once, and copies of certificates;
 //! - [`tenant`]: tenants, their hosts and their isolation;
@@ -16,16 +22,32 @@
 //! - [`probe`]: the same questions to both data planes;
 //! - [`trouble`]: why a verb did not end well, and what that means for the exit code.
 
+pub mod apply;
+pub mod backup;
 pub mod batch;
 pub mod block;
+pub mod cleanup;
+pub mod cluster;
+pub mod convert;
+pub mod digest;
+pub mod dry;
 pub mod finding;
+pub mod finish;
 pub mod loadbalancer;
+pub mod marks;
+pub mod pace;
 pub mod place;
 pub mod preflight;
 pub mod probe;
+pub mod progress;
 pub mod put;
+pub mod restore;
+pub mod rollback;
 pub mod secret;
 pub mod see;
+pub mod standing;
+pub mod status;
 pub mod tenant;
 pub mod trouble;
+pub mod validate;
 pub mod verb;

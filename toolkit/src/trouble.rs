@@ -37,6 +37,23 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// The same, with more to say.
+    #[must_use]
+    pub fn and(mut self, more: &str) -> Self {
+        match &mut self {
+            Self::Usage(said)
+            | Self::Refused(said)
+            | Self::Unreachable(said)
+            | Self::TimedOut(said)
+            | Self::Internal(said) => {
+                said.push_str("; ");
+                said.push_str(more);
+            }
+            Self::Output(_) => {}
+        }
+        self
+    }
+
     /// What an answer of the API server, or its silence, means.
     pub fn kube(doing: impl AsRef<str>, error: &kube::Error) -> Self {
         let doing = doing.as_ref();

@@ -3,17 +3,26 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stdout,
     clippy::needless_pass_by_value,
+    clippy::print_stdout,
     reason = "helpers of tests too say what went wrong by panicking, and read well without borrowing"
 )]
 
+mod apply;
+mod backup;
 mod block;
+mod cleanup;
+mod finish;
 mod kinds;
 mod loadbalancer;
+mod objects;
 mod pages;
+mod paging;
 mod preflight;
 mod probe;
+mod restore;
+mod rollback;
 mod schemas;
+mod standing;
 mod support;
 mod tenant;

@@ -1,0 +1,323 @@
+//! A backup on disk: a folder for each namespace, in it a file for each kind and a page that says what is in them.
+//!
+//! A page is written when all files that it names are on disk, so what has a page is whole. Files are lists that
+//! `kubectl apply -f` takes.
+
+use crate::digest;
+use crate::trouble::Trouble;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// The name of both the backup's page and each namespace's.
+const PAGE: &str = "manifest.json";
+
+/// The page of a backup.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// Of this layout; others are not read.
+    pub format: u32,
+    /// The uid of the cluster's `kube-system`; none where it may not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// When it was begun.
+    pub started_at: Timestamp,
+    /// When it was finished; none as long as something is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// The namespace that was asked for; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The digest of each namespace's page, by namespace.
+    pub namespaces: BTreeMap<String, String>,
+}
+
+/// The page of a namespace.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Page {
+    /// The namespace.
+    pub namespace: String,
+    /// When it was read.
+    pub taken_at: Timestamp,
+    /// The digest of each file, by name.
+    pub files: BTreeMap<String, String>,
+    /// Every object, with the digest of what is kept of it.
+    pub objects: Vec<Kept>,
+}
+
+/// An object of a backup.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Kept {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// The digest of what is kept.
+    pub sha256: String,
+}
+
+/// The folder of a backup.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+/// The layout that this program reads and writes.
+pub const FORMAT: u32 = 1;
+
+impl Folder {
+    /// The folder at a path, whether it is there or not.
+    pub fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+        }
+    }
+
+    /// The page of the backup; none where none was begun.
+    pub fn manifest(&self) -> Result<Option<Manifest>, Trouble> {
+        let path = self.path.join(PAGE);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unreadable(&path, &error)),
+        };
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| unreadable(&path, &error))?;
+        if manifest.format != FORMAT {
+            return Err(Trouble::Usage(format!(
+                "{} has the layout {}, this program reads {FORMAT}: use the program that wrote it",
+                path.display(),
+                manifest.format
+            )));
+        }
+        Ok(Some(manifest))
+    }
+
+    /// Makes sure that the folder holds nothing but a backup.
+    pub fn make(&self) -> Result<(), Trouble> {
+        private(&self.path)?;
+        let mut entries = fs::read_dir(&self.path).map_err(|error| unreadable(&self.path, &error))?;
+        if entries.next().is_some() && self.manifest()?.is_none() {
+            return Err(Trouble::Usage(format!(
+                "{} is not empty and holds no backup: name another folder",
+                self.path.display()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Writes the page of the backup.
+    pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), Trouble> {
+        write(&self.path.join(PAGE), &pretty(manifest)?).map(drop)
+    }
+
+    /// Writes what is kept of a namespace, the page last, and returns the page's digest.
+    pub fn write(
+        &self,
+        namespace: &str,
+        taken_at: Timestamp,
+        kinds: &[(String, Vec<Value>)],
+    ) -> Result<String, Trouble> {
+        let folder = self.path.join(namespace);
+        private(&folder)?;
+        let mut page = Page {
+            namespace: namespace.to_owned(),
+            taken_at,
+            files: BTreeMap::new(),
+            objects: Vec::new(),
+        };
+        for (resource, items) in kinds.iter().filter(|(_, items)| !items.is_empty()) {
+            let name = format!("{resource}.json");
+            let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+            let sha256 = write(&folder.join(&name), &pretty(&list)?)?;
+            page.files.insert(name, sha256);
+            page.objects.extend(items.iter().map(|item| Kept {
+                kind: text(item, "/kind"),
+                name: text(item, "/metadata/name"),
+                sha256: digest::of(item),
+            }));
+        }
+        write(&folder.join(PAGE), &pretty(&page)?)
+    }
+
+    /// The page of a namespace, and its digest, where it is there and all its files are as they were written.
+    pub fn whole(&self, namespace: &str) -> Option<(Page, String)> {
+        let (page, digest) = self.page(namespace).ok()?;
+        let intact = page.files.keys().all(|name| self.file(&page, name).is_ok());
+        intact.then_some((page, digest))
+    }
+
+    /// Reads a namespace, and nothing of it unless every byte is as it was written.
+    pub fn read(&self, manifest: &Manifest, namespace: &str) -> Result<Vec<Value>, Trouble> {
+        let (page, digest) = self.page(namespace)?;
+        if manifest.namespaces.get(namespace) != Some(&digest) {
+            return Err(self.altered(&format!("{namespace}/{PAGE}")));
+        }
+        let mut objects = Vec::new();
+        for name in page.files.keys() {
+            let list = self.file(&page, name)?;
+            let items = list.get("items").and_then(Value::as_array);
+            objects.extend(items.into_iter().flatten().cloned());
+        }
+        Ok(objects)
+    }
+
+    /// When a namespace was read.
+    pub fn taken_at(&self, namespace: &str) -> Result<Timestamp, Trouble> {
+        Ok(self.page(namespace)?.0.taken_at)
+    }
+
+    fn page(&self, namespace: &str) -> Result<(Page, String), Trouble> {
+        let path = self.path.join(namespace).join(PAGE);
+        let bytes = fs::read(&path).map_err(|error| unreadable(&path, &error))?;
+        let page: Page = serde_json::from_slice(&bytes).map_err(|error| unreadable(&path, &error))?;
+        Ok((page, digest::of_bytes(&bytes)))
+    }
+
+    fn file(&self, page: &Page, name: &str) -> Result<Value, Trouble> {
+        let inside = format!("{}/{name}", page.namespace);
+        // A page names files beside it; one that names others was not written by this program.
+        if name.contains(['/', '\\']) {
+            return Err(self.altered(&inside));
+        }
+        let path = self.path.join(&page.namespace).join(name);
+        let bytes = fs::read(&path).map_err(|error| unreadable(&path, &error))?;
+        if page.files.get(name) != Some(&digest::of_bytes(&bytes)) {
+            return Err(self.altered(&inside));
+        }
+        serde_json::from_slice(&bytes).map_err(|error| unreadable(&path, &error))
+    }
+
+    fn altered(&self, inside: &str) -> Trouble {
+        Trouble::Refused(format!(
+            "{} is not as it was written: the backup was altered or damaged. Take the copy of it that you keep elsewhere; nothing was restored",
+            self.path.join(inside).display()
+        ))
+    }
+}
+
+fn text(value: &Value, pointer: &str) -> String {
+    let found = value.pointer(pointer).and_then(Value::as_str);
+    found.unwrap_or_default().to_owned()
+}
+
+fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Trouble {
+    Trouble::Usage(format!("unable to read {}: {error}", path.display()))
+}
+
+fn pretty(value: &impl Serialize) -> Result<Vec<u8>, Trouble> {
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|error| Trouble::Internal(format!("unable to write JSON: {error}")))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Makes a folder that nobody else may look into: `ConfigMaps` hold passwords more often than they should.
+fn private(path: &Path) -> Result<(), Trouble> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(path)
+        .map_err(|error| Trouble::Usage(format!("unable to make the folder {}: {error}", path.display())))
+}
+
+/// Writes a file whole or not at all, and returns its digest.
+fn write(path: &Path, bytes: &[u8]) -> Result<String, Trouble> {
+    let unfinished = path.with_extension("unfinished");
+    let put = || -> io::Result<()> {
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)
+    };
+    put().map_err(|error| Trouble::Usage(format!("unable to write {}: {error}", path.display())))?;
+    Ok(digest::of_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken() -> (tempfile::TempDir, Folder, Manifest) {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::at(&dir.path().join("b"));
+        folder.make().unwrap();
+        let now: Timestamp = "2026-01-05T02:00:00Z".parse().unwrap();
+        let item = json!({"kind": "Ingress", "metadata": {"name": "a"}});
+        let page = folder
+            .write(
+                "ns-a",
+                now,
+                &[("ingresses.networking.k8s.io".to_owned(), vec![item])],
+            )
+            .unwrap();
+        let manifest = Manifest {
+            format: FORMAT,
+            cluster: None,
+            started_at: now,
+            finished_at: None,
+            namespace: None,
+            namespaces: BTreeMap::from([("ns-a".to_owned(), page)]),
+        };
+        folder.write_manifest(&manifest).unwrap();
+        (dir, folder, manifest)
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let (_dir, folder, manifest) = taken();
+        assert_eq!(folder.manifest().unwrap(), Some(manifest.clone()));
+        assert_eq!(folder.read(&manifest, "ns-a").unwrap().len(), 1);
+        assert_eq!(folder.whole("ns-a").unwrap().0.objects.len(), 1);
+    }
+
+    #[test]
+    fn a_byte_that_differs_is_refused_and_makes_the_namespace_count_as_not_taken() {
+        for file in ["ns-a/ingresses.networking.k8s.io.json", "ns-a/manifest.json"] {
+            let (dir, folder, manifest) = taken();
+            let path = dir.path().join("b").join(file);
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(&path, text.replace("\"a\"", "\"b\"")).unwrap();
+            let error = folder.read(&manifest, "ns-a").unwrap_err();
+            assert!(error.to_string().contains("not as it was written"), "{error}");
+        }
+        let (dir, folder, _) = taken();
+        fs::write(dir.path().join("b/ns-a/ingresses.networking.k8s.io.json"), "{}").unwrap();
+        assert!(folder.whole("ns-a").is_none());
+    }
+
+    #[test]
+    fn a_folder_with_other_things_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("mine"), "x").unwrap();
+        let error = Folder::at(dir.path()).make().unwrap_err();
+        assert!(error.to_string().contains("holds no backup"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_may_read_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (dir, _, _) = taken();
+        let mode = |path: &str| {
+            let path = dir.path().join("b").join(path);
+            fs::metadata(path).unwrap().permissions().mode() & 0o777
+        };
+        assert_eq!(
+            (mode(""), mode("manifest.json"), mode("ns-a")),
+            (0o700, 0o600, 0o700)
+        );
+    }
+}

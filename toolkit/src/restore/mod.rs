@@ -1,0 +1,218 @@
+//! `migrate restore`: a backup put back.
+//!
+//! - [`diff`]: the three sides of a field that differs;
+//! - [`plan`]: what has to be done about each object;
+//! - [`write`]: doing it.
+
+pub mod args;
+pub mod diff;
+pub mod plan;
+pub mod write;
+
+use crate::backup::KINDS;
+use crate::backup::folder::{Folder, Manifest};
+use crate::cluster::{self, Cluster};
+use crate::dry::DryRun;
+use crate::finding::{self, Finding, Severity, plain};
+use crate::pace::paced;
+use crate::place::Place;
+use crate::progress::Progress;
+use crate::trouble::{End, Trouble};
+use args::RestoreArgs;
+use futures::StreamExt as _;
+use plan::{Doing, Plan, Step};
+use serde_json::{Value, json};
+use std::io::Write;
+
+/// How much of a value is shown in a line.
+const SHOWN: usize = 100;
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// Objects that were written, or would be.
+    pub written: Vec<String>,
+    /// What was not, and what should be known.
+    pub findings: Vec<Finding>,
+}
+
+/// Puts a backup back.
+pub async fn run(args: &RestoreArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
+    let folder = Folder::at(&args.dir);
+    let cluster = Cluster::look(&place.client, &[&KINDS[..], &[cluster::NAMESPACE]].concat()).await?;
+    let manifest = open(&folder, &cluster, args).await?;
+    let mut plan = plan::make(args, place.namespace.as_deref(), &folder, &manifest, &cluster).await?;
+    let mut left = held_back(args, &mut plan);
+    let mut findings = std::mem::take(&mut plan.findings);
+    if manifest.finished_at.is_none() {
+        findings.push(Finding {
+            code: "RESTORE-UNFINISHED",
+            severity: Severity::Warning,
+            object: args.dir.display().to_string(),
+            message: "the backup was never finished: only the namespaces in it are put back".to_owned(),
+            remedy: String::new(),
+        });
+    }
+    if !place.json {
+        show(place.out, &plan.steps)?;
+        show(place.out, &left)?;
+    }
+    let done = act(args, &plan.steps, &cluster, place).await?;
+    findings.extend(done.findings);
+    findings.extend(left.iter().map(changed_since));
+    let whole = findings.iter().all(|f| f.severity != Severity::Blocker) && left.is_empty();
+    plan.steps.append(&mut left);
+    tell(args, &plan, &done.written, &findings, place)?;
+    Ok(if whole { End::Done } else { End::Partly })
+}
+
+/// The page of a backup that may be put back here.
+pub async fn open(folder: &Folder, cluster: &Cluster, args: &RestoreArgs) -> Result<Manifest, Trouble> {
+    let Some(manifest) = folder.manifest()? else {
+        return Err(Trouble::Usage(format!(
+            "{} holds no backup: name the folder that migrate backup wrote",
+            args.dir.display()
+        )));
+    };
+    let identity = cluster.identity().await?;
+    if manifest.cluster.is_some() && manifest.cluster != identity && !args.other_cluster {
+        return Err(Trouble::Refused(
+            "the backup is of another cluster than the current one: look at kubectl config current-context, or say --other-cluster".to_owned(),
+        ));
+    }
+    Ok(manifest)
+}
+
+/// Takes what others changed since out of a plan, unless it is to be overwritten.
+fn held_back(args: &RestoreArgs, plan: &mut Plan) -> Vec<Step> {
+    if args.overwrite {
+        return Vec::new();
+    }
+    let steps = std::mem::take(&mut plan.steps);
+    let (left, steps) = steps.into_iter().partition(|step| !step.others().is_empty());
+    plan.steps = steps;
+    left
+}
+
+fn changed_since(step: &Step) -> Finding {
+    let who: Vec<String> = step
+        .others()
+        .iter()
+        .map(|author| format!("{} at {}", author.manager, author.time))
+        .collect();
+    Finding {
+        code: "RESTORE-CHANGED-SINCE",
+        severity: Severity::Warning,
+        object: step.object(),
+        message: format!("left as it is: {} changed it after the backup", who.join(", ")),
+        remedy: "say --overwrite to put it back all the same".to_owned(),
+    }
+}
+
+/// Writes steps in their order, those of one kind at once.
+pub async fn act(
+    args: &RestoreArgs,
+    steps: &[Step],
+    cluster: &Cluster,
+    place: &mut Place<'_>,
+) -> Result<Restored, Trouble> {
+    let mut done = Restored::default();
+    if args.dry_run == Some(DryRun::Client) {
+        done.written = steps.iter().map(Step::object).collect();
+        return Ok(done);
+    }
+    let dry_run = args.dry_run.is_some();
+    let client = place.client.clone();
+    let mut progress = Progress::new(&mut *place.err, place.terminal, "objects", steps.len());
+    for group in steps.chunk_by(|a, b| a.kind == b.kind) {
+        let work = group.iter().map(|step| {
+            let client = &client;
+            async move { (step, write::write(cluster, client, step, dry_run).await) }
+        });
+        let mut stream = std::pin::pin!(paced(work, args.rate));
+        while let Some((step, written)) = stream.next().await {
+            if written.done {
+                done.written.push(step.object());
+            }
+            done.findings.extend(written.findings);
+            progress.step()?;
+        }
+    }
+    progress.stop()?;
+    done.written.sort();
+    Ok(done)
+}
+
+/// The three sides of everything that differs.
+fn show(out: &mut dyn Write, steps: &[Step]) -> Result<(), Trouble> {
+    for step in steps {
+        match &step.doing {
+            Doing::Create => writeln!(out, "{}: is not there", plain(&step.object()))?,
+            Doing::Change { differences, .. } => {
+                writeln!(out, "{}:", plain(&step.object()))?;
+                for difference in differences {
+                    writeln!(out, "  {}", plain(&difference.field()))?;
+                    writeln!(out, "    backup: {}", line(difference.backup.as_ref()))?;
+                    writeln!(out, "    now:    {}", line(difference.now.as_ref()))?;
+                    for author in &difference.changed_by {
+                        writeln!(
+                            out,
+                            "    by {} at {}",
+                            plain(&author.manager),
+                            plain(&author.time)
+                        )?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn line(value: Option<&Value>) -> String {
+    let Some(value) = value else {
+        return "-".to_owned();
+    };
+    let text = plain(&value.to_string());
+    if text.chars().count() <= SHOWN {
+        return text;
+    }
+    let short: String = text.chars().take(SHOWN).collect();
+    format!("{short}…")
+}
+
+fn tell(
+    args: &RestoreArgs,
+    plan: &Plan,
+    written: &[String],
+    findings: &[Finding],
+    place: &mut Place<'_>,
+) -> Result<(), Trouble> {
+    if place.json {
+        let steps: Vec<Value> = plan
+            .steps
+            .iter()
+            .map(|step| match &step.doing {
+                Doing::Create => json!({"object": step.object(), "action": "create"}),
+                Doing::Change { differences, .. } => {
+                    json!({"object": step.object(), "action": "change", "differences": differences})
+                }
+            })
+            .collect();
+        let said = json!({
+            "dryRun": args.dry_run.is_some(), "same": plan.same, "steps": steps,
+            "written": written, "findings": findings,
+        });
+        writeln!(place.out, "{said:#}")?;
+        return Ok(());
+    }
+    finding::write(place.err, findings)?;
+    writeln!(
+        place.out,
+        "{} objects are as in the backup, {} {}written",
+        plan.same,
+        written.len(),
+        DryRun::would(args.dry_run)
+    )?;
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! What has to be done about each object of a backup.
+
+use super::args::RestoreArgs;
+use super::diff::{self, Difference};
+use crate::backup::KINDS;
+use crate::backup::folder::{Folder, Manifest};
+use crate::cluster::{self, Cluster, Kind, meta};
+use crate::finding::{Finding, Severity};
+use crate::trouble::Trouble;
+use jiff::Timestamp;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What has to be done.
+#[derive(Clone, Debug)]
+pub enum Doing {
+    /// It is not there.
+    Create,
+    /// It differs.
+    Change {
+        /// As it is now.
+        live: Box<Value>,
+        /// In what.
+        differences: Vec<Difference>,
+    },
+}
+
+/// One object of a backup that is not as it was.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What was kept of it.
+    pub kept: Value,
+    /// What has to be done.
+    pub doing: Doing,
+}
+
+impl Step {
+    /// `Kind namespace/name`.
+    pub fn object(&self) -> String {
+        self.kind.named(&self.namespace, &self.name)
+    }
+
+    /// Who, other than this program, changed it since.
+    pub fn others(&self) -> Vec<&diff::Author> {
+        match &self.doing {
+            Doing::Create => Vec::new(),
+            Doing::Change { differences, .. } => {
+                let mut all: Vec<_> = differences.iter().flat_map(|d| &d.changed_by).collect();
+                all.sort_by(|a, b| (&a.manager, &a.time).cmp(&(&b.manager, &b.time)));
+                all.dedup();
+                all
+            }
+        }
+    }
+
+    /// Its place in the order of writing.
+    fn order(&self) -> (usize, bool, usize) {
+        let kind = KINDS.iter().position(|kind| *kind == self.kind);
+        // Owners first: what an object is owned by has to be there when it is created.
+        let owned = self.kept.pointer("/metadata/ownerReferences").is_some();
+        (usize::from(kind.is_some()), owned, kind.unwrap_or_default())
+    }
+}
+
+/// What has to be done, and what is as it was.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// In the order of writing.
+    pub steps: Vec<Step>,
+    /// How many objects are as they were.
+    pub same: usize,
+    /// What cannot be done, and what should be known.
+    pub findings: Vec<Finding>,
+}
+
+/// Holds a backup against a cluster.
+pub async fn make(
+    args: &RestoreArgs,
+    namespace: Option<&str>,
+    folder: &Folder,
+    manifest: &Manifest,
+    cluster: &Cluster,
+) -> Result<Plan, Trouble> {
+    let names: Vec<&String> = match namespace {
+        Some(name) => manifest.namespaces.keys().filter(|key| *key == name).collect(),
+        None => manifest.namespaces.keys().collect(),
+    };
+    if let (Some(name), true) = (namespace, names.is_empty()) {
+        return Err(Trouble::Usage(format!("the backup has no namespace {name:?}")));
+    }
+    let mut plan = Plan::default();
+    // Nothing is compared, let alone written, before everything was found whole.
+    let mut read = Vec::new();
+    for name in names {
+        read.push((name, folder.read(manifest, name)?, folder.taken_at(name)?));
+    }
+    for (name, kept, taken_at) in read {
+        one(args, name, kept, taken_at, cluster, &mut plan).await?;
+    }
+    plan.steps.sort_by_key(Step::order);
+    Ok(plan)
+}
+
+/// Compares a namespace.
+async fn one(
+    args: &RestoreArgs,
+    namespace: &str,
+    kept: Vec<Value>,
+    taken_at: Timestamp,
+    cluster: &Cluster,
+    plan: &mut Plan,
+) -> Result<(), Trouble> {
+    let mut live: BTreeMap<(Kind, String), Value> = BTreeMap::new();
+    for kind in KINDS.iter().filter(|kind| wanted(args, kind)) {
+        for object in cluster.all(kind, Some(namespace)).await? {
+            live.insert((*kind, meta(&object, "name").to_owned()), object);
+        }
+    }
+    let home = cluster
+        .get(&cluster::NAMESPACE, "", namespace)
+        .await
+        .map_err(|error| Trouble::kube(format!("read the namespace {namespace}"), &error))?;
+    live.extend(home.map(|home| ((cluster::NAMESPACE, namespace.to_owned()), home)));
+    let mut lacking: BTreeMap<Kind, usize> = BTreeMap::new();
+    for object in kept {
+        let said = object.get("kind").and_then(Value::as_str).unwrap_or_default();
+        let all = KINDS.iter().chain([&cluster::NAMESPACE]);
+        let Some(kind) = all.into_iter().find(|kind| kind.kind == said).copied() else {
+            continue;
+        };
+        let name = meta(&object, "name").to_owned();
+        let is_home = kind == cluster::NAMESPACE;
+        let named = args.name.is_empty() || args.name.contains(&name);
+        if !(is_home || wanted(args, &kind) && named) {
+            continue;
+        }
+        if !cluster.serves(&kind) {
+            *lacking.entry(kind).or_default() += 1;
+            continue;
+        }
+        let doing = match live.get(&(kind, name.clone())) {
+            None => Doing::Create,
+            // A namespace that is there is left as it is: much else writes to it.
+            Some(_) if is_home => continue,
+            Some(live) => {
+                let differences = diff::compare(&kind, &object, live, taken_at);
+                if differences.is_empty() {
+                    plan.same += 1;
+                    continue;
+                }
+                Doing::Change {
+                    live: Box::new(live.clone()),
+                    differences,
+                }
+            }
+        };
+        plan.steps.push(Step {
+            kind,
+            namespace: if is_home {
+                String::new()
+            } else {
+                namespace.to_owned()
+            },
+            name,
+            kept: object,
+            doing,
+        });
+    }
+    plan.findings
+        .extend(lacking.into_iter().map(|(kind, count)| Finding {
+            code: "RESTORE-KIND-ABSENT",
+            severity: Severity::Blocker,
+            object: format!("namespace {namespace}"),
+            message: format!(
+                "{count} objects of {} cannot be written: the cluster does not serve them",
+                kind.resource()
+            ),
+            remedy: "install what defines them and ask again".to_owned(),
+        }));
+    Ok(())
+}
+
+/// Whether a kind was asked for.
+fn wanted(args: &RestoreArgs, kind: &Kind) -> bool {
+    let is = |said: &String| {
+        [kind.kind, kind.plural]
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(said))
+    };
+    args.kind.is_empty() || args.kind.iter().any(is)
+}
