@@ -74,7 +74,8 @@ Reads the Ingresses of the cluster (of -n, or all), makes up questions, and asks
 their own addresses, with the host's name in TLS and in the Host header: DNS is not asked, and nobody's traffic moves.
 Only GET and OPTIONS are sent, and to gRPC back ends a call of a method that none has. Certificates are looked at, not
 believed. A question that is answered differently is asked twice. Differences that the models of both sides foresee
-count as warnings; --strict refuses warnings too.
+count as warnings; --strict refuses warnings too. A migrated Ingress that was asked for all routes and has no blocker
+gets the annotation rollout.sealos.io/probed-at, which `cleanup` waits for.
 
 Examples:
   gradual-rollout migrate probe
@@ -82,7 +83,8 @@ Examples:
   gradual-rollout migrate probe --suite edge --rate 200 --report probe.json
 
 Exit codes:
-  0 alike · 3 something differs · 64 a flag is wrong · 69 the cluster or one of the sides cannot be reached")]
+  0 alike · 3 something differs · 4 alike, and a mark could not be written · 64 a flag is wrong
+  · 69 the cluster or one of the sides cannot be reached")]
 pub struct ProbeArgs {
     /// Where ingress-nginx is [default: the address of its load balancer]
     #[arg(long, value_name = "HOST[:HTTP[:HTTPS]]")]
@@ -123,6 +125,9 @@ pub struct ProbeArgs {
     /// Refuse warnings too
     #[arg(long)]
     pub strict: bool,
+    /// Write no marks
+    #[arg(long)]
+    pub no_mark: bool,
     /// Write every difference to a file, as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,

@@ -5,6 +5,7 @@ mod ask;
 pub mod code;
 mod diff;
 mod hit;
+mod mark;
 mod report;
 mod routes;
 mod side;
@@ -107,7 +108,14 @@ pub async fn run(args: &ProbeArgs, place: &mut Place<'_>) -> Result<End, Trouble
     }
     let probe = probe(args, place, &picture, &controllers).await?;
     let (counts, hits) = asked(args, &probe, &picture, &ingresses, &targets, place).await?;
-    report::write(args, place, &counts, &hits)
+    // Only who was asked for everything is marked.
+    let whole = counts.contains_key(routes::SUITE) && !args.quick && !args.no_mark;
+    let marked = if whole {
+        mark::alike(place, &ingresses, prefix, &hits).await
+    } else {
+        mark::Marked::default()
+    };
+    report::write(args, place, &counts, &hits, &marked)
 }
 
 async fn probe(
