@@ -322,7 +322,6 @@ async fn undo(args: &UndoArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
         (kinds::GATEWAY, namespace.as_str()),
         (kinds::VIRTUAL_SERVICE, namespace.as_str()),
         (kinds::AUTHORIZATION, args.gateway_namespace.as_str()),
-        (kinds::SECRET, args.gateway_namespace.as_str()),
     ] {
         let found = match see::list(&place.client, kind, Some(within), &labelled).await? {
             Listed::Here(found) => found,
@@ -335,15 +334,13 @@ async fn undo(args: &UndoArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
             }
         };
         // In the gateway's namespace are those of Services of the same name elsewhere.
-        let ends = [
-            format!("lb-{}-{namespace}", args.service),
-            format!("lb-{namespace}-{}", args.service),
-        ];
-        let mine = |object: &Value| {
-            see::namespace(object) == namespace || ends.iter().any(|name| name == see::name(object))
-        };
+        let guard = format!("lb-{}-{namespace}", args.service);
+        let mine = |object: &Value| see::namespace(object) == namespace || guard == see::name(object);
         objects.extend(found.into_iter().filter(mine).map(|object| (kind, object)));
     }
+    let copy = format!("lb-{namespace}-{}", args.service);
+    let copy = secret::find(&place.client, &args.gateway_namespace, &copy).await?;
+    objects.extend(copy.map(|copy| (kinds::SECRET, copy)));
     objects.push((kinds::CONFIG_MAP, record));
     let mut done = batch::delete(&place.client, &objects, args.dry_run).await;
     let deleted = done.done.clone();

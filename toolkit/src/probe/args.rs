@@ -84,7 +84,7 @@ Examples:
 
 Exit codes:
   0 alike · 3 something differs · 4 alike, and a mark could not be written · 64 a flag is wrong
-  · 69 the cluster or one of the sides cannot be reached")]
+  69 the cluster or one of the sides cannot be reached")]
 pub struct ProbeArgs {
     /// Where ingress-nginx is [default: the address of its load balancer]
     #[arg(long, value_name = "HOST[:HTTP[:HTTPS]]")]

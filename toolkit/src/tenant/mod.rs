@@ -261,7 +261,6 @@ async fn delete(args: &DeleteArgs, place: &mut Place<'_>) -> Result<End, Trouble
     // What lets clients in goes first, what keeps others out last.
     for (kind, within) in [
         (kinds::GATEWAY, namespace.as_str()),
-        (kinds::SECRET, args.gateway_namespace.as_str()),
         (kinds::AUTHORIZATION, namespace.as_str()),
         (kinds::QUOTA, namespace.as_str()),
         (kinds::NETWORK_POLICY, namespace.as_str()),
@@ -276,6 +275,15 @@ async fn delete(args: &DeleteArgs, place: &mut Place<'_>) -> Result<End, Trouble
                 )));
             }
         }
+    }
+    let copy = format!("{}-tls-cert", args.name);
+    if let Some(copy) = secret::find(&place.client, &args.gateway_namespace, &copy).await? {
+        // After the Gateway that shows it, which is the first.
+        let at = objects
+            .iter()
+            .take_while(|(kind, _)| *kind == kinds::GATEWAY)
+            .count();
+        objects.insert(at, (kinds::SECRET, copy));
     }
     if args.namespace_too {
         let found = see::get(&place.client, kinds::NAMESPACE, None, &namespace).await?;
