@@ -318,6 +318,9 @@ pub enum VerbArgs {
         #[command(subcommand)]
         what: MigrateVerb,
     },
+    /// What the migration documents type.
+    #[command(flatten)]
+    Older(super::migrate::older::Older),
     /// Print a generated file
     Generate {
         /// Which
