@@ -1,0 +1,79 @@
+//! The mark of an Ingress whose hosts both sides answer alike: `cleanup` waits for it.
+
+use super::hit::Hit;
+use super::target::hosts;
+use crate::finding::Severity;
+use crate::marks;
+use crate::place::Place;
+use crate::put;
+use crate::see::{self, kinds, text};
+use futures::StreamExt;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+/// How many are written at once.
+const AT_ONCE: usize = 16;
+
+/// What became of the marks.
+#[derive(Debug, Default)]
+pub(super) struct Marked {
+    /// `namespace/name` of those that have it now.
+    pub done: Vec<String>,
+    /// Those that should have it and have not, and why.
+    pub failed: Vec<String>,
+}
+
+/// Marks every migrated Ingress whose hosts have no blocker. Only as it was listed: one that changed since must be
+/// asked for anew. By merge patch, as server-side apply would take our other marks away.
+pub(super) async fn alike(place: &Place<'_>, ingresses: &[&Value], prefix: &str, hits: &[Hit]) -> Marked {
+    let at = put::stamp((place.now)()).to_string();
+    let wanted = ingresses.iter().filter(|ingress| {
+        marks::migrated(ingress)
+            && marks::as_converted(ingress) != Some(false)
+            && !differs(&hosts(ingress, prefix), hits)
+    });
+    let client = &place.client;
+    let at = at.as_str();
+    let written: Vec<(String, Option<String>)> = futures::stream::iter(wanted)
+        .map(|ingress| async move {
+            let (namespace, name) = (see::namespace(ingress), see::name(ingress));
+            let mark = json!({"metadata": {
+                "resourceVersion": text(ingress, "/metadata/resourceVersion"),
+                "annotations": {(marks::PROBED_AT): at},
+            }});
+            let writing = PatchParams {
+                field_manager: Some(put::MANAGER.to_owned()),
+                ..PatchParams::default()
+            };
+            let api = kinds::INGRESS.within(client, namespace);
+            let written = api.patch(name, &writing, &Patch::Merge(&mark)).await;
+            (
+                see::place(Some(namespace), name),
+                written.err().map(|error| error.to_string()),
+            )
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    let mut marked = Marked::default();
+    for (name, failure) in written {
+        match failure {
+            None => marked.done.push(name),
+            Some(why) => marked.failed.push(format!("{name}: {why}")),
+        }
+    }
+    marked
+}
+
+/// Whether something is wrong with one of the hosts: a blocker about it, or about all of them.
+fn differs(hosts: &[String], hits: &[Hit]) -> bool {
+    hits.iter()
+        .filter(|hit| hit.severity == Severity::Blocker)
+        .any(|hit| {
+            !hit.host.contains('.')
+                || hosts.iter().any(|host| match host.strip_prefix("*.") {
+                    Some(rest) => hit.host.ends_with(&format!(".{rest}")),
+                    None => hit.host == *host,
+                })
+        })
+}
