@@ -151,7 +151,15 @@ pub(in super::super) fn closing(
     member: &Member<'_>,
 ) -> Vec<StringMatch> {
     // One that cannot be compared has closed its host already.
-    shape::uris(server, location, member).unwrap_or_else(|_| vec![StringMatch::Prefix("/".to_owned())])
+    let Ok(mut all) = shape::uris(server, location, member) else {
+        return vec![StringMatch::Prefix("/".to_owned())];
+    };
+    // nginx redirects `/foo` to `/foo/` where only the latter is a location.
+    let bare = location.path.strip_suffix('/').filter(|bare| !bare.is_empty());
+    if let Some(bare) = bare.filter(|bare| !server.regex && !server.has_any(bare)) {
+        all.push(StringMatch::Exact(bare.to_owned()));
+    }
+    all
 }
 
 /// What an `HTTPRoute` takes for an exact path or a prefix (its CEL rules).
