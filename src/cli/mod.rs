@@ -160,7 +160,9 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
             let (component, rollout) = (component.as_str(), rollout.as_deref());
             block_on(explain::run(&settings, component, rollout, now, form, out))
         }
-        VerbArgs::Confirm { component, rollout } => {
+        VerbArgs::Confirm {
+            component, rollout, ..
+        } => {
             let settings = settings(&global)?;
             block_on(confirmed::run(&settings, &component, rollout.as_deref(), out))
         }

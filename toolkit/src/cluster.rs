@@ -108,6 +108,7 @@ impl Kind {
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    asked: Vec<Kind>,
     served: BTreeMap<Kind, ApiResource>,
 }
 
@@ -140,6 +141,7 @@ impl Cluster {
         }
         Ok(Self {
             client: client.clone(),
+            asked: kinds.to_vec(),
             served,
         })
     }
@@ -158,6 +160,8 @@ impl Cluster {
 
     /// The way to a kind; none where it is not served.
     pub fn api(&self, kind: &Kind, namespace: Option<&str>) -> Option<Api<DynamicObject>> {
+        // What was not asked about would look like what is not served.
+        debug_assert!(self.asked.contains(kind), "{kind:?} was not looked for");
         let resource = self.served.get(kind)?;
         Some(match namespace {
             Some(namespace) if !namespace.is_empty() => {

@@ -2,6 +2,7 @@
 
 use crate::see::{self, Kind};
 use crate::trouble::Trouble;
+use jiff::Timestamp;
 use kube::Client;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::{Value, json};
@@ -15,6 +16,11 @@ pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "gradual-r
 /// The labels of every object that is ours alone.
 pub fn labels() -> Value {
     json!({(MANAGED_BY.0): MANAGED_BY.1})
+}
+
+/// A time as it is written: whole seconds, as Kubernetes writes its own.
+pub fn stamp(now: Timestamp) -> Timestamp {
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
 /// Whether an object is ours alone.

@@ -266,7 +266,11 @@ pub fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
 
 /// The items of a list at a pointer.
 pub fn items<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
-    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
+    value
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
 /// The entries of a map at a pointer.
@@ -274,7 +278,11 @@ pub fn entries<'a>(
     value: &'a Value,
     pointer: &str,
 ) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
-    value.pointer(pointer).and_then(Value::as_object).into_iter().flatten()
+    value
+        .pointer(pointer)
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
 }
 
 /// The namespace of an object, empty where it has none.

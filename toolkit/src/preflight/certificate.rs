@@ -9,7 +9,7 @@ use x509_parser::pem::Pem;
 
 /// The first certificate of a chain, which is the server's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Certificate {
+pub(crate) struct Certificate {
     /// The names it is for, in lower case.
     pub names: Vec<String>,
     /// When it ends.
@@ -18,7 +18,7 @@ pub(super) struct Certificate {
 
 impl Certificate {
     /// The one in a Secret; why there is none that can be read.
-    pub(super) fn of(secret: &Value) -> Result<Self, String> {
+    pub(crate) fn of(secret: &Value) -> Result<Self, String> {
         let encoded = secret
             .pointer("/data/tls.crt")
             .and_then(Value::as_str)
@@ -42,8 +42,12 @@ impl Certificate {
             .next()
             .ok_or("tls.crt is no PEM")?
             .map_err(|error| format!("tls.crt is no PEM: {error}"))?;
-        let parsed = pem
-            .parse_x509()
+        Self::decoded(&pem.contents)
+    }
+
+    /// The one in DER.
+    pub(crate) fn decoded(der: &[u8]) -> Result<Self, String> {
+        let (_, parsed) = x509_parser::parse_x509_certificate(der)
             .map_err(|error| format!("tls.crt is no certificate: {error}"))?;
         let alternatives = parsed
             .subject_alternative_name()
@@ -60,13 +64,13 @@ impl Certificate {
     }
 
     /// Whether a client that asks for `host` accepts it, as far as names go.
-    pub(super) fn covers(&self, host: &str) -> bool {
+    pub(crate) fn covers(&self, host: &str) -> bool {
         self.names.iter().any(|name| covers(name, host))
     }
 }
 
 /// Whether a name of a certificate, which may begin with `*.`, stands for a host, which may be such a wildcard too.
-pub(super) fn covers(name: &str, host: &str) -> bool {
+pub(crate) fn covers(name: &str, host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     if name == host {
         return true;
@@ -85,12 +89,15 @@ mod tests {
     #[test]
     fn a_wildcard_stands_for_one_label() {
         assert!(covers("*.a.com", "x.a.com") && covers("*.a.com", "*.a.com") && covers("a.com", "A.com"));
-        assert!(!covers("*.a.com", "a.com") && !covers("*.a.com", "x.y.a.com") && !covers("x.a.com", "*.a.com"));
+        assert!(
+            !covers("*.a.com", "a.com") && !covers("*.a.com", "x.y.a.com") && !covers("x.a.com", "*.a.com")
+        );
     }
 
     #[test]
     fn names_and_end_are_read_from_pem() {
-        let mut wanted = rcgen::CertificateParams::new(vec!["Shop.a.com".to_owned(), "*.b.com".to_owned()]).unwrap();
+        let mut wanted =
+            rcgen::CertificateParams::new(vec!["Shop.a.com".to_owned(), "*.b.com".to_owned()]).unwrap();
         wanted.not_after = rcgen::date_time_ymd(2027, 3, 1);
         let key = rcgen::KeyPair::generate().unwrap();
         let text = wanted.self_signed(&key).unwrap().pem();

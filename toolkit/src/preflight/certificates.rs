@@ -17,7 +17,9 @@ pub(super) fn check(
     found: &mut Vec<Finding>,
 ) {
     if !picture.serves("Certificate") {
-        found.push(code::CERT_MANAGER_MISSING.at("cluster", "kind Certificate of cert-manager.io is not served"));
+        found.push(
+            code::CERT_MANAGER_MISSING.at("cluster", "kind Certificate of cert-manager.io is not served"),
+        );
     }
     for issuer in picture.of("Issuer").iter().chain(picture.of("ClusterIssuer")) {
         solves_by_nginx(issuer, classes, found);
@@ -97,8 +99,12 @@ fn solver<'a>(issuer: &'a Value, certificate: &Value, name: &str) -> Option<&'a 
     let domain = name.strip_prefix("*.").unwrap_or(name);
     let mut best: Option<((bool, usize, usize), &Value)> = None;
     for solver in solvers(issuer) {
-        let names: Vec<&str> = items(solver, "/selector/dnsNames").filter_map(Value::as_str).collect();
-        let zones: Vec<&str> = items(solver, "/selector/dnsZones").filter_map(Value::as_str).collect();
+        let names: Vec<&str> = items(solver, "/selector/dnsNames")
+            .filter_map(Value::as_str)
+            .collect();
+        let zones: Vec<&str> = items(solver, "/selector/dnsZones")
+            .filter_map(Value::as_str)
+            .collect();
         let zone = zones
             .iter()
             .filter(|zone| domain == **zone || domain.ends_with(&format!(".{zone}")))
@@ -126,7 +132,9 @@ fn used(picture: &Picture, ingresses: &[&Value], soon: SignedDuration, found: &m
     };
     let mut hosts: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     let mut use_for = |namespace: &str, secret: &str, names: Vec<&str>| {
-        let known = hosts.entry((namespace.to_owned(), secret.to_owned())).or_default();
+        let known = hosts
+            .entry((namespace.to_owned(), secret.to_owned()))
+            .or_default();
         known.extend(names.into_iter().map(ToOwned::to_owned));
     };
     for ingress in ingresses {
@@ -142,7 +150,11 @@ fn used(picture: &Picture, ingresses: &[&Value], soon: SignedDuration, found: &m
             if let Some(secret) = text(server, "/tls/credentialName") {
                 let names = items(server, "/hosts").filter_map(Value::as_str);
                 let names = names.map(|host| host.split_once('/').map_or(host, |(_, host)| host));
-                use_for(see::namespace(gateway), secret, names.filter(|host| *host != "*").collect());
+                use_for(
+                    see::namespace(gateway),
+                    secret,
+                    names.filter(|host| *host != "*").collect(),
+                );
             }
         }
     }
@@ -151,12 +163,18 @@ fn used(picture: &Picture, ingresses: &[&Value], soon: SignedDuration, found: &m
         match secrets.get(&(namespace, name)) {
             None => {
                 let hosts: Vec<String> = hosts.into_iter().collect();
-                found.push(code::SECRET_MISSING.at(object, format!("it is to serve {}", super::ingress::named(&hosts))));
+                found.push(code::SECRET_MISSING.at(
+                    object,
+                    format!("it is to serve {}", super::ingress::named(&hosts)),
+                ));
             }
             Some(Err(reason)) => found.push(code::SECRET_BROKEN.at(object, reason)),
             Some(Ok(certificate)) => {
                 ends(picture.now, certificate.ends, soon, &object, found);
-                let uncovered: Vec<String> = hosts.into_iter().filter(|host| !certificate.covers(host)).collect();
+                let uncovered: Vec<String> = hosts
+                    .into_iter()
+                    .filter(|host| !certificate.covers(host))
+                    .collect();
                 if !uncovered.is_empty() {
                     let says = format!(
                         "it has {}, not {}",

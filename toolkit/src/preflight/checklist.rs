@@ -28,11 +28,19 @@ pub(super) struct Item {
 }
 
 const fn machine(id: &'static str, text: &'static str) -> Item {
-    Item { id, text, person: false }
+    Item {
+        id,
+        text,
+        person: false,
+    }
 }
 
 const fn person(id: &'static str, text: &'static str) -> Item {
-    Item { id, text, person: true }
+    Item {
+        id,
+        text,
+        person: true,
+    }
 }
 
 /// The checklist. Those of people are what the plan demands before the first and the last steps.
@@ -50,14 +58,23 @@ pub(super) const ITEMS: &[Item] = &[
     machine("controllers", "The platform's controllers speak both"),
     machine("tenants", "Quotas leave room, nothing bypasses the gateway"),
     person("backup", "A backup was taken, and restored for a trial"),
-    person("monitoring", "Dashboards and alerts show both data planes, and a test alert arrived"),
+    person(
+        "monitoring",
+        "Dashboards and alerts show both data planes, and a test alert arrived",
+    ),
     person("metrics", "Error rate, latency and availability are normal today"),
     person("rollback", "The emergency rollback was rehearsed"),
     person("team", "Those who will do it and those on call are trained"),
-    person("on-call", "Somebody is on call, and reachable, for the whole migration"),
+    person(
+        "on-call",
+        "Somebody is on call, and reachable, for the whole migration",
+    ),
     person("dns", "The time to live of the hosts' DNS records was lowered"),
     person("tenants-told", "Tenants were told what will happen, and when"),
-    person("security", "Somebody reviewed what each host is protected by, before and after"),
+    person(
+        "security",
+        "Somebody reviewed what each host is protected by, before and after",
+    ),
     person("window", "The window was agreed with those who depend on it"),
 ];
 
@@ -101,11 +118,39 @@ pub(super) fn standing(item: &Item, findings: &[Finding], ticks: &Ticks) -> Stan
         let code = code::ALL.iter().find(|code| code.name == finding.code);
         code.is_some_and(|code| code.item == item.id)
     };
-    match findings.iter().filter(belongs).map(|finding| finding.severity).max() {
+    let unseen =
+        |finding: &&Finding| finding.code == code::NOT_LOOKED_AT.name && feeds(&finding.object, item.id);
+    let worst = findings
+        .iter()
+        .filter(belongs)
+        .map(|finding| finding.severity)
+        .max();
+    match worst {
+        // What was not seen is not known to be well.
+        None | Some(Severity::Info) if findings.iter().any(|finding| unseen(&finding)) => Standing::Warn,
         None | Some(Severity::Info) => Standing::Pass,
         Some(Severity::Warning) => Standing::Warn,
         Some(Severity::Blocker) => Standing::Open,
     }
+}
+
+/// Whether an item is judged by objects of a resource.
+fn feeds(resource: &str, item: &str) -> bool {
+    let items: &[&str] = match resource.split('.').next().unwrap_or_default() {
+        "nodes" | "pods" => &["capacity"],
+        "secrets" => &["certificates", "nginx"],
+        "certificates" | "issuers" | "clusterissuers" => &["certificates"],
+        "configmaps" => &["nginx", "conversion", "istio", "controllers"],
+        "deployments" | "daemonsets" => &["nginx", "split", "conversion", "istio", "gateway", "controllers"],
+        "ingresses" | "ingressclasses" => &["conversion", "split", "backends", "certificates", "tenants"],
+        "services" => &["conversion", "backends", "gateway", "tenants"],
+        "endpointslices" => &["backends", "istio"],
+        "gateways" => &["gateway", "certificates"],
+        "virtualservices" => &["gateway"],
+        "resourcequotas" | "namespaces" => &["tenants"],
+        _ => &["istio"],
+    };
+    items.contains(&item)
 }
 
 /// Of a hundred: each item counts the same, a warning half.
@@ -127,7 +172,11 @@ pub(super) fn find(id: &str) -> Result<&'static Item, Trouble> {
     if let Some(item) = found.filter(|item| item.person) {
         return Ok(item);
     }
-    let names: Vec<&str> = ITEMS.iter().filter(|item| item.person).map(|item| item.id).collect();
+    let names: Vec<&str> = ITEMS
+        .iter()
+        .filter(|item| item.person)
+        .map(|item| item.id)
+        .collect();
     let why = if found.is_some() {
         "preflight looks at it itself"
     } else {
@@ -170,7 +219,8 @@ pub(super) async fn write(
     let doing = format!("write ConfigMap {namespace}/{NAME}");
     let value = match tick {
         Some(tick) => Value::String(
-            serde_json::to_string(tick).map_err(|error| Trouble::Internal(format!("unable to {doing}: {error}")))?,
+            serde_json::to_string(tick)
+                .map_err(|error| Trouble::Internal(format!("unable to {doing}: {error}")))?,
         ),
         None => Value::Null,
     };

@@ -181,6 +181,9 @@ codes! {
     GATEWAY_ADDRESS_MISSING "GATEWAY-ADDRESS-MISSING" Warning "gateway"
         "The gateway's load balancer has no address yet."
         "wait for it, or see why the provider gives none; `probe` can be given an address";
+    GATEWAY_FAMILY "GATEWAY-FAMILY" Warning "gateway"
+        "nginx has addresses of a family (IPv4, IPv6) that the gateway's Service has not."
+        "add the family to the gateway's Service, lest clients that have no other lose every host";
     GATEWAY_HOST_TAKEN "GATEWAY-HOST-TAKEN" Blocker "gateway"
         "Another Gateway of the same pods has a TLS server for the host and port: Istio would skip ours, whole."
         "remove the host from that Gateway, or name it with --gateway";

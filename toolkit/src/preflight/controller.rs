@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One ingress-nginx controller.
-pub(super) struct Controller<'a> {
+pub(crate) struct Controller<'a> {
     /// Its Deployment or `DaemonSet`.
     pub object: &'a Value,
     /// Its flags by name without dashes; a switch without value is `true`.
@@ -15,50 +15,50 @@ pub(super) struct Controller<'a> {
 }
 
 /// The legacy annotation for a class.
-pub(super) const LEGACY: &str = "kubernetes.io/ingress.class";
+pub(crate) const LEGACY: &str = "kubernetes.io/ingress.class";
 
 impl Controller<'_> {
-    pub(super) fn flag(&self, name: &str) -> Option<&str> {
+    pub(crate) fn flag(&self, name: &str) -> Option<&str> {
         self.flags.get(name).map(String::as_str)
     }
 
     /// Whether a switch is on.
-    pub(super) fn on(&self, name: &str, otherwise: bool) -> bool {
+    pub(crate) fn on(&self, name: &str, otherwise: bool) -> bool {
         self.flag(name).map_or(otherwise, |value| value != "false")
     }
 
     /// The object that a flag names, as namespace and name.
-    pub(super) fn named(&self, flag: &str) -> Option<(&str, &str)> {
+    pub(crate) fn named(&self, flag: &str) -> Option<(&str, &str)> {
         self.flag(flag)?
             .split_once('/')
             .filter(|(namespace, _)| !namespace.contains("$("))
     }
 
     /// The values of the ConfigMap that a flag names.
-    pub(super) fn settings<'p>(&self, picture: &'p Picture, flag: &str) -> Option<&'p Value> {
+    pub(crate) fn settings<'p>(&self, picture: &'p Picture, flag: &str) -> Option<&'p Value> {
         let (namespace, name) = self.named(flag)?;
         picture.find("ConfigMap", namespace, name)
     }
 
     /// The class of its flag.
-    pub(super) fn class(&self) -> &str {
+    pub(crate) fn class(&self) -> &str {
         self.flag("ingress-class").unwrap_or("nginx")
     }
 
     /// The prefix of its annotations.
-    pub(super) fn prefix(&self) -> &str {
+    pub(crate) fn prefix(&self) -> &str {
         self.flag("annotations-prefix")
             .unwrap_or("nginx.ingress.kubernetes.io")
             .trim_end_matches('/')
     }
 
     /// How many of its pods are ready, and how many there should be.
-    pub(super) fn ready(&self) -> (u64, u64) {
+    pub(crate) fn ready(&self) -> (u64, u64) {
         ready(self.object)
     }
 
     /// The names of classes that are its own.
-    pub(super) fn classes(&self, picture: &Picture) -> BTreeSet<String> {
+    pub(crate) fn classes(&self, picture: &Picture) -> BTreeSet<String> {
         let controller = self.flag("controller-class").unwrap_or("k8s.io/ingress-nginx");
         let class = self.class();
         let known = picture.of("IngressClass");
@@ -74,7 +74,7 @@ impl Controller<'_> {
     }
 
     /// Whether it serves an Ingress.
-    pub(super) fn serves(&self, ingress: &Value, classes: &BTreeSet<String>) -> bool {
+    pub(crate) fn serves(&self, ingress: &Value, classes: &BTreeSet<String>) -> bool {
         let legacy = annotation(ingress, LEGACY).filter(|class| !class.is_empty());
         match (legacy, text(ingress, "/spec/ingressClassName")) {
             (Some(class), _) => class == self.class(),
@@ -85,18 +85,21 @@ impl Controller<'_> {
 }
 
 /// Ready and wanted pods of a Deployment or `DaemonSet`.
-pub(super) fn ready(workload: &Value) -> (u64, u64) {
+pub(crate) fn ready(workload: &Value) -> (u64, u64) {
     let number = |pointer: &str| workload.pointer(pointer).and_then(Value::as_u64);
     if text(workload, "/kind") == Some("DaemonSet") {
         let ready = number("/status/numberReady").unwrap_or_default();
-        return (ready, number("/status/desiredNumberScheduled").unwrap_or_default());
+        return (
+            ready,
+            number("/status/desiredNumberScheduled").unwrap_or_default(),
+        );
     }
     let ready = number("/status/readyReplicas").unwrap_or_default();
     (ready, number("/spec/replicas").unwrap_or(1))
 }
 
 /// The controllers of the cluster, by namespace and name.
-pub(super) fn controllers(picture: &Picture) -> Vec<Controller<'_>> {
+pub(crate) fn controllers(picture: &Picture) -> Vec<Controller<'_>> {
     picture
         .workloads()
         .filter(|workload| runs_nginx(workload))
@@ -130,7 +133,7 @@ fn parsed(flag: &str) -> (String, String) {
 }
 
 /// The Ingresses that one of the controllers serves; those of the class `nginx` where no controller is found.
-pub(super) fn ingresses<'a>(picture: &'a Picture, controllers: &[Controller<'_>]) -> Vec<&'a Value> {
+pub(crate) fn ingresses<'a>(picture: &'a Picture, controllers: &[Controller<'_>]) -> Vec<&'a Value> {
     let known: Vec<(&Controller<'_>, BTreeSet<String>)> = controllers
         .iter()
         .map(|controller| (controller, controller.classes(picture)))
@@ -151,7 +154,6 @@ pub(super) fn ingresses<'a>(picture: &'a Picture, controllers: &[Controller<'_>]
 }
 
 /// The names of a ConfigMap's entries with their values.
-pub(super) fn data(config_map: &Value) -> impl Iterator<Item = (&str, &str)> {
-    entries(config_map, "/data")
-        .filter_map(|(key, value)| value.as_str().map(|value| (key.as_str(), value)))
+pub(crate) fn data(config_map: &Value) -> impl Iterator<Item = (&str, &str)> {
+    entries(config_map, "/data").filter_map(|(key, value)| value.as_str().map(|value| (key.as_str(), value)))
 }

@@ -29,8 +29,8 @@ pub(super) fn check(picture: &Picture, options: &Options, found: &mut Vec<Findin
         name: "the cluster".to_owned(),
         text: list.to_string(),
     }]);
-    let conversion =
-        convert(&inventory, options).map_err(|error| Trouble::Internal(format!("unable to convert: {error}")))?;
+    let conversion = convert(&inventory, options)
+        .map_err(|error| Trouble::Internal(format!("unable to convert: {error}")))?;
     let mut told: BTreeMap<(bool, Code), Vec<String>> = BTreeMap::new();
     for ingress in &conversion.report.ingresses {
         for entry in &ingress.entries {
@@ -44,10 +44,18 @@ pub(super) fn check(picture: &Picture, options: &Options, found: &mut Vec<Findin
             }
         }
     }
-    for entry in conversion.report.controller.iter().filter(|entry| entry.refuses()) {
+    for entry in conversion
+        .report
+        .controller
+        .iter()
+        .filter(|entry| entry.refuses())
+    {
         let mut finding = code::INGRESS_REFUSED.at(
             entry.code.text(),
-            format!("every Ingress, for {} {}; {}", entry.field, entry.value, entry.effect),
+            format!(
+                "every Ingress, for {} {}; {}",
+                entry.field, entry.value, entry.effect
+            ),
         );
         entry.remedy.clone_into(&mut finding.remedy);
         found.push(finding);

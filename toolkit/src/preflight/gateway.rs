@@ -27,7 +27,10 @@ pub(super) fn check(
             .collect();
         found.push(code::GATEWAY_PODS_MISSING.at(
             format!("namespace {}", options.gateway_namespace),
-            format!("no Deployment or DaemonSet there has pods with {}", labels.join(",")),
+            format!(
+                "no Deployment or DaemonSet there has pods with {}",
+                labels.join(",")
+            ),
         ));
     }
     for workload in &pods {
@@ -40,7 +43,13 @@ pub(super) fn check(
         }
     }
     let services = services(picture, options);
-    ports(&services, !pods.is_empty() && picture.sees("Service"), options, found);
+    ports(
+        &services,
+        !pods.is_empty() && picture.sees("Service"),
+        options,
+        found,
+    );
+    families(picture, controllers, &services, found);
     conflicts(picture, controllers, &pods, &services, found);
     taken(picture, hosts, options, found);
     routed(picture, hosts, found);
@@ -54,7 +63,10 @@ fn workloads<'a>(picture: &'a Picture, options: &Options) -> Vec<&'a Value> {
         .filter(|workload| {
             options.gateway_selector.iter().all(|(label, value)| {
                 let labels = workload.pointer("/spec/template/metadata/labels");
-                labels.and_then(|labels| labels.get(label)).and_then(Value::as_str) == Some(value.as_str())
+                labels
+                    .and_then(|labels| labels.get(label))
+                    .and_then(Value::as_str)
+                    == Some(value.as_str())
             })
         })
         .collect()
@@ -62,22 +74,22 @@ fn workloads<'a>(picture: &'a Picture, options: &Options) -> Vec<&'a Value> {
 
 /// The Services that select the gateway's pods.
 fn services<'a>(picture: &'a Picture, options: &Options) -> Vec<&'a Value> {
-    let pods = workloads(picture, options);
+    selecting(picture, &workloads(picture, options))
+}
+
+/// The Services that select the pods of one of some workloads.
+fn selecting<'a>(picture: &'a Picture, workloads: &[&Value]) -> Vec<&'a Value> {
     let selects = |service: &&Value| {
         let mut selector = entries(service, "/spec/selector").peekable();
         selector.peek().is_some()
-            && pods.iter().any(|workload| {
+            && workloads.iter().any(|workload| {
                 let labels = workload.pointer("/spec/template/metadata/labels");
-                entries(service, "/spec/selector")
-                    .all(|(label, value)| labels.and_then(|labels| labels.get(label)) == Some(value))
+                see::namespace(workload) == see::namespace(service)
+                    && entries(service, "/spec/selector")
+                        .all(|(label, value)| labels.and_then(|labels| labels.get(label)) == Some(value))
             })
     };
-    picture
-        .of("Service")
-        .iter()
-        .filter(|service| see::namespace(service) == options.gateway_namespace)
-        .filter(selects)
-        .collect()
+    picture.of("Service").iter().filter(selects).collect()
 }
 
 fn exposes(service: &Value, port: u16) -> bool {
@@ -108,15 +120,52 @@ fn ports(services: &[&Value], wanted: bool, options: &Options, found: &mut Vec<F
     }
 }
 
+/// The families of addresses of some Services that clients reach.
+fn families_of(services: &[&Value]) -> BTreeSet<String> {
+    let outside = |service: &&&Value| text(service, "/spec/type").is_some_and(|kind| kind != "ClusterIP");
+    let listed = services
+        .iter()
+        .filter(outside)
+        .flat_map(|service| items(service, "/spec/ipFamilies"));
+    listed.filter_map(Value::as_str).map(ToOwned::to_owned).collect()
+}
+
+fn families(
+    picture: &Picture,
+    controllers: &[Controller<'_>],
+    services: &[&Value],
+    found: &mut Vec<Finding>,
+) {
+    let (Some(first), ours) = (services.first(), families_of(services)) else {
+        return;
+    };
+    for controller in controllers {
+        let theirs = families_of(&selecting(picture, &[controller.object]));
+        let missing: Vec<String> = theirs.difference(&ours).cloned().collect();
+        if !missing.is_empty() && !ours.is_empty() {
+            let says = format!(
+                "it has {}, not {}",
+                ours.iter().cloned().collect::<Vec<_>>().join(", "),
+                missing.join(", ")
+            );
+            found.push(code::GATEWAY_FAMILY.at(see::object(first), says));
+        }
+    }
+}
+
 /// The ports of a node that a workload's pods take.
 fn node_ports(workload: &Value) -> BTreeSet<u64> {
     let pod = "/spec/template/spec";
-    let host = workload.pointer(&format!("{pod}/hostNetwork")).and_then(Value::as_bool) == Some(true);
+    let host = workload
+        .pointer(&format!("{pod}/hostNetwork"))
+        .and_then(Value::as_bool)
+        == Some(true);
     items(workload, &format!("{pod}/containers"))
         .flat_map(|container| items(container, "/ports"))
         .filter_map(|port| {
             let own = port.get("hostPort").filter(|port| !port.is_null());
-            own.or_else(|| port.get("containerPort").filter(|_| host))?.as_u64()
+            own.or_else(|| port.get("containerPort").filter(|_| host))?
+                .as_u64()
         })
         .collect()
 }
@@ -156,7 +205,8 @@ fn conflicts(
             continue;
         };
         let other = picture.of("Service").iter().find(|other| {
-            address(other).as_ref() == Some(&wanted) && super::picture::key(other) != super::picture::key(service)
+            address(other).as_ref() == Some(&wanted)
+                && super::picture::key(other) != super::picture::key(service)
         });
         if let Some(other) = other {
             let says = format!("it asks for {wanted}, which {} has", see::object(other));
@@ -176,11 +226,14 @@ fn taken(picture: &Picture, hosts: &BTreeSet<String>, options: &Options, found: 
         see::namespace(gateway) == options.gateway_namespace && see::name(gateway) == options.gateway_name
     };
     let selects = |gateway: &Value| {
-        entries(gateway, "/spec/selector").all(|(label, value)| {
-            options.gateway_selector.get(label).map(String::as_str) == value.as_str()
-        })
+        entries(gateway, "/spec/selector")
+            .all(|(label, value)| options.gateway_selector.get(label).map(String::as_str) == value.as_str())
     };
-    for gateway in picture.of("Gateway").iter().filter(|gateway| !own(gateway) && selects(gateway)) {
+    for gateway in picture
+        .of("Gateway")
+        .iter()
+        .filter(|gateway| !own(gateway) && selects(gateway))
+    {
         let ours = see::label(gateway, "app.kubernetes.io/managed-by") == Some("gradual-rollout");
         for server in items(gateway, "/spec/servers").filter(|_| !ours) {
             let port = server.pointer("/port/number").and_then(Value::as_u64);
@@ -209,14 +262,21 @@ fn routed(picture: &Picture, hosts: &BTreeSet<String>, found: &mut Vec<Finding>)
     for service in picture.of("VirtualService").iter().filter(foreign) {
         let both: Vec<String> = items(service, "/spec/hosts")
             .filter_map(Value::as_str)
-            .filter(|host| hosts.contains(*host) || hosts.iter().any(|ours| host.starts_with("*.") && covers(host, ours)))
+            .filter(|host| {
+                hosts.contains(*host)
+                    || hosts
+                        .iter()
+                        .any(|ours| host.starts_with("*.") && covers(host, ours))
+            })
             .map(ToOwned::to_owned)
             .collect();
         if both.is_empty() {
             continue;
         }
         let mut says = super::ingress::named(&both);
-        let gateways: Vec<&str> = items(service, "/spec/gateways").filter_map(Value::as_str).collect();
+        let gateways: Vec<&str> = items(service, "/spec/gateways")
+            .filter_map(Value::as_str)
+            .collect();
         if gateways.is_empty() || gateways.contains(&"mesh") {
             says.push_str("; it is bound to the mesh");
         }

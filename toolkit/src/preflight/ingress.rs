@@ -37,6 +37,9 @@ pub(super) fn check(
     owners(ingresses, found);
     upstreams(&routes, found);
     backends(picture, &routes, found);
+    for workload in picture.workloads().filter(|workload| names_ingresses(workload)) {
+        found.push(code::EXTERNAL_DNS.at(see::object(workload), "it runs with --source=ingress"));
+    }
     let mut groups: BTreeMap<(&'static str, String), (Code, Vec<String>)> = BTreeMap::new();
     let snippets_allowed = controllers.iter().any(|controller| {
         let settings = controller.settings(picture, "configmap");
@@ -54,6 +57,13 @@ pub(super) fn check(
     for ((_, reason), (code, places)) in groups {
         found.push(code.at("Ingresses", format!("{reason}: {}", named(&places))));
     }
+}
+
+/// Whether a workload is an external-dns that writes names of Ingresses.
+fn names_ingresses(workload: &Value) -> bool {
+    items(workload, "/spec/template/spec/containers")
+        .flat_map(|container| items(container, "/command").chain(items(container, "/args")))
+        .any(|word| word == "--source=ingress")
 }
 
 /// The first few of many.
@@ -84,11 +94,7 @@ fn routes(ingress: &Value, prefix: &str) -> Vec<Route> {
                     .unwrap_or("*")
                     .to_owned(),
                 path: text(path, "/path").unwrap_or("/").to_owned(),
-                upstream: (
-                    namespace.to_owned(),
-                    service.to_owned(),
-                    port.unwrap_or_default(),
-                ),
+                upstream: (namespace.to_owned(), service.to_owned(), port.unwrap_or_default()),
                 canary,
             });
         }
@@ -178,7 +184,8 @@ pub(super) fn ready_services(picture: &Picture) -> BTreeSet<Key> {
 /// What is special about an Ingress, by the annotation that makes it so.
 fn peculiar(ingress: &Value, prefix: &str, snippets_allowed: bool) -> Vec<(Code, String)> {
     let mut all = Vec::new();
-    let given = |name: &str| annotation(ingress, &format!("{prefix}/{name}")).filter(|value| !value.is_empty());
+    let given =
+        |name: &str| annotation(ingress, &format!("{prefix}/{name}")).filter(|value| !value.is_empty());
     if given("canary") == Some("true") {
         all.push((code::CANARY_PRESENT, "canary".to_owned()));
     }
@@ -192,9 +199,9 @@ fn peculiar(ingress: &Value, prefix: &str, snippets_allowed: bool) -> Vec<(Code,
             all.push((code::SPLIT_INELIGIBLE, name.to_owned()));
         }
     }
-    if let Some(protocol) = given("backend-protocol").filter(|protocol| {
-        ["HTTPS", "GRPCS"].contains(&protocol.to_ascii_uppercase().as_str())
-    }) {
+    if let Some(protocol) = given("backend-protocol")
+        .filter(|protocol| ["HTTPS", "GRPCS"].contains(&protocol.to_ascii_uppercase().as_str()))
+    {
         all.push((code::SPLIT_INELIGIBLE, format!("backend-protocol {protocol}")));
     }
     if given("affinity") == Some("cookie") {
@@ -222,13 +229,12 @@ fn peculiar(ingress: &Value, prefix: &str, snippets_allowed: bool) -> Vec<(Code,
     if let Some(tool) = tools.into_iter().find(|tool| label(ingress, tool).is_some()) {
         all.push((code::INGRESS_MANAGED, tool.to_owned()));
     }
-    if let Some(kind) = items(ingress, "/metadata/ownerReferences")
-        .find_map(|owner| text(owner, "/kind"))
-    {
+    if let Some(kind) = items(ingress, "/metadata/ownerReferences").find_map(|owner| text(owner, "/kind")) {
         all.push((code::INGRESS_MANAGED, format!("owned by a {kind}")));
     }
     let external = "external-dns.alpha.kubernetes.io/";
-    if see::entries(ingress, "/metadata/annotations").any(|(key, _)| key.starts_with(external)) {
+    let annotated = see::entries(ingress, "/metadata/annotations").any(|(key, _)| key.starts_with(external));
+    if annotated {
         all.push((code::EXTERNAL_DNS, "annotated for external-dns".to_owned()));
     }
     all

@@ -10,7 +10,12 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// The kinds that are written.
-const KINDS: &[&str] = &["Gateway", "VirtualService", "DestinationRule", "AuthorizationPolicy"];
+const KINDS: &[&str] = &[
+    "Gateway",
+    "VirtualService",
+    "DestinationRule",
+    "AuthorizationPolicy",
+];
 
 /// Looks at the control plane. `classes` are those that ingress-nginx serves.
 pub(super) fn check(picture: &Picture, classes: &BTreeSet<String>, found: &mut Vec<Finding>) {
@@ -22,7 +27,11 @@ pub(super) fn check(picture: &Picture, classes: &BTreeSet<String>, found: &mut V
     }
     webhook(picture, found);
     mesh(picture, classes, found);
-    if let Some(policy) = picture.of("ValidatingAdmissionPolicy").iter().find(|p| forbids_filters(p)) {
+    if let Some(policy) = picture
+        .of("ValidatingAdmissionPolicy")
+        .iter()
+        .find(|p| forbids_filters(p))
+    {
         found.push(code::ISTIO_FILTERS_FORBIDDEN.at(see::object(policy), "it is about EnvoyFilters"));
     }
 }
@@ -36,12 +45,15 @@ fn istiod(picture: &Picture, found: &mut Vec<Finding>) {
         })
         .collect();
     if all.is_empty() {
-        found.push(code::ISTIOD_MISSING.at("cluster", "no Deployment is called istiod or labelled app=istiod"));
+        found.push(
+            code::ISTIOD_MISSING.at("cluster", "no Deployment is called istiod or labelled app=istiod"),
+        );
     }
     for deployment in all {
         let (up, wanted) = ready(deployment);
         if up == 0 {
-            found.push(code::ISTIOD_DOWN.at(see::object(deployment), format!("0 of {wanted} pods are ready")));
+            found
+                .push(code::ISTIOD_DOWN.at(see::object(deployment), format!("0 of {wanted} pods are ready")));
         }
         let images = items(deployment, "/spec/template/spec/containers").filter_map(|c| text(c, "/image"));
         for image in images {
@@ -93,11 +105,14 @@ fn mesh(picture: &Picture, classes: &BTreeSet<String>, found: &mut Vec<Finding>)
     if !picture.sees("ConfigMap") {
         return;
     }
-    let config = picture.of("ConfigMap").iter().find(|config| {
-        see::name(config) == "istio" && config.pointer("/data/mesh").is_some()
-    });
+    let config = picture
+        .of("ConfigMap")
+        .iter()
+        .find(|config| see::name(config) == "istio" && config.pointer("/data/mesh").is_some());
     let Some(config) = config else {
-        found.push(code::ISTIO_CONFIG_UNREAD.at("cluster", "no ConfigMap is called istio and has the key mesh"));
+        found.push(
+            code::ISTIO_CONFIG_UNREAD.at("cluster", "no ConfigMap is called istio and has the key mesh"),
+        );
         return;
     };
     let object = see::object(config);

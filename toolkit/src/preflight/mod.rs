@@ -1,16 +1,16 @@
 //! `preflight`: may the migration begin? Reads, and writes nothing but the ticks that people give.
 
-mod certificate;
+pub(crate) mod certificate;
 mod certificates;
 mod checklist;
 pub mod code;
-mod controller;
+pub(crate) mod controller;
 mod conversion;
 mod gateway;
 mod ingress;
 mod istio;
 mod nginx;
-mod picture;
+pub(crate) mod picture;
 mod platform;
 mod report;
 mod rights;
@@ -98,7 +98,7 @@ pub async fn run(args: &PreflightArgs, place: &mut Place<'_>) -> Result<End, Tro
         let by = by.ok_or_else(|| Trouble::Usage("--by needs the name of whoever vouches".to_owned()))?;
         let tick = Tick {
             by: by.to_owned(),
-            at: (place.now)(),
+            at: crate::put::stamp((place.now)()),
             note: args.note.clone(),
         };
         return change(place, &namespace, item, Some(tick)).await;
@@ -122,12 +122,19 @@ pub async fn run(args: &PreflightArgs, place: &mut Place<'_>) -> Result<End, Tro
     };
     let score = checklist::score(&findings, &ticks);
     report::write(place, &findings, &ticks, score)?;
-    let blocked = findings.iter().any(|finding| finding.severity == Severity::Blocker);
+    let blocked = findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Blocker);
     let low = args.require.is_some_and(|wanted| score < usize::from(wanted));
     Ok(if blocked || low { End::Refused } else { End::Done })
 }
 
-async fn change(place: &mut Place<'_>, namespace: &str, item: &str, tick: Option<Tick>) -> Result<End, Trouble> {
+async fn change(
+    place: &mut Place<'_>,
+    namespace: &str,
+    item: &str,
+    tick: Option<Tick>,
+) -> Result<End, Trouble> {
     let item = checklist::find(item)?;
     checklist::write(&place.client, namespace, item.id, tick.as_ref()).await?;
     report::ticked(place, namespace, item, tick.as_ref())?;
@@ -153,7 +160,9 @@ fn options(args: &PreflightArgs) -> Result<Options, Trouble> {
         let (label, value) = pair
             .split_once('=')
             .ok_or_else(|| Trouble::Usage(format!("--gateway-selector {pair:?} is not LABEL=VALUE")))?;
-        options.gateway_selector.insert(label.to_owned(), value.to_owned());
+        options
+            .gateway_selector
+            .insert(label.to_owned(), value.to_owned());
     }
     match options.mistakes().into_iter().next() {
         Some((flag, what)) => Err(Trouble::Usage(format!("{flag}: {what}"))),

@@ -56,8 +56,10 @@ const GUARDS: &[&str] = &[
 /// Flags that change what is served.
 const FLAGS: &[&str] = &[
     "annotations-prefix",
+    "deep-inspect",
     "default-backend-service",
     "disable-catch-all",
+    "enable-annotation-validation",
     "enable-ssl-passthrough",
     "watch-ingress-without-class",
 ];
@@ -120,13 +122,18 @@ fn flags(picture: &Picture, controller: &Controller<'_>, found: &mut Vec<Finding
         && let Some(secrets) = &picture.secrets
         && !secrets.contains_key(&(namespace.to_owned(), name.to_owned()))
     {
-        found.push(code::NGINX_CERTIFICATE_MISSING.at(&object, format!("there is no Secret {namespace}/{name}")));
+        found.push(
+            code::NGINX_CERTIFICATE_MISSING.at(&object, format!("there is no Secret {namespace}/{name}")),
+        );
     }
 }
 
 fn settings(picture: &Picture, controller: &Controller<'_>, found: &mut Vec<Finding>) {
     let Some(config) = controller.settings(picture, "configmap") else {
-        if let Some((namespace, name)) = controller.named("configmap").filter(|_| picture.sees("ConfigMap")) {
+        if let Some((namespace, name)) = controller
+            .named("configmap")
+            .filter(|_| picture.sees("ConfigMap"))
+        {
             found.push(code::NGINX_CONFIG_MISSING.at(
                 see::object(controller.object),
                 format!("there is no ConfigMap {namespace}/{name}"),

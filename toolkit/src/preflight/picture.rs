@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Namespace and name.
-pub(super) type Key = (String, String);
+pub(crate) type Key = (String, String);
 
 /// What a cluster looks like to a check.
-pub(super) struct Picture {
+pub(crate) struct Picture {
     /// Major and minor version of the API server.
     pub version: (u32, u32),
     /// When it was looked at.
@@ -27,12 +27,7 @@ pub(super) struct Picture {
 }
 
 /// DestinationRule, which is only asked for to see whether it is served.
-const RULE: Kind = Kind::new(
-    "networking.istio.io",
-    "v1",
-    "DestinationRule",
-    "destinationrules",
-);
+const RULE: Kind = Kind::new("networking.istio.io", "v1", "DestinationRule", "destinationrules");
 
 /// What is listed everywhere.
 const ALL: &[Kind] = &[
@@ -60,14 +55,26 @@ const ALL: &[Kind] = &[
 ];
 
 impl Picture {
-    /// Looks at the cluster. Only an API server that does not answer is a failure.
-    pub(super) async fn take(client: &Client, now: Timestamp) -> Result<Self, Trouble> {
+    /// Looks at the whole cluster. Only an API server that does not answer is a failure.
+    pub(crate) async fn take(client: &Client, now: Timestamp) -> Result<Self, Trouble> {
+        let mut whole = Self::only(client, now, ALL).await?;
+        whole.missing_rights = rights::missing(client).await?;
+        Ok(whole)
+    }
+
+    /// Looks at some kinds.
+    pub(crate) async fn only(
+        client: &Client,
+        now: Timestamp,
+        wanted_kinds: &[Kind],
+    ) -> Result<Self, Trouble> {
         let version = client
             .apiserver_version()
             .await
             .map_err(|error| Trouble::kube("ask the API server for its version", &error))?;
-        let lists = futures::future::try_join_all(ALL.iter().map(|kind| async {
-            let found = see::list_only(client, *kind, None, &wanted(*kind), |object| keep(*kind, object)).await;
+        let lists = futures::future::try_join_all(wanted_kinds.iter().map(|kind| async {
+            let found =
+                see::list_only(client, *kind, None, &wanted(*kind), |object| keep(*kind, object)).await;
             found.map(|found| (kind.kind, found))
         }))
         .await?;
@@ -84,33 +91,44 @@ impl Picture {
         if let Some(Listed::Here(secrets)) = lists.get_mut("Secret") {
             secrets.iter_mut().for_each(hide);
         }
-        let missing_rights = rights::missing(client).await?;
         Ok(Self {
             version: (number(&version.major), number(&version.minor)),
             now,
             lists,
             secrets,
-            missing_rights,
+            missing_rights: Vec::new(),
         })
     }
 
+    /// A cluster of which only the version is known.
+    #[cfg(test)]
+    pub(crate) fn blank(version: (u32, u32)) -> Self {
+        Self {
+            version,
+            now: Timestamp::UNIX_EPOCH,
+            lists: BTreeMap::new(),
+            secrets: None,
+            missing_rights: Vec::new(),
+        }
+    }
+
     /// The objects of a kind, or none.
-    pub(super) fn of(&self, kind: &str) -> &[Value] {
+    pub(crate) fn of(&self, kind: &str) -> &[Value] {
         self.lists.get(kind).map_or(&[], Listed::objects)
     }
 
     /// Whether the cluster knows a kind; true as well where it may not be seen.
-    pub(super) fn serves(&self, kind: &str) -> bool {
+    pub(crate) fn serves(&self, kind: &str) -> bool {
         !matches!(self.lists.get(kind), None | Some(Listed::NotServed))
     }
 
     /// Whether the objects of a kind could be seen.
-    pub(super) fn sees(&self, kind: &str) -> bool {
+    pub(crate) fn sees(&self, kind: &str) -> bool {
         matches!(self.lists.get(kind), Some(Listed::Here(_)))
     }
 
     /// What could not be looked at: the resource, and what the API server said.
-    pub(super) fn unseen(&self) -> impl Iterator<Item = (String, &str)> {
+    pub(crate) fn unseen(&self) -> impl Iterator<Item = (String, &str)> {
         ALL.iter().filter_map(|kind| match self.lists.get(kind.kind) {
             Some(Listed::Forbidden(said)) => Some((kind.resource(), said.as_str())),
             Some(Listed::Here(_) | Listed::NotServed) | None => None,
@@ -118,20 +136,20 @@ impl Picture {
     }
 
     /// One object.
-    pub(super) fn find(&self, kind: &str, namespace: &str, name: &str) -> Option<&Value> {
+    pub(crate) fn find(&self, kind: &str, namespace: &str, name: &str) -> Option<&Value> {
         self.of(kind)
             .iter()
             .find(|object| see::namespace(object) == namespace && see::name(object) == name)
     }
 
     /// Workloads: Deployments and `DaemonSets`.
-    pub(super) fn workloads(&self) -> impl Iterator<Item = &Value> {
+    pub(crate) fn workloads(&self) -> impl Iterator<Item = &Value> {
         self.of("Deployment").iter().chain(self.of("DaemonSet"))
     }
 }
 
 /// Namespace and name.
-pub(super) fn key(object: &Value) -> Key {
+pub(crate) fn key(object: &Value) -> Key {
     (see::namespace(object).to_owned(), see::name(object).to_owned())
 }
 

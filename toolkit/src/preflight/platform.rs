@@ -61,7 +61,11 @@ fn capacity(picture: &Picture, found: &mut Vec<Finding>) {
     let free = (total("cpu") - asked("cpu"), total("memory") - asked("memory"));
     if free.0 < FREE.0 || free.1 < FREE.1 {
         let gib = free.1 / (1024.0 * 1024.0 * 1024.0);
-        let says = format!("{:.1} CPUs and {gib:.1} GiB are free on {} nodes", free.0, nodes.len());
+        let says = format!(
+            "{:.1} CPUs and {gib:.1} GiB are free on {} nodes",
+            free.0,
+            nodes.len()
+        );
         found.push(code::CAPACITY_LOW.at("cluster", says));
     }
 }
@@ -115,7 +119,8 @@ pub(super) fn controllers(picture: &Picture, platform: &Platform<'_>, found: &mu
             .any(|variable| SWITCHES.contains(&variable));
         let config = picture.find("ConfigMap", platform.namespace, &format!("{name}-config"));
         let by_config = config.is_some_and(|config| {
-            entries(config, "/data").any(|(key, _)| ["networking_mode", "istio_percentage"].contains(&key.as_str()))
+            entries(config, "/data")
+                .any(|(key, _)| ["networking_mode", "istio_percentage"].contains(&key.as_str()))
         });
         if !by_variable && !by_config {
             let says = format!(
@@ -194,7 +199,18 @@ fn spent(picture: &Picture, quota: &Value, found: &mut Vec<Finding>) {
 
 #[cfg(test)]
 mod tests {
-    use super::quantity;
+    use super::*;
+
+    #[test]
+    fn a_cluster_that_is_too_old_is_a_blocker_and_one_without_policies_a_warning() {
+        let codes = |version| {
+            let mut found = Vec::new();
+            cluster(&Picture::blank(version), &mut found);
+            found.iter().map(|finding| finding.code).collect::<Vec<_>>()
+        };
+        assert_eq!(codes((1, 26)), ["CLUSTER-OLD"]);
+        assert_eq!(codes((1, 29)), ["POLICY-UNSUPPORTED"]);
+    }
 
     #[test]
     fn quantities_are_read_as_kubernetes_writes_them() {

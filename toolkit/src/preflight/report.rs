@@ -15,7 +15,10 @@ pub(super) fn write(
 ) -> io::Result<()> {
     let blockers = count(findings, Severity::Blocker);
     if place.json {
-        let items: Vec<Value> = ITEMS.iter().map(|item| described(item, findings, ticks)).collect();
+        let items: Vec<Value> = ITEMS
+            .iter()
+            .map(|item| described(item, findings, ticks))
+            .collect();
         let whole = json!({
             "ready": blockers == 0, "score": score, "checklist": items, "findings": findings,
         });

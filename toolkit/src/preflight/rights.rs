@@ -19,13 +19,21 @@ const NEEDED: &[(&str, &str, &[&str])] = &[
     ("", "namespaces", &["get", "list", "create", "patch"]),
     ("", "resourcequotas", WRITES),
     ("apps", "deployments", &["get", "list", "patch"]),
-    ("admissionregistration.k8s.io", "validatingadmissionpolicies", WRITES),
+    (
+        "admissionregistration.k8s.io",
+        "validatingadmissionpolicies",
+        WRITES,
+    ),
     (
         "admissionregistration.k8s.io",
         "validatingadmissionpolicybindings",
         WRITES,
     ),
-    ("rollout.sealos.io", "gradualrollouts", &["get", "list", "create", "patch"]),
+    (
+        "rollout.sealos.io",
+        "gradualrollouts",
+        &["get", "list", "create", "patch"],
+    ),
 ];
 
 /// Server-side apply is a `patch`, and a `create` where nothing is there yet.

@@ -4,11 +4,25 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::needless_pass_by_value,
+    clippy::print_stdout,
     reason = "helpers of tests too say what went wrong by panicking, and read well without borrowing"
 )]
 
+mod apply;
 mod backup;
+mod block;
+mod cleanup;
+mod finish;
 mod kinds;
+mod loadbalancer;
 mod objects;
+mod pages;
+mod paging;
+mod preflight;
+mod probe;
 mod restore;
+mod rollback;
+mod schemas;
+mod standing;
 mod support;
+mod tenant;

@@ -33,13 +33,18 @@ pub(crate) struct Said {
 
 /// Runs what is typed after `gradual-rollout migrate`.
 pub(crate) async fn migrate(store: &Store, clock: &Clock, words: &[&str]) -> Said {
+    migrate_by(store.client("default"), clock, words).await
+}
+
+/// The same, by a client of the test's own.
+pub(crate) async fn migrate_by(client: kube::Client, clock: &Clock, words: &[&str]) -> Said {
     let typed = Typed::try_parse_from([&["migrate"], words].concat()).unwrap();
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let now = || clock.now();
     let end = verb::run(
         &typed.verb,
         &mut Place {
-            client: store.client("default"),
+            client,
             now: &now,
             out: &mut out,
             err: &mut err,

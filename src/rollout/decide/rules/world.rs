@@ -3,7 +3,7 @@
 use crate::rollout::command::{Command, Verb, Wish};
 use crate::rollout::decide::{decide, declare};
 use crate::rollout::observation::{
-    Aside, Decision, Frozen, GateAnswer, Mark, Observation, Routed, Routers, Seen, Turn,
+    Aside, Decision, Frozen, GateAnswer, Lower, Mark, Observation, Routed, Routers, Seen, Turn,
 };
 use crate::rollout::plan::Plan;
 use crate::rollout::reason::Reason;
@@ -73,6 +73,15 @@ pub(crate) struct Object {
     pub(crate) settled: bool,
     pub(crate) refusal: Option<String>,
     pub(crate) aside: Option<Aside>,
+    /// It is gone, or there and not to be understood.
+    pub(crate) lost: Option<Lost>,
+}
+
+/// Why a routed object says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    Gone,
+    Garbled,
 }
 
 #[derive(Clone)]
@@ -171,6 +180,7 @@ impl World {
             settled: true,
             refusal: None,
             aside: None,
+            lost: None,
         };
         let objects = plan
             .components
@@ -388,26 +398,33 @@ impl World {
             .objects
             .iter()
             .map(|(name, objects)| {
-                let routed = objects
+                let is = |what| objects.iter().any(|o| o.lost == Some(what));
+                let lost = is(Lost::Gone) || is(Lost::Garbled);
+                let routed: Vec<Routed> = objects
                     .iter()
                     .enumerate()
+                    .filter(|(_, o)| o.lost != Some(Lost::Garbled))
                     .map(|(n, o)| Routed {
                         object: format!("configmap sealos-system/{name}-{n}"),
-                        lowest: o.weight,
-                        highest: o.weight,
+                        lowest: if o.lost.is_some() { Weight::ZERO } else { o.weight },
+                        highest: if o.lost.is_some() { Weight::ZERO } else { o.weight },
                         stamp: o.stamp.clone(),
                         settled: o.settled,
                         manager: o.manager.clone(),
                         aside: o.aside.clone(),
                         refusal: o.refusal.clone(),
+                        absent: o.lost == Some(Lost::Gone),
                         ..Routed::default()
                     })
                     .collect();
                 let seen = Seen {
                     routers: match &self.unreadable {
                         Some(why) => Routers::Unreadable(why.clone()),
-                        None => Routers::Read(routed),
+                        None if lost => Routers::Unreadable("one of them says nothing".into()),
+                        None => Routers::Read(routed.clone()),
                     },
+                    partly: if lost { routed } else { Vec::new() },
+                    unknown: self.unreadable.is_some() || is(Lost::Garbled),
                     reading: if look { self.reading(name) } else { None },
                     streams: if look {
                         self.read_streams()
@@ -444,15 +461,10 @@ impl World {
         let decision = decide(&self.plan, self.status.clone(), &seen, self.now);
         self.first = false;
         self.commands.clear();
-        let writable = self.unreadable.is_none();
-        for lower in decision.lowers.iter().filter(|_| writable) {
-            self.write(
-                &lower.component,
-                &lower.id,
-                lower.weight,
-                lower.reason,
-                usize::MAX,
-            );
+        if self.unreadable.is_none() {
+            for lower in &decision.lowers {
+                self.lower(lower);
+            }
         }
         self.status = decision.next.clone();
         for order in &decision.previews {
@@ -483,8 +495,36 @@ impl World {
         decision
     }
 
+    /// As the shell does it: each object goes down to the weight, and none up to it.
+    fn lower(&mut self, order: &Lower) {
+        let objects = self.objects.get(&order.component).into_iter().flatten();
+        let lower: Vec<Weight> = objects.map(|o| o.weight.min(order.weight)).collect();
+        self.write(
+            &order.component,
+            &order.id,
+            order.weight,
+            order.reason,
+            usize::MAX,
+        );
+        let objects = self.objects.get_mut(&order.component).into_iter().flatten();
+        for (object, weight) in objects.zip(lower).filter(|(o, _)| o.lost.is_none()) {
+            object.weight = weight;
+            if let Some(stamp) = &mut object.stamp {
+                stamp.weight = weight;
+            }
+        }
+    }
+
     pub(crate) fn write(&mut self, component: &str, id: &str, weight: Weight, reason: Reason, reach: usize) {
-        for object in self.objects.get_mut(component).into_iter().flatten().take(reach) {
+        let there = |object: &&mut Object| object.lost.is_none();
+        for object in self
+            .objects
+            .get_mut(component)
+            .into_iter()
+            .flatten()
+            .take(reach)
+            .filter(there)
+        {
             object.weight = weight;
             object.stamp = Some(Mark {
                 id: id.to_owned(),

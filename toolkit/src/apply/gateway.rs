@@ -1,0 +1,194 @@
+//! The Gateway: one object for all batches, so it is made anew with each, and keeps what is open already.
+
+use crate::cluster::meta;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A host as a Gateway has it: namespace and name.
+pub type Host = (String, String);
+
+fn servers(gateway: &Value) -> impl Iterator<Item = &Value> {
+    gateway
+        .pointer("/spec/servers")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+fn hosts(server: &Value) -> impl Iterator<Item = Host> {
+    let all = server.get("hosts").and_then(Value::as_array);
+    all.into_iter().flatten().filter_map(|host| {
+        let (namespace, name) = host.as_str()?.split_once('/')?;
+        Some((namespace.to_owned(), name.to_owned()))
+    })
+}
+
+/// Every host of a Gateway.
+pub fn open(gateway: &Value) -> BTreeSet<Host> {
+    servers(gateway).flat_map(hosts).collect()
+}
+
+/// The hosts that show each certificate, by the name of its Secret.
+pub fn showing(gateway: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for server in servers(gateway) {
+        if let Some(credential) = server.pointer("/tls/credentialName").and_then(Value::as_str) {
+            let names = hosts(server).map(|(_, host)| host);
+            all.entry(credential.to_owned()).or_default().extend(names);
+        }
+    }
+    all
+}
+
+/// Every certificate that a Gateway shows.
+pub fn credentials(gateway: &Value) -> BTreeSet<String> {
+    showing(gateway).into_keys().collect()
+}
+
+/// A Gateway with some hosts left out; none where nothing is left of it.
+pub fn without(gateway: &Value, left_out: &dyn Fn(&Host) -> bool) -> Option<Value> {
+    let mut next = gateway.clone();
+    let servers = next.pointer_mut("/spec/servers")?.as_array_mut()?;
+    for server in servers.iter_mut() {
+        let kept: Vec<Value> = hosts(server)
+            .filter(|host| !left_out(host))
+            .map(|(namespace, name)| Value::from(format!("{namespace}/{name}")))
+            .collect();
+        if let Some(server) = server.as_object_mut() {
+            server.insert("hosts".to_owned(), kept.into());
+        }
+    }
+    servers.retain(|server| hosts(server).next().is_some());
+    (!servers.is_empty()).then_some(next)
+}
+
+/// A Gateway with those hosts of the one that is there which nothing says any more, but which are still served: their
+/// Ingresses were cleaned up.
+pub fn keeping(mut wanted: Value, live: &Value, kept: &BTreeSet<Host>) -> Value {
+    let known = open(&wanted);
+    for server in servers(live) {
+        let missing: Vec<Value> = hosts(server)
+            .filter(|host| kept.contains(host) && !known.contains(host))
+            .map(|(namespace, name)| Value::from(format!("{namespace}/{name}")))
+            .collect();
+        if missing.is_empty() {
+            continue;
+        }
+        let Some(all) = wanted.pointer_mut("/spec/servers").and_then(Value::as_array_mut) else {
+            return wanted;
+        };
+        let alike = |other: &Value| {
+            ["/port/number", "/port/protocol", "/tls"]
+                .iter()
+                .all(|field| other.pointer(field) == server.pointer(field))
+        };
+        if let Some(list) = all
+            .iter_mut()
+            .find(|other| alike(other))
+            .and_then(|other| other.get_mut("hosts"))
+            .and_then(Value::as_array_mut)
+        {
+            list.extend(missing);
+            list.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+            continue;
+        }
+        let mut more = server.clone();
+        let name = free(server, all);
+        if let Some(more) = more.as_object_mut() {
+            more.insert("hosts".to_owned(), missing.into());
+        }
+        if let Some(port) = more.get_mut("port").and_then(Value::as_object_mut) {
+            port.insert("name".to_owned(), name.into());
+        }
+        all.push(more);
+    }
+    wanted
+}
+
+/// A name for a server's port that no other of the Gateway has.
+fn free(server: &Value, all: &[Value]) -> String {
+    let name = server
+        .pointer("/port/name")
+        .and_then(Value::as_str)
+        .unwrap_or("kept");
+    let taken = |name: &str| {
+        all.iter()
+            .any(|other| other.pointer("/port/name") == Some(&json!(name)))
+    };
+    let mut number = 1;
+    let mut free = name.to_owned();
+    while taken(&free) {
+        number += 1;
+        free = format!("{name}-{number}");
+    }
+    free
+}
+
+/// The namespace and name of a Gateway.
+pub fn key(gateway: &Value) -> Host {
+    (
+        meta(gateway, "namespace").to_owned(),
+        meta(gateway, "name").to_owned(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(name: &str, number: u16, credential: Option<&str>, hosts: &[&str]) -> Value {
+        let mut server =
+            json!({"port": {"name": name, "number": number, "protocol": "HTTP"}, "hosts": hosts});
+        if let Some(credential) = credential {
+            server["tls"] = json!({"mode": "SIMPLE", "credentialName": credential});
+        }
+        server
+    }
+
+    fn gateway(servers: &[Value]) -> Value {
+        json!({"metadata": {"name": "g", "namespace": "i"}, "spec": {"servers": servers}})
+    }
+
+    fn host(text: &str) -> Host {
+        let (namespace, name) = text.split_once('/').unwrap();
+        (namespace.into(), name.into())
+    }
+
+    #[test]
+    fn hosts_that_are_left_out_take_empty_servers_with_them() {
+        let all = gateway(&[
+            server("http", 80, None, &["a/x", "b/y"]),
+            server("https-1", 443, Some("s"), &["b/y"]),
+        ]);
+        let left = without(&all, &|host| host.0 == "b").unwrap();
+        assert_eq!(
+            left["spec"]["servers"],
+            json!([server("http", 80, None, &["a/x"])])
+        );
+        assert_eq!(without(&all, &|_| true), None);
+        assert_eq!(showing(&all)["s"], BTreeSet::from(["y".to_owned()]));
+    }
+
+    #[test]
+    fn what_is_served_stays_open_although_its_ingress_is_gone() {
+        let live = gateway(&[
+            server("http", 80, None, &["a/x", "c/z", "d/w"]),
+            server("https-1", 443, Some("s"), &["c/z"]),
+        ]);
+        let wanted = gateway(&[
+            server("http", 80, None, &["b/y"]),
+            server("https-1", 443, Some("t"), &["b/y"]),
+        ]);
+        let kept = BTreeSet::from([host("c/z"), host("a/x")]);
+        let next = keeping(wanted, &live, &kept);
+        assert_eq!(
+            next["spec"]["servers"],
+            json!([
+                server("http", 80, None, &["a/x", "b/y", "c/z"]),
+                server("https-1", 443, Some("t"), &["b/y"]),
+                server("https-1-2", 443, Some("s"), &["c/z"]),
+            ])
+        );
+        assert_eq!(keeping(next.clone(), &live, &kept), next);
+    }
+}

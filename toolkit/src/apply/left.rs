@@ -1,0 +1,99 @@
+//! What is left out of a batch, and why.
+
+use super::args::ApplyArgs;
+use super::item::Change;
+use super::plan::Plan;
+use super::read::codes;
+use super::select::object;
+use crate::finding::{Finding, Severity};
+use gradual_rollout_migration::convert::Conversion;
+use gradual_rollout_migration::input::Key;
+use gradual_rollout_migration::report::Outcome;
+use std::collections::BTreeSet;
+
+/// The Ingresses of a batch of which everything is converted.
+pub fn accepted(
+    batch: &BTreeSet<Key>,
+    conversion: &Conversion,
+    findings: &mut Vec<Finding>,
+) -> BTreeSet<Key> {
+    let mut accepted = BTreeSet::new();
+    for result in &conversion.report.ingresses {
+        let key = (result.namespace.clone(), result.name.clone());
+        if !batch.contains(&key) {
+            continue;
+        }
+        match result.outcome {
+            Outcome::Converted | Outcome::Approximated => {
+                let lost = codes(result.entries.iter().filter(|e| e.outcome != Outcome::Converted));
+                if result.outcome == Outcome::Approximated {
+                    findings.push(Finding {
+                        code: "APPLY-APPROXIMATED",
+                        severity: Severity::Info,
+                        object: object(&key),
+                        message: format!("something is different at the gateway: {lost}"),
+                        remedy: "see `migrate explain CODE`".to_owned(),
+                    });
+                }
+                accepted.insert(key);
+            }
+            Outcome::Refused => findings.push(Finding {
+                code: "APPLY-REFUSED",
+                severity: Severity::Blocker,
+                object: object(&key),
+                message: format!(
+                    "left out, as it cannot be converted whole: {}",
+                    codes(result.entries.iter().filter(|entry| entry.refuses()))
+                ),
+                remedy: "see `migrate explain CODE`; where it may be lost, say --accept CODE".to_owned(),
+            }),
+            Outcome::Dropped => findings.push(Finding {
+                code: "APPLY-NOT-SERVED",
+                severity: Severity::Info,
+                object: object(&key),
+                message: format!(
+                    "left out: nginx does not serve it either ({})",
+                    codes(result.entries.iter())
+                ),
+                remedy: String::new(),
+            }),
+        }
+    }
+    accepted
+}
+
+/// What somebody else's hand is in is left alone, and what needs it stays closed.
+pub fn drifted(args: &ApplyArgs, plan: &mut Plan) {
+    for item in &plan.items {
+        let (code, severity, message, remedy) = match item.change {
+            Change::Create | Change::Update | Change::Same => continue,
+            Change::Edited | Change::Both if args.overwrite => continue,
+            Change::Edited => (
+                "APPLY-EDITED",
+                Severity::Warning,
+                "left as it is: somebody edited it since it was written",
+                "put the change into the Ingress instead, or say --overwrite to lose it",
+            ),
+            Change::Both => (
+                "APPLY-EDITED-BOTH",
+                Severity::Blocker,
+                "left as it is: somebody edited it since it was written, and it should be written otherwise now",
+                "put the change into the Ingress instead, or say --overwrite to lose it",
+            ),
+            Change::Foreign => (
+                "APPLY-FOREIGN",
+                Severity::Blocker,
+                "left as it is: it is there, and this program did not make it",
+                "take another name (--gateway for the Gateway), or remove it",
+            ),
+        };
+        plan.bad.extend(item.hosts.iter().cloned());
+        plan.findings.push(Finding {
+            code,
+            severity,
+            object: item.object(),
+            message: message.to_owned(),
+            remedy: remedy.to_owned(),
+        });
+    }
+}

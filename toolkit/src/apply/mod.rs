@@ -1,0 +1,164 @@
+//! `migrate apply`: what Ingresses are converted to, written batch by batch.
+//!
+//! - [`select`]: which Ingresses a batch is;
+//! - [`live`]: what the cluster has already;
+//! - [`plan`]: what has to be written, from [`item`]s, [`secret`]s and the [`gateway`] ([`read`]: from a conversion);
+//! - [`left`]: what is left out of it;
+//! - [`run`]: writing it; [`rollout`]: handing it over; [`tell`]: saying it.
+
+pub mod args;
+pub mod gateway;
+pub mod item;
+pub mod left;
+pub mod live;
+pub mod plan;
+pub mod read;
+pub mod rollout;
+pub mod run;
+pub mod secret;
+pub mod select;
+pub mod tell;
+
+use crate::cluster::{self, Cluster};
+use crate::convert;
+use crate::dry::DryRun;
+use crate::finding::{Finding, Severity};
+use crate::place::Place;
+use crate::progress::Progress;
+use crate::trouble::{End, Trouble};
+use args::ApplyArgs;
+use live::{Live, MADE};
+use plan::{Plan, Sources};
+use run::{Became, Line, Run};
+
+/// Converts a batch and writes it.
+pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
+    let options = args.conversion.options()?;
+    let kinds = [&convert::READ[..], &MADE, &[cluster::GRADUAL_ROLLOUT]].concat();
+    let cluster = Cluster::look(&place.client, &kinds).await?;
+    for kind in MADE {
+        cluster.must(&kind, None)?;
+    }
+    let seen = convert::read(&cluster).await?;
+    let live = Live::read(&cluster, &options.gateway_namespace).await?;
+    let batch = select::batch(&args.which, place.namespace.as_deref(), &seen)?;
+    let rollout = rollout::body(args, &options, &batch.ingresses)?;
+    let sources = Sources {
+        args,
+        options: &options,
+        cluster: &cluster,
+        seen: &seen,
+        live: &live,
+    };
+    let plan = sources.plan(batch)?;
+    if let Some(expected) = args.plan.as_ref().filter(|expected| **expected != plan.hash) {
+        return Err(Trouble::Refused(format!(
+            "the plan is {} now, not {expected}: something was changed since it was looked at. Look again with --dry-run; nothing was written",
+            plan.hash
+        )));
+    }
+    let mut findings = plan.findings.clone();
+    if args.dry_run == Some(DryRun::Client) {
+        if !place.json {
+            tell::plan(&plan, place)?;
+        }
+        tell::done(args, &plan, &[], &findings, place)?;
+        return Ok(end(&plan, &[], &findings));
+    }
+    let mut run = Run {
+        args,
+        cluster: &cluster,
+        live: &live,
+        lines: Vec::new(),
+        failures: 0,
+        bad: plan.bad.clone(),
+    };
+    let total = plan.items.len() + plan.marks.len();
+    let now = (place.now)();
+    let mut progress = Progress::new(&mut *place.err, place.terminal, "objects", total);
+    run.all(&plan, now, &mut progress).await?;
+    progress.stop()?;
+    let (mut lines, failures) = (run.lines, run.failures);
+    if failures > args.max_failures {
+        findings.push(stopped(failures));
+    } else if let Some(body) = rollout.filter(|_| !args.secrets_only) {
+        findings.extend(hand_over(args, &cluster, &body, &mut lines).await);
+    }
+    tell::done(args, &plan, &lines, &findings, place)?;
+    Ok(end(&plan, &lines, &findings))
+}
+
+fn stopped(failures: usize) -> Finding {
+    Finding {
+        code: "APPLY-STOPPED",
+        severity: Severity::Blocker,
+        object: "batch".to_owned(),
+        message: format!(
+            "{failures} objects failed, which is more than --max-failures: the rest was not begun"
+        ),
+        remedy: "mend what they say and ask again: what is written stays and is not written twice".to_owned(),
+    }
+}
+
+/// Writes the rollout once its routes are there.
+async fn hand_over(
+    args: &ApplyArgs,
+    cluster: &Cluster,
+    body: &serde_json::Value,
+    lines: &mut Vec<Line>,
+) -> Option<Finding> {
+    let (namespace, name) = gateway::key(body);
+    let object = cluster::GRADUAL_ROLLOUT.named(&namespace, &name);
+    let unfit = lines
+        .iter()
+        .any(|line| matches!(line.result, Became::Failed | Became::NotReached));
+    let (result, message, finding) = if unfit {
+        let why = "not everything of the batch is there".to_owned();
+        (Became::LeftOut, why, None)
+    } else {
+        match rollout::write(cluster, args, body).await {
+            Ok(_) => {
+                let said = Finding {
+                    code: "APPLY-HANDED-OVER",
+                    severity: Severity::Info,
+                    object: object.clone(),
+                    message: format!(
+                        "from here on it moves the traffic of {}",
+                        rollout::components(body)
+                    ),
+                    remedy: format!("watch it with gradual-rollout status -n {namespace}"),
+                };
+                (Became::Written, String::new(), Some(said))
+            }
+            Err(why) => (Became::Failed, why, None),
+        }
+    };
+    lines.push(Line {
+        object,
+        action: "apply",
+        result,
+        message,
+    });
+    finding
+}
+
+/// Done where all of the batch is there, refused where nothing is.
+fn end(plan: &Plan, lines: &[Line], findings: &[Finding]) -> End {
+    let left = findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Blocker)
+        || lines
+            .iter()
+            .any(|line| !matches!(line.result, Became::Written | Became::Same));
+    let some = lines.is_empty()
+        || lines
+            .iter()
+            .any(|line| matches!(line.result, Became::Written | Became::Same));
+    if !left {
+        End::Done
+    } else if plan.marks.is_empty() || !some {
+        End::Refused
+    } else {
+        End::Partly
+    }
+}

@@ -1,0 +1,335 @@
+//! What a batch comes down to: objects in the order of writing, marks, and what is left out.
+
+use super::args::ApplyArgs;
+use super::gateway::{self, Host};
+use super::item::{self, Item};
+use super::left::{accepted, drifted};
+use super::live::{self, Live};
+use super::read::{self, destinations, guarded, of_kind};
+use super::secret;
+use super::select::{Batch, object, shown};
+use crate::cluster::{self, Cluster, Kind, annotation, meta};
+use crate::convert::{self, Seen, closure};
+use crate::digest;
+use crate::finding::{Finding, Severity};
+use crate::marks;
+use crate::trouble::Trouble;
+use gradual_rollout_migration::convert::{Conversion, Options};
+use gradual_rollout_migration::input::Key;
+use gradual_rollout_migration::report::SecretCopy;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The mark of an Ingress.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    /// The Ingress.
+    pub key: Key,
+    /// Its uid: nothing is written where it is gone.
+    pub uid: String,
+    /// The digest of what was converted.
+    pub source: String,
+    /// It has the mark, with this digest.
+    pub there: bool,
+    /// The hosts that have to be open.
+    pub hosts: BTreeSet<String>,
+}
+
+/// What a batch comes down to.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Changes when anything that would be written changes.
+    pub hash: String,
+    /// Certificates, rules, policies, routes and the Gateway, in the order of writing.
+    pub items: Vec<Item>,
+    /// What Ingresses get.
+    pub marks: Vec<Mark>,
+    /// Hosts that cannot be opened.
+    pub bad: BTreeSet<String>,
+    /// Hosts that the Gateway has already.
+    pub open: BTreeSet<Host>,
+    /// What is left out, and what should be known.
+    pub findings: Vec<Finding>,
+}
+
+/// What a plan is made of.
+#[derive(Debug)]
+pub struct Sources<'a> {
+    /// As typed.
+    pub args: &'a ApplyArgs,
+    /// What the converter is told.
+    pub options: &'a Options,
+    /// The cluster's kinds.
+    pub cluster: &'a Cluster,
+    /// What was read.
+    pub seen: &'a Seen,
+    /// What is there.
+    pub live: &'a Live,
+}
+
+impl Sources<'_> {
+    /// Plans a batch.
+    pub fn plan(&self, batch: Batch) -> Result<Plan, Trouble> {
+        let inventory = closure::reduced(&self.seen.inventory, &batch.all);
+        let conversion = convert::convert(&inventory, self.options)?;
+        let mut plan = Plan {
+            findings: batch.findings,
+            ..Plan::default()
+        };
+        let accepted = accepted(&batch.ingresses, &conversion, &mut plan.findings);
+        let routes = self.routes(&conversion, &accepted, &mut plan);
+        let gateways = self.gateways(&conversion, &routes, &mut plan);
+        self.secrets(&conversion, &gateways, &mut plan);
+        self.others(&conversion, &routes, &mut plan);
+        plan.items.extend(routes);
+        plan.items.extend(gateways);
+        self.marks(&accepted, &mut plan);
+        drifted(self.args, &mut plan);
+        let written: Vec<Value> = plan
+            .items
+            .iter()
+            .map(|item| json!([item.object(), annotation(&item.body, marks::WRITTEN)]))
+            .chain(plan.marks.iter().map(|mark| json!([mark.key, mark.source])))
+            .collect();
+        plan.hash = digest::short(&Value::Array(written));
+        Ok(plan)
+    }
+
+    fn item(&self, kind: Kind, body: &Value, hosts: BTreeSet<String>) -> Item {
+        let (namespace, name) = gateway::key(body);
+        let change = item::change(body, self.live.get(&kind, &namespace, &name));
+        Item {
+            kind,
+            body: item::stamped(body.clone(), self.cluster.version(&kind)),
+            namespace,
+            name,
+            change,
+            hosts,
+        }
+    }
+
+    /// The `VirtualServices` of accepted Ingresses whose hosts nobody else has.
+    fn routes(&self, conversion: &Conversion, accepted: &BTreeSet<Key>, plan: &mut Plan) -> Vec<Item> {
+        let mut routes = Vec::new();
+        let having = self.live.at_gateways();
+        let mut converted = BTreeSet::new();
+        for body in of_kind(conversion, "VirtualService") {
+            converted.insert(gateway::key(body));
+            if read::from(body).is_disjoint(accepted) {
+                continue;
+            }
+            let hosts = live::hosts(body);
+            let item = self.item(cluster::VIRTUAL_SERVICE, body, hosts.clone());
+            for host in hosts {
+                let others: Vec<String> = having
+                    .get(&host)
+                    .into_iter()
+                    .flatten()
+                    .filter(|key| **key != (item.namespace.clone(), item.name.clone()))
+                    .map(|(namespace, name)| format!("{namespace}/{name}"))
+                    .collect();
+                if !others.is_empty() {
+                    plan.findings.push(Finding {
+                        code: "APPLY-HOST-TAKEN",
+                        severity: Severity::Blocker,
+                        object: format!("host {host}"),
+                        message: format!(
+                            "left out: VirtualService {} has it at a gateway already",
+                            shown(&others)
+                        ),
+                        remedy: "take the host out of it, or leave the Ingress out".to_owned(),
+                    });
+                    plan.bad.insert(host);
+                }
+            }
+            routes.push(item);
+        }
+        let stale = self.live.ours(&cluster::VIRTUAL_SERVICE).filter(|route| {
+            !converted.contains(&gateway::key(route)) && !read::from(route).is_disjoint(accepted)
+        });
+        plan.findings.extend(stale.map(|route| {
+            let (namespace, name) = gateway::key(route);
+            let hosts: Vec<String> = live::hosts(route).into_iter().collect();
+            Finding {
+                code: "APPLY-STALE",
+                severity: Severity::Warning,
+                object: cluster::VIRTUAL_SERVICE.named(&namespace, &name),
+                message: format!(
+                    "left as it is: it was made for {}, which its Ingress does not have any more",
+                    hosts.join(", ")
+                ),
+                remedy: "take it away: migrate rollback --ingress, then apply again".to_owned(),
+            }
+        }));
+        routes
+    }
+
+    /// The Gateways, with what is open already and what is wanted, and nothing else.
+    fn gateways(&self, conversion: &Conversion, routes: &[Item], plan: &mut Plan) -> Vec<Item> {
+        let served = self.live.served();
+        let converted: BTreeSet<Host> = of_kind(conversion, "VirtualService")
+            .flat_map(|body| {
+                live::hosts(body)
+                    .into_iter()
+                    .map(|host| (meta(body, "namespace").to_owned(), host))
+            })
+            .collect();
+        let wanted: BTreeSet<Host> = routes
+            .iter()
+            .flat_map(|item| {
+                item.hosts
+                    .iter()
+                    .map(|host| (item.namespace.clone(), host.clone()))
+            })
+            .collect();
+        let forgotten: BTreeSet<Host> = served.difference(&converted).cloned().collect();
+        let mut gateways = Vec::new();
+        for body in of_kind(conversion, "Gateway") {
+            let (namespace, name) = gateway::key(body);
+            let live = self.live.get(&cluster::GATEWAY, &namespace, &name);
+            plan.open.extend(live.map(gateway::open).unwrap_or_default());
+            let Some(mut body) =
+                gateway::without(body, &|host| !wanted.contains(host) && !served.contains(host))
+            else {
+                continue;
+            };
+            if let Some(live) = live.filter(|live| marks::ours(live)) {
+                body = gateway::keeping(body, live, &forgotten);
+            }
+            let hosts = gateway::open(&body).into_iter().map(|(_, host)| host).collect();
+            gateways.push(self.item(cluster::GATEWAY, &body, hosts));
+        }
+        gateways
+    }
+
+    /// The copies of certificates that the Gateways show.
+    fn secrets(&self, conversion: &Conversion, gateways: &[Item], plan: &mut Plan) {
+        let mut showing: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (credential, hosts) in gateways.iter().flat_map(|item| gateway::showing(&item.body)) {
+            showing.entry(credential).or_default().extend(hosts);
+        }
+        for copy in &conversion.report.secrets {
+            let Some(hosts) = showing.get(&copy.to_name).cloned() else {
+                continue;
+            };
+            let source = (copy.from_namespace.clone(), copy.from_name.clone());
+            let Some(source) = self.seen.certificates.get(&source) else {
+                plan.findings.push(Finding {
+                    code: "APPLY-CERTIFICATE-GONE",
+                    severity: Severity::Blocker,
+                    object: format!("Secret {}/{}", copy.from_namespace, copy.from_name),
+                    message: format!(
+                        "it has no tls.crt that could be copied; hosts left out: {}",
+                        shown(&hosts.iter().cloned().collect::<Vec<_>>())
+                    ),
+                    remedy: "look why the certificate is not there: kubectl describe certificate".to_owned(),
+                });
+                plan.bad.extend(hosts);
+                continue;
+            };
+            let live = self.live.get(&cluster::SECRET, &copy.to_namespace, &copy.to_name);
+            plan.items.push(secret::item(copy, source, live, hosts));
+        }
+        self.renewals(plan);
+    }
+
+    /// Copies that no Ingress of the batch needs, and that are renewed all the same: their Ingresses may be gone.
+    fn renewals(&self, plan: &mut Plan) {
+        let planned: BTreeSet<String> = plan.items.iter().map(|item| item.name.clone()).collect();
+        for live in self.live.ours(&cluster::SECRET) {
+            let (namespace, name) = gateway::key(live);
+            let known = planned.contains(&name);
+            let source = annotation(live, marks::COPY_OF).and_then(|of| of.split_once('/'));
+            let Some((from_namespace, from_name)) = source.filter(|_| !known) else {
+                continue;
+            };
+            let copy = SecretCopy {
+                from_namespace: from_namespace.to_owned(),
+                from_name: from_name.to_owned(),
+                to_namespace: namespace,
+                to_name: name,
+            };
+            let key = (copy.from_namespace.clone(), copy.from_name.clone());
+            if let Some(source) = self
+                .seen
+                .certificates
+                .get(&key)
+                .filter(|source| secret::renewed(source, live))
+            {
+                plan.items
+                    .push(secret::item(&copy, source, Some(live), BTreeSet::new()));
+            }
+        }
+    }
+
+    /// What routes need: rules for the Services that they lead to, policies for their hosts.
+    fn others(&self, conversion: &Conversion, routes: &[Item], plan: &mut Plan) {
+        let mut leading: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for item in routes {
+            for service in destinations(&item.body) {
+                leading
+                    .entry(service)
+                    .or_default()
+                    .extend(item.hosts.iter().cloned());
+            }
+        }
+        for body in of_kind(conversion, "DestinationRule") {
+            let service = body
+                .pointer("/spec/host")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            if let Some(hosts) = leading.get(service) {
+                plan.items
+                    .push(self.item(cluster::DESTINATION_RULE, body, hosts.clone()));
+            }
+        }
+        let routed: BTreeSet<&String> = routes.iter().flat_map(|item| &item.hosts).collect();
+        for body in of_kind(conversion, "AuthorizationPolicy") {
+            let hosts: BTreeSet<String> = guarded(body)
+                .into_iter()
+                .filter(|host| routed.contains(host))
+                .collect();
+            if !hosts.is_empty() {
+                plan.items
+                    .push(self.item(cluster::AUTHORIZATION_POLICY, body, hosts));
+            }
+        }
+    }
+
+    fn marks(&self, accepted: &BTreeSet<Key>, plan: &mut Plan) {
+        let prefix = convert::prefix(&self.seen.inventory, self.options);
+        let mut hosts: BTreeMap<Key, BTreeSet<String>> = BTreeMap::new();
+        for item in plan
+            .items
+            .iter()
+            .filter(|item| item.kind == cluster::VIRTUAL_SERVICE)
+        {
+            for key in read::from(&item.body) {
+                hosts.entry(key).or_default().extend(item.hosts.iter().cloned());
+            }
+        }
+        for key in accepted {
+            let Some(ingress) = self.seen.ingresses.get(key) else {
+                continue;
+            };
+            let source = marks::source(ingress, &prefix);
+            let before = annotation(ingress, marks::SOURCE).filter(|_| marks::migrated(ingress));
+            if before.is_some_and(|before| before != source) {
+                plan.findings.push(Finding {
+                    code: "APPLY-SOURCE-CHANGED",
+                    severity: Severity::Info,
+                    object: object(key),
+                    message: "it was changed since it was migrated: it is converted anew".to_owned(),
+                    remedy: String::new(),
+                });
+            }
+            plan.marks.push(Mark {
+                there: before == Some(source.as_str()),
+                uid: meta(ingress, "uid").to_owned(),
+                source,
+                hosts: hosts.remove(key).unwrap_or_default(),
+                key: key.clone(),
+            });
+        }
+    }
+}

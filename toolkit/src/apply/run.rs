@@ -1,0 +1,311 @@
+//! Writing a plan: in its order, no faster than allowed, and no further than the budget for failures reaches.
+
+use super::args::ApplyArgs;
+use super::gateway;
+use super::item::{self, Change, Item};
+use super::live::Live;
+use super::plan::{Mark, Plan};
+use crate::cluster::{self, Cluster, MANAGER};
+use crate::dry::DryRun;
+use crate::marks;
+use crate::pace::paced;
+use crate::progress::Progress;
+use crate::trouble::Trouble;
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+/// What became of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Became {
+    /// It was written, or would be.
+    Written,
+    /// It is as it should be.
+    Same,
+    /// It was not written, as something that it needs is missing, or somebody else's hand is in it.
+    LeftOut,
+    /// The cluster refused it.
+    Failed,
+    /// The budget for failures was used up before.
+    NotReached,
+}
+
+/// One line of what was done.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    /// `Kind namespace/name`.
+    pub object: String,
+    /// What had to be done.
+    pub action: &'static str,
+    /// What became of it.
+    pub result: Became,
+    /// Why it was not written.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// A plan being written.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// As typed.
+    pub args: &'a ApplyArgs,
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// What was there before.
+    pub live: &'a Live,
+    /// What was done, in that order.
+    pub lines: Vec<Line>,
+    /// How many objects failed.
+    pub failures: usize,
+    /// Hosts that stay closed.
+    pub bad: BTreeSet<String>,
+}
+
+/// Whether a host is among some, or under a wildcard among them.
+fn under(host: &str, all: &BTreeSet<String>) -> bool {
+    let over = host.match_indices('.').filter_map(|(at, _)| host.get(at..));
+    all.contains(host)
+        || all.contains("*")
+        || over
+            .map(|suffix| format!("*{suffix}"))
+            .any(|wide| all.contains(&wide))
+}
+
+impl Run<'_> {
+    /// Writes a plan.
+    pub async fn all(
+        &mut self,
+        plan: &Plan,
+        now: Timestamp,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Trouble> {
+        for kind in [
+            cluster::SECRET,
+            cluster::DESTINATION_RULE,
+            cluster::AUTHORIZATION_POLICY,
+            cluster::VIRTUAL_SERVICE,
+        ] {
+            if self.args.secrets_only && kind != cluster::SECRET {
+                break;
+            }
+            let items: Vec<Item> = plan
+                .items
+                .iter()
+                .filter(|item| item.kind == kind)
+                .cloned()
+                .collect();
+            self.items(items, progress).await?;
+        }
+        if self.args.secrets_only {
+            return Ok(());
+        }
+        let gateways = plan.items.iter().filter(|item| item.kind == cluster::GATEWAY);
+        let gateways: Vec<Item> = gateways.filter_map(|item| self.gateway(item, plan)).collect();
+        self.items(gateways, progress).await?;
+        self.marks(&plan.marks, now, progress).await
+    }
+
+    /// The Gateway without the hosts whose routes are missing; what it has already stays.
+    fn gateway(&self, item: &Item, plan: &Plan) -> Option<Item> {
+        let closed = |host: &gateway::Host| under(&host.1, &self.bad) && !plan.open.contains(host);
+        let body = gateway::without(&item.body, &closed)?;
+        let live = self.live.get(&item.kind, &item.namespace, &item.name);
+        let hosts = gateway::open(&body).into_iter().map(|(_, host)| host);
+        let hosts = hosts.filter(|host| !under(host, &self.bad)).collect();
+        let change = item::change(&body, live);
+        let mut body = item::stamped(body, None);
+        // Whoever writes another batch at the same time must not lose its hosts.
+        if let (Some(live), Some(meta)) = (live, body.pointer_mut("/metadata").and_then(Value::as_object_mut))
+        {
+            meta.insert(
+                "resourceVersion".to_owned(),
+                cluster::meta(live, "resourceVersion").into(),
+            );
+        }
+        Some(Item {
+            body,
+            change,
+            hosts,
+            ..item.clone()
+        })
+    }
+
+    fn line(&mut self, object: String, change: Change, result: Became, message: String) {
+        self.lines.push(Line {
+            object,
+            action: change.word(),
+            result,
+            message,
+        });
+    }
+
+    /// Writes objects of one kind, many at once.
+    async fn items(&mut self, items: Vec<Item>, progress: &mut Progress<'_>) -> Result<(), Trouble> {
+        let mut waiting = Vec::new();
+        for item in items {
+            let edited = item.change.is_drift() && !self.args.overwrite;
+            if item.change == Change::Same {
+                self.line(item.object(), item.change, Became::Same, String::new());
+            } else if edited || item.change == Change::Foreign {
+                self.bad.extend(item.hosts.iter().cloned());
+                self.line(
+                    item.object(),
+                    item.change,
+                    Became::LeftOut,
+                    item.change.word().to_owned(),
+                );
+            } else if item.kind == cluster::VIRTUAL_SERVICE
+                && item.hosts.iter().any(|host| self.bad.contains(host))
+            {
+                let why = "something that it needs is missing".to_owned();
+                self.bad.extend(item.hosts.iter().cloned());
+                self.line(item.object(), item.change, Became::LeftOut, why);
+            } else {
+                waiting.push(item);
+                continue;
+            }
+            progress.step()?;
+        }
+        let (cluster, args) = (self.cluster, self.args);
+        let done = self
+            .budgeted(&waiting, |item| send(cluster, item, args), progress)
+            .await?;
+        for (item, result) in waiting.iter().zip(done) {
+            let (became, why) = became(result);
+            if became != Became::Written {
+                self.bad.extend(item.hosts.iter().cloned());
+            }
+            self.line(item.object(), item.change, became, why);
+        }
+        Ok(())
+    }
+
+    /// Does something for each of many, as long as the budget for failures lasts; none where it did not.
+    async fn budgeted<'t, T, F: Future<Output = Result<(), String>>>(
+        &mut self,
+        waiting: &'t [T],
+        act: impl Fn(&'t T) -> F,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<Option<Result<(), String>>>, Trouble> {
+        let mut done: Vec<Option<Result<(), String>>> = waiting.iter().map(|_| None).collect();
+        let most = self.args.max_failures;
+        let going = Cell::new(self.failures <= most);
+        let work = waiting
+            .iter()
+            .enumerate()
+            .take_while(|_| going.get())
+            .map(|(index, one)| {
+                let acting = act(one);
+                async move { (index, acting.await) }
+            });
+        let mut stream = std::pin::pin!(paced(work, self.args.rate));
+        while let Some((index, result)) = stream.next().await {
+            self.failures += usize::from(result.is_err());
+            going.set(self.failures <= most);
+            if let Some(slot) = done.get_mut(index) {
+                *slot = Some(result);
+            }
+            progress.step()?;
+        }
+        Ok(done)
+    }
+
+    /// Marks the Ingresses whose hosts are open.
+    async fn marks(
+        &mut self,
+        all: &[Mark],
+        now: Timestamp,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Trouble> {
+        let mut waiting = Vec::new();
+        for mark in all {
+            let (object, missing) = (
+                super::select::object(&mark.key),
+                mark.hosts.iter().any(|h| under(h, &self.bad)),
+            );
+            if missing || mark.hosts.is_empty() {
+                let why = "not marked, as something of it is missing, or edited by others".to_owned();
+                self.line(object, Change::Update, Became::LeftOut, why);
+            } else if mark.there {
+                self.line(object, Change::Same, Became::Same, String::new());
+            } else {
+                waiting.push(mark);
+                continue;
+            }
+            progress.step()?;
+        }
+        let (cluster, args) = (self.cluster, self.args);
+        let done = self
+            .budgeted(&waiting, |mark| put_mark(cluster, mark, now, args), progress)
+            .await?;
+        for (mark, result) in waiting.iter().zip(done) {
+            let (became, why) = became(result);
+            self.line(super::select::object(&mark.key), Change::Update, became, why);
+        }
+        Ok(())
+    }
+}
+
+fn became(result: Option<Result<(), String>>) -> (Became, String) {
+    match result {
+        Some(Ok(())) => (Became::Written, String::new()),
+        Some(Err(why)) => (Became::Failed, why),
+        None => (Became::NotReached, String::new()),
+    }
+}
+
+fn params(args: &ApplyArgs, force: bool) -> PatchParams {
+    let mut params = PatchParams::apply(MANAGER);
+    params.force = force;
+    params.dry_run = args.dry_run == Some(DryRun::Server);
+    params
+}
+
+async fn send(cluster: &Cluster, item: &Item, args: &ApplyArgs) -> Result<(), String> {
+    let Some(api) = cluster.api(&item.kind, Some(&item.namespace)) else {
+        return Err(format!("the cluster does not serve {}", item.kind.resource()));
+    };
+    // A certificate has one source, so a copy that differs from it is wrong whoever changed it.
+    let force = args.overwrite || item.kind == cluster::SECRET;
+    let sent = api
+        .patch(&item.name, &params(args, force), &Patch::Apply(&item.body))
+        .await;
+    sent.map(drop).map_err(|error| said(&error))
+}
+
+async fn put_mark(cluster: &Cluster, mark: &Mark, now: Timestamp, args: &ApplyArgs) -> Result<(), String> {
+    let Some(api) = cluster.api(&cluster::INGRESS, Some(&mark.key.0)) else {
+        return Err("the cluster serves no Ingresses".to_owned());
+    };
+    let body = mark_body(mark, now);
+    let sent = api
+        .patch(&mark.key.1, &params(args, true), &Patch::Apply(&body))
+        .await;
+    sent.map(drop).map_err(|error| said(&error))
+}
+
+/// The mark alone: server-side apply leaves everything else to whoever wrote it.
+fn mark_body(mark: &Mark, now: Timestamp) -> Value {
+    let second = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+        "metadata": {
+            "name": mark.key.1, "namespace": mark.key.0, "uid": mark.uid,
+            "labels": {marks::MIGRATED: "true"},
+            "annotations": {marks::MIGRATED_AT: second.to_string(), marks::SOURCE: mark.source},
+        },
+    })
+}
+
+/// What the cluster says, and nothing else.
+pub fn said(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return status.message.clone();
+    }
+    error.to_string()
+}

@@ -1,0 +1,70 @@
+//! Copies of certificates in the gateway's namespace, the only one in which it reads them.
+
+use super::item::{Change, Item};
+use crate::cluster::{self, annotation};
+use crate::digest;
+use crate::marks;
+use gradual_rollout_migration::report::SecretCopy;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+
+/// Keys that a gateway reads.
+const KEYS: [&str; 3] = ["tls.crt", "tls.key", "ca.crt"];
+
+/// The copy of a certificate as it should be.
+pub fn copy(copy: &SecretCopy, source: &Value) -> Value {
+    let data: Map<String, Value> = source
+        .get("data")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| KEYS.contains(&key.as_str()))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let data = Value::Object(data);
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+        "metadata": {
+            "name": copy.to_name, "namespace": copy.to_namespace,
+            "labels": {marks::MANAGED_BY: marks::OURS},
+            "annotations": {
+                marks::COPY_OF: format!("{}/{}", copy.from_namespace, copy.from_name),
+                marks::WRITTEN: digest::short(&data),
+            },
+        },
+        "data": data,
+    })
+}
+
+/// What has to be done about a copy. One that differs from its source is written anew, whoever changed it: a
+/// certificate has one source.
+pub fn item(wanted: &SecretCopy, source: &Value, live: Option<&Value>, hosts: BTreeSet<String>) -> Item {
+    let body = copy(wanted, source);
+    let change = match live {
+        None => Change::Create,
+        Some(live) if annotation(live, marks::COPY_OF).is_none() => Change::Foreign,
+        Some(live)
+            if !renewed(source, live)
+                && annotation(live, marks::COPY_OF) == annotation(&body, marks::COPY_OF) =>
+        {
+            Change::Same
+        }
+        Some(_) => Change::Update,
+    };
+    Item {
+        kind: cluster::SECRET,
+        namespace: wanted.to_namespace.clone(),
+        name: wanted.to_name.clone(),
+        body,
+        change,
+        hosts,
+    }
+}
+
+/// Whether a certificate differs from its copy.
+pub fn renewed(source: &Value, copy: &Value) -> bool {
+    KEYS.iter().any(|key| {
+        let of = |secret: &Value| secret.get("data").and_then(|data| data.get(*key)).cloned();
+        of(source) != of(copy)
+    })
+}

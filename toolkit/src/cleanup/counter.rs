@@ -1,0 +1,211 @@
+//! What nginx itself counted: requests of each Ingress, from the metrics of every controller pod.
+
+use crate::apply::run::said;
+use crate::cluster::{self, Cluster, annotation, meta};
+use crate::convert::is_controller;
+use crate::digest;
+use crate::marks;
+use crate::trouble::Trouble;
+use gradual_rollout_migration::input::Key;
+use jiff::Timestamp;
+use kube::Client;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// What was counted, and since when it is so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// Requests.
+    pub requests: u64,
+    /// Since when there was none.
+    pub since: Timestamp,
+    /// The pods that counted: a pod that starts begins at 0.
+    pub pods: String,
+}
+
+/// What all pods counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// By Ingress.
+    pub requests: BTreeMap<Key, u64>,
+    /// The pods, as a digest.
+    pub pods: String,
+}
+
+/// The metric; its value begins at 0 with each start of a pod.
+const METRIC: &str = "nginx_ingress_controller_requests";
+
+/// Asks every controller pod, through the API server. An error is for people: then nothing is known.
+pub async fn ask(cluster: &Cluster, client: &Client, port: u16) -> Result<Result<Counted, String>, Trouble> {
+    let mut pods: BTreeMap<String, Value> = BTreeMap::new();
+    for kind in [cluster::DEPLOYMENT, cluster::DAEMON_SET] {
+        for workload in cluster
+            .all(&kind, None)
+            .await?
+            .iter()
+            .filter(|w| is_controller(w))
+        {
+            let selector: Vec<String> = workload
+                .pointer("/spec/selector/matchLabels")
+                .and_then(Value::as_object)
+                .into_iter()
+                .flatten()
+                .map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()))
+                .collect();
+            let namespace = meta(workload, "namespace");
+            let found = cluster
+                .list(&cluster::POD, Some(namespace), Some(&selector.join(",")))
+                .await;
+            let found = found.map_err(|error| Trouble::kube("list the pods of ingress-nginx", &error))?;
+            pods.extend(found.into_iter().map(|pod| (meta(&pod, "uid").to_owned(), pod)));
+        }
+    }
+    if pods.is_empty() {
+        return Ok(Err("no pod of ingress-nginx was found".to_owned()));
+    }
+    let mut counted = Counted::default();
+    let mut starts = Vec::new();
+    for (uid, pod) in &pods {
+        let (namespace, name) = (meta(pod, "namespace"), meta(pod, "name"));
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy/metrics");
+        let text = match fetch(client, &path).await {
+            Ok(text) => text,
+            Err(why) => {
+                return Ok(Err(format!(
+                    "pod {namespace}/{name} does not tell its metrics: {why}"
+                )));
+            }
+        };
+        if !text.contains(METRIC) && !text.contains("nginx_ingress_controller_") {
+            return Ok(Err(format!(
+                "pod {namespace}/{name} tells no metrics of ingress-nginx"
+            )));
+        }
+        sum(&text, &mut counted.requests);
+        let restarts: Vec<u64> = pod
+            .pointer("/status/containerStatuses")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|status| status.get("restartCount")?.as_u64())
+            .collect();
+        starts.push(json!([uid, restarts]));
+    }
+    counted.pods = digest::short(&Value::Array(starts));
+    Ok(Ok(counted))
+}
+
+async fn fetch(client: &Client, path: &str) -> Result<String, String> {
+    let request = http::Request::get(path)
+        .body(Vec::new())
+        .map_err(|error| error.to_string())?;
+    client.request_text(request).await.map_err(|error| {
+        let why = said(&error);
+        if matches!(&error, kube::Error::Api(status) if status.code == 403) {
+            return format!("{why}: have get on pods/proxy granted");
+        }
+        why
+    })
+}
+
+/// Adds up the requests of each Ingress.
+fn sum(text: &str, into: &mut BTreeMap<Key, u64>) {
+    for line in text.lines() {
+        let Some(rest) = line.strip_prefix(METRIC).and_then(|rest| rest.strip_prefix('{')) else {
+            continue;
+        };
+        let Some((labels, value)) = rest.rsplit_once('}') else {
+            continue;
+        };
+        let count = value
+            .split_whitespace()
+            .next()
+            .and_then(|value| value.parse::<f64>().ok());
+        let (Some(count), Some(namespace), Some(name)) =
+            (count, label(labels, "namespace"), label(labels, "ingress"))
+        else {
+            continue;
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a counter is a whole number that is not negative"
+        )]
+        let count = count as u64;
+        *into.entry((namespace.to_owned(), name.to_owned())).or_default() += count;
+    }
+}
+
+/// The value of a label; those of namespaces and names have nothing to escape.
+fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
+    let wanted = format!("{name}=\"");
+    let begin = labels
+        .match_indices(&wanted)
+        .find(|(at, _)| *at == 0 || labels.as_bytes().get(at - 1) == Some(&b','))?
+        .0;
+    let rest = labels.get(begin + wanted.len()..)?;
+    rest.split('"').next()
+}
+
+/// What was known before, and what is known now.
+pub fn next(ingress: &Value, key: &Key, counted: &Counted, now: Timestamp) -> Count {
+    let before: Option<Count> =
+        annotation(ingress, marks::REQUESTS).and_then(|text| serde_json::from_str(text).ok());
+    let requests = counted.requests.get(key).copied().unwrap_or_default();
+    match before {
+        Some(before) if before.requests == requests && before.pods == counted.pods => before,
+        Some(_) | None => Count {
+            requests,
+            since: Timestamp::from_second(now.as_second()).unwrap_or(now),
+            pods: counted.pods.clone(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"# HELP nginx_ingress_controller_requests The total number of client requests
+# TYPE nginx_ingress_controller_requests counter
+nginx_ingress_controller_requests{canary="",controller_namespace="ingress-nginx",host="a.com",ingress="shop",namespace="ns-a",status="200"} 7
+nginx_ingress_controller_requests{canary="",controller_namespace="x",host="a.com",ingress="shop",namespace="ns-a",status="502"} 1.2e+01
+nginx_ingress_controller_requests{ingress="other",namespace="ns-a"} 3
+nginx_ingress_controller_requests_total{ingress="shop",namespace="ns-a"} 999
+"#;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn requests_of_an_ingress_are_added_up_and_a_neighbouring_label_is_not_taken() {
+        let mut all = BTreeMap::new();
+        sum(TEXT, &mut all);
+        assert_eq!(all[&("ns-a".to_owned(), "shop".to_owned())], 19);
+        assert_eq!(all.len(), 2);
+        assert_eq!(
+            label(r#"controller_namespace="x",namespace="y""#, "namespace"),
+            Some("y")
+        );
+    }
+
+    #[test]
+    fn the_time_without_a_request_begins_anew_with_each_request_and_each_start_of_a_pod() {
+        let key = ("ns-a".to_owned(), "shop".to_owned());
+        let counted = |requests: u64, pods: &str| Counted {
+            requests: BTreeMap::from([(key.clone(), requests)]),
+            pods: pods.to_owned(),
+        };
+        let first = next(&json!({}), &key, &counted(7, "p"), at("2026-01-05T02:00:00Z"));
+        let ingress =
+            json!({"metadata": {"annotations": {marks::REQUESTS: serde_json::to_string(&first).unwrap()}}});
+        let later = at("2026-01-06T02:00:00Z");
+        assert_eq!(next(&ingress, &key, &counted(7, "p"), later), first);
+        assert_eq!(next(&ingress, &key, &counted(8, "p"), later).since, later);
+        assert_eq!(next(&ingress, &key, &counted(7, "q"), later).since, later);
+        let broken = json!({"metadata": {"annotations": {marks::REQUESTS: "x"}}});
+        assert_eq!(next(&broken, &key, &counted(7, "p"), later).since, later);
+    }
+}

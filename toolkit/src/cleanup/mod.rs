@@ -1,0 +1,405 @@
+//! `migrate cleanup`: Ingresses that nothing needs any more are deleted, and can come back.
+//!
+//! - [`judge`]: every reason why one has to stay;
+//! - [`counter`]: what nginx itself counted; [`names`]: where names lead.
+
+pub mod args;
+pub mod counter;
+pub mod judge;
+pub mod names;
+
+use crate::apply::read::from;
+use crate::apply::run::said;
+use crate::apply::select::object;
+use crate::backup::folder::{Folder, Manifest};
+use crate::backup::sanitise::sanitised;
+use crate::cluster::{self, Cluster, MANAGER, exactly, meta};
+use crate::convert::args::key;
+use crate::digest;
+use crate::finding::{self, Finding, Severity};
+use crate::marks;
+use crate::pace::paced;
+use crate::place::Place;
+use crate::standing::{self, One, Standing};
+use crate::trouble::{End, Trouble};
+use args::CleanupArgs;
+use counter::{Count, Counted};
+use futures::StreamExt as _;
+use gradual_rollout_migration::input::Key;
+use jiff::Timestamp;
+use judge::Known;
+use kube::api::{Patch, PatchParams, PropagationPolicy};
+use names::Leads;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Deletes what may go.
+pub async fn run(args: &CleanupArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
+    let accepted = judge::accepted(args)?;
+    let more = [cluster::DEPLOYMENT, cluster::DAEMON_SET, cluster::CERTIFICATE];
+    let cluster = Cluster::look(&place.client, &[&standing::kinds()[..], &more].concat()).await?;
+    let (folder, manifest) = open(args, &cluster).await?;
+    let standing = Standing::read(&cluster, &args.standing, place.namespace.as_deref()).await?;
+    let candidates = candidates(args, place.namespace.as_deref(), &standing)?;
+    let now = (place.now)();
+    let counted = counter::ask(&cluster, &place.client, args.metrics_port).await?;
+    let live: Vec<&Value> = standing.ingresses.values().collect();
+    let nginx = names::nginx(&cluster, &live, &args.nginx_address).await?;
+    let hosts: BTreeSet<String> = candidates.iter().flat_map(|one| one.hosts.clone()).collect();
+    let asked = ["CLEANUP-NAME-UNKNOWN", "CLEANUP-NAME-LEADS-TO-NGINX"]
+        .iter()
+        .any(|code| !accepted.iter().any(|accepted| accepted == code));
+    let leads = if asked {
+        names::lead(&hosts, &nginx).await
+    } else {
+        // Whatever the answer was, it would be accepted.
+        let unasked = |host| (host, Leads::Unknown("it was not looked up".to_owned()));
+        hosts.into_iter().map(unasked).collect()
+    };
+    let mut kept = Kept::new(&folder, &manifest);
+    let (mut going, mut findings, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+    for one in candidates {
+        let Some(ingress) = standing.ingresses.get(&one.key) else {
+            continue;
+        };
+        let count = match &counted {
+            Ok(counted) => Ok(counter::next(ingress, &one.key, counted, now)),
+            Err(why) => Err(why.as_str()),
+        };
+        if let Ok(count) = &count {
+            counts.push((one.key.clone(), count.clone()));
+        }
+        let known = Known {
+            one,
+            ingress,
+            count,
+            leads: &leads,
+            kept: kept.has(ingress, &one.key)?,
+        };
+        let reasons = judge::reasons(&known, args, now);
+        let (taken, left): (Vec<Finding>, Vec<Finding>) = reasons
+            .into_iter()
+            .partition(|finding| accepted.iter().any(|code| code == finding.code));
+        findings.extend(taken.into_iter().map(|finding| Finding {
+            severity: Severity::Info,
+            remedy: "accepted".to_owned(),
+            ..finding
+        }));
+        if left.is_empty() {
+            going.push((one.key.clone(), ingress));
+        }
+        findings.extend(left);
+    }
+    findings.extend(certificates(&cluster, &going).await?);
+    let mut deleted: Vec<String> = going.iter().map(|(key, _)| object(key)).collect();
+    if !args.dry_run {
+        findings.extend(remember(&cluster, args, &standing, &counts, counted.as_ref().ok()).await);
+        let (done, failed) = delete(&cluster, args, &going).await;
+        findings.extend(failed);
+        findings.extend(stamp(&cluster, args, &standing, &done, now).await);
+        deleted = done.iter().map(object).collect();
+    }
+    tell(args, &deleted, &findings, place)?;
+    let left = findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Blocker);
+    Ok(match (left, deleted.is_empty()) {
+        (false, _) => End::Done,
+        (true, true) => End::Refused,
+        (true, false) => End::Partly,
+    })
+}
+
+/// The backup from which Ingresses would come back.
+async fn open(args: &CleanupArgs, cluster: &Cluster) -> Result<(Folder, Manifest), Trouble> {
+    let folder = Folder::at(&args.dir);
+    let Some(manifest) = folder.manifest()? else {
+        return Err(Trouble::Usage(format!(
+            "{} holds no backup: nothing is deleted that could not come back. Take one: migrate backup --dir",
+            args.dir.display()
+        )));
+    };
+    let identity = cluster.identity().await?;
+    if manifest.cluster.is_some() && manifest.cluster != identity {
+        return Err(Trouble::Refused(format!(
+            "{} is a backup of another cluster: nothing was deleted",
+            args.dir.display()
+        )));
+    }
+    Ok((folder, manifest))
+}
+
+/// The marked Ingresses that were named.
+fn candidates<'a>(
+    args: &CleanupArgs,
+    namespace: Option<&str>,
+    standing: &'a Standing,
+) -> Result<Vec<&'a One>, Trouble> {
+    if namespace.is_none() && args.ingress.is_empty() && !args.all {
+        return Err(Trouble::Usage(
+            "nothing was named: write -n NAMESPACE, --ingress NAMESPACE/NAME or --all".to_owned(),
+        ));
+    }
+    let mut named: BTreeSet<Key> = BTreeSet::new();
+    for typed in &args.ingress {
+        let key = key("--ingress", typed)?;
+        if !standing.ingresses.get(&key).is_some_and(marks::migrated) {
+            return Err(Trouble::Usage(format!(
+                "there is no Ingress {typed} that is marked as migrated: see migrate status"
+            )));
+        }
+        named.insert(key);
+    }
+    let marked = standing.all.iter().filter(|one| {
+        standing.ingresses.get(&one.key).is_some_and(marks::migrated)
+            && (named.is_empty() || named.contains(&one.key))
+    });
+    Ok(marked.collect())
+}
+
+/// What a backup has of Ingresses, read namespace by namespace.
+struct Kept<'a> {
+    folder: &'a Folder,
+    manifest: &'a Manifest,
+    read: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl<'a> Kept<'a> {
+    fn new(folder: &'a Folder, manifest: &'a Manifest) -> Self {
+        Self {
+            folder,
+            manifest,
+            read: BTreeMap::new(),
+        }
+    }
+
+    /// Whether it has an Ingress as it is, marks aside.
+    fn has(&mut self, ingress: &Value, key: &Key) -> Result<Option<bool>, Trouble> {
+        let (namespace, name) = key;
+        if !self.manifest.namespaces.contains_key(namespace) {
+            return Ok(None);
+        }
+        if !self.read.contains_key(namespace) {
+            let objects = self.folder.read(self.manifest, namespace)?;
+            let ingresses = objects
+                .iter()
+                .filter(|object| object.get("kind").and_then(Value::as_str) == Some("Ingress"));
+            let all = ingresses.map(|object| (meta(object, "name").to_owned(), plain(object)));
+            self.read.insert(namespace.clone(), all.collect());
+        }
+        let kept = self.read.get(namespace).and_then(|all| all.get(name));
+        Ok(kept.map(|kept| *kept == plain(ingress)))
+    }
+}
+
+/// The digest of an Ingress without our marks.
+fn plain(ingress: &Value) -> String {
+    let mut object = sanitised(ingress);
+    for (field, is_ours) in [
+        (
+            "labels",
+            &(|name: &str| name == marks::MIGRATED) as &dyn Fn(&str) -> bool,
+        ),
+        ("annotations", &|name: &str| marks::is_mark(name)),
+    ] {
+        if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            if let Some(map) = meta.get_mut(field).and_then(Value::as_object_mut) {
+                map.retain(|name, _| !is_ours(name));
+            }
+            if meta
+                .get(field)
+                .and_then(Value::as_object)
+                .is_some_and(serde_json::Map::is_empty)
+            {
+                meta.remove(field);
+            }
+        }
+    }
+    digest::of(&object)
+}
+
+/// Certificates that belong to an Ingress stay without it; how they are renewed may have to be looked at.
+async fn certificates(cluster: &Cluster, going: &[(Key, &Value)]) -> Result<Vec<Finding>, Trouble> {
+    let mut findings = Vec::new();
+    let namespaces: BTreeSet<&String> = going.iter().map(|(key, _)| &key.0).collect();
+    for namespace in namespaces {
+        for certificate in cluster.all(&cluster::CERTIFICATE, Some(namespace)).await? {
+            let owners = certificate
+                .pointer("/metadata/ownerReferences")
+                .and_then(Value::as_array);
+            let owned = owners.into_iter().flatten().any(|owner| {
+                let uid = owner.get("uid").and_then(Value::as_str).unwrap_or_default();
+                going.iter().any(|(_, ingress)| meta(ingress, "uid") == uid)
+            });
+            if owned {
+                findings.push(Finding {
+                    code: "CLEANUP-CERTIFICATE-STAYS",
+                    severity: Severity::Info,
+                    object: cluster::CERTIFICATE.named(namespace, meta(&certificate, "name")),
+                    message: "it belongs to an Ingress that goes, and stays without an owner".to_owned(),
+                    remedy: "if it is issued by HTTP-01 through nginx, give its issuer a solver that works without it".to_owned(),
+                });
+            }
+        }
+    }
+    Ok(findings)
+}
+
+/// Writes down what nginx counted, for the next run.
+async fn remember(
+    cluster: &Cluster,
+    args: &CleanupArgs,
+    standing: &Standing,
+    counts: &[(Key, Count)],
+    counted: Option<&Counted>,
+) -> Vec<Finding> {
+    if counted.is_none() {
+        return Vec::new();
+    }
+    let work = counts.iter().filter_map(|(key, count)| {
+        let text = serde_json::to_string(count).ok()?;
+        let before = standing
+            .ingresses
+            .get(key)
+            .and_then(|i| cluster::annotation(i, marks::REQUESTS));
+        if before == Some(text.as_str()) {
+            return None;
+        }
+        Some(async move {
+            let patch = json!({"metadata": {"annotations": {marks::REQUESTS: text}}});
+            merge(cluster, &cluster::INGRESS, key, &patch)
+                .await
+                .err()
+                .map(|why| Finding {
+                    code: "CLEANUP-NOT-REMEMBERED",
+                    severity: Severity::Warning,
+                    object: object(key),
+                    message: format!("what nginx counted could not be written down: {why}"),
+                    remedy: "have patch on ingresses granted".to_owned(),
+                })
+        })
+    });
+    let said: Vec<Option<Finding>> = paced(work, args.rate).collect().await;
+    said.into_iter().flatten().collect()
+}
+
+async fn merge(cluster: &Cluster, kind: &cluster::Kind, key: &Key, patch: &Value) -> Result<(), String> {
+    let Some(api) = cluster.api(kind, Some(&key.0)) else {
+        return Err(format!("the cluster does not serve {}", kind.resource()));
+    };
+    let params = PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let done = api.patch(&key.1, &params, &Patch::Merge(patch)).await;
+    done.map(drop).map_err(|error| said(&error))
+}
+
+/// Deletes Ingresses exactly as they were judged; what belongs to them stays.
+async fn delete(cluster: &Cluster, args: &CleanupArgs, going: &[(Key, &Value)]) -> (Vec<Key>, Vec<Finding>) {
+    let work = going.iter().map(|(key, ingress)| async move {
+        // Its version may have been raised by our own note; its uid and what it asks for may not change.
+        let result = match cluster.get(&cluster::INGRESS, &key.0, &key.1).await {
+            Ok(Some(now)) if meta(&now, "uid") == meta(ingress, "uid") && plain(&now) == plain(ingress) => {
+                let mut params = exactly(&now, false);
+                params.propagation_policy = Some(PropagationPolicy::Orphan);
+                match cluster.api(&cluster::INGRESS, Some(&key.0)) {
+                    Some(api) => api
+                        .delete(&key.1, &params)
+                        .await
+                        .map(drop)
+                        .map_err(|error| said(&error)),
+                    None => Err("the cluster serves no Ingresses".to_owned()),
+                }
+            }
+            Ok(Some(_)) => Err("somebody changed it while it was judged".to_owned()),
+            Ok(None) => Ok(()),
+            Err(error) => Err(said(&error)),
+        };
+        (key, result)
+    });
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    let mut stream = std::pin::pin!(paced(work, args.rate));
+    while let Some((key, result)) = stream.next().await {
+        match result {
+            Ok(()) => done.push(key.clone()),
+            Err(why) => failed.push(Finding {
+                code: "CLEANUP-FAILED",
+                severity: Severity::Blocker,
+                object: object(key),
+                message: format!("it was not deleted: {why}"),
+                remedy: "mend that and ask again".to_owned(),
+            }),
+        }
+    }
+    done.sort();
+    (done, failed)
+}
+
+/// Notes on routes since when the gateway serves them alone.
+async fn stamp(
+    cluster: &Cluster,
+    args: &CleanupArgs,
+    standing: &Standing,
+    done: &[Key],
+    now: Timestamp,
+) -> Vec<Finding> {
+    let second = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
+    let patch = json!({"metadata": {"annotations": {marks::CLEANED_AT: second}}});
+    let patch = &patch;
+    let routes = standing.live.ours(&cluster::VIRTUAL_SERVICE);
+    let touched = routes.filter(|route| from(route).iter().any(|key| done.contains(key)));
+    let work = touched.map(|route| async move {
+        let key = crate::apply::gateway::key(route);
+        merge(cluster, &cluster::VIRTUAL_SERVICE, &key, patch)
+            .await
+            .err()
+            .map(|why| Finding {
+                code: "CLEANUP-NOT-REMEMBERED",
+                severity: Severity::Warning,
+                object: cluster::VIRTUAL_SERVICE.named(&key.0, &key.1),
+                message: format!("since when the gateway serves it alone could not be written down: {why}"),
+                remedy: "have patch on virtualservices granted".to_owned(),
+            })
+    });
+    let all: Vec<Option<Finding>> = paced(work, args.rate).collect().await;
+    all.into_iter().flatten().collect()
+}
+
+fn tell(
+    args: &CleanupArgs,
+    deleted: &[String],
+    findings: &[Finding],
+    place: &mut Place<'_>,
+) -> Result<(), Trouble> {
+    if place.json {
+        let said = json!({"dryRun": args.dry_run, "deleted": deleted, "findings": findings});
+        writeln!(place.out, "{said:#}")?;
+        return Ok(());
+    }
+    finding::write(place.err, findings)?;
+    let word = if args.dry_run {
+        "would be deleted"
+    } else {
+        "deleted"
+    };
+    for name in deleted {
+        writeln!(place.out, "{word}: {}", finding::plain(name))?;
+    }
+    let blocked = findings.iter().filter(|f| f.severity == Severity::Blocker);
+    let left: BTreeSet<&String> = blocked.map(|f| &f.object).collect();
+    writeln!(
+        place.out,
+        "{} Ingresses {word}, {} stay",
+        deleted.len(),
+        left.len()
+    )?;
+    if !deleted.is_empty() && !args.dry_run {
+        let dir = args.dir.display();
+        writeln!(
+            place.out,
+            "to have them back: migrate restore --dir {dir} --kind Ingress"
+        )?;
+    }
+    Ok(())
+}

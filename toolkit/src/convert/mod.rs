@@ -1,0 +1,155 @@
+//! A cluster's Ingresses as the pure converter reads them, and the part of them that belongs together.
+//!
+//! - [`args`]: what an operator says about it;
+//! - [`closure`]: which Ingresses cannot be told apart at a gateway.
+
+pub mod args;
+pub mod closure;
+
+use crate::cluster::{self, Cluster, Kind, meta};
+use crate::marks;
+use crate::trouble::Trouble;
+use gradual_rollout_migration::convert::{self, Conversion, Options};
+use gradual_rollout_migration::input::{self, Inventory, Key, Source};
+use gradual_rollout_migration::rules;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// What a conversion reads.
+pub const READ: [Kind; 7] = [
+    cluster::INGRESS,
+    cluster::INGRESS_CLASS,
+    cluster::SERVICE,
+    cluster::SECRET,
+    cluster::CONFIG_MAP,
+    cluster::DEPLOYMENT,
+    cluster::DAEMON_SET,
+];
+
+/// A cluster as it was read.
+#[derive(Debug)]
+pub struct Seen {
+    /// As the converter sees it; no values of Secrets are in it.
+    pub inventory: Inventory,
+    /// The Ingresses as they are stored.
+    pub ingresses: BTreeMap<Key, Value>,
+    /// Certificates, with their values.
+    pub certificates: BTreeMap<Key, Value>,
+}
+
+/// Reads what a conversion needs. Nothing of it may be left out: a Secret that may not be read would look like a host
+/// without a certificate.
+pub async fn read(cluster: &Cluster) -> Result<Seen, Trouble> {
+    let mut text = String::new();
+    let (mut ingresses, mut certificates) = (BTreeMap::new(), BTreeMap::new());
+    for kind in &READ {
+        for mut object in cluster.all(kind, None).await? {
+            let key = (
+                meta(&object, "namespace").to_owned(),
+                meta(&object, "name").to_owned(),
+            );
+            match kind.kind {
+                "Deployment" | "DaemonSet" if !is_controller(&object) => continue,
+                "Secret" => {
+                    if object.pointer("/data/tls.crt").is_some() {
+                        certificates.insert(key, object.clone());
+                    }
+                    hide(&mut object);
+                }
+                // Solvers come and go, and our own canaries lead to the gateway already.
+                "Ingress" if passing(&object) => continue,
+                "Ingress" => {
+                    ingresses.insert(key, object.clone());
+                }
+                _ => {}
+            }
+            if let Some(meta) = object.pointer_mut("/metadata").and_then(Value::as_object_mut) {
+                meta.remove("managedFields");
+                if let Some(notes) = meta.get_mut("annotations").and_then(Value::as_object_mut) {
+                    // Our own marks say nothing about how requests are served.
+                    notes.retain(|name, _| !marks::is_mark(name));
+                }
+            }
+            // JSON is YAML too; documents of their own are read by all hands.
+            text.push_str("---\n");
+            text.push_str(&object.to_string());
+            text.push('\n');
+        }
+    }
+    let source = Source {
+        name: "cluster".to_owned(),
+        text,
+    };
+    Ok(Seen {
+        inventory: input::read(&[source]),
+        ingresses,
+        certificates,
+    })
+}
+
+/// That a Secret has a key is all that a conversion is told.
+fn hide(secret: &mut Value) {
+    if let Some(data) = secret.get_mut("data").and_then(Value::as_object_mut) {
+        let filled = data
+            .iter()
+            .filter(|(_, value)| value.as_str().is_some_and(|v| !v.is_empty()));
+        *data = filled
+            .map(|(key, _)| (key.clone(), "c2V0".into()))
+            .collect::<Map<_, _>>();
+    }
+    if let Some(notes) = secret
+        .pointer_mut("/metadata/annotations")
+        .and_then(Value::as_object_mut)
+    {
+        // kubectl keeps a copy of all values here.
+        notes.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
+}
+
+/// Whether an Ingress serves no application.
+fn passing(ingress: &Value) -> bool {
+    marks::ours(ingress) || cluster::label(ingress, "acme.cert-manager.io/http01-solver") == Some("true")
+}
+
+/// Whether a workload runs ingress-nginx.
+pub fn is_controller(workload: &Value) -> bool {
+    let containers = workload
+        .pointer("/spec/template/spec/containers")
+        .and_then(Value::as_array);
+    let words = |container: &Value, field: &str| {
+        let list = container.get(field).and_then(Value::as_array);
+        list.into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .any(|word| word.ends_with("nginx-ingress-controller"))
+    };
+    containers
+        .into_iter()
+        .flatten()
+        .any(|container| words(container, "command") || words(container, "args"))
+}
+
+/// The prefix of annotations that the controller goes by.
+pub fn prefix(inventory: &Inventory, options: &Options) -> String {
+    let flag = |flag: &String| {
+        flag.trim_start_matches('-')
+            .strip_prefix("annotations-prefix=")
+            .map(ToOwned::to_owned)
+    };
+    let said = options.annotations_prefix.clone();
+    let said = said.or_else(|| options.controller_flags.iter().find_map(flag));
+    said.or_else(|| inventory.controller_flags.iter().find_map(flag))
+        .unwrap_or_else(|| "nginx.ingress.kubernetes.io".to_owned())
+}
+
+/// Converts, and refuses to hand out what would break a rule of Istio.
+pub fn convert(inventory: &Inventory, options: &Options) -> Result<Conversion, Trouble> {
+    let conversion =
+        convert::convert(inventory, options).map_err(|error| Trouble::Internal(error.to_string()))?;
+    match rules::check(&conversion.objects).first() {
+        Some(broken) => Err(Trouble::Internal(format!(
+            "an object would break a rule of Istio: {broken}"
+        ))),
+        None => Ok(conversion),
+    }
+}

@@ -1,0 +1,114 @@
+//! What this program writes on objects to know them again.
+
+use crate::cluster::{annotation, label};
+use crate::digest;
+use serde_json::{Map, Value, json};
+
+/// The label of everything that this program made; converted objects have it too.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Its value.
+pub const OURS: &str = "gradual-rollout";
+/// The label of an Ingress that is served by the gateway as well. A label and no annotation, as it is selected by.
+pub const MIGRATED: &str = "sealos.io/migrated-to-istio";
+/// When that was; an annotation of an Ingress, RFC 3339.
+pub const MIGRATED_AT: &str = "sealos.io/migration-time";
+/// The digest of what was converted; an annotation of an Ingress that has [`MIGRATED`].
+pub const SOURCE: &str = "rollout.sealos.io/source-hash";
+/// The digest of the `spec` that was written; an annotation of what was made of Ingresses.
+pub const WRITTEN: &str = "rollout.sealos.io/written-hash";
+/// Which Ingresses an object was made of.
+pub const FROM: &str = "rollout.sealos.io/converted-from";
+/// `namespace/name` of the Secret that an object is a copy of.
+pub const COPY_OF: &str = "rollout.sealos.io/copy-of";
+/// When requests to both data planes were last answered alike; an annotation of an Ingress, RFC 3339. Written by merge
+/// patch: by server-side apply under the same manager it would take the other marks away.
+pub const PROBED_AT: &str = "rollout.sealos.io/probed-at";
+/// Since when the gateway serves a host alone; an annotation of a `VirtualService`, RFC 3339.
+pub const CLEANED_AT: &str = "rollout.sealos.io/cleaned-at";
+/// What a controller was told before `finish`, as JSON; an annotation of its Deployment or `ConfigMap`.
+pub const BEFORE_FINISH: &str = "rollout.sealos.io/before-finish";
+/// The annotation of a `GradualRollout` that a batch was handed to.
+pub const HANDED_OVER: &str = "rollout.sealos.io/handed-over";
+/// What nginx counted for an Ingress, and when; an annotation of an Ingress. Written by merge patch, as [`PROBED_AT`].
+pub const REQUESTS: &str = "rollout.sealos.io/nginx-requests";
+
+/// Whether an annotation is one that this program writes.
+pub fn is_mark(name: &str) -> bool {
+    [MIGRATED_AT, SOURCE, WRITTEN, COPY_OF, PROBED_AT, REQUESTS].contains(&name)
+}
+
+/// Whether this program made an object.
+pub fn ours(object: &Value) -> bool {
+    label(object, MANAGED_BY) == Some(OURS)
+}
+
+/// Whether an Ingress has the mark.
+pub fn migrated(ingress: &Value) -> bool {
+    label(ingress, MIGRATED) == Some("true")
+}
+
+/// Whether what was written by this program is as it was written; none where it was written by another way.
+pub fn untouched(object: &Value) -> Option<bool> {
+    annotation(object, WRITTEN).map(|written| written == digest::short(&spec(object)))
+}
+
+/// The `spec`.
+pub fn spec(object: &Value) -> Value {
+    object.get("spec").cloned().unwrap_or_default()
+}
+
+/// The digest of what a conversion reads of an Ingress, what it asks for, not who has looked at it; and the prefix of the
+/// annotations that are read.
+pub fn source(ingress: &Value, prefix: &str) -> String {
+    let wanted = |name: &str| {
+        name.split_once('/').is_some_and(|(before, _)| before == prefix)
+            || name == "kubernetes.io/ingress.class"
+    };
+    let annotations: Map<String, Value> = ingress
+        .pointer("/metadata/annotations")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| wanted(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let digest = digest::short(&json!({"spec": spec(ingress), "annotations": annotations}));
+    format!("{digest}@{prefix}")
+}
+
+/// Whether an Ingress is as it was when it was marked; none where the mark does not say.
+pub fn as_converted(ingress: &Value) -> Option<bool> {
+    let said = annotation(ingress, SOURCE)?;
+    let (_, prefix) = said.split_once('@')?;
+    Some(source(ingress, prefix) == said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_converted_changes_the_digest_of_an_ingress() {
+        let prefix = "nginx.ingress.kubernetes.io";
+        let mut ingress = json!({"metadata": {"annotations": {"nginx.ingress.kubernetes.io/a": "1", "x": "1"}},
+            "spec": {"rules": []}});
+        let before = source(&ingress, prefix);
+        ingress["metadata"]["annotations"]["x"] = json!("2");
+        ingress["metadata"]["labels"] = json!({"y": "1"});
+        ingress["status"] = json!({"loadBalancer": {}});
+        assert_eq!(source(&ingress, prefix), before);
+        ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/a"] = json!("2");
+        assert_ne!(source(&ingress, prefix), before);
+    }
+
+    #[test]
+    fn an_object_that_somebody_edited_is_told_from_one_that_nobody_did() {
+        let mut object = json!({"spec": {"a": 1}});
+        assert_eq!(untouched(&object), None);
+        let written = digest::short(&spec(&object));
+        object["metadata"] = json!({"annotations": {WRITTEN: written}});
+        assert_eq!(untouched(&object), Some(true));
+        object["spec"]["a"] = json!(2);
+        assert_eq!(untouched(&object), Some(false));
+    }
+}

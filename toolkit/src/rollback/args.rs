@@ -1,0 +1,59 @@
+//! Arguments of `migrate rollback`.
+
+use clap::Args;
+use std::path::PathBuf;
+
+/// Arguments of `migrate rollback`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Undoes what apply, cleanup and finish did, in the order in which no request is lost: the share that nginx sends to the
+gateway goes back to 0 (a GradualRollout is told, and waited for); controllers make Ingresses again; Ingresses that
+were cleaned up come back from the backup, and nginx gets time to serve them; marks are taken off; then the hosts are
+closed at the Gateway, and routes, policies, rules and copies of certificates that nothing uses any more are deleted.
+Names that still lead to the gateway must be moved back before. A block on new Ingresses stays: see unblock.
+
+Examples:
+  gradual-rollout migrate rollback -n ns-a --dry-run
+  gradual-rollout migrate rollback -n ns-a --dir before-istio
+  gradual-rollout migrate rollback --ingress ns-a/shop
+  gradual-rollout migrate rollback --all --dir before-istio
+
+Exit codes:
+  0 all of it is undone · 3 nothing is, the message says why · 4 some of it is, the report names the rest
+  64 a flag or the folder is wrong · 69 the cluster cannot be reached · 75 the traffic did not come back in time")]
+pub struct RollbackArgs {
+    /// What was made of this Ingress; may be repeated, or a list by comma
+    #[arg(long, value_name = "NAMESPACE/NAME", value_delimiter = ',')]
+    pub ingress: Vec<String>,
+    /// Everything
+    #[arg(long, conflicts_with = "ingress")]
+    pub all: bool,
+    /// This Ingress was cleaned up and need not come back; may be repeated, or a list by comma
+    #[arg(long, value_name = "NAMESPACE/NAME", value_delimiter = ',')]
+    pub gone: Vec<String>,
+    /// The folder of the backup; needed where Ingresses were cleaned up
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Only show what would be undone
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Delete what somebody edited since it was written as well
+    #[arg(long)]
+    pub overwrite: bool,
+    /// How many seconds to wait for the traffic to come back
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub wait: u64,
+    /// How many seconds nginx gets to serve Ingresses that came back
+    #[arg(long, value_name = "SECONDS", default_value_t = 15)]
+    pub settle: u64,
+    /// The Gateway that was written; its namespace has the copies of certificates
+    #[arg(
+        long,
+        value_name = "NAMESPACE/NAME",
+        default_value = "istio-system/sealos-gateway"
+    )]
+    pub gateway: String,
+    /// How many objects are written in a second at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rate: u32,
+}

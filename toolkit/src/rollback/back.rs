@@ -1,0 +1,78 @@
+//! Ingresses that were cleaned up, back from the backup.
+
+use crate::backup::folder::Folder;
+use crate::cluster::{self, Cluster, meta};
+use crate::restore::plan::{Doing, Step};
+use crate::trouble::Trouble;
+use gradual_rollout_migration::input::Key;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// What has to be written for Ingresses to be there again. If one of them is not in the backup nothing is undone:
+/// closing its host at the gateway would leave it without any way in.
+pub async fn steps(
+    dir: Option<&Path>,
+    missing: &BTreeSet<Key>,
+    cluster: &Cluster,
+) -> Result<Vec<Step>, Trouble> {
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<String> = missing
+        .iter()
+        .map(|(namespace, name)| format!("{namespace}/{name}"))
+        .collect();
+    let names = crate::apply::select::shown(&names);
+    let Some(dir) = dir else {
+        return Err(Trouble::Usage(format!(
+            "Ingresses were cleaned up and have to come back first ({names}): name the folder of the backup with --dir"
+        )));
+    };
+    let folder = Folder::at(dir);
+    let Some(manifest) = folder.manifest()? else {
+        return Err(Trouble::Usage(format!("{} holds no backup", dir.display())));
+    };
+    let identity = cluster.identity().await?;
+    if manifest.cluster.is_some() && manifest.cluster != identity {
+        return Err(Trouble::Refused(format!(
+            "{} is a backup of another cluster: nothing was undone",
+            dir.display()
+        )));
+    }
+    let mut steps = Vec::new();
+    let namespaces: BTreeSet<&String> = missing.iter().map(|(namespace, _)| namespace).collect();
+    for namespace in namespaces
+        .into_iter()
+        .filter(|name| manifest.namespaces.contains_key(*name))
+    {
+        for kept in folder.read(&manifest, namespace)? {
+            let is_ingress = kept.get("kind").and_then(Value::as_str) == Some("Ingress");
+            let name = meta(&kept, "name").to_owned();
+            if is_ingress && missing.contains(&(namespace.clone(), name.clone())) {
+                steps.push(Step {
+                    kind: cluster::INGRESS,
+                    namespace: namespace.clone(),
+                    name,
+                    kept,
+                    doing: Doing::Create,
+                });
+            }
+        }
+    }
+    let found: BTreeSet<Key> = steps
+        .iter()
+        .map(|step| (step.namespace.clone(), step.name.clone()))
+        .collect();
+    let lacking: Vec<String> = missing
+        .difference(&found)
+        .map(|(namespace, name)| format!("{namespace}/{name}"))
+        .collect();
+    if lacking.is_empty() {
+        return Ok(steps);
+    }
+    Err(Trouble::Refused(format!(
+        "Ingresses that were cleaned up are not in the backup: {}. Without them their hosts would have no way in; nothing was undone. Create them by hand, or name the backup that has them",
+        crate::apply::select::shown(&lacking)
+    )))
+}

@@ -1,0 +1,210 @@
+//! What has to be undone.
+
+use super::args::RollbackArgs;
+use crate::apply::gateway::{self, Host};
+use crate::apply::live::{Live, hosts};
+use crate::apply::read::{destinations, from, guarded};
+use crate::apply::select::shown;
+use crate::cluster::{self, Kind, annotation, meta};
+use crate::convert::args::key;
+use crate::finding::{Finding, Severity};
+use crate::marks;
+use crate::trouble::Trouble;
+use gradual_rollout_migration::input::Key;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is asked to be undone.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// Everything.
+    All,
+    /// What was made of the Ingresses of a namespace.
+    Namespace(String),
+    /// What was made of some Ingresses.
+    Ingresses(BTreeSet<Key>),
+}
+
+impl Wanted {
+    /// As typed.
+    pub fn of(args: &RollbackArgs, namespace: Option<&str>) -> Result<Self, Trouble> {
+        match (namespace, args.all, args.ingress.is_empty()) {
+            (None, true, _) => Ok(Self::All),
+            (Some(name), false, true) => Ok(Self::Namespace(name.to_owned())),
+            (None, false, false) => {
+                let keys: Result<_, _> = args.ingress.iter().map(|typed| key("--ingress", typed)).collect();
+                Ok(Self::Ingresses(keys?))
+            }
+            _ => Err(Trouble::Usage(
+                "name one of them: -n NAMESPACE, --ingress NAMESPACE/NAME or --all".to_owned(),
+            )),
+        }
+    }
+
+    /// Whether an Ingress is meant.
+    pub fn has(&self, key: &Key) -> bool {
+        match self {
+            Self::All => true,
+            Self::Namespace(name) => key.0 == *name,
+            Self::Ingresses(keys) => keys.contains(key),
+        }
+    }
+}
+
+/// What has to be undone, in the order in which it is.
+#[derive(Debug, Default)]
+pub struct Undo {
+    /// Ingresses that were cleaned up.
+    pub missing: BTreeSet<Key>,
+    /// Ingresses that have a mark.
+    pub marked: BTreeSet<Key>,
+    /// The namespaces of all of them.
+    pub namespaces: BTreeSet<String>,
+    /// Hosts that are closed.
+    pub hosts: BTreeSet<Host>,
+    /// Gateways that have some of them.
+    pub gateways: Vec<Value>,
+    /// What is deleted then, in this order.
+    pub deleted: Vec<(Kind, Value)>,
+    /// What is left alone.
+    pub findings: Vec<Finding>,
+}
+
+/// Finds what has to be undone.
+pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Value>, live: &Live) -> Undo {
+    let mut undo = Undo::default();
+    let marked = ingresses
+        .iter()
+        .filter(|(key, ingress)| wanted.has(key) && marks::migrated(ingress));
+    undo.marked = marked.map(|(key, _)| key.clone()).collect();
+    let (mut removed, mut kept) = (Vec::new(), Vec::new());
+    for route in live.ours(&cluster::VIRTUAL_SERVICE) {
+        let from = from(route);
+        let meant: BTreeSet<&Key> = from.iter().filter(|key| wanted.has(key)).collect();
+        let others: Vec<String> = from
+            .iter()
+            .filter(|key| !wanted.has(key))
+            .map(|(namespace, name)| format!("{namespace}/{name}"))
+            .collect();
+        if from.is_empty() || meant.is_empty() {
+            kept.push(route);
+        } else if others.is_empty() {
+            undo.missing
+                .extend(from.into_iter().filter(|key| !ingresses.contains_key(key)));
+            removed.push(route);
+        } else {
+            for key in meant {
+                undo.marked.remove(key);
+            }
+            undo.findings.push(Finding {
+                code: "ROLLBACK-SHARED",
+                severity: Severity::Blocker,
+                object: named(&cluster::VIRTUAL_SERVICE, route),
+                message: format!("left: it also serves {}", shown(&others)),
+                remedy: "name those too, or their namespaces".to_owned(),
+            });
+            kept.push(route);
+        }
+    }
+    let keys = undo.marked.iter().chain(&undo.missing);
+    undo.namespaces = keys.map(|(namespace, _)| namespace.clone()).collect();
+    undo.namespaces
+        .extend(removed.iter().map(|route| meta(route, "namespace").to_owned()));
+    for route in &removed {
+        let namespace = meta(route, "namespace");
+        undo.hosts
+            .extend(hosts(route).into_iter().map(|host| (namespace.to_owned(), host)));
+    }
+    let all: Vec<&Value> = live.ours(&cluster::GATEWAY).collect();
+    let touched = |gateway: &&&Value| {
+        gateway::open(gateway)
+            .iter()
+            .any(|host| undo.hosts.contains(host))
+    };
+    undo.gateways = all
+        .iter()
+        .filter(touched)
+        .map(|gateway| Value::clone(gateway))
+        .collect();
+    undo.deleted = deleted(wanted, live, &removed, &kept, &all, &undo.hosts);
+    edited(args, &mut undo);
+    undo
+}
+
+/// Routes first, then what protected them, what they needed, and the certificates that no Gateway shows any more.
+fn deleted(
+    wanted: &Wanted,
+    live: &Live,
+    removed: &[&Value],
+    kept: &[&Value],
+    gateways: &[&Value],
+    closed: &BTreeSet<Host>,
+) -> Vec<(Kind, Value)> {
+    let everything = matches!(wanted, Wanted::All);
+    let mut deleted: Vec<(Kind, Value)> = removed
+        .iter()
+        .map(|route| (cluster::VIRTUAL_SERVICE, Value::clone(route)))
+        .collect();
+    let hosts: BTreeSet<&String> = closed.iter().map(|(_, host)| host).collect();
+    let guards = live.ours(&cluster::AUTHORIZATION_POLICY);
+    let unused = guards.filter(|guard| {
+        annotation(guard, marks::WRITTEN).is_some() && guarded(guard).iter().all(|host| hosts.contains(host))
+    });
+    deleted.extend(unused.map(|guard| (cluster::AUTHORIZATION_POLICY, guard.clone())));
+    let before: BTreeSet<String> = removed.iter().flat_map(|route| destinations(route)).collect();
+    let still: BTreeSet<String> = kept.iter().flat_map(|route| destinations(route)).collect();
+    let rules = live.ours(&cluster::DESTINATION_RULE);
+    let unused = rules.filter(|rule| {
+        let service = rule
+            .pointer("/spec/host")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        annotation(rule, marks::WRITTEN).is_some()
+            && (everything || before.contains(service))
+            && !still.contains(service)
+    });
+    deleted.extend(unused.map(|rule| (cluster::DESTINATION_RULE, rule.clone())));
+    let shown: BTreeSet<String> = gateways
+        .iter()
+        .filter_map(|gateway| gateway::without(gateway, &|host| closed.contains(host)))
+        .flat_map(|gateway| gateway::credentials(&gateway))
+        .collect();
+    let was: BTreeSet<String> = gateways
+        .iter()
+        .flat_map(|gateway| gateway::credentials(gateway))
+        .collect();
+    let copies = live
+        .ours(&cluster::SECRET)
+        .filter(|copy| annotation(copy, marks::COPY_OF).is_some());
+    let unused = copies.filter(|copy| {
+        let name = meta(copy, "name");
+        !shown.contains(name) && (everything || was.contains(name))
+    });
+    deleted.extend(unused.map(|copy| (cluster::SECRET, copy.clone())));
+    deleted
+}
+
+/// What somebody edited is left: it does nothing once its host is closed.
+fn edited(args: &RollbackArgs, undo: &mut Undo) {
+    if args.overwrite {
+        return;
+    }
+    let is_edited =
+        |(kind, object): &(Kind, Value)| *kind != cluster::SECRET && marks::untouched(object) == Some(false);
+    let (left, deleted): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut undo.deleted).into_iter().partition(is_edited);
+    undo.deleted = deleted;
+    undo.findings.extend(left.iter().map(|(kind, object)| Finding {
+        code: "ROLLBACK-EDITED",
+        severity: Severity::Warning,
+        object: named(kind, object),
+        message:
+            "left: somebody edited it since it was written; its hosts are closed all the same".to_owned(),
+        remedy: "say --overwrite to delete it".to_owned(),
+    }));
+}
+
+/// `Kind namespace/name`.
+pub fn named(kind: &Kind, object: &Value) -> String {
+    kind.named(meta(object, "namespace"), meta(object, "name"))
+}

@@ -1,0 +1,140 @@
+//! Undoing, one step after the other.
+
+use super::args::RollbackArgs;
+use super::plan::{Undo, named};
+use crate::apply::gateway::{self, Host};
+use crate::apply::item::stamped;
+use crate::apply::run::{Became, Line, said};
+use crate::cluster::{self, Cluster, Kind, MANAGER, exactly, meta};
+use crate::marks;
+use crate::pace::paced;
+use futures::StreamExt as _;
+use gradual_rollout_migration::input::Key;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// How often a write is tried that somebody else's write came before.
+const TRIES: usize = 5;
+
+fn line(object: String, action: &'static str, result: Result<(), String>) -> Line {
+    let (became, message) = match result {
+        Ok(()) => (Became::Written, String::new()),
+        Err(why) => (Became::Failed, why),
+    };
+    Line {
+        object,
+        action,
+        result: became,
+        message,
+    }
+}
+
+/// Takes the marks off Ingresses: from here on nothing cleans them up.
+pub async fn unmark(cluster: &Cluster, args: &RollbackArgs, marked: &BTreeSet<Key>) -> Vec<Line> {
+    let gone = json!({"metadata": {
+        "labels": {marks::MIGRATED: null},
+        "annotations": {
+            marks::MIGRATED_AT: null, marks::SOURCE: null, marks::PROBED_AT: null, marks::REQUESTS: null,
+        },
+    }});
+    let gone = &gone;
+    let work = marked.iter().map(|key| async move {
+        let object = cluster::INGRESS.named(&key.0, &key.1);
+        let Some(api) = cluster.api(&cluster::INGRESS, Some(&key.0)) else {
+            return line(
+                object,
+                "unmark",
+                Err("the cluster serves no Ingresses".to_owned()),
+            );
+        };
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        // Only our own words are taken away, whatever else was changed meanwhile.
+        match api.patch(&key.1, &params, &Patch::Merge(gone)).await {
+            Ok(_) => line(object, "unmark", Ok(())),
+            // What is gone has no mark.
+            Err(kube::Error::Api(status)) if status.code == 404 => line(object, "unmark", Ok(())),
+            Err(error) => line(object, "unmark", Err(said(&error))),
+        }
+    });
+    paced(work, args.rate).collect().await
+}
+
+/// Closes hosts at the Gateways; one that has no other is deleted.
+pub async fn close(cluster: &Cluster, undo: &Undo) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for gateway in &undo.gateways {
+        let result = close_one(cluster, gateway, &undo.hosts).await;
+        lines.push(line(named(&cluster::GATEWAY, gateway), "close", result));
+    }
+    lines
+}
+
+async fn close_one(cluster: &Cluster, gateway: &Value, hosts: &BTreeSet<Host>) -> Result<(), String> {
+    let (namespace, name) = gateway::key(gateway);
+    let mut now = gateway.clone();
+    for _ in 0..TRIES {
+        match put(cluster, &now, hosts).await {
+            Ok(()) => return Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(error) => return Err(said(&error)),
+        }
+        // Somebody opened or closed something else meanwhile.
+        match cluster.get(&cluster::GATEWAY, &namespace, &name).await {
+            Ok(Some(newer)) => now = newer,
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(said(&error)),
+        }
+    }
+    Err(format!(
+        "it was changed by somebody else {TRIES} times while it was written"
+    ))
+}
+
+async fn put(cluster: &Cluster, gateway: &Value, hosts: &BTreeSet<Host>) -> Result<(), kube::Error> {
+    let (namespace, name) = gateway::key(gateway);
+    let Some(api) = cluster.api(&cluster::GATEWAY, Some(&namespace)) else {
+        return Ok(());
+    };
+    let Some(left) = gateway::without(gateway, &|host| hosts.contains(host)) else {
+        return api.delete(&name, &exactly(gateway, false)).await.map(drop);
+    };
+    let body = json!({
+        "apiVersion": cluster.version(&cluster::GATEWAY), "kind": "Gateway",
+        "metadata": {
+            "name": name, "namespace": namespace, "resourceVersion": meta(gateway, "resourceVersion"),
+            "labels": {marks::MANAGED_BY: marks::OURS},
+        },
+        "spec": left.get("spec"),
+    });
+    // Servers that others added stay in the list, which is one field.
+    let params = PatchParams::apply(MANAGER).force();
+    api.patch(&name, &params, &Patch::Apply(&stamped(body, None)))
+        .await
+        .map(drop)
+}
+
+/// Deletes objects of one kind after those of another, each exactly as it was looked at.
+pub async fn delete(cluster: &Cluster, args: &RollbackArgs, all: &[(Kind, Value)]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for group in all.chunk_by(|a, b| a.0 == b.0) {
+        let work = group.iter().map(|(kind, object)| async move {
+            let Some(api) = cluster.api(kind, Some(meta(object, "namespace"))) else {
+                return line(named(kind, object), "delete", Ok(()));
+            };
+            match api.delete(meta(object, "name"), &exactly(object, false)).await {
+                Ok(_) => line(named(kind, object), "delete", Ok(())),
+                Err(kube::Error::Api(status)) if status.code == 404 => {
+                    line(named(kind, object), "delete", Ok(()))
+                }
+                Err(error) => line(named(kind, object), "delete", Err(said(&error))),
+            }
+        });
+        lines.extend(paced(work, args.rate).collect::<Vec<Line>>().await);
+    }
+    lines
+}

@@ -1,0 +1,196 @@
+//! Whether what routes need is there: gateways that run, certificates that are current, Services that exist.
+
+use super::Standing;
+use crate::apply::gateway;
+use crate::apply::live::hosts;
+use crate::apply::read::destinations;
+use crate::apply::secret;
+use crate::cluster::{self, Cluster, annotation, meta};
+use crate::finding::{Finding, Severity};
+use crate::marks;
+use crate::rollback::plan::named;
+use crate::trouble::Trouble;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+fn finding(code: &'static str, severity: Severity, object: String, message: String, remedy: &str) -> Finding {
+    Finding {
+        code,
+        severity,
+        object,
+        message,
+        remedy: remedy.to_owned(),
+    }
+}
+
+/// Everything that is not well.
+pub async fn check(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding>, Trouble> {
+    let mut findings = gateways(cluster, standing).await?;
+    findings.extend(copies(cluster, standing).await?);
+    findings.extend(backends(cluster, standing).await?);
+    findings.extend(twice(standing));
+    Ok(findings)
+}
+
+/// Gateways without a pod that is ready, or without a certificate that they show.
+async fn gateways(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding>, Trouble> {
+    let mut findings = Vec::new();
+    for gateway in standing.live.all(&cluster::GATEWAY) {
+        let namespace = meta(gateway, "namespace");
+        let bad = if marks::ours(gateway) {
+            Severity::Blocker
+        } else {
+            Severity::Warning
+        };
+        let object = named(&cluster::GATEWAY, gateway);
+        let selector: Vec<String> = gateway
+            .pointer("/spec/selector")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()))
+            .collect();
+        if !selector.is_empty() {
+            let selector = selector.join(",");
+            // A Gateway's pods may be anywhere, and are mostly beside it.
+            let pods = cluster.list(&cluster::POD, None, Some(&selector)).await;
+            let pods = pods.map_err(|error| Trouble::kube(format!("list the pods of {object}"), &error))?;
+            let ready = pods.iter().filter(|pod| is_ready(pod)).count();
+            if ready == 0 {
+                findings.push(finding(
+                    "VALIDATE-GATEWAY-DOWN",
+                    bad,
+                    object.clone(),
+                    format!("of {} pods with {selector} none is ready", pods.len()),
+                    "look at the gateway's Deployment; --gateway-selector of apply says which pods are meant",
+                ));
+            }
+        }
+        if !marks::ours(gateway) {
+            continue;
+        }
+        for credential in gateway::credentials(gateway) {
+            let there = standing
+                .live
+                .get(&cluster::SECRET, namespace, &credential)
+                .is_some();
+            if !there {
+                findings.push(finding(
+                    "VALIDATE-CERTIFICATE-MISSING",
+                    bad,
+                    object.clone(),
+                    format!("it shows the certificate {namespace}/{credential}, which is not there: TLS fails for its hosts"),
+                    "write it anew: migrate apply --all --secrets-only",
+                ));
+            }
+        }
+    }
+    Ok(findings)
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    conditions.into_iter().flatten().any(|condition| {
+        condition.get("type").and_then(Value::as_str) == Some("Ready")
+            && condition.get("status").and_then(Value::as_str) == Some("True")
+    })
+}
+
+/// Copies of certificates that are older than their source, or have none any more.
+async fn copies(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding>, Trouble> {
+    let mut findings = Vec::new();
+    for copy in standing.live.ours(&cluster::SECRET) {
+        let Some((namespace, name)) = annotation(copy, marks::COPY_OF).and_then(|of| of.split_once('/'))
+        else {
+            continue;
+        };
+        let source = cluster.get(&cluster::SECRET, namespace, name).await;
+        let source =
+            source.map_err(|error| Trouble::kube(format!("read Secret {namespace}/{name}"), &error))?;
+        let object = named(&cluster::SECRET, copy);
+        match source {
+            Some(source) if secret::renewed(&source, copy) => findings.push(finding(
+                "VALIDATE-COPY-STALE",
+                Severity::Blocker,
+                object,
+                format!("{namespace}/{name} was renewed, and the gateway still shows the copy from before"),
+                "copy it anew: migrate apply --all --secrets-only, best by CronJob",
+            )),
+            Some(_) => {}
+            None => findings.push(finding(
+                "VALIDATE-COPY-ORPHANED",
+                Severity::Warning,
+                object,
+                format!("its source {namespace}/{name} is gone: it will not be renewed"),
+                "have the certificate issued again, or take the host back: migrate rollback --ingress",
+            )),
+        }
+    }
+    Ok(findings)
+}
+
+/// Routes to Services that are not there.
+async fn backends(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding>, Trouble> {
+    let services: BTreeSet<(String, String)> = cluster
+        .all(&cluster::SERVICE, None)
+        .await?
+        .iter()
+        .map(|service| {
+            (
+                meta(service, "namespace").to_owned(),
+                meta(service, "name").to_owned(),
+            )
+        })
+        .collect();
+    let mut findings = Vec::new();
+    for route in standing.live.ours(&cluster::VIRTUAL_SERVICE) {
+        for host in destinations(route) {
+            let mut parts = host.split('.');
+            let (Some(name), Some(namespace), Some("svc")) = (parts.next(), parts.next(), parts.next())
+            else {
+                continue;
+            };
+            if !services.contains(&(namespace.to_owned(), name.to_owned())) {
+                findings.push(finding(
+                    "VALIDATE-BACKEND-MISSING",
+                    Severity::Warning,
+                    named(&cluster::VIRTUAL_SERVICE, route),
+                    format!("it leads to Service {namespace}/{name}, which is not there: requests get 503"),
+                    "nginx answers 503 too; create the Service, or delete the Ingress",
+                ));
+            }
+        }
+    }
+    Ok(findings)
+}
+
+/// Hosts that more than one `VirtualService` has at gateways: which of them answers nobody knows.
+fn twice(standing: &Standing) -> Vec<Finding> {
+    let ours: BTreeSet<String> = standing
+        .live
+        .ours(&cluster::VIRTUAL_SERVICE)
+        .flat_map(hosts)
+        .collect();
+    standing
+        .live
+        .at_gateways()
+        .into_iter()
+        .filter(|(host, names)| names.len() > 1 && ours.contains(host))
+        .map(|(host, names)| {
+            finding(
+                "VALIDATE-HOST-TWICE",
+                Severity::Blocker,
+                format!("host {host}"),
+                format!(
+                    "at gateways it has {}",
+                    names
+                        .iter()
+                        .map(|(namespace, name)| cluster::VIRTUAL_SERVICE.named(namespace, name))
+                        .collect::<Vec<_>>()
+                        .join(" and ")
+                ),
+                "take the host out of all but one",
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,292 @@
+//! Where a migration stands: of each Ingress, whether it is served by the gateway, and as it says.
+//!
+//! - [`health`]: Gateways, certificates and back ends.
+
+pub mod health;
+
+use crate::apply::gateway;
+use crate::apply::live::{Live, MADE, hosts, texts};
+use crate::apply::read::from;
+use crate::cluster::{self, Cluster, Kind, annotation, label, meta};
+use crate::convert::args::key;
+use crate::marks;
+use crate::trouble::Trouble;
+use clap::Args;
+use gradual_rollout_migration::input::Key;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is looked at.
+#[derive(Clone, Debug, Args)]
+pub struct StandingArgs {
+    /// The class of the Ingresses
+    #[arg(long, value_name = "NAME", default_value = "nginx")]
+    pub ingress_class: String,
+    /// The Gateway that was written; its namespace has the copies of certificates
+    #[arg(
+        long,
+        value_name = "NAMESPACE/NAME",
+        default_value = "istio-system/sealos-gateway"
+    )]
+    pub gateway: String,
+}
+
+/// Where one Ingress stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum State {
+    /// It is not migrated.
+    Left,
+    /// Nginx and the gateway serve it alike.
+    Migrated,
+    /// It was changed since it was migrated.
+    Changed,
+    /// It has the mark, and something that it needs is missing, edited or closed.
+    Failed,
+    /// The gateway alone serves it: the Ingress is gone.
+    Cleaned,
+}
+
+/// One Ingress.
+#[derive(Clone, Debug)]
+pub struct One {
+    /// Which.
+    pub key: Key,
+    /// Where it stands.
+    pub state: State,
+    /// Its hosts.
+    pub hosts: BTreeSet<String>,
+    /// What is wrong; a code, the object, and what is the case.
+    pub wrong: Vec<(&'static str, String, String)>,
+}
+
+/// How many stand where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// See [`State::Left`].
+    pub left: usize,
+    /// See [`State::Migrated`].
+    pub migrated: usize,
+    /// See [`State::Changed`].
+    pub changed: usize,
+    /// See [`State::Failed`].
+    pub failed: usize,
+    /// See [`State::Cleaned`].
+    pub cleaned: usize,
+}
+
+impl Counts {
+    fn add(&mut self, state: State) {
+        match state {
+            State::Left => self.left += 1,
+            State::Migrated => self.migrated += 1,
+            State::Changed => self.changed += 1,
+            State::Failed => self.failed += 1,
+            State::Cleaned => self.cleaned += 1,
+        }
+    }
+}
+
+/// Where a migration stands.
+#[derive(Debug)]
+pub struct Standing {
+    /// Every Ingress of the class, and those that are gone.
+    pub all: Vec<One>,
+    /// The Ingresses that are there.
+    pub ingresses: BTreeMap<Key, Value>,
+    /// What was made of them.
+    pub live: Live,
+}
+
+/// Kinds that are looked at.
+pub fn kinds() -> Vec<Kind> {
+    let more = [
+        cluster::INGRESS,
+        cluster::SECRET,
+        cluster::POD,
+        cluster::SERVICE,
+        cluster::NAMESPACE,
+    ];
+    [&MADE[..], &more].concat()
+}
+
+impl Standing {
+    /// Looks at a namespace or at everything.
+    pub async fn read(
+        cluster: &Cluster,
+        args: &StandingArgs,
+        namespace: Option<&str>,
+    ) -> Result<Self, Trouble> {
+        let (gateway_namespace, _) = key("--gateway", &args.gateway)?;
+        let ingresses: BTreeMap<Key, Value> = cluster
+            .all(&cluster::INGRESS, namespace)
+            .await?
+            .into_iter()
+            .map(|object| {
+                (
+                    (
+                        meta(&object, "namespace").to_owned(),
+                        meta(&object, "name").to_owned(),
+                    ),
+                    object,
+                )
+            })
+            .collect();
+        let live = Live::read(cluster, &gateway_namespace).await?;
+        let mut standing = Self {
+            all: Vec::new(),
+            ingresses,
+            live,
+        };
+        standing.judge(args, namespace);
+        Ok(standing)
+    }
+
+    fn judge(&mut self, args: &StandingArgs, namespace: Option<&str>) {
+        let open: BTreeSet<gateway::Host> = self
+            .live
+            .ours(&cluster::GATEWAY)
+            .flat_map(gateway::open)
+            .collect();
+        let mut routes: BTreeMap<Key, Vec<&Value>> = BTreeMap::new();
+        for route in self.live.ours(&cluster::VIRTUAL_SERVICE) {
+            for key in from(route) {
+                routes.entry(key).or_default().push(route);
+            }
+        }
+        let mut all = Vec::new();
+        for (key, ingress) in &self.ingresses {
+            let is_solver = label(ingress, "acme.cert-manager.io/http01-solver") == Some("true");
+            if is_solver || marks::ours(ingress) || !of_class(ingress, &args.ingress_class) {
+                continue;
+            }
+            all.push(one(
+                key,
+                ingress,
+                routes.get(key).map_or(&[], Vec::as_slice),
+                &open,
+            ));
+        }
+        for (key, its) in &routes {
+            let asked = namespace.is_none_or(|name| key.0 == name);
+            if asked && !self.ingresses.contains_key(key) {
+                let mut gone = One {
+                    key: key.clone(),
+                    state: State::Cleaned,
+                    hosts: its.iter().flat_map(|route| hosts(route)).collect(),
+                    wrong: Vec::new(),
+                };
+                for route in its {
+                    gone.wrong.extend(wrong(route, &open));
+                }
+                all.push(gone);
+            }
+        }
+        all.sort_by(|a, b| a.key.cmp(&b.key));
+        self.all = all;
+    }
+
+    /// How many stand where, by namespace.
+    pub fn counts(&self) -> BTreeMap<&str, Counts> {
+        let mut counts: BTreeMap<&str, Counts> = BTreeMap::new();
+        for one in &self.all {
+            counts.entry(one.key.0.as_str()).or_default().add(one.state);
+        }
+        counts
+    }
+
+    /// All together.
+    pub fn total(&self) -> Counts {
+        let mut total = Counts::default();
+        for one in &self.all {
+            total.add(one.state);
+        }
+        total
+    }
+
+    /// Hosts that nginx and the gateway serve both.
+    pub fn both(&self) -> usize {
+        let live = self.all.iter().filter(|one| one.state == State::Migrated);
+        live.flat_map(|one| &one.hosts).collect::<BTreeSet<_>>().len()
+    }
+}
+
+/// Whether nginx has an Ingress, as far as it says; one without a class may be its.
+fn of_class(ingress: &Value, class: &str) -> bool {
+    let said = ingress.pointer("/spec/ingressClassName").and_then(Value::as_str);
+    said.or_else(|| annotation(ingress, "kubernetes.io/ingress.class"))
+        .is_none_or(|said| said == class)
+}
+
+fn one(key: &Key, ingress: &Value, routes: &[&Value], open: &BTreeSet<gateway::Host>) -> One {
+    let mut one = One {
+        key: key.clone(),
+        state: State::Left,
+        hosts: ingress
+            .pointer("/spec/rules")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .map(|rule| {
+                rule.get("host")
+                    .and_then(Value::as_str)
+                    .unwrap_or("*")
+                    .to_ascii_lowercase()
+            })
+            .collect(),
+        wrong: Vec::new(),
+    };
+    if !marks::migrated(ingress) {
+        return one;
+    }
+    let object = cluster::INGRESS.named(&key.0, &key.1);
+    if routes.is_empty() {
+        let said = "it is marked as migrated, and no VirtualService was made of it".to_owned();
+        one.wrong.push(("STATE-NO-ROUTE", object.clone(), said));
+    }
+    for route in routes {
+        one.wrong.extend(wrong(route, open));
+    }
+    one.state = if !one.wrong.is_empty() {
+        State::Failed
+    } else if marks::as_converted(ingress) == Some(true) {
+        State::Migrated
+    } else {
+        let said = "it was changed since it was migrated; the gateway serves it as it was".to_owned();
+        one.wrong.push(("STATE-SOURCE-CHANGED", object, said));
+        State::Changed
+    };
+    one
+}
+
+/// What is wrong with a route.
+fn wrong(route: &Value, open: &BTreeSet<gateway::Host>) -> Vec<(&'static str, String, String)> {
+    let namespace = meta(route, "namespace");
+    let object = cluster::VIRTUAL_SERVICE.named(namespace, meta(route, "name"));
+    let mut found = Vec::new();
+    if marks::untouched(route) == Some(false) {
+        let said = "somebody edited it since it was written".to_owned();
+        found.push(("STATE-EDITED", object.clone(), said));
+    }
+    for host in hosts(route) {
+        if !is_open(namespace, &host, open) {
+            found.push((
+                "STATE-CLOSED",
+                object.clone(),
+                format!("no Gateway has its host {host}"),
+            ));
+        }
+    }
+    if texts(route, "/spec/gateways").next().is_none() {
+        found.push(("STATE-NO-GATEWAY", object, "it is bound to no Gateway".to_owned()));
+    }
+    found
+}
+
+/// Whether a host is open, itself or by a wildcard over it.
+fn is_open(namespace: &str, host: &str, open: &BTreeSet<gateway::Host>) -> bool {
+    let has = |host: String| open.contains(&(namespace.to_owned(), host));
+    let mut over = host.match_indices('.').filter_map(|(at, _)| host.get(at..));
+    has(host.to_owned()) || has("*".to_owned()) || over.any(|suffix| has(format!("*{suffix}")))
+}

@@ -1,0 +1,164 @@
+//! `migrate cleanup` in a cluster whose nginx counts.
+
+use crate::apply::{ING, VS, open, tenants};
+use crate::objects::deployment;
+use crate::support::{Said, migrate, migrate_by};
+use gradual_rollout_apiserver::Store;
+use gradual_rollout_apiserver::clock::Clock;
+use gradual_rollout_toolkit::trouble::{End, Trouble};
+use http::Response;
+use kube::client::Body;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tempfile::TempDir;
+
+const NAMES: &str = "CLEANUP-NAME-UNKNOWN,CLEANUP-NAME-LEADS-TO-NGINX";
+
+fn show(said: &Said) {
+    println!("{}{}{:?}\n", said.err, said.out, said.end);
+}
+
+/// A client to whom the controller's pod says that it had so many requests.
+fn counting(store: &Store, requests: u64) -> kube::Client {
+    let inner = store.client("default");
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let inner = inner.clone();
+        async move {
+            if request
+                .uri()
+                .path()
+                .ends_with("/pods/nginx-1:10254/proxy/metrics")
+            {
+                let text = format!(
+                    "nginx_ingress_controller_requests{{ingress=\"shop\",namespace=\"ns-a\",status=\"200\"}} {requests}\n"
+                );
+                return Ok(Response::new(Body::from(text.into_bytes())));
+            }
+            inner.send(request).await
+        }
+    });
+    kube::Client::new(service, "default")
+}
+
+fn nginx(store: &Store) {
+    store.namespace("ingress-nginx");
+    let mut controller = deployment("ingress-nginx", "nginx");
+    controller["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["/nginx-ingress-controller"]);
+    store.put(controller).unwrap();
+    store
+        .put(json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "nginx-1", "namespace": "ingress-nginx", "labels": {"app": "nginx"}},
+            "spec": {"containers": [{"name": "main", "image": "img"}]}}))
+        .unwrap();
+}
+
+async fn ready() -> (Store, Clock, TempDir, String) {
+    let (store, clock) = tenants(&["ns-a"]);
+    nginx(&store);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("b").to_str().unwrap().to_owned();
+    migrate(&store, &clock, &["backup", "--dir", &path])
+        .await
+        .end
+        .unwrap();
+    migrate(&store, &clock, &["-n", "ns-a", "apply"])
+        .await
+        .end
+        .unwrap();
+    (store, clock, dir, path)
+}
+
+fn probed(store: &Store, clock: &Clock) {
+    let mut ingress = Value::clone(&store.get(ING, "ns-a", "shop").unwrap());
+    ingress["metadata"]["annotations"]["rollout.sealos.io/probed-at"] = json!(clock.now().to_string());
+    store.put(ingress).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_migrated_probed_and_soaked_without_a_request_goes_and_can_come_back() {
+    let (store, clock, _dir, dir) = ready().await;
+    let before = store.get(ING, "ns-a", "shop").unwrap()["spec"].clone();
+    let words = ["-n", "ns-a", "cleanup", "--dir", &dir, "--accept", NAMES];
+    let early = migrate_by(counting(&store, 7), &clock, &words).await;
+    show(&early);
+    assert_eq!(early.end.unwrap(), End::Refused);
+    for code in ["CLEANUP-SOAKING", "CLEANUP-NOT-PROBED", "CLEANUP-COUNTING"] {
+        assert!(early.err.contains(code), "{code}");
+    }
+    probed(&store, &clock);
+    tokio::time::sleep(Duration::from_secs(25 * 3600)).await;
+    // Nginx had a request meanwhile: the time begins anew.
+    let used = migrate_by(counting(&store, 8), &clock, &words).await;
+    assert!(
+        used.err.contains("CLEANUP-COUNTING") && !used.err.contains("CLEANUP-SOAKING"),
+        "{}",
+        used.err
+    );
+    tokio::time::sleep(Duration::from_secs(25 * 3600)).await;
+    let version = store.version();
+    let dry = migrate_by(
+        counting(&store, 8),
+        &clock,
+        &[&words[..], &["--dry-run"]].concat(),
+    )
+    .await;
+    show(&dry);
+    assert_eq!((dry.end.unwrap(), store.version()), (End::Done, version));
+    let said = migrate_by(counting(&store, 8), &clock, &words).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Done);
+    assert!(store.get(ING, "ns-a", "shop").is_none());
+    assert_eq!(open(&store).len(), 1, "the gateway still serves it");
+    assert!(store.list(VS)[0]["metadata"]["annotations"]["rollout.sealos.io/cleaned-at"].is_string());
+    let back = migrate(&store, &clock, &["restore", "--dir", &dir, "--kind", "Ingress"]).await;
+    assert_eq!(back.end.unwrap(), End::Done);
+    assert_eq!(store.get(ING, "ns-a", "shop").unwrap()["spec"], before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_in_the_backup_as_it_is_stays_whatever_is_accepted() {
+    let (store, clock, _dir, dir) = ready().await;
+    probed(&store, &clock);
+    let all = format!("{NAMES},CLEANUP-COUNTING");
+    let words = ["cleanup", "--all", "--dir", &dir, "--accept", &all];
+    tokio::time::sleep(Duration::from_secs(25 * 3600)).await;
+    let mut changed = Value::clone(&store.get(ING, "ns-a", "shop").unwrap());
+    changed["metadata"]["labels"]["new"] = json!("1");
+    store.put(changed).unwrap();
+    let said = migrate_by(counting(&store, 7), &clock, &words).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Refused);
+    assert!(said.err.contains("CLEANUP-NOT-KEPT"));
+    assert!(store.get(ING, "ns-a", "shop").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_that_is_missing_and_an_nginx_that_does_not_tell_keep_an_ingress() {
+    let (store, clock, _dir, dir) = ready().await;
+    let words = ["cleanup", "--all", "--dir", &dir, "--accept", NAMES];
+    let silent = migrate(&store, &clock, &words).await;
+    show(&silent);
+    assert!(silent.err.contains("CLEANUP-COUNT-UNKNOWN"));
+    let route = store.list(VS).remove(0);
+    store
+        .delete(VS, "ns-a", route["metadata"]["name"].as_str().unwrap())
+        .unwrap();
+    let said = migrate_by(counting(&store, 0), &clock, &words).await;
+    assert!(said.err.contains("CLEANUP-NOT-WELL"), "{}", said.err);
+    assert_eq!(said.end.unwrap(), End::Refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_mistyped_is_told_before_anything_is_looked_at() {
+    let (store, clock, _dir, dir) = ready().await;
+    for words in [
+        vec!["cleanup", "--dir", &dir],
+        vec!["cleanup", "--all", "--dir", "/nowhere"],
+        vec!["cleanup", "--all", "--dir", &dir, "--accept", "CLEANUP-NOT-KEPT"],
+        vec!["cleanup", "--dir", &dir, "--ingress", "ns-a/typo"],
+    ] {
+        let said = migrate(&store, &clock, &words).await;
+        println!("{:?}", said.end);
+        assert!(matches!(said.end, Err(Trouble::Usage(_))), "{words:?}");
+    }
+}

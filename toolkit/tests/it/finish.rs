@@ -1,0 +1,212 @@
+//! `migrate finish` in a cluster, and the whole way there and back.
+
+use crate::apply::{ING, VS, open, tenants};
+use crate::objects::{config_map, deployment};
+use crate::standing::gateway_pod;
+use crate::support::{Said, migrate};
+use gradual_rollout_apiserver::clock::Clock;
+use gradual_rollout_apiserver::{Store, roll_out_deployments};
+use gradual_rollout_toolkit::backup::sanitise::sanitised;
+use gradual_rollout_toolkit::trouble::{End, Trouble};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const ALL: &str = "CLEANUP-NAME-UNKNOWN,CLEANUP-NAME-LEADS-TO-NGINX,CLEANUP-NOT-PROBED,CLEANUP-COUNT-UNKNOWN";
+const CONTROLLERS: [&str; 5] = [
+    "finish",
+    "--deployment",
+    "terminal-controller",
+    "--config-map",
+    "terminal-controller-config",
+];
+
+fn show(said: &Said) {
+    println!("{}{}{:?}\n", said.err, said.out, said.end);
+}
+
+fn controllers(store: &Store) {
+    store.namespace("sealos-system");
+    let mut controller = deployment("sealos-system", "terminal-controller");
+    controller["spec"]["template"]["spec"]["containers"] = json!([
+        {"name": "proxy", "image": "proxy:1"},
+        {"name": "controller", "image": "terminal:1", "env": [
+            {"name": "LOG", "value": "info"},
+            {"name": "USE_ISTIO_NETWORKING", "value": "true"},
+            {"name": "USE_INGRESS_NETWORKING", "value": "true"}]},
+    ]);
+    store.put(controller).unwrap();
+    let mut settings = config_map("sealos-system", "terminal-controller-config");
+    settings["data"] = json!({"networking_mode": "dual", "istio_percentage": "100", "other": "x"});
+    store.put(settings).unwrap();
+}
+
+fn controller(store: &Store) -> Value {
+    let found = store
+        .get("deployments.apps", "sealos-system", "terminal-controller")
+        .unwrap();
+    found["spec"]["template"]["spec"]["containers"].clone()
+}
+
+fn state(store: &Store) -> BTreeMap<String, Value> {
+    let mut all = BTreeMap::new();
+    for resource in [
+        ING,
+        VS,
+        crate::apply::GW,
+        "configmaps",
+        "deployments.apps",
+        "secrets",
+    ] {
+        for object in store.list(resource) {
+            let meta = &object["metadata"];
+            all.insert(
+                format!("{resource} {}/{}", meta["namespace"], meta["name"]),
+                sanitised(&object),
+            );
+        }
+    }
+    all
+}
+
+/// Runs a verb while the cluster rolls Deployments out.
+async fn with_pods(store: &Store, clock: &Clock, words: &[&str]) -> Said {
+    tokio::select! {
+        said = migrate(store, clock, words) => said,
+        () = roll_out_deployments(store.clone(), Duration::from_secs(5)) => unreachable!(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_whole_way_there_and_back_leaves_a_cluster_as_it_was() {
+    let (store, clock) = tenants(&["ns-a", "ns-b"]);
+    gateway_pod(&store);
+    controllers(&store);
+    let before = state(&store);
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("b").to_str().unwrap().to_owned();
+    migrate(&store, &clock, &["backup", "--dir", &dir])
+        .await
+        .end
+        .unwrap();
+    let applied = migrate(&store, &clock, &["apply", "--all"]).await;
+    assert_eq!(applied.end.unwrap(), End::Done);
+
+    let early = migrate(&store, &clock, &CONTROLLERS).await;
+    show(&early);
+    assert_eq!(early.end.unwrap(), End::Refused);
+    assert!(early.err.contains("FINISH-INGRESSES-LEFT"));
+
+    tokio::time::sleep(Duration::from_secs(25 * 3600)).await;
+    let cleaned = migrate(
+        &store,
+        &clock,
+        &["cleanup", "--all", "--dir", &dir, "--accept", ALL],
+    )
+    .await;
+    assert_eq!(cleaned.end.unwrap(), End::Done);
+    let soaking = migrate(&store, &clock, &CONTROLLERS).await;
+    assert!(soaking.err.contains("FINISH-SOAKING"), "{}", soaking.err);
+    tokio::time::sleep(Duration::from_secs(25 * 3600)).await;
+
+    let version = store.version();
+    let dry = migrate(&store, &clock, &[&CONTROLLERS[..], &["--dry-run"]].concat()).await;
+    show(&dry);
+    assert_eq!((dry.end.unwrap(), store.version()), (End::Done, version));
+    let said = with_pods(&store, &clock, &CONTROLLERS).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Done);
+    assert_eq!(
+        controller(&store),
+        json!([
+            {"name": "proxy", "image": "proxy:1"},
+            {"name": "controller", "image": "terminal:1", "env": [
+                {"name": "LOG", "value": "info"},
+                {"name": "USE_ISTIO_NETWORKING", "value": "true"},
+                {"name": "USE_INGRESS_NETWORKING", "value": "false"}]},
+        ])
+    );
+    let settings = store
+        .get("configmaps", "sealos-system", "terminal-controller-config")
+        .unwrap();
+    assert_eq!(
+        settings["data"],
+        json!({"networking_mode": "istio", "istio_percentage": "100", "other": "x"})
+    );
+    let record = store
+        .get("configmaps", "sealos-system", "gradual-rollout-migration")
+        .unwrap();
+    assert_eq!(record["data"]["ingresses"], "2");
+
+    let shown = migrate(&store, &clock, &["rollback", "--all", "--dir", &dir, "--dry-run"]).await;
+    show(&shown);
+    assert!(
+        shown
+            .out
+            .contains("switch back Deployment sealos-system/terminal-controller")
+    );
+    let back = with_pods(&store, &clock, &["rollback", "--all", "--dir", &dir]).await;
+    show(&back);
+    assert_eq!(back.end.unwrap(), End::Done);
+    assert_eq!(open(&store), Vec::<String>::new());
+    assert_eq!(state(&store), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_that_is_not_there_and_one_without_a_switch_are_named() {
+    let (store, clock) = tenants(&[]);
+    controllers(&store);
+    store
+        .put(deployment("sealos-system", "webhook-admission"))
+        .unwrap();
+    let said = migrate(&store, &clock, &["finish"]).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Refused);
+    for code in [
+        "FINISH-CONTROLLER-ABSENT",
+        "FINISH-NO-SWITCH",
+        "FINISH-NOTHING-CLEANED",
+    ] {
+        assert!(said.err.contains(code), "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_do_not_start_are_told_and_the_controllers_can_be_put_back() {
+    let (store, clock) = tenants(&["ns-a"]);
+    gateway_pod(&store);
+    controllers(&store);
+    let before = controller(&store);
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("b").to_str().unwrap().to_owned();
+    migrate(&store, &clock, &["backup", "--dir", &dir])
+        .await
+        .end
+        .unwrap();
+    migrate(&store, &clock, &["apply", "--all"]).await.end.unwrap();
+    tokio::time::sleep(Duration::from_secs(25 * 3600)).await;
+    migrate(
+        &store,
+        &clock,
+        &["cleanup", "--all", "--dir", &dir, "--accept", ALL],
+    )
+    .await
+    .end
+    .unwrap();
+    tokio::time::sleep(Duration::from_secs(25 * 3600)).await;
+    let late = migrate(&store, &clock, &[&CONTROLLERS[..], &["--wait", "60"]].concat()).await;
+    show(&late);
+    let Err(Trouble::TimedOut(why)) = late.end else {
+        panic!("it ended")
+    };
+    assert!(why.contains("finish --undo"), "{why}");
+    assert_eq!(
+        store.list("configmaps").len(),
+        1,
+        "nothing is written down as complete"
+    );
+    let undone = with_pods(&store, &clock, &["finish", "--undo"]).await;
+    show(&undone);
+    assert_eq!(undone.end.unwrap(), End::Done);
+    assert_eq!(controller(&store), before);
+}

@@ -1,0 +1,167 @@
+//! `migrate status` and `migrate validate` in a cluster.
+
+use crate::apply::{ING, VS, tenants};
+use crate::objects::{ingress, service};
+use crate::support::{Said, migrate};
+use gradual_rollout_apiserver::Store;
+use gradual_rollout_toolkit::trouble::End;
+use serde_json::{Value, json};
+
+fn show(said: &Said) {
+    println!("{}{}{:?}\n", said.err, said.out, said.end);
+}
+
+/// A pod of the gateway.
+pub(crate) fn gateway_pod(store: &Store) {
+    store
+        .put(json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "gateway-1", "namespace": "istio-system", "labels": {"istio": "ingressgateway"}},
+            "spec": {"containers": [{"name": "istio-proxy", "image": "proxy"}]},
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}))
+        .unwrap();
+}
+
+fn edit(store: &Store, resource: &str, namespace: &str, name: &str, change: impl Fn(&mut Value)) {
+    let mut object = Value::clone(&store.get(resource, namespace, name).unwrap());
+    change(&mut object);
+    store.put(object).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_ingress_stands_somewhere_and_namespaces_that_are_done_are_only_counted() {
+    let (store, clock) = tenants(&["ns-a", "ns-b", "ns-c", "ns-d", "ns-e"]);
+    gateway_pod(&store);
+    for namespace in ["ns-a", "ns-b", "ns-c", "ns-d"] {
+        migrate(&store, &clock, &["-n", namespace, "apply"])
+            .await
+            .end
+            .unwrap();
+    }
+    edit(&store, ING, "ns-b", "shop", |ingress| {
+        ingress["spec"]["rules"][0]["host"] = json!("new.ns-b.example.com");
+    });
+    let route = store.list(VS)[2].clone();
+    let name = route["metadata"]["name"].as_str().unwrap();
+    assert_eq!(route["metadata"]["namespace"], "ns-c");
+    store.delete(VS, "ns-c", name).unwrap();
+    store.delete(ING, "ns-d", "shop").unwrap();
+    let mut other = ingress("ns-e", "other");
+    other["spec"]["ingressClassName"] = json!("haproxy");
+    store.put(other).unwrap();
+    let said = migrate(&store, &clock, &["status"]).await;
+    show(&said);
+    let json = migrate(&store, &clock, &["--json", "status"]).await;
+    let told: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(
+        told["total"],
+        json!({"left": 1, "migrated": 1, "changed": 1, "failed": 1, "cleaned": 1})
+    );
+    let states: Vec<&str> = told["ingresses"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, ["migrated", "changed", "failed", "cleaned", "left"]);
+    assert!(
+        !said.out.contains("ns-a ") && said.out.contains("2 namespaces done"),
+        "{}",
+        said.out
+    );
+    assert!(said.out.lines().take(4).all(|line| line.len() <= 80));
+    let judged = migrate(&store, &clock, &["validate"]).await;
+    show(&judged);
+    assert_eq!(judged.end.unwrap(), End::Partly);
+    assert!(judged.err.contains("STATE-NO-ROUTE") && judged.err.contains("STATE-SOURCE-CHANGED"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_well_is_said_to_be_and_each_thing_that_is_not_is_named() {
+    let (store, clock) = tenants(&["ns-a"]);
+    let mut tls = ingress("ns-a", "shop");
+    tls["spec"]["tls"] = json!([{"hosts": ["shop.ns-a.example.com"], "secretName": "shop-tls"}]);
+    store.put(tls).unwrap();
+    let certificate = |text: &str| {
+        json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+            "metadata": {"name": "shop-tls", "namespace": "ns-a"},
+            "stringData": {"tls.crt": text, "tls.key": "key"}})
+    };
+    store.put(certificate("first")).unwrap();
+    migrate(&store, &clock, &["-n", "ns-a", "apply"])
+        .await
+        .end
+        .unwrap();
+    let down = migrate(&store, &clock, &["validate"]).await;
+    show(&down);
+    assert!(down.err.contains("VALIDATE-GATEWAY-DOWN"));
+    gateway_pod(&store);
+    let well = migrate(&store, &clock, &["validate"]).await;
+    show(&well);
+    assert_eq!((well.end.unwrap(), well.err.as_str()), (End::Done, ""));
+
+    store.put(certificate("second")).unwrap();
+    store.delete("services", "ns-a", "shop").unwrap();
+    store
+        .put(
+            json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+            "metadata": {"name": "mine", "namespace": "ns-a"},
+            "spec": {"hosts": ["shop.ns-a.example.com"], "gateways": ["istio-system/sealos-gateway"]}}),
+        )
+        .unwrap();
+    let said = migrate(&store, &clock, &["validate"]).await;
+    show(&said);
+    for code in [
+        "VALIDATE-COPY-STALE",
+        "VALIDATE-BACKEND-MISSING",
+        "VALIDATE-HOST-TWICE",
+    ] {
+        assert!(said.err.contains(code), "{code}: {}", said.err);
+    }
+    store.put(service("ns-a", "shop")).unwrap();
+    store.delete(VS, "ns-a", "mine").unwrap();
+    store.delete("secrets", "ns-a", "shop-tls").unwrap();
+    let said = migrate(&store, &clock, &["validate"]).await;
+    assert!(said.err.contains("VALIDATE-COPY-ORPHANED"), "{}", said.err);
+    for copy in store.list("secrets") {
+        let name = copy["metadata"]["name"].as_str().unwrap();
+        store.delete("secrets", "istio-system", name).unwrap();
+    }
+    let said = migrate(&store, &clock, &["validate"]).await;
+    show(&said);
+    assert!(said.err.contains("VALIDATE-CERTIFICATE-MISSING"), "{}", said.err);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_that_was_edited_and_a_host_that_was_closed_are_failures() {
+    let (store, clock) = tenants(&["ns-a"]);
+    gateway_pod(&store);
+    migrate(&store, &clock, &["-n", "ns-a", "apply"])
+        .await
+        .end
+        .unwrap();
+    let route = store.list(VS).remove(0);
+    edit(
+        &store,
+        VS,
+        "ns-a",
+        route["metadata"]["name"].as_str().unwrap(),
+        |route| {
+            route["spec"]["http"][0]["timeout"] = json!("5s");
+        },
+    );
+    let said = migrate(&store, &clock, &["-n", "ns-a", "status"]).await;
+    show(&said);
+    assert!(said.out.contains("STATE-EDITED"));
+    edit(
+        &store,
+        crate::apply::GW,
+        "istio-system",
+        "sealos-gateway",
+        |gateway| {
+            gateway["spec"]["servers"][0]["hosts"] = json!(["ns-z/other.example.com"]);
+        },
+    );
+    let said = migrate(&store, &clock, &["-n", "ns-a", "validate"]).await;
+    show(&said);
+    assert!(said.err.contains("STATE-CLOSED"));
+}
