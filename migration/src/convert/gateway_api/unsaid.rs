@@ -116,7 +116,9 @@ pub(in super::super) fn close_hosts(
             };
             let refused = location.place != Place::Root && !location.refused.is_empty();
             let sec = location.refused.iter().any(|code| code.explanation().sec);
-            refused && (sec || member.ghost || shape::uris(server, location, member).is_err())
+            let unsaid = location.refused.contains(&Code::GatewayPath)
+                || shape::uris(server, location, member).is_err();
+            refused && (sec || member.ghost || unsaid)
         };
         let what = server
             .locations
