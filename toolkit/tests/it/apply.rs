@@ -466,7 +466,6 @@ async fn five_thousand_ingresses_with_a_certificate_each() {
         vec!["-n", "ns-a", "apply", "--rate", "10000"],
         vec!["validate"],
         vec!["status"],
-        vec!["rollback", "--all", "--rate", "10000"],
     ] {
         let begun = tokio::time::Instant::now();
         let said = migrate(&store, &clock, &words).await;
