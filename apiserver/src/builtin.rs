@@ -4,7 +4,7 @@ use super::cells::{count, data, deployment_ready, event_columns, join, pod_ready
 use super::column::Column;
 use super::resource::{Registry, Resource, Source};
 use super::schema::METADATA;
-use k8s_openapi::api::{apps, coordination, core, discovery, events, networking};
+use k8s_openapi::api::{admissionregistration, apps, coordination, core, discovery, events, networking};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
@@ -208,11 +208,22 @@ fn rows() -> Vec<Row> {
             status: true,
             generations: true,
             columns: vec![
-                Column::path("Desired", "integer", ".status.desiredNumberScheduled"),
-                Column::path("Ready", "integer", ".status.numberReady"),
+                Column::made("Desired", |d, _| count(d, "/status/desiredNumberScheduled")),
+                Column::made("Ready", |d, _| count(d, "/status/numberReady")),
                 Column::age(),
             ],
             ..Row::new("apps", "daemonsets", "DaemonSet", schema::<apps::v1::DaemonSet>)
+        },
+        Row {
+            short: &["no"],
+            namespaced: false,
+            status: true,
+            selectable: &["spec.unschedulable"],
+            columns: vec![
+                Column::path("Version", "string", ".status.nodeInfo.kubeletVersion"),
+                Column::age(),
+            ],
+            ..Row::new("", "nodes", "Node", schema::<core::v1::Node>)
         },
         Row {
             short: &["quota"],
@@ -236,6 +247,51 @@ fn rows() -> Vec<Row> {
                 "ingressclasses",
                 "IngressClass",
                 schema::<networking::v1::IngressClass>,
+            )
+        },
+        Row {
+            short: &["netpol"],
+            generations: true,
+            ..Row::new(
+                "networking.k8s.io",
+                "networkpolicies",
+                "NetworkPolicy",
+                schema::<networking::v1::NetworkPolicy>,
+            )
+        },
+        Row {
+            namespaced: false,
+            status: true,
+            generations: true,
+            ..Row::new(
+                "admissionregistration.k8s.io",
+                "validatingadmissionpolicies",
+                "ValidatingAdmissionPolicy",
+                schema::<admissionregistration::v1::ValidatingAdmissionPolicy>,
+            )
+        },
+        Row {
+            namespaced: false,
+            generations: true,
+            columns: vec![
+                Column::path("PolicyName", "string", ".spec.policyName"),
+                Column::age(),
+            ],
+            ..Row::new(
+                "admissionregistration.k8s.io",
+                "validatingadmissionpolicybindings",
+                "ValidatingAdmissionPolicyBinding",
+                schema::<admissionregistration::v1::ValidatingAdmissionPolicyBinding>,
+            )
+        },
+        Row {
+            namespaced: false,
+            generations: true,
+            ..Row::new(
+                "admissionregistration.k8s.io",
+                "validatingwebhookconfigurations",
+                "ValidatingWebhookConfiguration",
+                schema::<admissionregistration::v1::ValidatingWebhookConfiguration>,
             )
         },
         Row {

@@ -12,6 +12,10 @@
 mod agreement;
 #[path = "equivalence/excuses.rs"]
 mod excuses;
+#[path = "equivalence/gateway_api.rs"]
+mod gateway_api;
+#[path = "it/gateway_reader.rs"]
+mod gateway_reader;
 #[path = "equivalence/guarded.rs"]
 mod guarded;
 #[path = "nginx/sets.rs"]

@@ -189,6 +189,7 @@ pub(super) fn see(
         Ok(stock) => stock,
         Err(NoStock::Syncing) => return seen,
         Err(NoStock::Problem(message)) => {
+            seen.unknown = true;
             seen.routers = Routers::Unreadable(message);
             return seen;
         }
@@ -201,7 +202,10 @@ pub(super) fn see(
     if selects {
         memo.claims = found.targets.iter().flat_map(Target::claims).collect();
     }
-    let mut routed = Vec::with_capacity(found.targets.len());
+    let mut routed: Vec<Routed> = Vec::with_capacity(found.targets.len());
+    // The first thing that is wrong with one of them. The others are read all the same: what somebody makes of them is
+    // seen, and what goes back is seen to be back.
+    let mut wrong: Option<String> = None;
     for (at, target) in found.targets.iter().enumerate() {
         let json = match cache.get(target.object()) {
             Cached::Object(json) => json,
@@ -216,17 +220,24 @@ pub(super) fn see(
                     continue;
                 }
                 memo.lose(at);
-                let message = format!(
-                    "there is no {}: create it, or correct the router's name",
-                    target.object()
-                );
-                seen.routers = Routers::Unreadable(message);
-                return seen;
+                wrong.get_or_insert_with(|| {
+                    format!(
+                        "there is no {}: create it, or correct the router's name",
+                        target.object()
+                    )
+                });
+                routed.push(Routed {
+                    object: target.object().to_string(),
+                    absent: true,
+                    ..Routed::default()
+                });
+                continue;
             }
             Cached::Problem(message) => {
                 memo.lose(at);
-                seen.routers = Routers::Unreadable(format!("{} cannot be read: {message}", target.object()));
-                return seen;
+                wrong.get_or_insert_with(|| format!("{} cannot be read: {message}", target.object()));
+                seen.unknown = true;
+                continue;
             }
         };
         seen.break_glass = seen
@@ -237,14 +248,21 @@ pub(super) fn see(
         match memo.read_beside(at, target, (&json, selects), routed.last()) {
             Ok(object) => routed.push(object),
             Err(error) => {
-                seen.routers = Routers::Unreadable(error.to_string());
-                return seen;
+                wrong.get_or_insert_with(|| error.to_string());
+                seen.unknown = true;
             }
         }
     }
-    seen.routers = match (routed.is_empty(), &seen.obstacle) {
-        (true, Some(obstacle)) => Routers::Unreadable(obstacle.clone()),
-        _ => Routers::Read(routed),
+    seen.routers = match (wrong, &seen.obstacle) {
+        (Some(message), _) => {
+            seen.partly = routed;
+            Routers::Unreadable(message)
+        }
+        (None, Some(obstacle)) if routed.is_empty() => {
+            seen.unknown = true;
+            Routers::Unreadable(obstacle.clone())
+        }
+        (None, _) => Routers::Read(routed),
     };
     seen
 }

@@ -91,6 +91,10 @@ pub struct Question {
 pub struct Seen {
     /// Its routed objects.
     pub routers: Routers,
+    /// Where not all of them can be read: those that can, and those that are known to be gone (`absent`).
+    pub partly: Vec<Routed>,
+    /// Nothing is known of some of them; `false` where each is in `partly`.
+    pub unknown: bool,
     /// A new look at its metrics; `None` when there was none since the last decision.
     pub reading: Option<Reading>,
     /// New looks at counts that are read apart, by [`super::plan::Stream::key`].
@@ -126,7 +130,7 @@ pub enum Routers {
     /// They were not read yet.
     #[default]
     Unread,
-    /// One cannot be read, or does not carry the pair; a sentence that names it and the remedy.
+    /// One cannot be read, is not there, or does not carry the pair; a sentence that names it and the remedy.
     Unreadable(String),
     /// All were read, edge first.
     Read(Vec<Routed>),

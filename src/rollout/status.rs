@@ -351,6 +351,11 @@ pub struct ComponentStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub drifts: Vec<Drift>,
+    /// What the routed objects said when it was last yielded to somebody else's change, as a digest: one change is
+    /// told once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub yielded: Option<String>,
     /// What people complained of, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]

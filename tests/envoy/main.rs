@@ -26,6 +26,7 @@ mod process;
 mod prometheus;
 mod proxy;
 mod shares;
+mod testers;
 #[path = "../it/support/tools.rs"]
 #[allow(dead_code, reason = "the other tests' programs are found there too")]
 mod tools;

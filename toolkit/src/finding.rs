@@ -59,7 +59,7 @@ pub fn plain(text: &str) -> String {
 /// Writes findings for people, the worst first, one line each and one for the remedy.
 pub fn write(out: &mut dyn Write, findings: &[Finding]) -> io::Result<()> {
     let mut sorted: Vec<&Finding> = findings.iter().collect();
-    sorted.sort_by_key(|f| std::cmp::Reverse(f.severity));
+    sorted.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     for f in sorted {
         writeln!(
             out,

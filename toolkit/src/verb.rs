@@ -2,12 +2,17 @@
 
 use crate::apply::{self, args::ApplyArgs};
 use crate::backup::{self, args::BackupArgs};
+use crate::block::{self, BlockArgs, UnblockArgs};
 use crate::cleanup::{self, args::CleanupArgs};
 use crate::finish::{self, args::FinishArgs};
+use crate::loadbalancer::{self, LoadBalancerVerb};
 use crate::place::Place;
+use crate::preflight::{self, PreflightArgs};
+use crate::probe::{self, ProbeArgs};
 use crate::restore::{self, args::RestoreArgs};
 use crate::rollback::{self, args::RollbackArgs};
 use crate::status::{self, StatusArgs};
+use crate::tenant::{self, TenantVerb};
 use crate::trouble::{End, Trouble};
 use crate::validate::{self, ValidateArgs};
 use clap::Subcommand;
@@ -25,12 +30,26 @@ pub enum Verb {
     Finish(Box<FinishArgs>),
     /// Put a backup back, or show in what the cluster differs from it
     Restore(RestoreArgs),
+    /// Say whether the migration may begin, and what stands in the way
+    Preflight(Box<PreflightArgs>),
     /// Undo what was written, so that nginx has everything again
     Rollback(RollbackArgs),
     /// Say how far the migration is, by namespace
     Status(StatusArgs),
     /// Say whether what was migrated is well
     Validate(ValidateArgs),
+    /// Let ingress-nginx have no new hosts: audit, then warn, then deny
+    Block(Box<BlockArgs>),
+    /// Take the block away
+    Unblock(UnblockArgs),
+    /// Make, check and take away a tenant
+    #[command(subcommand)]
+    Tenant(TenantVerb),
+    /// Ask both data planes the same questions, and say where they answer differently
+    Probe(Box<ProbeArgs>),
+    /// Let the gateway take the place of a Service's load balancer
+    #[command(subcommand)]
+    Loadbalancer(LoadBalancerVerb),
 }
 
 /// Does what was typed.
@@ -41,8 +60,14 @@ pub async fn run(verb: &Verb, place: &mut Place<'_>) -> Result<End, Trouble> {
         Verb::Cleanup(args) => cleanup::run(args, place).await,
         Verb::Finish(args) => finish::run(args, place).await,
         Verb::Restore(args) => restore::run(args, place).await,
+        Verb::Preflight(args) => preflight::run(args, place).await,
         Verb::Rollback(args) => rollback::run(args, place).await,
         Verb::Status(args) => status::run(args, place).await,
         Verb::Validate(args) => validate::run(args, place).await,
+        Verb::Block(args) => block::block(args, place).await,
+        Verb::Unblock(args) => block::unblock(args, place).await,
+        Verb::Tenant(verb) => tenant::run(verb, place).await,
+        Verb::Probe(args) => probe::run(args, place).await,
+        Verb::Loadbalancer(verb) => loadbalancer::run(verb, place).await,
     }
 }

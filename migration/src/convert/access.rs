@@ -9,8 +9,9 @@ use super::names;
 use super::servers::{Location, Member, Place, Server, with_slash};
 use super::tls;
 use crate::input::PathType;
-use crate::istio::{AccessRule, AuthorizationPolicy, From, Kind as _, Meta, Operation, Selector, Source, To};
-use serde_json::Value;
+use crate::istio::{
+    AccessRule, AuthorizationPolicy, From, Kind as _, Meta, Object, Operation, Selector, Source, To,
+};
 use std::collections::BTreeMap;
 
 /// Who may, and who may not.
@@ -57,7 +58,7 @@ pub(super) fn policy(
     server: &Server<'_>,
     members: &[Member<'_>],
     options: &Options,
-) -> Option<Result<Value, String>> {
+) -> Option<Object<AuthorizationPolicy>> {
     // A connection that is passed through shows no host, so nothing could be said of one.
     if !sayable(server, members) || tls::passes(server, members) {
         return None;
@@ -106,7 +107,7 @@ pub(super) fn policy(
         namespace: options.gateway_namespace.clone(),
         ..super::meta()
     };
-    Some(super::value(&policy.object(meta)))
+    Some(policy.object(meta))
 }
 
 /// The paths of a location, in the words of a policy; none stands for all.

@@ -1,39 +1,35 @@
 //! From decided servers to objects.
 
-use super::Options;
 use super::access;
 use super::backend::Upstream;
 use super::book::Book;
-use super::closing;
-use super::gateway::{self, Hosts, Layers};
+use super::gateway::{Hosts, Layers};
+use super::gateway_api;
 use super::names;
+use super::objects::{Kept, Made, Objects};
+use super::options::{Options, Target};
 use super::policy::Policies;
-use super::routes::{Scene, Split};
 use super::select::result;
-use super::servers::{Location, Member, Place, Server, with_slash};
+use super::servers::{Location, Member, Place, Server};
 use super::settings::Settings;
-use super::shape;
 use super::share::Hanging;
-use super::taken::Taken;
 use super::tls::{self, Security};
-use crate::input::{Inventory, PathType};
-use crate::istio::{HttpMatch, HttpRoute, Kind as _, Meta, Redirect, VirtualService};
+use crate::input::Inventory;
+use crate::istio::{Kind as _, Meta, VirtualService};
 use crate::report::{Code, Entry, Outcome, SecretCopy};
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The annotation that names the Ingresses of an object.
 const FROM: &str = "rollout.sealos.io/converted-from";
 
 /// What comes out.
-#[derive(Default)]
 pub(super) struct Written {
-    pub objects: Vec<Value>,
+    pub objects: Objects,
     pub secrets: BTreeSet<SecretCopy>,
-    /// Mistakes of this crate.
-    pub failures: Vec<String>,
     /// How many hosts the Gateway has.
     pub hosts: usize,
+    /// What is to be told of all of it.
+    pub controller: Vec<Code>,
 }
 
 /// What became of a location.
@@ -50,12 +46,46 @@ pub(super) struct Emitter<'a, 'b> {
     pub options: &'b Options,
 }
 
-impl<'a> Emitter<'a, '_> {
+/// A host as it will be served.
+#[derive(Clone, Debug)]
+pub(super) struct Served {
+    /// That of its object.
+    pub namespace: String,
+    pub host: String,
+    pub spec: VirtualService,
+    /// The Ingresses that it comes from.
+    pub from: String,
+    pub security: Security,
+}
+
+impl Served {
+    /// The name of its object.
+    pub(super) fn name(&self) -> String {
+        names::label(&self.host, &[&self.host])
+    }
+
+    pub(super) fn meta(&self) -> Meta {
+        Meta {
+            name: self.name(),
+            namespace: self.namespace.clone(),
+            annotations: BTreeMap::from([(FROM.to_owned(), self.from.clone())]),
+            ..super::meta()
+        }
+    }
+}
+
+impl Emitter<'_, '_> {
     pub(super) fn run(&self, book: &mut Book<'_>) -> Written {
-        let mut written = Written::default();
-        let mut hosts = Hosts::default();
-        let mut used: BTreeSet<(String, u16)> = BTreeSet::new();
-        let (mut services, mut guards) = (Vec::new(), Vec::new());
+        let served = self.served(book);
+        match &self.options.target {
+            Target::Istio => self.istio(served),
+            Target::GatewayApi(wishes) => gateway_api::write(served, wishes, self.options),
+        }
+    }
+
+    /// Every host that has an object, by namespace and name of that.
+    fn served(&self, book: &mut Book<'_>) -> Vec<Served> {
+        let mut all = Vec::new();
         let mut names: BTreeSet<String> = self.servers.keys().cloned().collect();
         let decided = tls::all(self.servers, self.members, self.settings, self.inventory, book);
         for server in self.servers.values() {
@@ -64,58 +94,73 @@ impl<'a> Emitter<'a, '_> {
             if security.passthrough && spec.tls.is_empty() {
                 security = tls::closed(&server.host, &decided, self.settings);
             }
-            let served = !spec.http.is_empty() || !spec.tls.is_empty();
             let key = super::virtual_service_key(server, self.members, self.options);
             for (location, outcome, codes) in ends {
                 self.tell(server, location, outcome, codes, &key, book);
             }
-            if !served {
-                continue;
+            let written = !spec.http.is_empty() || !spec.tls.is_empty();
+            if written {
+                self.shared(server, book);
             }
-            let destinations = spec.http.iter().flat_map(|route| &route.route);
+            let answers = !spec.tls.is_empty() || spec.http.iter().any(|r| r.direct_response.is_none());
+            let www = self.www(server, answers, &mut names, book);
+            let own = written.then(|| (server.host.clone(), spec));
+            all.extend(own.into_iter().chain(www).map(|(host, spec)| Served {
+                namespace: super::namespace(server, self.members, self.options),
+                host,
+                spec,
+                from: self.provenance(server),
+                security: security.clone(),
+            }));
+        }
+        all.sort_by_cached_key(|host| (host.namespace.clone(), host.name()));
+        let keys = all
+            .iter()
+            .map(|host| format!("{}/{}", host.namespace, host.name()));
+        book.settle(&keys.collect());
+        all
+    }
+
+    fn istio(&self, served: Vec<Served>) -> Written {
+        let mut secrets = BTreeSet::new();
+        let mut hosts = Hosts::default();
+        let mut used: BTreeSet<(String, u16)> = BTreeSet::new();
+        for host in &served {
+            let destinations = host.spec.http.iter().flat_map(|route| &route.route);
             let destinations = destinations.map(|to| &to.destination);
             used.extend(destinations.map(|to| (to.host.clone(), to.port.number)));
-            self.shared(server, book);
-            let namespace = super::namespace(server, self.members, self.options);
-            let www = self.www(server, &mut names, book);
-            for (host, spec) in std::iter::once((server.host.clone(), spec)).chain(www) {
-                self.place(&host, &namespace, &security, &mut hosts, &mut written.secrets);
-                let name = names::label(&host, &[&host]);
-                services.push((namespace.clone(), name, host, spec, self.provenance(server)));
-            }
-            guards.extend(access::policy(server, self.members, self.options));
+            self.place(host, &mut hosts, &mut secrets);
         }
-        written.hosts = hosts.clear.len().max(hosts.passthrough.len());
+        let most = hosts.clear.len().max(hosts.passthrough.len());
         let layers = Layers::new(hosts);
-        let mut values = layers.objects(self.options);
-        services.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
-        book.settle(&services.iter().map(|s| format!("{}/{}", s.0, s.1)).collect());
-        values.extend(
-            services
-                .into_iter()
-                .map(|(namespace, name, host, mut spec, from)| {
-                    spec.gateways = layers.gateways(&namespace, &host, self.options);
-                    let annotations = BTreeMap::from([(FROM.to_owned(), from)]);
-                    super::value(&spec.object(Meta {
-                        name,
-                        namespace,
-                        annotations,
-                        ..super::meta()
-                    }))
-                }),
-        );
-        values.extend(
-            self.policies
-                .objects(self.options, |host, port| used.contains(&(host.to_owned(), port))),
-        );
-        values.extend(guards);
-        for value in values {
-            match value {
-                Ok(value) => written.objects.push(value),
-                Err(failure) => written.failures.push(failure),
-            }
+        // A host without an object needs no policy.
+        let there: BTreeSet<String> = served.iter().map(|host| host.host.clone()).collect();
+        let guarded = self
+            .servers
+            .values()
+            .filter(|server| there.contains(&server.host));
+        let guards = guarded.filter_map(|server| access::policy(server, self.members, self.options));
+        let rules = self
+            .policies
+            .objects(self.options, |host, port| used.contains(&(host.to_owned(), port)));
+        let mut all: Vec<Made> = layers
+            .objects(self.options)
+            .into_iter()
+            .map(Made::Gateway)
+            .collect();
+        all.extend(served.into_iter().map(|mut host| {
+            host.spec.gateways = layers.gateways(&host.namespace, &host.host, self.options);
+            let meta = host.meta();
+            Made::VirtualService(Box::new(host.spec.object(meta)))
+        }));
+        all.extend(rules.into_iter().map(Made::DestinationRule));
+        all.extend(guards.map(Made::AuthorizationPolicy));
+        Written {
+            objects: Objects(Kept::Istio(all)),
+            secrets,
+            hosts: most,
+            controller: Vec::new(),
         }
-        written
     }
 
     fn provenance(&self, server: &Server<'_>) -> String {
@@ -126,168 +171,6 @@ impl<'a> Emitter<'a, '_> {
             .collect();
         names.sort();
         names.join(",")
-    }
-
-    /// The spec, and what became of each location.
-    fn virtual_service<'s>(
-        &self,
-        server: &'s Server<'a>,
-        security: &Security,
-        book: &mut Book<'_>,
-    ) -> (VirtualService, Vec<End<'s, 'a>>) {
-        let mut spec = VirtualService {
-            hosts: vec![server.host.clone()],
-            ..VirtualService::default()
-        };
-        if security.passthrough {
-            return self.passthrough(server, spec, book);
-        }
-        let scene = Scene {
-            server,
-            members: self.members,
-            security,
-            settings: self.settings,
-            options: self.options,
-        };
-        let mut ends = Vec::new();
-        let mut open = false;
-        let mut taken = Taken::default();
-        if let Some(root) = scene.app_root() {
-            open |= root.redirect.is_some();
-            spec.http.extend(taken.reachable(vec![root]));
-        }
-        let mut behind: Option<Vec<Code>> = None;
-        let mut own = scene.own_answers().into_iter().peekable();
-        for location in &server.locations {
-            let before = |own: &(&str, HttpRoute)| {
-                location.path_type == PathType::Prefix && with_slash(&location.path).len() < own.0.len()
-            };
-            while let Some((_, route)) = own.next_if(before) {
-                spec.http.extend(taken.reachable(vec![route]));
-            }
-            let Some(member) = self.members.get(location.member) else {
-                continue;
-            };
-            let root = location.place == Place::Root;
-            if let Some(codes) = &behind {
-                // A route before it takes everything, to close what cannot be told apart.
-                let codes = if location.refused.is_empty() {
-                    codes
-                } else {
-                    &location.refused
-                };
-                ends.push((location, Outcome::Refused, codes.clone()));
-                continue;
-            }
-            let end = match (
-                shape::shape(server, location, member),
-                location.refused.is_empty(),
-            ) {
-                (Ok(shape), true) => {
-                    let split = self.split(location);
-                    let routes = taken.reachable(scene.routes(location, &shape, split.as_ref()));
-                    if root && server.regex {
-                        // It answers 404 to all that comes to it, also where others would have it.
-                        taken.add(scene.matches(&shape.uris, None, &BTreeMap::new()));
-                    }
-                    let shadowed = routes.is_empty() && !root;
-                    open |= !routes.is_empty();
-                    self.trust(&routes, member, book);
-                    spec.http.extend(routes);
-                    if access::apart(server, self.members, location) {
-                        let uris = closing::matches(server, location, member);
-                        if !closing::is_all(&uris) {
-                            spec.http
-                                .extend(taken.reachable(vec![scene.misspelled(location, &uris)]));
-                        }
-                    }
-                    if shadowed {
-                        let entry =
-                            Entry::new(Code::PathShadowed, location.place.field(), location.path.clone());
-                        book.note(member.ingress, entry.with(server.host.clone()));
-                        (location, Outcome::Dropped, vec![Code::PathShadowed])
-                    } else {
-                        (location, Outcome::Converted, Vec::new())
-                    }
-                }
-                (Ok(_), false) | (Err(_), _) => {
-                    // What cannot be rewritten can still be recognised.
-                    let uris = closing::matches(server, location, member);
-                    if !root {
-                        spec.http
-                            .extend(taken.reachable(vec![scene.closed(location, &uris)]));
-                        behind = closing::is_all(&uris).then(|| location.refused.clone());
-                    }
-                    if let Ok(uris) = shape::uris(server, location, member)
-                        && (!root || server.regex)
-                    {
-                        taken.add(scene.matches(&uris, None, &BTreeMap::new()));
-                    }
-                    (location, Outcome::Refused, location.refused.clone())
-                }
-            };
-            ends.push(end);
-        }
-        if !open {
-            // A host of which nothing is served is not written at all, unless a wildcard would have its requests.
-            spec.http.clear();
-        }
-        let refused = ends.iter().any(|(_, outcome, _)| *outcome == Outcome::Refused);
-        self.complete(&scene, &mut spec, if refused { 503 } else { 404 });
-        (spec, ends)
-    }
-
-    /// Closes what a wildcard would have otherwise: all of the host, or its requests on a port for which it has no
-    /// route; and in a wildcard, hosts that cannot be closed by themselves.
-    fn complete(&self, scene: &Scene<'a, '_>, spec: &mut VirtualService, status: u16) {
-        if !names::is_written(&scene.server.host) {
-            spec.http.clear();
-        } else if self.covered(scene.server) {
-            spec.http.extend(Scene::rest(&spec.http, status));
-        }
-        if !spec.http.is_empty() {
-            spec.http.splice(..0, self.unwritten(scene));
-        }
-    }
-
-    /// Whether a wildcard of the output, or its catch-all, would have a server's requests.
-    pub(super) fn covered(&self, server: &Server<'_>) -> bool {
-        gateway::wildcards(&server.host).any(|wider| self.servers.contains_key(&wider))
-    }
-
-    /// Hosts that no `VirtualService` can have, and whose requests must not fall to a wildcard's or to the catch-all's.
-    fn unwritten(&self, scene: &Scene<'a, '_>) -> Option<HttpRoute> {
-        let wide = scene.server.host.as_str();
-        if !wide.starts_with('*') {
-            return None;
-        }
-        let under =
-            |host: &&String| !names::is_written(host) && gateway::wildcards(host).any(|wider| wider == wide);
-        Scene::closed_hosts(self.servers.keys().filter(under))
-    }
-
-    fn split<'s>(&'s self, location: &Location<'_>) -> Option<Split<'s>> {
-        let upstream = &location.resolved.as_ref()?.upstream;
-        let canary = self.canaries.get(upstream)?;
-        Some(Split {
-            rules: &canary.rules,
-            destination: &canary.resolved.destination,
-        })
-    }
-
-    /// Redirects that only a header decides need a gateway that believes the load balancer.
-    fn trust(&self, routes: &[HttpRoute], member: &Member<'_>, book: &mut Book<'_>) {
-        let by_header = |m: &HttpMatch| m.headers.contains_key("x-forwarded-proto");
-        if routes
-            .iter()
-            .any(|route| route.redirect.is_some() && route.matches.iter().any(by_header))
-        {
-            let field = format!(
-                "metadata.annotations[{}/force-ssl-redirect]",
-                self.settings.prefix
-            );
-            book.note(member.ingress, Entry::new(Code::ForceSslTrust, field, "true"));
-        }
     }
 
     fn tell(
@@ -322,75 +205,13 @@ impl<'a> Emitter<'a, '_> {
         }
     }
 
-    /// The other name of a server, with or without `www`, that redirects to it.
-    fn www(
-        &self,
-        server: &Server<'_>,
-        names: &mut BTreeSet<String>,
-        book: &mut Book<'_>,
-    ) -> Option<(String, VirtualService)> {
-        let members = server.members.iter().filter_map(|index| self.members.get(*index));
-        let member = members
-            .filter(|m| m.refused.is_empty())
-            .find(|m| m.features.www_redirect)?;
-        if tls::passes(server, self.members) {
-            let field = format!(
-                "metadata.annotations[{}/from-to-www-redirect]",
-                self.settings.prefix
-            );
-            book.note(member.ingress, Entry::new(Code::WwwPassthrough, field, "true"));
-            return None;
-        }
-        if server.host.starts_with('*') || server.alias_of.is_some() {
-            return None;
-        }
-        let other = server
-            .host
-            .strip_prefix("www.")
-            .map_or_else(|| format!("www.{}", server.host), ToOwned::to_owned);
-        let field = format!(
-            "metadata.annotations[{}/from-to-www-redirect]",
-            self.settings.prefix
-        );
-        let free = other.contains('.') && names.insert(other.clone());
-        let code = if free { Code::WwwRedirect } else { Code::WwwTaken };
-        book.note(
-            member.ingress,
-            Entry::new(code, field, "true").with(other.clone()),
-        );
-        let redirect = Redirect {
-            authority: Some(server.host.clone()),
-            redirect_code: self.settings.redirect_code,
-            ..Redirect::default()
-        };
-        free.then(|| {
-            let spec = VirtualService {
-                hosts: vec![other.clone()],
-                gateways: Vec::new(),
-                http: vec![HttpRoute {
-                    redirect: Some(redirect),
-                    ..HttpRoute::default()
-                }],
-                tls: Vec::new(),
-            };
-            (other, spec)
-        })
-    }
-
-    fn place(
-        &self,
-        host: &str,
-        namespace: &str,
-        security: &Security,
-        hosts: &mut Hosts,
-        secrets: &mut BTreeSet<SecretCopy>,
-    ) {
-        let host = (namespace.to_owned(), host.to_owned());
-        if security.passthrough {
+    fn place(&self, served: &Served, hosts: &mut Hosts, secrets: &mut BTreeSet<SecretCopy>) {
+        let host = (served.namespace.clone(), served.host.clone());
+        if served.security.passthrough {
             hosts.passthrough.insert(host);
             return;
         }
-        if let Some(secret) = &security.secret {
+        if let Some(secret) = &served.security.secret {
             let (credential, copy) = tls::credential(secret, self.options);
             hosts.credentials.insert(host.clone(), credential);
             secrets.extend(copy);

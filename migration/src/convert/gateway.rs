@@ -10,8 +10,7 @@
 //! `VirtualService` knows nothing.
 
 use super::Options;
-use crate::istio::{Gateway, Kind as _, Meta, Server, ServerPort, ServerTls};
-use serde_json::Value;
+use crate::istio::{Gateway, Kind as _, Meta, Object, Server, ServerPort, ServerTls};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Above this many hosts the object comes near what the API server takes (1.5 MB, at about 200 bytes a host).
@@ -100,14 +99,14 @@ impl Layers {
     }
 
     /// The objects; none where no host is served.
-    pub(super) fn objects(&self, options: &Options) -> Vec<Result<Value, String>> {
+    pub(super) fn objects(&self, options: &Options) -> Vec<Object<Gateway>> {
         let deepest = self.over.values().copied().max().unwrap_or_default();
         (0..=deepest)
             .filter_map(|layer| self.object(layer, options))
             .collect()
     }
 
-    fn object(&self, layer: usize, options: &Options) -> Option<Result<Value, String>> {
+    fn object(&self, layer: usize, options: &Options) -> Option<Object<Gateway>> {
         let mut servers = Vec::new();
         let mut push = |number, name: String, protocol, hosts: Vec<String>, tls| {
             if !hosts.is_empty() {
@@ -179,7 +178,7 @@ impl Layers {
             namespace: options.gateway_namespace.clone(),
             ..super::meta()
         };
-        Some(super::value(&gateway.object(meta)))
+        Some(gateway.object(meta))
     }
 }
 
@@ -229,7 +228,8 @@ mod tests {
     }
 
     fn servers(layers: &Layers, layer: usize) -> Vec<String> {
-        let object = layers.object(layer, &Options::default()).unwrap().unwrap();
+        let object = layers.object(layer, &Options::default()).unwrap();
+        let object = serde_json::to_value(object).unwrap();
         let servers = object["spec"]["servers"].as_array().unwrap().iter();
         servers
             .map(|server| format!("{} {}", server["port"]["protocol"], server["hosts"]))

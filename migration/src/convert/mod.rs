@@ -20,8 +20,11 @@ mod cors;
 mod emit;
 mod features;
 mod gateway;
+mod gateway_api;
 mod headers;
+mod host;
 mod names;
+mod objects;
 mod options;
 mod passthrough;
 mod pattern;
@@ -38,20 +41,22 @@ mod spoilt;
 mod taken;
 mod tls;
 mod unconverted;
+mod www;
 
-pub use options::Options;
+pub use objects::Objects;
+pub use options::{GatewayApi, Options, Target};
 
 pub(crate) use address::{is_authority, is_range};
 pub(crate) use cors::METHODS as CORS_METHODS;
 pub(crate) use headers::is_name as is_header_name;
-pub(crate) use names::is_label;
+pub(crate) use names::{is_host, is_label};
 pub(crate) use pattern::LONGEST as LONGEST_REGEX;
 
 use crate::input::Inventory;
 use crate::istio::Meta;
 use crate::report::{Code, Entry, InputEntry, Report};
+use crate::rules::Broken;
 use book::Book;
-use serde::Serialize;
 use serde_json::Value;
 use servers::{Member, Server};
 use spoilt::Spoilt;
@@ -60,7 +65,8 @@ use std::collections::BTreeMap;
 /// What comes out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conversion {
-    /// Gateways, then `VirtualServices`, `DestinationRules` and `AuthorizationPolicies`, each by namespace and name.
+    /// Gateways, then `VirtualServices`, `DestinationRules` and `AuthorizationPolicies`, each by namespace and name; of
+    /// the Gateway API Gateways, `HTTPRoutes` and `ReferenceGrants`.
     pub objects: Vec<Value>,
     /// What became of everything.
     pub report: Report,
@@ -71,18 +77,46 @@ pub struct Conversion {
 #[error("unable to make an object: {0}")]
 pub struct Failed(String);
 
+/// What will be written, and what became of everything.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The objects; kept small, and made one by one.
+    pub objects: Objects,
+    /// What became of everything.
+    pub report: Report,
+    /// Rules that objects break all the same; a mistake of this crate. Nothing of it may be applied.
+    pub broken: Vec<Broken>,
+}
+
 /// Converts. The same objects and options give the same result, in whatever order they were read.
 pub fn convert(inventory: &Inventory, options: &Options) -> Result<Conversion, Failed> {
+    let plan = plan(inventory, options)?;
+    let objects = plan.objects.values().collect::<Result<_, _>>()?;
+    Ok(Conversion {
+        objects,
+        report: plan.report,
+    })
+}
+
+/// The same, for thousands of Ingresses: the objects are not all there at once.
+pub fn plan(inventory: &Inventory, options: &Options) -> Result<Plan, Failed> {
     let mut spoilt = Spoilt::default();
     loop {
-        let conversion = once(inventory, options, &spoilt)?;
-        if !spoilt.learn(&conversion.objects) {
-            return Ok(conversion);
+        let mut plan = once(inventory, options, &spoilt);
+        let before = spoilt.clone();
+        let mut broken = Vec::new();
+        plan.objects.check(|object, found| {
+            spoilt.learn(object, &found);
+            broken.extend(found);
+        })?;
+        if spoilt == before {
+            plan.broken = broken;
+            return Ok(plan);
         }
     }
 }
 
-fn once(inventory: &Inventory, options: &Options, spoilt: &Spoilt) -> Result<Conversion, Failed> {
+fn once(inventory: &Inventory, options: &Options, spoilt: &Spoilt) -> Plan {
     let (settings, mut controller) = settings::read(inventory, options);
     let mut book = Book::new(&options.accept);
     let members = select::members(inventory, &settings, &mut book);
@@ -118,10 +152,8 @@ fn once(inventory: &Inventory, options: &Options, spoilt: &Spoilt) -> Result<Con
         options,
     }
     .run(&mut book);
-    if let Some(failure) = written.failures.into_iter().next() {
-        return Err(Failed(failure));
-    }
     select::rest(&members, &mut book);
+    controller.extend(written.controller.iter().map(|code| Entry::new(*code, "", "")));
     if written.hosts > gateway::MOST_HOSTS {
         controller.push(Entry::new(Code::GatewayLarge, "", written.hosts.to_string()));
     }
@@ -134,10 +166,11 @@ fn once(inventory: &Inventory, options: &Options, spoilt: &Spoilt) -> Result<Con
         ..Report::default()
     };
     report.count();
-    Ok(Conversion {
+    Plan {
         objects: written.objects,
         report,
-    })
+        broken: Vec::new(),
+    }
 }
 
 /// Gives servers the other names that the oldest Ingress with some asks for, where no rule has them. Each is a server
@@ -212,8 +245,4 @@ fn meta() -> Meta {
         )]),
         ..Meta::default()
     }
-}
-
-fn value(object: &impl Serialize) -> Result<Value, String> {
-    serde_json::to_value(object).map_err(|error| error.to_string())
 }

@@ -5,6 +5,45 @@ use crate::input::Key;
 use crate::report::Code;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// Gateways, `VirtualServices`, `DestinationRules` and `AuthorizationPolicies` of Istio.
+    #[default]
+    Istio,
+    /// Gateways, `HTTPRoutes` and `ReferenceGrants` of the Gateway API. What only Istio's objects can say is refused.
+    GatewayApi(GatewayApi),
+}
+
+impl Target {
+    /// What is wished of the Gateway API, where that is written.
+    pub(super) fn gateway_api(&self) -> Option<&GatewayApi> {
+        match self {
+            Self::Istio => None,
+            Self::GatewayApi(wishes) => Some(wishes),
+        }
+    }
+}
+
+/// What is wished of the Gateway API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayApi {
+    /// `spec.gatewayClassName`.
+    pub class: String,
+    /// Whether paths and headers may be compared by regular expressions. Which ones are taken, and which of two comes
+    /// first, is the implementation's; here RE2 and the longer one are expected, as of Istio and Envoy Gateway.
+    pub regular_expressions: bool,
+}
+
+impl Default for GatewayApi {
+    fn default() -> Self {
+        Self {
+            class: "istio".to_owned(),
+            regular_expressions: false,
+        }
+    }
+}
+
 /// What the operator says. The default is Sealos' shared gateway.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -32,6 +71,8 @@ pub struct Options {
     pub default_certificate: Option<Key>,
     /// Codes that refuse nothing.
     pub accept: BTreeSet<Code>,
+    /// What is written.
+    pub target: Target,
 }
 
 impl Options {
@@ -48,6 +89,10 @@ impl Options {
         }
         let domain = names::is_host(&self.cluster_domain) && !self.cluster_domain.starts_with('*');
         demand(domain, "--cluster-domain", &self.cluster_domain, "domain");
+        if let Some(wishes) = self.target.gateway_api() {
+            let class = names::is_host(&wishes.class) && !wishes.class.starts_with('*');
+            demand(class, "--gateway-class", &wishes.class, "name of a GatewayClass");
+        }
         for (name, value) in &self.gateway_selector {
             let label = name.split_once('/').map_or(name.as_str(), |(_, label)| label);
             let prefixed = name
@@ -93,6 +138,7 @@ impl Default for Options {
             ingress_class: None,
             default_certificate: None,
             accept: BTreeSet::new(),
+            target: Target::Istio,
         }
     }
 }

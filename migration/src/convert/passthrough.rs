@@ -54,7 +54,7 @@ impl<'a> Emitter<'a, '_> {
         if spec.tls.is_empty() {
             self.rootless(server, &mut ends, book);
             // Nobody else may have its connections.
-            if self.covered(server) {
+            if self.covered(&server.host) {
                 spec.http.extend(Scene::rest(&[], 503));
             }
         }

@@ -5,11 +5,10 @@ use super::backend::Resolved;
 use super::features::{Features, Protocol};
 use super::names;
 use crate::istio::{
-    ConnectionPool, DestinationRule, HttpPool, Kind as _, LoadBalancer, Meta, PortPolicy, PortSelector,
-    TcpPool, TrafficPolicy, UpstreamTls,
+    ConnectionPool, DestinationRule, HttpPool, Kind as _, LoadBalancer, Meta, Object, PortPolicy,
+    PortSelector, TcpPool, TrafficPolicy, UpstreamTls,
 };
 use crate::report::Code;
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// What all Ingresses together say about a port.
@@ -62,7 +61,7 @@ impl Policies {
         &self,
         options: &Options,
         used: impl Fn(&str, u16) -> bool,
-    ) -> Vec<Result<Value, String>> {
+    ) -> Vec<Object<DestinationRule>> {
         let mut services: BTreeMap<(&str, &str), (&str, Vec<PortPolicy>)> = BTreeMap::new();
         for ((namespace, name, number), port) in &self.ports {
             if !used(&port.host, *number) {
@@ -90,7 +89,7 @@ impl Policies {
                     namespace: namespace.to_owned(),
                     ..super::meta()
                 };
-                super::value(&rule.object(meta))
+                rule.object(meta)
             })
             .collect()
     }

@@ -1,14 +1,16 @@
 //! Everything about locations that is decided before routes are written: back ends, and what is refused.
 
-use super::Options;
 use super::access;
 use super::backend;
 use super::book::Book;
+use super::gateway_api::unsaid;
 use super::names;
+use super::options::{Options, Target};
+use super::pattern::Unfit;
 use super::policy::Policies;
 use super::select::result;
 use super::servers::{Duplicate, Location, Member, Place, Server};
-use super::shape;
+use super::shape::{self, Shape};
 use super::spoilt::Spoilt;
 use super::tls;
 use crate::input::Inventory;
@@ -60,84 +62,14 @@ pub(super) fn locations<'a>(
     book: &mut Book<'_>,
 ) {
     for server in servers.values_mut() {
-        let through = tls::passes(server, members);
-        younger(server, members, through, book);
-        let wrong_host = server.host != "*" && !names::is_host(&server.host);
-        let shapes: Vec<_> = server
-            .locations
-            .iter()
-            .map(|l| {
-                members
-                    .get(l.member)
-                    .map(|member| shape::shape(server, l, member))
-            })
-            .collect();
-        let unsaid = !access::sayable(server, members);
-        let for_host = for_host(server, members);
-        let (host, regex, further) = (server.host.clone(), server.regex, server.alias_of.is_some());
-        let unclear: Vec<bool> = server
-            .locations
-            .iter()
-            .map(|l| {
-                members
-                    .get(l.member)
-                    .is_some_and(|m| shape::uris(server, l, m).is_err())
-            })
-            .collect();
-        let first_unclear = unclear.iter().position(|unclear| *unclear).filter(|_| regex);
-        for (at, (location, shape)) in server.locations.iter_mut().zip(shapes).enumerate() {
-            let Some(member) = members.get(location.member) else {
-                continue;
-            };
-            let (place, path) = (location.place, location.path.clone());
-            location.refused.clone_from(&member.refused);
-            if place == Place::Root {
-                continue;
-            }
-            let mut note = |code: Code, detail: String| {
-                let entry = Entry::new(code, place.field(), path.clone()).with(detail);
-                if book.note(member.ingress, entry) {
-                    location.refused.push(code);
-                }
-            };
-            if location.contested {
-                note(Code::PathAge, host.clone());
-            }
-            if let Some(broken) = spoilt.hosts.get(&host) {
-                note(Code::RuleBroken, broken.clone());
-            }
-            if first_unclear.is_some_and(|first| first < at) {
-                note(Code::BehindRefused, host.clone());
-            }
-            if wrong_host {
-                note(Code::HostInvalid, host.clone());
-            } else if host != "*" && !host.contains('.') {
-                note(Code::HostWithoutDot, host.clone());
-            }
-            if let Some(Err(unfit)) = shape {
-                note(unfit.code, unfit.detail);
-            }
-            if regex && !member.features.use_regex && member.features.rewrite_target.is_none() {
-                note(Code::RegexHost, host.clone());
-            }
-            if !regex && (path.contains('(') || path.contains(".*")) {
-                note(Code::PathLiteral, String::new());
-            }
-            if host.starts_with("*.") && !further {
-                note(Code::WildcardDepth, host.clone());
-            }
-            of_host(&for_host, members, member, location, book);
-            if access::guarded(members, location) {
-                if through {
-                    let detail = "TLS is passed through, so the address list does nothing".to_owned();
-                    note_at(book, member, location, Code::InertAnnotation, detail);
-                } else if unsaid {
-                    note_at(book, member, location, Code::AllowlistPaths, host.clone());
-                }
-            }
-        }
+        younger(server, members, tls::passes(server, members), book);
+        read(server, members, options, spoilt, book);
     }
-    lists_beside_passthrough(servers, members, book);
+    if options.target == Target::Istio {
+        lists_beside_passthrough(servers, members, book);
+    } else {
+        unsaid::close_hosts(servers, members, book);
+    }
     let mut order: Vec<(usize, Place, String, usize)> = Vec::new();
     for server in servers.values() {
         for (index, location) in server.locations.iter().enumerate() {
@@ -155,6 +87,148 @@ pub(super) fn locations<'a>(
             if let Some(broken) = service.and_then(|service| spoilt.services.get(service)) {
                 note_at(book, member, location, Code::RuleBroken, broken.clone());
             }
+        }
+    }
+}
+
+/// What is known of a location before anything is told.
+struct Reading {
+    shape: Option<Result<Shape, Unfit>>,
+    /// Whether its requests cannot be compared.
+    unclear: bool,
+    /// Whether that holds for one that nginx tries before it.
+    behind: bool,
+    /// What the Gateway API cannot say of it, where that is written.
+    unsaid: Vec<(Code, String)>,
+}
+
+impl Reading {
+    fn of(server: &Server<'_>, members: &[Member<'_>], location: &Location<'_>, options: &Options) -> Self {
+        let member = members.get(location.member);
+        let shape = member.map(|member| shape::shape(server, location, member));
+        let known = shape.as_ref().and_then(|shape| shape.as_ref().ok());
+        let unsaid = match (options.target.gateway_api(), member) {
+            (Some(wishes), Some(member)) => {
+                unsaid::of_location(wishes, server, members, location, member, known)
+            }
+            _ => Vec::new(),
+        };
+        Self {
+            unclear: member.is_some_and(|member| shape::uris(server, location, member).is_err()),
+            behind: false,
+            unsaid,
+            shape,
+        }
+    }
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+/// What decides about every location of a server.
+struct Facts<'s> {
+    host: &'s str,
+    regex: bool,
+    further: bool,
+    through: bool,
+    /// Whether an address list of it could not be said by a policy.
+    unsayable: bool,
+    istio: bool,
+    broken: Option<&'s String>,
+}
+
+impl Facts<'_> {
+    /// What is to be told of a location itself, and not of its host.
+    fn own(&self, location: &Location<'_>, member: &Member<'_>, reading: Reading) -> Vec<(Code, String)> {
+        let host = || self.host.to_owned();
+        let mut told = Vec::new();
+        let mut tell = |holds: bool, code: Code, detail: String| {
+            if holds {
+                told.push((code, detail));
+            }
+        };
+        tell(location.contested, Code::PathAge, host());
+        tell(
+            self.broken.is_some(),
+            Code::RuleBroken,
+            self.broken.cloned().unwrap_or_default(),
+        );
+        tell(reading.behind, Code::BehindRefused, host());
+        let named = self.host == "*" || names::is_host(self.host);
+        tell(!named, Code::HostInvalid, host());
+        let short = named && self.host != "*" && !self.host.contains('.');
+        tell(short, Code::HostWithoutDot, host());
+        if let Some(Err(unfit)) = reading.shape {
+            tell(true, unfit.code, unfit.detail);
+        }
+        let features = &member.features;
+        let plain = !features.use_regex && features.rewrite_target.is_none();
+        tell(self.regex && plain, Code::RegexHost, host());
+        let literal = location.path.contains('(') || location.path.contains(".*");
+        tell(!self.regex && literal, Code::PathLiteral, String::new());
+        let deep = self.host.starts_with("*.") && !self.further;
+        tell(deep && self.istio, Code::WildcardDepth, host());
+        for (code, detail) in reading.unsaid {
+            tell(true, code, detail);
+        }
+        told
+    }
+
+    /// What is to be told of its address list.
+    fn lists(&self, guarded: bool) -> Option<(Code, String)> {
+        if !self.istio || !guarded {
+            return None;
+        }
+        if self.through {
+            let detail = "TLS is passed through, so the address list does nothing";
+            return Some((Code::InertAnnotation, detail.to_owned()));
+        }
+        self.unsayable
+            .then(|| (Code::AllowlistPaths, self.host.to_owned()))
+    }
+}
+
+/// Decides about the locations of a server one by one, as far as back ends do not matter.
+fn read(
+    server: &mut Server<'_>,
+    members: &[Member<'_>],
+    options: &Options,
+    spoilt: &Spoilt,
+    book: &mut Book<'_>,
+) {
+    let host = server.host.clone();
+    let facts = Facts {
+        host: &host,
+        regex: server.regex,
+        further: server.alias_of.is_some(),
+        through: tls::passes(server, members),
+        unsayable: !access::sayable(server, members),
+        istio: options.target == Target::Istio,
+        broken: spoilt.hosts.get(&host),
+    };
+    let readings = server
+        .locations
+        .iter()
+        .map(|l| Reading::of(server, members, l, options));
+    let mut readings: Vec<Reading> = readings.collect();
+    let mut behind = false;
+    for reading in &mut readings {
+        reading.behind = behind;
+        behind |= reading.unclear && server.regex;
+    }
+    let for_host = for_host(server, members);
+    for (location, reading) in server.locations.iter_mut().zip(readings) {
+        let Some(member) = members.get(location.member) else {
+            continue;
+        };
+        location.refused.clone_from(&member.refused);
+        if location.place == Place::Root {
+            continue;
+        }
+        for (code, detail) in facts.own(location, member, reading) {
+            note_at(book, member, location, code, detail);
+        }
+        of_host(&for_host, members, member, location, book);
+        if let Some((code, detail)) = facts.lists(access::guarded(members, location)) {
+            note_at(book, member, location, code, detail);
         }
     }
 }
@@ -266,6 +340,10 @@ fn serve(
         Ok(resolved) => {
             if let Some(remark) = resolved.remark {
                 note_at(book, member, location, remark, resolved.destination.host.clone());
+            }
+            if options.target != Target::Istio && unsaid::untold_http2(&member.features, resolved.http2) {
+                let detail = "the Service does not say HTTP/2".to_owned();
+                note_at(book, member, location, Code::GatewayBackend, detail);
             }
             if location.refused.is_empty()
                 && let Some(conflict) = policies.join(&resolved, &member.features)

@@ -4,6 +4,7 @@ use super::Options;
 use super::backend::{self, Resolved, Upstream};
 use super::book::Book;
 use super::canary::Rules;
+use super::gateway_api::unsaid;
 use super::policy::Policies;
 use super::select::result;
 use super::servers::{Location, Member, Place, Server, host_of};
@@ -66,12 +67,8 @@ pub(super) fn canaries(
                 let (Some(base), Some(owner), true) = (&primary.resolved, owner, primary.refused.is_empty())
                 else {
                     let code = primary.refused.first().copied().unwrap_or(Code::CanaryUnmatched);
-                    end(
-                        Outcome::Refused,
-                        code,
-                        "the path that it splits is refused".to_owned(),
-                        book,
-                    );
+                    let detail = "the path that it splits is refused".to_owned();
+                    end(Outcome::Refused, code, detail, book);
                     continue;
                 };
                 let namespace = &member.ingress.meta.namespace;
@@ -103,6 +100,10 @@ pub(super) fn canaries(
                         {
                             end(Outcome::Refused, conflict, String::new(), book);
                             continue;
+                        }
+                        if unsaid::of_canary(options, rules) {
+                            let entry = Entry::new(Code::GatewayCanary, place.field(), path.path.clone());
+                            book.note(member.ingress, entry);
                         }
                         let mut told = result(place, &host, &path.path, Outcome::Converted, Vec::new());
                         told.virtual_service = servers

@@ -22,8 +22,11 @@ pub(super) type Read = Result<(Origin, Value), (Origin, String)>;
 /// From this many documents on it is worth sharing the work.
 const MANY: usize = 200;
 
-/// The documents of a text; empty ones are left out.
-pub(super) fn split(source: &Source) -> Vec<Read> {
+/// So many are parsed at once: a parsed document is some ten times its text, and thousands need not be there together.
+const BATCH: usize = 1000;
+
+/// Hands over the documents of a text, in their order; empty ones are left out.
+pub(super) fn each(source: &Source, mut take: impl FnMut(Read)) {
     let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
     let parts: Vec<Part> = parts(text)
         .into_iter()
@@ -34,9 +37,15 @@ pub(super) fn split(source: &Source) -> Vec<Read> {
             text,
         })
         .collect();
+    for batch in parts.chunks(BATCH) {
+        together(source, batch).into_iter().for_each(&mut take);
+    }
+}
+
+fn together(source: &Source, parts: &[Part]) -> Vec<Read> {
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     if parts.len() < MANY || workers == 1 {
-        return read(&source.name, &parts);
+        return read(&source.name, parts);
     }
     // Documents do not know of each other, so their order is all that has to be kept.
     std::thread::scope(|scope| {

@@ -80,14 +80,12 @@ struct Seen<T> {
 pub fn read(sources: &[Source]) -> Inventory {
     let mut reader = Reader::default();
     for source in sources {
-        for document in documents::split(source) {
-            match document {
-                Ok((origin, value)) => reader.take(&origin, &value),
-                Err((origin, detail)) => {
-                    reader.problem(&origin, Code::BrokenDocument, String::new(), detail);
-                }
+        documents::each(source, |document| match document {
+            Ok((origin, value)) => reader.take(&origin, &value),
+            Err((origin, detail)) => {
+                reader.problem(&origin, Code::BrokenDocument, String::new(), detail);
             }
-        }
+        });
     }
     reader.finish()
 }

@@ -80,7 +80,7 @@ impl Serialize for Code {
 }
 
 macro_rules! codes {
-    ($($name:ident $text:literal $outcome:ident $severity:ident [$($flag:ident)*] $effect:literal $remedy:literal;)*) => {
+    ([] $($name:ident $text:literal $outcome:ident $severity:ident [$($flag:ident)*] $effect:literal $remedy:literal;)*) => {
         /// A stable code.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code {

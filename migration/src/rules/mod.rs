@@ -1,18 +1,21 @@
-//! What Istio demands of an object beyond its schema: the rules of its webhook and of its CEL expressions, as far as
-//! they concern kinds that are written here. A schema is checked elsewhere; here only what a schema cannot say.
+//! What Istio, or the Gateway API, demands of an object beyond its schema: the rules of its webhook and of its CEL
+//! expressions, as far as they concern kinds that are written here. A schema is checked elsewhere; here only what a
+//! schema cannot say.
 //!
 //! Source: istio/istio `pkg/config/validation` and the CEL rules of its CRDs.
 
 mod access;
 mod destination_rule;
 mod gateway;
+mod gateway_api;
 mod http_route;
 mod order;
 mod virtual_service;
 mod words;
 
+use gateway_api::Grant;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// A rule that an object breaks.
@@ -34,27 +37,47 @@ impl fmt::Display for Broken {
 
 /// Checks objects one by one, and against each other. Kinds that are not known pass.
 pub fn check(objects: &[Value]) -> Vec<Broken> {
-    let mut all = Vec::new();
-    let mut rules_by_host: BTreeMap<String, String> = BTreeMap::new();
-    for object in objects {
+    let mut checker = Checker::new(objects);
+    objects.iter().flat_map(|object| checker.take(object)).collect()
+}
+
+/// The same for objects that are not all there at once.
+#[derive(Debug)]
+pub struct Checker {
+    grants: BTreeSet<Grant>,
+    rules_by_host: BTreeMap<String, String>,
+}
+
+impl Checker {
+    /// With the `ReferenceGrants` among these.
+    pub fn new(objects: &[Value]) -> Self {
+        Self {
+            grants: gateway_api::grants(objects),
+            rules_by_host: BTreeMap::new(),
+        }
+    }
+
+    /// What the next object breaks.
+    pub fn take(&mut self, object: &Value) -> Vec<Broken> {
         let mut at = At::new(object);
         let spec = object.get("spec").unwrap_or(&Value::Null);
         match text(object, "kind") {
             "VirtualService" => virtual_service::check(&mut at, spec),
+            "Gateway" if gateway_api::is(object) => gateway_api::gateway(&mut at, spec),
+            "HTTPRoute" => gateway_api::route(&mut at, object, spec, &self.grants),
             "Gateway" => gateway::check(&mut at, object, spec),
             "DestinationRule" => {
                 destination_rule::check(&mut at, spec);
                 let host = text(spec, "host").to_owned();
-                if let Some(other) = rules_by_host.insert(host.clone(), at.object.clone()) {
+                if let Some(other) = self.rules_by_host.insert(host.clone(), at.object.clone()) {
                     at.wrong("spec.host", format!("{host:?} has another rule already: {other}"));
                 }
             }
             "AuthorizationPolicy" => access::check(&mut at, spec),
             _ => {}
         }
-        all.extend(at.found);
+        at.found
     }
-    all
 }
 
 /// The object that is looked at, and what was found.

@@ -33,7 +33,18 @@ pub(crate) fn guarded_world(
     ingresses: Vec<Ingress>,
     apart: bool,
     guarded: &[bool],
+    guard: (&str, &str),
+) -> World {
+    world_for(ingresses, apart, guarded, guard, &Options::default())
+}
+
+/// The same, converted as it is asked for.
+pub(crate) fn world_for(
+    ingresses: Vec<Ingress>,
+    apart: bool,
+    guarded: &[bool],
     (name, text): (&str, &str),
+    options: &Options,
 ) -> World {
     let mut values: Vec<Value> = ingresses.into_iter().map(Ingress::value).collect();
     let mut others = BTreeMap::new();
@@ -86,7 +97,7 @@ pub(crate) fn guarded_world(
         name: "test".to_owned(),
         text: json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string(),
     };
-    let conversion = convert(&input::read(&[source]), &Options::default()).unwrap();
+    let conversion = convert(&input::read(&[source]), options).unwrap();
     World {
         ingresses: values,
         conversion,
@@ -126,7 +137,7 @@ impl World {
     }
 
     /// The codes about Ingresses that have to do with this host, and those about the controller.
-    fn said(&self, host: &str) -> BTreeSet<Code> {
+    pub(crate) fn said(&self, host: &str) -> BTreeSet<Code> {
         let report = &self.conversion.report;
         let rules = |ingress: &Value| -> Vec<String> {
             let rules = ingress["spec"]["rules"].as_array().unwrap();

@@ -54,29 +54,55 @@ pub(crate) fn bootstrap(
 /// One for each host, since no two objects here share one.
 fn virtual_hosts(service: &Value) -> Vec<Value> {
     let spec = &service["spec"];
-    let mut routes = Vec::new();
-    'all: for route in spec["http"].as_array().unwrap() {
-        let matches = route["match"].as_array().cloned().unwrap_or_default();
-        if matches.is_empty() {
-            routes.push(self::route(route, &json!({})));
-            break;
-        }
-        for wanted in matches {
-            routes.push(self::route(route, &wanted));
-            let text = wanted.to_string();
-            if text == "{}" || text == r#"{"uri":{"prefix":"/"}}"# || text == r#"{"uri":{"regex":".*"}}"# {
-                break 'all;
-            }
-        }
-    }
+    let routes = routes(spec["http"].as_array().unwrap(), None, &|_| "echo".to_owned());
     let hosts = spec["hosts"].as_array().unwrap().iter();
     hosts
         .map(|host| json!({ "name": host, "domains": [host], "routes": routes }))
         .collect()
 }
 
-fn route(route: &Value, wanted: &Value) -> Value {
+/// What a destination's cluster is called.
+pub(crate) type Clusters<'a> = &'a dyn Fn(&Value) -> String;
+
+/// The routes of an object on a port of the gateway, up to the first that takes everything.
+pub(crate) fn routes(http: &[Value], port: Option<u64>, clusters: Clusters<'_>) -> Vec<Value> {
+    let mut routes = Vec::new();
+    'all: for route in http {
+        let matches = route["match"].as_array().cloned().unwrap_or_default();
+        if matches.is_empty() {
+            routes.push(self::route(route, &json!({}), clusters));
+            break;
+        }
+        for mut wanted in matches {
+            // Istio leaves a route out where its port is another.
+            let own = wanted["port"].take();
+            wanted.as_object_mut().unwrap().remove("port");
+            if port.is_some() && !own.is_null() && own.as_u64() != port {
+                continue;
+            }
+            routes.push(self::route(route, &wanted, clusters));
+            let text = wanted.to_string();
+            if text == "{}" || text == r#"{"uri":{"prefix":"/"}}"# || text == r#"{"uri":{"regex":".*"}}"# {
+                break 'all;
+            }
+        }
+    }
+    routes
+}
+
+fn route(route: &Value, wanted: &Value, clusters: Clusters<'_>) -> Value {
     let mut built = json!({ "match": matcher(wanted) });
+    for (way, field) in [("request", "request_headers"), ("response", "response_headers")] {
+        let operations = &route["headers"][way];
+        let set = operations["set"].as_object().into_iter().flatten();
+        let set: Vec<Value> = set.map(|(name, value)| added(name, value)).collect();
+        if !set.is_empty() {
+            built[format!("{field}_to_add")] = json!(set);
+        }
+        if operations["remove"].is_array() {
+            built[format!("{field}_to_remove")] = operations["remove"].clone();
+        }
+    }
     if let Some(redirect) = route.get("redirect") {
         built["redirect"] = self::redirect(redirect);
         return built;
@@ -85,7 +111,11 @@ fn route(route: &Value, wanted: &Value) -> Value {
         built["direct_response"] = json!({ "status": direct["status"] });
         return built;
     }
-    let mut action = json!({});
+    // Istio sets none where the object says none; Envoy's own would be 15 s.
+    let mut action = json!({ "timeout": "0s" });
+    if let Some(cors) = route.get("corsPolicy") {
+        built["typed_per_filter_config"] = json!({ "envoy.filters.http.cors": self::cors(cors) });
+    }
     if let Some(rewrite) = route.get("rewrite") {
         if let Some(uri) = rewrite.get("uri") {
             action["prefix_rewrite"] = uri.clone();
@@ -100,14 +130,22 @@ fn route(route: &Value, wanted: &Value) -> Value {
     }
     let destinations = route["route"].as_array().unwrap();
     if let [only] = destinations.as_slice() {
-        action["cluster"] = json!("echo");
-        built["request_headers_to_add"] = named(only);
+        action["cluster"] = json!(clusters(&only["destination"]));
+        let mut headers = built["request_headers_to_add"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        headers.push(named(only));
+        built["request_headers_to_add"] = json!(headers);
     } else {
         let weighted = destinations
             .iter()
             .filter(|one| one["weight"].as_u64().unwrap() > 0);
         let weighted: Vec<Value> = weighted
-            .map(|one| json!({ "name": "echo", "weight": one["weight"], "request_headers_to_add": named(one) }))
+            .map(|one| {
+                let cluster = clusters(&one["destination"]);
+                json!({ "name": cluster, "weight": one["weight"], "request_headers_to_add": [named(one)] })
+            })
             .collect();
         action["weighted_clusters"] = json!({ "clusters": weighted });
     }
@@ -125,7 +163,43 @@ fn named(destination: &Value) -> Value {
         "{namespace}/{service}:{}",
         destination["destination"]["port"]["number"]
     );
-    json!([{ "header": { "key": "x-backend", "value": name } }])
+    json!({ "header": { "key": "x-backend", "value": name } })
+}
+
+fn added(name: &str, value: &Value) -> Value {
+    json!({ "header": { "key": name, "value": value }, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD" })
+}
+
+fn cors(cors: &Value) -> Value {
+    let words = |name: &str| {
+        let all = cors[name].as_array().cloned().unwrap_or_default();
+        all.iter()
+            .map(|word| word.as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    let origins = cors["allowOrigins"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|origin| match text(origin) {
+            Some(("regex", regex)) => json!({ "safe_regex": { "regex": regex } }),
+            Some((kind, text)) => json!({ kind: text }),
+            None => panic!("{origin}"),
+        });
+    let mut built = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy",
+        "allow_origin_string_match": origins.collect::<Vec<_>>(),
+        "allow_methods": words("allowMethods"),
+        "allow_headers": words("allowHeaders"),
+        "expose_headers": words("exposeHeaders"),
+        "allow_credentials": cors["allowCredentials"],
+        "forward_not_matching_preflights": true,
+    });
+    if let Some(age) = cors["maxAge"].as_str() {
+        built["max_age"] = json!(age.trim_end_matches('s'));
+    }
+    built
 }
 
 fn redirect(redirect: &Value) -> Value {

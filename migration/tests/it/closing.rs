@@ -307,3 +307,23 @@ fn a_passthrough_host_that_is_refused_is_closed_too() {
     assert_eq!(done.answer(&get("x.a.com", "/").https()), "503");
     assert_eq!(done.answer(&get("x.a.com", "/")), "503");
 }
+
+#[test]
+fn the_www_name_of_a_refused_host_is_not_the_wildcards() {
+    let wild = Ingress::new("a/w").path("*.a.com", "Prefix", "/", "w");
+    let own = Ingress::new("a/x")
+        .note("from-to-www-redirect", "true")
+        .path("x.a.com", "Prefix", "/", "x");
+    let catch_all = Ingress::new("a/all").default("all");
+    let of = |more: &Ingress, wide: &Ingress| convert_all(&[wide.clone(), more.clone()]);
+    let refused = own.clone().note("auth-type", "basic");
+    for wide in [&wild, &catch_all] {
+        let deep = get("www.x.a.com", "/");
+        assert_eq!(of(&own, wide).answer(&deep), "308 http://x.a.com/");
+        let done = of(&refused, wide);
+        assert_eq!(done.answer(&deep), "503");
+        assert_eq!(done.answer(&get("x.a.com", "/")), "503");
+    }
+    // Without anybody who would have it, it is not written.
+    assert!(convert_all(&[refused]).conversion.objects.is_empty());
+}

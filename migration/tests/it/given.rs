@@ -1,6 +1,6 @@
 //! Ingresses and what they need, as few words as possible.
 
-use gradual_rollout_migration::convert::{Conversion, Options, convert};
+use gradual_rollout_migration::convert::{Conversion, Options, Target, convert};
 use gradual_rollout_migration::input::{self, Source};
 use gradual_rollout_migration::report::{Code, IngressResult, explain};
 use gradual_rollout_migration::rules;
@@ -142,7 +142,9 @@ pub(crate) fn convert_text(text: &str, options: &Options) -> Done {
     let conversion = convert(&inventory, options).unwrap();
     assert_eq!(rules::check(&conversion.objects), []);
     crate::schema::check(&conversion.objects);
-    hosts_are_the_same(&conversion.objects);
+    if options.target == Target::Istio {
+        hosts_are_the_same(&conversion.objects);
+    }
     for ingress in inventory.ingresses.values() {
         let told = conversion
             .report
@@ -202,7 +204,7 @@ fn texts(servers: &Value, key: &str) -> BTreeSet<String> {
         .collect()
 }
 
-fn names(value: &Value, key: &str) -> BTreeSet<String> {
+pub(crate) fn names(value: &Value, key: &str) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     match value {
         Value::Object(map) => {

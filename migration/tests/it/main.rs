@@ -15,6 +15,8 @@ mod closing;
 mod controller;
 mod envoy;
 mod equivalence;
+mod gateway_api;
+mod gateway_reader;
 mod given;
 mod lessons;
 mod odd_values;

@@ -1,11 +1,12 @@
 //! Whatever is given: the order of the input has no influence, the objects keep Istio's rules, no path is forgotten.
 
-use crate::given::{Done, Ingress, convert_with, secret};
-use gradual_rollout_migration::convert::Options;
+use crate::given::{Done, Ingress, convert_with, secret, service};
+use gradual_rollout_migration::convert::{GatewayApi, Options, Target, convert, plan};
+use gradual_rollout_migration::input::{self, Source};
 use gradual_rollout_migration::istio::{to_json, to_yaml};
 use gradual_rollout_migration::report::Outcome;
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const NOTES: &[(&str, &str)] = &[
     ("rewrite-target", "/$1"),
@@ -152,4 +153,31 @@ fn yaml_is_read_back_as_the_same_objects() {
     let yaml = to_yaml(&done.conversion.objects).unwrap();
     let read: Vec<Value> = serde_saphyr::from_multiple(&yaml).unwrap();
     assert_eq!(read, done.conversion.objects);
+}
+
+#[test]
+fn objects_one_by_one_are_the_same_as_all_at_once() {
+    let targets = [Target::Istio, Target::GatewayApi(GatewayApi::default())];
+    for target in targets {
+        let options = Options {
+            target,
+            ..Options::default()
+        };
+        let ingress = Ingress::new("a/x")
+            .tls(&["a.com"], "t")
+            .path("a.com", "Prefix", "/", "s")
+            .path("b.com", "Prefix", "/", "s");
+        let text =
+            json!({"kind": "List", "apiVersion": "v1", "items": [ingress.0, service("a/s"), secret("a/t")]});
+        let inventory = input::read(&[Source {
+            name: "given".to_owned(),
+            text: text.to_string(),
+        }]);
+        let plan = plan(&inventory, &options).unwrap();
+        let all = convert(&inventory, &options).unwrap();
+        let documents: Vec<String> = plan.objects.yaml().map(Result::unwrap).collect();
+        assert_eq!(documents.concat(), to_yaml(&all.objects).unwrap());
+        assert_eq!((plan.report, plan.broken), (all.report, Vec::new()));
+        assert!(!plan.objects.is_empty());
+    }
 }

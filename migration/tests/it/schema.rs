@@ -8,45 +8,58 @@ use std::sync::OnceLock;
 /// Schemas by kind, of the versions that are written.
 static SCHEMAS: OnceLock<BTreeMap<String, Value>> = OnceLock::new();
 
-/// The file with the CRDs: in the directory named by `GRADUAL_ROLLOUT_CRDS`, or beside the repository.
+/// The files with the CRDs: in the directory named by `GRADUAL_ROLLOUT_CRDS`, or beside the repository.
 #[expect(
     clippy::print_stdout,
     reason = "that something was skipped belongs in the output"
 )]
-fn file() -> Option<PathBuf> {
+fn file(name: &str) -> Option<PathBuf> {
     let named = std::env::var_os("GRADUAL_ROLLOUT_CRDS").map(PathBuf::from);
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/crds");
-    let file = named.unwrap_or(beside).join("istio.yaml");
+    let file = named.unwrap_or(beside).join(name);
     if file.is_file() {
         return Some(file);
     }
-    println!("skipped: no istio.yaml; name its directory in GRADUAL_ROLLOUT_CRDS");
+    println!("skipped: no {name}; name its directory in GRADUAL_ROLLOUT_CRDS");
     None
 }
 
 fn load() -> BTreeMap<String, Value> {
-    let Some(file) = file() else {
-        return BTreeMap::new();
-    };
-    let text = std::fs::read_to_string(file).unwrap();
-    let wanted = [
+    let istio = [
         "virtualservices",
         "gateways",
         "destinationrules",
         "authorizationpolicies",
     ];
+    let gateway_api = ["httproutes", "gateways", "referencegrants"];
+    let mut all = of_file("istio.yaml", &istio);
+    all.extend(of_file("gateway-api.yaml", &gateway_api));
+    all
+}
+
+/// Schemas of a file, by version and kind.
+fn of_file(name: &str, wanted: &[&str]) -> BTreeMap<String, Value> {
+    let Some(file) = file(name) else {
+        return BTreeMap::new();
+    };
+    let text = std::fs::read_to_string(file).unwrap();
     text.split("\n---")
         .filter(|document| {
             wanted
                 .iter()
                 .any(|name| document.contains(&format!("\n  name: {name}.")))
         })
-        .map(|document| {
+        .flat_map(|document| {
             let crd: Value = serde_saphyr::from_str(document).unwrap();
-            let versions = crd["spec"]["versions"].as_array().unwrap();
-            let version = versions.iter().find(|version| version["name"] == "v1").unwrap();
-            let kind = crd["spec"]["names"]["kind"].as_str().unwrap().to_owned();
-            (kind, version["schema"]["openAPIV3Schema"].clone())
+            let text = |pointer: &str| crd.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+            let (group, kind) = (text("/spec/group"), text("/spec/names/kind"));
+            let versions = crd["spec"]["versions"].as_array().unwrap().iter();
+            let of = |version: &Value| {
+                let name = version["name"].as_str().unwrap();
+                let schema = version["schema"]["openAPIV3Schema"].clone();
+                (format!("{group}/{name} {kind}"), schema)
+            };
+            versions.map(of).collect::<Vec<_>>()
         })
         .collect()
 }
@@ -55,7 +68,9 @@ fn load() -> BTreeMap<String, Value> {
 pub(crate) fn check(objects: &[Value]) {
     let schemas = SCHEMAS.get_or_init(load);
     for object in objects {
-        let Some(schema) = schemas.get(object["kind"].as_str().unwrap()) else {
+        let text = |name: &str| object[name].as_str().unwrap();
+        let Some(schema) = schemas.get(&format!("{} {}", text("apiVersion"), text("kind"))) else {
+            assert!(schemas.is_empty(), "no schema of {object}");
             continue;
         };
         let mut wrong = Vec::new();
@@ -140,7 +155,10 @@ fn members(schema: &Value, value: &Value) -> bool {
 
 #[test]
 fn the_check_sees_mistakes() {
-    let Some(schema) = SCHEMAS.get_or_init(load).get("VirtualService") else {
+    let Some(schema) = SCHEMAS
+        .get_or_init(load)
+        .get("networking.istio.io/v1 VirtualService")
+    else {
         return;
     };
     let wrong = |spec: Value| {

@@ -35,6 +35,19 @@ fn says_the_same(a: &str, b: &str) -> bool {
 
 /// How a sentence about a lowering that fails begins.
 pub(super) const NOT_WRITTEN: &str = "not written yet, going to";
+/// What stands between that and what was said before it: whoever asked for a lowering, and the reason given, outlive
+/// the trouble with writing it.
+const WHY: &str = "; why: ";
+
+/// What was said before a lowering could not be written.
+pub(super) fn cause(message: &str) -> Option<&str> {
+    let said = if message.starts_with(NOT_WRITTEN) {
+        message.split_once(WHY).map(|(_, cause)| cause)
+    } else {
+        Some(message)
+    };
+    said.filter(|cause| !cause.is_empty())
+}
 
 /// Above this weight control has less than 10% left to compare with.
 const FREEZE_ABOVE: u16 = 900;
@@ -206,7 +219,12 @@ impl Desk<'_> {
             return;
         };
         let Some(order) = &c.lowering else { return };
-        let message = format!("{NOT_WRITTEN} {}: {failure}", order.weight);
+        let why = cause(&c.message).map(|cause| format!("{WHY}{cause}"));
+        let message = format!(
+            "{NOT_WRITTEN} {}: {failure}{}",
+            order.weight,
+            why.unwrap_or_default()
+        );
         if c.message != message {
             c.message.clone_from(&message);
             self.out.changed = true;

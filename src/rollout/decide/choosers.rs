@@ -1,6 +1,6 @@
 //! Requests that choose the canary by themselves, because somebody let them: drift without another weight.
 
-use super::routers::{blamed, ignore_rule};
+use super::drift::{blamed, ignore_rule};
 use super::{Desk, is_fight, remember, was_fought};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::status::Drift;

@@ -19,22 +19,29 @@ impl Desk<'_> {
             self.out.changed = true;
         }
         let count = |state| self.status.components.iter().filter(|c| c.state == state).count();
-        let (total, completed, back) = (
-            self.status.components.len(),
-            count(State::Completed),
-            count(State::RolledBack),
-        );
+        let components = &self.status.components;
+        let (total, completed) = (components.len(), count(State::Completed));
+        // On its way back is not back: whoever waits for that waits for the traffic.
+        let (going, back) = components
+            .iter()
+            .filter(|c| c.state == State::RolledBack)
+            .partition::<Vec<_>, _>(|c| c.lowering.is_some());
+        let (going, back) = (going.len(), back.len());
         let paused = self.plan.paused || self.status.components.iter().any(|c| c.paused_by.is_some());
-        let progress = match back {
-            0 => format!("{completed}/{total}"),
-            n => format!("{completed}/{total}, {n} back"),
-        };
+        let mut progress = format!("{completed}/{total}");
+        for (n, what) in [(back, "back"), (going, "going back")] {
+            if n > 0 {
+                progress = format!("{progress}, {n} {what}");
+            }
+        }
         if self.status.progress.as_ref() != Some(&progress) {
             self.status.progress = Some(progress);
             self.out.changed = true;
         }
         let (ready, reason, message) = if let Some(problem) = &self.seen.invalid {
             (false, "InvalidSpec", problem.chars().take(1024).collect())
+        } else if going > 0 {
+            (false, "RollingBack", self.who_goes_back())
         } else if self.phase_failed {
             (
                 false,
@@ -53,7 +60,7 @@ impl Desk<'_> {
             (true, "Progressing", format!("walking the plan, in phase {phase}"))
         };
         let none = |text: &str| text.to_owned();
-        let stuck = back > 0 || self.seen.invalid.is_some();
+        let stuck = back + going > 0 || self.seen.invalid.is_some();
         let stalled = if stuck {
             message.clone()
         } else {
@@ -76,9 +83,12 @@ impl Desk<'_> {
             ),
             (
                 "RolledBack",
-                back > 0,
+                back > 0 && going == 0,
                 "Plan",
-                format!("{back} of {total} rolled back"),
+                match going {
+                    0 => format!("{back} of {total} rolled back"),
+                    n => format!("{back} of {total} rolled back, {n} still going back"),
+                },
             ),
             (
                 "Paused",
@@ -105,6 +115,20 @@ impl Desk<'_> {
         self.conclude_freeze();
         self.conclude_traffic();
         self.timers();
+    }
+
+    /// Whose traffic is on its way back, and what keeps it.
+    fn who_goes_back(&self) -> String {
+        let going = self
+            .status
+            .components
+            .iter()
+            .filter(|c| c.state == State::RolledBack && c.lowering.is_some());
+        let each: Vec<String> = going.map(|c| format!("{}: {}", c.name, c.message)).collect();
+        format!("going back: {}", each.join("; "))
+            .chars()
+            .take(1024)
+            .collect()
     }
 
     /// Who was rolled back, and when the next of them begins again.

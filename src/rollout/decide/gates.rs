@@ -128,7 +128,7 @@ impl Desk<'_> {
             return stop(
                 Reason::RouterSplit,
                 format!(
-                    "its routed objects disagree ({}): make them agree",
+                    "its routed objects disagree ({}): make them agree, or `set` one weight for all of them",
                     self.spread(i)
                 ),
             );
@@ -155,11 +155,7 @@ impl Desk<'_> {
         let Routers::Read(objects) = &self.sight(i).routers else {
             return String::new();
         };
-        let each: Vec<String> = objects
-            .iter()
-            .map(|o| format!("{} {}", o.object, o.highest))
-            .collect();
-        each.join(", ")
+        super::drift::spread(objects)
     }
 
     /// Phase, the fate of the others, and what must be given.

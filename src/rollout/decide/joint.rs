@@ -18,7 +18,9 @@ impl Desk<'_> {
                 && self.plan.names(&c.name)
                 && (c.lowering.is_some() || self.found_back.contains(i))
         };
-        let failed = self.status.components.iter().enumerate().find(fresh);
+        // The gravest of them is what the others follow.
+        let failed = self.status.components.iter().enumerate().filter(fresh);
+        let failed = failed.min_by_key(|(_, c)| c.reason != Reason::Emergency);
         let failed = failed.map(|(_, c)| (c.name.clone(), c.reason));
         for i in 0..self.status.components.len() {
             let to = self.plan.rollback_to;
@@ -63,6 +65,12 @@ impl Desk<'_> {
                 && let Some(c) = self.status.components.get_mut(i)
             {
                 c.retry = retry;
+            }
+            // What a person put back in an emergency waits for a person, with all that went back along with it.
+            if why == Reason::Emergency
+                && let Some(c) = self.status.components.get_mut(i)
+            {
+                c.fingerprint = None;
             }
         }
     }

@@ -12,6 +12,7 @@ mod commands;
 mod complaints;
 pub mod conditions;
 mod depends;
+mod drift;
 mod enroll;
 mod gates;
 mod gateways;

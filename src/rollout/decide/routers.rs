@@ -1,10 +1,11 @@
 //! What the routed objects say, held against what was asked of them.
 
-use super::{Desk, forget, is_fight, remember};
-use crate::rollout::observation::{Raise, Routed, Routers};
+use super::{Desk, forget, remember};
+use crate::rollout::observation::{Mark, Raise, Routed, Routers};
 use crate::rollout::reason::{Reason, State};
-use crate::rollout::status::{Drift, Lowering};
+use crate::rollout::status::Lowering;
 use crate::rollout::weight::Weight;
+use jiff::Timestamp;
 
 impl Desk<'_> {
     /// Finishes the bookkeeping of our own writes, and finds out about other people's.
@@ -13,7 +14,8 @@ impl Desk<'_> {
         let busy = seen.busy;
         let objects = match &seen.routers {
             Routers::Read(objects) if !objects.is_empty() => objects.clone(),
-            Routers::Read(_) | Routers::Unread | Routers::Unreadable(_) => {
+            Routers::Unreadable(_) => return self.look_at_part(i),
+            Routers::Read(_) | Routers::Unread => {
                 if let Some(c) = self.status.components.get_mut(i) {
                     c.weight.observed = None;
                 }
@@ -21,13 +23,9 @@ impl Desk<'_> {
             }
         };
         self.hear_gateways(i, &objects);
-        let to_go = |o: &Routed, order: &Lowering| o.made && order.weight.is_zero();
-        let carried = |o: &Routed, order: &Lowering| o.absent || (stamped(o, &order.id) && !to_go(o, order));
         if let Some(c) = self.status.components.get_mut(i)
             && let Some(order) = c.lowering.clone()
-            && !objects
-                .iter()
-                .all(|o| o.highest <= order.weight && carried(o, &order))
+            && !objects.iter().all(|o| is_down(o, &order))
         {
             let (lowest, highest) = range(&objects);
             c.weight.observed = (lowest == highest).then_some(lowest);
@@ -58,8 +56,9 @@ impl Desk<'_> {
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
-        let written = c.weight.written;
+        let (written, now) = (c.weight.written, self.now);
         if lowest == written && highest == written {
+            c.yielded = None;
             self.choose(i);
             return;
         }
@@ -69,7 +68,10 @@ impl Desk<'_> {
         let back = c.state == State::RolledBack;
         let ours = |o: &Routed| {
             carries_its_weight(o)
-                && (o.highest == written || o.stamp.as_ref().is_some_and(|mark| mark.id > known))
+                && (o.highest == written
+                    || o.stamp
+                        .as_ref()
+                        .is_some_and(|mark| mark.id > known && is_past(mark, now)))
                 && !(back && o.highest > written)
         };
         let own = !cfg!(sabotage_8) && objects.iter().all(ours);
@@ -81,6 +83,27 @@ impl Desk<'_> {
             let message = format!("a raise stopped half-way; taking it back to {written}");
             self.note(i, Reason::HalfRaised, message, true);
         } else {
+            self.drift(i, &objects, lowest, highest);
+        }
+    }
+
+    /// Not all of its routed objects can be read. Nothing rises; but what goes back is back when each that is there is
+    /// down, for what is gone carries nothing, and a raise by somebody else is not left standing for it.
+    fn look_at_part(&mut self, i: usize) {
+        let seen = self.sight(i);
+        let (objects, unknown, busy) = (seen.partly.clone(), seen.unknown, seen.busy);
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
+        c.weight.observed = None;
+        let (lowest, highest) = range(&objects);
+        if let Some(order) = c.lowering.clone() {
+            if !unknown && !objects.is_empty() && objects.iter().all(|o| is_down(o, &order)) {
+                self.lowered(i, highest, &order);
+            }
+            return;
+        }
+        if !busy && c.since.is_some() && c.intent.is_none() && highest > c.weight.written {
             self.drift(i, &objects, lowest, highest);
         }
     }
@@ -112,6 +135,12 @@ impl Desk<'_> {
         forget(c, now, judge);
         if lowest != highest {
             c.state = State::Drifted;
+            c.reason = Reason::Drifted;
+            c.yielded = Some(super::drift::said(objects));
+            c.message = format!(
+                "its routed objects do not have one weight: {}; that stays until `resume`",
+                super::drift::spread(objects)
+            );
         }
         if let Some(reason) = rolled_back {
             c.state = State::RolledBack;
@@ -217,7 +246,10 @@ impl Desk<'_> {
             c.checks = checks;
         }
         if c.message.starts_with(super::advance::NOT_WRITTEN) {
-            c.message = format!("put back to {weight} ({})", order.reason);
+            c.message = super::advance::cause(&c.message).map_or_else(
+                || format!("put back to {weight} ({})", order.reason),
+                str::to_owned,
+            );
         }
         // Of a foreign raise that was put back the weight in the status knows nothing.
         let reverted = c.drifts.last().filter(|_| order.reason == Reason::DriftReverted);
@@ -288,140 +320,6 @@ impl Desk<'_> {
             self.order(i, weight, reason, false, None);
         }
     }
-
-    /// Somebody else changed the weight.
-    fn drift(&mut self, i: usize, objects: &[Routed], lowest: Weight, highest: Weight) {
-        let now = self.now;
-        let (paused, ready) = match self.status.components.get(i) {
-            Some(c) => (self.paused(c), self.sight(i).control_ready),
-            None => return,
-        };
-        let glass = self
-            .sight(i)
-            .break_glass
-            .as_ref()
-            .filter(|(_, until)| *until > now)
-            .map(|(who, _)| who.clone());
-        let judge = &self.plan.judge;
-        let orphan = !self.in_spec(i);
-        let Some(c) = self.status.components.get_mut(i) else {
-            return;
-        };
-        let written = c.weight.written;
-        if c.state == State::Completed {
-            // The plan is over; the route is its owner's again.
-            return;
-        }
-        if c.detached {
-            // It is its owner's; where it stands is only told.
-            c.weight.written = highest;
-            c.weight.asked = highest;
-            return;
-        }
-        if orphan {
-            // Nobody asked for its traffic to stay where it was; what is there now is judged afresh.
-            c.weight.written = highest;
-            c.weight.asked = highest;
-            c.since = Some(now);
-            c.state = State::Orphaned;
-            forget(c, now, judge);
-            let message =
-                format!("somebody moved it from {written} to {highest}; it is no longer in the spec");
-            remember(c, now, written, highest, Reason::DriftAdopted, &message);
-            self.note(i, Reason::DriftAdopted, message, true);
-            return;
-        }
-        let up = highest > written;
-        let found = if up { highest } else { lowest };
-        let changed = objects
-            .iter()
-            .find(|o| if up { o.highest == found } else { o.lowest == found });
-        let manager = changed.map_or_else(|| "unknown".to_owned(), blamed);
-        let object = changed.map(|o| o.object.clone()).unwrap_or_default();
-        let fight = is_fight(
-            c,
-            Drift {
-                at: now,
-                manager: manager.clone(),
-                found,
-                expected: written,
-            },
-        );
-        let yielded = c.state == State::Manual || paused || glass.is_some() || ready == Some(false);
-        let put_back = up && !yielded && (!fight || c.state == State::RolledBack);
-        if put_back && !cfg!(sabotage_9) {
-            self.order(i, written, Reason::DriftReverted, false, None);
-            let message = format!("{manager} raised {object} from {written} to {found}; putting it back");
-            self.note(i, Reason::DriftReverted, message, true);
-            return;
-        }
-        // Yield: what is there now is where it stands, judged afresh, and it rises no further by itself.
-        c.weight.written = highest;
-        c.weight.asked = highest;
-        c.since = Some(now);
-        forget(c, now, judge);
-        let (state, reason) = match (up, fight) {
-            (_, true) => (State::Drifted, Reason::GitOpsFight),
-            (true, false) => (State::Manual, Reason::DriftAdopted),
-            (false, false) => (State::Drifted, Reason::Drifted),
-        };
-        if c.state != State::RolledBack {
-            c.state = state;
-        }
-        c.reason = reason;
-        c.message = if fight {
-            format!(
-                "{manager} changed {object} three times within an hour. Let it ignore the weights ({}), then `resume`",
-                ignore_rule(&object)
-            )
-        } else {
-            let verb = if up { "raised" } else { "lowered" };
-            format!("{manager} {verb} {object} from {written} to {found}; it stays until `resume`")
-        };
-        let message = c.message.clone();
-        remember(c, now, written, highest, reason, &message);
-        self.note(i, reason, message, true);
-    }
-}
-
-/// Who changed an object, as far as it tells. Who wrote the weight is asked first: another may have had a hand in the
-/// rest of the object.
-pub(super) fn blamed(object: &Routed) -> String {
-    let known = object.writer.as_ref().or(object.manager.as_ref());
-    known.map_or_else(|| "unknown".to_owned(), Clone::clone)
-}
-
-/// What to paste into the tool that keeps reverting our writes, for each kind of routed object.
-pub(super) fn ignore_rule(object: &str) -> String {
-    let kind = object.split_whitespace().next().unwrap_or(object);
-    let argo = match kind {
-        "ingress" => {
-            return "it must not apply, prune or relabel Ingresses with the label \
-                    app.kubernetes.io/managed-by: gradual-rollout"
-                .to_owned();
-        }
-        "virtualservice" => {
-            "{group: networking.istio.io, kind: VirtualService, jqPathExpressions: \
-             ['.spec.http[]?.route[]?.weight', '.spec.tls[]?.route[]?.weight', '.spec.tcp[]?.route[]?.weight']}"
-        }
-        "httproute" | "grpcroute" | "tlsroute" | "tcproute" => {
-            "{group: gateway.networking.k8s.io, kind: '*', jqPathExpressions: ['.spec.rules[]?.backendRefs[]?.weight']}"
-        }
-        "configmap" => {
-            "{kind: ConfigMap, jsonPointers: [/data/networking_mode, /data/istio_percentage, \
-             /data/enable_istio_monitoring]}"
-        }
-        "deployment" => {
-            "{group: apps, kind: Deployment, jqPathExpressions: ['.spec.template.spec.containers[]?.env', \
-             '.spec.template.metadata.annotations.\"rollout.sealos.io/restarted-for\"']}"
-        }
-        // Whatever else is routed: what our field manager owns.
-        _ => "{group: '*', kind: '*', managedFieldsManagers: [gradual-rollout]}",
-    };
-    format!(
-        "Argo CD: ignoreDifferences: [{argo}] with syncOptions: [RespectIgnoreDifferences=true]; \
-         Flux: annotate it kustomize.toolkit.fluxcd.io/ssa: IfNotPresent"
-    )
 }
 
 fn range(objects: &[Routed]) -> (Weight, Weight) {
@@ -432,8 +330,20 @@ fn range(objects: &[Routed]) -> (Weight, Weight) {
     )
 }
 
+/// Whether a routed object is where a lowering takes it.
+fn is_down(object: &Routed, order: &Lowering) -> bool {
+    let to_go = object.made && order.weight.is_zero();
+    object.highest <= order.weight && (object.absent || (stamped(object, &order.id) && !to_go))
+}
+
 fn stamped(object: &Routed, id: &str) -> bool {
     object.stamp.as_ref().is_some_and(|mark| mark.id == id)
+}
+
+/// Whether a mark can have been made already. What claims to be from tomorrow is none of ours.
+fn is_past(mark: &Mark, now: Timestamp) -> bool {
+    let made = mark.id.parse::<ulid::Ulid>().map(|id| id.timestamp_ms());
+    made.is_ok_and(|made| u64::try_from(now.as_millisecond()).is_ok_and(|now| made <= now))
 }
 
 fn carries_its_weight(object: &Routed) -> bool {
@@ -442,24 +352,4 @@ fn carries_its_weight(object: &Routed) -> bool {
             .stamp
             .as_ref()
             .is_some_and(|mark| mark.weight == object.highest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ignore_rule;
-
-    #[test]
-    fn a_fight_is_ended_by_a_rule_for_the_kind_that_is_fought_over() {
-        for (object, field) in [
-            ("virtualservice apps/shop", ".spec.http[]?.route[]?.weight"),
-            ("configmap apps/shop", "/data/istio_percentage"),
-            ("deployment apps/shop", ".spec.template.spec.containers[]?.env"),
-            ("another apps/shop", "managedFieldsManagers: [gradual-rollout]"),
-        ] {
-            let rule = ignore_rule(object);
-            assert!(rule.contains(field), "{rule}");
-            assert!(rule.contains("RespectIgnoreDifferences=true"), "{rule}");
-            assert!(rule.contains("ssa: IfNotPresent"), "{rule}");
-        }
-    }
 }

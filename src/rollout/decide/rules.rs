@@ -6,6 +6,7 @@ mod beside;
 mod by_hand;
 mod complaints;
 mod dependencies;
+mod foreign;
 mod frozen;
 mod gates;
 mod gateways;

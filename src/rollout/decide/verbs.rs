@@ -263,12 +263,29 @@ impl Desk<'_> {
             c.weight.asked = c.weight.written;
         }
         say(c, Reason::Starting, true, || "resumed".to_owned());
+        if let Some(lowest) = self
+            .split(i)
+            .filter(|_| matches!(was, State::Manual | State::Drifted))
+        {
+            // They go on from one weight, and nothing rises to find it.
+            self.order(i, lowest, Reason::Drifted, false, None);
+            return Ok(format!(
+                "its routed objects disagree: all of them go to {lowest}, then it is back on its plan"
+            ));
+        }
         Ok(if spec_paused {
             "resumed, but spec.paused still holds it"
         } else {
             "back on its plan"
         }
         .to_owned())
+    }
+
+    /// The lowest weight of its routed objects, where they have more than one.
+    fn split(&self, i: usize) -> Option<Weight> {
+        let objects = self.routed(i).iter().filter(|o| !o.joins);
+        let lowest = objects.clone().map(|o| o.lowest).min()?;
+        (objects.map(|o| o.highest).max()? > lowest).then_some(lowest)
     }
 
     pub(super) fn promote(&mut self, i: usize) -> Answer {

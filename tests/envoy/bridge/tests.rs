@@ -114,8 +114,13 @@ fn what_istio_refuses_is_refused_with_its_field() {
         ),
         (
             "/spec/http/0/mirror",
-            json!({"host": "shop"}),
-            "spec.http[0].mirror",
+            json!({"host": "*"}),
+            "spec.http[0].mirror.destination.host",
+        ),
+        (
+            "/spec/http/0/mirrorPercentage",
+            json!({"value": 10}),
+            "spec.http[0].mirrorPercentage",
         ),
         (
             "/spec/http/0/route/0/destination/host",

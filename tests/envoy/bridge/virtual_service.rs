@@ -98,7 +98,7 @@ fn action(rule: &Value, field: &str) -> Result<Value, Refusal> {
     if !rule["mirror"].is_null() && !rule["mirrors"].is_null() {
         return refuse(&format!("{field}: mirror and mirrors exclude each other"));
     }
-    for unknown in ["fault", "rewrite", "mirror", "mirrors", "corsPolicy", "headers"] {
+    for unknown in ["fault", "rewrite", "mirrors", "corsPolicy", "headers"] {
         if !rule[unknown].is_null() {
             return refuse(&format!("{field}.{unknown}: is not served here"));
         }
@@ -114,6 +114,32 @@ fn action(rule: &Value, field: &str) -> Result<Value, Refusal> {
         }
         _ => refuse(&format!("{field}.{kind}: is not served here")),
     }
+}
+
+/// Whom requests are copied to, and which share of them: all where none is said.
+fn mirror(rule: &Value, field: &str) -> Result<Option<Value>, Refusal> {
+    let Some(to) = given(rule, "mirror") else {
+        return match given(rule, "mirrorPercentage") {
+            None => Ok(None),
+            Some(_) => refuse(&format!("{field}.mirrorPercentage: and no mirror")),
+        };
+    };
+    let share = match given(rule, "mirrorPercentage") {
+        None => 100.0,
+        Some(said) => match said["value"]
+            .as_f64()
+            .filter(|share| (0.0..=100.0).contains(share))
+        {
+            Some(share) => share,
+            None => return refuse(&format!("{field}.mirrorPercentage.value: from 0 to 100")),
+        },
+    };
+    // Of a hundred, a hundredth of a hundredth is the finest that is said.
+    let parts = (share * 10_000.0).round();
+    Ok(Some(json!([{
+        "cluster": destination(to, &format!("{field}.mirror"))?,
+        "runtime_fraction": {"default_value": {"numerator": parts, "denominator": "MILLION"}},
+    }])))
 }
 
 fn forward(rule: &Value, field: &str) -> Result<Value, Refusal> {
@@ -163,6 +189,9 @@ fn forward(rule: &Value, field: &str) -> Result<Value, Refusal> {
             let on = retries["retryOn"].as_str().unwrap_or(RETRY_ON);
             route["retry_policy"] = json!({"retry_on": on, "num_retries": attempts.unwrap_or(2)});
         }
+    }
+    if let Some(copies) = mirror(rule, field)? {
+        route["request_mirror_policies"] = copies;
     }
     Ok(json!({"route": route}))
 }

@@ -10,12 +10,19 @@
 
 mod apply;
 mod backup;
+mod block;
 mod cleanup;
 mod finish;
 mod kinds;
+mod loadbalancer;
 mod objects;
+mod pages;
 mod paging;
+mod preflight;
+mod probe;
 mod restore;
 mod rollback;
+mod schemas;
 mod standing;
 mod support;
+mod tenant;

@@ -145,6 +145,15 @@ pub(crate) fn same_path(one: &Octets, other: &Octets) -> bool {
         && path::normalise(&path, PathNormalization::Normalize).is_some_and(|path| path == wanted)
 }
 
+/// The same request spelt as routes see it; `None` where it is refused before.
+pub fn as_routed(request: &Request, how: PathNormalization) -> Option<Request> {
+    let path = path::normalise(&request.path.0, how)?;
+    Some(Request {
+        path: Octets(path),
+        ..request.clone()
+    })
+}
+
 fn on(host: &VirtualHost, seen: &Seen<'_>) -> Vec<(u64, Answer)> {
     let only = |answer: Answer| vec![(1, answer)];
     for route in &host.routes {

@@ -64,6 +64,8 @@ pub struct Settings {
     pub aliases: Vec<String>,
     /// `canary`.
     pub canary: bool,
+    /// All annotations under the controller's prefix, for whoever writes nginx's lines.
+    pub annotations: BTreeMap<String, String>,
     /// `enable-cors`: preflights are answered by nginx itself.
     pub cors: bool,
     /// The first annotation that takes its locations beyond the model.
@@ -75,6 +77,14 @@ pub struct Settings {
 struct Annotations<'a>(&'a BTreeMap<String, String>, &'a str);
 
 impl Annotations<'_> {
+    fn all(&self) -> BTreeMap<String, String> {
+        let own = |(name, value): (&String, &String)| {
+            let name = name.strip_prefix(self.1)?.strip_prefix('/')?;
+            Some((name.to_owned(), value.clone()))
+        };
+        self.0.iter().filter_map(own).collect()
+    }
+
     fn text(&self, name: &str) -> Option<String> {
         let value = self.0.get(&format!("{}/{name}", self.1))?;
         let lines: Vec<&str> = value.split('\n').map(str::trim).collect();
@@ -120,6 +130,7 @@ impl Settings {
             upstream_vhost: from.text("upstream-vhost"),
             aliases: aliases(&from),
             canary: from.on("canary"),
+            annotations: from.all(),
             cors: from.on("enable-cors"),
             beyond: from.first_of(BEYOND_A_LOCATION),
             server_beyond: from.first_of(BEYOND_A_SERVER),

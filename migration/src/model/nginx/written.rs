@@ -27,7 +27,7 @@ pub struct Location {
     /// Whether it has a `rewrite` of its path to its target.
     pub rewritten: bool,
     /// Whether a canary takes a share of it.
-    pub(super) split: bool,
+    pub split: bool,
     pub(super) rewrite: Option<Result<Rewrite, String>>,
     pattern: Option<Result<Regex, String>>,
 }

@@ -142,3 +142,31 @@ fn whoever_pauses_after_a_raise_was_forced_has_the_last_word() {
         );
     }
 }
+
+#[test]
+fn whoever_put_it_back_and_why_outlive_the_trouble_with_writing_it() {
+    let mut world = World::demo();
+    world.until("5%", |w| w.highest("alpha") == weight(50));
+    world.ticks(2);
+    world.unreadable = Some("VirtualService apps/alpha cannot be read: 503".into());
+    world.say(Verb::Rollback, "alpha", None);
+    world.commands[0].wish.emergency = true;
+    world.commands[0].wish.reason = "logins hang; why: nobody knows".into();
+    let asked = "ada asked to put it back to 0%: logins hang; why: nobody knows";
+    for trouble in ["503", "502"] {
+        world.unreadable = Some(format!("VirtualService apps/alpha cannot be read: {trouble}"));
+        world.ticks(3);
+        assert_eq!(
+            world.component("alpha").message,
+            format!(
+                "not written yet, going to 0%: VirtualService apps/alpha cannot be read: {trouble}; why: {asked}"
+            )
+        );
+        assert_eq!(world.component("alpha").state, State::RolledBack);
+    }
+    world.unreadable = None;
+    world.until("0%", |w| w.component("alpha").weight.written.is_zero());
+    let alpha = world.component("alpha");
+    assert_eq!(alpha.message, asked);
+    assert_eq!(alpha.history.last().unwrap().message, asked);
+}

@@ -170,3 +170,36 @@ fn an_emergency_outlives_every_edit_and_only_a_person_begins_again() {
     world.say(Verb::Retry, "alpha", None);
     world.until("alpha at 3%", |w| w.highest("alpha") == weight(30));
 }
+
+#[test]
+fn what_went_back_along_with_an_emergency_waits_for_a_person_too() {
+    let mut world = World::demo();
+    world.edit(|spec| {
+        spec.rollback = Some(serde_json::from_value(json!({"scope": "rollout"})).unwrap());
+    });
+    world.until("both have traffic", |w| {
+        !w.component("alpha").weight.written.is_zero() && !w.component("beta").weight.written.is_zero()
+    });
+    world.say(Verb::Rollback, "alpha", None);
+    world.commands[0].wish.emergency = true;
+    world.ticks(2);
+    assert_eq!(
+        (world.component("beta").state, world.component("beta").reason),
+        (State::RolledBack, Reason::OtherFailed)
+    );
+    world.edit(|spec| spec.phases.as_mut().unwrap()[2].steps[0].weight = weight(720));
+    world.ticks(40);
+    for name in ["alpha", "beta"] {
+        assert_eq!(
+            (world.component(name).state, world.highest(name)),
+            (State::RolledBack, Weight::ZERO),
+            "{name}: {}",
+            world.component(name).message
+        );
+    }
+    world.say(Verb::Retry, "alpha", None);
+    world.say(Verb::Retry, "beta", None);
+    world.until("both have traffic again", |w| {
+        !w.highest("alpha").is_zero() && !w.highest("beta").is_zero()
+    });
+}

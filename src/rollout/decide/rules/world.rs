@@ -3,7 +3,7 @@
 use crate::rollout::command::{Command, Verb, Wish};
 use crate::rollout::decide::{decide, declare};
 use crate::rollout::observation::{
-    Aside, Decision, Frozen, GateAnswer, Mark, Observation, Routed, Routers, Seen, Turn,
+    Aside, Decision, Frozen, GateAnswer, Lower, Mark, Observation, Routed, Routers, Seen, Turn,
 };
 use crate::rollout::plan::Plan;
 use crate::rollout::reason::Reason;
@@ -73,6 +73,15 @@ pub(crate) struct Object {
     pub(crate) settled: bool,
     pub(crate) refusal: Option<String>,
     pub(crate) aside: Option<Aside>,
+    /// It is gone, or there and not to be understood.
+    pub(crate) lost: Option<Lost>,
+}
+
+/// Why a routed object says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    Gone,
+    Garbled,
 }
 
 #[derive(Clone)]
@@ -97,6 +106,8 @@ pub(crate) struct World {
     pub(crate) gauges: BTreeMap<String, Result<f64, String>>,
     /// Requests and errors of the canary in streams that are read apart, by key; control has no errors.
     pub(crate) streams: BTreeMap<String, (u64, u64)>,
+    /// Why no routed object can be read or written, if so.
+    pub(crate) unreadable: Option<String>,
     looked: Timestamp,
     serial: u32,
     generation: i64,
@@ -169,6 +180,7 @@ impl World {
             settled: true,
             refusal: None,
             aside: None,
+            lost: None,
         };
         let objects = plan
             .components
@@ -196,6 +208,7 @@ impl World {
             gauges: BTreeMap::new(),
             streams: BTreeMap::new(),
             looked: now,
+            unreadable: None,
             serial: 0,
             generation: 1,
         };
@@ -385,23 +398,33 @@ impl World {
             .objects
             .iter()
             .map(|(name, objects)| {
-                let routed = objects
+                let is = |what| objects.iter().any(|o| o.lost == Some(what));
+                let lost = is(Lost::Gone) || is(Lost::Garbled);
+                let routed: Vec<Routed> = objects
                     .iter()
                     .enumerate()
+                    .filter(|(_, o)| o.lost != Some(Lost::Garbled))
                     .map(|(n, o)| Routed {
                         object: format!("configmap sealos-system/{name}-{n}"),
-                        lowest: o.weight,
-                        highest: o.weight,
+                        lowest: if o.lost.is_some() { Weight::ZERO } else { o.weight },
+                        highest: if o.lost.is_some() { Weight::ZERO } else { o.weight },
                         stamp: o.stamp.clone(),
                         settled: o.settled,
                         manager: o.manager.clone(),
                         aside: o.aside.clone(),
                         refusal: o.refusal.clone(),
+                        absent: o.lost == Some(Lost::Gone),
                         ..Routed::default()
                     })
                     .collect();
                 let seen = Seen {
-                    routers: Routers::Read(routed),
+                    routers: match &self.unreadable {
+                        Some(why) => Routers::Unreadable(why.clone()),
+                        None if lost => Routers::Unreadable("one of them says nothing".into()),
+                        None => Routers::Read(routed.clone()),
+                    },
+                    partly: if lost { routed } else { Vec::new() },
+                    unknown: self.unreadable.is_some() || is(Lost::Garbled),
                     reading: if look { self.reading(name) } else { None },
                     streams: if look {
                         self.read_streams()
@@ -438,14 +461,10 @@ impl World {
         let decision = decide(&self.plan, self.status.clone(), &seen, self.now);
         self.first = false;
         self.commands.clear();
-        for lower in &decision.lowers {
-            self.write(
-                &lower.component,
-                &lower.id,
-                lower.weight,
-                lower.reason,
-                usize::MAX,
-            );
+        if self.unreadable.is_none() {
+            for lower in &decision.lowers {
+                self.lower(lower);
+            }
         }
         self.status = decision.next.clone();
         for order in &decision.previews {
@@ -476,8 +495,36 @@ impl World {
         decision
     }
 
+    /// As the shell does it: each object goes down to the weight, and none up to it.
+    fn lower(&mut self, order: &Lower) {
+        let objects = self.objects.get(&order.component).into_iter().flatten();
+        let lower: Vec<Weight> = objects.map(|o| o.weight.min(order.weight)).collect();
+        self.write(
+            &order.component,
+            &order.id,
+            order.weight,
+            order.reason,
+            usize::MAX,
+        );
+        let objects = self.objects.get_mut(&order.component).into_iter().flatten();
+        for (object, weight) in objects.zip(lower).filter(|(o, _)| o.lost.is_none()) {
+            object.weight = weight;
+            if let Some(stamp) = &mut object.stamp {
+                stamp.weight = weight;
+            }
+        }
+    }
+
     pub(crate) fn write(&mut self, component: &str, id: &str, weight: Weight, reason: Reason, reach: usize) {
-        for object in self.objects.get_mut(component).into_iter().flatten().take(reach) {
+        let there = |object: &&mut Object| object.lost.is_none();
+        for object in self
+            .objects
+            .get_mut(component)
+            .into_iter()
+            .flatten()
+            .take(reach)
+            .filter(there)
+        {
             object.weight = weight;
             object.stamp = Some(Mark {
                 id: id.to_owned(),

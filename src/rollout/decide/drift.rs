@@ -1,0 +1,211 @@
+//! What somebody else made of the weights: told, put back where it is a raise, yielded to where it is not.
+
+use super::{Desk, forget, is_fight, remember};
+use crate::rollout::observation::Routed;
+use crate::rollout::reason::{Reason, State};
+use crate::rollout::status::Drift;
+use crate::rollout::weight::Weight;
+
+impl Desk<'_> {
+    /// Somebody else changed the weight.
+    pub(super) fn drift(&mut self, i: usize, objects: &[Routed], lowest: Weight, highest: Weight) {
+        let now = self.now;
+        let (paused, ready) = match self.status.components.get(i) {
+            Some(c) => (self.paused(c), self.sight(i).control_ready),
+            None => return,
+        };
+        let glass = self
+            .sight(i)
+            .break_glass
+            .as_ref()
+            .filter(|(_, until)| *until > now)
+            .map(|(who, _)| who.clone());
+        let judge = &self.plan.judge;
+        let orphan = !self.in_spec(i);
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
+        let written = c.weight.written;
+        if c.state == State::Completed {
+            // The plan is over; the route is its owner's again.
+            return;
+        }
+        if c.detached {
+            // It is its owner's; where it stands is only told.
+            c.weight.written = highest;
+            c.weight.asked = highest;
+            return;
+        }
+        let said = said(objects);
+        // What was told once and still is as it was is no news: it is yielded to already.
+        let known = c.yielded.as_ref() == Some(&said) && highest <= written;
+        if orphan {
+            if known {
+                return;
+            }
+            c.yielded = Some(said);
+            // Nobody asked for its traffic to stay where it was; what is there now is judged afresh.
+            c.weight.written = highest;
+            c.weight.asked = highest;
+            c.since = Some(now);
+            c.state = State::Orphaned;
+            forget(c, now, judge);
+            let message =
+                format!("somebody moved it from {written} to {highest}; it is no longer in the spec");
+            remember(c, now, written, highest, Reason::DriftAdopted, &message);
+            self.note(i, Reason::DriftAdopted, message, true);
+            return;
+        }
+        if known {
+            return;
+        }
+        let up = highest > written;
+        let found = if up { highest } else { lowest };
+        let changed = objects
+            .iter()
+            .find(|o| if up { o.highest == found } else { o.lowest == found });
+        let manager = changed.map_or_else(|| "unknown".to_owned(), blamed);
+        let object = changed.map(|o| o.object.clone()).unwrap_or_default();
+        // Whoever lowers one object after the other makes one change of it: nothing of ours came in between.
+        let again = c.drifts.last().is_some_and(|last| last.manager == manager);
+        if !up && again && c.state == State::Drifted {
+            c.drifts.pop();
+        }
+        let fight = is_fight(
+            c,
+            Drift {
+                at: now,
+                manager: manager.clone(),
+                found,
+                expected: written,
+            },
+        );
+        let yielded = c.state == State::Manual || paused || glass.is_some() || ready == Some(false);
+        let put_back = up && !yielded && (!fight || c.state == State::RolledBack);
+        if put_back && !cfg!(sabotage_9) {
+            self.order(i, written, Reason::DriftReverted, false, None);
+            let message = format!("{manager} raised {object} from {written} to {found}; putting it back");
+            self.note(i, Reason::DriftReverted, message, true);
+            return;
+        }
+        // Yield: what is there now is where it stands, judged afresh, and it rises no further by itself.
+        c.yielded = Some(said);
+        c.weight.written = highest;
+        c.weight.asked = highest;
+        c.since = Some(now);
+        forget(c, now, judge);
+        let (state, reason) = match (up, fight) {
+            (_, true) => (State::Drifted, Reason::GitOpsFight),
+            (true, false) => (State::Manual, Reason::DriftAdopted),
+            (false, false) => (State::Drifted, Reason::Drifted),
+        };
+        if c.state != State::RolledBack {
+            c.state = state;
+        }
+        c.reason = reason;
+        c.message = if fight {
+            format!(
+                "{manager} changed {object} three times within an hour. Let it ignore the weights ({}), then `resume`",
+                ignore_rule(&object)
+            )
+        } else {
+            let verb = if up { "raised" } else { "lowered" };
+            format!("{manager} {verb} {object} from {written} to {found}; it stays until `resume`")
+        };
+        let message = c.message.clone();
+        remember(c, now, written, highest, reason, &message);
+        self.note(i, reason, message, true);
+    }
+}
+
+/// What routed objects say, in sixteen letters: to know whether it was told already. 64 bits of FNV-1a.
+pub(super) fn said(objects: &[Routed]) -> String {
+    let each = objects.iter().flat_map(|o| {
+        let weights = [o.lowest.permille(), o.highest.permille()];
+        o.object
+            .bytes()
+            .chain([0])
+            .chain(weights.into_iter().flat_map(u16::to_le_bytes))
+    });
+    let hash = each.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
+
+/// Each object with its weight, as far as there is room.
+pub(super) fn spread(objects: &[Routed]) -> String {
+    const SHOWN: usize = 4;
+    let mut each: Vec<String> = objects
+        .iter()
+        .take(SHOWN)
+        .map(|o| match o.lowest == o.highest {
+            true => format!("{} {}", o.object, o.highest),
+            false => format!("{} {} to {}", o.object, o.lowest, o.highest),
+        })
+        .collect();
+    if let more @ 1.. = objects.len().saturating_sub(SHOWN) {
+        each.push(format!("and {more} more"));
+    }
+    each.join(", ")
+}
+
+/// Who changed an object, as far as it tells. Who wrote the weight is asked first: another may have had a hand in the
+/// rest of the object.
+pub(super) fn blamed(object: &Routed) -> String {
+    let known = object.writer.as_ref().or(object.manager.as_ref());
+    known.map_or_else(|| "unknown".to_owned(), Clone::clone)
+}
+
+/// What to paste into the tool that keeps reverting our writes, for each kind of routed object.
+pub(super) fn ignore_rule(object: &str) -> String {
+    let kind = object.split_whitespace().next().unwrap_or(object);
+    let argo = match kind {
+        "ingress" => {
+            return "it must not apply, prune or relabel Ingresses with the label \
+                    app.kubernetes.io/managed-by: gradual-rollout"
+                .to_owned();
+        }
+        "virtualservice" => {
+            "{group: networking.istio.io, kind: VirtualService, jqPathExpressions: \
+             ['.spec.http[]?.route[]?.weight', '.spec.tls[]?.route[]?.weight', '.spec.tcp[]?.route[]?.weight']}"
+        }
+        "httproute" | "grpcroute" | "tlsroute" | "tcproute" => {
+            "{group: gateway.networking.k8s.io, kind: '*', jqPathExpressions: ['.spec.rules[]?.backendRefs[]?.weight']}"
+        }
+        "configmap" => {
+            "{kind: ConfigMap, jsonPointers: [/data/networking_mode, /data/istio_percentage, \
+             /data/enable_istio_monitoring]}"
+        }
+        "deployment" => {
+            "{group: apps, kind: Deployment, jqPathExpressions: ['.spec.template.spec.containers[]?.env', \
+             '.spec.template.metadata.annotations.\"rollout.sealos.io/restarted-for\"']}"
+        }
+        // Whatever else is routed: what our field manager owns.
+        _ => "{group: '*', kind: '*', managedFieldsManagers: [gradual-rollout]}",
+    };
+    format!(
+        "Argo CD: ignoreDifferences: [{argo}] with syncOptions: [RespectIgnoreDifferences=true]; \
+         Flux: annotate it kustomize.toolkit.fluxcd.io/ssa: IfNotPresent"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ignore_rule;
+
+    #[test]
+    fn a_fight_is_ended_by_a_rule_for_the_kind_that_is_fought_over() {
+        for (object, field) in [
+            ("virtualservice apps/shop", ".spec.http[]?.route[]?.weight"),
+            ("configmap apps/shop", "/data/istio_percentage"),
+            ("deployment apps/shop", ".spec.template.spec.containers[]?.env"),
+            ("another apps/shop", "managedFieldsManagers: [gradual-rollout]"),
+        ] {
+            let rule = ignore_rule(object);
+            assert!(rule.contains(field), "{rule}");
+            assert!(rule.contains("RespectIgnoreDifferences=true"), "{rule}");
+            assert!(rule.contains("ssa: IfNotPresent"), "{rule}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Somebody else moves the weights of a component with several routed objects.
+
+use super::world::{Lost, Weather, World, weight};
+use crate::rollout::command::Verb;
+use crate::rollout::observation::Mark;
+use crate::rollout::reason::{Reason, State};
+use crate::rollout::weight::Weight;
+use proptest::prelude::*;
+
+/// Alpha at 10% with three routed objects.
+fn three() -> World {
+    let mut world = World::demo();
+    let objects = world.objects.get_mut("alpha").unwrap();
+    let one = objects[0].clone();
+    objects.resize(3, one);
+    world.until("alpha at 10%", |w| {
+        w.component("alpha").weight.written == weight(100) && w.highest("alpha") == weight(100)
+    });
+    world.tick();
+    world
+}
+
+fn edit(world: &mut World, at: usize, to: u16, manager: &str) {
+    let object = &mut world.objects.get_mut("alpha").unwrap()[at];
+    object.weight = weight(to);
+    object.manager = Some(manager.to_owned());
+}
+
+fn weights(world: &World) -> Vec<u16> {
+    world.objects["alpha"]
+        .iter()
+        .map(|o| o.weight.permille())
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rule_9_each_foreign_change_is_told_once_and_none_beyond_what_was_written_stays(
+        edits in proptest::collection::vec((0usize..3, 0u16..=1000), 1..6)
+    ) {
+        let mut world = three();
+        // Nothing is looked at, so the plan does not go on meanwhile.
+        world.weather.insert("alpha".into(), Weather::NoLook);
+        for (n, (at, to)) in edits.into_iter().enumerate() {
+            let (written, drifts) = (world.component("alpha").weight.written, world.component("alpha").drifts.len());
+            edit(&mut world, at, to, &format!("tool-{n}"));
+            world.ticks(4);
+            prop_assert!(world.highest("alpha") <= written, "beyond {written}: {:?}", weights(&world));
+            let told = world.component("alpha").clone();
+            prop_assert!(told.drifts.len() <= drifts + 1, "{:#?}", told.drifts);
+            prop_assert_ne!(told.reason, Reason::GitOpsFight);
+            world.ticks(4);
+            let later = world.component("alpha");
+            prop_assert_eq!(&later.drifts, &told.drifts);
+            prop_assert_eq!(&later.history, &told.history);
+            prop_assert_eq!(later.since, told.since);
+            if told.state != State::Walking {
+                prop_assert_eq!(&later.message, &told.message);
+            }
+        }
+        world.say(Verb::Rollback, "alpha", None);
+        world.ticks(2);
+        prop_assert_eq!(world.highest("alpha"), Weight::ZERO);
+    }
+}
+
+#[test]
+fn one_of_three_that_is_lowered_holds_the_plan_and_resume_takes_all_on_from_there() {
+    let mut world = three();
+    edit(&mut world, 1, 50, "ada");
+    world.ticks(3);
+    let alpha = world.component("alpha");
+    assert_eq!((alpha.state, alpha.reason), (State::Drifted, Reason::Drifted));
+    assert!(alpha.message.contains("ada lowered"), "{}", alpha.message);
+    assert_eq!(weights(&world), [100, 50, 100]);
+    world.say(Verb::Resume, "alpha", None);
+    world.tick();
+    let outcome = world.status.commands.last().unwrap();
+    assert!(
+        outcome.message.contains("all of them go to 5%"),
+        "{}",
+        outcome.message
+    );
+    world.ticks(1);
+    assert_eq!(weights(&world), [50, 50, 50]);
+    world.until("10% again", |w| weights(w) == [100, 100, 100]);
+}
+
+#[test]
+fn objects_that_disagree_at_the_first_look_are_told_once_and_wait() {
+    let mut world = three();
+    edit(&mut world, 2, 30, "ada");
+    world.status = crate::rollout::status::GradualRolloutStatus::default();
+    world.restart();
+    world.ticks(2);
+    let first = world.component("alpha").clone();
+    assert_eq!((first.state, first.reason), (State::Drifted, Reason::Drifted));
+    assert!(first.message.contains("3%"), "{}", first.message);
+    world.ticks(20);
+    let later = world.component("alpha");
+    assert_eq!((&later.history, &later.drifts), (&first.history, &first.drifts));
+    assert_eq!(later.since, first.since);
+    assert_eq!(
+        weights(&world),
+        [100, 100, 30],
+        "nothing is written before somebody says so"
+    );
+}
+
+#[test]
+fn a_mark_that_nobody_can_have_made_yet_lets_no_weight_rise() {
+    for state in [State::Walking, State::Drifted] {
+        let mut world = three();
+        if state == State::Drifted {
+            for at in 0..3 {
+                edit(&mut world, at, 50, "ada");
+            }
+            world.ticks(3);
+        }
+        let before = world.component("alpha").weight.written;
+        for object in world.objects.get_mut("alpha").unwrap() {
+            object.weight = weight(600);
+            object.stamp = Some(Mark {
+                id: "7ZZZZZZZZZZZZZZZZZZZZZZZZZ".into(),
+                weight: weight(600),
+                reason: Some(Reason::Step),
+            });
+        }
+        world.ticks(3);
+        assert_eq!(world.highest("alpha"), before, "{state}");
+        let last = world.component("alpha").history.last().unwrap().clone();
+        assert_ne!(last.reason, Reason::Step, "{last:?}");
+    }
+}
+
+#[test]
+fn whoever_lowers_one_object_after_the_other_fights_nobody() {
+    let mut world = three();
+    for (at, to) in [(0, 20), (1, 10), (2, 0), (0, 0)] {
+        edit(&mut world, at, to, "kubectl-edit");
+        world.ticks(3);
+        let alpha = world.component("alpha");
+        assert_eq!((alpha.state, alpha.reason), (State::Drifted, Reason::Drifted));
+        assert_eq!(alpha.drifts.len(), 1);
+    }
+    edit(&mut world, 1, 900, "kubectl-edit");
+    world.ticks(3);
+    assert_eq!(
+        world.highest("alpha"),
+        weight(10),
+        "and a raise is put back all the same"
+    );
+}
+
+#[test]
+fn what_goes_back_is_back_when_each_object_that_is_there_is_down() {
+    for lost in [Lost::Gone, Lost::Garbled] {
+        let mut world = three();
+        world.objects.get_mut("alpha").unwrap()[1].lost = Some(lost);
+        world.say(Verb::Rollback, "alpha", None);
+        world.ticks(4);
+        let alpha = world.component("alpha");
+        assert_eq!(alpha.state, State::RolledBack);
+        assert_eq!(weights(&world), [0, 100, 0]);
+        // What cannot be understood may carry traffic. What is gone carries none.
+        let back = world.status.condition("RolledBack").unwrap();
+        let over = lost == Lost::Gone;
+        assert_eq!(alpha.lowering.is_none(), over, "{lost:?}: {}", alpha.message);
+        assert_eq!(back.status == "True", over, "{back:?}");
+        let progress = world.status.progress.as_deref();
+        assert_eq!(
+            progress,
+            Some(if over { "0/2, 1 back" } else { "0/2, 1 going back" })
+        );
+        world.objects.get_mut("alpha").unwrap()[1].lost = None;
+        world.ticks(4);
+        assert_eq!(
+            world.highest("alpha"),
+            Weight::ZERO,
+            "{lost:?}: one that comes back carries nothing"
+        );
+        assert!(world.component("alpha").lowering.is_none());
+    }
+}
+
+#[test]
+fn a_raise_by_somebody_else_is_put_back_although_another_object_says_nothing() {
+    for lost in [Lost::Gone, Lost::Garbled] {
+        let mut world = three();
+        world.objects.get_mut("alpha").unwrap()[1].lost = Some(lost);
+        world.ticks(2);
+        edit(&mut world, 0, 600, "ada");
+        world.ticks(2);
+        assert_eq!(weights(&world)[0], 100, "{lost:?}");
+        let told = &world.component("alpha").drifts;
+        assert_eq!(told.len(), 1, "{told:?}");
+    }
+}

@@ -1,0 +1,107 @@
+//! Several objects that are written or deleted one after the other, and what is said when it ends half-way.
+
+use crate::place::Place;
+use crate::put;
+use crate::see::{self, Kind};
+use crate::trouble::{End, Trouble};
+use kube::Client;
+use serde_json::Value;
+
+/// What became of some objects.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// Those that are done, as `Kind namespace/name`.
+    pub done: Vec<String>,
+    /// What stopped it.
+    pub trouble: Option<Trouble>,
+    /// Those that were not tried any more, the one that failed first.
+    pub left: Vec<String>,
+}
+
+impl Done {
+    /// How the verb ends: in trouble where nothing is done yet, partly where something is.
+    pub fn end(self, place: &mut Place<'_>, word: &str) -> Result<End, Trouble> {
+        let Some(trouble) = self.trouble else {
+            return Ok(End::Done);
+        };
+        if self.done.is_empty() {
+            return Err(trouble);
+        }
+        for object in &self.left {
+            writeln!(place.err, "not {word}: {object}")?;
+        }
+        writeln!(place.err, "{trouble}")?;
+        Ok(End::Partly)
+    }
+}
+
+/// Applies objects in order; the first that fails is the last that is tried.
+pub async fn apply(client: &Client, objects: &[(Kind, Value)], dry_run: bool) -> Done {
+    let mut all = Done::default();
+    for (kind, object) in objects {
+        if all.trouble.is_none() {
+            match put::apply(client, *kind, object, dry_run).await {
+                Ok(_) => {
+                    all.done.push(see::object(object));
+                    continue;
+                }
+                Err(trouble) => all.trouble = Some(trouble),
+            }
+        }
+        all.left.push(see::object(object));
+    }
+    all
+}
+
+/// Deletes objects in order, each only as it was read.
+pub async fn delete(client: &Client, objects: &[(Kind, Value)], dry_run: bool) -> Done {
+    let mut all = Done::default();
+    for (kind, object) in objects {
+        if all.trouble.is_none() {
+            let gone = if dry_run {
+                Ok(true)
+            } else {
+                put::delete(client, *kind, object).await
+            };
+            match gone {
+                Ok(_) => {
+                    all.done.push(see::object(object));
+                    continue;
+                }
+                Err(trouble) => all.trouble = Some(trouble),
+            }
+        }
+        all.left.push(see::object(object));
+    }
+    all
+}
+
+/// Why objects may not be written: the first that is there and not ours.
+pub async fn foreign(client: &Client, objects: &[(Kind, Value)]) -> Result<Option<String>, Trouble> {
+    for (kind, object) in objects {
+        let namespace = Some(see::namespace(object)).filter(|namespace| !namespace.is_empty());
+        let there = see::get(client, *kind, namespace, see::name(object)).await?;
+        if let Some(there) = there.filter(|there| !put::is_ours(there)) {
+            return Ok(Some(format!(
+                "{} is there already and has not the label {}={}; rename or remove it first",
+                see::object(&there),
+                put::MANAGED_BY.0,
+                put::MANAGED_BY.1
+            )));
+        }
+    }
+    Ok(None)
+}
+
+/// Prints JSON, or the lines of what was done.
+pub fn say(place: &mut Place<'_>, whole: &Value, lines: &[String]) -> Result<(), Trouble> {
+    if place.json {
+        serde_json::to_writer_pretty(&mut *place.out, whole).map_err(std::io::Error::from)?;
+        writeln!(place.out)?;
+        return Ok(());
+    }
+    for line in lines {
+        writeln!(place.out, "{}", crate::finding::plain(line))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,271 @@
+//! `block` and `unblock`: no new hosts for ingress-nginx, first in the audit log, then by warnings, then refused.
+
+mod policy;
+
+pub use policy::Stage;
+
+use crate::place::Place;
+use crate::preflight::controller::{self, Controller};
+use crate::preflight::picture::Picture;
+use crate::put;
+use crate::see::{self, kinds};
+use crate::trouble::{End, Trouble};
+use clap::Args;
+use policy::{Blocked, NAME, SINCE};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Arguments of `migrate block`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Without --mode it goes one stage further: audit, then warn, then deny. What is refused is an Ingress of the classes that
+ingress-nginx serves (by name, by the legacy annotation, or without class where the controller takes those) that is new,
+becomes nginx's, or gains a host or an alias; any other change of an Ingress passes. Solvers of ACME challenges and the
+canaries of this program pass always. Needs Kubernetes 1.30.
+
+Examples:
+  gradual-rollout migrate block --dry-run
+  gradual-rollout migrate block
+  gradual-rollout migrate block --mode warn --exempt-namespace kube-system
+  gradual-rollout migrate block --mode deny --exempt-user system:serviceaccount:sealos-system:gradual-rollout
+
+Exit codes:
+  0 done · 3 refused · 4 the policy is written and its binding is not · 64 a flag is wrong
+  69 the cluster cannot be reached")]
+pub struct BlockArgs {
+    /// How hard [default: the next stage]
+    #[arg(long, value_enum)]
+    pub mode: Option<Stage>,
+    /// Deny although nobody was warned before
+    #[arg(long)]
+    pub skip_stages: bool,
+    /// A class that is blocked; may be repeated [default: those of the controllers that run]
+    #[arg(long, value_name = "NAME")]
+    pub class: Vec<String>,
+    /// Block Ingresses without class too [default: where a controller takes them]
+    #[arg(long)]
+    pub without_class: bool,
+    /// A namespace that is left alone; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub exempt_namespace: Vec<String>,
+    /// A user that is left alone, such as a controller that writes Ingresses back; may be repeated
+    #[arg(long, value_name = "USER")]
+    pub exempt_user: Vec<String>,
+    /// Ask the API server whether it would take them, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `migrate unblock`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Deletes the binding, then the policy. Nothing else is touched; nothing is deleted that `block` did not write.
+
+Examples:
+  gradual-rollout migrate unblock --dry-run
+  gradual-rollout migrate unblock
+
+Exit codes:
+  0 there is no block (any more) · 3 refused · 4 the binding is gone and the policy is not
+  69 the cluster cannot be reached")]
+pub struct UnblockArgs {
+    /// Say what would be deleted, and delete nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What is there already.
+struct Standing {
+    policy: Option<Value>,
+    binding: Option<Value>,
+}
+
+impl Standing {
+    async fn look(place: &Place<'_>) -> Result<Self, Trouble> {
+        let client = &place.client;
+        let found = Self {
+            policy: see::get(client, kinds::POLICY, None, NAME).await?,
+            binding: see::get(client, kinds::BINDING, None, NAME).await?,
+        };
+        for object in found.policy.iter().chain(&found.binding) {
+            if !put::is_ours(object) {
+                return Err(Trouble::Refused(format!(
+                    "unable to use {}: it has not the label {}={}, so somebody else wrote it; remove or rename it first",
+                    see::object(object),
+                    put::MANAGED_BY.0,
+                    put::MANAGED_BY.1
+                )));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The stage in force; without a binding a policy does nothing.
+    fn stage(&self) -> Option<Stage> {
+        self.policy.as_ref().and(self.binding.as_ref()).map(Stage::of)
+    }
+}
+
+/// Blocks.
+pub async fn block(args: &BlockArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
+    let wanted = [kinds::DEPLOYMENT, kinds::DAEMON_SET, kinds::CLASS, kinds::POLICY];
+    let picture = Picture::only(&place.client, (place.now)(), &wanted).await?;
+    if !picture.serves("ValidatingAdmissionPolicy") {
+        let (major, minor) = picture.version;
+        return Err(Trouble::Refused(format!(
+            "unable to block: the cluster is {major}.{minor} and serves no ValidatingAdmissionPolicies \
+             (Kubernetes 1.30); upgrade it, or take the right to create Ingresses away from tenants by RBAC"
+        )));
+    }
+    let standing = Standing::look(place).await?;
+    let before = standing.stage();
+    let stage = args
+        .mode
+        .unwrap_or_else(|| before.map_or(Stage::Audit, Stage::next));
+    if stage == Stage::Deny && before.is_none_or(|before| before < Stage::Warn) && !args.skip_stages {
+        return Err(Trouble::Refused(
+            "unable to deny at once: nobody was warned yet; use --mode warn first, or add --skip-stages"
+                .to_owned(),
+        ));
+    }
+    let blocked = blocked(args, &picture)?;
+    let since = standing
+        .binding
+        .as_ref()
+        .filter(|_| before == Some(stage))
+        .and_then(|binding| see::annotation(binding, SINCE))
+        .map_or_else(|| put::stamp((place.now)()).to_string(), ToOwned::to_owned);
+    let (policy, binding) = (policy::policy(&blocked), policy::binding(&blocked, stage, &since));
+    put::apply(&place.client, kinds::POLICY, &policy, args.dry_run).await?;
+    if let Err(trouble) = put::apply(&place.client, kinds::BINDING, &binding, args.dry_run).await {
+        writeln!(
+            place.err,
+            "written: {}, which does nothing without its binding",
+            see::object(&policy)
+        )?;
+        writeln!(place.err, "not written: {trouble}")?;
+        return Ok(if args.dry_run { End::Refused } else { End::Partly });
+    }
+    say(place, args.dry_run, before, stage, &blocked, &[policy, binding])?;
+    Ok(End::Done)
+}
+
+/// What is blocked: as typed, or as the controllers have it.
+fn blocked(args: &BlockArgs, picture: &Picture) -> Result<Blocked, Trouble> {
+    let controllers = controller::controllers(picture);
+    let mut classes: BTreeSet<String> = args.class.iter().cloned().collect();
+    let mut legacy = classes.clone();
+    if classes.is_empty() {
+        for controller in &controllers {
+            classes.extend(controller.classes(picture));
+            legacy.insert(controller.class().to_owned());
+        }
+    }
+    if classes.is_empty() {
+        return Err(Trouble::Refused(
+            "unable to tell which classes are nginx's: no Deployment or DaemonSet that may be seen runs \
+             nginx-ingress-controller; name them with --class"
+                .to_owned(),
+        ));
+    }
+    let takes_all = |controller: &Controller<'_>| controller.on("watch-ingress-without-class", false);
+    Ok(Blocked {
+        classes: classes.into_iter().collect(),
+        legacy: legacy.into_iter().collect(),
+        without_class: args.without_class || controllers.iter().any(takes_all),
+        prefix: controllers
+            .first()
+            .map_or("nginx.ingress.kubernetes.io", Controller::prefix)
+            .to_owned(),
+        namespaces: args.exempt_namespace.clone(),
+        users: args.exempt_user.clone(),
+    })
+}
+
+fn say(
+    place: &mut Place<'_>,
+    dry_run: bool,
+    before: Option<Stage>,
+    stage: Stage,
+    blocked: &Blocked,
+    objects: &[Value],
+) -> Result<(), Trouble> {
+    if place.json {
+        let whole = json!({
+            "stage": stage.word(), "before": before.map(Stage::word), "dryRun": dry_run,
+            "classes": blocked.classes, "withoutClass": blocked.without_class, "objects": objects,
+        });
+        serde_json::to_writer_pretty(&mut *place.out, &whole).map_err(std::io::Error::from)?;
+        writeln!(place.out)?;
+        return Ok(());
+    }
+    let done = if dry_run { "would be written" } else { "written" };
+    for object in objects {
+        writeln!(place.out, "{done}: {}", see::object(object))?;
+    }
+    let from = before.map_or("nothing", Stage::word);
+    writeln!(place.out, "stage: {} (was {from})", stage.word())?;
+    let mut what = blocked.classes.join(", ");
+    if blocked.without_class {
+        what.push_str(", and Ingresses without class");
+    }
+    writeln!(place.out, "new hosts of class {what}: {}", meaning(stage))?;
+    if stage < Stage::Deny && !dry_run {
+        writeln!(
+            place.out,
+            "next: gradual-rollout migrate block --mode {}",
+            stage.next().word()
+        )?;
+    }
+    Ok(())
+}
+
+const fn meaning(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Audit => "written to the audit log only",
+        Stage::Warn => "taken, with a warning for whoever writes them",
+        Stage::Deny => "refused",
+    }
+}
+
+/// Takes the block away.
+pub async fn unblock(args: &UnblockArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
+    let standing = Standing::look(place).await?;
+    let mut gone: Vec<String> = Vec::new();
+    // Without its binding a policy does nothing, so what is in force ends first.
+    for (kind, object) in [
+        (kinds::BINDING, &standing.binding),
+        (kinds::POLICY, &standing.policy),
+    ] {
+        let Some(object) = object else { continue };
+        if !args.dry_run
+            && let Err(trouble) = put::delete(&place.client, kind, object).await
+        {
+            if gone.is_empty() {
+                return Err(trouble);
+            }
+            writeln!(place.err, "deleted: {}", gone.join(", "))?;
+            writeln!(place.err, "not deleted: {trouble}")?;
+            return Ok(End::Partly);
+        }
+        gone.push(see::object(object));
+    }
+    if place.json {
+        let whole = json!({"deleted": gone, "dryRun": args.dry_run});
+        serde_json::to_writer_pretty(&mut *place.out, &whole).map_err(std::io::Error::from)?;
+        writeln!(place.out)?;
+        return Ok(End::Done);
+    }
+    if gone.is_empty() {
+        writeln!(place.out, "nothing is blocked")?;
+    }
+    let done = if args.dry_run {
+        "would be deleted"
+    } else {
+        "deleted"
+    };
+    for object in gone {
+        writeln!(place.out, "{done}: {object}")?;
+    }
+    Ok(End::Done)
+}

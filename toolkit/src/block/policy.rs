@@ -1,0 +1,193 @@
+//! The admission policy and its binding, as they are written.
+
+use crate::put;
+use serde_json::{Value, json};
+
+/// The name of both.
+pub(super) const NAME: &str = "gradual-rollout-block-ingress";
+
+/// Since when the stage is what it is, on the binding.
+pub(super) const SINCE: &str = "rollout.sealos.io/block-since";
+
+/// How hard the block is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Stage {
+    /// Only the audit log tells who would have been refused
+    Audit,
+    /// Whoever writes is told, and the write is done
+    Warn,
+    /// The write is refused
+    Deny,
+}
+
+impl Stage {
+    /// The word.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Audit => "audit",
+            Self::Warn => "warn",
+            Self::Deny => "deny",
+        }
+    }
+
+    /// The one that comes after it.
+    pub(super) const fn next(self) -> Self {
+        match self {
+            Self::Audit => Self::Warn,
+            Self::Warn | Self::Deny => Self::Deny,
+        }
+    }
+
+    /// Kubernetes takes no binding that denies and warns.
+    const fn actions(self) -> &'static [&'static str] {
+        match self {
+            Self::Audit => &["Audit"],
+            Self::Warn => &["Warn", "Audit"],
+            Self::Deny => &["Deny", "Audit"],
+        }
+    }
+
+    /// The stage of a binding.
+    pub(super) fn of(binding: &Value) -> Self {
+        let has =
+            |action: &str| crate::see::items(binding, "/spec/validationActions").any(|one| one == action);
+        if has("Deny") {
+            Self::Deny
+        } else if has("Warn") {
+            Self::Warn
+        } else {
+            Self::Audit
+        }
+    }
+}
+
+/// What is blocked, and who is not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Blocked {
+    /// Values of `spec.ingressClassName`.
+    pub classes: Vec<String>,
+    /// Values of the legacy annotation.
+    pub legacy: Vec<String>,
+    /// Whether an Ingress without class is nginx's. One that the API server gives the default class to has a class
+    /// when a policy sees it.
+    pub without_class: bool,
+    /// The prefix of ingress-nginx's annotations.
+    pub prefix: String,
+    /// Namespaces that are left alone.
+    pub namespaces: Vec<String>,
+    /// Users that are left alone.
+    pub users: Vec<String>,
+}
+
+/// A text in an expression.
+fn quoted(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('\'', "\\'");
+    format!("'{escaped}'")
+}
+
+fn list(texts: &[String]) -> String {
+    let all: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+    format!("[{}]", all.join(", "))
+}
+
+/// Whether nginx serves the object of this name.
+fn served(object: &str, annotations: &str, blocked: &Blocked) -> String {
+    let legacy = "'kubernetes.io/ingress.class'";
+    format!(
+        "{legacy} in {annotations} && {annotations}[{legacy}] != '' ? {annotations}[{legacy}] in {} : \
+         (has({object}.spec.ingressClassName) ? {object}.spec.ingressClassName in {} : {})",
+        list(&blocked.legacy),
+        list(&blocked.classes),
+        blocked.without_class,
+    )
+}
+
+/// The hosts of the object of this name; the empty one stands for a rule, or a default back end, without a host.
+fn hosts(object: &str) -> String {
+    format!(
+        "(has({object}.spec.rules) ? {object}.spec.rules.map(r, has(r.host) ? r.host : '') : []) \
+         + (has({object}.spec.defaultBackend) ? [''] : [])"
+    )
+}
+
+/// The policy.
+pub(super) fn policy(blocked: &Blocked) -> Value {
+    let annotations =
+        |object: &str| format!("has({object}.metadata.annotations) ? {object}.metadata.annotations : {{}}");
+    let alias = quoted(&format!("{}/server-alias", blocked.prefix));
+    let canary = quoted(&format!("{}/canary", blocked.prefix));
+    let variables = json!([
+        {"name": "now", "expression": annotations("object")},
+        {"name": "before", "expression": format!("oldObject == null ? {{}} : ({})", annotations("oldObject"))},
+        {"name": "labels", "expression": "has(object.metadata.labels) ? object.metadata.labels : {}"},
+        {"name": "isServed", "expression": served("object", "variables.now", blocked)},
+        {"name": "wasServed", "expression":
+            format!("oldObject != null && ({})", served("oldObject", "variables.before", blocked))},
+        {"name": "hosts", "expression": hosts("object")},
+        {"name": "oldHosts", "expression": format!("oldObject == null ? [] : ({})", hosts("oldObject"))},
+        {"name": "moreHosts", "expression": "variables.hosts.exists(h, !(h in variables.oldHosts))"},
+        {"name": "moreAliases", "expression": format!(
+            "{alias} in variables.now && !({alias} in variables.before && variables.before[{alias}] == variables.now[{alias}])"
+        )},
+        {"name": "solvesChallenge", "expression":
+            "'acme.cert-manager.io/http01-solver' in variables.labels && has(object.spec.rules) \
+             && object.spec.rules.all(r, has(r.http) && r.http.paths.all(p, has(p.path) \
+             && p.path.startsWith('/.well-known/acme-challenge/')))"},
+        {"name": "isOurCanary", "expression": format!(
+            "'{}' in variables.labels && variables.labels['{}'] == '{}' \
+             && {canary} in variables.now && variables.now[{canary}] == 'true'",
+            put::MANAGED_BY.0, put::MANAGED_BY.0, put::MANAGED_BY.1
+        )},
+    ]);
+    let mut spec = json!({
+        // It cannot be evaluated: then it must not stand between a person and a way back.
+        "failurePolicy": "Ignore",
+        "matchConstraints": {
+            "matchPolicy": "Equivalent",
+            "namespaceSelector": {}, "objectSelector": {},
+            "resourceRules": [{
+                "apiGroups": ["networking.k8s.io"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
+                "resources": ["ingresses"], "scope": "Namespaced",
+            }],
+        },
+        "variables": variables,
+        "validations": [{
+            "expression": "!variables.isServed || variables.solvesChallenge || variables.isOurCanary \
+                || (variables.wasServed && !variables.moreHosts && !variables.moreAliases)",
+            "reason": "Forbidden",
+            "message": "ingress-nginx takes no new hosts any more, as its hosts move to Istio: write a VirtualService \
+                for the gateway instead, or ask the platform's team",
+        }],
+    });
+    if let Some(fields) = spec.as_object_mut().filter(|_| !blocked.users.is_empty()) {
+        let condition = format!("!(request.userInfo.username in {})", list(&blocked.users));
+        fields.insert(
+            "matchConditions".to_owned(),
+            json!([{"name": "not-exempt", "expression": condition}]),
+        );
+    }
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": NAME, "labels": put::labels()},
+        "spec": spec,
+    })
+}
+
+/// The binding at a stage.
+pub(super) fn binding(blocked: &Blocked, stage: Stage, since: &str) -> Value {
+    let selector = if blocked.namespaces.is_empty() {
+        json!({})
+    } else {
+        json!({"matchExpressions": [
+            {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": blocked.namespaces},
+        ]})
+    };
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": NAME, "labels": put::labels(), "annotations": {(SINCE): since}},
+        "spec": {
+            "policyName": NAME, "validationActions": stage.actions(),
+            "matchResources": {"matchPolicy": "Equivalent", "namespaceSelector": selector, "objectSelector": {}},
+        },
+    })
+}

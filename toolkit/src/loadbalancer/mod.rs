@@ -1,0 +1,457 @@
+//! `loadbalancer migrate` and `undo`: a Service's load balancer is replaced by the gateway, port by port.
+
+mod plan;
+mod service;
+
+use crate::batch;
+use crate::place::Place;
+use crate::put;
+use crate::secret;
+use crate::see::{self, Listed, entries, items, kinds, text};
+use crate::trouble::{End, Trouble};
+use clap::{Args, Subcommand};
+use kube::api::ListParams;
+use plan::{Plan, Protocol, SERVICE, Wishes};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// What is done about a load balancer.
+#[derive(Clone, Debug, Subcommand)]
+pub enum LoadBalancerVerb {
+    /// Let the gateway serve every port of a Service, and later give its address up
+    Migrate(Box<MigrateArgs>),
+    /// Give the Service its load balancer back, and take the path through the gateway away
+    Undo(UndoArgs),
+}
+
+/// Arguments of `migrate loadbalancer migrate`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Writes the path through the gateway and leaves the load balancer alone: both serve. Every port is kept: HTTP by host
+(the first has the domain, the others PORT.DOMAIN), TLS that the pods end by name, anything else by port, which the
+gateway's Service must have. Hosts, paths and bodies are passed on as they are, without a time limit. Source ranges of
+the load balancer become an AuthorizationPolicy, or it is refused.
+
+Then move clients or DNS, and watch. Only with --release-address, in a later run, the Service becomes a NodePort: the
+provider may give its address to somebody else, so that step cannot be taken back for certain.
+
+Examples:
+  gradual-rollout migrate loadbalancer migrate minio -n ns-ada --domain s3.a.com --certificate ns-ada/s3-tls
+  gradual-rollout migrate loadbalancer migrate pg -n ns-ada --tcp 5432 --dry-run
+  gradual-rollout migrate loadbalancer migrate minio -n ns-ada --domain s3.a.com --release-address --nodeport 9000=30900
+
+Exit codes:
+  0 done · 3 refused, and nothing was written · 4 some of it is written, the rest is listed · 64 a flag is wrong
+  69 the cluster cannot be reached")]
+pub struct MigrateArgs {
+    /// The Service, in the namespace of -n
+    #[arg(value_name = "SERVICE")]
+    pub service: String,
+    /// The host of its first port that has one; others are names in it
+    #[arg(long, value_name = "DOMAIN")]
+    pub domain: Option<String>,
+    /// The host of a port; may be repeated
+    #[arg(long, value_name = "PORT=HOST")]
+    pub host: Vec<String>,
+    /// A port that speaks HTTP, whatever it is called; may be repeated
+    #[arg(long, value_name = "PORT")]
+    pub http: Vec<u16>,
+    /// A port that does not; may be repeated
+    #[arg(long, value_name = "PORT")]
+    pub tcp: Vec<u16>,
+    /// The Secret with the certificate of the hosts, which is copied to the gateway's namespace
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub certificate: Option<String>,
+    /// The namespace of the gateway's pods
+    #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
+    pub gateway_namespace: String,
+    /// A label of the gateway's pods; may be repeated
+    #[arg(long, value_name = "LABEL=VALUE", default_value = "istio=ingressgateway")]
+    pub gateway_selector: Vec<String>,
+    /// Leave the Service with ports of the nodes only, which gives its address up for good
+    #[arg(long)]
+    pub release_address: bool,
+    /// The port of the nodes for a port [default: the one it has]; may be repeated
+    #[arg(long, value_name = "PORT=NODEPORT", requires = "release_address")]
+    pub nodeport: Vec<String>,
+    /// Ask the API server whether it would take everything, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `migrate loadbalancer undo`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+First the Service becomes a load balancer again, as it was remembered; then the path through the gateway goes. Clients
+that were moved must be moved back before. The provider may give another address.
+
+Examples:
+  gradual-rollout migrate loadbalancer undo minio -n ns-ada --dry-run
+  gradual-rollout migrate loadbalancer undo minio -n ns-ada
+
+Exit codes:
+  0 done · 3 refused · 4 some of it is undone, the rest is listed · 69 the cluster cannot be reached")]
+pub struct UndoArgs {
+    /// The Service, in the namespace of -n
+    #[arg(value_name = "SERVICE")]
+    pub service: String,
+    /// The namespace of the gateway's pods
+    #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
+    pub gateway_namespace: String,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Does what was typed.
+pub async fn run(verb: &LoadBalancerVerb, place: &mut Place<'_>) -> Result<End, Trouble> {
+    match verb {
+        LoadBalancerVerb::Migrate(args) => migrate(args, place).await,
+        LoadBalancerVerb::Undo(args) => undo(args, place).await,
+    }
+}
+
+/// `KEY=VALUE` by port.
+fn by_port<T: std::str::FromStr>(flag: &str, given: &[String]) -> Result<BTreeMap<u16, T>, Trouble> {
+    let mut all = BTreeMap::new();
+    for pair in given {
+        let parsed = pair
+            .split_once('=')
+            .and_then(|(port, value)| Some((port.parse().ok()?, value.parse().ok()?)));
+        let (port, value) = parsed
+            .ok_or_else(|| Trouble::Usage(format!("{flag} {pair:?} is not as it should be: see --help")))?;
+        all.insert(port, value);
+    }
+    Ok(all)
+}
+
+async fn find(place: &Place<'_>, name: &str) -> Result<Value, Trouble> {
+    let namespace = place
+        .namespace
+        .clone()
+        .ok_or_else(|| Trouble::Usage("name the Service's namespace with -n".to_owned()))?;
+    see::get(&place.client, kinds::SERVICE, Some(&namespace), name)
+        .await?
+        .ok_or_else(|| Trouble::Refused(format!("there is no Service {namespace}/{name}")))
+}
+
+/// What was typed, and the copy of the certificate.
+async fn wishes(args: &MigrateArgs, place: &Place<'_>) -> Result<(Wishes, Option<Value>), Trouble> {
+    let mut selector = Vec::new();
+    for pair in &args.gateway_selector {
+        let (label, value) = pair
+            .split_once('=')
+            .ok_or_else(|| Trouble::Usage(format!("--gateway-selector {pair:?} is not LABEL=VALUE")))?;
+        selector.push((label.to_owned(), value.to_owned()));
+    }
+    let mut wishes = Wishes {
+        domain: args.domain.clone(),
+        hosts: by_port("--host", &args.host)?,
+        http: args.http.clone(),
+        tcp: args.tcp.clone(),
+        gateway_namespace: args.gateway_namespace.clone(),
+        gateway_selector: selector,
+        secret: None,
+    };
+    let Some(certificate) = &args.certificate else {
+        return Ok((wishes, None));
+    };
+    let (namespace, name) = certificate
+        .split_once('/')
+        .ok_or_else(|| Trouble::Usage(format!("--certificate {certificate:?} is not NAMESPACE/NAME")))?;
+    let source = see::get(&place.client, kinds::SECRET, Some(namespace), name).await?;
+    let source = source.ok_or_else(|| Trouble::Refused(format!("there is no Secret {certificate}")))?;
+    crate::preflight::certificate::Certificate::of(&source)
+        .map_err(|why| Trouble::Refused(format!("Secret {certificate} cannot be used: {why}")))?;
+    if namespace == args.gateway_namespace {
+        wishes.secret = Some(name.to_owned());
+        return Ok((wishes, None));
+    }
+    let own = place.namespace.clone().unwrap_or_default();
+    let copied = format!("lb-{own}-{}", args.service);
+    let labels = json!({(SERVICE): args.service});
+    let copy = secret::copy(&source, &args.gateway_namespace, &copied, &labels);
+    wishes.secret = Some(copied);
+    Ok((wishes, Some(copy)))
+}
+
+/// The Services in front of the gateway's pods.
+async fn gateways(wishes: &Wishes, place: &Place<'_>) -> Result<Vec<Value>, Trouble> {
+    let within = Some(wishes.gateway_namespace.as_str());
+    let listed = see::list(&place.client, kinds::SERVICE, within, &ListParams::default()).await?;
+    let selects = |service: &&Value| {
+        let mut selector = entries(service, "/spec/selector").peekable();
+        selector.peek().is_some()
+            && selector.all(|(label, value)| {
+                // Pods may have more labels than were named; of those that were, none may differ.
+                wishes
+                    .gateway_selector
+                    .iter()
+                    .find(|(known, _)| known == label)
+                    .is_none_or(|(_, known)| value.as_str() == Some(known))
+            })
+            && wishes
+                .gateway_selector
+                .iter()
+                .any(|(label, _)| entries(service, "/spec/selector").any(|(key, _)| key == label))
+    };
+    Ok(listed.objects().iter().filter(selects).cloned().collect())
+}
+
+/// Who has a host or a port of the plan at the gateway already.
+async fn rivals(plan: &Plan, wishes: &Wishes, service: &Value, place: &Place<'_>) -> Result<(), Trouble> {
+    let listed = see::list(&place.client, kinds::GATEWAY, None, &ListParams::default()).await?;
+    let ours = |gateway: &Value| {
+        see::label(gateway, SERVICE) == Some(see::name(service))
+            && see::namespace(gateway) == see::namespace(service)
+    };
+    for gateway in listed.objects().iter().filter(|gateway| !ours(gateway)) {
+        let same_pods = entries(gateway, "/spec/selector").all(|(label, value)| {
+            wishes
+                .gateway_selector
+                .iter()
+                .any(|(known, wanted)| known == label && value.as_str() == Some(wanted))
+        });
+        for server in items(gateway, "/spec/servers").filter(|_| same_pods) {
+            let port = server.pointer("/port/number").and_then(Value::as_u64);
+            let tcp = plan
+                .ports
+                .iter()
+                .find(|(mine, _)| mine.protocol == Protocol::Tcp && port == Some(u64::from(mine.number)));
+            let host = items(server, "/hosts")
+                .filter_map(Value::as_str)
+                .map(|host| host.split_once('/').map_or(host, |(_, host)| host))
+                .find(|host| plan.ports.iter().any(|(_, mine)| mine.as_deref() == Some(host)));
+            let what = match (tcp, host) {
+                (Some((port, _)), _) => format!("port {}", port.number),
+                (None, Some(host)) => format!("the host {host}"),
+                (None, None) => continue,
+            };
+            return Err(Trouble::Refused(format!(
+                "{} has {what} already, and Istio would skip one of them; give the port another host or number",
+                see::object(gateway)
+            )));
+        }
+    }
+    Ok(())
+}
+
+async fn migrate(args: &MigrateArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
+    let service = find(place, &args.service).await?;
+    let record_name = service::record_name(&args.service);
+    let record = see::get(
+        &place.client,
+        kinds::CONFIG_MAP,
+        Some(see::namespace(&service)),
+        &record_name,
+    )
+    .await?;
+    if let Some(record) = &record {
+        same(record, &service)?;
+    }
+    if text(&service, "/spec/type") != Some("LoadBalancer") {
+        return Err(Trouble::Refused(format!(
+            "{} is no load balancer but {}{}",
+            see::object(&service),
+            text(&service, "/spec/type").unwrap_or("ClusterIP"),
+            if record.is_some() {
+                ": it gave its address up already"
+            } else {
+                ""
+            }
+        )));
+    }
+    let (wishes, copy) = wishes(args, place).await?;
+    let found = gateways(&wishes, place).await?;
+    let plan = plan::plan(&service, &wishes, &found.iter().collect::<Vec<_>>())?;
+    rivals(&plan, &wishes, &service, place).await?;
+    let mut objects = Vec::new();
+    // What the Service was is remembered once, before anything is changed.
+    let first = record.is_none();
+    if first {
+        objects.push((kinds::CONFIG_MAP, service::record(&service)));
+    }
+    objects.extend(copy.map(|copy| (kinds::SECRET, copy)));
+    objects.extend(plan.objects.clone());
+    if let Some(why) = batch::foreign(&place.client, &objects).await? {
+        return Err(Trouble::Refused(format!(
+            "unable to migrate {}: {why}",
+            see::object(&service)
+        )));
+    }
+    let release = release(args, &service, first)?;
+    let done = batch::apply(&place.client, &objects, args.dry_run).await;
+    let mut changed = false;
+    let mut done = done;
+    if let Some(change) = release.as_ref().filter(|_| done.trouble.is_none()) {
+        match service::patch(&place.client, &service, change, args.dry_run).await {
+            Ok(()) => {
+                done.done.push(format!("{} (NodePort)", see::object(&service)));
+                changed = true;
+            }
+            Err(trouble) => {
+                done.left.push(format!("{} (NodePort)", see::object(&service)));
+                done.trouble = Some(trouble);
+            }
+        }
+    }
+    report(args, place, &service, &plan, &done, changed)?;
+    done.end(place, "written")
+}
+
+/// What a record says of the Service; not of another one that had its name.
+fn same(record: &Value, service: &Value) -> Result<Value, Trouble> {
+    let was = service::remembered(record)?;
+    if text(&was, "/uid") != text(service, "/metadata/uid") {
+        return Err(Trouble::Refused(format!(
+            "{} is about an earlier Service of the name: read it, and delete it if nothing is to be undone",
+            see::object(record)
+        )));
+    }
+    Ok(was)
+}
+
+/// The last step, where it is wanted and may be taken.
+fn release(args: &MigrateArgs, service: &Value, first: bool) -> Result<Option<Value>, Trouble> {
+    if !args.release_address {
+        return Ok(None);
+    }
+    if first {
+        return Err(Trouble::Refused(format!(
+            "{} keeps its address: there was no path through the gateway before; run without --release-address, \
+             move the clients, and come back",
+            see::object(service)
+        )));
+    }
+    service::release(service, &by_port("--nodeport", &args.nodeport)?).map(Some)
+}
+
+fn report(
+    args: &MigrateArgs,
+    place: &mut Place<'_>,
+    service: &Value,
+    plan: &Plan,
+    done: &batch::Done,
+    released: bool,
+) -> Result<(), Trouble> {
+    let word = if args.dry_run {
+        "would be written"
+    } else {
+        "written"
+    };
+    let mut lines: Vec<String> = done
+        .done
+        .iter()
+        .map(|object| format!("{word}: {object}"))
+        .collect();
+    let way = |(port, host): &(plan::Port, Option<String>)| match host {
+        Some(host) => format!("port {}: {host}", port.number),
+        None => format!("port {}: port {} of the gateway", port.number, port.number),
+    };
+    lines.extend(plan.ports.iter().map(way));
+    lines.extend(plan.warnings.iter().map(|warning| format!("warning: {warning}")));
+    let addresses = service::addresses(service);
+    if done.trouble.is_none() && !released && !args.dry_run {
+        lines.push(format!(
+            "the load balancer still serves at {}; move the clients, then run again with --release-address",
+            if addresses.is_empty() {
+                "no address".to_owned()
+            } else {
+                addresses.join(", ")
+            }
+        ));
+    }
+    let ports: Vec<Value> = plan
+        .ports
+        .iter()
+        .map(|(port, host)| json!({"port": port.number, "name": port.name, "host": host, "guessed": port.guessed}))
+        .collect();
+    let whole = json!({
+        "service": see::place(Some(see::namespace(service)), see::name(service)), "ports": ports,
+        "written": done.done, "left": done.left, "warnings": plan.warnings, "released": released,
+        "addresses": addresses, "dryRun": args.dry_run,
+    });
+    batch::say(place, &whole, &lines)
+}
+
+async fn undo(args: &UndoArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
+    let service = find(place, &args.service).await?;
+    let namespace = see::namespace(&service).to_owned();
+    let record_name = service::record_name(&args.service);
+    let record = see::get(&place.client, kinds::CONFIG_MAP, Some(&namespace), &record_name).await?;
+    let record = record.filter(put::is_ours).ok_or_else(|| {
+        Trouble::Refused(format!(
+            "nothing was done about {}: there is no ConfigMap {namespace}/{record_name}",
+            see::object(&service)
+        ))
+    })?;
+    let was = same(&record, &service)?;
+    let mut back = Vec::new();
+    if text(&service, "/spec/type") == Some("NodePort") {
+        service::patch(
+            &place.client,
+            &service,
+            &service::give_back(&service, &was),
+            args.dry_run,
+        )
+        .await?;
+        back.push(format!("{} (LoadBalancer)", see::object(&service)));
+    }
+    let labelled = ListParams::default().labels(&format!(
+        "{SERVICE}={},{}={}",
+        args.service,
+        put::MANAGED_BY.0,
+        put::MANAGED_BY.1
+    ));
+    let mut objects = Vec::new();
+    for (kind, within) in [
+        (kinds::GATEWAY, namespace.as_str()),
+        (kinds::VIRTUAL_SERVICE, namespace.as_str()),
+        (kinds::AUTHORIZATION, args.gateway_namespace.as_str()),
+        (kinds::SECRET, args.gateway_namespace.as_str()),
+    ] {
+        let found = match see::list(&place.client, kind, Some(within), &labelled).await? {
+            Listed::Here(found) => found,
+            Listed::NotServed => continue,
+            Listed::Forbidden(said) => {
+                return Err(Trouble::Refused(format!(
+                    "unable to list {}: {said}",
+                    kind.resource()
+                )));
+            }
+        };
+        // In the gateway's namespace are those of Services of the same name elsewhere.
+        let ends = [
+            format!("lb-{}-{namespace}", args.service),
+            format!("lb-{namespace}-{}", args.service),
+        ];
+        let mine = |object: &Value| {
+            see::namespace(object) == namespace || ends.iter().any(|name| name == see::name(object))
+        };
+        objects.extend(found.into_iter().filter(mine).map(|object| (kind, object)));
+    }
+    objects.push((kinds::CONFIG_MAP, record));
+    let mut done = batch::delete(&place.client, &objects, args.dry_run).await;
+    let deleted = done.done.clone();
+    let word = if args.dry_run { "would be " } else { "" };
+    let mut lines: Vec<String> = back
+        .iter()
+        .map(|object| format!("{word}given back: {object}"))
+        .collect();
+    lines.extend(deleted.iter().map(|object| format!("{word}deleted: {object}")));
+    let before: Vec<&str> = items(&was, "/addresses").filter_map(Value::as_str).collect();
+    if !back.is_empty() && !before.is_empty() {
+        lines.push(format!(
+            "its address was {}; see whether the provider gives it again",
+            before.join(", ")
+        ));
+    }
+    let whole = json!({
+        "service": format!("{namespace}/{}", args.service), "givenBack": !back.is_empty(), "deleted": deleted,
+        "left": done.left, "addressesBefore": before, "dryRun": args.dry_run,
+    });
+    batch::say(place, &whole, &lines)?;
+    back.append(&mut done.done);
+    done.done = back;
+    done.end(place, "deleted")
+}

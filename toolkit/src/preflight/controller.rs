@@ -1,0 +1,159 @@
+//! Which ingress-nginx controllers run, with which flags and settings, and which Ingresses are theirs.
+
+use super::picture::Picture;
+use crate::see::{self, annotation, entries, items, text};
+use gradual_rollout_migration::input::{self, Source};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One ingress-nginx controller.
+pub(crate) struct Controller<'a> {
+    /// Its Deployment or `DaemonSet`.
+    pub object: &'a Value,
+    /// Its flags by name without dashes; a switch without value is `true`.
+    pub flags: BTreeMap<String, String>,
+}
+
+/// The legacy annotation for a class.
+pub(crate) const LEGACY: &str = "kubernetes.io/ingress.class";
+
+impl Controller<'_> {
+    pub(crate) fn flag(&self, name: &str) -> Option<&str> {
+        self.flags.get(name).map(String::as_str)
+    }
+
+    /// Whether a switch is on.
+    pub(crate) fn on(&self, name: &str, otherwise: bool) -> bool {
+        self.flag(name).map_or(otherwise, |value| value != "false")
+    }
+
+    /// The object that a flag names, as namespace and name.
+    pub(crate) fn named(&self, flag: &str) -> Option<(&str, &str)> {
+        self.flag(flag)?
+            .split_once('/')
+            .filter(|(namespace, _)| !namespace.contains("$("))
+    }
+
+    /// The values of the ConfigMap that a flag names.
+    pub(crate) fn settings<'p>(&self, picture: &'p Picture, flag: &str) -> Option<&'p Value> {
+        let (namespace, name) = self.named(flag)?;
+        picture.find("ConfigMap", namespace, name)
+    }
+
+    /// The class of its flag.
+    pub(crate) fn class(&self) -> &str {
+        self.flag("ingress-class").unwrap_or("nginx")
+    }
+
+    /// The prefix of its annotations.
+    pub(crate) fn prefix(&self) -> &str {
+        self.flag("annotations-prefix")
+            .unwrap_or("nginx.ingress.kubernetes.io")
+            .trim_end_matches('/')
+    }
+
+    /// How many of its pods are ready, and how many there should be.
+    pub(crate) fn ready(&self) -> (u64, u64) {
+        ready(self.object)
+    }
+
+    /// The names of classes that are its own.
+    pub(crate) fn classes(&self, picture: &Picture) -> BTreeSet<String> {
+        let controller = self.flag("controller-class").unwrap_or("k8s.io/ingress-nginx");
+        let class = self.class();
+        let known = picture.of("IngressClass");
+        let mut names: BTreeSet<String> = known
+            .iter()
+            .filter(|found| text(found, "/spec/controller") == Some(controller))
+            .map(|found| see::name(found).to_owned())
+            .collect();
+        if !known.iter().any(|found| see::name(found) == class) {
+            names.insert(class.to_owned());
+        }
+        names
+    }
+
+    /// Whether it serves an Ingress.
+    pub(crate) fn serves(&self, ingress: &Value, classes: &BTreeSet<String>) -> bool {
+        let legacy = annotation(ingress, LEGACY).filter(|class| !class.is_empty());
+        match (legacy, text(ingress, "/spec/ingressClassName")) {
+            (Some(class), _) => class == self.class(),
+            (None, Some(class)) => classes.contains(class),
+            (None, None) => self.on("watch-ingress-without-class", false),
+        }
+    }
+}
+
+/// Ready and wanted pods of a Deployment or `DaemonSet`.
+pub(crate) fn ready(workload: &Value) -> (u64, u64) {
+    let number = |pointer: &str| workload.pointer(pointer).and_then(Value::as_u64);
+    if text(workload, "/kind") == Some("DaemonSet") {
+        let ready = number("/status/numberReady").unwrap_or_default();
+        return (
+            ready,
+            number("/status/desiredNumberScheduled").unwrap_or_default(),
+        );
+    }
+    let ready = number("/status/readyReplicas").unwrap_or_default();
+    (ready, number("/spec/replicas").unwrap_or(1))
+}
+
+/// The controllers of the cluster, by namespace and name.
+pub(crate) fn controllers(picture: &Picture) -> Vec<Controller<'_>> {
+    picture
+        .workloads()
+        .filter(|workload| runs_nginx(workload))
+        .map(|object| {
+            let source = Source {
+                name: see::object(object),
+                text: object.to_string(),
+            };
+            let read = input::read(&[source]).controllers.into_iter().flatten();
+            Controller {
+                object,
+                flags: read.map(|flag| parsed(&flag)).collect(),
+            }
+        })
+        .collect()
+}
+
+fn runs_nginx(workload: &Value) -> bool {
+    items(workload, "/spec/template/spec/containers").any(|container| {
+        items(container, "/command")
+            .chain(items(container, "/args"))
+            .filter_map(Value::as_str)
+            .any(|word| word.ends_with("nginx-ingress-controller"))
+    })
+}
+
+fn parsed(flag: &str) -> (String, String) {
+    let flag = flag.trim().trim_start_matches('-');
+    let (name, value) = flag.split_once(['=', ' ']).unwrap_or((flag, "true"));
+    (name.to_owned(), value.trim().to_owned())
+}
+
+/// The Ingresses that one of the controllers serves; those of the class `nginx` where no controller is found.
+pub(crate) fn ingresses<'a>(picture: &'a Picture, controllers: &[Controller<'_>]) -> Vec<&'a Value> {
+    let known: Vec<(&Controller<'_>, BTreeSet<String>)> = controllers
+        .iter()
+        .map(|controller| (controller, controller.classes(picture)))
+        .collect();
+    picture
+        .of("Ingress")
+        .iter()
+        .filter(|ingress| {
+            if known.is_empty() {
+                let class = annotation(ingress, LEGACY).or_else(|| text(ingress, "/spec/ingressClassName"));
+                return class == Some("nginx");
+            }
+            known
+                .iter()
+                .any(|(controller, classes)| controller.serves(ingress, classes))
+        })
+        .collect()
+}
+
+/// The names of a ConfigMap's entries with their values.
+pub(crate) fn data(config_map: &Value) -> impl Iterator<Item = (&str, &str)> {
+    entries(config_map, "/data").filter_map(|(key, value)| value.as_str().map(|value| (key.as_str(), value)))
+}

@@ -1,0 +1,369 @@
+//! One question to one side, over connections that are kept while they are good.
+
+use super::side::Side;
+use bytes::Bytes;
+use gradual_rollout_migration::model::Scheme;
+use http::header::{HOST, LOCATION, USER_AGENT};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ClientConfig;
+use rustls::pki_types::{CertificateDer, ServerName};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    pub scheme: Scheme,
+    /// The Host header.
+    pub host: String,
+    /// The name in the TLS handshake.
+    pub name: String,
+    pub method: Method,
+    /// Path and query, as they are sent.
+    pub target: String,
+    pub headers: Vec<(HeaderName, String)>,
+    pub body: Bytes,
+}
+
+impl Question {
+    /// A GET.
+    pub(super) fn get(scheme: Scheme, host: &str, target: &str) -> Self {
+        Self {
+            scheme,
+            host: host.to_owned(),
+            name: host.split(':').next().unwrap_or_default().to_owned(),
+            method: Method::GET,
+            target: target.to_owned(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    /// The same with a header more.
+    pub(super) fn with(mut self, name: HeaderName, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    /// As a person would write it.
+    pub(super) fn line(&self) -> String {
+        format!(
+            "{} {}://{}{}",
+            self.method,
+            self.scheme.as_str(),
+            self.host,
+            self.target
+        )
+    }
+
+    fn request(&self, two: bool) -> Option<Request<Full<Bytes>>> {
+        let path = PathAndQuery::try_from(self.target.as_str()).ok()?;
+        let mut parts = http::uri::Parts::default();
+        parts.path_and_query = Some(path);
+        let mut request = Request::builder().method(self.method.clone());
+        if two {
+            parts.scheme = Some(self.scheme.as_str().parse().ok()?);
+            parts.authority = Some(self.host.parse().ok()?);
+            request = request.version(http::Version::HTTP_2);
+        } else {
+            request = request.header(HOST, &self.host);
+        }
+        request = request.uri(Uri::from_parts(parts).ok()?).header(
+            USER_AGENT,
+            concat!("gradual-rollout-probe/", env!("CARGO_PKG_VERSION")),
+        );
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        request.body(Full::new(self.body.clone())).ok()
+    }
+}
+
+/// What was answered.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// Until the head of the answer was there.
+    pub took: Duration,
+}
+
+impl Answer {
+    /// A header as text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Where the client is sent, as a whole address, without the port that the scheme has anyway.
+    pub(super) fn location(&self, question: &Question) -> Option<String> {
+        let value = self.headers.get(LOCATION).map(HeaderValue::as_bytes)?;
+        let text = String::from_utf8_lossy(value).into_owned();
+        let whole = if text.starts_with('/') && !text.starts_with("//") {
+            format!("{}://{}{text}", question.scheme.as_str(), question.host)
+        } else {
+            text
+        };
+        let Some((scheme, rest)) = whole.split_once("://") else {
+            return Some(whole);
+        };
+        let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(at);
+        let port = if scheme == "https" { ":443" } else { ":80" };
+        let authority = authority.strip_suffix(port).unwrap_or(authority);
+        Some(format!("{scheme}://{authority}{path}"))
+    }
+}
+
+/// What became of a question.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    /// HTTP was spoken.
+    Answered(Answer),
+    /// None was: nobody listens, or TLS was refused.
+    Refused(String),
+    /// Nothing came in time.
+    Late,
+    /// It cannot be put into a request.
+    Unaskable,
+}
+
+impl Outcome {
+    /// In a few words.
+    pub(super) fn words(&self, question: &Question) -> String {
+        match self {
+            Self::Answered(answer) => match answer.location(question) {
+                Some(location) => format!("{} to {location}", answer.status),
+                None => answer.status.to_string(),
+            },
+            Self::Refused(why) => format!("no HTTP ({why})"),
+            Self::Late => "nothing in time".to_owned(),
+            Self::Unaskable => "not askable".to_owned(),
+        }
+    }
+}
+
+/// How much of a body is read before the connection is given up instead.
+const BODY: usize = 256 * 1024;
+
+/// A connection with TLS, and what the handshake told.
+pub(super) struct Secured {
+    pub stream: TlsStream<TcpStream>,
+    /// The server's certificate.
+    pub certificate: Option<CertificateDer<'static>>,
+}
+
+/// Shakes hands.
+pub(super) async fn secure(
+    side: &Side,
+    config: &Arc<ClientConfig>,
+    name: &str,
+    limit: Duration,
+) -> Result<Secured, Outcome> {
+    let server = ServerName::try_from(name.to_owned()).map_err(|_| Outcome::Unaskable)?;
+    let stream = dial(side, Scheme::Https, limit).await?;
+    let connector = TlsConnector::from(config.clone());
+    match timeout(limit, connector.connect(server, stream)).await {
+        Ok(Ok(stream)) => {
+            let chain = stream.get_ref().1.peer_certificates();
+            let certificate = chain
+                .and_then(|chain| chain.first())
+                .map(|first| first.clone().into_owned());
+            Ok(Secured { stream, certificate })
+        }
+        Ok(Err(error)) => Err(Outcome::Refused(format!("TLS: {error}"))),
+        Err(_) => Err(Outcome::Late),
+    }
+}
+
+async fn dial(side: &Side, scheme: Scheme, limit: Duration) -> Result<TcpStream, Outcome> {
+    match timeout(limit, TcpStream::connect(side.address(scheme))).await {
+        Ok(Ok(stream)) => {
+            // Small requests one after the other: waiting for more to send would only slow them.
+            let _ = stream.set_nodelay(true);
+            Ok(stream)
+        }
+        Ok(Err(error)) => Err(Outcome::Refused(error.to_string())),
+        Err(_) => Err(Outcome::Late),
+    }
+}
+
+enum Sender {
+    One(http1::SendRequest<Full<Bytes>>),
+    Two(http2::SendRequest<Full<Bytes>>),
+}
+
+struct Connection {
+    sender: Sender,
+    /// Which it is good for.
+    scheme: Scheme,
+    name: String,
+    /// Drives it; dropped with it.
+    _driver: JoinSet<()>,
+}
+
+/// A client of one side.
+pub(super) struct Client<'a> {
+    side: &'a Side,
+    tls: Arc<ClientConfig>,
+    two: bool,
+    limit: Duration,
+    open: Option<Connection>,
+}
+
+impl<'a> Client<'a> {
+    /// One that speaks HTTP/1.1, or HTTP/2 only, with the TLS that offers it.
+    pub(super) fn new(side: &'a Side, tls: &Arc<ClientConfig>, two: bool, limit: Duration) -> Self {
+        Self {
+            side,
+            tls: tls.clone(),
+            two,
+            limit,
+            open: None,
+        }
+    }
+
+    /// Asks. A kept connection that turns out to be closed is replaced once.
+    pub(super) async fn ask(&mut self, question: &Question) -> Outcome {
+        let Some(request) = question.request(self.two) else {
+            return Outcome::Unaskable;
+        };
+        let kept = self
+            .open
+            .take()
+            .filter(|open| open.scheme == question.scheme && open.name == question.name);
+        if let Some(kept) = kept {
+            let outcome = self.send(kept, request.clone()).await;
+            if !matches!(outcome, Outcome::Refused(_)) {
+                return outcome;
+            }
+        }
+        // Rare, and large: kept out of the futures of all the other questions.
+        match Box::pin(self.connect(question)).await {
+            Ok(fresh) => self.send(fresh, request).await,
+            Err(outcome) => outcome,
+        }
+    }
+
+    async fn connect(&self, question: &Question) -> Result<Connection, Outcome> {
+        let mut driver = JoinSet::new();
+        let shaken = |error: hyper::Error| Outcome::Refused(error.to_string());
+        let sender = match question.scheme {
+            Scheme::Https => {
+                let secured = secure(self.side, &self.tls, &question.name, self.limit).await?;
+                shake(TokioIo::new(secured.stream), self.two, &mut driver)
+                    .await
+                    .map_err(shaken)?
+            }
+            Scheme::Http => {
+                let stream = dial(self.side, Scheme::Http, self.limit).await?;
+                shake(TokioIo::new(stream), self.two, &mut driver)
+                    .await
+                    .map_err(shaken)?
+            }
+        };
+        Ok(Connection {
+            sender,
+            scheme: question.scheme,
+            name: question.name.clone(),
+            _driver: driver,
+        })
+    }
+
+    async fn send(&mut self, mut connection: Connection, request: Request<Full<Bytes>>) -> Outcome {
+        let began = Instant::now();
+        let sent = async {
+            match &mut connection.sender {
+                Sender::One(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(request).await
+                }
+                Sender::Two(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(request).await
+                }
+            }
+        };
+        let response = match timeout(self.limit, sent).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Outcome::Refused(error.to_string()),
+            Err(_) => return Outcome::Late,
+        };
+        let took = began.elapsed();
+        let (parts, body) = response.into_parts();
+        let mut headers = parts.headers;
+        // An upgraded connection speaks something else from here on.
+        if parts.status.as_u16() != 101
+            && let Ok(Ok(body)) = timeout(self.limit, Limited::new(body, BODY).collect()).await
+        {
+            if let Some(trailers) = body.trailers() {
+                headers.extend(trailers.clone());
+            }
+            self.open = Some(connection);
+        }
+        Outcome::Answered(Answer {
+            status: parts.status.as_u16(),
+            headers,
+            took,
+        })
+    }
+}
+
+async fn shake<I>(io: I, two: bool, driver: &mut JoinSet<()>) -> Result<Sender, hyper::Error>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+{
+    if two {
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
+        driver.spawn(async move { drop(connection.await) });
+        return Ok(Sender::Two(sender));
+    }
+    let (sender, connection) = http1::handshake(io).await?;
+    driver.spawn(async move { drop(connection.await) });
+    Ok(Sender::One(sender))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn located(location: &str) -> String {
+        let mut headers = HeaderMap::new();
+        headers.insert(LOCATION, location.parse().unwrap());
+        let answer = Answer {
+            status: 301,
+            headers,
+            took: Duration::ZERO,
+        };
+        answer
+            .location(&Question::get(Scheme::Http, "a.com", "/x"))
+            .unwrap()
+    }
+
+    #[test]
+    fn a_location_is_the_same_however_it_is_written() {
+        for same in ["/y?z", "http://a.com/y?z", "http://a.com:80/y?z"] {
+            assert_eq!(located(same), "http://a.com/y?z");
+        }
+        assert_eq!(located("https://a.com:443"), "https://a.com");
+        assert_eq!(located("http://a.com:443/"), "http://a.com:443/");
+    }
+
+    #[test]
+    fn targets_are_sent_as_they_are_and_no_address_is_read_from_them() {
+        for target in ["//x", "/a/../b", "/a%2Fb?q=1", "/a//b/."] {
+            let request = Question::get(Scheme::Http, "a.com", target)
+                .request(false)
+                .unwrap();
+            assert_eq!(request.uri().to_string(), target);
+        }
+    }
+}

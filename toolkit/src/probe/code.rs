@@ -1,0 +1,93 @@
+//! Everything that `probe` can find.
+
+use crate::finding::Severity;
+use Severity::{Blocker, Info, Warning};
+
+/// A kind of finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// Stable; what people search for.
+    pub name: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it means.
+    pub meaning: &'static str,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
+macro_rules! codes {
+    ($($constant:ident $name:literal $severity:ident $meaning:literal $remedy:literal;)*) => {
+        $(
+            #[doc = concat!("`", $name, "`")]
+            pub const $constant: Code = Code {
+                name: $name, severity: $severity, meaning: $meaning, remedy: $remedy,
+            };
+        )*
+        /// All of them.
+        pub const ALL: &[Code] = &[$($constant),*];
+    };
+}
+
+codes! {
+    REFUSED "PROBE-REFUSED" Blocker
+        "One side speaks no HTTP where the other does: nobody listens, or TLS is refused."
+        "see that the Gateway has a server for the host and scheme, and its certificate";
+    STATUS "PROBE-STATUS" Blocker
+        "The sides answer with different statuses."
+        "see which route has the path: run `convert` and read its report on the host";
+    LOCATION "PROBE-LOCATION" Blocker
+        "Both redirect, to different places."
+        "compare the redirect's annotation with the route's redirect";
+    BACKEND "PROBE-BACKEND" Blocker
+        "Different back ends answer, by the header that names them."
+        "see which route has the path: another one may come first";
+    HEADER "PROBE-HEADER" Warning
+        "A header of the answer that clients act on differs."
+        "add it to the route, or agree that it may go";
+    LATE "PROBE-LATE" Blocker
+        "One side did not answer in time."
+        "see that the back end answers, or give it more --timeout";
+    UNSTABLE "PROBE-UNSTABLE" Warning
+        "One side answers the same question differently, so nothing can be compared."
+        "ask when nothing is being rolled out, and see that the back ends agree with each other";
+    FORESEEN "PROBE-FORESEEN" Warning
+        "The sides differ as the models of both say they would: what `convert` writes answers so."
+        "read what `convert` reports on the host; refuse it with --strict";
+    CROSS_TENANT "PROBE-CROSS-TENANT" Blocker
+        "The gateway serves a host over a connection that was made for another tenant's."
+        "give the tenants servers and certificates of their own";
+    STRANGER "PROBE-STRANGER" Blocker
+        "The gateway serves a host that nobody has, and nginx does not."
+        "look for a VirtualService with the host *";
+    HTTP_2 "PROBE-HTTP2" Blocker
+        "HTTP/2 is spoken by nginx and not by the gateway."
+        "see that the Gateway's server is HTTPS, and that nothing switches HTTP/2 off";
+    WEBSOCKET "PROBE-WEBSOCKET" Blocker
+        "A request to upgrade to WebSocket is answered differently."
+        "see that the route takes upgrades, and has no condition that the page itself does not meet";
+    GRPC "PROBE-GRPC" Blocker
+        "A gRPC call is answered differently."
+        "see the Service's appProtocol, or the DestinationRule's h2UpgradePolicy";
+    CERTIFICATE_NAMES "PROBE-CERTIFICATE-NAMES" Blocker
+        "The gateway's certificate has not the host's name."
+        "see the server's credentialName, and the names in the certificate";
+    CERTIFICATE_ENDED "PROBE-CERTIFICATE-ENDED" Blocker
+        "The gateway's certificate has ended."
+        "renew it, and the copy in the gateway's namespace";
+    CERTIFICATE_OTHER "PROBE-CERTIFICATE-OTHER" Info
+        "The gateway's certificate is another one than nginx's."
+        "nothing needs to be done if its names and its end are right; clients that pin it will notice";
+    CORS "PROBE-CORS" Blocker
+        "A preflight is answered so that browsers act differently."
+        "compare the cors annotations with the route's corsPolicy";
+    OPEN "PROBE-OPEN" Blocker
+        "The gateway serves without credentials what nginx guards."
+        "take the route away at once, and give it the guard back";
+    SLOWER "PROBE-SLOWER" Warning
+        "The gateway's 95th percentile is more than the limit above nginx's."
+        "look at the gateway's CPU, connection pools and retries";
+    MUCH_SLOWER "PROBE-MUCH-SLOWER" Blocker
+        "The gateway's 95th percentile is half as much again as nginx's, or worse."
+        "look at the gateway's CPU, connection pools and retries";
+}

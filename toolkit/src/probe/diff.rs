@@ -1,0 +1,125 @@
+//! In what two answers to one question differ.
+
+use super::ask::{Answer, Outcome, Question};
+use super::code::{self, Code};
+use std::collections::BTreeSet;
+
+/// Headers of the answer that clients act on. Others carry times, names of proxies and numbers of requests.
+const HEADERS: &[&str] = &[
+    "access-control-allow-credentials",
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "allow",
+    "cache-control",
+    "content-encoding",
+    "content-security-policy",
+    "content-type",
+    "permissions-policy",
+    "referrer-policy",
+    "strict-transport-security",
+    "www-authenticate",
+    "x-content-type-options",
+    "x-frame-options",
+];
+
+/// Lists whose order says nothing.
+const SETS: &[&str] = &[
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "access-control-expose-headers",
+    "allow",
+];
+
+/// A difference: its code, and what either side said.
+#[derive(Clone, Debug)]
+pub(super) struct Difference {
+    pub code: Code,
+    pub nginx: String,
+    pub istio: String,
+    /// The gateway's status; none where it spoke no HTTP.
+    pub status: Option<u16>,
+}
+
+/// Compares; the gravest difference comes first, and where one side speaks no HTTP there is only that.
+pub(super) fn between(
+    question: &Question,
+    nginx: &Outcome,
+    istio: &Outcome,
+    backend: &[String],
+    more: &[String],
+) -> Vec<Difference> {
+    let found = |code: Code| Difference {
+        code,
+        nginx: nginx.words(question),
+        istio: istio.words(question),
+        status: match istio {
+            Outcome::Answered(answer) => Some(answer.status),
+            Outcome::Refused(_) | Outcome::Late | Outcome::Unaskable => None,
+        },
+    };
+    let (ours, theirs) = match (nginx, istio) {
+        (Outcome::Answered(ours), Outcome::Answered(theirs)) => (ours, theirs),
+        (Outcome::Refused(_), Outcome::Refused(_)) | (Outcome::Unaskable, _) | (_, Outcome::Unaskable) => {
+            return Vec::new();
+        }
+        (Outcome::Late, _) | (_, Outcome::Late) => return vec![found(code::LATE)],
+        (Outcome::Refused(_), Outcome::Answered(_)) | (Outcome::Answered(_), Outcome::Refused(_)) => {
+            return vec![found(code::REFUSED)];
+        }
+    };
+    let mut all = Vec::new();
+    if ours.status != theirs.status {
+        all.push(found(code::STATUS));
+    } else if ours.location(question) != theirs.location(question) {
+        all.push(found(code::LOCATION));
+    }
+    let by_backend = |answer: &Answer| {
+        let named = backend.iter().filter_map(|name| answer.header(name));
+        named.map(ToOwned::to_owned).next()
+    };
+    let (here, there) = (by_backend(ours), by_backend(theirs));
+    if here.is_some() && there.is_some() && here != there {
+        all.push(Difference {
+            code: code::BACKEND,
+            nginx: here.unwrap_or_default(),
+            istio: there.unwrap_or_default(),
+            status: Some(theirs.status),
+        });
+    }
+    // Pages about a failure are the proxies' own.
+    if ours.status == theirs.status && ours.status < 400 {
+        let names = HEADERS.iter().copied().chain(more.iter().map(String::as_str));
+        all.extend(names.filter_map(|name| header(name, ours, theirs)));
+    }
+    all
+}
+
+fn header(name: &str, nginx: &Answer, istio: &Answer) -> Option<Difference> {
+    let of = |answer: &Answer| -> Vec<String> {
+        let values = answer.headers.get_all(name).iter();
+        let texts = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        if !SETS.contains(&name) {
+            return texts.collect();
+        }
+        let all: Vec<String> = texts.collect();
+        let words = all.iter().flat_map(|text| text.split(','));
+        let set: BTreeSet<String> = words.map(|word| word.trim().to_ascii_lowercase()).collect();
+        set.into_iter().collect()
+    };
+    let (ours, theirs) = (of(nginx), of(istio));
+    let said = |values: &[String]| {
+        if values.is_empty() {
+            format!("no {name}")
+        } else {
+            format!("{name}: {}", values.join(", "))
+        }
+    };
+    (ours != theirs).then(|| Difference {
+        code: code::HEADER,
+        nginx: said(&ours),
+        istio: said(&theirs),
+        status: Some(istio.status),
+    })
+}

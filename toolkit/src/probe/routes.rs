@@ -1,0 +1,134 @@
+//! The corpus: every path of every host from all sides, asked of both data planes at the same time.
+
+use super::ask::{Client, Outcome, Question};
+use super::code;
+use super::diff::{self, Difference};
+use super::hit::Hit;
+use super::{Probe, progress};
+use crate::place::Place;
+use futures::StreamExt;
+use gradual_rollout_migration::model::Request;
+
+/// How many questions share a pair of connections: a host with thousands of paths is asked by several.
+const CHUNK: usize = 64;
+
+/// The suite's name.
+pub(super) const SUITE: &str = "routes";
+
+/// Questions of one host and scheme.
+struct Job<'a> {
+    requests: &'a [Request],
+}
+
+/// Asks everything. `foreseen` says of a request whether the models of both sides differ on it, and the gateway
+/// answered with the status that its model says.
+pub(super) async fn run(
+    probe: &Probe,
+    requests: &[Request],
+    foreseen: &dyn Fn(&Request, Option<u16>) -> bool,
+    place: &mut Place<'_>,
+) -> Result<Vec<Hit>, std::io::Error> {
+    let mut sorted: Vec<Request> = requests.to_vec();
+    sorted.sort_by(|a, b| (&a.host, a.scheme).cmp(&(&b.host, b.scheme)));
+    let jobs: Vec<Job<'_>> = sorted
+        .chunk_by(|a, b| (&a.host, a.scheme) == (&b.host, b.scheme))
+        .flat_map(|same| same.chunks(CHUNK))
+        .map(|requests| Job { requests })
+        .collect();
+    let mut hits = Vec::new();
+    let mut done = 0;
+    let mut running = futures::stream::iter(jobs)
+        .map(|job| one(probe, job))
+        .buffer_unordered(probe.at_once);
+    while let Some((asked, found)) = running.next().await {
+        done += asked;
+        for (request, question, difference) in found {
+            let told = [code::UNSTABLE, code::LATE].contains(&difference.code);
+            let code = if !told && foreseen(&request, difference.status) {
+                code::FORESEEN
+            } else {
+                difference.code
+            };
+            hits.push(Hit::new(
+                SUITE,
+                code,
+                &question.host,
+                question.line(),
+                difference.nginx,
+                difference.istio,
+            ));
+        }
+        progress(place, SUITE, done, sorted.len())?;
+    }
+    Ok(hits)
+}
+
+async fn one(probe: &Probe, job: Job<'_>) -> (usize, Vec<(Request, Question, Difference)>) {
+    let (mut nginx, mut istio) = probe.pair(false);
+    let mut found = Vec::new();
+    for request in job.requests {
+        let Some(question) = question(request) else {
+            continue;
+        };
+        let differences = compared(probe, &mut nginx, &mut istio, &question).await;
+        found.extend(
+            differences
+                .into_iter()
+                .map(|difference| (request.clone(), question.clone(), difference)),
+        );
+    }
+    (job.requests.len(), found)
+}
+
+/// A request of the corpus as it is asked; none where its bytes are no text.
+fn question(request: &Request) -> Option<Question> {
+    let target = String::from_utf8(request.target().0).ok()?;
+    Some(Question::get(request.scheme, &request.host, &target))
+}
+
+/// Asks both at the same time; where they differ, once more, as back ends may be about to change.
+pub(super) async fn compared(
+    probe: &Probe,
+    nginx: &mut Client<'_>,
+    istio: &mut Client<'_>,
+    question: &Question,
+) -> Vec<Difference> {
+    let (ours, theirs) = both(probe, nginx, istio, question).await;
+    let first = probe.between(question, &ours, &theirs);
+    if first.is_empty() {
+        return first;
+    }
+    let (again, anew) = both(probe, nginx, istio, question).await;
+    let second = probe.between(question, &again, &anew);
+    let codes = |all: &[Difference]| -> Vec<(&str, String, String)> {
+        let one = |d: &Difference| (d.code.name, d.nginx.clone(), d.istio.clone());
+        all.iter().map(one).collect()
+    };
+    if codes(&first) == codes(&second) {
+        return first;
+    }
+    let twice = |a: &Outcome, b: &Outcome| format!("{}, then {}", a.words(question), b.words(question));
+    vec![Difference {
+        code: code::UNSTABLE,
+        nginx: twice(&ours, &again),
+        istio: twice(&theirs, &anew),
+        status: None,
+    }]
+}
+
+/// One turn, both sides.
+pub(super) async fn both(
+    probe: &Probe,
+    nginx: &mut Client<'_>,
+    istio: &mut Client<'_>,
+    question: &Question,
+) -> (Outcome, Outcome) {
+    probe.pace.turn().await;
+    futures::join!(nginx.ask(question), istio.ask(question))
+}
+
+impl Probe {
+    pub(super) fn between(&self, question: &Question, nginx: &Outcome, istio: &Outcome) -> Vec<Difference> {
+        diff::between(question, nginx, istio, &self.backend, &self.headers)
+    }
+}

@@ -1,0 +1,108 @@
+//! Whether browsers are let in alike: preflights and answers for an origin that is allowed, and for one that is not.
+
+use crate::probe::Probe;
+use crate::probe::ask::{Answer, Outcome, Question};
+use crate::probe::code;
+use crate::probe::hit::Hit;
+use crate::probe::routes::both;
+use crate::probe::target::Target;
+use http::Method;
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
+use std::collections::BTreeSet;
+
+const SUITE: &str = "cors";
+const FOREIGN: &str = "https://foreign.invalid";
+
+/// Asks for each host with CORS.
+pub(super) async fn run(probe: &Probe, targets: &[Target]) -> (usize, Vec<Hit>) {
+    let (mut count, mut hits) = (0, Vec::new());
+    for target in targets
+        .iter()
+        .filter(|target| target.says("enable-cors") == Some("true"))
+    {
+        let allowed = allowed(target.says("cors-allow-origin").unwrap_or("*"));
+        let (mut nginx, mut istio) = probe.pair(false);
+        for (origin, method) in [
+            (allowed.as_str(), Method::OPTIONS),
+            (FOREIGN, Method::OPTIONS),
+            (&allowed, Method::GET),
+        ] {
+            count += 1;
+            let mut question =
+                Question::get(target.scheme(), &target.host, &target.path).with(ORIGIN, origin);
+            if method == Method::OPTIONS {
+                question = question.with(ACCESS_CONTROL_REQUEST_METHOD, "GET");
+            }
+            question.method = method;
+            let (ours, theirs) = both(probe, &mut nginx, &mut istio, &question).await;
+            let (here, there) = (told(&question, &ours), told(&question, &theirs));
+            if here != there {
+                let asked = format!("{} from {origin}", question.line());
+                hits.push(Hit::new(SUITE, code::CORS, &target.host, asked, here, there));
+            }
+        }
+    }
+    (count, hits)
+}
+
+/// An origin that a list of them allows.
+fn allowed(list: &str) -> String {
+    let first = list
+        .split(',')
+        .map(str::trim)
+        .find(|origin| !origin.is_empty())
+        .unwrap_or("*");
+    match first {
+        "*" => "https://probe.example".to_owned(),
+        origin => origin.replacen('*', "probe", 1),
+    }
+}
+
+/// What a browser makes of an answer. Whether a preflight is answered with 200 or 204 is nothing to it, and to an
+/// origin that is not named nothing else matters.
+fn told(question: &Question, outcome: &Outcome) -> String {
+    let Outcome::Answered(answer) = outcome else {
+        return outcome.words(question);
+    };
+    let Some(origin) = answer.header("access-control-allow-origin") else {
+        return "the origin is not allowed".to_owned();
+    };
+    let credentials = answer
+        .header("access-control-allow-credentials")
+        .unwrap_or("false");
+    let told = format!("origin {origin}, credentials {credentials}");
+    if question.method != Method::OPTIONS {
+        return format!("{told}, exposed {}", set(answer, "access-control-expose-headers"));
+    }
+    let passed = (200..300).contains(&answer.status);
+    format!(
+        "{told}, {}, methods {}, headers {}, max-age {}",
+        if passed { "passed" } else { "not passed" },
+        set(answer, "access-control-allow-methods"),
+        set(answer, "access-control-allow-headers"),
+        answer.header("access-control-max-age").unwrap_or("none")
+    )
+}
+
+fn set(answer: &Answer, name: &str) -> String {
+    let words = answer.header(name).unwrap_or_default().split(',');
+    let words: BTreeSet<String> = words
+        .map(|word| word.trim().to_ascii_lowercase())
+        .filter(|word| !word.is_empty())
+        .collect();
+    if words.is_empty() {
+        return "none".to_owned();
+    }
+    words.into_iter().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::allowed;
+
+    #[test]
+    fn an_allowed_origin_is_made_up_from_the_list() {
+        assert_eq!(allowed("*"), "https://probe.example");
+        assert_eq!(allowed(" https://*.a.com, https://b.com"), "https://probe.a.com");
+    }
+}

@@ -1,0 +1,84 @@
+//! What the Ingresses promise: hosts with their paths, certificates and annotations.
+
+use crate::see::{self, entries, items, text};
+use gradual_rollout_migration::model::Scheme;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A rule of an Ingress.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// The Ingress's namespace.
+    pub namespace: String,
+    /// The host that is asked for: of a wildcard a name under it.
+    pub host: String,
+    /// Its first path that is no expression; `/` where there is none.
+    pub path: String,
+    /// The Secret of its certificate; none: it has no TLS.
+    pub secret: Option<String>,
+    /// Annotations of ingress-nginx without their prefix.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Target {
+    /// How it is reached by those who use it.
+    pub(super) fn scheme(&self) -> Scheme {
+        if self.secret.is_some() {
+            Scheme::Https
+        } else {
+            Scheme::Http
+        }
+    }
+
+    /// An annotation that is not empty.
+    pub(super) fn says(&self, name: &str) -> Option<&str> {
+        self.annotations
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+}
+
+/// The targets of Ingresses, sorted. Canaries have none of their own.
+pub(super) fn targets(ingresses: &[&Value], prefix: &str) -> Vec<Target> {
+    let mut all = Vec::new();
+    for ingress in ingresses {
+        let annotations: BTreeMap<String, String> = entries(ingress, "/metadata/annotations")
+            .filter_map(|(key, value)| {
+                let name = key.strip_prefix(prefix)?.strip_prefix('/')?;
+                Some((name.to_owned(), value.as_str()?.to_owned()))
+            })
+            .collect();
+        if annotations.get("canary").is_some_and(|value| value == "true") {
+            continue;
+        }
+        for rule in items(ingress, "/spec/rules") {
+            let Some(host) = text(rule, "/host").filter(|host| !host.is_empty()) else {
+                continue;
+            };
+            let tls = items(ingress, "/spec/tls")
+                .find(|tls| items(tls, "/hosts").any(|name| name.as_str() == Some(host)));
+            let plain = |path: &&str| {
+                path.bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte))
+            };
+            let path = items(rule, "/http/paths")
+                .filter_map(|path| text(path, "/path"))
+                .find(plain);
+            all.push(Target {
+                namespace: see::namespace(ingress).to_owned(),
+                host: host
+                    .strip_prefix("*.")
+                    .map_or_else(|| host.to_owned(), |rest| format!("probe.{rest}")),
+                path: path
+                    .filter(|path| path.starts_with('/'))
+                    .unwrap_or("/")
+                    .to_owned(),
+                secret: tls.map(|tls| text(tls, "/secretName").unwrap_or_default().to_owned()),
+                annotations: annotations.clone(),
+            });
+        }
+    }
+    all.sort_by(|a, b| (&a.host, &a.path, &a.namespace).cmp(&(&b.host, &b.path, &b.namespace)));
+    all
+}

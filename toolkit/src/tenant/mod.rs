@@ -1,0 +1,442 @@
+//! `tenant create`, `check` and `delete`: a namespace whose hosts nobody else can serve and whose pods only the gateway
+//! reaches.
+
+mod check;
+mod objects;
+mod request;
+
+use crate::batch;
+use crate::place::Place;
+use crate::preflight::certificate::Certificate;
+use crate::preflight::controller;
+use crate::preflight::picture::Picture;
+use crate::secret;
+use crate::see::{self, items, kinds, text};
+use crate::trouble::{End, Trouble};
+use clap::{Args, Subcommand};
+use objects::{TENANT, Tenant};
+use serde_json::{Value, json};
+
+/// What is done about a tenant.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TenantVerb {
+    /// Make a tenant: namespace, quota, isolation, Gateway
+    Create(Box<CreateArgs>),
+    /// Say whether a tenant is as it was made, and isolated
+    Check(Box<CheckArgs>),
+    /// Take away what was made for a tenant
+    Delete(DeleteArgs),
+}
+
+/// What a tenant is made with; `check` must be told the same.
+#[derive(Clone, Debug, Args)]
+pub struct Shape {
+    /// The tenant; its namespace is ns-NAME
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The platform's domain: the tenant has NAME.DOMAIN and *.NAME.DOMAIN
+    #[arg(long, value_name = "DOMAIN")]
+    pub domain: Option<String>,
+    /// A host of the tenant, besides or instead of those; may be repeated
+    #[arg(long, value_name = "HOST")]
+    pub host: Vec<String>,
+    /// The namespace of the gateway's pods
+    #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
+    pub gateway_namespace: String,
+    /// A label of the gateway's pods; may be repeated
+    #[arg(long, value_name = "LABEL=VALUE", default_value = "istio=ingressgateway")]
+    pub gateway_selector: Vec<String>,
+    /// The Secret with the tenant's certificate, which is copied to the gateway's namespace
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub certificate: Option<String>,
+    /// A further namespace whose pods may call the tenant's; may be repeated. Those of ingress-nginx always may
+    #[arg(long, value_name = "NAMESPACE")]
+    pub allow_namespace: Vec<String>,
+    /// There are sidecars: write a policy for them too
+    #[arg(long)]
+    pub mesh: bool,
+}
+
+/// Arguments of `migrate tenant create`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Writes, in this order: the namespace if it is not there, a copy of the certificate in the gateway's namespace, a
+ResourceQuota without load balancers, a NetworkPolicy that lets in the tenant's own pods, the gateway's and those of
+ingress-nginx, with --mesh an AuthorizationPolicy, and the Gateway NAME-gateway, whose hosts only VirtualServices of the
+tenant may use. Refuses hosts that another namespace has. Without a certificate the hosts are served in clear.
+
+Examples:
+  gradual-rollout migrate tenant create ada --domain cloud.sealos.io --certificate ns-ada/ada-tls
+  gradual-rollout migrate tenant create ada --host shop.example.com --dry-run
+
+Exit codes:
+  0 done · 3 refused, and nothing was written · 4 some of it is written, the rest is listed · 64 a flag is wrong
+  69 the cluster cannot be reached")]
+pub struct CreateArgs {
+    /// What it is made with.
+    #[command(flatten)]
+    pub shape: Shape,
+    /// Ask the API server whether it would take everything, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `migrate tenant check`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Compares what is in the cluster with what `create` would write, the copy of the certificate with its source, and looks
+for others that use the tenant's hosts. With --request it asks the network itself: a pod in another namespace must not
+reach a Service of the tenant, while a pod in the tenant's own namespace does. Both pods are deleted afterwards.
+
+Examples:
+  gradual-rollout migrate tenant check ada --domain cloud.sealos.io
+  gradual-rollout migrate tenant check ada --domain cloud.sealos.io --request --from default
+
+Exit codes:
+  0 as it was made, and isolated · 3 it is not · 64 a flag is wrong · 69 the cluster cannot be reached
+  75 the pods did not end in time")]
+pub struct CheckArgs {
+    /// What it was made with.
+    #[command(flatten)]
+    pub shape: Shape,
+    /// Try to reach the tenant from another namespace
+    #[arg(long)]
+    pub request: bool,
+    /// From which namespace
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        default_value = "default",
+        requires = "request"
+    )]
+    pub from: String,
+    /// The Service and port that are tried [default: the first with a ready endpoint]
+    #[arg(long, value_name = "NAME:PORT", requires = "request")]
+    pub service: Option<String>,
+    /// The image of the pods; it must have nc
+    #[arg(
+        long,
+        value_name = "IMAGE",
+        default_value = "busybox:1.36",
+        requires = "request"
+    )]
+    pub image: String,
+    /// How many seconds the pods may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 90, requires = "request")]
+    pub timeout: u64,
+}
+
+/// Arguments of `migrate tenant delete`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Deletes what `create` wrote, the Gateway first and the isolation last. The namespace, with everything that the tenant
+has in it, is deleted only with --namespace-too, and only if `create` made it.
+
+Examples:
+  gradual-rollout migrate tenant delete ada --dry-run
+  gradual-rollout migrate tenant delete ada --namespace-too
+
+Exit codes:
+  0 done · 3 refused · 4 some of it is deleted, the rest is listed · 69 the cluster cannot be reached")]
+pub struct DeleteArgs {
+    /// The tenant
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The namespace of the gateway's pods
+    #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
+    pub gateway_namespace: String,
+    /// Delete the namespace, and everything in it, for good
+    #[arg(long)]
+    pub namespace_too: bool,
+    /// Say what would be deleted, and delete nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Does what was typed.
+pub async fn run(verb: &TenantVerb, place: &mut Place<'_>) -> Result<End, Trouble> {
+    match verb {
+        TenantVerb::Create(args) => create(args, place).await,
+        TenantVerb::Check(args) => check::run(args, place).await,
+        TenantVerb::Delete(args) => delete(args, place).await,
+    }
+}
+
+/// A DNS label, as names of namespaces are.
+fn is_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len())
+        && text.bytes().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+fn is_host(text: &str) -> bool {
+    let plain = text.strip_prefix("*.").unwrap_or(text);
+    plain.contains('.') && text.len() <= 253 && plain.split('.').all(is_label)
+}
+
+/// What was typed, as far as it can be known without the cluster.
+fn tenant(shape: &Shape) -> Result<Tenant, Trouble> {
+    let namespace = format!("ns-{}", shape.name);
+    if !is_label(&shape.name) || !is_label(&namespace) {
+        let why = "it must be lower case letters, digits and dashes, at most 60";
+        return Err(Trouble::Usage(format!("tenant {:?}: {why}", shape.name)));
+    }
+    let mut hosts = shape.host.clone();
+    if let Some(domain) = &shape.domain {
+        hosts.push(format!("{}.{domain}", shape.name));
+        hosts.push(format!("*.{}.{domain}", shape.name));
+    }
+    if hosts.is_empty() {
+        return Err(Trouble::Usage(
+            "a tenant needs hosts: give --domain, or --host".to_owned(),
+        ));
+    }
+    if let Some(wrong) = hosts.iter().find(|host| !is_host(host)) {
+        return Err(Trouble::Usage(format!(
+            "{wrong:?} is no host, or one that would be everybody's"
+        )));
+    }
+    let mut selector = Vec::new();
+    for pair in &shape.gateway_selector {
+        let (label, value) = pair
+            .split_once('=')
+            .ok_or_else(|| Trouble::Usage(format!("--gateway-selector {pair:?} is not LABEL=VALUE")))?;
+        selector.push((label.to_owned(), value.to_owned()));
+    }
+    Ok(Tenant {
+        name: shape.name.clone(),
+        namespace,
+        hosts,
+        gateway_namespace: shape.gateway_namespace.clone(),
+        gateway_selector: selector,
+        secret: None,
+        callers: shape.allow_namespace.clone(),
+        mesh: shape.mesh,
+    })
+}
+
+/// Adds what only the cluster knows: the namespaces of ingress-nginx, which serves the tenant until the end, and the
+/// certificate.
+async fn completed(shape: &Shape, place: &Place<'_>) -> Result<(Tenant, Option<Value>), Trouble> {
+    let mut tenant = tenant(shape)?;
+    let wanted = [kinds::DEPLOYMENT, kinds::DAEMON_SET];
+    let picture = Picture::only(&place.client, (place.now)(), &wanted).await?;
+    for controller in controller::controllers(&picture) {
+        let namespace = see::namespace(controller.object).to_owned();
+        if !tenant.callers.contains(&namespace) {
+            tenant.callers.push(namespace);
+        }
+    }
+    tenant.callers.sort();
+    let gateways = tenant.gateway_namespace.clone();
+    if let Some(certificate) = &shape.certificate {
+        let (namespace, name) = certificate
+            .split_once('/')
+            .ok_or_else(|| Trouble::Usage(format!("--certificate {certificate:?} is not NAMESPACE/NAME")))?;
+        let source = see::get(&place.client, kinds::SECRET, Some(namespace), name).await?;
+        let source = source.ok_or_else(|| Trouble::Refused(format!("there is no Secret {certificate}")))?;
+        if namespace == gateways {
+            tenant.secret = Some(name.to_owned());
+            return Ok((tenant, None));
+        }
+        tenant.secret = Some(tenant.secret_name());
+        let copy = secret::copy(&source, &gateways, &tenant.secret_name(), &tenant.labels());
+        return Ok((tenant, Some(copy)));
+    }
+    let usual = tenant.secret_name();
+    if see::get(&place.client, kinds::SECRET, Some(&gateways), &usual)
+        .await?
+        .is_some()
+    {
+        tenant.secret = Some(usual);
+    }
+    Ok((tenant, None))
+}
+
+/// Who else has the tenant's hosts: Ingresses, VirtualServices and Gateways of other namespaces.
+async fn rivals(tenant: &Tenant, place: &Place<'_>) -> Result<Vec<String>, Trouble> {
+    let mut found = Vec::new();
+    let ours = |host: &str| {
+        let host = host.split_once('/').map_or(host, |(_, host)| host);
+        tenant
+            .hosts
+            .iter()
+            .any(|own| own == host || crate::preflight::certificate::covers(own, host))
+    };
+    for (kind, pointer) in [
+        (kinds::INGRESS, ""),
+        (kinds::VIRTUAL_SERVICE, "/spec/hosts"),
+        (kinds::GATEWAY, "/spec/servers"),
+    ] {
+        let listed = see::list(&place.client, kind, None, &kube::api::ListParams::default()).await?;
+        for object in listed.objects() {
+            if see::namespace(object) == tenant.namespace {
+                continue;
+            }
+            let hosts: Vec<&str> = match kind.kind {
+                "Ingress" => items(object, "/spec/rules")
+                    .filter_map(|rule| text(rule, "/host"))
+                    .collect(),
+                "Gateway" => items(object, pointer)
+                    .flat_map(|server| items(server, "/hosts"))
+                    .filter_map(Value::as_str)
+                    .collect(),
+                _ => items(object, pointer).filter_map(Value::as_str).collect(),
+            };
+            if let Some(host) = hosts.into_iter().find(|host| ours(host)) {
+                found.push(format!("{} has {host}", see::object(object)));
+            }
+        }
+    }
+    Ok(found)
+}
+
+async fn create(args: &CreateArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
+    let (tenant, copy) = completed(&args.shape, place).await?;
+    let rivals = rivals(&tenant, place).await?;
+    if !rivals.is_empty() {
+        return Err(Trouble::Refused(format!(
+            "a host belongs to one namespace: {}; take it away there, or give the tenant another",
+            rivals.join("; ")
+        )));
+    }
+    let mut says = Vec::new();
+    if let Some(copy) = &copy {
+        let read = Certificate::of(copy).map_err(|why| {
+            Trouble::Refused(format!(
+                "Secret {} cannot be used: {why}",
+                args.shape.certificate.as_deref().unwrap_or_default()
+            ))
+        })?;
+        let uncovered: Vec<&str> = tenant
+            .hosts
+            .iter()
+            .map(String::as_str)
+            .filter(|host| !read.covers(host))
+            .collect();
+        if !uncovered.is_empty() {
+            says.push(format!(
+                "warning: the certificate has not the names {}",
+                uncovered.join(", ")
+            ));
+        }
+    }
+    if tenant.secret.is_none() {
+        says.push(format!(
+            "warning: there is no Secret {}/{}, so the hosts are served in clear; name one with --certificate",
+            tenant.gateway_namespace,
+            tenant.secret_name()
+        ));
+    }
+    let there = see::get(&place.client, kinds::NAMESPACE, None, &tenant.namespace).await?;
+    let mut objects = Vec::new();
+    if there.is_none() {
+        objects.push((kinds::NAMESPACE, tenant.namespace_object()));
+    }
+    objects.extend(copy.map(|copy| (kinds::SECRET, copy)));
+    objects.extend(tenant.objects());
+    if let Some(why) = batch::foreign(&place.client, &objects).await? {
+        return Err(Trouble::Refused(format!(
+            "unable to make tenant {}: {why}",
+            tenant.name
+        )));
+    }
+    // In a namespace that is not there yet the API server takes nothing, not even for a trial.
+    let tried = if args.dry_run && there.is_none() {
+        1
+    } else {
+        objects.len()
+    };
+    let done = batch::apply(
+        &place.client,
+        objects.get(..tried).unwrap_or_default(),
+        args.dry_run,
+    )
+    .await;
+    let word = if args.dry_run {
+        "would be written"
+    } else {
+        "written"
+    };
+    let mut lines: Vec<String> = done
+        .done
+        .iter()
+        .map(|object| format!("{word}: {object}"))
+        .collect();
+    lines.extend(
+        objects
+            .iter()
+            .skip(tried)
+            .map(|(_, object)| format!("{word}, untried: {}", see::object(object))),
+    );
+    lines.extend(says.iter().cloned());
+    let whole = json!({
+        "tenant": tenant.name, "namespace": tenant.namespace, "hosts": tenant.hosts, "dryRun": args.dry_run,
+        "written": done.done, "left": done.left, "warnings": says,
+    });
+    batch::say(place, &whole, &lines)?;
+    done.end(place, "written")
+}
+
+async fn delete(args: &DeleteArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
+    let namespace = format!("ns-{}", args.name);
+    let labelled = kube::api::ListParams::default().labels(&format!(
+        "{TENANT}={},{}={}",
+        args.name,
+        crate::put::MANAGED_BY.0,
+        crate::put::MANAGED_BY.1
+    ));
+    if !is_label(&namespace) {
+        return Err(Trouble::Usage(format!("{:?} is no tenant's name", args.name)));
+    }
+    let mut objects = Vec::new();
+    // What lets clients in goes first, what keeps others out last.
+    for (kind, within) in [
+        (kinds::GATEWAY, namespace.as_str()),
+        (kinds::SECRET, args.gateway_namespace.as_str()),
+        (kinds::AUTHORIZATION, namespace.as_str()),
+        (kinds::QUOTA, namespace.as_str()),
+        (kinds::NETWORK_POLICY, namespace.as_str()),
+    ] {
+        match see::list(&place.client, kind, Some(within), &labelled).await? {
+            see::Listed::Here(found) => objects.extend(found.into_iter().map(|object| (kind, object))),
+            see::Listed::NotServed => {}
+            see::Listed::Forbidden(said) => {
+                return Err(Trouble::Refused(format!(
+                    "unable to list {}: {said}",
+                    kind.resource()
+                )));
+            }
+        }
+    }
+    if args.namespace_too {
+        let found = see::get(&place.client, kinds::NAMESPACE, None, &namespace).await?;
+        if let Some(found) = found {
+            if see::label(&found, TENANT) != Some(args.name.as_str()) {
+                return Err(Trouble::Refused(format!(
+                    "namespace {namespace} was not made by `tenant create`, so it is not deleted; leave --namespace-too out"
+                )));
+            }
+            objects.push((kinds::NAMESPACE, found));
+        }
+    }
+    let done = batch::delete(&place.client, &objects, args.dry_run).await;
+    let word = if args.dry_run {
+        "would be deleted"
+    } else {
+        "deleted"
+    };
+    let mut lines: Vec<String> = done
+        .done
+        .iter()
+        .map(|object| format!("{word}: {object}"))
+        .collect();
+    if objects.is_empty() {
+        lines.push(format!("nothing was made for a tenant {}", args.name));
+    }
+    let whole = json!({"tenant": args.name, "dryRun": args.dry_run, "deleted": done.done, "left": done.left});
+    batch::say(place, &whole, &lines)?;
+    done.end(place, "deleted")
+}

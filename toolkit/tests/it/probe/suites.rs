@@ -1,0 +1,252 @@
+//! The suites: what a corpus of GETs does not ask for.
+
+use super::edge::{Arrived, Edge, Hands, Says, says};
+use super::{ingress, plain, probe, with};
+use crate::support::Said;
+use gradual_rollout_apiserver::Store;
+use gradual_rollout_apiserver::clock::Clock;
+use gradual_rollout_toolkit::probe::code;
+use gradual_rollout_toolkit::trouble::End;
+use http::Version;
+
+async fn sides(
+    cluster: (Store, Clock),
+    nginx: impl Fn(&Arrived) -> Says + Send + Sync + 'static,
+    istio: impl Fn(&Arrived) -> Says + Send + Sync + 'static,
+    suite: &str,
+) -> Said {
+    let (nginx, istio) = (
+        Edge::start(Hands::default(), nginx).await,
+        Edge::start(Hands::default(), istio).await,
+    );
+    probe(&cluster.0, &cluster.1, &nginx, &istio, &["--suite", suite]).await
+}
+
+fn shop(annotations: &[(&str, &str)]) -> (Store, Clock) {
+    with(vec![ingress("ns-ada", "shop.a.com", &["/foo"], annotations)])
+}
+
+fn is(said: Said, end: End, line: &str) {
+    assert_eq!(said.end.unwrap(), end, "{}", said.out);
+    assert!(said.out.contains(line), "{line}: {}", said.out);
+}
+
+#[tokio::test]
+async fn every_suite_passes_where_both_are_alike() {
+    let cluster = shop(&[("enable-cors", "true"), ("auth-type", "basic")]);
+    let said = sides(cluster, plain, plain, "all").await;
+    is(
+        said,
+        End::Done,
+        "asked: cors 3, guards 1, multi-tenant 2, performance 51, protocols 2, routes ",
+    );
+}
+
+fn cors(arrived: &Arrived, origin: &str, methods: &str, status: u16) -> Says {
+    if arrived.method == "OPTIONS" && arrived.header("origin") == origin {
+        return says(status)
+            .with("access-control-allow-origin", origin)
+            .with("access-control-allow-credentials", "true")
+            .with("access-control-allow-methods", methods)
+            .with("access-control-max-age", "1728000");
+    }
+    plain(arrived)
+}
+
+#[tokio::test]
+async fn a_preflight_is_alike_if_browsers_act_alike() {
+    let cluster = || shop(&[("enable-cors", "true"), ("cors-allow-origin", "https://*.b.com")]);
+    let nginx = |arrived: &Arrived| cors(arrived, "https://probe.b.com", "GET, PUT", 204);
+    // 200 or 204, and the order of methods, are nothing to a browser.
+    let same = |arrived: &Arrived| cors(arrived, "https://probe.b.com", "PUT,GET", 200);
+    is(sides(cluster(), nginx, same, "cors").await, End::Done, "alike");
+    let fewer = |arrived: &Arrived| cors(arrived, "https://probe.b.com", "GET", 200);
+    is(
+        sides(cluster(), nginx, fewer, "cors").await,
+        End::Refused,
+        "methods get put",
+    );
+    let foreign = |arrived: &Arrived| match arrived.header("origin") {
+        "https://foreign.invalid" => cors(arrived, "https://foreign.invalid", "GET", 204),
+        _ => cors(arrived, "https://probe.b.com", "GET, PUT", 204),
+    };
+    let line = "OPTIONS https://shop.a.com/foo from https://foreign.invalid: nginx: the origin is not allowed; istio: origin https://foreign.invalid";
+    is(sides(cluster(), nginx, foreign, "cors").await, End::Refused, line);
+}
+
+#[tokio::test]
+async fn websockets_and_grpc_are_asked_for_as_their_clients_do() {
+    let upgraded = |arrived: &Arrived| match arrived.header("upgrade") {
+        "websocket" => says(101)
+            .with("upgrade", "websocket")
+            .with("connection", "Upgrade"),
+        _ => plain(arrived),
+    };
+    let line = "PROBE-WEBSOCKET  shop.a.com: WebSocket GET https://shop.a.com/foo: nginx: 101; istio: 200";
+    is(
+        sides(shop(&[]), upgraded, plain, "protocols").await,
+        End::Refused,
+        line,
+    );
+    is(
+        sides(shop(&[]), upgraded, upgraded, "protocols").await,
+        End::Done,
+        "alike",
+    );
+    let grpc = |arrived: &Arrived| {
+        if arrived.header("content-type") == "application/grpc" {
+            assert_eq!(
+                (arrived.version, arrived.method.as_str()),
+                (Version::HTTP_2, "POST")
+            );
+            return says(200).with("grpc-status", "12");
+        }
+        plain(arrived)
+    };
+    let cluster = || shop(&[("backend-protocol", "GRPC")]);
+    let line =
+        "POST https://shop.a.com/foo/gradual.rollout.Probe/Check: nginx: gRPC 12; istio: HTTP 200, no gRPC";
+    is(
+        sides(cluster(), grpc, plain, "protocols").await,
+        End::Refused,
+        line,
+    );
+    is(
+        sides(cluster(), grpc, grpc, "protocols").await,
+        End::Done,
+        "alike",
+    );
+}
+
+#[tokio::test]
+async fn a_gateway_without_http2_is_told() {
+    let (store, clock) = shop(&[]);
+    let nginx = Edge::start(Hands::default(), plain).await;
+    let old = Hands {
+        two: false,
+        ..Hands::default()
+    };
+    let istio = Edge::start(old, plain).await;
+    let said = probe(&store, &clock, &nginx, &istio, &["--suite", "protocols"]).await;
+    is(
+        said,
+        End::Refused,
+        "PROBE-HTTP2  shop.a.com: HTTP/2 GET https://shop.a.com/foo: nginx: 200; istio: no HTTP",
+    );
+}
+
+#[tokio::test]
+async fn certificates_without_the_name_or_ended_are_blockers_and_another_one_is_not() {
+    let (store, clock) = shop(&[]);
+    let nginx = Edge::start(Hands::default(), plain).await;
+    for (names, ends, end, line) in [
+        ("shop.a.com", 2027, End::Done, "PROBE-CERTIFICATE-OTHER"),
+        ("*.a.com", 2027, End::Done, "PROBE-CERTIFICATE-OTHER"),
+        (
+            "other.a.com",
+            2027,
+            End::Refused,
+            "PROBE-CERTIFICATE-NAMES  shop.a.com: TLS to shop.a.com: nginx: shop.a.com; istio: other.a.com",
+        ),
+        ("shop.a.com", 2025, End::Refused, "PROBE-CERTIFICATE-ENDED"),
+    ] {
+        let hands = Hands {
+            names: vec![names.to_owned()],
+            ends,
+            two: true,
+        };
+        let istio = Edge::start(hands, plain).await;
+        is(
+            probe(&store, &clock, &nginx, &istio, &["--suite", "ssl-certificates"]).await,
+            end,
+            line,
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_host_over_another_tenants_connection_and_a_host_of_nobody_are_not_served() {
+    let two = || {
+        with(vec![
+            ingress("ns-ada", "shop.a.com", &["/"], &[]),
+            ingress("ns-bob", "shop.b.com", &["/"], &[]),
+        ])
+    };
+    // nginx looks at the Host header alone, as it always did; the gateway is asked to tell them apart.
+    let apart = |arrived: &Arrived| {
+        if arrived.https && arrived.name == arrived.host && arrived.host != "nobody.invalid" {
+            says(200)
+        } else {
+            says(404)
+        }
+    };
+    is(
+        sides(two(), |_| says(404), apart, "multi-tenant").await,
+        End::Done,
+        "asked: multi-tenant 4",
+    );
+    let line = "PROBE-CROSS-TENANT  shop.a.com: GET https://shop.a.com/ over TLS to shop.b.com: nginx: not asked; istio: 200";
+    let mixed = |arrived: &Arrived| {
+        if arrived.host == "nobody.invalid" {
+            says(404)
+        } else {
+            says(200)
+        }
+    };
+    is(
+        sides(two(), |_| says(404), mixed, "multi-tenant").await,
+        End::Refused,
+        line,
+    );
+    let any = |arrived: &Arrived| {
+        if arrived.host == "nobody.invalid" {
+            says(200)
+        } else {
+            says(404)
+        }
+    };
+    is(
+        sides(two(), |_| says(404), any, "multi-tenant").await,
+        End::Refused,
+        "PROBE-STRANGER  nobody.invalid",
+    );
+}
+
+#[tokio::test]
+async fn what_nginx_guards_and_the_gateway_serves_is_a_blocker() {
+    let cluster = || shop(&[("auth-url", "https://auth.a.com")]);
+    let guarded = |_: &Arrived| says(401);
+    let line = "PROBE-OPEN  shop.a.com: GET https://shop.a.com/foo: nginx: 401; istio: 200";
+    is(sides(cluster(), guarded, plain, "edge").await, End::Refused, line);
+    is(
+        sides(cluster(), guarded, guarded, "guards").await,
+        End::Done,
+        "alike",
+    );
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_much_slower_is_a_blocker() {
+    let slow = |arrived: &Arrived| plain(arrived).after(if arrived.https { 25 } else { 0 });
+    let said = sides(shop(&[]), plain, slow, "performance").await;
+    is(
+        said,
+        End::Refused,
+        "PROBE-MUCH-SLOWER  all hosts: 95th percentile of 50 answers",
+    );
+}
+
+#[test]
+fn every_code_of_the_probe_is_in_the_chapter_with_its_remedy() {
+    let chapter = std::fs::read_to_string("../docs/migration-toolkit.md").unwrap();
+    for code in code::ALL {
+        let row = format!(
+            "| {} | {} | {} | {} |",
+            code.name,
+            code.severity.word(),
+            code.meaning,
+            code.remedy
+        );
+        assert!(chapter.contains(&row), "the chapter lacks\n{row}");
+    }
+}
