@@ -4,6 +4,7 @@ mod ask;
 pub mod code;
 mod diff;
 mod hit;
+mod mark;
 mod report;
 mod routes;
 mod side;
@@ -102,6 +103,7 @@ count as warnings; --strict refuses warnings too.
 Examples:
   gradual-rollout migrate probe
   gradual-rollout migrate probe --nginx 192.0.2.1 --istio 192.0.2.2:31080:31443 -n ns-ada --suite all
+  gradual-rollout migrate probe -n ns-ada --mark
   gradual-rollout migrate probe --suite edge --rate 200 --report probe.json
 
 Exit codes:
@@ -143,6 +145,10 @@ pub struct ProbeArgs {
     /// Refuse warnings too
     #[arg(long)]
     pub strict: bool,
+    /// Write down on each migrated Ingress that it was answered alike: cleanup asks for it. Needs the suite routes, in
+    /// full
+    #[arg(long, conflicts_with = "quick")]
+    pub mark: bool,
     /// Write every difference to a file, as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -194,6 +200,12 @@ const READ: &[see::Kind] = &[
 
 /// Asks.
 pub async fn run(args: &ProbeArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
+    let all = args.suite.iter().flat_map(|suite| suite.parts());
+    if args.mark && !args.suite.is_empty() && !all.into_iter().any(|suite| *suite == Suite::Routes) {
+        return Err(Trouble::Usage(
+            "--mark needs the suite routes: nothing else asks every path".to_owned(),
+        ));
+    }
     let picture = Picture::only(&place.client, (place.now)(), READ).await?;
     if let Some((_, said)) = picture
         .unseen()
@@ -224,6 +236,13 @@ pub async fn run(args: &ProbeArgs, place: &mut Place<'_>) -> Result<End, Trouble
     }
     let probe = probe(args, place, &picture, &controllers).await?;
     let (counts, hits) = asked(args, &probe, &picture, &ingresses, &targets, place).await?;
+    if args.mark {
+        let (written, failed) = mark::write(args, &ingresses, &hits, place).await?;
+        writeln!(place.err, "{written} migrated Ingresses are marked as probed")?;
+        for why in failed {
+            writeln!(place.err, "not marked: {}", crate::finding::plain(&why))?;
+        }
+    }
     report::write(args, place, &counts, &hits)
 }
 
