@@ -5,7 +5,7 @@ use crate::apply::gateway;
 use crate::apply::live::hosts;
 use crate::apply::read::destinations;
 use crate::apply::secret;
-use crate::cluster::{self, Cluster, annotation, meta};
+use crate::cluster::{self, Cluster, meta};
 use crate::finding::{Finding, Severity};
 use crate::marks;
 use crate::rollback::plan::named;
@@ -119,12 +119,11 @@ fn is_ready(pod: &Value) -> bool {
 async fn copies(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding>, Trouble> {
     let mut findings = Vec::new();
     for copy in standing.live.ours(&cluster::SECRET) {
-        let Some((namespace, name)) = annotation(copy, marks::COPY_OF).and_then(|of| of.split_once('/'))
-        else {
+        let Some((namespace, name)) = secret::source(copy) else {
             continue;
         };
         let object = named(&cluster::SECRET, copy);
-        let source = match cluster.get(&cluster::SECRET, namespace, name).await {
+        let source = match cluster.get(&cluster::SECRET, &namespace, &name).await {
             Ok(source) => source,
             Err(kube::Error::Api(status)) if status.code == 403 => {
                 findings.push(unseen(object, "its source", &status.message));

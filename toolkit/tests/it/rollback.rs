@@ -90,10 +90,19 @@ async fn what_was_applied_and_cleaned_up_is_as_it_was_before() {
 async fn one_namespace_is_undone_and_the_other_stays_open() {
     let (store, clock) = full();
     migrate(&store, &clock, &["apply", "--all"]).await.end.unwrap();
+    // A tenant's own, made by another verb.
+    let tenants = json!({"apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+        "metadata": {"name": "a-gateway", "namespace": "ns-a", "labels": {"app.kubernetes.io/managed-by": "gradual-rollout"}},
+        "spec": {"servers": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["ns-a/shop.ns-a.example.com"]}]}});
+    store.put(tenants.clone()).unwrap();
     let said = migrate(&store, &clock, &["-n", "ns-a", "rollback"]).await;
     show(&said);
     assert_eq!(said.end.unwrap(), End::Done);
     assert_eq!(open(&store), ["ns-b/shop.ns-b.example.com"]);
+    assert_eq!(
+        store.get(GW, "ns-a", "a-gateway").unwrap()["spec"],
+        tenants["spec"]
+    );
     assert!(!marked(&store, "ns-a", "shop") && marked(&store, "ns-b", "shop"));
     assert_eq!(store.list(VS).len(), 1);
     assert_eq!(
