@@ -1,11 +1,10 @@
 //! `migrate rollback` in a cluster.
 
 use crate::apply::{GW, ING, VS, marked, open, tenants};
-use crate::objects::{ingress, service};
+use crate::objects::{asked, ingress, service};
 use crate::support::{Said, migrate};
 use gradual_rollout_apiserver::clock::Clock;
 use gradual_rollout_apiserver::{Action, Failure, Fault, Store};
-use gradual_rollout_toolkit::backup::sanitise::sanitised;
 use gradual_rollout_toolkit::trouble::{End, Trouble};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -26,7 +25,7 @@ fn state(store: &Store) -> BTreeMap<String, Value> {
         for object in store.list(resource) {
             let meta = &object["metadata"];
             let name = format!("{resource} {}/{}", meta["namespace"], meta["name"]);
-            all.insert(name, sanitised(&object));
+            all.insert(name, asked(&object));
         }
     }
     all
