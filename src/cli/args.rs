@@ -217,6 +217,9 @@ pub enum VerbArgs {
         /// The rollout, when several have the component
         #[arg(long, value_name = "NAME")]
         rollout: Option<String>,
+        /// Taken as by every other verb; nothing is asked
+        #[arg(long)]
+        no_confirm: bool,
     },
     /// Put the traffic back
     Rollback {
@@ -315,6 +318,9 @@ pub enum VerbArgs {
         #[command(subcommand)]
         what: MigrateVerb,
     },
+    /// What the migration documents type.
+    #[command(flatten)]
+    Older(super::migrate::older::Older),
     /// Print a generated file
     Generate {
         /// Which

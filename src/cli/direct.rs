@@ -6,6 +6,7 @@ mod error;
 pub(super) use error::Error;
 
 use super::connect::Reach;
+use super::pursue::Claimed;
 use crate::cluster::by_hand;
 use crate::probe::HookFailure;
 use crate::rollout::command::{Command, Verb};
@@ -13,7 +14,8 @@ use crate::rollout::reason::Reason;
 use crate::rollout::spec::{Component, GradualRollout};
 use crate::rollout::weight::Weight;
 use crate::routing::{
-    Change, ObjectKind, ObjectPatch, ObjectRef, Stamp, Stock, Target, Write, WriteMode, found, needs,
+    Change, Left, ObjectKind, ObjectPatch, ObjectRef, Seen, Stamp, Stock, Target, Write, WriteMode, found,
+    needs,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -36,14 +38,16 @@ const SLOWEST: Duration = Duration::from_secs(1);
 pub(super) struct Written {
     /// The object.
     pub object: ObjectRef,
-    /// The weight it said before.
-    pub from: Weight,
+    /// The weight it said before; `None` where that could not be read.
+    pub from: Option<Weight>,
     /// The weight it says now.
     pub to: Weight,
     /// Field by field.
     pub changes: Vec<Change>,
     /// It was there before, by an emergency's own write: nothing was sent.
     pub already: bool,
+    /// What it leaves, and that people have to know of.
+    pub left: Left,
 }
 
 /// What a write is for.
@@ -60,6 +64,26 @@ pub(super) struct Order<'a> {
     /// Until when what the cluster does not answer is tried again, and how many requests are under way at once.
     /// `None`: it is told at once.
     pub patience: Option<(Instant, &'a Semaphore)>,
+    /// What anybody claims, as far as it is known: nothing of others is written.
+    pub claimed: &'a Claimed,
+}
+
+impl Written {
+    /// From where to where, for people.
+    pub(super) fn way(&self) -> String {
+        let from = self
+            .from
+            .map_or_else(|| "(unreadable)".to_owned(), |from| from.to_string());
+        format!("{from} → {}", self.to)
+    }
+}
+
+impl Order<'_> {
+    /// Whether what cannot be read is written all the same, as the daemon does it. What somebody sets to a weight above
+    /// 0 may be a raise.
+    fn is_blind(&self) -> bool {
+        !self.may_raise && (self.command.verb != Verb::Set || self.weight.is_zero())
+    }
 }
 
 /// The component of a name: the spec's, or one that was removed from it and still has traffic.
@@ -375,23 +399,30 @@ async fn patched(
 }
 
 fn draft(target: &Target<'_>, json: Option<&Value>, order: Order<'_>) -> Result<(Written, Write), Error> {
+    let claimed = order.claimed.get(target.object()).map_or(&[][..], Vec::as_slice);
     let target = &match json {
-        Some(json) if !order.may_raise => target.for_lowering(json),
+        Some(json) if !order.may_raise => target.for_lowering(json, claimed),
         _ => target.clone(),
     };
     let absent = || target.absent().filter(|_| json.is_none());
     let seen = match (json, absent()) {
-        (Some(json), _) => target.read(json)?,
-        (None, Some(seen)) => seen,
+        (Some(json), _) => match target.read(json) {
+            Ok(seen) => Some(seen),
+            Err(_) if order.is_blind() => None,
+            Err(error) => return Err(error.into()),
+        },
+        (None, Some(seen)) => Some(seen),
         (None, None) => return Err(by_hand::Error::NotFound(target.object().to_string()).into()),
     };
     let weight = match json {
-        _ if order.may_raise || seen.is_silent() => order.weight,
+        _ if order.may_raise || seen.as_ref().is_some_and(Seen::is_silent) => order.weight,
         // Where places of the object disagree, the lowest is what must not be raised.
         Some(json) => {
-            let wanted = order.weight.min(seen.lowest);
+            let lowest = seen.as_ref().map_or(order.weight, |seen| seen.lowest);
+            let wanted = order.weight.min(lowest);
             // A rollback takes what is nearest below. A person who sets a weight wants that one.
             if order.command.verb == Verb::Set
+                && seen.is_some()
                 && wanted == order.weight
                 && let Some(error) = target.validate_object(json, &[wanted]).into_iter().next()
             {
@@ -401,19 +432,27 @@ fn draft(target: &Target<'_>, json: Option<&Value>, order: Order<'_>) -> Result<
         }
         None => Weight::ZERO,
     };
-    let told_before = || {
+    let left = json
+        .filter(|_| !order.may_raise)
+        .map(|json| target.left(json))
+        .unwrap_or_default();
+    let told_before = |seen: &Seen| {
         let stamp = seen.stamp.as_ref();
         stamp.is_some_and(|s| s.reason() == Reason::Emergency.to_string() && s.weight() <= order.weight)
     };
-    let there = seen.weight <= order.weight && seen.choosers.is_none();
-    if order.command.wish.emergency && json.is_some() && there && told_before() {
+    let there = |seen: &&Seen| seen.weight <= order.weight && seen.choosers.is_none() && told_before(seen);
+    if order.command.wish.emergency
+        && json.is_some()
+        && let Some(seen) = seen.as_ref().filter(there)
+    {
         // Once is enough: a new time stamp would restart a controller's pods.
         let written = Written {
             object: target.object().clone(),
-            from: seen.weight,
+            from: Some(seen.weight),
             to: seen.weight,
             changes: Vec::new(),
             already: true,
+            left,
         };
         return Ok((written, Write::Nothing));
     }
@@ -444,10 +483,11 @@ fn draft(target: &Target<'_>, json: Option<&Value>, order: Order<'_>) -> Result<
     };
     let written = Written {
         object: target.object().clone(),
-        from: seen.weight,
+        from: seen.map(|seen| seen.weight),
         to: weight,
         changes,
         already: json.is_none(),
+        left,
     };
     Ok((written, write))
 }
@@ -461,90 +501,4 @@ fn reason(command: &Command) -> Reason {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::find::example;
-    use crate::cli::manifest::{self, Manifest};
-    use crate::rollout::command::Wish;
-    use serde_json::json;
-
-    fn shop(canary: u32) -> Value {
-        json!({
-            "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
-            "metadata": {"name": "shop", "namespace": "default", "uid": "u", "resourceVersion": "7"},
-            "spec": {"http": [{"route": [
-                {"destination": {"host": "shop", "subset": "canary"}, "weight": canary},
-                {"destination": {"host": "shop", "subset": "control"}, "weight": 100 - canary},
-            ]}]}
-        })
-    }
-
-    fn drafted(canary: u32, to: u16, may_raise: bool, emergency: bool) -> Written {
-        let Some(Manifest::Rollout(rollout, _)) = manifest::read("x", &example("shop", "default")).pop()
-        else {
-            unreachable!()
-        };
-        let weight = Weight::from_percent(to).unwrap();
-        let command = Command {
-            id: "01B".into(),
-            verb: Verb::Rollback,
-            wish: Wish {
-                components: vec!["shop".into()],
-                weight: Some(weight),
-                reason: String::new(),
-                who: String::new(),
-                emergency,
-                ..Wish::default()
-            },
-        };
-        let at = "2026-03-02T09:00:00Z".parse().unwrap();
-        let order = Order {
-            command: &command,
-            weight,
-            may_raise,
-            at,
-            patience: None,
-        };
-        let all = crate::routing::targets(component(&rollout, "shop").unwrap(), "default");
-        draft(&all[0], Some(&shop(canary)), order).unwrap().0
-    }
-
-    #[test]
-    fn a_write_without_a_daemon_lowers_and_never_raises() {
-        assert_eq!(drafted(40, 0, false, false).to, Weight::ZERO);
-        assert_eq!(
-            drafted(40, 10, false, false).to,
-            Weight::from_percent(10).unwrap()
-        );
-        assert_eq!(
-            drafted(5, 10, false, false).to,
-            Weight::from_percent(5).unwrap(),
-            "below already: it stays"
-        );
-        assert_eq!(
-            drafted(5, 10, true, false).to,
-            Weight::from_percent(10).unwrap(),
-            "a preview of `set`"
-        );
-    }
-
-    #[test]
-    fn the_stamp_tells_the_next_daemon_who_and_why() {
-        let stamp = |written: &Written| {
-            written
-                .changes
-                .iter()
-                .filter_map(|c| c.to.clone())
-                .find(|to| to.starts_with("01B"))
-                .unwrap()
-        };
-        assert_eq!(stamp(&drafted(40, 0, false, true)), "01B 0% Emergency");
-        assert_eq!(stamp(&drafted(40, 0, false, false)), "01B 0% RollbackRequested");
-        let again = drafted(0, 0, false, false);
-        assert_eq!(
-            stamp(&again),
-            "01B 0% RollbackRequested",
-            "at 0 already: still stamped"
-        );
-    }
-}
+mod tests;

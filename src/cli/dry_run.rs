@@ -63,6 +63,7 @@ pub(super) async fn run(
             may_raise,
             at,
             patience: None,
+            claimed: &task.claimed,
         };
         for name in &task.components {
             let Some(component) = direct::component(&task.rollout, name) else {
@@ -84,8 +85,11 @@ pub(super) async fn run(
             for (object, result) in direct::preview(cluster, component, namespace, order).await {
                 match result {
                     Ok(written) => {
-                        let line = format!("  {}: {} → {}", written.object, written.from, written.to);
+                        let line = format!("  {}: {}", written.object, written.way());
                         writeln!(out, "{}", table::plain(&line))?;
+                        if let Some(left) = written.left.sentence() {
+                            writeln!(out, "{}", table::plain(&format!("    not all of it: {left}")))?;
+                        }
                         for change in &written.changes {
                             writeln!(out, "{}", table::plain(&format!("    {change}")))?;
                         }

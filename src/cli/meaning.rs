@@ -163,6 +163,7 @@ impl Ask {
             | VerbArgs::Plan { .. }
             | VerbArgs::Sandbox(_)
             | VerbArgs::Migrate { .. }
+            | VerbArgs::Older(_)
             | VerbArgs::Generate { .. } => return Ok(None),
         };
         Ok(Some(ask))

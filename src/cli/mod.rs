@@ -122,6 +122,20 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
             ))
         }
         VerbArgs::Migrate { what } => migrate::run(&what, &global, out),
+        VerbArgs::Older(older) => {
+            let words = migrate::older::words(&older, &global)?;
+            writeln!(
+                anstream::stderr(),
+                "this is now: gradual-rollout {}",
+                words.join(" ")
+            )?;
+            let program = arguments.first().cloned().unwrap_or_default();
+            let line: Vec<OsString> = [program]
+                .into_iter()
+                .chain(words.into_iter().map(Into::into))
+                .collect();
+            act(&line, out)
+        }
         VerbArgs::Validate { files, named } => validate::run(&[files, named].concat(), form, out),
         VerbArgs::Plan { file, named, start } => {
             let file = file.or(named).unwrap_or_default();
@@ -160,7 +174,9 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
             let (component, rollout) = (component.as_str(), rollout.as_deref());
             block_on(explain::run(&settings, component, rollout, now, form, out))
         }
-        VerbArgs::Confirm { component, rollout } => {
+        VerbArgs::Confirm {
+            component, rollout, ..
+        } => {
             let settings = settings(&global)?;
             block_on(confirmed::run(&settings, &component, rollout.as_deref(), out))
         }

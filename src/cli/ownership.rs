@@ -2,7 +2,7 @@
 //! nothing is written for it from here: its canary may be the older's control.
 
 use crate::rollout::spec::{Component, GradualRollout};
-use crate::routing::{ClaimKey, Target, targets};
+use crate::routing::{ClaimKey, ObjectRef, Target, targets};
 use std::collections::BTreeMap;
 
 /// What the daemon says when it refuses a rollout for an object that an older one routes.
@@ -44,6 +44,16 @@ pub(super) fn foreign(
     components
         .filter_map(|component| Some((component.name.clone(), sentence(component)?)))
         .collect()
+}
+
+/// What anybody claims, by object.
+pub(super) fn all(rollouts: &[GradualRollout], namespace: &str) -> BTreeMap<ObjectRef, Vec<ClaimKey>> {
+    let components = rollouts.iter().flat_map(|rollout| &rollout.spec.components);
+    let mut by_object: BTreeMap<ObjectRef, Vec<ClaimKey>> = BTreeMap::new();
+    for claim in components.flat_map(|component| claims(component, namespace)) {
+        by_object.entry(claim.object.clone()).or_default().push(claim);
+    }
+    by_object
 }
 
 fn claims(component: &Component, namespace: &str) -> Vec<ClaimKey> {

@@ -12,9 +12,11 @@ use crate::cluster::by_hand::{Daemon, Error};
 use crate::rollout::command::{Command, Verb};
 use crate::rollout::spec::GradualRollout;
 use crate::rollout::weight::Weight;
+use crate::routing::{ClaimKey, ObjectRef};
 use crate::settings::Settings;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -29,6 +31,9 @@ const EMERGENCY_PATIENCE: Duration = Duration::from_secs(3);
 /// components wait for each other.
 const AT_ONCE: usize = 64;
 
+/// What anybody claims, by object.
+pub(super) type Claimed = BTreeMap<ObjectRef, Vec<ClaimKey>>;
+
 /// A command for one rollout.
 #[derive(Clone, Debug)]
 pub(super) struct Task {
@@ -40,6 +45,8 @@ pub(super) struct Task {
     pub command: Command,
     /// Components whose objects are another rollout's, each with a sentence that says so.
     pub foreign: BTreeMap<String, String>,
+    /// What anybody claims, as far as it is known: nothing of others is written from here.
+    pub claimed: Arc<Claimed>,
 }
 
 impl Task {
@@ -420,18 +427,24 @@ impl Pursuit<'_> {
             patience: self
                 .emergency
                 .then_some((Instant::now() + self.timeout, &self.places)),
+            claimed: &task.claimed,
         };
         let results = direct::lower(self.cluster, component, self.namespace, order).await;
         let mut sentences: Vec<String> = results
             .iter()
             .map(|(object, result)| match result {
                 Ok(written) if written.already => format!("{object} already at {}", written.to),
-                Ok(written) => format!("{object} {} → {}", written.from, written.to),
-                Err(error) => format!("{object} not written: {error}; {}", error.remedy()),
+                Ok(written) => format!("{object} {}", written.way()),
+                Err(error) => format!("{object} not lowered: {error}; {}", error.remedy()),
             })
             .collect();
+        let left = results
+            .iter()
+            .filter_map(|(_, result)| result.as_ref().ok()?.left.sentence());
+        sentences.extend(left);
         // An object that was below already stays there: what was set is not so, and to get it there is a raise.
-        let short = |w: &direct::Written| task.command.verb == Verb::Set && w.from < weight;
+        let short =
+            |w: &direct::Written| task.command.verb == Verb::Set && w.from.is_some_and(|from| from < weight);
         let written = || results.iter().filter_map(|(_, result)| result.as_ref().ok());
         let rises = written().any(short);
         if rises {
@@ -446,7 +459,8 @@ impl Pursuit<'_> {
                 }
             });
         }
-        let well = !rises && written().count() == results.len();
+        let whole = written().filter(|w| w.left.undone.is_empty()).count() == results.len();
+        let well = !rises && whole;
         let result = if well { Ended::DoneDirectly } else { Ended::Refused };
         task.entry(name, result, sentences.join("; "))
     }

@@ -6,7 +6,7 @@ use super::exit::{Exit, Failure};
 use super::find::{self, Addressee};
 use super::meaning::Ask;
 use super::progress::Progress;
-use super::pursue::{self, Pursuit, Task};
+use super::pursue::{self, Claimed, Pursuit, Task};
 use super::report::{self, Ended, Entry, Report};
 use super::table::{self, Cell};
 use super::view::{self, View};
@@ -18,6 +18,7 @@ use crate::settings::Settings;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Does what is asked.
@@ -34,11 +35,12 @@ pub(super) async fn run(
     let addressees = find::addressees(rollouts, ask, namespace)?;
     let who = ask.who.clone().unwrap_or_else(who);
     let started_at = Clock::System.now();
+    let claimed = Arc::new(ownership::all(&all, namespace));
     let tasks: Vec<Task> = addressees
         .into_iter()
         .map(|a| {
             let foreign = ownership::foreign(&a.rollout, &all, namespace);
-            task(a, ask, &who, started_at, foreign)
+            task(a, ask, &who, started_at, (foreign, claimed.clone()))
         })
         .collect();
     if ask.dry_run {
@@ -100,7 +102,7 @@ fn task(
     ask: &Ask,
     who: &str,
     now: Timestamp,
-    foreign: BTreeMap<String, String>,
+    (foreign, claimed): (BTreeMap<String, String>, Arc<Claimed>),
 ) -> Task {
     // A raise that nobody takes up in time must not surprise anybody later.
     let raise_by = now.checked_add(ask.timeout.min(RAISE_EXPIRES)).ok();
@@ -120,6 +122,7 @@ fn task(
         components: addressee.components,
         command,
         foreign,
+        claimed,
     }
 }
 

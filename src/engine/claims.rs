@@ -1,7 +1,7 @@
 //! Who owns a routed object: of two resources that name it, the older. The younger writes nothing.
 
-use crate::routing::ClaimKey;
-use std::collections::BTreeMap;
+use crate::routing::{ClaimKey, ObjectRef};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
@@ -66,6 +66,15 @@ impl Claims {
         self.changed.subscribe()
     }
 
+    /// What anybody claims of these objects.
+    pub(super) fn on(&self, objects: &BTreeSet<ObjectRef>) -> Vec<ClaimKey> {
+        let claims = self.by_uid.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = claims.values().flat_map(|claim| &claim.keys);
+        keys.filter(|key| objects.contains(&key.object))
+            .cloned()
+            .collect()
+    }
+
     /// The older resource that claims something of this one's, and what.
     pub(super) fn older_owner(&self, uid: &str) -> Option<(String, ClaimKey)> {
         let claims = self.by_uid.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,7 +96,7 @@ impl Claims {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::routing::{ObjectKind, ObjectRef, Part};
+    use crate::routing::{ObjectKind, Part};
 
     fn claim(created: &str, name: &str, map: &str) -> Claim {
         let object = ObjectRef {

@@ -8,7 +8,7 @@ use crate::cluster::ClusterError;
 use crate::cluster::objects;
 use crate::rollout::observation::Lower;
 use crate::rollout::spec::Component;
-use crate::routing::{RoutingError, Stamp, Target, Write, WriteMode, found};
+use crate::routing::{ClaimKey, RoutingError, Stamp, Target, Write, WriteMode, found};
 use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -73,6 +73,8 @@ pub(super) struct Told {
     pub(super) recorded: Recorded,
     /// Something has no traffic any more, and waits for the status.
     pub(super) waits: Arc<AtomicBool>,
+    /// What anybody claims of the component's objects: where it cannot be told which route is meant, not another's.
+    pub(super) claimed: Vec<ClaimKey>,
 }
 
 async fn edge_first(doors: &Doors, all: &[Target<'_>], order: &Lower, at: Timestamp, told: &Told) {
@@ -182,7 +184,7 @@ async fn attempt_once(
         Some(json) => json.clone(),
         None => known.insert(timed(doors.get(target)).await?).clone(),
     };
-    let target = &target.for_lowering(&json);
+    let target = &target.for_lowering(&json, &told.claimed);
     // To somewhere above zero an object may be too coarse; then it goes below rather than above.
     // Whatever is lower already stays lower: this lane never raises. An object whose old weights cannot be read is
     // written all the same.
@@ -231,6 +233,10 @@ async fn attempt_once(
             timed(objects::delete(&doors.client, object, &uid, version)).await?;
         }
         Write::Nothing => {}
+    }
+    if let Some(left) = target.left(&json).sentence() {
+        tracing::warn!(%object, left, "lowered, and not all of it");
+        drop(told.failures.try_send((order.component.clone(), left)));
     }
     Ok(())
 }

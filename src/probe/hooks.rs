@@ -1,8 +1,8 @@
 //! Hooks: a weight that is read by GET and set by PUT, `{component, weight, id}` both ways.
 //!
 //! `weight` is in percent, 0 to 100 in steps of 0.1; `id` names the write, and the same id with the same weight again
-//! changes nothing. `If-Match` carries the id that the write was decided on: a receiver that has another one answers
-//! 412, and nothing is set. With a key every request is signed: `X-Rollout-Signature: v1=` and the HMAC-SHA256, in hex, of
+//! changes nothing. `If-Match` carries the id that the write was decided on, and `If-None-Match: *` says that there was
+//! none: a receiver that has another one, or has one, answers 412, and nothing is set. With a key every request is signed: `X-Rollout-Signature: v1=` and the HMAC-SHA256, in hex, of
 //! time stamp, method, path and body, each on a line of its own but the body, which ends without one. What was set is
 //! read back at once; a receiver that says something else has not done it.
 
@@ -127,7 +127,7 @@ impl Hooks {
         })
     }
 
-    /// Sets a component's weight if the hook still says `before`, and gives what it says afterwards.
+    /// Sets a component's weight if the hook still says `before` (or still has no id), and gives what it says afterwards.
     pub async fn put(
         &self,
         hook: &Hook,
@@ -183,7 +183,8 @@ impl Hooks {
             request = request.header("content-type", "application/json").body(body);
             request = match before {
                 Some(id) => request.header("if-match", format!("\"{id}\"")),
-                None => request,
+                // Nothing was set yet: this write must not land after one that was.
+                None => request.header("if-none-match", "*"),
             };
         }
         let answer = request

@@ -63,6 +63,12 @@ pub(super) fn percent(object: &ObjectRef, place: &str, weight: Weight) -> Result
         })
 }
 
+/// The weight that a lowering writes: what a percentage says already, where that is less.
+pub(super) fn never_above(says: Option<&str>, weight: Weight) -> Weight {
+    let known = says.and_then(|text| Weight::from_percent(text.parse().ok()?));
+    known.map_or(weight, |known| known.min(weight))
+}
+
 /// The keys of the ConfigMap and their values at a weight.
 pub(super) fn keys(weight_percent: String, mode: Mode) -> [(&'static str, String); 3] {
     [

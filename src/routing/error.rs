@@ -167,7 +167,7 @@ pub enum RoutingError {
     },
     /// An object that should be ours is somebody else's.
     #[error(
-        "{object}: was not made by component {component} (its labels say so); let one component alone split this upstream, or delete it"
+        "{object}: was not made by component {component} (neither its labels nor a mark say so), so it is not lowered and not deleted; let one component alone split this upstream, or delete it"
     )]
     NotOurs {
         /// The object.

@@ -134,7 +134,7 @@ fn named<'a>(
                     pair,
                     service: routes,
                     component: &component.name,
-                    every: false,
+                    lowering: None,
                 }),
             )
         })),
@@ -142,7 +142,11 @@ fn named<'a>(
             object_kind(route.kind),
             route.namespace.as_deref().unwrap_or(namespace),
             &route.name,
-            Way::GatewayApi(Rules { route, every: false }),
+            Way::GatewayApi(Rules {
+                route,
+                component: &component.name,
+                lowering: None,
+            }),
         )),
         Router::ControllerSwitch(switch) => {
             let way = if switch.restart == Some(true) && switch.config_map.is_some() {

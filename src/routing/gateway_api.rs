@@ -4,6 +4,7 @@
 //! one without a namespace is in the route's own. Only the pair's two weights are written; the pair keeps its sum, and
 //! whatever else the rule has keeps its own.
 
+use super::astray::{Form, Owners, Picked, Stray};
 use super::backend::{describe, entries, goes_to, identity, place, written};
 use super::destination::{label, labels};
 use super::error::RoutingError;
@@ -18,12 +19,23 @@ use serde_json::Value;
 /// The list of a route's rules.
 const RULES: &str = "rules";
 
+/// How its rules are written.
+const FORM: Form = Form {
+    list: RULES,
+    entries: "backendRefs",
+    noun: "rule",
+    field: GATEWAY_API,
+    unsaid: 1,
+    identity: |entry| identity(entry).collect(),
+};
+
 /// A pair in the rules of one route.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules<'a> {
     pub(super) route: &'a GatewayApi,
-    /// Every rule that carries the pair is meant, whatever is named: for putting traffic back.
-    pub(super) every: bool,
+    pub(super) component: &'a str,
+    /// For putting traffic back where the strict reading fails ([`super::astray`]): what anybody claims.
+    pub(super) lowering: Option<&'a [ClaimKey]>,
 }
 
 /// A rule that carries the pair.
@@ -60,7 +72,7 @@ pub(super) const fn object_kind(kind: RouteKind) -> ObjectKind {
 }
 
 impl<'a> Rules<'a> {
-    fn names(self) -> Option<&'a [String]> {
+    pub(super) fn names(self) -> Option<&'a [String]> {
         self.route.rules.as_deref().filter(|names| !names.is_empty())
     }
 
@@ -102,7 +114,6 @@ impl<'a> Rules<'a> {
             Some(_) => return Err(malformed(object, "spec.rules", "a list")),
         };
         match self.names() {
-            _ if self.every => self.all(object, rules),
             Some(names) => {
                 let mut names: Vec<&String> = names.iter().collect();
                 names.sort();
@@ -143,21 +154,37 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// Every rule that carries the pair and gives it anything.
-    fn all<'j>(self, object: &ObjectRef, rules: &'j [Value]) -> Result<Vec<Carrier<'j>>, RoutingError> {
-        let mut all = Vec::new();
-        for (index, rule) in rules.iter().enumerate() {
-            if carries(object, rule, &self.route.canary) && carries(object, rule, &self.route.control) {
-                let carrier = self.carrier(object, index, rule)?;
-                if carrier.sum() > 0 {
-                    all.push(carrier);
-                }
-            }
-        }
-        if all.is_empty() {
-            return self.unnamed(object, rules).map(|carrier| vec![carrier]);
-        }
-        Ok(all)
+    /// Every rule that carries the pair, whatever else is wrong with it.
+    pub(super) fn strays<'j>(self, object: &ObjectRef, json: &'j Value) -> Vec<Stray<'j>> {
+        let rules = member(json, "/spec/rules").and_then(Value::as_array);
+        let rules = rules.into_iter().flatten().enumerate();
+        let goes_to = |arm: &'a Backend| move |entry: &Value| goes_to(entry, arm, &object.namespace);
+        let (canary, control) = (goes_to(&self.route.canary), goes_to(&self.route.control));
+        rules
+            .filter_map(|(at, rule)| {
+                let is: [&dyn Fn(&Value) -> bool; 2] = [&canary, &control];
+                Stray::new(FORM, (at, label(RULES, at, rule), rule), entries(rule), is)
+            })
+            .collect()
+    }
+
+    /// What a lowering writes where the strict reading fails; `None` where that counts.
+    pub(super) fn picked<'j>(
+        self,
+        object: &ObjectRef,
+        json: &'j Value,
+    ) -> Result<Option<Picked<'j>>, RoutingError> {
+        let Some(claims) = self.lowering else {
+            return Ok(None);
+        };
+        self.check(object)?;
+        let owners = Owners {
+            object,
+            component: self.component,
+            names: self.names(),
+            claims,
+        };
+        Ok(owners.pick(FORM, json, self.strays(object, json)))
     }
 
     fn unnamed<'j>(self, object: &ObjectRef, rules: &'j [Value]) -> Result<Carrier<'j>, RoutingError> {
@@ -255,6 +282,9 @@ impl<'a> Rules<'a> {
 
     /// The share of every rule.
     pub(super) fn read(self, object: &ObjectRef, json: &Value) -> Result<Vec<Reading>, RoutingError> {
+        if let Some(picked) = self.picked(object, json)? {
+            return Ok(picked.read());
+        }
         self.carriers(object, json)?
             .into_iter()
             .map(|carrier| {
@@ -270,6 +300,9 @@ impl<'a> Rules<'a> {
 
     /// The finest share that every rule can express.
     pub(super) fn finest(self, object: &ObjectRef, json: &Value) -> Result<Weight, RoutingError> {
+        if let Some(picked) = self.picked(object, json)? {
+            return Ok(picked.finest());
+        }
         let mut finest: Option<Weight> = None;
         for carrier in self.carriers(object, json)? {
             if carrier.sum() == 0 {
@@ -289,6 +322,10 @@ impl<'a> Rules<'a> {
         weight: Weight,
         draft: &mut Draft<'_>,
     ) -> Result<(), RoutingError> {
+        if let Some(picked) = self.picked(object, json)? {
+            picked.draft(weight, draft);
+            return Ok(());
+        }
         draft.versioned();
         for carrier in self.carriers(object, json)? {
             if carrier.sum() == 0 {

@@ -3,6 +3,7 @@
 //! As Istio reads them: a destination without a weight beside others gets nothing. Only the pair's two weights are
 //! written; the pair keeps its sum, and whatever else the route has keeps its own.
 
+use super::astray::{Form, Owners, Picked, Stray};
 use super::destination::{describe, entries, goes_to, label, labels, written};
 use super::error::RoutingError;
 use super::object::{ClaimKey, ObjectRef, Part, place};
@@ -20,8 +21,8 @@ pub(super) struct Routes<'a> {
     pub(super) pair: &'a Istio,
     pub(super) service: &'a VirtualServiceRoutes,
     pub(super) component: &'a str,
-    /// Every route that carries the pair is meant, whatever is named: for putting traffic back.
-    pub(super) every: bool,
+    /// For putting traffic back where the strict reading fails ([`super::astray`]): what anybody claims.
+    pub(super) lowering: Option<&'a [ClaimKey]>,
 }
 
 /// A route that carries the pair.
@@ -67,7 +68,7 @@ impl<'a> Routes<'a> {
         list_name(self.service.kind.unwrap_or_default())
     }
 
-    fn names(&self) -> Option<&'a [String]> {
+    pub(super) fn names(&self) -> Option<&'a [String]> {
         self.service.routes.as_deref().filter(|names| !names.is_empty())
     }
 
@@ -120,7 +121,6 @@ impl<'a> Routes<'a> {
             Some(_) => return Err(malformed(object, format!("spec.{list}"), "a list")),
         };
         match self.names() {
-            _ if self.every => self.all(object, routes),
             Some(names) => {
                 let mut names: Vec<&String> = names.iter().collect();
                 names.sort();
@@ -168,21 +168,57 @@ impl<'a> Routes<'a> {
         !is_own(self.component, route) && entries(route).iter().any(|e| goes_to(e, arm))
     }
 
-    /// Every route that carries the pair and gives it anything.
-    fn all<'j>(&self, object: &ObjectRef, routes: &'j [Value]) -> Result<Vec<Carrier<'j>>, RoutingError> {
-        let mut all = Vec::new();
-        for (index, route) in routes.iter().enumerate() {
-            if self.carries(route, &self.pair.canary) && self.carries(route, &self.pair.control) {
-                let carrier = self.carrier(object, index, route)?;
-                if carrier.sum() > 0 {
-                    all.push(carrier);
-                }
-            }
+    /// Every route that carries the pair, whatever else is wrong with it.
+    pub(super) fn strays<'j>(&self, json: &'j Value) -> Vec<Stray<'j>> {
+        let list = self.list();
+        let routes = member(json, &format!("/spec/{list}")).and_then(Value::as_array);
+        let routes = routes.into_iter().flatten().enumerate();
+        let (canary, control) = (&self.pair.canary, &self.pair.control);
+        routes
+            .filter(|(_, route)| !is_own(self.component, route))
+            .filter_map(|(at, route)| {
+                let is: [&dyn Fn(&Value) -> bool; 2] = [&|e| goes_to(e, canary), &|e| goes_to(e, control)];
+                Stray::new(
+                    self.form(),
+                    (at, label(list, at, route), route),
+                    entries(route),
+                    is,
+                )
+            })
+            .collect()
+    }
+
+    fn form(&self) -> Form {
+        Form {
+            list: self.list(),
+            entries: "route",
+            noun: "route",
+            field: pair::ISTIO,
+            unsaid: 0,
+            identity: |entry| {
+                let destination = entry.get("destination");
+                destination.map(|d| ("destination", d)).into_iter().collect()
+            },
         }
-        if all.is_empty() {
-            return self.unnamed(object, routes).map(|carrier| vec![carrier]);
-        }
-        Ok(all)
+    }
+
+    /// What a lowering writes where the strict reading fails; `None` where that counts.
+    pub(super) fn picked<'j>(
+        &self,
+        object: &ObjectRef,
+        json: &'j Value,
+    ) -> Result<Option<Picked<'j>>, RoutingError> {
+        let Some(claims) = self.lowering else {
+            return Ok(None);
+        };
+        self.check(object)?;
+        let owners = Owners {
+            object,
+            component: self.component,
+            names: self.names(),
+            claims,
+        };
+        Ok(owners.pick(self.form(), json, self.strays(json)))
     }
 
     fn unnamed<'j>(&self, object: &ObjectRef, routes: &'j [Value]) -> Result<Carrier<'j>, RoutingError> {
@@ -291,6 +327,9 @@ impl<'a> Routes<'a> {
 
     /// The share of every route.
     pub(super) fn read(&self, object: &ObjectRef, json: &Value) -> Result<Vec<Reading>, RoutingError> {
+        if let Some(picked) = self.picked(object, json)? {
+            return Ok(picked.read());
+        }
         self.carriers(object, json)?
             .into_iter()
             .map(|carrier| {
@@ -306,6 +345,9 @@ impl<'a> Routes<'a> {
 
     /// The finest share that every route can express.
     pub(super) fn finest(&self, object: &ObjectRef, json: &Value) -> Result<Weight, RoutingError> {
+        if let Some(picked) = self.picked(object, json)? {
+            return Ok(picked.finest());
+        }
         self.carriers(object, json)?
             .iter()
             .try_fold(None, |coarsest: Option<Weight>, carrier| {
@@ -326,6 +368,10 @@ impl<'a> Routes<'a> {
         weight: Weight,
         draft: &mut Draft<'_>,
     ) -> Result<(), RoutingError> {
+        if let Some(picked) = self.picked(object, json)? {
+            picked.draft(weight, draft);
+            return Ok(());
+        }
         draft.versioned();
         for carrier in self.carriers(object, json)? {
             if carrier.sum() == 0 {
@@ -355,6 +401,12 @@ impl<'a> Routes<'a> {
     pub(super) fn goes_to_one_arm(&self, route: &Value) -> bool {
         let to = |arm: &Destination| entries(route).iter().any(|e| goes_to(e, arm));
         to(&self.pair.canary) != to(&self.pair.control)
+    }
+
+    /// Whether a route goes to control and nowhere else.
+    pub(super) fn goes_to_control_alone(&self, route: &Value) -> bool {
+        let entries = entries(route);
+        !entries.is_empty() && entries.iter().all(|e| goes_to(e, &self.pair.control))
     }
 
     fn draft_arm(&self, carrier: &Carrier<'_>, arm: &Arm<'_>, new: i64, what: &str, draft: &mut Draft<'_>) {

@@ -6,6 +6,7 @@
 //! annotation, the [`Stamp`], and at the first write another with the originals; every other byte of the object stays.
 
 pub mod adopt;
+mod astray;
 mod backend;
 mod controller_switch;
 mod destination;
@@ -16,6 +17,7 @@ pub(crate) mod fuzzing;
 mod gateway_api;
 mod hook;
 mod istio;
+mod lowered;
 mod manual;
 mod nginx;
 mod object;
@@ -36,6 +38,7 @@ mod target;
 pub use error::RoutingError;
 pub use found::{Found, found, needs, targets};
 pub use hook::{Called, hook_object};
+pub use lowered::Left;
 pub use manual::{Asked, asked, confirmation, confirmed, confirmed_key, manual_object};
 pub use nginx::{Classes, Code, Finding, Severity, controller_findings};
 pub use object::{ClaimKey, ObjectKind, ObjectRef, Part};

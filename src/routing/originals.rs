@@ -57,6 +57,33 @@ enum Step {
     Item(Map<String, Value>),
 }
 
+/// The name of the element of a list under the spec that a place is in.
+fn route_of(at: &[Step]) -> Option<&str> {
+    match at {
+        [Step::Member(spec), Step::Member(_), Step::Item(name), ..] if spec == "spec" => {
+            name.get("name").and_then(Value::as_str)
+        }
+        _ => None,
+    }
+}
+
+/// The routes of a list that journals of other components tell of. One without its stamp was left behind, and tells
+/// nothing.
+pub(super) fn routes_of_others(json: &Value, stamp_key: &str, list: &str) -> Vec<String> {
+    let annotations = member(json, "/metadata/annotations").and_then(Value::as_object);
+    let own = journal_key(stamp_key);
+    let others = annotations.into_iter().flatten().filter_map(|(key, text)| {
+        let component = key.strip_prefix(ORIGINALS_PREFIX).filter(|_| *key != own)?;
+        annotations?.get(&format!("{STAMP_PREFIX}{component}"))?;
+        serde_json::from_str::<Vec<Place>>(text.as_str()?).ok()
+    });
+    others
+        .flatten()
+        .filter(|place| place.at.get(1) == Some(&Step::Member(list.to_owned())))
+        .filter_map(|place| route_of(&place.at).map(str::to_owned))
+        .collect()
+}
+
 /// What putting the originals back comes to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PutBack {
@@ -74,12 +101,14 @@ pub(super) fn journal_key(stamp_key: &str) -> String {
 
 /// The patch with the journal of what it overwrites for the first time. `strip` takes off an object what is ours alone
 /// (rules and mirrors beside the weights): that comes and goes with us and is nobody's original. An object that was written before journals
-/// were kept has none, and gets none: what stands there now is not what stood there first.
+/// were kept has none, and gets none: what stands there now is not what stood there first. `is_ours` tells, by the name of
+/// the route that a place is in, what is ours to give back.
 pub(super) fn journalled(
     json: &Value,
     stamp_key: &str,
     patch: ObjectPatch,
     strip: impl Fn(&Value) -> Value,
+    is_ours: impl Fn(Option<&str>) -> bool,
 ) -> ObjectPatch {
     let key = journal_key(stamp_key);
     let annotation = |key: &str| member(json, "/metadata/annotations")?.get(key)?.as_str();
@@ -110,7 +139,17 @@ pub(super) fn journalled(
             matches!(find(there, &place.at), Where::There(_))
         };
         let new = places.split_off(before);
-        places.extend(new.into_iter().filter(is_theirs));
+        let found = new.len();
+        let mut new: Vec<Place> = new
+            .into_iter()
+            .filter(|place| is_ours(route_of(&place.at)))
+            .collect();
+        if new.len() < found && new.is_empty() && known.is_none() {
+            // Nothing of it is ours to give back; a journal that is empty would say that there was nothing.
+            return patch;
+        }
+        new.retain(is_theirs);
+        places.extend(new);
     }
     if known.is_some() && places.len() == before {
         return patch;
@@ -327,6 +366,23 @@ fn undo(json: &Value, places: &[Place]) -> (Vec<PatchOperation>, Vec<Change>, Va
     (operations, changes, doc)
 }
 
+/// The places that say something together: those of one element of a list, and those that are in none.
+fn groups(places: Vec<Place>) -> Vec<Vec<Place>> {
+    let element = |at: &[Step]| -> Vec<Step> {
+        let end = at.iter().position(|step| !matches!(step, Step::Member(_)));
+        end.and_then(|end| at.get(..=end)).unwrap_or_default().to_vec()
+    };
+    let mut groups: Vec<(Vec<Step>, Vec<Place>)> = Vec::new();
+    for place in places {
+        let of = element(&place.at);
+        match groups.iter_mut().find(|(known, _)| *known == of) {
+            Some((_, group)) => group.push(place),
+            None => groups.push((of, vec![place])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
 /// A place as people read it.
 fn readable(at: &[Step]) -> String {
     let words = at.iter().enumerate().map(|(n, step)| match step {
@@ -345,7 +401,7 @@ pub(super) fn put_back(
     json: &Value,
     stamp_key: &str,
     off: Option<ObjectPatch>,
-    allowed: impl Fn(&Value) -> Result<(), String>,
+    allowed: impl Fn(&Value, &Value) -> Result<(), String>,
 ) -> PutBack {
     let key = journal_key(stamp_key);
     let annotations = member(json, "/metadata/annotations").and_then(Value::as_object);
@@ -370,13 +426,20 @@ pub(super) fn put_back(
     }
     match text_of(&key).map(serde_json::from_str::<Vec<Place>>) {
         Some(Ok(places)) => {
-            let (undoing, told, doc) = undo(&doc, &places);
-            match allowed(&doc) {
-                Ok(()) => {
-                    operations.extend(undoing);
-                    changes.extend(told);
+            let (mut good, mut bad) = (Vec::new(), Vec::new());
+            for group in groups(places) {
+                let (_, _, after) = undo(&doc, &group);
+                match allowed(&doc, &after) {
+                    Ok(()) => good.extend(group),
+                    Err(why) => bad.push(why),
                 }
-                Err(why) => kept = Some(format!("{object}: its originals are not put back: {why}")),
+            }
+            let (undoing, told, _) = undo(&doc, &good);
+            operations.extend(undoing);
+            changes.extend(told);
+            if !bad.is_empty() {
+                let why = bad.join("; ");
+                kept = Some(format!("{object}: its originals are not put back: {why}"));
             }
         }
         Some(Err(_)) => kept = Some(format!("{object}: its originals cannot be read any more")),

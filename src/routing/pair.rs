@@ -15,7 +15,7 @@ pub(super) struct Field {
 }
 
 /// Istio's: any 32-bit integer.
-const ISTIO: Field = Field {
+pub(super) const ISTIO: Field = Field {
     max: MAX,
     factors: &[1, 10, 100],
 };

@@ -157,6 +157,46 @@ impl Routes<'_> {
         }))
     }
 
+    /// Rules that bear our name and take requests to the canary that nobody asked for: those that we do not remember, and
+    /// those that somebody made to match more than testers.
+    fn rogues<'j>(&self, json: &'j Value) -> Vec<(usize, &'j str)> {
+        let memory = memory(self.component, json).filter(|_| self.takes_previews());
+        let is_rogue = |name: &str, rule: &Value| {
+            let known = memory.as_ref().map(|memory| memory.rules.get(name));
+            match known {
+                Some(Some(known)) => sum(rule) != *known && is_open(rule),
+                Some(None) => true,
+                None => is_open(rule),
+            }
+        };
+        let own = http(json).iter().enumerate().filter(|(_, route)| {
+            self.takes_previews() && is_own(self.component, route) && !self.goes_to_control_alone(route)
+        });
+        own.filter_map(|(at, rule)| Some((at, text(rule, "/name")?, rule)))
+            .filter(|(_, name, rule)| is_rogue(name, rule))
+            .map(|(at, name, _)| (at, name))
+            .collect()
+    }
+
+    /// What lets requests choose the canary whatever the weight says, in words; `None` when nothing does.
+    pub(super) fn choosers(&self, json: &Value) -> Option<String> {
+        let rogues = self.rogues(json);
+        let names: Vec<String> = rogues
+            .iter()
+            .map(|(_, name)| format!("the rule {name}"))
+            .collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+
+    /// Takes those rules off.
+    pub(super) fn take_off_rogues(&self, json: &Value, draft: &mut Draft<'_>) {
+        // From the last to the first, so that each place is still where it was.
+        for (at, name) in self.rogues(json).into_iter().rev() {
+            draft.versioned();
+            remove_rule(at, name, draft);
+        }
+    }
+
     /// What of ours somebody else changed or took away.
     fn missing(
         &self,
@@ -250,14 +290,7 @@ impl Routes<'_> {
         for at in own.iter().rev() {
             draft.versioned();
             let name = http(json).get(*at).and_then(|route| text(route, "/name"));
-            draft.remove(
-                path(["spec", "http", &at.to_string()]),
-                Change {
-                    path: format!("spec.http[{at}]"),
-                    from: Some(format!("the rule {}", name.unwrap_or_default())),
-                    to: None,
-                },
-            );
+            remove_rule(*at, name.unwrap_or_default(), draft);
         }
         let mirror = memory(self.component, json)
             .and_then(|m| m.mirror)
@@ -388,6 +421,30 @@ impl Routes<'_> {
         }
         Ok(())
     }
+}
+
+fn remove_rule(at: usize, name: &str, draft: &mut Draft<'_>) {
+    draft.remove(
+        path(["spec", "http", &at.to_string()]),
+        Change {
+            path: format!("spec.http[{at}]"),
+            from: Some(format!("the rule {name}")),
+            to: None,
+        },
+    );
+}
+
+/// Whether a rule takes requests by something else than a header alone, which each condition of ours is.
+fn is_open(rule: &Value) -> bool {
+    let matches = rule
+        .get("match")
+        .and_then(Value::as_array)
+        .filter(|all| !all.is_empty());
+    let by_header = |condition: &Value| {
+        let headers = condition.get("headers").and_then(Value::as_object);
+        headers.is_some_and(|headers| !headers.is_empty())
+    };
+    !matches.is_some_and(|all| all.iter().all(by_header))
 }
 
 /// Where a route stands when rules before it are gone.

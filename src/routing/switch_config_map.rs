@@ -1,6 +1,6 @@
 //! The controller switch in a ConfigMap.
 
-use super::controller_switch::{Mode, Reader, keys, percent};
+use super::controller_switch::{Mode, Reader, keys, never_above, percent};
 use super::error::RoutingError;
 use super::object::ObjectRef;
 use super::patch::{Change, Draft, malformed, path, plain};
@@ -35,7 +35,7 @@ pub(super) fn draft(
     switch: &ControllerSwitch,
     object: &ObjectRef,
     json: &Value,
-    weight: Weight,
+    (weight, lowering): (Weight, bool),
     draft: &mut Draft<'_>,
 ) -> Result<(), RoutingError> {
     if json.pointer("/immutable").and_then(Value::as_bool) == Some(true) {
@@ -45,6 +45,12 @@ pub(super) fn draft(
     }
     draft.versioned();
     let data = data(object, json)?;
+    let says = data.and_then(|data| data.get("istio_percentage")?.as_str());
+    let weight = if lowering {
+        never_above(says, weight)
+    } else {
+        weight
+    };
     if data.is_none() {
         draft.scaffold(path(["data"]), Value::Object(Map::new()));
     }

@@ -4,7 +4,9 @@
 //! Afterwards the stamp's old value is the fence (see [`super::patch`]), and tests name the container and the
 //! variables. The list of containers is never replaced.
 
-use super::controller_switch::{EMERGENCY, EMERGENCY_AT, Mode, Reader, emergency, percent, variables};
+use super::controller_switch::{
+    EMERGENCY, EMERGENCY_AT, Mode, Reader, emergency, never_above, percent, variables,
+};
 use super::error::RoutingError;
 use super::object::ObjectRef;
 use super::patch::{Change, Draft, malformed};
@@ -64,13 +66,45 @@ fn container<'j>(
 }
 
 impl<'j> Container<'j> {
+    fn at(&self, names: &[&str]) -> PointerBuf {
+        let mut path = PointerBuf::from_tokens(CONTAINERS);
+        path.push_back(self.index.as_str());
+        for name in names {
+            path.push_back(*name);
+        }
+        path
+    }
+
+    fn change(&self, name: &str, from: Option<&str>, to: &str) -> Change {
+        Change {
+            path: format!("env {name} of container {:?}", self.name),
+            from: from.map(str::to_owned),
+            to: Some(to.to_owned()),
+        }
+    }
+
+    /// Drafts a variable that stands there with a plain value.
+    fn set(&self, name: &str, (index, value): (usize, Option<&str>), new: &str, draft: &mut Draft<'_>) {
+        let index = index.to_string();
+        draft.test(self.at(&["env", &index, "name"]), name.into());
+        if let Some(value) = value {
+            draft.test(self.at(&["env", &index, "value"]), value.into());
+        }
+        if value != Some(new) {
+            let change = self.change(name, value, new);
+            draft.set(self.at(&["env", &index, "value"]), new.into(), change);
+        }
+    }
+
+    /// Every place of a variable, in the order in which they count.
+    fn all(&self, name: &str) -> Vec<(usize, &'j Value)> {
+        let env = self.env.map_or(&[][..], Vec::as_slice).iter().enumerate();
+        env.filter(|(_, variable)| text(variable, "/name") == Some(name))
+            .collect()
+    }
+
     fn variable(&self, object: &ObjectRef, name: &str) -> Result<Variable<'j>, RoutingError> {
-        let mut found = self
-            .env
-            .map_or(&[][..], Vec::as_slice)
-            .iter()
-            .enumerate()
-            .filter(|(_, variable)| text(variable, "/name") == Some(name));
+        let mut found = self.all(name).into_iter();
         match (found.next(), found.next()) {
             (None, _) => Ok(Variable::Absent),
             (Some((_, variable)), None) if member(variable, "/valueFrom").is_some() => {
@@ -158,28 +192,77 @@ pub(super) fn waiting_for(json: &Value) -> Option<String> {
     }
 }
 
+/// The container that a lowering writes to: where the one that is meant was renamed, the only one that has its variables.
+fn container_to_lower<'j>(
+    switch: &ControllerSwitch,
+    object: &ObjectRef,
+    json: &'j Value,
+) -> Result<Container<'j>, RoutingError> {
+    let strict = container(switch, object, json);
+    let Err(RoutingError::NoSuchContainer { .. }) = strict else {
+        return strict;
+    };
+    let owned = variables(switch, String::new(), Mode::Ingress);
+    let all = member(json, "/spec/template/spec/containers").and_then(Value::as_array);
+    let mut having = all.into_iter().flatten().filter_map(|one| {
+        let name = text(one, "/name")?;
+        let named = ControllerSwitch {
+            container: Some(name.to_owned()),
+            ..switch.clone()
+        };
+        let found = container(&named, object, json).ok()?;
+        let has = |(name, _): &(&str, String)| !found.all(name).is_empty();
+        owned.iter().any(has).then_some(found)
+    });
+    match (having.next(), having.next()) {
+        (Some(found), None) => Ok(found),
+        _ => strict,
+    }
+}
+
+/// What a lowering cannot write, as sentences: variables that take their value from elsewhere.
+pub(super) fn left(switch: &ControllerSwitch, object: &ObjectRef, json: &Value) -> Vec<String> {
+    let Ok(container) = container_to_lower(switch, object, json) else {
+        return Vec::new();
+    };
+    let owned = variables(switch, String::new(), Mode::Ingress);
+    // Of several the last counts.
+    let from_elsewhere = |name: &str| {
+        let all = container.all(name);
+        all.last()
+            .is_some_and(|(_, variable)| member(variable, "/valueFrom").is_some())
+    };
+    let left = owned.into_iter().filter(|(name, _)| from_elsewhere(name));
+    left.map(|(name, _)| container.value_from_error(object, name).to_string())
+        .collect()
+}
+
 /// Drafts the variables of a weight. What they said before does not matter, so that a rollback is never kept waiting
-/// by a value that cannot be read.
+/// by a value that cannot be read. A lowering writes what it can: a variable that stands twice wherever it stands, and
+/// one that takes its value from elsewhere not at all.
 pub(super) fn draft(
     switch: &ControllerSwitch,
     object: &ObjectRef,
     json: &Value,
-    weight: Weight,
-    mode: WriteMode,
+    (weight, mode, lowering): (Weight, WriteMode, bool),
     draft: &mut Draft<'_>,
 ) -> Result<(), RoutingError> {
-    let container = container(switch, object, json)?;
-    let at = |names: &[&str]| {
-        let mut path = PointerBuf::from_tokens(CONTAINERS);
-        path.push_back(container.index.as_str());
-        for name in names {
-            path.push_back(*name);
-        }
-        path
+    let container = if lowering {
+        container_to_lower(switch, object, json)?
+    } else {
+        container(switch, object, json)?
     };
     draft.same_object();
-    draft.test(at(&["name"]), container.name.into());
-
+    draft.test(container.at(&["name"]), container.name.into());
+    let says = container
+        .all("ISTIO_PERCENTAGE")
+        .last()
+        .and_then(|(_, v)| text(v, "/value"));
+    let weight = if lowering {
+        never_above(says, weight)
+    } else {
+        weight
+    };
     let percent = percent(object, "ISTIO_PERCENTAGE", weight)?;
     let networking = Mode::of(weight, switch.at_full.unwrap_or_default());
     let flagged = matches!(
@@ -194,27 +277,18 @@ pub(super) fn draft(
     let weighing = variables.len();
     variables.extend(emergency(mode, weight, flagged));
     for (position, (name, new)) in variables.into_iter().enumerate() {
-        let change = |from: Option<String>| Change {
-            path: format!("env {name} of container {:?}", container.name),
-            from,
-            to: Some(new.clone()),
-        };
         match container.variable(object, name) {
-            Ok(Variable::Plain { index, value }) => {
-                let index = index.to_string();
-                draft.test(at(&["env", &index, "name"]), name.into());
-                if let Some(value) = value {
-                    draft.test(at(&["env", &index, "value"]), value.into());
-                }
-                if value != Some(&new) {
-                    draft.set(
-                        at(&["env", &index, "value"]),
-                        new.as_str().into(),
-                        change(value.map(str::to_owned)),
-                    );
+            Ok(Variable::Plain { index, value }) => container.set(name, (index, value), &new, draft),
+            Ok(Variable::Absent) => {
+                let change = container.change(name, None, &new);
+                additions.push((json!({"name": name, "value": new}), change));
+            }
+            Ok(Variable::FromElsewhere) | Err(_) if lowering => {
+                let plain = container.all(name).into_iter();
+                for (index, variable) in plain.filter(|(_, v)| member(v, "/valueFrom").is_none()) {
+                    container.set(name, (index, text(variable, "/value")), &new, draft);
                 }
             }
-            Ok(Variable::Absent) => additions.push((json!({"name": name, "value": new}), change(None))),
             // The flags of an emergency are a courtesy to the controller: they never stand in the rollback's way.
             Ok(Variable::FromElsewhere) | Err(_) if position >= weighing => {}
             Ok(Variable::FromElsewhere) => return Err(container.value_from_error(object, name)),
@@ -226,13 +300,13 @@ pub(super) fn draft(
     }
     if let Some(env) = container.env {
         // The whole list as it was read: only so is it sure that nobody added the variable meanwhile.
-        draft.test(at(&["env"]), Value::Array(env.clone()));
+        draft.test(container.at(&["env"]), Value::Array(env.clone()));
     } else {
         draft.versioned();
-        draft.scaffold(at(&["env"]), json!([]));
+        draft.scaffold(container.at(&["env"]), json!([]));
     }
     for (variable, change) in additions {
-        draft.set(at(&["env", "-"]), variable, change);
+        draft.set(container.at(&["env", "-"]), variable, change);
     }
     Ok(())
 }

@@ -9,9 +9,8 @@ use super::istio::Routes;
 use super::manual;
 use super::nginx::{self, Canary};
 use super::object::{ClaimKey, ObjectRef, Part};
-use super::originals::{self, PutBack};
 use super::parents::{self, Parents};
-use super::patch::{Draft, ObjectPatch, PatchBody};
+use super::patch::{Draft, ObjectPatch};
 use super::seen::{self, Reading, Seen, Share, text};
 use super::service::service_of;
 use super::stamp::Stamp;
@@ -203,10 +202,15 @@ impl Target<'_> {
             generation: json.pointer("/metadata/generation").and_then(Value::as_i64),
             foreign_manager: seen::foreign_manager(&self.object, json),
             writer: seen::writer(&self.object, json),
-            choosers: if let Way::Nginx(canary) = &self.way {
-                canary.choosers(json)
-            } else {
-                None
+            choosers: match &self.way {
+                Way::Nginx(canary) => canary.choosers(json),
+                Way::Istio(routes) => routes.choosers(json),
+                Way::GatewayApi(_)
+                | Way::ConfigMap(_)
+                | Way::Deployment(_)
+                | Way::Restart
+                | Way::Hook(_)
+                | Way::Manual(_) => None,
             },
             share: self.share(),
             parents,
@@ -215,6 +219,7 @@ impl Target<'_> {
             made: matches!(&self.way, Way::Nginx(canary) if canary.owns(json)),
             readings,
             aside: match &self.way {
+                Way::Istio(routes) if routes.lowering.is_some() => None,
                 Way::Istio(routes) => match routes.aside(&self.object, json) {
                     Err(_) if self.put_back(json).is_some() => None,
                     told => told?,
@@ -230,62 +235,7 @@ impl Target<'_> {
         })
     }
 
-    /// The same, for a lowering: where it cannot be told which route is meant, because somebody added another that
-    /// carries the pair or renamed ours, all that carry it are.
-    #[must_use]
-    pub fn for_lowering(&self, json: &Value) -> Self {
-        let mut all = self.clone();
-        let told = match &mut all.way {
-            Way::Istio(routes) => {
-                routes.every = true;
-                routes.read(&self.object, json)
-            }
-            Way::GatewayApi(rules) => {
-                rules.every = true;
-                rules.read(&self.object, json)
-            }
-            Way::ConfigMap(_)
-            | Way::Deployment(_)
-            | Way::Restart
-            | Way::Nginx(_)
-            | Way::Hook(_)
-            | Way::Manual(_) => return all,
-        };
-        if told.is_ok() && self.read(json).is_err() {
-            return all;
-        }
-        self.clone()
-    }
-
-    /// What every route that carries the pair says, when we put traffic back and none of them gives the canary any:
-    /// then it does not matter which is meant.
-    fn put_back(&self, json: &Value) -> Option<Vec<Reading>> {
-        let stamp = self.stamp(json).filter(Stamp::puts_back)?;
-        let readings = match &self.way {
-            Way::Istio(routes) => Routes {
-                every: true,
-                ..*routes
-            }
-            .read(&self.object, json),
-            Way::GatewayApi(rules) => Rules {
-                every: true,
-                ..*rules
-            }
-            .read(&self.object, json),
-            Way::ConfigMap(_)
-            | Way::Deployment(_)
-            | Way::Restart
-            | Way::Nginx(_)
-            | Way::Hook(_)
-            | Way::Manual(_) => return None,
-        };
-        let nothing = |all: &Vec<Reading>| all.iter().all(|reading| reading.weight.is_zero());
-        readings
-            .ok()
-            .filter(|all| stamp.weight().is_zero() && nothing(all))
-    }
-
-    fn stamp(&self, json: &Value) -> Option<Stamp> {
+    pub(super) fn stamp(&self, json: &Value) -> Option<Stamp> {
         let annotations = json.pointer("/metadata/annotations")?;
         annotations.get(&self.key)?.as_str()?.parse().ok()
     }
@@ -336,50 +286,22 @@ impl Target<'_> {
         }
     }
 
-    /// The write that brings the object down to the stamp's weight, where `asked` is the weight that the component is
-    /// brought to. An object that we made is deleted for 0, which is the one way in which clients with a cookie
-    /// return too; and what lost its purpose is deleted at any weight.
-    pub fn lower(
-        &self,
-        json: Option<&Value>,
-        stamp: &Stamp,
-        asked: Weight,
-        mode: WriteMode,
-    ) -> Result<Write, RoutingError> {
-        let Some(json) = json else {
-            return Ok(Write::Nothing);
-        };
-        if let Way::Nginx(canary) = &self.way {
-            seen::expect_object(&self.object, json)?;
-            if !canary.owns(json) {
-                return Ok(Write::Nothing);
-            }
-            if asked.is_zero() || self.is_stray() {
-                return Ok(removal(json));
-            }
-        }
-        self.write(json, stamp, mode).map(Write::Patch)
-    }
-
-    /// The write that lets go of the object: traffic stays as it is, and what carries none of ours is deleted.
-    pub fn release(&self, json: &Value) -> Write {
-        let empty = self.read(json).is_ok_and(|seen| seen.weight.is_zero());
-        match &self.way {
-            Way::Nginx(canary) if canary.owns(json) && empty => removal(json),
-            Way::Hook(_) | Way::Manual(_) => Write::Nothing,
-            Way::Nginx(_)
-            | Way::Istio(_)
-            | Way::GatewayApi(_)
-            | Way::ConfigMap(_)
-            | Way::Deployment(_)
-            | Way::Restart => self.detach(json).map_or(Write::Nothing, Write::Patch),
-        }
-    }
-
     /// The patch that makes the object say the stamp's weight and carry the stamp, computed from the JSON that was
     /// read. It cannot land after a write of ours that came later than that read. Writing the weight that is already
     /// there still stamps.
     pub fn write(&self, json: &Value, stamp: &Stamp, mode: WriteMode) -> Result<ObjectPatch, RoutingError> {
+        self.write_as(json, stamp, mode, false)
+    }
+
+    /// The same; a lowering also takes off what sends requests to the canary whatever the weight says, and writes as
+    /// much as it can.
+    pub(super) fn write_as(
+        &self,
+        json: &Value,
+        stamp: &Stamp,
+        mode: WriteMode,
+        lowering: bool,
+    ) -> Result<ObjectPatch, RoutingError> {
         seen::expect_object(&self.object, json)?;
         let weight = stamp.weight();
         let mut draft = self.draft(json);
@@ -388,75 +310,23 @@ impl Target<'_> {
                 routes.draft(&self.object, json, weight, &mut draft)?;
                 if stamp.puts_back() {
                     routes.strip(json, &mut draft);
+                } else if lowering {
+                    routes.take_off_rogues(json, &mut draft);
                 }
             }
             Way::GatewayApi(rules) => rules.draft(&self.object, json, weight, &mut draft)?,
             Way::ConfigMap(switch) => {
-                switch_config_map::draft(switch, &self.object, json, weight, &mut draft)?;
+                switch_config_map::draft(switch, &self.object, json, (weight, lowering), &mut draft)?;
             }
             Way::Deployment(switch) => {
-                switch_deployment::draft(switch, &self.object, json, weight, mode, &mut draft)?;
+                let how = (weight, mode, lowering);
+                switch_deployment::draft(switch, &self.object, json, how, &mut draft)?;
             }
             Way::Restart => switch_restart::draft(&self.object, json, weight, &mut draft)?,
             Way::Nginx(canary) => canary.draft(&self.object, json, weight, &mut draft)?,
             Way::Hook(_) | Way::Manual(_) => hook::draft(json, weight, &mut draft),
         }
         draft.stamped(stamp)
-    }
-
-    /// The patch with the journal of the originals that it overwrites for the first time: for whoever writes to a
-    /// cluster. What [`Target::restore`] puts back.
-    pub fn journalled(&self, json: &Value, patch: ObjectPatch) -> ObjectPatch {
-        // Before an object that we made there was nothing; and a hook remembers a weight and an id, nothing else.
-        if matches!(&self.way, Way::Nginx(_) | Way::Hook(_) | Way::Manual(_)) {
-            return patch;
-        }
-        originals::journalled(json, &self.key, patch, |json| {
-            let mut rest = json.clone();
-            if let Some(ObjectPatch {
-                body: PatchBody::Json(ours),
-                ..
-            }) = self.detach(json)
-            {
-                // It was computed from this very object, so it fits; if not, nothing is taken off.
-                drop(json_patch::patch(&mut rest, &ours));
-            }
-            rest
-        })
-    }
-
-    /// The patch that puts back what stood in our places before our first write, byte for byte, and takes our marks
-    /// off. Never a raise: originals that give the canary more than it has now stay away, and the answer says so.
-    pub fn restore(&self, json: &Value) -> PutBack {
-        if let Err(error) = seen::expect_object(&self.object, json) {
-            return PutBack {
-                patch: None,
-                kept: Some(error.to_string()),
-            };
-        }
-        // What cannot be read now may be anything; then only nothing is surely not more.
-        let now = self.read(json).map_or(Weight::ZERO, |seen| seen.lowest);
-        originals::put_back(&self.object, json, &self.key, self.detach(json), |then| {
-            let then = self.read(then).map_err(|e| e.to_string())?.weight;
-            if then > now {
-                return Err(format!("they say {then}, and it stands at {now}; set it by hand"));
-            }
-            Ok(())
-        })
-    }
-
-    /// The write that gives the object back as it was before us ([`Target::restore`]), and why it stays as it is where
-    /// it does. What we made is deleted: before us it was not there.
-    pub fn give_back(&self, json: &Value) -> (Write, Option<String>) {
-        match &self.way {
-            Way::Nginx(canary) if canary.owns(json) => (removal(json), None),
-            // A hook has nothing to take off: the weight stands, and it is 0 by now.
-            Way::Nginx(_) | Way::Hook(_) | Way::Manual(_) => (Write::Nothing, None),
-            Way::Istio(_) | Way::GatewayApi(_) | Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => {
-                let back = self.restore(json);
-                (back.patch.map_or(Write::Nothing, Write::Patch), back.kept)
-            }
-        }
     }
 
     /// The patch that makes the object carry what is wanted beside the weights, which stay as they are; `None` when
@@ -584,16 +454,7 @@ impl Target<'_> {
         }
     }
 
-    fn draft<'d>(&'d self, json: &'d Value) -> Draft<'d> {
+    pub(super) fn draft<'d>(&'d self, json: &'d Value) -> Draft<'d> {
         Draft::new(&self.object, json, &self.key)
-    }
-}
-
-/// Deleting what was read, and nothing else.
-fn removal(json: &Value) -> Write {
-    let owned = |pointer: &str| text(json, pointer).unwrap_or_default().to_owned();
-    Write::Delete {
-        uid: owned("/metadata/uid"),
-        resource_version: owned("/metadata/resourceVersion"),
     }
 }

@@ -119,7 +119,7 @@ async fn what_cannot_be_put_back_is_named_with_its_remedy_and_the_rest_goes_back
     assert_eq!(weight(&cluster, "c1"), 40);
     let said = |n: usize| report["components"][n]["message"].as_str().unwrap();
     assert!(
-        said(1).contains("virtualservice sealos-system/c1 not written")
+        said(1).contains("virtualservice sealos-system/c1 not lowered")
             && said(1).contains("eve may not")
             && said(1).contains("as somebody who may get and patch"),
         "{}",

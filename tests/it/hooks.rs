@@ -209,6 +209,23 @@ async fn a_write_that_was_decided_on_an_older_one_does_not_land() {
     assert_eq!(scene.receiver.weight("shop"), 0.0, "the same again is harmless");
 }
 
+#[tokio::test]
+async fn a_first_raise_that_was_given_up_does_not_land_after_the_first_rollback() {
+    let scene = Scene::new().await;
+    let hooks = scene.hooks(&["127.0.0.1"]);
+    let hook: Hook = serde_json::from_value(json!({"url": scene.receiver.url})).unwrap();
+    let state = |percent, id: &str| HookState {
+        weight: Weight::from_percent(percent).unwrap(),
+        id: Some(id.to_owned()),
+        reason: None,
+    };
+    // Both were decided while the hook had no id; the raise was under way the longer.
+    hooks.put(&hook, "shop", &state(0, "b"), None).await.unwrap();
+    let late = hooks.put(&hook, "shop", &state(5, "a"), None).await;
+    assert_eq!(late, Err(HookFailure::Race));
+    assert_eq!(scene.receiver.weight("shop"), 0.0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_daemon_a_rollback_calls_the_hook_from_here_or_says_why_not() {
     let scene = Scene::new().await;

@@ -20,33 +20,33 @@ use clap::Subcommand;
 /// What is done about a migration, in a cluster.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Write what Ingresses are converted to, batch by batch
-    Apply(Box<ApplyArgs>),
-    /// Keep what a migration may change, in a folder
-    Backup(BackupArgs),
-    /// Delete Ingresses that nothing needs any more
-    Cleanup(Box<CleanupArgs>),
-    /// Have the platform's controllers make no Ingresses any more
-    Finish(Box<FinishArgs>),
-    /// Put a backup back, or show in what the cluster differs from it
-    Restore(RestoreArgs),
     /// Say whether the migration may begin, and what stands in the way
     Preflight(Box<PreflightArgs>),
-    /// Undo what was written, so that nginx has everything again
-    Rollback(RollbackArgs),
-    /// Say how far the migration is, by namespace
-    Status(StatusArgs),
-    /// Say whether what was migrated is well
-    Validate(ValidateArgs),
+    /// Keep what a migration may change, in a folder
+    Backup(BackupArgs),
+    /// Put a backup back, or show in what the cluster differs from it
+    Restore(RestoreArgs),
     /// Let ingress-nginx have no new hosts: audit, then warn, then deny
     Block(Box<BlockArgs>),
     /// Take the block away
     Unblock(UnblockArgs),
+    /// Write what Ingresses are converted to, batch by batch
+    Apply(Box<ApplyArgs>),
+    /// Ask both data planes the same questions, and say where they answer differently
+    Probe(Box<ProbeArgs>),
+    /// Say how far the migration is, by namespace
+    Status(StatusArgs),
+    /// Say whether what was migrated is well
+    Validate(ValidateArgs),
+    /// Delete Ingresses that nothing needs any more
+    Cleanup(Box<CleanupArgs>),
+    /// Have the platform's controllers make no Ingresses any more
+    Finish(Box<FinishArgs>),
+    /// Undo what was written, so that nginx has everything again
+    Rollback(RollbackArgs),
     /// Make, check and take away a tenant
     #[command(subcommand)]
     Tenant(TenantVerb),
-    /// Ask both data planes the same questions, and say where they answer differently
-    Probe(Box<ProbeArgs>),
     /// Let the gateway take the place of a Service's load balancer
     #[command(subcommand)]
     Loadbalancer(LoadBalancerVerb),

@@ -91,6 +91,9 @@ pub(super) async fn run(
     let (healthy_before, (daemon, entries, took)) = tokio::join!(doctor.look(&before), put_back);
     let back_at = Clock::System.now();
     let entries = already(entries, &before, &tasks);
+    let took = u64::try_from(took.as_millis())
+        .ok()
+        .filter(|_| entries.iter().any(is_back));
     let exit = report::exit(&entries);
     let after = after(cluster, namespace, &tasks, &entries).await;
     let summary = people::Summary {
@@ -129,7 +132,7 @@ pub(super) async fn run(
         components: entries,
         before,
         after,
-        put_back_in_ms: u64::try_from(took.as_millis()).ok(),
+        put_back_in_ms: took,
         health: Some(Health {
             before: healthy_before,
             after: healthy_after,
@@ -233,14 +236,73 @@ fn mode(mode: EmergencyMode) -> &'static str {
     }
 }
 
+/// How much is back, and how fast: in big words where it is not all.
+fn back(entries: &[Entry], took: Option<u64>) -> String {
+    let (all, well) = (entries.len(), entries.iter().filter(|e| is_back(e)).count());
+    let took = took.map_or_else(String::new, |ms| format!(" in {}.{:03} s", ms / 1000, ms % 1000));
+    let names: Vec<&str> = entries
+        .iter()
+        .filter(|e| !is_back(e))
+        .map(|e| e.component.as_str())
+        .collect();
+    match well {
+        _ if well == all => format!("Put back{took}."),
+        0 => format!("NOTHING WAS PUT BACK: 0 of {all} components. Why, and what to do now, stands above."),
+        _ => format!(
+            "NOT ALL IS BACK: {well} of {all} components were put back{took}; NOT {}. Why, and what to do now, stands above.",
+            names.join(", ")
+        ),
+    }
+}
+
+/// Whether a component's traffic is back, whoever put it there.
+fn is_back(entry: &Entry) -> bool {
+    entry.result.well() || entry.result == Ended::RolledBack
+}
+
 fn show(report: &Report, form: Output, out: &mut dyn Write) -> Result<(), Failure> {
     wish::tell(report, form, out)?;
     if matches!(form, Output::Json | Output::Yaml) {
         return Ok(());
     }
-    let took = report.put_back_in_ms.unwrap_or_default();
-    writeln!(out, "\nPut back in {}.{:03} s.\n", took / 1000, took % 1000)?;
+    writeln!(out, "\n{}\n", back(&report.components, report.put_back_in_ms))?;
     let rows: Vec<Vec<Cell>> = report.steps.iter().map(Step::row).collect();
     table::write(out, &["STEP", "RESULT", "MESSAGE"], &rows, None)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_back_is_said_in_big_words_and_with_how_many() {
+        let said = |ends: &[Ended], took| {
+            let entries: Vec<Entry> = ends
+                .iter()
+                .enumerate()
+                .map(|(n, result)| Entry {
+                    rollout: "r".into(),
+                    component: format!("c{n}"),
+                    result: *result,
+                    message: String::new(),
+                })
+                .collect();
+            back(&entries, took)
+        };
+        assert_eq!(
+            said(&[Ended::Done, Ended::DoneDirectly], Some(3661)),
+            "Put back in 3.661 s."
+        );
+        let none = said(&[Ended::Refused, Ended::Unreachable], None);
+        assert!(
+            none.starts_with("NOTHING WAS PUT BACK: 0 of 2 components"),
+            "{none}"
+        );
+        let some = said(&[Ended::Done, Ended::Refused, Ended::TimedOut], Some(20));
+        assert!(
+            some.starts_with("NOT ALL IS BACK: 1 of 3 components were put back in 0.020 s; NOT c1, c2."),
+            "{some}"
+        );
+    }
 }

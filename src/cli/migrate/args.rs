@@ -8,6 +8,9 @@ use std::path::PathBuf;
 pub enum MigrateVerb {
     /// Turn Ingresses into Istio objects, without a cluster and without writing to one
     Convert(Box<ConvertArgs>),
+    /// What meets a cluster.
+    #[command(flatten)]
+    Cluster(gradual_rollout_toolkit::verb::Verb),
     /// Say what a code of the report means, and what to do; `list` shows them all
     Explain {
         /// The code

@@ -2,9 +2,11 @@
 //! files and people.
 
 pub(super) mod args;
+mod cluster;
 mod convert;
 mod explain;
 mod files;
+pub(super) mod older;
 
 use super::args::{Global, Output};
 use super::exit::{Exit, Failure};
@@ -16,6 +18,7 @@ use std::io::Write;
 pub(super) fn run(what: &MigrateVerb, global: &Global, out: &mut dyn Write) -> Result<Exit, Failure> {
     match what {
         MigrateVerb::Convert(args) => convert::run(args, form(global)?, out),
+        MigrateVerb::Cluster(verb) => super::block_on(cluster::run(verb, global, out)),
         MigrateVerb::Explain { code } => explain::run(code, OutputTo::form(global.output.as_ref()), out),
     }
 }

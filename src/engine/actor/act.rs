@@ -8,6 +8,7 @@ use crate::engine::{lower, raise};
 use crate::rollout::observation::{Decision, Lower, Raise};
 use crate::rollout::spec::Component;
 use crate::rollout::weight::Weight;
+use crate::routing::targets;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -117,11 +118,14 @@ impl Actor {
         let Some(component) = self.planned(&order.component) else {
             return;
         };
+        let all = targets(&component, &self.raw.namespace);
+        let objects = all.iter().map(|target| target.object().clone()).collect();
         let waits = Arc::new(AtomicBool::new(false));
         let told = lower::Told {
             failures: self.failing.0.clone(),
             recorded: self.recorded.subscribe(),
             waits: waits.clone(),
+            claimed: self.shared.claims.on(&objects),
         };
         let job = lower::lower(
             doors,

@@ -1,7 +1,7 @@
 //! The canary Ingress of an upstream, and its alias Service: how they are made, read, written and taken away.
 
 use super::locations::{Key, Location, is_true, rules};
-use super::select::{Split, is_ours, name_of};
+use super::select::{Split, is_marked, is_ours, name_of};
 use super::{COMPONENT, MANAGED_BY, MANAGER, PREFIX, TOTAL};
 use crate::rollout::router_spec::{IngressNginx, SplitGateway};
 use crate::rollout::weight::Weight;
@@ -48,12 +48,13 @@ impl Canary<'_> {
         json.pointer("/metadata/annotations")?.get(self.key(name))
     }
 
-    /// Whether an object is one that this component made. Others are neither written nor deleted.
+    /// Whether an object of this name is one that this component made: its labels say so, or, where somebody put others
+    /// in their place, our mark does. Others are neither written nor deleted.
     pub(in crate::routing) fn owns(&self, json: &Value) -> bool {
-        is_ours(self.component, json)
+        is_ours(self.component, json) || is_marked(self.component, json)
     }
 
-    fn owned(&self, object: &ObjectRef, json: &Value) -> Result<(), RoutingError> {
+    pub(in crate::routing) fn owned(&self, object: &ObjectRef, json: &Value) -> Result<(), RoutingError> {
         if self.owns(json) {
             return Ok(());
         }

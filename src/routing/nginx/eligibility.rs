@@ -4,7 +4,7 @@ use super::canary::external_name;
 use super::finding::{Code, Finding};
 use super::locations::{Key, Location, aliases, annotation, is_canary, names, rules};
 use super::routes::{Bound, Way};
-use super::select::{Split, is_ours, name_of};
+use super::select::{Split, is_made, name_of};
 use crate::rollout::router_spec::IngressNginx;
 use crate::routing::ObjectKind;
 use crate::routing::seen::text;
@@ -92,7 +92,7 @@ impl<'a> Reader<'a> {
             for host in hosts(json) {
                 reader.by_host.entry(host).or_default().push(json);
             }
-            if is_canary(spec, json) && !is_ours(component, json) {
+            if is_canary(spec, json) && !is_made(component, json) {
                 for location in rules(json) {
                     reader.foreign.entry(location.key()).or_default().push(json);
                 }
@@ -225,7 +225,7 @@ impl<'a> Reader<'a> {
             }
         }
         let known = self.by_name.get(&(namespace.as_str(), name.as_str()));
-        if let Some(other) = known.filter(|i| !is_ours(self.component, i)) {
+        if let Some(other) = known.filter(|i| !is_made(self.component, i)) {
             let message = format!(
                 "has the name of the canary of {}, and was not made by this component",
                 split.upstream

@@ -9,7 +9,7 @@ use super::{COMPONENT, MANAGED_BY, MANAGER, selection};
 use crate::rollout::router_spec::IngressNginx;
 use crate::routing::object::{ClaimKey, ObjectKind, ObjectRef, Part};
 use crate::routing::seen::text;
-use crate::routing::stamp::fnv1a;
+use crate::routing::stamp::{Stamp, fnv1a, stamp_key};
 use crate::routing::stock::Stock;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,7 +105,28 @@ pub(in crate::routing) fn claims_of(object: &ObjectRef) -> Vec<ClaimKey> {
     }]
 }
 
-/// Whether an Ingress is a canary that this component made.
+/// Whether an Ingress carries the mark of this component's writes.
+pub(super) fn is_marked(component: &str, json: &Value) -> bool {
+    let mark = json
+        .pointer("/metadata/annotations")
+        .and_then(|a| a.get(stamp_key(component))?.as_str());
+    mark.is_some_and(|mark| mark.parse::<Stamp>().is_ok())
+}
+
+/// Whether all its rules lead to an alias of its own name, as those of a canary of ours do: a copy's lead elsewhere.
+fn leads_to_its_alias(json: &Arc<Value>) -> bool {
+    let (_, name) = names(json);
+    let rules = rules(json);
+    !rules.is_empty() && rules.iter().all(|location| location.upstream.service == name)
+}
+
+/// Whether an Ingress is a canary that this component made: by its labels, or, where a tool replaced those, by our mark
+/// and by where it leads.
+pub(super) fn is_made(component: &str, json: &Arc<Value>) -> bool {
+    is_ours(component, json) || is_marked(component, json) && leads_to_its_alias(json)
+}
+
+/// Whether an Ingress has the labels of a canary that this component made.
 pub(super) fn is_ours(component: &str, json: &Value) -> bool {
     let label = |key: &str| {
         json.pointer("/metadata/labels")
@@ -178,14 +199,14 @@ pub(in crate::routing) fn select(
     }
     let unclear: Vec<&Arc<Value>> = all
         .iter()
-        .filter(|i| together(i).is_none() && !is_ours(component, i))
+        .filter(|i| together(i).is_none() && !is_made(component, i))
         .collect();
     let doubts = doubts(spec, &unclear, &selected.splits, first_class.as_deref());
     selected.findings.extend(doubts);
     let kept: BTreeSet<ObjectRef> = selected.splits.iter().map(Split::object).collect();
     selected.strays = all
         .iter()
-        .filter(|i| is_ours(component, i))
+        .filter(|i| is_made(component, i))
         .map(|i| {
             let (namespace, name) = names(i);
             ObjectRef {

@@ -403,3 +403,65 @@ proptest! {
         prop_assert_eq!(others_of(&object), before);
     }
 }
+
+/// What a lowering leaves of a Deployment, and what it cannot write.
+fn lowered(json: &Value) -> (Value, Vec<String>) {
+    with(SWITCH, 1, |target| {
+        let mut object = json.clone();
+        let undone = target.left(json).undone;
+        let down = stamp("01J9", Weight::ZERO);
+        let Write::Patch(patch) = target
+            .lower(Some(json), &down, Weight::ZERO, WriteMode::Normal)
+            .unwrap()
+        else {
+            unreachable!()
+        };
+        serve(&patch, &mut object).unwrap();
+        (object, undone)
+    })
+}
+
+#[test]
+fn a_variable_from_elsewhere_or_twice_keeps_no_lowering_of_the_others_up() {
+    let elsewhere =
+        json!({"name": "NETWORKING_MODE", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}});
+    let json = deployment(&json!([elsewhere, {"name": "ISTIO_PERCENTAGE", "value": "40"},
+        {"name": "ISTIO_PERCENTAGE", "value": "60"}]));
+    assert!(
+        write(SWITCH, 1, &json, Weight::ZERO).is_err(),
+        "a raise demands that all is well"
+    );
+    let (object, undone) = lowered(&json);
+    let env = &object["spec"]["template"]["spec"]["containers"][1]["env"];
+    assert_eq!(env[0], elsewhere);
+    assert_eq!((&env[1]["value"], &env[2]["value"]), (&json!("0"), &json!("0")));
+    assert_eq!(undone.len(), 1, "{undone:?}");
+    assert!(
+        undone[0].contains("NETWORKING_MODE of container \"controller\""),
+        "{undone:?}"
+    );
+}
+
+#[test]
+fn a_container_that_was_renamed_is_lowered_where_it_alone_has_the_variables() {
+    let mut json = deployment(&json!([{"name": "ISTIO_PERCENTAGE", "value": "40"}]));
+    json["spec"]["template"]["spec"]["containers"][1]["name"] = json!("manager");
+    let refused = with(SWITCH, 1, |target| {
+        target.lower(
+            Some(&json),
+            &stamp("01J9", Weight::ZERO),
+            Weight::ZERO,
+            WriteMode::Normal,
+        )
+    });
+    assert_eq!(
+        refused.unwrap_err().category(),
+        "NoSuchContainer",
+        "a sidecar has them too"
+    );
+    json["spec"]["template"]["spec"]["containers"][0]["env"] = json!([]);
+    let (object, undone) = lowered(&json);
+    let env = &object["spec"]["template"]["spec"]["containers"][1]["env"];
+    assert_eq!(env[0], json!({"name": "ISTIO_PERCENTAGE", "value": "0"}));
+    assert!(undone.is_empty(), "{undone:?}");
+}

@@ -490,3 +490,66 @@ fn a_delegate_is_written_like_any_other() {
     assert_eq!(target.read(&object).unwrap().agreed(), Some(percent(10)));
     assert!(target.preview(&object, &Wanted::AsSpecified).unwrap().is_some());
 }
+
+/// As the daemon lowers.
+fn lowered(object: &mut Value, weight: Weight, reason: &str) {
+    let component = component(SHOP);
+    let target = &targets(&component, "apps")[0];
+    let stamp = Stamp::new("01G", weight, reason).unwrap();
+    let Write::Patch(patch) = target
+        .lower(Some(object), &stamp, weight, WriteMode::Normal)
+        .unwrap()
+    else {
+        unreachable!()
+    };
+    serve(&target.journalled(object, patch), object).unwrap();
+}
+
+fn choosers(object: &Value) -> Option<String> {
+    let component = component(SHOP);
+    targets(&component, "apps")[0].read(object).unwrap().choosers
+}
+
+#[test]
+fn a_rule_of_our_name_that_nobody_asked_for_is_told_and_every_lowering_takes_it_off() {
+    let rogue = json!({"name": "gradual-rollout-shop-testers-7", "match": [{"uri": {"prefix": "/"}}],
+        "route": [{"destination": {"host": "shop", "subset": "v2"}}]});
+    for mut object in [shop(), previewed()] {
+        assert_eq!(choosers(&object), None);
+        let before = object["spec"]["http"].clone();
+        object["spec"]["http"]
+            .as_array_mut()
+            .unwrap()
+            .insert(0, rogue.clone());
+        assert_eq!(
+            choosers(&object).as_deref(),
+            Some("the rule gradual-rollout-shop-testers-7")
+        );
+        lowered(&mut object, percent(5), "DriftReverted");
+        assert_eq!(object["spec"]["http"], before, "ours and theirs stay");
+        assert_eq!(choosers(&object), None);
+    }
+}
+
+#[test]
+fn a_rule_of_ours_that_somebody_opened_to_everybody_is_taken_off() {
+    for opened in [json!(null), json!([]), json!([{"uri": {"prefix": "/"}}])] {
+        let mut object = previewed();
+        object["spec"]["http"][1]["match"] = opened.clone();
+        assert!(choosers(&object).unwrap().contains("testers-0"), "{opened}");
+        assert!(shown(SHOP, &object).missing.unwrap().contains("changed our rule"));
+        lowered(&mut object, percent(5), "DriftReverted");
+        assert_eq!(object["spec"]["http"].as_array().unwrap().len(), 3, "{opened}");
+        assert_eq!(choosers(&object), None);
+    }
+    let mut object = previewed();
+    object["spec"]["http"][1]["timeout"] = json!("9s");
+    assert_eq!(
+        choosers(&object),
+        None,
+        "changed, and for testers still: it is theirs, and stays"
+    );
+    let mut object = previewed();
+    object["spec"]["http"][1]["name"] = json!("gradual-rollout-shop-other-testers-0");
+    assert_eq!(choosers(&object), None, "another component's");
+}

@@ -162,7 +162,13 @@ fn put(desk: &mut Desk, headers: &HeaderMap, body: &Bytes) -> Response {
     let wanted = headers
         .get("if-match")
         .map(|h| h.to_str().unwrap().trim_matches('"').to_owned());
-    if wanted != known.1 {
+    let only_first = headers.get("if-none-match").is_some_and(|any| any == "*");
+    // As `docs/routers/hook.md` tells people to do it: without either header there is no fence.
+    let lost = match wanted {
+        Some(id) => known.1 != Some(id),
+        None => only_first && known.1.is_some(),
+    };
+    if lost {
         return StatusCode::PRECONDITION_FAILED.into_response();
     }
     desk.weights

@@ -209,8 +209,47 @@ fn an_ingress_that_is_not_ours_is_neither_read_nor_written_nor_deleted() {
         Weight::ZERO,
         WriteMode::Normal,
     );
-    assert_eq!(lower.unwrap(), Write::Nothing);
+    let refused = lower.unwrap_err();
+    assert_eq!(refused.category(), "NotOurs");
+    assert!(
+        refused.to_string().contains("not lowered"),
+        "never told as done: {refused}"
+    );
     assert!(found.findings.iter().any(|f| f.code == Code::NameTaken));
+}
+
+#[test]
+fn a_canary_of_ours_whose_labels_somebody_replaced_is_found_by_its_mark_and_deleted() {
+    for stray in [false, true] {
+        let mut cluster = Cluster::new();
+        let mut shop = shop("");
+        cluster.split(&shop, percent(50));
+        let name = cluster.canaries()[0]["metadata"]["name"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let labels = json!({"app.kubernetes.io/managed-by": "Helm", "rollout.sealos.io/component": "x"});
+        cluster.first("Ingress", &name)["metadata"]["labels"] = labels;
+        // Somebody's copy of it carries our mark too, and leads to our alias.
+        let mut copy = cluster.first("Ingress", &name).clone();
+        copy["metadata"]["name"] = json!("copy");
+        cluster.add(copy);
+        if stray {
+            shop = component(
+                "- ingressNginx:\n    ingresses: {names: [other]}\n    gateway: {namespace: istio-system, service: gw, port: 8081, name: istio-system/split}\n",
+            );
+        }
+        let object = cluster.first("Ingress", &name).clone();
+        let found = cluster.found(&shop);
+        let names: Vec<&str> = found.targets.iter().map(|t| t.object().name.as_str()).collect();
+        assert_eq!(names, [name.as_str()], "stray: {stray}");
+        let target = &found.targets[0];
+        assert_eq!(target.is_stray(), stray);
+        assert_eq!(target.read(&object).unwrap().weight, percent(50));
+        let down = stamp("01G", Weight::ZERO);
+        let lower = target.lower(Some(&object), &down, Weight::ZERO, WriteMode::Normal);
+        assert!(matches!(lower, Ok(Write::Delete { .. })), "{lower:?}");
+    }
 }
 
 #[test]

@@ -1,0 +1,59 @@
+//! The verbs that meet a cluster: the crate `gradual-rollout-toolkit`, with this program's cluster, time and streams.
+
+use crate::cli::args::{Global, Output};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output_to::OutputTo;
+use crate::clock::Clock;
+use crate::cluster::connect;
+use gradual_rollout_toolkit::place::Place;
+use gradual_rollout_toolkit::trouble::{End, Trouble};
+use gradual_rollout_toolkit::verb::{self, Verb};
+use std::io::{IsTerminal as _, Write};
+
+/// Does it.
+pub(super) async fn run(verb: &Verb, global: &Global, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let json = match &global.output {
+        None | Some(OutputTo::Form(Output::Table)) => false,
+        Some(OutputTo::Form(Output::Json)) => true,
+        Some(OutputTo::Form(Output::Wide | Output::Yaml) | OutputTo::Place(_)) => {
+            return Err(Failure::usage("this command prints text, or with -o json JSON"));
+        }
+    };
+    let clients = connect::connect(None, None)
+        .await
+        .map_err(|error| Failure::new(Exit::Unreachable, error.to_string()))?;
+    let now = || Clock::System.now();
+    let mut err = anstream::stderr();
+    let end = verb::run(
+        verb,
+        &mut Place {
+            client: clients.fast,
+            now: &now,
+            out,
+            err: &mut err,
+            terminal: std::io::stderr().is_terminal(),
+            namespace: global.namespace.clone(),
+            json,
+        },
+    )
+    .await;
+    match end {
+        Ok(End::Done) => Ok(Exit::Done),
+        Ok(End::Refused) => Ok(Exit::Refused),
+        Ok(End::Partly) => Ok(Exit::Partly),
+        Err(trouble) => Err(failure(trouble)),
+    }
+}
+
+fn failure(trouble: Trouble) -> Failure {
+    let (exit, told) = match trouble {
+        // Output that nobody reads any more is success.
+        Trouble::Output(error) => return Failure::from(error),
+        Trouble::Usage(told) => (Exit::Usage, told),
+        Trouble::Refused(told) => (Exit::Refused, told),
+        Trouble::Unreachable(told) => (Exit::Unreachable, told),
+        Trouble::TimedOut(told) => (Exit::TimedOut, told),
+        Trouble::Internal(told) => (Exit::Internal, told),
+    };
+    Failure::new(exit, told)
+}

@@ -1,0 +1,229 @@
+//! The commands of the migration documents, as they are typed there: each is one of ours, whose spelling is told.
+
+use crate::cli::args::{Global, Output};
+use crate::cli::exit::Failure;
+use crate::cli::output_to::OutputTo;
+use clap::{Subcommand, ValueEnum};
+
+/// What the documents call it.
+#[derive(Debug, Subcommand)]
+pub enum Older {
+    /// `migrate block`, `apply`, `validate` and `cleanup`, one step at a time
+    #[command(hide = true)]
+    Cutover {
+        /// Which step
+        #[arg(long, value_enum)]
+        step: Step,
+        /// Write nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Without effect: nothing is asked
+        #[arg(long)]
+        force: bool,
+        /// The folder of the backup, for the cleanup
+        #[arg(long, value_name = "DIR")]
+        dir: Option<String>,
+    },
+    /// `migrate probe --suite`
+    #[command(hide = true)]
+    TestSuite {
+        /// Which suite
+        suite: String,
+        /// What is given to `probe` as it is
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        more: Vec<String>,
+    },
+    /// `migrate loadbalancer migrate`, for the object storage
+    #[command(hide = true)]
+    Minio {
+        /// The domain of its first port
+        #[arg(long, value_name = "DOMAIN")]
+        domain: String,
+        /// The port on the nodes for its first port, once its address is given up
+        #[arg(long, value_name = "PORT")]
+        nodeport: Option<u16>,
+        /// Give its address up: the one step that cannot be taken back
+        #[arg(long)]
+        release_address: bool,
+        /// Write nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// `migrate tenant create`
+    #[command(hide = true)]
+    Tenant {
+        /// The tenant
+        name: String,
+        /// What is given to `tenant create` as it is
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        more: Vec<String>,
+    },
+}
+
+/// The steps of the documents' cutover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Step {
+    /// All of them: they are days apart, so they are named and not done
+    All,
+    /// No new Ingresses
+    DisableIngress,
+    /// Those there are
+    MigrateExisting,
+    /// Are they well?
+    Validate,
+    /// Take the Ingresses away
+    Cleanup,
+}
+
+/// Where Sealos keeps its object storage.
+const STORAGE: (&str, &str, u16) = ("objectstorage-system", "object-storage", 9000);
+
+/// The words of ours for it, after the program's name.
+pub(in crate::cli) fn words(older: &Older, global: &Global) -> Result<Vec<String>, Failure> {
+    let mut words: Vec<String> = vec!["migrate".to_owned()];
+    let mut say = |more: &[&str]| words.extend(more.iter().map(ToString::to_string));
+    let mut namespace = global.namespace.clone();
+    match older {
+        Older::Cutover {
+            step, dry_run, dir, ..
+        } => {
+            match step {
+                Step::All => {
+                    return Err(Failure::refused(
+                        "the steps of a cutover are days apart, and each wants to be looked at. One after the other:\n  \
+                         gradual-rollout migrate block --mode audit|warn|deny\n  \
+                         gradual-rollout migrate apply --all\n  \
+                         gradual-rollout migrate validate\n  \
+                         gradual-rollout migrate cleanup --all --dir BACKUP",
+                    ));
+                }
+                Step::DisableIngress => say(&["block", "--mode", "deny"]),
+                Step::MigrateExisting if namespace.is_some() => say(&["apply"]),
+                Step::MigrateExisting => say(&["apply", "--all"]),
+                Step::Validate => say(&["validate"]),
+                Step::Cleanup => {
+                    let dir = dir.as_deref().ok_or_else(|| {
+                        Failure::usage(
+                            "nothing is deleted without a backup: name its folder, as in --step cleanup --dir BACKUP \
+                             (gradual-rollout migrate backup --dir BACKUP makes one)",
+                        )
+                    })?;
+                    say(&["cleanup", "--dir", dir]);
+                    if namespace.is_none() {
+                        say(&["--all"]);
+                    }
+                }
+            }
+            if *dry_run && *step != Step::Validate {
+                say(&["--dry-run"]);
+            }
+        }
+        Older::TestSuite { suite, more } => {
+            say(&["probe", "--suite", suite]);
+            words.extend(more.iter().cloned());
+        }
+        Older::Minio {
+            domain,
+            nodeport,
+            release_address,
+            dry_run,
+        } => {
+            let (home, service, port) = STORAGE;
+            say(&["loadbalancer", "migrate", service, "--domain", domain]);
+            if *release_address {
+                say(&["--release-address"]);
+            }
+            if let Some(nodeport) = nodeport {
+                if !release_address {
+                    return Err(Failure::usage(
+                        "--nodeport takes effect when the load balancer's address is given up, which cannot be taken \
+                         back: leave it out at first, and when clients have moved add --release-address",
+                    ));
+                }
+                say(&["--nodeport", &format!("{port}={nodeport}")]);
+            }
+            if *dry_run {
+                say(&["--dry-run"]);
+            }
+            namespace = namespace.or_else(|| Some(home.to_owned()));
+        }
+        Older::Tenant { name, more } => {
+            say(&["tenant", "create", name]);
+            words.extend(more.iter().cloned());
+        }
+    }
+    if let Some(namespace) = namespace {
+        words.extend(["-n".to_owned(), namespace]);
+    }
+    if global.output == Some(OutputTo::Form(Output::Json)) {
+        words.extend(["-o".to_owned(), "json".to_owned()]);
+    }
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::Raw;
+    use crate::cli::args::VerbArgs;
+    use clap::Parser as _;
+
+    fn ours(typed: &str) -> Result<String, Failure> {
+        let raw = Raw::try_parse_from(typed.split(' ')).unwrap();
+        let Some(VerbArgs::Older(older)) = raw.verb else {
+            panic!("{typed}: no command of the documents")
+        };
+        words(&older, &raw.global).map(|words| words.join(" "))
+    }
+
+    #[test]
+    fn each_command_of_the_documents_is_one_of_ours_that_is_understood() {
+        for (typed, wanted) in [
+            ("g cutover --step disable-ingress", "migrate block --mode deny"),
+            (
+                "g cutover --step migrate-existing --dry-run --force",
+                "migrate apply --all --dry-run",
+            ),
+            (
+                "g cutover --step migrate-existing -n ns-a",
+                "migrate apply -n ns-a",
+            ),
+            ("g cutover --step validate --dry-run", "migrate validate"),
+            (
+                "g cutover --step cleanup --dir b",
+                "migrate cleanup --dir b --all",
+            ),
+            ("g test-suite multi-tenant", "migrate probe --suite multi-tenant"),
+            ("g test-suite all --strict", "migrate probe --suite all --strict"),
+            (
+                "g minio --dry-run --domain s3.a.com",
+                "migrate loadbalancer migrate object-storage --domain s3.a.com --dry-run -n objectstorage-system",
+            ),
+            (
+                "g minio --domain s3.a.com --nodeport 30900 --release-address",
+                "migrate loadbalancer migrate object-storage --domain s3.a.com --release-address --nodeport 9000=30900 -n objectstorage-system",
+            ),
+            (
+                "g tenant ada --domain a.com",
+                "migrate tenant create ada --domain a.com",
+            ),
+        ] {
+            let said = ours(typed).unwrap();
+            assert_eq!(said, wanted, "{typed}");
+            let words = ["g"].into_iter().chain(said.split(' '));
+            assert!(Raw::try_parse_from(words).is_ok(), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_the_documents_do_in_one_go_and_cannot_be_undone_is_refused_with_the_way_to_do_it() {
+        for (typed, told) in [
+            ("g cutover --step all", "migrate cleanup --all --dir"),
+            ("g cutover --step cleanup", "--dir BACKUP"),
+            ("g minio --domain s3.a.com --nodeport 30900", "--release-address"),
+        ] {
+            let refused = ours(typed).unwrap_err();
+            assert!(refused.message.contains(told), "{typed}: {}", refused.message);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Putting traffic back, letting go, and giving back: what must work on an object that is no longer as it should be.
+
+use super::astray::{self, Picked};
+use super::error::RoutingError;
+use super::gateway_api::Rules;
+use super::istio::Routes;
+use super::object::ClaimKey;
+use super::originals::{self, PutBack};
+use super::patch::{ObjectPatch, PatchBody};
+use super::seen::{self, Reading, text};
+use super::stamp::Stamp;
+use super::switch_deployment;
+use super::target::{Target, Way, Write, WriteMode};
+use crate::rollout::weight::Weight;
+use serde_json::Value;
+
+impl<'a> Target<'a> {
+    /// The same, for a lowering: where the strict reading fails, because somebody added another route that carries the
+    /// pair, renamed ours, or garbled it, what is written is what is ours all the same, and nothing that
+    /// somebody else claims by name.
+    #[must_use]
+    pub fn for_lowering(&self, json: &Value, claims: &'a [ClaimKey]) -> Self {
+        let mut all = self.clone();
+        match &mut all.way {
+            Way::Istio(routes) if routes.read(&self.object, json).is_err() => routes.lowering = Some(claims),
+            Way::GatewayApi(rules) if rules.read(&self.object, json).is_err() => {
+                rules.lowering = Some(claims);
+            }
+            Way::Istio(_)
+            | Way::GatewayApi(_)
+            | Way::ConfigMap(_)
+            | Way::Deployment(_)
+            | Way::Restart
+            | Way::Nginx(_)
+            | Way::Hook(_)
+            | Way::Manual(_) => {}
+        }
+        all
+    }
+
+    /// What a lowering of this object leaves, as sentences: routes of others that give the canary something, and
+    /// variables that cannot be written.
+    pub fn left(&self, json: &Value) -> Left {
+        let routes = |picked: Result<Option<Picked<'_>>, RoutingError>| {
+            let picked = picked.ok().flatten();
+            picked.map(|picked| picked.left(&self.object)).unwrap_or_default()
+        };
+        match &self.way {
+            Way::Istio(way) => Left {
+                theirs: routes(way.picked(&self.object, json)),
+                undone: Vec::new(),
+            },
+            Way::GatewayApi(way) => Left {
+                theirs: routes(way.picked(&self.object, json)),
+                undone: Vec::new(),
+            },
+            Way::Deployment(switch) => Left {
+                theirs: Vec::new(),
+                undone: switch_deployment::left(switch, &self.object, json),
+            },
+            Way::ConfigMap(_) | Way::Restart | Way::Nginx(_) | Way::Hook(_) | Way::Manual(_) => {
+                Left::default()
+            }
+        }
+    }
+
+    /// What every route that a lowering would write says, when we put traffic back and none of them gives the canary
+    /// any: then it does not matter which is meant.
+    pub(super) fn put_back(&self, json: &Value) -> Option<Vec<Reading>> {
+        let stamp = self.stamp(json).filter(Stamp::puts_back)?;
+        let readings = match &self.way {
+            Way::Istio(routes) => Routes {
+                lowering: Some(&[]),
+                ..*routes
+            }
+            .read(&self.object, json),
+            Way::GatewayApi(rules) => Rules {
+                lowering: Some(&[]),
+                ..*rules
+            }
+            .read(&self.object, json),
+            Way::ConfigMap(_)
+            | Way::Deployment(_)
+            | Way::Restart
+            | Way::Nginx(_)
+            | Way::Hook(_)
+            | Way::Manual(_) => return None,
+        };
+        let nothing = |all: &Vec<Reading>| all.iter().all(|reading| reading.weight.is_zero());
+        readings
+            .ok()
+            .filter(|all| stamp.weight().is_zero() && nothing(all))
+    }
+
+    /// The write that brings the object down to the stamp's weight, where `asked` is the weight that the component is
+    /// brought to. An object that we made is deleted for 0, which is the one way in which clients with a cookie
+    /// return too; and what lost its purpose is deleted at any weight. What is a stranger's is not lowered, and that is
+    /// an error.
+    pub fn lower(
+        &self,
+        json: Option<&Value>,
+        stamp: &Stamp,
+        asked: Weight,
+        mode: WriteMode,
+    ) -> Result<Write, RoutingError> {
+        let Some(json) = json else {
+            return Ok(Write::Nothing);
+        };
+        if let Way::Nginx(canary) = &self.way {
+            seen::expect_object(&self.object, json)?;
+            canary.owned(&self.object, json)?;
+            if asked.is_zero() || self.is_stray() {
+                return Ok(removal(json));
+            }
+        }
+        self.write_as(json, stamp, mode, true).map(Write::Patch)
+    }
+
+    /// The write that lets go of the object: traffic stays as it is, and what carries none of ours is deleted.
+    pub fn release(&self, json: &Value) -> Write {
+        let empty = self.read(json).is_ok_and(|seen| seen.weight.is_zero());
+        match &self.way {
+            Way::Nginx(canary) if canary.owns(json) && empty => removal(json),
+            Way::Hook(_) | Way::Manual(_) => Write::Nothing,
+            Way::Nginx(_)
+            | Way::Istio(_)
+            | Way::GatewayApi(_)
+            | Way::ConfigMap(_)
+            | Way::Deployment(_)
+            | Way::Restart => self.detach(json).map_or(Write::Nothing, Write::Patch),
+        }
+    }
+
+    /// The patch with the journal of the originals that it overwrites for the first time: for whoever writes to a
+    /// cluster. What [`Target::restore`] puts back. Of a lowering that had to guess, only what the resource names.
+    pub fn journalled(&self, json: &Value, patch: ObjectPatch) -> ObjectPatch {
+        // Before an object that we made there was nothing; and a hook remembers a weight and an id, nothing else.
+        if matches!(&self.way, Way::Nginx(_) | Way::Hook(_) | Way::Manual(_)) {
+            return patch;
+        }
+        let strip = |json: &Value| {
+            let mut rest = json.clone();
+            if let Some(ObjectPatch {
+                body: PatchBody::Json(ours),
+                ..
+            }) = self.detach(json)
+            {
+                // It was computed from this very object, so it fits; if not, nothing is taken off.
+                drop(json_patch::patch(&mut rest, &ours));
+            }
+            rest
+        };
+        let is_ours = |route: Option<&str>| {
+            let (picked, names) = match &self.way {
+                Way::Istio(routes) => (routes.picked(&self.object, json), routes.names()),
+                Way::GatewayApi(rules) => (rules.picked(&self.object, json), rules.names()),
+                Way::ConfigMap(_)
+                | Way::Deployment(_)
+                | Way::Restart
+                | Way::Nginx(_)
+                | Way::Hook(_)
+                | Way::Manual(_) => return true,
+            };
+            match (picked.ok().flatten(), names) {
+                (None, _) => true,
+                (Some(_), Some(names)) => names.iter().any(|name| Some(name.as_str()) == route),
+                (Some(picked), None) => picked.ours.len() == 1,
+            }
+        };
+        originals::journalled(json, &self.key, patch, strip, is_ours)
+    }
+
+    /// The patch that puts back what stood in our places before our first write, byte for byte, and takes our marks
+    /// off. Never a raise: originals that give the canary more than it has now in their place stay away, and the answer
+    /// says so.
+    pub fn restore(&self, json: &Value) -> PutBack {
+        if let Err(error) = seen::expect_object(&self.object, json) {
+            return PutBack {
+                patch: None,
+                kept: Some(error.to_string()),
+            };
+        }
+        let allowed = |before: &Value, after: &Value| match &self.way {
+            Way::Istio(routes) => astray::raised((&routes.strays(before), &routes.strays(after)), "route"),
+            Way::GatewayApi(rules) => {
+                let strays = |json| rules.strays(&self.object, json);
+                astray::raised((&strays(before), &strays(after)), "rule")
+            }
+            Way::ConfigMap(_)
+            | Way::Deployment(_)
+            | Way::Restart
+            | Way::Nginx(_)
+            | Way::Hook(_)
+            | Way::Manual(_) => {
+                // What cannot be read now may be anything; then only nothing is surely not more.
+                let now = self.read(before).map_or(Weight::ZERO, |seen| seen.lowest);
+                let then = self.read(after).map_err(|e| e.to_string())?.weight;
+                if then > now {
+                    return Err(format!("they say {then}, and it stands at {now}; set it by hand"));
+                }
+                Ok(())
+            }
+        };
+        originals::put_back(&self.object, json, &self.key, self.detach(json), allowed)
+    }
+
+    /// The write that gives the object back as it was before us ([`Target::restore`]), and why it stays as it is where
+    /// it does. What we made is deleted: before us it was not there.
+    pub fn give_back(&self, json: &Value) -> (Write, Option<String>) {
+        match &self.way {
+            Way::Nginx(canary) if canary.owns(json) => (removal(json), None),
+            // A hook has nothing to take off: the weight stands, and it is 0 by now.
+            Way::Nginx(_) | Way::Hook(_) | Way::Manual(_) => (Write::Nothing, None),
+            Way::Istio(_) | Way::GatewayApi(_) | Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => {
+                let back = self.restore(json);
+                (back.patch.map_or(Write::Nothing, Write::Patch), back.kept)
+            }
+        }
+    }
+}
+
+/// What a lowering does not reach, as sentences.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// What is somebody else's and gives the canary something.
+    pub theirs: Vec<String>,
+    /// What is ours to lower and cannot be written.
+    pub undone: Vec<String>,
+}
+
+impl Left {
+    /// All of it, in one sentence; `None` when there is nothing.
+    pub fn sentence(&self) -> Option<String> {
+        let all: Vec<&str> = self
+            .undone
+            .iter()
+            .chain(&self.theirs)
+            .map(String::as_str)
+            .collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+}
+
+/// Deleting what was read, and nothing else.
+fn removal(json: &Value) -> Write {
+    let owned = |pointer: &str| text(json, pointer).unwrap_or_default().to_owned();
+    Write::Delete {
+        uid: owned("/metadata/uid"),
+        resource_version: owned("/metadata/resourceVersion"),
+    }
+}
