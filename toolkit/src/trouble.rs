@@ -66,6 +66,13 @@ impl Trouble {
             };
             return Self::Refused(format!("unable to {doing}: {}{remedy}", status.message));
         }
-        Self::Unreachable(format!("unable to {doing}: {error}"))
+        // The first words are the client's own affair; the last say what happened on the way.
+        let mut last: &dyn std::error::Error = error;
+        while let Some(deeper) = last.source() {
+            last = deeper;
+        }
+        Self::Unreachable(format!(
+            "unable to {doing}: {last}. Look which cluster is meant (kubectl config current-context), and whether it is up"
+        ))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::args::ApplyArgs;
 use super::gateway::{self, Host};
-use super::item::{self, Item};
+use super::item::{self, Change, Item};
 use super::left::{accepted, drifted};
 use super::live::{self, Live};
 use super::read::{self, destinations, guarded, of_kind};
@@ -16,7 +16,6 @@ use crate::marks;
 use crate::trouble::Trouble;
 use gradual_rollout_migration::convert::{Conversion, Options};
 use gradual_rollout_migration::input::Key;
-use gradual_rollout_migration::report::SecretCopy;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -238,27 +237,20 @@ impl Sources<'_> {
         let planned: BTreeSet<String> = plan.items.iter().map(|item| item.name.clone()).collect();
         for live in self.live.ours(&cluster::SECRET) {
             let (namespace, name) = gateway::key(live);
-            let known = planned.contains(&name);
-            let source = annotation(live, marks::COPY_OF).and_then(|of| of.split_once('/'));
-            let Some((from_namespace, from_name)) = source.filter(|_| !known) else {
+            let source = secret::source(live).and_then(|key| self.seen.certificates.get(&key));
+            let Some(source) =
+                source.filter(|source| !planned.contains(&name) && secret::renewed(source, live))
+            else {
                 continue;
             };
-            let copy = SecretCopy {
-                from_namespace: from_namespace.to_owned(),
-                from_name: from_name.to_owned(),
-                to_namespace: namespace,
-                to_name: name,
-            };
-            let key = (copy.from_namespace.clone(), copy.from_name.clone());
-            if let Some(source) = self
-                .seen
-                .certificates
-                .get(&key)
-                .filter(|source| secret::renewed(source, live))
-            {
-                plan.items
-                    .push(secret::item(&copy, source, Some(live), BTreeSet::new()));
-            }
+            plan.items.push(Item {
+                kind: cluster::SECRET,
+                body: secret::anew(live, source),
+                namespace,
+                name,
+                change: Change::Update,
+                hosts: BTreeSet::new(),
+            });
         }
     }
 

@@ -171,9 +171,10 @@ impl Run<'_> {
             }
             progress.step()?;
         }
-        let (cluster, args) = (self.cluster, self.args);
+        let (cluster, args, live) = (self.cluster, self.args, self.live);
+        let before = |item: &Item| live.get(&item.kind, &item.namespace, &item.name);
         let done = self
-            .budgeted(&waiting, |item| send(cluster, item, args), progress)
+            .budgeted(&waiting, |item| send(cluster, item, before(item), args), progress)
             .await?;
         for (item, result) in waiting.iter().zip(done) {
             let (became, why) = became(result);
@@ -266,16 +267,48 @@ fn params(args: &ApplyArgs, force: bool) -> PatchParams {
     params
 }
 
-async fn send(cluster: &Cluster, item: &Item, args: &ApplyArgs) -> Result<(), String> {
+/// How often a write is tried that somebody else's write came before.
+const TRIES: usize = 5;
+
+/// Writes an object. One that was read at a version is written at that version, or at a newer one that asks for the
+/// same: a controller writes its status whenever it likes.
+async fn send(cluster: &Cluster, item: &Item, live: Option<&Value>, args: &ApplyArgs) -> Result<(), String> {
     let Some(api) = cluster.api(&item.kind, Some(&item.namespace)) else {
         return Err(format!("the cluster does not serve {}", item.kind.resource()));
     };
     // A certificate has one source, so a copy that differs from it is wrong whoever changed it.
-    let force = args.overwrite || item.kind == cluster::SECRET;
-    let sent = api
-        .patch(&item.name, &params(args, force), &Patch::Apply(&item.body))
-        .await;
-    sent.map(drop).map_err(|error| said(&error))
+    let params = params(args, args.overwrite || item.kind == cluster::SECRET);
+    let mut body = item.body.clone();
+    for _ in 0..TRIES {
+        let Err(error) = api.patch(&item.name, &params, &Patch::Apply(&body)).await else {
+            return Ok(());
+        };
+        let stale = matches!(&error, kube::Error::Api(status) if status.code == 409)
+            && !cluster::meta(&body, "resourceVersion").is_empty();
+        let newer = if stale {
+            let newer = cluster.get(&item.kind, &item.namespace, &item.name).await;
+            newer.map_err(|error| said(&error))?
+        } else {
+            None
+        };
+        let same = |newer: &&Value| {
+            live.is_some_and(|live| marks::spec(live) == marks::spec(newer))
+                && live.map(|live| cluster::meta(live, "resourceVersion"))
+                    != Some(cluster::meta(newer, "resourceVersion"))
+        };
+        let Some(newer) = newer.as_ref().filter(same) else {
+            return Err(said(&error));
+        };
+        if let Some(meta) = body.pointer_mut("/metadata").and_then(Value::as_object_mut) {
+            let version = cluster::meta(newer, "resourceVersion").to_owned();
+            if meta.get("resourceVersion").and_then(Value::as_str) == Some(version.as_str()) {
+                // Not its version is in the way.
+                return Err(said(&error));
+            }
+            meta.insert("resourceVersion".to_owned(), version.into());
+        }
+    }
+    Err(format!("it was changed {TRIES} times while it was written"))
 }
 
 async fn put_mark(cluster: &Cluster, mark: &Mark, now: Timestamp, args: &ApplyArgs) -> Result<(), String> {

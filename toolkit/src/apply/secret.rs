@@ -1,9 +1,10 @@
 //! Copies of certificates in the gateway's namespace, the only one in which it reads them.
 
 use super::item::{Change, Item};
-use crate::cluster::{self, annotation};
+use crate::cluster::{self, annotation, meta};
 use crate::digest;
 use crate::marks;
+use gradual_rollout_migration::input::Key;
 use gradual_rollout_migration::report::SecretCopy;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -67,4 +68,27 @@ pub fn renewed(source: &Value, copy: &Value) -> bool {
         let of = |secret: &Value| secret.get("data").and_then(|data| data.get(*key)).cloned();
         of(source) != of(copy)
     })
+}
+
+/// The certificate that a Secret is a copy of, whichever verb made it.
+pub fn source(copy: &Value) -> Option<Key> {
+    let said = annotation(copy, marks::COPY_OF).or_else(|| annotation(copy, crate::secret::SOURCE))?;
+    let (namespace, name) = said.split_once('/')?;
+    Some((namespace.to_owned(), name.to_owned()))
+}
+
+/// A copy as it should be after its source was renewed, with the labels and notes of the verb that made it.
+pub fn anew(live: &Value, source: &Value) -> Value {
+    let (namespace, name) = (meta(live, "namespace"), meta(live, "name"));
+    if annotation(live, marks::COPY_OF).is_none() {
+        let labels = live.pointer("/metadata/labels").cloned().unwrap_or_default();
+        return crate::secret::copy(source, namespace, name, &labels);
+    }
+    let wanted = SecretCopy {
+        from_namespace: meta(source, "namespace").to_owned(),
+        from_name: meta(source, "name").to_owned(),
+        to_namespace: namespace.to_owned(),
+        to_name: name.to_owned(),
+    };
+    copy(&wanted, source)
 }

@@ -115,7 +115,11 @@ pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Valu
         undo.hosts
             .extend(hosts(route).into_iter().map(|host| (namespace.to_owned(), host)));
     }
-    let all: Vec<&Value> = live.ours(&cluster::GATEWAY).collect();
+    // Others have Gateways too, tenants among them: only what apply wrote is closed.
+    let all: Vec<&Value> = live
+        .ours(&cluster::GATEWAY)
+        .filter(|gateway| annotation(gateway, marks::WRITTEN).is_some())
+        .collect();
     let touched = |gateway: &&&Value| {
         gateway::open(gateway)
             .iter()
@@ -164,9 +168,17 @@ fn deleted(
             && !still.contains(service)
     });
     deleted.extend(unused.map(|rule| (cluster::DESTINATION_RULE, rule.clone())));
-    let shown: BTreeSet<String> = gateways
-        .iter()
-        .filter_map(|gateway| gateway::without(gateway, &|host| closed.contains(host)))
+    let closing = |gateway: &Value| {
+        gateways
+            .iter()
+            .any(|other| gateway::key(other) == gateway::key(gateway))
+    };
+    let shown: BTreeSet<String> = live
+        .all(&cluster::GATEWAY)
+        .filter_map(|gateway| {
+            let closes = closing(gateway);
+            gateway::without(gateway, &|host| closes && closed.contains(host))
+        })
         .flat_map(|gateway| gateway::credentials(&gateway))
         .collect();
     let was: BTreeSet<String> = gateways

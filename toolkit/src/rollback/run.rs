@@ -118,23 +118,44 @@ async fn put(cluster: &Cluster, gateway: &Value, hosts: &BTreeSet<Host>) -> Resu
         .map(drop)
 }
 
-/// Deletes objects of one kind after those of another, each exactly as it was looked at.
+/// Deletes objects of one kind after those of another, each as it was looked at.
 pub async fn delete(cluster: &Cluster, args: &RollbackArgs, all: &[(Kind, Value)]) -> Vec<Line> {
     let mut lines = Vec::new();
     for group in all.chunk_by(|a, b| a.0 == b.0) {
         let work = group.iter().map(|(kind, object)| async move {
-            let Some(api) = cluster.api(kind, Some(meta(object, "namespace"))) else {
-                return line(named(kind, object), "delete", Ok(()));
-            };
-            match api.delete(meta(object, "name"), &exactly(object, false)).await {
-                Ok(_) => line(named(kind, object), "delete", Ok(())),
-                Err(kube::Error::Api(status)) if status.code == 404 => {
-                    line(named(kind, object), "delete", Ok(()))
-                }
-                Err(error) => line(named(kind, object), "delete", Err(said(&error))),
-            }
+            line(named(kind, object), "delete", gone(cluster, kind, object).await)
         });
         lines.extend(paced(work, args.rate).collect::<Vec<Line>>().await);
     }
     lines
+}
+
+/// Deletes an object unless another took its place or it asks for something else by now; a controller that only wrote
+/// its status is no reason to leave it.
+async fn gone(cluster: &Cluster, kind: &Kind, object: &Value) -> Result<(), String> {
+    let (namespace, name) = (meta(object, "namespace"), meta(object, "name"));
+    let Some(api) = cluster.api(kind, Some(namespace)) else {
+        return Ok(());
+    };
+    let mut now = object.clone();
+    for _ in 0..TRIES {
+        match api.delete(name, &exactly(&now, false)).await {
+            Ok(_) => return Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(error) => return Err(said(&error)),
+        }
+        match cluster.get(kind, namespace, name).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(newer)) if same(&newer, object) => now = newer,
+            Ok(Some(_)) => return Err("somebody changed it since it was looked at".to_owned()),
+            Err(error) => return Err(said(&error)),
+        }
+    }
+    Err(format!("it was changed {TRIES} times while it was deleted"))
+}
+
+/// Whether an object is the same one and asks for the same.
+fn same(a: &Value, b: &Value) -> bool {
+    meta(a, "uid") == meta(b, "uid") && marks::spec(a) == marks::spec(b) && a.get("data") == b.get("data")
 }

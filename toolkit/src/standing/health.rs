@@ -5,7 +5,7 @@ use crate::apply::gateway;
 use crate::apply::live::hosts;
 use crate::apply::read::destinations;
 use crate::apply::secret;
-use crate::cluster::{self, Cluster, annotation, meta};
+use crate::cluster::{self, Cluster, meta};
 use crate::finding::{Finding, Severity};
 use crate::marks;
 use crate::rollback::plan::named;
@@ -21,6 +21,17 @@ fn finding(code: &'static str, severity: Severity, object: String, message: Stri
         message,
         remedy: remedy.to_owned(),
     }
+}
+
+/// What may not be looked at is not known to be well.
+fn unseen(object: String, what: &str, why: &str) -> Finding {
+    finding(
+        "VALIDATE-UNSEEN",
+        Severity::Warning,
+        object,
+        format!("{what} may not be looked at: {why}"),
+        "have the right granted, or ask as somebody who has it",
+    )
 }
 
 /// Everything that is not well.
@@ -53,8 +64,16 @@ async fn gateways(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding>
         if !selector.is_empty() {
             let selector = selector.join(",");
             // A Gateway's pods may be anywhere, and are mostly beside it.
-            let pods = cluster.list(&cluster::POD, None, Some(&selector)).await;
-            let pods = pods.map_err(|error| Trouble::kube(format!("list the pods of {object}"), &error))?;
+            let pods = match cluster.list(&cluster::POD, None, Some(&selector)).await {
+                Ok(pods) => pods,
+                Err(kube::Error::Api(status)) if status.code == 403 => {
+                    findings.push(unseen(object.clone(), "its pods", &status.message));
+                    continue;
+                }
+                Err(error) => {
+                    return Err(Trouble::kube(format!("list the pods of {object}"), &error));
+                }
+            };
             let ready = pods.iter().filter(|pod| is_ready(pod)).count();
             if ready == 0 {
                 findings.push(finding(
@@ -100,14 +119,20 @@ fn is_ready(pod: &Value) -> bool {
 async fn copies(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding>, Trouble> {
     let mut findings = Vec::new();
     for copy in standing.live.ours(&cluster::SECRET) {
-        let Some((namespace, name)) = annotation(copy, marks::COPY_OF).and_then(|of| of.split_once('/'))
-        else {
+        let Some((namespace, name)) = secret::source(copy) else {
             continue;
         };
-        let source = cluster.get(&cluster::SECRET, namespace, name).await;
-        let source =
-            source.map_err(|error| Trouble::kube(format!("read Secret {namespace}/{name}"), &error))?;
         let object = named(&cluster::SECRET, copy);
+        let source = match cluster.get(&cluster::SECRET, &namespace, &name).await {
+            Ok(source) => source,
+            Err(kube::Error::Api(status)) if status.code == 403 => {
+                findings.push(unseen(object, "its source", &status.message));
+                continue;
+            }
+            Err(error) => {
+                return Err(Trouble::kube(format!("read Secret {namespace}/{name}"), &error));
+            }
+        };
         match source {
             Some(source) if secret::renewed(&source, copy) => findings.push(finding(
                 "VALIDATE-COPY-STALE",

@@ -1,12 +1,11 @@
 //! `migrate finish` in a cluster, and the whole way there and back.
 
 use crate::apply::{ING, VS, open, tenants};
-use crate::objects::{config_map, deployment};
+use crate::objects::{asked, config_map, deployment};
 use crate::standing::gateway_pod;
 use crate::support::{Said, migrate};
 use gradual_rollout_apiserver::clock::Clock;
 use gradual_rollout_apiserver::{Store, roll_out_deployments};
-use gradual_rollout_toolkit::backup::sanitise::sanitised;
 use gradual_rollout_toolkit::trouble::{End, Trouble};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -62,7 +61,7 @@ fn state(store: &Store) -> BTreeMap<String, Value> {
             let meta = &object["metadata"];
             all.insert(
                 format!("{resource} {}/{}", meta["namespace"], meta["name"]),
-                sanitised(&object),
+                asked(&object),
             );
         }
     }

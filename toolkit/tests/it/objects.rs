@@ -43,3 +43,23 @@ pub(crate) fn custom(api_version: &str, kind: &str, namespace: &str, name: &str,
     json!({"apiVersion": api_version, "kind": kind, "spec": spec,
         "metadata": {"name": name, "namespace": namespace}})
 }
+
+/// What people care about of an object: its name, labels and annotations, and all that it asks for. Not what the code
+/// under test thinks of that.
+pub(crate) fn asked(object: &Value) -> Value {
+    let mut object = object.clone();
+    let map = object.as_object_mut().unwrap();
+    map.remove("status");
+    let meta = map["metadata"].as_object_mut().unwrap();
+    for made in [
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "managedFields",
+        "ownerReferences",
+    ] {
+        meta.remove(made);
+    }
+    object
+}

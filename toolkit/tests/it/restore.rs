@@ -1,11 +1,10 @@
 //! `migrate restore` in a cluster.
 
 use crate::kinds;
-use crate::objects::{config_map, custom, deployment, ingress, service};
+use crate::objects::{asked, config_map, custom, deployment, ingress, service};
 use crate::support::{cluster, migrate};
 use gradual_rollout_apiserver::clock::Clock;
 use gradual_rollout_apiserver::{Action, Failure, Fault, Store};
-use gradual_rollout_toolkit::backup::sanitise::sanitised;
 use gradual_rollout_toolkit::trouble::{End, Trouble};
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use proptest::prelude::*;
@@ -29,7 +28,7 @@ fn state(store: &Store) -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
     for resource in RESOURCES {
         for object in store.list(resource) {
-            let mut object = sanitised(&object);
+            let mut object = asked(&object);
             object["metadata"]
                 .as_object_mut()
                 .unwrap()

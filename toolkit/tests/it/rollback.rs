@@ -1,11 +1,10 @@
 //! `migrate rollback` in a cluster.
 
 use crate::apply::{GW, ING, VS, marked, open, tenants};
-use crate::objects::{ingress, service};
+use crate::objects::{asked, ingress, service};
 use crate::support::{Said, migrate};
 use gradual_rollout_apiserver::clock::Clock;
 use gradual_rollout_apiserver::{Action, Failure, Fault, Store};
-use gradual_rollout_toolkit::backup::sanitise::sanitised;
 use gradual_rollout_toolkit::trouble::{End, Trouble};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -26,7 +25,7 @@ fn state(store: &Store) -> BTreeMap<String, Value> {
         for object in store.list(resource) {
             let meta = &object["metadata"];
             let name = format!("{resource} {}/{}", meta["namespace"], meta["name"]);
-            all.insert(name, sanitised(&object));
+            all.insert(name, asked(&object));
         }
     }
     all
@@ -90,10 +89,19 @@ async fn what_was_applied_and_cleaned_up_is_as_it_was_before() {
 async fn one_namespace_is_undone_and_the_other_stays_open() {
     let (store, clock) = full();
     migrate(&store, &clock, &["apply", "--all"]).await.end.unwrap();
+    // A tenant's own, made by another verb.
+    let tenants = json!({"apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+        "metadata": {"name": "a-gateway", "namespace": "ns-a", "labels": {"app.kubernetes.io/managed-by": "gradual-rollout"}},
+        "spec": {"servers": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["ns-a/shop.ns-a.example.com"]}]}});
+    store.put(tenants.clone()).unwrap();
     let said = migrate(&store, &clock, &["-n", "ns-a", "rollback"]).await;
     show(&said);
     assert_eq!(said.end.unwrap(), End::Done);
     assert_eq!(open(&store), ["ns-b/shop.ns-b.example.com"]);
+    assert_eq!(
+        store.get(GW, "ns-a", "a-gateway").unwrap()["spec"],
+        tenants["spec"]
+    );
     assert!(!marked(&store, "ns-a", "shop") && marked(&store, "ns-b", "shop"));
     assert_eq!(store.list(VS).len(), 1);
     assert_eq!(

@@ -3,7 +3,7 @@
 use crate::apply::{ING, VS, tenants};
 use crate::objects::{ingress, service};
 use crate::support::{Said, migrate};
-use gradual_rollout_apiserver::Store;
+use gradual_rollout_apiserver::{Action, Failure, Fault, Store};
 use gradual_rollout_toolkit::trouble::End;
 use serde_json::{Value, json};
 
@@ -98,6 +98,16 @@ async fn what_is_well_is_said_to_be_and_each_thing_that_is_not_is_named() {
     let well = migrate(&store, &clock, &["validate"]).await;
     show(&well);
     assert_eq!((well.end.unwrap(), well.err.as_str()), (End::Done, ""));
+
+    let number = store.inject(
+        Fault::new(Action::Fail(Failure::new(403, "Forbidden", "pods is forbidden")))
+            .verb("list")
+            .resource("pods"),
+    );
+    let blind = migrate(&store, &clock, &["validate"]).await;
+    assert_eq!(blind.end.unwrap(), End::Done);
+    assert!(blind.err.contains("VALIDATE-UNSEEN"), "{}", blind.err);
+    store.faults().lift(number);
 
     store.put(certificate("second")).unwrap();
     store.delete("services", "ns-a", "shop").unwrap();
