@@ -19,14 +19,8 @@ impl Desk<'_> {
             self.out.changed = true;
         }
         let count = |state| self.status.components.iter().filter(|c| c.state == state).count();
-        let components = &self.status.components;
-        let (total, completed) = (components.len(), count(State::Completed));
-        // On its way back is not back: whoever waits for that waits for the traffic.
-        let (going, back) = components
-            .iter()
-            .filter(|c| c.state == State::RolledBack)
-            .partition::<Vec<_>, _>(|c| c.lowering.is_some());
-        let (going, back) = (going.len(), back.len());
+        let (total, completed) = (self.status.components.len(), count(State::Completed));
+        let (going, back) = self.on_the_way_and_back();
         let paused = self.plan.paused || self.status.components.iter().any(|c| c.paused_by.is_some());
         let mut progress = format!("{completed}/{total}");
         for (n, what) in [(back, "back"), (going, "going back")] {
@@ -115,6 +109,18 @@ impl Desk<'_> {
         self.conclude_freeze();
         self.conclude_traffic();
         self.timers();
+    }
+
+    /// How many were rolled back: those whose traffic is still on its way, and those whose is back. On its way is not
+    /// back: whoever waits for a rollback waits for the traffic.
+    fn on_the_way_and_back(&self) -> (usize, usize) {
+        let rolled = self
+            .status
+            .components
+            .iter()
+            .filter(|c| c.state == State::RolledBack);
+        let (going, back) = rolled.partition::<Vec<_>, _>(|c| c.lowering.is_some());
+        (going.len(), back.len())
     }
 
     /// Whose traffic is on its way back, and what keeps it.

@@ -139,9 +139,12 @@ pub(super) fn spread(objects: &[Routed]) -> String {
     let mut each: Vec<String> = objects
         .iter()
         .take(SHOWN)
-        .map(|o| match o.lowest == o.highest {
-            true => format!("{} {}", o.object, o.highest),
-            false => format!("{} {} to {}", o.object, o.lowest, o.highest),
+        .map(|o| {
+            if o.lowest == o.highest {
+                format!("{} {}", o.object, o.highest)
+            } else {
+                format!("{} {} to {}", o.object, o.lowest, o.highest)
+            }
         })
         .collect();
     if let more @ 1.. = objects.len().saturating_sub(SHOWN) {

@@ -72,7 +72,7 @@ pub fn renewed(source: &Value, copy: &Value) -> bool {
 
 /// The certificate that a Secret is a copy of, whichever verb made it.
 pub fn source(copy: &Value) -> Option<Key> {
-    let said = annotation(copy, marks::COPY_OF).or_else(|| annotation(copy, crate::secret::SOURCE))?;
+    let said = annotation(copy, marks::COPY_OF).or_else(|| annotation(copy, marks::SOURCE))?;
     let (namespace, name) = said.split_once('/')?;
     Some((namespace.to_owned(), name.to_owned()))
 }
