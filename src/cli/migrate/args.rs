@@ -37,6 +37,7 @@ refused is never among the objects: a path that was protected in a way that cann
 serve. Hand in Services and Secrets too, and the controller's ConfigMap and Deployment for its settings and flags.
 
 Examples:
+  gradual-rollout migrate convert -n ns-a > istio.yaml
   kubectl get ingress,service,secret,configmap -A -o yaml | gradual-rollout migrate convert -f - > istio.yaml
   gradual-rollout migrate convert -f manifests/ -o json --report report.json
   gradual-rollout migrate convert -f shop.yaml --accept BODY-LIMIT,RATE-LIMIT
@@ -46,7 +47,8 @@ Exit codes:
   0 everything is converted · 3 nothing is, as all was refused · 4 something was refused, the rest is there
   64 a file or a flag is wrong")]
 pub struct ConvertArgs {
-    /// A file, a folder with *.yaml, *.yml and *.json, or - for the standard input; may be repeated
+    /// A file, a folder with *.yaml, *.yml and *.json, or - for the standard input; may be repeated [default: the
+    /// cluster, with -n one namespace of it]
     #[arg(short, long, value_name = "FILE|DIR|-")]
     pub file: Vec<PathBuf>,
     /// Write the report to a file, as JSON, instead of the standard error

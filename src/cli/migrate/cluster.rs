@@ -5,9 +5,13 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output_to::OutputTo;
 use crate::clock::Clock;
 use crate::cluster::connect;
+use gradual_rollout_migration::input::Inventory;
+use gradual_rollout_toolkit::cluster::Cluster;
+use gradual_rollout_toolkit::convert;
 use gradual_rollout_toolkit::place::Place;
 use gradual_rollout_toolkit::trouble::{End, Trouble};
 use gradual_rollout_toolkit::verb::{self, Verb};
+use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write};
 
 /// Does it.
@@ -19,15 +23,13 @@ pub(super) async fn run(verb: &Verb, global: &Global, out: &mut dyn Write) -> Re
             return Err(Failure::usage("this command prints text, or with -o json JSON"));
         }
     };
-    let clients = connect::connect(None, None)
-        .await
-        .map_err(|error| Failure::new(Exit::Unreachable, error.to_string()))?;
+    let client = client().await?;
     let now = || Clock::System.now();
     let mut err = anstream::stderr();
     let end = verb::run(
         verb,
         &mut Place {
-            client: clients.fast,
+            client,
             now: &now,
             out,
             err: &mut err,
@@ -43,6 +45,32 @@ pub(super) async fn run(verb: &Verb, global: &Global, out: &mut dyn Write) -> Re
         Ok(End::Partly) => Ok(Exit::Partly),
         Err(trouble) => Err(failure(trouble)),
     }
+}
+
+async fn client() -> Result<kube::Client, Failure> {
+    let clients = connect::connect(None, None)
+        .await
+        .map_err(|error| Failure::new(Exit::Unreachable, error.to_string()))?;
+    Ok(clients.fast)
+}
+
+/// What a conversion reads, out of the cluster: the Ingresses of one namespace where one is named, and all that says
+/// how they are served.
+pub(super) async fn inventory(global: &Global) -> Result<Inventory, Failure> {
+    let cluster = Cluster::look(&client().await?, &convert::READ)
+        .await
+        .map_err(failure)?;
+    let seen = convert::read(&cluster).await.map_err(failure)?;
+    let Some(namespace) = &global.namespace else {
+        return Ok(seen.inventory);
+    };
+    let wanted: BTreeSet<_> = seen
+        .ingresses
+        .keys()
+        .filter(|key| key.0 == *namespace)
+        .cloned()
+        .collect();
+    Ok(convert::closure::reduced(&seen.inventory, &wanted))
 }
 
 fn failure(trouble: Trouble) -> Failure {

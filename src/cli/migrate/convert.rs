@@ -1,7 +1,8 @@
 //! `migrate convert`.
 
 use super::args::{ConvertArgs, ConvertTarget};
-use super::{explain, files};
+use super::{cluster, explain, files};
+use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{output, table};
 use gradual_rollout_migration::convert::{self, GatewayApi, Objects, Options, Plan, Target};
@@ -21,21 +22,29 @@ pub(super) enum Form {
 }
 
 /// Converts what was named.
-pub(super) fn run(args: &ConvertArgs, form: Form, out: &mut dyn Write) -> Result<Exit, Failure> {
-    if args.file.is_empty() {
-        return Err(Failure::usage(
-            "nothing was named to convert: write -f FILE, -f DIR or -f -. A cluster is not read here yet: hand in what kubectl get ingress,service,secret,configmap -A -o yaml prints",
-        ));
-    }
+pub(super) fn run(
+    args: &ConvertArgs,
+    form: Form,
+    global: &Global,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
     let options = options(args)?;
-    if let Some(report) = &args.report {
-        files::differs(report, &args.file)?;
-    }
-    let inventory = input::read(&files::read(&args.file)?);
+    let inventory = if args.file.is_empty() {
+        crate::cli::block_on(cluster::inventory(global))?
+    } else {
+        if let Some(report) = &args.report {
+            files::differs(report, &args.file)?;
+        }
+        input::read(&files::read(&args.file)?)
+    };
     if inventory.ingresses.is_empty() && inventory.problems.is_empty() {
-        return Err(Failure::usage(
-            "no Ingress is in what was named: hand in networking.k8s.io/v1 Ingresses",
-        ));
+        return Err(Failure::usage(match (args.file.is_empty(), &global.namespace) {
+            (true, Some(namespace)) => format!("there is no Ingress in namespace {namespace}"),
+            (true, None) => "there is no Ingress in the cluster".to_owned(),
+            (false, _) => {
+                "no Ingress is in what was named: hand in networking.k8s.io/v1 Ingresses".to_owned()
+            }
+        }));
     }
     if let Some(key) = options.controller_config.as_ref().filter(|key| {
         !inventory.config_maps.contains_key(*key) && !inventory.clashing_config_maps.contains(*key)

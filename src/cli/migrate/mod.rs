@@ -17,7 +17,7 @@ use std::io::Write;
 /// Does what was typed.
 pub(super) fn run(what: &MigrateVerb, global: &Global, out: &mut dyn Write) -> Result<Exit, Failure> {
     match what {
-        MigrateVerb::Convert(args) => convert::run(args, form(global)?, out),
+        MigrateVerb::Convert(args) => convert::run(args, form(global)?, global, out),
         MigrateVerb::Cluster(verb) => super::block_on(cluster::run(verb, global, out)),
         MigrateVerb::Explain { code } => explain::run(code, OutputTo::form(global.output.as_ref()), out),
     }
