@@ -129,7 +129,7 @@ fn left(args: &FinishArgs, standing: &Standing, now: Timestamp) -> Vec<Finding> 
         .iter()
         .filter(|one| one.key.0.starts_with(&args.tenants));
     let still: Vec<String> = tenants
-        .filter(|one| one.state != State::Cleaned)
+        .filter(|one| !matches!(one.state, State::Cleaned | State::Orphaned))
         .map(|one| format!("{}/{}", one.key.0, one.key.1))
         .collect();
     if !still.is_empty() {
