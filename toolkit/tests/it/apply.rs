@@ -428,6 +428,40 @@ async fn a_host_that_an_ingress_has_no_more_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_policy_whose_address_list_was_taken_away_is_told() {
+    let (store, clock) = tenants(&["ns-a"]);
+    let list = "nginx.ingress.kubernetes.io/whitelist-source-range";
+    let mut guarded = ingress("ns-a", "shop");
+    guarded["metadata"]["annotations"][list] = json!("10.0.0.0/8");
+    store.put(guarded).unwrap();
+    migrate(&store, &clock, &["-n", "ns-a", "apply"])
+        .await
+        .end
+        .unwrap();
+    let mut open_to_all = Value::clone(&store.get(ING, "ns-a", "shop").unwrap());
+    open_to_all["metadata"]["annotations"]
+        .as_object_mut()
+        .unwrap()
+        .remove(list);
+    store.put(open_to_all).unwrap();
+    let said = migrate(&store, &clock, &["-n", "ns-a", "apply"]).await;
+    show(&said);
+    assert!(
+        said.err
+            .contains("APPLY-STALE  AuthorizationPolicy istio-system/"),
+        "{}",
+        said.err
+    );
+    migrate(&store, &clock, &["-n", "ns-a", "rollback"])
+        .await
+        .end
+        .unwrap();
+    let again = migrate(&store, &clock, &["-n", "ns-a", "apply"]).await;
+    assert!(!again.err.contains("APPLY-STALE"), "{}", again.err);
+    assert_eq!(store.list("authorizationpolicies.security.istio.io").len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_hundred_objects_a_second_are_written_where_they_may_be() {
     let names: Vec<String> = (0..200).map(|n| format!("ns-{n}")).collect();
     let (store, clock) = tenants(&names.iter().map(String::as_str).collect::<Vec<_>>());
