@@ -55,7 +55,7 @@ check-generated: ## Fail when a generated file differs from what the code genera
 
 .PHONY: equivalence
 equivalence: ## Hold the converter against the models of nginx and Envoy over 20,000 sets of Ingresses at random (PROPTEST_CASES=n PROPTEST_RNG_SEED=n)
-	PROPTEST_CASES=$${PROPTEST_CASES:-20000} PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED:-1} $(CARGO) test --locked --release -p gradual-rollout-migration --test equivalence the_same_request
+	PROPTEST_CASES=$${PROPTEST_CASES:-20000} PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED:-1} $(CARGO) test --locked --release -p gradual-rollout-migration --test equivalence
 
 .PHONY: sabotage
 sabotage: ## Break each decision rule alone and demand a red test (RULES="3 7" for some)

@@ -37,10 +37,17 @@ mod nginx_conf;
 mod nginx_location;
 #[path = "replay/paths.rs"]
 mod paths;
+#[path = "replay/random.rs"]
+mod random;
 #[path = "it/schema.rs"]
 mod schema;
 #[path = "replay/security.rs"]
 mod security;
+#[path = "nginx/sets.rs"]
+mod sets;
+#[path = "model/support.rs"]
+#[allow(dead_code, reason = "the other tests' Ingresses are built with it too")]
+mod support;
 #[path = "replay/traffic.rs"]
 mod traffic;
 #[path = "replay/trust.rs"]

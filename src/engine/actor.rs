@@ -93,6 +93,7 @@ pub(super) enum Done {
     Lowered {
         component: String,
         id: String,
+        left: BTreeSet<String>,
     },
     Detached {
         component: String,
@@ -394,12 +395,18 @@ impl Actor {
             .iter()
             .zip(before)
             .filter(|(c, before)| c.weight.written != *before);
+        let mut back = false;
         for (c, _) in moved {
             self.apart.moved(&c.name);
             self.moved.insert(c.name.clone());
+            back |= c.weight.written.is_zero();
         }
         self.first = false;
         self.act(decision, now);
+        if back && self.broken.is_some() {
+            // What an edit would have left behind may be back by now.
+            self.read_spec();
+        }
         self.report_routers();
         self.leave_again(now);
         self.save(now);

@@ -13,8 +13,8 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -73,6 +73,8 @@ pub(super) struct Told {
     pub(super) recorded: Recorded,
     /// Something has no traffic any more, and waits for the status.
     pub(super) waits: Arc<AtomicBool>,
+    /// What a lowering did not reach, as sentences.
+    pub(super) left: Arc<Mutex<BTreeSet<String>>>,
     /// What anybody claims of the component's objects: where it cannot be told which route is meant, not another's.
     pub(super) claimed: Vec<ClaimKey>,
 }
@@ -236,7 +238,8 @@ async fn attempt_once(
     }
     if let Some(left) = target.left(&json).sentence() {
         tracing::warn!(%object, left, "lowered, and not all of it");
-        drop(told.failures.try_send((order.component.clone(), left)));
+        let mut all = told.left.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(left);
     }
     Ok(())
 }

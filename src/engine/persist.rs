@@ -1,8 +1,8 @@
 //! Reading a resource, and writing its status: one write at a time, each on the version it was decided on.
 
 use crate::cluster::rollouts::RawRollout;
-use crate::rollout::plan::{Plan, Problem};
-use crate::rollout::spec::{Component, GradualRolloutSpec};
+use crate::rollout::plan::{Plan, Problem, UNKNOWN};
+use crate::rollout::spec::{Component, GradualRolloutSpec, Router};
 use crate::rollout::status::GradualRolloutStatus;
 use crate::routing::{ClaimKey, ObjectKind, Target, needs, targets};
 use serde_json::Value;
@@ -80,10 +80,8 @@ pub(super) fn read(
         }
         claims.append(&mut own);
     }
-    let written = |component: &Component| -> Vec<ClaimKey> {
-        let all = targets(component, &raw.namespace);
-        all.iter().flat_map(Target::claims).collect()
-    };
+    let written = |component: &Component| written(component, &raw.namespace);
+    problems.extend(abandoned(&plan, status, &claims, &raw.namespace));
     plan.take_in(status, |component| {
         let keys = written(component);
         keys.iter().any(|key| claims.iter().any(|k| k.overlaps(key)))
@@ -111,6 +109,102 @@ pub(super) fn read(
     } else {
         Err(problems)
     }
+}
+
+fn written(component: &Component, namespace: &str) -> Vec<ClaimKey> {
+    let all = targets(component, namespace);
+    all.iter().flat_map(Target::claims).collect()
+}
+
+/// Components whose routers were edited while they carry canary traffic, so that nobody would watch over what is no
+/// longer among them. Until that is back such an edit is not taken up.
+fn abandoned(
+    plan: &Plan,
+    status: &GradualRolloutStatus,
+    claims: &[ClaimKey],
+    namespace: &str,
+) -> Vec<Problem> {
+    let nginx = |component: &Component| {
+        component
+            .routers
+            .iter()
+            .any(|r| matches!(r, Router::IngressNginx(_)))
+    };
+    let mut problems = Vec::new();
+    for (i, planned) in plan.components.iter().enumerate() {
+        let Some(c) = status.component(planned.name()).filter(|c| !c.detached) else {
+            continue;
+        };
+        let Some(before) = c.definition.as_deref() else {
+            continue;
+        };
+        let left = written(before, namespace)
+            .into_iter()
+            .find(|key| !claims.iter().any(|k| k.overlaps(key)))
+            .map(|key| key.to_string());
+        let left = left.or_else(|| {
+            (nginx(before) && !nginx(&planned.component)).then(|| "its canary Ingresses".to_owned())
+        });
+        if let Some(left) = left {
+            problems.push(Problem {
+                path: format!("spec.components[{i}].routers"),
+                message: format!(
+                    "{left} would be left with its share of {} at {}, and nobody would watch over it: put it back into \
+                     the routers, or roll {} back (or detach it), and this is taken up then",
+                    planned.name(),
+                    c.weight.written.max(c.weight.asked),
+                    planned.name()
+                ),
+            });
+        }
+    }
+    problems
+}
+
+/// What can still be worked by where a spec cannot be used and no other is known, after a restart: the components that
+/// carry canary traffic, as the status remembers them. They are judged and put back, and nothing rises. As much of the
+/// spec as can be used is used; where that is nothing they are held to the default checks.
+pub(super) fn remembered(
+    raw: &RawRollout,
+    status: &GradualRolloutStatus,
+    allowed: &[String],
+) -> Option<Sound> {
+    let known: Vec<&Component> = status
+        .components
+        .iter()
+        .filter(|c| !c.detached)
+        .filter_map(|c| c.definition.as_deref())
+        .collect();
+    if known.is_empty() {
+        return None;
+    }
+    let written = serde_json::to_value(&known).ok()?;
+    let mut as_it_was = raw.clone();
+    if let Some(components) = as_it_was
+        .spec
+        .pointer_mut("/components")
+        .and_then(Value::as_array_mut)
+    {
+        for definition in written.as_array().into_iter().flatten() {
+            let same = components
+                .iter_mut()
+                .find(|c| c.get("name") == definition.get("name"));
+            if let Some(component) = same {
+                *component = definition.clone();
+            }
+        }
+        if let Ok(sound) = read(&as_it_was, status, allowed) {
+            return Some(sound);
+        }
+    }
+    as_it_was.spec = serde_json::json!({
+        "components": written, "allowJump": true, "steps": [{"weight": "100%", "hold": "1d"}],
+    });
+    let mut sound = read(&as_it_was, status, allowed).ok()?;
+    for planned in &mut sound.plan.components {
+        UNKNOWN.clone_into(&mut planned.fingerprint);
+    }
+    Some(sound)
 }
 
 /// The ids of the lowerings that a status has.

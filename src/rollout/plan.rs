@@ -165,6 +165,10 @@ pub struct PlannedPhase {
     pub checks: Vec<PlannedCheck>,
 }
 
+/// The fingerprint of a component whose steps nobody knows any more: what is put back by such a plan waits for a
+/// person, for no later plan can be told to be the same.
+pub const UNKNOWN: &str = "?";
+
 impl Plan {
     /// Reads a spec. Every problem is reported, not the first alone.
     pub fn parse(spec: &GradualRolloutSpec) -> Result<Self, Vec<Problem>> {

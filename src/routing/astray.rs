@@ -327,7 +327,7 @@ const FINEST: Weight = match Weight::from_permille(1) {
 pub(super) fn raised((before, after): (&[Stray<'_>], &[Stray<'_>]), noun: &str) -> Result<(), String> {
     for then in after {
         let now = before.iter().find(|stray| stray.at == then.at);
-        let now = now.and_then(|stray| stray.share()).unwrap_or_default();
+        let now = now.and_then(Stray::share).unwrap_or_default();
         let then_says = then.share().unwrap_or(Weight::FULL);
         if then_says > now {
             return Err(format!(

@@ -26,6 +26,7 @@ mod pair;
 mod parents;
 mod patch;
 mod preview;
+mod rogues;
 mod seen;
 mod service;
 mod stamp;

@@ -26,14 +26,14 @@ const UNREMEMBERED: &str = "?";
 
 /// What was written, as the annotation remembers it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Memory {
+pub(super) struct Memory {
     /// The mark of what was asked.
-    asked: String,
+    pub(super) asked: String,
     /// A sum of the routes that the rules are copies of.
     from: String,
     /// Our rules, and a sum of each.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    rules: BTreeMap<String, String>,
+    pub(super) rules: BTreeMap<String, String>,
     /// Our mirror.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mirror: Option<Mirror>,
@@ -84,16 +84,16 @@ fn rule_name(component: &str, n: usize) -> String {
     format!("gradual-rollout-{component}-testers-{n}")
 }
 
-fn memory(component: &str, json: &Value) -> Option<Memory> {
+pub(super) fn memory(component: &str, json: &Value) -> Option<Memory> {
     let annotations = json.pointer("/metadata/annotations")?;
     serde_json::from_str(annotations.get(key(MEMORY_PREFIX, component))?.as_str()?).ok()
 }
 
-fn sum(json: &Value) -> String {
+pub(super) fn sum(json: &Value) -> String {
     format!("{:016x}", fnv1a(json.to_string().as_bytes()))
 }
 
-fn http(json: &Value) -> &[Value] {
+pub(super) fn http(json: &Value) -> &[Value] {
     json.pointer("/spec/http")
         .and_then(Value::as_array)
         .map_or(&[], Vec::as_slice)
@@ -155,46 +155,6 @@ impl Routes<'_> {
             missing: memory.and_then(|memory| self.missing(object, json, &carriers, &memory)),
             sticky: self.sticky(json, &carriers),
         }))
-    }
-
-    /// Rules that bear our name and take requests to the canary that nobody asked for: those that we do not remember, and
-    /// those that somebody made to match more than testers.
-    fn rogues<'j>(&self, json: &'j Value) -> Vec<(usize, &'j str)> {
-        let memory = memory(self.component, json).filter(|_| self.takes_previews());
-        let is_rogue = |name: &str, rule: &Value| {
-            let known = memory.as_ref().map(|memory| memory.rules.get(name));
-            match known {
-                Some(Some(known)) => sum(rule) != *known && is_open(rule),
-                Some(None) => true,
-                None => is_open(rule),
-            }
-        };
-        let own = http(json).iter().enumerate().filter(|(_, route)| {
-            self.takes_previews() && is_own(self.component, route) && !self.goes_to_control_alone(route)
-        });
-        own.filter_map(|(at, rule)| Some((at, text(rule, "/name")?, rule)))
-            .filter(|(_, name, rule)| is_rogue(name, rule))
-            .map(|(at, name, _)| (at, name))
-            .collect()
-    }
-
-    /// What lets requests choose the canary whatever the weight says, in words; `None` when nothing does.
-    pub(super) fn choosers(&self, json: &Value) -> Option<String> {
-        let rogues = self.rogues(json);
-        let names: Vec<String> = rogues
-            .iter()
-            .map(|(_, name)| format!("the rule {name}"))
-            .collect();
-        (!names.is_empty()).then(|| names.join(", "))
-    }
-
-    /// Takes those rules off.
-    pub(super) fn take_off_rogues(&self, json: &Value, draft: &mut Draft<'_>) {
-        // From the last to the first, so that each place is still where it was.
-        for (at, name) in self.rogues(json).into_iter().rev() {
-            draft.versioned();
-            remove_rule(at, name, draft);
-        }
     }
 
     /// What of ours somebody else changed or took away.
@@ -423,7 +383,7 @@ impl Routes<'_> {
     }
 }
 
-fn remove_rule(at: usize, name: &str, draft: &mut Draft<'_>) {
+pub(super) fn remove_rule(at: usize, name: &str, draft: &mut Draft<'_>) {
     draft.remove(
         path(["spec", "http", &at.to_string()]),
         Change {
@@ -432,19 +392,6 @@ fn remove_rule(at: usize, name: &str, draft: &mut Draft<'_>) {
             to: None,
         },
     );
-}
-
-/// Whether a rule takes requests by something else than a header alone, which each condition of ours is.
-fn is_open(rule: &Value) -> bool {
-    let matches = rule
-        .get("match")
-        .and_then(Value::as_array)
-        .filter(|all| !all.is_empty());
-    let by_header = |condition: &Value| {
-        let headers = condition.get("headers").and_then(Value::as_object);
-        headers.is_some_and(|headers| !headers.is_empty())
-    };
-    !matches.is_some_and(|all| all.iter().all(by_header))
 }
 
 /// Where a route stands when rules before it are gone.

@@ -293,8 +293,7 @@ impl Target<'_> {
         self.write_as(json, stamp, mode, false)
     }
 
-    /// The same; a lowering also takes off what sends requests to the canary whatever the weight says, and writes as
-    /// much as it can.
+    /// The same; a lowering writes as much as it can.
     pub(super) fn write_as(
         &self,
         json: &Value,
@@ -310,7 +309,7 @@ impl Target<'_> {
                 routes.draft(&self.object, json, weight, &mut draft)?;
                 if stamp.puts_back() {
                     routes.strip(json, &mut draft);
-                } else if lowering {
+                } else {
                     routes.take_off_rogues(json, &mut draft);
                 }
             }

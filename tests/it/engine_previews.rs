@@ -172,6 +172,42 @@ async fn a_rule_that_somebody_removed_is_reported_and_not_fought_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rule_of_our_name_that_takes_everybody_is_drift_and_taken_off_at_once() {
+    let world = world();
+    world
+        .until("5%", |w| w.weight("shop") == 5 && rules(w) == [RULE, "main"])
+        .await;
+    world.pass(3).await;
+    let rogue = "gradual-rollout-shop-testers-7";
+    let mut theirs = world.vs("shop");
+    let mut rule = theirs["spec"]["http"][0].clone();
+    rule["name"] = rogue.into();
+    rule["match"] = json!([{"uri": {"prefix": "/"}}]);
+    theirs["spec"]["http"].as_array_mut().unwrap().insert(0, rule);
+    world.store.put(theirs).unwrap();
+    world.pass(3).await;
+    assert_eq!(rules(&world), [RULE, "main"], "{:#}", world.vs("shop")["spec"]);
+    let shop = world.component("shop");
+    let told = shop.history.last().unwrap();
+    assert_eq!(told.reason, Reason::DriftReverted, "{told:?}");
+    assert!(told.message.contains(rogue), "{told:?}");
+    // And where somebody opens our own rule to everybody, while it is at 0%.
+    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+    world
+        .until("back", |w| rules(w) == ["main"] && w.weight("shop") == 0)
+        .await;
+    world.pass(10).await;
+    let mut theirs = world.vs("shop");
+    let mut rule = theirs["spec"]["http"][0].clone();
+    rule["name"] = rogue.into();
+    rule["route"].as_array_mut().unwrap().remove(0);
+    theirs["spec"]["http"].as_array_mut().unwrap().insert(0, rule);
+    world.store.put(theirs).unwrap();
+    world.pass(3).await;
+    assert_eq!(rules(&world), ["main"], "{:#?}", world.component("shop"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_webhook_that_refuses_our_rules_is_named_and_holds_no_weight_up() {
     let mut world = World::new();
     world.store.put(virtual_service("shop")).unwrap();

@@ -136,6 +136,122 @@ async fn another_route_with_the_pair_and_a_new_name_hold_and_a_rollback_reaches_
     );
 }
 
+/// What a route gives the canary, all its entries.
+fn canaries(world: &World, route: &str) -> Vec<i64> {
+    let vs = world.vs("shop");
+    let routes = vs["spec"]["http"].as_array().unwrap();
+    let found = routes.iter().find(|r| r["name"] == route).unwrap();
+    let entries = found["route"].as_array().unwrap().iter();
+    let canary = entries.filter(|e| e["destination"]["host"].as_str().unwrap().contains("v2"));
+    canary.map(|e| e["weight"].as_i64().unwrap()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_route_that_is_ambiguous_keeps_no_rollback_up_and_stays_as_it_is() {
+    let world = World::with(&["shop"]);
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    let mut vs = world.vs("shop");
+    let mut theirs = vs["spec"]["http"][0].clone();
+    theirs["name"] = "theirs".into();
+    theirs["match"] = json!([{"uri": {"prefix": "/x"}}]);
+    let mut twin = theirs["route"][1].clone();
+    twin["headers"] = json!({"request": {"set": {"x": "1"}}});
+    theirs["route"].as_array_mut().unwrap().push(twin);
+    vs["spec"]["http"]
+        .as_array_mut()
+        .unwrap()
+        .insert(0, theirs.clone());
+    vs["spec"]["http"][1]["name"] = "renamed".into();
+    world.store.put(vs).unwrap();
+    world
+        .until("named", |w| {
+            w.component("shop").reason == Reason::RouterUnreadable
+        })
+        .await;
+    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+    world.until("back", |w| canaries(w, "renamed") == [0]).await;
+    world
+        .until("told", |w| w.component("shop").state == State::RolledBack)
+        .await;
+    assert_eq!(world.vs("shop")["spec"]["http"][0], theirs);
+    let told = |w: &World| {
+        let events = w.store.list("events");
+        let told = events.iter().find(|event| event["reason"] == "NotLowered");
+        told.map(ToString::to_string)
+    };
+    world.until("an event", |w| told(w).is_some()).await;
+    let event = told(&world).unwrap();
+    assert!(
+        event.contains("theirs") && event.contains("still gives the canary"),
+        "{event}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn our_route_with_the_canary_in_it_twice_or_with_weights_that_are_none_goes_back() {
+    for change in [
+        |route: &mut Value| {
+            let twin = route[1].clone();
+            route.as_array_mut().unwrap().push(twin);
+        },
+        |route: &mut Value| {
+            route[0]["weight"] = json!(150);
+            route[1]["weight"] = json!(-50);
+        },
+    ] {
+        let world = World::with(&["shop"]);
+        world.until("25%", |w| w.weight("shop") == 25).await;
+        let mut vs = world.vs("shop");
+        change(&mut vs["spec"]["http"][0]["route"]);
+        world.store.put(vs).unwrap();
+        world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+        world
+            .until("back", |w| canaries(w, "main").iter().all(|weight| *weight == 0))
+            .await;
+        world
+            .until("told", |w| w.component("shop").state == State::RolledBack)
+            .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_of_a_renamed_route_leaves_what_another_rollout_names() {
+    let mut world = World::new();
+    let mut vs = virtual_service("shop");
+    let mut api = vs["spec"]["http"][0].clone();
+    api["name"] = "api".into();
+    vs["spec"]["http"].as_array_mut().unwrap().push(api);
+    world.store.put(vs).unwrap();
+    world.store.put(rollout("demo", &["shop"])).unwrap();
+    let mut other = rollout("other", &["shop"]);
+    let theirs = &mut other["spec"]["components"][0];
+    theirs["name"] = "api".into();
+    theirs["routers"][0]["istio"]["virtualServices"][0]["routes"] = json!(["api"]);
+    for arm in ["canary", "control"] {
+        theirs["arms"][arm]["labels"]["destination_service"] = format!("api-{arm}").into();
+    }
+    // Paused, it lets a person set its weight.
+    other["spec"]["paused"] = json!(true);
+    world.store.put(other).unwrap();
+    world.start("daemon-1");
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    let mut vs = world.vs("shop");
+    let routes = &mut vs["spec"]["http"];
+    routes[0]["name"] = "renamed".into();
+    for (route, canary) in [(0, 30), (1, 40)] {
+        routes[route]["route"][0]["weight"] = json!(100 - canary);
+        routes[route]["route"][1]["weight"] = json!(canary);
+    }
+    world.store.put(vs).unwrap();
+    world.pass(30).await;
+    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+    world.until("back", |w| canaries(w, "renamed") == [0]).await;
+    world
+        .until("told", |w| w.component("shop").state == State::RolledBack)
+        .await;
+    assert_eq!(canaries(&world, "api"), [40], "the other's is the other's");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_destination_that_vanishes_in_the_middle_is_named() {
     let message = held(|vs| {

@@ -332,6 +332,56 @@ async fn a_rollback_by_hand_deletes_and_a_retry_makes_it_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_canary_whose_labels_a_tool_replaced_goes_back_and_a_strangers_is_never_told_as_done() {
+    let world = world();
+    world
+        .until("25%", |w| canaries(w) == [say("one.example.com", "250")])
+        .await;
+    world.pass(5).await;
+    let mut relabelled = canary(&world);
+    let name = relabelled["metadata"]["name"].clone();
+    relabelled["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "Helm"});
+    world.store.put(relabelled.clone()).unwrap();
+    let there = |w: &World| {
+        w.store
+            .list(INGRESSES)
+            .iter()
+            .any(|i| i["metadata"]["name"] == name)
+    };
+    world.say("rollback", json!({"components": ["terminal"], "who": "ada"}));
+    world.until("deleted", |w| !there(w)).await;
+    world
+        .until("told", |w| w.component("terminal").state == State::RolledBack)
+        .await;
+
+    let metadata = relabelled["metadata"].as_object_mut().unwrap();
+    for own in [
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+        "managedFields",
+        "generation",
+    ] {
+        metadata.remove(own);
+    }
+    metadata["annotations"]
+        .as_object_mut()
+        .unwrap()
+        .remove("rollout.sealos.io/w.terminal");
+    world.store.put(relabelled).unwrap();
+    world.say("rollback", json!({"components": ["terminal"], "who": "ada"}));
+    world.pass(30).await;
+    assert!(there(&world), "a stranger's is not deleted");
+    let terminal = world.component("terminal");
+    assert!(
+        terminal.message.contains("not lowered"),
+        "{:?} {}",
+        terminal.state,
+        terminal.message
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_emergency_that_keeps_some_traffic_lowers_and_does_not_delete() {
     let world = world();
     world

@@ -1,26 +1,28 @@
-//! Copies of Secrets for the gateway's namespace: its pods read certificates there only.
+//! Copies of certificates for the gateway's namespace: its pods read Secrets there only. They carry the marks of those
+//! that `apply` makes, so that `validate` tells when one is old and `apply --secrets-only` renews it.
 
+use crate::digest;
+use crate::marks;
 use crate::put;
-use crate::see;
-use aws_lc_rs::digest::{SHA256, digest};
-use serde_json::{Value, json};
-use std::fmt::Write as _;
+use crate::see::{self, kinds};
+use crate::trouble::Trouble;
+use kube::Client;
+use serde_json::{Map, Value, json};
 
-/// From where a copy was made, as `namespace/name`.
-pub const SOURCE: &str = "rollout.sealos.io/copied-from";
-/// The hash of what was copied, by which a renewal is seen.
-pub const HASH: &str = "rollout.sealos.io/copied-hash";
+/// Keys that a gateway reads.
+const KEYS: [&str; 3] = ["tls.crt", "tls.key", "ca.crt"];
 
-/// SHA-256 of a Secret's values, in hexadecimal digits. The order of keys does not matter.
-pub fn hash(secret: &Value) -> String {
-    let mut sorted: Vec<(&String, &Value)> = see::entries(secret, "/data").collect();
-    sorted.sort_by_key(|(key, _)| *key);
-    let text = json!(sorted).to_string();
-    let mut hash = String::new();
-    for byte in digest(&SHA256, text.as_bytes()).as_ref() {
-        let _ = write!(hash, "{byte:02x}");
-    }
-    hash
+/// What of a Secret is copied.
+fn data(secret: &Value) -> Map<String, Value> {
+    see::entries(secret, "/data")
+        .filter(|(key, _)| KEYS.contains(&key.as_str()))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+/// Whether two Secrets hold the same certificate.
+pub fn same(a: &Value, b: &Value) -> bool {
+    data(a) == data(b)
 }
 
 /// The copy of a Secret under another name, with more labels.
@@ -30,13 +32,20 @@ pub fn copy(secret: &Value, namespace: &str, name: &str, labels: &Value) -> Valu
     if let (Some(all), Some(more)) = (all.as_object_mut(), labels.as_object()) {
         all.extend(more.clone());
     }
+    let data = Value::Object(data(secret));
     json!({
-        "apiVersion": "v1", "kind": "Secret",
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
         "metadata": {
             "namespace": namespace, "name": name, "labels": all,
-            "annotations": {(SOURCE): source, (HASH): hash(secret)},
+            "annotations": {(marks::COPY_OF): source, (marks::WRITTEN): digest::short(&data)},
         },
-        "type": secret.get("type").cloned().unwrap_or_else(|| "kubernetes.io/tls".into()),
-        "data": secret.get("data").cloned().unwrap_or_default(),
+        "data": data,
     })
+}
+
+/// A copy by its name; none where it is not there, or is no copy of ours. Whoever renews a copy knows nothing of its
+/// further labels, so the name is what it is found by.
+pub async fn find(client: &Client, namespace: &str, name: &str) -> Result<Option<Value>, Trouble> {
+    let found = see::get(client, kinds::SECRET, Some(namespace), name).await?;
+    Ok(found.filter(|found| put::is_ours(found) && see::annotation(found, marks::COPY_OF).is_some()))
 }

@@ -54,7 +54,7 @@ fn literal(server: &Server<'_>, location: &Location<'_>) -> Vec<StringMatch> {
         };
     }
     // nginx redirects `/foo` to `/foo/` where only the latter is a location; what it leads to is closed.
-    let own = server.has(PathType::Exact, bare) || server.has(PathType::Prefix, bare);
+    let own = server.has_any(bare);
     let tail = match (prefix, path.ends_with('/')) {
         (true, false) if server.has(PathType::Exact, bare) => format!("{SLASHES}.*"),
         (true, true) if own => format!("{SLASHES}.*"),

@@ -7,7 +7,6 @@ use super::servers::{Location, Member, Place, Server};
 use super::settings::Settings;
 use super::shape::Shape;
 use super::tls::Security;
-use crate::input::PathType;
 use crate::istio::{
     Destination, DirectResponse, Headers, HttpMatch, HttpRoute, Redirect, Rewrite, StringMatch,
     WeightedDestination,
@@ -318,8 +317,7 @@ impl<'a> Scene<'a, '_> {
     /// nginx redirects `/foo` to `/foo/` where only the latter is a location, be it exact or a prefix.
     fn without_slash(&self, location: &Location<'a>) -> Option<StringMatch> {
         let bare = location.path.strip_suffix('/').filter(|bare| !bare.is_empty())?;
-        let own = self.server.has(PathType::Exact, bare) || self.server.has(PathType::Prefix, bare);
-        let fits = !self.server.regex && !own;
+        let fits = !self.server.regex && !self.server.has_any(bare);
         fits.then(|| StringMatch::Exact(bare.to_owned()))
     }
 }

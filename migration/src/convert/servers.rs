@@ -411,6 +411,11 @@ fn sort(server: &mut Server<'_>) {
 }
 
 impl Server<'_> {
+    /// Whether there is a location of this path.
+    pub(super) fn has_any(&self, path: &str) -> bool {
+        self.has(PathType::Exact, path) || self.has(PathType::Prefix, path)
+    }
+
     /// Whether there is a location of this type and path.
     pub(super) fn has(&self, path_type: PathType, path: &str) -> bool {
         self.locations

@@ -83,7 +83,8 @@ fn excused(world: &World, request: &Request, nginx: &str, gateway: &str) -> bool
     // nginx answers with the code and the address as text, here it is a redirect.
     let code = any(&[Code::RedirectCode]);
     // Which of two expressions comes first is the implementation's; the reader takes the longer one.
-    let order = any(&[Code::GatewayRegexOrder]) && !nginx.starts_with('3');
+    let order =
+        any(&[Code::GatewayRegexOrder]) && gateway_reader::ambiguous(&world.conversion.objects, request);
     closed && (nginx == "none" || any(CLOSED))
         || gateway == root
         || query

@@ -341,3 +341,35 @@ fn istio_is_written_unless_the_gateway_api_is_asked_for() {
     assert_eq!(done.objects("VirtualService").len(), 1);
     assert_eq!(done.objects("HTTPRoute").len(), 0);
 }
+
+#[test]
+fn tls_that_is_passed_through_and_paths_that_no_route_takes_are_refused() {
+    let on = Options {
+        controller_flags: vec!["--enable-ssl-passthrough".to_owned()],
+        ..options()
+    };
+    let done = convert_with(&[simple("ssl-passthrough", "true")], &[], &on);
+    assert!(done.told("x", "GATEWAY-PASSTHROUGH"));
+    assert!(done.conversion.objects.is_empty());
+    let ingress = Ingress::new("a/x")
+        .path("a.com", "Prefix", "/a//b", "s")
+        .path("a.com", "Prefix", "/c", "c");
+    let done = convert(&[ingress]);
+    // What cannot be compared cannot be closed by itself either.
+    assert!(done.told("x", "GATEWAY-PATH") && done.told("x", "GATEWAY-HOST-CLOSED"));
+    done.nothing_is_served();
+}
+
+#[test]
+fn what_is_written_keeps_bounds_and_patterns_or_its_host_is_refused() {
+    // Two spaces in a row are no value of a header there.
+    let headers = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "a", "name": "headers"},
+        "data": {"X-Odd": "one  two"}});
+    let allowed = crate::given::config(json!({"global-allowed-response-headers": "X-Odd"}));
+    let odd = simple("custom-headers", "a/headers");
+    let other = Ingress::new("a/y").path("b.com", "Prefix", "/", "t");
+    let done = convert_with(&[odd, other], &[headers, allowed], &options());
+    assert!(done.told("x", "RULE-BROKEN"), "{:?}", done.ingress("x").entries);
+    done.nothing_is_served();
+    assert_eq!(answer(&done.conversion.objects, &get("b.com", "/")), "t /");
+}

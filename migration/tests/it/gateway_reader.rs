@@ -4,7 +4,7 @@
 use gradual_rollout_migration::model::{Request, Scheme};
 use regex::Regex;
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, OnceLock};
 
 /// One match of one rule, and how precise it is.
@@ -68,6 +68,33 @@ pub(crate) fn answer(objects: &[Value], request: &Request) -> String {
         }
     }
     chosen.map_or_else(|| "none".to_owned(), |chosen| outcome(chosen.rule, request))
+}
+
+/// Whether several expressions take a request, between which only the implementation decides.
+#[allow(dead_code, reason = "a property excuses them")]
+pub(crate) fn ambiguous(objects: &[Value], request: &Request) -> bool {
+    let path = String::from_utf8_lossy(&request.path.0).into_owned();
+    let host = request.host_name();
+    let routes = objects.iter().filter(|object| object["kind"] == "HTTPRoute");
+    let mine = routes.filter(|route| {
+        let names = route["spec"]["hostnames"].as_array();
+        names.is_none_or(|names| {
+            names
+                .iter()
+                .any(|name| precision(name.as_str().unwrap(), &host).is_some())
+        })
+    });
+    let rules = mine.flat_map(|route| route["spec"]["rules"].as_array().unwrap());
+    let paths = rules
+        .flat_map(|rule| rule["matches"].as_array().unwrap())
+        .map(|matched| &matched["path"]);
+    let expressions = paths.filter(|wanted| wanted["type"] == "RegularExpression");
+    let values: BTreeSet<&str> = expressions
+        .map(|wanted| wanted["value"].as_str().unwrap())
+        // What closes the rest is the shortest.
+        .filter(|value| *value != ".*" && whole(value, &path))
+        .collect();
+    values.len() > 1
 }
 
 /// By the name in the handshake; in clear there is one.

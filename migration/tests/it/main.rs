@@ -8,6 +8,7 @@
 )]
 
 mod acceptance_hosts;
+mod acceptance_page;
 mod acceptance_paths;
 mod acceptance_traffic;
 mod bad_input;

@@ -3,7 +3,7 @@
 //! Order and expansion of locations are those of the model of nginx; what stands in them is in `nginx_location.rs`.
 //! Stands in for what is Lua there: the choice of a back end (`X-Backend`), redirects to https, the draw of a canary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -49,6 +49,39 @@ impl Known<'_> {
         self.ingresses().find(|ingress| {
             ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/canary"] == "true"
         })
+    }
+
+    /// A map to 1 for the names with a certificate, by which Lua redirects to https: those of rules of an Ingress with
+    /// a tls section, and aliases that such a section names.
+    fn certified(&self) -> String {
+        let mut map = "map $host $certified { default 0;\n".to_owned();
+        let mut names = BTreeSet::new();
+        for ingress in self.ingresses() {
+            let Some(tls) = ingress["spec"]["tls"].as_array() else {
+                continue;
+            };
+            let rules = ingress["spec"]["rules"].as_array().unwrap().iter();
+            names.extend(rules.filter_map(|rule| rule["host"].as_str()));
+            let hosts = tls.iter().flat_map(|tls| tls["hosts"].as_array().unwrap());
+            let alias = "nginx.ingress.kubernetes.io/server-alias";
+            let aliases = ingress["metadata"]["annotations"][alias]
+                .as_str()
+                .unwrap_or_default();
+            let aliases: Vec<&str> = aliases.split(',').map(str::trim).collect();
+            names.extend(
+                hosts
+                    .filter_map(Value::as_str)
+                    .filter(|host| aliases.contains(host)),
+            );
+        }
+        for name in names {
+            match name.strip_prefix("*.") {
+                Some(rest) => writeln!(map, "\"~^[^.]+\\.{}$\" 1;", rest.replace('.', r"\.")),
+                None => writeln!(map, "{} 1;", quoted(name)),
+            }
+            .unwrap();
+        }
+        map + "}\n"
     }
 
     /// The certificate of a host: the oldest Ingress with a tls section for one of its rules decides. `None` where
@@ -109,8 +142,10 @@ pub(crate) fn conf(folder: &Path, known: &Known<'_>) -> String {
          fastcgi_temp_path {folder}/fastcgi;\nuwsgi_temp_path {folder}/uwsgi;\nscgi_temp_path {folder}/scgi;\n\
          set_real_ip_from unix:;\nreal_ip_header proxy_protocol;\nport_in_redirect off;\n\
          map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}\n\
+         map $http_host $without_port {{ \"~^(?<name>[^:]*)\" $name; default $host; }}\n\
          map $request_uri $without_slash {{ \"~^(?<head>.*)/$\" $head; default $request_uri; }}\n\
-         {scheme}\n{http}{servers}}}\n"
+         {scheme}\n{}{http}{servers}}}\n",
+        known.certified()
     )
 }
 
@@ -142,14 +177,7 @@ fn server(conf: &mut String, http: &mut String, server: &Server, folder: &Path, 
             host.replace(|c: char| !c.is_ascii_alphanumeric(), "_")
         );
         let regex = server.regex;
-        conf.push_str(&nginx_location::written(
-            location,
-            regex,
-            certificate.is_some(),
-            &variable,
-            http,
-            known,
-        ));
+        conf.push_str(&nginx_location::written(location, regex, &variable, http, known));
     }
     if server.host == "_" {
         conf.push_str("location /healthz { return 200; }\nlocation /nginx_status { deny all; }\n");

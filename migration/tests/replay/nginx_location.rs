@@ -9,12 +9,11 @@ use serde_json::Value;
 use crate::backends::Speaks;
 use crate::nginx_conf::{Known, quoted};
 
-/// `certified`: whether its server has a certificate. `variable` is free for its own names; `http` takes lines that can
+/// `variable` is free for its own names; `http` takes lines that can
 /// only stand outside.
 pub(crate) fn written(
     location: &Location,
     regex: bool,
-    certified: bool,
     variable: &str,
     http: &mut String,
     known: &Known<'_>,
@@ -29,7 +28,10 @@ pub(crate) fn written(
     .unwrap();
     let settings = &location.settings;
     let note = |name: &str| settings.annotations.get(name).map(String::as_str);
-    headers_of_the_edge(&mut out, certified);
+    if settings.relative_redirects {
+        out.push_str("absolute_redirect off;\n");
+    }
+    headers_of_the_edge(&mut out);
     addresses(&mut out, &note);
     if known.on("allow-snippet-annotations") {
         out.push_str(note("configuration-snippet").unwrap_or_default());
@@ -40,15 +42,20 @@ pub(crate) fn written(
         writeln!(out, "return {} {};", to.code, to.url).unwrap();
     }
     let exempt = location.path.starts_with("/.well-known/acme-challenge");
-    if !exempt && (settings.force_ssl_redirect || settings.ssl_redirect && certified) {
+    if !exempt && (settings.force_ssl_redirect || settings.ssl_redirect) {
         let target = if settings.preserve_trailing_slash {
             "$request_uri"
         } else {
             "$without_slash"
         };
+        let (asked, end) = if settings.force_ssl_redirect {
+            ("$pass_access_scheme", "")
+        } else {
+            ("$pass_access_scheme$certified", "1")
+        };
         writeln!(
             out,
-            "if ($pass_access_scheme = http) {{ return 308 https://$host{target}; }}"
+            "set $asked {asked};\nif ($asked ~ ^http{end}$) {{ return 308 https://$without_port{target}; }}"
         )
         .unwrap();
     }
@@ -78,13 +85,12 @@ pub(crate) fn written(
 type Note<'a> = &'a dyn Fn(&str) -> Option<&'a str>;
 
 /// Strict-Transport-Security, as the header filter of ingress-nginx adds it over TLS.
-fn headers_of_the_edge(out: &mut String, certified: bool) {
-    if certified {
-        out.push_str(
-            "set $hsts \"\";\nif ($scheme = https) { set $hsts \"max-age=31536000; includeSubDomains\"; }\n\
-             add_header Strict-Transport-Security $hsts always;\n",
-        );
-    }
+fn headers_of_the_edge(out: &mut String) {
+    out.push_str(
+        "set $secure $scheme$certified;\nset $hsts \"\";\n\
+         if ($secure = https1) { set $hsts \"max-age=31536000; includeSubDomains\"; }\n\
+         add_header Strict-Transport-Security $hsts always;\n",
+    );
 }
 
 fn addresses(out: &mut String, note: Note<'_>) {

@@ -1,12 +1,12 @@
 //! Arguments of `migrate`.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// What is done about a migration.
 #[derive(Debug, Subcommand)]
 pub enum MigrateVerb {
-    /// Turn Ingresses into Istio objects, without a cluster and without writing to one
+    /// Turn Ingresses into objects of Istio or of the Gateway API, without a cluster and without writing to one
     Convert(Box<ConvertArgs>),
     /// What meets a cluster.
     #[command(flatten)]
@@ -17,6 +17,16 @@ pub enum MigrateVerb {
         #[arg(value_name = "CODE")]
         code: String,
     },
+}
+
+/// What is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ConvertTarget {
+    /// Istio's own objects
+    #[default]
+    Istio,
+    /// Gateways, routes and grants of the Gateway API
+    GatewayApi,
 }
 
 /// Arguments of `migrate convert`.
@@ -30,6 +40,7 @@ Examples:
   kubectl get ingress,service,secret,configmap -A -o yaml | gradual-rollout migrate convert -f - > istio.yaml
   gradual-rollout migrate convert -f manifests/ -o json --report report.json
   gradual-rollout migrate convert -f shop.yaml --accept BODY-LIMIT,RATE-LIMIT
+  gradual-rollout migrate convert -f shop.yaml --target gateway-api --gateway-class istio
 
 Exit codes:
   0 everything is converted · 3 nothing is, as all was refused · 4 something was refused, the rest is there
@@ -41,6 +52,16 @@ pub struct ConvertArgs {
     /// Write the report to a file, as JSON, instead of the standard error
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// What to write; the Gateway API can say less, so that more is refused
+    #[arg(long, value_enum, default_value_t)]
+    pub target: ConvertTarget,
+    /// The class of the Gateway, with --target gateway-api [default: istio]
+    #[arg(long, value_name = "NAME")]
+    pub gateway_class: Option<String>,
+    /// With --target gateway-api: compare paths and headers by regular expressions too, which not every implementation
+    /// takes, and in no order that all share
+    #[arg(long)]
+    pub regular_expressions: bool,
     /// Convert although this is lost; may be repeated, or a list by comma
     #[arg(long, value_name = "CODE", value_delimiter = ',')]
     pub accept: Vec<String>,

@@ -1,14 +1,13 @@
 //! `migrate convert`.
 
-use super::args::ConvertArgs;
+use super::args::{ConvertArgs, ConvertTarget};
 use super::{explain, files};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{output, table};
-use gradual_rollout_migration::convert::{self, Conversion, Options};
+use gradual_rollout_migration::convert::{self, GatewayApi, Objects, Options, Plan, Target};
 use gradual_rollout_migration::input::{self, Key};
-use gradual_rollout_migration::istio::{to_json, to_yaml};
+use gradual_rollout_migration::istio::to_json;
 use gradual_rollout_migration::report::Report;
-use gradual_rollout_migration::rules;
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -46,27 +45,34 @@ pub(super) fn run(args: &ConvertArgs, form: Form, out: &mut dyn Write) -> Result
             key.0, key.1
         )));
     }
-    let conversion =
-        convert::convert(&inventory, &options).map_err(|error| Failure::internal(error.to_string()))?;
-    if let Some(broken) = rules::check(&conversion.objects).first() {
-        // Nothing is better than what Istio would refuse or read otherwise.
+    let plan = convert::plan(&inventory, &options).map_err(|error| Failure::internal(error.to_string()))?;
+    if let Some(broken) = plan.broken.first() {
+        // Nothing is better than what the API server would refuse, or the gateway read otherwise.
         return Err(Failure::internal(format!(
-            "an object would break a rule of Istio: {broken}"
+            "an object would break a rule: {broken}"
         )));
     }
     // Objects without their report would be applied by whoever sees them alone.
-    report(&conversion.report, args)?;
-    write(&conversion, form, out)?;
-    end(&conversion)
+    report(&plan.report, args)?;
+    write(&plan.objects, form, out)?;
+    end(&plan)
 }
 
-fn write(conversion: &Conversion, form: Form, out: &mut dyn Write) -> Result<(), Failure> {
-    let text = match form {
-        Form::Yaml => to_yaml(&conversion.objects),
-        Form::Json => to_json(&conversion.objects).map(|json| table::plain_json(&json)),
-    };
-    let text = text.map_err(|error| Failure::internal(error.to_string()))?;
-    out.write_all(text.as_bytes())?;
+/// YAML document by document: thousands of objects need not be there together.
+fn write(objects: &Objects, form: Form, out: &mut dyn Write) -> Result<(), Failure> {
+    let internal = |error: convert::Failed| Failure::internal(error.to_string());
+    match form {
+        Form::Yaml => {
+            for document in objects.yaml() {
+                out.write_all(document.map_err(internal)?.as_bytes())?;
+            }
+        }
+        Form::Json => {
+            let all: Vec<_> = objects.values().collect::<Result<_, _>>().map_err(internal)?;
+            let json = to_json(&all).map_err(|error| Failure::internal(error.to_string()))?;
+            out.write_all(table::plain_json(&json).as_bytes())?;
+        }
+    }
     out.flush()?;
     Ok(())
 }
@@ -79,7 +85,7 @@ fn report(report: &Report, args: &ConvertArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn end(conversion: &Conversion) -> Result<Exit, Failure> {
+fn end(conversion: &Plan) -> Result<Exit, Failure> {
     if !conversion.report.refused() {
         return Ok(Exit::Done);
     }
@@ -92,7 +98,7 @@ fn end(conversion: &Conversion) -> Result<Exit, Failure> {
 }
 
 /// What was refused, in one line.
-fn said(conversion: &Conversion) -> String {
+fn said(conversion: &Plan) -> String {
     let report = &conversion.report;
     let documents = report.input.iter().filter(|input| input.entry.refuses()).count();
     let summary = &report.summary;
@@ -128,6 +134,7 @@ fn options(args: &ConvertArgs) -> Result<Options, Failure> {
     if let Some(gateway) = &args.gateway {
         (options.gateway_namespace, options.gateway_name) = key("--gateway", gateway)?;
     }
+    options.target = target(args)?;
     if !args.gateway_selector.is_empty() {
         options.gateway_selector = BTreeMap::new();
     }
@@ -152,6 +159,30 @@ fn options(args: &ConvertArgs) -> Result<Options, Failure> {
         return Err(Failure::usage(format!("{flag}: {mistake}")));
     }
     Ok(options)
+}
+
+fn target(args: &ConvertArgs) -> Result<Target, Failure> {
+    if args.target == ConvertTarget::Istio {
+        if args.gateway_class.is_some() || args.regular_expressions {
+            return Err(Failure::usage(
+                "--gateway-class and --regular-expressions belong to --target gateway-api",
+            ));
+        }
+        return Ok(Target::Istio);
+    }
+    if !args.gateway_selector.is_empty() {
+        return Err(Failure::usage(
+            "--gateway-selector belongs to --target istio: a Gateway of the Gateway API has a class, see --gateway-class",
+        ));
+    }
+    let mut wishes = GatewayApi {
+        regular_expressions: args.regular_expressions,
+        ..GatewayApi::default()
+    };
+    if let Some(class) = &args.gateway_class {
+        wishes.class.clone_from(class);
+    }
+    Ok(Target::GatewayApi(wishes))
 }
 
 fn key(flag: &str, text: &str) -> Result<Key, Failure> {

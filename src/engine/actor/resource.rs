@@ -33,7 +33,17 @@ impl Actor {
             }
             // What protects traffic must not end with a slip of the pen: the last sound plan goes on, without raises.
             Err(problems) if self.sound.is_ok() => self.broken = Some(together(&problems)),
-            Err(problems) => self.sound = Err(problems),
+            // Nor with a restart.
+            Err(problems) => {
+                let allowed = &self.shared.settings.allowed_namespaces;
+                match persist::remembered(&self.raw, &self.status, allowed) {
+                    Some(sound) => {
+                        self.broken = Some(together(&problems));
+                        self.sound = Ok(sound);
+                    }
+                    None => self.sound = Err(problems),
+                }
+            }
         }
         self.mine = self
             .sound

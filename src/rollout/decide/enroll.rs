@@ -8,6 +8,8 @@ use crate::rollout::status::ComponentStatus;
 impl Desk<'_> {
     /// Brings the status's list in line with the spec's: its order, new components, orphans last.
     pub(super) fn enroll(&mut self) {
+        // A spec that cannot be used says nothing about who has left, and nothing begins again by it.
+        let unusable = self.seen.invalid.is_some();
         let spec = self.plan.components.len();
         let names_agree = self.status.components.len() >= spec
             && self
@@ -16,7 +18,12 @@ impl Desk<'_> {
                 .iter()
                 .zip(&self.plan.components)
                 .all(|(c, p)| c.name == p.name())
-            && self.status.components.iter().skip(spec).all(|c| self.stays(c));
+            && self
+                .status
+                .components
+                .iter()
+                .skip(spec)
+                .all(|c| unusable || self.stays(c));
         if !names_agree {
             let mut old = std::mem::take(&mut self.status.components);
             for planned in &self.plan.components {
@@ -29,7 +36,7 @@ impl Desk<'_> {
                 self.status.components.push(c);
             }
             for c in old {
-                if self.stays(&c) {
+                if unusable || self.stays(&c) {
                     self.status.components.push(c);
                 } else if self.plan.released.iter().any(|p| p.name() == c.name) {
                     // Its marks would say for ever what nobody does any more.
@@ -38,8 +45,10 @@ impl Desk<'_> {
             }
             self.out.changed = true;
         }
-        for i in 0..self.status.components.len() {
-            self.orphan_or_restart(i);
+        if !unusable {
+            for i in 0..self.status.components.len() {
+                self.orphan_or_restart(i);
+            }
         }
     }
 

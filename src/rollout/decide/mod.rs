@@ -33,7 +33,7 @@ use super::judge::{Context, Outlook};
 use super::late::is_late;
 use super::ledger::Ledger;
 use super::observation::{Decision, Lower, Note, OUR_MANAGERS, Observation, Routed, Routers, Seen};
-use super::plan::{Plan, PlannedComponent};
+use super::plan::{Plan, PlannedComponent, UNKNOWN};
 use super::reason::{Reason, State, Verdict};
 use super::spec::Probe;
 use super::status::{
@@ -287,7 +287,7 @@ impl<'a> Desk<'a> {
     /// held.
     fn plan_then(&self, i: usize, reason: Reason) -> Option<String> {
         let planned = self.planned(i).filter(|_| !self.is_held(i, reason))?;
-        Some(planned.fingerprint.clone())
+        Some(planned.fingerprint.clone()).filter(|plan| plan != UNKNOWN)
     }
 
     fn decision(mut self) -> Decision {

@@ -533,7 +533,15 @@ fn a_rule_of_our_name_that_nobody_asked_for_is_told_and_every_lowering_takes_it_
 
 #[test]
 fn a_rule_of_ours_that_somebody_opened_to_everybody_is_taken_off() {
-    for opened in [json!(null), json!([]), json!([{"uri": {"prefix": "/"}}])] {
+    let by_tenant = json!([{"uri": {"prefix": "/api"}, "headers": {"x-tenant": {"regex": ".+"}}}]);
+    let by_any = json!([{"headers": {"canary": {"regex": ".*"}}}]);
+    for opened in [
+        json!(null),
+        json!([]),
+        json!([{"uri": {"prefix": "/"}}]),
+        by_tenant,
+        by_any,
+    ] {
         let mut object = previewed();
         object["spec"]["http"][1]["match"] = opened.clone();
         assert!(choosers(&object).unwrap().contains("testers-0"), "{opened}");

@@ -1,9 +1,15 @@
 //! `block` and `unblock`: no new hosts for ingress-nginx, first in the audit log, then by warnings, then refused.
 
+mod judge;
 mod policy;
+mod serve;
+mod webhook;
 
-pub use policy::Stage;
+pub use judge::{Rules, answer, refuses};
+pub use policy::{Blocked, Stage};
+pub use serve::serve;
 
+use crate::batch;
 use crate::place::Place;
 use crate::preflight::controller::{self, Controller};
 use crate::preflight::picture::Picture;
@@ -11,7 +17,7 @@ use crate::put;
 use crate::see::{self, kinds};
 use crate::trouble::{End, Trouble};
 use clap::Args;
-use policy::{Blocked, NAME, SINCE};
+use policy::{NAME, SINCE};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -21,7 +27,8 @@ use std::collections::BTreeSet;
 Without --mode it goes one stage further: audit, then warn, then deny. What is refused is an Ingress of the classes that
 ingress-nginx serves (by name, by the legacy annotation, or without class where the controller takes those) that is new,
 becomes nginx's, or gains a host or an alias; any other change of an Ingress passes. Solvers of ACME challenges and the
-canaries of this program pass always. Needs Kubernetes 1.30.
+canaries of this program pass always. Before Kubernetes 1.30 there are no such policies: then --webhook-service names the
+Service of the daemon, which is asked instead.
 
 Examples:
   gradual-rollout migrate block --dry-run
@@ -51,6 +58,9 @@ pub struct BlockArgs {
     /// A user that is left alone, such as a controller that writes Ingresses back; may be repeated
     #[arg(long, value_name = "USER")]
     pub exempt_user: Vec<String>,
+    /// Before Kubernetes 1.30: the Service in front of the daemon's webhook, on port 443
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub webhook_service: Option<String>,
     /// Ask the API server whether it would take them, and write nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -111,23 +121,17 @@ pub async fn block(args: &BlockArgs, place: &mut Place<'_>) -> Result<End, Troub
     let wanted = [kinds::DEPLOYMENT, kinds::DAEMON_SET, kinds::CLASS, kinds::POLICY];
     let picture = Picture::only(&place.client, (place.now)(), &wanted).await?;
     if !picture.serves("ValidatingAdmissionPolicy") {
-        let (major, minor) = picture.version;
-        return Err(Trouble::Refused(format!(
-            "unable to block: the cluster is {major}.{minor} and serves no ValidatingAdmissionPolicies \
-             (Kubernetes 1.30); upgrade it, or take the right to create Ingresses away from tenants by RBAC"
-        )));
+        return by_webhook(args, &picture, place).await;
     }
-    let standing = Standing::look(place).await?;
-    let before = standing.stage();
-    let stage = args
-        .mode
-        .unwrap_or_else(|| before.map_or(Stage::Audit, Stage::next));
-    if stage == Stage::Deny && before.is_none_or(|before| before < Stage::Warn) && !args.skip_stages {
-        return Err(Trouble::Refused(
-            "unable to deny at once: nobody was warned yet; use --mode warn first, or add --skip-stages"
+    if args.webhook_service.is_some() {
+        return Err(Trouble::Usage(
+            "--webhook-service is for clusters without ValidatingAdmissionPolicies; this one has them"
                 .to_owned(),
         ));
     }
+    let standing = Standing::look(place).await?;
+    let before = standing.stage();
+    let stage = wanted_stage(args, before)?;
     let blocked = blocked(args, &picture)?;
     let since = standing
         .binding
@@ -147,6 +151,64 @@ pub async fn block(args: &BlockArgs, place: &mut Place<'_>) -> Result<End, Troub
         return Ok(if args.dry_run { End::Refused } else { End::Partly });
     }
     say(place, args.dry_run, before, stage, &blocked, &[policy, binding])?;
+    Ok(End::Done)
+}
+
+/// The stage to go to.
+fn wanted_stage(args: &BlockArgs, before: Option<Stage>) -> Result<Stage, Trouble> {
+    let stage = args
+        .mode
+        .unwrap_or_else(|| before.map_or(Stage::Audit, Stage::next));
+    if stage == Stage::Deny && before.is_none_or(|before| before < Stage::Warn) && !args.skip_stages {
+        return Err(Trouble::Refused(
+            "unable to deny at once: nobody was warned yet; use --mode warn first, or add --skip-stages"
+                .to_owned(),
+        ));
+    }
+    Ok(stage)
+}
+
+/// The same by the daemon's webhook.
+async fn by_webhook(args: &BlockArgs, picture: &Picture, place: &mut Place<'_>) -> Result<End, Trouble> {
+    let Some(service) = &args.webhook_service else {
+        let (major, minor) = picture.version;
+        return Err(Trouble::Refused(format!(
+            "unable to block: the cluster is {major}.{minor} and serves no ValidatingAdmissionPolicies \
+             (Kubernetes 1.30); name the Service of the daemon's webhook with --webhook-service, upgrade the \
+             cluster, or take the right to create Ingresses away from tenants by RBAC"
+        )));
+    };
+    let service = service
+        .split_once('/')
+        .ok_or_else(|| Trouble::Usage(format!("--webhook-service {service:?} is not NAMESPACE/NAME")))?;
+    if see::get(&place.client, kinds::SERVICE, Some(service.0), service.1)
+        .await?
+        .is_none()
+    {
+        return Err(Trouble::Refused(format!(
+            "there is no Service {}/{}",
+            service.0, service.1
+        )));
+    }
+    let rules = webhook::rules(&place.client, service.0).await?;
+    let before = rules.as_ref().map(|rules| rules.stage);
+    let stage = wanted_stage(args, before)?;
+    let blocked = blocked(args, picture)?;
+    let objects = webhook::objects(place, service, &blocked, stage, rules.as_ref()).await?;
+    let done = batch::apply(&place.client, &objects, args.dry_run).await;
+    if done.trouble.is_some() {
+        for object in &done.done {
+            writeln!(place.err, "written: {object}")?;
+        }
+        return done.end(place, "written");
+    }
+    // Keys and certificates are nobody's reading matter.
+    let shown: Vec<Value> = objects
+        .into_iter()
+        .filter(|(kind, _)| *kind != kinds::SECRET)
+        .map(|(_, object)| object)
+        .collect();
+    say(place, args.dry_run, before, stage, &blocked, &shown)?;
     Ok(End::Done)
 }
 
@@ -231,25 +293,27 @@ const fn meaning(stage: Stage) -> &'static str {
 /// Takes the block away.
 pub async fn unblock(args: &UnblockArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
     let standing = Standing::look(place).await?;
-    let mut gone: Vec<String> = Vec::new();
-    // Without its binding a policy does nothing, so what is in force ends first.
-    for (kind, object) in [
-        (kinds::BINDING, &standing.binding),
-        (kinds::POLICY, &standing.policy),
-    ] {
-        let Some(object) = object else { continue };
-        if !args.dry_run
-            && let Err(trouble) = put::delete(&place.client, kind, object).await
-        {
-            if gone.is_empty() {
-                return Err(trouble);
-            }
-            writeln!(place.err, "deleted: {}", gone.join(", "))?;
-            writeln!(place.err, "not deleted: {trouble}")?;
-            return Ok(End::Partly);
-        }
-        gone.push(see::object(object));
+    // Without its binding a policy does nothing, so what is in force ends first; of the webhook it is the
+    // configuration.
+    let mut objects: Vec<(see::Kind, Value)> = Vec::new();
+    objects.extend(standing.binding.map(|binding| (kinds::BINDING, binding)));
+    objects.extend(standing.policy.map(|policy| (kinds::POLICY, policy)));
+    let webhook = webhook::standing(&place.client).await?;
+    if let Some((_, foreign)) = webhook.iter().find(|(_, object)| !put::is_ours(object)) {
+        return Err(Trouble::Refused(format!(
+            "{} was not written by `block`",
+            see::object(foreign)
+        )));
     }
+    objects.extend(webhook);
+    let done = batch::delete(&place.client, &objects, args.dry_run).await;
+    if done.trouble.is_some() && !done.done.is_empty() {
+        writeln!(place.err, "deleted: {}", done.done.join(", "))?;
+    }
+    if done.trouble.is_some() {
+        return done.end(place, "deleted");
+    }
+    let gone = done.done;
     if place.json {
         let whole = json!({"deleted": gone, "dryRun": args.dry_run});
         serde_json::to_writer_pretty(&mut *place.out, &whole).map_err(std::io::Error::from)?;

@@ -1,6 +1,7 @@
 //! The admission policy and its binding, as they are written.
 
 use crate::put;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// The name of both.
@@ -9,8 +10,13 @@ pub(super) const NAME: &str = "gradual-rollout-block-ingress";
 /// Since when the stage is what it is, on the binding.
 pub(super) const SINCE: &str = "rollout.sealos.io/block-since";
 
+/// What whoever is refused reads.
+pub(super) const MESSAGE: &str = "ingress-nginx takes no new hosts any more, as its hosts move to Istio: write a \
+    VirtualService for the gateway instead, or ask the platform's team";
+
 /// How hard the block is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Only the audit log tells who would have been refused
     Audit,
@@ -62,8 +68,9 @@ impl Stage {
 }
 
 /// What is blocked, and who is not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Blocked {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Blocked {
     /// Values of `spec.ingressClassName`.
     pub classes: Vec<String>,
     /// Values of the legacy annotation.
@@ -155,8 +162,7 @@ pub(super) fn policy(blocked: &Blocked) -> Value {
             "expression": "!variables.isServed || variables.solvesChallenge || variables.isOurCanary \
                 || (variables.wasServed && !variables.moreHosts && !variables.moreAliases)",
             "reason": "Forbidden",
-            "message": "ingress-nginx takes no new hosts any more, as its hosts move to Istio: write a VirtualService \
-                for the gateway instead, or ask the platform's team",
+            "message": MESSAGE,
         }],
     });
     if let Some(fields) = spec.as_object_mut().filter(|_| !blocked.users.is_empty()) {

@@ -1,7 +1,10 @@
 //! `loadbalancer migrate` and `undo`: a Service's load balancer is replaced by the gateway, port by port.
 
+mod args;
 mod plan;
 mod service;
+
+pub use args::{LoadBalancerVerb, MigrateArgs, UndoArgs};
 
 use crate::batch;
 use crate::place::Place;
@@ -9,99 +12,10 @@ use crate::put;
 use crate::secret;
 use crate::see::{self, Listed, entries, items, kinds, text};
 use crate::trouble::{End, Trouble};
-use clap::{Args, Subcommand};
 use kube::api::ListParams;
 use plan::{Plan, Protocol, SERVICE, Wishes};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-
-/// What is done about a load balancer.
-#[derive(Clone, Debug, Subcommand)]
-pub enum LoadBalancerVerb {
-    /// Let the gateway serve every port of a Service, and later give its address up
-    Migrate(Box<MigrateArgs>),
-    /// Give the Service its load balancer back, and take the path through the gateway away
-    Undo(UndoArgs),
-}
-
-/// Arguments of `migrate loadbalancer migrate`.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Writes the path through the gateway and leaves the load balancer alone: both serve. Every port is kept: HTTP by host
-(the first has the domain, the others PORT.DOMAIN), TLS that the pods end by name, anything else by port, which the
-gateway's Service must have. Hosts, paths and bodies are passed on as they are, without a time limit. Source ranges of
-the load balancer become an AuthorizationPolicy, or it is refused.
-
-Then move clients or DNS, and watch. Only with --release-address, in a later run, the Service becomes a NodePort: the
-provider may give its address to somebody else, so that step cannot be taken back for certain.
-
-Examples:
-  gradual-rollout migrate loadbalancer migrate minio -n ns-ada --domain s3.a.com --certificate ns-ada/s3-tls
-  gradual-rollout migrate loadbalancer migrate pg -n ns-ada --tcp 5432 --dry-run
-  gradual-rollout migrate loadbalancer migrate minio -n ns-ada --domain s3.a.com --release-address --nodeport 9000=30900
-
-Exit codes:
-  0 done · 3 refused, and nothing was written · 4 some of it is written, the rest is listed · 64 a flag is wrong
-  69 the cluster cannot be reached")]
-pub struct MigrateArgs {
-    /// The Service, in the namespace of -n
-    #[arg(value_name = "SERVICE")]
-    pub service: String,
-    /// The host of its first port that has one; others are names in it
-    #[arg(long, value_name = "DOMAIN")]
-    pub domain: Option<String>,
-    /// The host of a port; may be repeated
-    #[arg(long, value_name = "PORT=HOST")]
-    pub host: Vec<String>,
-    /// A port that speaks HTTP, whatever it is called; may be repeated
-    #[arg(long, value_name = "PORT")]
-    pub http: Vec<u16>,
-    /// A port that does not; may be repeated
-    #[arg(long, value_name = "PORT")]
-    pub tcp: Vec<u16>,
-    /// The Secret with the certificate of the hosts, which is copied to the gateway's namespace
-    #[arg(long, value_name = "NAMESPACE/NAME")]
-    pub certificate: Option<String>,
-    /// The namespace of the gateway's pods
-    #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
-    pub gateway_namespace: String,
-    /// A label of the gateway's pods; may be repeated
-    #[arg(long, value_name = "LABEL=VALUE", default_value = "istio=ingressgateway")]
-    pub gateway_selector: Vec<String>,
-    /// Leave the Service with ports of the nodes only, which gives its address up for good
-    #[arg(long)]
-    pub release_address: bool,
-    /// The port of the nodes for a port [default: the one it has]; may be repeated
-    #[arg(long, value_name = "PORT=NODEPORT", requires = "release_address")]
-    pub nodeport: Vec<String>,
-    /// Ask the API server whether it would take everything, and write nothing
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
-/// Arguments of `migrate loadbalancer undo`.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-First the Service becomes a load balancer again, as it was remembered; then the path through the gateway goes. Clients
-that were moved must be moved back before. The provider may give another address.
-
-Examples:
-  gradual-rollout migrate loadbalancer undo minio -n ns-ada --dry-run
-  gradual-rollout migrate loadbalancer undo minio -n ns-ada
-
-Exit codes:
-  0 done · 3 refused · 4 some of it is undone, the rest is listed · 69 the cluster cannot be reached")]
-pub struct UndoArgs {
-    /// The Service, in the namespace of -n
-    #[arg(value_name = "SERVICE")]
-    pub service: String,
-    /// The namespace of the gateway's pods
-    #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
-    pub gateway_namespace: String,
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
-}
 
 /// Does what was typed.
 pub async fn run(verb: &LoadBalancerVerb, place: &mut Place<'_>) -> Result<End, Trouble> {
@@ -408,7 +322,6 @@ async fn undo(args: &UndoArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
         (kinds::GATEWAY, namespace.as_str()),
         (kinds::VIRTUAL_SERVICE, namespace.as_str()),
         (kinds::AUTHORIZATION, args.gateway_namespace.as_str()),
-        (kinds::SECRET, args.gateway_namespace.as_str()),
     ] {
         let found = match see::list(&place.client, kind, Some(within), &labelled).await? {
             Listed::Here(found) => found,
@@ -421,15 +334,13 @@ async fn undo(args: &UndoArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
             }
         };
         // In the gateway's namespace are those of Services of the same name elsewhere.
-        let ends = [
-            format!("lb-{}-{namespace}", args.service),
-            format!("lb-{namespace}-{}", args.service),
-        ];
-        let mine = |object: &Value| {
-            see::namespace(object) == namespace || ends.iter().any(|name| name == see::name(object))
-        };
+        let guard = format!("lb-{}-{namespace}", args.service);
+        let mine = |object: &Value| see::namespace(object) == namespace || guard == see::name(object);
         objects.extend(found.into_iter().filter(mine).map(|object| (kind, object)));
     }
+    let copy = format!("lb-{namespace}-{}", args.service);
+    let copy = secret::find(&place.client, &args.gateway_namespace, &copy).await?;
+    objects.extend(copy.map(|copy| (kinds::SECRET, copy)));
     objects.push((kinds::CONFIG_MAP, record));
     let mut done = batch::delete(&place.client, &objects, args.dry_run).await;
     let deleted = done.done.clone();

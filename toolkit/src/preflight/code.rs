@@ -50,8 +50,8 @@ codes! {
         "The cluster is older than Kubernetes 1.27."
         "upgrade the cluster first";
     POLICY_UNSUPPORTED "POLICY-UNSUPPORTED" Warning "cluster"
-        "The cluster does not serve ValidatingAdmissionPolicies (Kubernetes 1.30), so `block` has no means here."
-        "upgrade to 1.30, or keep people from creating Ingresses by RBAC";
+        "The cluster does not serve ValidatingAdmissionPolicies (Kubernetes 1.30), so `block` needs the webhook of the daemon."
+        "upgrade to 1.30, or name the Service of the webhook with block --webhook-service";
     NOT_LOOKED_AT "NOT-LOOKED-AT" Warning "rights"
         "A kind of objects could not be listed, so nothing is known of what it would tell."
         "have the right to list it granted, and run preflight again";
@@ -160,6 +160,9 @@ codes! {
     ISTIO_SLASHES "ISTIO-SLASHES" Info "istio"
         "Istio does not merge doubled slashes; nginx does."
         "set meshConfig.pathNormalization.normalization to MERGE_SLASHES, if clients send them";
+    ISTIO_SETTING "ISTIO-SETTING" Info "istio"
+        "A setting of the mesh decides how clients are known, or who authorises them."
+        "hold it against the controller's settings: proxies in front, PROXY protocol, external authorisation";
     ISTIO_FILTERS_FORBIDDEN "ISTIO-FILTERS-FORBIDDEN" Info "istio"
         "A policy of the cluster forbids EnvoyFilters."
         "do not plan on them";

@@ -66,7 +66,8 @@ pub(super) fn check(picture: &Picture, options: &Options, found: &mut Vec<Findin
         } else {
             code::INGRESS_APPROXIMATED
         };
-        let message = format!("{} Ingresses: {}", places.len(), named(&places));
+        let kind = if places.len() == 1 { "Ingress" } else { "Ingresses" };
+        let message = format!("{} {kind}: {}", places.len(), named(&places));
         let mut finding = code.at(converted.text(), message);
         finding.remedy = format!(
             "{}; gradual-rollout migrate explain {}",

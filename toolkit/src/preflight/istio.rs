@@ -132,9 +132,33 @@ fn mesh(picture: &Picture, classes: &BTreeSet<String>, found: &mut Vec<Finding>)
         let says = format!("its ingressClass is {class}, which ingress-nginx serves");
         found.push(code::ISTIO_SERVES_INGRESSES.at(&object, says));
     }
+    settings(&object, &mesh, found);
     let slashes = text(&mesh, "/pathNormalization/normalization").unwrap_or("DEFAULT");
     if !["MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"].contains(&slashes) {
         found.push(code::ISTIO_SLASHES.at(&object, format!("pathNormalization is {slashes}")));
+    }
+}
+
+/// What of a mesh's configuration is told as it is.
+const SETTINGS: [(&str, &str); 2] = [
+    ("gatewayTopology", "/defaultConfig/gatewayTopology"),
+    ("extensionProviders", "/extensionProviders"),
+];
+
+fn settings(object: &str, mesh: &Value, found: &mut Vec<Finding>) {
+    for (name, pointer) in SETTINGS {
+        let Some(value) = mesh.pointer(pointer).filter(|value| !value.is_null()) else {
+            continue;
+        };
+        let providers: Vec<String> = items(mesh, pointer)
+            .filter_map(|one| text(one, "/name").map(ToOwned::to_owned))
+            .collect();
+        let says = if providers.is_empty() {
+            value.to_string()
+        } else {
+            super::ingress::named(&providers)
+        };
+        found.push(code::ISTIO_SETTING.at(object, format!("{name}: {says}")));
     }
 }
 

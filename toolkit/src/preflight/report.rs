@@ -1,7 +1,7 @@
 //! What preflight says: for people, and for programs.
 
 use super::checklist::{self, ITEMS, Item, Standing, Tick, Ticks};
-use crate::finding::{self, Finding, Severity, plain};
+use crate::finding::{Finding, Severity, plain};
 use crate::place::Place;
 use serde_json::{Value, json};
 use std::io;
@@ -24,7 +24,7 @@ pub(super) fn write(
         });
         return json(place, &whole);
     }
-    finding::write(place.out, findings)?;
+    grouped(place, findings)?;
     if !findings.is_empty() {
         writeln!(place.out)?;
     }
@@ -40,6 +40,34 @@ pub(super) fn write(
         place.out,
         "{verdict}: {blockers} blockers, {warnings} warnings, score {score} of 100"
     )
+}
+
+/// How many findings of a code are shown before the rest is only counted.
+const SHOWN: usize = 5;
+
+/// Findings, the worst first, those of one code together; what to do stands once below those it is the same for.
+fn grouped(place: &mut Place<'_>, findings: &[Finding]) -> io::Result<()> {
+    let mut sorted: Vec<&Finding> = findings.iter().collect();
+    // Stable: the order in which a code was found is kept.
+    sorted.sort_by_key(|f| (std::cmp::Reverse(f.severity), f.code));
+    for same in sorted.chunk_by(|a, b| (a.severity, a.code, &a.remedy) == (b.severity, b.code, &b.remedy)) {
+        for f in same.iter().take(SHOWN) {
+            let (object, message) = (plain(&f.object), plain(&f.message));
+            writeln!(
+                place.out,
+                "{:<8} {}  {object}: {message}",
+                f.severity.word(),
+                f.code
+            )?;
+        }
+        if let Some(more) = same.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            writeln!(place.out, "         and {more} more; -o json has them all")?;
+        }
+        if let Some(first) = same.first().filter(|first| !first.remedy.is_empty()) {
+            writeln!(place.out, "         -> {}", plain(&first.remedy))?;
+        }
+    }
+    Ok(())
 }
 
 /// The items that people tick, with their ticks.

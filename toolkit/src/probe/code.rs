@@ -88,6 +88,6 @@ codes! {
         "The gateway's 95th percentile is more than the limit above nginx's."
         "look at the gateway's CPU, connection pools and retries";
     MUCH_SLOWER "PROBE-MUCH-SLOWER" Blocker
-        "The gateway's 95th percentile is half as much again as nginx's, or worse."
+        "The gateway's 95th percentile is more than the second limit above nginx's."
         "look at the gateway's CPU, connection pools and retries";
 }

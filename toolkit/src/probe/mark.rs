@@ -1,94 +1,79 @@
-//! Writing down which Ingresses both sides answered alike: `cleanup` asks for it.
+//! The mark of an Ingress whose hosts both sides answer alike: `cleanup` waits for it.
 
-use super::ProbeArgs;
 use super::hit::Hit;
-use crate::apply::run::said;
-use crate::cluster::{self, Cluster, MANAGER, meta};
+use super::target::hosts;
 use crate::finding::Severity;
 use crate::marks;
-use crate::pace::paced;
 use crate::place::Place;
-use crate::trouble::Trouble;
-use futures::StreamExt as _;
-use jiff::Timestamp;
+use crate::put;
+use crate::see::{self, kinds, text};
+use futures::StreamExt;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 
-/// Notes written in a second at most.
-const RATE: u32 = 100;
+/// How many are written at once.
+const AT_ONCE: usize = 16;
 
-/// Writes the time on every migrated Ingress none of whose hosts was answered otherwise. Returns how many, and what the
-/// cluster refused.
-pub(super) async fn write(
-    args: &ProbeArgs,
-    ingresses: &[&Value],
-    hits: &[Hit],
-    place: &Place<'_>,
-) -> Result<(usize, Vec<String>), Trouble> {
-    let cluster = Cluster::look(&place.client, &[cluster::INGRESS]).await?;
-    let bad: BTreeSet<&str> = hits
-        .iter()
-        .filter(|hit| hit.severity == Severity::Blocker || (args.strict && hit.severity == Severity::Warning))
-        .map(|hit| hit.host.as_str())
-        .collect();
-    let now = (place.now)();
-    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    let patch = json!({"metadata": {"annotations": {marks::PROBED_AT: now.to_string()}}});
-    let (cluster, patch) = (&cluster, &patch);
-    let alike = ingresses
-        .iter()
-        .filter(|ingress| marks::migrated(ingress) && is_alike(ingress, &bad));
-    let work = alike.map(|ingress| async move {
-        let (namespace, name) = (meta(ingress, "namespace"), meta(ingress, "name"));
-        let params = PatchParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        // By merge: server-side apply under the same manager would take the other marks away.
-        let api = cluster
-            .must(&cluster::INGRESS, Some(namespace))
-            .map_err(|e| e.to_string())?;
-        let done = api.patch(name, &params, &Patch::Merge(patch)).await;
-        done.map(drop)
-            .map_err(|error| format!("Ingress {namespace}/{name}: {}", said(&error)))
+/// What became of the marks.
+#[derive(Debug, Default)]
+pub(super) struct Marked {
+    /// `namespace/name` of those that have it now.
+    pub done: Vec<String>,
+    /// Those that should have it and have not, and why.
+    pub failed: Vec<String>,
+}
+
+/// Marks every migrated Ingress whose hosts have no blocker. Only as it was listed: one that changed since must be
+/// asked for anew. By merge patch, as server-side apply would take our other marks away.
+pub(super) async fn alike(place: &Place<'_>, ingresses: &[&Value], prefix: &str, hits: &[Hit]) -> Marked {
+    let at = put::stamp((place.now)()).to_string();
+    let wanted = ingresses.iter().filter(|ingress| {
+        marks::migrated(ingress)
+            && marks::as_converted(ingress) != Some(false)
+            && !differs(&hosts(ingress, prefix), hits)
     });
-    let all: Vec<Result<(), String>> = paced(work, RATE).collect().await;
-    let written = all.iter().filter(|one| one.is_ok()).count();
-    Ok((written, all.into_iter().filter_map(Result::err).collect()))
-}
-
-/// Whether none of an Ingress's hosts was answered otherwise. A wildcard was asked by names under it.
-fn is_alike(ingress: &Value, bad: &BTreeSet<&str>) -> bool {
-    let rules = ingress.pointer("/spec/rules").and_then(Value::as_array);
-    let hosts = rules
-        .into_iter()
-        .flatten()
-        .filter_map(|rule| rule.get("host")?.as_str());
-    let mut hosts = hosts.map(str::to_ascii_lowercase).peekable();
-    // What takes the requests of all other hosts was not asked by name.
-    hosts.peek().is_some()
-        && hosts.all(|host| {
-            let under = host.strip_prefix('*');
-            !bad.iter()
-                .any(|asked| *asked == host || under.is_some_and(|domain| asked.ends_with(domain)))
+    let client = &place.client;
+    let at = at.as_str();
+    let written: Vec<(String, Option<String>)> = futures::stream::iter(wanted)
+        .map(|ingress| async move {
+            let (namespace, name) = (see::namespace(ingress), see::name(ingress));
+            let mark = json!({"metadata": {
+                "resourceVersion": text(ingress, "/metadata/resourceVersion"),
+                "annotations": {(marks::PROBED_AT): at},
+            }});
+            let writing = PatchParams {
+                field_manager: Some(put::MANAGER.to_owned()),
+                ..PatchParams::default()
+            };
+            let api = kinds::INGRESS.within(client, namespace);
+            let written = api.patch(name, &writing, &Patch::Merge(&mark)).await;
+            (
+                see::place(Some(namespace), name),
+                written.err().map(|error| error.to_string()),
+            )
         })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    let mut marked = Marked::default();
+    for (name, failure) in written {
+        match failure {
+            None => marked.done.push(name),
+            Some(why) => marked.failed.push(format!("{name}: {why}")),
+        }
+    }
+    marked
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_host_that_differs_keeps_its_ingress_from_being_alike() {
-        let ingress = |hosts: &[&str]| {
-            let rules: Vec<Value> = hosts.iter().map(|host| json!({"host": host})).collect();
-            json!({"spec": {"rules": rules}})
-        };
-        let bad = BTreeSet::from(["x.a.com"]);
-        assert!(is_alike(&ingress(&["y.a.com", "b.com"]), &bad));
-        assert!(!is_alike(&ingress(&["y.a.com", "X.a.com"]), &bad));
-        assert!(!is_alike(&ingress(&["*.a.com"]), &bad));
-        assert!(!is_alike(&json!({"spec": {"defaultBackend": {}}}), &bad));
-    }
+/// Whether something is wrong with one of the hosts: a blocker about it, or about all of them.
+fn differs(hosts: &[String], hits: &[Hit]) -> bool {
+    hits.iter()
+        .filter(|hit| hit.severity == Severity::Blocker)
+        .any(|hit| {
+            !hit.host.contains('.')
+                || hosts.iter().any(|host| match host.strip_prefix("*.") {
+                    Some(rest) => hit.host.ends_with(&format!(".{rest}")),
+                    None => hit.host == *host,
+                })
+        })
 }

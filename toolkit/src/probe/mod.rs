@@ -1,5 +1,6 @@
 //! `probe`: the same questions to ingress-nginx and to the gateway, before anybody's traffic moves.
 
+mod args;
 mod ask;
 pub mod code;
 mod diff;
@@ -12,13 +13,14 @@ mod suite;
 mod target;
 mod tls;
 
+pub use args::{ProbeArgs, Suite};
+
 use crate::place::Place;
 use crate::preflight::controller::{self, Controller};
 use crate::preflight::picture::Picture;
 use crate::see::{self, entries, kinds, text};
 use crate::trouble::{End, Trouble};
 use ask::Client;
-use clap::{Args, ValueEnum};
 use gradual_rollout_migration::convert::{Options, convert};
 use gradual_rollout_migration::input::{self, Source};
 use gradual_rollout_migration::model::compare::{Kind, between, corpus};
@@ -31,134 +33,9 @@ use rustls::ClientConfig;
 use serde_json::Value;
 use side::{Pace, Side};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use target::{Target, targets};
-
-/// What is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub enum Suite {
-    /// Every path of every host, from all sides
-    Routes,
-    /// Hosts over connections made for other tenants, and hosts that nobody has
-    MultiTenant,
-    /// HTTP/2, WebSocket, gRPC
-    Protocols,
-    /// Names, ends and issuers of certificates
-    SslCertificates,
-    /// Preflights and origins
-    Cors,
-    /// Latency, side by side
-    Performance,
-    /// What is guarded, asked without credentials
-    Guards,
-    /// ssl-certificates, cors, guards and protocols: what nginx answers itself during a split
-    Edge,
-    /// All of them
-    All,
-}
-
-impl Suite {
-    /// Those that it consists of.
-    fn parts(self) -> &'static [Self] {
-        match self {
-            Self::Routes => &[Self::Routes],
-            Self::MultiTenant => &[Self::MultiTenant],
-            Self::Protocols => &[Self::Protocols],
-            Self::SslCertificates => &[Self::SslCertificates],
-            Self::Cors => &[Self::Cors],
-            Self::Performance => &[Self::Performance],
-            Self::Guards => &[Self::Guards],
-            Self::Edge => &[Self::SslCertificates, Self::Cors, Self::Guards, Self::Protocols],
-            Self::All => &[
-                Self::Routes,
-                Self::MultiTenant,
-                Self::Protocols,
-                Self::SslCertificates,
-                Self::Cors,
-                Self::Guards,
-                Self::Performance,
-            ],
-        }
-    }
-
-    /// As it is typed.
-    fn word(self) -> String {
-        self.to_possible_value()
-            .map(|value| value.get_name().to_owned())
-            .unwrap_or_default()
-    }
-}
-
-/// Arguments of `migrate probe`.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Reads the Ingresses of the cluster (of -n, or all), makes up questions, and asks both data planes at the same time by
-their own addresses, with the host's name in TLS and in the Host header: DNS is not asked, and nobody's traffic moves.
-Only GET and OPTIONS are sent, and to gRPC back ends a call of a method that none has. Certificates are looked at, not
-believed. A question that is answered differently is asked twice. Differences that the models of both sides foresee
-count as warnings; --strict refuses warnings too.
-
-Examples:
-  gradual-rollout migrate probe
-  gradual-rollout migrate probe --nginx 192.0.2.1 --istio 192.0.2.2:31080:31443 -n ns-ada --suite all
-  gradual-rollout migrate probe -n ns-ada --mark
-  gradual-rollout migrate probe --suite edge --rate 200 --report probe.json
-
-Exit codes:
-  0 alike · 3 something differs · 64 a flag is wrong · 69 the cluster or one of the sides cannot be reached")]
-pub struct ProbeArgs {
-    /// Where ingress-nginx is [default: the address of its load balancer]
-    #[arg(long, value_name = "HOST[:HTTP[:HTTPS]]")]
-    pub nginx: Option<String>,
-    /// Where the gateway is [default: the address of its load balancer]
-    #[arg(long, value_name = "HOST[:HTTP[:HTTPS]]")]
-    pub istio: Option<String>,
-    /// What is asked; may be repeated [default: routes]
-    #[arg(long, value_enum, value_name = "SUITE")]
-    pub suite: Vec<Suite>,
-    /// Questions a second to each side
-    #[arg(long, value_name = "RATE", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=20000))]
-    pub rate: u32,
-    /// How many hosts are asked at once
-    #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
-    pub at_once: u16,
-    /// How many seconds an answer may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
-    pub timeout: u64,
-    /// Leave out spellings that clients do not use: escapes, doubled slashes, dot segments
-    #[arg(long)]
-    pub quick: bool,
-    /// A header by which back ends tell who they are; may be repeated
-    #[arg(long, value_name = "NAME", default_value = "x-backend")]
-    pub backend_header: Vec<String>,
-    /// A further header that must be alike; may be repeated
-    #[arg(long, value_name = "NAME")]
-    pub header: Vec<String>,
-    /// By how many percent the gateway's 95th percentile may be above nginx's
-    #[arg(long, value_name = "PERCENT", default_value_t = 15)]
-    pub slower: u32,
-    /// How many answers of a host are timed
-    #[arg(long, value_name = "COUNT", default_value_t = 50)]
-    pub samples: u32,
-    /// Refuse warnings too
-    #[arg(long)]
-    pub strict: bool,
-    /// Write down on each migrated Ingress that it was answered alike: cleanup asks for it. Needs the suite routes, in
-    /// full
-    #[arg(long, conflicts_with = "quick")]
-    pub mark: bool,
-    /// Write every difference to a file, as JSON
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
-    /// The namespace of the gateway's pods
-    #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
-    pub gateway_namespace: String,
-    /// The class of the Ingresses [default: the controller's flag, or nginx]
-    #[arg(long, value_name = "NAME")]
-    pub ingress_class: Option<String>,
-}
 
 /// Both sides, and how they are asked.
 struct Probe {
@@ -172,6 +49,7 @@ struct Probe {
     backend: Vec<String>,
     headers: Vec<String>,
     slower: u32,
+    much_slower: u32,
     samples: u32,
     now: Timestamp,
 }
@@ -200,12 +78,6 @@ const READ: &[see::Kind] = &[
 
 /// Asks.
 pub async fn run(args: &ProbeArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
-    let all = args.suite.iter().flat_map(|suite| suite.parts());
-    if args.mark && !args.suite.is_empty() && !all.into_iter().any(|suite| *suite == Suite::Routes) {
-        return Err(Trouble::Usage(
-            "--mark needs the suite routes: nothing else asks every path".to_owned(),
-        ));
-    }
     let picture = Picture::only(&place.client, (place.now)(), READ).await?;
     if let Some((_, said)) = picture
         .unseen()
@@ -236,14 +108,14 @@ pub async fn run(args: &ProbeArgs, place: &mut Place<'_>) -> Result<End, Trouble
     }
     let probe = probe(args, place, &picture, &controllers).await?;
     let (counts, hits) = asked(args, &probe, &picture, &ingresses, &targets, place).await?;
-    if args.mark {
-        let (written, failed) = mark::write(args, &ingresses, &hits, place).await?;
-        writeln!(place.err, "{written} migrated Ingresses are marked as probed")?;
-        for why in failed {
-            writeln!(place.err, "not marked: {}", crate::finding::plain(&why))?;
-        }
-    }
-    report::write(args, place, &counts, &hits)
+    // Only who was asked for everything is marked.
+    let whole = counts.contains_key(routes::SUITE) && !args.quick && !args.no_mark;
+    let marked = if whole {
+        mark::alike(place, &ingresses, prefix, &hits).await
+    } else {
+        mark::Marked::default()
+    };
+    report::write(args, place, &counts, &hits, &marked)
 }
 
 async fn probe(
@@ -292,6 +164,7 @@ async fn probe(
             .collect(),
         headers: args.header.iter().map(|name| name.to_ascii_lowercase()).collect(),
         slower: args.slower,
+        much_slower: args.much_slower,
         samples: args.samples,
         now: (place.now)(),
     };

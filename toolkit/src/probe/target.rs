@@ -82,3 +82,30 @@ pub(super) fn targets(ingresses: &[&Value], prefix: &str) -> Vec<Target> {
     all.sort_by(|a, b| (&a.host, &a.path, &a.namespace).cmp(&(&b.host, &b.path, &b.namespace)));
     all
 }
+
+/// Every name by which an Ingress may be asked for: hosts of its rules, further names, the other of `www` and none; a
+/// rule without host stands for the name that nobody has.
+pub(super) fn hosts(ingress: &Value, prefix: &str) -> Vec<String> {
+    let alias = format!("{prefix}/server-alias");
+    let aliases = see::annotation(ingress, &alias).unwrap_or_default().split(',');
+    let mut all: Vec<String> = aliases
+        .map(|alias| alias.trim().to_owned())
+        .filter(|alias| !alias.is_empty())
+        .collect();
+    for rule in items(ingress, "/spec/rules") {
+        match text(rule, "/host").filter(|host| !host.is_empty()) {
+            Some(host) => {
+                all.push(host.to_owned());
+                all.push(
+                    host.strip_prefix("www.")
+                        .map_or_else(|| format!("www.{host}"), ToOwned::to_owned),
+                );
+            }
+            None => all.push("nobody.invalid".to_owned()),
+        }
+    }
+    if ingress.pointer("/spec/defaultBackend").is_some() {
+        all.push("nobody.invalid".to_owned());
+    }
+    all
+}

@@ -4,7 +4,6 @@ use super::objects::Tenant;
 use super::{CheckArgs, completed, request, rivals};
 use crate::finding::{self, Finding, Severity};
 use crate::place::Place;
-use crate::secret::HASH;
 use crate::see::{self, Kind, kinds};
 use crate::trouble::{End, Trouble};
 use serde_json::{Value, json};
@@ -154,7 +153,7 @@ async fn certificate(wanted: &Value, place: &Place<'_>, found: &mut Vec<Finding>
     .await?;
     match there {
         None => found.push(missing(see::object(wanted))),
-        Some(there) if crate::secret::hash(&there) != see::annotation(wanted, HASH).unwrap_or_default() => {
+        Some(there) if !crate::secret::same(&there, wanted) => {
             found.push(finding(
                 "TENANT-CERTIFICATE-OLD",
                 Severity::Warning,

@@ -23,6 +23,7 @@ mod probe;
 mod restore;
 mod rollback;
 mod schemas;
+mod side_by_side;
 mod standing;
 mod support;
 mod tenant;

@@ -116,7 +116,9 @@ pub(in super::super) fn close_hosts(
             };
             let refused = location.place != Place::Root && !location.refused.is_empty();
             let sec = location.refused.iter().any(|code| code.explanation().sec);
-            refused && (sec || member.ghost || shape::uris(server, location, member).is_err())
+            let unsaid = location.refused.contains(&Code::GatewayPath)
+                || shape::uris(server, location, member).is_err();
+            refused && (sec || member.ghost || unsaid)
         };
         let what = server
             .locations
@@ -151,7 +153,15 @@ pub(in super::super) fn closing(
     member: &Member<'_>,
 ) -> Vec<StringMatch> {
     // One that cannot be compared has closed its host already.
-    shape::uris(server, location, member).unwrap_or_else(|_| vec![StringMatch::Prefix("/".to_owned())])
+    let Ok(mut all) = shape::uris(server, location, member) else {
+        return vec![StringMatch::Prefix("/".to_owned())];
+    };
+    // nginx redirects `/foo` to `/foo/` where only the latter is a location.
+    let bare = location.path.strip_suffix('/').filter(|bare| !bare.is_empty());
+    if let Some(bare) = bare.filter(|bare| !server.regex && !server.has_any(bare)) {
+        all.push(StringMatch::Exact(bare.to_owned()));
+    }
+    all
 }
 
 /// What an `HTTPRoute` takes for an exact path or a prefix (its CEL rules).

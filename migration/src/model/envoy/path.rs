@@ -46,6 +46,8 @@ fn canonical(path: &[u8]) -> Option<Vec<u8>> {
     let mut clean = Vec::with_capacity(path.len());
     let path = without_parameters(path);
     let mut rest = path.as_slice();
+    // Where the last broken escape stands.
+    let mut broken = None;
     while let Some((first, after)) = rest.split_first() {
         if let Some(value) = escape(rest) {
             if value == 0 {
@@ -53,11 +55,17 @@ fn canonical(path: &[u8]) -> Option<Vec<u8>> {
             }
             if value.is_ascii_alphanumeric() || matches!(value, b'-' | b'.' | b'_' | b'~') {
                 clean.push(value);
+                if let Some(at) = broken.filter(|at| at + 3 >= clean.len()) {
+                    keep_broken(&mut clean, at, rest.get(3).copied());
+                }
             } else {
                 clean.extend(rest.iter().take(3));
             }
             rest = rest.get(3..).unwrap_or_default();
             continue;
+        }
+        if *first == b'%' {
+            broken = Some(clean.len());
         }
         match first {
             b'\\' => clean.push(b'/'),
@@ -69,6 +77,35 @@ fn canonical(path: &[u8]) -> Option<Vec<u8>> {
         rest = after;
     }
     Some(resolved(&clean))
+}
+
+/// A character that was decoded must not make a whole escape of a broken one before it: then its `%` is encoded.
+/// `next` is what comes behind it.
+fn keep_broken(clean: &mut Vec<u8>, at: usize, next: Option<u8>) {
+    let length = clean.len();
+    let (Some(last), first) = (clean.last().copied(), clean.get(at + 1).copied()) else {
+        return;
+    };
+    // With one character behind the `%`, the next one decides.
+    let looks_ahead = at + 2 == length;
+    if looks_ahead {
+        let Some(next) = next.filter(u8::is_ascii) else {
+            return;
+        };
+        clean.push(next);
+    }
+    let whole = clean.get(at..).and_then(escape).is_some();
+    if looks_ahead {
+        clean.truncate(length);
+    }
+    if whole {
+        clean.truncate(at + 1);
+        clean.extend(b"25");
+        if !looks_ahead {
+            clean.extend(first);
+        }
+        clean.push(last);
+    }
 }
 
 /// `..;x` is `..`, as long as the dots are not encoded.
@@ -163,6 +200,10 @@ mod tests {
             ("/a%2Fb", "/a%2Fb"),
             ("/a%20b", "/a%20b"),
             ("/a%zz", "/a%zz"),
+            ("/%%61b", "/%25ab"),
+            ("/%6%31", "/%2561"),
+            ("/%%61", "/%a"),
+            ("/%%61z", "/%az"),
             (r"/a\b", "/a/b"),
             ("/a|b", "/a%7Cb"),
             ("//..", "/"),

@@ -4,6 +4,7 @@
     reason = "tables of cases"
 )]
 
+mod gateway_api;
 mod other_kinds;
 mod routes;
 

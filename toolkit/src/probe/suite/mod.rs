@@ -5,6 +5,7 @@ mod cors;
 mod guards;
 mod performance;
 mod protocols;
+mod redirects;
 mod tenants;
 
 use super::hit::Hit;
@@ -20,6 +21,7 @@ pub(super) async fn run(probe: &Probe, suite: Suite, targets: &[Target]) -> (usi
         Suite::Cors => cors::run(probe, targets).await,
         Suite::Performance => performance::run(probe, targets).await,
         Suite::Guards => guards::run(probe, targets).await,
+        Suite::Redirects => redirects::run(probe, targets).await,
         // Asked by others.
         Suite::Routes | Suite::Edge | Suite::All => (0, Vec::new()),
     }

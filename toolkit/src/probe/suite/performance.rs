@@ -10,8 +10,6 @@ use std::time::Duration;
 const SUITE: &str = "performance";
 /// How many hosts are asked.
 const HOSTS: usize = 20;
-/// Half as much again.
-const MUCH: u32 = 50;
 /// Less than this is the noise of a network.
 const NOISE: Duration = Duration::from_millis(2);
 
@@ -49,8 +47,8 @@ fn p95(mut all: Vec<Duration>) -> Option<Duration> {
 fn judged(probe: &Probe, ours: Vec<Duration>, theirs: Vec<Duration>) -> Option<Hit> {
     let samples = ours.len();
     let (here, there) = (p95(ours)?, p95(theirs)?);
-    let over = |percent: u32| there > here + here * percent / 100 && there > here + NOISE;
-    let code = if over(MUCH) {
+    let over = |percent: u32| there > here + here.saturating_mul(percent) / 100 && there > here + NOISE;
+    let code = if over(probe.much_slower) {
         code::MUCH_SLOWER
     } else if over(probe.slower) {
         code::SLOWER

@@ -15,7 +15,7 @@ fn evaluate(expression: &Value, context: &Context) -> Cel {
 }
 
 /// Whether the policy refuses the change from `before` (null: it is created) to `after`.
-fn refuses(policy: &Value, before: &Value, after: &Value, user: &str) -> bool {
+pub(super) fn refuses(policy: &Value, before: &Value, after: &Value, user: &str) -> bool {
     let mut context = Context::default();
     context.add_variable_from_value("object", cel::to_value(after).unwrap());
     context.add_variable_from_value("oldObject", cel::to_value(before).unwrap());
@@ -41,7 +41,7 @@ fn refuses(policy: &Value, before: &Value, after: &Value, user: &str) -> bool {
 }
 
 /// An Ingress of a class, with these hosts.
-fn ingress(class: Option<&str>, hosts: &[&str]) -> Value {
+pub(super) fn ingress(class: Option<&str>, hosts: &[&str]) -> Value {
     let rules: Vec<Value> = hosts.iter().map(|host| json!({"host": host, "http": {"paths": [
         {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "x", "port": {"number": 80}}}},
     ]}})).collect();
@@ -52,17 +52,17 @@ fn ingress(class: Option<&str>, hosts: &[&str]) -> Value {
     ingress
 }
 
-fn annotated(mut ingress: Value, key: &str, value: &str) -> Value {
+pub(super) fn annotated(mut ingress: Value, key: &str, value: &str) -> Value {
     ingress["metadata"]["annotations"][key] = value.into();
     ingress
 }
 
-fn labelled(mut ingress: Value, key: &str, value: &str) -> Value {
+pub(super) fn labelled(mut ingress: Value, key: &str, value: &str) -> Value {
     ingress["metadata"]["labels"][key] = value.into();
     ingress
 }
 
-async fn written(flags: &[&str], words: &[&str]) -> Value {
+pub(super) async fn written(flags: &[&str], words: &[&str]) -> Value {
     let (store, clock) = with_controller(flags);
     migrate(&store, &clock, &[&["block"], words].concat())
         .await

@@ -1,6 +1,7 @@
 //! `block` and `unblock`: the stages, and the policy's expressions as an API server evaluates them.
 
 mod expressions;
+mod webhook;
 
 use crate::kinds::put;
 use crate::support::{cluster, migrate};
@@ -198,8 +199,7 @@ async fn a_block_that_changes_while_it_is_taken_away_stays() {
         said.err
     );
     assert!(
-        said.err
-            .contains("not deleted: unable to delete ValidatingAdmissionPolicy"),
+        said.err.contains("unable to delete ValidatingAdmissionPolicy"),
         "{}",
         said.err
     );

@@ -266,6 +266,12 @@ async fn a_control_plane_that_is_ill_is_told() {
         &[("ISTIO-SERVES-INGRESSES", at), ("ISTIO-SLASHES", at)],
     )
     .await;
+    let trusted = "pathNormalization: {normalization: MERGE_SLASHES}\ndefaultConfig: {gatewayTopology: {numTrustedProxies: 1}}\nextensionProviders: [{name: authz}]\n";
+    with(
+        vec![mesh(trusted)],
+        &[("ISTIO-SETTING", at), ("ISTIO-SETTING", at)],
+    )
+    .await;
     with(vec![mesh("a: [")], &[("ISTIO-CONFIG-UNREAD", at)]).await;
     let policy = json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",

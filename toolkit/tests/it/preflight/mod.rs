@@ -60,6 +60,36 @@ async fn an_empty_cluster_is_refused_with_what_is_missing() {
 }
 
 #[tokio::test]
+async fn many_findings_of_a_code_are_counted_and_what_to_do_is_said_once() {
+    let (store, clock) = healthy();
+    for n in 0..8 {
+        crate::kinds::put(
+            &store,
+            healthy::service("ns-ada", &format!("lb-{n}"), "LoadBalancer"),
+        );
+    }
+    let said = migrate(&store, &clock, &["preflight"]).await;
+    assert_eq!(
+        said.out.matches("TENANT-LOAD-BALANCER").count(),
+        5,
+        "{}",
+        said.out
+    );
+    assert!(
+        said.out.contains("and 3 more; -o json has them all"),
+        "{}",
+        said.out
+    );
+    assert_eq!(
+        said.out.matches("loadbalancer migrate").count(),
+        1,
+        "{}",
+        said.out
+    );
+    assert_eq!(found(&store, &clock).await.0.len(), 8);
+}
+
+#[tokio::test]
 async fn a_kind_that_may_not_be_seen_is_told_and_the_rest_is_looked_at() {
     let (store, clock) = healthy();
     let no = Failure::new(

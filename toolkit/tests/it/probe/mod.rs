@@ -7,8 +7,8 @@ use crate::kinds::put;
 use crate::preflight::healthy::{controller, service};
 use crate::support::{Said, cluster, migrate};
 use edge::{Arrived, Edge, Hands, Says, says};
-use gradual_rollout_apiserver::Store;
 use gradual_rollout_apiserver::clock::Clock;
+use gradual_rollout_apiserver::{Action, Failure, Fault, Store};
 use gradual_rollout_toolkit::trouble::{End, Trouble};
 use http::Version;
 use serde_json::{Value, json};
@@ -351,6 +351,66 @@ async fn a_namespace_without_hosts_is_refused_and_a_report_is_written_to_a_file(
     assert_eq!(said.end.unwrap(), End::Done);
     let whole: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
     assert_eq!(whole["alike"], true);
+}
+
+#[tokio::test]
+async fn migrated_ingresses_that_are_alike_are_marked_and_no_others() {
+    let migrated = |namespace: &str, host: &str| {
+        let mut ingress = ingress(namespace, host, &["/"], &[]);
+        ingress["metadata"]["labels"] = json!({"sealos.io/migrated-to-istio": "true"});
+        ingress
+    };
+    let (store, clock) = with(vec![
+        migrated("ns-ada", "good.a.com"),
+        migrated("ns-ada", "bad.a.com"),
+        migrated("ns-ada", "*.b.com"),
+        ingress("ns-ada", "other.a.com", &["/"], &[]),
+    ]);
+    let good = |_: &Arrived| says(200);
+    let some = |arrived: &Arrived| {
+        if arrived.host == "bad.a.com" || arrived.host == "one.b.com" {
+            says(404)
+        } else {
+            says(200)
+        }
+    };
+    let marks = |store: &Store| -> Vec<String> {
+        let all = store.list("ingresses.networking.k8s.io");
+        let marked = all
+            .iter()
+            .filter(|one| !one["metadata"]["annotations"]["rollout.sealos.io/probed-at"].is_null());
+        marked
+            .map(|one| one["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let (nginx, istio) = (
+        Edge::start(Hands::default(), good).await,
+        Edge::start(Hands::default(), some).await,
+    );
+    for words in [&["--no-mark"][..], &["--quick"], &["--suite", "cors"]] {
+        probe(&store, &clock, &nginx, &istio, words).await;
+        assert_eq!(marks(&store), [""; 0], "{words:?}");
+    }
+    let said = probe(&store, &clock, &nginx, &istio, &[]).await;
+    assert_eq!(said.end.unwrap(), End::Refused);
+    assert!(
+        said.out.contains("marked as probed: ns-ada/good.a.com\n"),
+        "{}",
+        said.out
+    );
+    assert_eq!(marks(&store), ["good.a.com"]);
+    // One that changed while it was asked for is not marked, and it is said.
+    let late = Failure::new(409, "Conflict", "the object has been modified");
+    store.inject(
+        Fault::new(Action::Fail(late))
+            .verb("patch")
+            .resource("ingresses.networking.k8s.io")
+            .name("bad.a.com"),
+    );
+    let said = probe(&store, &clock, &nginx, &nginx, &[]).await;
+    assert_eq!(said.end.unwrap(), End::Partly);
+    assert!(said.err.contains("not marked: ns-ada/bad.a.com"), "{}", said.err);
+    assert_eq!(marks(&store), ["any.b.com", "good.a.com"]);
 }
 
 /// The figure: 1,000 routes in at most 30 s. Only what was asked is held here; the time depends on the machine.

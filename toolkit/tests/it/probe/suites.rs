@@ -33,8 +33,21 @@ fn is(said: Said, end: End, line: &str) {
 
 #[tokio::test]
 async fn every_suite_passes_where_both_are_alike() {
-    let cluster = shop(&[("enable-cors", "true"), ("auth-type", "basic")]);
-    let said = sides(cluster, plain, plain, "all").await;
+    let (store, clock) = shop(&[("enable-cors", "true"), ("auth-type", "basic")]);
+    let (nginx, istio) = (
+        Edge::start(Hands::default(), plain).await,
+        Edge::start(Hands::default(), plain).await,
+    );
+    // How long a busy machine takes is nothing to this test.
+    let words = [
+        "--suite",
+        "all",
+        "--slower",
+        "1000000",
+        "--much-slower",
+        "1000000",
+    ];
+    let said = probe(&store, &clock, &nginx, &istio, &words).await;
     is(
         said,
         End::Done,
@@ -226,13 +239,33 @@ async fn what_nginx_guards_and_the_gateway_serves_is_a_blocker() {
 }
 
 #[tokio::test]
+async fn clients_that_come_in_clear_are_sent_to_tls_by_both() {
+    let served = |arrived: &Arrived| {
+        if arrived.https { plain(arrived) } else { says(200) }
+    };
+    let line = "PROBE-STATUS  shop.a.com: GET http://shop.a.com/: nginx: 308 to https://shop.a.com/; istio: 200 (and 1 more)";
+    is(sides(shop(&[]), plain, served, "edge").await, End::Refused, line);
+    is(
+        sides(shop(&[]), plain, plain, "redirects").await,
+        End::Done,
+        "asked: redirects 2",
+    );
+}
+
+#[tokio::test]
 async fn a_gateway_that_is_much_slower_is_a_blocker() {
-    let slow = |arrived: &Arrived| plain(arrived).after(if arrived.https { 25 } else { 0 });
-    let said = sides(shop(&[]), plain, slow, "performance").await;
+    let slow = |arrived: &Arrived| plain(arrived).after(if arrived.https { 400 } else { 0 });
+    let (store, clock) = shop(&[]);
+    let (nginx, istio) = (
+        Edge::start(Hands::default(), plain).await,
+        Edge::start(Hands::default(), slow).await,
+    );
+    let words = ["--suite", "performance", "--samples", "5"];
+    let said = probe(&store, &clock, &nginx, &istio, &words).await;
     is(
         said,
         End::Refused,
-        "PROBE-MUCH-SLOWER  all hosts: 95th percentile of 50 answers",
+        "PROBE-MUCH-SLOWER  all hosts: 95th percentile of 5 answers",
     );
 }
 

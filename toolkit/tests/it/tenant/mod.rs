@@ -79,7 +79,7 @@ async fn a_tenant_gets_a_namespace_that_only_the_gateway_and_nginx_reach() {
     );
     assert_eq!(source["data"], copy["data"]);
     assert_eq!(
-        copy["metadata"]["annotations"]["rollout.sealos.io/copied-from"],
+        copy["metadata"]["annotations"]["rollout.sealos.io/copy-of"],
         "certs/ada"
     );
     // No sidecars, so nothing that only they would enforce.
@@ -225,6 +225,28 @@ async fn delete_takes_away_what_was_made_and_the_namespace_only_if_told() {
     let said = migrate(&store, &clock, &["tenant", "delete", "ada", "--namespace-too"]).await;
     assert_eq!(said.end.unwrap(), End::Done);
     assert!(said.out.contains("deleted: Namespace ns-ada"), "{}", said.out);
+}
+
+#[tokio::test]
+async fn a_copy_that_was_renewed_by_apply_is_known_all_the_same() {
+    let (store, clock) = with_istio();
+    create(&store, &clock).await.end.unwrap();
+    // As `apply --secrets-only` writes it: it knows nothing of tenants.
+    let mut copy = (*store.get("secrets", "istio-system", "ada-tls-cert").unwrap()).clone();
+    copy["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "gradual-rollout"});
+    put(&store, copy);
+    put(&store, secret("istio-system", "bob-tls-cert", &["b.com"], 2027));
+    migrate(&store, &clock, &["tenant", "delete", "ada"])
+        .await
+        .end
+        .unwrap();
+    assert!(store.get("secrets", "istio-system", "ada-tls-cert").is_none());
+    // A certificate of that name that is no copy of ours stays.
+    migrate(&store, &clock, &["tenant", "delete", "bob"])
+        .await
+        .end
+        .unwrap();
+    assert!(store.get("secrets", "istio-system", "bob-tls-cert").is_some());
 }
 
 #[tokio::test]

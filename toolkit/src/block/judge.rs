@@ -1,0 +1,94 @@
+//! The policy's judgement in Rust, for clusters that know no such policies: the webhook answers by it. The expressions
+//! of [`super::policy`] are the same, line by line; a test holds both against each other.
+
+use super::policy::{Blocked, MESSAGE, Stage};
+use crate::put;
+use crate::see::{annotation, items, label, text};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// What the webhook goes by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// How hard it is.
+    pub stage: Stage,
+    /// Since when, in RFC 3339.
+    pub since: String,
+    /// What is blocked.
+    pub blocked: Blocked,
+}
+
+/// Whether nginx serves an Ingress.
+fn served(blocked: &Blocked, ingress: &Value) -> bool {
+    let legacy = annotation(ingress, "kubernetes.io/ingress.class").filter(|class| !class.is_empty());
+    match (legacy, text(ingress, "/spec/ingressClassName")) {
+        (Some(class), _) => blocked.legacy.iter().any(|known| known == class),
+        (None, Some(class)) => blocked.classes.iter().any(|known| known == class),
+        (None, None) => blocked.without_class,
+    }
+}
+
+/// Its hosts; the empty one stands for a rule, or a default back end, without a host.
+fn hosts(ingress: &Value) -> BTreeSet<&str> {
+    let rules = items(ingress, "/spec/rules").map(|rule| text(rule, "/host").unwrap_or_default());
+    let catch_all = ingress.pointer("/spec/defaultBackend").map(|_| "");
+    rules.chain(catch_all).collect()
+}
+
+fn solves_challenge(ingress: &Value) -> bool {
+    let only = |rule: &Value| {
+        rule.get("http").is_some()
+            && items(rule, "/http/paths").all(|path| {
+                text(path, "/path").is_some_and(|path| path.starts_with("/.well-known/acme-challenge/"))
+            })
+    };
+    label(ingress, "acme.cert-manager.io/http01-solver").is_some()
+        && ingress.pointer("/spec/rules").is_some()
+        && items(ingress, "/spec/rules").all(only)
+}
+
+/// Whether the change of an Ingress would be refused; `before` is none where it is created.
+pub fn refuses(blocked: &Blocked, before: Option<&Value>, after: &Value, user: &str) -> bool {
+    if blocked.users.iter().any(|exempt| exempt == user) || !served(blocked, after) {
+        return false;
+    }
+    let canary = annotation(after, &format!("{}/canary", blocked.prefix)) == Some("true");
+    if solves_challenge(after) || put::is_ours(after) && canary {
+        return false;
+    }
+    let alias = format!("{}/server-alias", blocked.prefix);
+    before.is_none_or(|before| {
+        let known = hosts(before);
+        let more_hosts = hosts(after).iter().any(|host| !known.contains(host));
+        let now = annotation(after, &alias);
+        let more_aliases = now.is_some() && now != annotation(before, &alias);
+        !served(blocked, before) || more_hosts || more_aliases
+    })
+}
+
+/// The answer to an `AdmissionReview`. What cannot be understood is taken, as the policy takes what it cannot
+/// evaluate.
+pub fn answer(rules: Option<&Rules>, review: &Value) -> Value {
+    let request = review.get("request").unwrap_or(&Value::Null);
+    let before = request.get("oldObject").filter(|object| !object.is_null());
+    let user = text(request, "/userInfo/username").unwrap_or_default();
+    let mut response = json!({"uid": request.get("uid"), "allowed": true});
+    let refused = rules.filter(|rules| {
+        let after = request.get("object").filter(|object| !object.is_null());
+        after.is_some_and(|after| refuses(&rules.blocked, before, after, user))
+    });
+    if let (Some(rules), Some(fields)) = (refused, response.as_object_mut()) {
+        fields.insert("auditAnnotations".to_owned(), json!({"blocked": MESSAGE}));
+        match rules.stage {
+            Stage::Audit => {}
+            Stage::Warn => drop(fields.insert("warnings".to_owned(), json!([MESSAGE]))),
+            Stage::Deny => {
+                fields.insert("allowed".to_owned(), false.into());
+                let status = json!({"code": 403, "reason": "Forbidden", "message": MESSAGE});
+                fields.insert("status".to_owned(), status);
+            }
+        }
+    }
+    json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})
+}

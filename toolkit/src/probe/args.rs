@@ -1,0 +1,140 @@
+//! Arguments of `migrate probe`.
+
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Suite {
+    /// Every path of every host, from all sides
+    Routes,
+    /// Hosts over connections made for other tenants, and hosts that nobody has
+    MultiTenant,
+    /// HTTP/2, WebSocket, gRPC
+    Protocols,
+    /// Names, ends and issuers of certificates
+    SslCertificates,
+    /// Preflights and origins
+    Cors,
+    /// Latency, side by side
+    Performance,
+    /// What is guarded, asked without credentials
+    Guards,
+    /// Hosts with TLS, asked in clear
+    Redirects,
+    /// ssl-certificates, redirects, cors, guards and protocols: what nginx answers itself during a split
+    Edge,
+    /// All of them
+    All,
+}
+
+impl Suite {
+    /// Those that it consists of.
+    pub(super) fn parts(self) -> &'static [Self] {
+        match self {
+            Self::Routes => &[Self::Routes],
+            Self::MultiTenant => &[Self::MultiTenant],
+            Self::Protocols => &[Self::Protocols],
+            Self::SslCertificates => &[Self::SslCertificates],
+            Self::Cors => &[Self::Cors],
+            Self::Performance => &[Self::Performance],
+            Self::Guards => &[Self::Guards],
+            Self::Redirects => &[Self::Redirects],
+            Self::Edge => &[
+                Self::SslCertificates,
+                Self::Redirects,
+                Self::Cors,
+                Self::Guards,
+                Self::Protocols,
+            ],
+            Self::All => &[
+                Self::Routes,
+                Self::MultiTenant,
+                Self::Protocols,
+                Self::SslCertificates,
+                Self::Cors,
+                Self::Guards,
+                Self::Performance,
+            ],
+        }
+    }
+
+    /// As it is typed.
+    pub(super) fn word(self) -> String {
+        self.to_possible_value()
+            .map(|value| value.get_name().to_owned())
+            .unwrap_or_default()
+    }
+}
+
+/// Arguments of `migrate probe`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Reads the Ingresses of the cluster (of -n, or all), makes up questions, and asks both data planes at the same time by
+their own addresses, with the host's name in TLS and in the Host header: DNS is not asked, and nobody's traffic moves.
+Only GET and OPTIONS are sent, and to gRPC back ends a call of a method that none has. Certificates are looked at, not
+believed. A question that is answered differently is asked twice. Differences that the models of both sides foresee
+count as warnings; --strict refuses warnings too. A migrated Ingress that was asked for all routes and has no blocker
+gets the annotation rollout.sealos.io/probed-at, which `cleanup` waits for.
+
+Examples:
+  gradual-rollout migrate probe
+  gradual-rollout migrate probe --nginx 192.0.2.1 --istio 192.0.2.2:31080:31443 -n ns-ada --suite all
+  gradual-rollout migrate probe --suite edge --rate 200 --report probe.json
+
+Exit codes:
+  0 alike · 3 something differs · 4 alike, and a mark could not be written · 64 a flag is wrong
+  69 the cluster or one of the sides cannot be reached")]
+pub struct ProbeArgs {
+    /// Where ingress-nginx is [default: the address of its load balancer]
+    #[arg(long, value_name = "HOST[:HTTP[:HTTPS]]")]
+    pub nginx: Option<String>,
+    /// Where the gateway is [default: the address of its load balancer]
+    #[arg(long, value_name = "HOST[:HTTP[:HTTPS]]")]
+    pub istio: Option<String>,
+    /// What is asked; may be repeated [default: routes]
+    #[arg(long, value_enum, value_name = "SUITE")]
+    pub suite: Vec<Suite>,
+    /// Questions a second to each side
+    #[arg(long, value_name = "RATE", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=20000))]
+    pub rate: u32,
+    /// How many hosts are asked at once
+    #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub at_once: u16,
+    /// How many seconds an answer may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub timeout: u64,
+    /// Leave out spellings that clients do not use: escapes, doubled slashes, dot segments
+    #[arg(long)]
+    pub quick: bool,
+    /// A header by which back ends tell who they are; may be repeated
+    #[arg(long, value_name = "NAME", default_value = "x-backend")]
+    pub backend_header: Vec<String>,
+    /// A further header that must be alike; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub header: Vec<String>,
+    /// By how many percent the gateway's 95th percentile may be above nginx's
+    #[arg(long, value_name = "PERCENT", default_value_t = 15)]
+    pub slower: u32,
+    /// From how many percent on that is a blocker
+    #[arg(long, value_name = "PERCENT", default_value_t = 50)]
+    pub much_slower: u32,
+    /// How many answers of a host are timed
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    pub samples: u32,
+    /// Refuse warnings too
+    #[arg(long)]
+    pub strict: bool,
+    /// Write no marks
+    #[arg(long)]
+    pub no_mark: bool,
+    /// Write every difference to a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// The namespace of the gateway's pods
+    #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
+    pub gateway_namespace: String,
+    /// The class of the Ingresses [default: the controller's flag, or nginx]
+    #[arg(long, value_name = "NAME")]
+    pub ingress_class: Option<String>,
+}
