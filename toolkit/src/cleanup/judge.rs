@@ -95,7 +95,7 @@ pub fn reasons(known: &Known<'_>, args: &CleanupArgs, now: Timestamp) -> Vec<Fin
         Some(_) | None => say(
             "CLEANUP-NOT-PROBED",
             "requests to both were never answered alike since it was migrated".to_owned(),
-            "run migrate probe --mark, or accept it with --accept",
+            "run migrate probe, or accept it with --accept",
         ),
     }
     match &known.count {

@@ -230,7 +230,7 @@ async fn a_copy_that_another_verb_made_is_renewed_with_its_labels() {
     let mut copy = certificate("istio-system", "ns-a-own", "first");
     copy["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "gradual-rollout",
         "rollout.sealos.io/tenant": "a"});
-    copy["metadata"]["annotations"] = json!({"rollout.sealos.io/copied-from": "ns-a/own"});
+    copy["metadata"]["annotations"] = json!({"rollout.sealos.io/copy-of": "ns-a/own"});
     store.put(copy).unwrap();
     let version = store.version();
     let same = migrate(&store, &clock, &["apply", "--all", "--secrets-only"]).await;
@@ -244,7 +244,7 @@ async fn a_copy_that_another_verb_made_is_renewed_with_its_labels() {
     assert_eq!(now["data"], store.get("secrets", "ns-a", "own").unwrap()["data"]);
     assert_eq!(now["metadata"]["labels"]["rollout.sealos.io/tenant"], "a");
     assert_eq!(
-        now["metadata"]["annotations"]["rollout.sealos.io/copied-from"],
+        now["metadata"]["annotations"]["rollout.sealos.io/copy-of"],
         "ns-a/own"
     );
 }

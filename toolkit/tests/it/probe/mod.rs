@@ -123,36 +123,6 @@ async fn two_sides_that_answer_alike_open_the_gate() {
 }
 
 #[tokio::test]
-async fn what_is_migrated_and_answered_alike_is_marked_for_cleanup_and_nothing_else() {
-    let mut migrated = ingress("ns-ada", "shop.a.com", &["/foo"], &[]);
-    migrated["metadata"]["labels"] = json!({"sealos.io/migrated-to-istio": "true"});
-    let other = ingress("ns-ada", "other.a.com", &["/foo"], &[]);
-    for broken in [true, false] {
-        let (store, clock) = with(vec![migrated.clone(), other.clone()]);
-        let nginx = Edge::start(Hands::default(), plain).await;
-        let istio = Edge::start(Hands::default(), move |arrived: &Arrived| {
-            if broken && arrived.https && arrived.target == "/foo/x/y" {
-                return says(404);
-            }
-            plain(arrived)
-        })
-        .await;
-        let said = probe(&store, &clock, &nginx, &istio, &["--mark"]).await;
-        said.end.unwrap();
-        let mark = |name: &str| {
-            let ingress = store.get("ingresses.networking.k8s.io", "ns-ada", name).unwrap();
-            ingress["metadata"]["annotations"]
-                .get("rollout.sealos.io/probed-at")
-                .is_some()
-        };
-        assert_eq!((mark("shop.a.com"), mark("other.a.com")), (!broken, false));
-    }
-    let (store, clock) = shop();
-    let said = migrate(&store, &clock, &["probe", "--mark", "--suite", "cors"]).await;
-    assert!(matches!(said.end, Err(Trouble::Usage(_))), "{said:?}");
-}
-
-#[tokio::test]
 async fn a_path_that_the_gateway_does_not_serve_is_a_blocker() {
     let said = against(
         |arrived| {
