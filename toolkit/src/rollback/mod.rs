@@ -2,7 +2,7 @@
 //!
 //! - [`plan`]: what has to be undone;
 //! - [`traffic`]: the share that nginx sends to the gateway; [`back`]: Ingresses that were cleaned up;
-//! - [`run`]: marks, Gateways and the rest.
+//! - [`mod@run`]: marks, Gateways and the rest.
 
 pub mod args;
 pub mod back;
