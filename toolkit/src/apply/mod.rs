@@ -4,7 +4,7 @@
 //! - [`live`]: what the cluster has already;
 //! - [`plan`]: what has to be written, from [`item`]s, [`secret`]s and the [`gateway`] ([`read`]: from a conversion);
 //! - [`left`]: what is left out of it;
-//! - [`run`]: writing it; [`rollout`]: handing it over; [`tell`]: saying it.
+//! - [`mod@run`]: writing it; [`rollout`]: handing it over; [`tell`]: saying it.
 
 pub mod args;
 pub mod gateway;

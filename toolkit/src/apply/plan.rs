@@ -276,16 +276,37 @@ impl Sources<'_> {
             }
         }
         let routed: BTreeSet<&String> = routes.iter().flat_map(|item| &item.hosts).collect();
+        let mut wanted = BTreeSet::new();
         for body in of_kind(conversion, "AuthorizationPolicy") {
             let hosts: BTreeSet<String> = guarded(body)
                 .into_iter()
                 .filter(|host| routed.contains(host))
                 .collect();
             if !hosts.is_empty() {
+                wanted.insert(gateway::key(body));
                 plan.items
                     .push(self.item(cluster::AUTHORIZATION_POLICY, body, hosts));
             }
         }
+        let guards = self.live.ours(&cluster::AUTHORIZATION_POLICY);
+        let stale = guards.filter(|guard| {
+            let hosts = guarded(guard);
+            annotation(guard, marks::WRITTEN).is_some()
+                && !hosts.is_empty()
+                && hosts.iter().all(|host| routed.contains(host))
+                && !wanted.contains(&gateway::key(guard))
+        });
+        plan.findings.extend(stale.map(|guard| {
+            let (namespace, name) = gateway::key(guard);
+            Finding {
+                code: "APPLY-STALE",
+                severity: Severity::Warning,
+                object: cluster::AUTHORIZATION_POLICY.named(&namespace, &name),
+                message: "left as it is: its Ingress has no address list any more, and it still denies"
+                    .to_owned(),
+                remedy: "take it away: migrate rollback --ingress, then apply again".to_owned(),
+            }
+        }));
     }
 
     fn marks(&self, accepted: &BTreeSet<Key>, plan: &mut Plan) {

@@ -72,23 +72,12 @@ pub fn renewed(source: &Value, copy: &Value) -> bool {
 
 /// The certificate that a Secret is a copy of, whichever verb made it.
 pub fn source(copy: &Value) -> Option<Key> {
-    let said = annotation(copy, marks::COPY_OF).or_else(|| annotation(copy, marks::SOURCE))?;
-    let (namespace, name) = said.split_once('/')?;
+    let (namespace, name) = annotation(copy, marks::COPY_OF)?.split_once('/')?;
     Some((namespace.to_owned(), name.to_owned()))
 }
 
-/// A copy as it should be after its source was renewed, with the labels and notes of the verb that made it.
+/// A copy as it should be after its source was renewed, with the labels that the verb that made it gave it.
 pub fn anew(live: &Value, source: &Value) -> Value {
-    let (namespace, name) = (meta(live, "namespace"), meta(live, "name"));
-    if annotation(live, marks::COPY_OF).is_none() {
-        let labels = live.pointer("/metadata/labels").cloned().unwrap_or_default();
-        return crate::secret::copy(source, namespace, name, &labels);
-    }
-    let wanted = SecretCopy {
-        from_namespace: meta(source, "namespace").to_owned(),
-        from_name: meta(source, "name").to_owned(),
-        to_namespace: namespace.to_owned(),
-        to_name: name.to_owned(),
-    };
-    copy(&wanted, source)
+    let labels = live.pointer("/metadata/labels").cloned().unwrap_or_default();
+    crate::secret::copy(source, meta(live, "namespace"), meta(live, "name"), &labels)
 }

@@ -1,21 +1,21 @@
 //! `migrate cleanup`: Ingresses that nothing needs any more are deleted, and can come back.
 //!
 //! - [`judge`]: every reason why one has to stay;
+//! - [`kept`]: whether it could come back;
 //! - [`counter`]: what nginx itself counted; [`names`]: where names lead.
 
 pub mod args;
 pub mod counter;
 pub mod judge;
+pub mod kept;
 pub mod names;
 
 use crate::apply::read::from;
 use crate::apply::run::said;
 use crate::apply::select::object;
 use crate::backup::folder::{Folder, Manifest};
-use crate::backup::sanitise::sanitised;
 use crate::cluster::{self, Cluster, MANAGER, exactly, meta};
 use crate::convert::args::key;
-use crate::digest;
 use crate::finding::{self, Finding, Severity};
 use crate::marks;
 use crate::pace::paced;
@@ -28,10 +28,11 @@ use futures::StreamExt as _;
 use gradual_rollout_migration::input::Key;
 use jiff::Timestamp;
 use judge::Known;
+use kept::{Kept, plain};
 use kube::api::{Patch, PatchParams, PropagationPolicy};
 use names::Leads;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Deletes what may go.
 pub async fn run(args: &CleanupArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
@@ -155,67 +156,6 @@ fn candidates<'a>(
             && (named.is_empty() || named.contains(&one.key))
     });
     Ok(marked.collect())
-}
-
-/// What a backup has of Ingresses, read namespace by namespace.
-struct Kept<'a> {
-    folder: &'a Folder,
-    manifest: &'a Manifest,
-    read: BTreeMap<String, BTreeMap<String, String>>,
-}
-
-impl<'a> Kept<'a> {
-    fn new(folder: &'a Folder, manifest: &'a Manifest) -> Self {
-        Self {
-            folder,
-            manifest,
-            read: BTreeMap::new(),
-        }
-    }
-
-    /// Whether it has an Ingress as it is, marks aside.
-    fn has(&mut self, ingress: &Value, key: &Key) -> Result<Option<bool>, Trouble> {
-        let (namespace, name) = key;
-        if !self.manifest.namespaces.contains_key(namespace) {
-            return Ok(None);
-        }
-        if !self.read.contains_key(namespace) {
-            let objects = self.folder.read(self.manifest, namespace)?;
-            let ingresses = objects
-                .iter()
-                .filter(|object| object.get("kind").and_then(Value::as_str) == Some("Ingress"));
-            let all = ingresses.map(|object| (meta(object, "name").to_owned(), plain(object)));
-            self.read.insert(namespace.clone(), all.collect());
-        }
-        let kept = self.read.get(namespace).and_then(|all| all.get(name));
-        Ok(kept.map(|kept| *kept == plain(ingress)))
-    }
-}
-
-/// The digest of an Ingress without our marks.
-fn plain(ingress: &Value) -> String {
-    let mut object = sanitised(ingress);
-    for (field, is_ours) in [
-        (
-            "labels",
-            &(|name: &str| name == marks::MIGRATED) as &dyn Fn(&str) -> bool,
-        ),
-        ("annotations", &|name: &str| marks::is_mark(name)),
-    ] {
-        if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            if let Some(map) = meta.get_mut(field).and_then(Value::as_object_mut) {
-                map.retain(|name, _| !is_ours(name));
-            }
-            if meta
-                .get(field)
-                .and_then(Value::as_object)
-                .is_some_and(serde_json::Map::is_empty)
-            {
-                meta.remove(field);
-            }
-        }
-    }
-    digest::of(&object)
 }
 
 /// Certificates that belong to an Ingress stay without it; how they are renewed may have to be looked at.

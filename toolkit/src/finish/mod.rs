@@ -3,6 +3,7 @@
 //! - [`switch`]: what controllers are told.
 
 pub mod args;
+mod pods;
 pub mod switch;
 
 use crate::apply::run::{Became, Line, said};
@@ -15,8 +16,8 @@ use crate::trouble::{End, Trouble};
 use args::FinishArgs;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{Patch, PatchParams};
+use pods::rolled_out;
 use serde_json::{Value, json};
-use std::time::Duration;
 use switch::Switch;
 
 /// Where controllers live, unless -n says otherwise.
@@ -36,9 +37,6 @@ const CONFIG_MAPS: [&str; 3] = [
 ];
 /// The record of a migration that is complete.
 const RECORD: &str = "gradual-rollout-migration";
-/// How often it is looked whether a Deployment is rolled out.
-const EVERY: Duration = Duration::from_secs(2);
-
 /// What a controller is told.
 struct Told {
     kind: Kind,
@@ -129,7 +127,7 @@ fn left(args: &FinishArgs, standing: &Standing, now: Timestamp) -> Vec<Finding> 
         .iter()
         .filter(|one| one.key.0.starts_with(&args.tenants));
     let still: Vec<String> = tenants
-        .filter(|one| one.state != State::Cleaned)
+        .filter(|one| !matches!(one.state, State::Cleaned | State::Orphaned))
         .map(|one| format!("{}/{}", one.key.0, one.key.1))
         .collect();
     if !still.is_empty() {
@@ -266,69 +264,6 @@ async fn send(cluster: &Cluster, kind: &Kind, object: &Value, patch: &Value) -> 
         .patch(meta(object, "name"), &params, &Patch::Strategic(patch))
         .await;
     done.map(drop).map_err(|error| said(&error))
-}
-
-/// Waits until new pods of every Deployment run.
-async fn rolled_out(
-    cluster: &Cluster,
-    told: &[Told],
-    wait: u64,
-    place: &mut Place<'_>,
-) -> Result<(), Trouble> {
-    let changed: Vec<&Told> = told
-        .iter()
-        .filter(|one| one.kind == cluster::DEPLOYMENT && matches!(one.switch, Switch::Patch(_)))
-        .collect();
-    if changed.is_empty() {
-        return Ok(());
-    }
-    writeln!(
-        place.err,
-        "waiting for {} Deployments to be rolled out",
-        changed.len()
-    )?;
-    let (mut waited, wait) = (Duration::ZERO, Duration::from_secs(wait));
-    loop {
-        let mut late = Vec::new();
-        for one in &changed {
-            let (namespace, name) = (meta(&one.object, "namespace"), meta(&one.object, "name"));
-            let now = cluster.get(&one.kind, namespace, name).await;
-            let now =
-                now.map_err(|error| Trouble::kube(format!("read Deployment {namespace}/{name}"), &error))?;
-            if !now.as_ref().is_some_and(is_rolled_out) {
-                late.push(format!("{namespace}/{name}"));
-            }
-        }
-        if late.is_empty() {
-            return Ok(());
-        }
-        if waited >= wait {
-            return Err(Trouble::TimedOut(format!(
-                "after {} s new pods of {} do not run: look at kubectl rollout status, and put the controllers back with migrate finish --undo, or ask again",
-                wait.as_secs(),
-                late.join(", ")
-            )));
-        }
-        tokio::time::sleep(EVERY).await;
-        waited += EVERY;
-    }
-}
-
-fn is_rolled_out(deployment: &Value) -> bool {
-    let number = |pointer: &str| {
-        deployment
-            .pointer(pointer)
-            .and_then(Value::as_i64)
-            .unwrap_or_default()
-    };
-    let wanted = deployment
-        .pointer("/spec/replicas")
-        .and_then(Value::as_i64)
-        .unwrap_or(1);
-    number("/status/observedGeneration") >= number("/metadata/generation")
-        && number("/status/updatedReplicas") == wanted
-        && number("/status/availableReplicas") == wanted
-        && number("/status/replicas") == wanted
 }
 
 /// Writes down that it is complete.

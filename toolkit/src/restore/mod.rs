@@ -2,7 +2,7 @@
 //!
 //! - [`diff`]: the three sides of a field that differs;
 //! - [`plan`]: what has to be done about each object;
-//! - [`write`]: doing it.
+//! - [`mod@write`]: doing it.
 
 pub mod args;
 pub mod diff;

@@ -28,8 +28,9 @@ pub struct RollbackArgs {
     /// Everything
     #[arg(long, conflicts_with = "ingress")]
     pub all: bool,
-    /// This Ingress was cleaned up and need not come back; may be repeated, or a list by comma
-    #[arg(long, value_name = "NAMESPACE/NAME", value_delimiter = ',')]
+    /// This Ingress need not come back; may be repeated, or a list by comma. `orphans` stands for all that somebody else
+    /// than cleanup deleted
+    #[arg(long, value_name = "NAMESPACE/NAME|orphans", value_delimiter = ',')]
     pub gone: Vec<String>,
     /// The folder of the backup; needed where Ingresses were cleaned up
     #[arg(long, value_name = "DIR")]

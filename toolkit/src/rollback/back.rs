@@ -26,7 +26,7 @@ pub async fn steps(
     let names = crate::apply::select::shown(&names);
     let Some(dir) = dir else {
         return Err(Trouble::Usage(format!(
-            "Ingresses were cleaned up and have to come back first ({names}): name the folder of the backup with --dir"
+            "Ingresses were cleaned up and have to come back first ({names}): name the folder of the backup with --dir, or say with --gone that nobody wants them any more"
         )));
     };
     let folder = Folder::at(dir);
@@ -72,7 +72,7 @@ pub async fn steps(
         return Ok(steps);
     }
     Err(Trouble::Refused(format!(
-        "Ingresses that were cleaned up are not in the backup: {}. Without them their hosts would have no way in; nothing was undone. Create them by hand, or name the backup that has them",
+        "Ingresses that were cleaned up are not in the backup: {}. Without them their hosts would have no way in; nothing was undone. Create them by hand, name the backup that has them, or say with --gone that nobody wants them any more",
         crate::apply::select::shown(&lacking)
     )))
 }

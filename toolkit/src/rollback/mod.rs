@@ -2,7 +2,7 @@
 //!
 //! - [`plan`]: what has to be undone;
 //! - [`traffic`]: the share that nginx sends to the gateway; [`back`]: Ingresses that were cleaned up;
-//! - [`run`]: marks, Gateways and the rest.
+//! - [`mod@run`]: marks, Gateways and the rest.
 
 pub mod args;
 pub mod back;
@@ -54,7 +54,7 @@ pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trou
         .collect();
     let live = Live::read(&cluster, &gateway_namespace).await?;
     let mut undo = plan::make(args, &wanted, &ingresses, &live);
-    for typed in &args.gone {
+    for typed in args.gone.iter().filter(|typed| *typed != "orphans") {
         undo.missing.remove(&key("--gone", typed)?);
     }
     let steps = back::steps(args.dir.as_deref(), &undo.missing, &cluster).await?;

@@ -89,8 +89,11 @@ pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Valu
         if from.is_empty() || meant.is_empty() {
             kept.push(route);
         } else if others.is_empty() {
-            undo.missing
-                .extend(from.into_iter().filter(|key| !ingresses.contains_key(key)));
+            let cleaned = annotation(route, marks::CLEANED_AT).is_some();
+            if cleaned || !args.gone.iter().any(|gone| gone == "orphans") {
+                let gone = from.into_iter().filter(|key| !ingresses.contains_key(key));
+                undo.missing.extend(gone);
+            }
             removed.push(route);
         } else {
             for key in meant {

@@ -44,8 +44,10 @@ pub enum State {
     Changed,
     /// It has the mark, and something that it needs is missing, edited or closed.
     Failed,
-    /// The gateway alone serves it: the Ingress is gone.
+    /// The gateway alone serves it: cleanup deleted the Ingress.
     Cleaned,
+    /// The gateway alone serves it, and somebody else deleted the Ingress: perhaps nobody wants it any more.
+    Orphaned,
 }
 
 /// One Ingress.
@@ -74,6 +76,8 @@ pub struct Counts {
     pub failed: usize,
     /// See [`State::Cleaned`].
     pub cleaned: usize,
+    /// See [`State::Orphaned`].
+    pub orphaned: usize,
 }
 
 impl Counts {
@@ -84,6 +88,7 @@ impl Counts {
             State::Changed => self.changed += 1,
             State::Failed => self.failed += 1,
             State::Cleaned => self.cleaned += 1,
+            State::Orphaned => self.orphaned += 1,
         }
     }
 }
@@ -171,14 +176,23 @@ impl Standing {
         for (key, its) in &routes {
             let asked = namespace.is_none_or(|name| key.0 == name);
             if asked && !self.ingresses.contains_key(key) {
+                let cleaned = its
+                    .iter()
+                    .all(|route| annotation(route, marks::CLEANED_AT).is_some());
                 let mut gone = One {
                     key: key.clone(),
-                    state: State::Cleaned,
+                    state: if cleaned { State::Cleaned } else { State::Orphaned },
                     hosts: its.iter().flat_map(|route| hosts(route)).collect(),
                     wrong: Vec::new(),
                 };
                 for route in its {
                     gone.wrong.extend(wrong(route, &open));
+                }
+                if !cleaned {
+                    let said =
+                        "it is gone, and migrate cleanup did not delete it: the gateway still serves it";
+                    let object = cluster::INGRESS.named(&key.0, &key.1);
+                    gone.wrong.push(("STATE-ORPHANED", object, said.to_owned()));
                 }
                 all.push(gone);
             }

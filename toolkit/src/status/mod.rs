@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 LEFT has no mark yet, MIGRATED is served by nginx and the gateway alike, CHANGED was edited since, FAILED has the mark
-and misses something, CLEANED is served by the gateway alone. Namespaces where nothing is left to do are only counted.
+and misses something, CLEANED is served by the gateway alone, ORPHANED too, but somebody else deleted its Ingress. Namespaces where nothing is left to do are only counted.
 
 Examples:
   gradual-rollout migrate status
@@ -56,7 +56,7 @@ pub async fn run(args: &StatusArgs, place: &mut Place<'_>) -> Result<End, Troubl
         writeln!(place.out, "{said:#}")?;
         return Ok(End::Done);
     }
-    let done = |counts: &Counts| counts.left + counts.changed + counts.failed == 0;
+    let done = |counts: &Counts| counts.left + counts.changed + counts.failed + counts.orphaned == 0;
     let shown: Vec<(&&str, &Counts)> = counts.iter().filter(|(_, c)| args.all || !done(c)).collect();
     if !shown.is_empty() {
         let wide = shown
@@ -67,32 +67,37 @@ pub async fn run(args: &StatusArgs, place: &mut Place<'_>) -> Result<End, Troubl
             .max(9);
         writeln!(
             place.out,
-            "{:wide$}  LEFT  MIGRATED  CHANGED  FAILED  CLEANED",
+            "{:wide$}  LEFT  MIGRATED  CHANGED  FAILED  CLEANED  ORPHANED",
             "NAMESPACE"
         )?;
         for (name, c) in &shown {
             let name = plain(name);
             writeln!(
                 place.out,
-                "{name:wide$}  {:>4}  {:>8}  {:>7}  {:>6}  {:>7}",
-                c.left, c.migrated, c.changed, c.failed, c.cleaned
+                "{name:wide$}  {:>4}  {:>8}  {:>7}  {:>6}  {:>7}  {:>8}",
+                c.left, c.migrated, c.changed, c.failed, c.cleaned, c.orphaned
             )?;
         }
     }
-    for one in standing.all.iter().filter(|one| one.state == State::Failed) {
+    for one in standing
+        .all
+        .iter()
+        .filter(|one| matches!(one.state, State::Failed | State::Orphaned))
+    {
         for (code, object, said) in &one.wrong {
             writeln!(place.out, "{code}  {}: {}", plain(object), plain(said))?;
         }
     }
     writeln!(
         place.out,
-        "{} Ingresses left, {} migrated ({} hosts served by both), {} changed, {} failed, {} cleaned up; {} namespaces done",
+        "{} Ingresses left, {} migrated ({} hosts served by both), {} changed, {} failed, {} cleaned up, {} orphaned; {} namespaces done",
         total.left,
         total.migrated,
         standing.both(),
         total.changed,
         total.failed,
         total.cleaned,
+        total.orphaned,
         counts.values().filter(|c| done(c)).count()
     )?;
     Ok(End::Done)

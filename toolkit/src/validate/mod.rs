@@ -60,7 +60,10 @@ fn of(one: &standing::One) -> Vec<Finding> {
     let name = format!("{}/{}", one.key.0, one.key.1);
     let remedy = |code: &str| match code {
         "STATE-EDITED" => "put the change into the Ingress, then migrate apply --overwrite".to_owned(),
-        _ if one.state == State::Cleaned => {
+        "STATE-ORPHANED" => format!(
+            "if nobody wants it any more: migrate rollback --ingress {name} --gone {name}; else have it back: migrate restore"
+        ),
+        _ if matches!(one.state, State::Cleaned | State::Orphaned) => {
             format!("its Ingress is gone; have it back with migrate rollback --ingress {name}")
         }
         _ => format!("write it anew: migrate apply --ingress {name}"),
@@ -69,7 +72,7 @@ fn of(one: &standing::One) -> Vec<Finding> {
         .iter()
         .map(|(code, object, message)| Finding {
             code,
-            severity: if *code == "STATE-SOURCE-CHANGED" || *code == "STATE-EDITED" {
+            severity: if ["STATE-SOURCE-CHANGED", "STATE-EDITED", "STATE-ORPHANED"].contains(code) {
                 Severity::Warning
             } else {
                 Severity::Blocker

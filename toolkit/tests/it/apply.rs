@@ -230,7 +230,7 @@ async fn a_copy_that_another_verb_made_is_renewed_with_its_labels() {
     let mut copy = certificate("istio-system", "ns-a-own", "first");
     copy["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "gradual-rollout",
         "rollout.sealos.io/tenant": "a"});
-    copy["metadata"]["annotations"] = json!({"rollout.sealos.io/copied-from": "ns-a/own"});
+    copy["metadata"]["annotations"] = json!({"rollout.sealos.io/copy-of": "ns-a/own"});
     store.put(copy).unwrap();
     let version = store.version();
     let same = migrate(&store, &clock, &["apply", "--all", "--secrets-only"]).await;
@@ -244,7 +244,7 @@ async fn a_copy_that_another_verb_made_is_renewed_with_its_labels() {
     assert_eq!(now["data"], store.get("secrets", "ns-a", "own").unwrap()["data"]);
     assert_eq!(now["metadata"]["labels"]["rollout.sealos.io/tenant"], "a");
     assert_eq!(
-        now["metadata"]["annotations"]["rollout.sealos.io/copied-from"],
+        now["metadata"]["annotations"]["rollout.sealos.io/copy-of"],
         "ns-a/own"
     );
 }
@@ -425,6 +425,40 @@ async fn a_host_that_an_ingress_has_no_more_is_told() {
         .end
         .unwrap();
     assert_eq!(open(&store), ["ns-a/new.ns-a.example.com"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_whose_address_list_was_taken_away_is_told() {
+    let (store, clock) = tenants(&["ns-a"]);
+    let list = "nginx.ingress.kubernetes.io/whitelist-source-range";
+    let mut guarded = ingress("ns-a", "shop");
+    guarded["metadata"]["annotations"][list] = json!("10.0.0.0/8");
+    store.put(guarded).unwrap();
+    migrate(&store, &clock, &["-n", "ns-a", "apply"])
+        .await
+        .end
+        .unwrap();
+    let mut open_to_all = Value::clone(&store.get(ING, "ns-a", "shop").unwrap());
+    open_to_all["metadata"]["annotations"]
+        .as_object_mut()
+        .unwrap()
+        .remove(list);
+    store.put(open_to_all).unwrap();
+    let said = migrate(&store, &clock, &["-n", "ns-a", "apply"]).await;
+    show(&said);
+    assert!(
+        said.err
+            .contains("APPLY-STALE  AuthorizationPolicy istio-system/"),
+        "{}",
+        said.err
+    );
+    migrate(&store, &clock, &["-n", "ns-a", "rollback"])
+        .await
+        .end
+        .unwrap();
+    let again = migrate(&store, &clock, &["-n", "ns-a", "apply"]).await;
+    assert!(!again.err.contains("APPLY-STALE"), "{}", again.err);
+    assert_eq!(store.list("authorizationpolicies.security.istio.io").len(), 0);
 }
 
 #[tokio::test(start_paused = true)]

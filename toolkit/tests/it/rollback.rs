@@ -134,6 +134,9 @@ async fn an_ingress_that_is_nowhere_any_more_keeps_its_host_open() {
     };
     assert!(why.contains("ns-b/late"), "{why}");
     assert_eq!(store.version(), version);
+    let words = ["rollback", "--all", "--gone", "orphans", "--dry-run"];
+    let shown = migrate(&store, &clock, &words).await;
+    assert!(!shown.out.contains("come back"), "{}", shown.out);
     let words = ["rollback", "--all", "--dir", &dir, "--gone", "ns-b/late"];
     assert_eq!(migrate(&store, &clock, &words).await.end.unwrap(), End::Done);
     assert_eq!(open(&store), Vec::<String>::new());
