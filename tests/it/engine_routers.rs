@@ -237,3 +237,93 @@ async fn a_weight_that_somebody_raised_is_put_back_within_one_event_and_a_lower_
         }
     }
 }
+
+/// Two routes of one component, at 25%.
+async fn twins() -> World {
+    let mut world = World::new();
+    for name in ["shop", "second"] {
+        let mut vs = virtual_service("shop");
+        vs["metadata"]["name"] = json!(name);
+        world.store.put(vs).unwrap();
+    }
+    let mut object = rollout("demo", &["shop"]);
+    object["spec"]["components"][0]["routers"][0]["istio"]["virtualServices"] =
+        json!([{"name": "shop"}, {"name": "second"}]);
+    object["spec"]["steps"] = json!([{"weight": "5%", "hold": "5m"}, {"weight": "25%", "hold": "30d"}]);
+    world.store.put(object).unwrap();
+    world.start("daemon-1");
+    world.until("25% on both", |w| weights(w) == (25, 25)).await;
+    world.pass(120).await;
+    world
+}
+
+fn weights(world: &World) -> (u64, u64) {
+    let of = |name| {
+        let route = object(world, ROUTES, name);
+        route["spec"]["http"][0]["route"][1]["weight"].as_u64().unwrap()
+    };
+    (of("shop"), of("second"))
+}
+
+fn weigh(world: &World, name: &str, canary: u64) {
+    let mut route = object(world, ROUTES, name);
+    let pair = &mut route["spec"]["http"][0]["route"];
+    (pair[0]["weight"], pair[1]["weight"]) = (json!(100 - canary), json!(canary));
+    world.store.put(route).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_two_routes_that_somebody_lowers_is_told_once_and_writes_nothing_after() {
+    let world = twins().await;
+    weigh(&world, "second", 10);
+    world
+        .until("told", |w| w.component("shop").reason == Reason::Drifted)
+        .await;
+    let told = world.component("shop");
+    let before = world.store.version();
+    world.pass(600).await;
+    // The Lease is renewed each two seconds or so, and the ledger is kept once a minute.
+    let written = world.store.version() - before;
+    assert!(written < 600, "{written} writes in ten minutes");
+    let later = world.component("shop");
+    assert_eq!((&later.history, &later.drifts), (&told.history, &told.drifts));
+    assert_eq!(weights(&world), (25, 10));
+    // A raise is put back all the same, and nothing is lifted for it.
+    weigh(&world, "second", 100);
+    world.until("put back", |w| weights(w) == (25, 25)).await;
+    assert_eq!(world.component("shop").drifts.len(), 2);
+    assert_ne!(world.component("shop").reason, Reason::GitOpsFight);
+    world.say("resume", json!({"components": ["shop"], "who": "ada"}));
+    world
+        .until("on its plan", |w| w.component("shop").state == State::Walking)
+        .await;
+    assert_eq!(weights(&world), (25, 25));
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_one_of_two_routes_gone_a_raise_of_the_other_is_put_back_and_a_rollback_ends() {
+    let world = twins().await;
+    world.store.delete(ROUTES, NS, "second").unwrap();
+    world.pass(60).await;
+    let shop = |w: &World| {
+        let route = object(w, ROUTES, "shop");
+        route["spec"]["http"][0]["route"][1]["weight"].as_u64().unwrap()
+    };
+    weigh(&world, "shop", 80);
+    world.until("put back", |w| shop(w) == 25).await;
+    world.say(
+        "rollback",
+        json!({"components": ["shop"], "who": "ada", "reason": "login fails"}),
+    );
+    world
+        .until("back", |w| w.component("shop").lowering.is_none() && shop(w) == 0)
+        .await;
+    let back = world.component("shop");
+    assert_eq!(
+        (back.state, back.weight.written),
+        (State::RolledBack, Weight::ZERO)
+    );
+    assert!(back.message.contains("login fails"), "{}", back.message);
+    world.pass(60).await;
+    assert_eq!(world.status().condition("RolledBack").unwrap().status, "True");
+}
