@@ -49,6 +49,8 @@ pub struct Settings {
     pub notify: Vec<Notify>,
     /// What comes in by hooks.
     pub hooks_in: HooksIn,
+    /// Where the webhook of `migrate block` is served, over TLS; `None`: nowhere.
+    pub block_listen: Option<SocketAddr>,
     /// Whether commands come in by REST.
     pub commands: bool,
     /// Log lines.
@@ -292,13 +294,9 @@ impl Settings {
 
     fn check(raw: Raw, flags: &Flags) -> Result<Self, Error> {
         let wrong = |key: &'static str, message: String| Err(Error::Value { key, message });
-        let listen = raw.listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-        let Ok(listen) = listen.parse() else {
-            return wrong(
-                "listen",
-                format!("{listen:?} is no address; write one like \"127.0.0.1:8080\""),
-            );
-        };
+        let listen = address("listen", raw.listen.as_deref().unwrap_or("127.0.0.1:8080"))?;
+        let block = raw.block.listen.as_deref();
+        let block_listen = block.map(|text| address("block.listen", text)).transpose()?;
         let home = raw.namespace.unwrap_or_else(|| "sealos-system".into());
         let namespace = flags.namespace.clone().unwrap_or_else(|| home.clone());
         for (key, names) in [
@@ -362,6 +360,7 @@ impl Settings {
                 labels: raw.hooks_in.labels.unwrap_or(true),
                 alerts: raw.hooks_in.alerts,
             },
+            block_listen,
             commands: raw.api.commands.unwrap_or(false),
             log: Log {
                 level,
@@ -370,6 +369,14 @@ impl Settings {
             drain: raw.drain.map_or(Duration::from_secs(20), |span| span.0),
         })
     }
+}
+
+/// An address and a port to listen on.
+fn address(key: &'static str, text: &str) -> Result<SocketAddr, Error> {
+    text.parse().map_err(|_| Error::Value {
+        key,
+        message: format!("{text:?} is no address; write one like \"127.0.0.1:8080\""),
+    })
 }
 
 /// A file's text, unless it is longer than settings are.

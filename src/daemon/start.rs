@@ -3,7 +3,7 @@
 use super::Handles;
 use crate::api::{AlertRoute, InboundSettings};
 use crate::clock::Clock;
-use crate::cluster::connect::{ConnectError, connect};
+use crate::cluster::connect::{Clients, ConnectError, connect};
 use crate::cluster::lease;
 use crate::engine::{DoctorSettings, EngineSettings, Freeze, Limits, View};
 use crate::metrics::{Ask, PrometheusSettings, PrometheusSource, Simulation, Snapshot, Source};
@@ -16,7 +16,9 @@ use jiff::Timestamp;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Why the daemon did not start, or did not end well.
@@ -55,15 +57,14 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
     let inbound = inbound(&settings).map_err(StartError::Settings)?;
     let hooks = hooks(&settings.hook_hosts, settings.hook_key_file.clone()).map_err(StartError::Settings)?;
     let receivers = super::receivers(&settings.notify).map_err(StartError::Settings)?;
-    let listener = tokio::net::TcpListener::bind(settings.listen)
-        .await
-        .map_err(|error| {
-            StartError::Settings(format!(
-                "unable to listen on {} (listen): {error}; is another daemon running here?",
-                settings.listen
-            ))
-        })?;
+    let listener = bind("listen", settings.listen).await?;
+    let block = match settings.block_listen {
+        Some(address) => Some(bind("block.listen", address).await?),
+        None => None,
+    };
     let clients = connect(None, None).await?;
+    let webhook = clients.clone();
+    let home = settings.namespace.clone();
     let identity = settings.lease.identity.clone().unwrap_or_else(identity);
     let handles = Handles {
         clients,
@@ -106,6 +107,8 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
     let stop = CancellationToken::new();
     let mut signals = Signals::new()
         .map_err(|e| StartError::Failed(anyhow::Error::new(e).context("unable to wait for signals")))?;
+    // Every daemon answers, whoever leads: it is asked by the API server, and moves nothing.
+    let _answers = block.map(|listener| serve_block(listener, webhook, home, stop.clone()));
     let daemon = super::run(handles, Some(listener), stop.clone());
     let mut daemon = std::pin::pin!(daemon);
     let outcome = tokio::select! {
@@ -127,6 +130,32 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
         }
     };
     outcome.map_err(StartError::Failed)
+}
+
+async fn bind(key: &str, address: std::net::SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        StartError::Settings(format!(
+            "unable to listen on {address} ({key}): {error}; is another daemon running here?"
+        ))
+    })
+}
+
+/// Serves the webhook of `migrate block` until told to stop; ends with what it gives back.
+fn serve_block(
+    listener: TcpListener,
+    clients: Clients,
+    namespace: String,
+    stop: CancellationToken,
+) -> JoinSet<()> {
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let told = |trouble: &gradual_rollout_toolkit::trouble::Trouble| {
+            tracing::warn!(%trouble, "unable to read the rules or the certificate of `migrate block`");
+        };
+        gradual_rollout_toolkit::block::serve(listener, &clients.fast, &namespace, stop.cancelled(), &told)
+            .await;
+    });
+    task
 }
 
 struct Signals {

@@ -30,6 +30,8 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) hooks_in: RawHooksIn,
     #[serde(default)]
+    pub(super) block: RawBlock,
+    #[serde(default)]
     pub(super) api: RawApi,
     #[serde(default)]
     pub(super) log: RawLog,
@@ -119,4 +121,10 @@ pub(super) struct RawProbes {
 pub(super) struct RawLog {
     pub(super) level: Option<String>,
     pub(super) format: Option<LogFormat>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBlock {
+    pub(super) listen: Option<String>,
 }

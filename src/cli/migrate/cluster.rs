@@ -4,7 +4,7 @@ use crate::cli::args::{Global, Output};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output_to::OutputTo;
 use crate::clock::Clock;
-use crate::cluster::connect;
+use crate::cluster::connect::{self, Clients};
 use gradual_rollout_migration::input::Inventory;
 use gradual_rollout_toolkit::cluster::Cluster;
 use gradual_rollout_toolkit::convert;
@@ -23,13 +23,13 @@ pub(super) async fn run(verb: &Verb, global: &Global, out: &mut dyn Write) -> Re
             return Err(Failure::usage("this command prints text, or with -o json JSON"));
         }
     };
-    let client = client().await?;
+    let clients = connected().await?;
     let now = || Clock::System.now();
     let mut err = anstream::stderr();
     let end = verb::run(
         verb,
         &mut Place {
-            client,
+            client: clients.fast,
             now: &now,
             out,
             err: &mut err,
@@ -47,17 +47,16 @@ pub(super) async fn run(verb: &Verb, global: &Global, out: &mut dyn Write) -> Re
     }
 }
 
-async fn client() -> Result<kube::Client, Failure> {
-    let clients = connect::connect(None, None)
+async fn connected() -> Result<Clients, Failure> {
+    connect::connect(None, None)
         .await
-        .map_err(|error| Failure::new(Exit::Unreachable, error.to_string()))?;
-    Ok(clients.fast)
+        .map_err(|error| Failure::new(Exit::Unreachable, error.to_string()))
 }
 
 /// What a conversion reads, out of the cluster: the Ingresses of one namespace where one is named, and all that says
 /// how they are served.
 pub(super) async fn inventory(global: &Global) -> Result<Inventory, Failure> {
-    let cluster = Cluster::look(&client().await?, &convert::READ)
+    let cluster = Cluster::look(&connected().await?.fast, &convert::READ)
         .await
         .map_err(failure)?;
     let seen = convert::read(&cluster).await.map_err(failure)?;
