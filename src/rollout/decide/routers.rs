@@ -40,6 +40,8 @@ impl Desk<'_> {
         };
         c.weight.observed = (lowest == highest).then_some(lowest);
         if let Some(order) = c.lowering.clone() {
+            // It lifts nothing, so they may disagree after it: that is no news of somebody else's.
+            c.yielded = (lowest != highest).then(|| super::drift::said(&objects));
             self.lowered(i, highest, &order);
             return;
         }

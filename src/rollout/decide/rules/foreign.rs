@@ -34,7 +34,7 @@ fn weights(world: &World) -> Vec<u16> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn rule_9_each_foreign_change_is_told_once_and_none_beyond_what_was_written_stays(
@@ -64,6 +64,21 @@ proptest! {
         world.ticks(2);
         prop_assert_eq!(world.highest("alpha"), Weight::ZERO);
     }
+}
+
+#[test]
+fn what_a_lowering_of_ours_leaves_apart_is_nobodys_change() {
+    let mut world = three();
+    for (at, to) in [(1, 0), (0, 0), (0, 101)] {
+        edit(&mut world, at, to, "ada");
+        world.ticks(4);
+    }
+    assert_eq!(weights(&world), [100, 0, 100]);
+    assert_eq!(
+        world.component("alpha").drifts.len(),
+        2,
+        "lowered one after the other, and raised"
+    );
 }
 
 #[test]
