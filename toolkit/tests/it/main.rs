@@ -15,6 +15,7 @@ mod cleanup;
 mod finish;
 mod kinds;
 mod loadbalancer;
+mod named;
 mod objects;
 mod pages;
 mod paging;
