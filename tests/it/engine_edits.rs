@@ -49,7 +49,14 @@ async fn a_route_that_an_edit_would_leave_behind_is_watched_until_its_traffic_is
         world.traffic.fail("shop");
         world.until("back", |w| w.weight("shop") == 0).await;
         world.traffic.heal("shop");
-        // Now nothing is left behind, and the edit is taken up.
+        // Now nothing is left behind, and the edit is taken up; who was put back begins again by a person's word.
+        world.until("taken up", |w| invalid(w).is_none()).await;
+        world.pass(1800).await;
+        assert_eq!(
+            (world.component("shop").state, world.weight("other")),
+            (State::RolledBack, 0)
+        );
+        world.say("retry", json!({"components": ["shop"], "who": "ada"}));
         world.until("other has 5%", |w| w.weight("other") == 5).await;
         assert_eq!(world.weight("shop"), 0);
         assert_eq!(invalid(&world), None);

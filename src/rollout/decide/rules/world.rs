@@ -108,6 +108,8 @@ pub(crate) struct World {
     pub(crate) streams: BTreeMap<String, (u64, u64)>,
     /// Why no routed object can be read or written, if so.
     pub(crate) unreadable: Option<String>,
+    /// An object that takes no writes.
+    pub(crate) stuck: Option<usize>,
     pub(super) looked: Timestamp,
     serial: u32,
     generation: i64,
@@ -209,6 +211,7 @@ impl World {
             streams: BTreeMap::new(),
             looked: now,
             unreadable: None,
+            stuck: None,
             serial: 0,
             generation: 1,
         };
@@ -350,22 +353,26 @@ impl World {
         decision
     }
 
-    /// As the shell does it: each object goes down to the weight, and none up to it.
+    /// As the shell does it: each object goes down to the weight, and none up to it; once for each order.
     fn lower(&mut self, order: &Lower) {
-        let objects = self.objects.get(&order.component).into_iter().flatten();
-        let lower: Vec<Weight> = objects.map(|o| o.weight.min(order.weight)).collect();
-        self.write(
-            &order.component,
-            &order.id,
-            order.weight,
-            order.reason,
-            usize::MAX,
-        );
+        let stuck = self.stuck;
         let objects = self.objects.get_mut(&order.component).into_iter().flatten();
-        for (object, weight) in objects.zip(lower).filter(|(o, _)| o.lost.is_none()) {
-            object.weight = weight;
-            if let Some(stamp) = &mut object.stamp {
-                stamp.weight = weight;
+        for (n, object) in objects.enumerate() {
+            let done = object.stamp.as_ref().is_some_and(|mark| mark.id == order.id);
+            if done || object.lost.is_some() || stuck == Some(n) {
+                continue;
+            }
+            object.weight = object.weight.min(order.weight);
+            object.stamp = Some(Mark {
+                id: order.id.clone(),
+                weight: object.weight,
+                reason: Some(order.reason),
+            });
+            object.manager = None;
+            if order.reason.is_rollback()
+                && let Some(aside) = &mut object.aside
+            {
+                aside.written = None;
             }
         }
     }
