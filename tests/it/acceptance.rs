@@ -258,7 +258,7 @@ async fn with_one_of_several_routes_gone_the_others_are_lowered_and_it_is_named(
     let back = world.component("shop");
     assert_eq!(
         (back.state, back.weight.written),
-        (State::RolledBack, Weight::ZERO)
+        (State::RolledBack, percent(0))
     );
 }
 

@@ -64,6 +64,31 @@ async fn a_route_that_an_edit_would_leave_behind_is_watched_until_its_traffic_is
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pair_that_is_swapped_or_exchanged_under_way_moves_nothing() {
+    for (canary, control) in [("v1", "v2"), ("v3", "v1")] {
+        let world = World::with(&["shop"]);
+        world.until("25%", |w| w.weight("shop") == 25).await;
+        let before = world.vs("shop")["spec"].clone();
+        let mut object = world.object();
+        let istio = &mut object["spec"]["components"][0]["routers"][0]["istio"];
+        for (end, subset) in [("canary", canary), ("control", control)] {
+            istio[end]["subset"] = json!(subset);
+        }
+        world.store.put(object).unwrap();
+        world.until("told", |w| invalid(w).is_some()).await;
+        assert!(
+            invalid(&world).unwrap().contains("would be left"),
+            "{:?}",
+            invalid(&world)
+        );
+        world.pass(600).await;
+        assert_eq!(world.vs("shop")["spec"], before);
+        world.traffic.fail("shop");
+        world.until("back", |w| w.weight("shop") == 0).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_router_that_is_added_is_taken_up_at_once() {
     let mut world = World::new();
     for name in ["shop", "second"] {
