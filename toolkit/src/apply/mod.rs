@@ -3,12 +3,13 @@
 //! - [`select`]: which Ingresses a batch is;
 //! - [`live`]: what the cluster has already;
 //! - [`plan`]: what has to be written, from [`item`]s, [`secret`]s and the [`gateway`] ([`read`]: from a conversion);
-//! - [`left`]: what is left out of it;
+//! - [`left`]: what is left out of it; [`keep`]: what is kept although its Ingress is gone;
 //! - [`mod@run`]: writing it; [`rollout`]: handing it over; [`tell`]: saying it.
 
 pub mod args;
 pub mod gateway;
 pub mod item;
+pub mod keep;
 pub mod left;
 pub mod live;
 pub mod plan;

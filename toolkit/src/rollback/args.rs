@@ -29,7 +29,7 @@ pub struct RollbackArgs {
     #[arg(long, conflicts_with = "ingress")]
     pub all: bool,
     /// This Ingress need not come back; may be repeated, or a list by comma. `orphans` stands for all that somebody else
-    /// than cleanup deleted
+    /// than cleanup deleted and that the backup does not have
     #[arg(long, value_name = "NAMESPACE/NAME|orphans", value_delimiter = ',')]
     pub gone: Vec<String>,
     /// The folder of the backup; needed where Ingresses were cleaned up

@@ -54,6 +54,8 @@ pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trou
         .collect();
     let live = Live::read(&cluster, &gateway_namespace).await?;
     let mut undo = plan::make(args, &wanted, &ingresses, &live);
+    undo.missing
+        .extend(back::kept(args.dir.as_deref(), &undo.orphans)?);
     for typed in args.gone.iter().filter(|typed| *typed != "orphans") {
         undo.missing.remove(&key("--gone", typed)?);
     }

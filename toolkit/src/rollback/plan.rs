@@ -56,6 +56,8 @@ impl Wanted {
 pub struct Undo {
     /// Ingresses that were cleaned up.
     pub missing: BTreeSet<Key>,
+    /// Ingresses that somebody else deleted, and that need not come back unless the backup has them.
+    pub orphans: BTreeSet<Key>,
     /// Ingresses that have a mark.
     pub marked: BTreeSet<Key>,
     /// The namespaces of all of them.
@@ -90,9 +92,11 @@ pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Valu
             kept.push(route);
         } else if others.is_empty() {
             let cleaned = annotation(route, marks::CLEANED_AT).is_some();
+            let gone = from.into_iter().filter(|key| !ingresses.contains_key(key));
             if cleaned || !args.gone.iter().any(|gone| gone == "orphans") {
-                let gone = from.into_iter().filter(|key| !ingresses.contains_key(key));
                 undo.missing.extend(gone);
+            } else {
+                undo.orphans.extend(gone);
             }
             removed.push(route);
         } else {
