@@ -1,11 +1,13 @@
 //! What a batch comes down to: objects in the order of writing, marks, and what is left out.
 
 use super::args::ApplyArgs;
+use super::closed;
 use super::gateway::{self, Host};
 use super::item::{self, Change, Item};
 use super::keep;
 use super::left::{accepted, drifted};
 use super::live::{self, Live};
+use super::needs;
 use super::read::{self, destinations, guarded, of_kind};
 use super::secret;
 use super::select::{Batch, object, shown};
@@ -79,10 +81,19 @@ impl Sources<'_> {
             ..Plan::default()
         };
         let accepted = accepted(&batch.ingresses, &conversion, &mut plan.findings);
-        let routes = self.routes(&conversion, &accepted, &mut plan);
+        let refused = closed::find(
+            &batch.ingresses,
+            &conversion,
+            self.seen,
+            self.live,
+            &mut plan.findings,
+        );
+        let mut routes = self.routes(&conversion, &accepted, &refused, &mut plan);
+        routes.extend(self.shut(&conversion, &refused));
         let gateways = self.gateways(&conversion, &routes, &mut plan);
         self.secrets(&conversion, &gateways, &mut plan);
         self.others(&conversion, &routes, &mut plan);
+        needs::note(&plan, &mut routes, self.live);
         plan.items.extend(routes);
         plan.items.extend(gateways);
         self.marks(&accepted, &mut plan);
@@ -111,13 +122,20 @@ impl Sources<'_> {
     }
 
     /// The `VirtualServices` of accepted Ingresses whose hosts nobody else has.
-    fn routes(&self, conversion: &Conversion, accepted: &BTreeSet<Key>, plan: &mut Plan) -> Vec<Item> {
+    fn routes(
+        &self,
+        conversion: &Conversion,
+        accepted: &BTreeSet<Key>,
+        refused: &BTreeSet<Key>,
+        plan: &mut Plan,
+    ) -> Vec<Item> {
         let mut routes = Vec::new();
         let having = self.live.at_gateways();
         let mut converted = BTreeSet::new();
         for body in of_kind(conversion, "VirtualService") {
             converted.insert(gateway::key(body));
-            if read::from(body).is_disjoint(accepted) {
+            let from = read::from(body);
+            if from.is_disjoint(accepted) && from.is_disjoint(refused) {
                 continue;
             }
             let hosts = live::hosts(body);
@@ -166,6 +184,16 @@ impl Sources<'_> {
             }
         }));
         routes
+    }
+
+    /// Routes of refused Ingresses of which a conversion leaves nothing, closed.
+    fn shut(&self, conversion: &Conversion, refused: &BTreeSet<Key>) -> Vec<Item> {
+        let converted: BTreeSet<Host> = of_kind(conversion, "VirtualService").map(gateway::key).collect();
+        let routes = self.live.ours(&cluster::VIRTUAL_SERVICE);
+        routes
+            .filter(|route| !converted.contains(&gateway::key(route)) && closed::whole(route, refused))
+            .map(|route| self.item(cluster::VIRTUAL_SERVICE, &closed::shut(route), live::hosts(route)))
+            .collect()
     }
 
     /// A route that may be written; one that serves Ingresses that are gone stays as it is.
@@ -304,7 +332,7 @@ impl Sources<'_> {
             if let Some(hosts) = leading.get(service) {
                 let (namespace, name) = gateway::key(body);
                 let live = self.live.get(&cluster::DESTINATION_RULE, &namespace, &name);
-                let body = keep::settings(body.clone(), live, &led);
+                let body = keep::settings(needs::made_of(body, hosts, routes), live, &led);
                 plan.items
                     .push(self.item(cluster::DESTINATION_RULE, &body, hosts.clone()));
             }
@@ -320,8 +348,9 @@ impl Sources<'_> {
                 .collect();
             if !hosts.is_empty() {
                 wanted.insert(gateway::key(body));
+                let body = needs::made_of(body, &hosts, routes);
                 plan.items
-                    .push(self.item(cluster::AUTHORIZATION_POLICY, body, hosts));
+                    .push(self.item(cluster::AUTHORIZATION_POLICY, &body, hosts));
             }
         }
         let guards = self.live.ours(&cluster::AUTHORIZATION_POLICY);

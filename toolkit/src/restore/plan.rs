@@ -60,11 +60,18 @@ impl Step {
     }
 
     /// Its place in the order of writing.
-    fn order(&self) -> (usize, bool, usize) {
+    fn order(&self) -> (usize, bool, bool, usize) {
         let kind = KINDS.iter().position(|kind| *kind == self.kind);
         // Owners first: what an object is owned by has to be there when it is created.
         let owned = self.kept.pointer("/metadata/ownerReferences").is_some();
-        (usize::from(kind.is_some()), owned, kind.unwrap_or_default())
+        // An older Gateway closes hosts: Ingresses that serve them have to be back before.
+        let closes = self.kind == cluster::GATEWAY;
+        (
+            usize::from(kind.is_some()),
+            closes,
+            owned,
+            kind.unwrap_or_default(),
+        )
     }
 }
 

@@ -4,8 +4,9 @@ use super::args::RollbackArgs;
 use super::plan::{Undo, named};
 use crate::apply::gateway::{self, Host};
 use crate::apply::item::stamped;
+use crate::apply::needs::annotate;
 use crate::apply::run::{Became, Line, said};
-use crate::cluster::{self, Cluster, Kind, MANAGER, exactly, meta};
+use crate::cluster::{self, Cluster, Kind, MANAGER, annotation, exactly, meta};
 use crate::marks;
 use crate::pace::paced;
 use futures::StreamExt as _;
@@ -111,11 +112,15 @@ async fn put(cluster: &Cluster, gateway: &Value, hosts: &BTreeSet<Host>) -> Resu
         },
         "spec": left.get("spec"),
     });
+    let mut body = stamped(body, None);
+    if marks::untouched(gateway) == Some(false) {
+        // What somebody edited stays known as edited: else the next apply would take it for its own, and away.
+        let before = annotation(gateway, marks::WRITTEN).unwrap_or_default();
+        annotate(&mut body, marks::WRITTEN, before);
+    }
     // Servers that others added stay in the list, which is one field.
     let params = PatchParams::apply(MANAGER).force();
-    api.patch(&name, &params, &Patch::Apply(&stamped(body, None)))
-        .await
-        .map(drop)
+    api.patch(&name, &params, &Patch::Apply(&body)).await.map(drop)
 }
 
 /// Deletes objects of one kind after those of another, each as it was looked at.
