@@ -28,6 +28,7 @@ use crate::cluster::{self, Cluster};
 use crate::convert;
 use crate::dry::DryRun;
 use crate::finding::{Finding, Severity};
+use crate::pace::Pace;
 use crate::place::Place;
 use crate::progress::Progress;
 use crate::trouble::{End, Trouble};
@@ -70,9 +71,11 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
         tell::done(args, &plan, &[], &findings, place)?;
         return Ok(end(&plan, &[], &findings));
     }
+    let pace = Pace::new(args.rate);
     let mut run = Run {
         args,
         cluster: &cluster,
+        pace: &pace,
         live: &live,
         lines: Vec::new(),
         failures: 0,

@@ -8,7 +8,7 @@ use super::plan::{Mark, Plan};
 use super::send::{params, send};
 use crate::cluster::{self, Cluster};
 use crate::marks;
-use crate::pace::paced;
+use crate::pace::{Pace, paced};
 use crate::progress::Progress;
 use crate::trouble::Trouble;
 use futures::StreamExt as _;
@@ -56,6 +56,8 @@ pub struct Run<'a> {
     pub args: &'a ApplyArgs,
     /// The cluster.
     pub cluster: &'a Cluster,
+    /// How fast.
+    pub pace: &'a Pace,
     /// What was there before.
     pub live: &'a Live,
     /// What was done, in that order.
@@ -259,7 +261,7 @@ impl Run<'_> {
                 let acting = act(one);
                 async move { (index, acting.await) }
             });
-        let mut stream = std::pin::pin!(paced(work, self.args.rate));
+        let mut stream = std::pin::pin!(paced(work, self.pace));
         while let Some((index, result)) = stream.next().await {
             self.failures += usize::from(result.is_err());
             going.set(self.failures <= most);

@@ -18,7 +18,7 @@ use crate::cluster::{self, Cluster, MANAGER, exactly, meta};
 use crate::convert::args::key;
 use crate::finding::{self, Finding, Severity};
 use crate::marks;
-use crate::pace::paced;
+use crate::pace::{Pace, paced};
 use crate::place::Place;
 use crate::standing::{self, One, Standing};
 use crate::trouble::{End, Trouble};
@@ -94,8 +94,9 @@ pub async fn run(args: &CleanupArgs, place: &mut Place<'_>) -> Result<End, Troub
     findings.extend(certificates(&cluster, &going).await?);
     let mut deleted: Vec<String> = going.iter().map(|(key, _)| object(key)).collect();
     if !args.dry_run {
-        findings.extend(remember(&cluster, args, &standing, &counts, counted.as_ref().ok()).await);
-        let (done, failed) = delete(&cluster, args, &standing, &going, now).await;
+        let pace = Pace::new(args.rate);
+        findings.extend(remember(&cluster, &pace, &standing, &counts, counted.as_ref().ok()).await);
+        let (done, failed) = delete(&cluster, &pace, &standing, &going, now).await;
         findings.extend(failed);
         deleted = done.iter().map(object).collect();
     }
@@ -187,7 +188,7 @@ async fn certificates(cluster: &Cluster, going: &[(Key, &Value)]) -> Result<Vec<
 /// Writes down what nginx counted, for the next run.
 async fn remember(
     cluster: &Cluster,
-    args: &CleanupArgs,
+    pace: &Pace,
     standing: &Standing,
     counts: &[(Key, Count)],
     counted: Option<&Counted>,
@@ -218,7 +219,7 @@ async fn remember(
                 })
         })
     });
-    let said: Vec<Option<Finding>> = paced(work, args.rate).collect().await;
+    let said: Vec<Option<Finding>> = paced(work, pace).collect().await;
     said.into_iter().flatten().collect()
 }
 
@@ -238,7 +239,7 @@ async fn merge(cluster: &Cluster, kind: &cluster::Kind, key: &Key, patch: &Value
 /// before: whoever ends this half-way leaves none of which nobody knows that it was cleaned up.
 async fn delete(
     cluster: &Cluster,
-    args: &CleanupArgs,
+    pace: &Pace,
     standing: &Standing,
     going: &[(Key, &Value)],
     now: Timestamp,
@@ -257,6 +258,7 @@ async fn delete(
     let (routes, patch) = (&routes, &patch);
     let work = going.iter().map(|(key, ingress)| async move {
         for route in routes.get(key).into_iter().flatten() {
+            pace.turn().await;
             if let Err(why) = merge(cluster, &cluster::VIRTUAL_SERVICE, route, patch).await {
                 let route = cluster::VIRTUAL_SERVICE.named(&route.0, &route.1);
                 return (
@@ -268,7 +270,7 @@ async fn delete(
         (key, delete_one(cluster, key, ingress).await)
     });
     let (mut done, mut failed) = (Vec::new(), Vec::new());
-    let mut stream = std::pin::pin!(paced(work, args.rate));
+    let mut stream = std::pin::pin!(paced(work, pace));
     while let Some((key, result)) = stream.next().await {
         match result {
             Ok(()) => done.push(key.clone()),

@@ -14,7 +14,7 @@ use crate::backup::folder::{Folder, Manifest};
 use crate::cluster::{self, Cluster};
 use crate::dry::DryRun;
 use crate::finding::{self, Finding, Severity, plain};
-use crate::pace::paced;
+use crate::pace::{Pace, paced};
 use crate::place::Place;
 use crate::progress::Progress;
 use crate::trouble::{End, Trouble};
@@ -125,6 +125,7 @@ pub async fn act(
     let client = place.client.clone();
     let mut progress = Progress::new(&mut *place.err, place.terminal, "objects", steps.len());
     let mut lacking = false;
+    let pace = Pace::new(args.rate);
     for group in steps.chunk_by(|a, b| a.kind == b.kind) {
         if lacking && group.iter().any(|step| step.kind == cluster::GATEWAY) {
             done.findings.extend(group.iter().map(halted));
@@ -134,7 +135,7 @@ pub async fn act(
             let client = &client;
             async move { (step, write::write(cluster, client, step, dry_run).await) }
         });
-        let mut stream = std::pin::pin!(paced(work, args.rate));
+        let mut stream = std::pin::pin!(paced(work, &pace));
         while let Some((step, written)) = stream.next().await {
             if written.done {
                 done.written.push(step.object());

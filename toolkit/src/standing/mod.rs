@@ -149,6 +149,9 @@ impl Standing {
             loose: Vec::new(),
         };
         standing.judge(args, namespace);
+        if let Some(name) = namespace.filter(|_| standing.all.is_empty() && standing.ingresses.is_empty()) {
+            cluster.known(name).await?;
+        }
         standing.loose = loose::find(&standing.live, namespace);
         Ok(standing)
     }

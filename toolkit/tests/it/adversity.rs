@@ -6,7 +6,7 @@ use crate::standing::gateway_pod;
 use crate::support::{Said, migrate};
 use gradual_rollout_apiserver::clock::Clock;
 use gradual_rollout_apiserver::{Action, Failure, Fault, Store};
-use gradual_rollout_toolkit::trouble::End;
+use gradual_rollout_toolkit::trouble::{End, Trouble};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -307,4 +307,44 @@ async fn hosts_that_move_to_another_gateway_are_open_there_before_their_routes_a
         other.contains("ns-a/shop.") && other.contains("ns-a/new."),
         "{other}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_there_is_told_and_nothing_to_do_is_well() {
+    let (store, clock) = tenants(&["ns-a"]);
+    let (_dir, folder) = backed_up(&store, &clock).await;
+    let version = store.version();
+    for words in [
+        vec!["-n", "nope", "rollback"],
+        vec!["rollback", "--ingress", "ns-a/shpo"],
+        vec!["-n", "nope", "cleanup", "--dir", &folder],
+        vec!["-n", "nope", "status"],
+        vec!["-n", "nope", "validate"],
+        vec!["restore", "--dir", &folder, "--kind", "Ingresss"],
+        vec!["restore", "--dir", &folder, "--kind", "Ingress", "--name", "shpo"],
+    ] {
+        let said = migrate(&store, &clock, &words).await;
+        println!("{:?}", said.end);
+        assert!(matches!(said.end, Err(Trouble::Usage(_))), "{words:?}");
+    }
+    store.namespace("empty");
+    done(&store, &clock, &["-n", "ns-a", "rollback"]).await;
+    done(&store, &clock, &["-n", "empty", "rollback"]).await;
+    done(&store, &clock, &["-n", "empty", "status"]).await;
+    done(&store, &clock, &["-n", "empty", "cleanup", "--dir", &folder]).await;
+    done(
+        &store,
+        &clock,
+        &[
+            "restore",
+            "--dir",
+            &folder,
+            "--kind",
+            "ingresses",
+            "--name",
+            "shop",
+        ],
+    )
+    .await;
+    assert_eq!(store.version(), version + 1, "the namespace alone");
 }
