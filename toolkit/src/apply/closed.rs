@@ -3,11 +3,10 @@
 
 use super::gateway;
 use super::keep;
-use super::live::Live;
+use super::plan::Sources;
 use super::read::{from, of_kind};
 use super::select::object;
 use crate::cluster;
-use crate::convert::Seen;
 use crate::finding::{Finding, Severity};
 use crate::marks;
 use gradual_rollout_migration::convert::Conversion;
@@ -19,12 +18,12 @@ use std::collections::BTreeSet;
 /// Those of a batch that are refused and served, and of them those whose paths are closed: they answer 403 at the
 /// gateway from here on.
 pub fn find(
+    sources: &Sources<'_>,
     batch: &BTreeSet<Key>,
     conversion: &Conversion,
-    seen: &Seen,
-    live: &Live,
     findings: &mut Vec<Finding>,
 ) -> BTreeSet<Key> {
+    let (seen, live) = (sources.seen, sources.live);
     let refused = |key: &Key| {
         conversion.report.ingresses.iter().any(|result| {
             result.outcome == Outcome::Refused && result.namespace == key.0 && result.name == key.1
@@ -57,7 +56,9 @@ pub fn find(
             && its.all(|route| {
                 let by_converter =
                     converted.contains(&gateway::key(route)) && keep::gone(route, &seen.ingresses).is_empty();
-                by_converter || whole(route, &demanding)
+                // What somebody edited is not written.
+                let writes = sources.args.overwrite || marks::untouched(route) == Some(true);
+                writes && (by_converter || whole(route, &demanding))
             });
         findings.push(finding(key, &protections(key), closes));
         if closes {

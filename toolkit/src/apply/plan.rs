@@ -81,13 +81,11 @@ impl Sources<'_> {
             ..Plan::default()
         };
         let accepted = accepted(&batch.ingresses, &conversion, &mut plan.findings);
-        let refused = closed::find(
-            &batch.ingresses,
-            &conversion,
-            self.seen,
-            self.live,
-            &mut plan.findings,
-        );
+        let refused = if self.args.secrets_only {
+            BTreeSet::new()
+        } else {
+            closed::find(self, &batch.ingresses, &conversion, &mut plan.findings)
+        };
         let mut routes = self.routes(&conversion, &accepted, &refused, &mut plan);
         routes.extend(self.shut(&conversion, &refused));
         let gateways = self.gateways(&conversion, &routes, &mut plan);

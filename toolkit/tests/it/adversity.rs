@@ -75,7 +75,18 @@ async fn a_password_that_is_asked_for_since_the_migration_closes_the_host_and_ro
     });
     let said = partly(&store, &clock, &["validate"]).await;
     assert!(said.err.contains("blocker  STATE-UNPROTECTED"), "{}", said.err);
+    // What somebody edited is not written: then it is not said to be closed.
+    let (_, name) = only(&store, VS);
+    edit(&store, VS, "ns-a", &name, |route| {
+        route["spec"]["http"][0]["timeout"] = json!("5s");
+    });
     let said = partly(&store, &clock, &["apply", "--all"]).await;
+    assert!(
+        said.err.contains("APPLY-UNPROTECTED") && !said.err.contains("APPLY-CLOSED"),
+        "{}",
+        said.err
+    );
+    let said = partly(&store, &clock, &["apply", "--all", "--overwrite"]).await;
     assert!(said.err.contains("APPLY-CLOSED"), "{}", said.err);
     let route = store.list(VS).remove(0);
     for rule in route["spec"]["http"].as_array().unwrap() {
