@@ -236,6 +236,19 @@ impl Cluster {
         found.map(|object| value(object, resource)).transpose()
     }
 
+    /// Whether a namespace that was typed is there; one that may not be looked at is taken to be.
+    pub async fn known(&self, namespace: &str) -> Result<(), Trouble> {
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &NAMESPACE.at("v1"));
+        match api.get_opt(namespace).await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(Trouble::Usage(format!(
+                "there is no namespace {namespace:?}: see kubectl get namespaces"
+            ))),
+            Err(kube::Error::Api(status)) if status.code == 403 => Ok(()),
+            Err(error) => Err(Trouble::kube(format!("read the namespace {namespace}"), &error)),
+        }
+    }
+
     /// Which cluster this is: the uid of `kube-system`, which lives as long as the cluster.
     pub async fn identity(&self) -> Result<Option<String>, Trouble> {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &NAMESPACE.at("v1"));

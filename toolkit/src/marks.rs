@@ -32,6 +32,9 @@ pub const HANDED_OVER: &str = "rollout.sealos.io/handed-over";
 /// What nginx counted for an Ingress, and when; an annotation of an Ingress. Written by merge patch, as [`PROBED_AT`].
 pub const REQUESTS: &str = "rollout.sealos.io/nginx-requests";
 
+/// What a route may not be without, as `Kind namespace/name` by comma; an annotation of a `VirtualService`.
+pub const NEEDS: &str = "rollout.sealos.io/needs";
+
 /// Whether an annotation is one that this program writes.
 pub fn is_mark(name: &str) -> bool {
     [MIGRATED_AT, SOURCE, WRITTEN, COPY_OF, PROBED_AT, REQUESTS].contains(&name)
@@ -81,6 +84,40 @@ pub fn as_converted(ingress: &Value) -> Option<bool> {
     let said = annotation(ingress, SOURCE)?;
     let (_, prefix) = said.split_once('@')?;
     Some(source(ingress, prefix) == said)
+}
+
+/// The annotations of a marked Ingress that keep somebody out, by their names without the prefix.
+pub fn protections(ingress: &Value) -> Vec<&str> {
+    const WORDS: [&str; 11] = [
+        "auth-",
+        "whitelist-",
+        "allowlist-",
+        "denylist-",
+        "satisfy",
+        "limit-",
+        "global-rate-limit",
+        "modsecurity",
+        "enable-modsecurity",
+        "enable-owasp",
+        "enable-global-auth",
+    ];
+    let prefix = annotation(ingress, SOURCE)
+        .and_then(|said| said.split_once('@'))
+        .map_or("nginx.ingress.kubernetes.io", |(_, prefix)| prefix);
+    let all = ingress
+        .pointer("/metadata/annotations")
+        .and_then(Value::as_object);
+    let names = all.into_iter().flatten().filter_map(|(name, value)| {
+        let (before, name) = name.split_once('/')?;
+        // `enable-modsecurity: "false"` and its like keep nobody out.
+        let on = value
+            .as_str()
+            .is_some_and(|value| !value.is_empty() && value != "false");
+        (before == prefix && on).then_some(name)
+    });
+    names
+        .filter(|name| WORDS.iter().any(|word| name.starts_with(word)))
+        .collect()
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub struct ApplyArgs {
     #[arg(long)]
     pub secrets_only: bool,
     /// How many objects are written in a second at most
-    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub rate: u32,
     /// Stop when more than this many objects failed
     #[arg(long, value_name = "NUMBER", default_value_t = 5)]

@@ -50,15 +50,22 @@ pub fn without(gateway: &Value, left_out: &dyn Fn(&Host) -> bool) -> Option<Valu
     let mut next = gateway.clone();
     let servers = next.pointer_mut("/spec/servers")?.as_array_mut()?;
     for server in servers.iter_mut() {
-        let kept: Vec<Value> = hosts(server)
-            .filter(|host| !left_out(host))
-            .map(|(namespace, name)| Value::from(format!("{namespace}/{name}")))
-            .collect();
-        if let Some(server) = server.as_object_mut() {
-            server.insert("hosts".to_owned(), kept.into());
-        }
+        let Some(all) = server.get_mut("hosts").and_then(Value::as_array_mut) else {
+            continue;
+        };
+        // A host without a namespace is none that this program wrote: it is nobody's to leave out.
+        all.retain(|host| {
+            let named = host.as_str().and_then(|host| host.split_once('/'));
+            named.is_none_or(|(namespace, name)| !left_out(&(namespace.to_owned(), name.to_owned())))
+        });
     }
-    servers.retain(|server| hosts(server).next().is_some());
+    let empty = |server: &Value| {
+        server
+            .get("hosts")
+            .and_then(Value::as_array)
+            .is_some_and(Vec::is_empty)
+    };
+    servers.retain(|server| !empty(server));
     (!servers.is_empty()).then_some(next)
 }
 

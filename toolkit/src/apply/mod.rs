@@ -3,26 +3,32 @@
 //! - [`select`]: which Ingresses a batch is;
 //! - [`live`]: what the cluster has already;
 //! - [`plan`]: what has to be written, from [`item`]s, [`secret`]s and the [`gateway`] ([`read`]: from a conversion);
-//! - [`left`]: what is left out of it;
-//! - [`mod@run`]: writing it; [`rollout`]: handing it over; [`tell`]: saying it.
+//! - [`left`]: what is left out of it; [`keep`]: what is kept although its Ingress is gone;
+//! - [`closed`]: what may not be served any more; [`needs`]: what routes may not be without;
+//! - [`mod@run`]: writing it, [`send`] one object of it; [`rollout`]: handing it over; [`tell`]: saying it.
 
 pub mod args;
+pub mod closed;
 pub mod gateway;
 pub mod item;
+pub mod keep;
 pub mod left;
 pub mod live;
+pub mod needs;
 pub mod plan;
 pub mod read;
 pub mod rollout;
 pub mod run;
 pub mod secret;
 pub mod select;
+pub mod send;
 pub mod tell;
 
 use crate::cluster::{self, Cluster};
 use crate::convert;
 use crate::dry::DryRun;
 use crate::finding::{Finding, Severity};
+use crate::pace::Pace;
 use crate::place::Place;
 use crate::progress::Progress;
 use crate::trouble::{End, Trouble};
@@ -65,13 +71,16 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
         tell::done(args, &plan, &[], &findings, place)?;
         return Ok(end(&plan, &[], &findings));
     }
+    let pace = Pace::new(args.rate);
     let mut run = Run {
         args,
         cluster: &cluster,
+        pace: &pace,
         live: &live,
         lines: Vec::new(),
         failures: 0,
         bad: plan.bad.clone(),
+        early: Vec::new(),
     };
     let total = plan.items.len() + plan.marks.len();
     let now = (place.now)();
@@ -82,7 +91,8 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
     if failures > args.max_failures {
         findings.push(stopped(failures));
     } else if let Some(body) = rollout.filter(|_| !args.secrets_only) {
-        findings.extend(hand_over(args, &cluster, &body, &mut lines).await);
+        let refused = findings.iter().any(|f| f.severity == Severity::Blocker);
+        findings.extend(hand_over(args, &cluster, &body, refused, &mut lines).await);
     }
     tell::done(args, &plan, &lines, &findings, place)?;
     Ok(end(&plan, &lines, &findings))
@@ -105,13 +115,16 @@ async fn hand_over(
     args: &ApplyArgs,
     cluster: &Cluster,
     body: &serde_json::Value,
+    refused: bool,
     lines: &mut Vec<Line>,
 ) -> Option<Finding> {
     let (namespace, name) = gateway::key(body);
     let object = cluster::GRADUAL_ROLLOUT.named(&namespace, &name);
-    let unfit = lines
-        .iter()
-        .any(|line| matches!(line.result, Became::Failed | Became::NotReached));
+    // Ingresses that share an upstream are split together, so one that is missing would meet a closed gateway.
+    let unfit = refused
+        || lines
+            .iter()
+            .any(|line| !matches!(line.result, Became::Written | Became::Same));
     let (result, message, finding) = if unfit {
         let why = "not everything of the batch is there".to_owned();
         (Became::LeftOut, why, None)
@@ -154,8 +167,11 @@ fn end(plan: &Plan, lines: &[Line], findings: &[Finding]) -> End {
         || lines
             .iter()
             .any(|line| matches!(line.result, Became::Written | Became::Same));
+    let written = lines.iter().any(|line| line.result == Became::Written);
     if !left {
         End::Done
+    } else if written {
+        End::Partly
     } else if plan.marks.is_empty() || !some {
         End::Refused
     } else {

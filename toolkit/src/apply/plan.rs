@@ -1,10 +1,13 @@
 //! What a batch comes down to: objects in the order of writing, marks, and what is left out.
 
 use super::args::ApplyArgs;
+use super::closed;
 use super::gateway::{self, Host};
 use super::item::{self, Change, Item};
+use super::keep;
 use super::left::{accepted, drifted};
 use super::live::{self, Live};
+use super::needs;
 use super::read::{self, destinations, guarded, of_kind};
 use super::secret;
 use super::select::{Batch, object, shown};
@@ -47,6 +50,8 @@ pub struct Plan {
     pub bad: BTreeSet<String>,
     /// Hosts that the Gateway has already.
     pub open: BTreeSet<Host>,
+    /// Hosts of which everything stays as it is: Ingresses of theirs are gone.
+    pub held: BTreeSet<Host>,
     /// What is left out, and what should be known.
     pub findings: Vec<Finding>,
 }
@@ -76,10 +81,17 @@ impl Sources<'_> {
             ..Plan::default()
         };
         let accepted = accepted(&batch.ingresses, &conversion, &mut plan.findings);
-        let routes = self.routes(&conversion, &accepted, &mut plan);
+        let refused = if self.args.secrets_only {
+            BTreeSet::new()
+        } else {
+            closed::find(self, &batch.ingresses, &conversion, &mut plan.findings)
+        };
+        let mut routes = self.routes(&conversion, &accepted, &refused, &mut plan);
+        routes.extend(self.shut(&conversion, &refused));
         let gateways = self.gateways(&conversion, &routes, &mut plan);
         self.secrets(&conversion, &gateways, &mut plan);
         self.others(&conversion, &routes, &mut plan);
+        needs::note(&plan, &mut routes, self.live);
         plan.items.extend(routes);
         plan.items.extend(gateways);
         self.marks(&accepted, &mut plan);
@@ -108,17 +120,26 @@ impl Sources<'_> {
     }
 
     /// The `VirtualServices` of accepted Ingresses whose hosts nobody else has.
-    fn routes(&self, conversion: &Conversion, accepted: &BTreeSet<Key>, plan: &mut Plan) -> Vec<Item> {
+    fn routes(
+        &self,
+        conversion: &Conversion,
+        accepted: &BTreeSet<Key>,
+        refused: &BTreeSet<Key>,
+        plan: &mut Plan,
+    ) -> Vec<Item> {
         let mut routes = Vec::new();
         let having = self.live.at_gateways();
         let mut converted = BTreeSet::new();
         for body in of_kind(conversion, "VirtualService") {
             converted.insert(gateway::key(body));
-            if read::from(body).is_disjoint(accepted) {
+            let from = read::from(body);
+            if from.is_disjoint(accepted) && from.is_disjoint(refused) {
                 continue;
             }
             let hosts = live::hosts(body);
-            let item = self.item(cluster::VIRTUAL_SERVICE, body, hosts.clone());
+            let Some(item) = self.kept(self.item(cluster::VIRTUAL_SERVICE, body, hosts.clone()), plan) else {
+                continue;
+            };
             for host in hosts {
                 let others: Vec<String> = having
                     .get(&host)
@@ -163,6 +184,39 @@ impl Sources<'_> {
         routes
     }
 
+    /// Routes of refused Ingresses of which a conversion leaves nothing, closed.
+    fn shut(&self, conversion: &Conversion, refused: &BTreeSet<Key>) -> Vec<Item> {
+        let converted: BTreeSet<Host> = of_kind(conversion, "VirtualService").map(gateway::key).collect();
+        let routes = self.live.ours(&cluster::VIRTUAL_SERVICE);
+        routes
+            .filter(|route| !converted.contains(&gateway::key(route)) && closed::whole(route, refused))
+            .map(|route| self.item(cluster::VIRTUAL_SERVICE, &closed::shut(route), live::hosts(route)))
+            .collect()
+    }
+
+    /// A route that may be written; one that serves Ingresses that are gone stays as it is.
+    fn kept(&self, item: Item, plan: &mut Plan) -> Option<Item> {
+        let there = &self.seen.ingresses;
+        let route = self.live.get(&item.kind, &item.namespace, &item.name);
+        let Some(route) = route.filter(|route| marks::ours(route)) else {
+            return Some(item);
+        };
+        let gone = keep::gone(route, there);
+        if gone.is_empty() {
+            return Some(item);
+        }
+        let settled = keep::settled(&item.body, route, there);
+        plan.findings.push(keep::finding(&item, &gone, settled));
+        let hosts = item.hosts.iter();
+        plan.held
+            .extend(hosts.map(|host| (item.namespace.clone(), host.clone())));
+        if settled {
+            return Some(keep::as_it_is(item, route));
+        }
+        plan.bad.extend(item.hosts.iter().cloned());
+        None
+    }
+
     /// The Gateways, with what is open already and what is wanted, and nothing else.
     fn gateways(&self, conversion: &Conversion, routes: &[Item], plan: &mut Plan) -> Vec<Item> {
         let served = self.live.served();
@@ -181,15 +235,17 @@ impl Sources<'_> {
                     .map(|host| (item.namespace.clone(), host.clone()))
             })
             .collect();
-        let forgotten: BTreeSet<Host> = served.difference(&converted).cloned().collect();
+        let forgotten = served.difference(&converted).chain(&plan.held);
+        let forgotten: BTreeSet<Host> = forgotten.cloned().collect();
         let mut gateways = Vec::new();
         for body in of_kind(conversion, "Gateway") {
             let (namespace, name) = gateway::key(body);
             let live = self.live.get(&cluster::GATEWAY, &namespace, &name);
             plan.open.extend(live.map(gateway::open).unwrap_or_default());
-            let Some(mut body) =
-                gateway::without(body, &|host| !wanted.contains(host) && !served.contains(host))
-            else {
+            let held = &plan.held;
+            let unwanted =
+                |host: &Host| held.contains(host) || (!wanted.contains(host) && !served.contains(host));
+            let Some(mut body) = gateway::without(body, &unwanted) else {
                 continue;
             };
             if let Some(live) = live.filter(|live| marks::ours(live)) {
@@ -265,17 +321,23 @@ impl Sources<'_> {
                     .extend(item.hosts.iter().cloned());
             }
         }
+        let led = keep::served(self.live, routes);
         for body in of_kind(conversion, "DestinationRule") {
             let service = body
                 .pointer("/spec/host")
                 .and_then(Value::as_str)
                 .unwrap_or_default();
             if let Some(hosts) = leading.get(service) {
+                let (namespace, name) = gateway::key(body);
+                let live = self.live.get(&cluster::DESTINATION_RULE, &namespace, &name);
+                let body = keep::settings(needs::made_of(body, hosts, routes), live, &led);
                 plan.items
-                    .push(self.item(cluster::DESTINATION_RULE, body, hosts.clone()));
+                    .push(self.item(cluster::DESTINATION_RULE, &body, hosts.clone()));
             }
         }
-        let routed: BTreeSet<&String> = routes.iter().flat_map(|item| &item.hosts).collect();
+        let held: BTreeSet<&String> = plan.held.iter().map(|(_, host)| host).collect();
+        let routed = routes.iter().flat_map(|item| &item.hosts);
+        let routed: BTreeSet<&String> = routed.filter(|host| !held.contains(host)).collect();
         let mut wanted = BTreeSet::new();
         for body in of_kind(conversion, "AuthorizationPolicy") {
             let hosts: BTreeSet<String> = guarded(body)
@@ -284,8 +346,9 @@ impl Sources<'_> {
                 .collect();
             if !hosts.is_empty() {
                 wanted.insert(gateway::key(body));
+                let body = needs::made_of(body, &hosts, routes);
                 plan.items
-                    .push(self.item(cluster::AUTHORIZATION_POLICY, body, hosts));
+                    .push(self.item(cluster::AUTHORIZATION_POLICY, &body, hosts));
             }
         }
         let guards = self.live.ours(&cluster::AUTHORIZATION_POLICY);

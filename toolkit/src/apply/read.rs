@@ -45,6 +45,20 @@ pub fn destinations(body: &Value) -> BTreeSet<String> {
     found
 }
 
+/// The Services and ports that a `VirtualService` leads to.
+pub fn ports(body: &Value) -> BTreeSet<(String, u64)> {
+    let mut found = BTreeSet::new();
+    for list in ["/spec/http", "/spec/tls"] {
+        let routes = body.pointer(list).and_then(Value::as_array).into_iter().flatten();
+        for route in routes.filter_map(|rule| rule.get("route")?.as_array()).flatten() {
+            let host = route.pointer("/destination/host").and_then(Value::as_str);
+            let port = route.pointer("/destination/port/number").and_then(Value::as_u64);
+            found.extend(host.zip(port).map(|(host, port)| (host.to_owned(), port)));
+        }
+    }
+    found
+}
+
 /// The hosts of a policy, without ports.
 pub fn guarded(body: &Value) -> BTreeSet<String> {
     let rules = body

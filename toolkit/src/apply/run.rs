@@ -5,15 +5,15 @@ use super::gateway;
 use super::item::{self, Change, Item};
 use super::live::Live;
 use super::plan::{Mark, Plan};
-use crate::cluster::{self, Cluster, MANAGER};
-use crate::dry::DryRun;
+use super::send::{params, send};
+use crate::cluster::{self, Cluster};
 use crate::marks;
-use crate::pace::paced;
+use crate::pace::{Pace, paced};
 use crate::progress::Progress;
 use crate::trouble::Trouble;
 use futures::StreamExt as _;
 use jiff::Timestamp;
-use kube::api::{Patch, PatchParams};
+use kube::api::Patch;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -56,6 +56,8 @@ pub struct Run<'a> {
     pub args: &'a ApplyArgs,
     /// The cluster.
     pub cluster: &'a Cluster,
+    /// How fast.
+    pub pace: &'a Pace,
     /// What was there before.
     pub live: &'a Live,
     /// What was done, in that order.
@@ -64,6 +66,8 @@ pub struct Run<'a> {
     pub failures: usize,
     /// Hosts that stay closed.
     pub bad: BTreeSet<String>,
+    /// Gateways that were written before their routes, as they are since.
+    pub early: Vec<Value>,
 }
 
 /// Whether a host is among some, or under a wildcard among them.
@@ -93,6 +97,9 @@ impl Run<'_> {
             if self.args.secrets_only && kind != cluster::SECRET {
                 break;
             }
+            if kind == cluster::VIRTUAL_SERVICE {
+                self.moving(plan, progress).await?;
+            }
             let items: Vec<Item> = plan
                 .items
                 .iter()
@@ -110,11 +117,51 @@ impl Run<'_> {
         self.marks(&plan.marks, now, progress).await
     }
 
+    /// Opens hosts that are served already at a Gateway that they move to, before their routes are bound to it.
+    async fn moving(&mut self, plan: &Plan, progress: &mut Progress<'_>) -> Result<(), Trouble> {
+        if self.args.dry_run.is_some() {
+            return Ok(());
+        }
+        let served = self.live.served();
+        for item in plan.items.iter().filter(|item| item.kind == cluster::GATEWAY) {
+            let there = self.before(item).as_ref().map(gateway::open).unwrap_or_default();
+            let moving = |host: &gateway::Host| served.contains(host) && !there.contains(host);
+            let unmoved = |host: &gateway::Host| !there.contains(host) && !moving(host);
+            if !gateway::open(&item.body).iter().any(moving) {
+                continue;
+            }
+            let Some(body) = gateway::without(&item.body, &unmoved) else {
+                continue;
+            };
+            let Some(early) = self.gateway(&Item { body, ..item.clone() }, plan) else {
+                continue;
+            };
+            self.items(vec![early], progress).await?;
+            let now = self.cluster.get(&item.kind, &item.namespace, &item.name).await;
+            let now = now.map_err(|error| Trouble::kube(format!("read {}", item.object()), &error))?;
+            self.early.extend(now);
+        }
+        Ok(())
+    }
+
+    /// An object as it was before it is written.
+    fn before(&self, item: &Item) -> Option<Value> {
+        let is = |object: &&Value| gateway::key(object) == (item.namespace.clone(), item.name.clone());
+        let early = self
+            .early
+            .iter()
+            .find(is)
+            .filter(|_| item.kind == cluster::GATEWAY);
+        let before = early.or_else(|| self.live.get(&item.kind, &item.namespace, &item.name));
+        before.cloned()
+    }
+
     /// The Gateway without the hosts whose routes are missing; what it has already stays.
     fn gateway(&self, item: &Item, plan: &Plan) -> Option<Item> {
         let closed = |host: &gateway::Host| under(&host.1, &self.bad) && !plan.open.contains(host);
         let body = gateway::without(&item.body, &closed)?;
-        let live = self.live.get(&item.kind, &item.namespace, &item.name);
+        let before = self.before(item);
+        let live = before.as_ref();
         let hosts = gateway::open(&body).into_iter().map(|(_, host)| host);
         let hosts = hosts.filter(|host| !under(host, &self.bad)).collect();
         let change = item::change(&body, live);
@@ -171,12 +218,22 @@ impl Run<'_> {
             }
             progress.step()?;
         }
-        let (cluster, args, live) = (self.cluster, self.args, self.live);
-        let before = |item: &Item| live.get(&item.kind, &item.namespace, &item.name);
+        let (cluster, args) = (self.cluster, self.args);
+        let waiting: Vec<(Item, Option<Value>)> = waiting
+            .into_iter()
+            .map(|item| {
+                let before = self.before(&item);
+                (item, before)
+            })
+            .collect();
         let done = self
-            .budgeted(&waiting, |item| send(cluster, item, before(item), args), progress)
+            .budgeted(
+                &waiting,
+                |(item, before)| send(cluster, item, before.as_ref(), args),
+                progress,
+            )
             .await?;
-        for (item, result) in waiting.iter().zip(done) {
+        for ((item, _), result) in waiting.iter().zip(done) {
             let (became, why) = became(result);
             if became != Became::Written {
                 self.bad.extend(item.hosts.iter().cloned());
@@ -204,7 +261,7 @@ impl Run<'_> {
                 let acting = act(one);
                 async move { (index, acting.await) }
             });
-        let mut stream = std::pin::pin!(paced(work, self.args.rate));
+        let mut stream = std::pin::pin!(paced(work, self.pace));
         while let Some((index, result)) = stream.next().await {
             self.failures += usize::from(result.is_err());
             going.set(self.failures <= most);
@@ -258,57 +315,6 @@ fn became(result: Option<Result<(), String>>) -> (Became, String) {
         Some(Err(why)) => (Became::Failed, why),
         None => (Became::NotReached, String::new()),
     }
-}
-
-fn params(args: &ApplyArgs, force: bool) -> PatchParams {
-    let mut params = PatchParams::apply(MANAGER);
-    params.force = force;
-    params.dry_run = args.dry_run == Some(DryRun::Server);
-    params
-}
-
-/// How often a write is tried that somebody else's write came before.
-const TRIES: usize = 5;
-
-/// Writes an object. One that was read at a version is written at that version, or at a newer one that asks for the
-/// same: a controller writes its status whenever it likes.
-async fn send(cluster: &Cluster, item: &Item, live: Option<&Value>, args: &ApplyArgs) -> Result<(), String> {
-    let Some(api) = cluster.api(&item.kind, Some(&item.namespace)) else {
-        return Err(format!("the cluster does not serve {}", item.kind.resource()));
-    };
-    // A certificate has one source, so a copy that differs from it is wrong whoever changed it.
-    let params = params(args, args.overwrite || item.kind == cluster::SECRET);
-    let mut body = item.body.clone();
-    for _ in 0..TRIES {
-        let Err(error) = api.patch(&item.name, &params, &Patch::Apply(&body)).await else {
-            return Ok(());
-        };
-        let stale = matches!(&error, kube::Error::Api(status) if status.code == 409)
-            && !cluster::meta(&body, "resourceVersion").is_empty();
-        let newer = if stale {
-            let newer = cluster.get(&item.kind, &item.namespace, &item.name).await;
-            newer.map_err(|error| said(&error))?
-        } else {
-            None
-        };
-        let same = |newer: &&Value| {
-            live.is_some_and(|live| marks::spec(live) == marks::spec(newer))
-                && live.map(|live| cluster::meta(live, "resourceVersion"))
-                    != Some(cluster::meta(newer, "resourceVersion"))
-        };
-        let Some(newer) = newer.as_ref().filter(same) else {
-            return Err(said(&error));
-        };
-        if let Some(meta) = body.pointer_mut("/metadata").and_then(Value::as_object_mut) {
-            let version = cluster::meta(newer, "resourceVersion").to_owned();
-            if meta.get("resourceVersion").and_then(Value::as_str) == Some(version.as_str()) {
-                // Not its version is in the way.
-                return Err(said(&error));
-            }
-            meta.insert("resourceVersion".to_owned(), version.into());
-        }
-    }
-    Err(format!("it was changed {TRIES} times while it was written"))
 }
 
 async fn put_mark(cluster: &Cluster, mark: &Mark, now: Timestamp, args: &ApplyArgs) -> Result<(), String> {

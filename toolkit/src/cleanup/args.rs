@@ -48,7 +48,7 @@ pub struct CleanupArgs {
     #[arg(long, value_name = "PORT", default_value_t = 10254)]
     pub metrics_port: u16,
     /// How many objects are written in a second at most
-    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub rate: u32,
     /// What is looked at
     #[command(flatten)]

@@ -18,7 +18,7 @@ use crate::cluster::{self, Cluster, MANAGER, exactly, meta};
 use crate::convert::args::key;
 use crate::finding::{self, Finding, Severity};
 use crate::marks;
-use crate::pace::paced;
+use crate::pace::{Pace, paced};
 use crate::place::Place;
 use crate::standing::{self, One, Standing};
 use crate::trouble::{End, Trouble};
@@ -32,7 +32,7 @@ use kept::{Kept, plain};
 use kube::api::{Patch, PatchParams, PropagationPolicy};
 use names::Leads;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Deletes what may go.
 pub async fn run(args: &CleanupArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
@@ -94,10 +94,10 @@ pub async fn run(args: &CleanupArgs, place: &mut Place<'_>) -> Result<End, Troub
     findings.extend(certificates(&cluster, &going).await?);
     let mut deleted: Vec<String> = going.iter().map(|(key, _)| object(key)).collect();
     if !args.dry_run {
-        findings.extend(remember(&cluster, args, &standing, &counts, counted.as_ref().ok()).await);
-        let (done, failed) = delete(&cluster, args, &going).await;
+        let pace = Pace::new(args.rate);
+        findings.extend(remember(&cluster, &pace, &standing, &counts, counted.as_ref().ok()).await);
+        let (done, failed) = delete(&cluster, &pace, &standing, &going, now).await;
         findings.extend(failed);
-        findings.extend(stamp(&cluster, args, &standing, &done, now).await);
         deleted = done.iter().map(object).collect();
     }
     tell(args, &deleted, &findings, place)?;
@@ -188,7 +188,7 @@ async fn certificates(cluster: &Cluster, going: &[(Key, &Value)]) -> Result<Vec<
 /// Writes down what nginx counted, for the next run.
 async fn remember(
     cluster: &Cluster,
-    args: &CleanupArgs,
+    pace: &Pace,
     standing: &Standing,
     counts: &[(Key, Count)],
     counted: Option<&Counted>,
@@ -219,7 +219,7 @@ async fn remember(
                 })
         })
     });
-    let said: Vec<Option<Finding>> = paced(work, args.rate).collect().await;
+    let said: Vec<Option<Finding>> = paced(work, pace).collect().await;
     said.into_iter().flatten().collect()
 }
 
@@ -235,31 +235,42 @@ async fn merge(cluster: &Cluster, kind: &cluster::Kind, key: &Key, patch: &Value
     done.map(drop).map_err(|error| said(&error))
 }
 
-/// Deletes Ingresses exactly as they were judged; what belongs to them stays.
-async fn delete(cluster: &Cluster, args: &CleanupArgs, going: &[(Key, &Value)]) -> (Vec<Key>, Vec<Finding>) {
+/// Deletes Ingresses exactly as they were judged; what belongs to them stays. That one goes is written on its routes
+/// before: whoever ends this half-way leaves none of which nobody knows that it was cleaned up.
+async fn delete(
+    cluster: &Cluster,
+    pace: &Pace,
+    standing: &Standing,
+    going: &[(Key, &Value)],
+    now: Timestamp,
+) -> (Vec<Key>, Vec<Finding>) {
+    let mut routes: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
+    for route in standing.live.ours(&cluster::VIRTUAL_SERVICE) {
+        for key in from(route) {
+            routes
+                .entry(key)
+                .or_default()
+                .push(crate::apply::gateway::key(route));
+        }
+    }
+    let second = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
+    let patch = json!({"metadata": {"annotations": {marks::CLEANED_AT: second}}});
+    let (routes, patch) = (&routes, &patch);
     let work = going.iter().map(|(key, ingress)| async move {
-        // Its version may have been raised by our own note; its uid and what it asks for may not change.
-        let result = match cluster.get(&cluster::INGRESS, &key.0, &key.1).await {
-            Ok(Some(now)) if meta(&now, "uid") == meta(ingress, "uid") && plain(&now) == plain(ingress) => {
-                let mut params = exactly(&now, false);
-                params.propagation_policy = Some(PropagationPolicy::Orphan);
-                match cluster.api(&cluster::INGRESS, Some(&key.0)) {
-                    Some(api) => api
-                        .delete(&key.1, &params)
-                        .await
-                        .map(drop)
-                        .map_err(|error| said(&error)),
-                    None => Err("the cluster serves no Ingresses".to_owned()),
-                }
+        for route in routes.get(key).into_iter().flatten() {
+            pace.turn().await;
+            if let Err(why) = merge(cluster, &cluster::VIRTUAL_SERVICE, route, patch).await {
+                let route = cluster::VIRTUAL_SERVICE.named(&route.0, &route.1);
+                return (
+                    key,
+                    Err(format!("it could not be written on {route} before: {why}")),
+                );
             }
-            Ok(Some(_)) => Err("somebody changed it while it was judged".to_owned()),
-            Ok(None) => Ok(()),
-            Err(error) => Err(said(&error)),
-        };
-        (key, result)
+        }
+        (key, delete_one(cluster, key, ingress).await)
     });
     let (mut done, mut failed) = (Vec::new(), Vec::new());
-    let mut stream = std::pin::pin!(paced(work, args.rate));
+    let mut stream = std::pin::pin!(paced(work, pace));
     while let Some((key, result)) = stream.next().await {
         match result {
             Ok(()) => done.push(key.clone()),
@@ -276,34 +287,25 @@ async fn delete(cluster: &Cluster, args: &CleanupArgs, going: &[(Key, &Value)]) 
     (done, failed)
 }
 
-/// Notes on routes since when the gateway serves them alone.
-async fn stamp(
-    cluster: &Cluster,
-    args: &CleanupArgs,
-    standing: &Standing,
-    done: &[Key],
-    now: Timestamp,
-) -> Vec<Finding> {
-    let second = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
-    let patch = json!({"metadata": {"annotations": {marks::CLEANED_AT: second}}});
-    let patch = &patch;
-    let routes = standing.live.ours(&cluster::VIRTUAL_SERVICE);
-    let touched = routes.filter(|route| from(route).iter().any(|key| done.contains(key)));
-    let work = touched.map(|route| async move {
-        let key = crate::apply::gateway::key(route);
-        merge(cluster, &cluster::VIRTUAL_SERVICE, &key, patch)
-            .await
-            .err()
-            .map(|why| Finding {
-                code: "CLEANUP-NOT-REMEMBERED",
-                severity: Severity::Warning,
-                object: cluster::VIRTUAL_SERVICE.named(&key.0, &key.1),
-                message: format!("since when the gateway serves it alone could not be written down: {why}"),
-                remedy: "have patch on virtualservices granted".to_owned(),
-            })
-    });
-    let all: Vec<Option<Finding>> = paced(work, args.rate).collect().await;
-    all.into_iter().flatten().collect()
+async fn delete_one(cluster: &Cluster, key: &Key, ingress: &Value) -> Result<(), String> {
+    // Its version may have been raised by our own note; its uid and what it asks for may not change.
+    match cluster.get(&cluster::INGRESS, &key.0, &key.1).await {
+        Ok(Some(now)) if meta(&now, "uid") == meta(ingress, "uid") && plain(&now) == plain(ingress) => {
+            let mut params = exactly(&now, false);
+            params.propagation_policy = Some(PropagationPolicy::Orphan);
+            match cluster.api(&cluster::INGRESS, Some(&key.0)) {
+                Some(api) => api
+                    .delete(&key.1, &params)
+                    .await
+                    .map(drop)
+                    .map_err(|error| said(&error)),
+                None => Err("the cluster serves no Ingresses".to_owned()),
+            }
+        }
+        Ok(Some(_)) => Err("somebody changed it while it was judged".to_owned()),
+        Ok(None) => Ok(()),
+        Err(error) => Err(said(&error)),
+    }
 }
 
 fn tell(

@@ -14,7 +14,7 @@ use crate::backup::folder::{Folder, Manifest};
 use crate::cluster::{self, Cluster};
 use crate::dry::DryRun;
 use crate::finding::{self, Finding, Severity, plain};
-use crate::pace::paced;
+use crate::pace::{Pace, paced};
 use crate::place::Place;
 use crate::progress::Progress;
 use crate::trouble::{End, Trouble};
@@ -124,16 +124,23 @@ pub async fn act(
     let dry_run = args.dry_run.is_some();
     let client = place.client.clone();
     let mut progress = Progress::new(&mut *place.err, place.terminal, "objects", steps.len());
+    let mut lacking = false;
+    let pace = Pace::new(args.rate);
     for group in steps.chunk_by(|a, b| a.kind == b.kind) {
+        if lacking && group.iter().any(|step| step.kind == cluster::GATEWAY) {
+            done.findings.extend(group.iter().map(halted));
+            continue;
+        }
         let work = group.iter().map(|step| {
             let client = &client;
             async move { (step, write::write(cluster, client, step, dry_run).await) }
         });
-        let mut stream = std::pin::pin!(paced(work, args.rate));
+        let mut stream = std::pin::pin!(paced(work, &pace));
         while let Some((step, written)) = stream.next().await {
             if written.done {
                 done.written.push(step.object());
             }
+            lacking |= !written.done && step.kind == cluster::INGRESS;
             done.findings.extend(written.findings);
             progress.step()?;
         }
@@ -141,6 +148,17 @@ pub async fn act(
     progress.stop()?;
     done.written.sort();
     Ok(done)
+}
+
+fn halted(step: &Step) -> Finding {
+    Finding {
+        code: "RESTORE-HALTED",
+        severity: Severity::Blocker,
+        object: step.object(),
+        message: "not written: an Ingress did not come back, and a host that the Gateway closes would have no way in"
+            .to_owned(),
+        remedy: "mend what is said of the Ingress, and ask again".to_owned(),
+    }
 }
 
 /// The three sides of everything that differs.

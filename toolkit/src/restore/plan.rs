@@ -60,11 +60,18 @@ impl Step {
     }
 
     /// Its place in the order of writing.
-    fn order(&self) -> (usize, bool, usize) {
+    fn order(&self) -> (usize, bool, bool, usize) {
         let kind = KINDS.iter().position(|kind| *kind == self.kind);
         // Owners first: what an object is owned by has to be there when it is created.
         let owned = self.kept.pointer("/metadata/ownerReferences").is_some();
-        (usize::from(kind.is_some()), owned, kind.unwrap_or_default())
+        // An older Gateway closes hosts: Ingresses that serve them have to be back before.
+        let closes = self.kind == cluster::GATEWAY;
+        (
+            usize::from(kind.is_some()),
+            closes,
+            owned,
+            kind.unwrap_or_default(),
+        )
     }
 }
 
@@ -87,6 +94,15 @@ pub async fn make(
     manifest: &Manifest,
     cluster: &Cluster,
 ) -> Result<Plan, Trouble> {
+    let kinds = || KINDS.iter().chain([&cluster::NAMESPACE]);
+    let typo = args.kind.iter().find(|said| !kinds().any(|kind| is(kind, said)));
+    if let Some(typo) = typo {
+        let all: Vec<&str> = kinds().map(|kind| kind.kind).collect();
+        return Err(Trouble::Usage(format!(
+            "--kind {typo:?}: a backup has {}",
+            all.join(", ")
+        )));
+    }
     let names: Vec<&String> = match namespace {
         Some(name) => manifest.namespaces.keys().filter(|key| *key == name).collect(),
         None => manifest.namespaces.keys().collect(),
@@ -102,6 +118,15 @@ pub async fn make(
     }
     for (name, kept, taken_at) in read {
         one(args, name, kept, taken_at, cluster, &mut plan).await?;
+    }
+    if !args.name.is_empty() && plan.same == 0 && plan.findings.is_empty() {
+        let found = |step: &Step| args.name.contains(&step.name);
+        if !plan.steps.iter().any(found) {
+            return Err(Trouble::Usage(format!(
+                "--name: the backup has nothing of these kinds that is called {}",
+                args.name.join(" or ")
+            )));
+        }
     }
     plan.steps.sort_by_key(Step::order);
     Ok(plan)
@@ -188,10 +213,12 @@ async fn one(
 
 /// Whether a kind was asked for.
 fn wanted(args: &RestoreArgs, kind: &Kind) -> bool {
-    let is = |said: &String| {
-        [kind.kind, kind.plural]
-            .iter()
-            .any(|name| name.eq_ignore_ascii_case(said))
-    };
-    args.kind.is_empty() || args.kind.iter().any(is)
+    args.kind.is_empty() || args.kind.iter().any(|said| is(kind, said))
+}
+
+/// Whether a kind is called like that.
+fn is(kind: &Kind, said: &str) -> bool {
+    [kind.kind, kind.plural]
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(said))
 }

@@ -29,7 +29,7 @@ pub struct RollbackArgs {
     #[arg(long, conflicts_with = "ingress")]
     pub all: bool,
     /// This Ingress need not come back; may be repeated, or a list by comma. `orphans` stands for all that somebody else
-    /// than cleanup deleted
+    /// than cleanup deleted and that the backup does not have
     #[arg(long, value_name = "NAMESPACE/NAME|orphans", value_delimiter = ',')]
     pub gone: Vec<String>,
     /// The folder of the backup; needed where Ingresses were cleaned up
@@ -55,6 +55,6 @@ pub struct RollbackArgs {
     )]
     pub gateway: String,
     /// How many objects are written in a second at most
-    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub rate: u32,
 }

@@ -9,6 +9,31 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+/// Those of some Ingresses that the backup has: whoever deleted them, they can come back, so they do.
+pub fn kept(dir: Option<&Path>, orphans: &BTreeSet<Key>) -> Result<BTreeSet<Key>, Trouble> {
+    let mut kept = BTreeSet::new();
+    let (Some(dir), false) = (dir, orphans.is_empty()) else {
+        return Ok(kept);
+    };
+    let folder = Folder::at(dir);
+    let Some(manifest) = folder.manifest()? else {
+        return Err(Trouble::Usage(format!("{} holds no backup", dir.display())));
+    };
+    let namespaces: BTreeSet<&String> = orphans.iter().map(|(namespace, _)| namespace).collect();
+    for namespace in namespaces
+        .into_iter()
+        .filter(|name| manifest.namespaces.contains_key(*name))
+    {
+        let all = folder.read(&manifest, namespace)?;
+        let ingresses = all
+            .iter()
+            .filter(|kept| kept.get("kind").and_then(Value::as_str) == Some("Ingress"));
+        let keys = ingresses.map(|kept| (namespace.clone(), meta(kept, "name").to_owned()));
+        kept.extend(keys.filter(|key| orphans.contains(key)));
+    }
+    Ok(kept)
+}
+
 /// What has to be written for Ingresses to be there again. If one of them is not in the backup nothing is undone:
 /// closing its host at the gateway would leave it without any way in.
 pub async fn steps(

@@ -17,10 +17,12 @@ use crate::cluster::{self, Cluster, meta};
 use crate::convert::args::key;
 use crate::finding::{self, Finding, Severity, plain};
 use crate::finish;
+use crate::pace::{Pace, paced};
 use crate::place::Place;
 use crate::restore;
 use crate::trouble::{End, Trouble};
 use args::RollbackArgs;
+use gradual_rollout_migration::input::Key;
 use plan::{Undo, Wanted};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -54,6 +56,9 @@ pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trou
         .collect();
     let live = Live::read(&cluster, &gateway_namespace).await?;
     let mut undo = plan::make(args, &wanted, &ingresses, &live);
+    undo.missing
+        .extend(back::kept(args.dir.as_deref(), &undo.orphans)?);
+    known(&wanted, &undo, &ingresses, &cluster).await?;
     for typed in args.gone.iter().filter(|typed| *typed != "orphans") {
         undo.missing.remove(&key("--gone", typed)?);
     }
@@ -68,6 +73,7 @@ pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trou
         return show(&undo, &splitting, &switched, place);
     }
     let mut lines = Vec::new();
+    let pace = Pace::new(args.rate);
     let mut findings = undo.findings.clone();
     for told in traffic::back(&cluster, &undo.namespaces, Duration::from_secs(args.wait), place).await? {
         lines.push(written(format!("GradualRollout {told}"), "back to 0"));
@@ -76,7 +82,7 @@ pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trou
         lines.extend(finish::undo(&cluster, args.wait, place).await?);
     }
     if !steps.is_empty() {
-        let failed = bring_back(args, &cluster, &steps, &mut lines, &mut findings, place).await;
+        let failed = bring_back(&pace, &cluster, &steps, &mut lines, &mut findings, place).await;
         if failed {
             // Their hosts are still served by the gateway, and stay so.
             findings.push(halted());
@@ -92,18 +98,18 @@ pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trou
     }
     let mut marked = undo.marked.clone();
     marked.extend(undo.missing.iter().cloned());
-    lines.extend(run::unmark(&cluster, args, &marked).await);
-    let closed = run::close(&cluster, &undo).await;
+    lines.extend(run::unmark(&cluster, &pace, &marked).await);
+    let closed = run::close(&cluster, &pace, &undo).await;
     let shut = closed.iter().all(|line| line.result == Became::Written);
     lines.extend(closed);
     if shut {
-        lines.extend(run::delete(&cluster, args, &undo.deleted).await);
+        lines.extend(run::delete(&cluster, &pace, &undo.deleted).await);
         let rollouts = traffic::done_with(&cluster, &undo.namespaces).await?;
         let rollouts: Vec<_> = rollouts
             .into_iter()
             .map(|r| (cluster::GRADUAL_ROLLOUT, r))
             .collect();
-        lines.extend(run::delete(&cluster, args, &rollouts).await);
+        lines.extend(run::delete(&cluster, &pace, &rollouts).await);
     } else {
         findings.push(still_open());
     }
@@ -117,6 +123,32 @@ pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trou
         (false, true) => End::Refused,
         (false, false) => End::Partly,
     })
+}
+
+/// Whether there is what was named; nothing to undo is well, nothing of that name is a typing error.
+async fn known(
+    wanted: &Wanted,
+    undo: &Undo,
+    ingresses: &BTreeMap<Key, Value>,
+    cluster: &Cluster,
+) -> Result<(), Trouble> {
+    if !(undo.marked.is_empty()
+        && undo.hosts.is_empty()
+        && undo.deleted.is_empty()
+        && undo.findings.is_empty())
+    {
+        return Ok(());
+    }
+    match wanted {
+        Wanted::All => Ok(()),
+        Wanted::Namespace(name) => cluster.known(name).await,
+        Wanted::Ingresses(keys) => match keys.iter().find(|key| !ingresses.contains_key(*key)) {
+            None => Ok(()),
+            Some((namespace, name)) => Err(Trouble::Usage(format!(
+                "there is no Ingress {namespace}/{name}, and nothing was made of it: see migrate status -n {namespace}"
+            ))),
+        },
+    }
 }
 
 fn written(object: String, action: &'static str) -> Line {
@@ -151,7 +183,7 @@ fn still_open() -> Finding {
 
 /// Writes Ingresses that were cleaned up. Whether one failed.
 async fn bring_back(
-    args: &RollbackArgs,
+    pace: &Pace,
     cluster: &Cluster,
     steps: &[restore::plan::Step],
     lines: &mut Vec<Line>,
@@ -164,7 +196,7 @@ async fn bring_back(
         .iter()
         .map(|step| async move { (step, restore::write::write(cluster, client, step, false).await) });
     let mut failed = false;
-    let mut stream = std::pin::pin!(crate::pace::paced(work, args.rate));
+    let mut stream = std::pin::pin!(paced(work, pace));
     while let Some((step, done)) = stream.next().await {
         failed |= !done.done;
         lines.push(Line {

@@ -2,7 +2,7 @@
 
 use super::args::RollbackArgs;
 use crate::apply::gateway::{self, Host};
-use crate::apply::live::{Live, hosts};
+use crate::apply::live::{self, Live, hosts};
 use crate::apply::read::{destinations, from, guarded};
 use crate::apply::select::shown;
 use crate::cluster::{self, Kind, annotation, meta};
@@ -56,6 +56,8 @@ impl Wanted {
 pub struct Undo {
     /// Ingresses that were cleaned up.
     pub missing: BTreeSet<Key>,
+    /// Ingresses that somebody else deleted, and that need not come back unless the backup has them.
+    pub orphans: BTreeSet<Key>,
     /// Ingresses that have a mark.
     pub marked: BTreeSet<Key>,
     /// The namespaces of all of them.
@@ -90,9 +92,11 @@ pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Valu
             kept.push(route);
         } else if others.is_empty() {
             let cleaned = annotation(route, marks::CLEANED_AT).is_some();
+            let gone = from.into_iter().filter(|key| !ingresses.contains_key(key));
             if cleaned || !args.gone.iter().any(|gone| gone == "orphans") {
-                let gone = from.into_iter().filter(|key| !ingresses.contains_key(key));
                 undo.missing.extend(gone);
+            } else {
+                undo.orphans.extend(gone);
             }
             removed.push(route);
         } else {
@@ -123,6 +127,15 @@ pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Valu
         .ours(&cluster::GATEWAY)
         .filter(|gateway| annotation(gateway, marks::WRITTEN).is_some())
         .collect();
+    if matches!(wanted, Wanted::All) {
+        // Whatever is open without a route goes too, where nobody else's hand is in it.
+        let others: BTreeSet<String> = kept.iter().flat_map(|route| hosts(route)).collect();
+        let own = all
+            .iter()
+            .filter(|gateway| marks::untouched(gateway) == Some(true));
+        let open = own.flat_map(|gateway| gateway::open(gateway));
+        undo.hosts.extend(open.filter(|host| !others.contains(&host.1)));
+    }
     let touched = |gateway: &&&Value| {
         gateway::open(gateway)
             .iter()
@@ -154,8 +167,16 @@ fn deleted(
         .collect();
     let hosts: BTreeSet<&String> = closed.iter().map(|(_, host)| host).collect();
     let guards = live.ours(&cluster::AUTHORIZATION_POLICY);
+    // An apply that was killed leaves policies and rules without a route.
+    let meant = |object: &Value| {
+        let from = from(object);
+        everything || (!from.is_empty() && from.iter().all(|key| wanted.has(key)))
+    };
+    let others: BTreeSet<String> = kept.iter().flat_map(|route| live::hosts(route)).collect();
     let unused = guards.filter(|guard| {
-        annotation(guard, marks::WRITTEN).is_some() && guarded(guard).iter().all(|host| hosts.contains(host))
+        let its = guarded(guard);
+        annotation(guard, marks::WRITTEN).is_some()
+            && (its.iter().all(|host| hosts.contains(host)) || (meant(guard) && its.is_disjoint(&others)))
     });
     deleted.extend(unused.map(|guard| (cluster::AUTHORIZATION_POLICY, guard.clone())));
     let before: BTreeSet<String> = removed.iter().flat_map(|route| destinations(route)).collect();
@@ -167,7 +188,7 @@ fn deleted(
             .and_then(Value::as_str)
             .unwrap_or_default();
         annotation(rule, marks::WRITTEN).is_some()
-            && (everything || before.contains(service))
+            && (meant(rule) || before.contains(service))
             && !still.contains(service)
     });
     deleted.extend(unused.map(|rule| (cluster::DESTINATION_RULE, rule.clone())));
@@ -209,6 +230,19 @@ fn edited(args: &RollbackArgs, undo: &mut Undo) {
     let (left, deleted): (Vec<_>, Vec<_>) =
         std::mem::take(&mut undo.deleted).into_iter().partition(is_edited);
     undo.deleted = deleted;
+    let gateways = undo.gateways.iter();
+    let edited = gateways.filter(|gateway| marks::untouched(gateway) == Some(false));
+    let edited: Vec<Finding> = edited
+        .map(|gateway| Finding {
+            code: "ROLLBACK-EDITED",
+            severity: Severity::Warning,
+            object: named(&cluster::GATEWAY, gateway),
+            message: "somebody edited it since it was written: hosts are closed, what is not ours stays"
+                .to_owned(),
+            remedy: "what stays is theirs; take it into a Gateway of their own".to_owned(),
+        })
+        .collect();
+    undo.findings.extend(edited);
     undo.findings.extend(left.iter().map(|(kind, object)| Finding {
         code: "ROLLBACK-EDITED",
         severity: Severity::Warning,

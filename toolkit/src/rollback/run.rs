@@ -1,13 +1,13 @@
 //! Undoing, one step after the other.
 
-use super::args::RollbackArgs;
 use super::plan::{Undo, named};
 use crate::apply::gateway::{self, Host};
 use crate::apply::item::stamped;
+use crate::apply::needs::annotate;
 use crate::apply::run::{Became, Line, said};
-use crate::cluster::{self, Cluster, Kind, MANAGER, exactly, meta};
+use crate::cluster::{self, Cluster, Kind, MANAGER, annotation, exactly, meta};
 use crate::marks;
-use crate::pace::paced;
+use crate::pace::{Pace, paced};
 use futures::StreamExt as _;
 use gradual_rollout_migration::input::Key;
 use kube::api::{Patch, PatchParams};
@@ -31,7 +31,7 @@ fn line(object: String, action: &'static str, result: Result<(), String>) -> Lin
 }
 
 /// Takes the marks off Ingresses: from here on nothing cleans them up.
-pub async fn unmark(cluster: &Cluster, args: &RollbackArgs, marked: &BTreeSet<Key>) -> Vec<Line> {
+pub async fn unmark(cluster: &Cluster, pace: &Pace, marked: &BTreeSet<Key>) -> Vec<Line> {
     let gone = json!({"metadata": {
         "labels": {marks::MIGRATED: null},
         "annotations": {
@@ -60,13 +60,14 @@ pub async fn unmark(cluster: &Cluster, args: &RollbackArgs, marked: &BTreeSet<Ke
             Err(error) => line(object, "unmark", Err(said(&error))),
         }
     });
-    paced(work, args.rate).collect().await
+    paced(work, pace).collect().await
 }
 
 /// Closes hosts at the Gateways; one that has no other is deleted.
-pub async fn close(cluster: &Cluster, undo: &Undo) -> Vec<Line> {
+pub async fn close(cluster: &Cluster, pace: &Pace, undo: &Undo) -> Vec<Line> {
     let mut lines = Vec::new();
     for gateway in &undo.gateways {
+        pace.turn().await;
         let result = close_one(cluster, gateway, &undo.hosts).await;
         lines.push(line(named(&cluster::GATEWAY, gateway), "close", result));
     }
@@ -111,21 +112,25 @@ async fn put(cluster: &Cluster, gateway: &Value, hosts: &BTreeSet<Host>) -> Resu
         },
         "spec": left.get("spec"),
     });
+    let mut body = stamped(body, None);
+    if marks::untouched(gateway) == Some(false) {
+        // What somebody edited stays known as edited: else the next apply would take it for its own, and away.
+        let before = annotation(gateway, marks::WRITTEN).unwrap_or_default();
+        annotate(&mut body, marks::WRITTEN, before);
+    }
     // Servers that others added stay in the list, which is one field.
     let params = PatchParams::apply(MANAGER).force();
-    api.patch(&name, &params, &Patch::Apply(&stamped(body, None)))
-        .await
-        .map(drop)
+    api.patch(&name, &params, &Patch::Apply(&body)).await.map(drop)
 }
 
 /// Deletes objects of one kind after those of another, each as it was looked at.
-pub async fn delete(cluster: &Cluster, args: &RollbackArgs, all: &[(Kind, Value)]) -> Vec<Line> {
+pub async fn delete(cluster: &Cluster, pace: &Pace, all: &[(Kind, Value)]) -> Vec<Line> {
     let mut lines = Vec::new();
     for group in all.chunk_by(|a, b| a.0 == b.0) {
         let work = group.iter().map(|(kind, object)| async move {
             line(named(kind, object), "delete", gone(cluster, kind, object).await)
         });
-        lines.extend(paced(work, args.rate).collect::<Vec<Line>>().await);
+        lines.extend(paced(work, pace).collect::<Vec<Line>>().await);
     }
     lines
 }

@@ -1,8 +1,9 @@
 //! Where a migration stands: of each Ingress, whether it is served by the gateway, and as it says.
 //!
-//! - [`health`]: Gateways, certificates and back ends.
+//! - [`health`]: Gateways, certificates and back ends; [`loose`]: policies and rules.
 
 pub mod health;
+pub mod loose;
 
 use crate::apply::gateway;
 use crate::apply::live::{Live, MADE, hosts, texts};
@@ -102,6 +103,8 @@ pub struct Standing {
     pub ingresses: BTreeMap<Key, Value>,
     /// What was made of them.
     pub live: Live,
+    /// Policies and rules that no route needs: an apply was ended half-way. A code, the object, and what is the case.
+    pub loose: Vec<(&'static str, String, String)>,
 }
 
 /// Kinds that are looked at.
@@ -143,8 +146,13 @@ impl Standing {
             all: Vec::new(),
             ingresses,
             live,
+            loose: Vec::new(),
         };
         standing.judge(args, namespace);
+        if let Some(name) = namespace.filter(|_| standing.all.is_empty() && standing.ingresses.is_empty()) {
+            cluster.known(name).await?;
+        }
+        standing.loose = loose::find(&standing.live, namespace);
         Ok(standing)
     }
 
@@ -171,6 +179,7 @@ impl Standing {
                 ingress,
                 routes.get(key).map_or(&[], Vec::as_slice),
                 &open,
+                &self.live,
             ));
         }
         for (key, its) in &routes {
@@ -186,7 +195,7 @@ impl Standing {
                     wrong: Vec::new(),
                 };
                 for route in its {
-                    gone.wrong.extend(wrong(route, &open));
+                    gone.wrong.extend(wrong(route, &open, &self.live));
                 }
                 if !cleaned {
                     let said =
@@ -233,7 +242,7 @@ fn of_class(ingress: &Value, class: &str) -> bool {
         .is_none_or(|said| said == class)
 }
 
-fn one(key: &Key, ingress: &Value, routes: &[&Value], open: &BTreeSet<gateway::Host>) -> One {
+fn one(key: &Key, ingress: &Value, routes: &[&Value], open: &BTreeSet<gateway::Host>, live: &Live) -> One {
     let mut one = One {
         key: key.clone(),
         state: State::Left,
@@ -260,22 +269,31 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], open: &BTreeSet<gateway::H
         one.wrong.push(("STATE-NO-ROUTE", object.clone(), said));
     }
     for route in routes {
-        one.wrong.extend(wrong(route, open));
+        one.wrong.extend(wrong(route, open, live));
     }
     one.state = if !one.wrong.is_empty() {
         State::Failed
     } else if marks::as_converted(ingress) == Some(true) {
         State::Migrated
     } else {
-        let said = "it was changed since it was migrated; the gateway serves it as it was".to_owned();
-        one.wrong.push(("STATE-SOURCE-CHANGED", object, said));
+        let protections = marks::protections(ingress);
+        one.wrong.push(if protections.is_empty() {
+            let said = "it was changed since it was migrated; the gateway serves it as it was".to_owned();
+            ("STATE-SOURCE-CHANGED", object, said)
+        } else {
+            let said = format!(
+                "it was changed since it was migrated, and demands protection ({}): the gateway serves it as it was, perhaps without that",
+                protections.join(", ")
+            );
+            ("STATE-UNPROTECTED", object, said)
+        });
         State::Changed
     };
     one
 }
 
 /// What is wrong with a route.
-fn wrong(route: &Value, open: &BTreeSet<gateway::Host>) -> Vec<(&'static str, String, String)> {
+fn wrong(route: &Value, open: &BTreeSet<gateway::Host>, live: &Live) -> Vec<(&'static str, String, String)> {
     let namespace = meta(route, "namespace");
     let object = cluster::VIRTUAL_SERVICE.named(namespace, meta(route, "name"));
     let mut found = Vec::new();
@@ -283,6 +301,7 @@ fn wrong(route: &Value, open: &BTreeSet<gateway::Host>) -> Vec<(&'static str, St
         let said = "somebody edited it since it was written".to_owned();
         found.push(("STATE-EDITED", object.clone(), said));
     }
+    found.extend(loose::needs(route, live));
     for host in hosts(route) {
         if !is_open(namespace, &host, open) {
             found.push((

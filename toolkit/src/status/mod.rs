@@ -50,8 +50,13 @@ pub async fn run(args: &StatusArgs, place: &mut Place<'_>) -> Result<End, Troubl
                 })
             })
             .collect();
+        let loose: Vec<Value> = standing
+            .loose
+            .iter()
+            .map(|(code, object, said)| json!({"code": code, "object": object, "message": said}))
+            .collect();
         let said = json!({
-            "total": total, "servedByBoth": standing.both(), "namespaces": counts, "ingresses": ingresses,
+            "leftOver": loose, "total": total, "servedByBoth": standing.both(), "namespaces": counts, "ingresses": ingresses,
         });
         writeln!(place.out, "{said:#}")?;
         return Ok(End::Done);
@@ -87,6 +92,9 @@ pub async fn run(args: &StatusArgs, place: &mut Place<'_>) -> Result<End, Troubl
         for (code, object, said) in &one.wrong {
             writeln!(place.out, "{code}  {}: {}", plain(object), plain(said))?;
         }
+    }
+    for (code, object, said) in &standing.loose {
+        writeln!(place.out, "{code}  {}: {}", plain(object), plain(said))?;
     }
     writeln!(
         place.out,

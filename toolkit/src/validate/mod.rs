@@ -33,6 +33,17 @@ pub async fn run(args: &ValidateArgs, place: &mut Place<'_>) -> Result<End, Trou
     let cluster = Cluster::look(&place.client, &standing::kinds()).await?;
     let standing = Standing::read(&cluster, &args.standing, place.namespace.as_deref()).await?;
     let mut findings: Vec<Finding> = standing.all.iter().flat_map(of).collect();
+    findings.extend(standing.loose.iter().map(|(code, object, message)| Finding {
+        code,
+        severity: if *code == "STATE-LEFTOVER-GUARD" {
+            Severity::Blocker
+        } else {
+            Severity::Warning
+        },
+        object: object.clone(),
+        message: message.clone(),
+        remedy: "an apply was ended half-way: go on with it, or take away what it left: migrate rollback -n, or --all".to_owned(),
+    }));
     findings.extend(health::check(&cluster, &standing).await?);
     let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
     let (blockers, warnings) = (count(Severity::Blocker), count(Severity::Warning));
@@ -59,7 +70,12 @@ pub async fn run(args: &ValidateArgs, place: &mut Place<'_>) -> Result<End, Trou
 fn of(one: &standing::One) -> Vec<Finding> {
     let name = format!("{}/{}", one.key.0, one.key.1);
     let remedy = |code: &str| match code {
-        "STATE-EDITED" => "put the change into the Ingress, then migrate apply --overwrite".to_owned(),
+        "STATE-UNPROTECTED" => format!(
+            "write it anew: migrate apply --ingress {name}; where that is refused, give it back to nginx: migrate rollback --ingress {name}"
+        ),
+        "STATE-EDITED" | "STATE-GUARD-EDITED" | "STATE-RULE-EDITED" => {
+            "put the change into the Ingress, then migrate apply --overwrite".to_owned()
+        }
         "STATE-ORPHANED" => format!(
             "if nobody wants it any more: migrate rollback --ingress {name} --gone {name}; else have it back: migrate restore"
         ),

@@ -8,6 +8,8 @@
     reason = "helpers of tests too say what went wrong by panicking, and read well without borrowing"
 )]
 
+mod adversity;
+mod after_cleanup;
 mod apply;
 mod backup;
 mod block;

@@ -1,0 +1,88 @@
+//! Policies and rules: those that a route needs and that are not as they were written, and those that no route needs.
+
+use crate::apply::live::{Live, hosts};
+use crate::apply::needs;
+use crate::apply::read::{destinations, from, guarded};
+use crate::cluster::{self, annotation};
+use crate::marks;
+use crate::rollback::plan::named;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// What is wrong with what a route needs.
+pub fn needs(route: &Value, live: &Live) -> Vec<(&'static str, String, String)> {
+    let object = named(&cluster::VIRTUAL_SERVICE, route);
+    let mut found = Vec::new();
+    for needed in needs::of(route) {
+        let Some((kind, key)) = needed.split_once(' ') else {
+            continue;
+        };
+        let Some((namespace, name)) = key.split_once('/') else {
+            continue;
+        };
+        let guard = kind == cluster::AUTHORIZATION_POLICY.kind;
+        let kind = if guard {
+            cluster::AUTHORIZATION_POLICY
+        } else {
+            cluster::DESTINATION_RULE
+        };
+        match live.get(&kind, namespace, name) {
+            None => found.push((
+                if guard {
+                    "STATE-GUARD-MISSING"
+                } else {
+                    "STATE-RULE-MISSING"
+                },
+                object.clone(),
+                format!("it is served without {needed}, which is gone"),
+            )),
+            Some(there) if !marks::ours(there) || marks::untouched(there) != Some(true) => found.push((
+                if guard {
+                    "STATE-GUARD-EDITED"
+                } else {
+                    "STATE-RULE-EDITED"
+                },
+                needed.to_owned(),
+                "somebody edited it since it was written, and a route needs it".to_owned(),
+            )),
+            Some(_) => {}
+        }
+    }
+    found
+}
+
+/// What no route needs: a policy that denies at the gateway, a rule for whoever is in the mesh.
+pub fn find(live: &Live, namespace: Option<&str>) -> Vec<(&'static str, String, String)> {
+    let routes = || live.ours(&cluster::VIRTUAL_SERVICE);
+    let served: BTreeSet<String> = routes().flat_map(hosts).collect();
+    let led: BTreeSet<String> = routes().flat_map(destinations).collect();
+    let asked = |object: &Value| {
+        let from = from(object);
+        let of = |name: &str| from.is_empty() || from.iter().any(|key| key.0 == name);
+        annotation(object, marks::WRITTEN).is_some() && namespace.is_none_or(of)
+    };
+    let guards = live
+        .ours(&cluster::AUTHORIZATION_POLICY)
+        .filter(|guard| asked(guard) && guarded(guard).is_disjoint(&served));
+    let mut found: Vec<_> = guards
+        .map(|guard| {
+            (
+                "STATE-LEFTOVER-GUARD",
+                named(&cluster::AUTHORIZATION_POLICY, guard),
+                "it denies at the gateway, and no route of ours has its hosts".to_owned(),
+            )
+        })
+        .collect();
+    let rules = live.ours(&cluster::DESTINATION_RULE).filter(|rule| {
+        let service = rule.pointer("/spec/host").and_then(Value::as_str);
+        asked(rule) && service.is_some_and(|service| !led.contains(service))
+    });
+    found.extend(rules.map(|rule| {
+        (
+            "STATE-LEFTOVER-RULE",
+            named(&cluster::DESTINATION_RULE, rule),
+            "no route of ours leads to its Service".to_owned(),
+        )
+    }));
+    found
+}
