@@ -56,6 +56,11 @@ impl Side {
         }
     }
 
+    /// Whether one of the addresses is the other's.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        self.http == other.http || self.https == other.https
+    }
+
     /// That somebody listens at all: else everything would differ for one reason.
     pub(super) async fn reach(&self, limit: Duration) -> Result<(), Trouble> {
         let mut why = String::new();
