@@ -5,10 +5,11 @@ use super::code;
 use super::hit::Hit;
 use super::mark::has;
 use super::routes::SUITE;
-use super::target::hosts;
+use super::target::{NOBODY, hosts};
 use crate::see::{self, items, text};
 use gradual_rollout_migration::model;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// A question that nginx passes on to a back end, as its model says.
 #[derive(Clone, Debug)]
@@ -84,15 +85,33 @@ fn plain(path: &str) -> bool {
         .all(|byte| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte))
 }
 
+/// The names that an Ingress serves. The other of `www` is not among them: it redirects at most, and may be another
+/// Ingress's, which tells nothing of this one.
+fn own_names(ingress: &Value, prefix: &str) -> Vec<String> {
+    let aliases = see::annotation(ingress, &format!("{prefix}/server-alias")).unwrap_or_default();
+    let own: Vec<&str> = items(ingress, "/spec/rules")
+        .filter_map(|rule| text(rule, "/host"))
+        .chain(aliases.split(',').map(str::trim))
+        .chain([NOBODY])
+        .collect();
+    let mut names = hosts(ingress, prefix);
+    names.retain(|name| own.contains(&name.as_str()));
+    names
+}
+
 /// A blocker for every Ingress of whose own paths none was answered by a back end.
 pub(super) fn dead(ingresses: &[&Value], prefix: &str, reached: &[Reached]) -> Vec<Hit> {
     let canary = format!("{prefix}/canary");
+    let mut by_host: BTreeMap<&str, Vec<&Reached>> = BTreeMap::new();
+    for one in reached {
+        by_host.entry(one.host.as_str()).or_default().push(one);
+    }
     let mut hits = Vec::new();
     for ingress in ingresses {
         if see::annotation(ingress, &canary) == Some("true") {
             continue;
         }
-        let names = hosts(ingress, prefix);
+        let names = own_names(ingress, prefix);
         let mut paths: Vec<&str> = items(ingress, "/spec/rules")
             .flat_map(|rule| items(rule, "/http/paths"))
             .map(|path| text(path, "/path").unwrap_or("/"))
@@ -101,9 +120,18 @@ pub(super) fn dead(ingresses: &[&Value], prefix: &str, reached: &[Reached]) -> V
             paths.push("/");
         }
         let exact = |path: &str| paths.iter().any(|own| !plain(own) || bare(own) == bare(path));
-        let own: Vec<&Reached> = reached
+        let (wild, spelled): (Vec<String>, Vec<String>) =
+            names.into_iter().partition(|name| name.starts_with("*."));
+        let under = by_host
             .iter()
-            .filter(|one| has(&names, &one.host) && exact(&one.path))
+            .filter(|(host, _)| !wild.is_empty() && has(&wild, host));
+        let spelled = spelled.iter().filter_map(|name| by_host.get(name.as_str()));
+        let own: Vec<&Reached> = under
+            .map(|(_, all)| all)
+            .chain(spelled)
+            .flatten()
+            .copied()
+            .filter(|one| exact(&one.path))
             .collect();
         if let (Some(first), false) = (own.first(), own.iter().any(|one| one.alive)) {
             hits.push(Hit::new(

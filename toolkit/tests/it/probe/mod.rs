@@ -464,3 +464,31 @@ async fn two_sides_that_are_dead_are_not_alike_and_nothing_is_marked() {
     let said = probe(&store, &clock, &nginx, &istio, &[]).await;
     assert_eq!(said.end.unwrap(), End::Done, "{}", said.out);
 }
+
+#[tokio::test]
+async fn an_ingress_is_not_alive_because_another_of_its_host_or_of_www_is() {
+    let mut dead = ingress("ns-ada", "shop.a.com", &["/dead"], &[]);
+    dead["metadata"]["name"] = "dead".into();
+    let (store, clock) = with(vec![
+        ingress("ns-ada", "shop.a.com", &["/foo"], &[]),
+        dead,
+        ingress("ns-ada", "www.shop.a.com", &["/dead"], &[]),
+    ]);
+    let half = |arrived: &Arrived| {
+        if arrived.host == "www.shop.a.com" {
+            return says(200);
+        }
+        if arrived.https && arrived.target.starts_with("/dead") {
+            return says(503);
+        }
+        plain(arrived)
+    };
+    let (nginx, istio) = (
+        Edge::start(Hands::default(), half).await,
+        Edge::start(Hands::default(), half).await,
+    );
+    let said = probe(&store, &clock, &nginx, &istio, &[]).await;
+    assert_eq!(said.end.unwrap(), End::Refused);
+    assert!(said.out.contains("(Ingress ns-ada/dead)"), "{}", said.out);
+    assert_eq!(said.out.matches("PROBE-NO-BACKEND").count(), 1, "{}", said.out);
+}
