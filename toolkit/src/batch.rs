@@ -93,6 +93,37 @@ pub async fn foreign(client: &Client, objects: &[(Kind, Value)]) -> Result<Optio
     Ok(None)
 }
 
+/// Why objects may not be written: the first that is there, is ours, and was made for somebody else, as one of these
+/// labels says. The last word is the label's, not the name's: names are cut.
+pub async fn anothers(
+    client: &Client,
+    objects: &[(Kind, Value)],
+    labels: &[&str],
+) -> Result<Option<String>, Trouble> {
+    for (kind, object) in objects {
+        let namespace = Some(see::namespace(object)).filter(|namespace| !namespace.is_empty());
+        let Some(there) = see::get(client, *kind, namespace, see::name(object)).await? else {
+            continue;
+        };
+        for label in labels {
+            let (wanted, has) = (see::label(object, label), see::label(&there, label));
+            let copied = |object| see::annotation(object, crate::marks::COPY_OF);
+            // Copies of certificates have lost their labels where an earlier version renewed them.
+            let alike = has.is_none() && copied(object).is_some() && copied(object) == copied(&there);
+            if wanted.is_some() && wanted != has && !alike {
+                return Ok(Some(format!(
+                    "{} is there already and was made for something else: its label {label} is {}, not {}; see whose \
+                     it is, and remove or rename it first",
+                    see::object(&there),
+                    has.unwrap_or("not there"),
+                    wanted.unwrap_or_default()
+                )));
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// Prints JSON, or the lines of what was done.
 pub fn say(place: &mut Place<'_>, whole: &Value, lines: &[String]) -> Result<(), Trouble> {
     if place.json {

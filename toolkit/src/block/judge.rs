@@ -1,9 +1,9 @@
 //! The policy's judgement in Rust, for clusters that know no such policies: the webhook answers by it. The expressions
 //! of [`super::policy`] are the same, line by line; a test holds both against each other.
 
-use super::policy::{Blocked, MESSAGE, Stage};
+use super::policy::{Blocked, CHALLENGE, MESSAGE, SOLVER, SOLVERS_OWN, Stage};
 use crate::put;
-use crate::see::{annotation, items, label, text};
+use crate::see::{annotation, entries, items, label, text};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -36,16 +36,32 @@ fn hosts(ingress: &Value) -> BTreeSet<&str> {
     rules.chain(catch_all).collect()
 }
 
-fn solves_challenge(ingress: &Value) -> bool {
+/// Whether an Ingress solves a challenge and serves nothing else.
+fn solves_challenge(blocked: &Blocked, ingress: &Value) -> bool {
+    let token = |path: &str| {
+        path.strip_prefix(CHALLENGE).is_some_and(|token| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+            !token.is_empty() && token.bytes().all(plain)
+        })
+    };
     let only = |rule: &Value| {
         rule.get("http").is_some()
-            && items(rule, "/http/paths").all(|path| {
-                text(path, "/path").is_some_and(|path| path.starts_with("/.well-known/acme-challenge/"))
-            })
+            && items(rule, "/http/paths").all(|path| text(path, "/path").is_some_and(token))
     };
-    label(ingress, "acme.cert-manager.io/http01-solver").is_some()
+    let prefix = format!("{}/", blocked.prefix);
+    let known =
+        |(name, _): (&String, &Value)| name.strip_prefix(&prefix).is_none_or(|name| name == SOLVERS_OWN);
+    label(ingress, SOLVER).is_some()
         && ingress.pointer("/spec/rules").is_some()
+        && ingress.pointer("/spec/defaultBackend").is_none()
         && items(ingress, "/spec/rules").all(only)
+        && entries(ingress, "/metadata/annotations").all(known)
+}
+
+/// Whether an Ingress passes whatever its hosts are.
+fn exempt(blocked: &Blocked, ingress: &Value) -> bool {
+    let canary = annotation(ingress, &format!("{}/canary", blocked.prefix)) == Some("true");
+    solves_challenge(blocked, ingress) || put::is_ours(ingress) && canary
 }
 
 /// Whether the change of an Ingress would be refused; `before` is none where it is created.
@@ -53,8 +69,7 @@ pub fn refuses(blocked: &Blocked, before: Option<&Value>, after: &Value, user: &
     if blocked.users.iter().any(|exempt| exempt == user) || !served(blocked, after) {
         return false;
     }
-    let canary = annotation(after, &format!("{}/canary", blocked.prefix)) == Some("true");
-    if solves_challenge(after) || put::is_ours(after) && canary {
+    if exempt(blocked, after) {
         return false;
     }
     let alias = format!("{}/server-alias", blocked.prefix);
@@ -63,7 +78,7 @@ pub fn refuses(blocked: &Blocked, before: Option<&Value>, after: &Value, user: &
         let more_hosts = hosts(after).iter().any(|host| !known.contains(host));
         let now = annotation(after, &alias);
         let more_aliases = now.is_some() && now != annotation(before, &alias);
-        !served(blocked, before) || more_hosts || more_aliases
+        !served(blocked, before) || exempt(blocked, before) || more_hosts || more_aliases
     })
 }
 

@@ -15,6 +15,7 @@ use crate::preflight::controller::{self, Controller};
 use crate::preflight::picture::Picture;
 use crate::put;
 use crate::see::{self, kinds};
+use crate::tenant::is_label;
 use crate::trouble::{End, Trouble};
 use clap::Args;
 use policy::{NAME, SINCE};
@@ -26,8 +27,8 @@ use std::collections::BTreeSet;
 #[command(after_help = "\
 Without --mode it goes one stage further: audit, then warn, then deny. What is refused is an Ingress of the classes that
 ingress-nginx serves (by name, by the legacy annotation, or without class where the controller takes those) that is new,
-becomes nginx's, or gains a host or an alias; any other change of an Ingress passes. Solvers of ACME challenges and the
-canaries of this program pass always. Before Kubernetes 1.30 there are no such policies: then --webhook-service names the
+becomes nginx's, or gains a host or an alias; any other change of an Ingress passes. Solvers of ACME challenges that
+serve nothing else and the canaries of this program pass while they are such, and are new hosts once they are not. Before Kubernetes 1.30 there are no such policies: then --webhook-service names the
 Service of the daemon, which is asked instead.
 
 Examples:
@@ -116,8 +117,23 @@ impl Standing {
     }
 }
 
+/// The block is the whole cluster's: a namespace that is named would be ignored.
+fn everywhere(place: &Place<'_>, instead: &str) -> Result<(), Trouble> {
+    place.namespace.as_ref().map_or(Ok(()), |namespace| {
+        Err(Trouble::Usage(format!(
+            "-n {namespace}: the block is about the whole cluster; leave -n out{instead}"
+        )))
+    })
+}
+
 /// Blocks.
 pub async fn block(args: &BlockArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
+    everywhere(place, ", and name what is left alone with --exempt-namespace")?;
+    if let Some(wrong) = args.exempt_namespace.iter().find(|name| !is_label(name)) {
+        return Err(Trouble::Usage(format!(
+            "--exempt-namespace {wrong:?} cannot be a namespace: lower case letters, digits and dashes"
+        )));
+    }
     let wanted = [kinds::DEPLOYMENT, kinds::DAEMON_SET, kinds::CLASS, kinds::POLICY];
     let picture = Picture::only(&place.client, (place.now)(), &wanted).await?;
     if !picture.serves("ValidatingAdmissionPolicy") {
@@ -292,6 +308,7 @@ const fn meaning(stage: Stage) -> &'static str {
 
 /// Takes the block away.
 pub async fn unblock(args: &UnblockArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
+    everywhere(place, "")?;
     let standing = Standing::look(place).await?;
     // Without its binding a policy does nothing, so what is in force ends first; of the webhook it is the
     // configuration.

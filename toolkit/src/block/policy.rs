@@ -117,16 +117,45 @@ fn hosts(object: &str) -> String {
     )
 }
 
+/// The label by which cert-manager knows its solvers.
+pub(super) const SOLVER: &str = "acme.cert-manager.io/http01-solver";
+
+/// What a solver's paths begin with; a token follows.
+pub(super) const CHALLENGE: &str = "/.well-known/acme-challenge/";
+
+/// The annotation of ingress-nginx that cert-manager itself gives a solver, without its prefix. Any other could make the
+/// solver serve more than its challenge: aliases, expressions, rewrites, snippets.
+pub(super) const SOLVERS_OWN: &str = "whitelist-source-range";
+
+/// Whether the object of this name passes whatever its hosts are: a solver of a challenge that serves nothing else, or a
+/// canary of our own, which is no host of its own.
+fn exempt(object: &str, annotations: &str, labels: &str, blocked: &Blocked) -> String {
+    let prefix = quoted(&format!("{}/", blocked.prefix));
+    let own = quoted(&format!("{}/{SOLVERS_OWN}", blocked.prefix));
+    let canary = quoted(&format!("{}/canary", blocked.prefix));
+    // No backslash is needed for a dot in brackets.
+    let token = quoted(&format!("^{}[A-Za-z0-9_-]+$", CHALLENGE.replace('.', "[.]")));
+    let (key, ours) = (quoted(put::MANAGED_BY.0), quoted(put::MANAGED_BY.1));
+    format!(
+        "('{SOLVER}' in {labels} && has({object}.spec.rules) && !has({object}.spec.defaultBackend) \
+         && {object}.spec.rules.all(r, has(r.http) && r.http.paths.all(p, has(p.path) && p.path.matches({token}))) \
+         && {annotations}.all(a, !a.startsWith({prefix}) || a == {own})) \
+         || ({key} in {labels} && {labels}[{key}] == {ours} && {canary} in {annotations} \
+         && {annotations}[{canary}] == 'true')"
+    )
+}
+
 /// The policy.
 pub(super) fn policy(blocked: &Blocked) -> Value {
     let annotations =
         |object: &str| format!("has({object}.metadata.annotations) ? {object}.metadata.annotations : {{}}");
     let alias = quoted(&format!("{}/server-alias", blocked.prefix));
-    let canary = quoted(&format!("{}/canary", blocked.prefix));
+    let labels = |object: &str| format!("has({object}.metadata.labels) ? {object}.metadata.labels : {{}}");
     let variables = json!([
         {"name": "now", "expression": annotations("object")},
         {"name": "before", "expression": format!("oldObject == null ? {{}} : ({})", annotations("oldObject"))},
-        {"name": "labels", "expression": "has(object.metadata.labels) ? object.metadata.labels : {}"},
+        {"name": "labels", "expression": labels("object")},
+        {"name": "oldLabels", "expression": format!("oldObject == null ? {{}} : ({})", labels("oldObject"))},
         {"name": "isServed", "expression": served("object", "variables.now", blocked)},
         {"name": "wasServed", "expression":
             format!("oldObject != null && ({})", served("oldObject", "variables.before", blocked))},
@@ -136,14 +165,10 @@ pub(super) fn policy(blocked: &Blocked) -> Value {
         {"name": "moreAliases", "expression": format!(
             "{alias} in variables.now && !({alias} in variables.before && variables.before[{alias}] == variables.now[{alias}])"
         )},
-        {"name": "solvesChallenge", "expression":
-            "'acme.cert-manager.io/http01-solver' in variables.labels && has(object.spec.rules) \
-             && object.spec.rules.all(r, has(r.http) && r.http.paths.all(p, has(p.path) \
-             && p.path.startsWith('/.well-known/acme-challenge/')))"},
-        {"name": "isOurCanary", "expression": format!(
-            "'{}' in variables.labels && variables.labels['{}'] == '{}' \
-             && {canary} in variables.now && variables.now[{canary}] == 'true'",
-            put::MANAGED_BY.0, put::MANAGED_BY.0, put::MANAGED_BY.1
+        {"name": "isExempt", "expression": exempt("object", "variables.now", "variables.labels", blocked)},
+        // What only passed is not taken for served once it passes no more.
+        {"name": "wasExempt", "expression": format!(
+            "oldObject != null && ({})", exempt("oldObject", "variables.before", "variables.oldLabels", blocked)
         )},
     ]);
     let mut spec = json!({
@@ -159,8 +184,8 @@ pub(super) fn policy(blocked: &Blocked) -> Value {
         },
         "variables": variables,
         "validations": [{
-            "expression": "!variables.isServed || variables.solvesChallenge || variables.isOurCanary \
-                || (variables.wasServed && !variables.moreHosts && !variables.moreAliases)",
+            "expression": "!variables.isServed || variables.isExempt \
+                || (variables.wasServed && !variables.wasExempt && !variables.moreHosts && !variables.moreAliases)",
             "reason": "Forbidden",
             "message": MESSAGE,
         }],

@@ -1,5 +1,6 @@
 //! What nginx itself counted: requests of each Ingress, from the metrics of every controller pod.
 
+use super::names;
 use crate::apply::run::said;
 use crate::cluster::{self, Cluster, annotation, meta};
 use crate::convert::is_controller;
@@ -31,6 +32,59 @@ pub struct Counted {
     pub requests: BTreeMap<Key, u64>,
     /// The pods, as a digest.
     pub pods: String,
+    /// Requests are counted whatever host they name. By default nginx counts only those of hosts that an Ingress spells
+    /// out (`metrics-per-host` and no `metrics-per-undefined-host`).
+    pub every_host: bool,
+}
+
+impl Counted {
+    /// Why requests of an Ingress may have come without being counted: then an absent series says nothing.
+    pub fn blind(&self, ingress: &Value) -> Option<String> {
+        if names::says(ingress, "ssl-passthrough") == Some("true") {
+            return Some(
+                "its connections are passed on as TLS, which nginx counts for no Ingress".to_owned(),
+            );
+        }
+        if names::says(ingress, "from-to-www-redirect") == Some("true") {
+            return Some("its redirects from or to www are counted for no Ingress".to_owned());
+        }
+        let unspelled = |host: &String| host.contains('*') || host.starts_with('~');
+        let host = names::of(ingress).into_iter().find(unspelled)?;
+        (!self.every_host).then(|| {
+            format!(
+                "its host {host} stands for names that no Ingress spells out, and nginx counts those only with \
+                 --metrics-per-undefined-host=true or --metrics-per-host=false"
+            )
+        })
+    }
+}
+
+/// Whether a switch of a workload is on.
+fn on(words: &[&str], name: &str, otherwise: bool) -> bool {
+    let flags = words.iter().rev().filter_map(|word| {
+        let flag = word.trim().trim_start_matches('-');
+        let (said, value) = flag.split_once('=').unwrap_or((flag, "true"));
+        (said == name).then_some(value)
+    });
+    let off = ["false", "False", "FALSE", "f", "F", "0"];
+    flags
+        .map(|value| !off.contains(&value))
+        .next()
+        .unwrap_or(otherwise)
+}
+
+/// What a workload's containers are started with.
+fn words(workload: &Value) -> Vec<&str> {
+    let containers = workload
+        .pointer("/spec/template/spec/containers")
+        .and_then(Value::as_array);
+    let lists = |container| {
+        ["command", "args"]
+            .into_iter()
+            .filter_map(move |field| Value::get(container, field)?.as_array())
+    };
+    let all = containers.into_iter().flatten().flat_map(lists).flatten();
+    all.filter_map(Value::as_str).collect()
 }
 
 /// The metric; its value begins at 0 with each start of a pod.
@@ -39,6 +93,7 @@ const METRIC: &str = "nginx_ingress_controller_requests";
 /// Asks every controller pod, through the API server. An error is for people: then nothing is known.
 pub async fn ask(cluster: &Cluster, client: &Client, port: u16) -> Result<Result<Counted, String>, Trouble> {
     let mut pods: BTreeMap<String, Value> = BTreeMap::new();
+    let mut every_host = true;
     for kind in [cluster::DEPLOYMENT, cluster::DAEMON_SET] {
         for workload in cluster
             .all(&kind, None)
@@ -54,6 +109,20 @@ pub async fn ask(cluster: &Cluster, client: &Client, port: u16) -> Result<Result
                 .map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()))
                 .collect();
             let namespace = meta(workload, "namespace");
+            let words = words(workload);
+            // The flag's value may be a word of its own.
+            let left_out = |pair: &[&str]| {
+                pair.iter().any(|word| word.contains("exclude-socket-metrics"))
+                    && pair.iter().any(|word| word.contains(METRIC))
+            };
+            if words.windows(2).any(left_out) || words.iter().any(|word| left_out(&[word])) {
+                return Ok(Err(format!(
+                    "{namespace}/{} runs with --exclude-socket-metrics={METRIC}",
+                    meta(workload, "name")
+                )));
+            }
+            every_host &=
+                on(&words, "metrics-per-undefined-host", false) || !on(&words, "metrics-per-host", true);
             let found = cluster
                 .list(&cluster::POD, Some(namespace), Some(&selector.join(",")))
                 .await;
@@ -64,7 +133,10 @@ pub async fn ask(cluster: &Cluster, client: &Client, port: u16) -> Result<Result
     if pods.is_empty() {
         return Ok(Err("no pod of ingress-nginx was found".to_owned()));
     }
-    let mut counted = Counted::default();
+    let mut counted = Counted {
+        every_host,
+        ..Counted::default()
+    };
     let mut starts = Vec::new();
     for (uid, pod) in &pods {
         let (namespace, name) = (meta(pod, "namespace"), meta(pod, "name"));
@@ -192,11 +264,45 @@ nginx_ingress_controller_requests_total{ingress="shop",namespace="ns-a"} 999
     }
 
     #[test]
+    fn a_switch_is_on_as_it_was_said_last_and_a_flag_of_a_longer_name_is_another() {
+        assert!(on(&["--metrics-per-host"], "metrics-per-host", false));
+        assert!(!on(
+            &["--metrics-per-host", "--metrics-per-host=false"],
+            "metrics-per-host",
+            true
+        ));
+        assert!(on(&["--metrics-per-hosts=false"], "metrics-per-host", true));
+        assert!(!on(&[], "metrics-per-undefined-host", false));
+    }
+
+    #[test]
+    fn what_nginx_counts_for_nobody_is_never_taken_for_counted() {
+        let every = Counted {
+            every_host: true,
+            ..Counted::default()
+        };
+        let says = |name: &str| {
+            json!({"metadata": {"annotations": {(format!("nginx.ingress.kubernetes.io/{name}")): "true"}},
+                "spec": {"rules": [{"host": "a.com"}]}})
+        };
+        assert!(every.blind(&says("ssl-passthrough")).is_some());
+        assert!(every.blind(&says("from-to-www-redirect")).is_some());
+        assert_eq!(every.blind(&says("ssl-redirect")), None);
+        assert_eq!(every.blind(&json!({"spec": {"rules": [{}]}})), None);
+        assert!(
+            Counted::default()
+                .blind(&json!({"spec": {"rules": [{}]}}))
+                .is_some()
+        );
+    }
+
+    #[test]
     fn the_time_without_a_request_begins_anew_with_each_request_and_each_start_of_a_pod() {
         let key = ("ns-a".to_owned(), "shop".to_owned());
         let counted = |requests: u64, pods: &str| Counted {
             requests: BTreeMap::from([(key.clone(), requests)]),
             pods: pods.to_owned(),
+            every_host: false,
         };
         let first = next(&json!({}), &key, &counted(7, "p"), at("2026-01-05T02:00:00Z"));
         let ingress =

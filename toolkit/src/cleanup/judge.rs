@@ -2,7 +2,7 @@
 
 use super::args::CleanupArgs;
 use super::counter::Count;
-use super::names::Leads;
+use super::names::{self, Leads};
 use crate::cluster::{annotation, label};
 use crate::finding::{Finding, Severity};
 use crate::marks;
@@ -114,7 +114,7 @@ pub fn reasons(known: &Known<'_>, args: &CleanupArgs, now: Timestamp) -> Vec<Fin
         ),
         Ok(_) => {}
     }
-    for host in &known.one.hosts {
+    for host in known.one.hosts.union(&names::of(known.ingress)) {
         match known.leads.get(host) {
             Some(Leads::Away) => {}
             Some(Leads::Nginx(ip)) => say(

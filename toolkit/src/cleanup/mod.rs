@@ -46,7 +46,11 @@ pub async fn run(args: &CleanupArgs, place: &mut Place<'_>) -> Result<End, Troub
     let counted = counter::ask(&cluster, &place.client, args.metrics_port).await?;
     let live: Vec<&Value> = standing.ingresses.values().collect();
     let nginx = names::nginx(&cluster, &live, &args.nginx_address).await?;
-    let hosts: BTreeSet<String> = candidates.iter().flat_map(|one| one.hosts.clone()).collect();
+    let mut hosts: BTreeSet<String> = candidates.iter().flat_map(|one| one.hosts.clone()).collect();
+    let asked = candidates
+        .iter()
+        .filter_map(|one| standing.ingresses.get(&one.key));
+    hosts.extend(asked.flat_map(names::of));
     let asked = ["CLEANUP-NAME-UNKNOWN", "CLEANUP-NAME-LEADS-TO-NGINX"]
         .iter()
         .any(|code| !accepted.iter().any(|accepted| accepted == code));
@@ -63,9 +67,10 @@ pub async fn run(args: &CleanupArgs, place: &mut Place<'_>) -> Result<End, Troub
         let Some(ingress) = standing.ingresses.get(&one.key) else {
             continue;
         };
-        let count = match &counted {
-            Ok(counted) => Ok(counter::next(ingress, &one.key, counted, now)),
-            Err(why) => Err(why.as_str()),
+        let blind = counted.as_ref().ok().and_then(|counted| counted.blind(ingress));
+        let count = match (&counted, &blind) {
+            (Ok(counted), None) => Ok(counter::next(ingress, &one.key, counted, now)),
+            (_, Some(why)) | (Err(why), _) => Err(why.as_str()),
         };
         if let Ok(count) = &count {
             counts.push((one.key.clone(), count.clone()));

@@ -1,9 +1,13 @@
 //! Where names lead.
 
-use crate::cluster::{self, Cluster};
+use crate::cluster::{self, Cluster, annotation};
 use crate::convert::is_controller;
+use crate::marks;
+use crate::see::{self, Listed};
 use crate::trouble::Trouble;
 use futures::StreamExt as _;
+use kube::Client;
+use kube::api::ListParams;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -19,27 +23,86 @@ pub enum Leads {
     Unknown(String),
 }
 
+/// Where something is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// As far as it is known.
+    pub known: BTreeSet<IpAddr>,
+    /// Names of load balancers whose addresses could not be looked up, and why. While there are such, no name is known to
+    /// lead elsewhere.
+    pub unknown: BTreeMap<String, String>,
+}
+
+/// What an Ingress says by an annotation of ingress-nginx. An Ingress that was migrated tells the prefix that the
+/// controller goes by.
+pub(super) fn says<'a>(ingress: &'a Value, name: &str) -> Option<&'a str> {
+    let prefix = annotation(ingress, marks::SOURCE)
+        .and_then(|said| said.rsplit_once('@'))
+        .map_or("nginx.ingress.kubernetes.io", |(_, prefix)| prefix);
+    annotation(ingress, &format!("{prefix}/{name}"))
+}
+
+/// Every name by which an Ingress may be asked for: hosts of its rules, aliases, the other of `www` and none where it
+/// redirects; `*` for all that nobody else has.
+pub fn of(ingress: &Value) -> BTreeSet<String> {
+    let rules = ingress.pointer("/spec/rules").and_then(Value::as_array);
+    let host = |rule: &Value| {
+        let host = rule.get("host").and_then(Value::as_str).unwrap_or_default();
+        if host.is_empty() {
+            "*".to_owned()
+        } else {
+            host.to_ascii_lowercase()
+        }
+    };
+    let mut all: BTreeSet<String> = rules.into_iter().flatten().map(host).collect();
+    if says(ingress, "from-to-www-redirect") == Some("true") {
+        let other = |host: &String| {
+            host.strip_prefix("www.")
+                .map_or_else(|| format!("www.{host}"), ToOwned::to_owned)
+        };
+        let others: Vec<String> = all.iter().filter(|host| !host.contains('*')).map(other).collect();
+        all.extend(others);
+    }
+    if ingress.pointer("/spec/defaultBackend").is_some() {
+        all.insert("*".to_owned());
+    }
+    let aliases = says(ingress, "server-alias").unwrap_or_default().split(',');
+    all.extend(
+        aliases
+            .map(|alias| alias.trim().to_ascii_lowercase())
+            .filter(|alias| !alias.is_empty()),
+    );
+    all
+}
+
 /// The addresses in a list of load balancers; names of load balancers are looked up.
-async fn balancers(object: &Value, into: &mut BTreeSet<IpAddr>) {
+async fn balancers(object: &Value, into: &mut Addresses) {
     let list = object
         .pointer("/status/loadBalancer/ingress")
         .and_then(Value::as_array);
     for entry in list.into_iter().flatten() {
         let text = |field: &str| entry.get(field).and_then(Value::as_str);
-        into.extend(text("ip").and_then(|ip| ip.parse::<IpAddr>().ok()));
+        into.known
+            .extend(text("ip").and_then(|ip| ip.parse::<IpAddr>().ok()));
         if let Some(name) = text("hostname") {
-            into.extend(lookup(name).await.unwrap_or_default());
+            match lookup(name).await {
+                Ok(found) if !found.is_empty() => into.known.extend(found),
+                Ok(_) => drop(
+                    into.unknown
+                        .insert(name.to_owned(), "it has no address".to_owned()),
+                ),
+                Err(why) => drop(into.unknown.insert(name.to_owned(), why)),
+            }
         }
     }
 }
 
 /// The addresses of nginx: those of its Services, and those that it wrote on Ingresses.
-pub async fn nginx(
-    cluster: &Cluster,
-    ingresses: &[&Value],
-    said: &[IpAddr],
-) -> Result<BTreeSet<IpAddr>, Trouble> {
-    let mut found: BTreeSet<IpAddr> = said.iter().copied().collect();
+pub async fn nginx(cluster: &Cluster, ingresses: &[&Value], said: &[IpAddr]) -> Result<Addresses, Trouble> {
+    let mut found = Addresses {
+        known: said.iter().copied().collect(),
+        ..Addresses::default()
+    };
     for ingress in ingresses {
         balancers(ingress, &mut found).await;
     }
@@ -54,15 +117,66 @@ pub async fn nginx(
             let namespace = cluster::meta(workload, "namespace");
             for service in cluster.all(&cluster::SERVICE, Some(namespace)).await? {
                 if selects(&service, labels) {
-                    balancers(&service, &mut found).await;
-                    let external = service.pointer("/spec/externalIPs").and_then(Value::as_array);
-                    let external = external.into_iter().flatten().filter_map(Value::as_str);
-                    found.extend(external.filter_map(|ip| ip.parse::<IpAddr>().ok()));
+                    reached(&service, &mut found).await;
                 }
             }
         }
     }
     Ok(found)
+}
+
+/// The addresses of a Service.
+async fn reached(service: &Value, into: &mut Addresses) {
+    balancers(service, into).await;
+    let external = service.pointer("/spec/externalIPs").and_then(Value::as_array);
+    let external = external.into_iter().flatten().filter_map(Value::as_str);
+    into.known
+        .extend(external.filter_map(|ip| ip.parse::<IpAddr>().ok()));
+}
+
+/// Whether a Service is in front of the pods that have these labels, and maybe more.
+pub(crate) fn fronts(service: &Value, pods: &[(String, String)]) -> bool {
+    let said = |label: &str| pods.iter().find(|(known, _)| known == label);
+    let mut alike = false;
+    for (label, value) in see::entries(service, "/spec/selector") {
+        match said(label) {
+            Some((_, known)) if value.as_str() == Some(known) => alike = true,
+            Some(_) => return false,
+            // Pods may have more labels than were named; of those that were, none may differ.
+            None => {}
+        }
+    }
+    alike
+}
+
+/// Hosts that are not known to lead away from the gateway whose pods have these labels: where each leads, in terms of
+/// the gateway's addresses ([`Leads::Nginx`] carries the one that it leads to). While there is one, what serves it at the
+/// gateway may not be taken away.
+pub async fn leads_to_gateway(
+    client: &Client,
+    hosts: &BTreeSet<String>,
+    gateway_namespace: &str,
+    pods: &[(String, String)],
+) -> Result<BTreeMap<String, Leads>, Trouble> {
+    let within = Some(gateway_namespace);
+    let listed = see::list(client, see::kinds::SERVICE, within, &ListParams::default()).await?;
+    let mut gateway = Addresses::default();
+    match &listed {
+        Listed::Here(services) => {
+            for service in services.iter().filter(|service| fronts(service, pods)) {
+                reached(service, &mut gateway).await;
+            }
+        }
+        Listed::NotServed => {}
+        Listed::Forbidden(said) => {
+            return Err(Trouble::Refused(format!(
+                "unable to list the Services of {gateway_namespace}: {said}"
+            )));
+        }
+    }
+    let mut all = lead(hosts, &gateway).await;
+    all.retain(|_, leads| *leads != Leads::Away);
+    Ok(all)
 }
 
 fn selects(service: &Value, labels: Option<&Value>) -> bool {
@@ -86,12 +200,19 @@ async fn lookup(name: &str) -> Result<Vec<IpAddr>, String> {
 const AT_ONCE: usize = 32;
 
 /// Where each host leads; a wildcard is asked by a name under it.
-pub async fn lead(hosts: &BTreeSet<String>, nginx: &BTreeSet<IpAddr>) -> BTreeMap<String, Leads> {
+pub async fn lead(hosts: &BTreeSet<String>, to: &Addresses) -> BTreeMap<String, Leads> {
     let work = hosts.iter().map(|host| async move {
-        let name = host
-            .strip_prefix('*')
-            .map_or_else(|| host.clone(), |domain| format!("gradual-rollout-asks{domain}"));
-        (host.clone(), judge(lookup(&name).await, nginx))
+        let leads = match host.strip_prefix("*.") {
+            Some(domain) if !domain.contains('*') => {
+                let one = format!("gradual-rollout-asks.{domain}");
+                under(judge(lookup(&one).await, to))
+            }
+            _ if host.contains('*') || host.starts_with('~') => {
+                Leads::Unknown("it stands for names that cannot be told".to_owned())
+            }
+            _ => judge(lookup(host).await, to),
+        };
+        (host.clone(), leads)
     });
     futures::stream::iter(work)
         .buffer_unordered(AT_ONCE)
@@ -99,17 +220,34 @@ pub async fn lead(hosts: &BTreeSet<String>, nginx: &BTreeSet<IpAddr>) -> BTreeMa
         .await
 }
 
-fn judge(found: Result<Vec<IpAddr>, String>, nginx: &BTreeSet<IpAddr>) -> Leads {
-    match found {
-        Err(why) => Leads::Unknown(why),
-        Ok(all) if all.is_empty() => Leads::Unknown("it has no address".to_owned()),
-        Ok(_) if nginx.is_empty() => {
-            Leads::Unknown("no address of nginx is known: name it with --nginx-address".to_owned())
+/// What one name tells of all under a wildcard: that they may be there, but not that all are away.
+fn under(one: Leads) -> Leads {
+    match one {
+        Leads::Away => Leads::Unknown(
+            "a name under it that nobody made leads away, and others may have records of their own"
+                .to_owned(),
+        ),
+        Leads::Nginx(_) | Leads::Unknown(_) => one,
+    }
+}
+
+fn judge(found: Result<Vec<IpAddr>, String>, to: &Addresses) -> Leads {
+    let all = match found {
+        Err(why) => return Leads::Unknown(why),
+        Ok(all) if all.is_empty() => return Leads::Unknown("it has no address".to_owned()),
+        Ok(all) => all,
+    };
+    if let Some(ip) = all.into_iter().find(|ip| to.known.contains(ip)) {
+        return Leads::Nginx(ip);
+    }
+    match to.unknown.iter().next() {
+        Some((name, why)) => {
+            Leads::Unknown(format!("the load balancer {name} could not be looked up: {why}"))
         }
-        Ok(all) => match all.into_iter().find(|ip| nginx.contains(ip)) {
-            Some(ip) => Leads::Nginx(ip),
-            None => Leads::Away,
-        },
+        None if to.known.is_empty() => Leads::Unknown(
+            "no address to compare with is known: that of nginx is named with --nginx-address".to_owned(),
+        ),
+        None => Leads::Away,
     }
 }
 
@@ -121,7 +259,18 @@ mod tests {
     #[test]
     fn one_address_of_nginx_among_several_is_enough() {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        let nginx = BTreeSet::from([ip("10.0.0.1")]);
+        let nginx = Addresses {
+            known: BTreeSet::from([ip("10.0.0.1")]),
+            ..Addresses::default()
+        };
+        let mut partly = nginx.clone();
+        partly
+            .unknown
+            .insert("lb.a.com".to_owned(), "no answer".to_owned());
+        assert_eq!(
+            judge(Ok(vec![ip("10.0.0.1")]), &partly),
+            Leads::Nginx(ip("10.0.0.1"))
+        );
         assert_eq!(
             judge(Ok(vec![ip("10.0.0.2"), ip("10.0.0.1")]), &nginx),
             Leads::Nginx(ip("10.0.0.1"))
@@ -130,9 +279,24 @@ mod tests {
         for unknown in [
             judge(Ok(Vec::new()), &nginx),
             judge(Err("x".into()), &nginx),
-            judge(Ok(vec![ip("::1")]), &BTreeSet::new()),
+            judge(Ok(vec![ip("::1")]), &Addresses::default()),
+            judge(Ok(vec![ip("10.0.0.2")]), &partly),
+            under(Leads::Away),
         ] {
             assert!(matches!(unknown, Leads::Unknown(_)));
+        }
+    }
+
+    #[test]
+    fn a_service_is_in_front_of_pods_that_have_more_labels_and_none_that_differs() {
+        let pods = [("istio".to_owned(), "ingressgateway".to_owned())];
+        let service = |selector: Value| json!({"spec": {"selector": selector}});
+        assert!(fronts(
+            &service(json!({"istio": "ingressgateway", "app": "x"})),
+            &pods
+        ));
+        for other in [json!({}), json!({"app": "x"}), json!({"istio": "other"})] {
+            assert!(!fronts(&service(other), &pods));
         }
     }
 

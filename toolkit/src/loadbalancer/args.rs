@@ -69,15 +69,19 @@ pub struct MigrateArgs {
 /// Arguments of `migrate loadbalancer undo`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-First the Service becomes a load balancer again, as it was remembered; then the path through the gateway goes. Clients
-that were moved must be moved back before. The provider may give another address.
+First the Service becomes a load balancer again, as it was remembered. The path through the gateway goes only when it has
+an address, and no host leads to the gateway any more: move the names to the address that it says, and run it again. The
+provider may give another address than before. What may be accepted is UNDO-NO-ADDRESS, UNDO-NAME-LEADS-TO-GATEWAY and
+UNDO-NAME-UNKNOWN, which is also said of ports without a host.
 
 Examples:
   gradual-rollout migrate loadbalancer undo minio -n ns-ada --dry-run
   gradual-rollout migrate loadbalancer undo minio -n ns-ada
+  gradual-rollout migrate loadbalancer undo pg -n ns-ada --accept UNDO-NAME-UNKNOWN
 
 Exit codes:
-  0 done · 3 refused · 4 some of it is undone, the rest is listed · 69 the cluster cannot be reached")]
+  0 done · 3 refused, and nothing was undone · 4 some of it is undone, the rest is listed · 64 a flag is wrong
+  69 the cluster cannot be reached · 75 the Service has no address in time")]
 pub struct UndoArgs {
     /// The Service, in the namespace of -n
     #[arg(value_name = "SERVICE")]
@@ -85,6 +89,12 @@ pub struct UndoArgs {
     /// The namespace of the gateway's pods
     #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
     pub gateway_namespace: String,
+    /// How many seconds the provider may take to give an address
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub timeout: u64,
+    /// Take the path through the gateway away although this was found; may be repeated, or a list by comma
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    pub accept: Vec<String>,
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,

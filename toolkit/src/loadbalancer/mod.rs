@@ -3,14 +3,15 @@
 mod args;
 mod plan;
 mod service;
+mod undo;
 
 pub use args::{LoadBalancerVerb, MigrateArgs, UndoArgs};
 
 use crate::batch;
+use crate::cleanup::names::fronts;
 use crate::place::Place;
-use crate::put;
 use crate::secret;
-use crate::see::{self, Listed, entries, items, kinds, text};
+use crate::see::{self, entries, items, kinds, text};
 use crate::trouble::{End, Trouble};
 use kube::api::ListParams;
 use plan::{Plan, Protocol, SERVICE, Wishes};
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 pub async fn run(verb: &LoadBalancerVerb, place: &mut Place<'_>) -> Result<End, Trouble> {
     match verb {
         LoadBalancerVerb::Migrate(args) => migrate(args, place).await,
-        LoadBalancerVerb::Undo(args) => undo(args, place).await,
+        LoadBalancerVerb::Undo(args) => undo::run(args, place).await,
     }
 }
 
@@ -82,8 +83,8 @@ async fn wishes(args: &MigrateArgs, place: &Place<'_>) -> Result<(Wishes, Option
         return Ok((wishes, None));
     }
     let own = place.namespace.clone().unwrap_or_default();
-    let copied = format!("lb-{own}-{}", args.service);
-    let labels = json!({(SERVICE): args.service});
+    let copied = plan::shared(&own, &args.service);
+    let labels = plan::labels(&own, &args.service);
     let copy = secret::copy(&source, &args.gateway_namespace, &copied, &labels);
     wishes.secret = Some(copied);
     Ok((wishes, Some(copy)))
@@ -93,22 +94,7 @@ async fn wishes(args: &MigrateArgs, place: &Place<'_>) -> Result<(Wishes, Option
 async fn gateways(wishes: &Wishes, place: &Place<'_>) -> Result<Vec<Value>, Trouble> {
     let within = Some(wishes.gateway_namespace.as_str());
     let listed = see::list(&place.client, kinds::SERVICE, within, &ListParams::default()).await?;
-    let selects = |service: &&Value| {
-        let mut selector = entries(service, "/spec/selector").peekable();
-        selector.peek().is_some()
-            && selector.all(|(label, value)| {
-                // Pods may have more labels than were named; of those that were, none may differ.
-                wishes
-                    .gateway_selector
-                    .iter()
-                    .find(|(known, _)| known == label)
-                    .is_none_or(|(_, known)| value.as_str() == Some(known))
-            })
-            && wishes
-                .gateway_selector
-                .iter()
-                .any(|(label, _)| entries(service, "/spec/selector").any(|(key, _)| key == label))
-    };
+    let selects = |service: &&Value| fronts(service, &wishes.gateway_selector);
     Ok(listed.objects().iter().filter(selects).cloned().collect())
 }
 
@@ -187,7 +173,12 @@ async fn migrate(args: &MigrateArgs, place: &mut Place<'_>) -> Result<End, Troub
     }
     objects.extend(copy.map(|copy| (kinds::SECRET, copy)));
     objects.extend(plan.objects.clone());
-    if let Some(why) = batch::foreign(&place.client, &objects).await? {
+    let why = batch::foreign(&place.client, &objects).await?;
+    let why = match why {
+        Some(why) => Some(why),
+        None => batch::anothers(&place.client, &objects, &[SERVICE, plan::NAMESPACE]).await?,
+    };
+    if let Some(why) = why {
         return Err(Trouble::Refused(format!(
             "unable to migrate {}: {why}",
             see::object(&service)
@@ -286,83 +277,4 @@ fn report(
         "addresses": addresses, "dryRun": args.dry_run,
     });
     batch::say(place, &whole, &lines)
-}
-
-async fn undo(args: &UndoArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
-    let service = find(place, &args.service).await?;
-    let namespace = see::namespace(&service).to_owned();
-    let record_name = service::record_name(&args.service);
-    let record = see::get(&place.client, kinds::CONFIG_MAP, Some(&namespace), &record_name).await?;
-    let record = record.filter(put::is_ours).ok_or_else(|| {
-        Trouble::Refused(format!(
-            "nothing was done about {}: there is no ConfigMap {namespace}/{record_name}",
-            see::object(&service)
-        ))
-    })?;
-    let was = same(&record, &service)?;
-    let mut back = Vec::new();
-    if text(&service, "/spec/type") == Some("NodePort") {
-        service::patch(
-            &place.client,
-            &service,
-            &service::give_back(&service, &was),
-            args.dry_run,
-        )
-        .await?;
-        back.push(format!("{} (LoadBalancer)", see::object(&service)));
-    }
-    let labelled = ListParams::default().labels(&format!(
-        "{SERVICE}={},{}={}",
-        args.service,
-        put::MANAGED_BY.0,
-        put::MANAGED_BY.1
-    ));
-    let mut objects = Vec::new();
-    for (kind, within) in [
-        (kinds::GATEWAY, namespace.as_str()),
-        (kinds::VIRTUAL_SERVICE, namespace.as_str()),
-        (kinds::AUTHORIZATION, args.gateway_namespace.as_str()),
-    ] {
-        let found = match see::list(&place.client, kind, Some(within), &labelled).await? {
-            Listed::Here(found) => found,
-            Listed::NotServed => continue,
-            Listed::Forbidden(said) => {
-                return Err(Trouble::Refused(format!(
-                    "unable to list {}: {said}",
-                    kind.resource()
-                )));
-            }
-        };
-        // In the gateway's namespace are those of Services of the same name elsewhere.
-        let guard = format!("lb-{}-{namespace}", args.service);
-        let mine = |object: &Value| see::namespace(object) == namespace || guard == see::name(object);
-        objects.extend(found.into_iter().filter(mine).map(|object| (kind, object)));
-    }
-    let copy = format!("lb-{namespace}-{}", args.service);
-    let copy = secret::find(&place.client, &args.gateway_namespace, &copy).await?;
-    objects.extend(copy.map(|copy| (kinds::SECRET, copy)));
-    objects.push((kinds::CONFIG_MAP, record));
-    let mut done = batch::delete(&place.client, &objects, args.dry_run).await;
-    let deleted = done.done.clone();
-    let word = if args.dry_run { "would be " } else { "" };
-    let mut lines: Vec<String> = back
-        .iter()
-        .map(|object| format!("{word}given back: {object}"))
-        .collect();
-    lines.extend(deleted.iter().map(|object| format!("{word}deleted: {object}")));
-    let before: Vec<&str> = items(&was, "/addresses").filter_map(Value::as_str).collect();
-    if !back.is_empty() && !before.is_empty() {
-        lines.push(format!(
-            "its address was {}; see whether the provider gives it again",
-            before.join(", ")
-        ));
-    }
-    let whole = json!({
-        "service": format!("{namespace}/{}", args.service), "givenBack": !back.is_empty(), "deleted": deleted,
-        "left": done.left, "addressesBefore": before, "dryRun": args.dry_run,
-    });
-    batch::say(place, &whole, &lines)?;
-    back.append(&mut done.done);
-    done.done = back;
-    done.end(place, "deleted")
 }

@@ -1,5 +1,6 @@
 //! Which objects take the place of a load balancer: thought out before anything is written.
 
+use crate::digest;
 use crate::put;
 use crate::see::{self, Kind, items, kinds, text};
 use crate::trouble::Trouble;
@@ -8,6 +9,23 @@ use std::collections::BTreeMap;
 
 /// The label with the Service's name, on everything that is written for it.
 pub(super) const SERVICE: &str = "rollout.sealos.io/loadbalancer";
+
+/// The label with the Service's namespace: in the gateway's namespace are objects of everybody's Services.
+pub(super) const NAMESPACE: &str = "rollout.sealos.io/loadbalancer-namespace";
+
+/// The labels of everything that is written for a Service, besides those of all our objects.
+pub(super) fn labels(namespace: &str, service: &str) -> Value {
+    json!({(SERVICE): service, (NAMESPACE): namespace})
+}
+
+/// The name of a Service's objects in the gateway's namespace. Joined names would not do: `a-b` of `c` and `a` of `b-c`
+/// would be one. At most 63 characters.
+pub(super) fn shared(namespace: &str, service: &str) -> String {
+    const READABLE: usize = 43;
+    let readable: String = service.chars().take(READABLE).collect();
+    let unique = digest::short(&json!([namespace, service]));
+    format!("lb-{}-{unique}", readable.trim_end_matches(['-', '.']))
+}
 
 /// How a port is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,11 +254,12 @@ impl Writer<'_> {
     }
 
     fn metadata(&self, namespace: &str, name: &str) -> Value {
-        let mut labels = put::labels();
-        if let Some(map) = labels.as_object_mut() {
-            map.insert(SERVICE.to_owned(), see::name(self.service).into());
+        let mut all = put::labels();
+        let more = labels(see::namespace(self.service), see::name(self.service));
+        if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
+            all.extend(more);
         }
-        json!({"namespace": namespace, "name": name, "labels": labels})
+        json!({"namespace": namespace, "name": name, "labels": all})
     }
 
     fn selector(&self) -> Value {
@@ -384,7 +403,7 @@ impl Writer<'_> {
             }));
         }
         let namespace = &self.wishes.gateway_namespace;
-        let name = format!("{}-{}", self.name(), see::namespace(self.service));
+        let name = shared(see::namespace(self.service), see::name(self.service));
         Ok(Some((
             kinds::AUTHORIZATION,
             json!({

@@ -229,13 +229,27 @@ fn taken(picture: &Picture, hosts: &BTreeSet<String>, options: &Options, found: 
         entries(gateway, "/spec/selector")
             .all(|(label, value)| options.gateway_selector.get(label).map(String::as_str) == value.as_str())
     };
+    // Without a certificate a host of ours is opened in clear only, where nothing is skipped.
+    let secure: BTreeSet<String> = picture
+        .of("Ingress")
+        .iter()
+        .flat_map(|ingress| items(ingress, "/spec/tls"))
+        .flat_map(|tls| items(tls, "/hosts"))
+        .filter_map(Value::as_str)
+        .filter(|host| hosts.contains(*host))
+        .map(ToOwned::to_owned)
+        .collect();
     for gateway in picture
         .of("Gateway")
         .iter()
         .filter(|gateway| !own(gateway) && selects(gateway))
     {
+        // What `apply` made is its own affair; what was made for tenants and load balancers is in its way as any other.
+        let made = ["rollout.sealos.io/tenant", "rollout.sealos.io/loadbalancer"];
         let ours = see::label(gateway, "app.kubernetes.io/managed-by") == Some("gradual-rollout");
-        for server in items(gateway, "/spec/servers").filter(|_| !ours) {
+        let apart = made.iter().any(|label| see::label(gateway, label).is_some());
+        let hosts = if ours { &secure } else { hosts };
+        for server in items(gateway, "/spec/servers").filter(|_| !ours || apart) {
             let port = server.pointer("/port/number").and_then(Value::as_u64);
             if server.get("tls").is_none() || port != Some(u64::from(options.https_port)) {
                 continue;

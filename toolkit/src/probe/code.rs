@@ -54,6 +54,9 @@ codes! {
     FORESEEN "PROBE-FORESEEN" Warning
         "The sides differ as the models of both say they would: what `convert` writes answers so."
         "read what `convert` reports on the host; refuse it with --strict";
+    NO_BACKEND "PROBE-NO-BACKEND" Blocker
+        "No path of an Ingress was answered by a back end on both sides: both may be dead, and dead sides are alike."
+        "see that its pods are ready and that both addresses are those of the data planes, and ask again";
     CROSS_TENANT "PROBE-CROSS-TENANT" Blocker
         "The gateway serves a host over a connection that was made for another tenant's."
         "give the tenants servers and certificates of their own";

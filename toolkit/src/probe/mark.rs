@@ -69,11 +69,13 @@ pub(super) async fn alike(place: &Place<'_>, ingresses: &[&Value], prefix: &str,
 fn differs(hosts: &[String], hits: &[Hit]) -> bool {
     hits.iter()
         .filter(|hit| hit.severity == Severity::Blocker)
-        .any(|hit| {
-            !hit.host.contains('.')
-                || hosts.iter().any(|host| match host.strip_prefix("*.") {
-                    Some(rest) => hit.host.ends_with(&format!(".{rest}")),
-                    None => hit.host == *host,
-                })
-        })
+        .any(|hit| !hit.host.contains('.') || has(hosts, &hit.host))
+}
+
+/// Whether a name that was asked for is one of some hosts, or under one.
+pub(super) fn has(hosts: &[String], name: &str) -> bool {
+    hosts.iter().any(|host| match host.strip_prefix("*.") {
+        Some(rest) => name.ends_with(&format!(".{rest}")),
+        None => name == host,
+    })
 }

@@ -1,5 +1,6 @@
 //! `probe`: the same questions to ingress-nginx and to the gateway, before anybody's traffic moves.
 
+mod alive;
 mod args;
 mod ask;
 pub mod code;
@@ -107,7 +108,7 @@ pub async fn run(args: &ProbeArgs, place: &mut Place<'_>) -> Result<End, Trouble
         )));
     }
     let probe = probe(args, place, &picture, &controllers).await?;
-    let (counts, hits) = asked(args, &probe, &picture, &ingresses, &targets, place).await?;
+    let (counts, hits) = asked(args, &probe, &picture, (&ingresses, prefix), &targets, place).await?;
     // Only who was asked for everything is marked.
     let whole = counts.contains_key(routes::SUITE) && !args.quick && !args.no_mark;
     let marked = if whole {
@@ -168,6 +169,13 @@ async fn probe(
         samples: args.samples,
         now: (place.now)(),
     };
+    if probe.nginx.meets(&probe.istio) {
+        return Err(Trouble::Usage(
+            "--nginx and --istio are at the same address: one side compared with itself is always alike; name the \
+             gateway's own address with --istio"
+                .to_owned(),
+        ));
+    }
     probe.nginx.reach(limit).await?;
     probe.istio.reach(limit).await?;
     Ok(probe)
@@ -202,7 +210,7 @@ async fn asked(
     args: &ProbeArgs,
     probe: &Probe,
     picture: &Picture,
-    ingresses: &[&Value],
+    (ingresses, prefix): (&[&Value], &str),
     targets: &[Target],
     place: &mut Place<'_>,
 ) -> Result<(BTreeMap<String, usize>, Vec<Hit>), Trouble> {
@@ -231,7 +239,8 @@ async fn asked(
                     .iter()
                     .any(|difference| difference.kind != Kind::Unknown && is(&difference.envoy, status))
             };
-            let found = routes::run(probe, &requests, &foreseen, place).await?;
+            let (mut found, reached) = routes::run(probe, &requests, &models.0, &foreseen, place).await?;
+            found.extend(alive::dead(ingresses, prefix, &reached));
             (requests.len(), found)
         } else {
             suite::run(probe, suite, targets).await

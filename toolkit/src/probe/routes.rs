@@ -1,5 +1,6 @@
 //! The corpus: every path of every host from all sides, asked of both data planes at the same time.
 
+use super::alive::Reached;
 use super::ask::{Client, Outcome, Question};
 use super::code;
 use super::diff::{self, Difference};
@@ -8,6 +9,7 @@ use super::{Probe, progress};
 use crate::place::Place;
 use futures::StreamExt;
 use gradual_rollout_migration::model::Request;
+use gradual_rollout_migration::model::nginx::Nginx;
 
 /// How many questions share a pair of connections: a host with thousands of paths is asked by several.
 const CHUNK: usize = 64;
@@ -20,14 +22,23 @@ struct Job<'a> {
     requests: &'a [Request],
 }
 
-/// Asks everything. `foreseen` says of a request whether the models of both sides differ on it, and the gateway
+/// What a pair of connections brought: differences, and what back ends answered.
+#[derive(Default)]
+struct Found {
+    asked: usize,
+    differences: Vec<(Request, Question, Difference)>,
+    reached: Vec<Reached>,
+}
+
+/// Asks everything; `model` is that of nginx. `foreseen` says of a request whether the models of both sides differ on it, and the gateway
 /// answered with the status that its model says.
 pub(super) async fn run(
     probe: &Probe,
     requests: &[Request],
+    model: &Nginx,
     foreseen: &dyn Fn(&Request, Option<u16>) -> bool,
     place: &mut Place<'_>,
-) -> Result<Vec<Hit>, std::io::Error> {
+) -> Result<(Vec<Hit>, Vec<Reached>), std::io::Error> {
     let mut sorted: Vec<Request> = requests.to_vec();
     sorted.sort_by(|a, b| (&a.host, a.scheme).cmp(&(&b.host, b.scheme)));
     let jobs: Vec<Job<'_>> = sorted
@@ -35,14 +46,15 @@ pub(super) async fn run(
         .flat_map(|same| same.chunks(CHUNK))
         .map(|requests| Job { requests })
         .collect();
-    let mut hits = Vec::new();
+    let (mut hits, mut reached) = (Vec::new(), Vec::new());
     let mut done = 0;
     let mut running = futures::stream::iter(jobs)
-        .map(|job| one(probe, job))
+        .map(|job| one(probe, model, job))
         .buffer_unordered(probe.at_once);
-    while let Some((asked, found)) = running.next().await {
-        done += asked;
-        for (request, question, difference) in found {
+    while let Some(found) = running.next().await {
+        done += found.asked;
+        reached.extend(found.reached);
+        for (request, question, difference) in found.differences {
             let told = [code::UNSTABLE, code::LATE].contains(&difference.code);
             let code = if !told && foreseen(&request, difference.status) {
                 code::FORESEEN
@@ -60,24 +72,33 @@ pub(super) async fn run(
         }
         progress(place, SUITE, done, sorted.len())?;
     }
-    Ok(hits)
+    // Many are asked at once; what is said of them comes in one order.
+    reached.sort_by(|a, b| a.order().cmp(&b.order()));
+    Ok((hits, reached))
 }
 
-async fn one(probe: &Probe, job: Job<'_>) -> (usize, Vec<(Request, Question, Difference)>) {
+async fn one(probe: &Probe, model: &Nginx, job: Job<'_>) -> Found {
     let (mut nginx, mut istio) = probe.pair(false);
-    let mut found = Vec::new();
+    let mut found = Found {
+        asked: job.requests.len(),
+        ..Found::default()
+    };
     for request in job.requests {
         let Some(question) = question(request) else {
             continue;
         };
-        let differences = compared(probe, &mut nginx, &mut istio, &question).await;
-        found.extend(
+        let (ours, theirs, differences) = answered(probe, &mut nginx, &mut istio, &question).await;
+        let said = model.answer(request);
+        found
+            .reached
+            .extend(Reached::of(&said, &question, &ours, &theirs, &probe.backend));
+        found.differences.extend(
             differences
                 .into_iter()
                 .map(|difference| (request.clone(), question.clone(), difference)),
         );
     }
-    (job.requests.len(), found)
+    found
 }
 
 /// A request of the corpus as it is asked; none where its bytes are no text.
@@ -93,10 +114,20 @@ pub(super) async fn compared(
     istio: &mut Client<'_>,
     question: &Question,
 ) -> Vec<Difference> {
+    answered(probe, nginx, istio, question).await.2
+}
+
+/// The same, and the first answers.
+async fn answered(
+    probe: &Probe,
+    nginx: &mut Client<'_>,
+    istio: &mut Client<'_>,
+    question: &Question,
+) -> (Outcome, Outcome, Vec<Difference>) {
     let (ours, theirs) = both(probe, nginx, istio, question).await;
     let first = probe.between(question, &ours, &theirs);
     if first.is_empty() {
-        return first;
+        return (ours, theirs, first);
     }
     let (again, anew) = both(probe, nginx, istio, question).await;
     let second = probe.between(question, &again, &anew);
@@ -105,15 +136,16 @@ pub(super) async fn compared(
         all.iter().map(one).collect()
     };
     if codes(&first) == codes(&second) {
-        return first;
+        return (ours, theirs, first);
     }
     let twice = |a: &Outcome, b: &Outcome| format!("{}, then {}", a.words(question), b.words(question));
-    vec![Difference {
+    let unstable = Difference {
         code: code::UNSTABLE,
         nginx: twice(&ours, &again),
         istio: twice(&theirs, &anew),
         status: None,
-    }]
+    };
+    (ours, theirs, vec![unstable])
 }
 
 /// One turn, both sides.

@@ -2,7 +2,7 @@
 
 use crate::trouble::Trouble;
 use gradual_rollout_migration::model::Scheme;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
@@ -15,6 +15,8 @@ pub(super) struct Side {
     pub name: &'static str,
     http: SocketAddr,
     https: SocketAddr,
+    /// All addresses of the name: which of them comes first may change from one look to the next.
+    all: Vec<IpAddr>,
 }
 
 impl Side {
@@ -35,16 +37,18 @@ impl Side {
         if host.is_empty() || ports.next().is_some() {
             return Err(wrong());
         }
-        let mut found = lookup_host((host, http)).await.map_err(|error| {
-            Trouble::Unreachable(format!("unable to look up {host} for --{name}: {error}"))
-        })?;
-        let http = found
-            .next()
+        let found: Vec<SocketAddr> = lookup_host((host, http))
+            .await
+            .map_err(|error| Trouble::Unreachable(format!("unable to look up {host} for --{name}: {error}")))?
+            .collect();
+        let http = *found
+            .first()
             .ok_or_else(|| Trouble::Unreachable(format!("{host} of --{name} has no address")))?;
         Ok(Self {
             name,
             http,
             https: SocketAddr::new(http.ip(), https),
+            all: found.iter().map(SocketAddr::ip).collect(),
         })
     }
 
@@ -54,6 +58,12 @@ impl Side {
             Scheme::Http => self.http,
             Scheme::Https => self.https,
         }
+    }
+
+    /// Whether one of the addresses is the other's.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        let ports = self.http.port() == other.http.port() || self.https.port() == other.https.port();
+        ports && self.all.iter().any(|ip| other.all.contains(ip))
     }
 
     /// That somebody listens at all: else everything would differ for one reason.
@@ -130,6 +140,16 @@ mod tests {
                 "{wrong}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn sides_meet_where_they_share_an_address_and_a_port() {
+        let side = |typed: &'static str| async move { Side::at("nginx", typed).await.unwrap() };
+        let nginx = side("127.0.0.1:80:443").await;
+        assert!(nginx.meets(&side("127.0.0.1").await));
+        assert!(nginx.meets(&side("127.0.0.1:8080:443").await));
+        assert!(!nginx.meets(&side("127.0.0.1:8080:8443").await));
+        assert!(!nginx.meets(&side("127.0.0.2").await));
     }
 
     #[tokio::test(start_paused = true)]

@@ -83,6 +83,9 @@ pub(super) fn targets(ingresses: &[&Value], prefix: &str) -> Vec<Target> {
     all
 }
 
+/// The name that nobody has: it is answered by what serves all others.
+pub(super) const NOBODY: &str = "nobody.invalid";
+
 /// Every name by which an Ingress may be asked for: hosts of its rules, further names, the other of `www` and none; a
 /// rule without host stands for the name that nobody has.
 pub(super) fn hosts(ingress: &Value, prefix: &str) -> Vec<String> {
@@ -101,11 +104,11 @@ pub(super) fn hosts(ingress: &Value, prefix: &str) -> Vec<String> {
                         .map_or_else(|| format!("www.{host}"), ToOwned::to_owned),
                 );
             }
-            None => all.push("nobody.invalid".to_owned()),
+            None => all.push(NOBODY.to_owned()),
         }
     }
     if ingress.pointer("/spec/defaultBackend").is_some() {
-        all.push("nobody.invalid".to_owned());
+        all.push(NOBODY.to_owned());
     }
     all
 }

@@ -2,7 +2,7 @@
 
 use super::Standing;
 use crate::apply::gateway;
-use crate::apply::live::hosts;
+use crate::apply::live::{hosts, texts};
 use crate::apply::read::destinations;
 use crate::apply::secret;
 use crate::cluster::{self, Cluster, meta};
@@ -11,7 +11,7 @@ use crate::marks;
 use crate::rollback::plan::named;
 use crate::trouble::Trouble;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn finding(code: &'static str, severity: Severity, object: String, message: String, remedy: &str) -> Finding {
     Finding {
@@ -40,6 +40,7 @@ pub async fn check(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding
     findings.extend(copies(cluster, standing).await?);
     findings.extend(backends(cluster, standing).await?);
     findings.extend(twice(standing));
+    findings.extend(tls_twice(standing));
     Ok(findings)
 }
 
@@ -61,6 +62,8 @@ async fn gateways(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding>
             .flatten()
             .map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()))
             .collect();
+        // Its pods read certificates in their own namespace, wherever the Gateway is.
+        let mut homes: BTreeSet<String> = BTreeSet::new();
         if !selector.is_empty() {
             let selector = selector.join(",");
             // A Gateway's pods may be anywhere, and are mostly beside it.
@@ -74,6 +77,7 @@ async fn gateways(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding>
                     return Err(Trouble::kube(format!("list the pods of {object}"), &error));
                 }
             };
+            homes.extend(pods.iter().map(|pod| meta(pod, "namespace").to_owned()));
             let ready = pods.iter().filter(|pod| is_ready(pod)).count();
             if ready == 0 {
                 findings.push(finding(
@@ -88,23 +92,112 @@ async fn gateways(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding>
         if !marks::ours(gateway) {
             continue;
         }
+        if homes.is_empty() {
+            homes.insert(namespace.to_owned());
+        }
         for credential in gateway::credentials(gateway) {
-            let there = standing
-                .live
-                .get(&cluster::SECRET, namespace, &credential)
-                .is_some();
-            if !there {
-                findings.push(finding(
-                    "VALIDATE-CERTIFICATE-MISSING",
-                    bad,
-                    object.clone(),
-                    format!("it shows the certificate {namespace}/{credential}, which is not there: TLS fails for its hosts"),
-                    "write it anew: migrate apply --all --secrets-only",
-                ));
+            for home in &homes {
+                findings.extend(certificate(cluster, standing, &object, home, &credential).await?);
             }
         }
     }
     Ok(findings)
+}
+
+/// Whether a certificate that a Gateway shows is where its pods read it.
+async fn certificate(
+    cluster: &Cluster,
+    standing: &Standing,
+    gateway: &str,
+    home: &str,
+    credential: &str,
+) -> Result<Option<Finding>, Trouble> {
+    if standing.live.get(&cluster::SECRET, home, credential).is_some() {
+        return Ok(None);
+    }
+    match cluster.get(&cluster::SECRET, home, credential).await {
+        Ok(Some(_)) => Ok(None),
+        Ok(None) => Ok(Some(finding(
+            "VALIDATE-CERTIFICATE-MISSING",
+            Severity::Blocker,
+            gateway.to_owned(),
+            format!(
+                "it shows the certificate {home}/{credential}, which is not there: TLS fails for its hosts"
+            ),
+            "write it anew: migrate apply --all --secrets-only, or what made the Gateway (tenant, loadbalancer) again",
+        ))),
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(Some(unseen(
+            gateway.to_owned(),
+            &format!("its certificate {home}/{credential}"),
+            &status.message,
+        ))),
+        Err(error) => Err(Trouble::kube(format!("read Secret {home}/{credential}"), &error)),
+    }
+}
+
+/// Whether two Gateways may be of the same pods: no label that they both name differs.
+fn together(a: &Value, b: &Value) -> bool {
+    let labels = |gateway: &Value| {
+        gateway
+            .pointer("/spec/selector")
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let (a, b) = (labels(a), labels(b));
+    a.iter()
+        .all(|(label, value)| b.get(label).is_none_or(|other| other == value))
+}
+
+/// TLS hosts that two Gateways of the same pods have at one port: of such servers Istio skips one, whole, and only logs it.
+fn tls_twice(standing: &Standing) -> Vec<Finding> {
+    let mut having: BTreeMap<(u64, String), Vec<&Value>> = BTreeMap::new();
+    for gateway in standing.live.all(&cluster::GATEWAY) {
+        let servers = gateway.pointer("/spec/servers").and_then(Value::as_array);
+        for server in servers.into_iter().flatten() {
+            let protocol = server.pointer("/port/protocol").and_then(Value::as_str);
+            let port = server.pointer("/port/number").and_then(Value::as_u64);
+            let (Some("HTTPS" | "TLS"), Some(port)) = (protocol, port) else {
+                continue;
+            };
+            for host in texts(server, "/hosts") {
+                let host = host.split_once('/').map_or(host, |(_, host)| host);
+                let all = having.entry((port, host.to_ascii_lowercase())).or_default();
+                if !all.iter().any(|other| std::ptr::eq(*other, gateway)) {
+                    all.push(gateway);
+                }
+            }
+        }
+    }
+    let mut findings = Vec::new();
+    for ((port, host), gateways) in having {
+        let meets = |gateway: &&Value| {
+            gateways.iter().any(|other| {
+                !std::ptr::eq(*other, *gateway)
+                    && together(other, gateway)
+                    && (marks::ours(other) || marks::ours(gateway))
+            })
+        };
+        let names: Vec<String> = gateways
+            .iter()
+            .copied()
+            .filter(meets)
+            .map(|gateway| named(&cluster::GATEWAY, gateway))
+            .collect();
+        if !names.is_empty() {
+            findings.push(finding(
+                "VALIDATE-TLS-HOST-TWICE",
+                Severity::Blocker,
+                format!("host {host}"),
+                format!(
+                    "port {port} has it with TLS at {}: Istio skips one of the servers, whole",
+                    names.join(" and ")
+                ),
+                "leave it at one: make the tenant anew without the host, or take the host back with migrate rollback",
+            ));
+        }
+    }
+    findings
 }
 
 fn is_ready(pod: &Value) -> bool {

@@ -162,3 +162,103 @@ async fn what_is_mistyped_is_told_before_anything_is_looked_at() {
         assert!(matches!(said.end, Err(Trouble::Usage(_))), "{words:?}");
     }
 }
+
+/// What is asked of names and counters, where the shop is served otherwise and the controller runs with flags.
+async fn judged(flags: &[&str], change: impl Fn(&mut Value)) -> Said {
+    let (store, clock) = tenants(&["ns-a"]);
+    nginx(&store);
+    let mut controller = Value::clone(&store.get("deployments.apps", "ingress-nginx", "nginx").unwrap());
+    let args = [&["/nginx-ingress-controller"][..], flags].concat();
+    controller["spec"]["template"]["spec"]["containers"][0]["args"] = json!(args);
+    store.put(controller).unwrap();
+    let mut shop = Value::clone(&store.get(ING, "ns-a", "shop").unwrap());
+    change(&mut shop);
+    // The conversion is another test's affair: it is marked by hand.
+    shop["metadata"]["labels"]["sealos.io/migrated-to-istio"] = json!("true");
+    store.put(shop).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("b").to_str().unwrap().to_owned();
+    migrate(&store, &clock, &["backup", "--dir", &path])
+        .await
+        .end
+        .unwrap();
+    let words = ["-n", "ns-a", "cleanup", "--dir", &path, "--dry-run"];
+    let said = migrate_by(counting(&store, 7), &clock, &words).await;
+    show(&said);
+    said
+}
+
+#[tokio::test(start_paused = true)]
+async fn hosts_that_nginx_writes_no_series_for_are_not_taken_for_unused() {
+    let host = |host: &'static str| move |shop: &mut Value| shop["spec"]["rules"][0]["host"] = json!(host);
+    let alias = |alias: &'static str| {
+        move |shop: &mut Value| {
+            shop["metadata"]["annotations"]["nginx.ingress.kubernetes.io/server-alias"] = json!(alias);
+        }
+    };
+    let catch_all = |shop: &mut Value| {
+        shop["spec"] = json!({"ingressClassName": "nginx",
+            "defaultBackend": {"service": {"name": "shop", "port": {"number": 80}}}});
+    };
+    let unknown = "CLEANUP-COUNT-UNKNOWN";
+    assert!(judged(&[], host("*.a.com")).await.err.contains(unknown));
+    assert!(judged(&[], alias("~^x")).await.err.contains(unknown));
+    assert!(judged(&[], catch_all).await.err.contains(unknown));
+    assert!(!judged(&[], host("a.com")).await.err.contains(unknown));
+    assert!(!judged(&[], alias("b.com")).await.err.contains(unknown));
+    for flags in [
+        ["--metrics-per-undefined-host=true"],
+        ["--metrics-per-undefined-host"],
+        ["--metrics-per-host=false"],
+    ] {
+        assert!(
+            !judged(&flags, host("*.a.com")).await.err.contains(unknown),
+            "{flags:?}"
+        );
+    }
+    let without = ["--exclude-socket-metrics=nginx_ingress_controller_requests"];
+    assert!(judged(&without, host("a.com")).await.err.contains(unknown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_name_of_an_ingress_is_asked_for_and_a_wildcard_is_never_known_by_one() {
+    let names = |said: &Said| -> Vec<String> {
+        let lines = said.err.lines().filter(|line| line.contains("CLEANUP-NAME"));
+        lines.map(ToOwned::to_owned).collect()
+    };
+    let said = judged(&[], |shop| {
+        shop["metadata"]["annotations"]["nginx.ingress.kubernetes.io/server-alias"] =
+            json!("b.invalid, c.invalid");
+        shop["metadata"]["annotations"]["nginx.ingress.kubernetes.io/from-to-www-redirect"] = json!("true");
+        shop["spec"]["rules"][0]["host"] = json!("a.invalid");
+    })
+    .await;
+    for name in ["a.invalid", "b.invalid", "c.invalid", "www.a.invalid"] {
+        assert!(
+            names(&said).iter().any(|line| line.contains(name)),
+            "{name}: {}",
+            said.err
+        );
+    }
+    let said = judged(&[], |shop| {
+        shop["spec"] = json!({"ingressClassName": "nginx",
+            "defaultBackend": {"service": {"name": "shop", "port": {"number": 80}}}});
+    })
+    .await;
+    assert_eq!(names(&said).len(), 1, "{}", said.err);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_balancer_of_nginx_whose_name_nobody_knows_is_no_proof_that_hosts_lead_away() {
+    let said = judged(&[], |shop| {
+        shop["spec"]["rules"][0]["host"] = json!("localhost");
+        shop["status"] =
+            json!({"loadBalancer": {"ingress": [{"hostname": "lb.invalid"}, {"ip": "192.0.2.1"}]}});
+    })
+    .await;
+    assert!(
+        said.err.contains("CLEANUP-NAME-UNKNOWN") && said.err.contains("lb.invalid"),
+        "{}",
+        said.err
+    );
+}

@@ -179,3 +179,73 @@ async fn a_route_that_was_edited_and_a_host_that_was_closed_are_failures() {
     show(&said);
     assert!(said.err.contains("STATE-CLOSED"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_with_a_certificate_is_well_as_its_secret_is_beside_the_gateways_pods() {
+    let (store, clock) = tenants(&["ns-a"]);
+    gateway_pod(&store);
+    let certificate = crate::preflight::healthy::secret("certs", "bob", &["bob.a.com", "*.bob.a.com"], 2027);
+    crate::kinds::put(&store, certificate);
+    let words = [
+        "tenant",
+        "create",
+        "bob",
+        "--domain",
+        "a.com",
+        "--certificate",
+        "certs/bob",
+    ];
+    migrate(&store, &clock, &words).await.end.unwrap();
+    let well = migrate(&store, &clock, &["validate"]).await;
+    show(&well);
+    assert_eq!((well.end.unwrap(), well.err.as_str()), (End::Done, ""));
+    store.delete("secrets", "istio-system", "bob-tls-cert").unwrap();
+    let said = migrate(&store, &clock, &["validate"]).await;
+    assert!(said.err.contains("VALIDATE-CERTIFICATE-MISSING"), "{}", said.err);
+    assert!(said.err.contains("istio-system/bob-tls-cert"), "{}", said.err);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tls_host_at_two_gateways_of_the_same_pods_is_a_blocker() {
+    let (store, clock) = tenants(&["ns-bob"]);
+    gateway_pod(&store);
+    let names = ["bob.a.com", "*.bob.a.com"];
+    for (namespace, name) in [("certs", "bob"), ("ns-bob", "own")] {
+        crate::kinds::put(
+            &store,
+            crate::preflight::healthy::secret(namespace, name, &names, 2027),
+        );
+    }
+    let words = [
+        "tenant",
+        "create",
+        "bob",
+        "--domain",
+        "a.com",
+        "--certificate",
+        "certs/bob",
+    ];
+    migrate(&store, &clock, &words).await.end.unwrap();
+    let mut tls = ingress("ns-bob", "shop");
+    tls["spec"]["rules"][0]["host"] = json!("bob.a.com");
+    tls["spec"]["tls"] = json!([{"hosts": ["bob.a.com"], "secretName": "own"}]);
+    store.put(tls).unwrap();
+    let before = migrate(&store, &clock, &["preflight"]).await;
+    assert!(
+        before.out.contains("GATEWAY-HOST-TAKEN") && before.out.contains("Gateway ns-bob/bob-gateway"),
+        "{}",
+        before.out
+    );
+    migrate(&store, &clock, &["-n", "ns-bob", "apply"])
+        .await
+        .end
+        .unwrap();
+    let said = migrate(&store, &clock, &["validate"]).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Partly);
+    assert!(
+        said.err.contains("VALIDATE-TLS-HOST-TWICE") && said.err.contains("bob.a.com"),
+        "{}",
+        said.err
+    );
+}

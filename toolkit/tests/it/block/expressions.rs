@@ -178,7 +178,7 @@ async fn solvers_of_challenges_and_our_own_canaries_pass() {
     );
     assert!(refused(&solver), "the label alone opens nothing");
     solver["spec"]["rules"][0]["http"]["paths"][0]["path"] = "/.well-known/acme-challenge/token".into();
-    assert!(!refused(&solver));
+    assert!(!refused(&solver), "as it should be");
     let canary = annotated(
         ingress(Some("nginx"), &["a.com"]),
         "nginx.ingress.kubernetes.io/canary",
@@ -208,4 +208,79 @@ async fn who_is_exempt_passes_and_names_are_texts_not_expressions() {
     let new = ingress(Some("nginx"), &["a.com"]);
     assert!(!refuses(&policy, &Value::Null, &new, user));
     assert!(refuses(&policy, &Value::Null, &new, "ada"));
+}
+
+/// A solver as cert-manager writes it.
+fn solver() -> Value {
+    let mut solver = labelled(
+        ingress(Some("nginx"), &["a.com"]),
+        "acme.cert-manager.io/http01-solver",
+        "true",
+    );
+    solver["spec"]["rules"][0]["http"]["paths"][0]["path"] = "/.well-known/acme-challenge/tok-en_1".into();
+    annotated(
+        solver,
+        "nginx.ingress.kubernetes.io/whitelist-source-range",
+        "0.0.0.0/0,::/0",
+    )
+}
+
+#[tokio::test]
+async fn a_solver_that_serves_more_than_its_challenge_is_refused() {
+    let policy = written(&[], &[]).await;
+    let refused = |ingress: &Value| refuses(&policy, &Value::Null, ingress, "ada");
+    assert!(!refused(&solver()));
+    let mut catch_all = solver();
+    catch_all["spec"]["defaultBackend"] = json!({"service": {"name": "x", "port": {"number": 80}}});
+    assert!(refused(&catch_all), "a default back end");
+    let mut pattern = annotated(solver(), "nginx.ingress.kubernetes.io/use-regex", "true");
+    assert!(refused(&pattern), "an expression");
+    pattern["spec"]["rules"][0]["http"]["paths"][0]["path"] = "/.well-known/acme-challenge/|/.*".into();
+    assert!(refused(&pattern), "an expression that takes everything");
+    pattern["metadata"]["annotations"] = json!({});
+    assert!(
+        refused(&pattern),
+        "an expression, should another Ingress switch them on"
+    );
+    for (name, value) in [
+        ("server-alias", "b.com"),
+        ("rewrite-target", "/"),
+        ("server-snippet", "x"),
+    ] {
+        let more = annotated(solver(), &format!("nginx.ingress.kubernetes.io/{name}"), value);
+        assert!(refused(&more), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_exempt_is_not_taken_for_served_once_it_is_so_no_more() {
+    let policy = written(&[], &[]).await;
+    let refused = |before: &Value, after: &Value| refuses(&policy, before, after, "ada");
+    let mut path = solver();
+    path["spec"]["rules"][0]["http"]["paths"][0]["path"] = "/".into();
+    assert!(
+        refused(&solver(), &path),
+        "a solver whose path becomes everything"
+    );
+    let mut label = solver();
+    label["metadata"]["labels"] = json!({});
+    assert!(refused(&solver(), &label), "a solver that is none any more");
+    assert!(!refused(&solver(), &solver()));
+    let canary = "nginx.ingress.kubernetes.io/canary";
+    let ours = labelled(
+        annotated(ingress(Some("nginx"), &["a.com"]), canary, "true"),
+        "app.kubernetes.io/managed-by",
+        "gradual-rollout",
+    );
+    assert!(!refused(&ours, &ours));
+    let mut bare = ours.clone();
+    bare["metadata"]["annotations"] = json!({});
+    assert!(refused(&ours, &bare), "a canary that becomes the host itself");
+    assert!(refused(&ours, &annotated(ours.clone(), canary, "false")));
+    // Who was served, by all means, may change what is no host.
+    let served = ingress(Some("nginx"), &["a.com"]);
+    assert!(!refused(
+        &served,
+        &labelled(served.clone(), "app.kubernetes.io/managed-by", "gradual-rollout")
+    ));
 }

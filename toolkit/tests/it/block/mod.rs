@@ -204,3 +204,18 @@ async fn a_block_that_changes_while_it_is_taken_away_stays() {
         said.err
     );
 }
+
+#[tokio::test]
+async fn a_namespace_is_not_taken_silently_and_names_that_cannot_be_are_refused_before_anything_is_written() {
+    let (store, clock) = with_controller(&[]);
+    for words in [
+        &["-n", "ns-a", "block"][..],
+        &["-n", "ns-a", "unblock"],
+        &["block", "--exempt-namespace", "Bad_NS!"],
+        &["block", "--exempt-namespace", ""],
+    ] {
+        let said = migrate(&store, &clock, words).await;
+        assert!(matches!(said.end, Err(Trouble::Usage(_))), "{words:?}: {said:?}");
+        assert!(store.list(POLICIES).is_empty() && store.list(BINDINGS).is_empty());
+    }
+}

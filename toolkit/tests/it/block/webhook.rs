@@ -250,19 +250,30 @@ fn any_ingress() -> impl Strategy<Value = Value> {
         prop_oneof![3 => Just(None), 1 => Just(Some("")), 2 => Just(Some("nginx")), 1 => Just(Some("other"))];
     let hosts = proptest::sample::subsequence(vec!["a.com", "b.com", ""], 0..=3);
     let alias = prop_oneof![3 => Just(None), 1 => Just(Some("c.com")), 1 => Just(Some("d.com"))];
+    let path = prop_oneof![
+        2 => Just(None),
+        2 => Just(Some("/.well-known/acme-challenge/x")),
+        1 => Just(Some("/.well-known/acme-challenge/|/.*")),
+    ];
+    let more = prop_oneof![
+        4 => Just(None),
+        1 => Just(Some("use-regex")),
+        1 => Just(Some("whitelist-source-range")),
+    ];
     (
         class,
         legacy,
         hosts,
         alias,
         0..2u8,
+        path,
         0..2u8,
         0..2u8,
         0..2u8,
-        0..2u8,
+        more,
     )
         .prop_map(
-            |(class, legacy, hosts, alias, solver, challenge, managed, canary, catch_all)| {
+            |(class, legacy, hosts, alias, solver, path, managed, canary, catch_all, more)| {
                 let mut made = ingress(class, &hosts);
                 if let Some(legacy) = legacy {
                     made = annotated(made, "kubernetes.io/ingress.class", legacy);
@@ -273,9 +284,13 @@ fn any_ingress() -> impl Strategy<Value = Value> {
                 if solver == 1 {
                     made = labelled(made, "acme.cert-manager.io/http01-solver", "true");
                 }
-                if challenge == 1 && !hosts.is_empty() {
-                    made["spec"]["rules"][0]["http"]["paths"][0]["path"] =
-                        "/.well-known/acme-challenge/x".into();
+                if let (Some(path), false) = (path, hosts.is_empty()) {
+                    for rule in made["spec"]["rules"].as_array_mut().unwrap() {
+                        rule["http"]["paths"][0]["path"] = path.into();
+                    }
+                }
+                if let Some(more) = more {
+                    made = annotated(made, &format!("nginx.ingress.kubernetes.io/{more}"), "true");
                 }
                 if managed == 1 {
                     made = labelled(made, "app.kubernetes.io/managed-by", "gradual-rollout");

@@ -65,6 +65,9 @@ pub(crate) const MINIO: [&str; 9] = [
     "ns-ada/s3-tls",
 ];
 
+/// No host of these tests leads anywhere.
+const NAMES: &str = "UNDO-NAME-UNKNOWN,UNDO-NAME-LEADS-TO-GATEWAY";
+
 async fn run(store: &Store, clock: &Clock, more: &[&str]) -> Said {
     migrate(store, clock, &[&MINIO[..], more].concat()).await
 }
@@ -107,11 +110,11 @@ async fn every_port_is_served_by_the_gateway_and_the_load_balancer_is_left_alone
         gateway["spec"]["servers"][1]["hosts"],
         json!(["ns-ada/s3.a.com", "ns-ada/console.s3.a.com"])
     );
-    assert_eq!(
-        gateway["spec"]["servers"][1]["tls"]["credentialName"],
-        "lb-ns-ada-minio"
-    );
-    assert!(store.get("secrets", "istio-system", "lb-ns-ada-minio").is_some());
+    let copy = gateway["spec"]["servers"][1]["tls"]["credentialName"]
+        .as_str()
+        .unwrap();
+    assert!(copy.starts_with("lb-minio-"), "{copy}");
+    assert!(store.get("secrets", "istio-system", copy).is_some());
     assert!(said.out.contains("port 9001 is taken for HTTP"), "{}", said.out);
     assert!(said.out.contains("still serves at 192.0.2.7"), "{}", said.out);
 }
@@ -153,7 +156,7 @@ async fn undo_gives_back_what_the_service_was_and_takes_the_path_away() {
         .await
         .end
         .unwrap();
-    let undo = ["-n", "ns-ada", "loadbalancer", "undo", "minio"];
+    let undo = ["-n", "ns-ada", "loadbalancer", "undo", "minio", "--accept", NAMES];
     let said = migrate(&store, &clock, &[&undo[..], &["--dry-run"]].concat()).await;
     assert_eq!(said.end.unwrap(), End::Done);
     assert_eq!(service(&store)["spec"]["type"], "NodePort");
@@ -179,7 +182,12 @@ async fn undo_gives_back_what_the_service_was_and_takes_the_path_away() {
             "{kind}"
         );
     }
-    assert!(store.get("secrets", "istio-system", "lb-ns-ada-minio").is_none());
+    assert!(
+        store
+            .list("secrets")
+            .iter()
+            .all(|secret| secret["metadata"]["namespace"] != "istio-system")
+    );
     assert!(store.get("secrets", "ns-ada", "s3-tls").is_some());
     let said = migrate(&store, &clock, &undo).await;
     assert!(matches!(said.end, Err(Trouble::Refused(why)) if why.contains("nothing was done about")));
@@ -248,13 +256,8 @@ async fn whom_the_load_balancer_let_in_the_gateway_lets_in_and_nobody_else() {
         "db.a.com",
     ];
     migrate(&store, &clock, &words).await.end.unwrap();
-    let policy = store
-        .get(
-            "authorizationpolicies.security.istio.io",
-            "istio-system",
-            "lb-db-ns-ada",
-        )
-        .unwrap();
+    let policy = store.list("authorizationpolicies.security.istio.io").remove(0);
+    assert_eq!(policy["metadata"]["namespace"], "istio-system");
     assert_eq!(
         policy["spec"],
         json!({
@@ -394,4 +397,171 @@ async fn a_record_of_an_earlier_service_of_the_name_is_not_believed() {
                 .contains("about an earlier Service")
         );
     }
+}
+
+/// What a tenant's load balancer is replaced by.
+fn guarded(namespace: &str, name: &str, range: &str) -> Value {
+    let mut service = balancer(name, json!([{"name": "http", "port": 80}]));
+    service["metadata"]["namespace"] = namespace.into();
+    service["spec"]["loadBalancerSourceRanges"] = json!([range]);
+    service
+}
+
+#[tokio::test]
+async fn services_of_two_tenants_whose_names_join_to_one_share_no_object_at_the_gateway() {
+    let (store, clock) = with_gateway();
+    for (namespace, name, domain) in [("ns-p", "q-minio", "one.a.com"), ("ns-p-q", "minio", "two.a.com")] {
+        put(&store, guarded(namespace, name, "10.0.0.0/8"));
+        put(&store, secret(namespace, "tls", &[domain], 2027));
+        let certificate = format!("{namespace}/tls");
+        let words = [
+            "-n",
+            namespace,
+            "loadbalancer",
+            "migrate",
+            name,
+            "--domain",
+            domain,
+            "--certificate",
+            &certificate,
+        ];
+        migrate(&store, &clock, &words).await.end.unwrap();
+    }
+    // As `lb-SERVICE-NAMESPACE` and as `lb-NAMESPACE-SERVICE` would be one.
+    put(&store, guarded("ns-ns-p", "s3", "10.0.0.0/8"));
+    put(&store, guarded("ns-p", "s3-ns", "192.0.2.0/24"));
+    for (namespace, name, domain) in [("ns-ns-p", "s3", "three.a.com"), ("ns-p", "s3-ns", "four.a.com")] {
+        let words = [
+            "-n",
+            namespace,
+            "loadbalancer",
+            "migrate",
+            name,
+            "--domain",
+            domain,
+        ];
+        migrate(&store, &clock, &words).await.end.unwrap();
+    }
+    let shown = |namespace: &str, gateway: &str| {
+        let gateway = store
+            .get("gateways.networking.istio.io", namespace, gateway)
+            .unwrap();
+        let name = gateway["spec"]["servers"][1]["tls"]["credentialName"].clone();
+        let copy = store
+            .get("secrets", "istio-system", name.as_str().unwrap())
+            .unwrap();
+        copy["data"].clone()
+    };
+    for (namespace, gateway) in [("ns-p", "lb-q-minio"), ("ns-p-q", "lb-minio")] {
+        let own = store.get("secrets", namespace, "tls").unwrap();
+        assert_eq!(shown(namespace, gateway), own["data"], "{gateway}");
+    }
+    let policies = store.list("authorizationpolicies.security.istio.io");
+    assert_eq!(policies.len(), 4, "none replaced another");
+    assert!(
+        policies
+            .iter()
+            .all(|policy| policy["metadata"]["name"].as_str().unwrap().len() <= 63)
+    );
+    let undo = ["-n", "ns-p", "loadbalancer", "undo", "q-minio", "--accept", NAMES];
+    migrate(&store, &clock, &undo).await.end.unwrap();
+    let left = shown("ns-p-q", "lb-minio");
+    assert_eq!(
+        left,
+        store.get("secrets", "ns-p-q", "tls").unwrap()["data"],
+        "the other's stays"
+    );
+    assert_eq!(store.list("authorizationpolicies.security.istio.io").len(), 3);
+}
+
+#[tokio::test]
+async fn what_was_made_for_another_service_is_neither_overwritten_nor_deleted() {
+    let (store, clock) = with_gateway();
+    put(&store, minio());
+    run(&store, &clock, &[]).await.end.unwrap();
+    let name = get(&store, "gateways", "lb-minio")["spec"]["servers"][1]["tls"]["credentialName"].clone();
+    let mut copy = (*store
+        .get("secrets", "istio-system", name.as_str().unwrap())
+        .unwrap())
+    .clone();
+    copy["metadata"]["labels"]["rollout.sealos.io/loadbalancer-namespace"] = "ns-bob".into();
+    copy["metadata"]["annotations"]["rollout.sealos.io/copy-of"] = "ns-bob/tls".into();
+    put(&store, copy);
+    let said = run(&store, &clock, &[]).await;
+    assert!(
+        matches!(&said.end, Err(Trouble::Refused(why)) if why.contains("was made for something else") && why.contains("ns-bob")),
+        "{said:?}"
+    );
+    let undo = ["-n", "ns-ada", "loadbalancer", "undo", "minio", "--accept", NAMES];
+    let said = migrate(&store, &clock, &undo).await;
+    assert_eq!(said.end.unwrap(), End::Done, "{}", said.err);
+    assert!(
+        store
+            .get("secrets", "istio-system", name.as_str().unwrap())
+            .is_some()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_path_through_the_gateway_stays_until_the_service_has_an_address_again() {
+    let (store, clock) = with_gateway();
+    put(&store, minio());
+    run(&store, &clock, &[]).await.end.unwrap();
+    run(&store, &clock, &["--release-address"]).await.end.unwrap();
+    let mut released = (*service(&store)).clone();
+    released["status"] = json!({"loadBalancer": {}});
+    store.put(released).unwrap();
+    let undo = ["-n", "ns-ada", "loadbalancer", "undo", "minio"];
+    let said = migrate(
+        &store,
+        &clock,
+        &[&undo[..], &["--accept", NAMES, "--timeout", "5"]].concat(),
+    )
+    .await;
+    println!("{}{}{:?}", said.out, said.err, said.end);
+    assert_eq!(said.end.unwrap(), End::Partly);
+    assert!(said.err.contains("has no address yet"), "{}", said.err);
+    assert!(
+        said.err.contains("not deleted: Gateway ns-ada/lb-minio"),
+        "{}",
+        said.err
+    );
+    assert_eq!(service(&store)["spec"]["type"], "LoadBalancer");
+    get(&store, "gateways", "lb-minio");
+    let mut addressed = (*service(&store)).clone();
+    addressed["status"] = json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.9"}]}});
+    store.put(addressed).unwrap();
+    let said = migrate(&store, &clock, &[&undo[..], &["--accept", NAMES]].concat()).await;
+    assert_eq!(said.end.unwrap(), End::Done, "{}", said.err);
+    assert!(store.list("gateways.networking.istio.io").is_empty());
+}
+
+#[tokio::test]
+async fn the_path_through_the_gateway_stays_while_names_lead_there_or_nobody_knows() {
+    let (store, clock) = with_gateway();
+    put(&store, minio());
+    // A host that this machine knows, and the gateway where it leads.
+    let words = [
+        "-n",
+        "ns-ada",
+        "loadbalancer",
+        "migrate",
+        "minio",
+        "--host",
+        "9000=localhost",
+        "--host",
+        "9001=x.invalid",
+    ];
+    migrate(&store, &clock, &words).await.end.unwrap();
+    let mut edge = (*store.get("services", "istio-system", "edge").unwrap()).clone();
+    edge["status"] = json!({"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}, {"ip": "::1"}]}});
+    put(&store, edge);
+    let undo = ["-n", "ns-ada", "loadbalancer", "undo", "minio"];
+    let said = migrate(&store, &clock, &undo).await;
+    println!("{:?}", said.end);
+    assert!(
+        matches!(&said.end, Err(Trouble::Refused(why)) if why.contains("localhost leads to") && why.contains("x.invalid")),
+        "{said:?}"
+    );
+    get(&store, "gateways", "lb-minio");
 }

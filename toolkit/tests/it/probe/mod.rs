@@ -377,7 +377,8 @@ async fn migrated_ingresses_that_are_alike_are_marked_and_no_others() {
             .resource("ingresses.networking.k8s.io")
             .name("bad.a.com"),
     );
-    let said = probe(&store, &clock, &nginx, &nginx, &[]).await;
+    let alike = Edge::start(Hands::default(), good).await;
+    let said = probe(&store, &clock, &nginx, &alike, &[]).await;
     assert_eq!(said.end.unwrap(), End::Partly);
     assert!(said.err.contains("not marked: ns-ada/bad.a.com"), "{}", said.err);
     assert_eq!(marks(&store), ["any.b.com", "good.a.com"]);
@@ -411,4 +412,83 @@ async fn a_thousand_routes_are_asked_from_all_sides() {
     );
     assert_eq!(said.end.unwrap(), End::Done);
     assert!(nginx.seen.lock().unwrap().len() > 10_000);
+}
+
+#[tokio::test]
+async fn one_side_is_not_compared_with_itself() {
+    let (store, clock) = shop();
+    let edge = Edge::start(Hands::default(), plain).await;
+    let said = probe(&store, &clock, &edge, &edge, &[]).await;
+    assert!(
+        matches!(&said.end, Err(Trouble::Usage(why)) if why.contains("--istio") && why.contains("same")),
+        "{said:?}"
+    );
+}
+
+#[tokio::test]
+async fn two_sides_that_are_dead_are_not_alike_and_nothing_is_marked() {
+    let mut migrated = ingress("ns-ada", "shop.a.com", &["/foo"], &[]);
+    migrated["metadata"]["labels"] = json!({"sealos.io/migrated-to-istio": "true"});
+    for status in [503, 404] {
+        let (store, clock) = with(vec![migrated.clone()]);
+        let dead = move |arrived: &Arrived| {
+            if arrived.https {
+                says(status)
+            } else {
+                plain(arrived)
+            }
+        };
+        let (nginx, istio) = (
+            Edge::start(Hands::default(), dead).await,
+            Edge::start(Hands::default(), dead).await,
+        );
+        let said = probe(&store, &clock, &nginx, &istio, &[]).await;
+        assert_eq!(said.end.unwrap(), End::Refused, "{status}");
+        assert!(said.out.contains("PROBE-NO-BACKEND  shop.a.com"), "{}", said.out);
+        let ingress = store.list("ingresses.networking.k8s.io").remove(0);
+        assert!(ingress["metadata"]["annotations"]["rollout.sealos.io/probed-at"].is_null());
+    }
+    // A back end that says itself that there is nothing is one.
+    let (store, clock) = with(vec![migrated]);
+    let own = |arrived: &Arrived| {
+        if arrived.https {
+            says(404).with("x-backend", "shop")
+        } else {
+            plain(arrived)
+        }
+    };
+    let (nginx, istio) = (
+        Edge::start(Hands::default(), own).await,
+        Edge::start(Hands::default(), own).await,
+    );
+    let said = probe(&store, &clock, &nginx, &istio, &[]).await;
+    assert_eq!(said.end.unwrap(), End::Done, "{}", said.out);
+}
+
+#[tokio::test]
+async fn an_ingress_is_not_alive_because_another_of_its_host_or_of_www_is() {
+    let mut dead = ingress("ns-ada", "shop.a.com", &["/dead"], &[]);
+    dead["metadata"]["name"] = "dead".into();
+    let (store, clock) = with(vec![
+        ingress("ns-ada", "shop.a.com", &["/foo"], &[]),
+        dead,
+        ingress("ns-ada", "www.shop.a.com", &["/dead"], &[]),
+    ]);
+    let half = |arrived: &Arrived| {
+        if arrived.host == "www.shop.a.com" {
+            return says(200);
+        }
+        if arrived.https && arrived.target.starts_with("/dead") {
+            return says(503);
+        }
+        plain(arrived)
+    };
+    let (nginx, istio) = (
+        Edge::start(Hands::default(), half).await,
+        Edge::start(Hands::default(), half).await,
+    );
+    let said = probe(&store, &clock, &nginx, &istio, &[]).await;
+    assert_eq!(said.end.unwrap(), End::Refused);
+    assert!(said.out.contains("(Ingress ns-ada/dead)"), "{}", said.out);
+    assert_eq!(said.out.matches("PROBE-NO-BACKEND").count(), 1, "{}", said.out);
 }

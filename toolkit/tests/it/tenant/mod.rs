@@ -242,10 +242,8 @@ async fn a_copy_that_was_renewed_by_apply_is_known_all_the_same() {
         .unwrap();
     assert!(store.get("secrets", "istio-system", "ada-tls-cert").is_none());
     // A certificate of that name that is no copy of ours stays.
-    migrate(&store, &clock, &["tenant", "delete", "bob"])
-        .await
-        .end
-        .unwrap();
+    let said = migrate(&store, &clock, &["tenant", "delete", "bob"]).await;
+    assert!(said.end.is_err());
     assert!(store.get("secrets", "istio-system", "bob-tls-cert").is_some());
 }
 
@@ -321,4 +319,53 @@ async fn without_a_certificate_the_hosts_are_served_in_clear_and_it_is_said() {
         .get("gateways.networking.istio.io", "ns-ada", "ada-gateway")
         .unwrap();
     assert_eq!(gateway["spec"]["servers"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_tenant_that_nobody_made_is_not_deleted_in_silence() {
+    let (store, clock) = with_istio();
+    let said = migrate(&store, &clock, &["tenant", "delete", "nope"]).await;
+    assert!(
+        matches!(&said.end, Err(Trouble::Refused(why)) if why.contains("nothing was made for a tenant nope")),
+        "{said:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_copy_that_apply_made_under_the_name_is_neither_overwritten_nor_deleted() {
+    let (store, clock) = with_istio();
+    let mut copy = secret("istio-system", "ada-tls-cert", &["b.com"], 2027);
+    copy["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "gradual-rollout"});
+    copy["metadata"]["annotations"] = json!({"rollout.sealos.io/copy-of": "ada/tls-cert"});
+    put(&store, copy.clone());
+    let said = create(&store, &clock).await;
+    assert!(
+        matches!(&said.end, Err(Trouble::Refused(why)) if why.contains("was made for something else")),
+        "{said:?}"
+    );
+    let said = migrate(&store, &clock, &["tenant", "delete", "ada"]).await;
+    assert!(said.end.is_err());
+    let there = store.get("secrets", "istio-system", "ada-tls-cert").unwrap();
+    assert_eq!(there["data"], copy["data"]);
+}
+
+#[tokio::test]
+async fn a_host_with_tls_that_apply_would_open_at_another_gateway_is_refused() {
+    let (store, clock) = with_istio();
+    let tls = json!([{"hosts": ["ada.a.com"], "secretName": "x"}]);
+    let mut own = ingress("ns-ada", "shop", "ada.a.com", json!({}), "shop");
+    own["spec"]["tls"] = tls;
+    put(&store, own.clone());
+    let said = create(&store, &clock).await;
+    assert!(
+        matches!(&said.end, Err(Trouble::Refused(why))
+            if why.contains("Ingress ns-ada/shop") && why.contains("ada.a.com") && why.contains("skips")),
+        "{said:?}"
+    );
+    assert!(store.list("gateways.networking.istio.io").is_empty());
+    // Under the wildcard it is another host to Istio.
+    own["spec"]["tls"] = json!([{"hosts": ["shop.ada.a.com"], "secretName": "x"}]);
+    own["spec"]["rules"][0]["host"] = "shop.ada.a.com".into();
+    put(&store, own);
+    assert_eq!(create(&store, &clock).await.end.unwrap(), End::Done);
 }

@@ -1,0 +1,153 @@
+//! Whether anything of an Ingress was seen to work: two sides that are dead answer alike too.
+
+use super::ask::{Answer, Outcome, Question};
+use super::code;
+use super::hit::Hit;
+use super::mark::has;
+use super::routes::SUITE;
+use super::target::{NOBODY, hosts};
+use crate::see::{self, items, text};
+use gradual_rollout_migration::model;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A question that nginx passes on to a back end, as its model says.
+#[derive(Clone, Debug)]
+pub(super) struct Reached {
+    host: String,
+    path: String,
+    line: String,
+    /// A back end answered it on both sides.
+    alive: bool,
+    nginx: String,
+    istio: String,
+}
+
+impl Reached {
+    /// By host and path, those in clear first.
+    pub(super) fn order(&self) -> (&str, &str, &str) {
+        (&self.host, &self.path, &self.line)
+    }
+
+    /// What became of a question; none where nginx answers it by itself. A model that does not cover it may be about a
+    /// back end as well.
+    pub(super) fn of(
+        model: &model::Answer,
+        question: &Question,
+        nginx: &Outcome,
+        istio: &Outcome,
+        backend: &[String],
+    ) -> Option<Self> {
+        match model {
+            model::Answer::Backend(_) | model::Answer::Unsupported(_) => {}
+            model::Answer::Status(_) | model::Answer::Redirect { .. } | model::Answer::Refused => {
+                return None;
+            }
+        }
+        let path = question.target.split('?').next().unwrap_or_default();
+        Some(Self {
+            host: question.host.clone(),
+            path: path.to_owned(),
+            line: question.line(),
+            alive: alive(nginx, istio, backend),
+            nginx: nginx.words(question),
+            istio: istio.words(question),
+        })
+    }
+}
+
+/// Whether a back end answered on both sides. A failure is the data plane's, or that of a back end that is not well; that
+/// there is nothing may be said by either, so a back end's own mark has to be on it.
+fn alive(nginx: &Outcome, istio: &Outcome, backend: &[String]) -> bool {
+    let (Outcome::Answered(ours), Outcome::Answered(theirs)) = (nginx, istio) else {
+        return false;
+    };
+    let marked = |answer: &Answer| {
+        backend
+            .iter()
+            .map(String::as_str)
+            .chain(["x-envoy-upstream-service-time"])
+            .any(|name| answer.header(name).is_some())
+    };
+    let works = |answer: &Answer| answer.status < 500;
+    let nothing = ours.status == 404 || theirs.status == 404;
+    works(ours) && works(theirs) && (!nothing || marked(ours) || marked(theirs))
+}
+
+/// A path without the slash at its end.
+fn bare(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+/// Whether a path is asked for as it stands; others are expressions.
+fn plain(path: &str) -> bool {
+    path.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte))
+}
+
+/// The names that an Ingress serves. The other of `www` is not among them: it redirects at most, and may be another
+/// Ingress's, which tells nothing of this one.
+fn own_names(ingress: &Value, prefix: &str) -> Vec<String> {
+    let aliases = see::annotation(ingress, &format!("{prefix}/server-alias")).unwrap_or_default();
+    let own: Vec<&str> = items(ingress, "/spec/rules")
+        .filter_map(|rule| text(rule, "/host"))
+        .chain(aliases.split(',').map(str::trim))
+        .chain([NOBODY])
+        .collect();
+    let mut names = hosts(ingress, prefix);
+    names.retain(|name| own.contains(&name.as_str()));
+    names
+}
+
+/// A blocker for every Ingress of whose own paths none was answered by a back end.
+pub(super) fn dead(ingresses: &[&Value], prefix: &str, reached: &[Reached]) -> Vec<Hit> {
+    let canary = format!("{prefix}/canary");
+    let mut by_host: BTreeMap<&str, Vec<&Reached>> = BTreeMap::new();
+    for one in reached {
+        by_host.entry(one.host.as_str()).or_default().push(one);
+    }
+    let mut hits = Vec::new();
+    for ingress in ingresses {
+        if see::annotation(ingress, &canary) == Some("true") {
+            continue;
+        }
+        let names = own_names(ingress, prefix);
+        let mut paths: Vec<&str> = items(ingress, "/spec/rules")
+            .flat_map(|rule| items(rule, "/http/paths"))
+            .map(|path| text(path, "/path").unwrap_or("/"))
+            .collect();
+        if paths.is_empty() {
+            paths.push("/");
+        }
+        let exact = |path: &str| paths.iter().any(|own| !plain(own) || bare(own) == bare(path));
+        let (wild, spelled): (Vec<String>, Vec<String>) =
+            names.into_iter().partition(|name| name.starts_with("*."));
+        let under = by_host
+            .iter()
+            .filter(|(host, _)| !wild.is_empty() && has(&wild, host));
+        let spelled = spelled.iter().filter_map(|name| by_host.get(name.as_str()));
+        let own: Vec<&Reached> = under
+            .map(|(_, all)| all)
+            .chain(spelled)
+            .flatten()
+            .copied()
+            .filter(|one| exact(&one.path))
+            .collect();
+        if let (Some(first), false) = (own.first(), own.iter().any(|one| one.alive)) {
+            hits.push(Hit::new(
+                SUITE,
+                code::NO_BACKEND,
+                &first.host,
+                format!(
+                    "{} (Ingress {}/{})",
+                    first.line,
+                    see::namespace(ingress),
+                    see::name(ingress)
+                ),
+                &first.nginx,
+                &first.istio,
+            ));
+        }
+    }
+    hits
+}
