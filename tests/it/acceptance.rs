@@ -256,10 +256,7 @@ async fn with_one_of_several_routes_gone_the_others_are_lowered_and_it_is_named(
         .until("over", |w| w.component("shop").lowering.is_none())
         .await;
     let back = world.component("shop");
-    assert_eq!(
-        (back.state, back.weight.written),
-        (State::RolledBack, percent(0))
-    );
+    assert_eq!((back.state, back.weight.written), (State::RolledBack, percent(0)));
 }
 
 #[tokio::test(start_paused = true)]

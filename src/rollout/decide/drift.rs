@@ -14,12 +14,7 @@ impl Desk<'_> {
             Some(c) => (self.is_paused_by_a_person(c), self.sight(i).control_ready),
             None => return,
         };
-        let glass = self
-            .sight(i)
-            .break_glass
-            .as_ref()
-            .filter(|(_, until)| *until > now)
-            .map(|(who, _)| who.clone());
+        let glass = self.glass(i);
         let judge = &self.plan.judge;
         let orphan = !self.in_spec(i);
         let Some(c) = self.status.components.get_mut(i) else {
@@ -117,6 +112,12 @@ impl Desk<'_> {
         let message = c.message.clone();
         remember(c, now, written, highest, reason, &message);
         self.note(i, reason, message, true);
+    }
+
+    /// Who holds the glass broken now.
+    fn glass(&self, i: usize) -> Option<String> {
+        let glass = self.sight(i).break_glass.as_ref()?;
+        (glass.1 > self.now).then(|| glass.0.clone())
     }
 }
 

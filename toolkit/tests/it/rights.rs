@@ -128,7 +128,15 @@ impl Migrator {
         self.done(&store, &clock, &MINIO).await;
         self.done(&store, &clock, &[&MINIO[..], &["--release-address"]].concat())
             .await;
-        let undo = ["-n", "ns-ada", "loadbalancer", "undo", "minio"];
+        let undo = [
+            "-n",
+            "ns-ada",
+            "loadbalancer",
+            "undo",
+            "minio",
+            "--accept",
+            "UNDO-NAME-UNKNOWN",
+        ];
         self.done(&store, &clock, &undo).await;
     }
 
