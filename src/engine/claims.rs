@@ -66,10 +66,23 @@ impl Claims {
         self.changed.subscribe()
     }
 
-    /// What anybody claims of these objects.
+    /// What is claimed of these objects. Whoever is refused for an older one's sake claims nothing.
     pub(super) fn on(&self, objects: &BTreeSet<ObjectRef>) -> Vec<ClaimKey> {
+        let near = |claim: &Claim| claim.keys.iter().any(|key| objects.contains(&key.object));
         let claims = self.by_uid.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = claims.values().flat_map(|claim| &claim.keys);
+        let uids: Vec<String> = claims
+            .iter()
+            .filter(|(_, claim)| near(claim))
+            .map(|(uid, _)| uid.clone())
+            .collect();
+        drop(claims);
+        let owners = uids.into_iter().filter(|uid| self.older_owner(uid).is_none());
+        let owners: Vec<String> = owners.collect();
+        let claims = self.by_uid.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = owners
+            .iter()
+            .filter_map(|uid| claims.get(uid))
+            .flat_map(|claim| &claim.keys);
         keys.filter(|key| objects.contains(&key.object))
             .cloned()
             .collect()

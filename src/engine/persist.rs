@@ -143,6 +143,11 @@ fn abandoned(
             .find(|key| !claims.iter().any(|k| k.overlaps(key)))
             .map(|key| key.to_string());
         let left = left.or_else(|| {
+            let pairs = pairs(&planned.component);
+            let lost = self::pairs(before).into_iter().find(|pair| !pairs.contains(pair));
+            lost.map(|(canary, _)| format!("the pair with the canary {canary}"))
+        });
+        let left = left.or_else(|| {
             (nginx(before) && !nginx(&planned.component)).then(|| "its canary Ingresses".to_owned())
         });
         if let Some(left) = left {
@@ -159,6 +164,26 @@ fn abandoned(
         }
     }
     problems
+}
+
+/// The two ends of each router that names them, as they are written: the same route with another pair is another split.
+fn pairs(component: &Component) -> Vec<(Value, Value)> {
+    let ends = |value: Value| {
+        let end = |name: &str| value.get(name).cloned().unwrap_or_default();
+        (end("canary"), end("control"))
+    };
+    component
+        .routers
+        .iter()
+        .filter_map(|router| match router {
+            Router::Istio(istio) => serde_json::to_value(istio).ok(),
+            Router::GatewayApi(gateway) => serde_json::to_value(gateway).ok(),
+            Router::IngressNginx(_) | Router::Hook(_) | Router::Manual(_) | Router::ControllerSwitch(_) => {
+                None
+            }
+        })
+        .map(ends)
+        .collect()
 }
 
 /// What can still be worked by where a spec cannot be used and no other is known, after a restart: the components that

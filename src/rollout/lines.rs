@@ -75,7 +75,7 @@ impl Ledger {
         length: Duration,
         ctx: &Context<'_>,
     ) {
-        let drawn = lines(ctx);
+        let (drawn, testifies) = (lines(ctx), ctx.control_testifies());
         self.lines.retain(|l| drawn.iter().any(|line| line.is(l.line)));
         for line in drawn {
             if !self.lines.iter().any(|l| l.line.is(line)) {
@@ -90,7 +90,8 @@ impl Ledger {
         for LineEvidence { line, log_e } in &mut entries {
             match *line {
                 Line::Ratio(p0) => {
-                    if !surely_over(control.errors, control.requests, p0) || cfg!(sabotage_5) {
+                    let shared = testifies && surely_over(control.errors, control.requests, p0);
+                    if !shared || cfg!(sabotage_5) {
                         log_e.step_absolute(&ERRORS, errors, p0, canary.errors, canary.requests);
                     }
                 }
@@ -101,7 +102,7 @@ impl Ledger {
                 }
                 Line::Slow(ms, p0) => {
                     if let Some((n, k)) = slower(canary, ms)
-                        && !slower(control, ms).is_some_and(|(n, k)| surely_over(k, n, p0))
+                        && !(testifies && slower(control, ms).is_some_and(|(n, k)| surely_over(k, n, p0)))
                     {
                         log_e.step_absolute(&SLOW, slow, p0, k, n);
                     }

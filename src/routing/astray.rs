@@ -188,8 +188,11 @@ impl Owners<'_> {
     /// the one that we wrote last, for it may have been renamed; where there is none, whatever nobody else claims. The
     /// same where none is named. `None` when there is nothing to write.
     pub(super) fn pick<'j>(&self, form: Form, json: &Value, all: Vec<Stray<'j>>) -> Option<Picked<'j>> {
-        let theirs = self.claimed(form.list, json);
-        let is_theirs = |stray: &Stray<'_>| stray.name.is_some_and(|name| theirs.contains(name));
+        let (claimed, marked) = (self.claimed(form.list), self.marked(form.list, json));
+        let is_theirs = |stray: &Stray<'_>| stray.name.is_some_and(|name| claimed.contains(name));
+        // Marks outlive their owners, and anybody can write them: they protect what is not known to be ours either way,
+        // and nothing that is.
+        let is_marked = |stray: &Stray<'_>| stray.name.is_some_and(|name| marked.contains(name));
         let stamped = stamp(self.component, json).map(|stamp| stamp.weight());
         let some_are_full = all.iter().any(|stray| !is_theirs(stray) && !stray.is_empty());
         let is_named = |stray: &Stray<'_>| {
@@ -210,12 +213,12 @@ impl Owners<'_> {
             let is_ours = match self.names {
                 _ if is_named(&stray) => true,
                 _ if is_theirs(&stray) => false,
-                Some(_) => missing && (!renamed || is_renamed(&stray)),
+                Some(_) => missing && (is_renamed(&stray) || !renamed && !is_marked(&stray)),
                 None => !stray.is_empty() || !some_are_full,
             };
             if is_ours {
                 ours.push(stray);
-            } else if is_theirs(&stray) {
+            } else if is_theirs(&stray) || is_marked(&stray) {
                 left.push((stray, "another rollout claims it"));
             } else {
                 left.push((stray, "it is not one of those that this rollout writes"));
@@ -224,8 +227,8 @@ impl Owners<'_> {
         (!ours.is_empty()).then_some(Picked { form, ours, left })
     }
 
-    /// The routes of a list that others name, or have marks on.
-    fn claimed(&self, list: &'static str, json: &Value) -> BTreeSet<String> {
+    /// The routes of a list that others name.
+    fn claimed(&self, list: &'static str) -> BTreeSet<String> {
         let named = self.claims.iter().filter_map(|claim| match &claim.part {
             Part::Route {
                 list: theirs, route, ..
@@ -234,8 +237,13 @@ impl Owners<'_> {
             }
             Part::Route { .. } | Part::Whole | Part::Stamp(_) => None,
         });
+        named.collect()
+    }
+
+    /// Those that others have marks on.
+    fn marked(&self, list: &'static str, json: &Value) -> BTreeSet<String> {
         let marked = originals::routes_of_others(json, &stamp_key(self.component), list);
-        named.chain(marked).collect()
+        marked.into_iter().collect()
     }
 }
 

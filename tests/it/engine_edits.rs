@@ -49,10 +49,42 @@ async fn a_route_that_an_edit_would_leave_behind_is_watched_until_its_traffic_is
         world.traffic.fail("shop");
         world.until("back", |w| w.weight("shop") == 0).await;
         world.traffic.heal("shop");
-        // Now nothing is left behind, and the edit is taken up.
+        // Now nothing is left behind, and the edit is taken up; who was put back begins again by a person's word.
+        world.until("taken up", |w| invalid(w).is_none()).await;
+        world.pass(1800).await;
+        assert_eq!(
+            (world.component("shop").state, world.weight("other")),
+            (State::RolledBack, 0)
+        );
+        world.say("retry", json!({"components": ["shop"], "who": "ada"}));
         world.until("other has 5%", |w| w.weight("other") == 5).await;
         assert_eq!(world.weight("shop"), 0);
         assert_eq!(invalid(&world), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pair_that_is_swapped_or_exchanged_under_way_moves_nothing() {
+    for (canary, control) in [("v1", "v2"), ("v3", "v1")] {
+        let world = World::with(&["shop"]);
+        world.until("25%", |w| w.weight("shop") == 25).await;
+        let before = world.vs("shop")["spec"].clone();
+        let mut object = world.object();
+        let istio = &mut object["spec"]["components"][0]["routers"][0]["istio"];
+        for (end, subset) in [("canary", canary), ("control", control)] {
+            istio[end]["subset"] = json!(subset);
+        }
+        world.store.put(object).unwrap();
+        world.until("told", |w| invalid(w).is_some()).await;
+        assert!(
+            invalid(&world).unwrap().contains("would be left"),
+            "{:?}",
+            invalid(&world)
+        );
+        world.pass(600).await;
+        assert_eq!(world.vs("shop")["spec"], before);
+        world.traffic.fail("shop");
+        world.until("back", |w| w.weight("shop") == 0).await;
     }
 }
 

@@ -17,7 +17,7 @@ impl Desk<'_> {
         let (paused, ready) = match self.status.components.get(i) {
             // Its owner's again.
             Some(c) if c.state == State::Completed || c.detached || !self.in_spec(i) => return,
-            Some(c) => (self.paused(c), self.sight(i).control_ready),
+            Some(c) => (self.is_paused_by_a_person(c), self.sight(i).control_ready),
             None => return,
         };
         let now = self.now;

@@ -11,7 +11,7 @@ impl Desk<'_> {
     pub(super) fn drift(&mut self, i: usize, objects: &[Routed], lowest: Weight, highest: Weight) {
         let now = self.now;
         let (paused, ready) = match self.status.components.get(i) {
-            Some(c) => (self.paused(c), self.sight(i).control_ready),
+            Some(c) => (self.is_paused_by_a_person(c), self.sight(i).control_ready),
             None => return,
         };
         let glass = self
@@ -80,6 +80,8 @@ impl Desk<'_> {
                 expected: written,
             },
         );
+        // What was put back stays back: a pause is about the plan.
+        let paused = paused && c.state != State::RolledBack;
         let yielded = c.state == State::Manual || paused || glass.is_some() || ready == Some(false);
         let put_back = up && !yielded && (!fight || c.state == State::RolledBack);
         if put_back && !cfg!(sabotage_9) {

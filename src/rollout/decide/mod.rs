@@ -286,7 +286,9 @@ impl<'a> Desk<'a> {
     /// The plan of a component that is put back for this reason, for a change of it begins it anew; `None` for what is
     /// held.
     fn plan_then(&self, i: usize, reason: Reason) -> Option<String> {
-        let planned = self.planned(i).filter(|_| !self.is_held(i, reason))?;
+        // Beside a spec that cannot be used nobody knows what it is to become: that waits for a person, too.
+        let known = self.seen.invalid.is_none();
+        let planned = self.planned(i).filter(|_| known && !self.is_held(i, reason))?;
         Some(planned.fingerprint.clone()).filter(|plan| plan != UNKNOWN)
     }
 
@@ -367,7 +369,12 @@ impl<'a> Desk<'a> {
     }
 
     fn paused(&self, c: &ComponentStatus) -> bool {
-        self.plan.paused || self.seen.invalid.is_some() || c.paused_by.is_some()
+        self.seen.invalid.is_some() || self.is_paused_by_a_person(c)
+    }
+
+    /// Whether a person said stop: then others' raises are theirs to make.
+    fn is_paused_by_a_person(&self, c: &ComponentStatus) -> bool {
+        self.plan.paused || c.paused_by.is_some()
     }
 
     /// Whoever pauses the resource has the last word over a raise that was forced before and is not written yet.

@@ -29,6 +29,7 @@ impl Desk<'_> {
         {
             let (lowest, highest) = range(&objects);
             c.weight.observed = (lowest == highest).then_some(lowest);
+            self.lower_again(i, &objects, &order);
             return;
         }
         // What is new says nothing yet about where the component is, unless there is nothing else.
@@ -89,6 +90,23 @@ impl Desk<'_> {
         }
     }
 
+    /// Whoever raises an object again that went down by an order is answered at once, whatever the order still waits for
+    /// elsewhere: a person, or an object that cannot be read.
+    fn lower_again(&mut self, i: usize, objects: &[Routed], order: &Lowering) {
+        let raised = |o: &&Routed| stamped(o, &order.id) && o.highest > order.weight;
+        if let Some(raised) = objects.iter().find(raised) {
+            let message = format!(
+                "{} raised {} again, to {}; going to {} again",
+                super::drift::blamed(raised),
+                raised.object,
+                raised.highest,
+                order.weight
+            );
+            self.order(i, order.weight, order.reason, order.emergency, None);
+            self.note(i, Reason::DriftReverted, message, true);
+        }
+    }
+
     /// Not all of its routed objects can be read. Nothing rises; but what goes back is back when each that is there is
     /// down, for what is gone carries nothing, and a raise by somebody else is not left standing for it.
     fn look_at_part(&mut self, i: usize) {
@@ -102,10 +120,26 @@ impl Desk<'_> {
         if let Some(order) = c.lowering.clone() {
             if !unknown && !objects.is_empty() && objects.iter().all(|o| is_down(o, &order)) {
                 self.lowered(i, highest, &order);
+            } else {
+                self.lower_again(i, &objects, &order);
             }
             return;
         }
-        if !busy && c.since.is_some() && c.intent.is_none() && highest > c.weight.written {
+        let written = c.weight.written;
+        if !busy && let Some(intent) = c.intent.take() {
+            // Whatever became of it, it is not replayed; and what was raised for it alone goes back.
+            c.weight.asked = written;
+            if highest > written && objects.iter().any(|o| stamped(o, &intent.id)) {
+                self.order(i, written, Reason::HalfRaised, false, None);
+                let message = format!(
+                    "the raise to {} was written only in part; taking it back to {written}",
+                    intent.weight
+                );
+                self.note(i, Reason::HalfRaised, message, true);
+            }
+            return;
+        }
+        if !busy && c.since.is_some() && c.intent.is_none() && highest > written {
             self.drift(i, &objects, lowest, highest);
         }
     }

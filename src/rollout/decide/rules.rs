@@ -17,5 +17,6 @@ mod previews;
 mod promises;
 mod requires;
 mod retries;
+mod skies;
 mod table;
 pub(crate) mod world;

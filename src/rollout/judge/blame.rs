@@ -18,7 +18,7 @@ pub(super) struct Both {
 /// Whether a fault that control shares is ruled out, given that one there is. Either the canary is more than `rho`
 /// times as bad by what was counted in one of these stretches (two looks, each at half of `falseRollback`), or control
 /// was surely within the limit `p0` in the first. Where control has had no requests in any of them, nobody can say,
-/// and the absolute limits decide.
+/// and the absolute limits decide; so at 100%, whatever still comes to it.
 pub(super) fn is_own_fault(
     ctx: &Context<'_>,
     effects: &Effects,
@@ -26,7 +26,7 @@ pub(super) fn is_own_fault(
     [rho, p0]: [f64; 2],
     stretches: [Both; 2],
 ) -> bool {
-    if cfg!(sabotage_5) || !ctx.has_control || stretches.iter().all(|s| s.control.1 == 0) {
+    if cfg!(sabotage_5) || !ctx.control_testifies() || stretches.iter().all(|s| s.control.1 == 0) {
         return true;
     }
     let needed = (2.0 / ctx.judge.false_rollback.clamp(1e-9, 0.5)).ln();

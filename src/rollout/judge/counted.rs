@@ -147,7 +147,7 @@ fn rollback(
     let share = |line: Line| ledger.evidence(line) / view.needed;
     let enough = |share: f64| share >= 1.0 || cfg!(sabotage_4);
     let (canary, control) = (recent.canary.ratio(), recent.control.ratio());
-    let control_known = ctx.has_control && ledger.control_seen && recent.control.requests > 0;
+    let control_known = ctx.control_testifies() && ledger.control_seen && recent.control.requests > 0;
     let absolute = |limit: f64| {
         let both = control_known
             && surely_over(recent.control.errors, recent.control.requests, limit)

@@ -386,11 +386,17 @@ impl<'a> Finding<'a> {
         )
     }
 
-    /// It cannot be told although the source answers for both arms: what is missing is control's past, or a bucket.
+    /// It cannot be told although the source answers and the canary's requests are there: what is missing is control or
+    /// its past, a histogram, or a bucket.
     pub(super) fn is_unclear(&self) -> bool {
         matches!(
             self.why,
-            Why::NoHistory | Why::ThinHistory { .. } | Why::NoBucket { .. } | Why::NoReach { .. }
+            Why::NoHistory
+                | Why::ThinHistory { .. }
+                | Why::NoBucket { .. }
+                | Why::NoReach { .. }
+                | Why::NoControl
+                | Why::NoHistogram { .. }
         )
     }
 

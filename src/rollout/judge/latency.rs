@@ -266,7 +266,7 @@ fn rollback(
     let Some(canary) = quantile(bounds, &recent.canary.latency, q) else {
         return (None, strongest);
     };
-    let live = ctx.has_control && ledger.control_seen && count(&recent.control) > 0;
+    let live = ctx.control_testifies() && ledger.control_seen && count(&recent.control) > 0;
     // Surely more than `share` of the requests slower than `bound`, drawn as `line`, and the quantile over `limit`.
     let absolute = |limit: f64, bound: f64, p0: f64, line: Line| {
         let slow = over_bound(bounds, &recent.control.latency, bound);

@@ -174,6 +174,12 @@ impl Context<'_> {
     pub(super) fn control_is_small(&self) -> bool {
         self.weight.permille() > 900
     }
+
+    /// Control can say whose fault a fault is. At 100% what it still gets is no sample of the traffic: health checks, and
+    /// connections of old, that may all go well or all fail as it is taken down.
+    pub(in crate::rollout) fn control_testifies(&self) -> bool {
+        self.has_control && self.weight < Weight::FULL
+    }
 }
 
 /// How many canary requests promotion asks of a check's last window, which grows until it has them; 0 where it asks for

@@ -443,9 +443,30 @@ fn where_control_is_unknown_the_absolute_limits_decide() {
     let mut bench = Bench::new(&rules, 10);
     let outlook = bench.ticks(60, &arm(200, 0, 0), &Arm::Absent);
     assert!(
-        matches!(outlook, Outlook::Unknown { .. }),
-        "p95 has nothing to compare with: {outlook:?}"
+        matches!(outlook, Outlook::Unclear { .. }),
+        "p95 has nothing to compare with, and that is no darkness: {outlook:?}"
     );
+}
+
+#[test]
+fn at_everything_what_still_comes_to_control_neither_acquits_nor_shares_the_blame() {
+    let rules = rules();
+    // A health check each minute goes well, or all that is left of control fails.
+    for (leftover, failing) in [(1, 0), (1, 1)] {
+        for bad in [20, 200] {
+            let mut bench = Bench::new(&rules, 100);
+            bench.ticks(60, &arm(200, 0, 0), &arm(leftover, 0, 0));
+            let outlook = bench.ticks(12, &arm(200, bad, 0), &arm(leftover, failing, 0));
+            assert!(
+                is_breach(&outlook),
+                "{bad} of 200, control {failing}: {outlook:?}"
+            );
+        }
+    }
+    // Where the canary is well, nothing that becomes of the leftovers puts it back.
+    let mut bench = Bench::new(&rules, 100);
+    let outlook = bench.ticks(120, &arm(200, 0, 0), &arm(1, 1, 0));
+    assert!(!is_breach(&outlook), "{outlook:?}");
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl Ledger {
         };
         let control_ratio = if n_b == 0 { 0.0 } else { real(k_b) / real(n_b) };
         let alike = n_b > 0 && real(k_c) / real(n_c.max(1)) <= WORSE * control_ratio;
-        if alike && ctx.has_control && !cfg!(sabotage_5) {
+        if alike && ctx.control_testifies() && !cfg!(sabotage_5) {
             return Some(Outlook::SharedOutage {
                 message: format!(
                     "{}: both arms are failing: {k_c} of {n_c} canary requests and {k_b} of {n_b} control requests",

@@ -44,7 +44,7 @@ fn state(store: &Store) -> BTreeMap<String, Value> {
     all
 }
 
-fn delete_all(store: &Store) {
+pub(crate) fn delete_all(store: &Store) {
     for resource in RESOURCES {
         for object in store.list(resource) {
             let of = |field: &str| object["metadata"][field].as_str().unwrap().to_owned();
@@ -53,7 +53,8 @@ fn delete_all(store: &Store) {
     }
 }
 
-fn filled() -> (Store, Clock) {
+/// A namespace with an object of each kind that people write.
+pub(crate) fn filled() -> (Store, Clock) {
     let (store, clock) = cluster();
     kinds::istio(&store);
     kinds::cert_manager(&store);

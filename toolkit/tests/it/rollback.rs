@@ -36,7 +36,7 @@ fn show(said: &Said) {
 }
 
 /// Two tenants, one of which has everything: a certificate, an address list, a back end with gRPC.
-fn full() -> (Store, Clock) {
+pub(crate) fn full() -> (Store, Clock) {
     let (store, clock) = tenants(&["ns-a", "ns-b"]);
     let mut rich = ingress("ns-a", "shop");
     rich["spec"]["tls"] = json!([{"hosts": ["shop.ns-a.example.com"], "secretName": "shop-tls"}]);
@@ -187,7 +187,8 @@ async fn what_somebody_edited_is_left_but_its_host_is_closed() {
     assert_eq!(store.list(VS).len(), 1);
 }
 
-fn rollout(store: &Store) {
+/// Serves this program's own resource.
+pub(crate) fn rollout(store: &Store) {
     for document in include_str!("../../../deploy/crd.yaml").split("\n---") {
         let crd: Value = serde_saphyr::from_str(document).unwrap();
         store.register_crd(&crd).unwrap();
@@ -195,7 +196,8 @@ fn rollout(store: &Store) {
     store.namespace("sealos-system");
 }
 
-fn canary(weight: &str) -> Value {
+/// A canary of a rollout that sends a share.
+pub(crate) fn canary(weight: &str) -> Value {
     let mut canary = ingress("ns-a", "gr-shop-80-1234");
     canary["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "gradual-rollout"});
     canary["metadata"]["annotations"] = json!({"nginx.ingress.kubernetes.io/canary": "true",

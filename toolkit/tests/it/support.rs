@@ -6,6 +6,7 @@ use gradual_rollout_apiserver::clock::Clock;
 use gradual_rollout_toolkit::place::Place;
 use gradual_rollout_toolkit::trouble::{End, Trouble};
 use gradual_rollout_toolkit::verb::{self, Verb};
+use std::io::Write;
 
 #[derive(Debug, Parser)]
 struct Typed {
@@ -38,25 +39,36 @@ pub(crate) async fn migrate(store: &Store, clock: &Clock, words: &[&str]) -> Sai
 
 /// The same, by a client of the test's own.
 pub(crate) async fn migrate_by(client: kube::Client, clock: &Clock, words: &[&str]) -> Said {
-    let typed = Typed::try_parse_from([&["migrate"], words].concat()).unwrap();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let now = || clock.now();
-    let end = verb::run(
-        &typed.verb,
-        &mut Place {
-            client,
-            now: &now,
-            out: &mut out,
-            err: &mut err,
-            terminal: false,
-            namespace: typed.namespace,
-            json: typed.json,
-        },
-    )
-    .await;
+    let end = migrate_to(client, clock, words, &mut out, &mut err).await;
     Said {
         end,
         out: String::from_utf8(out).unwrap(),
         err: String::from_utf8(err).unwrap(),
     }
+}
+
+/// The same, and what is said goes where the test wants it.
+pub(crate) async fn migrate_to(
+    client: kube::Client,
+    clock: &Clock,
+    words: &[&str],
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<End, Trouble> {
+    let typed = Typed::try_parse_from([&["migrate"], words].concat()).unwrap();
+    let now = || clock.now();
+    verb::run(
+        &typed.verb,
+        &mut Place {
+            client,
+            now: &now,
+            out,
+            err,
+            terminal: false,
+            namespace: typed.namespace,
+            json: typed.json,
+        },
+    )
+    .await
 }

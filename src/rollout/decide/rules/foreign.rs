@@ -213,3 +213,62 @@ fn a_raise_by_somebody_else_is_put_back_although_another_object_says_nothing() {
         assert_eq!(told.len(), 1, "{told:?}");
     }
 }
+
+#[test]
+fn who_raises_again_what_a_rollback_brought_down_is_answered_whatever_it_still_waits_for() {
+    for lost in [None, Some(Lost::Garbled)] {
+        let mut world = three();
+        world.objects.get_mut("alpha").unwrap()[1].lost = lost;
+        if lost.is_none() {
+            // It takes no writes for now.
+            world.stuck = Some(1);
+        }
+        world.say(Verb::Rollback, "alpha", None);
+        world.ticks(3);
+        assert!(world.component("alpha").lowering.is_some());
+        for again in [400, 410] {
+            edit(&mut world, 0, again, "ada");
+            world.ticks(2);
+            assert_eq!(weights(&world)[0], 0, "{again}: {lost:?}");
+        }
+        assert_eq!(world.component("alpha").reason, Reason::RollbackRequested);
+        world.objects.get_mut("alpha").unwrap()[1].lost = None;
+        world.stuck = None;
+        world.ticks(3);
+        assert_eq!(weights(&world), [0, 0, 0]);
+        assert!(world.component("alpha").lowering.is_none());
+    }
+}
+
+#[test]
+fn a_spec_that_cannot_be_used_is_no_pause_for_others_to_raise_in() {
+    let mut world = three();
+    world.invalid = Some("a slip".into());
+    edit(&mut world, 0, 600, "ada");
+    world.ticks(3);
+    assert_eq!(weights(&world), [100, 100, 100]);
+    world.say(Verb::Rollback, "alpha", None);
+    world.ticks(3);
+    for pause in [false, true] {
+        if pause {
+            world.invalid = None;
+            world.say(Verb::Pause, "alpha", None);
+            world.ticks(1);
+        }
+        edit(&mut world, 2, 600, "bob");
+        world.ticks(3);
+        assert_eq!(weights(&world), [0, 0, 0], "paused: {pause}");
+        assert_eq!(world.component("alpha").state, State::RolledBack);
+    }
+}
+
+#[test]
+fn a_raise_written_in_part_goes_back_although_another_object_cannot_be_read() {
+    let mut world = three();
+    world.die = Some(1);
+    world.until("half of it is written", |w| weights(w) == [400, 100, 100]);
+    world.objects.get_mut("alpha").unwrap()[1].lost = Some(Lost::Garbled);
+    world.restart();
+    world.ticks(3);
+    assert_eq!(weights(&world), [100, 100, 100]);
+}

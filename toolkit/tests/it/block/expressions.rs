@@ -15,7 +15,7 @@ fn evaluate(expression: &Value, context: &Context) -> Cel {
 }
 
 /// Whether the policy refuses the change from `before` (null: it is created) to `after`.
-pub(super) fn refuses(policy: &Value, before: &Value, after: &Value, user: &str) -> bool {
+pub(crate) fn refuses(policy: &Value, before: &Value, after: &Value, user: &str) -> bool {
     let mut context = Context::default();
     context.add_variable_from_value("object", cel::to_value(after).unwrap());
     context.add_variable_from_value("oldObject", cel::to_value(before).unwrap());

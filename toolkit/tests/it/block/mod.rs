@@ -1,7 +1,7 @@
 //! `block` and `unblock`: the stages, and the policy's expressions as an API server evaluates them.
 
-mod expressions;
-mod webhook;
+pub(crate) mod expressions;
+pub(crate) mod webhook;
 
 use crate::kinds::put;
 use crate::support::{cluster, migrate};

@@ -25,7 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
 /// A cluster that knows no admission policies, with the daemon's Service.
-fn old() -> (Store, Clock) {
+pub(crate) fn old() -> (Store, Clock) {
     let (store, clock) = with_controller(&[]);
     for resource in [POLICIES, BINDINGS] {
         store.inject(Fault::new(Action::Fail(Failure::no_such_resource())).resource(resource));
@@ -39,7 +39,7 @@ fn old() -> (Store, Clock) {
 }
 
 const WEBHOOKS: &str = "validatingwebhookconfigurations.admissionregistration.k8s.io";
-const BLOCK: [&str; 3] = ["block", "--webhook-service", "sealos-system/gradual-rollout"];
+pub(crate) const BLOCK: [&str; 3] = ["block", "--webhook-service", "sealos-system/gradual-rollout"];
 
 #[tokio::test]
 async fn without_policies_the_daemon_must_be_named_or_it_is_said_what_else_there_is() {

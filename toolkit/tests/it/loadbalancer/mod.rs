@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// A cluster with a gateway on 80, 443 and 5432, and a certificate.
-fn with_gateway() -> (Store, Clock) {
+pub(crate) fn with_gateway() -> (Store, Clock) {
     let (store, clock) = cluster();
     for kind in ISTIO {
         serve(&store, kind);
@@ -44,7 +44,7 @@ fn balancer(name: &str, ports: Value) -> Value {
     })
 }
 
-fn minio() -> Value {
+pub(crate) fn minio() -> Value {
     balancer(
         "minio",
         json!([
@@ -53,7 +53,7 @@ fn minio() -> Value {
     )
 }
 
-const MINIO: [&str; 9] = [
+pub(crate) const MINIO: [&str; 9] = [
     "-n",
     "ns-ada",
     "loadbalancer",

@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// A question as it arrived.
 #[derive(Clone, Debug)]
-pub(super) struct Arrived {
+pub(crate) struct Arrived {
     pub https: bool,
     /// The name in the handshake.
     pub name: String,
@@ -29,7 +29,7 @@ pub(super) struct Arrived {
 }
 
 impl Arrived {
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .and_then(|value| value.to_str().ok())
@@ -39,13 +39,13 @@ impl Arrived {
 
 /// Status, headers, and how long it takes.
 #[derive(Clone, Debug)]
-pub(super) struct Says {
+pub(crate) struct Says {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub after: Duration,
 }
 
-pub(super) fn says(status: u16) -> Says {
+pub(crate) fn says(status: u16) -> Says {
     Says {
         status,
         headers: Vec::new(),
@@ -54,12 +54,12 @@ pub(super) fn says(status: u16) -> Says {
 }
 
 impl Says {
-    pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
     }
 
-    pub(super) fn after(mut self, millis: u64) -> Self {
+    pub(crate) fn after(mut self, millis: u64) -> Self {
         self.after = Duration::from_millis(millis);
         self
     }
@@ -68,7 +68,7 @@ impl Says {
 type Handler = Arc<dyn Fn(&Arrived) -> Says + Send + Sync>;
 
 /// One data plane.
-pub(super) struct Edge {
+pub(crate) struct Edge {
     pub http: u16,
     pub https: u16,
     pub seen: Arc<Mutex<Vec<Arrived>>>,
@@ -77,7 +77,7 @@ pub(super) struct Edge {
 
 /// How an edge shakes hands.
 #[derive(Clone, Debug)]
-pub(super) struct Hands {
+pub(crate) struct Hands {
     pub names: Vec<String>,
     pub ends: i32,
     pub two: bool,
@@ -94,7 +94,7 @@ impl Default for Hands {
 }
 
 impl Edge {
-    pub(super) async fn start(
+    pub(crate) async fn start(
         hands: Hands,
         handler: impl Fn(&Arrived) -> Says + Send + Sync + 'static,
     ) -> Self {
@@ -121,7 +121,7 @@ impl Edge {
     }
 
     /// As the flags take it.
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}:{}", self.http, self.https)
     }
 }

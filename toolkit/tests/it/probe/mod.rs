@@ -1,6 +1,6 @@
 //! `probe`: two data planes on loopback, and what is said of their answers.
 
-mod edge;
+pub(crate) mod edge;
 mod suites;
 
 use crate::kinds::put;

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 /// How a pod ends.
 #[derive(Clone, Copy)]
-enum Ends {
+pub(crate) enum Ends {
     With(i64),
     Never,
 }
 
 /// A stand-in for kubelet and network: pods of the tenant end one way, those of others another.
-async fn run_pods(store: Store, own: Ends, other: Ends) {
+pub(crate) async fn run_pods(store: Store, own: Ends, other: Ends) {
     let mut changes = store.subscribe("pods");
     while let Ok(change) = changes.recv().await {
         let pod = &change.object;

@@ -1,6 +1,6 @@
 //! `tenant create`, `check` and `delete`.
 
-mod isolation;
+pub(crate) mod isolation;
 
 use crate::kinds::{ISTIO, put, serve};
 use crate::preflight::healthy::{controller, ingress, secret};
@@ -11,7 +11,7 @@ use gradual_rollout_toolkit::trouble::{End, Trouble};
 use serde_json::{Value, json};
 
 /// A cluster with Istio's kinds, and ingress-nginx in its namespace.
-fn with_istio() -> (Store, Clock) {
+pub(crate) fn with_istio() -> (Store, Clock) {
     let (store, clock) = cluster();
     for kind in ISTIO {
         serve(&store, kind);
@@ -25,7 +25,7 @@ fn with_istio() -> (Store, Clock) {
     (store, clock)
 }
 
-const CREATE: [&str; 7] = [
+pub(crate) const CREATE: [&str; 7] = [
     "tenant",
     "create",
     "ada",
