@@ -8,30 +8,35 @@ use super::read::{destinations, from};
 use crate::cluster::{self, annotation};
 use crate::marks;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Names of objects, by host or Service.
+pub type Objects = BTreeMap<String, BTreeSet<String>>;
 
 /// Writes on routes which policies and rules of a plan they need.
 pub fn note(plan: &Plan, routes: &mut [Item], live: &Live) {
+    let (mut guards, mut rules) = (Objects::new(), Objects::new());
+    for item in &plan.items {
+        if item.kind == cluster::AUTHORIZATION_POLICY {
+            for host in &item.hosts {
+                guards.entry(host.clone()).or_default().insert(item.object());
+            }
+        } else if item.kind == cluster::DESTINATION_RULE
+            && let Some(service) = item.body.pointer("/spec/host").and_then(Value::as_str)
+        {
+            rules.entry(service.to_owned()).or_default().insert(item.object());
+        }
+    }
     for route in routes {
-        let held = plan
-            .held
-            .iter()
-            .any(|(namespace, host)| *namespace == route.namespace && route.hosts.contains(host));
-        if held {
+        let is_held = |host: &String| plan.held.contains(&(route.namespace.clone(), host.clone()));
+        if route.hosts.iter().any(is_held) {
             continue;
         }
         let leads = destinations(&route.body);
-        let needed: Vec<String> = plan
-            .items
-            .iter()
-            .filter(|item| {
-                let service = item.body.pointer("/spec/host").and_then(Value::as_str);
-                (item.kind == cluster::AUTHORIZATION_POLICY && !item.hosts.is_disjoint(&route.hosts))
-                    || (item.kind == cluster::DESTINATION_RULE
-                        && service.is_some_and(|service| leads.contains(service)))
-            })
-            .map(Item::object)
-            .collect();
+        let guards = route.hosts.iter().filter_map(|host| guards.get(host));
+        let rules = leads.iter().filter_map(|service| rules.get(service));
+        let needed: BTreeSet<&str> = guards.chain(rules).flatten().map(String::as_str).collect();
+        let needed: Vec<&str> = needed.into_iter().collect();
         let needed = needed.join(",");
         let there = live.get(&route.kind, &route.namespace, &route.name);
         let said = there.and_then(|there| annotation(there, marks::NEEDS));
@@ -44,19 +49,26 @@ pub fn note(plan: &Plan, routes: &mut [Item], live: &Live) {
     }
 }
 
-/// An object with the Ingresses of those routes that it is for.
-pub fn made_of(body: &Value, hosts: &BTreeSet<String>, routes: &[Item]) -> Value {
-    let its = routes.iter().filter(|route| !route.hosts.is_disjoint(hosts));
-    let keys: BTreeSet<String> = its
-        .flat_map(|route| from(&route.body))
-        .map(|(namespace, name)| format!("{namespace}/{name}"))
-        .collect();
+/// Which Ingresses the routes of each host are made of.
+pub fn sources(routes: &[Item]) -> Objects {
+    let mut all = Objects::new();
+    for route in routes {
+        for host in &route.hosts {
+            let keys = from(&route.body).into_iter();
+            let names = keys.map(|(namespace, name)| format!("{namespace}/{name}"));
+            all.entry(host.clone()).or_default().extend(names);
+        }
+    }
+    all
+}
+
+/// An object with the Ingresses of the hosts that it is for.
+pub fn made_of(body: &Value, hosts: &BTreeSet<String>, sources: &Objects) -> Value {
+    let keys = hosts.iter().filter_map(|host| sources.get(host)).flatten();
+    let keys: BTreeSet<&str> = keys.map(String::as_str).collect();
     let mut body = body.clone();
-    annotate(
-        &mut body,
-        marks::FROM,
-        &keys.into_iter().collect::<Vec<_>>().join(","),
-    );
+    let keys: Vec<&str> = keys.into_iter().collect();
+    annotate(&mut body, marks::FROM, &keys.join(","));
     body
 }
 

@@ -322,6 +322,7 @@ impl Sources<'_> {
             }
         }
         let led = keep::served(self.live, routes);
+        let sources = needs::sources(routes);
         for body in of_kind(conversion, "DestinationRule") {
             let service = body
                 .pointer("/spec/host")
@@ -330,7 +331,7 @@ impl Sources<'_> {
             if let Some(hosts) = leading.get(service) {
                 let (namespace, name) = gateway::key(body);
                 let live = self.live.get(&cluster::DESTINATION_RULE, &namespace, &name);
-                let body = keep::settings(needs::made_of(body, hosts, routes), live, &led);
+                let body = keep::settings(needs::made_of(body, hosts, &sources), live, &led);
                 plan.items
                     .push(self.item(cluster::DESTINATION_RULE, &body, hosts.clone()));
             }
@@ -346,7 +347,7 @@ impl Sources<'_> {
                 .collect();
             if !hosts.is_empty() {
                 wanted.insert(gateway::key(body));
-                let body = needs::made_of(body, &hosts, routes);
+                let body = needs::made_of(body, &hosts, &sources);
                 plan.items
                     .push(self.item(cluster::AUTHORIZATION_POLICY, &body, hosts));
             }

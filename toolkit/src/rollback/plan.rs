@@ -4,6 +4,7 @@ use super::args::RollbackArgs;
 use crate::apply::gateway::{self, Host};
 use crate::apply::live::{self, Live, hosts};
 use crate::apply::read::{destinations, from, guarded};
+use crate::apply::secret;
 use crate::apply::select::shown;
 use crate::cluster::{self, Kind, annotation, meta};
 use crate::convert::args::key;
@@ -214,7 +215,12 @@ fn deleted(
         .filter(|copy| annotation(copy, marks::COPY_OF).is_some());
     let unused = copies.filter(|copy| {
         let name = meta(copy, "name");
-        !shown.contains(name) && (everything || was.contains(name))
+        let of = |namespace: &String| {
+            annotation(copy, marks::WRITTEN).is_some()
+                && secret::source(copy).is_some_and(|source| source.0 == *namespace)
+        };
+        let left = matches!(wanted, Wanted::Namespace(namespace) if of(namespace));
+        !shown.contains(name) && (everything || left || was.contains(name))
     });
     deleted.extend(unused.map(|copy| (cluster::SECRET, copy.clone())));
     deleted

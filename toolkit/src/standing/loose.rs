@@ -1,9 +1,11 @@
 //! Policies and rules: those that a route needs and that are not as they were written, and those that no route needs.
 
+use crate::apply::gateway;
 use crate::apply::live::{Live, hosts};
 use crate::apply::needs;
 use crate::apply::read::{destinations, from, guarded};
-use crate::cluster::{self, annotation};
+use crate::apply::secret;
+use crate::cluster::{self, annotation, meta};
 use crate::marks;
 use crate::rollback::plan::named;
 use serde_json::Value;
@@ -51,7 +53,7 @@ pub fn needs(route: &Value, live: &Live) -> Vec<(&'static str, String, String)> 
     found
 }
 
-/// What no route needs: a policy that denies at the gateway, a rule for whoever is in the mesh.
+/// What no route needs: a policy that denies at the gateway, a rule for a Service; and a copy that nobody shows.
 pub fn find(live: &Live, namespace: Option<&str>) -> Vec<(&'static str, String, String)> {
     let routes = || live.ours(&cluster::VIRTUAL_SERVICE);
     let served: BTreeSet<String> = routes().flat_map(hosts).collect();
@@ -82,6 +84,23 @@ pub fn find(live: &Live, namespace: Option<&str>) -> Vec<(&'static str, String, 
             "STATE-LEFTOVER-RULE",
             named(&cluster::DESTINATION_RULE, rule),
             "no route of ours leads to its Service".to_owned(),
+        )
+    }));
+    let shown: BTreeSet<String> = live
+        .all(&cluster::GATEWAY)
+        .flat_map(gateway::credentials)
+        .collect();
+    let copies = live.ours(&cluster::SECRET).filter(|copy| {
+        let of = |source: (String, String)| namespace.is_none_or(|name| source.0 == name);
+        annotation(copy, marks::WRITTEN).is_some()
+            && secret::source(copy).is_some_and(of)
+            && !shown.contains(meta(copy, "name"))
+    });
+    found.extend(copies.map(|copy| {
+        (
+            "STATE-LEFTOVER-COPY",
+            named(&cluster::SECRET, copy),
+            "it is a copy of a certificate that no Gateway shows".to_owned(),
         )
     }));
     found

@@ -208,6 +208,15 @@ async fn servers_that_others_added_to_the_gateway_stay_and_are_known_as_theirs()
 async fn what_an_apply_left_that_was_killed_is_told_and_taken_away() {
     for words in [["rollback", "--all"].as_slice(), &["-n", "ns-a", "rollback"]] {
         let (store, clock) = guarded();
+        edit(&store, ING, "ns-a", "shop", |shop| {
+            shop["spec"]["tls"] = json!([{"hosts": ["shop.ns-a.example.com"], "secretName": "shop-tls"}]);
+        });
+        store
+            .put(
+                json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+                "metadata": {"name": "shop-tls", "namespace": "ns-a"}, "stringData": {"tls.crt": "c", "tls.key": "k"}}),
+            )
+            .unwrap();
         let number = store.inject(Fault::new(Action::Hang).verb("patch").resource(VS));
         let apply = ["apply", "--all"];
         let killed = tokio::time::timeout(Duration::from_secs(5), migrate(&store, &clock, &apply)).await;
@@ -215,11 +224,22 @@ async fn what_an_apply_left_that_was_killed_is_told_and_taken_away() {
         store.faults().lift(number);
         assert_eq!((store.list(AP).len(), store.list(VS).len()), (1, 0));
         let said = partly(&store, &clock, &["validate"]).await;
-        assert!(said.err.contains("blocker  STATE-LEFTOVER-GUARD"), "{}", said.err);
+        for told in [
+            "blocker  STATE-LEFTOVER-GUARD",
+            "warning  STATE-LEFTOVER-RULE",
+            "warning  STATE-LEFTOVER-COPY",
+        ] {
+            assert!(said.err.contains(told), "{told}: {}", said.err);
+        }
         let said = done(&store, &clock, &["status"]).await;
         assert!(said.out.contains("STATE-LEFTOVER-GUARD"), "{}", said.out);
         done(&store, &clock, words).await;
         assert_eq!((store.list(AP).len(), store.list(DR).len()), (0, 0));
+        assert_eq!(
+            store.list("secrets").len(),
+            1,
+            "the copy is gone, the certificate is not"
+        );
         done(&store, &clock, &["validate"]).await;
     }
 }
