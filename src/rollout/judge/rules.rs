@@ -449,27 +449,6 @@ fn where_control_is_unknown_the_absolute_limits_decide() {
 }
 
 #[test]
-fn at_everything_what_still_comes_to_control_neither_acquits_nor_shares_the_blame() {
-    let rules = rules();
-    // A health check each minute goes well, or all that is left of control fails.
-    for (leftover, failing) in [(1, 0), (1, 1)] {
-        for bad in [20, 200] {
-            let mut bench = Bench::new(&rules, 100);
-            bench.ticks(60, &arm(200, 0, 0), &arm(leftover, 0, 0));
-            let outlook = bench.ticks(12, &arm(200, bad, 0), &arm(leftover, failing, 0));
-            assert!(
-                is_breach(&outlook),
-                "{bad} of 200, control {failing}: {outlook:?}"
-            );
-        }
-    }
-    // Where the canary is well, nothing that becomes of the leftovers puts it back.
-    let mut bench = Bench::new(&rules, 100);
-    let outlook = bench.ticks(120, &arm(200, 0, 0), &arm(1, 1, 0));
-    assert!(!is_breach(&outlook), "{outlook:?}");
-}
-
-#[test]
 fn a_canary_that_has_never_worked_does_not_wait_for_settle() {
     let rules = rules();
     let mut bench = Bench::new(&rules, 10);

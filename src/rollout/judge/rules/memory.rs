@@ -272,3 +272,24 @@ fn is_stored_in_four_kilobytes(bench: &Bench<'_>) {
     let again: Ledger = serde_json::from_str(&ledger).unwrap();
     assert_eq!(again.outlook(&bench.ctx), bench.ledger.outlook(&bench.ctx));
 }
+
+#[test]
+fn at_everything_what_still_comes_to_control_neither_acquits_nor_shares_the_blame() {
+    let rules = rules();
+    // A health check each minute goes well, or all that is left of control fails.
+    for (leftover, failing) in [(1, 0), (1, 1)] {
+        for bad in [20, 200] {
+            let mut bench = Bench::new(&rules, 100);
+            bench.ticks(60, &arm(200, 0, 0), &arm(leftover, 0, 0));
+            let outlook = bench.ticks(12, &arm(200, bad, 0), &arm(leftover, failing, 0));
+            assert!(
+                is_breach(&outlook),
+                "{bad} of 200, control {failing}: {outlook:?}"
+            );
+        }
+    }
+    // Where the canary is well, nothing that becomes of the leftovers puts it back.
+    let mut bench = Bench::new(&rules, 100);
+    let outlook = bench.ticks(120, &arm(200, 0, 0), &arm(1, 1, 0));
+    assert!(!is_breach(&outlook), "{outlook:?}");
+}
