@@ -6,6 +6,10 @@ use crate::rollout::reason::{Reason, State};
 use crate::rollout::status::Lowering;
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
+use std::time::Duration;
+
+/// An order that somebody undoes is given again after this long at the earliest.
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Desk<'_> {
     /// Finishes the bookkeeping of our own writes, and finds out about other people's.
@@ -90,11 +94,17 @@ impl Desk<'_> {
         }
     }
 
-    /// Whoever raises an object again that went down by an order is answered at once, whatever the order still waits for
+    /// Whoever raises an object again that went down by an order is answered within a second, whatever the order still waits for
     /// elsewhere: a person, or an object that cannot be read.
     fn lower_again(&mut self, i: usize, objects: &[Routed], order: &Lowering) {
         let raised = |o: &&Routed| stamped(o, &order.id) && o.highest > order.weight;
         if let Some(raised) = objects.iter().find(raised) {
+            // Whoever undoes each write at once would have both write without a pause.
+            let due = order.at + AGAIN;
+            if self.now < due {
+                self.wake(due);
+                return;
+            }
             let message = format!(
                 "{} raised {} again, to {}; going to {} again",
                 super::drift::blamed(raised),
