@@ -1,12 +1,14 @@
-//! Whose a routed object is: of two rollouts that name one, the older's. The daemon writes nothing for the younger, and
-//! nothing is written for it from here: its canary may be the older's control.
+//! Whose a routed object is of two rollouts that name it. The daemon writes nothing for the other, and nothing is written
+//! for it from here: its canary may be the owner's control.
 
+use crate::rollout::reason::Reason;
 use crate::rollout::spec::{Component, GradualRollout};
-use crate::routing::{ClaimKey, ObjectRef, Target, targets};
+use crate::routing::{Claim, ClaimKey, ObjectRef, named};
 use std::collections::BTreeMap;
 
-/// What the daemon says when it refuses a rollout for an object that an older one routes.
+/// What the daemon says where the routes of all components are other rollouts', and where those of some are.
 const CLAIMED: &str = "Claimed";
+const PARTLY: &str = "PartlyClaimed";
 
 /// The components of a rollout whose objects are another's, each with a sentence that says so. `all` are the rollouts
 /// of the namespace, as far as they may be seen; what the daemon said before counts, too.
@@ -15,30 +17,31 @@ pub(super) fn foreign(
     all: &[GradualRollout],
     namespace: &str,
 ) -> BTreeMap<String, String> {
-    let older: Vec<(&str, ClaimKey)> = all
+    let uid = |rollout: &GradualRollout| rollout.metadata.uid.clone().unwrap_or_default();
+    let others: Vec<(String, Claim)> = all
         .iter()
-        .filter(|other| age(other) < age(rollout))
-        .flat_map(|other| {
-            let name = other.metadata.name.as_deref().unwrap_or_default();
-            let claims = other.spec.components.iter().flat_map(|c| claims(c, namespace));
-            claims.map(move |claim| (name, claim))
-        })
+        .filter(|other| uid(other) != uid(rollout))
+        .map(|other| (uid(other), claim(other, namespace)))
         .collect();
-    let said = rollout.status.as_ref().and_then(|status| status.refused());
-    let said = said.filter(|condition| condition.reason == CLAIMED);
-    let sentence = |component: &Component| {
-        let mine = claims(component, namespace);
-        let met = older
-            .iter()
-            .find(|(_, theirs)| mine.iter().any(|own| own.overlaps(theirs)));
-        match (met, said) {
-            (Some((owner, claim)), _) => Some(format!(
-                "{} is routed by the older rollout {owner}: nothing of it is written for this one; give the command to {owner}",
-                claim.object
-            )),
-            (None, Some(condition)) => Some(format!("nothing of it is written: {}", condition.message)),
-            (None, None) => None,
-        }
+    let others: Vec<(&str, &Claim)> = others.iter().map(|(uid, claim)| (uid.as_str(), claim)).collect();
+    let met = claim(rollout, namespace).refused(&uid(rollout), &others);
+    let stalled = rollout
+        .status
+        .as_ref()
+        .and_then(|status| status.condition("Stalled"));
+    let stalled = stalled.filter(|c| c.status == "True" && (c.reason == CLAIMED || c.reason == PARTLY));
+    let said = |component: &str| {
+        let condition = stalled?;
+        let of = rollout.status.as_ref()?.component(component);
+        let meant = condition.reason == CLAIMED || of.is_some_and(|c| c.reason == Reason::Claimed);
+        meant.then(|| format!("nothing of it is written: {}", condition.message))
+    };
+    let sentence = |component: &Component| match met.get(&component.name) {
+        Some(owner) => Some(format!(
+            "{owner}: nothing of it is written for this one; give the command to {}",
+            owner.name
+        )),
+        None => said(&component.name),
     };
     let components = rollout.spec.components.iter();
     components
@@ -46,25 +49,32 @@ pub(super) fn foreign(
         .collect()
 }
 
+/// As the daemon claims it, except what selections find.
+fn claim(rollout: &GradualRollout, namespace: &str) -> Claim {
+    let created = rollout
+        .metadata
+        .creation_timestamp
+        .as_ref()
+        .map(|at| at.0.to_string());
+    let mut claim = Claim::new(
+        created.unwrap_or_default(),
+        rollout.metadata.name.as_deref().unwrap_or_default(),
+    );
+    for component in &rollout.spec.components {
+        let status = rollout.status.as_ref().and_then(|s| s.component(&component.name));
+        claim.add(component, namespace, status, &[]);
+    }
+    claim
+}
+
 /// What anybody claims, by object.
 pub(super) fn all(rollouts: &[GradualRollout], namespace: &str) -> BTreeMap<ObjectRef, Vec<ClaimKey>> {
     let components = rollouts.iter().flat_map(|rollout| &rollout.spec.components);
     let mut by_object: BTreeMap<ObjectRef, Vec<ClaimKey>> = BTreeMap::new();
-    for claim in components.flat_map(|component| claims(component, namespace)) {
+    for claim in components.flat_map(|component| named(component, namespace)) {
         by_object.entry(claim.object.clone()).or_default().push(claim);
     }
     by_object
-}
-
-fn claims(component: &Component, namespace: &str) -> Vec<ClaimKey> {
-    let targets = targets(component, namespace);
-    targets.iter().flat_map(Target::claims).collect()
-}
-
-/// As the daemon compares it: the creation time, and the uid where they are of one second.
-fn age(rollout: &GradualRollout) -> (Option<jiff::Timestamp>, Option<&str>) {
-    let created = rollout.metadata.creation_timestamp.as_ref().map(|at| at.0);
-    (created, rollout.metadata.uid.as_deref())
 }
 
 #[cfg(test)]
@@ -99,16 +109,25 @@ mod tests {
         let young = rollout("shop-reverse", "2026-01-02T00:00:00Z", "v1", "shop");
         let all = [old.clone(), young.clone()];
         let said = foreign(&young, &all, "ns");
-        assert!(
-            said["shop"].contains("is routed by the older rollout shop"),
-            "{said:?}"
-        );
+        assert!(said["shop"].contains("is routed by the older shop"), "{said:?}");
         assert!(
             foreign(&old, &all, "ns").is_empty(),
             "the older one's are its own"
         );
         let other = rollout("other", "2026-01-02T00:00:00Z", "v2", "another");
         assert!(foreign(&other, &[old, other.clone()], "ns").is_empty());
+    }
+
+    #[test]
+    fn what_a_younger_rollout_has_canary_traffic_on_is_foreign_to_an_older() {
+        let old = rollout("shop", "2026-01-01T00:00:00Z", "v2", "shop");
+        let mut young = rollout("shop-reverse", "2026-01-02T00:00:00Z", "v1", "shop");
+        let definition = serde_json::to_value(&young.spec.components[0]).unwrap();
+        let status = json!({"components": [{"name": "shop", "definition": definition}]});
+        young.status = Some(serde_json::from_value(status).unwrap());
+        let all = [old.clone(), young.clone()];
+        assert!(foreign(&young, &all, "ns").is_empty());
+        assert!(foreign(&old, &all, "ns")["shop"].contains("shop-reverse, whose canary traffic is on it"));
     }
 
     #[test]

@@ -37,10 +37,10 @@ use crate::rollout::decide::decide;
 use crate::rollout::observation::{GateAnswer, Observation, Raise};
 use crate::rollout::plan::{PlannedComponent, Problem};
 use crate::rollout::sample::{Blindness, Reading, Slice};
-use crate::rollout::spec::OnDelete;
+use crate::rollout::spec::{Component, OnDelete};
 use crate::rollout::status::{ComponentStatus, GradualRolloutStatus};
 use crate::rollout::weight::Weight;
-use crate::routing::{ClaimKey, ObjectKind, ObjectRef};
+use crate::routing::{ClaimKey, ObjectKind, ObjectRef, Owner};
 use checkup::Checkups;
 use hooks::Asked;
 use jiff::Timestamp;
@@ -141,6 +141,10 @@ pub(super) struct Actor {
     sound: Result<Sound, Vec<Problem>>,
     /// What is wrong with the spec as it is now, when an earlier one is still worked by.
     broken: Option<String>,
+    /// Components whose routes are another resource's: nothing of them is read or written.
+    refused: BTreeMap<String, Owner>,
+    /// What was carrying canary traffic when the claims were last told.
+    carrying: BTreeMap<String, Component>,
     status: GradualRolloutStatus,
     lanes: BTreeMap<String, Lane>,
     pasts: Pasts,
@@ -202,6 +206,8 @@ impl Actor {
         let mut actor = Self {
             sound: Err(Vec::new()),
             broken: None,
+            refused: BTreeMap::new(),
+            carrying: BTreeMap::new(),
             told: tell::Told::by(&persist::read_status(&raw)),
             status: persist::read_status(&raw),
             lanes: BTreeMap::new(),
@@ -285,7 +291,9 @@ impl Actor {
                     Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
                     Err(tokio::sync::broadcast::error::RecvError::Closed) => break,
                 },
-                _ = claims.changed() => {}
+                _ = claims.changed() => if !self.hear_claims() {
+                    continue;
+                },
                 // Whoever waits for its turn looks whether it has come; others have nothing to do.
                 _ = turns.changed(), if self.waits_for_turn() => {}
                 told = freeze.changed(), if follows_freeze => follows_freeze = told.is_ok(),
@@ -345,11 +353,7 @@ impl Actor {
     fn step(&mut self) {
         let now = self.shared.clock.now();
         if self.sound.is_err() {
-            self.cannot_work("InvalidSpec", now);
-            return;
-        }
-        if self.shared.claims.older_owner(&self.raw.uid).is_some() {
-            self.cannot_work("Claimed", now);
+            self.cannot_work(now);
             return;
         }
         if self.stays_behind(now) {
@@ -421,6 +425,7 @@ impl Actor {
         let idle = Lane::default();
         let mut components = BTreeMap::new();
         for planned in sound.plan.cared_for() {
+            let not_ours = self.not_ours(planned.name());
             let lane = self.lanes.get(planned.name()).unwrap_or(&idle);
             let memo = self.memos.entry(planned.name().to_owned()).or_default();
             let mut seen = see(
@@ -440,7 +445,7 @@ impl Actor {
             if !memo.claims().is_empty() {
                 selected.insert(planned.name().to_owned(), memo.claims().to_vec());
             }
-            components.insert(planned.name().to_owned(), seen);
+            components.insert(planned.name().to_owned(), not_ours.unwrap_or(seen));
         }
         meet(&selected, &mut components);
         let on_delete = sound.plan.on_delete;

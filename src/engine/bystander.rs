@@ -2,14 +2,14 @@
 //! there is nothing to write with; its watches are kept warm, and its claims known, so that of two resources that name
 //! one route the older owns it whoever works them.
 
-use super::claims::{Claim, Claims};
+use super::claims::{Claims, claim};
 use super::persist::{self, Sound};
 use super::wanted;
 use crate::cluster::cache::{Cache, Listed};
 use crate::cluster::rollouts::RawRollout;
 use crate::routing::{ClaimKey, ObjectKind, ObjectRef, Stock, Target, found, needs};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One resource that is only looked at.
 pub(super) struct Bystander {
@@ -18,7 +18,7 @@ pub(super) struct Bystander {
     sound: Option<Sound>,
     /// Kinds and namespaces in which selections look.
     scopes: BTreeSet<(ObjectKind, String)>,
-    selected: Vec<ClaimKey>,
+    selected: BTreeMap<String, Vec<ClaimKey>>,
 }
 
 impl Bystander {
@@ -27,7 +27,7 @@ impl Bystander {
             raw,
             sound: None,
             scopes: BTreeSet::new(),
-            selected: Vec::new(),
+            selected: BTreeMap::new(),
         };
         bystander.read(cache, claims, allowed);
         bystander
@@ -46,7 +46,7 @@ impl Bystander {
             self.sound = None;
         }
         // What was removed from the spec and still has traffic stands in the status, and stays claimed.
-        let edited = another || raw.generation != self.raw.generation || names(&raw) != names(&self.raw);
+        let edited = another || raw.generation != self.raw.generation || carried(&raw) != carried(&self.raw);
         self.raw = raw;
         if edited {
             self.read(cache, claims, allowed);
@@ -84,9 +84,9 @@ impl Bystander {
     }
 
     /// What its selections find; `None` while not everything is listed.
-    fn select(&self, cache: &Cache) -> Option<Vec<ClaimKey>> {
+    fn select(&self, cache: &Cache) -> Option<BTreeMap<String, Vec<ClaimKey>>> {
         let sound = self.sound.as_ref()?;
-        let mut keys = Vec::new();
+        let mut selected = BTreeMap::new();
         for planned in sound.plan.cared_for() {
             let mut stock = Stock::default();
             let wanted = needs(&planned.component, &self.raw.namespace);
@@ -100,19 +100,16 @@ impl Bystander {
                 stock.put(kind, &namespace, objects);
             }
             let found = found(&planned.component, &self.raw.namespace, &stock);
-            keys.extend(found.targets.iter().flat_map(Target::claims));
+            let keys = found.targets.iter().flat_map(Target::claims).collect();
+            selected.insert(planned.name().to_owned(), keys);
         }
-        Some(keys)
+        Some(selected)
     }
 
     fn claim(&self, claims: &Claims) {
-        let named = self.sound.iter().flat_map(|s| s.claims.iter());
-        let claim = Claim {
-            created: self.raw.created.clone(),
-            name: format!("{}/{}", self.raw.namespace, self.raw.name),
-            keys: named.chain(&self.selected).cloned().collect(),
-        };
-        claims.put(&self.raw.uid, claim);
+        let status = persist::read_status(&self.raw);
+        let own = claim(&self.raw, self.sound.as_ref(), &status, &self.selected);
+        claims.put(&self.raw.uid, own);
     }
 
     /// Nothing of it is claimed any more.
@@ -121,9 +118,13 @@ impl Bystander {
     }
 }
 
-/// The components that a status knows.
-fn names(raw: &RawRollout) -> Vec<&str> {
+/// The components that a status knows, and what each of them has its canary traffic on.
+fn carried(raw: &RawRollout) -> Vec<(&str, Option<&Value>, bool)> {
     let components = raw.status.get("components").and_then(Value::as_array);
     let each = components.into_iter().flatten();
-    each.filter_map(|c| c.get("name")?.as_str()).collect()
+    each.filter_map(|c| {
+        let detached = c.get("detached").is_some_and(|d| d == true);
+        Some((c.get("name")?.as_str()?, c.get("definition"), detached))
+    })
+    .collect()
 }

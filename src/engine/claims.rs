@@ -1,149 +1,303 @@
-//! Who owns a routed object: of two resources that name it, the older. The younger writes nothing.
+//! What every resource claims, so that of two that name one route one writes it ([`crate::routing::Claim`]).
 
-use crate::routing::{ClaimKey, ObjectRef};
+use super::persist::Sound;
+use crate::cluster::rollouts::RawRollout;
+use crate::rollout::status::GradualRolloutStatus;
+use crate::routing::{Claim, ClaimKey, ObjectRef, Owner};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
-/// What one resource claims.
-#[derive(Clone, Debug)]
-pub(super) struct Claim {
-    /// Its creation time, in the API server's own text: RFC 3339 in UTC sorts by time.
-    pub(super) created: String,
-    /// Namespace and name, for messages.
-    pub(super) name: String,
-    /// The parts of objects it writes.
-    pub(super) keys: Vec<ClaimKey>,
+/// What a resource claims that is worked by `sound`, as `status` knows it; `selected` is what its selections found.
+pub(super) fn claim(
+    raw: &RawRollout,
+    sound: Option<&Sound>,
+    status: &GradualRolloutStatus,
+    selected: &BTreeMap<String, Vec<ClaimKey>>,
+) -> Claim {
+    let mut claim = Claim::new(raw.created.clone(), format!("{}/{}", raw.namespace, raw.name));
+    for planned in sound.iter().flat_map(|s| s.plan.cared_for()) {
+        let found = selected.get(planned.name()).map_or(&[][..], Vec::as_slice);
+        claim.add(
+            &planned.component,
+            &raw.namespace,
+            status.component(planned.name()),
+            found,
+        );
+    }
+    claim
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    by_uid: BTreeMap<String, Claim>,
+    /// Who claims something of an object.
+    by_object: BTreeMap<ObjectRef, BTreeSet<String>>,
+    /// Every resource there was when the daemon began has told what it claims.
+    complete: bool,
+}
+
+impl Book {
+    fn take(&mut self, uid: &str) -> Option<Claim> {
+        let claim = self.by_uid.remove(uid)?;
+        for object in claim.objects() {
+            if let Some(uids) = self.by_object.get_mut(object) {
+                uids.remove(uid);
+                if uids.is_empty() {
+                    self.by_object.remove(object);
+                }
+            }
+        }
+        Some(claim)
+    }
+
+    /// Those who claim something of the same objects.
+    fn near(&self, uid: &str, claim: &Claim) -> BTreeSet<&str> {
+        let of = |object| self.by_object.get(object).into_iter().flatten();
+        claim
+            .objects()
+            .flat_map(of)
+            .map(String::as_str)
+            .filter(|other| *other != uid)
+            .collect()
+    }
+
+    fn refused(&self, uid: &str, mine: &Claim) -> BTreeMap<String, Owner> {
+        let near = self.near(uid, mine).into_iter();
+        let others: Vec<(&str, &Claim)> = near
+            .filter_map(|other| Some((other, self.by_uid.get(other)?)))
+            .collect();
+        mine.refused(uid, &others)
+    }
 }
 
 /// Everybody's claims. Cheap to clone; clones see the same.
 #[derive(Clone, Debug)]
 pub(super) struct Claims {
-    by_uid: Arc<Mutex<BTreeMap<String, Claim>>>,
+    book: Arc<Mutex<Book>>,
     changed: Arc<watch::Sender<u64>>,
 }
 
 impl Default for Claims {
     fn default() -> Self {
         Self {
-            by_uid: Arc::default(),
+            book: Arc::default(),
             changed: Arc::new(watch::channel(0).0),
         }
     }
 }
 
 impl Claims {
-    /// Registers what a resource claims now.
-    pub(super) fn put(&self, uid: &str, claim: Claim) {
-        self.by_uid
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(uid.to_owned(), claim);
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self) {
         self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// Registers what a resource claims now. Nobody is woken whom it does not concern.
+    pub(super) fn put(&self, uid: &str, claim: Claim) {
+        let mut book = self.book();
+        if book.by_uid.get(uid) == Some(&claim) {
+            return;
+        }
+        let before = book.take(uid);
+        let met = |claim: &Claim| !book.near(uid, claim).is_empty();
+        let concerns = before.as_ref().is_some_and(met) || met(&claim);
+        for object in claim.objects() {
+            let uids = book.by_object.entry(object.clone()).or_default();
+            uids.insert(uid.to_owned());
+        }
+        book.by_uid.insert(uid.to_owned(), claim);
+        drop(book);
+        if concerns {
+            self.tell();
+        }
     }
 
     /// A resource is gone.
     pub(super) fn remove(&self, uid: &str) {
-        self.by_uid
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(uid);
-        self.changed.send_modify(|n| *n += 1);
+        if self.book().take(uid).is_some() {
+            self.tell();
+        }
     }
 
     /// The resource of this namespace and name is gone, whichever it was.
     pub(super) fn forget(&self, (namespace, name): &(String, String)) {
         let name = format!("{namespace}/{name}");
-        self.by_uid
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, claim| claim.name != name);
-        self.changed.send_modify(|n| *n += 1);
+        let mut book = self.book();
+        let named = book.by_uid.iter().filter(|(_, claim)| claim.name() == name);
+        let uids: Vec<String> = named.map(|(uid, _)| uid.clone()).collect();
+        for uid in uids {
+            book.take(&uid);
+        }
+        drop(book);
+        self.tell();
     }
 
-    /// Tells when anybody's claims change.
+    /// Every resource there is has told what it claims.
+    pub(super) fn complete(&self) {
+        let before = std::mem::replace(&mut self.book().complete, true);
+        if !before {
+            self.tell();
+        }
+    }
+
+    /// Whether every resource there was has told what it claims: before, nobody knows whose a route is.
+    pub(super) fn is_complete(&self) -> bool {
+        self.book().complete
+    }
+
+    /// Tells when anybody's claims change that meet another's.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
-    /// What is claimed of these objects. Whoever is refused for an older one's sake claims nothing.
+    /// What is claimed of these objects. Whoever is refused for another's sake claims nothing.
     pub(super) fn on(&self, objects: &BTreeSet<ObjectRef>) -> Vec<ClaimKey> {
-        let near = |claim: &Claim| claim.keys.iter().any(|key| objects.contains(&key.object));
-        let claims = self.by_uid.lock().unwrap_or_else(PoisonError::into_inner);
-        let uids: Vec<String> = claims
+        let book = self.book();
+        let uids: BTreeSet<&String> = objects
             .iter()
-            .filter(|(_, claim)| near(claim))
-            .map(|(uid, _)| uid.clone())
+            .filter_map(|o| book.by_object.get(o))
+            .flatten()
             .collect();
-        drop(claims);
-        let owners = uids.into_iter().filter(|uid| self.older_owner(uid).is_none());
-        let owners: Vec<String> = owners.collect();
-        let claims = self.by_uid.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = owners
-            .iter()
-            .filter_map(|uid| claims.get(uid))
-            .flat_map(|claim| &claim.keys);
-        keys.filter(|key| objects.contains(&key.object))
-            .cloned()
-            .collect()
+        let mut all = Vec::new();
+        for (uid, claim) in uids.into_iter().filter_map(|uid| book.by_uid.get_key_value(uid)) {
+            let refused = book.refused(uid, claim);
+            let owned = claim.keys(|component| !refused.contains_key(component));
+            all.extend(owned.filter(|key| objects.contains(&key.object)).cloned());
+        }
+        all
     }
 
-    /// The older resource that claims something of this one's, and what.
-    pub(super) fn older_owner(&self, uid: &str) -> Option<(String, ClaimKey)> {
-        let claims = self.by_uid.lock().unwrap_or_else(PoisonError::into_inner);
-        let mine = claims.get(uid)?;
-        let age = |uid: &str, claim: &Claim| (claim.created.clone(), uid.to_owned());
-        claims
-            .iter()
-            .filter(|(other, claim)| age(other, claim) < age(uid, mine))
-            .find_map(|(_, claim)| {
-                let key = mine
-                    .keys
-                    .iter()
-                    .find(|key| claim.keys.iter().any(|k| k.overlaps(key)))?;
-                Some((claim.name.clone(), key.clone()))
-            })
+    /// The components of a resource whose routes are another's, and whose.
+    pub(super) fn refused(&self, uid: &str) -> BTreeMap<String, Owner> {
+        let book = self.book();
+        book.by_uid
+            .get(uid)
+            .map_or_else(BTreeMap::new, |mine| book.refused(uid, mine))
+    }
+
+    /// The same, were this what the resource claims.
+    pub(super) fn would_refuse(&self, uid: &str, claim: &Claim) -> BTreeMap<String, Owner> {
+        self.book().refused(uid, claim)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::routing::{ObjectKind, Part};
+    use crate::rollout::spec::Component;
+    use crate::rollout::status::ComponentStatus;
+    use serde_json::json;
 
-    fn claim(created: &str, name: &str, map: &str) -> Claim {
-        let object = ObjectRef {
-            kind: ObjectKind::ConfigMap,
-            namespace: "ns".into(),
-            name: map.into(),
-        };
-        Claim {
-            created: created.into(),
-            name: name.into(),
-            keys: vec![ClaimKey {
-                object,
-                part: Part::Whole,
-            }],
-        }
+    fn component(name: &str, route: &str) -> Component {
+        serde_json::from_value(json!({"name": name, "routers": [{"istio": {
+            "virtualServices": [{"name": route}], "canary": {"host": "b"}, "control": {"host": "a"}}}]}))
+        .unwrap()
     }
+
+    /// Of each component its name, its route, and whether it has canary traffic there.
+    fn claim(created: &str, name: &str, components: &[(&str, &str, bool)]) -> Claim {
+        let mut claim = Claim::new(created, name);
+        for (name, route, carries) in components {
+            let component = component(name, route);
+            let status = ComponentStatus {
+                definition: carries.then(|| Box::new(component.clone())),
+                ..ComponentStatus::default()
+            };
+            claim.add(&component, "ns", Some(&status), &[]);
+        }
+        claim
+    }
+
+    fn owners(claims: &Claims, uid: &str) -> Vec<(String, String)> {
+        let refused = claims.refused(uid).into_iter();
+        refused
+            .map(|(component, owner)| (component, owner.name))
+            .collect()
+    }
+
+    fn of(component: &str, owner: &str) -> Vec<(String, String)> {
+        vec![(component.into(), owner.into())]
+    }
+
+    const OLD: &str = "2026-01-01T00:00:00Z";
+    const YOUNG: &str = "2026-01-02T00:00:00Z";
 
     #[test]
     fn of_two_resources_that_name_one_object_the_older_owns_it() {
         let claims = Claims::default();
-        claims.put("b", claim("2026-01-01T00:00:00Z", "ns/old", "map"));
-        claims.put("a", claim("2026-01-02T00:00:00Z", "ns/young", "map"));
-        assert_eq!(claims.older_owner("b"), None);
+        claims.put("b", claim(OLD, "ns/old", &[("shop", "map", false)]));
+        claims.put(
+            "a",
+            claim(
+                YOUNG,
+                "ns/young",
+                &[("store", "map", false), ("cart", "other", false)],
+            ),
+        );
+        assert_eq!(owners(&claims, "b"), []);
         assert_eq!(
-            claims.older_owner("a").map(|(name, _)| name),
-            Some("ns/old".into())
+            owners(&claims, "a"),
+            of("store", "ns/old"),
+            "and its other component is its own"
         );
         claims.remove("b");
+        assert_eq!(owners(&claims, "a"), [], "an owner that is gone owns nothing");
+        claims.put("c", claim(OLD, "ns/other", &[("shop", "another", false)]));
+        assert_eq!(owners(&claims, "a"), [], "different objects do not meet");
+    }
+
+    #[test]
+    fn whoever_has_canary_traffic_on_a_route_owns_it_whatever_is_older() {
+        let claims = Claims::default();
+        claims.put("young", claim(YOUNG, "ns/young", &[("store", "map", true)]));
+        claims.put("old", claim(OLD, "ns/old", &[("shop", "map", false)]));
+        assert_eq!(owners(&claims, "young"), []);
+        assert_eq!(owners(&claims, "old"), of("shop", "ns/young"));
+        claims.put("young", claim(YOUNG, "ns/young", &[("store", "map", false)]));
+        assert_eq!(owners(&claims, "old"), [], "nothing is on it any more");
+        claims.put("young", claim(YOUNG, "ns/young", &[("store", "map", true)]));
+        claims.put("old", claim(OLD, "ns/old", &[("shop", "map", true)]));
         assert_eq!(
-            claims.older_owner("a"),
-            None,
-            "an owner that is gone owns nothing"
+            owners(&claims, "young"),
+            of("store", "ns/old"),
+            "of two that have, the older"
         );
-        claims.put("c", claim("2026-01-01T00:00:00Z", "ns/other", "another"));
-        assert_eq!(claims.older_owner("a"), None, "different objects do not meet");
+        assert_eq!(owners(&claims, "old"), []);
+    }
+
+    #[test]
+    fn traffic_on_one_route_gives_no_right_to_another() {
+        let claims = Claims::default();
+        claims.put("young", claim(YOUNG, "ns/young", &[("store", "map", true)]));
+        let mut old = Claim::new(OLD, "ns/old");
+        let mut edited = component("shop", "own");
+        let before = ComponentStatus {
+            definition: Some(Box::new(edited.clone())),
+            ..ComponentStatus::default()
+        };
+        edited.routers.extend(component("shop", "map").routers);
+        old.add(&edited, "ns", Some(&before), &[]);
+        assert_eq!(
+            claims.would_refuse("old", &old).keys().collect::<Vec<_>>(),
+            ["shop"]
+        );
+    }
+
+    #[test]
+    fn what_concerns_nobody_else_wakes_nobody() {
+        let claims = Claims::default();
+        let mut changes = claims.changes();
+        claims.put("a", claim(OLD, "ns/a", &[("shop", "map", false)]));
+        claims.put("b", claim(OLD, "ns/b", &[("shop", "another", false)]));
+        assert!(!changes.has_changed().unwrap());
+        claims.put("b", claim(OLD, "ns/b", &[("shop", "map", false)]));
+        assert!(changes.has_changed().unwrap());
+        changes.mark_unchanged();
+        claims.put("b", claim(OLD, "ns/b", &[("shop", "another", false)]));
+        assert!(changes.has_changed().unwrap(), "it let go of what another names");
     }
 }

@@ -145,6 +145,7 @@ impl Hub {
                     Some(Ok(RolloutEvent::Synced)) => {
                         // Each actor has told where its rollout stands when it was made.
                         self.shared.turns.complete();
+                        self.shared.claims.complete();
                         self.ready.send_replace(true);
                     }
                     Some(Ok(RolloutEvent::Applied(raw))) => roster.applied(raw).await,

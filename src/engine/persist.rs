@@ -4,17 +4,17 @@ use crate::cluster::rollouts::RawRollout;
 use crate::rollout::plan::{Plan, Problem, UNKNOWN};
 use crate::rollout::spec::{Component, GradualRolloutSpec, Router};
 use crate::rollout::status::GradualRolloutStatus;
-use crate::routing::{ClaimKey, ObjectKind, Target, needs, targets};
+use crate::routing::{ClaimKey, ObjectKind, named, needs, targets};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A resource that can be worked by.
 #[derive(Debug)]
 pub(super) struct Sound {
     /// Its plan.
     pub(super) plan: Plan,
-    /// The parts of objects it writes.
-    pub(super) claims: Vec<ClaimKey>,
+    /// The parts of objects that each of its components writes.
+    pub(super) claims: BTreeMap<String, Vec<ClaimKey>>,
 }
 
 /// A resource's spec as it is written.
@@ -40,7 +40,7 @@ pub(super) fn read(
     allowed: &[String],
 ) -> Result<Sound, Vec<Problem>> {
     let mut plan = Plan::parse(&spec(raw)?)?;
-    let (mut problems, mut claims) = (Vec::new(), Vec::<ClaimKey>::new());
+    let (mut problems, mut claims) = (Vec::new(), BTreeMap::<String, Vec<ClaimKey>>::new());
     for (i, planned) in plan.components.iter().enumerate() {
         let path = format!("spec.components[{i}].routers");
         let weights: Vec<_> = planned.steps.iter().map(|s| s.weight).collect();
@@ -74,17 +74,18 @@ pub(super) fn read(
             }));
             own.extend(target.claims());
         }
-        if let Some(twice) = own.iter().find(|key| claims.iter().any(|k| k.overlaps(key))) {
+        let taken = |key: &&ClaimKey| claims.values().flatten().any(|k| k.overlaps(key));
+        if let Some(twice) = own.iter().find(taken) {
             let message = format!("another component of this resource writes {twice} too");
             problems.push(Problem { path, message });
         }
-        claims.append(&mut own);
+        claims.insert(planned.name().to_owned(), own);
     }
-    let written = |component: &Component| written(component, &raw.namespace);
-    problems.extend(abandoned(&plan, status, &claims, &raw.namespace));
+    let all: Vec<ClaimKey> = claims.values().flatten().cloned().collect();
+    problems.extend(abandoned(&plan, status, &all, &raw.namespace));
     plan.take_in(status, |component| {
-        let keys = written(component);
-        keys.iter().any(|key| claims.iter().any(|k| k.overlaps(key)))
+        let keys = named(component, &raw.namespace);
+        keys.iter().any(|key| all.iter().any(|k| k.overlaps(key)))
     });
     // A definition in a status may be older than what the operator allows now, and is no way round it.
     plan.orphans.retain(|orphan| {
@@ -103,17 +104,13 @@ pub(super) fn read(
         }
         stray.is_none()
     });
-    claims.extend(plan.orphans.iter().flat_map(|p| written(&p.component)));
+    let orphans = plan.orphans.iter();
+    claims.extend(orphans.map(|p| (p.name().to_owned(), named(&p.component, &raw.namespace))));
     if problems.is_empty() {
         Ok(Sound { plan, claims })
     } else {
         Err(problems)
     }
-}
-
-fn written(component: &Component, namespace: &str) -> Vec<ClaimKey> {
-    let all = targets(component, namespace);
-    all.iter().flat_map(Target::claims).collect()
 }
 
 /// Components whose routers were edited while they carry canary traffic, so that nobody would watch over what is no
@@ -138,7 +135,7 @@ fn abandoned(
         let Some(before) = c.definition.as_deref() else {
             continue;
         };
-        let left = written(before, namespace)
+        let left = named(before, namespace)
             .into_iter()
             .find(|key| !claims.iter().any(|k| k.overlaps(key)))
             .map(|key| key.to_string());

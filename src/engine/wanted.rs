@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 /// selections look.
 pub(super) fn want(cache: &Cache, sound: &Sound, namespace: &str) -> BTreeSet<(ObjectKind, String)> {
     let mut scopes = BTreeSet::new();
-    for key in &sound.claims {
+    for key in sound.claims.values().flatten() {
         cache.want(key.object.kind, &key.object.namespace);
     }
     for planned in sound.plan.cared_for() {

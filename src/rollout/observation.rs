@@ -132,6 +132,8 @@ pub enum Routers {
     Unread,
     /// One cannot be read, is not there, or does not carry the pair; a sentence that names it and the remedy.
     Unreadable(String),
+    /// They are another resource's: nothing of them is written. A sentence that names it and the remedy.
+    Claimed(String),
     /// All were read, edge first.
     Read(Vec<Routed>),
 }

@@ -22,6 +22,7 @@ mod manual;
 mod nginx;
 mod object;
 mod originals;
+mod owner;
 mod pair;
 mod parents;
 mod patch;
@@ -44,6 +45,7 @@ pub use manual::{Asked, asked, confirmation, confirmed, confirmed_key, manual_ob
 pub use nginx::{Classes, Code, Finding, Severity, controller_findings};
 pub use object::{ClaimKey, ObjectKind, ObjectRef, Part};
 pub use originals::{ORIGINALS_PREFIX, PutBack};
+pub use owner::{Claim, Owner, named};
 pub use parents::Parents;
 pub use patch::{Change, ObjectPatch, PatchBody};
 pub use seen::{OUR_MANAGERS, Reading, Seen, Share};

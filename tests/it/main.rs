@@ -31,6 +31,7 @@ mod emergency;
 mod engine;
 mod engine_blame;
 mod engine_checkup;
+mod engine_claims;
 mod engine_edits;
 mod engine_gates;
 mod engine_gateway;

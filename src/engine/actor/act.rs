@@ -2,7 +2,7 @@
 
 use super::{Actor, Dirty, Done};
 use crate::engine::lane::Lane;
-use crate::engine::leave::leave;
+use crate::engine::leave::{Left, leave};
 use crate::engine::order::{Pair, swapped};
 use crate::engine::{lower, raise};
 use crate::rollout::observation::{Decision, Lower, Raise};
@@ -40,6 +40,9 @@ impl Actor {
         self.wake_at = decision.wake_at;
         self.done.extend(decision.done);
         self.audits.decided(decision.audits);
+        if decision.changed {
+            self.claim_what_carries();
+        }
         self.dirty = self.dirty.max(if decision.changed {
             Dirty::Now
         } else {
@@ -113,6 +116,9 @@ impl Actor {
             return;
         }
         lane.clear();
+        if self.refused.contains_key(&order.component) {
+            return;
+        }
         if swapped(Pair::LowerTell) && !self.written.to_string().contains(&order.id) {
             return;
         }
@@ -248,8 +254,14 @@ impl Actor {
         let doors = self.doors(&self.shared.clients.api);
         let namespace = self.raw.namespace.clone();
         let name = component.to_owned();
+        let theirs = self.refused.contains_key(component);
         self.tasks.spawn(async move {
-            let left = leave(doors, planned, namespace, restore).await;
+            let left = if theirs {
+                // What stands there is another's.
+                Left::default()
+            } else {
+                leave(doors, planned, namespace, restore).await
+            };
             Done::Detached {
                 component: name,
                 left,

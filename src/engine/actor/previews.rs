@@ -53,6 +53,9 @@ impl Actor {
             let Some(component) = self.planned(&order.component) else {
                 continue;
             };
+            if self.refused.contains_key(&order.component) {
+                continue;
+            }
             let now = self.shared.clock.now();
             let too_soon = |tried: &Tried| tried.order == order && now < tried.again;
             if self.previews.tried.get(&order.component).is_some_and(too_soon) {

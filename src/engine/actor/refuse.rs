@@ -1,23 +1,52 @@
-//! A resource that cannot be worked: nothing is written but the reason.
+//! What cannot be worked: a whole resource, or a component whose routes are another's. Nothing is written but the reason.
 
 use super::{Actor, Dirty, Lane, together};
 use crate::rollout::decide::conditions::set_condition;
+use crate::rollout::observation::{Routers, Seen};
+use crate::rollout::spec::Component;
+use crate::rollout::status::ComponentStatus;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 
 impl Actor {
+    /// What is seen of a component that nothing may be read of yet, or ever: `None` where it is ours.
+    pub(super) fn not_ours(&self, component: &str) -> Option<Seen> {
+        if let Some(owner) = self.refused.get(component) {
+            return Some(Seen {
+                routers: Routers::Claimed(owner.to_string()),
+                ..Seen::default()
+            });
+        }
+        // Whoever has canary traffic watches over it at once; everybody else has time until it is known who is there.
+        let carries = self
+            .status
+            .component(component)
+            .is_some_and(|c| c.definition.is_some());
+        let known = carries || self.shared.claims.is_complete();
+        (!known).then(Seen::default)
+    }
+
+    /// Tells the others when something begins or ceases to carry canary traffic.
+    pub(super) fn claim_what_carries(&mut self) {
+        let carrying = |c: &ComponentStatus| Some((c.name.clone(), c.definition.as_deref()?.clone()));
+        let now = self
+            .status
+            .components
+            .iter()
+            .filter(|c| !c.detached)
+            .filter_map(carrying);
+        let now: BTreeMap<String, Component> = now.collect();
+        if now != self.carrying {
+            self.carrying = now;
+            self.claim();
+        }
+    }
+
     /// Writes nothing but the reason why nothing is written.
-    pub(super) fn cannot_work(&mut self, reason: &str, now: Timestamp) {
-        let message = match (&self.sound, self.shared.claims.older_owner(&self.raw.uid)) {
-            (Err(problems), _) => together(problems),
-            (Ok(_), Some((owner, key))) => {
-                format!(
-                    "{} is routed by the older {owner}: take it out of one of the two",
-                    key.object
-                )
-            }
-            (Ok(_), None) => return,
-        };
-        let message: String = message.chars().take(1024).collect();
+    pub(super) fn cannot_work(&mut self, now: Timestamp) {
+        let reason = "InvalidSpec";
+        let Err(problems) = &self.sound else { return };
+        let message: String = together(problems).chars().take(1024).collect();
         for lane in self
             .lanes
             .values_mut()

@@ -2,11 +2,13 @@
 
 use super::{Actor, Lane, older, together};
 use crate::cluster::rollouts::RawRollout;
-use crate::engine::claims::Claim;
+use crate::engine::claims::claim;
 use crate::engine::pasts::Pasts;
 use crate::engine::persist::{self, Sound};
 use crate::engine::wanted;
 use crate::metrics::Cursor;
+use crate::rollout::plan::Problem;
+use std::collections::BTreeMap;
 
 impl Actor {
     /// Cursors of the daemon before; the source decides whether they can still be resumed.
@@ -25,7 +27,12 @@ impl Actor {
         self.shared
             .view
             .declare(&self.raw.namespace, &self.raw.name, self.raw.generation, spec);
-        match persist::read(&self.raw, &self.status, &self.shared.settings.allowed_namespaces) {
+        let read = persist::read(&self.raw, &self.status, &self.shared.settings.allowed_namespaces);
+        let read = read.and_then(|sound| match self.encroaches(&sound) {
+            problems if problems.is_empty() => Ok(sound),
+            problems => Err(problems),
+        });
+        match read {
             Ok(sound) => {
                 self.reroute(&sound);
                 self.broken = None;
@@ -48,7 +55,7 @@ impl Actor {
         self.mine = self
             .sound
             .iter()
-            .flat_map(|s| s.claims.iter().map(|key| key.object.clone()))
+            .flat_map(|s| s.claims.values().flatten().map(|key| key.object.clone()))
             .collect();
         self.memos.clear();
         self.selected.clear();
@@ -60,15 +67,70 @@ impl Actor {
     }
 
     /// Claims what the resource names and what its selections found.
-    pub(in crate::engine) fn claim(&self) {
-        let named = self.sound.iter().flat_map(|s| s.claims.iter());
-        let keys = named.chain(self.selected.values().flatten()).cloned().collect();
-        let claim = Claim {
-            created: self.raw.created.clone(),
-            name: format!("{}/{}", self.raw.namespace, self.raw.name),
-            keys,
+    pub(in crate::engine) fn claim(&mut self) {
+        let own = claim(&self.raw, self.sound.as_ref().ok(), &self.status, &self.selected);
+        self.shared.claims.put(&self.raw.uid, own);
+        self.heed_claims();
+    }
+
+    /// Looks whose routes ours are. What is under way for those that are another's ends. True when there is any.
+    fn heed_claims(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.refused, self.shared.claims.refused(&self.raw.uid));
+        for (name, lane) in &mut self.lanes {
+            if self.refused.contains_key(name) {
+                lane.clear();
+                self.failures.remove(name);
+            }
+        }
+        !before.is_empty() || !self.refused.is_empty()
+    }
+
+    /// Somebody's claims changed. True when that is about us.
+    pub(super) fn hear_claims(&mut self) -> bool {
+        let waited = self.status.components.iter().any(|c| c.since.is_none());
+        let concerns = self.heed_claims() || self.broken.is_some();
+        if self.broken.is_some() {
+            // What an edit wanted may be free by now.
+            self.read_spec();
+        }
+        concerns || waited || self.first
+    }
+
+    /// Edits that would have what carries canary traffic write what is another's: where they are, and what is wrong.
+    /// They are not taken up, for what carries traffic is watched over by the plan that it has.
+    fn encroaches(&self, sound: &Sound) -> Vec<Problem> {
+        let own = claim(&self.raw, Some(sound), &self.status, &BTreeMap::new());
+        let claims = &self.shared.claims;
+        let refused = claims.would_refuse(&self.raw.uid, &own);
+        let new = if claims.is_complete() {
+            BTreeMap::new()
+        } else {
+            own.not_carried()
         };
-        self.shared.claims.put(&self.raw.uid, claim);
+        let carries = |name: &str| {
+            self.status
+                .component(name)
+                .is_some_and(|c| !c.detached && c.definition.is_some())
+        };
+        let named = sound
+            .plan
+            .components
+            .iter()
+            .enumerate()
+            .filter(|(_, planned)| carries(planned.name()));
+        named
+            .filter_map(|(i, planned)| {
+                let owned = refused.get(planned.name()).map(ToString::to_string);
+                let unknown = || {
+                    let key = new.get(planned.name())?;
+                    Some(format!("whether another resource routes {key} is not known yet"))
+                };
+                Some(Problem {
+                    path: format!("spec.components[{i}].routers"),
+                    message: owned.or_else(unknown)?,
+                })
+            })
+            .collect()
     }
 
     /// Stops what is under way for components whose routed objects are others from now on.

@@ -4,6 +4,7 @@ use super::{Actor, Dirty, Done};
 use crate::cluster::rollouts;
 use crate::engine::lane::Lane;
 use crate::engine::order::{Pair, swapped};
+use crate::engine::persist::Sound;
 use crate::rollout::status::{ComponentStatus, RouterStatus};
 use jiff::Timestamp;
 use std::sync::atomic::Ordering;
@@ -161,8 +162,8 @@ impl Actor {
             .collect();
         let restored = self.is_restored();
         // Before the first write, so that whoever deletes the resource does not leave our marks behind.
-        let wants_finalizer = self.sound.is_ok()
-            && self.shared.claims.older_owner(&self.raw.uid).is_none()
+        let ours = |sound: &Sound| sound.claims.keys().any(|name| !self.refused.contains_key(name));
+        let wants_finalizer = self.sound.as_ref().is_ok_and(ours)
             && (!swapped(Pair::FinalizerRaise)
                 || self.status.components.iter().any(|c| !c.weight.written.is_zero()));
         let (client, raw) = (self.shared.clients.api.clone(), self.raw.clone());

@@ -147,6 +147,7 @@ impl Desk<'_> {
                         | Reason::NotArriving
                         | Reason::NotAchievable
                         | Reason::RouterUnreadable
+                        | Reason::Claimed
                         | Reason::Ineligible
                         | Reason::RouterSplit
                         | Reason::SpecChanged
@@ -185,7 +186,7 @@ impl Desk<'_> {
     fn may_join(&self, i: usize, c: &ComponentStatus) -> bool {
         let waits = match &self.sight(i).routers {
             Routers::Read(objects) => objects.iter().any(|o| o.joins) && !objects.iter().all(|o| o.joins),
-            Routers::Unread | Routers::Unreadable(_) => false,
+            Routers::Unread | Routers::Unreadable(_) | Routers::Claimed(_) => false,
         };
         waits
             && !c.weight.written.is_zero()
@@ -212,7 +213,9 @@ impl Desk<'_> {
     fn tell_failure(&mut self, i: usize) {
         let seen = self.sight(i);
         let failure = match (&seen.failure, &seen.routers) {
-            (Some(failure), _) | (None, Routers::Unreadable(failure)) => failure.clone(),
+            (Some(failure), _) | (None, Routers::Unreadable(failure) | Routers::Claimed(failure)) => {
+                failure.clone()
+            }
             (None, Routers::Read(_) | Routers::Unread) => return,
         };
         let Some(c) = self.status.components.get_mut(i) else {
@@ -313,8 +316,9 @@ impl Desk<'_> {
     /// A weight that a person set stays, and what is wrong with what carries it is told all the same, until it is well
     /// again.
     fn tell_by_hand(&mut self, i: usize) {
-        const WRONG: [Reason; 4] = [
+        const WRONG: [Reason; 5] = [
             Reason::RouterUnreadable,
+            Reason::Claimed,
             Reason::Ineligible,
             Reason::RouterSplit,
             Reason::RouteNotAccepted,

@@ -4,6 +4,7 @@ use super::{Desk, forget, previews};
 use crate::rollout::audit::Stand;
 use crate::rollout::command::{Command, Verb, ago};
 use crate::rollout::complaint::COMPLAINTS_KEPT;
+use crate::rollout::observation::Routers;
 use crate::rollout::reason::State;
 use crate::rollout::status::{COMMANDS_KEPT, CommandOutcome, CommandResult, ComponentStatus};
 use crate::rollout::weight::Weight;
@@ -196,6 +197,18 @@ impl Desk<'_> {
         let detached = self.status.components.get(i).is_some_and(|c| c.detached);
         if detached && command.restores() {
             return Ok("left alone, for it was detached".to_owned());
+        }
+        if let Routers::Claimed(theirs) = &self.sight(i).routers
+            && matches!(
+                command.verb,
+                Verb::Set | Verb::Rollback | Verb::Promote | Verb::HeaderRoute | Verb::Mirror
+            )
+        {
+            return if command.restores() {
+                Ok("left alone, for its routes are another's".to_owned())
+            } else {
+                Err(format!("nothing of it is written: {theirs}"))
+            };
         }
         if command.restores() && self.sight(i).control_ready == Some(false) {
             return Ok(self.keep_for_want_of_control(i));

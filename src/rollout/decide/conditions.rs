@@ -1,6 +1,7 @@
 //! The whole rollout in a few words: phase, progress, conditions, and when to look again.
 
 use super::Desk;
+use crate::rollout::observation::Routers;
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::status::{Condition, GradualRolloutStatus};
 use crate::rollout::window::Opening;
@@ -32,8 +33,11 @@ impl Desk<'_> {
             self.status.progress = Some(progress);
             self.out.changed = true;
         }
+        let claimed = self.claimed();
         let (ready, reason, message) = if let Some(problem) = &self.seen.invalid {
             (false, "InvalidSpec", problem.chars().take(1024).collect())
+        } else if claimed.len() == total && total > 0 {
+            (false, "Claimed", claimed.join("; ").chars().take(1024).collect())
         } else if going > 0 {
             (false, "RollingBack", self.who_goes_back())
         } else if self.phase_failed {
@@ -41,6 +45,12 @@ impl Desk<'_> {
                 false,
                 "PhaseFailed",
                 format!("every component of phase {phase} was rolled back"),
+            )
+        } else if !claimed.is_empty() {
+            (
+                false,
+                "PartlyClaimed",
+                claimed.join("; ").chars().take(1024).collect(),
             )
         } else if back > 0 {
             (false, "RolledBack", self.who_is_back())
@@ -54,7 +64,7 @@ impl Desk<'_> {
             (true, "Progressing", format!("walking the plan, in phase {phase}"))
         };
         let none = |text: &str| text.to_owned();
-        let stuck = back + going > 0 || self.seen.invalid.is_some();
+        let stuck = back + going + claimed.len() > 0 || self.seen.invalid.is_some();
         let stalled = if stuck {
             message.clone()
         } else {
@@ -109,6 +119,16 @@ impl Desk<'_> {
         self.conclude_freeze();
         self.conclude_traffic();
         self.timers();
+    }
+
+    /// The components whose routes are another resource's, and whose.
+    fn claimed(&self) -> Vec<String> {
+        let all = self.status.components.iter().enumerate();
+        let named = all.filter_map(|(i, c)| match &self.sight(i).routers {
+            Routers::Claimed(owner) => Some(format!("{}: {owner}", c.name)),
+            Routers::Unread | Routers::Unreadable(_) | Routers::Read(_) => None,
+        });
+        named.collect()
     }
 
     /// How many were rolled back: those whose traffic is still on its way, and those whose is back. On its way is not

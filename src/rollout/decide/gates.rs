@@ -113,6 +113,7 @@ impl Desk<'_> {
         match &seen.routers {
             Routers::Unread => return stop(Reason::Starting, "its routed objects are being read".into()),
             Routers::Unreadable(message) => return stop(Reason::RouterUnreadable, message.clone()),
+            Routers::Claimed(message) => return stop(Reason::Claimed, message.clone()),
             Routers::Read(_) => {}
         }
         if let Some(obstacle) = &seen.obstacle {

@@ -396,7 +396,7 @@ impl<'a> Desk<'a> {
     fn routed(&self, i: usize) -> &[Routed] {
         match &self.sight(i).routers {
             Routers::Read(objects) => objects,
-            Routers::Unread | Routers::Unreadable(_) => &[],
+            Routers::Unread | Routers::Unreadable(_) | Routers::Claimed(_) => &[],
         }
     }
 

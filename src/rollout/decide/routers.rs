@@ -19,6 +19,7 @@ impl Desk<'_> {
         let objects = match &seen.routers {
             Routers::Read(objects) if !objects.is_empty() => objects.clone(),
             Routers::Unreadable(_) => return self.look_at_part(i),
+            Routers::Claimed(_) => return self.is_anothers(i),
             Routers::Read(_) | Routers::Unread => {
                 if let Some(c) = self.status.components.get_mut(i) {
                     c.weight.observed = None;
@@ -92,6 +93,18 @@ impl Desk<'_> {
         } else {
             self.drift(i, &objects, lowest, highest);
         }
+    }
+
+    /// What its routers name is another resource's. Whatever was to be written there is not.
+    fn is_anothers(&mut self, i: usize) {
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
+        let waits = c.lowering.is_some() || c.intent.is_some() || c.raise_by.is_some();
+        c.weight.observed = None;
+        (c.lowering, c.intent, c.raise_by) = (None, None, None);
+        c.weight.asked = c.weight.written;
+        self.out.changed |= waits;
     }
 
     /// Whoever raises an object again that went down by an order is answered within a second, whatever the order still waits for

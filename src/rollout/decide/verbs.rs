@@ -117,7 +117,7 @@ impl Desk<'_> {
     fn amiss(&self, i: usize, raise: bool) -> Option<String> {
         let seen = self.sight(i);
         match &seen.routers {
-            Routers::Unreadable(what) => Some(what.clone()),
+            Routers::Unreadable(what) | Routers::Claimed(what) => Some(what.clone()),
             Routers::Read(_) | Routers::Unread => seen.obstacle.clone().filter(|_| raise),
         }
     }

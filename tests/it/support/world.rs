@@ -447,16 +447,25 @@ impl World {
     }
 
     pub(crate) fn annotate(&self, key: &str, value: &str) {
-        let mut object = self.object();
+        self.annotate_on("demo", key, value);
+    }
+
+    fn annotate_on(&self, rollout: &str, key: &str, value: &str) {
+        let mut object = self.rollout(rollout);
         object["metadata"]["annotations"][key] = value.into();
         self.store.put(object).unwrap();
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "called with json!(…)")]
     pub(crate) fn say(&self, verb: &str, wish: Value) -> String {
+        self.say_to("demo", verb, wish)
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "called with json!(…)")]
+    pub(crate) fn say_to(&self, rollout: &str, verb: &str, wish: Value) -> String {
         let millis = u64::try_from(self.clock.now().as_millisecond()).unwrap();
         let id = ulid::Ulid::from_parts(millis, u128::from(self.store.version())).to_string();
-        self.annotate(
+        self.annotate_on(
+            rollout,
             &format!("rollout.sealos.io/command.{verb}.{id}"),
             &wish.to_string(),
         );

@@ -1,0 +1,140 @@
+//! Whose a routed object is: of two components that name it, of different resources, the one whose canary traffic is on
+//! it, and else the older resource's. The other writes nothing: its canary may be the owner's control.
+//!
+//! Age alone would take a route away in the middle of its rollout: whoever edits an older resource so that it names the
+//! route, too, would have it put back to what that one last wrote.
+
+use super::{ClaimKey, ObjectRef, Target, targets};
+use crate::rollout::spec::Component;
+use crate::rollout::status::ComponentStatus;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A part of an object that a component writes.
+#[derive(Clone, Debug, PartialEq)]
+struct Key {
+    key: ClaimKey,
+    /// The component has canary traffic on it, as far as the status remembers.
+    carries: bool,
+}
+
+/// What one resource claims.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    created: String,
+    name: String,
+    keys: BTreeMap<String, Vec<Key>>,
+}
+
+impl Claim {
+    /// A resource that claims nothing yet: its creation time in RFC 3339 and UTC, which sorts by time, and its name for
+    /// messages.
+    pub fn new(created: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            created: created.into(),
+            name: name.into(),
+            keys: BTreeMap::new(),
+        }
+    }
+
+    /// The resource's name, as it was given.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What a component writes: what its routers name (`named`), and what its selections found. `routers` are the
+    /// component's as it is now; the status tells what of it has canary traffic.
+    pub fn add(
+        &mut self,
+        component: &Component,
+        namespace: &str,
+        status: Option<&ComponentStatus>,
+        selected: &[ClaimKey],
+    ) {
+        let carrying = status
+            .filter(|c| !c.detached)
+            .and_then(|c| c.definition.as_deref());
+        let carried = carrying.map(|c| named(c, namespace)).unwrap_or_default();
+        // No definition tells what a selection found: it is the same selection's, or it is not.
+        let same = carrying.is_some_and(|c| c.routers == component.routers);
+        let own = self.keys.entry(component.name.clone()).or_default();
+        own.extend(named(component, namespace).into_iter().map(|key| Key {
+            carries: carried.iter().any(|c| c.overlaps(&key)),
+            key,
+        }));
+        own.extend(selected.iter().map(|key| Key {
+            key: key.clone(),
+            carries: same,
+        }));
+    }
+
+    /// Every object of which something is claimed; some more than once.
+    pub fn objects(&self) -> impl Iterator<Item = &ObjectRef> {
+        self.keys.values().flatten().map(|key| &key.key.object)
+    }
+
+    /// What the components claim that `is_meant`.
+    pub fn keys(&self, is_meant: impl Fn(&str) -> bool) -> impl Iterator<Item = &ClaimKey> {
+        let meant = self.keys.iter().filter(move |(component, _)| is_meant(component));
+        meant.flat_map(|(_, keys)| keys).map(|key| &key.key)
+    }
+
+    /// Of each component the first key that it has no canary traffic on.
+    pub fn not_carried(&self) -> BTreeMap<String, ClaimKey> {
+        let first = |keys: &[Key]| keys.iter().find(|key| !key.carries).map(|key| key.key.clone());
+        let all = self.keys.iter();
+        all.filter_map(|(component, keys)| Some((component.clone(), first(keys)?)))
+            .collect()
+    }
+
+    /// The components whose routes are another's, and whose. `uid` is this resource's; `others` are other resources'.
+    pub fn refused(&self, uid: &str, others: &[(&str, &Self)]) -> BTreeMap<String, Owner> {
+        let owner = |key: &Key| {
+            others.iter().find_map(|(other, claim)| {
+                let rank =
+                    |carries: bool, created: &str, uid: &str| (!carries, created.to_owned(), uid.to_owned());
+                let mine = rank(key.carries, &self.created, uid);
+                let mut all = claim.keys.values().flatten();
+                let theirs = all.find(|theirs| {
+                    theirs.key.overlaps(&key.key) && rank(theirs.carries, &claim.created, other) < mine
+                })?;
+                Some(Owner {
+                    name: claim.name.clone(),
+                    key: key.key.clone(),
+                    carries: theirs.carries && !key.carries,
+                })
+            })
+        };
+        let all = self.keys.iter();
+        all.filter_map(|(component, keys)| Some((component.clone(), keys.iter().find_map(owner)?)))
+            .collect()
+    }
+}
+
+/// Whose a component's route is, if not its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The resource that owns it.
+    pub name: String,
+    /// What both name.
+    pub key: ClaimKey,
+    /// It has canary traffic there; otherwise it is the older.
+    pub carries: bool,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (object, name) = (&self.key.object, &self.name);
+        if self.carries {
+            write!(f, "{object} is routed by {name}, whose canary traffic is on it")
+        } else {
+            write!(f, "{object} is routed by the older {name}")
+        }
+    }
+}
+
+/// What a component's routers name.
+pub fn named(component: &Component, namespace: &str) -> Vec<ClaimKey> {
+    let all = targets(component, namespace);
+    all.iter().flat_map(Target::claims).collect()
+}
