@@ -270,10 +270,8 @@ pub(super) fn see(
             seen.partly = routed;
             Routers::Unreadable(message)
         }
-        (None, Some(obstacle)) if routed.is_empty() => {
-            seen.unknown = true;
-            Routers::Unreadable(obstacle.clone())
-        }
+        // Where its selections find nothing there is nothing of ours either.
+        (None, Some(obstacle)) if routed.is_empty() => Routers::Unreadable(obstacle.clone()),
         (None, _) => Routers::Read(routed),
     };
     seen
