@@ -271,6 +271,8 @@ impl Actor {
         let mut turns = self.shared.turns.changes();
         let mut freeze = self.shared.freeze.clone();
         let mut follows_freeze = true;
+        // What was told since the claims were read last, and before anybody listened.
+        self.hear_claims();
         self.step();
         loop {
             let rest = self.rest();

@@ -18,12 +18,7 @@ pub(super) fn claim(
     let mut claim = Claim::new(raw.created.clone(), format!("{}/{}", raw.namespace, raw.name));
     for planned in sound.iter().flat_map(|s| s.plan.cared_for()) {
         let found = selected.get(planned.name()).map_or(&[][..], Vec::as_slice);
-        claim.add(
-            &planned.component,
-            &raw.namespace,
-            status.component(planned.name()),
-            found,
-        );
+        claim.add(&planned.component, &raw.namespace, &status.components, found);
     }
     claim
 }
@@ -204,10 +199,11 @@ mod tests {
         for (name, route, carries) in components {
             let component = component(name, route);
             let status = ComponentStatus {
+                name: (*name).to_owned(),
                 definition: carries.then(|| Box::new(component.clone())),
                 ..ComponentStatus::default()
             };
-            claim.add(&component, "ns", Some(&status), &[]);
+            claim.add(&component, "ns", &[status], &[]);
         }
         claim
     }
@@ -280,7 +276,7 @@ mod tests {
             ..ComponentStatus::default()
         };
         edited.routers.extend(component("shop", "map").routers);
-        old.add(&edited, "ns", Some(&before), &[]);
+        old.add(&edited, "ns", &[before], &[]);
         assert_eq!(
             claims.would_refuse("old", &old).keys().collect::<Vec<_>>(),
             ["shop"]

@@ -1,7 +1,7 @@
 //! Reading a resource, and writing its status: one write at a time, each on the version it was decided on.
 
 use crate::cluster::rollouts::RawRollout;
-use crate::rollout::plan::{Plan, Problem, UNKNOWN};
+use crate::rollout::plan::{Plan, PlannedComponent, Problem, UNKNOWN};
 use crate::rollout::spec::{Component, GradualRolloutSpec, Router};
 use crate::rollout::status::GradualRolloutStatus;
 use crate::routing::{ClaimKey, ObjectKind, Part, named, needs, targets};
@@ -136,7 +136,25 @@ fn abandoned(
     for (name, before) in gone.filter_map(|c| Some((&c.name, c.definition.as_deref()?))) {
         let is_taken = |key: &ClaimKey| claims.iter().any(|k| k.overlaps(key));
         let (taken, left): (Vec<_>, Vec<_>) = routes(before, namespace).into_iter().partition(is_taken);
-        if let (Some(taken), Some(left)) = (taken.first(), left.first()) {
+        let selects = |component: &Component| {
+            let nginx = component
+                .routers
+                .iter()
+                .find(|r| matches!(r, Router::IngressNginx(_)));
+            nginx.and_then(|router| serde_json::to_value(router).ok())
+        };
+        let selection = selects(before);
+        let same = |p: &&PlannedComponent| selects(&p.component) == selection;
+        if let Some(successor) = plan.components.iter().find(same).filter(|_| selection.is_some()) {
+            problems.push(Problem {
+                path: "spec.components".to_owned(),
+                message: format!(
+                    "{name} has canary Ingresses with canary traffic, and they bear its name: roll it back (or detach it) \
+                     before it is called {}",
+                    successor.name()
+                ),
+            });
+        } else if let (Some(taken), Some(left)) = (taken.first(), left.first()) {
             problems.push(Problem {
                 path: "spec.components".to_owned(),
                 message: format!(

@@ -81,7 +81,8 @@ impl GradualRolloutStatus {
     /// One that was used before goes on by what it said then.
     pub fn refused(&self) -> Option<&Condition> {
         let stalled = self.condition("Stalled").filter(|c| c.status == "True");
-        stalled.filter(|c| c.reason == "Claimed" || c.reason == "InvalidSpec" && self.components.is_empty())
+        stalled
+            .filter(|c| ["Claimed", "InvalidSpec"].contains(&c.reason.as_str()) && self.components.is_empty())
     }
 
     /// The condition of a type.

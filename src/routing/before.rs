@@ -107,7 +107,10 @@ fn covers(wide: &Map<String, Value>, narrow: &Map<String, Value>) -> bool {
         match member.as_str() {
             // A name is no condition, and every path begins so.
             "name" => true,
-            "uri" => is_root(condition) || meets(),
+            "uri" | "scheme" | "method" | "authority" => {
+                let asked = narrow.get(member);
+                takes_any(condition) || asked.is_some_and(|asked| text_covers(condition, asked))
+            }
             "headers" => {
                 let nothing = Map::new();
                 let asked = narrow.get(member).and_then(Value::as_object).unwrap_or(&nothing);
@@ -123,16 +126,23 @@ fn covers(wide: &Map<String, Value>, narrow: &Map<String, Value>) -> bool {
     })
 }
 
-fn is_root(condition: &Value) -> bool {
-    condition.get("prefix").is_some_and(|prefix| prefix == "/")
+/// Whether every path, method or authority meets a condition. Every path begins with `/`.
+fn takes_any(condition: &Value) -> bool {
+    let says = |how: &str, what: &[&str]| {
+        condition
+            .get(how)
+            .and_then(Value::as_str)
+            .is_some_and(|text| what.contains(&text))
+    };
+    says("prefix", &["/", ""]) || says("regex", &[".*", ".+", "/.*", "^/.*", "^.*$", "^/.*$"])
 }
 
 /// Whether a text that meets `narrow` meets `wide`. A header without a condition has to be there, nothing else.
 fn text_covers(wide: &Value, narrow: &Value) -> bool {
     let present = wide.is_null() || wide.as_object().is_some_and(Map::is_empty);
     let begins = || {
-        let exact = narrow.get("exact")?.as_str()?;
-        Some(exact.starts_with(wide.get("prefix")?.as_str()?))
+        let narrow = narrow.get("exact").or_else(|| narrow.get("prefix"))?.as_str()?;
+        Some(narrow.starts_with(wide.get("prefix")?.as_str()?))
     };
     present || wide == narrow || begins().unwrap_or(false)
 }
@@ -155,7 +165,9 @@ mod tests {
             json!([{}]),
             json!([{"name": "x"}]),
             json!([{"uri": {"prefix": "/"}}]),
+            json!([{"uri": {"regex": ".*"}, "method": {"regex": ".*"}}]),
             json!([{"uri": {"prefix": "/a"}}]),
+            json!([{"uri": {"prefix": "/"}, "method": {"regex": ".*"}}]),
             json!([{"headers": {"Canary": {"exact": "true"}}}]),
             json!([{"headers": {"canary": {}}}]),
             json!([{"headers": {"canary": {"prefix": "t"}}}]),
@@ -171,6 +183,20 @@ mod tests {
             json!([{"port": 80}]),
         ] {
             assert!(!taken(&before, &testers), "{before}");
+        }
+    }
+
+    #[test]
+    fn a_shorter_prefix_takes_what_a_longer_one_and_an_exact_path_would() {
+        for wanted in [
+            json!([{"uri": {"prefix": "/api/v1"}}]),
+            json!([{"uri": {"exact": "/api/x"}}]),
+        ] {
+            assert!(taken(&json!([{"uri": {"prefix": "/api"}}]), &wanted), "{wanted}");
+            assert!(
+                !taken(&json!([{"uri": {"prefix": "/api/v2"}}]), &wanted),
+                "{wanted}"
+            );
         }
     }
 

@@ -1,10 +1,12 @@
-//! Whose a routed object is: of two components that name it, of different resources, the one whose canary traffic is on
-//! it, and else the older resource's. The other writes nothing: its canary may be the owner's control.
+//! Whose a routed object is: of two components that name it, of different resources, the one that has begun there (its
+//! canary traffic is on it, or it was put back and waits for a person), and else the older resource's. The other writes
+//! nothing: its canary may be the owner's control. What was detached claims nothing.
 //!
 //! Age alone would take a route away in the middle of its rollout: whoever edits an older resource so that it names the
 //! route, too, would have it put back to what that one last wrote.
 
 use super::{ClaimKey, ObjectRef, Target, targets};
+use crate::rollout::reason::State;
 use crate::rollout::spec::Component;
 use crate::rollout::status::ComponentStatus;
 use std::collections::BTreeMap;
@@ -14,8 +16,8 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq)]
 struct Key {
     key: ClaimKey,
-    /// The component has canary traffic on it, as far as the status remembers.
-    carries: bool,
+    /// The component has begun there, as far as the status remembers.
+    begun: bool,
 }
 
 /// What one resource claims.
@@ -42,29 +44,37 @@ impl Claim {
         &self.name
     }
 
-    /// What a component writes: what its routers name (`named`), and what its selections found. `routers` are the
-    /// component's as it is now; the status tells what of it has canary traffic.
+    /// What a component writes: what its routers name (`named`), and what its selections found. `all` are the resource's
+    /// components as its status knows them: what has begun has, whatever it is called now.
     pub fn add(
         &mut self,
         component: &Component,
         namespace: &str,
-        status: Option<&ComponentStatus>,
+        all: &[ComponentStatus],
         selected: &[ClaimKey],
     ) {
-        let carrying = status
+        let known = all.iter().find(|c| c.name == component.name);
+        if known.is_some_and(|c| c.detached) {
+            return;
+        }
+        let carrying = all
+            .iter()
             .filter(|c| !c.detached)
-            .and_then(|c| c.definition.as_deref());
-        let carried = carrying.map(|c| named(c, namespace)).unwrap_or_default();
+            .filter_map(|c| c.definition.as_deref());
+        let carried: Vec<ClaimKey> = carrying.clone().flat_map(|c| named(c, namespace)).collect();
+        // What was put back while it was another's was never looked at, and has begun nowhere.
+        let put_back = known.is_some_and(|c| c.state == State::RolledBack && c.since.is_some());
         // No definition tells what a selection found: it is the same selection's, or it is not.
-        let same = carrying.is_some_and(|c| c.routers == component.routers);
+        let mut same = carrying.map(|c| c.routers == component.routers);
+        let found_begun = put_back || same.any(|same| same);
         let own = self.keys.entry(component.name.clone()).or_default();
         own.extend(named(component, namespace).into_iter().map(|key| Key {
-            carries: carried.iter().any(|c| c.overlaps(&key)),
+            begun: put_back || carried.iter().any(|c| c.overlaps(&key)),
             key,
         }));
         own.extend(selected.iter().map(|key| Key {
             key: key.clone(),
-            carries: same,
+            begun: found_begun,
         }));
     }
 
@@ -79,9 +89,9 @@ impl Claim {
         meant.flat_map(|(_, keys)| keys).map(|key| &key.key)
     }
 
-    /// Of each component the first key that it has no canary traffic on.
-    pub fn not_carried(&self) -> BTreeMap<String, ClaimKey> {
-        let first = |keys: &[Key]| keys.iter().find(|key| !key.carries).map(|key| key.key.clone());
+    /// Of each component the first key that it has not begun on.
+    pub fn not_begun(&self) -> BTreeMap<String, ClaimKey> {
+        let first = |keys: &[Key]| keys.iter().find(|key| !key.begun).map(|key| key.key.clone());
         let all = self.keys.iter();
         all.filter_map(|(component, keys)| Some((component.clone(), first(keys)?)))
             .collect()
@@ -92,16 +102,18 @@ impl Claim {
         let owner = |key: &Key| {
             others.iter().find_map(|(other, claim)| {
                 let rank =
-                    |carries: bool, created: &str, uid: &str| (!carries, created.to_owned(), uid.to_owned());
-                let mine = rank(key.carries, &self.created, uid);
-                let mut all = claim.keys.values().flatten();
-                let theirs = all.find(|theirs| {
-                    theirs.key.overlaps(&key.key) && rank(theirs.carries, &claim.created, other) < mine
+                    |begun: bool, created: &str, uid: &str| (!begun, created.to_owned(), uid.to_owned());
+                let mine = rank(key.begun, &self.created, uid);
+                let all = claim.keys.iter();
+                let mut all = all.flat_map(|(name, keys)| keys.iter().map(move |key| (name, key)));
+                let (component, theirs) = all.find(|(_, theirs)| {
+                    theirs.key.overlaps(&key.key) && rank(theirs.begun, &claim.created, other) < mine
                 })?;
                 Some(Owner {
                     name: claim.name.clone(),
+                    component: component.clone(),
                     key: key.key.clone(),
-                    carries: theirs.carries && !key.carries,
+                    begun: theirs.begun && !key.begun,
                 })
             })
         };
@@ -116,17 +128,19 @@ impl Claim {
 pub struct Owner {
     /// The resource that owns it.
     pub name: String,
+    /// Which of its components.
+    pub component: String,
     /// What both name.
     pub key: ClaimKey,
-    /// It has canary traffic there; otherwise it is the older.
-    pub carries: bool,
+    /// It has begun there; otherwise it is the older.
+    pub begun: bool,
 }
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (object, name) = (&self.key.object, &self.name);
-        if self.carries {
-            write!(f, "{object} is routed by {name}, whose canary traffic is on it")
+        if self.begun {
+            write!(f, "{object} is routed by {name}, which has begun there")
         } else {
             write!(f, "{object} is routed by the older {name}")
         }

@@ -1,6 +1,6 @@
 //! Two resources that name one route.
 
-use crate::support::world::{World, component, rollout};
+use crate::support::world::{NS, World, component, rollout};
 use gradual_rollout::rollout::reason::{Reason, State};
 use serde_json::{Value, json};
 
@@ -92,16 +92,102 @@ async fn an_older_resource_that_is_edited_takes_no_route_in_the_middle_of_a_roll
         !history.contains("DriftReverted") && !history.contains("Drifted"),
         "{history}"
     );
-    // Once the younger's is back, the older may have it.
+    // Who was put back waits for a person, and nobody else begins there; let go, it is the older's.
     world.say_to("young", "rollback", json!({"components": ["shop"], "who": "ada"}));
     world.until("back", |w| w.weight("shop") == 0).await;
-    // Its mark says that it was rolled back: a person says when it begins again.
+    world.pass(600).await;
+    assert_eq!(of(&world.rollout("demo"), "shop")["reason"], "Claimed");
+    world.say_to("young", "detach", json!({"components": ["shop"], "who": "ada"}));
+    world.until("the older has it", |w| w.weight("shop") >= 5).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_owner_that_is_deleted_keeps_stays_although_an_older_resource_waits() {
+    let world = two().await;
+    let mut demo = world.object();
+    demo["spec"]["components"] = json!([component("cart"), component("desk")]);
     world
-        .until("the older has it", |w| {
-            of(&w.rollout("demo"), "shop")["state"] == "RolledBack"
+        .store
+        .put(crate::support::world::virtual_service("desk"))
+        .unwrap();
+    world.store.put(demo).unwrap();
+    world
+        .until("looked at", |w| w.component("desk").since.is_some())
+        .await;
+    let mut demo = world.object();
+    let mut desk = component("shop");
+    desk["name"] = json!("desk");
+    demo["spec"]["components"] = json!([component("cart"), desk]);
+    world.store.put(demo).unwrap();
+    world
+        .until("it waits", |w| w.component("desk").reason == Reason::Claimed)
+        .await;
+    let weight = world.weight("shop");
+    world
+        .store
+        .delete("gradualrollouts.rollout.sealos.io", NS, "young")
+        .unwrap();
+    world
+        .until("the older has it", |w| w.component("desk").since.is_some())
+        .await;
+    assert!(
+        world.weight("shop") >= weight,
+        "{} of {weight} was kept",
+        world.weight("shop")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_live_component_that_is_renamed_keeps_its_route_although_an_older_resource_waits() {
+    let world = two().await;
+    let mut demo = world.object();
+    demo["spec"]["components"] = json!([component("cart"), component("shop")]);
+    world.store.put(demo).unwrap();
+    world
+        .until("it waits", |w| {
+            of(&w.rollout("demo"), "shop")["reason"] == "Claimed"
         })
         .await;
-    assert_eq!(ready(&world.rollout("young")).0, "Claimed");
+    let weight = world.weight("shop");
+    let mut young = world.rollout("young");
+    young["spec"]["components"][0]["name"] = json!("store");
+    world.store.put(young).unwrap();
+    world
+        .until("renamed", |w| {
+            of(&w.rollout("young"), "store")["since"].is_string()
+        })
+        .await;
+    world.pass(60).await;
+    assert!(world.weight("shop") >= weight);
+    assert_eq!(of(&world.rollout("demo"), "shop")["reason"], "Claimed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_put_back_while_it_is_anothers_does_not_begin_when_the_owner_lets_go() {
+    let world = two().await;
+    let mut demo = world.object();
+    demo["spec"]["components"] = json!([component("cart"), component("shop")]);
+    world.store.put(demo).unwrap();
+    world
+        .until("it waits", |w| {
+            of(&w.rollout("demo"), "shop")["reason"] == "Claimed"
+        })
+        .await;
+    let weight = world.weight("shop");
+    world.say(
+        "rollback",
+        json!({"components": ["shop"], "who": "ada", "emergency": true}),
+    );
+    world
+        .until("remembered", |w| w.component("shop").state == State::RolledBack)
+        .await;
+    assert!(world.weight("shop") >= weight, "the owner's stays");
+    world.say_to("young", "detach", json!({"components": ["shop"], "who": "ada"}));
+    world
+        .until("it has it", |w| w.component("shop").since.is_some())
+        .await;
+    world.pass(600).await;
+    assert!(world.weight("shop") >= weight && world.component("shop").state == State::RolledBack);
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,10 +201,7 @@ async fn what_has_traffic_is_watched_over_by_its_plan_while_its_edit_names_what_
         .until("told", |w| ready(&w.rollout("demo")).0 == "InvalidSpec")
         .await;
     let message = ready(&world.rollout("demo")).1;
-    assert!(
-        message.contains("young, whose canary traffic is on it"),
-        "{message}"
-    );
+    assert!(message.contains("young, which has begun there"), "{message}");
     assert!(message.contains("spec.components[0].routers"), "{message}");
     world.pass(1800).await;
     assert_eq!(world.weight("cart"), 25, "nothing rises");

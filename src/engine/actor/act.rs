@@ -254,10 +254,11 @@ impl Actor {
         let doors = self.doors(&self.shared.clients.api);
         let namespace = self.raw.namespace.clone();
         let name = component.to_owned();
-        let theirs = self.refused.contains_key(component);
+        let theirs = self.shares_marks(component);
+        let restore = restore && !self.refused.contains_key(component);
         self.tasks.spawn(async move {
             let left = if theirs {
-                // What stands there is another's.
+                // What stands there by this name is another's.
                 Left::default()
             } else {
                 leave(doors, planned, namespace, restore).await

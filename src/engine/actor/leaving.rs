@@ -119,9 +119,10 @@ impl Actor {
             .cared_for()
             .filter_map(|planned| {
                 let status = self.status.component(planned.name());
-                let theirs = status.is_some_and(|c| c.detached) || self.refused.contains_key(planned.name());
+                let theirs = status.is_some_and(|c| c.detached) || self.shares_marks(planned.name());
                 // What was kept although it was to go back keeps its weights: they are its traffic.
-                let back = puts_back && status.is_none_or(|c| self.is_on_control(c));
+                let ours = !self.refused.contains_key(planned.name());
+                let back = puts_back && ours && status.is_none_or(|c| self.is_on_control(c));
                 (!theirs).then(|| {
                     leave(
                         self.doors(&self.shared.clients.api),

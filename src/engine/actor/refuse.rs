@@ -26,6 +26,13 @@ impl Actor {
         (!known).then(Seen::default)
     }
 
+    /// Whether the marks that bear this component's name are another resource's, of a component that is called alike.
+    pub(super) fn shares_marks(&self, component: &str) -> bool {
+        self.refused
+            .get(component)
+            .is_some_and(|owner| owner.component == component)
+    }
+
     /// Tells the others when something begins or ceases to carry canary traffic.
     pub(super) fn claim_what_carries(&mut self) {
         let carrying = |c: &ComponentStatus| Some((c.name.clone(), c.definition.as_deref()?.clone()));

@@ -105,7 +105,7 @@ impl Actor {
         let new = if claims.is_complete() {
             BTreeMap::new()
         } else {
-            own.not_carried()
+            own.not_begun()
         };
         let carries = |name: &str| {
             self.status

@@ -116,6 +116,7 @@ impl Desk<'_> {
         };
         let watched = planned.component.arms.is_some()
             && (!c.state.is_terminal() || self.has_more_to_lose(c))
+            && !matches!(self.sight(i).routers, Routers::Claimed(_))
             && self.worth_watching(i, c, planned);
         if watched {
             self.out.watched.push(c.name.clone());
@@ -168,6 +169,7 @@ impl Desk<'_> {
                 // What is wrong now may be something else than what was wrong first, and so may be the remedy.
                 let told = c.message != message
                     && (waits_for_others(reason)
+                        || reason == Reason::Claimed
                         || reason == Reason::Blind && !says_the_same(&c.message, &message));
                 self.out.changed |= told;
                 let other = other || told;

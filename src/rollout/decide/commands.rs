@@ -204,10 +204,25 @@ impl Desk<'_> {
                 Verb::Set | Verb::Rollback | Verb::Promote | Verb::HeaderRoute | Verb::Mirror
             )
         {
-            return if command.restores() {
-                Ok("left alone, for its routes are another's".to_owned())
-            } else {
-                Err(format!("nothing of it is written: {theirs}"))
+            let theirs = theirs.clone();
+            return match command.verb {
+                Verb::Rollback if command.restores() => {
+                    Ok("left alone, for its routes are another's".to_owned())
+                }
+                Verb::Rollback => {
+                    // Nothing is there to put back; but whoever said so does not want it to begin when the owner lets go.
+                    let who = if command.wish.who.is_empty() {
+                        "somebody"
+                    } else {
+                        command.wish.who.as_str()
+                    };
+                    drop(self.put_back(i, command, who));
+                    self.is_anothers(i);
+                    Ok(format!(
+                        "nothing of it is written, and it stays back until `retry`: {theirs}"
+                    ))
+                }
+                _ => Err(format!("nothing of it is written: {theirs}")),
             };
         }
         if command.restores() && self.sight(i).control_ready == Some(false) {

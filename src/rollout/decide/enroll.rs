@@ -60,6 +60,7 @@ impl Desk<'_> {
         let has_traffic =
             !c.weight.written.is_zero() || c.lowering.is_some() || c.intent.is_some() || has_testers;
         (has_traffic || was_put_back)
+            && !c.detached
             && !self.plan.names(&c.name)
             && !self.plan.released.iter().any(|p| p.name() == c.name)
     }

@@ -96,7 +96,7 @@ impl Desk<'_> {
     }
 
     /// What its routers name is another resource's. Whatever was to be written there is not.
-    fn is_anothers(&mut self, i: usize) {
+    pub(super) fn is_anothers(&mut self, i: usize) {
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
@@ -104,6 +104,8 @@ impl Desk<'_> {
         c.weight.observed = None;
         (c.lowering, c.intent, c.raise_by) = (None, None, None);
         c.weight.asked = c.weight.written;
+        // What is there when it becomes ours is where it begins, and nobody's drift.
+        c.since = None;
         self.out.changed |= waits;
     }
 

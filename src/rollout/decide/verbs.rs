@@ -72,6 +72,12 @@ impl Desk<'_> {
         if weight > written && !command.wish.force {
             self.may_set(i)?;
         }
+        if weight > written
+            && let Some(what) = self.amiss(i, true)
+        {
+            // It would wait for its time-out and be taken back: --force opens no such door.
+            return Err(format!("it cannot be written: {what}; nothing was changed"));
+        }
         let warning = self
             .amiss(i, weight > written)
             .map(|what| format!("warning: {what}"));
