@@ -23,8 +23,8 @@ pub struct Rules {
 fn served(blocked: &Blocked, ingress: &Value) -> bool {
     let legacy = annotation(ingress, "kubernetes.io/ingress.class").filter(|class| !class.is_empty());
     match (legacy, text(ingress, "/spec/ingressClassName")) {
-        (Some(class), _) => blocked.legacy.iter().any(|known| known == class),
-        (None, Some(class)) => blocked.classes.iter().any(|known| known == class),
+        (_, Some(class)) => blocked.classes.iter().any(|known| known == class),
+        (Some(class), None) => blocked.legacy.iter().any(|known| known == class),
         (None, None) => blocked.without_class,
     }
 }

@@ -101,10 +101,10 @@ fn list(texts: &[String]) -> String {
 fn served(object: &str, annotations: &str, blocked: &Blocked) -> String {
     let legacy = "'kubernetes.io/ingress.class'";
     format!(
-        "{legacy} in {annotations} && {annotations}[{legacy}] != '' ? {annotations}[{legacy}] in {} : \
-         (has({object}.spec.ingressClassName) ? {object}.spec.ingressClassName in {} : {})",
-        list(&blocked.legacy),
+        "has({object}.spec.ingressClassName) ? {object}.spec.ingressClassName in {} : \
+         ({legacy} in {annotations} && {annotations}[{legacy}] != '' ? {annotations}[{legacy}] in {} : {})",
         list(&blocked.classes),
+        list(&blocked.legacy),
         blocked.without_class,
     )
 }

@@ -154,6 +154,12 @@ fn candidates<'a>(
                 "there is no Ingress {typed} that is marked as migrated: see migrate status"
             )));
         }
+        if !standing.all.iter().any(|one| one.key == key) {
+            return Err(Trouble::Usage(format!(
+                "Ingress {typed} is none of those that are looked at: it serves no application, or --ingress-class \
+                 leaves it out"
+            )));
+        }
         named.insert(key);
     }
     let marked = standing.all.iter().filter(|one| {

@@ -7,11 +7,12 @@ mod pods;
 pub mod switch;
 
 use crate::apply::run::{Became, Line, said};
+use crate::classes::Classes;
 use crate::cluster::{self, Cluster, Kind, MANAGER, annotation, meta};
 use crate::finding::{self, Finding, Severity, plain};
 use crate::marks;
 use crate::place::Place;
-use crate::standing::{self, Standing, State, health};
+use crate::standing::{self, Standing, StandingArgs, State, health};
 use crate::trouble::{End, Trouble};
 use args::FinishArgs;
 use jiff::{SignedDuration, Timestamp};
@@ -46,7 +47,7 @@ struct Told {
 
 /// Finishes a migration, or takes that back.
 pub async fn run(args: &FinishArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
-    let more = [cluster::DEPLOYMENT, cluster::CONFIG_MAP, cluster::GRADUAL_ROLLOUT];
+    let more = [cluster::CONFIG_MAP, cluster::GRADUAL_ROLLOUT];
     let cluster = Cluster::look(&place.client, &[&standing::kinds()[..], &more].concat()).await?;
     if args.undo {
         let lines = undo(&cluster, args.wait, place).await?;
@@ -56,7 +57,14 @@ pub async fn run(args: &FinishArgs, place: &mut Place<'_>) -> Result<End, Troubl
     }
     let home = place.namespace.clone().unwrap_or_else(|| HOME.to_owned());
     let now = (place.now)();
-    let standing = Standing::read(&cluster, &args.standing, None).await?;
+    // What is left of any class would be cut off: a class that is named is one more here.
+    let named = args.standing.ingress_class.as_deref();
+    let classes = Classes::read(&cluster, None).await?.and(named);
+    let of_all = StandingArgs {
+        ingress_class: None,
+        ..args.standing.clone()
+    };
+    let standing = Standing::of(&cluster, &of_all, &classes, None).await?;
     let mut findings = left(args, &standing, now);
     findings.extend(health::check(&cluster, &standing).await?);
     let told = controllers(args, &cluster, &home, &mut findings).await?;

@@ -88,9 +88,9 @@ pub async fn run(args: &ProbeArgs, place: &mut Place<'_>) -> Result<End, Trouble
     }
     let mut controllers = controller::controllers(&picture);
     if let Some(class) = &args.ingress_class {
-        controllers.retain(|controller| controller.class() == class);
+        controllers.retain(|controller| controller.has(class, picture.of(kinds::CLASS.kind)));
     }
-    let mut ingresses = controller::ingresses(&picture, &controllers);
+    let mut ingresses = controller::ingresses(&picture, &controllers, args.ingress_class.as_deref());
     if let Some(namespace) = &place.namespace {
         ingresses.retain(|ingress| see::namespace(ingress) == namespace);
     }

@@ -262,3 +262,24 @@ async fn a_load_balancer_of_nginx_whose_name_nobody_knows_is_no_proof_that_hosts
         said.err
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_ingress_that_is_named_is_never_passed_over_in_silence() {
+    let (store, clock, _dir, dir) = ready().await;
+    let words = [
+        "cleanup",
+        "--dir",
+        &dir,
+        "--ingress",
+        "ns-a/shop",
+        "--ingress-class",
+    ];
+    let said = migrate(&store, &clock, &[&words[..], &["public"]].concat()).await;
+    let why = said.end.unwrap_err();
+    assert!(
+        matches!(&why, Trouble::Usage(text) if text.contains("ns-a/shop") && text.contains("--ingress-class")),
+        "{why}"
+    );
+    let said = migrate(&store, &clock, &[&words[..], &["nginx"]].concat()).await;
+    assert!(said.err.contains("CLEANUP-SOAKING"), "{}", said.err);
+}

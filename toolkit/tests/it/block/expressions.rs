@@ -81,8 +81,8 @@ async fn a_new_ingress_is_refused_by_class_name_legacy_annotation_and_default_cl
     // The API server gives a class-less Ingress its default class before a policy sees it.
     assert!(refused(&ingress(Some("public"), &["a.com"])));
     assert!(refused(&annotated(ingress(None, &["a.com"]), LEGACY, "nginx")));
-    // The annotation counts before the field, as in ingress-nginx, and an empty one is none.
-    assert!(refused(&annotated(
+    // The field counts before the annotation, as in ingress-nginx, and an empty one is none.
+    assert!(!refused(&annotated(
         ingress(Some("other"), &["a.com"]),
         LEGACY,
         "nginx"
@@ -92,7 +92,7 @@ async fn a_new_ingress_is_refused_by_class_name_legacy_annotation_and_default_cl
         LEGACY,
         ""
     )));
-    assert!(!refused(&annotated(
+    assert!(refused(&annotated(
         ingress(Some("nginx"), &["a.com"]),
         LEGACY,
         "other"

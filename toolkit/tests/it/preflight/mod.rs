@@ -171,3 +171,17 @@ fn every_code_is_in_the_chapter_with_its_remedy_and_belongs_to_an_item() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_class_that_is_named_finds_the_controller_that_has_it() {
+    let (store, clock) = healthy();
+    crate::kinds::put(
+        &store,
+        serde_json::json!({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass",
+            "metadata": {"name": "public"}, "spec": {"controller": "k8s.io/ingress-nginx"}}),
+    );
+    let said = migrate(&store, &clock, &["preflight", "--ingress-class", "public"]).await;
+    assert!(!said.out.contains("NGINX-MISSING"), "{}", said.out);
+    let said = migrate(&store, &clock, &["preflight", "--ingress-class", "nobodys"]).await;
+    assert!(said.out.contains("NGINX-MISSING"), "{}", said.out);
+}
