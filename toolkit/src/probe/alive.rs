@@ -62,16 +62,18 @@ fn alive(nginx: &Outcome, istio: &Outcome, backend: &[String]) -> bool {
     let (Outcome::Answered(ours), Outcome::Answered(theirs)) = (nginx, istio) else {
         return false;
     };
-    let marked = |answer: &Answer| {
-        backend
-            .iter()
-            .map(String::as_str)
-            .chain(["x-envoy-upstream-service-time"])
-            .any(|name| answer.header(name).is_some())
-    };
     let works = |answer: &Answer| answer.status < 500;
     let nothing = ours.status == 404 || theirs.status == 404;
-    works(ours) && works(theirs) && (!nothing || marked(ours) || marked(theirs))
+    works(ours) && works(theirs) && (!nothing || marked(ours, backend) || marked(theirs, backend))
+}
+
+/// Whether an answer has the mark of a back end.
+pub(super) fn marked(answer: &Answer, backend: &[String]) -> bool {
+    backend
+        .iter()
+        .map(String::as_str)
+        .chain(["x-envoy-upstream-service-time"])
+        .any(|name| answer.header(name).is_some())
 }
 
 /// A path without the slash at its end.

@@ -1,5 +1,6 @@
 //! The mark of an Ingress whose hosts both sides answer alike: `cleanup` waits for it.
 
+use super::code;
 use super::hit::Hit;
 use super::target::hosts;
 use crate::finding::Severity;
@@ -65,10 +66,11 @@ pub(super) async fn alike(place: &Place<'_>, ingresses: &[&Value], prefix: &str,
     marked
 }
 
-/// Whether something is wrong with one of the hosts: a blocker about it, or about all of them.
+/// Whether something is wrong with one of the hosts: a blocker about it, or about all of them. What could not be
+/// compared is not known to be alike.
 fn differs(hosts: &[String], hits: &[Hit]) -> bool {
     hits.iter()
-        .filter(|hit| hit.severity == Severity::Blocker)
+        .filter(|hit| hit.severity == Severity::Blocker || hit.code == code::UNSTABLE.name)
         .any(|hit| !hit.host.contains('.') || has(hosts, &hit.host))
 }
 

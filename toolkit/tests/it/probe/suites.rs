@@ -239,6 +239,84 @@ async fn what_nginx_guards_and_the_gateway_serves_is_a_blocker() {
 }
 
 #[tokio::test]
+async fn a_lost_guard_is_seen_whatever_the_application_behind_it_answers() {
+    let cluster = || shop(&[("auth-url", "https://auth.a.com")]);
+    let guarded = |_: &Arrived| says(401);
+    for status in [302, 404, 500] {
+        let application = move |_: &Arrived| says(status).with("location", "/login");
+        let line = format!("PROBE-OPEN  shop.a.com: GET https://shop.a.com/foo: nginx: 401; istio: {status}");
+        is(
+            sides(cluster(), guarded, application, "guards").await,
+            End::Refused,
+            &line,
+        );
+    }
+    // Another word for the same no.
+    is(
+        sides(cluster(), guarded, |_| says(403), "guards").await,
+        End::Done,
+        "alike",
+    );
+    let sign_in = |_: &Arrived| says(302).with("location", "https://auth.a.com/start");
+    is(
+        sides(cluster(), sign_in, sign_in, "guards").await,
+        End::Done,
+        "alike",
+    );
+    let own = |_: &Arrived| says(302).with("location", "/login");
+    is(
+        sides(cluster(), sign_in, own, "guards").await,
+        End::Refused,
+        "PROBE-OPEN",
+    );
+}
+
+#[tokio::test]
+async fn a_host_is_served_to_another_tenant_also_where_its_application_answers_an_error() {
+    let two = || {
+        with(vec![
+            ingress("ns-ada", "shop.a.com", &["/"], &[]),
+            ingress("ns-bob", "shop.b.com", &["/"], &[]),
+        ])
+    };
+    let answers = |status: u16, marked: bool| {
+        move |arrived: &Arrived| match (arrived.host.as_str(), marked) {
+            ("nobody.invalid", _) => says(404),
+            (_, true) => says(status).with("x-envoy-upstream-service-time", "3"),
+            (_, false) => says(status),
+        }
+    };
+    for (status, marked, end) in [
+        (500, false, End::Refused),
+        (401, false, End::Refused),
+        (404, true, End::Refused),
+        (404, false, End::Done),
+        (421, false, End::Done),
+    ] {
+        let line = if end == End::Done {
+            "alike"
+        } else {
+            "PROBE-CROSS-TENANT"
+        };
+        is(
+            sides(two(), |_| says(404), answers(status, marked), "multi-tenant").await,
+            end,
+            line,
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_performance_that_nobody_measured_is_no_good_one() {
+    let dead = |_: &Arrived| says(404);
+    is(
+        sides(shop(&[]), dead, dead, "performance").await,
+        End::Refused,
+        "PROBE-NO-SAMPLES  all hosts: 51 questions: nginx: nothing to time",
+    );
+}
+
+#[tokio::test]
 async fn clients_that_come_in_clear_are_sent_to_tls_by_both() {
     let served = |arrived: &Arrived| {
         if arrived.https { plain(arrived) } else { says(200) }
@@ -265,7 +343,7 @@ async fn a_gateway_that_is_much_slower_is_a_blocker() {
     is(
         said,
         End::Refused,
-        "PROBE-MUCH-SLOWER  all hosts: 95th percentile of 5 answers",
+        "PROBE-MUCH-SLOWER  all hosts: 95th percentile of 5 answers of 6 questions",
     );
 }
 
