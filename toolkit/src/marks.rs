@@ -23,6 +23,8 @@ pub const COPY_OF: &str = "rollout.sealos.io/copy-of";
 /// When requests to both data planes were last answered alike; an annotation of an Ingress, RFC 3339. Written by merge
 /// patch: by server-side apply under the same manager it would take the other marks away.
 pub const PROBED_AT: &str = "rollout.sealos.io/probed-at";
+/// The same for the suites of the edge.
+pub const EDGE_PROBED_AT: &str = "rollout.sealos.io/edge-probed-at";
 /// Since when the gateway serves a host alone; an annotation of a `VirtualService`, RFC 3339.
 pub const CLEANED_AT: &str = "rollout.sealos.io/cleaned-at";
 /// What a controller was told before `finish`, as JSON; an annotation of its Deployment or `ConfigMap`.
@@ -37,7 +39,16 @@ pub const NEEDS: &str = "rollout.sealos.io/needs";
 
 /// Whether an annotation is one that this program writes.
 pub fn is_mark(name: &str) -> bool {
-    [MIGRATED_AT, SOURCE, WRITTEN, COPY_OF, PROBED_AT, REQUESTS].contains(&name)
+    [
+        MIGRATED_AT,
+        SOURCE,
+        WRITTEN,
+        COPY_OF,
+        PROBED_AT,
+        EDGE_PROBED_AT,
+        REQUESTS,
+    ]
+    .contains(&name)
 }
 
 /// Whether this program made an object.

@@ -12,7 +12,8 @@ copies, DestinationRules, AuthorizationPolicies, VirtualServices, the Gateway; t
 sealos.io/migrated-to-istio=true on each Ingress. No traffic moves by that. What was refused by the converter is left
 out and named, the rest goes on. Asked again, only what is missing or differs is written: that is how to go on after an
 interruption. What somebody edited since stays as it is unless --overwrite is given. Ingresses are not touched
-otherwise. The plan has a hash: look at it with --dry-run, then write exactly that with --plan.
+otherwise. The plan has a hash: look at it with --dry-run, then write exactly that with --plan. --rollout hands over what
+is written and was probed since: apply, then `migrate probe`, then apply --rollout.
 
 Examples:
   gradual-rollout migrate apply -n ns-a --dry-run
@@ -47,9 +48,12 @@ pub struct ApplyArgs {
     /// Stop when more than this many objects failed
     #[arg(long, value_name = "NUMBER", default_value_t = 5)]
     pub max_failures: usize,
-    /// Hand the batch to a GradualRollout, which is written and moves the traffic by its plan
+    /// Hand the batch, once it is probed, to a GradualRollout, which is written and moves the traffic by its plan
     #[arg(long, value_name = "NAMESPACE/NAME", requires = "split")]
     pub rollout: Option<String>,
+    /// Hand over what `migrate probe` did not find alike since it was written
+    #[arg(long, requires = "rollout")]
+    pub unprobed: bool,
     /// The gateway's Service and its port for the share that nginx sends there
     #[arg(long, value_name = "NAMESPACE/SERVICE:PORT", requires = "rollout")]
     pub split: Option<String>,

@@ -5,7 +5,7 @@
 //! - [`plan`]: what has to be written, from [`item`]s, [`secret`]s and the [`gateway`] ([`read`]: from a conversion);
 //! - [`left`]: what is left out of it; [`keep`]: what is kept although its Ingress is gone;
 //! - [`closed`]: what may not be served any more; [`needs`]: what routes may not be without;
-//! - [`mod@run`]: writing it, [`send`] one object of it; [`rollout`]: handing it over; [`tell`]: saying it.
+//! - [`mod@run`]: writing it, [`send`] one object of it; [`rollout`]: handing it over, once it is [`probed`]; [`tell`]: saying it.
 
 pub mod args;
 pub mod closed;
@@ -16,6 +16,7 @@ pub mod left;
 pub mod live;
 pub mod needs;
 pub mod plan;
+pub mod probed;
 pub mod read;
 pub mod rollout;
 pub mod run;
@@ -56,7 +57,11 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
         seen: &seen,
         live: &live,
     };
-    let plan = sources.plan(batch)?;
+    let mut plan = sources.plan(batch)?;
+    if let Some(body) = rollout.filter(|_| !args.secrets_only) {
+        plan.findings.extend(probed::find(args, &plan, &seen));
+        plan.hand_over(body);
+    }
     if let Some(expected) = args.plan.as_ref().filter(|expected| **expected != plan.hash) {
         return Err(Trouble::Refused(format!(
             "the plan is {} now, not {expected}: something was changed since it was looked at. Look again with --dry-run; nothing was written",
@@ -90,9 +95,9 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
     let (mut lines, failures) = (run.lines, run.failures);
     if failures > args.max_failures {
         findings.push(stopped(failures));
-    } else if let Some(body) = rollout.filter(|_| !args.secrets_only) {
+    } else if let Some(body) = &plan.rollout {
         let refused = findings.iter().any(|f| f.severity == Severity::Blocker);
-        findings.extend(hand_over(args, &cluster, &body, refused, &mut lines).await);
+        findings.extend(hand_over(args, &cluster, body, refused, &mut lines).await);
     }
     tell::done(args, &plan, &lines, &findings, place)?;
     Ok(end(&plan, &lines, &findings))
@@ -126,19 +131,21 @@ async fn hand_over(
             .iter()
             .any(|line| !matches!(line.result, Became::Written | Became::Same));
     let (result, message, finding) = if unfit {
-        let why = "not everything of the batch is there".to_owned();
+        let why = "not everything of the batch is there, or probed".to_owned();
         (Became::LeftOut, why, None)
     } else {
         match rollout::write(cluster, args, body).await {
             Ok(_) => {
+                let moves = if args.dry_run.is_some() {
+                    "nothing is written: it would move the traffic of"
+                } else {
+                    "from here on it moves the traffic of"
+                };
                 let said = Finding {
                     code: "APPLY-HANDED-OVER",
                     severity: Severity::Info,
                     object: object.clone(),
-                    message: format!(
-                        "from here on it moves the traffic of {}",
-                        rollout::components(body)
-                    ),
+                    message: format!("{moves} {}", rollout::components(body)),
                     remedy: format!("watch it with gradual-rollout status -n {namespace}"),
                 };
                 (Became::Written, String::new(), Some(said))
@@ -172,7 +179,7 @@ fn end(plan: &Plan, lines: &[Line], findings: &[Finding]) -> End {
         End::Done
     } else if written {
         End::Partly
-    } else if plan.marks.is_empty() || !some {
+    } else if plan.marks.is_empty() || !some || findings.iter().any(|f| f.code == "APPLY-NOT-PROBED") {
         End::Refused
     } else {
         End::Partly

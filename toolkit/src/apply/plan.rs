@@ -8,6 +8,7 @@ use super::keep;
 use super::left::{accepted, drifted};
 use super::live::{self, Live};
 use super::needs;
+use super::probed;
 use super::read::{self, destinations, guarded, of_kind};
 use super::secret;
 use super::select::{Batch, object, shown};
@@ -19,6 +20,7 @@ use crate::marks;
 use crate::trouble::Trouble;
 use gradual_rollout_migration::convert::{Conversion, Options};
 use gradual_rollout_migration::input::Key;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +37,8 @@ pub struct Mark {
     pub there: bool,
     /// The hosts that have to be open.
     pub hosts: BTreeSet<String>,
+    /// When it was probed: a mark that is given anew is later than that, however fast it comes.
+    pub probed: Option<Timestamp>,
 }
 
 /// What a batch comes down to.
@@ -54,6 +58,16 @@ pub struct Plan {
     pub held: BTreeSet<Host>,
     /// What is left out, and what should be known.
     pub findings: Vec<Finding>,
+    /// The GradualRollout that the batch is handed to.
+    pub rollout: Option<Value>,
+}
+
+impl Plan {
+    /// Adds the rollout: nothing moves traffic that nobody looked at.
+    pub fn hand_over(&mut self, body: Value) {
+        self.hash = digest::short(&json!([self.hash, body]));
+        self.rollout = Some(body);
+    }
 }
 
 /// What a plan is made of.
@@ -95,6 +109,7 @@ impl Sources<'_> {
         plan.items.extend(routes);
         plan.items.extend(gateways);
         self.marks(&accepted, &mut plan);
+        probed::renew(&mut plan);
         drifted(self.args, &mut plan);
         let written: Vec<Value> = plan
             .items
@@ -403,6 +418,7 @@ impl Sources<'_> {
             plan.marks.push(Mark {
                 there: before == Some(source.as_str()),
                 uid: meta(ingress, "uid").to_owned(),
+                probed: annotation(ingress, marks::PROBED_AT).and_then(|time| time.parse().ok()),
                 source,
                 hosts: hosts.remove(key).unwrap_or_default(),
                 key: key.clone(),

@@ -331,6 +331,10 @@ async fn put_mark(cluster: &Cluster, mark: &Mark, now: Timestamp, args: &ApplyAr
 /// The mark alone: server-side apply leaves everything else to whoever wrote it.
 fn mark_body(mark: &Mark, now: Timestamp) -> Value {
     let second = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let after = mark
+        .probed
+        .and_then(|probed| Timestamp::from_second(probed.as_second() + 1).ok());
+    let second = after.map_or(second, |after| after.max(second));
     json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
         "metadata": {

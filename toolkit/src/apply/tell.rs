@@ -5,7 +5,7 @@ use super::item::Change;
 use super::live::hosts;
 use super::plan::Plan;
 use super::run::{Became, Line};
-use crate::cluster::VIRTUAL_SERVICE;
+use crate::cluster::{GRADUAL_ROLLOUT, VIRTUAL_SERVICE};
 use crate::dry::DryRun;
 use crate::finding::{self, Finding, plain};
 use crate::place::Place;
@@ -32,7 +32,23 @@ pub fn plan(plan: &Plan, place: &mut Place<'_>) -> Result<(), Trouble> {
     for mark in plan.marks.iter().filter(|mark| !mark.there) {
         writeln!(place.out, "mark   {}", plain(&super::select::object(&mark.key)))?;
     }
+    if let Some(body) = &plan.rollout {
+        let moves = super::rollout::components(body);
+        let object = rollout(body);
+        writeln!(
+            place.out,
+            "hand over to {}, which moves the traffic of {}",
+            plain(&object),
+            plain(&moves)
+        )?;
+    }
     Ok(())
+}
+
+/// A rollout by its name.
+fn rollout(body: &Value) -> String {
+    let (namespace, name) = super::gateway::key(body);
+    GRADUAL_ROLLOUT.named(&namespace, &name)
 }
 
 /// How many ended how.
@@ -54,6 +70,11 @@ pub fn done(
             .items
             .iter()
             .map(|item| json!({"object": item.object(), "action": item.change}))
+            .chain(
+                plan.rollout
+                    .iter()
+                    .map(|body| json!({"object": rollout(body), "action": "handOver"})),
+            )
             .collect();
         let said = json!({
             "plan": plan.hash, "dryRun": args.dry_run.is_some(), "ingresses": marked,

@@ -90,6 +90,12 @@ codes! {
     OPEN "PROBE-OPEN" Blocker
         "The gateway passes on without credentials what nginx guards, whatever the application answers."
         "take the route away at once, and give it the guard back";
+    LIMIT "PROBE-LIMIT" Warning
+        "nginx refuses a body for its size, and the gateway lets it come."
+        "limit it in the application or by an EnvoyFilter, or agree that it may go; refuse it with --strict";
+    LIMIT_UNASKED "PROBE-LIMIT-UNASKED" Warning
+        "nginx limits how often or by how many a host is asked; it would take a flood to ask the gateway for that."
+        "see that the gateway has a limit, or agree that it may go";
     SLOWER "PROBE-SLOWER" Warning
         "The gateway's 95th percentile is more than the limit above nginx's."
         "look at the gateway's CPU, connection pools and retries";

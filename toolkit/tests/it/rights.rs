@@ -152,6 +152,7 @@ impl Migrator {
             "sealos-system/batch",
             "--split",
             "istio-system/istio-ingressgateway:8081",
+            "--unprobed",
         ];
         self.done(&store, &clock, &apply).await;
         self.done(&store, &clock, &apply).await;

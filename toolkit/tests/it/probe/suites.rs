@@ -51,7 +51,7 @@ async fn every_suite_passes_where_both_are_alike() {
     is(
         said,
         End::Done,
-        "asked: cors 3, guards 1, multi-tenant 2, performance 51, protocols 2, routes ",
+        "asked: cors 3, guards 1, limits 1, multi-tenant 2, performance 51, protocols 2, redirects 2, routes ",
     );
 }
 
@@ -304,6 +304,144 @@ async fn a_host_is_served_to_another_tenant_also_where_its_application_answers_a
             line,
         );
     }
+}
+
+#[tokio::test]
+async fn a_body_that_nginx_refuses_and_the_gateway_takes_is_told_and_none_is_sent() {
+    let cluster = || shop(&[("proxy-body-size", "8m"), ("limit-rps", "5")]);
+    let limited = |arrived: &Arrived| {
+        let length: u64 = arrived.header("content-length").parse().unwrap_or_default();
+        if length > 8 << 20 {
+            says(413)
+        } else {
+            plain(arrived)
+        }
+    };
+    let line = "PROBE-LIMIT  shop.a.com: GET https://shop.a.com/foo with 8388609 bytes to come: nginx: 413; istio: 200";
+    let said = sides(cluster(), limited, plain, "limits").await;
+    assert!(
+        said.out.contains("PROBE-LIMIT-UNASKED  shop.a.com: limit-rps"),
+        "{}",
+        said.out
+    );
+    is(said, End::Done, line);
+    let said = sides(cluster(), limited, limited, "edge").await;
+    assert!(!said.out.contains("PROBE-LIMIT "), "{}", said.out);
+    // The controller's limit is asked of one host for all.
+    let common = |arrived: &Arrived| {
+        assert!(arrived.method == "GET" && arrived.header("expect") == "100-continue");
+        says(if arrived.header("content-length") == "1048577" {
+            413
+        } else {
+            200
+        })
+    };
+    let two = with(vec![
+        ingress("ns-ada", "shop.a.com", &["/"], &[]),
+        ingress("ns-bob", "shop.b.com", &["/"], &[]),
+    ]);
+    is(
+        sides(two, common, |_| says(200), "limits").await,
+        End::Done,
+        "asked: limits 1",
+    );
+}
+
+#[tokio::test]
+async fn the_edge_has_a_mark_of_its_own_and_says_how_its_item_is_ticked() {
+    let mut migrated = ingress("ns-ada", "shop.a.com", &["/foo"], &[]);
+    migrated["metadata"]["labels"] = serde_json::json!({"sealos.io/migrated-to-istio": "true"});
+    let (store, clock) = with(vec![migrated]);
+    let notes = || {
+        let shop = store
+            .get("ingresses.networking.k8s.io", "ns-ada", "shop.a.com")
+            .unwrap();
+        let note = |name: &str| shop["metadata"]["annotations"][name].is_string();
+        (
+            note("rollout.sealos.io/probed-at"),
+            note("rollout.sealos.io/edge-probed-at"),
+        )
+    };
+    let (nginx, istio) = (
+        Edge::start(Hands::default(), plain).await,
+        Edge::start(Hands::default(), plain).await,
+    );
+    let tick = "gradual-rollout approve --rollout NAME --phase edge --item edge-probed";
+    let said = probe(&store, &clock, &nginx, &istio, &["--suite", "guards"]).await;
+    assert!(
+        !said.out.contains(tick) && notes() == (false, false),
+        "{}",
+        said.out
+    );
+    let broken = Edge::start(Hands::default(), |_| says(404)).await;
+    let said = probe(&store, &clock, &nginx, &broken, &["--suite", "edge"]).await;
+    assert!(
+        !said.out.contains(tick) && notes() == (false, false),
+        "{}",
+        said.out
+    );
+    let part = probe(
+        &store,
+        &clock,
+        &nginx,
+        &istio,
+        &["--suite", "edge", "-n", "ns-ada", "--no-mark"],
+    )
+    .await;
+    assert!(
+        !part.out.contains(tick),
+        "a part of the hosts says nothing of the rest"
+    );
+    let said = probe(&store, &clock, &nginx, &istio, &["--suite", "edge"]).await;
+    assert!(
+        said.out
+            .contains("marked as probed at the edge: ns-ada/shop.a.com\n"),
+        "{}",
+        said.out
+    );
+    assert!(
+        said.out.contains(tick) && notes() == (false, true),
+        "{}",
+        said.out
+    );
+    let plan = std::fs::read_to_string("../config/sealos.yaml").unwrap();
+    assert!(
+        plan.contains("checklist: {items: [edge-probed]}"),
+        "the plan waits for it"
+    );
+}
+
+#[tokio::test]
+async fn annotations_of_another_prefix_are_asked_for_as_well() {
+    let mut other = ingress(
+        "ns-ada",
+        "shop.a.com",
+        &["/foo"],
+        &[("auth-url", "https://unread.a.com")],
+    );
+    other["metadata"]["annotations"]["my.org/server-alias"] = serde_json::json!("alias.a.com");
+    let (store, clock) = with(vec![other]);
+    let flags = ["--annotations-prefix=my.org"];
+    crate::kinds::put(&store, crate::preflight::healthy::controller(&flags));
+    let (nginx, istio) = (
+        Edge::start(Hands::default(), |_| says(200)).await,
+        Edge::start(Hands::default(), |_| says(200)).await,
+    );
+    let said = probe(
+        &store,
+        &clock,
+        &nginx,
+        &istio,
+        &["--suite", "routes", "--suite", "guards"],
+    )
+    .await;
+    assert!(
+        said.out.contains("guards 0"),
+        "nobody reads that guard: {}",
+        said.out
+    );
+    let asked = istio.seen.lock().unwrap();
+    assert!(asked.iter().any(|arrived| arrived.host == "alias.a.com"));
 }
 
 #[tokio::test]
