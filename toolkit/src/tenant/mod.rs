@@ -21,6 +21,21 @@ use serde_json::{Value, json};
 
 /// Does what was typed.
 pub async fn run(verb: &TenantVerb, place: &mut Place<'_>) -> Result<End, Trouble> {
+    let name = match verb {
+        TenantVerb::Create(args) => &args.shape.name,
+        TenantVerb::Check(args) => &args.shape.name,
+        TenantVerb::Delete(args) => &args.name,
+    };
+    // A namespace that is named and ignored would be taken for the one that is written to.
+    if let Some(given) = place
+        .namespace
+        .as_ref()
+        .filter(|given| **given != format!("ns-{name}"))
+    {
+        return Err(Trouble::Usage(format!(
+            "-n {given}: the namespace of the tenant {name} is ns-{name}, whatever -n says; leave -n out"
+        )));
+    }
     match verb {
         TenantVerb::Create(args) => create(args, place).await,
         TenantVerb::Check(args) => check::run(args, place).await,
