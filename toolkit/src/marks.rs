@@ -51,6 +51,40 @@ pub fn is_mark(name: &str) -> bool {
     .contains(&name)
 }
 
+/// An Ingress as it was kept, with those of its marks alone that it has now, as they are now: a backup may take marks off,
+/// and gives none, as those of then tell of a time before the Ingress was gone, or before the migration was taken back.
+pub fn of_now(mut kept: Value, live: Option<&Value>) -> Value {
+    let Some(meta) = kept.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return kept;
+    };
+    let marks: [(&str, &dyn Fn(&str) -> bool); 2] =
+        [("labels", &|name| name == MIGRATED), ("annotations", &is_mark)];
+    for (field, mark) in marks {
+        let mut all = meta
+            .get(field)
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
+        let now = live.and_then(|live| live.pointer(&format!("/metadata/{field}")));
+        all = all
+            .into_iter()
+            .filter_map(|(name, value)| {
+                if !mark(&name) {
+                    return Some((name, value));
+                }
+                let now = now?.get(&name)?.clone();
+                Some((name, now))
+            })
+            .collect();
+        if all.is_empty() {
+            meta.remove(field);
+        } else {
+            meta.insert(field.to_owned(), all.into());
+        }
+    }
+    kept
+}
+
 /// Whether this program made an object.
 pub fn ours(object: &Value) -> bool {
     label(object, MANAGED_BY) == Some(OURS)

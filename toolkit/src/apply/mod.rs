@@ -25,6 +25,7 @@ pub mod select;
 pub mod send;
 pub mod tell;
 
+use crate::cleanup::undone::undone;
 use crate::cluster::{self, Cluster};
 use crate::convert;
 use crate::dry::DryRun;
@@ -34,9 +35,11 @@ use crate::place::Place;
 use crate::progress::Progress;
 use crate::trouble::{End, Trouble};
 use args::ApplyArgs;
+use gradual_rollout_migration::input::Key;
 use live::{Live, MADE};
 use plan::{Plan, Sources};
 use run::{Became, Line, Run};
+use std::collections::BTreeSet;
 
 /// Converts a batch and writes it.
 pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
@@ -93,6 +96,10 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
     run.all(&plan, now, &mut progress).await?;
     progress.stop()?;
     let (mut lines, failures) = (run.lines, run.failures);
+    if args.dry_run.is_none() && !args.secrets_only {
+        let there: BTreeSet<Key> = plan.marks.iter().map(|mark| mark.key.clone()).collect();
+        findings.extend(undone(&cluster, live.ours(&cluster::VIRTUAL_SERVICE), &there).await);
+    }
     if failures > args.max_failures {
         findings.push(stopped(failures));
     } else if let Some(body) = &plan.rollout {

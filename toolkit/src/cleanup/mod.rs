@@ -2,13 +2,14 @@
 //!
 //! - [`judge`]: every reason why one has to stay;
 //! - [`kept`]: whether it could come back;
-//! - [`counter`]: what nginx itself counted; [`names`]: where names lead.
+//! - [`counter`]: what nginx itself counted; [`names`]: where names lead; [`undone`]: what came back.
 
 pub mod args;
 pub mod counter;
 pub mod judge;
 pub mod kept;
 pub mod names;
+pub mod undone;
 
 use crate::apply::read::from;
 use crate::apply::run::said;

@@ -11,17 +11,21 @@ pub mod write;
 
 use crate::backup::KINDS;
 use crate::backup::folder::{Folder, Manifest};
+use crate::cleanup::undone::undone;
 use crate::cluster::{self, Cluster};
 use crate::dry::DryRun;
 use crate::finding::{self, Finding, Severity, plain};
+use crate::marks;
 use crate::pace::{Pace, paced};
 use crate::place::Place;
 use crate::progress::Progress;
 use crate::trouble::{End, Trouble};
 use args::RestoreArgs;
 use futures::StreamExt as _;
+use gradual_rollout_migration::input::Key;
 use plan::{Doing, Plan, Step};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::Write;
 
 /// How much of a value is shown in a line.
@@ -59,11 +63,34 @@ pub async fn run(args: &RestoreArgs, place: &mut Place<'_>) -> Result<End, Troub
     }
     let done = act(args, &plan.steps, &cluster, place).await?;
     findings.extend(done.findings);
+    findings.extend(came_back(args, &cluster, &plan.steps, &done.written).await?);
     findings.extend(left.iter().map(changed_since));
     let whole = findings.iter().all(|f| f.severity != Severity::Blocker) && left.is_empty();
     plan.steps.append(&mut left);
     tell(args, &plan, &done.written, &findings, place)?;
     Ok(if whole { End::Done } else { End::Partly })
+}
+
+/// Ingresses that are there again are not cleaned up any more.
+async fn came_back(
+    args: &RestoreArgs,
+    cluster: &Cluster,
+    steps: &[Step],
+    written: &[String],
+) -> Result<Vec<Finding>, Trouble> {
+    let back = steps
+        .iter()
+        .filter(|step| step.kind == cluster::INGRESS && matches!(step.doing, Doing::Create))
+        .filter(|step| written.contains(&step.object()));
+    let back: BTreeSet<Key> = back
+        .map(|step| (step.namespace.clone(), step.name.clone()))
+        .collect();
+    if back.is_empty() || args.dry_run.is_some() {
+        return Ok(Vec::new());
+    }
+    let routes = cluster.all(&cluster::VIRTUAL_SERVICE, None).await?;
+    let ours = routes.iter().filter(|route| marks::ours(route));
+    Ok(undone(cluster, ours, &back).await)
 }
 
 /// The page of a backup that may be put back here.

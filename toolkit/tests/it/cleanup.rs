@@ -112,7 +112,53 @@ async fn what_is_migrated_probed_and_soaked_without_a_request_goes_and_can_come_
     assert!(store.list(VS)[0]["metadata"]["annotations"]["rollout.sealos.io/cleaned-at"].is_string());
     let back = migrate(&store, &clock, &["restore", "--dir", &dir, "--kind", "Ingress"]).await;
     assert_eq!(back.end.unwrap(), End::Done);
-    assert_eq!(store.get(ING, "ns-a", "shop").unwrap()["spec"], before);
+    let shop = store.get(ING, "ns-a", "shop").unwrap();
+    assert_eq!(shop["spec"], before);
+    // What was known of it before it was gone is not known of it now.
+    let note = |object: &Value, name: &str| object["metadata"]["annotations"][name].is_string();
+    for mark in [
+        "rollout.sealos.io/probed-at",
+        "rollout.sealos.io/nginx-requests",
+        "sealos.io/migration-time",
+    ] {
+        assert!(!note(&shop, mark), "{mark}");
+    }
+    assert!(!note(&store.list(VS)[0], "rollout.sealos.io/cleaned-at"));
+    let again = migrate(&store, &clock, &["restore", "--dir", &dir, "--kind", "Ingress"]).await;
+    assert!(
+        again.out.contains("0 written"),
+        "marks are no difference: {}",
+        again.out
+    );
+    let applied = migrate(&store, &clock, &["-n", "ns-a", "apply"]).await;
+    assert_eq!(applied.end.unwrap(), End::Done);
+    store.delete(ING, "ns-a", "shop").unwrap();
+    let said = migrate(&store, &clock, &["status"]).await;
+    assert!(
+        said.out.contains("0 cleaned up, 1 orphaned"),
+        "somebody else deleted it: {}",
+        said.out
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ingress_that_came_back_by_another_hand_is_cleaned_up_no_more_once_it_is_applied() {
+    let (store, clock, _dir, dir) = ready().await;
+    let kept = Value::clone(&store.get(ING, "ns-a", "shop").unwrap());
+    tokio::time::sleep(Duration::from_secs(25 * 3600)).await;
+    let all = format!("{NAMES},CLEANUP-NOT-PROBED,CLEANUP-COUNT-UNKNOWN");
+    let gone = ["cleanup", "--all", "--dir", &dir, "--accept", &all];
+    migrate(&store, &clock, &gone).await.end.unwrap();
+    let cleaned = || store.list(VS)[0]["metadata"]["annotations"]["rollout.sealos.io/cleaned-at"].is_string();
+    assert!(cleaned() && store.get(ING, "ns-a", "shop").is_none());
+    let mut back = kept;
+    let meta = back["metadata"].as_object_mut().unwrap();
+    meta.retain(|field, _| !["uid", "resourceVersion", "managedFields"].contains(&field.as_str()));
+    store.put(back).unwrap();
+    let applied = migrate(&store, &clock, &["-n", "ns-a", "apply"]).await;
+    show(&applied);
+    assert_eq!(applied.end.unwrap(), End::Done);
+    assert!(!cleaned());
 }
 
 #[tokio::test(start_paused = true)]
