@@ -57,6 +57,9 @@ pub struct ApplyArgs {
     /// The gateway's Service and its port for the share that nginx sends there
     #[arg(long, value_name = "NAMESPACE/SERVICE:PORT", requires = "rollout")]
     pub split: Option<String>,
+    /// A flag that the controller runs with beside those that are seen, as enable-ssl-passthrough; may be repeated
+    #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
+    pub controller_flag: Vec<String>,
     /// What the converter is told
     #[command(flatten)]
     pub conversion: ConversionArgs,

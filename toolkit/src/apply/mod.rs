@@ -43,7 +43,8 @@ use std::collections::BTreeSet;
 
 /// Converts a batch and writes it.
 pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
-    let options = args.conversion.options()?;
+    let mut options = args.conversion.options()?;
+    options.controller_flags.clone_from(&args.controller_flag);
     let kinds = [&convert::READ[..], &MADE, &[cluster::GRADUAL_ROLLOUT]].concat();
     let cluster = Cluster::look(&place.client, &kinds).await?;
     for kind in MADE {

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Ingresses, Services, Deployments, ConfigMaps, Gateways, VirtualServices, DestinationRules, AuthorizationPolicies,
-Certificates and ResourceQuotas of a namespace (-n), or of all but kube-*. No Secrets are kept, and nothing that only
-the cluster writes. Each file has its digest; a backup that was interrupted goes on where it stopped when it is asked
+Certificates and ResourceQuotas of a namespace (-n), or of all but kube-system, kube-public and kube-node-lease. No
+Secrets are kept, and nothing that only the cluster writes. Each file has its digest; a backup that was interrupted goes on where it stopped when it is asked
 for again with the same folder. Files are readable by you alone. To encrypt: tar c DIR | age -r KEY > backup.tar.age
 
 Examples:

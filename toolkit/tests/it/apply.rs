@@ -625,3 +625,20 @@ async fn five_thousand_ingresses_with_a_certificate_each() {
         println!("  {}", said.out.lines().last().unwrap_or_default());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_flag_of_the_controller_that_nobody_sees_can_be_told() {
+    let (store, clock) = tenants(&["ns-a"]);
+    let mut none = ingress("ns-a", "none");
+    none["spec"].as_object_mut().unwrap().remove("ingressClassName");
+    store.put(none).unwrap();
+    let words = ["-n", "ns-a", "apply", "--dry-run", "--controller-flag"];
+    let said = migrate(
+        &store,
+        &clock,
+        &[&words[..], &["--watch-ingress-without-class=false"]].concat(),
+    )
+    .await;
+    show(&said);
+    assert!(said.err.contains("(CLASS-MISSING)"), "{}", said.err);
+}

@@ -10,6 +10,7 @@
 
 mod adversity;
 mod after_cleanup;
+mod any_cluster;
 mod apply;
 mod backup;
 mod block;
