@@ -44,7 +44,7 @@ impl Classes {
         Ok(Self::of(&controllers, &known, wanted))
     }
 
-    /// Those of some controllers, with the IngressClasses of the cluster. Where no controller is seen, it is taken to be
+    /// Those of some controllers, with the `IngressClass`es of the cluster. Where no controller is seen, it is taken to be
     /// one without flags, and what has no class may be its: what nobody looks at would be lost.
     pub(crate) fn of(controllers: &[Controller<'_>], known: &[Value], wanted: Option<&str>) -> Self {
         let unseen = [Controller {

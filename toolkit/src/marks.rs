@@ -57,9 +57,11 @@ pub fn of_now(mut kept: Value, live: Option<&Value>) -> Value {
     let Some(meta) = kept.get_mut("metadata").and_then(Value::as_object_mut) else {
         return kept;
     };
-    let marks: [(&str, &dyn Fn(&str) -> bool); 2] =
-        [("labels", &|name| name == MIGRATED), ("annotations", &is_mark)];
-    for (field, mark) in marks {
+    for field in ["labels", "annotations"] {
+        let mark = |name: &str| match field {
+            "labels" => name == MIGRATED,
+            _ => is_mark(name),
+        };
         let mut all = meta
             .get(field)
             .and_then(Value::as_object)

@@ -16,6 +16,7 @@ mod backup;
 mod block;
 mod cleanup;
 mod finish;
+mod handing_over;
 mod kinds;
 mod loadbalancer;
 mod named;
