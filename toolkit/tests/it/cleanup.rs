@@ -329,3 +329,45 @@ async fn an_ingress_that_is_named_is_never_passed_over_in_silence() {
     let said = migrate(&store, &clock, &[&words[..], &["nginx"]].concat()).await;
     assert!(said.err.contains("CLEANUP-SOAKING"), "{}", said.err);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_backup_with_marks_gives_none_back() {
+    let (store, clock, folder, _) = ready().await;
+    probed(&store, &clock);
+    let late = folder.path().join("late").to_str().unwrap().to_owned();
+    migrate(&store, &clock, &["backup", "--dir", &late])
+        .await
+        .end
+        .unwrap();
+    store.delete(ING, "ns-a", "shop").unwrap();
+    let words = ["restore", "--dir", &late, "--kind", "Ingress"];
+    let back = migrate(&store, &clock, &words).await;
+    show(&back);
+    assert_eq!(back.end.unwrap(), End::Done);
+    let shop = store.get(ING, "ns-a", "shop").unwrap();
+    let (labels, notes) = (&shop["metadata"]["labels"], &shop["metadata"]["annotations"]);
+    assert_eq!(labels, &json!({"app": "shop"}));
+    assert_eq!(
+        notes,
+        &json!({"nginx.ingress.kubernetes.io/proxy-read-timeout": "300"})
+    );
+    let again = migrate(&store, &clock, &words).await;
+    assert!(
+        again.out.contains("0 written"),
+        "marks are no difference: {}",
+        again.out
+    );
+    // Marked anew, it soaks anew, whatever the backup says of the time before.
+    migrate(&store, &clock, &["-n", "ns-a", "apply"])
+        .await
+        .end
+        .unwrap();
+    let since = |store: &Store| {
+        let shop = store.get(ING, "ns-a", "shop").unwrap();
+        shop["metadata"]["annotations"]["sealos.io/migration-time"].clone()
+    };
+    let now = since(&store);
+    assert!(now.is_string());
+    migrate(&store, &clock, &words).await.end.unwrap();
+    assert_eq!(since(&store), now);
+}
