@@ -10,7 +10,7 @@ pub mod plan;
 pub mod write;
 
 use crate::backup::KINDS;
-use crate::backup::folder::{Folder, Manifest};
+use crate::backup::open::open;
 use crate::cluster::{self, Cluster};
 use crate::dry::DryRun;
 use crate::finding::{self, Finding, Severity, plain};
@@ -38,9 +38,11 @@ pub struct Restored {
 
 /// Puts a backup back.
 pub async fn run(args: &RestoreArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
-    let folder = Folder::at(&args.dir);
     let cluster = Cluster::look(&place.client, &[&KINDS[..], &[cluster::NAMESPACE]].concat()).await?;
-    let manifest = open(&folder, &cluster, args).await?;
+    let lacking = "name the folder that migrate backup wrote";
+    let other = (!args.other_cluster)
+        .then_some("look at kubectl config current-context, or say --other-cluster; nothing was written");
+    let (folder, manifest) = open(&args.dir, &args.identity, &cluster, lacking, other).await?;
     let mut plan = plan::make(args, place.namespace.as_deref(), &folder, &manifest, &cluster).await?;
     let mut left = held_back(args, &mut plan);
     let mut findings = std::mem::take(&mut plan.findings);
@@ -64,23 +66,6 @@ pub async fn run(args: &RestoreArgs, place: &mut Place<'_>) -> Result<End, Troub
     plan.steps.append(&mut left);
     tell(args, &plan, &done.written, &findings, place)?;
     Ok(if whole { End::Done } else { End::Partly })
-}
-
-/// The page of a backup that may be put back here.
-pub async fn open(folder: &Folder, cluster: &Cluster, args: &RestoreArgs) -> Result<Manifest, Trouble> {
-    let Some(manifest) = folder.manifest()? else {
-        return Err(Trouble::Usage(format!(
-            "{} holds no backup: name the folder that migrate backup wrote",
-            args.dir.display()
-        )));
-    };
-    let identity = cluster.identity().await?;
-    if manifest.cluster.is_some() && manifest.cluster != identity && !args.other_cluster {
-        return Err(Trouble::Refused(
-            "the backup is of another cluster than the current one: look at kubectl config current-context, or say --other-cluster".to_owned(),
-        ));
-    }
-    Ok(manifest)
 }
 
 /// Takes what others changed since out of a plan, unless it is to be overwritten.

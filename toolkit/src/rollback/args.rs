@@ -1,5 +1,6 @@
 //! Arguments of `migrate rollback`.
 
+use crate::backup::seal::IdentityArgs;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -35,6 +36,9 @@ pub struct RollbackArgs {
     /// The folder of the backup; needed where Ingresses were cleaned up
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+    /// What opens it
+    #[command(flatten)]
+    pub identity: IdentityArgs,
     /// Only show what would be undone
     #[arg(long)]
     pub dry_run: bool,

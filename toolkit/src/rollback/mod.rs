@@ -13,6 +13,8 @@ pub mod traffic;
 use crate::apply::live::{Live, MADE};
 use crate::apply::run::{Became, Line};
 use crate::apply::select::{object, shown};
+use crate::backup::folder::{Folder, Manifest};
+use crate::backup::open::open;
 use crate::cluster::{self, Cluster, meta};
 use crate::convert::args::key;
 use crate::finding::{self, Finding, Severity, plain};
@@ -56,13 +58,13 @@ pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trou
         .collect();
     let live = Live::read(&cluster, &gateway_namespace).await?;
     let mut undo = plan::make(args, &wanted, &ingresses, &live);
-    undo.missing
-        .extend(back::kept(args.dir.as_deref(), &undo.orphans)?);
+    let backup = backup(args, &cluster).await?;
+    undo.missing.extend(back::kept(backup.as_ref(), &undo.orphans)?);
     known(&wanted, &undo, &ingresses, &cluster).await?;
     for typed in args.gone.iter().filter(|typed| *typed != "orphans") {
         undo.missing.remove(&key("--gone", typed)?);
     }
-    let steps = back::steps(args.dir.as_deref(), &undo.missing, &cluster).await?;
+    let steps = back::steps(backup.as_ref(), &undo.missing)?;
     if args.dry_run {
         let splitting = traffic::splitting(&cluster, &undo.namespaces).await?;
         let switched = if matches!(wanted, Wanted::All) {
@@ -123,6 +125,14 @@ pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trou
         (false, true) => End::Refused,
         (false, false) => End::Partly,
     })
+}
+
+/// The backup, where one was named.
+async fn backup(args: &RollbackArgs, cluster: &Cluster) -> Result<Option<(Folder, Manifest)>, Trouble> {
+    let Some(dir) = &args.dir else { return Ok(None) };
+    let lacking = "name the folder that migrate backup wrote; nothing was undone";
+    let other = Some("nothing was undone");
+    open(dir, &args.identity, cluster, lacking, other).await.map(Some)
 }
 
 /// Whether there is what was named; nothing to undo is well, nothing of that name is a typing error.

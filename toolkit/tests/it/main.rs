@@ -27,6 +27,7 @@ mod restore;
 mod rights;
 mod rollback;
 mod schemas;
+mod sealed;
 mod side_by_side;
 mod standing;
 mod support;
