@@ -306,6 +306,32 @@ const fn meaning(stage: Stage) -> &'static str {
     }
 }
 
+/// What refuses new hosts by now, as `Kind name`; none where nothing does, a block that only warns among it.
+pub async fn denying(client: &kube::Client) -> Result<Option<String>, Trouble> {
+    let standing = Standing {
+        policy: see::get(client, kinds::POLICY, None, NAME).await?,
+        binding: see::get(client, kinds::BINDING, None, NAME).await?,
+    };
+    if let (Some(policy), Some(Stage::Deny)) = (&standing.policy, standing.stage()) {
+        return Ok(Some(see::object(policy)));
+    }
+    let webhook = webhook::standing(client).await?;
+    let Some((_, webhook)) = webhook.first() else {
+        return Ok(None);
+    };
+    let home = see::text(webhook, "/webhooks/0/clientConfig/service/namespace").unwrap_or_default();
+    let rules = webhook::rules(client, home).await?;
+    let denies = rules.is_some_and(|rules| rules.stage == Stage::Deny);
+    Ok(denies.then(|| see::object(webhook)))
+}
+
+/// Whether what an API server says is the refusal of a block of ours.
+pub fn is_refusal(said: &str) -> bool {
+    [NAME, webhook::ANSWERS, policy::MESSAGE]
+        .iter()
+        .any(|word| said.contains(word))
+}
+
 /// Takes the block away.
 pub async fn unblock(args: &UnblockArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
     everywhere(place, "")?;

@@ -33,4 +33,5 @@ mod standing;
 mod support;
 mod tenant;
 mod walkthrough;
+mod way_back;
 mod wire;
