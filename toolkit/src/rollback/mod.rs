@@ -171,13 +171,13 @@ async fn undo(
         findings.push(still_open());
         return Ok(());
     }
-    lines.extend(run::delete(cluster, pace, &undo.deleted).await);
+    lines.extend(run::delete(cluster, pace, &undo.deleted, false).await);
     let rollouts = traffic::done_with(cluster, &undo.namespaces).await?;
     let rollouts: Vec<_> = rollouts
         .into_iter()
         .map(|r| (cluster::GRADUAL_ROLLOUT, r))
         .collect();
-    lines.extend(run::delete(cluster, pace, &rollouts).await);
+    lines.extend(run::delete(cluster, pace, &rollouts, false).await);
     Ok(())
 }
 

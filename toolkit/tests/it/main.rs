@@ -12,6 +12,7 @@ mod adversity;
 mod after_cleanup;
 mod apply;
 mod backup;
+mod batches;
 mod block;
 mod cleanup;
 mod finish;
