@@ -20,6 +20,7 @@ Examples:
   gradual-rollout migrate apply -n ns-a --plan 3f0c9a5b1d2e4f60
   gradual-rollout migrate apply --batch ns-a,ns-b --dry-run=server
   gradual-rollout migrate apply --all --rate 200 --max-failures 20
+  gradual-rollout migrate apply -n ns-a --prune --dry-run
   gradual-rollout migrate apply --all --secrets-only
   gradual-rollout migrate apply -n ns-a --rollout sealos-system/batch-1 --split istio-system/istio-ingressgateway:8081
 
@@ -39,6 +40,10 @@ pub struct ApplyArgs {
     /// Write over what somebody edited since it was written
     #[arg(long)]
     pub overwrite: bool,
+    /// Delete what was written for Ingresses of the batch and is not needed any more: routes and hosts that they do not
+    /// have any more, policies, rules, copies of certificates. Look at it first: --prune --dry-run
+    #[arg(long, conflicts_with = "secrets_only")]
+    pub prune: bool,
     /// Only renew the copies of certificates
     #[arg(long)]
     pub secrets_only: bool,

@@ -4,8 +4,9 @@
 //! - [`live`]: what the cluster has already;
 //! - [`plan`]: what has to be written, from [`item`]s, [`secret`]s and the [`gateway`] ([`read`]: from a conversion);
 //! - [`left`]: what is left out of it; [`keep`]: what is kept although its Ingress is gone;
-//! - [`closed`]: what may not be served any more; [`needs`]: what routes may not be without;
-//! - [`mod@run`]: writing it, [`send`] one object of it; [`rollout`]: handing it over, once it is [`probed`]; [`tell`]: saying it.
+//! - [`closed`]: what may not be served any more; [`prune`]: what nothing needs any more; [`needs`]: what routes may not be without;
+//! - [`mod@run`]: writing it, [`send`] one object of it; [`rollout`]: handing it over, once it is [`probed`];
+//!   [`tell`]: saying it.
 
 pub mod args;
 pub mod closed;
@@ -17,6 +18,7 @@ pub mod live;
 pub mod needs;
 pub mod plan;
 pub mod probed;
+pub mod prune;
 pub mod read;
 pub mod rollout;
 pub mod run;
@@ -91,7 +93,7 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
         bad: plan.bad.clone(),
         early: Vec::new(),
     };
-    let total = plan.items.len() + plan.marks.len();
+    let total = plan.items.len() + plan.marks.len() + plan.pruned.len();
     let now = (place.now)();
     let mut progress = Progress::new(&mut *place.err, place.terminal, "objects", total);
     run.all(&plan, now, &mut progress).await?;

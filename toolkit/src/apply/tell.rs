@@ -1,6 +1,7 @@
 //! What a batch comes down to and what was done, told.
 
 use super::args::ApplyArgs;
+use super::gateway::key;
 use super::item::Change;
 use super::live::hosts;
 use super::plan::Plan;
@@ -29,6 +30,10 @@ pub fn plan(plan: &Plan, place: &mut Place<'_>) -> Result<(), Trouble> {
             plain(&more)
         )?;
     }
+    for (kind, object) in &plan.pruned {
+        let (namespace, name) = key(object);
+        writeln!(place.out, "prune  {}", plain(&kind.named(&namespace, &name)))?;
+    }
     for mark in plan.marks.iter().filter(|mark| !mark.there) {
         writeln!(place.out, "mark   {}", plain(&super::select::object(&mark.key)))?;
     }
@@ -47,7 +52,7 @@ pub fn plan(plan: &Plan, place: &mut Place<'_>) -> Result<(), Trouble> {
 
 /// A rollout by its name.
 fn rollout(body: &Value) -> String {
-    let (namespace, name) = super::gateway::key(body);
+    let (namespace, name) = key(body);
     GRADUAL_ROLLOUT.named(&namespace, &name)
 }
 
@@ -66,10 +71,15 @@ pub fn done(
 ) -> Result<(), Trouble> {
     let marked = plan.marks.len();
     if place.json {
+        let pruned = plan.pruned.iter().map(|(kind, object)| {
+            let (namespace, name) = key(object);
+            json!({"object": kind.named(&namespace, &name), "action": "prune"})
+        });
         let planned: Vec<Value> = plan
             .items
             .iter()
             .map(|item| json!({"object": item.object(), "action": item.change}))
+            .chain(pruned)
             .chain(
                 plan.rollout
                     .iter()
@@ -100,10 +110,20 @@ pub fn done(
             plain(&line.message)
         )?;
     }
+    for line in lines
+        .iter()
+        .filter(|line| line.result == Became::Written && !line.message.is_empty())
+    {
+        writeln!(place.err, "{}: {}", plain(&line.object), plain(&line.message))?;
+    }
+    let pruned = match plan.pruned.len() {
+        0 => String::new(),
+        some => format!(", {some} to prune"),
+    };
     if args.dry_run == Some(DryRun::Client) {
         writeln!(
             place.out,
-            "plan {}: {marked} Ingresses, {} objects to write, {} as they should be",
+            "plan {}: {marked} Ingresses, {} objects to write, {} as they should be{pruned}",
             plan.hash,
             plan.items.iter().filter(|item| item.change.is_written()).count(),
             plan.items

@@ -15,6 +15,9 @@ pub(crate) struct Controller<'a> {
     pub flags: BTreeMap<String, String>,
 }
 
+/// The prefix of annotations of a controller without a flag that says otherwise.
+pub(crate) const PREFIX: &str = "nginx.ingress.kubernetes.io";
+
 /// The legacy annotation for a class.
 pub(crate) const LEGACY: &str = "kubernetes.io/ingress.class";
 
@@ -49,7 +52,7 @@ impl Controller<'_> {
     /// The prefix of its annotations.
     pub(crate) fn prefix(&self) -> &str {
         self.flag("annotations-prefix")
-            .unwrap_or("nginx.ingress.kubernetes.io")
+            .unwrap_or(PREFIX)
             .trim_end_matches('/')
     }
 

@@ -10,7 +10,7 @@ pub mod plan;
 pub mod write;
 
 use crate::backup::KINDS;
-use crate::backup::folder::{Folder, Manifest};
+use crate::backup::open::open;
 use crate::cleanup::undone::undone;
 use crate::cluster::{self, Cluster};
 use crate::dry::DryRun;
@@ -42,9 +42,11 @@ pub struct Restored {
 
 /// Puts a backup back.
 pub async fn run(args: &RestoreArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
-    let folder = Folder::at(&args.dir);
     let cluster = Cluster::look(&place.client, &[&KINDS[..], &[cluster::NAMESPACE]].concat()).await?;
-    let manifest = open(&folder, &cluster, args).await?;
+    let lacking = "name the folder that migrate backup wrote";
+    let other = (!args.other_cluster)
+        .then_some("look at kubectl config current-context, or say --other-cluster; nothing was written");
+    let (folder, manifest) = open(&args.dir, &args.identity, &cluster, lacking, other).await?;
     let mut plan = plan::make(args, place.namespace.as_deref(), &folder, &manifest, &cluster).await?;
     let mut left = held_back(args, &mut plan);
     let mut findings = std::mem::take(&mut plan.findings);
@@ -91,23 +93,6 @@ async fn came_back(
     let routes = cluster.all(&cluster::VIRTUAL_SERVICE, None).await?;
     let ours = routes.iter().filter(|route| marks::ours(route));
     Ok(undone(cluster, ours, &back).await)
-}
-
-/// The page of a backup that may be put back here.
-pub async fn open(folder: &Folder, cluster: &Cluster, args: &RestoreArgs) -> Result<Manifest, Trouble> {
-    let Some(manifest) = folder.manifest()? else {
-        return Err(Trouble::Usage(format!(
-            "{} holds no backup: name the folder that migrate backup wrote",
-            args.dir.display()
-        )));
-    };
-    let identity = cluster.identity().await?;
-    if manifest.cluster.is_some() && manifest.cluster != identity && !args.other_cluster {
-        return Err(Trouble::Refused(
-            "the backup is of another cluster than the current one: look at kubectl config current-context, or say --other-cluster".to_owned(),
-        ));
-    }
-    Ok(manifest)
 }
 
 /// Takes what others changed since out of a plan, unless it is to be overwritten.

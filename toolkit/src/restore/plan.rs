@@ -115,7 +115,11 @@ pub async fn make(
     // Nothing is compared, let alone written, before everything was found whole.
     let mut read = Vec::new();
     for name in names {
-        read.push((name, folder.read(manifest, name)?, folder.taken_at(name)?));
+        read.push((
+            name,
+            folder.read(manifest, name)?,
+            folder.taken_at(manifest, name)?,
+        ));
     }
     for (name, kept, taken_at) in read {
         one(args, name, kept, taken_at, cluster, &mut plan).await?;

@@ -128,7 +128,7 @@ async fn rights_that_are_missing_are_named_by_verb_and_resource() {
     store.set_access(|spec| {
         spec.pointer("/resourceAttributes/verb").and_then(Value::as_str) != Some("delete")
     });
-    let said = migrate(&store, &clock, &["preflight"]).await;
+    let said = migrate(&store, &clock, &["--json", "preflight"]).await;
     assert_eq!(said.end.unwrap(), End::Refused);
     assert!(
         said.out.contains("delete virtualservices.networking.istio.io"),
