@@ -53,6 +53,20 @@ pub struct ApplyArgs {
     /// Stop when more than this many objects failed
     #[arg(long, value_name = "NUMBER", default_value_t = 5)]
     pub max_failures: usize,
+    /// Whether, and to what, it is handed over
+    #[command(flatten)]
+    pub handing_over: HandingOverArgs,
+    /// A flag that the controller runs with beside those that are seen, as enable-ssl-passthrough; may be repeated
+    #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
+    pub controller_flag: Vec<String>,
+    /// What the converter is told
+    #[command(flatten)]
+    pub conversion: ConversionArgs,
+}
+
+/// To what a batch is handed over.
+#[derive(Clone, Debug, Default, Args)]
+pub struct HandingOverArgs {
     /// Hand the batch, once it is probed, to a GradualRollout, which is written and moves the traffic by its plan
     #[arg(long, value_name = "NAMESPACE/NAME", requires = "split")]
     pub rollout: Option<String>,
@@ -62,12 +76,6 @@ pub struct ApplyArgs {
     /// The gateway's Service and its port for the share that nginx sends there
     #[arg(long, value_name = "NAMESPACE/SERVICE:PORT", requires = "rollout")]
     pub split: Option<String>,
-    /// A flag that the controller runs with beside those that are seen, as enable-ssl-passthrough; may be repeated
-    #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
-    pub controller_flag: Vec<String>,
-    /// What the converter is told
-    #[command(flatten)]
-    pub conversion: ConversionArgs,
 }
 
 /// Which Ingresses a batch is.

@@ -44,7 +44,7 @@ pub fn find(args: &ApplyArgs, plan: &Plan, seen: &Seen) -> Option<Finding> {
     if unprobed.is_empty() {
         return None;
     }
-    let severity = if args.unprobed {
+    let severity = if args.handing_over.unprobed {
         Severity::Info
     } else {
         Severity::Blocker
@@ -58,7 +58,7 @@ pub fn find(args: &ApplyArgs, plan: &Plan, seen: &Seen) -> Option<Finding> {
             unprobed.len(),
             shown(&unprobed)
         ),
-        remedy: if args.unprobed {
+        remedy: if args.handing_over.unprobed {
             "accepted".to_owned()
         } else {
             "run migrate probe, then ask again; or take the responsibility with --unprobed".to_owned()
