@@ -25,6 +25,10 @@ pub async fn run(verb: &TenantVerb, place: &mut Place<'_>) -> Result<End, Troubl
         TenantVerb::Create(args) => create(args, place).await,
         TenantVerb::Check(args) => check::run(args, place).await,
         TenantVerb::Delete(args) => delete(args, place).await,
+        TenantVerb::Other(words) => Err(Trouble::Usage(format!(
+            "migrate tenant has no verb {:?}: create, check or delete",
+            words.first().map_or("", String::as_str)
+        ))),
     }
 }
 
