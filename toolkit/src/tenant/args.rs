@@ -11,6 +11,9 @@ pub enum TenantVerb {
     Check(Box<CheckArgs>),
     /// Take away what was made for a tenant
     Delete(DeleteArgs),
+    /// What is no verb: a tenant, as the migration documents type it, or a mistake
+    #[command(external_subcommand)]
+    Other(Vec<String>),
 }
 
 /// What a tenant is made with; `check` must be told the same.
