@@ -109,6 +109,20 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         Some(verb) if classic == args::Classic::default() => verb,
         Some(_) => return Err(Failure::usage("write the flags after the command, not before it")),
     };
+    if let Some(older) = migrate::older::of(&verb) {
+        let words = migrate::older::words(older, &global)?;
+        writeln!(
+            anstream::stderr(),
+            "this is now: gradual-rollout {}",
+            words.join(" ")
+        )?;
+        let program = arguments.first().cloned().unwrap_or_default();
+        let line: Vec<OsString> = [program]
+            .into_iter()
+            .chain(words.into_iter().map(Into::into))
+            .collect();
+        return act(&line, out);
+    }
     match verb {
         VerbArgs::Init(args) => {
             let folder = OutputTo::folder(global.output.as_ref())?;
@@ -122,20 +136,8 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
             ))
         }
         VerbArgs::Migrate { what } => migrate::run(&what, &global, out),
-        VerbArgs::Older(older) => {
-            let words = migrate::older::words(&older, &global)?;
-            writeln!(
-                anstream::stderr(),
-                "this is now: gradual-rollout {}",
-                words.join(" ")
-            )?;
-            let program = arguments.first().cloned().unwrap_or_default();
-            let line: Vec<OsString> = [program]
-                .into_iter()
-                .chain(words.into_iter().map(Into::into))
-                .collect();
-            act(&line, out)
-        }
+        // Typed anew above.
+        VerbArgs::Older(_) => Err(Failure::internal("an older word has no newer one".to_owned())),
         VerbArgs::Validate { files, named } => validate::run(&[files, named].concat(), form, out),
         VerbArgs::Plan { file, named, start } => {
             let file = file.or(named).unwrap_or_default();

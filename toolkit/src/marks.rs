@@ -23,6 +23,8 @@ pub const COPY_OF: &str = "rollout.sealos.io/copy-of";
 /// When requests to both data planes were last answered alike; an annotation of an Ingress, RFC 3339. Written by merge
 /// patch: by server-side apply under the same manager it would take the other marks away.
 pub const PROBED_AT: &str = "rollout.sealos.io/probed-at";
+/// The same for the suites of the edge.
+pub const EDGE_PROBED_AT: &str = "rollout.sealos.io/edge-probed-at";
 /// Since when the gateway serves a host alone; an annotation of a `VirtualService`, RFC 3339.
 pub const CLEANED_AT: &str = "rollout.sealos.io/cleaned-at";
 /// What a controller was told before `finish`, as JSON; an annotation of its Deployment or `ConfigMap`.
@@ -37,7 +39,52 @@ pub const NEEDS: &str = "rollout.sealos.io/needs";
 
 /// Whether an annotation is one that this program writes.
 pub fn is_mark(name: &str) -> bool {
-    [MIGRATED_AT, SOURCE, WRITTEN, COPY_OF, PROBED_AT, REQUESTS].contains(&name)
+    [
+        MIGRATED_AT,
+        SOURCE,
+        WRITTEN,
+        COPY_OF,
+        PROBED_AT,
+        EDGE_PROBED_AT,
+        REQUESTS,
+    ]
+    .contains(&name)
+}
+
+/// An Ingress as it was kept, with those of its marks alone that it has now, as they are now: a backup may take marks off,
+/// and gives none, as those of then tell of a time before the Ingress was gone, or before the migration was taken back.
+pub fn of_now(mut kept: Value, live: Option<&Value>) -> Value {
+    let Some(meta) = kept.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return kept;
+    };
+    for field in ["labels", "annotations"] {
+        let mark = |name: &str| match field {
+            "labels" => name == MIGRATED,
+            _ => is_mark(name),
+        };
+        let mut all = meta
+            .get(field)
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
+        let now = live.and_then(|live| live.pointer(&format!("/metadata/{field}")));
+        all = all
+            .into_iter()
+            .filter_map(|(name, value)| {
+                if !mark(&name) {
+                    return Some((name, value));
+                }
+                let now = now?.get(&name)?.clone();
+                Some((name, now))
+            })
+            .collect();
+        if all.is_empty() {
+            meta.remove(field);
+        } else {
+            meta.insert(field.to_owned(), all.into());
+        }
+    }
+    kept
 }
 
 /// Whether this program made an object.

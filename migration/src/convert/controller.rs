@@ -45,7 +45,10 @@ pub(super) fn flags(inventory: &Inventory, options: &Options, entries: &mut Vec<
             .collect()
     };
     if let Some(class) = &options.ingress_class {
-        let serves = |flags: &&Flags| flags.get("ingress-class").map_or("nginx", String::as_str) == class;
+        let serves = |flags: &&Flags| {
+            flags.get("ingress-class").map_or("nginx", String::as_str) == class
+                || inventory.classes.get(class).map(String::as_str) == Some(named(flags))
+        };
         let mine: Vec<Flags> = all.iter().filter(serves).cloned().collect();
         if !mine.is_empty() {
             all = mine;
@@ -171,11 +174,16 @@ pub(super) fn certificate(options: &Options, flags: &Flags) -> Option<Key> {
     options.default_certificate.clone().or_else(|| key(flagged()?))
 }
 
+/// The name by which classes say that they are a controller's.
+fn named(flags: &Flags) -> &str {
+    flags
+        .get("controller-class")
+        .map_or("k8s.io/ingress-nginx", String::as_str)
+}
+
 /// The names of classes that are the controller's. What the operator names is alone.
 pub(super) fn classes(inventory: &Inventory, options: &Options, flags: &Flags) -> BTreeSet<String> {
-    let controller = flags
-        .get("controller-class")
-        .map_or("k8s.io/ingress-nginx", String::as_str);
+    let controller = named(flags);
     let class = class(options, flags);
     if options.ingress_class.is_some() {
         return BTreeSet::from([class]);

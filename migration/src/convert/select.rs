@@ -114,8 +114,9 @@ fn unserved(ingress: &Ingress, settings: &Settings, book: &mut Book<'_>) -> Opti
         .get(LEGACY)
         .filter(|class| !class.is_empty());
     let (field, class) = match (&ingress.class, legacy) {
-        (_, Some(class)) => (format!("metadata.annotations[{LEGACY}]"), class),
-        (Some(class), None) => ("spec.ingressClassName".to_owned(), class),
+        // The controller looks at the annotation only where there is no field.
+        (Some(class), _) => ("spec.ingressClassName".to_owned(), class),
+        (None, Some(class)) => (format!("metadata.annotations[{LEGACY}]"), class),
         (None, None) => {
             let code = match settings.without_class {
                 Some(true) => return None,
@@ -127,10 +128,10 @@ fn unserved(ingress: &Ingress, settings: &Settings, book: &mut Book<'_>) -> Opti
         }
     };
     // The annotation is held against the flag, the field against the names of classes.
-    let ours = if legacy.is_some() {
-        *class == settings.class
-    } else {
+    let ours = if ingress.class.is_some() {
         settings.classes.contains(class)
+    } else {
+        *class == settings.class
     };
     if ours {
         return None;

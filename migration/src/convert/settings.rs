@@ -179,7 +179,8 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
         class: controller::class(options, &flags),
         without_class: match flag("watch-ingress-without-class") {
             Some(value) => Some(value != "false"),
-            None if flags.is_empty() => None,
+            // A controller without flags is known, and takes none.
+            None if flags.is_empty() && inventory.controllers.is_empty() => None,
             None => Some(false),
         },
         catch_all: flag("disable-catch-all").is_none_or(|value| value == "false"),

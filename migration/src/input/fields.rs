@@ -245,7 +245,7 @@ pub(super) fn config_map(value: &Value) -> Result<ConfigMap, String> {
 }
 
 /// The arguments of ingress-nginx's controller, where a workload runs it.
-pub(super) fn controller_flags(value: &Value) -> Vec<String> {
+pub(super) fn controller_flags(value: &Value) -> Option<Vec<String>> {
     let containers = value
         .pointer("/spec/template/spec/containers")
         .and_then(Value::as_array);
@@ -261,12 +261,11 @@ pub(super) fn controller_flags(value: &Value) -> Vec<String> {
         let all = [words(container, "command"), words(container, "args")].concat();
         if all.iter().any(|word| word.ends_with("nginx-ingress-controller")) {
             let flags = joined(&all).into_iter();
-            return flags
-                .map(|flag| flag.replace("$(POD_NAMESPACE)", namespace))
-                .collect();
+            let known = |flag: String| flag.replace("$(POD_NAMESPACE)", namespace);
+            return Some(flags.map(known).collect());
         }
     }
-    Vec::new()
+    None
 }
 
 /// Flags with their values, which may be arguments of their own; switches have none.

@@ -173,8 +173,8 @@ impl Reader {
                 let read = fields::config_map(value);
                 self.keep(origin, &object, read, |r| &mut r.config_maps, |o| o.meta.key())
             }
-            ("Deployment" | "DaemonSet", _) if !fields::controller_flags(value).is_empty() => {
-                self.controllers.push(fields::controller_flags(value));
+            ("Deployment" | "DaemonSet", _) if fields::controller_flags(value).is_some() => {
+                self.controllers.extend(fields::controller_flags(value));
                 return;
             }
             ("", _) => Err("it has no kind".to_owned()),

@@ -10,6 +10,9 @@ use gradual_rollout_migration::model::Request;
 
 use super::wire::{self, Response};
 
+/// Set where nothing may be skipped: `make test` sets it.
+const DEMANDED: &str = "GRADUAL_ROLLOUT_TEST_NO_SKIP";
+
 /// The program, from `PATH` or `.tools/`; prints why a test is skipped. `version` makes it say its version and end.
 pub(crate) fn find(name: &str, version: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -28,6 +31,12 @@ pub(crate) fn find(name: &str, version: &str) -> Option<PathBuf> {
             asked.is_ok_and(|status| status.success())
         });
     if found.is_none() {
+        // Where everything was fetched before, a test that is skipped is one that nobody sees fail.
+        let demanded = std::env::var_os(DEMANDED).is_some_and(|value| !value.is_empty());
+        assert!(
+            !demanded,
+            "{DEMANDED} is set, and there is no {name} on PATH or in .tools/: run scripts/tools.sh"
+        );
         println!("skipped: no {name} on PATH or in .tools/");
     }
     found

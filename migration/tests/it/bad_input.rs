@@ -194,13 +194,23 @@ fn owners_and_classes() {
     other.0["spec"]["ingressClassName"] = "haproxy".into();
     let mut none = Ingress::new("a/none").path("c.com", "Prefix", "/", "s");
     none.0["spec"].as_object_mut().unwrap().remove("ingressClassName");
-    let legacy = Ingress::new("a/legacy")
+    let mut legacy = Ingress::new("a/legacy")
         .note("kubernetes.io/ingress.class", "haproxy")
         .path("d.com", "Prefix", "/", "s");
-    let done = convert_all(&[owned, other, none, legacy]);
+    legacy.0["spec"]
+        .as_object_mut()
+        .unwrap()
+        .remove("ingressClassName");
+    // The controller looks at the annotation only where there is no field.
+    let both = Ingress::new("a/both")
+        .note("kubernetes.io/ingress.class", "haproxy")
+        .path("e.com", "Prefix", "/", "s");
+    let done = convert_all(&[owned, other, none, legacy, both]);
     assert!(done.told("owned", "MANAGED-ELSEWHERE"));
     assert!(done.told("other", "OTHER-CLASS") && done.told("legacy", "OTHER-CLASS"));
     assert_eq!(done.answer(&get("b.com", "/")), "none");
+    assert!(!done.told("both", "OTHER-CLASS"));
+    assert_ne!(done.answer(&get("e.com", "/")), "none");
     assert!(done.told("none", "NO-CLASS"));
     assert_eq!(done.ingress("other").paths[0].outcome, Outcome::Dropped);
 }

@@ -18,6 +18,8 @@ const TARGET: &str = "GRADUAL_ROLLOUT_SCALE_TARGET";
 
 /// The figures that are promised.
 const LONGEST: Duration = Duration::from_secs(2);
+/// Of HTTPRoutes, which are half as much text again, nothing is promised but that they do not become slow.
+const LONGEST_HTTP_ROUTES: Duration = Duration::from_secs(4);
 const MOST_KILOBYTES: u64 = 200_000;
 
 /// Time on processors, of all threads, where the kernel tells it (in hundredths): others may be at work here too.
@@ -113,6 +115,11 @@ fn one_file() {
         return;
     }
     let whole = if spent.is_zero() { whole } else { whole.min(spent) };
-    assert!(whole < LONGEST, "{whole:?}");
+    let longest = if target == "istio" {
+        LONGEST
+    } else {
+        LONGEST_HTTP_ROUTES
+    };
+    assert!(whole < longest, "{whole:?}");
     assert!(peak().is_none_or(|peak| peak < MOST_KILOBYTES), "{:?} kB", peak());
 }

@@ -1,6 +1,7 @@
 //! Arguments of `migrate`.
 
 use clap::{Args, Subcommand, ValueEnum};
+use gradual_rollout_toolkit::convert::args::ConversionArgs;
 use std::path::PathBuf;
 
 /// What is done about a migration.
@@ -17,6 +18,9 @@ pub enum MigrateVerb {
         #[arg(value_name = "CODE")]
         code: String,
     },
+    /// What the migration documents type.
+    #[command(flatten)]
+    Older(super::older::Step),
 }
 
 /// What is written.
@@ -64,31 +68,10 @@ pub struct ConvertArgs {
     /// takes, and in no order that all share
     #[arg(long)]
     pub regular_expressions: bool,
-    /// Convert although this is lost; may be repeated, or a list by comma
-    #[arg(long, value_name = "CODE", value_delimiter = ',')]
-    pub accept: Vec<String>,
-    /// The Gateway to write; its namespace is that of the gateway's pods [default: istio-system/sealos-gateway]
-    #[arg(long, value_name = "NAMESPACE/NAME")]
-    pub gateway: Option<String>,
-    /// A label of the gateway's pods; may be repeated [default: istio=ingressgateway]
-    #[arg(long, value_name = "LABEL=VALUE")]
-    pub gateway_selector: Vec<String>,
-    /// The class of the Ingresses [default: the controller's flag, or nginx]
-    #[arg(long, value_name = "NAME")]
-    pub ingress_class: Option<String>,
-    /// The prefix of annotations [default: the controller's flag, or nginx.ingress.kubernetes.io]
-    #[arg(long, value_name = "PREFIX")]
-    pub annotations_prefix: Option<String>,
-    /// The controller's ConfigMap among the files [default: the one called ingress-nginx-controller]
-    #[arg(long, value_name = "NAMESPACE/NAME")]
-    pub controller_config: Option<String>,
+    /// What the converter is told.
+    #[command(flatten)]
+    pub conversion: ConversionArgs,
     /// A flag that the controller runs with, as enable-ssl-passthrough; may be repeated
     #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
     pub controller_flag: Vec<String>,
-    /// The Secret with the certificate for hosts without one [default: the controller's flag]
-    #[arg(long, value_name = "NAMESPACE/NAME")]
-    pub default_certificate: Option<String>,
-    /// The domain of Services [default: cluster.local]
-    #[arg(long, value_name = "DOMAIN")]
-    pub cluster_domain: Option<String>,
 }

@@ -6,10 +6,9 @@ use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{output, table};
 use gradual_rollout_migration::convert::{self, GatewayApi, Objects, Options, Plan, Target};
-use gradual_rollout_migration::input::{self, Key};
+use gradual_rollout_migration::input;
 use gradual_rollout_migration::istio::to_json;
 use gradual_rollout_migration::report::Report;
-use std::collections::BTreeMap;
 use std::io::Write;
 
 /// How objects are written.
@@ -129,41 +128,16 @@ fn said(conversion: &Plan) -> String {
 }
 
 fn options(args: &ConvertArgs) -> Result<Options, Failure> {
-    let mut options = Options::default();
-    for code in &args.accept {
-        let explanation = explain::find(code)?;
-        if !explanation.acceptable {
-            return Err(Failure::usage(format!(
-                "{code} cannot be accepted, as there is nothing that could be written instead: {}",
-                explanation.remedy
-            )));
-        }
-        options.accept.insert(explanation.code);
+    for code in &args.conversion.accept {
+        // It knows what a mistyped one comes closest to.
+        explain::find(code)?;
     }
-    if let Some(gateway) = &args.gateway {
-        (options.gateway_namespace, options.gateway_name) = key("--gateway", gateway)?;
-    }
+    let mut options = args
+        .conversion
+        .options()
+        .map_err(|trouble| Failure::usage(trouble.to_string()))?;
     options.target = target(args)?;
-    if !args.gateway_selector.is_empty() {
-        options.gateway_selector = BTreeMap::new();
-    }
-    for label in &args.gateway_selector {
-        let Some((name, value)) = label.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-            return Err(Failure::usage(format!(
-                "--gateway-selector {label:?} is no LABEL=VALUE"
-            )));
-        };
-        options.gateway_selector.insert(name.to_owned(), value.to_owned());
-    }
-    let named = |flag: &str, text: Option<&String>| text.map(|text| key(flag, text)).transpose();
-    options.controller_config = named("--controller-config", args.controller_config.as_ref())?;
-    options.default_certificate = named("--default-certificate", args.default_certificate.as_ref())?;
     options.controller_flags.clone_from(&args.controller_flag);
-    options.annotations_prefix.clone_from(&args.annotations_prefix);
-    options.ingress_class.clone_from(&args.ingress_class);
-    if let Some(domain) = &args.cluster_domain {
-        options.cluster_domain.clone_from(domain);
-    }
     if let Some((flag, mistake)) = options.mistakes().into_iter().next() {
         return Err(Failure::usage(format!("{flag}: {mistake}")));
     }
@@ -179,7 +153,7 @@ fn target(args: &ConvertArgs) -> Result<Target, Failure> {
         }
         return Ok(Target::Istio);
     }
-    if !args.gateway_selector.is_empty() {
+    if !args.conversion.gateway_selector.is_empty() {
         return Err(Failure::usage(
             "--gateway-selector belongs to --target istio: a Gateway of the Gateway API has a class, see --gateway-class",
         ));
@@ -192,13 +166,4 @@ fn target(args: &ConvertArgs) -> Result<Target, Failure> {
         wishes.class.clone_from(class);
     }
     Ok(Target::GatewayApi(wishes))
-}
-
-fn key(flag: &str, text: &str) -> Result<Key, Failure> {
-    match text.split_once('/') {
-        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
-            Ok((namespace.to_owned(), name.to_owned()))
-        }
-        _ => Err(Failure::usage(format!("{flag} {text:?} is no NAMESPACE/NAME"))),
-    }
 }

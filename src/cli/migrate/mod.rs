@@ -19,6 +19,8 @@ pub(super) fn run(what: &MigrateVerb, global: &Global, out: &mut dyn Write) -> R
     match what {
         MigrateVerb::Convert(args) => convert::run(args, form(global)?, global, out),
         MigrateVerb::Cluster(verb) => super::block_on(cluster::run(verb, global, out)),
+        // Typed anew before it comes here.
+        MigrateVerb::Older(_) => Err(Failure::internal("an older word has no newer one".to_owned())),
         MigrateVerb::Explain { code } => explain::run(code, OutputTo::form(global.output.as_ref()), out),
     }
 }

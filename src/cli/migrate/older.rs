@@ -1,19 +1,23 @@
 //! The commands of the migration documents, as they are typed there: each is one of ours, whose spelling is told.
 
-use crate::cli::args::{Global, Output};
+use super::args::MigrateVerb;
+use crate::cli::args::{Global, Output, VerbArgs};
 use crate::cli::exit::Failure;
 use crate::cli::output_to::OutputTo;
+use crate::cli::suggest;
 use clap::{Subcommand, ValueEnum};
+use gradual_rollout_toolkit::tenant::TenantVerb;
+use gradual_rollout_toolkit::verb::Verb;
 
-/// What the documents call it.
+/// What the documents call it, as it may be typed behind `migrate` too.
 #[derive(Debug, Subcommand)]
-pub enum Older {
+pub enum Step {
     /// `migrate block`, `apply`, `validate` and `cleanup`, one step at a time
     #[command(hide = true)]
     Cutover {
         /// Which step
         #[arg(long, value_enum)]
-        step: Step,
+        step: Cutover,
         /// Write nothing
         #[arg(long)]
         dry_run: bool,
@@ -49,6 +53,14 @@ pub enum Older {
         #[arg(long)]
         dry_run: bool,
     },
+}
+
+/// What the documents call it.
+#[derive(Debug, Subcommand)]
+pub enum Older {
+    /// What does not mean another thing behind `migrate`.
+    #[command(flatten)]
+    Step(Step),
     /// `migrate tenant create`
     #[command(hide = true)]
     Tenant {
@@ -62,7 +74,7 @@ pub enum Older {
 
 /// The steps of the documents' cutover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Step {
+pub enum Cutover {
     /// All of them: they are days apart, so they are named and not done
     All,
     /// No new Ingresses
@@ -78,17 +90,77 @@ pub enum Step {
 /// Where Sealos keeps its object storage.
 const STORAGE: (&str, &str, u16) = ("objectstorage-system", "object-storage", 9000);
 
+/// A line of older words, if it is one.
+pub(in crate::cli) fn of(verb: &VerbArgs) -> Option<Typed<'_>> {
+    if let VerbArgs::Older(Older::Tenant { name, more }) = verb {
+        return Some(Typed::Tenant(name, more));
+    }
+    if let VerbArgs::Older(Older::Step(step))
+    | VerbArgs::Migrate {
+        what: MigrateVerb::Older(step),
+    } = verb
+    {
+        return Some(Typed::Step(step));
+    }
+    let VerbArgs::Migrate {
+        what: MigrateVerb::Cluster(Verb::Tenant(TenantVerb::Other(words))),
+    } = verb
+    else {
+        return None;
+    };
+    let (name, more) = words.split_first()?;
+    Some(Typed::NoVerb(name, more))
+}
+
+/// What was typed of it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) enum Typed<'a> {
+    /// A step.
+    Step(&'a Step),
+    /// A tenant, and what is given to `tenant create`.
+    Tenant(&'a str, &'a [String]),
+    /// The same behind `migrate tenant`, where it may be a verb that is mistyped.
+    NoVerb(&'a str, &'a [String]),
+}
+
 /// The words of ours for it, after the program's name.
-pub(in crate::cli) fn words(older: &Older, global: &Global) -> Result<Vec<String>, Failure> {
+pub(in crate::cli) fn words(typed: Typed<'_>, global: &Global) -> Result<Vec<String>, Failure> {
     let mut words: Vec<String> = vec!["migrate".to_owned()];
-    let mut say = |more: &[&str]| words.extend(more.iter().map(ToString::to_string));
     let mut namespace = global.namespace.clone();
-    match older {
-        Older::Cutover {
+    match typed {
+        Typed::Step(step) => stepped(step, &mut words, &mut namespace)?,
+        Typed::Tenant(name, more) => {
+            words.extend(["tenant".to_owned(), "create".to_owned(), name.to_owned()]);
+            words.extend(more.iter().cloned());
+        }
+        Typed::NoVerb(name, more) => {
+            if let Some(near) = suggest::closest(name, ["create", "check", "delete"]) {
+                return Err(Failure::usage(format!(
+                    "migrate tenant has no verb {name:?}; did you mean {near}? A tenant of that name is made with: \
+                     gradual-rollout migrate tenant create {name}"
+                )));
+            }
+            return self::words(Typed::Tenant(name, more), global);
+        }
+    }
+    if let Some(namespace) = namespace {
+        words.extend(["-n".to_owned(), namespace]);
+    }
+    if global.output == Some(OutputTo::Form(Output::Json)) {
+        words.extend(["-o".to_owned(), "json".to_owned()]);
+    }
+    Ok(words)
+}
+
+/// The words of a step.
+fn stepped(step: &Step, words: &mut Vec<String>, namespace: &mut Option<String>) -> Result<(), Failure> {
+    let mut say = |more: &[&str]| words.extend(more.iter().map(ToString::to_string));
+    match step {
+        Step::Cutover {
             step, dry_run, dir, ..
         } => {
             match step {
-                Step::All => {
+                Cutover::All => {
                     return Err(Failure::refused(
                         "the steps of a cutover are days apart, and each wants to be looked at. One after the other:\n  \
                          gradual-rollout migrate block --mode audit|warn|deny\n  \
@@ -97,11 +169,11 @@ pub(in crate::cli) fn words(older: &Older, global: &Global) -> Result<Vec<String
                          gradual-rollout migrate cleanup --all --dir BACKUP",
                     ));
                 }
-                Step::DisableIngress => say(&["block", "--mode", "deny"]),
-                Step::MigrateExisting if namespace.is_some() => say(&["apply"]),
-                Step::MigrateExisting => say(&["apply", "--all"]),
-                Step::Validate => say(&["validate"]),
-                Step::Cleanup => {
+                Cutover::DisableIngress => say(&["block", "--mode", "deny"]),
+                Cutover::MigrateExisting if namespace.is_some() => say(&["apply"]),
+                Cutover::MigrateExisting => say(&["apply", "--all"]),
+                Cutover::Validate => say(&["validate"]),
+                Cutover::Cleanup => {
                     let dir = dir.as_deref().ok_or_else(|| {
                         Failure::usage(
                             "nothing is deleted without a backup: name its folder, as in --step cleanup --dir BACKUP \
@@ -114,15 +186,15 @@ pub(in crate::cli) fn words(older: &Older, global: &Global) -> Result<Vec<String
                     }
                 }
             }
-            if *dry_run && *step != Step::Validate {
+            if *dry_run && *step != Cutover::Validate {
                 say(&["--dry-run"]);
             }
         }
-        Older::TestSuite { suite, more } => {
+        Step::TestSuite { suite, more } => {
             say(&["probe", "--suite", suite]);
             words.extend(more.iter().cloned());
         }
-        Older::Minio {
+        Step::Minio {
             domain,
             nodeport,
             release_address,
@@ -145,35 +217,25 @@ pub(in crate::cli) fn words(older: &Older, global: &Global) -> Result<Vec<String
             if *dry_run {
                 say(&["--dry-run"]);
             }
-            namespace = namespace.or_else(|| Some(home.to_owned()));
-        }
-        Older::Tenant { name, more } => {
-            say(&["tenant", "create", name]);
-            words.extend(more.iter().cloned());
+            namespace.get_or_insert_with(|| home.to_owned());
         }
     }
-    if let Some(namespace) = namespace {
-        words.extend(["-n".to_owned(), namespace]);
-    }
-    if global.output == Some(OutputTo::Form(Output::Json)) {
-        words.extend(["-o".to_owned(), "json".to_owned()]);
-    }
-    Ok(words)
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::args::Raw;
-    use crate::cli::args::VerbArgs;
     use clap::Parser as _;
 
     fn ours(typed: &str) -> Result<String, Failure> {
         let raw = Raw::try_parse_from(typed.split(' ')).unwrap();
-        let Some(VerbArgs::Older(older)) = raw.verb else {
+        let verb = raw.verb.unwrap();
+        let Some(older) = of(&verb) else {
             panic!("{typed}: no command of the documents")
         };
-        words(&older, &raw.global).map(|words| words.join(" "))
+        words(older, &raw.global).map(|words| words.join(" "))
     }
 
     #[test]
@@ -210,6 +272,8 @@ mod tests {
         ] {
             let said = ours(typed).unwrap();
             assert_eq!(said, wanted, "{typed}");
+            let behind = typed.replacen("g ", "g migrate ", 1);
+            assert_eq!(ours(&behind).unwrap(), wanted, "{behind}");
             let words = ["g"].into_iter().chain(said.split(' '));
             assert!(Raw::try_parse_from(words).is_ok(), "{said}");
         }
@@ -221,6 +285,7 @@ mod tests {
             ("g cutover --step all", "migrate cleanup --all --dir"),
             ("g cutover --step cleanup", "--dir BACKUP"),
             ("g minio --domain s3.a.com --nodeport 30900", "--release-address"),
+            ("g migrate tenant crate --domain a.com", "did you mean create"),
         ] {
             let refused = ours(typed).unwrap_err();
             assert!(refused.message.contains(told), "{typed}: {}", refused.message);

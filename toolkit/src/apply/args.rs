@@ -12,13 +12,15 @@ copies, DestinationRules, AuthorizationPolicies, VirtualServices, the Gateway; t
 sealos.io/migrated-to-istio=true on each Ingress. No traffic moves by that. What was refused by the converter is left
 out and named, the rest goes on. Asked again, only what is missing or differs is written: that is how to go on after an
 interruption. What somebody edited since stays as it is unless --overwrite is given. Ingresses are not touched
-otherwise. The plan has a hash: look at it with --dry-run, then write exactly that with --plan.
+otherwise. The plan has a hash: look at it with --dry-run, then write exactly that with --plan. --rollout hands over what
+is written and was probed since: apply, then `migrate probe`, then apply --rollout.
 
 Examples:
   gradual-rollout migrate apply -n ns-a --dry-run
   gradual-rollout migrate apply -n ns-a --plan 3f0c9a5b1d2e4f60
   gradual-rollout migrate apply --batch ns-a,ns-b --dry-run=server
   gradual-rollout migrate apply --all --rate 200 --max-failures 20
+  gradual-rollout migrate apply -n ns-a --prune --dry-run
   gradual-rollout migrate apply --all --secrets-only
   gradual-rollout migrate apply -n ns-a --rollout sealos-system/batch-1 --split istio-system/istio-ingressgateway:8081
 
@@ -38,6 +40,10 @@ pub struct ApplyArgs {
     /// Write over what somebody edited since it was written
     #[arg(long)]
     pub overwrite: bool,
+    /// Delete what was written for Ingresses of the batch and is not needed any more: routes and hosts that they do not
+    /// have any more, policies, rules, copies of certificates. Look at it first: --prune --dry-run
+    #[arg(long, conflicts_with = "secrets_only")]
+    pub prune: bool,
     /// Only renew the copies of certificates
     #[arg(long)]
     pub secrets_only: bool,
@@ -47,15 +53,29 @@ pub struct ApplyArgs {
     /// Stop when more than this many objects failed
     #[arg(long, value_name = "NUMBER", default_value_t = 5)]
     pub max_failures: usize,
-    /// Hand the batch to a GradualRollout, which is written and moves the traffic by its plan
-    #[arg(long, value_name = "NAMESPACE/NAME", requires = "split")]
-    pub rollout: Option<String>,
-    /// The gateway's Service and its port for the share that nginx sends there
-    #[arg(long, value_name = "NAMESPACE/SERVICE:PORT", requires = "rollout")]
-    pub split: Option<String>,
+    /// Whether, and to what, it is handed over
+    #[command(flatten)]
+    pub handing_over: HandingOverArgs,
+    /// A flag that the controller runs with beside those that are seen, as enable-ssl-passthrough; may be repeated
+    #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
+    pub controller_flag: Vec<String>,
     /// What the converter is told
     #[command(flatten)]
     pub conversion: ConversionArgs,
+}
+
+/// To what a batch is handed over.
+#[derive(Clone, Debug, Default, Args)]
+pub struct HandingOverArgs {
+    /// Hand the batch, once it is probed, to a GradualRollout, which is written and moves the traffic by its plan
+    #[arg(long, value_name = "NAMESPACE/NAME", requires = "split")]
+    pub rollout: Option<String>,
+    /// Hand over what `migrate probe` did not find alike since it was written
+    #[arg(long, requires = "rollout")]
+    pub unprobed: bool,
+    /// The gateway's Service and its port for the share that nginx sends there
+    #[arg(long, value_name = "NAMESPACE/SERVICE:PORT", requires = "rollout")]
+    pub split: Option<String>,
 }
 
 /// Which Ingresses a batch is.

@@ -4,8 +4,9 @@
 //! - [`live`]: what the cluster has already;
 //! - [`plan`]: what has to be written, from [`item`]s, [`secret`]s and the [`gateway`] ([`read`]: from a conversion);
 //! - [`left`]: what is left out of it; [`keep`]: what is kept although its Ingress is gone;
-//! - [`closed`]: what may not be served any more; [`needs`]: what routes may not be without;
-//! - [`mod@run`]: writing it, [`send`] one object of it; [`rollout`]: handing it over; [`tell`]: saying it.
+//! - [`closed`]: what may not be served any more; [`prune`]: what nothing needs any more; [`needs`]: what routes may not be without;
+//! - [`mod@run`]: writing it, [`send`] one object of it; [`rollout`]: handing it over, once it is [`probed`];
+//!   [`tell`]: saying it.
 
 pub mod args;
 pub mod closed;
@@ -16,6 +17,8 @@ pub mod left;
 pub mod live;
 pub mod needs;
 pub mod plan;
+pub mod probed;
+pub mod prune;
 pub mod read;
 pub mod rollout;
 pub mod run;
@@ -24,6 +27,7 @@ pub mod select;
 pub mod send;
 pub mod tell;
 
+use crate::cleanup::undone::undone;
 use crate::cluster::{self, Cluster};
 use crate::convert;
 use crate::dry::DryRun;
@@ -33,13 +37,16 @@ use crate::place::Place;
 use crate::progress::Progress;
 use crate::trouble::{End, Trouble};
 use args::ApplyArgs;
+use gradual_rollout_migration::input::Key;
 use live::{Live, MADE};
 use plan::{Plan, Sources};
 use run::{Became, Line, Run};
+use std::collections::BTreeSet;
 
 /// Converts a batch and writes it.
 pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
-    let options = args.conversion.options()?;
+    let mut options = args.conversion.options()?;
+    options.controller_flags.clone_from(&args.controller_flag);
     let kinds = [&convert::READ[..], &MADE, &[cluster::GRADUAL_ROLLOUT]].concat();
     let cluster = Cluster::look(&place.client, &kinds).await?;
     for kind in MADE {
@@ -56,7 +63,11 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
         seen: &seen,
         live: &live,
     };
-    let plan = sources.plan(batch)?;
+    let mut plan = sources.plan(batch)?;
+    if let Some(body) = rollout.filter(|_| !args.secrets_only) {
+        plan.findings.extend(probed::find(args, &plan, &seen));
+        plan.hand_over(body);
+    }
     if let Some(expected) = args.plan.as_ref().filter(|expected| **expected != plan.hash) {
         return Err(Trouble::Refused(format!(
             "the plan is {} now, not {expected}: something was changed since it was looked at. Look again with --dry-run; nothing was written",
@@ -82,17 +93,21 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
         bad: plan.bad.clone(),
         early: Vec::new(),
     };
-    let total = plan.items.len() + plan.marks.len();
+    let total = plan.items.len() + plan.marks.len() + plan.pruned.len();
     let now = (place.now)();
     let mut progress = Progress::new(&mut *place.err, place.terminal, "objects", total);
     run.all(&plan, now, &mut progress).await?;
     progress.stop()?;
     let (mut lines, failures) = (run.lines, run.failures);
+    if args.dry_run.is_none() && !args.secrets_only {
+        let there: BTreeSet<Key> = plan.marks.iter().map(|mark| mark.key.clone()).collect();
+        findings.extend(undone(&cluster, live.ours(&cluster::VIRTUAL_SERVICE), &there).await);
+    }
     if failures > args.max_failures {
         findings.push(stopped(failures));
-    } else if let Some(body) = rollout.filter(|_| !args.secrets_only) {
+    } else if let Some(body) = &plan.rollout {
         let refused = findings.iter().any(|f| f.severity == Severity::Blocker);
-        findings.extend(hand_over(args, &cluster, &body, refused, &mut lines).await);
+        findings.extend(hand_over(args, &cluster, body, refused, &mut lines).await);
     }
     tell::done(args, &plan, &lines, &findings, place)?;
     Ok(end(&plan, &lines, &findings))
@@ -126,19 +141,21 @@ async fn hand_over(
             .iter()
             .any(|line| !matches!(line.result, Became::Written | Became::Same));
     let (result, message, finding) = if unfit {
-        let why = "not everything of the batch is there".to_owned();
+        let why = "not everything of the batch is there, or probed".to_owned();
         (Became::LeftOut, why, None)
     } else {
         match rollout::write(cluster, args, body).await {
             Ok(_) => {
+                let moves = if args.dry_run.is_some() {
+                    "nothing is written: it would move the traffic of"
+                } else {
+                    "from here on it moves the traffic of"
+                };
                 let said = Finding {
                     code: "APPLY-HANDED-OVER",
                     severity: Severity::Info,
                     object: object.clone(),
-                    message: format!(
-                        "from here on it moves the traffic of {}",
-                        rollout::components(body)
-                    ),
+                    message: format!("{moves} {}", rollout::components(body)),
                     remedy: format!("watch it with gradual-rollout status -n {namespace}"),
                 };
                 (Became::Written, String::new(), Some(said))
@@ -172,7 +189,7 @@ fn end(plan: &Plan, lines: &[Line], findings: &[Finding]) -> End {
         End::Done
     } else if written {
         End::Partly
-    } else if plan.marks.is_empty() || !some {
+    } else if plan.marks.is_empty() || !some || findings.iter().any(|f| f.code == "APPLY-NOT-PROBED") {
         End::Refused
     } else {
         End::Partly

@@ -8,6 +8,8 @@ use super::keep;
 use super::left::{accepted, drifted};
 use super::live::{self, Live};
 use super::needs;
+use super::probed;
+use super::prune;
 use super::read::{self, destinations, guarded, of_kind};
 use super::secret;
 use super::select::{Batch, object, shown};
@@ -19,6 +21,7 @@ use crate::marks;
 use crate::trouble::Trouble;
 use gradual_rollout_migration::convert::{Conversion, Options};
 use gradual_rollout_migration::input::Key;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +38,8 @@ pub struct Mark {
     pub there: bool,
     /// The hosts that have to be open.
     pub hosts: BTreeSet<String>,
+    /// When it was probed: a mark that is given anew is later than that, however fast it comes.
+    pub probed: Option<Timestamp>,
 }
 
 /// What a batch comes down to.
@@ -46,6 +51,8 @@ pub struct Plan {
     pub items: Vec<Item>,
     /// What Ingresses get.
     pub marks: Vec<Mark>,
+    /// What nothing needs any more, and goes, in the order of deletion.
+    pub pruned: Vec<(Kind, Value)>,
     /// Hosts that cannot be opened.
     pub bad: BTreeSet<String>,
     /// Hosts that the Gateway has already.
@@ -54,6 +61,16 @@ pub struct Plan {
     pub held: BTreeSet<Host>,
     /// What is left out, and what should be known.
     pub findings: Vec<Finding>,
+    /// The GradualRollout that the batch is handed to.
+    pub rollout: Option<Value>,
+}
+
+impl Plan {
+    /// Adds the rollout: nothing moves traffic that nobody looked at.
+    pub fn hand_over(&mut self, body: Value) {
+        self.hash = digest::short(&json!([self.hash, body]));
+        self.rollout = Some(body);
+    }
 }
 
 /// What a plan is made of.
@@ -91,16 +108,23 @@ impl Sources<'_> {
         let gateways = self.gateways(&conversion, &routes, &mut plan);
         self.secrets(&conversion, &gateways, &mut plan);
         self.others(&conversion, &routes, &mut plan);
+        let stale = prune::rest(self, &plan, &routes, &gateways, &accepted);
+        prune::settle(self.args, self.live, &BTreeSet::new(), stale, &mut plan);
         needs::note(&plan, &mut routes, self.live);
         plan.items.extend(routes);
         plan.items.extend(gateways);
         self.marks(&accepted, &mut plan);
+        probed::renew(&mut plan);
         drifted(self.args, &mut plan);
         let written: Vec<Value> = plan
             .items
             .iter()
             .map(|item| json!([item.object(), annotation(&item.body, marks::WRITTEN)]))
             .chain(plan.marks.iter().map(|mark| json!([mark.key, mark.source])))
+            .chain(plan.pruned.iter().map(|(kind, object)| {
+                let (namespace, name) = gateway::key(object);
+                json!(["prune", kind.named(&namespace, &name), meta(object, "uid")])
+            }))
             .collect();
         plan.hash = digest::short(&Value::Array(written));
         Ok(plan)
@@ -129,9 +153,7 @@ impl Sources<'_> {
     ) -> Vec<Item> {
         let mut routes = Vec::new();
         let having = self.live.at_gateways();
-        let mut converted = BTreeSet::new();
         for body in of_kind(conversion, "VirtualService") {
-            converted.insert(gateway::key(body));
             let from = read::from(body);
             if from.is_disjoint(accepted) && from.is_disjoint(refused) {
                 continue;
@@ -164,23 +186,9 @@ impl Sources<'_> {
             }
             routes.push(item);
         }
-        let stale = self.live.ours(&cluster::VIRTUAL_SERVICE).filter(|route| {
-            !converted.contains(&gateway::key(route)) && !read::from(route).is_disjoint(accepted)
-        });
-        plan.findings.extend(stale.map(|route| {
-            let (namespace, name) = gateway::key(route);
-            let hosts: Vec<String> = live::hosts(route).into_iter().collect();
-            Finding {
-                code: "APPLY-STALE",
-                severity: Severity::Warning,
-                object: cluster::VIRTUAL_SERVICE.named(&namespace, &name),
-                message: format!(
-                    "left as it is: it was made for {}, which its Ingress does not have any more",
-                    hosts.join(", ")
-                ),
-                remedy: "take it away: migrate rollback --ingress, then apply again".to_owned(),
-            }
-        }));
+        let rewritten = of_kind(conversion, "Gateway").map(gateway::key).collect();
+        let stale = prune::routes(self, conversion, accepted);
+        prune::settle(self.args, self.live, &rewritten, stale, plan);
         routes
     }
 
@@ -219,7 +227,7 @@ impl Sources<'_> {
 
     /// The Gateways, with what is open already and what is wanted, and nothing else.
     fn gateways(&self, conversion: &Conversion, routes: &[Item], plan: &mut Plan) -> Vec<Item> {
-        let served = self.live.served();
+        let served = prune::served(self.live, plan);
         let converted: BTreeSet<Host> = of_kind(conversion, "VirtualService")
             .flat_map(|body| {
                 live::hosts(body)
@@ -339,38 +347,17 @@ impl Sources<'_> {
         let held: BTreeSet<&String> = plan.held.iter().map(|(_, host)| host).collect();
         let routed = routes.iter().flat_map(|item| &item.hosts);
         let routed: BTreeSet<&String> = routed.filter(|host| !held.contains(host)).collect();
-        let mut wanted = BTreeSet::new();
         for body in of_kind(conversion, "AuthorizationPolicy") {
             let hosts: BTreeSet<String> = guarded(body)
                 .into_iter()
                 .filter(|host| routed.contains(host))
                 .collect();
             if !hosts.is_empty() {
-                wanted.insert(gateway::key(body));
                 let body = needs::made_of(body, &hosts, &sources);
                 plan.items
                     .push(self.item(cluster::AUTHORIZATION_POLICY, &body, hosts));
             }
         }
-        let guards = self.live.ours(&cluster::AUTHORIZATION_POLICY);
-        let stale = guards.filter(|guard| {
-            let hosts = guarded(guard);
-            annotation(guard, marks::WRITTEN).is_some()
-                && !hosts.is_empty()
-                && hosts.iter().all(|host| routed.contains(host))
-                && !wanted.contains(&gateway::key(guard))
-        });
-        plan.findings.extend(stale.map(|guard| {
-            let (namespace, name) = gateway::key(guard);
-            Finding {
-                code: "APPLY-STALE",
-                severity: Severity::Warning,
-                object: cluster::AUTHORIZATION_POLICY.named(&namespace, &name),
-                message: "left as it is: its Ingress has no address list any more, and it still denies"
-                    .to_owned(),
-                remedy: "take it away: migrate rollback --ingress, then apply again".to_owned(),
-            }
-        }));
     }
 
     fn marks(&self, accepted: &BTreeSet<Key>, plan: &mut Plan) {
@@ -403,6 +390,7 @@ impl Sources<'_> {
             plan.marks.push(Mark {
                 there: before == Some(source.as_str()),
                 uid: meta(ingress, "uid").to_owned(),
+                probed: annotation(ingress, marks::PROBED_AT).and_then(|time| time.parse().ok()),
                 source,
                 hosts: hosts.remove(key).unwrap_or_default(),
                 key: key.clone(),

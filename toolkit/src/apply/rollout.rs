@@ -31,7 +31,7 @@ const STEPS: [(&str, &str); 9] = [
 
 /// The rollout of a batch: a component for each namespace, of the Ingresses that have the mark.
 pub fn body(args: &ApplyArgs, options: &Options, batch: &BTreeSet<Key>) -> Result<Option<Value>, Trouble> {
-    let (Some(rollout), Some(split)) = (&args.rollout, &args.split) else {
+    let (Some(rollout), Some(split)) = (&args.handing_over.rollout, &args.handing_over.split) else {
         return Ok(None);
     };
     let (namespace, name) = key("--rollout", rollout)?;

@@ -6,10 +6,11 @@ use super::item::{self, Change, Item};
 use super::live::Live;
 use super::plan::{Mark, Plan};
 use super::send::{params, send};
-use crate::cluster::{self, Cluster};
+use crate::cluster::{self, Cluster, Kind};
 use crate::marks;
 use crate::pace::{Pace, paced};
 use crate::progress::Progress;
+use crate::rollback::run::delete;
 use crate::trouble::Trouble;
 use futures::StreamExt as _;
 use jiff::Timestamp;
@@ -112,9 +113,36 @@ impl Run<'_> {
             return Ok(());
         }
         let gateways = plan.items.iter().filter(|item| item.kind == cluster::GATEWAY);
+        let planned = gateways.clone().count();
         let gateways: Vec<Item> = gateways.filter_map(|item| self.gateway(item, plan)).collect();
+        let (all, before) = (gateways.len() == planned, self.lines.len());
         self.items(gateways, progress).await?;
+        let mut written = self.lines.iter().skip(before);
+        let shut = all && written.all(|line| matches!(line.result, Became::Written | Became::Same));
+        self.prune(plan, shut, progress).await?;
         self.marks(&plan.marks, now, progress).await
+    }
+
+    /// Deletes what nothing needs any more, once the Gateway is as it should be: before that its hosts may be open.
+    async fn prune(&mut self, plan: &Plan, shut: bool, progress: &mut Progress<'_>) -> Result<(), Trouble> {
+        let (cluster, dry_run) = (self.cluster, self.args.dry_run.is_some());
+        let most = self.args.max_failures;
+        for group in plan.pruned.chunk_by(|a, b| a.0 == b.0) {
+            let lines = if !shut {
+                let why = "the Gateway is not as it should be";
+                prune_not(group, Became::LeftOut, why)
+            } else if self.failures > most {
+                prune_not(group, Became::NotReached, "")
+            } else {
+                delete(cluster, self.pace, group, dry_run).await
+            };
+            for line in lines {
+                self.failures += usize::from(line.result == Became::Failed);
+                self.lines.push(line);
+                progress.step()?;
+            }
+        }
+        Ok(())
     }
 
     /// Opens hosts that are served already at a Gateway that they move to, before their routes are bound to it.
@@ -244,13 +272,13 @@ impl Run<'_> {
     }
 
     /// Does something for each of many, as long as the budget for failures lasts; none where it did not.
-    async fn budgeted<'t, T, F: Future<Output = Result<(), String>>>(
+    async fn budgeted<'t, T, F: Future<Output = Result<String, String>>>(
         &mut self,
         waiting: &'t [T],
         act: impl Fn(&'t T) -> F,
         progress: &mut Progress<'_>,
-    ) -> Result<Vec<Option<Result<(), String>>>, Trouble> {
-        let mut done: Vec<Option<Result<(), String>>> = waiting.iter().map(|_| None).collect();
+    ) -> Result<Vec<Option<Result<String, String>>>, Trouble> {
+        let mut done: Vec<Option<Result<String, String>>> = waiting.iter().map(|_| None).collect();
         let most = self.args.max_failures;
         let going = Cell::new(self.failures <= most);
         let work = waiting
@@ -309,15 +337,34 @@ impl Run<'_> {
     }
 }
 
-fn became(result: Option<Result<(), String>>) -> (Became, String) {
+fn prune_not(group: &[(Kind, Value)], result: Became, why: &str) -> Vec<Line> {
+    let line = |(kind, object): &(Kind, Value)| {
+        let (namespace, name) = gateway::key(object);
+        Line {
+            object: kind.named(&namespace, &name),
+            action: "delete",
+            result,
+            message: why.to_owned(),
+        }
+    };
+    group.iter().map(line).collect()
+}
+
+/// What became of an object, and what there is to say of it.
+fn became(result: Option<Result<String, String>>) -> (Became, String) {
     match result {
-        Some(Ok(())) => (Became::Written, String::new()),
+        Some(Ok(said)) => (Became::Written, said),
         Some(Err(why)) => (Became::Failed, why),
         None => (Became::NotReached, String::new()),
     }
 }
 
-async fn put_mark(cluster: &Cluster, mark: &Mark, now: Timestamp, args: &ApplyArgs) -> Result<(), String> {
+async fn put_mark(
+    cluster: &Cluster,
+    mark: &Mark,
+    now: Timestamp,
+    args: &ApplyArgs,
+) -> Result<String, String> {
     let Some(api) = cluster.api(&cluster::INGRESS, Some(&mark.key.0)) else {
         return Err("the cluster serves no Ingresses".to_owned());
     };
@@ -325,12 +372,16 @@ async fn put_mark(cluster: &Cluster, mark: &Mark, now: Timestamp, args: &ApplyAr
     let sent = api
         .patch(&mark.key.1, &params(args, true), &Patch::Apply(&body))
         .await;
-    sent.map(drop).map_err(|error| said(&error))
+    sent.map(|_| String::new()).map_err(|error| said(&error))
 }
 
 /// The mark alone: server-side apply leaves everything else to whoever wrote it.
 fn mark_body(mark: &Mark, now: Timestamp) -> Value {
     let second = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let after = mark
+        .probed
+        .and_then(|probed| Timestamp::from_second(probed.as_second() + 1).ok());
+    let second = after.map_or(second, |after| after.max(second));
     json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
         "metadata": {

@@ -120,6 +120,12 @@ fn named(args: &BatchArgs, namespace: Option<&str>, seen: &Seen) -> Result<BTree
     }
     for typed in &args.ingress {
         let key = key("--ingress", typed)?;
+        if seen.passing.contains(&key) {
+            return Err(Trouble::Usage(format!(
+                "Ingress {typed} serves no application, so there is nothing to convert: it solves an ACME challenge, \
+                 or is a canary of this program; leave it out"
+            )));
+        }
         if !seen.inventory.ingresses.contains_key(&key) {
             return Err(Trouble::Usage(format!(
                 "there is no Ingress {typed}: see kubectl get ingress -n {}",

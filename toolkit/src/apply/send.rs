@@ -4,6 +4,7 @@ use super::args::ApplyArgs;
 use super::gateway;
 use super::item::{self, Item};
 use super::run::said;
+use super::select::shown;
 use crate::cluster::{self, Cluster, MANAGER, meta};
 use crate::dry::DryRun;
 use crate::marks;
@@ -11,7 +12,7 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::Value;
 
 /// How often a write is tried that somebody else's write came before.
-const TRIES: usize = 5;
+const TRIES: usize = 8;
 
 /// How objects are written.
 pub fn params(args: &ApplyArgs, force: bool) -> PatchParams {
@@ -23,13 +24,14 @@ pub fn params(args: &ApplyArgs, force: bool) -> PatchParams {
 
 /// Writes an object. One that was read at a version is written at that version, or at a newer one that asks for the
 /// same: a controller writes its status whenever it likes. A Gateway that was not there is created: two batches that
-/// both saw none would else take each other's hosts away.
+/// both saw none would else take each other's hosts away. One that another batch opened hosts in meanwhile is written
+/// with those too. Returns what there is to say of that, mostly nothing.
 pub async fn send(
     cluster: &Cluster,
     item: &Item,
     live: Option<&Value>,
     args: &ApplyArgs,
-) -> Result<(), String> {
+) -> Result<String, String> {
     let Some(api) = cluster.api(&item.kind, Some(&item.namespace)) else {
         return Err(format!("the cluster does not serve {}", item.kind.resource()));
     };
@@ -37,17 +39,19 @@ pub async fn send(
     let mut params = params(args, args.overwrite || item.kind == cluster::SECRET);
     let mut body = item.body.clone();
     let mut live = live.cloned();
+    let mut said_so = String::new();
     if item.kind == cluster::GATEWAY && live.is_none() {
         if create(&api, &body, args).await? {
-            return Ok(());
+            return Ok(said_so);
         }
         let newer = newest(cluster, item).await?;
-        body = beside(&body, newer.as_ref())?;
+        body = beside(&body, None, newer.as_ref())?;
+        BESIDE.clone_into(&mut said_so);
         live = newer;
     }
     for _ in 0..TRIES {
         let Err(error) = api.patch(&item.name, &params, &Patch::Apply(&body)).await else {
-            return Ok(());
+            return Ok(said_so);
         };
         let version = meta(&body, "resourceVersion").to_owned();
         let own = only_ours(&error) && !params.force;
@@ -55,24 +59,37 @@ pub async fn send(
             return Err(said(&error));
         }
         let newer = newest(cluster, item).await?;
-        let same = |newer: &&Value| {
+        let same = |newer: &Value| {
             live.as_ref()
                 .is_some_and(|live| marks::spec(live) == marks::spec(newer))
         };
-        let Some(newer) = newer.as_ref().filter(same) else {
+        let Some(newer) = newer else {
             return Err(said(&error));
         };
-        let now = meta(newer, "resourceVersion");
+        let now = meta(&newer, "resourceVersion").to_owned();
         if !own && version == now {
             // Not its version is in the way.
             return Err(said(&error));
         }
+        if !same(&newer) {
+            if item.kind != cluster::GATEWAY {
+                return Err(said(&error));
+            }
+            body = beside(&body, live.as_ref(), Some(&newer))?;
+            BESIDE.clone_into(&mut said_so);
+            live = Some(newer);
+        }
         // What we wrote by another way, as restore does, is in nobody's way.
         params.force |= own;
-        at(&mut body, now);
+        at(&mut body, &now);
     }
-    Err(format!("it was changed {TRIES} times while it was written"))
+    Err(format!(
+        "it was changed {TRIES} times while it was written; ask again: what is written is not written twice"
+    ))
 }
+
+/// What is told of a Gateway that had to be written once more.
+const BESIDE: &str = "another batch wrote it at the same time; written once more, with the hosts of both";
 
 /// Sends an object at a version.
 fn at(body: &mut Value, version: &str) {
@@ -100,13 +117,29 @@ async fn create(api: &Api<DynamicObject>, body: &Value, args: &ApplyArgs) -> Res
     }
 }
 
-/// A Gateway beside one that another batch has written meanwhile: the hosts of both.
-fn beside(body: &Value, newer: Option<&Value>) -> Result<Value, String> {
+/// A Gateway beside one that another batch has written since it was read: with the hosts that were opened since. Where some
+/// were closed since it is not for this batch to open them again.
+fn beside(body: &Value, read: Option<&Value>, newer: Option<&Value>) -> Result<Value, String> {
     let Some(newer) = newer.filter(|newer| marks::ours(newer) && marks::untouched(newer) == Some(true))
     else {
-        return Err("somebody else created it meanwhile: look at it, and ask again".to_owned());
+        return Err("somebody else wrote it meanwhile: look at it, and ask again".to_owned());
     };
-    let both = gateway::keeping(body.clone(), newer, &gateway::open(newer));
+    let before = read.map(gateway::open).unwrap_or_default();
+    let now = gateway::open(newer);
+    let wanted = gateway::open(body);
+    let closed: Vec<String> = before
+        .difference(&now)
+        .filter(|host| wanted.contains(*host))
+        .map(|(namespace, host)| format!("{namespace}/{host}"))
+        .collect();
+    if !closed.is_empty() {
+        return Err(format!(
+            "hosts were closed in it while it was written ({}): look who goes back, and ask again",
+            shown(&closed)
+        ));
+    }
+    let opened = now.difference(&before).cloned().collect();
+    let both = gateway::keeping(body.clone(), newer, &opened);
     let mut both = item::stamped(both, None);
     at(&mut both, meta(newer, "resourceVersion"));
     Ok(both)

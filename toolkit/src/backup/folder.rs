@@ -2,7 +2,12 @@
 //!
 //! A page is written when all files that it names are on disk, so what has a page is whole. Files are lists that
 //! `kubectl apply -f` takes.
+//!
+//! Where it is encrypted, each file and each namespace's page is, by its own: only the backup's page is in clear, which
+//! names namespaces, and for whom it is encrypted. Digests are of what is inside. As whoever goes on with a backup may
+//! not be able to read it, a namespace has a [`Seal`] too, with digests of what is outside.
 
+use super::seal::{Identities, Recipients};
 use crate::digest;
 use crate::trouble::Trouble;
 use jiff::Timestamp;
@@ -15,6 +20,10 @@ use std::path::{Path, PathBuf};
 
 /// The name of both the backup's page and each namespace's.
 const PAGE: &str = "manifest.json";
+/// The name of a namespace's seal.
+const SEAL: &str = "seal.json";
+/// What names of encrypted files end with.
+const SEALED: &str = ".age";
 
 /// The page of a backup.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -33,8 +42,30 @@ pub struct Manifest {
     /// The namespace that was asked for; none: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+    /// For whom it is encrypted; it is not where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<String>,
     /// The digest of each namespace's page, by namespace.
     pub namespaces: BTreeMap<String, String>,
+}
+
+impl Manifest {
+    /// Whether it takes an identity to read it.
+    pub fn encrypted(&self) -> bool {
+        !self.recipients.is_empty()
+    }
+}
+
+/// What tells that an encrypted namespace is whole to whoever cannot read it.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+struct Seal {
+    /// The digest of the page inside.
+    page: String,
+    /// How many objects there are.
+    objects: usize,
+    /// The digest of each file as it is on disk, by name.
+    files: BTreeMap<String, String>,
 }
 
 /// The page of a namespace.
@@ -67,31 +98,71 @@ pub struct Kept {
 #[derive(Clone, Debug)]
 pub struct Folder {
     path: PathBuf,
+    recipients: Recipients,
+    identities: Identities,
 }
 
-/// The layout that this program reads and writes.
+/// The layout of a backup in clear.
 pub const FORMAT: u32 = 1;
+/// That of one that is encrypted: programs that know only the other must not go on with it in clear.
+pub const ENCRYPTED: u32 = 2;
 
 impl Folder {
     /// The folder at a path, whether it is there or not.
     pub fn at(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
+            recipients: Recipients::default(),
+            identities: Identities::default(),
+        }
+    }
+
+    /// The same, in which everything is encrypted for some.
+    #[must_use]
+    pub fn sealed_for(self, recipients: Recipients) -> Self {
+        Self { recipients, ..self }
+    }
+
+    /// The same, opened by some.
+    #[must_use]
+    pub fn opened_by(self, identities: Identities) -> Self {
+        Self { identities, ..self }
+    }
+
+    /// Where the page of the backup is.
+    pub fn page_path(&self) -> PathBuf {
+        self.path.join(PAGE)
+    }
+
+    /// Says what is wrong where a backup and what was given to open it do not belong together.
+    pub fn fits(&self, manifest: &Manifest) -> Result<(), Trouble> {
+        let dir = self.path.display();
+        match (manifest.encrypted(), self.identities.is_empty()) {
+            (true, true) => Err(Trouble::Usage(format!(
+                "{dir} is encrypted for {}: name the file with the identity that opens it with --identity; nothing was written",
+                manifest.recipients.join(", ")
+            ))),
+            // Somebody put another one in the place of the one that is meant.
+            (false, false) => Err(Trouble::Usage(format!(
+                "{dir} is not encrypted, though --identity was given: look whether it is the backup that is meant, and leave --identity out if so; nothing was written"
+            ))),
+            (true, false) | (false, true) => Ok(()),
         }
     }
 
     /// The page of the backup; none where none was begun.
     pub fn manifest(&self) -> Result<Option<Manifest>, Trouble> {
-        let path = self.path.join(PAGE);
+        let path = self.page_path();
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(&path, &error)),
         };
         let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| unreadable(&path, &error))?;
-        if manifest.format != FORMAT {
+        let wanted = if manifest.encrypted() { ENCRYPTED } else { FORMAT };
+        if manifest.format != wanted {
             return Err(Trouble::Usage(format!(
-                "{} has the layout {}, this program reads {FORMAT}: use the program that wrote it",
+                "{} has the layout {}, this program reads {FORMAT}, and {ENCRYPTED} where it is encrypted: use the program that wrote it",
                 path.display(),
                 manifest.format
             )));
@@ -114,7 +185,7 @@ impl Folder {
 
     /// Writes the page of the backup.
     pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), Trouble> {
-        write(&self.path.join(PAGE), &pretty(manifest)?).map(drop)
+        write(&self.page_path(), &pretty(manifest)?).map(drop)
     }
 
     /// Writes what is kept of a namespace, the page last, and returns the page's digest.
@@ -132,10 +203,11 @@ impl Folder {
             files: BTreeMap::new(),
             objects: Vec::new(),
         };
+        let mut outside = BTreeMap::new();
         for (resource, items) in kinds.iter().filter(|(_, items)| !items.is_empty()) {
             let name = format!("{resource}.json");
             let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
-            let sha256 = write(&folder.join(&name), &pretty(&list)?)?;
+            let sha256 = self.put(namespace, &name, &pretty(&list)?, &mut outside)?;
             page.files.insert(name, sha256);
             page.objects.extend(items.iter().map(|item| Kept {
                 kind: text(item, "/kind"),
@@ -143,25 +215,68 @@ impl Folder {
                 sha256: digest::of(item),
             }));
         }
-        write(&folder.join(PAGE), &pretty(&page)?)
+        let digest = self.put(namespace, PAGE, &pretty(&page)?, &mut outside)?;
+        if !self.recipients.is_empty() {
+            let seal = Seal {
+                page: digest.clone(),
+                objects: page.objects.len(),
+                files: outside,
+            };
+            write(&folder.join(SEAL), &pretty(&seal)?)?;
+        }
+        Ok(digest)
     }
 
-    /// The page of a namespace, and its digest, where it is there and all its files are as they were written.
-    pub fn whole(&self, namespace: &str) -> Option<(Page, String)> {
-        let (page, digest) = self.page(namespace).ok()?;
-        let intact = page.files.keys().all(|name| self.file(&page, name).is_ok());
-        intact.then_some((page, digest))
+    /// Writes a file of a namespace, and returns the digest of what is in it.
+    fn put(
+        &self,
+        namespace: &str,
+        name: &str,
+        clear: &[u8],
+        outside: &mut BTreeMap<String, String>,
+    ) -> Result<String, Trouble> {
+        let path = self.path.join(namespace).join(name);
+        if self.recipients.is_empty() {
+            return write(&path, clear);
+        }
+        let name = format!("{name}{SEALED}");
+        let path = self.path.join(namespace).join(&name);
+        let sealed = self.recipients.sealed(&path, clear)?;
+        outside.insert(name, write(&path, &sealed)?);
+        Ok(digest::of_bytes(clear))
+    }
+
+    /// How many objects a namespace has, and the digest of its page, where it is there and all its files are as they were
+    /// written.
+    pub fn whole(&self, namespace: &str) -> Option<(usize, String)> {
+        if !self.recipients.is_empty() {
+            return self.sealed(namespace);
+        }
+        let (page, digest) = self.page(namespace, false).ok()?;
+        let intact = page
+            .files
+            .keys()
+            .all(|name| self.file(&page, name, false).is_ok());
+        intact.then_some((page.objects.len(), digest))
+    }
+
+    /// The same of one that is encrypted.
+    fn sealed(&self, namespace: &str) -> Option<(usize, String)> {
+        let folder = self.path.join(namespace);
+        let seal: Seal = serde_json::from_slice(&fs::read(folder.join(SEAL)).ok()?).ok()?;
+        let intact = seal.files.iter().all(|(name, sha256)| {
+            let bytes = fs::read(folder.join(name));
+            beside(name) && bytes.is_ok_and(|bytes| digest::of_bytes(&bytes) == *sha256)
+        });
+        intact.then_some((seal.objects, seal.page))
     }
 
     /// Reads a namespace, and nothing of it unless every byte is as it was written.
     pub fn read(&self, manifest: &Manifest, namespace: &str) -> Result<Vec<Value>, Trouble> {
-        let (page, digest) = self.page(namespace)?;
-        if manifest.namespaces.get(namespace) != Some(&digest) {
-            return Err(self.altered(&format!("{namespace}/{PAGE}")));
-        }
+        let page = self.known(manifest, namespace)?;
         let mut objects = Vec::new();
         for name in page.files.keys() {
-            let list = self.file(&page, name)?;
+            let list = self.file(&page, name, manifest.encrypted())?;
             let items = list.get("items").and_then(Value::as_array);
             objects.extend(items.into_iter().flatten().cloned());
         }
@@ -169,29 +284,52 @@ impl Folder {
     }
 
     /// When a namespace was read.
-    pub fn taken_at(&self, namespace: &str) -> Result<Timestamp, Trouble> {
-        Ok(self.page(namespace)?.0.taken_at)
+    pub fn taken_at(&self, manifest: &Manifest, namespace: &str) -> Result<Timestamp, Trouble> {
+        Ok(self.known(manifest, namespace)?.taken_at)
     }
 
-    fn page(&self, namespace: &str) -> Result<(Page, String), Trouble> {
-        let path = self.path.join(namespace).join(PAGE);
-        let bytes = fs::read(&path).map_err(|error| unreadable(&path, &error))?;
+    /// The page of a namespace, which the backup's page knows.
+    fn known(&self, manifest: &Manifest, namespace: &str) -> Result<Page, Trouble> {
+        let (page, digest) = self.page(namespace, manifest.encrypted())?;
+        if manifest.namespaces.get(namespace) != Some(&digest) || page.namespace != namespace {
+            return Err(self.altered(&format!("{namespace}/{PAGE}")));
+        }
+        Ok(page)
+    }
+
+    fn page(&self, namespace: &str, encrypted: bool) -> Result<(Page, String), Trouble> {
+        let (path, bytes) = self.bytes(namespace, PAGE, encrypted)?;
         let page: Page = serde_json::from_slice(&bytes).map_err(|error| unreadable(&path, &error))?;
         Ok((page, digest::of_bytes(&bytes)))
     }
 
-    fn file(&self, page: &Page, name: &str) -> Result<Value, Trouble> {
+    fn file(&self, page: &Page, name: &str, encrypted: bool) -> Result<Value, Trouble> {
         let inside = format!("{}/{name}", page.namespace);
-        // A page names files beside it; one that names others was not written by this program.
-        if name.contains(['/', '\\']) {
+        if !beside(name) {
             return Err(self.altered(&inside));
         }
-        let path = self.path.join(&page.namespace).join(name);
-        let bytes = fs::read(&path).map_err(|error| unreadable(&path, &error))?;
+        let (path, bytes) = self.bytes(&page.namespace, name, encrypted)?;
         if page.files.get(name) != Some(&digest::of_bytes(&bytes)) {
             return Err(self.altered(&inside));
         }
         serde_json::from_slice(&bytes).map_err(|error| unreadable(&path, &error))
+    }
+
+    /// What is in a file, and where that is.
+    fn bytes(&self, namespace: &str, name: &str, encrypted: bool) -> Result<(PathBuf, Vec<u8>), Trouble> {
+        let name = if encrypted {
+            format!("{name}{SEALED}")
+        } else {
+            name.to_owned()
+        };
+        let path = self.path.join(namespace).join(name);
+        let bytes = fs::read(&path).map_err(|error| unreadable(&path, &error))?;
+        let clear = if encrypted {
+            self.identities.opened(&path, &bytes)?
+        } else {
+            bytes
+        };
+        Ok((path, clear))
     }
 
     fn altered(&self, inside: &str) -> Trouble {
@@ -200,6 +338,11 @@ impl Folder {
             self.path.join(inside).display()
         ))
     }
+}
+
+/// Whether a name is that of a file in the same folder; a page that names others was not written by this program.
+fn beside(name: &str) -> bool {
+    !name.contains(['/', '\\'])
 }
 
 fn text(value: &Value, pointer: &str) -> String {
@@ -269,6 +412,7 @@ mod tests {
             started_at: now,
             finished_at: None,
             namespace: None,
+            recipients: Vec::new(),
             namespaces: BTreeMap::from([("ns-a".to_owned(), page)]),
         };
         folder.write_manifest(&manifest).unwrap();
@@ -280,7 +424,7 @@ mod tests {
         let (_dir, folder, manifest) = taken();
         assert_eq!(folder.manifest().unwrap(), Some(manifest.clone()));
         assert_eq!(folder.read(&manifest, "ns-a").unwrap().len(), 1);
-        assert_eq!(folder.whole("ns-a").unwrap().0.objects.len(), 1);
+        assert_eq!(folder.whole("ns-a").unwrap().0, 1);
     }
 
     #[test]

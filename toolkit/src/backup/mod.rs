@@ -1,11 +1,14 @@
 //! `migrate backup`: what a migration may change, kept in a folder before it does.
 //!
-//! - [`folder`]: what is on disk, and whether it is whole;
+//! - [`folder`]: what is on disk, and whether it is whole; [`seal`]: its encryption;
+//! - [`open`]: a backup from which something may come back;
 //! - [`sanitise`]: what of an object is kept.
 
 pub mod args;
 pub mod folder;
+pub mod open;
 pub mod sanitise;
+pub mod seal;
 
 use crate::cluster::{self, Cluster, Kind, meta};
 use crate::finding::{self, Finding, Severity};
@@ -13,8 +16,9 @@ use crate::place::Place;
 use crate::progress::Progress;
 use crate::trouble::{End, Trouble};
 use args::BackupArgs;
-use folder::{FORMAT, Folder, Manifest};
+use folder::{ENCRYPTED, FORMAT, Folder, Manifest};
 use futures::StreamExt as _;
+use seal::Recipients;
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -54,7 +58,10 @@ enum Taken {
 pub async fn run(args: &BackupArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
     let cluster = Cluster::look(&place.client, &[&KINDS[..], &[cluster::NAMESPACE]].concat()).await?;
     let folder = Folder::at(&args.dir);
-    let mut manifest = begin(&folder, &cluster, place).await?;
+    let recipients = Recipients::of(&args.recipients)?;
+    let mut manifest = begin(&folder, &recipients, &cluster, place).await?;
+    let recipients = Recipients::written(&manifest.recipients, &folder.page_path())?;
+    let folder = folder.sealed_for(recipients);
     folder.make()?;
     let names = namespaces(&cluster, place.namespace.as_deref()).await?;
     folder.write_manifest(&manifest)?;
@@ -107,15 +114,21 @@ pub async fn run(args: &BackupArgs, place: &mut Place<'_>) -> Result<End, Troubl
 }
 
 /// The page of a backup that is begun, or gone on with.
-async fn begin(folder: &Folder, cluster: &Cluster, place: &Place<'_>) -> Result<Manifest, Trouble> {
+async fn begin(
+    folder: &Folder,
+    recipients: &Recipients,
+    cluster: &Cluster,
+    place: &Place<'_>,
+) -> Result<Manifest, Trouble> {
     let identity = cluster.identity().await?;
     let Some(manifest) = folder.manifest()? else {
         return Ok(Manifest {
-            format: FORMAT,
+            format: if recipients.is_empty() { FORMAT } else { ENCRYPTED },
             cluster: identity,
             started_at: (place.now)(),
             finished_at: None,
             namespace: place.namespace.clone(),
+            recipients: recipients.names(),
             namespaces: BTreeMap::new(),
         });
     };
@@ -135,7 +148,24 @@ async fn begin(folder: &Folder, cluster: &Cluster, place: &Place<'_>) -> Result<
             "the folder holds an unfinished backup of {of}: ask for the same, or name another folder"
         )));
     }
+    same_readers(&manifest, recipients)?;
     Ok(manifest)
+}
+
+/// A backup that is gone on with has one set of readers, those it was begun with: of a mix some could read a part.
+fn same_readers(manifest: &Manifest, recipients: &Recipients) -> Result<(), Trouble> {
+    if recipients.is_empty() || recipients.names() == manifest.recipients {
+        return Ok(());
+    }
+    Err(Trouble::Refused(if manifest.encrypted() {
+        format!(
+            "the folder holds an unfinished backup that is encrypted for {}, and would be mixed with one for {}: leave --recipient and --recipients-file out to go on with it, or name another folder",
+            manifest.recipients.join(", "),
+            recipients.names().join(", ")
+        )
+    } else {
+        "the folder holds an unfinished backup that is not encrypted, and would be mixed with one that is: name another folder, and delete this one".to_owned()
+    }))
 }
 
 /// The namespaces to keep, each with its object where that may be read.
@@ -165,8 +195,8 @@ async fn take(
     object: Option<&Value>,
     now: &(dyn Fn() -> jiff::Timestamp + Sync),
 ) -> Result<Taken, Trouble> {
-    if let Some((page, digest)) = folder.whole(namespace) {
-        return Ok(Taken::Before(page.objects.len(), digest));
+    if let Some((objects, digest)) = folder.whole(namespace) {
+        return Ok(Taken::Before(objects, digest));
     }
     let taken_at = now();
     let mut kinds = Vec::new();
@@ -230,7 +260,7 @@ fn tell(
         let said = json!({
             "dir": dir, "cluster": manifest.cluster, "startedAt": manifest.started_at,
             "finishedAt": manifest.finished_at, "namespaces": manifest.namespaces.len(),
-            "objects": objects, "resumed": resumed, "findings": findings,
+            "objects": objects, "resumed": resumed, "recipients": manifest.recipients, "findings": findings,
         });
         writeln!(place.out, "{said:#}")?;
         return Ok(());
@@ -246,6 +276,9 @@ fn tell(
         "{objects} objects of {} namespaces{before} are kept in {dir}",
         manifest.namespaces.len()
     )?;
+    if manifest.encrypted() {
+        writeln!(place.out, "encrypted for {}", manifest.recipients.join(", "))?;
+    }
     if manifest.finished_at.is_none() {
         writeln!(
             place.out,

@@ -1,7 +1,7 @@
 //! The policy's judgement in Rust, for clusters that know no such policies: the webhook answers by it. The expressions
 //! of [`super::policy`] are the same, line by line; a test holds both against each other.
 
-use super::policy::{Blocked, CHALLENGE, MESSAGE, SOLVER, SOLVERS_OWN, Stage};
+use super::policy::{Blocked, CHALLENGE, Group, MESSAGE, SOLVER, SOLVERS_OWN, Stage};
 use crate::put;
 use crate::see::{annotation, entries, items, label, text};
 use serde::{Deserialize, Serialize};
@@ -19,14 +19,19 @@ pub struct Rules {
     pub blocked: Blocked,
 }
 
-/// Whether nginx serves an Ingress.
-fn served(blocked: &Blocked, ingress: &Value) -> bool {
+/// Whether a controller of a group serves an Ingress.
+fn served_by(group: &Group, ingress: &Value) -> bool {
     let legacy = annotation(ingress, "kubernetes.io/ingress.class").filter(|class| !class.is_empty());
     match (legacy, text(ingress, "/spec/ingressClassName")) {
-        (Some(class), _) => blocked.legacy.iter().any(|known| known == class),
-        (None, Some(class)) => blocked.classes.iter().any(|known| known == class),
-        (None, None) => blocked.without_class,
+        (_, Some(class)) => group.classes.iter().any(|known| known == class),
+        (Some(class), None) => group.legacy.iter().any(|known| known == class),
+        (None, None) => group.without_class,
     }
+}
+
+/// Whether nginx serves an Ingress.
+fn served(blocked: &Blocked, ingress: &Value) -> bool {
+    blocked.groups.iter().any(|group| served_by(group, ingress))
 }
 
 /// Its hosts; the empty one stands for a rule, or a default back end, without a host.
@@ -48,9 +53,14 @@ fn solves_challenge(blocked: &Blocked, ingress: &Value) -> bool {
         rule.get("http").is_some()
             && items(rule, "/http/paths").all(|path| text(path, "/path").is_some_and(token))
     };
-    let prefix = format!("{}/", blocked.prefix);
-    let known =
-        |(name, _): (&String, &Value)| name.strip_prefix(&prefix).is_none_or(|name| name == SOLVERS_OWN);
+    let known = |(name, _): (&String, &Value)| {
+        blocked.groups.iter().all(|group| {
+            let name = name
+                .strip_prefix(&group.prefix)
+                .and_then(|name| name.strip_prefix('/'));
+            name.is_none_or(|name| name == SOLVERS_OWN)
+        })
+    };
     label(ingress, SOLVER).is_some()
         && ingress.pointer("/spec/rules").is_some()
         && ingress.pointer("/spec/defaultBackend").is_none()
@@ -60,8 +70,14 @@ fn solves_challenge(blocked: &Blocked, ingress: &Value) -> bool {
 
 /// Whether an Ingress passes whatever its hosts are.
 fn exempt(blocked: &Blocked, ingress: &Value) -> bool {
-    let canary = annotation(ingress, &format!("{}/canary", blocked.prefix)) == Some("true");
-    solves_challenge(blocked, ingress) || put::is_ours(ingress) && canary
+    let canary = || {
+        let by = |group: &Group| {
+            blocked.groups.len() > 1 && !served_by(group, ingress)
+                || annotation(ingress, &format!("{}/canary", group.prefix)) == Some("true")
+        };
+        blocked.groups.iter().all(by)
+    };
+    solves_challenge(blocked, ingress) || put::is_ours(ingress) && canary()
 }
 
 /// Whether the change of an Ingress would be refused; `before` is none where it is created.
@@ -72,12 +88,14 @@ pub fn refuses(blocked: &Blocked, before: Option<&Value>, after: &Value, user: &
     if exempt(blocked, after) {
         return false;
     }
-    let alias = format!("{}/server-alias", blocked.prefix);
     before.is_none_or(|before| {
         let known = hosts(before);
         let more_hosts = hosts(after).iter().any(|host| !known.contains(host));
-        let now = annotation(after, &alias);
-        let more_aliases = now.is_some() && now != annotation(before, &alias);
+        let more_aliases = blocked.groups.iter().any(|group| {
+            let alias = format!("{}/server-alias", group.prefix);
+            let now = annotation(after, &alias);
+            now.is_some() && now != annotation(before, &alias)
+        });
         !served(blocked, before) || exempt(blocked, before) || more_hosts || more_aliases
     })
 }

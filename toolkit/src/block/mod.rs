@@ -6,12 +6,12 @@ mod serve;
 mod webhook;
 
 pub use judge::{Rules, answer, refuses};
-pub use policy::{Blocked, Stage};
+pub use policy::{Blocked, Group, Stage};
 pub use serve::serve;
 
 use crate::batch;
 use crate::place::Place;
-use crate::preflight::controller::{self, Controller};
+use crate::preflight::controller::{self, PREFIX};
 use crate::preflight::picture::Picture;
 use crate::put;
 use crate::see::{self, kinds};
@@ -20,7 +20,7 @@ use crate::trouble::{End, Trouble};
 use clap::Args;
 use policy::{NAME, SINCE};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Arguments of `migrate block`.
 #[derive(Clone, Debug, Args)]
@@ -228,33 +228,63 @@ async fn by_webhook(args: &BlockArgs, picture: &Picture, place: &mut Place<'_>) 
     Ok(End::Done)
 }
 
-/// What is blocked: as typed, or as the controllers have it.
+/// What is blocked: as typed, or as the controllers have it; in groups, as each controller has its own annotations.
 fn blocked(args: &BlockArgs, picture: &Picture) -> Result<Blocked, Trouble> {
-    let controllers = controller::controllers(picture);
-    let mut classes: BTreeSet<String> = args.class.iter().cloned().collect();
-    let mut legacy = classes.clone();
-    if classes.is_empty() {
-        for controller in &controllers {
-            classes.extend(controller.classes(picture));
-            legacy.insert(controller.class().to_owned());
+    let typed: BTreeSet<&str> = args.class.iter().map(String::as_str).collect();
+    let mut groups: BTreeMap<String, (BTreeSet<String>, BTreeSet<String>, bool)> = BTreeMap::new();
+    for controller in controller::controllers(picture) {
+        let (mut classes, mut legacy) = (controller.classes(picture), BTreeSet::new());
+        legacy.insert(controller.class().to_owned());
+        if !typed.is_empty() {
+            // By the annotation people may name what they name by the field.
+            legacy.extend(classes.iter().cloned());
+            classes.retain(|class| typed.contains(class.as_str()));
+            legacy.retain(|class| typed.contains(class.as_str()));
         }
+        let takes_all = controller.on("watch-ingress-without-class", false);
+        if classes.is_empty() && legacy.is_empty() && !takes_all {
+            continue;
+        }
+        let group = groups.entry(controller.prefix().to_owned()).or_default();
+        group.0.extend(classes);
+        group.1.extend(legacy);
+        group.2 |= takes_all;
     }
-    if classes.is_empty() {
+    let known = |class: &str| groups.values().any(|group| group.0.contains(class));
+    // Classes of controllers that may not be seen.
+    let strangers: BTreeSet<String> = typed
+        .iter()
+        .filter(|class| !known(class))
+        .map(ToString::to_string)
+        .collect();
+    if !strangers.is_empty() {
+        let prefix = match groups.keys().next() {
+            Some(prefix) if groups.len() == 1 => prefix.clone(),
+            _ => PREFIX.to_owned(),
+        };
+        let group = groups.entry(prefix).or_default();
+        group.0.extend(strangers.iter().cloned());
+        group.1.extend(strangers);
+    }
+    if groups.values().all(|group| group.0.is_empty()) {
         return Err(Trouble::Refused(
             "unable to tell which classes are nginx's: no Deployment or DaemonSet that may be seen runs \
              nginx-ingress-controller; name them with --class"
                 .to_owned(),
         ));
     }
-    let takes_all = |controller: &Controller<'_>| controller.on("watch-ingress-without-class", false);
+    let none_takes_all = !groups.values().any(|group| group.2);
+    let groups = groups
+        .into_iter()
+        .map(|(prefix, (classes, legacy, takes_all))| Group {
+            classes: classes.into_iter().collect(),
+            legacy: legacy.into_iter().collect(),
+            // Where it is only said that some controller takes them, it may be any.
+            without_class: takes_all || (args.without_class && none_takes_all),
+            prefix,
+        });
     Ok(Blocked {
-        classes: classes.into_iter().collect(),
-        legacy: legacy.into_iter().collect(),
-        without_class: args.without_class || controllers.iter().any(takes_all),
-        prefix: controllers
-            .first()
-            .map_or("nginx.ingress.kubernetes.io", Controller::prefix)
-            .to_owned(),
+        groups: groups.collect(),
         namespaces: args.exempt_namespace.clone(),
         users: args.exempt_user.clone(),
     })
@@ -271,7 +301,7 @@ fn say(
     if place.json {
         let whole = json!({
             "stage": stage.word(), "before": before.map(Stage::word), "dryRun": dry_run,
-            "classes": blocked.classes, "withoutClass": blocked.without_class, "objects": objects,
+            "classes": blocked.classes(), "withoutClass": blocked.without_class(), "objects": objects,
         });
         serde_json::to_writer_pretty(&mut *place.out, &whole).map_err(std::io::Error::from)?;
         writeln!(place.out)?;
@@ -283,8 +313,8 @@ fn say(
     }
     let from = before.map_or("nothing", Stage::word);
     writeln!(place.out, "stage: {} (was {from})", stage.word())?;
-    let mut what = blocked.classes.join(", ");
-    if blocked.without_class {
+    let mut what = blocked.classes().join(", ");
+    if blocked.without_class() {
         what.push_str(", and Ingresses without class");
     }
     writeln!(place.out, "new hosts of class {what}: {}", meaning(stage))?;
@@ -304,6 +334,32 @@ const fn meaning(stage: Stage) -> &'static str {
         Stage::Warn => "taken, with a warning for whoever writes them",
         Stage::Deny => "refused",
     }
+}
+
+/// What refuses new hosts by now, as `Kind name`; none where nothing does, a block that only warns among it.
+pub async fn denying(client: &kube::Client) -> Result<Option<String>, Trouble> {
+    let standing = Standing {
+        policy: see::get(client, kinds::POLICY, None, NAME).await?,
+        binding: see::get(client, kinds::BINDING, None, NAME).await?,
+    };
+    if let (Some(policy), Some(Stage::Deny)) = (&standing.policy, standing.stage()) {
+        return Ok(Some(see::object(policy)));
+    }
+    let webhook = webhook::standing(client).await?;
+    let Some((_, webhook)) = webhook.first() else {
+        return Ok(None);
+    };
+    let home = see::text(webhook, "/webhooks/0/clientConfig/service/namespace").unwrap_or_default();
+    let rules = webhook::rules(client, home).await?;
+    let denies = rules.is_some_and(|rules| rules.stage == Stage::Deny);
+    Ok(denies.then(|| see::object(webhook)))
+}
+
+/// Whether what an API server says is the refusal of a block of ours.
+pub fn is_refusal(said: &str) -> bool {
+    [NAME, webhook::ANSWERS, policy::MESSAGE]
+        .iter()
+        .any(|word| said.contains(word))
 }
 
 /// Takes the block away.

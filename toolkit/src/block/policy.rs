@@ -3,6 +3,7 @@
 use crate::put;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// The name of both.
 pub(super) const NAME: &str = "gradual-rollout-block-ingress";
@@ -67,23 +68,84 @@ impl Stage {
     }
 }
 
-/// What is blocked, and who is not.
+/// What controllers with one prefix of annotations serve.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Blocked {
+pub struct Group {
     /// Values of `spec.ingressClassName`.
     pub classes: Vec<String>,
     /// Values of the legacy annotation.
     pub legacy: Vec<String>,
-    /// Whether an Ingress without class is nginx's. One that the API server gives the default class to has a class
+    /// Whether an Ingress without class is theirs. One that the API server gives the default class to has a class
     /// when a policy sees it.
     pub without_class: bool,
-    /// The prefix of ingress-nginx's annotations.
+    /// The prefix of their annotations.
     pub prefix: String,
+}
+
+/// What is blocked, and who is not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", from = "Written")]
+pub struct Blocked {
+    /// What is served, by prefix of annotations: what exempts an Ingress counts by those of whoever serves it.
+    pub groups: Vec<Group>,
     /// Namespaces that are left alone.
     pub namespaces: Vec<String>,
     /// Users that are left alone.
     pub users: Vec<String>,
+}
+
+impl Blocked {
+    /// Every value of `spec.ingressClassName`, once.
+    pub fn classes(&self) -> Vec<&str> {
+        let all = self.groups.iter().flat_map(|group| &group.classes);
+        let all: BTreeSet<&str> = all.map(String::as_str).collect();
+        all.into_iter().collect()
+    }
+
+    /// Whether Ingresses without class are blocked.
+    pub fn without_class(&self) -> bool {
+        self.groups.iter().any(|group| group.without_class)
+    }
+}
+
+/// What a daemon may find written: before there were groups, there was one.
+#[derive(Deserialize)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+enum Written {
+    Groups {
+        groups: Vec<Group>,
+        namespaces: Vec<String>,
+        users: Vec<String>,
+    },
+    One {
+        #[serde(flatten)]
+        group: Group,
+        namespaces: Vec<String>,
+        users: Vec<String>,
+    },
+}
+
+impl From<Written> for Blocked {
+    fn from(written: Written) -> Self {
+        let (groups, namespaces, users) = match written {
+            Written::Groups {
+                groups,
+                namespaces,
+                users,
+            } => (groups, namespaces, users),
+            Written::One {
+                group,
+                namespaces,
+                users,
+            } => (vec![group], namespaces, users),
+        };
+        Self {
+            groups,
+            namespaces,
+            users,
+        }
+    }
 }
 
 /// A text in an expression.
@@ -97,16 +159,34 @@ fn list(texts: &[String]) -> String {
     format!("[{}]", all.join(", "))
 }
 
-/// Whether nginx serves the object of this name.
-fn served(object: &str, annotations: &str, blocked: &Blocked) -> String {
+/// Expressions of which one, or each, has to hold.
+fn joined(all: &[String], word: &str) -> String {
+    match all {
+        [one] => one.clone(),
+        all => all
+            .iter()
+            .map(|one| format!("({one})"))
+            .collect::<Vec<_>>()
+            .join(word),
+    }
+}
+
+/// Whether a controller of a group serves the object of this name.
+fn served_by(object: &str, annotations: &str, group: &Group) -> String {
     let legacy = "'kubernetes.io/ingress.class'";
     format!(
-        "{legacy} in {annotations} && {annotations}[{legacy}] != '' ? {annotations}[{legacy}] in {} : \
-         (has({object}.spec.ingressClassName) ? {object}.spec.ingressClassName in {} : {})",
-        list(&blocked.legacy),
-        list(&blocked.classes),
-        blocked.without_class,
+        "has({object}.spec.ingressClassName) ? {object}.spec.ingressClassName in {} : \
+         ({legacy} in {annotations} && {annotations}[{legacy}] != '' ? {annotations}[{legacy}] in {} : {})",
+        list(&group.classes),
+        list(&group.legacy),
+        group.without_class,
     )
+}
+
+/// Whether nginx serves the object of this name.
+fn served(object: &str, annotations: &str, blocked: &Blocked) -> String {
+    let by = |group| served_by(object, annotations, group);
+    joined(&blocked.groups.iter().map(by).collect::<Vec<_>>(), " || ")
 }
 
 /// The hosts of the object of this name; the empty one stands for a rule, or a default back end, without a host.
@@ -128,28 +208,51 @@ pub(super) const CHALLENGE: &str = "/.well-known/acme-challenge/";
 pub(super) const SOLVERS_OWN: &str = "whitelist-source-range";
 
 /// Whether the object of this name passes whatever its hosts are: a solver of a challenge that serves nothing else, or a
-/// canary of our own, which is no host of its own.
+/// canary of our own, which is no host of its own. A canary is one to whoever reads its annotation: it has to be one by
+/// the prefix of each controller that serves it.
 fn exempt(object: &str, annotations: &str, labels: &str, blocked: &Blocked) -> String {
-    let prefix = quoted(&format!("{}/", blocked.prefix));
-    let own = quoted(&format!("{}/{SOLVERS_OWN}", blocked.prefix));
-    let canary = quoted(&format!("{}/canary", blocked.prefix));
+    let own = |group: &Group| {
+        let prefix = quoted(&format!("{}/", group.prefix));
+        let own = quoted(&format!("{}/{SOLVERS_OWN}", group.prefix));
+        format!("!a.startsWith({prefix}) || a == {own}")
+    };
+    let own = joined(&blocked.groups.iter().map(own).collect::<Vec<_>>(), " && ");
+    let canary = |group: &Group| {
+        let canary = quoted(&format!("{}/canary", group.prefix));
+        let is = format!("{canary} in {annotations} && {annotations}[{canary}] == 'true'");
+        if blocked.groups.len() == 1 {
+            // Only what is served is asked about.
+            return is;
+        }
+        format!("!({}) || ({is})", served_by(object, annotations, group))
+    };
+    let canary = joined(&blocked.groups.iter().map(canary).collect::<Vec<_>>(), " && ");
     // No backslash is needed for a dot in brackets.
     let token = quoted(&format!("^{}[A-Za-z0-9_-]+$", CHALLENGE.replace('.', "[.]")));
     let (key, ours) = (quoted(put::MANAGED_BY.0), quoted(put::MANAGED_BY.1));
     format!(
         "('{SOLVER}' in {labels} && has({object}.spec.rules) && !has({object}.spec.defaultBackend) \
          && {object}.spec.rules.all(r, has(r.http) && r.http.paths.all(p, has(p.path) && p.path.matches({token}))) \
-         && {annotations}.all(a, !a.startsWith({prefix}) || a == {own})) \
-         || ({key} in {labels} && {labels}[{key}] == {ours} && {canary} in {annotations} \
-         && {annotations}[{canary}] == 'true')"
+         && {annotations}.all(a, {own})) \
+         || ({key} in {labels} && {labels}[{key}] == {ours} && {canary})"
     )
+}
+
+/// Whether the object has an alias by some prefix that it did not have before.
+fn more_aliases(blocked: &Blocked) -> String {
+    let more = |group: &Group| {
+        let alias = quoted(&format!("{}/server-alias", group.prefix));
+        format!(
+            "{alias} in variables.now && !({alias} in variables.before && variables.before[{alias}] == variables.now[{alias}])"
+        )
+    };
+    joined(&blocked.groups.iter().map(more).collect::<Vec<_>>(), " || ")
 }
 
 /// The policy.
 pub(super) fn policy(blocked: &Blocked) -> Value {
     let annotations =
         |object: &str| format!("has({object}.metadata.annotations) ? {object}.metadata.annotations : {{}}");
-    let alias = quoted(&format!("{}/server-alias", blocked.prefix));
     let labels = |object: &str| format!("has({object}.metadata.labels) ? {object}.metadata.labels : {{}}");
     let variables = json!([
         {"name": "now", "expression": annotations("object")},
@@ -162,9 +265,7 @@ pub(super) fn policy(blocked: &Blocked) -> Value {
         {"name": "hosts", "expression": hosts("object")},
         {"name": "oldHosts", "expression": format!("oldObject == null ? [] : ({})", hosts("oldObject"))},
         {"name": "moreHosts", "expression": "variables.hosts.exists(h, !(h in variables.oldHosts))"},
-        {"name": "moreAliases", "expression": format!(
-            "{alias} in variables.now && !({alias} in variables.before && variables.before[{alias}] == variables.now[{alias}])"
-        )},
+        {"name": "moreAliases", "expression": more_aliases(blocked)},
         {"name": "isExempt", "expression": exempt("object", "variables.now", "variables.labels", blocked)},
         // What only passed is not taken for served once it passes no more.
         {"name": "wasExempt", "expression": format!(

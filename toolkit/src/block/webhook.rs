@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 pub(super) const RULES: &str = "gradual-rollout-block";
 /// The Secret with the webhook's certificate, there too.
 pub(super) const SECRET: &str = "gradual-rollout-webhook-tls";
+/// By what name refusals of the webhook are known.
+pub(super) const ANSWERS: &str = "block-ingress.rollout.sealos.io";
 /// Where the webhook answers.
 pub(super) const PATH: &str = "/admission/ingress";
 /// A certificate of ours that ends sooner is made anew.
@@ -120,7 +122,7 @@ fn configuration(namespace: &str, service: &str, blocked: &Blocked, bundle: &str
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
         "metadata": {"name": NAME, "labels": put::labels()},
         "webhooks": [{
-            "name": "block-ingress.rollout.sealos.io", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+            "name": ANSWERS, "admissionReviewVersions": ["v1"], "sideEffects": "None",
             // Nobody waits for a daemon that is gone, and nobody is refused by it.
             "failurePolicy": "Ignore", "timeoutSeconds": 3, "matchPolicy": "Equivalent",
             "namespaceSelector": selector, "objectSelector": {},

@@ -3,6 +3,7 @@
 use clap::Args;
 use std::path::PathBuf;
 
+use crate::backup::seal::IdentityArgs;
 use crate::standing::StandingArgs;
 
 /// Arguments of `migrate cleanup`.
@@ -32,6 +33,9 @@ pub struct CleanupArgs {
     /// The folder of the backup from which they would come back
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,
+    /// What opens it
+    #[command(flatten)]
+    pub identity: IdentityArgs,
     /// Only show what would be deleted; nothing is counted either
     #[arg(long)]
     pub dry_run: bool,

@@ -2,18 +2,19 @@
 //!
 //! - [`judge`]: every reason why one has to stay;
 //! - [`kept`]: whether it could come back;
-//! - [`counter`]: what nginx itself counted; [`names`]: where names lead.
+//! - [`counter`]: what nginx itself counted; [`names`]: where names lead; [`undone`]: what came back.
 
 pub mod args;
 pub mod counter;
 pub mod judge;
 pub mod kept;
 pub mod names;
+pub mod undone;
 
 use crate::apply::read::from;
 use crate::apply::run::said;
 use crate::apply::select::object;
-use crate::backup::folder::{Folder, Manifest};
+use crate::backup::open::open;
 use crate::cluster::{self, Cluster, MANAGER, exactly, meta};
 use crate::convert::args::key;
 use crate::finding::{self, Finding, Severity};
@@ -39,7 +40,9 @@ pub async fn run(args: &CleanupArgs, place: &mut Place<'_>) -> Result<End, Troub
     let accepted = judge::accepted(args)?;
     let more = [cluster::DEPLOYMENT, cluster::DAEMON_SET, cluster::CERTIFICATE];
     let cluster = Cluster::look(&place.client, &[&standing::kinds()[..], &more].concat()).await?;
-    let (folder, manifest) = open(args, &cluster).await?;
+    let lacking = "nothing is deleted that could not come back. Take one: migrate backup --dir";
+    let other = Some("nothing was deleted");
+    let (folder, manifest) = open(&args.dir, &args.identity, &cluster, lacking, other).await?;
     let standing = Standing::read(&cluster, &args.standing, place.namespace.as_deref()).await?;
     let candidates = candidates(args, place.namespace.as_deref(), &standing)?;
     let now = (place.now)();
@@ -116,25 +119,6 @@ pub async fn run(args: &CleanupArgs, place: &mut Place<'_>) -> Result<End, Troub
     })
 }
 
-/// The backup from which Ingresses would come back.
-async fn open(args: &CleanupArgs, cluster: &Cluster) -> Result<(Folder, Manifest), Trouble> {
-    let folder = Folder::at(&args.dir);
-    let Some(manifest) = folder.manifest()? else {
-        return Err(Trouble::Usage(format!(
-            "{} holds no backup: nothing is deleted that could not come back. Take one: migrate backup --dir",
-            args.dir.display()
-        )));
-    };
-    let identity = cluster.identity().await?;
-    if manifest.cluster.is_some() && manifest.cluster != identity {
-        return Err(Trouble::Refused(format!(
-            "{} is a backup of another cluster: nothing was deleted",
-            args.dir.display()
-        )));
-    }
-    Ok((folder, manifest))
-}
-
 /// The marked Ingresses that were named.
 fn candidates<'a>(
     args: &CleanupArgs,
@@ -152,6 +136,12 @@ fn candidates<'a>(
         if !standing.ingresses.get(&key).is_some_and(marks::migrated) {
             return Err(Trouble::Usage(format!(
                 "there is no Ingress {typed} that is marked as migrated: see migrate status"
+            )));
+        }
+        if !standing.all.iter().any(|one| one.key == key) {
+            return Err(Trouble::Usage(format!(
+                "Ingress {typed} is none of those that are looked at: it serves no application, or --ingress-class \
+                 leaves it out"
             )));
         }
         named.insert(key);
@@ -343,9 +333,14 @@ fn tell(
     )?;
     if !deleted.is_empty() && !args.dry_run {
         let dir = args.dir.display();
+        let mut opened = String::new();
+        for file in &args.identity.identity {
+            opened.push_str(" --identity ");
+            opened.push_str(&file.display().to_string());
+        }
         writeln!(
             place.out,
-            "to have them back: migrate restore --dir {dir} --kind Ingress"
+            "to have them back: migrate restore --dir {dir}{opened} --kind Ingress"
         )?;
     }
     Ok(())

@@ -31,6 +31,8 @@ pub struct Addresses {
     /// Names of load balancers whose addresses could not be looked up, and why. While there are such, no name is known to
     /// lead elsewhere.
     pub unknown: BTreeMap<String, String>,
+    /// How whoever knows better can name them; empty where they cannot.
+    pub hint: &'static str,
 }
 
 /// What an Ingress says by an annotation of ingress-nginx. An Ingress that was migrated tells the prefix that the
@@ -101,6 +103,7 @@ async fn balancers(object: &Value, into: &mut Addresses) {
 pub async fn nginx(cluster: &Cluster, ingresses: &[&Value], said: &[IpAddr]) -> Result<Addresses, Trouble> {
     let mut found = Addresses {
         known: said.iter().copied().collect(),
+        hint: ": that of nginx is named with --nginx-address",
         ..Addresses::default()
     };
     for ingress in ingresses {
@@ -157,10 +160,11 @@ pub async fn leads_to_gateway(
     hosts: &BTreeSet<String>,
     gateway_namespace: &str,
     pods: &[(String, String)],
+    said: Addresses,
 ) -> Result<BTreeMap<String, Leads>, Trouble> {
     let within = Some(gateway_namespace);
     let listed = see::list(client, see::kinds::SERVICE, within, &ListParams::default()).await?;
-    let mut gateway = Addresses::default();
+    let mut gateway = said;
     match &listed {
         Listed::Here(services) => {
             for service in services.iter().filter(|service| fronts(service, pods)) {
@@ -244,9 +248,9 @@ fn judge(found: Result<Vec<IpAddr>, String>, to: &Addresses) -> Leads {
         Some((name, why)) => {
             Leads::Unknown(format!("the load balancer {name} could not be looked up: {why}"))
         }
-        None if to.known.is_empty() => Leads::Unknown(
-            "no address to compare with is known: that of nginx is named with --nginx-address".to_owned(),
-        ),
+        None if to.known.is_empty() => {
+            Leads::Unknown(format!("no address to compare with is known{}", to.hint))
+        }
         None => Leads::Away,
     }
 }

@@ -7,7 +7,7 @@ use gradual_rollout_migration::input::Key;
 use gradual_rollout_migration::report::{CODES, explain};
 use std::collections::BTreeMap;
 
-/// What an operator says about a conversion; the same words as `migrate convert` has.
+/// What an operator says about a conversion, of files by `migrate convert` or of a cluster.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ConversionArgs {
     /// Convert although this is lost; may be repeated, or a list by comma
@@ -25,7 +25,7 @@ pub struct ConversionArgs {
     /// The prefix of annotations [default: the controller's flag, or nginx.ingress.kubernetes.io]
     #[arg(long, value_name = "PREFIX")]
     pub annotations_prefix: Option<String>,
-    /// The controller's ConfigMap [default: the one called ingress-nginx-controller]
+    /// The controller's ConfigMap, among the files where such are read [default: the one called ingress-nginx-controller]
     #[arg(long, value_name = "NAMESPACE/NAME")]
     pub controller_config: Option<String>,
     /// The Secret with the certificate for hosts without one [default: the controller's flag]

@@ -6,24 +6,27 @@
 pub mod args;
 pub mod closure;
 
+use crate::classes;
 use crate::cluster::{self, Cluster, Kind, meta};
 use crate::marks;
+use crate::preflight::controller;
 use crate::trouble::Trouble;
 use gradual_rollout_migration::convert::{self, Conversion, Options};
 use gradual_rollout_migration::input::{self, Inventory, Key, Source};
 use gradual_rollout_migration::rules;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a conversion reads.
 pub const READ: [Kind; 7] = [
+    // Controllers first: what an Ingress is for is said by annotations with their prefix.
+    cluster::DEPLOYMENT,
+    cluster::DAEMON_SET,
     cluster::INGRESS,
     cluster::INGRESS_CLASS,
     cluster::SERVICE,
     cluster::SECRET,
     cluster::CONFIG_MAP,
-    cluster::DEPLOYMENT,
-    cluster::DAEMON_SET,
 ];
 
 /// A cluster as it was read.
@@ -33,6 +36,8 @@ pub struct Seen {
     pub inventory: Inventory,
     /// The Ingresses as they are stored.
     pub ingresses: BTreeMap<Key, Value>,
+    /// Ingresses that are left out, as they serve no application: solvers of challenges, canaries of this program.
+    pub passing: BTreeSet<Key>,
     /// Certificates, with their values.
     pub certificates: BTreeMap<Key, Value>,
 }
@@ -42,6 +47,7 @@ pub struct Seen {
 pub async fn read(cluster: &Cluster) -> Result<Seen, Trouble> {
     let mut text = String::new();
     let (mut ingresses, mut certificates) = (BTreeMap::new(), BTreeMap::new());
+    let (mut passing, mut prefixes) = (BTreeSet::new(), BTreeSet::new());
     for kind in &READ {
         for mut object in cluster.all(kind, None).await? {
             let key = (
@@ -50,6 +56,10 @@ pub async fn read(cluster: &Cluster) -> Result<Seen, Trouble> {
             );
             match kind.kind {
                 "Deployment" | "DaemonSet" if !is_controller(&object) => continue,
+                "Deployment" | "DaemonSet" => {
+                    let found = controller::of(std::iter::once(&object));
+                    prefixes.extend(found.iter().map(|one| one.prefix().to_owned()));
+                }
                 "Secret" => {
                     if object.pointer("/data/tls.crt").is_some() {
                         certificates.insert(key, object.clone());
@@ -57,7 +67,10 @@ pub async fn read(cluster: &Cluster) -> Result<Seen, Trouble> {
                     hide(&mut object);
                 }
                 // Solvers come and go, and our own canaries lead to the gateway already.
-                "Ingress" if passing(&object) => continue,
+                "Ingress" if classes::passes(&object, &known(&prefixes)) => {
+                    passing.insert(key);
+                    continue;
+                }
                 "Ingress" => {
                     ingresses.insert(key, object.clone());
                 }
@@ -83,6 +96,7 @@ pub async fn read(cluster: &Cluster) -> Result<Seen, Trouble> {
     Ok(Seen {
         inventory: input::read(&[source]),
         ingresses,
+        passing,
         certificates,
     })
 }
@@ -106,9 +120,12 @@ fn hide(secret: &mut Value) {
     }
 }
 
-/// Whether an Ingress serves no application.
-fn passing(ingress: &Value) -> bool {
-    marks::ours(ingress) || cluster::label(ingress, "acme.cert-manager.io/http01-solver") == Some("true")
+/// The prefixes of the controllers that run, or the usual one where none is seen.
+fn known(prefixes: &BTreeSet<String>) -> BTreeSet<String> {
+    if prefixes.is_empty() {
+        return BTreeSet::from(["nginx.ingress.kubernetes.io".to_owned()]);
+    }
+    prefixes.clone()
 }
 
 /// Whether a workload runs ingress-nginx.

@@ -7,11 +7,12 @@ mod pods;
 pub mod switch;
 
 use crate::apply::run::{Became, Line, said};
+use crate::classes::Classes;
 use crate::cluster::{self, Cluster, Kind, MANAGER, annotation, meta};
 use crate::finding::{self, Finding, Severity, plain};
 use crate::marks;
 use crate::place::Place;
-use crate::standing::{self, Standing, State, health};
+use crate::standing::{self, Standing, StandingArgs, State, health};
 use crate::trouble::{End, Trouble};
 use args::FinishArgs;
 use jiff::{SignedDuration, Timestamp};
@@ -46,7 +47,7 @@ struct Told {
 
 /// Finishes a migration, or takes that back.
 pub async fn run(args: &FinishArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
-    let more = [cluster::DEPLOYMENT, cluster::CONFIG_MAP, cluster::GRADUAL_ROLLOUT];
+    let more = [cluster::CONFIG_MAP, cluster::GRADUAL_ROLLOUT];
     let cluster = Cluster::look(&place.client, &[&standing::kinds()[..], &more].concat()).await?;
     if args.undo {
         let lines = undo(&cluster, args.wait, place).await?;
@@ -56,7 +57,14 @@ pub async fn run(args: &FinishArgs, place: &mut Place<'_>) -> Result<End, Troubl
     }
     let home = place.namespace.clone().unwrap_or_else(|| HOME.to_owned());
     let now = (place.now)();
-    let standing = Standing::read(&cluster, &args.standing, None).await?;
+    // What is left of any class would be cut off: a class that is named is one more here.
+    let named = args.standing.ingress_class.as_deref();
+    let classes = Classes::read(&cluster, None).await?.and(named);
+    let of_all = StandingArgs {
+        ingress_class: None,
+        ..args.standing.clone()
+    };
+    let standing = Standing::of(&cluster, &of_all, &classes, None).await?;
     let mut findings = left(args, &standing, now);
     findings.extend(health::check(&cluster, &standing).await?);
     let told = controllers(args, &cluster, &home, &mut findings).await?;
@@ -289,52 +297,82 @@ async fn record(cluster: &Cluster, home: &str, standing: &Standing, now: Timesta
     done.map(drop).map_err(|error| said(&error))
 }
 
-/// Objects on which it is written down what controllers were told before.
-pub async fn switched(cluster: &Cluster) -> Result<Vec<String>, Trouble> {
-    let mut found = Vec::new();
-    for kind in [cluster::CONFIG_MAP, cluster::DEPLOYMENT] {
-        let all = cluster.all(&kind, None).await?;
-        let told = all
-            .iter()
-            .filter(|object| annotation(object, marks::BEFORE_FINISH).is_some());
-        found.extend(told.map(|object| kind.named(meta(object, "namespace"), meta(object, "name"))));
+/// What is done about an object to take it back.
+enum Back {
+    /// It is the record, and goes.
+    Forget,
+    /// It is told what it was told before, or cannot be.
+    Switch(Result<Value, String>),
+}
+
+impl Back {
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Forget => "delete",
+            Self::Switch(_) => "switch back",
+        }
     }
-    Ok(found)
+}
+
+/// What has to be done to take it back, in order.
+async fn backs(cluster: &Cluster) -> Result<Vec<(Kind, Value, Back)>, Trouble> {
+    let mut all = Vec::new();
+    for kind in [cluster::CONFIG_MAP, cluster::DEPLOYMENT] {
+        for object in cluster.all(&kind, None).await? {
+            let record =
+                kind == cluster::CONFIG_MAP && meta(&object, "name") == RECORD && marks::ours(&object);
+            let back = if record {
+                Some(Back::Forget)
+            } else {
+                switch::back(&object).map(Back::Switch)
+            };
+            all.extend(back.map(|back| (kind, object, back)));
+        }
+    }
+    Ok(all)
+}
+
+/// What [`undo`] would do, in its order: a word for it, and the object.
+pub async fn undoing(cluster: &Cluster) -> Result<Vec<(&'static str, String)>, Trouble> {
+    let all = backs(cluster).await?;
+    let named = all.iter().map(|(kind, object, back)| {
+        (
+            back.word(),
+            kind.named(meta(object, "namespace"), meta(object, "name")),
+        )
+    });
+    Ok(named.collect())
 }
 
 /// Puts back what controllers were told before, wherever it is written down, and takes the record away.
 pub async fn undo(cluster: &Cluster, wait: u64, place: &mut Place<'_>) -> Result<Vec<Line>, Trouble> {
     let mut lines = Vec::new();
     let mut told = Vec::new();
-    for kind in [cluster::CONFIG_MAP, cluster::DEPLOYMENT] {
-        for object in cluster.all(&kind, None).await? {
-            let name = kind.named(meta(&object, "namespace"), meta(&object, "name"));
-            if kind == cluster::CONFIG_MAP && meta(&object, "name") == RECORD && marks::ours(&object) {
+    for (kind, object, back) in backs(cluster).await? {
+        let name = kind.named(meta(&object, "namespace"), meta(&object, "name"));
+        let word = back.word();
+        let patch = match back {
+            Back::Forget => {
                 let api = cluster.must(&kind, Some(meta(&object, "namespace")))?;
                 let gone = api.delete(RECORD, &cluster::exactly(&object, false)).await;
-                lines.push(line(
-                    name,
-                    "delete",
-                    gone.map(|_| Became::Written).map_err(|error| said(&error)),
-                ));
+                let gone = gone.map(|_| Became::Written).map_err(|error| said(&error));
+                lines.push(line(name, word, gone));
                 continue;
             }
-            let Some(patch) = switch::back(&object) else {
-                continue;
-            };
-            let result = match &patch {
-                Ok(patch) => send(cluster, &kind, &object, patch)
-                    .await
-                    .map(|()| Became::Written),
-                Err(why) => Err(why.clone()),
-            };
-            lines.push(line(name, "switch back", result));
-            told.extend(patch.ok().map(|patch| Told {
-                kind,
-                object,
-                switch: Switch::Patch(patch),
-            }));
-        }
+            Back::Switch(patch) => patch,
+        };
+        let result = match &patch {
+            Ok(patch) => send(cluster, &kind, &object, patch)
+                .await
+                .map(|()| Became::Written),
+            Err(why) => Err(why.clone()),
+        };
+        lines.push(line(name, word, result));
+        told.extend(patch.ok().map(|patch| Told {
+            kind,
+            object,
+            switch: Switch::Patch(patch),
+        }));
     }
     if lines.iter().all(|line| line.result == Became::Written) {
         rolled_out(cluster, &told, wait, place).await?;

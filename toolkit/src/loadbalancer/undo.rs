@@ -4,7 +4,7 @@ use super::args::UndoArgs;
 use super::plan::{self, SERVICE};
 use super::{find, same, service};
 use crate::batch;
-use crate::cleanup::names::{Leads, leads_to_gateway};
+use crate::cleanup::names::{Addresses, Leads, leads_to_gateway};
 use crate::finding::{self, Finding, Severity};
 use crate::place::Place;
 use crate::put;
@@ -175,7 +175,9 @@ async fn names(
         let pods: Vec<(String, String)> = entries(gateway, "/spec/selector")
             .filter_map(|(label, value)| Some((label.clone(), value.as_str()?.to_owned())))
             .collect();
-        for (host, leads) in leads_to_gateway(&place.client, &hosts, &args.gateway_namespace, &pods).await? {
+        let said = Addresses::default();
+        let all = leads_to_gateway(&place.client, &hosts, &args.gateway_namespace, &pods, said);
+        for (host, leads) in all.await? {
             match leads {
                 Leads::Away => {}
                 Leads::Nginx(ip) => say(LEADS, format!("{host} leads to {ip}, which is the gateway")),

@@ -1,6 +1,7 @@
 //! Which ingress-nginx controllers run, with which flags and settings, and which Ingresses are theirs.
 
 use super::picture::Picture;
+use crate::classes::Classes;
 use crate::see::{self, annotation, entries, items, text};
 use gradual_rollout_migration::input::{self, Source};
 use serde_json::Value;
@@ -13,6 +14,9 @@ pub(crate) struct Controller<'a> {
     /// Its flags by name without dashes; a switch without value is `true`.
     pub flags: BTreeMap<String, String>,
 }
+
+/// The prefix of annotations of a controller without a flag that says otherwise.
+pub(crate) const PREFIX: &str = "nginx.ingress.kubernetes.io";
 
 /// The legacy annotation for a class.
 pub(crate) const LEGACY: &str = "kubernetes.io/ingress.class";
@@ -48,7 +52,7 @@ impl Controller<'_> {
     /// The prefix of its annotations.
     pub(crate) fn prefix(&self) -> &str {
         self.flag("annotations-prefix")
-            .unwrap_or("nginx.ingress.kubernetes.io")
+            .unwrap_or(PREFIX)
             .trim_end_matches('/')
     }
 
@@ -59,9 +63,13 @@ impl Controller<'_> {
 
     /// The names of classes that are its own.
     pub(crate) fn classes(&self, picture: &Picture) -> BTreeSet<String> {
+        self.names(picture.of("IngressClass"))
+    }
+
+    /// The names of its classes, of those that are known.
+    pub(crate) fn names(&self, known: &[Value]) -> BTreeSet<String> {
         let controller = self.flag("controller-class").unwrap_or("k8s.io/ingress-nginx");
         let class = self.class();
-        let known = picture.of("IngressClass");
         let mut names: BTreeSet<String> = known
             .iter()
             .filter(|found| text(found, "/spec/controller") == Some(controller))
@@ -73,15 +81,17 @@ impl Controller<'_> {
         names
     }
 
-    /// Whether it serves an Ingress.
-    pub(crate) fn serves(&self, ingress: &Value, classes: &BTreeSet<String>) -> bool {
-        let legacy = annotation(ingress, LEGACY).filter(|class| !class.is_empty());
-        match (legacy, text(ingress, "/spec/ingressClassName")) {
-            (Some(class), _) => class == self.class(),
-            (None, Some(class)) => classes.contains(class),
-            (None, None) => self.on("watch-ingress-without-class", false),
-        }
+    /// Whether a class is its own, by its flag or by the field of the class.
+    pub(crate) fn has(&self, class: &str, known: &[Value]) -> bool {
+        self.class() == class || self.names(known).contains(class)
     }
+}
+
+/// What an Ingress says of its class: the field, then the legacy annotation. The controller looks at the second only
+/// where there is no first.
+pub(crate) fn named(ingress: &Value) -> (Option<&str>, Option<&str>) {
+    let legacy = annotation(ingress, LEGACY).filter(|class| !class.is_empty());
+    (text(ingress, "/spec/ingressClassName"), legacy)
 }
 
 /// Ready and wanted pods of a Deployment or `DaemonSet`.
@@ -100,8 +110,12 @@ pub(crate) fn ready(workload: &Value) -> (u64, u64) {
 
 /// The controllers of the cluster, by namespace and name.
 pub(crate) fn controllers(picture: &Picture) -> Vec<Controller<'_>> {
-    picture
-        .workloads()
+    of(picture.workloads())
+}
+
+/// Those among some workloads.
+pub(crate) fn of<'a>(workloads: impl Iterator<Item = &'a Value>) -> Vec<Controller<'a>> {
+    workloads
         .filter(|workload| runs_nginx(workload))
         .map(|object| {
             let source = Source {
@@ -132,25 +146,15 @@ fn parsed(flag: &str) -> (String, String) {
     (name.to_owned(), value.trim().to_owned())
 }
 
-/// The Ingresses that one of the controllers serves; those of the class `nginx` where no controller is found.
-pub(crate) fn ingresses<'a>(picture: &'a Picture, controllers: &[Controller<'_>]) -> Vec<&'a Value> {
-    let known: Vec<(&Controller<'_>, BTreeSet<String>)> = controllers
-        .iter()
-        .map(|controller| (controller, controller.classes(picture)))
-        .collect();
-    picture
-        .of("Ingress")
-        .iter()
-        .filter(|ingress| {
-            if known.is_empty() {
-                let class = annotation(ingress, LEGACY).or_else(|| text(ingress, "/spec/ingressClassName"));
-                return class == Some("nginx");
-            }
-            known
-                .iter()
-                .any(|(controller, classes)| controller.serves(ingress, classes))
-        })
-        .collect()
+/// The Ingresses that one of the controllers serves; a class that was named narrows them.
+pub(crate) fn ingresses<'a>(
+    picture: &'a Picture,
+    controllers: &[Controller<'_>],
+    class: Option<&str>,
+) -> Vec<&'a Value> {
+    let classes = Classes::of(controllers, picture.of("IngressClass"), class);
+    let all = picture.of("Ingress").iter();
+    all.filter(|ingress| classes.serve(ingress)).collect()
 }
 
 /// The names of a ConfigMap's entries with their values.

@@ -179,15 +179,18 @@ fn look(
     let mut found = Vec::new();
     let mut controllers = controller::controllers(picture);
     if let Some(class) = &args.ingress_class {
-        controllers.retain(|controller| controller.class() == class);
+        controllers.retain(|controller| controller.has(class, picture.of("IngressClass")));
     }
-    let ingresses = controller::ingresses(picture, &controllers);
-    let mut classes: BTreeSet<String> = controllers
-        .iter()
-        .flat_map(|controller| controller.classes(picture))
-        .collect();
+    let ingresses = controller::ingresses(picture, &controllers, args.ingress_class.as_deref());
+    let mut classes: BTreeSet<String> = match &args.ingress_class {
+        Some(class) => BTreeSet::from([class.clone()]),
+        None => controllers
+            .iter()
+            .flat_map(|controller| controller.classes(picture))
+            .collect(),
+    };
     if classes.is_empty() {
-        classes.insert(args.ingress_class.clone().unwrap_or_else(|| "nginx".to_owned()));
+        classes.insert("nginx".to_owned());
     }
     let hosts: BTreeSet<String> = ingresses
         .iter()

@@ -1,61 +1,61 @@
 //! May whoever runs this do what the migration will ask of the cluster?
 
+use crate::see::{items, name};
 use crate::trouble::Trouble;
 use futures::{StreamExt, TryStreamExt};
 use kube::Client;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
-/// Group, resource, and the verbs that are needed on it in every namespace.
-const NEEDED: &[(&str, &str, &[&str])] = &[
-    ("networking.istio.io", "gateways", WRITES),
-    ("networking.istio.io", "virtualservices", WRITES),
-    ("networking.istio.io", "destinationrules", WRITES),
-    ("security.istio.io", "authorizationpolicies", WRITES),
-    ("networking.k8s.io", "ingresses", WRITES),
-    ("networking.k8s.io", "networkpolicies", WRITES),
-    ("", "services", &["get", "list", "patch"]),
-    ("", "secrets", WRITES),
-    ("", "configmaps", &["get", "list", "create", "patch"]),
-    ("", "namespaces", &["get", "list", "create", "patch"]),
-    ("", "resourcequotas", WRITES),
-    ("apps", "deployments", &["get", "list", "patch"]),
-    (
-        "admissionregistration.k8s.io",
-        "validatingadmissionpolicies",
-        WRITES,
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "validatingadmissionpolicybindings",
-        WRITES,
-    ),
-    (
-        "rollout.sealos.io",
-        "gradualrollouts",
-        &["get", "list", "create", "patch"],
-    ),
+/// The roles that people are given: what is granted is what is asked about, and nothing is listed twice. A test on the
+/// wire holds them against what the verbs send.
+const ROLES: &str = include_str!("../../../deploy/migration-rbac.yaml");
+
+/// Those of them without which a migration cannot be done.
+const NEEDED: [&str; 2] = [
+    "gradual-rollout-migration-reader",
+    "gradual-rollout-migration-writer",
 ];
-
-/// Server-side apply is a `patch`, and a `create` where nothing is there yet.
-const WRITES: &[&str] = &["get", "list", "create", "patch", "delete"];
 
 /// How many are asked at once.
 const AT_ONCE: usize = 8;
 
+/// A right as RBAC has it: group, resource with its subresource behind a slash, verb.
+type Right = (String, String, String);
+
+/// Every right that is needed, in every namespace.
+fn needed() -> Result<BTreeSet<Right>, Trouble> {
+    let roles: Vec<Value> = serde_saphyr::from_multiple(ROLES)
+        .map_err(|error| Trouble::Internal(format!("unable to read the migration's roles: {error}")))?;
+    let is_needed = |role: &&Value| NEEDED.contains(&name(role));
+    let mut all = BTreeSet::new();
+    for rule in roles
+        .iter()
+        .filter(is_needed)
+        .flat_map(|role| items(role, "/rules"))
+    {
+        let words = |field: &str| {
+            let words = items(rule, field).filter_map(Value::as_str);
+            words.map(ToOwned::to_owned).collect::<Vec<_>>()
+        };
+        for group in words("/apiGroups") {
+            for resource in words("/resources") {
+                for verb in words("/verbs") {
+                    all.insert((group.clone(), resource.clone(), verb));
+                }
+            }
+        }
+    }
+    Ok(all)
+}
+
 /// The rights that are missing, as `verb resource.group`.
 pub(super) async fn missing(client: &Client) -> Result<Vec<String>, Trouble> {
-    let asked = NEEDED
-        .iter()
-        .flat_map(|(group, resource, verbs)| verbs.iter().map(move |verb| (*group, *resource, *verb)));
-    let answers: Vec<Option<String>> = futures::stream::iter(asked)
+    let answers: Vec<Option<String>> = futures::stream::iter(needed()?)
         .map(|(group, resource, verb)| async move {
-            let allowed = allowed(client, group, resource, verb).await?;
-            let name = if group.is_empty() {
-                resource.to_owned()
-            } else {
-                format!("{resource}.{group}")
-            };
-            Ok::<_, Trouble>((!allowed).then(|| format!("{verb} {name}")))
+            let allowed = allowed(client, &group, &resource, &verb).await?;
+            let dot = if group.is_empty() { "" } else { "." };
+            Ok::<_, Trouble>((!allowed).then(|| format!("{verb} {resource}{dot}{group}")))
         })
         .buffered(AT_ONCE)
         .try_collect()
@@ -64,9 +64,12 @@ pub(super) async fn missing(client: &Client) -> Result<Vec<String>, Trouble> {
 }
 
 async fn allowed(client: &Client, group: &str, resource: &str, verb: &str) -> Result<bool, Trouble> {
+    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": {"group": group, "resource": resource, "verb": verb}},
+        "spec": {"resourceAttributes": {
+            "group": group, "resource": resource, "subresource": subresource, "verb": verb,
+        }},
     });
     let request = http::Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
         .header(http::header::CONTENT_TYPE, "application/json")

@@ -6,6 +6,7 @@ use super::hit::Hit;
 use super::mark::has;
 use super::routes::SUITE;
 use super::target::{NOBODY, hosts};
+use super::usual::PREFIX;
 use crate::see::{self, items, text};
 use gradual_rollout_migration::model;
 use serde_json::Value;
@@ -62,16 +63,18 @@ fn alive(nginx: &Outcome, istio: &Outcome, backend: &[String]) -> bool {
     let (Outcome::Answered(ours), Outcome::Answered(theirs)) = (nginx, istio) else {
         return false;
     };
-    let marked = |answer: &Answer| {
-        backend
-            .iter()
-            .map(String::as_str)
-            .chain(["x-envoy-upstream-service-time"])
-            .any(|name| answer.header(name).is_some())
-    };
     let works = |answer: &Answer| answer.status < 500;
     let nothing = ours.status == 404 || theirs.status == 404;
-    works(ours) && works(theirs) && (!nothing || marked(ours) || marked(theirs))
+    works(ours) && works(theirs) && (!nothing || marked(ours, backend) || marked(theirs, backend))
+}
+
+/// Whether an answer has the mark of a back end.
+pub(super) fn marked(answer: &Answer, backend: &[String]) -> bool {
+    backend
+        .iter()
+        .map(String::as_str)
+        .chain(["x-envoy-upstream-service-time"])
+        .any(|name| answer.header(name).is_some())
 }
 
 /// A path without the slash at its end.
@@ -87,21 +90,21 @@ fn plain(path: &str) -> bool {
 
 /// The names that an Ingress serves. The other of `www` is not among them: it redirects at most, and may be another
 /// Ingress's, which tells nothing of this one.
-fn own_names(ingress: &Value, prefix: &str) -> Vec<String> {
-    let aliases = see::annotation(ingress, &format!("{prefix}/server-alias")).unwrap_or_default();
+fn own_names(ingress: &Value) -> Vec<String> {
+    let aliases = see::annotation(ingress, &format!("{PREFIX}/server-alias")).unwrap_or_default();
     let own: Vec<&str> = items(ingress, "/spec/rules")
         .filter_map(|rule| text(rule, "/host"))
         .chain(aliases.split(',').map(str::trim))
         .chain([NOBODY])
         .collect();
-    let mut names = hosts(ingress, prefix);
+    let mut names = hosts(ingress);
     names.retain(|name| own.contains(&name.as_str()));
     names
 }
 
 /// A blocker for every Ingress of whose own paths none was answered by a back end.
-pub(super) fn dead(ingresses: &[&Value], prefix: &str, reached: &[Reached]) -> Vec<Hit> {
-    let canary = format!("{prefix}/canary");
+pub(super) fn dead(ingresses: &[Value], reached: &[Reached]) -> Vec<Hit> {
+    let canary = format!("{PREFIX}/canary");
     let mut by_host: BTreeMap<&str, Vec<&Reached>> = BTreeMap::new();
     for one in reached {
         by_host.entry(one.host.as_str()).or_default().push(one);
@@ -111,7 +114,7 @@ pub(super) fn dead(ingresses: &[&Value], prefix: &str, reached: &[Reached]) -> V
         if see::annotation(ingress, &canary) == Some("true") {
             continue;
         }
-        let names = own_names(ingress, prefix);
+        let names = own_names(ingress);
         let mut paths: Vec<&str> = items(ingress, "/spec/rules")
             .flat_map(|rule| items(rule, "/http/paths"))
             .map(|path| text(path, "/path").unwrap_or("/"))

@@ -20,9 +20,11 @@ pub enum Suite {
     Performance,
     /// What is guarded, asked without credentials
     Guards,
+    /// Bodies that are too large, announced and never sent
+    Limits,
     /// Hosts with TLS, asked in clear
     Redirects,
-    /// ssl-certificates, redirects, cors, guards and protocols: what nginx answers itself during a split
+    /// ssl-certificates, redirects, cors, guards, limits and protocols: what nginx answers itself during a split
     Edge,
     /// All of them
     All,
@@ -39,12 +41,14 @@ impl Suite {
             Self::Cors => &[Self::Cors],
             Self::Performance => &[Self::Performance],
             Self::Guards => &[Self::Guards],
+            Self::Limits => &[Self::Limits],
             Self::Redirects => &[Self::Redirects],
             Self::Edge => &[
                 Self::SslCertificates,
                 Self::Redirects,
                 Self::Cors,
                 Self::Guards,
+                Self::Limits,
                 Self::Protocols,
             ],
             Self::All => &[
@@ -54,6 +58,8 @@ impl Suite {
                 Self::SslCertificates,
                 Self::Cors,
                 Self::Guards,
+                Self::Limits,
+                Self::Redirects,
                 Self::Performance,
             ],
         }
@@ -67,6 +73,14 @@ impl Suite {
     }
 }
 
+/// A label with its value, as typed.
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err("it is no LABEL=VALUE".to_owned()),
+    }
+}
+
 /// Arguments of `migrate probe`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -75,7 +89,8 @@ their own addresses, with the host's name in TLS and in the Host header: DNS is 
 Only GET and OPTIONS are sent, and to gRPC back ends a call of a method that none has. Certificates are looked at, not
 believed. A question that is answered differently is asked twice. Differences that the models of both sides foresee
 count as warnings; --strict refuses warnings too. A migrated Ingress that was asked for all routes and has no blocker
-gets the annotation rollout.sealos.io/probed-at, which `cleanup` waits for.
+gets the annotation rollout.sealos.io/probed-at, without which `apply --rollout` hands nothing over and `cleanup` deletes
+nothing; one that was asked for all of edge gets rollout.sealos.io/edge-probed-at.
 
 Examples:
   gradual-rollout migrate probe
@@ -134,7 +149,10 @@ pub struct ProbeArgs {
     /// The namespace of the gateway's pods
     #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
     pub gateway_namespace: String,
-    /// The class of the Ingresses [default: the controller's flag, or nginx]
+    /// A label of the gateway's pods; may be repeated [default: istio=ingressgateway]
+    #[arg(long, value_name = "LABEL=VALUE", value_parser = label)]
+    pub gateway_selector: Vec<(String, String)>,
+    /// Only Ingresses of this class [default: those of the controllers that run]
     #[arg(long, value_name = "NAME")]
     pub ingress_class: Option<String>,
 }

@@ -13,11 +13,15 @@ use rustls::ClientConfig;
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+/// Who asks.
+const AGENT: &str = concat!("gradual-rollout-probe/", env!("CARGO_PKG_VERSION"));
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -77,10 +81,9 @@ impl Question {
         } else {
             request = request.header(HOST, &self.host);
         }
-        request = request.uri(Uri::from_parts(parts).ok()?).header(
-            USER_AGENT,
-            concat!("gradual-rollout-probe/", env!("CARGO_PKG_VERSION")),
-        );
+        request = request
+            .uri(Uri::from_parts(parts).ok()?)
+            .header(USER_AGENT, AGENT);
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
@@ -182,6 +185,57 @@ pub(super) async fn secure(
         Ok(Err(error)) => Err(Outcome::Refused(format!("TLS: {error}"))),
         Err(_) => Err(Outcome::Late),
     }
+}
+
+/// Asks with a body announced that never comes: what is said to that, with 100 for "let it come". Its own connection,
+/// which is closed behind it.
+pub(super) async fn announced(
+    side: &Side,
+    config: &Arc<ClientConfig>,
+    question: &Question,
+    length: u64,
+    limit: Duration,
+) -> Outcome {
+    let head = format!(
+        "{} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {AGENT}\r\nContent-Length: {length}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
+        question.method, question.target, question.host
+    );
+    let outcome = match question.scheme {
+        Scheme::Https => match secure(side, config, &question.name, limit).await {
+            Ok(secured) => timeout(limit, first_line(secured.stream, &head)).await,
+            Err(outcome) => return outcome,
+        },
+        Scheme::Http => match dial(side, Scheme::Http, limit).await {
+            Ok(stream) => timeout(limit, first_line(stream, &head)).await,
+            Err(outcome) => return outcome,
+        },
+    };
+    match outcome {
+        Ok(Ok(status)) => Outcome::Answered(Answer {
+            status,
+            headers: HeaderMap::new(),
+            took: Duration::ZERO,
+        }),
+        Ok(Err(why)) => Outcome::Refused(why),
+        Err(_) => Outcome::Late,
+    }
+}
+
+/// Sends a head, and reads the status of what comes back.
+async fn first_line(mut stream: impl AsyncRead + AsyncWrite + Unpin, head: &str) -> Result<u16, String> {
+    let sent = async {
+        stream.write_all(head.as_bytes()).await?;
+        stream.flush().await?;
+        let mut line = [0; 12];
+        stream.read_exact(&mut line).await?;
+        Ok::<_, std::io::Error>(line)
+    };
+    let line = sent.await.map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&line).into_owned();
+    let status = text
+        .strip_prefix("HTTP/1.")
+        .and_then(|rest| rest.get(2..)?.parse().ok());
+    status.ok_or_else(|| format!("{text:?} is no status line"))
 }
 
 async fn dial(side: &Side, scheme: Scheme, limit: Duration) -> Result<TcpStream, Outcome> {

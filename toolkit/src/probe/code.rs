@@ -48,9 +48,12 @@ codes! {
     LATE "PROBE-LATE" Blocker
         "One side did not answer in time."
         "see that the back end answers, or give it more --timeout";
+    FLAKY "PROBE-FLAKY" Blocker
+        "nginx answers a question twice alike, and the gateway fails it once."
+        "see the gateway's pods and its access log, then ask again: users would meet the failure too";
     UNSTABLE "PROBE-UNSTABLE" Warning
-        "One side answers the same question differently, so nothing can be compared."
-        "ask when nothing is being rolled out, and see that the back ends agree with each other";
+        "Answers to one question change, nginx's among them or in a header only, so nothing can be compared."
+        "ask when nothing is being rolled out, and see that the back ends agree with each other: no mark is written for such a host";
     FORESEEN "PROBE-FORESEEN" Warning
         "The sides differ as the models of both say they would: what `convert` writes answers so."
         "read what `convert` reports on the host; refuse it with --strict";
@@ -85,12 +88,24 @@ codes! {
         "A preflight is answered so that browsers act differently."
         "compare the cors annotations with the route's corsPolicy";
     OPEN "PROBE-OPEN" Blocker
-        "The gateway serves without credentials what nginx guards."
+        "The gateway passes on without credentials what nginx guards, whatever the application answers."
         "take the route away at once, and give it the guard back";
+    LIMIT "PROBE-LIMIT" Warning
+        "nginx refuses a body for its size, and the gateway lets it come."
+        "limit it in the application or by an EnvoyFilter, or agree that it may go; refuse it with --strict";
+    LIMIT_UNASKED "PROBE-LIMIT-UNASKED" Warning
+        "nginx limits how often or by how many a host is asked; it would take a flood to ask the gateway for that."
+        "see that the gateway has a limit, or agree that it may go";
     SLOWER "PROBE-SLOWER" Warning
         "The gateway's 95th percentile is more than the limit above nginx's."
         "look at the gateway's CPU, connection pools and retries";
     MUCH_SLOWER "PROBE-MUCH-SLOWER" Blocker
         "The gateway's 95th percentile is more than the second limit above nginx's."
         "look at the gateway's CPU, connection pools and retries";
+    NO_SAMPLES "PROBE-NO-SAMPLES" Blocker
+        "No answer could be timed: on no host both sides answered without an error."
+        "see that the hosts are served at both addresses, and ask again";
+    TIMED "PROBE-TIMED" Info
+        "So many answers were timed, with these 95th percentiles."
+        "nothing needs to be done";
 }

@@ -1,5 +1,6 @@
 //! The mark of an Ingress whose hosts both sides answer alike: `cleanup` waits for it.
 
+use super::code;
 use super::hit::Hit;
 use super::target::hosts;
 use crate::finding::Severity;
@@ -9,7 +10,7 @@ use crate::put;
 use crate::see::{self, kinds, text};
 use futures::StreamExt;
 use kube::api::{Patch, PatchParams};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// How many are written at once.
 const AT_ONCE: usize = 16;
@@ -17,6 +18,8 @@ const AT_ONCE: usize = 16;
 /// What became of the marks.
 #[derive(Debug, Default)]
 pub(super) struct Marked {
+    /// What was written.
+    pub names: Vec<&'static str>,
     /// `namespace/name` of those that have it now.
     pub done: Vec<String>,
     /// Those that should have it and have not, and why.
@@ -25,21 +28,32 @@ pub(super) struct Marked {
 
 /// Marks every migrated Ingress whose hosts have no blocker. Only as it was listed: one that changed since must be
 /// asked for anew. By merge patch, as server-side apply would take our other marks away.
-pub(super) async fn alike(place: &Place<'_>, ingresses: &[&Value], prefix: &str, hits: &[Hit]) -> Marked {
+pub(super) async fn alike(
+    place: &Place<'_>,
+    ingresses: &[&Value],
+    usual: &[Value],
+    names: &[&'static str],
+    hits: &[Hit],
+) -> Marked {
     let at = put::stamp((place.now)()).to_string();
-    let wanted = ingresses.iter().filter(|ingress| {
+    let wanted = ingresses.iter().zip(usual).filter(|(ingress, usual)| {
         marks::migrated(ingress)
             && marks::as_converted(ingress) != Some(false)
-            && !differs(&hosts(ingress, prefix), hits)
+            && !differs(&hosts(usual), hits)
     });
+    let wanted = wanted.map(|(ingress, _)| ingress);
     let client = &place.client;
-    let at = at.as_str();
+    let notes: Map<String, Value> = names
+        .iter()
+        .map(|name| ((*name).to_owned(), at.clone().into()))
+        .collect();
+    let notes = &notes;
     let written: Vec<(String, Option<String>)> = futures::stream::iter(wanted)
         .map(|ingress| async move {
             let (namespace, name) = (see::namespace(ingress), see::name(ingress));
             let mark = json!({"metadata": {
                 "resourceVersion": text(ingress, "/metadata/resourceVersion"),
-                "annotations": {(marks::PROBED_AT): at},
+                "annotations": notes,
             }});
             let writing = PatchParams {
                 field_manager: Some(put::MANAGER.to_owned()),
@@ -55,7 +69,10 @@ pub(super) async fn alike(place: &Place<'_>, ingresses: &[&Value], prefix: &str,
         .buffered(AT_ONCE)
         .collect()
         .await;
-    let mut marked = Marked::default();
+    let mut marked = Marked {
+        names: names.to_vec(),
+        ..Marked::default()
+    };
     for (name, failure) in written {
         match failure {
             None => marked.done.push(name),
@@ -65,10 +82,11 @@ pub(super) async fn alike(place: &Place<'_>, ingresses: &[&Value], prefix: &str,
     marked
 }
 
-/// Whether something is wrong with one of the hosts: a blocker about it, or about all of them.
+/// Whether something is wrong with one of the hosts: a blocker about it, or about all of them. What could not be
+/// compared is not known to be alike.
 fn differs(hosts: &[String], hits: &[Hit]) -> bool {
     hits.iter()
-        .filter(|hit| hit.severity == Severity::Blocker)
+        .filter(|hit| hit.severity == Severity::Blocker || hit.code == code::UNSTABLE.name)
         .any(|hit| !hit.host.contains('.') || has(hosts, &hit.host))
 }
 

@@ -13,9 +13,11 @@ mod side;
 mod suite;
 mod target;
 mod tls;
+mod usual;
 
 pub use args::{ProbeArgs, Suite};
 
+use crate::marks;
 use crate::place::Place;
 use crate::preflight::controller::{self, Controller};
 use crate::preflight::picture::Picture;
@@ -52,6 +54,8 @@ struct Probe {
     slower: u32,
     much_slower: u32,
     samples: u32,
+    /// The limit of bodies where an Ingress says none.
+    body_size: String,
     now: Timestamp,
 }
 
@@ -88,16 +92,18 @@ pub async fn run(args: &ProbeArgs, place: &mut Place<'_>) -> Result<End, Trouble
     }
     let mut controllers = controller::controllers(&picture);
     if let Some(class) = &args.ingress_class {
-        controllers.retain(|controller| controller.class() == class);
+        controllers.retain(|controller| controller.has(class, picture.of(kinds::CLASS.kind)));
     }
-    let mut ingresses = controller::ingresses(&picture, &controllers);
+    let mut ingresses = controller::ingresses(&picture, &controllers, args.ingress_class.as_deref());
     if let Some(namespace) = &place.namespace {
         ingresses.retain(|ingress| see::namespace(ingress) == namespace);
     }
-    let prefix = controllers
-        .first()
-        .map_or("nginx.ingress.kubernetes.io", Controller::prefix);
-    let targets = targets(&ingresses, prefix);
+    let classes = picture.of(kinds::CLASS.kind);
+    let usual: Vec<Value> = ingresses
+        .iter()
+        .map(|ingress| usual::spelled(ingress, usual::prefix(&controllers, classes, ingress)))
+        .collect();
+    let targets = targets(&usual);
     if targets.is_empty() {
         let within = place
             .namespace
@@ -108,13 +114,22 @@ pub async fn run(args: &ProbeArgs, place: &mut Place<'_>) -> Result<End, Trouble
         )));
     }
     let probe = probe(args, place, &picture, &controllers).await?;
-    let (counts, hits) = asked(args, &probe, &picture, (&ingresses, prefix), &targets, place).await?;
+    let (counts, hits) = asked(args, &probe, &picture, &usual, &targets, place).await?;
     // Only who was asked for everything is marked.
-    let whole = counts.contains_key(routes::SUITE) && !args.quick && !args.no_mark;
-    let marked = if whole {
-        mark::alike(place, &ingresses, prefix, &hits).await
-    } else {
+    let asked = |suite: &Suite| counts.contains_key(&suite.word());
+    let whole = [
+        (marks::PROBED_AT, asked(&Suite::Routes) && !args.quick),
+        (marks::EDGE_PROBED_AT, Suite::Edge.parts().iter().all(asked)),
+    ];
+    let names: Vec<&'static str> = whole
+        .iter()
+        .filter(|(_, whole)| *whole)
+        .map(|(name, _)| *name)
+        .collect();
+    let marked = if names.is_empty() || args.no_mark {
         mark::Marked::default()
+    } else {
+        mark::alike(place, &ingresses, &usual, &names, &hits).await
     };
     report::write(args, place, &counts, &hits, &marked)
 }
@@ -134,11 +149,20 @@ async fn probe(
         )
     });
     let istio = args.istio.clone().or_else(|| {
-        let labels = serde_json::json!({"istio": "ingressgateway"});
+        let labels: serde_json::Map<String, Value> = if args.gateway_selector.is_empty() {
+            [("istio".to_owned(), "ingressgateway".into())]
+                .into_iter()
+                .collect()
+        } else {
+            let typed = args.gateway_selector.iter().cloned();
+            typed.map(|(name, value)| (name, value.into())).collect()
+        };
         let pods = picture.workloads().find(|workload| {
-            see::namespace(workload) == args.gateway_namespace
-                && text(workload, "/spec/template/metadata/labels/istio") == Some("ingressgateway")
+            let its = workload.pointer("/spec/template/metadata/labels");
+            let has = |(name, value): (&String, &Value)| its.and_then(|its| its.get(name)) == Some(value);
+            see::namespace(workload) == args.gateway_namespace && labels.iter().all(has)
         });
+        let labels = Value::Object(labels);
         let labels = pods
             .and_then(|pods| pods.pointer("/spec/template/metadata/labels"))
             .unwrap_or(&labels);
@@ -167,6 +191,7 @@ async fn probe(
         slower: args.slower,
         much_slower: args.much_slower,
         samples: args.samples,
+        body_size: usual::body_size(controllers, picture),
         now: (place.now)(),
     };
     if probe.nginx.meets(&probe.istio) {
@@ -210,7 +235,7 @@ async fn asked(
     args: &ProbeArgs,
     probe: &Probe,
     picture: &Picture,
-    (ingresses, prefix): (&[&Value], &str),
+    ingresses: &[Value],
     targets: &[Target],
     place: &mut Place<'_>,
 ) -> Result<(BTreeMap<String, usize>, Vec<Hit>), Trouble> {
@@ -228,19 +253,18 @@ async fn asked(
     let (mut counts, mut hits) = (BTreeMap::new(), Vec::new());
     for suite in suites {
         let (count, found) = if suite == Suite::Routes {
-            let values: Vec<Value> = ingresses.iter().map(|ingress| (*ingress).clone()).collect();
-            let mut requests = corpus(&values);
+            let mut requests = corpus(ingresses);
             if args.quick {
                 requests.retain(Request::has_plain_path);
             }
-            let models = models(args, picture, &values)?;
+            let models = models(args, picture, ingresses)?;
             let foreseen = |request: &Request, status: Option<u16>| {
                 between(&models.0, &models.1, std::slice::from_ref(request))
                     .iter()
                     .any(|difference| difference.kind != Kind::Unknown && is(&difference.envoy, status))
             };
             let (mut found, reached) = routes::run(probe, &requests, &models.0, &foreseen, place).await?;
-            found.extend(alive::dead(ingresses, prefix, &reached));
+            found.extend(alive::dead(ingresses, &reached));
             (requests.len(), found)
         } else {
             suite::run(probe, suite, targets).await

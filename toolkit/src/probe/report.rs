@@ -1,13 +1,17 @@
 //! What the probe says, and whether it opens the gate.
 
-use super::ProbeArgs;
 use super::hit::{Hit, summed};
 use super::mark::Marked;
+use super::{ProbeArgs, Suite};
 use crate::finding::{self, Severity};
+use crate::marks;
 use crate::place::Place;
 use crate::trouble::{End, Trouble};
 use serde_json::json;
 use std::collections::BTreeMap;
+
+/// The item of a checklist that stands for the edge's suites: `config/sealos.yaml` has it before the edge moves.
+const EDGE_ITEM: &str = "edge-probed";
 
 /// Writes the report, and the file where one is wanted.
 pub(super) fn write(
@@ -22,7 +26,7 @@ pub(super) fn write(
     let alike = blockers == 0 && (warnings == 0 || !args.strict);
     let whole = json!({
         "alike": alike, "asked": counts, "blockers": blockers, "warnings": warnings, "differences": hits,
-        "marked": marked.done, "notMarked": marked.failed,
+        "marked": marked.done, "marks": marked.names, "notMarked": marked.failed,
     });
     if let Some(file) = &args.report {
         let text = format!("{whole:#}\n");
@@ -43,13 +47,34 @@ pub(super) fn write(
             .collect();
         writeln!(place.out, "asked: {}", asked.join(", "))?;
         if !marked.done.is_empty() {
-            writeln!(place.out, "marked as probed: {}", few(&marked.done))?;
+            let edge = if marked.names == [marks::EDGE_PROBED_AT] {
+                " at the edge"
+            } else {
+                ""
+            };
+            writeln!(place.out, "marked as probed{edge}: {}", few(&marked.done))?;
         }
         for failure in &marked.failed {
             writeln!(place.err, "not marked: {}", finding::plain(failure))?;
         }
         let verdict = if alike { "alike" } else { "not alike" };
         writeln!(place.out, "{verdict}: {blockers} blockers, {warnings} warnings")?;
+        // The edge moves all hosts: what was asked of a part of them says nothing of the rest.
+        let edge = Suite::Edge
+            .parts()
+            .iter()
+            .all(|part| counts.contains_key(&part.word()));
+        if edge
+            && alike
+            && marked.failed.is_empty()
+            && place.namespace.is_none()
+            && args.ingress_class.is_none()
+        {
+            writeln!(
+                place.out,
+                "where a phase waits for it: gradual-rollout approve --rollout NAME --phase edge --item {EDGE_ITEM}"
+            )?;
+        }
     }
     Ok(match (alike, marked.failed.is_empty()) {
         (false, _) => End::Refused,

@@ -55,7 +55,7 @@ pub(super) async fn run(
         done += found.asked;
         reached.extend(found.reached);
         for (request, question, difference) in found.differences {
-            let told = [code::UNSTABLE, code::LATE].contains(&difference.code);
+            let told = [code::UNSTABLE, code::FLAKY, code::LATE].contains(&difference.code);
             let code = if !told && foreseen(&request, difference.status) {
                 code::FORESEEN
             } else {
@@ -139,8 +139,18 @@ async fn answered(
         return (ours, theirs, first);
     }
     let twice = |a: &Outcome, b: &Outcome| format!("{}, then {}", a.words(question), b.words(question));
+    // Where nginx is steady, the back ends are too: it is the gateway that fails some of the requests.
+    let failing = |all: &[Difference]| {
+        all.iter()
+            .any(|one| [code::STATUS, code::LOCATION, code::REFUSED, code::LATE].contains(&one.code))
+    };
+    let steady = matches!(&ours, Outcome::Answered(_)) && ours.words(question) == again.words(question);
     let unstable = Difference {
-        code: code::UNSTABLE,
+        code: if steady && (failing(&first) || failing(&second)) {
+            code::FLAKY
+        } else {
+            code::UNSTABLE
+        },
         nginx: twice(&ours, &again),
         istio: twice(&theirs, &anew),
         status: None,

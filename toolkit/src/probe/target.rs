@@ -1,5 +1,6 @@
 //! What the Ingresses promise: hosts with their paths, certificates and annotations.
 
+use super::usual::PREFIX;
 use crate::see::{self, entries, items, text};
 use gradual_rollout_migration::model::Scheme;
 use serde_json::Value;
@@ -40,12 +41,12 @@ impl Target {
 }
 
 /// The targets of Ingresses, sorted. Canaries have none of their own.
-pub(super) fn targets(ingresses: &[&Value], prefix: &str) -> Vec<Target> {
+pub(super) fn targets(ingresses: &[Value]) -> Vec<Target> {
     let mut all = Vec::new();
     for ingress in ingresses {
         let annotations: BTreeMap<String, String> = entries(ingress, "/metadata/annotations")
             .filter_map(|(key, value)| {
-                let name = key.strip_prefix(prefix)?.strip_prefix('/')?;
+                let name = key.strip_prefix(PREFIX)?.strip_prefix('/')?;
                 Some((name.to_owned(), value.as_str()?.to_owned()))
             })
             .collect();
@@ -88,8 +89,8 @@ pub(super) const NOBODY: &str = "nobody.invalid";
 
 /// Every name by which an Ingress may be asked for: hosts of its rules, further names, the other of `www` and none; a
 /// rule without host stands for the name that nobody has.
-pub(super) fn hosts(ingress: &Value, prefix: &str) -> Vec<String> {
-    let alias = format!("{prefix}/server-alias");
+pub(super) fn hosts(ingress: &Value) -> Vec<String> {
+    let alias = format!("{PREFIX}/server-alias");
     let aliases = see::annotation(ingress, &alias).unwrap_or_default().split(',');
     let mut all: Vec<String> = aliases
         .map(|alias| alias.trim().to_owned())

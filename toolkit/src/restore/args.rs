@@ -1,5 +1,6 @@
 //! Arguments of `migrate restore`.
 
+use crate::backup::seal::IdentityArgs;
 use crate::dry::DryRun;
 use clap::Args;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ Examples:
   gradual-rollout migrate restore --dir before-istio --dry-run
   gradual-rollout migrate restore --dir before-istio -n ns-a --kind Ingress
   gradual-rollout migrate restore --dir before-istio -n ns-a --kind Ingress --name shop --overwrite
+  gradual-rollout migrate restore --dir sealed --identity key.txt --dry-run
 
 Exit codes:
   0 everything is as in the backup · 3 it was refused, the message says why
@@ -24,6 +26,9 @@ pub struct RestoreArgs {
     /// The folder of the backup
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,
+    /// What opens it
+    #[command(flatten)]
+    pub identity: IdentityArgs,
     /// Only this kind; may be repeated, or a list by comma
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub kind: Vec<String>,

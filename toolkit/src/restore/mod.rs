@@ -10,18 +10,22 @@ pub mod plan;
 pub mod write;
 
 use crate::backup::KINDS;
-use crate::backup::folder::{Folder, Manifest};
+use crate::backup::open::open;
+use crate::cleanup::undone::undone;
 use crate::cluster::{self, Cluster};
 use crate::dry::DryRun;
 use crate::finding::{self, Finding, Severity, plain};
+use crate::marks;
 use crate::pace::{Pace, paced};
 use crate::place::Place;
 use crate::progress::Progress;
 use crate::trouble::{End, Trouble};
 use args::RestoreArgs;
 use futures::StreamExt as _;
+use gradual_rollout_migration::input::Key;
 use plan::{Doing, Plan, Step};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::Write;
 
 /// How much of a value is shown in a line.
@@ -38,9 +42,11 @@ pub struct Restored {
 
 /// Puts a backup back.
 pub async fn run(args: &RestoreArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
-    let folder = Folder::at(&args.dir);
     let cluster = Cluster::look(&place.client, &[&KINDS[..], &[cluster::NAMESPACE]].concat()).await?;
-    let manifest = open(&folder, &cluster, args).await?;
+    let lacking = "name the folder that migrate backup wrote";
+    let other = (!args.other_cluster)
+        .then_some("look at kubectl config current-context, or say --other-cluster; nothing was written");
+    let (folder, manifest) = open(&args.dir, &args.identity, &cluster, lacking, other).await?;
     let mut plan = plan::make(args, place.namespace.as_deref(), &folder, &manifest, &cluster).await?;
     let mut left = held_back(args, &mut plan);
     let mut findings = std::mem::take(&mut plan.findings);
@@ -59,6 +65,7 @@ pub async fn run(args: &RestoreArgs, place: &mut Place<'_>) -> Result<End, Troub
     }
     let done = act(args, &plan.steps, &cluster, place).await?;
     findings.extend(done.findings);
+    findings.extend(came_back(args, &cluster, &plan.steps, &done.written).await?);
     findings.extend(left.iter().map(changed_since));
     let whole = findings.iter().all(|f| f.severity != Severity::Blocker) && left.is_empty();
     plan.steps.append(&mut left);
@@ -66,21 +73,26 @@ pub async fn run(args: &RestoreArgs, place: &mut Place<'_>) -> Result<End, Troub
     Ok(if whole { End::Done } else { End::Partly })
 }
 
-/// The page of a backup that may be put back here.
-pub async fn open(folder: &Folder, cluster: &Cluster, args: &RestoreArgs) -> Result<Manifest, Trouble> {
-    let Some(manifest) = folder.manifest()? else {
-        return Err(Trouble::Usage(format!(
-            "{} holds no backup: name the folder that migrate backup wrote",
-            args.dir.display()
-        )));
-    };
-    let identity = cluster.identity().await?;
-    if manifest.cluster.is_some() && manifest.cluster != identity && !args.other_cluster {
-        return Err(Trouble::Refused(
-            "the backup is of another cluster than the current one: look at kubectl config current-context, or say --other-cluster".to_owned(),
-        ));
+/// Ingresses that are there again are not cleaned up any more.
+async fn came_back(
+    args: &RestoreArgs,
+    cluster: &Cluster,
+    steps: &[Step],
+    written: &[String],
+) -> Result<Vec<Finding>, Trouble> {
+    let back = steps
+        .iter()
+        .filter(|step| step.kind == cluster::INGRESS && matches!(step.doing, Doing::Create))
+        .filter(|step| written.contains(&step.object()));
+    let back: BTreeSet<Key> = back
+        .map(|step| (step.namespace.clone(), step.name.clone()))
+        .collect();
+    if back.is_empty() || args.dry_run.is_some() {
+        return Ok(Vec::new());
     }
-    Ok(manifest)
+    let routes = cluster.all(&cluster::VIRTUAL_SERVICE, None).await?;
+    let ours = routes.iter().filter(|route| marks::ours(route));
+    Ok(undone(cluster, ours, &back).await)
 }
 
 /// Takes what others changed since out of a plan, unless it is to be overwritten.

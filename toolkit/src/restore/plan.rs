@@ -6,6 +6,7 @@ use crate::backup::KINDS;
 use crate::backup::folder::{Folder, Manifest};
 use crate::cluster::{self, Cluster, Kind, meta};
 use crate::finding::{Finding, Severity};
+use crate::marks;
 use crate::trouble::Trouble;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -114,7 +115,11 @@ pub async fn make(
     // Nothing is compared, let alone written, before everything was found whole.
     let mut read = Vec::new();
     for name in names {
-        read.push((name, folder.read(manifest, name)?, folder.taken_at(name)?));
+        read.push((
+            name,
+            folder.read(manifest, name)?,
+            folder.taken_at(manifest, name)?,
+        ));
     }
     for (name, kept, taken_at) in read {
         one(args, name, kept, taken_at, cluster, &mut plan).await?;
@@ -169,7 +174,13 @@ async fn one(
             *lacking.entry(kind).or_default() += 1;
             continue;
         }
-        let doing = match live.get(&(kind, name.clone())) {
+        let there = live.get(&(kind, name.clone()));
+        let object = if kind == cluster::INGRESS {
+            marks::of_now(object, there)
+        } else {
+            object
+        };
+        let doing = match there {
             None => Doing::Create,
             // A namespace that is there is left as it is: much else writes to it.
             Some(_) if is_home => continue,

@@ -1,5 +1,6 @@
 //! Arguments of `migrate rollback`.
 
+use crate::backup::seal::IdentityArgs;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -10,13 +11,15 @@ Undoes what apply, cleanup and finish did, in the order in which no request is l
 gateway goes back to 0 (a GradualRollout is told, and waited for); controllers make Ingresses again; Ingresses that
 were cleaned up come back from the backup, and nginx gets time to serve them; marks are taken off; then the hosts are
 closed at the Gateway, and routes, policies, rules and copies of certificates that nothing uses any more are deleted.
-Names that still lead to the gateway must be moved back before. A block on new Ingresses stays: see unblock.
+While a name leads to the gateway nothing is closed: nginx serves it again by then, so move it back and ask again. A
+block on new Ingresses stays (see unblock); where it would refuse those that come back, nothing is undone.
 
 Examples:
   gradual-rollout migrate rollback -n ns-a --dry-run
   gradual-rollout migrate rollback -n ns-a --dir before-istio
   gradual-rollout migrate rollback --ingress ns-a/shop
   gradual-rollout migrate rollback --all --dir before-istio
+  gradual-rollout migrate rollback -n ns-a --accept ROLLBACK-NAME-LEADS-TO-GATEWAY
 
 Exit codes:
   0 all of it is undone · 3 nothing is, the message says why · 4 some of it is, the report names the rest
@@ -35,7 +38,10 @@ pub struct RollbackArgs {
     /// The folder of the backup; needed where Ingresses were cleaned up
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// Only show what would be undone
+    /// What opens it
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    /// Only show every object that would be written or deleted, in order; whether Ingresses would be taken back is tried
     #[arg(long)]
     pub dry_run: bool,
     /// Delete what somebody edited since it was written as well
@@ -54,6 +60,12 @@ pub struct RollbackArgs {
         default_value = "istio-system/sealos-gateway"
     )]
     pub gateway: String,
+    /// Close hosts although names lead to the gateway: they are not looked up. Such a name is without an answer then
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    pub accept: Vec<String>,
+    /// An address of the gateway, beside those that its Services tell; may be repeated, or a list by comma
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub gateway_address: Vec<std::net::IpAddr>,
     /// How many objects are written in a second at most
     #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub rate: u32,

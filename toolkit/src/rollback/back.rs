@@ -1,30 +1,25 @@
 //! Ingresses that were cleaned up, back from the backup.
 
-use crate::backup::folder::Folder;
-use crate::cluster::{self, Cluster, meta};
+use crate::backup::folder::{Folder, Manifest};
+use crate::cluster::{self, meta};
 use crate::restore::plan::{Doing, Step};
 use crate::trouble::Trouble;
 use gradual_rollout_migration::input::Key;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// Those of some Ingresses that the backup has: whoever deleted them, they can come back, so they do.
-pub fn kept(dir: Option<&Path>, orphans: &BTreeSet<Key>) -> Result<BTreeSet<Key>, Trouble> {
+pub fn kept(backup: Option<&(Folder, Manifest)>, orphans: &BTreeSet<Key>) -> Result<BTreeSet<Key>, Trouble> {
     let mut kept = BTreeSet::new();
-    let (Some(dir), false) = (dir, orphans.is_empty()) else {
+    let Some((folder, manifest)) = backup else {
         return Ok(kept);
-    };
-    let folder = Folder::at(dir);
-    let Some(manifest) = folder.manifest()? else {
-        return Err(Trouble::Usage(format!("{} holds no backup", dir.display())));
     };
     let namespaces: BTreeSet<&String> = orphans.iter().map(|(namespace, _)| namespace).collect();
     for namespace in namespaces
         .into_iter()
         .filter(|name| manifest.namespaces.contains_key(*name))
     {
-        let all = folder.read(&manifest, namespace)?;
+        let all = folder.read(manifest, namespace)?;
         let ingresses = all
             .iter()
             .filter(|kept| kept.get("kind").and_then(Value::as_str) == Some("Ingress"));
@@ -36,11 +31,7 @@ pub fn kept(dir: Option<&Path>, orphans: &BTreeSet<Key>) -> Result<BTreeSet<Key>
 
 /// What has to be written for Ingresses to be there again. If one of them is not in the backup nothing is undone:
 /// closing its host at the gateway would leave it without any way in.
-pub async fn steps(
-    dir: Option<&Path>,
-    missing: &BTreeSet<Key>,
-    cluster: &Cluster,
-) -> Result<Vec<Step>, Trouble> {
+pub fn steps(backup: Option<&(Folder, Manifest)>, missing: &BTreeSet<Key>) -> Result<Vec<Step>, Trouble> {
     if missing.is_empty() {
         return Ok(Vec::new());
     }
@@ -49,29 +40,18 @@ pub async fn steps(
         .map(|(namespace, name)| format!("{namespace}/{name}"))
         .collect();
     let names = crate::apply::select::shown(&names);
-    let Some(dir) = dir else {
+    let Some((folder, manifest)) = backup else {
         return Err(Trouble::Usage(format!(
             "Ingresses were cleaned up and have to come back first ({names}): name the folder of the backup with --dir, or say with --gone that nobody wants them any more"
         )));
     };
-    let folder = Folder::at(dir);
-    let Some(manifest) = folder.manifest()? else {
-        return Err(Trouble::Usage(format!("{} holds no backup", dir.display())));
-    };
-    let identity = cluster.identity().await?;
-    if manifest.cluster.is_some() && manifest.cluster != identity {
-        return Err(Trouble::Refused(format!(
-            "{} is a backup of another cluster: nothing was undone",
-            dir.display()
-        )));
-    }
     let mut steps = Vec::new();
     let namespaces: BTreeSet<&String> = missing.iter().map(|(namespace, _)| namespace).collect();
     for namespace in namespaces
         .into_iter()
         .filter(|name| manifest.namespaces.contains_key(*name))
     {
-        for kept in folder.read(&manifest, namespace)? {
+        for kept in folder.read(manifest, namespace)? {
             let is_ingress = kept.get("kind").and_then(Value::as_str) == Some("Ingress");
             let name = meta(&kept, "name").to_owned();
             if is_ingress && missing.contains(&(namespace.clone(), name.clone())) {

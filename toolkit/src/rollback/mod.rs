@@ -1,21 +1,27 @@
 //! `migrate rollback`: what was written is undone, in the order in which no request is lost.
 //!
 //! - [`plan`]: what has to be undone;
-//! - [`traffic`]: the share that nginx sends to the gateway; [`back`]: Ingresses that were cleaned up;
-//! - [`mod@run`]: marks, Gateways and the rest.
+//! - [`traffic`]: the share that nginx sends to the gateway; [`back`]: Ingresses that were cleaned up, and [`trial`]
+//!   whether the cluster would take them;
+//! - [`names`]: where names lead, before hosts are closed;
+//! - [`mod@run`]: marks, Gateways and the rest; [`show`]: what would be undone, and what was.
 
 pub mod args;
 pub mod back;
+pub mod names;
 pub mod plan;
 pub mod run;
+mod show;
 pub mod traffic;
+pub mod trial;
 
 use crate::apply::live::{Live, MADE};
 use crate::apply::run::{Became, Line};
-use crate::apply::select::{object, shown};
+use crate::backup::folder::{Folder, Manifest};
+use crate::backup::open::open;
 use crate::cluster::{self, Cluster, meta};
 use crate::convert::args::key;
-use crate::finding::{self, Finding, Severity, plain};
+use crate::finding::{Finding, Severity, plain};
 use crate::finish;
 use crate::pace::{Pace, paced};
 use crate::place::Place;
@@ -24,12 +30,61 @@ use crate::trouble::{End, Trouble};
 use args::RollbackArgs;
 use gradual_rollout_migration::input::Key;
 use plan::{Undo, Wanted};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// What was looked at before anything is undone.
+struct Ready {
+    wanted: Wanted,
+    cluster: Cluster,
+    undo: Undo,
+    /// What comes back from the backup.
+    steps: Vec<restore::plan::Step>,
+    /// What controllers are told, and the record that goes.
+    switches: Vec<(&'static str, String)>,
+}
+
 /// Undoes what was asked.
 pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
+    names::check(args)?;
+    let ready = look(args, place).await?;
+    let pace = Pace::new(args.rate);
+    let mut findings = ready.undo.findings.clone();
+    let switched = !ready.switches.is_empty();
+    let tried = trial::findings(&place.client, &ready.cluster, &pace, &ready.steps, switched).await;
+    let refused = tried.iter().any(|finding| finding.severity == Severity::Blocker);
+    findings.extend(tried);
+    if args.dry_run {
+        return show::would(args, &ready, findings, place).await;
+    }
+    if refused {
+        show::tell(&[], &findings, place)?;
+        return Ok(End::Refused);
+    }
+    let mut lines = Vec::new();
+    let done = undo(args, &ready, &pace, &mut lines, &mut findings, place).await;
+    if let Err(trouble) = done {
+        // What was done already is not lost in what went wrong.
+        for line in &lines {
+            writeln!(place.err, "done: {} {}", line.action, plain(&line.object))?;
+        }
+        return Err(trouble);
+    }
+    show::tell(&lines, &findings, place)?;
+    let done = lines.iter().all(|line| line.result == Became::Written)
+        && findings
+            .iter()
+            .all(|finding| finding.severity != Severity::Blocker);
+    Ok(match (done, lines.is_empty() && !findings.is_empty()) {
+        (true, _) => End::Done,
+        (false, true) => End::Refused,
+        (false, false) => End::Partly,
+    })
+}
+
+/// Looks at what is to be undone, and whether it can be.
+async fn look(args: &RollbackArgs, place: &Place<'_>) -> Result<Ready, Trouble> {
     let wanted = Wanted::of(args, place.namespace.as_deref())?;
     let (gateway_namespace, _) = key("--gateway", &args.gateway)?;
     let more = [
@@ -40,54 +95,58 @@ pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trou
         cluster::CONFIG_MAP,
     ];
     let cluster = Cluster::look(&place.client, &[&MADE[..], &more].concat()).await?;
-    let ingresses: BTreeMap<_, _> = cluster
-        .all(&cluster::INGRESS, None)
-        .await?
-        .into_iter()
-        .map(|object| {
-            (
-                (
-                    meta(&object, "namespace").to_owned(),
-                    meta(&object, "name").to_owned(),
-                ),
-                object,
-            )
-        })
-        .collect();
+    let keyed = |object: Value| {
+        let key = (
+            meta(&object, "namespace").to_owned(),
+            meta(&object, "name").to_owned(),
+        );
+        (key, object)
+    };
+    let ingresses = cluster.all(&cluster::INGRESS, None).await?;
+    let ingresses: BTreeMap<_, _> = ingresses.into_iter().map(keyed).collect();
     let live = Live::read(&cluster, &gateway_namespace).await?;
     let mut undo = plan::make(args, &wanted, &ingresses, &live);
-    undo.missing
-        .extend(back::kept(args.dir.as_deref(), &undo.orphans)?);
+    let backup = backup(args, &cluster).await?;
+    undo.missing.extend(back::kept(backup.as_ref(), &undo.orphans)?);
     known(&wanted, &undo, &ingresses, &cluster).await?;
     for typed in args.gone.iter().filter(|typed| *typed != "orphans") {
         undo.missing.remove(&key("--gone", typed)?);
     }
-    let steps = back::steps(args.dir.as_deref(), &undo.missing, &cluster).await?;
-    if args.dry_run {
-        let splitting = traffic::splitting(&cluster, &undo.namespaces).await?;
-        let switched = if matches!(wanted, Wanted::All) {
-            finish::switched(&cluster).await?
-        } else {
-            Vec::new()
-        };
-        return show(&undo, &splitting, &switched, place);
-    }
-    let mut lines = Vec::new();
-    let pace = Pace::new(args.rate);
-    let mut findings = undo.findings.clone();
-    for told in traffic::back(&cluster, &undo.namespaces, Duration::from_secs(args.wait), place).await? {
+    let steps = back::steps(backup.as_ref(), &undo.missing)?;
+    let switches = match wanted {
+        Wanted::All => finish::undoing(&cluster).await?,
+        Wanted::Namespace(_) | Wanted::Ingresses(_) => Vec::new(),
+    };
+    Ok(Ready {
+        wanted,
+        cluster,
+        undo,
+        steps,
+        switches,
+    })
+}
+
+/// Undoes it, one step after the other, as far as nothing is lost by it.
+async fn undo(
+    args: &RollbackArgs,
+    ready: &Ready,
+    pace: &Pace,
+    lines: &mut Vec<Line>,
+    findings: &mut Vec<Finding>,
+    place: &mut Place<'_>,
+) -> Result<(), Trouble> {
+    let (cluster, undo) = (&ready.cluster, &ready.undo);
+    for told in traffic::back(cluster, &undo.namespaces, Duration::from_secs(args.wait), place).await? {
         lines.push(written(format!("GradualRollout {told}"), "back to 0"));
     }
-    if matches!(wanted, Wanted::All) {
-        lines.extend(finish::undo(&cluster, args.wait, place).await?);
+    if matches!(ready.wanted, Wanted::All) {
+        lines.extend(finish::undo(cluster, args.wait, place).await?);
     }
-    if !steps.is_empty() {
-        let failed = bring_back(&pace, &cluster, &steps, &mut lines, &mut findings, place).await;
-        if failed {
+    if !ready.steps.is_empty() {
+        if bring_back(pace, cluster, &ready.steps, lines, findings, place).await {
             // Their hosts are still served by the gateway, and stay so.
             findings.push(halted());
-            tell(&lines, &findings, place)?;
-            return Ok(End::Partly);
+            return Ok(());
         }
         writeln!(
             place.err,
@@ -96,33 +155,38 @@ pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trou
         )?;
         tokio::time::sleep(Duration::from_secs(args.settle)).await;
     }
-    let mut marked = undo.marked.clone();
-    marked.extend(undo.missing.iter().cloned());
-    lines.extend(run::unmark(&cluster, &pace, &marked).await);
-    let closed = run::close(&cluster, &pace, &undo).await;
+    lines.extend(run::unmark(cluster, pace, &undo.unmarked()).await);
+    let leading = names::leading(args, undo, &place.client).await?;
+    let lead = leading
+        .iter()
+        .any(|finding| finding.severity == Severity::Blocker);
+    findings.extend(leading);
+    if lead {
+        return Ok(());
+    }
+    let closed = run::close(cluster, pace, undo).await;
     let shut = closed.iter().all(|line| line.result == Became::Written);
     lines.extend(closed);
-    if shut {
-        lines.extend(run::delete(&cluster, &pace, &undo.deleted).await);
-        let rollouts = traffic::done_with(&cluster, &undo.namespaces).await?;
-        let rollouts: Vec<_> = rollouts
-            .into_iter()
-            .map(|r| (cluster::GRADUAL_ROLLOUT, r))
-            .collect();
-        lines.extend(run::delete(&cluster, &pace, &rollouts).await);
-    } else {
+    if !shut {
         findings.push(still_open());
+        return Ok(());
     }
-    tell(&lines, &findings, place)?;
-    let done = lines.iter().all(|line| line.result == Became::Written)
-        && findings
-            .iter()
-            .all(|finding| finding.severity != Severity::Blocker);
-    Ok(match (done, lines.is_empty() && !findings.is_empty()) {
-        (true, _) => End::Done,
-        (false, true) => End::Refused,
-        (false, false) => End::Partly,
-    })
+    lines.extend(run::delete(cluster, pace, &undo.deleted, false).await);
+    let rollouts = traffic::done_with(cluster, &undo.namespaces).await?;
+    let rollouts: Vec<_> = rollouts
+        .into_iter()
+        .map(|r| (cluster::GRADUAL_ROLLOUT, r))
+        .collect();
+    lines.extend(run::delete(cluster, pace, &rollouts, false).await);
+    Ok(())
+}
+
+/// The backup, where one was named.
+async fn backup(args: &RollbackArgs, cluster: &Cluster) -> Result<Option<(Folder, Manifest)>, Trouble> {
+    let Some(dir) = &args.dir else { return Ok(None) };
+    let lacking = "name the folder that migrate backup wrote; nothing was undone";
+    let other = Some("nothing was undone");
+    open(dir, &args.identity, cluster, lacking, other).await.map(Some)
 }
 
 /// Whether there is what was named; nothing to undo is well, nothing of that name is a typing error.
@@ -210,89 +274,4 @@ async fn bring_back(
         findings.extend(done.findings);
     }
     failed
-}
-
-/// What would be undone.
-fn show(
-    undo: &Undo,
-    splitting: &[String],
-    switched: &[String],
-    place: &mut Place<'_>,
-) -> Result<End, Trouble> {
-    let deleted: Vec<String> = undo
-        .deleted
-        .iter()
-        .map(|(kind, object)| plan::named(kind, object))
-        .collect();
-    if place.json {
-        let names =
-            |keys: &std::collections::BTreeSet<_>| -> Vec<String> { keys.iter().map(object).collect() };
-        let said = json!({
-            "dryRun": true, "back": splitting, "switchBack": switched,
-            "comeBack": names(&undo.missing), "unmark": names(&undo.marked),
-            "close": undo.hosts.iter().map(|(_, host)| host).collect::<Vec<_>>(), "delete": deleted,
-            "findings": undo.findings,
-        });
-        writeln!(place.out, "{said:#}")?;
-    } else {
-        finding::write(place.err, &undo.findings)?;
-        let mut lines: Vec<String> = Vec::new();
-        lines.extend(splitting.iter().map(|name| format!("back to 0   Ingress {name}")));
-        lines.extend(switched.iter().map(|name| format!("switch back {name}")));
-        lines.extend(
-            undo.missing
-                .iter()
-                .map(|key| format!("come back   {}", object(key))),
-        );
-        lines.extend(
-            undo.marked
-                .iter()
-                .map(|key| format!("unmark      {}", object(key))),
-        );
-        lines.extend(undo.hosts.iter().map(|(_, host)| format!("close       {host}")));
-        lines.extend(deleted.iter().map(|name| format!("delete      {name}")));
-        for line in &lines {
-            writeln!(place.out, "{}", plain(line))?;
-        }
-        if lines.is_empty() {
-            writeln!(place.out, "nothing of it was written: there is nothing to undo")?;
-        }
-    }
-    let blocked = undo
-        .findings
-        .iter()
-        .any(|finding| finding.severity == Severity::Blocker);
-    Ok(if blocked { End::Partly } else { End::Done })
-}
-
-fn tell(lines: &[Line], findings: &[Finding], place: &mut Place<'_>) -> Result<(), Trouble> {
-    if place.json {
-        let said: Value = json!({"dryRun": false, "results": lines, "findings": findings});
-        writeln!(place.out, "{said:#}")?;
-        return Ok(());
-    }
-    finding::write(place.err, findings)?;
-    for line in lines.iter().filter(|line| line.result != Became::Written) {
-        writeln!(
-            place.err,
-            "failed   {} {}: {}",
-            line.action,
-            plain(&line.object),
-            plain(&line.message)
-        )?;
-    }
-    if lines.is_empty() {
-        writeln!(place.out, "nothing of it was written: there is nothing to undo")?;
-        return Ok(());
-    }
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for line in lines.iter().filter(|line| line.result == Became::Written) {
-        *counts.entry(line.action).or_default() += 1;
-    }
-    let counts: Vec<String> = counts
-        .iter()
-        .map(|(action, count)| format!("{count} {action}"))
-        .collect();
-    writeln!(place.out, "undone: {}", shown(&counts))?;
-    Ok(())
 }

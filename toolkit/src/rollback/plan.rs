@@ -73,6 +73,13 @@ pub struct Undo {
     pub findings: Vec<Finding>,
 }
 
+impl Undo {
+    /// Ingresses whose marks are taken off: those that have one, and those that come back with one.
+    pub fn unmarked(&self) -> BTreeSet<Key> {
+        self.marked.union(&self.missing).cloned().collect()
+    }
+}
+
 /// Finds what has to be undone.
 pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Value>, live: &Live) -> Undo {
     let mut undo = Undo::default();

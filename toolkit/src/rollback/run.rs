@@ -35,7 +35,8 @@ pub async fn unmark(cluster: &Cluster, pace: &Pace, marked: &BTreeSet<Key>) -> V
     let gone = json!({"metadata": {
         "labels": {marks::MIGRATED: null},
         "annotations": {
-            marks::MIGRATED_AT: null, marks::SOURCE: null, marks::PROBED_AT: null, marks::REQUESTS: null,
+            marks::MIGRATED_AT: null, marks::SOURCE: null, marks::PROBED_AT: null, marks::EDGE_PROBED_AT: null,
+            marks::REQUESTS: null,
         },
     }});
     let gone = &gone;
@@ -123,12 +124,16 @@ async fn put(cluster: &Cluster, gateway: &Value, hosts: &BTreeSet<Host>) -> Resu
     api.patch(&name, &params, &Patch::Apply(&body)).await.map(drop)
 }
 
-/// Deletes objects of one kind after those of another, each as it was looked at.
-pub async fn delete(cluster: &Cluster, pace: &Pace, all: &[(Kind, Value)]) -> Vec<Line> {
+/// Deletes objects of one kind after those of another, each as it was looked at; on a dry run it is only checked.
+pub async fn delete(cluster: &Cluster, pace: &Pace, all: &[(Kind, Value)], dry_run: bool) -> Vec<Line> {
     let mut lines = Vec::new();
     for group in all.chunk_by(|a, b| a.0 == b.0) {
         let work = group.iter().map(|(kind, object)| async move {
-            line(named(kind, object), "delete", gone(cluster, kind, object).await)
+            line(
+                named(kind, object),
+                "delete",
+                gone(cluster, kind, object, dry_run).await,
+            )
         });
         lines.extend(paced(work, pace).collect::<Vec<Line>>().await);
     }
@@ -137,14 +142,14 @@ pub async fn delete(cluster: &Cluster, pace: &Pace, all: &[(Kind, Value)]) -> Ve
 
 /// Deletes an object unless another took its place or it asks for something else by now; a controller that only wrote
 /// its status is no reason to leave it.
-async fn gone(cluster: &Cluster, kind: &Kind, object: &Value) -> Result<(), String> {
+async fn gone(cluster: &Cluster, kind: &Kind, object: &Value, dry_run: bool) -> Result<(), String> {
     let (namespace, name) = (meta(object, "namespace"), meta(object, "name"));
     let Some(api) = cluster.api(kind, Some(namespace)) else {
         return Ok(());
     };
     let mut now = object.clone();
     for _ in 0..TRIES {
-        match api.delete(name, &exactly(&now, false)).await {
+        match api.delete(name, &exactly(&now, dry_run)).await {
             Ok(_) => return Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
             Err(kube::Error::Api(status)) if status.code == 409 => {}

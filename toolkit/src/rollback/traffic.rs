@@ -18,7 +18,7 @@ const HAND: &str = "gradual-rollout-cli";
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Ingresses that make nginx send a share of some namespaces' requests to a gateway.
-pub async fn splitting(cluster: &Cluster, namespaces: &BTreeSet<String>) -> Result<Vec<String>, Trouble> {
+async fn splitting(cluster: &Cluster, namespaces: &BTreeSet<String>) -> Result<Vec<String>, Trouble> {
     let mut found = Vec::new();
     for namespace in namespaces {
         let all = cluster.all(&cluster::INGRESS, Some(namespace)).await?;
@@ -54,10 +54,7 @@ pub async fn back(
     }
     let told = tell(cluster, namespaces, (place.now)()).await?;
     if told.is_empty() {
-        return Err(Trouble::Refused(format!(
-            "nginx sends requests to the gateway by {}, and no GradualRollout of these namespaces could be told to stop: take the share back first (gradual-rollout rollback, or kubectl delete ingress). Nothing was undone",
-            splitting_now.join(", ")
-        )));
+        return Err(nobody(&splitting_now));
     }
     writeln!(
         place.err,
@@ -82,6 +79,43 @@ pub async fn back(
     }
 }
 
+/// Every rollout that splits Ingresses of some namespaces, with the components that do.
+async fn sending(
+    cluster: &Cluster,
+    namespaces: &BTreeSet<String>,
+) -> Result<Vec<(Value, Vec<String>)>, Trouble> {
+    let all = cluster.all(&cluster::GRADUAL_ROLLOUT, None).await?;
+    let sending = all.into_iter().map(|rollout| {
+        let components = components(&rollout, namespaces);
+        (rollout, components)
+    });
+    Ok(sending.filter(|(_, components)| !components.is_empty()).collect())
+}
+
+/// What [`back`] would tell, as `namespace/name`; refused as it is there where nobody could be told.
+pub async fn telling(cluster: &Cluster, namespaces: &BTreeSet<String>) -> Result<Vec<String>, Trouble> {
+    let splitting = splitting(cluster, namespaces).await?;
+    if splitting.is_empty() {
+        return Ok(Vec::new());
+    }
+    let told: Vec<String> = sending(cluster, namespaces)
+        .await?
+        .iter()
+        .map(|(rollout, _)| format!("{}/{}", meta(rollout, "namespace"), meta(rollout, "name")))
+        .collect();
+    if told.is_empty() {
+        return Err(nobody(&splitting));
+    }
+    Ok(told)
+}
+
+fn nobody(splitting: &[String]) -> Trouble {
+    Trouble::Refused(format!(
+        "nginx sends requests to the gateway by {}, and no GradualRollout of these namespaces could be told to stop: take the share back first (gradual-rollout rollback, or kubectl delete ingress). Nothing was undone",
+        splitting.join(", ")
+    ))
+}
+
 /// Tells every rollout that splits Ingresses of some namespaces to go back. A lowering command never expires, and one
 /// more of it does nothing.
 async fn tell(
@@ -90,11 +124,7 @@ async fn tell(
     now: Timestamp,
 ) -> Result<Vec<String>, Trouble> {
     let mut told = Vec::new();
-    for rollout in cluster.all(&cluster::GRADUAL_ROLLOUT, None).await? {
-        let components = components(&rollout, namespaces);
-        if components.is_empty() {
-            continue;
-        }
+    for (rollout, components) in sending(cluster, namespaces).await? {
         let (namespace, name) = (meta(&rollout, "namespace"), meta(&rollout, "name"));
         let millis = u64::try_from(now.as_millisecond()).unwrap_or_default();
         let id = ulid::Ulid::from_parts(millis, ulid::Ulid::generate().random());

@@ -8,7 +8,8 @@ pub mod loose;
 use crate::apply::gateway;
 use crate::apply::live::{Live, MADE, hosts, texts};
 use crate::apply::read::from;
-use crate::cluster::{self, Cluster, Kind, annotation, label, meta};
+use crate::classes::Classes;
+use crate::cluster::{self, Cluster, Kind, annotation, meta};
 use crate::convert::args::key;
 use crate::marks;
 use crate::trouble::Trouble;
@@ -21,9 +22,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What is looked at.
 #[derive(Clone, Debug, Args)]
 pub struct StandingArgs {
-    /// The class of the Ingresses
-    #[arg(long, value_name = "NAME", default_value = "nginx")]
-    pub ingress_class: String,
+    /// Only Ingresses of this class [default: those of the controllers that run]
+    #[arg(long, value_name = "NAME")]
+    pub ingress_class: Option<String>,
     /// The Gateway that was written; its namespace has the copies of certificates
     #[arg(
         long,
@@ -110,6 +111,9 @@ pub struct Standing {
 /// Kinds that are looked at.
 pub fn kinds() -> Vec<Kind> {
     let more = [
+        cluster::DEPLOYMENT,
+        cluster::DAEMON_SET,
+        cluster::INGRESS_CLASS,
         cluster::INGRESS,
         cluster::SECRET,
         cluster::POD,
@@ -124,6 +128,17 @@ impl Standing {
     pub async fn read(
         cluster: &Cluster,
         args: &StandingArgs,
+        namespace: Option<&str>,
+    ) -> Result<Self, Trouble> {
+        let classes = Classes::read(cluster, args.ingress_class.as_deref()).await?;
+        Self::of(cluster, args, &classes, namespace).await
+    }
+
+    /// The same for classes that are known.
+    pub async fn of(
+        cluster: &Cluster,
+        args: &StandingArgs,
+        classes: &Classes,
         namespace: Option<&str>,
     ) -> Result<Self, Trouble> {
         let (gateway_namespace, _) = key("--gateway", &args.gateway)?;
@@ -148,7 +163,7 @@ impl Standing {
             live,
             loose: Vec::new(),
         };
-        standing.judge(args, namespace);
+        standing.judge(args, classes, namespace);
         if let Some(name) = namespace.filter(|_| standing.all.is_empty() && standing.ingresses.is_empty()) {
             cluster.known(name).await?;
         }
@@ -156,7 +171,7 @@ impl Standing {
         Ok(standing)
     }
 
-    fn judge(&mut self, args: &StandingArgs, namespace: Option<&str>) {
+    fn judge(&mut self, args: &StandingArgs, classes: &Classes, namespace: Option<&str>) {
         let open: BTreeSet<gateway::Host> = self
             .live
             .ours(&cluster::GATEWAY)
@@ -170,8 +185,9 @@ impl Standing {
         }
         let mut all = Vec::new();
         for (key, ingress) in &self.ingresses {
-            let is_solver = label(ingress, "acme.cert-manager.io/http01-solver") == Some("true");
-            if is_solver || marks::ours(ingress) || !of_class(ingress, &args.ingress_class) {
+            // What has the mark was migrated, whatever became of its class or its controller since.
+            let known = args.ingress_class.is_none() && marks::migrated(ingress);
+            if classes.pass_over(ingress) || !known && !classes.serve(ingress) {
                 continue;
             }
             all.push(one(
@@ -233,13 +249,6 @@ impl Standing {
         let live = self.all.iter().filter(|one| one.state == State::Migrated);
         live.flat_map(|one| &one.hosts).collect::<BTreeSet<_>>().len()
     }
-}
-
-/// Whether nginx has an Ingress, as far as it says; one without a class may be its.
-fn of_class(ingress: &Value, class: &str) -> bool {
-    let said = ingress.pointer("/spec/ingressClassName").and_then(Value::as_str);
-    said.or_else(|| annotation(ingress, "kubernetes.io/ingress.class"))
-        .is_none_or(|said| said == class)
 }
 
 fn one(key: &Key, ingress: &Value, routes: &[&Value], open: &BTreeSet<gateway::Host>, live: &Live) -> One {

@@ -11,6 +11,9 @@ pub enum TenantVerb {
     Check(Box<CheckArgs>),
     /// Take away what was made for a tenant
     Delete(DeleteArgs),
+    /// What is no verb: a tenant, as the migration documents type it, or a mistake
+    #[command(external_subcommand)]
+    Other(Vec<String>),
 }
 
 /// What a tenant is made with; `check` must be told the same.
@@ -71,15 +74,16 @@ pub struct CreateArgs {
 #[command(after_help = "\
 Compares what is in the cluster with what `create` would write, the copy of the certificate with its source, and looks
 for others that use the tenant's hosts. With --request it asks the network itself: a pod in another namespace must not
-reach a Service of the tenant, while a pod in the tenant's own namespace does. Both pods are deleted afterwards.
+reach a Service of the tenant, while a pod in the tenant's own namespace does. Both pods are deleted afterwards. Without
+it nothing is written, and whether the tenant is isolated stays open: that is said, and is no 0.
 
 Examples:
   gradual-rollout migrate tenant check ada --domain cloud.sealos.io
   gradual-rollout migrate tenant check ada --domain cloud.sealos.io --request --from default
 
 Exit codes:
-  0 as it was made, and isolated · 3 it is not · 64 a flag is wrong · 69 the cluster cannot be reached
-  75 the pods did not end in time")]
+  0 as it was made, and isolated · 3 it is not · 4 as it was made, and the network was not asked (no --request)
+  64 a flag is wrong · 69 the cluster cannot be reached · 75 the pods did not end in time")]
 pub struct CheckArgs {
     /// What it was made with.
     #[command(flatten)]

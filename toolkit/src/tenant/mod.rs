@@ -21,10 +21,28 @@ use serde_json::{Value, json};
 
 /// Does what was typed.
 pub async fn run(verb: &TenantVerb, place: &mut Place<'_>) -> Result<End, Trouble> {
+    let name = match verb {
+        TenantVerb::Create(args) => Some(&args.shape.name),
+        TenantVerb::Check(args) => Some(&args.shape.name),
+        TenantVerb::Delete(args) => Some(&args.name),
+        TenantVerb::Other(_) => None,
+    };
+    // A namespace that is named and ignored would be taken for the one that is written to.
+    if let (Some(name), Some(given)) = (name, &place.namespace)
+        && *given != format!("ns-{name}")
+    {
+        return Err(Trouble::Usage(format!(
+            "-n {given}: the namespace of the tenant {name} is ns-{name}, whatever -n says; leave -n out"
+        )));
+    }
     match verb {
         TenantVerb::Create(args) => create(args, place).await,
         TenantVerb::Check(args) => check::run(args, place).await,
         TenantVerb::Delete(args) => delete(args, place).await,
+        TenantVerb::Other(words) => Err(Trouble::Usage(format!(
+            "migrate tenant has no verb {:?}: create, check or delete",
+            words.first().map_or("", String::as_str)
+        ))),
     }
 }
 

@@ -244,7 +244,7 @@ async fn what_an_apply_left_that_was_killed_is_told_and_taken_away() {
     }
 }
 
-fn handing_over() -> [&'static str; 6] {
+fn handing_over() -> [&'static str; 7] {
     [
         "apply",
         "--all",
@@ -252,6 +252,7 @@ fn handing_over() -> [&'static str; 6] {
         "sealos-system/batch",
         "--split",
         "istio-system/istio-ingressgateway:8081",
+        "--unprobed",
     ]
 }
 

@@ -342,33 +342,6 @@ async fn ingresses_that_share_a_host_are_written_together_or_not_at_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_is_handed_to_a_rollout_that_the_definition_accepts() {
-    let (store, clock) = tenants(&["ns-a"]);
-    let text = include_str!("../../../deploy/crd.yaml");
-    for document in text.split("\n---") {
-        let crd: Value = serde_saphyr::from_str(document).unwrap();
-        store.register_crd(&crd).unwrap();
-    }
-    store.namespace("sealos-system");
-    let words = [
-        "-n",
-        "ns-a",
-        "apply",
-        "--rollout",
-        "sealos-system/batch-1",
-        "--split",
-        "istio-system/istio-ingressgateway:8081",
-    ];
-    let said = migrate(&store, &clock, &words).await;
-    show(&said);
-    assert_eq!(said.end.unwrap(), End::Done);
-    let rollout = store
-        .get("gradualrollouts.rollout.sealos.io", "sealos-system", "batch-1")
-        .unwrap();
-    assert_eq!(rollout["spec"]["components"][0]["name"], "ns-a");
-}
-
-#[tokio::test(start_paused = true)]
 async fn what_is_written_is_taken_by_istios_own_definitions() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/crds/istio.yaml");
     let Ok(text) = std::fs::read_to_string(&path) else {

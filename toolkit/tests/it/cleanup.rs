@@ -112,7 +112,53 @@ async fn what_is_migrated_probed_and_soaked_without_a_request_goes_and_can_come_
     assert!(store.list(VS)[0]["metadata"]["annotations"]["rollout.sealos.io/cleaned-at"].is_string());
     let back = migrate(&store, &clock, &["restore", "--dir", &dir, "--kind", "Ingress"]).await;
     assert_eq!(back.end.unwrap(), End::Done);
-    assert_eq!(store.get(ING, "ns-a", "shop").unwrap()["spec"], before);
+    let shop = store.get(ING, "ns-a", "shop").unwrap();
+    assert_eq!(shop["spec"], before);
+    // What was known of it before it was gone is not known of it now.
+    let note = |object: &Value, name: &str| object["metadata"]["annotations"][name].is_string();
+    for mark in [
+        "rollout.sealos.io/probed-at",
+        "rollout.sealos.io/nginx-requests",
+        "sealos.io/migration-time",
+    ] {
+        assert!(!note(&shop, mark), "{mark}");
+    }
+    assert!(!note(&store.list(VS)[0], "rollout.sealos.io/cleaned-at"));
+    let again = migrate(&store, &clock, &["restore", "--dir", &dir, "--kind", "Ingress"]).await;
+    assert!(
+        again.out.contains("0 written"),
+        "marks are no difference: {}",
+        again.out
+    );
+    let applied = migrate(&store, &clock, &["-n", "ns-a", "apply"]).await;
+    assert_eq!(applied.end.unwrap(), End::Done);
+    store.delete(ING, "ns-a", "shop").unwrap();
+    let said = migrate(&store, &clock, &["status"]).await;
+    assert!(
+        said.out.contains("0 cleaned up, 1 orphaned"),
+        "somebody else deleted it: {}",
+        said.out
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ingress_that_came_back_by_another_hand_is_cleaned_up_no_more_once_it_is_applied() {
+    let (store, clock, _dir, dir) = ready().await;
+    let kept = Value::clone(&store.get(ING, "ns-a", "shop").unwrap());
+    tokio::time::sleep(Duration::from_secs(25 * 3600)).await;
+    let all = format!("{NAMES},CLEANUP-NOT-PROBED,CLEANUP-COUNT-UNKNOWN");
+    let gone = ["cleanup", "--all", "--dir", &dir, "--accept", &all];
+    migrate(&store, &clock, &gone).await.end.unwrap();
+    let cleaned = || store.list(VS)[0]["metadata"]["annotations"]["rollout.sealos.io/cleaned-at"].is_string();
+    assert!(cleaned() && store.get(ING, "ns-a", "shop").is_none());
+    let mut back = kept;
+    let meta = back["metadata"].as_object_mut().unwrap();
+    meta.retain(|field, _| !["uid", "resourceVersion", "managedFields"].contains(&field.as_str()));
+    store.put(back).unwrap();
+    let applied = migrate(&store, &clock, &["-n", "ns-a", "apply"]).await;
+    show(&applied);
+    assert_eq!(applied.end.unwrap(), End::Done);
+    assert!(!cleaned());
 }
 
 #[tokio::test(start_paused = true)]
@@ -261,4 +307,67 @@ async fn a_load_balancer_of_nginx_whose_name_nobody_knows_is_no_proof_that_hosts
         "{}",
         said.err
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ingress_that_is_named_is_never_passed_over_in_silence() {
+    let (store, clock, _dir, dir) = ready().await;
+    let words = [
+        "cleanup",
+        "--dir",
+        &dir,
+        "--ingress",
+        "ns-a/shop",
+        "--ingress-class",
+    ];
+    let said = migrate(&store, &clock, &[&words[..], &["public"]].concat()).await;
+    let why = said.end.unwrap_err();
+    assert!(
+        matches!(&why, Trouble::Usage(text) if text.contains("ns-a/shop") && text.contains("--ingress-class")),
+        "{why}"
+    );
+    let said = migrate(&store, &clock, &[&words[..], &["nginx"]].concat()).await;
+    assert!(said.err.contains("CLEANUP-SOAKING"), "{}", said.err);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backup_with_marks_gives_none_back() {
+    let (store, clock, folder, _) = ready().await;
+    probed(&store, &clock);
+    let late = folder.path().join("late").to_str().unwrap().to_owned();
+    migrate(&store, &clock, &["backup", "--dir", &late])
+        .await
+        .end
+        .unwrap();
+    store.delete(ING, "ns-a", "shop").unwrap();
+    let words = ["restore", "--dir", &late, "--kind", "Ingress"];
+    let back = migrate(&store, &clock, &words).await;
+    show(&back);
+    assert_eq!(back.end.unwrap(), End::Done);
+    let shop = store.get(ING, "ns-a", "shop").unwrap();
+    let (labels, notes) = (&shop["metadata"]["labels"], &shop["metadata"]["annotations"]);
+    assert_eq!(labels, &json!({"app": "shop"}));
+    assert_eq!(
+        notes,
+        &json!({"nginx.ingress.kubernetes.io/proxy-read-timeout": "300"})
+    );
+    let again = migrate(&store, &clock, &words).await;
+    assert!(
+        again.out.contains("0 written"),
+        "marks are no difference: {}",
+        again.out
+    );
+    // Marked anew, it soaks anew, whatever the backup says of the time before.
+    migrate(&store, &clock, &["-n", "ns-a", "apply"])
+        .await
+        .end
+        .unwrap();
+    let since = |store: &Store| {
+        let shop = store.get(ING, "ns-a", "shop").unwrap();
+        shop["metadata"]["annotations"]["sealos.io/migration-time"].clone()
+    };
+    let now = since(&store);
+    assert!(now.is_string());
+    migrate(&store, &clock, &words).await.end.unwrap();
+    assert_eq!(since(&store), now);
 }

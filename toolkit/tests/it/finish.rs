@@ -209,3 +209,30 @@ async fn pods_that_do_not_start_are_told_and_the_controllers_can_be_put_back() {
     assert_eq!(undone.end.unwrap(), End::Done);
     assert_eq!(controller(&store), before);
 }
+
+#[tokio::test(start_paused = true)]
+async fn ingresses_of_another_class_of_the_controller_keep_it_from_being_finished() {
+    let (store, clock) = tenants(&["ns-a"]);
+    gateway_pod(&store);
+    controllers(&store);
+    store
+        .put(
+            json!({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass",
+            "metadata": {"name": "public"}, "spec": {"controller": "k8s.io/ingress-nginx"}}),
+        )
+        .unwrap();
+    let mut public = crate::objects::ingress("ns-a", "pub");
+    public["spec"]["ingressClassName"] = json!("public");
+    store.put(public).unwrap();
+    store.delete(ING, "ns-a", "shop").unwrap();
+    for narrowed in [&[][..], &["--ingress-class", "nginx"]] {
+        let said = migrate(&store, &clock, &[&CONTROLLERS[..], narrowed].concat()).await;
+        show(&said);
+        assert_eq!(said.end.unwrap(), End::Refused);
+        assert!(
+            said.err.contains("FINISH-INGRESSES-LEFT") && said.err.contains("ns-a/pub"),
+            "{}",
+            said.err
+        );
+    }
+}

@@ -3,56 +3,10 @@
 use gradual_rollout_apiserver::Store;
 use serde_json::{Value, json};
 
-fn definition(group: &str, kind: &str, plural: &str, versions: &[&str]) -> Value {
-    let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    let versions: Vec<Value> = versions
-        .iter()
-        .enumerate()
-        .map(|(index, name)| {
-            json!({
-                "name": name, "served": true, "storage": index == 0, "subresources": {"status": {}},
-                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": open, "status": open}}},
-            })
-        })
-        .collect();
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("{plural}.{group}")},
-        "spec": {
-            "group": group, "scope": "Namespaced", "versions": versions,
-            "names": {
-                "kind": kind, "listKind": format!("{kind}List"), "plural": plural,
-                "singular": kind.to_lowercase(),
-            },
-        },
-    })
-}
-
-/// Serves Istio's kinds beside the `VirtualService`, which the store has.
-pub(crate) fn istio(store: &Store) {
-    for (group, kind, plural) in [
-        ("networking.istio.io", "Gateway", "gateways"),
-        ("networking.istio.io", "DestinationRule", "destinationrules"),
-        (
-            "security.istio.io",
-            "AuthorizationPolicy",
-            "authorizationpolicies",
-        ),
-    ] {
-        store
-            .register_crd(&definition(group, kind, plural, &["v1", "v1beta1"]))
-            .unwrap();
-    }
-}
-
-/// Serves cert-manager's Certificates.
-pub(crate) fn cert_manager(store: &Store) {
-    let certificates = definition("cert-manager.io", "Certificate", "certificates", &["v1"]);
-    store.register_crd(&certificates).unwrap();
-}
-
 /// Group, kind, plural, and whether it has namespaces.
-pub(crate) const ISTIO: [(&str, &str, &str, bool); 4] = [
+type Named = (&'static str, &'static str, &'static str, bool);
+
+pub(crate) const ISTIO: [Named; 4] = [
     ("networking.istio.io", "Gateway", "gateways", true),
     ("networking.istio.io", "VirtualService", "virtualservices", true),
     ("networking.istio.io", "DestinationRule", "destinationrules", true),
@@ -64,30 +18,61 @@ pub(crate) const ISTIO: [(&str, &str, &str, bool); 4] = [
     ),
 ];
 
-pub(crate) const CERT_MANAGER: [(&str, &str, &str, bool); 3] = [
+pub(crate) const CERT_MANAGER: [Named; 3] = [
     ("cert-manager.io", "Certificate", "certificates", true),
     ("cert-manager.io", "Issuer", "issuers", true),
     ("cert-manager.io", "ClusterIssuer", "clusterissuers", false),
 ];
 
-/// Serves a kind in v1.
-pub(crate) fn serve(store: &Store, (group, kind, plural, namespaced): (&str, &str, &str, bool)) {
+/// A definition; with subresources the status is written apart, as by a controller.
+fn definition((group, kind, plural, namespaced): Named, versions: &[&str], subresources: &Value) -> Value {
     let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    let definition = json!({
+    let versions: Vec<Value> = versions
+        .iter()
+        .enumerate()
+        .map(|(index, name)| {
+            json!({
+                "name": name, "served": true, "storage": index == 0, "subresources": subresources,
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": open, "status": open}}},
+            })
+        })
+        .collect();
+    json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": format!("{plural}.{group}")},
         "spec": {
-            "group": group, "scope": if namespaced { "Namespaced" } else { "Cluster" },
+            "group": group, "scope": if namespaced { "Namespaced" } else { "Cluster" }, "versions": versions,
             "names": {
-                "kind": kind, "listKind": format!("{kind}List"), "plural": plural, "singular": kind.to_lowercase(),
+                "kind": kind, "listKind": format!("{kind}List"), "plural": plural,
+                "singular": kind.to_lowercase(),
             },
-            "versions": [{
-                "name": "v1", "served": true, "storage": true,
-                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": open, "status": open}}},
-            }],
         },
-    });
-    store.register_crd(&definition).unwrap();
+    })
+}
+
+/// Serves Istio's kinds beside the `VirtualService`, which the store has.
+pub(crate) fn istio(store: &Store) {
+    for kind in ISTIO.into_iter().filter(|kind| kind.1 != "VirtualService") {
+        let status = json!({"status": {}});
+        store
+            .register_crd(&definition(kind, &["v1", "v1beta1"], &status))
+            .unwrap();
+    }
+}
+
+/// Serves cert-manager's Certificates.
+pub(crate) fn cert_manager(store: &Store) {
+    let status = json!({"status": {}});
+    store
+        .register_crd(&definition(CERT_MANAGER[0], &["v1"], &status))
+        .unwrap();
+}
+
+/// Serves a kind in v1, whose status is put with the rest.
+pub(crate) fn serve(store: &Store, kind: Named) {
+    store
+        .register_crd(&definition(kind, &["v1"], &json!({})))
+        .unwrap();
 }
 
 /// Puts an object, and its namespace before it.

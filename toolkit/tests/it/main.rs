@@ -10,11 +10,14 @@
 
 mod adversity;
 mod after_cleanup;
+mod any_cluster;
 mod apply;
 mod backup;
+mod batches;
 mod block;
 mod cleanup;
 mod finish;
+mod handing_over;
 mod kinds;
 mod loadbalancer;
 mod named;
@@ -27,9 +30,11 @@ mod restore;
 mod rights;
 mod rollback;
 mod schemas;
+mod sealed;
 mod side_by_side;
 mod standing;
 mod support;
 mod tenant;
 mod walkthrough;
+mod way_back;
 mod wire;

@@ -159,3 +159,20 @@ async fn only_what_was_read_is_deleted() {
         json!({"uid": "u-1", "resourceVersion": "7"})
     );
 }
+
+#[test]
+fn an_image_is_built_with_every_member_of_the_workspace_and_what_this_one_includes() {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap();
+    let (manifest, taken) = (read("../Cargo.toml"), read("../.dockerignore"));
+    let members = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("members = ["))
+        .unwrap();
+    let members = members.split('"').skip(1).step_by(2);
+    for needed in members.chain(["deploy/migration-rbac.yaml"]) {
+        assert!(
+            taken.lines().any(|line| line == format!("!{needed}")),
+            "{needed} is not in .dockerignore, so the build has it not"
+        );
+    }
+}

@@ -3,7 +3,7 @@
 use crate::block::webhook::{BLOCK, old};
 use crate::loadbalancer::{MINIO, minio, with_gateway};
 use crate::objects::{custom, service};
-use crate::preflight::healthy::slice;
+use crate::preflight::healthy::{healthy, slice};
 use crate::restore::{delete_all, filled};
 use crate::rollback::{canary, full, rollout};
 use crate::support::{Said, migrate_by};
@@ -11,8 +11,8 @@ use crate::tenant::isolation::{Ends, run_pods};
 use crate::tenant::{CREATE, with_istio};
 use crate::walkthrough;
 use crate::wire::{Granted, Right, Wire};
-use gradual_rollout_apiserver::Store;
 use gradual_rollout_apiserver::clock::Clock;
+use gradual_rollout_apiserver::{Action, Failure, Fault, Store};
 use gradual_rollout_toolkit::trouble::{End, Trouble};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -21,6 +21,7 @@ use std::collections::BTreeSet;
 pub(crate) struct Roles {
     pub reader: Granted,
     pub writer: Granted,
+    pub isolation: Granted,
 }
 
 pub(crate) fn roles() -> Roles {
@@ -33,6 +34,7 @@ pub(crate) fn roles() -> Roles {
     Roles {
         reader: by("gradual-rollout-migration-reader"),
         writer: by("gradual-rollout-migration-writer"),
+        isolation: by("gradual-rollout-migration-isolation"),
     }
 }
 
@@ -152,6 +154,7 @@ impl Migrator {
             "sealos-system/batch",
             "--split",
             "istio-system/istio-ingressgateway:8081",
+            "--unprobed",
         ];
         self.done(&store, &clock, &apply).await;
         self.done(&store, &clock, &apply).await;
@@ -164,6 +167,21 @@ impl Migrator {
             .delete("ingresses.networking.k8s.io", "ns-a", "gr-shop-80-1234")
             .unwrap();
         self.done(&store, &clock, &["-n", "ns-a", "rollback"]).await;
+    }
+
+    /// What is changed while it is deleted is looked at again.
+    async fn comes_late(&self) {
+        let (store, clock) = full();
+        self.done(&store, &clock, &["apply", "--all"]).await;
+        let late = Failure::new(409, "Conflict", "the object has been modified");
+        let rules = "destinationrules.networking.istio.io";
+        store.inject(
+            Fault::new(Action::Fail(late))
+                .verb("delete")
+                .resource(rules)
+                .times(1),
+        );
+        self.done(&store, &clock, &["rollback", "--all"]).await;
     }
 
     async fn blocks_an_old_cluster(&self) {
@@ -187,12 +205,13 @@ async fn every_right_that_the_verbs_use_is_granted_and_no_other() {
     let roles = roles();
     let migrator = Migrator {
         wire: Wire::default(),
-        granted: roles.reader.clone().and(&roles.writer),
+        granted: roles.reader.clone().and(&roles.writer).and(&roles.isolation),
     };
     migrator.restores().await;
     migrator.has_tenants().await;
     migrator.replaces_a_load_balancer().await;
     migrator.hands_over().await;
+    migrator.comes_late().await;
     migrator.blocks_an_old_cluster().await;
     let mut used = migrator.wire.asked();
     used.extend(walkthrough::rights().await);
@@ -209,6 +228,25 @@ async fn every_right_that_the_verbs_use_is_granted_and_no_other() {
         twice, [""; 0],
         "in both roles: whoever writes has the reader's too"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn preflight_asks_for_the_rights_of_the_roles_and_for_no_others() {
+    let roles = roles();
+    let (store, clock) = healthy();
+    let (wire, needed) = (Wire::default(), roles.reader.and(&roles.writer));
+    wire.review(&store, Some(needed.clone()));
+    let said = migrate_by(wire.client(&store, None), &clock, &["preflight"]).await;
+    assert_eq!(wire.reviewed(), needed.0);
+    assert!(!said.out.contains("RIGHT-MISSING"), "{}", said.out);
+    // One of them less, a subresource, is missed.
+    let less = Right::new("get", "pods/proxy", "");
+    let mut lacking = needed;
+    assert!(lacking.0.remove(&less));
+    wire.review(&store, Some(lacking));
+    let said = migrate_by(wire.client(&store, None), &clock, &["preflight"]).await;
+    assert_eq!(said.out.matches("RIGHT-MISSING").count(), 1, "{}", said.out);
+    assert!(said.out.contains("get pods/proxy"), "{}", said.out);
 }
 
 #[tokio::test(start_paused = true)]

@@ -217,6 +217,7 @@ async fn the_share_that_nginx_sends_comes_back_first_and_is_waited_for() {
         "sealos-system/batch",
         "--split",
         "istio-system/istio-ingressgateway:8081",
+        "--unprobed",
     ];
     assert_eq!(migrate(&store, &clock, &words).await.end.unwrap(), End::Done);
     store.put(canary("250")).unwrap();

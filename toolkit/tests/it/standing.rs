@@ -1,7 +1,7 @@
 //! `migrate status` and `migrate validate` in a cluster.
 
 use crate::apply::{ING, VS, tenants};
-use crate::objects::{ingress, service};
+use crate::objects::{deployment, ingress, service};
 use crate::support::{Said, migrate};
 use gradual_rollout_apiserver::{Action, Failure, Fault, Store};
 use gradual_rollout_toolkit::trouble::End;
@@ -248,4 +248,99 @@ async fn a_tls_host_at_two_gateways_of_the_same_pods_is_a_blocker() {
         "{}",
         said.err
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_class_of_the_controller_counts_and_one_that_is_named_narrows() {
+    let (store, clock) = tenants(&["ns-a"]);
+    gateway_pod(&store);
+    store.namespace("ingress-nginx");
+    let mut controller = deployment("ingress-nginx", "nginx");
+    controller["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["/nginx-ingress-controller"]);
+    store.put(controller).unwrap();
+    for (name, controller) in [
+        ("nginx", "k8s.io/ingress-nginx"),
+        ("public", "k8s.io/ingress-nginx"),
+        ("haproxy", "haproxy.org/ingress"),
+    ] {
+        store
+            .put(
+                json!({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass",
+                "metadata": {"name": name}, "spec": {"controller": controller}}),
+            )
+            .unwrap();
+    }
+    let of = |name: &str, class: Option<&str>, legacy: Option<&str>| {
+        let mut one = ingress("ns-a", name);
+        one["spec"]["ingressClassName"] = json!(class);
+        if let Some(legacy) = legacy {
+            one["metadata"]["annotations"]["kubernetes.io/ingress.class"] = json!(legacy);
+        }
+        store.put(one).unwrap();
+        store.put(service("ns-a", name)).unwrap();
+    };
+    of("pub", Some("public"), None);
+    of("old", None, Some("nginx"));
+    of("both", Some("haproxy"), Some("nginx"));
+    of("none", None, None);
+    let states = async |words: &[&str]| -> Vec<(String, String)> {
+        let said = migrate(&store, &clock, &[&["--json"], words].concat()).await;
+        let told: Value = serde_json::from_str(&said.out).unwrap();
+        let all = told["ingresses"].as_array().unwrap().iter();
+        all.map(|one| {
+            let text = |field: &str| one[field].as_str().unwrap().to_owned();
+            (text("name"), text("state"))
+        })
+        .collect()
+    };
+    let pairs = |all: &[(&str, &str)]| -> Vec<(String, String)> {
+        all.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect()
+    };
+    assert_eq!(
+        states(&["status"]).await,
+        pairs(&[("old", "left"), ("pub", "left"), ("shop", "left")])
+    );
+    let applied = migrate(&store, &clock, &["-n", "ns-a", "apply"]).await;
+    show(&applied);
+    assert_eq!(
+        states(&["status"]).await,
+        pairs(&[("old", "migrated"), ("pub", "migrated"), ("shop", "migrated")]),
+        "apply and status know the same Ingresses"
+    );
+    assert_eq!(
+        states(&["status", "--ingress-class", "public"]).await,
+        pairs(&[("pub", "migrated")])
+    );
+    // What is migrated stays in sight when another controller takes it.
+    edit(&store, ING, "ns-a", "pub", |one| {
+        one["spec"]["ingressClassName"] = json!("haproxy");
+    });
+    assert!(
+        states(&["status"])
+            .await
+            .contains(&("pub".to_owned(), "changed".to_owned()))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_label_of_a_solver_hides_no_application() {
+    let (store, clock) = tenants(&["ns-a"]);
+    let solver = |name: &str, path: &str| {
+        let mut one = ingress("ns-a", name);
+        one["metadata"]["labels"] = json!({"acme.cert-manager.io/http01-solver": "true"});
+        one["metadata"]["annotations"] = json!({});
+        one["spec"]["rules"][0]["http"]["paths"][0]["path"] = json!(path);
+        store.put(one).unwrap();
+        store.put(service("ns-a", name)).unwrap();
+    };
+    solver("forged", "/");
+    solver("real", "/.well-known/acme-challenge/abc-1");
+    let said = migrate(&store, &clock, &["status"]).await;
+    assert!(said.out.contains("2 Ingresses left"), "{}", said.out);
+    let applied = migrate(&store, &clock, &["apply", "--ingress", "ns-a/forged"]).await;
+    show(&applied);
+    assert_eq!(applied.end.unwrap(), End::Done);
+    let real = migrate(&store, &clock, &["apply", "--ingress", "ns-a/real"]).await;
+    let said = real.end.unwrap_err().to_string();
+    assert!(said.contains("solves an ACME challenge"), "{said}");
 }

@@ -72,6 +72,7 @@ impl Granted {
 #[derive(Clone, Default)]
 pub(crate) struct Wire {
     asked: Arc<Mutex<BTreeSet<Right>>>,
+    reviewed: Arc<Mutex<BTreeSet<Right>>>,
 }
 
 /// The counter of ingress-nginx, as its pods tell it.
@@ -84,14 +85,23 @@ impl Wire {
         self.asked.lock().unwrap().clone()
     }
 
-    /// Has the store answer reviews of one's own rights, and writes down what was reviewed: it is demanded as well.
+    /// What reviews were about: it is demanded, which is no use of it.
+    pub(crate) fn reviewed(&self) -> BTreeSet<Right> {
+        self.reviewed.lock().unwrap().clone()
+    }
+
+    /// Has the store answer reviews of one's own rights, and writes down what was reviewed.
     pub(crate) fn review(&self, store: &Store, granted: Option<Granted>) {
-        let asked = self.asked.clone();
+        let reviewed = self.reviewed.clone();
         store.set_access(move |review| {
             let field = |name: &str| review["resourceAttributes"][name].as_str().unwrap_or_default();
-            let right = Right::new(field("verb"), field("resource"), field("group"));
+            let resource = match field("subresource") {
+                "" => field("resource").to_owned(),
+                sub => format!("{}/{sub}", field("resource")),
+            };
+            let right = Right::new(field("verb"), &resource, field("group"));
             let allowed = granted.as_ref().is_none_or(|granted| granted.0.contains(&right));
-            asked.lock().unwrap().insert(right);
+            reviewed.lock().unwrap().insert(right);
             allowed
         });
     }

@@ -80,9 +80,11 @@ macro_rules! codes_of_keeping {
             ControllerSetting "CONTROLLER-SETTING" Dropped Medium []
                 "this setting of the controller is not converted"
                 "see whether it matters to you";
-            BodyLimitDefault "BODY-LIMIT-DEFAULT" Dropped Medium [sec]
-                "nginx answers 413 to bodies above its default (1m unless set); Istio has no such limit"
-                "limit bodies in the applications where that matters";
+            // Not `sec`: nobody asked for a limit, and refusing it would refuse every Ingress of every cluster. One that
+            // an Ingress asks for is BODY-LIMIT, which is refused.
+            BodyLimitDefault "BODY-LIMIT-DEFAULT" Dropped Medium []
+                "nginx answers 413 to bodies above its default (1m unless set), which no Ingress asked for; Istio has no such limit"
+                "limit bodies in the applications where that matters; `migrate probe --suite limits` shows it";
             StatusPaths "CATCH-ALL-STATUS" Approximated Info []
                 "where no Ingress serves the hosts that nobody has, nginx still answers /healthz there with 200; the gateway does not"
                 "point load balancers at the gateway's own port for its state, 15021 with /healthz/ready";

@@ -2,7 +2,7 @@
 
 use crate::probe::Probe;
 use crate::probe::ask::{Outcome, Question};
-use crate::probe::code;
+use crate::probe::code::{self, Code};
 use crate::probe::hit::Hit;
 use crate::probe::routes::both;
 use crate::probe::target::Target;
@@ -19,6 +19,23 @@ const GUARDS: &[&str] = &[
     "whitelist-source-range",
 ];
 
+/// What is to be said of the answers. An application behind a lost guard may answer anything, a redirect to its own
+/// login or an error: only the guard's own answers show that there is one.
+fn judged(question: &Question, nginx: &Outcome, istio: &Outcome) -> Option<Code> {
+    let Outcome::Answered(ours) = nginx else {
+        return None;
+    };
+    let theirs = match istio {
+        Outcome::Answered(theirs) => theirs,
+        Outcome::Refused(_) => return Some(code::REFUSED),
+        Outcome::Late => return Some(code::LATE),
+        Outcome::Unaskable => return None,
+    };
+    let alike = ours.status == theirs.status && ours.location(question) == theirs.location(question);
+    let kept_out = ours.status >= 300;
+    (kept_out && !alike && ![401, 403].contains(&theirs.status)).then_some(code::OPEN)
+}
+
 /// Asks for each host with a guard.
 pub(super) async fn run(probe: &Probe, targets: &[Target]) -> (usize, Vec<Hit>) {
     let (mut count, mut hits) = (0, Vec::new());
@@ -28,15 +45,10 @@ pub(super) async fn run(probe: &Probe, targets: &[Target]) -> (usize, Vec<Hit>) 
         let (mut nginx, mut istio) = probe.pair(false);
         let question = Question::get(target.scheme(), &target.host, &target.path);
         let (ours, theirs) = both(probe, &mut nginx, &mut istio, &question).await;
-        let kept_out = match &ours {
-            Outcome::Answered(answer) => answer.status >= 300,
-            Outcome::Refused(_) | Outcome::Late | Outcome::Unaskable => false,
-        };
-        let let_in = matches!(&theirs, Outcome::Answered(answer) if answer.status < 300);
-        if kept_out && let_in {
+        if let Some(code) = judged(&question, &ours, &theirs) {
             hits.push(Hit::new(
                 SUITE,
-                code::OPEN,
+                code,
                 &target.host,
                 question.line(),
                 ours.words(&question),

@@ -3,6 +3,7 @@
 mod certificates;
 mod cors;
 mod guards;
+mod limits;
 mod performance;
 mod protocols;
 mod redirects;
@@ -20,6 +21,7 @@ pub(super) async fn run(probe: &Probe, suite: Suite, targets: &[Target]) -> (usi
         Suite::SslCertificates => certificates::run(probe, targets).await,
         Suite::Cors => cors::run(probe, targets).await,
         Suite::Performance => performance::run(probe, targets).await,
+        Suite::Limits => limits::run(probe, targets).await,
         Suite::Guards => guards::run(probe, targets).await,
         Suite::Redirects => redirects::run(probe, targets).await,
         // Asked by others.

@@ -34,7 +34,7 @@ pub(super) async fn run(probe: &Probe, targets: &[Target]) -> (usize, Vec<Hit>) 
             }
         }
     }
-    (count, judged(probe, ours, theirs).into_iter().collect())
+    (count, judged(probe, ours, theirs, count))
 }
 
 /// The value that 95 of a hundred do not exceed.
@@ -44,27 +44,31 @@ fn p95(mut all: Vec<Duration>) -> Option<Duration> {
     all.get(rank.checked_sub(1)?).copied()
 }
 
-fn judged(probe: &Probe, ours: Vec<Duration>, theirs: Vec<Duration>) -> Option<Hit> {
+fn judged(probe: &Probe, ours: Vec<Duration>, theirs: Vec<Duration>, asked: usize) -> Vec<Hit> {
     let samples = ours.len();
-    let (here, there) = (p95(ours)?, p95(theirs)?);
+    let (Some(here), Some(there)) = (p95(ours), p95(theirs)) else {
+        let what = format!("{asked} questions");
+        let none = "nothing to time";
+        return vec![Hit::new(SUITE, code::NO_SAMPLES, "all hosts", what, none, none)];
+    };
     let over = |percent: u32| there > here + here.saturating_mul(percent) / 100 && there > here + NOISE;
     let code = if over(probe.much_slower) {
         code::MUCH_SLOWER
     } else if over(probe.slower) {
         code::SLOWER
     } else {
-        return None;
+        code::TIMED
     };
     let words = |took: Duration| format!("{:.1} ms", took.as_secs_f64() * 1000.0);
-    let asked = format!("95th percentile of {samples} answers");
-    Some(Hit::new(
+    let asked = format!("95th percentile of {samples} answers of {asked} questions");
+    vec![Hit::new(
         SUITE,
         code,
         "all hosts",
         asked,
         words(here),
         words(there),
-    ))
+    )]
 }
 
 #[cfg(test)]

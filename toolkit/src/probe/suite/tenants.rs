@@ -1,6 +1,7 @@
 //! Whether tenants are kept apart at the gateway.
 
 use crate::probe::Probe;
+use crate::probe::alive::marked;
 use crate::probe::ask::{Client, Outcome, Question};
 use crate::probe::code;
 use crate::probe::hit::Hit;
@@ -12,8 +13,13 @@ const SUITE: &str = "multi-tenant";
 /// A name that nobody can have.
 const STRANGER: &str = "nobody.invalid";
 
-fn served(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Answered(answer) if answer.status < 400)
+/// Whether a host was served. An application that is reached may answer anything: only what a gateway says by itself,
+/// that it has no such host or lets nobody in, without the mark of a back end, shows that none was.
+fn served(outcome: &Outcome, backend: &[String]) -> bool {
+    let Outcome::Answered(answer) = outcome else {
+        return false;
+    };
+    ![403, 404, 421].contains(&answer.status) || marked(answer, backend)
 }
 
 /// Asks for hosts over connections made for others, and for a host that nobody has.
@@ -35,7 +41,7 @@ pub(super) async fn run(probe: &Probe, targets: &[Target]) -> (usize, Vec<Hit>) 
         let theirs = Client::new(&probe.istio, &probe.tls, false, probe.limit)
             .ask(&question)
             .await;
-        if served(&theirs) {
+        if served(&theirs, &probe.backend) {
             let asked = format!("{} over TLS to {}", question.line(), other.host);
             let said = theirs.words(&question);
             hits.push(Hit::new(
@@ -53,7 +59,13 @@ pub(super) async fn run(probe: &Probe, targets: &[Target]) -> (usize, Vec<Hit>) 
         let (mut nginx, mut istio) = probe.pair(false);
         let question = Question::get(scheme, STRANGER, "/");
         let (ours, theirs) = both(probe, &mut nginx, &mut istio, &question).await;
-        if served(&theirs) && !served(&ours) {
+        // One back end for whatever nobody has may be behind both: then both say the same.
+        let status = |outcome: &Outcome| match outcome {
+            Outcome::Answered(answer) => Some(answer.status),
+            Outcome::Refused(_) | Outcome::Late | Outcome::Unaskable => None,
+        };
+        let known = status(&ours).is_some_and(|status| status < 400) || status(&ours) == status(&theirs);
+        if served(&theirs, &probe.backend) && !known {
             let (here, there) = (ours.words(&question), theirs.words(&question));
             hits.push(Hit::new(
                 SUITE,

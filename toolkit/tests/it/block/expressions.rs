@@ -1,6 +1,7 @@
 //! The policy as the API server has it, evaluated: which writes it would refuse.
 
 use super::{policy, with_controller};
+use crate::kinds::put;
 use crate::support::migrate;
 use cel::{Context, Program, Value as Cel};
 use serde_json::{Value, json};
@@ -71,6 +72,61 @@ pub(super) async fn written(flags: &[&str], words: &[&str]) -> Value {
     (*policy(&store)).clone()
 }
 
+/// The prefix of a second controller's annotations.
+pub(super) const INNER: &str = "inner.example.com";
+
+/// The policy where a second controller, of the class `inner`, has annotations of its own.
+pub(super) async fn written_for_two(words: &[&str]) -> Value {
+    let (store, clock) = with_controller(&[]);
+    let labels = json!({"app": "inner"});
+    put(
+        &store,
+        json!({
+            "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"namespace": "inner", "name": "nginx"},
+            "spec": {"selector": {"matchLabels": labels}, "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "controller", "image": "x", "args": [
+                    "/nginx-ingress-controller", "--ingress-class=inner", "--controller-class=k8s.io/inner",
+                    format!("--annotations-prefix={INNER}"),
+                ]}]},
+            }},
+        }),
+    );
+    let said = migrate(&store, &clock, &[&["block"], words].concat()).await;
+    println!("{}", said.out);
+    said.end.unwrap();
+    (*policy(&store)).clone()
+}
+
+#[tokio::test]
+async fn what_exempts_an_ingress_counts_by_the_prefix_of_whoever_serves_it() {
+    let policy = written_for_two(&[]).await;
+    let refused = |before: &Value, after: &Value| refuses(&policy, before, after, "ada");
+    let new = |ingress: &Value| refused(&Value::Null, ingress);
+    let inner = ingress(Some("inner"), &["a.com"]);
+    let outer = ingress(Some("nginx"), &["a.com"]);
+    assert!(new(&inner) && new(&outer) && !new(&ingress(Some("other"), &["a.com"])));
+    let canary = |ingress: &Value, prefix: &str| {
+        let ours = labelled(ingress.clone(), "app.kubernetes.io/managed-by", "gradual-rollout");
+        annotated(ours, &format!("{prefix}/canary"), "true")
+    };
+    let nginx = "nginx.ingress.kubernetes.io";
+    assert!(!new(&canary(&inner, INNER)) && !new(&canary(&outer, nginx)));
+    // To the controller that serves it that is no canary, but a host of its own.
+    assert!(new(&canary(&outer, INNER)) && new(&canary(&inner, nginx)));
+    for (before, prefix) in [(&inner, INNER), (&outer, nginx)] {
+        let more = annotated(before.clone(), &format!("{prefix}/server-alias"), "b.com");
+        assert!(refused(before, &more) && !refused(&more, &more), "{prefix}");
+        let mut solver = labelled(before.clone(), "acme.cert-manager.io/http01-solver", "true");
+        solver["spec"]["rules"][0]["http"]["paths"][0]["path"] = "/.well-known/acme-challenge/x".into();
+        assert!(!new(&solver), "{prefix}");
+        assert!(
+            new(&annotated(solver, &format!("{prefix}/use-regex"), "true")),
+            "{prefix}"
+        );
+    }
+}
+
 const LEGACY: &str = "kubernetes.io/ingress.class";
 
 #[tokio::test]
@@ -81,8 +137,8 @@ async fn a_new_ingress_is_refused_by_class_name_legacy_annotation_and_default_cl
     // The API server gives a class-less Ingress its default class before a policy sees it.
     assert!(refused(&ingress(Some("public"), &["a.com"])));
     assert!(refused(&annotated(ingress(None, &["a.com"]), LEGACY, "nginx")));
-    // The annotation counts before the field, as in ingress-nginx, and an empty one is none.
-    assert!(refused(&annotated(
+    // The field counts before the annotation, as in ingress-nginx, and an empty one is none.
+    assert!(!refused(&annotated(
         ingress(Some("other"), &["a.com"]),
         LEGACY,
         "nginx"
@@ -92,7 +148,7 @@ async fn a_new_ingress_is_refused_by_class_name_legacy_annotation_and_default_cl
         LEGACY,
         ""
     )));
-    assert!(!refused(&annotated(
+    assert!(refused(&annotated(
         ingress(Some("nginx"), &["a.com"]),
         LEGACY,
         "other"

@@ -1,6 +1,6 @@
 //! The webhook for clusters before 1.30: what is written, and what it answers over TLS.
 
-use super::expressions::{annotated, ingress, labelled, refuses, written};
+use super::expressions::{INNER, annotated, ingress, labelled, refuses, written, written_for_two};
 use super::{BINDINGS, NAME, POLICIES, with_controller};
 use crate::kinds::put;
 use crate::support::migrate;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use gradual_rollout_apiserver::clock::Clock;
 use gradual_rollout_apiserver::{Action, Failure, Fault, Store};
 use gradual_rollout_toolkit::block;
-use gradual_rollout_toolkit::block::{Blocked, serve};
+use gradual_rollout_toolkit::block::{Blocked, Group, serve};
 use gradual_rollout_toolkit::trouble::{End, Trouble};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
@@ -213,10 +213,34 @@ fn real_seconds() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
+/// What a controller serves whose flag names the first class.
+fn group(classes: &[&str], without_class: bool, prefix: &str) -> Group {
+    Group {
+        classes: classes.iter().map(ToString::to_string).collect(),
+        legacy: classes.iter().take(1).map(ToString::to_string).collect(),
+        without_class,
+        prefix: prefix.to_owned(),
+    }
+}
+
+#[test]
+fn rules_that_were_written_before_there_were_groups_are_read() {
+    let old = json!({"stage": "deny", "since": "", "blocked": {"classes": ["nginx"], "legacy": ["nginx"],
+        "withoutClass": true, "prefix": "p", "namespaces": ["kube-system"], "users": ["ada"]}});
+    let rules: block::Rules = serde_json::from_value(old).unwrap();
+    assert_eq!(rules.blocked.groups, [group(&["nginx"], true, "p")]);
+    assert_eq!(
+        (&rules.blocked.namespaces[..], &rules.blocked.users[..]),
+        (&["kube-system".to_owned()][..], &["ada".to_owned()][..])
+    );
+    let now: block::Rules = serde_json::from_value(serde_json::to_value(&rules).unwrap()).unwrap();
+    assert_eq!(now, rules);
+}
+
 #[test]
 fn stages_answer_as_their_bindings_act() {
     let blocked = Blocked {
-        classes: vec!["nginx".to_owned()],
+        groups: vec![group(&["nginx"], false, "nginx.ingress.kubernetes.io")],
         ..Blocked::default()
     };
     let review = json!({"request": {"uid": "u", "object": ingress(Some("nginx"), &["a.com"])}});
@@ -244,10 +268,12 @@ fn any_ingress() -> impl Strategy<Value = Value> {
         Just(None),
         Just(Some("nginx")),
         Just(Some("public")),
+        Just(Some("inner")),
         Just(Some("other"))
     ];
-    let legacy =
-        prop_oneof![3 => Just(None), 1 => Just(Some("")), 2 => Just(Some("nginx")), 1 => Just(Some("other"))];
+    let prefix = prop_oneof![2 => Just("nginx.ingress.kubernetes.io"), 1 => Just(INNER)];
+    let legacy = prop_oneof![3 => Just(None), 1 => Just(Some("")), 2 => Just(Some("nginx")),
+        1 => Just(Some("inner")), 1 => Just(Some("other"))];
     let hosts = proptest::sample::subsequence(vec!["a.com", "b.com", ""], 0..=3);
     let alias = prop_oneof![3 => Just(None), 1 => Just(Some("c.com")), 1 => Just(Some("d.com"))];
     let path = prop_oneof![
@@ -261,7 +287,7 @@ fn any_ingress() -> impl Strategy<Value = Value> {
         1 => Just(Some("whitelist-source-range")),
     ];
     (
-        class,
+        (class, prefix),
         legacy,
         hosts,
         alias,
@@ -273,13 +299,13 @@ fn any_ingress() -> impl Strategy<Value = Value> {
         more,
     )
         .prop_map(
-            |(class, legacy, hosts, alias, solver, path, managed, canary, catch_all, more)| {
+            |((class, prefix), legacy, hosts, alias, solver, path, managed, canary, catch_all, more)| {
                 let mut made = ingress(class, &hosts);
                 if let Some(legacy) = legacy {
                     made = annotated(made, "kubernetes.io/ingress.class", legacy);
                 }
                 if let Some(alias) = alias {
-                    made = annotated(made, "nginx.ingress.kubernetes.io/server-alias", alias);
+                    made = annotated(made, &format!("{prefix}/server-alias"), alias);
                 }
                 if solver == 1 {
                     made = labelled(made, "acme.cert-manager.io/http01-solver", "true");
@@ -290,13 +316,13 @@ fn any_ingress() -> impl Strategy<Value = Value> {
                     }
                 }
                 if let Some(more) = more {
-                    made = annotated(made, &format!("nginx.ingress.kubernetes.io/{more}"), "true");
+                    made = annotated(made, &format!("{prefix}/{more}"), "true");
                 }
                 if managed == 1 {
                     made = labelled(made, "app.kubernetes.io/managed-by", "gradual-rollout");
                 }
                 if canary == 1 {
-                    made = annotated(made, "nginx.ingress.kubernetes.io/canary", "true");
+                    made = annotated(made, &format!("{prefix}/canary"), "true");
                 }
                 if catch_all == 1 {
                     made["spec"]["defaultBackend"] = json!({"service": {"name": "x"}});
@@ -312,20 +338,25 @@ fn the_webhook_judges_as_the_policy_does() {
         .enable_all()
         .build()
         .unwrap();
-    let policies: Vec<(bool, Value)> = [false, true]
+    let nginx = |without| group(&["nginx", "public"], without, "nginx.ingress.kubernetes.io");
+    let inner = |without| group(&["inner"], without, INNER);
+    let policies: Vec<(Vec<Group>, Value)> = [false, true]
         .into_iter()
-        .map(|without| {
+        .flat_map(|without| {
             let words: &[&str] = if without { &["--without-class"] } else { &[] };
-            (without, runtime.block_on(written(&[], words)))
+            [
+                (vec![nginx(without)], runtime.block_on(written(&[], words))),
+                (
+                    vec![inner(without), nginx(without)],
+                    runtime.block_on(written_for_two(words)),
+                ),
+            ]
         })
         .collect();
-    proptest!(ProptestConfig::with_cases(300), |(before in proptest::option::of(any_ingress()), after in any_ingress(), which in 0..2usize)| {
-        let (without_class, policy) = &policies[which];
+    proptest!(ProptestConfig::with_cases(500), |(before in proptest::option::of(any_ingress()), after in any_ingress(), which in 0..4usize)| {
+        let (groups, policy) = &policies[which];
         let blocked = Blocked {
-            classes: vec!["nginx".to_owned(), "public".to_owned()],
-            legacy: vec!["nginx".to_owned()],
-            without_class: *without_class,
-            prefix: "nginx.ingress.kubernetes.io".to_owned(),
+            groups: groups.clone(),
             ..Blocked::default()
         };
         let old = before.clone().unwrap_or(Value::Null);

@@ -128,7 +128,7 @@ async fn rights_that_are_missing_are_named_by_verb_and_resource() {
     store.set_access(|spec| {
         spec.pointer("/resourceAttributes/verb").and_then(Value::as_str) != Some("delete")
     });
-    let said = migrate(&store, &clock, &["preflight"]).await;
+    let said = migrate(&store, &clock, &["--json", "preflight"]).await;
     assert_eq!(said.end.unwrap(), End::Refused);
     assert!(
         said.out.contains("delete virtualservices.networking.istio.io"),
@@ -170,4 +170,18 @@ fn every_code_is_in_the_chapter_with_its_remedy_and_belongs_to_an_item() {
             code.item
         );
     }
+}
+
+#[tokio::test]
+async fn a_class_that_is_named_finds_the_controller_that_has_it() {
+    let (store, clock) = healthy();
+    crate::kinds::put(
+        &store,
+        serde_json::json!({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass",
+            "metadata": {"name": "public"}, "spec": {"controller": "k8s.io/ingress-nginx"}}),
+    );
+    let said = migrate(&store, &clock, &["preflight", "--ingress-class", "public"]).await;
+    assert!(!said.out.contains("NGINX-MISSING"), "{}", said.out);
+    let said = migrate(&store, &clock, &["preflight", "--ingress-class", "nobodys"]).await;
+    assert!(said.out.contains("NGINX-MISSING"), "{}", said.out);
 }

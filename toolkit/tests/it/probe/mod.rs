@@ -215,20 +215,55 @@ async fn what_the_models_foresee_is_a_warning_and_what_they_do_not_is_none() {
     assert_eq!(said.end.unwrap(), End::Done, "clients do not spell it so");
 }
 
-#[tokio::test]
-async fn a_side_that_changes_its_mind_is_not_called_different() {
+/// Answers plainly, but fails the first time that it is asked for /foo.
+fn failing_once() -> impl Fn(&Arrived) -> Says + Send + Sync + 'static {
     let turn = AtomicUsize::new(0);
-    let said = against(
-        move |arrived| {
-            let first = arrived.https && arrived.target == "/foo" && turn.fetch_add(1, Ordering::SeqCst) == 0;
-            if first { says(502) } else { plain(arrived) }
-        },
-        &[],
-    )
-    .await;
+    move |arrived| {
+        let first = arrived.https && arrived.target == "/foo" && turn.fetch_add(1, Ordering::SeqCst) == 0;
+        if first { says(502) } else { plain(arrived) }
+    }
+}
+
+/// The shop, with the mark of a migration.
+fn migrated_shop() -> (Store, Clock) {
+    let mut migrated = ingress("ns-ada", "shop.a.com", &["/foo"], &[]);
+    migrated["metadata"]["labels"] = json!({"sealos.io/migrated-to-istio": "true"});
+    with(vec![migrated])
+}
+
+fn probed(store: &Store) -> bool {
+    let shop = store
+        .get("ingresses.networking.k8s.io", "ns-ada", "shop.a.com")
+        .unwrap();
+    shop["metadata"]["annotations"]["rollout.sealos.io/probed-at"].is_string()
+}
+
+#[tokio::test]
+async fn a_gateway_that_fails_now_and_then_keeps_the_gate_shut() {
+    let (store, clock) = migrated_shop();
+    let nginx = Edge::start(Hands::default(), plain).await;
+    let istio = Edge::start(Hands::default(), failing_once()).await;
+    let said = probe(&store, &clock, &nginx, &istio, &[]).await;
+    assert_eq!(said.end.unwrap(), End::Refused);
+    let line =
+        "PROBE-FLAKY  shop.a.com: GET https://shop.a.com/foo: nginx: 200, then 200; istio: 502, then 200";
+    assert!(said.out.contains(line), "{}", said.out);
+    assert!(!probed(&store), "it would open the gate");
+}
+
+#[tokio::test]
+async fn where_nginx_itself_wavers_nothing_is_compared_and_nothing_is_marked() {
+    let (store, clock) = migrated_shop();
+    let nginx = Edge::start(Hands::default(), failing_once()).await;
+    let istio = Edge::start(Hands::default(), plain).await;
+    let said = probe(&store, &clock, &nginx, &istio, &[]).await;
     assert_eq!(said.end.unwrap(), End::Done);
     assert!(said.out.contains("PROBE-UNSTABLE"), "{}", said.out);
-    assert!(said.out.contains("istio: 502, then 200"), "{}", said.out);
+    assert!(said.out.contains("nginx: 502, then 200"), "{}", said.out);
+    assert!(!probed(&store), "it is not known to be alike");
+    let said = probe(&store, &clock, &nginx, &istio, &[]).await;
+    assert_eq!(said.end.unwrap(), End::Done);
+    assert!(probed(&store), "asked again, both are steady: {}", said.out);
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ async fn every_suite_passes_where_both_are_alike() {
     is(
         said,
         End::Done,
-        "asked: cors 3, guards 1, multi-tenant 2, performance 51, protocols 2, routes ",
+        "asked: cors 3, guards 1, limits 1, multi-tenant 2, performance 51, protocols 2, redirects 2, routes ",
     );
 }
 
@@ -239,6 +239,222 @@ async fn what_nginx_guards_and_the_gateway_serves_is_a_blocker() {
 }
 
 #[tokio::test]
+async fn a_lost_guard_is_seen_whatever_the_application_behind_it_answers() {
+    let cluster = || shop(&[("auth-url", "https://auth.a.com")]);
+    let guarded = |_: &Arrived| says(401);
+    for status in [302, 404, 500] {
+        let application = move |_: &Arrived| says(status).with("location", "/login");
+        let line = format!("PROBE-OPEN  shop.a.com: GET https://shop.a.com/foo: nginx: 401; istio: {status}");
+        is(
+            sides(cluster(), guarded, application, "guards").await,
+            End::Refused,
+            &line,
+        );
+    }
+    // Another word for the same no.
+    is(
+        sides(cluster(), guarded, |_| says(403), "guards").await,
+        End::Done,
+        "alike",
+    );
+    let sign_in = |_: &Arrived| says(302).with("location", "https://auth.a.com/start");
+    is(
+        sides(cluster(), sign_in, sign_in, "guards").await,
+        End::Done,
+        "alike",
+    );
+    let own = |_: &Arrived| says(302).with("location", "/login");
+    is(
+        sides(cluster(), sign_in, own, "guards").await,
+        End::Refused,
+        "PROBE-OPEN",
+    );
+}
+
+#[tokio::test]
+async fn a_host_is_served_to_another_tenant_also_where_its_application_answers_an_error() {
+    let two = || {
+        with(vec![
+            ingress("ns-ada", "shop.a.com", &["/"], &[]),
+            ingress("ns-bob", "shop.b.com", &["/"], &[]),
+        ])
+    };
+    let answers = |status: u16, marked: bool| {
+        move |arrived: &Arrived| match (arrived.host.as_str(), marked) {
+            ("nobody.invalid", _) => says(404),
+            (_, true) => says(status).with("x-envoy-upstream-service-time", "3"),
+            (_, false) => says(status),
+        }
+    };
+    for (status, marked, end) in [
+        (500, false, End::Refused),
+        (401, false, End::Refused),
+        (404, true, End::Refused),
+        (404, false, End::Done),
+        (421, false, End::Done),
+    ] {
+        let line = if end == End::Done {
+            "alike"
+        } else {
+            "PROBE-CROSS-TENANT"
+        };
+        is(
+            sides(two(), |_| says(404), answers(status, marked), "multi-tenant").await,
+            end,
+            line,
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_nginx_refuses_and_the_gateway_takes_is_told_and_none_is_sent() {
+    let cluster = || shop(&[("proxy-body-size", "8m"), ("limit-rps", "5")]);
+    let limited = |arrived: &Arrived| {
+        let length: u64 = arrived.header("content-length").parse().unwrap_or_default();
+        if length > 8 << 20 {
+            says(413)
+        } else {
+            plain(arrived)
+        }
+    };
+    let line = "PROBE-LIMIT  shop.a.com: GET https://shop.a.com/foo with 8388609 bytes to come: nginx: 413; istio: 200";
+    let said = sides(cluster(), limited, plain, "limits").await;
+    assert!(
+        said.out.contains("PROBE-LIMIT-UNASKED  shop.a.com: limit-rps"),
+        "{}",
+        said.out
+    );
+    is(said, End::Done, line);
+    let said = sides(cluster(), limited, limited, "edge").await;
+    assert!(!said.out.contains("PROBE-LIMIT "), "{}", said.out);
+    // The controller's limit is asked of one host for all.
+    let common = |arrived: &Arrived| {
+        assert!(arrived.method == "GET" && arrived.header("expect") == "100-continue");
+        says(if arrived.header("content-length") == "1048577" {
+            413
+        } else {
+            200
+        })
+    };
+    let two = with(vec![
+        ingress("ns-ada", "shop.a.com", &["/"], &[]),
+        ingress("ns-bob", "shop.b.com", &["/"], &[]),
+    ]);
+    is(
+        sides(two, common, |_| says(200), "limits").await,
+        End::Done,
+        "asked: limits 1",
+    );
+}
+
+#[tokio::test]
+async fn the_edge_has_a_mark_of_its_own_and_says_how_its_item_is_ticked() {
+    let mut migrated = ingress("ns-ada", "shop.a.com", &["/foo"], &[]);
+    migrated["metadata"]["labels"] = serde_json::json!({"sealos.io/migrated-to-istio": "true"});
+    let (store, clock) = with(vec![migrated]);
+    let notes = || {
+        let shop = store
+            .get("ingresses.networking.k8s.io", "ns-ada", "shop.a.com")
+            .unwrap();
+        let note = |name: &str| shop["metadata"]["annotations"][name].is_string();
+        (
+            note("rollout.sealos.io/probed-at"),
+            note("rollout.sealos.io/edge-probed-at"),
+        )
+    };
+    let (nginx, istio) = (
+        Edge::start(Hands::default(), plain).await,
+        Edge::start(Hands::default(), plain).await,
+    );
+    let tick = "gradual-rollout approve --rollout NAME --phase edge --item edge-probed";
+    let said = probe(&store, &clock, &nginx, &istio, &["--suite", "guards"]).await;
+    assert!(
+        !said.out.contains(tick) && notes() == (false, false),
+        "{}",
+        said.out
+    );
+    let broken = Edge::start(Hands::default(), |_| says(404)).await;
+    let said = probe(&store, &clock, &nginx, &broken, &["--suite", "edge"]).await;
+    assert!(
+        !said.out.contains(tick) && notes() == (false, false),
+        "{}",
+        said.out
+    );
+    let part = probe(
+        &store,
+        &clock,
+        &nginx,
+        &istio,
+        &["--suite", "edge", "-n", "ns-ada", "--no-mark"],
+    )
+    .await;
+    assert!(
+        !part.out.contains(tick),
+        "a part of the hosts says nothing of the rest"
+    );
+    let said = probe(&store, &clock, &nginx, &istio, &["--suite", "edge"]).await;
+    assert!(
+        said.out
+            .contains("marked as probed at the edge: ns-ada/shop.a.com\n"),
+        "{}",
+        said.out
+    );
+    assert!(
+        said.out.contains(tick) && notes() == (false, true),
+        "{}",
+        said.out
+    );
+    let plan = std::fs::read_to_string("../config/sealos.yaml").unwrap();
+    assert!(
+        plan.contains("checklist: {items: [edge-probed]}"),
+        "the plan waits for it"
+    );
+}
+
+#[tokio::test]
+async fn annotations_of_another_prefix_are_asked_for_as_well() {
+    let mut other = ingress(
+        "ns-ada",
+        "shop.a.com",
+        &["/foo"],
+        &[("auth-url", "https://unread.a.com")],
+    );
+    other["metadata"]["annotations"]["my.org/server-alias"] = serde_json::json!("alias.a.com");
+    let (store, clock) = with(vec![other]);
+    let flags = ["--annotations-prefix=my.org"];
+    crate::kinds::put(&store, crate::preflight::healthy::controller(&flags));
+    let (nginx, istio) = (
+        Edge::start(Hands::default(), |_| says(200)).await,
+        Edge::start(Hands::default(), |_| says(200)).await,
+    );
+    let said = probe(
+        &store,
+        &clock,
+        &nginx,
+        &istio,
+        &["--suite", "routes", "--suite", "guards"],
+    )
+    .await;
+    assert!(
+        said.out.contains("guards 0"),
+        "nobody reads that guard: {}",
+        said.out
+    );
+    let asked = istio.seen.lock().unwrap();
+    assert!(asked.iter().any(|arrived| arrived.host == "alias.a.com"));
+}
+
+#[tokio::test]
+async fn a_performance_that_nobody_measured_is_no_good_one() {
+    let dead = |_: &Arrived| says(404);
+    is(
+        sides(shop(&[]), dead, dead, "performance").await,
+        End::Refused,
+        "PROBE-NO-SAMPLES  all hosts: 51 questions: nginx: nothing to time",
+    );
+}
+
+#[tokio::test]
 async fn clients_that_come_in_clear_are_sent_to_tls_by_both() {
     let served = |arrived: &Arrived| {
         if arrived.https { plain(arrived) } else { says(200) }
@@ -265,7 +481,7 @@ async fn a_gateway_that_is_much_slower_is_a_blocker() {
     is(
         said,
         End::Refused,
-        "PROBE-MUCH-SLOWER  all hosts: 95th percentile of 5 answers",
+        "PROBE-MUCH-SLOWER  all hosts: 95th percentile of 5 answers of 6 questions",
     );
 }
 

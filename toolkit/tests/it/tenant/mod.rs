@@ -275,7 +275,22 @@ async fn check_tells_what_is_gone_changed_old_or_somebody_elses() {
         "certs/ada",
     ];
     let said = migrate(&store, &clock, &check).await;
-    assert_eq!(said.end.unwrap(), End::Done, "{}", said.out);
+    assert_eq!(
+        said.end.unwrap(),
+        End::Partly,
+        "the network was not asked: {}",
+        said.out
+    );
+    assert!(
+        said.out.contains("as it was made; the network was not asked"),
+        "{}",
+        said.out
+    );
+    let elsewhere = migrate(&store, &clock, &[&["-n", "ns-x"], &check[..]].concat()).await;
+    assert!(
+        matches!(&elsewhere.end, Err(Trouble::Usage(why)) if why.contains("leave -n out")),
+        "{elsewhere:?}"
+    );
     store
         .delete("resourcequotas", "ns-ada", "tenant-network")
         .unwrap();

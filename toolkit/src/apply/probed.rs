@@ -1,0 +1,67 @@
+//! Whether a batch may be handed over: only what both data planes answered alike since it was written.
+
+use super::args::ApplyArgs;
+use super::item::Change;
+use super::plan::{Mark, Plan};
+use super::select::shown;
+use crate::cluster::{self, annotation};
+use crate::convert::Seen;
+use crate::finding::{Finding, Severity};
+use crate::marks;
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// Whether an Ingress was probed since its mark; one whose routes are written by this very run was not.
+fn probed(mark: &Mark, ingress: Option<&Value>) -> bool {
+    let time = |name: &str| annotation(ingress?, name)?.parse::<Timestamp>().ok();
+    match (time(marks::MIGRATED_AT), time(marks::PROBED_AT)) {
+        (Some(since), Some(probed)) => mark.there && probed >= since,
+        (None, _) | (_, None) => false,
+    }
+}
+
+/// Marks of which something is written anew are given anew: the time of a mark is that of what it stands for.
+pub fn renew(plan: &mut Plan) {
+    let changing = plan.items.iter().filter(|item| {
+        // A Gateway is shared by all, and a copy of a certificate changes no route.
+        let routes = item.kind != cluster::GATEWAY && item.kind != cluster::SECRET;
+        routes && item.change != Change::Same
+    });
+    let hosts: Vec<String> = changing.flat_map(|item| item.hosts.iter().cloned()).collect();
+    for mark in &mut plan.marks {
+        mark.there &= !hosts.iter().any(|host| mark.hosts.contains(host));
+    }
+}
+
+/// What keeps a batch from being handed over.
+pub fn find(args: &ApplyArgs, plan: &Plan, seen: &Seen) -> Option<Finding> {
+    let unprobed: Vec<String> = plan
+        .marks
+        .iter()
+        .filter(|mark| !probed(mark, seen.ingresses.get(&mark.key)))
+        .map(|mark| format!("{}/{}", mark.key.0, mark.key.1))
+        .collect();
+    if unprobed.is_empty() {
+        return None;
+    }
+    let severity = if args.handing_over.unprobed {
+        Severity::Info
+    } else {
+        Severity::Blocker
+    };
+    Some(Finding {
+        code: "APPLY-NOT-PROBED",
+        severity,
+        object: "batch".to_owned(),
+        message: format!(
+            "{} of its Ingresses were not answered alike by both data planes since they were written: {}",
+            unprobed.len(),
+            shown(&unprobed)
+        ),
+        remedy: if args.handing_over.unprobed {
+            "accepted".to_owned()
+        } else {
+            "run migrate probe, then ask again; or take the responsibility with --unprobed".to_owned()
+        },
+    })
+}

@@ -1,0 +1,214 @@
+//! What an earlier run wrote for Ingresses of the batch, and this one would not any more: told, or with `--prune` taken
+//! away.
+//!
+//! It is of the batch where every Ingress that it was made of is, and is converted. So what serves an Ingress that was
+//! cleaned up, refused or left out is never among it, nor what others wrote, nor what the batch shares with others.
+
+use super::args::ApplyArgs;
+use super::gateway::{self, Host};
+use super::item::Item;
+use super::live::{self, Live};
+use super::plan::{Plan, Sources};
+use super::read::{self, destinations, guarded, of_kind};
+use super::secret;
+use crate::cluster::{self, Kind, annotation, meta};
+use crate::finding::{Finding, Severity};
+use crate::marks;
+use gradual_rollout_migration::convert::Conversion;
+use gradual_rollout_migration::input::Key;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Something that the batch does not need any more.
+pub struct Stale<'a> {
+    kind: Kind,
+    object: &'a Value,
+    why: String,
+}
+
+/// Whether something was written by `apply`, of these Ingresses alone.
+fn of_batch(object: &Value, accepted: &BTreeSet<Key>) -> bool {
+    let from = read::from(object);
+    annotation(object, marks::WRITTEN).is_some() && !from.is_empty() && from.is_subset(accepted)
+}
+
+/// Routes for hosts that their Ingresses do not have any more.
+pub fn routes<'a>(
+    sources: &Sources<'a>,
+    conversion: &Conversion,
+    accepted: &BTreeSet<Key>,
+) -> Vec<Stale<'a>> {
+    let converted: BTreeSet<Host> = of_kind(conversion, "VirtualService").map(gateway::key).collect();
+    let all = sources.live.ours(&cluster::VIRTUAL_SERVICE).filter(|route| {
+        !converted.contains(&gateway::key(route))
+            && of_batch(route, accepted)
+            && annotation(route, marks::CLEANED_AT).is_none()
+    });
+    all.map(|route| {
+        let hosts: Vec<String> = live::hosts(route).into_iter().collect();
+        Stale {
+            kind: cluster::VIRTUAL_SERVICE,
+            object: route,
+            why: format!(
+                "it was made for {}, which its Ingress does not have any more",
+                hosts.join(", ")
+            ),
+        }
+    })
+    .collect()
+}
+
+/// Hosts that are served when what is pruned is gone.
+pub fn served(live: &Live, plan: &Plan) -> BTreeSet<Host> {
+    let gone: BTreeSet<Host> = plan
+        .pruned
+        .iter()
+        .filter(|(kind, _)| *kind == cluster::VIRTUAL_SERVICE)
+        .map(|(_, route)| gateway::key(route))
+        .collect();
+    let routes = live.ours(&cluster::VIRTUAL_SERVICE);
+    let left = routes.filter(|route| !gone.contains(&gateway::key(route)));
+    left.flat_map(|route| {
+        let namespace = meta(route, "namespace");
+        live::hosts(route)
+            .into_iter()
+            .map(move |host| (namespace.to_owned(), host))
+    })
+    .collect()
+}
+
+/// Policies, rules and copies that nothing of the batch needs any more; `plan` has all that it needs.
+pub fn rest<'a>(
+    sources: &Sources<'a>,
+    plan: &Plan,
+    routes: &[Item],
+    gateways: &[Item],
+    accepted: &BTreeSet<Key>,
+) -> Vec<Stale<'a>> {
+    let live = sources.live;
+    let planned = |kind: Kind, object: &Value| {
+        let is = |item: &&Item| {
+            item.kind == kind && (item.namespace.as_str(), item.name.as_str()) == names(object)
+        };
+        plan.items.iter().any(|item| is(&item))
+    };
+    let stale = |kind: Kind, object: &'a Value, why: &str| Stale {
+        kind,
+        object,
+        why: why.to_owned(),
+    };
+    let mut all = Vec::new();
+    let guards = live.ours(&cluster::AUTHORIZATION_POLICY).filter(|guard| {
+        of_batch(guard, accepted)
+            && !planned(cluster::AUTHORIZATION_POLICY, guard)
+            && guarded(guard)
+                .iter()
+                .all(|host| !plan.held.iter().any(|held| held.1 == *host))
+    });
+    all.extend(guards.map(|guard| {
+        let why = "its Ingress has no address list for these hosts any more, and it still denies";
+        stale(cluster::AUTHORIZATION_POLICY, guard, why)
+    }));
+    // Routes that this run does not write may still want a rule.
+    let own: BTreeSet<Host> = routes
+        .iter()
+        .filter(|route| {
+            let held = |host: &String| plan.held.contains(&(route.namespace.clone(), host.clone()));
+            !route.hosts.iter().any(held)
+        })
+        .map(|route| (route.namespace.clone(), route.name.clone()))
+        .chain(plan.pruned.iter().map(|(_, object)| gateway::key(object)))
+        .collect();
+    let others = live.ours(&cluster::VIRTUAL_SERVICE);
+    let others = others.filter(|route| !own.contains(&gateway::key(route)));
+    let led: BTreeSet<String> = others.flat_map(destinations).collect();
+    let rules = live.ours(&cluster::DESTINATION_RULE).filter(|rule| {
+        let service = rule.pointer("/spec/host").and_then(Value::as_str);
+        of_batch(rule, accepted)
+            && !planned(cluster::DESTINATION_RULE, rule)
+            && service.is_none_or(|service| !led.contains(service))
+    });
+    all.extend(rules.map(|rule| {
+        let why = "no route to its Service needs its settings any more";
+        stale(cluster::DESTINATION_RULE, rule, why)
+    }));
+    let rewritten: BTreeSet<Host> = gateways
+        .iter()
+        .map(|item| (item.namespace.clone(), item.name.clone()))
+        .collect();
+    let others = live.all(&cluster::GATEWAY);
+    let mut shown: BTreeSet<String> = others
+        .filter(|gateway| !rewritten.contains(&gateway::key(gateway)))
+        .flat_map(gateway::credentials)
+        .collect();
+    shown.extend(gateways.iter().flat_map(|item| gateway::credentials(&item.body)));
+    let namespaces: BTreeSet<&String> = accepted.iter().map(|(namespace, _)| namespace).collect();
+    let copies = live.ours(&cluster::SECRET).filter(|copy| {
+        annotation(copy, marks::WRITTEN).is_some()
+            && secret::source(copy).is_some_and(|source| namespaces.contains(&source.0))
+            && !shown.contains(meta(copy, "name"))
+    });
+    all.extend(copies.map(|copy| stale(cluster::SECRET, copy, "no Gateway shows this copy any more")));
+    all
+}
+
+fn names(object: &Value) -> (&str, &str) {
+    (meta(object, "namespace"), meta(object, "name"))
+}
+
+/// Plans that it goes, or says that it stays. A route stays where a Gateway would go on having its host: a host that is
+/// open without a route is worse than one too many.
+pub fn settle(
+    args: &ApplyArgs,
+    live: &Live,
+    rewritten: &BTreeSet<Host>,
+    stale: Vec<Stale<'_>>,
+    plan: &mut Plan,
+) {
+    if args.secrets_only {
+        return;
+    }
+    for one in stale {
+        let Stale { kind, object, why } = one;
+        let edited = kind != cluster::SECRET && marks::untouched(object) == Some(false) && !args.overwrite;
+        let elsewhere = kind == cluster::VIRTUAL_SERVICE && open_elsewhere(object, live, rewritten);
+        let (stays, remedy) = if edited {
+            (
+                "; somebody edited it since it was written",
+                "look at it, then say --prune --overwrite to delete it",
+            )
+        } else if elsewhere {
+            (
+                "; a Gateway that is not written here has its host",
+                "close the host there: migrate rollback --ingress, then apply again",
+            )
+        } else {
+            (
+                "",
+                "say --prune to delete it, after a look at the plan (--prune --dry-run)",
+            )
+        };
+        if args.prune && stays.is_empty() {
+            plan.pruned.push((kind, object.clone()));
+            continue;
+        }
+        plan.findings.push(Finding {
+            code: "APPLY-STALE",
+            severity: Severity::Warning,
+            object: kind.named(meta(object, "namespace"), meta(object, "name")),
+            message: format!("left as it is: {why}{stays}"),
+            remedy: remedy.to_owned(),
+        });
+    }
+}
+
+fn open_elsewhere(route: &Value, live: &Live, rewritten: &BTreeSet<Host>) -> bool {
+    let namespace = meta(route, "namespace").to_owned();
+    let hosts: BTreeSet<Host> = live::hosts(route)
+        .into_iter()
+        .map(|host| (namespace.clone(), host))
+        .collect();
+    live.ours(&cluster::GATEWAY)
+        .filter(|gateway| !rewritten.contains(&gateway::key(gateway)))
+        .any(|gateway| !gateway::open(gateway).is_disjoint(&hosts))
+}

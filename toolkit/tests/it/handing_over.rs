@@ -1,0 +1,147 @@
+//! Handing a batch to a GradualRollout: only what was probed since it was written.
+
+use crate::apply::{ING, marked, tenants};
+use crate::objects::ingress;
+use crate::support::{Said, migrate};
+use gradual_rollout_toolkit::trouble::End;
+use serde_json::{Value, json};
+
+fn show(said: &Said) {
+    println!("{}{}{:?}\n", said.err, said.out, said.end);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_handed_to_a_rollout_that_the_definition_accepts() {
+    let (store, clock) = tenants(&["ns-a"]);
+    let text = include_str!("../../../deploy/crd.yaml");
+    for document in text.split("\n---") {
+        let crd: Value = serde_saphyr::from_str(document).unwrap();
+        store.register_crd(&crd).unwrap();
+    }
+    store.namespace("sealos-system");
+    let words = [
+        "-n",
+        "ns-a",
+        "apply",
+        "--rollout",
+        "sealos-system/batch-1",
+        "--split",
+        "istio-system/istio-ingressgateway:8081",
+    ];
+    let there = || store.get("gradualrollouts.rollout.sealos.io", "sealos-system", "batch-1");
+    let probed = || {
+        let mut shop = Value::clone(&store.get(ING, "ns-a", "shop").unwrap());
+        shop["metadata"]["annotations"]["rollout.sealos.io/probed-at"] = json!(clock.now().to_string());
+        store.put(shop).unwrap();
+    };
+    // The first run writes the routes, and hands nothing over that nobody has asked anything of.
+    let said = migrate(&store, &clock, &words).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Partly);
+    assert!(said.err.contains("APPLY-NOT-PROBED") && there().is_none() && marked(&store, "ns-a", "shop"));
+    let again = migrate(&store, &clock, &words).await;
+    assert_eq!(again.end.unwrap(), End::Refused, "it is still not probed");
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    probed();
+    // What is written anew, whatever for, was not probed as it is.
+    let other = [&words[..], &["--cluster-domain", "other.local"]].concat();
+    let said = migrate(&store, &clock, &other).await;
+    assert_eq!(said.end.unwrap(), End::Partly);
+    assert!(said.err.contains("APPLY-NOT-PROBED"), "{}", said.err);
+    assert!(
+        migrate(&store, &clock, &other)
+            .await
+            .err
+            .contains("APPLY-NOT-PROBED")
+    );
+    assert!(there().is_none());
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    probed();
+    let words = other;
+    // What moves the traffic is told before, and is part of the plan.
+    let version = store.version();
+    let dry = migrate(&store, &clock, &[&words[..], &["--dry-run"]].concat()).await;
+    show(&dry);
+    let line = "hand over to GradualRollout sealos-system/batch-1, which moves the traffic of ns-a\n";
+    assert!(dry.out.contains(line), "{}", dry.out);
+    let json = migrate(
+        &store,
+        &clock,
+        &[&["--json"], &words[..], &["--dry-run"]].concat(),
+    )
+    .await;
+    let told: Value = serde_json::from_str(&json.out).unwrap();
+    let handed = json!({"object": "GradualRollout sealos-system/batch-1", "action": "handOver"});
+    assert!(told["planned"].as_array().unwrap().contains(&handed), "{told}");
+    let hash = told["plan"].as_str().unwrap();
+    let without = migrate(
+        &store,
+        &clock,
+        &[
+            "-n",
+            "ns-a",
+            "apply",
+            "--cluster-domain",
+            "other.local",
+            "--plan",
+            hash,
+        ],
+    )
+    .await;
+    assert!(
+        without
+            .end
+            .unwrap_err()
+            .to_string()
+            .contains("nothing was written")
+    );
+    let server = migrate(&store, &clock, &[&words[..], &["--dry-run=server"]].concat()).await;
+    show(&server);
+    assert!(server.err.contains("it would move the traffic of ns-a") && !server.err.contains("from here on"));
+    assert_eq!((store.version(), there().is_none()), (version, true));
+    let said = migrate(&store, &clock, &[&words[..], &["--plan", hash]].concat()).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Done);
+    assert_eq!(there().unwrap()["spec"]["components"][0]["name"], "ns-a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_the_responsibility_hands_over_unprobed() {
+    let (store, clock) = tenants(&["ns-a"]);
+    for document in include_str!("../../../deploy/crd.yaml").split("\n---") {
+        let crd: Value = serde_saphyr::from_str(document).unwrap();
+        store.register_crd(&crd).unwrap();
+    }
+    store.namespace("sealos-system");
+    let words = [
+        "-n",
+        "ns-a",
+        "apply",
+        "--rollout",
+        "sealos-system/batch-1",
+        "--split",
+        "istio-system/istio-ingressgateway:8081",
+        "--unprobed",
+    ];
+    let said = migrate(&store, &clock, &words).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Done);
+    assert!(said.err.contains("info     APPLY-NOT-PROBED"), "{}", said.err);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flag_of_the_controller_that_nobody_sees_can_be_told() {
+    let (store, clock) = tenants(&["ns-a"]);
+    let mut none = ingress("ns-a", "none");
+    none["spec"].as_object_mut().unwrap().remove("ingressClassName");
+    store.put(none).unwrap();
+    let words = ["-n", "ns-a", "apply", "--dry-run", "--controller-flag"];
+    let said = migrate(
+        &store,
+        &clock,
+        &[&words[..], &["--watch-ingress-without-class=false"]].concat(),
+    )
+    .await;
+    show(&said);
+    assert!(said.err.contains("(CLASS-MISSING)"), "{}", said.err);
+}
