@@ -1,7 +1,7 @@
 //! The rules of a plan, wherever it keeps them.
 
 use crate::rollout::check::CheckRule;
-use crate::rollout::plan::{CheckSource, Class, Plan, PlannedCheck, PlannedComponent};
+use crate::rollout::plan::{CheckSource, Plan, PlannedCheck, PlannedComponent};
 
 /// Every rule that is held to the arms' counts and decides, to change it.
 pub(super) fn each(plan: &mut Plan) -> impl Iterator<Item = &mut CheckRule> {
@@ -9,11 +9,6 @@ pub(super) fn each(plan: &mut Plan) -> impl Iterator<Item = &mut CheckRule> {
     components
         .flat_map(|planned| &mut planned.checks)
         .flat_map(|set| &mut set.rules)
-}
-
-/// Whether a check is held to the arms' own counts and decides.
-pub fn is_on_arms(check: &PlannedCheck) -> bool {
-    check.source == CheckSource::Arms && check.effect.class() == Class::Decides
 }
 
 /// The plan with these checks alone, told by component and check: what is not recorded must not look like darkness.
@@ -47,6 +42,23 @@ pub fn of<'p>(plan: &'p Plan, planned: &'p PlannedComponent) -> Vec<&'p CheckRul
     let mut rules: Vec<&CheckRule> = Vec::new();
     for step in &planned.steps {
         for rule in plan.checks_at(planned, step.weight) {
+            if !rules.contains(&rule) {
+                rules.push(rule);
+            }
+        }
+    }
+    rules
+}
+
+/// Every rule that is held to the arms' own series, whatever it may do and whatever it calls an error; each once.
+pub fn on_series<'p>(plan: &'p Plan, planned: &'p PlannedComponent) -> Vec<&'p CheckRule> {
+    let mut rules = of(plan, planned);
+    for step in &planned.steps {
+        let set = plan.check_set_at(planned, step.weight);
+        let streams = set.streams.iter();
+        let beside =
+            streams.filter(|stream| matches!(stream.source, CheckSource::Arms | CheckSource::Errors(_)));
+        for rule in beside.flat_map(|stream| &stream.rules) {
             if !rules.contains(&rule) {
                 rules.push(rule);
             }

@@ -52,6 +52,15 @@ impl Source {
         }
     }
 
+    /// The raw counters of both arms now. All who look within some milliseconds of each other get the answer of one
+    /// instant, and those who ask for the same share it: nothing is asked twice.
+    pub async fn look(&self, ask: &Ask, now: Timestamp) -> Result<Snapshot, Blindness> {
+        match self {
+            Self::Prometheus(prometheus) => prometheus.look(ask, now).await,
+            Self::Simulated(simulation) => simulation.scrape(ask, now),
+        }
+    }
+
     /// The raw counters of both arms at many instants of the past: from `from` (rounded up to a whole second) to
     /// `to`, both included, every `step` (whole seconds), in order. Each is what [`Source::read`] would have given
     /// at its instant, as far as the source remembers; an instant of which it remembers nothing has no pods.
@@ -119,13 +128,9 @@ impl Source {
                 Err(blindness) => return Reading::Blind(blindness),
             }
         }
-        let looked = match self {
-            Self::Prometheus(prometheus) => prometheus.look(ask, now).await,
-            Self::Simulated(simulation) => simulation.scrape(ask, now),
-        };
-        match looked {
+        match self.look(ask, now).await {
             Ok(snapshot) => name_what_is_missing(ask, advance(cursor, snapshot)),
-            Err(blindness) => Reading::Blind(blindness),
+            Err(blindness) => name_what_is_missing(ask, Reading::Blind(blindness)),
         }
     }
 }

@@ -257,6 +257,13 @@ impl Ledger {
         self.conclude(ctx, &self.findings(ctx), self.darkness(ctx))
     }
 
+    /// Whether some check is surely past its rollback limit, whoever's fault that is.
+    pub(in crate::rollout) fn is_at_fault(&self, ctx: &Context<'_>) -> bool {
+        let findings = self.findings(ctx);
+        let past = |f: &Finding<'_>| matches!(f.why, Why::NotAlone { .. } | Why::Evidence { .. });
+        findings.iter().any(past)
+    }
+
     fn findings<'a>(&self, ctx: &Context<'a>) -> Vec<Finding<'a>> {
         let rules = ctx.rules.iter();
         if ctx.weight.is_zero() {

@@ -161,3 +161,49 @@ async fn a_backtest_replays_what_is_read_beside_the_arms_and_names_what_it_canno
     let message = outcome["message"].as_str().unwrap();
     assert!(message.starts_with("gone: "), "{message}");
 }
+
+const EVERY: &str = r#"{name: errors, errors: {codes: ["5xx", "499"]}},
+  {name: p95, action: hold}, {name: available, dryRun: true},
+  {name: handshakes, metric: tlsHandshake, counters: {total: handshakes_total, failed: handshakes_failed_total}, series: {canary: {pod: "new"}, control: {pod: "old"}}},
+  {name: queue, metric: query, promote: {max: 100}, rollback: {max: 1000}, query: {canary: 'max(queue_depth{app="{{component}}"})'}},
+  {name: ready, metric: readiness, deployment: shop}"#;
+
+#[tokio::test]
+async fn every_check_of_the_file_has_a_row_and_those_that_count_a_value_and_samples() {
+    let mut record = Record(String::new());
+    record.service("shop", 15, MS, BOUNDS);
+    record.stands(r#"queue_depth{app="shop"}"#, 5);
+    for (pod, failed) in [("new", 240), ("old", 0)] {
+        record.rises(&format!(r#"handshakes_total{{pod="{pod}"}}"#), 600, 15, AT);
+        record.rises(
+            &format!(r#"handshakes_failed_total{{pod="{pod}"}}"#),
+            failed,
+            15,
+            AT,
+        );
+    }
+    let prometheus = record.served().await;
+    let yaml = file("shop", "", EVERY);
+    let (_, out, err) = run(&format!("{TEST} -o json"), &yaml, &prometheus.url(), &[]).await;
+    let told: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+    let checks = told["components"][0]["checks"].as_array().unwrap();
+    let mut names: Vec<_> = checks.iter().map(|c| c["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    let all = [
+        "available",
+        "errors",
+        "handshakes",
+        "p95",
+        "queue",
+        "ready",
+        "throughput",
+    ];
+    assert_eq!(names, all, "{out}");
+    for check in checks.iter().filter(|c| c["name"] != "ready") {
+        assert!(check["value"].is_string(), "{check:#}");
+        assert!(check["samples"].as_i64() > Some(0), "{check:#}");
+    }
+    let handshakes = checks.iter().find(|c| c["name"] == "handshakes").unwrap();
+    assert_eq!(handshakes["verdict"], "Breach", "{handshakes:#}");
+    assert!(told["components"][0]["putBackAt"].is_string(), "{out}");
+}

@@ -197,6 +197,55 @@ fn a_control_too_small_to_testify_holds_what_it_could_acquit() {
     assert!(is_breach(&outlook), "{outlook:?}");
 }
 
+/// The outlook after so many minutes in which a canary at 95% has 2 errors in 9 requests a tick, beside a control that
+/// has a request in a minute.
+fn beside_a_handful(minutes: u64, control_fails: bool, was_bad: bool) -> Outlook {
+    let rules = errors(at_most("1%"));
+    let before = Baseline {
+        at: at(0),
+        requests: 20_000,
+        errors: if was_bad { 600 } else { 20 },
+        bounds_ms: Vec::new(),
+        latency: Vec::new(),
+        phi: None,
+    };
+    let mut bench = Bench::new(&rules, 95);
+    bench.ctx.baseline = Some(&before);
+    bench.ticks(12, &arm(9, 0, 0), &arm(0, 0, 0));
+    let mut outlook = Outlook::Promotable;
+    for tick in 0..minutes * 6 {
+        let requests = u64::from(tick % 6 == 0);
+        outlook = bench.tick(
+            arm(9, 2, 0),
+            arm(requests, requests * u64::from(control_fails), 0),
+        );
+        if is_breach(&outlook) {
+            break;
+        }
+    }
+    outlook
+}
+
+#[test]
+fn above_ninety_percent_a_handful_of_requests_of_control_holds_a_fault_for_half_an_hour_and_not_for_hours() {
+    let outlook = beside_a_handful(20, false, false);
+    assert!(matches!(outlook, Outlook::Between { .. }), "{outlook:?}");
+    let outlook = beside_a_handful(40, false, false);
+    assert!(is_breach(&outlook), "{outlook:?}");
+}
+
+#[test]
+fn a_fault_that_a_handful_of_requests_of_control_shares_or_that_control_had_before_is_not_put_on_the_canary()
+{
+    let outlook = beside_a_handful(240, true, false);
+    assert!(!is_breach(&outlook), "control fails, too: {outlook:?}");
+    let outlook = beside_a_handful(240, false, true);
+    assert!(
+        matches!(outlook, Outlook::Between { .. }),
+        "control was past the limit before: {outlook:?}"
+    );
+}
+
 #[test]
 fn a_component_is_stored_in_four_kilobytes_with_istios_buckets() {
     const ISTIO: [f64; 19] = [
