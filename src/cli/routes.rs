@@ -100,7 +100,11 @@ pub(super) async fn run(
             [] => "no rollout here has a component with an ingressNginx router".to_owned(),
             names => format!("no component {} with an ingressNginx router", names.join(", ")),
         };
-        return Err(Failure::refused(message));
+        return Err(if args.component.is_empty() {
+            Failure::refused(message)
+        } else {
+            Failure::usage(message)
+        });
     }
     match form {
         Output::Json | Output::Yaml => output::data(out, form, &json!({ "components": checked }))?,

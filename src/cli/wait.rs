@@ -72,8 +72,12 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
     if command.verb == Verb::Rollback {
         let to = back_to(command, rollout);
         let there = weight.written <= to && weight.observed.is_some_and(|w| w <= to);
+        // Where an object is gone nothing can be read back as a whole, and nothing has to be.
+        let over = weight.written <= to && found.state == State::RolledBack && found.lowering.is_none();
         return if there {
             Stand::Done(format!("at {}", weight.written))
+        } else if over {
+            Stand::Done(format!("at {}: {}", weight.written, found.message))
         } else {
             Stand::Waiting(format!("{now} ({})", found.message))
         };

@@ -338,11 +338,17 @@ impl Actor {
             self.gate_answers.due(),
             self.checkups.due(),
         ];
-        let due = [look, save, self.wake_at, self.leaving.next()]
-            .into_iter()
-            .chain(again)
-            .flatten()
-            .min();
+        let due = [
+            look,
+            save,
+            self.wake_at,
+            self.leaving.next(),
+            self.leaving.looks(now),
+        ]
+        .into_iter()
+        .chain(again)
+        .flatten()
+        .min();
         // At least a millisecond: what is due now and cannot be done now must not spin.
         due.map_or(IDLE, |at| {
             self.shared.clock.until(at).max(Duration::from_millis(1))

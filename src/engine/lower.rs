@@ -187,6 +187,16 @@ async fn attempt_once(
         None => known.insert(timed(doors.get(target)).await?).clone(),
     };
     let target = &target.for_lowering(&json, &told.claimed);
+    if target.read(&json).is_err() && target.leads_nowhere(&json) {
+        // There is nothing to take away, and nothing to write it to.
+        let left = format!("{}: no route leads to the canary any more", target.object());
+        tracing::warn!(object = %target.object(), left, "nothing to lower");
+        told.left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(left);
+        return Ok(());
+    }
     // To somewhere above zero an object may be too coarse; then it goes below rather than above.
     // Whatever is lower already stays lower: this lane never raises. An object whose old weights cannot be read is
     // written all the same.

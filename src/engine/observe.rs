@@ -246,10 +246,22 @@ pub(super) fn see(
             .or_else(|| break_glass(json.pointer("/metadata/annotations")));
         // What an object says that stands for a selection depends on what was found, too.
         match memo.read_beside(at, target, (&json, selects), routed.last()) {
-            Ok(object) => routed.push(object),
+            Ok(object) => {
+                routed.push(object);
+                seen.obstacle = seen.obstacle.take().or_else(|| target.unreached(&json));
+            }
             Err(error) => {
                 wrong.get_or_insert_with(|| error.to_string());
-                seen.unknown = true;
+                if target.leads_nowhere(&json) {
+                    // It gives the canary nothing, as one that is gone.
+                    routed.push(Routed {
+                        object: target.object().to_string(),
+                        absent: true,
+                        ..Routed::default()
+                    });
+                } else {
+                    seen.unknown = true;
+                }
             }
         }
     }
@@ -258,10 +270,8 @@ pub(super) fn see(
             seen.partly = routed;
             Routers::Unreadable(message)
         }
-        (None, Some(obstacle)) if routed.is_empty() => {
-            seen.unknown = true;
-            Routers::Unreadable(obstacle.clone())
-        }
+        // Where its selections find nothing there is nothing of ours either.
+        (None, Some(obstacle)) if routed.is_empty() => Routers::Unreadable(obstacle.clone()),
         (None, _) => Routers::Read(routed),
     };
     seen

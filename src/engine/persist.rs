@@ -4,7 +4,7 @@ use crate::cluster::rollouts::RawRollout;
 use crate::rollout::plan::{Plan, Problem, UNKNOWN};
 use crate::rollout::spec::{Component, GradualRolloutSpec, Router};
 use crate::rollout::status::GradualRolloutStatus;
-use crate::routing::{ClaimKey, ObjectKind, named, needs, targets};
+use crate::routing::{ClaimKey, ObjectKind, Part, named, needs, targets};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -128,6 +128,24 @@ fn abandoned(
             .any(|r| matches!(r, Router::IngressNginx(_)))
     };
     let mut problems = Vec::new();
+    // One that another takes over by its new name is taken over whole, or somebody stands there alone.
+    let gone = status
+        .components
+        .iter()
+        .filter(|c| !c.detached && !plan.names(&c.name));
+    for (name, before) in gone.filter_map(|c| Some((&c.name, c.definition.as_deref()?))) {
+        let is_taken = |key: &ClaimKey| claims.iter().any(|k| k.overlaps(key));
+        let (taken, left): (Vec<_>, Vec<_>) = routes(before, namespace).into_iter().partition(is_taken);
+        if let (Some(taken), Some(left)) = (taken.first(), left.first()) {
+            problems.push(Problem {
+                path: "spec.components".to_owned(),
+                message: format!(
+                    "{taken} of {name}, which has canary traffic, is another component's now, and nobody would watch \
+                     over {left}: take over all of its routers, or roll {name} back (or detach it), and this is taken up then"
+                ),
+            });
+        }
+    }
     for (i, planned) in plan.components.iter().enumerate() {
         let Some(c) = status.component(planned.name()).filter(|c| !c.detached) else {
             continue;
@@ -161,6 +179,13 @@ fn abandoned(
         }
     }
     problems
+}
+
+/// What a component routes, beside the marks that bear its name.
+fn routes(component: &Component, namespace: &str) -> Vec<ClaimKey> {
+    let mut all = named(component, namespace);
+    all.retain(|key| !matches!(key.part, Part::Stamp(_)));
+    all
 }
 
 /// The two ends of each router that names them, as they are written: the same route with another pair is another split.

@@ -121,10 +121,16 @@ const MUTATING: &str = "VIRTUALSERVICE_MUTATING_ANNOTATIONS";
 pub(super) const EMERGENCY: &str = "EMERGENCY_ROLLBACK";
 pub(super) const EMERGENCY_AT: &str = "ROLLBACK_TIMESTAMP";
 
-/// What an emergency adds to the variables. A raise after one says that it is over, or the controller would go on
+/// What an emergency adds to the variables. One that `stands` already keeps its time: another would restart the pods of
+/// the controller that the traffic is on. A raise after one says that it is over, or the controller would go on
 /// refusing new objects.
-pub(super) fn emergency(mode: WriteMode, weight: Weight, flagged: bool) -> Vec<(&'static str, String)> {
+pub(super) fn emergency(
+    mode: WriteMode,
+    weight: Weight,
+    (flagged, stands): (bool, bool),
+) -> Vec<(&'static str, String)> {
     match mode {
+        WriteMode::Emergency { .. } if stands => Vec::new(),
         WriteMode::Emergency { at } => vec![(EMERGENCY, "true".into()), (EMERGENCY_AT, at.to_string())],
         WriteMode::Normal if flagged && !weight.is_zero() => vec![(EMERGENCY, "false".into())],
         WriteMode::Normal => Vec::new(),

@@ -25,6 +25,19 @@ pub(super) fn goes_to(entry: &Value, destination: &Destination) -> bool {
         && destination.port.is_none_or(|wanted| port(entry) == Some(wanted))
 }
 
+/// Whether traffic to one destination may reach the other, however its host is spelt: `shop` in the namespace `apps` and
+/// `shop.apps.svc.cluster.local` are one, and a destination without a subset reaches all subsets.
+pub(super) fn may_reach(destination: &Value, other: &Destination) -> bool {
+    let host = text(destination, "/host").unwrap_or_default();
+    let begins = |long: &str, short: &str| {
+        long.strip_prefix(short)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let subset = text(destination, "/subset").filter(|subset| !subset.is_empty());
+    (begins(host, &other.host) || begins(&other.host, host))
+        && (subset.is_none() || other.subset.is_none() || subset == other.subset.as_deref())
+}
+
 /// The destinations of a route.
 pub(super) fn entries(route: &Value) -> &[Value] {
     route

@@ -168,6 +168,40 @@ impl<'a> Rules<'a> {
             .collect()
     }
 
+    /// Whether none of the object's rules can lead to the canary, by weight or as a mirror.
+    pub(super) fn leads_nowhere(self, object: &ObjectRef, json: &Value) -> bool {
+        let Some(spec) = json.get("spec").filter(|spec| spec.is_object()) else {
+            return false;
+        };
+        let rules = match member(spec, "/rules") {
+            None => return true,
+            Some(rules) => rules.as_array(),
+        };
+        // The same back end on another port is the same canary.
+        let canary = Backend {
+            port: None,
+            ..self.route.canary.clone()
+        };
+        let filters = |rule: &'_ Value| -> Vec<Value> {
+            let filters = rule
+                .get("filters")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten();
+            filters
+                .filter_map(|filter| filter.pointer("/requestMirror/backendRef").cloned())
+                .collect()
+        };
+        let leads = |entry: &Value| goes_to(entry, &canary, &object.namespace);
+        rules.is_some_and(|rules| {
+            rules.iter().all(|rule| {
+                let own = entries(rule).iter();
+                let inner = own.clone().flat_map(filters);
+                !own.clone().any(leads) && !inner.chain(filters(rule)).any(|entry| leads(&entry))
+            })
+        })
+    }
+
     /// What a lowering writes where the strict reading fails; `None` where that counts.
     pub(super) fn picked<'j>(
         self,

@@ -4,7 +4,7 @@
 //! written; the pair keeps its sum, and whatever else the route has keeps its own.
 
 use super::astray::{Form, Owners, Picked, Stray};
-use super::destination::{describe, entries, goes_to, label, labels, written};
+use super::destination::{describe, entries, goes_to, label, labels, may_reach, written};
 use super::error::RoutingError;
 use super::object::{ClaimKey, ObjectRef, Part, place};
 use super::pair;
@@ -186,6 +186,38 @@ impl<'a> Routes<'a> {
                 )
             })
             .collect()
+    }
+
+    /// Whether none of the object's routes, of whatever list, can lead to the canary: by weight, as a mirror, or by
+    /// another object that it leads on to.
+    pub(super) fn leads_nowhere(&self, json: &Value) -> bool {
+        let Some(spec) = json.get("spec").filter(|spec| spec.is_object()) else {
+            return false;
+        };
+        ["http", "tls", "tcp"].into_iter().all(|list| {
+            let routes = match member(spec, &format!("/{list}")) {
+                None => return true,
+                Some(routes) => routes.as_array(),
+            };
+            routes.is_some_and(|routes| routes.iter().all(|route| !self.may_lead(route)))
+        })
+    }
+
+    fn may_lead(&self, route: &Value) -> bool {
+        let mirrors = route
+            .get("mirrors")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        let mirrors = mirrors.filter_map(|mirror| mirror.get("destination"));
+        let mirrors = mirrors.chain(route.get("mirror"));
+        let mut all = entries(route)
+            .iter()
+            .filter_map(|entry| entry.get("destination"))
+            .chain(mirrors);
+        let canary = &self.pair.canary;
+        route.get("delegate").is_some_and(Value::is_object)
+            || all.any(|destination| may_reach(destination, canary))
     }
 
     fn form(&self) -> Form {
@@ -401,6 +433,12 @@ impl<'a> Routes<'a> {
     pub(super) fn goes_to_one_arm(&self, route: &Value) -> bool {
         let to = |arm: &Destination| entries(route).iter().any(|e| goes_to(e, arm));
         to(&self.pair.canary) != to(&self.pair.control)
+    }
+
+    /// Whether a route goes to the canary and nowhere else.
+    pub(super) fn goes_to_canary_alone(&self, route: &Value) -> bool {
+        let entries = entries(route);
+        !entries.is_empty() && entries.iter().all(|e| goes_to(e, &self.pair.canary))
     }
 
     /// Whether a route goes to control and nowhere else.

@@ -38,6 +38,36 @@ impl<'a> Target<'a> {
         all
     }
 
+    /// Why no request can reach the routes that are written, as a sentence with the remedy: a weight there moves nothing.
+    pub fn unreached(&self, json: &Value) -> Option<String> {
+        match &self.way {
+            Way::Istio(routes) => routes.unreached(&self.object, json),
+            Way::GatewayApi(_)
+            | Way::ConfigMap(_)
+            | Way::Deployment(_)
+            | Way::Restart
+            | Way::Nginx(_)
+            | Way::Hook(_)
+            | Way::Manual(_) => None,
+        }
+    }
+
+    /// Whether no route of the object leads to the canary any more, in whatever spelling: then it gives the canary
+    /// nothing, as one that is gone. What leads on to other objects may.
+    pub fn leads_nowhere(&self, json: &Value) -> bool {
+        seen::expect_object(&self.object, json).is_ok()
+            && match &self.way {
+                Way::Istio(routes) => routes.leads_nowhere(json),
+                Way::GatewayApi(rules) => rules.leads_nowhere(&self.object, json),
+                Way::ConfigMap(_)
+                | Way::Deployment(_)
+                | Way::Restart
+                | Way::Nginx(_)
+                | Way::Hook(_)
+                | Way::Manual(_) => false,
+            }
+    }
+
     /// What a lowering of this object leaves, as sentences: routes of others that give the canary something, and
     /// variables that cannot be written.
     pub fn left(&self, json: &Value) -> Left {

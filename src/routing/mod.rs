@@ -8,6 +8,7 @@
 pub mod adopt;
 mod astray;
 mod backend;
+mod before;
 mod controller_switch;
 mod destination;
 mod error;

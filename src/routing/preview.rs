@@ -179,7 +179,15 @@ impl Routes<'_> {
                 None => "took away",
                 Some((_, rule)) if sum(rule) != *known => "changed",
                 Some((at, _)) if at > carrier.at => "moved behind the route it shadows",
-                Some(_) => continue,
+                Some((at, rule)) => match self.taken(json, carriers, at, rule) {
+                    None => continue,
+                    Some(taker) => {
+                        return Some(format!(
+                            "route {taker} of {object} stands before our rule {name} and takes what testers send: put it \
+                             behind"
+                        ));
+                    }
+                },
             };
             return Some(format!("somebody {what} our rule {name} of {object}: {again}"));
         }
@@ -325,6 +333,16 @@ impl Routes<'_> {
             }
             let name = rule_name(self.component, n);
             let rule = rule(object, carrier, wanted, &name, before.as_ref())?;
+            if let Some(taker) = self.taken(json, &carriers, carrier.at, &rule) {
+                return Err(RoutingError::BadPreview {
+                    object: object.clone(),
+                    why: format!(
+                        "route {taker} stands before route {} and takes what testers send: put it behind that route, or \
+                         tell testers by something else",
+                        carrier.label
+                    ),
+                });
+            }
             rules.insert(name.clone(), sum(&rule));
             let testers = Preview {
                 mirror: None,

@@ -275,7 +275,11 @@ pub(super) fn draft(
     let mut additions = Vec::new();
     let mut variables = variables(switch, percent, networking);
     let weighing = variables.len();
-    variables.extend(emergency(mode, weight, flagged));
+    let down = says
+        .and_then(|says| says.parse().ok())
+        .and_then(Weight::from_percent);
+    let stands = flagged && down.is_some_and(|down| down <= weight);
+    variables.extend(emergency(mode, weight, (flagged, stands)));
     for (position, (name, new)) in variables.into_iter().enumerate() {
         match container.variable(object, name) {
             Ok(Variable::Plain { index, value }) => container.set(name, (index, value), &new, draft),

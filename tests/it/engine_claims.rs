@@ -95,8 +95,11 @@ async fn an_older_resource_that_is_edited_takes_no_route_in_the_middle_of_a_roll
     // Once the younger's is back, the older may have it.
     world.say_to("young", "rollback", json!({"components": ["shop"], "who": "ada"}));
     world.until("back", |w| w.weight("shop") == 0).await;
+    // Its mark says that it was rolled back: a person says when it begins again.
     world
-        .until("the older takes it up", |w| w.weight("shop") >= 5)
+        .until("the older has it", |w| {
+            of(&w.rollout("demo"), "shop")["state"] == "RolledBack"
+        })
         .await;
     assert_eq!(ready(&world.rollout("young")).0, "Claimed");
 }

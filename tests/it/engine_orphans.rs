@@ -1,6 +1,6 @@
 //! Components that were taken out of the spec while they had canary traffic.
 
-use crate::support::world::{NS, World, component};
+use crate::support::world::{NS, World, component, rollout, virtual_service};
 use gradual_rollout::rollout::reason::{Reason, State};
 use serde_json::{Value, json};
 
@@ -83,4 +83,47 @@ async fn a_renamed_component_goes_on_where_its_route_stands_and_the_old_name_lea
     world.until("no mark", |w| marks(&w.vs("shop")) == 0).await;
     assert!(world.status().component("shop").is_none());
     assert!(world.weight("shop") >= 25);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_component_that_is_renamed_and_loses_a_router_in_one_edit_goes_on_as_it_was() {
+    let mut world = World::new();
+    let mut both = component("shop");
+    both["routers"]
+        .as_array_mut()
+        .unwrap()
+        .push(component("cart")["routers"][0].clone());
+    for name in ["shop", "cart"] {
+        world.store.put(virtual_service(name)).unwrap();
+    }
+    let mut object = rollout("demo", &["shop"]);
+    object["spec"]["components"] = json!([both]);
+    world.store.put(object).unwrap();
+    world.start("daemon-1");
+    world
+        .until("25%", |w| w.weight("shop") == 25 && w.weight("cart") == 25)
+        .await;
+    let mut object = world.object();
+    let mut renamed = component("shop");
+    renamed["name"] = json!("store");
+    object["spec"]["components"] = json!([renamed]);
+    world.store.put(object).unwrap();
+    world
+        .until("told", |w| {
+            w.object()["status"]["conditions"]
+                .to_string()
+                .contains("nobody would watch")
+        })
+        .await;
+    world.traffic.fail("shop");
+    world
+        .until("both are back", |w| {
+            w.weight("shop") == 0 && w.weight("cart") == 0
+        })
+        .await;
+    world
+        .until("the edit is taken up", |w| {
+            w.status().component("store").is_some()
+        })
+        .await;
 }

@@ -271,3 +271,67 @@ async fn originals_that_cannot_be_read_back_keep_the_resource_for_half_a_minute_
     assert!((30..=60).contains(&took), "{took}s");
     assert_eq!(world.weight("shop"), 0, "the traffic went back all the same");
 }
+
+#[tokio::test(start_paused = true)]
+async fn deleted_with_restore_what_never_carried_anything_keeps_nothing_waiting_for_long() {
+    let world = with("restore", &["shop"]);
+    let originals = owned(world.vs("shop"));
+    let mut object = world.object();
+    let mut typo = object["spec"]["components"][0].clone();
+    typo["name"] = json!("typo");
+    typo["routers"][0]["istio"]["virtualServices"] = json!([{"name": "cart"}]);
+    typo["routers"][0]["istio"]["canary"] = json!({"host": "cart", "subset": "typo"});
+    object["spec"]["components"].as_array_mut().unwrap().push(typo);
+    world.store.put(virtual_service("cart")).unwrap();
+    world.store.put(object).unwrap();
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    delete(&world);
+    world.until("back", |w| w.weight("shop") == 0).await;
+    for _ in 0..60 {
+        world.pass(1).await;
+        if world.object().is_null() {
+            break;
+        }
+    }
+    assert!(world.object().is_null(), "{:#}", world.object());
+    assert_eq!(owned(world.vs("shop")), originals, "and its originals are back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleted_with_restore_what_was_detached_is_not_waited_for() {
+    let world = with("restore", &["shop", "cart"]);
+    world.until("25%", |w| w.weight("cart") == 25).await;
+    world.say("detach", json!({"components": ["cart"], "who": "ada"}));
+    world.until("detached", |w| w.component("cart").detached).await;
+    world.store.delete(ROUTES, NS, "cart").unwrap();
+    delete(&world);
+    gone(&world).await;
+    assert_eq!(world.weight("shop"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_is_over_where_no_route_leads_to_the_canary_any_more_and_says_what_is_wrong() {
+    let world = with("keep", &["shop"]);
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    let mut vs = world.vs("shop");
+    for route in vs["spec"]["http"].as_array_mut().unwrap() {
+        route["route"]
+            .as_array_mut()
+            .unwrap()
+            .retain(|d| !d["destination"]["host"].as_str().unwrap().contains("v2"));
+        route["route"][0]["weight"] = json!(100);
+    }
+    world.store.put(vs).unwrap();
+    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+    world
+        .until("over", |w| {
+            w.component("shop").lowering.is_none() && w.component("shop").state == State::RolledBack
+        })
+        .await;
+    let message = world.component("shop").message;
+    assert!(
+        message.contains("virtualservice") && message.contains("shop-v2"),
+        "{message}"
+    );
+    assert_eq!(world.component("shop").weight.written.to_string(), "0%");
+}

@@ -43,7 +43,7 @@ pub struct EmergencyArgs {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// Do not ask for the word EMERGENCY
-    #[arg(long, visible_alias = "no-confirm")]
+    #[arg(long, visible_alias = "no-confirm", overrides_with = "force")]
     pub force: bool,
     /// A component; may be repeated [default: all]
     #[arg(short, long, value_name = "NAME")]

@@ -22,6 +22,8 @@ pub(super) struct Leaving {
     busy: bool,
     /// Not again before this.
     again: Option<Timestamp>,
+    /// When what never carried anything is no longer waited for.
+    enough: Option<Timestamp>,
     done: bool,
 }
 
@@ -34,6 +36,11 @@ impl Leaving {
     /// When to try again.
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.again.filter(|_| !self.busy)
+    }
+
+    /// When to look again whether what is waited for is back.
+    pub(super) fn looks(&self, now: Timestamp) -> Option<Timestamp> {
+        self.enough.filter(|at| *at > now)
     }
 
     /// The resource was not let go: somebody wrote to it first, or nobody answered.
@@ -160,14 +167,28 @@ impl Actor {
     }
 
     /// Whether everything that `onDelete: restore` brings back is back. What was kept for want of a control is as
-    /// far as it gets.
-    pub(super) fn is_restored(&self) -> bool {
+    /// far as it gets; what was detached is somebody else's to bring back. And what has no canary traffic as far as
+    /// anybody knows, and cannot be written, keeps the others' originals waiting for [`PATIENCE`] and no longer.
+    pub(super) fn is_restored(&mut self) -> bool {
         let told = restore(&self.raw.uid).id;
         // Until the deletion itself was decided on, nothing was put back by it.
-        self.raw.deleting
+        let decided = self.raw.deleting
             && self.raw.has_finalizer()
-            && self.status.commands.iter().any(|c| c.id == told)
-            && self.status.components.iter().all(|c| self.is_back(c))
+            && self.status.commands.iter().any(|c| c.id == told);
+        if !decided {
+            return false;
+        }
+        let missing = self
+            .status
+            .components
+            .iter()
+            .filter(|c| !c.detached && !self.is_back(c));
+        let carrying: Vec<bool> = missing.map(|c| !c.weight.written.is_zero()).collect();
+        if carrying.is_empty() || carrying.contains(&true) {
+            return carrying.is_empty();
+        }
+        let now = self.shared.clock.now();
+        now >= *self.leaving.enough.get_or_insert(now + PATIENCE)
     }
 
     /// Whether the resource carries our finalizer: nothing is raised before it does, for nobody would see it out.

@@ -83,6 +83,11 @@ impl Desk<'_> {
 
     /// Obeys a command about routes for testers or the mirror.
     pub(super) fn beside_the_weight(&mut self, i: usize, command: &Command) -> Answer {
+        if let Routers::Unreadable(why) = &self.sight(i).routers
+            && would_add(command)
+        {
+            return Err(format!("it cannot be written: {why}"));
+        }
         let spec = self.planned(i).and_then(|p| preview::of(&p.component));
         let Some(c) = self.status.components.get_mut(i) else {
             return Err(String::new());

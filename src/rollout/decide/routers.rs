@@ -141,8 +141,18 @@ impl Desk<'_> {
         c.weight.observed = None;
         let (lowest, highest) = range(&objects);
         if let Some(order) = c.lowering.clone() {
-            if !unknown && !objects.is_empty() && objects.iter().all(|o| is_down(o, &order)) {
+            if !unknown && objects.iter().all(|o| is_down(o, &order)) {
+                let why = match &self.sight(i).routers {
+                    Routers::Unreadable(why) => why.clone(),
+                    Routers::Unread | Routers::Claimed(_) | Routers::Read(_) => String::new(),
+                };
                 self.lowered(i, highest, &order);
+                if let Some(c) = self.status.components.get_mut(i)
+                    && !why.is_empty()
+                {
+                    // What has nothing to take back is back, and still somebody has to see to it.
+                    c.message = format!("{}; {why}", c.message);
+                }
             } else {
                 self.lower_again(i, &objects, &order);
             }

@@ -279,6 +279,18 @@ fn an_emergency_is_told_to_the_controller_and_the_next_raise_takes_it_back() {
         object["spec"], before,
         "a retry with the same time restarts no pod"
     );
+    let later = WriteMode::Emergency {
+        at: "2026-11-21T07:05:00Z".parse().unwrap(),
+    };
+    let again = with(SWITCH, 1, |t| {
+        t.write(&object, &stamp("01F", Weight::ZERO), later)
+    })
+    .unwrap();
+    serve(&again, &mut object).unwrap();
+    assert_eq!(
+        object["spec"], before,
+        "nor does another emergency while the first stands"
+    );
     serve(&write(SWITCH, 1, &object, Weight::ZERO).unwrap(), &mut object).unwrap();
     assert!(env_of(&object).contains(&pairs(&[("EMERGENCY_ROLLBACK", "true")])[0]));
     serve(&write(SWITCH, 1, &object, percent(5)).unwrap(), &mut object).unwrap();

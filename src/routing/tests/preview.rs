@@ -324,6 +324,36 @@ fn a_route_that_matches_by_the_testers_header_itself_is_refused() {
 }
 
 #[test]
+fn testers_are_refused_where_a_route_before_takes_what_they_send_and_told_when_one_comes() {
+    let away = json!({"match": [{"headers": {"canary": {"exact": "true"}}}], "route": [{"destination": {"host": "v0"}}]});
+    let mut object = shop();
+    object["spec"]["http"]
+        .as_array_mut()
+        .unwrap()
+        .insert(0, away.clone());
+    let error = preview(SHOP, &object, &Wanted::AsSpecified)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("route http[0] stands before route") && error.contains("put it behind"),
+        "{error}"
+    );
+    // One that asks for more leaves something.
+    object["spec"]["http"][0]["match"][0]["uri"] = json!({"exact": "/only"});
+    let patch = preview(SHOP, &object, &Wanted::AsSpecified).unwrap().unwrap();
+    serve(&patch, &mut object).unwrap();
+    object["spec"]["http"][0]["match"][0]
+        .as_object_mut()
+        .unwrap()
+        .remove("uri");
+    let told = shown(SHOP, &object).missing.unwrap();
+    assert!(
+        told.contains("route http[0]") && told.contains("takes what testers send"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_route_without_matches_is_shadowed_by_the_condition_alone() {
     let mut object = shop();
     object["spec"]["http"][1].as_object_mut().unwrap().remove("match");
@@ -343,7 +373,7 @@ fn several_listed_routes_are_shadowed_each_whatever_their_order() {
     let pair = object["spec"]["http"][1]["route"].clone();
     object["spec"]["http"] = json!([
         {"name": "b", "match": [{"port": 1}], "route": pair},
-        {"name": "between", "route": [{"destination": {"host": "x"}}]},
+        {"name": "between", "match": [{"port": 3}], "route": [{"destination": {"host": "x"}}]},
         {"name": "a", "match": [{"port": 2}], "route": pair},
     ]);
     let before = object.clone();

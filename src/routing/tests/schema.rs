@@ -3,6 +3,8 @@
 use super::*;
 use crate::rollout::observation::Wanted;
 use crate::rollout::preview::Preview;
+use gradual_rollout_apiserver::Store;
+use gradual_rollout_apiserver::clock::Clock;
 use std::path::{Path, PathBuf};
 
 /// A file of the directory with `istio.yaml` and `gateway-api.yaml`, the projects' own CRDs: named by
@@ -19,14 +21,18 @@ fn crds(name: &str) -> Option<PathBuf> {
     Some(file)
 }
 
-/// Each served version of a definition, with its schema.
-fn schemas(file: &Path, name: &str) -> Vec<(String, Value)> {
+fn definition(file: &Path, name: &str) -> Value {
     let text = std::fs::read_to_string(file).unwrap();
     let document = text
         .split("\n---")
         .find(|document| document.contains(&format!("\n  name: {name}\n")))
         .unwrap();
-    let crd: Value = serde_saphyr::from_str(document).unwrap();
+    serde_saphyr::from_str(document).unwrap()
+}
+
+/// Each served version of a definition, with its schema.
+fn schemas(file: &Path, name: &str) -> Vec<(String, Value)> {
+    let crd = definition(file, name);
     let versions = crd["spec"]["versions"].as_array().unwrap();
     versions
         .iter()
@@ -36,6 +42,27 @@ fn schemas(file: &Path, name: &str) -> Vec<(String, Value)> {
             (name, version["schema"]["openAPIV3Schema"].clone())
         })
         .collect()
+}
+
+/// A server that has the definition, with its namespace: what a real one would refuse for the schema, `oneOf`, patterns and
+/// rules in CEL included, it refuses.
+fn server(file: &Path, name: &str) -> Store {
+    let store = Store::new(Clock::simulated("2026-03-02T02:00:00Z".parse().unwrap()));
+    store.namespace("apps");
+    store.register_crd(&definition(file, name)).unwrap();
+    store
+}
+
+fn admitted(store: &Store, object: &Value) -> Result<(), String> {
+    let mut object = object.clone();
+    object["metadata"]
+        .as_object_mut()
+        .unwrap()
+        .remove("resourceVersion");
+    store
+        .put(object)
+        .map(drop)
+        .map_err(|failure| failure.body().to_string())
 }
 
 /// The part of structural schemas that these objects meet: types, required and unknown members, bounds.
@@ -87,6 +114,7 @@ fn written_virtual_services_fit_the_schema_of_the_crd() {
     let Some(file) = crds("istio.yaml") else {
         return;
     };
+    let store = server(&file, "virtualservices.networking.istio.io");
     let schema = schemas(&file, "virtualservices.networking.istio.io")
         .swap_remove(0)
         .1;
@@ -125,6 +153,15 @@ fn written_virtual_services_fit_the_schema_of_the_crd() {
             let mut found = Vec::new();
             violations(&schema["properties"]["spec"], &object["spec"], "spec", &mut found);
             assert_eq!(found, Vec::<String>::new(), "{list} at {weight}");
+            assert_eq!(admitted(&store, &object), Ok(()), "{list} at {weight}");
+        }
+        if list == "http" {
+            let mut both = object.clone();
+            both["spec"]["http"][0]["match"][0]["headers"]["canary"]["prefix"] = "t".into();
+            assert!(
+                admitted(&store, &both).is_err(),
+                "one condition of a header, not two"
+            );
         }
         // The check must be able to fail.
         let mut found = Vec::new();
@@ -148,6 +185,7 @@ fn written_routes_fit_every_served_version_of_the_gateway_apis_crds() {
         ObjectKind::TlsRoute,
         ObjectKind::TcpRoute,
     ] {
+        let store = server(&file, &format!("{}.{}", kind.plural(), kind.group()));
         let all = schemas(&file, &format!("{}.{}", kind.plural(), kind.group()));
         assert_eq!(all[0].0, kind.version(), "{kind:?}: the preferred version");
         for (version, schema) in &all {
@@ -174,6 +212,11 @@ fn written_routes_fit_every_served_version_of_the_gateway_apis_crds() {
                 let mut found = Vec::new();
                 violations(&schema["properties"]["spec"], &object["spec"], "spec", &mut found);
                 assert_eq!(found, Vec::<String>::new(), "{kind:?} {version} at {weight}");
+                assert_eq!(
+                    admitted(&store, &object),
+                    Ok(()),
+                    "{kind:?} {version} at {weight}"
+                );
             }
             // The check must be able to fail.
             object["spec"]["rules"][0]["backendRefs"][0]["weight"] = 1_000_001.into();

@@ -18,6 +18,11 @@ pub(super) fn translate(object: &Value) -> Result<Value, Refusal> {
     let mut routes = Vec::new();
     for (n, rule) in list(spec, "rules").iter().enumerate() {
         let field = format!("spec.rules[{n}]");
+        only(
+            rule,
+            &field,
+            &["name", "matches", "filters", "backendRefs", "timeouts"],
+        )?;
         if !list(rule, "filters").is_empty() {
             return refuse(&format!("{field}.filters: are not served here"));
         }
@@ -66,6 +71,7 @@ fn action(rule: &Value, field: &str) -> Result<Value, Refusal> {
 }
 
 fn matching(wanted: &Value, field: &str) -> Result<Value, Refusal> {
+    only(wanted, field, &["path", "headers"])?;
     let path = &wanted["path"];
     let value = path["value"].as_str().unwrap_or("/");
     let mut matching = match path["type"].as_str().unwrap_or("PathPrefix") {
@@ -85,6 +91,15 @@ fn matching(wanted: &Value, field: &str) -> Result<Value, Refusal> {
         matching["headers"] = Value::Array(headers);
     }
     Ok(matching)
+}
+
+/// Refuses what is not served here by name, rather than leaving it out.
+fn only(value: &Value, field: &str, known: &[&str]) -> Result<(), Refusal> {
+    let mut members = value.as_object().into_iter().flatten();
+    match members.find(|(name, value)| !value.is_null() && !known.contains(&name.as_str())) {
+        Some((name, _)) => refuse(&format!("{field}.{name}: is not served here")),
+        None => Ok(()),
+    }
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {

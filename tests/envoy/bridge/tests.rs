@@ -173,4 +173,35 @@ fn a_weight_that_an_httproute_does_not_say_is_one_and_nothing_left_is_a_500() {
     assert_eq!(alone, json!([{"name": "outbound|80||shop-v1", "weight": 1}]));
     assert_eq!(served([json!(0), json!(0)])["direct_response"]["status"], 500);
     assert!(Kind::HttpRoute.translate(&object([json!(-1), json!(1)])).is_err());
+    let mut other = object([json!(1), json!(1)]);
+    other["spec"]["rules"][0]["matches"] = json!([{"method": "GET"}]);
+    let refusal = Kind::HttpRoute.translate(&other).unwrap_err().0;
+    assert!(refusal.contains("spec.rules[0].matches[0].method"), "{refusal}");
+}
+
+#[test]
+fn retries_that_istio_refuses_are_refused() {
+    for (retries, field) in [
+        (
+            json!({"attempts": 2, "retryOn": "5xx,sometimes"}),
+            "retries.retryOn",
+        ),
+        (
+            json!({"attempts": 2, "perTryTimeout": "0s"}),
+            "retries.perTryTimeout",
+        ),
+    ] {
+        let mut object = pair(5, 95);
+        object["spec"]["http"][0]["retries"] = retries;
+        let refusal = Kind::VirtualService.translate(&object).unwrap_err().0;
+        assert!(refusal.contains(field), "{refusal}");
+    }
+    let mut object = pair(5, 95);
+    object["spec"]["http"][0]["retries"] =
+        json!({"attempts": 2, "retryOn": "503, connect-failure", "perTryTimeout": "2s"});
+    let served = Kind::VirtualService.translate(&object).unwrap();
+    assert_eq!(
+        served["routes"][0]["route"]["retry_policy"]["per_try_timeout"],
+        "2.000s"
+    );
 }

@@ -6,6 +6,25 @@ use super::{Refusal, given};
 use serde_json::{Value, json};
 
 /// What Istio retries when nothing is said.
+/// What a proxy of Istio's may try again for.
+const RETRIES: [&str; 16] = [
+    "5xx",
+    "gateway-error",
+    "reset",
+    "reset-before-request",
+    "connect-failure",
+    "envoy-ratelimited",
+    "retriable-4xx",
+    "refused-stream",
+    "retriable-status-codes",
+    "retriable-headers",
+    "http3-post-connect-failure",
+    "cancelled",
+    "deadline-exceeded",
+    "internal",
+    "resource-exhausted",
+    "unavailable",
+];
 const RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cancelled";
 
 /// Istio's name for the cluster of a destination.
@@ -187,7 +206,21 @@ fn forward(rule: &Value, field: &str) -> Result<Value, Refusal> {
         Some(0) => {}
         attempts => {
             let on = retries["retryOn"].as_str().unwrap_or(RETRY_ON);
+            // Istio takes a status code, too, and refuses what Envoy does not know.
+            let known = |token: &str| {
+                let token = token.trim();
+                RETRIES.contains(&token) || token.parse::<u16>().is_ok_and(|code| (100..600).contains(&code))
+            };
+            if let Some(other) = on.split(',').find(|token| !known(token)) {
+                return refuse(&format!(
+                    "{field}.retries.retryOn: {other:?} is no condition of Envoy's"
+                ));
+            }
             route["retry_policy"] = json!({"retry_on": on, "num_retries": attempts.unwrap_or(2)});
+            if let Some(said) = given(retries, "perTryTimeout") {
+                let time = duration(said, &format!("{field}.retries.perTryTimeout"))?;
+                route["retry_policy"]["per_try_timeout"] = json!(time);
+            }
         }
     }
     if let Some(copies) = mirror(rule, field)? {

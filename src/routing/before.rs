@@ -1,0 +1,188 @@
+//! Istio takes the first route that matches: what stands before a route and leaves nothing for it.
+//!
+//! Only what is certain is told: a condition that is written alike, or that asks for less. Two patterns that happen to mean
+//! the same are not compared.
+
+use super::destination::label;
+use super::istio::{Carrier, Routes};
+use super::object::ObjectRef;
+use super::preview::{http, is_own};
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+impl Routes<'_> {
+    /// The user's route before a place that takes all that a rule of ours asks for, and sends it elsewhere.
+    pub(super) fn taken(
+        &self,
+        json: &Value,
+        carriers: &[Carrier<'_>],
+        at: usize,
+        rule: &Value,
+    ) -> Option<String> {
+        let fine = |at: usize, route: &Value| {
+            is_own(self.component, route)
+                || carriers.iter().any(|carrier| carrier.at == at)
+                || self.goes_to_canary_alone(route)
+        };
+        let headers = |route| {
+            let matches: Vec<&Map<String, Value>> = matches(route);
+            let names = matches.into_iter().filter_map(|m| m.get("headers")?.as_object());
+            names.flat_map(Map::keys).collect::<BTreeSet<_>>()
+        };
+        let users: BTreeSet<&String> = carriers
+            .iter()
+            .flat_map(|carrier| headers(carrier.json))
+            .collect();
+        // What testers are told by is what our rule asks for and the route does not. Of each nothing may be left.
+        headers(rule).difference(&users).find_map(|header| {
+            let mut wanted = matches(rule);
+            wanted.retain(|m| m.get("headers").is_some_and(|h| h.get(header.as_str()).is_some()));
+            taker(http(json), at, &wanted, fine)
+        })
+    }
+
+    /// A sentence on a route that is never reached, for another stands before it and takes all of its requests.
+    pub(super) fn unreached(&self, object: &ObjectRef, json: &Value) -> Option<String> {
+        if !self.takes_previews() {
+            return None;
+        }
+        let carriers = self.carriers(object, json).ok()?;
+        carriers.iter().find_map(|carrier| {
+            let taker = taker(http(json), carrier.at, &matches(carrier.json), |at, route| {
+                is_own(self.component, route) || carriers.iter().any(|carrier| carrier.at == at)
+            })?;
+            Some(format!(
+                "{object}: route {} is never reached, for route {taker} stands before it and takes all of its requests: \
+                 put that one behind it, or narrow what it matches",
+                carrier.label
+            ))
+        })
+    }
+}
+
+/// The first route before the place `at` that takes all that `wanted` asks for, as people call it; `None` when something
+/// is left for it. A `wanted` of no matches is every request. Routes that `is_fine` says are not looked at.
+fn taker(
+    routes: &[Value],
+    at: usize,
+    wanted: &[&Map<String, Value>],
+    is_fine: impl Fn(usize, &Value) -> bool,
+) -> Option<String> {
+    let everything = Map::new();
+    let wanted = if wanted.is_empty() {
+        vec![&everything]
+    } else {
+        wanted.to_vec()
+    };
+    let before = || {
+        routes
+            .iter()
+            .enumerate()
+            .take(at)
+            .filter(|(at, route)| !is_fine(*at, route))
+    };
+    let takes = |wanted: &Map<String, Value>| {
+        before().find(|(_, route)| {
+            let matches = matches(route);
+            matches.is_empty() || matches.iter().any(|m| covers(m, wanted))
+        })
+    };
+    let mut takers = wanted.into_iter().map(takes);
+    let (at, route) = takers.next()??;
+    takers
+        .all(|taker| taker.is_some())
+        .then(|| label("http", at, route))
+}
+
+/// The conditions of a route; none: it takes every request.
+fn matches(route: &Value) -> Vec<&Map<String, Value>> {
+    let matches = route.get("match").and_then(Value::as_array).into_iter().flatten();
+    matches.filter_map(Value::as_object).collect()
+}
+
+/// Whether whatever meets `narrow` meets `wide`, too.
+fn covers(wide: &Map<String, Value>, narrow: &Map<String, Value>) -> bool {
+    wide.iter().all(|(member, condition)| {
+        let meets = || narrow.get(member) == Some(condition);
+        match member.as_str() {
+            // A name is no condition, and every path begins so.
+            "name" => true,
+            "uri" => is_root(condition) || meets(),
+            "headers" => {
+                let nothing = Map::new();
+                let asked = narrow.get(member).and_then(Value::as_object).unwrap_or(&nothing);
+                condition.as_object().is_some_and(|headers| {
+                    headers.iter().all(|(name, condition)| {
+                        let mut same = asked.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+                        same.any(|(_, narrow)| text_covers(condition, narrow))
+                    })
+                })
+            }
+            _ => meets(),
+        }
+    })
+}
+
+fn is_root(condition: &Value) -> bool {
+    condition.get("prefix").is_some_and(|prefix| prefix == "/")
+}
+
+/// Whether a text that meets `narrow` meets `wide`. A header without a condition has to be there, nothing else.
+fn text_covers(wide: &Value, narrow: &Value) -> bool {
+    let present = wide.is_null() || wide.as_object().is_some_and(Map::is_empty);
+    let begins = || {
+        let exact = narrow.get("exact")?.as_str()?;
+        Some(exact.starts_with(wide.get("prefix")?.as_str()?))
+    };
+    present || wide == narrow || begins().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn taken(before: &Value, wanted: &Value) -> bool {
+        let routes = [json!({"match": before}), json!({"match": wanted})];
+        taker(&routes, 1, &matches(&routes[1]), |_, _| false).is_some()
+    }
+
+    #[test]
+    fn what_asks_for_less_takes_what_asks_for_more() {
+        let testers = json!([{"uri": {"prefix": "/a"}, "headers": {"canary": {"exact": "true"}}}]);
+        for before in [
+            json!([]),
+            json!([{}]),
+            json!([{"name": "x"}]),
+            json!([{"uri": {"prefix": "/"}}]),
+            json!([{"uri": {"prefix": "/a"}}]),
+            json!([{"headers": {"Canary": {"exact": "true"}}}]),
+            json!([{"headers": {"canary": {}}}]),
+            json!([{"headers": {"canary": {"prefix": "t"}}}]),
+            json!([{"uri": {"exact": "/z"}}, {"headers": {"canary": {"exact": "true"}}}]),
+        ] {
+            assert!(taken(&before, &testers), "{before}");
+        }
+        for before in [
+            json!([{"uri": {"prefix": "/a/b"}}]),
+            json!([{"headers": {"canary": {"exact": "false"}}}]),
+            json!([{"headers": {"canary": {"exact": "true"}, "who": {}}}]),
+            json!([{"headers": {"canary": {"exact": "true"}}, "method": {"exact": "GET"}}]),
+            json!([{"port": 80}]),
+        ] {
+            assert!(!taken(&before, &testers), "{before}");
+        }
+    }
+
+    #[test]
+    fn a_route_is_reached_while_one_of_its_matches_is_left() {
+        let two = json!([{"uri": {"prefix": "/a"}}, {"uri": {"prefix": "/b"}}]);
+        assert!(!taken(&json!([{"uri": {"prefix": "/a"}}]), &two));
+        assert!(taken(&two, &two));
+        assert!(
+            !taken(&json!([{"uri": {"prefix": "/a"}}]), &json!([])),
+            "all requests"
+        );
+        assert!(taken(&json!([]), &json!([])));
+    }
+}
