@@ -1,14 +1,27 @@
 //! The rules of a plan, wherever it keeps them.
 
 use crate::rollout::check::CheckRule;
-use crate::rollout::plan::{CheckSource, Plan, PlannedCheck, PlannedComponent};
+use crate::rollout::plan::{CheckSet, CheckSource, Class, Plan, PlannedCheck, PlannedComponent};
 
-/// Every rule that is held to the arms' counts and decides, to change it.
+/// Every rule that is held to counts, those on the arms and those beside them, to change it.
 pub(super) fn each(plan: &mut Plan) -> impl Iterator<Item = &mut CheckRule> {
     let components = plan.components.iter_mut();
     components
         .flat_map(|planned| &mut planned.checks)
-        .flat_map(|set| &mut set.rules)
+        .flat_map(|set| {
+            let beside = set.streams.iter_mut().flat_map(|stream| &mut stream.rules);
+            set.rules.iter_mut().chain(beside)
+        })
+}
+
+/// The rules of a set that may move or hold the weight, each with whether it may put it back.
+pub(super) fn acting(set: &CheckSet) -> impl Iterator<Item = (&CheckRule, bool)> {
+    let beside = set.streams.iter().filter(|stream| stream.class != Class::Shows);
+    let beside = beside.flat_map(|stream| {
+        let decides = stream.class == Class::Decides;
+        stream.rules.iter().map(move |rule| (rule, decides))
+    });
+    set.rules.iter().map(|rule| (rule, true)).chain(beside)
 }
 
 /// The plan with these checks alone, told by component and check: what is not recorded must not look like darkness.

@@ -162,6 +162,36 @@ async fn a_backtest_replays_what_is_read_beside_the_arms_and_names_what_it_canno
     assert!(message.starts_with("gone: "), "{message}");
 }
 
+#[tokio::test]
+async fn a_backtest_moves_the_limits_of_counts_beside_the_arms_and_names_those_it_does_not() {
+    let mut record = hour(false, true);
+    let mut lines: Vec<&str> = record.0.lines().collect();
+    lines.sort_by_key(|line| {
+        line.rsplit_once(' ')
+            .map(|(rest, _)| rest.rsplit_once(' ').unwrap().0)
+    });
+    record.0 = lines.join("\n") + "\n";
+    let prometheus = record.served().await;
+    let yaml = file("shop", "", REPLAYED);
+    let words =
+        "backtest --from 2026-03-02T09:01:00Z --to 2026-03-02T10:00:00Z --weight 5% --step 30s -o json";
+    let (code, out, err) = run(words, &yaml, &prometheus.url(), &[]).await;
+    assert_eq!(code, 0, "{out}{err}");
+    let told: Value = serde_json::from_str(&out).unwrap();
+    let limits = told["components"][0]["limits"].as_array().unwrap();
+    let moved = limits
+        .iter()
+        .find(|l| l["check"] == "gone" && l["kind"] == "rollback")
+        .unwrap_or_else(|| panic!("{limits:#?}"));
+    assert_eq!(moved["wanted"], "not rolled back by it", "{moved:#}");
+    assert!(moved["becomes"].is_string(), "{moved:#}");
+    let assumptions = told["assumptions"].to_string();
+    assert!(
+        assumptions.contains("Not moved, for they count nothing: the limits of queue."),
+        "{assumptions}"
+    );
+}
+
 const EVERY: &str = r#"{name: errors, errors: {codes: ["5xx", "499"]}},
   {name: p95, action: hold}, {name: available, dryRun: true},
   {name: handshakes, metric: tlsHandshake, counters: {total: handshakes_total, failed: handshakes_failed_total}, series: {canary: {pod: "new"}, control: {pod: "old"}}},
