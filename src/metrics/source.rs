@@ -228,6 +228,30 @@ mod tests {
         );
     }
 
+    /// A source whose counters are no numbers.
+    #[derive(Debug)]
+    struct Nonsense;
+
+    impl Simulation for Nonsense {
+        fn scrape(&self, _: &Ask, _: Timestamp) -> Result<Snapshot, Blindness> {
+            Err(Blindness {
+                kind: Dark::NotANumber,
+                message: "a counter of NaN".to_owned(),
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_number_is_named_with_what_was_asked_for() {
+        let source = Source::Simulated(Arc::new(Nonsense));
+        let at = Timestamp::from_second(100).unwrap();
+        let reading = source.observe(&ask(), &mut Cursor::default(), at).await;
+        assert!(
+            matches!(&reading, Reading::Blind(b) if b.message.contains("NaN. Asked for: canary istio_requests_total{")),
+            "{reading:?}"
+        );
+    }
+
     #[test]
     fn simulated_history_is_what_would_have_been_read_then() {
         let rollout = ask();

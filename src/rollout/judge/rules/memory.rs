@@ -160,6 +160,30 @@ fn min_requests_takes_the_place_of_the_statistics() {
 }
 
 #[test]
+fn how_many_requests_are_needed_counts_the_errors_that_are_among_them() {
+    let mut rules = errors(at_most("7%"));
+    rules[0].promote = Some(at_most("6%"));
+    let needed = |bench: &mut Bench<'_>, ticks: u64| {
+        for _ in 0..ticks {
+            bench.ticks(1, &arm(40, 2, 0), &arm(40, 0, 0));
+        }
+        let check = bench.ledger.judge(&bench.ctx).checks[0].clone();
+        assert_eq!(check.verdict, Verdict::Insufficient, "{check:?}");
+        let about = check.message.split("about ").nth(1).unwrap().to_owned();
+        about.split(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    let mut bench = Bench::new(&rules, 50);
+    let first = needed(&mut bench, 10);
+    assert_eq!(
+        needed(&mut bench, 5),
+        first,
+        "at one ratio it stays the same number"
+    );
+    let enough = bench.ticks(first / 40, &arm(40, 2, 0), &arm(40, 0, 0));
+    assert_eq!(enough, Outlook::Promotable);
+}
+
+#[test]
 fn errors_may_be_held_to_control_alone() {
     let more = Limits {
         max_increase: Some("100%".parse().unwrap()),
