@@ -524,14 +524,17 @@ fn conditions(wanted: &Preview) -> Vec<(String, Value)> {
     let exact = headers
         .into_iter()
         .map(|(name, value)| (name.clone(), json!({"exact": value})));
-    let cookie = wanted.cookie.iter().map(|cookie| {
-        let quoted = |text: &str| text.replace('.', "\\.");
-        let pair = format!("{}={}", quoted(&cookie.name), quoted(&cookie.value));
-        // The whole header is matched: other cookies may stand before and behind.
-        let regex = format!("^(.*;[ ]*)?{pair}([ ]*;.*)?$");
-        ("cookie".to_owned(), json!({ "regex": regex }))
-    });
+    let cookie = wanted.cookie.iter();
+    let cookie = cookie.map(|cookie| ("cookie".to_owned(), by_cookie(&cookie.name, &cookie.value)));
     exact.chain(cookie).collect()
+}
+
+/// The condition on the header `cookie` that tells who has this one.
+pub(super) fn by_cookie(name: &str, value: &str) -> Value {
+    let quoted = |text: &str| text.replace('.', "\\.");
+    let pair = format!("{}={}", quoted(name), quoted(value));
+    // The whole header is matched: other cookies may stand before and behind.
+    json!({ "regex": format!("^(.*;[ ]*)?{pair}([ ]*;.*)?$") })
 }
 
 fn with_header(

@@ -2,7 +2,7 @@
 
 use super::istio::Routes;
 use super::patch::Draft;
-use super::preview::{http, is_own, memory, remove_rule, sum};
+use super::preview::{by_cookie, http, is_own, memory, remove_rule, sum};
 use super::seen::text;
 use serde_json::Value;
 
@@ -54,7 +54,11 @@ fn is_open(rule: &Value, asked: Option<&str>) -> bool {
         let Some(asked) = asked else { return true };
         let exact = value.get("exact").and_then(Value::as_str);
         let header = exact.map(|exact| format!("header {name}={exact}"));
-        let by_cookie = name == "cookie" && asked.contains("cookie ");
+        let cookies = asked.split(", ").filter_map(|one| one.strip_prefix("cookie "));
+        // What follows the last of them may be the command's id.
+        let pairs = cookies.filter_map(|one| one.split(' ').next()?.split_once('='));
+        let mut pairs = pairs.filter(|_| name == "cookie");
+        let by_cookie = pairs.any(|(cookie, wanted)| *value == by_cookie(cookie, wanted));
         by_cookie || header.is_some_and(|header| asked.split(", ").any(|one| one == header))
     };
     let matches = rule

@@ -17,6 +17,7 @@
 #[path = "../sweep/promises.rs"]
 mod promises;
 #[path = "../sweep/weather.rs"]
+#[allow(dead_code, reason = "nobody counts here what met the weather")]
 mod weather;
 #[path = "../sweep/wire.rs"]
 #[allow(dead_code, reason = "nobody dies at a call here")]
@@ -105,7 +106,11 @@ impl Month {
         let promises = Arc::new(Promises::of(&resources, &world.clock, NS));
         // Whoever is edited from outside may fall; who asked is not looked at here, whether it may rise is.
         let all = (0..RESOURCES).flat_map(|r| (0..EACH).map(move |i| name(r, i)));
-        promises.facts.lock().unwrap().may_fall.extend(all.clone());
+        let mut facts = promises.facts.lock().unwrap();
+        facts.may_fall.extend(all.clone());
+        // Whoever looks every 20 minutes sees it in two looks, the second of them whole.
+        facts.unseen = 3 * 1200;
+        drop(facts);
         for route in all {
             world.store.put(virtual_service(&route)).unwrap();
         }
@@ -167,6 +172,22 @@ impl Month {
         self.world.store.put(object).unwrap();
     }
 
+    /// Whether somebody watches over it: not what is over, and not what a person let go.
+    fn is_judged(&self, resource: usize, component: &str) -> bool {
+        let status = self.status(resource);
+        status
+            .component(component)
+            .is_some_and(|c| c.state != State::Completed && !c.detached)
+    }
+
+    /// Whether it is judged: what is over is its owner's.
+    fn is_walking(&self, resource: usize, component: &str) -> bool {
+        let status = self.status(resource);
+        status
+            .component(component)
+            .is_some_and(|c| c.state == State::Walking)
+    }
+
     fn count(&mut self, what: &'static str) {
         *self.counts.entry(what).or_default() += 1;
     }
@@ -205,6 +226,8 @@ impl Month {
                     Kind::Resets,
                     Kind::LosesAnswers,
                     Kind::DoublesEvents,
+                    Kind::DropsEvents,
+                    Kind::Stale,
                     Kind::NotServed("gradualrollouts"),
                     Kind::Forbids("gradualrollouts/status"),
                     Kind::Forbids("virtualservices"),
@@ -225,7 +248,7 @@ impl Month {
                 self.world.store.break_watches();
                 self.count("watches broken");
             }
-            5 => {
+            5 if self.is_walking(resource, &component) => {
                 self.world.traffic.fail(&component);
                 let now = self.world.clock.now();
                 self.promises
@@ -241,6 +264,11 @@ impl Month {
             10 => {
                 let verbs = ["pause", "rollback", "promote"];
                 let verb = verbs[self.dice.roll(verbs.len())];
+                if verb == "promote" {
+                    // When the step is over that it was about nobody says here: so its holds are not looked at any more.
+                    let mut facts = self.promises.facts.lock().unwrap();
+                    facts.promoted.insert(component.clone());
+                }
                 self.say(resource, &component, verb);
                 self.count("command");
             }
@@ -332,12 +360,16 @@ fn a_month_of_everything_breaks_no_promise_and_leaves_nothing_behind() {
                 late.push(resident());
             }
         }
-        // Fair for a day: everybody who can comes to its end.
+        // Fair for as long as a raise that was just made takes to settle and to be looked at twice.
         month.weather.set(Kind::Clear);
         month.world.traffic.darken(false);
         month.promises.facts.lock().unwrap().dark = None;
-        month.world.pass(3600).await;
+        month.world.pass(3 * 3600).await;
         for component in month.ill.clone() {
+            let resource: usize = component[1..].split('-').next().unwrap().parse().unwrap();
+            if !month.is_judged(resource, &component) {
+                continue;
+            }
             let weight = canary(&month.world.store.get(ROUTES, NS, &component).unwrap());
             assert_eq!(weight, 0, "{component} fails and has traffic");
         }
@@ -360,6 +392,9 @@ fn a_month_of_everything_breaks_no_promise_and_leaves_nothing_behind() {
             tasks()
         );
         assert!(late < early * 1.05, "memory grows: from {early} to {late}");
+        // A debug build is not what is promised of.
+        let took = began.elapsed();
+        assert!(cfg!(debug_assertions) || took <= Duration::from_secs(60), "a month took {took:?}");
         assert!(tasks() <= first_tasks + 8, "tasks are left behind");
     });
 }

@@ -30,6 +30,11 @@ const NS: &str = crate::world::NS;
 /// Half of them fail on the way.
 const NAMES: [&str; 6] = ["shop", "cart", "desk", "mail", "wiki", "chat"];
 
+/// So long that the plan is walked while it is killed, and not yet over when the last of them fails.
+fn hold() -> &'static str {
+    if kills() > 100 { "15s" } else { "2s" }
+}
+
 fn rollout() -> Value {
     let component = |name: &&str| {
         let host = |version: &str| format!("{name}-{version}.{NS}.svc.cluster.local");
@@ -41,7 +46,7 @@ fn rollout() -> Value {
             "arms": {"canary": arm("v2"), "control": arm("v1")}})
     };
     let steps: Vec<Value> = (1..=10)
-        .map(|n| json!({"weight": format!("{}%", n * 10), "hold": "6s"}))
+        .map(|n| json!({"weight": format!("{}%", n * 10), "hold": hold()}))
         .collect();
     json!({
         "apiVersion": "rollout.sealos.io/v1alpha1", "kind": "GradualRollout",
@@ -187,6 +192,11 @@ fn exporter(store: &Store, traffic: &Arc<Traffic>) -> Router {
     Router::new().route("/metrics", get(page))
 }
 
+/// How long it lives at most, in milliseconds: where it is killed a few times only, long enough to come further.
+fn longest() -> u64 {
+    if kills() > 100 { 1500 } else { 4000 }
+}
+
 /// How often it is killed: with `make sweep` as often as is promised.
 fn kills() -> u64 {
     match std::env::var("SWEEP").as_deref() {
@@ -204,10 +214,12 @@ async fn the_program_itself_killed_at_moments_of_chance_keeps_every_promise() {
     }
     let scene = Scene::new().await;
     let mut child = scene.start();
+    let mut on_the_way = 0;
     for n in 0..kills {
         // Some die while they start, some in the middle of a write, some at rest.
-        let life = Duration::from_millis(scrambled(n) as u64 % 1500);
+        let life = Duration::from_millis(scrambled(n) as u64 % longest());
         tokio::time::sleep(life).await;
+        on_the_way += u64::from(NAMES.iter().any(|name| (1..1000).contains(&scene.weight(name))));
         child.kill().await.unwrap();
         if n == kills / 3 {
             scene.fail("cart");
@@ -215,9 +227,21 @@ async fn the_program_itself_killed_at_moments_of_chance_keeps_every_promise() {
         if n == kills / 2 {
             scene.fail("mail");
         }
+        if n == kills * 2 / 3 {
+            scene.fail("chat");
+        }
         child = scene.start();
     }
-    scene.fail("chat");
+    let most = NAMES
+        .iter()
+        .map(|name| scene.weight(name))
+        .max()
+        .unwrap_or_default();
+    assert!(
+        on_the_way * 10 >= kills * 7,
+        "{on_the_way} of {kills} kills were under a running plan"
+    );
+    assert!(most > 100, "the plan went on meanwhile: {most}");
     let began = tokio::time::Instant::now();
     while !scene.ended() {
         assert!(
@@ -246,7 +270,7 @@ async fn the_program_itself_killed_at_moments_of_chance_keeps_every_promise() {
         );
     }
     println!(
-        "killed {kills} times: {} writes, 0 violations",
+        "killed {kills} times, {on_the_way} of them under way: {} writes, 0 violations",
         scene.promises.writes()
     );
 }

@@ -28,8 +28,10 @@ pub(crate) struct Seen {
 }
 
 /// What the story did, as far as it decides what is allowed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Facts {
+    /// How many seconds after it happened nobody need have seen yet what fails, or that nothing can be seen.
+    pub(crate) unseen: i64,
     /// Since when a component's canary, and not its control, fails.
     pub(crate) failing: BTreeMap<String, Timestamp>,
     /// Since when nothing can be seen.
@@ -38,10 +40,24 @@ pub(crate) struct Facts {
     pub(crate) may_fall: BTreeSet<String>,
     /// Weights, in permille, that a person asked for beside the plan.
     pub(crate) asked: BTreeSet<u64>,
-    /// A person ended the hold.
-    pub(crate) promoted: bool,
+    /// Components whose hold a person ended.
+    pub(crate) promoted: BTreeSet<String>,
     /// Components whose routes somebody else edited: what they had and when it rose is not known here any more.
     pub(crate) edited: BTreeSet<String>,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self {
+            unseen: 20,
+            failing: BTreeMap::new(),
+            dark: None,
+            may_fall: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            promoted: BTreeSet::new(),
+            edited: BTreeSet::new(),
+        }
+    }
 }
 
 /// What must be true, and what was not.
@@ -238,13 +254,19 @@ impl Promises {
             self.complain("rule 1", format!("{what}, although it is paused"));
         }
         let long = |since: Timestamp, secs: i64| now.duration_since(since).as_secs() > secs;
-        if facts.dark.is_some_and(|since| long(since, 20)) {
+        if facts.dark.is_some_and(|since| long(since, facts.unseen)) {
             self.complain("rule 2", format!("{what}, in the dark"));
         }
-        if facts.failing.get(component).is_some_and(|since| long(*since, 20)) {
+        if facts
+            .failing
+            .get(component)
+            .is_some_and(|since| long(*since, facts.unseen))
+        {
             self.complain("rule 1", format!("{what}, while the canary fails"));
         }
-        let by_hand = facts.asked.contains(&new) || facts.promoted || facts.edited.contains(component);
+        let by_hand = facts.asked.contains(&new)
+            || facts.promoted.contains(component)
+            || facts.edited.contains(component);
         let mut memory = self.memory.lock().unwrap();
         let last = memory.raised.insert(name.to_owned(), now);
         drop(memory);

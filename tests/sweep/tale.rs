@@ -157,7 +157,7 @@ pub(crate) const TALES: &[Tale] = &[
                 "resume",
                 |w| w.component("shop").paused_by.is_some(),
                 |w, facts| {
-                    facts.promoted = true;
+                    facts.promoted.insert("shop".into());
                     say(w, "resume", json!({}));
                 },
             ),
@@ -171,7 +171,7 @@ pub(crate) const TALES: &[Tale] = &[
                 |w| at(w, "shop", 50),
                 |w, facts| {
                     facts.may_fall.insert("shop".into());
-                    facts.promoted = false;
+                    facts.promoted.clear();
                     say(w, "rollback", json!({}));
                 },
             ),

@@ -571,6 +571,7 @@ fn a_rule_of_ours_that_somebody_opened_to_everybody_is_taken_off() {
         json!([{"uri": {"prefix": "/"}}]),
         by_tenant,
         by_any,
+        json!([{"headers": {"cookie": {"regex": ".*"}}}]),
     ] {
         let mut object = previewed();
         object["spec"]["http"][1]["match"] = opened.clone();
