@@ -88,8 +88,8 @@ const REPLAYED: &str = r#"{name: throughput, promote: none},
   {name: share, metric: query, promote: {max: 1}, query: {canary: 'queue_depth / {{weight}}'}},
   {name: ready, metric: readiness, deployment: shop}"#;
 
-/// An hour of a healthy service, whose queue overflows at 09:15 or whose canary answers 410 from then on, so
-/// often a second, beside ten requests that go well.
+/// An hour of a healthy service, whose queue overflows at 09:15, if it does, and whose canary answers so many requests a
+/// second with 410 from then on, beside ten that go well.
 fn hour(overflows: bool, gone: i64) -> Record {
     let mut record = Record(String::new());
     record.service("shop", 15, MS, BOUNDS);
