@@ -103,6 +103,13 @@ impl Beside {
         beside
     }
 
+    /// The counts alone, without the values at an instant.
+    #[must_use]
+    pub fn counts(mut self) -> Self {
+        self.gauges.clear();
+        self
+    }
+
     /// Whether a check can be replayed.
     pub fn has(&self, check: &PlannedCheck) -> bool {
         self.unrecorded.iter().all(|(name, _)| *name != check.rule.name)

@@ -32,7 +32,7 @@ pub enum Kind {
 pub struct Move {
     /// The component whose way would be another one.
     pub component: String,
-    /// The check; `None`: every check's limits of the kind, by the same factor.
+    /// The check; `None`: the limits of the kind of every check that counts, by the same factor.
     pub check: Option<String>,
     /// Which limits.
     pub kind: Kind,
@@ -97,18 +97,26 @@ pub fn moves(
             progress,
             budget: &mut budget,
         };
-        let held_to = plan.checks_at(planned, walk.highest());
-        for rule in held_to {
+        let held_to: Vec<_> = rules::acting(plan.check_set_at(planned, walk.highest())).collect();
+        let armed: Vec<_> = held_to
+            .iter()
+            .filter(|(rule, puts_back)| *puts_back && rule.rollback.is_some())
+            .map(|(rule, _)| *rule)
+            .collect();
+        for rule in &armed {
             found.extend(search.rollback(rule));
         }
-        if held_to.iter().filter(|r| r.rollback.is_some()).count() > 1
+        if armed.len() > 1
             && walk
                 .rolled_back_by()
-                .is_some_and(|by| held_to.iter().any(|r| r.name == by))
+                .is_some_and(|by| armed.iter().any(|r| r.name == by))
         {
             found.extend(search.find(None, Kind::Rollback, None, Wanted::NotRolledBack));
         }
-        let promoting: Vec<Move> = held_to.iter().filter_map(|rule| search.promote(rule)).collect();
+        let promoting: Vec<Move> = held_to
+            .iter()
+            .filter_map(|(rule, _)| search.promote(rule))
+            .collect();
         // Of several checks that hold, the first is named: loosened alone, the next one holds.
         let mut farther = promoting
             .iter()

@@ -1,7 +1,7 @@
 //! From a source's history to readings: the same arithmetic as the daemon's, look by look.
 
 use super::beside::{Beside, Cursors, Readings};
-use crate::metrics::{Ask, Cursor, Snapshot, Source, advance, slices};
+use crate::metrics::{ArmSnapshot, Ask, Cursor, Snapshot, Source, advance, slices};
 use crate::rollout::sample::{self, Blindness, Counts, Reading, Slice};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -31,6 +31,8 @@ pub struct Track {
     /// Upper bounds of the latency buckets that both arms have, in milliseconds; of whichever arm has any when only
     /// one has.
     pub bounds_ms: Vec<f64>,
+    /// Upper bounds of the canary's buckets and of control's, in milliseconds, where these are not the same.
+    pub layouts: Option<[Vec<f64>; 2]>,
     /// Looks that gave nothing to judge by, with the first one's reason.
     pub dark: Option<(usize, Blindness)>,
 }
@@ -60,6 +62,7 @@ impl Track {
             control: Arm::default(),
             scrape_period: None,
             bounds_ms: Vec::new(),
+            layouts: None,
             dark: None,
         }
     }
@@ -166,6 +169,7 @@ pub async fn record(
         let last = (from + step * (done + CHUNK - 1)).min(from + step * all);
         for snapshot in source.history(ask, first, last, step).await? {
             count_series(&snapshot, &mut series);
+            track.layouts = layouts(&snapshot).or(track.layouts);
             beside.count(ask, &snapshot, &mut cursors, &mut track.beside);
             let at = snapshot.at;
             let reading = advance(&mut cursor, snapshot);
@@ -206,6 +210,20 @@ fn count_series(snapshot: &Snapshot, [canary, control]: &mut [BTreeSet<(String, 
             names.extend(seen.requests.keys().map(|key| (pod.clone(), key.clone())));
         }
     }
+}
+
+/// The bounds of both arms' buckets, where both have some and they differ.
+fn layouts(snapshot: &Snapshot) -> Option<[Vec<f64>; 2]> {
+    let bounds = |arm: &ArmSnapshot| {
+        let histograms = arm.pods.values().flat_map(|pod| pod.latency.values());
+        let mut bounds: Vec<f64> = histograms.flatten().map(|bucket| bucket.le_ms).collect();
+        bounds.retain(|bound| bound.is_finite());
+        bounds.sort_by(f64::total_cmp);
+        bounds.dedup();
+        bounds
+    };
+    let (canary, control) = (bounds(&snapshot.canary), bounds(snapshot.control.as_ref()?));
+    (!canary.is_empty() && !control.is_empty() && canary != control).then_some([canary, control])
 }
 
 /// Scrapes are as late as the machine is busy: a period of 9.997 s is one of 10 s.

@@ -14,7 +14,7 @@ use crate::doctor::diagnose::Probe;
 use crate::metrics::{Ask, Source};
 use crate::rollout::check::Metric;
 use crate::rollout::duration::Span;
-use crate::rollout::plan::{CheckSource, Plan};
+use crate::rollout::plan::{CheckSet, CheckSource, Class, Plan};
 use crate::rollout::weight::Weight;
 use crate::settings::Settings;
 use facts::Facts;
@@ -132,10 +132,7 @@ async fn work(
             .assumptions
             .push(format!("Not replayed: {}.", unrecorded.join(", ")));
     }
-    if !args.quick && besides.values().any(|beside| !beside.is_empty()) {
-        let limits = "The limits of checks beside the arms were not moved.";
-        facts.assumptions.push(limits.to_owned());
-    }
+    facts.assumptions.extend(unmoved(&plan).filter(|_| !args.quick));
     if left_out > 0 {
         facts.assumptions.push(format!(
             "{left_out} more limits were not moved, for it would have taken too long: write one --component, a longer --step or a shorter time."
@@ -151,6 +148,25 @@ fn plan(plan: &Plan, walked: bool, besides: &BTreeMap<&str, Beside>) -> Plan {
         let weighed = check.source == CheckSource::Arms && check.rule.metric == Metric::Throughput;
         let recorded = besides.get(component).is_some_and(|beside| beside.has(check));
         recorded && !(walked && weighed)
+    })
+}
+
+/// Which checks' limits were not tried elsewhere: those on values at an instant.
+fn unmoved(plan: &Plan) -> Option<String> {
+    let sets = plan.components.iter().flat_map(|planned| &planned.checks);
+    let mut names: Vec<&str> = sets
+        .flat_map(CheckSet::gauges)
+        .filter(|(check, _)| check.effect.class() != Class::Shows)
+        .map(|(check, _)| check.rule.name.as_str())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    (!names.is_empty()).then(|| {
+        format!(
+            "Not moved, for they count nothing: the limits of {}. Where one of them put the traffic back or held it, no other \
+             limit helps.",
+            names.join(", ")
+        )
     })
 }
 

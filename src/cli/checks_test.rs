@@ -18,8 +18,8 @@ use crate::rollout::check::CheckRule;
 use crate::rollout::duration::Span;
 use crate::rollout::explain::limits;
 use crate::rollout::judge::needed_in_window;
-use crate::rollout::plan::{CheckSet, PlannedComponent};
-use crate::rollout::reason::State;
+use crate::rollout::plan::{CheckSet, CheckSource, Class, PlannedComponent};
+use crate::rollout::reason::{State, Verdict};
 use crate::rollout::sample::{Blindness, Dark, Reading};
 use crate::rollout::status::CheckStatus;
 use crate::rollout::weight::Weight;
@@ -151,14 +151,25 @@ async fn component(
         pool: pool(read, planned),
         ..About::default()
     };
+    let mut place = beside::Place {
+        source,
+        rollout: &read.name,
+        component: planned.name(),
+        weight: Weight::ZERO,
+        at,
+        scrape_period: None,
+    };
+    let probe = Probe::new(source, at);
     let Some(ask) = Ask::of(&read.name, planned, false) else {
+        place.weight = weight(args, planned, None).0;
+        let set = read.plan.check_set_at(planned, place.weight);
         told.missing.push(Missing::general(
             "arms",
             "the component names no arms, so nothing can be judged: add spec.components[].arms".to_owned(),
         ));
+        told.join(beside::ask(&place, set).await, set, Vec::new());
         return Ok(told);
     };
-    let probe = Probe::new(source, at);
     for (purpose, promql) in queries(&ask).map_err(|error| Failure::usage(error.to_string()))? {
         let series = probe.ask(&promql).await.map_err(recorded::blind)?.len();
         told.queries.push(Query {
@@ -167,41 +178,21 @@ async fn component(
             series: Some(series),
         });
     }
-    let all = rules::of(&read.plan, planned);
-    let longest = all
-        .iter()
-        .map(|rule| rule.for_.max(rule.window))
-        .max()
-        .unwrap_or_default();
+    let all = rules::on_series(&read.plan, planned);
+    let lengths = all.iter().map(|rule| rule.for_.max(rule.window));
+    let longest = lengths.max().unwrap_or_default();
     let window = args.window.map_or(longest, |span| span.0);
-    let judge = &read.plan.judge;
-    // What comes before the window: the settling that follows every change of weight, and a first pair of samples.
-    let before = judge.settle + 2 * judge.interval + Duration::from_secs(120);
-    let from = at
-        .checked_sub(window + before)
-        .map_err(|_| Failure::usage(format!("--window {} is too long", Span(window))))?;
-    let recorded = record(
-        source,
-        &ask,
-        &Beside::default(),
-        (from, at),
-        whole_seconds(judge.interval),
-        &mut |_, _| {},
-    )
-    .await;
-    let track = match recorded {
-        Ok(track) => track,
-        Err(blindness) if blindness.kind == Dark::Down => return Err(recorded::blind(blindness)),
-        // Prometheus answers, and these series cannot be used: the other components are none the worse for it.
-        Err(blindness) => Track::blind(planned.name(), at, blindness),
-    };
-    let (weight, weight_from) = weight(args, planned, &track);
+    let counts = counts(read, planned, args);
+    let track = track(source, read, &ask, &counts, (at, window)).await?;
+    let (weight, weight_from) = weight(args, planned, Some(&track));
     let setup = Setup {
         weight,
         stay: true,
         words: true,
     };
-    let plan = rules::only(&read.plan, |_, check| rules::is_on_arms(check));
+    let plan = rules::only(&read.plan, |_, check| {
+        !matches!(check.source, CheckSource::Gauge(_)) && counts.has(check)
+    });
     let course = replay(&plan, std::slice::from_ref(&track), &setup);
     let set = read.plan.check_set_at(planned, weight);
     told.weight = weight.percent();
@@ -210,28 +201,93 @@ async fn component(
     told.scrape_period = track.scrape_period.map(Span);
     let walk = course.walks.into_iter().next().unwrap_or_default();
     told.put_back_at = walk.ended.filter(|_| walk.state == State::RolledBack);
-    let statuses = walk.checks;
-    told.checks = statuses.into_iter().map(|status| check(status, set)).collect();
     told.missing = missing(&probe, &ask, &all, &track)
         .await
         .map_err(recorded::blind)?;
     if planned.component.pool.is_none() {
+        let moves = |rule: &&&CheckRule| {
+            let check = set.check(&rule.name);
+            check.is_none_or(|check| check.effect.class() != Class::Shows)
+        };
+        let moving = all.iter().filter(moves);
         told.missing
-            .extend(all.iter().filter_map(|rule| too_quiet(rule, &track, weight)));
+            .extend(moving.filter_map(|rule| too_quiet(rule, &track, weight)));
     }
-    let place = beside::Place {
-        source,
-        rollout: &read.name,
-        component: planned.name(),
-        weight,
-        at,
-        scrape_period: track.scrape_period,
-    };
-    let beside = beside::ask(&place, set).await;
-    told.queries.extend(beside.queries);
-    told.checks.extend(beside.checks);
-    told.missing.extend(beside.missing);
+    for (name, why) in counts.unrecorded.iter().filter(|(name, _)| {
+        let check = set.check(name);
+        check.is_some_and(|check| matches!(check.source, CheckSource::Errors(_)))
+    }) {
+        let remedy = "write --weight to choose the phase, or correct the check";
+        told.missing.push(Missing::check(
+            name,
+            format!("it cannot be counted: {why}; {remedy}"),
+        ));
+    }
+    place.weight = weight;
+    place.scrape_period = track.scrape_period;
+    told.join(beside::ask(&place, set).await, set, walk.checks);
     Ok(told)
+}
+
+/// What is counted beside the arms; with `--weight`, in the phase of that weight alone.
+fn counts(read: &Read, planned: &PlannedComponent, args: &ChecksTestArgs) -> Beside {
+    let (namespace, name) = read.name.split_once('/').unwrap_or(("default", &read.name));
+    let mut planned = planned.clone();
+    if let Some(weight) = args.weight {
+        planned.checks = vec![read.plan.check_set_at(&planned, weight).clone()];
+    }
+    Beside::of(&planned, namespace, name).counts()
+}
+
+/// Reads the last `window`, and before it the settling that follows every change of weight and a first pair of samples.
+async fn track(
+    source: &Source,
+    read: &Read,
+    ask: &Ask,
+    counts: &Beside,
+    (at, window): (Timestamp, Duration),
+) -> Result<Track, Failure> {
+    let judge = &read.plan.judge;
+    let before = judge.settle + 2 * judge.interval + Duration::from_secs(120);
+    let from = at
+        .checked_sub(window + before)
+        .map_err(|_| Failure::usage(format!("--window {} is too long", Span(window))))?;
+    let step = whole_seconds(judge.interval);
+    match record(source, ask, counts, (from, at), step, &mut |_, _| {}).await {
+        Ok(track) => Ok(track),
+        Err(blindness) if blindness.kind == Dark::Down => Err(recorded::blind(blindness)),
+        // Prometheus answers, and these series cannot be used: the other components are none the worse for it.
+        Err(blindness) => Ok(Track::blind(&ask.component, at, blindness)),
+    }
+}
+
+impl About {
+    /// Takes up what was asked beside the arms and what was counted: a row for every check of the set, in its order.
+    fn join(&mut self, beside: beside::Beside, set: &CheckSet, counted: Vec<CheckStatus>) {
+        self.queries.extend(beside.queries);
+        self.missing.extend(beside.missing);
+        let mut rows: Vec<Check> = counted.into_iter().map(|status| check(status, set)).collect();
+        for row in beside.checks {
+            // Asking once says less than what was counted.
+            if rows.iter().all(|known| known.status.name != row.status.name) {
+                rows.push(row);
+            }
+        }
+        for planned in &set.checks {
+            if rows.iter().all(|known| known.status.name != planned.rule.name) {
+                let status = CheckStatus {
+                    name: planned.rule.name.clone(),
+                    verdict: Verdict::Unknown,
+                    message: "nothing of it could be counted: see what is missing".to_owned(),
+                    ..CheckStatus::default()
+                };
+                rows.push(check(status, set));
+            }
+        }
+        let place = |row: &Check| set.checks.iter().position(|c| c.rule.name == row.status.name);
+        rows.sort_by_key(place);
+        self.checks = rows;
+    }
 }
 
 /// A day's requests that are surely fewer than promotion needs: no weight would ever rise.
@@ -289,20 +345,24 @@ fn check(status: CheckStatus, set: &CheckSet) -> Check {
 }
 
 /// The weight to judge by: the asked one, or the canary's share as it is, or the plan's first.
-fn weight(args: &ChecksTestArgs, planned: &PlannedComponent, track: &Track) -> (Weight, &'static str) {
+fn weight(
+    args: &ChecksTestArgs,
+    planned: &PlannedComponent,
+    track: Option<&Track>,
+) -> (Weight, &'static str) {
     if let Some(weight) = args.weight {
         return (weight, "asked");
     }
     let least = Weight::from_permille(1).unwrap_or_default();
     let seen = track
-        .share()
+        .and_then(Track::share)
         .filter(|share| *share > 0.0)
         .and_then(Weight::from_ratio);
     if let Some(share) = seen {
         return (share.max(least), "the canary's share of the requests");
     }
     let first = planned.steps.first().map_or(least, |step| step.weight);
-    let from = if track.ticks() == 0 {
+    let from = if track.is_none_or(|track| track.ticks() == 0) {
         "the first step, for no requests could be counted"
     } else {
         "the first step, for the canary has no requests"

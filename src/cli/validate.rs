@@ -132,9 +132,7 @@ pub(super) fn run(files: &[PathBuf], form: Output, out: &mut dyn Write) -> Resul
     if valid {
         return Ok(Exit::Done);
     }
-    Err(Failure::usage(
-        "not valid: nothing was written; correct what is named above",
-    ))
+    Err(Failure::usage("not valid: correct what is named above"))
 }
 
 /// Whatever a file holds, lists taken apart.

@@ -208,6 +208,15 @@ impl<'a> Probe<'a> {
             };
             missing.extend(why.map(|why| Missing::general(&format!("arms.{side}"), why)));
         }
+        if let Some(layouts) = &track.layouts {
+            missing.push(Missing::general(
+                "arms",
+                other_layouts(layouts, ask.arms.canary.preset),
+            ));
+        }
+        if missing.is_empty() {
+            missing.extend(beyond_the_last(&rules, track, ask.arms.canary.preset));
+        }
         let Some(&largest) = track.bounds_ms.last() else {
             return Ok(missing);
         };
@@ -394,6 +403,64 @@ fn one_sided(arm: &Arm, bounds_ms: &[f64], preset: Preset) -> Option<String> {
          the limit cannot be judged with these bounds. {}",
         bounds_remedy(preset)
     ))
+}
+
+/// Histograms that can be compared only where they have bounds in common.
+fn other_layouts([canary, control]: &[Vec<f64>; 2], preset: Preset) -> String {
+    let shared = canary.iter().filter(|bound| control.contains(bound)).count();
+    let only = |arm: &[f64], other: &[f64]| {
+        let more: Vec<String> = arm
+            .iter()
+            .filter(|bound| !other.contains(bound))
+            .take(NAMED)
+            .map(|bound| format!("{bound}ms"))
+            .collect();
+        if more.is_empty() {
+            "none".to_owned()
+        } else {
+            more.join(", ")
+        }
+    };
+    format!(
+        "the arms have different latency buckets, and are compared at the {shared} bounds that they share alone; the canary's \
+         own are {}, control's {}. Give both the same. {}",
+        only(canary, control),
+        only(control, canary),
+        bounds_remedy(preset)
+    )
+}
+
+/// Checks that compare a quantile with control's where one of them is slower than any bucket can show.
+fn beyond_the_last(rules: &[&CheckRule], track: &Track, preset: Preset) -> Vec<Missing> {
+    let Some(last) = track.bounds_ms.last() else {
+        return Vec::new();
+    };
+    let mut missing = Vec::new();
+    for rule in rules {
+        let limits = [rule.promote.as_ref(), rule.rollback.as_ref()];
+        if limits
+            .iter()
+            .flatten()
+            .all(|limits| limits.max_increase.is_none())
+        {
+            continue;
+        }
+        for (side, arm) in [("canary", &track.canary), ("control", &track.control)] {
+            let all: u64 = arm.latency.iter().sum();
+            #[expect(clippy::cast_precision_loss, reason = "a share of requests")]
+            let share = *arm.latency.last().unwrap_or(&0) as f64 / all.max(1) as f64;
+            if share > 1.0 - rule.quantile {
+                let message = format!(
+                    "{side}'s P{} lies beyond the largest bucket bound, {last}ms, so that nobody can tell how slow it is, nor \
+                     compare it. {}",
+                    (rule.quantile * 1e5).round() / 1e3,
+                    bounds_remedy(preset)
+                );
+                missing.push(Missing::check(&rule.name, message));
+            }
+        }
+    }
+    missing
 }
 
 /// Where bounds are set.

@@ -11,6 +11,7 @@ use crate::rollout::sample::{Blindness, Dark, GaugeReading, Reading};
 use crate::rollout::template::{self, Variables};
 use crate::rollout::weight::Weight;
 use crate::routing::{ObjectKind, ObjectRef};
+use futures::future::join_all;
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -203,7 +204,7 @@ pub(super) async fn round(source: Source, clock: Clock, mut rounds: Vec<Round>) 
             questions.extend(queries.control.clone());
         }
     }
-    let answers: BTreeMap<String, Result<Vec<Sample>, Blindness>> = stream::iter(questions)
+    let answers = stream::iter(questions)
         .map(|promql| {
             let source = &source;
             async move {
@@ -212,8 +213,20 @@ pub(super) async fn round(source: Source, clock: Clock, mut rounds: Vec<Round>) 
             }
         })
         .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
+        .collect::<BTreeMap<String, Result<Vec<Sample>, Blindness>>>();
+    let errors = rounds.iter_mut().enumerate().flat_map(|(n, round)| {
+        let errors = std::mem::take(&mut round.errors);
+        errors.into_iter().map(move |asked| (n, asked))
+    });
+    // All at once, and not after the others: they share the answer of the arms' look, which begins with this round.
+    let sorted = join_all(errors.map(|(n, (key, ask, rule, mut cursor))| {
+        let source = &source;
+        async move {
+            let reading = observe_errors(source, &ask, &rule, &mut cursor, now).await;
+            (n, (key, cursor, reading))
+        }
+    }));
+    let (answers, sorted) = futures::join!(answers, sorted);
     let answer = |promql: &str| {
         answers.get(promql).cloned().unwrap_or_else(|| {
             Err(Blindness {
@@ -222,21 +235,6 @@ pub(super) async fn round(source: Source, clock: Clock, mut rounds: Vec<Round>) 
             })
         })
     };
-    let errors = rounds.iter_mut().enumerate().flat_map(|(n, round)| {
-        let errors = std::mem::take(&mut round.errors);
-        errors.into_iter().map(move |asked| (n, asked))
-    });
-    let sorted: Vec<_> = stream::iter(errors.collect::<Vec<_>>())
-        .map(|(n, (key, ask, rule, mut cursor))| {
-            let source = &source;
-            async move {
-                let reading = observe_errors(source, &ask, &rule, &mut cursor, now).await;
-                (n, (key, cursor, reading))
-            }
-        })
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
     for (n, stream) in sorted {
         if let Some(round) = rounds.get_mut(n) {
             round.done.push(stream);

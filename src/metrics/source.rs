@@ -52,6 +52,15 @@ impl Source {
         }
     }
 
+    /// The raw counters of both arms now. All who look within some milliseconds of each other get the answer of one
+    /// instant, and those who ask for the same share it: nothing is asked twice.
+    pub async fn look(&self, ask: &Ask, now: Timestamp) -> Result<Snapshot, Blindness> {
+        match self {
+            Self::Prometheus(prometheus) => prometheus.look(ask, now).await,
+            Self::Simulated(simulation) => simulation.scrape(ask, now),
+        }
+    }
+
     /// The raw counters of both arms at many instants of the past: from `from` (rounded up to a whole second) to
     /// `to`, both included, every `step` (whole seconds), in order. Each is what [`Source::read`] would have given
     /// at its instant, as far as the source remembers; an instant of which it remembers nothing has no pods.
@@ -119,13 +128,9 @@ impl Source {
                 Err(blindness) => return Reading::Blind(blindness),
             }
         }
-        let looked = match self {
-            Self::Prometheus(prometheus) => prometheus.look(ask, now).await,
-            Self::Simulated(simulation) => simulation.scrape(ask, now),
-        };
-        match looked {
+        match self.look(ask, now).await {
             Ok(snapshot) => name_what_is_missing(ask, advance(cursor, snapshot)),
-            Err(blindness) => Reading::Blind(blindness),
+            Err(blindness) => name_what_is_missing(ask, Reading::Blind(blindness)),
         }
     }
 }
@@ -220,6 +225,30 @@ mod tests {
             next,
             at("2026-11-21T08:00:00.001Z"),
             "never now, or it would spin"
+        );
+    }
+
+    /// A source whose counters are no numbers.
+    #[derive(Debug)]
+    struct Nonsense;
+
+    impl Simulation for Nonsense {
+        fn scrape(&self, _: &Ask, _: Timestamp) -> Result<Snapshot, Blindness> {
+            Err(Blindness {
+                kind: Dark::NotANumber,
+                message: "a counter of NaN".to_owned(),
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_number_is_named_with_what_was_asked_for() {
+        let source = Source::Simulated(Arc::new(Nonsense));
+        let at = Timestamp::from_second(100).unwrap();
+        let reading = source.observe(&ask(), &mut Cursor::default(), at).await;
+        assert!(
+            matches!(&reading, Reading::Blind(b) if b.message.contains("NaN. Asked for: canary istio_requests_total{")),
+            "{reading:?}"
         );
     }
 

@@ -216,6 +216,15 @@ pub fn requests_needed(good: f64, bad: f64, beta: f64) -> f64 {
     ((1.0 / beta).ln() / ((1.0 - good) / (1.0 - bad)).ln()).ceil()
 }
 
+/// How many requests it takes until [`is_good`], if `k` of each `n` more are errors too; `None` where such a ratio never
+/// speaks for `good`.
+pub fn requests_needed_at(k: u64, n: u64, good: f64, bad: f64, beta: f64) -> Option<f64> {
+    let good = good.max(1e-9);
+    let ratio = real(k) / real(n.max(1));
+    let each = (1.0 - ratio) * ((1.0 - good) / (1.0 - bad)).ln() + ratio * (good / bad).ln();
+    (each > 0.0).then(|| ((1.0 / beta).ln() / each).ceil())
+}
+
 /// Whether `k` errors of `n` requests are surely more than the line `p0` allows: their likelihood ratio against it
 /// is at least 20.
 pub fn surely_over(k: u64, n: u64, p0: f64) -> bool {

@@ -101,6 +101,10 @@ pub struct Ledger {
     /// Since when each measured check is over its rollback limit without a gap.
     #[serde(rename = "o", skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) over: BTreeMap<String, Timestamp>,
+    /// Since when, without a gap, some check is surely past its rollback limit while control has too little of the
+    /// traffic to say whether it is, too.
+    #[serde(rename = "dt", skip_serializing_if = "Option::is_none")]
+    pub(super) doubted: Option<Timestamp>,
     /// A request of the canary's own succeeded since the raise.
     #[serde(rename = "ok", skip_serializing_if = "std::ops::Not::not")]
     pub(super) answered: bool,
@@ -241,6 +245,7 @@ impl Ledger {
         });
         if gap {
             self.over.clear();
+            self.doubted = None;
             self.disasters = 0;
             self.disaster = None;
         }
@@ -370,6 +375,20 @@ impl Ledger {
             self.disaster = None;
         }
         self.mark_over(tick.to, ctx);
+        // Only there is it asked for: the others are spared the work.
+        self.doubted = if ctx.control_is_small() && ctx.control_testifies() && self.is_at_fault(ctx) {
+            self.doubted.or(Some(tick.to))
+        } else {
+            None
+        };
+    }
+
+    /// How long a fault has been waiting for control to say whether it shares it.
+    pub(super) fn doubted_for(&self) -> Duration {
+        let since = self.doubted.zip(self.last);
+        since.map_or(Duration::ZERO, |(since, last)| {
+            last.duration_since(since).unsigned_abs()
+        })
     }
 
     fn rotate(&mut self, to: Timestamp) {

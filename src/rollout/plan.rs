@@ -7,6 +7,7 @@ mod gates;
 mod limits;
 mod pool;
 mod probe;
+mod promql;
 mod read;
 mod retry;
 mod set;

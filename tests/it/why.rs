@@ -155,6 +155,19 @@ fn wanting() -> Record {
             &[("0.05", 60), ("0.1", 96), ("0.25", 100), ("+Inf", 100)],
         )
         .service("coarse", 15, MS, &[("5000", 99), ("10000", 100), ("+Inf", 100)])
+        .service(
+            "long",
+            15,
+            MS,
+            &[("50", 50), ("100", 80), ("250", 90), ("+Inf", 100)],
+        )
+        .service("mixed", 15, MS, BOUNDS)
+        .rises(
+            r#"istio_request_duration_milliseconds_bucket{pod="mixed-v2",reporter="destination",destination_service_name="mixed",destination_version="v2",response_code="200",response_flags="-",request_protocol="http",le="150"}"#,
+            588,
+            15,
+            AT,
+        )
         .rises(
             r#"nginx_ingress_controller_requests{ingress="a",status="200"}"#,
             60,
@@ -219,6 +232,19 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
             file("fractions", "", ""),
             vec![
                 "arms.canary: wrong unit, or bounds that do not fit this arm: half of the requests take less than 0.1ms",
+            ],
+        ),
+        (
+            file("long", "", ""),
+            vec![
+                "check p95: canary's P95 lies beyond the largest bucket bound, 250ms",
+                "check p95: control's P95 lies",
+            ],
+        ),
+        (
+            file("mixed", "", ""),
+            vec![
+                "arms: the arms have different latency buckets, and are compared at the 3 bounds that they share alone; the canary's own are 150ms, control's none. Give both the same",
             ],
         ),
         (

@@ -42,6 +42,8 @@ fn measured() -> Vec<CheckRule> {
             ..Limits::default()
         });
         rule.for_ = Duration::from_secs(120);
+        // As where `for` alone is written; a longer window would be refused.
+        rule.window = rule.for_;
     }
     rules
 }

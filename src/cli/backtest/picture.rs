@@ -67,7 +67,7 @@ fn component(out: &mut dyn Write, told: &Way, width: Option<usize>) -> Result<()
         writeln!(out, "  what would have changed it")?;
     }
     for moved in &told.limits {
-        let label = format!("    {}", moved.check.as_deref().unwrap_or("all checks"));
+        let label = format!("    {}", moved.check.as_deref().unwrap_or("all counts"));
         lines::write(out, (&label, DIM), &becomes(moved), INDENT + 2, width)?;
     }
     Ok(())

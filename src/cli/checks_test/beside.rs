@@ -1,9 +1,11 @@
-//! Checks that are read beside the arms: each is asked for once, now.
+//! Checks that are read beside the arms: each is asked for once, now. What a pair of counters counted is told elsewhere;
+//! here it is whether there are any.
 
 use super::{Check, Missing, Query, SCRAPES, limits, too_short};
 use crate::metrics::Source;
 use crate::metrics::gauge::{GaugeQueries, NOWHERE, PairAsk, Sample, nowhere, reading, window};
 use crate::metrics::query::PART;
+use crate::rollout::duration::Span;
 use crate::rollout::judge::{Stand, stand};
 use crate::rollout::plan::{CheckSet, CheckSource, Gauge, GaugeLimits, PlannedCheck};
 use crate::rollout::reason::Verdict;
@@ -48,7 +50,7 @@ pub(super) async fn ask(place: &Place<'_>, set: &CheckSet) -> Beside {
                     Err(why) => told.unasked(check, why),
                 }
             }
-            // The arms' own counters, which are shown already.
+            // The arms' own counters, which are asked for already.
             CheckSource::Arms | CheckSource::Errors(_) => {}
         }
     }
@@ -106,6 +108,17 @@ impl Beside {
         });
         let shown = |value: &Result<f64, String>| value.as_ref().ok().map(|v| check.show(*v));
         let values = (shown(&canary), control.as_ref().and_then(shown));
+        let short = place
+            .scrape_period
+            .and_then(|period| short_range(&queries.canary, period));
+        let empty = answers
+            .get(&queries.canary)
+            .is_some_and(|a| a.as_ref().is_ok_and(Vec::is_empty));
+        if let Some(why) = short.filter(|_| empty) {
+            // Nothing is wrong with its labels, as far as is known.
+            self.missing.push(Missing::check(&check.rule.name, why));
+            return self.show(check, Verdict::Unknown, (None, None), "it has no value now");
+        }
         for why in [
             canary.as_ref().err(),
             control.as_ref().and_then(|c| c.as_ref().err()),
@@ -137,7 +150,7 @@ impl Beside {
             Ok(series) if series.iter().any(is_nowhere) => (Verdict::Unknown, failures_nowhere(check)),
             Ok(_) => (
                 Verdict::Skipped,
-                "its counters are there; they are counted while a rollout runs".to_owned(),
+                "its counters are there, and were not counted here: what it asks differs by phase or weight; write --weight".to_owned(),
             ),
         };
         if verdict == Verdict::Unknown {
@@ -168,6 +181,8 @@ impl Beside {
             status: CheckStatus {
                 name: check.rule.name.clone(),
                 verdict,
+                // It was read once.
+                samples: i64::from(value.is_some()),
                 value,
                 control,
                 message: says.to_owned(),
@@ -203,6 +218,23 @@ fn verdict(rollback: Stand, promote: Stand) -> (Verdict, &'static str) {
     }
 }
 
+/// What is wrong with a range that holds fewer than two samples of a series that comes this often.
+fn short_range(promql: &str, period: Duration) -> Option<String> {
+    let ranges = promql.split('[').skip(1).filter_map(|rest| {
+        let text = rest.split([']', ':']).next()?.trim();
+        Some((text, text.parse::<Span>().ok()?.0))
+    });
+    let (text, _) = ranges
+        .min_by_key(|(_, length)| *length)
+        .filter(|(_, length)| *length < period * 2)?;
+    Some(format!(
+        "its query gives no series, and its range [{text}] is shorter than two scrapes of {}, of which rate() and its like \
+         need two samples: write at least [{}]",
+        Span(period),
+        Span(period * SCRAPES)
+    ))
+}
+
 /// Whether a sample says that the counter of failures does not exist.
 fn is_nowhere(sample: &Sample) -> bool {
     sample.labels.get(PART).is_some_and(|mark| mark == NOWHERE)
@@ -219,6 +251,18 @@ fn failures_nowhere(check: &PlannedCheck) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_of_fewer_than_two_samples_is_told_and_longer_ones_are_not() {
+        let scrape = Duration::from_secs(15);
+        let told = short_range("max(rate(x{a=\"b\"}[20s]))", scrape).unwrap();
+        assert!(
+            told.contains("[20s] is shorter than two scrapes of 15s") && told.ends_with("at least [1m]"),
+            "{told}"
+        );
+        assert_eq!(short_range("max(rate(x[1m]))", scrape), None);
+        assert_eq!(short_range("max(x)", scrape), None);
+    }
 
     #[test]
     fn what_cannot_be_compared_is_unknown_as_it_is_to_the_daemon() {

@@ -78,7 +78,8 @@ fn component(out: &mut dyn Write, told: &About, width: Option<usize>) -> Result<
         let mut line = |label: &str, text: &str| lines::write(out, (label, DIM), text, INDENT, width);
         let values = if check.beside {
             let control = status.control.as_ref().map(|c| format!(", control {c}"));
-            format!("{value}{}", control.unwrap_or_default())
+            let read = if status.samples > 0 { ", 1 reading" } else { "" };
+            format!("{value}{}{read}", control.unwrap_or_default())
         } else {
             format!("{value}, {control}, {} requests", status.samples)
         };

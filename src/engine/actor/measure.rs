@@ -2,7 +2,7 @@
 
 use super::{Actor, Done, ask};
 use crate::engine::gauges::{self, Place};
-use crate::metrics::{Ask, slices};
+use crate::metrics::slices;
 use jiff::Timestamp;
 
 impl Actor {
@@ -27,10 +27,8 @@ impl Actor {
                 weight,
             };
             let set = sound.plan.check_set_at(planned, weight);
-            let arms = ask(&self.raw, planned, None).map(|ask| Ask {
-                wants_latency: false,
-                ..ask
-            });
+            // The very ask of the arms' look, which begins now as well: so it is one question to the source.
+            let arms = ask(&self.raw, planned, self.status.component(planned.name()));
             rounds.extend(
                 self.apart
                     .ask(set, &place, arms.as_ref(), &self.shared.cache, now),

@@ -111,6 +111,46 @@ async fn a_thousand_components_of_as_many_resources_cost_a_handful_of_queries_an
 }
 
 #[tokio::test]
+async fn checks_with_an_idea_of_an_error_of_their_own_ask_for_nothing_more() {
+    let services = services(1_000);
+    let server = Server::start(Rules {
+        store: store(&services),
+        ..Rules::default()
+    })
+    .await;
+    let source = Source::Prometheus(Arc::new(source(&server)));
+    let errors = crate::rollout::spec::Errors {
+        codes: Some(vec!["5xx".to_owned(), "499".to_owned()]),
+        ..crate::rollout::spec::Errors::default()
+    };
+    let rule = crate::metrics::gauge::rule(&errors).unwrap();
+    let mut cursors = vec![(Cursor::default(), Cursor::default()); services.len()];
+    for beat in 0..2_i32 {
+        let at = instant() + Duration::from_secs(10) * beat.unsigned_abs();
+        for stored in &mut server.rules.lock().unwrap().store {
+            stored.value += f64::from(beat) * 4.0;
+            stored.scraped += if beat == 0 { 0.0 } else { 10.0 };
+        }
+        let looks = services.iter().zip(&mut cursors).map(|(service, (arms, own))| {
+            let (source, ask, rule) = (&source, ask(service), &rule);
+            async move {
+                let plain = source.observe(&ask, arms, at);
+                let sorted = crate::metrics::gauge::observe_errors(source, &ask, rule, own, at);
+                futures::join!(plain, sorted)
+            }
+        });
+        let readings = join_all(looks).await;
+        let asked = server.asked().len();
+        assert!((1..=6).contains(&asked), "{asked} queries for one interval");
+        let both = |(one, other): &&(Reading, Reading)| {
+            matches!((one, other), (Reading::Fresh(_), Reading::Fresh(_)))
+        };
+        let fresh = readings.iter().filter(both).count();
+        assert_eq!(fresh, if beat == 0 { 0 } else { 1_000 }, "beat {beat}");
+    }
+}
+
+#[tokio::test]
 async fn each_component_gets_its_own_series_and_equal_asks_share_an_answer() {
     let services = services(20);
     let server = Server::start(Rules {

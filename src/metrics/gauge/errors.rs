@@ -5,6 +5,7 @@ use crate::metrics::ask::{Ask, Side};
 use crate::metrics::counters::{Cursor, advance};
 use crate::metrics::errors::ErrorRule;
 use crate::metrics::preset::{Facts, Labels};
+use crate::metrics::remedy::name_what_is_missing;
 use crate::metrics::snapshot::{ArmSnapshot, Snapshot};
 use crate::metrics::split::labels_of;
 use crate::rollout::sample::{Blindness, Dark, Reading};
@@ -21,21 +22,18 @@ pub fn rule(errors: &Errors) -> Result<ErrorRule, String> {
     .map_err(|error| format!("errors.{error}"))
 }
 
-/// What happened since the cursor, errors being what `rule` says.
+/// What happened since the cursor, errors being what `rule` says. Where the arms look at the same time with the same
+/// ask, it is one question: see [`Source::look`].
 pub async fn observe_errors(
     source: &Source,
     ask: &Ask,
     rule: &ErrorRule,
     cursor: &mut Cursor,
-    at: Timestamp,
+    now: Timestamp,
 ) -> Reading {
-    let sorted = source
-        .read(ask, at)
-        .await
-        .and_then(|snapshot| sort(ask, rule, snapshot));
-    match sorted {
-        Ok(snapshot) => advance(cursor, snapshot),
-        Err(blindness) => Reading::Blind(blindness),
+    match source.look(ask, now).await {
+        Ok(snapshot) => count_errors(ask, rule, cursor, snapshot),
+        Err(blindness) => name_what_is_missing(ask, Reading::Blind(blindness)),
     }
 }
 
@@ -46,7 +44,7 @@ pub fn count_errors(ask: &Ask, rule: &ErrorRule, cursor: &mut Cursor, mut snapsh
         pod.latency.clear();
     }
     match sort(ask, rule, snapshot) {
-        Ok(snapshot) => advance(cursor, snapshot),
+        Ok(snapshot) => name_what_is_missing(ask, advance(cursor, snapshot)),
         Err(blindness) => Reading::Blind(blindness),
     }
 }
@@ -117,7 +115,7 @@ mod tests {
             arms: Arms {
                 canary: ArmSource {
                     preset: Preset::IngressNginx,
-                    labels: BTreeMap::new(),
+                    labels: [("host".to_owned(), "shop".to_owned())].into(),
                     metrics: None,
                 },
                 control: None,
@@ -155,6 +153,33 @@ mod tests {
             };
             let counts = tick.canary.counts().unwrap();
             assert_eq!((counts.requests, counts.errors), (400, errors), "{rule:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn series_that_are_missing_are_named_by_what_was_asked_for() {
+        let nothing = Source::Simulated(Arc::new(Nothing));
+        let rule = rule(&Errors {
+            codes: Some(vec!["499".to_owned()]),
+            ..Errors::default()
+        })
+        .unwrap();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let reading = observe_errors(&nothing, &ask(), &rule, &mut Cursor::default(), at(100)).await;
+        assert!(
+            matches!(&reading, Reading::Blind(b) if b.kind == Dark::Empty
+                && b.message.contains("nginx_ingress_controller_requests{host=\"shop\"}")),
+            "{reading:?}"
+        );
+    }
+
+    /// A source that answers, and has no series.
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl Simulation for Nothing {
+        fn scrape(&self, ask: &Ask, at: Timestamp) -> Result<Snapshot, Blindness> {
+            Ok(Snapshot::empty(ask, at))
         }
     }
 

@@ -103,6 +103,12 @@ fn each_thing_that_is_no_answer_has_words_of_its_own() {
         ),
         (
             Preset::Traefik,
+            vec![SAMPLED, ("requests", r#","code":"weird""#, "7")],
+            Dark::Partial,
+            "neither a status code nor a class",
+        ),
+        (
+            Preset::Traefik,
             vec![SAMPLED, ("requests", r#","code":"200""#, native)],
             Dark::NotANumber,
             "is a histogram and no counter",

@@ -2,9 +2,26 @@
 
 use super::Context;
 use crate::rollout::evidence::{Effects, LogE, Pace, under};
+use crate::rollout::ledger::Ledger;
+use std::time::Duration;
 
 /// How much worse than control a canary has to be before a fault of both is its own fault.
 pub(super) const WORSE: f64 = 1.5;
+
+/// How long a fault waits for a control that has next to nothing of the traffic to say whether it shares it. Longer than
+/// most outages of everything, so that one of these puts no canary back; and no canary that is at fault stays for hours.
+pub(in crate::rollout) const PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+/// What a fault is held against.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fault<'a> {
+    pub(super) effects: &'a Effects,
+    pub(super) phi: f64,
+    /// How much worse than control is the canary's own fault, and the share of bad requests that the limit allows.
+    pub(super) against: [f64; 2],
+    /// Control was past the limit before it became small, as it was frozen.
+    pub(super) was_bad: bool,
+}
 
 /// Bad requests and requests of both arms in a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,20 +35,30 @@ pub(super) struct Both {
 /// Whether a fault that control shares is ruled out, given that one there is. Either the canary is more than `rho`
 /// times as bad by what was counted in one of these stretches (two looks, each at half of `falseRollback`), or control
 /// was surely within the limit `p0` in the first. Where control has had no requests in any of them, nobody can say,
-/// and the absolute limits decide; so at 100%, whatever still comes to it.
+/// and the absolute limits decide; so at 100%, whatever still comes to it. Above 90%, where control has so few requests
+/// that it could not say so if all of them went well, they decide after [`PATIENCE`], unless control was bad before.
 pub(super) fn is_own_fault(
     ctx: &Context<'_>,
-    effects: &Effects,
-    phi: f64,
-    [rho, p0]: [f64; 2],
+    ledger: &Ledger,
+    fault: Fault<'_>,
     stretches: [Both; 2],
 ) -> bool {
     if cfg!(sabotage_5) || !ctx.control_testifies() || stretches.iter().all(|s| s.control.1 == 0) {
         return true;
     }
+    let Fault {
+        effects,
+        phi,
+        against: [rho, p0],
+        was_bad,
+    } = fault;
     let needed = (2.0 / ctx.judge.false_rollback.clamp(1e-9, 0.5)).ln();
     let [recent, _] = stretches;
     if under(recent.control.0, recent.control.1, p0) / phi >= needed {
+        return true;
+    }
+    let mute = under(0, recent.control.1, p0) / phi < needed;
+    if ctx.control_is_small() && mute && !was_bad && ledger.doubted_for() >= PATIENCE {
         return true;
     }
     let pace = Pace { phi, start: 0.0 };

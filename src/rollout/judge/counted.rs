@@ -1,9 +1,9 @@
 //! Error rate and availability: counts against lines, by sequential evidence, and who is to blame.
 
-use super::blame::{Both, WORSE, is_own_fault};
+use super::blame::{Both, Fault, WORSE, is_own_fault};
 use super::{Context, Finding, View, Why};
 use crate::rollout::check::{Bound, CheckRule, Limits, Metric};
-use crate::rollout::evidence::{ERRORS, is_good, real, requests_needed, surely_over};
+use crate::rollout::evidence::{ERRORS, is_good, real, requests_needed, requests_needed_at, surely_over};
 use crate::rollout::ledger::{Baseline, Ledger};
 use crate::rollout::lines::Line;
 use crate::rollout::recorded::LEAST;
@@ -166,8 +166,13 @@ fn rollback(
                     control: (s.control.errors, s.control.requests),
                     likened: real(s.control.errors),
                 });
-                let phi = ledger.noise.errors.phi();
-                let own = both || is_own_fault(ctx, &ERRORS, phi, [WORSE, limit], counted);
+                let fault = Fault {
+                    effects: &ERRORS,
+                    phi: ledger.noise.errors.phi(),
+                    against: [WORSE, limit],
+                    was_bad: ctx.baseline.is_some_and(|before| before.error_ratio() > limit),
+                };
+                let own = both || is_own_fault(ctx, ledger, fault, counted);
                 Some(if own {
                     Why::Evidence { limit }
                 } else {
@@ -266,21 +271,23 @@ fn promote(ledger: &Ledger, rule: &CheckRule, limits: &Limits, ctx: &Context<'_>
         }
     }
     let need = needed(rule, good);
+    let (low, high) = band(rule, good);
     let proven = if rule.min_requests > 0 {
         own >= rule.min_requests
     } else {
-        let (good, bad) = band(rule, good);
-        is_good(all.errors, own, good, bad, BETA)
+        is_good(all.errors, own, low, high, BETA)
     };
     if proven && last.own() > 0 {
         Why::Passes { limit: good }
     } else if proven {
         Why::QuietWindow
-    } else {
-        Why::TooFew {
+    } else if rule.min_requests == 0 && all.errors > 0 {
+        Why::Unproven {
             have: own,
-            need: need.max(own.saturating_add(1)),
+            need: requests_needed_at(all.errors, own, low, high, BETA).map(whole),
         }
+    } else {
+        Why::TooFew { have: own, need }
     }
 }
 
@@ -314,12 +321,15 @@ pub(super) fn needed_in_window(rule: &CheckRule) -> u64 {
 
 fn needed_by_statistics(rule: &CheckRule, good: Option<f64>) -> u64 {
     let (good, bad) = band(rule, good);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a positive count, and `as` saturates"
-    )]
-    {
-        requests_needed(good, bad, BETA) as u64
-    }
+    whole(requests_needed(good, bad, BETA))
+}
+
+/// A positive number of requests, rounded up.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a positive count, and `as` saturates"
+)]
+pub(super) fn whole(requests: f64) -> u64 {
+    requests.ceil() as u64
 }

@@ -23,6 +23,8 @@ pub(super) struct Finding<'a> {
     pub(super) beyond: Option<f64>,
     /// Where latency buckets are too coarse for the limit.
     pub(super) coarse: Option<Coarse>,
+    /// A rollback limit on latencies that is no bound, and the next bound above it, at which it is held.
+    pub(super) held_at: Option<[f64; 2]>,
     pub(super) why: Why,
 }
 
@@ -32,7 +34,7 @@ pub(super) enum Coarse {
     /// Control's quantile lies between these bounds, further apart than an increase by so much.
     Increase { more: f64, lower: f64, upper: f64 },
     /// The limit is no bound: the nearest one on the safe side is looked at.
-    Limit { used: f64 },
+    Limit { limit: f64, used: f64 },
     /// Nearly all of control's requests may already be slower than control by so much, as far as the bounds tell.
     Blind { more: f64 },
 }
@@ -62,7 +64,10 @@ impl Coarse {
                 round(more * 100.0),
                 ((upper / lower - 1.0) * 100.0).round()
             ),
-            Self::Limit { used } => format!("held to the bucket that ends at {used}ms: {FLAGS}"),
+            Self::Limit { limit, used } => format!(
+                "its limit of {} is held to the bucket that ends at {used}ms: {FLAGS}",
+                written(limit)
+            ),
             Self::Blind { more } => format!(
                 "its rollback limit of +{}% cannot be judged, buckets are too far apart: {FLAGS}",
                 round(more * 100.0)
@@ -96,6 +101,12 @@ pub(super) enum Why {
     TooFew {
         have: u64,
         need: u64,
+    },
+    /// Within its limits, with too few requests to tell for what is bad among them; so many would do at the same share,
+    /// if any number would.
+    Unproven {
+        have: u64,
+        need: Option<u64>,
     },
     QuietWindow,
     OverPromote {
@@ -169,6 +180,7 @@ impl<'a> Finding<'a> {
             evidence: None,
             beyond: None,
             coarse: None,
+            held_at: None,
             why: Why::NothingYet,
         }
     }
@@ -187,9 +199,11 @@ impl<'a> Finding<'a> {
             | Why::NoReach { .. }
             | Why::NoHistory
             | Why::ThinHistory { .. } => Verdict::Unknown,
-            Why::NothingYet | Why::TooFew { .. } | Why::QuietWindow | Why::ThinControl => {
-                Verdict::Insufficient
-            }
+            Why::NothingYet
+            | Why::TooFew { .. }
+            | Why::Unproven { .. }
+            | Why::QuietWindow
+            | Why::ThinControl => Verdict::Insufficient,
             Why::OverPromote { .. }
             | Why::UnderPromote { .. }
             | Why::OverSince { .. }
@@ -236,6 +250,22 @@ impl<'a> Finding<'a> {
 
     /// One sentence.
     pub(super) fn message(&self) -> String {
+        let says = self.with_buckets();
+        // Whoever is put back, or waits for something else, is not helped by it.
+        match self
+            .held_at
+            .filter(|_| matches!(self.why, Why::Passes { .. } | Why::NoPromoteLimit))
+        {
+            Some([limit, bound]) => format!(
+                "{says}; up to {} its rollback limit of {} puts nothing back, for no bucket ends there: {FLAGS}",
+                written(bound),
+                written(limit)
+            ),
+            None => says,
+        }
+    }
+
+    fn with_buckets(&self) -> String {
         let says = self.says();
         match self.coarse {
             Some(coarse)
@@ -244,7 +274,10 @@ impl<'a> Finding<'a> {
                         (coarse, self.why),
                         (
                             Coarse::Blind { .. },
-                            Why::NoPromoteLimit | Why::TooFew { .. } | Why::QuietWindow
+                            Why::NoPromoteLimit
+                                | Why::TooFew { .. }
+                                | Why::Unproven { .. }
+                                | Why::QuietWindow
                         )
                     ) =>
             {
@@ -289,11 +322,15 @@ impl<'a> Finding<'a> {
                 "control had {have} requests in the 24 h before the rollout, and {need} are needed: {HISTORY_REMEDY}"
             ),
             Why::NoHistogram { arm } => format!(
-                "the source has no latency histogram of {arm} that can be read (none, in another unit, or with buckets that \
-                 do not rise): `gradual-rollout checks test` prints the query and what is wrong"
+                "the source has no latency histogram of {arm} that can be read (none, in another unit, with buckets that do \
+                 not rise, or with no bound that the other arm has too): `gradual-rollout checks test` prints the query and what is wrong"
             ),
             Why::TooFew { have: 0, .. } => "the canary has had no requests".to_owned(),
-            Why::TooFew { have, need } => self.too_few(have, need),
+            Why::TooFew { have, need } => {
+                let few = format!("{have} canary requests are too few to tell, at least {need} are needed");
+                self.too_few(few, need)
+            }
+            Why::Unproven { have, need } => self.unproven(have, need),
             Why::QuietWindow => "no canary requests in the last window".to_owned(),
             Why::OverPromote { value, limit } if self.rule.metric == Metric::Availability => {
                 self.beside("under", &self.show(1.0 - value), limit)
@@ -309,6 +346,7 @@ impl<'a> Finding<'a> {
                 self.shown(),
                 self.control_shown()
             ),
+            // Above 90% of the weight that is waited for no longer than `blame::PATIENCE`.
             Why::NotAlone { limit } => format!(
                 "{} in {} requests is surely past the rollback limit of {}, but control has too few requests to rule \
                  out that both arms are",
@@ -372,9 +410,25 @@ impl<'a> Finding<'a> {
         }
     }
 
+    /// How many it would take with what is bad among them.
+    fn unproven(&self, have: u64, need: Option<u64>) -> String {
+        let bad = match self.rule.metric {
+            Metric::Latency => "slow ones",
+            Metric::ErrorRate | Metric::Availability | Metric::Throughput => "errors",
+        };
+        let Some(need) = need else {
+            return format!(
+                "{have} canary requests do not tell, and with as many {bad} among them as so far no number would"
+            );
+        };
+        let few = format!(
+            "{have} canary requests are too few to tell: about {need} are needed with as many {bad} among them as so far"
+        );
+        self.too_few(few, need)
+    }
+
     /// How many are missing, and whether they will ever come.
-    fn too_few(&self, have: u64, need: u64) -> String {
-        let few = format!("{have} canary requests are too few to tell, at least {need} are needed");
+    fn too_few(&self, few: String, need: u64) -> String {
         let Some(rate) = self.rate.filter(|rate| rate * DAY < real(need)) else {
             return few;
         };

@@ -92,11 +92,24 @@ fn passed(
     (side, limit.map(|l| check.show(l)).unwrap_or_default())
 }
 
+/// Whether the canary's value is at most [`WORSE`] times as bad as control's, both being past this limit on the same side.
+/// A quantity that goes below 0 has no zero to count multiples from: there it is how far past the limit they are.
+fn hardly_worse(value: f64, control: f64, limit: f64) -> bool {
+    if value < 0.0 || control < 0.0 || limit < 0.0 {
+        return (value - limit).abs() <= WORSE * (control - limit).abs();
+    }
+    if value > limit {
+        value <= WORSE * control
+    } else {
+        value * WORSE >= control
+    }
+}
+
 /// Where a value stands, as it is judged at every look.
 pub fn stand(limits: &GaugeLimits, value: f64, control: Option<f64>) -> Stand {
     let mut stand = Stand::Within;
     if let Some(max) = limits.max.filter(|max| value > *max) {
-        let shared = control.is_some_and(|c| c > max && value <= WORSE * c);
+        let shared = control.is_some_and(|c| c > max && hardly_worse(value, c, max));
         stand = if shared {
             Stand::Shared(max)
         } else {
@@ -104,7 +117,7 @@ pub fn stand(limits: &GaugeLimits, value: f64, control: Option<f64>) -> Stand {
         };
     }
     if let Some(min) = limits.min.filter(|min| value < *min) {
-        let shared = control.is_some_and(|c| c < min && value * WORSE >= c);
+        let shared = control.is_some_and(|c| c < min && hardly_worse(value, c, min));
         if !matches!(stand, Stand::Past(_)) {
             stand = if shared {
                 Stand::Shared(min)
@@ -347,4 +360,70 @@ fn sound(value: Option<&f64>) -> Option<f64> {
 
 fn apart(a: Timestamp, b: Timestamp) -> Duration {
     b.duration_since(a).unsigned_abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NONE: GaugeLimits = GaugeLimits {
+        max: None,
+        min: None,
+        max_increase: None,
+    };
+
+    fn max(max: f64) -> GaugeLimits {
+        GaugeLimits {
+            max: Some(max),
+            ..NONE
+        }
+    }
+
+    fn min(min: f64) -> GaugeLimits {
+        GaugeLimits {
+            min: Some(min),
+            ..NONE
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_canary_that_is_control_is_never_past_an_absolute_limit_alone(
+            value in prop_oneof![-1e9..1e9, -2.0..2.0, Just(0.0), Just(-0.0)], limit in prop_oneof![-1e9..1e9, -2.0..2.0, Just(0.0)],
+        ) {
+            for limits in [max(limit), min(limit)] {
+                let stands = stand(&limits, value, Some(value));
+                prop_assert!(!matches!(stands, Stand::Past(_)), "{value} against {limits:?}: {stands:?}");
+            }
+        }
+
+        #[test]
+        fn who_is_twice_as_far_past_a_limit_as_control_is_past_it_alone(
+            limit in -100.0..-1.0, control in 1.0..50.0, side in any::<bool>(),
+        ) {
+            let (limits, sign) = if side { (max(limit), 1.0) } else { (min(limit), -1.0) };
+            let at = |distance: f64| limit + sign * distance;
+            let stands = |times: f64| stand(&limits, at(control * times), Some(at(control)));
+            prop_assert_eq!(stands(2.0), Stand::Past(limit));
+            prop_assert_eq!(stands(1.4), Stand::Shared(limit));
+        }
+    }
+
+    #[test]
+    fn certificates_that_expired_on_both_arms_are_a_shared_outage() {
+        let week = min(604_800.0);
+        assert_eq!(stand(&week, -3_600.0, Some(-3_600.0)), Stand::Shared(604_800.0));
+        assert_eq!(stand(&week, -7_200.0, Some(-60.0)), Stand::Shared(604_800.0));
+        assert_eq!(stand(&week, -3_600.0, Some(2_000_000.0)), Stand::Past(604_800.0));
+        assert_eq!(stand(&week, -604_800.0, Some(-60.0)), Stand::Past(604_800.0));
+    }
+
+    #[test]
+    fn above_zero_half_as_much_again_as_control_is_the_most_that_is_shared() {
+        assert_eq!(stand(&max(10.0), 16.0, Some(11.0)), Stand::Shared(10.0));
+        assert_eq!(stand(&max(10.0), 17.0, Some(11.0)), Stand::Past(10.0));
+        assert_eq!(stand(&min(0.9), 0.5, Some(0.6)), Stand::Shared(0.9));
+        assert_eq!(stand(&min(0.9), 0.0, Some(0.3)), Stand::Past(0.9));
+    }
 }

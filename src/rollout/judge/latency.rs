@@ -6,14 +6,14 @@
 //!
 //! [`aim`]: crate::rollout::aim
 
-use super::blame::{Both, WORSE, is_own_fault};
-use super::counted::{BETA, heavier, rate};
+use super::blame::{Both, Fault, WORSE, is_own_fault};
+use super::counted::{BETA, heavier, rate, whole};
 use super::finding::{Coarse, Slower};
 use super::{Context, Finding, View, Why};
 use crate::rollout::aim::Aim;
 use crate::rollout::buckets::{at_least, at_most, nearest, over, over_bound, quantile, taken_over};
 use crate::rollout::check::{Bound, CheckRule, Limits};
-use crate::rollout::evidence::{SLOW, is_good, real, requests_needed, surely_over};
+use crate::rollout::evidence::{SLOW, is_good, real, requests_needed, requests_needed_at, surely_over};
 use crate::rollout::ledger::{Baseline, Ledger};
 use crate::rollout::lines::Line;
 use crate::rollout::spec::Traffic;
@@ -65,16 +65,6 @@ pub(super) fn needed_in_window(rule: &CheckRule) -> u64 {
 
 fn is_enough(sum: &Sum, q: f64, tail: f64) -> bool {
     real(count(sum)) * (1.0 - q) >= tail
-}
-
-/// A positive number of requests, rounded up.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a positive count, and `as` saturates"
-)]
-fn whole(requests: f64) -> u64 {
-    requests.ceil() as u64
 }
 
 /// The lines that a check draws: those that can roll back, and the one for when control is over the limit too.
@@ -202,11 +192,19 @@ pub(super) fn find<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, 
     }
     let at_fault = at_fault.or_else(|| no_reach(ledger, rule));
     finding.coarse = blind(ledger, rule, ctx);
+    finding.held_at = held_at(ledger, rule);
     let Some(limits) = &rule.promote else {
         return finding.with(at_fault.unwrap_or(Why::NoPromoteLimit));
     };
     finding.coarse = finding.coarse.or_else(|| coarse(ledger, limits, finding.control));
     let why = at_fault.unwrap_or_else(|| promote(ledger, rule, limits, ctx, [&view.all, &window]));
+    if let Why::OverPromote { value, .. } = why
+        && finding.value != Some(value)
+    {
+        // All data is over the limit, the last window is not: the value is the one that the sentence is about.
+        finding.value = Some(value);
+        finding.samples = count(&view.all.canary);
+    }
     finding.with(why)
 }
 
@@ -215,6 +213,13 @@ fn no_reach(ledger: &Ledger, rule: &CheckRule) -> Option<Why> {
     let limit = rule.rollback.as_ref().and_then(highest)?;
     let last = *ledger.bounds.last()?;
     (limit > last).then_some(Why::NoReach { limit, last })
+}
+
+/// A rollback limit between two bounds: what ends in between is not seen to be past it.
+fn held_at(ledger: &Ledger, rule: &CheckRule) -> Option<[f64; 2]> {
+    let limit = rule.rollback.as_ref().and_then(highest)?;
+    let bound = at_least(&ledger.bounds, limit)?;
+    (bound / limit > 1.0 + 1e-6).then_some([limit, bound])
 }
 
 /// A rollback limit above control's: nearly all of control's requests may already be as slow as that.
@@ -237,11 +242,11 @@ fn blind(ledger: &Ledger, rule: &CheckRule, ctx: &Context<'_>) -> Option<Coarse>
 
 /// What the buckets cannot show.
 fn coarse(ledger: &Ledger, limits: &Limits, control: Option<f64>) -> Option<Coarse> {
-    if let Some(used) = highest(limits).and_then(|limit| {
-        let used = at_most(&ledger.bounds, limit)?;
-        ((limit / used - 1.0).abs() > 1e-6).then_some(used)
-    }) {
-        return Some(Coarse::Limit { used });
+    if let Some(limit) = highest(limits)
+        && let Some(used) = at_most(&ledger.bounds, limit)
+        && (limit / used - 1.0).abs() > 1e-6
+    {
+        return Some(Coarse::Limit { limit, used });
     }
     let (more, control) = (limits.max_increase?.ratio(), control?);
     let lower = ledger.bounds.iter().copied().rfind(|b| *b < control)?;
@@ -282,8 +287,17 @@ fn rollback(
                     control: (over_bound(bounds, &s.control.latency, bound), count(&s.control)),
                     likened: taken_over(bounds, &s.control.latency, bound / WORSE),
                 });
-                let phi = ledger.noise.slow.phi();
-                let own = both || is_own_fault(ctx, &SLOW, phi, [1.0, p0], counted);
+                let was_slow = |before: &Baseline| {
+                    let slow = over_bound(&before.bounds_ms, &before.latency, bound);
+                    real(slow) > p0 * real(before.timed())
+                };
+                let fault = Fault {
+                    effects: &SLOW,
+                    phi: ledger.noise.slow.phi(),
+                    against: [1.0, p0],
+                    was_bad: ctx.baseline.is_some_and(was_slow),
+                };
+                let own = both || is_own_fault(ctx, ledger, fault, counted);
                 Some(if own {
                     Why::Evidence { limit }
                 } else {
@@ -431,8 +445,16 @@ fn too_few(
     let n = count(&all.canary);
     let short = |need: u64| Why::TooFew { have: n, need };
     let unproven = |bound: f64, good: f64, bad: f64| {
-        let need = whole(requests_needed(good, bad, BETA)).max(n + 1);
-        (!is_good(over_bound(bounds, latency, bound), n, good, bad, BETA)).then(|| short(need))
+        let slow = over_bound(bounds, latency, bound);
+        (!is_good(slow, n, good, bad, BETA)).then(|| {
+            if slow == 0 {
+                return short(whole(requests_needed(good, bad, BETA)));
+            }
+            Why::Unproven {
+                have: n,
+                need: requests_needed_at(slow, n, good, bad, BETA).map(whole),
+            }
+        })
     };
     let absolute = highest(limits)
         .and_then(|limit| at_most(bounds, limit))

@@ -221,9 +221,9 @@ fn once(lines: &mut Vec<Line>, line: Line) {
 
 /// ln(1/α) for one path at one weight. `falseRollback` is spent evenly over the steps and over the ways a check can
 /// roll back, where checks that draw one line are one way; and over two, for a canary may be bad from the start or
-/// go bad later. Ville's inequality makes each of them hold for any number of looks. A value that has to stay over
-/// its limit spends far less than its share; a healthy canary never has a failing majority, so the trip spends
-/// nothing that counts.
+/// go bad later. Ville's inequality makes each of them hold for any number of looks. What a value that has to stay over
+/// its limit spends no theorem bounds: its share is set aside, and simulation counts what it takes. A healthy canary
+/// never has a failing majority, so the trip spends nothing that counts.
 fn threshold(ctx: &Context<'_>) -> f64 {
     let mut armed = Vec::new();
     let mut others = 0_u64;
@@ -255,6 +255,13 @@ impl Ledger {
     /// The outlook alone: the same as [`Ledger::judge`] gives, without the words for each check.
     pub fn outlook(&self, ctx: &Context<'_>) -> Outlook {
         self.conclude(ctx, &self.findings(ctx), self.darkness(ctx))
+    }
+
+    /// Whether some check is surely past its rollback limit, whoever's fault that is.
+    pub(in crate::rollout) fn is_at_fault(&self, ctx: &Context<'_>) -> bool {
+        let findings = self.findings(ctx);
+        let past = |f: &Finding<'_>| matches!(f.why, Why::NotAlone { .. } | Why::Evidence { .. });
+        findings.iter().any(past)
     }
 
     fn findings<'a>(&self, ctx: &Context<'a>) -> Vec<Finding<'a>> {

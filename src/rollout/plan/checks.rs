@@ -2,7 +2,8 @@
 
 use super::defaults::default_check;
 use super::read::{NO_PAST, Reader};
-use super::set::{Against, CheckSet, CheckSource, Effect, PlannedCheck, STREAMS_MAX};
+use super::set::{Against, CheckSet, CheckSource, Class, Effect, PlannedCheck, STREAMS_MAX};
+use crate::rollout::duration::Span;
 use crate::rollout::spec::{Check, Component, GradualRolloutSpec, MetricName};
 use std::time::Duration;
 
@@ -115,6 +116,20 @@ impl Reader {
             }
         }
         self.times(at, check, &mut planned);
+        let rule = &planned.rule;
+        if metric == MetricName::Throughput
+            && rule.rollback.is_some()
+            && planned.effect.class() == Class::Decides
+            && rule.for_ < rule.window
+        {
+            let message = format!(
+                "{} is shorter than the window, {}: windows that overlap are one accident seen again and again, so that healthy \
+                 canaries would go back; write at least {1}, a shorter window, or rollback: none",
+                Span(rule.for_),
+                Span(rule.window)
+            );
+            self.problem(format!("{at}.for"), message);
+        }
         self.past(at, &planned, spec);
         let asks = |c: &&Component| {
             check
@@ -149,7 +164,10 @@ impl Reader {
             (None, None) => rule.window,
         };
         rule.for_ = check.for_.map_or(rule.for_, |s| s.0);
-        for (field, length) in [("for", rule.for_), ("window", rule.window)] {
+        // A window that nobody wrote follows `for`: what is wrong with it is wrong with that.
+        let follows = check.window.is_none() && check.for_.is_some();
+        let windows = (!follows).then_some(("window", rule.window));
+        for (field, length) in [("for", rule.for_)].into_iter().chain(windows) {
             if length.is_zero() || length > Duration::from_secs(24 * 3600) {
                 self.problem(format!("{at}.{field}"), "must be between 1ms and 24h");
             }

@@ -1,6 +1,7 @@
 //! Reading where a check's values come from, and refusing what belongs to another metric.
 
 use super::defaults::default_counters;
+use super::promql;
 use super::read::Reader;
 use super::set::{CheckSource, Gauge, GaugeAsk, Pair, PlannedCheck};
 use crate::rollout::spec::{Check, Counters, Errors, MetricName, Series};
@@ -95,6 +96,8 @@ impl Reader {
                         self.template(&path, text, template::promql);
                         if text.trim().is_empty() {
                             self.problem(path, "is empty: write PromQL that gives one value");
+                        } else if let Some(message) = promql::problem(text) {
+                            self.problem(path, message);
                         }
                     }
                 }

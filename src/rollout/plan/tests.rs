@@ -415,3 +415,28 @@ fn every_mistake_in_a_probe_is_named() {
         "{found:?}"
     );
 }
+
+#[test]
+fn throughput_that_may_roll_back_looks_at_no_window_twice() {
+    let throughput = |more: &Value| {
+        let mut check = json!({"name": "throughput", "promote": {"min": "95%"}, "rollback": {"min": "80%"}, "window": "5m"});
+        let fields = more.as_object().unwrap().clone();
+        check.as_object_mut().unwrap().extend(fields);
+        problems(&check)
+    };
+    let told = throughput(&json!({"for": "2m"}));
+    assert!(
+        told.len() == 1
+            && told[0].starts_with("spec.checks[0].for: 2m is shorter than the window, 5m")
+            && told[0].contains("write at least 5m"),
+        "{told:?}"
+    );
+    assert_eq!(throughput(&json!({"for": "5m"})), [""; 0]);
+    assert_eq!(throughput(&json!({"for": "2m", "action": "hold"})), [""; 0]);
+}
+
+#[test]
+fn a_for_of_nothing_is_told_where_it_is_written_and_nowhere_else() {
+    let told = problems(&json!({"name": "errors", "for": "0s"}));
+    assert_eq!(told, ["spec.checks[0].for: must be between 1ms and 24h"]);
+}

@@ -88,15 +88,16 @@ const REPLAYED: &str = r#"{name: throughput, promote: none},
   {name: share, metric: query, promote: {max: 1}, query: {canary: 'queue_depth / {{weight}}'}},
   {name: ready, metric: readiness, deployment: shop}"#;
 
-/// An hour of a healthy service, whose queue overflows at 09:15 or whose canary answers 410 from then on, if at all.
-fn hour(overflows: bool, gone: bool) -> Record {
+/// An hour of a healthy service, whose queue overflows at 09:15, if it does, and whose canary answers so many requests a
+/// second with 410 from then on, beside ten that go well.
+fn hour(overflows: bool, gone: i64) -> Record {
     let mut record = Record(String::new());
     record.service("shop", 15, MS, BOUNDS);
     let labels = r#"pod="shop-v2",reporter="destination",destination_service_name="shop",destination_version="v2",response_flags="-",request_protocol="http",response_code="410""#;
     for at in (AT - 3600..=AT).filter(|at| at % 15 == 0) {
         let depth = if overflows && at >= AT - 2700 { 2000 } else { 5 };
         writeln!(record.0, r#"queue_depth{{app="shop"}} {depth} {at}"#).unwrap();
-        let count = if gone { (at - (AT - 2700)).max(0) * 20 } else { 0 };
+        let count = (at - (AT - 2700)).max(0) * gone;
         writeln!(record.0, "istio_requests_total{{{labels}}} {count} {at}").unwrap();
     }
     record.rises(r#"handshakes_total{pod="gateway"}"#, 600, 15, AT);
@@ -105,7 +106,7 @@ fn hour(overflows: bool, gone: bool) -> Record {
 }
 
 async fn replayed(overflows: bool, gone: bool) -> Value {
-    let mut record = hour(overflows, gone);
+    let mut record = hour(overflows, if gone { 20 } else { 0 });
     // Samples of one series stand together in what promtool reads.
     let mut lines: Vec<&str> = record.0.lines().collect();
     lines.sort_by_key(|line| {
@@ -160,4 +161,80 @@ async fn a_backtest_replays_what_is_read_beside_the_arms_and_names_what_it_canno
     assert_eq!(outcome["end"], "rolledBack", "{told:#}");
     let message = outcome["message"].as_str().unwrap();
     assert!(message.starts_with("gone: "), "{message}");
+}
+
+#[tokio::test]
+async fn a_backtest_moves_the_limits_of_counts_beside_the_arms_and_names_those_it_does_not() {
+    let mut record = hour(false, 5);
+    let mut lines: Vec<&str> = record.0.lines().collect();
+    lines.sort_by_key(|line| {
+        line.rsplit_once(' ')
+            .map(|(rest, _)| rest.rsplit_once(' ').unwrap().0)
+    });
+    record.0 = lines.join("\n") + "\n";
+    let prometheus = record.served().await;
+    let yaml = file("shop", "", REPLAYED);
+    let words =
+        "backtest --from 2026-03-02T09:01:00Z --to 2026-03-02T10:00:00Z --weight 5% --step 30s -o json";
+    let (code, out, err) = run(words, &yaml, &prometheus.url(), &[]).await;
+    assert_eq!(code, 0, "{out}{err}");
+    let told: Value = serde_json::from_str(&out).unwrap();
+    let limits = told["components"][0]["limits"].as_array().unwrap();
+    let moved = limits
+        .iter()
+        .find(|l| l["check"] == "gone" && l["kind"] == "rollback")
+        .unwrap_or_else(|| panic!("{limits:#?}"));
+    assert_eq!(moved["wanted"], "not rolled back by it", "{moved:#}");
+    assert!(moved["becomes"].is_string(), "{moved:#}");
+    let assumptions = told["assumptions"].to_string();
+    assert!(
+        assumptions.contains("Not moved, for they count nothing: the limits of queue."),
+        "{assumptions}"
+    );
+}
+
+const EVERY: &str = r#"{name: errors, errors: {codes: ["5xx", "499"]}},
+  {name: p95, action: hold}, {name: available, dryRun: true},
+  {name: handshakes, metric: tlsHandshake, counters: {total: handshakes_total, failed: handshakes_failed_total}, series: {canary: {pod: "new"}, control: {pod: "old"}}},
+  {name: queue, metric: query, promote: {max: 100}, rollback: {max: 1000}, query: {canary: 'max(queue_depth{app="{{component}}"})'}},
+  {name: ready, metric: readiness, deployment: shop}"#;
+
+#[tokio::test]
+async fn every_check_of_the_file_has_a_row_and_those_that_count_a_value_and_samples() {
+    let mut record = Record(String::new());
+    record.service("shop", 15, MS, BOUNDS);
+    record.stands(r#"queue_depth{app="shop"}"#, 5);
+    for (pod, failed) in [("new", 240), ("old", 0)] {
+        record.rises(&format!(r#"handshakes_total{{pod="{pod}"}}"#), 600, 15, AT);
+        record.rises(
+            &format!(r#"handshakes_failed_total{{pod="{pod}"}}"#),
+            failed,
+            15,
+            AT,
+        );
+    }
+    let prometheus = record.served().await;
+    let yaml = file("shop", "", EVERY);
+    let (_, out, err) = run(&format!("{TEST} -o json"), &yaml, &prometheus.url(), &[]).await;
+    let told: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+    let checks = told["components"][0]["checks"].as_array().unwrap();
+    let mut names: Vec<_> = checks.iter().map(|c| c["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    let all = [
+        "available",
+        "errors",
+        "handshakes",
+        "p95",
+        "queue",
+        "ready",
+        "throughput",
+    ];
+    assert_eq!(names, all, "{out}");
+    for check in checks.iter().filter(|c| c["name"] != "ready") {
+        assert!(check["value"].is_string(), "{check:#}");
+        assert!(check["samples"].as_i64() > Some(0), "{check:#}");
+    }
+    let handshakes = checks.iter().find(|c| c["name"] == "handshakes").unwrap();
+    assert_eq!(handshakes["verdict"], "Breach", "{handshakes:#}");
+    assert!(told["components"][0]["putBackAt"].is_string(), "{out}");
 }

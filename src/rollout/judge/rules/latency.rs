@@ -62,6 +62,40 @@ fn a_canary_three_times_as_slow_goes_back_within_a_minute_of_settling() {
 }
 
 #[test]
+fn a_rollback_limit_between_two_bounds_is_said_beside_a_pass() {
+    let told = |rollback: &str| {
+        let rules = p95("250ms", rollback);
+        let mut bench = Bench::new(&rules, 50);
+        bench.ticks(60, &usual(200, 1.0), &usual(200, 1.0));
+        let p95 = bench.ledger.judge(&bench.ctx).checks[0].clone();
+        assert_eq!(p95.verdict, Verdict::Pass, "{p95:?}");
+        p95.message
+    };
+    let message = told("700ms");
+    assert!(
+        message.contains("up to 1s its rollback limit of 700ms puts nothing back"),
+        "{message}"
+    );
+    assert!(!told("500ms").contains("puts nothing back"));
+}
+
+#[test]
+fn the_value_that_is_shown_is_the_one_that_the_sentence_is_about() {
+    let rules = p95("150ms", "1s");
+    let mut bench = Bench::new(&rules, 50);
+    bench.ticks(200, &usual(20, 3.0), &usual(200, 1.0));
+    bench.ticks(60, &usual(20, 1.0), &usual(200, 1.0));
+    let p95 = &bench.ledger.judge(&bench.ctx).checks[0];
+    let value = p95.value.as_deref().unwrap();
+    assert!(p95.message.starts_with(value), "{p95:?}");
+    assert!(
+        p95.message
+            .contains("its limit of 150ms is held to the bucket that ends at 100ms"),
+        "{p95:?}"
+    );
+}
+
+#[test]
 fn a_canary_that_gets_slow_in_the_middle_of_a_day_goes_back_as_well() {
     let rules = rules();
     let mut bench = Bench::new(&rules, 5);

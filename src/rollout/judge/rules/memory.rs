@@ -160,6 +160,30 @@ fn min_requests_takes_the_place_of_the_statistics() {
 }
 
 #[test]
+fn how_many_requests_are_needed_counts_the_errors_that_are_among_them() {
+    let mut rules = errors(at_most("7%"));
+    rules[0].promote = Some(at_most("6%"));
+    let needed = |bench: &mut Bench<'_>, ticks: u64| {
+        for _ in 0..ticks {
+            bench.ticks(1, &arm(40, 2, 0), &arm(40, 0, 0));
+        }
+        let check = bench.ledger.judge(&bench.ctx).checks[0].clone();
+        assert_eq!(check.verdict, Verdict::Insufficient, "{check:?}");
+        let about = check.message.split("about ").nth(1).unwrap().to_owned();
+        about.split(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    let mut bench = Bench::new(&rules, 50);
+    let first = needed(&mut bench, 10);
+    assert_eq!(
+        needed(&mut bench, 5),
+        first,
+        "at one ratio it stays the same number"
+    );
+    let enough = bench.ticks(first / 40, &arm(40, 2, 0), &arm(40, 0, 0));
+    assert_eq!(enough, Outlook::Promotable);
+}
+
+#[test]
 fn errors_may_be_held_to_control_alone() {
     let more = Limits {
         max_increase: Some("100%".parse().unwrap()),
@@ -195,6 +219,56 @@ fn a_control_too_small_to_testify_holds_what_it_could_acquit() {
     assert!(message.contains("control has too few requests"), "{message}");
     let outlook = bench.ticks(120, &arm(9, 2, 0), &arm(1, 0, 0));
     assert!(is_breach(&outlook), "{outlook:?}");
+}
+
+/// The outlook after so many minutes in which a canary at 95% has 2 errors in 9 requests a tick, beside a control that
+/// has a request every other minute.
+fn beside_a_handful(minutes: u64, control_fails: bool, was_bad: bool) -> Outlook {
+    let rules = errors(at_most("1%"));
+    let before = Baseline {
+        at: at(0),
+        requests: 20_000,
+        errors: if was_bad { 600 } else { 20 },
+        bounds_ms: Vec::new(),
+        latency: Vec::new(),
+        phi: None,
+    };
+    let mut bench = Bench::new(&rules, 95);
+    bench.ctx.baseline = Some(&before);
+    bench.ticks(12, &arm(9, 0, 0), &arm(0, 0, 0));
+    let mut outlook = Outlook::Promotable;
+    for tick in 0..minutes * 6 {
+        let requests = u64::from(tick % 12 == 0);
+        outlook = bench.tick(
+            arm(9, 2, 0),
+            arm(requests, requests * u64::from(control_fails), 0),
+        );
+        if is_breach(&outlook) {
+            break;
+        }
+    }
+    outlook
+}
+
+#[test]
+fn above_ninety_percent_a_handful_of_requests_of_control_holds_a_fault_for_half_an_hour_and_not_for_hours() {
+    let outlook = beside_a_handful(20, false, false);
+    assert!(matches!(outlook, Outlook::Between { .. }), "{outlook:?}");
+    let outlook = beside_a_handful(40, false, false);
+    assert!(is_breach(&outlook), "{outlook:?}");
+}
+
+#[test]
+fn a_fault_that_a_handful_of_requests_of_control_shares_or_that_control_had_before_is_not_put_on_the_canary()
+{
+    let outlook = beside_a_handful(240, true, false);
+    assert!(!is_breach(&outlook), "control fails, too: {outlook:?}");
+    // Later its handful tells by comparison.
+    let outlook = beside_a_handful(60, false, true);
+    assert!(
+        matches!(outlook, Outlook::Between { .. }),
+        "control was past the limit before: {outlook:?}"
+    );
 }
 
 #[test]
