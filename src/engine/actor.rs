@@ -143,8 +143,8 @@ pub(super) struct Actor {
     broken: Option<String>,
     /// Components whose routes are another resource's: nothing of them is read or written.
     refused: BTreeMap<String, Owner>,
-    /// What was carrying canary traffic when the claims were last told.
-    carrying: BTreeMap<String, Component>,
+    /// How each component stood when the claims were last told: detached, put back, and what has canary traffic.
+    standing: BTreeMap<String, (bool, bool, Option<Component>)>,
     status: GradualRolloutStatus,
     lanes: BTreeMap<String, Lane>,
     pasts: Pasts,
@@ -207,7 +207,7 @@ impl Actor {
             sound: Err(Vec::new()),
             broken: None,
             refused: BTreeMap::new(),
-            carrying: BTreeMap::new(),
+            standing: BTreeMap::new(),
             told: tell::Told::by(&persist::read_status(&raw)),
             status: persist::read_status(&raw),
             lanes: BTreeMap::new(),

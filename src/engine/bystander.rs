@@ -118,13 +118,13 @@ impl Bystander {
     }
 }
 
-/// The components that a status knows, and what each of them has its canary traffic on.
-fn carried(raw: &RawRollout) -> Vec<(&str, Option<&Value>, bool)> {
+/// The components that a status knows, and how each stands on its routes.
+fn carried(raw: &RawRollout) -> Vec<(&str, [Option<&Value>; 3], bool)> {
     let components = raw.status.get("components").and_then(Value::as_array);
     let each = components.into_iter().flatten();
     each.filter_map(|c| {
-        let detached = c.get("detached").is_some_and(|d| d == true);
-        Some((c.get("name")?.as_str()?, c.get("definition"), detached))
+        let said = [c.get("definition"), c.get("detached"), c.get("state")];
+        Some((c.get("name")?.as_str()?, said, c.get("since").is_some()))
     })
     .collect()
 }

@@ -138,10 +138,17 @@ async fn after_a_set_a_route_that_is_wrong_stays_named_until_it_is_well_again() 
     world.until("named", named).await;
     let answer = set(&world, "60%").await;
     assert!(
-        answer.message.contains("warning: ") && answer.message.contains("virtualservice sealos-system/shop"),
+        answer
+            .message
+            .contains("it cannot be written: there is no virtualservice sealos-system/shop")
+            && answer.message.contains("nothing was changed"),
         "{}",
         answer.message
     );
     put(good);
+    world
+        .until("well again", |w| w.component("shop").reason == Reason::Manual)
+        .await;
+    set(&world, "60%").await;
     world.until("60%", |w| w.weight("shop") == 60).await;
 }

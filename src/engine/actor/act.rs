@@ -41,7 +41,7 @@ impl Actor {
         self.done.extend(decision.done);
         self.audits.decided(decision.audits);
         if decision.changed {
-            self.claim_what_carries();
+            self.claim_what_stands();
         }
         self.dirty = self.dirty.max(if decision.changed {
             Dirty::Now

@@ -3,7 +3,7 @@
 use super::{Actor, Dirty, Lane, together};
 use crate::rollout::decide::conditions::set_condition;
 use crate::rollout::observation::{Routers, Seen};
-use crate::rollout::spec::Component;
+use crate::rollout::reason::State;
 use crate::rollout::status::ComponentStatus;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -33,18 +33,16 @@ impl Actor {
             .is_some_and(|owner| owner.component == component)
     }
 
-    /// Tells the others when something begins or ceases to carry canary traffic.
-    pub(super) fn claim_what_carries(&mut self) {
-        let carrying = |c: &ComponentStatus| Some((c.name.clone(), c.definition.as_deref()?.clone()));
-        let now = self
-            .status
-            .components
-            .iter()
-            .filter(|c| !c.detached)
-            .filter_map(carrying);
-        let now: BTreeMap<String, Component> = now.collect();
-        if now != self.carrying {
-            self.carrying = now;
+    /// Tells the others when something begins on its routes or lets go of them.
+    pub(super) fn claim_what_stands(&mut self) {
+        let stands = |c: &ComponentStatus| {
+            let put_back = c.state == State::RolledBack && c.since.is_some();
+            let stand = (c.detached, put_back, c.definition.as_deref().cloned());
+            (c.name.clone(), stand)
+        };
+        let now: BTreeMap<String, _> = self.status.components.iter().map(stands).collect();
+        if now != self.standing {
+            self.standing = now;
             self.claim();
         }
     }
