@@ -205,25 +205,7 @@ impl Desk<'_> {
             )
         {
             let theirs = theirs.clone();
-            return match command.verb {
-                Verb::Rollback if command.restores() => {
-                    Ok("left alone, for its routes are another's".to_owned())
-                }
-                Verb::Rollback => {
-                    // Nothing is there to put back; but whoever said so does not want it to begin when the owner lets go.
-                    let who = if command.wish.who.is_empty() {
-                        "somebody"
-                    } else {
-                        command.wish.who.as_str()
-                    };
-                    drop(self.put_back(i, command, who));
-                    self.is_anothers(i);
-                    Ok(format!(
-                        "nothing of it is written, and it stays back until `retry`: {theirs}"
-                    ))
-                }
-                _ => Err(format!("nothing of it is written: {theirs}")),
-            };
+            return self.one_of_anothers(i, command, &theirs);
         }
         if command.restores() && self.sight(i).control_ready == Some(false) {
             return Ok(self.keep_for_want_of_control(i));
@@ -256,6 +238,27 @@ impl Desk<'_> {
             forget(c, self.now, &self.plan.judge);
         }
         answer
+    }
+
+    /// A command that would write what is another resource's.
+    fn one_of_anothers(&mut self, i: usize, command: &Command, theirs: &str) -> Answer {
+        if command.restores() {
+            return Ok("left alone, for its routes are another's".to_owned());
+        }
+        if command.verb != Verb::Rollback {
+            return Err(format!("nothing of it is written: {theirs}"));
+        }
+        // Nothing is there to put back; but whoever said so does not want it to begin when the owner lets go.
+        let who = if command.wish.who.is_empty() {
+            "somebody"
+        } else {
+            command.wish.who.as_str()
+        };
+        drop(self.put_back(i, command, who));
+        self.is_anothers(i);
+        Ok(format!(
+            "nothing of it is written, and it stays back until `retry`: {theirs}"
+        ))
     }
 
     /// Why a raising command is not taken while everything is frozen; `--force` takes it.

@@ -7,6 +7,14 @@ use crate::rollout::status::{Condition, GradualRolloutStatus};
 use crate::rollout::window::Opening;
 use jiff::Timestamp;
 
+/// How many components there are, and how many of them are where.
+struct Counts {
+    total: usize,
+    completed: usize,
+    going: usize,
+    back: usize,
+}
+
 /// The phase that is shown when all phases are over.
 pub(super) const DONE: &str = "done";
 
@@ -34,35 +42,13 @@ impl Desk<'_> {
             self.out.changed = true;
         }
         let claimed = self.claimed();
-        let (ready, reason, message) = if let Some(problem) = &self.seen.invalid {
-            (false, "InvalidSpec", problem.chars().take(1024).collect())
-        } else if claimed.len() == total && total > 0 {
-            (false, "Claimed", claimed.join("; ").chars().take(1024).collect())
-        } else if going > 0 {
-            (false, "RollingBack", self.who_goes_back())
-        } else if self.phase_failed {
-            (
-                false,
-                "PhaseFailed",
-                format!("every component of phase {phase} was rolled back"),
-            )
-        } else if !claimed.is_empty() {
-            (
-                false,
-                "PartlyClaimed",
-                claimed.join("; ").chars().take(1024).collect(),
-            )
-        } else if back > 0 {
-            (false, "RolledBack", self.who_is_back())
-        } else if completed == total {
-            (true, "Completed", "every component finished its plan".to_owned())
-        } else if paused {
-            (true, "Paused", "paused: nothing rises".to_owned())
-        } else if let Some(frozen) = &self.seen.frozen {
-            (true, "Frozen", frozen.says.chars().take(1024).collect())
-        } else {
-            (true, "Progressing", format!("walking the plan, in phase {phase}"))
+        let counts = Counts {
+            total,
+            completed,
+            going,
+            back,
         };
+        let (ready, reason, message) = self.headline(phase, &counts, &claimed, paused);
         let none = |text: &str| text.to_owned();
         let stuck = back + going + claimed.len() > 0 || self.seen.invalid.is_some();
         let stalled = if stuck {
@@ -119,6 +105,51 @@ impl Desk<'_> {
         self.conclude_freeze();
         self.conclude_traffic();
         self.timers();
+    }
+
+    /// Whether it is well, and what is to be said of it first.
+    fn headline(
+        &self,
+        phase: &str,
+        counts: &Counts,
+        claimed: &[String],
+        paused: bool,
+    ) -> (bool, &'static str, String) {
+        let Counts {
+            total,
+            completed,
+            going,
+            back,
+        } = *counts;
+        if let Some(problem) = &self.seen.invalid {
+            (false, "InvalidSpec", problem.chars().take(1024).collect())
+        } else if claimed.len() == total && total > 0 {
+            (false, "Claimed", claimed.join("; ").chars().take(1024).collect())
+        } else if going > 0 {
+            (false, "RollingBack", self.who_goes_back())
+        } else if self.phase_failed {
+            (
+                false,
+                "PhaseFailed",
+                format!("every component of phase {phase} was rolled back"),
+            )
+        } else if !claimed.is_empty() {
+            (
+                false,
+                "PartlyClaimed",
+                claimed.join("; ").chars().take(1024).collect(),
+            )
+        } else if back > 0 {
+            (false, "RolledBack", self.who_is_back())
+        } else if completed == total {
+            (true, "Completed", "every component finished its plan".to_owned())
+        } else if paused {
+            (true, "Paused", "paused: nothing rises".to_owned())
+        } else if let Some(frozen) = &self.seen.frozen {
+            (true, "Frozen", frozen.says.chars().take(1024).collect())
+        } else {
+            (true, "Progressing", format!("walking the plan, in phase {phase}"))
+        }
     }
 
     /// The components whose routes are another resource's, and whose.
