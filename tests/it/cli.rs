@@ -267,7 +267,7 @@ fn the_examples_are_valid_and_a_mistake_is_named_by_file_line_and_field() {
         out.contains("bad.yaml:13:") && out.contains("did you mean \"subset\""),
         "{out}"
     );
-    assert!(err.contains("nothing was written"), "{err}");
+    assert!(err.contains("correct what is named above"), "{err}");
     let (code, out, _) = run(&["validate", path.to_str().unwrap(), "-o", "json"]);
     assert_eq!(code, 64, "{out}");
     let told: serde_json::Value = serde_json::from_str(&out).unwrap();
