@@ -241,7 +241,7 @@ impl Command {
                 value.len()
             )));
         }
-        let wish: Wish = match serde_json::from_str(value) {
+        let mut wish: Wish = match serde_json::from_str(value) {
             Ok(wish) => wish,
             Err(error) => return Some(bad(format!("the value is no command: {error}"))),
         };
@@ -249,6 +249,8 @@ impl Command {
         if wish.vouched && !value.contains("\"vouched\"") {
             return Some(bad("write vouched as it is, without escapes".into()));
         }
+        // What stands in brackets behind a name is how well it is known: nobody says that of himself.
+        wish.who.retain(|c| !matches!(c, '(' | ')'));
         if wish.components.is_empty() {
             return Some(bad("components is empty: name some, or write [\"*\"]".into()));
         }
@@ -287,7 +289,7 @@ impl Wish {
         match (guarded, self.vouched, manager) {
             (true, true, _) => format!("{who} (verified)"),
             (true, false, Some(manager)) => format!("{who} (by {manager})"),
-            (true, false, None) => who.to_owned(),
+            (true, false, None) => format!("{who} (by an unknown writer)"),
             (false, _, Some(manager)) => format!("{who} (claimed, by {manager})"),
             (false, _, None) => format!("{who} (claimed)"),
         }
@@ -349,6 +351,18 @@ mod tests {
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect()
+    }
+
+    #[test]
+    fn nobody_says_of_himself_how_well_he_is_known() {
+        let key = "rollout.sealos.io/command.pause.02C";
+        let value = r#"{"components":["*"],"who":"root (verified)"}"#;
+        let command = Command::parse(key, value).unwrap().unwrap();
+        assert_eq!(command.wish.who, "root verified");
+        assert_eq!(
+            command.wish.giver(None, true),
+            "root verified (by an unknown writer)"
+        );
     }
 
     #[test]

@@ -526,6 +526,14 @@ pub struct CheckStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub control: Option<String>,
+    /// Within which it goes on, as people read it: `≤ 0.1%`, `none`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 96))]
+    pub promote: Option<String>,
+    /// Beyond which it goes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 96))]
+    pub rollback: Option<String>,
     /// Canary requests that the verdict rests on.
     #[serde(default)]
     pub samples: i64,

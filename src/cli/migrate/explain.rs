@@ -12,7 +12,8 @@ pub(super) fn find(code: &str) -> Result<&'static Explanation, Failure> {
         let near = suggest::closest(code, CODES.iter().map(|known| known.code.text()));
         let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
         Failure::usage(format!(
-            "there is no code {code:?}{hint} (`migrate explain list` shows them all)"
+            "the converter has no code {code:?}{hint} (`migrate explain list` shows them all); what another verb finds \
+             says its remedy beside it"
         ))
     })
 }

@@ -3,6 +3,7 @@
 use super::advance::long_dark;
 use super::{Desk, forget, say};
 use crate::rollout::arrival::{Arrival, Measured};
+use crate::rollout::explain::limits;
 use crate::rollout::judge::{Beside, Context, How, Judgement, Outlook};
 use crate::rollout::ledger::Ledger;
 use crate::rollout::observation::Seen;
@@ -10,8 +11,21 @@ use crate::rollout::plan::CheckSet;
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::sample::Reading;
 use crate::rollout::spec::OnBlind;
-use crate::rollout::status::ComponentStatus;
+use crate::rollout::status::{CheckStatus, ComponentStatus};
 use jiff::Timestamp;
+
+/// The checks as they were judged, with the limits that they were held to, as people read them.
+pub(super) fn with_limits(mut checks: Vec<CheckStatus>, set: &CheckSet) -> Vec<CheckStatus> {
+    for status in &mut checks {
+        let Some(check) = set.checks.iter().find(|check| check.rule.name == status.name) else {
+            continue;
+        };
+        let (promote, rollback) = limits::of(check);
+        let clipped = |text: String| Some(text.chars().take(96).collect());
+        (status.promote, status.rollback) = (clipped(promote), clipped(rollback));
+    }
+    checks
+}
 
 impl Desk<'_> {
     /// Takes in a component's new samples, judges them, and orders a rollback if that is what they say.
@@ -62,6 +76,7 @@ impl Desk<'_> {
         let stale = seen.refresh || c.checks.is_empty() || beside.is_some() || !agrees(c, &outlook);
         let (judgement, unclear) = weigh(&ledger, beside.as_ref(), set, &context, (outlook, stale));
         let Judgement { checks, outlook } = judgement;
+        let checks = with_limits(checks, set);
         let blind = darkness(&outlook).or(unclear.map(|(since, message)| (since, message, true)));
         if blind.is_some() {
             // A hold is time in which everything that decides was seen.

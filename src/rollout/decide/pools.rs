@@ -122,7 +122,8 @@ impl Desk<'_> {
         let judgement = sum.judge(&ctx);
         shared.remember_pivot(&mut sum, &ctx);
         status.members = names;
-        status.checks = judgement.checks;
+        let set = self.plan.check_set_at(planned, of_first.weight.written);
+        status.checks = super::judging::with_limits(judgement.checks, set);
         status.evidence = Some(shared);
         self.out.changed |= changed;
         Some((status, judgement.outlook))

@@ -386,3 +386,21 @@ fn pods_that_are_not_ready_take_the_traffic_back_whatever_the_arms_say() {
         );
     }
 }
+
+#[test]
+fn the_status_names_both_limits_of_each_check_as_people_read_them() {
+    let mut world = world(json!([lag(&json!({}))]));
+    world.until("judged", |w| {
+        w.component("alpha").checks.iter().any(|c| c.name == "lag")
+    });
+    let limits = |name: &str| {
+        let check = check(&world, name);
+        (check.promote.clone().unwrap(), check.rollback.clone().unwrap())
+    };
+    assert_eq!(limits("errors"), ("≤ 0.1%".into(), "≤ 1%".into()));
+    assert_eq!(
+        limits("p95"),
+        ("≤ control + 15%".into(), "≤ control + 50%".into())
+    );
+    assert_eq!(limits("lag"), ("≤ 5".into(), "≤ 10".into()));
+}
