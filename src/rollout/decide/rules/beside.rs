@@ -402,5 +402,5 @@ fn the_status_names_both_limits_of_each_check_as_people_read_them() {
         limits("p95"),
         ("≤ control + 15%".into(), "≤ control + 50%".into())
     );
-    assert_eq!(limits("lag"), ("≤ 5".into(), "≤ 10".into()));
+    assert_eq!(limits("lag"), ("max 5".into(), "max 10".into()));
 }
