@@ -33,7 +33,7 @@ fn times(text: &str, factor: f64) -> Option<String> {
         let most = 9_999.0;
         return Some(format!(
             "{}%",
-            digits(percent.parse::<f64>().ok()? * factor, factor, 3).min(most)
+            digits(least(percent.parse().ok()?, factor) * factor, factor, 3).min(most)
         ));
     }
     if let Ok(span) = text.parse::<Span>() {
@@ -50,10 +50,23 @@ fn raised(text: &str, factor: f64) -> Option<String> {
     let Some(percent) = text.strip_suffix('%') else {
         return times(text, 1.0 / factor);
     };
-    let missing = digits((100.0 - percent.parse::<f64>().ok()?) * factor, factor, 3);
+    let missing = digits(
+        least(100.0 - percent.parse::<f64>().ok()?, factor) * factor,
+        factor,
+        3,
+    );
     // The subtraction leaves digits that nobody wrote.
     let bound = ((100.0 - missing).max(0.0) * 1e3).round() / 1e3;
     Some(format!("{bound}%"))
+}
+
+/// What a share is multiplied from. Nothing times anything is nothing: where it is to grow it begins at 0.01%.
+fn least(percent: f64, factor: f64) -> f64 {
+    if percent == 0.0 && factor > 1.0 {
+        0.01
+    } else {
+        percent
+    }
 }
 
 /// Three significant digits, and no more than so many behind the point; rounded away from where it came from, so that
@@ -104,7 +117,8 @@ mod tests {
     fn a_limit_that_cannot_move_any_further_says_so() {
         assert_eq!(moved(json!({"max": "1%"}), 1.0), None);
         assert_eq!(moved(json!({"max": "0.001%"}), 0.999), Some(json!({"max": "0%"})));
-        assert_eq!(moved(json!({"max": "0%"}), 2.0), None);
+        assert_eq!(moved(json!({"max": "0%"}), 2.0), Some(json!({"max": "0.02%"})));
+        assert_eq!(moved(json!({"max": "0%"}), 0.5), None);
         assert_eq!(moved(json!({"min": "0%"}), 2.0), None);
     }
 }

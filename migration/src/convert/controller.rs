@@ -181,17 +181,45 @@ fn named(flags: &Flags) -> &str {
         .map_or("k8s.io/ingress-nginx", String::as_str)
 }
 
-/// The names of classes that are the controller's. What the operator names is alone.
-pub(super) fn classes(inventory: &Inventory, options: &Options, flags: &Flags) -> BTreeSet<String> {
-    let controller = named(flags);
-    let class = class(options, flags);
+/// The names of classes that are the controllers', and the values of the legacy annotation that are. What the operator names
+/// is alone; where several controllers run and none is named, each of them serves its own: nothing of any is taken for
+/// somebody else's.
+pub(super) fn classes(
+    inventory: &Inventory,
+    options: &Options,
+    flags: &Flags,
+) -> (BTreeSet<String>, BTreeSet<String>) {
     if options.ingress_class.is_some() {
-        return BTreeSet::from([class]);
+        let one = BTreeSet::from([class(options, flags)]);
+        return (one.clone(), one);
     }
-    let mine = inventory.classes.iter().filter(|(_, named)| *named == controller);
-    let mut names: BTreeSet<String> = mine.map(|(name, _)| name.clone()).collect();
-    if !inventory.classes.contains_key(&class) {
-        names.insert(class);
+    let (mut names, mut legacy) = (BTreeSet::new(), BTreeSet::new());
+    let parse = |flags: &Vec<String>| -> Flags { flags.iter().map(|flag| parsed(flag)).collect() };
+    // What was typed beside the controllers is about the one that was read, and alone where none was.
+    let several = inventory.controllers.len() > 1;
+    let all = if several {
+        inventory.controllers.iter().map(parse).collect()
+    } else {
+        vec![flags.clone()]
+    };
+    for flags in &all {
+        let (controller, class) = (named(flags), class(options, flags));
+        let mine = inventory.classes.iter().filter(|(_, named)| *named == controller);
+        names.extend(mine.map(|(name, _)| name.clone()));
+        if !inventory.classes.contains_key(&class) {
+            names.insert(class.clone());
+        }
+        legacy.insert(class);
     }
-    names
+    if several
+        && options
+            .controller_flags
+            .iter()
+            .any(|flag| flag.contains("ingress-class"))
+    {
+        let typed = class(options, flags);
+        names.insert(typed.clone());
+        legacy.insert(typed);
+    }
+    (names, legacy)
 }

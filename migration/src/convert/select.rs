@@ -131,7 +131,7 @@ fn unserved(ingress: &Ingress, settings: &Settings, book: &mut Book<'_>) -> Opti
     let ours = if ingress.class.is_some() {
         settings.classes.contains(class)
     } else {
-        *class == settings.class
+        settings.legacy.contains(class)
     };
     if ours {
         return None;

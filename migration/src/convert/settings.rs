@@ -22,6 +22,8 @@ pub(super) struct Settings {
     pub class: String,
     /// The names of `IngressClasses` that are this controller's.
     pub classes: BTreeSet<String>,
+    /// Values of the legacy annotation that are converted.
+    pub legacy: BTreeSet<String>,
     /// Whether Ingresses without class are served; none: not known.
     pub without_class: Option<bool>,
     /// Whether Ingresses with a default back end are served.
@@ -172,10 +174,12 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
         || vec!["/.well-known/acme-challenge".to_owned()],
         |_| list("no-tls-redirect-locations"),
     );
+    let (classes, legacy) = controller::classes(inventory, options, &flags);
     let settings = Settings {
         doubts,
         prefix: controller::prefix(options, &flags),
-        classes: controller::classes(inventory, options, &flags),
+        classes,
+        legacy,
         class: controller::class(options, &flags),
         without_class: match flag("watch-ingress-without-class") {
             Some(value) => Some(value != "false"),

@@ -59,6 +59,38 @@ fn the_config_map_that_the_deployment_names_counts() {
 }
 
 #[test]
+fn of_two_controllers_each_ones_ingresses_are_nginxs_and_none_is_taken_for_somebody_elses() {
+    let inner = json!({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "internal"},
+        "spec": {"controller": "example.com/internal"}});
+    let two = [
+        deployment("in", &[]),
+        deployment(
+            "inner",
+            &[
+                "--ingress-class=internal",
+                "--controller-class=example.com/internal",
+            ],
+        ),
+        inner,
+    ];
+    for class in ["nginx", "internal"] {
+        let mut ingress = one().0;
+        ingress["spec"]["ingressClassName"] = json!(class);
+        let objects = [&[ingress, service("a/s")], &two[..]].concat();
+        let done = convert_objects(&objects, &Options::default());
+        assert!(
+            !done.told("x", "OTHER-CLASS") && done.told("x", "CONTROLLER-AMBIGUOUS"),
+            "{class}"
+        );
+        let named = Options {
+            ingress_class: Some(class.to_owned()),
+            ..Options::default()
+        };
+        assert!(open(&convert_objects(&objects, &named)), "{class}");
+    }
+}
+
+#[test]
 fn where_the_config_map_is_not_certain_everything_is_refused() {
     let twice = [
         config(json!({"ssl-redirect": "true"})),

@@ -36,7 +36,8 @@ pub(super) struct Both {
 /// times as bad by what was counted in one of these stretches (two looks, each at half of `falseRollback`), or control
 /// was surely within the limit `p0` in the first. Where control has had no requests in any of them, nobody can say,
 /// and the absolute limits decide; so at 100%, whatever still comes to it. Above 90%, where control has so few requests
-/// that it could not say so if all of them went well, they decide after [`PATIENCE`], unless control was bad before.
+/// that it could not say so if all of them went well, they decide after [`PATIENCE`], unless control was bad before or some
+/// of its few requests went wrong, too.
 pub(super) fn is_own_fault(
     ctx: &Context<'_>,
     ledger: &Ledger,
@@ -57,7 +58,10 @@ pub(super) fn is_own_fault(
     if under(recent.control.0, recent.control.1, p0) / phi >= needed {
         return true;
     }
-    let mute = under(0, recent.control.1, p0) / phi < needed;
+    // One that fails itself says something, however few they are: it may well share the fault.
+    #[expect(clippy::cast_precision_loss, reason = "counts of requests")]
+    let fails = |s: &Both| s.control.0 as f64 > p0 * s.control.1 as f64;
+    let mute = under(0, recent.control.1, p0) / phi < needed && !stretches.iter().any(fails);
     if ctx.control_is_small() && mute && !was_bad && ledger.doubted_for() >= PATIENCE {
         return true;
     }

@@ -93,9 +93,10 @@ fn passed(
 }
 
 /// Whether the canary's value is at most [`WORSE`] times as bad as control's, both being past this limit on the same side.
-/// A quantity that goes below 0 has no zero to count multiples from: there it is how far past the limit they are.
+/// Where control is not above 0 there are no multiples of it: there it is how far past the limit they are. The worse the
+/// canary, the less it is so, whatever control has.
 fn hardly_worse(value: f64, control: f64, limit: f64) -> bool {
-    if value < 0.0 || control < 0.0 || limit < 0.0 {
+    if control <= 0.0 {
         return (value - limit).abs() <= WORSE * (control - limit).abs();
     }
     if value > limit {

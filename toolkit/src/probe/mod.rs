@@ -30,6 +30,7 @@ use gradual_rollout_migration::model::compare::{Kind, between, corpus};
 use gradual_rollout_migration::model::envoy::Envoy;
 use gradual_rollout_migration::model::nginx::Nginx;
 use gradual_rollout_migration::model::{Answer, Request, envoy, nginx};
+use gradual_rollout_migration::report::CODES;
 use hit::Hit;
 use jiff::Timestamp;
 use rustls::ClientConfig;
@@ -285,6 +286,12 @@ fn models(args: &ProbeArgs, picture: &Picture, ingresses: &[Value]) -> Result<(N
     }]);
     let options = Options {
         ingress_class: args.ingress_class.clone(),
+        // Whoever applied may have accepted what is lost. What was not applied is not foreseen to be missing.
+        accept: CODES
+            .iter()
+            .filter(|known| known.acceptable)
+            .map(|known| known.code)
+            .collect(),
         ..Options::default()
     };
     let conversion = convert(&inventory, &options)
