@@ -400,6 +400,7 @@ impl Actor {
         let observation = self.observe(refresh, now);
         let Ok(sound) = &self.sound else { return };
         let before: Vec<_> = self.status.components.iter().map(|c| c.weight.written).collect();
+        let kept = self.status.components.iter().filter(|c| !c.detached).count();
         let decision = decide(&sound.plan, std::mem::take(&mut self.status), &observation, now);
         let moved = decision
             .next
@@ -415,6 +416,7 @@ impl Actor {
         }
         self.first = false;
         self.act(decision, now);
+        back |= self.status.components.iter().filter(|c| !c.detached).count() < kept;
         if back && self.broken.is_some() {
             // What an edit would have left behind may be back by now.
             self.read_spec();

@@ -183,6 +183,8 @@ impl Claims {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rollout::plan::routers_digest;
+    use crate::rollout::reason::State;
     use crate::rollout::spec::Component;
     use crate::rollout::status::ComponentStatus;
     use serde_json::json;
@@ -281,6 +283,45 @@ mod tests {
             claims.would_refuse("old", &old).keys().collect::<Vec<_>>(),
             ["shop"]
         );
+    }
+
+    #[test]
+    fn what_was_put_back_has_begun_where_it_was_and_what_was_detached_nowhere() {
+        let back = |component: &Component, by: &Component, detached: bool| {
+            let status = ComponentStatus {
+                name: component.name.clone(),
+                state: State::RolledBack,
+                back: Some(routers_digest(by)),
+                detached,
+                ..ComponentStatus::default()
+            };
+            let mut claim = Claim::new(OLD, "ns/old");
+            claim.add(component, "ns", &[status], &[]);
+            claim
+        };
+        let claims = Claims::default();
+        let (here, elsewhere) = (component("shop", "map"), component("shop", "other"));
+        claims.put("young", claim(YOUNG, "ns/young", &[("store", "map", true)]));
+        let refused = |claim: &Claim| claims.would_refuse("old", claim).len();
+        assert_eq!(
+            refused(&back(&here, &here, false)),
+            0,
+            "of two that have begun, the older"
+        );
+        assert_eq!(
+            refused(&back(&here, &elsewhere, false)),
+            1,
+            "edited onto a live route"
+        );
+        assert_eq!(refused(&back(&here, &here, true)), 1, "detached");
+        claims.put("young", claim(YOUNG, "ns/young", &[("store", "map", false)]));
+        assert_eq!(
+            refused(&back(&here, &here, true)),
+            1,
+            "also where the other waits"
+        );
+        claims.put("old", back(&here, &here, true));
+        assert_eq!(owners(&claims, "young"), [], "and it keeps nobody out");
     }
 
     #[test]

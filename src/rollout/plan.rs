@@ -27,6 +27,7 @@ use std::time::Duration;
 
 pub use defaults::default_checks;
 pub use gates::PlannedGate;
+pub use read::routers_digest;
 pub use retry::RetryRule;
 pub use set::{
     Against, CheckSet, CheckSource, Class, Effect, Gauge, GaugeAsk, GaugeLimits, Pair, PlannedCheck,

@@ -320,11 +320,14 @@ pub struct ComponentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "opaque")]
     pub recorded: Option<Baseline>,
-    /// The component as the spec defines it, while it has canary traffic: removed from the spec, it is still judged
-    /// and put back.
+    /// The component as the spec defines it, while it has canary traffic: removed, it is still judged and put back.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "opaque")]
     pub definition: Option<Box<Component>>,
+    /// By which routers it was put back, as a digest: by others it has begun nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub back: Option<String>,
     /// Each router, from the edge.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]
@@ -352,8 +355,7 @@ pub struct ComponentStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub drifts: Vec<Drift>,
-    /// What the routed objects said when it was last yielded to somebody else's change, as a digest: one change is
-    /// told once.
+    /// What the routed objects said when somebody's change was last yielded to, as a digest: one change is told once.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub yielded: Option<String>,

@@ -109,7 +109,9 @@ fn covers(wide: &Map<String, Value>, narrow: &Map<String, Value>) -> bool {
             "name" => true,
             "uri" | "scheme" | "method" | "authority" => {
                 let asked = narrow.get(member);
-                takes_any(condition) || asked.is_some_and(|asked| text_covers(condition, asked))
+                // What is asked in any case is more than what is asked in one.
+                let wider = member == "uri" && narrow.get("ignoreUriCase") == Some(&Value::Bool(true));
+                takes_any(condition) || !wider && asked.is_some_and(|asked| text_covers(condition, asked))
             }
             "headers" => {
                 let nothing = Map::new();

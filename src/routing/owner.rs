@@ -6,6 +6,7 @@
 //! route, too, would have it put back to what that one last wrote.
 
 use super::{ClaimKey, ObjectRef, Target, targets};
+use crate::rollout::plan::routers_digest;
 use crate::rollout::reason::State;
 use crate::rollout::spec::Component;
 use crate::rollout::status::ComponentStatus;
@@ -18,6 +19,8 @@ struct Key {
     key: ClaimKey,
     /// The component has begun there, as far as the status remembers.
     begun: bool,
+    /// The component was detached: it keeps nobody else out, and is kept out by everybody else.
+    detached: bool,
 }
 
 /// What one resource claims.
@@ -54,27 +57,30 @@ impl Claim {
         selected: &[ClaimKey],
     ) {
         let known = all.iter().find(|c| c.name == component.name);
-        if known.is_some_and(|c| c.detached) {
-            return;
-        }
+        let detached = known.is_some_and(|c| c.detached);
         let carrying = all
             .iter()
             .filter(|c| !c.detached)
             .filter_map(|c| c.definition.as_deref());
         let carried: Vec<ClaimKey> = carrying.clone().flat_map(|c| named(c, namespace)).collect();
-        // What was put back while it was another's was never looked at, and has begun nowhere.
-        let put_back = known.is_some_and(|c| c.state == State::RolledBack && c.since.is_some());
+        // By other routers it has begun elsewhere.
+        let back = known
+            .filter(|c| c.state == State::RolledBack)
+            .and_then(|c| c.back.as_ref());
+        let put_back = back.is_some_and(|back| *back == routers_digest(component));
         // No definition tells what a selection found: it is the same selection's, or it is not.
         let mut same = carrying.map(|c| c.routers == component.routers);
         let found_begun = put_back || same.any(|same| same);
         let own = self.keys.entry(component.name.clone()).or_default();
         own.extend(named(component, namespace).into_iter().map(|key| Key {
-            begun: put_back || carried.iter().any(|c| c.overlaps(&key)),
+            begun: !detached && (put_back || carried.iter().any(|c| c.overlaps(&key))),
             key,
+            detached,
         }));
         own.extend(selected.iter().map(|key| Key {
             key: key.clone(),
-            begun: found_begun,
+            begun: !detached && found_begun,
+            detached,
         }));
     }
 
@@ -107,13 +113,21 @@ impl Claim {
                 let all = claim.keys.iter();
                 let mut all = all.flat_map(|(name, keys)| keys.iter().map(move |key| (name, key)));
                 let (component, theirs) = all.find(|(_, theirs)| {
-                    theirs.key.overlaps(&key.key) && rank(theirs.begun, &claim.created, other) < mine
+                    let before = || rank(theirs.begun, &claim.created, other) < mine;
+                    !theirs.detached && theirs.key.overlaps(&key.key) && (key.detached || before())
                 })?;
+                let by_age = theirs.begun == key.begun && !key.detached;
                 Some(Owner {
                     name: claim.name.clone(),
                     component: component.clone(),
                     key: key.key.clone(),
-                    begun: theirs.begun && !key.begun,
+                    why: if by_age {
+                        Why::Older
+                    } else if theirs.begun {
+                        Why::Begun
+                    } else {
+                        Why::Named
+                    },
                 })
             })
         };
@@ -132,17 +146,28 @@ pub struct Owner {
     pub component: String,
     /// What both name.
     pub key: ClaimKey,
-    /// It has begun there; otherwise it is the older.
-    pub begun: bool,
+    /// Why it is the owner.
+    pub why: Why,
+}
+
+/// Why of two that name a route one owns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It has begun there, and the other has not.
+    Begun,
+    /// Its resource is the older.
+    Older,
+    /// The other was detached.
+    Named,
 }
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (object, name) = (&self.key.object, &self.name);
-        if self.begun {
-            write!(f, "{object} is routed by {name}, which has begun there")
-        } else {
-            write!(f, "{object} is routed by the older {name}")
+        match self.why {
+            Why::Begun => write!(f, "{object} is routed by {name}, which has begun there"),
+            Why::Older => write!(f, "{object} is routed by the older {name}"),
+            Why::Named => write!(f, "{object} is routed by {name}"),
         }
     }
 }

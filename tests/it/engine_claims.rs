@@ -98,7 +98,82 @@ async fn an_older_resource_that_is_edited_takes_no_route_in_the_middle_of_a_roll
     world.pass(600).await;
     assert_eq!(of(&world.rollout("demo"), "shop")["reason"], "Claimed");
     world.say_to("young", "detach", json!({"components": ["shop"], "who": "ada"}));
-    world.until("the older has it", |w| w.weight("shop") >= 5).await;
+    world
+        .until("the older has it", |w| {
+            of(&w.rollout("demo"), "shop")["since"].is_string()
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_put_back_elsewhere_takes_no_live_route_when_it_is_edited() {
+    let world = two().await;
+    world.say(
+        "rollback",
+        json!({"components": ["cart"], "who": "ada", "emergency": true}),
+    );
+    world
+        .until("back", |w| {
+            w.component("cart").state == State::RolledBack && w.weight("cart") == 0
+        })
+        .await;
+    let weight = world.weight("shop");
+    let mut demo = world.object();
+    let mut cart = component("shop");
+    cart["name"] = json!("cart");
+    demo["spec"]["components"] = json!([cart]);
+    world.store.put(demo).unwrap();
+    world
+        .until("told", |w| {
+            w.object()["status"]["conditions"]
+                .to_string()
+                .contains("\"Claimed\"")
+        })
+        .await;
+    world.pass(60).await;
+    assert!(
+        world.weight("shop") >= weight,
+        "{} of {weight}",
+        world.weight("shop")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_detached_takes_nothing_back_from_whoever_went_on_there() {
+    let world = two().await;
+    let mut demo = world.object();
+    demo["spec"]["components"] = json!([component("cart"), component("shop")]);
+    world.store.put(demo).unwrap();
+    world
+        .until("it waits", |w| {
+            of(&w.rollout("demo"), "shop")["reason"] == "Claimed"
+        })
+        .await;
+    world.say_to("young", "detach", json!({"components": ["shop"], "who": "ada"}));
+    world
+        .until("the older has it", |w| {
+            of(&w.rollout("demo"), "shop")["since"].is_string()
+        })
+        .await;
+    let weight = world.weight("shop");
+    for (verb, wish) in [
+        ("rollback", json!({})),
+        ("set", json!({"weight": "1%"})),
+        ("resume", json!({})),
+    ] {
+        let mut wish = wish;
+        wish["components"] = json!(["shop"]);
+        let id = world.say_to("young", verb, wish);
+        let answered = |w: &World| w.rollout("young")["status"]["commands"].to_string().contains(&id);
+        world.until("answered", answered).await;
+        world.pass(60).await;
+        assert!(
+            world.weight("shop") >= weight,
+            "{verb}: {} of {weight}",
+            world.weight("shop")
+        );
+        assert_ne!(of(&world.rollout("demo"), "shop")["reason"], "Claimed", "{verb}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

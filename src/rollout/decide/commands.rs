@@ -256,7 +256,7 @@ impl Desk<'_> {
         };
         drop(self.put_back(i, command, who));
         self.is_anothers(i);
-        Ok(format!(
+        Err(format!(
             "nothing of it is written, and it stays back until `retry`: {theirs}"
         ))
     }

@@ -1,7 +1,7 @@
 //! Who takes part: the spec's components, and those that were taken out of it while they had traffic.
 
 use super::{Desk, restart, say};
-use crate::rollout::plan::PlannedComponent;
+use crate::rollout::plan::{PlannedComponent, routers_digest};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::status::ComponentStatus;
 
@@ -128,7 +128,16 @@ impl Desk<'_> {
             || c.preview.as_ref().is_some_and(|p| p.written.is_some())
             || previews.iter().any(|p| p.component == c.name)
             || raises.iter().any(|r| r.component == c.name);
-        let wanted = planned.map(|p| &p.component).filter(|_| has_traffic);
+        // What was never looked at, and what somebody else was given, has nothing there that is ours.
+        let ours = c.since.is_some() && !c.detached;
+        let back = match (&c.back, c.state == State::RolledBack && ours) {
+            (Some(known), true) => Some(known.clone()),
+            (None, true) => planned.map(|p| routers_digest(&p.component)),
+            (_, false) => None,
+        };
+        self.out.changed |= c.back != back;
+        c.back = back;
+        let wanted = planned.map(|p| &p.component).filter(|_| has_traffic && ours);
         if c.definition.as_deref() != wanted {
             c.definition = wanted.cloned().map(Box::new);
             self.out.changed = true;

@@ -93,10 +93,10 @@ fn passed(
 }
 
 /// Whether the canary's value is at most [`WORSE`] times as bad as control's, both being past this limit on the same side.
-/// Where control is not above 0 there are no multiples of it: there it is how far past the limit they are. The worse the
-/// canary, the less it is so, whatever control has.
+/// Where control or the limit is below 0 there are no multiples to count: there it is how far past the limit they are.
 fn hardly_worse(value: f64, control: f64, limit: f64) -> bool {
-    if control <= 0.0 {
+    // Not the canary's: what is worse must never be the less to blame.
+    if control < 0.0 || limit < 0.0 {
         return (value - limit).abs() <= WORSE * (control - limit).abs();
     }
     if value > limit {
@@ -397,6 +397,15 @@ mod tests {
                 let stands = stand(&limits, value, Some(value));
                 prop_assert!(!matches!(stands, Stand::Past(_)), "{value} against {limits:?}: {stands:?}");
             }
+        }
+
+        #[test]
+        fn what_gets_worse_is_never_the_less_to_blame(
+            limit in -10.0..10.0, control in -20.0..20.0, value in -20.0..20.0, more in 0.0..40.0, side in any::<bool>(),
+        ) {
+            let (limits, sign) = if side { (max(limit), 1.0) } else { (min(limit), -1.0) };
+            let alone = |value: f64| matches!(stand(&limits, value, Some(control)), Stand::Past(_));
+            prop_assert!(!alone(value) || alone(value + sign * more), "{value} and {more} more beside {control}");
         }
 
         #[test]

@@ -381,7 +381,16 @@ fn fingerprint(component: &Component, steps: &[PlannedStep]) -> String {
         ("routers", serde_json::to_value(routers).unwrap_or_default()),
         ("weights", serde_json::to_value(weights).unwrap_or_default()),
     ]);
-    let text = serde_json::to_string(&basis).unwrap_or_default();
+    digest(&serde_json::to_string(&basis).unwrap_or_default())
+}
+
+/// The same over a component's routers alone: by others it routes something else.
+pub fn routers_digest(component: &Component) -> String {
+    let routers: Vec<Router> = component.routers.iter().map(Router::without_preview).collect();
+    digest(&serde_json::to_string(&routers).unwrap_or_default())
+}
+
+fn digest(text: &str) -> String {
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
         (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
     });
