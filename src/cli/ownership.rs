@@ -56,23 +56,30 @@ fn claim(rollout: &GradualRollout, namespace: &str) -> Claim {
         .creation_timestamp
         .as_ref()
         .map(|at| at.0.to_string());
-    let mut claim = Claim::new(
-        created.unwrap_or_default(),
-        rollout.metadata.name.as_deref().unwrap_or_default(),
-    );
+    let name = rollout.metadata.name.as_deref().unwrap_or_default();
+    let home = rollout.metadata.namespace.as_deref().unwrap_or(namespace);
+    let shown = if home == namespace {
+        name.to_owned()
+    } else {
+        format!("{home}/{name}")
+    };
+    let mut claim = Claim::new(created.unwrap_or_default(), shown);
     for component in &rollout.spec.components {
         let known = rollout.status.as_ref().map_or(&[][..], |s| &s.components);
-        claim.add(component, namespace, known, &[]);
+        claim.add(component, home, known, &[]);
     }
     claim
 }
 
 /// What anybody claims, by object.
 pub(super) fn all(rollouts: &[GradualRollout], namespace: &str) -> BTreeMap<ObjectRef, Vec<ClaimKey>> {
-    let components = rollouts.iter().flat_map(|rollout| &rollout.spec.components);
     let mut by_object: BTreeMap<ObjectRef, Vec<ClaimKey>> = BTreeMap::new();
-    for claim in components.flat_map(|component| named(component, namespace)) {
-        by_object.entry(claim.object.clone()).or_default().push(claim);
+    for rollout in rollouts {
+        let home = rollout.metadata.namespace.as_deref().unwrap_or(namespace);
+        let components = rollout.spec.components.iter();
+        for claim in components.flat_map(|component| named(component, home)) {
+            by_object.entry(claim.object.clone()).or_default().push(claim);
+        }
     }
     by_object
 }
@@ -116,6 +123,22 @@ mod tests {
         );
         let other = rollout("other", "2026-01-02T00:00:00Z", "v2", "another");
         assert!(foreign(&other, &[old, other.clone()], "ns").is_empty());
+    }
+
+    #[test]
+    fn what_a_rollout_of_another_namespace_routes_is_foreign_too() {
+        let mut old = rollout("shop", "2026-01-01T00:00:00Z", "v2", "shop");
+        let mut young = rollout("reverse", "2026-01-02T00:00:00Z", "v1", "shop");
+        old.metadata.namespace = Some("apps".into());
+        young.metadata.namespace = Some("ns".into());
+        let mut routers = serde_json::to_value(&young.spec.components[0].routers).unwrap();
+        routers[0]["istio"]["virtualServices"][0]["namespace"] = json!("apps");
+        young.spec.components[0].routers = serde_json::from_value(routers).unwrap();
+        let said = foreign(&young, &[old, young.clone()], "ns");
+        assert!(
+            said["shop"].contains("is routed by the older apps/shop"),
+            "{said:?}"
+        );
     }
 
     #[test]

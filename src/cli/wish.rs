@@ -21,6 +21,9 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long to wait for what other namespaces have, before it is gone by what this one has.
+const ELSEWHERE: Duration = Duration::from_secs(1);
+
 /// Does what is asked.
 pub(super) async fn run(
     settings: &Settings,
@@ -31,7 +34,12 @@ pub(super) async fn run(
     let cluster = connect::reach(settings).await?;
     let namespace = settings.namespace.as_str();
     let rollouts = connect::rollouts(&cluster, namespace, ask.rollout.as_deref()).await?;
-    let all = rollouts.clone();
+    // Another namespace's may route the same object. Who may not see them, or gets no answer, goes by what is here.
+    let everywhere = tokio::time::timeout(ELSEWHERE, cluster.rollouts_everywhere()).await;
+    let all = match everywhere {
+        Ok(Ok(all)) => all,
+        Ok(Err(_)) | Err(_) => rollouts.clone(),
+    };
     let addressees = find::addressees(rollouts, ask, namespace)?;
     let who = ask.who.clone().unwrap_or_else(who);
     let started_at = Clock::System.now();

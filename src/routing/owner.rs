@@ -15,7 +15,7 @@ use std::fmt;
 
 /// A part of an object that a component writes.
 #[derive(Clone, Debug, PartialEq)]
-struct Key {
+struct Held {
     key: ClaimKey,
     /// The component has begun there, as far as the status remembers.
     begun: bool,
@@ -28,7 +28,7 @@ struct Key {
 pub struct Claim {
     created: String,
     name: String,
-    keys: BTreeMap<String, Vec<Key>>,
+    keys: BTreeMap<String, Vec<Held>>,
 }
 
 impl Claim {
@@ -72,12 +72,12 @@ impl Claim {
         let mut same = carrying.map(|c| c.routers == component.routers);
         let found_begun = put_back || same.any(|same| same);
         let own = self.keys.entry(component.name.clone()).or_default();
-        own.extend(named(component, namespace).into_iter().map(|key| Key {
+        own.extend(named(component, namespace).into_iter().map(|key| Held {
             begun: !detached && (put_back || carried.iter().any(|c| c.overlaps(&key))),
             key,
             detached,
         }));
-        own.extend(selected.iter().map(|key| Key {
+        own.extend(selected.iter().map(|key| Held {
             key: key.clone(),
             begun: !detached && found_begun,
             detached,
@@ -97,7 +97,7 @@ impl Claim {
 
     /// Of each component the first key that it has not begun on.
     pub fn not_begun(&self) -> BTreeMap<String, ClaimKey> {
-        let first = |keys: &[Key]| keys.iter().find(|key| !key.begun).map(|key| key.key.clone());
+        let first = |keys: &[Held]| keys.iter().find(|key| !key.begun).map(|key| key.key.clone());
         let all = self.keys.iter();
         all.filter_map(|(component, keys)| Some((component.clone(), first(keys)?)))
             .collect()
@@ -105,7 +105,7 @@ impl Claim {
 
     /// The components whose routes are another's, and whose. `uid` is this resource's; `others` are other resources'.
     pub fn refused(&self, uid: &str, others: &[(&str, &Self)]) -> BTreeMap<String, Owner> {
-        let owner = |key: &Key| {
+        let owner = |key: &Held| {
             others.iter().find_map(|(other, claim)| {
                 let rank =
                     |begun: bool, created: &str, uid: &str| (!begun, created.to_owned(), uid.to_owned());
