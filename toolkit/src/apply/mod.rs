@@ -3,6 +3,7 @@
 //! - [`select`]: which Ingresses a batch is;
 //! - [`live`]: what the cluster has already;
 //! - [`plan`]: what has to be written, from [`item`]s, [`secret`]s and the [`gateway`] ([`read`]: from a conversion);
+//! - [`remembered`]: what was accepted by earlier runs;
 //! - [`left`]: what is left out of it; [`keep`]: what is kept although its Ingress is gone;
 //! - [`closed`]: what may not be served any more; [`prune`]: what nothing needs any more; [`needs`]: what routes may not be without;
 //! - [`mod@run`]: writing it, [`send`] one object of it; [`rollout`]: handing it over, once it is [`probed`]
@@ -21,6 +22,7 @@ pub mod plan;
 pub mod probed;
 pub mod prune;
 pub mod read;
+pub mod remembered;
 pub mod rollout;
 pub mod run;
 pub mod secret;
@@ -54,6 +56,7 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
         cluster.must(&kind, None)?;
     }
     let seen = convert::read(&cluster).await?;
+    options.accepted = remembered::accepted(&seen);
     let live = Live::read(&cluster, &options.gateway_namespace).await?;
     let batch = select::batch(&args.which, place.namespace.as_deref(), &seen)?;
     let rollout = rollout::body(args, &options, &batch.ingresses)?;
