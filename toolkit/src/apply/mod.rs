@@ -56,8 +56,8 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
         cluster.must(&kind, None)?;
     }
     let seen = convert::read(&cluster).await?;
-    options.accepted = remembered::accepted(&seen);
     let live = Live::read(&cluster, &options.gateway_namespace).await?;
+    options.accepted = remembered::accepted(&seen, &live);
     let batch = select::batch(&args.which, place.namespace.as_deref(), &seen)?;
     let rollout = rollout::body(args, &options, &batch.ingresses)?;
     let sources = Sources {

@@ -1,6 +1,8 @@
 //! What earlier runs were told to accept: an Ingress that is as it was is served as it was, whoever asks again without.
 
-use crate::cluster::annotation;
+use super::live::Live;
+use super::read::from;
+use crate::cluster::{self, annotation};
 use crate::convert::Seen;
 use crate::marks;
 use gradual_rollout_migration::convert::Conversion;
@@ -8,12 +10,13 @@ use gradual_rollout_migration::input::Key;
 use gradual_rollout_migration::report::{Code, explain};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What was accepted of Ingresses that are as they were converted; whoever changes one has to be asked anew.
-pub fn accepted(seen: &Seen) -> BTreeMap<Key, BTreeSet<Code>> {
-    let unchanged = seen
-        .ingresses
-        .iter()
-        .filter(|(_, ingress)| marks::migrated(ingress) && marks::as_converted(ingress) == Some(true));
+/// What was accepted of Ingresses that are as they were converted, and that the gateway serves so: whoever changes one has
+/// to be asked anew, and an annotation alone, which its owner may write, lets nothing in that was never served.
+pub fn accepted(seen: &Seen, live: &Live) -> BTreeMap<Key, BTreeSet<Code>> {
+    let served: BTreeSet<Key> = live.ours(&cluster::VIRTUAL_SERVICE).flat_map(from).collect();
+    let unchanged = seen.ingresses.iter().filter(|(key, ingress)| {
+        marks::migrated(ingress) && marks::as_converted(ingress) == Some(true) && served.contains(*key)
+    });
     let said = unchanged.filter_map(|(key, ingress)| {
         let codes = annotation(ingress, marks::ACCEPTED)?.split(',');
         // A code that a later version does not know any more cannot refuse.
