@@ -1,4 +1,4 @@
-//! To which GradualRollouts Ingresses are handed over: one alone may move the traffic of an Ingress.
+//! To which `GradualRollouts` Ingresses are handed over: one alone may move the traffic of an Ingress.
 
 use super::gateway;
 use super::live::texts;

@@ -45,14 +45,12 @@ pub fn renew(plan: &mut Plan) {
 pub fn find(args: &ApplyArgs, plan: &Plan, seen: &Seen, rollout: &Value) -> Option<Finding> {
     let planned: BTreeMap<&Key, &Mark> = plan.marks.iter().map(|mark| (&mark.key, mark)).collect();
     let unprobed = seen.ingresses.iter().filter(|(key, ingress)| {
-        match planned.get(key) {
-            Some(mark) => !probed(mark, ingress),
-            None => {
-                // Written by an earlier batch, and in the rollout with this one.
-                let taken = marks::migrated(ingress) && handed::selects(rollout, key, ingress);
-                taken && !(since(ingress) && marks::as_converted(ingress) != Some(false))
-            }
+        if let Some(mark) = planned.get(key) {
+            return !probed(mark, ingress);
         }
+        // Written by an earlier batch, and in the rollout with this one.
+        let taken = marks::migrated(ingress) && handed::selects(rollout, key, ingress);
+        taken && !(since(ingress) && marks::as_converted(ingress) != Some(false))
     });
     let unprobed: Vec<String> = unprobed.map(|(key, _)| format!("{}/{}", key.0, key.1)).collect();
     if unprobed.is_empty() {
