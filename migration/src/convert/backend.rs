@@ -3,7 +3,7 @@
 use super::Options;
 use super::book::Book;
 use super::names;
-use crate::input::{Backend, Inventory, Port, ServicePort, TargetPort};
+use crate::input::{Backend, Inventory, Key, Port, ServicePort, TargetPort};
 use crate::istio::{Destination, PortSelector};
 use crate::report::Code;
 
@@ -29,11 +29,12 @@ pub(super) type Unresolved = (Code, String);
 /// Finds the port.
 pub(super) fn resolve(
     backend: &Backend,
-    namespace: &str,
+    ingress: &Key,
     inventory: &Inventory,
     options: &Options,
     book: &Book<'_>,
 ) -> Result<Resolved, Unresolved> {
+    let namespace = ingress.0.as_str();
     let (name, port) = match backend {
         Backend::Service { name, port } => (name, port),
         Backend::Resource { object } => return Err((Code::ResourceBackend, object.clone())),
@@ -55,7 +56,7 @@ pub(super) fn resolve(
     };
     let Some(known) = inventory.services.get(&service) else {
         return match port {
-            Port::Number(number) if book.accepts(Code::ServiceMissing) => {
+            Port::Number(number) if book.accepts(Some(ingress), Code::ServiceMissing) => {
                 Ok(found(*number, false, Some(Code::ServiceMissing)))
             }
             Port::Number(_) | Port::Name(_) => {

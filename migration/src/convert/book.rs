@@ -1,5 +1,6 @@
 //! Everything that is told, by Ingress, while the conversion goes on.
 
+use super::options::Options;
 use crate::input::{Ingress, Key};
 use crate::report::{Code, Entry, IngressResult, Outcome, PathResult, Severity};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,27 +11,32 @@ type Placed = (PathResult, (usize, usize));
 /// The notes.
 pub(super) struct Book<'a> {
     accept: &'a BTreeSet<Code>,
+    accepted: &'a BTreeMap<Key, BTreeSet<Code>>,
     entries: BTreeMap<Key, Vec<Entry>>,
     paths: BTreeMap<Key, BTreeMap<String, Placed>>,
 }
 
 impl<'a> Book<'a> {
-    pub(super) fn new(accept: &'a BTreeSet<Code>) -> Self {
+    pub(super) fn new(options: &'a Options) -> Self {
         Self {
-            accept,
+            accept: &options.accept,
+            accepted: &options.accepted,
             entries: BTreeMap::new(),
             paths: BTreeMap::new(),
         }
     }
 
-    /// Whether a code refuses nothing, because the operator said so and there is something to write without it.
-    pub(super) fn accepts(&self, code: Code) -> bool {
-        code.explanation().acceptable && self.accept.contains(&code)
+    /// Whether a code refuses nothing of an Ingress, because the operator said so, of all or of this one, and there is
+    /// something to write without it.
+    pub(super) fn accepts(&self, ingress: Option<&Key>, code: Code) -> bool {
+        let of_it = ingress.and_then(|key| self.accepted.get(key));
+        code.explanation().acceptable
+            && (self.accept.contains(&code) || of_it.is_some_and(|codes| codes.contains(&code)))
     }
 
     /// Takes a finding, and says whether it refuses.
     pub(super) fn note(&mut self, ingress: &Ingress, entry: Entry) -> bool {
-        let entry = self.judged(entry);
+        let entry = self.judged(Some(&ingress.meta.key()), entry);
         let refuses = entry.refuses();
         let entries = self.entries.entry(ingress.meta.key()).or_default();
         if !entries.contains(&entry) {
@@ -40,8 +46,8 @@ impl<'a> Book<'a> {
     }
 
     /// A finding in the light of the accept list.
-    pub(super) fn judged(&self, mut entry: Entry) -> Entry {
-        if entry.outcome == Outcome::Refused && self.accepts(entry.code) {
+    pub(super) fn judged(&self, ingress: Option<&Key>, mut entry: Entry) -> Entry {
+        if entry.outcome == Outcome::Refused && self.accepts(ingress, entry.code) {
             entry.accepted = true;
             entry.outcome = Outcome::Dropped;
         }

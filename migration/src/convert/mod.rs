@@ -118,7 +118,7 @@ pub fn plan(inventory: &Inventory, options: &Options) -> Result<Plan, Failed> {
 
 fn once(inventory: &Inventory, options: &Options, spoilt: &Spoilt) -> Plan {
     let (settings, mut controller) = settings::read(inventory, options);
-    let mut book = Book::new(&options.accept);
+    let mut book = Book::new(options);
     let members = select::members(inventory, &settings, &mut book);
     let (mut servers, duplicates) = servers::build(&members);
     prepare::duplicates(&members, &duplicates, &mut book);
@@ -157,7 +157,10 @@ fn once(inventory: &Inventory, options: &Options, spoilt: &Spoilt) -> Plan {
     if written.hosts > gateway::MOST_HOSTS {
         controller.push(Entry::new(Code::GatewayLarge, "", written.hosts.to_string()));
     }
-    let controller = controller.into_iter().map(|entry| book.judged(entry)).collect();
+    let controller = controller
+        .into_iter()
+        .map(|entry| book.judged(None, entry))
+        .collect();
     let mut report = Report {
         input: inventory.problems.iter().map(InputEntry::from).collect(),
         controller,

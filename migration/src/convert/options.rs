@@ -71,6 +71,8 @@ pub struct Options {
     pub default_certificate: Option<Key>,
     /// Codes that refuse nothing.
     pub accept: BTreeSet<Code>,
+    /// Codes that refuse nothing of one Ingress, beside those.
+    pub accepted: BTreeMap<Key, BTreeSet<Code>>,
     /// What is written.
     pub target: Target,
 }
@@ -138,6 +140,7 @@ impl Default for Options {
             ingress_class: None,
             default_certificate: None,
             accept: BTreeSet::new(),
+            accepted: BTreeMap::new(),
             target: Target::Istio,
         }
     }

@@ -335,7 +335,7 @@ fn serve(
         return;
     }
     let Some(given) = location.backend else { return };
-    match backend::resolve(given, &member.ingress.meta.namespace, inventory, options, book) {
+    match backend::resolve(given, &member.ingress.meta.key(), inventory, options, book) {
         Err((code, detail)) => note_at(book, member, location, code, detail),
         Ok(resolved) => {
             if let Some(remark) = resolved.remark {

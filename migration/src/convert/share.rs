@@ -71,8 +71,8 @@ pub(super) fn canaries(
                     end(Outcome::Refused, code, detail, book);
                     continue;
                 };
-                let namespace = &member.ingress.meta.namespace;
-                match backend::resolve(&path.backend, namespace, inventory, options, book) {
+                let key = member.ingress.meta.key();
+                match backend::resolve(&path.backend, &key, inventory, options, book) {
                     Err((code, detail)) => end(Outcome::Refused, code, detail, book),
                     Ok(own) if own.upstream == base.upstream => {
                         end(

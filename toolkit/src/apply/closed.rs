@@ -15,6 +15,9 @@ use gradual_rollout_migration::report::Outcome;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
+/// The name of a route that is closed.
+pub const CLOSED: &str = "closed";
+
 /// Those of a batch that are refused and served, and of them those whose paths are closed: they answer 403 at the
 /// gateway from here on.
 pub fn find(
@@ -117,7 +120,7 @@ pub fn shut(route: &Value) -> Value {
     if let Some(spec) = spec.as_object_mut() {
         spec.insert(
             "http".to_owned(),
-            json!([{"name": "closed", "directResponse": {"status": 403}}]),
+            json!([{"name": CLOSED, "directResponse": {"status": 403}}]),
         );
     }
     json!({

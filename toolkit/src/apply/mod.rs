@@ -3,14 +3,16 @@
 //! - [`select`]: which Ingresses a batch is;
 //! - [`live`]: what the cluster has already;
 //! - [`plan`]: what has to be written, from [`item`]s, [`secret`]s and the [`gateway`] ([`read`]: from a conversion);
+//! - [`remembered`]: what was accepted by earlier runs;
 //! - [`left`]: what is left out of it; [`keep`]: what is kept although its Ingress is gone;
 //! - [`closed`]: what may not be served any more; [`prune`]: what nothing needs any more; [`needs`]: what routes may not be without;
-//! - [`mod@run`]: writing it, [`send`] one object of it; [`rollout`]: handing it over, once it is [`probed`];
-//!   [`tell`]: saying it.
+//! - [`mod@run`]: writing it, [`send`] one object of it; [`rollout`]: handing it over, once it is [`probed`]
+//!   and not [`handed`] to another; [`tell`]: saying it.
 
 pub mod args;
 pub mod closed;
 pub mod gateway;
+pub mod handed;
 pub mod item;
 pub mod keep;
 pub mod left;
@@ -20,6 +22,7 @@ pub mod plan;
 pub mod probed;
 pub mod prune;
 pub mod read;
+pub mod remembered;
 pub mod rollout;
 pub mod run;
 pub mod secret;
@@ -54,6 +57,7 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
     }
     let seen = convert::read(&cluster).await?;
     let live = Live::read(&cluster, &options.gateway_namespace).await?;
+    options.accepted = remembered::accepted(&seen, &live);
     let batch = select::batch(&args.which, place.namespace.as_deref(), &seen)?;
     let rollout = rollout::body(args, &options, &batch.ingresses)?;
     let sources = Sources {
@@ -64,9 +68,15 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
         live: &live,
     };
     let mut plan = sources.plan(batch)?;
-    if let Some(body) = rollout.filter(|_| !args.secrets_only) {
-        plan.findings.extend(probed::find(args, &plan, &seen));
-        plan.hand_over(body);
+    if !args.secrets_only {
+        let rollouts = handed::read(&cluster).await?;
+        plan.findings.extend(handed::joining(&rollouts, &plan, &seen));
+        if let Some(body) = rollout {
+            plan.findings
+                .extend(handed::taken(&rollouts, &body, &plan, &seen));
+            plan.findings.extend(probed::find(args, &plan, &seen, &body));
+            plan.hand_over(body);
+        }
     }
     if let Some(expected) = args.plan.as_ref().filter(|expected| **expected != plan.hash) {
         return Err(Trouble::Refused(format!(
@@ -189,7 +199,12 @@ fn end(plan: &Plan, lines: &[Line], findings: &[Finding]) -> End {
         End::Done
     } else if written {
         End::Partly
-    } else if plan.marks.is_empty() || !some || findings.iter().any(|f| f.code == "APPLY-NOT-PROBED") {
+    } else if plan.marks.is_empty()
+        || !some
+        || findings
+            .iter()
+            .any(|f| ["APPLY-NOT-PROBED", "APPLY-HANDED-OVER-ALREADY"].contains(&f.code))
+    {
         End::Refused
     } else {
         End::Partly

@@ -11,6 +11,7 @@ use super::needs;
 use super::probed;
 use super::prune;
 use super::read::{self, destinations, guarded, of_kind};
+use super::remembered;
 use super::secret;
 use super::select::{Batch, object, shown};
 use crate::cluster::{self, Cluster, Kind, annotation, meta};
@@ -34,12 +35,25 @@ pub struct Mark {
     pub uid: String,
     /// The digest of what was converted.
     pub source: String,
+    /// What was accepted to be lost, codes by comma.
+    pub accepted: String,
     /// It has the mark, with this digest.
     pub there: bool,
+    /// It says what was accepted.
+    pub noted: bool,
+    /// Since when it has its mark.
+    pub since: Option<Timestamp>,
     /// The hosts that have to be open.
     pub hosts: BTreeSet<String>,
     /// When it was probed: a mark that is given anew is later than that, however fast it comes.
     pub probed: Option<Timestamp>,
+}
+
+impl Mark {
+    /// Whether the Ingress is as it should be.
+    pub const fn stands(&self) -> bool {
+        self.there && self.noted
+    }
 }
 
 /// What a batch comes down to.
@@ -113,14 +127,18 @@ impl Sources<'_> {
         needs::note(&plan, &mut routes, self.live);
         plan.items.extend(routes);
         plan.items.extend(gateways);
-        self.marks(&accepted, &mut plan);
+        self.marks(&accepted, &conversion, &mut plan);
         probed::renew(&mut plan);
         drifted(self.args, &mut plan);
         let written: Vec<Value> = plan
             .items
             .iter()
             .map(|item| json!([item.object(), annotation(&item.body, marks::WRITTEN)]))
-            .chain(plan.marks.iter().map(|mark| json!([mark.key, mark.source])))
+            .chain(
+                plan.marks
+                    .iter()
+                    .map(|mark| json!([mark.key, mark.source, mark.accepted])),
+            )
             .chain(plan.pruned.iter().map(|(kind, object)| {
                 let (namespace, name) = gateway::key(object);
                 json!(["prune", kind.named(&namespace, &name), meta(object, "uid")])
@@ -360,7 +378,8 @@ impl Sources<'_> {
         }
     }
 
-    fn marks(&self, accepted: &BTreeSet<Key>, plan: &mut Plan) {
+    fn marks(&self, accepted: &BTreeSet<Key>, conversion: &Conversion, plan: &mut Plan) {
+        let lost = remembered::lost(conversion);
         let prefix = convert::prefix(&self.seen.inventory, self.options);
         let mut hosts: BTreeMap<Key, BTreeSet<String>> = BTreeMap::new();
         for item in plan
@@ -387,7 +406,11 @@ impl Sources<'_> {
                     remedy: String::new(),
                 });
             }
+            let lost = lost.get(key).cloned().unwrap_or_default();
             plan.marks.push(Mark {
+                noted: annotation(ingress, marks::ACCEPTED).unwrap_or_default() == lost,
+                accepted: lost,
+                since: annotation(ingress, marks::MIGRATED_AT).and_then(|time| time.parse().ok()),
                 there: before == Some(source.as_str()),
                 uid: meta(ingress, "uid").to_owned(),
                 probed: annotation(ingress, marks::PROBED_AT).and_then(|time| time.parse().ok()),

@@ -1,6 +1,7 @@
 //! Whether a batch may be handed over: only what both data planes answered alike since it was written.
 
 use super::args::ApplyArgs;
+use super::handed;
 use super::item::Change;
 use super::plan::{Mark, Plan};
 use super::select::shown;
@@ -8,16 +9,23 @@ use crate::cluster::{self, annotation};
 use crate::convert::Seen;
 use crate::finding::{Finding, Severity};
 use crate::marks;
+use gradual_rollout_migration::input::Key;
 use jiff::Timestamp;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
-/// Whether an Ingress was probed since its mark; one whose routes are written by this very run was not.
-fn probed(mark: &Mark, ingress: Option<&Value>) -> bool {
-    let time = |name: &str| annotation(ingress?, name)?.parse::<Timestamp>().ok();
+/// Whether an Ingress was probed since its mark.
+fn since(ingress: &Value) -> bool {
+    let time = |name: &str| annotation(ingress, name)?.parse::<Timestamp>().ok();
     match (time(marks::MIGRATED_AT), time(marks::PROBED_AT)) {
-        (Some(since), Some(probed)) => mark.there && probed >= since,
+        (Some(since), Some(probed)) => probed >= since,
         (None, _) | (_, None) => false,
     }
+}
+
+/// The same of one of the batch; one whose routes are written by this very run was not.
+fn probed(mark: &Mark, ingress: &Value) -> bool {
+    mark.there && since(ingress)
 }
 
 /// Marks of which something is written anew are given anew: the time of a mark is that of what it stands for.
@@ -33,14 +41,18 @@ pub fn renew(plan: &mut Plan) {
     }
 }
 
-/// What keeps a batch from being handed over.
-pub fn find(args: &ApplyArgs, plan: &Plan, seen: &Seen) -> Option<Finding> {
-    let unprobed: Vec<String> = plan
-        .marks
-        .iter()
-        .filter(|mark| !probed(mark, seen.ingresses.get(&mark.key)))
-        .map(|mark| format!("{}/{}", mark.key.0, mark.key.1))
-        .collect();
+/// What keeps a batch from being handed over: a rollout takes whatever has its labels, not the batch alone.
+pub fn find(args: &ApplyArgs, plan: &Plan, seen: &Seen, rollout: &Value) -> Option<Finding> {
+    let planned: BTreeMap<&Key, &Mark> = plan.marks.iter().map(|mark| (&mark.key, mark)).collect();
+    let unprobed = seen.ingresses.iter().filter(|(key, ingress)| {
+        if let Some(mark) = planned.get(key) {
+            return !probed(mark, ingress);
+        }
+        // Written by an earlier batch, and in the rollout with this one.
+        let taken = marks::migrated(ingress) && handed::selects(rollout, key, ingress);
+        taken && !(since(ingress) && marks::as_converted(ingress) != Some(false))
+    });
+    let unprobed: Vec<String> = unprobed.map(|(key, _)| format!("{}/{}", key.0, key.1)).collect();
     if unprobed.is_empty() {
         return None;
     }
@@ -54,14 +66,14 @@ pub fn find(args: &ApplyArgs, plan: &Plan, seen: &Seen) -> Option<Finding> {
         severity,
         object: "batch".to_owned(),
         message: format!(
-            "{} of its Ingresses were not answered alike by both data planes since they were written: {}",
+            "{} of the Ingresses that the rollout takes were not answered alike by both data planes since they were written: {}",
             unprobed.len(),
             shown(&unprobed)
         ),
         remedy: if args.handing_over.unprobed {
             "accepted".to_owned()
         } else {
-            "run migrate probe, then ask again; or take the responsibility with --unprobed".to_owned()
+            "run migrate probe on their namespaces, then ask again; or take the responsibility with --unprobed".to_owned()
         },
     })
 }

@@ -317,7 +317,7 @@ impl Run<'_> {
             if missing || mark.hosts.is_empty() {
                 let why = "not marked, as something of it is missing, or edited by others".to_owned();
                 self.line(object, Change::Update, Became::LeftOut, why);
-            } else if mark.there {
+            } else if mark.stands() {
                 self.line(object, Change::Same, Became::Same, String::new());
             } else {
                 waiting.push(mark);
@@ -381,13 +381,19 @@ fn mark_body(mark: &Mark, now: Timestamp) -> Value {
     let after = mark
         .probed
         .and_then(|probed| Timestamp::from_second(probed.as_second() + 1).ok());
-    let second = after.map_or(second, |after| after.max(second));
+    let fresh = after.map_or(second, |after| after.max(second));
+    // A mark that is only told what was accepted stands for what it stood for.
+    let second = mark.since.filter(|_| mark.there).unwrap_or(fresh);
+    let mut notes = json!({marks::MIGRATED_AT: second.to_string(), marks::SOURCE: mark.source});
+    if let Some(notes) = notes.as_object_mut().filter(|_| !mark.accepted.is_empty()) {
+        notes.insert(marks::ACCEPTED.to_owned(), mark.accepted.clone().into());
+    }
     json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
         "metadata": {
             "name": mark.key.1, "namespace": mark.key.0, "uid": mark.uid,
             "labels": {marks::MIGRATED: "true"},
-            "annotations": {marks::MIGRATED_AT: second.to_string(), marks::SOURCE: mark.source},
+            "annotations": notes,
         },
     })
 }

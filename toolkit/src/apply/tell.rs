@@ -34,7 +34,7 @@ pub fn plan(plan: &Plan, place: &mut Place<'_>) -> Result<(), Trouble> {
         let (namespace, name) = key(object);
         writeln!(place.out, "prune  {}", plain(&kind.named(&namespace, &name)))?;
     }
-    for mark in plan.marks.iter().filter(|mark| !mark.there) {
+    for mark in plan.marks.iter().filter(|mark| !mark.stands()) {
         writeln!(place.out, "mark   {}", plain(&super::select::object(&mark.key)))?;
     }
     if let Some(body) = &plan.rollout {

@@ -18,7 +18,7 @@ pub struct RecipientArgs {
     /// Encrypt for this age recipient (age1…, as age-keygen tells it); may be repeated
     #[arg(long, value_name = "RECIPIENT")]
     pub recipient: Vec<String>,
-    /// Encrypt for the recipients in this file, one a line; may be repeated
+    /// Encrypt for the recipients in this file, one a line; - is standard input; may be repeated
     #[arg(long, value_name = "FILE")]
     pub recipients_file: Vec<PathBuf>,
 }
@@ -26,9 +26,22 @@ pub struct RecipientArgs {
 /// Who reads a backup.
 #[derive(Clone, Debug, Default, Args)]
 pub struct IdentityArgs {
-    /// A file with an age identity that opens the backup, where it is encrypted; may be repeated
+    /// A file with an age identity that opens the backup, where it is encrypted; - is standard input; may be repeated
     #[arg(long, value_name = "FILE")]
     pub identity: Vec<PathBuf>,
+}
+
+/// Where a key is read: `-` is what comes in by standard input.
+fn source(path: &Path) -> &Path {
+    if path == Path::new("-") {
+        return Path::new("/dev/stdin");
+    }
+    path
+}
+
+/// A text without the mark that some editors put before it.
+fn unmarked(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// Keys for which a backup is encrypted; with none it is not.
@@ -51,14 +64,14 @@ impl Recipients {
                 .map(|text| ("--recipient".to_owned(), text.clone())),
         );
         for path in &args.recipients_file {
-            let text = fs::read_to_string(path).map_err(|error| {
+            let text = fs::read_to_string(source(path)).map_err(|error| {
                 Trouble::Usage(format!(
                     "--recipients-file: unable to read {}: {error}",
                     path.display()
                 ))
             })?;
             let before = typed.len();
-            for (number, line) in text.lines().enumerate() {
+            for (number, line) in unmarked(&text).lines().enumerate() {
                 let line = line.trim();
                 if !line.is_empty() && !line.starts_with('#') {
                     let place = format!("--recipients-file: {} line {}", path.display(), number + 1);
@@ -153,7 +166,7 @@ impl Identities {
             let wrong = |why: &dyn fmt::Display| {
                 Trouble::Usage(format!("--identity: unable to use {}: {why}", path.display()))
             };
-            let bytes = fs::read(path).map_err(|error| wrong(&error))?;
+            let bytes = fs::read(source(path)).map_err(|error| wrong(&error))?;
             if bytes.starts_with(b"age-encryption.org/") || bytes.starts_with(b"-----BEGIN AGE ENCRYPTED") {
                 return Err(wrong(
                     &"it is encrypted itself: decrypt it into a file that only you can read (age -d), and name that",
@@ -161,7 +174,7 @@ impl Identities {
             }
             let text = std::str::from_utf8(&bytes).map_err(|_| wrong(&"it is no text"))?;
             let before = all.len();
-            for (number, line) in text.lines().enumerate() {
+            for (number, line) in unmarked(text).lines().enumerate() {
                 let line = line.trim();
                 if line.is_empty() || line.starts_with('#') {
                     continue;
@@ -273,5 +286,24 @@ mod tests {
             assert!(told.contains(hint) && !told.contains(&secret[20..]), "{told}");
         }
         assert!(!identities(secret.as_bytes()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn keys_are_read_behind_a_byte_order_mark_and_from_standard_input() {
+        let identity = Identity::generate();
+        let secret = format!("\u{feff}{}\n", identity.to_string().expose_secret());
+        assert!(!identities(secret.as_bytes()).unwrap().is_empty());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), format!("\u{feff}{}\n", identity.to_public())).unwrap();
+        let args = RecipientArgs {
+            recipients_file: vec![file.path().to_owned()],
+            ..RecipientArgs::default()
+        };
+        assert_eq!(
+            Recipients::of(&args).unwrap().names(),
+            [identity.to_public().to_string()]
+        );
+        assert_eq!(source(Path::new("-")), Path::new("/dev/stdin"));
+        assert_eq!(source(Path::new("./-")), Path::new("./-"));
     }
 }

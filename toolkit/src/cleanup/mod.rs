@@ -100,13 +100,13 @@ pub async fn run(args: &CleanupArgs, place: &mut Place<'_>) -> Result<End, Troub
         findings.extend(left);
     }
     findings.extend(certificates(&cluster, &going).await?);
-    let mut deleted: Vec<String> = going.iter().map(|(key, _)| object(key)).collect();
+    let mut deleted: Vec<Key> = going.iter().map(|(key, _)| key.clone()).collect();
     if !args.dry_run {
         let pace = Pace::new(args.rate);
         findings.extend(remember(&cluster, &pace, &standing, &counts, counted.as_ref().ok()).await);
         let (done, failed) = delete(&cluster, &pace, &standing, &going, now).await;
         findings.extend(failed);
-        deleted = done.iter().map(object).collect();
+        deleted.clone_from(&done);
     }
     tell(args, &deleted, &findings, place)?;
     let left = findings
@@ -305,11 +305,12 @@ async fn delete_one(cluster: &Cluster, key: &Key, ingress: &Value) -> Result<(),
 
 fn tell(
     args: &CleanupArgs,
-    deleted: &[String],
+    deleted: &[Key],
     findings: &[Finding],
     place: &mut Place<'_>,
 ) -> Result<(), Trouble> {
     if place.json {
+        let deleted: Vec<String> = deleted.iter().map(object).collect();
         let said = json!({"dryRun": args.dry_run, "deleted": deleted, "findings": findings});
         writeln!(place.out, "{said:#}")?;
         return Ok(());
@@ -320,8 +321,8 @@ fn tell(
     } else {
         "deleted"
     };
-    for name in deleted {
-        writeln!(place.out, "{word}: {}", finding::plain(name))?;
+    for key in deleted {
+        writeln!(place.out, "{word}: {}", finding::plain(&object(key)))?;
     }
     let blocked = findings.iter().filter(|f| f.severity == Severity::Blocker);
     let left: BTreeSet<&String> = blocked.map(|f| &f.object).collect();
@@ -338,10 +339,19 @@ fn tell(
             opened.push_str(" --identity ");
             opened.push_str(&file.display().to_string());
         }
-        writeln!(
-            place.out,
-            "to have them back: migrate restore --dir {dir}{opened} --kind Ingress"
-        )?;
+        // By their names: a backup of before would take the marks off every other Ingress that it has.
+        let mut named: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (namespace, name) in deleted {
+            named.entry(namespace).or_default().push(name);
+        }
+        for (namespace, names) in named {
+            writeln!(
+                place.out,
+                "to have them back: migrate restore -n {} --dir {dir}{opened} --kind Ingress --name {}",
+                finding::plain(namespace),
+                finding::plain(&names.join(","))
+            )?;
+        }
     }
     Ok(())
 }

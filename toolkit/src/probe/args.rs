@@ -1,5 +1,6 @@
 //! Arguments of `migrate probe`.
 
+use crate::trouble::Trouble;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -117,7 +118,7 @@ pub struct ProbeArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
     pub at_once: u16,
     /// How many seconds an answer may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: u64,
     /// Leave out spellings that clients do not use: escapes, doubled slashes, dot segments
     #[arg(long)]
@@ -131,11 +132,11 @@ pub struct ProbeArgs {
     /// By how many percent the gateway's 95th percentile may be above nginx's
     #[arg(long, value_name = "PERCENT", default_value_t = 15)]
     pub slower: u32,
-    /// From how many percent on that is a blocker
+    /// From how many percent on that is a blocker; not below --slower
     #[arg(long, value_name = "PERCENT", default_value_t = 50)]
     pub much_slower: u32,
     /// How many answers of a host are timed
-    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub samples: u32,
     /// Refuse warnings too
     #[arg(long)]
@@ -155,4 +156,49 @@ pub struct ProbeArgs {
     /// Only Ingresses of this class [default: those of the controllers that run]
     #[arg(long, value_name = "NAME")]
     pub ingress_class: Option<String>,
+}
+
+impl ProbeArgs {
+    /// Refuses what contradicts itself.
+    pub(super) fn check(&self) -> Result<(), Trouble> {
+        if self.much_slower < self.slower {
+            return Err(Trouble::Usage(format!(
+                "--much-slower {} is below --slower {}: what is a blocker would be no warning; give it at least {}",
+                self.much_slower, self.slower, self.slower
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: ProbeArgs,
+    }
+
+    fn typed(words: &[&str]) -> Result<ProbeArgs, clap::Error> {
+        Typed::try_parse_from([&["probe"], words].concat()).map(|typed| typed.args)
+    }
+
+    #[test]
+    fn numbers_that_can_only_fail_or_contradict_each_other_are_refused() {
+        for words in [["--samples", "0"], ["--timeout", "0"]] {
+            let told = typed(&words).unwrap_err().to_string();
+            assert!(told.contains(words[0]), "{told}");
+        }
+        typed(&[]).unwrap().check().unwrap();
+        typed(&["--slower", "50"]).unwrap().check().unwrap();
+        let told = typed(&["--slower", "60"])
+            .unwrap()
+            .check()
+            .unwrap_err()
+            .to_string();
+        assert!(told.contains("--much-slower 50 is below --slower 60"), "{told}");
+    }
 }

@@ -90,6 +90,9 @@ codes! {
     OPEN "PROBE-OPEN" Blocker
         "The gateway passes on without credentials what nginx guards, whatever the application answers."
         "take the route away at once, and give it the guard back";
+    GUARD_UNASKED "PROBE-GUARD-UNASKED" Warning
+        "An Ingress has a guard, and nginx lets the question through, so nothing is known of the gateway's."
+        "ask from where the guard keeps out, an address that is not on the list, or test it by hand: no mark of the edge is written";
     LIMIT "PROBE-LIMIT" Warning
         "nginx refuses a body for its size, and the gateway lets it come."
         "limit it in the application or by an EnvoyFilter, or agree that it may go; refuse it with --strict";

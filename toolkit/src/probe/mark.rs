@@ -22,6 +22,8 @@ pub(super) struct Marked {
     pub names: Vec<&'static str>,
     /// `namespace/name` of those that have it now.
     pub done: Vec<String>,
+    /// Those that have no mark of the edge, as nginx let a question through that their guard should have kept out.
+    pub unguarded: Vec<String>,
     /// Those that should have it and have not, and why.
     pub failed: Vec<String>,
 }
@@ -41,15 +43,23 @@ pub(super) async fn alike(
             && marks::as_converted(ingress) != Some(false)
             && !differs(&hosts(usual), hits)
     });
-    let wanted = wanted.map(|(ingress, _)| ingress);
+    let mut unguarded = Vec::new();
+    let mut noted: Vec<(&Value, Map<String, Value>)> = Vec::new();
+    for (ingress, usual) in wanted {
+        let mut notes: Map<String, Value> = names
+            .iter()
+            .map(|name| ((*name).to_owned(), at.clone().into()))
+            .collect();
+        if unasked(&hosts(usual), hits) && notes.remove(marks::EDGE_PROBED_AT).is_some() {
+            unguarded.push(see::place(Some(see::namespace(ingress)), see::name(ingress)));
+        }
+        if !notes.is_empty() {
+            noted.push((ingress, notes));
+        }
+    }
     let client = &place.client;
-    let notes: Map<String, Value> = names
-        .iter()
-        .map(|name| ((*name).to_owned(), at.clone().into()))
-        .collect();
-    let notes = &notes;
-    let written: Vec<(String, Option<String>)> = futures::stream::iter(wanted)
-        .map(|ingress| async move {
+    let written: Vec<(String, Option<String>)> = futures::stream::iter(noted)
+        .map(|(ingress, notes)| async move {
             let (namespace, name) = (see::namespace(ingress), see::name(ingress));
             let mark = json!({"metadata": {
                 "resourceVersion": text(ingress, "/metadata/resourceVersion"),
@@ -71,6 +81,7 @@ pub(super) async fn alike(
         .await;
     let mut marked = Marked {
         names: names.to_vec(),
+        unguarded,
         ..Marked::default()
     };
     for (name, failure) in written {
@@ -88,6 +99,12 @@ fn differs(hosts: &[String], hits: &[Hit]) -> bool {
     hits.iter()
         .filter(|hit| hit.severity == Severity::Blocker || hit.code == code::UNSTABLE.name)
         .any(|hit| !hit.host.contains('.') || has(hosts, &hit.host))
+}
+
+/// Whether a guard of one of the hosts was not tested.
+fn unasked(hosts: &[String], hits: &[Hit]) -> bool {
+    hits.iter()
+        .any(|hit| hit.code == code::GUARD_UNASKED.name && has(hosts, &hit.host))
 }
 
 /// Whether a name that was asked for is one of some hosts, or under one.

@@ -84,6 +84,7 @@ const READ: &[see::Kind] = &[
 
 /// Asks.
 pub async fn run(args: &ProbeArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
+    args.check()?;
     let picture = Picture::only(&place.client, (place.now)(), READ).await?;
     if let Some((_, said)) = picture
         .unseen()
@@ -174,7 +175,7 @@ async fn probe(
             "no load balancer of it has an address: name where it is with --{flag}"
         ))
     };
-    let limit = Duration::from_secs(args.timeout.max(1));
+    let limit = Duration::from_secs(args.timeout);
     let probe = Probe {
         nginx: Side::at("nginx", &nginx.ok_or_else(|| missing("nginx"))?).await?,
         istio: Side::at("istio", &istio.ok_or_else(|| missing("istio"))?).await?,

@@ -1,5 +1,6 @@
 //! What the probe says, and whether it opens the gate.
 
+use super::code;
 use super::hit::{Hit, summed};
 use super::mark::Marked;
 use super::{ProbeArgs, Suite};
@@ -27,6 +28,7 @@ pub(super) fn write(
     let whole = json!({
         "alike": alike, "asked": counts, "blockers": blockers, "warnings": warnings, "differences": hits,
         "marked": marked.done, "marks": marked.names, "notMarked": marked.failed,
+        "notMarkedAtTheEdge": marked.unguarded,
     });
     if let Some(file) = &args.report {
         let text = format!("{whole:#}\n");
@@ -54,6 +56,13 @@ pub(super) fn write(
             };
             writeln!(place.out, "marked as probed{edge}: {}", few(&marked.done))?;
         }
+        if !marked.unguarded.is_empty() {
+            let names = few(&marked.unguarded);
+            writeln!(
+                place.out,
+                "not marked at the edge, as nothing is known of their guards there: {names}"
+            )?;
+        }
         for failure in &marked.failed {
             writeln!(place.err, "not marked: {}", finding::plain(failure))?;
         }
@@ -66,6 +75,7 @@ pub(super) fn write(
             .all(|part| counts.contains_key(&part.word()));
         if edge
             && alike
+            && !hits.iter().any(|hit| hit.code == code::GUARD_UNASKED.name)
             && marked.failed.is_empty()
             && place.namespace.is_none()
             && args.ingress_class.is_none()

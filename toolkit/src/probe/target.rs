@@ -15,6 +15,8 @@ pub(super) struct Target {
     pub host: String,
     /// Its first path that is no expression; `/` where there is none.
     pub path: String,
+    /// All its paths, each once and in their order: of an expression what each request of it begins with.
+    pub paths: Vec<String>,
     /// The Secret of its certificate; none: it has no TLS.
     pub secret: Option<String>,
     /// Annotations of ingress-nginx without their prefix.
@@ -66,7 +68,18 @@ pub(super) fn targets(ingresses: &[Value]) -> Vec<Target> {
             let path = items(rule, "/http/paths")
                 .filter_map(|path| text(path, "/path"))
                 .find(plain);
+            let mut paths: Vec<String> = Vec::new();
+            for path in items(rule, "/http/paths") {
+                let path = begins(text(path, "/path").unwrap_or("/"));
+                if !paths.contains(&path) {
+                    paths.push(path);
+                }
+            }
+            if paths.is_empty() {
+                paths.push("/".to_owned());
+            }
             all.push(Target {
+                paths,
                 namespace: see::namespace(ingress).to_owned(),
                 host: host
                     .strip_prefix("*.")
@@ -82,6 +95,25 @@ pub(super) fn targets(ingresses: &[Value]) -> Vec<Target> {
     }
     all.sort_by(|a, b| (&a.host, &a.path, &a.namespace).cmp(&(&b.host, &b.path, &b.namespace)));
     all
+}
+
+/// What a path, or each request of an expression, begins with; `/` where that is not told.
+fn begins(path: &str) -> String {
+    let literal = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(byte);
+    let mut head: String = path.bytes().take_while(literal).map(char::from).collect();
+    // What may be there any number of times need not be there.
+    if path
+        .as_bytes()
+        .get(head.len())
+        .is_some_and(|next| b"?*{+".contains(next))
+    {
+        head.pop();
+    }
+    if head.starts_with('/') {
+        head
+    } else {
+        "/".to_owned()
+    }
 }
 
 /// The name that nobody has: it is answered by what serves all others.

@@ -35,7 +35,7 @@ pub async fn unmark(cluster: &Cluster, pace: &Pace, marked: &BTreeSet<Key>) -> V
     let gone = json!({"metadata": {
         "labels": {marks::MIGRATED: null},
         "annotations": {
-            marks::MIGRATED_AT: null, marks::SOURCE: null, marks::PROBED_AT: null, marks::EDGE_PROBED_AT: null,
+            marks::MIGRATED_AT: null, marks::SOURCE: null, marks::ACCEPTED: null, marks::PROBED_AT: null, marks::EDGE_PROBED_AT: null,
             marks::REQUESTS: null,
         },
     }});

@@ -5,6 +5,7 @@
 pub mod health;
 pub mod loose;
 
+use crate::apply::closed::CLOSED;
 use crate::apply::gateway;
 use crate::apply::live::{Live, MADE, hosts, texts};
 use crate::apply::read::from;
@@ -12,6 +13,7 @@ use crate::classes::Classes;
 use crate::cluster::{self, Cluster, Kind, annotation, meta};
 use crate::convert::args::key;
 use crate::marks;
+use crate::see::items;
 use crate::trouble::Trouble;
 use clap::Args;
 use gradual_rollout_migration::input::Key;
@@ -310,6 +312,10 @@ fn wrong(route: &Value, open: &BTreeSet<gateway::Host>, live: &Live) -> Vec<(&'s
         let said = "somebody edited it since it was written".to_owned();
         found.push(("STATE-EDITED", object.clone(), said));
     }
+    if shut(route) {
+        let said = "paths of it are closed at the gateway: its Ingress could not be converted any more";
+        found.push(("STATE-SHUT", object.clone(), said.to_owned()));
+    }
     found.extend(loose::needs(route, live));
     for host in hosts(route) {
         if !is_open(namespace, &host, open) {
@@ -324,6 +330,15 @@ fn wrong(route: &Value, open: &BTreeSet<gateway::Host>, live: &Live) -> Vec<(&'s
         found.push(("STATE-NO-GATEWAY", object, "it is bound to no Gateway".to_owned()));
     }
     found
+}
+
+/// Whether something is closed of a route that is one Ingress's alone; where several share it, each is told of by itself.
+fn shut(route: &Value) -> bool {
+    let closed = |http: &Value| {
+        let name = http.get("name").and_then(Value::as_str).unwrap_or_default();
+        http.get("directResponse").is_some() && (name == CLOSED || name.starts_with("refused "))
+    };
+    from(route).len() == 1 && items(route, "/spec/http").any(closed)
 }
 
 /// Whether a host is open, itself or by a wildcard over it.

@@ -76,6 +76,9 @@ fn of(one: &standing::One) -> Vec<Finding> {
         "STATE-EDITED" | "STATE-GUARD-EDITED" | "STATE-RULE-EDITED" => {
             "put the change into the Ingress, then migrate apply --overwrite".to_owned()
         }
+        "STATE-SHUT" => format!(
+            "give it back to nginx, which can do it: migrate rollback --ingress {name}; or say what may be lost: migrate apply --ingress {name} --accept CODE"
+        ),
         "STATE-ORPHANED" => format!(
             "if nobody wants it any more: migrate rollback --ingress {name} --gone {name}; else have it back: migrate restore"
         ),

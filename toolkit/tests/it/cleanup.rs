@@ -1,7 +1,7 @@
 //! `migrate cleanup` in a cluster whose nginx counts.
 
-use crate::apply::{ING, VS, open, tenants};
-use crate::objects::deployment;
+use crate::apply::{ING, VS, marked, open, tenants};
+use crate::objects::{deployment, ingress, service};
 use crate::support::{Said, migrate, migrate_by};
 use gradual_rollout_apiserver::Store;
 use gradual_rollout_apiserver::clock::Clock;
@@ -139,6 +139,46 @@ async fn what_is_migrated_probed_and_soaked_without_a_request_goes_and_can_come_
         "somebody else deleted it: {}",
         said.out
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cleanup_says_to_have_them_back_leaves_the_marks_of_all_others() {
+    let (store, clock) = tenants(&["ns-a", "ns-b"]);
+    nginx(&store);
+    store.put(ingress("ns-a", "other")).unwrap();
+    store.put(service("ns-a", "other")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("b").to_str().unwrap().to_owned();
+    for words in [&["backup", "--dir", &dir][..], &["apply", "--all"]] {
+        migrate(&store, &clock, words).await.end.unwrap();
+    }
+    probed(&store, &clock);
+    tokio::time::sleep(Duration::from_secs(25 * 3600)).await;
+    let all = format!("{NAMES},CLEANUP-NOT-PROBED,CLEANUP-COUNT-UNKNOWN");
+    let words = [
+        "cleanup",
+        "--ingress",
+        "ns-a/shop",
+        "--dir",
+        &dir,
+        "--accept",
+        &all,
+        "--soak",
+        "0",
+    ];
+    let said = migrate(&store, &clock, &words).await;
+    show(&said);
+    assert!(store.get(ING, "ns-a", "shop").is_none());
+    let line = said
+        .out
+        .lines()
+        .find_map(|line| line.strip_prefix("to have them back: migrate "));
+    let typed: Vec<&str> = line.unwrap().split(' ').collect();
+    let back = migrate(&store, &clock, &typed).await;
+    show(&back);
+    assert_eq!(back.end.unwrap(), End::Done);
+    assert!(store.get(ING, "ns-a", "shop").is_some());
+    assert!(marked(&store, "ns-a", "other") && marked(&store, "ns-b", "shop"));
 }
 
 #[tokio::test(start_paused = true)]

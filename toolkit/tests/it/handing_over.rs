@@ -1,10 +1,14 @@
 //! Handing a batch to a GradualRollout: only what was probed since it was written.
 
 use crate::apply::{ING, marked, tenants};
-use crate::objects::ingress;
+use crate::objects::{ingress, service};
 use crate::support::{Said, migrate};
+use gradual_rollout_apiserver::Store;
+use gradual_rollout_apiserver::clock::Clock;
 use gradual_rollout_toolkit::trouble::End;
 use serde_json::{Value, json};
+
+const GR: &str = "gradualrollouts.rollout.sealos.io";
 
 fn show(said: &Said) {
     println!("{}{}{:?}\n", said.err, said.out, said.end);
@@ -144,4 +148,89 @@ async fn a_flag_of_the_controller_that_nobody_sees_can_be_told() {
     .await;
     show(&said);
     assert!(said.err.contains("(CLASS-MISSING)"), "{}", said.err);
+}
+
+/// A cluster with the definition of rollouts, and what is put before each run of `apply`.
+fn with_rollouts(names: &[&str]) -> (Store, Clock) {
+    let (store, clock) = tenants(names);
+    for document in include_str!("../../../deploy/crd.yaml").split("\n---") {
+        let crd: Value = serde_saphyr::from_str(document).unwrap();
+        store.register_crd(&crd).unwrap();
+    }
+    store.namespace("sealos-system");
+    (store, clock)
+}
+
+fn probed(store: &Store, clock: &Clock, namespace: &str, name: &str) {
+    let mut ingress = Value::clone(&store.get(ING, namespace, name).unwrap());
+    ingress["metadata"]["annotations"]["rollout.sealos.io/probed-at"] = json!(clock.now().to_string());
+    store.put(ingress).unwrap();
+}
+
+const SPLIT: [&str; 2] = ["--split", "istio-system/istio-ingressgateway:8081"];
+
+#[tokio::test(start_paused = true)]
+async fn what_a_rollout_would_take_along_unprobed_keeps_the_whole_from_being_handed_over() {
+    let (store, clock) = with_rollouts(&["ns-a"]);
+    let mut pub_ = ingress("ns-a", "pub");
+    pub_["spec"]["rules"][0]["host"] = json!("pub.ns-a.example.com");
+    store.put(pub_).unwrap();
+    store.put(service("ns-a", "pub")).unwrap();
+    let said = migrate(&store, &clock, &["-n", "ns-a", "apply"]).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Done);
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    probed(&store, &clock, "ns-a", "pub");
+    let words = ["apply", "--ingress", "ns-a/pub", "--rollout", "sealos-system/w1"];
+    let words = [&words[..], &SPLIT].concat();
+    let said = migrate(&store, &clock, &words).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Refused);
+    assert!(said.err.contains("blocker  APPLY-NOT-PROBED") && said.err.contains("ns-a/shop"));
+    assert!(store.list(GR).is_empty());
+    probed(&store, &clock, "ns-a", "shop");
+    let said = migrate(&store, &clock, &words).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Done);
+    assert!(store.get(GR, "sealos-system", "w1").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_is_handed_to_one_rollout_and_who_joins_it_later_is_told() {
+    let (store, clock) = with_rollouts(&["ns-a", "ns-b"]);
+    let said = migrate(&store, &clock, &["apply", "--batch", "ns-a,ns-b"]).await;
+    assert_eq!(said.end.unwrap(), End::Done);
+    assert!(!said.err.contains("APPLY-JOINS"), "{}", said.err);
+    probed(&store, &clock, "ns-a", "shop");
+    probed(&store, &clock, "ns-b", "shop");
+    let hand = async |batch: &str, rollout: &str| {
+        let words = ["apply", "--batch", batch, "--rollout", rollout];
+        let said = migrate(&store, &clock, &[&words[..], &SPLIT].concat()).await;
+        show(&said);
+        said
+    };
+    assert_eq!(hand("ns-a", "sealos-system/w1").await.end.unwrap(), End::Done);
+    let second = hand("ns-a", "sealos-system/w2").await;
+    assert_eq!(second.end.unwrap(), End::Refused);
+    let line = "APPLY-HANDED-OVER-ALREADY  GradualRollout sealos-system/w1";
+    assert!(second.err.contains(line), "{}", second.err);
+    assert!(store.get(GR, "sealos-system", "w2").is_none());
+    // Its own again is no second one, and another namespace is nobody's yet.
+    assert_eq!(hand("ns-a", "sealos-system/w1").await.end.unwrap(), End::Done);
+    assert_eq!(hand("ns-b", "sealos-system/w3").await.end.unwrap(), End::Done);
+    let mut late = ingress("ns-a", "late");
+    late["spec"]["rules"][0]["host"] = json!("late.ns-a.example.com");
+    store.put(late).unwrap();
+    store.put(service("ns-a", "late")).unwrap();
+    let said = migrate(&store, &clock, &["apply", "--ingress", "ns-a/late"]).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Done);
+    assert!(
+        said.err.contains("warning  APPLY-JOINS") && said.err.contains("sealos-system/w1"),
+        "{}",
+        said.err
+    );
+    assert!(!said.err.contains("w3"), "{}", said.err);
+    let again = migrate(&store, &clock, &["apply", "--ingress", "ns-a/late"]).await;
+    assert!(!again.err.contains("APPLY-JOINS"), "it is there: {}", again.err);
 }

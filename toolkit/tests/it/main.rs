@@ -8,6 +8,7 @@
     reason = "helpers of tests too say what went wrong by panicking, and read well without borrowing"
 )]
 
+mod accepted;
 mod adversity;
 mod after_cleanup;
 mod any_cluster;

@@ -272,6 +272,63 @@ async fn a_lost_guard_is_seen_whatever_the_application_behind_it_answers() {
 }
 
 #[tokio::test]
+async fn a_guard_that_one_path_alone_has_lost_is_seen() {
+    let paths = ["/app", "/admin", "/admin/(v[0-9])?(.*)"];
+    let cluster = with(vec![ingress(
+        "ns-ada",
+        "shop.a.com",
+        &paths,
+        &[("auth-url", "https://auth.a.com"), ("use-regex", "true")],
+    )]);
+    let lost = |arrived: &Arrived| says(if arrived.target == "/admin" { 200 } else { 401 });
+    let said = sides(cluster, |_| says(401), lost, "guards").await;
+    assert!(said.out.contains("guards 3"), "{}", said.out);
+    let line = "PROBE-OPEN  shop.a.com: GET https://shop.a.com/admin: nginx: 401; istio: 200";
+    is(said, End::Refused, line);
+}
+
+#[tokio::test]
+async fn a_guard_that_lets_the_prober_through_was_not_tested_and_there_is_no_mark_of_the_edge() {
+    let mut migrated = ingress(
+        "ns-ada",
+        "shop.a.com",
+        &["/foo"],
+        &[("whitelist-source-range", "10.0.0.0/8")],
+    );
+    migrated["metadata"]["labels"] = serde_json::json!({"sealos.io/migrated-to-istio": "true"});
+    let (store, clock) = with(vec![migrated]);
+    let start = async |status: Option<u16>| {
+        Edge::start(Hands::default(), move |arrived: &Arrived| match status {
+            Some(status) if arrived.https => says(status),
+            _ => plain(arrived),
+        })
+        .await
+    };
+    let marked = || {
+        let shop = store
+            .get("ingresses.networking.k8s.io", "ns-ada", "shop.a.com")
+            .unwrap();
+        shop["metadata"]["annotations"]["rollout.sealos.io/edge-probed-at"].is_string()
+    };
+    for (status, tested) in [(None, false), (Some(404), false), (Some(403), true)] {
+        let (nginx, istio) = (start(status).await, start(status).await);
+        let said = probe(&store, &clock, &nginx, &istio, &["--suite", "edge"]).await;
+        println!("{}{}", said.out, said.err);
+        assert_eq!(said.end.unwrap(), End::Done, "{status:?}: it is a warning");
+        let line = "PROBE-GUARD-UNASKED  shop.a.com: GET https://shop.a.com/foo";
+        assert_eq!(said.out.contains(line), !tested, "{}", said.out);
+        assert_eq!(said.out.contains("--item edge-probed"), tested, "{}", said.out);
+        let names = "not marked at the edge, as nothing is known of their guards there: ns-ada/shop.a.com";
+        assert_eq!(
+            (said.out.contains(names), marked()),
+            (!tested, tested),
+            "{}",
+            said.out
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_host_is_served_to_another_tenant_also_where_its_application_answers_an_error() {
     let two = || {
         with(vec![

@@ -1,0 +1,106 @@
+//! To which `GradualRollouts` Ingresses are handed over: one alone may move the traffic of an Ingress.
+
+use super::gateway;
+use super::live::texts;
+use super::plan::Plan;
+use super::select::{object, shown};
+use crate::cluster::{self, Cluster, label};
+use crate::convert::Seen;
+use crate::finding::{Finding, Severity};
+use crate::marks;
+use crate::see::items;
+use crate::trouble::Trouble;
+use gradual_rollout_migration::input::Key;
+use serde_json::Value;
+
+/// Whether a rollout splits an Ingress once that has its mark: by its labels or its name, and by its namespace.
+pub fn selects(rollout: &Value, key: &Key, ingress: &Value) -> bool {
+    let (home, _) = gateway::key(rollout);
+    let chosen = |router: &Value| {
+        let Some(chosen) = router.pointer("/ingressNginx/ingresses") else {
+            return false;
+        };
+        let mut namespaces = texts(chosen, "/namespaces").peekable();
+        let within = match namespaces.peek() {
+            None => home == key.0,
+            Some(_) => namespaces.any(|name| name == key.0),
+        };
+        let has = |(name, value): (&String, &Value)| match name.as_str() {
+            marks::MIGRATED => value.as_str() == Some("true"),
+            name => label(ingress, name) == value.as_str(),
+        };
+        let labels = chosen.get("matchLabels").and_then(Value::as_object);
+        let named = texts(chosen, "/names").any(|name| name == key.1);
+        within && (named || labels.is_some_and(|labels| labels.iter().all(has)))
+    };
+    items(rollout, "/spec/components").any(|component| items(component, "/routers").any(chosen))
+}
+
+/// The rollouts of a cluster; none where it does not know the kind yet.
+pub async fn read(cluster: &Cluster) -> Result<Vec<Value>, Trouble> {
+    cluster.all(&cluster::GRADUAL_ROLLOUT, None).await
+}
+
+/// Ingresses of a plan that get their mark and that a rollout selects by it: they join at the percent that runs.
+pub fn joining(rollouts: &[Value], plan: &Plan, seen: &Seen) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for mark in &plan.marks {
+        let Some(ingress) = seen.ingresses.get(&mark.key) else {
+            continue;
+        };
+        if marks::migrated(ingress) {
+            continue;
+        }
+        for rollout in rollouts.iter().filter(|r| selects(r, &mark.key, ingress)) {
+            let (namespace, name) = gateway::key(rollout);
+            findings.push(Finding {
+                code: "APPLY-JOINS",
+                severity: Severity::Warning,
+                object: object(&mark.key),
+                message: format!(
+                    "with its mark it is selected by {}: it joins at the percent that runs there, and was not probed",
+                    cluster::GRADUAL_ROLLOUT.named(&namespace, &name)
+                ),
+                remedy: format!(
+                    "run migrate probe on it at once; where that finds a difference, take the traffic back: \
+                     gradual-rollout rollback -n {namespace} {name}"
+                ),
+            });
+        }
+    }
+    findings
+}
+
+/// Ingresses that a rollout would split and that another one splits already.
+pub fn taken(rollouts: &[Value], body: &Value, plan: &Plan, seen: &Seen) -> Vec<Finding> {
+    let own = gateway::key(body);
+    let mut findings = Vec::new();
+    for rollout in rollouts.iter().filter(|rollout| gateway::key(rollout) != own) {
+        let both: Vec<String> = seen
+            .ingresses
+            .iter()
+            .filter(|(key, ingress)| {
+                let marked = marks::migrated(ingress) || plan.marks.iter().any(|mark| mark.key == **key);
+                marked && selects(body, key, ingress) && selects(rollout, key, ingress)
+            })
+            .map(|(key, _)| format!("{}/{}", key.0, key.1))
+            .collect();
+        if both.is_empty() {
+            continue;
+        }
+        let (namespace, name) = gateway::key(rollout);
+        findings.push(Finding {
+            code: "APPLY-HANDED-OVER-ALREADY",
+            severity: Severity::Blocker,
+            object: cluster::GRADUAL_ROLLOUT.named(&namespace, &name),
+            message: format!(
+                "it moves the traffic already of {}: two rollouts would undo each other's steps",
+                shown(&both)
+            ),
+            remedy: format!(
+                "name it (--rollout {namespace}/{name}), hand over other namespaces, or delete it first"
+            ),
+        });
+    }
+    findings
+}
