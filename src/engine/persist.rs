@@ -149,8 +149,8 @@ fn abandoned(
             problems.push(Problem {
                 path: "spec.components".to_owned(),
                 message: format!(
-                    "{name} has canary Ingresses with canary traffic, and they bear its name: roll it back (or detach it) \
-                     before it is called {}",
+                    "{name} has canary Ingresses with canary traffic, and they bear its name: roll it back before it \
+                     is called {}",
                     successor.name()
                 ),
             });
