@@ -508,3 +508,32 @@ async fn a_canary_that_was_made_while_nobody_heard_of_it_is_taken_as_it_is() {
             .await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_component_with_a_canary_ingress_is_renamed_once_it_is_back() {
+    let world = world();
+    world
+        .until("25%", |w| canaries(w) == [say("one.example.com", "250")])
+        .await;
+    let mut object = world.object();
+    object["spec"]["components"][0]["name"] = json!("console");
+    world.store.put(object).unwrap();
+    let told = |w: &World| {
+        w.object()["status"]["conditions"]
+            .to_string()
+            .contains("before it is called console")
+    };
+    world.until("told", told).await;
+    world.pass(900).await;
+    assert_eq!(
+        canaries(&world),
+        [say("one.example.com", "250")],
+        "it stays, and is watched over"
+    );
+    assert_eq!(world.component("terminal").state, State::Walking);
+    world.say("rollback", json!({"components": ["terminal"], "who": "ada"}));
+    world.until("gone", |w| canaries(w).is_empty()).await;
+    world
+        .until("renamed", |w| w.status().component("console").is_some())
+        .await;
+}
