@@ -79,6 +79,30 @@ fn a_missing_service_can_be_accepted_where_its_port_is_a_number() {
 }
 
 #[test]
+fn what_is_accepted_of_one_ingress_is_not_accepted_of_another() {
+    let of = |name: &str, host: &str| {
+        let key = format!("a/{name}");
+        let ingress = Ingress::new(&key).note("proxy-body-size", "1m");
+        ingress.path(host, "Prefix", "/", "s").0
+    };
+    let both = [of("x", "a.com"), of("y", "b.com")];
+    let codes = crate::given::accepting(&["SERVICE-MISSING", "BODY-LIMIT"]).accept;
+    let options = Options {
+        accepted: [(("a".to_owned(), "x".to_owned()), codes)].into(),
+        ..Options::default()
+    };
+    let done = convert_objects(&both, &options);
+    assert_eq!(done.answer(&get("a.com", "/")), "s /");
+    for (name, accepted) in [("x", true), ("y", false)] {
+        let all = &done.conversion.report.ingresses;
+        let result = all.iter().find(|result| result.name == name).unwrap();
+        assert_eq!(result.outcome == Outcome::Refused, !accepted, "{name}");
+        let told = result.entries.iter().filter(|entry| entry.accepted).count();
+        assert_eq!(told, if accepted { 2 } else { 0 }, "{result:?}");
+    }
+}
+
+#[test]
 fn secrets_that_are_missing_or_empty() {
     let ingress = |secret: &str| {
         Ingress::new("a/x")

@@ -71,6 +71,34 @@ pub fn joining(rollouts: &[Value], plan: &Plan, seen: &Seen) -> Vec<Finding> {
     findings
 }
 
+/// Components that a rollout has and would lose, as the batch has none of their Ingresses: their traffic would be nobody's.
+pub fn dropped(rollouts: &[Value], body: &Value) -> Option<Finding> {
+    let (namespace, name) = gateway::key(body);
+    let names = |rollout: &Value| -> Vec<String> {
+        let all = items(rollout, "/spec/components");
+        all.filter_map(|component| Some(component.get("name")?.as_str()?.to_owned()))
+            .collect()
+    };
+    let live = rollouts
+        .iter()
+        .find(|rollout| gateway::key(rollout) == gateway::key(body))?;
+    let now = names(body);
+    let lost: Vec<String> = names(live)
+        .into_iter()
+        .filter(|name| !now.contains(name))
+        .collect();
+    (!lost.is_empty()).then(|| Finding {
+        code: "APPLY-ROLLOUT-SHRINKS",
+        severity: Severity::Blocker,
+        object: cluster::GRADUAL_ROLLOUT.named(&namespace, &name),
+        message: format!(
+            "it moves the traffic of {} too, which the batch does not have: it would let go of them",
+            shown(&lost)
+        ),
+        remedy: "name those as well (--batch), or another rollout".to_owned(),
+    })
+}
+
 /// Ingresses that a rollout would split and that another one splits already.
 pub fn taken(rollouts: &[Value], body: &Value, plan: &Plan, seen: &Seen) -> Vec<Finding> {
     let own = gateway::key(body);
@@ -98,7 +126,7 @@ pub fn taken(rollouts: &[Value], body: &Value, plan: &Plan, seen: &Seen) -> Vec<
                 shown(&both)
             ),
             remedy: format!(
-                "name it (--rollout {namespace}/{name}), hand over other namespaces, or delete it first"
+                "name it (--rollout {namespace}/{name}) with all of its namespaces, hand over others, or delete it first"
             ),
         });
     }

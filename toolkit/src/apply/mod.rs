@@ -74,6 +74,7 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
         if let Some(body) = rollout {
             plan.findings
                 .extend(handed::taken(&rollouts, &body, &plan, &seen));
+            plan.findings.extend(handed::dropped(&rollouts, &body));
             plan.findings.extend(probed::find(args, &plan, &seen, &body));
             plan.hand_over(body);
         }
@@ -182,6 +183,13 @@ async fn hand_over(
     finding
 }
 
+/// What keeps a batch from being handed over.
+const NOT_HANDED: [&str; 3] = [
+    "APPLY-NOT-PROBED",
+    "APPLY-HANDED-OVER-ALREADY",
+    "APPLY-ROLLOUT-SHRINKS",
+];
+
 /// Done where all of the batch is there, refused where nothing is.
 fn end(plan: &Plan, lines: &[Line], findings: &[Finding]) -> End {
     let left = findings
@@ -199,12 +207,7 @@ fn end(plan: &Plan, lines: &[Line], findings: &[Finding]) -> End {
         End::Done
     } else if written {
         End::Partly
-    } else if plan.marks.is_empty()
-        || !some
-        || findings
-            .iter()
-            .any(|f| ["APPLY-NOT-PROBED", "APPLY-HANDED-OVER-ALREADY"].contains(&f.code))
-    {
+    } else if plan.marks.is_empty() || !some || findings.iter().any(|f| NOT_HANDED.contains(&f.code)) {
         End::Refused
     } else {
         End::Partly

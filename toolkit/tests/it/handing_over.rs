@@ -215,6 +215,14 @@ async fn a_namespace_is_handed_to_one_rollout_and_who_joins_it_later_is_told() {
     let line = "APPLY-HANDED-OVER-ALREADY  GradualRollout sealos-system/w1";
     assert!(second.err.contains(line), "{}", second.err);
     assert!(store.get(GR, "sealos-system", "w2").is_none());
+    // What it would let go of keeps it as it is.
+    let other = hand("ns-b", "sealos-system/w1").await;
+    assert_eq!(other.end.unwrap(), End::Refused);
+    assert!(
+        other.err.contains("APPLY-ROLLOUT-SHRINKS") && other.err.contains("ns-a too"),
+        "{}",
+        other.err
+    );
     // Its own again is no second one, and another namespace is nobody's yet.
     assert_eq!(hand("ns-a", "sealos-system/w1").await.end.unwrap(), End::Done);
     assert_eq!(hand("ns-b", "sealos-system/w3").await.end.unwrap(), End::Done);
