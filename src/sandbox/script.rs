@@ -8,7 +8,7 @@ use super::tenants::Tenants;
 use crate::clock::Clock;
 use crate::rollout::command::{Command, Verb, Wish};
 use crate::rollout::reason::Reason;
-use crate::rollout::spec::{Destination, GradualRollout, Istio, Router, VirtualServiceRoutes};
+use crate::rollout::spec::{Destination, Gate, GradualRollout, Istio, Router, VirtualServiceRoutes};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
@@ -76,10 +76,11 @@ impl Script {
                 .await
                 .with_context(|| format!("the story could not do {act:?}"))?;
         }
-        let asked = observer
-            .rows()
-            .iter()
-            .any(|row| row.reason == Reason::AwaitingApproval);
+        let waits = |reason| observer.rows().iter().any(|row| row.reason == reason);
+        let (asked, listed) = (
+            waits(Reason::AwaitingApproval),
+            waits(Reason::WaitingForChecklist),
+        );
         let now = stage.clock.now();
         let patience = match stage.clock {
             Clock::System => REAL_PATIENCE,
@@ -88,9 +89,14 @@ impl Script {
         let again = self
             .approved
             .is_none_or(|at| now.duration_since(at).unsigned_abs() >= patience);
-        if asked && again {
+        if (asked || listed) && again {
             self.approved = Some(now);
-            stage.say(Verb::Approve, "*").await?;
+            if asked {
+                stage.say(Verb::Approve, "*").await?;
+            }
+            for item in if listed { stage.items() } else { Vec::new() } {
+                stage.tick(item).await?;
+            }
         }
         Ok(())
     }
@@ -214,7 +220,33 @@ impl Stage {
     }
 
     /// A person's wish, as an annotation.
+    /// Every item of the plan's checklists.
+    fn items(&self) -> Vec<String> {
+        let phases = self.rollout.spec.phases.iter().flatten();
+        let gates = phases.flat_map(|phase| {
+            let steps = phase.steps.iter().flat_map(|step| &step.requires);
+            phase.requires.iter().chain(steps).flatten()
+        });
+        let lists = gates.filter_map(|gate| match gate {
+            Gate::Checklist(list) => Some(list.items.clone()),
+            Gate::Approval(_) | Gate::Rollout(_) | Gate::Http(_) => None,
+        });
+        lists.flatten().collect()
+    }
+
+    async fn tick(&mut self, item: String) -> anyhow::Result<()> {
+        let wish = Wish {
+            item: Some(item),
+            ..Wish::default()
+        };
+        self.wish(Verb::Approve, "*", wish).await
+    }
+
     async fn say(&mut self, verb: Verb, component: &str) -> anyhow::Result<()> {
+        self.wish(verb, component, Wish::default()).await
+    }
+
+    async fn wish(&mut self, verb: Verb, component: &str, wish: Wish) -> anyhow::Result<()> {
         self.said += 1;
         let millis = u64::try_from(self.clock.now().as_millisecond()).unwrap_or_default();
         let command = Command {
@@ -222,10 +254,9 @@ impl Stage {
             verb,
             wish: Wish {
                 components: vec![component.to_owned()],
-                weight: None,
                 reason: "the story goes on".to_owned(),
                 who: WHO.to_owned(),
-                ..Wish::default()
+                ..wish
             },
         };
         let name = self.rollout.metadata.name.clone().unwrap_or_default();
