@@ -63,12 +63,13 @@ fn claim(rollout: &GradualRollout, namespace: &str) -> Claim {
     } else {
         format!("{home}/{name}")
     };
-    let mut claim = Claim::new(created.unwrap_or_default(), shown);
-    for component in &rollout.spec.components {
-        let known = rollout.status.as_ref().map_or(&[][..], |s| &s.components);
-        claim.add(component, home, known, &[]);
-    }
-    claim
+    let known = rollout.status.as_ref().map_or(&[][..], |s| &s.components);
+    let components = rollout
+        .spec
+        .components
+        .iter()
+        .map(|component| (component, &[][..]));
+    Claim::of((created.unwrap_or_default(), shown), home, known, components)
 }
 
 /// What anybody claims, by object.

@@ -38,7 +38,14 @@ pub(super) async fn run(
     let everywhere = tokio::time::timeout(ELSEWHERE, cluster.rollouts_everywhere()).await;
     let all = match everywhere {
         Ok(Ok(all)) => all,
-        Ok(Err(_)) | Err(_) => rollouts.clone(),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "what other namespaces route is not known");
+            rollouts.clone()
+        }
+        Err(_) => {
+            tracing::debug!("what other namespaces route is not known within {ELSEWHERE:?}");
+            rollouts.clone()
+        }
     };
     let addressees = find::addressees(rollouts, ask, namespace)?;
     let who = ask.who.clone().unwrap_or_else(who);

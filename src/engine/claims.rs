@@ -15,12 +15,17 @@ pub(super) fn claim(
     status: &GradualRolloutStatus,
     selected: &BTreeMap<String, Vec<ClaimKey>>,
 ) -> Claim {
-    let mut claim = Claim::new(raw.created.clone(), format!("{}/{}", raw.namespace, raw.name));
-    for planned in sound.iter().flat_map(|s| s.plan.cared_for()) {
+    let components = sound.iter().flat_map(|s| s.plan.cared_for()).map(|planned| {
         let found = selected.get(planned.name()).map_or(&[][..], Vec::as_slice);
-        claim.add(&planned.component, &raw.namespace, &status.components, found);
-    }
-    claim
+        (&planned.component, found)
+    });
+    let name = format!("{}/{}", raw.namespace, raw.name);
+    Claim::of(
+        (raw.created.clone(), name),
+        &raw.namespace,
+        &status.components,
+        components,
+    )
 }
 
 #[derive(Debug, Default)]
@@ -197,17 +202,23 @@ mod tests {
 
     /// Of each component its name, its route, and whether it has canary traffic there.
     fn claim(created: &str, name: &str, components: &[(&str, &str, bool)]) -> Claim {
-        let mut claim = Claim::new(created, name);
-        for (name, route, carries) in components {
-            let component = component(name, route);
-            let status = ComponentStatus {
-                name: (*name).to_owned(),
+        let named = components.iter().map(|(name, route, _)| component(name, route));
+        let named: Vec<Component> = named.collect();
+        let carries = components.iter().map(|(_, _, carries)| *carries);
+        let known = named
+            .iter()
+            .zip(carries)
+            .map(|(component, carries)| ComponentStatus {
+                name: component.name.clone(),
                 definition: carries.then(|| Box::new(component.clone())),
                 ..ComponentStatus::default()
-            };
-            claim.add(&component, "ns", &[status], &[]);
-        }
-        claim
+            });
+        of_known(created, name, &named, &known.collect::<Vec<_>>())
+    }
+
+    fn of_known(created: &str, name: &str, named: &[Component], known: &[ComponentStatus]) -> Claim {
+        let named = named.iter().map(|component| (component, &[][..]));
+        Claim::of((created.to_owned(), name.to_owned()), "ns", known, named)
     }
 
     fn owners(claims: &Claims, uid: &str) -> Vec<(String, String)> {
@@ -271,14 +282,13 @@ mod tests {
     fn traffic_on_one_route_gives_no_right_to_another() {
         let claims = Claims::default();
         claims.put("young", claim(YOUNG, "ns/young", &[("store", "map", true)]));
-        let mut old = Claim::new(OLD, "ns/old");
         let mut edited = component("shop", "own");
         let before = ComponentStatus {
             definition: Some(Box::new(edited.clone())),
             ..ComponentStatus::default()
         };
         edited.routers.extend(component("shop", "map").routers);
-        old.add(&edited, "ns", &[before], &[]);
+        let old = of_known(OLD, "ns/old", &[edited], &[before]);
         assert_eq!(
             claims.would_refuse("old", &old).keys().collect::<Vec<_>>(),
             ["shop"]
@@ -295,9 +305,7 @@ mod tests {
                 detached,
                 ..ComponentStatus::default()
             };
-            let mut claim = Claim::new(OLD, "ns/old");
-            claim.add(component, "ns", &[status], &[]);
-            claim
+            of_known(OLD, "ns/old", &[component.clone()], &[status])
         };
         let claims = Claims::default();
         let (here, elsewhere) = (component("shop", "map"), component("shop", "other"));

@@ -1,6 +1,6 @@
 //! Whose a routed object is: of two components that name it, of different resources, the one that has begun there (its
 //! canary traffic is on it, or it was put back and waits for a person), and else the older resource's. The other writes
-//! nothing: its canary may be the owner's control. What was detached claims nothing.
+//! nothing: its canary may be the owner's control. What was detached keeps nobody out, and is kept out by everybody else.
 //!
 //! Age alone would take a route away in the middle of its rollout: whoever edits an older resource so that it names the
 //! route, too, would have it put back to what that one last wrote.
@@ -32,56 +32,53 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// A resource that claims nothing yet: its creation time in RFC 3339 and UTC, which sorts by time, and its name for
-    /// messages.
-    pub fn new(created: impl Into<String>, name: impl Into<String>) -> Self {
+    /// What a resource claims: its creation time in RFC 3339 and UTC, which sorts by time, and its name for messages. Of
+    /// each component what its routers name and what its selections found; `known` are the components as the status knows
+    /// them: what has begun has, whatever it is called now.
+    pub fn of<'a>(
+        (created, name): (String, String),
+        namespace: &str,
+        known: &[ComponentStatus],
+        components: impl IntoIterator<Item = (&'a Component, &'a [ClaimKey])>,
+    ) -> Self {
+        let carrying: Vec<&Component> = known
+            .iter()
+            .filter(|c| !c.detached)
+            .filter_map(|c| c.definition.as_deref())
+            .collect();
+        let carried: Vec<ClaimKey> = carrying.iter().flat_map(|c| named(c, namespace)).collect();
+        let keys = components.into_iter().map(|(component, selected)| {
+            let known = known.iter().find(|c| c.name == component.name);
+            let detached = known.is_some_and(|c| c.detached);
+            // By other routers it has begun elsewhere.
+            let back = known
+                .filter(|c| c.state == State::RolledBack)
+                .and_then(|c| c.back.as_ref());
+            let put_back = back.is_some_and(|back| *back == routers_digest(component));
+            // No definition tells what a selection found: it is the same selection's, or it is not.
+            let found_begun = put_back || carrying.iter().any(|c| c.routers == component.routers);
+            let held = |key: ClaimKey, begun: bool| Held {
+                key,
+                begun: begun && !detached,
+                detached,
+            };
+            let own = named(component, namespace).into_iter().map(|key| {
+                let begun = put_back || carried.iter().any(|c| c.overlaps(&key));
+                held(key, begun)
+            });
+            let found = selected.iter().map(|key| held(key.clone(), found_begun));
+            (component.name.clone(), own.chain(found).collect())
+        });
         Self {
-            created: created.into(),
-            name: name.into(),
-            keys: BTreeMap::new(),
+            keys: keys.collect(),
+            created,
+            name,
         }
     }
 
     /// The resource's name, as it was given.
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// What a component writes: what its routers name (`named`), and what its selections found. `all` are the resource's
-    /// components as its status knows them: what has begun has, whatever it is called now.
-    pub fn add(
-        &mut self,
-        component: &Component,
-        namespace: &str,
-        all: &[ComponentStatus],
-        selected: &[ClaimKey],
-    ) {
-        let known = all.iter().find(|c| c.name == component.name);
-        let detached = known.is_some_and(|c| c.detached);
-        let carrying = all
-            .iter()
-            .filter(|c| !c.detached)
-            .filter_map(|c| c.definition.as_deref());
-        let carried: Vec<ClaimKey> = carrying.clone().flat_map(|c| named(c, namespace)).collect();
-        // By other routers it has begun elsewhere.
-        let back = known
-            .filter(|c| c.state == State::RolledBack)
-            .and_then(|c| c.back.as_ref());
-        let put_back = back.is_some_and(|back| *back == routers_digest(component));
-        // No definition tells what a selection found: it is the same selection's, or it is not.
-        let mut same = carrying.map(|c| c.routers == component.routers);
-        let found_begun = put_back || same.any(|same| same);
-        let own = self.keys.entry(component.name.clone()).or_default();
-        own.extend(named(component, namespace).into_iter().map(|key| Held {
-            begun: !detached && (put_back || carried.iter().any(|c| c.overlaps(&key))),
-            key,
-            detached,
-        }));
-        own.extend(selected.iter().map(|key| Held {
-            key: key.clone(),
-            begun: !detached && found_begun,
-            detached,
-        }));
     }
 
     /// Every object of which something is claimed; some more than once.

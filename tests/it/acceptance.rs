@@ -257,6 +257,11 @@ async fn with_one_of_several_routes_gone_the_others_are_lowered_and_it_is_named(
         .await;
     let back = world.component("shop");
     assert_eq!((back.state, back.weight.written), (State::RolledBack, percent(0)));
+    assert!(
+        back.message.contains("virtualservice sealos-system/second"),
+        "{}",
+        back.message
+    );
 }
 
 #[tokio::test(start_paused = true)]

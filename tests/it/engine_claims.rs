@@ -71,6 +71,20 @@ async fn two() -> World {
     world
 }
 
+/// The same, and the older names shop, too, and waits.
+async fn two_and_one_waits() -> World {
+    let world = two().await;
+    let mut demo = world.object();
+    demo["spec"]["components"] = json!([component("cart"), component("shop")]);
+    world.store.put(demo).unwrap();
+    world
+        .until("it waits", |w| {
+            of(&w.rollout("demo"), "shop")["reason"] == "Claimed"
+        })
+        .await;
+    world
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_older_resource_that_is_edited_takes_no_route_in_the_middle_of_a_rollout() {
     let mut world = two().await;
@@ -140,15 +154,7 @@ async fn what_was_put_back_elsewhere_takes_no_live_route_when_it_is_edited() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_detached_takes_nothing_back_from_whoever_went_on_there() {
-    let world = two().await;
-    let mut demo = world.object();
-    demo["spec"]["components"] = json!([component("cart"), component("shop")]);
-    world.store.put(demo).unwrap();
-    world
-        .until("it waits", |w| {
-            of(&w.rollout("demo"), "shop")["reason"] == "Claimed"
-        })
-        .await;
+    let world = two_and_one_waits().await;
     world.say_to("young", "detach", json!({"components": ["shop"], "who": "ada"}));
     world
         .until("the older has it", |w| {
@@ -214,15 +220,7 @@ async fn what_an_owner_that_is_deleted_keeps_stays_although_an_older_resource_wa
 
 #[tokio::test(start_paused = true)]
 async fn a_live_component_that_is_renamed_keeps_its_route_although_an_older_resource_waits() {
-    let world = two().await;
-    let mut demo = world.object();
-    demo["spec"]["components"] = json!([component("cart"), component("shop")]);
-    world.store.put(demo).unwrap();
-    world
-        .until("it waits", |w| {
-            of(&w.rollout("demo"), "shop")["reason"] == "Claimed"
-        })
-        .await;
+    let world = two_and_one_waits().await;
     let weight = world.weight("shop");
     let mut young = world.rollout("young");
     young["spec"]["components"][0]["name"] = json!("store");
@@ -239,15 +237,7 @@ async fn a_live_component_that_is_renamed_keeps_its_route_although_an_older_reso
 
 #[tokio::test(start_paused = true)]
 async fn what_is_put_back_while_it_is_anothers_does_not_begin_when_the_owner_lets_go() {
-    let world = two().await;
-    let mut demo = world.object();
-    demo["spec"]["components"] = json!([component("cart"), component("shop")]);
-    world.store.put(demo).unwrap();
-    world
-        .until("it waits", |w| {
-            of(&w.rollout("demo"), "shop")["reason"] == "Claimed"
-        })
-        .await;
+    let world = two_and_one_waits().await;
     let weight = world.weight("shop");
     world.say(
         "rollback",

@@ -537,3 +537,35 @@ async fn a_component_with_a_canary_ingress_is_renamed_once_it_is_back() {
         .until("renamed", |w| w.status().component("console").is_some())
         .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn two_resources_that_choose_alike_and_cannot_be_used_any_more_keep_each_other_from_no_rest() {
+    let world = world();
+    let mut other = rollout();
+    other["metadata"]["name"] = json!("other");
+    world.store.put(other).unwrap();
+    let claimed = |w: &World, name: &str| w.rollout(name)["status"]["components"][0]["reason"] == "Claimed";
+    world
+        .until("one waits", |w| claimed(w, "demo") || claimed(w, "other"))
+        .await;
+    for name in ["demo", "other"] {
+        let mut object = world.rollout(name);
+        object["spec"]["steps"] = json!([{"weight": "50%", "hold": "5m"}, {"weight": "100%", "hold": "5m"}]);
+        world.store.put(object).unwrap();
+    }
+    let told = |w: &World, name: &str| {
+        w.rollout(name)["status"]["conditions"]
+            .to_string()
+            .contains("InvalidSpec")
+    };
+    // Whoever would answer each other's news with news would never let time pass.
+    world
+        .until("both are told", |w| told(w, "demo") && told(w, "other"))
+        .await;
+    world.pass(3600).await;
+    let versions =
+        |w: &World| ["demo", "other"].map(|name| w.rollout(name)["metadata"]["resourceVersion"].clone());
+    let before = versions(&world);
+    world.pass(30).await;
+    assert_eq!(versions(&world), before, "and nobody writes");
+}

@@ -57,8 +57,9 @@ impl Actor {
             .iter()
             .flat_map(|s| s.claims.values().flatten().map(|key| key.object.clone()))
             .collect();
+        // What the selections found stays claimed until they are looked at again, in the next step. Let go of for a moment
+        // it would be news to whoever claims it, too, who reads its own spec again for it, which is news to us.
         self.memos.clear();
-        self.selected.clear();
         self.scopes.clear();
         self.claim();
         if let Ok(sound) = &self.sound {
@@ -164,6 +165,7 @@ impl Actor {
             self.broken = None;
             self.lanes.values_mut().for_each(Lane::clear);
             self.cursors.clear();
+            self.selected.clear();
             self.apart.forget();
             self.pasts = Pasts::default();
             self.lowered.clear();
