@@ -305,7 +305,7 @@ mod tests {
                 detached,
                 ..ComponentStatus::default()
             };
-            of_known(OLD, "ns/old", &[component.clone()], &[status])
+            of_known(OLD, "ns/old", std::slice::from_ref(component), &[status])
         };
         let claims = Claims::default();
         let (here, elsewhere) = (component("shop", "map"), component("shop", "other"));
