@@ -240,12 +240,14 @@ impl Ledger {
         if length.is_zero() || self.last.is_some_and(|last| tick.to <= last) {
             return false;
         }
-        let gap = self.last.is_some_and(|last| {
-            tick.from.duration_since(last).unsigned_abs() > short_gap(ctx.judge.interval)
-        });
-        if gap {
+        let dark = self
+            .last
+            .map(|last| tick.from.duration_since(last).unsigned_abs());
+        let gap = dark.filter(|dark| *dark > short_gap(ctx.judge.interval));
+        if let Some(dark) = gap {
             self.over.clear();
-            self.doubted = None;
+            // What was not seen neither adds to it nor ends it.
+            self.doubted = self.doubted.and_then(|since| since.checked_add(dark).ok());
             self.disasters = 0;
             self.disaster = None;
         }
@@ -375,12 +377,27 @@ impl Ledger {
             self.disaster = None;
         }
         self.mark_over(tick.to, ctx);
+        self.doubt(tick, ctx);
+    }
+
+    /// Keeps how long a fault has been waiting for control. A good tick takes back half as much as a bad one adds: a
+    /// fault that comes and goes is no better than one that stays.
+    fn doubt(&mut self, tick: &Tick, ctx: &Context<'_>) {
         // Only there is it asked for: the others are spared the work.
-        self.doubted = if ctx.control_is_small() && ctx.control_testifies() && self.is_at_fault(ctx) {
-            self.doubted.or(Some(tick.to))
-        } else {
-            None
-        };
+        if !ctx.control_is_small() || !ctx.control_testifies() {
+            self.doubted = None;
+        } else if self.is_at_fault(ctx) {
+            self.doubted = self.doubted.or(Some(tick.to));
+        } else if let Some(since) = self.doubted {
+            let length = tick.to.duration_since(tick.from).unsigned_abs();
+            let later = since.checked_add(length + length / 2).ok();
+            self.doubted = later.filter(|later| *later < tick.to);
+        }
+    }
+
+    /// When a fault will have been waiting for so long, if it stays.
+    pub(super) fn doubted_until(&self, patience: Duration) -> Option<Timestamp> {
+        self.doubted?.checked_add(patience).ok()
     }
 
     /// How long a fault has been waiting for control to say whether it shares it.

@@ -542,8 +542,8 @@ pub struct CheckStatus {
     /// How strong the evidence against the canary is, as a share of what a rollback needs: 1 is enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<f64>,
-    /// What it means, and which limit it was held to.
-    #[schemars(length(max = 256))]
+    /// What it means, and which limit it was held to; where nothing can be said, what was asked for and what to mend.
+    #[schemars(length(max = 512))]
     pub message: String,
     /// What a breach does; absent: it puts the traffic back.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -86,15 +86,19 @@ impl Beside {
             Err(why) => return self.unasked(check, why),
         };
         let range = format!("[{}]", window(check.rule.window));
-        if let Some(period) = place.scrape_period
-            && queries.canary.contains(&range)
-            && check.rule.window < period * SCRAPES
-        {
-            let why = too_short("window", check.rule.window, period);
-            self.missing.push(Missing::check(&check.rule.name, why));
+        let asked = || std::iter::once(&queries.canary).chain(&queries.control);
+        if let Some(period) = place.scrape_period {
+            let window = check.rule.window;
+            let why = if asked().any(|q| q.contains(&range)) && window < period * SCRAPES {
+                Some(too_short("window", window, period))
+            } else {
+                asked().find_map(|promql| short_range(promql, period))
+            };
+            self.missing
+                .extend(why.map(|why| Missing::check(&check.rule.name, why)));
         }
         let mut answers = HashMap::new();
-        for promql in std::iter::once(&queries.canary).chain(&queries.control) {
+        for promql in asked() {
             let answer = place.source.vector(promql, place.at).await;
             self.queries.push(Query {
                 purpose: format!("check {}", check.rule.name),
@@ -110,13 +114,12 @@ impl Beside {
         let values = (shown(&canary), control.as_ref().and_then(shown));
         let short = place
             .scrape_period
-            .and_then(|period| short_range(&queries.canary, period));
+            .is_some_and(|period| is_shorter(&queries.canary, period * 2));
         let empty = answers
             .get(&queries.canary)
             .is_some_and(|a| a.as_ref().is_ok_and(Vec::is_empty));
-        if let Some(why) = short.filter(|_| empty) {
-            // Nothing is wrong with its labels, as far as is known.
-            self.missing.push(Missing::check(&check.rule.name, why));
+        if short && empty {
+            // Nothing is wrong with its labels, as far as is known; its range is told already.
             return self.show(check, Verdict::Unknown, (None, None), "it has no value now");
         }
         for why in [
@@ -218,18 +221,29 @@ fn verdict(rollback: Stand, promote: Stand) -> (Verdict, &'static str) {
     }
 }
 
-/// What is wrong with a range that holds fewer than two samples of a series that comes this often.
-fn short_range(promql: &str, period: Duration) -> Option<String> {
+/// The shortest range of a query, as it is written.
+fn shortest(promql: &str) -> Option<(&str, Duration)> {
     let ranges = promql.split('[').skip(1).filter_map(|rest| {
         let text = rest.split([']', ':']).next()?.trim();
         Some((text, text.parse::<Span>().ok()?.0))
     });
-    let (text, _) = ranges
-        .min_by_key(|(_, length)| *length)
-        .filter(|(_, length)| *length < period * 2)?;
+    ranges.min_by_key(|(_, length)| *length)
+}
+
+fn is_shorter(promql: &str, least: Duration) -> bool {
+    shortest(promql).is_some_and(|(_, length)| length < least)
+}
+
+/// What is wrong with a range that is shorter than four scrapes of a series that comes this often.
+fn short_range(promql: &str, period: Duration) -> Option<String> {
+    let (text, length) = shortest(promql).filter(|(_, length)| *length < period * SCRAPES)?;
+    let why = if length < period * 2 {
+        "shorter than two scrapes, and rate() and its like need two samples"
+    } else {
+        "shorter than four scrapes, so a missed one leaves it without a value"
+    };
     Some(format!(
-        "its query gives no series, and its range [{text}] is shorter than two scrapes of {}, of which rate() and its like \
-         need two samples: write at least [{}]",
+        "its query's range [{text}] is {why}; a scrape comes every {}: write at least [{}]",
         Span(period),
         Span(period * SCRAPES)
     ))
@@ -253,11 +267,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_of_fewer_than_two_samples_is_told_and_longer_ones_are_not() {
+    fn a_range_of_fewer_than_four_scrapes_is_told_and_longer_ones_are_not() {
         let scrape = Duration::from_secs(15);
         let told = short_range("max(rate(x{a=\"b\"}[20s]))", scrape).unwrap();
         assert!(
-            told.contains("[20s] is shorter than two scrapes of 15s") && told.ends_with("at least [1m]"),
+            told.contains("[20s] is shorter than two scrapes")
+                && told.ends_with("every 15s: write at least [1m]"),
+            "{told}"
+        );
+        let told = short_range(
+            "max(rate(x{a=~\"[0-9]\"}[5m])) + max_over_time(y[45s:15s])",
+            scrape,
+        )
+        .unwrap();
+        assert!(
+            told.contains("[45s] is shorter than four scrapes") && told.ends_with("at least [1m]"),
             "{told}"
         );
         assert_eq!(short_range("max(rate(x[1m]))", scrape), None);

@@ -3,6 +3,7 @@
 use super::Context;
 use crate::rollout::evidence::{Effects, LogE, Pace, under};
 use crate::rollout::ledger::Ledger;
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// How much worse than control a canary has to be before a fault of both is its own fault.
@@ -23,6 +24,15 @@ pub(super) struct Fault<'a> {
     pub(super) was_bad: bool,
 }
 
+/// Whose a fault is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// The canary's own.
+    Canary,
+    /// Control may share it, as far as its few requests tell; where they tell nothing at all, until then.
+    Unclear(Option<Timestamp>),
+}
+
 /// Bad requests and requests of both arms in a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Both {
@@ -32,20 +42,20 @@ pub(super) struct Both {
     pub(super) likened: f64,
 }
 
-/// Whether a fault that control shares is ruled out, given that one there is. Either the canary is more than `rho`
+/// Whether a fault that control shares is ruled out, given that one there is: then it is the canary's. Either the canary is more than `rho`
 /// times as bad by what was counted in one of these stretches (two looks, each at half of `falseRollback`), or control
 /// was surely within the limit `p0` in the first. Where control has had no requests in any of them, nobody can say,
 /// and the absolute limits decide; so at 100%, whatever still comes to it. Above 90%, where control has so few requests
 /// that it could not say so if all of them went well, they decide after [`PATIENCE`], unless control was bad before or some
 /// of its few requests went wrong, too.
-pub(super) fn is_own_fault(
+pub(super) fn whose_fault(
     ctx: &Context<'_>,
     ledger: &Ledger,
     fault: Fault<'_>,
     stretches: [Both; 2],
-) -> bool {
+) -> Whose {
     if cfg!(sabotage_5) || !ctx.control_testifies() || stretches.iter().all(|s| s.control.1 == 0) {
-        return true;
+        return Whose::Canary;
     }
     let Fault {
         effects,
@@ -56,19 +66,24 @@ pub(super) fn is_own_fault(
     let needed = (2.0 / ctx.judge.false_rollback.clamp(1e-9, 0.5)).ln();
     let [recent, _] = stretches;
     if under(recent.control.0, recent.control.1, p0) / phi >= needed {
-        return true;
+        return Whose::Canary;
     }
     // One that fails itself says something, however few they are: it may well share the fault.
     #[expect(clippy::cast_precision_loss, reason = "counts of requests")]
     let fails = |s: &Both| s.control.0 as f64 > p0 * s.control.1 as f64;
     let mute = under(0, recent.control.1, p0) / phi < needed && !stretches.iter().any(fails);
-    if ctx.control_is_small() && mute && !was_bad && ledger.doubted_for() >= PATIENCE {
-        return true;
+    let waits = ctx.control_is_small() && mute && !was_bad;
+    if waits && ledger.doubted_for() >= PATIENCE {
+        return Whose::Canary;
     }
     let pace = Pace { phi, start: 0.0 };
-    stretches.iter().any(|s| {
+    let apart = stretches.iter().any(|s| {
         let mut log_e = LogE::default();
         log_e.step_relative(effects, pace, rho, s.canary.0, s.canary.1, s.likened, s.control.1);
         log_e.log_e() >= needed
-    })
+    });
+    if apart {
+        return Whose::Canary;
+    }
+    Whose::Unclear(ledger.doubted_until(PATIENCE).filter(|_| waits))
 }

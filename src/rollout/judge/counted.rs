@@ -1,6 +1,6 @@
 //! Error rate and availability: counts against lines, by sequential evidence, and who is to blame.
 
-use super::blame::{Both, Fault, WORSE, is_own_fault};
+use super::blame::{Both, Fault, WORSE, Whose, whose_fault};
 use super::{Context, Finding, View, Why};
 use crate::rollout::check::{Bound, CheckRule, Limits, Metric};
 use crate::rollout::evidence::{ERRORS, is_good, real, requests_needed, requests_needed_at, surely_over};
@@ -172,11 +172,9 @@ fn rollback(
                     against: [WORSE, limit],
                     was_bad: ctx.baseline.is_some_and(|before| before.error_ratio() > limit),
                 };
-                let own = both || is_own_fault(ctx, ledger, fault, counted);
-                Some(if own {
-                    Why::Evidence { limit }
-                } else {
-                    Why::NotAlone { limit }
+                Some(match whose_fault(ctx, ledger, fault, counted) {
+                    Whose::Unclear(until) if !both => Why::NotAlone { limit, until },
+                    Whose::Unclear(_) | Whose::Canary => Why::Evidence { limit },
                 })
             }
             (false, true) => Some(Why::ControlBad { limit }),

@@ -123,9 +123,11 @@ pub(super) enum Why {
     SharedOutage {
         limit: f64,
     },
-    /// Surely over the limit, and control has too few requests to say that it is not.
+    /// Surely over the limit, and control has too few requests to say that it is not; until when that is waited for,
+    /// where it has an end.
     NotAlone {
         limit: f64,
+        until: Option<Timestamp>,
     },
     /// No bucket ends at or below the promote limit.
     NoBucket {
@@ -346,13 +348,15 @@ impl<'a> Finding<'a> {
                 self.shown(),
                 self.control_shown()
             ),
-            // Above 90% of the weight that is waited for no longer than `blame::PATIENCE`.
-            Why::NotAlone { limit } => format!(
+            Why::NotAlone { limit, until } => format!(
                 "{} in {} requests is surely past the rollback limit of {}, but control has too few requests to rule \
-                 out that both arms are",
+                 out that both arms are{}",
                 self.shown(),
                 self.samples,
-                self.limit(limit)
+                self.limit(limit),
+                until.map_or_else(String::new, |at| format!(
+                    "; if it stays so it goes back at {at:.0}"
+                ))
             ),
             Why::NoBucket { limit, first } => format!(
                 "no latency bucket ends at or below the promote limit of {}, the first one at {}: {FLAGS}",

@@ -13,6 +13,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// A status holds a sentence and the query that it is about, not pages.
+const LONGEST: usize = 512;
+
 /// What is remembered of one gauge. Serialises compactly: it is persisted in the status.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -341,7 +344,7 @@ impl GaugeState {
             value: self.value.map(|v| check.show(v)),
             control: self.control.map(|v| check.show(v)),
             samples: i64::from(self.readings),
-            message: told.message.chars().take(256).collect(),
+            message: told.message.chars().take(LONGEST).collect(),
             ..CheckStatus::default()
         }
     }

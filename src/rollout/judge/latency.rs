@@ -6,7 +6,7 @@
 //!
 //! [`aim`]: crate::rollout::aim
 
-use super::blame::{Both, Fault, WORSE, is_own_fault};
+use super::blame::{Both, Fault, WORSE, Whose, whose_fault};
 use super::counted::{BETA, heavier, rate, whole};
 use super::finding::{Coarse, Slower};
 use super::{Context, Finding, View, Why};
@@ -297,11 +297,9 @@ fn rollback(
                     against: [1.0, p0],
                     was_bad: ctx.baseline.is_some_and(was_slow),
                 };
-                let own = both || is_own_fault(ctx, ledger, fault, counted);
-                Some(if own {
-                    Why::Evidence { limit }
-                } else {
-                    Why::NotAlone { limit }
+                Some(match whose_fault(ctx, ledger, fault, counted) {
+                    Whose::Unclear(until) if !both => Why::NotAlone { limit, until },
+                    Whose::Unclear(_) | Whose::Canary => Why::Evidence { limit },
                 })
             }
             (false, true) => Some(Why::ControlBad { limit }),

@@ -258,6 +258,44 @@ fn above_ninety_percent_a_handful_of_requests_of_control_holds_a_fault_for_half_
     assert!(is_breach(&outlook), "{outlook:?}");
 }
 
+/// After how many minutes a canary at 95% goes back that fails for `on` minutes and is well for `off`, again and again,
+/// beside a control that has next to nothing; `None`: not within a day.
+fn comes_and_goes(on: u64, off: u64) -> Option<u64> {
+    let rules = errors(at_most("1%"));
+    let mut bench = Bench::new(&rules, 95);
+    bench.ticks(12, &arm(9, 0, 0), &arm(0, 0, 0));
+    (0..24 * 60).find(|minute| {
+        let errors = if minute % (on + off) < on { 2 } else { 0 };
+        (0..6).any(|tick| {
+            let requests = u64::from(minute % 2 == 0 && tick == 0);
+            is_breach(&bench.tick(arm(9, errors, 0), arm(requests, 0, 0)))
+        })
+    })
+}
+
+#[test]
+fn a_fault_that_comes_and_goes_is_no_more_patient_a_matter_than_one_that_stays() {
+    let minutes = comes_and_goes(10, 10).unwrap_or(u64::MAX);
+    assert!((30..=180).contains(&minutes), "after {minutes} minutes");
+    assert_eq!(
+        comes_and_goes(3, 120),
+        None,
+        "a short one every two hours has an end each time"
+    );
+}
+
+#[test]
+fn a_fault_that_waits_for_control_says_until_when() {
+    let rules = errors(at_most("1%"));
+    let mut bench = Bench::new(&rules, 95);
+    bench.ticks(12, &arm(9, 0, 0), &arm(0, 0, 0));
+    for tick in 0..60 {
+        bench.tick(arm(9, 2, 0), arm(u64::from(tick % 12 == 0), 0, 0));
+    }
+    let message = &bench.ledger.judge(&bench.ctx).checks[0].message;
+    assert!(message.contains("; if it stays so it goes back at "), "{message}");
+}
+
 #[test]
 fn a_fault_that_a_handful_of_requests_of_control_shares_or_that_control_had_before_is_not_put_on_the_canary()
 {
