@@ -223,6 +223,7 @@ async fn component(
             format!("it cannot be counted: {why}; {remedy}"),
         ));
     }
+    told.missing.extend(uncounted(&track, set, &told.missing));
     place.weight = weight;
     place.scrape_period = track.scrape_period;
     told.join(beside::ask(&place, set).await, set, walk.checks);
@@ -288,6 +289,23 @@ impl About {
         rows.sort_by_key(place);
         self.checks = rows;
     }
+}
+
+/// Checks with counts of their own that could not be counted at the last look, as long as nothing is said of them yet.
+fn uncounted(track: &Track, set: &CheckSet, told: &[Missing]) -> Vec<Missing> {
+    let said = |why: &str| told.iter().any(|missing| missing.says(why));
+    let dark =
+        set.streams
+            .iter()
+            .filter_map(|stream| match track.beside.streams.get(&stream.key)?.last()? {
+                Reading::Blind(blindness) if !said(&blindness.message) => Some((stream, &blindness.message)),
+                Reading::Blind(_) | Reading::Fresh(_) | Reading::Waiting => None,
+            });
+    dark.flat_map(|(stream, why)| {
+        let rules = stream.rules.iter();
+        rules.map(|rule| Missing::check(&rule.name, why.clone()))
+    })
+    .collect()
 }
 
 /// A day's requests that are surely fewer than promotion needs: no weight would ever rise.
@@ -381,6 +399,9 @@ async fn missing(
     // What is only stamped too late is not taken for a wrong label.
     if missing.is_empty() {
         missing = probe.arms(ask).await?;
+    }
+    if missing.is_empty() {
+        missing.extend(probe.behind(ask).await?);
     }
     if missing.is_empty()
         && let Some((_, Reading::Blind(blindness))) = track.looks.last()

@@ -27,6 +27,8 @@ const NO_WAIT_MS: f64 = 3_600_000.0;
 const LATER: Duration = Duration::from_secs(240);
 /// Stamps may be ahead of our clock by so many seconds.
 const AHEAD: f64 = 5.0;
+/// Two arms' newest samples are never so many seconds apart where both are scraped.
+const BEHIND: f64 = 60.0;
 /// A matcher that every series passes, whether it has the label or not.
 const ANYTHING: &str = "~.*";
 
@@ -49,6 +51,11 @@ impl Missing {
 
     pub(crate) fn check(name: &str, message: String) -> Self {
         Self::general(&format!("check {name}"), message)
+    }
+
+    /// Whether it tells this already.
+    pub(crate) fn says(&self, why: &str) -> bool {
+        self.message.contains(why)
     }
 }
 
@@ -114,6 +121,39 @@ impl<'a> Probe<'a> {
             );
         }
         Ok(missing)
+    }
+
+    /// Samples of one arm that are stamped long before the other's newest: that arm is not counted, and the other stands
+    /// alone.
+    pub(crate) async fn behind(&self, ask: &Ask) -> Result<Option<Missing>, Blindness> {
+        let Some(control) = &ask.arms.control else {
+            return Ok(None);
+        };
+        let mut newest = [None; 2];
+        for (at, source) in newest.iter_mut().zip([&ask.arms.canary, control]) {
+            let answer = self.ask(&format!("max(timestamp({}))", series(source))).await?;
+            *at = answer.first().map(|sample| sample.value);
+        }
+        let [Some(canary), Some(control)] = newest else {
+            return Ok(None);
+        };
+        let period = self.scrape_period(ask).await?.unwrap_or_default().as_secs_f64();
+        let apart = (canary - control).abs();
+        if !(apart > BEHIND.max(f64::from(SCRAPES) * period)) {
+            return Ok(None);
+        }
+        let (late, other) = if canary < control {
+            ("canary", "control")
+        } else {
+            ("control", "canary")
+        };
+        Ok(Some(Missing::general(
+            &format!("arms.{late}"),
+            format!(
+                "its newest sample is stamped {apart:.0} s before {other}'s, so it is too old to be counted: look at whether \
+                 its exporter is still scraped, at the clock of whatever stamps it, and at what forwards its samples"
+            ),
+        )))
     }
 
     async fn why_empty(&self, arm: &Selector<'_>) -> Result<String, Blindness> {

@@ -40,6 +40,9 @@ pub(crate) async fn examine(
     if told.data.is_empty() {
         told.arms = sentences(probe.arms(ask).await?);
     }
+    if told.data.is_empty() && told.arms.is_empty() {
+        told.data = sentences(probe.behind(ask).await?.into_iter().collect());
+    }
     let all = rules::of(plan, planned);
     let longest = all.iter().map(|rule| rule.for_.max(rule.window)).max();
     let judge = &plan.judge;

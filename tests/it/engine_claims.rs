@@ -153,6 +153,54 @@ async fn what_was_put_back_elsewhere_takes_no_live_route_when_it_is_edited() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_put_back_and_edited_away_takes_nothing_from_who_went_on_there_when_it_is_edited_back() {
+    let world = World::with(&["shop", "cart", "side"]);
+    let of_shop = |name: &str, route: &str| {
+        let mut one = component(route);
+        one["name"] = json!(name);
+        json!([one])
+    };
+    let edit = |route: &str| {
+        let mut demo = world.object();
+        demo["spec"]["components"] = of_shop("first", route);
+        world.store.put(demo).unwrap();
+    };
+    edit("shop");
+    world.until("5%", |w| w.weight("shop") == 5).await;
+    world.say(
+        "rollback",
+        json!({"components": ["first"], "who": "ada", "emergency": true}),
+    );
+    world
+        .until("back", |w| {
+            w.component("first").state == State::RolledBack && w.weight("shop") == 0
+        })
+        .await;
+    edit("side");
+    world
+        .until("it was seen there", |w| {
+            w.component("first").back.as_deref() == Some("elsewhere")
+        })
+        .await;
+    world.store.put(rollout("young", &["shop"])).unwrap();
+    world
+        .until("the other goes on there", |w| w.weight("shop") == 25)
+        .await;
+    edit("shop");
+    world
+        .until("told", |w| {
+            w.object()["status"]["conditions"]
+                .to_string()
+                .contains("\"Claimed\"")
+        })
+        .await;
+    world.until("and further", |w| w.weight("shop") == 50).await;
+    let young = world.rollout("young");
+    let history = of(&young, "shop")["history"].to_string();
+    assert!(!history.contains("Drift"), "{history}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_detached_takes_nothing_back_from_whoever_went_on_there() {
     let world = two_and_one_waits().await;
     world.say_to("young", "detach", json!({"components": ["shop"], "who": "ada"}));

@@ -3,8 +3,7 @@
 
 use super::{Check, Missing, Query, SCRAPES, limits, too_short};
 use crate::metrics::Source;
-use crate::metrics::gauge::{GaugeQueries, NOWHERE, PairAsk, Sample, nowhere, reading, window};
-use crate::metrics::query::PART;
+use crate::metrics::gauge::{GaugeQueries, PairAsk, reading, window};
 use crate::rollout::duration::Span;
 use crate::rollout::judge::{Stand, stand};
 use crate::rollout::plan::{CheckSet, CheckSource, Gauge, GaugeLimits, PlannedCheck};
@@ -46,7 +45,7 @@ pub(super) async fn ask(place: &Place<'_>, set: &CheckSet) -> Beside {
             CheckSource::Pair(pair) => {
                 let asked = with_variables(place, check, |variables| PairAsk::of(pair, variables));
                 match asked {
-                    Ok(asked) => told.pair(place, check, asked.promql).await,
+                    Ok(asked) => told.pair(place, check, &asked).await,
                     Err(why) => told.unasked(check, why),
                 }
             }
@@ -141,30 +140,34 @@ impl Beside {
         self.show(check, verdict, values, says);
     }
 
-    async fn pair(&mut self, place: &Place<'_>, check: &PlannedCheck, promql: String) {
-        let answer = place.source.vector(&promql, place.at).await;
+    async fn pair(&mut self, place: &Place<'_>, check: &PlannedCheck, asked: &PairAsk) {
+        let answer = place.source.vector(&asked.promql, place.at).await;
         let series = answer.as_ref().ok().map(Vec::len);
-        let (verdict, says) = match &answer {
-            Err(blindness) => (Verdict::Unknown, blindness.message.clone()),
-            Ok(series) if series.iter().all(is_nowhere) => (
-                Verdict::Unknown,
-                "neither counter has a series: check its labels, and that the exporter is scraped".to_owned(),
-            ),
-            Ok(series) if series.iter().any(is_nowhere) => (Verdict::Unknown, failures_nowhere(check)),
-            Ok(_) => (
+        let why = match &answer {
+            Err(blindness) => Some(blindness.message.clone()),
+            Ok(answer) => asked.lacks(answer).or_else(|| {
+                let side = asked.unmatched(answer)?;
+                Some(format!(
+                    "{side}: neither counter has a series under its labels: correct `series.{side}`, and see that the exporter \
+                     is scraped"
+                ))
+            }),
+        };
+        let (verdict, says) = match &why {
+            Some(why) => (Verdict::Unknown, why.as_str()),
+            None => (
                 Verdict::Skipped,
-                "its counters are there, and were not counted here: what it asks differs by phase or weight; write --weight".to_owned(),
+                "its counters are there, and were not counted here: what it asks differs by phase or weight; write --weight",
             ),
         };
-        if verdict == Verdict::Unknown {
-            self.missing.push(Missing::check(&check.rule.name, says.clone()));
-        }
+        self.show(check, verdict, (None, None), says);
+        self.missing
+            .extend(why.map(|why| Missing::check(&check.rule.name, why)));
         self.queries.push(Query {
             purpose: format!("check {}", check.rule.name),
-            promql,
+            promql: asked.promql.clone(),
             series,
         });
-        self.show(check, verdict, (None, None), &says);
     }
 
     fn unasked(&mut self, check: &PlannedCheck, why: String) {
@@ -247,19 +250,6 @@ fn short_range(promql: &str, period: Duration) -> Option<String> {
         Span(period),
         Span(period * SCRAPES)
     ))
-}
-
-/// Whether a sample says that the counter of failures does not exist.
-fn is_nowhere(sample: &Sample) -> bool {
-    sample.labels.get(PART).is_some_and(|mark| mark == NOWHERE)
-}
-
-fn failures_nowhere(check: &PlannedCheck) -> String {
-    let failed = match &check.source {
-        CheckSource::Pair(pair) => pair.counters.failed.as_str(),
-        CheckSource::Arms | CheckSource::Errors(_) | CheckSource::Gauge(_) => "counters.failed",
-    };
-    nowhere(failed)
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ mod pair;
 mod value;
 
 pub use errors::{count_errors, observe_errors, rule};
-pub(crate) use pair::{NOWHERE, nowhere};
 pub use pair::{PairAsk, observe_pair};
 pub use value::{GaugeQueries, Sense, reading};
 

@@ -14,16 +14,8 @@ use std::collections::BTreeMap;
 /// The labels that tell one exporting process from another.
 const EXPORTER: [&str; 2] = ["pod", "instance"];
 
-/// Marks that a name is nowhere.
-pub(crate) const NOWHERE: &str = "nowhere";
-
-/// What it means that there is no counter of that name.
-pub(crate) fn nowhere(failed: &str) -> String {
-    format!(
-        "there is no `{failed}` at all, so failures cannot be told from a misspelt name: correct `counters.failed`, or have the \
-         exporter begin it at 0"
-    )
-}
+/// Begins the mark that a name is nowhere; the part that it was to be follows.
+const NOWHERE: &str = "nowhere/";
 
 /// A pair of counters as one query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +24,8 @@ pub struct PairAsk {
     pub promql: String,
     /// The canary's first counter, for people: what to look for when there is nothing.
     selector: String,
+    /// The first counter, without labels.
+    tried: String,
     /// The counter of failures.
     failed: String,
     /// The first counter counts failures too.
@@ -76,31 +70,75 @@ impl PairAsk {
                 ));
             }
         }
-        // A misspelt name would read as no failure at all.
-        parts.push(format!(
-            r#"label_replace(absent({failed}), "{PART}", "{NOWHERE}", "{PART}", "")"#
-        ));
+        // A misspelt name would read as no failure at all, or as nothing but failures.
+        for (part, name) in [("tried", tried), ("failed", failed)] {
+            parts.push(format!(
+                r#"label_replace(absent({name}), "{PART}", "{NOWHERE}{part}", "{PART}", "")"#
+            ));
+        }
         Ok(Self {
             promql: parts.join("\nor "),
             selector,
+            tried: tried.clone(),
             failed: failed.clone(),
             total,
             has_control: pair.series.control.is_some(),
         })
     }
 
+    /// What an answer lacks that no verdict may be built on: a counter that exists nowhere under its name, or an arm of
+    /// which only failures are counted, although all attempts are to be.
+    pub(crate) fn lacks(&self, answer: &[Sample]) -> Option<String> {
+        let is_there = |mark: &str| answer.iter().any(|sample| marked(sample) == mark);
+        let nowhere = |part: &str| is_there(&format!("{NOWHERE}{part}"));
+        let first = if self.total { "total" } else { "succeeded" };
+        match (nowhere("tried"), nowhere("failed")) {
+            // Nothing at all: whether that is darkness, or it was there before, is not a matter of names.
+            (true, true) => None,
+            (false, true) => Some(format!(
+                "there is no `{}` at all, so failures cannot be told from a misspelt name: correct `counters.failed`, or have \
+                 the exporter begin it at 0",
+                self.failed
+            )),
+            (true, false) => Some(format!(
+                "there is no `{}` at all, so what went well cannot be told from a misspelt name: correct `counters.{first}`, \
+                 or have the exporter begin it at 0",
+                self.tried
+            )),
+            (false, false) => ["canary", "control"].into_iter().find_map(|side| {
+                let lost = self.total
+                    && is_there(&format!("{side}/failed"))
+                    && !is_there(&format!("{side}/tried"));
+                lost.then(|| {
+                    format!(
+                        "{side}: `{}` has series and `{}`, which counts them too, has none under the same labels: correct \
+                         `counters.total`, or `series.{side}`",
+                        self.failed, self.tried
+                    )
+                })
+            }),
+        }
+    }
+
+    /// An arm that is asked for and has neither counter.
+    pub(crate) fn unmatched(&self, answer: &[Sample]) -> Option<&'static str> {
+        let has = |side: &str| answer.iter().any(|sample| marked(sample).starts_with(side));
+        let asked = [("canary", true), ("control", self.has_control)];
+        let mut asked = asked.into_iter();
+        asked.find_map(|(side, asked)| (asked && !has(side)).then_some(side))
+    }
+
     fn snapshot(&self, at: Timestamp, answer: &[Sample]) -> Result<Snapshot, Blindness> {
         let mut arms: BTreeMap<&str, ArmSnapshot> = BTreeMap::new();
-        let marked = |sample: &Sample| sample.labels.get(PART).cloned().unwrap_or_default();
-        let parts = answer.iter().filter(|sample| marked(sample) != NOWHERE).count();
-        if parts > 0 && parts < answer.len() {
+        if let Some(message) = self.lacks(answer) {
             return Err(Blindness {
                 kind: Dark::Empty,
-                message: nowhere(&self.failed),
+                message,
             });
         }
         for sample in answer {
-            let Some(side) = marked(sample).strip_suffix("/sampled").map(side) else {
+            let mark = marked(sample);
+            let Some(side) = mark.strip_suffix("/sampled").map(side) else {
                 continue;
             };
             let sampled_at =
@@ -117,7 +155,7 @@ impl PairAsk {
             let (side, error) = match mark.split_once('/') {
                 Some((arm, "tried")) => (side(arm), false),
                 Some((arm, "failed")) => (side(arm), true),
-                _ => continue,
+                Some(_) | None => continue,
             };
             let pods = arms.get_mut(side).map(|arm| &mut arm.pods);
             let Some(pod) = pods.and_then(|pods| pods.get_mut(&exporter(sample))) else {
@@ -127,7 +165,7 @@ impl PairAsk {
                 count: sample.value,
                 error,
             };
-            pod.requests.insert(mark, counter);
+            pod.requests.insert(mark.to_owned(), counter);
         }
         let control = arms.remove("control").unwrap_or_default();
         Ok(Snapshot {
@@ -209,6 +247,10 @@ pub fn observe_pair(
         }),
         other @ (Reading::Waiting | Reading::Blind(_)) => other,
     }
+}
+
+fn marked(sample: &Sample) -> &str {
+    sample.labels.get(PART).map_or("", String::as_str)
 }
 
 fn side(name: &str) -> &'static str {
@@ -310,27 +352,68 @@ mod tests {
     #[test]
     fn one_query_asks_for_both_arms_and_each_parts_sample_time() {
         let promql = ask(true).promql;
-        assert_eq!(promql.matches("label_replace(").count(), 7);
-        assert!(promql.contains("absent(cx_fail)"), "{promql}");
+        assert_eq!(promql.matches("label_replace(").count(), 8);
+        assert!(
+            promql.contains("absent(cx_fail)") && promql.contains("absent(cx_total)"),
+            "{promql}"
+        );
         assert!(
             promql.contains(r#"sum by (pod, instance) (cx_fail{envoy_cluster_name="v2"}), "rollout_part", "canary/failed""#),
             "{promql}"
         );
     }
 
-    #[test]
-    fn a_counter_of_failures_that_is_nowhere_is_not_taken_for_none() {
-        let mut cursor = Cursor::default();
+    /// The answer where a name is nowhere, or an arm has no series of it.
+    fn without(part: &str, everywhere: bool) -> Vec<Sample> {
         let mut all = answer(1000.0, [1.0, 1.0], [0.0, 0.0]);
-        all.retain(|s| !s.labels[PART].ends_with("/failed"));
-        all.push(Sample {
-            labels: [(PART.to_owned(), NOWHERE.to_owned())].into(),
-            value: 1.0,
-        });
-        let Reading::Blind(dark) = observe_pair(&ask(true), &mut cursor, time(1000), Ok(all)) else {
-            panic!("seen");
-        };
-        assert!(dark.message.contains("`cx_fail`"), "{}", dark.message);
+        all.retain(|s| !s.labels[PART].ends_with(part));
+        if everywhere {
+            let mark = format!("{NOWHERE}{}", part.rsplit('/').next().unwrap());
+            all.push(Sample {
+                labels: [(PART.to_owned(), mark)].into(),
+                value: 1.0,
+            });
+        }
+        all
+    }
+
+    #[test]
+    fn a_misspelt_counter_is_neither_no_failure_nor_nothing_but_failures() {
+        for (total, part, everywhere, says) in [
+            (true, "/failed", true, "no `cx_fail` at all"),
+            (true, "/tried", true, "no `cx_total` at all"),
+            (false, "/tried", true, "no `handshakes` at all"),
+            (
+                true,
+                "control/tried",
+                false,
+                "control: `cx_fail` has series and `cx_total`",
+            ),
+            (
+                true,
+                "canary/tried",
+                false,
+                "canary: `cx_fail` has series and `cx_total`",
+            ),
+        ] {
+            let all = without(part, everywhere);
+            let Reading::Blind(dark) = observe_pair(&ask(total), &mut Cursor::default(), time(1000), Ok(all))
+            else {
+                panic!("seen: {part}");
+            };
+            assert!(
+                dark.message.contains(says) && dark.message.contains("correct `counters."),
+                "{}",
+                dark.message
+            );
+        }
+    }
+
+    #[test]
+    fn an_arm_whose_every_attempt_fails_may_have_no_counter_of_successes_yet() {
+        let all = without("canary/tried", false);
+        let reading = observe_pair(&ask(false), &mut Cursor::default(), time(1000), Ok(all));
+        assert_eq!(reading, Reading::Waiting);
     }
 
     #[test]

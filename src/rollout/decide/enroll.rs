@@ -5,6 +5,9 @@ use crate::rollout::plan::{PlannedComponent, routers_digest};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::status::ComponentStatus;
 
+/// In place of a digest that no routers have.
+const ELSEWHERE: &str = "elsewhere";
+
 impl Desk<'_> {
     /// Brings the status's list in line with the spec's: its order, new components, orphans last.
     pub(super) fn enroll(&mut self) {
@@ -130,9 +133,12 @@ impl Desk<'_> {
             || raises.iter().any(|r| r.component == c.name);
         // What was never looked at, and what somebody else was given, has nothing there that is ours.
         let ours = c.since.is_some() && !c.detached;
+        let now = planned.map(|p| routers_digest(&p.component));
         let back = match (&c.back, c.state == State::RolledBack && ours) {
-            (Some(known), true) => Some(known.clone()),
-            (None, true) => planned.map(|p| routers_digest(&p.component)),
+            // Once it was by other routers it has begun nowhere, though it be edited back: others may have begun there.
+            (Some(known), true) if now.as_ref() == Some(known) => Some(known.clone()),
+            (Some(_), true) => Some(ELSEWHERE.to_owned()),
+            (None, true) => now,
             (_, false) => None,
         };
         self.out.changed |= c.back != back;
