@@ -198,10 +198,16 @@ async fn component(
     told.weight = weight.percent();
     told.weight_from = weight_from;
     told.window = Span(window);
-    told.scrape_period = track.scrape_period.map(Span);
+    // Samples that come faster than our looks were not all seen: Prometheus has them all.
+    let period = match (track.scrape_period, probe.scrape_period(&ask).await) {
+        (Some(looked), Ok(Some(all))) => Some(looked.min(all)),
+        (looked, Ok(_)) => looked,
+        (_, Err(blindness)) => return Err(recorded::blind(blindness)),
+    };
+    told.scrape_period = period.map(Span);
     let walk = course.walks.into_iter().next().unwrap_or_default();
     told.put_back_at = walk.ended.filter(|_| walk.state == State::RolledBack);
-    told.missing = missing(&probe, &ask, &all, &track)
+    told.missing = missing(&probe, &ask, &all, (&track, period))
         .await
         .map_err(recorded::blind)?;
     if planned.component.pool.is_none() {
@@ -225,7 +231,7 @@ async fn component(
     }
     told.missing.extend(uncounted(&track, set, &told.missing));
     place.weight = weight;
-    place.scrape_period = track.scrape_period;
+    place.scrape_period = period;
     told.join(beside::ask(&place, set).await, set, walk.checks);
     Ok(told)
 }
@@ -393,7 +399,7 @@ async fn missing(
     probe: &Probe<'_>,
     ask: &Ask,
     rules: &[&CheckRule],
-    track: &Track,
+    (track, period): (&Track, Option<Duration>),
 ) -> Result<Vec<Missing>, Blindness> {
     let mut missing = probe.ahead(ask).await?;
     // What is only stamped too late is not taken for a wrong label.
@@ -414,14 +420,7 @@ async fn missing(
         missing.push(Missing::general("data", message.to_owned()));
     }
     missing.extend(probe.histograms(ask, rules, track).await?);
-    if let Some(looked) = track.scrape_period
-        && rules.iter().any(|rule| short(rule, looked).is_some())
-    {
-        // Samples that come faster than our looks were not all seen: Prometheus has them all.
-        let period = probe
-            .scrape_period(ask)
-            .await?
-            .map_or(looked, |all| all.min(looked));
+    if let Some(period) = period {
         missing.extend(rules.iter().filter_map(|rule| short(rule, period)));
     }
     Ok(missing)

@@ -8,6 +8,7 @@
 //! - Both arms of a tick are read at the same instant, and each of their pods has a newer sample than before.
 
 mod falls;
+mod paces;
 
 use super::delta::{ArmDelta, Pods, impossible, remember};
 use super::histogram::on_bounds_of;
@@ -15,7 +16,9 @@ use super::snapshot::{ArmSnapshot, Snapshot};
 use crate::rollout::sample::{Arm, Blindness, Counts, Dark, Reading, Tick};
 use falls::Falls;
 use jiff::Timestamp;
+use paces::Paces;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The scrape period before it was learned.
 const UNLEARNED_MS: i64 = 60_000;
@@ -67,6 +70,11 @@ pub struct Cursor {
     /// Of the canary's pods and of control's.
     #[serde(skip)]
     falls: [Falls; 2],
+    #[serde(skip)]
+    paces: [Paces; 2],
+    /// When the newest samples of the last look were scraped, whether it was a tick or not.
+    #[serde(skip)]
+    looked: [BTreeMap<String, Timestamp>; 2],
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -165,17 +173,29 @@ impl Cursor {
         self.control = look.control;
     }
 
-    /// The shortest time between two samples of a pod; slower scrapes are believed by and by.
+    /// The shortest time between two samples of a pod, from look to look: ticks wait for pods that linger, and would make
+    /// what is learned longer and longer. Slower scrapes are believed by and by.
     fn learn(&mut self, look: &Look) {
-        let apart = |known: &Pods, seen: &Pods| {
-            let moved = |(name, pod): (&String, &super::snapshot::PodSnapshot)| {
-                let before = known.get(name)?.sampled_at.as_millisecond();
-                Some(pod.sampled_at.as_millisecond() - before).filter(|&apart| apart > 0)
-            };
-            seen.iter().filter_map(moved).min()
+        let apart = |known: &mut BTreeMap<String, Timestamp>, seen: &Pods| {
+            known.retain(|name, _| seen.contains_key(name));
+            let mut least: Option<i64> = None;
+            for (name, pod) in seen {
+                if let Some(before) = known.get_mut(name) {
+                    let apart = age(pod.sampled_at, *before);
+                    *before = pod.sampled_at.max(*before);
+                    least = Some(apart)
+                        .filter(|apart| *apart > 0)
+                        .into_iter()
+                        .chain(least)
+                        .min();
+                } else {
+                    known.insert(name.clone(), pod.sampled_at);
+                }
+            }
+            least
         };
-        let canary = apart(&self.canary, &look.canary);
-        let control = apart(&self.control, &look.control);
+        let [canary, control] = &mut self.looked;
+        let (canary, control) = (apart(canary, &look.canary), apart(control, &look.control));
         let Some(now) = canary.into_iter().chain(control).min() else {
             return;
         };
@@ -275,6 +295,7 @@ pub fn advance(cursor: &mut Cursor, snapshot: Snapshot) -> Reading {
         cursor.begin(look);
         return Reading::Waiting;
     }
+    cursor.learn(&look);
     if waits(&cursor.canary, &look.canary, at, cursor.period())
         || waits(&cursor.control, &look.control, at, cursor.period())
     {
@@ -380,8 +401,18 @@ fn tick(cursor: &mut Cursor, look: Look, from: Timestamp, usual_rate: Option<f64
         cursor.begin(look);
         return blind(Dark::NotANumber, message);
     }
-    let canary = ArmDelta::between(&cursor.canary, &cursor.control, &look.canary);
-    let control = ArmDelta::between(&cursor.control, &cursor.canary, &look.control);
+    let [canary_falls, control_falls] = &cursor.falls;
+    let [canary_paces, control_paces] = &mut cursor.paces;
+    let canary = delta(
+        [&cursor.canary, &cursor.control, &look.canary],
+        canary_falls,
+        canary_paces,
+    );
+    let control = delta(
+        [&cursor.control, &cursor.canary, &look.control],
+        control_falls,
+        control_paces,
+    );
     if canary.counted == 0 && !look.canary.is_empty() {
         // Its series are there, but not since the last look: what control did alone meanwhile compares with nothing.
         cursor.begin(look);
@@ -406,7 +437,6 @@ fn tick(cursor: &mut Cursor, look: Look, from: Timestamp, usual_rate: Option<f64
         },
         usual_rate,
     };
-    cursor.learn(&look);
     cursor.beginnings = 0;
     cursor.at = Some(look.at);
     cursor.canary_seen |= !look.canary.is_empty();
@@ -414,6 +444,15 @@ fn tick(cursor: &mut Cursor, look: Look, from: Timestamp, usual_rate: Option<f64
     remember(&mut cursor.canary, look.canary, forget);
     remember(&mut cursor.control, look.control, forget);
     Reading::Fresh(tick)
+}
+
+/// What an arm did, by what was known of it and of the other.
+fn delta([known, other, seen]: [&Pods; 3], falls: &Falls, paces: &mut Paces) -> ArmDelta {
+    let believed =
+        |name: &str, gained: f64, seconds: f64| !falls.lately(name) || paces.allows(name, gained, seconds);
+    let delta = ArmDelta::between(known, other, seen, &believed);
+    paces.note(known, seen, |name| falls.lately(name));
+    delta
 }
 
 /// What is no counter, although each of its samples could be one's.

@@ -1,7 +1,7 @@
 //! What one arm did between the last look and this one: per pod, then added up.
 
 use super::histogram::{self, Curve};
-use super::snapshot::PodSnapshot;
+use super::snapshot::{Counter, PodSnapshot};
 use crate::rollout::sample::{Counts, Histogram};
 use std::collections::BTreeMap;
 
@@ -22,12 +22,21 @@ pub(crate) struct ArmDelta {
 
 impl ArmDelta {
     /// From what was known of this arm's pods, and of the other arm's, to what is seen now. Pods without a newer
-    /// sample add nothing: their requests come with their next sample.
-    pub(crate) fn between(known: &Pods, other: &Pods, seen: &Pods) -> Self {
+    /// sample add nothing: their requests come with their next sample. `believed` says whether a pod of that name can have
+    /// counted so much in so many seconds.
+    pub(crate) fn between(
+        known: &Pods,
+        other: &Pods,
+        seen: &Pods,
+        believed: &dyn Fn(&str, f64, f64) -> bool,
+    ) -> Self {
         let mut delta = Self::default();
         for (name, pod) in seen {
             match (known.get(name), other.get(name)) {
-                (Some(before), _) if pod.sampled_at > before.sampled_at => delta.add(before, pod),
+                (Some(before), _) if pod.sampled_at > before.sampled_at => {
+                    let seconds = pod.sampled_at.duration_since(before.sampled_at).as_secs_f64();
+                    delta.add(before, pod, |gained| believed(name, gained, seconds));
+                }
                 // The pod was seen exporting this metric without a series of this arm: they were born since.
                 (None, Some(before)) if pod.sampled_at > before.sampled_at => {
                     let unborn = PodSnapshot {
@@ -44,18 +53,26 @@ impl ArmDelta {
         delta
     }
 
-    fn add(&mut self, before: &PodSnapshot, now: &PodSnapshot) {
-        match movement(before, now) {
-            Movement::Went => self.count(before, now, !before.latency.is_empty()),
-            Movement::Restarted => {
-                let restarted = PodSnapshot {
-                    sampled_at: before.sampled_at,
-                    requests: BTreeMap::new(),
-                    latency: BTreeMap::new(),
-                };
-                self.count(&restarted, now, !before.latency.is_empty());
-            }
-            Movement::Unclear => {}
+    fn add(&mut self, before: &PodSnapshot, now: &PodSnapshot, believed: impl Fn(f64) -> bool) {
+        let histograms = !before.latency.is_empty();
+        let restarted = PodSnapshot {
+            sampled_at: before.sampled_at,
+            requests: BTreeMap::new(),
+            latency: BTreeMap::new(),
+        };
+        let from = match movement(before, now) {
+            Movement::Went => before,
+            Movement::Restarted => &restarted,
+            Movement::Unclear => return,
+        };
+        // What is not believed starts here, as what is unclear does.
+        if believed(
+            now.requests
+                .iter()
+                .map(|(key, counter)| more(from, key, counter))
+                .sum(),
+        ) {
+            self.count(from, now, histograms);
         }
     }
 
@@ -63,9 +80,7 @@ impl ArmDelta {
     fn count(&mut self, before: &PodSnapshot, now: &PodSnapshot, histograms: bool) {
         self.counted += 1;
         for (key, counter) in &now.requests {
-            let from = before.requests.get(key).map(|was| was.count);
-            let from = from.filter(|was| !born_anew(*was, counter.count));
-            let more = (counter.count - from.unwrap_or(0.0)).max(0.0);
+            let more = more(before, key, counter);
             self.requests += more;
             if counter.error {
                 self.errors += more;
@@ -99,6 +114,13 @@ impl ArmDelta {
             histogram::sum(&self.curves)
         }
     }
+}
+
+/// How many more of one kind there are: what fell so far that it began anew is counted from 0.
+fn more(before: &PodSnapshot, key: &str, counter: &Counter) -> f64 {
+    let from = before.requests.get(key).map(|was| was.count);
+    let from = from.filter(|was| !born_anew(*was, counter.count));
+    (counter.count - from.unwrap_or(0.0)).max(0.0)
 }
 
 /// What became of a pod's counters.
@@ -135,6 +157,14 @@ pub(crate) fn movement(before: &PodSnapshot, now: &PodSnapshot) -> Movement {
     } else {
         Movement::Went
     }
+}
+
+/// Whether any of a pod's counts is smaller than it was.
+pub(crate) fn fell(before: &PodSnapshot, now: &PodSnapshot) -> bool {
+    now.requests.iter().any(|(key, counter)| {
+        let was = before.requests.get(key);
+        was.is_some_and(|was| counter.count < was.count)
+    })
 }
 
 /// Whether a count fell so far that it must have begun at 0 again.

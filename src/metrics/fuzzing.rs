@@ -12,7 +12,7 @@ use crate::rollout::judge::{Context, Outlook};
 use crate::rollout::ledger::Ledger;
 use crate::rollout::plan::Plan;
 use crate::rollout::sample::{Arm, Blindness, Reading, Tick};
-use crate::rollout::spec::{Arms, Traffic};
+use crate::rollout::spec::{Arms, Preset, Traffic};
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 use serde_json::json;
@@ -142,6 +142,7 @@ impl<'p> Judge<'p> {
             weight,
             before: Weight::from_percent(5).unwrap_or_default(),
             traffic: Traffic::Requests,
+            preset: Preset::Istio,
             late: false,
             recorded: None,
             baseline: None,

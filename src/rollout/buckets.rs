@@ -1,6 +1,7 @@
 //! Questions to a latency histogram: counts per bucket, not cumulative, the last for everything slower.
 
 use super::evidence::real;
+use super::spec::Preset;
 
 /// The value below which a share `q` of the counted requests lies, by linear interpolation inside its bucket;
 /// `None` without requests; infinite when it lies beyond the last bound. For people and for point estimates, as
@@ -142,6 +143,18 @@ pub(super) fn worth_keeping(bounds: &[f64], pivot: Option<f64>, limits: &[f64]) 
         .filter(|(i, b)| (*i + AROUND >= at && *i < at + AROUND) || beside(**b))
         .map(|(_, b)| *b)
         .collect()
+}
+
+/// What to do about bounds that are too far apart, or not where the limits are: by the exporter that has them.
+pub(super) fn remedy(preset: Preset) -> &'static str {
+    match preset {
+        Preset::Istio | Preset::IstioGateway => "set sidecar.istio.io/statsHistogramBuckets",
+        Preset::IngressNginx => "set the controller's --time-buckets",
+        Preset::Envoy | Preset::EnvoyGateway => "set stats_config.histogram_bucket_settings",
+        Preset::Traefik => "set metrics.prometheus.buckets",
+        Preset::Linkerd => "the proxy's are fixed, so put the limits where they are",
+        Preset::GatewayApi => "set them where the exporter is configured",
+    }
 }
 
 #[cfg(test)]

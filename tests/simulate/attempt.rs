@@ -7,7 +7,7 @@ use crate::rollout::judge::{Context, How, Outlook};
 use crate::rollout::ledger::{Baseline, Ledger};
 use crate::rollout::plan::default_checks;
 use crate::rollout::sample::{Reading, Tick};
-use crate::rollout::spec::{InsufficientThen, OnBlind, Traffic as Kind};
+use crate::rollout::spec::{InsufficientThen, OnBlind, Preset, Traffic as Kind};
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -80,6 +80,7 @@ impl<'a> Attempt<'a> {
             weight: Weight::from_percent(self.percent).unwrap_or(Weight::ZERO),
             before: Weight::ZERO,
             traffic: Kind::Requests,
+            preset: Preset::Istio,
             late: false,
             recorded: None,
             probe_every: Duration::ZERO,

@@ -1,6 +1,6 @@
 //! Counters that fall again and again are no counters: a restart makes one fall once.
 
-use crate::metrics::delta::{Movement, Pods, movement};
+use crate::metrics::delta::{Pods, fell};
 use std::collections::BTreeMap;
 
 /// What a fall weighs; every newer sample without one takes 1 off.
@@ -26,7 +26,8 @@ impl Falls {
             else {
                 continue;
             };
-            if movement(before, pod) != Movement::Went {
+            // One of its series is enough: the others may be another process' behind the same address.
+            if fell(before, pod) {
                 let falls = self.0.entry(name.clone()).or_default();
                 *falls = falls.saturating_add(FALL).min(MOST);
             } else if let Some(falls) = self.0.get_mut(name) {
@@ -34,6 +35,11 @@ impl Falls {
             }
         }
         self.0.retain(|_, falls| *falls > 0);
+    }
+
+    /// Whether a pod's counts fell within its last samples.
+    pub(super) fn lately(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// A pod whose counters are none.

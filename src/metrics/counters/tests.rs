@@ -24,7 +24,7 @@ pub(super) fn pod(sampled: i64, requests: &[(&str, f64)]) -> PodSnapshot {
     PodSnapshot {
         sampled_at: second(sampled),
         requests: requests.iter().map(counter).collect(),
-        latency: std::collections::BTreeMap::new(),
+        latency: BTreeMap::new(),
     }
 }
 

@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 
 /// The labels that tell one exporting process from another.
 const EXPORTER: [&str; 2] = ["pod", "instance"];
+/// The label that Prometheus gives to what scraped a series.
+const JOB: &str = "job";
 
 /// Begins the mark that a name is nowhere; the part that it was to be follows.
 const NOWHERE: &str = "nowhere/";
@@ -61,7 +63,8 @@ impl PairAsk {
                 ("failed", format!("sum by ({by}) ({failed}{{{m}}})")),
                 (
                     "sampled",
-                    format!("max by ({by}) (timestamp({tried}{{{m}}}) or timestamp({failed}{{{m}}}))"),
+                    // Of each job: what two of them scrape would count twice.
+                    format!("max by ({by}, {JOB}) (timestamp({tried}{{{m}}}) or timestamp({failed}{{{m}}}))"),
                 ),
             ] {
                 let mark = quoted(&format!("{side}/{part}"));
@@ -136,11 +139,24 @@ impl PairAsk {
                 message,
             });
         }
+        let mut jobs = BTreeMap::new();
         for sample in answer {
             let mark = marked(sample);
             let Some(side) = mark.strip_suffix("/sampled").map(side) else {
                 continue;
             };
+            let job = sample.labels.get(JOB).map_or("", String::as_str);
+            if let Some(other) = jobs.insert((side, exporter(sample)), job) {
+                return Err(Blindness {
+                    kind: Dark::Partial,
+                    message: format!(
+                        "`{}`: {} is scraped by the jobs {other:?} and {job:?}, so every attempt would count twice: scrape it once, \
+                         or name one of them by the label {JOB} in series.{side}",
+                        brief(&self.selector),
+                        exporter(sample)
+                    ),
+                });
+            }
             let sampled_at =
                 seconds(sample.value).ok_or_else(|| self.blind("a sample time that is no time"))?;
             let pod = PodSnapshot {
@@ -407,6 +423,32 @@ mod tests {
                 dark.message
             );
         }
+    }
+
+    #[test]
+    fn what_two_jobs_scrape_is_not_counted_twice() {
+        let mut all = answer(1000.0, [1.0, 1.0], [0.0, 0.0]);
+        for sample in &mut all {
+            sample.labels.insert(JOB.to_owned(), "pods".to_owned());
+        }
+        let mut again = all.clone();
+        for sample in &mut again {
+            sample.labels.insert(JOB.to_owned(), "gateways".to_owned());
+        }
+        again.retain(|s| s.labels[PART] == "canary/sampled");
+        let once = observe_pair(&ask(true), &mut Cursor::default(), time(1000), Ok(all.clone()));
+        assert_eq!(once, Reading::Waiting);
+        all.extend(again);
+        let Reading::Blind(dark) = observe_pair(&ask(true), &mut Cursor::default(), time(1000), Ok(all))
+        else {
+            panic!("counted twice");
+        };
+        assert!(
+            dark.message
+                .contains(r#"gw is scraped by the jobs "pods" and "gateways""#),
+            "{}",
+            dark.message
+        );
     }
 
     #[test]

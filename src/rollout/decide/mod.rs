@@ -35,7 +35,7 @@ use super::ledger::Ledger;
 use super::observation::{Decision, Lower, Note, OUR_MANAGERS, Observation, Routed, Routers, Seen};
 use super::plan::{Plan, PlannedComponent, UNKNOWN};
 use super::reason::{Reason, State, Verdict};
-use super::spec::Probe;
+use super::spec::{Preset, Probe};
 use super::status::{
     ComponentStatus, Drift, GradualRolloutStatus, HISTORY_KEPT, HistoryEntry, Intent, Lowering, Weights,
 };
@@ -341,6 +341,7 @@ impl<'a> Desk<'a> {
                 .filter(|h| h.to == weight)
                 .map_or(Weight::ZERO, |h| h.from),
             traffic: planned.traffic(),
+            preset: arms.map_or(Preset::Istio, |arms| arms.canary.preset),
             late: is_late(planned.traffic()),
             recorded: c.recorded.as_ref(),
             probe_every: planned

@@ -1,9 +1,11 @@
 //! What one check comes to, as numbers; turned into words only when somebody reads them.
 
+use crate::rollout::buckets::remedy;
 use crate::rollout::check::{CheckRule, Metric};
 use crate::rollout::duration::Span;
 use crate::rollout::evidence::real;
 use crate::rollout::reason::Verdict;
+use crate::rollout::spec::Preset;
 use crate::rollout::status::CheckStatus;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -25,6 +27,8 @@ pub(super) struct Finding<'a> {
     pub(super) coarse: Option<Coarse>,
     /// A rollback limit on latencies that is no bound, and the next bound above it, at which it is held.
     pub(super) held_at: Option<[f64; 2]>,
+    /// What exports the canary's histogram: for the remedy.
+    pub(super) preset: Preset,
     pub(super) why: Why,
 }
 
@@ -53,23 +57,20 @@ pub(super) struct Slower {
 /// What to do where control's past is of no use.
 const HISTORY_REMEDY: &str = "write baseline: concurrent, or a fixed value in the metric's unit";
 
-/// Where bucket bounds are set.
-const FLAGS: &str = "set sidecar.istio.io/statsHistogramBuckets or ingress-nginx --time-buckets";
-
 impl Coarse {
-    fn words(self) -> String {
+    fn words(self, flags: &str) -> String {
         match self {
             Self::Increase { more, lower, upper } => format!(
-                "buckets end at {lower}ms and {upper}ms and cannot tell +{}% from +{}%: {FLAGS}",
+                "buckets end at {lower}ms and {upper}ms and cannot tell +{}% from +{}%: {flags}",
                 round(more * 100.0),
                 ((upper / lower - 1.0) * 100.0).round()
             ),
             Self::Limit { limit, used } => format!(
-                "its limit of {} is held to the bucket that ends at {used}ms: {FLAGS}",
+                "its limit of {} is held to the bucket that ends at {used}ms: {flags}",
                 written(limit)
             ),
             Self::Blind { more } => format!(
-                "its rollback limit of +{}% cannot be judged, buckets are too far apart: {FLAGS}",
+                "its rollback limit of +{}% cannot be judged, buckets are too far apart: {flags}",
                 round(more * 100.0)
             ),
         }
@@ -183,6 +184,7 @@ impl<'a> Finding<'a> {
             beyond: None,
             coarse: None,
             held_at: None,
+            preset: Preset::Istio,
             why: Why::NothingYet,
         }
     }
@@ -252,14 +254,14 @@ impl<'a> Finding<'a> {
 
     /// One sentence.
     pub(super) fn message(&self) -> String {
-        let says = self.with_buckets();
+        let (says, flags) = (self.with_buckets(), remedy(self.preset));
         // Whoever is put back, or waits for something else, is not helped by it.
         match self
             .held_at
             .filter(|_| matches!(self.why, Why::Passes { .. } | Why::NoPromoteLimit))
         {
             Some([limit, bound]) => format!(
-                "{says}; up to {} its rollback limit of {} puts nothing back, for no bucket ends there: {FLAGS}",
+                "{says}; up to {} its rollback limit of {} puts nothing back, for no bucket ends there: {flags}",
                 written(bound),
                 written(limit)
             ),
@@ -283,7 +285,7 @@ impl<'a> Finding<'a> {
                         )
                     ) =>
             {
-                format!("{says}; {}", coarse.words())
+                format!("{says}; {}", coarse.words(remedy(self.preset)))
             }
             _ if self.lent > 0 => format!(
                 "{says}; {} of {} connections are taken for not ended yet, by the weight",
@@ -309,6 +311,7 @@ impl<'a> Finding<'a> {
     }
 
     fn says(&self) -> String {
+        let flags = remedy(self.preset);
         match self.why {
             Why::NothingYet => "nothing was counted yet".to_owned(),
             Why::Passes { limit: Some(limit) } => {
@@ -359,12 +362,12 @@ impl<'a> Finding<'a> {
                 ))
             ),
             Why::NoBucket { limit, first } => format!(
-                "no latency bucket ends at or below the promote limit of {}, the first one at {}: {FLAGS}",
+                "no latency bucket ends at or below the promote limit of {}, the first one at {}: {flags}",
                 written(limit),
                 written(first)
             ),
             Why::NoReach { limit, last } => format!(
-                "its rollback limit of {} cannot be judged, for the last latency bucket ends at {}: {FLAGS}, or set a lower \
+                "its rollback limit of {} cannot be judged, for the last latency bucket ends at {}: {flags}, or set a lower \
                  limit",
                 written(limit),
                 written(last)

@@ -168,6 +168,7 @@ fn control_to_promote_by(
 /// What a latency check comes to.
 pub(super) fn find<'a>(ledger: &Ledger, rule: &'a CheckRule, ctx: &Context<'_>, view: &View) -> Finding<'a> {
     let mut finding = Finding::new(rule);
+    finding.preset = ctx.preset;
     if ctx.traffic == Traffic::LongLived {
         return finding.with(Why::NotMeasurable(
             "connections are long-lived: how long they last says nothing",

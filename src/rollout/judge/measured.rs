@@ -1,7 +1,7 @@
 //! Throughput: a value that is measured, not counted, and has to be past its limit for the whole of `for` before
 //! traffic goes back.
 
-use super::{Context, Finding, View, Why};
+use super::{Context, Finding, View, Why, threshold};
 use crate::rollout::check::{CheckRule, Metric};
 use crate::rollout::evidence::{real, wilson};
 use crate::rollout::ledger::Ledger;
@@ -9,7 +9,7 @@ use crate::rollout::spec::Traffic;
 use crate::rollout::tally::Tally;
 use jiff::Timestamp;
 
-/// Standard deviations of the band around a throughput.
+/// Standard deviations of the band around a throughput that is promoted by.
 const BAND: f64 = 1.96;
 /// Fewer expected canary requests than this make no share.
 const SHARE_NEEDS: f64 = 20.0;
@@ -30,7 +30,12 @@ pub(in crate::rollout) fn is_over(ledger: &Ledger, rule: &CheckRule, ctx: &Conte
         Metric::Throughput => {
             let window = ledger.recent.last(rule.window, end);
             let min = limits.min.map(crate::rollout::weight::Percent::ratio);
-            min.is_some_and(|min| matches!(share(&window, ledger, ctx), Share::Of { high, .. } if high < min))
+            // A new window is looked at again and again, for days: each is held to what evidence has to reach, and the
+            // normal tail beyond z is smaller than e^(−z²/2).
+            let band = (2.0 * threshold(ctx)).sqrt();
+            min.is_some_and(
+                |min| matches!(share(&window, ledger, ctx, band), Share::Of { high, .. } if high < min),
+            )
         }
         Metric::ErrorRate | Metric::Availability | Metric::Latency => false,
     }
@@ -56,7 +61,7 @@ enum Share {
     Nothing(&'static str),
 }
 
-fn share(tally: &Tally, ledger: &Ledger, ctx: &Context<'_>) -> Share {
+fn share(tally: &Tally, ledger: &Ledger, ctx: &Context<'_>, band: f64) -> Share {
     if !ctx.moves_requests {
         return Share::Nothing(
             "its weight is a share of new objects, which promises the canary no share of requests",
@@ -73,7 +78,7 @@ fn share(tally: &Tally, ledger: &Ledger, ctx: &Context<'_>) -> Share {
         if expected < SHARE_NEEDS {
             return Share::TooFew { have: total };
         }
-        let high = (real(total) + BAND * real(total.max(1)).sqrt()) / expected;
+        let high = (real(total) + band * real(total.max(1)).sqrt()) / expected;
         return Share::Of {
             value: real(total) / expected,
             high,
@@ -88,7 +93,7 @@ fn share(tally: &Tally, ledger: &Ledger, ctx: &Context<'_>) -> Share {
             have: tally.canary.requests,
         };
     }
-    let (_, high) = wilson(tally.canary.requests, total, BAND);
+    let (_, high) = wilson(tally.canary.requests, total, band);
     Share::Of {
         value: real(tally.canary.requests) / real(total) / weight,
         high: high / weight,
@@ -117,7 +122,7 @@ pub(super) fn throughput<'a>(
     };
     let limit = min.ratio();
     let window = ledger.recent.last(rule.window, view.end);
-    match share(&window, ledger, ctx) {
+    match share(&window, ledger, ctx, BAND) {
         Share::Of { value, high } => {
             finding.value = Some(value);
             if high < limit {
@@ -134,7 +139,7 @@ pub(super) fn throughput<'a>(
     } else {
         &view.all
     };
-    let why = match share(wide, ledger, ctx) {
+    let why = match share(wide, ledger, ctx, BAND) {
         Share::Of { value, high } if high < limit => Why::UnderPromote { value, limit },
         Share::Of { value, .. } => {
             finding.value.get_or_insert(value);

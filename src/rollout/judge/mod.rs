@@ -20,7 +20,7 @@ use super::ledger::{Baseline, Ledger, short_gap};
 use super::lines::Line;
 use super::reason::Verdict;
 use super::sample::Dark;
-use super::spec::Traffic;
+use super::spec::{Preset, Traffic};
 use super::status::CheckStatus;
 use super::tally::Tally;
 use super::weight::Weight;
@@ -47,6 +47,8 @@ pub struct Context<'a> {
     pub before: Weight,
     /// The kind of traffic.
     pub traffic: Traffic,
+    /// What exports the canary's counters: for words alone.
+    pub preset: Preset,
     /// Whether requests are counted when they end and may last for hours, so that failures are counted before the
     /// successes of their time; see [`super::late`].
     pub late: bool,

@@ -4,7 +4,7 @@ use super::*;
 use crate::rollout::check::{Bound, Limits};
 use crate::rollout::dispersion::Noise;
 use crate::rollout::sample::{Arm, Blindness, Counts, Histogram, Reading, Tick};
-use crate::rollout::spec::{InsufficientThen, OnBlind};
+use crate::rollout::spec::{InsufficientThen, OnBlind, Preset};
 use proptest::prelude::*;
 
 mod history;
@@ -71,6 +71,7 @@ fn context(rules: &[CheckRule], percent: u16) -> Context<'_> {
         weight: Weight::from_percent(percent).unwrap(),
         before: Weight::ZERO,
         traffic: Traffic::Requests,
+        preset: Preset::Istio,
         late: false,
         recorded: None,
         probe_every: Duration::ZERO,

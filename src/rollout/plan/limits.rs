@@ -190,11 +190,15 @@ impl Reader {
         let mut read = |field: &str, text: Option<&Written>| {
             text.and_then(|text| self.in_unit(&format!("{at}.{field}"), metric, text))
         };
-        Some(GaugeLimits {
+        let limits = GaugeLimits {
             max: read("max", written.max.as_ref()),
             min: read("min", written.min.as_ref()),
             max_increase: written.max_increase.map(Percent::ratio),
-        })
+        };
+        if matches!((limits.min, limits.max), (Some(min), Some(max)) if min > max) {
+            self.problem(at, "its min is above its max: no value is within both");
+        }
+        Some(limits)
     }
 
     /// A value in the metric's unit: a ratio, milliseconds, cores, bytes, seconds or a plain number.

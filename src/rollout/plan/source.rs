@@ -76,7 +76,13 @@ impl Reader {
                     return None;
                 };
                 self.template(&format!("{at}.deployment"), name, |text, v| {
-                    template::name(text, v)
+                    let name = template::name(text, v)?;
+                    if is_name(&name) {
+                        return Ok(name);
+                    }
+                    Err(format!(
+                        "{name:?} is no Deployment's name: lower-case letters, digits, - and . alone, and a letter or digit at both ends"
+                    ))
                 });
                 Some(GaugeAsk::Readiness(name.clone()))
             }
@@ -152,6 +158,11 @@ impl Reader {
         if counters.total.is_some() == counters.succeeded.is_some() {
             self.problem(at, "give either total, failed ones included, or succeeded");
         }
+        let first = counters.total.as_ref().or(counters.succeeded.as_ref());
+        if first == Some(&counters.failed) {
+            let message = "is the very counter that counts what went well, or everything: name the one of failures alone";
+            self.problem(format!("{at}.failed"), message);
+        }
         let named = [
             ("total", counters.total.as_ref()),
             ("succeeded", counters.succeeded.as_ref()),
@@ -171,6 +182,15 @@ impl Reader {
     fn errors(&mut self, at: &str, errors: &Errors) {
         if *errors == Errors::default() {
             self.problem(at, "names nothing: give codes, grpc or flags, or leave it out");
+        }
+        let is_none = |list: Option<usize>| list.is_none_or(|n| n == 0);
+        if errors.codes.as_ref().is_some_and(Vec::is_empty)
+            && is_none(errors.grpc.as_ref().map(Vec::len))
+            && is_none(errors.flags.as_ref().map(Vec::len))
+        {
+            let message =
+                "without a code, and without grpc or flags, nothing is an error: name the codes that are";
+            self.problem(format!("{at}.codes"), message);
         }
         for (i, code) in errors.codes.iter().flatten().enumerate() {
             let known = match code.as_bytes() {
@@ -247,4 +267,13 @@ impl Reader {
             }
         }
     }
+}
+
+/// Whether a Kubernetes object may be called this (RFC 1123).
+fn is_name(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    text.len() <= 253
+        && text.chars().all(|c| inner(c) || c == '-' || c == '.')
+        && text.starts_with(inner)
+        && text.ends_with(inner)
 }

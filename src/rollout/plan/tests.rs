@@ -216,6 +216,22 @@ fn what_belongs_to_another_metric_or_is_missing_is_named_with_the_remedy() {
             "spec.checks[0].counters: give either total",
         ),
         (
+            json!({"name": "x", "metric": "tlsHandshake", "series": {"canary": {"a": "b"}}, "counters": {"succeeded": "f", "failed": "f"}}),
+            "spec.checks[0].counters.failed: is the very counter",
+        ),
+        (
+            json!({"name": "errors", "errors": {"codes": []}}),
+            "spec.checks[0].errors.codes: without a code",
+        ),
+        (
+            json!({"name": "x", "metric": "readiness", "deployment": "A B", "promote": {"min": "90%"}}),
+            "spec.checks[0].deployment: \"A B\" is no Deployment's name",
+        ),
+        (
+            json!({"name": "x", "metric": "query", "query": {"canary": "up"}, "promote": {"max": "1", "min": "2"}}),
+            "spec.checks[0].promote: its min is above its max",
+        ),
+        (
             json!({"name": "x", "metric": "tlsHandshake", "series": {"canary": {"a": "b"}}, "counters": {"total": "t{}", "failed": "f"}}),
             "spec.checks[0].counters.total: \"t{}\" is no metric's name",
         ),

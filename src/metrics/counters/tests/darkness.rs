@@ -419,3 +419,96 @@ fn what_falls_again_and_again_is_no_counter_and_what_falls_once_is() {
         assert!(!matches!(reading, Reading::Blind(_)), "look {turn}: {reading:?}");
     }
 }
+
+/// What a canary is seen to do over so many looks whose counts `says`: what it says it counted, and how many looks were
+/// dark.
+fn over(looks: i64, says: impl Fn(i64) -> Vec<(&'static str, f64)>) -> ((u64, u64), usize) {
+    let mut cursor = Cursor::default();
+    let (mut sum, mut dark) = ((0, 0), 0);
+    for turn in 0..looks {
+        let now = 15 * turn;
+        let pod = pod(now, &says(turn));
+        match advance(
+            &mut cursor,
+            at(now, &[("new", pod)], &[control(now, number(now))]),
+        ) {
+            Reading::Fresh(tick) => {
+                let (requests, errors) = counted(&tick.canary);
+                sum = (sum.0 + requests, sum.1 + errors);
+            }
+            Reading::Blind(_) => dark += 1,
+            Reading::Waiting => {}
+        }
+    }
+    (sum, dark)
+}
+
+#[test]
+fn one_series_that_falls_at_every_second_sample_makes_all_of_its_pod_no_counter() {
+    let saw = |turn: i64, high: f64, low: f64| if turn % 2 == 0 { high } else { low };
+    // A gauge of failures beside a counter that rises, and a gauge of successes beside one that stands.
+    let (_, dark) = over(60, |turn| {
+        vec![("200", number(75 * turn)), ("503", saw(turn, 30.0, 0.0))]
+    });
+    assert!(dark > 45, "{dark} of 60 looks are dark");
+    let (_, dark) = over(60, |turn| vec![("200", saw(turn, 100_000.0, 10.0)), ("404", 7.0)]);
+    assert!(dark > 45, "{dark} of 60 looks are dark");
+}
+
+#[test]
+fn two_processes_behind_one_address_do_not_make_millions_of_requests_of_their_difference() {
+    // Every seventh scrape meets the younger one. Both answer 3 requests/s, one in a hundred fails.
+    let pod = |turn: i64| {
+        let seconds = if turn % 7 == 6 {
+            15 * turn + 3_000
+        } else {
+            15 * turn + 300_000
+        };
+        vec![("200", number(3 * seconds)), ("500", number(seconds) * 0.03)]
+    };
+    let ((requests, errors), _) = over(200, pod);
+    let most = 2 * 3 * 15 * 200;
+    assert!(requests < most, "{requests} of at most {most}");
+    assert!(errors * 50 < requests + 50, "{errors} of {requests}");
+}
+
+#[test]
+fn a_process_that_starts_anew_is_counted_from_0_whatever_waited_for_it() {
+    let ((requests, errors), dark) = over(40, |turn| {
+        let since = if turn < 20 {
+            number(45 * turn)
+        } else {
+            number(45 * (turn - 20)) + 200.0
+        };
+        vec![("200", since), ("500", if turn < 20 { 0.0 } else { 30.0 })]
+    });
+    assert_eq!((requests, errors, dark), (45 * 38 + 200 + 30, 30, 0));
+}
+
+#[test]
+fn pods_that_linger_make_no_scrape_period_longer() {
+    // A new pod every minute, the old ones' last samples stay for 5 minutes. Scraped each 15 s, looked at each 10 s.
+    let mut cursor = Cursor::default();
+    for look in 0..180 {
+        let now = 10 * look;
+        let pods: Vec<(String, PodSnapshot)> = (0..=now / 60)
+            .filter_map(|n| {
+                let (born, died) = (60 * n, 60 * (n + 1));
+                let sampled = (now.min(died) / 15) * 15;
+                (now - sampled < 300 && sampled >= born).then(|| {
+                    (
+                        format!("pod-{n}"),
+                        pod(sampled, &[("200", number(sampled - born))]),
+                    )
+                })
+            })
+            .collect();
+        let named: Vec<(&str, PodSnapshot)> = pods.iter().map(|(n, p)| (n.as_str(), p.clone())).collect();
+        advance(
+            &mut cursor,
+            at(now, &named, &[control((now / 15) * 15, number(now))]),
+        );
+    }
+    let period = cursor.scrape_period().unwrap();
+    assert!(period.as_secs() <= 20, "{period:?}");
+}

@@ -140,10 +140,29 @@ fn a_promote_limit_is_held_to_the_bound_below_and_says_so() {
     );
     let message = &bench.ledger.judge(&bench.ctx).checks[0].message;
     assert!(
-        message.contains("bucket that ends at 100ms") && message.contains("--time-buckets"),
+        message.contains("bucket that ends at 100ms") && message.contains("statsHistogramBuckets"),
         "{message}"
     );
     assert!(message.len() <= 256, "{}", message.len());
+}
+
+#[test]
+fn the_remedy_for_coarse_buckets_is_that_of_the_exporter_that_has_them() {
+    let rules = p95("240ms", "500ms");
+    for (preset, says) in [
+        (Preset::IngressNginx, "set the controller's --time-buckets"),
+        (Preset::Traefik, "set metrics.prometheus.buckets"),
+        (Preset::Envoy, "set stats_config.histogram_bucket_settings"),
+    ] {
+        let mut bench = Bench::new(&rules, 10);
+        bench.ctx.preset = preset;
+        bench.ticks(60, &usual(100, 1.0), &usual(900, 1.0));
+        let message = &bench.ledger.judge(&bench.ctx).checks[0].message;
+        assert!(
+            message.contains(says) && !message.contains("istio.io"),
+            "{message}"
+        );
+    }
 }
 
 #[test]
@@ -158,7 +177,7 @@ fn a_rollback_limit_beyond_every_bound_is_told_whatever_else_there_is_to_say() {
         assert!(
             message.contains(
                 "rollback limit of 1m cannot be judged, for the last latency bucket ends at 2s500ms"
-            ) && message.contains("--time-buckets"),
+            ) && message.contains("statsHistogramBuckets"),
             "{message}"
         );
         assert!(message.len() <= 256, "{}", message.len());
@@ -358,7 +377,8 @@ fn buckets_that_cannot_show_the_rollback_limit_are_told() {
     bench.ticks(60, &beyond(100), &beyond(900));
     let message = &bench.ledger.judge(&bench.ctx).checks[1].message;
     assert!(
-        message.contains("rollback limit of +50% cannot be judged") && message.contains("--time-buckets"),
+        message.contains("rollback limit of +50% cannot be judged")
+            && message.contains("statsHistogramBuckets"),
         "{message}"
     );
 }

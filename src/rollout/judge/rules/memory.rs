@@ -405,3 +405,25 @@ fn at_everything_what_still_comes_to_control_neither_acquits_nor_shares_the_blam
     let outlook = bench.ticks(120, &arm(200, 0, 0), &arm(1, 1, 0));
     assert!(!is_breach(&outlook), "{outlook:?}");
 }
+
+/// Whether a canary at half of the traffic is put back within two hours that gets so many requests of so many in each
+/// tick, held to 80% of its share in windows of two minutes.
+fn starved(canary: u64, all: u64) -> bool {
+    let min = |text: &str| Limits {
+        min: Some(text.parse().unwrap()),
+        ..Limits::default()
+    };
+    let mut check = rule("throughput", Metric::Throughput, min("95%"), Some(min("80%")));
+    (check.for_, check.window) = (Duration::from_secs(120), Duration::from_secs(120));
+    let rules = [check];
+    let mut bench = Bench::new(&rules, 50);
+    (0..720).any(|_| is_breach(&bench.tick(arm(canary, 0, 0), arm(all - canary, 0, 0))))
+}
+
+#[test]
+fn a_window_that_luck_explains_over_days_of_looks_puts_nothing_back() {
+    // 12 of 48 requests in each window, of which 24 were its share, are rare in one window and not over a day of them.
+    assert!(!starved(1, 4));
+    // 120 of 480 never happen.
+    assert!(starved(10, 40));
+}
