@@ -25,10 +25,12 @@ if [ "$what" = all ]; then
     SWEEP=all "$(program)" --show-output --test-threads 1 --include-ignored
 fi
 
-# The library beneath must be sabotaged too. Cargo tells builds apart by the wrapper's path.
-printf '#!/bin/sh\nexec "$@" --cfg sabotage_order\n' >"$folder/sabotage_order"
-chmod +x "$folder/sabotage_order"
-RUSTC_WORKSPACE_WRAPPER=$folder/sabotage_order build
+# The library beneath must be sabotaged too. Cargo tells builds apart by the wrapper's path: the same one each time, or
+# everything would be compiled anew.
+wrapper=$(realpath "${CARGO_TARGET_DIR:-target}")/sabotage_order
+printf '#!/bin/sh\nexec "$@" --cfg sabotage_order\n' >"$wrapper"
+chmod +x "$wrapper"
+RUSTC_WORKSPACE_WRAPPER=$wrapper build
 broken=$(program)
 missed=()
 for pair in none $pairs; do

@@ -229,7 +229,6 @@ async fn component(
             format!("it cannot be counted: {why}; {remedy}"),
         ));
     }
-    told.missing.extend(uncounted(&track, set, &told.missing));
     place.weight = weight;
     place.scrape_period = period;
     told.join(beside::ask(&place, set).await, set, walk.checks);
@@ -294,24 +293,28 @@ impl About {
         let place = |row: &Check| set.checks.iter().position(|c| c.rule.name == row.status.name);
         rows.sort_by_key(place);
         self.checks = rows;
+        self.name_the_unknown();
     }
-}
 
-/// Checks with counts of their own that could not be counted at the last look, as long as nothing is said of them yet.
-fn uncounted(track: &Track, set: &CheckSet, told: &[Missing]) -> Vec<Missing> {
-    let said = |why: &str| told.iter().any(|missing| missing.says(why));
-    let dark =
-        set.streams
+    /// A check that cannot be told is missing something, whatever it is; where the arms are, that is said of them.
+    fn name_the_unknown(&mut self) {
+        let general = self
+            .missing
             .iter()
-            .filter_map(|stream| match track.beside.streams.get(&stream.key)?.last()? {
-                Reading::Blind(blindness) if !said(&blindness.message) => Some((stream, &blindness.message)),
-                Reading::Blind(_) | Reading::Fresh(_) | Reading::Waiting => None,
-            });
-    dark.flat_map(|(stream, why)| {
-        let rules = stream.rules.iter();
-        rules.map(|rule| Missing::check(&rule.name, why.clone()))
-    })
-    .collect()
+            .any(|missing| !missing.of.starts_with("check "));
+        let mut found = Vec::new();
+        for row in self
+            .checks
+            .iter()
+            .filter(|row| row.status.verdict == Verdict::Unknown)
+        {
+            let one = Missing::check(&row.status.name, row.status.message.clone());
+            if !general && self.missing.iter().all(|missing| missing.of != one.of) {
+                found.push(one);
+            }
+        }
+        self.missing.extend(found);
+    }
 }
 
 /// A day's requests that are surely fewer than promotion needs: no weight would ever rise.

@@ -52,11 +52,6 @@ impl Missing {
     pub(crate) fn check(name: &str, message: String) -> Self {
         Self::general(&format!("check {name}"), message)
     }
-
-    /// Whether it tells this already.
-    pub(crate) fn says(&self, why: &str) -> bool {
-        self.message.contains(why)
-    }
 }
 
 /// Asks Prometheus at one instant.

@@ -19,6 +19,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -86,7 +87,11 @@ pub(crate) struct World {
     api: Connection,
     folder: tempfile::TempDir,
     _server: JoinSet<()>,
+    _place: SemaphorePermit<'static>,
 }
+
+/// How many of these worlds there are at once: what they measure is shares and times.
+static PLACES: Semaphore = Semaphore::const_new(2);
 
 struct Connection(kube::Client);
 
@@ -108,6 +113,7 @@ pub(crate) struct Span {
 impl World {
     /// Brings up everything but the rollout; all traffic is on control.
     pub(crate) async fn start(kind: Kind, plans: &[Plan]) -> Self {
+        let place = PLACES.acquire().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("routes")).unwrap();
         let store = Store::new(Clock::System);
@@ -166,6 +172,7 @@ impl World {
             api: Connection(client),
             folder,
             _server: server,
+            _place: place,
         }
     }
 

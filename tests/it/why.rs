@@ -110,6 +110,24 @@ async fn samples_that_come_faster_than_we_look_are_not_called_too_few() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_arm_whose_samples_are_stamped_long_before_the_others_is_named() {
+    let mut record = Record(String::new());
+    record.service("fast", 15, MS, BOUNDS);
+    let late = record.0.lines().map(|line| {
+        let (sample, at) = line.rsplit_once(' ').unwrap();
+        let at = at.parse::<i64>().unwrap() - if sample.contains("v1") { 120 } else { 0 };
+        format!("{sample} {at}\n")
+    });
+    let prometheus = Record(late.collect()).served().await;
+    let yaml = file("fast", "", "{name: errors}");
+    let (code, out, err) = run(TEST, &yaml, &prometheus.url(), &[]).await;
+    assert_eq!(code, 3, "{out}{err}");
+    let out = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let says = "arms.control: its newest sample is stamped 120 s before canary's";
+    assert!(out.contains(says), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn samples_stamped_after_our_now_are_told_and_not_taken_for_a_wrong_label() {
     let now = gradual_rollout::clock::Clock::System.now().as_second();
     // All samples of an hour, or only those of ten minutes that are still to come: then now has none at all.

@@ -81,6 +81,36 @@ async fn what_is_read_beside_the_arms_is_asked_for_once_and_what_is_missing_in_i
     assert_eq!(asked["promql"], r#"max(queue_depth{app="shop"})"#);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_misspelt_counter_of_a_pair_is_missing_and_nobody_is_put_back_for_it() {
+    let mut record = Record(String::new());
+    record.service("shop", 15, MS, BOUNDS);
+    record.rises(r#"handshakes_failed_total{pod="gateway"}"#, 60, 15, AT);
+    record.rises(r#"handshakes_total{pod="elsewhere"}"#, 600, 15, AT);
+    let prometheus = record.served().await;
+    let series = r#"series: {canary: {pod: "gateway"}}"#;
+    for (counters, says) in [
+        ("total: handshake_total", "no `handshake_total` at all"),
+        ("succeeded: handshake_total", "no `handshake_total` at all"),
+        ("total: handshakes_total", "has none under the same labels"),
+    ] {
+        let check = format!(
+            "{{name: done, metric: tlsHandshake, counters: {{{counters}, failed: handshakes_failed_total}}, {series}}}"
+        );
+        let yaml = file("shop", "", &check);
+        let (code, out, err) = run(&format!("{TEST} -o json"), &yaml, &prometheus.url(), &[]).await;
+        assert_eq!(code, 3, "{out}{err}");
+        let told: Value = serde_json::from_str(&out).unwrap();
+        let about = &told["components"][0];
+        let checks = about["checks"].as_array().unwrap();
+        let done = checks.iter().find(|c| c["name"] == "done").unwrap();
+        assert_eq!(done["verdict"], "Unknown", "{out}");
+        assert_eq!(about["putBackAt"], Value::Null, "{out}");
+        let missing = about["missing"].to_string();
+        assert!(missing.contains("check done") && missing.contains(says), "{out}");
+    }
+}
+
 const REPLAYED: &str = r#"{name: throughput, promote: none},
   {name: gone, metric: errorRate, promote: {max: 5%}, rollback: {max: 20%}, errors: {codes: ["410"]}},
   {name: queue, metric: query, promote: {max: 100}, rollback: {max: 1000}, for: 5m, query: {canary: 'max(queue_depth{app="{{component}}"})'}},
