@@ -327,7 +327,7 @@ impl Scene {
             .args(["-n", &self.ns])
             .env("KUBECONFIG", kubeconfig)
             // The daemons' own namespace: who operates in it may read their Lease there, and only there.
-            .env("GRADUAL_ROLLOUT__LEASE__NAMESPACE", &self.ns)
+            .env("GRADUAL_ROLLOUT__NAMESPACE", &self.ns)
             .env("USER", "eve")
             .stdin(Stdio::null());
         command
