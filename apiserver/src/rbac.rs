@@ -2,7 +2,7 @@
 //! `--authorization-mode=RBAC` reads them. Off until [`Store::enforce_rbac`]: then everything is allowed to everybody.
 //!
 //! Left out: the built-in roles (what `system:discovery` and `system:basic-user` grant is granted here to everybody who
-//! is known; `system:masters` may everything), aggregated ClusterRoles, and the check that nobody grants more than they
+//! is known; `system:masters` may everything), aggregated `ClusterRoles`, and the check that nobody grants more than they
 //! have.
 
 use super::failure::Failure;

@@ -23,7 +23,7 @@ impl Others {
             name: c.name.clone(),
             state: c.state,
             reason: c.reason,
-            weight: c.weight.clone(),
+            weight: c.weight,
             lowering: c.lowering.clone(),
             ..ComponentStatus::default()
         };

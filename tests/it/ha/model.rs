@@ -497,7 +497,9 @@ impl State {
                     .filter(|r| r.who() == *who)
                     .copied()
                     .collect();
-                own.iter_mut().for_each(|request| request.give_to(0));
+                for request in &mut own {
+                    request.give_to(0);
+                }
                 own.sort_unstable();
                 (self.daemons[*who], own)
             });
