@@ -72,6 +72,10 @@ simulate: ## Hold the judge to its promises by simulation, more than an hour (UP
 sweep: tools ## Kill the daemon before and after each of its calls in every story, and swap the writes of its protocol
 	scripts/sweep.sh all
 
+.PHONY: emergency
+emergency: ## Put 1,000 components back at once, within 2 s
+	$(CARGO) test --locked --profile sweep --test it -- --ignored --exact --nocapture emergency::a_thousand_components_are_back_within_two_seconds
+
 .PHONY: soak
 soak: ## A month with 200 components and faults at random, in virtual time
 	$(CARGO) test --locked --profile sweep --test soak -- --show-output

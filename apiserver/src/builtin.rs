@@ -4,7 +4,9 @@ use super::cells::{count, data, deployment_ready, event_columns, join, pod_ready
 use super::column::Column;
 use super::resource::{Registry, Resource, Source};
 use super::schema::METADATA;
-use k8s_openapi::api::{admissionregistration, apps, coordination, core, discovery, events, networking};
+use k8s_openapi::api::{
+    admissionregistration, apps, coordination, core, discovery, events, networking, rbac,
+};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
@@ -52,7 +54,50 @@ impl Row {
 
 /// Serves every built-in resource.
 pub(super) fn register(registry: &mut Registry) {
-    for row in rows() {
+    add(registry, rows());
+}
+
+/// Serves what [`super::rbac`] reads.
+pub(super) fn register_rbac(registry: &mut Registry) {
+    const GROUP: &str = super::rbac::GROUP;
+    let cluster = |row: Row| Row {
+        namespaced: false,
+        ..row
+    };
+    add(
+        registry,
+        vec![
+            Row::new(
+                "",
+                "serviceaccounts",
+                "ServiceAccount",
+                schema::<core::v1::ServiceAccount>,
+            ),
+            Row::new(GROUP, "roles", "Role", schema::<rbac::v1::Role>),
+            Row::new(
+                GROUP,
+                "rolebindings",
+                "RoleBinding",
+                schema::<rbac::v1::RoleBinding>,
+            ),
+            cluster(Row::new(
+                GROUP,
+                "clusterroles",
+                "ClusterRole",
+                schema::<rbac::v1::ClusterRole>,
+            )),
+            cluster(Row::new(
+                GROUP,
+                "clusterrolebindings",
+                "ClusterRoleBinding",
+                schema::<rbac::v1::ClusterRoleBinding>,
+            )),
+        ],
+    );
+}
+
+fn add(registry: &mut Registry, rows: Vec<Row>) {
+    for row in rows {
         // Events are stored once, in the core form, and served by both groups.
         let stored = if row.group == "events.k8s.io" {
             ""

@@ -8,6 +8,7 @@ use super::discovery::{self, AGGREGATED};
 use super::failure::Failure;
 use super::fault::{Action, Seen};
 use super::patch::PatchKind;
+use super::rbac::{self, Person, Wanted};
 use super::resource::Registry;
 use super::selector::Selector;
 use super::store::Store;
@@ -18,8 +19,8 @@ use super::{openapi, review, scale, wire};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::header::{ACCEPT, CONTENT_TYPE, WARNING};
-use http::{HeaderValue, StatusCode};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WARNING};
+use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +59,7 @@ impl Call {
         let path = self.uri.path().trim_matches('/').to_owned();
         let steps: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
         let registry = store.registry();
+        let person = rbac::who(store, self.header(AUTHORIZATION))?;
         if let Some(told) = self.about(&registry, &steps) {
             return told;
         }
@@ -66,7 +68,17 @@ impl Call {
             ["apis", group, version, rest @ ..] => (*group, *version, rest),
             _ => return Err(Failure::no_such_resource()),
         };
-        if let Some(answer) = review::answer(store, group, rest, &self.method, || self.json()) {
+        let wanted = Wanted::of(
+            &self.method,
+            group,
+            rest,
+            self.truth("watch"),
+            self.param("fieldSelector"),
+        );
+        rbac::demand(store, person.as_ref(), &wanted)?;
+        if let Some(answer) =
+            review::answer(store, person.as_ref(), group, rest, &self.method, || self.json())
+        {
             return answer.map(|value| reply(StatusCode::CREATED, &value));
         }
         let (namespace, rest) = match rest {
@@ -83,6 +95,10 @@ impl Call {
             [plural, name] => (*plural, *name, Sub::None),
             [plural, name, "status"] => (*plural, *name, Sub::Status),
             [plural, name, "scale"] => (*plural, *name, Sub::Scale),
+            ["serviceaccounts", name, "token"] if store.asks_for_rights() && self.method == Method::POST => {
+                let issued = rbac::issue(store, namespace, name, self.json()?)?;
+                return Ok(reply(StatusCode::CREATED, &issued));
+            }
             _ => return Err(Failure::no_such_resource()),
         };
         let resource = registry
@@ -97,6 +113,7 @@ impl Call {
             return Err(Failure::no_such_resource());
         }
         let ask = self.ask(resource, namespace, name, sub)?;
+        self.demand_create(store, person.as_ref(), &ask, wanted)?;
         let action = store.faults().hit(Seen {
             verb: ask.verb,
             resource: &ask.resource.group_resource(),
@@ -116,6 +133,32 @@ impl Call {
             None => {}
         }
         self.serve(store, &ask)
+    }
+
+    /// An apply of what is absent makes it, and so does a PUT of some resources: that needs the right to.
+    fn demand_create(
+        &self,
+        store: &Store,
+        person: Option<&Person>,
+        ask: &Ask,
+        mut wanted: Wanted,
+    ) -> Result<(), Failure> {
+        let makes = match ask.verb {
+            "patch" => self.header(CONTENT_TYPE).starts_with("application/apply-patch"),
+            "update" => ask.resource.create_on_update,
+            _ => false,
+        };
+        if makes
+            && ask.sub == Sub::None
+            && store
+                .lock()
+                .find(&ask.resource, &ask.namespace, &ask.name)
+                .is_none()
+        {
+            "create".clone_into(&mut wanted.verb);
+            return rbac::demand(store, person, &wanted);
+        }
+        Ok(())
     }
 
     /// Everything that is not about objects.

@@ -3,7 +3,8 @@
 //! [`Store`] holds the objects; [`Store::client`] talks to it in this process, also under a paused clock;
 //! [`serve`] lets stock kubectl in over loopback, from a thread and runtime of its own. The way of a request:
 //! [`http`] understands it, [`ask`] is what is left of it, [`write`] (with [`patch`], [`managed`] and [`schema`])
-//! or [`view`] and [`watch`] answer it, and [`store`] remembers and tells the watchers.
+//! or [`view`] and [`watch`] answer it, and [`store`] remembers and tells the watchers. [`rbac`] asks for rights where
+//! the embedder wants it.
 
 pub mod clock;
 
@@ -34,6 +35,7 @@ mod openapi;
 mod patch;
 mod protobuf;
 mod prune;
+mod rbac;
 mod resource;
 mod review;
 mod rules;
@@ -52,5 +54,5 @@ pub use deployment::roll_out_deployments;
 pub use failure::{Cause, Failure};
 pub use fault::{Action, Fault, Faults};
 pub use gateway_api::accept_routes;
-pub use serve::{serve, write_kubeconfig};
+pub use serve::{serve, write_kubeconfig, write_kubeconfig_of};
 pub use store::{Change, Store};

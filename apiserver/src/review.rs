@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::json::{self, text};
+use super::rbac::{self, Person};
 use super::store::Store;
 use http::Method;
 use serde_json::{Value, json};
@@ -30,6 +31,7 @@ const REVIEWS: [(&str, &str, &str); 5] = [
 /// The answer to a review; `None` when the path is none.
 pub(super) fn answer(
     store: &Store,
+    asker: Option<&Person>,
     group: &str,
     rest: &[&str],
     method: &Method,
@@ -41,7 +43,7 @@ pub(super) fn answer(
         return Some(Err(Failure::method_not_allowed()));
     }
     Some(body().map(|mut review| {
-        let status = status(store, kind, &review);
+        let status = status(store, asker, kind, &review);
         json::set(&mut review, "apiVersion", Some(json!(format!("{group}/v1"))));
         json::set(&mut review, "kind", Some(json!(kind)));
         json::metadata(&mut review).insert("creationTimestamp".to_owned(), Value::Null);
@@ -50,10 +52,13 @@ pub(super) fn answer(
     }))
 }
 
-fn status(store: &Store, kind: &str, review: &Value) -> Value {
-    let sandbox = json!({"username": "sandbox", "groups": ["system:masters", "system:authenticated"]});
+fn status(store: &Store, asker: Option<&Person>, kind: &str, review: &Value) -> Value {
+    let asking = asker.map_or_else(
+        || json!({"username": "sandbox", "groups": ["system:masters", "system:authenticated"]}),
+        |asker| json!({"username": asker.name, "groups": asker.groups}),
+    );
     match kind {
-        "SelfSubjectReview" => json!({"userInfo": sandbox}),
+        "SelfSubjectReview" => json!({"userInfo": asking}),
         "TokenReview" => match store.user(text(review, "/spec/token")) {
             Some(user) => json!({"authenticated": true, "user": user}),
             None => json!({"authenticated": false, "error": "invalid bearer token"}),
@@ -64,7 +69,10 @@ fn status(store: &Store, kind: &str, review: &Value) -> Value {
         }),
         _ => {
             let empty = json!({});
-            let allowed = store.allows(review.get("spec").unwrap_or(&empty));
+            let spec = review.get("spec").unwrap_or(&empty);
+            let allowed = store
+                .decided(spec)
+                .unwrap_or_else(|| rbac::reviewed(store, asker, spec));
             json!({"allowed": allowed, "reason": if allowed { "" } else { "refused by the sandbox" }})
         }
     }

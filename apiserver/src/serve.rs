@@ -55,10 +55,20 @@ fn dated(mut response: axum::response::Response, now: Timestamp) -> axum::respon
 
 /// Writes a kubeconfig for a server on `address`.
 pub fn write_kubeconfig(path: &Path, address: SocketAddr) -> std::io::Result<()> {
+    write(path, address, "{}")
+}
+
+/// The same, for whoever a bearer token is of.
+pub fn write_kubeconfig_of(path: &Path, address: SocketAddr, token: &str) -> std::io::Result<()> {
+    // JSON is YAML.
+    write(path, address, &serde_json::json!({"token": token}).to_string())
+}
+
+fn write(path: &Path, address: SocketAddr, user: &str) -> std::io::Result<()> {
     let config = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: sandbox\nclusters:\n- name: sandbox\n  cluster:\n    \
          server: http://{address}\ncontexts:\n- name: sandbox\n  context:\n    cluster: sandbox\n    user: sandbox\n\
-         users:\n- name: sandbox\n  user: {{}}\n"
+         users:\n- name: sandbox\n  user: {user}\n"
     );
     std::fs::write(path, config)
 }

@@ -78,6 +78,8 @@ struct Access {
     rule: Option<Rule>,
     /// Tokens, and whose they are.
     tokens: HashMap<String, Value>,
+    /// Every request is asked for rights.
+    enforced: bool,
 }
 
 /// The store behind the API. Cheap to clone; clones share everything. May be used from several runtimes at once:
@@ -176,7 +178,8 @@ impl Store {
         lock(&self.0.access).tokens.insert(token.to_owned(), user);
     }
 
-    /// Decides access reviews by their `spec`; without a rule everything is allowed.
+    /// Decides access reviews by their `spec`; without a rule everything is allowed, or what RBAC grants where it is
+    /// enforced.
     pub fn set_access(&self, rule: impl Fn(&Value) -> bool + Send + Sync + 'static) {
         lock(&self.0.access).rule = Some(Arc::new(rule));
     }
@@ -185,9 +188,20 @@ impl Store {
         lock(&self.0.access).tokens.get(token).cloned()
     }
 
-    pub(super) fn allows(&self, spec: &Value) -> bool {
+    /// What [`Store::set_access`] decides on the `spec` of a review; `None` without it.
+    pub(super) fn decided(&self, spec: &Value) -> Option<bool> {
         let rule = lock(&self.0.access).rule.clone();
-        rule.is_none_or(|rule| rule(spec))
+        rule.map(|rule| rule(spec))
+    }
+
+    /// Serves the resources of RBAC and asks every request for rights.
+    pub(super) fn ask_for_rights(&self) {
+        builtin::register_rbac(Arc::make_mut(&mut self.lock().registry));
+        lock(&self.0.access).enforced = true;
+    }
+
+    pub(super) fn asks_for_rights(&self) -> bool {
+        lock(&self.0.access).enforced
     }
 
     /// How often an idle watch gets a bookmark.

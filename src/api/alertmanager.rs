@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The largest payload: a thousand alerts with labels and annotations of some length.
@@ -28,9 +29,14 @@ const AT_ONCE: usize = 8;
 const REASON: usize = 300;
 
 #[derive(Deserialize)]
-pub(super) struct Payload {
+struct Body {
     version: String,
-    pub(super) alerts: Vec<Alert>,
+    alerts: Vec<Value>,
+}
+
+/// The alerts, each for itself: one that cannot be read keeps up no other.
+pub(super) struct Payload {
+    pub(super) alerts: Vec<Result<Alert, Outcome>>,
 }
 
 #[derive(Deserialize)]
@@ -41,7 +47,9 @@ pub(super) struct Alert {
     labels: BTreeMap<String, String>,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
+    #[serde(default)]
     starts_at: String,
+    #[serde(default)]
     fingerprint: String,
 }
 
@@ -70,7 +78,7 @@ pub(super) enum Became {
 
 /// What a body says, if it can be worked.
 pub(super) fn understood(body: &[u8]) -> Result<Payload, Refusal> {
-    let payload: Payload = serde_json::from_slice(body).map_err(|error| {
+    let payload: Body = serde_json::from_slice(body).map_err(|error| {
         Refusal::new(
             StatusCode::BAD_REQUEST,
             format!("no payload of Alertmanager's webhook: {error}"),
@@ -92,16 +100,38 @@ pub(super) fn understood(body: &[u8]) -> Result<Payload, Refusal> {
             ),
         ));
     }
-    Ok(payload)
+    let read = |alert: Value| {
+        serde_json::from_value(alert).map_err(|error| Outcome {
+            alert: String::new(),
+            fingerprint: String::new(),
+            result: Became::Refused,
+            message: plain(&format!("no alert: {error}"), REASON),
+            command: None,
+        })
+    };
+    Ok(Payload {
+        alerts: payload.alerts.into_iter().map(read).collect(),
+    })
 }
 
 /// Takes alerts in.
 pub(super) async fn take(State(inbound): State<Inbound>, request: Request) -> Result<Response, Refusal> {
     let (body, _permit) = inbound.hook(request, LARGEST).await?;
     let payload = understood(&body)?;
-    let work = |alert: Alert| {
+    let work = |alert: Result<Alert, Outcome>| {
         let inbound = inbound.clone();
-        async move { work(&inbound, &alert).await }
+        async move {
+            match alert {
+                Ok(alert) => work(&inbound, &alert).await,
+                Err(outcome) => {
+                    tracing::warn!(
+                        message = outcome.message,
+                        "an alert that cannot be read put nothing back"
+                    );
+                    outcome
+                }
+            }
+        }
     };
     let outcomes: Vec<Outcome> = futures::stream::iter(payload.alerts)
         .map(work)
@@ -148,18 +178,27 @@ pub(super) fn meant(
                        hooks_in.alerts in the daemon's settings";
         return Err(outcome(alert, Became::Unknown, message.to_owned()));
     };
-    let Ok(started) = alert.starts_at.parse::<Timestamp>() else {
-        let message = format!("startsAt {:?} is no time", plain(&alert.starts_at, 64));
-        return Err(outcome(alert, Became::Refused, message));
-    };
-    let parts = [
+    let labels: Vec<&str> = alert
+        .labels
+        .iter()
+        .flat_map(|(name, value)| [name.as_str(), value.as_str()])
+        .collect();
+    let mut parts = vec![
         alert.fingerprint.as_str(),
         alert.starts_at.as_str(),
         target.namespace.as_str(),
         target.rollout.as_deref().unwrap_or_default(),
         target.component.as_str(),
     ];
-    let id = Inbound::id_of(started, &parts);
+    if alert.fingerprint.is_empty() {
+        // A fingerprint is made of the labels.
+        parts.extend(labels);
+    }
+    let id = match alert.starts_at.parse::<Timestamp>() {
+        Ok(started) => Inbound::id_of(started, &parts),
+        // It fires, whatever it says of when: the id then says nothing of a time.
+        Err(_) => Inbound::own_id(&parts),
+    };
     let name = alert.labels.get("alertname").map_or("", String::as_str);
     let text = ["summary", "message", "description"]
         .iter()

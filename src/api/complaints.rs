@@ -50,9 +50,9 @@ pub(super) fn understood(body: &[u8]) -> Result<Said, Refusal> {
             "no complaint: {error}; it is {{\"namespace\", \"rollout\"?, \"component\", \"text\", \"who\"?, \"id\"?}}"
         ))
     })?;
-    if said.text().is_empty() || said.component.is_empty() {
+    if said.text().is_empty() || ["", "*"].contains(&said.component.as_str()) {
         return Err(bad(
-            "a complaint names a component and says in text what is wrong".to_owned(),
+            "a complaint names one component and says in text what is wrong".to_owned(),
         ));
     }
     Ok(said)

@@ -14,8 +14,9 @@ pub(crate) fn alerts(bytes: &[u8]) {
     let routes: Vec<AlertRoute> = route.into_iter().collect();
     match alertmanager::understood(bytes) {
         Ok(payload) => {
-            for alert in &payload.alerts {
-                match alertmanager::meant((&routes, true), alert) {
+            for alert in payload.alerts {
+                let meant = alert.and_then(|alert| alertmanager::meant((&routes, true), &alert));
+                match meant {
                     Ok((_, id, wish)) => command(id, Verb::Rollback, wish),
                     Err(outcome) => assert!(is_harmless(&outcome.message), "{outcome:?}"),
                 }

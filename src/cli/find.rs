@@ -63,7 +63,13 @@ pub(super) fn addressees(
             meant
         }
     };
+    let lowers = ask.verb.only_lowers();
     let Whom::Named(names) = &ask.whom else {
+        if meant.is_empty() && lowers {
+            return Err(Failure::refused(format!(
+                "there is no GradualRollout in the namespace {namespace}: name another with -n"
+            )));
+        }
         if meant.is_empty() {
             return Err(Failure::refused(format!(
                 "there is no GradualRollout in the namespace {namespace}; name another with -n, or apply one such as\n\n{}",
@@ -97,7 +103,7 @@ pub(super) fn addressees(
             [(index, _)] => {
                 chosen.insert(*index);
             }
-            [] => return Err(unknown(name, &meant, namespace)),
+            [] => return Err(unknown(name, &meant, namespace, !lowers)),
             several => {
                 let there: Vec<&str> = several
                     .iter()
@@ -152,7 +158,7 @@ pub(super) fn one(
         .filter(|r| components(r).iter().any(|c| c == component));
     match (having.next(), having.next()) {
         (Some(one), None) => Ok(one.clone()),
-        (None, _) => Err(unknown(component, &meant, namespace)),
+        (None, _) => Err(unknown(component, &meant, namespace, true)),
         (Some(_), Some(_)) => Err(Failure::refused(format!(
             "{component:?} is a component of several rollouts: say --rollout NAME: {}",
             known.join(", ")
@@ -160,7 +166,8 @@ pub(super) fn one(
     }
 }
 
-fn unknown(name: &str, rollouts: &[GradualRollout], namespace: &str) -> Failure {
+/// `offers`: something to begin with, which is of no use to whoever wants traffic back.
+fn unknown(name: &str, rollouts: &[GradualRollout], namespace: &str, offers: bool) -> Failure {
     let known: BTreeSet<String> = rollouts.iter().flat_map(components).collect();
     let hint = closest(name, known.iter().map(String::as_str))
         .map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
@@ -173,6 +180,11 @@ fn unknown(name: &str, rollouts: &[GradualRollout], namespace: &str) -> Failure 
                 known.into_iter().collect::<Vec<_>>().join(", ")
             )
         };
+        if !offers {
+            return Failure::refused(format!(
+                "no rollout in {namespace} has a component {name:?}{there}: correct it, or name another namespace with -n"
+            ));
+        }
         return Failure::refused(format!(
             "no rollout in {namespace} has a component {name:?}{there}. To make one, adapt and apply:\n\n{}",
             example(name, namespace)
@@ -276,6 +288,20 @@ mod tests {
         assert!(refused.message.contains("kind: GradualRollout"), "{refused}");
         let near = found(vec![rollout("one", "terminal")], "x -p 5 -c termnal").unwrap_err();
         assert!(near.message.contains("did you mean \"terminal\""), "{near}");
+        for line in [
+            "x rollback shop",
+            "x pause shop",
+            "x emergency-rollback --reason y -c shop",
+        ] {
+            let refused = found(vec![rollout("one", "terminal")], line).unwrap_err();
+            assert!(refused.message.contains("there are terminal"), "{refused}");
+            assert!(
+                !refused.message.contains("kind:"),
+                "no lesson in an emergency: {refused}"
+            );
+        }
+        let nothing = found(vec![], "x emergency-rollback --reason y").unwrap_err();
+        assert!(!nothing.message.contains("kind:"), "{nothing}");
         let both = vec![rollout("one", "terminal"), rollout("two", "terminal")];
         let refused = found(both.clone(), "x -p 5 -c terminal").unwrap_err();
         assert!(refused.message.contains("--rollout NAME: one, two"), "{refused}");

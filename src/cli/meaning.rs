@@ -265,6 +265,13 @@ impl Ask {
             ));
         }
         let all = args.component.is_empty();
+        let after = After {
+            probes: args.probe,
+            probe_hosts: Vec::new(),
+            notify: args.notify,
+            verify: args.verify.map_or(VERIFY, |span| span.0),
+        };
+        super::emergency::usable(&after)?;
         Ok(Self {
             verb: Verb::Rollback,
             weight: Some(weight),
@@ -286,12 +293,7 @@ impl Ask {
             },
             timeout: args.timeout.map_or(WAIT_EMERGENCY, |span| span.0),
             report: args.report,
-            after: After {
-                probes: args.probe,
-                probe_hosts: Vec::new(),
-                notify: args.notify,
-                verify: args.verify.map_or(VERIFY, |span| span.0),
-            },
+            after,
         })
     }
 

@@ -5,7 +5,7 @@ use super::exit::Failure;
 use super::table;
 use serde::Serialize;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes a value as JSON, or as YAML when that is asked.
 pub(super) fn data(out: &mut dyn Write, form: Output, value: &impl Serialize) -> Result<(), Failure> {
@@ -29,30 +29,77 @@ pub(super) fn file(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
     bytes(path, &json)
 }
 
+/// Whether a file could be written there, before anything is done of which it is to tell. Nothing stays of the try.
+pub(super) fn writable(path: &Path) -> Result<(), Failure> {
+    let refused = |error: &dyn std::fmt::Display| {
+        let place = path.display();
+        Failure::usage(format!(
+            "{place} cannot be written, so nothing was done: {error}: name another file"
+        ))
+    };
+    if path.is_dir() {
+        return Err(refused(&"it is a folder"));
+    }
+    let (path, fresh) = target(path);
+    match fresh {
+        None => drop(
+            std::fs::OpenOptions::new()
+                .append(true)
+                .open(&path)
+                .map_err(|e| refused(&e))?,
+        ),
+        Some(fresh) => {
+            drop(std::fs::File::create(&fresh).map_err(|e| refused(&e))?);
+            std::fs::remove_file(&fresh).map_err(|e| refused(&e))?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the report of what is done, whatever that was: a file that is not written makes nothing undone.
+pub(super) fn report(path: &Path, value: &impl Serialize) {
+    if let Err(failure) = file(path, value) {
+        // Without a terminal there is nobody else to tell.
+        let _ = writeln!(
+            anstream::stderr(),
+            "{}",
+            table::plain(&format!("what was done is done, but {failure}"))
+        );
+    }
+}
+
+/// Where it is written, and the file beside it that takes its place; `None` where it is written through.
+fn target(path: &Path) -> (PathBuf, Option<PathBuf>) {
+    // A device or a pipe is written to, and a link leads to what is replaced: neither is itself replaced by a file.
+    let device = path.starts_with("/dev") || std::fs::metadata(path).is_ok_and(|meta| !meta.is_file());
+    if device {
+        return (path.to_owned(), None);
+    }
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let fresh = path.with_file_name(name);
+    (path, Some(fresh))
+}
+
 /// The same of bytes.
 pub(super) fn bytes(path: &Path, whole: &[u8]) -> Result<(), Failure> {
     let failed =
         |error: std::io::Error| Failure::internal(format!("unable to write {}: {error}", path.display()));
-    // A device or a pipe is written to, and a link leads to what is replaced: neither is itself replaced by a file.
-    let device = path.starts_with("/dev") || std::fs::metadata(path).is_ok_and(|meta| !meta.is_file());
-    let target = std::fs::canonicalize(path);
-    let path = target.as_deref().ok().filter(|_| !device).unwrap_or(path);
-    if device {
+    let (path, fresh) = target(path);
+    let Some(fresh) = fresh else {
         // Behind /dev/stdout there may be a file, of which the beginning is not ours.
         let mut through = std::fs::OpenOptions::new()
             .append(true)
-            .open(path)
+            .open(&path)
             .map_err(failed)?;
         return through.write_all(whole).map_err(failed);
-    }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let fresh = path.with_file_name(name);
+    };
     let write = || {
         let mut file = std::fs::File::create(&fresh)?;
         file.write_all(whole)?;
         file.sync_all()?;
-        std::fs::rename(&fresh, path)
+        std::fs::rename(&fresh, &path)
     };
     write().map_err(|error| {
         // The half-written file is ours alone; that it may stay is not worth hiding the first error.
@@ -90,6 +137,13 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\n  \"b\": 2\n}\n");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         let nowhere = folder.path().join("no/such/report.json");
+        writable(&path).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        for bad in [nowhere.as_path(), folder.path()] {
+            let refused = writable(bad).unwrap_err();
+            assert_eq!(refused.exit, crate::cli::exit::Exit::Usage);
+            assert!(refused.message.contains(&bad.display().to_string()), "{refused}");
+        }
         assert!(file(&nowhere, &1).unwrap_err().message.contains("no/such"));
     }
 }

@@ -31,6 +31,9 @@ pub(super) async fn run(
     form: Output,
     out: &mut dyn Write,
 ) -> Result<Exit, Failure> {
+    if let Some(path) = ask.report.as_ref().filter(|_| !ask.dry_run) {
+        output::writable(path)?;
+    }
     let cluster = connect::reach(settings).await?;
     let namespace = settings.namespace.as_str();
     let rollouts = connect::rollouts(&cluster, namespace, ask.rollout.as_deref()).await?;
@@ -107,7 +110,7 @@ pub(super) async fn run(
     };
     tell(&report, form, out)?;
     if let Some(path) = &ask.report {
-        output::file(path, &report)?;
+        output::report(path, &report);
     }
     Ok(exit)
 }
@@ -122,7 +125,8 @@ fn task(
     // A raise that nobody takes up in time must not surprise anybody later.
     let raise_by = now.checked_add(ask.timeout.min(RAISE_EXPIRES)).ok();
     let expires_at = raise_by.filter(|_| !ask.verb.only_lowers());
-    let names = if addressee.all {
+    // Somebody complains of what they used, also where it is all there is.
+    let names = if addressee.all && ask.verb != Verb::Complaint {
         vec!["*".to_owned()]
     } else {
         addressee.components.clone()

@@ -32,6 +32,8 @@ pub enum ClusterError {
         attempt: String,
         /// What the server says.
         message: String,
+        /// The server does not know the kind, at least for now: whether there is such an object it does not say.
+        unserved: bool,
     },
     /// No permission (401, 403).
     #[error("{attempt}: no permission: {message}; deploy/rbac.yaml grants what is needed")]
@@ -92,6 +94,16 @@ impl ClusterError {
             {
                 Self::Changed { attempt }
             }
+            // An object that is missing is named.
+            kube::Error::Api(status)
+                if status.code == 404 && status.details.as_ref().is_none_or(|d| d.name.is_empty()) =>
+            {
+                Self::NotFound {
+                    attempt,
+                    message: status.message.clone(),
+                    unserved: true,
+                }
+            }
             kube::Error::Api(status) => Self::of_status(attempt, status.code, status.message.clone()),
             other => Self::Unreachable {
                 attempt,
@@ -105,7 +117,11 @@ impl ClusterError {
         match code {
             409 => Self::Conflict { attempt },
             422 => Self::Invalid { attempt, message },
-            404 => Self::NotFound { attempt, message },
+            404 => Self::NotFound {
+                attempt,
+                message,
+                unserved: false,
+            },
             401 | 403 => Self::Forbidden { attempt, message },
             _ => Self::Server {
                 attempt,

@@ -339,6 +339,7 @@ impl Actor {
             self.asked_hooks.due(),
             self.gate_answers.due(),
             self.checkups.due(),
+            self.shared.turns.due(&self.raw.uid, now),
         ];
         let due = [
             look,

@@ -4,9 +4,12 @@
 
 use super::claims::{Claims, claim};
 use super::persist::{self, Sound};
+use super::turns::Told;
 use super::wanted;
 use crate::cluster::cache::{Cache, Listed};
 use crate::cluster::rollouts::RawRollout;
+use crate::rollout::reason::Reason;
+use crate::rollout::status::GradualRolloutStatus;
 use crate::routing::{ClaimKey, ObjectKind, ObjectRef, Stock, Target, found, needs};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +19,8 @@ pub(super) struct Bystander {
     raw: RawRollout,
     /// The last spec that could be used.
     sound: Option<Sound>,
+    /// Whether the spec as it is now can be used.
+    usable: bool,
     /// Kinds and namespaces in which selections look.
     scopes: BTreeSet<(ObjectKind, String)>,
     selected: BTreeMap<String, Vec<ClaimKey>>,
@@ -26,6 +31,7 @@ impl Bystander {
         let mut bystander = Self {
             raw,
             sound: None,
+            usable: false,
             scopes: BTreeSet::new(),
             selected: BTreeMap::new(),
         };
@@ -56,7 +62,9 @@ impl Bystander {
     fn read(&mut self, cache: &Cache, claims: &Claims, allowed: &[String]) {
         let status = persist::read_status(&self.raw);
         // A slip of the pen frees nothing.
-        if let Ok(sound) = persist::read(&self.raw, &status, allowed) {
+        let read = persist::read(&self.raw, &status, allowed);
+        self.usable = read.is_ok();
+        if let Ok(sound) = read {
             self.sound = Some(sound);
         }
         self.scopes = self
@@ -110,6 +118,31 @@ impl Bystander {
         let status = persist::read_status(&self.raw);
         let own = claim(&self.raw, self.sound.as_ref(), &status, &self.selected);
         claims.put(&self.raw.uid, own);
+    }
+
+    /// How the rollout stands by what was persisted last, and what that is for those who wait for their turn.
+    pub(super) fn stands(&self) -> (GradualRolloutStatus, Told) {
+        let status = persist::read_status(&self.raw);
+        // The time is kept also while something else is in the way.
+        let waits = status
+            .components
+            .iter()
+            .any(|c| c.reason == Reason::WaitingForTurn);
+        let would_begin = waits && self.usable && !self.raw.deleting;
+        let told = Told {
+            namespace: self.raw.namespace.clone(),
+            name: self.raw.name.clone(),
+            group: self.sound.as_ref().and_then(|sound| sound.plan.group.clone()),
+            created: self.raw.created.clone(),
+            runs: status.runs(),
+            wants_since: status.waits_for_turn_since.filter(|_| would_begin),
+            elsewhere: true,
+        };
+        (status, told)
+    }
+
+    pub(super) fn uid(&self) -> &str {
+        &self.raw.uid
     }
 
     /// Nothing of it is claimed any more.

@@ -3,6 +3,7 @@
 use super::checkup::{Checkup, DoctorSettings};
 use super::claims::Claims;
 use super::guard::Guard;
+use super::others::Others;
 use super::roster::Roster;
 use super::turns::{Limits, Turns};
 use super::view::View;
@@ -56,6 +57,7 @@ pub(super) struct Shared {
     pub(super) events: EventSink,
     pub(super) claims: Claims,
     pub(super) turns: Turns,
+    pub(super) others: Others,
     /// What is known of the cluster's freeze switch.
     pub(super) freeze: watch::Receiver<Known>,
     pub(super) view: View,
@@ -98,7 +100,8 @@ impl Hub {
             clock,
             events,
             claims: Claims::default(),
-            turns: Turns::new(settings.limits.clone()),
+            turns: Turns::new(settings.limits.clone(), share.shards() > 1),
+            others: Others::default(),
             freeze,
             settings,
             share,

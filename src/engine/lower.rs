@@ -302,7 +302,8 @@ async fn timed<T>(request: impl Future<Output = Result<T, ClusterError>>) -> Res
     match tokio::time::timeout(ATTEMPT, request).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) if error.is_race() => Err(Trouble::Race(error.to_string())),
-        Ok(Err(ClusterError::NotFound { .. })) => Err(Trouble::Gone),
+        // While the kind is not served nobody knows what there is: it may come back with its traffic.
+        Ok(Err(ClusterError::NotFound { unserved: false, .. })) => Err(Trouble::Gone),
         Ok(Err(error)) => Err(Trouble::Other(error.to_string())),
         Err(_) => Err(Trouble::Other("no answer within 2s".to_owned())),
     }

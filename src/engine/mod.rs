@@ -19,6 +19,7 @@ mod looks;
 mod lower;
 mod observe;
 mod order;
+mod others;
 mod pasts;
 mod persist;
 mod probes;

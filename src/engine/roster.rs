@@ -108,6 +108,8 @@ impl Roster {
         }
         if let Some(bystander) = self.bystanders.remove(key) {
             bystander.gone(&self.shared.claims);
+            self.shared.turns.remove(bystander.uid());
+            self.shared.others.remove(key);
         }
         // Dropping the sender ends the actor, once its last message is read.
         self.posts.remove(key);
@@ -119,17 +121,30 @@ impl Roster {
         let works = self.shared.share.works(shard);
         if works {
             self.bystanders.remove(&key);
+            self.shared.others.remove(&key);
             self.work(key, shard, raw);
             return;
         }
         let (cache, claims) = (&self.shared.cache, &self.shared.claims);
         let allowed = &self.shared.settings.allowed_namespaces;
-        match self.bystanders.get_mut(&key) {
-            Some(known) => known.applied(raw, cache, claims, allowed),
-            None => {
-                self.bystanders
-                    .insert(key, Bystander::new(raw, cache, claims, allowed));
+        let known = match self.bystanders.get_mut(&key) {
+            Some(known) => {
+                if known.uid() != raw.uid {
+                    self.shared.turns.remove(known.uid());
+                }
+                known.applied(raw, cache, claims, allowed);
+                known
             }
+            None => self
+                .bystanders
+                .entry(key)
+                .or_insert_with(|| Bystander::new(raw, cache, claims, allowed)),
+        };
+        // Standing by for all of it, nobody here asks.
+        if self.shared.share.shards() > 1 {
+            let (status, told) = known.stands();
+            self.shared.others.put(&told.namespace, &told.name, &status);
+            self.shared.turns.tell(known.uid(), told, self.shared.clock.now());
         }
     }
 
@@ -172,6 +187,7 @@ impl Roster {
             .collect();
         for (key, shard) in ours {
             if let Some(bystander) = self.bystanders.remove(&key) {
+                self.shared.others.remove(&key);
                 self.work(key, shard, bystander.into_raw());
             }
         }

@@ -1,13 +1,22 @@
 //! How many rollouts run at once: in all, and of each group. Whoever waits longest is next.
 //!
-//! Counted are the rollouts that this daemon works. A limit keeps a rollout from beginning and does nothing else: one
-//! that has begun keeps its turn until the last of its components is at an end, and a lowering never asks.
+//! Counted are the rollouts that this daemon works and, where the work is split, those of other daemons as their status
+//! says. A limit keeps a rollout from beginning and does nothing else: one that has begun keeps its turn until the last of
+//! its components is at an end, and a lowering never asks.
+//!
+//! Daemons that split the work give turns each for itself, by one order: who waits longest. Whoever would begin therefore
+//! waits [`SETTLE`] first, so that everybody who waits, or has begun meanwhile, is known everywhere.
 
 use crate::rollout::observation::Turn;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// How long a rollout has to wait before its turn is given where others give turns too: more than it takes to persist
+/// that it waits, and to hear of it, twice over.
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// How many rollouts may run at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +48,24 @@ struct Entry {
     group: Option<String>,
     created: String,
     stand: Stand,
+    /// Since when it has been waiting without a pause.
+    joined: Option<Timestamp>,
+    /// Since when another daemon's neither waits nor runs by its status: between its turn and its first declaration it
+    /// looks like that, too, so its stand is kept for [`SETTLE`].
+    left: Option<Timestamp>,
+}
+
+impl Entry {
+    fn stand(&self, now: Timestamp) -> Stand {
+        match self.stays_until() {
+            Some(until) if until <= now => Stand::Idle,
+            Some(_) | None => self.stand,
+        }
+    }
+
+    fn stays_until(&self) -> Option<Timestamp> {
+        self.left?.checked_add(SETTLE).ok()
+    }
 }
 
 /// What is told of a rollout.
@@ -52,12 +79,16 @@ pub(super) struct Told {
     pub(super) runs: bool,
     /// It would begin, and waits since then.
     pub(super) wants_since: Option<Timestamp>,
+    /// Another daemon works it; this is what its status says.
+    pub(super) elsewhere: bool,
 }
 
 /// Everybody's turns. Cheap to clone; clones see the same.
 #[derive(Clone, Debug)]
 pub(super) struct Turns {
     limits: Arc<Limits>,
+    /// Other daemons give turns, too.
+    split: bool,
     // A std mutex: held for a look or a change, never across an await.
     all: Arc<Mutex<BTreeMap<String, Entry>>>,
     /// Every rollout there is was told of: before that nobody knows how many run.
@@ -66,9 +97,10 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, split: bool) -> Self {
         Self {
             limits: Arc::new(limits),
+            split,
             all: Arc::default(),
             complete: Arc::new(watch::channel(false).0),
             changed: Arc::new(watch::channel(0).0),
@@ -90,28 +122,55 @@ impl Turns {
         self.changed.subscribe()
     }
 
+    /// Until when others may begin of whom nobody here knows yet.
+    fn settles(&self, entry: &Entry) -> Option<Timestamp> {
+        let waits = self.split && matches!(entry.stand, Stand::Waits(_));
+        entry.joined.filter(|_| waits)?.checked_add(SETTLE).ok()
+    }
+
+    /// When a rollout that waits is to ask again, although nothing changes.
+    pub(super) fn due(&self, uid: &str, now: Timestamp) -> Option<Timestamp> {
+        let all = self.lock();
+        let mine = all.get(uid)?;
+        if !matches!(mine.stand, Stand::Waits(_)) {
+            return None;
+        }
+        let others = all.values().filter_map(Entry::stays_until);
+        others
+            .chain(self.settles(mine))
+            .filter(|until| now < *until)
+            .min()
+    }
+
     /// Whether anything is limited for a group.
     fn limited(&self, group: Option<&String>) -> bool {
         self.limits.concurrent.is_some() || group.is_some_and(|group| self.limits.groups.contains_key(group))
     }
 
     /// Where a rollout stands now.
-    pub(super) fn tell(&self, uid: &str, told: Told) {
+    pub(super) fn tell(&self, uid: &str, told: Told, now: Timestamp) {
         let mut all = self.lock();
-        let before = all.get(uid).map_or(Stand::Idle, |entry| entry.stand);
+        let known = all.get(uid);
+        let before = known.map_or(Stand::Idle, |entry| entry.stand(now));
+        let joined = known.and_then(|entry| entry.joined);
+        let left = known.and_then(|entry| entry.left);
         let stand = match (told.runs, told.wants_since, before) {
             (true, _, _) => Stand::Runs,
+            (false, None, Stand::Waits(_)) if told.elsewhere => before,
             (false, None, _) => Stand::Idle,
             // What was given is kept while it is wanted.
             (false, Some(since), Stand::Given(_)) => Stand::Given(since),
             (false, Some(since), _) => Stand::Waits(since),
         };
+        let stays = !told.runs && told.wants_since.is_none() && stand != Stand::Idle;
         let entry = Entry {
+            left: stays.then(|| left.unwrap_or(now)),
             namespace: told.namespace,
             name: told.name,
             group: told.group,
             created: told.created,
             stand,
+            joined: matches!(stand, Stand::Waits(_) | Stand::Given(_)).then(|| joined.unwrap_or(now)),
         };
         all.insert(uid.to_owned(), entry);
         drop(all);
@@ -128,7 +187,7 @@ impl Turns {
     }
 
     /// Gives a rollout that waits its turn if it has come, and says how it stands.
-    pub(super) fn ask(&self, uid: &str, group: Option<&String>) -> Turn {
+    pub(super) fn ask(&self, uid: &str, group: Option<&String>, now: Timestamp) -> Turn {
         if !self.limited(group) {
             return Turn::Unlimited;
         }
@@ -141,15 +200,20 @@ impl Turns {
             Stand::Runs | Stand::Given(_) => return Turn::Held,
             Stand::Idle | Stand::Waits(_) => {}
         }
+        if self.settles(&mine).is_some_and(|until| now < until) {
+            return Turn::Full("it waits for its turn: who else begins is being found out".to_owned());
+        }
         let mut taken: Vec<&Entry> = all
             .iter()
-            .filter(|(other, entry)| *other != uid && matches!(entry.stand, Stand::Runs | Stand::Given(_)))
+            .filter(|(other, entry)| {
+                *other != uid && matches!(entry.stand(now), Stand::Runs | Stand::Given(_))
+            })
             .map(|(_, entry)| entry)
             .collect();
         // Those before it that may begin take their turns first; whom another limit keeps back keeps nobody else back.
         let mut waiting: Vec<(Timestamp, &Entry, &String)> = all
             .iter()
-            .filter_map(|(other, entry)| match entry.stand {
+            .filter_map(|(other, entry)| match entry.stand(now) {
                 Stand::Waits(since) => Some((since, entry, other)),
                 Stand::Idle | Stand::Given(_) | Stand::Runs => None,
             })
@@ -236,7 +300,7 @@ mod tests {
 
     fn turns(concurrent: Option<usize>, groups: &[(&str, usize)]) -> Turns {
         let groups = groups.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
-        let turns = Turns::new(Limits { concurrent, groups });
+        let turns = Turns::new(Limits { concurrent, groups }, false);
         turns.complete();
         turns
     }
@@ -249,12 +313,14 @@ mod tests {
             created: String::new(),
             runs,
             wants_since: wants.map(|s| Timestamp::from_second(s).unwrap()),
+            elsewhere: false,
         };
-        turns.tell(name, told);
+        turns.tell(name, told, Timestamp::UNIX_EPOCH);
     }
 
     fn ask(turns: &Turns, name: &str, group: Option<&str>) -> Turn {
-        turns.ask(name, group.map(str::to_owned).as_ref())
+        let now = Timestamp::from_second(100).unwrap();
+        turns.ask(name, group.map(str::to_owned).as_ref(), now)
     }
 
     #[test]
@@ -300,12 +366,13 @@ mod tests {
 
     #[test]
     fn nobody_begins_before_all_that_run_are_known_and_nothing_is_asked_without_limits() {
-        let unlimited = Turns::new(Limits::default());
+        let unlimited = Turns::new(Limits::default(), false);
         assert_eq!(ask(&unlimited, "a", Some("web")), Turn::Unlimited);
-        let turns = Turns::new(Limits {
+        let nine = Limits {
             concurrent: Some(9),
             groups: BTreeMap::new(),
-        });
+        };
+        let turns = Turns::new(nine, false);
         tell(&turns, "a", None, false, Some(1));
         assert!(matches!(ask(&turns, "a", None), Turn::Full(_)));
         turns.complete();
@@ -316,5 +383,47 @@ mod tests {
             Turn::Free,
             "who does not want a turn takes none"
         );
+    }
+
+    #[test]
+    fn where_others_give_turns_too_nobody_begins_before_all_who_wait_are_known() {
+        let one = Limits {
+            concurrent: Some(1),
+            groups: BTreeMap::new(),
+        };
+        let turns = Turns::new(one, true);
+        turns.complete();
+        let at = |s: i64| Timestamp::from_second(s).unwrap();
+        let told = |name: &str, since: Option<i64>, now: i64| {
+            let told = Told {
+                namespace: "ns".into(),
+                name: name.into(),
+                group: None,
+                created: String::new(),
+                runs: false,
+                wants_since: since.map(at),
+                elsewhere: name == "theirs",
+            };
+            turns.tell(name, told, at(now));
+        };
+        // It waited yesterday, too: what counts is since when the others can have heard of it.
+        told("ours", Some(0), 1000);
+        let Turn::Full(why) = turns.ask("ours", None, at(1009)) else {
+            panic!("others may have begun")
+        };
+        assert!(why.contains("who else begins"), "{why}");
+        assert_eq!(turns.due("ours", at(1009)), Some(at(1010)));
+        told("theirs", Some(-5), 1009);
+        let Turn::Full(why) = turns.ask("ours", None, at(1010)) else {
+            panic!("theirs waits longer")
+        };
+        assert!(why.ends_with("before it: theirs"), "{why}");
+        assert_eq!(turns.due("ours", at(1010)), None);
+        // Between its turn and what it declares nothing is to be seen of it.
+        told("theirs", None, 1020);
+        told("theirs", None, 1025);
+        assert!(matches!(turns.ask("ours", None, at(1029)), Turn::Full(_)));
+        assert_eq!(turns.due("ours", at(1029)), Some(at(1030)));
+        assert_eq!(turns.ask("ours", None, at(1030)), Turn::Held);
     }
 }

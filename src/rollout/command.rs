@@ -262,6 +262,12 @@ impl Command {
                 "a complaint says what about: \"reason\": \"login fails\"".into()
             ));
         }
+        let of_one = matches!(wish.components.as_slice(), [one] if one != "*");
+        if verb == Verb::Complaint && !of_one {
+            return Some(bad(
+                "a complaint names one component: three of everything would hold all that works".into(),
+            ));
+        }
         if verb == Verb::HeaderRoute && wish.route.is_none() {
             return Some(bad(
                 "header-route needs a route, like \"route\": {\"action\": \"add\", \"header\": {\"name\": \"canary\", \"value\": \"true\"}}"
@@ -390,6 +396,19 @@ mod tests {
         assert!(bad.is_empty());
         let again = Command::parse(&good[1].key(), &good[1].value()).unwrap().unwrap();
         assert_eq!(again, good[1], "what is written is read back");
+    }
+
+    #[test]
+    fn a_complaint_names_one_component() {
+        let given = |components: &str| {
+            let value = format!(r#"{{"components":{components},"reason":"login fails"}}"#);
+            Command::parse("rollout.sealos.io/command.complaint.02C", &value).unwrap()
+        };
+        assert!(given(r#"["shop"]"#).is_ok());
+        for many in [r#"["*"]"#, r#"["shop","cart"]"#] {
+            let refused = given(many).unwrap_err();
+            assert!(refused.message.contains("names one component"), "{refused:?}");
+        }
     }
 
     #[test]

@@ -185,6 +185,40 @@ async fn an_alert_puts_back_what_it_names_and_not_again_after_a_retry() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_alert_that_cannot_be_read_keeps_up_no_other_and_one_without_a_usable_start_is_obeyed_once() {
+    let world = at_five_percent().await;
+    let door = Door::of(&world, false, Vec::new());
+    let cart = json!({"alertname": "Slow", "namespace": NS, "rollout": "demo", "component": "cart"});
+    let late = firing("f", &shop(), "9999-12-31T00:00:00Z");
+    let bare = json!({"status": "firing", "labels": cart});
+    let (status, answer) = door
+        .alerts(&json!([{"status": 7, "labels": shop()}, "x", late, bare]))
+        .await;
+    assert_eq!(status, 422, "{answer}");
+    let results = |answer: &Value| -> Vec<String> {
+        let alerts = answer["alerts"].as_array().unwrap().iter();
+        alerts
+            .map(|alert| alert["result"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        results(&answer),
+        ["refused", "refused", "rolledBack", "rolledBack"]
+    );
+    let why = answer["alerts"][0]["message"].as_str().unwrap();
+    assert!(why.contains("invalid type"), "{why}");
+    let back = |w: &World| w.weight("shop") == 0 && w.weight("cart") == 0;
+    world.until("both are back", back).await;
+    world.until("answered", |w| w.status().commands.len() == 2).await;
+    let (status, answer) = door.alerts(&json!([late, bare])).await;
+    assert_eq!(
+        (status, results(&answer)),
+        (200, vec!["repeated".to_owned(); 2]),
+        "{answer}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_operators_table_says_whom_an_alert_is_about() {
     let world = at_five_percent().await;
     let labels = BTreeMap::from([("job".to_owned(), "~edge-.*".to_owned())]);
@@ -218,7 +252,7 @@ async fn what_is_hostile_or_from_nobody_changes_nothing() {
         (hooks, Some(SECRET), String::new(), 400),
         (hooks, Some(SECRET), deep, 400),
         (hooks, Some(SECRET), good.replace("\"4\"", "\"3\""), 400),
-        (hooks, Some(SECRET), good.replace(&now, "soon"), 422),
+        (hooks, Some(SECRET), good.replace("\"firing\"", "7"), 422),
         (hooks, Some(SECRET), " ".repeat(2 * 1024 * 1024 + 1), 413),
         (
             hooks,
@@ -240,6 +274,7 @@ async fn what_is_hostile_or_from_nobody_changes_nothing() {
         ),
         (hooks, Some(SECRET), one(json!({"alertname": "Down"})), 404),
         ("/hooks/complaint", Some(SECRET), complaint("../shop"), 404),
+        ("/hooks/complaint", Some(SECRET), complaint("*"), 400),
         (
             "/hooks/complaint",
             Some(SECRET),

@@ -149,6 +149,29 @@ async fn a_form_is_no_place_and_nothing_half_is_left_where_nothing_can_be_writte
     assert!(err.contains("-o FILE.tar"), "{err}");
     let nowhere = cluster.folder.path().join("no/such/folder.tar");
     let (code, _, err) = cluster.run(&["incident", "-o", nowhere.to_str().unwrap()]).await;
-    assert_eq!(code, 1, "{err}");
+    assert_eq!(code, 64, "{err}");
     assert!(err.contains("no/such/folder.tar"), "{err}");
+}
+
+/// A daemon's port may have been taken by anybody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_without_end_is_given_up_and_named() {
+    let cluster = Cluster::start().await;
+    let mebibyte = axum::body::Bytes::from(vec![b'x'; 1 << 20]);
+    let endless = move || {
+        let mebibyte = mebibyte.clone();
+        let chunks = futures::stream::repeat_with(move || Ok::<_, std::io::Error>(mebibyte.clone()));
+        async { axum::body::Body::from_stream(chunks) }
+    };
+    let app = axum::Router::new().route("/metrics", axum::routing::get(endless));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut server = JoinSet::new();
+    server.spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let (code, files, out) = bundle(&cluster, &["--daemon", &url]).await;
+    assert_eq!(code, 0, "{out}");
+    let missing = &files["MISSING.txt"];
+    let why = format!("daemon/metrics.txt: {url}/metrics says more than 32 MiB");
+    assert!(missing.contains(&why), "{missing}");
+    assert!(!files.contains_key("daemon/metrics.txt"));
 }

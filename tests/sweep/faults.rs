@@ -71,16 +71,17 @@ impl Scene {
     }
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap()
+}
+
 /// A fault, in a healthy plan and in one whose canary fails.
 fn row(kind: Kind, rises: impl Into<Option<bool>>, back: Back) {
     let rises = rises.into();
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap()
-    };
     runtime().block_on(healthy(kind, rises));
     runtime().block_on(failing(kind, back));
 }
@@ -132,10 +133,19 @@ async fn failing(kind: Kind, back: Back) {
         let took = scene.world.clock.now().duration_since(began).as_secs();
         assert!(
             took <= limit,
-            "{kind:?}: still {} permille after {took} s",
-            scene.weight()
+            "{kind:?}: still {} permille after {took} s: {}",
+            scene.weight(),
+            {
+                let c = scene.world.component("shop");
+                format!(
+                    "{:?} {:?} {} {:?} {:?}",
+                    c.state, c.reason, c.message, c.lowering, c.weight
+                )
+            }
         );
     }
+    let took = scene.world.clock.now().duration_since(began);
+    eprintln!("{kind:?}: back after {took:#}");
     scene.world.pass(60).await;
     scene.weather.set(Kind::Clear);
     scene
@@ -228,32 +238,65 @@ fn without_the_right_to_write_routes_nothing_rises_and_the_rollback_lands_when_i
     row(Kind::Forbids("virtualservices"), false, Back::After(AGAIN));
 }
 
+/// Ends every watch, and tells whoever begins one from where it was that this is too long ago: so many times, so many
+/// seconds apart.
+async fn expire(scene: &Scene, times: u64, seconds: u64) {
+    for _ in 0..times {
+        scene.world.store.forget_history();
+        scene.world.store.break_watches();
+        scene.world.pass(seconds).await;
+    }
+}
+
 #[test]
 fn a_watch_that_is_told_410_lists_anew_and_goes_on() {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap()
-        .block_on(async {
-            let scene = Scene::at_25().await;
-            for _ in 0..20 {
-                scene.world.store.forget_history();
-                scene.world.store.break_watches();
-                scene.world.pass(3).await;
-            }
-            scene.fail();
-            let began = scene.world.clock.now();
-            while scene.weight() > 0 {
-                scene.world.store.forget_history();
-                scene.world.store.break_watches();
-                scene.world.pass(1).await;
-                assert!(scene.world.clock.now().duration_since(began).as_secs() <= USUALLY);
-            }
-            scene
-                .world
-                .until("known", |w| w.component("shop").state == State::RolledBack)
-                .await;
-            scene.kept("410");
-        });
+    runtime().block_on(async {
+        let scene = Scene::at_25().await;
+        expire(&scene, LASTS / 3, 3).await;
+        assert!(
+            scene.weight() > 250,
+            "{} permille after {LASTS} s",
+            scene.weight()
+        );
+        scene
+            .world
+            .until("completed", |w| w.component("shop").state == State::Completed)
+            .await;
+        scene.kept("410, a healthy plan");
+    });
+    runtime().block_on(async {
+        let scene = Scene::at_25().await;
+        scene.fail();
+        let began = scene.world.clock.now();
+        while scene.weight() > 0 {
+            expire(&scene, 1, 1).await;
+            assert!(scene.world.clock.now().duration_since(began).as_secs() <= USUALLY);
+        }
+        scene
+            .world
+            .until("known", |w| w.component("shop").state == State::RolledBack)
+            .await;
+        scene.kept("410, a canary that fails");
+    });
+}
+
+#[test]
+fn a_definition_of_routes_that_vanishes_stops_raises_and_the_rollback_lands_when_it_is_back() {
+    row(Kind::NotServed("virtualservices"), false, Back::After(AGAIN));
+}
+
+#[test]
+fn without_the_right_to_read_routes_nothing_rises_and_traffic_goes_back() {
+    row(Kind::Hides("virtualservices"), false, Back::Meanwhile(USUALLY));
+}
+
+/// Whatever anybody writes on the resource changes its version, and then no raise can be declared on the one that is known.
+#[test]
+fn without_the_right_to_read_the_resource_the_plan_goes_on_as_last_known_and_traffic_goes_back() {
+    row(Kind::Hides("gradualrollouts"), true, Back::Meanwhile(USUALLY));
+}
+
+#[test]
+fn without_the_right_to_read_the_lease_nobody_leads_until_it_is_back() {
+    row(Kind::Hides("leases"), false, Back::After(AGAIN));
 }

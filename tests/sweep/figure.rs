@@ -1,5 +1,5 @@
-//! How long a rollback takes when everything is against it, as one figure: from the look that finds the breach to the
-//! write, while a notification endpoint hangs, the API server turns half of all requests away, and 200 other components
+//! How long a rollback takes when everything is against it, as one figure: from the answer of the scrape that holds the
+//! breach to the write, while a notification endpoint hangs, the API server turns half of all requests away, and 200 other components
 //! are reconciled. In virtual time: waits count, computing does not.
 
 use crate::promises::{Promises, canary};
@@ -8,11 +8,14 @@ use crate::weather::{Kind, Weather};
 use crate::wire::Wire;
 use crate::world::{NS, World, component, virtual_service};
 use gradual_rollout::clock::Clock;
+use gradual_rollout::metrics::{Ask, Simulation, Snapshot};
 use gradual_rollout::notify::{Kind as Chat, Outbox, Receiver, Secret, Setup, Severity, Where};
+use gradual_rollout::rollout::sample::Blindness;
 use gradual_rollout::routing::{STAMP_PREFIX, Stamp};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const FAILING: usize = 100;
@@ -20,6 +23,36 @@ const OTHERS: usize = 200;
 const EACH: usize = 50;
 /// In milliseconds, at the 99th of a hundred.
 const PROMISED: i64 = 250;
+
+/// Traffic, with a note of when each scrape of a component was answered.
+#[derive(Debug)]
+struct Noted {
+    traffic: Arc<dyn Simulation>,
+    clock: Clock,
+    answered: Mutex<BTreeMap<String, BTreeSet<i64>>>,
+}
+
+impl Noted {
+    /// When the scrape was answered on which something was decided about a component: the last one before.
+    fn held(&self, component: &str, decided: i64) -> i64 {
+        let answered = self.answered.lock().unwrap();
+        *answered[component].range(..=decided).next_back().unwrap()
+    }
+}
+
+impl Simulation for Noted {
+    fn has_past(&self) -> bool {
+        self.traffic.has_past()
+    }
+
+    fn scrape(&self, ask: &Ask, at: Timestamp) -> Result<Snapshot, Blindness> {
+        let read = self.traffic.scrape(ask, at);
+        let now = self.clock.now().as_millisecond();
+        let mut answered = self.answered.lock().unwrap();
+        answered.entry(ask.component.clone()).or_default().insert(now);
+        read
+    }
+}
 
 fn deaf(url: &str) -> Receiver {
     let setup = Setup {
@@ -69,6 +102,12 @@ async fn measure() -> Vec<i64> {
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}/", silent.local_addr().unwrap());
     world.outbox = Some(Outbox::new([deaf(&url)]));
+    let noted = Arc::new(Noted {
+        traffic: world.traffic.clone(),
+        clock: world.clock.clone(),
+        answered: Mutex::default(),
+    });
+    world.scrapes = Some(noted.clone());
     let weather = Weather::default();
     let clients = Wire::until(None).connect(&world.store, &weather, &promises);
     world.start_over("daemon-1", clients);
@@ -89,7 +128,7 @@ async fn measure() -> Vec<i64> {
             let Some(decided) = decided(&world.vs(name)) else {
                 return true;
             };
-            took.push(now.as_millisecond() - decided.as_millisecond());
+            took.push(now.as_millisecond() - noted.held(name, decided.as_millisecond()));
             false
         });
         if left.is_empty() {
@@ -112,7 +151,7 @@ fn a_breach_is_written_within_a_quarter_of_a_second_whatever_hangs() {
     took.sort_unstable();
     let (median, p99, worst) = (took[FAILING / 2], took[FAILING - 2], took[FAILING - 1]);
     println!(
-        "breach to write, {FAILING} at once beside {OTHERS}, every second request refused, messages hanging: median {median} \
+        "from the answer that holds the breach to the write, {FAILING} at once beside {OTHERS}, every second request refused, messages hanging: median {median} \
          ms, 99% {p99} ms, worst {worst} ms"
     );
     assert!(p99 <= PROMISED, "{took:?}");

@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     HalfTooMany,
     /// Writes to this plural, or to its subresource, are forbidden; everything else arrives.
     Forbids(&'static str),
+    /// Reads of this plural are forbidden, and its watches end; everything else arrives.
+    Hides(&'static str),
     /// This plural is not served any more.
     NotServed(&'static str),
     /// Nothing is ever answered.
@@ -76,19 +78,14 @@ impl Weather {
         let path = request.uri().path().to_owned();
         let reads = request.method() == http::Method::GET;
         let watches = request.uri().query().unwrap_or_default().contains("watch=");
-        let about = |what: &str| {
-            let steps: Vec<&str> = path.split('/').collect();
-            match what.split_once('/') {
-                Some((plural, sub)) => steps.contains(&plural) && steps.last() == Some(&sub),
-                None => steps.contains(&what) && steps.last() != Some(&"status"),
-            }
-        };
+        let about = |what: &str| is_about(&path, what);
         match kind {
             Kind::Answers(code, patience) => return Ok(refusal(code, patience)),
             Kind::HalfTooMany if n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 63 == 1 => {
                 return Ok(refusal(429, Some(30)));
             }
             Kind::Forbids(what) if !reads && about(what) => return Ok(refusal(403, None)),
+            Kind::Hides(what) if reads && about(what) => return Ok(refusal(403, None)),
             Kind::NotServed(what) if path.split('/').any(|step| step == what) => return Ok(not_served()),
             Kind::Hangs => return std::future::pending().await,
             Kind::Slow(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
@@ -102,6 +99,7 @@ impl Weather {
             Kind::Clear
             | Kind::HalfTooMany
             | Kind::Forbids(_)
+            | Kind::Hides(_)
             | Kind::NotServed(_)
             | Kind::LosesAnswers
             | Kind::DropsEvents
@@ -113,7 +111,7 @@ impl Weather {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         if watches {
-            return Ok(self.watched(response));
+            return Ok(self.watched(path, response));
         }
         if kind == Kind::Clear && reads {
             let (parts, body) = response.into_parts();
@@ -125,7 +123,7 @@ impl Weather {
     }
 
     /// A watch outlives the weather in which it began: each change meets the weather of its time.
-    fn watched(&self, response: Response) -> Response {
+    fn watched(&self, path: String, response: Response) -> Response {
         let (parts, body) = response.into_parts();
         let (sky, mut n) = (self.0.clone(), 0_u64);
         let changes = body.into_data_stream().flat_map(move |chunk| {
@@ -134,14 +132,24 @@ impl Weather {
             let copies = match (kind, chunk) {
                 (Kind::DropsEvents, Ok(_)) if n.is_multiple_of(2) => Vec::new(),
                 (Kind::DoublesEvents, Ok(bytes)) => vec![Ok(bytes.clone()), Ok(bytes)],
-                (Kind::Resets | Kind::LosesAnswers, _) => vec![Err(axum::Error::new(io::Error::from(
-                    io::ErrorKind::ConnectionReset,
-                )))],
+                (Kind::Hides(what), chunk) if !is_about(&path, what) => vec![chunk],
+                (Kind::Resets | Kind::LosesAnswers | Kind::Hides(_), _) => vec![Err(axum::Error::new(
+                    io::Error::from(io::ErrorKind::ConnectionReset),
+                ))],
                 (_, chunk) => vec![chunk],
             };
             futures::stream::iter(copies)
         });
         Response::from_parts(parts, Body::from_stream(changes))
+    }
+}
+
+/// Whether a path is about a plural, or about a subresource of it.
+fn is_about(path: &str, what: &str) -> bool {
+    let steps: Vec<&str> = path.split('/').collect();
+    match what.split_once('/') {
+        Some((plural, sub)) => steps.contains(&plural) && steps.last() == Some(&sub),
+        None => steps.contains(&what) && steps.last() != Some(&"status"),
     }
 }
 

@@ -49,6 +49,18 @@ pub(super) struct Asked<'a> {
     pub before: Vec<View>,
 }
 
+/// Refuses addresses of which nothing can become, before anything is done.
+pub(super) fn usable(after: &After) -> Result<(), Failure> {
+    for url in &after.notify {
+        // Not the address itself: it may carry a secret.
+        people::receiver(url).map_err(|why| Failure::usage(format!("--notify: {why}")))?;
+    }
+    for url in &after.probes {
+        verify::by_hand(url).map_err(|why| Failure::usage(format!("--probe {url}: {why}")))?;
+    }
+    Ok(())
+}
+
 /// Puts everything back that is asked for, verifies it, and tells people.
 pub(super) async fn run(
     cluster: &Reach,
@@ -142,7 +154,7 @@ pub(super) async fn run(
     };
     show(&report, form, out)?;
     if let Some(path) = &ask.report {
-        output::file(path, &report)?;
+        output::report(path, &report);
     }
     Ok(exit)
 }

@@ -75,6 +75,26 @@ impl Summary<'_> {
     }
 }
 
+/// The webhook that `--notify` names.
+pub(super) fn receiver(url: &str) -> Result<Receiver, String> {
+    let setup = Setup {
+        name: host(url),
+        kind: Kind::Webhook,
+        url: Where::Url(Secret::Plain(url.to_owned())),
+        secret: None,
+        min_severity: Severity::Info,
+        allow: Vec::new(),
+        link: None,
+    };
+    Receiver::new(setup, Clock::System)
+}
+
+fn host(url: &str) -> String {
+    let url = reqwest::Url::parse(url).ok();
+    let host = url.and_then(|url| url.host_str().map(str::to_owned));
+    host.unwrap_or_else(|| "--notify".to_owned())
+}
+
 /// Tells everybody whom the settings and the command line name.
 pub(super) async fn tell(settings: &Settings, urls: &[String], summary: &Summary<'_>) -> Vec<Told> {
     let mut all: Vec<(String, Result<Receiver, String>)> = Vec::new();
@@ -84,20 +104,8 @@ pub(super) async fn tell(settings: &Settings, urls: &[String], summary: &Summary
         all.push((one.name.clone(), receiver));
     }
     for url in urls {
-        let host = reqwest::Url::parse(url)
-            .ok()
-            .and_then(|url| url.host_str().map(str::to_owned));
-        let name = host.unwrap_or_else(|| "--notify".to_owned());
-        let setup = Setup {
-            name: name.clone(),
-            kind: Kind::Webhook,
-            url: Where::Url(Secret::Plain(url.clone())),
-            secret: None,
-            min_severity: Severity::Info,
-            allow: Vec::new(),
-            link: None,
-        };
-        all.push((name, Receiver::new(setup, Clock::System)));
+        let name = host(url);
+        all.push((name, receiver(url)));
     }
     let message = [summary.message()];
     let each = all.into_iter().map(|(name, receiver)| {

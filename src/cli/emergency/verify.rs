@@ -266,7 +266,7 @@ async fn users(tasks: &[Task], after: &After, end: Instant) -> Step {
 }
 
 /// A probe that a person named: its host is allowed by that, and being sent elsewhere is an answer.
-fn by_hand(url: &str) -> Result<(std::sync::Arc<Prober>, Probe), String> {
+pub(super) fn by_hand(url: &str) -> Result<(std::sync::Arc<Prober>, Probe), String> {
     let parsed = reqwest::Url::parse(url).map_err(|e| format!("no URL: {e}"))?;
     let host = parsed.host_str().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();

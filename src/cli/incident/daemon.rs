@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// How long it may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Bytes of one page at most: ten thousand components are less.
+const LARGEST: usize = 32 << 20;
 /// What is asked of it, and what that is.
 const PAGES: [(&str, &str, &str); 3] = [
     ("/metrics", "daemon/metrics.txt", "the daemon's own metrics"),
@@ -66,9 +68,16 @@ pub(super) async fn collect(cluster: &Reach, settings: &Settings, url: &str, bun
 
 async fn page_of(client: &reqwest::Client, url: &str) -> Result<String, String> {
     let said = |error: reqwest::Error| format!("{url} does not answer: {}", error.without_url());
-    let answer = client.get(url).send().await.map_err(said)?;
+    let mut answer = client.get(url).send().await.map_err(said)?;
     if !answer.status().is_success() {
         return Err(format!("{url} answers {}", answer.status().as_u16()));
     }
-    answer.text().await.map_err(said)
+    let mut page = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(said)? {
+        if page.len() + chunk.len() > LARGEST {
+            return Err(format!("{url} says more than {} MiB", LARGEST >> 20));
+        }
+        page.extend_from_slice(&chunk);
+    }
+    Ok(String::from_utf8_lossy(&page).into_owned())
 }

@@ -44,6 +44,9 @@ pub(super) async fn run(
     let now = Clock::System.now();
     let namespace = settings.namespace.as_str();
     let place = place(to, namespace, now)?;
+    if let Some(path) = &place {
+        super::output::writable(path)?;
+    }
     let cluster = connect::reach(settings).await?;
     let rollouts = connect::rollouts(&cluster, namespace, args.rollout.as_deref()).await?;
     let subjects = subjects(rollouts, args, namespace)?;

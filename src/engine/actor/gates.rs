@@ -61,10 +61,11 @@ impl Actor {
                 "the operator does not allow to look into {namespace}: add it to watch.foreign_namespaces in the daemon's settings"
             ));
         }
-        let answer = self
-            .shared
-            .view
-            .of_rollout(namespace, &gate.name, |status| gate.answer(status));
+        let (view, others) = (&self.shared.view, &self.shared.others);
+        let answer = view
+            .of_rollout(namespace, &gate.name, |status| gate.answer(status))
+            // Another daemon works it.
+            .or_else(|| others.of_rollout(namespace, &gate.name, |status| gate.answer(status)));
         answer.unwrap_or_else(|| {
             shut(format!(
                 "no rollout {namespace}/{} is known to this daemon",
@@ -195,7 +196,8 @@ impl Actor {
             .as_ref()
             .ok()
             .and_then(|sound| sound.plan.group.as_ref());
-        self.shared.turns.ask(&self.raw.uid, group)
+        let now = self.shared.clock.now();
+        self.shared.turns.ask(&self.raw.uid, group, now)
     }
 
     /// Tells the others where this rollout stands.
@@ -212,8 +214,9 @@ impl Actor {
             created: self.raw.created.clone(),
             runs: self.status.runs(),
             wants_since: wants.then(|| self.status.waits_for_turn_since.unwrap_or(now)),
+            elsewhere: false,
         };
-        self.shared.turns.tell(&self.raw.uid, told);
+        self.shared.turns.tell(&self.raw.uid, told, now);
     }
 
     /// It would not begin whatever gates say: nobody is asked, and a turn that was given goes to another.

@@ -2,7 +2,7 @@
 
 use gradual_rollout::clock::Clock;
 use gradual_rollout::cluster::connect::{Clients, connect};
-use gradual_rollout::sandbox::apiserver::{Store, serve, write_kubeconfig};
+use gradual_rollout::sandbox::apiserver::{Store, serve, write_kubeconfig_of};
 use http_body_util::BodyExt;
 use kube::client::Body;
 use serde_json::Value;
@@ -20,11 +20,23 @@ pub(super) const LONG: Duration = Duration::from_secs(120);
 /// lasts as long as the process.
 pub(super) fn kubeconfig() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| match std::env::var_os(VARIABLE).filter(|v| !v.is_empty()) {
+    PATH.get_or_init(|| match named() {
         Some(file) => std::path::absolute(file).unwrap(),
         None => sandbox(),
     })
 }
+
+fn named() -> Option<std::ffi::OsString> {
+    std::env::var_os(VARIABLE).filter(|v| !v.is_empty())
+}
+
+/// Whether the sandbox stands in for a cluster.
+pub(super) fn is_sandbox() -> bool {
+    named().is_none()
+}
+
+/// The token of whoever may do everything there.
+const ADMIN: &str = "admin";
 
 fn sandbox() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("any-cluster");
@@ -40,12 +52,12 @@ fn sandbox() -> PathBuf {
         runtime.block_on(async move {
             let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
             ready.send(listener.local_addr().unwrap()).unwrap();
-            serve(listener, Store::new(Clock::System), std::future::pending())
-                .await
-                .unwrap();
+            let store = Store::new(Clock::System);
+            store.enforce_rbac(ADMIN);
+            serve(listener, store, std::future::pending()).await.unwrap();
         });
     });
-    write_kubeconfig(&path, is_ready.recv().unwrap()).unwrap();
+    write_kubeconfig_of(&path, is_ready.recv().unwrap(), ADMIN).unwrap();
     path
 }
 

@@ -136,7 +136,11 @@ async fn a_rollback_while_a_raise_is_waited_for_has_an_exit_code_of_its_own() {
         let status = scene.rollouts("demo/status");
         let body = json!({"status": {"components": [shop("Walking")]}});
         scene.admin.merge(&status, &body).await.ok("a status");
-        let program = super::scene::finish(scene.program(&["-p", "10", "-c", "shop", "--no-confirm"]));
+        let program = super::scene::finish(
+            scene
+                .program(&["-p", "10", "-c", "shop", "--no-confirm"])
+                .await,
+        );
         let daemon = async {
             let key = super::cluster::until(
                 "the command is given",

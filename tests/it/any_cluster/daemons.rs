@@ -75,7 +75,10 @@ async fn the_program_itself_walks_a_plan_judged_by_a_real_prometheus_and_rolls_b
         );
         std::fs::write(&settings, text).unwrap();
         let log = std::fs::File::create(scene.folder.path().join("log")).unwrap();
-        let mut command = scene.program(&["run", "--config", settings.to_str().unwrap()]);
+        let mut command = scene
+            .program(&["run", "--config", settings.to_str().unwrap()])
+            .await;
+        command.env("KUBECONFIG", scene.shipped().await);
         command.stdout(std::process::Stdio::null()).stderr(log);
         let mut child = tokio::process::Command::from(command)
             .kill_on_drop(true)

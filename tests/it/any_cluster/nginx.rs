@@ -2,7 +2,6 @@
 
 use super::cluster::Connection;
 use super::objects::rollout_of;
-use super::rights::start_with_shipped_rights;
 use super::scene::{Scene, on_cluster};
 use super::traffic::Traffic;
 use gradual_rollout::rollout::reason::{Reason, State};
@@ -84,7 +83,7 @@ async fn begin(scene: &mut Scene, weights: &[&str]) {
     bring_rollout(scene, weights).await;
     let (admin, ingresses) = (scene.admin.clone(), scene.ingresses(""));
     scene.beside(play_nginx(admin, ingresses, scene.traffic.clone()));
-    start_with_shipped_rights(scene).await;
+    scene.start("daemon-1").await;
 }
 
 async fn until_permille(scene: &Scene, weight: u32) {

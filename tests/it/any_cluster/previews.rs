@@ -1,7 +1,6 @@
 //! Routes for testers and mirrors beside the weights, as a real server keeps them.
 
 use super::objects::{rollout, virtual_service};
-use super::rights::start_with_shipped_rights;
 use super::scene::{Scene, on_cluster};
 use serde_json::{Value, json};
 
@@ -30,7 +29,7 @@ async fn testers_and_a_mirror_stand_beside_the_weights_and_go_with_a_rollback() 
         // Not completed within the test: then testers and mirror would go.
         object["spec"]["steps"][1]["hold"] = json!("1h");
         scene.create(&object).await;
-        start_with_shipped_rights(scene).await;
+        scene.start("daemon-1").await;
         scene
             .until("testers", async |s| rules(s).await == [RULE, "main"])
             .await;

@@ -1,6 +1,8 @@
 //! Rights: those that `deploy/` grants are enough for the daemon, and its admission policy asks for one per command.
-//! A cluster without RBAC (the sandbox, for one) has none to test; then the tests say so and pass.
+//! Every daemon of these scenes has exactly the shipped rights, here and on any cluster that enforces RBAC. A cluster
+//! that does not has none to test; then the tests say so and pass.
 
+use super::cluster::is_sandbox;
 use super::objects::{rollout, rollout_of, switched, virtual_service};
 use super::scene::{Scene, finish, on_cluster};
 use super::switching::{bring_controller, play_controller};
@@ -20,6 +22,15 @@ fn manifests(file: &str) -> Vec<Value> {
 }
 
 /// Says which test had nothing to do, and why: `cargo test -- --show-output` shows it.
+#[track_caller]
+fn skip_without_rbac(why: &str) {
+    assert!(
+        !is_sandbox(),
+        "the cluster that stands in enforces RBAC, but {why}"
+    );
+    skip(why);
+}
+
 fn skip(why: &str) {
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
     eprintln!("skipped {name}: {why}");
@@ -33,7 +44,7 @@ async fn account(scene: &Scene, name: &str) -> Option<PathBuf> {
         .serves("rbac.authorization.k8s.io/v1", "clusterroles")
         .await
     {
-        skip("the cluster has no RBAC");
+        skip_without_rbac("the cluster has no RBAC");
         return None;
     }
     scene
@@ -48,7 +59,7 @@ async fn account(scene: &Scene, name: &str) -> Option<PathBuf> {
     match answer.code {
         403 => Some(kubeconfig),
         200 => {
-            skip("the cluster allows everything to everybody");
+            skip_without_rbac("the cluster allows everything to everybody");
             None
         }
         _ => panic!("an account without rights got {answer:#?}"),
@@ -94,31 +105,51 @@ async fn until_granted(scene: &Scene, kubeconfig: &std::path::Path, path: &str) 
         .await;
 }
 
-/// Starts a daemon that may do what `deploy/` grants and nothing else; where nobody is asked for rights, a plain one.
-pub(super) async fn start_with_shipped_rights(scene: &mut Scene) {
+/// The kubeconfig of whoever may do what `deploy/` grants a daemon and nothing else; where nobody is asked for rights, the
+/// test's own.
+pub(super) async fn shipped(scene: &mut Scene) -> PathBuf {
     let Some(kubeconfig) = account(scene, "gradual-rollout").await else {
-        scene.start("daemon-1").await;
-        return;
+        return super::cluster::kubeconfig().to_owned();
     };
     grant_shipped(scene, None).await;
-    until_granted(
-        scene,
-        &kubeconfig,
-        "/apis/rollout.sealos.io/v1alpha1/gradualrollouts",
-    )
-    .await;
-    scene.start_as("limited", &kubeconfig).await;
+    let everywhere = "/apis/rollout.sealos.io/v1alpha1/gradualrollouts";
+    until_granted(scene, &kubeconfig, everywhere).await;
+    kubeconfig
+}
+
+/// The kubeconfig of whoever has the shipped role for operators in the test's namespace; where nobody is asked for rights,
+/// the test's own.
+pub(super) async fn operator(scene: &Scene) -> PathBuf {
+    let Some(kubeconfig) = account(scene, "operator").await else {
+        return super::cluster::kubeconfig().to_owned();
+    };
+    let roles = manifests("roles.yaml");
+    let role = roles
+        .iter()
+        .find(|r| r["metadata"]["name"] == "gradual-rollout-operator");
+    // As a Role: a RoleBinding of the ClusterRole grants the same.
+    bind(scene, "operator", &role.unwrap()["rules"]).await;
+    until_granted(scene, &kubeconfig, &scene.rollouts("")).await;
+    kubeconfig
+}
+
+/// Gives a service account these rules in the test's namespace.
+async fn bind(scene: &Scene, account: &str, rules: &Value) {
+    let own = scene.ns.clone();
+    let role = json!({"kind": "Role", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": account},
+        "rules": rules});
+    let bound = json!({"kind": "RoleBinding", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": account},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": account},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": own}]});
+    for (plural, object) in [("roles", role), ("rolebindings", bound)] {
+        let path = format!("{RBAC}/namespaces/{own}/{plural}");
+        scene.admin.post(&path, &object).await.ok(plural);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_shipped_rights_are_enough_for_everything_the_daemon_does() {
     on_cluster(async |scene| {
-        let Some(kubeconfig) = account(scene, "gradual-rollout").await else {
-            return;
-        };
-        grant_shipped(scene, None).await;
-        let everywhere = "/apis/rollout.sealos.io/v1alpha1/gradualrollouts";
-        until_granted(scene, &kubeconfig, everywhere).await;
         scene.create(&virtual_service(&scene.ns, "shop")).await;
         bring_controller(scene, "terminal").await;
         let (admin, path) = (scene.admin.clone(), scene.deployments("terminal"));
@@ -128,7 +159,7 @@ async fn the_shipped_rights_are_enough_for_everything_the_daemon_does() {
         components.push(switched(&scene.ns, "terminal"));
         object["spec"]["onDelete"] = json!("restore");
         scene.create(&object).await;
-        let daemon = scene.start_as("limited", &kubeconfig).await;
+        let daemon = scene.start("limited").await;
         scene
             .until("both completed", async |s| {
                 let status = s.status().await;
@@ -226,6 +257,9 @@ async fn a_command_without_the_right_to_its_verb_is_refused_and_one_with_it_is_d
         {
             return skip("the cluster has no ValidatingAdmissionPolicy");
         }
+        if is_sandbox() {
+            return skip("the sandbox keeps admission policies and evaluates none");
+        }
         let Some(kubeconfig) = account(scene, "person").await else {
             return;
         };
@@ -236,15 +270,7 @@ async fn a_command_without_the_right_to_its_verb_is_refused_and_one_with_it_is_d
              "verbs": ["get", "list", "watch", "patch", "pause"]},
             {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get"]},
         ]);
-        let role = json!({"kind": "Role", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": own},
-            "rules": rules.clone()});
-        let bound = json!({"kind": "RoleBinding", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": own},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": own},
-            "subjects": [{"kind": "ServiceAccount", "name": "person", "namespace": own}]});
-        for (plural, object) in [("roles", role), ("rolebindings", bound)] {
-            let path = format!("{RBAC}/namespaces/{own}/{plural}");
-            scene.admin.post(&path, &object).await.ok(plural);
-        }
+        bind(scene, "person", &rules).await;
         until_granted(scene, &kubeconfig, &scene.rollouts("")).await;
         scene.bring(&["shop"], &["5%", "30%"]).await;
         scene.start("daemon-1").await;
@@ -276,20 +302,32 @@ async fn a_command_without_the_right_to_its_verb_is_refused_and_one_with_it_is_d
             assert!(answer.body["message"].to_string().contains(says), "{answer:#?}");
         }
         let mut with_approve = rules.clone();
-        with_approve[0]["verbs"].as_array_mut().unwrap().push(json!("approve"));
-        let role = format!("{RBAC}/namespaces/{own}/roles/{own}");
-        scene.admin.merge(&role, &json!({"rules": with_approve})).await.ok("granting");
+        with_approve[0]["verbs"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!("approve"));
+        let role = format!("{RBAC}/namespaces/{own}/roles/person");
         scene
-            .until("who may approve does", async |_| person.merge(&path, &give("approve", "{}")).await.code == 200)
+            .admin
+            .merge(&role, &json!({"rules": with_approve}))
+            .await
+            .ok("granting");
+        scene
+            .until("who may approve does", async |_| {
+                person.merge(&path, &give("approve", "{}")).await.code == 200
+            })
             .await;
-        let said = |arguments: &[&str]| {
-            let mut program = scene.program(arguments);
+        let said = async |arguments: &[&str]| {
+            let mut program = scene.program(arguments).await;
             program.env("KUBECONFIG", &kubeconfig);
-            finish(program)
+            finish(program).await
         };
         let (code, out, err) = said(&["promote", "shop", "--no-confirm"]).await;
         assert_eq!(code, 3, "{out}{err}");
-        assert!(format!("{out}{err}").contains("gradual-rollout-operator"), "{out}{err}");
+        assert!(
+            format!("{out}{err}").contains("gradual-rollout-operator"),
+            "{out}{err}"
+        );
         let (code, out, err) = said(&["pause", "shop", "--no-confirm"]).await;
         assert_eq!(code, 0, "{out}{err}");
         assert!(scene.component("shop").await.paused_by.is_some());

@@ -29,6 +29,10 @@ pub(super) struct Scene {
     pub(super) folder: tempfile::TempDir,
     /// The version in which the cluster has `VirtualServices`.
     istio: &'static str,
+    /// The kubeconfig of the daemons, once there is one.
+    shipped: Option<PathBuf>,
+    /// The kubeconfig of whoever uses the program, once there is one.
+    operator: tokio::sync::OnceCell<PathBuf>,
     /// Cluster-wide objects that go with the test: their paths.
     pub(super) extras: Vec<String>,
     daemons: JoinSet<()>,
@@ -142,6 +146,8 @@ impl Scene {
             traffic,
             folder: tempfile::tempdir().unwrap(),
             istio,
+            shipped: None,
+            operator: tokio::sync::OnceCell::new(),
             extras: Vec::new(),
             daemons: JoinSet::new(),
             helpers,
@@ -212,12 +218,22 @@ impl Scene {
             .await;
     }
 
-    /// Starts a daemon in this process that looks after the namespace, as whom the kubeconfig says.
+    /// Starts a daemon in this process that looks after the namespace, with the rights that `deploy/` grants and no
+    /// others.
     pub(super) async fn start(&mut self, identity: &str) -> Daemon {
-        self.start_as(identity, kubeconfig()).await
+        let kubeconfig = self.shipped().await;
+        self.start_as(identity, &kubeconfig).await
     }
 
-    /// The same, as somebody.
+    /// The kubeconfig of a daemon with the shipped rights.
+    pub(super) async fn shipped(&mut self) -> PathBuf {
+        if self.shipped.is_none() {
+            self.shipped = Some(super::rights::shipped(self).await);
+        }
+        self.shipped.clone().unwrap()
+    }
+
+    /// The same, as somebody else.
     pub(super) async fn start_as(&mut self, identity: &str, kubeconfig: &Path) -> Daemon {
         let handles = Handles {
             clients: Connection::open(kubeconfig).await.clients,
@@ -297,8 +313,9 @@ impl Scene {
         id
     }
 
-    /// The program itself, against this cluster and namespace.
-    pub(super) fn program(&self, arguments: &[&str]) -> Command {
+    /// The program itself, against this cluster and namespace, with the rights of the shipped role for operators.
+    pub(super) async fn program(&self, arguments: &[&str]) -> Command {
+        let kubeconfig = self.operator.get_or_init(|| super::rights::operator(self)).await;
         let mut command = Command::new(env!("CARGO_BIN_EXE_gradual-rollout"));
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("GRADUAL_ROLLOUT") {
@@ -308,7 +325,9 @@ impl Scene {
         command
             .args(arguments)
             .args(["-n", &self.ns])
-            .env("KUBECONFIG", kubeconfig())
+            .env("KUBECONFIG", kubeconfig)
+            // The daemons' own namespace: who operates in it may read their Lease there, and only there.
+            .env("GRADUAL_ROLLOUT__NAMESPACE", &self.ns)
             .env("USER", "eve")
             .stdin(Stdio::null());
         command
@@ -316,7 +335,7 @@ impl Scene {
 
     /// Runs the program to its end: exit code, output, errors.
     pub(super) async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        finish(self.program(arguments)).await
+        finish(self.program(arguments).await).await
     }
 
     /// A kubeconfig for the same cluster with another user's token.

@@ -78,6 +78,20 @@ fn start(world: &World, who: &str, log: &Log) -> Daemon {
     Daemon::over(world, who, recorded(world, who, log))
 }
 
+/// Nobody wrote to a rollout again once another daemon had.
+fn assert_no_overlap(log: &Log, when: &str) {
+    for (name, who) in turns(log) {
+        let mut each = who.clone();
+        each.sort_unstable();
+        each.dedup();
+        assert_eq!(
+            each.len(),
+            who.len(),
+            "{when}: {name} was worked by turns: {who:?}"
+        );
+    }
+}
+
 /// For each rollout the daemons that wrote to it, one after the other, without repetitions in a row.
 fn turns(log: &Log) -> BTreeMap<String, Vec<String>> {
     let mut turns: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -103,6 +117,20 @@ async fn shards_are_shared_out_evenly_handed_over_without_an_overlap_and_taken_o
     let second = start(&world, "second", &log);
     let even = |w: &World| counts(w) == BTreeMap::from([("first".to_owned(), 2), ("second".to_owned(), 2)]);
     soon(&world, "two each", FAIL_OVER, even).await;
+    // Until everybody has written since.
+    let handed_over = |log: &Log, to: &str| {
+        turns(log)
+            .values()
+            .any(|who| who.len() > 1 && who.last().is_some_and(|last| last == to))
+    };
+    soon(
+        &world,
+        "the second works what it was given",
+        Duration::from_secs(300),
+        |_| handed_over(&log, "second"),
+    )
+    .await;
+    assert_no_overlap(&log, "to the second");
     let third = start(&world, "third", &log);
     soon(&world, "2, 1 and 1", FAIL_OVER, |w| {
         let counts = counts(w);
@@ -116,6 +144,8 @@ async fn shards_are_shared_out_evenly_handed_over_without_an_overlap_and_taken_o
         })
         .await;
     let settled = holders(&world);
+    assert!(handed_over(&log, "third"), "{:?}", turns(&log));
+    assert_no_overlap(&log, "to the third");
     log.lock().unwrap().clear();
     world
         .until("50% everywhere", |w| {
@@ -150,13 +180,7 @@ async fn shards_are_shared_out_evenly_handed_over_without_an_overlap_and_taken_o
         names().iter().all(|name| w.weight(name) == 0)
     })
     .await;
-    for (name, who) in turns(&log) {
-        let mut once = who.clone();
-        once.dedup();
-        once.sort_unstable();
-        once.dedup();
-        assert_eq!(once.len(), who.len(), "{name} was worked by turns: {who:?}");
-    }
+    assert_no_overlap(&log, "to whoever is left");
     drop(third);
 }
 
@@ -293,4 +317,94 @@ async fn whether_a_daemon_is_alive_is_asked_of_every_shards_lease() {
     for shard in 0..SHARDS {
         assert!(message.contains(&format!("gradual-rollout-{shard}")), "{message}");
     }
+}
+
+/// Two names whose rollouts are in two shards of two.
+fn in_two_shards(prefix: &str) -> Vec<String> {
+    let of = |shard| {
+        let names = (0..1000).map(|n| format!("{prefix}-{n}"));
+        names
+            .into_iter()
+            .find(|name| shard_of(NS, name, 2) == shard)
+            .unwrap()
+    };
+    vec![of(0), of(1)]
+}
+
+/// Two daemons with a shard each.
+async fn one_shard_each(world: &World) -> [Daemon; 2] {
+    let one = Daemon::start(world, "one");
+    soon(world, "one leads", FAIL_OVER, |w| {
+        holder(w, "gradual-rollout-1") == "one"
+    })
+    .await;
+    let two = Daemon::start(world, "two");
+    soon(world, "each has one", FAIL_OVER, |w| {
+        holder(w, "gradual-rollout-0") != holder(w, "gradual-rollout-1")
+    })
+    .await;
+    world.pass(2).await;
+    [one, two]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_holds_over_all_shards_whoever_begins_at_the_same_moment() {
+    let mut world = World::new();
+    world.shards = 2;
+    world.limits.concurrent = Some(1);
+    let _daemons = one_shard_each(&world).await;
+    let names = in_two_shards("demo");
+    for name in &names {
+        world.store.put(virtual_service(name)).unwrap();
+        world.store.put(rollout(name, &[name])).unwrap();
+    }
+    let state = |name: &str| world.rollout(name)["status"]["components"][0]["state"].clone();
+    let mut waited = false;
+    for _ in 0..7200 {
+        let running: Vec<&String> = names
+            .iter()
+            .filter(|name| world.weight(name) > 0 && state(name) != "Completed")
+            .collect();
+        assert!(
+            running.len() <= 1,
+            "{running:?} run at once: {:#} {:#}",
+            world.rollout(&names[0])["status"],
+            world.rollout(&names[1])["status"]
+        );
+        waited |= names
+            .iter()
+            .any(|name| world.rollout(name).to_string().contains("running: "));
+        if names.iter().all(|name| state(name) == "Completed") {
+            assert!(waited, "one said for whom it waits");
+            return;
+        }
+        world.pass(10).await;
+    }
+    panic!("both were to end: {:#}", world.rollout(&names[1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_goes_after_one_that_another_daemon_works() {
+    let mut world = World::new();
+    world.shards = 2;
+    let _daemons = one_shard_each(&world).await;
+    let names = in_two_shards("demo");
+    let (base, top) = (&names[0], &names[1]);
+    for name in &names {
+        world.store.put(virtual_service(name)).unwrap();
+        let mut resource = rollout(name, &[name]);
+        if name == top {
+            let gate = json!([{"rollout": {"name": base, "is": "AtLeast", "weight": "50%"}}]);
+            resource["spec"]["steps"][0]["requires"] = gate;
+        }
+        world.store.put(resource).unwrap();
+    }
+    world
+        .until("it says how far the other is", |w| {
+            w.rollout(top).to_string().contains(&format!("{base} is at 25%"))
+        })
+        .await;
+    world.until("the other at 50%", |w| w.weight(base) == 50).await;
+    assert_eq!(world.weight(top), 0);
+    world.until("it begins", |w| w.weight(top) == 5).await;
 }
