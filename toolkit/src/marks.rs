@@ -40,6 +40,15 @@ pub const REQUESTS: &str = "rollout.sealos.io/nginx-requests";
 /// What a route may not be without, as `Kind namespace/name` by comma; an annotation of a `VirtualService`.
 pub const NEEDS: &str = "rollout.sealos.io/needs";
 
+/// The Ingresses whose paths a route answers itself, as they cannot be converted any more, by comma; an annotation of a
+/// `VirtualService`.
+pub const CLOSED: &str = "rollout.sealos.io/closed";
+/// The controller's ConfigMap that a route was made with, and the digest of it, as `namespace/name@digest`; an annotation
+/// of a `VirtualService`.
+pub const SETTINGS: &str = "rollout.sealos.io/controller-config";
+/// The names of the ports that a route leads to, as `service:number=name` by comma; an annotation of a `VirtualService`.
+pub const PORTS: &str = "rollout.sealos.io/service-ports";
+
 /// Whether an annotation is one that this program writes.
 pub fn is_mark(name: &str) -> bool {
     [

@@ -6,9 +6,10 @@ use super::plan::Plan;
 use super::read::codes;
 use super::select::object;
 use crate::finding::{Finding, Severity};
+use crate::trouble::Trouble;
 use gradual_rollout_migration::convert::Conversion;
 use gradual_rollout_migration::input::Key;
-use gradual_rollout_migration::report::Outcome;
+use gradual_rollout_migration::report::{Code, Outcome};
 use std::collections::BTreeSet;
 
 /// The Ingresses of a batch of which everything is converted.
@@ -60,6 +61,20 @@ pub fn accepted(
         }
     }
     accepted
+}
+
+/// Nothing is written where it is not certain which controller is meant: that is said of the run, not of any Ingress, and
+/// what its settings protect is not known.
+pub fn doubtful(conversion: &Conversion) -> Result<(), Trouble> {
+    let entries = conversion.report.controller.iter();
+    let mut doubts = entries.filter(|entry| entry.code == Code::ControllerAmbiguous && entry.refuses());
+    let Some(doubt) = doubts.next() else {
+        return Ok(());
+    };
+    Err(Trouble::Refused(format!(
+        "nothing was written: which controller's settings hold is not certain (CONTROLLER-AMBIGUOUS: {} {}; {}). Say which class is meant with --ingress-class, and where that is not enough --controller-config or --controller-flag; --accept CONTROLLER-AMBIGUOUS takes what was found",
+        doubt.field, doubt.value, doubt.detail
+    )))
 }
 
 /// What somebody else's hand is in is left alone, and what needs it stays closed.

@@ -5,7 +5,8 @@
 //! - [`plan`]: what has to be written, from [`item`]s, [`secret`]s and the [`gateway`] ([`read`]: from a conversion);
 //! - [`remembered`]: what was accepted by earlier runs;
 //! - [`left`]: what is left out of it; [`keep`]: what is kept although its Ingress is gone;
-//! - [`closed`]: what may not be served any more; [`prune`]: what nothing needs any more; [`needs`]: what routes may not be without;
+//! - [`closed`]: what may not be served any more; [`prune`]: what nothing needs any more; [`needed`], [`needs`]: what routes
+//!   may not be without; [`inputs`]: what they were made with; [`owned`]: whose all of it is;
 //! - [`mod@run`]: writing it, [`send`] one object of it; [`rollout`]: handing it over, once it is [`probed`]
 //!   and not [`handed`] to another; [`tell`]: saying it.
 
@@ -13,11 +14,14 @@ pub mod args;
 pub mod closed;
 pub mod gateway;
 pub mod handed;
+pub mod inputs;
 pub mod item;
 pub mod keep;
 pub mod left;
 pub mod live;
+pub mod needed;
 pub mod needs;
+pub mod owned;
 pub mod plan;
 pub mod probed;
 pub mod prune;

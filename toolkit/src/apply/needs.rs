@@ -62,12 +62,18 @@ pub fn sources(routes: &[Item]) -> Objects {
     all
 }
 
-/// An object with the Ingresses of the hosts that it is for.
-pub fn made_of(body: &Value, hosts: &BTreeSet<String>, sources: &Objects) -> Value {
-    let keys = hosts.iter().filter_map(|host| sources.get(host)).flatten();
-    let keys: BTreeSet<&str> = keys.map(String::as_str).collect();
+/// An object with the Ingresses of the hosts that it is for, and those of other routes that rest on it.
+pub fn made_of(body: &Value, hosts: &BTreeSet<String>, sources: &Objects, others: BTreeSet<String>) -> Value {
+    let mut keys = others;
+    keys.extend(
+        hosts
+            .iter()
+            .filter_map(|host| sources.get(host))
+            .flatten()
+            .cloned(),
+    );
     let mut body = body.clone();
-    let keys: Vec<&str> = keys.into_iter().collect();
+    let keys: Vec<String> = keys.into_iter().collect();
     annotate(&mut body, marks::FROM, &keys.join(","));
     body
 }

@@ -5,8 +5,9 @@
 pub mod health;
 pub mod loose;
 
-use crate::apply::closed::CLOSED;
+use crate::apply::closed::{self, CLOSED};
 use crate::apply::gateway;
+use crate::apply::inputs::Now;
 use crate::apply::live::{Live, MADE, hosts, texts};
 use crate::apply::read::from;
 use crate::classes::Classes;
@@ -120,6 +121,7 @@ pub fn kinds() -> Vec<Kind> {
         cluster::SECRET,
         cluster::POD,
         cluster::SERVICE,
+        cluster::CONFIG_MAP,
         cluster::NAMESPACE,
     ];
     [&MADE[..], &more].concat()
@@ -165,7 +167,9 @@ impl Standing {
             live,
             loose: Vec::new(),
         };
-        standing.judge(args, classes, namespace);
+        let routes = standing.live.ours(&cluster::VIRTUAL_SERVICE);
+        let now = Now::read(cluster, routes, namespace).await?;
+        standing.judge(args, classes, namespace, &now);
         if let Some(name) = namespace.filter(|_| standing.all.is_empty() && standing.ingresses.is_empty()) {
             cluster.known(name).await?;
         }
@@ -173,12 +177,17 @@ impl Standing {
         Ok(standing)
     }
 
-    fn judge(&mut self, args: &StandingArgs, classes: &Classes, namespace: Option<&str>) {
+    fn judge(&mut self, args: &StandingArgs, classes: &Classes, namespace: Option<&str>, now: &Now) {
         let open: BTreeSet<gateway::Host> = self
             .live
             .ours(&cluster::GATEWAY)
             .flat_map(gateway::open)
             .collect();
+        let cluster = Around {
+            open: &open,
+            live: &self.live,
+            now,
+        };
         let mut routes: BTreeMap<Key, Vec<&Value>> = BTreeMap::new();
         for route in self.live.ours(&cluster::VIRTUAL_SERVICE) {
             for key in from(route) {
@@ -196,8 +205,7 @@ impl Standing {
                 key,
                 ingress,
                 routes.get(key).map_or(&[], Vec::as_slice),
-                &open,
-                &self.live,
+                &cluster,
             ));
         }
         for (key, its) in &routes {
@@ -213,7 +221,7 @@ impl Standing {
                     wrong: Vec::new(),
                 };
                 for route in its {
-                    gone.wrong.extend(wrong(route, &open, &self.live));
+                    gone.wrong.extend(cluster.wrong(route, key));
                 }
                 if !cleaned {
                     let said =
@@ -253,7 +261,14 @@ impl Standing {
     }
 }
 
-fn one(key: &Key, ingress: &Value, routes: &[&Value], open: &BTreeSet<gateway::Host>, live: &Live) -> One {
+/// What is around routes.
+struct Around<'a> {
+    open: &'a BTreeSet<gateway::Host>,
+    live: &'a Live,
+    now: &'a Now,
+}
+
+fn one(key: &Key, ingress: &Value, routes: &[&Value], around: &Around<'_>) -> One {
     let mut one = One {
         key: key.clone(),
         state: State::Left,
@@ -280,7 +295,7 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], open: &BTreeSet<gateway::H
         one.wrong.push(("STATE-NO-ROUTE", object.clone(), said));
     }
     for route in routes {
-        one.wrong.extend(wrong(route, open, live));
+        one.wrong.extend(around.wrong(route, key));
     }
     one.state = if !one.wrong.is_empty() {
         State::Failed
@@ -303,42 +318,49 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], open: &BTreeSet<gateway::H
     one
 }
 
-/// What is wrong with a route.
-fn wrong(route: &Value, open: &BTreeSet<gateway::Host>, live: &Live) -> Vec<(&'static str, String, String)> {
-    let namespace = meta(route, "namespace");
-    let object = cluster::VIRTUAL_SERVICE.named(namespace, meta(route, "name"));
-    let mut found = Vec::new();
-    if marks::untouched(route) == Some(false) {
-        let said = "somebody edited it since it was written".to_owned();
-        found.push(("STATE-EDITED", object.clone(), said));
-    }
-    if shut(route) {
-        let said = "paths of it are closed at the gateway: its Ingress could not be converted any more";
-        found.push(("STATE-SHUT", object.clone(), said.to_owned()));
-    }
-    found.extend(loose::needs(route, live));
-    for host in hosts(route) {
-        if !is_open(namespace, &host, open) {
-            found.push((
-                "STATE-CLOSED",
-                object.clone(),
-                format!("no Gateway has its host {host}"),
-            ));
+impl Around<'_> {
+    /// What is wrong with a route, for one of its Ingresses.
+    fn wrong(&self, route: &Value, key: &Key) -> Vec<(&'static str, String, String)> {
+        let namespace = meta(route, "namespace");
+        let object = cluster::VIRTUAL_SERVICE.named(namespace, meta(route, "name"));
+        let mut found = Vec::new();
+        if marks::untouched(route) == Some(false) {
+            let said = "somebody edited it since it was written".to_owned();
+            found.push(("STATE-EDITED", object.clone(), said));
         }
+        if shut(route, key) {
+            let said = format!(
+                "it answers the paths of Ingress {}/{} itself: that could not be converted any more when it was written",
+                key.0, key.1
+            );
+            found.push(("STATE-SHUT", object.clone(), said));
+        }
+        found.extend(loose::needs(route, self.live));
+        found.extend(self.now.changed(route));
+        for host in hosts(route) {
+            if !is_open(namespace, &host, self.open) {
+                found.push((
+                    "STATE-CLOSED",
+                    object.clone(),
+                    format!("no Gateway has its host {host}"),
+                ));
+            }
+        }
+        if texts(route, "/spec/gateways").next().is_none() {
+            found.push(("STATE-NO-GATEWAY", object, "it is bound to no Gateway".to_owned()));
+        }
+        found
     }
-    if texts(route, "/spec/gateways").next().is_none() {
-        found.push(("STATE-NO-GATEWAY", object, "it is bound to no Gateway".to_owned()));
-    }
-    found
 }
 
-/// Whether something is closed of a route that is one Ingress's alone; where several share it, each is told of by itself.
-fn shut(route: &Value) -> bool {
+/// Whether paths of an Ingress are closed in a route. One of before that does not say whose they are, and serves several,
+/// tells of none.
+fn shut(route: &Value, key: &Key) -> bool {
     let closed = |http: &Value| {
         let name = http.get("name").and_then(Value::as_str).unwrap_or_default();
         http.get("directResponse").is_some() && (name == CLOSED || name.starts_with("refused "))
     };
-    from(route).len() == 1 && items(route, "/spec/http").any(closed)
+    closed::closes(route, key) || from(route).len() == 1 && items(route, "/spec/http").any(closed)
 }
 
 /// Whether a host is open, itself or by a wildcard over it.

@@ -23,6 +23,7 @@ mod kinds;
 mod loadbalancer;
 mod named;
 mod objects;
+mod ownership;
 mod pages;
 mod paging;
 mod preflight;
