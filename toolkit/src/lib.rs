@@ -33,6 +33,7 @@ pub mod cluster;
 pub mod convert;
 pub mod digest;
 pub mod dry;
+pub mod explain;
 pub mod finding;
 pub mod finish;
 pub mod loadbalancer;

@@ -43,6 +43,9 @@ pub const NEEDS: &str = "rollout.sealos.io/needs";
 /// The Ingresses whose paths a route answers itself, as they cannot be converted any more, by comma; an annotation of a
 /// `VirtualService`.
 pub const CLOSED: &str = "rollout.sealos.io/closed";
+/// The digests of the Ingresses that an object was made of, as `namespace/name=digest` by comma; an annotation of a
+/// `VirtualService` and of an `AuthorizationPolicy`.
+pub const SOURCES: &str = "rollout.sealos.io/source-hashes";
 /// The controller's ConfigMap that a route was made with, and the digest of it, as `namespace/name@digest`; an annotation
 /// of a `VirtualService`.
 pub const SETTINGS: &str = "rollout.sealos.io/controller-config";

@@ -2,6 +2,7 @@
 //! protection now, the gateway must not go on without.
 
 use super::gateway;
+use super::inputs;
 use super::keep;
 use super::needs::annotate;
 use super::owned;
@@ -74,7 +75,15 @@ fn demands(sources: &Sources<'_>, conversion: &Conversion, key: &Key) -> BTreeSe
         all.extend(entries.map(|entry| entry.code.text().to_owned()));
     }
     let ingress = sources.seen.ingresses.get(key);
-    let changed = ingress.filter(|ingress| marks::as_converted(ingress) != Some(true));
+    let changed = ingress.filter(|ingress| {
+        let noted = || {
+            let routes = sources.live.ours(&cluster::VIRTUAL_SERVICE);
+            routes
+                .filter_map(|route| inputs::as_noted(route, key, ingress))
+                .any(|same| !same)
+        };
+        marks::as_converted(ingress) != Some(true) || noted()
+    });
     all.extend(
         changed
             .map(marks::protections)
@@ -100,7 +109,7 @@ pub fn find(sources: &Sources<'_>, asked: &Asked<'_>, findings: &mut Vec<Finding
         .map(|key| (key, demands(sources, asked.conversion, key)))
         .filter(|(_, demands)| !demands.is_empty())
         .collect();
-    let whole_ones: BTreeSet<Key> = demanding.keys().map(|key| Key::clone(key)).collect();
+    let whole_ones: BTreeSet<Key> = demanding.keys().copied().cloned().collect();
     let converted: BTreeMap<gateway::Host, BTreeSet<Key>> = of_kind(asked.conversion, "VirtualService")
         .map(|body| (gateway::key(body), from(body)))
         .collect();

@@ -4,12 +4,13 @@
 use super::gateway;
 use super::needs::annotate;
 use super::plan::Sources;
-use super::read::ports;
+use super::read::{from, ports};
 use crate::cluster::{self, Cluster, annotation, meta};
+use crate::convert;
 use crate::digest;
 use crate::marks;
 use crate::trouble::Trouble;
-use gradual_rollout_migration::convert;
+use gradual_rollout_migration::convert::controller_config;
 use gradual_rollout_migration::input::Key;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,8 @@ pub struct Inputs {
     settings: Option<String>,
     /// The names of the ports of Services.
     services: Services,
+    /// The digests of the Ingresses.
+    ingresses: BTreeMap<Key, String>,
 }
 
 /// The names of ports by number, by Service.
@@ -35,7 +38,7 @@ impl Inputs {
     /// Those of a run.
     pub fn new(sources: &Sources<'_>) -> Self {
         let inventory = &sources.seen.inventory;
-        let settings = convert::controller_config(inventory, sources.options).map(|key| {
+        let settings = controller_config(inventory, sources.options).map(|key| {
             let data = inventory.config_maps.get(&key).map(|map| json!(map.data));
             format!("{}/{}@{}", key.0, key.1, settings_digest(data.as_ref()))
         });
@@ -44,14 +47,31 @@ impl Inputs {
             let ports = ports.map(|port| (u64::from(port.port), port.name.clone().unwrap_or_default()));
             (key.clone(), ports.collect())
         });
+        let prefix = convert::prefix(inventory, sources.options);
+        let ingresses = sources.seen.ingresses.iter();
         Self {
             settings,
             services: services.collect(),
+            ingresses: ingresses
+                .map(|(key, ingress)| (key.clone(), marks::source(ingress, &prefix)))
+                .collect(),
+        }
+    }
+
+    /// Notes on a route or a policy what its Ingresses were.
+    pub fn of(&self, object: &mut Value) {
+        let all: Vec<String> = from(object)
+            .iter()
+            .filter_map(|key| Some(format!("{}/{}={}", key.0, key.1, self.ingresses.get(key)?)))
+            .collect();
+        if !all.is_empty() {
+            annotate(object, marks::SOURCES, &all.join(","));
         }
     }
 
     /// Notes them on a route.
     pub fn note(&self, route: &mut Value) {
+        self.of(route);
         if let Some(settings) = &self.settings {
             annotate(route, marks::SETTINGS, settings);
         }
@@ -66,6 +86,22 @@ impl Inputs {
             annotate(route, marks::PORTS, &named.join(","));
         }
     }
+}
+
+/// The digest of an Ingress that an object was made of, as it is noted there, with the prefix behind the `@`.
+pub fn noted<'a>(object: &'a Value, key: &Key) -> Option<&'a str> {
+    let all = annotation(object, marks::SOURCES)?.split(',');
+    let mut all = all.filter_map(|noted| noted.split_once('='));
+    let is = |name: &str| name.split_once('/') == Some((key.0.as_str(), key.1.as_str()));
+    all.find(|(name, _)| is(name)).map(|(_, digest)| digest)
+}
+
+/// Whether an Ingress is as an object says that it was made of it; none where it says nothing. That of an Ingress itself
+/// is for whoever may write it to write.
+pub fn as_noted(object: &Value, key: &Key, ingress: &Value) -> Option<bool> {
+    let noted = noted(object, key)?;
+    let (_, prefix) = noted.split_once('@')?;
+    Some(marks::source(ingress, prefix) == noted)
 }
 
 /// The Service that a destination names; none where it is none of the cluster's.
@@ -83,7 +119,7 @@ pub struct Now {
 }
 
 impl Now {
-    /// Looks at the ConfigMaps and Services that routes were made with, in a namespace or in all.
+    /// Looks at the `ConfigMaps` and Services that routes were made with, in a namespace or in all.
     pub async fn read<'a>(
         cluster: &Cluster,
         routes: impl Iterator<Item = &'a Value>,

@@ -97,9 +97,15 @@ pub fn change(wanted: &Value, live: Option<&Value>) -> Change {
 /// batches', so each would say another thing of it.
 pub fn noted(wanted: &Value, live: &Value) -> bool {
     wanted.get("kind").and_then(Value::as_str) == Some("Gateway")
-        || [marks::FROM, marks::CLOSED, marks::SETTINGS, marks::PORTS]
-            .iter()
-            .all(|name| annotation(wanted, name) == annotation(live, name))
+        || [
+            marks::FROM,
+            marks::SOURCES,
+            marks::CLOSED,
+            marks::SETTINGS,
+            marks::PORTS,
+        ]
+        .iter()
+        .all(|name| annotation(wanted, name) == annotation(live, name))
 }
 
 /// An object as it is sent: with the digest of its `spec`, in the version that the cluster serves.

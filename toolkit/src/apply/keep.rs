@@ -2,6 +2,7 @@
 //! conversion knows nothing of them any more.
 
 use super::closed;
+use super::inputs;
 use super::item::{Change, Item};
 use super::read::from;
 use super::select::shown;
@@ -24,6 +25,9 @@ pub fn settled(wanted: &Value, route: &Value, there: &BTreeMap<Key, Value>) -> b
     from(wanted).iter().all(|key| {
         before.contains(key)
             && !closed::closes(route, key)
+            && there
+                .get(key)
+                .is_some_and(|ingress| inputs::as_noted(route, key, ingress) != Some(false))
             && there
                 .get(key)
                 .is_some_and(|ingress| marks::migrated(ingress) && marks::as_converted(ingress) == Some(true))

@@ -61,6 +61,13 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
     }
     let seen = convert::read(&cluster).await?;
     let live = Live::read(&cluster, &options.gateway_namespace).await?;
+    let gateway = live.get(
+        &cluster::GATEWAY,
+        &options.gateway_namespace,
+        &options.gateway_name,
+    );
+    let named = !args.conversion.gateway_selector.is_empty();
+    gateway::pods(named, gateway, &mut options)?;
     options.accepted = remembered::accepted(&seen, &live);
     let batch = select::batch(&args.which, place.namespace.as_deref(), &seen)?;
     let rollout = rollout::body(args, &options, &batch.ingresses)?;

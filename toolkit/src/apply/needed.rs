@@ -2,6 +2,7 @@
 //! of a route that this run does not write.
 
 use super::gateway::{self, Host};
+use super::inputs::Inputs;
 use super::item::Item;
 use super::keep;
 use super::needs;
@@ -150,6 +151,7 @@ fn policies(
     let routed = own.iter().flat_map(|item| &item.hosts);
     let routed: BTreeSet<&String> = routed.filter(|host| !held.contains(host)).collect();
     let mut policies = Vec::new();
+    let inputs = Inputs::new(sources);
     for body in of_kind(conversion, "AuthorizationPolicy") {
         let all = guarded(body);
         let hosts: BTreeSet<String> = all.iter().filter(|host| routed.contains(host)).cloned().collect();
@@ -161,7 +163,8 @@ fn policies(
             plan.bad.extend(hosts);
             continue;
         }
-        let body = needs::made_of(body, &hosts, made_of, BTreeSet::new());
+        let mut body = needs::made_of(body, &hosts, made_of, BTreeSet::new());
+        inputs.of(&mut body);
         policies.push(sources.item(cluster::AUTHORIZATION_POLICY, &body, hosts));
     }
     plan.items.extend(policies);

@@ -35,9 +35,14 @@ pub fn others(route: &Value, spoken: &BTreeSet<Key>, there: &BTreeMap<Key, Value
         .collect()
 }
 
-/// That a host is somebody else's at the gateway.
-pub fn taken(host: &str, having: &str, serves: &[String]) -> Finding {
-    let (whom, remedy) = if serves.is_empty() {
+/// That a host is somebody else's at the gateway; `old` where its own Ingress is in the batch and does not have it.
+pub fn taken(host: &str, having: &str, serves: &[String], old: bool) -> Finding {
+    let (whom, remedy) = if old {
+        (
+            ", which its own Ingress does not have any more".to_owned(),
+            "say --prune: then it goes, and the host is written".to_owned(),
+        )
+    } else if serves.is_empty() {
         (
             String::new(),
             "take the host out of it, or leave the Ingress out".to_owned(),

@@ -119,8 +119,12 @@ impl Sources<'_> {
             findings: batch.findings,
             ..Plan::default()
         };
-        let accepted = accepted(&batch.ingresses, &conversion, &mut plan.findings);
+        let accepted = accepted(&batch.ingresses, &conversion, self.live, &mut plan.findings);
         let spoken = owned::spoken(&batch.ingresses, &conversion);
+        if !self.args.secrets_only {
+            let prefix = convert::prefix(&self.seen.inventory, self.options);
+            left::prefixed(&prefix, &spoken, self.seen, self.live)?;
+        }
         let refused = if self.args.secrets_only {
             BTreeSet::new()
         } else {
@@ -147,7 +151,7 @@ impl Sources<'_> {
         let written: Vec<Value> = plan
             .items
             .iter()
-            .map(|item| json!([item.object(), annotation(&item.body, marks::WRITTEN)]))
+            .map(|item| json!([item.object(), item.body.pointer("/metadata/annotations")]))
             .chain(
                 plan.marks
                     .iter()
@@ -169,7 +173,12 @@ impl Sources<'_> {
         let change = match item::change(body, live) {
             // What it was made of, and with, is part of what is wanted.
             Change::Same if live.is_some_and(|live| !item::noted(body, live)) => Change::Update,
-            change => change,
+            change @ (Change::Create
+            | Change::Update
+            | Change::Same
+            | Change::Edited
+            | Change::Both
+            | Change::Foreign) => change,
         };
         Item {
             kind,
@@ -189,6 +198,11 @@ impl Sources<'_> {
         spoken: &BTreeSet<Key>,
         plan: &mut Plan,
     ) -> Vec<Item> {
+        let rewritten = of_kind(conversion, "Gateway").map(gateway::key).collect();
+        let stale = prune::routes(self, conversion, accepted);
+        let old: BTreeSet<Host> = stale.iter().map(prune::Stale::key).collect();
+        prune::settle(self.args, self.live, &rewritten, stale, plan);
+        let going: BTreeSet<Host> = plan.pruned.iter().map(|(_, route)| gateway::key(route)).collect();
         let mut routes = Vec::new();
         let having = self.live.at_gateways();
         let inputs = Inputs::new(self);
@@ -216,18 +230,25 @@ impl Sources<'_> {
                 .map(|live| owned::others(live, spoken, &self.seen.ingresses))
                 .unwrap_or_default();
             for host in &hosts {
-                let others: Vec<String> = having
+                // What goes by this run is in nobody's way.
+                let others: Vec<&Host> = having
                     .get(host)
                     .into_iter()
                     .flatten()
                     .filter(|key| **key != (item.namespace.clone(), item.name.clone()))
-                    .map(|(namespace, name)| format!("{namespace}/{name}"))
+                    .filter(|key| !going.contains(*key))
                     .collect();
                 if !others.is_empty() {
-                    plan.findings.push(owned::taken(host, &shown(&others), &[]));
+                    let is_old = others.iter().all(|key| old.contains(*key));
+                    let names = others
+                        .iter()
+                        .map(|(namespace, name)| format!("{namespace}/{name}"));
+                    let names: Vec<String> = names.collect();
+                    plan.findings
+                        .push(owned::taken(host, &shown(&names), &[], is_old));
                 } else if !strangers.is_empty() {
                     let own = format!("{}/{}", item.namespace, item.name);
-                    plan.findings.push(owned::taken(host, &own, &strangers));
+                    plan.findings.push(owned::taken(host, &own, &strangers, false));
                 } else {
                     continue;
                 }
@@ -237,9 +258,6 @@ impl Sources<'_> {
             }
             routes.push(item);
         }
-        let rewritten = of_kind(conversion, "Gateway").map(gateway::key).collect();
-        let stale = prune::routes(self, conversion, accepted);
-        prune::settle(self.args, self.live, &rewritten, stale, plan);
         routes
     }
 
@@ -278,7 +296,6 @@ impl Sources<'_> {
 
     /// The Gateways, with what is open already and what is wanted, and nothing else.
     fn gateways(&self, conversion: &Conversion, routes: &[Item], plan: &mut Plan) -> Vec<Item> {
-        let served = prune::served(self.live, plan);
         let converted: BTreeSet<Host> = of_kind(conversion, "VirtualService")
             .flat_map(|body| {
                 live::hosts(body)
@@ -295,12 +312,13 @@ impl Sources<'_> {
             })
             .filter(|(_, host)| !plan.taken.contains(host))
             .collect();
-        let forgotten = served.difference(&converted).chain(&plan.held);
-        let forgotten: BTreeSet<Host> = forgotten.cloned().collect();
         let mut gateways = Vec::new();
         for body in of_kind(conversion, "Gateway") {
             let (namespace, name) = gateway::key(body);
             let live = self.live.get(&cluster::GATEWAY, &namespace, &name);
+            let served = prune::served(self.live, plan, &format!("{namespace}/{name}"));
+            let forgotten = served.difference(&converted).chain(&plan.held);
+            let forgotten: BTreeSet<Host> = forgotten.cloned().collect();
             plan.open.extend(live.map(gateway::open).unwrap_or_default());
             let held = &plan.held;
             let unwanted =

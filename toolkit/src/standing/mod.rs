@@ -7,7 +7,7 @@ pub mod loose;
 
 use crate::apply::closed::{self, CLOSED};
 use crate::apply::gateway;
-use crate::apply::inputs::Now;
+use crate::apply::inputs::{self, Now};
 use crate::apply::live::{Live, MADE, hosts, texts};
 use crate::apply::read::from;
 use crate::classes::Classes;
@@ -47,7 +47,7 @@ pub enum State {
     Migrated,
     /// It was changed since it was migrated.
     Changed,
-    /// It has the mark, and something that it needs is missing, edited or closed.
+    /// It has the mark or a route, and something that it needs, the mark among it, is missing, edited or closed.
     Failed,
     /// The gateway alone serves it: cleanup deleted the Ingress.
     Cleaned,
@@ -197,7 +197,8 @@ impl Standing {
         let mut all = Vec::new();
         for (key, ingress) in &self.ingresses {
             // What has the mark was migrated, whatever became of its class or its controller since.
-            let known = args.ingress_class.is_none() && marks::migrated(ingress);
+            let known =
+                args.ingress_class.is_none() && (marks::migrated(ingress) || routes.contains_key(key));
             if classes.pass_over(ingress) || !known && !classes.serve(ingress) {
                 continue;
             }
@@ -205,6 +206,7 @@ impl Standing {
                 key,
                 ingress,
                 routes.get(key).map_or(&[], Vec::as_slice),
+                classes.serve(ingress),
                 &cluster,
             ));
         }
@@ -268,7 +270,7 @@ struct Around<'a> {
     now: &'a Now,
 }
 
-fn one(key: &Key, ingress: &Value, routes: &[&Value], around: &Around<'_>) -> One {
+fn one(key: &Key, ingress: &Value, routes: &[&Value], served: bool, around: &Around<'_>) -> One {
     let mut one = One {
         key: key.clone(),
         state: State::Left,
@@ -286,10 +288,16 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], around: &Around<'_>) -> On
             .collect(),
         wrong: Vec::new(),
     };
-    if !marks::migrated(ingress) {
+    let marked = marks::migrated(ingress);
+    if !marked && routes.is_empty() {
         return one;
     }
     let object = cluster::INGRESS.named(&key.0, &key.1);
+    if !marked {
+        let said = "the gateway serves it, and it has not the mark: apply was ended half-way, or somebody took it off";
+        one.wrong
+            .push(("STATE-UNMARKED", object.clone(), said.to_owned()));
+    }
     if routes.is_empty() {
         let said = "it is marked as migrated, and no VirtualService was made of it".to_owned();
         one.wrong.push(("STATE-NO-ROUTE", object.clone(), said));
@@ -297,13 +305,25 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], around: &Around<'_>) -> On
     for route in routes {
         one.wrong.extend(around.wrong(route, key));
     }
-    one.state = if !one.wrong.is_empty() {
+    let failed = !one.wrong.is_empty();
+    let noted: BTreeSet<bool> = routes
+        .iter()
+        .filter_map(|route| inputs::as_noted(route, key, ingress))
+        .collect();
+    let changed = noted.contains(&false) || marked && marks::as_converted(ingress) != Some(true);
+    one.state = if failed {
         State::Failed
-    } else if marks::as_converted(ingress) == Some(true) {
-        State::Migrated
+    } else if changed {
+        State::Changed
     } else {
+        State::Migrated
+    };
+    if changed && !(failed && one.wrong.iter().any(|(code, _, _)| *code == "STATE-SHUT")) {
         let protections = marks::protections(ingress);
-        one.wrong.push(if protections.is_empty() {
+        one.wrong.push(if !served {
+            let said = "it is none of nginx's classes any more, and the gateway serves it as it was".to_owned();
+            ("STATE-OTHER-CLASS", object, said)
+        } else if protections.is_empty() {
             let said = "it was changed since it was migrated; the gateway serves it as it was".to_owned();
             ("STATE-SOURCE-CHANGED", object, said)
         } else {
@@ -313,8 +333,7 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], around: &Around<'_>) -> On
             );
             ("STATE-UNPROTECTED", object, said)
         });
-        State::Changed
-    };
+    }
     one
 }
 

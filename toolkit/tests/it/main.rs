@@ -21,6 +21,7 @@ mod finish;
 mod handing_over;
 mod kinds;
 mod loadbalancer;
+mod moved;
 mod named;
 mod objects;
 mod ownership;
