@@ -6,6 +6,7 @@ use super::inputs;
 use super::item::{Change, Item};
 use super::read::from;
 use super::select::shown;
+use crate::cluster::annotation;
 use crate::finding::{Finding, Severity};
 use crate::marks;
 use gradual_rollout_migration::input::Key;
@@ -22,16 +23,20 @@ pub fn gone(route: &Value, there: &BTreeMap<Key, Value>) -> Vec<String> {
 /// Whether a route says all that those of its Ingresses want that are there.
 pub fn settled(wanted: &Value, route: &Value, there: &BTreeMap<Key, Value>) -> bool {
     let before = from(route);
-    from(wanted).iter().all(|key| {
-        before.contains(key)
-            && !closed::closes(route, key)
-            && there
-                .get(key)
-                .is_some_and(|ingress| inputs::as_noted(route, key, ingress) != Some(false))
-            && there
-                .get(key)
-                .is_some_and(|ingress| marks::migrated(ingress) && marks::as_converted(ingress) == Some(true))
-    })
+    // What the controller demands of all, it demands of those that are there.
+    let made_with =
+        |name: &str| annotation(route, name).is_none_or(|noted| annotation(wanted, name) == Some(noted));
+    made_with(marks::SETTINGS)
+        && from(wanted).iter().all(|key| {
+            before.contains(key)
+                && !closed::closes(route, key)
+                && there
+                    .get(key)
+                    .is_some_and(|ingress| inputs::as_noted(route, key, ingress) != Some(false))
+                && there.get(key).is_some_and(|ingress| {
+                    marks::migrated(ingress) && marks::as_converted(ingress) == Some(true)
+                })
+        })
 }
 
 /// That a route is left as it is for the sake of Ingresses that are gone.

@@ -34,6 +34,7 @@ mod rights;
 mod rollback;
 mod schemas;
 mod sealed;
+mod sequences;
 mod side_by_side;
 mod standing;
 mod support;
