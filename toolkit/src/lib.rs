@@ -48,6 +48,7 @@ pub mod restore;
 pub mod rollback;
 pub mod secret;
 pub mod see;
+pub mod shadow;
 pub mod standing;
 pub mod status;
 pub mod tenant;

@@ -14,8 +14,8 @@ pub const MIGRATED: &str = "sealos.io/migrated-to-istio";
 pub const MIGRATED_AT: &str = "sealos.io/migration-time";
 /// The digest of what was converted; an annotation of an Ingress that has [`MIGRATED`].
 pub const SOURCE: &str = "rollout.sealos.io/source-hash";
-/// What of an Ingress was accepted to be lost when it was converted, codes by comma; an annotation of an Ingress. It holds
-/// as long as [`SOURCE`] does: a later run need not be told again.
+/// What of an Ingress was accepted to be lost when it was converted, codes by comma; an annotation of an Ingress, for people
+/// to read. What a later run goes by is kept where who may only write Ingresses cannot write.
 pub const ACCEPTED: &str = "rollout.sealos.io/accepted";
 /// The digest of the `spec` that was written; an annotation of what was made of Ingresses.
 pub const WRITTEN: &str = "rollout.sealos.io/written-hash";

@@ -68,7 +68,22 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
     );
     let named = !args.conversion.gateway_selector.is_empty();
     gateway::pods(named, gateway, &mut options)?;
-    options.accepted = remembered::accepted(&seen, &live);
+    let record = cluster.get(
+        &cluster::CONFIG_MAP,
+        &options.gateway_namespace,
+        remembered::RECORD,
+    );
+    let record = record.await.map_err(|error| {
+        Trouble::kube(
+            format!(
+                "read ConfigMap {}/{}",
+                options.gateway_namespace,
+                remembered::RECORD
+            ),
+            &error,
+        )
+    })?;
+    options.accepted = remembered::accepted(&seen, &live, record.as_ref());
     let batch = select::batch(&args.which, place.namespace.as_deref(), &seen)?;
     let rollout = rollout::body(args, &options, &batch.ingresses)?;
     let sources = Sources {
@@ -77,6 +92,7 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
         cluster: &cluster,
         seen: &seen,
         live: &live,
+        record: record.as_ref(),
     };
     let mut plan = sources.plan(batch)?;
     if !args.secrets_only {
@@ -109,7 +125,9 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
         args,
         cluster: &cluster,
         pace: &pace,
+        stopped: place.stopped,
         live: &live,
+        home: &options.gateway_namespace,
         lines: Vec::new(),
         failures: 0,
         bad: plan.bad.clone(),
@@ -127,6 +145,8 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
     }
     if failures > args.max_failures {
         findings.push(stopped(failures));
+    } else if lines.iter().any(|line| line.result == Became::NotReached) {
+        findings.push(interrupted(&lines));
     } else if let Some(body) = &plan.rollout {
         let refused = findings.iter().any(|f| f.severity == Severity::Blocker);
         findings.extend(hand_over(args, &cluster, body, refused, &mut lines).await);
@@ -144,6 +164,32 @@ fn stopped(failures: usize) -> Finding {
             "{failures} objects failed, which is more than --max-failures: the rest was not begun"
         ),
         remedy: "mend what they say and ask again: what is written stays and is not written twice".to_owned(),
+    }
+}
+
+/// That it was ended from outside, and how to go on.
+fn interrupted(lines: &[Line]) -> Finding {
+    let count = |became: Became| lines.iter().filter(|line| line.result == became).count();
+    let written: Vec<String> = lines
+        .iter()
+        .filter(|line| line.result == Became::Written)
+        .map(|line| line.object.clone())
+        .collect();
+    let what = if written.is_empty() {
+        "nothing".to_owned()
+    } else {
+        select::shown(&written)
+    };
+    Finding {
+        code: "APPLY-INTERRUPTED",
+        severity: Severity::Blocker,
+        object: "batch".to_owned(),
+        message: format!(
+            "it was told to end: {} objects were written ({what}), what was under way among them, and {} were not begun; what is marked is whole, and hosts that were not opened are served by nginx alone",
+            written.len(),
+            count(Became::NotReached)
+        ),
+        remedy: "ask again for the same: what is written is not written twice. migrate validate says what is half there, -o json of this run lists all of it; to go back: migrate rollback with the same batch".to_owned(),
     }
 }
 

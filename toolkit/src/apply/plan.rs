@@ -66,6 +66,8 @@ pub struct Plan {
     pub hash: String,
     /// Certificates, rules, policies, routes and the Gateway, in the order of writing.
     pub items: Vec<Item>,
+    /// What is written of what was accepted.
+    pub accepted: BTreeMap<String, String>,
     /// What Ingresses get.
     pub marks: Vec<Mark>,
     /// What nothing needs any more, and goes, in the order of deletion.
@@ -105,6 +107,8 @@ pub struct Sources<'a> {
     pub seen: &'a Seen,
     /// What is there.
     pub live: &'a Live,
+    /// What earlier runs were told to accept.
+    pub record: Option<&'a Value>,
 }
 
 impl Sources<'_> {
@@ -146,6 +150,7 @@ impl Sources<'_> {
         plan.items.extend(routes);
         plan.items.extend(gateways);
         self.marks(&accepted, &conversion, &mut plan);
+        plan.accepted = remembered::entries(&plan.marks, self.record);
         probed::renew(&mut plan);
         drifted(self.args, &mut plan);
         let written: Vec<Value> = plan

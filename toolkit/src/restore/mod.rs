@@ -20,6 +20,7 @@ use crate::marks;
 use crate::pace::{Pace, paced};
 use crate::place::Place;
 use crate::progress::Progress;
+use crate::shadow;
 use crate::trouble::{End, Trouble};
 use args::RestoreArgs;
 use futures::StreamExt as _;
@@ -69,6 +70,9 @@ pub async fn run(args: &RestoreArgs, place: &mut Place<'_>) -> Result<End, Troub
     let done = act(args, &plan.steps, &cluster, place).await?;
     findings.extend(done.findings);
     findings.extend(came_back(args, &cluster, &plan.steps, &done.written).await?);
+    if args.dry_run.is_none() {
+        findings.extend(shadow::younger(&cluster, &plan.steps, &done.written).await?);
+    }
     findings.extend(left.iter().map(changed_since));
     let whole =
         findings.iter().all(|f| f.severity != Severity::Blocker) && left.is_empty() && stays.is_empty();

@@ -19,6 +19,7 @@ mod block;
 mod cleanup;
 mod finish;
 mod handing_over;
+mod interrupted;
 mod kinds;
 mod loadbalancer;
 mod moved;

@@ -212,3 +212,44 @@ async fn annotations_are_not_read_by_another_prefix_than_what_is_served_was_conv
     assert!(why.contains("my.org") && why.contains("ns-a/shop"), "{why}");
     assert_eq!(store.version(), version);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_ingress_that_keeps_a_younger_one_from_being_served_stays_and_one_that_came_back_younger_is_told()
+{
+    let (store, clock) = two_classes(&["ns-a", "ns-b"]);
+    annotate(&store, "ns-a", "shop", LIST, "10.0.0.0/8");
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    let mut other = ingress("ns-b", "open");
+    other["spec"]["rules"][0]["host"] = json!("shop.ns-a.example.com");
+    store.put(other).unwrap();
+    store.put(service("ns-b", "open")).unwrap();
+    run(&store, &clock, &["apply", "--all"]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("b").to_str().unwrap().to_owned();
+    done(&store, &clock, &["backup", "--dir", &path]).await;
+    let accept = "CLEANUP-NAME-UNKNOWN,CLEANUP-COUNTING,CLEANUP-COUNT-UNKNOWN,CLEANUP-NOT-PROBED";
+    let words = [
+        "cleanup", "-n", "ns-a", "--dir", &path, "--soak", "0", "--accept", accept,
+    ];
+    let said = run(&store, &clock, &words).await;
+    assert!(
+        said.err.contains("CLEANUP-SHADOWS  Ingress ns-a/shop") && said.err.contains("ns-b/open"),
+        "{}",
+        said.err
+    );
+    assert!(store.get(ING, "ns-a", "shop").is_some());
+    let accept = format!("{accept},CLEANUP-SHADOWS");
+    let words = [
+        "cleanup", "-n", "ns-a", "--dir", &path, "--soak", "0", "--accept", &accept,
+    ];
+    done(&store, &clock, &words).await;
+    let words = [
+        "restore", "-n", "ns-a", "--dir", &path, "--kind", "Ingress", "--name", "shop",
+    ];
+    let said = run(&store, &clock, &words).await;
+    assert!(
+        said.err.contains("warning  RESTORE-YOUNGER  Ingress ns-a/shop"),
+        "{}",
+        said.err
+    );
+}
