@@ -5,7 +5,7 @@
 //! - [`plan`]: what has to be written, from [`item`]s, [`secret`]s and the [`gateway`] ([`read`]: from a conversion);
 //! - [`remembered`]: what was accepted by earlier runs;
 //! - [`left`]: what is left out of it; [`keep`]: what is kept although its Ingress is gone;
-//! - [`closed`]: what may not be served any more; [`prune`]: what nothing needs any more; [`needed`], [`needs`]: what routes
+//! - [`closed`]: what may not be served any more; [`prune`]: what nothing needs any more, [`names`]: whether nobody asks for it; [`needed`], [`needs`]: what routes
 //!   may not be without; [`inputs`]: what they were made with; [`owned`]: whose all of it is;
 //! - [`mod@run`]: writing it, [`send`] one object of it; [`rollout`]: handing it over, once it is [`probed`]
 //!   and not [`handed`] to another; [`tell`]: saying it.
@@ -19,6 +19,7 @@ pub mod item;
 pub mod keep;
 pub mod left;
 pub mod live;
+pub mod names;
 pub mod needed;
 pub mod needs;
 pub mod owned;
@@ -68,21 +69,7 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
     );
     let named = !args.conversion.gateway_selector.is_empty();
     gateway::pods(named, gateway, &mut options)?;
-    let record = cluster.get(
-        &cluster::CONFIG_MAP,
-        &options.gateway_namespace,
-        remembered::RECORD,
-    );
-    let record = record.await.map_err(|error| {
-        Trouble::kube(
-            format!(
-                "read ConfigMap {}/{}",
-                options.gateway_namespace,
-                remembered::RECORD
-            ),
-            &error,
-        )
-    })?;
+    let record = remembered::read(&cluster, &options.gateway_namespace).await?;
     options.accepted = remembered::accepted(&seen, &live, record.as_ref());
     let batch = select::batch(&args.which, place.namespace.as_deref(), &seen)?;
     let rollout = rollout::body(args, &options, &batch.ingresses)?;
@@ -97,14 +84,7 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
     let mut plan = sources.plan(batch)?;
     if !args.secrets_only {
         let rollouts = handed::read(&cluster).await?;
-        plan.findings.extend(handed::joining(&rollouts, &plan, &seen));
-        if let Some(body) = rollout {
-            plan.findings
-                .extend(handed::taken(&rollouts, &body, &plan, &seen));
-            plan.findings.extend(handed::dropped(&rollouts, &body));
-            plan.findings.extend(probed::find(args, &plan, &seen, &body));
-            plan.hand_over(body);
-        }
+        handed::judge(args, &rollouts, rollout, &seen, &mut plan);
     }
     if let Some(expected) = args.plan.as_ref().filter(|expected| **expected != plan.hash) {
         return Err(Trouble::Refused(format!(
@@ -112,6 +92,8 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
             plan.hash
         )));
     }
+    plan.findings
+        .extend(names::leading(args, &plan, &live, &place.client).await?);
     let mut findings = plan.findings.clone();
     if args.dry_run == Some(DryRun::Client) {
         if !place.json {
@@ -120,6 +102,7 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
         tell::done(args, &plan, &[], &findings, place)?;
         return Ok(end(&plan, &[], &findings));
     }
+    names::refuse(&findings)?;
     let pace = Pace::new(args.rate);
     let mut run = Run {
         args,

@@ -198,7 +198,7 @@ pub fn settle(
                 "say --prune to delete it, after a look at the plan (--prune --dry-run)",
             )
         };
-        if args.prune && stays.is_empty() {
+        if args.pruning.prune && stays.is_empty() {
             plan.pruned.push((kind, object.clone()));
             continue;
         }

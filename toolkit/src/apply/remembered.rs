@@ -13,6 +13,7 @@ use crate::convert::Seen;
 use crate::digest;
 use crate::dry::DryRun;
 use crate::marks;
+use crate::trouble::Trouble;
 use gradual_rollout_migration::convert::Conversion;
 use gradual_rollout_migration::input::Key;
 use gradual_rollout_migration::report::{Code, explain};
@@ -72,6 +73,14 @@ pub fn lost(conversion: &Conversion) -> BTreeMap<Key, String> {
         (!codes.is_empty()).then(|| ((result.namespace.clone(), result.name.clone()), codes))
     });
     said.collect()
+}
+
+/// The record of a cluster, where there is one.
+pub async fn read(cluster: &Cluster, namespace: &str) -> Result<Option<Value>, Trouble> {
+    cluster
+        .get(&cluster::CONFIG_MAP, namespace, RECORD)
+        .await
+        .map_err(|error| Trouble::kube(format!("read ConfigMap {namespace}/{RECORD}"), &error))
 }
 
 /// What has to be written of marks that the record does not have as it is.

@@ -151,6 +151,22 @@ pub fn reasons(known: &Known<'_>, args: &CleanupArgs, now: Timestamp) -> Vec<Fin
             "take another backup, in a new folder",
         ),
     }
+    found.extend(lasting(known, &object));
+    found
+}
+
+/// What stays a reason whatever time goes by.
+fn lasting(known: &Known<'_>, object: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut say = |code: &'static str, message: String, remedy: &str| {
+        found.push(Finding {
+            code,
+            severity: Severity::Blocker,
+            object: object.to_owned(),
+            message,
+            remedy: remedy.to_owned(),
+        });
+    };
     if !known.shadows.is_empty() {
         say(
             "CLEANUP-SHADOWS",

@@ -7,6 +7,7 @@ use crate::ownership::{AP, annotate, edit, made, two_classes};
 use crate::support::{Said, migrate};
 use gradual_rollout_apiserver::Store;
 use gradual_rollout_apiserver::clock::Clock;
+use gradual_rollout_toolkit::apply::item::stamped;
 use gradual_rollout_toolkit::trouble::{End, Trouble};
 use serde_json::{Value, json};
 
@@ -252,4 +253,41 @@ async fn an_ingress_that_keeps_a_younger_one_from_being_served_stays_and_one_tha
         "{}",
         said.err
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_name_leads_to_the_gateway_its_host_is_not_pruned() {
+    let (store, clock) = two_classes(&["ns-a"]);
+    done(&store, &clock, &["apply", "--all"]).await;
+    // No Ingress may have a host that this machine knows, so it is as if one had had it once.
+    let mut old = Value::clone(&store.list(VS)[0]);
+    old["metadata"] = json!({"name": "old", "namespace": "ns-a", "labels": old["metadata"]["labels"],
+        "annotations": old["metadata"]["annotations"]});
+    old["spec"]["hosts"] = json!(["localhost"]);
+    store.put(stamped(old, None)).unwrap();
+    let mut gateway = Value::clone(&store.list(GW)[0]);
+    let hosts = gateway["spec"]["servers"][0]["hosts"].as_array_mut().unwrap();
+    hosts.push(json!("ns-a/localhost"));
+    store.put(stamped(gateway, None)).unwrap();
+    let edge = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "edge", "namespace": "istio-system"},
+        "spec": {"selector": {"istio": "ingressgateway"}, "ports": [{"port": 80}]},
+        "status": {"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}, {"ip": "::1"}]}}});
+    store.put(edge).unwrap();
+    let version = store.version();
+    let shown = run(&store, &clock, &["apply", "--all", "--prune", "--dry-run"]).await;
+    assert!(
+        shown.err.contains("blocker  APPLY-NAME-LEADS-TO-GATEWAY"),
+        "{}",
+        shown.err
+    );
+    let said = run(&store, &clock, &["apply", "--all", "--prune"]).await;
+    assert!(said.end.unwrap_err().to_string().contains("localhost ("));
+    assert_eq!((store.version(), open(&store).len()), (version, 2));
+    done(
+        &store,
+        &clock,
+        &["apply", "--all", "--prune", "--prune-named", "--overwrite"],
+    )
+    .await;
+    assert_eq!(open(&store), ["ns-a/shop.ns-a.example.com"]);
 }

@@ -239,10 +239,9 @@ fn batch(words: &[String], store: &Store) -> BTreeSet<String> {
             object["metadata"]["namespace"].as_str().unwrap(),
             object["metadata"]["name"].as_str().unwrap()
         );
-        let named = has("--all")
+        has("--all")
             || after("-n").as_deref() == object["metadata"]["namespace"].as_str()
-            || after("--ingress") == Some(key);
-        named
+            || after("--ingress") == Some(key)
     });
     // Each has one host.
     let host = |object: &Value| object["spec"]["rules"][0]["host"].clone();

@@ -112,16 +112,16 @@ async fn pods_that_do_not_end_are_waited_for_no_longer_than_told_and_deleted() {
 
 #[tokio::test]
 async fn a_host_under_the_wildcard_of_another_tenant_belongs_to_that_one() {
-    let (store, clock) = super::with_istio();
-    let said = crate::support::migrate(&store, &clock, &super::CREATE).await;
-    assert_eq!(said.end.unwrap(), gradual_rollout_toolkit::trouble::End::Done);
+    let (store, clock) = with_istio();
+    let said = migrate(&store, &clock, &super::CREATE).await;
+    assert_eq!(said.end.unwrap(), End::Done);
     for more in [["--host", "x.ada.a.com"], ["--domain", "ada.a.com"]] {
         let words = [&["tenant", "create", "bob"], &more[..]].concat();
-        let said = crate::support::migrate(&store, &clock, &words).await;
+        let said = migrate(&store, &clock, &words).await;
         let why = said.end.unwrap_err().to_string();
         assert!(why.contains("*.ada.a.com"), "{why}");
     }
-    let again = crate::support::migrate(&store, &clock, &super::CREATE).await;
+    let again = migrate(&store, &clock, &super::CREATE).await;
     assert!(!again.out.contains("written: "), "{}", again.out);
     assert!(again.out.contains("as it should be"), "{}", again.out);
 }
