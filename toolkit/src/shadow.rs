@@ -22,14 +22,18 @@ pub async fn read(cluster: &Cluster) -> Result<BTreeMap<Key, Value>, Trouble> {
     Ok(all.map(|object| (key(&object), object)).collect())
 }
 
-/// Host, path, and whether that is exact.
-fn locations(ingress: &Value) -> BTreeSet<(String, String, bool)> {
+/// Class, host, path, and whether that is exact.
+type Location = (Option<String>, String, String, bool);
+
+fn locations(ingress: &Value) -> BTreeSet<Location> {
     let mut all = BTreeSet::new();
+    let class = text(ingress, "/spec/ingressClassName").map(ToOwned::to_owned);
     for rule in items(ingress, "/spec/rules") {
         let host = text(rule, "/host").unwrap_or_default().to_ascii_lowercase();
         for path in items(rule, "/http/paths") {
             let exact = text(path, "/pathType") == Some("Exact");
-            all.insert((host.clone(), text(path, "/path").unwrap_or("/").to_owned(), exact));
+            let path = text(path, "/path").unwrap_or("/").to_owned();
+            all.insert((class.clone(), host.clone(), path, exact));
         }
     }
     all
@@ -41,35 +45,50 @@ fn canary(ingress: &Value) -> bool {
         .any(|(name, value)| name.ends_with("/canary") && value.as_str() == Some("true"))
 }
 
-/// Others of a class, host and path of an Ingress, and of them those that are younger.
-fn others<'a>(
-    key: &'a Key,
-    ingress: &'a Value,
-    all: &'a BTreeMap<Key, Value>,
-) -> impl Iterator<Item = (&'a Key, &'a Value)> {
-    let own = locations(ingress);
-    let class = |ingress: &Value| text(ingress, "/spec/ingressClassName").map(ToOwned::to_owned);
-    let own_class = class(ingress);
-    all.iter().filter(move |(other, there)| {
-        *other != key
-            && !canary(there)
-            && !canary(ingress)
-            && class(there) == own_class
-            && !locations(there).is_disjoint(&own)
-    })
+/// Ingresses by what they serve.
+#[derive(Debug)]
+pub struct Beside<'a> {
+    all: BTreeMap<Location, Vec<(&'a Key, &'a Value)>>,
+}
+
+impl<'a> Beside<'a> {
+    /// Of some Ingresses.
+    pub fn new(ingresses: &'a BTreeMap<Key, Value>) -> Self {
+        let mut all: BTreeMap<Location, Vec<(&Key, &Value)>> = BTreeMap::new();
+        for (key, ingress) in ingresses.iter().filter(|(_, ingress)| !canary(ingress)) {
+            for location in locations(ingress) {
+                all.entry(location).or_default().push((key, ingress));
+            }
+        }
+        Self { all }
+    }
+
+    /// Others of a class, host and path of an Ingress.
+    fn others(&self, key: &Key, ingress: &Value) -> BTreeMap<&'a Key, &'a Value> {
+        if canary(ingress) {
+            return BTreeMap::new();
+        }
+        let found = locations(ingress);
+        let found = found
+            .iter()
+            .filter_map(|location| self.all.get(location))
+            .flatten();
+        found.filter(|(other, _)| *other != key).copied().collect()
+    }
+
+    /// The younger Ingresses that nginx would serve without one.
+    pub fn behind(&self, key: &Key, ingress: &Value) -> Vec<String> {
+        let since = meta(ingress, "creationTimestamp");
+        self.others(key, ingress)
+            .into_iter()
+            .filter(|(_, there)| meta(there, "creationTimestamp") >= since)
+            .map(|(other, _)| named(other))
+            .collect()
+    }
 }
 
 fn named(key: &Key) -> String {
     format!("{}/{}", key.0, key.1)
-}
-
-/// The younger Ingresses that nginx would serve without one.
-pub fn behind(key: &Key, ingress: &Value, all: &BTreeMap<Key, Value>) -> Vec<String> {
-    let since = meta(ingress, "creationTimestamp");
-    others(key, ingress, all)
-        .filter(|(_, there)| meta(there, "creationTimestamp") >= since)
-        .map(|(other, _)| named(other))
-        .collect()
 }
 
 /// That Ingresses which came back are younger than others of their host and path now.
@@ -83,9 +102,12 @@ pub async fn younger(cluster: &Cluster, steps: &[Step], written: &[String]) -> R
         return Ok(Vec::new());
     }
     let all = read(cluster).await?;
+    let beside = Beside::new(&all);
     let told = back.iter().filter_map(|step| {
         let key = (step.namespace.clone(), step.name.clone());
-        let came: Vec<String> = others(&key, &step.kept, &all)
+        let came: Vec<String> = beside
+            .others(&key, &step.kept)
+            .into_iter()
             .filter(|(other, _)| !back.iter().any(|step| step.namespace == other.0 && step.name == other.1))
             .map(|(other, _)| named(other))
             .collect();

@@ -6,7 +6,7 @@ use super::inputs::Inputs;
 use super::item::Item;
 use super::keep;
 use super::needs;
-use super::owned;
+use super::owned::{self, Leading};
 use super::plan::{Plan, Sources};
 use super::read::{destinations, from, guarded, of_kind, ports};
 use crate::cluster;
@@ -20,8 +20,10 @@ use std::collections::{BTreeMap, BTreeSet};
 struct Own<'a> {
     /// The Ingresses that it speaks for.
     spoken: &'a BTreeSet<Key>,
-    /// Routes that it writes or deletes.
-    written: BTreeSet<Host>,
+    /// Routes that it neither writes nor deletes.
+    leading: Leading<'a>,
+    /// The rules that are there, by Service.
+    rules: BTreeMap<&'a str, &'a Value>,
 }
 
 /// A rule as it is written, and of which Ingresses beside those of the run.
@@ -42,13 +44,20 @@ pub fn plan(
     };
     let taken = |item: &&Item| !item.hosts.is_disjoint(&plan.taken);
     let own: Vec<&Item> = routes.iter().filter(|item| !taken(item)).collect();
-    let written = own
+    let written: BTreeSet<Host> = own
         .iter()
         .filter(|item| !held(item))
         .map(|item| (item.namespace.clone(), item.name.clone()))
         .chain(plan.pruned.iter().map(|(_, route)| gateway::key(route)))
         .collect();
-    let mine = Own { spoken, written };
+    let rules = sources.live.ours(&cluster::DESTINATION_RULE);
+    let mine = Own {
+        spoken,
+        leading: Leading::new(sources.live, &written),
+        rules: rules
+            .filter_map(|rule| Some((rule.pointer("/spec/host")?.as_str()?, rule)))
+            .collect(),
+    };
     let made_of = needs::sources(routes);
     let mut leading: BTreeMap<String, Vec<&Item>> = BTreeMap::new();
     for item in &own {
@@ -98,18 +107,17 @@ fn rule<'a>(
     service: &str,
     wanted: Option<&Value>,
     own: &BTreeSet<Option<u64>>,
-    mine: &Own<'_>,
+    mine: &Own<'a>,
 ) -> Result<Option<Ruled>, Vec<&'a Value>> {
     let live = sources.live;
-    let named = |rule: &&Value| rule.pointer("/spec/host").and_then(Value::as_str) == Some(service);
     let there = match wanted {
         Some(wanted) => {
             let (namespace, name) = gateway::key(wanted);
             live.get(&cluster::DESTINATION_RULE, &namespace, &name)
         }
-        None => live.ours(&cluster::DESTINATION_RULE).find(named),
+        None => mine.rules.get(service).copied(),
     };
-    let mut resting = owned::leading(live, service, &mine.written);
+    let mut resting = mine.leading.to(service);
     let led = |routes: &[(&Value, BTreeSet<Option<u64>>)]| -> BTreeSet<Option<u64>> {
         routes.iter().flat_map(|(_, ports)| ports.clone()).collect()
     };

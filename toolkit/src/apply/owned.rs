@@ -68,51 +68,58 @@ pub fn taken(host: &str, having: &str, serves: &[String], old: bool) -> Finding 
     }
 }
 
-/// A Service as `DestinationRules` name it, and the ports of it that a route leads to; none where it names none.
-fn leads(route: &Value, service: &str) -> Option<BTreeSet<Option<u64>>> {
-    let namespace = meta(route, "namespace");
-    // What others write may be short for a Service of the route's own namespace.
-    let (short, domain) = service.split_once('.')?;
-    let same = |host: &str| {
-        host == service
-            || domain.starts_with(&format!("{namespace}."))
-                && (host == short || host == format!("{short}.{namespace}"))
-            || host == service.trim_end_matches(".cluster.local")
-    };
-    let mut ports = BTreeSet::new();
-    for list in ["/spec/http", "/spec/tls", "/spec/tcp"] {
-        let rules = route.pointer(list).and_then(Value::as_array);
-        let routes = rules
-            .into_iter()
-            .flatten()
-            .filter_map(|rule| rule.get("route")?.as_array());
-        for destination in routes.flatten().filter_map(|route| route.get("destination")) {
-            let host = destination
-                .get("host")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            if same(host) {
-                ports.insert(destination.pointer("/port/number").and_then(Value::as_u64));
-            }
-        }
-    }
-    (!ports.is_empty()).then_some(ports)
+/// A Service by a name that a route in a namespace may lead to it by.
+pub fn service(host: &str, namespace: &str) -> Key {
+    let mut parts = host.split('.');
+    let name = parts.next().unwrap_or_default();
+    (parts.next().unwrap_or(namespace).to_owned(), name.to_owned())
 }
 
-/// Routes at gateways that lead to a Service and that a run does not write, with the ports that they lead to.
-pub fn leading<'a>(
-    live: &'a Live,
-    service: &str,
-    written: &BTreeSet<Host>,
-) -> Vec<(&'a Value, BTreeSet<Option<u64>>)> {
-    live.all(&cluster::VIRTUAL_SERVICE)
-        .filter(|route| live::at_gateway(route) && !written.contains(&gateway::key(route)))
-        .filter_map(|route| Some((route, leads(route, service)?)))
-        .collect()
+/// Ports; none is one that is not known.
+pub type Ports = BTreeSet<Option<u64>>;
+
+/// Routes at gateways that a run does not write, and the ports that they lead to, by Service.
+#[derive(Debug, Default)]
+pub struct Leading<'a> {
+    services: BTreeMap<Key, BTreeMap<Host, (&'a Value, Ports)>>,
+}
+
+impl<'a> Leading<'a> {
+    /// All but those that are written.
+    pub fn new(live: &'a Live, written: &BTreeSet<Host>) -> Self {
+        let mut all = Self::default();
+        let routes = live.all(&cluster::VIRTUAL_SERVICE);
+        for route in routes.filter(|route| live::at_gateway(route)) {
+            let key = gateway::key(route);
+            if written.contains(&key) {
+                continue;
+            }
+            for list in ["/spec/http", "/spec/tls", "/spec/tcp"] {
+                let rules = route.pointer(list).and_then(Value::as_array);
+                let rules = rules
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|rule| rule.get("route")?.as_array());
+                for to in rules.flatten().filter_map(|route| route.get("destination")) {
+                    let host = to.get("host").and_then(Value::as_str).unwrap_or_default();
+                    let led = all.services.entry(service(host, &key.0)).or_default();
+                    let (_, ports) = led.entry(key.clone()).or_insert_with(|| (route, BTreeSet::new()));
+                    ports.insert(to.pointer("/port/number").and_then(Value::as_u64));
+                }
+            }
+        }
+        all
+    }
+
+    /// Those that lead to a Service, as a rule names it.
+    pub fn to(&self, host: &str) -> Vec<(&'a Value, Ports)> {
+        let led = self.services.get(&service(host, "")).into_iter();
+        led.flat_map(BTreeMap::values).cloned().collect()
+    }
 }
 
 /// The settings of a rule for some ports; those of all where one of them is not known.
-pub fn settings(rule: Option<&Value>, ports: &BTreeSet<Option<u64>>) -> BTreeMap<u64, Value> {
+pub fn settings(rule: Option<&Value>, ports: &Ports) -> BTreeMap<u64, Value> {
     let list = rule.and_then(|rule| rule.pointer("/spec/trafficPolicy/portLevelSettings"));
     let list = list.and_then(Value::as_array).into_iter().flatten();
     let known = list.filter_map(|setting| {
