@@ -12,6 +12,8 @@ use serde_json::Value;
 pub struct Done {
     /// Those that are done, as `Kind namespace/name`.
     pub done: Vec<String>,
+    /// Of those the ones that were as they should be.
+    pub same: Vec<String>,
     /// What stopped it.
     pub trouble: Option<Trouble>,
     /// Those that were not tried any more, the one that failed first.
@@ -35,13 +37,33 @@ impl Done {
     }
 }
 
+/// An object without what every write changes.
+fn asked(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(meta) = object.pointer_mut("/metadata").and_then(Value::as_object_mut) {
+        for made in ["managedFields", "resourceVersion", "generation"] {
+            meta.remove(made);
+        }
+    }
+    object
+}
+
 /// Applies objects in order; the first that fails is the last that is tried.
 pub async fn apply(client: &Client, objects: &[(Kind, Value)], dry_run: bool) -> Done {
     let mut all = Done::default();
     for (kind, object) in objects {
         if all.trouble.is_none() {
+            let within = Some(see::namespace(object)).filter(|namespace| !namespace.is_empty());
+            // Who may not look is told that it was written.
+            let before = see::get(client, *kind, within, see::name(object))
+                .await
+                .ok()
+                .flatten();
             match put::apply(client, *kind, object, dry_run).await {
-                Ok(_) => {
+                Ok(written) => {
+                    if before.is_some_and(|before| asked(&before) == asked(&written)) {
+                        all.same.push(see::object(object));
+                    }
                     all.done.push(see::object(object));
                     continue;
                 }

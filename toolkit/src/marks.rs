@@ -14,8 +14,8 @@ pub const MIGRATED: &str = "sealos.io/migrated-to-istio";
 pub const MIGRATED_AT: &str = "sealos.io/migration-time";
 /// The digest of what was converted; an annotation of an Ingress that has [`MIGRATED`].
 pub const SOURCE: &str = "rollout.sealos.io/source-hash";
-/// What of an Ingress was accepted to be lost when it was converted, codes by comma; an annotation of an Ingress. It holds
-/// as long as [`SOURCE`] does: a later run need not be told again.
+/// What of an Ingress was accepted to be lost when it was converted, codes by comma; an annotation of an Ingress, for people
+/// to read. What a later run goes by is kept where who may only write Ingresses cannot write.
 pub const ACCEPTED: &str = "rollout.sealos.io/accepted";
 /// The digest of the `spec` that was written; an annotation of what was made of Ingresses.
 pub const WRITTEN: &str = "rollout.sealos.io/written-hash";
@@ -39,6 +39,18 @@ pub const REQUESTS: &str = "rollout.sealos.io/nginx-requests";
 
 /// What a route may not be without, as `Kind namespace/name` by comma; an annotation of a `VirtualService`.
 pub const NEEDS: &str = "rollout.sealos.io/needs";
+
+/// The Ingresses whose paths a route answers itself, as they cannot be converted any more, by comma; an annotation of a
+/// `VirtualService`.
+pub const CLOSED: &str = "rollout.sealos.io/closed";
+/// The digests of the Ingresses that an object was made of, as `namespace/name=digest` by comma; an annotation of a
+/// `VirtualService` and of an `AuthorizationPolicy`.
+pub const SOURCES: &str = "rollout.sealos.io/source-hashes";
+/// The controller's ConfigMap that a route was made with, and the digest of it, as `namespace/name@digest`; an annotation
+/// of a `VirtualService`.
+pub const SETTINGS: &str = "rollout.sealos.io/controller-config";
+/// The names of the ports that a route leads to, as `service:number=name` by comma; an annotation of a `VirtualService`.
+pub const PORTS: &str = "rollout.sealos.io/service-ports";
 
 /// Whether an annotation is one that this program writes.
 pub fn is_mark(name: &str) -> bool {

@@ -11,6 +11,8 @@ pub struct Place<'a> {
     pub client: Client,
     /// The time, asked whenever it is needed.
     pub now: &'a (dyn Fn() -> Timestamp + Sync),
+    /// Whether whoever waits wants it to end: what is under way is finished, and nothing more is begun.
+    pub stopped: &'a (dyn Fn() -> bool + Sync),
     /// The standard output.
     pub out: &'a mut dyn Write,
     /// The standard error: progress, and the report where the output is data.

@@ -59,6 +59,11 @@ pub(super) fn resolve(
             Port::Number(number) if book.accepts(Some(ingress), Code::ServiceMissing) => {
                 Ok(found(*number, false, Some(Code::ServiceMissing)))
             }
+            // A name alone is no port that could be written: that the Service may be missing does not find one.
+            Port::Name(port) if book.accepts(Some(ingress), Code::ServiceMissing) => Err((
+                Code::PortMissing,
+                format!("Service {namespace}/{name} is not there, so what its port {port} is"),
+            )),
             Port::Number(_) | Port::Name(_) => {
                 Err((Code::ServiceMissing, format!("Service {namespace}/{name}")))
             }

@@ -52,7 +52,7 @@ pub(crate) use headers::is_name as is_header_name;
 pub(crate) use names::{is_host, is_label};
 pub(crate) use pattern::LONGEST as LONGEST_REGEX;
 
-use crate::input::Inventory;
+use crate::input::{Inventory, Key};
 use crate::istio::Meta;
 use crate::report::{Code, Entry, InputEntry, Report};
 use crate::rules::Broken;
@@ -86,6 +86,14 @@ pub struct Plan {
     pub report: Report,
     /// Rules that objects break all the same; a mistake of this crate. Nothing of it may be applied.
     pub broken: Vec<Broken>,
+}
+
+/// The controller's ConfigMap that a conversion goes by.
+pub fn controller_config(inventory: &Inventory, options: &Options) -> Option<Key> {
+    let mut unused = Vec::new();
+    let flags = controller::flags(inventory, options, &mut unused);
+    let found = controller::config(inventory, options, &flags, &mut unused)?;
+    Some(found.meta.key())
 }
 
 /// Converts. The same objects and options give the same result, in whatever order they were read.

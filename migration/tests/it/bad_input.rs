@@ -79,6 +79,27 @@ fn a_missing_service_can_be_accepted_where_its_port_is_a_number() {
 }
 
 #[test]
+fn a_port_that_a_missing_service_alone_could_tell_closes_its_path_whatever_is_accepted() {
+    let backend = json!({"service": {"name": "gone", "port": {"name": "web"}}});
+    let guarded = Ingress::new("a/x").path_to("a.com", "Prefix", "/admin", backend);
+    let open = Ingress::new("a/y").path("a.com", "Prefix", "/", "s");
+    for codes in [&[][..], &["SERVICE-MISSING"]] {
+        let options = crate::given::accepting(codes);
+        let done = convert_objects(&[guarded.0.clone(), open.0.clone(), service("a/s")], &options);
+        assert!(!done.told("x", "PATH-SHADOWED"), "{codes:?}");
+        let result = done
+            .conversion
+            .report
+            .ingresses
+            .iter()
+            .find(|result| result.name == "x");
+        assert_eq!(result.unwrap().outcome, Outcome::Refused, "{codes:?}");
+        assert_eq!(done.answer(&get("a.com", "/admin/x")), "503", "{codes:?}");
+        assert_eq!(done.answer(&get("a.com", "/x")), "s /x", "{codes:?}");
+    }
+}
+
+#[test]
 fn what_is_accepted_of_one_ingress_is_not_accepted_of_another() {
     let of = |name: &str, host: &str| {
         let key = format!("a/{name}");

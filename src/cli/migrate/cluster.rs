@@ -13,6 +13,9 @@ use gradual_rollout_toolkit::trouble::{End, Trouble};
 use gradual_rollout_toolkit::verb::{self, Verb};
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Does it.
 pub(super) async fn run(verb: &Verb, global: &Global, out: &mut dyn Write) -> Result<Exit, Failure> {
@@ -26,11 +29,18 @@ pub(super) async fn run(verb: &Verb, global: &Global, out: &mut dyn Write) -> Re
     let clients = connected().await?;
     let now = || Clock::System.now();
     let mut err = anstream::stderr();
+    // The other verbs end where they are; `apply` says what it wrote.
+    let stop = Arc::new(AtomicBool::new(false));
+    if matches!(verb, Verb::Apply(_)) {
+        tokio::spawn(stop_when_told(Arc::clone(&stop)));
+    }
+    let stopped = || stop.load(Ordering::Relaxed);
     let end = verb::run(
         verb,
         &mut Place {
             client: clients.fast,
             now: &now,
+            stopped: &stopped,
             out,
             err: &mut err,
             terminal: std::io::stderr().is_terminal(),
@@ -44,6 +54,23 @@ pub(super) async fn run(verb: &Verb, global: &Global, out: &mut dyn Write) -> Re
         Ok(End::Refused) => Ok(Exit::Refused),
         Ok(End::Partly) => Ok(Exit::Partly),
         Err(trouble) => Err(failure(trouble)),
+    }
+}
+
+/// Waits for an interrupt from the keyboard, or SIGTERM; a second one ends the program where it is.
+async fn stop_when_told(stop: Arc<AtomicBool>) {
+    let Ok(mut term) = signal(SignalKind::terminate()) else {
+        return;
+    };
+    loop {
+        let told = tokio::select! { key = tokio::signal::ctrl_c() => key.is_ok(), some = term.recv() => some.is_some() };
+        if !told {
+            return;
+        }
+        if stop.swap(true, Ordering::Relaxed) {
+            // As a shell says that a signal ended it.
+            std::process::exit(130);
+        }
     }
 }
 

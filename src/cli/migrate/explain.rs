@@ -4,35 +4,78 @@ use crate::cli::args::Output;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{output, suggest, table};
 use gradual_rollout_migration::report::{CODES, Explanation, explain};
+use gradual_rollout_toolkit::explain::{self as verbs, Explanation as Found};
+use serde::Serialize;
 use std::io::Write;
 
+/// What is known of a code: the converter's explanation, and that of what the other verbs find.
+type Known = (Option<&'static Explanation>, Option<Found>);
+
 /// A code as typed, in whatever case.
-pub(super) fn find(code: &str) -> Result<&'static Explanation, Failure> {
-    explain(&code.to_ascii_uppercase()).ok_or_else(|| {
-        let near = suggest::closest(code, CODES.iter().map(|known| known.code.text()));
-        let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-        Failure::usage(format!(
-            "the converter has no code {code:?}{hint} (`migrate explain list` shows them all); what another verb finds \
-             says its remedy beside it"
-        ))
-    })
+pub(super) fn find(code: &str) -> Result<Known, Failure> {
+    let (converter, found) = (explain(&code.to_ascii_uppercase()), verbs::find(code));
+    if converter.is_some() || found.is_some() {
+        return Ok((converter, found));
+    }
+    let others = verbs::all();
+    let names = CODES.iter().map(|known| known.code.text());
+    let near = suggest::closest(code, names.chain(others.iter().map(|known| known.code.as_str())));
+    let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+    Err(Failure::usage(format!(
+        "there is no code {code:?}{hint} (`migrate explain list` shows them all)"
+    )))
 }
 
 /// Tells what a code means.
 pub(super) fn run(code: &str, form: Output, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let told: Vec<&Explanation> = if code.eq_ignore_ascii_case("list") {
-        CODES.iter().collect()
+    let told: Vec<Known> = if code.eq_ignore_ascii_case("list") {
+        let converters = CODES.iter().map(|known| (Some(known), None));
+        converters
+            .chain(verbs::all().into_iter().map(|found| (None, Some(found))))
+            .collect()
     } else {
         vec![find(code)?]
     };
     if matches!(form, Output::Json | Output::Yaml) {
-        output::data(out, form, &told)?;
+        let all: Vec<Told<'_>> = told
+            .iter()
+            .flat_map(|(converter, found)| {
+                let converter = converter.map(Told::Converter);
+                converter.into_iter().chain(found.as_ref().map(Told::Verb))
+            })
+            .collect();
+        output::data(out, form, &all)?;
         return Ok(Exit::Done);
     }
-    for explanation in told {
-        writeln!(out, "{}", table::plain_lines(&text(explanation)))?;
+    for (converter, found) in &told {
+        if let Some(explanation) = converter {
+            writeln!(out, "{}", table::plain_lines(&text(explanation)))?;
+        }
+        if let Some(found) = found {
+            writeln!(out, "{}", table::plain_lines(&of_verb(found)))?;
+        }
     }
     Ok(Exit::Done)
+}
+
+/// As it is told to programs.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Told<'a> {
+    Converter(&'static Explanation),
+    Verb(&'a Found),
+}
+
+fn of_verb(found: &Found) -> String {
+    let remedy = if found.remedy.is_empty() {
+        "-"
+    } else {
+        &found.remedy
+    };
+    format!(
+        "{}: ({})\n  meaning: {}\n  remedy: {remedy}",
+        found.code, found.severity, found.meaning
+    )
 }
 
 fn text(explanation: &Explanation) -> String {

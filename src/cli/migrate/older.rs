@@ -27,6 +27,9 @@ pub enum Step {
         /// The folder of the backup, for the cleanup
         #[arg(long, value_name = "DIR")]
         dir: Option<String>,
+        /// The class of the Ingresses, where several controllers run
+        #[arg(long, value_name = "NAME")]
+        ingress_class: Option<String>,
     },
     /// `migrate probe --suite`
     #[command(hide = true)]
@@ -157,7 +160,11 @@ fn stepped(step: &Step, words: &mut Vec<String>, namespace: &mut Option<String>)
     let mut say = |more: &[&str]| words.extend(more.iter().map(ToString::to_string));
     match step {
         Step::Cutover {
-            step, dry_run, dir, ..
+            step,
+            dry_run,
+            dir,
+            ingress_class,
+            ..
         } => {
             match step {
                 Cutover::All => {
@@ -185,6 +192,9 @@ fn stepped(step: &Step, words: &mut Vec<String>, namespace: &mut Option<String>)
                         say(&["--all"]);
                     }
                 }
+            }
+            if let Some(class) = ingress_class {
+                say(&["--ingress-class", class]);
             }
             if *dry_run && *step != Cutover::Validate {
                 say(&["--dry-run"]);
@@ -249,6 +259,10 @@ mod tests {
             (
                 "g cutover --step migrate-existing -n ns-a",
                 "migrate apply -n ns-a",
+            ),
+            (
+                "g cutover --step migrate-existing --ingress-class inner",
+                "migrate apply --all --ingress-class inner",
             ),
             ("g cutover --step validate --dry-run", "migrate validate"),
             (

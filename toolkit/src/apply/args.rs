@@ -40,10 +40,9 @@ pub struct ApplyArgs {
     /// Write over what somebody edited since it was written
     #[arg(long)]
     pub overwrite: bool,
-    /// Delete what was written for Ingresses of the batch and is not needed any more: routes and hosts that they do not
-    /// have any more, policies, rules, copies of certificates. Look at it first: --prune --dry-run
-    #[arg(long, conflicts_with = "secrets_only")]
-    pub prune: bool,
+    /// What goes that nothing needs any more
+    #[command(flatten)]
+    pub pruning: PruneArgs,
     /// Only renew the copies of certificates
     #[arg(long)]
     pub secrets_only: bool,
@@ -62,6 +61,21 @@ pub struct ApplyArgs {
     /// What the converter is told
     #[command(flatten)]
     pub conversion: ConversionArgs,
+}
+
+/// What is deleted of what was written.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PruneArgs {
+    /// Delete what was written for Ingresses of the batch and is not needed any more: routes and hosts that they do not
+    /// have any more, policies, rules, copies of certificates. Look at it first: --prune --dry-run
+    #[arg(long, conflicts_with = "secrets_only")]
+    pub prune: bool,
+    /// Prune routes although names of their hosts lead to the gateway: who asks for them gets no answer then
+    #[arg(long, requires = "prune")]
+    pub prune_named: bool,
+    /// An address of the gateway, beside those that its Services tell, for --prune; may be repeated, or a list by comma
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub gateway_address: Vec<std::net::IpAddr>,
 }
 
 /// To what a batch is handed over.

@@ -1,6 +1,9 @@
 //! The Gateway: one object for all batches, so it is made anew with each, and keeps what is open already.
 
 use crate::cluster::meta;
+use crate::marks;
+use crate::trouble::Trouble;
+use gradual_rollout_migration::convert::Options;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -129,6 +132,33 @@ fn free(server: &Value, all: &[Value]) -> String {
         free = format!("{name}-{number}");
     }
     free
+}
+
+/// The pods of a Gateway that is there are those of every host of it, with their guards: they are what is meant where none
+/// are named, and others are refused.
+pub fn pods(named: bool, live: Option<&Value>, options: &mut Options) -> Result<(), Trouble> {
+    let Some(live) = live.filter(|live| marks::ours(live) && !open(live).is_empty()) else {
+        return Ok(());
+    };
+    let labels = live.pointer("/spec/selector").and_then(Value::as_object);
+    let pods: BTreeMap<String, String> = labels
+        .into_iter()
+        .flatten()
+        .filter_map(|(label, value)| Some((label.clone(), value.as_str()?.to_owned())))
+        .collect();
+    if named && pods != options.gateway_selector {
+        let said: Vec<String> = pods
+            .iter()
+            .map(|(label, value)| format!("{label}={value}"))
+            .collect();
+        let (namespace, name) = key(live);
+        return Err(Trouble::Refused(format!(
+            "nothing was written: Gateway {namespace}/{name} is served by pods with {}, and has hosts of other batches, which would move to others without their guards; leave --gateway-selector out, or write another Gateway with --gateway",
+            said.join(",")
+        )));
+    }
+    options.gateway_selector = pods;
+    Ok(())
 }
 
 /// The namespace and name of a Gateway.

@@ -1,8 +1,10 @@
 //! To which `GradualRollouts` Ingresses are handed over: one alone may move the traffic of an Ingress.
 
+use super::args::ApplyArgs;
 use super::gateway;
 use super::live::texts;
 use super::plan::Plan;
+use super::probed;
 use super::select::{object, shown};
 use crate::cluster::{self, Cluster, label};
 use crate::convert::Seen;
@@ -131,4 +133,19 @@ pub fn taken(rollouts: &[Value], body: &Value, plan: &Plan, seen: &Seen) -> Vec<
         });
     }
     findings
+}
+
+/// What there is to say of rollouts, of which one may be a plan's own.
+pub fn judge(args: &ApplyArgs, rollouts: &[Value], body: Option<Value>, seen: &Seen, plan: &mut Plan) {
+    let joins = joining(rollouts, plan, seen);
+    plan.findings.extend(joins);
+    let Some(body) = body else {
+        return;
+    };
+    let mut told: Vec<Finding> = Vec::new();
+    told.extend(taken(rollouts, &body, plan, seen));
+    told.extend(dropped(rollouts, &body));
+    told.extend(probed::find(args, plan, seen, &body));
+    plan.findings.extend(told);
+    plan.hand_over(body);
 }

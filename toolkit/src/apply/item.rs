@@ -93,6 +93,21 @@ pub fn change(wanted: &Value, live: Option<&Value>) -> Change {
     }
 }
 
+/// Whether what is there says of itself what is wanted, beside its `spec`: what it was made of, and with. A Gateway is all
+/// batches', so each would say another thing of it.
+pub fn noted(wanted: &Value, live: &Value) -> bool {
+    wanted.get("kind").and_then(Value::as_str) == Some("Gateway")
+        || [
+            marks::FROM,
+            marks::SOURCES,
+            marks::CLOSED,
+            marks::SETTINGS,
+            marks::PORTS,
+        ]
+        .iter()
+        .all(|name| annotation(wanted, name) == annotation(live, name))
+}
+
 /// An object as it is sent: with the digest of its `spec`, in the version that the cluster serves.
 pub fn stamped(mut object: Value, version: Option<&str>) -> Value {
     let written = digest::short(&marks::spec(&object));

@@ -1,12 +1,12 @@
 //! What an apply must not take away: what is still served of Ingresses that are gone. They were cleaned up, so a
 //! conversion knows nothing of them any more.
 
-use super::gateway;
+use super::closed;
+use super::inputs;
 use super::item::{Change, Item};
-use super::live::Live;
-use super::read::{from, ports};
+use super::read::from;
 use super::select::shown;
-use crate::cluster;
+use crate::cluster::annotation;
 use crate::finding::{Finding, Severity};
 use crate::marks;
 use gradual_rollout_migration::input::Key;
@@ -23,12 +23,20 @@ pub fn gone(route: &Value, there: &BTreeMap<Key, Value>) -> Vec<String> {
 /// Whether a route says all that those of its Ingresses want that are there.
 pub fn settled(wanted: &Value, route: &Value, there: &BTreeMap<Key, Value>) -> bool {
     let before = from(route);
-    from(wanted).iter().all(|key| {
-        before.contains(key)
-            && there
-                .get(key)
-                .is_some_and(|ingress| marks::migrated(ingress) && marks::as_converted(ingress) == Some(true))
-    })
+    // What the controller demands of all, it demands of those that are there.
+    let made_with =
+        |name: &str| annotation(route, name).is_none_or(|noted| annotation(wanted, name) == Some(noted));
+    made_with(marks::SETTINGS)
+        && from(wanted).iter().all(|key| {
+            before.contains(key)
+                && !closed::closes(route, key)
+                && there
+                    .get(key)
+                    .is_some_and(|ingress| inputs::as_noted(route, key, ingress) != Some(false))
+                && there.get(key).is_some_and(|ingress| {
+                    marks::migrated(ingress) && marks::as_converted(ingress) == Some(true)
+                })
+        })
 }
 
 /// That a route is left as it is for the sake of Ingresses that are gone.
@@ -69,30 +77,11 @@ pub fn as_it_is(item: Item, route: &Value) -> Item {
     }
 }
 
-/// The ports that are led to once some routes are written.
-pub fn served(live: &Live, routes: &[Item]) -> BTreeSet<(String, u64)> {
-    let written: BTreeSet<(&str, &str)> = routes
-        .iter()
-        .map(|item| (item.namespace.as_str(), item.name.as_str()))
-        .collect();
-    let others = live.ours(&cluster::VIRTUAL_SERVICE).filter(|route| {
-        let (namespace, name) = gateway::key(route);
-        !written.contains(&(namespace.as_str(), name.as_str()))
-    });
-    let mut all: BTreeSet<(String, u64)> = others.flat_map(ports).collect();
-    all.extend(routes.iter().flat_map(|item| ports(&item.body)));
-    all
-}
-
-/// A rule with those settings of the one that is there whose ports are still led to.
-pub fn settings(mut wanted: Value, live: Option<&Value>, served: &BTreeSet<(String, u64)>) -> Value {
+/// A rule with those settings of the one that is there for ports that other routes lead to; all of them where one leads to
+/// a port that is not known.
+pub fn settings(mut wanted: Value, live: Option<&Value>, others: &BTreeSet<Option<u64>>) -> Value {
     const LIST: &str = "/spec/trafficPolicy/portLevelSettings";
     let number = |setting: &Value| setting.pointer("/port/number").and_then(Value::as_u64);
-    let service = wanted
-        .pointer("/spec/host")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned();
     let list = |rule: &Value| {
         let list = rule.pointer(LIST).and_then(Value::as_array);
         list.cloned().unwrap_or_default()
@@ -106,7 +95,7 @@ pub fn settings(mut wanted: Value, live: Option<&Value>, served: &BTreeSet<(Stri
         .into_iter()
         .filter(|setting| {
             let port = number(setting);
-            !known.contains(&port) && port.is_some_and(|port| served.contains(&(service.clone(), port)))
+            !known.contains(&port) && (others.contains(&None) || others.contains(&port))
         })
         .collect();
     if kept.is_empty() {

@@ -109,6 +109,6 @@ pub fn texts<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = &'a s
 }
 
 /// Whether a `VirtualService` is for more than the mesh.
-fn at_gateway(virtual_service: &Value) -> bool {
+pub fn at_gateway(virtual_service: &Value) -> bool {
     texts(virtual_service, "/spec/gateways").any(|gateway| gateway != "mesh")
 }

@@ -5,7 +5,8 @@
 //! - [`plan`]: what has to be written, from [`item`]s, [`secret`]s and the [`gateway`] ([`read`]: from a conversion);
 //! - [`remembered`]: what was accepted by earlier runs;
 //! - [`left`]: what is left out of it; [`keep`]: what is kept although its Ingress is gone;
-//! - [`closed`]: what may not be served any more; [`prune`]: what nothing needs any more; [`needs`]: what routes may not be without;
+//! - [`closed`]: what may not be served any more; [`prune`]: what nothing needs any more, [`names`]: whether nobody asks for it; [`needed`], [`needs`]: what routes
+//!   may not be without; [`inputs`]: what they were made with; [`owned`]: whose all of it is;
 //! - [`mod@run`]: writing it, [`send`] one object of it; [`rollout`]: handing it over, once it is [`probed`]
 //!   and not [`handed`] to another; [`tell`]: saying it.
 
@@ -13,11 +14,15 @@ pub mod args;
 pub mod closed;
 pub mod gateway;
 pub mod handed;
+pub mod inputs;
 pub mod item;
 pub mod keep;
 pub mod left;
 pub mod live;
+pub mod names;
+pub mod needed;
 pub mod needs;
+pub mod owned;
 pub mod plan;
 pub mod probed;
 pub mod prune;
@@ -57,7 +62,15 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
     }
     let seen = convert::read(&cluster).await?;
     let live = Live::read(&cluster, &options.gateway_namespace).await?;
-    options.accepted = remembered::accepted(&seen, &live);
+    let gateway = live.get(
+        &cluster::GATEWAY,
+        &options.gateway_namespace,
+        &options.gateway_name,
+    );
+    let named = !args.conversion.gateway_selector.is_empty();
+    gateway::pods(named, gateway, &mut options)?;
+    let record = remembered::read(&cluster, &options.gateway_namespace).await?;
+    options.accepted = remembered::accepted(&seen, &live, record.as_ref());
     let batch = select::batch(&args.which, place.namespace.as_deref(), &seen)?;
     let rollout = rollout::body(args, &options, &batch.ingresses)?;
     let sources = Sources {
@@ -66,18 +79,12 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
         cluster: &cluster,
         seen: &seen,
         live: &live,
+        record: record.as_ref(),
     };
     let mut plan = sources.plan(batch)?;
     if !args.secrets_only {
         let rollouts = handed::read(&cluster).await?;
-        plan.findings.extend(handed::joining(&rollouts, &plan, &seen));
-        if let Some(body) = rollout {
-            plan.findings
-                .extend(handed::taken(&rollouts, &body, &plan, &seen));
-            plan.findings.extend(handed::dropped(&rollouts, &body));
-            plan.findings.extend(probed::find(args, &plan, &seen, &body));
-            plan.hand_over(body);
-        }
+        handed::judge(args, &rollouts, rollout, &seen, &mut plan);
     }
     if let Some(expected) = args.plan.as_ref().filter(|expected| **expected != plan.hash) {
         return Err(Trouble::Refused(format!(
@@ -85,6 +92,8 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
             plan.hash
         )));
     }
+    plan.findings
+        .extend(names::leading(args, &plan, &live, &place.client).await?);
     let mut findings = plan.findings.clone();
     if args.dry_run == Some(DryRun::Client) {
         if !place.json {
@@ -93,12 +102,15 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
         tell::done(args, &plan, &[], &findings, place)?;
         return Ok(end(&plan, &[], &findings));
     }
+    names::refuse(&findings)?;
     let pace = Pace::new(args.rate);
     let mut run = Run {
         args,
         cluster: &cluster,
         pace: &pace,
+        stopped: place.stopped,
         live: &live,
+        home: &options.gateway_namespace,
         lines: Vec::new(),
         failures: 0,
         bad: plan.bad.clone(),
@@ -116,6 +128,8 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
     }
     if failures > args.max_failures {
         findings.push(stopped(failures));
+    } else if lines.iter().any(|line| line.result == Became::NotReached) {
+        findings.push(interrupted(&lines));
     } else if let Some(body) = &plan.rollout {
         let refused = findings.iter().any(|f| f.severity == Severity::Blocker);
         findings.extend(hand_over(args, &cluster, body, refused, &mut lines).await);
@@ -133,6 +147,32 @@ fn stopped(failures: usize) -> Finding {
             "{failures} objects failed, which is more than --max-failures: the rest was not begun"
         ),
         remedy: "mend what they say and ask again: what is written stays and is not written twice".to_owned(),
+    }
+}
+
+/// That it was ended from outside, and how to go on.
+fn interrupted(lines: &[Line]) -> Finding {
+    let count = |became: Became| lines.iter().filter(|line| line.result == became).count();
+    let written: Vec<String> = lines
+        .iter()
+        .filter(|line| line.result == Became::Written)
+        .map(|line| line.object.clone())
+        .collect();
+    let what = if written.is_empty() {
+        "nothing".to_owned()
+    } else {
+        select::shown(&written)
+    };
+    Finding {
+        code: "APPLY-INTERRUPTED",
+        severity: Severity::Blocker,
+        object: "batch".to_owned(),
+        message: format!(
+            "it was told to end: {} objects were written ({what}), what was under way among them, and {} were not begun; what is marked is whole, and hosts that were not opened are served by nginx alone",
+            written.len(),
+            count(Became::NotReached)
+        ),
+        remedy: "ask again for the same: what is written is not written twice. migrate validate says what is half there, -o json of this run lists all of it; to go back: migrate rollback with the same batch".to_owned(),
     }
 }
 

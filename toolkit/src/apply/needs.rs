@@ -18,8 +18,11 @@ pub fn note(plan: &Plan, routes: &mut [Item], live: &Live) {
     let (mut guards, mut rules) = (Objects::new(), Objects::new());
     for item in &plan.items {
         if item.kind == cluster::AUTHORIZATION_POLICY {
+            // As it is written now: whoever puts another in its place is noticed.
+            let written = annotation(&item.body, marks::WRITTEN).unwrap_or_default();
             for host in &item.hosts {
-                guards.entry(host.clone()).or_default().insert(item.object());
+                let needed = format!("{}@{written}", item.object());
+                guards.entry(host.clone()).or_default().insert(needed);
             }
         } else if item.kind == cluster::DESTINATION_RULE
             && let Some(service) = item.body.pointer("/spec/host").and_then(Value::as_str)
@@ -62,17 +65,23 @@ pub fn sources(routes: &[Item]) -> Objects {
     all
 }
 
-/// An object with the Ingresses of the hosts that it is for.
-pub fn made_of(body: &Value, hosts: &BTreeSet<String>, sources: &Objects) -> Value {
-    let keys = hosts.iter().filter_map(|host| sources.get(host)).flatten();
-    let keys: BTreeSet<&str> = keys.map(String::as_str).collect();
+/// An object with the Ingresses of the hosts that it is for, and those of other routes that rest on it.
+pub fn made_of(body: &Value, hosts: &BTreeSet<String>, sources: &Objects, others: BTreeSet<String>) -> Value {
+    let mut keys = others;
+    keys.extend(
+        hosts
+            .iter()
+            .filter_map(|host| sources.get(host))
+            .flatten()
+            .cloned(),
+    );
     let mut body = body.clone();
-    let keys: Vec<&str> = keys.into_iter().collect();
+    let keys: Vec<String> = keys.into_iter().collect();
     annotate(&mut body, marks::FROM, &keys.join(","));
     body
 }
 
-/// The objects that a route needs, as `Kind namespace/name`.
+/// The objects that a route needs, as `Kind namespace/name`; policies with `@` and the digest of what was written.
 pub fn of(route: &Value) -> impl Iterator<Item = &str> {
     let all = annotation(route, marks::NEEDS).unwrap_or_default();
     all.split(',').filter(|name| !name.is_empty())

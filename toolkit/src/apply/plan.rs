@@ -3,14 +3,17 @@
 use super::args::ApplyArgs;
 use super::closed;
 use super::gateway::{self, Host};
+use super::inputs::Inputs;
 use super::item::{self, Change, Item};
 use super::keep;
-use super::left::{accepted, drifted};
+use super::left::{self, accepted, drifted};
 use super::live::{self, Live};
+use super::needed;
 use super::needs;
+use super::owned;
 use super::probed;
 use super::prune;
-use super::read::{self, destinations, guarded, of_kind};
+use super::read::{self, of_kind};
 use super::remembered;
 use super::secret;
 use super::select::{Batch, object, shown};
@@ -63,12 +66,16 @@ pub struct Plan {
     pub hash: String,
     /// Certificates, rules, policies, routes and the Gateway, in the order of writing.
     pub items: Vec<Item>,
+    /// What is written of what was accepted.
+    pub accepted: BTreeMap<String, String>,
     /// What Ingresses get.
     pub marks: Vec<Mark>,
     /// What nothing needs any more, and goes, in the order of deletion.
     pub pruned: Vec<(Kind, Value)>,
     /// Hosts that cannot be opened.
     pub bad: BTreeSet<String>,
+    /// Of those the ones that somebody else serves at a gateway: nothing is written that would meet their requests.
+    pub taken: BTreeSet<String>,
     /// Hosts that the Gateway has already.
     pub open: BTreeSet<Host>,
     /// Hosts of which everything stays as it is: Ingresses of theirs are gone.
@@ -100,6 +107,8 @@ pub struct Sources<'a> {
     pub seen: &'a Seen,
     /// What is there.
     pub live: &'a Live,
+    /// What earlier runs were told to accept.
+    pub record: Option<&'a Value>,
 }
 
 impl Sources<'_> {
@@ -107,33 +116,47 @@ impl Sources<'_> {
     pub fn plan(&self, batch: Batch) -> Result<Plan, Trouble> {
         let inventory = closure::reduced(&self.seen.inventory, &batch.all);
         let conversion = convert::convert(&inventory, self.options)?;
+        if !self.args.secrets_only {
+            left::doubtful(&conversion)?;
+        }
         let mut plan = Plan {
             findings: batch.findings,
             ..Plan::default()
         };
-        let accepted = accepted(&batch.ingresses, &conversion, &mut plan.findings);
+        let accepted = accepted(&batch.ingresses, &conversion, self.live, &mut plan.findings);
+        let spoken = owned::spoken(&batch.ingresses, &conversion);
+        if !self.args.secrets_only {
+            let prefix = convert::prefix(&self.seen.inventory, self.options);
+            left::prefixed(&prefix, &spoken, self.seen, self.live)?;
+        }
         let refused = if self.args.secrets_only {
             BTreeSet::new()
         } else {
-            closed::find(self, &batch.ingresses, &conversion, &mut plan.findings)
+            let asked = closed::Asked {
+                spoken: &spoken,
+                accepted: &accepted,
+                conversion: &conversion,
+            };
+            closed::find(self, &asked, &mut plan.findings)
         };
-        let mut routes = self.routes(&conversion, &accepted, &refused, &mut plan);
+        let mut routes = self.routes(&conversion, &[&accepted, &refused], &spoken, &mut plan);
         routes.extend(self.shut(&conversion, &refused));
         let gateways = self.gateways(&conversion, &routes, &mut plan);
         self.secrets(&conversion, &gateways, &mut plan);
-        self.others(&conversion, &routes, &mut plan);
+        needed::plan(self, &conversion, &routes, &spoken, &mut plan);
         let stale = prune::rest(self, &plan, &routes, &gateways, &accepted);
         prune::settle(self.args, self.live, &BTreeSet::new(), stale, &mut plan);
         needs::note(&plan, &mut routes, self.live);
         plan.items.extend(routes);
         plan.items.extend(gateways);
         self.marks(&accepted, &conversion, &mut plan);
+        plan.accepted = remembered::entries(&plan.marks, self.record);
         probed::renew(&mut plan);
         drifted(self.args, &mut plan);
         let written: Vec<Value> = plan
             .items
             .iter()
-            .map(|item| json!([item.object(), annotation(&item.body, marks::WRITTEN)]))
+            .map(|item| json!([item.object(), item.body.pointer("/metadata/annotations")]))
             .chain(
                 plan.marks
                     .iter()
@@ -148,9 +171,20 @@ impl Sources<'_> {
         Ok(plan)
     }
 
-    fn item(&self, kind: Kind, body: &Value, hosts: BTreeSet<String>) -> Item {
+    /// An object that is wanted, held against the one that is there.
+    pub fn item(&self, kind: Kind, body: &Value, hosts: BTreeSet<String>) -> Item {
         let (namespace, name) = gateway::key(body);
-        let change = item::change(body, self.live.get(&kind, &namespace, &name));
+        let live = self.live.get(&kind, &namespace, &name);
+        let change = match item::change(body, live) {
+            // What it was made of, and with, is part of what is wanted.
+            Change::Same if live.is_some_and(|live| !item::noted(body, live)) => Change::Update,
+            change @ (Change::Create
+            | Change::Update
+            | Change::Same
+            | Change::Edited
+            | Change::Both
+            | Change::Foreign) => change,
+        };
         Item {
             kind,
             body: item::stamped(body.clone(), self.cluster.version(&kind)),
@@ -165,48 +199,70 @@ impl Sources<'_> {
     fn routes(
         &self,
         conversion: &Conversion,
-        accepted: &BTreeSet<Key>,
-        refused: &BTreeSet<Key>,
+        [accepted, refused]: &[&BTreeSet<Key>; 2],
+        spoken: &BTreeSet<Key>,
         plan: &mut Plan,
     ) -> Vec<Item> {
+        let rewritten = of_kind(conversion, "Gateway").map(gateway::key).collect();
+        let stale = prune::routes(self, conversion, accepted);
+        let old: BTreeSet<Host> = stale.iter().map(prune::Stale::key).collect();
+        prune::settle(self.args, self.live, &rewritten, stale, plan);
+        let going: BTreeSet<Host> = plan.pruned.iter().map(|(_, route)| gateway::key(route)).collect();
         let mut routes = Vec::new();
         let having = self.live.at_gateways();
+        let inputs = Inputs::new(self);
+        let shut = closed::refused(conversion);
         for body in of_kind(conversion, "VirtualService") {
             let from = read::from(body);
             if from.is_disjoint(accepted) && from.is_disjoint(refused) {
                 continue;
             }
             let hosts = live::hosts(body);
-            let Some(item) = self.kept(self.item(cluster::VIRTUAL_SERVICE, body, hosts.clone()), plan) else {
+            let mut body = body.clone();
+            inputs.note(&mut body);
+            let live = self.live.get(
+                &cluster::VIRTUAL_SERVICE,
+                &gateway::key(&body).0,
+                &gateway::key(&body).1,
+            );
+            closed::note(&mut body, live, &shut);
+            let Some(item) = self.kept(self.item(cluster::VIRTUAL_SERVICE, &body, hosts.clone()), plan)
+            else {
                 continue;
             };
-            for host in hosts {
-                let others: Vec<String> = having
-                    .get(&host)
+            let strangers = live
+                .filter(|live| marks::ours(live) && item.change != Change::Same)
+                .map(|live| owned::others(live, spoken, &self.seen.ingresses))
+                .unwrap_or_default();
+            for host in &hosts {
+                // What goes by this run is in nobody's way.
+                let others: Vec<&Host> = having
+                    .get(host)
                     .into_iter()
                     .flatten()
                     .filter(|key| **key != (item.namespace.clone(), item.name.clone()))
-                    .map(|(namespace, name)| format!("{namespace}/{name}"))
+                    .filter(|key| !going.contains(*key))
                     .collect();
                 if !others.is_empty() {
-                    plan.findings.push(Finding {
-                        code: "APPLY-HOST-TAKEN",
-                        severity: Severity::Blocker,
-                        object: format!("host {host}"),
-                        message: format!(
-                            "left out: VirtualService {} has it at a gateway already",
-                            shown(&others)
-                        ),
-                        remedy: "take the host out of it, or leave the Ingress out".to_owned(),
-                    });
-                    plan.bad.insert(host);
+                    let is_old = others.iter().all(|key| old.contains(*key));
+                    let names = others
+                        .iter()
+                        .map(|(namespace, name)| format!("{namespace}/{name}"));
+                    let names: Vec<String> = names.collect();
+                    plan.findings
+                        .push(owned::taken(host, &shown(&names), &[], is_old));
+                } else if !strangers.is_empty() {
+                    let own = format!("{}/{}", item.namespace, item.name);
+                    plan.findings.push(owned::taken(host, &own, &strangers, false));
+                } else {
+                    continue;
                 }
+                // A route has all of its hosts or none.
+                plan.bad.extend(hosts.iter().cloned());
+                plan.taken.extend(hosts.iter().cloned());
             }
             routes.push(item);
         }
-        let rewritten = of_kind(conversion, "Gateway").map(gateway::key).collect();
-        let stale = prune::routes(self, conversion, accepted);
-        prune::settle(self.args, self.live, &rewritten, stale, plan);
         routes
     }
 
@@ -245,7 +301,6 @@ impl Sources<'_> {
 
     /// The Gateways, with what is open already and what is wanted, and nothing else.
     fn gateways(&self, conversion: &Conversion, routes: &[Item], plan: &mut Plan) -> Vec<Item> {
-        let served = prune::served(self.live, plan);
         let converted: BTreeSet<Host> = of_kind(conversion, "VirtualService")
             .flat_map(|body| {
                 live::hosts(body)
@@ -260,13 +315,15 @@ impl Sources<'_> {
                     .iter()
                     .map(|host| (item.namespace.clone(), host.clone()))
             })
+            .filter(|(_, host)| !plan.taken.contains(host))
             .collect();
-        let forgotten = served.difference(&converted).chain(&plan.held);
-        let forgotten: BTreeSet<Host> = forgotten.cloned().collect();
         let mut gateways = Vec::new();
         for body in of_kind(conversion, "Gateway") {
             let (namespace, name) = gateway::key(body);
             let live = self.live.get(&cluster::GATEWAY, &namespace, &name);
+            let served = prune::served(self.live, plan, &format!("{namespace}/{name}"));
+            let forgotten = served.difference(&converted).chain(&plan.held);
+            let forgotten: BTreeSet<Host> = forgotten.cloned().collect();
             plan.open.extend(live.map(gateway::open).unwrap_or_default());
             let held = &plan.held;
             let unwanted =
@@ -333,48 +390,6 @@ impl Sources<'_> {
                 change: Change::Update,
                 hosts: BTreeSet::new(),
             });
-        }
-    }
-
-    /// What routes need: rules for the Services that they lead to, policies for their hosts.
-    fn others(&self, conversion: &Conversion, routes: &[Item], plan: &mut Plan) {
-        let mut leading: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for item in routes {
-            for service in destinations(&item.body) {
-                leading
-                    .entry(service)
-                    .or_default()
-                    .extend(item.hosts.iter().cloned());
-            }
-        }
-        let led = keep::served(self.live, routes);
-        let sources = needs::sources(routes);
-        for body in of_kind(conversion, "DestinationRule") {
-            let service = body
-                .pointer("/spec/host")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            if let Some(hosts) = leading.get(service) {
-                let (namespace, name) = gateway::key(body);
-                let live = self.live.get(&cluster::DESTINATION_RULE, &namespace, &name);
-                let body = keep::settings(needs::made_of(body, hosts, &sources), live, &led);
-                plan.items
-                    .push(self.item(cluster::DESTINATION_RULE, &body, hosts.clone()));
-            }
-        }
-        let held: BTreeSet<&String> = plan.held.iter().map(|(_, host)| host).collect();
-        let routed = routes.iter().flat_map(|item| &item.hosts);
-        let routed: BTreeSet<&String> = routed.filter(|host| !held.contains(host)).collect();
-        for body in of_kind(conversion, "AuthorizationPolicy") {
-            let hosts: BTreeSet<String> = guarded(body)
-                .into_iter()
-                .filter(|host| routed.contains(host))
-                .collect();
-            if !hosts.is_empty() {
-                let body = needs::made_of(body, &hosts, &sources);
-                plan.items
-                    .push(self.item(cluster::AUTHORIZATION_POLICY, &body, hosts));
-            }
         }
     }
 

@@ -26,6 +26,13 @@ pub struct Stale<'a> {
     why: String,
 }
 
+impl Stale<'_> {
+    /// Its namespace and name.
+    pub fn key(&self) -> Host {
+        gateway::key(self.object)
+    }
+}
+
 /// Whether something was written by `apply`, of these Ingresses alone.
 fn of_batch(object: &Value, accepted: &BTreeSet<Key>) -> bool {
     let from = read::from(object);
@@ -58,8 +65,8 @@ pub fn routes<'a>(
     .collect()
 }
 
-/// Hosts that are served when what is pruned is gone.
-pub fn served(live: &Live, plan: &Plan) -> BTreeSet<Host> {
+/// Hosts that are served at a Gateway when what is pruned is gone: those of the routes that are bound to it.
+pub fn served(live: &Live, plan: &Plan, gateway: &str) -> BTreeSet<Host> {
     let gone: BTreeSet<Host> = plan
         .pruned
         .iter()
@@ -67,7 +74,10 @@ pub fn served(live: &Live, plan: &Plan) -> BTreeSet<Host> {
         .map(|(_, route)| gateway::key(route))
         .collect();
     let routes = live.ours(&cluster::VIRTUAL_SERVICE);
-    let left = routes.filter(|route| !gone.contains(&gateway::key(route)));
+    let left = routes.filter(|route| {
+        let bound = live::texts(route, "/spec/gateways").any(|name| name == gateway);
+        bound && !gone.contains(&gateway::key(route))
+    });
     left.flat_map(|route| {
         let namespace = meta(route, "namespace");
         live::hosts(route)
@@ -188,7 +198,7 @@ pub fn settle(
                 "say --prune to delete it, after a look at the plan (--prune --dry-run)",
             )
         };
-        if args.prune && stays.is_empty() {
+        if args.pruning.prune && stays.is_empty() {
             plan.pruned.push((kind, object.clone()));
             continue;
         }

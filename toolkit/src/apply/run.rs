@@ -5,6 +5,7 @@ use super::gateway;
 use super::item::{self, Change, Item};
 use super::live::Live;
 use super::plan::{Mark, Plan};
+use super::remembered;
 use super::send::{params, send};
 use crate::cluster::{self, Cluster, Kind};
 use crate::marks;
@@ -32,7 +33,7 @@ pub enum Became {
     LeftOut,
     /// The cluster refused it.
     Failed,
-    /// The budget for failures was used up before.
+    /// The budget for failures was used up before, or it was told to end.
     NotReached,
 }
 
@@ -51,7 +52,6 @@ pub struct Line {
 }
 
 /// A plan being written.
-#[derive(Debug)]
 pub struct Run<'a> {
     /// As typed.
     pub args: &'a ApplyArgs,
@@ -59,8 +59,12 @@ pub struct Run<'a> {
     pub cluster: &'a Cluster,
     /// How fast.
     pub pace: &'a Pace,
+    /// Whether it was told to end.
+    pub stopped: &'a (dyn Fn() -> bool + Sync),
     /// What was there before.
     pub live: &'a Live,
+    /// The gateway's namespace.
+    pub home: &'a str,
     /// What was done, in that order.
     pub lines: Vec<Line>,
     /// How many objects failed.
@@ -120,7 +124,26 @@ impl Run<'_> {
         let mut written = self.lines.iter().skip(before);
         let shut = all && written.all(|line| matches!(line.result, Became::Written | Became::Same));
         self.prune(plan, shut, progress).await?;
+        self.accept(plan).await;
         self.marks(&plan.marks, now, progress).await
+    }
+
+    /// Writes what was accepted: without that the next run would close what was agreed to, so where it fails none of it is
+    /// marked.
+    async fn accept(&mut self, plan: &Plan) {
+        if plan.accepted.is_empty() || self.failures > self.args.max_failures || (self.stopped)() {
+            return;
+        }
+        let object = cluster::CONFIG_MAP.named(self.home, remembered::RECORD);
+        let written = remembered::write(self.cluster, self.args, self.home, &plan.accepted).await;
+        let (result, why) = became(Some(written.map(|()| String::new())));
+        if result != Became::Written {
+            self.failures += 1;
+            let accepting = plan.marks.iter().filter(|mark| !mark.accepted.is_empty());
+            self.bad
+                .extend(accepting.flat_map(|mark| mark.hosts.iter().cloned()));
+        }
+        self.line(object, Change::Update, result, why);
     }
 
     /// Deletes what nothing needs any more, once the Gateway is as it should be: before that its hosts may be open.
@@ -131,7 +154,7 @@ impl Run<'_> {
             let lines = if !shut {
                 let why = "the Gateway is not as it should be";
                 prune_not(group, Became::LeftOut, why)
-            } else if self.failures > most {
+            } else if self.failures > most || (self.stopped)() {
                 prune_not(group, Became::NotReached, "")
             } else {
                 delete(cluster, self.pace, group, dry_run).await
@@ -281,10 +304,11 @@ impl Run<'_> {
         let mut done: Vec<Option<Result<String, String>>> = waiting.iter().map(|_| None).collect();
         let most = self.args.max_failures;
         let going = Cell::new(self.failures <= most);
+        let stopped = self.stopped;
         let work = waiting
             .iter()
             .enumerate()
-            .take_while(|_| going.get())
+            .take_while(|_| going.get() && !stopped())
             .map(|(index, one)| {
                 let acting = act(one);
                 async move { (index, acting.await) }

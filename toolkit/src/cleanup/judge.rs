@@ -3,6 +3,7 @@
 use super::args::CleanupArgs;
 use super::counter::Count;
 use super::names::{self, Leads};
+use crate::apply::select::shown;
 use crate::cluster::{annotation, label};
 use crate::finding::{Finding, Severity};
 use crate::marks;
@@ -13,7 +14,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Findings that a person may take the responsibility for.
-pub const ACCEPTABLE: [&str; 6] = [
+pub const ACCEPTABLE: [&str; 7] = [
+    "CLEANUP-SHADOWS",
     "CLEANUP-NOT-PROBED",
     "CLEANUP-COUNT-UNKNOWN",
     "CLEANUP-COUNTING",
@@ -35,6 +37,8 @@ pub struct Known<'a> {
     pub leads: &'a BTreeMap<String, Leads>,
     /// Whether the backup has it as it is; none where it does not have it at all.
     pub kept: Option<bool>,
+    /// Ingresses whose paths nginx gives to it, and would not any more.
+    pub shadows: Vec<String>,
 }
 
 /// Codes as typed.
@@ -147,6 +151,32 @@ pub fn reasons(known: &Known<'_>, args: &CleanupArgs, now: Timestamp) -> Vec<Fin
             "take another backup, in a new folder",
         ),
     }
+    found.extend(lasting(known, &object));
+    found
+}
+
+/// What stays a reason whatever time goes by.
+fn lasting(known: &Known<'_>, object: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut say = |code: &'static str, message: String, remedy: &str| {
+        found.push(Finding {
+            code,
+            severity: Severity::Blocker,
+            object: object.to_owned(),
+            message,
+            remedy: remedy.to_owned(),
+        });
+    };
+    if !known.shadows.is_empty() {
+        say(
+            "CLEANUP-SHADOWS",
+            format!(
+                "nginx has it before {}, of the same host and path: without it nginx would serve that, with that one's guards, also after this one came back",
+                shown(&known.shadows)
+            ),
+            "delete the other first, or accept it with --accept",
+        );
+    }
     if let Some(owner) = owner(known.ingress) {
         say(
             "CLEANUP-OWNED",
@@ -226,6 +256,7 @@ mod tests {
             count: Ok(count),
             leads: &leads,
             kept,
+            shadows: Vec::new(),
         };
         let args = Typed::try_parse_from(["x", "--dir", "d"]).unwrap().args;
         let found = reasons(&known, &args, at("2026-01-06T02:30:00Z"));

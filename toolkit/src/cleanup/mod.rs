@@ -21,6 +21,7 @@ use crate::finding::{self, Finding, Severity};
 use crate::marks;
 use crate::pace::{Pace, paced};
 use crate::place::Place;
+use crate::shadow::{self, Beside};
 use crate::standing::{self, One, Standing};
 use crate::trouble::{End, Trouble};
 use args::CleanupArgs;
@@ -64,6 +65,12 @@ pub async fn run(args: &CleanupArgs, place: &mut Place<'_>) -> Result<End, Troub
         let unasked = |host| (host, Leads::Unknown("it was not looked up".to_owned()));
         hosts.into_iter().map(unasked).collect()
     };
+    let all = if place.namespace.is_some() {
+        shadow::read(&cluster).await?
+    } else {
+        standing.ingresses.clone()
+    };
+    let beside = Beside::new(&all);
     let mut kept = Kept::new(&folder, &manifest);
     let (mut going, mut findings, mut counts) = (Vec::new(), Vec::new(), Vec::new());
     for one in candidates {
@@ -84,6 +91,7 @@ pub async fn run(args: &CleanupArgs, place: &mut Place<'_>) -> Result<End, Troub
             count,
             leads: &leads,
             kept: kept.has(ingress, &one.key)?,
+            shadows: beside.behind(&one.key, ingress),
         };
         let reasons = judge::reasons(&known, args, now);
         let (taken, left): (Vec<Finding>, Vec<Finding>) = reasons

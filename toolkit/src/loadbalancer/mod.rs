@@ -10,6 +10,7 @@ pub use args::{LoadBalancerVerb, MigrateArgs, UndoArgs};
 use crate::batch;
 use crate::cleanup::names::fronts;
 use crate::place::Place;
+use crate::put;
 use crate::secret;
 use crate::see::{self, entries, items, kinds, text};
 use crate::trouble::{End, Trouble};
@@ -40,11 +41,13 @@ fn by_port<T: std::str::FromStr>(flag: &str, given: &[String]) -> Result<BTreeMa
     Ok(all)
 }
 
+fn namespace(place: &Place<'_>) -> Result<String, Trouble> {
+    let given = place.namespace.clone();
+    given.ok_or_else(|| Trouble::Usage("name the Service's namespace with -n".to_owned()))
+}
+
 async fn find(place: &Place<'_>, name: &str) -> Result<Value, Trouble> {
-    let namespace = place
-        .namespace
-        .clone()
-        .ok_or_else(|| Trouble::Usage("name the Service's namespace with -n".to_owned()))?;
+    let namespace = namespace(place)?;
     see::get(&place.client, kinds::SERVICE, Some(&namespace), name)
         .await?
         .ok_or_else(|| Trouble::Refused(format!("there is no Service {namespace}/{name}")))
@@ -136,6 +139,35 @@ async fn rivals(plan: &Plan, wishes: &Wishes, service: &Value, place: &Place<'_>
     Ok(())
 }
 
+/// Hosts that are served for a port and would be served no more: their guard would be gone before they are.
+async fn lost(plan: &Plan, service: &Value, place: &Place<'_>) -> Result<(), Trouble> {
+    for (kind, object) in &plan.objects {
+        if *kind != kinds::VIRTUAL_SERVICE {
+            continue;
+        }
+        let within = Some(see::namespace(object));
+        let there = see::get(&place.client, *kind, within, see::name(object)).await?;
+        let Some(there) = there.filter(put::is_ours) else {
+            continue;
+        };
+        let next: Vec<&str> = items(object, "/spec/hosts").filter_map(Value::as_str).collect();
+        let hosts = items(&there, "/spec/hosts").filter_map(Value::as_str);
+        let gone: Vec<&str> = hosts
+            .filter(|host| *host != "*" && !next.contains(host))
+            .collect();
+        if !gone.is_empty() {
+            return Err(Trouble::Refused(format!(
+                "{} serves {} by now, which would be served no more; name it again (--domain, --host), or take the path away first: migrate loadbalancer undo {} -n {}",
+                see::object(&there),
+                gone.join(", "),
+                see::name(service),
+                see::namespace(service)
+            )));
+        }
+    }
+    Ok(())
+}
+
 async fn migrate(args: &MigrateArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
     let service = find(place, &args.service).await?;
     let record_name = service::record_name(&args.service);
@@ -165,12 +197,12 @@ async fn migrate(args: &MigrateArgs, place: &mut Place<'_>) -> Result<End, Troub
     let found = gateways(&wishes, place).await?;
     let plan = plan::plan(&service, &wishes, &found.iter().collect::<Vec<_>>())?;
     rivals(&plan, &wishes, &service, place).await?;
+    lost(&plan, &service, place).await?;
     let mut objects = Vec::new();
-    // What the Service was is remembered once, before anything is changed.
+    // What the Service is while it is a load balancer is what it comes back as: whom it lets in may change before it gives
+    // its address up.
     let first = record.is_none();
-    if first {
-        objects.push((kinds::CONFIG_MAP, service::record(&service)));
-    }
+    objects.push((kinds::CONFIG_MAP, service::record(&service)));
     objects.extend(copy.map(|copy| (kinds::SECRET, copy)));
     objects.extend(plan.objects.clone());
     let why = batch::foreign(&place.client, &objects).await?;

@@ -28,27 +28,32 @@ const EVERY: Duration = Duration::from_secs(2);
 /// Gives back, waits, looks, and takes away.
 pub(super) async fn run(args: &UndoArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
     let accepted = accepted(args)?;
-    let service = find(place, &args.service).await?;
-    let namespace = see::namespace(&service).to_owned();
+    let namespace = super::namespace(place)?;
+    let service = see::get(&place.client, kinds::SERVICE, Some(&namespace), &args.service).await?;
     let name = service::record_name(&args.service);
     let record = see::get(&place.client, kinds::CONFIG_MAP, Some(&namespace), &name).await?;
     let record = record.filter(put::is_ours).ok_or_else(|| {
         Trouble::Refused(format!(
-            "nothing was done about {}: there is no ConfigMap {namespace}/{name}",
-            see::object(&service)
+            "nothing was done about Service {namespace}/{}: there is no ConfigMap {namespace}/{name}",
+            args.service
         ))
     })?;
-    let was = same(&record, &service)?;
+    let was = match &service {
+        Some(service) => same(&record, service)?,
+        // It was deleted: what is left is the path to nobody.
+        None => service::remembered(&record)?,
+    };
     let mut objects = written(args, &namespace, place).await?;
     objects.push((kinds::CONFIG_MAP, record));
     let mut back = Vec::new();
-    if text(&service, "/spec/type") == Some("NodePort") {
-        let change = service::give_back(&service, &was);
-        service::patch(&place.client, &service, &change, args.dry_run).await?;
-        back.push(format!("{} (LoadBalancer)", see::object(&service)));
+    let released = service.as_ref();
+    if let Some(service) = released.filter(|service| text(service, "/spec/type") == Some("NodePort")) {
+        let change = service::give_back(service, &was);
+        service::patch(&place.client, service, &change, args.dry_run).await?;
+        back.push(format!("{} (LoadBalancer)", see::object(service)));
     }
     // A trial that gave nothing back has nothing to wait for.
-    let waits = !args.dry_run || back.is_empty();
+    let waits = service.is_some() && (!args.dry_run || back.is_empty());
     let mut findings = if waits {
         addressed(args, place).await?
     } else {
@@ -197,6 +202,7 @@ fn kept(findings: &[Finding], objects: &[(Kind, Value)]) -> batch::Done {
     let why = format!("the path through the gateway stays: {}", why.join("; "));
     let late = findings.iter().any(|finding| finding.code == NO_ADDRESS);
     batch::Done {
+        same: Vec::new(),
         done: Vec::new(),
         trouble: Some(if late {
             Trouble::TimedOut(why)

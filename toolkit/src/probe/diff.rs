@@ -40,6 +40,13 @@ pub(super) struct Difference {
     pub istio: String,
     /// The gateway's status; none where it spoke no HTTP.
     pub status: Option<u16>,
+    /// nginx kept the client out (401, 403), and the gateway did not: whatever a model says, that is nothing to be foreseen.
+    pub lost_guard: bool,
+}
+
+/// Whether a guard of nginx is not the gateway's.
+const fn lost_guard(nginx: u16, istio: u16) -> bool {
+    matches!(nginx, 401 | 403) && !matches!(istio, 401 | 403)
 }
 
 /// Compares; the gravest difference comes first, and where one side speaks no HTTP there is only that.
@@ -57,6 +64,10 @@ pub(super) fn between(
         status: match istio {
             Outcome::Answered(answer) => Some(answer.status),
             Outcome::Refused(_) | Outcome::Late | Outcome::Unaskable => None,
+        },
+        lost_guard: match (nginx, istio) {
+            (Outcome::Answered(ours), Outcome::Answered(theirs)) => lost_guard(ours.status, theirs.status),
+            _ => false,
         },
     };
     let (ours, theirs) = match (nginx, istio) {
@@ -86,6 +97,7 @@ pub(super) fn between(
             nginx: here.unwrap_or_default(),
             istio: there.unwrap_or_default(),
             status: Some(theirs.status),
+            lost_guard: false,
         });
     }
     // Pages about a failure are the proxies' own.
@@ -121,5 +133,17 @@ fn header(name: &str, nginx: &Answer, istio: &Answer) -> Option<Difference> {
         nginx: said(&ours),
         istio: said(&theirs),
         status: Some(istio.status),
+        lost_guard: false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lost_guard;
+
+    #[test]
+    fn a_guard_is_lost_where_nginx_keeps_a_client_out_and_the_gateway_does_not() {
+        assert!(lost_guard(403, 200) && lost_guard(401, 404) && lost_guard(403, 502));
+        assert!(!lost_guard(401, 403) && !lost_guard(200, 403) && !lost_guard(200, 200));
+    }
 }

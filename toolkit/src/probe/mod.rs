@@ -303,10 +303,12 @@ fn models(args: &ProbeArgs, picture: &Picture, ingresses: &[Value]) -> Result<(N
     ))
 }
 
-/// Whether the gateway's answer is what its model says. Which status a back end gives is the back end's affair.
+/// Whether the gateway's answer is what its model says. Which status a back end gives is the back end's affair, but that
+/// there is none is nobody's wish.
 const fn is(said: &Answer, status: Option<u16>) -> bool {
     match (said, status) {
-        (Answer::Backend(_), Some(_)) | (Answer::Refused, None) => true,
+        (Answer::Backend(_), Some(status)) => !matches!(status, 502..=504),
+        (Answer::Refused, None) => true,
         (Answer::Status(code) | Answer::Redirect { code, .. }, Some(status)) => *code == status,
         (Answer::Backend(_) | Answer::Status(_) | Answer::Redirect { .. }, None)
         | (Answer::Refused, Some(_))

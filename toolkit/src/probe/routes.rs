@@ -55,7 +55,8 @@ pub(super) async fn run(
         done += found.asked;
         reached.extend(found.reached);
         for (request, question, difference) in found.differences {
-            let told = [code::UNSTABLE, code::FLAKY, code::LATE].contains(&difference.code);
+            let told =
+                difference.lost_guard || [code::UNSTABLE, code::FLAKY, code::LATE].contains(&difference.code);
             let code = if !told && foreseen(&request, difference.status) {
                 code::FORESEEN
             } else {
@@ -154,6 +155,7 @@ async fn answered(
         nginx: twice(&ours, &again),
         istio: twice(&theirs, &anew),
         status: None,
+        lost_guard: false,
     };
     (ours, theirs, vec![unstable])
 }

@@ -1,11 +1,12 @@
 //! `migrate restore`: a backup put back.
 //!
 //! - [`diff`]: the three sides of a field that differs;
-//! - [`plan`]: what has to be done about each object;
+//! - [`plan`]: what has to be done about each object; [`guards`]: what stays as its Ingress does;
 //! - [`mod@write`]: doing it.
 
 pub mod args;
 pub mod diff;
+pub mod guards;
 pub mod plan;
 pub mod write;
 
@@ -19,6 +20,7 @@ use crate::marks;
 use crate::pace::{Pace, paced};
 use crate::place::Place;
 use crate::progress::Progress;
+use crate::shadow;
 use crate::trouble::{End, Trouble};
 use args::RestoreArgs;
 use futures::StreamExt as _;
@@ -50,6 +52,8 @@ pub async fn run(args: &RestoreArgs, place: &mut Place<'_>) -> Result<End, Troub
     let mut plan = plan::make(args, place.namespace.as_deref(), &folder, &manifest, &cluster).await?;
     let mut left = held_back(args, &mut plan);
     let mut findings = std::mem::take(&mut plan.findings);
+    let (stays, told) = guards::held_back(&cluster, &mut plan, &left).await?;
+    findings.extend(told);
     if manifest.finished_at.is_none() {
         findings.push(Finding {
             code: "RESTORE-UNFINISHED",
@@ -66,9 +70,14 @@ pub async fn run(args: &RestoreArgs, place: &mut Place<'_>) -> Result<End, Troub
     let done = act(args, &plan.steps, &cluster, place).await?;
     findings.extend(done.findings);
     findings.extend(came_back(args, &cluster, &plan.steps, &done.written).await?);
+    if args.dry_run.is_none() {
+        findings.extend(shadow::younger(&cluster, &plan.steps, &done.written).await?);
+    }
     findings.extend(left.iter().map(changed_since));
-    let whole = findings.iter().all(|f| f.severity != Severity::Blocker) && left.is_empty();
+    let whole =
+        findings.iter().all(|f| f.severity != Severity::Blocker) && left.is_empty() && stays.is_empty();
     plan.steps.append(&mut left);
+    plan.steps.extend(stays);
     tell(args, &plan, &done.written, &findings, place)?;
     Ok(if whole { End::Done } else { End::Partly })
 }

@@ -26,6 +26,7 @@ use crate::finish;
 use crate::pace::{Pace, paced};
 use crate::place::Place;
 use crate::restore;
+use crate::shadow;
 use crate::trouble::{End, Trouble};
 use args::RollbackArgs;
 use gradual_rollout_migration::input::Key;
@@ -148,6 +149,8 @@ async fn undo(
             findings.push(halted());
             return Ok(());
         }
+        let back: Vec<String> = ready.steps.iter().map(restore::plan::Step::object).collect();
+        findings.extend(shadow::younger(cluster, &ready.steps, &back).await?);
         writeln!(
             place.err,
             "giving nginx {} s to serve what came back",

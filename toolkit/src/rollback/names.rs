@@ -5,7 +5,7 @@
 
 use super::args::RollbackArgs;
 use super::plan::Undo;
-use crate::apply::gateway;
+use crate::apply::gateway::{self, Host};
 use crate::apply::select::shown;
 use crate::cleanup::names::{Addresses, Leads, leads_to_gateway};
 use crate::cluster::meta;
@@ -13,7 +13,9 @@ use crate::finding::{Finding, Severity};
 use crate::see::entries;
 use crate::trouble::Trouble;
 use kube::Client;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 const LEADS: &str = "ROLLBACK-NAME-LEADS-TO-GATEWAY";
 const UNKNOWN: &str = "ROLLBACK-NAME-UNKNOWN";
@@ -33,18 +35,30 @@ pub async fn leading(args: &RollbackArgs, undo: &Undo, client: &Client) -> Resul
     if !args.accept.is_empty() {
         return Ok(Vec::new());
     }
+    let known = args.gateway_address.iter().copied().collect();
+    let found = look(client, &undo.gateways, &undo.hosts, &known).await?;
+    Ok(told(&found))
+}
+
+/// Where hosts of Gateways lead, of those that are not known to lead away; `known` are addresses beside those that are seen.
+pub async fn look(
+    client: &Client,
+    gateways: &[Value],
+    closing: &BTreeSet<Host>,
+    known: &BTreeSet<IpAddr>,
+) -> Result<BTreeMap<String, Leads>, Trouble> {
     let mut found: BTreeMap<String, Leads> = BTreeMap::new();
-    for gateway in &undo.gateways {
+    for gateway in gateways {
         let closed = gateway::open(gateway).into_iter();
         let hosts: BTreeSet<String> = closed
-            .filter(|host| undo.hosts.contains(host))
+            .filter(|host| closing.contains(host))
             .map(|(_, host)| host)
             .collect();
         let pods: Vec<(String, String)> = entries(gateway, "/spec/selector")
             .filter_map(|(label, value)| Some((label.clone(), value.as_str()?.to_owned())))
             .collect();
         let said = Addresses {
-            known: args.gateway_address.iter().copied().collect(),
+            known: known.clone(),
             hint: ": that of the gateway is named with --gateway-address",
             ..Addresses::default()
         };
@@ -57,7 +71,7 @@ pub async fn leading(args: &RollbackArgs, undo: &Undo, client: &Client) -> Resul
             Err(trouble) => return Err(trouble),
         }
     }
-    Ok(told(&found))
+    Ok(found)
 }
 
 /// One finding for all that lead there, and one for all of which nobody knows.

@@ -5,8 +5,9 @@
 pub mod health;
 pub mod loose;
 
-use crate::apply::closed::CLOSED;
+use crate::apply::closed::{self, CLOSED};
 use crate::apply::gateway;
+use crate::apply::inputs::{self, Now};
 use crate::apply::live::{Live, MADE, hosts, texts};
 use crate::apply::read::from;
 use crate::classes::Classes;
@@ -46,7 +47,7 @@ pub enum State {
     Migrated,
     /// It was changed since it was migrated.
     Changed,
-    /// It has the mark, and something that it needs is missing, edited or closed.
+    /// It has the mark or a route, and something that it needs, the mark among it, is missing, edited or closed.
     Failed,
     /// The gateway alone serves it: cleanup deleted the Ingress.
     Cleaned,
@@ -120,6 +121,7 @@ pub fn kinds() -> Vec<Kind> {
         cluster::SECRET,
         cluster::POD,
         cluster::SERVICE,
+        cluster::CONFIG_MAP,
         cluster::NAMESPACE,
     ];
     [&MADE[..], &more].concat()
@@ -165,7 +167,9 @@ impl Standing {
             live,
             loose: Vec::new(),
         };
-        standing.judge(args, classes, namespace);
+        let routes = standing.live.ours(&cluster::VIRTUAL_SERVICE);
+        let now = Now::read(cluster, routes, namespace).await?;
+        standing.judge(args, classes, namespace, &now);
         if let Some(name) = namespace.filter(|_| standing.all.is_empty() && standing.ingresses.is_empty()) {
             cluster.known(name).await?;
         }
@@ -173,12 +177,17 @@ impl Standing {
         Ok(standing)
     }
 
-    fn judge(&mut self, args: &StandingArgs, classes: &Classes, namespace: Option<&str>) {
+    fn judge(&mut self, args: &StandingArgs, classes: &Classes, namespace: Option<&str>, now: &Now) {
         let open: BTreeSet<gateway::Host> = self
             .live
             .ours(&cluster::GATEWAY)
             .flat_map(gateway::open)
             .collect();
+        let cluster = Around {
+            open: &open,
+            live: &self.live,
+            now,
+        };
         let mut routes: BTreeMap<Key, Vec<&Value>> = BTreeMap::new();
         for route in self.live.ours(&cluster::VIRTUAL_SERVICE) {
             for key in from(route) {
@@ -188,7 +197,8 @@ impl Standing {
         let mut all = Vec::new();
         for (key, ingress) in &self.ingresses {
             // What has the mark was migrated, whatever became of its class or its controller since.
-            let known = args.ingress_class.is_none() && marks::migrated(ingress);
+            let known =
+                args.ingress_class.is_none() && (marks::migrated(ingress) || routes.contains_key(key));
             if classes.pass_over(ingress) || !known && !classes.serve(ingress) {
                 continue;
             }
@@ -196,8 +206,8 @@ impl Standing {
                 key,
                 ingress,
                 routes.get(key).map_or(&[], Vec::as_slice),
-                &open,
-                &self.live,
+                classes.serve(ingress),
+                &cluster,
             ));
         }
         for (key, its) in &routes {
@@ -213,7 +223,7 @@ impl Standing {
                     wrong: Vec::new(),
                 };
                 for route in its {
-                    gone.wrong.extend(wrong(route, &open, &self.live));
+                    gone.wrong.extend(cluster.wrong(route, key));
                 }
                 if !cleaned {
                     let said =
@@ -253,7 +263,14 @@ impl Standing {
     }
 }
 
-fn one(key: &Key, ingress: &Value, routes: &[&Value], open: &BTreeSet<gateway::Host>, live: &Live) -> One {
+/// What is around routes.
+struct Around<'a> {
+    open: &'a BTreeSet<gateway::Host>,
+    live: &'a Live,
+    now: &'a Now,
+}
+
+fn one(key: &Key, ingress: &Value, routes: &[&Value], served: bool, around: &Around<'_>) -> One {
     let mut one = One {
         key: key.clone(),
         state: State::Left,
@@ -271,24 +288,42 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], open: &BTreeSet<gateway::H
             .collect(),
         wrong: Vec::new(),
     };
-    if !marks::migrated(ingress) {
+    let marked = marks::migrated(ingress);
+    if !marked && routes.is_empty() {
         return one;
     }
     let object = cluster::INGRESS.named(&key.0, &key.1);
+    if !marked {
+        let said = "the gateway serves it, and it has not the mark: apply was ended half-way, or somebody took it off";
+        one.wrong
+            .push(("STATE-UNMARKED", object.clone(), said.to_owned()));
+    }
     if routes.is_empty() {
         let said = "it is marked as migrated, and no VirtualService was made of it".to_owned();
         one.wrong.push(("STATE-NO-ROUTE", object.clone(), said));
     }
     for route in routes {
-        one.wrong.extend(wrong(route, open, live));
+        one.wrong.extend(around.wrong(route, key));
     }
-    one.state = if !one.wrong.is_empty() {
+    let failed = !one.wrong.is_empty();
+    let noted: BTreeSet<bool> = routes
+        .iter()
+        .filter_map(|route| inputs::as_noted(route, key, ingress))
+        .collect();
+    let changed = noted.contains(&false) || marked && marks::as_converted(ingress) != Some(true);
+    one.state = if failed {
         State::Failed
-    } else if marks::as_converted(ingress) == Some(true) {
-        State::Migrated
+    } else if changed {
+        State::Changed
     } else {
+        State::Migrated
+    };
+    if changed && !(failed && one.wrong.iter().any(|(code, _, _)| *code == "STATE-SHUT")) {
         let protections = marks::protections(ingress);
-        one.wrong.push(if protections.is_empty() {
+        one.wrong.push(if !served {
+            let said = "it is none of nginx's classes any more, and the gateway serves it as it was".to_owned();
+            ("STATE-OTHER-CLASS", object, said)
+        } else if protections.is_empty() {
             let said = "it was changed since it was migrated; the gateway serves it as it was".to_owned();
             ("STATE-SOURCE-CHANGED", object, said)
         } else {
@@ -298,47 +333,53 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], open: &BTreeSet<gateway::H
             );
             ("STATE-UNPROTECTED", object, said)
         });
-        State::Changed
-    };
+    }
     one
 }
 
-/// What is wrong with a route.
-fn wrong(route: &Value, open: &BTreeSet<gateway::Host>, live: &Live) -> Vec<(&'static str, String, String)> {
-    let namespace = meta(route, "namespace");
-    let object = cluster::VIRTUAL_SERVICE.named(namespace, meta(route, "name"));
-    let mut found = Vec::new();
-    if marks::untouched(route) == Some(false) {
-        let said = "somebody edited it since it was written".to_owned();
-        found.push(("STATE-EDITED", object.clone(), said));
-    }
-    if shut(route) {
-        let said = "paths of it are closed at the gateway: its Ingress could not be converted any more";
-        found.push(("STATE-SHUT", object.clone(), said.to_owned()));
-    }
-    found.extend(loose::needs(route, live));
-    for host in hosts(route) {
-        if !is_open(namespace, &host, open) {
-            found.push((
-                "STATE-CLOSED",
-                object.clone(),
-                format!("no Gateway has its host {host}"),
-            ));
+impl Around<'_> {
+    /// What is wrong with a route, for one of its Ingresses.
+    fn wrong(&self, route: &Value, key: &Key) -> Vec<(&'static str, String, String)> {
+        let namespace = meta(route, "namespace");
+        let object = cluster::VIRTUAL_SERVICE.named(namespace, meta(route, "name"));
+        let mut found = Vec::new();
+        if marks::untouched(route) == Some(false) {
+            let said = "somebody edited it since it was written".to_owned();
+            found.push(("STATE-EDITED", object.clone(), said));
         }
+        if shut(route, key) {
+            let said = format!(
+                "it answers the paths of Ingress {}/{} itself: that could not be converted any more when it was written",
+                key.0, key.1
+            );
+            found.push(("STATE-SHUT", object.clone(), said));
+        }
+        found.extend(loose::needs(route, self.live));
+        found.extend(self.now.changed(route));
+        for host in hosts(route) {
+            if !is_open(namespace, &host, self.open) {
+                found.push((
+                    "STATE-CLOSED",
+                    object.clone(),
+                    format!("no Gateway has its host {host}"),
+                ));
+            }
+        }
+        if texts(route, "/spec/gateways").next().is_none() {
+            found.push(("STATE-NO-GATEWAY", object, "it is bound to no Gateway".to_owned()));
+        }
+        found
     }
-    if texts(route, "/spec/gateways").next().is_none() {
-        found.push(("STATE-NO-GATEWAY", object, "it is bound to no Gateway".to_owned()));
-    }
-    found
 }
 
-/// Whether something is closed of a route that is one Ingress's alone; where several share it, each is told of by itself.
-fn shut(route: &Value) -> bool {
+/// Whether paths of an Ingress are closed in a route. One of before that does not say whose they are, and serves several,
+/// tells of none.
+fn shut(route: &Value, key: &Key) -> bool {
     let closed = |http: &Value| {
         let name = http.get("name").and_then(Value::as_str).unwrap_or_default();
         http.get("directResponse").is_some() && (name == CLOSED || name.starts_with("refused "))
     };
-    from(route).len() == 1 && items(route, "/spec/http").any(closed)
+    closed::closes(route, key) || from(route).len() == 1 && items(route, "/spec/http").any(closed)
 }
 
 /// Whether a host is open, itself or by a wildcard over it.

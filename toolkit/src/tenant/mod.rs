@@ -149,6 +149,13 @@ async fn rivals(tenant: &Tenant, place: &Place<'_>) -> Result<Vec<String>, Troub
             .iter()
             .any(|own| own == host || crate::preflight::certificate::covers(own, host))
     };
+    // A wildcard of the platform is everybody's, one of a tenant is that tenant's.
+    let theirs = |object: &Value, host: &str| {
+        let host = host.split_once('/').map_or(host, |(_, host)| host);
+        let another = see::label(object, TENANT).is_some_and(|name| name != tenant.name);
+        let mut own = tenant.hosts.iter();
+        another && own.any(|own| host.strip_prefix('*').is_some_and(|under| own.ends_with(under)))
+    };
     for (kind, pointer) in [
         (kinds::INGRESS, ""),
         (kinds::VIRTUAL_SERVICE, "/spec/hosts"),
@@ -169,7 +176,7 @@ async fn rivals(tenant: &Tenant, place: &Place<'_>) -> Result<Vec<String>, Troub
                     .collect(),
                 _ => items(object, pointer).filter_map(Value::as_str).collect(),
             };
-            if let Some(host) = hosts.into_iter().find(|host| ours(host)) {
+            if let Some(host) = hosts.into_iter().find(|host| ours(host) || theirs(object, host)) {
                 found.push(format!("{} has {host}", see::object(object)));
             }
         }
@@ -205,20 +212,10 @@ async fn twice(tenant: &Tenant, place: &Place<'_>) -> Result<Option<String>, Tro
     Ok(None)
 }
 
-async fn create(args: &CreateArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
-    let (tenant, copy) = completed(&args.shape, place).await?;
-    let rivals = rivals(&tenant, place).await?;
-    if !rivals.is_empty() {
-        return Err(Trouble::Refused(format!(
-            "a host belongs to one namespace: {}; take it away there, or give the tenant another",
-            rivals.join("; ")
-        )));
-    }
-    if let Some(why) = twice(&tenant, place).await? {
-        return Err(Trouble::Refused(why));
-    }
+/// What should be known of the tenant's certificate.
+fn warnings(args: &CreateArgs, tenant: &Tenant, copy: Option<&Value>) -> Result<Vec<String>, Trouble> {
     let mut says = Vec::new();
-    if let Some(copy) = &copy {
+    if let Some(copy) = copy {
         let read = Certificate::of(copy).map_err(|why| {
             Trouble::Refused(format!(
                 "Secret {} cannot be used: {why}",
@@ -245,6 +242,22 @@ async fn create(args: &CreateArgs, place: &mut Place<'_>) -> Result<End, Trouble
             tenant.secret_name()
         ));
     }
+    Ok(says)
+}
+
+async fn create(args: &CreateArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
+    let (tenant, copy) = completed(&args.shape, place).await?;
+    let rivals = rivals(&tenant, place).await?;
+    if !rivals.is_empty() {
+        return Err(Trouble::Refused(format!(
+            "a host belongs to one namespace: {}; take it away there, or give the tenant another",
+            rivals.join("; ")
+        )));
+    }
+    if let Some(why) = twice(&tenant, place).await? {
+        return Err(Trouble::Refused(why));
+    }
+    let says = warnings(args, &tenant, copy.as_ref())?;
     let there = see::get(&place.client, kinds::NAMESPACE, None, &tenant.namespace).await?;
     let mut objects = Vec::new();
     if there.is_none() {
@@ -283,7 +296,19 @@ async fn create(args: &CreateArgs, place: &mut Place<'_>) -> Result<End, Trouble
     let mut lines: Vec<String> = done
         .done
         .iter()
-        .map(|object| format!("{word}: {object}"))
+        .map(|object| {
+            let word = if done.same.contains(object) {
+                "as it should be"
+            } else {
+                word
+            };
+            format!("{word}: {object}")
+        })
+        .collect();
+    let written: Vec<&String> = done
+        .done
+        .iter()
+        .filter(|object| !done.same.contains(object))
         .collect();
     lines.extend(
         objects
@@ -294,7 +319,7 @@ async fn create(args: &CreateArgs, place: &mut Place<'_>) -> Result<End, Trouble
     lines.extend(says.iter().cloned());
     let whole = json!({
         "tenant": tenant.name, "namespace": tenant.namespace, "hosts": tenant.hosts, "dryRun": args.dry_run,
-        "written": done.done, "left": done.left, "warnings": says,
+        "written": written, "same": done.same, "left": done.left, "warnings": says,
     });
     batch::say(place, &whole, &lines)?;
     done.end(place, "written")

@@ -66,18 +66,35 @@ pub async fn run(args: &ValidateArgs, place: &mut Place<'_>) -> Result<End, Trou
     Ok(if blockers == 0 { End::Done } else { End::Partly })
 }
 
+/// What is wrong with an Ingress, and loses nobody a guard or an answer.
+const WARNINGS: [&str; 5] = [
+    "STATE-SOURCE-CHANGED",
+    "STATE-EDITED",
+    "STATE-ORPHANED",
+    "STATE-UNMARKED",
+    "STATE-OTHER-CLASS",
+];
+
 /// What is wrong with an Ingress, as findings.
 fn of(one: &standing::One) -> Vec<Finding> {
     let name = format!("{}/{}", one.key.0, one.key.1);
-    let remedy = |code: &str| match code {
+    let remedy = |code: &str| {
+        match code {
         "STATE-UNPROTECTED" => format!(
             "write it anew: migrate apply --ingress {name}; where that is refused, give it back to nginx: migrate rollback --ingress {name}"
         ),
         "STATE-EDITED" | "STATE-GUARD-EDITED" | "STATE-RULE-EDITED" => {
             "put the change into the Ingress, then migrate apply --overwrite".to_owned()
         }
+        "STATE-OTHER-CLASS" => format!(
+            "take away what was made of it: migrate rollback --ingress {name}; or give it its class again"
+        ),
+        "STATE-GUARD-ELSEWHERE" => {
+            "give the Gateway its pods again (spec.selector), or move the hosts to another: migrate apply --gateway"
+                .to_owned()
+        }
         "STATE-SHUT" => format!(
-            "give it back to nginx, which can do it: migrate rollback --ingress {name}; or say what may be lost: migrate apply --ingress {name} --accept CODE"
+            "where it can be converted now: migrate apply --ingress {name}; else give it back to nginx, which can do it, with all that share its host: migrate rollback --ingress {name}; or say what may be lost: migrate apply --ingress {name} --accept CODE"
         ),
         "STATE-ORPHANED" => format!(
             "if nobody wants it any more: migrate rollback --ingress {name} --gone {name}; else have it back: migrate restore"
@@ -86,12 +103,13 @@ fn of(one: &standing::One) -> Vec<Finding> {
             format!("its Ingress is gone; have it back with migrate rollback --ingress {name}")
         }
         _ => format!("write it anew: migrate apply --ingress {name}"),
+    }
     };
     one.wrong
         .iter()
         .map(|(code, object, message)| Finding {
             code,
-            severity: if ["STATE-SOURCE-CHANGED", "STATE-EDITED", "STATE-ORPHANED"].contains(code) {
+            severity: if WARNINGS.contains(code) {
                 Severity::Warning
             } else {
                 Severity::Blocker

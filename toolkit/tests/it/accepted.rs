@@ -2,7 +2,7 @@
 
 use crate::apply::{ING, VS, tenants};
 use crate::support::migrate;
-use gradual_rollout_apiserver::Store;
+use gradual_rollout_apiserver::{Action, Failure, Fault, Store};
 use gradual_rollout_toolkit::trouble::End;
 use serde_json::{Value, json};
 
@@ -62,4 +62,41 @@ async fn an_ingress_that_is_as_it_was_is_not_shut_by_a_run_without_its_accept_an
         println!("{}{}", told.err, told.out);
         assert!((told.out + &told.err).contains("STATE-SHUT"), "{verb}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_writes_on_an_ingress_what_was_accepted_of_it_accepts_nothing() {
+    let (store, clock) = tenants(&["ns-a"]);
+    let apply = ["apply", "--all"];
+    assert_eq!(migrate(&store, &clock, &apply).await.end.unwrap(), End::Done);
+    note(&store, AUTH, "http://auth.ns-a.svc.cluster.local/");
+    // All that is known of an Ingress, as whoever may write it may write it.
+    note(&store, ACCEPTED, "AUTH-URL");
+    let shop = store.get(ING, "ns-a", "shop").unwrap();
+    let digest = gradual_rollout_toolkit::marks::source(&shop, "nginx.ingress.kubernetes.io");
+    note(&store, "rollout.sealos.io/source-hash", &digest);
+    let told = migrate(&store, &clock, &["validate"]).await;
+    assert!(told.err.contains("STATE-UNPROTECTED"), "{}", told.err);
+    let said = migrate(&store, &clock, &apply).await;
+    println!("{}{}", said.err, said.out);
+    assert!(said.err.contains("APPLY-CLOSED"), "{}", said.err);
+    assert!(store.list(VS)[0].to_string().contains("directResponse"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_accepted_and_could_not_be_kept_is_not_marked() {
+    let (store, clock) = tenants(&["ns-a"]);
+    note(&store, AUTH, "http://auth.ns-a.svc.cluster.local/");
+    let denied = || {
+        let failure = Failure::new(403, "Forbidden", "no ConfigMaps");
+        Fault::new(Action::Fail(failure)).resource("configmaps")
+    };
+    for verb in ["patch", "create"] {
+        store.inject(denied().verb(verb));
+    }
+    let said = migrate(&store, &clock, &["apply", "--all", "--accept", "AUTH-URL"]).await;
+    println!("{}{}", said.err, said.out);
+    assert_eq!(said.end.unwrap(), End::Partly);
+    assert!(said.err.contains("gradual-rollout-accepted"), "{}", said.err);
+    assert!(!crate::apply::marked(&store, "ns-a", "shop"));
 }

@@ -56,6 +56,18 @@ pub(crate) async fn migrate_to(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<End, Trouble> {
+    migrate_until(client, clock, words, &|| false, out, err).await
+}
+
+/// The same, and it ends when the test wants it to.
+pub(crate) async fn migrate_until(
+    client: kube::Client,
+    clock: &Clock,
+    words: &[&str],
+    stopped: &(dyn Fn() -> bool + Sync),
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<End, Trouble> {
     let typed = Typed::try_parse_from([&["migrate"], words].concat()).unwrap();
     let now = || clock.now();
     verb::run(
@@ -63,6 +75,7 @@ pub(crate) async fn migrate_to(
         &mut Place {
             client,
             now: &now,
+            stopped,
             out,
             err,
             terminal: false,

@@ -1,5 +1,7 @@
 //! `loadbalancer migrate` and `undo`.
 
+mod renewed;
+
 use crate::kinds::{ISTIO, put, serve};
 use crate::preflight::healthy::secret;
 use crate::support::{Said, cluster, migrate};

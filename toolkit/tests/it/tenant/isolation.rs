@@ -109,3 +109,19 @@ async fn pods_that_do_not_end_are_waited_for_no_longer_than_told_and_deleted() {
     assert!(matches!(said.end, Err(Trouble::TimedOut(_))), "{said:?}");
     assert!(store.list("pods").is_empty());
 }
+
+#[tokio::test]
+async fn a_host_under_the_wildcard_of_another_tenant_belongs_to_that_one() {
+    let (store, clock) = with_istio();
+    let said = migrate(&store, &clock, &super::CREATE).await;
+    assert_eq!(said.end.unwrap(), End::Done);
+    for more in [["--host", "x.ada.a.com"], ["--domain", "ada.a.com"]] {
+        let words = [&["tenant", "create", "bob"], &more[..]].concat();
+        let said = migrate(&store, &clock, &words).await;
+        let why = said.end.unwrap_err().to_string();
+        assert!(why.contains("*.ada.a.com"), "{why}");
+    }
+    let again = migrate(&store, &clock, &super::CREATE).await;
+    assert!(!again.out.contains("written: "), "{}", again.out);
+    assert!(again.out.contains("as it should be"), "{}", again.out);
+}

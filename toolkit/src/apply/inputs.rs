@@ -1,0 +1,194 @@
+//! What a route was made with beside its Ingresses, noted on it: the controller's settings, and the ports of Services.
+//! Who changes these changes what nginx does, and nothing of an Ingress.
+
+use super::gateway;
+use super::needs::annotate;
+use super::plan::Sources;
+use super::read::{from, ports};
+use crate::cluster::{self, Cluster, annotation, meta};
+use crate::convert;
+use crate::digest;
+use crate::marks;
+use crate::trouble::Trouble;
+use gradual_rollout_migration::convert::controller_config;
+use gradual_rollout_migration::input::Key;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a run converts with.
+#[derive(Debug)]
+pub struct Inputs {
+    /// The controller's ConfigMap, and the digest of it.
+    settings: Option<String>,
+    /// The names of the ports of Services.
+    services: Services,
+    /// The digests of the Ingresses.
+    ingresses: BTreeMap<Key, String>,
+}
+
+/// The names of ports by number, by Service.
+pub type Services = BTreeMap<Key, BTreeMap<u64, String>>;
+
+/// The digest of a controller's settings.
+fn settings_digest(data: Option<&Value>) -> String {
+    digest::short(data.unwrap_or(&json!({})))
+}
+
+impl Inputs {
+    /// Those of a run.
+    pub fn new(sources: &Sources<'_>) -> Self {
+        let inventory = &sources.seen.inventory;
+        let settings = controller_config(inventory, sources.options).map(|key| {
+            let data = inventory.config_maps.get(&key).map(|map| json!(map.data));
+            format!("{}/{}@{}", key.0, key.1, settings_digest(data.as_ref()))
+        });
+        let services = inventory.services.iter().map(|(key, service)| {
+            let ports = service.ports.iter();
+            let ports = ports.map(|port| (u64::from(port.port), port.name.clone().unwrap_or_default()));
+            (key.clone(), ports.collect())
+        });
+        let prefix = convert::prefix(inventory, sources.options);
+        let ingresses = sources.seen.ingresses.iter();
+        Self {
+            settings,
+            services: services.collect(),
+            ingresses: ingresses
+                .map(|(key, ingress)| (key.clone(), marks::source(ingress, &prefix)))
+                .collect(),
+        }
+    }
+
+    /// Notes on a route or a policy what its Ingresses were.
+    pub fn of(&self, object: &mut Value) {
+        let all: Vec<String> = from(object)
+            .iter()
+            .filter_map(|key| Some(format!("{}/{}={}", key.0, key.1, self.ingresses.get(key)?)))
+            .collect();
+        if !all.is_empty() {
+            annotate(object, marks::SOURCES, &all.join(","));
+        }
+    }
+
+    /// Notes them on a route.
+    pub fn note(&self, route: &mut Value) {
+        self.of(route);
+        if let Some(settings) = &self.settings {
+            annotate(route, marks::SETTINGS, settings);
+        }
+        let named: Vec<String> = ports(route)
+            .iter()
+            .filter_map(|(host, number)| {
+                let name = self.services.get(&service(host)?)?.get(number)?;
+                Some(format!("{host}:{number}={name}"))
+            })
+            .collect();
+        if !named.is_empty() {
+            annotate(route, marks::PORTS, &named.join(","));
+        }
+    }
+}
+
+/// The digest of an Ingress that an object was made of, as it is noted there, with the prefix behind the `@`.
+pub fn noted<'a>(object: &'a Value, key: &Key) -> Option<&'a str> {
+    let all = annotation(object, marks::SOURCES)?.split(',');
+    let mut all = all.filter_map(|noted| noted.split_once('='));
+    let is = |name: &str| name.split_once('/') == Some((key.0.as_str(), key.1.as_str()));
+    all.find(|(name, _)| is(name)).map(|(_, digest)| digest)
+}
+
+/// Whether an Ingress is as an object says that it was made of it; none where it says nothing. That of an Ingress itself
+/// is for whoever may write it to write.
+pub fn as_noted(object: &Value, key: &Key, ingress: &Value) -> Option<bool> {
+    let noted = noted(object, key)?;
+    let (_, prefix) = noted.split_once('@')?;
+    Some(marks::source(ingress, prefix) == noted)
+}
+
+/// The Service that a destination names; none where it is none of the cluster's.
+fn service(host: &str) -> Option<Key> {
+    let mut parts = host.split('.');
+    let (name, namespace, word) = (parts.next()?, parts.next()?, parts.next()?);
+    (word == "svc").then(|| (namespace.to_owned(), name.to_owned()))
+}
+
+/// What routes were made with, as it is now.
+#[derive(Debug, Default)]
+pub struct Now {
+    settings: BTreeMap<String, Result<String, String>>,
+    services: Services,
+}
+
+impl Now {
+    /// Looks at the `ConfigMaps` and Services that routes were made with, in a namespace or in all.
+    pub async fn read<'a>(
+        cluster: &Cluster,
+        routes: impl Iterator<Item = &'a Value>,
+        namespace: Option<&str>,
+    ) -> Result<Self, Trouble> {
+        let noted: BTreeSet<&str> = routes
+            .filter_map(|route| Some(annotation(route, marks::SETTINGS)?.split_once('@')?.0))
+            .collect();
+        let mut now = Self::default();
+        for map in noted {
+            let Some((space, name)) = map.split_once('/') else {
+                continue;
+            };
+            let found = match cluster.get(&cluster::CONFIG_MAP, space, name).await {
+                Ok(found) => Ok(settings_digest(found.as_ref().and_then(|map| map.get("data")))),
+                Err(kube::Error::Api(status)) if status.code == 403 => Err(status.message.clone()),
+                Err(error) => return Err(Trouble::kube(format!("read ConfigMap {map}"), &error)),
+            };
+            now.settings.insert(map.to_owned(), found);
+        }
+        for service in cluster.all(&cluster::SERVICE, namespace).await? {
+            let list = service.pointer("/spec/ports").and_then(Value::as_array);
+            let ports = list.into_iter().flatten().filter_map(|port| {
+                let name = port.get("name").and_then(Value::as_str).unwrap_or_default();
+                Some((port.get("port")?.as_u64()?, name.to_owned()))
+            });
+            now.services.insert(gateway::key(&service), ports.collect());
+        }
+        Ok(now)
+    }
+
+    /// What of it is not as a route was made with.
+    pub fn changed(&self, route: &Value) -> Vec<(&'static str, String, String)> {
+        let object = cluster::VIRTUAL_SERVICE.named(meta(route, "namespace"), meta(route, "name"));
+        let mut found = Vec::new();
+        let noted = annotation(route, marks::SETTINGS).and_then(|noted| noted.split_once('@'));
+        if let Some((map, digest)) = noted {
+            let said = match self.settings.get(map) {
+                Some(Ok(now)) if now == digest => None,
+                Some(Err(why)) => Some(format!(
+                    "whether the controller's settings are as it was made with nobody knows: {why}"
+                )),
+                Some(Ok(_)) | None => Some(format!(
+                    "the controller's settings (ConfigMap {map}) were changed since it was written: what nginx demands of all may be missing"
+                )),
+            };
+            found.extend(said.map(|said| ("STATE-CONTROLLER-CHANGED", object.clone(), said)));
+        }
+        let noted = annotation(route, marks::PORTS).unwrap_or_default().split(',');
+        let names: BTreeMap<&str, &str> = noted.filter_map(|noted| noted.split_once('=')).collect();
+        for (host, number) in ports(route) {
+            // One that is not there at all is told of by itself.
+            let Some(now) = service(&host).and_then(|key| self.services.get(&key)) else {
+                continue;
+            };
+            let before = names.get(format!("{host}:{number}").as_str());
+            let unknown = names.is_empty() && !now.is_empty();
+            let said = match (now.get(&number), before) {
+                (None, None) if !unknown => continue,
+                (None, _) => format!("it leads to port {number} of {host}, which the Service has no more"),
+                (Some(name), Some(before)) if name != before => {
+                    format!(
+                        "it leads to port {number} of {host}, which is called {name:?} and was {before:?}"
+                    )
+                }
+                (Some(_), _) => continue,
+            };
+            found.push(("STATE-PORT-CHANGED", object.clone(), said));
+        }
+        found
+    }
+}
