@@ -2,14 +2,14 @@
 //! there is nothing to write with; its watches are kept warm, and its claims known, so that of two resources that name
 //! one route the older owns it whoever works them.
 
-use super::claims::{Claims, claim};
+use super::claims::{Claims, Selected, claim, home};
 use super::persist::{self, Sound};
 use super::wanted;
 use crate::cluster::cache::{Cache, Listed};
 use crate::cluster::rollouts::RawRollout;
-use crate::routing::{ClaimKey, ObjectKind, ObjectRef, Stock, Target, found, needs};
+use crate::routing::{ObjectKind, ObjectRef, Stock, found, needs};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// One resource that is only looked at.
 pub(super) struct Bystander {
@@ -18,7 +18,7 @@ pub(super) struct Bystander {
     sound: Option<Sound>,
     /// Kinds and namespaces in which selections look.
     scopes: BTreeSet<(ObjectKind, String)>,
-    selected: BTreeMap<String, Vec<ClaimKey>>,
+    selected: Selected,
 }
 
 impl Bystander {
@@ -27,7 +27,7 @@ impl Bystander {
             raw,
             sound: None,
             scopes: BTreeSet::new(),
-            selected: BTreeMap::new(),
+            selected: Selected::new(),
         };
         bystander.read(cache, claims, allowed);
         bystander
@@ -84,9 +84,9 @@ impl Bystander {
     }
 
     /// What its selections find; `None` while not everything is listed.
-    fn select(&self, cache: &Cache) -> Option<BTreeMap<String, Vec<ClaimKey>>> {
+    fn select(&self, cache: &Cache) -> Option<Selected> {
         let sound = self.sound.as_ref()?;
-        let mut selected = BTreeMap::new();
+        let mut selected = Selected::new();
         for planned in sound.plan.cared_for() {
             let mut stock = Stock::default();
             let wanted = needs(&planned.component, &self.raw.namespace);
@@ -99,9 +99,8 @@ impl Bystander {
                 };
                 stock.put(kind, &namespace, objects);
             }
-            let found = found(&planned.component, &self.raw.namespace, &stock);
-            let keys = found.targets.iter().flat_map(Target::claims).collect();
-            selected.insert(planned.name().to_owned(), keys);
+            let found = found(&planned.component, &home(&self.raw), &stock);
+            selected.insert(planned.name().to_owned(), found.sought);
         }
         Some(selected)
     }
@@ -123,7 +122,7 @@ fn carried(raw: &RawRollout) -> Vec<(&str, [Option<&Value>; 3], bool)> {
     let components = raw.status.get("components").and_then(Value::as_array);
     let each = components.into_iter().flatten();
     each.filter_map(|c| {
-        let said = [c.get("definition"), c.get("detached"), c.get("state")];
+        let said = [c.get("definition"), c.get("detached"), c.get("back")];
         Some((c.get("name")?.as_str()?, said, c.get("since").is_some()))
     })
     .collect()
