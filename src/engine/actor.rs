@@ -261,7 +261,12 @@ impl Actor {
             raw,
         };
         actor.resume_cursors();
+        actor.shared.claims.looked(&actor.raw.uid, false);
         actor.read_spec();
+        if actor.sound.is_err() || actor.raw.deleting {
+            // It may never look.
+            actor.shared.claims.looked(&actor.raw.uid, true);
+        }
         // Before anybody else begins: what runs holds its turn over restarts.
         actor.tell_turn(false, now);
         actor

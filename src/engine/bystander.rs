@@ -64,7 +64,9 @@ impl Bystander {
             .as_ref()
             .map(|sound| wanted::want(cache, sound, &self.raw.namespace))
             .unwrap_or_default();
-        self.selected = self.select(cache).unwrap_or_default();
+        let selected = self.select(cache);
+        claims.looked(&self.raw.uid, self.sound.is_none() || selected.is_some());
+        self.selected = selected.unwrap_or_default();
         self.claim(claims);
     }
 
@@ -75,12 +77,14 @@ impl Bystander {
             return;
         }
         // What is not listed yet frees nothing.
-        if let Some(selected) = self.select(cache)
-            && selected != self.selected
-        {
+        let Some(selected) = self.select(cache) else {
+            return;
+        };
+        if selected != self.selected {
             self.selected = selected;
             self.claim(claims);
         }
+        claims.looked(&self.raw.uid, true);
     }
 
     /// What its selections find; `None` while not everything is listed.
@@ -123,7 +127,41 @@ fn carried(raw: &RawRollout) -> Vec<(&str, [Option<&Value>; 3], bool)> {
     let each = components.into_iter().flatten();
     each.filter_map(|c| {
         let said = [c.get("definition"), c.get("detached"), c.get("back")];
-        Some((c.get("name")?.as_str()?, said, c.get("since").is_some()))
+        Some((
+            c.get("name")?.as_str()?,
+            said,
+            c.get("since").is_some_and(|at| !at.is_null()),
+        ))
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_changes_how_a_component_stands_on_its_routes_is_news() {
+        let raw = |more: Value| {
+            let mut component = json!({"name": "shop", "since": "2026-01-01T00:00:00Z"});
+            for (key, value) in more.as_object().unwrap() {
+                component[key] = value.clone();
+            }
+            RawRollout {
+                status: json!({"components": [component]}),
+                ..RawRollout::default()
+            }
+        };
+        let before = raw(json!({}));
+        assert_eq!(carried(&before), carried(&raw(json!({"message": "news"}))));
+        for more in [
+            json!({"back": "elsewhere"}),
+            json!({"definition": {}}),
+            json!({"detached": true}),
+            json!({"since": null}),
+        ] {
+            assert_ne!(carried(&before), carried(&raw(more.clone())), "{more}");
+        }
+    }
 }

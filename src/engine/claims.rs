@@ -43,6 +43,8 @@ struct Book {
     by_object: BTreeMap<ObjectRef, BTreeSet<String>>,
     /// Every resource there was when the daemon began has told what it claims.
     complete: bool,
+    /// Those whose selections were not looked at yet, so that they claim more than is known.
+    unlooked: BTreeSet<String>,
 }
 
 impl Book {
@@ -126,9 +128,29 @@ impl Claims {
 
     /// A resource is gone.
     pub(super) fn remove(&self, uid: &str) {
-        if self.book().take(uid).is_some() {
+        let mut book = self.book();
+        book.unlooked.remove(uid);
+        let known = book.take(uid).is_some();
+        drop(book);
+        if known {
             self.tell();
         }
+    }
+
+    /// Whether what a resource's selections find is among what it claims.
+    pub(super) fn looked(&self, uid: &str, looked: bool) {
+        let mut book = self.book();
+        if looked {
+            book.unlooked.remove(uid);
+        } else {
+            book.unlooked.insert(uid.to_owned());
+        }
+    }
+
+    /// Whether everybody has told what it claims, the finds of its selections included.
+    pub(super) fn is_known(&self) -> bool {
+        let book = self.book();
+        book.complete && book.unlooked.is_empty()
     }
 
     /// The resource of this namespace and name is gone, whichever it was.
@@ -138,6 +160,7 @@ impl Claims {
         let named = book.by_uid.iter().filter(|(_, claim)| claim.name() == name);
         let uids: Vec<String> = named.map(|(uid, _)| uid.clone()).collect();
         for uid in uids {
+            book.unlooked.remove(&uid);
             book.take(&uid);
         }
         drop(book);

@@ -18,17 +18,26 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Actor {
+    /// Whether the component's selections were looked at, or cannot be.
+    fn looks(&self, name: &str, seen: &Seen) -> bool {
+        let sought = self.memos.get(name).and_then(Memo::sought);
+        let planned = self.sound.as_ref().ok().and_then(|s| s.plan.component(name));
+        let selects = planned.is_some_and(|p| !needs(&p.component, &self.raw.namespace).is_empty());
+        !selects || sought.is_some() || seen.routers != Routers::Unread
+    }
+
+    /// Whether every component's selections were.
+    fn has_looked(&self, components: &BTreeMap<String, Seen>) -> bool {
+        components.iter().all(|(name, seen)| self.looks(name, seen))
+    }
+
     /// Whether a command names only components that have no canary traffic as far as is known, and of which nobody can
     /// tell yet whether their routes are another's: at a daemon's start it would be answered as if they were not.
     fn is_early(&self, command: &Command, components: &BTreeMap<String, Seen>, now: Timestamp) -> bool {
         let is_unknown = |name: &str, seen: &Seen| {
             let status = self.status.component(name);
             let carries = status.is_some_and(|c| c.definition.is_some() || c.lowering.is_some());
-            let sought = self.memos.get(name).and_then(Memo::sought);
-            let planned = self.sound.as_ref().ok().and_then(|s| s.plan.component(name));
-            let selects = planned.is_some_and(|p| !needs(&p.component, &self.raw.namespace).is_empty());
-            let looked = !selects || sought.is_some() || seen.routers != Routers::Unread;
-            let known = looked && self.shared.claims.is_complete();
+            let known = self.looks(name, seen) && self.shared.claims.is_known();
             !(carries || known)
         };
         let all = command.wish.components.iter().any(|name| name == "*");
@@ -61,6 +70,9 @@ impl Actor {
                 components = self.see_once();
             }
         }
+        self.shared
+            .claims
+            .looked(&self.raw.uid, self.has_looked(&components));
         meet(&self.selected, &self.status, &mut components);
         components
     }
