@@ -381,7 +381,9 @@ mod tests {
 
     /// A component with canary traffic, whose selections found these.
     fn selecting(created: &str, name: &str, found: &[Sought]) -> Claim {
-        let one = component("shop", name);
+        let one: Component = serde_json::from_value(json!({"name": "shop", "routers": [{"ingressNginx": {
+            "ingresses": {"names": [name]}, "gateway": {"namespace": "edge", "service": "gw", "port": 8081}}}]}))
+        .unwrap();
         let known = ComponentStatus {
             name: one.name.clone(),
             definition: Some(Box::new(one.clone())),
