@@ -14,8 +14,8 @@ use crate::rollout::reason::Reason;
 use crate::rollout::spec::{Component, GradualRollout};
 use crate::rollout::weight::Weight;
 use crate::routing::{
-    Change, Left, ObjectKind, ObjectPatch, ObjectRef, Seen, Stamp, Stock, Target, Write, WriteMode, found,
-    needs,
+    Change, Home, Left, ObjectKind, ObjectPatch, ObjectRef, Seen, Stamp, Stock, Target, Write, WriteMode,
+    found, needs,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -97,11 +97,11 @@ pub(super) fn component<'r>(rollout: &'r GradualRollout, name: &str) -> Option<&
 async fn stock(
     cluster: &Reach,
     component: &Component,
-    namespace: &str,
+    home: &Home,
     patience: Option<(Instant, &Semaphore)>,
 ) -> (Stock, Vec<(ObjectRef, Error)>) {
     let (mut stock, mut unread) = (Stock::default(), Vec::new());
-    for (kind, namespace) in needs(component, namespace) {
+    for (kind, namespace) in needs(component, &home.namespace) {
         if kind != ObjectKind::Ingress {
             continue;
         }
@@ -126,15 +126,15 @@ async fn stock(
 pub(super) async fn lower(
     cluster: &Reach,
     component: &Component,
-    namespace: &str,
+    home: &Home,
     order: Order<'_>,
 ) -> Vec<(ObjectRef, Result<Written, Error>)> {
     let order = Order {
         may_raise: false,
         ..order
     };
-    let (stock, unread) = stock(cluster, component, namespace, order.patience).await;
-    let all = found(component, namespace, &stock).targets;
+    let (stock, unread) = stock(cluster, component, home, order.patience).await;
+    let all = found(component, home, &stock).targets;
     if order.command.verb == Verb::Set {
         let too_fine = too_fine(cluster, &all, order).await;
         if !too_fine.is_empty() {
@@ -174,11 +174,11 @@ async fn too_fine(
 pub(super) async fn preview(
     cluster: &Reach,
     component: &Component,
-    namespace: &str,
+    home: &Home,
     order: Order<'_>,
 ) -> Vec<(ObjectRef, Result<Written, Error>)> {
-    let (stock, unread) = stock(cluster, component, namespace, None).await;
-    let all = found(component, namespace, &stock).targets;
+    let (stock, unread) = stock(cluster, component, home, None).await;
+    let all = found(component, home, &stock).targets;
     let previews = all.into_iter().map(|target| async move {
         let drafted = read_and_draft(cluster, &target, order).await;
         (target.object().clone(), drafted)
@@ -201,10 +201,10 @@ pub(super) struct Control {
 }
 
 /// What the old path of a component consists of, as far as its routers tell.
-pub(super) async fn control(cluster: &Reach, component: &Component, namespace: &str) -> Control {
-    let (stock, _) = stock(cluster, component, namespace, None).await;
+pub(super) async fn control(cluster: &Reach, component: &Component, home: &Home) -> Control {
+    let (stock, _) = stock(cluster, component, home, None).await;
     let mut control = Control::default();
-    for target in found(component, namespace, &stock).targets {
+    for target in found(component, home, &stock).targets {
         control.services.extend(target.control_services());
         let object = target.object();
         if object.kind == ObjectKind::Deployment {
@@ -222,11 +222,11 @@ pub(super) async fn control(cluster: &Reach, component: &Component, namespace: &
 pub(super) async fn objects(
     cluster: &Reach,
     component: &Component,
-    namespace: &str,
+    home: &Home,
 ) -> (Vec<(ObjectRef, Result<Value, Error>)>, Vec<Error>) {
-    let (stock, unlisted) = stock(cluster, component, namespace, None).await;
+    let (stock, unlisted) = stock(cluster, component, home, None).await;
     let mut all = Vec::new();
-    for target in found(component, namespace, &stock).targets {
+    for target in found(component, home, &stock).targets {
         let object = target.object().clone();
         match read(cluster, &target).await {
             Ok(Some(json)) => all.push((object, Ok(json))),
@@ -242,10 +242,10 @@ pub(super) async fn objects(
 pub(super) async fn says(
     cluster: &Reach,
     component: &Component,
-    namespace: &str,
+    home: &Home,
 ) -> (Option<Weight>, Vec<String>) {
-    let (stock, unlisted) = stock(cluster, component, namespace, None).await;
-    let all = found(component, namespace, &stock).targets;
+    let (stock, unlisted) = stock(cluster, component, home, None).await;
+    let all = found(component, home, &stock).targets;
     let reads = all.into_iter().map(|target| async move {
         match read(cluster, &target).await? {
             Some(json) => Ok::<Weight, Error>(target.read(&json)?.weight),

@@ -82,7 +82,7 @@ pub(super) async fn run(
                 exit = Exit::Refused;
                 continue;
             }
-            for (object, result) in direct::preview(cluster, component, namespace, order).await {
+            for (object, result) in direct::preview(cluster, component, &task.home(namespace), order).await {
                 match result {
                     Ok(written) => {
                         let line = format!("  {}: {}", written.object, written.way());

@@ -24,7 +24,7 @@ pub(super) fn foreign(
         .map(|other| (uid(other), claim(other, namespace)))
         .collect();
     let others: Vec<(&str, &Claim)> = others.iter().map(|(uid, claim)| (uid.as_str(), claim)).collect();
-    let met = claim(rollout, namespace).refused(&uid(rollout), &others);
+    let met = claim(rollout, namespace).refused(&uid(rollout), &others).whole;
     let stalled = rollout
         .status
         .as_ref()

@@ -12,7 +12,7 @@ use crate::cluster::by_hand::{Daemon, Error};
 use crate::rollout::command::{Command, Verb};
 use crate::rollout::spec::GradualRollout;
 use crate::rollout::weight::Weight;
-use crate::routing::{ClaimKey, ObjectRef};
+use crate::routing::{ClaimKey, Home, ObjectRef};
 use crate::settings::Settings;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -53,6 +53,11 @@ impl Task {
     /// The rollout's name.
     pub(super) fn name(&self) -> &str {
         self.rollout.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// The resource, where everything is looked for in one namespace.
+    pub(super) fn home(&self, namespace: &str) -> Home {
+        Home::new(namespace, self.name())
     }
 
     fn entry(&self, component: &str, result: Ended, message: impl Into<String>) -> Entry {
@@ -250,7 +255,11 @@ impl Pursuit<'_> {
             return task.lowers(None);
         }
         let said = match direct::component(rollout, name) {
-            Some(component) => direct::says(self.cluster, component, self.namespace).await.0,
+            Some(component) => {
+                direct::says(self.cluster, component, &task.home(self.namespace))
+                    .await
+                    .0
+            }
             None => None,
         };
         task.lowers(said.or_else(|| written(rollout, name)))
@@ -429,7 +438,7 @@ impl Pursuit<'_> {
                 .then_some((Instant::now() + self.timeout, &self.places)),
             claimed: &task.claimed,
         };
-        let results = direct::lower(self.cluster, component, self.namespace, order).await;
+        let results = direct::lower(self.cluster, component, &task.home(self.namespace), order).await;
         let mut sentences: Vec<String> = results
             .iter()
             .map(|(object, result)| match result {

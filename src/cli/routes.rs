@@ -8,7 +8,9 @@ use super::{connect, output, validate, yaml};
 use crate::cluster::by_hand::ByHand;
 use crate::rollout::router_spec::Router;
 use crate::rollout::spec::{Component, GradualRollout};
-use crate::routing::{Classes, Finding, ObjectKind, Severity, Stock, controller_findings, found, needs};
+use crate::routing::{
+    Classes, Finding, Home, ObjectKind, Severity, Stock, controller_findings, found, needs,
+};
 use crate::settings::Settings;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -78,7 +80,7 @@ pub(super) async fn run(
                 None => stocked(&files.objects, component, namespace),
             };
             stock.set_classes(files.classes.clone());
-            let mut found = found(component, namespace, &stock);
+            let mut found = found(component, &Home::of(rollout, namespace), &stock);
             found.findings.extend(files.controllers.iter().cloned());
             let nginx = found
                 .targets

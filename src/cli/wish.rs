@@ -203,7 +203,7 @@ async fn after(
             // Without a daemon the status is as old as the last one: what the objects say counts.
             views.push(match direct::component(&rollout, name) {
                 Some(component) if direct || !alive => {
-                    let (weight, unread) = direct::says(cluster, component, namespace).await;
+                    let (weight, unread) = direct::says(cluster, component, &task.home(namespace)).await;
                     view.without_daemon(weight, &unread)
                 }
                 _ => view,

@@ -134,7 +134,7 @@ impl<'a> Probe<'a> {
         };
         let period = self.scrape_period(ask).await?.unwrap_or_default().as_secs_f64();
         let apart = (canary - control).abs();
-        if !(apart > BEHIND.max(f64::from(SCRAPES) * period)) {
+        if apart.is_nan() || apart <= BEHIND.max(f64::from(SCRAPES) * period) {
             return Ok(None);
         }
         let (late, other) = if canary < control {

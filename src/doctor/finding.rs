@@ -3,6 +3,7 @@
 use super::code::{Code, Severity};
 use crate::rollout::plan::Plan;
 use crate::rollout::spec::Component;
+use crate::routing::Home;
 use serde::Serialize;
 
 /// Something found.
@@ -42,6 +43,15 @@ pub(crate) struct Patient {
 }
 
 impl Patient {
+    /// The resource.
+    pub(crate) fn home(&self) -> Home {
+        let name = self
+            .name
+            .rsplit_once('/')
+            .map_or(self.name.as_str(), |(_, name)| name);
+        Home::new(&self.namespace, name)
+    }
+
     pub(crate) fn components(&self) -> impl Iterator<Item = &Component> {
         self.plan.components.iter().map(|planned| &planned.component)
     }

@@ -165,7 +165,7 @@ pub(crate) async fn routed(
             stock.put(kind, &namespace, listed);
         }
     }
-    let found = found(component, &patient.namespace, &stock);
+    let found = found(component, &patient.home(), &stock);
     let owner = format!("component {} of {}", component.name, patient.name);
     if let Some(obstacle) = found.obstacle() {
         all.push(Finding::new(D502, &owner, &obstacle));

@@ -14,19 +14,21 @@ mod probe;
 mod refuse;
 mod resource;
 mod save;
+mod sight;
 mod tell;
 
+use super::claims::Selected;
 use super::gauges::{Apart, Measured};
 use super::hub::Shared;
 use super::lane::Lane;
 use super::leave::Left;
 use super::looks::{self, Look};
 use super::lower::Failure;
-use super::observe::{Memo, own_break_glass, see};
+use super::observe::Memo;
 use super::pasts::Pasts;
 use super::persist::{self, Sound};
 use super::probes::Probes;
-use super::select::{Prepared, meet};
+use super::select::Prepared;
 use crate::cluster::ClusterError;
 use crate::cluster::rollouts::RawRollout;
 use crate::doctor::Finding;
@@ -34,13 +36,13 @@ use crate::metrics::{Ask, Cursor};
 use crate::probe::Results;
 use crate::rollout::command::{self, Command, Verb, Wish};
 use crate::rollout::decide::decide;
-use crate::rollout::observation::{GateAnswer, Observation, Raise};
+use crate::rollout::observation::{GateAnswer, Raise};
 use crate::rollout::plan::{PlannedComponent, Problem};
 use crate::rollout::sample::{Blindness, Reading, Slice};
-use crate::rollout::spec::{Component, OnDelete};
+use crate::rollout::spec::Component;
 use crate::rollout::status::{ComponentStatus, GradualRolloutStatus};
 use crate::rollout::weight::Weight;
-use crate::routing::{ClaimKey, ObjectKind, ObjectRef, Owner};
+use crate::routing::{ObjectKind, ObjectRef, Refused};
 use checkup::Checkups;
 use hooks::Asked;
 use jiff::Timestamp;
@@ -141,10 +143,10 @@ pub(super) struct Actor {
     sound: Result<Sound, Vec<Problem>>,
     /// What is wrong with the spec as it is now, when an earlier one is still worked by.
     broken: Option<String>,
-    /// Components whose routes are another resource's: nothing of them is read or written.
-    refused: BTreeMap<String, Owner>,
+    /// What is another resource's: of whole components nothing is read or written, of others all but that.
+    refused: Refused,
     /// How each component stood when the claims were last told: detached, put back, and what has canary traffic.
-    standing: BTreeMap<String, (bool, bool, Option<Component>)>,
+    standing: BTreeMap<String, (bool, Option<String>, Option<Component>)>,
     status: GradualRolloutStatus,
     lanes: BTreeMap<String, Lane>,
     pasts: Pasts,
@@ -194,7 +196,11 @@ pub(super) struct Actor {
     /// Kinds and namespaces in which selections look: whatever changes there is looked at.
     scopes: BTreeSet<(ObjectKind, String)>,
     /// What the selections found, of which nobody else may write.
-    selected: BTreeMap<String, Vec<ClaimKey>>,
+    selected: Selected,
+    /// When it was made.
+    born: Timestamp,
+    /// When commands that were not obeyed yet are looked at again.
+    commands_at: Option<Timestamp>,
     tasks: JoinSet<Done>,
     failing: (mpsc::Sender<Failure>, mpsc::Receiver<Failure>),
 }
@@ -206,7 +212,7 @@ impl Actor {
         let mut actor = Self {
             sound: Err(Vec::new()),
             broken: None,
-            refused: BTreeMap::new(),
+            refused: Refused::default(),
             standing: BTreeMap::new(),
             told: tell::Told::by(&persist::read_status(&raw)),
             status: persist::read_status(&raw),
@@ -245,7 +251,9 @@ impl Actor {
             recorded: watch::channel(persist::lowerings(&raw.status)).0,
             mine: BTreeSet::new(),
             scopes: BTreeSet::new(),
-            selected: BTreeMap::new(),
+            selected: Selected::new(),
+            born: now,
+            commands_at: None,
             tasks: JoinSet::new(),
             // One slot per object is plenty: only the newest failure is shown.
             failing: mpsc::channel(64),
@@ -253,7 +261,12 @@ impl Actor {
             raw,
         };
         actor.resume_cursors();
+        actor.shared.claims.looked(&actor.raw.uid, false);
         actor.read_spec();
+        if actor.sound.is_err() || actor.raw.deleting {
+            // It may never look.
+            actor.shared.claims.looked(&actor.raw.uid, true);
+        }
         // Before anybody else begins: what runs holds its turn over restarts.
         actor.tell_turn(false, now);
         actor
@@ -340,6 +353,7 @@ impl Actor {
             self.gate_answers.due(),
             self.checkups.due(),
             self.shared.turns.due(&self.raw.uid, now),
+            self.commands_at,
         ];
         let due = [
             look,
@@ -425,69 +439,6 @@ impl Actor {
         self.report_routers();
         self.leave_again(now);
         self.save(now);
-    }
-
-    fn observe(&mut self, refresh: bool, now: Timestamp) -> Observation {
-        let mut selected = BTreeMap::new();
-        let Ok(sound) = &self.sound else {
-            return Observation::default();
-        };
-        let glass = own_break_glass(&self.raw.annotations);
-        let idle = Lane::default();
-        let mut components = BTreeMap::new();
-        for planned in sound.plan.cared_for() {
-            let not_ours = self.not_ours(planned.name());
-            let lane = self.lanes.get(planned.name()).unwrap_or(&idle);
-            let memo = self.memos.entry(planned.name().to_owned()).or_default();
-            let mut seen = see(
-                &self.shared.cache,
-                &planned.component,
-                &self.raw.namespace,
-                lane,
-                memo,
-            );
-            seen.reading = self.readings.remove(planned.name());
-            seen.history = self.pasts.take(planned.name());
-            (seen.streams, seen.gauges) = self.apart.take(planned.name());
-            self.probes.tell(planned, &mut seen);
-            seen.failure = self.failures.get(planned.name()).cloned();
-            seen.preview_failure = self.previews.failure(planned.name());
-            seen.break_glass = glass.clone().or(seen.break_glass);
-            if !memo.claims().is_empty() {
-                selected.insert(planned.name().to_owned(), memo.claims().to_vec());
-            }
-            components.insert(planned.name().to_owned(), not_ours.unwrap_or(seen));
-        }
-        meet(&selected, &mut components);
-        let on_delete = sound.plan.on_delete;
-        if selected != self.selected {
-            self.selected = selected;
-            self.claim();
-        }
-        let (mut commands, malformed) = command::pending(&self.raw.annotations);
-        let guarded = !commands.is_empty() && self.shared.guard.in_force();
-        let giver = |command: &Command| {
-            let manager = self.raw.writers.get(&command.key()).map(String::as_str);
-            (command.id.clone(), command.wish.giver(manager, guarded))
-        };
-        let givers = commands.iter().map(giver).collect();
-        if self.raw.deleting && on_delete == OnDelete::Restore {
-            commands.push(restore(&self.raw.uid));
-        }
-        Observation {
-            generation: self.raw.generation,
-            first: self.first,
-            recorded: false,
-            invalid: self.broken.clone(),
-            refresh,
-            commands,
-            givers,
-            malformed,
-            components,
-            frozen: self.frozen(now),
-            turn: self.turn(),
-            answers: self.answers(),
-        }
     }
 
     fn show(&self) {

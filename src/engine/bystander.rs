@@ -2,7 +2,7 @@
 //! there is nothing to write with; its watches are kept warm, and its claims known, so that of two resources that name
 //! one route the older owns it whoever works them.
 
-use super::claims::{Claims, claim};
+use super::claims::{Claims, Selected, claim, home};
 use super::persist::{self, Sound};
 use super::turns::Told;
 use super::wanted;
@@ -10,9 +10,9 @@ use crate::cluster::cache::{Cache, Listed};
 use crate::cluster::rollouts::RawRollout;
 use crate::rollout::reason::Reason;
 use crate::rollout::status::GradualRolloutStatus;
-use crate::routing::{ClaimKey, ObjectKind, ObjectRef, Stock, Target, found, needs};
+use crate::routing::{ObjectKind, ObjectRef, Stock, found, needs};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// One resource that is only looked at.
 pub(super) struct Bystander {
@@ -23,7 +23,7 @@ pub(super) struct Bystander {
     usable: bool,
     /// Kinds and namespaces in which selections look.
     scopes: BTreeSet<(ObjectKind, String)>,
-    selected: BTreeMap<String, Vec<ClaimKey>>,
+    selected: Selected,
 }
 
 impl Bystander {
@@ -33,7 +33,7 @@ impl Bystander {
             sound: None,
             usable: false,
             scopes: BTreeSet::new(),
-            selected: BTreeMap::new(),
+            selected: Selected::new(),
         };
         bystander.read(cache, claims, allowed);
         bystander
@@ -72,7 +72,9 @@ impl Bystander {
             .as_ref()
             .map(|sound| wanted::want(cache, sound, &self.raw.namespace))
             .unwrap_or_default();
-        self.selected = self.select(cache).unwrap_or_default();
+        let selected = self.select(cache);
+        claims.looked(&self.raw.uid, self.sound.is_none() || selected.is_some());
+        self.selected = selected.unwrap_or_default();
         self.claim(claims);
     }
 
@@ -83,18 +85,20 @@ impl Bystander {
             return;
         }
         // What is not listed yet frees nothing.
-        if let Some(selected) = self.select(cache)
-            && selected != self.selected
-        {
+        let Some(selected) = self.select(cache) else {
+            return;
+        };
+        if selected != self.selected {
             self.selected = selected;
             self.claim(claims);
         }
+        claims.looked(&self.raw.uid, true);
     }
 
     /// What its selections find; `None` while not everything is listed.
-    fn select(&self, cache: &Cache) -> Option<BTreeMap<String, Vec<ClaimKey>>> {
+    fn select(&self, cache: &Cache) -> Option<Selected> {
         let sound = self.sound.as_ref()?;
-        let mut selected = BTreeMap::new();
+        let mut selected = Selected::new();
         for planned in sound.plan.cared_for() {
             let mut stock = Stock::default();
             let wanted = needs(&planned.component, &self.raw.namespace);
@@ -107,9 +111,8 @@ impl Bystander {
                 };
                 stock.put(kind, &namespace, objects);
             }
-            let found = found(&planned.component, &self.raw.namespace, &stock);
-            let keys = found.targets.iter().flat_map(Target::claims).collect();
-            selected.insert(planned.name().to_owned(), keys);
+            let found = found(&planned.component, &home(&self.raw), &stock);
+            selected.insert(planned.name().to_owned(), found.sought);
         }
         Some(selected)
     }
@@ -156,8 +159,42 @@ fn carried(raw: &RawRollout) -> Vec<(&str, [Option<&Value>; 3], bool)> {
     let components = raw.status.get("components").and_then(Value::as_array);
     let each = components.into_iter().flatten();
     each.filter_map(|c| {
-        let said = [c.get("definition"), c.get("detached"), c.get("state")];
-        Some((c.get("name")?.as_str()?, said, c.get("since").is_some()))
+        let said = [c.get("definition"), c.get("detached"), c.get("back")];
+        Some((
+            c.get("name")?.as_str()?,
+            said,
+            c.get("since").is_some_and(|at| !at.is_null()),
+        ))
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_changes_how_a_component_stands_on_its_routes_is_news() {
+        let raw = |more: Value| {
+            let mut component = json!({"name": "shop", "since": "2026-01-01T00:00:00Z"});
+            for (key, value) in more.as_object().unwrap() {
+                component[key] = value.clone();
+            }
+            RawRollout {
+                status: json!({"components": [component]}),
+                ..RawRollout::default()
+            }
+        };
+        let before = raw(json!({}));
+        assert_eq!(carried(&before), carried(&raw(json!({"message": "news"}))));
+        for more in [
+            json!({"back": "elsewhere"}),
+            json!({"definition": {}}),
+            json!({"detached": true}),
+            json!({"since": null}),
+        ] {
+            assert_ne!(carried(&before), carried(&raw(more.clone())), "{more}");
+        }
+    }
 }

@@ -3,17 +3,25 @@
 use super::persist::Sound;
 use crate::cluster::rollouts::RawRollout;
 use crate::rollout::status::GradualRolloutStatus;
-use crate::routing::{Claim, ClaimKey, ObjectRef, Owner};
+use crate::routing::{Claim, ClaimKey, Home, ObjectRef, Refused, Sought};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
+
+/// What each component's selections found, by its name.
+pub(super) type Selected = BTreeMap<String, Vec<Sought>>;
+
+/// A resource by namespace and name.
+pub(super) fn home(raw: &RawRollout) -> Home {
+    Home::new(&raw.namespace, &raw.name)
+}
 
 /// What a resource claims that is worked by `sound`, as `status` knows it; `selected` is what its selections found.
 pub(super) fn claim(
     raw: &RawRollout,
     sound: Option<&Sound>,
     status: &GradualRolloutStatus,
-    selected: &BTreeMap<String, Vec<ClaimKey>>,
+    selected: &Selected,
 ) -> Claim {
     let components = sound.iter().flat_map(|s| s.plan.cared_for()).map(|planned| {
         let found = selected.get(planned.name()).map_or(&[][..], Vec::as_slice);
@@ -35,6 +43,8 @@ struct Book {
     by_object: BTreeMap<ObjectRef, BTreeSet<String>>,
     /// Every resource there was when the daemon began has told what it claims.
     complete: bool,
+    /// Those whose selections were not looked at yet, so that they claim more than is known.
+    unlooked: BTreeSet<String>,
 }
 
 impl Book {
@@ -62,7 +72,7 @@ impl Book {
             .collect()
     }
 
-    fn refused(&self, uid: &str, mine: &Claim) -> BTreeMap<String, Owner> {
+    fn refused(&self, uid: &str, mine: &Claim) -> Refused {
         let near = self.near(uid, mine).into_iter();
         let others: Vec<(&str, &Claim)> = near
             .filter_map(|other| Some((other, self.by_uid.get(other)?)))
@@ -118,9 +128,29 @@ impl Claims {
 
     /// A resource is gone.
     pub(super) fn remove(&self, uid: &str) {
-        if self.book().take(uid).is_some() {
+        let mut book = self.book();
+        book.unlooked.remove(uid);
+        let known = book.take(uid).is_some();
+        drop(book);
+        if known {
             self.tell();
         }
+    }
+
+    /// Whether what a resource's selections find is among what it claims.
+    pub(super) fn looked(&self, uid: &str, looked: bool) {
+        let mut book = self.book();
+        if looked {
+            book.unlooked.remove(uid);
+        } else {
+            book.unlooked.insert(uid.to_owned());
+        }
+    }
+
+    /// Whether everybody has told what it claims, the finds of its selections included.
+    pub(super) fn is_known(&self) -> bool {
+        let book = self.book();
+        book.complete && book.unlooked.is_empty()
     }
 
     /// The resource of this namespace and name is gone, whichever it was.
@@ -130,6 +160,7 @@ impl Claims {
         let named = book.by_uid.iter().filter(|(_, claim)| claim.name() == name);
         let uids: Vec<String> = named.map(|(uid, _)| uid.clone()).collect();
         for uid in uids {
+            book.unlooked.remove(&uid);
             book.take(&uid);
         }
         drop(book);
@@ -164,23 +195,23 @@ impl Claims {
             .collect();
         let mut all = Vec::new();
         for (uid, claim) in uids.into_iter().filter_map(|uid| book.by_uid.get_key_value(uid)) {
-            let refused = book.refused(uid, claim);
+            let refused = book.refused(uid, claim).whole;
             let owned = claim.keys(|component| !refused.contains_key(component));
             all.extend(owned.filter(|key| objects.contains(&key.object)).cloned());
         }
         all
     }
 
-    /// The components of a resource whose routes are another's, and whose.
-    pub(super) fn refused(&self, uid: &str) -> BTreeMap<String, Owner> {
+    /// What is another's of what a resource claims, and whose.
+    pub(super) fn refused(&self, uid: &str) -> Refused {
         let book = self.book();
         book.by_uid
             .get(uid)
-            .map_or_else(BTreeMap::new, |mine| book.refused(uid, mine))
+            .map_or_else(Refused::default, |mine| book.refused(uid, mine))
     }
 
     /// The same, were this what the resource claims.
-    pub(super) fn would_refuse(&self, uid: &str, claim: &Claim) -> BTreeMap<String, Owner> {
+    pub(super) fn would_refuse(&self, uid: &str, claim: &Claim) -> Refused {
         self.book().refused(uid, claim)
     }
 }
@@ -192,6 +223,7 @@ mod tests {
     use crate::rollout::reason::State;
     use crate::rollout::spec::Component;
     use crate::rollout::status::ComponentStatus;
+    use crate::routing::{Made, ObjectKind, Part};
     use serde_json::json;
 
     fn component(name: &str, route: &str) -> Component {
@@ -222,7 +254,7 @@ mod tests {
     }
 
     fn owners(claims: &Claims, uid: &str) -> Vec<(String, String)> {
-        let refused = claims.refused(uid).into_iter();
+        let refused = claims.refused(uid).whole.into_iter();
         refused
             .map(|(component, owner)| (component, owner.name))
             .collect()
@@ -290,7 +322,7 @@ mod tests {
         edited.routers.extend(component("shop", "map").routers);
         let old = of_known(OLD, "ns/old", &[edited], &[before]);
         assert_eq!(
-            claims.would_refuse("old", &old).keys().collect::<Vec<_>>(),
+            claims.would_refuse("old", &old).whole.keys().collect::<Vec<_>>(),
             ["shop"]
         );
     }
@@ -310,7 +342,7 @@ mod tests {
         let claims = Claims::default();
         let (here, elsewhere) = (component("shop", "map"), component("shop", "other"));
         claims.put("young", claim(YOUNG, "ns/young", &[("store", "map", true)]));
-        let refused = |claim: &Claim| claims.would_refuse("old", claim).len();
+        let refused = |claim: &Claim| claims.would_refuse("old", claim).whole.len();
         assert_eq!(
             refused(&back(&here, &here, false)),
             0,
@@ -330,6 +362,69 @@ mod tests {
         );
         claims.put("old", back(&here, &here, true));
         assert_eq!(owners(&claims, "young"), [], "and it keeps nobody out");
+    }
+
+    fn sought(canary: &str, made: Made) -> Sought {
+        let object = ObjectRef {
+            kind: ObjectKind::Ingress,
+            namespace: "ns".into(),
+            name: canary.into(),
+        };
+        Sought {
+            key: ClaimKey {
+                object,
+                part: Part::Whole,
+            },
+            made,
+        }
+    }
+
+    /// A component with canary traffic, whose selections found these.
+    fn selecting(created: &str, name: &str, found: &[Sought]) -> Claim {
+        let one: Component = serde_json::from_value(json!({"name": "shop", "routers": [{"ingressNginx": {
+            "ingresses": {"names": [name]}, "gateway": {"namespace": "edge", "service": "gw", "port": 8081}}}]}))
+        .unwrap();
+        let known = ComponentStatus {
+            name: one.name.clone(),
+            definition: Some(Box::new(one.clone())),
+            ..ComponentStatus::default()
+        };
+        let created = (created.to_owned(), name.to_owned());
+        Claim::of(created, "ns", &[known], [(&one, found)])
+    }
+
+    #[test]
+    fn what_selections_find_is_owned_by_what_stands_there_and_takes_nobody_off_the_rest() {
+        let claims = Claims::default();
+        let young = |made| selecting(YOUNG, "young", &[sought("blog", made)]);
+        claims.put("young", young(Made::Canary));
+        let both = [sought("x", Made::Canary), sought("blog", Made::Nothing)];
+        claims.put("old", selecting(OLD, "old", &both));
+        assert_eq!(claims.refused("young"), Refused::default());
+        let refused = claims.refused("old");
+        assert!(refused.whole.is_empty(), "{refused:?}");
+        let taken = refused.taken("shop").into_values().collect::<Vec<_>>();
+        assert_eq!(
+            taken,
+            ["ingress ns/blog is routed by young, which has begun there"]
+        );
+        // What is left of it after a rollback is enough, and less than a canary.
+        claims.put("young", young(Made::Traces));
+        assert_eq!(claims.refused("old").taken("shop").len(), 1);
+        claims.put(
+            "old",
+            selecting(
+                OLD,
+                "old",
+                &[sought("x", Made::Canary), sought("blog", Made::Canary)],
+            ),
+        );
+        assert_eq!(claims.refused("old"), Refused::default());
+        // Where nobody has begun the older has it; and who has begun nowhere waits as a whole.
+        claims.put("young", young(Made::Nothing));
+        claims.put("old", selecting(OLD, "old", &both));
+        assert_eq!(claims.refused("old"), Refused::default());
+        assert_eq!(owners(&claims, "young"), of("shop", "old"));
     }
 
     #[test]

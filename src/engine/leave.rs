@@ -6,7 +6,7 @@ use super::select::stock_at_any_cost;
 use crate::cluster::ClusterError;
 use crate::cluster::objects;
 use crate::rollout::spec::Component;
-use crate::routing::{Target, Write, found};
+use crate::routing::{Home, Target, Write, found};
 use std::time::Duration;
 
 /// How long one request may take.
@@ -25,11 +25,11 @@ pub(super) struct Left {
 
 /// Lets go of a component's objects, each on its own: one that fails does not keep the others up. With `restore` the
 /// originals come back; without, the weights stay as they are.
-pub(super) async fn leave(doors: Doors, component: Component, namespace: String, restore: bool) -> Left {
+pub(super) async fn leave(doors: Doors, component: Component, home: Home, restore: bool) -> Left {
     let mut left = Left::default();
-    let (stock, unread) = stock_at_any_cost(&doors.client, &doors.cache, &component, &namespace).await;
+    let (stock, unread) = stock_at_any_cost(&doors.client, &doors.cache, &component, &home.namespace).await;
     left.failed.extend(unread);
-    for target in found(&component, &namespace, &stock).targets {
+    for target in found(&component, &home, &stock).targets {
         match one(&doors, &target, restore).await {
             Ok(kept) => left.kept.extend(kept),
             Err(message) => left.failed.push(message),

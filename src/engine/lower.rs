@@ -8,11 +8,11 @@ use crate::cluster::ClusterError;
 use crate::cluster::objects;
 use crate::rollout::observation::Lower;
 use crate::rollout::spec::Component;
-use crate::routing::{ClaimKey, RoutingError, Stamp, Target, Write, WriteMode, found};
+use crate::routing::{ClaimKey, Home, ObjectRef, RoutingError, Stamp, Target, Write, WriteMode, found};
 use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -48,15 +48,17 @@ const HEAD_START: Duration = Duration::from_millis(250);
 pub(super) async fn lower(
     doors: Doors,
     component: Component,
-    namespace: String,
+    home: Home,
     order: Lower,
     at: Timestamp,
     told: Told,
 ) {
     let mut wait = FIRST_WAIT;
     loop {
-        let (stock, unread) = stock_at_any_cost(&doors.client, &doors.cache, &component, &namespace).await;
-        let all = found(&component, &namespace, &stock).targets;
+        let (mut stock, unread) =
+            stock_at_any_cost(&doors.client, &doors.cache, &component, &home.namespace).await;
+        stock.set_taken(told.taken.clone());
+        let all = found(&component, &home, &stock).targets;
         edge_first(&doors, &all, &order, at, &told).await;
         // Where nobody knows what there is, there may be more to lower.
         let Some(error) = unread.first() else { return };
@@ -77,6 +79,8 @@ pub(super) struct Told {
     pub(super) left: Arc<Mutex<BTreeSet<String>>>,
     /// What anybody claims of the component's objects: where it cannot be told which route is meant, not another's.
     pub(super) claimed: Vec<ClaimKey>,
+    /// What its selections find and is another's.
+    pub(super) taken: BTreeMap<ObjectRef, String>,
 }
 
 async fn edge_first(doors: &Doors, all: &[Target<'_>], order: &Lower, at: Timestamp, told: &Told) {

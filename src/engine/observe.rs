@@ -7,7 +7,7 @@ use crate::rollout::observation::{Mark, Routed, Routers, Seen};
 use crate::rollout::spec::{Component, Router};
 use crate::rollout::status::RouterStatus;
 use crate::rollout::weight::Weight;
-use crate::routing::{self, ClaimKey, RoutingError, Target, found, needs};
+use crate::routing::{self, Home, ObjectRef, RoutingError, Sought, Target, found, needs};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -23,7 +23,8 @@ pub(super) struct Memo {
     slots: Vec<Option<Known>>,
     /// Which router each slot belongs to.
     routers: Vec<usize>,
-    claims: Vec<ClaimKey>,
+    /// `None`: they were not looked at yet.
+    sought: Option<Vec<Sought>>,
     /// Something else is known than at the last report.
     fresh: bool,
 }
@@ -39,9 +40,9 @@ struct Known {
 }
 
 impl Memo {
-    /// What the component's selections found when they were last looked at: nobody else may write it.
-    pub(super) fn claims(&self) -> &[ClaimKey] {
-        &self.claims
+    /// What the component's selections found when they were last looked at; `None` while they were not.
+    pub(super) fn sought(&self) -> Option<&[Sought]> {
+        self.sought.as_deref()
     }
 
     /// Makes room for these objects, which may be others than the last time.
@@ -172,20 +173,22 @@ impl Memo {
     }
 }
 
-/// What a component's routed objects say now, out of the watch caches alone.
+/// What a component's routed objects say now, out of the watch caches alone. `taken` is what its selections find and is
+/// another's.
 pub(super) fn see(
     cache: &Cache,
     component: &Component,
-    namespace: &str,
-    lane: &Lane,
+    home: &Home,
+    (lane, taken): (&Lane, BTreeMap<ObjectRef, String>),
     memo: &mut Memo,
 ) -> Seen {
+    let namespace = home.namespace.as_str();
     let selects = !needs(component, namespace).is_empty();
     let mut seen = Seen {
         busy: lane.is_busy(),
         ..Seen::default()
     };
-    let stock = match stock(cache, component, namespace) {
+    let mut stock = match stock(cache, component, namespace) {
         Ok(stock) => stock,
         Err(NoStock::Syncing) => return seen,
         Err(NoStock::Problem(message)) => {
@@ -194,13 +197,14 @@ pub(super) fn see(
             return seen;
         }
     };
-    let found = found(component, namespace, &stock);
+    stock.set_taken(taken);
+    let found = found(component, home, &stock);
     seen.control_ready = control_ready(cache, &found.targets);
     seen.canary_ready = canary_ready(cache, &found.targets);
     seen.obstacle = found.obstacle();
     memo.lay_out(&found.targets);
     if selects {
-        memo.claims = found.targets.iter().flat_map(Target::claims).collect();
+        memo.sought = Some(found.sought.clone());
     }
     let mut routed: Vec<Routed> = Vec::with_capacity(found.targets.len());
     // The first thing that is wrong with one of them. The others are read all the same: what somebody makes of them is

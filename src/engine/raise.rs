@@ -10,8 +10,9 @@ use crate::rollout::observation::Raise;
 use crate::rollout::spec::Component;
 use crate::rollout::status::{Fence, Intent};
 use crate::rollout::weight::Weight;
-use crate::routing::{ObjectKind, Stamp, Target, Write, WriteMode, found};
+use crate::routing::{Home, ObjectKind, ObjectRef, Stamp, Target, Write, WriteMode, found};
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,21 +23,38 @@ const FENCES: usize = 16;
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What is known of what a raise is about.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// The resource.
+    pub(super) home: Home,
+    /// What its selections find and is another's, and whose.
+    pub(super) taken: BTreeMap<ObjectRef, String>,
+    /// What its selections had found when it was last told what it claims.
+    pub(super) found: BTreeSet<ObjectRef>,
+}
+
 /// (a) Reads every routed object of a component afresh. Refuses when they are not where the raise starts from, or when
 /// something speaks against a split. What we make and is not there yet is made, at weight 0; what nothing wants any
 /// more is deleted. A raise to the weight that the component has is for what is new alone.
 pub(super) async fn prepare(
     doors: Doors,
     component: Component,
-    namespace: String,
+    known: Known,
     from: Weight,
     raise: Raise,
 ) -> Result<Prepared, String> {
-    let stock = stock(&doors.cache, &component, &namespace).map_err(|missing| match missing {
-        NoStock::Syncing => "what it selects is being listed".to_owned(),
-        NoStock::Problem(message) => message,
-    })?;
-    let found = found(&component, &namespace, &stock);
+    let mut stock =
+        stock(&doors.cache, &component, &known.home.namespace).map_err(|missing| match missing {
+            NoStock::Syncing => "what it selects is being listed".to_owned(),
+            NoStock::Problem(message) => message,
+        })?;
+    stock.set_taken(known.taken);
+    let found = found(&component, &known.home, &stock);
+    if let Some(new) = found.sought.iter().find(|s| !known.found.contains(&s.key.object)) {
+        // Nobody was told yet that it is claimed here, so nobody could say that it is theirs.
+        return Err(format!("{} is new among what it selects", new.key.object));
+    }
     if let Some(obstacle) = found.obstacle() {
         return Err(obstacle);
     }
@@ -133,12 +151,12 @@ pub(super) fn fences(objects: &Objects) -> Vec<Fence> {
 pub(super) async fn write(
     doors: Doors,
     component: Component,
-    namespace: String,
+    home: Home,
     intent: Intent,
     prepared: Prepared,
 ) -> Result<(), String> {
     let stamp = stamp(&intent.id, intent.weight, &intent.reason.to_string())?;
-    let all = found(&component, &namespace, &prepared.stock).targets;
+    let all = found(&component, &home, &prepared.stock).targets;
     let order = raise_order(&all);
     let mut rolling: Vec<&Target<'_>> = Vec::new();
     let mut router = None;

@@ -1,13 +1,15 @@
 //! What a component's selections look through: lists out of the watch caches, or read afresh where a lowering must not
 //! wait for a watch.
 
+use super::claims::Selected;
 use super::lane::Objects;
 use crate::cluster::cache::{Cache, Listed};
 use crate::cluster::connect::Client;
 use crate::cluster::objects;
 use crate::rollout::observation::Seen;
 use crate::rollout::spec::Component;
-use crate::routing::{ClaimKey, ObjectKind, ObjectRef, Stock, needs};
+use crate::rollout::status::GradualRolloutStatus;
+use crate::routing::{ClaimKey, Made, ObjectKind, ObjectRef, Stock, needs};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,19 +87,33 @@ impl Prepared {
     }
 }
 
-/// Two components of one resource that want the same objects: the later one gets none of them.
-pub(super) fn meet(selected: &BTreeMap<String, Vec<ClaimKey>>, components: &mut BTreeMap<String, Seen>) {
-    for (n, (name, keys)) in selected.iter().enumerate() {
-        let other = selected.iter().take(n).find_map(|(other, theirs)| {
-            let key = keys.iter().find(|key| theirs.iter().any(|t| t.overlaps(key)))?;
-            Some((other, key))
-        });
-        if let Some((other, key)) = other
-            && let Some(seen) = components.get_mut(name)
-        {
-            seen.obstacle = Some(format!(
-                "component {other} of this resource splits the upstream of {key} too: choose each Ingress in one component"
-            ));
+/// Two components of one resource that want the same objects: one of them gets none of those. Whoever made what stands
+/// there is before whoever has canary traffic elsewhere, and that one before all others, by name.
+pub(super) fn meet(
+    selected: &Selected,
+    status: &GradualRolloutStatus,
+    components: &mut BTreeMap<String, Seen>,
+) {
+    let mut wanted: BTreeMap<&ClaimKey, Vec<(bool, bool, &String)>> = BTreeMap::new();
+    for (name, sought) in selected {
+        let carries = status.component(name).is_some_and(|c| c.definition.is_some());
+        for sought in sought {
+            let rank = (sought.made == Made::Nothing, !carries, name);
+            wanted.entry(&sought.key).or_default().push(rank);
+        }
+    }
+    for (key, mut ranks) in wanted {
+        ranks.sort();
+        ranks.dedup();
+        let Some(((_, _, first), others)) = ranks.split_first() else {
+            continue;
+        };
+        for (_, _, name) in others.iter().filter(|(_, _, name)| name != first) {
+            if let Some(seen) = components.get_mut(*name) {
+                seen.obstacle = Some(format!(
+                    "component {first} of this resource splits the upstream of {key} too: choose each Ingress in one component"
+                ));
+            }
         }
     }
 }

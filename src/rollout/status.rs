@@ -324,7 +324,7 @@ pub struct ComponentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "opaque")]
     pub definition: Option<Box<Component>>,
-    /// By which routers it was put back, as a digest: by others it has begun nowhere. `elsewhere` once there were others.
+    /// By which routers it was brought to 0, as a digest: by others it has begun nowhere. `elsewhere` once there were others.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub back: Option<String>,

@@ -1,10 +1,11 @@
 //! The routed objects of a component: those that it names, and those that its selections find.
 
 use super::gateway_api::{Rules, object_kind};
+use super::home::Home;
 use super::hook::Called;
 use super::istio::Routes;
-use super::nginx::{self, Canary, Finding};
-use super::object::{ObjectKind, ObjectRef};
+use super::nginx::{self, Canary, Finding, Maker};
+use super::object::{ClaimKey, ObjectKind, ObjectRef};
 use super::stamp::stamp_key;
 use super::stock::Stock;
 use super::target::{Target, Way};
@@ -13,6 +14,27 @@ use crate::rollout::spec::Component;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// What of an object that a selection has found is there already, and by whom it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Made {
+    /// This component's canary stands there, and says so.
+    Canary,
+    /// What this component may have made: a canary that does not say of which resource it is, or the alias that is left
+    /// when a canary was taken away.
+    Traces,
+    /// Nothing of this component's.
+    Nothing,
+}
+
+/// What a selection has found, whoever's it is: nobody else may write what is this component's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sought {
+    /// The object.
+    pub key: ClaimKey,
+    /// What is there of this component's.
+    pub made: Made,
+}
+
 /// The objects of a component, and what speaks against raising them.
 #[derive(Debug, Default)]
 pub struct Found<'a> {
@@ -20,6 +42,8 @@ pub struct Found<'a> {
     pub targets: Vec<Target<'a>>,
     /// What the selections found wrong, the gravest first.
     pub findings: Vec<Finding>,
+    /// What the selections found, those objects included that are another's and no target.
+    pub sought: Vec<Sought>,
 }
 
 impl Found<'_> {
@@ -70,19 +94,21 @@ pub fn targets<'a>(component: &'a Component, namespace: &str) -> Vec<Target<'a>>
 }
 
 /// All routed objects of a component: those that it names, and those that stand for what its selections find in the
-/// stock ([`needs`]).
-pub fn found<'a>(component: &'a Component, namespace: &str, stock: &Stock) -> Found<'a> {
+/// stock ([`needs`]). `home` is the resource whose component it is.
+pub fn found<'a>(component: &'a Component, home: &Home, stock: &Stock) -> Found<'a> {
+    let namespace = home.namespace.as_str();
     let mut found = Found::default();
+    let maker = Maker::new(&component.name, home);
     for (at, router) in component.routers.iter().enumerate() {
         found.targets.extend(named(component, (at, router), namespace));
         let Router::IngressNginx(spec) = router else {
             continue;
         };
-        let selected = nginx::select(spec, &component.name, namespace, stock);
+        let selected = nginx::select(spec, &maker, namespace, stock);
         let canary = |split| {
             Way::Nginx(Canary {
                 spec,
-                component: &component.name,
+                maker: maker.clone(),
                 split,
             })
         };
@@ -104,6 +130,7 @@ pub fn found<'a>(component: &'a Component, namespace: &str, stock: &Stock) -> Fo
             });
         }
         found.findings.extend(selected.findings);
+        found.sought.extend(selected.sought);
     }
     found
 }

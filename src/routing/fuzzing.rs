@@ -1,7 +1,7 @@
 //! Objects of strangers' against what every router reads and writes.
 
 use super::adopt::{self, Asked, Taken, adopt, arrange};
-use super::{Found, ObjectKind, ObjectPatch, PatchBody, Stamp, Stock, Target, Write, WriteMode, found};
+use super::{Found, Home, ObjectKind, ObjectPatch, PatchBody, Stamp, Stock, Target, Write, WriteMode, found};
 use crate::rollout::fuzzing::is_harmless;
 use crate::rollout::observation::Wanted;
 use crate::rollout::router_spec::SplitGateway;
@@ -22,7 +22,9 @@ pub(crate) fn objects(bytes: &[u8]) {
     };
     let stock = stocked(&all);
     for component in components() {
-        let Found { targets, findings } = found(&component, "apps", &stock);
+        let Found {
+            targets, findings, ..
+        } = found(&component, &Home::new("apps", "demo"), &stock);
         for finding in &findings {
             assert!(!finding.to_string().is_empty());
         }
@@ -294,7 +296,7 @@ mod tests {
         let stock = stocked(&objects);
         let stamp = stamp("01A", Weight::ZERO);
         let makes = |component: &Component| {
-            let found = found(component, "apps", &stock);
+            let found = found(component, &Home::new("apps", "demo"), &stock);
             found
                 .targets
                 .iter()

@@ -16,6 +16,7 @@ mod found;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod gateway_api;
+mod home;
 mod hook;
 mod istio;
 mod lowered;
@@ -39,14 +40,15 @@ mod switch_restart;
 mod target;
 
 pub use error::RoutingError;
-pub use found::{Found, found, needs, targets};
+pub use found::{Found, Made, Sought, found, needs, targets};
+pub use home::Home;
 pub use hook::{Called, hook_object};
 pub use lowered::Left;
 pub use manual::{Asked, asked, confirmation, confirmed, confirmed_key, manual_object};
 pub use nginx::{Classes, Code, Finding, Severity, controller_findings};
 pub use object::{ClaimKey, ObjectKind, ObjectRef, Part};
 pub use originals::{ORIGINALS_PREFIX, PutBack};
-pub use owner::{Claim, Owner, named};
+pub use owner::{Claim, Owner, Refused, named};
 pub use parents::Parents;
 pub use patch::{Change, ObjectPatch, PatchBody};
 pub use seen::{OUR_MANAGERS, Reading, Seen, Share};

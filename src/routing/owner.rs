@@ -1,24 +1,39 @@
 //! Whose a routed object is: of two components that name it, of different resources, the one that has begun there (its
-//! canary traffic is on it, or it was put back and waits for a person), and else the older resource's. The other writes
+//! canary traffic is on it, or it is at 0 and waits for a person), and else the older resource's. The other writes
 //! nothing: its canary may be the owner's control. What was detached keeps nobody out, and is kept out by everybody else.
+//!
+//! What a selection found has begun object by object: only where something stands that the component made. An upstream
+//! that comes into a selection by a label is no reason to take it from whoever splits it, nor to stop watching over the
+//! rest.
 //!
 //! Age alone would take a route away in the middle of its rollout: whoever edits an older resource so that it names the
 //! route, too, would have it put back to what that one last wrote.
 
-use super::{ClaimKey, ObjectRef, Target, targets};
+use super::{ClaimKey, Made, ObjectRef, Sought, Target, targets};
 use crate::rollout::plan::routers_digest;
-use crate::rollout::reason::State;
 use crate::rollout::spec::Component;
 use crate::rollout::status::ComponentStatus;
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// How far a component has come with what it writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Begun {
+    /// A canary of its own stands there.
+    Standing,
+    /// It has begun there, as far as the status remembers.
+    Remembered,
+    /// It has not.
+    No,
+}
+
 /// A part of an object that a component writes.
 #[derive(Clone, Debug, PartialEq)]
 struct Held {
     key: ClaimKey,
-    /// The component has begun there, as far as the status remembers.
-    begun: bool,
+    begun: Begun,
+    /// A selection found it.
+    found: bool,
     /// The component was detached: it keeps nobody else out, and is kept out by everybody else.
     detached: bool,
 }
@@ -39,7 +54,7 @@ impl Claim {
         (created, name): (String, String),
         namespace: &str,
         known: &[ComponentStatus],
-        components: impl IntoIterator<Item = (&'a Component, &'a [ClaimKey])>,
+        components: impl IntoIterator<Item = (&'a Component, &'a [Sought])>,
     ) -> Self {
         let carrying: Vec<&Component> = known
             .iter()
@@ -51,22 +66,29 @@ impl Claim {
             let known = known.iter().find(|c| c.name == component.name);
             let detached = known.is_some_and(|c| c.detached);
             // By other routers it has begun elsewhere.
-            let back = known
-                .filter(|c| c.state == State::RolledBack)
-                .and_then(|c| c.back.as_ref());
+            let back = known.and_then(|c| c.back.as_ref());
             let put_back = back.is_some_and(|back| *back == routers_digest(component));
             // No definition tells what a selection found: it is the same selection's, or it is not.
             let found_begun = put_back || carrying.iter().any(|c| c.routers == component.routers);
-            let held = |key: ClaimKey, begun: bool| Held {
+            let held = |key: ClaimKey, found: bool, begun: Begun| Held {
                 key,
-                begun: begun && !detached,
+                begun: if detached { Begun::No } else { begun },
+                found,
                 detached,
             };
             let own = named(component, namespace).into_iter().map(|key| {
                 let begun = put_back || carried.iter().any(|c| c.overlaps(&key));
-                held(key, begun)
+                let begun = if begun { Begun::Remembered } else { Begun::No };
+                held(key, false, begun)
             });
-            let found = selected.iter().map(|key| held(key.clone(), found_begun));
+            let found = selected.iter().map(|sought| {
+                let begun = match sought.made {
+                    Made::Canary => Begun::Standing,
+                    Made::Traces if found_begun => Begun::Remembered,
+                    Made::Traces | Made::Nothing => Begun::No,
+                };
+                held(sought.key.clone(), true, begun)
+            });
             (component.name.clone(), own.chain(found).collect())
         });
         Self {
@@ -94,18 +116,21 @@ impl Claim {
 
     /// Of each component the first key that it has not begun on.
     pub fn not_begun(&self) -> BTreeMap<String, ClaimKey> {
-        let first = |keys: &[Held]| keys.iter().find(|key| !key.begun).map(|key| key.key.clone());
+        let first = |keys: &[Held]| {
+            let new = keys.iter().find(|key| key.begun == Begun::No);
+            new.map(|key| key.key.clone())
+        };
         let all = self.keys.iter();
         all.filter_map(|(component, keys)| Some((component.clone(), first(keys)?)))
             .collect()
     }
 
-    /// The components whose routes are another's, and whose. `uid` is this resource's; `others` are other resources'.
-    pub fn refused(&self, uid: &str, others: &[(&str, &Self)]) -> BTreeMap<String, Owner> {
+    /// What is another's, and whose. `uid` is this resource's; `others` are other resources'.
+    pub fn refused(&self, uid: &str, others: &[(&str, &Self)]) -> Refused {
         let owner = |key: &Held| {
             others.iter().find_map(|(other, claim)| {
                 let rank =
-                    |begun: bool, created: &str, uid: &str| (!begun, created.to_owned(), uid.to_owned());
+                    |begun: Begun, created: &str, uid: &str| (begun, created.to_owned(), uid.to_owned());
                 let mine = rank(key.begun, &self.created, uid);
                 let all = claim.keys.iter();
                 let mut all = all.flat_map(|(name, keys)| keys.iter().map(move |key| (name, key)));
@@ -120,7 +145,7 @@ impl Claim {
                     key: key.key.clone(),
                     why: if by_age {
                         Why::Older
-                    } else if theirs.begun {
+                    } else if theirs.begun != Begun::No {
                         Why::Begun
                     } else {
                         Why::Named
@@ -128,8 +153,40 @@ impl Claim {
                 })
             })
         };
-        let all = self.keys.iter();
-        all.filter_map(|(component, keys)| Some((component.clone(), keys.iter().find_map(owner)?)))
+        let mut refused = Refused::default();
+        for (component, keys) in &self.keys {
+            let owned: Vec<(&Held, Owner)> = keys.iter().filter_map(|key| Some((key, owner(key)?))).collect();
+            let Some(first) = owned.iter().find(|(key, _)| !key.found).or(owned.first()) else {
+                continue;
+            };
+            // Of what a selection found only that is left to its owner, where there is something else to watch over.
+            let stands = |key: &&Held| key.begun != Begun::No && owned.iter().all(|(lost, _)| lost != key);
+            if !first.0.found || !keys.iter().any(|key| stands(&key)) {
+                refused.whole.insert(component.clone(), first.1.clone());
+                continue;
+            }
+            let parts = owned.into_iter().map(|(_, owner)| owner).collect();
+            refused.parts.insert(component.clone(), parts);
+        }
+        refused
+    }
+}
+
+/// What is another resource's of what a resource claims.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// The components of which nothing may be written, and whose their routes are.
+    pub whole: BTreeMap<String, Owner>,
+    /// The components that go on without some of what their selections found, and whose those objects are.
+    pub parts: BTreeMap<String, Vec<Owner>>,
+}
+
+impl Refused {
+    /// The objects that a component has to leave to others, and whose they are, in words.
+    pub fn taken(&self, component: &str) -> BTreeMap<ObjectRef, String> {
+        let parts = self.parts.get(component).into_iter().flatten();
+        parts
+            .map(|owner| (owner.key.object.clone(), owner.to_string()))
             .collect()
     }
 }

@@ -2,7 +2,7 @@
 //! selection looks through.
 
 use super::nginx::Classes;
-use super::object::ObjectKind;
+use super::object::{ObjectKind, ObjectRef};
 use super::seen::text;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -13,12 +13,23 @@ use std::sync::Arc;
 pub struct Stock {
     lists: BTreeMap<(ObjectKind, String), Vec<Arc<Value>>>,
     classes: Classes,
+    taken: BTreeMap<ObjectRef, String>,
 }
 
 impl Stock {
     /// Puts a whole list in: every object of a kind in a namespace.
     pub fn put(&mut self, kind: ObjectKind, namespace: &str, objects: Vec<Arc<Value>>) {
         self.lists.insert((kind, namespace.to_owned()), objects);
+    }
+
+    /// Says which objects that a selection would have are another's, and whose, in words.
+    pub fn set_taken(&mut self, taken: BTreeMap<ObjectRef, String>) {
+        self.taken = taken;
+    }
+
+    /// Whose an object is, where it is another's.
+    pub(super) fn taken(&self, object: &ObjectRef) -> Option<&str> {
+        self.taken.get(object).map(String::as_str)
     }
 
     /// Says which Ingresses one controller serves together.
@@ -48,6 +59,7 @@ impl Stock {
     /// Whether both hold the very same copies: then whatever was found in one is found in the other.
     pub fn is_same(&self, other: &Self) -> bool {
         self.classes == other.classes
+            && self.taken == other.taken
             && self.lists.len() == other.lists.len()
             && self.lists.iter().zip(&other.lists).all(|((a, x), (b, y))| {
                 a == b && x.len() == y.len() && x.iter().zip(y).all(|(x, y)| Arc::ptr_eq(x, y))

@@ -352,8 +352,16 @@ impl Target<'_> {
     pub fn detach(&self, json: &Value) -> Option<ObjectPatch> {
         seen::expect_object(&self.object, json).ok()?;
         let mut draft = self.draft(json);
-        if let Way::Istio(routes) = &self.way {
-            routes.strip(json, &mut draft);
+        match &self.way {
+            Way::Istio(routes) => routes.strip(json, &mut draft),
+            Way::Nginx(canary) if canary.owns(json) => Canary::unsign(json, &mut draft),
+            Way::Nginx(_) => return None,
+            Way::GatewayApi(_)
+            | Way::ConfigMap(_)
+            | Way::Deployment(_)
+            | Way::Restart
+            | Way::Hook(_)
+            | Way::Manual(_) => {}
         }
         draft.unstamped()
     }

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::cluster::crd;
 use crate::metrics::{PrometheusSettings, PrometheusSource, Source};
 use crate::rollout::spec::{GradualRollout, Preset};
+use crate::routing::Home;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -149,7 +150,11 @@ impl World {
         let rollout = story.plan.rollout()?;
         super::cluster::furnish(&store, &rollout).context("unable to furnish the simulated cluster")?;
         let namespace = rollout.metadata.namespace.clone().unwrap_or_default();
-        let shares = Shares::new(store.clone(), &namespace, &rollout.spec.components);
+        let shares = Shares::new(
+            store.clone(),
+            &Home::of(&rollout, &namespace),
+            &rollout.spec.components,
+        );
         let names: Vec<String> = rollout.spec.components.iter().map(|c| c.name.clone()).collect();
         let tenants = rollout
             .spec

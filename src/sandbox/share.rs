@@ -4,7 +4,7 @@ use super::apiserver::Store;
 use super::tenants::Moves;
 use crate::rollout::spec::{Component, Router};
 use crate::rollout::weight::Weight;
-use crate::routing::{ObjectKind, Share, Stock, Target, confirmed, confirmed_key, found, needs};
+use crate::routing::{Home, ObjectKind, Share, Stock, Target, confirmed, confirmed_key, found, needs};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,19 +13,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone, Debug)]
 pub struct Shares {
     store: Store,
-    namespace: String,
+    home: Home,
     components: Arc<BTreeMap<String, Component>>,
     /// The store's version that the shares were read at.
     known: Arc<Mutex<(u64, BTreeMap<String, Weight>)>>,
 }
 
 impl Shares {
-    /// The shares of the components of a rollout in `namespace`.
-    pub fn new(store: Store, namespace: &str, components: &[Component]) -> Self {
+    /// The shares of the components of a rollout.
+    pub fn new(store: Store, home: &Home, components: &[Component]) -> Self {
         let components = components.iter().map(|c| (c.name.clone(), c.clone())).collect();
         Self {
             store,
-            namespace: namespace.to_owned(),
+            home: home.clone(),
             components: Arc::new(components),
             known: Arc::default(),
         }
@@ -48,7 +48,7 @@ impl Shares {
     /// Whether every routed object of a component says this weight.
     pub fn all_say(&self, component: &str, weight: Weight) -> bool {
         self.components.get(component).is_some_and(|component| {
-            found(component, &self.namespace, &self.stock(component))
+            found(component, &self.home, &self.stock(component))
                 .targets
                 .iter()
                 .all(|target| self.said(target) == Some((weight, weight)))
@@ -68,7 +68,7 @@ impl Shares {
 
     /// The edge decides; of a component that has only a controller's switch, the switch.
     fn read(&self, component: &Component) -> Weight {
-        let all = found(component, &self.namespace, &self.stock(component)).targets;
+        let all = found(component, &self.home, &self.stock(component)).targets;
         let edge = all.iter().find(|t| t.share() == Share::Requests).or(all.first());
         edge.and_then(|target| self.said(target))
             .map_or(Weight::ZERO, |(_, highest)| highest)
@@ -76,7 +76,7 @@ impl Shares {
 
     fn stock(&self, component: &Component) -> Stock {
         let mut stock = Stock::default();
-        for (kind, namespace) in needs(component, &self.namespace) {
+        for (kind, namespace) in needs(component, &self.home.namespace) {
             let mut objects = self.store.list(&resource(kind));
             let here = |json: &Arc<Value>| {
                 json.pointer("/metadata/namespace").and_then(Value::as_str) == Some(namespace.as_str())
@@ -133,7 +133,11 @@ mod tests {
         let store = Store::new(Clock::simulated("2026-01-05T02:00:00Z".parse().unwrap()));
         let rollout = Plan::Sealos.rollout().unwrap();
         cluster::furnish(&store, &rollout).unwrap();
-        let shares = Shares::new(store.clone(), "sealos-system", &rollout.spec.components);
+        let shares = Shares::new(
+            store.clone(),
+            &Home::of(&rollout, "sealos-system"),
+            &rollout.spec.components,
+        );
         assert_eq!(shares.of("frontend"), Weight::ZERO);
         assert!(shares.all_say("frontend", Weight::ZERO));
         assert_eq!(shares.moves("frontend"), Moves::Requests);

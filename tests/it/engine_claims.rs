@@ -332,3 +332,77 @@ async fn what_has_traffic_is_watched_over_by_its_plan_while_its_edit_names_what_
         .await;
     assert_eq!(world.component("cart").reason, Reason::Breach);
 }
+
+/// The younger is brought to 0 by a person; the older waits, and goes on waiting.
+async fn still_owns(world: &World, what: &str) {
+    world.pass(900).await;
+    assert_eq!(of(&world.rollout("demo"), "shop")["reason"], "Claimed", "{what}");
+    assert_eq!(world.weight("shop"), 0, "{what}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_a_person_brings_to_0_still_owns_its_route_and_begins_again_there() {
+    let mut world = two_and_one_waits().await;
+    let id = world.say_to("young", "set", json!({"components": ["shop"], "weight": "0%"}));
+    world.until("set", |w| w.weight("shop") == 0).await;
+    world
+        .until("done", |w| {
+            let young = w.rollout("young");
+            let shop = of(&young, "shop");
+            young["status"]["commands"].to_string().contains(&id)
+                && shop["lowering"].is_null()
+                && shop["state"] == "Manual"
+        })
+        .await;
+    still_owns(&world, "set 0%").await;
+    world.kill().await;
+    world.start("daemon-2");
+    still_owns(&world, "set 0% and a new daemon").await;
+    world.say_to("young", "resume", json!({"components": ["shop"]}));
+    world.until("its plan goes on", |w| w.weight("shop") == 5).await;
+    let mut lowered = world.vs("shop");
+    lowered["spec"]["http"][0]["route"][0]["weight"] = 100.into();
+    lowered["spec"]["http"][0]["route"][1]["weight"] = 0.into();
+    world.store.put(lowered).unwrap();
+    world
+        .until("yielded to", |w| {
+            of(&w.rollout("young"), "shop")["state"] == "Drifted"
+        })
+        .await;
+    still_owns(&world, "kubectl edit").await;
+    world.say_to("young", "resume", json!({"components": ["shop"]}));
+    world.until("its plan goes on", |w| w.weight("shop") == 5).await;
+    world.say_to("young", "rollback", json!({"components": ["shop"], "who": "ada"}));
+    world.until("back", |w| w.weight("shop") == 0).await;
+    still_owns(&world, "rollback").await;
+    world.say_to("young", "retry", json!({"components": ["shop"]}));
+    world
+        .until("its plan begins again", |w| w.weight("shop") == 5)
+        .await;
+    assert_eq!(of(&world.rollout("demo"), "shop")["reason"], "Claimed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resume_of_what_is_anothers_names_the_owner() {
+    let world = two_and_one_waits().await;
+    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+    world
+        .until("remembered", |w| w.component("shop").state == State::RolledBack)
+        .await;
+    let id = world.say("retry", json!({"components": ["shop"]}));
+    let told = |w: &World| {
+        let object = w.object();
+        let all = object["status"]["commands"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        all.into_iter().find(|c| c["id"] == id)
+    };
+    world.until("answered", |w| told(w).is_some()).await;
+    assert!(
+        told(&world).unwrap()["message"]
+            .as_str()
+            .unwrap()
+            .contains("young")
+    );
+}

@@ -1,6 +1,7 @@
 //! Components whose share nginx splits: the shipped daemon, a virtual cluster, and no nginx.
 
 mod choosers;
+mod shared;
 
 use crate::support::world::{NS, World, percent};
 use gradual_rollout::rollout::reason::{Reason, State};

@@ -134,7 +134,8 @@ async fn an_emergency_without_a_daemon_deletes_the_canary() {
         "metadata": {"name": "gr-a-80-0", "namespace": NAMESPACE,
             "labels": {"app.kubernetes.io/managed-by": "gradual-rollout", "rollout.sealos.io/component": "terminal"},
             "annotations": {"nginx.ingress.kubernetes.io/canary": "true", "nginx.ingress.kubernetes.io/canary-weight": "250",
-                "nginx.ingress.kubernetes.io/canary-weight-total": "1000"}},
+                "nginx.ingress.kubernetes.io/canary-weight-total": "1000",
+                "rollout.sealos.io/w.terminal": "01A 25% Step"}},
         "spec": {"rules": [{"host": "a.example.com", "http": {"paths": [{"path": "/", "pathType": "Prefix",
             "backend": {"service": {"name": "gr-a-80-0", "port": {"number": 8081}}}}]}}]},
     });
@@ -170,4 +171,89 @@ async fn an_emergency_without_a_daemon_deletes_the_canary() {
             .is_none(),
         "{out}{err}"
     );
+}
+
+/// The name of the canary of Service `service`, port 80, as it is made.
+fn canary_name(service: &str) -> String {
+    let upstream = format!("{NAMESPACE}/{service}:80");
+    let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    let hash = upstream.bytes().fold(0xcbf2_9ce4_8422_2325, fnv);
+    format!("gr-{service}-80-{:08x}", hash & 0xffff_ffff)
+}
+
+/// A canary that a component `terminal` of the resource made.
+fn canary(service: &str, rollout: &str) -> Value {
+    let (name, host) = (canary_name(service), format!("{service}.example.com"));
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+        "metadata": {"name": name, "namespace": NAMESPACE,
+            "labels": {"app.kubernetes.io/managed-by": "gradual-rollout", "rollout.sealos.io/component": "terminal"},
+            "annotations": {"nginx.ingress.kubernetes.io/canary": "true", "nginx.ingress.kubernetes.io/canary-weight": "250",
+                "nginx.ingress.kubernetes.io/canary-weight-total": "1000",
+                "rollout.sealos.io/rollout": format!("{NAMESPACE}/{rollout}"),
+                "rollout.sealos.io/w.terminal": "01A 25% Step"}},
+        "spec": {"ingressClassName": "nginx", "rules": [{"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix",
+            "backend": {"service": {"name": name, "port": {"number": 8081}}}}]}}]},
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emergency_without_a_daemon_puts_back_what_its_own_resource_made_though_another_chooses_it_too() {
+    let store = Store::new(Clock::System);
+    store.namespace(NAMESPACE);
+    store.namespace("istio-system");
+    store.register_crd(&crd::definition()).unwrap();
+    let text = std::fs::read_to_string(EXAMPLE).unwrap();
+    let example: Value = serde_saphyr::from_str(&text).unwrap();
+    // Both choose both tenants, and each made one canary.
+    for name in ["old", "young"] {
+        let mut rollout = example.clone();
+        rollout["metadata"]["name"] = json!(name);
+        store.put(rollout).unwrap();
+    }
+    for (service, maker) in [("a", "old"), ("b", "young")] {
+        let tenant: Value = json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+            "metadata": {"name": format!("terminal-{service}"), "namespace": NAMESPACE, "labels": {"app": "terminal"}},
+            "spec": {"ingressClassName": "nginx", "rules": [{"host": format!("{service}.example.com"), "http": {"paths": [
+                {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": service, "port": {"number": 80}}}}]}}]},
+        });
+        store.put(tenant).unwrap();
+        store.put(canary(service, maker)).unwrap();
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    write_kubeconfig(&kubeconfig, listener.local_addr().unwrap()).unwrap();
+    let mut server = tokio::task::JoinSet::new();
+    let objects = store.clone();
+    server.spawn(async move {
+        let _ = serve(listener, objects, std::future::pending()).await;
+    });
+    let there = |service: &str| {
+        let name = canary_name(service);
+        store
+            .get("ingresses.networking.k8s.io", NAMESPACE, &name)
+            .is_some()
+    };
+    for (rollout, left) in [("young", [true, false]), ("old", [false, false])] {
+        let kubeconfig = kubeconfig.clone();
+        let (code, out, err) = tokio::task::spawn_blocking(move || {
+            let arguments = [
+                "emergency-rollback",
+                "--mode",
+                "ingress",
+                "--rollout",
+                rollout,
+                "--reason",
+                "test",
+                "--force",
+            ];
+            run(&arguments, &kubeconfig)
+        })
+        .await
+        .unwrap();
+        assert_eq!(code, 0, "{rollout}: {out}{err}");
+        assert_eq!([there("a"), there("b")], left, "{rollout}: {out}{err}");
+    }
 }

@@ -168,7 +168,9 @@ impl<'a> Doctor<'a> {
     /// What the old path of a component consists of, and whether it is ready.
     pub(super) async fn control(&self, rollout: &str, component: &str, end: Instant) -> Vec<Part> {
         let task = self.tasks.iter().find(|task| task.name() == rollout);
-        let Some(component) = task.and_then(|task| direct::component(&task.rollout, component)) else {
+        let Some((task, component)) =
+            task.and_then(|task| Some((task, direct::component(&task.rollout, component)?)))
+        else {
             return Vec::new();
         };
         let unknown = |object: String, message: String| Part {
@@ -176,7 +178,8 @@ impl<'a> Doctor<'a> {
             ready: None,
             message,
         };
-        let found = timeout_at(end, direct::control(self.cluster, component, self.namespace)).await;
+        let home = task.home(self.namespace);
+        let found = timeout_at(end, direct::control(self.cluster, component, &home)).await;
         let Ok(control) = found else {
             return vec![unknown(
                 format!("control of {}", component.name),

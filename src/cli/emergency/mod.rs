@@ -27,6 +27,7 @@ use super::{direct, output, wait, wish};
 use crate::clock::Clock;
 use crate::cluster::by_hand::Daemon;
 use crate::rollout::command::{self, Verb};
+use crate::routing::Home;
 use crate::settings::Settings;
 use futures::StreamExt as _;
 use jiff::Timestamp;
@@ -229,7 +230,8 @@ async fn after(cluster: &Reach, namespace: &str, tasks: &[Task], entries: &[Entr
             let view = view::view(rollout, name);
             match direct::component(rollout, name) {
                 Some(component) if !by_daemon => {
-                    let (weight, unread) = direct::says(cluster, component, namespace).await;
+                    let (weight, unread) =
+                        direct::says(cluster, component, &Home::of(rollout, namespace)).await;
                     view.without_daemon(weight, &unread)
                 }
                 _ => view,

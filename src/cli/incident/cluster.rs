@@ -5,6 +5,7 @@ use super::{Bundle, Subject};
 use crate::cli::connect::Reach;
 use crate::cli::{direct, explain};
 use crate::cluster::by_hand::Daemon;
+use crate::routing::Home;
 use crate::settings::Settings;
 use jiff::Timestamp;
 use std::fmt::Write as _;
@@ -77,7 +78,7 @@ async fn objects(cluster: &Reach, namespace: &str, subject: &Subject, component:
         ));
         return;
     };
-    let (found, unlisted) = direct::objects(cluster, component, namespace).await;
+    let (found, unlisted) = direct::objects(cluster, component, &Home::of(&subject.rollout, namespace)).await;
     for error in unlisted {
         bundle.lack(&format!("objects of {}: {error}", component.name));
     }

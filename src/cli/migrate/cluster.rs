@@ -16,6 +16,7 @@ use std::io::{IsTerminal as _, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 /// Does it.
 pub(super) async fn run(verb: &Verb, global: &Global, out: &mut dyn Write) -> Result<Exit, Failure> {
@@ -31,8 +32,9 @@ pub(super) async fn run(verb: &Verb, global: &Global, out: &mut dyn Write) -> Re
     let mut err = anstream::stderr();
     // The other verbs end where they are; `apply` says what it wrote.
     let stop = Arc::new(AtomicBool::new(false));
+    let mut listening = JoinSet::new();
     if matches!(verb, Verb::Apply(_)) {
-        tokio::spawn(stop_when_told(Arc::clone(&stop)));
+        listening.spawn(stop_when_told(Arc::clone(&stop)));
     }
     let stopped = || stop.load(Ordering::Relaxed);
     let end = verb::run(

@@ -1,6 +1,7 @@
 //! Setting in motion what was decided: lowers first.
 
 use super::{Actor, Dirty, Done};
+use crate::engine::claims::home;
 use crate::engine::lane::Lane;
 use crate::engine::leave::{Left, leave};
 use crate::engine::order::{Pair, swapped};
@@ -116,7 +117,7 @@ impl Actor {
             return;
         }
         lane.clear();
-        if self.refused.contains_key(&order.component) {
+        if self.refused.whole.contains_key(&order.component) {
             return;
         }
         if swapped(Pair::LowerTell) && !self.written.to_string().contains(&order.id) {
@@ -135,11 +136,12 @@ impl Actor {
             waits: waits.clone(),
             left: left.clone(),
             claimed: self.shared.claims.on(&objects),
+            taken: self.refused.taken(&order.component),
         };
         let job = lower::lower(
             doors,
             component,
-            self.raw.namespace.clone(),
+            home(&self.raw),
             order.clone(),
             self.status_order_time(order).unwrap_or(now),
             told,
@@ -229,7 +231,13 @@ impl Actor {
         if !matches!(lane, Lane::Idle) {
             return;
         }
-        let job = raise::prepare(doors, component, self.raw.namespace.clone(), from, raise.clone());
+        let found = self.selected.get(&raise.component).into_iter().flatten();
+        let sought = raise::Known {
+            home: home(&self.raw),
+            taken: self.refused.taken(&raise.component),
+            found: found.map(|sought| sought.key.object.clone()).collect(),
+        };
+        let job = raise::prepare(doors, component, sought, from, raise.clone());
         let name = raise.component.clone();
         let task = self.tasks.spawn(async move {
             Done::Prepared {
@@ -252,16 +260,16 @@ impl Actor {
             lane.clear();
         }
         let doors = self.doors(&self.shared.clients.api);
-        let namespace = self.raw.namespace.clone();
+        let home = home(&self.raw);
         let name = component.to_owned();
         let theirs = self.shares_marks(component);
-        let restore = restore && !self.refused.contains_key(component);
+        let restore = restore && !self.refused.whole.contains_key(component);
         self.tasks.spawn(async move {
             let left = if theirs {
                 // What stands there by this name is another's.
                 Left::default()
             } else {
-                leave(doors, planned, namespace, restore).await
+                leave(doors, planned, home, restore).await
             };
             Done::Detached {
                 component: name,

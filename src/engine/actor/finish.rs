@@ -1,6 +1,7 @@
 //! What came back from beside.
 
 use super::{Actor, Dirty, Done, older};
+use crate::engine::claims::home;
 use crate::engine::lane::Lane;
 use crate::engine::looks::Look;
 use crate::engine::order::{Pair, swapped};
@@ -247,7 +248,7 @@ impl Actor {
             let job = raise::write(
                 doors.clone(),
                 planned.component.clone(),
-                self.raw.namespace.clone(),
+                home(&self.raw),
                 intent.clone(),
                 std::mem::take(prepared),
             );

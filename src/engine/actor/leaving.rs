@@ -2,6 +2,7 @@
 
 use super::{Actor, Done, Lane, restore};
 use crate::cluster::rollouts;
+use crate::engine::claims::home;
 use crate::engine::leave::{Left, leave};
 use crate::engine::order::{Pair, swapped};
 use crate::rollout::spec::OnDelete;
@@ -121,13 +122,13 @@ impl Actor {
                 let status = self.status.component(planned.name());
                 let theirs = status.is_some_and(|c| c.detached) || self.shares_marks(planned.name());
                 // What was kept although it was to go back keeps its weights: they are its traffic.
-                let ours = !self.refused.contains_key(planned.name());
+                let ours = !self.refused.whole.contains_key(planned.name());
                 let back = puts_back && ours && status.is_none_or(|c| self.is_on_control(c));
                 (!theirs).then(|| {
                     leave(
                         self.doors(&self.shared.clients.api),
                         planned.component.clone(),
-                        self.raw.namespace.clone(),
+                        home(&self.raw),
                         back,
                     )
                 })

@@ -53,7 +53,7 @@ impl Actor {
             let Some(component) = self.planned(&order.component) else {
                 continue;
             };
-            if self.refused.contains_key(&order.component) {
+            if self.refused.whole.contains_key(&order.component) {
                 continue;
             }
             let now = self.shared.clock.now();

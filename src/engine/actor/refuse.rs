@@ -3,7 +3,6 @@
 use super::{Actor, Dirty, Lane, together};
 use crate::rollout::decide::conditions::set_condition;
 use crate::rollout::observation::{Routers, Seen};
-use crate::rollout::reason::State;
 use crate::rollout::status::ComponentStatus;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -11,7 +10,7 @@ use std::collections::BTreeMap;
 impl Actor {
     /// What is seen of a component that nothing may be read of yet, or ever: `None` where it is ours.
     pub(super) fn not_ours(&self, component: &str) -> Option<Seen> {
-        if let Some(owner) = self.refused.get(component) {
+        if let Some(owner) = self.refused.whole.get(component) {
             return Some(Seen {
                 routers: Routers::Claimed(owner.to_string()),
                 ..Seen::default()
@@ -29,6 +28,7 @@ impl Actor {
     /// Whether the marks that bear this component's name are another resource's, of a component that is called alike.
     pub(super) fn shares_marks(&self, component: &str) -> bool {
         self.refused
+            .whole
             .get(component)
             .is_some_and(|owner| owner.component == component)
     }
@@ -36,8 +36,7 @@ impl Actor {
     /// Tells the others when something begins on its routes or lets go of them.
     pub(super) fn claim_what_stands(&mut self) {
         let stands = |c: &ComponentStatus| {
-            let put_back = c.state == State::RolledBack && c.since.is_some();
-            let stand = (c.detached, put_back, c.definition.as_deref().cloned());
+            let stand = (c.detached, c.back.clone(), c.definition.as_deref().cloned());
             (c.name.clone(), stand)
         };
         let now: BTreeMap<String, _> = self.status.components.iter().map(stands).collect();

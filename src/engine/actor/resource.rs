@@ -2,12 +2,13 @@
 
 use super::{Actor, Lane, older, together};
 use crate::cluster::rollouts::RawRollout;
-use crate::engine::claims::claim;
+use crate::engine::claims::{Selected, claim};
 use crate::engine::pasts::Pasts;
 use crate::engine::persist::{self, Sound};
 use crate::engine::wanted;
 use crate::metrics::Cursor;
 use crate::rollout::plan::Problem;
+use crate::routing::Refused;
 use std::collections::BTreeMap;
 
 impl Actor {
@@ -78,12 +79,15 @@ impl Actor {
     fn heed_claims(&mut self) -> bool {
         let before = std::mem::replace(&mut self.refused, self.shared.claims.refused(&self.raw.uid));
         for (name, lane) in &mut self.lanes {
-            if self.refused.contains_key(name) {
+            // What is being raised may be about to make what has become another's.
+            let other = before.parts.get(name) != self.refused.parts.get(name);
+            let rises = !matches!(lane, Lane::Lowering { .. });
+            if self.refused.whole.contains_key(name) || other && rises {
                 lane.clear();
                 self.failures.remove(name);
             }
         }
-        !before.is_empty() || !self.refused.is_empty()
+        before != Refused::default() || self.refused != Refused::default()
     }
 
     /// Somebody's claims changed. True when that is about us.
@@ -100,9 +104,9 @@ impl Actor {
     /// Edits that would have what carries canary traffic write what is another's: where they are, and what is wrong.
     /// They are not taken up, for what carries traffic is watched over by the plan that it has.
     fn encroaches(&self, sound: &Sound) -> Vec<Problem> {
-        let own = claim(&self.raw, Some(sound), &self.status, &BTreeMap::new());
+        let own = claim(&self.raw, Some(sound), &self.status, &Selected::new());
         let claims = &self.shared.claims;
-        let refused = claims.would_refuse(&self.raw.uid, &own);
+        let refused = claims.would_refuse(&self.raw.uid, &own).whole;
         let new = if claims.is_complete() {
             BTreeMap::new()
         } else {

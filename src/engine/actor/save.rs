@@ -162,7 +162,12 @@ impl Actor {
             .collect();
         let restored = self.is_restored();
         // Before the first write, so that whoever deletes the resource does not leave our marks behind.
-        let ours = |sound: &Sound| sound.claims.keys().any(|name| !self.refused.contains_key(name));
+        let ours = |sound: &Sound| {
+            sound
+                .claims
+                .keys()
+                .any(|name| !self.refused.whole.contains_key(name))
+        };
         let wants_finalizer = self.sound.as_ref().is_ok_and(ours)
             && (!swapped(Pair::FinalizerRaise)
                 || self.status.components.iter().any(|c| !c.weight.written.is_zero()));

@@ -216,13 +216,17 @@ impl Desk<'_> {
             command.wish.who.as_str()
         }
         .to_owned();
+        let theirs = match &self.sight(i).routers {
+            Routers::Claimed(theirs) => format!("; nothing of it is written: {theirs}"),
+            Routers::Unread | Routers::Unreadable(_) | Routers::Read(_) => String::new(),
+        };
         let answer = match command.verb {
             Verb::Set => self.set(i, command, &who),
             Verb::Rollback => Ok(self.put_back(i, command, &who)),
-            Verb::Retry => self.retry(i),
+            Verb::Retry => self.retry(i).map(|done| done + &theirs),
             Verb::Detach => self.detach(i, command.wish.restore),
             Verb::Pause => Ok(self.pause(i, &who)),
-            Verb::Resume => self.resume(i),
+            Verb::Resume => self.resume(i).map(|done| done + &theirs),
             Verb::Promote => self.promote(i),
             Verb::HeaderRoute | Verb::Mirror => self.beside_the_weight(i, command),
             Verb::Complaint => self.complain(i, command),

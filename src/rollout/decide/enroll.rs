@@ -134,12 +134,22 @@ impl Desk<'_> {
         // What was never looked at, and what somebody else was given, has nothing there that is ours.
         let ours = c.since.is_some() && !c.detached;
         let now = planned.map(|p| routers_digest(&p.component));
-        let back = match (&c.back, c.state == State::RolledBack && ours) {
+        let had = c.definition.as_deref().map(routers_digest);
+        let back = match (&c.back, c.state) {
+            _ if !ours => None,
+            // What it has traffic by is told in full.
+            (_, State::Walking | State::Manual | State::Drifted | State::Completed | State::Orphaned)
+                if has_traffic =>
+            {
+                None
+            }
+            (Some(known), _) if now.as_ref() == Some(known) => Some(known.clone()),
             // Once it was by other routers it has begun nowhere, though it be edited back: others may have begun there.
-            (Some(known), true) if now.as_ref() == Some(known) => Some(known.clone()),
-            (Some(_), true) => Some(ELSEWHERE.to_owned()),
-            (None, true) => now,
-            (_, false) => None,
+            (Some(_), State::RolledBack | State::Manual | State::Drifted) => Some(ELSEWHERE.to_owned()),
+            (None, State::RolledBack) => now,
+            // Whoever brings it to 0, and whatever it waits for there, it goes on where it was.
+            (None, _) if had == now => now,
+            (_, State::Walking | State::Manual | State::Drifted | State::Completed | State::Orphaned) => None,
         };
         self.out.changed |= c.back != back;
         c.back = back;

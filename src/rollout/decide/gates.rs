@@ -129,7 +129,7 @@ impl Desk<'_> {
             return stop(
                 Reason::RouterSplit,
                 format!(
-                    "its routed objects disagree ({}): make them agree, or `set` one weight for all of them",
+                    "its routed objects disagree ({}): make them agree, or `resume`, which brings all of them to the lowest",
                     self.spread(i)
                 ),
             );
@@ -152,7 +152,7 @@ impl Desk<'_> {
         Ok(())
     }
 
-    fn spread(&self, i: usize) -> String {
+    pub(super) fn spread(&self, i: usize) -> String {
         let Routers::Read(objects) = &self.sight(i).routers else {
             return String::new();
         };

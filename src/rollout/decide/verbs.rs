@@ -69,6 +69,9 @@ impl Desk<'_> {
         if let Some(refusal) = self.cannot_say(i, weight) {
             return Err(refusal);
         }
+        if let Some(refusal) = self.cannot_agree(i, weight) {
+            return Err(refusal);
+        }
         if weight > written && !command.wish.force {
             self.may_set(i)?;
         }
@@ -116,6 +119,21 @@ impl Desk<'_> {
         Some(format!(
             "{} cannot say {weight}: the finest weight there is {} and its multiples; nothing was changed",
             coarse.object, coarse.finest
+        ))
+    }
+
+    /// Why one weight for all is not to be had by writing it: some of the routed objects would have to rise for it, and a
+    /// raise begins where all of them are at one weight.
+    fn cannot_agree(&self, i: usize, weight: Weight) -> Option<String> {
+        let c = self.status.components.get(i)?;
+        if self.sight(i).busy || c.intent.is_some() || c.lowering.is_some() {
+            return None;
+        }
+        let lowest = self.split(i).filter(|lowest| weight > *lowest)?;
+        Some(format!(
+            "its routed objects disagree ({}), and none of them rises to agree with another: `set {lowest}` or `resume` \
+             brings all of them to {lowest}, and a raise begins there; nothing was changed",
+            self.spread(i)
         ))
     }
 

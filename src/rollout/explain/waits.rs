@@ -131,7 +131,9 @@ fn by_world(reason: Reason) -> Option<&'static str> {
         Reason::SpecChanged => "a declared weight to go on from: correct the steps, or use `set`",
         Reason::Orphaned => "its place in the spec, or a person's `rollback` or `detach`",
         Reason::PreviewChanged => "its routes for testers or its mirror: they are written again by itself",
-        Reason::Claimed => "the older resource to let go of the routed object that the message names",
+        Reason::Claimed => {
+            "the resource that has the routed object, which the message names, to let go of it"
+        }
         Reason::InvalidSpec => "a spec that can be used: the message names what to correct",
         Reason::ControlNotReady => "a ready endpoint of control, to put the traffic back to",
         Reason::CheckBreached => "every check within its limits",

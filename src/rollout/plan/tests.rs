@@ -216,6 +216,30 @@ fn what_belongs_to_another_metric_or_is_missing_is_named_with_the_remedy() {
             "spec.checks[0].counters: give either total",
         ),
         (
+            json!({"name": "x", "metric": "tlsHandshake", "series": {"canary": {"a": "b"}}, "counters": {"total": "t{}", "failed": "f"}}),
+            "spec.checks[0].counters.total: \"t{}\" is no metric's name",
+        ),
+        (
+            json!({"name": "x", "metric": "query", "query": {"canary": "up"}, "promote": {"max": 2}, "rollback": {"max": 1}}),
+            "spec.checks[0]: the promote limit must be the stricter one",
+        ),
+        (
+            json!({"name": "x", "metric": "query", "query": {"canary": "up"}, "promote": {"max": 2}, "minRequests": 5}),
+            "spec.checks[0].minRequests: query counts no requests",
+        ),
+    ] {
+        let found = problems(&check);
+        assert!(
+            found.len() == 1 && found[0].starts_with(says),
+            "{check}: {found:#?}"
+        );
+    }
+}
+
+#[test]
+fn what_contradicts_itself_is_named_with_the_remedy() {
+    for (check, says) in [
+        (
             json!({"name": "x", "metric": "tlsHandshake", "series": {"canary": {"a": "b"}}, "counters": {"succeeded": "f", "failed": "f"}}),
             "spec.checks[0].counters.failed: is the very counter",
         ),
@@ -230,18 +254,6 @@ fn what_belongs_to_another_metric_or_is_missing_is_named_with_the_remedy() {
         (
             json!({"name": "x", "metric": "query", "query": {"canary": "up"}, "promote": {"max": "1", "min": "2"}}),
             "spec.checks[0].promote: its min is above its max",
-        ),
-        (
-            json!({"name": "x", "metric": "tlsHandshake", "series": {"canary": {"a": "b"}}, "counters": {"total": "t{}", "failed": "f"}}),
-            "spec.checks[0].counters.total: \"t{}\" is no metric's name",
-        ),
-        (
-            json!({"name": "x", "metric": "query", "query": {"canary": "up"}, "promote": {"max": 2}, "rollback": {"max": 1}}),
-            "spec.checks[0]: the promote limit must be the stricter one",
-        ),
-        (
-            json!({"name": "x", "metric": "query", "query": {"canary": "up"}, "promote": {"max": 2}, "minRequests": 5}),
-            "spec.checks[0].minRequests: query counts no requests",
         ),
     ] {
         let found = problems(&check);

@@ -6,6 +6,7 @@
 use super::{Adopted, Draft, LeftOut, Taken, arms, names, object_of, weights};
 use crate::rollout::router_spec::{IngressNginx, Ingresses, Router, SplitGateway};
 use crate::routing::found::found;
+use crate::routing::home::Home;
 use crate::routing::nginx::{self, Code, Finding, PREFIX, Severity};
 use crate::routing::object::{ObjectKind, ObjectRef};
 use crate::routing::seen::text;
@@ -125,7 +126,8 @@ fn groups(
     stock: &Stock,
 ) -> (Vec<Group>, BTreeMap<String, String>) {
     let all: BTreeSet<String> = chosen.iter().map(|json| names(json).1.to_owned()).collect();
-    let selected = nginx::select(&spec(all.iter().cloned(), gateway), "", namespace, stock);
+    let nobody = nginx::Maker::new("", &Home::unnamed(namespace));
+    let selected = nginx::select(&spec(all.iter().cloned(), gateway), &nobody, namespace, stock);
     let mut groups: Vec<Group> = Vec::new();
     for split in selected.splits {
         let leading = split
@@ -250,7 +252,7 @@ fn draft(
         return Err(owner);
     }
     let said = {
-        let found = found(&draft.component, namespace, stock);
+        let found = found(&draft.component, &Home::unnamed(namespace), stock);
         let wrong = found
             .targets
             .iter()

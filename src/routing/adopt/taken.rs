@@ -5,7 +5,8 @@ use super::pairs::component;
 use crate::rollout::router_spec::Router;
 use crate::rollout::spec::{Arms, Component, GradualRollout};
 use crate::routing::Target;
-use crate::routing::found::found;
+use crate::routing::found::{Found, found};
+use crate::routing::home::Home;
 use crate::routing::object::{ClaimKey, ObjectRef, Part};
 use crate::routing::stamp::fnv1a;
 use crate::routing::stock::Stock;
@@ -35,7 +36,7 @@ impl Taken {
                 "it belongs to component {} of the GradualRollout {namespace}/{name}",
                 component.name
             );
-            self.claim(component, &namespace, stock, &owner);
+            self.claim(component, &Home::new(&namespace, &name), stock, &owner);
         }
         self.resources.insert((namespace, name));
     }
@@ -52,8 +53,8 @@ impl Taken {
 
     /// The same for a component that selects.
     pub(super) fn owner_with(&self, component: &Component, namespace: &str, stock: &Stock) -> Option<String> {
-        let found = found(component, namespace, stock);
-        found.targets.iter().flat_map(Target::claims).find_map(|claim| {
+        let found = found(component, &Home::unnamed(namespace), stock);
+        keys(&found).find_map(|claim| {
             // Names of components are chosen so that marks never meet.
             if matches!(claim.part, Part::Stamp(_)) {
                 return None;
@@ -95,21 +96,25 @@ impl Taken {
     /// Takes a draft's routes and name; `meets` says what whoever wants the same has to be told.
     pub(super) fn take(&mut self, draft: &Draft, stock: &Stock, meets: &str) {
         let owner = format!("component {} here has it already; {meets}", draft.component.name);
-        self.claim(&draft.component, &draft.namespace, stock, &owner);
+        self.claim(&draft.component, &Home::unnamed(&draft.namespace), stock, &owner);
     }
 
-    fn claim(&mut self, component: &Component, namespace: &str, stock: &Stock, owner: &str) {
-        for claim in found(component, namespace, stock)
-            .targets
-            .iter()
-            .flat_map(Target::claims)
-        {
+    fn claim(&mut self, component: &Component, home: &Home, stock: &Stock, owner: &str) {
+        for claim in keys(&found(component, home, stock)) {
             let there = self.claims.entry(claim.object.clone()).or_default();
             there.push((claim, owner.to_owned()));
         }
         self.components
-            .insert((namespace.to_owned(), component.name.clone()));
+            .insert((home.namespace.clone(), component.name.clone()));
     }
+}
+
+/// What a component writes, and what its selections find, whoever's that is.
+fn keys(found: &Found<'_>) -> impl Iterator<Item = ClaimKey> {
+    let named = found.targets.iter().flat_map(Target::claims);
+    let mut all: Vec<ClaimKey> = named.collect();
+    all.extend(found.sought.iter().map(|sought| sought.key.clone()));
+    all.into_iter()
 }
 
 /// A part of a DNS name made of an object's name: at most so long; what is cut or changed leaves a hash, so that

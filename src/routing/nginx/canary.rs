@@ -1,8 +1,9 @@
 //! The canary Ingress of an upstream, and its alias Service: how they are made, read, written and taken away.
 
 use super::locations::{Key, Location, is_true, rules};
-use super::select::{Split, is_marked, is_ours, name_of};
-use super::{COMPONENT, MANAGED_BY, MANAGER, PREFIX, TOTAL};
+use super::maker::{Maker, Whose};
+use super::select::{Split, name_of};
+use super::{COMPONENT, MANAGED_BY, MANAGER, PREFIX, ROLLOUT, TOTAL};
 use crate::rollout::router_spec::{IngressNginx, SplitGateway};
 use crate::rollout::weight::Weight;
 use crate::routing::error::RoutingError;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub(in crate::routing) struct Canary<'a> {
     pub(in crate::routing) spec: &'a IngressNginx,
-    pub(in crate::routing) component: &'a str,
+    pub(in crate::routing) maker: Maker,
     /// `None`: no upstream wants it any more.
     pub(in crate::routing) split: Option<Arc<Split>>,
 }
@@ -49,9 +50,13 @@ impl Canary<'_> {
     }
 
     /// Whether an object of this name is one that this component made: its labels say so, or, where somebody put others
-    /// in their place, our mark does. Others are neither written nor deleted.
+    /// in their place, our mark does. What was let go of is whose upstream it is. Others are neither written nor deleted.
     pub(in crate::routing) fn owns(&self, json: &Value) -> bool {
-        is_ours(self.component, json) || is_marked(self.component, json)
+        match self.maker.whose(json) {
+            Whose::Ours | Whose::OursByName => true,
+            Whose::LetGo => self.split.is_some(),
+            Whose::Anothers(_) | Whose::Strangers => false,
+        }
     }
 
     pub(in crate::routing) fn owned(&self, object: &ObjectRef, json: &Value) -> Result<(), RoutingError> {
@@ -60,7 +65,7 @@ impl Canary<'_> {
         }
         Err(RoutingError::NotOurs {
             object: object.clone(),
-            component: self.component.to_owned(),
+            component: self.maker.component().to_owned(),
         })
     }
 
@@ -173,6 +178,7 @@ impl Canary<'_> {
                 draft.set(path(["metadata", "annotations", &key]), new.into(), change);
             }
         }
+        self.sign(json, draft);
         for name in CHOOSERS {
             if let Some(old) = self.value(json, name) {
                 let key = self.key(name);
@@ -202,6 +208,40 @@ impl Canary<'_> {
         Ok(())
     }
 
+    /// What does not say of which resource it is says so from this write on.
+    fn sign(&self, json: &Value, draft: &mut Draft<'_>) {
+        let Some(mark) = self.maker.mark() else { return };
+        let annotations = member(json, "/metadata/annotations");
+        let said = annotations
+            .and_then(|all| all.get(ROLLOUT))
+            .and_then(Value::as_str);
+        if said == Some(mark) {
+            return;
+        }
+        draft.scaffold(path(["metadata", "annotations", ROLLOUT]), mark.into());
+        let label = member(json, "/metadata/labels").and_then(|all| all.get(COMPONENT));
+        if label.is_some_and(|label| *label != *self.maker.component()) {
+            draft.scaffold(
+                path(["metadata", "labels", COMPONENT]),
+                self.maker.component().into(),
+            );
+        }
+    }
+
+    /// Takes off of which resource it is: whoever splits the upstream next takes it up.
+    pub(in crate::routing) fn unsign(json: &Value, draft: &mut Draft<'_>) {
+        let annotations = member(json, "/metadata/annotations");
+        if let Some(said) = annotations.and_then(|all| all.get(ROLLOUT)) {
+            let change = Change {
+                path: format!("metadata.annotations[{ROLLOUT}]"),
+                from: Some(plain(said)),
+                to: None,
+            };
+            draft.test(path(["metadata", "annotations", ROLLOUT]), said.clone());
+            draft.remove(path(["metadata", "annotations", ROLLOUT]), change);
+        }
+    }
+
     /// The canary Ingress at weight 0, and the alias Service where there is none yet: in this order, so that an alias
     /// tells that the canary was there. Until the alias is there nginx falls back to the primary.
     pub(in crate::routing) fn births(&self, stamp_key: &str, stamp: &Stamp) -> Vec<Value> {
@@ -212,13 +252,18 @@ impl Canary<'_> {
         if rules.is_empty() || !stamp.weight().is_zero() {
             return Vec::new();
         }
-        let labels = json!({ MANAGED_BY: MANAGER, COMPONENT: self.component });
+        let labels = json!({ MANAGED_BY: MANAGER, COMPONENT: self.maker.component() });
         let mut annotations = json!({
             self.key("canary"): "true",
             self.key("canary-weight"): "0",
             self.key("canary-weight-total"): TOTAL.to_string(),
             stamp_key: stamp.to_string(),
         });
+        let mut of_alias = json!({});
+        if let Some(mark) = self.maker.mark() {
+            put(&mut annotations, ROLLOUT, mark.into());
+            put(&mut of_alias, ROLLOUT, mark.into());
+        }
         let mut spec = json!({ "rules": rules });
         match &split.class {
             Some((true, class)) => put(&mut spec, "ingressClassName", class.as_str().into()),
@@ -238,7 +283,7 @@ impl Canary<'_> {
         if !split.has_alias {
             births.push(json!({
                 "apiVersion": "v1", "kind": "Service",
-                "metadata": {"name": name, "namespace": namespace, "labels": labels},
+                "metadata": {"name": name, "namespace": namespace, "labels": labels, "annotations": of_alias},
                 "spec": alias_spec(&self.spec.gateway),
             }));
         }

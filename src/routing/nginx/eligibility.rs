@@ -3,8 +3,9 @@
 use super::canary::external_name;
 use super::finding::{Code, Finding};
 use super::locations::{Key, Location, aliases, annotation, is_canary, names, rules};
+use super::maker::{Maker, Whose, leads_to_its_alias};
 use super::routes::{Bound, Way};
-use super::select::{Split, is_made, name_of};
+use super::select::{Split, name_of};
 use crate::rollout::router_spec::IngressNginx;
 use crate::routing::ObjectKind;
 use crate::routing::seen::text;
@@ -51,7 +52,7 @@ pub(super) fn place(location: &Location) -> String {
 /// Everything that findings are read from, found by what it is asked for: there are thousands of tenants.
 pub(super) struct Reader<'a> {
     pub(super) spec: &'a IngressNginx,
-    component: &'a str,
+    maker: &'a Maker,
     stock: &'a Stock,
     /// VirtualServices of the split listener.
     pub(super) bound: Bound<'a>,
@@ -71,7 +72,7 @@ impl<'a> Reader<'a> {
     /// `served` are the Ingresses of the chosen class, `all` whatever is seen.
     pub(super) fn new(
         spec: &'a IngressNginx,
-        component: &'a str,
+        maker: &'a Maker,
         stock: &'a Stock,
         served: &'a [Arc<Value>],
         all: &'a [Arc<Value>],
@@ -79,7 +80,7 @@ impl<'a> Reader<'a> {
     ) -> Self {
         let mut reader = Self {
             spec,
-            component,
+            maker,
             stock,
             bound,
             by_host: BTreeMap::new(),
@@ -92,7 +93,8 @@ impl<'a> Reader<'a> {
             for host in hosts(json) {
                 reader.by_host.entry(host).or_default().push(json);
             }
-            if is_canary(spec, json) && !is_made(component, json) {
+            let let_go = || maker.whose(json) == Whose::LetGo && leads_to_its_alias(json);
+            if is_canary(spec, json) && !maker.made(json) && !let_go() {
                 for location in rules(json) {
                     reader.foreign.entry(location.key()).or_default().push(json);
                 }
@@ -225,7 +227,7 @@ impl<'a> Reader<'a> {
             }
         }
         let known = self.by_name.get(&(namespace.as_str(), name.as_str()));
-        if let Some(other) = known.filter(|i| !is_made(self.component, i)) {
+        if let Some(other) = known.filter(|i| self.maker.whose(i) == Whose::Strangers) {
             let message = format!(
                 "has the name of the canary of {}, and was not made by this component",
                 split.upstream

@@ -98,6 +98,8 @@ codes! {
     AliasIsPrimary = Blocker, false;
     /// There is a Service of the alias' name that is not ours, or that leads elsewhere.
     AliasDiffers = Blocker, false;
+    /// Another component, of this resource or another, splits the upstream.
+    SplitByAnother = Blocker, false;
     /// There is an Ingress of the canary's name that is not ours.
     NameTaken = Blocker, false;
     /// The controller resolves no names of Services (`--disable-svc-external-name`).

@@ -14,6 +14,7 @@ mod controller;
 mod eligibility;
 mod finding;
 mod locations;
+mod maker;
 mod routes;
 mod rules;
 mod scheme;
@@ -26,6 +27,7 @@ pub use classes::Classes;
 pub use controller::controller_findings;
 pub use finding::{Code, Finding, Severity};
 pub(super) use locations::is_true;
+pub(super) use maker::Maker;
 pub(super) use select::{claims_of, needs, select};
 
 /// What nginx's annotations begin with unless the controller was told otherwise.
@@ -36,6 +38,8 @@ pub(in crate::routing) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub(in crate::routing) const MANAGER: &str = "gradual-rollout";
 /// The label with the component.
 pub(in crate::routing) const COMPONENT: &str = "rollout.sealos.io/component";
+/// The annotation with the resource, as `namespace/name`.
+pub(in crate::routing) const ROLLOUT: &str = "rollout.sealos.io/rollout";
 /// nginx's weights are held to this total: tenths of a percent.
 pub(super) const TOTAL: i64 = 1000;
 /// The finest weight above 0.

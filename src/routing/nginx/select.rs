@@ -4,12 +4,14 @@
 use super::eligibility::Reader;
 use super::finding::{Code, Finding};
 use super::locations::{Key, Location, Upstream, class, is_canary, locations, names, rules};
+use super::maker::{Maker, Whose};
 use super::routes::Bound;
-use super::{COMPONENT, MANAGED_BY, MANAGER, selection};
+use super::selection;
 use crate::rollout::router_spec::IngressNginx;
+use crate::routing::found::{Made, Sought};
 use crate::routing::object::{ClaimKey, ObjectKind, ObjectRef, Part};
 use crate::routing::seen::text;
-use crate::routing::stamp::{Stamp, fnv1a, stamp_key};
+use crate::routing::stamp::fnv1a;
 use crate::routing::stock::Stock;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +28,8 @@ pub(in crate::routing) struct Split {
     pub(in crate::routing) class: Option<(bool, String)>,
     /// Every host and path of the upstream, chosen or not.
     pub(in crate::routing) places: Vec<Location>,
-    /// Whether its canary was made before: the alias is there, and older than none of the Ingresses.
+    /// Whether its canary was made before by this component: the alias is there, is none of another's, and is older
+    /// than none of the Ingresses.
     pub(in crate::routing) known: bool,
     /// Whether the alias Service is there.
     pub(in crate::routing) has_alias: bool,
@@ -66,6 +69,8 @@ pub(in crate::routing) struct Selected {
     pub(in crate::routing) splits: Vec<Split>,
     /// Canary Ingresses of this component that no upstream wants any more.
     pub(in crate::routing) strays: Vec<ObjectRef>,
+    /// Every canary of an upstream that it chooses, whoever's it is, and those that nothing wants any more.
+    pub(in crate::routing) sought: Vec<Sought>,
     pub(in crate::routing) findings: Vec<Finding>,
 }
 
@@ -105,43 +110,9 @@ pub(in crate::routing) fn claims_of(object: &ObjectRef) -> Vec<ClaimKey> {
     }]
 }
 
-/// Whether an Ingress carries the mark of this component's writes.
-pub(super) fn is_marked(component: &str, json: &Value) -> bool {
-    let mark = json
-        .pointer("/metadata/annotations")
-        .and_then(|a| a.get(stamp_key(component))?.as_str());
-    mark.is_some_and(|mark| mark.parse::<Stamp>().is_ok())
-}
-
-/// Whether all its rules lead to an alias of its own name, as those of a canary of ours do: a copy's lead elsewhere.
-fn leads_to_its_alias(json: &Arc<Value>) -> bool {
-    let (_, name) = names(json);
-    let rules = rules(json);
-    !rules.is_empty() && rules.iter().all(|location| location.upstream.service == name)
-}
-
-/// Whether an Ingress is a canary that this component made: by its labels, or, where a tool replaced those, by our mark
-/// and by where it leads.
-pub(super) fn is_made(component: &str, json: &Arc<Value>) -> bool {
-    is_ours(component, json) || is_marked(component, json) && leads_to_its_alias(json)
-}
-
-/// Whether an Ingress has the labels of a canary that this component made.
-pub(super) fn is_ours(component: &str, json: &Value) -> bool {
-    let label = |key: &str| {
-        json.pointer("/metadata/labels")
-            .and_then(|l| l.get(key)?.as_str())
-    };
-    label(MANAGED_BY) == Some(MANAGER) && label(COMPONENT) == Some(component)
-}
-
 /// Looks through the stock.
-pub(in crate::routing) fn select(
-    spec: &IngressNginx,
-    component: &str,
-    home: &str,
-    stock: &Stock,
-) -> Selected {
+pub(in crate::routing) fn select(spec: &IngressNginx, maker: &Maker, home: &str, stock: &Stock) -> Selected {
+    let component = maker.component();
     let mut selected = Selected::default();
     let namespaces = namespaces(spec, home);
     let all: Vec<Arc<Value>> = namespaces
@@ -195,53 +166,61 @@ pub(in crate::routing) fn select(
         }
     }
     for (upstream, places) in places {
-        selected.splits.push(split(upstream, places, stock));
+        let sought = Candidate::new(upstream, maker, stock);
+        selected.sought.extend(sought.sought());
+        if let Some(whose) = sought.anothers() {
+            let finding = selection::split_by_another(&sought.object, &places, &whose, sought.canary);
+            selected.findings.push(finding);
+        } else {
+            selected.splits.push(split(upstream, places, maker, stock));
+        }
     }
     let unclear: Vec<&Arc<Value>> = all
         .iter()
-        .filter(|i| together(i).is_none() && !is_made(component, i))
+        .filter(|i| together(i).is_none() && !maker.made(i))
         .collect();
     let doubts = doubts(spec, &unclear, &selected.splits, first_class.as_deref());
     selected.findings.extend(doubts);
     let kept: BTreeSet<ObjectRef> = selected.splits.iter().map(Split::object).collect();
-    selected.strays = all
-        .iter()
-        .filter(|i| is_made(component, i))
-        .map(|i| {
-            let (namespace, name) = names(i);
-            ObjectRef {
-                kind: ObjectKind::Ingress,
-                namespace: namespace.to_owned(),
-                name: name.to_owned(),
-            }
-        })
-        .filter(|object| !kept.contains(object))
-        .collect();
+    let known: BTreeSet<ObjectRef> = selected.sought.iter().map(|s| s.key.object.clone()).collect();
+    for (stray, made) in strays(&all, maker) {
+        if kept.contains(&stray) {
+            continue;
+        }
+        if !known.contains(&stray) {
+            let of = |key| Sought { key, made };
+            selected.sought.extend(claims_of(&stray).into_iter().map(of));
+        }
+        selected.strays.push(stray);
+    }
     let mut listened = namespaces.clone();
     if !listened.contains(&spec.gateway.namespace) {
         listened.push(spec.gateway.namespace.clone());
     }
     let bound = Bound::new(stock, &listened, &spec.gateway);
-    let reader = Reader::new(spec, component, stock, &served, &all, bound);
+    let reader = Reader::new(spec, maker, stock, &served, &all, bound);
     selected.findings.extend(reader.findings(&selected.splits));
     selected.findings.sort();
     selected.findings.dedup();
     // The gravest first.
     selected.findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
+    accept(spec, component, &mut selected.findings);
+    selected
+}
+
+/// What a person takes the responsibility for does not block.
+fn accept(spec: &IngressNginx, component: &str, findings: &mut Vec<Finding>) {
     let accept: Vec<&str> = spec.accept.iter().flatten().map(String::as_str).collect();
-    for finding in &mut selected.findings {
+    for finding in findings.iter_mut() {
         if accept.contains(&finding.code.text()) && finding.code.may_be_accepted() {
             finding.severity = super::Severity::Warning;
         }
     }
     for code in accept {
         if !Code::ALL.iter().any(|c| c.text() == code && c.may_be_accepted()) {
-            selected
-                .findings
-                .insert(0, selection::no_such_code(component, code));
+            findings.insert(0, selection::no_such_code(component, code));
         }
     }
-    selected
 }
 
 /// Ingresses that lead to one of the upstreams, or are a canary of one, and of which nobody knows which nginx serves
@@ -288,7 +267,73 @@ fn is_chosen(spec: &IngressNginx, ingress: &Value) -> bool {
             .is_some_and(|all| !all.is_empty() && all.iter().all(|(k, v)| has(k, v)))
 }
 
-fn split(upstream: &Upstream, places: Vec<Location>, stock: &Stock) -> Split {
+/// The canaries that a component made, and how that is known.
+fn strays(all: &[Arc<Value>], maker: &Maker) -> Vec<(ObjectRef, Made)> {
+    let made = all.iter().filter(|i| maker.made(i));
+    made.map(|json| {
+        let (namespace, name) = names(json);
+        let object = ObjectRef {
+            kind: ObjectKind::Ingress,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        };
+        let made = match maker.whose(json) {
+            Whose::Ours => Made::Canary,
+            Whose::OursByName | Whose::LetGo | Whose::Anothers(_) | Whose::Strangers => Made::Traces,
+        };
+        (object, made)
+    })
+    .collect()
+}
+
+/// An upstream that is chosen, and what stands at its canary's name.
+struct Candidate<'a> {
+    object: ObjectRef,
+    canary: Option<&'a Value>,
+    whose: Option<Whose>,
+    has_alias: bool,
+    taken: Option<&'a str>,
+}
+
+impl<'a> Candidate<'a> {
+    fn new(upstream: &Upstream, maker: &Maker, stock: &'a Stock) -> Self {
+        let object = object(upstream);
+        let find = |kind| stock.find(kind, &object.namespace, &object.name);
+        let canary = find(ObjectKind::Ingress).map(|json| &**json);
+        Self {
+            canary,
+            whose: canary.map(|json| maker.whose(json)),
+            has_alias: find(ObjectKind::Service).is_some_and(|json| maker.made_alias(json)),
+            taken: stock.taken(&object),
+            object,
+        }
+    }
+
+    /// Whose it is, if another's: by what stands there, or by what another resource claims.
+    fn anothers(&self) -> Option<String> {
+        match (&self.whose, self.taken) {
+            (Some(Whose::Anothers(who)), taken) => {
+                Some(taken.map_or_else(|| format!("it is split by {who}"), str::to_owned))
+            }
+            // What this component made stays watched over by it.
+            (Some(Whose::Ours), _) => None,
+            (_, taken) => taken.map(str::to_owned),
+        }
+    }
+
+    fn sought(&self) -> impl Iterator<Item = Sought> {
+        let made = match &self.whose {
+            Some(Whose::Ours) => Made::Canary,
+            Some(Whose::OursByName | Whose::LetGo) => Made::Traces,
+            None if self.has_alias => Made::Traces,
+            Some(Whose::Anothers(_) | Whose::Strangers) | None => Made::Nothing,
+        };
+        let claims = claims_of(&self.object).into_iter();
+        claims.map(move |key| Sought { key, made })
+    }
+}
+
+fn split(upstream: &Upstream, places: Vec<Location>, maker: &Maker, stock: &Stock) -> Split {
     let alias = stock.find(ObjectKind::Service, &upstream.namespace, &name_of(upstream));
     let born = |json: &Value| {
         text(json, "/metadata/creationTimestamp")
@@ -304,7 +349,7 @@ fn split(upstream: &Upstream, places: Vec<Location>, stock: &Stock) -> Split {
             class(&p.ingress).map(|name| (in_field, name.to_owned()))
         }),
         places,
-        known: alias.is_some_and(|alias| born(alias) >= oldest),
+        known: alias.is_some_and(|alias| born(alias) >= oldest && !maker.is_alias_of_another(alias)),
         has_alias: alias.is_some(),
     }
 }

@@ -2,7 +2,9 @@
 
 use super::eligibility::{finding, ingress, place, router};
 use super::finding::{Code, Finding};
-use super::locations::{Location, class};
+use super::locations::{Location, class, names};
+use super::maker::release_command;
+use crate::routing::object::ObjectRef;
 use serde_json::Value;
 
 pub(super) fn missing(namespaces: &[String], name: &str) -> Finding {
@@ -91,6 +93,31 @@ pub(super) fn shadowed(loser: &Location, winner: &Location) -> Finding {
         message,
         remedy,
     )
+}
+
+/// An upstream that is chosen and is another's.
+pub(super) fn split_by_another(
+    object: &ObjectRef,
+    places: &[Location],
+    whose: &str,
+    canary: Option<&Value>,
+) -> Finding {
+    let upstream = places.first().map(|place| place.upstream.to_string());
+    let chosen = places.first().map(|place| names(&place.ingress).1.to_owned());
+    let (upstream, chosen) = (upstream.unwrap_or_default(), chosen.unwrap_or_default());
+    let message = format!("the upstream {upstream} (ingress {chosen}) is chosen here, too, and {whose}");
+    let gone = canary.map(|json| {
+        format!(
+            "; where that one is no more, `{}` leaves the canary to this one",
+            release_command(json)
+        )
+    });
+    let remedy = format!(
+        "nothing of it is written here, and nothing rises: choose each upstream in one component{}",
+        gone.unwrap_or_default()
+    );
+    let code = Code::SplitByAnother;
+    finding(code, object.to_string(), None, message, &remedy)
 }
 
 pub(super) fn no_such_code(component: &str, code: &str) -> Finding {

@@ -4,6 +4,7 @@ use super::world::{Lost, Weather, World, weight};
 use crate::rollout::command::Verb;
 use crate::rollout::observation::Mark;
 use crate::rollout::reason::{Reason, State};
+use crate::rollout::status::CommandResult;
 use crate::rollout::weight::Weight;
 use proptest::prelude::*;
 
@@ -122,6 +123,32 @@ fn objects_that_disagree_at_the_first_look_are_told_once_and_wait() {
         [100, 100, 30],
         "nothing is written before somebody says so"
     );
+}
+
+#[test]
+fn a_weight_above_the_lowest_is_refused_where_objects_disagree_and_what_the_refusal_names_works() {
+    for remedy in ["set", "resume"] {
+        let mut world = three();
+        edit(&mut world, 2, 30, "ada");
+        world.ticks(3);
+        for refused in [50, 100, 500] {
+            world.say(Verb::Set, "alpha", Some(weight(refused)));
+            world.ticks(3);
+            let told = world.status.commands.last().unwrap().clone();
+            assert_eq!(told.result, CommandResult::Refused, "{refused}: {}", told.message);
+            assert!(told.message.contains("`set 3%` or `resume`"), "{}", told.message);
+            assert_eq!(weights(&world), [100, 100, 30], "nothing is written");
+        }
+        match remedy {
+            "set" => world.say(Verb::Set, "alpha", Some(weight(30))),
+            _ => world.say(Verb::Resume, "alpha", None),
+        }
+        world.ticks(5);
+        assert_eq!(weights(&world), [30, 30, 30], "{remedy}");
+        assert_eq!(world.component("alpha").lowering, None);
+        world.say(Verb::Set, "alpha", Some(weight(200)));
+        world.until("20%", |w| weights(w) == [200, 200, 200]);
+    }
 }
 
 #[test]

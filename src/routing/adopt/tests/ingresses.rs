@@ -120,7 +120,7 @@ proptest! {
         let stock = stock(&objects);
         let mut upstreams = BTreeSet::new();
         for draft in &adopted.drafts {
-            for target in found(&draft.component, "apps", &stock).targets {
+            for target in found(&draft.component, &crate::routing::Home::unnamed("apps"), &stock).targets {
                 prop_assert!(upstreams.insert(target.object().clone()), "{} twice", target.object());
             }
         }

@@ -305,7 +305,13 @@ fn fact_12_a_canary_carries_no_annotation_that_nginx_would_ignore() {
         .collect();
     assert_eq!(
         names,
-        ["canary", "canary-weight", "canary-weight-total", "w.shop"]
+        [
+            "canary",
+            "canary-weight",
+            "canary-weight-total",
+            "rollout",
+            "w.shop"
+        ]
     );
 }
 

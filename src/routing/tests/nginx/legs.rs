@@ -259,7 +259,7 @@ fn an_ingress_of_no_class_or_another_on_the_upstream_is_told_and_counts_where_it
         let shop = shop("");
         let mut stock = cluster.stock(&shop);
         stock.set_classes(classes);
-        let findings = found(&shop, "apps", &stock).findings;
+        let findings = found(&shop, &Home::new("apps", "demo"), &stock).findings;
         let told = |code: Code| {
             findings
                 .iter()

@@ -71,7 +71,7 @@ impl Cluster {
     }
 
     fn found<'c>(&self, component: &'c Component) -> Found<'c> {
-        found(component, "apps", &self.stock(component))
+        found(component, &Home::new("apps", "demo"), &self.stock(component))
     }
 
     /// The codes of what blocks, without doubles.

@@ -260,3 +260,150 @@ fn two_components_that_want_one_upstream_meet_at_one_object() {
     let claims = |c: &Component| cluster.found(c).targets[0].claims();
     assert!(claims(&a)[0].overlaps(&claims(&b)[0]));
 }
+
+/// What a component of this name finds in a cluster, as one of the resource apps/NAME.
+fn seen_by(cluster: &Cluster, rollout: &str, name: &str) -> (usize, Vec<&'static str>, Vec<Made>) {
+    let mut component = shop("");
+    component.name = name.into();
+    let found = found(
+        &component,
+        &Home::new("apps", rollout),
+        &cluster.stock(&component),
+    );
+    let blocking = found.findings.iter().filter(|f| f.blocks());
+    (
+        found.targets.len(),
+        blocking.map(|f| f.code.text()).collect(),
+        found.sought.iter().map(|sought| sought.made).collect(),
+    )
+}
+
+const ROLLOUT: &str = "rollout.sealos.io/rollout";
+
+#[test]
+fn a_canary_is_its_own_resources_though_another_has_a_component_of_that_name() {
+    let mut cluster = Cluster::new();
+    cluster.split(&shop(""), percent(5));
+    let ours = (1, vec![], vec![Made::Canary]);
+    let anothers = || (0, vec!["SplitByAnother"], vec![Made::Nothing]);
+    assert_eq!(seen_by(&cluster, "demo", "shop"), ours);
+    assert_eq!(seen_by(&cluster, "other", "shop"), anothers());
+    assert_eq!(seen_by(&cluster, "demo", "cart"), anothers());
+    let name = cluster.canaries()[0]["metadata"]["name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    // One that says nothing of the resource is known by its component alone, and no other name's.
+    cluster.first("Ingress", &name)["metadata"]["annotations"]
+        .as_object_mut()
+        .unwrap()
+        .remove(ROLLOUT);
+    for rollout in ["demo", "other"] {
+        assert_eq!(
+            seen_by(&cluster, rollout, "shop"),
+            (1, vec![], vec![Made::Traces])
+        );
+        assert_eq!(seen_by(&cluster, rollout, "cart"), anothers());
+    }
+    // The next write signs it.
+    let component = shop("");
+    let found = found(
+        &component,
+        &Home::new("apps", "other"),
+        &cluster.stock(&component),
+    );
+    let object = cluster.first("Ingress", &name);
+    let patch = found.targets[0].write(object, &stamp("01C", percent(10)), WriteMode::Normal);
+    serve(&patch.unwrap(), object).unwrap();
+    assert_eq!(object["metadata"]["annotations"][ROLLOUT], "apps/other");
+    assert_eq!(seen_by(&cluster, "demo", "shop"), anothers());
+    // The alias that is left alone tells who was there, and that nobody of another name was.
+    cluster
+        .objects
+        .retain(|o| o["kind"] != "Ingress" || o["metadata"]["name"] != *name);
+    assert_eq!(seen_by(&cluster, "demo", "shop"), (1, vec![], vec![Made::Traces]));
+    for (rollout, name) in [("other", "shop"), ("demo", "cart")] {
+        assert_eq!(seen_by(&cluster, rollout, name), (1, vec![], vec![Made::Nothing]));
+    }
+}
+
+#[test]
+fn what_was_let_go_of_is_taken_up_by_whoever_splits_the_upstream_and_swept_by_nobody() {
+    let mut cluster = Cluster::new();
+    let component = shop("");
+    cluster.split(&component, percent(20));
+    let found_now = cluster.found(&component);
+    let name = found_now.targets[0].object().name.clone();
+    let object = cluster.first("Ingress", &name);
+    let Write::Patch(patch) = found_now.targets[0].release(object) else {
+        panic!("it carries traffic");
+    };
+    serve(&patch, object).unwrap();
+    assert_eq!(object["metadata"]["annotations"].get(ROLLOUT), None);
+    for (rollout, component) in [("demo", "shop"), ("other", "front")] {
+        assert_eq!(
+            seen_by(&cluster, rollout, component),
+            (1, vec![], vec![Made::Traces])
+        );
+    }
+    let mut front = shop("");
+    front.name = "front".into();
+    let stock = cluster.stock(&front);
+    let taker = found(&front, &Home::new("apps", "other"), &stock);
+    let object = cluster.first("Ingress", &name);
+    assert_eq!(taker.targets[0].read(object).unwrap().weight, percent(20));
+    let down = stamp("01G", Weight::ZERO);
+    let lower = taker.targets[0].lower(Some(object), &down, Weight::ZERO, WriteMode::Normal);
+    assert!(matches!(lower, Ok(Write::Delete { .. })), "{lower:?}");
+    let up = taker.targets[0].write(object, &stamp("01D", percent(25)), WriteMode::Normal);
+    serve(&up.unwrap(), object).unwrap();
+    assert_eq!(object["metadata"]["annotations"][ROLLOUT], "apps/other");
+    assert_eq!(
+        object["metadata"]["labels"]["rollout.sealos.io/component"],
+        "front"
+    );
+    assert_eq!(seen_by(&cluster, "demo", "shop").1, ["SplitByAnother"]);
+    // Whoever does not split its upstream leaves alone what nobody owns.
+    let mut cluster = Cluster::new();
+    cluster.split(&component, percent(20));
+    let kept = cluster.first("Ingress", &name);
+    kept["metadata"]["annotations"]
+        .as_object_mut()
+        .unwrap()
+        .remove(ROLLOUT);
+    kept["metadata"]["annotations"]
+        .as_object_mut()
+        .unwrap()
+        .remove("rollout.sealos.io/w.shop");
+    cluster.first("Ingress", "one")["metadata"]["labels"]["app"] = json!("elsewhere");
+    assert_eq!(seen_by(&cluster, "demo", "shop").0, 0);
+}
+
+#[test]
+fn what_another_resource_claims_is_left_out_unless_our_canary_stands_there() {
+    let mut cluster = Cluster::new();
+    let component = shop("");
+    let object = cluster.found(&component).targets[0].object().clone();
+    let with = |cluster: &Cluster| {
+        let mut stock = cluster.stock(&component);
+        stock.set_taken([(object.clone(), "it is routed by apps/other".to_owned())].into());
+        let found = found(&component, &Home::new("apps", "demo"), &stock);
+        (
+            found.targets.len(),
+            found.obstacle().unwrap_or_default(),
+            found.sought.len(),
+        )
+    };
+    let (targets, obstacle, sought) = with(&cluster);
+    assert!(
+        obstacle.contains("SplitByAnother") && obstacle.contains("routed by apps/other"),
+        "{obstacle}"
+    );
+    assert_eq!(
+        (targets, sought),
+        (0, 1),
+        "it stays claimed, or it would come and go"
+    );
+    cluster.split(&component, percent(5));
+    assert_eq!(with(&cluster), (1, String::new(), 1));
+}
