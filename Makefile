@@ -65,7 +65,7 @@ sabotage: ## Break each decision rule alone and demand a red test (RULES="3 7" f
 	scripts/sabotage.sh $(RULES)
 
 .PHONY: simulate
-simulate: ## Hold the judge to its promises by simulation, more than an hour (UPDATE=1 writes docs/judging.md anew)
+simulate: ## Hold the judge to its promises by simulation, half an hour and more (UPDATE=1 writes docs/judging.md anew)
 	scripts/simulate.sh
 
 .PHONY: sweep
