@@ -134,7 +134,16 @@ pub(super) async fn lower(
         ..order
     };
     let (stock, unread) = stock(cluster, component, home, order.patience).await;
-    let all = found(component, home, &stock).targets;
+    let all = found(component, home, &stock);
+    let foreign = all.nothing_of_ours().map(|why| {
+        let object = ObjectRef {
+            kind: ObjectKind::Ingress,
+            namespace: home.namespace.clone(),
+            name: format!("(canaries of {})", component.name),
+        };
+        (object, Err(Error::Hook(why)))
+    });
+    let all = all.targets;
     if order.command.verb == Verb::Set {
         let too_fine = too_fine(cluster, &all, order).await;
         if !too_fine.is_empty() {
@@ -150,6 +159,7 @@ pub(super) async fn lower(
         .await
         .into_iter()
         .chain(unread)
+        .chain(foreign)
         .collect()
 }
 

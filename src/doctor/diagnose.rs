@@ -73,10 +73,10 @@ impl<'a> Probe<'a> {
     pub(crate) async fn scrape_period(&self, ask: &Ask) -> Result<Option<Duration>, Blindness> {
         let promql = format!("max(count_over_time({}[5m]))", series(&ask.arms.canary));
         let samples = self.ask(&promql).await?.first().map(|sample| sample.value);
-        // So many samples have one gap less between them. In whole seconds: the window is cut anywhere.
+        // In whole seconds: the window is cut anywhere. It holds its start or its end, so there is a gap for each sample.
         let seconds = samples
             .filter(|&count| count >= 2.0)
-            .map(|count| (300.0 / (count - 1.0)).round());
+            .map(|count| (300.0 / count).round());
         Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(1.0)).ok()))
     }
 

@@ -58,10 +58,13 @@ pub(super) async fn lower(
         let (mut stock, unread) =
             stock_at_any_cost(&doors.client, &doors.cache, &component, &home.namespace).await;
         stock.set_taken(told.taken.clone());
-        let all = found(&component, &home, &stock).targets;
-        edge_first(&doors, &all, &order, at, &told).await;
-        // Where nobody knows what there is, there may be more to lower.
-        let Some(error) = unread.first() else { return };
+        let all = found(&component, &home, &stock);
+        edge_first(&doors, &all.targets, &order, at, &told).await;
+        // Where nobody knows what there is, there may be more to lower. So where all there is says that it is another's:
+        // that one may be no more, and then nobody watches over it.
+        let Some(error) = unread.first().cloned().or_else(|| all.nothing_of_ours()) else {
+            return;
+        };
         tracing::warn!(component = order.component, %error, "what is to be lowered cannot be listed, again");
         drop(told.failures.try_send((order.component.clone(), error.clone())));
         tokio::time::sleep(wait).await;

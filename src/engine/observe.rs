@@ -202,6 +202,8 @@ pub(super) fn see(
     seen.control_ready = control_ready(cache, &found.targets);
     seen.canary_ready = canary_ready(cache, &found.targets);
     seen.obstacle = found.obstacle();
+    // Canaries that say that they are another's may have our traffic: then nothing is back yet.
+    seen.unknown |= found.nothing_of_ours().is_some();
     memo.lay_out(&found.targets);
     if selects {
         memo.sought = Some(found.sought.clone());

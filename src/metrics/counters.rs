@@ -75,6 +75,9 @@ pub struct Cursor {
     /// When the newest samples of the last look were scraped, whether it was a tick or not.
     #[serde(skip)]
     looked: [BTreeMap<String, Timestamp>; 2],
+    /// How far apart the samples of either arm are, as far as it was learned, in milliseconds.
+    #[serde(skip)]
+    periods: [Option<i64>; 2],
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -174,7 +177,8 @@ impl Cursor {
     }
 
     /// The shortest time between two samples of a pod, from look to look: ticks wait for pods that linger, and would make
-    /// what is learned longer and longer. Slower scrapes are believed by and by.
+    /// what is learned longer and longer. Slower scrapes are believed by and by. Of two arms the slower one's counts: an
+    /// arm is not gone for being scraped more seldom than the other, and is waited for.
     fn learn(&mut self, look: &Look) {
         let apart = |known: &mut BTreeMap<String, Timestamp>, seen: &Pods| {
             known.retain(|name, _| seen.contains_key(name));
@@ -194,17 +198,26 @@ impl Cursor {
             }
             least
         };
-        let [canary, control] = &mut self.looked;
-        let (canary, control) = (apart(canary, &look.canary), apart(control, &look.control));
-        let Some(now) = canary.into_iter().chain(control).min() else {
-            return;
-        };
-        self.period_ms = Some(match self.period_ms {
-            // A gap is no slower scrape: it is believed a little, and taken back at the next tick.
-            Some(known) if now > known => known + (now.min(4 * known) - known) / 4,
-            Some(_) => now,
-            None => now.min(SLOWEST_MS),
-        });
+        let arms = [&look.canary, &look.control];
+        let all = self.looked.iter_mut().zip(arms).zip(&mut self.periods);
+        let mut slowest: Option<i64> = None;
+        for ((looked, pods), period) in all {
+            if let Some(now) = apart(looked, pods) {
+                *period = Some(match *period {
+                    // A gap is no slower scrape: it is believed a little, and taken back at the next look.
+                    Some(known) if now > known => known + (now.min(4 * known) - known) / 4,
+                    Some(_) => now,
+                    None => now.min(SLOWEST_MS),
+                });
+            }
+            // Of an arm that is there and has shown no second sample yet, what was known before holds.
+            if !pods.is_empty() {
+                slowest = slowest.max(Some(period.or(self.period_ms).unwrap_or(UNLEARNED_MS)));
+            }
+        }
+        if self.periods.iter().any(Option::is_some) {
+            self.period_ms = slowest.or(self.period_ms);
+        }
     }
 }
 

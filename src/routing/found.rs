@@ -4,7 +4,7 @@ use super::gateway_api::{Rules, object_kind};
 use super::home::Home;
 use super::hook::Called;
 use super::istio::Routes;
-use super::nginx::{self, Canary, Finding, Maker};
+use super::nginx::{self, Canary, Code, Finding, Maker};
 use super::object::{ClaimKey, ObjectKind, ObjectRef};
 use super::stamp::stamp_key;
 use super::stock::Stock;
@@ -47,6 +47,18 @@ pub struct Found<'a> {
 }
 
 impl Found<'_> {
+    /// Why nothing of what the selections choose can be lowered: every canary there says that it is another resource's.
+    /// `None` where one is the component's own, or nobody's.
+    pub fn nothing_of_ours(&self) -> Option<String> {
+        let others = |f: &&Finding| f.code == Code::SplitByAnother;
+        let own = self
+            .targets
+            .iter()
+            .any(|target| target.object().kind == ObjectKind::Ingress);
+        let said = self.findings.iter().find(others)?;
+        (!own).then(|| format!("it was not put back: {said}"))
+    }
+
     /// What keeps every weight above 0 from being written, in one sentence; `None` when nothing does.
     pub fn obstacle(&self) -> Option<String> {
         const SHOWN: usize = 5;

@@ -86,15 +86,12 @@ impl Beside {
         };
         let range = format!("[{}]", window(check.rule.window));
         let asked = || std::iter::once(&queries.canary).chain(&queries.control);
-        if let Some(period) = place.scrape_period {
-            let window = check.rule.window;
-            let why = if asked().any(|q| q.contains(&range)) && window < period * SCRAPES {
-                Some(too_short("window", window, period))
-            } else {
-                asked().find_map(|promql| short_range(promql, period))
-            };
-            self.missing
-                .extend(why.map(|why| Missing::check(&check.rule.name, why)));
+        if let Some(period) = place.scrape_period
+            && asked().any(|q| q.contains(&range))
+            && check.rule.window < period * SCRAPES
+        {
+            let why = too_short("window", check.rule.window, period);
+            self.missing.push(Missing::check(&check.rule.name, why));
         }
         let mut answers = HashMap::new();
         for promql in asked() {
@@ -111,14 +108,16 @@ impl Beside {
         });
         let shown = |value: &Result<f64, String>| value.as_ref().ok().map(|v| check.show(*v));
         let values = (shown(&canary), control.as_ref().and_then(shown));
+        // How often its own series come nobody knows: a range is to blame only where there is no value.
         let short = place
             .scrape_period
-            .is_some_and(|period| is_shorter(&queries.canary, period * 2));
+            .and_then(|period| short_range(&queries.canary, period));
         let empty = answers
             .get(&queries.canary)
             .is_some_and(|a| a.as_ref().is_ok_and(Vec::is_empty));
-        if short && empty {
-            // Nothing is wrong with its labels, as far as is known; its range is told already.
+        if let Some(why) = short.filter(|_| empty) {
+            // Nothing is wrong with its labels, as far as is known.
+            self.missing.push(Missing::check(&check.rule.name, why));
             return self.show(check, Verdict::Unknown, (None, None), "it has no value now");
         }
         for why in [
@@ -224,17 +223,25 @@ fn verdict(rollback: Stand, promote: Stand) -> (Verdict, &'static str) {
     }
 }
 
-/// The shortest range of a query, as it is written.
-fn shortest(promql: &str) -> Option<(&str, Duration)> {
-    let ranges = promql.split('[').skip(1).filter_map(|rest| {
-        let text = rest.split([']', ':']).next()?.trim();
-        Some((text, text.parse::<Span>().ok()?.0))
+/// The shortest range of a query, as it is written: of samples, not of a subquery's steps, and not in a string.
+fn shortest(promql: &str) -> Option<(String, Duration)> {
+    let mut bare = String::with_capacity(promql.len());
+    let (mut quote, mut escaped) = (None, false);
+    for c in promql.chars() {
+        match quote {
+            Some(_) if escaped => escaped = false,
+            Some(q) if c == '\\' && q != '`' => escaped = true,
+            Some(q) if c == q => quote = None,
+            Some(_) => {}
+            None if matches!(c, '"' | '\'' | '`') => quote = Some(c),
+            None => bare.push(c),
+        }
+    }
+    let ranges = bare.split('[').skip(1).filter_map(|rest| {
+        let text = rest.split(']').next()?.trim();
+        Some((text.to_owned(), text.parse::<Span>().ok()?.0))
     });
     ranges.min_by_key(|(_, length)| *length)
-}
-
-fn is_shorter(promql: &str, least: Duration) -> bool {
-    shortest(promql).is_some_and(|(_, length)| length < least)
 }
 
 /// What is wrong with a range that is shorter than four scrapes of a series that comes this often.
@@ -246,7 +253,7 @@ fn short_range(promql: &str, period: Duration) -> Option<String> {
         "shorter than four scrapes, so a missed one leaves it without a value"
     };
     Some(format!(
-        "its query's range [{text}] is {why}; a scrape comes every {}: write at least [{}]",
+        "its query gives no series, and its range [{text}] is {why}; a scrape comes every {}: write at least [{}]",
         Span(period),
         Span(period * SCRAPES)
     ))
@@ -265,15 +272,14 @@ mod tests {
                 && told.ends_with("every 15s: write at least [1m]"),
             "{told}"
         );
-        let told = short_range(
-            "max(rate(x{a=~\"[0-9]\"}[5m])) + max_over_time(y[45s:15s])",
-            scrape,
-        )
-        .unwrap();
+        let told = short_range("max(rate(x{a=~\"[5s]\"}[5m])) + max_over_time(y[45s])", scrape).unwrap();
         assert!(
             told.contains("[45s] is shorter than four scrapes") && told.ends_with("at least [1m]"),
             "{told}"
         );
+        // A string, and the steps of a subquery.
+        let promql = "max_over_time(rate(x{a='[5s]', b=\"\\\"[5s]\"}[1m])[10s:1s])";
+        assert_eq!(short_range(promql, scrape), None);
         assert_eq!(short_range("max(rate(x[1m]))", scrape), None);
         assert_eq!(short_range("max(x)", scrape), None);
     }

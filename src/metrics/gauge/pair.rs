@@ -96,8 +96,10 @@ impl PairAsk {
         let nowhere = |part: &str| is_there(&format!("{NOWHERE}{part}"));
         let first = if self.total { "total" } else { "succeeded" };
         match (nowhere("tried"), nowhere("failed")) {
-            // Nothing at all: whether that is darkness, or it was there before, is not a matter of names.
-            (true, true) => None,
+            (true, true) => Some(format!(
+                "there is neither a `{}` nor a `{}` at all: correct `counters`, and see that an exporter that has them is scraped",
+                self.tried, self.failed
+            )),
             (false, true) => Some(format!(
                 "there is no `{}` at all, so failures cannot be told from a misspelt name: correct `counters.failed`, or have \
                  the exporter begin it at 0",
@@ -446,6 +448,26 @@ mod tests {
         assert!(
             dark.message
                 .contains(r#"gw is scraped by the jobs "pods" and "gateways""#),
+            "{}",
+            dark.message
+        );
+    }
+
+    #[test]
+    fn two_counters_that_are_both_nowhere_are_named() {
+        let nowhere = |part: &str| Sample {
+            labels: [(PART.to_owned(), format!("{NOWHERE}{part}"))].into(),
+            value: 1.0,
+        };
+        let all = vec![nowhere("tried"), nowhere("failed")];
+        let Reading::Blind(dark) = observe_pair(&ask(true), &mut Cursor::default(), time(1000), Ok(all))
+        else {
+            panic!("seen");
+        };
+        assert_eq!(dark.kind, Dark::Empty);
+        assert!(
+            dark.message
+                .starts_with("there is neither a `cx_total` nor a `cx_fail` at all"),
             "{}",
             dark.message
         );

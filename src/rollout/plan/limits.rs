@@ -268,6 +268,9 @@ impl Reader {
         let above = |p: Option<f64>, r: Option<f64>| matches!((p, r), (Some(p), Some(r)) if p > r);
         let clash = above(promote.max, rollback.max)
             || above(rollback.min, promote.min)
+            // Whatever is good enough for the one is past the other.
+            || above(promote.min, rollback.max)
+            || above(rollback.min, promote.max)
             || above(promote.max_increase, rollback.max_increase);
         if clash {
             self.problem(at, CLASH);

@@ -255,6 +255,10 @@ fn what_contradicts_itself_is_named_with_the_remedy() {
             json!({"name": "x", "metric": "query", "query": {"canary": "up"}, "promote": {"max": "1", "min": "2"}}),
             "spec.checks[0].promote: its min is above its max",
         ),
+        (
+            json!({"name": "x", "metric": "query", "query": {"canary": "up"}, "promote": {"min": "5"}, "rollback": {"max": "4"}}),
+            "spec.checks[0]: the promote limit must be the stricter one",
+        ),
     ] {
         let found = problems(&check);
         assert!(

@@ -88,6 +88,12 @@ impl Maker {
             && (component_of(json) == Some(self.component.as_str()) || leads_to_its_alias(json))
     }
 
+    /// Another resource that an alias Service says it was made for.
+    pub(super) fn of_another_resource(&self, alias: &Value) -> Option<Whose> {
+        let rollout = rollout_of(alias).filter(|_| !self.rollout.is_empty())?;
+        (rollout != self.rollout).then(|| Whose::Anothers(who(component_of(alias), Some(rollout))))
+    }
+
     /// Whether another component made an alias Service.
     pub(super) fn is_alias_of_another(&self, json: &Value) -> bool {
         let other = |rollout: &str| !self.rollout.is_empty() && rollout != self.rollout;

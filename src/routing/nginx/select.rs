@@ -300,10 +300,16 @@ impl<'a> Candidate<'a> {
         let object = object(upstream);
         let find = |kind| stock.find(kind, &object.namespace, &object.name);
         let canary = find(ObjectKind::Ingress).map(|json| &**json);
+        let alias = find(ObjectKind::Service);
+        let whose = canary.map(|json| match (maker.whose(json), alias) {
+            // A tool took off what it said of its resource; its alias still tells.
+            (Whose::OursByName, Some(alias)) => maker.of_another_resource(alias).unwrap_or(Whose::OursByName),
+            (whose, _) => whose,
+        });
         Self {
             canary,
-            whose: canary.map(|json| maker.whose(json)),
-            has_alias: find(ObjectKind::Service).is_some_and(|json| maker.made_alias(json)),
+            whose,
+            has_alias: alias.is_some_and(|json| maker.made_alias(json)),
             taken: stock.taken(&object),
             object,
         }

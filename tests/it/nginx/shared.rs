@@ -211,6 +211,59 @@ async fn a_label_takes_no_live_upstream_from_whoever_splits_it_and_both_are_judg
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_canary_that_lost_the_name_of_its_resource_is_known_by_its_alias() {
+    let world = two("web").await;
+    let mut canary = canary_of(&world, "blog").unwrap();
+    let marks = canary["metadata"]["annotations"].as_object_mut().unwrap();
+    assert!(marks.remove("rollout.sealos.io/rollout").is_some());
+    world.store.put(canary).unwrap();
+    label(&world, "blog");
+    world
+        .until("told", |w| of(w, "old")["reason"] == "Ineligible")
+        .await;
+    world.pass(60).await;
+    assert_eq!(share(&world, "blog"), Some(200), "nothing was taken away");
+    world.say_to("young", "rollback", json!({"components": ["web"], "who": "ada"}));
+    world
+        .until("its maker puts it back", |w| canary_of(w, "blog").is_none())
+        .await;
+    assert_eq!(share(&world, "x"), Some(200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_names_a_resource_that_is_no_more_is_not_called_put_back() {
+    let world = two("blogc").await;
+    let remark = |rollout: Option<&str>| {
+        let mut canary = canary_of(&world, "blog").unwrap();
+        let marks = canary["metadata"]["annotations"].as_object_mut().unwrap();
+        match rollout {
+            Some(rollout) => drop(marks.insert("rollout.sealos.io/rollout".to_owned(), rollout.into())),
+            None => marks.retain(|key, _| !key.starts_with("rollout.sealos.io/")),
+        }
+        world.store.put(canary).unwrap();
+    };
+    remark(Some(&format!("{NS}/ghost")));
+    world.pass(5).await;
+    let id = roll_back(&world, "young");
+    world
+        .until("told", |w| {
+            of(w, "young").to_string().contains("was not put back")
+        })
+        .await;
+    world.pass(120).await;
+    assert_eq!(share(&world, "blog"), Some(200));
+    assert_ne!(answer(&world, "young", &id).as_deref(), Some("Done"));
+    // What its message says to do.
+    remark(None);
+    world.until("back", |w| canary_of(w, "blog").is_none()).await;
+    world
+        .until("told", |w| {
+            of(w, "young")["state"] == "RolledBack" && settled(w, "young")
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_chosen_by_both_is_put_back_by_who_split_it_and_not_taken_up_by_the_other() {
     let mut world = chosen_by_both().await;
     roll_back(&world, "young");
@@ -308,7 +361,12 @@ async fn a_command_that_waits_at_the_start_is_not_taken_for_one_about_anothers_u
     world
         .until("answered", |w| answer(w, "third", &id).is_some())
         .await;
-    assert_eq!(answer(&world, "third", &id).unwrap(), "Refused");
+    assert_eq!(
+        answer(&world, "third", &id).unwrap(),
+        "Refused",
+        "{:#}",
+        world.rollout("third")["status"]
+    );
     assert_eq!(share(&world, "blog"), Some(200));
     assert!(
         of(&world, "third")["weight"]["written"] == "0%",

@@ -512,3 +512,36 @@ fn pods_that_linger_make_no_scrape_period_longer() {
     let period = cursor.scrape_period().unwrap();
     assert!(period.as_secs() <= 20, "{period:?}");
 }
+
+#[test]
+fn an_arm_that_is_scraped_more_seldom_than_the_other_is_there_and_is_waited_for() {
+    // An outage of both: a fifth of all requests fail. Looked at each 10 s.
+    for [canary, control] in [[5, 60], [15, 60], [60, 15], [60, 5], [15, 15]] {
+        let mut cursor = Cursor::default();
+        let (mut ticks, mut dark) = (0, 0);
+        for look in 0..180 {
+            let now = 10 * look + 3;
+            let arm = |scrape: i64| {
+                let sampled = (now / scrape) * scrape;
+                pod(sampled, &[("200", number(4 * sampled)), ("500", number(sampled))])
+            };
+            let snapshot = at(now, &[("new", arm(canary))], &[("old", arm(control))]);
+            match advance(&mut cursor, snapshot) {
+                Reading::Fresh(tick) => {
+                    ticks += 1;
+                    let control = tick.control.counts();
+                    assert!(
+                        control.is_some_and(|c| c.errors > 0),
+                        "{canary}/{control:?} at {now}"
+                    );
+                }
+                Reading::Blind(_) => dark += 1,
+                Reading::Waiting => {}
+            }
+        }
+        assert!(
+            dark == 0 && ticks >= 1800 / 60 - 3,
+            "{canary} and {control}: {dark} dark, {ticks} ticks"
+        );
+    }
+}
