@@ -76,7 +76,7 @@ impl Actor {
     }
 
     /// Looks whose routes ours are. What is under way for those that are another's ends. True when there is any.
-    fn heed_claims(&mut self) -> bool {
+    pub(super) fn heed_claims(&mut self) -> bool {
         let before = std::mem::replace(&mut self.refused, self.shared.claims.refused(&self.raw.uid));
         for (name, lane) in &mut self.lanes {
             // What is being raised may be about to make what has become another's.

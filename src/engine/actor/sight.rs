@@ -95,6 +95,10 @@ impl Actor {
     }
 
     pub(super) fn observe(&mut self, refresh: bool, now: Timestamp) -> Observation {
+        if !command::pending(&self.raw.annotations).0.is_empty() {
+            // Whether a command is obeyed hangs on whose the routes are: as it is now, and not as it was heard last.
+            self.heed_claims();
+        }
         let mut components = self.see_all();
         let Ok(sound) = &self.sound else {
             return Observation::default();
