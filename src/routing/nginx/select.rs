@@ -165,10 +165,12 @@ pub(in crate::routing) fn select(spec: &IngressNginx, maker: &Maker, home: &str,
             places.entry(upstream).or_default().push(location.clone());
         }
     }
+    let mut foreign = BTreeSet::new();
     for (upstream, places) in places {
         let sought = Candidate::new(upstream, maker, stock);
         selected.sought.extend(sought.sought());
         if let Some(whose) = sought.anothers() {
+            foreign.insert(sought.object.clone());
             let finding = selection::split_by_another(&sought.object, &places, &whose, sought.canary);
             selected.findings.push(finding);
         } else {
@@ -184,7 +186,7 @@ pub(in crate::routing) fn select(spec: &IngressNginx, maker: &Maker, home: &str,
     let kept: BTreeSet<ObjectRef> = selected.splits.iter().map(Split::object).collect();
     let known: BTreeSet<ObjectRef> = selected.sought.iter().map(|s| s.key.object.clone()).collect();
     for (stray, made) in strays(&all, maker) {
-        if kept.contains(&stray) {
+        if kept.contains(&stray) || foreign.contains(&stray) {
             continue;
         }
         if !known.contains(&stray) {
