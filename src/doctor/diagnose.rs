@@ -73,10 +73,7 @@ impl<'a> Probe<'a> {
     pub(crate) async fn scrape_period(&self, ask: &Ask) -> Result<Option<Duration>, Blindness> {
         let promql = format!("max(count_over_time({}[5m]))", series(&ask.arms.canary));
         let samples = self.ask(&promql).await?.first().map(|sample| sample.value);
-        // In whole seconds: the window is cut anywhere. It holds its start or its end, so there is a gap for each sample.
-        let seconds = samples
-            .filter(|&count| count >= 2.0)
-            .map(|count| (300.0 / count).round());
+        let seconds = samples.filter(|&count| count >= 2.0).map(scraped_every);
         Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(1.0)).ok()))
     }
 
@@ -498,6 +495,15 @@ fn beyond_the_last(rules: &[&CheckRule], track: &Track, preset: Preset) -> Vec<M
     missing
 }
 
+/// How far samples are apart, in whole seconds, of which so many fell into five minutes. The window is cut anywhere, and
+/// holds its start or does not: so that is between 300/(n+1) and 300/(n−1), and what people configure is likelier.
+fn scraped_every(count: f64) -> f64 {
+    const USUAL: [f64; 9] = [120.0, 60.0, 30.0, 20.0, 15.0, 10.0, 5.0, 2.0, 1.0];
+    let can_be = |seconds: &f64| *seconds > 300.0 / (count + 1.0) && *seconds <= 300.0 / (count - 1.0);
+    let usual = USUAL.into_iter().find(can_be);
+    usual.unwrap_or_else(|| (300.0 / count).round())
+}
+
 /// Where bounds are set.
 fn bounds_remedy(preset: Preset) -> &'static str {
     match preset {
@@ -548,6 +554,18 @@ pub(crate) fn too_short(field: &str, length: Duration, period: Duration) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scrapes_are_as_far_apart_as_people_say_wherever_the_window_is_cut() {
+        for period in [1, 2, 5, 10, 15, 30, 60] {
+            // Closed at its start and cut on a sample, open there, or cut between two.
+            for count in [300 / period + 1, 300 / period] {
+                let found = scraped_every(f64::from(count));
+                assert!((found - f64::from(period)).abs() < 0.1, "{found} for {count}");
+            }
+        }
+        assert!((scraped_every(4.0) - 75.0).abs() < 0.1);
+    }
 
     #[test]
     fn a_selector_is_taken_out_of_a_query_that_has_one() {
