@@ -60,12 +60,12 @@ pub(super) async fn lower(
         stock.set_taken(told.taken.clone());
         let all = found(&component, &home, &stock);
         edge_first(&doors, &all.targets, &order, at, &told).await;
-        // Where nobody knows what there is, there may be more to lower. So where all there is says that it is another's:
-        // that one may be no more, and then nobody watches over it.
+        // Where nobody knows what there is, there may be more to lower. So where all there is says that it is
+        // another's, who claims nothing of it: that one may be no more, and then nobody watches over it.
         let Some(error) = unread.first().cloned().or_else(|| all.nothing_of_ours()) else {
             return;
         };
-        tracing::warn!(component = order.component, %error, "what is to be lowered cannot be listed, again");
+        tracing::warn!(component = order.component, %error, "what is to be lowered is not known, again");
         drop(told.failures.try_send((order.component.clone(), error.clone())));
         tokio::time::sleep(wait).await;
         wait = wait.mul_f64(GROWTH).min(SLOWEST);

@@ -4,7 +4,7 @@ use super::gateway_api::{Rules, object_kind};
 use super::home::Home;
 use super::hook::Called;
 use super::istio::Routes;
-use super::nginx::{self, Canary, Code, Finding, Maker};
+use super::nginx::{self, Canary, Finding, Maker};
 use super::object::{ClaimKey, ObjectKind, ObjectRef};
 use super::stamp::stamp_key;
 use super::stock::Stock;
@@ -44,19 +44,20 @@ pub struct Found<'a> {
     pub findings: Vec<Finding>,
     /// What the selections found, those objects included that are another's and no target.
     pub sought: Vec<Sought>,
+    /// Canaries that say they are another resource's, and of which nobody says that it claims them, as sentences.
+    pub unclaimed: Vec<String>,
 }
 
 impl Found<'_> {
-    /// Why nothing of what the selections choose can be lowered: every canary there says that it is another resource's.
-    /// `None` where one is the component's own, or nobody's.
+    /// Why nothing of what the selections choose can be lowered: every canary there says that it is another resource's,
+    /// and one of them nobody claims, so that nobody may be watching over it. `None` where one is the component's own.
     pub fn nothing_of_ours(&self) -> Option<String> {
-        let others = |f: &&Finding| f.code == Code::SplitByAnother;
         let own = self
             .targets
             .iter()
             .any(|target| target.object().kind == ObjectKind::Ingress);
-        let said = self.findings.iter().find(others)?;
-        (!own).then(|| format!("it was not put back: {said}"))
+        let said = self.unclaimed.first().filter(|_| !own)?;
+        Some(format!("it was not put back: {said}"))
     }
 
     /// What keeps every weight above 0 from being written, in one sentence; `None` when nothing does.
@@ -142,6 +143,7 @@ pub fn found<'a>(component: &'a Component, home: &Home, stock: &Stock) -> Found<
             });
         }
         found.findings.extend(selected.findings);
+        found.unclaimed.extend(selected.unclaimed);
         found.sought.extend(selected.sought);
     }
     found

@@ -72,6 +72,8 @@ pub(in crate::routing) struct Selected {
     /// Every canary of an upstream that it chooses, whoever's it is, and those that nothing wants any more.
     pub(in crate::routing) sought: Vec<Sought>,
     pub(in crate::routing) findings: Vec<Finding>,
+    /// Canaries that say they are another resource's, and of which nobody says that it claims them, as sentences.
+    pub(in crate::routing) unclaimed: Vec<String>,
 }
 
 fn namespaces(spec: &IngressNginx, home: &str) -> Vec<String> {
@@ -172,6 +174,9 @@ pub(in crate::routing) fn select(spec: &IngressNginx, maker: &Maker, home: &str,
         if let Some(whose) = sought.anothers() {
             foreign.insert(sought.object.clone());
             let finding = selection::split_by_another(&sought.object, &places, &whose, sought.canary);
+            if sought.taken.is_none() {
+                selected.unclaimed.push(finding.to_string());
+            }
             selected.findings.push(finding);
         } else {
             selected.splits.push(split(upstream, places, maker, stock));

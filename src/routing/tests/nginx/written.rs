@@ -412,3 +412,25 @@ fn what_another_resource_claims_is_left_out_unless_our_canary_stands_there() {
     cluster.split(&component, percent(5));
     assert_eq!(with(&cluster), (1, String::new(), 1));
 }
+
+#[test]
+fn a_canary_of_anothers_is_not_called_put_back_where_nobody_claims_it() {
+    let mut cluster = Cluster::new();
+    let component = shop("");
+    let object = cluster.found(&component).targets[0].object().clone();
+    cluster.split(&component, percent(5));
+    let told = |rollout: &str, taken: bool| {
+        let mut stock = cluster.stock(&component);
+        if taken {
+            stock.set_taken([(object.clone(), "it is routed by apps/demo".to_owned())].into());
+        }
+        found(&component, &Home::new("apps", rollout), &stock).nothing_of_ours()
+    };
+    assert_eq!(told("demo", false), None, "its own");
+    let message = told("other", false).unwrap();
+    assert!(
+        message.contains("was not put back") && message.contains("apps/demo"),
+        "{message}"
+    );
+    assert_eq!(told("other", true), None, "it is watched over by who claims it");
+}
