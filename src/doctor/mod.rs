@@ -2,6 +2,7 @@
 //! each routed object. Nothing is written. The command `doctor` asks by hand, the daemon at its start and when a
 //! resource is accepted; both find the same.
 
+mod clocks;
 pub(crate) mod code;
 mod definition;
 pub(crate) mod diagnose;
