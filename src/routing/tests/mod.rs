@@ -14,6 +14,7 @@ mod parents;
 mod preview;
 mod preview_properties;
 mod schema;
+mod together;
 
 use super::*;
 use crate::rollout::spec::Component;
