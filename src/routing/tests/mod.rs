@@ -13,6 +13,7 @@ mod originals;
 mod parents;
 mod preview;
 mod preview_properties;
+mod preview_renamed;
 mod schema;
 mod together;
 
