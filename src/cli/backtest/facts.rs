@@ -193,7 +193,7 @@ fn percent(ratio: f64) -> f64 {
 fn outcome(walk: &Walk) -> Outcome {
     let (end, at) = match (walk.state, walk.promoted) {
         (State::RolledBack, _) => ("rolledBack", walk.ended),
-        (State::Completed, _) => ("completed", walk.ended),
+        _ if walk.has_completed() => ("completed", walk.ended.or(walk.completed)),
         (_, Some((at, _))) => ("promotable", Some(at)),
         (_, None) => ("held", None),
     };
@@ -233,10 +233,10 @@ fn leg(leg: &Leg, track: &Track, stays: bool) -> LegFacts {
                 check: stay.subject.clone(),
                 length: Span(stay.length),
                 first: stay.first,
-                message: if stays && stay.reason == Reason::Raising {
-                    "everything allows the raise".to_owned()
-                } else {
-                    stay.message.clone()
+                message: match stay.reason {
+                    Reason::Raising if stays => "everything allows the raise".to_owned(),
+                    Reason::Completed if stays => "everything allows the end of the plan".to_owned(),
+                    _ => stay.message.clone(),
                 },
             })
             .collect(),
