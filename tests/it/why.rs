@@ -262,7 +262,7 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
         (
             file("mixed", "", ""),
             vec![
-                "arms: the arms have different latency buckets, and are compared at the 3 bounds that they share alone; the canary's own are 150ms, control's none. Give both the same",
+                "arms: the arms have different latency buckets, and are compared at the 3 bounds that they share alone; the canary's own are 150ms, control's none. Give both the same: set",
             ],
         ),
         (
@@ -276,7 +276,7 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
                 "{name: p95, promote: {max: 100ms}, rollback: {max: 2s}}",
             ),
             vec![
-                "check p95: a histogram without the rollback limit's bucket: its largest bound is 250ms, the limit 2s. Bounds are set by the annotation sidecar.istio.io/statsHistogramBuckets",
+                "check p95: a histogram without the rollback limit's bucket: its largest bound is 250ms, the limit 2s: set sidecar.istio.io/statsHistogramBuckets, in milliseconds",
             ],
         ),
     ] {

@@ -21,6 +21,8 @@ const SEARCH_AGAIN: usize = 16;
 /// Asks that are tried alone where that left some undivided, those first that waited longest for it: who is well must not
 /// stay dark for as long as its neighbours do.
 const ALONE: usize = 16;
+/// Characters of a refusal; each check's sentence holds it, and when it is asked again.
+const LONGEST: usize = 420;
 /// Asks that are tried alone before a batch is divided.
 const WITNESSES: usize = 2;
 
@@ -249,12 +251,16 @@ fn named(ready: &Ready, failure: &Failure, others: usize) -> Blindness {
         (Fault::Source, _) | (_, Dark::NotANumber) => message.clone(),
         (Fault::Wrong | Fault::Failed, _) => {
             let asked = asked_for(&ready.ask);
-            let others = match others {
+            let together = match others {
                 0 => String::new(),
-                1 => ", and for 1 other component".to_owned(),
-                more => format!(", and for {more} other components"),
+                1 => ", together with 1 other".to_owned(),
+                more => format!(", together with {more} others"),
             };
-            format!("{message}. Asked for: {asked}{others}")
+            let told = format!("{message}. Asked for{together}: {asked}");
+            match told.char_indices().nth(LONGEST) {
+                Some((end, _)) => format!("{}…", &told[..end]),
+                None => told,
+            }
         }
     };
     Blindness { kind: *kind, message }

@@ -36,6 +36,17 @@ async fn a_moment_in_which_everything_is_refused_blinds_nobody_at_the_next_look(
                 let (refused, queries) = look(&server, &source, &services).await;
                 assert!(refused.iter().all(|blindness| blindness.kind == Dark::Refused));
                 assert_eq!(refused.len(), count);
+                let together = match count {
+                    1 => ": canary".to_owned(),
+                    2 => ", together with 1 other: canary".to_owned(),
+                    more => format!(", together with {} others: canary", more - 1),
+                };
+                let named = |blindness: &Blindness| {
+                    let wanted =
+                        format!(". Asked for{together} istio_requests_total{{destination_service_name=");
+                    blindness.message.contains(&wanted) && blindness.message.chars().count() <= 421
+                };
+                assert!(refused.iter().all(named), "{}", refused[0].message);
                 assert!(
                     queries <= most,
                     "{queries} queries about {count} that are all refused"
