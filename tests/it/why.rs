@@ -158,6 +158,28 @@ async fn samples_stamped_after_our_now_are_told_and_not_taken_for_a_wrong_label(
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn durations_counted_as_nan_are_named_with_their_exporter_and_errors_are_judged_all_the_same() {
+    let mut record = Record(String::new());
+    record.service("fast", 15, MS, BOUNDS);
+    let odd = record.0.lines().map(|line| {
+        let of_canary = line.starts_with(MS) && line.contains("v2") && line.contains("le=\"250\"");
+        let (sample, at) = line.rsplit_once(' ').unwrap();
+        match sample.rsplit_once(' ') {
+            Some((series, _)) if of_canary => format!("{series} NaN {at}\n"),
+            _ => format!("{line}\n"),
+        }
+    });
+    let prometheus = Record(odd.collect()).served().await;
+    let yaml = file("fast", "", "{name: errors}");
+    let (code, out, err) = run(TEST, &yaml, &prometheus.url(), &[]).await;
+    assert_eq!(code, 3, "{out}{err}");
+    let out = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let named = "missing arms.canary: istio_request_duration_milliseconds_bucket of fast-v2 is counted as NaN, which no counter can say";
+    assert!(out.contains(named), "{out}");
+    assert!(out.contains("errors: Pass") && out.contains("p95: Unknown"), "{out}");
+}
+
 /// Services that lack something each.
 fn wanting() -> Record {
     let mut record = Record(String::new());
