@@ -217,17 +217,18 @@ impl Batches {
             others: None,
         };
         let mut sent = HashMap::new();
-        let mut send = |asks: Vec<Arc<Ready>>, round: &Round| {
-            let keys: Vec<Key> = asks.iter().map(|ready| ready.key.clone()).collect();
-            let answers = self.clone().answer(asks, round.clone()).boxed().shared();
-            sent.extend(keys.into_iter().map(|key| (key, answers.clone())));
-            answers
+        let mut send = |asks: Vec<Vec<Arc<Ready>>>, round: &Round| {
+            let mut all = Vec::new();
+            for asks in asks {
+                let keys: Vec<Key> = asks.iter().map(|ready| ready.key.clone()).collect();
+                let answers = self.clone().answer(asks, round.clone()).boxed().shared();
+                sent.extend(keys.into_iter().map(|key| (key, answers.clone())));
+                all.push(answers);
+            }
+            all
         };
-        let queries = divide(others, most).into_iter();
-        round.others = Some(queries.map(|asks| send(asks, &round)).collect());
-        for asks in divide(suspects, most) {
-            let _ = send(asks, &round);
-        }
+        round.others = Some(send(divide(others, most), &round));
+        send(divide(suspects, most), &round);
         Arc::new(sent)
     }
 

@@ -257,13 +257,9 @@ impl Wire {
                 }
                 Fault::Source => attempt.failed(&why),
             }
-            // Whom only the question troubles says more than who says nothing.
-            if first
-                .as_ref()
-                .is_none_or(|first| !first.fault.is_of_the_question())
-                && fault == Fault::Failed
-                || first.is_none()
-            {
+            // That this question cannot be carried out says more than that nobody is there.
+            let says_more = |known: &Failure| known.fault == Fault::Source && fault == Fault::Failed;
+            if first.as_ref().is_none_or(says_more) {
                 first = Some(failure);
             }
         }
@@ -435,8 +431,13 @@ impl Problem {
             Dark::NotANumber => Fault::Failed,
             // Warnings of stores, and clocks, concern every question; those of the language this one.
             Dark::Partial if unusable.why.contains("PromQL warning") => Fault::Failed,
-            Dark::Refused | Dark::Partial => Fault::Source,
-            Dark::Down | Dark::Vanished | Dark::Empty | Dark::Stale | Dark::NotYet => Fault::Source,
+            Dark::Refused
+            | Dark::Partial
+            | Dark::Down
+            | Dark::Vanished
+            | Dark::Empty
+            | Dark::Stale
+            | Dark::NotYet => Fault::Source,
         };
         Self {
             unusable,

@@ -177,7 +177,10 @@ async fn durations_counted_as_nan_are_named_with_their_exporter_and_errors_are_j
     let out = out.split_whitespace().collect::<Vec<_>>().join(" ");
     let named = "missing arms.canary: istio_request_duration_milliseconds_bucket of fast-v2 is counted as NaN, which no counter can say";
     assert!(out.contains(named), "{out}");
-    assert!(out.contains("errors: Pass") && out.contains("p95: Unknown"), "{out}");
+    assert!(
+        out.contains("errors: Pass") && out.contains("p95: Unknown"),
+        "{out}"
+    );
 }
 
 /// Services that lack something each.

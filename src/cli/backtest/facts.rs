@@ -137,7 +137,7 @@ impl Facts {
                 legs: walk
                     .legs
                     .iter()
-                    .map(|l| leg(l, track, walk.promoted.is_some()))
+                    .map(|l| leg(l, track, walk.promoted.is_some() || walk.completed.is_some()))
                     .collect(),
                 checks: walk.checks.clone(),
                 limits: own.map(limit).collect(),
@@ -215,7 +215,7 @@ fn then(walk: &Walk) -> Outcome {
     outcome
 }
 
-/// `stays`: a raise is asked for again and again, and not made.
+/// `stays`: a raise, or the end of the plan, is asked for again and again, and not made.
 fn leg(leg: &Leg, track: &Track, stays: bool) -> LegFacts {
     let stayed = leg.stays.iter().filter(|stay| !stay.length.is_zero());
     LegFacts {
@@ -233,10 +233,12 @@ fn leg(leg: &Leg, track: &Track, stays: bool) -> LegFacts {
                 check: stay.subject.clone(),
                 length: Span(stay.length),
                 first: stay.first,
-                message: match stay.reason {
-                    Reason::Raising if stays => "everything allows the raise".to_owned(),
-                    Reason::Completed if stays => "everything allows the end of the plan".to_owned(),
-                    _ => stay.message.clone(),
+                message: if stays && stay.reason == Reason::Raising {
+                    "everything allows the raise".to_owned()
+                } else if stays && stay.reason == Reason::Completed {
+                    "everything allows the end of the plan".to_owned()
+                } else {
+                    stay.message.clone()
                 },
             })
             .collect(),
