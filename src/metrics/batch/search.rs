@@ -23,6 +23,8 @@ const SEARCH_AGAIN: usize = 16;
 const ALONE: usize = 16;
 /// Characters of a refusal; each check's sentence holds it, and when it is asked again.
 const LONGEST: usize = 420;
+/// Queries without any answer, after which no more are put in this look.
+const SILENT: usize = 2;
 /// Asks that are tried alone before a batch is divided.
 const WITNESSES: usize = 2;
 
@@ -56,6 +58,7 @@ struct Search {
     refused: Vec<(Vec<Arc<Ready>>, Failure)>,
     most: usize,
     queries: usize,
+    silent: usize,
     /// Asks in the largest query that was answered, and in the smallest that was refused.
     largest: usize,
     smallest: Option<usize>,
@@ -83,7 +86,7 @@ impl Batches {
                 continue;
             };
             if !failure.fault.is_of_the_question() {
-                search.refused.push((asks, failure));
+                search.give_up(asks, &failure);
             } else if search.queries == 1 && asks.len() > 1 {
                 self.find_witness(&mut search, asks, failure, &round).await;
             } else {
@@ -197,7 +200,11 @@ impl Batches {
             for (asks, _) in &mut search.refused {
                 asks.retain(|other| other.key != ready.key);
             }
+            let silent = refused.iter().any(|(_, failure)| failure.fault == Fault::Source);
             search.refused.extend(refused);
+            if silent {
+                return;
+            }
         }
     }
 
@@ -225,6 +232,17 @@ impl Batches {
 }
 
 impl Search {
+    /// Nothing is known of these. A question may be so heavy that it has no answer in time; when another one has none
+    /// either, the rest need not wait for as many time-outs.
+    fn give_up(&mut self, asks: Vec<Arc<Ready>>, failure: &Failure) {
+        self.silent += 1;
+        self.refused.push((asks, failure.clone()));
+        if self.silent >= SILENT {
+            let left = self.left.drain(..).map(|asks| (asks, failure.clone()));
+            self.refused.extend(left);
+        }
+    }
+
     /// Asks that were refused together.
     fn undivided(&self) -> impl Iterator<Item = &(Vec<Arc<Ready>>, Failure)> {
         self.refused

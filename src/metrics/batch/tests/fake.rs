@@ -125,6 +125,8 @@ pub(super) struct Rules {
     pub(super) refuses: Option<&'static str>,
     /// Cannot carry out queries that say this.
     pub(super) fails: Option<&'static str>,
+    /// Answers nothing any more after so many queries.
+    pub(super) silent_after: Option<usize>,
     /// Refuses queries longer than this.
     pub(super) longest: Option<usize>,
     /// Keeps queries that say this waiting until told.
@@ -181,6 +183,7 @@ async fn respond(State((rules, arrived, go_on)): State<Page>, form: String) -> (
         let mut rules = rules.lock().unwrap();
         rules.asked.push(query.clone());
         rules.keeps.is_some_and(|word| query.contains(word))
+            || rules.silent_after.is_some_and(|most| rules.asked.len() > most)
     };
     if kept {
         arrived.notify_one();

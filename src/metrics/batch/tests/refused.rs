@@ -152,6 +152,34 @@ async fn hundreds_that_stay_refused_cost_a_bounded_search_and_keep_no_other_wait
     assert!(dark.len() < 40, "none rests: {dark:?}");
 }
 
+#[tokio::test]
+async fn a_search_ends_where_the_source_falls_silent() {
+    let mut services = services(20);
+    services[7] = "poison".to_owned();
+    let server = Server::start(Rules {
+        store: store(&services),
+        fails: Some("poison"),
+        silent_after: Some(2),
+        ..Rules::default()
+    })
+    .await;
+    let settings = PrometheusSettings {
+        timeout: Duration::from_secs(1),
+        total_timeout: Some(Duration::from_secs(1)),
+        ..PrometheusSettings::at([server.url.clone()])
+    };
+    let source = PrometheusSource::new(&settings).unwrap();
+    let (dark, _) = look(&server, &source, &services).await;
+    assert_eq!(dark.len(), 19, "one bore witness");
+    assert!(
+        dark.iter().all(|blindness| blindness.kind == Dark::Down),
+        "{dark:?}"
+    );
+    server.rules.lock().unwrap().silent_after = None;
+    let (refused, _) = look(&server, &source, &services).await;
+    assert_eq!(refused.len(), 1, "{refused:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn rests_double_up_to_half_a_minute_and_only_what_is_wrong_waits_for_a_whole_one() {
     let mut shelf = Shelf::default();
