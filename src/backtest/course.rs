@@ -37,6 +37,8 @@ pub struct Walk {
     pub checks: Vec<CheckStatus>,
     /// When it would first have been raised, and to what, where the replay stays at one weight.
     pub promoted: Option<(Timestamp, Weight)>,
+    /// When it would first have come to the end of the plan, where the replay stays at one weight.
+    pub completed: Option<Timestamp>,
     /// When it was rolled back or completed.
     pub ended: Option<Timestamp>,
 }
@@ -45,6 +47,11 @@ impl Walk {
     /// The highest weight it had.
     pub fn highest(&self) -> Weight {
         self.legs.iter().map(|leg| leg.weight).max().unwrap_or_default()
+    }
+
+    /// Whether it came to the end of the plan.
+    pub fn has_completed(&self) -> bool {
+        self.state == State::Completed || self.completed.is_some()
     }
 
     /// What rolled it back: the check's name, or `traffic`; `None` when nothing did.

@@ -160,7 +160,7 @@ impl Search<'_> {
 
     /// It came as far as it could.
     fn arrived(&self) -> bool {
-        self.base.state == State::Completed || self.base.promoted.is_some()
+        self.base.has_completed() || self.base.promoted.is_some()
     }
 
     /// A check kept it from going on.
@@ -227,7 +227,7 @@ impl Search<'_> {
         let by = walk.rolled_back_by();
         let far = |walk: &Walk| {
             let promoted = walk.promoted.map(|(_, weight)| weight);
-            (walk.highest(), promoted, walk.state == State::Completed)
+            (walk.highest(), promoted, walk.has_completed())
         };
         match wanted {
             Wanted::NotRolledBack => by.is_none() || check.is_some_and(|check| by != Some(check)),

@@ -22,7 +22,8 @@ const ROUNDS: u32 = 4;
 pub struct Setup {
     /// The weight that every component has at the beginning, as if it had been written then.
     pub weight: Weight,
-    /// Stay at that weight: a raise is noted and not written, so that everything is judged at the one weight.
+    /// Stay at that weight: a raise is noted and not written, and so is the end of the plan, so that everything is
+    /// judged at the one weight.
     pub stay: bool,
     /// Make sentences anew at every look: slower, and needed to know what held for how long.
     pub words: bool,
@@ -73,6 +74,7 @@ pub fn replay(plan: &Plan, tracks: &[Track], setup: &Setup) -> Course {
             .map(|follower| {
                 let mut walk = follower.finish();
                 walk.promoted = scene.promoted.remove(&walk.component);
+                walk.completed = scene.completed.remove(&walk.component);
                 walk
             })
             .collect(),
@@ -112,6 +114,8 @@ struct Scene<'a> {
     judged: BTreeMap<String, Vec<CheckStatus>>,
     /// The first raise that was asked for, of each component that stays.
     promoted: BTreeMap<String, (Timestamp, Weight)>,
+    /// When each component that stays first came to the end of the plan.
+    completed: BTreeMap<String, Timestamp>,
 }
 
 impl<'a> Scene<'a> {
@@ -168,6 +172,7 @@ impl<'a> Scene<'a> {
             stay: setup.stay,
             judged: BTreeMap::new(),
             promoted: BTreeMap::new(),
+            completed: BTreeMap::new(),
         }
     }
 
@@ -213,6 +218,9 @@ impl<'a> Scene<'a> {
     /// Does what was decided, as routers that never fail would.
     fn obey(&mut self, decision: Decision, now: Timestamp) {
         self.status = decision.next;
+        if self.stay {
+            self.judge_on(now);
+        }
         for raise in decision.raises {
             if self.stay {
                 self.promoted
@@ -232,6 +240,18 @@ impl<'a> Scene<'a> {
         }
         for lower in decision.lowers {
             self.write(&lower.component, lower.id, lower.weight, lower.reason);
+        }
+    }
+
+    /// What came to the end of the plan is judged like any other for as long as there is a record.
+    fn judge_on(&mut self, now: Timestamp) {
+        let replayed = self.status.components.iter_mut();
+        for c in replayed.filter(|c| self.routed.contains_key(c.name.as_str())) {
+            if c.state == State::Completed {
+                self.completed.entry(c.name.clone()).or_insert(now);
+                c.state = State::Walking;
+                c.fingerprint = None;
+            }
         }
     }
 

@@ -327,6 +327,40 @@ async fn a_replay_that_stays_at_a_weight_tells_when_it_would_have_been_raised_an
 }
 
 #[tokio::test]
+async fn a_replay_that_stays_at_the_last_weight_judges_on_behind_the_end_of_the_plan() {
+    let plan = Plan::parse(&spec(&json!({"steps": [{"weight": "10%", "hold": "20m"}]}))).unwrap();
+    let setup = Setup {
+        weight: Weight::from_percent(10).unwrap(),
+        stay: true,
+        words: true,
+    };
+    for share in [0.0, 0.3] {
+        let traffic = Failing {
+            since: 5400,
+            share,
+            ..healthy()
+        };
+        let tracks = recorded(&plan, traffic, 2 * 3600).await;
+        let course = replay(&plan, &tracks, &setup);
+        let walk = course.walk("shop").unwrap();
+        let completed = walk.completed.unwrap();
+        assert!(completed < at(5400), "{completed}");
+        if share > 0.0 {
+            assert_eq!(walk.rolled_back_by(), Some("errors"));
+            assert!(walk.ended.unwrap() > at(5400));
+        } else {
+            assert_eq!((walk.state, walk.ended), (State::Walking, None));
+            let until = walk.legs.last().unwrap().until;
+            assert_eq!(
+                until,
+                tracks[0].looks.last().unwrap().0,
+                "to the end of the record"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn phases_gates_and_components_that_are_not_replayed_keep_nobody_waiting() {
     let phases = json!([
         {"name": "pilot", "components": ["other"], "steps": [{"weight": "10%", "hold": "20m"}]},

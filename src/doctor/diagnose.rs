@@ -3,6 +3,7 @@
 use crate::backtest::{Arm, Track};
 use crate::metrics::gauge::Sample;
 use crate::metrics::{Ask, Source, queries};
+use crate::rollout::buckets::remedy;
 use crate::rollout::check::{CheckRule, Limits, Metric};
 use crate::rollout::duration::Span;
 use crate::rollout::sample::{Blindness, Dark};
@@ -192,10 +193,10 @@ impl<'a> Probe<'a> {
                 };
                 let written = |ms: f64| Span(Duration::from_secs_f64(ms / 1000.0));
                 let message = format!(
-                    "a histogram without the {name} limit's bucket: its largest bound is {}, the limit {}. {}",
+                    "a histogram without the {name} limit's bucket: its largest bound is {}, the limit {}: {}",
                     written(largest),
                     written(limit),
-                    bounds_remedy(ask.arms.canary.preset)
+                    remedy(ask.arms.canary.preset)
                 );
                 missing.push(Missing::check(&rule.name, message));
             }
@@ -217,7 +218,20 @@ impl<'a> Probe<'a> {
                 ));
             }
         }
-        let series = self.ask(&promql).await?.len();
+        let found = self.ask(&promql).await?;
+        let series = found.len();
+        // A native histogram has no value, and no bounds as labels.
+        let is_nonsense = |sample: &&Sample| {
+            sample.labels.contains_key("le") && !(sample.value >= 0.0 && sample.value.is_finite())
+        };
+        if let Some(nonsense) = found.iter().find(is_nonsense) {
+            return Ok(format!(
+                "{name} of {} is counted as {}, which no counter can say: look at that exporter, and at rules that record its \
+                 series. Errors are judged all the same",
+                exporter(nonsense, arm.source),
+                nonsense.value
+            ));
+        }
         if series > 0 {
             return Ok(format!(
                 "{name} has {series} series of this arm, and they are no histogram that can be read: its buckets need le labels, \
@@ -293,6 +307,15 @@ fn selector(promql: &str) -> Option<String> {
     (!matchers.contains('{') && !rest.contains('{')).then(|| format!("{name}{{{matchers}}}"))
 }
 
+/// The process that exports a series, by the labels that tell it.
+fn exporter(sample: &Sample, source: &ArmSource) -> String {
+    let names = source.preset.facts().exporter.iter();
+    let values: Vec<&str> = names
+        .filter_map(|name| sample.labels.get(*name).map(String::as_str))
+        .collect();
+    values.join(" ")
+}
+
 /// A matcher, and what there is instead.
 fn blame(label: &str, value: &str, found: &[Sample]) -> String {
     let values: BTreeSet<&str> = found
@@ -349,8 +372,8 @@ fn one_sided(arm: &Arm, bounds_ms: &[f64], preset: Preset) -> Option<String> {
     };
     Some(format!(
         "wrong unit, or bounds that do not fit this arm: {says}. Compare one request's duration with them: if they agree, \
-         the limit cannot be judged with these bounds. {}",
-        bounds_remedy(preset)
+         the limit cannot be judged with these bounds: {}",
+        remedy(preset)
     ))
 }
 
@@ -372,10 +395,10 @@ fn other_layouts([canary, control]: &[Vec<f64>; 2], preset: Preset) -> String {
     };
     format!(
         "the arms have different latency buckets, and are compared at the {shared} bounds that they share alone; the canary's \
-         own are {}, control's {}. Give both the same. {}",
+         own are {}, control's {}. Give both the same: {}",
         only(canary, control),
         only(control, canary),
-        bounds_remedy(preset)
+        remedy(preset)
     )
 }
 
@@ -401,28 +424,15 @@ fn beyond_the_last(rules: &[&CheckRule], track: &Track, preset: Preset) -> Vec<M
             if share > 1.0 - rule.quantile {
                 let message = format!(
                     "{side}'s P{} lies beyond the largest bucket bound, {last}ms, so that nobody can tell how slow it is, nor \
-                     compare it. {}",
+                     compare it: {}",
                     (rule.quantile * 1e5).round() / 1e3,
-                    bounds_remedy(preset)
+                    remedy(preset)
                 );
                 missing.push(Missing::check(&rule.name, message));
             }
         }
     }
     missing
-}
-
-/// Where bounds are set.
-fn bounds_remedy(preset: Preset) -> &'static str {
-    match preset {
-        Preset::Istio | Preset::IstioGateway => {
-            "Bounds are set by the annotation sidecar.istio.io/statsHistogramBuckets, in milliseconds"
-        }
-        Preset::IngressNginx => "Bounds are set by the controller's flag --time-buckets, in seconds",
-        Preset::Envoy | Preset::EnvoyGateway | Preset::Linkerd | Preset::Traefik | Preset::GatewayApi => {
-            "Bounds are set where the exporter is configured"
-        }
-    }
 }
 
 /// A latency limit in milliseconds, when it is one of its own and not relative to control.

@@ -187,6 +187,8 @@ pub(super) struct Actor {
     done: BTreeSet<String>,
     audits: audit::Audits,
     last_saved: Timestamp,
+    /// When the sentences were made anew last: saves for other reasons must not put that off.
+    last_worded: Timestamp,
     /// No save before this: the last one failed.
     save_after: Timestamp,
     /// How many races were lost since a write went through.
@@ -248,6 +250,7 @@ impl Actor {
             done: BTreeSet::new(),
             audits: audit::Audits::default(),
             last_saved: now,
+            last_worded: now,
             save_after: now,
             races: 0,
             written: raw.status.clone(),
@@ -413,8 +416,11 @@ impl Actor {
             self.probe(now);
             self.recall(now);
         }
-        let refresh =
-            now.duration_since(self.last_saved).unsigned_abs() >= self.persist_every() && !self.saving;
+        let due = |since: Timestamp| now.duration_since(since).unsigned_abs() >= self.persist_every();
+        let refresh = (due(self.last_saved) || due(self.last_worded)) && !self.saving;
+        if refresh {
+            self.last_worded = now;
+        }
         let observation = self.observe(refresh, now);
         let Ok(sound) = &self.sound else { return };
         let before: Vec<_> = self.status.components.iter().map(|c| c.weight.written).collect();

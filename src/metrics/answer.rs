@@ -166,7 +166,8 @@ fn result<'a>(
 fn failure(http_status: u16, answer: &Answer<'_>) -> Unusable {
     let kind = match answer.error_type.as_deref() {
         Some("bad_data" | "execution" | "not_found") => Dark::Refused,
-        None if http_status == 400 || http_status == 422 => Dark::Refused,
+        // VictoriaMetrics names the type of an error by its status.
+        Some("400" | "422") | None if http_status == 400 || http_status == 422 => Dark::Refused,
         Some(_) | None => Dark::Down,
     };
     let error = answer.error.as_deref().unwrap_or("no reason given");
@@ -253,6 +254,10 @@ mod tests {
             ),
             Dark::Refused
         );
+        for victoria in ["400", "422"] {
+            let body = format!(r#"{{"status":"error","errorType":"{victoria}","error":"cannot parse"}}"#);
+            assert_eq!(kind(victoria.parse().unwrap(), &body), Dark::Refused);
+        }
         assert_eq!(
             kind(
                 503,

@@ -9,9 +9,11 @@
 //! away takes nothing with it, and with the last one the query goes too.
 //!
 //! # Guarantees
-//! - An ask waits at most [`LONGEST`] for others, and never for another query's answer.
-//! - An ask that Prometheus refuses spoils no other: the batch is halved until it stands alone. It is remembered, and
-//!   asked again by itself after [`REMEMBERED`].
+//! - An ask waits at most [`LONGEST`] for others, and never for another query's answer; unless it is refused, and was
+//!   before: then for whether others are answered.
+//! - An ask that Prometheus refuses spoils no other: the batch is halved until it stands alone, and is asked apart from
+//!   the others until it is answered ([`search`], [`refusal`]).
+//! - A source that refuses everything is asked for everything at the next look: nobody is to blame.
 
 mod compare;
 #[cfg(any(test, fuzzing))]
@@ -20,11 +22,13 @@ mod plan;
 mod prepare;
 mod refusal;
 mod route;
+mod search;
 
 use self::plan::{Plan, divide};
 use self::prepare::{Key, Ready, Shelf};
 use self::refusal::Refusals;
 use self::route::route;
+use self::search::Round;
 use super::answer;
 use super::ask::Ask;
 use super::snapshot::{Snapshot, whole_millis};
@@ -41,8 +45,8 @@ use std::time::Duration;
 const QUIET: Duration = Duration::from_millis(10);
 /// The longest that an ask waits for others.
 const LONGEST: Duration = Duration::from_millis(50);
-/// Queries that may be spent on finding the asks that spoil a batch; the next look goes on where this one stopped.
-const SEARCH: usize = 64;
+/// Turns of bearing witness, before they begin anew.
+const TURNS: usize = 1 << 16;
 /// Pairs of components with common series that are remembered as told.
 const MOST_PAIRS: usize = 256;
 
@@ -63,6 +67,8 @@ struct State {
     open: BTreeMap<When, Open>,
     shelf: Shelf,
     refusals: Refusals,
+    /// Which ask bears witness next.
+    turn: usize,
     /// Who shares series with whom, as told.
     pairs: BTreeSet<String>,
 }
@@ -74,6 +80,13 @@ enum When {
     Now,
     /// This one: a cursor resumes from it.
     Exactly(Timestamp),
+}
+
+impl When {
+    /// The present, if it is what is asked about.
+    fn now(self, at: Timestamp) -> Option<Timestamp> {
+        (self == Self::Now).then_some(at)
+    }
 }
 
 /// A batch that is being collected.
@@ -119,7 +132,7 @@ impl Batches {
                 kind: Dark::Refused,
                 message: error.to_string(),
             })?;
-            if let Some(blindness) = state.refusals.remembered(&ready.key) {
+            if let Some(blindness) = state.refusals.remembered(&ready.key, when.now(at)) {
                 return Err(blindness);
             }
             let key = ready.key.clone();
@@ -193,68 +206,30 @@ impl Batches {
         }
         let names = Arc::new(names);
         let asks = open.asks.into_values().map(|(ready, _)| ready).collect();
-        let (alone, together) = state.refusals.sort_out(asks);
+        let (suspects, others) = state.refusals.sort_out(asks);
         let most = state.refusals.most();
         drop(state);
-        let queries = divide(together, most)
-            .into_iter()
-            .chain(alone.into_iter().map(|ask| vec![ask]));
+        let mut round = Round {
+            names,
+            when,
+            at: open.at,
+            begun: tokio::time::Instant::now(),
+            others: None,
+        };
         let mut sent = HashMap::new();
-        for asks in queries {
-            let keys: Vec<Key> = asks.iter().map(|ready| ready.key.clone()).collect();
-            let answers = self.clone().answer(asks, names.clone(), open.at).boxed().shared();
-            sent.extend(keys.into_iter().map(|key| (key, answers.clone())));
-        }
-        Arc::new(sent)
-    }
-
-    /// Asks for all of these, by one query or, when that is refused, by more.
-    async fn answer(
-        self: Arc<Self>,
-        asks: Vec<Arc<Ready>>,
-        names: Arc<Names>,
-        at: Timestamp,
-    ) -> Arc<HashMap<Key, Answer>> {
-        let mut answers = HashMap::new();
-        let whole = asks.len();
-        let (mut left, mut spoiled, mut searched) = (vec![asks], false, 0);
-        while let Some(asks) = left.pop() {
-            searched += 1;
-            let Failure { blindness, divisible } = match self.query(&asks, &names, at).await {
-                Ok(snapshots) => {
-                    let keys = asks.iter().map(|ready| ready.key.clone());
-                    if let [alone] = asks.as_slice() {
-                        self.state().refusals.withdraw(&alone.key);
-                    }
-                    answers.extend(keys.zip(snapshots));
-                    continue;
-                }
-                Err(failure) => failure,
-            };
-            match asks.as_slice() {
-                [alone] if divisible => {
-                    spoiled = true;
-                    self.state()
-                        .refusals
-                        .remember(alone.key.clone(), blindness.clone());
-                }
-                [_, _, ..] if divisible && searched < SEARCH => {
-                    let (one, other) = asks.split_at(asks.len() / 2);
-                    left.extend([other.to_vec(), one.to_vec()]);
-                    continue;
-                }
-                _ => {}
+        let mut send = |asks: Vec<Vec<Arc<Ready>>>, round: &Round| {
+            let mut all = Vec::new();
+            for asks in asks {
+                let keys: Vec<Key> = asks.iter().map(|ready| ready.key.clone()).collect();
+                let answers = self.clone().answer(asks, round.clone()).boxed().shared();
+                sent.extend(keys.into_iter().map(|key| (key, answers.clone())));
+                all.push(answers);
             }
-            let refused = asks
-                .iter()
-                .map(|ready| (ready.key.clone(), Err(blindness.clone())));
-            answers.extend(refused);
-        }
-        // Nobody was to blame: it was too much at once.
-        if searched > 1 && !spoiled {
-            self.state().refusals.too_many(whole);
-        }
-        Arc::new(answers)
+            all
+        };
+        round.others = Some(send(divide(others, most), &round));
+        send(divide(suspects, most), &round);
+        Arc::new(sent)
     }
 
     async fn query(
@@ -296,6 +271,11 @@ impl Batches {
 type Names = HashMap<Key, Vec<String>>;
 
 impl State {
+    fn next_turn(&mut self) -> usize {
+        self.turn = self.turn.wrapping_add(1) % TURNS;
+        self.turn
+    }
+
     /// Both are judged by those series, which is rarely meant. Said once.
     fn tell_of_pair(&mut self, one: Option<&String>, other: Option<&String>, what: &str) {
         let (Some(one), Some(other)) = (one, other) else {

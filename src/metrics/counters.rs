@@ -323,9 +323,9 @@ fn unbelievable(at: Timestamp, canary: &ArmSnapshot, control: Option<&ArmSnapsho
     arms.into_iter()
         .filter_map(|(side, arm)| Some((side, &arm?.pods)))
         .find_map(|(side, pods)| {
-            let count = impossible(pods).map(|(pod, what, count)| {
+            let count = impossible(pods).map(|(pod, count)| {
                 format!(
-                    "{side}: the {what} of {pod} are counted as {count}, which no counter can say: look at that exporter, \
+                    "{side}: the requests of {pod} are counted as {count}, which no counter can say: look at that exporter, \
                      and at rules that record its series"
                 )
             });

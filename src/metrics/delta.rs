@@ -1,7 +1,7 @@
 //! What one arm did between the last look and this one: per pod, then added up.
 
 use super::histogram::{self, Curve};
-use super::snapshot::{Counter, PodSnapshot};
+use super::snapshot::{Bucket, Counter, PodSnapshot};
 use crate::rollout::sample::{Counts, Histogram};
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ pub(crate) struct ArmDelta {
     requests: f64,
     errors: f64,
     curves: Vec<Curve>,
-    /// A histogram fell although its pod did not start anew: its latency is not known in this tick.
+    /// A histogram fell although its pod did not start anew, or says what no counter can: its latency is not known in this
+    /// tick.
     latency_lost: bool,
     /// Pods whose counters could be compared.
     pub(crate) counted: usize,
@@ -87,7 +88,12 @@ impl ArmDelta {
             }
         }
         for (key, buckets) in &now.latency {
-            match before.latency.get(key) {
+            let before = before.latency.get(key);
+            if !counted(buckets) || before.is_some_and(|before| !counted(before)) {
+                self.latency_lost = true;
+                continue;
+            }
+            match before {
                 Some(old) => match histogram::between(old, buckets) {
                     Some(curve) => self.curves.push(curve),
                     None => self.latency_lost = true,
@@ -194,21 +200,20 @@ pub(crate) fn remember(known: &mut Pods, seen: Pods, forget_before_ms: i64) {
     known.retain(|_, pod| pod.sampled_at.as_millisecond() >= forget_before_ms);
 }
 
-/// A count that no counter can have: on which pod, of what, and what it says.
-pub(crate) fn impossible(pods: &Pods) -> Option<(&str, &'static str, f64)> {
-    /// Beyond it, floating-point counters no longer count.
-    const MOST: f64 = 9_007_199_254_740_992.0;
-    let counts = pods.iter().flat_map(|(name, pod)| {
-        let requests = pod.requests.values().map(|counter| ("requests", counter.count));
-        let buckets = pod
-            .latency
-            .values()
-            .flatten()
-            .map(|bucket| ("durations", bucket.count));
-        requests
-            .chain(buckets)
-            .map(move |(what, count)| (name.as_str(), what, count))
-    });
-    let mut counts = counts;
-    counts.find(|(_, _, count)| !(0.0..=MOST).contains(count))
+/// What a counter can say; beyond it, floating-point counters no longer count.
+const COUNTABLE: std::ops::RangeInclusive<f64> = 0.0..=9_007_199_254_740_992.0;
+
+/// Whether all of a histogram are counts.
+fn counted(buckets: &[Bucket]) -> bool {
+    buckets.iter().all(|bucket| COUNTABLE.contains(&bucket.count))
+}
+
+/// A count of requests that no counter can have: on which pod, and what it says. Durations like that are no reason to
+/// judge no errors: they are left out.
+pub(crate) fn impossible(pods: &Pods) -> Option<(&str, f64)> {
+    pods.iter().find_map(|(name, pod)| {
+        let mut counts = pod.requests.values().map(|counter| counter.count);
+        let count = counts.find(|count| !COUNTABLE.contains(count))?;
+        Some((name.as_str(), count))
+    })
 }

@@ -146,7 +146,8 @@ where
                 read.extend(more);
                 place += part.points;
             }
-            Err(Failure { blindness, divisible }) => {
+            Err(Failure { blindness, fault }) => {
+                let divisible = fault.is_of_the_question();
                 timeouts += u32::from(!divisible);
                 let hopeless = part.points <= FEWEST_POINTS || timeouts > TIMEOUTS;
                 if hopeless || !(divisible || blindness.kind == Dark::Down) {

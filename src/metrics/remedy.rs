@@ -39,7 +39,7 @@ fn nothing_matches(ask: &Ask) -> String {
 }
 
 /// Both arms, as they are asked for.
-fn asked_for(ask: &Ask) -> String {
+pub(crate) fn asked_for(ask: &Ask) -> String {
     let asked: Vec<String> = ask
         .sides()
         .map(|(side, source)| format!("{side} {}", selector(source)))

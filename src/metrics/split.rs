@@ -136,14 +136,16 @@ fn sampled(facts: &Facts<'_>, answer: &[&Series<'_>]) -> Result<ArmSnapshot, Unu
 fn durations(series: &Series<'_>, facts: &Facts<'_>) -> Result<Vec<Bucket>, Unusable> {
     let name = facts.buckets;
     if let Some(native) = series.histogram() {
-        return native.cumulative(facts).map_err(|unreadable| {
-            not_a_number(match unreadable {
-                Unreadable::NotANumber => format!("{name} counts what is no number: look at the exporter"),
-                Unreadable::Custom => format!(
-                    "{name} is a native histogram with bounds of its own: let Prometheus keep the classic one, \
-                     and name its buckets"
-                ),
-            })
+        return native.cumulative(facts).or_else(|unreadable| match unreadable {
+            // It stays what it is, so that no latency is judged by it, and errors are.
+            Unreadable::NotANumber => Ok(vec![Bucket {
+                le_ms: f64::INFINITY,
+                count: f64::NAN,
+            }]),
+            Unreadable::Custom => Err(not_a_number(format!(
+                "{name} is a native histogram with bounds of its own: let Prometheus keep the classic one, and name its \
+                 buckets"
+            ))),
         });
     }
     if facts.is_native() {

@@ -2,7 +2,7 @@
 //! at a time, to whichever endpoint is sound.
 
 use super::answer::{self, Unusable};
-use super::endpoint::{Endpoint, Standing};
+use super::endpoint::{Attempt, Endpoint, Standing};
 use super::health::EndpointHealth;
 use super::secret::Secret;
 use super::settings::{PrometheusSettings, SettingsError, wrong};
@@ -44,8 +44,26 @@ pub(crate) enum Question {
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) blindness: Blindness,
-    /// The question was too much, or something in it is wrong: a part of it may well be answered.
-    pub(crate) divisible: bool,
+    pub(crate) fault: Fault,
+}
+
+/// Where the fault lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Not in the question: whatever is asked, nothing is answered.
+    Source,
+    /// In the question as it stands: every endpoint says so, and always; a part of it may be answered.
+    Wrong,
+    /// This endpoint could not carry it out: it met a limit or a trouble of the moment. A part of it, another endpoint
+    /// or another time may.
+    Failed,
+}
+
+impl Fault {
+    /// A part of the question may well be answered.
+    pub(crate) const fn is_of_the_question(self) -> bool {
+        matches!(self, Self::Wrong | Self::Failed)
+    }
 }
 
 /// The way to Prometheus.
@@ -123,7 +141,7 @@ impl Wire {
                         kind: Dark::Down,
                         message: format!("no endpoint answered within {:?}", self.total_timeout),
                     },
-                    divisible: false,
+                    fault: Fault::Source,
                 })
             })
     }
@@ -200,38 +218,53 @@ impl Wire {
         T: Send + 'static,
     {
         let mut first: Option<Failure> = None;
+        let mut doubtful: Vec<(Attempt<'_>, String)> = Vec::new();
         for endpoint in endpoints {
             let attempt = endpoint.attempt();
             let asking = self.ask_one(endpoint, question, read.clone());
             let Problem {
                 unusable,
-                divisible,
+                fault,
                 late,
             } = match asking.await {
                 Ok(answer) => {
                     attempt.answered();
+                    // The question was none too hard: the trouble was theirs.
+                    for (attempt, why) in doubtful {
+                        attempt.failed(&why);
+                    }
                     return Ok((answer, &endpoint.name));
                 }
                 Err(problem) => problem,
             };
             let Unusable { kind, why } = unusable;
-            // It is up and understands: what it says of the question says nothing against it. Nor does that a
-            // question takes too long, as long as others do not: one resource's slow check must not blind all.
-            if divisible || kind == Dark::Partial || late && self.answers_others(endpoint).await {
-                attempt.answered();
-            } else {
-                attempt.failed(&why);
-            }
             let blindness = Blindness {
                 kind,
                 message: format!("{}: {why}", endpoint.name),
             };
-            let failure = Failure { blindness, divisible };
-            if divisible {
-                // What one of them cannot be asked no other can.
-                return Err(failure);
+            let failure = Failure { blindness, fault };
+            match fault {
+                Fault::Wrong => {
+                    attempt.answered();
+                    // What one of them cannot be asked no other can.
+                    return Err(failure);
+                }
+                Fault::Failed => doubtful.push((attempt, why)),
+                // It is up and understands: what it says of the question says nothing against it. Nor does that a
+                // question takes too long, as long as others do not: one resource's slow check must not blind all.
+                Fault::Source if kind == Dark::Partial || late && self.answers_others(endpoint).await => {
+                    attempt.answered();
+                }
+                Fault::Source => attempt.failed(&why),
             }
-            first.get_or_insert(failure);
+            // That this question cannot be carried out says more than that nobody is there.
+            let says_more = |known: &Failure| known.fault == Fault::Source && fault == Fault::Failed;
+            if first.as_ref().is_none_or(says_more) {
+                first = Some(failure);
+            }
+        }
+        for (attempt, _) in doubtful {
+            attempt.answered();
         }
         let mut failure = first.unwrap_or_else(|| self.all_rest());
         if self.endpoints.len() > 1 {
@@ -268,7 +301,7 @@ impl Wire {
                 kind: Dark::Down,
                 message,
             },
-            divisible: false,
+            fault: Fault::Source,
         }
     }
 
@@ -280,10 +313,11 @@ impl Wire {
         let fetched = tokio::time::timeout(self.timeout, self.fetch(endpoint, question)).await;
         let late = fetched.is_err();
         let (status, body) = fetched.unwrap_or_else(|_| Err(self.late())).map_err(|unusable| {
-            let divisible = unusable.why.starts_with(TOO_LARGE);
+            let too_large = unusable.why.starts_with(TOO_LARGE);
+            let fault = if too_large { Fault::Wrong } else { Fault::Source };
             Problem {
                 unusable,
-                divisible,
+                fault,
                 late,
             }
         })?;
@@ -383,23 +417,31 @@ const TOO_LARGE: &str = "an answer of more than";
 /// Why one endpoint gave nothing.
 struct Problem {
     unusable: Unusable,
-    divisible: bool,
+    fault: Fault,
     /// It was asked, and took too long.
     late: bool,
 }
 
 impl Problem {
     fn of(status: u16, unusable: Unusable) -> Self {
-        let divisible = match unusable.kind {
-            Dark::Refused => matches!(status, 400 | 422),
-            Dark::NotANumber => true,
+        let fault = match unusable.kind {
+            Dark::Refused if status == 400 => Fault::Wrong,
+            // Too many samples, or a store that is away.
+            Dark::Refused if status == 422 => Fault::Failed,
+            Dark::NotANumber => Fault::Failed,
             // Warnings of stores, and clocks, concern every question; those of the language this one.
-            Dark::Partial => unusable.why.contains("PromQL warning"),
-            Dark::Down | Dark::Vanished | Dark::Empty | Dark::Stale | Dark::NotYet => false,
+            Dark::Partial if unusable.why.contains("PromQL warning") => Fault::Failed,
+            Dark::Refused
+            | Dark::Partial
+            | Dark::Down
+            | Dark::Vanished
+            | Dark::Empty
+            | Dark::Stale
+            | Dark::NotYet => Fault::Source,
         };
         Self {
             unusable,
-            divisible,
+            fault,
             late: false,
         }
     }

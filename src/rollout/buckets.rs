@@ -146,12 +146,12 @@ pub(super) fn worth_keeping(bounds: &[f64], pivot: Option<f64>, limits: &[f64]) 
 }
 
 /// What to do about bounds that are too far apart, or not where the limits are: by the exporter that has them.
-pub(super) fn remedy(preset: Preset) -> &'static str {
+pub(crate) fn remedy(preset: Preset) -> &'static str {
     match preset {
-        Preset::Istio | Preset::IstioGateway => "set sidecar.istio.io/statsHistogramBuckets",
-        Preset::IngressNginx => "set the controller's --time-buckets",
-        Preset::Envoy | Preset::EnvoyGateway => "set stats_config.histogram_bucket_settings",
-        Preset::Traefik => "set metrics.prometheus.buckets",
+        Preset::Istio | Preset::IstioGateway => "set sidecar.istio.io/statsHistogramBuckets, in milliseconds",
+        Preset::IngressNginx => "set the controller's --time-buckets, in seconds",
+        Preset::Envoy | Preset::EnvoyGateway => "set stats_config.histogram_bucket_settings, in milliseconds",
+        Preset::Traefik => "set metrics.prometheus.buckets, in seconds",
         Preset::Linkerd => "the proxy's are fixed, so put the limits where they are",
         Preset::GatewayApi => "set them where the exporter is configured",
     }

@@ -4,7 +4,7 @@ mod aim;
 pub mod arm_spec;
 pub mod arrival;
 pub mod audit;
-mod buckets;
+pub(crate) mod buckets;
 pub mod check;
 pub mod check_spec;
 pub mod command;

@@ -158,6 +158,31 @@ async fn samples_stamped_after_our_now_are_told_and_not_taken_for_a_wrong_label(
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn durations_counted_as_nan_are_named_with_their_exporter_and_errors_are_judged_all_the_same() {
+    let mut record = Record(String::new());
+    record.service("fast", 15, MS, BOUNDS);
+    let odd = record.0.lines().map(|line| {
+        let of_canary = line.starts_with(MS) && line.contains("v2") && line.contains("le=\"250\"");
+        let (sample, at) = line.rsplit_once(' ').unwrap();
+        match sample.rsplit_once(' ') {
+            Some((series, _)) if of_canary => format!("{series} NaN {at}\n"),
+            _ => format!("{line}\n"),
+        }
+    });
+    let prometheus = Record(odd.collect()).served().await;
+    let yaml = file("fast", "", "{name: errors}");
+    let (code, out, err) = run(TEST, &yaml, &prometheus.url(), &[]).await;
+    assert_eq!(code, 3, "{out}{err}");
+    let out = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let named = "missing arms.canary: istio_request_duration_milliseconds_bucket of fast-v2 is counted as NaN, which no counter can say";
+    assert!(out.contains(named), "{out}");
+    assert!(
+        out.contains("errors: Pass") && out.contains("p95: Unknown"),
+        "{out}"
+    );
+}
+
 /// Services that lack something each.
 fn wanting() -> Record {
     let mut record = Record(String::new());
@@ -262,7 +287,7 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
         (
             file("mixed", "", ""),
             vec![
-                "arms: the arms have different latency buckets, and are compared at the 3 bounds that they share alone; the canary's own are 150ms, control's none. Give both the same",
+                "arms: the arms have different latency buckets, and are compared at the 3 bounds that they share alone; the canary's own are 150ms, control's none. Give both the same: set",
             ],
         ),
         (
@@ -276,7 +301,7 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
                 "{name: p95, promote: {max: 100ms}, rollback: {max: 2s}}",
             ),
             vec![
-                "check p95: a histogram without the rollback limit's bucket: its largest bound is 250ms, the limit 2s. Bounds are set by the annotation sidecar.istio.io/statsHistogramBuckets",
+                "check p95: a histogram without the rollback limit's bucket: its largest bound is 250ms, the limit 2s: set sidecar.istio.io/statsHistogramBuckets, in milliseconds",
             ],
         ),
     ] {

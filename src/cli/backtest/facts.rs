@@ -137,7 +137,7 @@ impl Facts {
                 legs: walk
                     .legs
                     .iter()
-                    .map(|l| leg(l, track, walk.promoted.is_some()))
+                    .map(|l| leg(l, track, walk.promoted.is_some() || walk.completed.is_some()))
                     .collect(),
                 checks: walk.checks.clone(),
                 limits: own.map(limit).collect(),
@@ -193,7 +193,7 @@ fn percent(ratio: f64) -> f64 {
 fn outcome(walk: &Walk) -> Outcome {
     let (end, at) = match (walk.state, walk.promoted) {
         (State::RolledBack, _) => ("rolledBack", walk.ended),
-        (State::Completed, _) => ("completed", walk.ended),
+        _ if walk.has_completed() => ("completed", walk.ended.or(walk.completed)),
         (_, Some((at, _))) => ("promotable", Some(at)),
         (_, None) => ("held", None),
     };
@@ -215,7 +215,7 @@ fn then(walk: &Walk) -> Outcome {
     outcome
 }
 
-/// `stays`: a raise is asked for again and again, and not made.
+/// `stays`: a raise, or the end of the plan, is asked for again and again, and not made.
 fn leg(leg: &Leg, track: &Track, stays: bool) -> LegFacts {
     let stayed = leg.stays.iter().filter(|stay| !stay.length.is_zero());
     LegFacts {
@@ -235,6 +235,8 @@ fn leg(leg: &Leg, track: &Track, stays: bool) -> LegFacts {
                 first: stay.first,
                 message: if stays && stay.reason == Reason::Raising {
                     "everything allows the raise".to_owned()
+                } else if stays && stay.reason == Reason::Completed {
+                    "everything allows the end of the plan".to_owned()
                 } else {
                     stay.message.clone()
                 },

@@ -94,7 +94,7 @@ fn one(promql: &str, sense: Sense, answer: Result<Vec<Sample>, Blindness>) -> Re
         Ok(series) => series,
         Err(blindness) if blindness.kind == Dark::Refused && sense == Sense::Any => {
             return told(&format!(
-                "is refused, correct the check's PromQL: {}",
+                "is refused, correct the check's PromQL unless the source is in trouble: {}",
                 blindness.message
             ));
         }
@@ -221,7 +221,7 @@ mod tests {
             (answer(&[f64::NEG_INFINITY]), "`lag` gives an infinite value"),
             (
                 refused,
-                "`lag` is refused, correct the check's PromQL: HTTP 400: parse error",
+                "`lag` is refused, correct the check's PromQL unless the source is in trouble: HTTP 400: parse error",
             ),
         ] {
             let error = one("lag", Sense::Any, answer).unwrap_err();

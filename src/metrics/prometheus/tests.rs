@@ -314,6 +314,47 @@ async fn endpoints_are_tried_in_order_until_one_has_data() {
 }
 
 #[tokio::test]
+async fn what_one_endpoint_cannot_carry_out_another_is_asked_and_what_is_wrong_none() {
+    let failed = r#"{"status":"error","errorType":"execution","error":"expanding series: store-0 is down"}"#;
+    let wrong = r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#;
+    let (failing, whole) = (
+        Server::says(422, "application/json", failed).await,
+        Server::json(vector(&[SAMPLED])).await,
+    );
+    let source = PrometheusSource::new(&settings(&[&failing, &whole])).unwrap();
+    for second in 0..4 {
+        let at = now() + Duration::from_secs(second);
+        assert_eq!(source.read(&ask(), at).await.unwrap().canary.pods.len(), 1);
+    }
+    assert_eq!(whole.asked().len(), 4);
+    // Once more on a machine so slow that its rest is over.
+    let asked = failing.asked().len();
+    assert!(
+        (3..=4).contains(&asked),
+        "{asked}: it rests like any other that fails"
+    );
+    let source = PrometheusSource::new(&settings(&[&failing, &failing])).unwrap();
+    for second in 0..4 {
+        let at = now() + Duration::from_secs(second);
+        let told = source.read(&ask(), at).await.unwrap_err().message;
+        assert!(
+            told.contains("store-0 is down; the other endpoints gave no data either"),
+            "{told}"
+        );
+    }
+    assert!(source.endpoints().iter().all(|endpoint| !endpoint.resting));
+    let (wrong, spare) = (
+        Server::says(400, "application/json", wrong).await,
+        Server::json(vector(&[SAMPLED])).await,
+    );
+    read(&settings(&[&wrong, &spare])).await.unwrap_err();
+    assert_eq!(spare.asked().len(), 0);
+    let broken = Server::says(500, "text/plain", "oops").await;
+    let told = read(&settings(&[&broken, &failing])).await.unwrap_err();
+    assert_eq!(told.kind, Dark::Refused, "{}", told.message);
+}
+
+#[tokio::test]
 async fn a_token_that_is_rotated_is_read_anew_and_never_shown() {
     let server = Server::json(vector(&[])).await;
     let folder = tempfile::tempdir().unwrap();

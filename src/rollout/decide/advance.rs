@@ -140,7 +140,8 @@ impl Desk<'_> {
                 self.ask(i, written, Reason::Joined);
             }
             Err(Stop(reason, message)) => {
-                let refresh = self.seen.refresh;
+                // What a check came to is said by the component, too.
+                let refresh = self.seen.refresh || self.judged_otherwise(i);
                 let alarm = matches!(
                     reason,
                     Reason::SharedOutage

@@ -140,10 +140,6 @@ struct Digest {
 
 impl Digest {
     fn of(c: &ComponentStatus) -> Self {
-        let mut verdicts = [Verdict::Unknown; 16];
-        for (slot, check) in verdicts.iter_mut().zip(&c.checks) {
-            *slot = check.verdict;
-        }
         Self {
             state: c.state,
             reason: c.reason,
@@ -163,9 +159,17 @@ impl Digest {
             arrival: c.measured.map(|m| m.verdict),
             attempt: c.attempt,
             history: c.history.last().map(|h| h.at),
-            verdicts,
+            verdicts: verdicts(c),
         }
     }
+}
+
+fn verdicts(c: &ComponentStatus) -> [Verdict; 16] {
+    let mut verdicts = [Verdict::Unknown; 16];
+    for (slot, check) in verdicts.iter_mut().zip(&c.checks) {
+        *slot = check.verdict;
+    }
+    verdicts
 }
 
 impl<'a> Desk<'a> {
@@ -202,6 +206,12 @@ impl<'a> Desk<'a> {
     fn sight(&self, i: usize) -> &Seen {
         let name = self.status.components.get(i).map_or("", |c| c.name.as_str());
         self.seen.components.get(name).unwrap_or(&self.nobody)
+    }
+
+    /// Whether a check has come to another verdict in this decision.
+    fn judged_otherwise(&self, i: usize) -> bool {
+        let now = self.status.components.get(i).map(verdicts);
+        now != self.before.get(i).map(|before| before.verdicts)
     }
 
     fn note(&mut self, i: usize, reason: Reason, message: String, warning: bool) {

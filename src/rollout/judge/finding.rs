@@ -327,8 +327,8 @@ impl<'a> Finding<'a> {
                 "control had {have} requests in the 24 h before the rollout, and {need} are needed: {HISTORY_REMEDY}"
             ),
             Why::NoHistogram { arm } => format!(
-                "the source has no latency histogram of {arm} that can be read (none, in another unit, with buckets that do \
-                 not rise, or with no bound that the other arm has too): `gradual-rollout checks test` prints the query and what is wrong"
+                "the source has no latency histogram of {arm} that can be read (none, in another unit, of no numbers, with buckets that \
+                 do not rise, or with no bound that the other arm has too): `gradual-rollout checks test` prints the query and what is wrong"
             ),
             Why::TooFew { have: 0, .. } => "the canary has had no requests".to_owned(),
             Why::TooFew { have, need } => {

@@ -123,6 +123,10 @@ pub(super) struct Rules {
     pub(super) store: Vec<Stored>,
     /// Refuses queries that say this.
     pub(super) refuses: Option<&'static str>,
+    /// Cannot carry out queries that say this.
+    pub(super) fails: Option<&'static str>,
+    /// Answers nothing any more after so many queries.
+    pub(super) silent_after: Option<usize>,
     /// Refuses queries longer than this.
     pub(super) longest: Option<usize>,
     /// Keeps queries that say this waiting until told.
@@ -179,6 +183,7 @@ async fn respond(State((rules, arrived, go_on)): State<Page>, form: String) -> (
         let mut rules = rules.lock().unwrap();
         rules.asked.push(query.clone());
         rules.keeps.is_some_and(|word| query.contains(word))
+            || rules.silent_after.is_some_and(|most| rules.asked.len() > most)
     };
     if kept {
         arrived.notify_one();
@@ -189,6 +194,11 @@ async fn respond(State((rules, arrived, go_on)): State<Page>, form: String) -> (
     if spoiled || rules.longest.is_some_and(|longest| query.len() > longest) {
         let body = r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#;
         return (StatusCode::BAD_REQUEST, body.to_owned());
+    }
+    if rules.fails.is_some_and(|word| query.contains(word)) {
+        let body =
+            r#"{"status":"error","errorType":"execution","error":"expanding series: a store is down"}"#;
+        return (StatusCode::UNPROCESSABLE_ENTITY, body.to_owned());
     }
     let body = evaluate(&rules.store, &query);
     rules.answered_bytes += body.len();

@@ -183,6 +183,32 @@ fn a_broken_histogram_takes_away_latency_and_not_errors() {
 }
 
 #[test]
+fn durations_that_are_no_number_take_away_latency_and_not_errors() {
+    for nonsense in [f64::NAN, f64::INFINITY, -1.0, 1e17] {
+        let mut cursor = Cursor::default();
+        let look = |now: i64, all: f64| {
+            let pod = timed(
+                pod(now, &[("500", number(now))]),
+                &[(5.0, number(now)), (f64::INFINITY, all)],
+            );
+            at(now, &[("new", pod)], &[control(now, 0.0)])
+        };
+        let looks = [look(10, 10.0), look(25, nonsense)];
+        for reading in [last(&mut cursor, looks), advance(&mut cursor, look(40, 40.0))] {
+            let tick = fresh(reading);
+            let wanted = Counts {
+                requests: 15,
+                errors: 15,
+                latency: None,
+            };
+            assert_eq!(tick.canary.counts().unwrap(), &wanted, "{nonsense}");
+        }
+        let again = fresh(advance(&mut cursor, look(55, 55.0)));
+        assert!(again.canary.counts().unwrap().latency.is_some(), "{nonsense}");
+    }
+}
+
+#[test]
 fn a_series_that_is_dropped_and_born_anew_does_not_count_its_neighbours_lifetime() {
     let mut cursor = Cursor::default();
     let look = |now, a, b| {

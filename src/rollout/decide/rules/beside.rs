@@ -404,3 +404,30 @@ fn the_status_names_both_limits_of_each_check_as_people_read_them() {
     );
     assert_eq!(limits("lag"), ("max 5".into(), "max 10".into()));
 }
+
+#[test]
+fn what_a_check_has_come_to_is_said_by_its_component_in_the_same_look() {
+    let mut spec = spec();
+    spec["checks"] = json!([lag(&json!({"action": "hold"}))]);
+    spec["phases"][0]["steps"][0]["hold"] = json!("1h");
+    let mut world = World::new(spec);
+    world.gauges.insert("lag".to_owned(), Ok(1.0));
+    world.until("alpha at 5%", |w| w.highest("alpha") == weight(50));
+    world.ticks(8);
+    world.gauges.insert("lag".to_owned(), Ok(12.0));
+    let mut came = Vec::new();
+    for _ in 0..6 {
+        world.ticks(1);
+        let (lag, alpha) = (check(&world, "lag"), world.component("alpha"));
+        if came.last() != Some(&lag.verdict) {
+            came.push(lag.verdict);
+            let said = format!("lag: {}", lag.message);
+            assert!(
+                alpha.message.starts_with(&said),
+                "{}, and not {said}",
+                alpha.message
+            );
+        }
+    }
+    assert_eq!(came, [Verdict::Hold, Verdict::Breach]);
+}
