@@ -191,8 +191,8 @@ pub(super) struct Actor {
     last_worded: Timestamp,
     /// No save before this: the last one failed.
     save_after: Timestamp,
-    /// How many races were lost since a write went through.
-    races: u32,
+    /// How many writes failed, or lost their race, since one went through.
+    unsaved: u32,
     written: Value,
     /// The lowerings in it: what is deleted waits for its own.
     recorded: watch::Sender<BTreeSet<String>>,
@@ -252,7 +252,7 @@ impl Actor {
             last_saved: now,
             last_worded: now,
             save_after: now,
-            races: 0,
+            unsaved: 0,
             written: raw.status.clone(),
             recorded: watch::channel(persist::lowerings(&raw.status)).0,
             mine: BTreeSet::new(),

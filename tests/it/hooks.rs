@@ -5,7 +5,7 @@
 use crate::cli_cluster::Cluster;
 use crate::support::hook::{Mood, Receiver};
 use crate::support::steady::{begin, handles, said, shop};
-use crate::support::world::{NS, component, virtual_service};
+use crate::support::world::{NS, component};
 use gradual_rollout::clock::Clock;
 use gradual_rollout::probe::{Allowed, HookFailure, HookState, Hooks};
 use gradual_rollout::rollout::reason::State;

@@ -1,6 +1,8 @@
 //! What came back from beside.
 
 use super::{Actor, Dirty, Done, older};
+use crate::cluster::ClusterError;
+use crate::cluster::rollouts::RawRollout;
 use crate::engine::claims::home;
 use crate::engine::lane::Lane;
 use crate::engine::looks::Look;
@@ -78,25 +80,7 @@ impl Actor {
                 self.note_failure(component, failed);
             }
             Done::Left(left) => self.left(&left),
-            Done::Held(result) => {
-                self.tidying = false;
-                match result {
-                    Ok(raw) => {
-                        self.unheld = None;
-                        self.races = 0;
-                        self.applied(raw);
-                    }
-                    Err(error) if error.is_race() => {
-                        // Nothing else may happen for a minute, and nothing rises before it is there.
-                        self.dirty = Dirty::Now;
-                        self.fetch();
-                    }
-                    Err(error) => {
-                        tracing::warn!(rollout = %self.raw.name, %error, "the finalizer was not added yet");
-                        self.unheld = Some(error.to_string());
-                    }
-                }
-            }
+            Done::Held(result) => self.held(result),
             Done::Previewed { component, result } => self.previewed(component, result),
             Done::Examined { generation, findings } => self.examined(generation, &findings),
             Done::Saved { written, result } => self.saved(written, result),
@@ -116,6 +100,27 @@ impl Actor {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    /// What became of adding the finalizer.
+    fn held(&mut self, result: Result<RawRollout, ClusterError>) {
+        self.tidying = false;
+        match result {
+            Ok(raw) => {
+                self.unheld = None;
+                self.unsaved = 0;
+                self.applied(raw);
+            }
+            Err(error) if error.is_race() => {
+                // Nothing else may happen for a minute, and nothing rises before it is there.
+                self.dirty = Dirty::Now;
+                self.fetch();
+            }
+            Err(error) => {
+                tracing::warn!(rollout = %self.raw.name, %error, "the finalizer was not added yet");
+                self.unheld = Some(error.to_string());
             }
         }
     }
@@ -188,16 +193,12 @@ impl Actor {
     }
 
     /// The status is persisted: declared raises may now be written, finished commands removed.
-    fn saved(
-        &mut self,
-        written: serde_json::Value,
-        result: Result<crate::cluster::rollouts::RawRollout, crate::cluster::ClusterError>,
-    ) {
+    fn saved(&mut self, written: serde_json::Value, result: Result<RawRollout, ClusterError>) {
         self.saving = false;
         let now = self.shared.clock.now();
         match result {
             Ok(raw) => {
-                self.races = 0;
+                self.unsaved = 0;
                 self.applied(raw);
                 self.last_saved = now;
                 self.tell_audits();
@@ -212,11 +213,11 @@ impl Actor {
                 self.fetch();
             }
             Err(error) => {
-                tracing::warn!(rollout = %self.raw.name, %error, "the status was not written, again in a second");
+                tracing::warn!(rollout = %self.raw.name, %error, "the status was not written, again soon");
                 self.audits.not_written();
                 self.undeclare();
                 self.dirty = Dirty::Now;
-                self.save_after = now + Duration::from_secs(1);
+                self.save_later(now);
             }
         }
     }
@@ -286,10 +287,7 @@ impl Actor {
         }
     }
 
-    fn fetched(
-        &mut self,
-        result: Result<crate::cluster::rollouts::RawRollout, crate::cluster::ClusterError>,
-    ) {
+    fn fetched(&mut self, result: Result<RawRollout, ClusterError>) {
         self.saving = false;
         match result {
             Ok(raw) => {

@@ -12,6 +12,11 @@ use std::time::Duration;
 
 /// A lowering goes first, but a router that hangs does not keep the status unwritten for longer than this.
 const TRAFFIC_FIRST: Duration = Duration::from_secs(2);
+/// The pauses after a lost race and after a failure; they double, up to [`SLOWEST`]: what is not written is a record of
+/// what was done, and an API server in trouble is asked by everybody.
+const RACE: Duration = Duration::from_millis(50);
+const FAILURE: Duration = Duration::from_secs(1);
+const SLOWEST: Duration = Duration::from_secs(10);
 /// A write of the status may take this long.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -87,6 +92,12 @@ impl Actor {
         });
     }
 
+    /// It was not written, and no race was lost.
+    pub(super) fn save_later(&mut self, now: Timestamp) {
+        self.save_after = now + pause(FAILURE, self.unsaved);
+        self.unsaved = self.unsaved.saturating_add(1);
+    }
+
     /// Puts into the status what each router says, when that changed.
     pub(super) fn report_routers(&mut self) {
         let Ok(sound) = &self.sound else { return };
@@ -117,12 +128,14 @@ impl Actor {
         }
     }
 
-    /// Reads the resource afresh after a lost race. Whoever loses one after the other is read what is old, or writes
-    /// against somebody who never rests: that pauses for longer each time.
+    /// Reads the resource afresh after a lost race. The first is everyday, and not waited for. Whoever loses one after the
+    /// other is read what is old, or writes against somebody who never rests: that pauses for longer each time.
     pub(super) fn fetch(&mut self) {
         self.saving = true;
-        self.races = self.races.saturating_add(1);
-        self.save_after = self.shared.clock.now() + pause(self.races);
+        self.unsaved = self.unsaved.saturating_add(1);
+        if let Some(doublings) = self.unsaved.checked_sub(2) {
+            self.save_after = self.shared.clock.now() + pause(RACE, doublings);
+        }
         let (client, namespace, name) = (
             self.shared.clients.api.clone(),
             self.raw.namespace.clone(),
@@ -190,14 +203,9 @@ impl Actor {
     }
 }
 
-/// How long nothing is saved after so many lost races in a row: the first is everyday, and not waited for.
-fn pause(races: u32) -> Duration {
-    const FIRST: Duration = Duration::from_millis(50);
-    const LONGEST: Duration = Duration::from_secs(2);
-    match races.checked_sub(2) {
-        None => Duration::ZERO,
-        Some(doublings) => FIRST.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST),
-    }
+/// A pause that was doubled so often, up to [`SLOWEST`].
+fn pause(first: Duration, doublings: u32) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(doublings)).min(SLOWEST)
 }
 
 async fn timed<T>(
@@ -209,5 +217,17 @@ async fn timed<T>(
             "the resource's status",
             TIMEOUT,
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_doubles_up_to_the_longest() {
+        let pauses: Vec<u128> = (0..6).map(|n| pause(FAILURE, n).as_millis()).collect();
+        assert_eq!(pauses, [1000, 2000, 4000, 8000, 10_000, 10_000]);
+        assert_eq!(pause(FAILURE, u32::MAX), SLOWEST);
     }
 }
