@@ -406,6 +406,7 @@ mod tests {
             "gradual-rollout set a",
             "gradual-rollout emergency-rollback --mode ingress --percentage 10 --reason x",
             "gradual-rollout emergency-rollback --mode full --component a --reason x",
+            "gradual-rollout emergency-rollback --all-components --component a --reason x",
             "gradual-rollout emergency-rollback",
             "gradual-rollout emergency-rollback --mode half --reason x",
         ] {

@@ -25,7 +25,16 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
     let Some(outcome) = status.commands.iter().find(|c| c.id == command.id) else {
         let annotations = rollout.metadata.annotations.as_ref();
         return if annotations.is_some_and(|a| a.contains_key(&command.key())) {
-            Stand::Waiting("the daemon has not taken it up yet".to_owned())
+            let unusable = status.unusable(rollout.metadata.generation);
+            Stand::Waiting(unusable.map_or_else(
+                || "the daemon has not taken it up yet".to_owned(),
+                |c| {
+                    format!(
+                        "the daemon has not taken it up yet, and cannot use the spec ({}): {}",
+                        c.reason, c.message
+                    )
+                },
+            ))
         } else {
             Stand::Refused(
                 "the command vanished before the daemon saw it (`kubectl replace` drops it): give it again"

@@ -27,6 +27,8 @@ mod routers;
 pub(crate) mod rules;
 mod verbs;
 
+pub use commands::refuse;
+
 use super::arrival::Arrival;
 use super::audit::Stand;
 use super::judge::{Context, Outlook};
