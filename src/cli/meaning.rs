@@ -417,6 +417,10 @@ mod tests {
 
     #[test]
     fn an_emergency_takes_everything_unless_told_otherwise_and_keeps_ten_percent_in_dual() {
+        let all = asked("x emergency-rollback --all-components --reason x")
+            .unwrap()
+            .unwrap();
+        assert_eq!(all.whom, Whom::All, "as the other commands say it");
         let ask = asked("x emergency-rollback --reason x").unwrap().unwrap();
         assert_eq!(
             (ask.verb, ask.weight, ask.whom),

@@ -458,8 +458,9 @@ impl Pursuit<'_> {
         let results = direct::lower(self.cluster, component, &task.home(self.namespace), order).await;
         // Where nobody leads and nothing is declared, no raise is on its way to an object that could not be marked.
         let still = self.leaderless && emergency::nothing_rises(&task.rollout, name);
-        let tell =
-            |(object, result): &(ObjectRef, Result<Written, direct::Error>)| told(object, result, still);
+        let tell = |(object, result): &(ObjectRef, Result<Written, direct::Error>)| {
+            told(object, result, (task.command.verb, still))
+        };
         let mut sentences: Vec<String> = results.iter().map(tell).collect();
         let left = results
             .iter()
@@ -532,8 +533,8 @@ impl Pursuit<'_> {
     }
 }
 
-/// What became of an object. `still`: nothing can be on its way to it.
-fn told(object: &ObjectRef, result: &Result<Written, direct::Error>, still: bool) -> String {
+/// What became of an object by a command. `still`: nothing can be on its way to it.
+fn told(object: &ObjectRef, result: &Result<Written, direct::Error>, (verb, still): (Verb, bool)) -> String {
     let written = match result {
         Ok(written) => written,
         Err(error) => return format!("{object} not lowered: {error}; {}", error.remedy()),
@@ -550,7 +551,7 @@ fn told(object: &ObjectRef, result: &Result<Written, direct::Error>, still: bool
             error.remedy()
         ),
         None if written.already => format!("{object} already at {to}"),
-        None if written.from == Some(to) && written.stays() => {
+        None if verb == Verb::Rollback && written.from == Some(to) && written.stays() => {
             format!("{object} already at {to}, and marked anew: a raise that is under way is refused")
         }
         None => format!("{object} {}", written.way()),

@@ -8,6 +8,7 @@ use crate::rollout::spec::Component;
 use crate::rollout::status::GradualRolloutStatus;
 use crate::rollout::weight::Weight;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// Read in this order: what decides where traffic goes back before what decides when.
 const FIRST: [&str; 4] = ["rollback", "judge", "complaints", "checks"];
@@ -257,7 +258,7 @@ fn steps(spec: &Value, whole: &Value) -> Vec<(Value, Vec<String>)> {
     };
     if let Some(phases) = spec.get("phases").and_then(Value::as_array) {
         let mine = members(phases, whole);
-        let straight = ascending(&mine);
+        let straight = ascending(&mine, whole);
         let mut lacks = Vec::new();
         let mut sifted_phases = without_checks(&straight);
         for (i, phase) in straight.iter().enumerate() {
@@ -292,7 +293,7 @@ fn steps(spec: &Value, whole: &Value) -> Vec<(Value, Vec<String>)> {
     let Some(steps) = spec.get("steps").and_then(Value::as_array) else {
         return Vec::new();
     };
-    let straight = straightened(steps, &mut { Weight::ZERO });
+    let (straight, _) = straightened(steps, Weight::ZERO);
     vec![
         (with("steps", Value::Array(steps.clone())), Vec::new()),
         (with("steps", Value::Array(straight)), Vec::new()),
@@ -301,17 +302,12 @@ fn steps(spec: &Value, whole: &Value) -> Vec<(Value, Vec<String>)> {
 
 /// The phases of those components that are worked.
 fn members(phases: &[Value], whole: &Value) -> Vec<Value> {
-    let components = whole.get("components").and_then(Value::as_array);
-    let names: Vec<&Value> = components
-        .into_iter()
-        .flatten()
-        .filter_map(|c| c.get("name"))
-        .collect();
+    let names: Vec<&str> = names(whole).collect();
     let mut mine = Vec::new();
     for phase in phases {
         let mut phase = phase.clone();
         if let Some(listed) = phase.get_mut("components").and_then(Value::as_array_mut) {
-            listed.retain(|name| names.contains(&name));
+            listed.retain(|name| name.as_str().is_some_and(|name| names.contains(&name)));
             if listed.is_empty() {
                 continue;
             }
@@ -329,36 +325,57 @@ fn without_checks(phases: &[Value]) -> Vec<Value> {
     phases
 }
 
-/// The phases without gates, with weights that never fall from one step to the next.
-fn ascending(phases: &[Value]) -> Vec<Value> {
-    let mut reached = Weight::ZERO;
-    let mut all = phases.to_vec();
-    for members in all.iter_mut().filter_map(Value::as_object_mut) {
-        members.remove("requires");
-        let steps = members.get("steps").and_then(Value::as_array).cloned();
-        let steps = straightened(&steps.unwrap_or_default(), &mut reached);
-        members.insert("steps".to_owned(), Value::Array(steps));
+/// The phases without gates, with weights that never fall along a component's steps; a phase that has none left is gone.
+fn ascending(phases: &[Value], whole: &Value) -> Vec<Value> {
+    let mut reached: BTreeMap<&str, Weight> = names(whole).map(|name| (name, Weight::ZERO)).collect();
+    let mut all = Vec::new();
+    for phase in phases {
+        let listed = phase.get("components").and_then(Value::as_array);
+        let walks = |name: &str| listed.is_none_or(|all| all.iter().any(|one| one.as_str() == Some(name)));
+        let mut mine: Vec<_> = reached.iter_mut().filter(|(name, _)| walks(name)).collect();
+        let floor = mine.iter().map(|(_, weight)| **weight).max().unwrap_or_default();
+        let steps = phase.get("steps").and_then(Value::as_array);
+        let (steps, last) = straightened(steps.map_or(&[][..], Vec::as_slice), floor);
+        if steps.is_empty() {
+            continue;
+        }
+        for (_, weight) in &mut mine {
+            **weight = last;
+        }
+        let mut phase = and(phase, "steps", Value::Array(steps));
+        if let Some(members) = phase.as_object_mut() {
+            members.remove("requires");
+        }
+        all.push(phase);
     }
     all
 }
 
-/// Steps without gates and with holds that can be read, without those whose weight is not above the one before.
-fn straightened(steps: &[Value], reached: &mut Weight) -> Vec<Value> {
-    let mut kept = Vec::new();
+/// The names of the components that are worked.
+fn names(whole: &Value) -> impl Iterator<Item = &str> {
+    let components = whole.get("components").and_then(Value::as_array);
+    components
+        .into_iter()
+        .flatten()
+        .filter_map(|c| c.get("name")?.as_str())
+}
+
+/// Steps without gates and with holds that can be read, without those that are below a weight or not above the one before;
+/// and the last weight.
+fn straightened(steps: &[Value], floor: Weight) -> (Vec<Value>, Weight) {
+    let (mut kept, mut last) = (Vec::new(), floor);
     for step in steps {
         let weight = step
             .get("weight")
             .and_then(|w| serde_json::from_value::<Weight>(w.clone()).ok());
-        if let Some(weight) = weight.filter(|weight| *weight > *reached) {
-            *reached = weight;
+        let fits = |weight: &Weight| *weight > last || kept.is_empty() && *weight == last && !last.is_zero();
+        if let Some(weight) = weight.filter(fits) {
+            last = weight;
             kept.push(json!({"weight": weight, "hold": HOLD}));
         }
     }
-    if kept.is_empty() {
-        // A phase has a step: it changes nothing there.
-        let stays = if reached.is_zero() { Weight::FULL } else { *reached };
-        *reached = stays;
-        kept.push(json!({"weight": stays, "hold": HOLD}));
-    }
-    kept
+    (kept, last)
 }
+
+#[cfg(test)]
+mod tests;
