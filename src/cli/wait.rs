@@ -248,6 +248,40 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_is_told_that_the_spec_cannot_be_used() {
+        let retry = command(Verb::Retry, None);
+        let mut rollout = at(0, 0, Some(0));
+        rollout.metadata.generation = Some(3);
+        rollout.metadata.annotations = Some([(retry.key(), retry.value())].into());
+        let said = |rollout: &GradualRollout| match stand(&retry, rollout, "shop") {
+            Stand::Waiting(said) => said,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(said(&rollout), "the daemon has not taken it up yet");
+        let now = "2026-03-02T09:00:00Z".parse().unwrap();
+        let (status, jump) = (
+            rollout.status.as_mut().unwrap(),
+            "spec.steps[1].weight: shop jumps",
+        );
+        crate::rollout::decide::conditions::set_condition(
+            status,
+            "Ready",
+            false,
+            "InvalidSpec",
+            jump,
+            3,
+            now,
+        );
+        assert!(said(&rollout).contains("InvalidSpec") && said(&rollout).contains(jump));
+        rollout.metadata.generation = Some(4);
+        assert_eq!(
+            said(&rollout),
+            "the daemon has not taken it up yet",
+            "of another spec"
+        );
+    }
+
+    #[test]
     fn an_automatic_rollback_is_told_apart_from_a_refusal() {
         let set = command(Verb::Set, Some(10));
         let mut rollout = answered(at(0, 0, Some(0)), CommandResult::Accepted, "shop: going to 10%");

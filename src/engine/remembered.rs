@@ -126,7 +126,13 @@ fn begun(spec: &Value, known: &[&Component], status: &GradualRolloutStatus) -> V
         c.is_some_and(|c| c.back.is_some() && c.back == Some(routers_digest(component)))
     };
     let written = spec.pointer("/components").and_then(Value::as_array);
-    let mut all: Vec<Component> = known.iter().map(|c| (*c).clone()).collect();
+    // What the spec has removed is an orphan beside them, as by any spec; where all of it is, it is all there is.
+    let named: Vec<&str> = names(spec).collect();
+    let is_named = |c: &&&Component| named.contains(&c.name.as_str());
+    let mut all: Vec<Component> = known.iter().filter(is_named).map(|c| (*c).clone()).collect();
+    if all.is_empty() {
+        all = known.iter().map(|c| (*c).clone()).collect();
+    }
     for component in written.into_iter().flatten() {
         let Ok(component) = serde_json::from_value::<Component>(component.clone()) else {
             continue;
@@ -351,7 +357,7 @@ fn ascending(phases: &[Value], whole: &Value) -> Vec<Value> {
     all
 }
 
-/// The names of the components that are worked.
+/// The names of a spec's components.
 fn names(whole: &Value) -> impl Iterator<Item = &str> {
     let components = whole.get("components").and_then(Value::as_array);
     components

@@ -225,3 +225,21 @@ fn what_is_back_at_0_is_part_of_it_only_by_the_routers_that_it_was_put_back_by()
         "nothing was begun"
     );
 }
+
+#[test]
+fn what_the_spec_has_removed_is_an_orphan_beside_a_slip_too() {
+    let status = carrying(&["shop", "cart"]);
+    let jump = ("/steps/2", json!({"weight": "100%", "hold": "1h"}));
+    let found = beside(
+        edited(&[("/components", json!([component("shop")])), jump.clone()]),
+        &status,
+    );
+    let orphans: Vec<&str> = found.sound.plan.orphans.iter().map(|p| p.name()).collect();
+    assert_eq!((found.sound.plan.names("cart"), orphans), (false, vec!["cart"]));
+    // All of them: then they are what there is.
+    let found = beside(
+        edited(&[("/components", json!([component("new")])), jump]),
+        &status,
+    );
+    assert!(found.sound.plan.names("shop") && found.sound.plan.names("cart"));
+}
