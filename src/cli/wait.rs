@@ -253,9 +253,11 @@ mod tests {
         let mut rollout = at(0, 0, Some(0));
         rollout.metadata.generation = Some(3);
         rollout.metadata.annotations = Some([(retry.key(), retry.value())].into());
-        let said = |rollout: &GradualRollout| match stand(&retry, rollout, "shop") {
-            Stand::Waiting(said) => said,
-            other => panic!("{other:?}"),
+        let said = |rollout: &GradualRollout| {
+            let Stand::Waiting(said) = stand(&retry, rollout, "shop") else {
+                panic!("it does not wait")
+            };
+            said
         };
         assert_eq!(said(&rollout), "the daemon has not taken it up yet");
         let now = "2026-03-02T09:00:00Z".parse().unwrap();

@@ -64,7 +64,7 @@ fn edited(edits: &[(&str, Value)]) -> Value {
         match parent {
             Value::Object(members) => drop(members.insert(member.to_owned(), value.clone())),
             Value::Array(items) => items[member.parse::<usize>().unwrap()] = value.clone(),
-            other => panic!("{other}"),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => panic!("{pointer}"),
         }
     }
     spec
@@ -94,7 +94,7 @@ fn a_slip_in_the_steps_costs_no_check_no_scope_and_nothing_else() {
         last("60%", "5000d"),
         ("/steps/0", json!({"weight": "25%", "hold": "1h"})),
     ] {
-        let found = beside(edited(&[slip.clone()]), &status);
+        let found = beside(edited(std::slice::from_ref(&slip)), &status);
         let (plan, good) = (&found.sound.plan, &whole.plan);
         assert_eq!(found.without, Vec::<String>::new(), "{slip:?}");
         assert_eq!(plan.judge, good.judge, "{slip:?}");
@@ -234,7 +234,13 @@ fn what_the_spec_has_removed_is_an_orphan_beside_a_slip_too() {
         edited(&[("/components", json!([component("shop")])), jump.clone()]),
         &status,
     );
-    let orphans: Vec<&str> = found.sound.plan.orphans.iter().map(|p| p.name()).collect();
+    let orphans: Vec<&str> = found
+        .sound
+        .plan
+        .orphans
+        .iter()
+        .map(crate::rollout::plan::PlannedComponent::name)
+        .collect();
     assert_eq!((found.sound.plan.names("cart"), orphans), (false, vec!["cart"]));
     // All of them: then they are what there is.
     let found = beside(
