@@ -85,13 +85,6 @@ impl GradualRolloutStatus {
             .filter(|c| ["Claimed", "InvalidSpec"].contains(&c.reason.as_str()) && self.components.is_empty())
     }
 
-    /// Why the spec of this generation cannot be used, where the daemon says so.
-    pub fn unusable(&self, generation: Option<i64>) -> Option<&Condition> {
-        let now = |c: &&Condition| generation.is_none() || c.observed_generation == generation;
-        let ready = self.condition("Ready").filter(now)?;
-        (ready.status == "False" && ready.reason == "InvalidSpec").then_some(ready)
-    }
-
     /// The condition of a type.
     pub fn condition(&self, kind: &str) -> Option<&Condition> {
         self.conditions.iter().find(|c| c.kind == kind)
