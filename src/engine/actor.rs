@@ -191,6 +191,8 @@ pub(super) struct Actor {
     last_saved: Timestamp,
     /// No save before this: the last one failed.
     save_after: Timestamp,
+    /// How many races were lost since a write went through.
+    races: u32,
     written: Value,
     /// The lowerings in it: what is deleted waits for its own.
     recorded: watch::Sender<BTreeSet<String>>,
@@ -250,6 +252,7 @@ impl Actor {
             audits: audit::Audits::default(),
             last_saved: now,
             save_after: now,
+            races: 0,
             written: raw.status.clone(),
             recorded: watch::channel(persist::lowerings(&raw.status)).0,
             mine: BTreeSet::new(),

@@ -78,6 +78,16 @@ impl Doors {
     }
 }
 
+impl Doors {
+    /// For a lowering to 0 of a hook that cannot be read: sets it all the same, and says what came of it.
+    pub(super) async fn put_back_unread(&self, target: &Target<'_>, stamp: &Stamp, unread: &str) -> String {
+        match (target.hook(), self.hooks.as_deref()) {
+            (Some(called), Some(hooks)) => hooks.put_back_unread(target, called, stamp, unread).await,
+            _ => unread.to_owned(),
+        }
+    }
+}
+
 /// Asks a person, and waits until it is done, however long that takes.
 async fn by_a_person(
     cache: &Cache,
@@ -181,7 +191,11 @@ fn nobody(attempt: String) -> ClusterError {
 
 fn sorted(attempt: String, failure: HookFailure) -> ClusterError {
     match failure {
-        HookFailure::Race => ClusterError::Conflict { attempt },
+        HookFailure::Race => ClusterError::Conflict {
+            attempt: format!(
+                "{attempt}, whose receiver answers 412 (the id that it has is not the one that it said)"
+            ),
+        },
         HookFailure::Refused(message) | HookFailure::Failed(message) => {
             ClusterError::Hook { attempt, message }
         }

@@ -29,8 +29,10 @@ pub(super) async fn leave(doors: Doors, component: Component, home: Home, restor
     let mut left = Left::default();
     let (stock, unread) = stock_at_any_cost(&doors.client, &doors.cache, &component, &home.namespace).await;
     left.failed.extend(unread);
-    for target in found(&component, &home, &stock).targets {
-        match one(&doors, &target, restore).await {
+    let all = found(&component, &home, &stock).targets;
+    let beside: Vec<&Target<'_>> = all.iter().collect();
+    for target in &all {
+        match one(&doors, target, &beside, restore).await {
             Ok(kept) => left.kept.extend(kept),
             Err(message) => left.failed.push(message),
         }
@@ -38,14 +40,19 @@ pub(super) async fn leave(doors: Doors, component: Component, home: Home, restor
     left
 }
 
-async fn one(doors: &Doors, target: &Target<'_>, restore: bool) -> Result<Option<String>, String> {
+async fn one(
+    doors: &Doors,
+    target: &Target<'_>,
+    beside: &[&Target<'_>],
+    restore: bool,
+) -> Result<Option<String>, String> {
     let mut races = 0;
     loop {
         let read = within(REQUEST_TIMEOUT, gone(doors.get(target))).await?;
         // There is nothing to take marks off.
         let Some(json) = read else { return Ok(None) };
         let (write, kept) = if restore {
-            target.give_back(&json)
+            target.give_back(&json, beside)
         } else {
             (target.release(&json), None)
         };

@@ -8,6 +8,7 @@ use crate::cluster::ClusterError;
 use crate::cluster::objects;
 use crate::rollout::observation::Lower;
 use crate::rollout::spec::Component;
+use crate::rollout::weight::Weight;
 use crate::routing::{ClaimKey, Home, ObjectRef, RoutingError, Stamp, Target, Write, WriteMode, found};
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -191,7 +192,13 @@ async fn attempt_once(
     let other = |e: String| Trouble::Other(e);
     let json = match known {
         Some(json) => json.clone(),
-        None => known.insert(timed(doors.get(target)).await?).clone(),
+        None => match timed(doors.get(target)).await {
+            Ok(json) => known.insert(json).clone(),
+            Err(Trouble::Other(unread)) if order.weight.is_zero() && target.hook().is_some() => {
+                return Err(unread_hook(doors, target, order, &unread).await);
+            }
+            Err(trouble) => return Err(trouble),
+        },
     };
     let target = &target.for_lowering(&json, &told.claimed);
     if target.read(&json).is_err() && target.leads_nowhere(&json) {
@@ -259,6 +266,22 @@ async fn attempt_once(
         all.insert(left);
     }
     Ok(())
+}
+
+/// A hook that takes weights and cannot say them is put back without being read; it is read as soon as it can be.
+async fn unread_hook(doors: &Doors, target: &Target<'_>, order: &Lower, unread: &str) -> Trouble {
+    let stamp = match stamp(&order.id, Weight::ZERO, &order.reason.to_string()) {
+        Ok(stamp) => stamp,
+        Err(error) => return Trouble::Other(error),
+    };
+    let put = doors.put_back_unread(target, &stamp, unread);
+    match tokio::time::timeout(ATTEMPT, put).await {
+        Ok(said) => Trouble::Other(said),
+        Err(_) => Trouble::Other(format!(
+            "{}: 0% was sent, and no answer came within 2s; {unread}",
+            target.object()
+        )),
+    }
 }
 
 /// What is known of an object cannot be lowered: it may have been mended since, so it is read again at once.

@@ -10,7 +10,7 @@ use crate::rollout::observation::Raise;
 use crate::rollout::spec::Component;
 use crate::rollout::status::{Fence, Intent};
 use crate::rollout::weight::Weight;
-use crate::routing::{Home, ObjectKind, ObjectRef, Stamp, Target, Write, WriteMode, found};
+use crate::routing::{Home, ObjectKind, ObjectRef, Stamp, Target, Write, WriteMode, found, write_together};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -160,9 +160,15 @@ pub(super) async fn write(
     let order = raise_order(&all);
     let mut rolling: Vec<&Target<'_>> = Vec::new();
     let mut router = None;
-    for target in order {
+    // What an answer of ours says takes the place of what was read: it came of the version that the raise is fenced by.
+    let mut answers: BTreeMap<&ObjectRef, Arc<Value>> = BTreeMap::new();
+    for beside in order.chunk_by(|a, b| a.object() == b.object()) {
+        let Some(target) = beside.first() else { continue };
         // What was not read is already where it should be, or nothing wants it any more.
-        let Some(json) = prepared.read(target.object()) else {
+        let Some(json) = answers
+            .get(target.object())
+            .or_else(|| prepared.read(target.object()))
+        else {
             continue;
         };
         if router.replace(target.router()) != Some(target.router()) {
@@ -171,10 +177,7 @@ pub(super) async fn write(
                 rolled_out(&doors.cache, deployment).await?;
             }
         }
-        let patch = target
-            .write(json, &stamp, WriteMode::Normal)
-            .map_err(|e| e.to_string())?;
-        let patch = target.journalled(json, patch);
+        let patch = write_together(beside, json, &stamp).map_err(|e| e.to_string())?;
         doors.leads()?;
         let write = doors.patch(target, json, &patch);
         let answer = if target.instructions().is_some() {
@@ -183,9 +186,10 @@ pub(super) async fn write(
         } else {
             within(REQUEST_TIMEOUT, write).await?
         };
-        doors.cache.put(target.object(), answer);
+        doors.cache.put(target.object(), answer.clone());
+        answers.insert(target.object(), answer);
         if target.object().kind == ObjectKind::Deployment {
-            rolling.push(target);
+            rolling.extend(beside);
         }
     }
     // A controller that is told in two places has heard both when its pods have started anew: the raise is done then.

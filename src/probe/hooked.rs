@@ -46,6 +46,28 @@ impl Hooks {
     }
 }
 
+impl Hooks {
+    /// Puts back what cannot be read, and why it cannot: 0 is right whatever it says. Never a success, for nobody knows
+    /// what became of it until it is read: whoever puts back goes on with that.
+    pub async fn put_back_unread(
+        &self,
+        target: &Target<'_>,
+        called: Called<'_>,
+        stamp: &Stamp,
+        unread: &str,
+    ) -> String {
+        let (hook, component) = (called.hook, called.component);
+        let put = self
+            .put_nothing(hook, component, (stamp.id(), stamp.reason()))
+            .await;
+        let object = target.object();
+        match put {
+            Ok(()) => format!("{object}: 0% was set and cannot be read back: {unread}"),
+            Err(failure) => format!("{object}: 0% was not set: {failure}; nor can it be read: {unread}"),
+        }
+    }
+}
+
 fn object(target: &Target<'_>, said: &HookState, version: u64) -> Arc<Value> {
     // What it does not remember of our reason, nobody knows.
     let reason = said.reason.as_deref().unwrap_or("Unknown");

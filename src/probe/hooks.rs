@@ -58,6 +58,15 @@ pub enum HookFailure {
     Failed(String),
 }
 
+/// What a write demands of what is there.
+#[derive(Clone, Copy, Debug)]
+enum Demands<'a> {
+    /// The write that it was decided on, or that there was none: this one must not land after another.
+    Known(Option<&'a str>),
+    /// Nothing: it is good whatever is there.
+    Nothing,
+}
+
 impl HookFailure {
     /// Nothing was sent, so that sending it again changes nothing.
     pub const fn is_refused(&self) -> bool {
@@ -106,7 +115,7 @@ impl Hooks {
     pub async fn get(&self, hook: &Hook, component: &str) -> Result<HookState, HookFailure> {
         let mut url = self.address(hook)?;
         url.query_pairs_mut().append_pair("component", component);
-        let body = self.send(hook, Method::GET, url, None, None).await?;
+        let body = self.send(hook, Method::GET, url, None).await?;
         let said: Message = serde_json::from_slice(&body).map_err(|e| {
             HookFailure::Failed(format!(
                 "GET {}: no answer of a hook: {e}; it is {{\"component\", \"weight\", \"id\"}}",
@@ -144,7 +153,8 @@ impl Hooks {
         };
         let body = serde_json::to_vec(&message)
             .map_err(|e| HookFailure::Refused(format!("PUT {}: {e}", hook.url)))?;
-        self.send(hook, Method::PUT, url, Some(body), before).await?;
+        self.send(hook, Method::PUT, url, Some((body, Demands::Known(before))))
+            .await?;
         let now = self.get(hook, component).await?;
         if now.weight != wanted.weight || now.id != wanted.id {
             return Err(HookFailure::Failed(format!(
@@ -162,6 +172,26 @@ impl Hooks {
         })
     }
 
+    /// Sets a component's weight to 0 whatever the hook says, for one that cannot say. Nothing is read back.
+    pub async fn put_nothing(
+        &self,
+        hook: &Hook,
+        component: &str,
+        (id, reason): (&str, &str),
+    ) -> Result<(), HookFailure> {
+        let url = self.address(hook)?;
+        let message = Message {
+            component: component.to_owned(),
+            weight: 0.0,
+            id: Some(id.to_owned()),
+            reason: Some(reason.to_owned()),
+        };
+        let body = serde_json::to_vec(&message)
+            .map_err(|e| HookFailure::Refused(format!("PUT {}: {e}", hook.url)))?;
+        let put = self.send(hook, Method::PUT, url, Some((body, Demands::Nothing)));
+        put.await.map(drop)
+    }
+
     fn address(&self, hook: &Hook) -> Result<Url, HookFailure> {
         address(HOOKS, &self.allowed, &hook.url).map_err(HookFailure::Refused)
     }
@@ -171,20 +201,24 @@ impl Hooks {
         hook: &Hook,
         method: Method,
         url: Url,
-        body: Option<Vec<u8>>,
-        before: Option<&str>,
+        body: Option<(Vec<u8>, Demands<'_>)>,
     ) -> Result<Vec<u8>, HookFailure> {
         let attempt = format!("{method} {}", hook.url);
         let failed = |why: String| HookFailure::Failed(format!("{attempt}: {why}"));
         let mut request = self
-            .signed(&attempt, method, url, body.as_deref().unwrap_or_default())?
+            .signed(
+                &attempt,
+                method,
+                url,
+                body.as_ref().map(|(body, _)| body.as_slice()).unwrap_or_default(),
+            )?
             .timeout(hook.patience());
-        if let Some(body) = body {
+        if let Some((body, demands)) = body {
             request = request.header("content-type", "application/json").body(body);
-            request = match before {
-                Some(id) => request.header("if-match", format!("\"{id}\"")),
-                // Nothing was set yet: this write must not land after one that was.
-                None => request.header("if-none-match", "*"),
+            request = match demands {
+                Demands::Known(Some(id)) => request.header("if-match", format!("\"{id}\"")),
+                Demands::Known(None) => request.header("if-none-match", "*"),
+                Demands::Nothing => request,
             };
         }
         let answer = request

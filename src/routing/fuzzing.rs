@@ -146,7 +146,7 @@ fn written(target: &Target<'_>, object: &Value) {
         let _ = target.write(object, &stamp("01W", Weight::ZERO), WriteMode::Normal);
         let _ = (
             target.release(object),
-            target.restore(object),
+            target.restore(object, &[]),
             target.detach(object),
         );
         return;
@@ -180,7 +180,7 @@ fn written(target: &Target<'_>, object: &Value) {
         );
         lowered(target, &after);
     }
-    let _ = (target.release(object), target.give_back(object));
+    let _ = (target.release(object), target.give_back(object, &[]));
     if let Ok(Some(patch)) = target.preview(object, &Wanted::AsSpecified) {
         let after = applied(object, &patch).map(|after| target.read(&after).map(|seen| seen.weight));
         assert_eq!(
@@ -210,7 +210,7 @@ fn lowered(target: &Target<'_>, object: &Value) {
         Ok(Write::Delete { .. } | Write::Nothing) => {}
         Err(error) => unreachable!("what was written cannot be put back: {error}: {object}"),
     }
-    if let Some(patch) = target.restore(object).patch {
+    if let Some(patch) = target.restore(object, &[]).patch {
         let after = applied(object, &patch);
         assert!(after.is_some(), "originals that do not fit: {patch:?}: {object}");
     }

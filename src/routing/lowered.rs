@@ -200,17 +200,9 @@ impl<'a> Target<'a> {
         originals::journalled(json, &self.key, patch, strip, is_ours)
     }
 
-    /// The patch that puts back what stood in our places before our first write, byte for byte, and takes our marks
-    /// off. Never a raise: originals that give the canary more than it has now in their place stay away, and the answer
-    /// says so.
-    pub fn restore(&self, json: &Value) -> PutBack {
-        if let Err(error) = seen::expect_object(&self.object, json) {
-            return PutBack {
-                patch: None,
-                kept: Some(error.to_string()),
-            };
-        }
-        let allowed = |before: &Value, after: &Value| match &self.way {
+    /// Whether putting originals back would leave each place of this target's as low as it is.
+    pub(super) fn may_return(&self, before: &Value, after: &Value) -> Result<(), String> {
+        match &self.way {
             Way::Istio(routes) => astray::raised((&routes.strays(before), &routes.strays(after)), "route"),
             Way::GatewayApi(rules) => {
                 let strays = |json| rules.strays(&self.object, json);
@@ -230,23 +222,37 @@ impl<'a> Target<'a> {
                 }
                 Ok(())
             }
-        };
-        originals::put_back(&self.object, json, &self.key, self.detach(json), allowed)
+        }
     }
 
     /// The write that gives the object back as it was before us ([`Target::restore`]), and why it stays as it is where
-    /// it does. What we made is deleted: before us it was not there.
-    pub fn give_back(&self, json: &Value) -> (Write, Option<String>) {
+    /// it does. What we made is deleted: before us it was not there. `beside` are the component's targets.
+    pub fn give_back(&self, json: &Value, beside: &[&Target<'_>]) -> (Write, Option<String>) {
         match &self.way {
             Way::Nginx(canary) if canary.owns(json) => (removal(json), None),
             // A hook has nothing to take off: the weight stands, and it is 0 by now.
             Way::Nginx(_) | Way::Hook(_) | Way::Manual(_) => (Write::Nothing, None),
             Way::Istio(_) | Way::GatewayApi(_) | Way::ConfigMap(_) | Way::Deployment(_) | Way::Restart => {
-                let back = self.restore(json);
+                let back = self.restore(json, beside);
                 (back.patch.map_or(Write::Nothing, Write::Patch), back.kept)
             }
         }
     }
+}
+
+/// What takes our marks off and puts the originals back, as far as `allowed` lets the object become what it then is.
+pub(super) fn returns(
+    target: &Target<'_>,
+    json: &Value,
+    allowed: impl Fn(&Value, &Value) -> Result<(), String>,
+) -> PutBack {
+    if let Err(error) = seen::expect_object(&target.object, json) {
+        return PutBack {
+            patch: None,
+            kept: Some(error.to_string()),
+        };
+    }
+    originals::put_back(&target.object, json, &target.key, target.detach(json), allowed)
 }
 
 /// What a lowering does not reach, as sentences.

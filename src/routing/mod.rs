@@ -38,6 +38,7 @@ mod switch_config_map;
 mod switch_deployment;
 mod switch_restart;
 mod target;
+mod together;
 
 pub use error::RoutingError;
 pub use found::{Found, Made, Sought, found, needs, targets};
@@ -55,6 +56,7 @@ pub use seen::{OUR_MANAGERS, Reading, Seen, Share};
 pub use stamp::{NotAStamp, STAMP_PREFIX, Stamp, stamp_key};
 pub use stock::Stock;
 pub use target::{Target, Write, WriteMode};
+pub use together::write_together;
 
 #[cfg(test)]
 mod tests;

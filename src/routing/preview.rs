@@ -51,8 +51,13 @@ struct Mirror {
 }
 
 impl Mirror {
-    /// Whether a route has exactly this mirror. Numbers are compared as numbers: an API server may write 10 for 10.0.
+    /// Whether a route has this mirror, and we put it there.
     fn is_on(&self, route: &Value) -> bool {
+        self.is_alike(route) && self.names(route)
+    }
+
+    /// Whether a route has exactly this mirror. Numbers are compared as numbers: an API server may write 10 for 10.0.
+    fn is_alike(&self, route: &Value) -> bool {
         let share = route.pointer("/mirrorPercentage/value").and_then(Value::as_f64);
         let bare = route
             .get("mirrorPercentage")
@@ -61,7 +66,6 @@ impl Mirror {
         route.get("mirror") == Some(&self.to)
             && bare
             && share.is_some_and(|share| (share - self.share.percent()).abs() < 1e-9)
-            && self.names(route)
     }
 
     fn names(&self, route: &Value) -> bool {
@@ -110,6 +114,28 @@ impl Routes<'_> {
         }
     }
 
+    /// Our mirror, as it is remembered. One of whose routes is gone may have been renamed, as weights follow a renamed
+    /// route: then it is on each route with our pair that has exactly this mirror, too.
+    fn mirror(&self, json: &Value) -> Option<Mirror> {
+        let mut mirror = memory(self.component, json)?.mirror?;
+        let names = |known: &String| {
+            http(json)
+                .iter()
+                .any(|route| text(route, "/name").unwrap_or_default() == known)
+        };
+        if !mirror.routes.iter().all(names) {
+            let strays = self.strays(json);
+            let renamed = strays.iter().filter(|stray| {
+                let route = http(json).get(stray.at);
+                route.is_some_and(|route| mirror.is_alike(route))
+            });
+            let renamed: Vec<String> = renamed.map(|s| s.name.unwrap_or_default().to_owned()).collect();
+            mirror.routes.extend(renamed);
+            mirror.routes.dedup();
+        }
+        Some(mirror)
+    }
+
     /// What is wrong with what is asked, whatever the object says.
     pub(super) fn check_preview(&self, object: &ObjectRef) -> Result<(), RoutingError> {
         let asked = self.preview();
@@ -145,9 +171,10 @@ impl Routes<'_> {
             Some(memory) => Some(memory.asked.clone()),
             None => own().then(|| UNREMEMBERED.to_owned()),
         };
+        let mirror = self.mirror(json);
         let stale = memory
             .as_ref()
-            .is_some_and(|m| m.from != source(&carriers, m.mirror.as_ref()));
+            .is_some_and(|m| m.from != source(&carriers, mirror.as_ref()));
         Ok(Some(Aside {
             spec: self.preview(),
             written,
@@ -191,7 +218,7 @@ impl Routes<'_> {
             };
             return Some(format!("somebody {what} our rule {name} of {object}: {again}"));
         }
-        let mirror = memory.mirror.as_ref()?;
+        let mirror = self.mirror(json)?;
         let gone = carriers
             .iter()
             .find(|c| mirror.names(c.json) && !mirror.is_on(c.json))?;
@@ -260,9 +287,7 @@ impl Routes<'_> {
             let name = http(json).get(*at).and_then(|route| text(route, "/name"));
             remove_rule(*at, name.unwrap_or_default(), draft);
         }
-        let mirror = memory(self.component, json)
-            .and_then(|m| m.mirror)
-            .filter(|mirror| Some(mirror) != stays);
+        let mirror = self.mirror(json).filter(|mirror| Some(mirror) != stays);
         for (at, route) in http(json).iter().enumerate() {
             let Some(mirror) = mirror.as_ref().filter(|mirror| mirror.is_on(route)) else {
                 continue;
@@ -303,7 +328,7 @@ impl Routes<'_> {
         }
         draft.versioned();
         let carriers = self.carriers(object, json)?;
-        let before = memory(self.component, json).and_then(|m| m.mirror);
+        let before = self.mirror(json);
         let mirror = wanted.mirror.zip(carriers.first()).map(|(share, first)| Mirror {
             routes: carriers
                 .iter()

@@ -5,7 +5,7 @@
 use crate::cli_cluster::Cluster;
 use crate::support::hook::{Mood, Receiver};
 use crate::support::steady::{begin, handles, said, shop};
-use crate::support::world::component;
+use crate::support::world::{NS, component, virtual_service};
 use gradual_rollout::clock::Clock;
 use gradual_rollout::probe::{Allowed, HookFailure, HookState, Hooks};
 use gradual_rollout::rollout::reason::State;
@@ -18,6 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
+const ROLLOUTS: &str = "gradualrollouts.rollout.sealos.io";
+const ROUTES: &str = "virtualservices.networking.istio.io";
 const KEY: &str = "correct horse battery staple";
 
 fn spec(url: &str) -> Value {
@@ -132,6 +134,76 @@ async fn a_rollback_is_tried_until_the_receiver_takes_it_and_nothing_rises_after
     let puts = scene.receiver.puts();
     let from = puts.iter().position(|w| *w == 0.0).unwrap();
     assert!(puts[from..].iter().all(|w| *w == 0.0), "{puts:?}");
+}
+
+#[tokio::test]
+async fn a_receiver_that_cannot_say_its_weight_is_put_back_all_the_same_and_done_when_it_says_so() {
+    let mut scene = Scene::new().await;
+    scene.begin(&["127.0.0.1"]);
+    scene
+        .until("it is at 5%", |c, r| {
+            r.weight("shop") == 5.0 && c.weight.written.permille() == 50
+        })
+        .await;
+    scene.receiver.mood(Mood::Mute);
+    // Until nobody knows any more what it said.
+    let unread = |c: &ComponentStatus| c.message.contains("500");
+    scene.until("it cannot be read", |c, _| unread(c)).await;
+    let wish = json!({"components": ["shop"], "who": "ada"});
+    said(&scene.store, "rollback", &wish);
+    let c = scene.until("0% is set", |_, r| r.weight("shop") == 0.0).await;
+    assert_ne!(
+        c.state,
+        State::RolledBack,
+        "nobody says done before it is read: {c:?}"
+    );
+    scene.receiver.mood(Mood::Obliging);
+    scene
+        .until("it is back", |c, _| c.state == State::RolledBack)
+        .await;
+    assert_eq!(scene.receiver.weight("shop"), 0.0);
+}
+
+#[tokio::test]
+async fn deleted_with_keep_in_the_middle_of_a_raise_every_router_is_where_the_component_stood() {
+    let mut scene = Scene::new().await;
+    let mut spec = spec(&scene.receiver.url);
+    let inside = component("shop")["routers"][0].clone();
+    spec["components"][0]["routers"] =
+        json!([{"hook": {"url": scene.receiver.url, "timeout": "10s"}}, inside]);
+    spec["steps"] = json!([{"weight": "5%", "hold": "1h"}, {"weight": "25%", "hold": "1h"}]);
+    spec["onDelete"] = json!("keep");
+    let mut handles = handles(&scene.store);
+    handles.engine.hooks = Some(Arc::new(scene.hooks(&["127.0.0.1"])));
+    begin(&scene.store, &spec, handles, &mut scene.tasks);
+    let inside = |store: &Store| {
+        let vs = store.get(ROUTES, NS, "shop").unwrap();
+        vs["spec"]["http"][0]["route"][1]["weight"].as_f64().unwrap()
+    };
+    scene
+        .until("it is at 5%", |c, r| {
+            r.weight("shop") == 5.0 && c.weight.written.permille() == 50
+        })
+        .await;
+    scene.receiver.mood(Mood::Stuck);
+    let wish = json!({"components": ["shop"], "who": "ada", "weight": "25%"});
+    said(&scene.store, "set", &wish);
+    let store = scene.store.clone();
+    scene
+        .until("inside is at 25%", |_, _| inside(&store) == 25.0)
+        .await;
+    scene.receiver.mood(Mood::Obliging);
+    scene.store.delete(ROLLOUTS, NS, "demo").unwrap();
+    for _ in 0..2400 {
+        if scene.store.get(ROLLOUTS, NS, "demo").is_none() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(scene.store.get(ROLLOUTS, NS, "demo").is_none(), "it goes");
+    assert_eq!((inside(&scene.store), scene.receiver.weight("shop")), (5.0, 5.0));
+    let marks = scene.store.get(ROUTES, NS, "shop").unwrap()["metadata"]["annotations"].to_string();
+    assert!(!marks.contains("rollout.sealos.io"), "{marks}");
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ mod engine_previews;
 mod engine_routers;
 mod engine_routes;
 mod engine_slips;
+mod engine_together;
 mod engine_writes;
 mod fuzz_lock;
 mod generated;

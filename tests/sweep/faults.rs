@@ -24,6 +24,9 @@ const LASTS: u64 = 180;
 /// How long a canary that fails 70% of its requests has, and nothing is wrong otherwise: two looks and one in reserve.
 const USUALLY: i64 = 31;
 
+/// How many requests a second one resource may cost an API server, whatever is wrong with it.
+const BUSY: u64 = 4;
+
 struct Scene {
     world: World,
     weather: Weather,
@@ -100,7 +103,9 @@ async fn healthy(kind: Kind, rises: Option<bool>) {
         scene.weight()
     );
     assert!(scene.weight() >= 250, "{kind:?}: nobody asked for less");
+    eprintln!("{kind:?}: {met} requests in {LASTS} s");
     assert!(met > 0, "{kind:?}: nothing met it");
+    assert!(met <= LASTS * BUSY, "{kind:?}: {met} requests in {LASTS} s");
     scene.weather.set(Kind::Clear);
     scene
         .world

@@ -7,7 +7,7 @@ use crate::engine::leave::{Left, leave};
 use crate::engine::order::{Pair, swapped};
 use crate::engine::{lower, raise};
 use crate::rollout::observation::{Decision, Lower, Raise};
-use crate::rollout::spec::Component;
+use crate::rollout::spec::{Component, Router};
 use crate::rollout::weight::Weight;
 use crate::routing::targets;
 use jiff::Timestamp;
@@ -102,7 +102,7 @@ impl Actor {
             .map(|p| p.component.clone())
     }
 
-    fn start_lowering(&mut self, order: &Lower, now: Timestamp) {
+    pub(super) fn start_lowering(&mut self, order: &Lower, now: Timestamp) {
         let doors = self.doors(&self.shared.clients.fast);
         let lane = self.lanes.entry(order.component.clone()).or_default();
         if matches!(lane, Lane::Lowering { id, .. } if *id == order.id) {
@@ -219,7 +219,7 @@ impl Actor {
         let Some(component) = self.planned(&raise.component) else {
             return;
         };
-        if !self.is_held(&raise.component) || self.freeze_is_being_read() {
+        if !self.is_held(&raise.component) || self.freeze_is_being_read() || self.meets_another(&component) {
             return;
         }
         let from = self
@@ -250,6 +250,36 @@ impl Actor {
             task,
         };
         self.asked.insert(raise.component.clone(), raise.clone());
+    }
+
+    /// Whether another component of ours is just raising what is written into the same object: one of the two would lose
+    /// its race and wait. It is asked for again as soon as that one is done. One that asks others than the cluster may
+    /// take as long as a person does, and is not waited for.
+    fn meets_another(&self, component: &Component) -> bool {
+        let Ok(sound) = &self.sound else { return false };
+        let objects = |name: &str| {
+            let keys = sound.claims.get(name).into_iter().flatten();
+            keys.map(|key| &key.object).collect::<BTreeSet<_>>()
+        };
+        let own = objects(&component.name);
+        self.lanes.iter().any(|(name, lane)| {
+            let raises = matches!(
+                lane,
+                Lane::Preparing { .. } | Lane::Declared { .. } | Lane::Writing { .. }
+            );
+            raises
+                && *name != component.name
+                && !own.is_disjoint(&objects(name))
+                && self.planned(name).is_some_and(|other| {
+                    let swift = |router: &Router| {
+                        matches!(
+                            router,
+                            Router::Istio(_) | Router::GatewayApi(_) | Router::IngressNginx(_)
+                        )
+                    };
+                    other.routers.iter().all(swift)
+                })
+        })
     }
 
     fn detach(&mut self, component: &str, restore: bool) {

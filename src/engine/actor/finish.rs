@@ -83,6 +83,7 @@ impl Actor {
                 match result {
                     Ok(raw) => {
                         self.unheld = None;
+                        self.races = 0;
                         self.applied(raw);
                     }
                     Err(error) if error.is_race() => {
@@ -196,6 +197,7 @@ impl Actor {
         let now = self.shared.clock.now();
         match result {
             Ok(raw) => {
+                self.races = 0;
                 self.applied(raw);
                 self.last_saved = now;
                 self.tell_audits();

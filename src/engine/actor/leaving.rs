@@ -5,9 +5,11 @@ use crate::cluster::rollouts;
 use crate::engine::claims::home;
 use crate::engine::leave::{Left, leave};
 use crate::engine::order::{Pair, swapped};
+use crate::rollout::decide::last_lowers;
 use crate::rollout::spec::OnDelete;
 use crate::rollout::status::ComponentStatus;
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long a deletion waits for a lowering that does not end, and for marks that do not come off. A resource that
@@ -76,10 +78,28 @@ impl Actor {
         if !(keeps && self.raw.deleting && self.raw.has_finalizer()) {
             return false;
         }
+        // Of a raise that was persisted and not begun nothing has left; of one that a daemon before began nobody knows.
+        let unbegun = |lane: &Lane| matches!(lane, Lane::Preparing { .. } | Lane::Declared { .. });
+        let unbegun: BTreeSet<String> = self
+            .lanes
+            .iter()
+            .filter(|(_, lane)| unbegun(lane))
+            .map(|(name, _)| name.clone())
+            .collect();
         for lane in self.lanes.values_mut() {
-            // A raise is not wanted any more; what already left lands or does not. A rollback lands.
+            // A raise is not wanted any more. A rollback lands.
             if !matches!(lane, Lane::Lowering { .. }) {
                 lane.clear();
+            }
+        }
+        if !self.leaving.has_begun() {
+            let orders = last_lowers(&mut self.status, now, |name| !unbegun.contains(name));
+            for order in orders
+                .iter()
+                .filter(|order| !self.lowered.contains_key(&order.id))
+                .collect::<Vec<_>>()
+            {
+                self.start_lowering(order, now);
             }
         }
         self.watched.clear();

@@ -117,9 +117,12 @@ impl Actor {
         }
     }
 
-    /// Reads the resource afresh after a lost race.
+    /// Reads the resource afresh after a lost race. Whoever loses one after the other is read what is old, or writes
+    /// against somebody who never rests: that pauses for longer each time.
     pub(super) fn fetch(&mut self) {
         self.saving = true;
+        self.races = self.races.saturating_add(1);
+        self.save_after = self.shared.clock.now() + pause(self.races);
         let (client, namespace, name) = (
             self.shared.clients.api.clone(),
             self.raw.namespace.clone(),
@@ -184,6 +187,16 @@ impl Actor {
             self.tasks
                 .spawn(async move { Done::Held(timed(rollouts::add_finalizer(&client, &raw)).await) });
         }
+    }
+}
+
+/// How long nothing is saved after so many lost races in a row: the first is everyday, and not waited for.
+fn pause(races: u32) -> Duration {
+    const FIRST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(2);
+    match races.checked_sub(2) {
+        None => Duration::ZERO,
+        Some(doublings) => FIRST.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST),
     }
 }
 

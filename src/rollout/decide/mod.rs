@@ -18,6 +18,7 @@ mod gates;
 mod gateways;
 mod joint;
 mod judging;
+mod leaving;
 mod phases;
 mod pools;
 mod previews;
@@ -28,6 +29,7 @@ pub(crate) mod rules;
 mod verbs;
 
 pub use commands::refuse;
+pub use leaving::last_lowers;
 
 use super::arrival::Arrival;
 use super::audit::Stand;
@@ -82,6 +84,15 @@ pub fn declare(status: &mut GradualRolloutStatus, component: &str, intent: Inten
         c.weight.asked = intent.weight;
         c.intent = Some(intent);
     }
+}
+
+/// An id for an action of a component at a time.
+fn id_of(component: &str, now: Timestamp) -> String {
+    let seed = component.bytes().fold(0x6c62_272e_07bb_0142_u128, |h, b| {
+        (h ^ u128::from(b)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
+    ulid::Ulid::from_parts(millis, seed).to_string()
 }
 
 /// Everything a decision is made on, in one place.
@@ -207,11 +218,7 @@ impl<'a> Desk<'a> {
     /// An id for an action of this component at this time: sorts by time, the same for the same inputs.
     fn id(&self, i: usize) -> String {
         let name = self.status.components.get(i).map_or("", |c| c.name.as_str());
-        let seed = name.bytes().fold(0x6c62_272e_07bb_0142_u128, |h, b| {
-            (h ^ u128::from(b)).wrapping_mul(0x0100_0000_01b3)
-        });
-        let millis = u64::try_from(self.now.as_millisecond()).unwrap_or(0);
-        ulid::Ulid::from_parts(millis, seed).to_string()
+        id_of(name, self.now)
     }
 
     /// Orders a lowering: from now on it is asked for until every routed object carries its id.

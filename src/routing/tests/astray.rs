@@ -273,7 +273,7 @@ fn a_users_own_route_with_the_same_pair_is_neither_lowered_nor_journalled_nor_ra
         journal.contains("primary") && !journal.contains("api") && !journal.contains("main"),
         "{journal}"
     );
-    let back = target.restore(&object);
+    let back = target.restore(&object, &[]);
     serve(&back.patch.unwrap(), &mut object).unwrap();
     assert_eq!(pairs(&object, "http", "route"), [(0, 100), (25, 75)]);
 }
@@ -330,7 +330,7 @@ fn restoring_raises_no_place_and_gives_back_the_others() {
         .write(&object, &stamp("01B", percent(10)), WriteMode::Normal)
         .unwrap();
     serve(&target.journalled(&object, patch), &mut object).unwrap();
-    let back = target.restore(&object);
+    let back = target.restore(&object, &[]);
     assert!(
         back.kept
             .unwrap()

@@ -72,7 +72,7 @@ fn the_originals_of_a_restarted_deployment_come_back() {
                 .unwrap();
             serve(&target.journalled(&object, patch), &mut object).unwrap();
         }
-        let back = target.restore(&object);
+        let back = target.restore(&object, &[]);
         assert_eq!(back.kept, None);
         serve(&back.patch.unwrap(), &mut object).unwrap();
     });

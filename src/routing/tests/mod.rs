@@ -13,7 +13,9 @@ mod originals;
 mod parents;
 mod preview;
 mod preview_properties;
+mod preview_renamed;
 mod schema;
+mod together;
 
 use super::*;
 use crate::rollout::spec::Component;

@@ -24,7 +24,7 @@ fn write(target: &Target<'_>, object: &mut Value, id: &str, weight: Weight, mode
 }
 
 fn restore(target: &Target<'_>, object: &mut Value) -> PutBack {
-    let back = target.restore(object);
+    let back = target.restore(object, &[]);
     if let Some(patch) = &back.patch {
         serve(patch, object).unwrap();
     }

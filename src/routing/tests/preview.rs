@@ -12,7 +12,7 @@ pub(super) const SHOP: &str = "- istio:
     mirror: 10%
 ";
 
-fn shop() -> Value {
+pub(super) fn shop() -> Value {
     json!({
         "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
         "metadata": {"name": "shop", "namespace": "apps", "uid": "9d6a", "resourceVersion": "4711",
@@ -35,7 +35,11 @@ fn shop() -> Value {
     })
 }
 
-fn preview(routers: &str, object: &Value, wanted: &Wanted) -> Result<Option<ObjectPatch>, RoutingError> {
+pub(super) fn preview(
+    routers: &str,
+    object: &Value,
+    wanted: &Wanted,
+) -> Result<Option<ObjectPatch>, RoutingError> {
     let component = component(routers);
     let targets = targets(&component, "apps");
     targets[0].preview(object, wanted)
@@ -51,7 +55,7 @@ fn shown(routers: &str, object: &Value) -> crate::rollout::observation::Aside {
 }
 
 /// The object with what the spec asks for beside the weights.
-fn previewed() -> Value {
+pub(super) fn previewed() -> Value {
     let mut object = shop();
     let patch = preview(SHOP, &object, &Wanted::AsSpecified).unwrap().unwrap();
     serve(&patch, &mut object).unwrap();

@@ -20,6 +20,10 @@ pub(crate) enum Mood {
     /// 500 to everything that is set, and read.
     Failing,
     Hanging,
+    /// Takes what is set, and 500 to whoever reads.
+    Mute,
+    /// Says what it has, and never ends setting another.
+    Stuck,
     /// Says yes and does nothing.
     Lying,
     /// No JSON.
@@ -127,6 +131,8 @@ async fn answer(State(desk): State<Arc<Mutex<Desk>>>, request: Request) -> Respo
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
         Mood::Hanging => std::future::pending().await,
+        Mood::Stuck if parts.method == Method::PUT => std::future::pending().await,
+        Mood::Mute if parts.method == Method::GET => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Mood::Garbled => "welcome".into_response(),
         Mood::Mistaken => {
             axum::Json(json!({"component": "another", "weight": 1, "id": null})).into_response()
@@ -137,7 +143,7 @@ async fn answer(State(desk): State<Arc<Mutex<Desk>>>, request: Request) -> Respo
         }
         Mood::Redirecting => (StatusCode::FOUND, [("location", "/elsewhere")]).into_response(),
         Mood::Lying if parts.method == Method::PUT => axum::Json(json!({})).into_response(),
-        Mood::Lying | Mood::Obliging if parts.method == Method::GET => {
+        Mood::Lying | Mood::Obliging | Mood::Stuck | Mood::Mute if parts.method == Method::GET => {
             let (weight, id) = desk
                 .lock()
                 .unwrap()
@@ -147,7 +153,9 @@ async fn answer(State(desk): State<Arc<Mutex<Desk>>>, request: Request) -> Respo
                 .unwrap_or_default();
             axum::Json(json!({"component": component, "weight": weight, "id": id})).into_response()
         }
-        Mood::Lying | Mood::Obliging => put(&mut desk.lock().unwrap(), &parts.headers, &body),
+        Mood::Lying | Mood::Obliging | Mood::Stuck | Mood::Mute => {
+            put(&mut desk.lock().unwrap(), &parts.headers, &body)
+        }
     }
 }
 
