@@ -33,8 +33,11 @@ const ATTEMPT: Duration = Duration::from_secs(3);
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const SLOWEST: Duration = Duration::from_secs(1);
 
+/// The path of a change that is about all of it.
+const WHOLE: &str = "the object";
+
 /// What was, or would be, written to an object.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Written {
     /// The object.
     pub object: ObjectRef,
@@ -44,8 +47,12 @@ pub(super) struct Written {
     pub to: Weight,
     /// Field by field.
     pub changes: Vec<Change>,
-    /// It was there before, by an emergency's own write: nothing was sent.
+    /// It was there before, by this very command's write: nothing was sent.
     pub already: bool,
+    /// It gives the canary no more than was asked for.
+    stands: bool,
+    /// Why it bears no mark of this rollback, where it stands at its weight already.
+    pub unmarked: Option<Error>,
     /// What it leaves, and that people have to know of.
     pub left: Left,
 }
@@ -69,6 +76,11 @@ pub(super) struct Order<'a> {
 }
 
 impl Written {
+    /// Whether the object is there afterwards, and was before.
+    pub(super) fn stays(&self) -> bool {
+        !self.changes.iter().any(|change| change.path == WHOLE)
+    }
+
     /// From where to where, for people.
     pub(super) fn way(&self) -> String {
         let from = self
@@ -376,6 +388,15 @@ async fn attempt(cluster: &Reach, target: &Target<'_>, order: Order<'_>) -> Resu
         Ok(()) => Ok(written),
         // Somebody else deleted it: it carries nothing.
         Err(Error::Cluster(by_hand::Error::NotFound(_))) if target.absent().is_some() => Ok(written),
+        // What cannot be written says what was asked for all the same.
+        Err(error) if written.stands && !error.passes() && order.command.verb == Verb::Rollback => {
+            Ok(Written {
+                to: written.from.unwrap_or(written.to),
+                changes: Vec::new(),
+                unmarked: Some(error),
+                ..written
+            })
+        }
         Err(error) => Err(error),
     }
 }
@@ -446,22 +467,26 @@ fn draft(target: &Target<'_>, json: Option<&Value>, order: Order<'_>) -> Result<
         .filter(|_| !order.may_raise)
         .map(|json| target.left(json))
         .unwrap_or_default();
+    // The mark of this very command, and of no emergency before it: what was raised since may have another raise on
+    // its way, which only a mark that it has not read stops.
     let told_before = |seen: &Seen| {
         let stamp = seen.stamp.as_ref();
-        stamp.is_some_and(|s| s.reason() == Reason::Emergency.to_string() && s.weight() <= order.weight)
+        stamp.is_some_and(|s| s.id() == order.command.id && s.weight() <= order.weight)
     };
+    let stands = |seen: &Seen| !seen.is_silent() && seen.weight <= order.weight && seen.choosers.is_none();
     let there = |seen: &&Seen| seen.weight <= order.weight && seen.choosers.is_none() && told_before(seen);
     if order.command.wish.emergency
         && json.is_some()
         && let Some(seen) = seen.as_ref().filter(there)
     {
-        // Once is enough: a new time stamp would restart a controller's pods.
         let written = Written {
             object: target.object().clone(),
             from: Some(seen.weight),
             to: seen.weight,
             changes: Vec::new(),
             already: true,
+            stands: true,
+            unmarked: None,
             left,
         };
         return Ok((written, Write::Nothing));
@@ -481,7 +506,7 @@ fn draft(target: &Target<'_>, json: Option<&Value>, order: Order<'_>) -> Result<
         (write, _) => write,
     };
     let whole = |from: Option<&str>, to: Option<&str>| Change {
-        path: "the object".to_owned(),
+        path: WHOLE.to_owned(),
         from: from.map(str::to_owned),
         to: to.map(str::to_owned),
     };
@@ -493,6 +518,8 @@ fn draft(target: &Target<'_>, json: Option<&Value>, order: Order<'_>) -> Result<
     };
     let written = Written {
         object: target.object().clone(),
+        stands: seen.as_ref().is_some_and(stands),
+        unmarked: None,
         from: seen.map(|seen| seen.weight),
         to: weight,
         changes,

@@ -406,6 +406,7 @@ mod tests {
             "gradual-rollout set a",
             "gradual-rollout emergency-rollback --mode ingress --percentage 10 --reason x",
             "gradual-rollout emergency-rollback --mode full --component a --reason x",
+            "gradual-rollout emergency-rollback --all-components --component a --reason x",
             "gradual-rollout emergency-rollback",
             "gradual-rollout emergency-rollback --mode half --reason x",
         ] {
@@ -416,6 +417,10 @@ mod tests {
 
     #[test]
     fn an_emergency_takes_everything_unless_told_otherwise_and_keeps_ten_percent_in_dual() {
+        let all = asked("x emergency-rollback --all-components --reason x")
+            .unwrap()
+            .unwrap();
+        assert_eq!(all.whom, Whom::All, "as the other commands say it");
         let ask = asked("x emergency-rollback --reason x").unwrap().unwrap();
         assert_eq!(
             (ask.verb, ask.weight, ask.whom),

@@ -2,7 +2,8 @@
 //! takes its raise back and leaves its lowering; where no daemon is alive, lowerings are done from here.
 
 use super::connect::Reach;
-use super::direct::{self, Order};
+use super::direct::{self, Order, Written};
+use super::emergency;
 use super::progress::Progress;
 use super::report::{Ended, Entry};
 use super::wait::{self, Stand};
@@ -130,6 +131,8 @@ pub(super) struct Pursuit<'a> {
     pub progress: Progress,
     /// Whether it is an emergency: then nobody is waited for.
     pub emergency: bool,
+    /// Whether there is surely no daemon.
+    pub leaderless: bool,
     /// How many requests are under way at once when traffic is put back from here.
     pub places: Semaphore,
 }
@@ -329,14 +332,18 @@ impl Pursuit<'_> {
             }
         };
         let (mut waiting, mut ended) = (Vec::new(), Vec::new());
+        let mut declined = Vec::new();
         for component in components {
             match wait::stand(&task.command, &rollout, &component) {
                 Stand::Done(message) => ended.push(task.entry(&component, Ended::Done, message)),
+                // An emergency needs nobody's leave.
+                Stand::Refused(message) if self.emergency => declined.push((component, message)),
                 Stand::Refused(message) => ended.push(task.entry(&component, Ended::Refused, message)),
                 Stand::RolledBack(message) => ended.push(task.entry(&component, Ended::RolledBack, message)),
                 Stand::Waiting(message) => waiting.push((component, message)),
             }
         }
+        ended.append(&mut self.all_the_same(task, &declined).await);
         let taken_up = rollout
             .status
             .iter()
@@ -415,6 +422,16 @@ impl Pursuit<'_> {
         components.iter().map(entry).collect()
     }
 
+    /// Lowers from here what the daemon refused to lower, each with its reason.
+    async fn all_the_same(&self, task: &Task, declined: &[(String, String)]) -> Vec<Entry> {
+        let each = declined.iter().map(async |(component, why)| {
+            let entry = self.directly(task, component).await;
+            let message = format!("{}; the daemon refused it: {why}", entry.message);
+            Entry { message, ..entry }
+        });
+        futures::future::join_all(each).await
+    }
+
     /// Lowers a component from here.
     async fn directly(&self, task: &Task, name: &str) -> Entry {
         if let Some(why) = task.foreign.get(name) {
@@ -439,21 +456,18 @@ impl Pursuit<'_> {
             claimed: &task.claimed,
         };
         let results = direct::lower(self.cluster, component, &task.home(self.namespace), order).await;
-        let mut sentences: Vec<String> = results
-            .iter()
-            .map(|(object, result)| match result {
-                Ok(written) if written.already => format!("{object} already at {}", written.to),
-                Ok(written) => format!("{object} {}", written.way()),
-                Err(error) => format!("{object} not lowered: {error}; {}", error.remedy()),
-            })
-            .collect();
+        // Where nobody leads and nothing is declared, no raise is on its way to an object that could not be marked.
+        let still = self.leaderless && emergency::nothing_rises(&task.rollout, name);
+        let tell = |(object, result): &(ObjectRef, Result<Written, direct::Error>)| {
+            told(object, result, (task.command.verb, still))
+        };
+        let mut sentences: Vec<String> = results.iter().map(tell).collect();
         let left = results
             .iter()
             .filter_map(|(_, result)| result.as_ref().ok()?.left.sentence());
         sentences.extend(left);
         // An object that was below already stays there: what was set is not so, and to get it there is a raise.
-        let short =
-            |w: &direct::Written| task.command.verb == Verb::Set && w.from.is_some_and(|from| from < weight);
+        let short = |w: &Written| task.command.verb == Verb::Set && w.from.is_some_and(|from| from < weight);
         let written = || results.iter().filter_map(|(_, result)| result.as_ref().ok());
         let rises = written().any(short);
         if rises {
@@ -468,7 +482,8 @@ impl Pursuit<'_> {
                 }
             });
         }
-        let whole = written().filter(|w| w.left.undone.is_empty()).count() == results.len();
+        let whole = |w: &&Written| w.left.undone.is_empty() && (still || w.unmarked.is_none());
+        let whole = written().filter(whole).count() == results.len();
         let well = !rises && whole;
         let result = if well { Ended::DoneDirectly } else { Ended::Refused };
         task.entry(name, result, sentences.join("; "))
@@ -515,6 +530,31 @@ impl Pursuit<'_> {
             .iter()
             .map(|c| task.entry(c, result, format!("{why}; {what}")))
             .collect()
+    }
+}
+
+/// What became of an object by a command. `still`: nothing can be on its way to it.
+fn told(object: &ObjectRef, result: &Result<Written, direct::Error>, (verb, still): (Verb, bool)) -> String {
+    let written = match result {
+        Ok(written) => written,
+        Err(error) => return format!("{object} not lowered: {error}; {}", error.remedy()),
+    };
+    let to = written.to;
+    match &written.unmarked {
+        Some(error) if still => format!(
+            "{object} at {to} already; the mark of this rollback could not be written, which stops raises that are under \
+             way, and no daemon leads that would have one: {error}"
+        ),
+        Some(error) => format!(
+            "{object} at {to} already, but the mark of this rollback could not be written, and without it a raise that is \
+             under way may still land: {error}; {}, and look again",
+            error.remedy()
+        ),
+        None if written.already => format!("{object} already at {to}"),
+        None if verb == Verb::Rollback && written.from == Some(to) && written.stays() => {
+            format!("{object} already at {to}, and marked anew: a raise that is under way is refused")
+        }
+        None => format!("{object} {}", written.way()),
     }
 }
 

@@ -98,6 +98,26 @@ fn findings(out: &mut dyn Write, rollout: &GradualRollout, width: Option<usize>)
     lines::write(out, ("", LOOK), &text, 0, width)
 }
 
+/// That the spec cannot be used, where no component's row tells it: by what they are watched over, and that nothing rises.
+fn unusable(out: &mut dyn Write, rollout: &GradualRollout, width: Option<usize>) -> io::Result<()> {
+    let Some(status) = rollout
+        .status
+        .as_ref()
+        .filter(|status| status.refused().is_none())
+    else {
+        return Ok(());
+    };
+    let Some(condition) = status.unusable(rollout.metadata.generation) else {
+        return Ok(());
+    };
+    let name = rollout.metadata.name.as_deref().unwrap_or_default();
+    let text = format!(
+        "{}: the spec of {name} cannot be used, and nothing rises until it is mended: {}",
+        condition.reason, condition.message
+    );
+    lines::write(out, ("", BAD), &text, 0, width)
+}
+
 /// The status as data.
 fn json_view(settings: &Settings, shown: &Shown) -> Value {
     let rollouts: Vec<Value> = shown
@@ -151,6 +171,7 @@ fn show(
             lines::width()
         };
         for rollout in &shown.rollouts {
+            unusable(out, rollout, width)?;
             findings(out, rollout, width)?;
         }
         // One freeze for all is told once.
@@ -378,6 +399,47 @@ mod tests {
         assert_eq!(shown(false), "");
         assert!(found.starts_with("found in shop: D503 virtualservice"), "{found}");
         assert!(found.lines().all(|line| line.chars().count() <= 60), "{found}");
+    }
+
+    #[test]
+    fn a_spec_that_cannot_be_used_is_told_in_a_line_for_its_rollout_until_it_is_another() {
+        let Some(Manifest::Rollout(mut rollout, _)) = manifest::read("x", &example("shop", "default")).pop()
+        else {
+            unreachable!()
+        };
+        let shop = ComponentStatus {
+            name: "shop".into(),
+            ..ComponentStatus::default()
+        };
+        let mut status = GradualRolloutStatus {
+            components: vec![shop],
+            ..GradualRolloutStatus::default()
+        };
+        let now = "2026-03-02T09:00:00Z".parse().unwrap();
+        let told = ("spec.steps[1].weight: shop jumps", 4);
+        crate::rollout::decide::conditions::set_condition(
+            &mut status,
+            "Ready",
+            false,
+            "InvalidSpec",
+            told.0,
+            told.1,
+            now,
+        );
+        rollout.status = Some(status);
+        let mut shown = |generation| {
+            rollout.metadata.generation = Some(generation);
+            let mut out = Vec::new();
+            unusable(&mut out, &rollout, None).unwrap();
+            anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string()
+        };
+        let said = shown(4);
+        assert!(
+            said.starts_with("InvalidSpec: the spec of shop cannot be used"),
+            "{said}"
+        );
+        assert!(said.contains("shop jumps"), "{said}");
+        assert_eq!(shown(5), "", "the daemon has not looked at that one yet");
     }
 
     #[test]

@@ -25,7 +25,16 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
     let Some(outcome) = status.commands.iter().find(|c| c.id == command.id) else {
         let annotations = rollout.metadata.annotations.as_ref();
         return if annotations.is_some_and(|a| a.contains_key(&command.key())) {
-            Stand::Waiting("the daemon has not taken it up yet".to_owned())
+            let unusable = status.unusable(rollout.metadata.generation);
+            Stand::Waiting(unusable.map_or_else(
+                || "the daemon has not taken it up yet".to_owned(),
+                |c| {
+                    format!(
+                        "the daemon has not taken it up yet, and cannot use the spec ({}): {}",
+                        c.reason, c.message
+                    )
+                },
+            ))
         } else {
             Stand::Refused(
                 "the command vanished before the daemon saw it (`kubectl replace` drops it): give it again"
@@ -236,6 +245,42 @@ mod tests {
         assert!(matches!(stand(&set, &rollout, "shop"), Stand::Waiting(_)));
         rollout.metadata.annotations = None;
         assert!(matches!(stand(&set, &rollout, "shop"), Stand::Refused(why) if why.contains("vanished")));
+    }
+
+    #[test]
+    fn who_waits_is_told_that_the_spec_cannot_be_used() {
+        let retry = command(Verb::Retry, None);
+        let mut rollout = at(0, 0, Some(0));
+        rollout.metadata.generation = Some(3);
+        rollout.metadata.annotations = Some([(retry.key(), retry.value())].into());
+        let said = |rollout: &GradualRollout| {
+            let Stand::Waiting(said) = stand(&retry, rollout, "shop") else {
+                panic!("it does not wait")
+            };
+            said
+        };
+        assert_eq!(said(&rollout), "the daemon has not taken it up yet");
+        let now = "2026-03-02T09:00:00Z".parse().unwrap();
+        let (status, jump) = (
+            rollout.status.as_mut().unwrap(),
+            "spec.steps[1].weight: shop jumps",
+        );
+        crate::rollout::decide::conditions::set_condition(
+            status,
+            "Ready",
+            false,
+            "InvalidSpec",
+            jump,
+            3,
+            now,
+        );
+        assert!(said(&rollout).contains("InvalidSpec") && said(&rollout).contains(jump));
+        rollout.metadata.generation = Some(4);
+        assert_eq!(
+            said(&rollout),
+            "the daemon has not taken it up yet",
+            "of another spec"
+        );
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub(super) async fn run(
     let who = ask.who.clone().unwrap_or_else(who);
     let started_at = Clock::System.now();
     let claimed = Arc::new(ownership::all(&all, namespace));
-    let tasks: Vec<Task> = addressees
+    let mut tasks: Vec<Task> = addressees
         .into_iter()
         .map(|a| {
             let foreign = ownership::foreign(&a.rollout, &all, namespace);
@@ -66,6 +66,12 @@ pub(super) async fn run(
     }
     let before: Vec<View> = views(&tasks);
     confirm::ask(ask.confirm, &question(ask, namespace, &before))?;
+    // Who was asked may have thought for minutes: it is given now, and marks are compared by the age of their ids.
+    let given_at = Clock::System.now();
+    for task in &mut tasks {
+        task.command.id = id(given_at);
+        task.command.wish.expires_at = expiry(ask, given_at);
+    }
     if ask.emergency.is_some() {
         let asked = emergency::Asked {
             settings,
@@ -82,9 +88,10 @@ pub(super) async fn run(
         namespace,
         settings,
         timeout: ask.timeout,
-        at: started_at,
+        at: given_at,
         progress: Progress::new(),
         emergency: false,
+        leaderless: !alive,
         places: pursue::places(),
     };
     let entries = pursuit.all(&tasks, alive).await;
@@ -122,9 +129,6 @@ fn task(
     now: Timestamp,
     (foreign, claimed): (BTreeMap<String, String>, Arc<Claimed>),
 ) -> Task {
-    // A raise that nobody takes up in time must not surprise anybody later.
-    let raise_by = now.checked_add(ask.timeout.min(RAISE_EXPIRES)).ok();
-    let expires_at = raise_by.filter(|_| !ask.verb.only_lowers());
     // Somebody complains of what they used, also where it is all there is.
     let names = if addressee.all && ask.verb != Verb::Complaint {
         vec!["*".to_owned()]
@@ -134,7 +138,7 @@ fn task(
     let command = Command {
         id: id(now),
         verb: ask.verb,
-        wish: ask.wish(names, who, expires_at),
+        wish: ask.wish(names, who, expiry(ask, now)),
     };
     Task {
         rollout: addressee.rollout,
@@ -143,6 +147,12 @@ fn task(
         foreign,
         claimed,
     }
+}
+
+/// Until when it may be taken up: a raise that nobody takes up in time must not surprise anybody later.
+fn expiry(ask: &Ask, now: Timestamp) -> Option<Timestamp> {
+    let raise_by = now.checked_add(ask.timeout.min(RAISE_EXPIRES)).ok();
+    raise_by.filter(|_| !ask.verb.only_lowers())
 }
 
 /// A new id: sorts by time, and no two are alike.

@@ -143,6 +143,8 @@ pub(super) struct Actor {
     sound: Result<Sound, Vec<Problem>>,
     /// What is wrong with the spec as it is now, when an earlier one is still worked by.
     broken: Option<String>,
+    /// Where what is worked by was put together from a spec that cannot be used: of which generation, and what holds.
+    pieced: Option<(i64, String)>,
     /// What is another resource's: of whole components nothing is read or written, of others all but that.
     refused: Refused,
     /// How each component stood when the claims were last told: detached, put back, and what has canary traffic.
@@ -216,6 +218,7 @@ impl Actor {
         let mut actor = Self {
             sound: Err(Vec::new()),
             broken: None,
+            pieced: None,
             refused: Refused::default(),
             standing: BTreeMap::new(),
             told: tell::Told::by(&persist::read_status(&raw)),

@@ -24,6 +24,7 @@ mod pasts;
 mod persist;
 mod probes;
 mod raise;
+mod remembered;
 mod roster;
 mod select;
 mod turns;

@@ -1,7 +1,7 @@
 //! Reading a resource, and writing its status: one write at a time, each on the version it was decided on.
 
 use crate::cluster::rollouts::RawRollout;
-use crate::rollout::plan::{Plan, PlannedComponent, Problem, UNKNOWN};
+use crate::rollout::plan::{Plan, PlannedComponent, Problem};
 use crate::rollout::spec::{Component, GradualRolloutSpec, Router};
 use crate::rollout::status::GradualRolloutStatus;
 use crate::routing::{ClaimKey, ObjectKind, Part, named, needs, targets};
@@ -224,52 +224,6 @@ fn pairs(component: &Component) -> Vec<(Value, Value)> {
         })
         .map(ends)
         .collect()
-}
-
-/// What can still be worked by where a spec cannot be used and no other is known, after a restart: the components that
-/// carry canary traffic, as the status remembers them. They are judged and put back, and nothing rises. As much of the
-/// spec as can be used is used; where that is nothing they are held to the default checks.
-pub(super) fn remembered(
-    raw: &RawRollout,
-    status: &GradualRolloutStatus,
-    allowed: &[String],
-) -> Option<Sound> {
-    let known: Vec<&Component> = status
-        .components
-        .iter()
-        .filter(|c| !c.detached)
-        .filter_map(|c| c.definition.as_deref())
-        .collect();
-    if known.is_empty() {
-        return None;
-    }
-    let written = serde_json::to_value(&known).ok()?;
-    let mut as_it_was = raw.clone();
-    if let Some(components) = as_it_was
-        .spec
-        .pointer_mut("/components")
-        .and_then(Value::as_array_mut)
-    {
-        for definition in written.as_array().into_iter().flatten() {
-            let same = components
-                .iter_mut()
-                .find(|c| c.get("name") == definition.get("name"));
-            if let Some(component) = same {
-                *component = definition.clone();
-            }
-        }
-        if let Ok(sound) = read(&as_it_was, status, allowed) {
-            return Some(sound);
-        }
-    }
-    as_it_was.spec = serde_json::json!({
-        "components": written, "allowJump": true, "steps": [{"weight": "100%", "hold": "1d"}],
-    });
-    let mut sound = read(&as_it_was, status, allowed).ok()?;
-    for planned in &mut sound.plan.components {
-        UNKNOWN.clone_into(&mut planned.fingerprint);
-    }
-    Some(sound)
 }
 
 /// The ids of the lowerings that a status has.

@@ -1,7 +1,7 @@
 //! Who did what: one record for each command, and for each change of a weight or a state that nobody commanded.
 
 use super::reason::State;
-use super::status::ComponentStatus;
+use super::status::{CommandOutcome, ComponentStatus};
 use super::weight::Weight;
 use jiff::Timestamp;
 
@@ -29,6 +29,22 @@ pub struct Audit {
     pub message: String,
     /// Somebody asked for it; otherwise the daemon did it by itself, or saw that somebody had done it.
     pub commanded: bool,
+}
+
+impl Audit {
+    /// The record of a command.
+    pub(super) fn of(outcome: &CommandOutcome, before: &[Stand], after: &[Stand], at: Timestamp) -> Self {
+        Self {
+            id: outcome.id.clone(),
+            at,
+            who: outcome.who.clone().unwrap_or_else(|| "unknown".to_owned()),
+            what: format!("{} {:?}", outcome.verb, outcome.result),
+            before: line(before),
+            after: line(after),
+            message: part(&outcome.message),
+            commanded: true,
+        }
+    }
 }
 
 /// What of a component is held against what it was.

@@ -1,6 +1,7 @@
 //! A condition of a status.
 
 use super::spec::timestamp_schema;
+use super::status::GradualRolloutStatus;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,5 +38,14 @@ impl Condition {
             "the daemon works nothing of this rollout, {}: {}",
             self.reason, self.message
         )
+    }
+}
+
+impl GradualRolloutStatus {
+    /// Why the spec of this generation cannot be used, where the daemon says so.
+    pub fn unusable(&self, generation: Option<i64>) -> Option<&Condition> {
+        let now = |c: &&Condition| generation.is_none() || c.observed_generation == generation;
+        let ready = self.condition("Ready").filter(now)?;
+        (ready.status == "False" && ready.reason == "InvalidSpec").then_some(ready)
     }
 }

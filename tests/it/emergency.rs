@@ -377,8 +377,94 @@ async fn a_prometheus_and_a_chat_that_hang_keep_no_traffic_up() {
     );
 }
 
+/// The rollout as it is at a weight of 0, where nobody may write to its route.
+async fn back_and_forbidden(intent: Option<Value>) -> Cluster {
+    let cluster = Cluster::start().await;
+    let mut service = (*cluster.store.get(SERVICES, NAMESPACE, "shop").unwrap()).clone();
+    service["spec"]["http"][0]["route"][0]["weight"] = json!(100);
+    service["spec"]["http"][0]["route"][1]["weight"] = json!(0);
+    cluster.store.put(service).unwrap();
+    let mut shop = json!({"name": "shop", "state": "RolledBack", "reason": "Breach", "message": "errors",
+        "weight": {"asked": "0%", "written": "0%", "observed": "0%"}});
+    if let Some(intent) = intent {
+        shop["intent"] = intent;
+        shop["weight"]["asked"] = json!("10%");
+    }
+    let status = json!({"components": [shop]});
+    cluster
+        .store
+        .put_status(ROLLOUTS, NAMESPACE, "shop", status)
+        .unwrap();
+    cluster
+        .store
+        .inject(Fault::new(forbidden()).verb("patch").resource(SERVICES));
+    cluster
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_at_0_already_is_back_although_it_cannot_be_marked_unless_a_raise_may_be_on_its_way() {
+    let intent =
+        json!({"id": "i", "weight": "10%", "reason": "Manual", "at": "2026-03-02T09:00:00Z", "objects": []});
+    for (intent, leads, ends) in [(None, false, 0), (Some(intent), false, 3), (None, true, 3)] {
+        let place = format!("{intent:?} {leads}");
+        let declared = intent.is_some();
+        let cluster = back_and_forbidden(intent).await;
+        if leads {
+            cluster.lease();
+        }
+        let (code, report, out) = reported(&cluster, &[]).await;
+        let said = report["components"][0]["message"].as_str().unwrap();
+        assert!(
+            said.contains("at 0% already") && said.contains("eve may not"),
+            "{place}: {said}"
+        );
+        assert!(!said.contains("not lowered"), "{place}: {said}");
+        assert_eq!(
+            said.contains("may still land"),
+            declared || leads,
+            "{place}: {said}"
+        );
+        assert_eq!(code, ends, "{place}: {out}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_daemon_refuses_goes_back_from_here() {
+    let cluster = Cluster::start().await;
+    cluster.lease();
+    let (store, mut changes) = (cluster.store.clone(), cluster.store.subscribe(ROLLOUTS));
+    let mut daemon = JoinSet::new();
+    daemon.spawn(async move {
+        while let Ok(change) = changes.recv().await {
+            let annotations = change
+                .object
+                .pointer("/metadata/annotations")
+                .and_then(Value::as_object);
+            let key = annotations
+                .into_iter()
+                .flat_map(|all| all.keys())
+                .find(|key| key.contains("/command."));
+            let Some(id) = key.and_then(|key| key.rsplit('.').next()) else {
+                continue;
+            };
+            let mut status = change.object["status"].clone();
+            status["commands"] = json!([{"id": id, "verb": "rollback", "at": "2026-03-02T09:00:00Z",
+                "result": "Refused", "message": "shop: its routed objects are not known"}]);
+            store.put_status(ROLLOUTS, NAMESPACE, "shop", status).unwrap();
+            return;
+        }
+    });
+    let (code, report, out) = reported(&cluster, &[]).await;
+    assert_eq!((code, cluster.shop().0), (0, 0), "{out}");
+    let said = report["components"][0]["message"].as_str().unwrap();
+    assert!(
+        said.contains("40% → 0%") && said.contains("the daemon refused it"),
+        "{said}"
+    );
+}
+
 /// The program in real time, against a world whose own time stands still meanwhile.
-fn emergency_in(world: &World) -> (i32, String) {
+pub(crate) fn emergency_in(world: &World, more: &[&str]) -> (i32, String) {
     let folder = tempfile::tempdir().unwrap();
     let kubeconfig = folder.path().join("kubeconfig");
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -400,6 +486,7 @@ fn emergency_in(world: &World) -> (i32, String) {
     });
     let output = Command::new(env!("CARGO_BIN_EXE_gradual-rollout"))
         .args(NOW)
+        .args(more)
         .env_clear()
         .env("KUBECONFIG", &kubeconfig)
         .stdin(Stdio::null())
@@ -419,7 +506,7 @@ async fn a_daemon_that_comes_back_does_not_undo_it() {
         .await;
     world.kill().await;
     world.pass(60).await;
-    let (code, out) = emergency_in(&world);
+    let (code, out) = emergency_in(&world, &[]);
     assert_eq!(code, 0, "{out}");
     assert_eq!((world.weight("shop"), world.weight("cart")), (0, 0), "{out}");
     let mut changes = world.store.subscribe(SERVICES);

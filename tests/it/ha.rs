@@ -1,5 +1,6 @@
 //! More than one daemon: who leads, who takes over and how soon, and that whoever led before can do no harm.
 
+mod emergency;
 mod fencing;
 mod gate;
 mod model;

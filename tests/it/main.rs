@@ -40,6 +40,7 @@ mod engine_ownership;
 mod engine_previews;
 mod engine_routers;
 mod engine_routes;
+mod engine_slips;
 mod engine_together;
 mod engine_writes;
 mod fuzz_lock;

@@ -152,3 +152,55 @@ fn a_value_that_cannot_be_read_keeps_no_emergency_up_without_a_daemon_either() {
         "it may be a raise"
     );
 }
+
+#[test]
+fn another_emergency_marks_a_controller_anew_and_restarts_no_pod() {
+    let component: Component = serde_json::from_value(json!({
+        "name": "shop", "routers": [{"controllerSwitch": {"deployment": "controller"}}],
+    }))
+    .unwrap();
+    let command = |id: &str| Command {
+        id: id.into(),
+        verb: Verb::Rollback,
+        wish: Wish {
+            components: vec!["shop".into()],
+            weight: Some(Weight::ZERO),
+            emergency: true,
+            ..Wish::default()
+        },
+    };
+    let mut controller = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "controller", "namespace": "default", "uid": "u", "resourceVersion": "7"},
+        "spec": {"template": {"spec": {"containers": [{"name": "controller",
+            "env": [{"name": "ISTIO_PERCENTAGE", "value": "30"}]}]}}}});
+    let mut write = |id: &str, at: &str| {
+        let command = command(id);
+        let claimed = Claimed::new();
+        let order = Order {
+            command: &command,
+            weight: Weight::ZERO,
+            may_raise: false,
+            at: at.parse().unwrap(),
+            patience: None,
+            claimed: &claimed,
+        };
+        let all = crate::routing::targets(&component, "default");
+        let (written, write) = draft(&all[0], Some(&controller), order).unwrap();
+        let Write::Patch(patch) = write else {
+            return (written, controller["spec"].clone());
+        };
+        let crate::routing::PatchBody::Json(operations) = &patch.body;
+        json_patch::patch(&mut controller, operations).unwrap();
+        (written, controller["spec"].clone())
+    };
+    let (first, spec) = write("01A", "2026-03-02T09:00:00Z");
+    assert_eq!((first.from, first.to), (Weight::from_percent(30), Weight::ZERO));
+    let (again, same) = write("01A", "2026-03-02T09:01:00Z");
+    assert!(again.already, "its own mark is there");
+    assert_eq!(same, spec);
+    let (second, same) = write("01B", "2026-03-02T09:02:00Z");
+    assert!(!second.already, "the mark is another's");
+    assert_eq!(same, spec, "a restart for a mark");
+    let marked = |change: &Change| change.to.as_deref() == Some("01B 0% Emergency");
+    assert!(second.changes.iter().any(marked), "{:?}", second.changes);
+}

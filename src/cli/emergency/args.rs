@@ -48,6 +48,9 @@ pub struct EmergencyArgs {
     /// A component; may be repeated [default: all]
     #[arg(short, long, value_name = "NAME")]
     pub component: Vec<String>,
+    /// Every component of every rollout in the namespace: what it does where none is named
+    #[arg(long, conflicts_with = "component")]
+    pub all_components: bool,
     /// One rollout only
     #[arg(long, value_name = "NAME")]
     pub rollout: Option<String>,

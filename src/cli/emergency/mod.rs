@@ -4,11 +4,13 @@
 //! objects are written from here, all at once. The wish is left on each resource in the same moment. Health is looked
 //! at beside, never before; what was done is verified in four steps, and people are told.
 
+mod again;
 pub(super) mod args;
 mod health;
 mod people;
 mod verify;
 
+pub(super) use again::nothing_rises;
 use args::EmergencyMode;
 pub(super) use health::Health;
 pub(super) use people::Told;
@@ -17,7 +19,7 @@ pub(super) use verify::Step;
 use super::args::Output;
 use super::connect::Reach;
 use super::exit::{Exit, Failure};
-use super::meaning::{After, Ask};
+use super::meaning::{After, Ask, Confirm};
 use super::progress::Progress;
 use super::pursue::{self, Pursuit, Task};
 use super::report::{self, Ended, Entry, Report};
@@ -26,7 +28,6 @@ use super::view::{self, View};
 use super::{direct, output, wait, wish};
 use crate::clock::Clock;
 use crate::cluster::by_hand::Daemon;
-use crate::rollout::command::{self, Verb};
 use crate::routing::Home;
 use crate::settings::Settings;
 use futures::StreamExt as _;
@@ -78,7 +79,11 @@ pub(super) async fn run(
         before,
     } = asked;
     let namespace = settings.namespace.as_str();
-    let tasks: Vec<Task> = tasks.into_iter().map(given_before).collect();
+    let confirmed = ask.confirm != Confirm::Nothing;
+    let again = tasks
+        .into_iter()
+        .map(|task| again::afresh(cluster, namespace, task, confirmed));
+    let tasks: Vec<Task> = futures::future::join_all(again).await;
     let mut pursuit = Pursuit {
         cluster,
         namespace,
@@ -88,12 +93,14 @@ pub(super) async fn run(
         at: Clock::System.now(),
         progress: Progress::new(),
         emergency: true,
+        leaderless: false,
         places: pursue::places(),
     };
     let began = Instant::now();
     let doctor = health::Doctor::new(cluster, settings, &tasks);
     let put_back = async {
-        let (daemon, alive) = daemon(cluster, settings).await;
+        let (daemon, alive, leaderless) = daemon(cluster, settings).await;
+        pursuit.leaderless = leaderless;
         let entries = if alive {
             pursuit.all(&tasks, true).await
         } else {
@@ -160,33 +167,21 @@ pub(super) async fn run(
     Ok(exit)
 }
 
-/// A wish that stands on the resource already, and that nobody has taken up, is this one: the marks are the same, and
-/// whoever comes back finds one wish and not one for each time that somebody was in a hurry.
-fn given_before(mut task: Task) -> Task {
-    let annotations = task.rollout.metadata.annotations.clone().unwrap_or_default();
-    let mine = &task.command.wish;
-    let same = command::pending(&annotations).0.into_iter().find(|known| {
-        known.verb == Verb::Rollback
-            && known.wish.emergency
-            && known.wish.weight == mine.weight
-            && known.wish.components == mine.components
-    });
-    if let Some(known) = same {
-        task.command = known;
-    }
-    task
-}
-
-/// Whether a daemon is surely alive, and how it stands as a sentence.
-async fn daemon(cluster: &Reach, settings: &Settings) -> (String, bool) {
+/// How a daemon stands, as a sentence; whether one is surely alive, and whether there is surely none.
+async fn daemon(cluster: &Reach, settings: &Settings) -> (String, bool, bool) {
     let (namespaces, now) = (settings.lease_namespaces(), Clock::System.now());
     let asked = cluster.daemon_in(&namespaces, &settings.lease.name, now);
     match tokio::time::timeout(ALIVE_WITHIN, asked).await {
-        Ok(Ok(Daemon::Alive { holder })) => (format!("alive: {holder}"), true),
-        Ok(Ok(Daemon::Silent { message })) => (message, false),
-        Ok(Err(error)) => (format!("unknown, so it was not waited for: {error}"), false),
+        Ok(Ok(Daemon::Alive { holder })) => (format!("alive: {holder}"), true, false),
+        Ok(Ok(Daemon::Silent { message })) => (message, false, true),
+        Ok(Err(error)) => (
+            format!("unknown, so it was not waited for: {error}"),
+            false,
+            false,
+        ),
         Err(_) => (
             "unknown, so it was not waited for: no answer about its Lease".to_owned(),
+            false,
             false,
         ),
     }

@@ -1,7 +1,9 @@
 //! What cannot be worked: a whole resource, or a component whose routes are another's. Nothing is written but the reason.
 
 use super::{Actor, Dirty, Lane, together};
+use crate::rollout::command;
 use crate::rollout::decide::conditions::set_condition;
+use crate::rollout::decide::refuse;
 use crate::rollout::observation::{Routers, Seen};
 use crate::rollout::status::ComponentStatus;
 use jiff::Timestamp;
@@ -95,11 +97,27 @@ impl Actor {
             self.dirty = Dirty::Now;
             self.show();
         }
+        self.refuse_commands(&message, now);
         if self.raw.deleting && self.raw.has_finalizer() {
             // Nothing can be restored by a spec that cannot be worked; kept, it could never be deleted.
             tracing::warn!(rollout = %self.raw.name, namespace = %self.raw.namespace, reason, "deleted without restoring: the traffic stays as it is");
             self.release();
         }
         self.save(now);
+    }
+    /// Tells whoever waits for a command that nothing will become of it.
+    fn refuse_commands(&mut self, problem: &str, now: Timestamp) {
+        let (commands, _) = command::pending(&self.raw.annotations);
+        let givers = self.givers(&commands);
+        let (done, audits) = refuse(&mut self.status, &commands, &givers, problem, now);
+        if !audits.is_empty() {
+            self.audits.decided(audits);
+            self.dirty = Dirty::Now;
+            self.show();
+        } else if !done.is_empty() {
+            // The answer is persisted; only the annotation is still there.
+            self.dirty = self.dirty.max(Dirty::Soon);
+        }
+        self.done.extend(done);
     }
 }

@@ -5,6 +5,7 @@ use crate::cluster::rollouts::RawRollout;
 use crate::engine::claims::{Selected, claim};
 use crate::engine::pasts::Pasts;
 use crate::engine::persist::{self, Sound};
+use crate::engine::remembered::remembered;
 use crate::engine::wanted;
 use crate::metrics::Cursor;
 use crate::rollout::plan::Problem;
@@ -37,21 +38,10 @@ impl Actor {
             Ok(sound) => {
                 self.reroute(&sound);
                 self.broken = None;
+                self.pieced = None;
                 self.sound = Ok(sound);
             }
-            // What protects traffic must not end with a slip of the pen: the last sound plan goes on, without raises.
-            Err(problems) if self.sound.is_ok() => self.broken = Some(together(&problems)),
-            // Nor with a restart.
-            Err(problems) => {
-                let allowed = &self.shared.settings.allowed_namespaces;
-                match persist::remembered(&self.raw, &self.status, allowed) {
-                    Some(sound) => {
-                        self.broken = Some(together(&problems));
-                        self.sound = Ok(sound);
-                    }
-                    None => self.sound = Err(problems),
-                }
-            }
+            Err(problems) => self.go_on_beside(problems),
         }
         self.mine = self
             .sound
@@ -65,6 +55,31 @@ impl Actor {
         self.claim();
         if let Ok(sound) = &self.sound {
             self.scopes = wanted::want(&self.shared.cache, sound, &self.raw.namespace);
+        }
+    }
+
+    /// The spec cannot be used: what protects traffic must not end with a slip of the pen. The last sound plan goes on,
+    /// without raises; and where none is known, after a restart, as much of this one as can be used.
+    fn go_on_beside(&mut self, problems: Vec<Problem>) {
+        let generation = self.raw.generation;
+        let stands = self.pieced.as_ref().is_none_or(|pieced| pieced.0 == generation);
+        if self.sound.is_ok() && stands {
+            let holds = self.pieced.as_ref().map(|(_, holds)| holds.as_str());
+            self.broken = Some(told(&problems, holds));
+            return;
+        }
+        // What was put together from an edit before this one may lack what can be used by now.
+        let allowed = &self.shared.settings.allowed_namespaces;
+        match remembered(&self.raw, &self.status, allowed) {
+            Some(found) => {
+                let holds = found.words();
+                self.reroute(&found.sound);
+                self.broken = Some(told(&problems, Some(&holds)));
+                self.pieced = Some((generation, holds));
+                self.sound = Ok(found.sound);
+            }
+            None if self.sound.is_ok() => self.broken = Some(together(&problems)),
+            None => self.sound = Err(problems),
         }
     }
 
@@ -167,6 +182,7 @@ impl Actor {
             self.first = true;
             self.sound = Err(Vec::new());
             self.broken = None;
+            self.pieced = None;
             self.lanes.values_mut().for_each(Lane::clear);
             self.cursors.clear();
             self.selected.clear();
@@ -179,4 +195,14 @@ impl Actor {
             self.read_spec();
         }
     }
+}
+
+/// The problems, and what holds meanwhile. That comes last and is short, so of many problems the first ones are told.
+fn told(problems: &[Problem], holds: Option<&str>) -> String {
+    const ROOM: usize = 640;
+    let all = together(problems);
+    let Some(holds) = holds else { return all };
+    let clipped: String = all.chars().take(ROOM).collect();
+    let more = if clipped.len() < all.len() { "…" } else { "" };
+    format!("{clipped}{more}; {holds}")
 }

@@ -94,6 +94,16 @@ impl Actor {
         components
     }
 
+    /// Who gave each command, as well as it is known.
+    pub(super) fn givers(&self, commands: &[Command]) -> BTreeMap<String, String> {
+        let guarded = !commands.is_empty() && self.shared.guard.in_force();
+        let giver = |command: &Command| {
+            let manager = self.raw.writers.get(&command.key()).map(String::as_str);
+            (command.id.clone(), command.wish.giver(manager, guarded))
+        };
+        commands.iter().map(giver).collect()
+    }
+
     pub(super) fn observe(&mut self, refresh: bool, now: Timestamp) -> Observation {
         if !command::pending(&self.raw.annotations).0.is_empty() {
             // Whether a command is obeyed hangs on whose the routes are: as it is now, and not as it was heard last.
@@ -123,13 +133,8 @@ impl Actor {
         let on_delete = sound.plan.on_delete;
         let (mut commands, malformed) = command::pending(&self.raw.annotations);
         let all = commands.len();
-        let guarded = !commands.is_empty() && self.shared.guard.in_force();
         commands.retain(|command| !self.is_early(command, &components, now));
-        let giver = |command: &Command| {
-            let manager = self.raw.writers.get(&command.key()).map(String::as_str);
-            (command.id.clone(), command.wish.giver(manager, guarded))
-        };
-        let givers = commands.iter().map(giver).collect();
+        let givers = self.givers(&commands);
         self.commands_at = (commands.len() < all).then(|| now + LOOK_AGAIN);
         if self.raw.deleting && on_delete == OnDelete::Restore {
             commands.push(restore(&self.raw.uid));

@@ -1,7 +1,7 @@
 //! Records of who did what, held against where everything stood before.
 
 use super::Desk;
-use crate::rollout::audit::{Audit, ITSELF, Stand, line, part};
+use crate::rollout::audit::{Audit, ITSELF, Stand, part};
 use crate::rollout::command::Command;
 use crate::rollout::reason::Reason;
 use crate::rollout::status::{CommandOutcome, ComponentStatus};
@@ -20,16 +20,7 @@ impl Desk<'_> {
 
     /// Records a command, whatever became of it. What it did to its components is no change of the daemon's own.
     pub(super) fn audit_command(&mut self, outcome: &CommandOutcome, before: &[Stand], after: &[Stand]) {
-        self.out.audits.push(Audit {
-            id: outcome.id.clone(),
-            at: self.now,
-            who: outcome.who.clone().unwrap_or_else(|| "unknown".to_owned()),
-            what: format!("{} {:?}", outcome.verb, outcome.result),
-            before: line(before),
-            after: line(after),
-            message: part(&outcome.message),
-            commanded: true,
-        });
+        self.out.audits.push(Audit::of(outcome, before, after, self.now));
         for stand in after {
             if let Some(known) = self.stood.iter_mut().find(|known| known.name == stand.name) {
                 *known = stand.clone();

@@ -1,13 +1,18 @@
 //! People's wishes, in the order they were given. Each is dealt with once: its id then stands in the status.
 
+use super::verbs::unusable;
 use super::{Desk, forget, previews};
-use crate::rollout::audit::Stand;
+use crate::rollout::audit::{Audit, Stand};
 use crate::rollout::command::{Command, Verb, ago};
 use crate::rollout::complaint::COMPLAINTS_KEPT;
 use crate::rollout::observation::Routers;
 use crate::rollout::reason::State;
-use crate::rollout::status::{COMMANDS_KEPT, CommandOutcome, CommandResult, ComponentStatus};
+use crate::rollout::status::{
+    COMMANDS_KEPT, CommandOutcome, CommandResult, ComponentStatus, GradualRolloutStatus,
+};
 use crate::rollout::weight::Weight;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
 
 /// What became of a command for one component.
 pub(super) type Answer = Result<String, String>;
@@ -54,27 +59,9 @@ impl Desk<'_> {
         before: &[Stand],
         after: &[Stand],
     ) {
-        let clip = |text: &str, n: usize| text.chars().take(n).collect::<String>();
-        let outcome = CommandOutcome {
-            id: clip(id, 63),
-            verb: clip(verb, 16),
-            who: who.map(|w| clip(&w, 256)),
-            at: self.now,
-            result,
-            message: clip(message, 2048),
-        };
+        let outcome = outcome((id, verb, who), result, message, self.now);
         self.audit_command(&outcome, before, after);
-        self.status.commands.push(outcome);
-        // However many complain, what became of the other commands stays to be read.
-        let is_complaint = |c: &CommandOutcome| c.verb == Verb::Complaint.word();
-        let all = &self.status.commands;
-        if all.iter().filter(|c| is_complaint(c)).count() > COMPLAINTS_KEPT
-            && let Some(oldest) = all.iter().position(is_complaint)
-        {
-            self.status.commands.remove(oldest);
-        }
-        let excess = self.status.commands.len().saturating_sub(COMMANDS_KEPT);
-        self.status.commands.drain(..excess);
+        keep(&mut self.status.commands, outcome);
         self.out.changed = true;
     }
 
@@ -179,6 +166,16 @@ impl Desk<'_> {
 
     fn one(&mut self, i: usize, command: &Command) -> Answer {
         let orphan = !self.in_spec(i);
+        // Taken up now, it would begin on the day on which somebody mends the spec, and surprise everybody.
+        let begins = matches!(command.verb, Verb::Retry | Verb::Promote);
+        if let Some(problem) = self
+            .seen
+            .invalid
+            .as_ref()
+            .filter(|_| begins || orphan && command.verb != Verb::Detach && self.planned(i).is_none())
+        {
+            return Err(format!("{}; then give the command again", unusable(problem)));
+        }
         if orphan
             && matches!(
                 command.verb,
@@ -276,4 +273,62 @@ impl Desk<'_> {
         let wanted = c.state == State::Manual && c.weight.asked > c.weight.written;
         (wanted && c.raise_by.is_some_and(|until| self.now <= until)).then_some(c.weight.asked)
     }
+}
+
+fn outcome(
+    (id, verb, who): (&str, &str, Option<String>),
+    result: CommandResult,
+    message: &str,
+    at: Timestamp,
+) -> CommandOutcome {
+    let clip = |text: &str, n: usize| text.chars().take(n).collect::<String>();
+    CommandOutcome {
+        id: clip(id, 63),
+        verb: clip(verb, 16),
+        who: who.map(|w| clip(&w, 256)),
+        at,
+        result,
+        message: clip(message, 2048),
+    }
+}
+
+fn keep(all: &mut Vec<CommandOutcome>, outcome: CommandOutcome) {
+    all.push(outcome);
+    // However many complain, what became of the other commands stays to be read.
+    let is_complaint = |c: &CommandOutcome| c.verb == Verb::Complaint.word();
+    if all.iter().filter(|c| is_complaint(c)).count() > COMPLAINTS_KEPT
+        && let Some(oldest) = all.iter().position(is_complaint)
+    {
+        all.remove(oldest);
+    }
+    let excess = all.len().saturating_sub(COMMANDS_KEPT);
+    all.drain(..excess);
+}
+
+/// Answers what waits on a resource of which nothing can be worked: refused, with the reason. What puts traffic back is
+/// kept for the day on which it can. Gives the annotations that are done with, and the records.
+pub fn refuse(
+    status: &mut GradualRolloutStatus,
+    commands: &[Command],
+    givers: &BTreeMap<String, String>,
+    problem: &str,
+    now: Timestamp,
+) -> (Vec<String>, Vec<Audit>) {
+    let (mut done, mut audits) = (Vec::new(), Vec::new());
+    for command in commands.iter().filter(|command| command.verb != Verb::Rollback) {
+        done.push(command.key());
+        if status.commands.iter().any(|c| c.id == command.id) {
+            continue;
+        }
+        let giver = givers.get(&command.id).cloned();
+        let who = giver.or_else(|| Some(command.wish.who.clone()).filter(|who| !who.is_empty()));
+        let message = format!("{}; then give the command again", unusable(problem));
+        let known = (command.id.as_str(), command.verb.word(), who);
+        let outcome = outcome(known, CommandResult::Refused, &message, now);
+        let named = status.components.iter().filter(|c| command.names(&c.name));
+        let stands: Vec<Stand> = named.map(Stand::of).collect();
+        audits.push(Audit::of(&outcome, &stands, &stands, now));
+        keep(&mut status.commands, outcome);
+    }
+    (done, audits)
 }

@@ -28,6 +28,7 @@ mod routers;
 pub(crate) mod rules;
 mod verbs;
 
+pub use commands::refuse;
 pub use leaving::last_lowers;
 
 use super::arrival::Arrival;

@@ -152,6 +152,9 @@ impl Desk<'_> {
             return Ok(());
         };
         let force = "--force does it all the same";
+        if let Some(problem) = &self.seen.invalid {
+            return Err(format!("{}; {force}", unusable(problem)));
+        }
         if self.paused(c) {
             return Err(format!("it is paused: resume it first; {force}"));
         }
@@ -406,4 +409,9 @@ impl Desk<'_> {
             "let go at {at}; it is still in the spec, so `resume` takes it up again"
         ))
     }
+}
+
+/// Why nothing begins by a spec that cannot be used.
+pub(super) fn unusable(problem: &str) -> String {
+    format!("the spec cannot be used, and nothing rises until it is mended: {problem}")
 }

@@ -29,6 +29,8 @@ pub(super) struct Gate {
     /// The call that is held, in words.
     held: Arc<Mutex<Option<String>>>,
     late: Arc<Mutex<JoinSet<()>>>,
+    /// How what was held was answered.
+    answer: Arc<Mutex<Option<u16>>>,
     /// Only calls like this are counted; empty: all.
     only: Arc<Mutex<String>>,
 }
@@ -39,6 +41,7 @@ impl Gate {
             state: watch::channel(State::Open).0,
             held: Arc::default(),
             late: Arc::default(),
+            answer: Arc::default(),
             only: Arc::default(),
         }
     }
@@ -76,6 +79,11 @@ impl Gate {
     /// What is held.
     pub(super) fn held(&self) -> Option<String> {
         self.held.lock().unwrap().clone()
+    }
+
+    /// The status with which what was held was answered, once it is.
+    pub(super) fn answer(&self) -> Option<u16> {
+        *self.answer.lock().unwrap()
     }
 
     fn is_like(&self, request: &Request) -> bool {
@@ -124,7 +132,9 @@ impl Gate {
         let gate = self.clone();
         self.late.lock().unwrap().spawn(async move {
             gate.opened().await;
-            drop(answer.send(next.run(request).await));
+            let response = next.run(request).await;
+            *gate.answer.lock().unwrap() = Some(response.status().as_u16());
+            drop(answer.send(response));
         });
         match answered.await {
             Ok(answer) => answer,
@@ -143,7 +153,13 @@ fn counts(request: &Request) -> bool {
             .is_some()
     };
     let writes = request.method() != "GET";
-    ["gradualrollouts", "virtualservices", "ingresses", "services"]
-        .iter()
-        .any(|plural| named(plural) || (writes && path.ends_with(plural)))
+    [
+        "gradualrollouts",
+        "virtualservices",
+        "ingresses",
+        "services",
+        "deployments",
+    ]
+    .iter()
+    .any(|plural| named(plural) || (writes && path.ends_with(plural)))
 }
