@@ -92,6 +92,11 @@ impl Classes {
         }
     }
 
+    /// Whether annotations with a prefix count for one of the controllers.
+    pub fn has_prefix(&self, prefix: &str) -> bool {
+        self.prefixes.contains(prefix)
+    }
+
     /// Whether an Ingress serves no application: a canary of this program, or what solves a challenge and nothing else.
     pub fn pass_over(&self, ingress: &Value) -> bool {
         passes(ingress, &self.prefixes)
