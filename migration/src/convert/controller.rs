@@ -28,6 +28,7 @@ const READ: &[&str] = &[
     "default-ssl-certificate",
     "enable-ssl-passthrough",
     "ingress-class",
+    "ingress-class-by-name",
     "watch-ingress-without-class",
 ];
 
@@ -206,7 +207,11 @@ pub(super) fn classes(
         let (controller, class) = (named(flags), class(options, flags));
         let mine = inventory.classes.iter().filter(|(_, named)| *named == controller);
         names.extend(mine.map(|(name, _)| name.clone()));
-        if !inventory.classes.contains_key(&class) {
+        // By its name alone, whatever controller the class names.
+        let by_name = flags
+            .get("ingress-class-by-name")
+            .is_some_and(|value| value != "false");
+        if by_name || !inventory.classes.contains_key(&class) {
             names.insert(class.clone());
         }
         legacy.insert(class);

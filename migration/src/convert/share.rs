@@ -106,6 +106,15 @@ pub(super) fn canaries(
                             book.note(member.ingress, entry);
                         }
                         let mut told = result(place, &host, &path.path, Outcome::Converted, Vec::new());
+                        if owner.features.sticky && rules.sends() {
+                            let code = Code::AffinityCanary;
+                            let entry = Entry::new(code, place.field(), path.path.clone());
+                            book.note(
+                                member.ingress,
+                                entry.with(format!("the sessions are those of {}", owner.ingress.meta.name)),
+                            );
+                            told = result(place, &host, &path.path, Outcome::Approximated, vec![code]);
+                        }
                         told.virtual_service = servers
                             .get(&host)
                             .map(|server| super::virtual_service_key(server, members, options));

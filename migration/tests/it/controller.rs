@@ -221,6 +221,14 @@ fn a_class_in_two_words_and_classes_of_the_controller() {
         class("nginx-public", "k8s.io/ingress-nginx"),
     ];
     assert!(open(&convert_objects(&objects, &Options::default())));
+    // By its name alone where the controller is told so.
+    for (flag, wanted) in [
+        ("--ingress-class-by-name", true),
+        ("--ingress-class-by-name=false", false),
+    ] {
+        let done = with(&[class("nginx", "my.org/other"), deployment("in", &[flag])]);
+        assert_eq!(open(&done), wanted, "{flag}");
+    }
     let done = with(&[class("nginx", "nginx.org/ingress-controller")]);
     assert!(!open(&done) && done.told("x", "OTHER-CLASS"));
     let strict = Options {

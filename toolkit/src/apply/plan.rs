@@ -390,6 +390,23 @@ impl Sources<'_> {
             let live = self.live.get(&cluster::SECRET, &copy.to_namespace, &copy.to_name);
             plan.items.push(secret::item(copy, source, live, hosts));
         }
+        if !self.args.secrets_only {
+            let copies = conversion.report.secrets.iter();
+            let copies: BTreeMap<&str, Key> = copies
+                .map(|copy| {
+                    (
+                        copy.to_name.as_str(),
+                        (copy.from_namespace.clone(), copy.from_name.clone()),
+                    )
+                })
+                .collect();
+            let of = |credential: &str| {
+                let home = || (self.options.gateway_namespace.clone(), credential.to_owned());
+                let key = copies.get(credential).cloned().unwrap_or_else(home);
+                self.seen.certificates.get(&key)
+            };
+            plan.findings.extend(secret::covering(&showing, &of));
+        }
         self.renewals(plan);
     }
 

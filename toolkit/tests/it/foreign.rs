@@ -1,7 +1,7 @@
 //! Objects of others that decide at the gateway beside ours.
 
 use crate::apply::{open, tenants};
-use crate::ownership::{AP, DR, annotate};
+use crate::ownership::{AP, DR, annotate, edit};
 use crate::standing::gateway_pod;
 use crate::support::{Said, migrate};
 use gradual_rollout_apiserver::Store;
@@ -80,4 +80,53 @@ async fn a_policy_of_others_that_lets_nobody_in_is_told_and_one_for_other_hosts_
     assert!(told.err.contains("blocker  STATE-DENIED"), "{}", told.err);
     store.delete(AP, "istio-system", "all").unwrap();
     done(&store, &clock, &["validate"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_stands_for_hosts_of_another_server_is_told_and_one_of_the_platform_serves_both() {
+    let (store, clock) = tenants(&["ns-a", "ns-b"]);
+    gateway_pod(&store);
+    let wild = |namespace: &str, of: &Value| {
+        let mut secret = of.clone();
+        secret["metadata"] = json!({"namespace": namespace, "name": "wild"});
+        secret
+    };
+    let one = crate::preflight::healthy::secret("x", "wild", &["*.w.com"], 2027);
+    for namespace in ["ns-a", "ns-b"] {
+        edit(&store, namespace, "shop", |shop| {
+            let host = format!("{namespace}.w.com");
+            shop["spec"]["tls"] = json!([{"hosts": [host], "secretName": "wild"}]);
+            shop["spec"]["rules"][0]["host"] = json!(host);
+        });
+        store.put(wild(namespace, &one)).unwrap();
+    }
+    let said = run(&store, &clock, &["apply", "--all", "--dry-run"]).await;
+    assert!(
+        said.err.contains("APPLY-CERTIFICATE-COVERS") && said.err.contains("TLS-SAME-CERTIFICATE"),
+        "{}",
+        said.err
+    );
+    store.put(wild("istio-system", &one)).unwrap();
+    let said = run(&store, &clock, &["apply", "--all"]).await;
+    assert_eq!(said.end.as_ref().unwrap(), &End::Done);
+    assert!(!said.err.contains("APPLY-CERTIFICATE-COVERS"), "{}", said.err);
+    let gateway = store
+        .get(crate::apply::GW, "istio-system", "sealos-gateway")
+        .unwrap();
+    let servers = gateway["spec"]["servers"].as_array().unwrap();
+    let secured: Vec<&Value> = servers
+        .iter()
+        .filter(|server| server["port"]["number"] == 443)
+        .collect();
+    assert_eq!(secured.len(), 1, "{servers:?}");
+    assert_eq!(secured[0]["tls"]["credentialName"], "wild");
+    // Another certificate of the name is told, whoever has it.
+    let own = crate::preflight::healthy::secret("x", "wild", &["ns-b.w.com"], 2027);
+    store.put(wild("ns-b", &own)).unwrap();
+    let said = run(&store, &clock, &["apply", "--all", "--dry-run"]).await;
+    assert!(
+        said.err.contains("APPLY-CERTIFICATE-COVERS") && said.err.contains("ns-b.w.com"),
+        "{}",
+        said.err
+    );
 }

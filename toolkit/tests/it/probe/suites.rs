@@ -8,6 +8,7 @@ use gradual_rollout_apiserver::clock::Clock;
 use gradual_rollout_toolkit::probe::code;
 use gradual_rollout_toolkit::trouble::End;
 use http::Version;
+use serde_json::json;
 
 async fn sides(
     cluster: (Store, Clock),
@@ -178,6 +179,115 @@ async fn certificates_without_the_name_or_ended_are_blockers_and_another_one_is_
 }
 
 #[tokio::test]
+async fn a_host_whose_certificate_is_a_wildcards_or_that_is_an_alias_is_asked_for_over_tls() {
+    for (tls, alias) in [
+        (json!([{"hosts": ["*.a.com"], "secretName": "wild"}]), ""),
+        (json!([{"secretName": "wild"}]), ""),
+        (
+            json!([{"hosts": ["shop.a.com"], "secretName": "own"}]),
+            "other.a.com",
+        ),
+    ] {
+        let mut object = ingress("ns-ada", "shop.a.com", &["/foo"], &[("server-alias", alias)]);
+        object["spec"]["tls"] = tls.clone();
+        let (store, clock) = with(vec![object]);
+        // The side of nginx speaks TLS for the wildcard, the gateway for no name that it is asked for.
+        let names = vec!["*.a.com".to_owned()];
+        let hands = |names: Vec<String>| Hands {
+            names,
+            ..Hands::default()
+        };
+        let nginx = Edge::start(hands(names), plain).await;
+        let istio = Edge::start(hands(vec!["shop.a.com".to_owned()]), plain).await;
+        let said = probe(&store, &clock, &nginx, &istio, &["--suite", "ssl-certificates"]).await;
+        let count = if alias.is_empty() { 1 } else { 2 };
+        assert!(
+            said.out.contains(&format!("ssl-certificates {count}")),
+            "{tls} {}",
+            said.out
+        );
+        if !alias.is_empty() {
+            is(said, End::Refused, "PROBE-CERTIFICATE-NAMES  other.a.com");
+        }
+        // Nobody listens with TLS, on either side.
+        let closed = ["1", "1"].map(|port| format!("127.0.0.1:{}:{port}", nginx.http));
+        let theirs = format!("127.0.0.1:{}:1", istio.http);
+        let words = [
+            "probe", "--nginx", &closed[0], "--istio", &theirs, "--suite", "edge",
+        ];
+        let said = crate::support::migrate(&store, &clock, &words).await;
+        println!("{}{}", said.out, said.err);
+        is(said, End::Refused, "PROBE-REFUSED  shop.a.com");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_the_certificate_of_a_connection_stands_for_too_has_to_be_served_over_it() {
+    // One Secret's name in two namespaces, and two Secrets in one.
+    for (namespace, secrets) in [("ns-bob", ["wild", "wild"]), ("ns-ada", ["wild", "own"])] {
+        let two = || {
+            let of = |namespace: &str, host: &str, secret: &str| {
+                let mut object = ingress(namespace, host, &["/"], &[]);
+                object["spec"]["tls"] = json!([{"hosts": [host], "secretName": secret}]);
+                object
+            };
+            with(vec![
+                of("ns-ada", "a.w.com", secrets[0]),
+                of(namespace, "b.w.com", secrets[1]),
+            ])
+        };
+        let apart = |arrived: &Arrived| match arrived.https && arrived.name == arrived.host {
+            true if arrived.host != "nobody.invalid" => says(200),
+            _ => says(404),
+        };
+        let misdirected = move |arrived: &Arrived| match apart(arrived).status {
+            404 if arrived.https && arrived.host != "nobody.invalid" => says(421),
+            _ => apart(arrived),
+        };
+        let any = |arrived: &Arrived| match arrived.host.as_str() {
+            "nobody.invalid" => says(404),
+            _ => says(200),
+        };
+        let hands = || Hands {
+            names: vec!["*.w.com".to_owned()],
+            ..Hands::default()
+        };
+        let run = async |istio: Edge| {
+            let (store, clock) = two();
+            let nginx = Edge::start(hands(), |_| says(404)).await;
+            probe(&store, &clock, &nginx, &istio, &["--suite", "multi-tenant"]).await
+        };
+        let line =
+            "PROBE-REUSED  a.w.com: GET https://a.w.com/ over TLS to b.w.com: nginx: not asked; istio: 404";
+        is(run(Edge::start(hands(), apart).await).await, End::Refused, line);
+        is(
+            run(Edge::start(hands(), misdirected).await).await,
+            End::Done,
+            "alike",
+        );
+        is(run(Edge::start(hands(), any).await).await, End::Done, "alike");
+    }
+}
+
+#[tokio::test]
+async fn a_gateways_side_that_shows_nothing_of_envoy_is_told() {
+    let bare = |arrived: &Arrived| {
+        let mut said = plain(arrived);
+        said.headers.retain(|(name, _)| *name != "server");
+        said
+    };
+    let said = sides(shop(&[]), plain, bare, "routes").await;
+    assert!(
+        said.err.contains("PROBE-NO-ENVOY") || said.out.contains("PROBE-NO-ENVOY"),
+        "{} {}",
+        said.out,
+        said.err
+    );
+    let said = sides(shop(&[]), bare, plain, "routes").await;
+    is(said, End::Done, "0 warnings");
+}
+
+#[tokio::test]
 async fn a_host_over_another_tenants_connection_and_a_host_of_nobody_are_not_served() {
     let two = || {
         with(vec![
@@ -206,11 +316,17 @@ async fn a_host_over_another_tenants_connection_and_a_host_of_nobody_are_not_ser
             says(200)
         }
     };
-    is(
-        sides(two(), |_| says(404), mixed, "multi-tenant").await,
-        End::Refused,
-        line,
+    let hands = Hands {
+        names: vec!["gateway.invalid".to_owned()],
+        ..Hands::default()
+    };
+    let (nginx, istio) = (
+        Edge::start(Hands::default(), |_| says(404)).await,
+        Edge::start(hands, mixed).await,
     );
+    let (store, clock) = two();
+    let said = probe(&store, &clock, &nginx, &istio, &["--suite", "multi-tenant"]).await;
+    is(said, End::Refused, line);
     let any = |arrived: &Arrived| {
         if arrived.host == "nobody.invalid" {
             says(200)
