@@ -46,14 +46,14 @@ pub async fn run(args: &ValidateArgs, place: &mut Place<'_>) -> Result<End, Trou
     }
     findings.extend(standing.loose.iter().map(|(code, object, message)| Finding {
         code,
-        severity: if ["STATE-LEFTOVER-RULE", "STATE-LEFTOVER-COPY"].contains(code) {
+        severity: if LEFT.contains(code) && *code != "STATE-LEFTOVER-GUARD" {
             Severity::Warning
         } else {
             Severity::Blocker
         },
         object: object.clone(),
         message: message.clone(),
-        remedy: if code.starts_with("STATE-LEFTOVER") {
+        remedy: if LEFT.contains(code) {
             "an apply was ended half-way: go on with it, or take away what it left: migrate rollback -n, or --all"
         } else {
             "write the path anew, while the Service is a load balancer: migrate loadbalancer migrate SERVICE -n NAMESPACE, with the flags that it was written with"
@@ -81,6 +81,13 @@ pub async fn run(args: &ValidateArgs, place: &mut Place<'_>) -> Result<End, Trou
     }
     Ok(if blockers == 0 { End::Done } else { End::Partly })
 }
+
+/// What an apply that was ended half-way left.
+const LEFT: [&str; 3] = [
+    "STATE-LEFTOVER-GUARD",
+    "STATE-LEFTOVER-RULE",
+    "STATE-LEFTOVER-COPY",
+];
 
 /// What is wrong with an Ingress, and loses nobody a guard or an answer.
 const WARNINGS: [&str; 7] = [

@@ -123,25 +123,20 @@ async fn a_guard_that_is_gone_or_edited_and_ranges_that_were_changed_are_told_un
     again().await.end.unwrap();
     well().await;
     let guard = Value::clone(&store.list(AP)[0]);
-    let name = guard["metadata"]["name"].as_str().unwrap();
+    let name = guard["metadata"]["name"].as_str().unwrap().to_owned();
+    let name = name.as_str();
     store.delete(AP, "istio-system", name).unwrap();
     validate("STATE-GUARD-MISSING").await;
     validate("STATE-RANGES-CHANGED").await;
     again().await.end.unwrap();
     well().await;
     let guard = Value::clone(&store.list(AP)[0]);
-    let rest = |mut guard: Value| {
-        guard["metadata"]
-            .as_object_mut()
-            .unwrap()
-            .remove("resourceVersion");
-        guard
-    };
-    let mut wider = guard.clone();
+    let mut wider = guard;
     wider["spec"]["rules"][0]["to"][0]["operation"]["hosts"] = json!(["nobody.a.com"]);
     store.put(wider).unwrap();
     validate("STATE-GUARD-EDITED").await;
-    store.put(rest(guard)).unwrap();
+    store.delete(AP, "istio-system", name).unwrap();
+    again().await.end.unwrap();
     well().await;
     for ranges in [json!(["10.1.0.0/16"]), json!(["10.0.0.0/8", "172.16.0.0/12"])] {
         put(&store, ranged(ranges));

@@ -210,11 +210,9 @@ async fn a_host_whose_certificate_is_a_wildcards_or_that_is_an_alias_is_asked_fo
             is(said, End::Refused, "PROBE-CERTIFICATE-NAMES  other.a.com");
         }
         // Nobody listens with TLS, on either side.
-        let closed = ["1", "1"].map(|port| format!("127.0.0.1:{}:{port}", nginx.http));
-        let theirs = format!("127.0.0.1:{}:1", istio.http);
-        let words = [
-            "probe", "--nginx", &closed[0], "--istio", &theirs, "--suite", "edge",
-        ];
+        let here = format!("127.0.0.1:{}:1", nginx.http);
+        let there = format!("127.0.0.1:{}:2", istio.http);
+        let words = ["probe", "--nginx", &here, "--istio", &there, "--suite", "edge"];
         let said = crate::support::migrate(&store, &clock, &words).await;
         println!("{}{}", said.out, said.err);
         is(said, End::Refused, "PROBE-REFUSED  shop.a.com");
@@ -303,11 +301,18 @@ async fn a_host_over_another_tenants_connection_and_a_host_of_nobody_are_not_ser
             says(404)
         }
     };
-    is(
-        sides(two(), |_| says(404), apart, "multi-tenant").await,
-        End::Done,
-        "asked: multi-tenant 4",
-    );
+    // A certificate of none of the hosts: no browser uses its connection for another.
+    let strangers = || Hands {
+        names: vec!["gateway.invalid".to_owned()],
+        ..Hands::default()
+    };
+    let run = async |istio: Edge| {
+        let (store, clock) = two();
+        let nginx = Edge::start(Hands::default(), |_| says(404)).await;
+        probe(&store, &clock, &nginx, &istio, &["--suite", "multi-tenant"]).await
+    };
+    let said = run(Edge::start(strangers(), apart).await).await;
+    is(said, End::Done, "asked: multi-tenant 4");
     let line = "PROBE-CROSS-TENANT  shop.a.com: GET https://shop.a.com/ over TLS to shop.b.com: nginx: not asked; istio: 200";
     let mixed = |arrived: &Arrived| {
         if arrived.host == "nobody.invalid" {
@@ -316,16 +321,7 @@ async fn a_host_over_another_tenants_connection_and_a_host_of_nobody_are_not_ser
             says(200)
         }
     };
-    let hands = Hands {
-        names: vec!["gateway.invalid".to_owned()],
-        ..Hands::default()
-    };
-    let (nginx, istio) = (
-        Edge::start(Hands::default(), |_| says(404)).await,
-        Edge::start(hands, mixed).await,
-    );
-    let (store, clock) = two();
-    let said = probe(&store, &clock, &nginx, &istio, &["--suite", "multi-tenant"]).await;
+    let said = run(Edge::start(strangers(), mixed).await).await;
     is(said, End::Refused, line);
     let any = |arrived: &Arrived| {
         if arrived.host == "nobody.invalid" {
