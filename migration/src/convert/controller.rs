@@ -17,7 +17,6 @@ const LOST: &[&str] = &[
     "tcp-services-configmap",
     "udp-services-configmap",
     "watch-namespace",
-    "watch-namespace-selector",
 ];
 
 /// Flags that decide about routes.
@@ -29,6 +28,7 @@ const READ: &[&str] = &[
     "enable-ssl-passthrough",
     "ingress-class",
     "ingress-class-by-name",
+    "watch-namespace-selector",
     "watch-ingress-without-class",
 ];
 
@@ -68,6 +68,11 @@ pub(super) fn flags(inventory: &Inventory, options: &Options, entries: &mut Vec<
     }
     let mut flags: Flags = all.into_iter().flatten().collect();
     flags.extend(own);
+    // Namespaces are not read, so which of them it takes is not known.
+    if let Some(value) = flags.get("watch-namespace-selector").filter(|value| !value.is_empty()) {
+        let field = "flag --watch-namespace-selector";
+        entries.push(Entry::new(Code::NamespaceSelector, field, value.clone()));
+    }
     for name in ["configmap", "watch-namespace"] {
         if let Some(value) = flags.get(name).filter(|value| value.contains("$(")) {
             let entry = Entry::new(Code::ControllerAmbiguous, format!("flag --{name}"), value.clone());
