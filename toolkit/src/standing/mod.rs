@@ -17,7 +17,7 @@ use crate::apply::live::{Live, MADE, hosts, texts};
 use crate::apply::needs;
 use crate::apply::read::from;
 use crate::classes::Classes;
-use crate::cluster::{self, Cluster, Kind, meta};
+use crate::cluster::{self, Cluster, Kind, annotation, meta};
 use crate::convert::args::key;
 use crate::foreign::Foreign;
 use crate::marks;
@@ -232,7 +232,7 @@ impl Standing {
                 key,
                 ingress,
                 routes.get(key).map_or(&[], Vec::as_slice),
-                classes.serve(ingress),
+                classes,
                 &cluster,
             ));
         }
@@ -287,7 +287,8 @@ struct Around<'a> {
     standing: &'a Standing,
 }
 
-fn one(key: &Key, ingress: &Value, routes: &[&Value], served: bool, around: &Around<'_>) -> One {
+fn one(key: &Key, ingress: &Value, routes: &[&Value], classes: &Classes, around: &Around<'_>) -> One {
+    let served = classes.serve(ingress);
     let mut one = One {
         key: key.clone(),
         state: State::Left,
@@ -332,6 +333,15 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], served: bool, around: &Aro
     }
     for route in routes {
         one.wrong.extend(around.wrong(route, key));
+        let with = annotation(route, marks::SETTINGS).and_then(|noted| noted.split_once('@'));
+        let other = classes.settings(ingress).zip(with).filter(|(now, (with, _))| now != with);
+        if let Some((now, (with, _))) = other.filter(|_| served) {
+            let said = format!(
+                "it was made with the settings of ConfigMap {with}, and Ingress {}/{} is served by the controller with {now}: what that demands of all may be missing",
+                key.0, key.1
+            );
+            one.wrong.push(("STATE-CONTROLLER-CHANGED", crate::answering::route(route), said));
+        }
     }
     let failed = !one.wrong.is_empty();
     let old = |route: &&&Value| inputs::as_noted(route, key, ingress) == Some(false);
