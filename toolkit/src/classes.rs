@@ -74,7 +74,10 @@ impl Classes {
                     .iter()
                     .any(|found| found.on("watch-ingress-without-class", false)),
             prefixes: serving.iter().map(|found| found.prefix().to_owned()).collect(),
-            settings: serving.iter().flat_map(|found| configured(found, known)).collect(),
+            settings: serving
+                .iter()
+                .flat_map(|found| configured(found, known))
+                .collect(),
         }
     }
 

@@ -69,7 +69,10 @@ pub(super) fn flags(inventory: &Inventory, options: &Options, entries: &mut Vec<
     let mut flags: Flags = all.into_iter().flatten().collect();
     flags.extend(own);
     // Namespaces are not read, so which of them it takes is not known.
-    if let Some(value) = flags.get("watch-namespace-selector").filter(|value| !value.is_empty()) {
+    if let Some(value) = flags
+        .get("watch-namespace-selector")
+        .filter(|value| !value.is_empty())
+    {
         let field = "flag --watch-namespace-selector";
         entries.push(Entry::new(Code::NamespaceSelector, field, value.clone()));
     }

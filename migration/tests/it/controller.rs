@@ -197,7 +197,10 @@ fn namespaces_that_are_selected_by_labels_are_converted_only_by_whoever_says_whi
     let done = with(std::slice::from_ref(&selects));
     assert!(!open(&done) && done.told("x", "NAMESPACE-SELECTOR"));
     let objects = [one().0, service("a/s"), selects];
-    assert!(open(&convert_objects(&objects, &accepting(&["NAMESPACE-SELECTOR"]))));
+    assert!(open(&convert_objects(
+        &objects,
+        &accepting(&["NAMESPACE-SELECTOR"])
+    )));
 }
 
 #[test]

@@ -334,13 +334,17 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], classes: &Classes, around:
     for route in routes {
         one.wrong.extend(around.wrong(route, key));
         let with = annotation(route, marks::SETTINGS).and_then(|noted| noted.split_once('@'));
-        let other = classes.settings(ingress).zip(with).filter(|(now, (with, _))| now != with);
+        let other = classes
+            .settings(ingress)
+            .zip(with)
+            .filter(|(now, (with, _))| now != with);
         if let Some((now, (with, _))) = other.filter(|_| served) {
             let said = format!(
                 "it was made with the settings of ConfigMap {with}, and Ingress {}/{} is served by the controller with {now}: what that demands of all may be missing",
                 key.0, key.1
             );
-            one.wrong.push(("STATE-CONTROLLER-CHANGED", crate::answering::route(route), said));
+            one.wrong
+                .push(("STATE-CONTROLLER-CHANGED", crate::answering::route(route), said));
         }
     }
     let failed = !one.wrong.is_empty();
