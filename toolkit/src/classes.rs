@@ -32,7 +32,7 @@ pub struct Classes {
     without: bool,
     /// The prefixes of annotations.
     prefixes: BTreeSet<String>,
-    /// The ConfigMaps of controllers, by the classes that they serve.
+    /// The `ConfigMaps` of controllers, by the classes that they serve.
     settings: BTreeMap<String, String>,
 }
 
@@ -100,11 +100,8 @@ impl Classes {
 
     /// The ConfigMap of the controller that serves an Ingress, as `namespace/name`, where it is known.
     pub fn settings(&self, ingress: &Value) -> Option<&str> {
-        let class = match named(ingress) {
-            (Some(class), _) | (None, Some(class)) => class,
-            (None, None) => return None,
-        };
-        self.settings.get(class).map(String::as_str)
+        let (class, legacy) = named(ingress);
+        self.settings.get(class.or(legacy)?).map(String::as_str)
     }
 
     /// Whether annotations with a prefix count for one of the controllers.

@@ -127,11 +127,13 @@ fn hide(secret: &mut Value) {
     }
 }
 
+/// How a certificate in PEM begins.
+const BEGIN: &[u8] = b"-----BEGIN";
+
 /// What stands for a certificate with its key: two are the same where this is.
 fn same(secret: &Value) -> Option<String> {
     let text = |key: &str| STANDARD.decode(secret.pointer("/data")?.get(key)?.as_str()?).ok();
     let (certificate, key) = (text("tls.crt")?, text("tls.key")?);
-    const BEGIN: &[u8] = b"-----BEGIN";
     let digest = digest::of(&json!([digest::of_bytes(&certificate), digest::of_bytes(&key)]));
     (certificate.starts_with(BEGIN) && !key.is_empty())
         .then(|| STANDARD.encode([BEGIN, digest.as_bytes()].concat()))

@@ -8,7 +8,7 @@ pub mod beside;
 pub mod health;
 pub mod loose;
 
-use crate::answering::{Routes, Servers, typed};
+use crate::answering::{self, Routes, Servers, typed};
 use crate::apply::closed::{self, CLOSED};
 use crate::apply::gateway;
 use crate::apply::inputs::{self, Now};
@@ -333,19 +333,7 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], classes: &Classes, around:
     }
     for route in routes {
         one.wrong.extend(around.wrong(route, key));
-        let with = annotation(route, marks::SETTINGS).and_then(|noted| noted.split_once('@'));
-        let other = classes
-            .settings(ingress)
-            .zip(with)
-            .filter(|(now, (with, _))| now != with);
-        if let Some((now, (with, _))) = other.filter(|_| served) {
-            let said = format!(
-                "it was made with the settings of ConfigMap {with}, and Ingress {}/{} is served by the controller with {now}: what that demands of all may be missing",
-                key.0, key.1
-            );
-            one.wrong
-                .push(("STATE-CONTROLLER-CHANGED", crate::answering::route(route), said));
-        }
+        one.wrong.extend(controller(route, key, ingress, classes));
     }
     let failed = !one.wrong.is_empty();
     let old = |route: &&&Value| inputs::as_noted(route, key, ingress) == Some(false);
@@ -364,7 +352,7 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], classes: &Classes, around:
             key.0,
             key.1
         );
-        let object = crate::answering::route(route);
+        let object = answering::route(route);
         one.wrong.push(("STATE-HOST-LEFT", object, said));
     }
     // What was written anew is told no more, where only hosts are left of before.
@@ -377,29 +365,47 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], classes: &Classes, around:
         State::Migrated
     };
     if changed && !anew && !(failed && one.wrong.iter().any(|(code, _, _)| *code == "STATE-SHUT")) {
-        let protections = marks::protections(ingress);
-        let denied = routes.iter().any(|route| {
-            let mut needs = needs::of(route);
-            needs.any(|needed| needed.starts_with(cluster::AUTHORIZATION_POLICY.kind))
-        });
-        one.wrong.push(if !served {
-            let said = "it is none of nginx's classes any more, and the gateway serves it as it was".to_owned();
-            ("STATE-OTHER-CLASS", object, said)
-        } else if protections.is_empty() && denied {
-            let said = "it was changed since it was migrated, and says nothing that keeps anybody out; the gateway serves it as it was, and denies by a policy of then";
-            ("STATE-GUARD-STALE", object, said.to_owned())
-        } else if protections.is_empty() {
-            let said = "it was changed since it was migrated; the gateway serves it as it was".to_owned();
-            ("STATE-SOURCE-CHANGED", object, said)
-        } else {
-            let said = format!(
-                "it was changed since it was migrated, and demands protection ({}): the gateway serves it as it was, perhaps without that",
-                protections.join(", ")
-            );
-            ("STATE-UNPROTECTED", object, said)
-        });
+        one.wrong.push(changed_since(object, ingress, routes, served));
     }
     one
+}
+
+/// That a route was made with the settings of another controller than the one that serves an Ingress now.
+fn controller(route: &Value, key: &Key, ingress: &Value, classes: &Classes) -> Option<Wrong> {
+    let (with, _) = annotation(route, marks::SETTINGS)?.split_once('@')?;
+    let now = classes
+        .settings(ingress)
+        .filter(|now| *now != with && classes.serve(ingress))?;
+    let said = format!(
+        "it was made with the settings of ConfigMap {with}, and Ingress {}/{} is served by the controller with {now}: what that demands of all may be missing",
+        key.0, key.1
+    );
+    Some(("STATE-CONTROLLER-CHANGED", answering::route(route), said))
+}
+
+/// What it means that an Ingress was changed since its routes were made.
+fn changed_since(object: String, ingress: &Value, routes: &[&Value], served: bool) -> Wrong {
+    let protections = marks::protections(ingress);
+    let denied = routes.iter().any(|route| {
+        let mut needs = needs::of(route);
+        needs.any(|needed| needed.starts_with(cluster::AUTHORIZATION_POLICY.kind))
+    });
+    if !served {
+        let said = "it is none of nginx's classes any more, and the gateway serves it as it was".to_owned();
+        ("STATE-OTHER-CLASS", object, said)
+    } else if protections.is_empty() && denied {
+        let said = "it was changed since it was migrated, and says nothing that keeps anybody out; the gateway serves it as it was, and denies by a policy of then";
+        ("STATE-GUARD-STALE", object, said.to_owned())
+    } else if protections.is_empty() {
+        let said = "it was changed since it was migrated; the gateway serves it as it was".to_owned();
+        ("STATE-SOURCE-CHANGED", object, said)
+    } else {
+        let said = format!(
+            "it was changed since it was migrated, and demands protection ({}): the gateway serves it as it was, perhaps without that",
+            protections.join(", ")
+        );
+        ("STATE-UNPROTECTED", object, said)
+    }
 }
 
 impl Around<'_> {
