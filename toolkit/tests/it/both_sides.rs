@@ -41,6 +41,29 @@ fn lists(store: &Store, host: &str, path: &str) -> BTreeSet<String> {
     found
 }
 
+fn path(object: &Value) -> String {
+    let path = &object["spec"]["rules"][0]["http"]["paths"][0]["path"];
+    path.as_str().unwrap().to_owned()
+}
+
+/// Whether nginx serves one in the place of another: of its class, host and path, and older, or of its age and later by name.
+fn before(one: &Value, other: &Value) -> bool {
+    let place = |object: &Value| {
+        let spec = &object["spec"];
+        (
+            spec["ingressClassName"].clone(),
+            spec["rules"][0]["host"].clone(),
+            path(object),
+        )
+    };
+    let text = |object: &Value, field: &str| object["metadata"][field].as_str().unwrap().to_owned();
+    let key = |object: &Value| (text(object, "namespace"), text(object, "name"));
+    let since = |object: &Value| text(object, "creationTimestamp");
+    key(one) != key(other)
+        && place(one) == place(other)
+        && (since(one), key(other)) < (since(other), key(one))
+}
+
 /// What differs between the sides, by Ingress; and that `validate` tells it.
 pub(crate) async fn judged(store: &Store, clock: &Clock, story: &str) -> BTreeMap<String, String> {
     let objects: Vec<Value> = [VS, GW]
@@ -67,7 +90,11 @@ pub(crate) async fn judged(store: &Store, clock: &Clock, story: &str) -> BTreeMa
         );
         let key = format!("{namespace}/{name}");
         let host = object["spec"]["rules"][0]["host"].as_str().unwrap();
-        let path = format!("/{name}");
+        let path = path(&object);
+        if store.list(ING).iter().any(|other| before(other, &object)) {
+            // nginx serves another's there.
+            continue;
+        }
         let does = match envoy.answer(&Request::get(Scheme::Http, host, &path), 0) {
             Answer::Backend(_) | Answer::Redirect { .. } => Does::Leads,
             Answer::Status(403 | 503) => Does::Closes,

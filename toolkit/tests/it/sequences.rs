@@ -151,7 +151,7 @@ fn edit(store: &Store, dice: &mut Dice) -> String {
             None => notes.remove(&format!("{P}/{name}")),
         };
     };
-    let said = match dice.below(10) {
+    let said = match dice.below(11) {
         0 | 1 => {
             let list = *dice.of(&[None, Some(LISTS[0]), Some(LISTS[1])]);
             note(&mut object, "whitelist-source-range", list);
@@ -195,6 +195,16 @@ fn edit(store: &Store, dice: &mut Dice) -> String {
                 store.delete(ING, namespace, name).unwrap();
             }
             return format!("{namespace}/{name} is cleaned up");
+        }
+        8 => {
+            // The one path of a host that several may have.
+            let path = if dice.below(2) == 0 {
+                "/".to_owned()
+            } else {
+                format!("/{name}")
+            };
+            object["spec"]["rules"][0]["http"]["paths"][0]["path"] = json!(path);
+            format!("path {path}")
         }
         7 => {
             // By its owner's hand.
@@ -243,12 +253,11 @@ pub(crate) fn demands(store: &Store, object: &Value, made: bool) -> (Option<Stri
     )
 }
 
-/// Rules of a route that lead somewhere for a path.
-fn leading<'a>(route: &'a Value, path: &'a str) -> impl Iterator<Item = &'a Value> {
+/// Rules of a route that lead somewhere for an Ingress.
+fn leading<'a>(route: &'a Value, owner: &'a str) -> impl Iterator<Item = &'a Value> {
     let rules = route["spec"]["http"].as_array().into_iter().flatten();
-    rules.filter(move |rule| {
-        rule.get("route").is_some() && rule["match"].to_string().contains(&format!("/{path}"))
-    })
+    let its = move |rule: &&Value| rule["name"].as_str().unwrap_or_default().split(' ').next() == Some(owner);
+    rules.filter(|rule| rule.get("route").is_some()).filter(its)
 }
 
 /// What an apply may speak for.
@@ -392,7 +401,7 @@ fn held(store: &Store, before: &Made, batch: &BTreeSet<String>, said: &str, stor
                 continue;
             }
             let (list, password) = demands(store, &object, true);
-            for rule in leading(route, name) {
+            for rule in leading(route, owner) {
                 assert!(
                     !password,
                     "{owner} is open without its password in {key}: {rule}\n{story}"
@@ -450,7 +459,7 @@ async fn cleaned(store: &Store, clock: &Clock, differing: &BTreeMap<String, Stri
                 let namespace = route["metadata"]["namespace"].as_str().unwrap();
                 opened.contains(&format!("{namespace}/{host}"))
             })
-            .flat_map(|route| leading(route, name))
+            .flat_map(|route| leading(route, key))
             .collect();
         assert!(!serving.is_empty(), "{key} is not served\n{story}");
         assert!(!differing.contains_key(key), "{differing:?}\n{story}");
