@@ -162,16 +162,18 @@ fn answered<'a>(
     let spoken = there.iter().filter(|(key, _)| asked.spoken.contains(*key));
     let servers = Servers::new(spoken);
     let named = Routes::new(routes.iter().copied());
+    let mut made: BTreeMap<Key, Vec<&Value>> = BTreeMap::new();
+    for route in routes {
+        for key in from(route) {
+            made.entry(key).or_default().push(route);
+        }
+    }
     let mut all: BTreeMap<Key, Vec<&Value>> = BTreeMap::new();
     for key in refused(asked.conversion)
         .into_iter()
         .filter(|key| asked.spoken.contains(key))
     {
-        let mut its: Vec<&Value> = routes
-            .iter()
-            .copied()
-            .filter(|route| from(route).contains(&key))
-            .collect();
+        let mut its = made.remove(&key).unwrap_or_default();
         if let Some(ingress) = there.get(&key).filter(|ingress| !answering::canary(ingress)) {
             for name in answering::names(ingress) {
                 let paths = servers.paths(&name, &key, ingress);

@@ -12,7 +12,7 @@ async fn a_host_whose_certificate_is_a_wildcards_or_that_is_an_alias_is_asked_fo
         (json!([{"hosts": ["*.a.com"], "secretName": "wild"}]), ""),
         (json!([{"secretName": "wild"}]), ""),
         (
-            json!([{"hosts": ["shop.a.com"], "secretName": "own"}]),
+            json!([{"hosts": ["shop.a.com", "other.a.com"], "secretName": "own"}]),
             "other.a.com",
         ),
     ] {
