@@ -32,6 +32,8 @@ pub struct Classes {
     without: bool,
     /// The prefixes of annotations.
     prefixes: BTreeSet<String>,
+    /// The `ConfigMaps` of controllers, by the classes that they serve.
+    settings: BTreeMap<String, String>,
 }
 
 impl Classes {
@@ -72,6 +74,10 @@ impl Classes {
                     .iter()
                     .any(|found| found.on("watch-ingress-without-class", false)),
             prefixes: serving.iter().map(|found| found.prefix().to_owned()).collect(),
+            settings: serving
+                .iter()
+                .flat_map(|found| configured(found, known))
+                .collect(),
         }
     }
 
@@ -92,10 +98,32 @@ impl Classes {
         }
     }
 
+    /// The ConfigMap of the controller that serves an Ingress, as `namespace/name`, where it is known.
+    pub fn settings(&self, ingress: &Value) -> Option<&str> {
+        let (class, legacy) = named(ingress);
+        self.settings.get(class.or(legacy)?).map(String::as_str)
+    }
+
+    /// Whether annotations with a prefix count for one of the controllers.
+    pub fn has_prefix(&self, prefix: &str) -> bool {
+        self.prefixes.contains(prefix)
+    }
+
     /// Whether an Ingress serves no application: a canary of this program, or what solves a challenge and nothing else.
     pub fn pass_over(&self, ingress: &Value) -> bool {
         passes(ingress, &self.prefixes)
     }
+}
+
+/// The classes of a controller, with its ConfigMap.
+fn configured(controller: &Controller<'_>, known: &[Value]) -> Vec<(String, String)> {
+    let Some((namespace, name)) = controller.named("configmap") else {
+        return Vec::new();
+    };
+    let mut classes = controller.names(known);
+    classes.insert(controller.class().to_owned());
+    let map = format!("{namespace}/{name}");
+    classes.into_iter().map(|class| (class, map.clone())).collect()
 }
 
 /// Whether an Ingress serves no application, by the prefixes of annotations that controllers go by.

@@ -23,6 +23,7 @@
 //! - [`probe`]: the same questions to both data planes;
 //! - [`trouble`]: why a verb did not end well, and what that means for the exit code.
 
+pub mod answering;
 pub mod apply;
 pub mod backup;
 pub mod batch;
@@ -36,6 +37,7 @@ pub mod dry;
 pub mod explain;
 pub mod finding;
 pub mod finish;
+pub mod foreign;
 pub mod loadbalancer;
 pub mod marks;
 pub mod pace;

@@ -30,6 +30,9 @@ pub const PROBED_AT: &str = "rollout.sealos.io/probed-at";
 pub const EDGE_PROBED_AT: &str = "rollout.sealos.io/edge-probed-at";
 /// Since when the gateway serves a host alone; an annotation of a `VirtualService`, RFC 3339.
 pub const CLEANED_AT: &str = "rollout.sealos.io/cleaned-at";
+/// Which Ingresses `cleanup` deleted, by comma; an annotation of a `VirtualService` that has [`CLEANED_AT`]. What else a
+/// route was made of and is not there was deleted by another hand.
+pub const CLEANED: &str = "rollout.sealos.io/cleaned-up";
 /// What a controller was told before `finish`, as JSON; an annotation of its Deployment or `ConfigMap`.
 pub const BEFORE_FINISH: &str = "rollout.sealos.io/before-finish";
 /// The annotation of a `GradualRollout` that a batch was handed to.
@@ -151,6 +154,14 @@ pub fn as_converted(ingress: &Value) -> Option<bool> {
 
 /// The annotations of a marked Ingress that keep somebody out, by their names without the prefix.
 pub fn protections(ingress: &Value) -> Vec<&str> {
+    let prefix = annotation(ingress, SOURCE)
+        .and_then(|said| said.split_once('@'))
+        .map_or("nginx.ingress.kubernetes.io", |(_, prefix)| prefix);
+    protections_by(ingress, &|before| before == prefix)
+}
+
+/// The same for annotations with one of some prefixes.
+pub fn protections_by<'a>(ingress: &'a Value, is_prefix: &dyn Fn(&str) -> bool) -> Vec<&'a str> {
     const WORDS: [&str; 11] = [
         "auth-",
         "whitelist-",
@@ -164,9 +175,18 @@ pub fn protections(ingress: &Value) -> Vec<&str> {
         "enable-owasp",
         "enable-global-auth",
     ];
-    let prefix = annotation(ingress, SOURCE)
-        .and_then(|said| said.split_once('@'))
-        .map_or("nginx.ingress.kubernetes.io", |(_, prefix)| prefix);
+    // Directives that may keep somebody out: what a snippet says is read by a conversion alone.
+    const DIRECTIVES: [&str; 9] = [
+        "deny",
+        "auth",
+        "return",
+        "limit_",
+        "satisfy",
+        "secure",
+        "access",
+        "modsecurity",
+        "valid_referers",
+    ];
     let all = ingress
         .pointer("/metadata/annotations")
         .and_then(Value::as_object);
@@ -176,11 +196,15 @@ pub fn protections(ingress: &Value) -> Vec<&str> {
         let on = value
             .as_str()
             .is_some_and(|value| !value.is_empty() && value != "false");
-        (before == prefix && on).then_some(name)
+        let guards = if name.ends_with("-snippet") {
+            let text = value.as_str().unwrap_or_default();
+            DIRECTIVES.iter().any(|word| text.contains(word))
+        } else {
+            WORDS.iter().any(|word| name.starts_with(word))
+        };
+        (is_prefix(before) && on && guards).then_some(name)
     });
-    names
-        .filter(|name| WORDS.iter().any(|word| name.starts_with(word)))
-        .collect()
+    names.collect()
 }
 
 #[cfg(test)]

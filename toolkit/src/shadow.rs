@@ -1,10 +1,11 @@
 //! Ingresses of one host and path: nginx serves the oldest, with its guards. One that goes and comes back is the youngest.
 
+use crate::answering::canary;
 use crate::apply::select::shown;
 use crate::cluster::{self, Cluster, meta};
 use crate::finding::{Finding, Severity};
 use crate::restore::plan::{Doing, Step};
-use crate::see::{entries, items, text};
+use crate::see::{items, text};
 use crate::trouble::Trouble;
 use gradual_rollout_migration::input::Key;
 use serde_json::Value;
@@ -37,12 +38,6 @@ fn locations(ingress: &Value) -> BTreeSet<Location> {
         }
     }
     all
-}
-
-/// Whether an Ingress is only beside another of its host and path.
-fn canary(ingress: &Value) -> bool {
-    entries(ingress, "/metadata/annotations")
-        .any(|(name, value)| name.ends_with("/canary") && value.as_str() == Some("true"))
 }
 
 /// Ingresses by what they serve.

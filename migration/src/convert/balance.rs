@@ -81,7 +81,8 @@ fn cookie(notes: &Annotations<'_>) -> Cookie {
     if notes.text("affinity-mode").is_some_and(|mode| mode != "balanced") {
         notes.note(Code::AffinityDetail, "affinity-mode");
     }
-    // Where a canary exists it says which back end a session sees first; the split says so here.
+    // nginx reads it of the canary, and keeps a session on its arm by either value: with `legacy` as long as the canary asks for
+    // affinity itself, and always on the primary's. That the gateway does not is told of the canary (AFFINITY-CANARY).
     let _ = notes.text("affinity-canary-behavior").map(|_| {
         notes.note(Code::AffinityDetail, "affinity-canary-behavior");
     });

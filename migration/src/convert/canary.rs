@@ -108,6 +108,11 @@ pub(super) enum Arm {
 }
 
 impl Rules {
+    /// Whether any request goes to the canary.
+    pub(super) const fn sends(&self) -> bool {
+        self.weight > 0 || self.header.is_some() || self.cookie.is_some()
+    }
+
     /// The routes in their order, each with the headers that it demands.
     pub(super) fn arms(&self) -> Vec<(BTreeMap<String, StringMatch>, Arm)> {
         let mut arms = Vec::new();

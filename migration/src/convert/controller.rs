@@ -17,7 +17,6 @@ const LOST: &[&str] = &[
     "tcp-services-configmap",
     "udp-services-configmap",
     "watch-namespace",
-    "watch-namespace-selector",
 ];
 
 /// Flags that decide about routes.
@@ -28,6 +27,8 @@ const READ: &[&str] = &[
     "default-ssl-certificate",
     "enable-ssl-passthrough",
     "ingress-class",
+    "ingress-class-by-name",
+    "watch-namespace-selector",
     "watch-ingress-without-class",
 ];
 
@@ -67,6 +68,14 @@ pub(super) fn flags(inventory: &Inventory, options: &Options, entries: &mut Vec<
     }
     let mut flags: Flags = all.into_iter().flatten().collect();
     flags.extend(own);
+    // Namespaces are not read, so which of them it takes is not known.
+    if let Some(value) = flags
+        .get("watch-namespace-selector")
+        .filter(|value| !value.is_empty())
+    {
+        let field = "flag --watch-namespace-selector";
+        entries.push(Entry::new(Code::NamespaceSelector, field, value.clone()));
+    }
     for name in ["configmap", "watch-namespace"] {
         if let Some(value) = flags.get(name).filter(|value| value.contains("$(")) {
             let entry = Entry::new(Code::ControllerAmbiguous, format!("flag --{name}"), value.clone());
@@ -206,7 +215,11 @@ pub(super) fn classes(
         let (controller, class) = (named(flags), class(options, flags));
         let mine = inventory.classes.iter().filter(|(_, named)| *named == controller);
         names.extend(mine.map(|(name, _)| name.clone()));
-        if !inventory.classes.contains_key(&class) {
+        // By its name alone, whatever controller the class names.
+        let by_name = flags
+            .get("ingress-class-by-name")
+            .is_some_and(|value| value != "false");
+        if by_name || !inventory.classes.contains_key(&class) {
             names.insert(class.clone());
         }
         legacy.insert(class);

@@ -87,7 +87,14 @@ impl Emitter<'_, '_> {
     fn served(&self, book: &mut Book<'_>) -> Vec<Served> {
         let mut all = Vec::new();
         let mut names: BTreeSet<String> = self.servers.keys().cloned().collect();
-        let decided = tls::all(self.servers, self.members, self.settings, self.inventory, book);
+        let decided = tls::all(
+            self.servers,
+            self.members,
+            self.settings,
+            self.inventory,
+            self.options,
+            book,
+        );
         for server in self.servers.values() {
             let mut security = decided.get(&server.host).cloned().unwrap_or_default();
             let (spec, ends) = self.virtual_service(server, &security, book);

@@ -40,6 +40,8 @@ pub(super) struct Features {
     pub headers: Headers,
     pub retries: Option<Retries>,
     pub balance: Option<LoadBalancer>,
+    /// Whether a session stays with its endpoint, by a cookie of nginx's own.
+    pub sticky: bool,
     /// In seconds.
     pub connect_timeout: Option<u64>,
     pub passthrough: bool,
@@ -84,6 +86,7 @@ pub(super) fn read(
         headers: Headers::default(),
         retries: retries(&notes),
         balance: balance::read(&notes),
+        sticky: notes.text("affinity") == Some("cookie"),
         connect_timeout: notes.seconds("proxy-connect-timeout"),
         passthrough: passthrough(&notes, settings),
         canary: None,

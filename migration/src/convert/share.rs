@@ -10,7 +10,7 @@ use super::select::result;
 use super::servers::{Location, Member, Place, Server, host_of};
 use super::spoilt::Spoilt;
 use crate::input::{Backend, Inventory, PathType};
-use crate::report::{Code, Entry, Outcome};
+use crate::report::{Code, Entry, Outcome, PathResult};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A canary, by the upstream that it hangs on.
@@ -105,7 +105,7 @@ pub(super) fn canaries(
                             let entry = Entry::new(Code::GatewayCanary, place.field(), path.path.clone());
                             book.note(member.ingress, entry);
                         }
-                        let mut told = result(place, &host, &path.path, Outcome::Converted, Vec::new());
+                        let mut told = split(member, owner, rules, (place, &host, &path.path), book);
                         told.virtual_service = servers
                             .get(&host)
                             .map(|server| super::virtual_service_key(server, members, options));
@@ -125,6 +125,23 @@ pub(super) fn canaries(
     }
     spread(servers, members, &hanging, book);
     hanging
+}
+
+/// What becomes of a path that is split. Of an owner whose sessions stay with their endpoint nginx keeps them on their arm.
+fn split(
+    member: &Member<'_>,
+    owner: &Member<'_>,
+    rules: &Rules,
+    (place, host, path): (Place, &str, &str),
+    book: &mut Book<'_>,
+) -> PathResult {
+    if !(owner.features.sticky && rules.sends()) {
+        return result(place, host, path, Outcome::Converted, Vec::new());
+    }
+    let code = Code::AffinityCanary;
+    let detail = format!("the sessions are those of {}", owner.ingress.meta.name);
+    book.note(member.ingress, Entry::new(code, place.field(), path).with(detail));
+    result(place, host, path, Outcome::Approximated, vec![code])
 }
 
 /// What any location has as its back end, refused ones among them: its protection is not the canary's.

@@ -28,6 +28,7 @@ pub(super) fn all(
     members: &[Member<'_>],
     settings: &Settings,
     inventory: &Inventory,
+    options: &Options,
     book: &mut Book<'_>,
 ) -> BTreeMap<String, Security> {
     let mut decided: BTreeMap<String, Security> = BTreeMap::new();
@@ -42,7 +43,72 @@ pub(super) fn all(
     };
     let inherited: Vec<_> = decided.iter().filter_map(inherit).collect();
     decided.extend(inherited);
+    same(&mut decided, servers, members, settings, inventory, options, book);
     decided
+}
+
+/// Browsers use a connection for every host of its certificate, so hosts of one certificate have to be in one server, whatever
+/// Secrets they name. Where the platform has it, as the default or in the gateway's namespace, that one is shown; a tenant's is
+/// no other tenant's to rely on, so where only they have it, it is told.
+fn same(
+    decided: &mut BTreeMap<String, Security>,
+    servers: &BTreeMap<String, Server<'_>>,
+    members: &[Member<'_>],
+    settings: &Settings,
+    inventory: &Inventory,
+    options: &Options,
+    book: &mut Book<'_>,
+) {
+    let of = |key: &Key| inventory.secrets.get(key)?.certificate;
+    let mut platform: BTreeMap<u64, Key> = BTreeMap::new();
+    let home = inventory.secrets.iter().filter(|((namespace, _), secret)| {
+        // What was copied there is no certificate of its own.
+        let copied = secret.meta.labels.get("app.kubernetes.io/managed-by");
+        *namespace == options.gateway_namespace && copied.is_none_or(|by| by != "gradual-rollout")
+    });
+    for (key, _) in home {
+        if let Some(certificate) = of(key) {
+            platform.entry(certificate).or_insert_with(|| key.clone());
+        }
+    }
+    if let Some((key, certificate)) = settings
+        .default_certificate
+        .as_ref()
+        .and_then(|key| Some((key, of(key)?)))
+    {
+        platform.insert(certificate, key.clone());
+    }
+    let mut named: BTreeMap<u64, BTreeSet<Key>> = BTreeMap::new();
+    for key in decided
+        .values_mut()
+        .filter_map(|security| security.secret.as_mut())
+    {
+        let Some(certificate) = of(key) else { continue };
+        if let Some(known) = platform.get(&certificate) {
+            known.clone_into(key);
+        }
+        named.entry(certificate).or_default().insert(key.clone());
+    }
+    for (host, security) in decided.iter() {
+        let Some(key) = &security.secret else { continue };
+        let others: Vec<String> = of(key)
+            .and_then(|certificate| named.get(&certificate))
+            .into_iter()
+            .flatten()
+            .filter(|other| *other != key)
+            .map(|(namespace, name)| format!("{namespace}/{name}"))
+            .collect();
+        let member = servers
+            .get(host)
+            .and_then(|server| members.get(*server.members.first()?));
+        if let Some(member) = member.filter(|_| !others.is_empty()) {
+            let entry = Entry::new(Code::SameCertificate, "spec.tls", key.1.clone());
+            book.note(
+                member.ingress,
+                entry.with(format!("{host}; also in {}", others.join(", "))),
+            );
+        }
+    }
 }
 
 /// Whether TLS of a server is passed through: the oldest Ingress of the host decides, for all of its paths.

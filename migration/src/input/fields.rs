@@ -7,7 +7,9 @@ use super::kinds::{
 };
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 
 /// `namespace/name` of any object.
 pub(super) fn name_of(value: &Value) -> String {
@@ -218,19 +220,36 @@ pub(super) fn secret(value: &Value) -> Result<Secret, String> {
         })
     }
     let mut keys = BTreeSet::new();
+    let mut pair = BTreeMap::new();
     for pointer in ["/data", "/stringData"] {
         let data: BTreeMap<String, Option<String>> = silent(value, pointer)?;
-        let filled = data
-            .into_iter()
-            .filter(|(_, v)| v.as_ref().is_some_and(|v| !v.is_empty()));
-        keys.extend(filled.map(|(key, _)| key));
+        for (key, value) in data {
+            let Some(value) = value.filter(|value| !value.is_empty()) else {
+                continue;
+            };
+            if ["tls.crt", "tls.key"].contains(&key.as_str()) {
+                pair.insert(key.clone(), value);
+            }
+            keys.insert(key);
+        }
     }
+    // A certificate is anybody's to read; with its key it is the same only where it is the same.
+    let pem = pair.get("tls.crt").is_some_and(|text| {
+        let begins = ["-----BEGIN", "LS0tLS1CRUdJ"];
+        begins.iter().any(|begin| text.starts_with(begin))
+    });
+    let certificate = (pem && pair.len() == 2).then(|| {
+        let mut hasher = DefaultHasher::new();
+        pair.hash(&mut hasher);
+        hasher.finish()
+    });
     let secret_type: Option<String> = silent(value, "/type")?;
     silent::<Metadata>(value, "/metadata")?;
     Ok(Secret {
         meta: meta(value)?,
         secret_type: secret_type.unwrap_or_else(|| "Opaque".to_owned()),
         keys,
+        certificate,
     })
 }
 

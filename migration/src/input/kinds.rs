@@ -189,6 +189,8 @@ pub struct Secret {
     pub secret_type: String,
     /// Keys with a value.
     pub keys: BTreeSet<String>,
+    /// By what two certificates with their keys are known to be the same; none where there is no certificate in PEM.
+    pub certificate: Option<u64>,
 }
 
 impl Secret {

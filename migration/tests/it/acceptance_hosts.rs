@@ -1,8 +1,9 @@
 //! Acceptance cases about hosts, TLS and back ends: 11 to 17.
 
 use crate::envoy::get;
-use crate::given::{Ingress, convert_all, convert_objects, convert_with, service};
+use crate::given::{Ingress, convert_all, convert_objects, convert_with, secret, service};
 use gradual_rollout_migration::convert::Options;
+use gradual_rollout_migration::report::Code;
 use serde_json::{Value, json};
 
 #[test]
@@ -129,6 +130,65 @@ fn case_14_hosts_with_one_secret_share_one_server() {
     let servers = gateway[0]["spec"]["servers"].as_array().unwrap();
     assert_eq!(servers.len(), 2, "one for http, one for the certificate");
     assert_eq!(servers[1]["hosts"], json!(["a/x.a.com", "a/y.a.com"]));
+}
+
+#[test]
+fn one_certificate_in_several_secrets_is_shown_by_that_of_the_platform_and_told_where_there_is_none() {
+    let pem = |key: &str, text: &str| {
+        let mut object = secret(key);
+        object["data"] = json!({"tls.crt": "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t", "tls.key": text});
+        object
+    };
+    let one = |namespace: &str| {
+        let host = format!("{namespace}.w.com");
+        Ingress::new(&format!("{namespace}/x"))
+            .tls(&[&host], "wild")
+            .path(&host, "Prefix", "/", "s")
+            .0
+    };
+    let servers = |more: &[Value], options: &Options| {
+        let given = [one("a"), one("b"), service("a/s"), service("b/s")];
+        let done = convert_objects(&[&given[..], more].concat(), options);
+        let gateway = done.objects("Gateway")[0].clone();
+        let all = gateway["spec"]["servers"].as_array().unwrap().clone();
+        let hosts: Vec<Value> = all
+            .iter()
+            .filter(|server| server["port"]["number"] == 443)
+            .map(|server| json!([server["hosts"], server["tls"]["credentialName"]]))
+            .collect();
+        let told = ["a", "b"].map(|namespace| {
+            let mut all = done.conversion.report.ingresses.iter();
+            let its = all.find(|result| result.namespace == namespace).unwrap();
+            its.entries
+                .iter()
+                .any(|entry| entry.code == Code::SameCertificate)
+        });
+        (hosts, told)
+    };
+    let tenants = [pem("a/wild", "eA=="), pem("b/wild", "eA==")];
+    let (hosts, told) = servers(&tenants, &Options::default());
+    assert_eq!((hosts.len(), told), (2, [true, true]));
+    // Who has the certificate, and not its key, has another.
+    let other = [pem("a/wild", "eA=="), pem("b/wild", "eQ==")];
+    let (hosts, told) = servers(&other, &Options::default());
+    assert_eq!((hosts.len(), told), (2, [false, false]));
+    let both = json!([["a/a.w.com", "b/b.w.com"], "wild"]);
+    let home = [&tenants[..], &[pem("istio-system/wild", "eA==")]].concat();
+    let (hosts, told) = servers(&home, &Options::default());
+    assert_eq!((hosts, told), (vec![both], [false, false]));
+    let platform = [&tenants[..], &[pem("p/default", "eA==")]].concat();
+    let options = Options {
+        default_certificate: Some(("p".to_owned(), "default".to_owned())),
+        ..Options::default()
+    };
+    let (hosts, told) = servers(&platform, &options);
+    assert_eq!((hosts.len(), told), (1, [false, false]));
+    assert_eq!(hosts[0][0], json!(["a/a.w.com", "b/b.w.com"]));
+    // What this program copied there is no certificate of the platform's.
+    let mut copy = pem("istio-system/a-wild", "eA==");
+    copy["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "gradual-rollout"});
+    let (hosts, _) = servers(&[&tenants[..], &[copy]].concat(), &Options::default());
+    assert_eq!(hosts.len(), 2);
 }
 
 #[test]

@@ -3,6 +3,9 @@
 use crate::envoy::{destinations, get};
 use crate::given::{Done, Ingress, config, convert_all, convert_with};
 use gradual_rollout_migration::convert::Options;
+use gradual_rollout_migration::model::nginx::{self, Nginx};
+use gradual_rollout_migration::model::{Answer, Request, Scheme};
+use gradual_rollout_migration::report::{Severity, explain};
 use serde_json::{Value, json};
 
 /// How the gateway speaks to port 80 of the only Service with a rule.
@@ -230,6 +233,39 @@ fn case_24_affinity_by_cookie() {
         "until the browser ends"
     );
     assert!(done.told("x", "AFFINITY-RESET"));
+}
+
+#[test]
+fn a_canary_of_sessions_that_nginx_keeps_on_their_arm_is_told_and_any_other_is_not() {
+    let weights = [("canary-weight", "30")];
+    let header = [("canary-by-header", "X-Canary")];
+    let nobody = [("canary-weight", "0")];
+    let by = |primary: &[(&str, &str)], canary: &[(&str, &str)]| {
+        let note = |ingress: Ingress, (name, value): &(&str, &str)| ingress.note(name, value);
+        let main = primary
+            .iter()
+            .fold(Ingress::new("a/main"), note)
+            .path("a.com", "Prefix", "/", "s");
+        let other = Ingress::new("a/canary").day(2).note("canary", "true");
+        let other = canary.iter().fold(other, note).path("a.com", "Prefix", "/", "c");
+        let done = convert_all(&[main.clone(), other.clone()]);
+        let model = Nginx::new(&[main.0, other.0], nginx::Options::default());
+        let said = model.answer(&Request::get(Scheme::Http, "a.com", "/"));
+        let knows = said == Answer::Unsupported("canary with affinity".to_owned());
+        (done.told("canary", "AFFINITY-CANARY"), knows)
+    };
+    let sticky = ("affinity", "cookie");
+    for mode in [None, Some("sticky"), Some("legacy")] {
+        for rules in [&weights[..], &header] {
+            let mode = mode.map(|mode| ("affinity-canary-behavior", mode));
+            let canary: Vec<(&str, &str)> = rules.iter().copied().chain(mode).collect();
+            assert_eq!(by(&[sticky], &canary), (true, true), "{canary:?}");
+            assert_eq!(by(&[], &canary), (false, false), "{canary:?}");
+        }
+    }
+    assert!(!by(&[sticky], &nobody).0, "no request ever goes there");
+    let told = explain("AFFINITY-CANARY").unwrap();
+    assert_eq!(told.severity, Severity::High);
 }
 
 #[test]

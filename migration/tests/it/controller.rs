@@ -179,7 +179,6 @@ fn flags_whose_effect_is_lost_are_told() {
         "--tcp-services-configmap=a/b",
         "--disable-catch-all",
         "--watch-namespace=a",
-        "--watch-namespace-selector=x=y",
     ];
     let done = with(&[deployment("in", &lost)]);
     for flag in [
@@ -187,10 +186,21 @@ fn flags_whose_effect_is_lost_are_told() {
         "tcp-services-configmap",
         "disable-catch-all",
         "watch-namespace",
-        "watch-namespace-selector",
     ] {
         assert!(controller_says(&done, "CONTROLLER-SETTING", flag), "{flag}");
     }
+}
+
+#[test]
+fn namespaces_that_are_selected_by_labels_are_converted_only_by_whoever_says_which_they_are() {
+    let selects = deployment("in", &["--watch-namespace-selector=tenant=yes"]);
+    let done = with(std::slice::from_ref(&selects));
+    assert!(!open(&done) && done.told("x", "NAMESPACE-SELECTOR"));
+    let objects = [one().0, service("a/s"), selects];
+    assert!(open(&convert_objects(
+        &objects,
+        &accepting(&["NAMESPACE-SELECTOR"])
+    )));
 }
 
 #[test]
@@ -221,6 +231,14 @@ fn a_class_in_two_words_and_classes_of_the_controller() {
         class("nginx-public", "k8s.io/ingress-nginx"),
     ];
     assert!(open(&convert_objects(&objects, &Options::default())));
+    // By its name alone where the controller is told so.
+    for (flag, wanted) in [
+        ("--ingress-class-by-name", true),
+        ("--ingress-class-by-name=false", false),
+    ] {
+        let done = with(&[class("nginx", "my.org/other"), deployment("in", &[flag])]);
+        assert_eq!(open(&done), wanted, "{flag}");
+    }
     let done = with(&[class("nginx", "nginx.org/ingress-controller")]);
     assert!(!open(&done) && done.told("x", "OTHER-CLASS"));
     let strict = Options {

@@ -4,12 +4,15 @@
 use super::gateway;
 use super::inputs;
 use super::keep;
+use super::live;
 use super::needs::annotate;
 use super::owned;
 use super::plan::Sources;
 use super::read::{from, of_kind};
 use super::select::object;
+use crate::answering::{self, Routes, Servers};
 use crate::cluster;
+use crate::convert;
 use crate::finding::{Finding, Severity};
 use crate::marks;
 use gradual_rollout_migration::convert::Conversion;
@@ -65,9 +68,28 @@ pub fn closes(route: &Value, key: &Key) -> bool {
     names.any(|(namespace, name)| namespace == key.0 && name == key.1)
 }
 
+/// What has to be closed.
+#[derive(Debug, Default)]
+pub struct Closing {
+    /// Ingresses whose paths the gateway answers itself from here on.
+    pub keys: BTreeSet<Key>,
+    /// Routes that answer everything themselves, and for whom.
+    pub routes: BTreeMap<gateway::Host, BTreeSet<Key>>,
+}
+
+/// What it is decided by.
+struct Ground<'a> {
+    sources: &'a Sources<'a>,
+    asked: &'a Asked<'a>,
+    /// Those that are refused and demand what the gateway may not have, and what.
+    demanding: BTreeMap<Key, BTreeSet<String>>,
+    /// What a conversion makes of whom.
+    converted: BTreeMap<gateway::Host, BTreeSet<Key>>,
+}
+
 /// What an Ingress demands that the gateway may not have: what refused it and is a control, of its own or of the whole
 /// controller; and where it was changed since it was converted, whatever it says to keep somebody out.
-fn demands(sources: &Sources<'_>, conversion: &Conversion, key: &Key) -> BTreeSet<String> {
+fn demands(sources: &Sources<'_>, conversion: &Conversion, prefix: &str, key: &Key) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     let results = conversion.report.ingresses.iter();
     for result in results.filter(|result| result.namespace == key.0 && result.name == key.1) {
@@ -84,70 +106,139 @@ fn demands(sources: &Sources<'_>, conversion: &Conversion, key: &Key) -> BTreeSe
         };
         marks::as_converted(ingress) != Some(true) || noted()
     });
-    all.extend(
-        changed
-            .map(marks::protections)
-            .unwrap_or_default()
-            .into_iter()
-            .map(ToOwned::to_owned),
-    );
+    let said = changed.map(|ingress| marks::protections_by(ingress, &|before| before == prefix));
+    all.extend(said.unwrap_or_default().into_iter().map(ToOwned::to_owned));
+    all
+}
+
+impl Ground<'_> {
+    /// What somebody edited is not written, nor what others rest on.
+    fn writes(&self, route: &Value) -> bool {
+        (self.sources.args.overwrite || marks::untouched(route) == Some(true))
+            && owned::others(route, self.asked.spoken, &self.sources.seen.ingresses).is_empty()
+    }
+
+    /// Whether what the converter makes closes the paths of one.
+    fn converts(&self, route: &Value, key: &Key) -> bool {
+        let made = self.converted.get(&gateway::key(route));
+        let closed = if from(route).contains(key) {
+            made.is_some()
+        } else {
+            self.converted.values().any(|made| made.contains(key))
+        };
+        closed && keep::gone(route, &self.sources.seen.ingresses).is_empty()
+    }
+
+    /// Whether a route serves nothing but what has to be closed, and what nobody asks of it any more. A connection that is
+    /// passed through cannot be answered.
+    fn whole(&self, route: &Value) -> bool {
+        let from = from(route);
+        let closes = |key: &Key| self.demanding.contains_key(key) || self.nobodys(route, key);
+        !from.is_empty() && from.iter().all(closes) && route.pointer("/spec/tls").is_none()
+    }
+
+    /// Whether one of a route's Ingresses is gone by another hand, or is converted and has none of its hosts any more.
+    fn nobodys(&self, route: &Value, key: &Key) -> bool {
+        let asked = self.asked;
+        match self.sources.seen.ingresses.get(key) {
+            None => !keep::cleaned(route, key),
+            Some(ingress) => {
+                asked.spoken.contains(key)
+                    && asked.accepted.contains(key)
+                    && live::hosts(route).is_disjoint(&answering::names(ingress))
+            }
+        }
+    }
+}
+
+/// The routes that the gateway answers each of some Ingresses by: those that were made of it, and those that have its hosts
+/// from others, and lead somewhere for its paths.
+fn answered<'a>(
+    sources: &Sources<'a>,
+    asked: &Asked<'_>,
+    routes: &[&'a Value],
+) -> BTreeMap<Key, Vec<&'a Value>> {
+    let there = &sources.seen.ingresses;
+    let spoken = there.iter().filter(|(key, _)| asked.spoken.contains(*key));
+    let servers = Servers::new(spoken);
+    let named = Routes::new(routes.iter().copied());
+    let mut made: BTreeMap<Key, Vec<&Value>> = BTreeMap::new();
+    for route in routes {
+        for key in from(route) {
+            made.entry(key).or_default().push(route);
+        }
+    }
+    let mut all: BTreeMap<Key, Vec<&Value>> = BTreeMap::new();
+    for key in refused(asked.conversion)
+        .into_iter()
+        .filter(|key| asked.spoken.contains(key))
+    {
+        let mut its = made.remove(&key).unwrap_or_default();
+        if let Some(ingress) = there.get(&key).filter(|ingress| !answering::canary(ingress)) {
+            for name in answering::names(ingress) {
+                let paths = servers.paths(&name, &key, ingress);
+                for route in named.of(&name) {
+                    let known = its.iter().any(|other| std::ptr::eq(*other, *route));
+                    if !known && paths.iter().any(|path| answering::leads(route, path)) {
+                        its.push(route);
+                    }
+                }
+            }
+        }
+        if !its.is_empty() {
+            all.insert(key, its);
+        }
+    }
     all
 }
 
 /// Those of a batch that are refused and served, and of them those whose paths are closed: the gateway answers itself from
-/// here on.
-pub fn find(sources: &Sources<'_>, asked: &Asked<'_>, findings: &mut Vec<Finding>) -> BTreeSet<Key> {
-    let live = sources.live;
-    let refused = refused(asked.conversion);
-    let served: BTreeSet<Key> = live.ours(&cluster::VIRTUAL_SERVICE).flat_map(from).collect();
-    let served: BTreeSet<Key> = served
-        .into_iter()
-        .filter(|key| asked.spoken.contains(key) && refused.contains(key))
+/// here on. Routes that go by this run serve nothing any more.
+pub fn find(
+    sources: &Sources<'_>,
+    asked: &Asked<'_>,
+    going: &BTreeSet<gateway::Host>,
+    findings: &mut Vec<Finding>,
+) -> Closing {
+    let routes = sources.live.ours(&cluster::VIRTUAL_SERVICE);
+    let routes: Vec<&Value> = routes
+        .filter(|route| !going.contains(&gateway::key(route)))
         .collect();
-    let demanding: BTreeMap<&Key, BTreeSet<String>> = served
-        .iter()
-        .map(|key| (key, demands(sources, asked.conversion, key)))
+    let prefix = convert::prefix(&sources.seen.inventory, sources.options);
+    let served = answered(sources, asked, &routes);
+    let demanding = served
+        .keys()
+        .map(|key| (key.clone(), demands(sources, asked.conversion, &prefix, key)))
         .filter(|(_, demands)| !demands.is_empty())
         .collect();
-    let whole_ones: BTreeSet<Key> = demanding.keys().copied().cloned().collect();
-    let converted: BTreeMap<gateway::Host, BTreeSet<Key>> = of_kind(asked.conversion, "VirtualService")
-        .map(|body| (gateway::key(body), from(body)))
-        .collect();
-    let mut closed = BTreeSet::new();
-    for key in &served {
-        let its: Vec<&Value> = live
-            .ours(&cluster::VIRTUAL_SERVICE)
-            .filter(|route| from(route).contains(key))
-            .collect();
-        // What somebody edited is not written, nor what others rest on.
-        let writes = |route: &Value| {
-            (sources.args.overwrite || marks::untouched(route) == Some(true))
-                && owned::others(route, asked.spoken, &sources.seen.ingresses).is_empty()
-        };
-        let by_converter = |route: &Value| {
-            converted.contains_key(&gateway::key(route))
-                && keep::gone(route, &sources.seen.ingresses).is_empty()
-        };
-        let demands = demanding.get(key);
+    let ground = Ground {
+        sources,
+        asked,
+        demanding,
+        converted: of_kind(asked.conversion, "VirtualService")
+            .map(|body| (gateway::key(body), from(body)))
+            .collect(),
+    };
+    let mut closing = Closing::default();
+    for (key, its) in &served {
+        let demands = ground.demanding.get(key);
+        if demands.is_none() && !its.iter().any(|route| from(route).contains(key)) {
+            // Its host is another's, and it asks for nothing that is lost there.
+            continue;
+        }
         let closes = demands.is_some()
             && its
                 .iter()
-                .all(|route| writes(route) && (by_converter(route) || whole(route, &whole_ones)));
+                .all(|route| ground.writes(route) && (ground.converts(route, key) || ground.whole(route)));
         // Where others of its host are written anew its paths are answered there all the same.
         let anew = its.iter().any(|route| {
-            let from = converted.get(&gateway::key(route));
-            let others = from.is_some_and(|from| !from.is_disjoint(asked.accepted));
-            others && writes(route) && by_converter(route)
+            let made = ground.converted.get(&gateway::key(route));
+            let others = made.is_some_and(|made| !made.is_disjoint(asked.accepted));
+            others && ground.writes(route) && ground.converts(route, key)
         });
         let status: BTreeSet<u16> = its
             .iter()
-            .map(|route| {
-                if converted.contains_key(&gateway::key(route)) {
-                    503
-                } else {
-                    403
-                }
-            })
+            .map(|route| if ground.converts(route, key) { 503 } else { 403 })
             .collect();
         let became = match demands {
             Some(demands) if closes => Became::Closed(demands, &status),
@@ -155,13 +246,19 @@ pub fn find(sources: &Sources<'_>, asked: &Asked<'_>, findings: &mut Vec<Finding
             None if anew => Became::Beside,
             None => Became::Served,
         };
-        let together: BTreeSet<Key> = its.iter().flat_map(|route| from(route)).collect();
-        findings.push(became.finding(key, &together));
+        let mut together: BTreeSet<Key> = its.iter().flat_map(|route| from(route)).collect();
+        together.insert(key.clone());
+        let back = keep::back(&together, its, &sources.seen.ingresses);
+        findings.push(became.finding(key, &back));
         if closes {
-            closed.insert(key.clone());
+            closing.keys.insert(key.clone());
+            for route in its.iter().filter(|route| !ground.converts(route, key)) {
+                let shut = closing.routes.entry(gateway::key(route)).or_default();
+                shut.insert(key.clone());
+            }
         }
     }
-    closed
+    closing
 }
 
 /// What becomes of one that is refused and served.
@@ -173,8 +270,8 @@ enum Became<'a> {
 }
 
 impl Became<'_> {
-    /// The same, told; `together` are all Ingresses of its routes, which go back together.
-    fn finding(&self, key: &Key, together: &BTreeSet<Key>) -> Finding {
+    /// The same, told; and how all Ingresses of its routes go back together.
+    fn finding(&self, key: &Key, back: &str) -> Finding {
         let list = |all: &BTreeSet<String>| all.iter().cloned().collect::<Vec<_>>().join(", ");
         let (code, message) = match self {
             Self::Closed(demands, status) => {
@@ -204,33 +301,26 @@ impl Became<'_> {
                 ),
             ),
         };
-        let named: Vec<String> = together
-            .iter()
-            .map(|(namespace, name)| format!("{namespace}/{name}"))
-            .collect();
         Finding {
             code,
             severity: Severity::Blocker,
             object: object(key),
             message,
             remedy: format!(
-                "give it back to nginx, which can do it, with all that share a route with it: migrate rollback --ingress {}",
-                named.join(",")
+                "give it back to nginx, which can do it, with all that share a route with it: {back}"
             ),
         }
     }
 }
 
-/// Whether a route serves nothing but what has to be closed. A connection that is passed through cannot be answered.
-pub fn whole(route: &Value, closed: &BTreeSet<Key>) -> bool {
-    let from = from(route);
-    !from.is_empty() && from.is_subset(closed) && route.pointer("/spec/tls").is_none()
-}
-
-/// A route that answers everything with 403.
-pub fn shut(route: &Value) -> Value {
+/// A route that answers everything with 403, for the sake of some Ingresses. What it needs stays with it.
+pub fn shut(route: &Value, sake: &BTreeSet<Key>) -> Value {
     let (namespace, name) = gateway::key(route);
-    let made_of = cluster::annotation(route, marks::FROM).unwrap_or_default();
+    let made_of = answering::typed(sake);
+    let mut notes = json!({marks::FROM: made_of, marks::CLOSED: made_of});
+    if let (Some(needs), Some(notes)) = (cluster::annotation(route, marks::NEEDS), notes.as_object_mut()) {
+        notes.insert(marks::NEEDS.to_owned(), needs.into());
+    }
     let mut spec = marks::spec(route);
     if let Some(spec) = spec.as_object_mut() {
         spec.insert(
@@ -242,7 +332,7 @@ pub fn shut(route: &Value) -> Value {
         "apiVersion": route.get("apiVersion"), "kind": "VirtualService",
         "metadata": {
             "name": name, "namespace": namespace, "labels": {marks::MANAGED_BY: marks::OURS},
-            "annotations": {marks::FROM: made_of, marks::CLOSED: made_of},
+            "annotations": notes,
         },
         "spec": spec,
     })

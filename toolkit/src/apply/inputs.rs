@@ -2,6 +2,7 @@
 //! Who changes these changes what nginx does, and nothing of an Ingress.
 
 use super::gateway;
+use super::live::texts;
 use super::needs::annotate;
 use super::plan::Sources;
 use super::read::{from, ports};
@@ -116,6 +117,8 @@ fn service(host: &str) -> Option<Key> {
 pub struct Now {
     settings: BTreeMap<String, Result<String, String>>,
     services: Services,
+    /// Whom load balancers let in; nobody is named where everybody is.
+    ranges: BTreeMap<Key, BTreeSet<String>>,
 }
 
 impl Now {
@@ -147,8 +150,18 @@ impl Now {
                 Some((port.get("port")?.as_u64()?, name.to_owned()))
             });
             now.services.insert(gateway::key(&service), ports.collect());
+            if service.pointer("/spec/type").and_then(Value::as_str) == Some("LoadBalancer") {
+                let ranges = texts(&service, "/spec/loadBalancerSourceRanges");
+                let ranges = ranges.map(|range| range.trim().to_owned()).collect();
+                now.ranges.insert(gateway::key(&service), ranges);
+            }
         }
         Ok(now)
+    }
+
+    /// Whom the load balancer of a Service lets in; none where it has none.
+    pub fn ranges(&self, namespace: &str, name: &str) -> Option<&BTreeSet<String>> {
+        self.ranges.get(&(namespace.to_owned(), name.to_owned()))
     }
 
     /// What of it is not as a route was made with.

@@ -1,11 +1,13 @@
-//! What an apply must not take away: what is still served of Ingresses that are gone. They were cleaned up, so a
-//! conversion knows nothing of them any more.
+//! What stands on a route. An Ingress that `cleanup` deleted is still served by it, and a conversion knows nothing of it
+//! any more: an apply must not take that away. What is gone by another hand, or has another host by now, is nobody's wish:
+//! nginx does not serve it either, so it keeps nothing as it is.
 
 use super::closed;
 use super::inputs;
 use super::item::{Change, Item};
 use super::read::from;
 use super::select::shown;
+use crate::answering::{keys, typed};
 use crate::cluster::annotation;
 use crate::finding::{Finding, Severity};
 use crate::marks;
@@ -13,11 +15,37 @@ use gradual_rollout_migration::input::Key;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The Ingresses that a route was made of and that are gone.
-pub fn gone(route: &Value, there: &BTreeMap<Key, Value>) -> Vec<String> {
+/// Whether `cleanup` deleted an Ingress of a route. One of before did not say which: all that are gone, then.
+pub fn cleaned(route: &Value, key: &Key) -> bool {
+    annotation(route, marks::CLEANED_AT).is_some()
+        && (annotation(route, marks::CLEANED).is_none() || keys(route, marks::CLEANED).contains(key))
+}
+
+/// The Ingresses that a route was made of and that `cleanup` deleted.
+pub fn gone(route: &Value, there: &BTreeMap<Key, Value>) -> BTreeSet<Key> {
     let gone = from(route).into_iter().filter(|key| !there.contains_key(key));
-    gone.map(|(namespace, name)| format!("{namespace}/{name}"))
-        .collect()
+    gone.filter(|key| cleaned(route, key)).collect()
+}
+
+/// Those that are gone by another hand.
+pub fn orphans(route: &Value, there: &BTreeMap<Key, Value>) -> BTreeSet<Key> {
+    let gone = from(route).into_iter().filter(|key| !there.contains_key(key));
+    gone.filter(|key| !cleaned(route, key)).collect()
+}
+
+/// What gives Ingresses back to nginx; those that are gone by another hand are named as such, and what was cleaned up comes
+/// from the backup.
+pub fn back(together: &BTreeSet<Key>, routes: &[&Value], there: &BTreeMap<Key, Value>) -> String {
+    let lost: BTreeSet<Key> = routes.iter().flat_map(|route| orphans(route, there)).collect();
+    let cleaned: BTreeSet<Key> = routes.iter().flat_map(|route| gone(route, there)).collect();
+    let mut said = format!("migrate rollback --ingress {}", typed(together));
+    if !lost.is_empty() {
+        said = format!("{said} --gone {}", typed(&lost));
+    }
+    if !cleaned.is_empty() {
+        said = format!("{said} --dir FOLDER, the backup that has {}", typed(&cleaned));
+    }
+    said
 }
 
 /// Whether a route says all that those of its Ingresses want that are there.
@@ -40,31 +68,37 @@ pub fn settled(wanted: &Value, route: &Value, there: &BTreeMap<Key, Value>) -> b
 }
 
 /// That a route is left as it is for the sake of Ingresses that are gone.
-pub fn finding(item: &Item, gone: &[String], settled: bool) -> Finding {
+pub fn finding(item: &Item, route: &Value, gone: &BTreeSet<Key>, settled: bool) -> Finding {
     let (code, severity, why, remedy) = if settled {
         (
             "APPLY-KEPT",
             Severity::Info,
             "",
-            "nothing has to be done; to have it written anew, bring them back first: migrate restore --kind Ingress",
+            "nothing has to be done; to have it written anew, bring them back first: migrate restore --kind Ingress".to_owned(),
         )
     } else {
+        let together: BTreeSet<Key> = from(route).union(&from(&item.body)).cloned().collect();
         (
             "APPLY-GONE-SHARED",
             Severity::Blocker,
             ", and another Ingress of its host wants it otherwise now",
-            "bring them back first, then apply: migrate restore --kind Ingress; where nobody wants them: migrate rollback --ingress with all of them, --gone for those, then apply",
+            format!(
+                "bring them back first, then apply: migrate restore --kind Ingress; where nobody wants them: migrate rollback --ingress {} --gone {}, then apply",
+                typed(&together),
+                typed(gone)
+            ),
         )
     };
+    let gone: Vec<String> = gone.iter().map(|key| typed([key])).collect();
     Finding {
         code,
         severity,
         object: item.object(),
         message: format!(
-            "left as it is: it also serves {}, which is not there any more{why}",
-            shown(gone)
+            "left as it is: it also serves {}, which was cleaned up{why}",
+            shown(&gone)
         ),
-        remedy: remedy.to_owned(),
+        remedy,
     }
 }
 

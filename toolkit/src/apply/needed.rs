@@ -9,7 +9,10 @@ use super::needs;
 use super::owned::{self, Leading};
 use super::plan::{Plan, Sources};
 use super::read::{destinations, from, guarded, of_kind, ports};
+use super::select::shown;
 use crate::cluster;
+use crate::finding::{Finding, Severity};
+use crate::foreign::{self, Foreign};
 use crate::marks;
 use gradual_rollout_migration::convert::Conversion;
 use gradual_rollout_migration::input::Key;
@@ -58,6 +61,7 @@ pub fn plan(
             .filter_map(|rule| Some((rule.pointer("/spec/host")?.as_str()?, rule)))
             .collect(),
     };
+    let foreign = Foreign::new(sources.live);
     let made_of = needs::sources(routes);
     let mut leading: BTreeMap<String, Vec<&Item>> = BTreeMap::new();
     for item in &own {
@@ -88,6 +92,11 @@ pub fn plan(
         ) {
             Ok(None) => {}
             Ok(Some((body, owners))) => {
+                let others = foreign.rules(&service, &sources.options.gateway_namespace);
+                if !others.is_empty() {
+                    plan.findings.push(rule_taken(&service, &hosts, &others));
+                    plan.bad.extend(shut(&hosts, plan));
+                }
                 let body = needs::made_of(&body, &hosts, &made_of, owners);
                 rules.push(sources.item(cluster::DESTINATION_RULE, &body, hosts));
             }
@@ -99,6 +108,58 @@ pub fn plan(
     }
     plan.items.extend(rules);
     policies(sources, conversion, &own, &made_of, plan);
+    denied(sources, &own, &foreign, plan);
+}
+
+/// Those of some hosts that are not open: what is served is written as it should be all the same.
+fn shut(hosts: &BTreeSet<String>, plan: &Plan) -> Vec<String> {
+    let open = |host: &&String| plan.open.iter().any(|(_, open)| open == *host);
+    hosts.iter().filter(|host| !open(host)).cloned().collect()
+}
+
+fn rule_taken(service: &str, hosts: &BTreeSet<String>, others: &[&Value]) -> Finding {
+    let hosts: Vec<String> = hosts.iter().cloned().collect();
+    Finding {
+        code: "APPLY-RULE-TAKEN",
+        severity: Severity::Blocker,
+        object: foreign::named(&cluster::DESTINATION_RULE, others),
+        message: format!(
+            "somebody else wrote it for {service}, which {} needs a rule for: Istio may go by it alone, without protocol, balancing and timeout of ours",
+            shown(&hosts)
+        ),
+        remedy: "take what it says into the Ingress, and delete it or have it exported to its own namespace alone (exportTo: [\".\"]); or give the Ingress a Service of its own".to_owned(),
+    }
+}
+
+/// Tells policies of others because of which nobody gets to a host at the gateway.
+fn denied(sources: &Sources<'_>, own: &[&Item], foreign: &Foreign<'_>, plan: &mut Plan) {
+    let pods = sources.options.gateway_selector.iter();
+    let pods = pods
+        .map(|(label, value)| (label.clone(), Value::from(value.clone())))
+        .collect();
+    let mut by_policy: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for host in own.iter().flat_map(|item| &item.hosts) {
+        let denying = foreign.denying(host, &sources.options.gateway_namespace, &pods);
+        if !denying.is_empty() {
+            let named = foreign::named(&cluster::AUTHORIZATION_POLICY, &denying);
+            by_policy.entry(named).or_default().insert(host.clone());
+        }
+    }
+    for (object, hosts) in by_policy {
+        let names: Vec<String> = hosts.iter().cloned().collect();
+        plan.findings.push(Finding {
+            code: "APPLY-DENIED",
+            severity: Severity::Blocker,
+            object,
+            message: format!(
+                "somebody else wrote it, and it lets nobody in at the gateway for {}",
+                shown(&names)
+            ),
+            remedy: "have it let the hosts in, or select other pods than the gateway's; then ask again"
+                .to_owned(),
+        });
+        plan.bad.extend(shut(&hosts, plan));
+    }
 }
 
 /// The rule for a Service as it is written, and of which Ingresses else; or the routes in whose way it would be.

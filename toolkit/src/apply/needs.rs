@@ -5,7 +5,7 @@ use super::item::{Change, Item};
 use super::live::Live;
 use super::plan::Plan;
 use super::read::{destinations, from};
-use crate::cluster::{self, annotation};
+use crate::cluster::{self, annotation, meta};
 use crate::marks;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,8 @@ pub fn note(plan: &Plan, routes: &mut [Item], live: &Live) {
     }
     for route in routes {
         let is_held = |host: &String| plan.held.contains(&(route.namespace.clone(), host.clone()));
-        if route.hosts.iter().any(is_held) {
+        // What is closed as a whole keeps what it had.
+        if route.hosts.is_empty() || route.hosts.iter().any(is_held) {
             continue;
         }
         let leads = destinations(&route.body);
@@ -85,6 +86,13 @@ pub fn made_of(body: &Value, hosts: &BTreeSet<String>, sources: &Objects, others
 pub fn of(route: &Value) -> impl Iterator<Item = &str> {
     let all = annotation(route, marks::NEEDS).unwrap_or_default();
     all.split(',').filter(|name| !name.is_empty())
+}
+
+/// Whether a route may need a policy of its hosts: it says so, or was written before routes said what they need.
+pub fn may_need(route: &Value, guard: &Value) -> bool {
+    let name = cluster::AUTHORIZATION_POLICY.named(meta(guard, "namespace"), meta(guard, "name"));
+    let says = annotation(route, marks::NEEDS).is_some() || annotation(route, marks::SOURCES).is_some();
+    !says || of(route).any(|needed| needed.split('@').next() == Some(name.as_str()))
 }
 
 /// Writes an annotation on an object.

@@ -94,6 +94,13 @@ impl Plan {
     }
 }
 
+/// The routes that go by a run.
+fn going(plan: &Plan) -> BTreeSet<Host> {
+    let routes = plan.pruned.iter();
+    let routes = routes.filter(|(kind, _)| *kind == cluster::VIRTUAL_SERVICE);
+    routes.map(|(_, route)| gateway::key(route)).collect()
+}
+
 /// What a plan is made of.
 #[derive(Debug)]
 pub struct Sources<'a> {
@@ -129,18 +136,21 @@ impl Sources<'_> {
             let prefix = convert::prefix(&self.seen.inventory, self.options);
             left::prefixed(&prefix, &spoken, self.seen, self.live)?;
         }
-        let refused = if self.args.secrets_only {
-            BTreeSet::new()
+        let old = self.old(&conversion, &accepted, &spoken, &mut plan);
+        let closing = if self.args.secrets_only {
+            closed::Closing::default()
         } else {
             let asked = closed::Asked {
                 spoken: &spoken,
                 accepted: &accepted,
                 conversion: &conversion,
             };
-            closed::find(self, &asked, &mut plan.findings)
+            let going = going(&plan);
+            closed::find(self, &asked, &going, &mut plan.findings)
         };
-        let mut routes = self.routes(&conversion, &[&accepted, &refused], &spoken, &mut plan);
-        routes.extend(self.shut(&conversion, &refused));
+        let wanted = [&accepted, &closing.keys];
+        let mut routes = self.routes(&conversion, &wanted, &spoken, &old, &mut plan);
+        routes.extend(self.shut(&closing));
         let gateways = self.gateways(&conversion, &routes, &mut plan);
         self.secrets(&conversion, &gateways, &mut plan);
         needed::plan(self, &conversion, &routes, &spoken, &mut plan);
@@ -201,13 +211,10 @@ impl Sources<'_> {
         conversion: &Conversion,
         [accepted, refused]: &[&BTreeSet<Key>; 2],
         spoken: &BTreeSet<Key>,
+        old: &BTreeSet<Host>,
         plan: &mut Plan,
     ) -> Vec<Item> {
-        let rewritten = of_kind(conversion, "Gateway").map(gateway::key).collect();
-        let stale = prune::routes(self, conversion, accepted);
-        let old: BTreeSet<Host> = stale.iter().map(prune::Stale::key).collect();
-        prune::settle(self.args, self.live, &rewritten, stale, plan);
-        let going: BTreeSet<Host> = plan.pruned.iter().map(|(_, route)| gateway::key(route)).collect();
+        let going = going(plan);
         let mut routes = Vec::new();
         let having = self.live.at_gateways();
         let inputs = Inputs::new(self);
@@ -266,14 +273,29 @@ impl Sources<'_> {
         routes
     }
 
-    /// Routes of refused Ingresses of which a conversion leaves nothing, closed.
-    fn shut(&self, conversion: &Conversion, refused: &BTreeSet<Key>) -> Vec<Item> {
-        let converted: BTreeSet<Host> = of_kind(conversion, "VirtualService").map(gateway::key).collect();
-        let routes = self.live.ours(&cluster::VIRTUAL_SERVICE);
-        routes
-            .filter(|route| !converted.contains(&gateway::key(route)) && closed::whole(route, refused))
-            .map(|route| self.item(cluster::VIRTUAL_SERVICE, &closed::shut(route), live::hosts(route)))
-            .collect()
+    /// Routes that nobody asks for any more: told, or going. All of them.
+    fn old(
+        &self,
+        conversion: &Conversion,
+        accepted: &BTreeSet<Key>,
+        spoken: &BTreeSet<Key>,
+        plan: &mut Plan,
+    ) -> BTreeSet<Host> {
+        let rewritten = of_kind(conversion, "Gateway").map(gateway::key).collect();
+        let stale = prune::routes(self, conversion, accepted, spoken);
+        let old = stale.iter().map(prune::Stale::key).collect();
+        prune::settle(self.args, self.live, &rewritten, stale, plan);
+        old
+    }
+
+    /// Routes of refused Ingresses of which a conversion leaves nothing, closed: whatever else their hosts need, they are.
+    fn shut(&self, closing: &closed::Closing) -> Vec<Item> {
+        let shut = closing.routes.iter().filter_map(|((namespace, name), sake)| {
+            let route = self.live.get(&cluster::VIRTUAL_SERVICE, namespace, name)?;
+            let body = closed::shut(route, sake);
+            Some(self.item(cluster::VIRTUAL_SERVICE, &body, BTreeSet::new()))
+        });
+        shut.collect()
     }
 
     /// A route that may be written; one that serves Ingresses that are gone stays as it is.
@@ -288,7 +310,7 @@ impl Sources<'_> {
             return Some(item);
         }
         let settled = keep::settled(&item.body, route, there);
-        plan.findings.push(keep::finding(&item, &gone, settled));
+        plan.findings.push(keep::finding(&item, route, &gone, settled));
         let hosts = item.hosts.iter();
         plan.held
             .extend(hosts.map(|host| (item.namespace.clone(), host.clone())));
@@ -367,6 +389,23 @@ impl Sources<'_> {
             };
             let live = self.live.get(&cluster::SECRET, &copy.to_namespace, &copy.to_name);
             plan.items.push(secret::item(copy, source, live, hosts));
+        }
+        if !self.args.secrets_only {
+            let copies = conversion.report.secrets.iter();
+            let copies: BTreeMap<&str, Key> = copies
+                .map(|copy| {
+                    (
+                        copy.to_name.as_str(),
+                        (copy.from_namespace.clone(), copy.from_name.clone()),
+                    )
+                })
+                .collect();
+            let of = |credential: &str| {
+                let home = || (self.options.gateway_namespace.clone(), credential.to_owned());
+                let key = copies.get(credential).cloned().unwrap_or_else(home);
+                self.seen.certificates.get(&key)
+            };
+            plan.findings.extend(secret::covering(&showing, &of));
         }
         self.renewals(plan);
     }

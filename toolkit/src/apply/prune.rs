@@ -7,17 +7,20 @@
 use super::args::ApplyArgs;
 use super::gateway::{self, Host};
 use super::item::Item;
+use super::keep;
 use super::live::{self, Live};
+use super::needs;
 use super::plan::{Plan, Sources};
 use super::read::{self, destinations, guarded, of_kind};
 use super::secret;
+use crate::answering;
 use crate::cluster::{self, Kind, annotation, meta};
 use crate::finding::{Finding, Severity};
 use crate::marks;
 use gradual_rollout_migration::convert::Conversion;
 use gradual_rollout_migration::input::Key;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that the batch does not need any more.
 pub struct Stale<'a> {
@@ -33,36 +36,45 @@ impl Stale<'_> {
     }
 }
 
-/// Whether something was written by `apply`, of these Ingresses alone.
-fn of_batch(object: &Value, accepted: &BTreeSet<Key>) -> bool {
+/// Whether something was written by `apply`, of such Ingresses alone.
+fn of_batch(object: &Value, has: &dyn Fn(&Key) -> bool) -> bool {
     let from = read::from(object);
-    annotation(object, marks::WRITTEN).is_some() && !from.is_empty() && from.is_subset(accepted)
+    annotation(object, marks::WRITTEN).is_some() && !from.is_empty() && from.iter().all(has)
 }
 
-/// Routes for hosts that their Ingresses do not have any more.
+/// Routes for hosts that their Ingresses do not have any more, or whose Ingresses are gone by another hand while one of the
+/// batch has the host now.
 pub fn routes<'a>(
     sources: &Sources<'a>,
     conversion: &Conversion,
     accepted: &BTreeSet<Key>,
+    spoken: &BTreeSet<Key>,
 ) -> Vec<Stale<'a>> {
     let converted: BTreeSet<Host> = of_kind(conversion, "VirtualService").map(gateway::key).collect();
-    let all = sources.live.ours(&cluster::VIRTUAL_SERVICE).filter(|route| {
-        !converted.contains(&gateway::key(route))
-            && of_batch(route, accepted)
+    let there = &sources.seen.ingresses;
+    let own = spoken.iter().filter_map(|key| there.get(key));
+    let own: BTreeSet<String> = own.flat_map(answering::names).collect();
+    let all = sources.live.ours(&cluster::VIRTUAL_SERVICE).filter_map(|route| {
+        let orphans = keep::orphans(route, there);
+        let hosts = live::hosts(route);
+        let known = |key: &Key| accepted.contains(key) || orphans.contains(key);
+        let stale = !converted.contains(&gateway::key(route))
+            && of_batch(route, &known)
             && annotation(route, marks::CLEANED_AT).is_none()
-    });
-    all.map(|route| {
-        let hosts: Vec<String> = live::hosts(route).into_iter().collect();
-        Stale {
+            && (orphans.is_empty() || !hosts.is_disjoint(&own));
+        let whose = if orphans.is_empty() {
+            "which its Ingress does not have any more"
+        } else {
+            "and its Ingress is gone; another has the host now"
+        };
+        let hosts: Vec<String> = hosts.into_iter().collect();
+        stale.then(|| Stale {
             kind: cluster::VIRTUAL_SERVICE,
             object: route,
-            why: format!(
-                "it was made for {}, which its Ingress does not have any more",
-                hosts.join(", ")
-            ),
-        }
-    })
-    .collect()
+            why: format!("it was made for {}, {whose}", hosts.join(", ")),
+        })
+    });
+    all.collect()
 }
 
 /// Hosts that are served at a Gateway when what is pruned is gone: those of the routes that are bound to it.
@@ -108,17 +120,6 @@ pub fn rest<'a>(
         why: why.to_owned(),
     };
     let mut all = Vec::new();
-    let guards = live.ours(&cluster::AUTHORIZATION_POLICY).filter(|guard| {
-        of_batch(guard, accepted)
-            && !planned(cluster::AUTHORIZATION_POLICY, guard)
-            && guarded(guard)
-                .iter()
-                .all(|host| !plan.held.iter().any(|held| held.1 == *host))
-    });
-    all.extend(guards.map(|guard| {
-        let why = "its Ingress has no address list for these hosts any more, and it still denies";
-        stale(cluster::AUTHORIZATION_POLICY, guard, why)
-    }));
     // Routes that this run does not write may still want a rule.
     let own: BTreeSet<Host> = routes
         .iter()
@@ -130,11 +131,33 @@ pub fn rest<'a>(
         .chain(plan.pruned.iter().map(|(_, object)| gateway::key(object)))
         .collect();
     let others = live.ours(&cluster::VIRTUAL_SERVICE);
-    let others = others.filter(|route| !own.contains(&gateway::key(route)));
-    let led: BTreeSet<String> = others.flat_map(destinations).collect();
+    let others: Vec<&Value> = others
+        .filter(|route| !own.contains(&gateway::key(route)))
+        .collect();
+    let led: BTreeSet<String> = others.iter().flat_map(|route| destinations(route)).collect();
+    let mut having: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
+    for route in &others {
+        for host in live::hosts(route) {
+            having.entry(host).or_default().push(route);
+        }
+    }
+    // With everything goes what denies for Ingresses that are not there any more.
+    let there = &sources.seen.ingresses;
+    let known = |key: &Key| accepted.contains(key) || sources.args.which.all && !there.contains_key(key);
+    let guards = live.ours(&cluster::AUTHORIZATION_POLICY).filter(|guard| {
+        let hosts = guarded(guard);
+        let mut routes = hosts.iter().filter_map(|host| having.get(host)).flatten();
+        of_batch(guard, &known)
+            && !planned(cluster::AUTHORIZATION_POLICY, guard)
+            && !routes.any(|route| needs::may_need(route, guard))
+    });
+    all.extend(guards.map(|guard| {
+        let why = "no Ingress has this address list for these hosts any more, and it still denies";
+        stale(cluster::AUTHORIZATION_POLICY, guard, why)
+    }));
     let rules = live.ours(&cluster::DESTINATION_RULE).filter(|rule| {
         let service = rule.pointer("/spec/host").and_then(Value::as_str);
-        of_batch(rule, accepted)
+        of_batch(rule, &|key: &Key| accepted.contains(key))
             && !planned(cluster::DESTINATION_RULE, rule)
             && service.is_none_or(|service| !led.contains(service))
     });
@@ -204,7 +227,12 @@ pub fn settle(
         }
         plan.findings.push(Finding {
             code: "APPLY-STALE",
-            severity: Severity::Warning,
+            // What nginx serves to all is denied at the gateway.
+            severity: if kind == cluster::AUTHORIZATION_POLICY {
+                Severity::Blocker
+            } else {
+                Severity::Warning
+            },
             object: kind.named(meta(object, "namespace"), meta(object, "name")),
             message: format!("left as it is: {why}{stays}"),
             remedy: remedy.to_owned(),

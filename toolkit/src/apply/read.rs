@@ -2,7 +2,7 @@
 
 use super::live;
 use super::select::shown;
-use crate::cluster::annotation;
+use crate::answering::keys;
 use crate::marks;
 use gradual_rollout_migration::convert::Conversion;
 use gradual_rollout_migration::input::Key;
@@ -12,10 +12,7 @@ use std::collections::BTreeSet;
 
 /// The Ingresses that an object was made of.
 pub fn from(object: &Value) -> BTreeSet<Key> {
-    let all = annotation(object, marks::FROM).unwrap_or_default();
-    let keys = all.split(',').filter_map(|name| name.trim().split_once('/'));
-    keys.map(|(namespace, name)| (namespace.to_owned(), name.to_owned()))
-        .collect()
+    keys(object, marks::FROM)
 }
 
 /// Codes, for people.

@@ -1,13 +1,16 @@
 //! Copies of certificates in the gateway's namespace, the only one in which it reads them.
 
 use super::item::{Change, Item};
+use super::select::shown;
 use crate::cluster::{self, annotation, meta};
 use crate::digest;
+use crate::finding::{Finding, Severity};
 use crate::marks;
+use crate::preflight::certificate::Certificate;
 use gradual_rollout_migration::input::Key;
 use gradual_rollout_migration::report::SecretCopy;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Keys that a gateway reads.
 const KEYS: [&str; 3] = ["tls.crt", "tls.key", "ca.crt"];
@@ -80,4 +83,48 @@ pub fn source(copy: &Value) -> Option<Key> {
 pub fn anew(live: &Value, source: &Value) -> Value {
     let labels = live.pointer("/metadata/labels").cloned().unwrap_or_default();
     crate::secret::copy(source, meta(live, "namespace"), meta(live, "name"), &labels)
+}
+/// Hosts that a certificate stands for and that another server of the Gateway has, by another: browsers use one connection for
+/// all hosts of a certificate. `of` has what a credential is a copy of.
+pub fn covering<'a>(
+    showing: &BTreeMap<String, BTreeSet<String>>,
+    of: &dyn Fn(&str) -> Option<&'a Value>,
+) -> Vec<Finding> {
+    let mut having: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
+    for (credential, hosts) in showing {
+        for host in hosts {
+            let domain = host.split_once('.').map(|(_, domain)| domain);
+            for name in std::iter::once(host.as_str()).chain(domain) {
+                having.entry(name).or_default().push((host, credential));
+            }
+        }
+    }
+    let mut findings = Vec::new();
+    for credential in showing.keys() {
+        let Some(certificate) = of(credential).and_then(|secret| Certificate::of(secret).ok()) else {
+            continue;
+        };
+        let names = certificate
+            .names
+            .iter()
+            .map(|name| name.strip_prefix("*.").unwrap_or(name));
+        let near = names.filter_map(|name| having.get(name)).flatten();
+        let others: BTreeSet<String> = near
+            .filter(|(host, other)| other != credential && certificate.covers(host))
+            .map(|(host, other)| format!("{host} ({other})"))
+            .collect();
+        if !others.is_empty() {
+            findings.push(Finding {
+                code: "APPLY-CERTIFICATE-COVERS",
+                severity: Severity::Warning,
+                object: format!("Secret {credential}"),
+                message: format!(
+                    "it stands for hosts that another server shows another for: {}; browsers use one connection for all hosts of a certificate, and get 404 there",
+                    shown(&others.into_iter().collect::<Vec<_>>())
+                ),
+                remedy: "have these hosts in one Secret (in the gateway's namespace, or the controller's default certificate), or give each a certificate of its own name alone; look with migrate probe --suite multi-tenant".to_owned(),
+            });
+        }
+    }
+    findings
 }

@@ -238,6 +238,8 @@ mod tests {
             state: State::Migrated,
             hosts: BTreeSet::from(["a.com".to_owned()]),
             wrong: Vec::new(),
+            together: BTreeSet::new(),
+            back: String::new(),
         };
         let mut kept = Some(true);
         change(&mut ingress, &mut one, &mut kept);

@@ -11,6 +11,8 @@ pub mod kept;
 pub mod names;
 pub mod undone;
 
+use crate::answering::typed;
+use crate::apply::keep;
 use crate::apply::read::from;
 use crate::apply::run::said;
 use crate::apply::select::object;
@@ -21,7 +23,7 @@ use crate::finding::{self, Finding, Severity};
 use crate::marks;
 use crate::pace::{Pace, paced};
 use crate::place::Place;
-use crate::shadow::{self, Beside};
+use crate::shadow::Beside;
 use crate::standing::{self, One, Standing};
 use crate::trouble::{End, Trouble};
 use args::CleanupArgs;
@@ -65,11 +67,8 @@ pub async fn run(args: &CleanupArgs, place: &mut Place<'_>) -> Result<End, Troub
         let unasked = |host| (host, Leads::Unknown("it was not looked up".to_owned()));
         hosts.into_iter().map(unasked).collect()
     };
-    let all = if place.namespace.is_some() {
-        shadow::read(&cluster).await?
-    } else {
-        standing.ingresses.clone()
-    };
+    let all = standing.beside.iter().chain(&standing.ingresses);
+    let all: BTreeMap<Key, Value> = all.map(|(key, ingress)| (key.clone(), ingress.clone())).collect();
     let beside = Beside::new(&all);
     let mut kept = Kept::new(&folder, &manifest);
     let (mut going, mut findings, mut counts) = (Vec::new(), Vec::new(), Vec::new());
@@ -247,20 +246,24 @@ async fn delete(
     going: &[(Key, &Value)],
     now: Timestamp,
 ) -> (Vec<Key>, Vec<Finding>) {
-    let mut routes: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
+    let mut routes: BTreeMap<Key, Vec<(Key, Value)>> = BTreeMap::new();
+    let second = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
+    let goes: BTreeSet<&Key> = going.iter().map(|(key, _)| key).collect();
     for route in standing.live.ours(&cluster::VIRTUAL_SERVICE) {
-        for key in from(route) {
-            routes
-                .entry(key)
-                .or_default()
-                .push(crate::apply::gateway::key(route));
+        let from = from(route);
+        // All that go together, whichever of them is first.
+        let gone = |key: &Key| !standing.has(key) && keep::cleaned(route, key);
+        let cleaned = typed(from.iter().filter(|key| goes.contains(key) || gone(key)));
+        let notes = json!({marks::CLEANED_AT: second, marks::CLEANED: cleaned});
+        let patch = json!({"metadata": {"annotations": notes}});
+        for key in from {
+            let route = (crate::apply::gateway::key(route), patch.clone());
+            routes.entry(key).or_default().push(route);
         }
     }
-    let second = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
-    let patch = json!({"metadata": {"annotations": {marks::CLEANED_AT: second}}});
-    let (routes, patch) = (&routes, &patch);
+    let routes = &routes;
     let work = going.iter().map(|(key, ingress)| async move {
-        for route in routes.get(key).into_iter().flatten() {
+        for (route, patch) in routes.get(key).into_iter().flatten() {
             pace.turn().await;
             if let Err(why) = merge(cluster, &cluster::VIRTUAL_SERVICE, route, patch).await {
                 let route = cluster::VIRTUAL_SERVICE.named(&route.0, &route.1);

@@ -1,7 +1,9 @@
 //! Ingresses that came back: their routes are not those of hosts that the gateway serves alone any more.
 
 use super::merge;
+use crate::answering::typed;
 use crate::apply::gateway;
+use crate::apply::keep;
 use crate::apply::read::from;
 use crate::cluster::{self, Cluster, annotation};
 use crate::finding::{Finding, Severity};
@@ -11,7 +13,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Takes the note of a cleanup off the routes of Ingresses that are there, so that whoever deletes one later is not taken
-/// for the cleanup. A route of which another Ingress is still gone keeps it.
+/// for the cleanup. A route of which another Ingress is still gone keeps it, for that one.
 pub async fn undone<'a>(
     cluster: &Cluster,
     routes: impl Iterator<Item = &'a Value>,
@@ -20,15 +22,24 @@ pub async fn undone<'a>(
     let mut findings = Vec::new();
     let noted = routes.filter(|route| annotation(route, marks::CLEANED_AT).is_some());
     for route in noted.filter(|route| !from(route).is_disjoint(back)) {
-        let mut there = true;
+        let mut gone = BTreeSet::new();
         for key in from(route).difference(back) {
-            there &= matches!(cluster.get(&cluster::INGRESS, &key.0, &key.1).await, Ok(Some(_)));
+            let there = matches!(cluster.get(&cluster::INGRESS, &key.0, &key.1).await, Ok(Some(_)));
+            if !there && keep::cleaned(route, key) {
+                gone.insert(key.clone());
+            }
         }
-        if !there {
+        let cleaned = typed(&gone);
+        if annotation(route, marks::CLEANED) == Some(cleaned.as_str()) {
             continue;
         }
+        let notes = if gone.is_empty() {
+            json!({marks::CLEANED_AT: null, marks::CLEANED: null})
+        } else {
+            json!({marks::CLEANED: cleaned})
+        };
         let key = gateway::key(route);
-        let patch = json!({"metadata": {"annotations": {marks::CLEANED_AT: null}}});
+        let patch = json!({"metadata": {"annotations": notes}});
         if let Err(why) = merge(cluster, &cluster::VIRTUAL_SERVICE, &key, &patch).await {
             findings.push(Finding {
                 code: "CLEANUP-NOTE-STAYS",

@@ -8,13 +8,16 @@ pub mod closure;
 
 use crate::classes;
 use crate::cluster::{self, Cluster, Kind, meta};
+use crate::digest;
 use crate::marks;
 use crate::preflight::controller;
 use crate::trouble::Trouble;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use gradual_rollout_migration::convert::{self, Conversion, Options};
 use gradual_rollout_migration::input::{self, Inventory, Key, Source};
 use gradual_rollout_migration::rules;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a conversion reads.
@@ -103,6 +106,7 @@ pub async fn read(cluster: &Cluster) -> Result<Seen, Trouble> {
 
 /// That a Secret has a key is all that a conversion is told.
 fn hide(secret: &mut Value) {
+    let same = same(secret);
     if let Some(data) = secret.get_mut("data").and_then(Value::as_object_mut) {
         let filled = data
             .iter()
@@ -110,6 +114,9 @@ fn hide(secret: &mut Value) {
         *data = filled
             .map(|(key, _)| (key.clone(), "c2V0".into()))
             .collect::<Map<_, _>>();
+        if let Some(same) = same {
+            data.insert("tls.crt".to_owned(), same.into());
+        }
     }
     if let Some(notes) = secret
         .pointer_mut("/metadata/annotations")
@@ -118,6 +125,18 @@ fn hide(secret: &mut Value) {
         // kubectl keeps a copy of all values here.
         notes.remove("kubectl.kubernetes.io/last-applied-configuration");
     }
+}
+
+/// How a certificate in PEM begins.
+const BEGIN: &[u8] = b"-----BEGIN";
+
+/// What stands for a certificate with its key: two are the same where this is.
+fn same(secret: &Value) -> Option<String> {
+    let text = |key: &str| STANDARD.decode(secret.pointer("/data")?.get(key)?.as_str()?).ok();
+    let (certificate, key) = (text("tls.crt")?, text("tls.key")?);
+    let digest = digest::of(&json!([digest::of_bytes(&certificate), digest::of_bytes(&key)]));
+    (certificate.starts_with(BEGIN) && !key.is_empty())
+        .then(|| STANDARD.encode([BEGIN, digest.as_bytes()].concat()))
 }
 
 /// The prefixes of the controllers that run, or the usual one where none is seen.

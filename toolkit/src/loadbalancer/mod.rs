@@ -6,6 +6,7 @@ mod service;
 mod undo;
 
 pub use args::{LoadBalancerVerb, MigrateArgs, UndoArgs};
+pub(crate) use plan::{NAMESPACE, SERVICE};
 
 use crate::batch;
 use crate::cleanup::names::fronts;
@@ -15,7 +16,7 @@ use crate::secret;
 use crate::see::{self, entries, items, kinds, text};
 use crate::trouble::{End, Trouble};
 use kube::api::ListParams;
-use plan::{Plan, Protocol, SERVICE, Wishes};
+use plan::{Plan, Protocol, Wishes};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -208,7 +209,7 @@ async fn migrate(args: &MigrateArgs, place: &mut Place<'_>) -> Result<End, Troub
     let why = batch::foreign(&place.client, &objects).await?;
     let why = match why {
         Some(why) => Some(why),
-        None => batch::anothers(&place.client, &objects, &[SERVICE, plan::NAMESPACE]).await?,
+        None => batch::anothers(&place.client, &objects, &[SERVICE, NAMESPACE]).await?,
     };
     if let Some(why) = why {
         return Err(Trouble::Refused(format!(

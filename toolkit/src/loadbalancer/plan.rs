@@ -1,6 +1,8 @@
 //! Which objects take the place of a load balancer: thought out before anything is written.
 
+use crate::apply::needs;
 use crate::digest;
+use crate::marks;
 use crate::put;
 use crate::see::{self, Kind, items, kinds, text};
 use crate::trouble::Trouble;
@@ -8,10 +10,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The label with the Service's name, on everything that is written for it.
-pub(super) const SERVICE: &str = "rollout.sealos.io/loadbalancer";
+pub(crate) const SERVICE: &str = "rollout.sealos.io/loadbalancer";
 
 /// The label with the Service's namespace: in the gateway's namespace are objects of everybody's Services.
-pub(super) const NAMESPACE: &str = "rollout.sealos.io/loadbalancer-namespace";
+pub(crate) const NAMESPACE: &str = "rollout.sealos.io/loadbalancer-namespace";
 
 /// The labels of everything that is written for a Service, besides those of all our objects.
 pub(super) fn labels(namespace: &str, service: &str) -> Value {
@@ -207,8 +209,23 @@ pub(super) fn plan(service: &Value, wishes: &Wishes, gateways: &[&Value]) -> Res
         ports: &ports,
     };
     let mut objects = Vec::new();
-    objects.extend(writer.ranges(gateways)?);
-    objects.extend(writer.services());
+    let guard = writer.ranges(gateways)?;
+    let mut services = writer.services();
+    // Whoever takes the guard away, or puts another in its place, is noticed.
+    if let Some((kind, guard)) = &guard {
+        let written = digest::short(&marks::spec(guard));
+        let needed = format!(
+            "{} {}/{}@{written}",
+            kind.kind,
+            see::namespace(guard),
+            see::name(guard)
+        );
+        for (_, route) in &mut services {
+            needs::annotate(route, marks::NEEDS, &needed);
+        }
+    }
+    objects.extend(guard);
+    objects.extend(services);
     objects.push((kinds::GATEWAY, writer.gateway()));
     let written: Vec<Value> = objects.iter().map(|(_, object)| object.clone()).collect();
     if let Some(broken) = gradual_rollout_migration::rules::check(&written)

@@ -75,7 +75,9 @@ impl Controller<'_> {
             .filter(|found| text(found, "/spec/controller") == Some(controller))
             .map(|found| see::name(found).to_owned())
             .collect();
-        if !known.iter().any(|found| see::name(found) == class) {
+        // By its name alone, whatever controller the class names.
+        let by_name = self.on("ingress-class-by-name", false);
+        if by_name || !known.iter().any(|found| see::name(found) == class) {
             names.insert(class.to_owned());
         }
         names

@@ -106,6 +106,13 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// Whether Envoy says that it is its own.
+    pub(super) fn is_envoys(&self) -> bool {
+        let server = self.header("server").unwrap_or_default();
+        let own = |name: &HeaderName| name.as_str().starts_with("x-envoy-");
+        server.contains("envoy") || self.headers.keys().any(own)
+    }
+
     /// Where the client is sent, as a whole address, without the port that the scheme has anyway.
     pub(super) fn location(&self, question: &Question) -> Option<String> {
         let value = self.headers.get(LOCATION).map(HeaderValue::as_bytes)?;

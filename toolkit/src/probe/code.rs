@@ -57,12 +57,18 @@ codes! {
     FORESEEN "PROBE-FORESEEN" Warning
         "The sides differ as the models of both say they would: what `convert` writes answers so."
         "read what `convert` reports on the host; refuse it with --strict";
+    NO_ENVOY "PROBE-NO-ENVOY" Warning
+        "No answer of the gateway's side shows anything of Envoy: what answers there may be nginx by another address."
+        "see that --istio is the gateway's address; where it hides its headers there is nothing to do";
     NO_BACKEND "PROBE-NO-BACKEND" Blocker
         "No path of an Ingress was answered by a back end on both sides: both may be dead, and dead sides are alike."
         "see that its pods are ready and that both addresses are those of the data planes, and ask again";
     CROSS_TENANT "PROBE-CROSS-TENANT" Blocker
-        "The gateway serves a host over a connection that was made for another tenant's."
+        "The gateway serves a host over a connection that was made for another tenant's, whose certificate does not stand for it."
         "give the tenants servers and certificates of their own";
+    REUSED "PROBE-REUSED" Blocker
+        "The gateway does not serve a host over a connection that was made for another, whose certificate stands for both: browsers use one for both."
+        "have both hosts in one server of the Gateway, by one Secret, or give each a certificate of its own name alone";
     STRANGER "PROBE-STRANGER" Blocker
         "The gateway serves a host that nobody has, and nginx does not."
         "look for a VirtualService with the host *";

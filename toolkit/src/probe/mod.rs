@@ -17,6 +17,7 @@ mod usual;
 
 pub use args::{ProbeArgs, Suite};
 
+use crate::apply::gateway;
 use crate::marks;
 use crate::place::Place;
 use crate::preflight::controller::{self, Controller};
@@ -24,7 +25,7 @@ use crate::preflight::picture::Picture;
 use crate::see::{self, entries, kinds, text};
 use crate::trouble::{End, Trouble};
 use ask::Client;
-use gradual_rollout_migration::convert::{Options, convert};
+use gradual_rollout_migration::convert::{Conversion, Options, convert};
 use gradual_rollout_migration::input::{self, Source};
 use gradual_rollout_migration::model::compare::{Kind, between, corpus};
 use gradual_rollout_migration::model::envoy::Envoy;
@@ -105,7 +106,8 @@ pub async fn run(args: &ProbeArgs, place: &mut Place<'_>) -> Result<End, Trouble
         .iter()
         .map(|ingress| usual::spelled(ingress, usual::prefix(&controllers, classes, ingress)))
         .collect();
-    let targets = targets(&usual);
+    let conversion = conversion(args, &picture)?;
+    let targets = targets(&usual, &shown(&conversion));
     if targets.is_empty() {
         let within = place
             .namespace
@@ -116,7 +118,7 @@ pub async fn run(args: &ProbeArgs, place: &mut Place<'_>) -> Result<End, Trouble
         )));
     }
     let probe = probe(args, place, &picture, &controllers).await?;
-    let (counts, hits) = asked(args, &probe, &picture, &usual, &targets, place).await?;
+    let (counts, hits) = asked(args, &probe, &conversion, &usual, &targets, place).await?;
     // Only who was asked for everything is marked.
     let asked = |suite: &Suite| counts.contains_key(&suite.word());
     let whole = [
@@ -236,7 +238,7 @@ fn balancer(picture: &Picture, namespace: &str, labels: &Value) -> Option<String
 async fn asked(
     args: &ProbeArgs,
     probe: &Probe,
-    picture: &Picture,
+    conversion: &Conversion,
     ingresses: &[Value],
     targets: &[Target],
     place: &mut Place<'_>,
@@ -259,7 +261,7 @@ async fn asked(
             if args.quick {
                 requests.retain(Request::has_plain_path);
             }
-            let models = models(args, picture, ingresses)?;
+            let models = models(conversion, ingresses);
             let foreseen = |request: &Request, status: Option<u16>| {
                 between(&models.0, &models.1, std::slice::from_ref(request))
                     .iter()
@@ -278,7 +280,30 @@ async fn asked(
 }
 
 /// What nginx does with the Ingresses, and what a gateway does with what `convert` writes.
-fn models(args: &ProbeArgs, picture: &Picture, ingresses: &[Value]) -> Result<(Nginx, Envoy), Trouble> {
+fn models(conversion: &Conversion, ingresses: &[Value]) -> (Nginx, Envoy) {
+    (
+        Nginx::new(ingresses, nginx::Options::default()),
+        Envoy::new(&conversion.objects, envoy::Options::default()),
+    )
+}
+
+/// The hosts for which `convert` has a certificate shown, and the name of the Secret with it.
+fn shown(conversion: &Conversion) -> BTreeMap<String, String> {
+    let gateways = conversion
+        .objects
+        .iter()
+        .filter(|object| text(object, "/kind") == Some("Gateway"));
+    let all = gateways.flat_map(gateway::showing);
+    all.flat_map(|(credential, hosts)| {
+        hosts
+            .into_iter()
+            .map(move |host| (host, format!("/{credential}")))
+    })
+    .collect()
+}
+
+/// What `convert` makes of a cluster.
+fn conversion(args: &ProbeArgs, picture: &Picture) -> Result<Conversion, Trouble> {
     let objects: Vec<&Value> = READ.iter().flat_map(|kind| picture.of(kind.kind)).collect();
     let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects});
     let inventory = input::read(&[Source {
@@ -295,12 +320,7 @@ fn models(args: &ProbeArgs, picture: &Picture, ingresses: &[Value]) -> Result<(N
             .collect(),
         ..Options::default()
     };
-    let conversion = convert(&inventory, &options)
-        .map_err(|error| Trouble::Internal(format!("unable to convert: {error}")))?;
-    Ok((
-        Nginx::new(ingresses, nginx::Options::default()),
-        Envoy::new(&conversion.objects, envoy::Options::default()),
-    ))
+    convert(&inventory, &options).map_err(|error| Trouble::Internal(format!("unable to convert: {error}")))
 }
 
 /// Whether the gateway's answer is what its model says. Which status a back end gives is the back end's affair, but that

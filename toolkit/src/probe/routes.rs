@@ -28,6 +28,9 @@ struct Found {
     asked: usize,
     differences: Vec<(Request, Question, Difference)>,
     reached: Vec<Reached>,
+    /// Answers of the gateway's side, and those among them that are Envoy's to see.
+    answers: usize,
+    envoys: usize,
 }
 
 /// Asks everything; `model` is that of nginx. `foreseen` says of a request whether the models of both sides differ on it, and the gateway
@@ -47,12 +50,14 @@ pub(super) async fn run(
         .map(|requests| Job { requests })
         .collect();
     let (mut hits, mut reached) = (Vec::new(), Vec::new());
-    let mut done = 0;
+    let (mut done, mut answers, mut envoys) = (0, 0, 0);
     let mut running = futures::stream::iter(jobs)
         .map(|job| one(probe, model, job))
         .buffer_unordered(probe.at_once);
     while let Some(found) = running.next().await {
         done += found.asked;
+        answers += found.answers;
+        envoys += found.envoys;
         reached.extend(found.reached);
         for (request, question, difference) in found.differences {
             let told =
@@ -73,6 +78,17 @@ pub(super) async fn run(
         }
         progress(place, SUITE, done, sorted.len())?;
     }
+    if answers > 0 && envoys == 0 {
+        let said = format!("{answers} answers without a header of Envoy's");
+        hits.push(Hit::new(
+            SUITE,
+            code::NO_ENVOY,
+            "gateway",
+            "all of them",
+            "not asked",
+            said,
+        ));
+    }
     // Many are asked at once; what is said of them comes in one order.
     reached.sort_by(|a, b| a.order().cmp(&b.order()));
     Ok((hits, reached))
@@ -89,6 +105,10 @@ async fn one(probe: &Probe, model: &Nginx, job: Job<'_>) -> Found {
             continue;
         };
         let (ours, theirs, differences) = answered(probe, &mut nginx, &mut istio, &question).await;
+        if let Outcome::Answered(answer) = &theirs {
+            found.answers += 1;
+            found.envoys += usize::from(answer.is_envoys());
+        }
         let said = model.answer(request);
         found
             .reached

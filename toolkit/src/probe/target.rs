@@ -1,6 +1,7 @@
 //! What the Ingresses promise: hosts with their paths, certificates and annotations.
 
 use super::usual::PREFIX;
+use crate::preflight::certificate::covers;
 use crate::see::{self, entries, items, text};
 use gradual_rollout_migration::model::Scheme;
 use serde_json::Value;
@@ -17,7 +18,7 @@ pub(super) struct Target {
     pub path: String,
     /// All its paths, each once and in their order: of an expression what each request of it begins with.
     pub paths: Vec<String>,
-    /// The Secret of its certificate; none: it has no TLS.
+    /// What its certificate is in, with the namespace; none: it has no TLS.
     pub secret: Option<String>,
     /// Annotations of ingress-nginx without their prefix.
     pub annotations: BTreeMap<String, String>,
@@ -42,8 +43,23 @@ impl Target {
     }
 }
 
-/// The targets of Ingresses, sorted. Canaries have none of their own.
-pub(super) fn targets(ingresses: &[Value]) -> Vec<Target> {
+/// The Secret in which the certificate for a host is: by a section that names the host, by one with a wildcard over it, or by
+/// one for whatever the certificate is for.
+fn secret(ingress: &Value, host: &str) -> Option<String> {
+    let all = || items(ingress, "/spec/tls");
+    let has =
+        |tls: &Value, has: &dyn Fn(&str) -> bool| items(tls, "/hosts").filter_map(Value::as_str).any(has);
+    let exact = all().find(|tls| has(tls, &|name| name.eq_ignore_ascii_case(host)));
+    let over = || all().find(|tls| has(tls, &|name| covers(&name.to_ascii_lowercase(), host)));
+    let any = || all().find(|tls| items(tls, "/hosts").next().is_none());
+    let tls = exact.or_else(over).or_else(any)?;
+    let name = text(tls, "/secretName").unwrap_or_default();
+    Some(format!("{}/{name}", see::namespace(ingress)))
+}
+
+/// The targets of Ingresses, sorted. Canaries have none of their own. `shown` has the hosts for which the gateway is given a
+/// certificate, and what that is in, whatever the Ingresses say.
+pub(super) fn targets(ingresses: &[Value], shown: &BTreeMap<String, String>) -> Vec<Target> {
     let mut all = Vec::new();
     for ingress in ingresses {
         let annotations: BTreeMap<String, String> = entries(ingress, "/metadata/annotations")
@@ -59,8 +75,6 @@ pub(super) fn targets(ingresses: &[Value]) -> Vec<Target> {
             let Some(host) = text(rule, "/host").filter(|host| !host.is_empty()) else {
                 continue;
             };
-            let tls = items(ingress, "/spec/tls")
-                .find(|tls| items(tls, "/hosts").any(|name| name.as_str() == Some(host)));
             let plain = |path: &&str| {
                 path.bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte))
@@ -78,23 +92,38 @@ pub(super) fn targets(ingresses: &[Value]) -> Vec<Target> {
             if paths.is_empty() {
                 paths.push("/".to_owned());
             }
-            all.push(Target {
-                paths,
-                namespace: see::namespace(ingress).to_owned(),
-                host: host
-                    .strip_prefix("*.")
-                    .map_or_else(|| host.to_owned(), |rest| format!("probe.{rest}")),
-                path: path
-                    .filter(|path| path.starts_with('/'))
-                    .unwrap_or("/")
-                    .to_owned(),
-                secret: tls.map(|tls| text(tls, "/secretName").unwrap_or_default().to_owned()),
-                annotations: annotations.clone(),
-            });
+            let path = path.filter(|path| path.starts_with('/')).unwrap_or("/");
+            // What is asked for by another name is served as by its own.
+            let aliases = annotations
+                .get("server-alias")
+                .map(String::as_str)
+                .unwrap_or_default();
+            let aliases = aliases.split(',').map(str::trim).filter(|alias| is_name(alias));
+            for name in std::iter::once(host).chain(aliases) {
+                let certificate =
+                    secret(ingress, name).or_else(|| shown.get(&name.to_ascii_lowercase()).cloned());
+                all.push(Target {
+                    paths: paths.clone(),
+                    namespace: see::namespace(ingress).to_owned(),
+                    host: name
+                        .strip_prefix("*.")
+                        .map_or_else(|| name.to_owned(), |rest| format!("probe.{rest}")),
+                    path: path.to_owned(),
+                    secret: certificate,
+                    annotations: annotations.clone(),
+                });
+            }
         }
     }
     all.sort_by(|a, b| (&a.host, &a.path, &a.namespace).cmp(&(&b.host, &b.path, &b.namespace)));
     all
+}
+
+/// Whether an alias is a name, and no expression.
+fn is_name(alias: &str) -> bool {
+    let alias = alias.strip_prefix("*.").unwrap_or(alias);
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
+    alias.contains('.') && alias.bytes().all(fits)
 }
 
 /// What a path, or each request of an expression, begins with; `/` where that is not told.

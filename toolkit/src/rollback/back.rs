@@ -1,5 +1,6 @@
 //! Ingresses that were cleaned up, back from the backup.
 
+use crate::answering::typed;
 use crate::backup::folder::{Folder, Manifest};
 use crate::cluster::{self, meta};
 use crate::restore::plan::{Doing, Step};
@@ -42,7 +43,8 @@ pub fn steps(backup: Option<&(Folder, Manifest)>, missing: &BTreeSet<Key>) -> Re
     let names = crate::apply::select::shown(&names);
     let Some((folder, manifest)) = backup else {
         return Err(Trouble::Usage(format!(
-            "Ingresses were cleaned up and have to come back first ({names}): name the folder of the backup with --dir, or say with --gone that nobody wants them any more"
+            "Ingresses are gone and have to come back first ({names}): name the folder of the backup with --dir, or say that nobody wants them any more: --gone {}",
+            typed(missing)
         )));
     };
     let mut steps = Vec::new();
@@ -77,7 +79,7 @@ pub fn steps(backup: Option<&(Folder, Manifest)>, missing: &BTreeSet<Key>) -> Re
         return Ok(steps);
     }
     Err(Trouble::Refused(format!(
-        "Ingresses that were cleaned up are not in the backup: {}. Without them their hosts would have no way in; nothing was undone. Create them by hand, name the backup that has them, or say with --gone that nobody wants them any more",
+        "Ingresses that are gone are not in the backup: {}. Without them their hosts would have no way in; nothing was undone. Create them by hand, name the backup that has them, or say with --gone that nobody wants them any more",
         crate::apply::select::shown(&lacking)
     )))
 }

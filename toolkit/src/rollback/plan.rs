@@ -1,7 +1,10 @@
 //! What has to be undone.
 
 use super::args::RollbackArgs;
+use crate::answering::typed;
+use crate::apply::closed;
 use crate::apply::gateway::{self, Host};
+use crate::apply::keep;
 use crate::apply::live::{self, Live, hosts};
 use crate::apply::read::{destinations, from, guarded};
 use crate::apply::secret;
@@ -91,20 +94,27 @@ pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Valu
     for route in live.ours(&cluster::VIRTUAL_SERVICE) {
         let from = from(route);
         let meant: BTreeSet<&Key> = from.iter().filter(|key| wanted.has(key)).collect();
+        // What is gone by another hand, and is answered by the gateway itself, nobody has.
+        let nobodys = |key: &Key| {
+            !ingresses.contains_key(key) && !keep::cleaned(route, key) && closed::closes(route, key)
+        };
         let others: Vec<String> = from
             .iter()
-            .filter(|key| !wanted.has(key))
-            .map(|(namespace, name)| format!("{namespace}/{name}"))
+            .filter(|key| !wanted.has(key) && !nobodys(key))
+            .map(|key| typed([key]))
             .collect();
-        if from.is_empty() || meant.is_empty() {
+        if meant.is_empty() {
             kept.push(route);
         } else if others.is_empty() {
-            let cleaned = annotation(route, marks::CLEANED_AT).is_some();
-            let gone = from.into_iter().filter(|key| !ingresses.contains_key(key));
-            if cleaned || !args.gone.iter().any(|gone| gone == "orphans") {
-                undo.missing.extend(gone);
-            } else {
-                undo.orphans.extend(gone);
+            let orphans = args.gone.iter().any(|gone| gone == "orphans");
+            for key in from.iter().filter(|key| !ingresses.contains_key(*key)) {
+                if nobodys(key) {
+                    // Neither side serves it: nothing is lost without it.
+                } else if keep::cleaned(route, key) || !orphans {
+                    undo.missing.insert(key.clone());
+                } else {
+                    undo.orphans.insert(key.clone());
+                }
             }
             removed.push(route);
         } else {
@@ -116,7 +126,10 @@ pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Valu
                 severity: Severity::Blocker,
                 object: named(&cluster::VIRTUAL_SERVICE, route),
                 message: format!("left: it also serves {}", shown(&others)),
-                remedy: "name those too, or their namespaces".to_owned(),
+                remedy: format!(
+                    "name those too, or their namespaces: {}",
+                    keep::back(&from, &[route], ingresses)
+                ),
             });
             kept.push(route);
         }

@@ -1,18 +1,65 @@
 //! Policies and rules: those that a route needs and that are not as they were written, and those that no route needs.
 
+use super::Wrong;
 use crate::apply::gateway;
 use crate::apply::live::{Live, hosts, texts};
 use crate::apply::needs;
 use crate::apply::read::{destinations, from, guarded};
 use crate::apply::secret;
-use crate::cluster::{self, annotation, meta};
+use crate::cluster::{self, annotation, label, meta};
+use crate::digest;
+use crate::foreign::{self, Foreign};
+use crate::loadbalancer::SERVICE;
 use crate::marks;
 use crate::rollback::plan::named;
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Policies that `apply` wrote, by their hosts.
+#[derive(Debug, Default)]
+pub struct Guards<'a> {
+    by_host: BTreeMap<String, Vec<&'a Value>>,
+}
+
+impl<'a> Guards<'a> {
+    /// Of what is there.
+    pub fn new(live: &'a Live) -> Self {
+        let mut all = Self::default();
+        let guards = live.ours(&cluster::AUTHORIZATION_POLICY);
+        for guard in guards.filter(|guard| annotation(guard, marks::WRITTEN).is_some()) {
+            for host in guarded(guard) {
+                all.by_host.entry(host).or_default().push(guard);
+            }
+        }
+        all
+    }
+
+    /// Those of a route's hosts that it does not need: they deny what nginx serves.
+    pub fn stale(&self, route: &Value) -> Vec<Wrong> {
+        let guards = hosts(route)
+            .into_iter()
+            .filter_map(|host| self.by_host.get(&host));
+        let stale = guards.flatten().filter(|guard| !needs::may_need(route, guard));
+        let named: BTreeSet<String> = stale
+            .map(|guard| named(&cluster::AUTHORIZATION_POLICY, guard))
+            .collect();
+        let said = format!(
+            "it denies at the gateway for hosts of {}, which does not need it: its Ingresses have no such list any more, or an apply was ended half-way",
+            named_route(route)
+        );
+        named
+            .into_iter()
+            .map(|guard| ("STATE-GUARD-STALE", guard, said.clone()))
+            .collect()
+    }
+}
+
+fn named_route(route: &Value) -> String {
+    named(&cluster::VIRTUAL_SERVICE, route)
+}
 
 /// What is wrong with what a route needs.
-pub fn needs(route: &Value, live: &Live) -> Vec<(&'static str, String, String)> {
+pub fn needs(route: &Value, live: &Live) -> Vec<Wrong> {
     let object = named(&cluster::VIRTUAL_SERVICE, route);
     let mut found = Vec::new();
     for needed in needs::of(route) {
@@ -42,11 +89,7 @@ pub fn needs(route: &Value, live: &Live) -> Vec<(&'static str, String, String)> 
                 object.clone(),
                 format!("it is served without {needed}, which is gone"),
             )),
-            Some(there)
-                if !marks::ours(there)
-                    || marks::untouched(there) != Some(true)
-                    || written.is_some_and(|written| annotation(there, marks::WRITTEN) != Some(written)) =>
-            {
+            Some(there) if edited(there, written) => {
                 found.push((
                 if guard {
                     "STATE-GUARD-EDITED"
@@ -64,6 +107,16 @@ pub fn needs(route: &Value, live: &Live) -> Vec<(&'static str, String, String)> 
         }
     }
     found
+}
+
+/// Whether what a route needs is not what it was written with. What stands for a load balancer says so on the route alone.
+fn edited(there: &Value, written: Option<&str>) -> bool {
+    if label(there, SERVICE).is_some() {
+        return written != Some(digest::short(&marks::spec(there)).as_str());
+    }
+    !marks::ours(there)
+        || marks::untouched(there) != Some(true)
+        || written.is_some_and(|written| annotation(there, marks::WRITTEN) != Some(written))
 }
 
 fn kind_and(kind: &str, key: &str) -> String {
@@ -90,8 +143,58 @@ fn elsewhere(route: &Value, guard: &Value, live: &Live) -> Option<String> {
     })
 }
 
+/// What others wrote in the way of a route: rules for Services that its own are for, and policies that deny its hosts.
+pub fn taken(route: &Value, live: &Live, foreign: &Foreign<'_>) -> Vec<Wrong> {
+    let mut found = Vec::new();
+    let empty = Map::new();
+    for name in texts(route, "/spec/gateways") {
+        let Some((namespace, name)) = name.split_once('/') else {
+            continue;
+        };
+        let rules = needs::of(route).filter_map(|needed| {
+            let (kind, key) = needed.split_once(' ')?;
+            let (at, name) = key.split_once('/')?;
+            let rule = live.get(&cluster::DESTINATION_RULE, at, name);
+            rule.filter(|_| kind == cluster::DESTINATION_RULE.kind)
+        });
+        for rule in rules {
+            let host = rule
+                .pointer("/spec/host")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let others = foreign.rules(host, namespace);
+            if !others.is_empty() {
+                let said = format!(
+                    "it is for {host}, of which {} is for {}: Istio may go by it alone, without protocol, balancing and timeout of ours",
+                    named(&cluster::DESTINATION_RULE, rule),
+                    named_route(route)
+                );
+                found.push((
+                    "STATE-RULE-TAKEN",
+                    foreign::named(&cluster::DESTINATION_RULE, &others),
+                    said,
+                ));
+            }
+        }
+        let gateway = live.get(&cluster::GATEWAY, namespace, name);
+        let pods = gateway.and_then(|gateway| gateway.pointer("/spec/selector")?.as_object());
+        for host in hosts(route) {
+            let denying = foreign.denying(&host, namespace, pods.unwrap_or(&empty));
+            if !denying.is_empty() {
+                let said = format!(
+                    "it lets nobody in at the gateway for {host}, a host of {}",
+                    named_route(route)
+                );
+                let object = foreign::named(&cluster::AUTHORIZATION_POLICY, &denying);
+                found.push(("STATE-DENIED", object, said));
+            }
+        }
+    }
+    found
+}
+
 /// What no route needs: a policy that denies at the gateway, a rule for a Service; and a copy that nobody shows.
-pub fn find(live: &Live, namespace: Option<&str>) -> Vec<(&'static str, String, String)> {
+pub fn find(live: &Live, namespace: Option<&str>) -> Vec<Wrong> {
     let routes = || live.ours(&cluster::VIRTUAL_SERVICE);
     let served: BTreeSet<String> = routes().flat_map(hosts).collect();
     let led: BTreeSet<String> = routes().flat_map(destinations).collect();

@@ -1,18 +1,25 @@
 //! Where a migration stands: of each Ingress, whether it is served by the gateway, and as it says.
 //!
-//! - [`health`]: Gateways, certificates and back ends; [`loose`]: policies and rules.
+//! - [`health`]: Gateways, certificates and back ends; [`loose`]: policies and rules; [`beside`]: who has a host that
+//!   another's route has; [`balancers`]: what took the place of load balancers.
 
+pub mod balancers;
+pub mod beside;
 pub mod health;
 pub mod loose;
 
+use crate::answering::{self, Routes, Servers, typed};
 use crate::apply::closed::{self, CLOSED};
 use crate::apply::gateway;
 use crate::apply::inputs::{self, Now};
+use crate::apply::keep;
 use crate::apply::live::{Live, MADE, hosts, texts};
+use crate::apply::needs;
 use crate::apply::read::from;
 use crate::classes::Classes;
 use crate::cluster::{self, Cluster, Kind, annotation, meta};
 use crate::convert::args::key;
+use crate::foreign::Foreign;
 use crate::marks;
 use crate::see::items;
 use crate::trouble::Trouble;
@@ -37,6 +44,9 @@ pub struct StandingArgs {
     pub gateway: String,
 }
 
+/// What is wrong: a code, the object, and what is the case.
+pub type Wrong = (&'static str, String, String);
+
 /// Where one Ingress stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -47,7 +57,8 @@ pub enum State {
     Migrated,
     /// It was changed since it was migrated.
     Changed,
-    /// It has the mark or a route, and something that it needs, the mark among it, is missing, edited or closed.
+    /// It has the mark or a route, and something that it needs, the mark among it, is missing, edited or closed; or another's
+    /// route has its host without its guard.
     Failed,
     /// The gateway alone serves it: cleanup deleted the Ingress.
     Cleaned,
@@ -64,8 +75,12 @@ pub struct One {
     pub state: State,
     /// Its hosts.
     pub hosts: BTreeSet<String>,
-    /// What is wrong; a code, the object, and what is the case.
-    pub wrong: Vec<(&'static str, String, String)>,
+    /// What is wrong.
+    pub wrong: Vec<Wrong>,
+    /// All Ingresses of its routes, which go back together.
+    pub together: BTreeSet<Key>,
+    /// How they do.
+    pub back: String,
 }
 
 /// How many stand where.
@@ -103,12 +118,14 @@ impl Counts {
 pub struct Standing {
     /// Every Ingress of the class, and those that are gone.
     pub all: Vec<One>,
-    /// The Ingresses that are there.
+    /// The Ingresses that are there, in the namespace that was named.
     pub ingresses: BTreeMap<Key, Value>,
+    /// Those of other namespaces, as far as they may be seen.
+    pub beside: BTreeMap<Key, Value>,
     /// What was made of them.
     pub live: Live,
-    /// Policies and rules that no route needs: an apply was ended half-way. A code, the object, and what is the case.
-    pub loose: Vec<(&'static str, String, String)>,
+    /// Policies and rules that no route needs: an apply was ended half-way.
+    pub loose: Vec<Wrong>,
 }
 
 /// Kinds that are looked at.
@@ -146,24 +163,22 @@ impl Standing {
         namespace: Option<&str>,
     ) -> Result<Self, Trouble> {
         let (gateway_namespace, _) = key("--gateway", &args.gateway)?;
-        let ingresses: BTreeMap<Key, Value> = cluster
-            .all(&cluster::INGRESS, namespace)
-            .await?
-            .into_iter()
-            .map(|object| {
-                (
-                    (
-                        meta(&object, "namespace").to_owned(),
-                        meta(&object, "name").to_owned(),
-                    ),
-                    object,
-                )
-            })
-            .collect();
+        // Whose a host is may be said in another namespace.
+        let listed = match cluster.list(&cluster::INGRESS, None, None).await {
+            Err(kube::Error::Api(status)) if status.code == 403 && namespace.is_some() => {
+                cluster.all(&cluster::INGRESS, namespace).await?
+            }
+            listed => listed
+                .map_err(|error| Trouble::kube(format!("list {}", cluster::INGRESS.resource()), &error))?,
+        };
+        let keyed = listed.into_iter().map(|object| (gateway::key(&object), object));
+        let asked = |(key, _): &(Key, Value)| namespace.is_none_or(|name| key.0 == name);
+        let (ingresses, beside): (BTreeMap<Key, Value>, BTreeMap<Key, Value>) = keyed.partition(asked);
         let live = Live::read(cluster, &gateway_namespace).await?;
         let mut standing = Self {
             all: Vec::new(),
             ingresses,
+            beside,
             live,
             loose: Vec::new(),
         };
@@ -174,6 +189,8 @@ impl Standing {
             cluster.known(name).await?;
         }
         standing.loose = loose::find(&standing.live, namespace);
+        let balancers = balancers::find(&standing.live, &now, namespace);
+        standing.loose.extend(balancers);
         Ok(standing)
     }
 
@@ -183,10 +200,19 @@ impl Standing {
             .ours(&cluster::GATEWAY)
             .flat_map(gateway::open)
             .collect();
+        let there = || self.beside.iter().chain(&self.ingresses);
+        let served = there().filter(|(_, ingress)| classes.serve(ingress) && !classes.pass_over(ingress));
+        let at_gateways = self.live.ours(&cluster::VIRTUAL_SERVICE);
+        let named = Routes::new(at_gateways.filter(|route| !from(route).is_empty()));
+        let prefix = |before: &str| classes.has_prefix(before);
         let cluster = Around {
             open: &open,
             live: &self.live,
+            guards: loose::Guards::new(&self.live),
+            foreign: Foreign::new(&self.live),
+            unmade: beside::find(&Servers::new(served), &named, &prefix),
             now,
+            standing: self,
         };
         let mut routes: BTreeMap<Key, Vec<&Value>> = BTreeMap::new();
         for route in self.live.ours(&cluster::VIRTUAL_SERVICE) {
@@ -206,36 +232,23 @@ impl Standing {
                 key,
                 ingress,
                 routes.get(key).map_or(&[], Vec::as_slice),
-                classes.serve(ingress),
+                classes,
                 &cluster,
             ));
         }
         for (key, its) in &routes {
             let asked = namespace.is_none_or(|name| key.0 == name);
             if asked && !self.ingresses.contains_key(key) {
-                let cleaned = its
-                    .iter()
-                    .all(|route| annotation(route, marks::CLEANED_AT).is_some());
-                let mut gone = One {
-                    key: key.clone(),
-                    state: if cleaned { State::Cleaned } else { State::Orphaned },
-                    hosts: its.iter().flat_map(|route| hosts(route)).collect(),
-                    wrong: Vec::new(),
-                };
-                for route in its {
-                    gone.wrong.extend(cluster.wrong(route, key));
-                }
-                if !cleaned {
-                    let said =
-                        "it is gone, and migrate cleanup did not delete it: the gateway still serves it";
-                    let object = cluster::INGRESS.named(&key.0, &key.1);
-                    gone.wrong.push(("STATE-ORPHANED", object, said.to_owned()));
-                }
-                all.push(gone);
+                all.push(cluster.gone(key, its));
             }
         }
         all.sort_by(|a, b| a.key.cmp(&b.key));
         self.all = all;
+    }
+
+    /// Whether an Ingress is there.
+    pub fn has(&self, key: &Key) -> bool {
+        self.ingresses.contains_key(key) || self.beside.contains_key(key)
     }
 
     /// How many stand where, by namespace.
@@ -267,10 +280,15 @@ impl Standing {
 struct Around<'a> {
     open: &'a BTreeSet<gateway::Host>,
     live: &'a Live,
+    guards: loose::Guards<'a>,
+    foreign: Foreign<'a>,
+    unmade: beside::Unmade<'a>,
     now: &'a Now,
+    standing: &'a Standing,
 }
 
-fn one(key: &Key, ingress: &Value, routes: &[&Value], served: bool, around: &Around<'_>) -> One {
+fn one(key: &Key, ingress: &Value, routes: &[&Value], classes: &Classes, around: &Around<'_>) -> One {
+    let served = classes.serve(ingress);
     let mut one = One {
         key: key.clone(),
         state: State::Left,
@@ -286,10 +304,21 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], served: bool, around: &Aro
                     .to_ascii_lowercase()
             })
             .collect(),
-        wrong: Vec::new(),
+        wrong: around.unmade.ingresses.get(key).cloned().unwrap_or_default(),
+        together: BTreeSet::from([key.clone()]),
+        back: String::new(),
+    };
+    around.go_back(&mut one, routes);
+    let open = one.wrong.iter().any(|(code, _, _)| *code == "STATE-UNPROTECTED");
+    let beside: Vec<Wrong> = if open {
+        Vec::new()
+    } else {
+        std::mem::take(&mut one.wrong)
     };
     let marked = marks::migrated(ingress);
     if !marked && routes.is_empty() {
+        one.state = if open { State::Failed } else { State::Left };
+        one.wrong.extend(beside);
         return one;
     }
     let object = cluster::INGRESS.named(&key.0, &key.1);
@@ -304,13 +333,30 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], served: bool, around: &Aro
     }
     for route in routes {
         one.wrong.extend(around.wrong(route, key));
+        one.wrong.extend(controller(route, key, ingress, classes));
     }
     let failed = !one.wrong.is_empty();
-    let noted: BTreeSet<bool> = routes
+    let old = |route: &&&Value| inputs::as_noted(route, key, ingress) == Some(false);
+    let (left, stale): (Vec<&&Value>, Vec<&&Value>) = routes
         .iter()
-        .filter_map(|route| inputs::as_noted(route, key, ingress))
-        .collect();
-    let changed = noted.contains(&false) || marked && marks::as_converted(ingress) != Some(true);
+        .filter(old)
+        .partition(|route| beside::left(route, ingress));
+    let since = marked && marks::as_converted(ingress) != Some(true);
+    let changed = !stale.is_empty() || !left.is_empty() || since;
+    one.wrong.extend(beside);
+    for route in &left {
+        let hosts: Vec<String> = hosts(route).into_iter().collect();
+        let said = format!(
+            "it was made for {}, which Ingress {}/{} does not have any more: the gateway still serves it",
+            hosts.join(", "),
+            key.0,
+            key.1
+        );
+        let object = answering::route(route);
+        one.wrong.push(("STATE-HOST-LEFT", object, said));
+    }
+    // What was written anew is told no more, where only hosts are left of before.
+    let anew = stale.is_empty() && !left.is_empty() && !since;
     one.state = if failed {
         State::Failed
     } else if changed {
@@ -318,28 +364,92 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], served: bool, around: &Aro
     } else {
         State::Migrated
     };
-    if changed && !(failed && one.wrong.iter().any(|(code, _, _)| *code == "STATE-SHUT")) {
-        let protections = marks::protections(ingress);
-        one.wrong.push(if !served {
-            let said = "it is none of nginx's classes any more, and the gateway serves it as it was".to_owned();
-            ("STATE-OTHER-CLASS", object, said)
-        } else if protections.is_empty() {
-            let said = "it was changed since it was migrated; the gateway serves it as it was".to_owned();
-            ("STATE-SOURCE-CHANGED", object, said)
-        } else {
-            let said = format!(
-                "it was changed since it was migrated, and demands protection ({}): the gateway serves it as it was, perhaps without that",
-                protections.join(", ")
-            );
-            ("STATE-UNPROTECTED", object, said)
-        });
+    if changed && !anew && !(failed && one.wrong.iter().any(|(code, _, _)| *code == "STATE-SHUT")) {
+        one.wrong.push(changed_since(object, ingress, routes, served));
     }
     one
 }
 
+/// That a route was made with the settings of another controller than the one that serves an Ingress now.
+fn controller(route: &Value, key: &Key, ingress: &Value, classes: &Classes) -> Option<Wrong> {
+    let (with, _) = annotation(route, marks::SETTINGS)?.split_once('@')?;
+    let now = classes
+        .settings(ingress)
+        .filter(|now| *now != with && classes.serve(ingress))?;
+    let said = format!(
+        "it was made with the settings of ConfigMap {with}, and Ingress {}/{} is served by the controller with {now}: what that demands of all may be missing",
+        key.0, key.1
+    );
+    Some(("STATE-CONTROLLER-CHANGED", answering::route(route), said))
+}
+
+/// What it means that an Ingress was changed since its routes were made.
+fn changed_since(object: String, ingress: &Value, routes: &[&Value], served: bool) -> Wrong {
+    let protections = marks::protections(ingress);
+    let denied = routes.iter().any(|route| {
+        let mut needs = needs::of(route);
+        needs.any(|needed| needed.starts_with(cluster::AUTHORIZATION_POLICY.kind))
+    });
+    if !served {
+        let said = "it is none of nginx's classes any more, and the gateway serves it as it was".to_owned();
+        ("STATE-OTHER-CLASS", object, said)
+    } else if protections.is_empty() && denied {
+        let said = "it was changed since it was migrated, and says nothing that keeps anybody out; the gateway serves it as it was, and denies by a policy of then";
+        ("STATE-GUARD-STALE", object, said.to_owned())
+    } else if protections.is_empty() {
+        let said = "it was changed since it was migrated; the gateway serves it as it was".to_owned();
+        ("STATE-SOURCE-CHANGED", object, said)
+    } else {
+        let said = format!(
+            "it was changed since it was migrated, and demands protection ({}): the gateway serves it as it was, perhaps without that",
+            protections.join(", ")
+        );
+        ("STATE-UNPROTECTED", object, said)
+    }
+}
+
 impl Around<'_> {
+    /// How an Ingress goes back, and with which others.
+    fn go_back(&self, one: &mut One, routes: &[&Value]) {
+        let having = self.unmade.having.get(&one.key).into_iter().flatten();
+        let routes: Vec<&Value> = routes.iter().chain(having).copied().collect();
+        one.together.extend(routes.iter().flat_map(|route| from(route)));
+        one.back = format!("migrate rollback --ingress {}", typed(&one.together));
+        let lost = |key: &&Key| {
+            let cleaned = |route: &&Value| from(route).contains(*key) && keep::cleaned(route, key);
+            !self.standing.has(key) && !routes.iter().any(cleaned)
+        };
+        let lost: Vec<&Key> = one.together.iter().filter(lost).collect();
+        if !lost.is_empty() {
+            one.back = format!("{} --gone {}", one.back, typed(lost));
+        }
+    }
+
+    /// One that is gone, and has routes.
+    fn gone(&self, key: &Key, routes: &[&Value]) -> One {
+        let cleaned = routes.iter().all(|route| keep::cleaned(route, key));
+        let mut gone = One {
+            key: key.clone(),
+            state: if cleaned { State::Cleaned } else { State::Orphaned },
+            hosts: routes.iter().flat_map(|route| hosts(route)).collect(),
+            wrong: Vec::new(),
+            together: BTreeSet::new(),
+            back: String::new(),
+        };
+        self.go_back(&mut gone, routes);
+        for route in routes {
+            gone.wrong.extend(self.wrong(route, key));
+        }
+        if !cleaned {
+            let said = "it is gone, and migrate cleanup did not delete it: the gateway still has its hosts";
+            let object = cluster::INGRESS.named(&key.0, &key.1);
+            gone.wrong.push(("STATE-ORPHANED", object, said.to_owned()));
+        }
+        gone
+    }
+
     /// What is wrong with a route, for one of its Ingresses.
-    fn wrong(&self, route: &Value, key: &Key) -> Vec<(&'static str, String, String)> {
+    fn wrong(&self, route: &Value, key: &Key) -> Vec<Wrong> {
         let namespace = meta(route, "namespace");
         let object = cluster::VIRTUAL_SERVICE.named(namespace, meta(route, "name"));
         let mut found = Vec::new();
@@ -355,6 +465,10 @@ impl Around<'_> {
             found.push(("STATE-SHUT", object.clone(), said));
         }
         found.extend(loose::needs(route, self.live));
+        found.extend(self.guards.stale(route));
+        found.extend(loose::taken(route, self.live, &self.foreign));
+        let unmade = self.unmade.routes.get(&gateway::key(route));
+        found.extend(unmade.into_iter().flatten().cloned());
         found.extend(self.now.changed(route));
         for host in hosts(route) {
             if !is_open(namespace, &host, self.open) {

@@ -3,10 +3,11 @@
 use crate::cluster::Cluster;
 use crate::finding::plain;
 use crate::place::Place;
-use crate::standing::{self, Counts, Standing, StandingArgs, State};
+use crate::standing::{self, Counts, One, Standing, StandingArgs, State};
 use crate::trouble::{End, Trouble};
 use clap::Args;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Arguments of `migrate status`.
 #[derive(Clone, Debug, Args)]
@@ -84,12 +85,14 @@ pub async fn run(args: &StatusArgs, place: &mut Place<'_>) -> Result<End, Troubl
             )?;
         }
     }
+    let open = |one: &One| one.wrong.iter().any(|(code, _, _)| *code == "STATE-UNPROTECTED");
+    let mut told = BTreeSet::new();
     for one in standing
         .all
         .iter()
-        .filter(|one| matches!(one.state, State::Failed | State::Orphaned))
+        .filter(|one| matches!(one.state, State::Failed | State::Orphaned) || open(one))
     {
-        for (code, object, said) in &one.wrong {
+        for (code, object, said) in one.wrong.iter().filter(|wrong| told.insert(*wrong)) {
             writeln!(place.out, "{code}  {}: {}", plain(object), plain(said))?;
         }
     }

@@ -1,12 +1,15 @@
 //! `migrate validate`: whether what was migrated is well.
 
+use crate::answering::typed;
 use crate::cluster::Cluster;
 use crate::finding::{self, Finding, Severity};
 use crate::place::Place;
 use crate::standing::{self, Standing, StandingArgs, State, health};
 use crate::trouble::{End, Trouble};
 use clap::Args;
+use gradual_rollout_migration::input::Key;
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// Arguments of `migrate validate`.
 #[derive(Clone, Debug, Args)]
@@ -32,17 +35,30 @@ pub struct ValidateArgs {
 pub async fn run(args: &ValidateArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
     let cluster = Cluster::look(&place.client, &standing::kinds()).await?;
     let standing = Standing::read(&cluster, &args.standing, place.namespace.as_deref()).await?;
-    let mut findings: Vec<Finding> = standing.all.iter().flat_map(of).collect();
+    let there = |key: &Key| standing.has(key);
+    let mut findings: Vec<Finding> = Vec::new();
+    // What is wrong with a route is wrong with all of its Ingresses, and told once.
+    let mut told = BTreeSet::new();
+    for finding in standing.all.iter().flat_map(|one| of(one, &there)) {
+        if told.insert((finding.code, finding.object.clone(), finding.message.clone())) {
+            findings.push(finding);
+        }
+    }
     findings.extend(standing.loose.iter().map(|(code, object, message)| Finding {
         code,
-        severity: if *code == "STATE-LEFTOVER-GUARD" {
-            Severity::Blocker
-        } else {
+        severity: if LEFT.contains(code) && *code != "STATE-LEFTOVER-GUARD" {
             Severity::Warning
+        } else {
+            Severity::Blocker
         },
         object: object.clone(),
         message: message.clone(),
-        remedy: "an apply was ended half-way: go on with it, or take away what it left: migrate rollback -n, or --all".to_owned(),
+        remedy: if LEFT.contains(code) {
+            "an apply was ended half-way: go on with it, or take away what it left: migrate rollback -n, or --all"
+        } else {
+            "write the path anew, while the Service is a load balancer: migrate loadbalancer migrate SERVICE -n NAMESPACE, with the flags that it was written with"
+        }
+        .to_owned(),
     }));
     findings.extend(health::check(&cluster, &standing).await?);
     let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
@@ -66,8 +82,17 @@ pub async fn run(args: &ValidateArgs, place: &mut Place<'_>) -> Result<End, Trou
     Ok(if blockers == 0 { End::Done } else { End::Partly })
 }
 
+/// What an apply that was ended half-way left.
+const LEFT: [&str; 3] = [
+    "STATE-LEFTOVER-GUARD",
+    "STATE-LEFTOVER-RULE",
+    "STATE-LEFTOVER-COPY",
+];
+
 /// What is wrong with an Ingress, and loses nobody a guard or an answer.
-const WARNINGS: [&str; 5] = [
+const WARNINGS: [&str; 7] = [
+    "STATE-BESIDE",
+    "STATE-HOST-LEFT",
     "STATE-SOURCE-CHANGED",
     "STATE-EDITED",
     "STATE-ORPHANED",
@@ -76,31 +101,54 @@ const WARNINGS: [&str; 5] = [
 ];
 
 /// What is wrong with an Ingress, as findings.
-fn of(one: &standing::One) -> Vec<Finding> {
+fn of(one: &standing::One, there: &dyn Fn(&Key) -> bool) -> Vec<Finding> {
     let name = format!("{}/{}", one.key.0, one.key.1);
     let remedy = |code: &str| {
         match code {
         "STATE-UNPROTECTED" => format!(
-            "write it anew: migrate apply --ingress {name}; where that is refused, give it back to nginx: migrate rollback --ingress {name}"
+            "write it anew, with all that share its host: migrate apply --ingress {name} --widen; where the gateway stays open after that, give it back to nginx: {}", one.back
+        ),
+        "STATE-BESIDE" => format!(
+            "write it, with all that share its host: migrate apply --ingress {name} --widen"
+        ),
+        "STATE-HOST-LEFT" => format!(
+            "have it taken away: migrate apply --ingress {name} --widen --prune"
+        ),
+        "STATE-GUARD-STALE" if matches!(one.state, State::Cleaned | State::Orphaned) => {
+            "have it taken away: migrate apply --all --prune, after a look at --dry-run".to_owned()
+        }
+        "STATE-GUARD-STALE" => format!(
+            "have it taken away: migrate apply --ingress {name} --widen --prune, after a look at --dry-run"
         ),
         "STATE-EDITED" | "STATE-GUARD-EDITED" | "STATE-RULE-EDITED" => {
             "put the change into the Ingress, then migrate apply --overwrite".to_owned()
         }
         "STATE-OTHER-CLASS" => format!(
-            "take away what was made of it: migrate rollback --ingress {name}; or give it its class again"
+            "take away what was made of it: {}; or give it its class again", one.back
         ),
         "STATE-GUARD-ELSEWHERE" => {
             "give the Gateway its pods again (spec.selector), or move the hosts to another: migrate apply --gateway"
                 .to_owned()
         }
         "STATE-SHUT" => format!(
-            "where it can be converted now: migrate apply --ingress {name}; else give it back to nginx, which can do it, with all that share its host: migrate rollback --ingress {name}; or say what may be lost: migrate apply --ingress {name} --accept CODE"
+            "where it can be converted now: migrate apply --ingress {name}; else give it back to nginx, which can do it, with all that share its host: {}; or say what may be lost: migrate apply --ingress {name} --accept CODE", one.back
         ),
-        "STATE-ORPHANED" => format!(
-            "if nobody wants it any more: migrate rollback --ingress {name} --gone {name}; else have it back: migrate restore"
-        ),
+        "STATE-RULE-TAKEN" => {
+            "take what it says into ours (annotations of the Ingress), and delete it or have it exported to its own namespace alone (exportTo: [\".\"]); or give the Ingress a Service of its own".to_owned()
+        }
+        "STATE-DENIED" => {
+            "have it let the host in, or select other pods than the gateway's".to_owned()
+        }
+        "STATE-ORPHANED" => {
+            let others: Vec<&Key> = one.together.iter().filter(|key| there(key)).collect();
+            if others.is_empty() {
+                format!("if nobody wants it any more: {}; else have it back: migrate restore", one.back)
+            } else {
+                format!("if nobody wants it any more, have its host written without it: migrate apply --ingress {}; else have it back: migrate restore", typed(others))
+            }
+        }
         _ if matches!(one.state, State::Cleaned | State::Orphaned) => {
-            format!("its Ingress is gone; have it back with migrate rollback --ingress {name}")
+            format!("its Ingress is gone; have it back: {}", one.back)
         }
         _ => format!("write it anew: migrate apply --ingress {name}"),
     }

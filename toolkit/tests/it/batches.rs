@@ -67,7 +67,7 @@ async fn what_the_batch_needs_no_more_is_told_and_goes_when_it_is_said_and_nothi
     show(&told);
     assert_eq!(told.end.unwrap(), End::Done);
     // As long as the route stays, so does what it needs.
-    assert_eq!(told.err.matches("APPLY-STALE").count(), 2, "{}", told.err);
+    assert_eq!(told.err.matches("APPLY-STALE").count(), 1, "{}", told.err);
     assert_eq!(open(&store).len(), 3);
 
     let version = store.version();

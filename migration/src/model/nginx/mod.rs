@@ -210,7 +210,13 @@ impl Nginx {
             return Answer::Unsupported("enable-cors".to_owned());
         }
         if location.split {
-            return Answer::Unsupported("canary".to_owned());
+            // The arm is that of the session, which no request without a cookie of nginx's shows.
+            let sticky = settings
+                .annotations
+                .get("affinity")
+                .is_some_and(|kind| kind == "cookie");
+            let what = if sticky { "canary with affinity" } else { "canary" };
+            return Answer::Unsupported(what.to_owned());
         }
         let Some(service) = location
             .backend

@@ -77,6 +77,9 @@ macro_rules! codes_of_keeping {
             ControllerAmbiguous "CONTROLLER-AMBIGUOUS" Refused Blocker [sec may]
                 "the controller's settings are not certain: its ConfigMap is missing, or several could be meant; it may protect everything"
                 "hand in one controller with its ConfigMap, or name them with --controller-config NAMESPACE/NAME and --ingress-class";
+            NamespaceSelector "NAMESPACE-SELECTOR" Refused Blocker [may]
+                "the controller serves only namespaces with certain labels, which are not read: what nginx does not serve would be served"
+                "convert the namespaces that have the labels in batches of their own, then --accept NAMESPACE-SELECTOR";
             ControllerSetting "CONTROLLER-SETTING" Dropped Medium []
                 "this setting of the controller is not converted"
                 "see whether it matters to you";

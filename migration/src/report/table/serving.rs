@@ -87,6 +87,9 @@ macro_rules! codes_of_serving {
             PassthroughPath "SSL-PASSTHROUGH-PATH" Dropped Medium []
                 "TLS that is passed through has no paths: the back end of / gets everything, plain HTTP is not served"
                 "let the back end tell paths apart";
+            SameCertificate "TLS-SAME-CERTIFICATE" Approximated High []
+                "the same certificate is in Secrets of several Ingresses, so its hosts are in several servers: browsers use one connection for all hosts of a certificate, and get 404 for those of another server"
+                "have the certificate in the gateway's namespace, or as the controller's default: then one server shows it for all; or give each host a certificate of its own name";
             ForceSslTrust "FORCE-SSL-TRUST" Approximated High []
                 "requests are redirected where x-forwarded-proto says http; the gateway overwrites that header unless it trusts the load balancer in front"
                 "set numTrustedProxies for the gateway, or give the host a certificate";
@@ -140,6 +143,9 @@ macro_rules! codes_of_serving {
             AffinityDetail "AFFINITY-DETAIL" Dropped Low []
                 "this detail of the session cookie is not kept"
                 "nothing needs to be done";
+            AffinityCanary "AFFINITY-CANARY" Approximated High []
+                "nginx keeps a session on the arm that it came to first, whatever weight, header and cookie say later; here the arm is chosen anew for each request, so one session meets both versions"
+                "end the canary, or take the affinity away, before traffic moves; or make sure that both versions know each other's sessions";
             CanarySecond "CANARY-SECOND" Dropped High []
                 "only the oldest canary of a back end counts, as in nginx"
                 "delete the other one";

@@ -1,8 +1,9 @@
 //! Whether tenants are kept apart at the gateway.
 
+use crate::preflight::certificate::Certificate;
 use crate::probe::Probe;
 use crate::probe::alive::marked;
-use crate::probe::ask::{Client, Outcome, Question};
+use crate::probe::ask::{Client, Outcome, Question, secure};
 use crate::probe::code;
 use crate::probe::hit::Hit;
 use crate::probe::routes::both;
@@ -22,36 +23,68 @@ fn served(outcome: &Outcome, backend: &[String]) -> bool {
     ![403, 404, 421].contains(&answer.status) || marked(answer, backend)
 }
 
+/// Whether the certificate of a connection that is made for one host stands for another: browsers use it for both.
+async fn stands(probe: &Probe, name: &str, host: &str) -> bool {
+    let Ok(secured) = secure(&probe.istio, &probe.tls, name, probe.limit).await else {
+        return false;
+    };
+    let read = secured
+        .certificate
+        .and_then(|der| Certificate::decoded(&der).ok());
+    read.is_some_and(|certificate| certificate.covers(host))
+}
+
+/// The targets over whose connections one is asked for: the next of another tenant, and the next of its domain, each with
+/// another certificate.
+fn others<'t>(secured: &[&'t Target], index: usize, target: &Target) -> Vec<&'t Target> {
+    let differs = |other: &&&Target| other.host != target.host && other.secret != target.secret;
+    let next = || {
+        secured
+            .iter()
+            .cycle()
+            .skip(index)
+            .take(secured.len())
+            .filter(differs)
+    };
+    let domain = |host: &str| host.split_once('.').map(|(_, domain)| domain.to_owned());
+    let apart = next().find(|other| other.namespace != target.namespace);
+    let near = next().find(|other| domain(&other.host) == domain(&target.host));
+    let near = near.filter(|near| apart.is_none_or(|apart| apart.host != near.host));
+    apart.into_iter().chain(near).copied().collect()
+}
+
+/// Asks for a host over a connection that was made for another.
+async fn over(probe: &Probe, target: &Target, other: &Target) -> Option<Hit> {
+    let mut question = Question::get(Scheme::Https, &target.host, &target.path);
+    let ask = async |question: &Question| {
+        probe.pace.turn().await;
+        let mut client = Client::new(&probe.istio, &probe.tls, false, probe.limit);
+        client.ask(question).await
+    };
+    let own = ask(&question).await;
+    question.name.clone_from(&other.host);
+    let theirs = ask(&question).await;
+    let (is, was) = (served(&theirs, &probe.backend), served(&own, &probe.backend));
+    // Told that it is misdirected, a browser asks again over a connection of its own.
+    let misdirected = matches!(&theirs, Outcome::Answered(answer) if answer.status == 421);
+    let code = if stands(probe, &other.host, &target.host).await {
+        (was && !is && !misdirected).then_some(code::REUSED)
+    } else {
+        (is && other.namespace != target.namespace).then_some(code::CROSS_TENANT)
+    };
+    let asked = format!("{} over TLS to {}", question.line(), other.host);
+    let said = theirs.words(&question);
+    code.map(|code| Hit::new(SUITE, code, &target.host, asked, "not asked", said))
+}
+
 /// Asks for hosts over connections made for others, and for a host that nobody has.
 pub(super) async fn run(probe: &Probe, targets: &[Target]) -> (usize, Vec<Hit>) {
     let (mut count, mut hits) = (0, Vec::new());
     let secured: Vec<&Target> = targets.iter().filter(|target| target.secret.is_some()).collect();
     for (index, target) in secured.iter().enumerate() {
-        // The next tenant with a certificate of its own.
-        let apart = |other: &&&Target| {
-            other.namespace != target.namespace && other.host != target.host && other.secret != target.secret
-        };
-        let Some(other) = secured.iter().cycle().skip(index).take(secured.len()).find(apart) else {
-            continue;
-        };
-        count += 1;
-        let mut question = Question::get(Scheme::Https, &target.host, &target.path);
-        question.name.clone_from(&other.host);
-        probe.pace.turn().await;
-        let theirs = Client::new(&probe.istio, &probe.tls, false, probe.limit)
-            .ask(&question)
-            .await;
-        if served(&theirs, &probe.backend) {
-            let asked = format!("{} over TLS to {}", question.line(), other.host);
-            let said = theirs.words(&question);
-            hits.push(Hit::new(
-                SUITE,
-                code::CROSS_TENANT,
-                &target.host,
-                asked,
-                "not asked",
-                said,
-            ));
+        for other in others(&secured, index, target) {
+            count += 1;
+            hits.extend(over(probe, target, other).await);
         }
     }
     for scheme in [Scheme::Http, Scheme::Https] {

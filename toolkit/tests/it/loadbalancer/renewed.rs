@@ -93,3 +93,58 @@ async fn what_was_written_for_a_service_that_is_gone_can_be_taken_away() {
     .collect();
     assert_eq!(left, Vec::<Value>::new());
 }
+
+#[tokio::test]
+async fn a_guard_that_is_gone_or_edited_and_ranges_that_were_changed_are_told_until_the_path_is_written_anew()
+{
+    const AP: &str = "authorizationpolicies.security.istio.io";
+    let (store, clock) = with_gateway();
+    crate::standing::gateway_pod(&store);
+    let ranged = |ranges: Value| {
+        let mut service = minio();
+        service["spec"]["loadBalancerSourceRanges"] = ranges;
+        service
+    };
+    put(&store, ranged(json!(["10.0.0.0/8"])));
+    let again = || migrate(&store, &clock, &MINIO);
+    let validate = async |code: &str| {
+        let said = migrate(&store, &clock, &["validate"]).await;
+        println!("{}{}", said.err, said.out);
+        assert!(
+            said.err.contains(&format!("blocker  {code}")),
+            "{code}: {}",
+            said.err
+        );
+    };
+    let well = async || {
+        let said = migrate(&store, &clock, &["validate"]).await;
+        assert_eq!((said.end.unwrap(), said.err), (End::Done, String::new()));
+    };
+    again().await.end.unwrap();
+    well().await;
+    let guard = Value::clone(&store.list(AP)[0]);
+    let name = guard["metadata"]["name"].as_str().unwrap().to_owned();
+    let name = name.as_str();
+    store.delete(AP, "istio-system", name).unwrap();
+    validate("STATE-GUARD-MISSING").await;
+    validate("STATE-RANGES-CHANGED").await;
+    again().await.end.unwrap();
+    well().await;
+    let guard = Value::clone(&store.list(AP)[0]);
+    let mut wider = guard;
+    wider["spec"]["rules"][0]["to"][0]["operation"]["hosts"] = json!(["nobody.a.com"]);
+    store.put(wider).unwrap();
+    validate("STATE-GUARD-EDITED").await;
+    store.delete(AP, "istio-system", name).unwrap();
+    again().await.end.unwrap();
+    well().await;
+    for ranges in [json!(["10.1.0.0/16"]), json!(["10.0.0.0/8", "172.16.0.0/12"])] {
+        put(&store, ranged(ranges));
+        validate("STATE-RANGES-CHANGED").await;
+        again().await.end.unwrap();
+        well().await;
+    }
+    // Whoever goes back takes nothing of it away that is not its own.
+    let said = migrate(&store, &clock, &["rollback", "--all"]).await;
+    assert_eq!((said.end.unwrap(), store.list(AP).len()), (End::Done, 1));
+}

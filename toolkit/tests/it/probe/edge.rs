@@ -48,7 +48,7 @@ pub(crate) struct Says {
 pub(crate) fn says(status: u16) -> Says {
     Says {
         status,
-        headers: Vec::new(),
+        headers: vec![("server", "istio-envoy".to_owned())],
         after: Duration::ZERO,
     }
 }

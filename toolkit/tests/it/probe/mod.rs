@@ -1,6 +1,7 @@
 //! `probe`: two data planes on loopback, and what is said of their answers.
 
 pub(crate) mod edge;
+mod secured;
 mod suites;
 
 use crate::kinds::put;

@@ -26,7 +26,7 @@ fn shop(annotations: &[(&str, &str)]) -> (Store, Clock) {
     with(vec![ingress("ns-ada", "shop.a.com", &["/foo"], annotations)])
 }
 
-fn is(said: Said, end: End, line: &str) {
+pub(super) fn is(said: Said, end: End, line: &str) {
     assert_eq!(said.end.unwrap(), end, "{}", said.out);
     assert!(said.out.contains(line), "{line}: {}", said.out);
 }
@@ -178,6 +178,24 @@ async fn certificates_without_the_name_or_ended_are_blockers_and_another_one_is_
 }
 
 #[tokio::test]
+async fn a_gateways_side_that_shows_nothing_of_envoy_is_told() {
+    let bare = |arrived: &Arrived| {
+        let mut said = plain(arrived);
+        said.headers.retain(|(name, _)| *name != "server");
+        said
+    };
+    let said = sides(shop(&[]), plain, bare, "routes").await;
+    assert!(
+        said.err.contains("PROBE-NO-ENVOY") || said.out.contains("PROBE-NO-ENVOY"),
+        "{} {}",
+        said.out,
+        said.err
+    );
+    let said = sides(shop(&[]), bare, plain, "routes").await;
+    is(said, End::Done, "0 warnings");
+}
+
+#[tokio::test]
 async fn a_host_over_another_tenants_connection_and_a_host_of_nobody_are_not_served() {
     let two = || {
         with(vec![
@@ -193,11 +211,18 @@ async fn a_host_over_another_tenants_connection_and_a_host_of_nobody_are_not_ser
             says(404)
         }
     };
-    is(
-        sides(two(), |_| says(404), apart, "multi-tenant").await,
-        End::Done,
-        "asked: multi-tenant 4",
-    );
+    // A certificate of none of the hosts: no browser uses its connection for another.
+    let strangers = || Hands {
+        names: vec!["gateway.invalid".to_owned()],
+        ..Hands::default()
+    };
+    let run = async |istio: Edge| {
+        let (store, clock) = two();
+        let nginx = Edge::start(Hands::default(), |_| says(404)).await;
+        probe(&store, &clock, &nginx, &istio, &["--suite", "multi-tenant"]).await
+    };
+    let said = run(Edge::start(strangers(), apart).await).await;
+    is(said, End::Done, "asked: multi-tenant 4");
     let line = "PROBE-CROSS-TENANT  shop.a.com: GET https://shop.a.com/ over TLS to shop.b.com: nginx: not asked; istio: 200";
     let mixed = |arrived: &Arrived| {
         if arrived.host == "nobody.invalid" {
@@ -206,11 +231,8 @@ async fn a_host_over_another_tenants_connection_and_a_host_of_nobody_are_not_ser
             says(200)
         }
     };
-    is(
-        sides(two(), |_| says(404), mixed, "multi-tenant").await,
-        End::Refused,
-        line,
-    );
+    let said = run(Edge::start(strangers(), mixed).await).await;
+    is(said, End::Refused, line);
     let any = |arrived: &Arrived| {
         if arrived.host == "nobody.invalid" {
             says(200)
