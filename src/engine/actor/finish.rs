@@ -11,7 +11,6 @@ use crate::engine::select::Prepared;
 use crate::engine::{persist, raise};
 use crate::rollout::decide::declare;
 use crate::rollout::status::Intent;
-use std::time::Duration;
 use tokio::time::Instant;
 
 impl Actor {
