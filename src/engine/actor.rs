@@ -187,6 +187,9 @@ pub(super) struct Actor {
     unheld: Option<String>,
     /// Command annotations whose outcome is decided; removed once it is persisted.
     done: BTreeSet<String>,
+    /// Those of them whose outcome is in what is being written, and in what was.
+    answering: BTreeSet<String>,
+    answered: BTreeSet<String>,
     audits: audit::Audits,
     last_saved: Timestamp,
     /// When the sentences were made anew last: saves for other reasons must not put that off.
@@ -251,6 +254,8 @@ impl Actor {
             leaving: leaving::Leaving::default(),
             unheld: None,
             done: BTreeSet::new(),
+            answering: BTreeSet::new(),
+            answered: BTreeSet::new(),
             audits: audit::Audits::default(),
             last_saved: now,
             last_worded: now,

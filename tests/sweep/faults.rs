@@ -243,6 +243,23 @@ fn without_the_right_to_write_routes_nothing_rises_and_the_rollback_lands_when_i
     row(Kind::Forbids("virtualservices"), false, Back::After(AGAIN));
 }
 
+#[test]
+fn a_command_that_comes_while_the_answer_to_another_is_written_goes_when_its_own_answer_is() {
+    runtime().block_on(async {
+        let scene = Scene::at_25().await;
+        scene.weather.set(Kind::Slow(1500));
+        let wish = || serde_json::json!({"components": ["shop"], "who": "ada"});
+        for verb in ["pause", "resume", "pause"] {
+            scene.world.say(verb, wish());
+            tokio::time::sleep(Duration::from_millis(700)).await;
+        }
+        scene.world.pass(60).await;
+        scene.kept("commands in a row");
+        let answered = scene.world.status().commands.len();
+        assert_eq!(answered, 3, "{:?}", scene.world.status().commands);
+    });
+}
+
 /// Ends every watch, and tells whoever begins one from where it was that this is too long ago: so many times, so many
 /// seconds apart.
 async fn expire(scene: &Scene, times: u64, seconds: u64) {

@@ -198,6 +198,7 @@ impl Actor {
         match result {
             Ok(raw) => {
                 self.unsaved = 0;
+                self.answered.append(&mut self.answering);
                 self.applied(raw);
                 self.last_saved = now;
                 self.tell_audits();
@@ -301,6 +302,8 @@ impl Actor {
                     tracing::warn!(rollout = %self.raw.name, "somebody else wrote the status; going on from theirs");
                     self.status = theirs;
                     // What was decided on ours is decided anew, or was by them.
+                    self.done.clear();
+                    self.answered.clear();
                     self.audits = super::audit::Audits::default();
                     self.first = true;
                     self.stands(raw.status.clone());

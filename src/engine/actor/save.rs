@@ -59,16 +59,20 @@ impl Actor {
             }
         };
         if swapped(Pair::AnswerTidy) && !self.done.is_empty() && !self.tidying {
+            self.answered.clone_from(&self.done);
             self.tidy();
             return;
         }
         self.dirty = Dirty::No;
         if status == self.written {
             self.last_saved = now;
+            self.answered.clone_from(&self.done);
             self.tidy();
             return;
         }
         self.saving = true;
+        // What is decided while this is under way is not in it.
+        self.answering.clone_from(&self.done);
         self.audits.written();
         let (client, raw, previous) = (
             self.shared.clients.api.clone(),
@@ -168,11 +172,12 @@ impl Actor {
     /// Removes command annotations whose outcome is persisted, and the finalizer once everything is put back.
     pub(super) fn tidy(&mut self) {
         self.done.retain(|key| self.raw.annotations.contains_key(key));
+        self.answered.retain(|key| self.done.contains(key));
         if self.tidying {
             return;
         }
         let done: Vec<(String, String)> = self
-            .done
+            .answered
             .iter()
             .filter_map(|key| Some((key.clone(), self.raw.annotations.get(key)?.clone())))
             .collect();
