@@ -223,12 +223,12 @@ impl Month {
         let (resource, component) = self.any();
         match self.dice.roll(40) {
             // A start costs as much as a day: each resource is read and written anew.
-            0 if self.dice.roll(2) == 0 => {
+            0 if self.dice.roll(4) == 0 => {
                 self.count("killed");
                 self.world.kill().await;
                 self.start();
             }
-            1 if self.dice.roll(2) == 0 => {
+            1 if self.dice.roll(4) == 0 => {
                 self.count("told to stop");
                 self.world.stop().await;
                 self.start();
