@@ -436,7 +436,8 @@ fn a_month_of_everything_breaks_no_promise_and_leaves_nothing_behind() {
         assert!(late < early * 1.05, "memory grows: from {early} to {late}");
         // A debug build is not what is promised of.
         let took = worked();
-        assert!(cfg!(debug_assertions) || took <= Duration::from_secs(60), "a month took {took:?}");
+        let limit = std::env::var("GRADUAL_ROLLOUT_SOAK_SECONDS").map_or(60, |s| s.parse().unwrap());
+        assert!(cfg!(debug_assertions) || took <= Duration::from_secs(limit), "a month took {took:?}");
         assert!(tasks() <= first_tasks + 8, "tasks are left behind");
     });
 }
