@@ -3,6 +3,7 @@
 
 mod beside;
 mod picture;
+mod ranges;
 
 use super::args::{ChecksTestArgs, Output};
 use super::exit::{Exit, Failure};
@@ -12,7 +13,7 @@ use super::{lines, output};
 use crate::backtest::record::whole_seconds;
 use crate::backtest::{Beside, Setup, Track, record, replay, rules};
 use crate::clock::Clock;
-use crate::doctor::diagnose::{Missing, Probe, SCRAPES, short, too_short};
+use crate::doctor::diagnose::{Missing, Probe, SCRAPES, short};
 use crate::metrics::{Ask, Source, queries};
 use crate::rollout::check::CheckRule;
 use crate::rollout::duration::Span;
@@ -157,7 +158,6 @@ async fn component(
         component: planned.name(),
         weight: Weight::ZERO,
         at,
-        scrape_period: None,
     };
     let probe = Probe::new(source, at);
     let Some(ask) = Ask::of(&read.name, planned, false) else {
@@ -230,7 +230,6 @@ async fn component(
         ));
     }
     place.weight = weight;
-    place.scrape_period = period;
     told.join(beside::ask(&place, set).await, set, walk.checks);
     Ok(told)
 }

@@ -11,15 +11,25 @@ use std::time::Duration;
 const LATER: Duration = Duration::from_secs(240);
 /// Stamps may be ahead of our clock by so many seconds.
 const AHEAD: f64 = 5.0;
+/// In seconds: the time in which samples are counted.
+const WITHIN: f64 = 300.0;
 /// Two arms' newest samples are never so many seconds apart where both are scraped.
 const BEHIND: f64 = 60.0;
 
 impl Probe<'_> {
     /// How far the canary's samples are apart, as Prometheus has them; `None` with fewer than two in five minutes.
     pub(crate) async fn scrape_period(&self, ask: &Ask) -> Result<Option<Duration>, Blindness> {
-        let promql = format!("max(count_over_time({}[5m]))", series(&ask.arms.canary));
-        let samples = self.ask(&promql).await?.first().map(|sample| sample.value);
-        let seconds = samples.filter(|&count| count >= 2.0).map(scraped_every);
+        self.period_of(&series(&ask.arms.canary)).await
+    }
+
+    /// How far the samples of these series are apart, where they come oftenest. What is younger than five minutes says
+    /// so by its first sample, and what is older by as many as fell into them.
+    pub(crate) async fn period_of(&self, series: &str) -> Result<Option<Duration>, Blindness> {
+        let promql = format!(
+            "min((timestamp({series}) - min_over_time(timestamp({series})[5m:5s])) / ((count_over_time({series}[5m]) > 1) - 1))"
+        );
+        let apart = self.ask(&promql).await?.first().map(|sample| sample.value);
+        let seconds = apart.filter(|apart| apart.is_finite()).map(scraped_every);
         Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(1.0)).ok()))
     }
 
@@ -92,13 +102,18 @@ fn too_new(newest: Option<f64>, now: Timestamp) -> Option<String> {
     })
 }
 
-/// How far samples are apart, in whole seconds, of which so many fell into five minutes. The window is cut anywhere, and
-/// holds its start or does not: so that is between 300/(n+1) and 300/(n−1), and what people configure is likelier.
-fn scraped_every(count: f64) -> f64 {
+/// How far samples are apart, in whole seconds, of which the newest and the first within five minutes are `apart` times
+/// their number less one. That is exact where the series began within them. Where it is older, the first is the newest
+/// of before, and all of them are one more: so it is up to a sample's share too long, and what people configure is
+/// likelier.
+fn scraped_every(apart: f64) -> f64 {
     const USUAL: [f64; 9] = [120.0, 60.0, 30.0, 20.0, 15.0, 10.0, 5.0, 2.0, 1.0];
-    let can_be = |seconds: &f64| *seconds > 300.0 / (count + 1.0) && *seconds <= 300.0 / (count - 1.0);
+    // Scrapes are some milliseconds early or late.
+    const LATE: f64 = 0.02;
+    let share = apart / WITHIN.max(apart);
+    let can_be = |seconds: &f64| *seconds <= apart * (1.0 + LATE) && *seconds >= apart * (1.0 - share - LATE);
     let usual = USUAL.into_iter().find(can_be);
-    usual.unwrap_or_else(|| (300.0 / count).round())
+    usual.unwrap_or_else(|| apart.round())
 }
 
 #[cfg(test)]
@@ -107,13 +122,19 @@ mod tests {
 
     #[test]
     fn scrapes_are_as_far_apart_as_people_say_wherever_the_window_is_cut() {
-        for period in [1, 2, 5, 10, 15, 30, 60] {
-            // Closed at its start and cut on a sample, open there, or cut between two.
-            for count in [300 / period + 1, 300 / period] {
-                let found = scraped_every(f64::from(count));
-                assert!((found - f64::from(period)).abs() < 0.1, "{found} for {count}");
+        for period in [1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0] {
+            let full = WITHIN / period;
+            // Young, or cut on a sample; and old, with the newest sample of before the window.
+            for apart in [
+                period,
+                period * 1.001,
+                period * 0.999,
+                period * full / (full - 1.0),
+            ] {
+                let found = scraped_every(apart);
+                assert!((found - period).abs() < 0.1, "{found} for {apart} of {period}");
             }
         }
-        assert!((scraped_every(4.0) - 75.0).abs() < 0.1);
+        assert!((scraped_every(45.0) - 45.0).abs() < 0.1);
     }
 }

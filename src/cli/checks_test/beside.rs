@@ -1,10 +1,10 @@
 //! Checks that are read beside the arms: each is asked for once, now. What a pair of counters counted is told elsewhere;
 //! here it is whether there are any.
 
-use super::{Check, Missing, Query, SCRAPES, limits, too_short};
+use super::{Check, Missing, Query, limits, ranges};
+use crate::doctor::diagnose::Probe;
 use crate::metrics::Source;
 use crate::metrics::gauge::{GaugeQueries, PairAsk, reading, window};
-use crate::rollout::duration::Span;
 use crate::rollout::judge::{Stand, stand};
 use crate::rollout::plan::{CheckSet, CheckSource, Gauge, GaugeLimits, PlannedCheck};
 use crate::rollout::reason::Verdict;
@@ -14,7 +14,6 @@ use crate::rollout::template::Variables;
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 use std::collections::HashMap;
-use std::time::Duration;
 
 /// Where the checks are held.
 pub(super) struct Place<'a> {
@@ -24,8 +23,6 @@ pub(super) struct Place<'a> {
     pub(super) component: &'a str,
     pub(super) weight: Weight,
     pub(super) at: Timestamp,
-    /// How often the arms are scraped, as far as it shows.
-    pub(super) scrape_period: Option<Duration>,
 }
 
 /// What asking for them gave.
@@ -84,15 +81,7 @@ impl Beside {
             }
             Err(why) => return self.unasked(check, why),
         };
-        let range = format!("[{}]", window(check.rule.window));
         let asked = || std::iter::once(&queries.canary).chain(&queries.control);
-        if let Some(period) = place.scrape_period
-            && asked().any(|q| q.contains(&range))
-            && check.rule.window < period * SCRAPES
-        {
-            let why = too_short("window", check.rule.window, period);
-            self.missing.push(Missing::check(&check.rule.name, why));
-        }
         let mut answers = HashMap::new();
         for promql in asked() {
             let answer = place.source.vector(promql, place.at).await;
@@ -108,16 +97,12 @@ impl Beside {
         });
         let shown = |value: &Result<f64, String>| value.as_ref().ok().map(|v| check.show(*v));
         let values = (shown(&canary), control.as_ref().and_then(shown));
-        // How often its own series come nobody knows: a range is to blame only where there is no value.
-        let short = place
-            .scrape_period
-            .and_then(|period| short_range(&queries.canary, period));
+        let short = self.short_ranges(place, check, &queries).await;
         let empty = answers
             .get(&queries.canary)
             .is_some_and(|a| a.as_ref().is_ok_and(Vec::is_empty));
-        if let Some(why) = short.filter(|_| empty) {
+        if short && empty {
             // Nothing is wrong with its labels, as far as is known.
-            self.missing.push(Missing::check(&check.rule.name, why));
             return self.show(check, Verdict::Unknown, (None, None), "it has no value now");
         }
         for why in [
@@ -137,6 +122,29 @@ impl Beside {
             |limits: &Option<GaugeLimits>| limits.map_or(Stand::Within, |l| stand(&l, value, control));
         let (verdict, says) = verdict(stand(&gauge.rollback), stand(&gauge.promote));
         self.show(check, verdict, values, says);
+    }
+
+    /// Whether a range of what is asked for is too short for how often its own series come; each is told once.
+    async fn short_ranges(
+        &mut self,
+        place: &Place<'_>,
+        check: &PlannedCheck,
+        queries: &GaugeQueries,
+    ) -> bool {
+        let probe = Probe::new(place.source, place.at);
+        let mut short = false;
+        for promql in std::iter::once(&queries.canary).chain(&queries.control) {
+            // What cannot be answered now has been told of the query itself.
+            let told = ranges::too_short(&probe, promql, check.rule.window).await;
+            for why in told.unwrap_or_default() {
+                short = true;
+                let one = Missing::check(&check.rule.name, why);
+                if !self.missing.contains(&one) {
+                    self.missing.push(one);
+                }
+            }
+        }
+        short
     }
 
     async fn pair(&mut self, place: &Place<'_>, check: &PlannedCheck, asked: &PairAsk) {
@@ -223,66 +231,9 @@ fn verdict(rollback: Stand, promote: Stand) -> (Verdict, &'static str) {
     }
 }
 
-/// The shortest range of a query, as it is written: of samples, not of a subquery's steps, and not in a string.
-fn shortest(promql: &str) -> Option<(String, Duration)> {
-    let mut bare = String::with_capacity(promql.len());
-    let (mut quote, mut escaped) = (None, false);
-    for c in promql.chars() {
-        match quote {
-            Some(_) if escaped => escaped = false,
-            Some(q) if c == '\\' && q != '`' => escaped = true,
-            Some(q) if c == q => quote = None,
-            Some(_) => {}
-            None if matches!(c, '"' | '\'' | '`') => quote = Some(c),
-            None => bare.push(c),
-        }
-    }
-    let ranges = bare.split('[').skip(1).filter_map(|rest| {
-        let text = rest.split(']').next()?.trim();
-        Some((text.to_owned(), text.parse::<Span>().ok()?.0))
-    });
-    ranges.min_by_key(|(_, length)| *length)
-}
-
-/// What is wrong with a range that is shorter than four scrapes of a series that comes this often.
-fn short_range(promql: &str, period: Duration) -> Option<String> {
-    let (text, length) = shortest(promql).filter(|(_, length)| *length < period * SCRAPES)?;
-    let why = if length < period * 2 {
-        "shorter than two scrapes, and rate() and its like need two samples"
-    } else {
-        "shorter than four scrapes, so a missed one leaves it without a value"
-    };
-    Some(format!(
-        "its query gives no series, and its range [{text}] is {why}; a scrape comes every {}: write at least [{}]",
-        Span(period),
-        Span(period * SCRAPES)
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_range_of_fewer_than_four_scrapes_is_told_and_longer_ones_are_not() {
-        let scrape = Duration::from_secs(15);
-        let told = short_range("max(rate(x{a=\"b\"}[20s]))", scrape).unwrap();
-        assert!(
-            told.contains("[20s] is shorter than two scrapes")
-                && told.ends_with("every 15s: write at least [1m]"),
-            "{told}"
-        );
-        let told = short_range("max(rate(x{a=~\"[5s]\"}[5m])) + max_over_time(y[45s])", scrape).unwrap();
-        assert!(
-            told.contains("[45s] is shorter than four scrapes") && told.ends_with("at least [1m]"),
-            "{told}"
-        );
-        // A string, and the steps of a subquery.
-        let promql = "max_over_time(rate(x{a='[5s]', b=\"\\\"[5s]\"}[1m])[10s:1s])";
-        assert_eq!(short_range(promql, scrape), None);
-        assert_eq!(short_range("max(rate(x[1m]))", scrape), None);
-        assert_eq!(short_range("max(x)", scrape), None);
-    }
 
     #[test]
     fn what_cannot_be_compared_is_unknown_as_it_is_to_the_daemon() {

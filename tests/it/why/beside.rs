@@ -80,6 +80,47 @@ async fn what_is_read_beside_the_arms_is_asked_for_once_and_what_is_missing_in_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_range_of_a_query_is_held_against_the_scrapes_of_its_own_series() {
+    let mut record = Record(String::new());
+    record.service("shop", 15, MS, BOUNDS);
+    record.rises("seldom_total", 60, 60, AT);
+    record.rises("often_total", 60, 5, AT);
+    // Its pod began a minute and a half ago.
+    for at in (AT - 90..=AT).filter(|at| at % 15 == 0) {
+        writeln!(record.0, "young_total {} {at}", at - AT + 7200).unwrap();
+    }
+    let prometheus = record.served().await;
+    let rare = "a scrape of it comes every 1m: make it at least 4m";
+    for (query, says) in [
+        ("rate(seldom_total[2m])", Some(rare)),
+        (
+            "sum(rate(often_total[1m])) / sum(rate(seldom_total[2m]))",
+            Some(rare),
+        ),
+        ("rate(seldom_total[30s])", Some("shorter than two scrapes")),
+        ("rate(seldom_total[4m])", None),
+        ("rate(often_total[20s])", None),
+        ("rate(young_total[1m])", None),
+        (
+            "rate(young_total[45s])",
+            Some("comes every 15s: make it at least 1m"),
+        ),
+    ] {
+        let check =
+            format!("{{name: own, metric: query, promote: {{max: 9}}, query: {{canary: '{query}'}}}}");
+        let yaml = file("shop", "", &check);
+        let (code, out, err) = run(&format!("{TEST} -o json"), &yaml, &prometheus.url(), &[]).await;
+        assert_eq!(code, if says.is_some() { 3 } else { 0 }, "{query}: {out}{err}");
+        let told: Value = serde_json::from_str(&out).unwrap();
+        let missing = told["components"][0]["missing"].to_string();
+        assert!(
+            says.is_none_or(|says| missing.contains(says)),
+            "{query}: {missing}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_misspelt_counter_of_a_pair_is_missing_and_nobody_is_put_back_for_it() {
     let mut record = Record(String::new());
     record.service("shop", 15, MS, BOUNDS);
