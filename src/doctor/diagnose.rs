@@ -239,6 +239,25 @@ impl<'a> Probe<'a> {
                  arms have"
             ));
         }
+        if !arm.source.latency_labels.is_empty() {
+            let everything = ArmSource {
+                latency_labels: BTreeMap::new(),
+                ..arm.source.clone()
+            };
+            let all = Selector {
+                ask: arm.ask,
+                source: &everything,
+            };
+            if let Some(all) = all.promql("latency", &BTreeMap::new())?
+                && !self.ask(&all).await?.is_empty()
+            {
+                let labels = arm.source.latency_labels.keys().cloned().collect::<Vec<_>>();
+                return Ok(format!(
+                    "latencyLabels leaves none of the durations of {name} that this arm has: correct {}",
+                    labels.join(", ")
+                ));
+            }
+        }
         if self.ask(&format!("count({name})")).await?.is_empty() {
             return Ok(format!(
                 "no scrape: requests are counted, but Prometheus has no {name}. Switch the exporter's histogram on, or drop no series of it"

@@ -94,11 +94,12 @@ impl Ask {
             if let Some(metrics) = &source.metrics {
                 feed(&format!("{metrics:?}"));
             }
-            if let Some(named) = &source.metrics {
-                feed(&format!("{named:?}"));
-            }
             for (label, value) in &source.labels {
                 feed(label);
+                feed(value);
+            }
+            for (label, value) in &source.latency_labels {
+                feed(&format!("of durations: {label}"));
                 feed(value);
             }
         }
@@ -131,10 +132,15 @@ pub fn problems(arms: &Arms) -> Vec<AskError> {
         for (field, message) in unnamed(source) {
             problem(field, message);
         }
-        for (label, value) in &source.labels {
-            let matcher = Matcher::parse(label, value);
-            if let Err(message) = matcher.and_then(|matcher| matcher.check()) {
-                problem(format!("labels.{label}"), message);
+        for (field, labels) in [
+            ("labels", &source.labels),
+            ("latencyLabels", &source.latency_labels),
+        ] {
+            for (label, value) in labels {
+                let matcher = Matcher::parse(label, value);
+                if let Err(message) = matcher.and_then(|matcher| matcher.check()) {
+                    problem(format!("{field}.{label}"), message);
+                }
             }
         }
     }
@@ -225,6 +231,7 @@ mod tests {
             canary: ArmSource {
                 preset,
                 labels,
+                latency_labels: std::collections::BTreeMap::new(),
                 metrics,
             },
             control: None,

@@ -148,7 +148,11 @@ fn promql(source: &ArmSource, part: Part) -> String {
             // A connection that was switched to another protocol lasts as long as people like.
             let switched = facts.timed_by_code.then_some((facts.code, "!~1.."));
             let lasting = switched.into_iter().chain(facts.lasting.iter().copied());
-            let lasting = lasting.filter_map(|(label, value)| Matcher::parse(label, value).ok());
+            let own = source.latency_labels.iter();
+            let own = own.map(|(label, value)| (label.as_str(), value.as_str()));
+            let lasting = lasting
+                .chain(own)
+                .filter_map(|(label, value)| Matcher::parse(label, value).ok());
             let all: Vec<String> = (!matchers.is_empty())
                 .then(|| matchers.clone())
                 .into_iter()
@@ -256,6 +260,7 @@ mod tests {
                 canary: ArmSource {
                     preset,
                     labels: labels.collect(),
+                    latency_labels: std::collections::BTreeMap::new(),
                     metrics: None,
                 },
                 control: None,
@@ -358,6 +363,28 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("destination\""), "{text}");
+    }
+
+    #[test]
+    fn what_is_left_out_of_durations_is_asked_for_as_a_request() {
+        let mut ask = ask(Preset::Istio, &[("app", "x")]);
+        let plain = ask.fingerprint();
+        ask.arms
+            .canary
+            .latency_labels
+            .insert("request_protocol".into(), "!grpc".into());
+        let text = shown(&ask);
+        let wanted =
+            r#"_bucket{reporter="destination", app="x", response_code!~"1..", request_protocol!="grpc"}"#;
+        assert!(text.contains(wanted), "{text}");
+        assert!(
+            text.contains(r#"istio_requests_total{reporter="destination", app="x"}"#),
+            "{text}"
+        );
+        assert_ne!(ask.fingerprint(), plain, "other durations are other counters");
+        ask.arms.canary.latency_labels.insert("a b".into(), "~(".into());
+        let problem = problems(&ask.arms).remove(0);
+        assert_eq!(problem.path, "arms.canary.latencyLabels.a b");
     }
 
     #[test]

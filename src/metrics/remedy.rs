@@ -77,6 +77,7 @@ mod tests {
         let source = |service: &str| ArmSource {
             preset: Preset::Traefik,
             labels: [("service".to_owned(), service.to_owned())].into(),
+            latency_labels: std::collections::BTreeMap::new(),
             metrics: None,
         };
         let ask = Ask {

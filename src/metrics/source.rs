@@ -166,6 +166,7 @@ mod tests {
                 canary: ArmSource {
                     preset: Preset::Istio,
                     labels: BTreeMap::new(),
+                    latency_labels: BTreeMap::new(),
                     metrics: None,
                 },
                 control: None,

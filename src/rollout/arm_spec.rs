@@ -27,6 +27,11 @@ pub struct ArmSource {
     /// Regular expressions are anchored, as in PromQL.
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 256}))]
     pub labels: BTreeMap<String, String>,
+    /// More matchers, of the same form, for the durations alone. What lasts as long as people like, such as a gRPC
+    /// stream, stays out of latency by them and is counted as a request all the same: `request_protocol: "!grpc"`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 256}))]
+    pub latency_labels: BTreeMap<String, String>,
     /// What the exporter calls things: for preset gatewayapi, and for no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<ArmMetrics>,

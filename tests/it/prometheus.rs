@@ -116,6 +116,7 @@ fn ask(preset: Preset, canary: &[(&str, &str)], control: &[(&str, &str)]) -> Ask
             .iter()
             .map(|&(label, value)| (label.to_owned(), value.to_owned()))
             .collect::<BTreeMap<_, _>>(),
+        latency_labels: BTreeMap::new(),
         metrics: None,
     };
     Ask {

@@ -66,6 +66,7 @@ async fn exporter(servers: &mut JoinSet<()>) -> SocketAddr {
 fn ask(component: &str, service: &str, canary: &str, control: &str) -> Ask {
     let source = |version: &str| ArmSource {
         preset: Preset::Istio,
+        latency_labels: std::collections::BTreeMap::new(),
         metrics: None,
         labels: [
             ("destination_service_name".to_owned(), service.to_owned()),

@@ -44,6 +44,7 @@ fn ask() -> Ask {
         arms: Arms {
             canary: ArmSource {
                 preset: Preset::Istio,
+                latency_labels: std::collections::BTreeMap::new(),
                 metrics: None,
                 labels: [("destination_version".to_owned(), "v2".to_owned())].into(),
             },

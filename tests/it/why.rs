@@ -1,6 +1,7 @@
 //! What people are told about checks: by the program, against a real Prometheus with a past of its own.
 
 mod beside;
+mod streams;
 
 use crate::support::tools::Prometheus;
 use serde_json::Value;

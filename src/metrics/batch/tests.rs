@@ -23,6 +23,7 @@ fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 fn ask(service: &str) -> Ask {
     let source = |version| ArmSource {
         preset: Preset::Istio,
+        latency_labels: BTreeMap::new(),
         metrics: None,
         labels: labels(&[
             ("destination_service_name", service),

@@ -116,6 +116,7 @@ mod tests {
                 canary: ArmSource {
                     preset: Preset::IngressNginx,
                     labels: [("host".to_owned(), "shop".to_owned())].into(),
+                    latency_labels: BTreeMap::new(),
                     metrics: None,
                 },
                 control: None,

@@ -96,6 +96,7 @@ fn ask() -> Ask {
     let source = |version: &str| ArmSource {
         preset: Preset::Istio,
         labels: [("destination_version".to_owned(), version.to_owned())].into(),
+        latency_labels: std::collections::BTreeMap::new(),
         metrics: None,
     };
     Ask {

@@ -14,6 +14,7 @@ fn ask(preset: Preset) -> Ask {
     let canary = ArmSource {
         preset,
         labels: [("service".to_owned(), "shop".to_owned())].into(),
+        latency_labels: BTreeMap::new(),
         metrics,
     };
     Ask {

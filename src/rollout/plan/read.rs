@@ -148,6 +148,13 @@ impl Reader {
             let message = "both arms must be seen from one vantage point, or they cannot be compared: \
                            use one preset for both, or leave control out to be judged by absolute limits";
             self.problem(format!("spec.components[{i}].arms.control.preset"), message);
+        } else if canary.latency_labels != control.latency_labels {
+            let message = "differs from the canary's, so the durations of other requests would be compared: give both arms \
+                           the same latencyLabels";
+            self.problem(
+                format!("spec.components[{i}].arms.control.latencyLabels"),
+                message,
+            );
         }
     }
 

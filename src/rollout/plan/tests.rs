@@ -472,3 +472,40 @@ fn a_for_of_nothing_is_told_where_it_is_written_and_nowhere_else() {
     let told = problems(&json!({"name": "errors", "for": "0s"}));
     assert_eq!(told, ["spec.checks[0].for: must be between 1ms and 24h"]);
 }
+
+#[test]
+fn arms_that_cannot_be_compared_are_refused_with_the_field_that_differs() {
+    let two = |version: &str, labels: &[(&str, &str)]| {
+        json!({"preset": "istio", "labels": {"destination_version": version},
+               "latencyLabels": labels.iter().copied().collect::<std::collections::BTreeMap<_, _>>()})
+    };
+    let told = |canary: Value, control: Value| {
+        let mut spec = spec(&json!([]));
+        spec.components[0].arms =
+            Some(serde_json::from_value(json!({"canary": canary, "control": control})).unwrap());
+        let problems = Plan::parse(&spec).err().unwrap_or_default();
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let no_streams = [("request_protocol", "!grpc")];
+    assert_eq!(told(two("v2", &no_streams), two("v1", &no_streams)), [""; 0]);
+    for (canary, control, says) in [
+        (
+            two("v2", &[]),
+            two("v2", &[]),
+            "arms.control.labels: both arms select the same series",
+        ),
+        (
+            two("v2", &[]),
+            json!({"preset": "ingress-nginx", "labels": {"canary": ""}}),
+            "arms.control.preset: both arms must be seen from one vantage point",
+        ),
+        (
+            two("v2", &no_streams),
+            two("v1", &[]),
+            "arms.control.latencyLabels: differs from the canary's",
+        ),
+    ] {
+        let told = told(canary, control);
+        assert!(told.len() == 1 && told[0].contains(says), "{told:?}");
+    }
+}

@@ -16,6 +16,7 @@ fn source(preset: Preset, labels: impl IntoIterator<Item = (&'static str, String
             .into_iter()
             .map(|(label, value)| (label.to_owned(), value))
             .collect(),
+        latency_labels: BTreeMap::new(),
         metrics: None,
     }
 }

@@ -42,6 +42,7 @@ fn ask(component: &str) -> Ask {
     let source = |name: &str| ArmSource {
         preset: Preset::IstioGateway,
         labels: BTreeMap::from([("destination_service_name".to_owned(), name.to_owned())]),
+        latency_labels: BTreeMap::new(),
         metrics: None,
     };
     Ask {

@@ -73,6 +73,7 @@ fn any_ask() -> impl Strategy<Value = Ask> {
                 ArmSource {
                     preset,
                     labels,
+                    latency_labels: std::collections::BTreeMap::new(),
                     metrics: None,
                 }
             };
