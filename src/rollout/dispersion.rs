@@ -4,6 +4,9 @@
 //! slices of time, each compared with the slice before: what drifts slowly is no burst. It is learned from control's
 //! history before the rollout, and from control's own ticks while it runs; what was learned only grows. Until enough
 //! was seen bursts are supposed ([`SUPPOSED`]): nobody has shown yet that there are none.
+//!
+//! An outage of control's is no burst ([`Dispersion::is_outage`]): taken for one, a minute of it would make every
+//! fault of the canary's pass for chance for the rest of the rollout. Neither it nor what borders on it is compared.
 
 use super::evidence::real;
 use super::sample::Counts;
@@ -35,6 +38,14 @@ const QUIET_WORTH: f64 = 0.2;
 const KNOWN_PAST: Duration = Duration::from_secs(2 * 3600);
 /// Beyond this, evidence would never be enough.
 const MOST: f64 = 50.0;
+/// The same for a disaster: of bursts of ten, one in ten thousand is as long as what this asks for.
+const MOST_OF_DISASTERS: f64 = 12.0;
+/// A slice with so many bad requests, and [`OUTLYING`] times what control usually has, is an outage. One burst of ten in
+/// fifty is as large.
+const OUTAGE: f64 = 40.0;
+const OUTLYING: f64 = 4.0;
+/// What is usual is the mean of about so many slices.
+const USUAL_OF: f64 = 30.0;
 
 /// What is known of φ. Persists as a row of numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -55,13 +66,34 @@ pub(super) struct Dispersion {
     pairs: f64,
     /// Slices with bad requests, or [`SEEN_ENOUGH`].
     seen: f64,
+    /// Bad requests that a slice usually has; `None` before the first.
+    usual_bad: Option<f64>,
+    /// What the last two neighbours add to `found` and `expected`, until the slice after them has shown that they do
+    /// not border on an outage.
+    pending: Option<[f64; 2]>,
+    /// The slice before was one of an outage.
+    is_after_outage: bool,
 }
 
 impl From<Dispersion> for String {
     fn from(d: Dispersion) -> Self {
         let [millis, good, bad] = d.open.map(real);
+        let [found, expected] = d.pending.unwrap_or_default();
         let mut row = vec![
-            d.phi, millis, good, bad, d.usual, d.found, d.expected, d.pairs, d.seen,
+            d.phi,
+            millis,
+            good,
+            bad,
+            d.usual,
+            d.found,
+            d.expected,
+            d.pairs,
+            d.seen,
+            // One more, so that none is told from nothing.
+            d.usual_bad.map_or(0.0, |usual| usual + 1.0),
+            f64::from(u8::from(d.is_after_outage)),
+            found,
+            expected,
         ];
         row.extend(d.before.into_iter().flatten());
         let round = |x: f64| ((x * 100.0).round() / 100.0).to_string();
@@ -79,10 +111,13 @@ impl TryFrom<String> for Dispersion {
         let [phi, millis, good, bad, usual, found, expected, pairs, rest @ ..] = row.as_slice() else {
             return Err(format!("{text:?} is not what is stored of bursts"));
         };
-        // Rows of before had no `seen`, and supposed nothing.
-        let (seen, before) = match rest {
-            [seen, before @ ..] if rest.len() % 2 == 1 => (*seen, before),
-            _ => (SEEN_ENOUGH, rest),
+        // Rows of before knew of no outages; those before them had no `seen` either, and supposed nothing.
+        let (seen, [usual_bad, after_outage, pending @ ..], before) = match rest {
+            [seen, usual, after, found, expected, before @ ..] => {
+                (*seen, [*usual, *after, *found, *expected], before)
+            }
+            [seen, before @ ..] if rest.len() % 2 == 1 => (*seen, [0.0; 4], before),
+            _ => (SEEN_ENOUGH, [0.0; 4], rest),
         };
         Ok(Self {
             phi: *phi,
@@ -93,6 +128,10 @@ impl TryFrom<String> for Dispersion {
             expected: *expected,
             pairs: *pairs,
             seen,
+            usual_bad: (usual_bad >= 1.0).then_some(usual_bad - 1.0),
+            is_after_outage: after_outage > 0.0,
+            // Two neighbours without a bad request add nothing.
+            pending: pending.iter().any(|x| *x > 0.0).then_some(pending),
         })
     }
 }
@@ -110,17 +149,19 @@ fn whole(x: f64) -> u64 {
 impl Dispersion {
     /// φ as far as it is known, and supposed where it is not: 1 or more.
     pub(super) fn phi(&self) -> f64 {
-        self.at_least(SUPPOSED)
+        self.at_least(SUPPOSED, self.phi.max(self.surely())).min(MOST)
     }
 
     /// φ by which failures are counted that look like a disaster.
     pub(super) fn phi_of_disasters(&self) -> f64 {
-        self.at_least(SUPPOSED_OF_DISASTERS)
+        let learned = self.phi.max(self.surely());
+        self.at_least(SUPPOSED_OF_DISASTERS, learned)
+            .min(MOST_OF_DISASTERS)
     }
 
-    fn at_least(&self, supposed: f64) -> f64 {
+    fn at_least(&self, supposed: f64, learned: f64) -> f64 {
         let unknown = 1.0 - (self.seen / SEEN_ENOUGH).min(1.0);
-        self.phi.clamp(1.0 + (supposed - 1.0) * unknown, MOST)
+        learned.max(1.0 + (supposed - 1.0) * unknown)
     }
 
     pub(super) fn is_unknown(&self) -> bool {
@@ -129,23 +170,45 @@ impl Dispersion {
 
     /// Takes in some of control's requests. True when φ grew.
     pub(super) fn add(&mut self, requests: u64, bad: u64, length: Duration, slice: Duration) -> bool {
+        let before = self.phi();
+        if let Some(closed) = self.count(requests, bad, length, slice) {
+            self.close(closed);
+        }
+        self.phi() > before
+    }
+
+    /// Counts them to the open slice; the slice, when that was its end.
+    fn count(&mut self, requests: u64, bad: u64, length: Duration, slice: Duration) -> Option<Closed> {
         let [millis, good, failed] = &mut self.open;
         *millis += u64::try_from(length.as_millis()).unwrap_or(0);
         *good += requests.saturating_sub(bad);
         *failed += bad;
         let (length, quiet) = (u128::from(*millis), *good + *failed < WORTH_CLOSING);
         if length < slice.as_millis() || quiet && length < LONGEST.as_millis() {
-            return false;
+            return None;
         }
-        let (good, failed) = (real(*good), real(*failed));
+        let closed = Closed {
+            good: real(*good),
+            bad: real(*failed),
+            is_quiet: length > 2 * slice.as_millis(),
+        };
         self.open = [0; 3];
-        self.close(good, failed, length > 2 * slice.as_millis());
-        self.believe(self.surely())
+        Some(closed)
     }
 
-    fn close(&mut self, good: f64, bad: f64, is_quiet: bool) {
+    fn close(&mut self, Closed { good, bad, is_quiet }: Closed) {
+        let is_outage = self.is_outage(bad);
+        // An outage that does not end is what is usual, after a while.
+        let usual = self.usual_bad.unwrap_or(bad);
+        let most = OUTAGE.max(OUTLYING * usual);
+        self.usual_bad = Some(usual + (bad.min(most) - usual) / USUAL_OF);
+        if is_outage || std::mem::replace(&mut self.is_after_outage, is_outage) {
+            // The slice before and the one after are the outage's in part.
+            (self.before, self.pending, self.is_after_outage) = (None, None, is_outage);
+            return;
+        }
         let slices = self.pairs.clamp(1.0, 30.0);
-        self.usual = if self.before.is_none() {
+        self.usual = if self.before.is_none() && self.pairs < 1.0 {
             good
         } else {
             self.usual + (good - self.usual) / slices
@@ -157,12 +220,28 @@ impl Dispersion {
             let worth = if is_quiet { QUIET_WORTH } else { 1.0 };
             self.seen = (self.seen + worth).min(SEEN_ENOUGH);
         }
+        self.commit();
         if let Some([k, other]) = self.before {
-            self.found += (bad * other - k * e).powi(2) / (e * other);
-            self.expected += bad + k;
-            self.pairs += 1.0;
+            self.pending = Some([(bad * other - k * e).powi(2) / (e * other), bad + k]);
         }
         self.before = Some([bad, e]);
+    }
+
+    /// Whether a slice with so many bad requests is one of an outage: many, and many times what is usual.
+    fn is_outage(&self, bad: f64) -> bool {
+        self.usual_bad
+            .is_some_and(|usual| bad >= OUTAGE && bad > OUTLYING * usual)
+    }
+
+    /// The last neighbours are believed: no outage came after them.
+    fn commit(&mut self) {
+        let Some([found, expected]) = self.pending.take() else {
+            return;
+        };
+        self.found += found;
+        self.expected += expected;
+        self.pairs += 1.0;
+        self.believe(self.surely());
         if self.pairs >= REMEMBERED {
             self.found /= 2.0;
             self.expected /= 2.0;
@@ -172,16 +251,25 @@ impl Dispersion {
 
     /// φ by what was counted lately.
     fn estimate(&self) -> f64 {
-        if self.pairs < LEAST || self.expected <= 0.0 {
+        let [found, expected, pairs] = self.sums();
+        if pairs < LEAST || expected <= 0.0 {
             return 1.0;
         }
-        self.found / self.expected
+        found / expected
+    }
+
+    /// `found`, `expected` and `pairs`, with the last neighbours.
+    fn sums(&self) -> [f64; 3] {
+        let [found, expected] = self.pending.unwrap_or_default();
+        let last = f64::from(u8::from(self.pending.is_some()));
+        [self.found + found, self.expected + expected, self.pairs + last]
     }
 
     /// φ without what chance may have added: estimates scatter by √(3/pairs) around 1, and the largest of many is
     /// kept; twice that is next to nothing against the φ of bursts.
     fn surely(&self) -> f64 {
-        self.estimate() - 2.0 * (3.0 / self.pairs.max(1.0)).sqrt()
+        let [.., pairs] = self.sums();
+        self.estimate() - 2.0 * (3.0 / pairs.max(1.0)).sqrt()
     }
 
     /// Takes the least calm member's bursts for those of all. What every member's past has shown needs no supposing.
@@ -196,7 +284,7 @@ impl Dispersion {
     /// True when φ grew.
     fn believe(&mut self, phi: f64) -> bool {
         let before = self.phi();
-        if phi > before {
+        if phi > self.at_least(SUPPOSED, self.phi) {
             self.phi = phi;
         }
         self.phi() > before
@@ -204,7 +292,8 @@ impl Dispersion {
 
     /// Errors that are independent of each other, as far as φ tells.
     fn bursts(&self) -> f64 {
-        self.expected / 2.0 / self.estimate().max(1.0)
+        let [_, expected, _] = self.sums();
+        expected / 2.0 / self.estimate().max(1.0)
     }
 
     /// Learns φ from control's past: from the last hours in short slices, and where those held few bursts, also from
@@ -212,9 +301,15 @@ impl Dispersion {
     pub(super) fn learn(&mut self, past: &[(Duration, u64, u64)], slice: Duration) -> bool {
         let of = |wanted: fn(Duration) -> bool| {
             let mut one = Self::default();
-            for (length, requests, bad) in past.iter().filter(|(length, ..)| wanted(*length)) {
-                one.add(*requests, *bad, *length, slice);
+            let past = past.iter().filter(|(length, ..)| wanted(*length));
+            let closed: Vec<Closed> = past
+                .filter_map(|(length, requests, bad)| one.count(*requests, *bad, *length, slice))
+                .collect();
+            one.usual_bad = median(closed.iter().map(|closed| closed.bad).collect());
+            for closed in closed {
+                one.close(closed);
             }
+            one.commit();
             one
         };
         let short = of(|length| length <= LONG);
@@ -236,8 +331,23 @@ impl Dispersion {
             short.seen
         };
         self.seen = self.seen.max(seen);
+        self.usual_bad = short.usual_bad.or(self.usual_bad);
         self.believe(phi)
     }
+}
+
+/// A slice whose time is over.
+#[derive(Clone, Copy, Debug)]
+struct Closed {
+    good: f64,
+    bad: f64,
+    /// It had to wait for its requests.
+    is_quiet: bool,
+}
+
+fn median(mut all: Vec<f64>) -> Option<f64> {
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied()
 }
 
 /// A slice longer than this is one of the day's.
@@ -343,6 +453,71 @@ mod tests {
         assert!((5.5..12.0).contains(&five), "2·5 − 1 = 9: {five}");
     }
 
+    /// Two hours of 20 requests/s, of which `ratio` fail at each second.
+    fn hours(seed: u64, ratio: impl Fn(u64) -> f64) -> Vec<(Duration, u64, u64)> {
+        let mut dice = Dice(seed);
+        let mut tick = |i: u64| (0..10).map(|s| dice.errors(20, ratio(10 * i + s), 1.0)).sum();
+        (0..720)
+            .map(|i| (Duration::from_secs(10), 200, tick(i)))
+            .collect()
+    }
+
+    #[test]
+    fn an_outage_of_controls_is_no_burst_wherever_its_slices_are_cut() {
+        for (lasts, ratio) in [
+            (300, 0.2),
+            (300, 1.0),
+            (60, 0.2),
+            (15, 0.33),
+            (60, 1.0),
+            (1800, 0.1),
+        ] {
+            for starts in [1000, 3590, 3607, 3660, 3719] {
+                let outage = |t| (starts..starts + lasts).contains(&t);
+                let at = |t| if outage(t) { ratio } else { 0.002 };
+                let (mut past, mut live) = (Dispersion::default(), Dispersion::default());
+                let all = hours(starts + lasts, at);
+                past.learn(&all, ERROR_SLICE);
+                for (length, n, k) in all {
+                    live.add(n, k, length, ERROR_SLICE);
+                }
+                for phi in [past.phi(), live.phi()] {
+                    assert!(phi < 1.6, "{phi} after {lasts} s of {ratio} at {starts} s");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bursts_of_ten_are_learned_although_the_largest_are_outages() {
+        let ten = mean(2000, 0.002, 10.0);
+        assert!((9.0..22.0).contains(&ten), "2·10 − 1 = 19: {ten}");
+    }
+
+    #[test]
+    fn what_control_does_for_hours_is_usual_at_last_and_its_bursts_are_learned() {
+        let mut d = Dispersion::default();
+        for (length, n, k) in past(2000, 0.002, 1.0, 5) {
+            d.add(n, k, length, ERROR_SLICE);
+        }
+        let before = d.phi();
+        for (length, n, k) in past(2000, 0.05, 9.0, 6)
+            .into_iter()
+            .chain(past(2000, 0.05, 9.0, 7))
+        {
+            d.add(n, k, length, ERROR_SLICE);
+        }
+        assert!(before < 1.6 && d.phi() > 6.0, "{before}, then {}", d.phi());
+    }
+
+    #[test]
+    fn a_disaster_is_none_the_less_one_where_errors_come_in_long_bursts() {
+        let mut d = Dispersion::default();
+        d.learn(&past(2000, 0.02, 25.0, 4), ERROR_SLICE);
+        assert!(d.phi() > 20.0, "{}", d.phi());
+        assert!((d.phi_of_disasters() - MOST_OF_DISASTERS).abs() < 1e-9);
+    }
+
     #[test]
     fn a_slow_drift_is_no_burst() {
         let drift: Vec<_> = (0..60).map(|i| (ERROR_SLICE, 10_000, 10 + i)).collect();
@@ -421,7 +596,7 @@ mod tests {
             d.add(n, k, length, ERROR_SLICE);
         }
         let text = serde_json::to_string(&d).unwrap();
-        assert!(text.len() < 90, "{text}");
+        assert!(text.len() < 110, "{text}");
         let again: Dispersion = serde_json::from_str(&text).unwrap();
         assert!((again.phi() - d.phi()).abs() < 0.01);
     }

@@ -69,6 +69,17 @@ pub(crate) fn figures() -> Vec<Figure> {
         failing(0.5),
         [Some(20.0), Some(20.0)],
     );
+    let after_an_outage = Model {
+        outage_before: true,
+        ..Model::plain(20.0)
+    };
+    tell(
+        "20% errors, 1 canary request/s, control was out for 5 min before",
+        checks(),
+        after_an_outage,
+        failing(0.2),
+        [Some(30.0), None],
+    );
     tell(
         "5% errors, 1 canary request/s",
         checks(),

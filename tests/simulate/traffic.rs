@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// Seconds between two looks.
 pub(crate) const TICK: u64 = 10;
+/// Seconds before the rollout between which control was out.
+const OUTAGE: (u64, u64) = (5_400, 5_100);
 /// Over how many ticks a burst is spread.
 const SPREAD: usize = 4;
 /// Half of all requests are answered within this many milliseconds, and the spread of the logarithm of their times.
@@ -62,6 +64,8 @@ pub(crate) struct Model {
     pub(crate) churn: f64,
     /// The chance that a scrape is missed: its tick comes with the next.
     pub(crate) missed: f64,
+    /// An hour and a half before the rollout a fifth of the requests failed for five minutes.
+    pub(crate) outage_before: bool,
     /// How long requests take, where not log-normally: milliseconds, and the share of requests around them.
     pub(crate) modes: &'static [(f64, f64)],
     /// The histogram's bounds.
@@ -79,6 +83,7 @@ impl Model {
             slow_clients: 0.0,
             churn: 0.0,
             missed: 0.0,
+            outage_before: false,
             modes: &[],
             bounds: ISTIO.into(),
         }
@@ -273,13 +278,17 @@ impl Traffic {
     pub(crate) fn history(&mut self) -> Vec<Slice> {
         let mut slices = Vec::new();
         for (back, step) in HISTORY {
-            for _ in 0..back.as_secs() / step.as_secs() {
+            let steps = back.as_secs() / step.as_secs();
+            for i in 0..steps {
                 let ticks = step.as_secs() / TICK;
                 // A long step is drawn at once: what happens inside does not show, and no burst reaches beyond it.
                 let long = ticks > 6;
+                let ago = (steps - i) * step.as_secs();
+                let out = self.model.outage_before && !long && (OUTAGE.1..OUTAGE.0).contains(&ago);
+                let ill = if out { Ill { errors: 0.2, ..WELL } } else { WELL };
                 for _ in 0..if long { 1 } else { ticks } {
                     let ticks = if long { ticks } else { 1 };
-                    self.arm(false, self.model.rps * real(TICK * ticks), WELL);
+                    self.arm(false, self.model.rps * real(TICK * ticks), ill);
                 }
                 if long {
                     self.control.hurry(&self.model.bounds);

@@ -96,6 +96,13 @@ fn apply(notes: &Annotations<'_>, name: &str, directive: &Directive, into: &mut 
             }
             fits
         }),
+        // nginx adds one more of it, and what is written here replaces: the application's cookies, or the first of two.
+        ["add_header", key, ..]
+            if key.eq_ignore_ascii_case("set-cookie")
+                || into.response.set.contains_key(&key.to_ascii_lowercase()) =>
+        {
+            false
+        }
         ["add_header", key, value] | ["add_header", key, value, "always"] if location && plain(value) => {
             headers::set(notes, name, &mut into.response, key, value);
             true

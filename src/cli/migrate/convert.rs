@@ -28,6 +28,14 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> Result<Exit, Failure> {
     let options = options(args)?;
+    if let Some(namespace) = global.namespace.as_ref().filter(|_| !args.file.is_empty()) {
+        return Err(Failure::usage(format!(
+            "--namespace {namespace} chooses among a cluster's Ingresses, and files are converted whole: leave it or --file out"
+        )));
+    }
+    if let Some(report) = &args.report {
+        output::writable(report)?;
+    }
     let inventory = if args.file.is_empty() {
         crate::cli::block_on(cluster::inventory(global))?
     } else {

@@ -253,7 +253,7 @@ fn promote(ledger: &Ledger, rule: &CheckRule, limits: &Limits, ctx: &Context<'_>
             let Some(baseline) = ctx.baseline else {
                 return Why::NoControl;
             };
-            of(baseline.error_ratio())
+            of(baseline.errors_likely())
         } else if !ctx.has_control {
             return Why::NotMeasurable("no control arm is named, so there is nothing to compare with");
         } else if !ledger.control_seen || view.all.control.requests == 0 {

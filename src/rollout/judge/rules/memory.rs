@@ -251,6 +251,32 @@ fn beside_a_handful(minutes: u64, control_fails: bool, was_bad: bool) -> Outlook
 }
 
 #[test]
+fn above_ninety_percent_promotion_is_held_to_what_a_frozen_control_without_an_error_may_still_have_been() {
+    let half_more = Limits {
+        max_increase: "50%".parse().ok(),
+        ..Limits::default()
+    };
+    let rules = [rule("errors", Metric::ErrorRate, half_more, None)];
+    let before = Baseline {
+        requests: 1_000,
+        ..Baseline::default()
+    };
+    let outlook = |failing: u64| {
+        let mut bench = Bench::new(&rules, 95);
+        bench.ctx.baseline = Some(&before);
+        for _ in 0..90 {
+            bench.ticks(3, &arm(200, 0, 0), &Arm::Absent);
+            bench.tick(arm(200, failing, 0), Arm::Absent);
+        }
+        bench.ledger.outlook(&bench.ctx)
+    };
+    // None of 1,000 is up to 0.27%, at 95%; and half more of it.
+    assert_eq!(outlook(1), Outlook::Promotable);
+    let outlook = outlook(8);
+    assert!(!matches!(outlook, Outlook::Promotable), "{outlook:?}");
+}
+
+#[test]
 fn above_ninety_percent_a_handful_of_requests_of_control_holds_a_fault_for_half_an_hour_and_not_for_hours() {
     let outlook = beside_a_handful(20, false, false);
     assert!(matches!(outlook, Outlook::Between { .. }), "{outlook:?}");
