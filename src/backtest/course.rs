@@ -99,12 +99,10 @@ pub struct Stay {
     pub message: String,
 }
 
-/// The name before the colon, as in `errors: 3% is over …`.
+/// The name before a colon, as in `errors: 3% is over …`; a sentence may come before it.
 fn subject(message: &str) -> Option<&str> {
-    message
-        .split_once(": ")
-        .map(|(name, _)| name)
-        .filter(|name| !name.contains(' '))
+    let before = message.rsplit_once(": ")?.0;
+    before.split(": ").find(|name| !name.contains(' '))
 }
 
 /// Follows a component, look by look.
@@ -196,5 +194,29 @@ impl Follower {
 impl Stay {
     fn is(&self, reason: Reason, message: &str) -> bool {
         self.reason == reason && self.subject.as_deref() == subject(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_about_different_things_are_different_stays() {
+        let stay = |message: &str| Stay {
+            reason: Reason::Blind,
+            subject: subject(message).map(str::to_owned),
+            length: Duration::ZERO,
+            first: Timestamp::UNIX_EPOCH,
+            message: message.to_owned(),
+        };
+        let nothing = "nothing was read from the source yet";
+        let check = "a check could not be told for more than 10m: p95: control is not seen";
+        assert_eq!(subject(check), Some("p95"));
+        assert_eq!(subject("errors: 3% is over: 1%"), Some("errors"));
+        assert_eq!(subject(nothing), None);
+        assert!(!stay(nothing).is(Reason::Blind, check) && !stay(check).is(Reason::Blind, nothing));
+        assert!(stay("errors: 3% is over").is(Reason::Blind, "errors: 4% is over"));
+        assert!(stay("held for 10m of 1h").is(Reason::Blind, "held for 10m of 2h"));
     }
 }

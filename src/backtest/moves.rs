@@ -4,7 +4,7 @@ use super::course::{Course, Walk};
 use super::record::Track;
 use super::replay::{Setup, replay};
 use super::rules;
-use super::scale::scaled;
+use super::scale::{give_way, scaled};
 use crate::rollout::check::{CheckRule, Limits};
 use crate::rollout::plan::Plan;
 use crate::rollout::reason::State;
@@ -14,7 +14,10 @@ pub const FARTHEST: f64 = 64.0;
 /// Two factors this close are one.
 const NEAR: f64 = 1.03;
 /// Replays that one search may take.
-const REPLAYS: usize = 10;
+const REPLAYS: usize = 16;
+/// Where the farthest changes nothing, these shares of the way, on a logarithmic scale: a limit that is tightened too far
+/// is one that control is over as well.
+const NEARER: [f64; 6] = [0.04, 0.1, 0.2, 0.35, 0.55, 0.75];
 /// Looks that all replays together may take: a few minutes.
 const MOST_LOOKS: usize = 20_000_000;
 
@@ -51,6 +54,8 @@ pub struct Becomes {
     pub factor: f64,
     /// The limits of the one check.
     pub limits: Option<Limits>,
+    /// Its limits of the other kind, where they have to give way: promotion's must be the stricter ones.
+    pub other: Option<Limits>,
 }
 
 /// What another end would be.
@@ -155,7 +160,12 @@ impl Search<'_> {
             Some(_) => return None,
             None => Wanted::RolledBack,
         };
-        self.find(Some(&rule.name), Kind::Rollback, Some(limits), wanted)
+        self.find(
+            Some(&rule.name),
+            Kind::Rollback,
+            Some((limits, rule.promote.as_ref())),
+            wanted,
+        )
     }
 
     /// It came as far as it could.
@@ -180,11 +190,24 @@ impl Search<'_> {
             (false, true) => Wanted::LessFar,
             (false, false) => return None,
         };
-        self.find(Some(&rule.name), Kind::Promote, Some(limits), wanted)
+        self.find(
+            Some(&rule.name),
+            Kind::Promote,
+            Some((limits, rule.rollback.as_ref())),
+            wanted,
+        )
     }
 
-    /// The nearest factor at which it is as wanted: the farthest is tried first, then halved on a logarithmic scale.
-    fn find(&mut self, check: Option<&str>, kind: Kind, is: Option<&Limits>, wanted: Wanted) -> Option<Move> {
+    /// The nearest factor at which it is as wanted: the farthest is tried first, then halved on a logarithmic scale. Where
+    /// the farthest is not, a few are tried on the way to it.
+    /// `is`: the one check's limits of this kind, and those of the other.
+    fn find(
+        &mut self,
+        check: Option<&str>,
+        kind: Kind,
+        is: Option<(&Limits, Option<&Limits>)>,
+        wanted: Wanted,
+    ) -> Option<Move> {
         if self.budget.replays < REPLAYS {
             self.budget.left_out += 1;
             return None;
@@ -195,6 +218,19 @@ impl Search<'_> {
         let mut best = self
             .attempt(check, kind, factor(far))
             .filter(|walk| self.is(walk, check, wanted));
+        if best.is_none() {
+            for share in NEARER {
+                let log = share * FARTHEST.ln();
+                best = self
+                    .attempt(check, kind, factor(log))
+                    .filter(|walk| self.is(walk, check, wanted));
+                if best.is_some() {
+                    far = log;
+                    break;
+                }
+                near = log;
+            }
+        }
         while best.is_some() && far - near > NEAR.ln() {
             let middle = f64::midpoint(near, far);
             match self
@@ -209,15 +245,27 @@ impl Search<'_> {
             }
         }
         let becomes = best.map(|walk| {
-            let limits = is.and_then(|limits| scaled(limits, factor(far)));
             let factor = factor(far);
-            (Becomes { factor, limits }, walk)
+            let limits = is.and_then(|(limits, _)| scaled(limits, factor));
+            let other = limits
+                .zip(is.and_then(|(_, other)| other))
+                .and_then(|(limits, is)| {
+                    let mut other = *is;
+                    give_way(&mut other, &limits, kind);
+                    (other != *is).then_some(other)
+                });
+            let becomes = Becomes {
+                factor,
+                limits,
+                other,
+            };
+            (becomes, walk)
         });
         Some(Move {
             component: self.base.component.clone(),
             check: check.map(str::to_owned),
             kind,
-            is: is.copied(),
+            is: is.map(|(limits, _)| *limits),
             wanted,
             becomes,
         })
@@ -243,11 +291,15 @@ impl Search<'_> {
         let mut moved = false;
         for rule in rules::each(&mut plan) {
             if check.is_none_or(|name| rule.name == name) {
-                let slot = match kind {
-                    Kind::Promote => &mut rule.promote,
-                    Kind::Rollback => &mut rule.rollback,
+                let (slot, other) = match kind {
+                    Kind::Promote => (&mut rule.promote, &mut rule.rollback),
+                    Kind::Rollback => (&mut rule.rollback, &mut rule.promote),
                 };
                 if let Some(limits) = slot.as_ref().and_then(|limits| scaled(limits, factor)) {
+                    // As it would have to be written: promotion's is the stricter one.
+                    if let Some(other) = other {
+                        give_way(other, &limits, kind);
+                    }
                     *slot = Some(limits);
                     moved = true;
                 }

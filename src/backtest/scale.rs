@@ -1,6 +1,7 @@
 //! Limits moved by a factor: what they tolerate is multiplied, whatever they are written in.
 
-use crate::rollout::check::Limits;
+use super::moves::Kind;
+use crate::rollout::check::{Bound, Limits};
 use crate::rollout::duration::Span;
 use serde_json::Value;
 
@@ -25,6 +26,33 @@ pub fn scaled(limits: &Limits, factor: f64) -> Option<Limits> {
     }
     let limits = serde_json::from_value(Value::Object(fields)).ok();
     limits.filter(|_| moved)
+}
+
+/// Lets limits of the other kind give way to moved ones: what is good enough to promote must not be bad enough to roll
+/// back.
+pub fn give_way(other: &mut Limits, moved: &Limits, kind: Kind) {
+    // Whether the first is the looser one of two bounds from above.
+    let over = |one: Bound, two: Bound| match (one, two) {
+        (Bound::Percent(one), Bound::Percent(two)) => one > two,
+        (Bound::Time(one), Bound::Time(two)) => one > two,
+        (Bound::Percent(_), Bound::Time(_)) | (Bound::Time(_), Bound::Percent(_)) => false,
+    };
+    let promotes = kind == Kind::Promote;
+    if let (Some(is), Some(new)) = (other.max, moved.max)
+        && (if promotes { over(new, is) } else { over(is, new) })
+    {
+        other.max = Some(new);
+    }
+    if let (Some(is), Some(new)) = (other.min, moved.min)
+        && (if promotes { new < is } else { is < new })
+    {
+        other.min = Some(new);
+    }
+    if let (Some(is), Some(new)) = (other.max_increase, moved.max_increase)
+        && (if promotes { new > is } else { is > new })
+    {
+        other.max_increase = Some(new);
+    }
 }
 
 /// A bound from above, times a factor.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::metrics::{Ask, Bucket, Counter, PodSnapshot, Simulation, Snapshot, Source};
+use crate::rollout::check::{Bound, Limits};
 use crate::rollout::plan::Plan;
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::sample::{Blindness, Dark};
@@ -262,6 +263,41 @@ async fn a_healthy_record_tells_how_tight_a_limit_may_be_and_what_keeps_it_back(
         "0.4% passes a limit of 0.4%: {becomes:?}"
     );
     assert!(farther.highest() > walk.highest());
+}
+
+#[tokio::test]
+async fn a_limit_that_has_to_give_way_to_a_moved_one_moves_with_it() {
+    let held_to = |promote: &str, rollback: &str| {
+        let errors = json!({"name": "errors", "promote": {"max": promote}, "rollback": {"max": rollback}});
+        let others = ["p95", "available", "throughput"]
+            .map(|name| json!({"name": name, "promote": "none", "rollback": "none"}));
+        let checks: Vec<Value> = std::iter::once(errors).chain(others).collect();
+        Plan::parse(&spec(&json!({"checks": checks}))).unwrap()
+    };
+    let failing = || Failing {
+        since: 0,
+        share: 0.02,
+        dark: 0..0,
+    };
+    let percent = |limits: Option<Limits>| match limits.unwrap().max.unwrap() {
+        Bound::Percent(percent) => percent.ratio() * 100.0,
+        Bound::Time(time) => panic!("{time:?}"),
+    };
+    let found = async |plan: &Plan, kind: Kind, wanted: Wanted| {
+        let tracks = recorded(plan, failing(), 3 * 3600).await;
+        let course = replay(plan, &tracks, &BEGIN);
+        let (moves, _) = moves(plan, &tracks, &BEGIN, &course, &mut || {});
+        let mut of = moves.into_iter().filter(|m| m.kind == kind && m.wanted == wanted);
+        of.next().unwrap().becomes.unwrap().0
+    };
+    // Held by a promote limit of 1%, which is the rollback limit of 1.5% as well for what is 2%.
+    let becomes = found(&held_to("1%", "1.9%"), Kind::Promote, Wanted::Farther).await;
+    let [new, other] = [becomes.limits, becomes.other].map(percent);
+    assert!(new >= 2.0 && (other - new).abs() < 1e-9, "{becomes:?}");
+    // Tightened, the rollback limit takes the promote limit with it, and tightened too far it is control's, too.
+    let becomes = found(&held_to("3%", "8%"), Kind::Rollback, Wanted::RolledBack).await;
+    let [new, other] = [becomes.limits, becomes.other].map(percent);
+    assert!(new < 2.0 && (other - new).abs() < 1e-9, "{becomes:?}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use crate::metrics::{Ask, Source, queries};
 use crate::rollout::buckets::remedy;
 use crate::rollout::check::{CheckRule, Limits, Metric};
 use crate::rollout::duration::Span;
+use crate::rollout::judge::slower_is_hidden;
 use crate::rollout::sample::{Blindness, Dark};
 use crate::rollout::spec::{ArmSource, Preset, Traffic};
 use jiff::{SignedDuration, Timestamp};
@@ -99,9 +100,15 @@ impl<'a> Probe<'a> {
             let without = arm.requests(&[(*label, ANYTHING)].into())?;
             let found = self.ask(&without).await?;
             if !found.is_empty() {
-                culprits.push(blame(label, value, &found));
+                culprits.push((*label, blame(label, value, &found)));
             }
         }
+        // What control is found by as well is no wrong label, where there is another.
+        let ours = |label: &str| arm.of_control(label) && arm.source.labels.contains_key(label);
+        if culprits.iter().any(|(label, _)| !ours(label)) {
+            culprits.retain(|(label, _)| !ours(label));
+        }
+        let mut culprits: Vec<String> = culprits.into_iter().map(|(_, why)| why).collect();
         if !culprits.is_empty() {
             return Ok(culprits.join("; or "));
         }
@@ -178,6 +185,7 @@ impl<'a> Probe<'a> {
         }
         if missing.is_empty() {
             missing.extend(beyond_the_last(&rules, track, ask.arms.canary.preset));
+            missing.extend(rules.iter().filter_map(|rule| too_coarse(rule, track, ask)));
         }
         let Some(&largest) = track.bounds_ms.last() else {
             return Ok(missing);
@@ -218,7 +226,13 @@ impl<'a> Probe<'a> {
                 ));
             }
         }
+        let bucketed = format!("{name}_bucket");
         let found = self.ask(&promql).await?;
+        if found.is_empty() && !self.ask(&promql.replace(&name, &bucketed)).await?.is_empty() {
+            return Ok(format!(
+                "Prometheus has {bucketed}, a classic histogram, and no {name}: correct metrics.buckets to {bucketed}"
+            ));
+        }
         let series = found.len();
         // A native histogram has no value, and no bounds as labels.
         let is_nonsense = |sample: &&Sample| {
@@ -285,6 +299,12 @@ impl Selector<'_> {
             .iter()
             .map(|(label, value)| (label.as_str(), value.as_str()));
         fixed.chain(own).collect()
+    }
+
+    /// Control is selected by the same value of this label.
+    fn of_control(&self, label: &str) -> bool {
+        let control = self.ask.arms.control.as_ref().filter(|c| *c != self.source);
+        control.is_some_and(|c| c.labels.get(label) == self.source.labels.get(label))
     }
 
     fn requests(&self, over: &BTreeMap<&str, &str>) -> Result<String, Blindness> {
@@ -357,6 +377,23 @@ fn blame(label: &str, value: &str, found: &[Sample]) -> String {
         String::new()
     };
     format!("{wrong}; there is {}{more}", shown.join(", "))
+}
+
+/// A rollback limit above control's that these bounds cannot show: nothing would put a slower canary back.
+fn too_coarse(rule: &CheckRule, track: &Track, ask: &Ask) -> Option<Missing> {
+    let increase = rule.rollback.as_ref()?.max_increase?;
+    let (bounds, control) = (&track.bounds_ms, &track.control.latency);
+    let hides = !rule.by_history && slower_is_hidden(bounds, control, rule.quantile, 1.0 + increase.ratio());
+    hides.then(|| {
+        Missing::check(
+            &rule.name,
+            format!(
+                "its rollback limit of +{increase} cannot be judged, because nearly all of control's requests may be as slow as that as \
+                 far as these buckets tell, and a canary that is slower stays: {}",
+                remedy(ask.arms.canary.preset)
+            ),
+        )
+    })
 }
 
 /// Durations that all lie on one side of the bounds are in another unit than the preset reads.

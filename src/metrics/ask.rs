@@ -137,6 +137,15 @@ pub fn problems(arms: &Arms) -> Vec<AskError> {
             ("latencyLabels", &source.latency_labels),
         ] {
             for (label, value) in labels {
+                if field == "labels" && *label == Facts::of(source).code {
+                    problem(
+                        format!("{field}.{label}"),
+                        "says how a request ended, so an arm selected by it never shows what failed: leave it out, and say \
+                         with errors: of a check which codes are errors"
+                            .to_owned(),
+                    );
+                    continue;
+                }
                 let matcher = Matcher::parse(label, value);
                 if let Err(message) = matcher.and_then(|matcher| matcher.check()) {
                     problem(format!("{field}.{label}"), message);
@@ -267,6 +276,29 @@ mod tests {
             said.starts_with("arms.canary.metrics: this preset has its own names"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn an_arm_is_not_selected_by_how_its_requests_ended() {
+        for (preset, label) in [
+            (Preset::Istio, "response_code"),
+            (Preset::IngressNginx, "status"),
+            (Preset::Envoy, "envoy_response_code"),
+            (Preset::Traefik, "code"),
+        ] {
+            let mut arms = arms(preset, None);
+            arms.canary.labels.insert(label.to_owned(), "200".to_owned());
+            let said = only(&arms);
+            let says = format!("arms.canary.labels.{label}: says how a request ended");
+            assert!(said.starts_with(&says) && said.contains("errors:"), "{said}");
+            let at = arms.canary.labels.remove(label).unwrap();
+            arms.canary.latency_labels.insert(label.to_owned(), at);
+            assert_eq!(
+                only(&arms),
+                "",
+                "durations of what went well are judged where one likes"
+            );
+        }
     }
 
     #[test]

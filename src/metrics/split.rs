@@ -250,7 +250,7 @@ fn scraped_twice(pod: &str, one: &str, other: &str) -> Unusable {
 fn unlabelled(facts: &Facts<'_>, labels: &Labels<'_>) -> Unusable {
     let code = labels.get(facts.code).map_or("", AsRef::as_ref);
     let remedy = if code.is_empty() {
-        "keep that label in the exporter's configuration"
+        "keep that label in the exporter's configuration; where the arm names its metrics, correct metrics.code"
     } else {
         "it is neither a status code nor a class of them; have the exporter write one, or leave these series out by a label of \
          the arm"

@@ -104,6 +104,12 @@ impl Aim {
     }
 }
 
+/// Whether nearly all of control's requests may already be as slow as `times` what the quantile is, as far as these
+/// bounds tell: then no slower canary shows.
+pub fn slower_is_hidden(bounds: &[f64], control: &[u64], q: f64, times: f64) -> bool {
+    Aim::choose(bounds, control, q, times).is_some_and(|aim| aim.shows_nothing())
+}
+
 /// Half a request more and less: no share is known to be none or all.
 fn share(k: f64, all: u64) -> f64 {
     (k + 0.5) / (real(all) + 1.0)

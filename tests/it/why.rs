@@ -206,6 +206,7 @@ fn wanting() -> Record {
             &[("50", 50), ("100", 80), ("250", 90), ("+Inf", 100)],
         )
         .service("mixed", 15, MS, BOUNDS)
+        .service("wide", 15, MS, &[("10", 0), ("1000", 100), ("+Inf", 100)])
         .rises(
             r#"istio_request_duration_milliseconds_bucket{pod="mixed-v2",reporter="destination",destination_service_name="mixed",destination_version="v2",response_code="200",response_flags="-",request_protocol="http",le="150"}"#,
             588,
@@ -218,6 +219,28 @@ fn wanting() -> Record {
             15,
             AT - 1800,
         );
+    let fresh = r#"pod="fresh-v1",reporter="destination",destination_service_name="fresh",destination_version="v1",response_code="200",response_flags="-",request_protocol="http""#;
+    record.rises(&format!("istio_requests_total{{{fresh}}}"), 600, 15, AT);
+    for (bound, share) in BOUNDS {
+        record.rises(
+            &format!(r#"{MS}_bucket{{{fresh},le="{bound}"}}"#),
+            6 * share,
+            15,
+            AT,
+        );
+    }
+    for version in ["v1", "v2"] {
+        let labels = format!(r#"pod="gate",backend="{version}",code="200""#);
+        record.rises(&format!("gateway_requests_total{{{labels}}}"), 600, 15, AT);
+        for (bound, share) in [("0.05", 60), ("0.1", 96), ("0.25", 100), ("+Inf", 100)] {
+            record.rises(
+                &format!(r#"gateway_seconds_bucket{{{labels},le="{bound}"}}"#),
+                6 * share,
+                15,
+                AT,
+            );
+        }
+    }
     record
 }
 
@@ -234,12 +257,37 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
             "destination_service_name: shop, destination_version: v1",
             "ingress: a, canary: \"\"",
         );
+    let bare = ["v1", "v2"].into_iter().fold(file("gate", "", ""), |yaml, version| {
+        yaml.replace(
+            &format!("preset: istio, labels: {{destination_service_name: gate, destination_version: {version}}}"),
+            &format!(
+                "preset: gatewayapi, labels: {{backend: {version}}}, metrics: {{requests: gateway_requests_total, code: code, buckets: gateway_seconds, unit: s}}"
+            ),
+        )
+    });
     let gateway = file("shop", "", "").replace("preset: istio,", "preset: istio-gateway,");
     for (yaml, says) in [
         (file("shop", "", ""), vec![]),
         (
-            file("shop", ", response_code: \"5..\"", ""),
-            vec!["arms.canary: wrong label: response_code: \"5..\" matches nothing; there is \"200\""],
+            file("shop", ", pod: shop-v9", ""),
+            vec!["arms.canary: wrong label: pod: \"shop-v9\" matches nothing; there is \"shop-v2\""],
+        ),
+        (
+            // Control has that service, so it is the version that nobody has yet.
+            file("fresh", "", ""),
+            vec!["arms.canary: wrong label: destination_version: \"v2\" matches nothing; there is \"v1\""],
+        ),
+        (
+            file("wide", "", ""),
+            vec![
+                "check p95: its rollback limit of +50% cannot be judged, because nearly all of control's requests may be as slow as that",
+            ],
+        ),
+        (
+            bare,
+            vec![
+                "arms.canary: Prometheus has gateway_seconds_bucket, a classic histogram, and no gateway_seconds: correct metrics.buckets",
+            ],
         ),
         (
             file("shop", ", zone: eu", ""),

@@ -262,7 +262,16 @@ fn limit(moved: &Move) -> Moved {
             (Wanted::LessFar, _) => "not promoted as far",
         },
         becomes: becomes.map(|(becomes, _)| match &becomes.limits {
-            Some(limits) => limits::shown(Some(limits)),
+            Some(limits) => {
+                let other = match moved.kind {
+                    Kind::Promote => "rollback",
+                    Kind::Rollback => "promote",
+                };
+                let with =
+                    |limits| format!(", and its {other} limit with it, {}", limits::shown(Some(limits)));
+                let with = becomes.other.as_ref().map(with);
+                format!("{}{}", limits::shown(Some(limits)), with.unwrap_or_default())
+            }
             None => format!("{:.2} times as wide", becomes.factor),
         }),
         factor: becomes.map(|(becomes, _)| (becomes.factor * 1000.0).round() / 1000.0),

@@ -221,7 +221,8 @@ fn verdict(rollback: Stand, promote: Stand) -> (Verdict, &'static str) {
         ),
         (Stand::FlatControl, _) | (_, Stand::FlatControl) => (
             Verdict::Unknown,
-            "control's value is not above 0: nothing is a share more than that; give an absolute limit",
+            "control's value is not above 0, and the canary's is above it: no share more than that is a limit; write max in place of \
+             maxIncrease",
         ),
         (Stand::Shared(_), _) | (_, Stand::Shared(_)) => {
             (Verdict::Hold, "past a limit now, and so is control")

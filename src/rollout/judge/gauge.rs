@@ -4,7 +4,7 @@
 use super::blame::WORSE;
 use super::{Context, How, Outlook};
 use crate::rollout::duration::Span;
-use crate::rollout::plan::{Class, Gauge, GaugeLimits, PlannedCheck};
+use crate::rollout::plan::{Class, Gauge, GaugeAsk, GaugeLimits, PlannedCheck};
 use crate::rollout::reason::Verdict;
 use crate::rollout::sample::GaugeReading;
 use crate::rollout::spec::MetricName;
@@ -135,6 +135,8 @@ pub fn stand(limits: &GaugeLimits, value: f64, control: Option<f64>) -> Stand {
     };
     match control {
         None => Stand::NoControl,
+        // An empty queue beside an empty one is no increase, whatever share of it would be one.
+        Some(control) if value <= control => Stand::Within,
         Some(control) if control <= 0.0 => Stand::FlatControl,
         Some(control) if value > control * (1.0 + more) => Stand::Past(control * (1.0 + more)),
         Some(_) => Stand::Within,
@@ -181,10 +183,7 @@ impl GaugeState {
             .flatten()
             .find_map(|limits| match stand(limits, value, self.control) {
                 Stand::NoControl => Some(control_missing(reading)),
-                Stand::FlatControl => Some(
-                    "control is not above 0, so nothing can be so much above it: give a max as well"
-                        .to_owned(),
-                ),
+                Stand::FlatControl => Some(flat_control(gauge, self.control)),
                 Stand::Within | Stand::Past(_) | Stand::Shared(_) => None,
             });
         match missing {
@@ -268,7 +267,8 @@ impl GaugeState {
         let shown = check.show(value);
         if let (Some(over), Some(limits)) = (self.over, &gauge.rollback) {
             let (side, limit) = passed(check, limits, value, self.control);
-            let long = apart(over, at) >= check.rule.for_;
+            // Looks come some milliseconds early or late, and one more would be an interval more.
+            let long = apart(over, at) + ctx.judge.interval / 10 >= check.rule.for_;
             let then = match check.effect.class() {
                 Class::Decides => "roll back",
                 Class::Holds => "are a breach, which only holds",
@@ -350,6 +350,24 @@ impl GaugeState {
     }
 }
 
+/// What cannot be compared, and what to write.
+fn flat_control(gauge: &Gauge, control: Option<f64>) -> String {
+    let asked = match &gauge.ask {
+        GaugeAsk::Query(query) => query.control.as_deref().map(|promql| format!(" ({promql})")),
+        GaugeAsk::Cpu(_)
+        | GaugeAsk::Memory(_)
+        | GaugeAsk::CertificateExpiry(_)
+        | GaugeAsk::Readiness(_)
+        | GaugeAsk::Probe => None,
+    };
+    format!(
+        "control{} is at {} and the canary above it, and no share more than what is not above 0 is a limit: write max in place of \
+         maxIncrease",
+        asked.unwrap_or_default(),
+        control.unwrap_or_default()
+    )
+}
+
 fn control_missing(reading: &GaugeReading) -> String {
     match &reading.control {
         Some(Err(why)) => format!("control: {why}"),
@@ -420,6 +438,30 @@ mod tests {
             let stands = |times: f64| stand(&limits, at(control * times), Some(at(control)));
             prop_assert_eq!(stands(2.0), Stand::Past(limit));
             prop_assert_eq!(stands(1.4), Stand::Shared(limit));
+        }
+    }
+
+    #[test]
+    fn an_increase_over_nothing_is_none_where_nothing_increased() {
+        let fifth = GaugeLimits {
+            max_increase: Some(0.2),
+            ..NONE
+        };
+        for (value, control, stands) in [
+            (0.0, 0.0, Stand::Within),
+            (-2.0, 0.0, Stand::Within),
+            (-3.0, -2.0, Stand::Within),
+            (3.0, 0.0, Stand::FlatControl),
+            (-1.0, -2.0, Stand::FlatControl),
+            (5.0, 5.0, Stand::Within),
+            (6.0, 5.0, Stand::Within),
+            (7.0, 5.0, Stand::Past(6.0)),
+        ] {
+            assert_eq!(
+                stand(&fifth, value, Some(control)),
+                stands,
+                "{value} beside {control}"
+            );
         }
     }
 

@@ -5,6 +5,7 @@ mod blame;
 mod counted;
 mod finding;
 mod gauge;
+pub use super::aim::slower_is_hidden;
 pub use gauge::{Stand, stand};
 mod latency;
 pub(super) mod measured;

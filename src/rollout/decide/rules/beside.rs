@@ -157,6 +157,25 @@ fn a_gauge_over_its_limit_for_the_whole_of_for_puts_the_traffic_back() {
 }
 
 #[test]
+fn a_look_that_comes_some_milliseconds_early_makes_for_no_interval_longer() {
+    let mut world = world(json!([lag(&json!({}))]));
+    world.gauges.insert("lag".to_owned(), Ok(1.0));
+    world.until("alpha at 10%", |w| w.highest("alpha") == weight(100));
+    world.say(crate::rollout::command::Verb::Pause, "alpha", None);
+    world.ticks(8);
+    world.gauges.insert("lag".to_owned(), Ok(12.0));
+    world.ticks(3);
+    assert_eq!(world.highest("alpha"), weight(100));
+    world.now -= std::time::Duration::from_millis(20);
+    world.tick();
+    assert_eq!(
+        world.highest("alpha"),
+        Weight::ZERO,
+        "30 s but for 20 ms are 30 s"
+    );
+}
+
+#[test]
 fn a_hold_does_not_run_while_one_check_cannot_be_told() {
     let mut world = world(json!([lag(&json!({}))]));
     world.gauges.insert("lag".to_owned(), Ok(1.0));
