@@ -261,3 +261,27 @@ fn what_refuses_without_a_path_is_counted_too() {
         "{told}"
     );
 }
+
+#[test]
+fn what_cannot_be_done_with_the_command_line_is_told_before_anything_is_converted() {
+    let (code, out, told) = run(&["migrate", "convert", "-f", "-", "-n", "ns-b"], SHOP);
+    assert_eq!((code, out.as_str()), (64, ""), "{told}");
+    assert!(
+        told.contains("--namespace ns-b") && told.contains("--file"),
+        "{told}"
+    );
+    let nowhere = [
+        "migrate",
+        "convert",
+        "-f",
+        "-",
+        "--report",
+        "/nonexistent/report.json",
+    ];
+    let (code, out, told) = run(&nowhere, SHOP);
+    assert_eq!((code, out.as_str()), (64, ""), "{told}");
+    assert!(
+        told.contains("/nonexistent/report.json cannot be written"),
+        "{told}"
+    );
+}

@@ -343,3 +343,25 @@ fn the_headers_of_sealos_database_pages() {
         done.told("x", "SNIPPET-INERT") && done.route(&get("a.com", "/")).unwrap().get("headers").is_none()
     );
 }
+
+#[test]
+fn a_header_that_nginx_adds_beside_another_replaces_none() {
+    let on = [config(json!({"allow-snippet-annotations": "true"}))];
+    let converted = |snippet: &str| {
+        let ingress = simple("configuration-snippet", snippet);
+        convert_with(&[ingress], &on, &Options::default())
+    };
+    let done = converted("add_header X-A 1;\nadd_header X-B 2 always;");
+    let headers = done.route(&get("a.com", "/")).unwrap()["headers"].clone();
+    assert_eq!(headers["response"]["set"], json!({"x-a": "1", "x-b": "2"}));
+    for snippet in [
+        // The application's own cookies would be gone.
+        "add_header Set-Cookie seen=1;",
+        "add_header X-A 1;\nadd_header x-a 2;",
+        "more_set_headers \"X-A: 1\";\nadd_header X-A 2;",
+    ] {
+        let done = converted(snippet);
+        assert!(done.told("x", "SNIPPET"), "{snippet}");
+        assert_eq!(done.answer(&get("a.com", "/")), "none", "{snippet}");
+    }
+}
