@@ -168,6 +168,11 @@ impl Dispersion {
         *self == Self::default()
     }
 
+    /// Nobody has seen bursts that are as large as φ says.
+    pub(super) fn is_supposed(&self) -> bool {
+        self.phi() > self.phi.max(self.surely()).max(1.0)
+    }
+
     /// Takes in some of control's requests. True when φ grew.
     pub(super) fn add(&mut self, requests: u64, bad: u64, length: Duration, slice: Duration) -> bool {
         let before = self.phi();

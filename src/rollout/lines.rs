@@ -194,6 +194,17 @@ impl Ledger {
         }
     }
 
+    /// What evidence of this metric is divided by, because control's bad requests come in bursts, and whether that is only
+    /// supposed so far; `None` where it is next to nothing.
+    pub fn bursts(&self, metric: Metric) -> Option<(f64, bool)> {
+        let of = match metric {
+            Metric::Latency => &self.noise.slow,
+            Metric::ErrorRate | Metric::Availability => &self.noise.errors,
+            Metric::Throughput => return None,
+        };
+        Some((of.phi(), of.is_supposed())).filter(|(phi, _)| *phi >= 1.5)
+    }
+
     /// Learns from a tick of control's how its bad requests cluster.
     pub(super) fn learn_noise(&mut self, control: &Counts, length: Duration) {
         let slow = self.pivot.and_then(|pivot| slow_of(control, pivot.millis));

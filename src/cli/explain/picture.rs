@@ -230,7 +230,11 @@ fn checks(out: &mut dyn Write, facts: &Facts, width: Option<usize>, now: Timesta
         if let Some(evidence) = check.get("evidence").and_then(Value::as_f64) {
             line(
                 "    evidence",
-                &format!("{:.0}% of what a rollback needs", evidence * 100.0),
+                &format!(
+                    "{:.0}% of what a rollback needs{}",
+                    evidence * 100.0,
+                    bursts(check)
+                ),
             )?;
         }
         line("    says", &text("message").unwrap_or_default())?;
@@ -259,4 +263,18 @@ fn checks(out: &mut dyn Write, facts: &Facts, width: Option<usize>, now: Timesta
         }
     }
     Ok(())
+}
+
+/// That requests count for less than they would if each failed by itself.
+fn bursts(check: &Value) -> String {
+    let Some(phi) = check.get("bursts").and_then(Value::as_f64) else {
+        return String::new();
+    };
+    let supposed = check.get("burstsSupposed").and_then(Value::as_bool);
+    let why = if supposed == Some(true) {
+        "until more of control is known, bad requests are taken to come in bursts"
+    } else {
+        "control's bad requests come in bursts"
+    };
+    format!("; each request counts 1/{phi}: {why}")
 }

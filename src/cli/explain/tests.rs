@@ -57,13 +57,30 @@ fn a_check_shows_both_values_both_limits_its_samples_and_its_evidence() {
         "  errors: Hold",
         "canary     0.412%, control 0.038%, 2913 requests",
         "limits     promote ≤ 0.1%; rollback ≤ 1%",
-        "evidence   37% of what a rollback needs",
+        "evidence   37% of what a rollback needs; each request counts 1/4: until more of control is known, bad requests are taken to \
+         come in bursts",
         "says       0.412% is over the promote limit of 0.1%",
         "hold       2h of 1d done, 22h left",
         "counted until 2026-03-02T10:59:50Z (10s ago)",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
+}
+
+#[test]
+fn bursts_of_controls_are_told_with_what_they_make_of_the_evidence_and_none_are_not() {
+    let with = |errors: &str| {
+        let noise = json!({"judged": "2h", "s": "2026-03-02T08:00:00Z", "j": "2026-03-02T08:01:20Z", "t": "2026-03-02T10:59:50Z",
+                           "q": {"e": errors}});
+        shown(&facts(&json!({"evidence": noise})), None)
+    };
+    let text = with("9 0 0 0 2000 12 15 30");
+    assert!(
+        text.contains("needs; each request counts 1/9: control's bad requests come in bursts"),
+        "{text}"
+    );
+    let text = with("1.2 0 0 0 2000 12 15 30");
+    assert!(!text.contains("bursts"), "{text}");
 }
 
 #[test]

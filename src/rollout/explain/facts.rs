@@ -6,6 +6,7 @@ use crate::rollout::arrival::Measured;
 use crate::rollout::command::ago;
 use crate::rollout::duration::Span;
 use crate::rollout::gate_spec::Gate as Required;
+use crate::rollout::ledger::Ledger;
 use crate::rollout::plan::{
     CheckSource, GaugeAsk, Plan, PlannedCheck, PlannedComponent, PlannedGate, PlannedStep, Problem,
 };
@@ -245,7 +246,7 @@ impl Facts {
         facts.stand(c, status.refused());
         match plan {
             Ok(plan) => facts.plan(plan, status, c, now),
-            Err(_) => facts.checks = c.checks.iter().map(|check| told(check, None)).collect(),
+            Err(_) => facts.checks = c.checks.iter().map(|check| told(check, None, None)).collect(),
         }
         facts
     }
@@ -300,15 +301,12 @@ impl Facts {
         self.since = c.since;
         self.routers = routers(&c.routers);
         self.history.clone_from(&c.history);
-        self.counted_until = c
-            .evidence
-            .as_ref()
-            .and_then(crate::rollout::ledger::Ledger::counted_until);
+        self.counted_until = c.evidence.as_ref().and_then(Ledger::counted_until);
     }
 
     fn plan(&mut self, plan: &Plan, status: &GradualRolloutStatus, c: &ComponentStatus, now: Timestamp) {
         let Some(planned) = plan.component(&c.name) else {
-            self.checks = c.checks.iter().map(|check| told(check, None)).collect();
+            self.checks = c.checks.iter().map(|check| told(check, None, None)).collect();
             return;
         };
         let written = c.weight.written;
@@ -316,7 +314,13 @@ impl Facts {
         self.checks = c
             .checks
             .iter()
-            .map(|check| told(check, set.check(&check.name).map(|found| (found, planned))))
+            .map(|check| {
+                told(
+                    check,
+                    set.check(&check.name).map(|found| (found, planned)),
+                    c.evidence.as_ref(),
+                )
+            })
             .collect();
         self.pool = planned.component.pool.as_ref().map(|name| {
             let mut sums = status.pools.iter();
@@ -546,7 +550,11 @@ fn is_compared(check: &PlannedCheck, component: &PlannedComponent) -> bool {
 }
 
 /// A check's status as it stands, whatever fields it has, with the rule's limits.
-fn told(check: &CheckStatus, planned: Option<(&PlannedCheck, &PlannedComponent)>) -> Value {
+fn told(
+    check: &CheckStatus,
+    planned: Option<(&PlannedCheck, &PlannedComponent)>,
+    ledger: Option<&Ledger>,
+) -> Value {
     let mut told = match serde_json::to_value(check) {
         Ok(Value::Object(fields)) => fields,
         _ => Map::new(),
@@ -562,6 +570,13 @@ fn told(check: &CheckStatus, planned: Option<(&PlannedCheck, &PlannedComponent)>
             "counted".to_owned(),
             json!(!matches!(planned.source, CheckSource::Gauge(_))),
         );
+        if matches!(planned.source, CheckSource::Arms)
+            && check.evidence.is_some()
+            && let Some((phi, is_supposed)) = ledger.and_then(|ledger| ledger.bursts(rule.metric))
+        {
+            told.insert("bursts".to_owned(), json!((phi * 10.0).round() / 10.0));
+            told.insert("burstsSupposed".to_owned(), json!(is_supposed));
+        }
         told.insert("for".to_owned(), json!(Span(rule.for_)));
         told.insert("window".to_owned(), json!(Span(rule.window)));
     }
