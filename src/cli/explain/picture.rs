@@ -15,8 +15,22 @@ use std::io::Write;
 const INDENT: usize = 13;
 /// Fields of a check that have a place of their own; whatever else it has is shown by its name.
 const PLACED: &[&str] = &[
-    "name", "verdict", "value", "control", "samples", "evidence", "message", "metric", "promote", "rollback",
-    "for", "window", "compared", "counted",
+    "name",
+    "verdict",
+    "value",
+    "control",
+    "samples",
+    "evidence",
+    "bursts",
+    "burstsSupposed",
+    "message",
+    "metric",
+    "promote",
+    "rollback",
+    "for",
+    "window",
+    "compared",
+    "counted",
 ];
 
 /// Writes it.
