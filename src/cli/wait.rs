@@ -72,6 +72,8 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
     };
     let weight = found.weight;
     let shown = weight.observed.map_or_else(|| "?".to_owned(), |w| w.to_string());
+    // Every lowering is an order, which ends when each routed object was read with its mark.
+    let ended = found.lowering.is_none();
     let now = format!(
         "asked {}, written {}, observed {shown}{}",
         weight.asked,
@@ -80,9 +82,11 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
     );
     if command.verb == Verb::Rollback {
         let to = back_to(command, rollout);
-        let there = weight.written <= to && weight.observed.is_some_and(|w| w <= to);
+        // As long as its order stands, what is observed may be from before the command: of a hook, that was asked half
+        // a minute ago and does not answer any more.
+        let there = ended && weight.written <= to && weight.observed.is_some_and(|w| w <= to);
         // Where an object is gone nothing can be read back as a whole, and nothing has to be.
-        let over = weight.written <= to && found.state == State::RolledBack && found.lowering.is_none();
+        let over = ended && weight.written <= to && found.state == State::RolledBack;
         return if there {
             Stand::Done(format!("at {}", weight.written))
         } else if over {
@@ -95,7 +99,7 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
     if found.state == State::RolledBack {
         return Stand::RolledBack(found.message.clone());
     }
-    if weight.written == goal && weight.observed == Some(goal) {
+    if ended && weight.written == goal && weight.observed == Some(goal) {
         return Stand::Done(format!("at {goal}"));
     }
     if weight.asked == goal {
@@ -161,8 +165,9 @@ mod tests {
     use crate::cli::find::example;
     use crate::cli::manifest::{self, Manifest};
     use crate::rollout::command::Wish;
+    use crate::rollout::reason::Reason;
     use crate::rollout::status::{
-        CommandOutcome, ComponentStatus, GradualRolloutStatus, RouterStatus, Weights,
+        CommandOutcome, ComponentStatus, GradualRolloutStatus, Lowering, RouterStatus, Weights,
     };
 
     fn command(verb: Verb, weight: Option<u16>) -> Command {
@@ -325,6 +330,34 @@ mod tests {
             matches!(stand(&back, &ok(at(5, 5, None)), "shop"), Stand::Waiting(_)),
             "what cannot be read is not known to be back"
         );
+    }
+
+    #[test]
+    fn what_was_observed_before_a_command_is_never_its_success() {
+        for command in [command(Verb::Rollback, Some(0)), command(Verb::Set, Some(0))] {
+            let mut rollout = answered(at(0, 0, Some(0)), CommandResult::Accepted, "shop: going to 0%");
+            let shop = &mut rollout.status.as_mut().unwrap().components[0];
+            if command.verb == Verb::Rollback {
+                shop.state = State::RolledBack;
+            }
+            shop.lowering = Some(Lowering {
+                id: command.id.clone(),
+                weight: Weight::ZERO,
+                reason: Reason::RollbackRequested,
+                at: "2026-03-02T09:00:00Z".parse().unwrap(),
+                emergency: false,
+            });
+            let stood = stand(&command, &rollout, "shop");
+            assert!(
+                matches!(stood, Stand::Waiting(_)),
+                "{:?}: {stood:?}",
+                command.verb
+            );
+            rollout.status.as_mut().unwrap().components[0].lowering = None;
+            let stood = stand(&command, &rollout, "shop");
+            let done = |s: &Stand| matches!(s, Stand::Done(_) | Stand::RolledBack(_));
+            assert!(done(&stood), "{:?}: {stood:?}", command.verb);
+        }
     }
 
     #[test]
