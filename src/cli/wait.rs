@@ -2,6 +2,7 @@
 
 use crate::rollout::command::{Command, Verb};
 use crate::rollout::reason::State;
+use crate::rollout::several;
 use crate::rollout::spec::GradualRollout;
 use crate::rollout::status::{CommandResult, ComponentStatus};
 use crate::rollout::weight::Weight;
@@ -42,7 +43,10 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
             )
         };
     };
-    let said = sentence(&outcome.message, component);
+    let names = status.components.iter().map(|c| c.name.as_str()).collect();
+    let said = several::about(&outcome.message, component, &names)
+        .unwrap_or(&outcome.message)
+        .to_owned();
     match outcome.result {
         CommandResult::Refused | CommandResult::Expired | CommandResult::Cancelled => {
             return Stand::Refused(said);
@@ -147,16 +151,6 @@ fn beside(command: &Command, found: Option<&ComponentStatus>, said: String) -> S
 pub(super) fn back_to(command: &Command, rollout: &GradualRollout) -> Weight {
     let own = rollout.spec.rollback.as_ref().and_then(|r| r.to);
     command.wish.weight.or(own).unwrap_or_default()
-}
-
-/// The part of an outcome's message that is about a component.
-fn sentence(message: &str, component: &str) -> String {
-    let start = format!("{component}: ");
-    message
-        .split("; ")
-        .find_map(|part| part.strip_prefix(&start))
-        .unwrap_or(message)
-        .to_owned()
 }
 
 #[cfg(test)]
@@ -294,17 +288,22 @@ mod tests {
         let mut rollout = answered(at(0, 0, Some(0)), CommandResult::Accepted, "shop: going to 10%");
         rollout.status.as_mut().unwrap().components[0].state = State::RolledBack;
         assert_eq!(stand(&set, &rollout, "shop"), Stand::RolledBack("because".into()));
-        let refused = answered(
-            at(5, 5, Some(5)),
-            CommandResult::Refused,
-            "shop: it is paused; other: x",
-        );
+        let two = || {
+            let mut rollout = at(5, 5, Some(5));
+            let all = &mut rollout.status.as_mut().unwrap().components;
+            all.push(ComponentStatus {
+                name: "other".into(),
+                ..ComponentStatus::default()
+            });
+            rollout
+        };
+        let refused = answered(two(), CommandResult::Refused, "shop: it is paused; other: x");
         assert_eq!(
             stand(&set, &refused, "shop"),
             Stand::Refused("it is paused".into())
         );
         let partly = answered(
-            at(5, 5, Some(5)),
+            two(),
             CommandResult::Partly,
             "other: going to 10%; shop: it is paused",
         );

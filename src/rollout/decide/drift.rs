@@ -55,6 +55,27 @@ impl Desk<'_> {
             return;
         }
         let up = highest > written;
+        // What was split is split no more, for its primary is another now: that is nobody's hand on a weight.
+        let left = |o: &Routed| o.made && !o.highest.is_zero();
+        if !up && objects.iter().all(|o| o.joins) && objects.iter().any(left) {
+            let message = format!(
+                "what is split for it leads to other back ends now, and none of those has canary traffic yet ({}); nobody \
+                 lowered a weight; it stays until `resume`",
+                spread(objects)
+            );
+            c.yielded = Some(said);
+            c.weight.asked = written;
+            c.since = Some(now);
+            forget(c, now, judge);
+            if c.state != State::RolledBack {
+                c.state = State::Drifted;
+            }
+            c.reason = Reason::Drifted;
+            c.message.clone_from(&message);
+            remember(c, now, written, written, Reason::Drifted, &message);
+            self.note(i, Reason::Drifted, message, true);
+            return;
+        }
         let found = if up { highest } else { lowest };
         let changed = objects
             .iter()
