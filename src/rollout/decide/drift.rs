@@ -56,15 +56,15 @@ impl Desk<'_> {
         }
         let up = highest > written;
         // What was split is split no more, for its primary is another now: that is nobody's hand on a weight.
-        let left = |o: &Routed| o.made && !o.highest.is_zero();
-        if !up && objects.iter().all(|o| o.joins) && objects.iter().any(left) {
+        if !up && objects.iter().all(|o| o.joins) {
             let message = format!(
-                "what is split for it leads to other back ends now, and none of those has canary traffic yet ({}); nobody \
-                 lowered a weight; it stays until `resume`",
+                "nothing of what is split for it has canary traffic any more, for it leads to other back ends now, or canary \
+                 and alias were deleted ({}); nobody lowered a weight; it stays at {highest} until `resume`",
                 spread(objects)
             );
             c.yielded = Some(said);
-            c.weight.asked = written;
+            c.weight.written = highest;
+            c.weight.asked = highest;
             c.since = Some(now);
             forget(c, now, judge);
             if c.state != State::RolledBack {
@@ -72,7 +72,7 @@ impl Desk<'_> {
             }
             c.reason = Reason::Drifted;
             c.message.clone_from(&message);
-            remember(c, now, written, written, Reason::Drifted, &message);
+            remember(c, now, written, highest, Reason::Drifted, &message);
             self.note(i, Reason::Drifted, message, true);
             return;
         }
