@@ -15,6 +15,9 @@ use super::way::Way;
 use crate::rollout::weight::Weight;
 use serde_json::Value;
 
+/// The routes that a pair is on, where a lowering had to look for them.
+type Found<'j> = Result<Option<Picked<'j>>, RoutingError>;
+
 impl<'a> Target<'a> {
     /// The same, for a lowering: where the strict reading fails, because somebody added another route that carries the
     /// pair, renamed ours, or garbled it, what is written is what is ours all the same, and nothing that
@@ -67,10 +70,7 @@ impl<'a> Target<'a> {
 
     /// The routes of the object that the pair is on, ours and others', and the names that the resource gives; `None` where
     /// the object has no routes.
-    fn picked<'j>(
-        &self,
-        json: &'j Value,
-    ) -> Option<(Result<Option<Picked<'j>>, RoutingError>, Option<&[String]>)> {
+    fn picked<'j>(&self, json: &'j Value) -> Option<(Found<'j>, Option<&[String]>)> {
         let of_routes = self
             .way
             .istio()

@@ -242,7 +242,7 @@ fn taking_testers_off_a_route_that_is_gone_is_done_and_off_one_that_cannot_be_re
             written(w).is_some_and(|what| what.contains("beta"))
         });
         world.tick();
-        let preview = &mut world.status.components[0].preview.as_mut().unwrap();
+        let preview = world.status.components[0].preview.as_mut().unwrap();
         preview.message = Some("what was wrong long ago".to_owned());
         for object in world.objects.get_mut("alpha").unwrap() {
             object.lost = Some(lost);
