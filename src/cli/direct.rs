@@ -293,9 +293,14 @@ async fn read(cluster: &Reach, target: &Target<'_>) -> Result<Option<Value>, Err
     if let Some(called) = target.hook() {
         let hooks = cluster.hooks().map_err(Error::Hook)?;
         let said = hooks.read(target, called).await;
-        return said
-            .map(|json| Some((*json).clone()))
-            .map_err(|failure| Error::Hook(failure.to_string()));
+        return said.map(|json| Some((*json).clone())).map_err(|failure| {
+            let said = failure.to_string();
+            if failure.is_refused() {
+                Error::Hook(said)
+            } else {
+                Error::Mute(said)
+            }
+        });
     }
     match cluster.object(target.object()).await {
         Ok(json) => Ok(Some(json)),
@@ -362,7 +367,12 @@ async fn patiently<T>(
 
 /// Reads, computes, writes, once.
 async fn attempt(cluster: &Reach, target: &Target<'_>, order: Order<'_>) -> Result<Written, Error> {
-    let json = read(cluster, target).await?;
+    let json = match read(cluster, target).await {
+        Err(Error::Mute(unread)) if order.weight.is_zero() && !order.may_raise => {
+            return Err(put_back_unread(cluster, target, order, &unread).await);
+        }
+        read => read?,
+    };
     let (written, write) = draft(target, json.as_ref(), order)?;
     let done = match (&write, &json) {
         (Write::Patch(patch), Some(json)) => patched(cluster, target, json, patch).await,
@@ -398,6 +408,27 @@ async fn attempt(cluster: &Reach, target: &Target<'_>, order: Order<'_>) -> Resu
             })
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Sets a hook to 0% that does not say what it has, as the daemon does: 0% is right whatever it is. Nobody knows what
+/// became of it, so it is never a success.
+async fn put_back_unread(cluster: &Reach, target: &Target<'_>, order: Order<'_>, unread: &str) -> Error {
+    let (Some(called), Ok(hooks)) = (target.hook(), cluster.hooks()) else {
+        return Error::Mute(unread.to_owned());
+    };
+    let stamp = Stamp::new(
+        &order.command.id,
+        Weight::ZERO,
+        &reason(order.command).to_string(),
+    );
+    let stamp = match stamp {
+        Ok(stamp) => stamp,
+        Err(error) => return error.into(),
+    };
+    match hooks.put_back_unread(target, called, &stamp, unread).await {
+        Ok(set) => Error::Unread(set),
+        Err(not_set) => Error::Hook(not_set),
     }
 }
 

@@ -537,6 +537,8 @@ impl Pursuit<'_> {
 fn told(object: &ObjectRef, result: &Result<Written, direct::Error>, (verb, still): (Verb, bool)) -> String {
     let written = match result {
         Ok(written) => written,
+        // It was sent, and nobody knows more.
+        Err(error @ direct::Error::Unread(_)) => return format!("{error}; {}", error.remedy()),
         Err(error) => return format!("{object} not lowered: {error}; {}", error.remedy()),
     };
     let to = written.to;

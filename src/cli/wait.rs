@@ -2,6 +2,7 @@
 
 use crate::rollout::command::{Command, Verb};
 use crate::rollout::reason::State;
+use crate::rollout::several;
 use crate::rollout::spec::GradualRollout;
 use crate::rollout::status::{CommandResult, ComponentStatus};
 use crate::rollout::weight::Weight;
@@ -42,7 +43,10 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
             )
         };
     };
-    let said = sentence(&outcome.message, component);
+    let names = status.components.iter().map(|c| c.name.as_str()).collect();
+    let said = several::about(&outcome.message, component, &names)
+        .unwrap_or(&outcome.message)
+        .to_owned();
     match outcome.result {
         CommandResult::Refused | CommandResult::Expired | CommandResult::Cancelled => {
             return Stand::Refused(said);
@@ -72,6 +76,8 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
     };
     let weight = found.weight;
     let shown = weight.observed.map_or_else(|| "?".to_owned(), |w| w.to_string());
+    // Every lowering is an order, which ends when each routed object was read with its mark.
+    let ended = found.lowering.is_none();
     let now = format!(
         "asked {}, written {}, observed {shown}{}",
         weight.asked,
@@ -80,9 +86,11 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
     );
     if command.verb == Verb::Rollback {
         let to = back_to(command, rollout);
-        let there = weight.written <= to && weight.observed.is_some_and(|w| w <= to);
+        // As long as its order stands, what is observed may be from before the command: of a hook, that was asked half
+        // a minute ago and does not answer any more.
+        let there = ended && weight.written <= to && weight.observed.is_some_and(|w| w <= to);
         // Where an object is gone nothing can be read back as a whole, and nothing has to be.
-        let over = weight.written <= to && found.state == State::RolledBack && found.lowering.is_none();
+        let over = ended && weight.written <= to && found.state == State::RolledBack;
         return if there {
             Stand::Done(format!("at {}", weight.written))
         } else if over {
@@ -95,7 +103,7 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
     if found.state == State::RolledBack {
         return Stand::RolledBack(found.message.clone());
     }
-    if weight.written == goal && weight.observed == Some(goal) {
+    if ended && weight.written == goal && weight.observed == Some(goal) {
         return Stand::Done(format!("at {goal}"));
     }
     if weight.asked == goal {
@@ -145,24 +153,15 @@ pub(super) fn back_to(command: &Command, rollout: &GradualRollout) -> Weight {
     command.wish.weight.or(own).unwrap_or_default()
 }
 
-/// The part of an outcome's message that is about a component.
-fn sentence(message: &str, component: &str) -> String {
-    let start = format!("{component}: ");
-    message
-        .split("; ")
-        .find_map(|part| part.strip_prefix(&start))
-        .unwrap_or(message)
-        .to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::find::example;
     use crate::cli::manifest::{self, Manifest};
     use crate::rollout::command::Wish;
+    use crate::rollout::reason::Reason;
     use crate::rollout::status::{
-        CommandOutcome, ComponentStatus, GradualRolloutStatus, RouterStatus, Weights,
+        CommandOutcome, ComponentStatus, GradualRolloutStatus, Lowering, RouterStatus, Weights,
     };
 
     fn command(verb: Verb, weight: Option<u16>) -> Command {
@@ -289,17 +288,22 @@ mod tests {
         let mut rollout = answered(at(0, 0, Some(0)), CommandResult::Accepted, "shop: going to 10%");
         rollout.status.as_mut().unwrap().components[0].state = State::RolledBack;
         assert_eq!(stand(&set, &rollout, "shop"), Stand::RolledBack("because".into()));
-        let refused = answered(
-            at(5, 5, Some(5)),
-            CommandResult::Refused,
-            "shop: it is paused; other: x",
-        );
+        let two = || {
+            let mut rollout = at(5, 5, Some(5));
+            let all = &mut rollout.status.as_mut().unwrap().components;
+            all.push(ComponentStatus {
+                name: "other".into(),
+                ..ComponentStatus::default()
+            });
+            rollout
+        };
+        let refused = answered(two(), CommandResult::Refused, "shop: it is paused; other: x");
         assert_eq!(
             stand(&set, &refused, "shop"),
             Stand::Refused("it is paused".into())
         );
         let partly = answered(
-            at(5, 5, Some(5)),
+            two(),
             CommandResult::Partly,
             "other: going to 10%; shop: it is paused",
         );
@@ -325,6 +329,34 @@ mod tests {
             matches!(stand(&back, &ok(at(5, 5, None)), "shop"), Stand::Waiting(_)),
             "what cannot be read is not known to be back"
         );
+    }
+
+    #[test]
+    fn what_was_observed_before_a_command_is_never_its_success() {
+        for command in [command(Verb::Rollback, Some(0)), command(Verb::Set, Some(0))] {
+            let mut rollout = answered(at(0, 0, Some(0)), CommandResult::Accepted, "shop: going to 0%");
+            let shop = &mut rollout.status.as_mut().unwrap().components[0];
+            if command.verb == Verb::Rollback {
+                shop.state = State::RolledBack;
+            }
+            shop.lowering = Some(Lowering {
+                id: command.id.clone(),
+                weight: Weight::ZERO,
+                reason: Reason::RollbackRequested,
+                at: "2026-03-02T09:00:00Z".parse().unwrap(),
+                emergency: false,
+            });
+            let stood = stand(&command, &rollout, "shop");
+            assert!(
+                matches!(stood, Stand::Waiting(_)),
+                "{:?}: {stood:?}",
+                command.verb
+            );
+            rollout.status.as_mut().unwrap().components[0].lowering = None;
+            let stood = stand(&command, &rollout, "shop");
+            let done = |s: &Stand| matches!(s, Stand::Done(_) | Stand::RolledBack(_));
+            assert!(done(&stood), "{:?}: {stood:?}", command.verb);
+        }
     }
 
     #[test]

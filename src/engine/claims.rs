@@ -428,6 +428,35 @@ mod tests {
     }
 
     #[test]
+    fn what_was_let_go_of_is_a_part_for_who_chooses_it_although_something_else_there_is_anothers() {
+        let claims = Claims::default();
+        claims.put(
+            "young",
+            selecting(YOUNG, "young", &[sought("blog", Made::Canary)]),
+        );
+        let none: Vec<ComponentStatus> = Vec::new();
+        for detached in [false, true] {
+            let one: Component = serde_json::from_value(json!({"name": "shop", "routers": []})).unwrap();
+            let known = ComponentStatus {
+                name: one.name.clone(),
+                detached,
+                ..ComponentStatus::default()
+            };
+            let known = if detached { vec![known] } else { none.clone() };
+            let chosen = |x: Made| {
+                let found = [sought("x", x), sought("blog", Made::Nothing)];
+                let created = (OLD.to_owned(), "old".to_owned());
+                Claim::of(created, "ns", &known, [(&one, found.as_slice())])
+            };
+            let kept = claims.would_refuse("old", &chosen(Made::Kept));
+            assert!(kept.whole.is_empty(), "{kept:?}");
+            assert_eq!(kept.taken("shop").len(), 1, "{kept:?}");
+            let fresh = claims.would_refuse("old", &chosen(Made::Nothing));
+            assert_eq!(fresh.whole.len(), 1, "who made nothing waits as a whole");
+        }
+    }
+
+    #[test]
     fn what_concerns_nobody_else_wakes_nobody() {
         let claims = Claims::default();
         let mut changes = claims.changes();

@@ -82,7 +82,10 @@ impl Doors {
     /// For a lowering to 0 of a hook that cannot be read: sets it all the same, and says what came of it.
     pub(super) async fn put_back_unread(&self, target: &Target<'_>, stamp: &Stamp, unread: &str) -> String {
         match (target.hook(), self.hooks.as_deref()) {
-            (Some(called), Some(hooks)) => hooks.put_back_unread(target, called, stamp, unread).await,
+            (Some(called), Some(hooks)) => {
+                let put = hooks.put_back_unread(target, called, stamp, unread).await;
+                put.unwrap_or_else(|not_set| not_set)
+            }
             _ => unread.to_owned(),
         }
     }

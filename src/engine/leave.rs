@@ -6,7 +6,8 @@ use super::select::stock_at_any_cost;
 use crate::cluster::ClusterError;
 use crate::cluster::objects;
 use crate::rollout::spec::Component;
-use crate::routing::{Home, Target, Write, found};
+use crate::routing::{Home, ObjectRef, Target, Write, found};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long one request may take.
@@ -24,10 +25,17 @@ pub(super) struct Left {
 }
 
 /// Lets go of a component's objects, each on its own: one that fails does not keep the others up. With `restore` the
-/// originals come back; without, the weights stay as they are.
-pub(super) async fn leave(doors: Doors, component: Component, home: Home, restore: bool) -> Left {
+/// originals come back; without, the weights stay as they are. `taken` is what its selections find and is another's.
+pub(super) async fn leave(
+    doors: Doors,
+    component: Component,
+    (home, taken): (Home, BTreeMap<ObjectRef, String>),
+    restore: bool,
+) -> Left {
     let mut left = Left::default();
-    let (stock, unread) = stock_at_any_cost(&doors.client, &doors.cache, &component, &home.namespace).await;
+    let (mut stock, unread) =
+        stock_at_any_cost(&doors.client, &doors.cache, &component, &home.namespace).await;
+    stock.set_taken(taken);
     left.failed.extend(unread);
     let all = found(&component, &home, &stock).targets;
     let beside: Vec<&Target<'_>> = all.iter().collect();

@@ -148,11 +148,16 @@ impl Memo {
                 .map(|(slot, _)| slot.as_ref())
                 .collect();
             let read = || known.iter().flatten();
+            // What is yet to be brought along says nothing of where the router is, unless there is nothing else.
+            let all_join = read().all(|k| k.routed.joins);
+            let stands = || read().filter(|k| all_join || !k.routed.joins);
+            let newcomers = read().filter(|k| !all_join && k.routed.joins && k.routed.highest.is_zero());
+            let newcomers = newcomers.count();
             let whole = known.iter().all(Option::is_some);
-            let lowest = read().filter(|k| !k.silent).map(|k| k.routed.lowest).min();
-            let highest = read().filter(|k| !k.silent).map(|k| k.routed.highest).max();
+            let lowest = stands().filter(|k| !k.silent).map(|k| k.routed.lowest).min();
+            let highest = stands().filter(|k| !k.silent).map(|k| k.routed.highest).max();
             let clip = |text: &String, n: usize| text.chars().take(n).collect::<String>();
-            let newest = read()
+            let newest = stands()
                 .filter_map(|k| k.routed.stamp.as_ref())
                 .max_by(|a, b| a.id.cmp(&b.id));
             RouterStatus {
@@ -163,7 +168,10 @@ impl Memo {
                 settled: whole && read().all(|k| k.routed.settled),
                 waiting_for: read()
                     .find_map(|k| k.waiting_for.as_ref())
-                    .map(|text| clip(text, 96)),
+                    .map(|text| clip(text, 96))
+                    .or_else(|| {
+                        (newcomers > 0).then(|| format!("{newcomers} new, at 0% until brought along"))
+                    }),
                 manager: read()
                     .find_map(|k| k.routed.manager.as_ref())
                     .map(|text| clip(text, 48)),

@@ -94,11 +94,11 @@ pub(super) fn meet(
     status: &GradualRolloutStatus,
     components: &mut BTreeMap<String, Seen>,
 ) {
-    let mut wanted: BTreeMap<&ClaimKey, Vec<(bool, bool, &String)>> = BTreeMap::new();
+    let mut wanted: BTreeMap<&ClaimKey, Vec<(Made, bool, &String)>> = BTreeMap::new();
     for (name, sought) in selected {
         let carries = status.component(name).is_some_and(|c| c.definition.is_some());
         for sought in sought {
-            let rank = (sought.made == Made::Nothing, !carries, name);
+            let rank = (sought.made, !carries, name);
             wanted.entry(&sought.key).or_default().push(rank);
         }
     }

@@ -47,23 +47,25 @@ impl Hooks {
 }
 
 impl Hooks {
-    /// Puts back what cannot be read, and why it cannot: 0 is right whatever it says. Never a success, for nobody knows
-    /// what became of it until it is read: whoever puts back goes on with that.
+    /// Puts back what cannot be read, and why it cannot: 0 is right whatever it says. Either way a sentence: that it was
+    /// set, or not. Never the end of it, for nobody knows what became of it until it is read.
     pub async fn put_back_unread(
         &self,
         target: &Target<'_>,
         called: Called<'_>,
         stamp: &Stamp,
         unread: &str,
-    ) -> String {
+    ) -> Result<String, String> {
         let (hook, component) = (called.hook, called.component);
         let put = self
             .put_nothing(hook, component, (stamp.id(), stamp.reason()))
             .await;
         let object = target.object();
         match put {
-            Ok(()) => format!("{object}: 0% was set and cannot be read back: {unread}"),
-            Err(failure) => format!("{object}: 0% was not set: {failure}; nor can it be read: {unread}"),
+            Ok(()) => Ok(format!("{object}: 0% was set and cannot be read back: {unread}")),
+            Err(failure) => Err(format!(
+                "{object}: 0% was not set: {failure}; nor can it be read: {unread}"
+            )),
         }
     }
 }

@@ -37,6 +37,7 @@ pub mod reason;
 mod recorded;
 pub mod router_spec;
 pub mod sample;
+pub mod several;
 pub mod spec;
 pub mod status;
 mod tally;

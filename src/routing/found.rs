@@ -8,7 +8,8 @@ use super::nginx::{self, Canary, Finding, Maker};
 use super::object::{ClaimKey, ObjectKind, ObjectRef};
 use super::stamp::stamp_key;
 use super::stock::Stock;
-use super::target::{Target, Way};
+use super::target::Target;
+use super::way::Way;
 use crate::rollout::router_spec::Router;
 use crate::rollout::spec::Component;
 use std::collections::BTreeSet;
@@ -17,8 +18,10 @@ use std::sync::Arc;
 /// What of an object that a selection has found is there already, and by whom it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Made {
-    /// This component's canary stands there, and says so.
+    /// This component's canary stands there, and says so, or its alias does.
     Canary,
+    /// A canary stands there that is nobody's: it was let go of, or says nothing of who made it.
+    Kept,
     /// What this component may have made: a canary that does not say of which resource it is, or the alias that is left
     /// when a canary was taken away.
     Traces,

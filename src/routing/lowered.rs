@@ -10,9 +10,13 @@ use super::patch::{ObjectPatch, PatchBody};
 use super::seen::{self, Reading, text};
 use super::stamp::Stamp;
 use super::switch_deployment;
-use super::target::{Target, Way, Write, WriteMode};
+use super::target::{Target, Write, WriteMode};
+use super::way::Way;
 use crate::rollout::weight::Weight;
 use serde_json::Value;
+
+/// The routes that a pair is on, where a lowering had to look for them.
+type Found<'j> = Result<Option<Picked<'j>>, RoutingError>;
 
 impl<'a> Target<'a> {
     /// The same, for a lowering: where the strict reading fails, because somebody added another route that carries the
@@ -40,82 +44,52 @@ impl<'a> Target<'a> {
 
     /// Why no request can reach the routes that are written, as a sentence with the remedy: a weight there moves nothing.
     pub fn unreached(&self, json: &Value) -> Option<String> {
-        match &self.way {
-            Way::Istio(routes) => routes.unreached(&self.object, json),
-            Way::GatewayApi(_)
-            | Way::ConfigMap(_)
-            | Way::Deployment(_)
-            | Way::Restart
-            | Way::Nginx(_)
-            | Way::Hook(_)
-            | Way::Manual(_) => None,
-        }
+        self.way.istio()?.unreached(&self.object, json)
     }
 
     /// Whether no route of the object leads to the canary any more, in whatever spelling: then it gives the canary
     /// nothing, as one that is gone. What leads on to other objects may.
     pub fn leads_nowhere(&self, json: &Value) -> bool {
+        let (routes, rules) = (self.way.istio(), self.way.gateway_api());
         seen::expect_object(&self.object, json).is_ok()
-            && match &self.way {
-                Way::Istio(routes) => routes.leads_nowhere(json),
-                Way::GatewayApi(rules) => rules.leads_nowhere(&self.object, json),
-                Way::ConfigMap(_)
-                | Way::Deployment(_)
-                | Way::Restart
-                | Way::Nginx(_)
-                | Way::Hook(_)
-                | Way::Manual(_) => false,
-            }
+            && (routes.is_some_and(|routes| routes.leads_nowhere(json))
+                || rules.is_some_and(|rules| rules.leads_nowhere(&self.object, json)))
     }
 
     /// What a lowering of this object leaves, as sentences: routes of others that give the canary something, and
     /// variables that cannot be written.
     pub fn left(&self, json: &Value) -> Left {
-        let routes = |picked: Result<Option<Picked<'_>>, RoutingError>| {
-            let picked = picked.ok().flatten();
-            picked.map(|picked| picked.left(&self.object)).unwrap_or_default()
-        };
-        match &self.way {
-            Way::Istio(way) => Left {
-                theirs: routes(way.picked(&self.object, json)),
-                undone: Vec::new(),
-            },
-            Way::GatewayApi(way) => Left {
-                theirs: routes(way.picked(&self.object, json)),
-                undone: Vec::new(),
-            },
-            Way::Deployment(switch) => Left {
-                theirs: Vec::new(),
-                undone: switch_deployment::left(switch, &self.object, json),
-            },
-            Way::ConfigMap(_) | Way::Restart | Way::Nginx(_) | Way::Hook(_) | Way::Manual(_) => {
-                Left::default()
-            }
+        let picked = self.picked(json).and_then(|(picked, _)| picked.ok().flatten());
+        let switch = self.way.deployment();
+        let undone = switch.map(|switch| switch_deployment::left(switch, &self.object, json));
+        Left {
+            theirs: picked.map(|picked| picked.left(&self.object)).unwrap_or_default(),
+            undone: undone.unwrap_or_default(),
         }
+    }
+
+    /// The routes of the object that the pair is on, ours and others', and the names that the resource gives; `None` where
+    /// the object has no routes.
+    fn picked<'j>(&self, json: &'j Value) -> Option<(Found<'j>, Option<&[String]>)> {
+        let of_routes = self
+            .way
+            .istio()
+            .map(|r| (r.picked(&self.object, json), r.names()));
+        of_routes.or_else(|| {
+            let rules = self.way.gateway_api()?;
+            Some((rules.picked(&self.object, json), rules.names()))
+        })
     }
 
     /// What every route that a lowering would write says, when we put traffic back and none of them gives the canary
     /// any: then it does not matter which is meant.
     pub(super) fn put_back(&self, json: &Value) -> Option<Vec<Reading>> {
         let stamp = self.stamp(json).filter(Stamp::puts_back)?;
-        let readings = match &self.way {
-            Way::Istio(routes) => Routes {
-                lowering: Some(&[]),
-                ..*routes
-            }
-            .read(&self.object, json),
-            Way::GatewayApi(rules) => Rules {
-                lowering: Some(&[]),
-                ..*rules
-            }
-            .read(&self.object, json),
-            Way::ConfigMap(_)
-            | Way::Deployment(_)
-            | Way::Restart
-            | Way::Nginx(_)
-            | Way::Hook(_)
-            | Way::Manual(_) => return None,
-        };
+        let lowering = Some(&[][..]);
+        let routes = self.way.istio().map(|routes| Routes { lowering, ..*routes });
+        let rules = self.way.gateway_api().map(|rules| Rules { lowering, ..*rules });
+        let readings = routes.map(|routes| routes.read(&self.object, json));
+        let readings = readings.or_else(|| Some(rules?.read(&self.object, json)))?;
         let nothing = |all: &Vec<Reading>| all.iter().all(|reading| reading.weight.is_zero());
         readings
             .ok()
@@ -136,7 +110,7 @@ impl<'a> Target<'a> {
         let Some(json) = json else {
             return Ok(Write::Nothing);
         };
-        if let Way::Nginx(canary) = &self.way {
+        if let Some(canary) = self.way.nginx() {
             seen::expect_object(&self.object, json)?;
             canary.owned(&self.object, json)?;
             if asked.is_zero() || self.is_stray() {
@@ -149,15 +123,12 @@ impl<'a> Target<'a> {
     /// The write that lets go of the object: traffic stays as it is, and what carries none of ours is deleted.
     pub fn release(&self, json: &Value) -> Write {
         let empty = self.read(json).is_ok_and(|seen| seen.weight.is_zero());
-        match &self.way {
-            Way::Nginx(canary) if canary.owns(json) && empty => removal(json),
-            Way::Hook(_) | Way::Manual(_) => Write::Nothing,
-            Way::Nginx(_)
-            | Way::Istio(_)
-            | Way::GatewayApi(_)
-            | Way::ConfigMap(_)
-            | Way::Deployment(_)
-            | Way::Restart => self.detach(json).map_or(Write::Nothing, Write::Patch),
+        if self.way.nginx().is_some_and(|canary| canary.owns(json) && empty) {
+            removal(json)
+        } else if self.object.kind.is_elsewhere() {
+            Write::Nothing
+        } else {
+            self.detach(json).map_or(Write::Nothing, Write::Patch)
         }
     }
 
@@ -181,15 +152,8 @@ impl<'a> Target<'a> {
             rest
         };
         let is_ours = |route: Option<&str>| {
-            let (picked, names) = match &self.way {
-                Way::Istio(routes) => (routes.picked(&self.object, json), routes.names()),
-                Way::GatewayApi(rules) => (rules.picked(&self.object, json), rules.names()),
-                Way::ConfigMap(_)
-                | Way::Deployment(_)
-                | Way::Restart
-                | Way::Nginx(_)
-                | Way::Hook(_)
-                | Way::Manual(_) => return true,
+            let Some((picked, names)) = self.picked(json) else {
+                return true;
             };
             match (picked.ok().flatten(), names) {
                 (None, _) => true,
@@ -202,27 +166,20 @@ impl<'a> Target<'a> {
 
     /// Whether putting originals back would leave each place of this target's as low as it is.
     pub(super) fn may_return(&self, before: &Value, after: &Value) -> Result<(), String> {
-        match &self.way {
-            Way::Istio(routes) => astray::raised((&routes.strays(before), &routes.strays(after)), "route"),
-            Way::GatewayApi(rules) => {
-                let strays = |json| rules.strays(&self.object, json);
-                astray::raised((&strays(before), &strays(after)), "rule")
-            }
-            Way::ConfigMap(_)
-            | Way::Deployment(_)
-            | Way::Restart
-            | Way::Nginx(_)
-            | Way::Hook(_)
-            | Way::Manual(_) => {
-                // What cannot be read now may be anything; then only nothing is surely not more.
-                let now = self.read(before).map_or(Weight::ZERO, |seen| seen.lowest);
-                let then = self.read(after).map_err(|e| e.to_string())?.weight;
-                if then > now {
-                    return Err(format!("they say {then}, and it stands at {now}; set it by hand"));
-                }
-                Ok(())
-            }
+        if let Some(routes) = self.way.istio() {
+            return astray::raised((&routes.strays(before), &routes.strays(after)), "route");
         }
+        if let Some(rules) = self.way.gateway_api() {
+            let strays = |json| rules.strays(&self.object, json);
+            return astray::raised((&strays(before), &strays(after)), "rule");
+        }
+        // What cannot be read now may be anything; then only nothing is surely not more.
+        let now = self.read(before).map_or(Weight::ZERO, |seen| seen.lowest);
+        let then = self.read(after).map_err(|e| e.to_string())?.weight;
+        if then > now {
+            return Err(format!("they say {then}, and it stands at {now}; set it by hand"));
+        }
+        Ok(())
     }
 
     /// The write that gives the object back as it was before us ([`Target::restore`]), and why it stays as it is where

@@ -21,6 +21,7 @@ mod hook;
 mod istio;
 mod lowered;
 mod manual;
+mod mirror;
 mod nginx;
 mod object;
 mod originals;
@@ -39,6 +40,7 @@ mod switch_deployment;
 mod switch_restart;
 mod target;
 mod together;
+mod way;
 
 pub use error::RoutingError;
 pub use found::{Found, Made, Sought, found, needs, targets};

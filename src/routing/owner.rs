@@ -4,7 +4,7 @@
 //!
 //! What a selection found has begun object by object: only where something stands that the component made. An upstream
 //! that comes into a selection by a label is no reason to take it from whoever splits it, nor to stop watching over the
-//! rest.
+//! rest: of that, what somebody let go of is a part for whoever chooses it.
 //!
 //! Age alone would take a route away in the middle of its rollout: whoever edits an older resource so that it names the
 //! route, too, would have it put back to what that one last wrote.
@@ -34,6 +34,8 @@ struct Held {
     begun: Begun,
     /// A selection found it.
     found: bool,
+    /// A canary stands there that is nobody's, and may have traffic.
+    kept: bool,
     /// The component was detached: it keeps nobody else out, and is kept out by everybody else.
     detached: bool,
 }
@@ -74,6 +76,7 @@ impl Claim {
                 key,
                 begun: if detached { Begun::No } else { begun },
                 found,
+                kept: false,
                 detached,
             };
             let own = named(component, namespace).into_iter().map(|key| {
@@ -84,10 +87,13 @@ impl Claim {
             let found = selected.iter().map(|sought| {
                 let begun = match sought.made {
                     Made::Canary => Begun::Standing,
-                    Made::Traces if found_begun => Begun::Remembered,
-                    Made::Traces | Made::Nothing => Begun::No,
+                    Made::Kept | Made::Traces if found_begun => Begun::Remembered,
+                    Made::Kept | Made::Traces | Made::Nothing => Begun::No,
                 };
-                held(sought.key.clone(), true, begun)
+                Held {
+                    kept: sought.made == Made::Kept,
+                    ..held(sought.key.clone(), true, begun)
+                }
             });
             (component.name.clone(), own.chain(found).collect())
         });
@@ -160,7 +166,10 @@ impl Claim {
                 continue;
             };
             // Of what a selection found only that is left to its owner, where there is something else to watch over.
-            let stands = |key: &&Held| key.begun != Begun::No && owned.iter().all(|(lost, _)| lost != key);
+            // What nobody owns is that, too: traffic that was let go of and is chosen here would be unwatched else.
+            let stands = |key: &&Held| {
+                (key.begun != Begun::No || key.kept) && owned.iter().all(|(lost, _)| lost != key)
+            };
             if !first.0.found || !keys.iter().any(|key| stands(&key)) {
                 refused.whole.insert(component.clone(), first.1.clone());
                 continue;

@@ -2,19 +2,19 @@
 //!
 //! A rule of ours stands directly before the route it shadows: whatever the user's routes before it take, they go on
 //! taking. It is that route with the testers' condition added to each of its matches, and the canary as its only
-//! destination; timeouts, retries, rewrites and all else are the route's. Its name says whose it is. A mirror is a
-//! field of the route itself, so an annotation remembers what of it is ours, and what the rules were made from.
+//! destination; timeouts, retries, rewrites and all else are the route's. Its name says whose it is. An annotation
+//! remembers what the rules were made from, and our mirror ([`super::mirror`]).
 
 use super::destination::label;
 use super::error::RoutingError;
 use super::istio::{Carrier, Routes};
+use super::mirror::{Mirror, free_of_mirrors};
 use super::object::ObjectRef;
 use super::patch::{Change, Draft, malformed, path};
 use super::seen::{member, text};
 use super::stamp::{fnv1a, key};
 use crate::rollout::observation::Aside;
 use crate::rollout::preview::Preview;
-use crate::rollout::weight::Weight;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -36,42 +36,7 @@ pub(super) struct Memory {
     pub(super) rules: BTreeMap<String, String>,
     /// Our mirror.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    mirror: Option<Mirror>,
-}
-
-/// A mirror of ours.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Mirror {
-    /// The routes that have it; an empty name is the one without.
-    routes: Vec<String>,
-    /// Where it goes.
-    to: Value,
-    /// How much of it.
-    share: Weight,
-}
-
-impl Mirror {
-    /// Whether a route has this mirror, and we put it there.
-    fn is_on(&self, route: &Value) -> bool {
-        self.is_alike(route) && self.names(route)
-    }
-
-    /// Whether a route has exactly this mirror. Numbers are compared as numbers: an API server may write 10 for 10.0.
-    fn is_alike(&self, route: &Value) -> bool {
-        let share = route.pointer("/mirrorPercentage/value").and_then(Value::as_f64);
-        let bare = route
-            .get("mirrorPercentage")
-            .and_then(Value::as_object)
-            .is_some_and(|p| p.len() == 1);
-        route.get("mirror") == Some(&self.to)
-            && bare
-            && share.is_some_and(|share| (share - self.share.percent()).abs() < 1e-9)
-    }
-
-    fn names(&self, route: &Value) -> bool {
-        let name = text(route, "/name").unwrap_or_default();
-        self.routes.iter().any(|known| known == name)
-    }
+    pub(super) mirror: Option<Mirror>,
 }
 
 /// Whether a route is a rule of ours: only its name says so. No component's name makes another's rule its own, for
@@ -112,28 +77,6 @@ impl Routes<'_> {
             cookie: testers.cookie,
             mirror: self.pair.mirror,
         }
-    }
-
-    /// Our mirror, as it is remembered. One of whose routes is gone may have been renamed, as weights follow a renamed
-    /// route: then it is on each route with our pair that has exactly this mirror, too.
-    fn mirror(&self, json: &Value) -> Option<Mirror> {
-        let mut mirror = memory(self.component, json)?.mirror?;
-        let names = |known: &String| {
-            http(json)
-                .iter()
-                .any(|route| text(route, "/name").unwrap_or_default() == known)
-        };
-        if !mirror.routes.iter().all(names) {
-            let strays = self.strays(json);
-            let renamed = strays.iter().filter(|stray| {
-                let route = http(json).get(stray.at);
-                route.is_some_and(|route| mirror.is_alike(route))
-            });
-            let renamed: Vec<String> = renamed.map(|s| s.name.unwrap_or_default().to_owned()).collect();
-            mirror.routes.extend(renamed);
-            mirror.routes.dedup();
-        }
-        Some(mirror)
     }
 
     /// What is wrong with what is asked, whatever the object says.
@@ -293,23 +236,7 @@ impl Routes<'_> {
                 continue;
             };
             draft.versioned();
-            let now = shifted(at, &own).to_string();
-            draft.remove(
-                path(["spec", "http", &now, "mirrorPercentage"]),
-                Change {
-                    path: format!("spec.http[{at}].mirrorPercentage"),
-                    from: Some(mirror.share.to_string()),
-                    to: None,
-                },
-            );
-            draft.remove(
-                path(["spec", "http", &now, "mirror"]),
-                Change {
-                    path: format!("spec.http[{at}].mirror"),
-                    from: Some(mirror.to.to_string()),
-                    to: None,
-                },
-            );
+            mirror.take_off((at, shifted(at, &own)), draft);
         }
         own
     }
@@ -351,7 +278,7 @@ impl Routes<'_> {
             {
                 let ours = before.as_ref().is_some_and(|b| b.is_on(carrier.json));
                 free_of_mirrors(object, carrier, ours)?;
-                draft_mirror(carrier, &at, mirror, draft);
+                mirror.put(carrier, &at, draft);
             }
             if !wanted.has_testers() {
                 continue;
@@ -468,46 +395,6 @@ fn theirs(carrier: &Carrier<'_>, mirror: Option<&Mirror>) -> Map<String, Value> 
         route.remove("mirrorPercentage");
     }
     route
-}
-
-/// A mirror that is the user's is never replaced.
-fn free_of_mirrors(object: &ObjectRef, carrier: &Carrier<'_>, ours: bool) -> Result<(), RoutingError> {
-    const FIELDS: [&str; 5] = [
-        "mirror",
-        "mirrors",
-        "mirrorPercentage",
-        "mirrorPercent",
-        "mirror_percent",
-    ];
-    let there = |field: &&&str| carrier.json.get(**field).is_some_and(|v| !v.is_null());
-    match FIELDS.iter().find(there) {
-        Some(field) if !ours => Err(RoutingError::CannotPreview {
-            object: object.clone(),
-            route: carrier.label.clone(),
-            why: format!(
-                "it has a `{field}` of its own; take `mirror` out of the router, or that out of the route"
-            ),
-        }),
-        Some(_) | None => Ok(()),
-    }
-}
-
-fn draft_mirror(carrier: &Carrier<'_>, at: &str, mirror: &Mirror, draft: &mut Draft<'_>) {
-    draft.scaffold(path(["spec", "http", at, "mirror"]), mirror.to.clone());
-    let share = mirror.share;
-    // Whole numbers are written as such.
-    let value = share
-        .whole_percent()
-        .map_or_else(|| json!(share.percent()), |whole| json!(whole));
-    draft.set(
-        path(["spec", "http", at, "mirrorPercentage"]),
-        json!({ "value": value }),
-        Change {
-            path: format!("spec.http[{}].mirror (route {})", carrier.index, carrier.label),
-            from: None,
-            to: Some(format!("{share} copied to the canary")),
-        },
-    );
 }
 
 /// The rule that shadows a route.

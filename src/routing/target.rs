@@ -5,7 +5,6 @@ use super::controller_switch;
 use super::error::RoutingError;
 use super::gateway_api::Rules;
 use super::hook::{self, Called};
-use super::istio::Routes;
 use super::manual;
 use super::nginx::{self, Canary};
 use super::object::{ClaimKey, ObjectRef, Part};
@@ -14,9 +13,9 @@ use super::patch::{Draft, ObjectPatch};
 use super::seen::{self, Reading, Seen, Share, text};
 use super::service::service_of;
 use super::stamp::Stamp;
+use super::way::Way;
 use super::{switch_config_map, switch_deployment, switch_restart};
 use crate::rollout::observation::Wanted;
-use crate::rollout::router_spec::{ControllerSwitch, Manual};
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -59,19 +58,6 @@ pub enum Write {
     Nothing,
 }
 
-/// By which router an object says a weight.
-#[derive(Clone, Debug)]
-pub(super) enum Way<'a> {
-    Istio(Routes<'a>),
-    GatewayApi(Rules<'a>),
-    ConfigMap(&'a ControllerSwitch),
-    Deployment(&'a ControllerSwitch),
-    Restart,
-    Nginx(Canary<'a>),
-    Hook(Called<'a>),
-    Manual(&'a Manual),
-}
-
 impl Target<'_> {
     /// The object.
     pub fn object(&self) -> &ObjectRef {
@@ -80,30 +66,12 @@ impl Target<'_> {
 
     /// What a person is to do, where only a person can.
     pub fn instructions(&self) -> Option<&str> {
-        match &self.way {
-            Way::Manual(by_hand) => Some(&by_hand.instructions),
-            Way::Istio(_)
-            | Way::GatewayApi(_)
-            | Way::ConfigMap(_)
-            | Way::Deployment(_)
-            | Way::Restart
-            | Way::Nginx(_)
-            | Way::Hook(_) => None,
-        }
+        self.way.manual().map(|by_hand| by_hand.instructions.as_str())
     }
 
     /// The hook that has to be asked, where it is no object of the cluster.
     pub fn hook(&self) -> Option<Called<'_>> {
-        match &self.way {
-            Way::Hook(called) => Some(*called),
-            Way::Istio(_)
-            | Way::Manual(_)
-            | Way::GatewayApi(_)
-            | Way::ConfigMap(_)
-            | Way::Deployment(_)
-            | Way::Restart
-            | Way::Nginx(_) => None,
-        }
+        self.way.hook()
     }
 
     /// Which of the component's routers it belongs to, counted from the edge.
@@ -161,16 +129,8 @@ impl Target<'_> {
             Way::Nginx(canary) => canary.read(&self.object, json)?,
             Way::Hook(_) | Way::Manual(_) => hook::read(&self.object, json)?,
         };
-        let parents = match &self.way {
-            Way::GatewayApi(_) => parents::read(json),
-            Way::Istio(_)
-            | Way::ConfigMap(_)
-            | Way::Deployment(_)
-            | Way::Restart
-            | Way::Nginx(_)
-            | Way::Hook(_)
-            | Way::Manual(_) => Parents::default(),
-        };
+        let parents = self.way.gateway_api().map(|_| parents::read(json));
+        let parents = parents.unwrap_or_default();
         let waiting_for = match &self.way {
             Way::Deployment(_) | Way::Restart => switch_deployment::waiting_for(json),
             Way::GatewayApi(_) => parents.waiting_for.clone(),
@@ -181,15 +141,16 @@ impl Target<'_> {
         let owned = |pointer: &str| text(json, pointer).unwrap_or_default().to_owned();
         let weight = weights().max().unwrap_or_default();
         let stamp = self.stamp(json);
-        let joins = match &self.way {
-            Way::Nginx(canary) => canary.joins(json, weight, stamp.as_ref()),
-            Way::Istio(_)
-            | Way::GatewayApi(_)
-            | Way::ConfigMap(_)
-            | Way::Deployment(_)
-            | Way::Restart
-            | Way::Hook(_)
-            | Way::Manual(_) => false,
+        let (istio, canary) = (self.way.istio(), self.way.nginx());
+        let joins = canary.is_some_and(|canary| canary.joins(json, weight, stamp.as_ref()));
+        let rogues = istio.and_then(|routes| routes.choosers(json));
+        let choosers = rogues.or_else(|| canary?.choosers(json));
+        let aside = match istio.filter(|routes| routes.lowering.is_none()) {
+            Some(routes) => match routes.aside(&self.object, json) {
+                Err(_) if self.put_back(json).is_some() => None,
+                told => told?,
+            },
+            None => None,
         };
         Ok(Seen {
             weight,
@@ -202,36 +163,14 @@ impl Target<'_> {
             generation: json.pointer("/metadata/generation").and_then(Value::as_i64),
             foreign_manager: seen::foreign_manager(&self.object, json),
             writer: seen::writer(&self.object, json),
-            choosers: match &self.way {
-                Way::Nginx(canary) => canary.choosers(json),
-                Way::Istio(routes) => routes.choosers(json),
-                Way::GatewayApi(_)
-                | Way::ConfigMap(_)
-                | Way::Deployment(_)
-                | Way::Restart
-                | Way::Hook(_)
-                | Way::Manual(_) => None,
-            },
+            choosers,
             share: self.share(),
             parents,
             absent: false,
             joins,
-            made: matches!(&self.way, Way::Nginx(canary) if canary.owns(json)),
+            made: canary.is_some_and(|canary| canary.owns(json)),
             readings,
-            aside: match &self.way {
-                Way::Istio(routes) if routes.lowering.is_some() => None,
-                Way::Istio(routes) => match routes.aside(&self.object, json) {
-                    Err(_) if self.put_back(json).is_some() => None,
-                    told => told?,
-                },
-                Way::GatewayApi(_)
-                | Way::ConfigMap(_)
-                | Way::Deployment(_)
-                | Way::Restart
-                | Way::Nginx(_)
-                | Way::Hook(_)
-                | Way::Manual(_) => None,
-            },
+            aside,
         })
     }
 
@@ -242,9 +181,7 @@ impl Target<'_> {
 
     /// What it means that the object is not there; `None` when it has to be.
     pub fn absent(&self) -> Option<Seen> {
-        let Way::Nginx(canary) = &self.way else {
-            return None;
-        };
+        let canary = self.way.nginx()?;
         Some(Seen {
             weight: Weight::ZERO,
             lowest: Weight::ZERO,
@@ -269,21 +206,15 @@ impl Target<'_> {
 
     /// Whether the object is one of ours that nothing wants any more: it is deleted at the next write.
     pub fn is_stray(&self) -> bool {
-        matches!(&self.way, Way::Nginx(canary) if canary.split.is_none())
+        self.way.nginx().is_some_and(|canary| canary.split.is_none())
     }
 
     /// What makes the object, at weight 0 and with this stamp, which has to say 0; empty when it is not ours to make.
     pub fn births(&self, stamp: &Stamp) -> Vec<Value> {
-        match &self.way {
-            Way::Nginx(canary) => canary.births(&self.key, stamp),
-            Way::Istio(_)
-            | Way::GatewayApi(_)
-            | Way::ConfigMap(_)
-            | Way::Deployment(_)
-            | Way::Restart
-            | Way::Hook(_)
-            | Way::Manual(_) => Vec::new(),
-        }
+        let canary = self.way.nginx();
+        canary
+            .map(|canary| canary.births(&self.key, stamp))
+            .unwrap_or_default()
     }
 
     /// The patch that makes the object say the stamp's weight and carry the stamp, computed from the JSON that was
@@ -332,7 +263,7 @@ impl Target<'_> {
     /// it does already, or can carry no such thing. It cannot land after a write of ours that came later than the read.
     pub fn preview(&self, json: &Value, wanted: &Wanted) -> Result<Option<ObjectPatch>, RoutingError> {
         seen::expect_object(&self.object, json)?;
-        let Way::Istio(routes) = &self.way else {
+        let Some(routes) = self.way.istio() else {
             return Ok(None);
         };
         let Some(aside) = routes.aside(&self.object, json)? else {
@@ -352,16 +283,14 @@ impl Target<'_> {
     pub fn detach(&self, json: &Value) -> Option<ObjectPatch> {
         seen::expect_object(&self.object, json).ok()?;
         let mut draft = self.draft(json);
-        match &self.way {
-            Way::Istio(routes) => routes.strip(json, &mut draft),
-            Way::Nginx(canary) if canary.owns(json) => Canary::unsign(json, &mut draft),
-            Way::Nginx(_) => return None,
-            Way::GatewayApi(_)
-            | Way::ConfigMap(_)
-            | Way::Deployment(_)
-            | Way::Restart
-            | Way::Hook(_)
-            | Way::Manual(_) => {}
+        if let Some(routes) = self.way.istio() {
+            routes.strip(json, &mut draft);
+        }
+        if let Some(canary) = self.way.nginx() {
+            if !canary.owns(json) {
+                return None;
+            }
+            Canary::unsign(json, &mut draft);
         }
         draft.unstamped()
     }
@@ -445,20 +374,12 @@ impl Target<'_> {
 
     /// The same of the canary arm. Empty, too, for canary Ingresses: what stands behind them is another gateway's.
     pub fn canary_services(&self) -> Vec<(String, String)> {
-        match &self.way {
-            Way::Istio(routes) => service_of(&routes.pair.canary.host, &self.object.namespace)
-                .into_iter()
-                .collect(),
-            Way::GatewayApi(Rules { route, .. }) => backend::service(&route.canary, &self.object.namespace)
-                .into_iter()
-                .collect(),
-            Way::Nginx(_)
-            | Way::ConfigMap(_)
-            | Way::Deployment(_)
-            | Way::Restart
-            | Way::Hook(_)
-            | Way::Manual(_) => Vec::new(),
-        }
+        let namespace = &self.object.namespace;
+        let istio = self.way.istio();
+        let istio = istio.and_then(|routes| service_of(&routes.pair.canary.host, namespace));
+        let gateway = self.way.gateway_api();
+        let gateway = gateway.and_then(|rules| backend::service(&rules.route.canary, namespace));
+        istio.into_iter().chain(gateway).collect()
     }
 
     pub(super) fn draft<'d>(&'d self, json: &'d Value) -> Draft<'d> {

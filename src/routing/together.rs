@@ -7,7 +7,7 @@ use super::lowered::returns;
 use super::originals::PutBack;
 use super::patch::{ObjectPatch, PatchBody};
 use super::stamp::Stamp;
-use super::target::{Target, Way, WriteMode};
+use super::target::{Target, WriteMode};
 use json_patch::Patch;
 use serde_json::Value;
 
@@ -78,20 +78,10 @@ impl Target<'_> {
 
     /// Which routes of a list carry the target's pair.
     fn about(&self, list: &str, json: &Value) -> Vec<usize> {
-        match &self.way {
-            Way::Istio(routes) if routes.list() == list => routes.strays(json).iter().map(|s| s.at).collect(),
-            Way::GatewayApi(rules) if list == "rules" => {
-                let strays = rules.strays(&self.object, json);
-                strays.iter().map(|stray| stray.at).collect()
-            }
-            Way::Istio(_)
-            | Way::GatewayApi(_)
-            | Way::ConfigMap(_)
-            | Way::Deployment(_)
-            | Way::Restart
-            | Way::Nginx(_)
-            | Way::Hook(_)
-            | Way::Manual(_) => Vec::new(),
-        }
+        let routes = self.way.istio().filter(|routes| routes.list() == list);
+        let rules = self.way.gateway_api().filter(|_| list == "rules");
+        let strays = routes.map(|routes| routes.strays(json));
+        let strays = strays.or_else(|| Some(rules?.strays(&self.object, json)));
+        strays.into_iter().flatten().map(|stray| stray.at).collect()
     }
 }

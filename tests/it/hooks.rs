@@ -298,6 +298,66 @@ async fn a_first_raise_that_was_given_up_does_not_land_after_the_first_rollback(
     assert_eq!(scene.receiver.weight("shop"), 0.0);
 }
 
+/// A cluster without a daemon whose `shop` is routed by the receiver, and settings that allow it.
+async fn deserted(scene: &Scene) -> (Cluster, tempfile::NamedTempFile) {
+    let cluster = Cluster::start().await;
+    let shop = cluster.store.get(ROLLOUTS, crate::cli_cluster::NAMESPACE, "shop");
+    let mut rollout = (*shop.unwrap()).clone();
+    rollout["spec"]["components"][0]["routers"] = json!([{"hook": {"url": scene.receiver.url}}]);
+    cluster.store.put(rollout).unwrap();
+    let settings = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+    let text = format!(
+        "[hooks]\nallow = [\"127.0.0.1\"]\nkey_file = \"{}\"\n",
+        scene.key.path().display()
+    );
+    std::fs::write(settings.path(), text).unwrap();
+    (cluster, settings)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_daemon_a_hook_that_cannot_be_read_is_set_to_nothing_and_never_called_done() {
+    let scene = Scene::new().await;
+    let (cluster, settings) = deserted(&scene).await;
+    let path = settings.path().to_str().unwrap();
+    let back = ["rollback", "shop", "--no-confirm", "--config", path];
+    let emergency = [
+        "emergency-rollback",
+        "--force",
+        "--reason",
+        "x",
+        "--verify",
+        "0s",
+        "--config",
+        path,
+    ];
+    for command in [&back[..], &emergency[..]] {
+        scene.receiver.set("shop", 40.0, "01A");
+        scene.receiver.mood(Mood::Mute);
+        let (code, out, err) = cluster.run(command).await;
+        let told = format!("{out}{err}");
+        assert_eq!(scene.receiver.weight("shop"), 0.0, "{command:?}: {told}");
+        assert!(matches!(code, 3 | 4), "{command:?}: {code} {told}");
+        let said = format!("0% was set and cannot be read back: GET {}", scene.receiver.url);
+        assert!(told.contains(&said), "{command:?}: {told}");
+        assert!(told.contains("look there whether it is at 0%"), "{told}");
+        assert!(!told.contains("not lowered"), "{told}");
+    }
+    scene.receiver.set("shop", 40.0, "01A");
+    scene.receiver.mood(Mood::Failing);
+    let (code, out, err) = cluster.run(&back).await;
+    let told = format!("{out}{err}");
+    assert_eq!(code, 3, "{told}");
+    assert!(
+        told.contains("not lowered") && told.contains("0% was not set"),
+        "{told}"
+    );
+    // What may be a raise is not set unread.
+    scene.receiver.mood(Mood::Mute);
+    let set = ["set", "10", "shop", "--force", "--no-confirm", "--config", path];
+    let (_, out, err) = cluster.run(&set).await;
+    assert_eq!(scene.receiver.weight("shop"), 40.0, "{out}{err}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_daemon_a_rollback_calls_the_hook_from_here_or_says_why_not() {
     let scene = Scene::new().await;

@@ -1,6 +1,7 @@
 //! Components whose share nginx splits: the shipped daemon, a virtual cluster, and no nginx.
 
 mod choosers;
+mod renamed;
 mod shared;
 
 use crate::support::world::{NS, World, percent};
@@ -369,6 +370,8 @@ async fn a_canary_whose_labels_a_tool_replaced_goes_back_and_a_strangers_is_neve
         .as_object_mut()
         .unwrap()
         .remove("rollout.sealos.io/w.terminal");
+    let backend = &mut relabelled["spec"]["rules"][0]["http"]["paths"][0]["backend"];
+    backend["service"]["name"] = "theirs".into();
     world.store.put(relabelled).unwrap();
     world.say("rollback", json!({"components": ["terminal"], "who": "ada"}));
     world.pass(30).await;

@@ -15,6 +15,12 @@ pub(in crate::cli) enum Error {
     /// A hook was not read or set.
     #[error("{0}")]
     Hook(String),
+    /// A hook does not say what it has; why not.
+    #[error("{0}")]
+    Mute(String),
+    /// A hook took 0%, and does not say what it has.
+    #[error("{0}")]
+    Unread(String),
     /// The command's id cannot stand in a stamp.
     #[error(transparent)]
     Stamp(#[from] crate::routing::NotAStamp),
@@ -54,7 +60,8 @@ impl Error {
                 "read the refusal (a webhook, a policy or a quota), then lower it by hand: kubectl edit"
             }
             Self::Routing(_) => "it is not what the resource says: lower it by hand: kubectl edit",
-            Self::Hook(_) => "set its weight to 0 there by hand",
+            Self::Hook(_) | Self::Mute(_) => "set its weight to 0 there by hand",
+            Self::Unread(_) => "look there whether it is at 0%, or run it again once its GET answers",
             Self::Stamp(_) => "lower it by hand: kubectl edit",
         }
     }

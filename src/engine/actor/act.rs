@@ -290,7 +290,7 @@ impl Actor {
             lane.clear();
         }
         let doors = self.doors(&self.shared.clients.api);
-        let home = home(&self.raw);
+        let home = (home(&self.raw), self.refused.taken(component));
         let name = component.to_owned();
         let theirs = self.shares_marks(component);
         let restore = restore && !self.refused.whole.contains_key(component);

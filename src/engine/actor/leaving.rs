@@ -148,7 +148,7 @@ impl Actor {
                     leave(
                         self.doors(&self.shared.clients.api),
                         planned.component.clone(),
-                        home(&self.raw),
+                        (home(&self.raw), self.refused.taken(planned.name())),
                         back,
                     )
                 })

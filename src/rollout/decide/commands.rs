@@ -7,12 +7,16 @@ use crate::rollout::command::{Command, Verb, ago};
 use crate::rollout::complaint::COMPLAINTS_KEPT;
 use crate::rollout::observation::Routers;
 use crate::rollout::reason::State;
+use crate::rollout::several;
 use crate::rollout::status::{
     COMMANDS_KEPT, CommandOutcome, CommandResult, ComponentStatus, GradualRolloutStatus,
 };
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+
+/// The longest message of an outcome, in characters.
+const ROOM: usize = 2048;
 
 /// What became of a command for one component.
 pub(super) type Answer = Result<String, String>;
@@ -85,7 +89,7 @@ impl Desk<'_> {
         if command.verb == Verb::Approve {
             return self.approve(command);
         }
-        let (mut good, mut bad, mut sentences) = (0, 0, Vec::new());
+        let (mut good, mut bad, mut answers) = (0, 0, Vec::new());
         let (mut expired, mut cancelled) = (0, 0);
         for i in 0..self.status.components.len() {
             let Some(c) = self.status.components.get(i) else {
@@ -119,15 +123,10 @@ impl Desk<'_> {
                 self.one(i, command)
             };
             match answer {
-                Ok(message) => {
-                    good += 1;
-                    sentences.push(format!("{name}: {message}"));
-                }
-                Err(message) => {
-                    bad += 1;
-                    sentences.push(format!("{name}: {message}"));
-                }
+                Ok(_) => good += 1,
+                Err(_) => bad += 1,
             }
+            answers.push((name, answer));
         }
         let (gone, plan) = (&self.out.detached, self.plan);
         self.status
@@ -140,7 +139,7 @@ impl Desk<'_> {
             (_, 0) => CommandResult::Accepted,
             _ => CommandResult::Partly,
         };
-        (result, sentences.join("; "))
+        (result, several::answers(&answers, ROOM))
     }
 
     /// Whether a command would let traffic to this canary grow.
@@ -288,7 +287,7 @@ fn outcome(
         who: who.map(|w| clip(&w, 256)),
         at,
         result,
-        message: clip(message, 2048),
+        message: clip(message, ROOM),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Desk;
 use crate::rollout::observation::Routers;
 use crate::rollout::reason::{Reason, State};
+use crate::rollout::several;
 use crate::rollout::status::{Condition, GradualRolloutStatus};
 use crate::rollout::window::Opening;
 use jiff::Timestamp;
@@ -14,6 +15,9 @@ struct Counts {
     going: usize,
     back: usize,
 }
+
+/// The longest message of a condition, in characters.
+const ROOM: usize = 1000;
 
 /// The phase that is shown when all phases are over.
 pub(super) const DONE: &str = "done";
@@ -124,7 +128,7 @@ impl Desk<'_> {
         if let Some(problem) = &self.seen.invalid {
             (false, "InvalidSpec", problem.chars().take(1024).collect())
         } else if claimed.len() == total && total > 0 {
-            (false, "Claimed", claimed.join("; ").chars().take(1024).collect())
+            (false, "Claimed", several::told(claimed, ROOM, several::IN_STATUS))
         } else if going > 0 {
             (false, "RollingBack", self.who_goes_back())
         } else if self.phase_failed {
@@ -137,10 +141,12 @@ impl Desk<'_> {
             (
                 false,
                 "PartlyClaimed",
-                claimed.join("; ").chars().take(1024).collect(),
+                several::told(claimed, ROOM, several::IN_STATUS),
             )
         } else if back > 0 {
             (false, "RolledBack", self.who_is_back())
+        } else if let Some(unread) = self.unreadable() {
+            (false, "RouterUnreadable", unread)
         } else if completed == total {
             (true, "Completed", "every component finished its plan".to_owned())
         } else if paused {
@@ -160,6 +166,19 @@ impl Desk<'_> {
             Routers::Unread | Routers::Unreadable(_) | Routers::Read(_) => None,
         });
         named.collect()
+    }
+
+    /// The components whose routed objects cannot be read, so that nobody knows where their traffic goes; `None` where
+    /// there is none. What has finished its plan is its owner's.
+    fn unreadable(&self) -> Option<String> {
+        let all = self.status.components.iter().enumerate();
+        let ours = all.filter(|(_, c)| c.state != State::Completed && !c.detached);
+        let named = ours.filter_map(|(i, c)| match &self.sight(i).routers {
+            Routers::Unreadable(why) => Some(format!("{}: {why}", c.name)),
+            Routers::Unread | Routers::Claimed(_) | Routers::Read(_) => None,
+        });
+        let named: Vec<String> = named.collect();
+        (!named.is_empty()).then(|| several::told(&named, ROOM, several::IN_STATUS))
     }
 
     /// How many were rolled back: those whose traffic is still on its way, and those whose is back. On its way is not
@@ -182,10 +201,7 @@ impl Desk<'_> {
             .iter()
             .filter(|c| c.state == State::RolledBack && c.lowering.is_some());
         let each: Vec<String> = going.map(|c| format!("{}: {}", c.name, c.message)).collect();
-        format!("going back: {}", each.join("; "))
-            .chars()
-            .take(1024)
-            .collect()
+        format!("going back: {}", several::told(&each, ROOM, several::IN_STATUS))
     }
 
     /// Who was rolled back, and when the next of them begins again.
@@ -231,7 +247,7 @@ impl Desk<'_> {
             return;
         }
         let (reason, message) = if amiss {
-            ("Deviates", faults.join("; ").chars().take(1024).collect())
+            ("Deviates", several::told(&faults, ROOM, several::IN_STATUS))
         } else {
             ("Arrives", "traffic arrives as the weights ask".to_owned())
         };

@@ -55,6 +55,9 @@ impl Desk<'_> {
             return;
         }
         let up = highest > written;
+        if !up && objects.iter().all(|o| o.joins) {
+            return self.replaced(i, objects, said);
+        }
         let found = if up { highest } else { lowest };
         let changed = objects
             .iter()
@@ -112,6 +115,34 @@ impl Desk<'_> {
         let message = c.message.clone();
         remember(c, now, written, highest, reason, &message);
         self.note(i, reason, message, true);
+    }
+
+    /// What was split is split no more, for its primary is another now: that is nobody's hand on a weight.
+    fn replaced(&mut self, i: usize, objects: &[Routed], said: String) {
+        let now = self.now;
+        let judge = &self.plan.judge;
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
+        let written = c.weight.written;
+        let highest = objects.iter().map(|o| o.highest).max().unwrap_or_default();
+        let message = format!(
+            "nothing of what is split for it has canary traffic any more, for it leads to other back ends now, or canary \
+             and alias were deleted ({}); nobody lowered a weight; it stays at {highest} until `resume`",
+            spread(objects)
+        );
+        c.yielded = Some(said);
+        c.weight.written = highest;
+        c.weight.asked = highest;
+        c.since = Some(now);
+        forget(c, now, judge);
+        if c.state != State::RolledBack {
+            c.state = State::Drifted;
+        }
+        c.reason = Reason::Drifted;
+        c.message.clone_from(&message);
+        remember(c, now, written, highest, Reason::Drifted, &message);
+        self.note(i, Reason::Drifted, message, true);
     }
 
     /// Who holds the glass broken now.

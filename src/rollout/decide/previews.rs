@@ -15,8 +15,10 @@ impl Desk<'_> {
     /// Asks for what is wanted beside the weight, until it is read back.
     pub(super) fn preview(&mut self, i: usize) {
         let seen = self.sight(i);
-        let Routers::Read(objects) = &seen.routers else {
-            return;
+        let objects = match &seen.routers {
+            Routers::Read(objects) => objects,
+            Routers::Unreadable(why) => return self.preview_in_part(i, &why.clone()),
+            Routers::Unread | Routers::Claimed(_) => return,
         };
         let asides: Vec<Aside> = objects.iter().filter_map(|o| o.aside.clone()).collect();
         let (busy, failure) = (seen.busy, seen.preview_failure.clone());
@@ -59,6 +61,44 @@ impl Desk<'_> {
             ..known.clone()
         };
         self.out.previews.extend(order);
+        if next != known {
+            self.tell(i, &known, &next);
+            if let Some(c) = self.status.components.get_mut(i) {
+                c.preview = Some(next).filter(|next| *next != PreviewStatus::default());
+            }
+            self.out.changed = true;
+        }
+    }
+
+    /// Not all of its routed objects can be read: nothing is written beside the weight. What was asked for by a command
+    /// is told to wait for that, and not for what was wrong before; and where each object that is there carries nothing,
+    /// and nothing is not known, there is nothing to wait for.
+    fn preview_in_part(&mut self, i: usize, why: &str) {
+        let seen = self.sight(i);
+        let mut asides = seen
+            .partly
+            .iter()
+            .filter(|o| !o.absent)
+            .filter_map(|o| o.aside.as_ref());
+        let stands = asides.find_map(|aside| aside.written.clone()).map(clip);
+        let unknown = seen.unknown;
+        let Some(c) = self.status.components.get(i) else {
+            return;
+        };
+        let Some(known) = c.preview.clone() else { return };
+        let over = match wanted(c) {
+            Wanted::Nothing => true,
+            Wanted::Told { preview, .. } => preview.is_empty(),
+            Wanted::AsSpecified => return,
+        };
+        let written = stands.or_else(|| known.written.clone().filter(|_| unknown));
+        let waits = !over || written.is_some();
+        let message = waits.then(|| clip(format!("nothing is written beside the weight: {why}")));
+        let next = PreviewStatus {
+            written,
+            message,
+            ..known.clone()
+        };
         if next != known {
             self.tell(i, &known, &next);
             if let Some(c) = self.status.components.get_mut(i) {

@@ -39,7 +39,11 @@ impl Desk<'_> {
         }
         // What is new says nothing yet about where the component is, unless there is nothing else.
         let settled: Vec<Routed> = objects.iter().filter(|o| !o.joins).cloned().collect();
-        let objects = if settled.is_empty() { objects } else { settled };
+        let objects = if settled.is_empty() {
+            split_now(objects)
+        } else {
+            settled
+        };
         let (lowest, highest) = range(&objects);
         let Some(c) = self.status.components.get_mut(i) else {
             return;
@@ -391,6 +395,13 @@ impl Desk<'_> {
             self.order(i, weight, reason, false, None);
         }
     }
+}
+
+/// Where all of them are yet to be brought along: what stands for other back ends than there were, for what was written
+/// for those splits nothing any more. Unless there is nothing else.
+fn split_now(objects: Vec<Routed>) -> Vec<Routed> {
+    let (new, left): (Vec<Routed>, Vec<Routed>) = objects.into_iter().partition(|o| o.highest.is_zero());
+    if new.is_empty() { left } else { new }
 }
 
 fn range(objects: &[Routed]) -> (Weight, Weight) {

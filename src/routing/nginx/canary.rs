@@ -50,11 +50,11 @@ impl Canary<'_> {
     }
 
     /// Whether an object of this name is one that this component made: its labels say so, or, where somebody put others
-    /// in their place, our mark does. What was let go of is whose upstream it is. Others are neither written nor deleted.
+    /// in their place, our mark does. What was let go of, or says nothing, is whose upstream it is. Others are neither written nor deleted.
     pub(in crate::routing) fn owns(&self, json: &Value) -> bool {
         match self.maker.whose(json) {
             Whose::Ours | Whose::OursByName => true,
-            Whose::LetGo => self.split.is_some(),
+            Whose::LetGo | Whose::Unsaid => self.split.is_some(),
             Whose::Anothers(_) | Whose::Strangers => false,
         }
     }

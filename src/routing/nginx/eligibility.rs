@@ -93,8 +93,9 @@ impl<'a> Reader<'a> {
             for host in hosts(json) {
                 reader.by_host.entry(host).or_default().push(json);
             }
-            let let_go = || maker.whose(json) == Whose::LetGo && leads_to_its_alias(json);
-            if is_canary(spec, json) && !maker.made(json) && !let_go() {
+            let nobodys =
+                || matches!(maker.whose(json), Whose::LetGo | Whose::Unsaid) && leads_to_its_alias(json);
+            if is_canary(spec, json) && !maker.made(json) && !nobodys() {
                 for location in rules(json) {
                     reader.foreign.entry(location.key()).or_default().push(json);
                 }

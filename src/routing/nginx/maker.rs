@@ -1,8 +1,8 @@
 //! Who made a canary Ingress or an alias Service: which component of which resource. Two resources of one namespace may
 //! well have components of one name, so the label with the component alone does not tell.
 
-use super::locations::{names, rules};
-use super::{COMPONENT, MANAGED_BY, MANAGER, ROLLOUT};
+use super::locations::names;
+use super::{CANARY, COMPONENT, MANAGED_BY, MANAGER, ROLLOUT};
 use crate::routing::home::Home;
 use crate::routing::seen::text;
 use crate::routing::stamp::{STAMP_PREFIX, Stamp, stamp_key};
@@ -27,6 +27,9 @@ pub(in crate::routing) enum Whose {
     OursByName,
     /// A component made it that has let go of it: whoever splits the upstream takes it up.
     LetGo,
+    /// It says nothing of who made it, for somebody took off all of that; but it has the name of a canary of ours and
+    /// leads to the alias of that name, as nothing else does. Nobody's, until the alias or what is claimed tells.
+    Unsaid,
     /// Another component made it, of this resource or another: who, in words.
     Anothers(String),
     /// None of ours.
@@ -69,7 +72,7 @@ impl Maker {
                 } else if labelled.is_some() {
                     Whose::Anothers(who(labelled, Some(rollout)))
                 } else {
-                    Whose::Strangers
+                    unsaid(json)
                 }
             }
             Some(_) | None if labelled.is_some() && !marked => Whose::LetGo,
@@ -77,7 +80,7 @@ impl Maker {
             Some(_) | None if labelled.is_some() && !self.rollout.is_empty() => {
                 Whose::Anothers(who(labelled, None))
             }
-            Some(_) | None => Whose::Strangers,
+            Some(_) | None => unsaid(json),
         }
     }
 
@@ -136,11 +139,23 @@ fn is_stamped(json: &Value) -> bool {
     annotations.is_some_and(|all| all.keys().any(|key| key.starts_with(STAMP_PREFIX)))
 }
 
-/// Whether all its rules lead to an alias of its own name, as those of a canary of ours do: a copy's lead elsewhere.
-pub(super) fn leads_to_its_alias(json: &Arc<Value>) -> bool {
+/// Whose an Ingress is that says nothing of who made it.
+fn unsaid(json: &Value) -> Whose {
     let (_, name) = names(json);
-    let rules = rules(json);
-    !rules.is_empty() && rules.iter().all(|location| location.upstream.service == name)
+    let ours = name.starts_with(CANARY) && !is_stamped(json) && leads_to_its_alias(json);
+    if ours { Whose::Unsaid } else { Whose::Strangers }
+}
+
+/// Whether all its rules lead to an alias of its own name, as those of a canary of ours do: a copy's lead elsewhere.
+pub(super) fn leads_to_its_alias(json: &Value) -> bool {
+    let (_, name) = names(json);
+    let rules = json.pointer("/spec/rules").and_then(Value::as_array);
+    let all = rules
+        .into_iter()
+        .flatten()
+        .filter_map(|rule| rule.pointer("/http/paths")?.as_array());
+    let mut paths = all.flatten().peekable();
+    paths.peek().is_some() && paths.all(|path| text(path, "/backend/service/name") == Some(name))
 }
 
 fn who(component: Option<&str>, rollout: Option<&str>) -> String {

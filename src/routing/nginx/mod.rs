@@ -40,6 +40,8 @@ pub(in crate::routing) const MANAGER: &str = "gradual-rollout";
 pub(in crate::routing) const COMPONENT: &str = "rollout.sealos.io/component";
 /// The annotation with the resource, as `namespace/name`.
 pub(in crate::routing) const ROLLOUT: &str = "rollout.sealos.io/rollout";
+/// What the names of canaries and aliases begin with.
+pub(in crate::routing) const CANARY: &str = "gr-";
 /// nginx's weights are held to this total: tenths of a percent.
 pub(super) const TOTAL: i64 = 1000;
 /// The finest weight above 0.

@@ -6,7 +6,7 @@ use super::finding::{Code, Finding};
 use super::locations::{Key, Location, Upstream, class, is_canary, locations, names, rules};
 use super::maker::{Maker, Whose};
 use super::routes::Bound;
-use super::selection;
+use super::{CANARY, selection};
 use crate::rollout::router_spec::IngressNginx;
 use crate::routing::found::{Made, Sought};
 use crate::routing::object::{ClaimKey, ObjectKind, ObjectRef, Part};
@@ -45,7 +45,11 @@ pub(in crate::routing) fn name_of(upstream: &Upstream) -> String {
         .collect();
     // Names of Services have no points, and names of Services that Ingresses carry may.
     let head = head.replace('.', "-");
-    format!("gr-{}-{:08x}", head.trim_end_matches('-'), hash & 0xffff_ffff)
+    format!(
+        "{CANARY}{}-{:08x}",
+        head.trim_end_matches('-'),
+        hash & 0xffff_ffff
+    )
 }
 
 impl Split {
@@ -286,7 +290,9 @@ fn strays(all: &[Arc<Value>], maker: &Maker) -> Vec<(ObjectRef, Made)> {
         };
         let made = match maker.whose(json) {
             Whose::Ours => Made::Canary,
-            Whose::OursByName | Whose::LetGo | Whose::Anothers(_) | Whose::Strangers => Made::Traces,
+            Whose::OursByName | Whose::LetGo | Whose::Unsaid | Whose::Anothers(_) | Whose::Strangers => {
+                Made::Traces
+            }
         };
         (object, made)
     })
@@ -337,7 +343,10 @@ impl<'a> Candidate<'a> {
     fn sought(&self) -> impl Iterator<Item = Sought> {
         let made = match &self.whose {
             Some(Whose::Ours) => Made::Canary,
-            Some(Whose::OursByName | Whose::LetGo) => Made::Traces,
+            // Its alias still says whose it is.
+            Some(Whose::Unsaid) if self.has_alias => Made::Canary,
+            Some(Whose::LetGo | Whose::Unsaid) => Made::Kept,
+            Some(Whose::OursByName) => Made::Traces,
             None if self.has_alias => Made::Traces,
             Some(Whose::Anothers(_) | Whose::Strangers) | None => Made::Nothing,
         };

@@ -322,6 +322,102 @@ async fn who_is_put_back_and_detached_leaves_its_upstream_to_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_let_go_of_is_watched_again_though_its_component_also_chooses_anothers_upstream() {
+    for deleted in [false, true] {
+        let world = chosen_by_both().await;
+        if deleted {
+            world.store.delete(RESOURCES, NS, "old").unwrap();
+            world.until("gone", |w| w.rollout("old").is_null()).await;
+            world.store.put(resource("old", "web", edge())).unwrap();
+        } else {
+            world.say_to("old", "detach", json!({"components": ["*"]}));
+            world.until("let go", |w| of(w, "old")["detached"] == true).await;
+            world.pass(60).await;
+            world.say_to("old", "resume", json!({"components": ["*"]}));
+            world
+                .until("taken up", |w| of(w, "old")["detached"] != true)
+                .await;
+        }
+        world
+            .until("watched", |w| {
+                let old = of(w, "old");
+                old["weight"]["observed"] == "20%" && old["reason"] == "Ineligible"
+            })
+            .await;
+        world.pass(600).await;
+        assert_eq!(
+            (share(&world, "x"), share(&world, "blog")),
+            (Some(200), Some(200)),
+            "nothing moves"
+        );
+        world.traffic.fail("web");
+        world
+            .until("judged", |w| {
+                share(w, "x").is_none() && of(w, "old")["reason"] == "Breach"
+            })
+            .await;
+        assert_eq!(share(&world, "blog"), Some(200), "the other's stays");
+        assert_eq!(of(&world, "young")["state"], "Manual");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_detached_is_put_back_by_hand_though_its_component_also_chooses_anothers_upstream() {
+    let world = chosen_by_both().await;
+    world.say_to("old", "detach", json!({"components": ["*"]}));
+    world.until("let go", |w| of(w, "old")["detached"] == true).await;
+    world.pass(60).await;
+    let id = roll_back(&world, "old");
+    world.until("back", |w| share(w, "x").is_none()).await;
+    assert_eq!(answer(&world, "old", &id).unwrap(), "Accepted");
+    assert_eq!(share(&world, "blog"), Some(200), "the other's stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_lost_all_of_its_marks_stays_its_makers_and_without_its_aliass_word_somebodys() {
+    for alias_too in [false, true] {
+        let world = chosen_by_both().await;
+        let strip = |kind: &str, name: &str| {
+            let mut object = (*world.store.get(kind, NS, name).unwrap()).clone();
+            object["metadata"].as_object_mut().unwrap().remove("labels");
+            if let Some(marks) = object["metadata"]["annotations"].as_object_mut() {
+                marks.retain(|key, _| !key.starts_with("rollout.sealos.io/"));
+            }
+            world.store.put(object).unwrap();
+        };
+        let canary = canary_of(&world, "blog").unwrap();
+        let name = canary["metadata"]["name"].as_str().unwrap();
+        if alias_too {
+            strip("services", name);
+        }
+        strip(INGRESSES, name);
+        world.pass(600).await;
+        let both = (share(&world, "x"), share(&world, "blog"));
+        assert_eq!(both, (Some(200), Some(200)), "nothing moves");
+        let watched = |name: &str| {
+            let c = of(&world, name);
+            c["reason"] != "Claimed" && c["weight"]["observed"] == "20%"
+        };
+        if alias_too {
+            assert!(watched("old") || watched("young"));
+            roll_back(&world, "old");
+            roll_back(&world, "young");
+            world.until("back", |w| canary_of(w, "blog").is_none()).await;
+            continue;
+        }
+        assert!(watched("old") && watched("young"), "{:#}", of(&world, "young"));
+        world.traffic.fail("blogc");
+        world.until("judged", |w| canary_of(w, "blog").is_none()).await;
+        world
+            .until("told", |w| {
+                of(w, "young")["reason"] == "Breach" && settled(w, "young")
+            })
+            .await;
+        assert_eq!(share(&world, "x"), Some(200), "the other's stays");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_resource_that_is_deleted_touches_only_its_own() {
     for restore in [false, true] {
         let world = two("blogc").await;

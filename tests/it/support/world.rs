@@ -128,9 +128,14 @@ impl Traffic {
     /// The share that canary Ingresses give a component: the greatest of them.
     fn split(&self, component: &str) -> f64 {
         let canaries = self.store.list("ingresses.networking.k8s.io");
-        let ours = canaries
-            .iter()
-            .filter(|i| i["metadata"]["labels"]["rollout.sealos.io/component"] == component);
+        let label = |object: &Value| object["metadata"]["labels"]["rollout.sealos.io/component"].clone();
+        // nginx asks nobody whose it is; where the canary does not say, its alias does.
+        let ours = canaries.iter().filter(|i| {
+            let name = i["metadata"]["name"].as_str().unwrap_or_default();
+            let alias = || self.store.get("services", NS, name).map(|alias| label(&alias));
+            let said = Some(label(i)).filter(|said| !said.is_null()).or_else(alias);
+            said.is_some_and(|said| said == component)
+        });
         let weights = ours.filter_map(|i| {
             let key = "nginx.ingress.kubernetes.io/canary-weight";
             i["metadata"]["annotations"][key].as_str()?.parse::<f64>().ok()

@@ -299,3 +299,26 @@ fn a_raise_written_in_part_goes_back_although_another_object_cannot_be_read() {
     world.ticks(3);
     assert_eq!(weights(&world), [100, 100, 100]);
 }
+
+#[test]
+fn a_rollout_is_not_ready_while_nobody_can_read_where_the_traffic_of_one_of_its_components_goes() {
+    let mut world = three();
+    let ready = |world: &World| world.status.condition("Ready").unwrap().clone();
+    assert_eq!(ready(&world).status, "True");
+    world.objects.get_mut("alpha").unwrap()[1].lost = Some(Lost::Garbled);
+    world.tick();
+    let told = ready(&world);
+    assert_eq!(
+        (told.status.as_str(), told.reason.as_str()),
+        ("False", "RouterUnreadable")
+    );
+    assert_eq!(told.message, "alpha: one of them says nothing");
+    assert_eq!(
+        world.status.condition("Stalled").unwrap().status,
+        "False",
+        "it may pass"
+    );
+    world.objects.get_mut("alpha").unwrap()[1].lost = None;
+    world.tick();
+    assert_eq!(ready(&world).status, "True");
+}

@@ -3,7 +3,7 @@
 use super::world::{Event, Weather, World, spec, weight};
 use crate::rollout::command::Verb;
 use crate::rollout::decide::decide;
-use crate::rollout::observation::Mark;
+use crate::rollout::observation::{Frozen, Mark};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::sample::{Counts, Dark, Slice};
 use crate::rollout::status::CommandResult;
@@ -71,6 +71,31 @@ fn a_closed_window_and_a_freeze_hold_and_only_the_freeze_stops_the_clock() {
         world.ticks(5);
         assert_eq!(world.highest("alpha"), Weight::ZERO, "falling is always allowed");
     }
+}
+
+#[test]
+fn a_canary_that_fails_again_after_a_retry_goes_back_again_and_walks_its_plan_once_it_is_mended() {
+    let mut world = World::demo();
+    for attempt in ["first", "second"] {
+        world.until("5%", |w| w.highest("alpha") == weight(50));
+        world.ticks(4);
+        world.weather.insert("alpha".into(), Weather::CanaryFails);
+        world.until("back", |w| {
+            w.highest("alpha").is_zero() && w.component("alpha").lowering.is_none()
+        });
+        let alpha = world.component("alpha").clone();
+        assert_eq!(
+            (alpha.state, alpha.reason),
+            (State::RolledBack, Reason::Breach),
+            "{attempt}"
+        );
+        // Mended or not, nothing begins again by itself.
+        world.weather.insert("alpha".into(), Weather::Good);
+        world.ticks(50);
+        assert_eq!(world.highest("alpha"), Weight::ZERO, "{attempt}");
+        world.say(Verb::Retry, "alpha", None);
+    }
+    world.until("its plan, to the gate", |w| w.highest("alpha") == weight(700));
 }
 
 #[test]
@@ -150,6 +175,23 @@ fn a_raise_by_hand_is_refused_on_pause_freeze_and_without_control_and_force_over
     world.ticks(1);
     assert!(last(&world).1.contains("no ready endpoint"), "{}", last(&world).1);
     world.ready = Some(true);
+    world.say(Verb::Pause, "alpha", None);
+    world.ticks(1);
+    world.say(Verb::Set, "alpha", Some(weight(300)));
+    world.ticks(1);
+    assert!(last(&world).1.contains("it is paused"), "{}", last(&world).1);
+    world.say(Verb::Resume, "alpha", None);
+    world.ticks(1);
+    let frozen = Frozen {
+        until: None,
+        says: "everything is frozen by ada".to_owned(),
+    };
+    world.frozen = Some(frozen);
+    world.say(Verb::Set, "alpha", Some(weight(300)));
+    world.ticks(1);
+    assert!(last(&world).1.contains("frozen by ada"), "{}", last(&world).1);
+    assert_eq!(world.highest("alpha"), weight(50), "nothing rose");
+    world.frozen = None;
     world.all(Weather::Blind(Dark::Down));
     world.say(Verb::Set, "alpha", Some(weight(300)));
     world.ticks(1);

@@ -1,6 +1,6 @@
 //! Routes for testers and mirrors: when they are wanted, and when no more.
 
-use super::world::{Weather, World, spec, weight};
+use super::world::{Lost, Weather, World, spec, weight};
 use crate::rollout::command::Verb;
 use crate::rollout::observation::{Aside, Wanted};
 use crate::rollout::preview::{EditAction, Preview, RouteEdit};
@@ -231,4 +231,38 @@ fn where_no_router_can_the_command_says_so() {
     let (result, message) = answer(&world);
     assert_eq!(result, CommandResult::Refused);
     assert!(message.contains("none of its routers can do this"), "{message}");
+}
+
+#[test]
+fn taking_testers_off_a_route_that_is_gone_is_done_and_off_one_that_cannot_be_read_waits_for_that() {
+    for lost in [Lost::Gone, Lost::Garbled] {
+        let mut world = world();
+        say_route(&mut world, EditAction::Add, "beta=true");
+        world.until("written", |w| {
+            written(w).is_some_and(|what| what.contains("beta"))
+        });
+        world.tick();
+        let preview = world.status.components[0].preview.as_mut().unwrap();
+        preview.message = Some("what was wrong long ago".to_owned());
+        for object in world.objects.get_mut("alpha").unwrap() {
+            object.lost = Some(lost);
+        }
+        world.commands.clear();
+        world.say(Verb::HeaderRoute, "alpha", None);
+        world.commands.last_mut().unwrap().wish.route = Some(RouteEdit {
+            action: EditAction::Remove,
+            header: None,
+            cookie: None,
+        });
+        world.ticks(2);
+        assert_eq!(answer(&world).0, CommandResult::Accepted);
+        let preview = world.component("alpha").preview.clone().unwrap();
+        if lost == Lost::Gone {
+            assert_eq!((preview.written, preview.message), (None, None));
+        } else {
+            assert!(preview.written.is_some(), "nobody knows");
+            let message = preview.message.unwrap();
+            assert!(message.contains("one of them says nothing"), "{message}");
+        }
+    }
 }

@@ -318,8 +318,17 @@ fn fact_12_a_canary_carries_no_annotation_that_nginx_would_ignore() {
 #[test]
 fn fact_13_the_canary_lives_beside_the_primary_not_in_the_gateways_namespace() {
     let shop = shop("");
-    let cluster = Cluster::new();
+    let mut cluster = Cluster::new();
     assert_eq!(cluster.found(&shop).targets[0].object().namespace, "apps");
+    cluster.split(&shop, percent(5));
+    let name = cluster.canaries()[0]["metadata"]["name"].clone();
+    let made = cluster.objects.iter().filter(|o| o["metadata"]["name"] == name);
+    let places: Vec<(&Value, &Value)> = made.map(|o| (&o["kind"], &o["metadata"]["namespace"])).collect();
+    assert_eq!(places.len(), 2, "the canary and its alias: {places:?}");
+    assert!(
+        places.iter().all(|(_, namespace)| *namespace == "apps"),
+        "{places:?}"
+    );
 }
 
 #[test]

@@ -348,7 +348,7 @@ fn what_was_let_go_of_is_taken_up_by_whoever_splits_the_upstream_and_swept_by_no
     for (rollout, component) in [("demo", "shop"), ("other", "front")] {
         assert_eq!(
             seen_by(&cluster, rollout, component),
-            (1, vec![], vec![Made::Traces])
+            (1, vec![], vec![Made::Kept])
         );
     }
     let mut front = shop("");
@@ -382,6 +382,37 @@ fn what_was_let_go_of_is_taken_up_by_whoever_splits_the_upstream_and_swept_by_no
         .remove("rollout.sealos.io/w.shop");
     cluster.first("Ingress", "one")["metadata"]["labels"]["app"] = json!("elsewhere");
     assert_eq!(seen_by(&cluster, "demo", "shop").0, 0);
+}
+
+#[test]
+fn a_canary_that_lost_all_of_its_marks_is_still_put_back_and_is_its_makers_as_long_as_the_alias_tells() {
+    let mut cluster = Cluster::new();
+    let component = shop("");
+    cluster.split(&component, percent(20));
+    let name = cluster.found(&component).targets[0].object().name.clone();
+    let object = cluster.first("Ingress", &name);
+    object["metadata"]["labels"] = json!({"team": "web"});
+    let marks = object["metadata"]["annotations"].as_object_mut().unwrap();
+    marks.retain(|key, _| !key.starts_with("rollout.sealos.io/"));
+    assert_eq!(seen_by(&cluster, "demo", "shop"), (1, vec![], vec![Made::Canary]));
+    let nobodys = (1, vec![], vec![Made::Kept]);
+    assert_eq!(seen_by(&cluster, "other", "front"), nobodys);
+    let alias = |o: &Value| o["kind"] == "Service" && o["metadata"]["name"] == *name;
+    for object in cluster.objects.iter_mut().filter(|o| alias(o)) {
+        object["metadata"]["labels"] = Value::Null;
+    }
+    assert_eq!(seen_by(&cluster, "demo", "shop"), nobodys);
+    // A lowering knows of no alias.
+    cluster.objects.retain(|o| !alias(o));
+    let found_now = cluster.found(&component);
+    let object = cluster.first("Ingress", &name);
+    assert_eq!(found_now.targets[0].read(object).unwrap().weight, percent(20));
+    let down = stamp("01G", Weight::ZERO);
+    let lower = found_now.targets[0].lower(Some(object), &down, Weight::ZERO, WriteMode::Normal);
+    assert!(matches!(lower, Ok(Write::Delete { .. })), "{lower:?}");
+    // What leads elsewhere is none of ours, whatever it is called.
+    object["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["name"] = "theirs".into();
+    assert!(found_now.targets[0].read(object).is_err());
 }
 
 #[test]
