@@ -69,7 +69,6 @@ fn ranges(promql: &str) -> Vec<Range> {
             (Some(_), _) if escaped => escaped = false,
             (Some(q), '\\') if q != '`' => escaped = true,
             (Some(q), _) if c == q => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'' | '`') => quote = Some(c),
             (None, '#') => {
                 chars.by_ref().find(|(_, c)| *c == '\n');
@@ -79,7 +78,7 @@ fn ranges(promql: &str) -> Vec<Range> {
                 let (before, after) = promql.split_at(at);
                 found.extend(range(before, after, brace).filter(|range| !found.contains(range)));
             }
-            (None, _) => {}
+            (Some(_) | None, _) => {}
         }
     }
     found

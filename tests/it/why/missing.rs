@@ -63,9 +63,8 @@ fn wanting() -> Record {
     record
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_that_is_missing_is_named_with_its_remedy() {
-    let prometheus = wanting().served().await;
+/// What is wrong with an arm: files, and how what is said of each begins.
+fn arms() -> Vec<(String, Vec<&'static str>)> {
     let nginx = file("shop", "", "")
         .replace("preset: istio,", "preset: ingress-nginx,")
         .replace(
@@ -85,7 +84,7 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
         )
     });
     let gateway = file("shop", "", "").replace("preset: istio,", "preset: istio-gateway,");
-    for (yaml, says) in [
+    vec![
         (file("shop", "", ""), vec![]),
         (
             file("shop", ", pod: shop-v9", ""),
@@ -123,6 +122,12 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
                 "arms.canary: no scrape: the newest sample of nginx_ingress_controller_requests{canary=\"\", ingress=\"a\"} is of 2026-03-02T09:30:00Z. Its pods",
             ],
         ),
+    ]
+}
+
+/// What is wrong with histograms and times.
+fn histograms() -> Vec<(String, Vec<&'static str>)> {
+    vec![
         (
             file("seconds", "", ""),
             vec![
@@ -172,7 +177,13 @@ async fn everything_that_is_missing_is_named_with_its_remedy() {
                 "check p95: a histogram without the rollback limit's bucket: its largest bound is 250ms, the limit 2s: set sidecar.istio.io/statsHistogramBuckets, in milliseconds",
             ],
         ),
-    ] {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_that_is_missing_is_named_with_its_remedy() {
+    let prometheus = wanting().served().await;
+    for (yaml, says) in arms().into_iter().chain(histograms()) {
         let (code, out, err) = run(TEST, &yaml, &prometheus.url(), &[]).await;
         assert_eq!(code, if says.is_empty() { 0 } else { 3 }, "{yaml}\n{out}{err}");
         let lines = out
