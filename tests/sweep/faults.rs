@@ -7,6 +7,7 @@ use crate::weather::{Kind, Weather};
 use crate::wire::Wire;
 use crate::world::{NS, World, component, virtual_service};
 use gradual_rollout::rollout::reason::State;
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -329,6 +330,8 @@ fn without_the_right_to_read_the_lease_nobody_leads_until_it_is_back() {
 fn a_start_and_a_broken_watch_that_change_nothing_write_each_status_once_at_most() {
     runtime().block_on(async {
         let mut scene = Scene::at_25().await;
+        let wish = json!({"components": ["shop"], "who": "ada", "reason": "nothing is to rise"});
+        scene.world.say("pause", wish);
         scene.world.pass(20).await;
         scene.world.kill().await;
         let wire = Wire::until(None);

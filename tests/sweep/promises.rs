@@ -180,13 +180,12 @@ impl Promises {
 
     /// No step takes anything away from the arm that traffic may have to go back to.
     fn spares_control(&self, seen: &Seen) {
-        const WORKLOADS: [&str; 8] = [
+        const WORKLOADS: [&str; 7] = [
             "deployments",
             "replicasets",
             "statefulsets",
             "horizontalpodautoscalers",
             "pods",
-            "services",
             "endpointslices",
             "scale",
         ];
