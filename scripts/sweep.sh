@@ -28,7 +28,8 @@ fi
 # The library beneath must be sabotaged too. Cargo tells builds apart by the wrapper's path: the same one each time, or
 # everything would be compiled anew.
 wrapper=$(realpath "${CARGO_TARGET_DIR:-target}")/sabotage_order
-printf '#!/bin/sh\nexec "$@" --cfg sabotage_order\n' >"$wrapper"
+# Bash hands on CARGO_BIN_EXE_gradual-rollout, which the tests are compiled with; dash drops names with a hyphen.
+printf '#!/usr/bin/env bash\nexec "$@" --cfg sabotage_order\n' >"$wrapper"
 chmod +x "$wrapper"
 RUSTC_WORKSPACE_WRAPPER=$wrapper build
 broken=$(program)

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
+use serde::Serialize;
 use serde_json::Value;
 
 /// A JSON body.
@@ -26,7 +27,7 @@ pub(super) fn yaml(body: &[u8]) -> Result<Value, Failure> {
     serde_saphyr::from_str(text).map_err(|error| bad(&error))
 }
 
-pub(super) fn reply(code: StatusCode, value: &Value) -> Response {
+pub(super) fn reply(code: StatusCode, value: &impl Serialize) -> Response {
     // A JSON value in memory always serialises.
     let mut response = Response::new(Body::from(serde_json::to_vec(value).unwrap_or_default()));
     *response.status_mut() = code;

@@ -28,6 +28,15 @@ pub(super) fn element(list: &ListKind, item: &Value) -> Option<String> {
     }
 }
 
+/// Whether two items are the same one of their list: they have one element.
+fn same_item(list: &ListKind, one: &Value, other: &Value) -> bool {
+    match list {
+        ListKind::Map(keys) => keys.iter().all(|k| one.get(k) == other.get(k)),
+        ListKind::Set => one == other,
+        ListKind::Atomic => false,
+    }
+}
+
 fn list_of(schema: Option<&Schema>) -> &ListKind {
     schema.map_or(&ListKind::Atomic, |s| &s.list)
 }
@@ -71,6 +80,17 @@ impl Fields {
             | Value::Number(_)
             | Value::String(_) => self.own = true,
         }
+    }
+
+    /// Puts paths below the member that these names lead to.
+    pub(super) fn lay(&mut self, names: &[&str], fields: Self) {
+        if fields.is_empty() {
+            return;
+        }
+        let at = names
+            .iter()
+            .fold(self, |at, name| at.below.entry(format!("f:{name}")).or_default());
+        *at = fields;
     }
 
     /// Adds every path of `other`.
@@ -263,20 +283,19 @@ fn diff(
         }
         (Some(Value::Array(old)), Some(Value::Array(new))) if *list_of(schema) != ListKind::Atomic => {
             let list = list_of(schema);
-            let find =
-                |items: &[Value], e: &str| items.iter().position(|i| element(list, i).as_deref() == Some(e));
             for item in new {
-                if let Some(e) = element(list, item) {
-                    let before = find(old, &e).and_then(|i| old.get(i));
-                    if before != Some(item) {
-                        step(e, items_of(schema), before, Some(item));
-                    }
+                let before = old.iter().find(|old| same_item(list, old, item));
+                if before != Some(item)
+                    && let Some(e) = element(list, item)
+                {
+                    step(e, items_of(schema), before, Some(item));
                 }
             }
-            for item in old {
-                if let Some(e) = element(list, item)
-                    && find(new, &e).is_none()
-                {
+            let gone = old
+                .iter()
+                .filter(|old| !new.iter().any(|new| same_item(list, old, new)));
+            for item in gone {
+                if let Some(e) = element(list, item) {
                     step(e, items_of(schema), Some(item), None);
                 }
             }

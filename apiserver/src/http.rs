@@ -12,7 +12,7 @@ use super::rbac::{self, Person, Wanted};
 use super::resource::Registry;
 use super::selector::Selector;
 use super::store::Store;
-use super::view::View;
+use super::view::{Listed, View};
 use super::watch::{self, Terms};
 use super::write::{self, Outcome};
 use super::{openapi, review, scale, wire};
@@ -231,7 +231,7 @@ impl Call {
                     ));
                 }
                 if view == View::Full {
-                    return Ok(reply(StatusCode::OK, &wire::outward(resource, &stored)));
+                    return Ok(reply(StatusCode::OK, &*wire::outward(resource, &stored)));
                 }
                 Ok(reply(StatusCode::OK, &view.one(resource, &stored, store.now())))
             }
@@ -301,6 +301,9 @@ impl Call {
                 .collect();
             (found, inner.version)
         };
+        if view == View::Full {
+            return Ok(reply(StatusCode::OK, &Listed::of(resource, &found, version)));
+        }
         Ok(reply(
             StatusCode::OK,
             &view.list(resource, &found, version, store.now()),
@@ -354,7 +357,7 @@ impl Call {
         let mut response = if ask.sub == Sub::Scale {
             reply(code, &scale::of(&outcome.object))
         } else if view == View::Full {
-            reply(code, &outcome.object)
+            reply(code, &*outcome.object)
         } else {
             reply(code, &view.one(&ask.resource, &outcome.object, store.now()))
         };

@@ -5,7 +5,7 @@ use super::fields::{Delta, Fields, element};
 use super::json;
 use super::resource::Resource;
 use super::schema::{ListKind, Schema};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// What one manager owns through one operation on one subresource.
@@ -51,6 +51,22 @@ impl Entry {
         }
     }
 
+    /// Takes fields out. What has none of them stays as it is, shared with the object before.
+    fn lose(&mut self, fields: &Fields) {
+        if !self.fields.apart(fields) {
+            Arc::make_mut(&mut self.fields).subtract(fields);
+        }
+    }
+
+    /// Whether it would be written the same, but for the time.
+    fn says_the_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.fields, &other.fields)
+            && self.manager == other.manager
+            && self.apply == other.apply
+            && self.subresource == other.subresource
+            && self.api_version == other.api_version
+    }
+
     fn to_json(&self) -> Value {
         let mut entry = json!({
             "manager": self.manager, "operation": if self.apply { "Apply" } else { "Update" },
@@ -77,6 +93,9 @@ impl Entry {
     }
 }
 
+/// What managers own of an object's metadata.
+const OWNED: [&str; 4] = ["labels", "annotations", "finalizers", "ownerReferences"];
+
 /// The part of an object that managers own.
 fn owned(value: &Value) -> Value {
     let mut out = value.clone();
@@ -84,12 +103,7 @@ fn owned(value: &Value) -> Value {
         map.remove("apiVersion");
         map.remove("kind");
         if let Some(meta) = map.get_mut("metadata").and_then(Value::as_object_mut) {
-            meta.retain(|k, _| {
-                matches!(
-                    k.as_str(),
-                    "labels" | "annotations" | "finalizers" | "ownerReferences"
-                )
-            });
+            meta.retain(|k, _| OWNED.contains(&k.as_str()));
             if meta.is_empty() {
                 map.remove("metadata");
             }
@@ -98,48 +112,66 @@ fn owned(value: &Value) -> Value {
     out
 }
 
-/// The paths a write changed, outside the fields the server itself keeps.
+fn members(value: Option<&Value>) -> impl Iterator<Item = &str> {
+    let fields = value.and_then(Value::as_object);
+    fields
+        .into_iter()
+        .flat_map(|fields| fields.keys().map(String::as_str))
+}
+
+/// The paths a write changed, outside the fields the server itself keeps. Nothing is copied for it: what an object says
+/// of its managers is longer than most of what is written.
 fn delta(schema: &Schema, old: Option<&Value>, new: &Value) -> Delta {
     let mut out = Delta::default();
-    let empty = Map::new();
-    let old = old.and_then(Value::as_object).unwrap_or(&empty);
-    let new = new.as_object().unwrap_or(&empty);
-    let names = new.keys().chain(old.keys().filter(|k| !new.contains_key(*k)));
-    for name in names.filter(|n| !matches!(n.as_str(), "apiVersion" | "kind")) {
-        let one = if name == "metadata" {
-            let strip = |m: Option<&Value>| m.map(|m| owned(&json!({"metadata": m}))).unwrap_or(json!({}));
-            let (old, new) = (strip(old.get(name)), strip(new.get(name)));
-            Delta::between(Some(schema), Some(&old), Some(&new))
+    let mut look = |path: &[&str], old: Option<&Value>, new: Option<&Value>| {
+        if old != new {
+            let below = path.iter().try_fold(schema, |schema, name| schema.field(name));
+            let one = Delta::between(below, old, new);
+            out.changed.lay(path, one.changed);
+            out.removed.lay(path, one.removed);
+        }
+    };
+    let gone = members(old).filter(|name| new.get(*name).is_none());
+    for name in members(Some(new)).chain(gone) {
+        if matches!(name, "apiVersion" | "kind") {
+            continue;
+        }
+        let (old, new) = (old.and_then(|o| o.get(name)), new.get(name));
+        if name == "metadata" {
+            for field in OWNED {
+                look(
+                    &[name, field],
+                    old.and_then(|m| m.get(field)),
+                    new.and_then(|m| m.get(field)),
+                );
+            }
         } else {
-            let (old, new) = (old.get(name), new.get(name));
-            if old == new {
-                continue;
-            }
-            let inner = Delta::between(schema.field(name), old, new);
-            let wrap = |fields: Fields| {
-                let mut out = Fields::default();
-                if !fields.is_empty() {
-                    out.below.insert(format!("f:{name}"), fields);
-                }
-                out
-            };
-            Delta {
-                changed: wrap(inner.changed),
-                removed: wrap(inner.removed),
-            }
-        };
-        out.changed.unite(&one.changed);
-        out.removed.unite(&one.removed);
+            look(&[name], old, new);
+        }
     }
     out
 }
 
-fn store(value: &mut Value, entries: &[Entry]) {
-    let list: Vec<Value> = entries.iter().map(Entry::to_json).collect();
+/// Writes the entries into the object. Of those that are what they were before, what stands there is kept.
+fn store(value: &mut Value, before: &[Entry], entries: &[Entry]) {
     let meta = json::metadata(value);
-    if list.is_empty() {
-        meta.remove("managedFields");
-    } else {
+    let mut known = match meta.remove("managedFields") {
+        Some(Value::Array(known)) if known.len() == before.len() => known,
+        Some(_) | None => Vec::new(),
+    };
+    let mut list = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let at = before.iter().position(|old| old.says_the_same(entry));
+        let kept = at.and_then(|at| known.get_mut(at)).map(Value::take);
+        list.push(match kept {
+            Some(mut kept) => {
+                json::set(&mut kept, "time", Some(json!(entry.time)));
+                kept
+            }
+            None => entry.to_json(),
+        });
+    }
+    if !list.is_empty() {
         meta.insert("managedFields".to_owned(), Value::Array(list));
     }
 }
@@ -184,18 +216,18 @@ pub(super) fn update(
     for entry in entries.iter() {
         let mut entry = entry.clone();
         if entry.is(author, false) {
-            let fields = Arc::make_mut(&mut entry.fields);
-            fields.unite(&delta.changed);
-            fields.subtract(&delta.removed);
+            if !entry.fields.covers(&delta.changed) {
+                Arc::make_mut(&mut entry.fields).unite(&delta.changed);
+            }
+            entry.lose(&delta.removed);
             if !delta.changed.is_empty() {
                 author.time.clone_into(&mut entry.time);
             }
             author.api_version.clone_into(&mut entry.api_version);
             mine = Some(());
         } else {
-            let fields = Arc::make_mut(&mut entry.fields);
-            fields.subtract(&delta.changed);
-            fields.subtract(&delta.removed);
+            entry.lose(&delta.changed);
+            entry.lose(&delta.removed);
         }
         if !entry.fields.is_empty() {
             next.push(entry);
@@ -204,7 +236,7 @@ pub(super) fn update(
     if mine.is_none() && !delta.changed.is_empty() {
         next.push(Entry::new(author, false, delta.changed));
     }
-    store(new, &next);
+    store(new, entries, &next);
     Arc::new(next)
 }
 
@@ -278,7 +310,7 @@ pub(super) fn apply(
     if !mine.fields.is_empty() {
         next.insert(0, mine);
     }
-    store(&mut value, &next);
+    store(&mut value, entries, &next);
     Ok(Applied {
         value,
         managers: Arc::new(next),

@@ -3,6 +3,7 @@
 use super::resource::Resource;
 use super::wire;
 use jiff::Timestamp;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -26,6 +27,37 @@ pub(super) enum View {
     Table(Include),
     /// `meta.k8s.io/v1` `PartialObjectMetadata`.
     Metadata,
+}
+
+/// Objects at a version, as they are: written without being copied.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Listed<'a> {
+    kind: &'a str,
+    api_version: String,
+    metadata: Value,
+    #[serde(serialize_with = "each")]
+    items: Vec<Arc<Value>>,
+}
+
+fn each<S: Serializer>(items: &[Arc<Value>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(items.iter().map(|item| &**item))
+}
+
+impl<'a> Listed<'a> {
+    /// Stored objects at a version.
+    pub(super) fn of(resource: &'a Resource, stored: &[Arc<Value>], version: u64) -> Self {
+        Self::at(resource, stored, version.to_string())
+    }
+
+    fn at(resource: &'a Resource, stored: &[Arc<Value>], version: String) -> Self {
+        Self {
+            kind: &resource.list_kind,
+            api_version: resource.group_version(),
+            metadata: json!({"resourceVersion": version}),
+            items: stored.iter().map(|s| wire::outward(resource, s)).collect(),
+        }
+    }
 }
 
 impl View {
@@ -78,16 +110,7 @@ impl View {
     ) -> Value {
         let version = version.to_string();
         match self {
-            Self::Full => {
-                let items: Vec<Value> = stored
-                    .iter()
-                    .map(|s| Value::clone(&wire::outward(resource, s)))
-                    .collect();
-                json!({
-                    "kind": resource.list_kind, "apiVersion": resource.group_version(),
-                    "metadata": {"resourceVersion": version}, "items": items,
-                })
-            }
+            Self::Full => json!(Listed::at(resource, stored, version)),
             Self::Metadata => json!({
                 "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
                 "metadata": {"resourceVersion": version},

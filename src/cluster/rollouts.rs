@@ -11,6 +11,8 @@ use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Error as WatchError, Event, watcher};
 use kube::{Api, Client, ResourceExt};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,25 +60,28 @@ impl RawRollout {
         self.finalizers.iter().any(|f| is_ours(f))
     }
 
-    fn of(object: &DynamicObject) -> Self {
-        let meta = &object.metadata;
+    /// Takes it out of an object: nothing of it is copied, for it is long and told often.
+    fn of(mut object: DynamicObject) -> Self {
+        let writers = writers(&object);
+        let name = object.name_any();
+        let meta = object.metadata;
+        let mut part = |name: &str| object.data.get_mut(name).map(Value::take).unwrap_or_default();
         Self {
-            namespace: object.namespace().unwrap_or_default(),
-            name: object.name_any(),
-            uid: object.uid().unwrap_or_default(),
+            namespace: meta.namespace.unwrap_or_default(),
+            name,
+            uid: meta.uid.unwrap_or_default(),
             generation: meta.generation.unwrap_or_default(),
-            resource_version: object.resource_version().unwrap_or_default(),
+            resource_version: meta.resource_version.unwrap_or_default(),
             created: meta
                 .creation_timestamp
-                .as_ref()
                 .map(|t| t.0.to_string())
                 .unwrap_or_default(),
             deleting: meta.deletion_timestamp.is_some(),
-            annotations: meta.annotations.clone().unwrap_or_default(),
-            writers: writers(object),
-            finalizers: meta.finalizers.clone().unwrap_or_default(),
-            spec: object.data.get("spec").cloned().unwrap_or_default(),
-            status: object.data.get("status").cloned().unwrap_or_default(),
+            annotations: meta.annotations.unwrap_or_default(),
+            writers,
+            finalizers: meta.finalizers.unwrap_or_default(),
+            spec: part("spec"),
+            status: part("status"),
         }
     }
 }
@@ -188,12 +193,12 @@ fn translate(
     let gone = |(namespace, name): (String, String)| Ok(RolloutEvent::Deleted { namespace, name });
     match event {
         Ok(Event::Apply(object)) => {
-            let raw = RawRollout::of(&object);
+            let raw = RawRollout::of(object);
             known.insert((raw.namespace.clone(), raw.name.clone()));
             vec![Ok(RolloutEvent::Applied(raw))]
         }
         Ok(Event::InitApply(object)) => {
-            let raw = RawRollout::of(&object);
+            let raw = RawRollout::of(object);
             listed.insert((raw.namespace.clone(), raw.name.clone()));
             vec![Ok(RolloutEvent::Applied(raw))]
         }
@@ -233,19 +238,19 @@ fn translate(
 /// Reads a resource.
 pub async fn get(client: &Client, namespace: &str, name: &str) -> Result<RawRollout, ClusterError> {
     let read = api(client, namespace).get(name).await;
-    read.map(|o| RawRollout::of(&o))
+    read.map(RawRollout::of)
         .map_err(|e| ClusterError::new(format!("reading gradualrollout {namespace}/{name}"), e))
 }
 
 /// Reads a resource, for those who have their own words for what goes wrong.
 pub(super) async fn fetch(client: &Client, namespace: &str, name: &str) -> kube::Result<RawRollout> {
-    api(client, namespace).get(name).await.map(|o| RawRollout::of(&o))
+    api(client, namespace).get(name).await.map(RawRollout::of)
 }
 
 /// Reads every resource of a namespace.
 pub(super) async fn fetch_all(client: &Client, namespace: &str) -> kube::Result<Vec<RawRollout>> {
     let listed = api(client, namespace).list(&ListParams::default()).await?;
-    Ok(listed.items.iter().map(RawRollout::of).collect())
+    Ok(listed.items.into_iter().map(RawRollout::of).collect())
 }
 
 /// Writes a whole status on the version it was decided on. `previous` is what was there: what vanishes from it is
@@ -258,10 +263,13 @@ pub async fn write_status(
     previous: &Value,
     status: &Value,
 ) -> Result<RawRollout, ClusterError> {
-    let body = json!({
-        "metadata": {"resourceVersion": resource_version},
-        "status": with_nulls(previous, status),
-    });
+    let body = StatusPatch {
+        metadata: json!({"resourceVersion": resource_version}),
+        status: WithNulls {
+            old: previous,
+            new: status,
+        },
+    };
     let params = PatchParams {
         field_manager: Some(super::objects::FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
@@ -269,7 +277,7 @@ pub async fn write_status(
     let written = api(client, namespace)
         .patch_status(name, &params, &Patch::Merge(&body))
         .await;
-    written.map(|o| RawRollout::of(&o)).map_err(|e| {
+    written.map(RawRollout::of).map_err(|e| {
         ClusterError::new(
             format!("writing the status of gradualrollout {namespace}/{name}"),
             e,
@@ -277,26 +285,36 @@ pub async fn write_status(
     })
 }
 
+#[derive(Debug, Serialize)]
+struct StatusPatch<'a> {
+    metadata: Value,
+    status: WithNulls<'a>,
+}
+
 /// The new value, with an explicit null for every member that the old one has and the new one has not.
-fn with_nulls(old: &Value, new: &Value) -> Value {
-    match (old, new) {
-        (Value::Object(old), Value::Object(new)) => {
-            let mut merged: serde_json::Map<String, Value> = new
-                .iter()
-                .map(|(k, v)| {
-                    (
-                        k.clone(),
-                        old.get(k).map_or_else(|| v.clone(), |o| with_nulls(o, v)),
-                    )
-                })
-                .collect();
-            for gone in old.keys().filter(|k| !new.contains_key(*k)) {
-                merged.insert(gone.clone(), Value::Null);
+#[derive(Debug)]
+struct WithNulls<'a> {
+    old: &'a Value,
+    new: &'a Value,
+}
+
+impl Serialize for WithNulls<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (Value::Object(old), Value::Object(new)) = (self.old, self.new) else {
+            // Lists are replaced whole.
+            return self.new.serialize(serializer);
+        };
+        let mut merged = serializer.serialize_map(None)?;
+        for (name, new) in new {
+            match old.get(name) {
+                Some(old) => merged.serialize_entry(name, &WithNulls { old, new })?,
+                None => merged.serialize_entry(name, new)?,
             }
-            Value::Object(merged)
         }
-        // Lists are replaced whole.
-        _ => new.clone(),
+        for gone in old.keys().filter(|name| !new.contains_key(*name)) {
+            merged.serialize_entry(gone, &Value::Null)?;
+        }
+        merged.end()
     }
 }
 
@@ -319,7 +337,7 @@ async fn json_patch(
         .patch(&raw.name, &params, &Patch::Json::<()>(body))
         .await;
     written
-        .map(|o| RawRollout::of(&o))
+        .map(RawRollout::of)
         .map_err(|e| ClusterError::new(attempt(), e))
 }
 
@@ -383,7 +401,8 @@ mod tests {
         let new = json!({"phase": "widen", "deep": {"keep": 1}, "list": [1]});
         let expected =
             json!({"phase": "widen", "gone": null, "deep": {"keep": 1, "drop": null}, "list": [1]});
-        assert_eq!(with_nulls(&old, &new), expected);
+        let told = WithNulls { old: &old, new: &new };
+        assert_eq!(serde_json::to_value(told).unwrap(), expected);
         let mut patched = old;
         json_patch::merge(&mut patched, &expected);
         assert_eq!(patched, new);

@@ -58,6 +58,9 @@ use tokio_util::sync::CancellationToken;
 
 /// What has not changed is persisted this often at most.
 const PERSIST_EVERY: Duration = Duration::from_secs(60);
+/// What is only seen otherwise waits so long for what else is seen in the same moment. A start, a raise and a broken
+/// watch each bring several things one after the other, and an object that is written is read by everybody who watches.
+const NEWS: Duration = Duration::from_millis(500);
 /// Above this weight, in permille, the usual rate of other days is asked for.
 const USUAL_ABOVE: u16 = 900;
 /// How long a stopping actor waits for lowerings to land and its last status to be written.
@@ -128,6 +131,8 @@ enum Dirty {
     No,
     /// Within [`Actor::persist_every`].
     Soon,
+    /// Within [`NEWS`].
+    News,
     Now,
 }
 
@@ -162,6 +167,8 @@ pub(super) struct Actor {
     /// Lowerings that were written, and when.
     lowered: BTreeMap<String, tokio::time::Instant>,
     readings: BTreeMap<String, Reading>,
+    /// Components that were looked at since this began.
+    looked_at: BTreeSet<String>,
     /// What is read beside the arms.
     apart: Apart,
     probes: Probes,
@@ -180,6 +187,8 @@ pub(super) struct Actor {
     wake_at: Option<Timestamp>,
     first: bool,
     dirty: Dirty,
+    /// When news are written at the latest.
+    news_by: Timestamp,
     saving: bool,
     tidying: bool,
     leaving: leaving::Leaving,
@@ -198,7 +207,7 @@ pub(super) struct Actor {
     save_after: Timestamp,
     /// How many writes failed, or lost their race, since one went through.
     unsaved: u32,
-    written: Value,
+    written: Arc<Value>,
     /// The lowerings in it: what is deleted waits for its own.
     recorded: watch::Sender<BTreeSet<String>>,
     mine: BTreeSet<ObjectRef>,
@@ -234,6 +243,7 @@ impl Actor {
             moved: BTreeSet::new(),
             lowered: BTreeMap::new(),
             readings: BTreeMap::new(),
+            looked_at: BTreeSet::new(),
             apart: Apart::default(),
             probes: Probes::default(),
             failures: BTreeMap::new(),
@@ -249,6 +259,7 @@ impl Actor {
             wake_at: None,
             first: true,
             dirty: Dirty::Soon,
+            news_by: now,
             saving: false,
             tidying: false,
             leaving: leaving::Leaving::default(),
@@ -261,7 +272,7 @@ impl Actor {
             last_worded: now,
             save_after: now,
             unsaved: 0,
-            written: raw.status.clone(),
+            written: Arc::new(raw.status.clone()),
             recorded: watch::channel(persist::lowerings(&raw.status)).0,
             mine: BTreeSet::new(),
             scopes: BTreeSet::new(),
@@ -356,6 +367,7 @@ impl Actor {
         let save = match self.dirty {
             Dirty::No => None,
             Dirty::Soon => Some((self.last_saved + self.persist_every()).max(self.save_after)),
+            Dirty::News => Some(self.news_by.max(self.save_after)),
             Dirty::Now => Some(self.save_after),
         };
         let save = save.filter(|_| !self.saving);

@@ -37,6 +37,8 @@ struct Known {
     waiting_for: Option<String>,
     /// It says no weight of its own.
     silent: bool,
+    /// Why its route is never reached.
+    unreached: Option<String>,
 }
 
 impl Memo {
@@ -113,6 +115,7 @@ impl Memo {
                 .as_ref()
                 .is_none_or(|k| k.routed != routed || k.waiting_for != waiting_for || k.silent != silent);
             *slot = Some(Known {
+                unreached: json.as_deref().and_then(|json| target.unreached(json)),
                 json,
                 routed: routed.clone(),
                 waiting_for,
@@ -120,6 +123,11 @@ impl Memo {
             });
         }
         (routed, silent)
+    }
+
+    /// Why an object's route is never reached, as it was last read.
+    fn unreached(&self, at: usize) -> Option<String> {
+        self.slots.get(at)?.as_ref()?.unreached.clone()
     }
 
     /// Nothing is known of an object any more.
@@ -262,7 +270,7 @@ pub(super) fn see(
         match memo.read_beside(at, target, (&json, selects), routed.last()) {
             Ok(object) => {
                 routed.push(object);
-                seen.obstacle = seen.obstacle.take().or_else(|| target.unreached(&json));
+                seen.obstacle = seen.obstacle.take().or_else(|| memo.unreached(at));
             }
             Err(error) => {
                 wrong.get_or_insert_with(|| error.to_string());

@@ -78,7 +78,7 @@ impl Roster {
     }
 
     /// A resource is there, new or changed.
-    pub(super) async fn applied(&mut self, raw: RawRollout) {
+    pub(super) async fn applied(&mut self, mut raw: RawRollout) {
         let key = (raw.namespace.clone(), raw.name.clone());
         if let Some(parting) = self.parting.get_mut(&key) {
             *parting = Parting {
@@ -89,8 +89,9 @@ impl Roster {
         }
         if let Some(post) = self.posts.get(&key) {
             // An actor never blocks, so its inbox is read within a step.
-            if post.inbox.send(raw.clone()).await.is_ok() {
-                return;
+            match post.inbox.send(raw).await {
+                Ok(()) => return,
+                Err(mpsc::error::SendError(unheard)) => raw = unheard,
             }
             self.posts.remove(&key);
         }

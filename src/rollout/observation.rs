@@ -97,6 +97,8 @@ pub struct Seen {
     pub unknown: bool,
     /// A new look at its metrics; `None` when there was none since the last decision.
     pub reading: Option<Reading>,
+    /// Nobody has looked at its metrics since the daemon began: that nothing was seen before is no darkness yet.
+    pub unlooked: bool,
     /// New looks at counts that are read apart, by [`super::plan::Stream::key`].
     pub streams: BTreeMap<String, Reading>,
     /// New looks at gauges, by the check's name.
@@ -208,8 +210,11 @@ pub struct Mark {
 pub struct Decision {
     /// Where it stands now. Persisted after lowers and before raises.
     pub next: GradualRolloutStatus,
-    /// Whether something changed that must be persisted at once; otherwise once a minute is enough.
+    /// Whether something changed that is worth a write of its own; otherwise once a minute is enough.
     pub changed: bool,
+    /// Whether something of that must be persisted at once: what is asked, done, answered or told. What is only seen
+    /// otherwise (a reason, a verdict, a condition) can wait for what else is seen in the same moment.
+    pub at_once: bool,
     /// Weights to raise: the same until they are read back or no longer wanted.
     pub raises: Vec<Raise>,
     /// Weights to lower: the same until they are read back.

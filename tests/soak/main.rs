@@ -68,7 +68,7 @@ fn resource(n: usize) -> Value {
     let mut object = rollout(&format!("demo-{n}"), &[]);
     let components: Vec<Value> = (0..EACH).map(|i| component(&name(n, i))).collect();
     object["spec"]["components"] = json!(components);
-    object["spec"]["judge"] = json!({"interval": "1h", "settle": "30m", "blindAfter": "3h"});
+    object["spec"]["judge"] = json!({"interval": "1h", "settle": "30m", "blindAfter": "6h"});
     // What was lost in an outage need not be outweighed for weeks.
     object["spec"]["checks"] = json!([
         {"name": "errors", "promote": {"max": "20%"}, "rollback": {"max": "40%"}},
@@ -160,7 +160,8 @@ impl Month {
         let clients = wire.connect(&self.world.store, &self.weather, &self.promises);
         // A month of renewals every three seconds would be most of the work.
         self.world.lease = (Duration::from_secs(300), Duration::from_secs(1500));
-        self.world.persist_every = Some(Duration::from_secs(43_200));
+        // More often than what was not seen for so long is an alarm, as in production: or each start were one for all.
+        self.world.persist_every = Some(Duration::from_secs(5 * 3600));
         self.world.start_over(&format!("daemon-{}", self.lives), clients);
     }
 

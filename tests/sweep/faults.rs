@@ -7,6 +7,7 @@ use crate::weather::{Kind, Weather};
 use crate::wire::Wire;
 use crate::world::{NS, World, component, virtual_service};
 use gradual_rollout::rollout::reason::State;
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -321,4 +322,45 @@ fn without_the_right_to_read_the_resource_the_plan_goes_on_as_last_known_and_tra
 #[test]
 fn without_the_right_to_read_the_lease_nobody_leads_until_it_is_back() {
     row(Kind::Hides("leases"), false, Back::After(AGAIN));
+}
+
+/// A start brings what is seen one after the other: who leads, whose routes are whose, what the routes say, what the
+/// first look finds. So does a watch that breaks and lists anew.
+#[test]
+fn a_start_and_a_broken_watch_that_change_nothing_write_each_status_once_at_most() {
+    runtime().block_on(async {
+        let mut scene = Scene::at_25().await;
+        let wish = json!({"components": ["shop"], "who": "ada", "reason": "nothing is to rise"});
+        scene.world.say("pause", wish);
+        scene.world.pass(20).await;
+        scene.world.kill().await;
+        let wire = Wire::until(None);
+        let clients = wire.connect(&scene.world.store, &scene.weather, &scene.promises);
+        scene.world.start_over("daemon-2", clients);
+        let writes = || {
+            let log = wire.log();
+            let told = log
+                .iter()
+                .filter(|c| c.starts_with("PATCH") && c.ends_with("/gradualrollouts/demo/status"));
+            (log.len(), told.count())
+        };
+        scene.world.pass(45).await;
+        let (calls, first) = writes();
+        assert!(calls > 5, "the second daemon does not lead");
+        assert!(
+            first <= 1,
+            "{first} writes of the status at a start: {:#?}",
+            wire.log()
+        );
+        scene.world.store.forget_history();
+        scene.world.store.break_watches();
+        scene.world.pass(8).await;
+        let second = writes().1;
+        assert!(
+            second <= first + 1,
+            "{second} writes of the status: {:#?}",
+            wire.log()
+        );
+        scene.kept("a start and a broken watch");
+    });
 }

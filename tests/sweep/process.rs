@@ -164,7 +164,7 @@ fn api(store: &Store, promises: &Arc<Promises>) -> Router {
             let seen = Seen {
                 method: parts.method.to_string(),
                 path: parts.uri.path().to_owned(),
-                body: serde_json::from_slice(&bytes).unwrap_or_default(),
+                body: bytes.clone(),
             };
             let before = promises.before(&store, &seen);
             let response = next.run(Request::from_parts(parts, Body::from(bytes))).await;

@@ -3,15 +3,17 @@
 //! Nothing here knows how the daemon decides. It knows what the story did (what fails, what is dark, who asked for
 //! what) and reads what stands in the store.
 
+use axum::body::Bytes;
 use gradual_rollout::clock::Clock;
 use gradual_rollout::rollout::duration::Span;
-use gradual_rollout::rollout::reason::State;
+use gradual_rollout::rollout::reason::{Reason, State};
 use gradual_rollout::rollout::status::GradualRolloutStatus;
 use gradual_rollout::sandbox::apiserver::Store;
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub(crate) const ROLLOUTS: &str = "gradualrollouts.rollout.sealos.io";
@@ -24,7 +26,8 @@ const STAMP: &str = "rollout.sealos.io/w.";
 pub(crate) struct Seen {
     pub(crate) method: String,
     pub(crate) path: String,
-    pub(crate) body: Value,
+    /// As it was sent: of most requests nobody looks into it.
+    pub(crate) body: Bytes,
 }
 
 /// What the story did, as far as it decides what is allowed.
@@ -36,6 +39,8 @@ pub(crate) struct Facts {
     pub(crate) failing: BTreeMap<String, Timestamp>,
     /// Since when nothing can be seen.
     pub(crate) dark: Option<Timestamp>,
+    /// Since when both arms fail alike.
+    pub(crate) outage: Option<Timestamp>,
     /// Components that may be lowered, because somebody asked or something is wrong.
     pub(crate) may_fall: BTreeSet<String>,
     /// Weights, in permille, that a person asked for beside the plan.
@@ -52,6 +57,7 @@ impl Default for Facts {
             unseen: 20,
             failing: BTreeMap::new(),
             dark: None,
+            outage: None,
             may_fall: BTreeSet::new(),
             asked: BTreeSet::new(),
             promoted: BTreeSet::new(),
@@ -139,18 +145,19 @@ impl Promises {
     }
 
     /// What a routed object says before a request.
-    pub(crate) fn before(&self, store: &Store, seen: &Seen) -> Option<Value> {
-        let (plural, name, _) = parts(&seen.path)?;
+    pub(crate) fn before(&self, store: &Store, seen: &Seen) -> Option<Arc<Value>> {
+        let (plural, name, _) = parts(&seen.path).filter(|_| seen.method != "GET")?;
         let resource = match plural {
             "virtualservices" => ROUTES,
             "ingresses" => INGRESSES,
             _ => return None,
         };
-        store.get(resource, &self.namespace, name).map(|v| (*v).clone())
+        store.get(resource, &self.namespace, name)
     }
 
     /// Looks at a request that was served.
-    pub(crate) fn after(&self, store: &Store, seen: &Seen, before: Option<Value>) {
+    pub(crate) fn after(&self, store: &Store, seen: &Seen, before: Option<Arc<Value>>) {
+        self.spares_control(seen);
         let Some((plural, name, sub)) = parts(&seen.path) else {
             return;
         };
@@ -163,7 +170,7 @@ impl Promises {
             }
             ("PATCH" | "DELETE", "ingresses", "") => {
                 let after = store.get(INGRESSES, &self.namespace, name);
-                self.split(store, before.as_ref(), after.as_deref());
+                self.split(store, before.as_deref(), after.as_deref());
             }
             ("PATCH", "gradualrollouts", "status") => self.told(store, name),
             ("PATCH", "gradualrollouts", "") => self.tidied(store, name, &seen.body),
@@ -171,10 +178,29 @@ impl Promises {
         }
     }
 
-    fn status(&self, store: &Store, rollout: &str) -> (Value, GradualRolloutStatus) {
-        let object = store.get(ROLLOUTS, &self.namespace, rollout);
-        let object = object.map(|v| (*v).clone()).unwrap_or_default();
-        let status = serde_json::from_value(object["status"].clone()).unwrap_or_default();
+    /// No step takes anything away from the arm that traffic may have to go back to.
+    fn spares_control(&self, seen: &Seen) {
+        const WORKLOADS: [&str; 7] = [
+            "deployments",
+            "replicasets",
+            "statefulsets",
+            "horizontalpodautoscalers",
+            "pods",
+            "endpointslices",
+            "scale",
+        ];
+        let writes = seen.method != "GET";
+        if writes && seen.path.split('/').any(|step| WORKLOADS.contains(&step)) {
+            self.complain(
+                "rule 12",
+                format!("{} {}: nobody asked for that", seen.method, seen.path),
+            );
+        }
+    }
+
+    fn status(&self, store: &Store, rollout: &str) -> (Arc<Value>, GradualRolloutStatus) {
+        let object = store.get(ROLLOUTS, &self.namespace, rollout).unwrap_or_default();
+        let status = GradualRolloutStatus::deserialize(&object["status"]).unwrap_or_default();
         (object, status)
     }
 
@@ -196,8 +222,12 @@ impl Promises {
         let leaving = !object["metadata"]["deletionTimestamp"].is_null();
         match stamp.map(|s| s.split(' ').collect::<Vec<_>>()) {
             Some(words) if words.get(1).is_some_and(|w| *w == text(new)) => {
+                let reason = words.get(2).and_then(|word| word.parse::<Reason>().ok());
                 if new > old {
                     self.raised(store, component, name, (old, new), words[0]);
+                    if reason.is_some_and(Reason::is_rollback) {
+                        self.complain("rule 14", format!("{name}: a rollback raised it: {words:?}"));
+                    }
                 }
             }
             None if leaving && new == old => {}
@@ -236,6 +266,18 @@ impl Promises {
         if c.state == State::RolledBack {
             self.complain("rule 13", format!("{what}, although it was put back for good"));
         }
+        if c.state == State::Drifted {
+            self.complain(
+                "rule 9",
+                format!("{what}, although somebody lowered it and nobody resumed"),
+            );
+        }
+        if c.state == State::Orphaned {
+            self.complain(
+                "rule 10",
+                format!("{what}, although it is not in the spec any more"),
+            );
+        }
         let declared = c
             .intent
             .as_ref()
@@ -256,6 +298,9 @@ impl Promises {
         let long = |since: Timestamp, secs: i64| now.duration_since(since).as_secs() > secs;
         if facts.dark.is_some_and(|since| long(since, facts.unseen)) {
             self.complain("rule 2", format!("{what}, in the dark"));
+        }
+        if facts.outage.is_some_and(|since| long(since, facts.unseen)) {
+            self.complain("rule 5", format!("{what}, while both arms fail"));
         }
         if facts
             .failing
@@ -369,7 +414,8 @@ impl Promises {
     }
 
     /// Annotations or the finalizer were taken away: only what is answered, and only when traffic is where it should be.
-    fn tidied(&self, store: &Store, rollout: &str, patch: &Value) {
+    fn tidied(&self, store: &Store, rollout: &str, patch: &[u8]) {
+        let patch: Value = serde_json::from_slice(patch).unwrap_or_default();
         let (_, status) = self.status(store, rollout);
         for operation in patch
             .as_array()

@@ -262,12 +262,18 @@ pub(crate) const TALES: &[Tale] = &[
             (
                 "an outage at 50%",
                 |w| at(w, "shop", 50),
-                |w, _| w.traffic.fail_both("shop"),
+                |w, facts| {
+                    w.traffic.fail_both("shop");
+                    facts.outage = Some(w.clock.now());
+                },
             ),
             (
                 "over",
                 |w| w.component("shop").reason == Reason::SharedOutage,
-                |w, _| w.traffic.heal("shop"),
+                |w, facts| {
+                    w.traffic.heal("shop");
+                    facts.outage = None;
+                },
             ),
         ],
         ends: |w| {

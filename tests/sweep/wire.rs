@@ -13,7 +13,6 @@ use gradual_rollout::metrics::{Ask, Simulation, Snapshot};
 use gradual_rollout::rollout::sample::{Blindness, Dark};
 use gradual_rollout::sandbox::apiserver::Store;
 use jiff::Timestamp;
-use serde_json::Value;
 use std::io;
 use std::sync::{Arc, Mutex};
 use tower::service_fn;
@@ -113,7 +112,7 @@ impl Wire {
         let seen = Seen {
             method: parts.method.to_string(),
             path,
-            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            body: bytes.clone(),
         };
         let before = promises.before(store, &seen);
         let request = http::Request::from_parts(parts, Body::from(bytes));

@@ -44,10 +44,10 @@ impl Actor {
         if decision.changed {
             self.claim_what_stands();
         }
-        self.dirty = self.dirty.max(if decision.changed {
-            Dirty::Now
-        } else {
-            self.idle_dirt()
+        self.soil(match (decision.at_once, decision.changed) {
+            (true, _) => Dirty::Now,
+            (false, true) => Dirty::News,
+            (false, false) => self.idle_dirt(),
         });
         for note in &decision.notes {
             let component = note.component.as_deref().unwrap_or("");

@@ -11,6 +11,7 @@ use crate::engine::select::Prepared;
 use crate::engine::{persist, raise};
 use crate::rollout::decide::declare;
 use crate::rollout::status::Intent;
+use std::sync::Arc;
 use tokio::time::Instant;
 
 impl Actor {
@@ -151,6 +152,7 @@ impl Actor {
                 cursor.weight_changed();
             }
             self.cursors.insert(component.clone(), cursor);
+            self.looked_at.insert(component.clone());
             self.readings.insert(component, reading);
         }
     }
@@ -227,7 +229,7 @@ impl Actor {
         let lowerings = persist::lowerings(&written);
         self.recorded
             .send_if_modified(|known| std::mem::replace(known, lowerings.clone()) != lowerings);
-        self.written = written;
+        self.written = Arc::new(written);
     }
 
     fn write_declared(&mut self, written: &serde_json::Value) {

@@ -185,6 +185,7 @@ impl Actor {
             self.pieced = None;
             self.lanes.values_mut().for_each(Lane::clear);
             self.cursors.clear();
+            self.looked_at.clear();
             self.selected.clear();
             self.apart.forget();
             self.pasts = Pasts::default();

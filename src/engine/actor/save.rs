@@ -1,6 +1,6 @@
 //! Persisting: one write at a time, never ahead of a lowering, at most once a minute for what is only news.
 
-use super::{Actor, Dirty, Done};
+use super::{Actor, Dirty, Done, NEWS};
 use crate::cluster::rollouts;
 use crate::engine::lane::Lane;
 use crate::engine::order::{Pair, swapped};
@@ -21,10 +21,19 @@ const SLOWEST: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Actor {
+    /// The status differs from what is persisted: how soon that must be written.
+    pub(super) fn soil(&mut self, dirt: Dirty) {
+        if dirt == Dirty::News && self.dirty < Dirty::News {
+            self.news_by = self.shared.clock.now() + NEWS;
+        }
+        self.dirty = self.dirty.max(dirt);
+    }
+
     pub(super) fn save(&mut self, now: Timestamp) {
         let due = match self.dirty {
             Dirty::No => false,
             Dirty::Soon => now >= self.last_saved + self.persist_every(),
+            Dirty::News => now >= self.news_by,
             Dirty::Now => true,
         };
         if self.saving || !due || now < self.save_after {
@@ -64,7 +73,7 @@ impl Actor {
             return;
         }
         self.dirty = Dirty::No;
-        if status == self.written {
+        if status == *self.written {
             self.last_saved = now;
             self.answered.clone_from(&self.done);
             self.tidy();
@@ -74,20 +83,15 @@ impl Actor {
         // What is decided while this is under way is not in it.
         self.answering.clone_from(&self.done);
         self.audits.written();
-        let (client, raw, previous) = (
-            self.shared.clients.api.clone(),
-            self.raw.clone(),
-            self.written.clone(),
+        let client = self.shared.clients.api.clone();
+        let (namespace, name, version) = (
+            self.raw.namespace.clone(),
+            self.raw.name.clone(),
+            self.raw.resource_version.clone(),
         );
+        let previous = self.written.clone();
         self.tasks.spawn(async move {
-            let write = rollouts::write_status(
-                &client,
-                &raw.namespace,
-                &raw.name,
-                &raw.resource_version,
-                &previous,
-                &status,
-            );
+            let write = rollouts::write_status(&client, &namespace, &name, &version, &previous, &status);
             let result = timed(write).await;
             Done::Saved {
                 written: status,
@@ -104,6 +108,7 @@ impl Actor {
 
     /// Puts into the status what each router says, when that changed.
     pub(super) fn report_routers(&mut self) {
+        let mut dirt = Dirty::No;
         let Ok(sound) = &self.sound else { return };
         let shape = |routers: &[RouterStatus]| -> Vec<_> {
             let each = routers.iter();
@@ -126,10 +131,11 @@ impl Actor {
             if let Some(report) = report.filter(|report| *report != c.routers) {
                 // Who waits for which pod is news, not worth a write of its own.
                 let moved = shape(&report) != shape(&c.routers);
-                self.dirty = self.dirty.max(if moved { Dirty::Now } else { Dirty::Soon });
+                dirt = dirt.max(if moved { Dirty::News } else { Dirty::Soon });
                 c.routers = report;
             }
         }
+        self.soil(dirt);
     }
 
     /// Reads the resource afresh after a lost race. The first is everyday, and not waited for. Whoever loses one after the
@@ -192,16 +198,18 @@ impl Actor {
         let wants_finalizer = self.sound.as_ref().is_ok_and(ours)
             && (!swapped(Pair::FinalizerRaise)
                 || self.status.components.iter().any(|c| !c.weight.written.is_zero()));
-        let (client, raw) = (self.shared.clients.api.clone(), self.raw.clone());
+        let client = self.shared.clients.api.clone();
         if !done.is_empty() {
             self.tidying = true;
+            let raw = self.raw.clone();
             self.tasks.spawn(async move {
                 Done::Tidied(timed(rollouts::remove_annotations(&client, &raw, &done)).await)
             });
         } else if restored {
             self.see_out(self.shared.clock.now());
-        } else if wants_finalizer && !raw.has_finalizer() && !raw.deleting {
+        } else if wants_finalizer && !self.raw.has_finalizer() && !self.raw.deleting {
             self.tidying = true;
+            let raw = self.raw.clone();
             self.tasks
                 .spawn(async move { Done::Held(timed(rollouts::add_finalizer(&client, &raw)).await) });
         }

@@ -120,6 +120,7 @@ impl Actor {
                 continue;
             };
             seen.reading = self.readings.remove(planned.name());
+            seen.unlooked = !self.looked_at.contains(planned.name());
             seen.history = self.pasts.take(planned.name());
             (seen.streams, seen.gauges) = self.apart.take(planned.name());
             self.probes.tell(planned, seen);

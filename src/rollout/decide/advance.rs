@@ -172,7 +172,7 @@ impl Desk<'_> {
                     && (waits_for_others(reason)
                         || reason == Reason::Claimed
                         || reason == Reason::Blind && !says_the_same(&c.message, &message));
-                self.out.changed |= told;
+                self.news |= told;
                 let other = other || told;
                 say(c, reason, refresh || long_blind || other || !said, || {
                     message.clone()

@@ -29,7 +29,7 @@ impl Desk<'_> {
         let phase = self.plan.phases.get(self.phase).map_or(DONE, |p| p.name.as_str());
         if self.status.phase.as_deref() != Some(phase) {
             self.status.phase = Some(phase.to_owned());
-            self.out.changed = true;
+            self.news = true;
         }
         let count = |state| self.status.components.iter().filter(|c| c.state == state).count();
         let (total, completed) = (self.status.components.len(), count(State::Completed));
@@ -43,7 +43,7 @@ impl Desk<'_> {
         }
         if self.status.progress.as_ref() != Some(&progress) {
             self.status.progress = Some(progress);
-            self.out.changed = true;
+            self.news = true;
         }
         let claimed = self.claimed();
         let counts = Counts {
@@ -96,7 +96,7 @@ impl Desk<'_> {
             ),
         ];
         for (kind, holds, reason, message) in wanted {
-            self.out.changed |= set_condition(
+            self.news |= set_condition(
                 &mut self.status,
                 kind,
                 holds,
@@ -221,7 +221,7 @@ impl Desk<'_> {
     fn conclude_freeze(&mut self) {
         let frozen = self.seen.frozen.as_ref();
         let frozen = frozen.map(|frozen| frozen.says.chars().take(512).collect());
-        self.out.changed |= self.status.frozen != frozen;
+        self.news |= self.status.frozen != frozen;
         self.status.frozen = frozen;
     }
 
@@ -251,7 +251,7 @@ impl Desk<'_> {
         } else {
             ("Arrives", "traffic arrives as the weights ask".to_owned())
         };
-        self.out.changed |= set_condition(
+        self.news |= set_condition(
             &mut self.status,
             "TrafficDeviates",
             amiss,

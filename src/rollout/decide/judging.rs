@@ -84,7 +84,9 @@ impl Desk<'_> {
         }
         let measured = measure(&ledger, &context, c.measured, stale);
         let deviation = deviation(c, measured, &outlook);
-        let verdict = self.verdict(&outlook);
+        // What was not seen while nobody was there to look is nobody's darkness.
+        let unlooked = self.sight(i).unlooked && darkness(&outlook).is_some();
+        let verdict = self.verdict(&outlook).filter(|_| !unlooked);
         let told: Vec<(String, bool)> = Beside::news(&c.checks, &checks, set)
             .map(|(status, check)| {
                 (
@@ -99,12 +101,12 @@ impl Desk<'_> {
         // Walking, `advance` says the new one in this very decision.
         if another && c.reason == Reason::Blind && c.state == State::Walking {
             c.message.clear();
-            self.out.changed = true;
+            self.news = true;
         }
         c.held = Some(ledger.judged);
         c.measured = measured;
         c.evidence = Some(ledger);
-        self.out.changed |= c.recorded != recorded;
+        self.news |= c.recorded != recorded;
         c.recorded = recorded;
         c.beside = beside;
         if stale {
@@ -125,7 +127,9 @@ impl Desk<'_> {
         if let Some(message) = deviation {
             self.note(i, Reason::NotAchievable, message, true);
         }
-        self.tell_darkness(i, blind);
+        if !unlooked {
+            self.tell_darkness(i, blind);
+        }
         if let Some((reason, message)) = verdict {
             self.condemn(i, reason, message);
         }

@@ -41,7 +41,7 @@ use super::plan::{Plan, PlannedComponent, UNKNOWN};
 use super::reason::{Reason, State, Verdict};
 use super::spec::{Preset, Probe};
 use super::status::{
-    ComponentStatus, Drift, GradualRolloutStatus, HISTORY_KEPT, HistoryEntry, Intent, Lowering, Weights,
+    ComponentStatus, Drift, GradualRolloutStatus, HISTORY_KEPT, HistoryEntry, Intent, Lowering,
 };
 use super::weight::Weight;
 use jiff::Timestamp;
@@ -102,6 +102,8 @@ struct Desk<'a> {
     now: Timestamp,
     status: GradualRolloutStatus,
     out: Decision,
+    /// Something is seen otherwise that nothing rests on.
+    news: bool,
     before: Vec<Digest>,
     /// Where each component stood before, as far as somebody may be asked about it.
     stood: Vec<Stand>,
@@ -124,27 +126,35 @@ struct Desk<'a> {
     found_back: Vec<usize>,
 }
 
-/// What must be persisted at once when it changes.
+/// What is worth a write when it changes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Digest {
-    state: State,
+    stands: Standing,
     reason: Reason,
-    weight: Weights,
+    observed: Option<Weight>,
+    arrival: Option<Arrival>,
+    verdicts: [Verdict; 16],
+}
+
+/// What of it must be persisted at once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Standing {
+    state: State,
+    asked: Weight,
+    written: Weight,
     step: Option<i32>,
     since: Option<Timestamp>,
     flags: [bool; 8],
-    arrival: Option<Arrival>,
     attempt: i32,
     history: Option<Timestamp>,
-    verdicts: [Verdict; 16],
 }
 
 impl Digest {
     fn of(c: &ComponentStatus) -> Self {
-        Self {
+        let stands = Standing {
             state: c.state,
-            reason: c.reason,
-            weight: c.weight,
+            asked: c.weight.asked,
+            written: c.weight.written,
             step: c.step,
             since: c.since,
             flags: [
@@ -157,9 +167,14 @@ impl Digest {
                 c.baseline.is_some(),
                 c.raise_by.is_some(),
             ],
-            arrival: c.measured.map(|m| m.verdict),
             attempt: c.attempt,
             history: c.history.last().map(|h| h.at),
+        };
+        Self {
+            stands,
+            reason: c.reason,
+            observed: c.weight.observed,
+            arrival: c.measured.map(|m| m.verdict),
             verdicts: verdicts(c),
         }
     }
@@ -183,6 +198,7 @@ impl<'a> Desk<'a> {
             now,
             status,
             out: Decision::default(),
+            news: false,
             before,
             stood,
             judged: Vec::new(),
@@ -330,14 +346,14 @@ impl<'a> Desk<'a> {
             self.status.observed_generation = Some(self.seen.generation);
             self.out.changed = true;
         }
-        let same = self.before.len() == self.status.components.len()
-            && self
-                .status
-                .components
-                .iter()
-                .zip(&self.before)
-                .all(|(c, before)| Digest::of(c) == *before);
-        self.out.changed |= !same || cfg!(sabotage_15);
+        self.out.changed |= self.before.len() != self.status.components.len() || cfg!(sabotage_15);
+        for (c, before) in self.status.components.iter().zip(&self.before) {
+            let digest = Digest::of(c);
+            self.out.changed |= digest.stands != before.stands;
+            self.news |= digest != *before;
+        }
+        self.out.at_once = self.out.changed || self.news && !self.out.notes.is_empty();
+        self.out.changed |= self.news;
         self.out.next = self.status;
         self.out
     }
