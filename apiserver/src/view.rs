@@ -47,10 +47,10 @@ fn each<S: Serializer>(items: &[Arc<Value>], serializer: S) -> Result<S::Ok, S::
 impl<'a> Listed<'a> {
     /// Stored objects at a version.
     pub(super) fn of(resource: &'a Resource, stored: &[Arc<Value>], version: u64) -> Self {
-        Self::at(resource, stored, version.to_string())
+        Self::at(resource, stored, &version.to_string())
     }
 
-    fn at(resource: &'a Resource, stored: &[Arc<Value>], version: String) -> Self {
+    fn at(resource: &'a Resource, stored: &[Arc<Value>], version: &str) -> Self {
         Self {
             kind: &resource.list_kind,
             api_version: resource.group_version(),
@@ -110,7 +110,7 @@ impl View {
     ) -> Value {
         let version = version.to_string();
         match self {
-            Self::Full => json!(Listed::at(resource, stored, version)),
+            Self::Full => json!(Listed::at(resource, stored, &version)),
             Self::Metadata => json!({
                 "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
                 "metadata": {"resourceVersion": version},
