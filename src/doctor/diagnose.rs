@@ -272,6 +272,14 @@ impl<'a> Probe<'a> {
                 ));
             }
         }
+        if let Some(native) = name.strip_suffix("_bucket")
+            && arm.source.metrics.is_some()
+            && !self.ask(&promql.replace(&name, native)).await?.is_empty()
+        {
+            return Ok(format!(
+                "Prometheus has {native}, a native histogram, and no {name}: correct metrics.buckets to {native}"
+            ));
+        }
         if self.ask(&format!("count({name})")).await?.is_empty() {
             return Ok(format!(
                 "no scrape: requests are counted, but Prometheus has no {name}. Switch the exporter's histogram on, or drop no series of it"

@@ -28,8 +28,11 @@ impl<'a> Series<'a> {
     }
 
     /// What it says at another instant.
-    pub(crate) fn say(&mut self, value: (f64, Cow<'a, str>)) {
-        self.value = Some(value);
+    pub(crate) fn say(&mut self, (at, said): (f64, Said<'a>)) {
+        (self.value, self.histogram) = match said {
+            Said::Number(text) => (Some((at, text)), None),
+            Said::Histogram(histogram) => (None, Some((at, histogram))),
+        };
     }
 
     /// Its value; NaN when it is no number at all.
@@ -49,9 +52,35 @@ impl<'a> Series<'a> {
 pub(crate) struct Recorded<'a> {
     #[serde(borrow)]
     pub(crate) metric: Labels<'a>,
-    /// Seconds since 1970, and what it said then.
+    /// Seconds since 1970, and the number that it said then.
     #[serde(borrow, default)]
     pub(crate) values: Vec<(f64, Cow<'a, str>)>,
+    /// The same of a native histogram.
+    #[serde(borrow, default)]
+    pub(crate) histograms: Vec<(f64, NativeHistogram<'a>)>,
+}
+
+/// What a series says at an instant.
+#[derive(Clone, Debug)]
+pub(crate) enum Said<'a> {
+    /// A number, as text.
+    Number(Cow<'a, str>),
+    /// A native histogram.
+    Histogram(NativeHistogram<'a>),
+}
+
+impl<'a> Recorded<'a> {
+    /// Its labels, and all that it said, in order.
+    pub(crate) fn told(self) -> (Labels<'a>, Vec<(f64, Said<'a>)>) {
+        let numbers = self.values.into_iter();
+        let numbers = numbers.map(|(at, text)| (at, Said::Number(text)));
+        let histograms = self.histograms.into_iter();
+        let histograms = histograms.map(|(at, histogram)| (at, Said::Histogram(histogram)));
+        let mut all: Vec<_> = numbers.chain(histograms).collect();
+        // One that was a number first and is a histogram now comes in two rows.
+        all.sort_by(|(one, _), (two, _)| one.total_cmp(two));
+        (self.metric, all)
+    }
 }
 
 /// How a note begins that says nothing against an answer.

@@ -3,7 +3,7 @@
 //! The query is the one that is asked about a single instant, so each of the snapshots is what would have been read
 //! then, staleness and all, and [`super::advance`] walks them to the same ticks.
 
-use super::answer::{self, Recorded, Series, Unusable};
+use super::answer::{self, Recorded, Said, Series, Unusable};
 use super::ask::Ask;
 use super::gauge::Sample;
 use super::query;
@@ -163,15 +163,16 @@ where
 /// One series as it is walked: what it says at the instant in hand, and what it will say.
 struct Walked<'a> {
     series: Series<'a>,
-    coming: std::iter::Peekable<std::vec::IntoIter<(f64, std::borrow::Cow<'a, str>)>>,
+    coming: std::iter::Peekable<std::vec::IntoIter<(f64, Said<'a>)>>,
     speaks: bool,
 }
 
 impl<'a> Walked<'a> {
     fn new(recorded: Recorded<'a>) -> Self {
+        let (labels, told) = recorded.told();
         Self {
-            series: Series::saying(recorded.metric, f64::NAN),
-            coming: recorded.values.into_iter().peekable(),
+            series: Series::saying(labels, f64::NAN),
+            coming: told.into_iter().peekable(),
             speaks: false,
         }
     }
@@ -234,6 +235,7 @@ pub(crate) mod fuzzing {
             .map(|series| Recorded {
                 metric: series.metric.clone(),
                 values: series.values.clone(),
+                histograms: series.histograms.clone(),
             })
             .collect();
         assert_eq!(vectors(part, again).len(), 9);

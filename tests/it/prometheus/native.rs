@@ -5,6 +5,7 @@ use crate::support::tools::Prometheus;
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
+use gradual_rollout::clock::Clock;
 use gradual_rollout::metrics::{PrometheusSettings, PrometheusSource, Source};
 use gradual_rollout::rollout::sample::{Dark, Reading};
 use gradual_rollout::rollout::spec::{ArmMetrics, Preset, Unit};
@@ -185,6 +186,13 @@ async fn native_histograms_are_judged_like_classic_ones() {
     };
     assert_eq!(populated(&canary), [(31.25, 10), (500.0, 80), (1000.0, 10)]);
     assert_eq!(populated(&control), [(31.25, 1000)]);
+
+    // What Prometheus remembers of them is read as what it says of them now: by backtests, and of control's past.
+    let now = Clock::System.now();
+    let past = source.history(&asked, now - Duration::from_secs(3), now, Duration::from_secs(1));
+    let past = past.await.unwrap();
+    let timed = past.iter().flat_map(|snapshot| snapshot.canary.pods.values());
+    assert!(timed.clone().count() > 0 && timed.clone().all(|pod| !pod.latency.is_empty()));
 
     // The classic name of a histogram that is native alone matches nothing, and errors are judged all the same.
     asked.arms.canary.metrics = metrics("edge_request_duration_seconds_bucket");
