@@ -231,6 +231,11 @@ async fn component(
     }
     place.weight = weight;
     told.join(beside::ask(&place, set).await, set, walk.checks);
+    if args.weight.is_none() {
+        for other in &planned.checks {
+            told.later(&place, set, other).await;
+        }
+    }
     Ok(told)
 }
 
@@ -293,6 +298,27 @@ impl About {
         rows.sort_by_key(place);
         self.checks = rows;
         self.name_the_unknown();
+    }
+
+    /// What is missing for checks that another phase has and this one has not: they would hold when it comes to them.
+    async fn later(&mut self, place: &beside::Place<'_>, set: &CheckSet, other: &CheckSet) {
+        let checks = other.checks.iter().filter(|check| !set.checks.contains(check));
+        let only = CheckSet {
+            checks: checks.cloned().collect(),
+            ..other.clone()
+        };
+        let asked = beside::ask(place, &only).await;
+        for query in asked.queries {
+            if !self.queries.contains(&query) {
+                self.queries.push(query);
+            }
+        }
+        for mut missing in asked.missing {
+            if !self.missing.contains(&missing) {
+                missing.of = format!("{}, of another phase", missing.of);
+                self.missing.push(missing);
+            }
+        }
     }
 
     /// A check that cannot be told is missing something, whatever it is; where the arms are, that is said of them.

@@ -186,6 +186,8 @@ pub(super) struct Actor {
     looking: bool,
     wake_at: Option<Timestamp>,
     first: bool,
+    /// What is asked for by people is there.
+    shown: bool,
     dirty: Dirty,
     /// When news are written at the latest.
     news_by: Timestamp,
@@ -258,6 +260,7 @@ impl Actor {
             looking: false,
             wake_at: None,
             first: true,
+            shown: false,
             dirty: Dirty::Soon,
             news_by: now,
             saving: false,

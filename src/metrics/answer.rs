@@ -160,7 +160,12 @@ fn result<'a>(
         return Err(unusable(Dark::Refused, why));
     }
     let answer: Answer<'_> = serde_json::from_slice(body).map_err(|_| {
-        let hint = "this is not Prometheus' API: check the endpoint's address and path";
+        // Prometheus says so in plain text while it reads its log after a start, and proxies do when it is gone.
+        let hint = if http_status >= 500 {
+            "it is starting, overloaded or gone, or a proxy before it cannot reach it: look at its log"
+        } else {
+            "this is not Prometheus' API: check the endpoint's address and path"
+        };
         unusable(
             Dark::Down,
             format!("HTTP {http_status}, not the JSON of an answer; {hint}"),

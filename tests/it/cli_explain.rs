@@ -155,6 +155,19 @@ async fn the_api_gives_the_very_facts_that_the_program_prints() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_daemon_that_finds_all_as_it_was_tells_of_it_without_waiting_for_a_change() {
+    let mut world = World::with(&["shop"]);
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    world.pass(100).await;
+    world.stop().await;
+    world.start("daemon-2");
+    world.pass(5).await;
+    let path = format!("/api/v1/rollouts/{NS}/demo/components/shop/explain");
+    let (status, told) = api(&world, &path).await;
+    assert_eq!((status, &told["state"]), (200, &json!("Walking")), "{told:#}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_api_names_what_there_is_when_it_is_asked_for_something_else() {
     let world = World::with(&["shop", "cart"]);
     world.until("seen", |w| !w.status().components.is_empty()).await;

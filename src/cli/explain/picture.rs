@@ -203,7 +203,10 @@ fn checks(out: &mut dyn Write, facts: &Facts, width: Option<usize>, now: Timesta
         return Ok(());
     }
     let counted = match facts.counted_until {
-        Some(at) => format!(", counted until {at:.0} ({} ago)", ago(at, now)),
+        Some(at) => format!(
+            ", counted until {at:.0} ({} ago)\n  told anew when a verdict changes, or after a minute",
+            ago(at, now)
+        ),
         None if facts.state == Some(State::RolledBack) => ", as they were when it went back".to_owned(),
         None => String::new(),
     };

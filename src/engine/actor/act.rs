@@ -67,7 +67,9 @@ impl Actor {
                 .publish(&self.raw, &reason, &text, note.warning);
         }
         self.tell_people(now);
-        if decision.changed || !decision.notes.is_empty() {
+        if decision.changed || !decision.notes.is_empty() || !self.shown {
+            // A start changes nothing where all is as it was, and whoever asks must not wait for what does.
+            self.shown = true;
             self.show();
         }
         self.let_go();

@@ -34,6 +34,10 @@ pub struct Beside {
     shown: BTreeMap<String, Ledger>,
     #[serde(rename = "g", skip_serializing_if = "BTreeMap::is_empty")]
     gauges: BTreeMap<String, GaugeState>,
+    /// Streams and gauges of which nothing was read yet, and since when that is waited for: one that an edit brings in the
+    /// middle of a weight was not in the dark before.
+    #[serde(rename = "w", skip_serializing_if = "BTreeMap::is_empty")]
+    waited: BTreeMap<String, Timestamp>,
 }
 
 impl Beside {
@@ -76,6 +80,11 @@ impl Beside {
         }
         self.gauges
             .retain(|name, _| set.gauges().any(|(check, _)| check.rule.name == *name));
+        for stream in &set.streams {
+            let ledger = self.ledgers.get(&stream.key);
+            let was_read = ledger.is_some_and(|ledger| ledger.counted_until().is_some());
+            self.wait(&stream.key, was_read, ctx.now);
+        }
         for (check, gauge) in set.gauges() {
             if let Some(why) = seen.unread.get(&check.rule.name) {
                 self.gauges.entry(check.rule.name.clone()).or_default().skip(why);
@@ -84,7 +93,29 @@ impl Beside {
                 let between = ctx.judge.interval.max(ctx.probe_every);
                 state.absorb(reading, gauge, self.settled_at, short_gap(between));
             }
+            let state = self.gauges.get(&check.rule.name);
+            let was_read = state.is_some_and(GaugeState::was_read);
+            self.wait(&check.rule.name, was_read, ctx.now);
         }
+        let wanted = |key: &str| {
+            set.streams.iter().any(|stream| stream.key == key)
+                || set.gauges().any(|(check, _)| check.rule.name == key)
+        };
+        self.waited.retain(|key, _| wanted(key));
+    }
+
+    fn wait(&mut self, key: &str, was_read: bool, now: Timestamp) {
+        if was_read {
+            self.waited.remove(key);
+        } else if !self.waited.contains_key(key) {
+            self.waited.insert(key.to_owned(), now);
+        }
+    }
+
+    /// Since when nothing was read of this at the weight.
+    fn waits_since(&self, key: &str) -> Timestamp {
+        let known = self.waited.get(key).copied();
+        known.map_or(self.since, |at| at.max(self.since))
     }
 
     /// The judgement of the checks on the arms, with these beside them, in the order in which they are shown; and which of
@@ -104,7 +135,7 @@ impl Beside {
         for (check, gauge) in set.gauges() {
             let unread = GaugeState::default();
             let state = self.gauges.get(&check.rule.name).unwrap_or(&unread);
-            let told: Told = state.tell(check, gauge, self.since, ctx);
+            let told: Told = state.tell(check, gauge, self.waits_since(&check.rule.name), ctx);
             main.checks.push(state.status(check, &told));
             outlooks.extend(told.outlook.and_then(|o| bounded(check.effect.class(), o)));
         }
@@ -146,7 +177,7 @@ impl Beside {
             // The arms' own darkness is told once, by the arms.
             Outlook::Unknown { .. } if stream.source == CheckSource::Arms => None,
             Outlook::Unknown { since, message, .. } => Some(Outlook::Unclear {
-                since,
+                since: since.max(self.waits_since(&stream.key)),
                 message: format!("{name}: {message}"),
             }),
             Outlook::Settling { .. } if settling => None,

@@ -144,6 +144,11 @@ pub fn stand(limits: &GaugeLimits, value: f64, control: Option<f64>) -> Stand {
 }
 
 impl GaugeState {
+    /// It was read since the weight was written.
+    pub(super) const fn was_read(&self) -> bool {
+        self.at.is_some()
+    }
+
     /// Nobody reads it: what was known of it is no longer true.
     pub(super) fn skip(&mut self, why: &str) {
         *self = Self {

@@ -307,3 +307,32 @@ async fn every_check_of_the_file_has_a_row_and_those_that_count_a_value_and_samp
     assert_eq!(handshakes["verdict"], "Breach", "{handshakes:#}");
     assert!(told["components"][0]["putBackAt"].is_string(), "{out}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_check_of_another_phase_lacks_is_missing_now() {
+    let mut record = Record(String::new());
+    record.service("shop", 15, MS, BOUNDS);
+    let prometheus = record.served().await;
+    let query = |name: &str| {
+        format!(
+            "{{name: other, metric: query, promote: {{max: 9}}, query: {{canary: 'max({name}) or vector(1)'}}}}"
+        )
+    };
+    for (promql, code) in [(query("x"), 0), (query("x").replace(" or vector(1)", ""), 3)] {
+        let yaml = file("shop", "", "").replace(
+            "steps: [{weight: 5%, hold: 10m}, {weight: 25%, hold: 10m}]",
+            &format!(
+                "phases: [{{name: pilot, steps: [{{weight: 5%, hold: 10m}}], checks: [{promql}]}}, {{name: rest, steps: [{{weight: 25%, hold: 10m}}]}}]"
+            ),
+        );
+        let (found, out, err) = run(&format!("{TEST} -o json"), &yaml, &prometheus.url(), &[]).await;
+        assert_eq!(found, code, "{out}{err}");
+        let told: Value = serde_json::from_str(&out).unwrap();
+        let missing = told["components"][0]["missing"].to_string();
+        assert_eq!(
+            missing.contains("check other, of another phase"),
+            code == 3,
+            "{missing}"
+        );
+    }
+}

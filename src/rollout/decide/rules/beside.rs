@@ -176,6 +176,43 @@ fn a_look_that_comes_some_milliseconds_early_makes_for_no_interval_longer() {
 }
 
 #[test]
+fn a_check_that_an_edit_brings_was_not_in_the_dark_before() {
+    let mut world = world(json!([]));
+    let stay = |w: &mut World| {
+        w.until("alpha at 10%", |w| w.highest("alpha") == weight(100));
+        w.say(crate::rollout::command::Verb::Pause, "alpha", None);
+        w.ticks(200);
+    };
+    stay(&mut world);
+    let brought: Vec<crate::rollout::spec::Check> = serde_json::from_value(json!([
+        lag(&json!({})),
+        {"name": "own", "metric": "errorRate", "errors": {"codes": ["499"]}},
+    ]))
+    .unwrap();
+    world.edit(|spec| spec.checks = Some(brought));
+    let dark = |decisions: &[Decision]| {
+        let notes = decisions.iter().flat_map(|d| &d.notes);
+        let of_alpha = |n: &&crate::rollout::observation::Note| n.component.as_deref() == Some("alpha");
+        notes
+            .filter(of_alpha)
+            .filter(|n| n.reason == Reason::Blind)
+            .count()
+    };
+    let after = usize::try_from(world.plan.judge.blind_after.as_secs() / 10).unwrap();
+    assert_eq!(
+        dark(&world.ticks(after - 2)),
+        0,
+        "nobody could have read them before"
+    );
+    world.restart();
+    assert_eq!(
+        dark(&world.ticks(6)),
+        1,
+        "and a daemon that begins anew knows how long that is"
+    );
+}
+
+#[test]
 fn a_hold_does_not_run_while_one_check_cannot_be_told() {
     let mut world = world(json!([lag(&json!({}))]));
     world.gauges.insert("lag".to_owned(), Ok(1.0));
