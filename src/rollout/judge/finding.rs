@@ -322,7 +322,9 @@ impl<'a> Finding<'a> {
             Why::NotMeasurable(why) => why.to_owned(),
             Why::NoControl => "control is not seen, so there is nothing to compare with".to_owned(),
             Why::ThinControl => "control has too few requests to compare with".to_owned(),
-            Why::NoHistory => format!("nothing is known of control before the rollout: {HISTORY_REMEDY}"),
+            Why::NoHistory => format!(
+                "nothing is known of control before the rollout, or not two minutes of it: {HISTORY_REMEDY}"
+            ),
             Why::ThinHistory { have, need } => format!(
                 "control had {have} requests in the 24 h before the rollout, and {need} are needed: {HISTORY_REMEDY}"
             ),
