@@ -290,11 +290,11 @@ async fn a_limit_that_has_to_give_way_to_a_moved_one_moves_with_it() {
         let mut of = moves.into_iter().filter(|m| m.kind == kind && m.wanted == wanted);
         of.next().unwrap().becomes.unwrap().0
     };
-    // Held by a promote limit of 1%, which is the rollback limit of 1.5% as well for what is 2%.
+    // Held at 2% by a promote limit of 1%; whoever loosens it to that is past the rollback limit of 1.9%.
     let becomes = found(&held_to("1%", "1.9%"), Kind::Promote, Wanted::Farther).await;
     let [new, other] = [becomes.limits, becomes.other].map(percent);
     assert!(new >= 2.0 && (other - new).abs() < 1e-9, "{becomes:?}");
-    // Tightened, the rollback limit takes the promote limit with it, and tightened too far it is control's, too.
+    // Tightened, the rollback limit takes the promote limit with it.
     let becomes = found(&held_to("3%", "8%"), Kind::Rollback, Wanted::RolledBack).await;
     let [new, other] = [becomes.limits, becomes.other].map(percent);
     assert!(new < 2.0 && (other - new).abs() < 1e-9, "{becomes:?}");

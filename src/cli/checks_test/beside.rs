@@ -134,7 +134,8 @@ impl Beside {
         let probe = Probe::new(place.source, place.at);
         let mut short = false;
         for promql in std::iter::once(&queries.canary).chain(&queries.control) {
-            // What cannot be answered now has been told of the query itself.
+            // A source that does not answer has been told of the query itself. Of a selector of several metrics
+            // Prometheus can refuse to say how often it is scraped: then nothing is known to be too short.
             let told = ranges::too_short(&probe, promql, check.rule.window).await;
             for why in told.unwrap_or_default() {
                 short = true;
