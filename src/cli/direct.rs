@@ -96,6 +96,11 @@ impl Order<'_> {
     fn is_blind(&self) -> bool {
         !self.may_raise && (self.command.verb != Verb::Set || self.weight.is_zero())
     }
+
+    /// Whether a hook that does not say what it has is set all the same: only to nothing, which no weight is below.
+    pub(super) fn goes_unread(&self) -> bool {
+        self.weight.is_zero() && !self.may_raise
+    }
 }
 
 /// The component of a name: the spec's, or one that was removed from it and still has traffic.
@@ -368,7 +373,7 @@ async fn patiently<T>(
 /// Reads, computes, writes, once.
 async fn attempt(cluster: &Reach, target: &Target<'_>, order: Order<'_>) -> Result<Written, Error> {
     let json = match read(cluster, target).await {
-        Err(Error::Mute(unread)) if order.weight.is_zero() && !order.may_raise => {
+        Err(Error::Mute(unread)) if order.goes_unread() => {
             return Err(put_back_unread(cluster, target, order, &unread).await);
         }
         read => read?,

@@ -2,7 +2,7 @@
 
 use super::beside;
 use super::connect::Reach;
-use super::direct::{self, Order};
+use super::direct::{self, Error, Order};
 use super::exit::{Exit, Failure};
 use super::pursue::Task;
 use super::table;
@@ -95,7 +95,14 @@ pub(super) async fn run(
                         }
                     }
                     Err(error) => {
-                        writeln!(out, "{}", table::plain(&format!("  {object}: {error}")))?;
+                        let line = match &error {
+                            // What the command itself does with a hook that it cannot read.
+                            Error::Mute(unread) if order.goes_unread() => {
+                                format!("  {object}: 0% would be set unread, never called done: {unread}")
+                            }
+                            error => format!("  {object}: {error}"),
+                        };
+                        writeln!(out, "{}", table::plain(&line))?;
                         exit = Exit::Refused;
                     }
                 }

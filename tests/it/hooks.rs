@@ -319,6 +319,12 @@ async fn without_a_daemon_a_hook_that_cannot_be_read_is_set_to_nothing_and_never
     let scene = Scene::new().await;
     let (cluster, settings) = deserted(&scene).await;
     let path = settings.path().to_str().unwrap();
+    let dry = ["rollback", "shop", "--dry-run", "--config", path];
+    scene.receiver.set("shop", 40.0, "01A");
+    scene.receiver.mood(Mood::Mute);
+    let (code, out, err) = cluster.run(&dry).await;
+    assert!(out.contains("0% would be set unread"), "{code} {out}{err}");
+    assert_eq!(scene.receiver.weight("shop"), 40.0, "a dry run sets nothing");
     let back = ["rollback", "shop", "--no-confirm", "--config", path];
     let emergency = [
         "emergency-rollback",
