@@ -16,8 +16,11 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// Commands whose outcome is kept.
+/// Commands whose outcome is kept, once their annotations are gone.
 pub const COMMANDS_KEPT: usize = 50;
+/// Outcomes of commands whose annotations are still there: none of them is forgotten, or it would be obeyed again. What
+/// is more waits until some of these annotations are gone.
+pub const COMMANDS_AT_ONCE: usize = 200;
 /// Entries of a component's history that are kept.
 pub const HISTORY_KEPT: usize = 12;
 
@@ -62,7 +65,7 @@ pub struct GradualRolloutStatus {
     pub waits_for_turn_since: Option<Timestamp>,
     /// The outcomes of the last commands, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 50))]
+    #[schemars(length(max = 250))]
     pub commands: Vec<CommandOutcome>,
 }
 

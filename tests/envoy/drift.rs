@@ -1,7 +1,6 @@
 //! Somebody else moves the weight while traffic flows.
 
 use crate::bridge::Kind;
-use crate::foreign::Editor;
 use crate::wait::until;
 use crate::world::{Plan, World};
 use gradual_rollout::rollout::reason::{Reason, State};
@@ -20,7 +19,7 @@ async fn a_raise_is_put_back_a_lowering_stays_and_a_tool_that_keeps_at_it_is_nam
             shop.reason == Reason::HoldingStep && shop.weight.written.permille() == 300
         })
         .await;
-    let mut editor = Editor::start(world.routes(), "shop").await;
+    let mut editor = world.editor("shop").await;
 
     editor.edit().await;
     let raised = Instant::now();
@@ -90,5 +89,60 @@ async fn a_raise_is_put_back_a_lowering_stays_and_a_tool_that_keeps_at_it_is_nam
     editor.done().await;
     let app = world.app("shop");
     assert!(app.complaints().is_empty(), "{:#?}", app.complaints());
+    assert_eq!(world.bridge.refusals(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_whose_weights_others_move_at_each_step_ends_at_everything_and_fails_no_request() {
+    let mut world = World::start(Kind::VirtualService, &[Plan::new("shop", 80)]).await;
+    let judge = json!({"interval": "1s", "settle": "1s"});
+    let steps = [("5%", "4s"), ("25%", "4s"), ("50%", "4s"), ("100%", "4s")];
+    world.roll_out("demo", &["shop"], &steps, &judge).await;
+    let mut editor = world.editor("shop").await;
+    for (step, _) in &steps[..3] {
+        let weight: u64 = step.trim_end_matches('%').parse().unwrap();
+        world
+            .until("shop", step, |shop| {
+                u64::from(shop.weight.written.permille()) == 10 * weight
+                    && shop.weight.observed == Some(shop.weight.written)
+            })
+            .await;
+        for _ in 0..4 {
+            editor.edit().await;
+        }
+        editor.weigh(weight + 30, "ada").await;
+        until("put back", async || {
+            (editor.weight().await == weight).then_some(())
+        })
+        .await;
+        world
+            .until("shop", "read back", |shop| {
+                shop.weight.observed == Some(shop.weight.written) && shop.lowering.is_none()
+            })
+            .await;
+        editor.edit().await;
+        editor.weigh(weight - 3, "ada").await;
+        world
+            .until("shop", "drifted", |shop| shop.state == State::Drifted)
+            .await;
+        editor.edit().await;
+        let said = world.run(&["resume", "-c", "shop", "--no-confirm"]).await;
+        assert!(said.status.success(), "{said:?}");
+    }
+    world
+        .until("shop", "completed", |shop| shop.state == State::Completed)
+        .await;
+    world.until_share("shop", 1.0).await;
+    editor.edit().await;
+    let edits = editor.done().await;
+    println!("{edits} edits and six foreign weights on the way to everything");
+    let app = world.app("shop");
+    assert!(app.complaints().is_empty(), "{:#?}", app.complaints());
+    let most = world
+        .spans("shop")
+        .iter()
+        .map(|span| span.share)
+        .fold(0.0, f64::max);
+    assert!((most - 1.0).abs() < 1e-9);
     assert_eq!(world.bridge.refusals(), []);
 }

@@ -11,19 +11,23 @@ use serde_json::json;
 /// A tool that applies what is in its repository, over and over.
 const TOOL: &str = "kustomize-controller";
 
-async fn world() -> World {
-    let mut world = World::start(Kind::VirtualService, &[Plan::new("shop", 80)]).await;
+/// Apps that each hold 30%.
+async fn world(kind: Kind, apps: &[&'static str]) -> World {
+    let plans: Vec<Plan> = apps.iter().map(|app| Plan::new(app, 60)).collect();
+    let mut world = World::start(kind, &plans).await;
     let judge = json!({"interval": "1s", "settle": "1s"});
     let steps = [("10%", "2s"), ("30%", "1h")];
-    world.roll_out("demo", &["shop"], &steps, &judge).await;
-    at_30(&mut world).await;
+    world.roll_out("demo", apps, &steps, &judge).await;
+    for app in apps {
+        at_30(&mut world, app).await;
+    }
     world
 }
 
 /// Waits until 30% is written, read back and judged.
-async fn at_30(world: &mut World) {
+async fn at_30(world: &mut World, app: &str) {
     world
-        .until("shop", "holding 30%", |shop| {
+        .until(app, "holding 30%", |shop| {
             shop.reason == Reason::HoldingStep
                 && shop.weight.written.permille() == 300
                 && shop.weight.observed == Some(shop.weight.written)
@@ -38,49 +42,89 @@ async fn weighs(editor: &Editor, weight: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_foreign_is_in_place_after_a_canary_failed_under_edits() {
-    let mut world = world().await;
-    let mut editor = Editor::start(world.routes(), "shop").await;
-    for _ in 0..8 {
-        editor.edit().await;
+    fail_under_edits(Kind::VirtualService).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_foreign_of_an_httproute_is_in_place_after_a_canary_failed_under_edits() {
+    fail_under_edits(Kind::HttpRoute).await;
+}
+
+async fn fail_under_edits(kind: Kind) {
+    let names = ["failing", "hanging", "refusing"];
+    let mut world = world(kind, &names).await;
+    let mut editors = Vec::new();
+    for name in names {
+        editors.push(world.editor(name).await);
     }
-    world.apps[0].canary.fail();
+    for editor in &mut editors {
+        for _ in 0..8 {
+            editor.edit().await;
+        }
+    }
+    for app in &mut world.apps {
+        match app.name {
+            "failing" => app.canary.fail(),
+            "hanging" => app.canary.hang(),
+            _ => app.canary.refuse(),
+        }
+    }
     // Evidence begins anew at the lower weight, and the canary goes back all the same.
     // Whether these come before or after it went back: it ends at nothing.
-    editor.weigh(80, "ada").await;
-    editor.edit().await;
-    editor.weigh(10, TOOL).await;
-    weighs(&editor, 0).await;
-    for _ in 0..8 {
+    for editor in &mut editors {
+        editor.weigh(80, "ada").await;
         editor.edit().await;
+        editor.weigh(10, TOOL).await;
     }
-    world
-        .until("shop", "rolled back", |shop| {
-            shop.state == State::RolledBack && shop.lowering.is_none()
-        })
-        .await;
-    world.until_share("shop", 0.0).await;
-    for weight in [30, 10, 100] {
-        editor.weigh(weight, TOOL).await;
-        editor.edit().await;
-        weighs(&editor, 0).await;
+    for editor in &mut editors {
+        weighs(editor, 0).await;
+        for _ in 0..8 {
+            editor.edit().await;
+        }
+    }
+    for name in names {
         world
-            .until("shop", "rolled back and read back", |shop| {
-                shop.state == State::RolledBack && shop.weight.observed == Some(shop.weight.written)
+            .until(name, "rolled back", |app| {
+                app.state == State::RolledBack && app.lowering.is_none()
             })
             .await;
+        world.until_share(name, 0.0).await;
     }
-    world.until_share("shop", 0.0).await;
-    world.app("shop").answers(200).await;
-    assert_eq!(editor.weight().await, 0);
-    let edits = editor.done().await;
-    println!("{edits} edits while a canary failed, each byte of them in place");
+    for weight in [30, 10, 100] {
+        for (editor, name) in editors.iter_mut().zip(names) {
+            editor.weigh(weight, TOOL).await;
+            editor.edit().await;
+            weighs(editor, 0).await;
+            world
+                .until(name, "rolled back and read back", |app| {
+                    app.state == State::RolledBack && app.weight.observed == Some(app.weight.written)
+                })
+                .await;
+        }
+    }
+    for (editor, name) in editors.into_iter().zip(names) {
+        world.until_share(name, 0.0).await;
+        world.app(name).answers(200).await;
+        assert_eq!(editor.weight().await, 0);
+        let edits = editor.done().await;
+        println!("{kind:?} {name}: {edits} edits, each byte of them in place");
+    }
     assert_eq!(world.bridge.refusals(), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_foreign_is_in_place_after_an_outage_under_edits() {
-    let mut world = world().await;
-    let mut editor = Editor::start(world.routes(), "shop").await;
+    outages_under_edits(Kind::VirtualService).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_foreign_of_an_httproute_is_in_place_after_an_outage_under_edits() {
+    outages_under_edits(Kind::HttpRoute).await;
+}
+
+async fn outages_under_edits(kind: Kind) {
+    let mut world = world(kind, &["shop"]).await;
+    let mut editor = world.editor("shop").await;
     world.prometheus.kill();
     world
         .until("shop", "blind", |shop| shop.reason == Reason::Blind)
@@ -103,7 +147,7 @@ async fn everything_foreign_is_in_place_after_an_outage_under_edits() {
     editor.edit().await;
     world.prometheus.restart().await;
     world.until_share("shop", 0.3).await;
-    at_30(&mut world).await;
+    at_30(&mut world, "shop").await;
     assert!(world.app("shop").complaints().is_empty(), "so far nothing failed");
 
     world.envoy.kill();

@@ -18,7 +18,6 @@ mod drift;
 mod edited;
 mod failing;
 mod foreign;
-mod gateway;
 mod load;
 mod objects;
 mod outages;

@@ -16,20 +16,24 @@ pub(crate) fn arm_cluster(kind: Kind, app: &str, arm: &str) -> String {
 pub(crate) fn route(kind: Kind, plan: &Plan) -> Value {
     match kind {
         Kind::VirtualService => virtual_service(plan),
-        Kind::HttpRoute => http_route(plan.name),
+        Kind::HttpRoute => http_route(plan),
     }
 }
 
 /// Control's weight is left out: it is 1.
-fn http_route(app: &str) -> Value {
+fn http_route(plan: &Plan) -> Value {
+    let app = plan.name;
+    let mut main = json!({"name": "main", "backendRefs": [
+        {"name": format!("{app}-v1"), "port": 80}, {"name": format!("{app}-v2"), "port": 80, "weight": 0},
+    ]});
+    if let Some(timeout) = plan.timeout {
+        main["timeouts"] = json!({"request": timeout});
+    }
     json!({
         "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
         "metadata": {"name": app, "namespace": NS, "labels": {"kept": "yes"}},
         "spec": {
-            "parentRefs": [{"name": "public"}], "hostnames": [host(app)],
-            "rules": [{"backendRefs": [
-                {"name": format!("{app}-v1"), "port": 80}, {"name": format!("{app}-v2"), "port": 80, "weight": 0},
-            ]}],
+            "parentRefs": [{"name": "public"}], "hostnames": [host(app)], "rules": [main],
         },
     })
 }

@@ -2,31 +2,33 @@
 
 use crate::band::is_within;
 use crate::bridge::Kind;
-use crate::foreign::Editor;
-use crate::world::{Plan, World, arrived};
+use crate::world::{Plan, Span, World, arrived};
 use gradual_rollout::rollout::reason::State;
 use serde_json::json;
 use tokio::time::Instant;
 
-/// The chance that a right share is called wrong, over all comparisons of the test.
+/// The chance that a right share is called wrong, over all comparisons of the test: each weight's band holds a little
+/// more than 99.9%, so that the whole test cries wolf once in a thousand runs.
 const ALPHA: f64 = 0.001;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn back_ends_count_each_weight_of_a_plan_and_a_hundred_changes_fail_no_request() {
-    let mut world = World::start(
-        Kind::VirtualService,
-        &[Plan::new("shop", 120), Plan::new("cart", 80)],
-    )
-    .await;
+    walk(Kind::VirtualService).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_httproute_moves_the_same_shares_and_a_hundred_changes_fail_no_request() {
+    walk(Kind::HttpRoute).await;
+}
+
+async fn walk(kind: Kind) {
+    let mut world = World::start(kind, &[Plan::new("shop", 120), Plan::new("cart", 80)]).await;
     let judge = json!({"interval": "1s", "settle": "1s"});
     let steps = [("5%", "5s"), ("25%", "5s"), ("50%", "5s"), ("100%", "5s")];
     world.roll_out("shop", &["shop"], &steps, &judge).await;
     world.roll_out("cart", &["cart"], &[("5%", "1h")], &judge).await;
     world.until_share("cart", 0.05).await;
-    let (mut shop, mut cart) = (
-        Editor::start(world.routes(), "shop").await,
-        Editor::start(world.routes(), "cart").await,
-    );
+    let (mut shop, mut cart) = (world.editor("shop").await, world.editor("cart").await);
     let began = Instant::now();
     for n in 1..=100_u64 {
         // 37 is prime to 101: up and down by all sizes, each weight once.
@@ -52,9 +54,25 @@ async fn back_ends_count_each_weight_of_a_plan_and_a_hundred_changes_fail_no_req
         .await;
     world.app("shop").answers(200).await;
 
-    let changes = world.spans("cart").len() - 1;
-    println!("{changes} changes of one weight under load in {took:.1?}");
+    let spans = world.spans("cart");
+    let changes = spans.len() - 1;
+    println!("{kind:?}: {changes} changes of one weight under load in {took:.1?}");
     assert!(changes >= 100, "{changes}");
+    // A load that stands still fails nothing either.
+    let ended: Vec<Instant> = world
+        .app("cart")
+        .load
+        .seen()
+        .iter()
+        .map(|seen| seen.ended)
+        .collect();
+    let under_load = |span: &&Span| ended.iter().any(|at| (span.from..span.to).contains(at));
+    let loaded = spans.iter().filter(under_load).count();
+    println!(
+        "requests ended in {loaded} of {} spans between changes",
+        spans.len()
+    );
+    assert!(10 * loaded >= 9 * spans.len(), "{loaded} of {}", spans.len());
     for app in &world.apps {
         let (seen, bad) = (app.load.seen().len(), app.complaints());
         println!("{}: {seen} requests, {} failed", app.name, bad.len());

@@ -3,6 +3,7 @@
 
 use crate::backend::Backend;
 use crate::bridge::{Bridge, Kind, write};
+use crate::foreign::Editor;
 use crate::load::{Load, Seen};
 use crate::objects::{arm_cluster, coarse, host, rollout, route};
 use crate::process::Process;
@@ -91,7 +92,7 @@ pub(crate) struct World {
 }
 
 /// How many of these worlds there are at once: what they measure is shares and times.
-static PLACES: Semaphore = Semaphore::const_new(2);
+static PLACES: Semaphore = Semaphore::const_new(3);
 
 struct Connection(kube::Client);
 
@@ -178,6 +179,11 @@ impl World {
 
     pub(crate) fn app(&self, name: &str) -> &App {
         self.apps.iter().find(|app| app.name == name).unwrap()
+    }
+
+    /// Somebody else who edits an app's route.
+    pub(crate) async fn editor(&self, name: &str) -> Editor {
+        Editor::start(self.kind, self.routes(), name).await
     }
 
     /// The routes at the API server.

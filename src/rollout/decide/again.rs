@@ -2,7 +2,18 @@
 
 use super::{Desk, remember, restart};
 use crate::rollout::reason::{Reason, State};
-use crate::rollout::status::Retried;
+use crate::rollout::status::{ComponentStatus, Retried};
+
+/// Whether a component stands where a person put it rather than its plan: only a person goes on from there, whatever
+/// becomes of the canary meanwhile.
+pub(super) fn is_where_a_person_put_it(c: &ComponentStatus) -> bool {
+    match c.state {
+        State::Manual | State::Drifted => true,
+        // What went back by itself knows of its retries, if only that there is none left.
+        State::RolledBack => c.retry.is_none(),
+        State::Walking | State::Completed | State::Orphaned => false,
+    }
+}
 
 impl Desk<'_> {
     /// Sets when a component that is put back begins again, and says so; nothing where it does not.

@@ -3,45 +3,66 @@
 use super::verbs::unusable;
 use super::{Desk, forget, previews};
 use crate::rollout::audit::{Audit, Stand};
-use crate::rollout::command::{Command, Verb, ago};
+use crate::rollout::command::{Command, NotACommand, Verb, ago};
 use crate::rollout::complaint::COMPLAINTS_KEPT;
 use crate::rollout::observation::Routers;
 use crate::rollout::reason::State;
 use crate::rollout::several;
 use crate::rollout::status::{
-    COMMANDS_KEPT, CommandOutcome, CommandResult, ComponentStatus, GradualRolloutStatus,
+    COMMANDS_AT_ONCE, COMMANDS_KEPT, CommandOutcome, CommandResult, ComponentStatus, GradualRolloutStatus,
 };
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest message of an outcome, in characters.
 const ROOM: usize = 2048;
+/// The longest id of an outcome, in characters.
+const ID: usize = 63;
 
 /// What became of a command for one component.
 pub(super) type Answer = Result<String, String>;
 
 impl Desk<'_> {
-    /// Obeys every command that was not dealt with before.
+    /// Obeys every command that was not dealt with before, as long as there is room to remember that.
     pub(super) fn obey(&mut self) {
-        for (key, error) in &self.seen.malformed {
-            if !self.known(&error.id) {
-                let outcome = (error.id.as_str(), error.verb.as_str(), None);
-                self.record(outcome, CommandResult::Refused, &error.message, &[], &[]);
-            }
-            self.out.done.push(key.clone());
+        let waiting = waiting(&self.seen.commands, &self.seen.malformed);
+        if trim(&mut self.status.commands, &waiting) {
+            self.out.changed = true;
         }
-        let commands = &self.seen.commands;
+        let remembered = |c: &&CommandOutcome| waiting.contains(&c.id);
+        let mut room =
+            COMMANDS_AT_ONCE.saturating_sub(self.status.commands.iter().filter(remembered).count());
+        // What is obeyed goes before what is only refused: a crowd of slips keeps no rollback waiting.
+        let (commands, mut skipped) = (&self.seen.commands, false);
         for (at, command) in commands.iter().enumerate() {
             if !self.known(&command.id) {
+                if room == 0 || skipped {
+                    // Those behind it were given later, and may count on it.
+                    skipped = true;
+                    continue;
+                }
+                room -= 1;
                 let later = commands.get(at + 1..).unwrap_or_default();
                 let before = self.stands(Some(command));
                 let (result, message) = self.carry_out(command, later);
                 let after = self.stands(Some(command));
                 let outcome = (command.id.as_str(), command.verb.word(), self.giver(command));
-                self.record(outcome, result, &message, &before, &after);
+                self.record(outcome, (result, &message), (&before, &after), &waiting);
             }
             self.out.done.push(command.key());
+        }
+        for (key, error) in &self.seen.malformed {
+            if !self.known(&error.id) {
+                if room == 0 {
+                    continue;
+                }
+                room -= 1;
+                let outcome = (error.id.as_str(), error.verb.as_str(), None);
+                let refused = (CommandResult::Refused, error.message.as_str());
+                self.record(outcome, refused, (&[], &[]), &waiting);
+            }
+            self.out.done.push(key.clone());
         }
     }
 
@@ -58,14 +79,13 @@ impl Desk<'_> {
     fn record(
         &mut self,
         (id, verb, who): (&str, &str, Option<String>),
-        result: CommandResult,
-        message: &str,
-        before: &[Stand],
-        after: &[Stand],
+        (result, message): (CommandResult, &str),
+        (before, after): (&[Stand], &[Stand]),
+        waiting: &BTreeSet<String>,
     ) {
         let outcome = outcome((id, verb, who), result, message, self.now);
         self.audit_command(&outcome, before, after);
-        keep(&mut self.status.commands, outcome);
+        keep(&mut self.status.commands, outcome, waiting);
         self.out.changed = true;
     }
 
@@ -77,8 +97,10 @@ impl Desk<'_> {
             .map(String::as_str)
             .filter(|name| *name != "*" && self.status.component(name).is_none())
             .collect();
-        if !unknown.is_empty() {
-            let there: Vec<&str> = self.status.components.iter().map(|c| c.name.as_str()).collect();
+        let there: Vec<&str> = self.status.components.iter().map(|c| c.name.as_str()).collect();
+        // A slip in one name keeps no other component's traffic where nobody wants it.
+        let proceeds = command.verb == Verb::Rollback && unknown.len() < command.wish.components.len();
+        if !unknown.is_empty() && !proceeds {
             let message = format!(
                 "no component is named {}; there are {}",
                 unknown.join(", "),
@@ -89,7 +111,12 @@ impl Desk<'_> {
         if command.verb == Verb::Approve {
             return self.approve(command);
         }
-        let (mut good, mut bad, mut answers) = (0, 0, Vec::new());
+        let stranger = |name: &&str| {
+            let why = format!("no component is named so; there are {}", there.join(", "));
+            ((*name).to_owned(), Err(why))
+        };
+        let mut answers: Vec<(String, Answer)> = unknown.iter().map(stranger).collect();
+        let (mut good, mut bad) = (0, answers.len());
         let (mut expired, mut cancelled) = (0, 0);
         for i in 0..self.status.components.len() {
             let Some(c) = self.status.components.get(i) else {
@@ -280,9 +307,8 @@ fn outcome(
     message: &str,
     at: Timestamp,
 ) -> CommandOutcome {
-    let clip = |text: &str, n: usize| text.chars().take(n).collect::<String>();
     CommandOutcome {
-        id: clip(id, 63),
+        id: clip(id, ID),
         verb: clip(verb, 16),
         who: who.map(|w| clip(&w, 256)),
         at,
@@ -291,17 +317,41 @@ fn outcome(
     }
 }
 
-fn keep(all: &mut Vec<CommandOutcome>, outcome: CommandOutcome) {
+/// The ids of commands whose annotations are there, as outcomes have them.
+fn waiting(commands: &[Command], malformed: &[(String, NotACommand)]) -> BTreeSet<String> {
+    let good = commands.iter().map(|command| command.id.as_str());
+    let bad = malformed.iter().map(|(_, error)| error.id.as_str());
+    good.chain(bad).map(|id| clip(id, ID)).collect()
+}
+
+fn clip(text: &str, n: usize) -> String {
+    text.chars().take(n).collect()
+}
+
+fn keep(all: &mut Vec<CommandOutcome>, outcome: CommandOutcome, waiting: &BTreeSet<String>) {
     all.push(outcome);
+    trim(all, waiting);
+}
+
+/// Forgets the oldest outcomes, but none whose annotation is still there: that command would be obeyed again.
+fn trim(all: &mut Vec<CommandOutcome>, waiting: &BTreeSet<String>) -> bool {
+    let before = all.len();
+    let gone = |c: &CommandOutcome| !waiting.contains(&c.id);
     // However many complain, what became of the other commands stays to be read.
-    let is_complaint = |c: &CommandOutcome| c.verb == Verb::Complaint.word();
-    if all.iter().filter(|c| is_complaint(c)).count() > COMPLAINTS_KEPT
-        && let Some(oldest) = all.iter().position(is_complaint)
-    {
-        all.remove(oldest);
-    }
-    let excess = all.len().saturating_sub(COMMANDS_KEPT);
-    all.drain(..excess);
+    let complaint = |c: &CommandOutcome| c.verb == Verb::Complaint.word();
+    let mut complaints = all.iter().filter(|c| complaint(c)).count();
+    all.retain(|c| {
+        let goes = complaint(c) && complaints > COMPLAINTS_KEPT && gone(c);
+        complaints -= usize::from(goes);
+        !goes
+    });
+    let mut excess = all.len().saturating_sub(COMMANDS_KEPT);
+    all.retain(|c| {
+        let goes = excess > 0 && gone(c);
+        excess -= usize::from(goes);
+        !goes
+    });
+    all.len() != before
 }
 
 /// Answers what waits on a resource of which nothing can be worked: refused, with the reason. What puts traffic back is
@@ -314,7 +364,13 @@ pub fn refuse(
     now: Timestamp,
 ) -> (Vec<String>, Vec<Audit>) {
     let (mut done, mut audits) = (Vec::new(), Vec::new());
+    let waiting = waiting(commands, &[]);
+    let remembered = |c: &&CommandOutcome| waiting.contains(&c.id);
+    let room = COMMANDS_AT_ONCE.saturating_sub(status.commands.iter().filter(remembered).count());
     for command in commands.iter().filter(|command| command.verb != Verb::Rollback) {
+        if audits.len() >= room {
+            break;
+        }
         done.push(command.key());
         if status.commands.iter().any(|c| c.id == command.id) {
             continue;
@@ -327,7 +383,7 @@ pub fn refuse(
         let named = status.components.iter().filter(|c| command.names(&c.name));
         let stands: Vec<Stand> = named.map(Stand::of).collect();
         audits.push(Audit::of(&outcome, &stands, &stands, now));
-        keep(&mut status.commands, outcome);
+        keep(&mut status.commands, outcome, &waiting);
     }
     (done, audits)
 }

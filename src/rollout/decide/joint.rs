@@ -1,6 +1,7 @@
 //! Where one failure means that all go back (`rollback.scope: rollout`).
 
 use super::Desk;
+use super::again::is_where_a_person_put_it;
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::spec::Scope;
 use crate::rollout::status::ComponentStatus;
@@ -54,16 +55,18 @@ impl Desk<'_> {
                 continue;
             }
             let mut message = format!("{name} was rolled back ({why}), and spec.rollback.scope is rollout");
-            if why.is_automatic_rollback()
-                && let Some(said) = self.schedule_retry(i)
-            {
+            let begins_again = why.is_automatic_rollback()
+                && !self
+                    .status
+                    .components
+                    .get(i)
+                    .is_some_and(is_where_a_person_put_it);
+            if begins_again && let Some(said) = self.schedule_retry(i) {
                 message = format!("{message}; {said}");
             }
             let retry = self.status.components.get(i).and_then(|c| c.retry);
             self.roll_back(i, target, Reason::OtherFailed, message, false, None);
-            if why.is_automatic_rollback()
-                && let Some(c) = self.status.components.get_mut(i)
-            {
+            if begins_again && let Some(c) = self.status.components.get_mut(i) {
                 c.retry = retry;
             }
             // What a person put back in an emergency waits for a person, with all that went back along with it.

@@ -31,6 +31,7 @@ mod verbs;
 pub use commands::refuse;
 pub use leaving::last_lowers;
 
+use self::again::is_where_a_person_put_it;
 use super::arrival::Arrival;
 use super::audit::Stand;
 use super::judge::{Context, Outlook};
@@ -287,9 +288,14 @@ impl<'a> Desk<'a> {
         id: Option<String>,
     ) {
         let (held, fingerprint) = (self.is_held(i, reason), self.plan_then(i, reason));
+        let by_a_person = self
+            .status
+            .components
+            .get(i)
+            .is_some_and(is_where_a_person_put_it);
         self.order(i, to, reason, emergency, id);
         let mut message = message;
-        if reason.is_automatic_rollback() && !held {
+        if reason.is_automatic_rollback() && !held && !by_a_person {
             if let Some(again) = self.schedule_retry(i) {
                 message = format!("{message}; {again}");
             }

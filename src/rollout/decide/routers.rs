@@ -1,5 +1,6 @@
 //! What the routed objects say, held against what was asked of them.
 
+use super::again::is_where_a_person_put_it;
 use super::{Desk, forget, remember};
 use crate::rollout::observation::{Mark, Raise, Routed, Routers};
 use crate::rollout::reason::{Reason, State};
@@ -354,6 +355,11 @@ impl Desk<'_> {
             .max_by(|a, b| a.id.cmp(&b.id));
         let reason = mark.as_ref().and_then(|m| m.reason).unwrap_or(Reason::Step);
         let (held, fingerprint) = (self.is_held(i, reason), self.plan_then(i, reason));
+        let by_a_person = self
+            .status
+            .components
+            .get(i)
+            .is_some_and(is_where_a_person_put_it);
         self.raised(i, weight, reason, mark.map(|m| m.id));
         let Some(c) = self.status.components.get_mut(i) else {
             return;
@@ -371,7 +377,7 @@ impl Desk<'_> {
             c.reason = reason;
             c.message = format!("it was rolled back to {weight} ({reason}); `retry` begins again");
             self.found_back.push(i);
-            if reason.is_automatic_rollback() && !held {
+            if reason.is_automatic_rollback() && !held && !by_a_person {
                 if let Some(again) = self.schedule_retry(i)
                     && let Some(c) = self.status.components.get_mut(i)
                 {

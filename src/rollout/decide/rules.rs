@@ -5,6 +5,7 @@ mod audits;
 mod beside;
 mod by_hand;
 mod complaints;
+mod crowds;
 mod dependencies;
 mod foreign;
 mod frozen;

@@ -97,6 +97,48 @@ fn what_a_person_put_back_or_paused_never_begins_again_by_itself() {
 }
 
 #[test]
+fn what_fails_where_a_person_put_it_waits_for_a_person() {
+    type Given = (&'static str, fn(&mut World));
+    let givens: [Given; 3] = [
+        ("a rollback that keeps some", |w| {
+            w.say(Verb::Rollback, "alpha", Some(weight(20)));
+        }),
+        ("a weight", |w| w.say(Verb::Set, "alpha", Some(weight(60)))),
+        ("a lower weight by somebody else", |w| {
+            for object in w.objects.get_mut("alpha").unwrap() {
+                object.weight = weight(20);
+            }
+        }),
+    ];
+    for (given, give) in givens {
+        let mut world = retrying();
+        world.until("5%", |w| w.component("alpha").weight.observed == Some(weight(50)));
+        give(&mut world);
+        world.ticks(3);
+        let stands = world.component("alpha").state;
+        assert_ne!(stands, State::Walking, "{given}");
+        assert!(!world.component("alpha").weight.written.is_zero(), "{given}");
+        world.weather.insert("alpha".into(), Weather::CanaryFails);
+        world.until("back", |w| w.component("alpha").weight.written.is_zero());
+        world.weather.insert("alpha".into(), Weather::Good);
+        let c = world.component("alpha");
+        assert_eq!(c.reason, Reason::Breach, "{given}");
+        assert!(
+            !c.message.contains("begins again by itself"),
+            "{given}: {}",
+            c.message
+        );
+        world.ticks(1000);
+        let c = world.component("alpha");
+        assert_eq!(
+            (c.state, c.weight.written),
+            (State::RolledBack, Weight::ZERO),
+            "{given}"
+        );
+    }
+}
+
+#[test]
 fn what_begins_again_waits_for_freezes_and_for_a_new_approval() {
     let mut world = retrying();
     world.until("before the gate", |w| {

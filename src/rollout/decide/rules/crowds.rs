@@ -1,0 +1,111 @@
+//! Very many commands at once, as an alert for each pod or a script that went wild brings them.
+
+use super::world::{World, weight};
+use crate::rollout::command::{Command, NotACommand, Verb, Wish};
+use crate::rollout::decide::decide;
+use crate::rollout::observation::Decision;
+use crate::rollout::reason::State;
+use crate::rollout::status::{COMMANDS_AT_ONCE, COMMANDS_KEPT};
+use std::collections::BTreeSet;
+
+fn rollbacks(world: &World, component: &str, count: u32) -> Vec<Command> {
+    let millis = u64::try_from(world.now.as_millisecond()).unwrap();
+    let command = |n: u32| Command {
+        id: ulid::Ulid::from_parts(millis, u128::from(n)).to_string(),
+        verb: Verb::Rollback,
+        wish: Wish {
+            components: vec![component.to_owned()],
+            who: "ada".into(),
+            ..Wish::default()
+        },
+    };
+    (0..count).map(command).collect()
+}
+
+/// One look at all of these annotations.
+fn look(world: &mut World, commands: &[Command], malformed: &[(String, NotACommand)]) -> Decision {
+    world.now += std::time::Duration::from_secs(1);
+    let mut seen = world.observe(false);
+    seen.commands = commands.to_vec();
+    seen.malformed = malformed.to_vec();
+    let decision = decide(&world.plan, world.status.clone(), &seen, world.now);
+    world.status = decision.next.clone();
+    decision
+}
+
+fn commanded(decision: &Decision) -> usize {
+    decision.audits.iter().filter(|audit| audit.commanded).count()
+}
+
+#[test]
+fn commands_are_obeyed_once_however_many_there_are_and_however_long_their_annotations_stay() {
+    let mut world = World::demo();
+    world.until("5%", |w| w.component("alpha").weight.written == weight(50));
+    let all = rollbacks(&world, "alpha", 180);
+    let first = look(&mut world, &all, &[]);
+    assert_eq!((first.done.len(), commanded(&first)), (180, 180));
+    assert_eq!(world.component("alpha").state, State::RolledBack);
+    let after = world.status.clone();
+    for _ in 0..5 {
+        let again = look(&mut world, &all, &[]);
+        assert_eq!(commanded(&again), 0, "nothing is obeyed a second time");
+        assert_eq!(again.done.len(), 180, "and the annotations still go");
+        assert_eq!(world.status.commands, after.commands);
+        assert_eq!(
+            world.component("alpha").lowering,
+            after.component("alpha").unwrap().lowering
+        );
+    }
+    look(&mut world, &[], &[]);
+    assert_eq!(
+        world.status.commands.len(),
+        COMMANDS_KEPT,
+        "then the oldest are forgotten"
+    );
+}
+
+#[test]
+fn what_is_more_than_can_be_remembered_waits_and_is_obeyed_in_its_turn() {
+    let mut world = World::demo();
+    world.until("5%", |w| w.component("alpha").weight.written == weight(50));
+    let mut waiting = rollbacks(&world, "alpha", 450);
+    let slip = |n: usize| {
+        let error = NotACommand {
+            id: format!("slip-{n}"),
+            verb: "bogus".into(),
+            message: "no command".into(),
+        };
+        (format!("rollout.sealos.io/command.bogus.slip-{n}"), error)
+    };
+    let mut slips: Vec<_> = (0..60).map(slip).collect();
+    let (mut obeyed, mut looks) = (BTreeSet::new(), 0);
+    while !waiting.is_empty() || !slips.is_empty() {
+        let decision = look(&mut world, &waiting, &slips);
+        assert!(world.status.commands.len() <= COMMANDS_AT_ONCE + COMMANDS_KEPT);
+        for audit in decision.audits.iter().filter(|audit| audit.commanded) {
+            assert!(obeyed.insert(audit.id.clone()), "{} is obeyed twice", audit.id);
+        }
+        waiting.retain(|command| !decision.done.contains(&command.key()));
+        slips.retain(|(key, _)| !decision.done.contains(key));
+        looks += 1;
+        assert!(looks < 10);
+    }
+    assert_eq!((obeyed.len(), looks), (510, 3));
+}
+
+#[test]
+fn a_slip_in_one_name_keeps_no_other_component_from_going_back() {
+    let mut world = World::demo();
+    world.until("5%", |w| w.component("alpha").weight.written == weight(50));
+    world.say(Verb::Rollback, "alpha", None);
+    world.commands[0].wish.components.push("nobody".into());
+    world.tick();
+    assert_eq!(world.component("alpha").state, State::RolledBack);
+    let outcome = world.status.commands.last().unwrap();
+    assert_eq!(outcome.result, crate::rollout::status::CommandResult::Partly);
+    assert!(
+        outcome.message.contains("nobody: no component is named so"),
+        "{}",
+        outcome.message
+    );
+}
