@@ -98,23 +98,33 @@ fn findings(out: &mut dyn Write, rollout: &GradualRollout, width: Option<usize>)
     lines::write(out, ("", LOOK), &text, 0, width)
 }
 
-/// That the spec cannot be used, where no component's row tells it: by what they are watched over, and that nothing rises.
-fn unusable(out: &mut dyn Write, rollout: &GradualRollout, width: Option<usize>) -> io::Result<()> {
-    let Some(status) = rollout
-        .status
-        .as_ref()
-        .filter(|status| status.refused().is_none())
-    else {
-        return Ok(());
-    };
-    let Some(condition) = status.unusable(rollout.metadata.generation) else {
+/// That the spec cannot be used. `told`: the rows of a resource of which nothing is worked say why themselves.
+fn unusable(
+    out: &mut dyn Write,
+    rollout: &GradualRollout,
+    told: bool,
+    width: Option<usize>,
+) -> io::Result<()> {
+    let Some(status) = rollout.status.as_ref() else {
         return Ok(());
     };
     let name = rollout.metadata.name.as_deref().unwrap_or_default();
-    let text = format!(
-        "{}: the spec of {name} cannot be used, and nothing rises until it is mended: {}",
-        condition.reason, condition.message
-    );
+    let text = if let Some(refused) = status.refused() {
+        if told {
+            return Ok(());
+        }
+        format!(
+            "{}: nothing of {name} is worked: {}",
+            refused.reason, refused.message
+        )
+    } else if let Some(condition) = status.unusable(rollout.metadata.generation) {
+        format!(
+            "{}: the spec of {name} cannot be used, and nothing rises until it is mended: {}",
+            condition.reason, condition.message
+        )
+    } else {
+        return Ok(());
+    };
     lines::write(out, ("", BAD), &text, 0, width)
 }
 
@@ -171,7 +181,7 @@ fn show(
             lines::width()
         };
         for rollout in &shown.rollouts {
-            unusable(out, rollout, width)?;
+            unusable(out, rollout, form == Output::Wide, width)?;
             findings(out, rollout, width)?;
         }
         // One freeze for all is told once.
@@ -430,7 +440,7 @@ mod tests {
         let mut shown = |generation| {
             rollout.metadata.generation = Some(generation);
             let mut out = Vec::new();
-            unusable(&mut out, &rollout, None).unwrap();
+            unusable(&mut out, &rollout, false, None).unwrap();
             anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string()
         };
         let said = shown(4);
@@ -440,6 +450,29 @@ mod tests {
         );
         assert!(said.contains("shop jumps"), "{said}");
         assert_eq!(shown(5), "", "the daemon has not looked at that one yet");
+        // One that was never any good has no component that could say so.
+        let status = rollout.status.as_mut().unwrap();
+        status.components.clear();
+        crate::rollout::decide::conditions::set_condition(
+            status,
+            "Stalled",
+            true,
+            "InvalidSpec",
+            told.0,
+            told.1,
+            now,
+        );
+        let shown = |told| {
+            let mut out = Vec::new();
+            unusable(&mut out, &rollout, told, None).unwrap();
+            anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string()
+        };
+        let said = shown(false);
+        assert!(
+            said.starts_with("InvalidSpec: nothing of shop is worked"),
+            "{said}"
+        );
+        assert_eq!(shown(true), "", "wide, its rows say it");
     }
 
     #[test]

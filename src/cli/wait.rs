@@ -64,10 +64,14 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
         | Verb::Retry
         | Verb::Detach
         | Verb::Complaint => {
-            return if outcome.result == CommandResult::Accepted {
-                Stand::Done(said)
-            } else {
+            // An older daemon does not say for whom.
+            let untold = outcome.result == CommandResult::Partly && outcome.refused.is_empty();
+            return if untold {
                 Stand::Refused(format!("not for every component: {}", outcome.message))
+            } else if outcome.refused.iter().any(|name| name == component) {
+                Stand::Refused(said)
+            } else {
+                Stand::Done(said)
             };
         }
     }
@@ -210,6 +214,7 @@ mod tests {
             at: "2026-03-02T09:00:00Z".parse().unwrap(),
             result,
             message: message.into(),
+            refused: Vec::new(),
         });
         rollout
     }
@@ -310,6 +315,29 @@ mod tests {
         assert_eq!(
             stand(&set, &partly, "shop"),
             Stand::Refused("it is paused".into())
+        );
+    }
+
+    #[test]
+    fn what_was_taken_up_for_some_is_done_for_them_and_refused_for_the_others() {
+        let resume = command(Verb::Resume, None);
+        let mut rollout = at(5, 5, Some(5));
+        rollout.status.as_mut().unwrap().components.push(ComponentStatus {
+            name: "other".into(),
+            ..ComponentStatus::default()
+        });
+        let message = "other: back on its plan; shop: it is not paused";
+        let mut rollout = answered(rollout, CommandResult::Partly, message);
+        let untold = stand(&resume, &rollout, "other");
+        assert!(matches!(untold, Stand::Refused(why) if why.contains("not for every")));
+        rollout.status.as_mut().unwrap().commands[0].refused = vec!["shop".into()];
+        assert_eq!(
+            stand(&resume, &rollout, "other"),
+            Stand::Done("back on its plan".into())
+        );
+        assert_eq!(
+            stand(&resume, &rollout, "shop"),
+            Stand::Refused("it is not paused".into())
         );
     }
 

@@ -1,6 +1,7 @@
 //! The switch by which a whole cluster is frozen: a ConfigMap beside the daemon, so that it takes no restart.
 //!
 //! While its `data` has a `reason` or an `until` that is not over, nothing rises anywhere. `who` and `at` are for people.
+//! Data of other names alone freeze as well: whoever wrote them meant something.
 //! What cannot be read stays as it was last known. A daemon that has never read it raises nothing: it cannot know.
 
 use super::by_hand::{ByHand, Error, FIELD_MANAGER};
@@ -18,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The ConfigMap's name.
 pub const NAME: &str = "gradual-rollout-freeze";
+/// What its data may say.
+const KEYS: [&str; 4] = ["reason", "until", "who", "at"];
 /// How long a watch that keeps failing waits at most.
 const SLOWEST: Duration = Duration::from_secs(30);
 
@@ -37,11 +40,15 @@ impl Switch {
     pub fn of(data: &BTreeMap<String, String>) -> Option<Self> {
         let text = |key: &str| data.get(key).map(|t| t.trim()).filter(|t| !t.is_empty());
         let (reason, until) = (text("reason"), text("until"));
-        if reason.is_none() && until.is_none() {
+        let slip = data.keys().find(|key| !KEYS.contains(&key.as_str()));
+        let slip = slip.map(|key| format!("its data says {key:?}, which is none of {}", KEYS.join(", ")));
+        if reason.is_none() && until.is_none() && slip.is_none() {
             return None;
         }
         Some(Self {
-            reason: reason.map(|t| t.chars().filter(|c| !c.is_control()).take(256).collect()),
+            reason: reason
+                .or(slip.as_deref())
+                .map(|t| t.chars().filter(|c| !c.is_control()).take(256).collect()),
             until: until.and_then(|t| t.parse().ok()),
             who: text("who").map(|t| t.chars().filter(|c| !c.is_control()).take(128).collect()),
         })
@@ -170,7 +177,11 @@ impl ByHand {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         };
-        let patch = Patch::Merge(json!({ "data": data }));
+        // Lifted, nothing is left of it, whatever it was.
+        let patch = Patch::Merge(match switch {
+            Some(_) => json!({ "data": data }),
+            None => json!({ "data": null }),
+        });
         let what = format!("configmap {namespace}/{NAME}");
         match super::by_hand::within(&doing, Some(&what), api.patch(NAME, &params, &patch)).await {
             Ok(_) => Ok(()),
@@ -209,6 +220,13 @@ mod tests {
         let now: Timestamp = "2026-03-02T09:00:00Z".parse().unwrap();
         assert_eq!(switch(&[]), None);
         assert_eq!(switch(&[("reason", " "), ("who", "ada")]), None);
+        // A slip of the pen in an emergency.
+        let slip = switch(&[("Reason", "stop everything")]).unwrap();
+        assert!(
+            !slip.is_over(now) && slip.words().contains("\"Reason\""),
+            "{}",
+            slip.words()
+        );
         let ends = switch(&[("until", "2026-03-02T09:00:00Z")]).unwrap();
         assert!(ends.is_over(now));
         assert!(!ends.is_over(now - Duration::from_secs(1)));

@@ -27,6 +27,7 @@ pub mod ledger;
 mod lines;
 pub mod observation;
 mod other;
+pub mod outcome;
 mod packed;
 pub mod plan;
 mod pool;

@@ -8,6 +8,7 @@ pub use super::condition::Condition;
 use super::duration::Span;
 use super::judge::Beside;
 use super::ledger::{Baseline, Ledger};
+pub use super::outcome::{COMMANDS_AT_ONCE, COMMANDS_KEPT, CommandOutcome, CommandResult};
 use super::preview::Preview;
 use super::reason::{Reason, State, Verdict};
 use super::spec::{Action, Component, Severity, timestamp_option_schema, timestamp_schema};
@@ -16,11 +17,6 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// Commands whose outcome is kept, once their annotations are gone.
-pub const COMMANDS_KEPT: usize = 50;
-/// Outcomes of commands whose annotations are still there: none of them is forgotten, or it would be obeyed again. What
-/// is more waits until some of these annotations are gone.
-pub const COMMANDS_AT_ONCE: usize = 200;
 /// Entries of a component's history that are kept.
 pub const HISTORY_KEPT: usize = 12;
 
@@ -150,45 +146,6 @@ pub struct Retried {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "timestamp_option_schema")]
     pub begun: Option<Timestamp>,
-}
-
-/// What became of a command.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct CommandOutcome {
-    /// The command's id; one that stands here is never executed again.
-    #[schemars(length(max = 63))]
-    pub id: String,
-    /// Its verb.
-    #[schemars(length(max = 16))]
-    pub verb: String,
-    /// Who gave it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256))]
-    pub who: Option<String>,
-    /// When it was dealt with.
-    #[schemars(schema_with = "timestamp_schema")]
-    pub at: Timestamp,
-    /// Whether it was taken up.
-    pub result: CommandResult,
-    /// What was done, or why not and what to do, a sentence for each component.
-    #[schemars(length(max = 2048))]
-    pub message: String,
-}
-
-/// Whether a command was taken up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum CommandResult {
-    /// For every component it named.
-    Accepted,
-    /// For some of them.
-    Partly,
-    /// For none.
-    Refused,
-    /// It came too late.
-    Expired,
-    /// A later lowering command took its place.
-    Cancelled,
 }
 
 /// What components of one pool come to together at one weight.

@@ -99,7 +99,8 @@ async fn a_plan_whose_weights_others_move_at_each_step_ends_at_everything_and_fa
     let steps = [("5%", "4s"), ("25%", "4s"), ("50%", "4s"), ("100%", "4s")];
     world.roll_out("demo", &["shop"], &steps, &judge).await;
     let mut editor = world.editor("shop").await;
-    for (step, _) in &steps[..3] {
+    // Each time somebody else: one who keeps at it is a fight.
+    for ((step, _), who) in steps[..3].iter().zip(["ada", "bob", "cyd"]) {
         let weight: u64 = step.trim_end_matches('%').parse().unwrap();
         world
             .until("shop", step, |shop| {
@@ -110,7 +111,7 @@ async fn a_plan_whose_weights_others_move_at_each_step_ends_at_everything_and_fa
         for _ in 0..4 {
             editor.edit().await;
         }
-        editor.weigh(weight + 30, "ada").await;
+        editor.weigh(weight + 30, who).await;
         until("put back", async || {
             (editor.weight().await == weight).then_some(())
         })
@@ -121,7 +122,7 @@ async fn a_plan_whose_weights_others_move_at_each_step_ends_at_everything_and_fa
             })
             .await;
         editor.edit().await;
-        editor.weigh(weight - 3, "ada").await;
+        editor.weigh(weight - 3, who).await;
         world
             .until("shop", "drifted", |shop| shop.state == State::Drifted)
             .await;

@@ -166,7 +166,8 @@ fn main_route(kind: Kind, object: &Value) -> usize {
     rules.iter().position(|rule| rule["name"] == "main").unwrap()
 }
 
-/// The object without what belongs to the product and to the server: the pair's weights, the mark, versions.
+/// The object without what belongs to the product and to the server: the pair's weights, the mark and the originals,
+/// versions.
 fn foreign(kind: Kind, object: &Value, name: &str) -> String {
     let mut object = object.clone();
     let (rules, arms) = places(kind);
@@ -181,7 +182,9 @@ fn foreign(kind: Kind, object: &Value, name: &str) -> String {
         metadata.remove(of_the_server);
     }
     if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
-        annotations.remove(&format!("rollout.sealos.io/w.{name}"));
+        for ours in ["w", "o"] {
+            annotations.remove(&format!("rollout.sealos.io/{ours}.{name}"));
+        }
         if annotations.is_empty() {
             metadata.remove("annotations");
         }

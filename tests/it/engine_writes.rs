@@ -186,3 +186,39 @@ async fn every_write_names_our_field_manager_and_the_state_it_was_decided_on() {
     ];
     assert_eq!(kinds, expected.map(str::to_owned).into());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_for_each_of_many_pods_puts_the_traffic_back_once_and_then_nothing_is_written() {
+    let mut world = World::new();
+    let log = Log::default();
+    world.start_over("pod-1", recorded(&world, &log));
+    world.until("5%", |w| w.weight("shop") == 5).await;
+    for pod in 0..230 {
+        world.say(
+            "rollback",
+            json!({"components": ["shop"], "who": "alertmanager", "reason": format!("pod {pod} fails")}),
+        );
+    }
+    let waiting = |w: &World| {
+        let annotations = w.object()["metadata"]["annotations"].clone();
+        let keys = annotations.as_object().into_iter().flatten();
+        keys.filter(|(key, _)| key.contains("/command.")).count()
+    };
+    let before = log.lock().unwrap().len();
+    world
+        .until("all are answered", |w| w.weight("shop") == 0 && waiting(w) == 0)
+        .await;
+    world.pass(30).await;
+    let writes: Vec<Write> = log.lock().unwrap().split_off(before);
+    let is = |write: &&Write, plural: &str| write.path.contains(plural);
+    let routes = writes.iter().filter(|w| is(w, "/virtualservices/")).count();
+    let statuses = writes.iter().filter(|w| w.path.ends_with("/status")).count();
+    // Once for what the first look knew, once for the rest: the mark names the command.
+    assert!(routes <= 12, "{routes} writes of the route");
+    assert!(statuses <= 30, "{statuses} writes of the status");
+    log.lock().unwrap().clear();
+    world.pass(30).await;
+    let after = log.lock().unwrap();
+    let more: Vec<_> = after.iter().filter(|w| !is(w, "/leases/")).collect();
+    assert!(more.is_empty(), "{more:#?}");
+}

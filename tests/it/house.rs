@@ -260,6 +260,29 @@ fn effects_in_pure_rooms(house: &[Source]) -> Vec<String> {
     complaints
 }
 
+/// Models of other people's programs that name what is held against them: both would be wrong in the same way.
+fn shared_with_models(models: &[Source]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for source in models {
+        for path in &source.paths {
+            let ours = path.segments.first().is_some_and(|s| s == "gradual_rollout");
+            // The bridge lives in a program of tests, whose own modules are its neighbours.
+            let proxy = source.file.starts_with("tests/envoy/") && path.starts_with(&["crate", "proxy"]);
+            let inside = path.in_crate().is_some() && !source.file.starts_with("tests/envoy/");
+            let outside = path.segments.first().is_some_and(|s| s == "crate") && !proxy;
+            if ours || inside || outside {
+                let named = path.segments.join("::");
+                complaints.push(at(
+                    source,
+                    path.line,
+                    format!("a model shares code with what it judges ({named})"),
+                ));
+            }
+        }
+    }
+    complaints
+}
+
 /// Files beyond `ceiling` lines.
 fn longer_than(ceiling: usize, house: &[Source]) -> Vec<String> {
     let long = house.iter().filter(|source| source.lines > ceiling);
@@ -327,6 +350,17 @@ fn the_pure_rooms_have_no_effects() {
 }
 
 #[test]
+fn models_share_no_code_with_what_they_judge() {
+    let root = File::new(env!("CARGO_MANIFEST_DIR"));
+    let bridge = ["mod", "http_route", "virtual_service"].map(|name| format!("tests/envoy/bridge/{name}.rs"));
+    let files = bridge
+        .into_iter()
+        .chain(["src/routing/tests/nginx/model.rs".to_owned()]);
+    let models = files.map(|file| Source::read(&file, &std::fs::read_to_string(root.join(&file)).unwrap()));
+    none(&shared_with_models(&models.collect::<Vec<_>>()));
+}
+
+#[test]
 fn no_file_is_too_long_to_read() {
     let house = our_house();
     for file in longer_than(LONG, &house) {
@@ -389,6 +423,29 @@ mod laws {
             ("src/main.rs", "use gradual_rollout::daemon;"),
         ] {
             assert_eq!(forbidden_doors(&house(file, text)).len(), 1, "{file}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_borrows_is_found_and_its_own_neighbours_are_not() {
+        for (file, text, found) in [
+            ("tests/envoy/bridge/mod.rs", "use gradual_rollout::routing;", 1),
+            ("tests/envoy/bridge/mod.rs", "use crate::world::World;", 1),
+            (
+                "tests/envoy/bridge/mod.rs",
+                "use crate::proxy::ROUTES; use super::given;",
+                0,
+            ),
+            ("src/routing/tests/nginx/model.rs", "use super::super::istio;", 1),
+            (
+                "src/routing/tests/nginx/model.rs",
+                "use crate::routing::Weight;",
+                1,
+            ),
+            ("src/routing/tests/nginx/model.rs", "use serde_json::Value;", 0),
+        ] {
+            let complaints = shared_with_models(&house(file, text));
+            assert_eq!(complaints.len(), found, "{file}: {text}: {complaints:?}");
         }
     }
 

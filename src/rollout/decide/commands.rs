@@ -45,10 +45,10 @@ impl Desk<'_> {
                 room -= 1;
                 let later = commands.get(at + 1..).unwrap_or_default();
                 let before = self.stands(Some(command));
-                let (result, message) = self.carry_out(command, later);
+                let (result, message, refused) = self.carry_out(command, later);
                 let after = self.stands(Some(command));
                 let outcome = (command.id.as_str(), command.verb.word(), self.giver(command));
-                self.record(outcome, (result, &message), (&before, &after), &waiting);
+                self.record(outcome, (result, &message, refused), (&before, &after), &waiting);
             }
             self.out.done.push(command.key());
         }
@@ -59,7 +59,7 @@ impl Desk<'_> {
                 }
                 room -= 1;
                 let outcome = (error.id.as_str(), error.verb.as_str(), None);
-                let refused = (CommandResult::Refused, error.message.as_str());
+                let refused = (CommandResult::Refused, error.message.as_str(), Vec::new());
                 self.record(outcome, refused, (&[], &[]), &waiting);
             }
             self.out.done.push(key.clone());
@@ -79,17 +79,20 @@ impl Desk<'_> {
     fn record(
         &mut self,
         (id, verb, who): (&str, &str, Option<String>),
-        (result, message): (CommandResult, &str),
+        (result, message, refused): (CommandResult, &str, Vec<String>),
         (before, after): (&[Stand], &[Stand]),
         waiting: &BTreeSet<String>,
     ) {
-        let outcome = outcome((id, verb, who), result, message, self.now);
+        let outcome = CommandOutcome {
+            refused,
+            ..outcome((id, verb, who), result, message, self.now)
+        };
         self.audit_command(&outcome, before, after);
         keep(&mut self.status.commands, outcome, waiting);
         self.out.changed = true;
     }
 
-    fn carry_out(&mut self, command: &Command, later: &[Command]) -> (CommandResult, String) {
+    fn carry_out(&mut self, command: &Command, later: &[Command]) -> (CommandResult, String, Vec<String>) {
         let unknown: Vec<&str> = command
             .wish
             .components
@@ -106,10 +109,11 @@ impl Desk<'_> {
                 unknown.join(", "),
                 there.join(", ")
             );
-            return (CommandResult::Refused, message);
+            return (CommandResult::Refused, message, Vec::new());
         }
         if command.verb == Verb::Approve {
-            return self.approve(command);
+            let (result, message) = self.approve(command);
+            return (result, message, Vec::new());
         }
         let stranger = |name: &&str| {
             let why = format!("no component is named so; there are {}", there.join(", "));
@@ -166,7 +170,16 @@ impl Desk<'_> {
             (_, 0) => CommandResult::Accepted,
             _ => CommandResult::Partly,
         };
-        (result, several::answers(&answers, ROOM))
+        let without = answers.iter().filter(|(_, answer)| answer.is_err());
+        let refused = match result {
+            CommandResult::Partly => without.map(|(name, _)| name.clone()).collect(),
+            // For none of them, or for all.
+            CommandResult::Accepted
+            | CommandResult::Refused
+            | CommandResult::Expired
+            | CommandResult::Cancelled => Vec::new(),
+        };
+        (result, several::answers(&answers, ROOM), refused)
     }
 
     /// Whether a command would let traffic to this canary grow.
@@ -314,6 +327,7 @@ fn outcome(
         at,
         result,
         message: clip(message, ROOM),
+        refused: Vec::new(),
     }
 }
 

@@ -66,8 +66,24 @@ fn action(rule: &Value, field: &str) -> Result<Value, Refusal> {
     if weighted.is_empty() {
         return Ok(json!({"direct_response": {"status": 500}}));
     }
-    let timeout = rule["timeouts"]["request"].as_str().unwrap_or("0s");
+    let timeout = match given(&rule["timeouts"], "request") {
+        None => "0s".to_owned(),
+        Some(said) => duration(said, &format!("{field}.timeouts.request"))?,
+    };
     Ok(json!({"route": {"weighted_clusters": {"clusters": weighted}, "timeout": timeout}}))
+}
+
+/// A duration as the Gateway API writes it (GEP-2257), as Envoy reads it; none at all is no limit.
+fn duration(said: &Value, field: &str) -> Result<String, Refusal> {
+    let read = said
+        .as_str()
+        .and_then(|text| text.parse::<jiff::SignedDuration>().ok());
+    match read {
+        Some(time) if !time.is_negative() && time.subsec_nanos() % 1_000_000 == 0 => {
+            Ok(format!("{}.{:03}s", time.as_secs(), time.subsec_millis()))
+        }
+        _ => refuse(&format!("{field}: {said} is no duration of whole milliseconds")),
+    }
 }
 
 fn matching(wanted: &Value, field: &str) -> Result<Value, Refusal> {

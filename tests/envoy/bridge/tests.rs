@@ -109,6 +109,26 @@ fn what_istio_refuses_is_refused_with_its_field() {
         ),
         (
             "/spec/http/0/match",
+            json!([{"uri": {"regex": "/a(?!b)"}}]),
+            "spec.http[0].match[0].uri.regex",
+        ),
+        (
+            "/spec/http/0/route/0/destination/subset",
+            json!("V1"),
+            "spec.http[0].route[0].destination.subset",
+        ),
+        (
+            "/spec/http/0/route/0/destination/subset",
+            json!("-v1"),
+            "spec.http[0].route[0].destination.subset",
+        ),
+        (
+            "/spec/gateways",
+            json!(["istio-system/Public_Gateway"]),
+            "spec.gateways[0]",
+        ),
+        (
+            "/spec/http/0/match",
             json!([{"headers": {"a b": {"exact": "1"}}}]),
             "spec.http[0].match[0].headers.a b",
         ),
@@ -153,6 +173,21 @@ fn what_istio_refuses_is_refused_with_its_field() {
 }
 
 #[test]
+fn mirror_and_mirrors_exclude_each_other_and_what_stands_behind_the_catch_all_is_read() {
+    let mut object = pair(90, 10);
+    object["spec"]["http"][0]["mirror"] = json!({"host": "shop", "subset": "v2"});
+    object["spec"]["http"][0]["mirrors"] = json!([{"destination": {"host": "shop"}}]);
+    let refusal = Kind::VirtualService.translate(&object).unwrap_err().0;
+    assert!(refusal.contains("spec.http[0]: mirror and mirrors"), "{refusal}");
+    let mut object = pair(90, 10);
+    let behind = json!({"match": [{"uri": {"prefix": ""}}],
+        "route": [{"destination": {"host": "shop", "subset": "v2"}}]});
+    object["spec"]["http"].as_array_mut().unwrap().push(behind);
+    let refusal = Kind::VirtualService.translate(&object).unwrap_err().0;
+    assert!(refusal.contains("spec.http[1].match[0].uri.prefix"), "{refusal}");
+}
+
+#[test]
 fn a_weight_that_an_httproute_does_not_say_is_one_and_nothing_left_is_a_500() {
     let object = |weights: [Value; 2]| {
         let [control, canary] = weights;
@@ -177,6 +212,13 @@ fn a_weight_that_an_httproute_does_not_say_is_one_and_nothing_left_is_a_500() {
     other["spec"]["rules"][0]["matches"] = json!([{"method": "GET"}]);
     let refusal = Kind::HttpRoute.translate(&other).unwrap_err().0;
     assert!(refusal.contains("spec.rules[0].matches[0].method"), "{refusal}");
+    let mut timed = object([json!(1), json!(1)]);
+    timed["spec"]["rules"][0]["timeouts"] = json!({"request": "900ms"});
+    let timeout = Kind::HttpRoute.translate(&timed).unwrap()["routes"][0]["route"]["timeout"].clone();
+    assert_eq!(timeout, "0.900s");
+    timed["spec"]["rules"][0]["timeouts"] = json!({"request": "soon"});
+    let refusal = Kind::HttpRoute.translate(&timed).unwrap_err().0;
+    assert!(refusal.contains("spec.rules[0].timeouts.request"), "{refusal}");
 }
 
 #[test]

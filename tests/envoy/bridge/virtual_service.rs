@@ -5,7 +5,6 @@
 use super::{Refusal, given};
 use serde_json::{Value, json};
 
-/// What Istio retries when nothing is said.
 /// What a proxy of Istio's may try again for.
 const RETRIES: [&str; 16] = [
     "5xx",
@@ -25,6 +24,7 @@ const RETRIES: [&str; 16] = [
     "resource-exhausted",
     "unavailable",
 ];
+/// What Istio retries when nothing is said.
 const RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cancelled";
 
 /// Istio's name for the cluster of a destination.
@@ -60,7 +60,11 @@ pub(super) fn translate(object: &Value) -> Result<Value, Refusal> {
             // The first route that takes everything is the last that Istio hands on. Those behind it are still read:
             // what is wrong with them is refused.
             for (n, rule) in http.iter().enumerate().skip(n + 1) {
-                self::action(rule, &format!("spec.http[{n}]"))?;
+                let field = format!("spec.http[{n}]");
+                self::action(rule, &field)?;
+                for (m, wanted) in list(rule, "match").iter().enumerate() {
+                    matching(wanted, &format!("{field}.match[{m}]"))?;
+                }
             }
             break;
         }
@@ -76,6 +80,14 @@ fn hosts(spec: &Value) -> Result<Vec<&str>, Refusal> {
         return refuse("spec.hosts: a delegate has no hosts of its own, and delegates are not served here");
     }
     let gateways = list(spec, "gateways");
+    for (n, gateway) in gateways.iter().enumerate() {
+        let name = gateway.as_str().unwrap_or_default();
+        // A name, a name with its namespace, or the word for the mesh: labels each.
+        let parts: Vec<&str> = name.split('/').collect();
+        if parts.len() > 2 || !parts.iter().all(|part| is_label(part)) {
+            return refuse(&format!("spec.gateways[{n}]: {name:?} names no Gateway"));
+        }
+    }
     let in_mesh = gateways.is_empty() || gateways.iter().any(|gateway| gateway == "mesh");
     for (n, host) in hosts.iter().enumerate() {
         if *host == "*" && in_mesh {
@@ -95,6 +107,15 @@ fn hosts(spec: &Value) -> Result<Vec<&str>, Refusal> {
         }
     }
     Ok(hosts)
+}
+
+/// A label of RFC 1123.
+fn is_label(text: &str) -> bool {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=63).contains(&text.len())
+        && text.chars().all(legal)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
 }
 
 fn covers(pattern: &str, host: &str) -> bool {
@@ -245,7 +266,7 @@ fn destination(said: &Value, field: &str) -> Result<String, Refusal> {
         },
     };
     let subset = text(said, "subset");
-    if subset.contains(|c: char| !c.is_ascii_alphanumeric() && c != '-') {
+    if !subset.is_empty() && !is_label(subset) {
         return refuse(&format!("{field}.destination.subset: {subset:?} is no label"));
     }
     Ok(cluster(host, subset, port))
@@ -313,6 +334,10 @@ fn string<'a>(said: &'a Value, field: &str) -> Result<(&'static str, &'a str), R
         (Some(("prefix", "")), None) => refuse(&format!("{field}.prefix: must not be empty")),
         (Some(("regex", value)), None) if value.is_empty() || value.len() > 1024 => {
             refuse(&format!("{field}.regex: from 1 to 1024 characters"))
+        }
+        // RE2 has neither look-around nor back references; nor has this library.
+        (Some(("regex", value)), None) if regex::Regex::new(value).is_err() => {
+            refuse(&format!("{field}.regex: {value:?} is no expression of RE2's"))
         }
         (Some(one), None) => Ok(one),
         _ => refuse(&format!("{field}: exactly one of {}", kinds.join(", "))),

@@ -1,0 +1,55 @@
+//! What became of people's commands, as the status tells and remembers it.
+
+use super::spec::timestamp_schema;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Commands whose outcome is kept, once their annotations are gone.
+pub const COMMANDS_KEPT: usize = 50;
+/// Outcomes of commands whose annotations are still there: none of them is forgotten, or it would be obeyed again. What
+/// is more waits until some of these annotations are gone.
+pub const COMMANDS_AT_ONCE: usize = 200;
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CommandOutcome {
+    /// The command's id; one that stands here is never executed again.
+    #[schemars(length(max = 63))]
+    pub id: String,
+    /// Its verb.
+    #[schemars(length(max = 16))]
+    pub verb: String,
+    /// Who gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub who: Option<String>,
+    /// When it was dealt with.
+    #[schemars(schema_with = "timestamp_schema")]
+    pub at: Timestamp,
+    /// Whether it was taken up.
+    pub result: CommandResult,
+    /// What was done, or why not and what to do, a sentence for each component.
+    #[schemars(length(max = 2048))]
+    pub message: String,
+    /// The components for which it was refused, where it was taken up for others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub refused: Vec<String>,
+}
+
+/// Whether a command was taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CommandResult {
+    /// For every component it named.
+    Accepted,
+    /// For some of them.
+    Partly,
+    /// For none.
+    Refused,
+    /// It came too late.
+    Expired,
+    /// A later lowering command took its place.
+    Cancelled,
+}
