@@ -6,6 +6,8 @@ use super::live::texts;
 use super::needs::annotate;
 use super::plan::Sources;
 use super::read::{from, ports};
+use crate::answering::{canary, typed};
+use crate::canaries::Canaries;
 use crate::cluster::{self, Cluster, annotation, meta};
 use crate::convert;
 use crate::digest;
@@ -18,13 +20,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What a run converts with.
 #[derive(Debug)]
-pub struct Inputs {
+pub struct Inputs<'a> {
     /// The controller's ConfigMap, and the digest of it.
     settings: Option<String>,
     /// The names of the ports of Services.
     services: Services,
     /// The digests of the Ingresses.
     ingresses: BTreeMap<Key, String>,
+    /// The canaries among them.
+    canaries: BTreeSet<&'a Key>,
+    /// What they split.
+    splits: Canaries<'a>,
 }
 
 /// The names of ports by number, by Service.
@@ -35,9 +41,9 @@ fn settings_digest(data: Option<&Value>) -> String {
     digest::short(data.unwrap_or(&json!({})))
 }
 
-impl Inputs {
+impl<'a> Inputs<'a> {
     /// Those of a run.
-    pub fn new(sources: &Sources<'_>) -> Self {
+    pub fn new(sources: &Sources<'a>) -> Self {
         let inventory = &sources.seen.inventory;
         let settings = controller_config(inventory, sources.options).map(|key| {
             let data = inventory.config_maps.get(&key).map(|map| json!(map.data));
@@ -49,8 +55,12 @@ impl Inputs {
             (key.clone(), ports.collect())
         });
         let prefix = convert::prefix(inventory, sources.options);
-        let ingresses = sources.seen.ingresses.iter();
+        let seen: &'a BTreeMap<Key, Value> = &sources.seen.ingresses;
+        let ingresses = seen.iter();
+        let canaries = seen.iter().filter(|(_, ingress)| canary(ingress));
         Self {
+            canaries: canaries.map(|(key, _)| key).collect(),
+            splits: Canaries::new(seen.iter()),
             settings,
             services: services.collect(),
             ingresses: ingresses
@@ -61,7 +71,11 @@ impl Inputs {
 
     /// Notes on a route or a policy what its Ingresses were.
     pub fn of(&self, object: &mut Value) {
-        let all: Vec<String> = from(object)
+        self.digests(object, &from(object));
+    }
+
+    fn digests(&self, object: &mut Value, of: &BTreeSet<Key>) {
+        let all: Vec<String> = of
             .iter()
             .filter_map(|key| Some(format!("{}/{}={}", key.0, key.1, self.ingresses.get(key)?)))
             .collect();
@@ -70,9 +84,18 @@ impl Inputs {
         }
     }
 
-    /// Notes them on a route.
-    pub fn note(&self, route: &mut Value) {
-        self.of(route);
+    /// Notes them on a route; `converted` are those of which nothing was refused.
+    pub fn note(&self, route: &mut Value, converted: &BTreeSet<Key>) {
+        let made = from(route);
+        let canaries: BTreeSet<&Key> = made.iter().filter(|key| self.canaries.contains(key)).collect();
+        if !canaries.is_empty() {
+            let typed = typed(canaries);
+            annotate(route, marks::CANARIES, &typed);
+        }
+        // A canary that was looked at, and splits nothing by nginx's own rules, is no news either.
+        let splitting = self.splits.splitting(route).into_iter().cloned();
+        let known = splitting.filter(|key| converted.contains(key));
+        self.digests(route, &known.chain(made).collect());
         if let Some(settings) = &self.settings {
             annotate(route, marks::SETTINGS, settings);
         }

@@ -224,8 +224,9 @@ async fn hand_over(
 }
 
 /// What keeps a batch from being handed over.
-const NOT_HANDED: [&str; 3] = [
+const NOT_HANDED: [&str; 4] = [
     "APPLY-NOT-PROBED",
+    "APPLY-CANARY-SPLITS",
     "APPLY-HANDED-OVER-ALREADY",
     "APPLY-ROLLOUT-SHRINKS",
 ];

@@ -90,8 +90,9 @@ const LEFT: [&str; 3] = [
 ];
 
 /// What is wrong with an Ingress, and loses nobody a guard or an answer.
-const WARNINGS: [&str; 7] = [
+const WARNINGS: [&str; 8] = [
     "STATE-BESIDE",
+    "STATE-CANARY-GONE",
     "STATE-HOST-LEFT",
     "STATE-SOURCE-CHANGED",
     "STATE-EDITED",
@@ -139,6 +140,11 @@ fn of(one: &standing::One, there: &dyn Fn(&Key) -> bool) -> Vec<Finding> {
         "STATE-DENIED" => {
             "have it let the host in, or select other pods than the gateway's".to_owned()
         }
+        "STATE-CANARY-GONE" => {
+            let others: Vec<&Key> = one.together.iter().filter(|key| there(key)).collect();
+            format!("have what it split written without it: migrate apply --ingress {} --prune", typed(others))
+        }
+        "STATE-SOURCE-CHANGED" => format!("write it anew, with all that share its host or are split with it: migrate apply --ingress {name} --widen"),
         "STATE-ORPHANED" => {
             let others: Vec<&Key> = one.together.iter().filter(|key| there(key)).collect();
             if others.is_empty() {

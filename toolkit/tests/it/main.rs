@@ -17,6 +17,7 @@ mod backup;
 mod batches;
 mod block;
 mod both_sides;
+mod canaries;
 mod cleanup;
 mod finish;
 mod foreign;
