@@ -36,9 +36,21 @@ pub struct Inputs<'a> {
 /// The names of ports by number, by Service.
 pub type Services = BTreeMap<Key, BTreeMap<u64, String>>;
 
-/// The digest of a controller's settings.
-fn settings_digest(data: Option<&Value>) -> String {
-    digest::short(data.unwrap_or(&json!({})))
+/// The digest of a controller's settings, with the headers that they name where they do.
+fn settings_digest(data: Option<&Value>, headers: Option<&Value>) -> String {
+    let empty = json!({});
+    let data = data.unwrap_or(&empty);
+    headers.map_or_else(
+        || digest::short(data),
+        |headers| digest::short(&json!([data, headers])),
+    )
+}
+
+/// The ConfigMap of headers that a controller's settings name.
+fn headers(data: &Value) -> Option<Key> {
+    let named = data.get("proxy-set-headers").and_then(Value::as_str)?.trim();
+    let (namespace, name) = named.split_once('/')?;
+    Some((namespace.to_owned(), name.to_owned()))
 }
 
 impl<'a> Inputs<'a> {
@@ -46,8 +58,11 @@ impl<'a> Inputs<'a> {
     pub fn new(sources: &Sources<'a>) -> Self {
         let inventory = &sources.seen.inventory;
         let settings = controller_config(inventory, sources.options).map(|key| {
-            let data = inventory.config_maps.get(&key).map(|map| json!(map.data));
-            format!("{}/{}@{}", key.0, key.1, settings_digest(data.as_ref()))
+            let data = |key: &Key| inventory.config_maps.get(key).map(|map| json!(map.data));
+            let own = data(&key);
+            let headers = own.as_ref().and_then(headers).and_then(|key| data(&key));
+            let digest = settings_digest(own.as_ref(), headers.as_ref());
+            format!("{}/{}@{digest}", key.0, key.1)
         });
         let services = inventory.services.iter().map(|(key, service)| {
             let ports = service.ports.iter();
@@ -135,6 +150,26 @@ fn service(host: &str) -> Option<Key> {
     (word == "svc").then(|| (namespace.to_owned(), name.to_owned()))
 }
 
+/// What a ConfigMap says, or why it may not be looked at.
+async fn data(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+) -> Result<Result<Option<Value>, String>, Trouble> {
+    match cluster.get(&cluster::CONFIG_MAP, namespace, name).await {
+        Ok(found) => {
+            Ok(Ok(found.map(|map| {
+                map.get("data").cloned().unwrap_or_else(|| json!({}))
+            })))
+        }
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(Err(status.message.clone())),
+        Err(error) => Err(Trouble::kube(
+            format!("read ConfigMap {namespace}/{name}"),
+            &error,
+        )),
+    }
+}
+
 /// What routes were made with, as it is now.
 #[derive(Debug, Default)]
 pub struct Now {
@@ -159,10 +194,15 @@ impl Now {
             let Some((space, name)) = map.split_once('/') else {
                 continue;
             };
-            let found = match cluster.get(&cluster::CONFIG_MAP, space, name).await {
-                Ok(found) => Ok(settings_digest(found.as_ref().and_then(|map| map.get("data")))),
-                Err(kube::Error::Api(status)) if status.code == 403 => Err(status.message.clone()),
-                Err(error) => return Err(Trouble::kube(format!("read ConfigMap {map}"), &error)),
+            let found = match data(cluster, space, name).await? {
+                Ok(own) => match own.as_ref().and_then(headers) {
+                    Some((space, name)) => {
+                        let headers = data(cluster, &space, &name).await?;
+                        headers.map(|headers| settings_digest(own.as_ref(), headers.as_ref()))
+                    }
+                    None => Ok(settings_digest(own.as_ref(), None)),
+                },
+                Err(why) => Err(why),
             };
             now.settings.insert(map.to_owned(), found);
         }

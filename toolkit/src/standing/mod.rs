@@ -349,7 +349,7 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], classes: &Classes, around:
     let (left, stale): (Vec<&&Value>, Vec<&&Value>) = routes
         .iter()
         .filter(old)
-        .partition(|route| beside::left(route, ingress));
+        .partition(|route| !answering::canary(ingress) && beside::left(route, ingress));
     let since = marked && marks::as_converted(ingress) != Some(true);
     let split = around.split(ingress, routes);
     let changed = !stale.is_empty() || !left.is_empty() || since;

@@ -124,7 +124,6 @@ async fn a_canary_is_of_the_route_that_it_splits_and_is_marked_with_it() {
         states(&store, &clock).await,
         [is("shop", "migrated", &[]), is("shop-c", "migrated", &[])]
     );
-    done(&store, &clock, &["validate"]).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,17 +190,17 @@ async fn a_canary_that_changes_comes_or_goes_is_a_change_of_what_it_splits() {
 async fn a_canary_that_nginx_ignores_is_no_change_and_one_that_cannot_be_converted_is() {
     let (store, clock) = split();
     let mut second = canary("ns-a", SHOP, "30");
-    second["metadata"]["name"] = json!("younger-c");
+    second["metadata"]["name"] = json!("a-second-c");
     store.put(second).unwrap();
     done(&store, &clock, &["apply", "--all"]).await;
     assert_eq!(weights(&store, SHOP), split_by(10));
     let all = states(&store, &clock).await;
     assert_eq!(
-        all[0],
+        all[1],
         is("shop", "migrated", &[]),
         "nginx uses one canary of an upstream"
     );
-    store.delete(ING, "ns-a", "younger-c").unwrap();
+    store.delete(ING, "ns-a", "a-second-c").unwrap();
     store.delete("services", "ns-a", "shop-c").unwrap();
     let said = migrate(&store, &clock, &["apply", "--all"]).await;
     show(&said);
