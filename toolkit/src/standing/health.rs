@@ -279,6 +279,16 @@ async fn backends(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding>
     Ok(findings)
 }
 
+/// Whether two of some routes are for requests of one kind.
+fn meet(names: &BTreeSet<gateway::Host>, standing: &Standing) -> bool {
+    ["/spec/http", "/spec/tls", "/spec/tcp"].iter().any(|kind| {
+        let routes = names
+            .iter()
+            .filter_map(|(namespace, name)| standing.live.get(&cluster::VIRTUAL_SERVICE, namespace, name));
+        routes.filter(|route| route.pointer(kind).is_some()).count() > 1
+    })
+}
+
 /// That a Service is not there, and what nginx does without it: with one that only a canary leads to it serves all by the
 /// other, and of Ingresses that were changed or are gone it may lead elsewhere.
 fn missing(route: &Value, service: &Key, standing: &Standing) -> Finding {
@@ -311,7 +321,8 @@ fn missing(route: &Value, service: &Key, standing: &Standing) -> Finding {
     )
 }
 
-/// Hosts that more than one `VirtualService` has at gateways: which of them answers nobody knows.
+/// Hosts that more than one `VirtualService` has at gateways: which of them answers nobody knows. One for HTTP and one for TLS
+/// that is passed on are never asked for the same.
 fn twice(standing: &Standing) -> Vec<Finding> {
     let ours: BTreeSet<String> = standing
         .live
@@ -322,7 +333,7 @@ fn twice(standing: &Standing) -> Vec<Finding> {
         .live
         .at_gateways()
         .into_iter()
-        .filter(|(host, names)| names.len() > 1 && ours.contains(host))
+        .filter(|(host, names)| names.len() > 1 && ours.contains(host) && meet(names, standing))
         .map(|(host, names)| {
             finding(
                 "VALIDATE-HOST-TWICE",

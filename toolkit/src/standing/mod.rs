@@ -332,7 +332,11 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], classes: &Classes, around:
     }
     let object = cluster::INGRESS.named(&key.0, &key.1);
     if !marked {
-        let said = "the gateway serves it, and it has not the mark: apply was ended half-way, or somebody took it off";
+        let said = if routes.iter().any(|route| around.is_served(route)) {
+            "the gateway serves it, and it has not the mark: apply was ended half-way, or somebody took it off"
+        } else {
+            "a route was made of it that no Gateway has open yet, and it has not the mark: apply was ended half-way"
+        };
         one.wrong
             .push(("STATE-UNMARKED", object.clone(), said.to_owned()));
     }
@@ -433,6 +437,14 @@ fn changed_since(object: String, ingress: &Value, routes: &[&Value], served: boo
 }
 
 impl Around<'_> {
+    /// Whether a Gateway has a host of a route.
+    fn is_served(&self, route: &Value) -> bool {
+        let namespace = meta(route, "namespace");
+        hosts(route)
+            .iter()
+            .any(|host| is_open(namespace, host, self.open))
+    }
+
     /// What nginx splits of an Ingress otherwise than its routes do; of a canary itself it is said what was changed.
     fn split(&self, ingress: &Value, routes: &[&Value]) -> Vec<String> {
         if answering::canary(ingress) {
@@ -507,7 +519,11 @@ impl Around<'_> {
             found.push(("STATE-SHUT", object.clone(), said));
         }
         found.extend(loose::needs(route, self.live));
-        found.extend(self.guards.stale(route));
+        let there = |key: &Key| {
+            let standing = self.standing;
+            standing.ingresses.get(key).or_else(|| standing.beside.get(key))
+        };
+        found.extend(self.guards.stale(route, &there));
         found.extend(loose::taken(route, self.live, &self.foreign));
         let unmade = self.unmade.routes.get(&gateway::key(route));
         found.extend(unmade.into_iter().flatten().cloned());

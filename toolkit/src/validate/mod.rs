@@ -90,7 +90,8 @@ const LEFT: [&str; 3] = [
 ];
 
 /// What is wrong with an Ingress, and loses nobody a guard or an answer.
-const WARNINGS: [&str; 8] = [
+const WARNINGS: [&str; 9] = [
+    "STATE-GUARD-AHEAD",
     "STATE-BESIDE",
     "STATE-CANARY-GONE",
     "STATE-HOST-LEFT",
@@ -126,6 +127,9 @@ fn of(one: &standing::One, there: &dyn Fn(&Key) -> bool) -> Vec<Finding> {
         }
         "STATE-OTHER-CLASS" => format!(
             "take away what was made of it: {}; or give it its class again", one.back
+        ),
+        "STATE-GUARD-AHEAD" => format!(
+            "write its route, and see what it lacks: migrate apply --ingress {name} --widen"
         ),
         "STATE-GUARD-ELSEWHERE" => {
             "give the Gateway its pods again (spec.selector), or move the hosts to another: migrate apply --gateway"

@@ -13,6 +13,7 @@ mod adversity;
 mod after_cleanup;
 mod any_cluster;
 mod apply;
+mod as_it_would_be;
 mod backup;
 mod batches;
 mod block;
