@@ -2,6 +2,7 @@
 //! wildcard, and those that a canary has to do with: whatever leads to the Service and port that it splits, and to its own,
 //! without which it would not be known what nginx splits. Who opens one of them there opens all of them.
 
+use crate::answering::ON;
 use gradual_rollout_migration::input::{Backend, Ingress, Inventory, Key, Port};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -50,7 +51,7 @@ fn places(ingress: &Ingress) -> Vec<(String, Option<&str>, Upstream<'_>)> {
 
 fn is_canary(ingress: &Ingress) -> bool {
     let mut notes = ingress.meta.annotations.iter();
-    notes.any(|(name, value)| name.ends_with("/canary") && value.trim() == "true")
+    notes.any(|(name, value)| name.ends_with("/canary") && ON.contains(&value.trim()))
 }
 
 /// Canaries with everything that leads to what they split, or to their own back end, both ways.

@@ -279,13 +279,22 @@ async fn backends(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding>
     Ok(findings)
 }
 
-/// Whether two of some routes are for requests of one kind.
+/// Whether two of some routes may be for requests of one kind; one that says nothing of its kind may be for any.
 fn meet(names: &BTreeSet<gateway::Host>, standing: &Standing) -> bool {
-    ["/spec/http", "/spec/tls", "/spec/tcp"].iter().any(|kind| {
-        let routes = names
-            .iter()
-            .filter_map(|(namespace, name)| standing.live.get(&cluster::VIRTUAL_SERVICE, namespace, name));
-        routes.filter(|route| route.pointer(kind).is_some()).count() > 1
+    const KINDS: [&str; 3] = ["/spec/http", "/spec/tls", "/spec/tcp"];
+    let mut taken: BTreeSet<&str> = BTreeSet::new();
+    let mut routes = names
+        .iter()
+        .filter_map(|(namespace, name)| standing.live.get(&cluster::VIRTUAL_SERVICE, namespace, name));
+    routes.any(|route| {
+        let own = KINDS.iter().filter(|kind| route.pointer(kind).is_some());
+        let mut own: BTreeSet<&str> = own.copied().collect();
+        if own.is_empty() {
+            own.extend(KINDS);
+        }
+        let meets = !own.is_disjoint(&taken);
+        taken.extend(own);
+        meets
     })
 }
 

@@ -131,6 +131,9 @@ fn of(one: &standing::One, there: &dyn Fn(&Key) -> bool) -> Vec<Finding> {
         "STATE-GUARD-AHEAD" => format!(
             "write its route, and see what it lacks: migrate apply --ingress {name} --widen"
         ),
+        "STATE-NO-ROUTE" => format!(
+            "write it anew: migrate apply --ingress {name}; where nginx does not serve it either, take its mark off: migrate rollback --ingress {name}"
+        ),
         "STATE-GUARD-ELSEWHERE" => {
             "give the Gateway its pods again (spec.selector), or move the hosts to another: migrate apply --gateway"
                 .to_owned()

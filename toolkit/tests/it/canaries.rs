@@ -20,7 +20,7 @@ fn show(said: &Said) {
 
 fn canary(namespace: &str, host: &str, weight: &str) -> Value {
     let mut made = ingress(namespace, "shop-c");
-    made["metadata"]["annotations"] = json!({"nginx.ingress.kubernetes.io/canary": "true",
+    made["metadata"]["annotations"] = json!({"nginx.ingress.kubernetes.io/canary": "True",
         "nginx.ingress.kubernetes.io/canary-weight": weight});
     made["spec"]["rules"][0]["host"] = json!(host);
     made
