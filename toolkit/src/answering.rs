@@ -33,10 +33,13 @@ pub fn names(ingress: &Value) -> BTreeSet<String> {
     all
 }
 
+/// What switches something on, as the controller reads it.
+pub const ON: [&str; 6] = ["1", "t", "T", "true", "TRUE", "True"];
+
 /// Whether an Ingress is only beside another of its host and path.
 pub fn canary(ingress: &Value) -> bool {
-    entries(ingress, "/metadata/annotations")
-        .any(|(name, value)| name.ends_with("/canary") && value.as_str() == Some("true"))
+    let on = |value: &Value| value.as_str().is_some_and(|value| ON.contains(&value.trim()));
+    entries(ingress, "/metadata/annotations").any(|(name, value)| name.ends_with("/canary") && on(value))
 }
 
 /// Ingresses by the names that nginx has a server for.

@@ -10,7 +10,7 @@
 //! - [`cluster`]: objects of kinds that may be absent, read page by page; [`digest`]: of objects;
 //! - [`backup`], [`restore`]: what a migration may change, kept in a folder and put back;
 //! - [`see`] and [`put`]: reading and writing a cluster's objects;
-//! - [`classes`]: which Ingresses are ingress-nginx's;
+//! - [`classes`]: which Ingresses are ingress-nginx's; [`canaries`]: which routes some of them split;
 //! - [`preflight`]: what stands in the way of a migration;
 //! - [`convert`]: a cluster's Ingresses as the pure converter reads them; [`marks`]: what is written to know them again;
 //! - [`apply`]: what was converted, written batch by batch; [`rollback`]: all of it undone;
@@ -28,6 +28,7 @@ pub mod apply;
 pub mod backup;
 pub mod batch;
 pub mod block;
+pub mod canaries;
 pub mod classes;
 pub mod cleanup;
 pub mod cluster;

@@ -40,13 +40,17 @@ pub const HANDED_OVER: &str = "rollout.sealos.io/handed-over";
 /// What nginx counted for an Ingress, and when; an annotation of an Ingress. Written by merge patch, as [`PROBED_AT`].
 pub const REQUESTS: &str = "rollout.sealos.io/nginx-requests";
 
+/// The canaries among the Ingresses that a route was made of, by comma; an annotation of a `VirtualService`. They split what
+/// the others serve, and serve nothing themselves.
+pub const CANARIES: &str = "rollout.sealos.io/canaries";
+
 /// What a route may not be without, as `Kind namespace/name` by comma; an annotation of a `VirtualService`.
 pub const NEEDS: &str = "rollout.sealos.io/needs";
 
 /// The Ingresses whose paths a route answers itself, as they cannot be converted any more, by comma; an annotation of a
 /// `VirtualService`.
 pub const CLOSED: &str = "rollout.sealos.io/closed";
-/// The digests of the Ingresses that an object was made of, as `namespace/name=digest` by comma; an annotation of a
+/// The digests of the Ingresses that an object was made of, and of canaries that were looked at and split nothing of it, as `namespace/name=digest` by comma; an annotation of a
 /// `VirtualService` and of an `AuthorizationPolicy`.
 pub const SOURCES: &str = "rollout.sealos.io/source-hashes";
 /// The controller's ConfigMap that a route was made with, and the digest of it, as `namespace/name@digest`; an annotation

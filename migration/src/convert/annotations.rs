@@ -43,6 +43,11 @@ impl<'a> Annotations<'a> {
         Some(value.trim()).filter(|value| !value.is_empty())
     }
 
+    /// The value, trimmed, of one that somebody else reports about.
+    pub(super) fn given(&self, name: &str) -> Option<&'a str> {
+        self.given.get(name).map(|value| value.trim())
+    }
+
     /// A boolean; what is none is reported and counts as absent.
     pub(super) fn flag(&self, name: &str) -> Option<bool> {
         let text = self.text(name)?;
@@ -91,6 +96,12 @@ impl<'a> Annotations<'a> {
         self.entries
             .borrow_mut()
             .push(Entry::new(code, field, value).with(detail));
+    }
+
+    /// Reports about a setting of the controller that holds for the Ingress as it says nothing else.
+    pub(super) fn note_setting(&self, code: Code, key: &str, value: &str) {
+        let entry = Entry::new(code, format!("ConfigMap data.{key}"), value);
+        self.entries.borrow_mut().push(entry);
     }
 
     /// All that was reported, and a report about everything that nobody asked for.

@@ -114,9 +114,9 @@ impl Emitter<'_, '_> {
             let own = written.then(|| (server.host.clone(), spec));
             all.extend(own.into_iter().chain(www).map(|(host, spec)| Served {
                 namespace: super::namespace(server, self.members, self.options),
+                from: self.provenance(server, host == server.host),
                 host,
                 spec,
-                from: self.provenance(server),
                 security: security.clone(),
             }));
         }
@@ -170,14 +170,30 @@ impl Emitter<'_, '_> {
         }
     }
 
-    fn provenance(&self, server: &Server<'_>) -> String {
-        let members = server.members.iter().filter_map(|index| self.members.get(*index));
-        let mut names: Vec<String> = members
+    /// The Ingresses of a server, and where it serves, the canaries that split it, whatever host they are of: what they say
+    /// is in its routes.
+    fn provenance(&self, server: &Server<'_>, serves: bool) -> String {
+        let canaries = server.locations.iter().filter(|_| serves);
+        let canaries = canaries.filter_map(|location| self.hanging(location));
+        let all = server
+            .members
+            .iter()
+            .copied()
+            .chain(canaries.map(|canary| canary.member));
+        let members = all.filter_map(|index| self.members.get(index));
+        let names: BTreeSet<String> = members
             .filter(|m| !m.ghost)
             .map(|m| format!("{}/{}", m.ingress.meta.namespace, m.ingress.meta.name))
             .collect();
-        names.sort();
-        names.join(",")
+        names.into_iter().collect::<Vec<_>>().join(",")
+    }
+
+    /// The canary that splits what a location serves, by however small a share.
+    pub(super) fn hanging(&self, location: &Location<'_>) -> Option<&Hanging> {
+        let redirects = self.members.get(location.member)?.features.redirect.is_some() && !location.bare;
+        let upstream = &location.resolved.as_ref()?.upstream;
+        let serves = location.refused.is_empty() && !redirects;
+        self.canaries.get(upstream).filter(|_| serves)
     }
 
     fn tell(

@@ -2,12 +2,11 @@
 
 use super::annotations::Annotations;
 use super::canary::{self, Rules};
-use super::settings::{REDIRECTS, Settings};
+use super::settings::{self, REDIRECTS, Settings};
 use super::{address, balance, cors, headers, snippet};
-use crate::input::{ConfigMap, Ingress, Key};
+use crate::input::{Ingress, Inventory};
 use crate::istio::{CorsPolicy, Headers, LoadBalancer, Redirect, Retries};
 use crate::report::{Code, Entry};
-use std::collections::BTreeMap;
 
 /// What is spoken to the back end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,15 +44,13 @@ pub(super) struct Features {
     /// In seconds.
     pub connect_timeout: Option<u64>,
     pub passthrough: bool,
+    /// Whether nginx knows an authority for certificates of clients, and asks nobody for one.
+    pub unasked: bool,
     pub canary: Option<Rules>,
 }
 
 /// Reads the annotations; whatever is lost, changed or refused is among the entries.
-pub(super) fn read(
-    ingress: &Ingress,
-    settings: &Settings,
-    config_maps: &BTreeMap<Key, ConfigMap>,
-) -> (Features, Vec<Entry>) {
+pub(super) fn read(ingress: &Ingress, settings: &Settings, inventory: &Inventory) -> (Features, Vec<Entry>) {
     let notes = Annotations::new(&ingress.meta.annotations, &settings.prefix);
     if notes.flag("canary") == Some(true) {
         let features = Features {
@@ -79,9 +76,13 @@ pub(super) fn read(
         allow: ranges(
             &notes,
             &["allowlist-source-range", "whitelist-source-range"],
-            &settings.allow,
+            ("whitelist-source-range", &settings.allow),
         ),
-        deny: ranges(&notes, &["denylist-source-range"], &settings.deny),
+        deny: ranges(
+            &notes,
+            &["denylist-source-range"],
+            ("denylist-source-range", &settings.deny),
+        ),
         vhost: vhost(&notes),
         headers: Headers::default(),
         retries: retries(&notes),
@@ -89,8 +90,10 @@ pub(super) fn read(
         sticky: notes.text("affinity") == Some("cookie"),
         connect_timeout: notes.seconds("proxy-connect-timeout"),
         passthrough: passthrough(&notes, settings),
+        unasked: unasked(&notes, inventory),
         canary: None,
     };
+    features.headers.request.clone_from(&settings.request_headers);
     // nginx strips a slash; it is told only where somebody thought of it.
     if notes.flag("preserve-trailing-slash") == Some(false) {
         notes.note(Code::SlashStrip, "preserve-trailing-slash");
@@ -109,7 +112,12 @@ pub(super) fn read(
             prefix,
         );
     }
-    headers::custom(&notes, settings, config_maps, &mut features.headers.response);
+    headers::custom(
+        &notes,
+        settings,
+        &inventory.config_maps,
+        &mut features.headers.response,
+    );
     snippet::read(&notes, settings, &mut features.headers);
     let global = notes.flag("enable-global-auth").unwrap_or(true);
     let mut entries = notes.finish(false);
@@ -186,14 +194,21 @@ fn redirect(notes: &Annotations<'_>) -> Option<Redirect> {
         return None;
     };
     redirect.redirect_code = code;
-    if !url.contains('?') {
+    // Path and query stay where the address ends in the request's own.
+    if !url.contains('?') && redirect.uri.is_some() {
         notes.note(Code::RedirectQuery, name);
     }
     Some(redirect)
 }
 
-/// An address taken apart. Envoy keeps the request's path where the redirect has none, so there always is one.
+/// What nginx sends to the other host is what was asked for here, as Envoy does where a redirect has no path.
+pub(crate) const WHOLE: &str = "$request_uri";
+
+/// An address taken apart. Envoy keeps the request's path where the redirect has none, so there always is one, unless nginx
+/// keeps it too.
 fn address_of(url: &str) -> Option<Redirect> {
+    let whole = url.strip_suffix(WHOLE);
+    let url = whole.unwrap_or(url);
     if url.contains('$') || url.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return None;
     }
@@ -204,15 +219,16 @@ fn address_of(url: &str) -> Option<Redirect> {
         Some((host, port)) => (host, Some(port.parse().ok().filter(|port| *port > 0)?)),
         None => (authority, None),
     };
-    if host.is_empty() || !["http", "https"].contains(&scheme) {
+    if host.is_empty() || !["http", "https"].contains(&scheme) || whole.is_some() && !path.is_empty() {
         return None;
     }
+    let uri = if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("/{path}")
+    };
     Some(Redirect {
-        uri: Some(if path.starts_with('/') {
-            path.to_owned()
-        } else {
-            format!("/{path}")
-        }),
+        uri: whole.is_none().then_some(uri),
         authority: Some(host.to_owned()),
         port,
         scheme: Some(scheme.to_owned()),
@@ -287,7 +303,7 @@ fn sni(notes: &Annotations<'_>) -> Option<String> {
     name.filter(|name| !name.contains('$')).map(ToOwned::to_owned)
 }
 
-fn ranges(notes: &Annotations<'_>, names: &[&str], default: &[String]) -> Vec<String> {
+fn ranges(notes: &Annotations<'_>, names: &[&str], (key, default): (&str, &[String])) -> Vec<String> {
     let read = |name: &&str| -> Option<(String, Vec<String>)> {
         let parts = notes.text(name)?.split(',').map(|part| part.trim().to_owned());
         let mut all: Vec<String> = parts.collect();
@@ -297,6 +313,10 @@ fn ranges(notes: &Annotations<'_>, names: &[&str], default: &[String]) -> Vec<St
     };
     let given: Vec<_> = names.iter().filter_map(read).collect();
     let Some((name, first)) = given.first() else {
+        // Whoever says it, addresses are judged as the gateway sees them.
+        if !default.is_empty() {
+            notes.note_setting(Code::ClientAddress, key, &default.join(","));
+        }
         return default.to_vec();
     };
     for (other, list) in given.iter().skip(1) {
@@ -371,6 +391,34 @@ fn passthrough(notes: &Annotations<'_>, settings: &Settings) -> bool {
         None => notes.note(Code::Passthrough, "ssl-passthrough"),
     }
     false
+}
+
+/// With an authority and verifying switched off nginx asks nobody for a certificate, and tells back ends so. Without the Secret
+/// it answers nobody, and a name that has to match none matches: both are as if it verified.
+fn unasked(notes: &Annotations<'_>, inventory: &Inventory) -> bool {
+    const SECRET: &str = "auth-tls-secret";
+    let off = notes.given("auth-tls-verify-client") == Some("off");
+    let matches = notes
+        .given("auth-tls-match-cn")
+        .is_some_and(|name| !name.is_empty());
+    let secret = notes.given(SECRET).and_then(settings::key);
+    let known = secret.and_then(|key| inventory.secrets.get(&key));
+    let there = known.is_some_and(|secret| secret.keys.contains("ca.crt"));
+    if !off || matches || !there {
+        return false;
+    }
+    for name in [
+        SECRET,
+        "auth-tls-verify-client",
+        "auth-tls-verify-depth",
+        "auth-tls-error-page",
+        "auth-tls-pass-certificate-to-upstream",
+    ] {
+        if notes.text(name).is_some() {
+            notes.note(Code::NoCounterpart, name);
+        }
+    }
+    true
 }
 
 fn satisfy(notes: &Annotations<'_>) {

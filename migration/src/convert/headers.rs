@@ -34,6 +34,65 @@ pub(super) fn set(
     }
 }
 
+/// Sets a header to what the gateway knows of a request.
+pub(super) fn set_variable(operations: &mut HeaderOperations, name: &str, variable: &str) {
+    operations
+        .set
+        .insert(name.to_ascii_lowercase(), format!("%{variable}%"));
+}
+
+/// Whether a value is what the gateway knows of a request, and no text.
+pub(super) fn is_variable(value: &str) -> bool {
+    value.replace("%%", "").contains('%')
+}
+
+/// What nginx tells back ends of a certificate that it asks nobody for: whoever sends these headers himself is not believed.
+pub(super) fn no_certificate(operations: &mut HeaderOperations) {
+    operations
+        .set
+        .insert("ssl-client-verify".to_owned(), "NONE".to_owned());
+    for name in ["ssl-client-cert", "ssl-client-issuer-dn", "ssl-client-subject-dn"] {
+        if !operations.remove.iter().any(|removed| removed == name) {
+            operations.remove.push(name.to_owned());
+        }
+    }
+    operations.remove.sort();
+}
+
+/// Request headers that the controller sets for all, from its ConfigMap, and what of them is not as it was. One whose value
+/// only nginx knows is taken away: else whoever sends it himself would be believed.
+pub(super) fn of_all(map: &ConfigMap, operations: &mut HeaderOperations) -> Vec<(String, &'static str)> {
+    // The gateway decides about these itself.
+    const ITS_OWN: [&str; 6] = [
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "upgrade",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+    ];
+    let mut lost = Vec::new();
+    for (name, text) in &map.data {
+        let lower = name.to_ascii_lowercase();
+        let text = text.trim();
+        if !is_name(name) || lower == "host" {
+            lost.push((name.clone(), "is no header that can be set"));
+        } else if ITS_OWN.contains(&lower.as_str()) {
+            lost.push((name.clone(), "the gateway decides about it itself"));
+        } else if let Some(value) = value(text).filter(|_| !text.contains('$')) {
+            operations.set.insert(lower, value);
+        } else {
+            if !text.is_empty() {
+                lost.push((name.clone(), "has a value of nginx's own, so it is taken away"));
+            }
+            operations.remove.push(lower);
+        }
+    }
+    operations.remove.sort();
+    operations.remove.dedup();
+    lost
+}
+
 /// Takes a header away.
 pub(super) fn remove(
     notes: &Annotations<'_>,

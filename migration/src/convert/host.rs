@@ -171,8 +171,7 @@ impl<'a> Emitter<'a, '_> {
     }
 
     fn split<'s>(&'s self, location: &Location<'_>) -> Option<Split<'s>> {
-        let upstream = &location.resolved.as_ref()?.upstream;
-        let canary = self.canaries.get(upstream)?;
+        let canary = self.hanging(location)?;
         Some(Split {
             rules: &canary.rules,
             destination: &canary.resolved.destination,

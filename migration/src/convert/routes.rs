@@ -3,6 +3,7 @@
 use super::Options;
 use super::backend::Resolved;
 use super::canary::{Arm, Rules};
+use super::headers;
 use super::servers::{Location, Member, Place, Server};
 use super::settings::Settings;
 use super::shape::Shape;
@@ -176,6 +177,15 @@ impl<'a> Scene<'a, '_> {
         let mut headers = self.member(location)?.features.headers.clone();
         if location.place == Place::Root {
             headers = Headers::default();
+        }
+        // The authority is the server's, so every location's back end is told.
+        let mut members = self
+            .server
+            .members
+            .iter()
+            .filter_map(|index| self.members.get(*index));
+        if members.any(|member| member.features.unasked) {
+            headers::no_certificate(&mut headers.request);
         }
         if let Some(value) = self.settings.hsts.as_ref().filter(|_| hsts) {
             let name = "strict-transport-security".to_owned();

@@ -38,7 +38,7 @@ pub(super) fn members<'a>(
     });
     ours.into_iter()
         .map(|(ingress, ghost)| {
-            let (features, entries) = features::read(ingress, settings, &inventory.config_maps);
+            let (features, entries) = features::read(ingress, settings, inventory);
             let (mut refused, mut for_host) = (Vec::new(), Vec::new());
             for entry in entries {
                 let code = entry.code;

@@ -1,8 +1,9 @@
 //! The controller's ConfigMap and flags, as far as they decide about routes; the rest is reported.
 
 use super::Options;
-use super::{address, controller};
+use super::{address, controller, headers};
 use crate::input::{Inventory, Key};
+use crate::istio::HeaderOperations;
 use crate::report::{Code, Entry};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,6 +47,8 @@ pub(super) struct Settings {
     pub passthrough: Option<bool>,
     pub default_certificate: Option<Key>,
     pub allowed_headers: Vec<String>,
+    /// Headers that back ends are told whatever an Ingress says.
+    pub request_headers: HeaderOperations,
     /// Controls of the whole controller: key and value.
     pub security: Vec<(String, String)>,
     /// The same, that an Ingress may switch off.
@@ -175,6 +178,8 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
         |_| list("no-tls-redirect-locations"),
     );
     let (classes, legacy) = controller::classes(inventory, options, &flags);
+    let (request_headers, lost) = request_headers(text(REQUEST_HEADERS), inventory);
+    entries.extend(lost);
     let settings = Settings {
         doubts,
         prefix: controller::prefix(options, &flags),
@@ -207,6 +212,7 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
         },
         default_certificate: controller::certificate(options, &flags),
         allowed_headers: list("global-allowed-response-headers"),
+        request_headers,
         security,
         global_auth: text("global-auth-url").map(ToOwned::to_owned),
     };
@@ -239,6 +245,28 @@ fn hsts(on: &impl Fn(&str, bool) -> bool, age: Option<u64>) -> Option<String> {
         };
         format!("max-age={age}{domains}{preload}")
     })
+}
+
+/// Where the controller is told which headers all back ends get.
+const REQUEST_HEADERS: &str = "proxy-set-headers";
+
+/// Those headers, and what of them is lost. Of a ConfigMap that was not read nobody knows what it keeps clients from saying.
+fn request_headers(named: Option<&str>, inventory: &Inventory) -> (HeaderOperations, Vec<Entry>) {
+    let mut operations = HeaderOperations::default();
+    let Some(named) = named else {
+        return (operations, Vec::new());
+    };
+    let entry = |detail: String| {
+        Entry::new(Code::ControllerSetting, format!("data.{REQUEST_HEADERS}"), named).with(detail)
+    };
+    let Some(map) = key(named).and_then(|key| inventory.config_maps.get(&key)) else {
+        return (operations, vec![entry("that ConfigMap was not read".to_owned())]);
+    };
+    let lost = headers::of_all(map, &mut operations);
+    let entries = lost
+        .into_iter()
+        .map(|(name, why)| entry(format!("{name:?} {why}")));
+    (operations, entries.collect())
 }
 
 /// What a converter that looks at annotations alone loses in silence.
@@ -305,6 +333,7 @@ const READ: &[&str] = &[
     "global-allowed-response-headers",
     "proxy-body-size",
     "enable-underscores-in-headers",
+    REQUEST_HEADERS,
 ];
 
 fn unconverted(data: &BTreeMap<String, String>) -> Vec<Entry> {

@@ -21,6 +21,7 @@ const HARMLESS: &[&str] = &[
     "keepalive_timeout",
     "send_timeout",
     "proxy_http_version",
+    "proxy_pass_header",
 ];
 
 /// A directive with its words, and what stands in its braces.
@@ -107,6 +108,20 @@ fn apply(notes: &Annotations<'_>, name: &str, directive: &Directive, into: &mut 
             headers::set(notes, name, &mut into.response, key, value);
             true
         }
+        ["proxy_hide_header", key] if location && headers::is_name(key) => {
+            headers::remove(notes, name, &mut into.response, key);
+            true
+        }
+        ["proxy_set_header", key, value] if location && usual(key, value).is_some() => {
+            match usual(key, value) {
+                Some(Usual::Variable(variable)) => headers::set_variable(&mut into.request, key, variable),
+                Some(Usual::Host) if notes.given("upstream-vhost").is_some() => return false,
+                Some(Usual::Host | Usual::Same) | None => {
+                    notes.note_with(Code::SnippetHarmless, name, directive.words.join(" "));
+                }
+            }
+            true
+        }
         ["proxy_set_header", key, value] if location && plain(value) && !key.eq_ignore_ascii_case("host") => {
             match *value {
                 "" => headers::remove(notes, name, &mut into.request, key),
@@ -115,6 +130,36 @@ fn apply(notes: &Annotations<'_>, name: &str, directive: &Directive, into: &mut 
             true
         }
         _ => false,
+    }
+}
+
+/// What many snippets say, and what the gateway does or can be told.
+enum Usual {
+    /// It does so by itself, as does the controller.
+    Same,
+    /// The same, where the back end is told no other host.
+    Host,
+    /// It knows the value by another name.
+    Variable(&'static str),
+}
+
+/// Connections and their upgrades are the gateway's own matter, whatever is said of them; hosts, schemes and addresses it
+/// passes on.
+fn usual(header: &str, value: &str) -> Option<Usual> {
+    const ADDRESS: &str = "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT";
+    let header = header.to_ascii_lowercase();
+    match (header.as_str(), value) {
+        ("upgrade", "$http_upgrade")
+        | (
+            "connection",
+            "$connection_upgrade" | "$http_connection" | "upgrade" | "Upgrade" | "close" | "keep-alive" | "",
+        )
+        | ("x-forwarded-for", "$proxy_add_x_forwarded_for")
+        | ("x-forwarded-proto", "$scheme" | "$pass_access_scheme") => Some(Usual::Same),
+        ("host", "$host" | "$http_host" | "$best_http_host") => Some(Usual::Host),
+        ("x-real-ip" | "x-forwarded-for", "$remote_addr" | "$the_real_ip") => Some(Usual::Variable(ADDRESS)),
+        ("x-forwarded-host", "$http_host" | "$best_http_host") => Some(Usual::Variable("REQ(:AUTHORITY)")),
+        _ => None,
     }
 }
 

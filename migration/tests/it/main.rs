@@ -25,3 +25,4 @@ mod properties;
 mod scale;
 mod schema;
 mod security;
+mod usual;

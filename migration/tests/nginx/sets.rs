@@ -57,7 +57,7 @@ fn annotations() -> impl Strategy<Value = Annotations> {
         one(
             "permanent-redirect",
             0.1,
-            &["https://p.com", "http://p.com/x?y=1"],
+            &["https://p.com", "http://p.com/x?y=1", "https://p.com$request_uri"],
         ),
         one("permanent-redirect-code", 0.2, &["302", "308", "304", "299"]),
         one("temporal-redirect", 0.05, &["https://t.com/"]),

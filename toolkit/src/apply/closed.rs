@@ -11,6 +11,7 @@ use super::plan::Sources;
 use super::read::{from, of_kind};
 use super::select::object;
 use crate::answering::{self, Routes, Servers};
+use crate::canaries;
 use crate::cluster;
 use crate::convert;
 use crate::finding::{Finding, Severity};
@@ -132,9 +133,10 @@ impl Ground<'_> {
     /// Whether a route serves nothing but what has to be closed, and what nobody asks of it any more. A connection that is
     /// passed through cannot be answered.
     fn whole(&self, route: &Value) -> bool {
-        let from = from(route);
+        // What only splits it has nothing of its own to be served.
+        let serving = canaries::serving(route);
         let closes = |key: &Key| self.demanding.contains_key(key) || self.nobodys(route, key);
-        !from.is_empty() && from.iter().all(closes) && route.pointer("/spec/tls").is_none()
+        !serving.is_empty() && serving.iter().all(closes) && route.pointer("/spec/tls").is_none()
     }
 
     /// Whether one of a route's Ingresses is gone by another hand, or is converted and has none of its hosts any more.

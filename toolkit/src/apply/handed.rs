@@ -6,6 +6,7 @@ use super::live::texts;
 use super::plan::Plan;
 use super::probed;
 use super::select::{object, shown};
+use crate::answering::canary;
 use crate::cluster::{self, Cluster, label};
 use crate::convert::Seen;
 use crate::finding::{Finding, Severity};
@@ -50,7 +51,7 @@ pub fn joining(rollouts: &[Value], plan: &Plan, seen: &Seen) -> Vec<Finding> {
         let Some(ingress) = seen.ingresses.get(&mark.key) else {
             continue;
         };
-        if marks::migrated(ingress) {
+        if marks::migrated(ingress) || canary(ingress) {
             continue;
         }
         for rollout in rollouts.iter().filter(|r| selects(r, &mark.key, ingress)) {
@@ -135,6 +136,27 @@ pub fn taken(rollouts: &[Value], body: &Value, plan: &Plan, seen: &Seen) -> Vec<
     findings
 }
 
+/// Canaries of people among what a rollout would split: nginx uses one canary of an upstream, and it is theirs.
+pub fn split(body: &Value, plan: &Plan, seen: &Seen) -> Option<Finding> {
+    let taken = |key: &Key, ingress: &Value| {
+        let marked = marks::migrated(ingress) || plan.marks.iter().any(|mark| mark.key == *key);
+        marked && canary(ingress) && selects(body, key, ingress)
+    };
+    let all = seen.ingresses.iter().filter(|(key, ingress)| taken(key, ingress));
+    let all: Vec<String> = all.map(|(key, _)| format!("{}/{}", key.0, key.1)).collect();
+    (!all.is_empty()).then(|| Finding {
+        code: "APPLY-CANARY-SPLITS",
+        severity: Severity::Blocker,
+        object: "batch".to_owned(),
+        message: format!(
+            "nginx uses one canary of an upstream, and has {}: the rollout could never move a request of what that splits",
+            shown(&all)
+        ),
+        remedy: "end it first, one way or the other (delete it), apply and probe again; or hand over namespaces without one"
+            .to_owned(),
+    })
+}
+
 /// What there is to say of rollouts, of which one may be a plan's own.
 pub fn judge(args: &ApplyArgs, rollouts: &[Value], body: Option<Value>, seen: &Seen, plan: &mut Plan) {
     let joins = joining(rollouts, plan, seen);
@@ -145,6 +167,7 @@ pub fn judge(args: &ApplyArgs, rollouts: &[Value], body: Option<Value>, seen: &S
     let mut told: Vec<Finding> = Vec::new();
     told.extend(taken(rollouts, &body, plan, seen));
     told.extend(dropped(rollouts, &body));
+    told.extend(split(&body, plan, seen));
     told.extend(probed::find(args, plan, seen, &body));
     plan.findings.extend(told);
     plan.hand_over(body);

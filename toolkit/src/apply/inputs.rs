@@ -6,6 +6,8 @@ use super::live::texts;
 use super::needs::annotate;
 use super::plan::Sources;
 use super::read::{from, ports};
+use crate::answering::{canary, typed};
+use crate::canaries::Canaries;
 use crate::cluster::{self, Cluster, annotation, meta};
 use crate::convert;
 use crate::digest;
@@ -18,30 +20,49 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What a run converts with.
 #[derive(Debug)]
-pub struct Inputs {
+pub struct Inputs<'a> {
     /// The controller's ConfigMap, and the digest of it.
     settings: Option<String>,
     /// The names of the ports of Services.
     services: Services,
     /// The digests of the Ingresses.
     ingresses: BTreeMap<Key, String>,
+    /// The canaries among them.
+    canaries: BTreeSet<&'a Key>,
+    /// What they split.
+    splits: Canaries<'a>,
 }
 
 /// The names of ports by number, by Service.
 pub type Services = BTreeMap<Key, BTreeMap<u64, String>>;
 
-/// The digest of a controller's settings.
-fn settings_digest(data: Option<&Value>) -> String {
-    digest::short(data.unwrap_or(&json!({})))
+/// The digest of a controller's settings, with the headers that they name where they do.
+fn settings_digest(data: Option<&Value>, headers: Option<&Value>) -> String {
+    let empty = json!({});
+    let data = data.unwrap_or(&empty);
+    headers.map_or_else(
+        || digest::short(data),
+        |headers| digest::short(&json!([data, headers])),
+    )
 }
 
-impl Inputs {
+/// The ConfigMap of headers that a controller's settings name.
+fn headers(data: &Value) -> Option<Key> {
+    let named = data.get("proxy-set-headers").and_then(Value::as_str)?.trim();
+    let (namespace, name) = named.split_once('/')?;
+    Some((namespace.to_owned(), name.to_owned()))
+}
+
+impl<'a> Inputs<'a> {
     /// Those of a run.
-    pub fn new(sources: &Sources<'_>) -> Self {
+    pub fn new(sources: &Sources<'a>) -> Self {
         let inventory = &sources.seen.inventory;
         let settings = controller_config(inventory, sources.options).map(|key| {
-            let data = inventory.config_maps.get(&key).map(|map| json!(map.data));
-            format!("{}/{}@{}", key.0, key.1, settings_digest(data.as_ref()))
+            let data = |key: &Key| inventory.config_maps.get(key).map(|map| json!(map.data));
+            let own = data(&key);
+            let headers = own.as_ref().and_then(headers).and_then(|key| data(&key));
+            let digest = settings_digest(own.as_ref(), headers.as_ref());
+            format!("{}/{}@{digest}", key.0, key.1)
         });
         let services = inventory.services.iter().map(|(key, service)| {
             let ports = service.ports.iter();
@@ -49,8 +70,12 @@ impl Inputs {
             (key.clone(), ports.collect())
         });
         let prefix = convert::prefix(inventory, sources.options);
-        let ingresses = sources.seen.ingresses.iter();
+        let seen: &'a BTreeMap<Key, Value> = &sources.seen.ingresses;
+        let ingresses = seen.iter();
+        let canaries = seen.iter().filter(|(_, ingress)| canary(ingress));
         Self {
+            canaries: canaries.map(|(key, _)| key).collect(),
+            splits: Canaries::new(seen.iter()),
             settings,
             services: services.collect(),
             ingresses: ingresses
@@ -61,7 +86,11 @@ impl Inputs {
 
     /// Notes on a route or a policy what its Ingresses were.
     pub fn of(&self, object: &mut Value) {
-        let all: Vec<String> = from(object)
+        self.digests(object, &from(object));
+    }
+
+    fn digests(&self, object: &mut Value, of: &BTreeSet<Key>) {
+        let all: Vec<String> = of
             .iter()
             .filter_map(|key| Some(format!("{}/{}={}", key.0, key.1, self.ingresses.get(key)?)))
             .collect();
@@ -70,9 +99,18 @@ impl Inputs {
         }
     }
 
-    /// Notes them on a route.
-    pub fn note(&self, route: &mut Value) {
-        self.of(route);
+    /// Notes them on a route; `converted` are those of which nothing was refused.
+    pub fn note(&self, route: &mut Value, converted: &BTreeSet<Key>) {
+        let made = from(route);
+        let canaries: BTreeSet<&Key> = made.iter().filter(|key| self.canaries.contains(key)).collect();
+        if !canaries.is_empty() {
+            let typed = typed(canaries);
+            annotate(route, marks::CANARIES, &typed);
+        }
+        // A canary that was looked at, and splits nothing by nginx's own rules, is no news either.
+        let splitting = self.splits.splitting(route).into_iter().cloned();
+        let known = splitting.filter(|key| converted.contains(key));
+        self.digests(route, &known.chain(made).collect());
         if let Some(settings) = &self.settings {
             annotate(route, marks::SETTINGS, settings);
         }
@@ -112,6 +150,26 @@ fn service(host: &str) -> Option<Key> {
     (word == "svc").then(|| (namespace.to_owned(), name.to_owned()))
 }
 
+/// What a ConfigMap says, or why it may not be looked at.
+async fn data(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+) -> Result<Result<Option<Value>, String>, Trouble> {
+    match cluster.get(&cluster::CONFIG_MAP, namespace, name).await {
+        Ok(found) => {
+            Ok(Ok(found.map(|map| {
+                map.get("data").cloned().unwrap_or_else(|| json!({}))
+            })))
+        }
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(Err(status.message.clone())),
+        Err(error) => Err(Trouble::kube(
+            format!("read ConfigMap {namespace}/{name}"),
+            &error,
+        )),
+    }
+}
+
 /// What routes were made with, as it is now.
 #[derive(Debug, Default)]
 pub struct Now {
@@ -136,10 +194,15 @@ impl Now {
             let Some((space, name)) = map.split_once('/') else {
                 continue;
             };
-            let found = match cluster.get(&cluster::CONFIG_MAP, space, name).await {
-                Ok(found) => Ok(settings_digest(found.as_ref().and_then(|map| map.get("data")))),
-                Err(kube::Error::Api(status)) if status.code == 403 => Err(status.message.clone()),
-                Err(error) => return Err(Trouble::kube(format!("read ConfigMap {map}"), &error)),
+            let found = match data(cluster, space, name).await? {
+                Ok(own) => match own.as_ref().and_then(headers) {
+                    Some((space, name)) => {
+                        let headers = data(cluster, &space, &name).await?;
+                        headers.map(|headers| settings_digest(own.as_ref(), headers.as_ref()))
+                    }
+                    None => Ok(settings_digest(own.as_ref(), None)),
+                },
+                Err(why) => Err(why),
             };
             now.settings.insert(map.to_owned(), found);
         }

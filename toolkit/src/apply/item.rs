@@ -100,6 +100,7 @@ pub fn noted(wanted: &Value, live: &Value) -> bool {
         || [
             marks::FROM,
             marks::SOURCES,
+            marks::CANARIES,
             marks::CLOSED,
             marks::SETTINGS,
             marks::PORTS,

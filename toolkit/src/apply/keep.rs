@@ -8,6 +8,7 @@ use super::item::{Change, Item};
 use super::read::from;
 use super::select::shown;
 use crate::answering::{keys, typed};
+use crate::canaries;
 use crate::cluster::annotation;
 use crate::finding::{Finding, Severity};
 use crate::marks;
@@ -21,24 +22,38 @@ pub fn cleaned(route: &Value, key: &Key) -> bool {
         && (annotation(route, marks::CLEANED).is_none() || keys(route, marks::CLEANED).contains(key))
 }
 
-/// The Ingresses that a route was made of and that `cleanup` deleted.
+/// The Ingresses that a route was made of and that `cleanup` deleted. A canary keeps nothing as it is for the sake of one
+/// that is there: nginx does not split that any more.
 pub fn gone(route: &Value, there: &BTreeMap<Key, Value>) -> BTreeSet<Key> {
+    let canaries = canaries::of(route);
+    let alone = from(route)
+        .difference(&canaries)
+        .all(|key| !there.contains_key(key));
     let gone = from(route).into_iter().filter(|key| !there.contains_key(key));
-    gone.filter(|key| cleaned(route, key)).collect()
+    gone.filter(|key| cleaned(route, key) && (alone || !canaries.contains(key)))
+        .collect()
 }
 
-/// Those that are gone by another hand.
+/// Those that are gone by another hand. Without a canary nothing is unserved.
 pub fn orphans(route: &Value, there: &BTreeMap<Key, Value>) -> BTreeSet<Key> {
-    let gone = from(route).into_iter().filter(|key| !there.contains_key(key));
+    let gone = canaries::serving(route).into_iter();
+    let gone = gone.filter(|key| !there.contains_key(key));
     gone.filter(|key| !cleaned(route, key)).collect()
 }
 
-/// What gives Ingresses back to nginx; those that are gone by another hand are named as such, and what was cleaned up comes
+/// What gives Ingresses back to nginx, with whatever splits them; those that are gone by another hand are named as such, and what was cleaned up comes
 /// from the backup.
 pub fn back(together: &BTreeSet<Key>, routes: &[&Value], there: &BTreeMap<Key, Value>) -> String {
     let lost: BTreeSet<Key> = routes.iter().flat_map(|route| orphans(route, there)).collect();
     let cleaned: BTreeSet<Key> = routes.iter().flat_map(|route| gone(route, there)).collect();
-    let mut said = format!("migrate rollback --ingress {}", typed(together));
+    let canaries: BTreeSet<Key> = routes.iter().flat_map(|route| canaries::of(route)).collect();
+    let mut serving = together.difference(&canaries).peekable();
+    let named = if serving.peek().is_some() {
+        typed(serving)
+    } else {
+        typed(together)
+    };
+    let mut said = format!("migrate rollback --ingress {named}");
     if !lost.is_empty() {
         said = format!("{said} --gone {}", typed(&lost));
     }

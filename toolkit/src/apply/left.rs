@@ -3,10 +3,12 @@
 use super::args::ApplyArgs;
 use super::inputs;
 use super::item::Change;
+use super::keep;
 use super::live::Live;
 use super::plan::Plan;
 use super::read::{codes, from};
 use super::select::object;
+use crate::canaries;
 use crate::cluster::{self, annotation};
 use crate::convert::Seen;
 use crate::finding::{Finding, Severity};
@@ -55,19 +57,21 @@ pub fn accepted(
                 ),
                 remedy: "see `migrate explain CODE`; where it may be lost, say --accept CODE".to_owned(),
             }),
-            Outcome::Dropped if served.contains(&key) => findings.push(Finding {
-                code: "APPLY-STILL-SERVED",
-                severity: Severity::Blocker,
-                object: object(&key),
-                message: format!(
-                    "nginx does not serve it any more ({}), and the gateway serves it as it was before",
-                    codes(result.entries.iter())
-                ),
-                remedy: format!(
-                    "take away what was made of it: migrate rollback --ingress {}/{}",
-                    key.0, key.1
-                ),
-            }),
+            Outcome::Dropped if served.contains(&key) && !splits(&key, batch, live) => {
+                findings.push(Finding {
+                    code: "APPLY-STILL-SERVED",
+                    severity: Severity::Blocker,
+                    object: object(&key),
+                    message: format!(
+                        "nginx does not serve it any more ({}), and the gateway serves it as it was before",
+                        codes(result.entries.iter())
+                    ),
+                    remedy: format!(
+                        "take away what was made of it: migrate rollback --ingress {}/{}",
+                        key.0, key.1
+                    ),
+                })
+            }
             Outcome::Dropped => findings.push(Finding {
                 code: "APPLY-NOT-SERVED",
                 severity: Severity::Info,
@@ -81,6 +85,20 @@ pub fn accepted(
         }
     }
     accepted
+}
+
+/// Whether an Ingress only split what routes serve for others, which are written anew without it, or were cleaned up: nginx
+/// does not split anything of theirs any more.
+fn splits(key: &Key, batch: &BTreeSet<Key>, live: &Live) -> bool {
+    let routes = live.ours(&cluster::VIRTUAL_SERVICE);
+    let mut its = routes.filter(|route| from(route).contains(key));
+    its.all(|route| {
+        let serving = canaries::serving(route);
+        let anew = serving
+            .iter()
+            .any(|other| batch.contains(other) || keep::cleaned(route, other));
+        !serving.contains(key) && anew
+    })
 }
 
 /// Nothing is written where it is not certain which controller is meant: that is said of the run, not of any Ingress, and

@@ -95,15 +95,12 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
     plan.findings
         .extend(names::leading(args, &plan, &live, &place.client).await?);
     let mut findings = plan.findings.clone();
-    if args.dry_run == Some(DryRun::Client) {
-        if !place.json {
-            tell::plan(&plan, place)?;
-        }
-        tell::done(args, &plan, &[], &findings, place)?;
-        return Ok(end(&plan, &[], &findings));
+    let dry = args.dry_run == Some(DryRun::Client);
+    if !dry {
+        names::refuse(&findings)?;
     }
-    names::refuse(&findings)?;
-    let pace = Pace::new(args.rate);
+    // What asks nobody need not go slowly.
+    let pace = Pace::new(if dry { u32::MAX } else { args.rate });
     let mut run = Run {
         args,
         cluster: &cluster,
@@ -118,7 +115,9 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
     };
     let total = plan.items.len() + plan.marks.len() + plan.pruned.len();
     let now = (place.now)();
-    let mut progress = Progress::new(&mut *place.err, place.terminal, "objects", total);
+    let mut nowhere = std::io::sink();
+    let to: &mut dyn std::io::Write = if dry { &mut nowhere } else { &mut *place.err };
+    let mut progress = Progress::new(to, place.terminal, "objects", total);
     run.all(&plan, now, &mut progress).await?;
     progress.stop()?;
     let (mut lines, failures) = (run.lines, run.failures);
@@ -133,6 +132,9 @@ pub async fn run(args: &ApplyArgs, place: &mut Place<'_>) -> Result<End, Trouble
     } else if let Some(body) = &plan.rollout {
         let refused = findings.iter().any(|f| f.severity == Severity::Blocker);
         findings.extend(hand_over(args, &cluster, body, refused, &mut lines).await);
+    }
+    if dry && !place.json {
+        tell::plan(&plan, &lines, place)?;
     }
     tell::done(args, &plan, &lines, &findings, place)?;
     Ok(end(&plan, &lines, &findings))
@@ -196,6 +198,8 @@ async fn hand_over(
         (Became::LeftOut, why, None)
     } else {
         match rollout::write(cluster, args, body).await {
+            // The plan says it.
+            Ok(_) if args.dry_run == Some(DryRun::Client) => (Became::Written, String::new(), None),
             Ok(_) => {
                 let moves = if args.dry_run.is_some() {
                     "nothing is written: it would move the traffic of"
@@ -224,8 +228,9 @@ async fn hand_over(
 }
 
 /// What keeps a batch from being handed over.
-const NOT_HANDED: [&str; 3] = [
+const NOT_HANDED: [&str; 4] = [
     "APPLY-NOT-PROBED",
+    "APPLY-CANARY-SPLITS",
     "APPLY-HANDED-OVER-ALREADY",
     "APPLY-ROLLOUT-SHRINKS",
 ];

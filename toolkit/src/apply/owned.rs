@@ -7,6 +7,7 @@ use super::gateway::{self, Host};
 use super::live::{self, Live};
 use super::read::from;
 use super::select::shown;
+use crate::canaries;
 use crate::cluster::{self, meta};
 use crate::finding::{Finding, Severity};
 use gradual_rollout_migration::convert::Conversion;
@@ -26,9 +27,9 @@ pub fn spoken(batch: &BTreeSet<Key>, conversion: &Conversion) -> BTreeSet<Key> {
         .collect()
 }
 
-/// The Ingresses that are there, that a route serves, and that a run does not speak for.
+/// The Ingresses that are there, that a route serves, and that a run does not speak for. A canary is served by none.
 pub fn others(route: &Value, spoken: &BTreeSet<Key>, there: &BTreeMap<Key, Value>) -> Vec<String> {
-    from(route)
+    canaries::serving(route)
         .into_iter()
         .filter(|key| there.contains_key(key) && !spoken.contains(key))
         .map(|(namespace, name)| format!("{namespace}/{name}"))

@@ -219,6 +219,9 @@ impl Sources<'_> {
         let having = self.live.at_gateways();
         let inputs = Inputs::new(self);
         let shut = closed::refused(conversion);
+        let all = conversion.report.ingresses.iter();
+        let converted = all.map(|result| (result.namespace.clone(), result.name.clone()));
+        let converted = converted.filter(|key| !shut.contains(key)).collect();
         for body in of_kind(conversion, "VirtualService") {
             let from = read::from(body);
             if from.is_disjoint(accepted) && from.is_disjoint(refused) {
@@ -226,7 +229,7 @@ impl Sources<'_> {
             }
             let hosts = live::hosts(body);
             let mut body = body.clone();
-            inputs.note(&mut body);
+            inputs.note(&mut body, &converted);
             let live = self.live.get(
                 &cluster::VIRTUAL_SERVICE,
                 &gateway::key(&body).0,

@@ -14,6 +14,7 @@ use super::plan::{Plan, Sources};
 use super::read::{self, destinations, guarded, of_kind};
 use super::secret;
 use crate::answering;
+use crate::canaries;
 use crate::cluster::{self, Kind, annotation, meta};
 use crate::finding::{Finding, Severity};
 use crate::marks;
@@ -56,8 +57,9 @@ pub fn routes<'a>(
     let own: BTreeSet<String> = own.flat_map(answering::names).collect();
     let all = sources.live.ours(&cluster::VIRTUAL_SERVICE).filter_map(|route| {
         let orphans = keep::orphans(route, there);
+        let canaries = canaries::of(route);
         let hosts = live::hosts(route);
-        let known = |key: &Key| accepted.contains(key) || orphans.contains(key);
+        let known = |key: &Key| accepted.contains(key) || orphans.contains(key) || canaries.contains(key);
         let stale = !converted.contains(&gateway::key(route))
             && of_batch(route, &known)
             && annotation(route, marks::CLEANED_AT).is_none()
@@ -141,13 +143,19 @@ pub fn rest<'a>(
             having.entry(host).or_default().push(route);
         }
     }
-    // With everything goes what denies for Ingresses that are not there any more.
+    // With everything goes what denies for Ingresses that are not there any more; with one of its Ingresses what was made
+    // of others too, that are gone: a canary has ended, and nothing says that what is left was its.
     let there = &sources.seen.ingresses;
-    let known = |key: &Key| accepted.contains(key) || sources.args.which.all && !there.contains_key(key);
+    let left_by = |object: &Value, all: bool| {
+        let any = all || read::from(object).iter().any(|key| accepted.contains(key));
+        of_batch(object, &|key: &Key| {
+            accepted.contains(key) || any && !there.contains_key(key)
+        })
+    };
     let guards = live.ours(&cluster::AUTHORIZATION_POLICY).filter(|guard| {
         let hosts = guarded(guard);
         let mut routes = hosts.iter().filter_map(|host| having.get(host)).flatten();
-        of_batch(guard, &known)
+        left_by(guard, sources.args.which.all)
             && !planned(cluster::AUTHORIZATION_POLICY, guard)
             && !routes.any(|route| needs::may_need(route, guard))
     });
@@ -157,7 +165,7 @@ pub fn rest<'a>(
     }));
     let rules = live.ours(&cluster::DESTINATION_RULE).filter(|rule| {
         let service = rule.pointer("/spec/host").and_then(Value::as_str);
-        of_batch(rule, &|key: &Key| accepted.contains(key))
+        left_by(rule, false)
             && !planned(cluster::DESTINATION_RULE, rule)
             && service.is_none_or(|service| !led.contains(service))
     });

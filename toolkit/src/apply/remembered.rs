@@ -107,6 +107,9 @@ pub async fn write(
     let Some(api) = cluster.api(&cluster::CONFIG_MAP, Some(namespace)) else {
         return Err("the cluster serves no ConfigMaps".to_owned());
     };
+    if args.dry_run == Some(DryRun::Client) {
+        return Ok(());
+    }
     let dry_run = args.dry_run == Some(DryRun::Server);
     let params = PatchParams {
         field_manager: Some(MANAGER.to_owned()),

@@ -94,6 +94,9 @@ pub async fn write(cluster: &Cluster, args: &ApplyArgs, body: &Value) -> Result<
         Ok(_) => {}
         Err(error) => return Err(super::run::said(&error)),
     }
+    if args.dry_run == Some(DryRun::Client) {
+        return Ok(object);
+    }
     let mut params = PatchParams::apply(MANAGER);
     params.dry_run = args.dry_run == Some(DryRun::Server);
     match api.patch(&name, &params, &Patch::Apply(body)).await {

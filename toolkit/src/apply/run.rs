@@ -8,6 +8,7 @@ use super::plan::{Mark, Plan};
 use super::remembered;
 use super::send::{params, send};
 use crate::cluster::{self, Cluster, Kind};
+use crate::dry::DryRun;
 use crate::marks;
 use crate::pace::{Pace, paced};
 use crate::progress::Progress;
@@ -153,9 +154,11 @@ impl Run<'_> {
         for group in plan.pruned.chunk_by(|a, b| a.0 == b.0) {
             let lines = if !shut {
                 let why = "the Gateway is not as it should be";
-                prune_not(group, Became::LeftOut, why)
+                pruned_as(group, Became::LeftOut, why)
             } else if self.failures > most || (self.stopped)() {
-                prune_not(group, Became::NotReached, "")
+                pruned_as(group, Became::NotReached, "")
+            } else if self.args.dry_run == Some(DryRun::Client) {
+                pruned_as(group, Became::Written, "")
             } else {
                 delete(cluster, self.pace, group, dry_run).await
             };
@@ -361,7 +364,7 @@ impl Run<'_> {
     }
 }
 
-fn prune_not(group: &[(Kind, Value)], result: Became, why: &str) -> Vec<Line> {
+fn pruned_as(group: &[(Kind, Value)], result: Became, why: &str) -> Vec<Line> {
     let line = |(kind, object): &(Kind, Value)| {
         let (namespace, name) = gateway::key(object);
         Line {
@@ -392,6 +395,9 @@ async fn put_mark(
     let Some(api) = cluster.api(&cluster::INGRESS, Some(&mark.key.0)) else {
         return Err("the cluster serves no Ingresses".to_owned());
     };
+    if args.dry_run == Some(DryRun::Client) {
+        return Ok(String::new());
+    }
     let body = mark_body(mark, now);
     let sent = api
         .patch(&mark.key.1, &params(args, true), &Patch::Apply(&body))

@@ -49,7 +49,7 @@ pub fn batch(args: &BatchArgs, namespace: Option<&str>, seen: &Seen) -> Result<B
                 severity: Severity::Blocker,
                 object: object(key),
                 message: format!(
-                    "left out: it shares a host, or a wildcard over it, with {}",
+                    "left out: it shares a host, a wildcard over it, or a back end that a canary splits, with {}",
                     shown(&others)
                 ),
                 remedy: "name them too, or say --widen to take them along".to_owned(),
@@ -62,7 +62,10 @@ pub fn batch(args: &BatchArgs, namespace: Option<&str>, seen: &Seen) -> Result<B
                     code: "APPLY-WIDENED",
                     severity: Severity::Info,
                     object: object(other),
-                    message: format!("it comes along: it shares a host with {}/{}", key.0, key.1),
+                    message: format!(
+                        "it comes along: it shares a host, or a back end that a canary splits, with {}/{}",
+                        key.0, key.1
+                    ),
                     remedy: String::new(),
                 });
             }

@@ -25,7 +25,7 @@ pub fn params(args: &ApplyArgs, force: bool) -> PatchParams {
 /// Writes an object. One that was read at a version is written at that version, or at a newer one that asks for the
 /// same: a controller writes its status whenever it likes. A Gateway that was not there is created: two batches that
 /// both saw none would else take each other's hosts away. One that another batch opened hosts in meanwhile is written
-/// with those too. Returns what there is to say of that, mostly nothing.
+/// with those too. Returns what there is to say of that, mostly nothing. A dry run that asks nobody ends here.
 pub async fn send(
     cluster: &Cluster,
     item: &Item,
@@ -35,6 +35,9 @@ pub async fn send(
     let Some(api) = cluster.api(&item.kind, Some(&item.namespace)) else {
         return Err(format!("the cluster does not serve {}", item.kind.resource()));
     };
+    if args.dry_run == Some(DryRun::Client) {
+        return Ok(String::new());
+    }
     // A certificate has one source, so a copy that differs from it is wrong whoever changed it.
     let mut params = params(args, args.overwrite || item.kind == cluster::SECRET);
     let mut body = item.body.clone();

@@ -2,7 +2,7 @@
 
 use super::args::ApplyArgs;
 use super::gateway::key;
-use super::item::Change;
+use super::item::Item;
 use super::live::hosts;
 use super::plan::Plan;
 use super::run::{Became, Line};
@@ -12,10 +12,19 @@ use crate::finding::{self, Finding, plain};
 use crate::place::Place;
 use crate::trouble::Trouble;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
-/// What would be written, a line for each object.
-pub fn plan(plan: &Plan, place: &mut Place<'_>) -> Result<(), Trouble> {
-    for item in plan.items.iter().filter(|item| item.change != Change::Same) {
+/// The objects that ended in one way.
+fn ended(lines: &[Line], became: Became) -> BTreeSet<&str> {
+    let lines = lines.iter().filter(|line| line.result == became);
+    lines.map(|line| line.object.as_str()).collect()
+}
+
+/// What would be written, a line for each object: what a run leaves out, its dry run does.
+pub fn plan(plan: &Plan, lines: &[Line], place: &mut Place<'_>) -> Result<(), Trouble> {
+    let written = ended(lines, Became::Written);
+    let written = |object: String| written.contains(object.as_str());
+    for item in plan.items.iter().filter(|item| written(item.object())) {
         let more = if item.kind == VIRTUAL_SERVICE {
             let hosts: Vec<String> = hosts(&item.body).into_iter().collect();
             format!(" for {}", hosts.join(", "))
@@ -32,12 +41,16 @@ pub fn plan(plan: &Plan, place: &mut Place<'_>) -> Result<(), Trouble> {
     }
     for (kind, object) in &plan.pruned {
         let (namespace, name) = key(object);
-        writeln!(place.out, "prune  {}", plain(&kind.named(&namespace, &name)))?;
+        let object = kind.named(&namespace, &name);
+        if written(object.clone()) {
+            writeln!(place.out, "prune  {}", plain(&object))?;
+        }
     }
-    for mark in plan.marks.iter().filter(|mark| !mark.stands()) {
-        writeln!(place.out, "mark   {}", plain(&super::select::object(&mark.key)))?;
+    let marks = plan.marks.iter().map(|mark| super::select::object(&mark.key));
+    for object in marks.filter(|object| written(object.clone())) {
+        writeln!(place.out, "mark   {}", plain(&object))?;
     }
-    if let Some(body) = &plan.rollout {
+    if let Some(body) = plan.rollout.as_ref().filter(|body| written(rollout(body))) {
         let moves = super::rollout::components(body);
         let object = rollout(body);
         writeln!(
@@ -116,20 +129,27 @@ pub fn done(
     {
         writeln!(place.err, "{}: {}", plain(&line.object), plain(&line.message))?;
     }
-    let pruned = match plan.pruned.len() {
+    let objects: BTreeSet<String> = plan.items.iter().map(Item::object).collect();
+    let (written, same) = (ended(lines, Became::Written), ended(lines, Became::Same));
+    let items = |all: &BTreeSet<&str>| all.iter().filter(|object| objects.contains(**object)).count();
+    let going = plan.pruned.iter().filter(|(kind, object)| {
+        let (namespace, name) = key(object);
+        written.contains(kind.named(&namespace, &name).as_str())
+    });
+    let pruned = match going.count() {
         0 => String::new(),
         some => format!(", {some} to prune"),
     };
     if args.dry_run == Some(DryRun::Client) {
+        let left = ended(lines, Became::LeftOut);
+        let marks = plan.marks.iter().map(|mark| super::select::object(&mark.key));
+        let marked = marks.filter(|object| !left.contains(object.as_str())).count();
         writeln!(
             place.out,
             "plan {}: {marked} Ingresses, {} objects to write, {} as they should be{pruned}",
             plan.hash,
-            plan.items.iter().filter(|item| item.change.is_written()).count(),
-            plan.items
-                .iter()
-                .filter(|item| item.change == Change::Same)
-                .count(),
+            items(&written),
+            items(&same),
         )?;
         return Ok(());
     }

@@ -2,6 +2,7 @@
 //!
 //! - [`judge`]: every reason why one has to stay;
 //! - [`kept`]: whether it could come back;
+//! - [`split`]: canaries, which go with what they split;
 //! - [`counter`]: what nginx itself counted; [`names`]: where names lead; [`undone`]: what came back.
 
 pub mod args;
@@ -9,9 +10,10 @@ pub mod counter;
 pub mod judge;
 pub mod kept;
 pub mod names;
+mod split;
 pub mod undone;
 
-use crate::answering::typed;
+use crate::answering::{canary, typed};
 use crate::apply::keep;
 use crate::apply::read::from;
 use crate::apply::run::said;
@@ -106,12 +108,13 @@ pub async fn run(args: &CleanupArgs, place: &mut Place<'_>) -> Result<End, Troub
         }
         findings.extend(left);
     }
+    findings.extend(split::left(&standing, &mut going));
     findings.extend(certificates(&cluster, &going).await?);
     let mut deleted: Vec<Key> = going.iter().map(|(key, _)| key.clone()).collect();
     if !args.dry_run {
         let pace = Pace::new(args.rate);
         findings.extend(remember(&cluster, &pace, &standing, &counts, counted.as_ref().ok()).await);
-        let (done, failed) = delete(&cluster, &pace, &standing, &going, now).await;
+        let (done, failed) = in_order(&cluster, &pace, &standing, &going, now).await;
         findings.extend(failed);
         deleted.clone_from(&done);
     }
@@ -237,6 +240,25 @@ async fn merge(cluster: &Cluster, kind: &cluster::Kind, key: &Key, patch: &Value
     done.map(drop).map_err(|error| said(&error))
 }
 
+/// Deletes what is served before the canaries that split it: without its canary nginx would serve it otherwise.
+async fn in_order(
+    cluster: &Cluster,
+    pace: &Pace,
+    standing: &Standing,
+    going: &[(Key, &Value)],
+    now: Timestamp,
+) -> (Vec<Key>, Vec<Finding>) {
+    let (mut canaries, serving): (Vec<_>, Vec<_>) =
+        going.iter().cloned().partition(|(_, ingress)| canary(ingress));
+    let (mut done, mut failed) = delete(cluster, pace, standing, &serving, &[], now).await;
+    failed.extend(split::staying(standing, &done, &mut canaries));
+    let (more, others) = delete(cluster, pace, standing, &canaries, &done, now).await;
+    done.extend(more);
+    failed.extend(others);
+    done.sort();
+    (done, failed)
+}
+
 /// Deletes Ingresses exactly as they were judged; what belongs to them stays. That one goes is written on its routes
 /// before: whoever ends this half-way leaves none of which nobody knows that it was cleaned up.
 async fn delete(
@@ -244,11 +266,12 @@ async fn delete(
     pace: &Pace,
     standing: &Standing,
     going: &[(Key, &Value)],
+    before: &[Key],
     now: Timestamp,
 ) -> (Vec<Key>, Vec<Finding>) {
     let mut routes: BTreeMap<Key, Vec<(Key, Value)>> = BTreeMap::new();
     let second = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
-    let goes: BTreeSet<&Key> = going.iter().map(|(key, _)| key).collect();
+    let goes: BTreeSet<&Key> = going.iter().map(|(key, _)| key).chain(before).collect();
     for route in standing.live.ours(&cluster::VIRTUAL_SERVICE) {
         let from = from(route);
         // All that go together, whichever of them is first.

@@ -1,7 +1,9 @@
-//! Which Ingresses cannot be told apart at a gateway: those with a host in common, and those with a host under another's
-//! wildcard. Who opens one of them there opens all of them.
+//! Which Ingresses cannot be told apart at a gateway: those with a host in common, those with a host under another's
+//! wildcard, and those that a canary has to do with: whatever leads to the Service and port that it splits, and to its own,
+//! without which it would not be known what nginx splits. Who opens one of them there opens all of them.
 
-use gradual_rollout_migration::input::{Ingress, Inventory, Key};
+use crate::answering::ON;
+use gradual_rollout_migration::input::{Backend, Ingress, Inventory, Key, Port};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The host of Ingresses that have none: what no other host takes.
@@ -13,6 +15,82 @@ pub struct Closure<'a> {
     hosts: BTreeMap<&'a Key, BTreeSet<String>>,
     having: BTreeMap<String, BTreeSet<&'a Key>>,
     under: BTreeMap<String, BTreeSet<String>>,
+    split: BTreeMap<&'a Key, BTreeSet<&'a Key>>,
+}
+
+/// A Service and its port as an Ingress names them.
+type Upstream<'a> = (&'a str, &'a str, &'a Port);
+
+fn upstream<'a>(ingress: &'a Ingress, backend: &'a Backend) -> Option<Upstream<'a>> {
+    match backend {
+        Backend::Service { name, port } => Some((ingress.meta.namespace.as_str(), name, port)),
+        Backend::Resource { .. } | Backend::None => None,
+    }
+}
+
+/// The hosts, paths and back ends of an Ingress; its default back end has no path.
+fn places(ingress: &Ingress) -> Vec<(String, Option<&str>, Upstream<'_>)> {
+    let mut all = Vec::new();
+    let name = |host: Option<&str>| {
+        host.filter(|host| !host.is_empty())
+            .unwrap_or(REST)
+            .to_ascii_lowercase()
+    };
+    for rule in &ingress.rules {
+        for path in rule.paths.iter().flatten() {
+            let leads = upstream(ingress, &path.backend);
+            let at = if path.path.is_empty() { "/" } else { &path.path };
+            all.extend(leads.map(|leads| (name(rule.host.as_deref()), Some(at), leads)));
+        }
+    }
+    let rest = ingress.default_backend.as_ref();
+    let rest = rest.and_then(|backend| upstream(ingress, backend));
+    all.extend(rest.map(|leads| (REST.to_owned(), None, leads)));
+    all
+}
+
+fn is_canary(ingress: &Ingress) -> bool {
+    let mut notes = ingress.meta.annotations.iter();
+    notes.any(|(name, value)| name.ends_with("/canary") && ON.contains(&value.trim()))
+}
+
+/// Canaries with everything that leads to what they split, or to their own back end, both ways.
+fn split(inventory: &Inventory) -> BTreeMap<&Key, BTreeSet<&Key>> {
+    let mut all: BTreeMap<&Key, BTreeSet<&Key>> = BTreeMap::new();
+    let (canaries, serving): (Vec<_>, Vec<_>) = inventory
+        .ingresses
+        .iter()
+        .partition(|(_, ingress)| is_canary(ingress));
+    if canaries.is_empty() {
+        return all;
+    }
+    let mut leading: BTreeMap<Upstream<'_>, BTreeSet<&Key>> = BTreeMap::new();
+    let mut having: BTreeMap<(String, &str), BTreeSet<Upstream<'_>>> = BTreeMap::new();
+    for (key, ingress) in serving {
+        for (host, path, leads) in places(ingress) {
+            leading.entry(leads).or_default().insert(key);
+            if let Some(path) = path {
+                having.entry((host, path)).or_default().insert(leads);
+            }
+        }
+    }
+    for (key, ingress) in canaries {
+        for (host, path, own) in places(ingress) {
+            let splits = path.and_then(|path| having.get(&(host, path)));
+            for other in splits
+                .into_iter()
+                .flatten()
+                .chain([&own])
+                .filter_map(|leads| leading.get(leads))
+            {
+                for other in other {
+                    all.entry(key).or_default().insert(other);
+                    all.entry(other).or_default().insert(key);
+                }
+            }
+        }
+    }
+    all
 }
 
 /// The hosts of an Ingress, in small letters; those that annotations add among them.
@@ -56,6 +134,7 @@ impl<'a> Closure<'a> {
             hosts: BTreeMap::new(),
             having: BTreeMap::new(),
             under: BTreeMap::new(),
+            split: split(inventory),
         };
         for (key, ingress) in &inventory.ingresses {
             let all = hosts(ingress);
@@ -81,6 +160,11 @@ impl<'a> Closure<'a> {
         let mut seen: BTreeSet<String> = BTreeSet::new();
         let mut waiting: VecDeque<&'a Key> = VecDeque::from([key]);
         while let Some(next) = waiting.pop_front() {
+            for other in self.split.get(next).into_iter().flatten() {
+                if found.insert(other) {
+                    waiting.push_back(other);
+                }
+            }
             for host in self
                 .hosts
                 .get(next)

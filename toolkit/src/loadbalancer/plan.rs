@@ -136,9 +136,10 @@ fn ports(service: &Value, wishes: &Wishes) -> Result<Vec<Port>, Trouble> {
     Ok(all)
 }
 
-/// Every port with its host: the first that needs one has the domain, the others a name in it.
+/// Every port with its host: the first that needs one has the domain, the others a name in it. What is in clear and what
+/// is TLS of the pods' own may have one host, as browsers expect, unless the gateway ends TLS for the former itself.
 fn hosts(ports: Vec<Port>, wishes: &Wishes) -> Result<Vec<(Port, Option<String>)>, Trouble> {
-    let mut first = true;
+    let apart = |one: Protocol, other: Protocol| wishes.secret.is_none() && one != other;
     let mut all: Vec<(Port, Option<String>)> = Vec::new();
     for port in ports {
         if port.protocol == Protocol::Tcp {
@@ -147,8 +148,12 @@ fn hosts(ports: Vec<Port>, wishes: &Wishes) -> Result<Vec<(Port, Option<String>)
         }
         let host = match (wishes.hosts.get(&port.number), &wishes.domain) {
             (Some(host), _) => host.clone(),
-            (None, Some(domain)) if first => {
-                first = false;
+            (None, Some(domain))
+                if !all.iter().any(|(other, host)| {
+                    let usual = host.is_some() && !wishes.hosts.contains_key(&other.number);
+                    usual && !apart(other.protocol, port.protocol)
+                }) =>
+            {
                 domain.clone()
             }
             (None, Some(domain)) => format!("{}.{domain}", port.label()),
@@ -159,9 +164,18 @@ fn hosts(ports: Vec<Port>, wishes: &Wishes) -> Result<Vec<(Port, Option<String>)
                 )));
             }
         };
-        if all.iter().any(|(_, known)| known.as_ref() == Some(&host)) {
+        let same = all
+            .iter()
+            .find(|(other, known)| known.as_ref() == Some(&host) && !apart(other.protocol, port.protocol));
+        if let Some((other, _)) = same {
+            let why = if other.protocol == port.protocol {
+                ""
+            } else {
+                "; with --certificate the gateway ends TLS for one of them, and the other would pass it on"
+            };
             return Err(Trouble::Usage(format!(
-                "two ports have the host {host}: give each its own with --host"
+                "ports {} and {} have the host {host}: give each its own with --host{why}",
+                other.number, port.number
             )));
         }
         all.push((port, Some(host)));
@@ -200,8 +214,17 @@ pub(super) fn plan(service: &Value, wishes: &Wishes, gateways: &[&Value]) -> Res
             }
         }
     }
-    if wishes.secret.is_none() && ports.iter().any(|(port, _)| port.protocol == Protocol::Http) {
-        warnings.push("no certificate was named (--certificate): its hosts are served in clear".to_owned());
+    let clear = ports
+        .iter()
+        .filter(|(port, _)| wishes.secret.is_none() && port.protocol == Protocol::Http);
+    let clear: Vec<String> = clear
+        .filter_map(|(port, host)| Some(format!("{} (port {})", host.as_ref()?, port.number)))
+        .collect();
+    if !clear.is_empty() {
+        warnings.push(format!(
+            "no certificate was named (--certificate), so this is served in clear: {}",
+            clear.join(", ")
+        ));
     }
     let writer = Writer {
         service,

@@ -3,6 +3,7 @@
 use crate::answering::typed;
 use crate::backup::folder::{Folder, Manifest};
 use crate::cluster::{self, meta};
+use crate::marks;
 use crate::restore::plan::{Doing, Step};
 use crate::trouble::Trouble;
 use gradual_rollout_migration::input::Key;
@@ -61,7 +62,8 @@ pub fn steps(backup: Option<&(Folder, Manifest)>, missing: &BTreeSet<Key>) -> Re
                     kind: cluster::INGRESS,
                     namespace: namespace.clone(),
                     name,
-                    kept,
+                    // It is migrated no more: a mark of then would say so for as long as nginx is given time.
+                    kept: marks::of_now(kept, None),
                     doing: Doing::Create,
                 });
             }

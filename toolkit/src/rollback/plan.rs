@@ -9,6 +9,7 @@ use crate::apply::live::{self, Live, hosts};
 use crate::apply::read::{destinations, from, guarded};
 use crate::apply::secret;
 use crate::apply::select::shown;
+use crate::canaries;
 use crate::cluster::{self, Kind, annotation, meta};
 use crate::convert::args::key;
 use crate::finding::{Finding, Severity};
@@ -92,7 +93,9 @@ pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Valu
     undo.marked = marked.map(|(key, _)| key.clone()).collect();
     let (mut removed, mut kept) = (Vec::new(), Vec::new());
     for route in live.ours(&cluster::VIRTUAL_SERVICE) {
-        let from = from(route);
+        // What only splits it goes with it, and keeps nothing where it is.
+        let canaries = canaries::of(route);
+        let from: BTreeSet<Key> = from(route).difference(&canaries).cloned().collect();
         let meant: BTreeSet<&Key> = from.iter().filter(|key| wanted.has(key)).collect();
         // What is gone by another hand, and is answered by the gateway itself, nobody has.
         let nobodys = |key: &Key| {
@@ -107,6 +110,10 @@ pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Valu
             kept.push(route);
         } else if others.is_empty() {
             let orphans = args.gone.iter().any(|gone| gone == "orphans");
+            // Of canaries only what cleanup deleted is missed: one that somebody else ended nginx does without.
+            let ended = canaries.iter().filter(|key| !ingresses.contains_key(*key));
+            undo.missing
+                .extend(ended.filter(|key| keep::cleaned(route, key)).cloned());
             for key in from.iter().filter(|key| !ingresses.contains_key(*key)) {
                 if nobodys(key) {
                     // Neither side serves it: nothing is lost without it.
@@ -134,6 +141,7 @@ pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Valu
             kept.push(route);
         }
     }
+    split(wanted, ingresses, (&removed, &kept), &mut undo);
     let keys = undo.marked.iter().chain(&undo.missing);
     undo.namespaces = keys.map(|(namespace, _)| namespace.clone()).collect();
     undo.namespaces
@@ -170,6 +178,44 @@ pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Valu
     undo.deleted = deleted(wanted, live, &removed, &kept, &all, &undo.hosts);
     edited(args, &mut undo);
     undo
+}
+
+/// Canaries are marked as long as a route is left that they split, and no longer.
+fn split(
+    wanted: &Wanted,
+    ingresses: &BTreeMap<Key, Value>,
+    (removed, kept): (&[&Value], &[&Value]),
+    undo: &mut Undo,
+) {
+    let of = |routes: &[&Value]| -> BTreeSet<Key> {
+        routes.iter().flat_map(|route| canaries::of(route)).collect()
+    };
+    let (free, still) = (of(removed), of(kept));
+    let marked = |key: &&Key| ingresses.get(*key).is_some_and(marks::migrated);
+    undo.marked
+        .extend(free.difference(&still).filter(marked).cloned());
+    for key in &still {
+        let named = matches!(wanted, Wanted::Ingresses(keys) if keys.contains(key));
+        undo.marked.remove(key);
+        if named && !free.contains(key) {
+            let routes: Vec<&Value> = kept
+                .iter()
+                .copied()
+                .filter(|route| canaries::of(route).contains(key))
+                .collect();
+            let together = routes.iter().flat_map(|route| canaries::serving(route)).collect();
+            undo.findings.push(Finding {
+                code: "ROLLBACK-SHARED",
+                severity: Severity::Blocker,
+                object: cluster::INGRESS.named(&key.0, &key.1),
+                message: format!(
+                    "left: it is a canary, and splits {}, which is not given back",
+                    typed(&together)
+                ),
+                remedy: format!("name those: {}", keep::back(&together, &routes, ingresses)),
+            });
+        }
+    }
 }
 
 /// Routes first, then what protected them, what they needed, and the certificates that no Gateway shows any more.

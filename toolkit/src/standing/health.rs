@@ -5,11 +5,13 @@ use crate::apply::gateway;
 use crate::apply::live::{hosts, texts};
 use crate::apply::read::destinations;
 use crate::apply::secret;
+use crate::canaries;
 use crate::cluster::{self, Cluster, meta};
 use crate::finding::{Finding, Severity};
 use crate::marks;
 use crate::rollback::plan::named;
 use crate::trouble::Trouble;
+use gradual_rollout_migration::input::Key;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -268,21 +270,68 @@ async fn backends(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding>
             else {
                 continue;
             };
-            if !services.contains(&(namespace.to_owned(), name.to_owned())) {
-                findings.push(finding(
-                    "VALIDATE-BACKEND-MISSING",
-                    Severity::Warning,
-                    named(&cluster::VIRTUAL_SERVICE, route),
-                    format!("it leads to Service {namespace}/{name}, which is not there: requests get 503"),
-                    "nginx answers 503 too; create the Service, or delete the Ingress",
-                ));
+            let service = (namespace.to_owned(), name.to_owned());
+            if !services.contains(&service) {
+                findings.push(missing(route, &service, standing));
             }
         }
     }
     Ok(findings)
 }
 
-/// Hosts that more than one `VirtualService` has at gateways: which of them answers nobody knows.
+/// Whether two of some routes may be for requests of one kind; one that says nothing of its kind may be for any.
+fn meet(names: &BTreeSet<gateway::Host>, standing: &Standing) -> bool {
+    const KINDS: [&str; 3] = ["/spec/http", "/spec/tls", "/spec/tcp"];
+    let mut taken: BTreeSet<&str> = BTreeSet::new();
+    let mut routes = names
+        .iter()
+        .filter_map(|(namespace, name)| standing.live.get(&cluster::VIRTUAL_SERVICE, namespace, name));
+    routes.any(|route| {
+        let own = KINDS.iter().filter(|kind| route.pointer(kind).is_some());
+        let mut own: BTreeSet<&str> = own.copied().collect();
+        if own.is_empty() {
+            own.extend(KINDS);
+        }
+        let meets = !own.is_disjoint(&taken);
+        taken.extend(own);
+        meets
+    })
+}
+
+/// That a Service is not there, and what nginx does without it: with one that only a canary leads to it serves all by the
+/// other, and of Ingresses that were changed or are gone it may lead elsewhere.
+fn missing(route: &Value, service: &Key, standing: &Standing) -> Finding {
+    let there = |key: &Key| standing.ingresses.get(key).or_else(|| standing.beside.get(key));
+    let (namespace, name) = service;
+    let leads = format!("it leads to Service {namespace}/{name}, which is not there: ");
+    let (severity, said, remedy) = match canaries::alone(route, service, &there) {
+        Some(false) => (
+            Severity::Warning,
+            "requests get 503, as nginx answers them too",
+            "create the Service, or delete the Ingress and take its route away (migrate rollback)",
+        ),
+        Some(true) => (
+            Severity::Blocker,
+            "the requests that it gets are answered 503, and by nginx they are not: no Ingress that is served leads there but for a canary's share",
+            "create the Service; where the canary is over, delete its Ingress and have the route written anew: migrate apply",
+        ),
+        None => (
+            Severity::Blocker,
+            "requests get 503, and nginx has no Ingress for them any more",
+            "create the Service; or have the Ingress back (migrate restore), or nobody's route taken away (migrate rollback)",
+        ),
+    };
+    finding(
+        "VALIDATE-BACKEND-MISSING",
+        severity,
+        named(&cluster::VIRTUAL_SERVICE, route),
+        format!("{leads}{said}"),
+        remedy,
+    )
+}
+
+/// Hosts that more than one `VirtualService` has at gateways: which of them answers nobody knows. One for HTTP and one for TLS
+/// that is passed on are never asked for the same.
 fn twice(standing: &Standing) -> Vec<Finding> {
     let ours: BTreeSet<String> = standing
         .live
@@ -293,7 +342,7 @@ fn twice(standing: &Standing) -> Vec<Finding> {
         .live
         .at_gateways()
         .into_iter()
-        .filter(|(host, names)| names.len() > 1 && ours.contains(host))
+        .filter(|(host, names)| names.len() > 1 && ours.contains(host) && meet(names, standing))
         .map(|(host, names)| {
             finding(
                 "VALIDATE-HOST-TWICE",

@@ -2,6 +2,7 @@
 
 use super::Wrong;
 use crate::apply::gateway;
+use crate::apply::inputs;
 use crate::apply::live::{Live, hosts, texts};
 use crate::apply::needs;
 use crate::apply::read::{destinations, from, guarded};
@@ -12,6 +13,7 @@ use crate::foreign::{self, Foreign};
 use crate::loadbalancer::SERVICE;
 use crate::marks;
 use crate::rollback::plan::named;
+use gradual_rollout_migration::input::Key;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,24 +36,43 @@ impl<'a> Guards<'a> {
         all
     }
 
-    /// Those of a route's hosts that it does not need: they deny what nginx serves.
-    pub fn stale(&self, route: &Value) -> Vec<Wrong> {
+    /// Those of a route's hosts that it does not need: they deny what nginx serves; unless they are what their Ingresses ask
+    /// for now, and only the route was not written since.
+    pub fn stale<'r>(&self, route: &Value, there: &dyn Fn(&Key) -> Option<&'r Value>) -> Vec<Wrong> {
         let guards = hosts(route)
             .into_iter()
             .filter_map(|host| self.by_host.get(&host));
         let stale = guards.flatten().filter(|guard| !needs::may_need(route, guard));
-        let named: BTreeSet<String> = stale
-            .map(|guard| named(&cluster::AUTHORIZATION_POLICY, guard))
+        let told: BTreeMap<String, bool> = stale
+            .map(|guard| {
+                (
+                    named(&cluster::AUTHORIZATION_POLICY, guard),
+                    is_asked(guard, there),
+                )
+            })
             .collect();
-        let said = format!(
-            "it denies at the gateway for hosts of {}, which does not need it: its Ingresses have no such list any more, or an apply was ended half-way",
-            named_route(route)
-        );
-        named
-            .into_iter()
-            .map(|guard| ("STATE-GUARD-STALE", guard, said.clone()))
-            .collect()
+        let of = named_route(route);
+        let wrong = |(guard, asked): (String, bool)| {
+            if asked {
+                let said = format!(
+                    "it is as its Ingresses ask now, and {of} was not written since: something that the route needs is missing, or an apply was ended half-way"
+                );
+                return ("STATE-GUARD-AHEAD", guard, said);
+            }
+            let said = format!(
+                "it denies at the gateway for hosts of {of}, which does not need it: its Ingresses have no such list any more, or an apply was ended half-way"
+            );
+            ("STATE-GUARD-STALE", guard, said)
+        };
+        told.into_iter().map(wrong).collect()
     }
+}
+
+/// Whether a policy is of Ingresses that are there, and are as it was made of them.
+fn is_asked<'r>(guard: &Value, there: &dyn Fn(&Key) -> Option<&'r Value>) -> bool {
+    let made = from(guard);
+    let same = |key: &Key| there(key).and_then(|ingress| inputs::as_noted(guard, key, ingress)) == Some(true);
+    !made.is_empty() && made.iter().all(same)
 }
 
 fn named_route(route: &Value) -> String {

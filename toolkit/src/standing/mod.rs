@@ -16,6 +16,7 @@ use crate::apply::keep;
 use crate::apply::live::{Live, MADE, hosts, texts};
 use crate::apply::needs;
 use crate::apply::read::from;
+use crate::canaries::{self, Canaries};
 use crate::classes::Classes;
 use crate::cluster::{self, Cluster, Kind, annotation, meta};
 use crate::convert::args::key;
@@ -201,7 +202,12 @@ impl Standing {
             .flat_map(gateway::open)
             .collect();
         let there = || self.beside.iter().chain(&self.ingresses);
-        let served = there().filter(|(_, ingress)| classes.serve(ingress) && !classes.pass_over(ingress));
+        let served: Vec<(&Key, &Value)> = there()
+            .filter(|(_, ingress)| classes.serve(ingress) && !classes.pass_over(ingress))
+            .collect();
+        let at = |key: &Key| self.ingresses.get(key).or_else(|| self.beside.get(key));
+        let splits = Canaries::new(served.iter().copied());
+        let made = self.live.ours(&cluster::VIRTUAL_SERVICE);
         let at_gateways = self.live.ours(&cluster::VIRTUAL_SERVICE);
         let named = Routes::new(at_gateways.filter(|route| !from(route).is_empty()));
         let prefix = |before: &str| classes.has_prefix(before);
@@ -210,7 +216,8 @@ impl Standing {
             live: &self.live,
             guards: loose::Guards::new(&self.live),
             foreign: Foreign::new(&self.live),
-            unmade: beside::find(&Servers::new(served), &named, &prefix),
+            unmade: beside::find(&Servers::new(served.into_iter()), &named, &prefix),
+            split: splits.otherwise(made, &at),
             now,
             standing: self,
         };
@@ -283,6 +290,8 @@ struct Around<'a> {
     guards: loose::Guards<'a>,
     foreign: Foreign<'a>,
     unmade: beside::Unmade<'a>,
+    /// What nginx splits of routes otherwise than they do.
+    split: BTreeMap<gateway::Host, Vec<String>>,
     now: &'a Now,
     standing: &'a Standing,
 }
@@ -323,7 +332,11 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], classes: &Classes, around:
     }
     let object = cluster::INGRESS.named(&key.0, &key.1);
     if !marked {
-        let said = "the gateway serves it, and it has not the mark: apply was ended half-way, or somebody took it off";
+        let said = if routes.iter().any(|route| around.is_served(route)) {
+            "the gateway serves it, and it has not the mark: apply was ended half-way, or somebody took it off"
+        } else {
+            "a route was made of it that no Gateway has open yet, and it has not the mark: apply was ended half-way"
+        };
         one.wrong
             .push(("STATE-UNMARKED", object.clone(), said.to_owned()));
     }
@@ -340,8 +353,9 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], classes: &Classes, around:
     let (left, stale): (Vec<&&Value>, Vec<&&Value>) = routes
         .iter()
         .filter(old)
-        .partition(|route| beside::left(route, ingress));
+        .partition(|route| !answering::canary(ingress) && beside::left(route, ingress));
     let since = marked && marks::as_converted(ingress) != Some(true);
+    let split = around.split(ingress, routes);
     let changed = !stale.is_empty() || !left.is_empty() || since;
     one.wrong.extend(beside);
     for route in &left {
@@ -359,11 +373,18 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], classes: &Classes, around:
     let anew = stale.is_empty() && !left.is_empty() && !since;
     one.state = if failed {
         State::Failed
-    } else if changed {
+    } else if changed || !split.is_empty() {
         State::Changed
     } else {
         State::Migrated
     };
+    if !split.is_empty() {
+        let said = format!(
+            "nginx splits its requests otherwise than the gateway since it was migrated: {}",
+            split.join("; ")
+        );
+        one.wrong.push(("STATE-SOURCE-CHANGED", object.clone(), said));
+    }
     if changed && !anew && !(failed && one.wrong.iter().any(|(code, _, _)| *code == "STATE-SHUT")) {
         one.wrong.push(changed_since(object, ingress, routes, served));
     }
@@ -385,11 +406,18 @@ fn controller(route: &Value, key: &Key, ingress: &Value, classes: &Classes) -> O
 
 /// What it means that an Ingress was changed since its routes were made.
 fn changed_since(object: String, ingress: &Value, routes: &[&Value], served: bool) -> Wrong {
-    let protections = marks::protections(ingress);
-    let denied = routes.iter().any(|route| {
-        let mut needs = needs::of(route);
-        needs.any(|needed| needed.starts_with(cluster::AUTHORIZATION_POLICY.kind))
-    });
+    // What a canary says beside its share nginx does not read.
+    let splits = answering::canary(ingress);
+    let protections = if splits {
+        Vec::new()
+    } else {
+        marks::protections(ingress)
+    };
+    let denied = !splits
+        && routes.iter().any(|route| {
+            let mut needs = needs::of(route);
+            needs.any(|needed| needed.starts_with(cluster::AUTHORIZATION_POLICY.kind))
+        });
     if !served {
         let said = "it is none of nginx's classes any more, and the gateway serves it as it was".to_owned();
         ("STATE-OTHER-CLASS", object, said)
@@ -409,11 +437,32 @@ fn changed_since(object: String, ingress: &Value, routes: &[&Value], served: boo
 }
 
 impl Around<'_> {
+    /// Whether a Gateway has a host of a route.
+    fn is_served(&self, route: &Value) -> bool {
+        let namespace = meta(route, "namespace");
+        hosts(route)
+            .iter()
+            .any(|host| is_open(namespace, host, self.open))
+    }
+
+    /// What nginx splits of an Ingress otherwise than its routes do; of a canary itself it is said what was changed.
+    fn split(&self, ingress: &Value, routes: &[&Value]) -> Vec<String> {
+        if answering::canary(ingress) {
+            return Vec::new();
+        }
+        let said = routes
+            .iter()
+            .filter_map(|route| self.split.get(&gateway::key(route)));
+        let all: BTreeSet<&String> = said.flatten().collect();
+        all.into_iter().cloned().collect()
+    }
+
     /// How an Ingress goes back, and with which others.
     fn go_back(&self, one: &mut One, routes: &[&Value]) {
         let having = self.unmade.having.get(&one.key).into_iter().flatten();
         let routes: Vec<&Value> = routes.iter().chain(having).copied().collect();
-        one.together.extend(routes.iter().flat_map(|route| from(route)));
+        one.together
+            .extend(routes.iter().flat_map(|route| canaries::serving(route)));
         one.back = format!("migrate rollback --ingress {}", typed(&one.together));
         let lost = |key: &&Key| {
             let cleaned = |route: &&Value| from(route).contains(*key) && keep::cleaned(route, key);
@@ -440,7 +489,12 @@ impl Around<'_> {
         for route in routes {
             gone.wrong.extend(self.wrong(route, key));
         }
-        if !cleaned {
+        let splits = routes.iter().all(|route| canaries::of(route).contains(key));
+        if !cleaned && splits {
+            let said = "it was a canary, and is gone: nginx splits nothing any more, and the gateway sends its share to its back end still";
+            let object = cluster::INGRESS.named(&key.0, &key.1);
+            gone.wrong.push(("STATE-CANARY-GONE", object, said.to_owned()));
+        } else if !cleaned {
             let said = "it is gone, and migrate cleanup did not delete it: the gateway still has its hosts";
             let object = cluster::INGRESS.named(&key.0, &key.1);
             gone.wrong.push(("STATE-ORPHANED", object, said.to_owned()));
@@ -465,7 +519,11 @@ impl Around<'_> {
             found.push(("STATE-SHUT", object.clone(), said));
         }
         found.extend(loose::needs(route, self.live));
-        found.extend(self.guards.stale(route));
+        let there = |key: &Key| {
+            let standing = self.standing;
+            standing.ingresses.get(key).or_else(|| standing.beside.get(key))
+        };
+        found.extend(self.guards.stale(route, &there));
         found.extend(loose::taken(route, self.live, &self.foreign));
         let unmade = self.unmade.routes.get(&gateway::key(route));
         found.extend(unmade.into_iter().flatten().cloned());

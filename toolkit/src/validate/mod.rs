@@ -90,8 +90,10 @@ const LEFT: [&str; 3] = [
 ];
 
 /// What is wrong with an Ingress, and loses nobody a guard or an answer.
-const WARNINGS: [&str; 7] = [
+const WARNINGS: [&str; 9] = [
+    "STATE-GUARD-AHEAD",
     "STATE-BESIDE",
+    "STATE-CANARY-GONE",
     "STATE-HOST-LEFT",
     "STATE-SOURCE-CHANGED",
     "STATE-EDITED",
@@ -126,6 +128,12 @@ fn of(one: &standing::One, there: &dyn Fn(&Key) -> bool) -> Vec<Finding> {
         "STATE-OTHER-CLASS" => format!(
             "take away what was made of it: {}; or give it its class again", one.back
         ),
+        "STATE-GUARD-AHEAD" => format!(
+            "write its route, and see what it lacks: migrate apply --ingress {name} --widen"
+        ),
+        "STATE-NO-ROUTE" => format!(
+            "write it anew: migrate apply --ingress {name}; where nginx does not serve it either, take its mark off: migrate rollback --ingress {name}"
+        ),
         "STATE-GUARD-ELSEWHERE" => {
             "give the Gateway its pods again (spec.selector), or move the hosts to another: migrate apply --gateway"
                 .to_owned()
@@ -139,6 +147,11 @@ fn of(one: &standing::One, there: &dyn Fn(&Key) -> bool) -> Vec<Finding> {
         "STATE-DENIED" => {
             "have it let the host in, or select other pods than the gateway's".to_owned()
         }
+        "STATE-CANARY-GONE" => {
+            let others: Vec<&Key> = one.together.iter().filter(|key| there(key)).collect();
+            format!("have what it split written without it: migrate apply --ingress {} --prune", typed(others))
+        }
+        "STATE-SOURCE-CHANGED" => format!("write it anew, with all that share its host or are split with it: migrate apply --ingress {name} --widen"),
         "STATE-ORPHANED" => {
             let others: Vec<&Key> = one.together.iter().filter(|key| there(key)).collect();
             if others.is_empty() {

@@ -164,17 +164,28 @@ fn modifier(field: &str, kind: &str, operations: &HeaderOperations) -> Option<Va
         return None;
     }
     let mut change = Map::new();
-    if !operations.set.is_empty() {
+    // What a gateway knows of a request cannot be said here. A header that only it may set is taken away, so that whoever
+    // sends it is not believed; addresses are the implementation's to pass on.
+    let (variables, set): (Vec<_>, Vec<_>) = operations
+        .set
+        .iter()
+        .partition(|(_, value)| super::super::headers::is_variable(value));
+    let mut remove = operations.remove.clone();
+    let theirs = variables.into_iter().map(|(name, _)| name.clone());
+    remove.extend(theirs.filter(|name| name != "x-forwarded-for"));
+    if !set.is_empty() {
         // Istio takes `%` for the beginning of a variable, and `%%` for `%`.
-        let set: Vec<Value> = operations
-            .set
-            .iter()
+        let set: Vec<Value> = set
+            .into_iter()
             .map(|(name, value)| json!({"name": name, "value": value.replace("%%", "%")}))
             .collect();
         change.insert("set".to_owned(), json!(set));
     }
-    if !operations.remove.is_empty() {
-        change.insert("remove".to_owned(), json!(operations.remove));
+    if !remove.is_empty() {
+        change.insert("remove".to_owned(), json!(remove));
+    }
+    if change.is_empty() {
+        return None;
     }
     Some(json!({"type": kind, field: change}))
 }

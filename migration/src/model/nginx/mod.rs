@@ -186,7 +186,7 @@ impl Nginx {
             return match to.code {
                 301 | 302 | 303 | 307 | 308 => Answer::Redirect {
                     code: to.code,
-                    location: Octets::from(to.url.as_str()),
+                    location: Octets(to.location(&request.target().0)),
                 },
                 code => Answer::Status(code),
             };

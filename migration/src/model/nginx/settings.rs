@@ -25,6 +25,9 @@ const BEYOND_A_LOCATION: &[&str] = &[
 /// The same for a whole server, whichever of its Ingresses has it.
 const BEYOND_A_SERVER: &[&str] = &["auth-tls-secret", "server-snippet", "ssl-passthrough"];
 
+/// nginx's variable for the request's path and query as they came.
+const WHOLE: &str = "$request_uri";
+
 /// `return` of a location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Return {
@@ -32,6 +35,16 @@ pub struct Return {
     pub code: u16,
     /// The address, literally.
     pub url: String,
+}
+
+impl Return {
+    /// Where a request is sent that asks for a path and query.
+    pub fn location(&self, target: &[u8]) -> Vec<u8> {
+        match self.url.strip_suffix(WHOLE) {
+            Some(name) => [name.as_bytes(), target].concat(),
+            None => self.url.clone().into_bytes(),
+        }
+    }
 }
 
 /// What one Ingress's annotations ask of its locations.
@@ -150,7 +163,18 @@ impl Settings {
         {
             return Some("backend-protocol FCGI".to_owned());
         }
-        if self.redirect.as_ref().is_some_and(|to| !plain_url(&to.url)) {
+        // What was asked for may follow a name; anything else of nginx's own is not followed.
+        let name = |url: &str| {
+            let bare = url
+                .strip_suffix(WHOLE)
+                .map(|bare| (bare, bare.matches('/').count()));
+            bare.is_some_and(|(bare, slashes)| plain_url(bare) && slashes == 2 && !bare.contains('?'))
+        };
+        if self
+            .redirect
+            .as_ref()
+            .is_some_and(|to| !plain_url(&to.url) && !name(&to.url))
+        {
             return Some(format!(
                 "redirect to {:?}",
                 self.redirect.as_ref().map(|to| to.url.as_str())

@@ -85,8 +85,8 @@ macro_rules! codes_of_keeping {
                 "see whether it matters to you";
             // Not `sec`: nobody asked for a limit, and refusing it would refuse every Ingress of every cluster. One that
             // an Ingress asks for is BODY-LIMIT, which is refused.
-            BodyLimitDefault "BODY-LIMIT-DEFAULT" Dropped Medium []
-                "nginx answers 413 to bodies above its default (1m unless set), which no Ingress asked for; Istio has no such limit"
+            BodyLimitDefault "BODY-LIMIT-DEFAULT" Dropped High []
+                "nginx answers 413 to bodies above its default (1m unless set), and at Istio's gateway nobody does: a bound is lost as with BODY-LIMIT, but as no Ingress asked for it, and every one would be refused, it is only told"
                 "limit bodies in the applications where that matters; `migrate probe --suite limits` shows it";
             StatusPaths "CATCH-ALL-STATUS" Approximated Info []
                 "where no Ingress serves the hosts that nobody has, nginx still answers /healthz there with 200; the gateway does not"

@@ -100,7 +100,7 @@ macro_rules! codes_of_serving {
                 "Istio redirects with 301, 302, 303, 307 and 308 only; the default code is used"
                 "choose one of them";
             RedirectVariable "REDIRECT-VARIABLE" Refused Medium []
-                "the address has nginx variables, or is none"
+                "the address has nginx variables beside $request_uri right behind its host, or is none"
                 "write a constant address, or a VirtualService of your own";
             RedirectQuery "REDIRECT-QUERY" Approximated Low []
                 "the request's query is kept in the address; nginx drops it"
@@ -126,7 +126,7 @@ macro_rules! codes_of_serving {
                 "retries by status are left out: Envoy would repeat POST too"
                 "add them to the route's retries where repeating is harmless";
             BodyLimit "BODY-LIMIT" Refused Medium [sec may]
-                "nginx answers 413 to larger bodies; a VirtualService has no such limit"
+                "nginx answers 413 to larger bodies; a VirtualService has no limit at all, so nobody would enforce the one that was asked for, nor the controller's, be it more or less"
                 "limit bodies in the application or by EnvoyFilter, then --accept BODY-LIMIT";
             Buffering "BUFFERING" Dropped Info []
                 "nginx's buffers have no counterpart"
@@ -192,7 +192,7 @@ macro_rules! codes_of_serving {
                 "the controller does not allow snippets, so it does nothing"
                 "delete the annotation";
             SnippetHarmless "SNIPPET-HARMLESS" Dropped Low []
-                "the snippet only sets sizes and times that have no counterpart"
+                "the snippet sets sizes and times that have no counterpart, or says what the gateway does anyway: upgrades of connections, the client's host, scheme and address"
                 "nothing needs to be done";
             ProxyRedirect "RESPONSE-REWRITE" Dropped Medium []
                 "addresses and cookies in responses are not rewritten"
