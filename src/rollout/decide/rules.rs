@@ -1,12 +1,14 @@
 //! The promises, each a property over whole lives: people, faults and weather in any order. Every one of them
 //! turns red when its rule alone is broken (`make sabotage`).
 
+mod arms;
 mod audits;
 mod beside;
 mod by_hand;
 mod complaints;
 mod dependencies;
 mod foreign;
+mod found;
 mod frozen;
 mod gates;
 mod gateways;
