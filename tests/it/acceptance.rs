@@ -3,7 +3,7 @@
 mod back;
 mod page;
 
-use crate::support::world::{NS, World, component, percent, rollout, virtual_service};
+use crate::support::world::{World, component, percent, rollout, virtual_service};
 use gradual_rollout::rollout::reason::{Reason, State};
 use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault};
 use serde_json::{Value, json};
