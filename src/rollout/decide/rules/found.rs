@@ -60,3 +60,24 @@ fn another_plan_at_everything_sends_nothing_to_a_control_that_is_ill_until_it_is
         assert_eq!(world.highest("alpha"), Weight::ZERO, "by hand: {by_hand}");
     }
 }
+
+#[test]
+fn a_plan_that_was_put_back_begins_again_by_an_edit_and_editing_it_back_moves_nothing() {
+    let mut world = World::demo();
+    world.until("alpha at 5%", |w| w.highest("alpha") == weight(50));
+    world.say(Verb::Rollback, "alpha", None);
+    world.ticks(2);
+    let first = |world: &mut World, permille| {
+        world.edit(|spec| spec.phases.as_mut().unwrap()[0].steps[0].weight = weight(permille));
+    };
+    first(&mut world, 40);
+    world.tick();
+    first(&mut world, 50);
+    for decision in world.ticks(3) {
+        assert!(decision.lowers.is_empty(), "{:?}", decision.lowers);
+    }
+    let alpha = world.component("alpha");
+    assert_eq!((alpha.state, alpha.attempt), (State::Walking, 2), "begun once");
+    assert_eq!(world.highest("alpha"), Weight::ZERO);
+    world.until("5%", |w| w.highest("alpha") == weight(50));
+}
