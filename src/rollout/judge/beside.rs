@@ -118,9 +118,13 @@ impl Beside {
         self.asked.retain(|key, _| set.asks.contains_key(key));
         self.edited.retain(|key, _| set.asks.contains_key(key));
         for (key, ask) in &set.asks {
-            // What an older daemon wrote does not say what was asked.
-            let known = self.asked.entry(key.clone()).or_insert(*ask);
-            if std::mem::replace(known, *ask) != *ask {
+            let known = self.asked.get(key).copied();
+            if known == Some(*ask) {
+                continue;
+            }
+            self.asked.insert(key.clone(), *ask);
+            // What is new was asked nothing before; what an older daemon wrote does not say what it was.
+            if known.is_some() {
                 self.ledgers.remove(key);
                 self.shown.remove(key);
                 self.gauges.remove(key);

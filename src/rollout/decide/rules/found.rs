@@ -67,6 +67,7 @@ fn a_plan_that_was_put_back_begins_again_by_an_edit_and_editing_it_back_moves_no
     world.until("alpha at 5%", |w| w.highest("alpha") == weight(50));
     world.say(Verb::Rollback, "alpha", None);
     world.ticks(2);
+    world.weather.insert("alpha".into(), Weather::NoLook);
     let first = |world: &mut World, permille| {
         world.edit(|spec| spec.phases.as_mut().unwrap()[0].steps[0].weight = weight(permille));
     };
@@ -79,5 +80,6 @@ fn a_plan_that_was_put_back_begins_again_by_an_edit_and_editing_it_back_moves_no
     let alpha = world.component("alpha");
     assert_eq!((alpha.state, alpha.attempt), (State::Walking, 2), "begun once");
     assert_eq!(world.highest("alpha"), Weight::ZERO);
+    world.weather.insert("alpha".into(), Weather::Good);
     world.until("5%", |w| w.highest("alpha") == weight(50));
 }
