@@ -40,6 +40,9 @@ const DISASTER: f64 = 5.0;
 pub struct Ledger {
     /// Time judged on fresh data since settle.
     pub judged: Span,
+    /// By which arms it was counted: the canary's, and control's.
+    #[serde(rename = "h", skip_serializing_if = "Option::is_none")]
+    pub(super) arms: Option<[u32; 2]>,
     /// When the weight was written.
     #[serde(rename = "s")]
     pub(super) since: Timestamp,
@@ -178,6 +181,14 @@ impl Ledger {
         Self {
             rate_before: self.recent.all().rate().or(self.rate_before),
             dark: self.dark.clone(),
+            ..self.with_control(since, settled_at)
+        }
+    }
+
+    /// Like [`Ledger::begin`], remembering how control behaves, and nothing else.
+    pub(super) fn with_control(&self, since: Timestamp, settled_at: Timestamp) -> Self {
+        Self {
+            arms: self.arms,
             noise: self.noise,
             pivot: self.pivot,
             aims: self.aims.clone(),

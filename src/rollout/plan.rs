@@ -21,7 +21,8 @@ use super::spec::{Component, GradualRolloutSpec, OnDelete, OnFailure, Router, Sc
 use super::status::GradualRolloutStatus;
 use super::weight::Weight;
 use super::window::Calendar;
-use read::Reader;
+use read::{Reader, arms_digests};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -103,6 +104,8 @@ pub struct PlannedComponent {
     pub steps: Vec<PlannedStep>,
     /// Changes when its routers, its arms or its own step weights change, and only then.
     pub fingerprint: String,
+    /// What its canary's and its control's samples are selected by, as digests: evidence is about these.
+    pub arms: [u32; 2],
 }
 
 impl PlannedComponent {
@@ -228,6 +231,7 @@ impl Plan {
             }
             let kept = PlannedComponent {
                 component: component.clone(),
+                arms: arms_digests(component),
                 checks: vec![CheckSet::of(&self.checks, component)],
                 steps: Vec::new(),
                 fingerprint: String::new(),
@@ -247,6 +251,7 @@ impl Plan {
             checks: Vec::new(),
             rules: Vec::new(),
             streams: Vec::new(),
+            asks: BTreeMap::new(),
         };
         let step = component
             .step_at(weight)

@@ -1,8 +1,9 @@
 //! What peers' users were hurt by, over routed objects: the lines of `docs/acceptance.md` that no other test has.
 
+mod back;
 mod page;
 
-use crate::support::world::{NS, World, component, percent, rollout, virtual_service};
+use crate::support::world::{World, component, percent, rollout, virtual_service};
 use gradual_rollout::rollout::reason::{Reason, State};
 use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault};
 use serde_json::{Value, json};
@@ -196,75 +197,6 @@ async fn asked_for_the_weight_that_is_there_already_a_route_gets_a_mark_and_no_o
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollback_of_what_has_no_traffic_changes_nothing_but_the_mark() {
-    let world = walking_at_25().await;
-    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
-    world.until("0%", |w| w.weight("shop") == 0).await;
-    world
-        .until("told", |w| w.component("shop").state == State::RolledBack)
-        .await;
-    world.pass(60).await;
-    let before = bytes(&world);
-    let id = world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
-    world
-        .until("answered", |w| w.status().commands.iter().any(|c| c.id == id))
-        .await;
-    world.pass(600).await;
-    assert_eq!(bytes(&world), before);
-    assert_eq!(world.component("shop").state, State::RolledBack);
-}
-
-#[tokio::test(start_paused = true)]
-async fn with_one_of_several_routes_gone_the_others_are_lowered_and_it_is_named() {
-    let mut world = World::new();
-
-    world.store.put(virtual_service("shop")).unwrap();
-    for name in ["second", "third"] {
-        let mut vs = virtual_service("shop");
-        vs["metadata"]["name"] = json!(name);
-
-        world.store.put(vs).unwrap();
-    }
-    let mut object = rollout("demo", &["shop"]);
-    object["spec"]["components"][0]["routers"][0]["istio"]["virtualServices"] = json!([
-        {"name": "shop"}, {"name": "second"}, {"name": "third"}]);
-    world.store.put(object).unwrap();
-    world.start("daemon-1");
-    let third = |w: &World| {
-        let vs = w.store.get(ROUTES, NS, "third").unwrap();
-        vs["spec"]["http"][0]["route"][1]["weight"].clone()
-    };
-    world
-        .until("25% everywhere", |w| w.weight("shop") == 25 && third(w) == 25)
-        .await;
-    world.pass(5).await;
-    world.store.delete(ROUTES, NS, "second").unwrap();
-    world.pass(1200).await;
-    assert_eq!(world.weight("shop"), 25, "nothing rises");
-    let shop = world.component("shop");
-    assert!(
-        shop.message.contains("virtualservice sealos-system/second"),
-        "{}",
-        shop.message
-    );
-    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
-    world
-        .until("the others are back", |w| w.weight("shop") == 0 && third(w) == 0)
-        .await;
-    // What is gone carries nothing, so that is all there is to bring back.
-    world
-        .until("over", |w| w.component("shop").lowering.is_none())
-        .await;
-    let back = world.component("shop");
-    assert_eq!((back.state, back.weight.written), (State::RolledBack, percent(0)));
-    assert!(
-        back.message.contains("virtualservice sealos-system/second"),
-        "{}",
-        back.message
-    );
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_third_destination_keeps_its_share_and_the_pair_moves_within_the_rest() {
     let mut world = World::new();
     let mut vs = virtual_service("shop");
@@ -313,37 +245,6 @@ async fn a_retry_brings_testers_back_once() {
 
 fn main(world: &World) -> u64 {
     world.weight("shop")
-}
-
-fn endpoints(service: &str, ready: &[bool]) -> Value {
-    let of = |(n, ready): (usize, &bool)| json!({"addresses": [format!("10.0.0.{n}")], "conditions": {"ready": ready}});
-    json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-        "metadata": {"name": format!("{service}-1"), "namespace": NS, "labels": {"kubernetes.io/service-name": service}},
-        "endpoints": ready.iter().enumerate().map(of).collect::<Vec<_>>(), "ports": []})
-}
-
-#[tokio::test(start_paused = true)]
-async fn neither_a_canary_without_pods_nor_one_ill_pod_of_control_keeps_a_rollback_up() {
-    let mut world = World::new();
-    world.store.put(virtual_service("shop")).unwrap();
-    world.store.put(endpoints("shop-v1", &[true, true])).unwrap();
-    world.store.put(endpoints("shop-v2", &[true])).unwrap();
-    world.store.put(rollout("demo", &["shop"])).unwrap();
-    world.start("daemon-1");
-    world.until("25%", |w| w.weight("shop") == 25).await;
-    world.pass(5).await;
-    world.store.put(endpoints("shop-v1", &[true, false])).unwrap();
-    world.store.put(endpoints("shop-v2", &[])).unwrap();
-    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
-    let asked = world.clock.now();
-    while world.weight("shop") != 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        assert!(world.clock.now().duration_since(asked).as_millis() < 2000);
-    }
-    // Afterwards control shrinks to one pod: it keeps all the traffic.
-    world.store.put(endpoints("shop-v1", &[true])).unwrap();
-    world.pass(3600).await;
-    assert_eq!(world.weight("shop"), 0);
 }
 
 /// A pair told apart by subset and port, and what is said when the object that brings it changes like this at 5%.

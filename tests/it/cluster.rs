@@ -108,6 +108,36 @@ async fn endpoints_that_can_no_longer_be_watched_say_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_ready_pod_in_any_slice_of_a_service_is_enough_and_none_in_all_is_none() {
+    let (store, cache, _tasks) = cached();
+    let slice = |service: &str, n: u8, ready: &[bool]| {
+        let of = |ready: &bool| json!({"addresses": ["10.0.0.1"], "conditions": {"ready": ready}});
+        let endpoints: Vec<_> = ready.iter().map(of).collect();
+        let slice = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {"name": format!("{service}-{n}"), "namespace": "apps",
+                "labels": {"kubernetes.io/service-name": service}},
+            "endpoints": endpoints});
+        store.put(slice).unwrap();
+    };
+    // Whichever of them comes first.
+    for (service, first, second) in [
+        ("a", &[true, false][..], &[false][..]),
+        ("b", &[false][..], &[false, true][..]),
+        ("c", &[false, false][..], &[][..]),
+    ] {
+        slice(service, 1, first);
+        slice(service, 2, second);
+    }
+    cache.want_endpoints("apps");
+    let ready = |service: &str| cache.endpoints_ready("apps", service);
+    until("listed", || ready("c").is_some()).await;
+    assert_eq!(
+        ["a", "b", "c", "d"].map(ready),
+        [Some(true), Some(true), Some(false), None]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_asked_for_an_object_is_told_that_there_is_none() {
     let (_store, cache, _tasks) = cached();
     let mut changes = cache.changes();

@@ -135,6 +135,46 @@ async fn an_http_route_walks_its_plan_and_nothing_else_of_it_changes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_others_change_of_an_http_route_under_way_is_no_drift_and_stays() {
+    let world = world();
+    let _gateway = gateway(&world);
+    world.until("25%", |w| weights(w) == (25, 100)).await;
+    world.pass(5).await;
+    let mut theirs = stored(&world);
+    theirs["metadata"]["labels"]["team"] = json!("edge");
+    theirs["metadata"]["annotations"]["example.com/note"] = json!("theirs");
+    theirs["spec"]["hostnames"] = json!(["shop.example.com", "shop.example.org"]);
+    theirs["spec"]["rules"][0]["timeouts"]["request"] = json!("9s");
+    theirs["spec"]["rules"][0]["filters"][0]["requestHeaderModifier"]["remove"] = json!(["x-old"]);
+    theirs["spec"]["rules"][1]["matches"] = json!([{"path": {"type": "PathPrefix", "value": "/old"}}]);
+    world.store.put(theirs).unwrap();
+    let foreign = |w: &World| {
+        let mut route = stored(w);
+        for n in 0..2 {
+            route["spec"]["rules"][0]["backendRefs"][n]["weight"] = Value::Null;
+        }
+        let metadata = &mut route["metadata"];
+        let annotations = metadata["annotations"].as_object_mut().unwrap();
+        annotations.retain(|key, _| !key.starts_with("rollout.sealos.io/"));
+        (
+            route["spec"].clone(),
+            route["metadata"]["labels"].clone(),
+            route["metadata"]["annotations"].clone(),
+        )
+    };
+    let left = foreign(&world);
+    world.pass(30).await;
+    let shop = world.component("shop");
+    assert_eq!((weights(&world).0, shop.state), (25, State::Walking));
+    assert!(shop.drifts.is_empty(), "{:?}", shop.drifts);
+    world.until("50%", |w| weights(w) == (50, 100)).await;
+    assert_eq!(foreign(&world), left);
+    world.traffic.fail("shop");
+    world.until("0%", |w| weights(w) == (0, 100)).await;
+    assert_eq!(foreign(&world), left);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_route_that_is_not_accepted_does_not_rise_and_is_put_back_all_the_same() {
     let world = world();
     world.pass(600).await;

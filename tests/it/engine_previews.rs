@@ -85,6 +85,75 @@ async fn testers_come_first_stay_through_every_step_and_go_at_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_somebody_changes_of_a_route_its_testers_get_within_half_a_minute() {
+    let world = world();
+    world
+        .until("5% and testers", |w| {
+            w.weight("shop") == 5 && rules(w) == [RULE, "main"]
+        })
+        .await;
+    world.pass(5).await;
+    let edit = |field: &str, value: Value| {
+        let mut theirs = world.vs("shop");
+        theirs["spec"]["http"][1][field] = value;
+        world.store.put(theirs).unwrap();
+    };
+    let rule = || world.vs("shop")["spec"]["http"][0].clone();
+    edit("timeout", json!("9s"));
+    edit("retries", json!({"attempts": 4}));
+    world.pass(30).await;
+    assert_eq!(
+        (rule()["timeout"].clone(), rule()["retries"]["attempts"].clone()),
+        (json!("9s"), json!(4))
+    );
+    edit(
+        "match",
+        json!([{"uri": {"prefix": "/a"}}, {"uri": {"prefix": "/b"}}]),
+    );
+    world.pass(30).await;
+    let matches = rule()["match"].clone();
+    let reached: Vec<_> = matches
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| &m["uri"]["prefix"])
+        .collect();
+    assert_eq!(reached, ["/a", "/b"], "{matches:#}");
+    let only = |m: &Value| m["headers"]["canary"] == json!({"exact": "true"});
+    assert!(matches.as_array().unwrap().iter().all(only), "{matches:#}");
+    assert_eq!(
+        (world.weight("shop"), rules(&world)),
+        (5, vec![RULE.into(), "main".into()])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn testers_and_a_mirror_that_the_spec_asks_for_no_more_go_and_the_weight_stays() {
+    let world = world();
+    world
+        .until("5% and testers", |w| {
+            w.weight("shop") == 5 && rules(w) == [RULE, "main"]
+        })
+        .await;
+    world.pass(5).await;
+    let attempt = world.component("shop").attempt;
+    let mut object = world.object();
+    let router = &mut object["spec"]["components"][0]["routers"][0]["istio"];
+    for field in ["testers", "mirror"] {
+        router.as_object_mut().unwrap().remove(field).unwrap();
+    }
+    world.store.put(object).unwrap();
+    world.pass(30).await;
+    assert_eq!(rules(&world), ["main"]);
+    assert_eq!(bare(world.vs("shop")), bare(virtual_service("shop")));
+    assert_eq!(world.weight("shop"), 5);
+    let shop = world.component("shop");
+    assert_eq!((shop.state, shop.attempt), (State::Walking, attempt));
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    assert_eq!(rules(&world), ["main"], "nor do they come back");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_canary_that_fails_loses_its_testers_and_its_mirror_with_its_weight() {
     let world = world();
     world.until("25%", |w| w.weight("shop") == 25).await;

@@ -486,30 +486,43 @@ async fn two_components_that_choose_one_upstream_do_not_fight_over_it() {
 #[tokio::test(start_paused = true)]
 async fn a_canary_that_was_made_while_nobody_heard_of_it_is_taken_as_it_is() {
     use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault};
-    let mut world = World::new();
-    world.store.namespace("istio-system");
-    for object in [
-        gateway(),
-        ingress("one", "one.example.com", "one"),
-        route("one", "one.example.com"),
+    for unheard in [
+        Failure::new(409, "AlreadyExists", "somebody was faster"),
+        Failure::new(504, "Timeout", "the answer was lost"),
     ] {
-        world.store.put(object).unwrap();
-    }
-    let exists = Failure::new(409, "AlreadyExists", "somebody was faster");
-    world.store.inject(
-        Fault::new(Action::FailAfter(exists))
-            .verb("create")
-            .resource("ingresses")
-            .times(1),
-    );
-    world.store.put(rollout()).unwrap();
-    world.start("daemon-1");
-    for weight in ["50", "250"] {
-        world
-            .until("the next step", |w| {
-                canaries(w) == [say("one.example.com", weight)]
-            })
-            .await;
+        let mut world = World::new();
+        world.store.namespace("istio-system");
+        for object in [
+            gateway(),
+            ingress("one", "one.example.com", "one"),
+            route("one", "one.example.com"),
+        ] {
+            world.store.put(object).unwrap();
+        }
+        for resource in ["ingresses.networking.k8s.io", "services"] {
+            world.store.inject(
+                Fault::new(Action::FailAfter(unheard.clone()))
+                    .verb("create")
+                    .resource(resource)
+                    .times(1),
+            );
+        }
+        world.store.put(rollout()).unwrap();
+        world.start("daemon-1");
+        for weight in ["50", "250"] {
+            world
+                .until("the next step", |w| {
+                    canaries(w) == [say("one.example.com", weight)]
+                })
+                .await;
+        }
+        assert_eq!(world.component("terminal").attempt, 1);
+        let raised = world.component("terminal").history;
+        assert_eq!(
+            raised.len(),
+            2,
+            "nothing is written twice, nothing taken back: {raised:?}"
+        );
     }
 }
 

@@ -45,6 +45,10 @@ impl Desk<'_> {
         if c.evidence.is_none() {
             forget(c, now, &plan.judge);
         }
+        self.heed_arms(i, planned);
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
         let sabotaged = cfg!(sabotage_11) && seen.first;
         let Some(mut ledger) = c.evidence.take().filter(|_| !sabotaged) else {
             return;

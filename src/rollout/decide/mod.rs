@@ -6,6 +6,7 @@
 mod advance;
 mod again;
 mod approve;
+mod arms;
 mod audits;
 mod choosers;
 mod commands;
@@ -119,6 +120,8 @@ struct Desk<'a> {
     lifted: Vec<Option<Outlook>>,
     /// Members of pools whose newest tick was counted in this look.
     counted: Vec<usize>,
+    /// Components whose evidence began anew in this look, for their arms were edited.
+    renewed: Vec<usize>,
     /// What each pool comes to, at each weight.
     sums: Vec<pools::Sum>,
     /// Whom a member of a pool waits for, and why, for people.
@@ -208,6 +211,7 @@ impl<'a> Desk<'a> {
             nobody: Seen::default(),
             lifted: Vec::new(),
             counted: Vec::new(),
+            renewed: Vec::new(),
             sums: Vec::new(),
             held_by: Vec::new(),
             found_back: Vec::new(),

@@ -97,10 +97,12 @@ impl Desk<'_> {
             .evidence
             .take()
             .unwrap_or_else(|| Ledger::begin_pool(&ledgers));
-        let left = status
-            .members
-            .iter()
-            .any(|name| !names.contains(name) && !self.has_moved_on(name, weight));
+        let renewed = members.iter().any(|i| self.renewed.contains(i));
+        let left = renewed
+            || status
+                .members
+                .iter()
+                .any(|name| !names.contains(name) && !self.has_moved_on(name, weight));
         if left {
             shared = shared.begin_pool_anew();
             status.again = status.again.saturating_add(1);

@@ -1,6 +1,7 @@
 //! The promises, each a property over whole lives: people, faults and weather in any order. Every one of them
 //! turns red when its rule alone is broken (`make sabotage`).
 
+mod arms;
 mod audits;
 mod beside;
 mod by_hand;
@@ -8,6 +9,7 @@ mod complaints;
 mod crowds;
 mod dependencies;
 mod foreign;
+mod found;
 mod frozen;
 mod gates;
 mod gateways;

@@ -38,6 +38,12 @@ pub struct Beside {
     /// middle of a weight was not in the dark before.
     #[serde(rename = "w", skip_serializing_if = "BTreeMap::is_empty")]
     waited: BTreeMap<String, Timestamp>,
+    /// What each of them was asked, as a digest: under an edited question nothing of what was answered before counts.
+    #[serde(rename = "a", skip_serializing_if = "BTreeMap::is_empty")]
+    asked: BTreeMap<String, u32>,
+    /// When the question was edited, where that was in the middle of the weight.
+    #[serde(rename = "e", skip_serializing_if = "BTreeMap::is_empty")]
+    edited: BTreeMap<String, Timestamp>,
 }
 
 impl Beside {
@@ -56,6 +62,7 @@ impl Beside {
             let mut streams = set.streams.iter();
             streams.any(|s| s.key == key && (s.class == Class::Shows) == shows)
         };
+        self.heed_edits(set, ctx.now);
         self.ledgers.retain(|key, _| wanted(key, false));
         self.shown.retain(|key, _| wanted(key, true));
         for stream in &set.streams {
@@ -65,7 +72,8 @@ impl Beside {
                     seen.streams.get(&stream.key)
                 }
             };
-            let begin = || Ledger::begin(self.since, self.settled_at);
+            let [since, settled_at] = self.begins(&stream.key);
+            let begin = || Ledger::begin(since, settled_at);
             let ledgers = if stream.class == Class::Shows {
                 &mut self.shown
             } else {
@@ -73,7 +81,7 @@ impl Beside {
             };
             let ledger = ledgers.entry(stream.key.clone()).or_insert_with(begin);
             // Not stored with each of them.
-            (ledger.since, ledger.settled_at) = (self.since, self.settled_at);
+            (ledger.since, ledger.settled_at) = (since, settled_at);
             if let Some(reading) = reading {
                 ledger.absorb(reading, &ctx.of(stream));
             }
@@ -89,9 +97,10 @@ impl Beside {
             if let Some(why) = seen.unread.get(&check.rule.name) {
                 self.gauges.entry(check.rule.name.clone()).or_default().skip(why);
             } else if let Some(reading) = seen.gauges.get(&check.rule.name) {
+                let [_, settled_at] = self.begins(&check.rule.name);
                 let state = self.gauges.entry(check.rule.name.clone()).or_default();
                 let between = ctx.judge.interval.max(ctx.probe_every);
-                state.absorb(reading, gauge, self.settled_at, short_gap(between));
+                state.absorb(reading, gauge, settled_at, short_gap(between));
             }
             let state = self.gauges.get(&check.rule.name);
             let was_read = state.is_some_and(GaugeState::was_read);
@@ -102,6 +111,33 @@ impl Beside {
                 || set.gauges().any(|(check, _)| check.rule.name == key)
         };
         self.waited.retain(|key, _| wanted(key));
+    }
+
+    /// What is asked otherwise than before begins anew.
+    fn heed_edits(&mut self, set: &CheckSet, now: Timestamp) {
+        self.asked.retain(|key, _| set.asks.contains_key(key));
+        self.edited.retain(|key, _| set.asks.contains_key(key));
+        for (key, ask) in &set.asks {
+            let known = self.asked.get(key).copied();
+            if known == Some(*ask) {
+                continue;
+            }
+            self.asked.insert(key.clone(), *ask);
+            // What is new was asked nothing before; what an older daemon wrote does not say what it was.
+            if known.is_some() {
+                self.ledgers.remove(key);
+                self.shown.remove(key);
+                self.gauges.remove(key);
+                self.waited.remove(key);
+                self.edited.insert(key.clone(), now);
+            }
+        }
+    }
+
+    /// From when on what is asked is counted, and from when on it is judged.
+    fn begins(&self, key: &str) -> [Timestamp; 2] {
+        let edited = self.edited.get(key);
+        [self.since, self.settled_at].map(|at| edited.map_or(at, |edited| at.max(*edited)))
     }
 
     fn wait(&mut self, key: &str, was_read: bool, now: Timestamp) {
@@ -163,7 +199,8 @@ impl Beside {
             .ledgers
             .get(&stream.key)
             .or_else(|| self.shown.get(&stream.key));
-        let begun = Ledger::begin(self.since, self.settled_at);
+        let [since, settled_at] = self.begins(&stream.key);
+        let begun = Ledger::begin(since, settled_at);
         let ledger = ledger.unwrap_or(&begun);
         let Judgement { checks, outlook } = ledger.judge(&ctx);
         if ctx.weight.is_zero() {
@@ -171,7 +208,7 @@ impl Beside {
             return (checks, None);
         }
         let name = &stream.key;
-        let settling = ctx.now < self.settled_at;
+        let settling = ctx.now < settled_at;
         let outlook = match outlook {
             Outlook::Promotable => None,
             // The arms' own darkness is told once, by the arms.

@@ -312,6 +312,7 @@ impl Reader {
                 .collect();
             planned.push(PlannedComponent {
                 component: component.clone(),
+                arms: arms_digests(component),
                 checks,
                 steps,
                 fingerprint,
@@ -397,11 +398,29 @@ pub fn routers_digest(component: &Component) -> String {
     digest(&serde_json::to_string(&routers).unwrap_or_default())
 }
 
+/// What the samples of a component's canary and of its control are selected by.
+pub(super) fn arms_digests(component: &Component) -> [u32; 2] {
+    let arms = component.arms.as_ref();
+    [
+        short_digest(&arms.map(|arms| &arms.canary)),
+        short_digest(&arms.and_then(|arms| arms.control.as_ref())),
+    ]
+}
+
+/// Enough to see a change by, in the few bytes that a status has for it.
+pub(super) fn short_digest(of: &impl serde::Serialize) -> u32 {
+    let [a, b, c, d, ..] = hash(&serde_json::to_string(of).unwrap_or_default()).to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
+}
+
 fn digest(text: &str) -> String {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
+    format!("{:016x}", hash(text))
+}
+
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
         (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
-    });
-    format!("{hash:016x}")
+    })
 }
 
 /// Whether whatever has all of `these` labels has all of `those`.

@@ -1,11 +1,13 @@
 //! The checks of one component in one phase, sorted by where their values come from and by what they may do.
 
+use super::read::short_digest;
 use crate::rollout::check::{Bound, CheckRule, Limits};
 use crate::rollout::quantity;
 use crate::rollout::spec::{
-    Action, BaselineKind, Component, Counters, Errors, MetricName, Query, Series, Severity,
+    Action, BaselineKind, Component, Counters, Errors, MetricName, Probe, Query, Series, Severity,
 };
 use crate::rollout::weight::Percent;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Streams of counts beside the arms' own that one component may have: each is persisted in its status.
@@ -90,6 +92,25 @@ pub enum CheckSource {
     Gauge(Gauge),
 }
 
+impl CheckSource {
+    /// What is asked, without the limits that the answer is held to.
+    fn digest(&self, probe: Option<&Probe>) -> u32 {
+        match self {
+            Self::Arms => 0,
+            Self::Errors(errors) => short_digest(&("errors", errors)),
+            Self::Pair(pair) => short_digest(&("pair", &pair.counters, &pair.series)),
+            Self::Gauge(gauge) => match &gauge.ask {
+                GaugeAsk::Cpu(series) => short_digest(&("cpu", series)),
+                GaugeAsk::Memory(series) => short_digest(&("memory", series)),
+                GaugeAsk::CertificateExpiry(series) => short_digest(&("certificate", series)),
+                GaugeAsk::Readiness(deployment) => short_digest(&("readiness", deployment)),
+                GaugeAsk::Probe => short_digest(&("probe", probe)),
+                GaugeAsk::Query(query) => short_digest(&("query", query)),
+            },
+        }
+    }
+}
+
 /// A pair of counters, and which of their series are meant. Rules on it are held to availability's limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
@@ -160,6 +181,9 @@ pub struct CheckSet {
     pub rules: Vec<CheckRule>,
     /// Those that are counted apart.
     pub streams: Vec<Stream>,
+    /// What streams, by their keys, and gauges, by their names, ask of the source, as digests: what was counted and
+    /// measured is about these.
+    pub asks: BTreeMap<String, u32>,
 }
 
 impl CheckSet {
@@ -181,7 +205,18 @@ impl CheckSet {
             }
             set.checks.push(check);
         }
+        set.asks = set.digests(component);
         set
+    }
+
+    fn digests(&self, component: &Component) -> BTreeMap<String, u32> {
+        let probe = component.probe.as_ref();
+        let streams = self.streams.iter().map(|s| (&s.key, &s.source));
+        let gauges = self.checks.iter().map(|c| (&c.rule.name, &c.source));
+        let gauges = gauges.filter(|(_, source)| matches!(source, CheckSource::Gauge(_)));
+        let all = streams.chain(gauges);
+        all.map(|(key, source)| (key.clone(), source.digest(probe)))
+            .collect()
     }
 
     fn count(&mut self, check: &PlannedCheck) {

@@ -477,7 +477,7 @@ fn a_for_of_nothing_is_told_where_it_is_written_and_nowhere_else() {
 fn arms_that_cannot_be_compared_are_refused_with_the_field_that_differs() {
     let two = |version: &str, labels: &[(&str, &str)]| {
         json!({"preset": "istio", "labels": {"destination_version": version},
-               "latencyLabels": labels.iter().copied().collect::<std::collections::BTreeMap<_, _>>()})
+               "latencyLabels": labels.iter().copied().collect::<BTreeMap<_, _>>()})
     };
     let told = |canary: Value, control: Value| {
         let mut spec = spec(&json!([]));

@@ -96,7 +96,7 @@ fn a_percentage_that_somebody_changed_since_the_read_is_not_overwritten() {
 }
 
 #[test]
-fn a_raise_read_before_a_rollback_never_lands_after_it() {
+fn a_raise_of_a_switch_read_before_a_rollback_never_lands_after_it() {
     for stamped in [false, true] {
         for (index, mut object) in [(0, config_map(&json!({}))), (1, deployment(&json!([])))] {
             if stamped {

@@ -66,7 +66,7 @@ const PLAIN: &str =
     "- gatewayApi: {kind: HTTPRoute, name: shop, canary: {name: new}, control: {name: old}}\n";
 
 #[test]
-fn a_raise_is_fenced_by_the_version_and_names_everything_it_relies_on() {
+fn a_raise_of_a_gateways_route_is_fenced_by_the_version_and_names_everything_it_relies_on() {
     let patch = write(SHOP, &shop(), percent(10)).unwrap();
     let test = |entry: u8, member: &str, value: Value| json!({"op": "test", "path": format!("/spec/rules/1/backendRefs/{entry}/{member}"), "value": value});
     let identity = |entry: u8, name: &str| {

@@ -82,7 +82,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn what_is_written_reads_back_exactly_and_nothing_else_changes(case in case(), weight in asked()) {
+    fn what_is_written_to_a_gateways_route_reads_back_exactly_and_nothing_else_changes(case in case(), weight in asked()) {
         let component = component(&case.routers);
         let targets = targets(&component, "apps");
         let target = &targets[0];
@@ -116,7 +116,7 @@ proptest! {
     }
 
     #[test]
-    fn a_raise_read_before_a_rollback_never_lands_after_it(case in case(), weight in asked()) {
+    fn a_raise_of_a_gateways_route_read_before_a_rollback_never_lands_after_it(case in case(), weight in asked()) {
         let component = component(&case.routers);
         let targets = targets(&component, "apps");
         let Ok(raise) = targets[0].write(&case.object, &stamp("01RAISE", weight), WriteMode::Normal) else {

@@ -213,6 +213,14 @@ fn a_destination_is_compared_exactly_as_written() {
     assert_eq!(read(&plain, &shop()).unwrap_err().category(), "NoSuchRoute");
     let full = unnamed.replace("host: shop,", "host: shop.apps.svc.cluster.local,");
     assert_eq!(read(&full, &shop()).unwrap_err().category(), "NoSuchRoute");
+    // Nor the other way round: the same first label is another Service in another namespace.
+    let mut other = shop();
+    for arm in 0..2 {
+        other["spec"]["http"][1]["route"][arm]["destination"]["host"] = "shop.other.svc.cluster.local".into();
+    }
+    for spelt in [&unnamed, &full] {
+        assert_eq!(read(spelt, &other).unwrap_err().category(), "NoSuchRoute");
+    }
     let port = |n: &str| unnamed.replace("subset: v2", &format!("subset: v2, port: {n}"));
     assert!(read(&port("8080"), &shop()).is_ok());
     assert_eq!(

@@ -1,6 +1,6 @@
-//! `docs/acceptance.md` names tests; each of them exists.
+//! `docs/acceptance.md` names tests; each of them exists, once, and is run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
@@ -14,29 +14,42 @@ fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-/// The names of all functions that are tests.
-fn tests() -> BTreeSet<String> {
+/// The tests of a source by their names, and whether each is run when nobody asks for it by name.
+fn tests_in(text: &str) -> Vec<(String, bool)> {
+    let mut found = Vec::new();
+    let (mut marked, mut ignored) = (false, false);
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            marked = true;
+        } else if line.starts_with("#[ignore") || line.starts_with("#[cfg_attr") && line.contains("ignore") {
+            ignored = true;
+        } else if let Some(rest) = line
+            .strip_prefix("async fn ")
+            .or_else(|| line.strip_prefix("fn "))
+        {
+            let name = rest.split(['(', '<']).next().unwrap_or_default();
+            let runs = !std::mem::take(&mut ignored);
+            if std::mem::take(&mut marked) {
+                found.push((name.to_owned(), runs));
+            }
+        }
+    }
+    found
+}
+
+/// All tests by their names: of how many it is the name, and of how many that are run.
+fn tests() -> BTreeMap<String, (usize, usize)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     for folder in ["src", "tests"] {
         sources(&root.join(folder), &mut files);
     }
-    let mut found = BTreeSet::new();
+    let mut found: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for file in files {
-        let text = std::fs::read_to_string(&file).unwrap();
-        let mut marked = false;
-        for line in text.lines().map(str::trim) {
-            if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
-                marked = true;
-            } else if let Some(rest) = line
-                .strip_prefix("async fn ")
-                .or_else(|| line.strip_prefix("fn "))
-            {
-                let name = rest.split(['(', '<']).next().unwrap_or_default();
-                if std::mem::take(&mut marked) {
-                    found.insert(name.to_owned());
-                }
-            }
+        for (name, runs) in tests_in(&std::fs::read_to_string(&file).unwrap()) {
+            let (all, run) = found.entry(name).or_default();
+            *all += 1;
+            *run += usize::from(runs);
         }
     }
     found
@@ -62,12 +75,41 @@ fn named(page: &str) -> BTreeSet<String> {
 fn every_test_that_the_acceptance_page_names_exists() {
     let page = include_str!("../../../docs/acceptance.md");
     let (named, tests) = (named(page), tests());
-    let missing: Vec<_> = named.difference(&tests).collect();
+    let missing: Vec<_> = named
+        .iter()
+        .filter(|name| !tests.contains_key(name.as_str()))
+        .collect();
     assert!(
         missing.is_empty(),
         "docs/acceptance.md names no test: {missing:#?}"
     );
     assert!(named.len() > 100, "only {} names were read", named.len());
+}
+
+#[test]
+fn every_test_that_the_acceptance_page_names_is_the_only_one_of_its_name_and_is_run() {
+    let tests = tests();
+    let wrong: Vec<_> = named(include_str!("../../../docs/acceptance.md"))
+        .into_iter()
+        .filter_map(|name| Some((tests.get(&name)?, name)))
+        .filter(|(count, _)| **count != (1, 1))
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "of several tests of one name one may go without the page being red, and one that is ignored never is; \
+         ((of that name, and run), name): {wrong:#?}"
+    );
+}
+
+#[test]
+fn a_test_that_is_ignored_is_known_for_one() {
+    let text = "#[test]\nfn a() {\n    fn inner() {}\n}\n#[test]\n#[ignore = \"slow\"]\nfn b() {}\n\
+        #[ignore]\n#[tokio::test(start_paused = true)]\nasync fn c() {}\nfn d() {}\n#[test]\nfn e(x in y()) {}\n";
+    let found: Vec<String> = tests_in(text)
+        .into_iter()
+        .map(|(name, runs)| format!("{name} {runs}"))
+        .collect();
+    assert_eq!(found, ["a true", "b false", "c false", "e true"]);
 }
 
 #[test]
@@ -164,7 +206,7 @@ fn each_fact_of_nginx_and_each_trap_of_the_leg_has_its_test() {
         .map(|n| format!("fact_{n:02}_"))
         .chain((1..=5).map(|n| format!("leg_{n}_")));
     for prefix in prefixes {
-        let of: Vec<_> = tests.iter().filter(|name| name.starts_with(&prefix)).collect();
+        let of: Vec<_> = tests.keys().filter(|name| name.starts_with(&prefix)).collect();
         assert_eq!(of.len(), 1, "{prefix}: {of:?}");
         assert!(page.contains(of[0].as_str()), "{} is not on the page", of[0]);
     }
@@ -173,5 +215,5 @@ fn each_fact_of_nginx_and_each_trap_of_the_leg_has_its_test() {
 #[test]
 fn a_name_that_is_no_test_is_seen() {
     assert_eq!(named("`a_b_c` and `canary-weight`, `x_y`, `A_b_c`").len(), 1);
-    assert!(!tests().contains("no_such_test_anywhere_here"));
+    assert!(!tests().contains_key("no_such_test_anywhere_here"));
 }

@@ -213,7 +213,7 @@ async fn deleted_with_restore_the_traffic_goes_back_before_the_resource_does() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_missing_object_holds_its_component_by_name_and_the_others_go_on() {
+async fn over_the_wire_a_missing_object_holds_its_component_by_name_and_the_others_go_on() {
     on_cluster(async |scene| {
         scene.bring(&["shop", "cart"], &["5%", "30%"]).await;
         scene.admin.delete(&scene.routes("cart")).await.ok("deleting");

@@ -247,6 +247,8 @@ pub(crate) struct World {
     pub(crate) limits: Limits,
     /// How often daemons persist what did not change; none: as they always do.
     pub(crate) persist_every: Option<Duration>,
+    /// Other namespaces that its rollouts may route in.
+    pub(crate) foreign_namespaces: Vec<String>,
     /// How often the Lease is renewed, and how long it is believed.
     pub(crate) lease: (Duration, Duration),
     /// What daemons read instead of the traffic itself, which it is made of.
@@ -324,6 +326,7 @@ impl World {
             doctor: None,
             limits: Limits::default(),
             persist_every: None,
+            foreign_namespaces: Vec::new(),
             lease: (lease::RENEW, lease::BELIEVED),
             scrapes: None,
             shards: 1,
@@ -381,6 +384,7 @@ impl World {
                 doctor: self.doctor.clone(),
                 limits: self.limits.clone(),
                 persist_every: self.persist_every,
+                allowed_namespaces: self.foreign_namespaces.clone(),
                 outbox: self.outbox.clone(),
                 ..EngineSettings::default()
             },

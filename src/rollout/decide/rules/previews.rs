@@ -225,12 +225,44 @@ fn removed_from_the_spec_with_testers_at_no_weight_it_is_an_orphan_until_it_is_p
 
 #[test]
 fn where_no_router_can_the_command_says_so() {
-    let mut world = World::new(spec());
-    world.say(Verb::Mirror, "alpha", Some(weight(100)));
-    world.tick();
-    let (result, message) = answer(&world);
-    assert_eq!(result, CommandResult::Refused);
-    assert!(message.contains("none of its routers can do this"), "{message}");
+    let backend = |name: &str| json!({"name": name, "port": 80});
+    let gateway = json!([{"gatewayApi": {"kind": "HTTPRoute", "name": "alpha",
+        "canary": backend("new"), "control": backend("old")}}]);
+    for routers in [spec()["components"][0]["routers"].clone(), gateway] {
+        let mut spec = spec();
+        spec["components"][0]["routers"] = routers.clone();
+        for verb in [Verb::Mirror, Verb::HeaderRoute] {
+            let mut world = World::new(spec.clone());
+            if verb == Verb::Mirror {
+                world.say(verb, "alpha", Some(weight(100)));
+            } else {
+                say_route(&mut world, EditAction::Add, "canary=true");
+            }
+            world.tick();
+            let (result, message) = answer(&world);
+            assert_eq!(result, CommandResult::Refused, "{routers}");
+            assert!(message.contains("none of its routers can do this"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn testers_and_a_mirror_in_a_spec_are_refused_where_no_router_takes_them() {
+    use crate::rollout::spec::GradualRolloutSpec;
+    for (field, value) in [
+        ("testers", json!({"headers": {"canary": "true"}})),
+        ("mirror", json!("10%")),
+    ] {
+        let mut spec = spec();
+        let mut router = json!({"kind": "HTTPRoute", "name": "alpha",
+            "canary": {"name": "new", "port": 80}, "control": {"name": "old", "port": 80}});
+        router[field] = value;
+        spec["components"][0]["routers"] = json!([{"gatewayApi": router}]);
+        let told = serde_json::from_value::<GradualRolloutSpec>(spec)
+            .unwrap_err()
+            .to_string();
+        assert!(told.contains(&format!("unknown field `{field}`")), "{told}");
+    }
 }
 
 #[test]

@@ -201,6 +201,22 @@ proptest! {
     }
 
     #[test]
+    fn rule_6_the_look_that_finds_a_breach_is_the_look_that_asks_to_go_back(life in life()) {
+        always(&life, |before, _, decision| {
+            for c in &decision.next.components {
+                let was = before.component(&c.name);
+                let said = |checks: &[CheckStatus], name: &str| checks.iter().any(|k| k.name == name && k.verdict == Verdict::Breach);
+                let found = c.checks.iter().any(|k| said(&c.checks, &k.name) && !said(&was.checks, &k.name));
+                let under_way = matches!(was.state, State::Walking | State::Manual | State::Drifted);
+                if found && under_way && !c.detached && was.weight.written > Weight::ZERO && before.ready != Some(false) {
+                    let mut lowers = decision.lowers.iter().filter(|l| l.component == c.name);
+                    assert!(lowers.any(|l| l.weight == Weight::ZERO), "{:?}: {:?}", c.checks, decision.lowers);
+                }
+            }
+        });
+    }
+
+    #[test]
     fn a_canary_without_endpoints_goes_back_at_the_second_look_whatever_the_metrics_say_and_only_if_control_has_some(
         weather in prop_oneof![
             Just(Weather::Good), Just(Weather::Quiet), Just(Weather::BothFail),

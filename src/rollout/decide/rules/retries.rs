@@ -76,6 +76,34 @@ fn after_a_breach_it_begins_again_by_itself_each_time_later_and_not_for_ever() {
 }
 
 #[test]
+fn a_retry_by_a_person_has_seen_nothing_yet() {
+    let mut world = World::demo();
+    world.say(Verb::Approve, "*", None);
+    world.commands[0].wish.phase = Some("cutover".into());
+    world.until("alpha at 95%", |w| {
+        w.component("alpha").weight.written == weight(950)
+    });
+    world.ticks(5);
+    assert!(world.component("alpha").baseline.is_some());
+    world.say(Verb::Rollback, "alpha", None);
+    world.ticks(3);
+    world.say(Verb::Retry, "alpha", None);
+    world.weather.insert("alpha".into(), Weather::NoLook);
+    world.tick();
+    let alpha = world.component("alpha");
+    assert_eq!((alpha.state, alpha.attempt), (State::Walking, 2));
+    let judged = alpha.evidence.as_ref().map(|l| l.judged.0);
+    assert_eq!(judged, Some(Duration::ZERO), "nothing was judged of this attempt");
+    assert_eq!(
+        (&alpha.baseline, &alpha.recorded, alpha.held),
+        (&None, &None, None)
+    );
+    assert!(alpha.checks.is_empty(), "{:?}", alpha.checks);
+    world.weather.insert("alpha".into(), Weather::Good);
+    world.until("the first step again", |w| w.highest("alpha") == weight(50));
+}
+
+#[test]
 fn what_a_person_put_back_or_paused_never_begins_again_by_itself() {
     for verb in [Verb::Rollback, Verb::Pause] {
         let mut world = retrying();

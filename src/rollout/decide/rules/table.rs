@@ -10,6 +10,8 @@ use crate::rollout::weight::Weight;
 /// Where alpha stands before something happens.
 #[derive(Clone, Copy, Debug)]
 enum At {
+    /// Just found at 30% by the first look there ever was.
+    Found,
     /// On its plan at 10%, judged for three looks.
     Walking,
     /// Set to 20% by a person.
@@ -57,6 +59,14 @@ use When::{
 
 /// (at, when, then its state, and its weight in permille)
 const TABLE: &[(At, When, State, u16)] = &[
+    (At::Found, Says(Verb::Resume), Walking, 300),
+    (At::Found, Says(Verb::Rollback), RolledBack, 0),
+    (At::Found, SomebodyWrites(100), Drifted, 100),
+    (At::Found, SomebodyWrites(500), Walking, 300),
+    (At::Found, TheCanaryFails, RolledBack, 0),
+    (At::Found, TheCanaryFailsWhileControlIsAway, Walking, 300),
+    (At::Found, TheSourceIsDown, Walking, 300),
+    (At::Found, ARestart, Walking, 300),
     (At::Walking, Says(Verb::Pause), Walking, 100),
     (At::Walking, Says(Verb::Resume), Walking, 100),
     (At::Walking, Says(Verb::Promote), Walking, 100),
@@ -97,6 +107,7 @@ const TABLE: &[(At, When, State, u16)] = &[
     (At::Manual, TheSourceIsDown, Manual, 200),
     (At::Manual, BothFail, Manual, 200),
     (At::Manual, ARestart, Manual, 200),
+    (At::Manual, AnotherFirstWeight, Manual, 200),
     (At::Drifted, Says(Verb::Pause), Drifted, 30),
     (At::Drifted, Says(Verb::Resume), Walking, 30),
     (At::Drifted, Says(Verb::Promote), Drifted, 30),
@@ -130,6 +141,7 @@ const TABLE: &[(At, When, State, u16)] = &[
     (At::Completed, TheCanaryFails, Completed, 1000),
     (At::Completed, TheSourceIsDown, Completed, 1000),
     (At::Completed, AHoldIsEdited, Completed, 1000),
+    (At::Completed, AnotherFirstWeight, Walking, 1000),
     (At::Completed, ARestart, Completed, 1000),
     (At::Orphaned, Says(Verb::Pause), Orphaned, 100),
     (At::Orphaned, Says(Verb::Promote), Orphaned, 100),
@@ -144,6 +156,9 @@ const TABLE: &[(At, When, State, u16)] = &[
 ];
 
 fn stand(at: At) -> World {
+    if matches!(at, At::Found) {
+        return World::found(spec(), weight(300)).0;
+    }
     let mut world = World::demo();
     if matches!(at, At::Completed) {
         world.say(Verb::Approve, "*", None);
@@ -155,7 +170,7 @@ fn stand(at: At) -> World {
         w.component("alpha").weight.written == weight(100)
     });
     match at {
-        At::Walking | At::Completed => {}
+        At::Walking | At::Completed | At::Found => {}
         At::Manual => world.say(Verb::Set, "alpha", Some(weight(200))),
         At::Drifted => world.live(&Event::Foreign(30), |_, _, _| {}),
         At::RolledBack => world.say(Verb::Rollback, "alpha", None),

@@ -173,10 +173,15 @@ impl World {
     }
 
     pub(crate) fn new(spec: serde_json::Value) -> Self {
+        Self::found(spec, Weight::ZERO).0
+    }
+
+    /// One whose routed objects have a weight when they are looked at first, and what is decided then.
+    pub(crate) fn found(spec: serde_json::Value, at: Weight) -> (Self, Decision) {
         let spec: GradualRolloutSpec = serde_json::from_value(spec).unwrap();
         let plan = Plan::parse(&spec).unwrap();
         let object = Object {
-            weight: Weight::ZERO,
+            weight: at,
             stamp: None,
             manager: None,
             settled: true,
@@ -217,9 +222,9 @@ impl World {
         };
         // Every story begins with a first look that enrolls the components.
         world.all(Weather::NoLook);
-        world.tick();
+        let decision = world.tick();
         world.weather.clear();
-        world
+        (world, decision)
     }
 
     pub(crate) fn demo() -> Self {

@@ -290,6 +290,34 @@ fn fact_11_no_rule_without_http_and_no_default_backend_is_ever_written() {
 }
 
 #[test]
+fn a_back_end_that_is_no_service_is_in_nobodys_way_and_in_no_canary() {
+    let bucket = json!({"resource": {"apiGroup": "example.com", "kind": "Bucket", "name": "static"}});
+    let mut cluster = Cluster::new();
+    let one = cluster.first("Ingress", "one");
+    one["spec"]["rules"][0]["http"]["paths"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"path": "/static", "pathType": "Prefix", "backend": bucket}));
+    one["spec"]["defaultBackend"] = bucket;
+    let shop = shop("");
+    assert!(
+        cluster.blockers(&shop).is_empty(),
+        "{:?}",
+        cluster.blockers(&shop)
+    );
+    cluster.split(&shop, percent(5));
+    let paths: Vec<Value> = cluster.canaries()[0]["spec"]["rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|rule| rule["http"]["paths"].as_array().unwrap())
+        .map(|entry| entry["path"].clone())
+        .collect();
+    assert_eq!(paths, ["/"], "what has no Service has no canary");
+    assert_eq!(cluster.nginx().share("one.example.com", "/"), 50);
+}
+
+#[test]
 fn fact_12_a_canary_carries_no_annotation_that_nginx_would_ignore() {
     let mut cluster = Cluster::new();
     cluster.annotate("one", "proxy-read-timeout", "600");

@@ -65,6 +65,10 @@ fn rules(json: &Value) -> Vec<(String, String, String, String)> {
         );
         for path in rule["http"]["paths"].as_array().into_iter().flatten() {
             let service = &path["backend"]["service"];
+            if !service.is_object() {
+                // It makes no upstream of a resource: "only service backends are supported".
+                continue;
+            }
             let port = service["port"]["number"].as_u64().map_or_else(
                 || service["port"]["name"].as_str().unwrap().to_owned(),
                 |n| n.to_string(),
