@@ -123,11 +123,12 @@ impl<'a> Canaries<'a> {
         found
     }
 
-    /// What nginx splits of routes otherwise than they were made to, in words.
+    /// What nginx splits of routes otherwise than they were made to, in words. Of what cannot be `seen` nothing is said.
     pub fn otherwise<'r>(
         &self,
         routes: impl Iterator<Item = &'r Value>,
         there: &dyn Fn(&Key) -> Option<&'r Value>,
+        seen: &dyn Fn(&Key) -> bool,
     ) -> BTreeMap<gateway::Host, Vec<String>> {
         let mut all = BTreeMap::new();
         for route in routes {
@@ -138,7 +139,7 @@ impl<'a> Canaries<'a> {
                 let key = (namespace.clone(), name.clone());
                 let known = inputs::noted(route, &key).is_some();
                 match there(&key) {
-                    None if keep::cleaned(route, &key) => {}
+                    None if keep::cleaned(route, &key) || !seen(&key) => {}
                     None => said.push(format!("canary Ingress {namespace}/{name} is gone")),
                     Some(_) if !known => {
                         said.push(format!(

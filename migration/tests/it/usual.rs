@@ -129,7 +129,7 @@ fn headers_that_the_controller_sets_or_blanks_for_all_are_set_and_blanked_and_no
 fn that_addresses_are_judged_as_the_gateway_sees_them_is_told_whoever_says_the_list() {
     for key in ["whitelist-source-range", "denylist-source-range"] {
         let settings = config(json!({key: "10.0.0.0/8"}));
-        let done = convert_with(&[one()], &[settings.clone()], &Options::default());
+        let done = convert_with(&[one()], std::slice::from_ref(&settings), &Options::default());
         assert_eq!(done.objects("AuthorizationPolicy").len(), 1, "{key}");
         assert!(done.told("x", "CLIENT-ADDRESS"), "{key}");
         let entries = &done.ingress("x").entries;

@@ -70,7 +70,7 @@ pub fn accepted(
                         "take away what was made of it: migrate rollback --ingress {}/{}",
                         key.0, key.1
                     ),
-                })
+                });
             }
             Outcome::Dropped => findings.push(Finding {
                 code: "APPLY-NOT-SERVED",

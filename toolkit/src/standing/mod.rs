@@ -165,8 +165,10 @@ impl Standing {
     ) -> Result<Self, Trouble> {
         let (gateway_namespace, _) = key("--gateway", &args.gateway)?;
         // Whose a host is may be said in another namespace.
+        let mut whole = true;
         let listed = match cluster.list(&cluster::INGRESS, None, None).await {
             Err(kube::Error::Api(status)) if status.code == 403 && namespace.is_some() => {
+                whole = false;
                 cluster.all(&cluster::INGRESS, namespace).await?
             }
             listed => listed
@@ -185,7 +187,9 @@ impl Standing {
         };
         let routes = standing.live.ours(&cluster::VIRTUAL_SERVICE);
         let now = Now::read(cluster, routes, namespace).await?;
-        standing.judge(args, classes, namespace, &now);
+        // What is not there may only not be seen.
+        let unseen = namespace.filter(|_| !whole);
+        standing.judge(args, classes, (namespace, unseen), &now);
         if let Some(name) = namespace.filter(|_| standing.all.is_empty() && standing.ingresses.is_empty()) {
             cluster.known(name).await?;
         }
@@ -195,7 +199,13 @@ impl Standing {
         Ok(standing)
     }
 
-    fn judge(&mut self, args: &StandingArgs, classes: &Classes, namespace: Option<&str>, now: &Now) {
+    fn judge(
+        &mut self,
+        args: &StandingArgs,
+        classes: &Classes,
+        (namespace, alone): (Option<&str>, Option<&str>),
+        now: &Now,
+    ) {
         let open: BTreeSet<gateway::Host> = self
             .live
             .ours(&cluster::GATEWAY)
@@ -217,7 +227,7 @@ impl Standing {
             guards: loose::Guards::new(&self.live),
             foreign: Foreign::new(&self.live),
             unmade: beside::find(&Servers::new(served.into_iter()), &named, &prefix),
-            split: splits.otherwise(made, &at),
+            split: splits.otherwise(made, &at, &|key: &Key| alone.is_none_or(|name| key.0 == name)),
             now,
             standing: self,
         };

@@ -2,7 +2,7 @@
 
 use crate::apply::{ING, VS, marked, tenants};
 use crate::objects::{ingress, service};
-use crate::support::{Said, migrate};
+use crate::support::{Said, migrate, migrate_by};
 use gradual_rollout_apiserver::Store;
 use gradual_rollout_apiserver::clock::Clock;
 use gradual_rollout_toolkit::trouble::{End, Trouble};
@@ -318,4 +318,38 @@ async fn what_a_canary_of_people_splits_is_not_handed_over_and_it_is_said_why() 
     .await
     .end;
     assert!(missing.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_of_another_namespace_that_may_not_be_seen_is_not_called_gone() {
+    let (store, clock) = split();
+    store.namespace("ns-z");
+    store.delete(ING, "ns-a", "shop-c").unwrap();
+    store.put(service("ns-z", "shop-c")).unwrap();
+    store.put(canary("ns-z", SHOP, "10")).unwrap();
+    done(&store, &clock, &["apply", "--all"]).await;
+    assert_eq!(weights(&store, SHOP), split_by(10));
+    // Whoever has the rights of one namespace lists the Ingresses of that alone.
+    let inner = store.client("default");
+    let narrow = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let inner = inner.clone();
+        async move {
+            if request.uri().path() == "/apis/networking.k8s.io/v1/ingresses" {
+                let said = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403,
+                    "reason": "Forbidden", "message": "not you"});
+                let body = kube::client::Body::from(said.to_string().into_bytes());
+                return Ok(http::Response::builder().status(403).body(body).unwrap());
+            }
+            inner.send(request).await
+        }
+    });
+    let client = kube::Client::new(narrow, "default");
+    let said = migrate_by(client, &clock, &["-n", "ns-a", "--json", "status"]).await;
+    show(&said);
+    let told: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(told["ingresses"][0]["state"], "migrated");
+    // Who sees it all is told when it goes.
+    store.delete(ING, "ns-z", "shop-c").unwrap();
+    let all = states(&store, &clock).await;
+    assert_eq!(all[0], is("shop", "changed", &["STATE-SOURCE-CHANGED"]));
 }
