@@ -78,29 +78,28 @@ fn after_a_breach_it_begins_again_by_itself_each_time_later_and_not_for_ever() {
 #[test]
 fn a_retry_by_a_person_has_seen_nothing_yet() {
     let mut world = World::demo();
-    world.say(Verb::Approve, "*", None);
-    world.commands[0].wish.phase = Some("cutover".into());
-    world.until("alpha at 95%", |w| {
-        w.component("alpha").weight.written == weight(950)
-    });
-    world.ticks(5);
-    assert!(world.component("alpha").baseline.is_some());
-    world.say(Verb::Rollback, "alpha", None);
-    world.ticks(3);
+    world.until("alpha at 10%", |w| w.highest("alpha") == weight(100));
+    // Put back to somewhere above 0%, it is judged there all the while.
+    world.say(Verb::Rollback, "alpha", Some(weight(50)));
+    world.ticks(20);
+    let judged = |world: &World| {
+        let ledger = world.component("alpha").evidence.clone().unwrap();
+        ledger.judged.0.as_secs()
+    };
+    assert_eq!(world.component("alpha").state, State::RolledBack);
+    assert!(judged(&world) > 60 && !world.component("alpha").checks.is_empty());
     world.say(Verb::Retry, "alpha", None);
-    world.weather.insert("alpha".into(), Weather::NoLook);
     world.tick();
     let alpha = world.component("alpha");
     assert_eq!((alpha.state, alpha.attempt), (State::Walking, 2));
-    let judged = alpha.evidence.as_ref().map(|l| l.judged.0);
-    assert_eq!(judged, Some(Duration::ZERO), "nothing was judged of this attempt");
-    assert_eq!(
-        (&alpha.baseline, &alpha.recorded, alpha.held),
-        (&None, &None, None)
+    assert_eq!(judged(&world), 0, "of this attempt");
+    let early = world.ticks(5);
+    assert!(
+        early
+            .iter()
+            .all(|d| d.raises.iter().all(|r| r.component != "alpha"))
     );
-    assert!(alpha.checks.is_empty(), "{:?}", alpha.checks);
-    world.weather.insert("alpha".into(), Weather::Good);
-    world.until("the first step again", |w| w.highest("alpha") == weight(50));
+    world.until("the next step", |w| w.highest("alpha") == weight(100));
 }
 
 #[test]
