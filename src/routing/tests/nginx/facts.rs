@@ -44,7 +44,7 @@ fn fact_02_every_upstream_has_an_alias_of_its_own() {
 }
 
 #[test]
-fn fact_02_each_port_of_a_service_is_an_upstream_of_its_own_and_so_is_its_name() {
+fn each_port_of_a_service_is_an_upstream_of_its_own_and_so_is_its_name() {
     let by = |name: &str, host: &str, port: Value| {
         let mut json = ingress(name, host, "/", "one");
         json["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["port"] = port;
@@ -82,7 +82,7 @@ fn fact_02_each_port_of_a_service_is_an_upstream_of_its_own_and_so_is_its_name()
 }
 
 #[test]
-fn fact_02_one_name_in_two_namespaces_is_two_upstreams() {
+fn one_name_in_two_namespaces_is_two_upstreams() {
     let mut cluster = Cluster::new();
     let mut two = ingress("two", "two.example.com", "/", "one");
     two["metadata"]["namespace"] = "others".into();
