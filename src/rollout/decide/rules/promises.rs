@@ -288,8 +288,10 @@ proptest! {
             decision.raises.iter().find(|r| r.component == "alpha").map(|r| r.weight)
         });
         prop_assert_eq!(raised, Some(weight(100)));
-        // A webhook that changes the number beside our mark.
-        world.objects.get_mut("alpha").unwrap()[0].weight = weight(permille);
+        // A webhook that changes the numbers beside our mark.
+        for object in world.objects.get_mut("alpha").into_iter().flatten() {
+            object.weight = weight(permille);
+        }
         world.tick();
         let written = world.component("alpha").weight.written;
         prop_assert!(permille == 100 || written != weight(100), "nobody read {} back", written);
