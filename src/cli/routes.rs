@@ -213,6 +213,14 @@ fn keep(files: &mut Files, settings: &Settings, mut object: Value) {
     let Some(kind) = ObjectKind::ALL.into_iter().find(|known| known.kind() == kind) else {
         return;
     };
+    let group = object
+        .get("apiVersion")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    // The Gateway API has a Gateway of its own.
+    if kind == ObjectKind::Gateway && !group.starts_with(kind.group()) {
+        return;
+    }
     let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
         return;
     };
@@ -235,6 +243,10 @@ fn stocked(
     let mut stock = Stock::default();
     for (kind, namespace) in needs(component, namespace) {
         let known = objects.get(&(kind, namespace.clone())).cloned();
+        // Files without any say nothing of it.
+        if known.is_none() && kind.may_be_unseen() {
+            continue;
+        }
         stock.put(kind, &namespace, known.unwrap_or_default());
     }
     stock
@@ -243,6 +255,13 @@ fn stocked(
 async fn listed(cluster: &ByHand, component: &Component, namespace: &str) -> Result<Stock, Failure> {
     let mut stock = Stock::default();
     for (kind, namespace) in needs(component, namespace) {
+        if kind.may_be_unseen() {
+            let seen = cluster.search(kind, Some(&namespace), None).await;
+            if let Ok(Some(objects)) = seen {
+                stock.put(kind, &namespace, objects);
+            }
+            continue;
+        }
         let objects = cluster.list(kind, &namespace).await.map_err(connect::failure)?;
         stock.put(kind, &namespace, objects);
     }

@@ -108,10 +108,16 @@ impl Objects<'_> {
     ) -> Result<Option<Vec<Arc<Value>>>, Error> {
         let place = format!("{} in {namespace}", kind.plural());
         match self {
+            Self::Asked(cluster) if kind.may_be_unseen() => Ok(cluster
+                .search(kind, Some(namespace), None)
+                .await
+                .unwrap_or_default()),
             Self::Asked(cluster) => seen(cluster.list(kind, namespace).await, &place, all),
             Self::Watched(cache) => loop {
                 match cache.list(kind, namespace) {
                     Listed::Objects(objects) => return Ok(Some(objects)),
+                    // A right that is lacking is told by itself.
+                    Listed::Problem(_) if kind.may_be_unseen() => return Ok(None),
                     Listed::Problem(why) => {
                         all.push(Finding::new(D003, &place, &why));
                         return Ok(None);

@@ -79,7 +79,11 @@ fn ignored(kind: ObjectKind) -> String {
             ".spec.template.spec.containers[]?.env",
             ".spec.template.metadata.annotations.\"rollout.sealos.io/restarted-for\"",
         ],
-        ObjectKind::Ingress | ObjectKind::Service | ObjectKind::Hook | ObjectKind::Manual => Vec::new(),
+        ObjectKind::Ingress
+        | ObjectKind::Service
+        | ObjectKind::Gateway
+        | ObjectKind::Hook
+        | ObjectKind::Manual => Vec::new(),
     };
     let quoted: Vec<String> = what.iter().map(|path| format!("'{path}'")).collect();
     let group = match kind.group() {
@@ -104,7 +108,11 @@ fn undrifted(kind: ObjectKind) -> Option<String> {
             "/data/networking_mode, /data/istio_percentage, /data/enable_istio_monitoring"
         }
         ObjectKind::Deployment => "/spec/template/spec/containers",
-        ObjectKind::Ingress | ObjectKind::Service | ObjectKind::Hook | ObjectKind::Manual => return None,
+        ObjectKind::Ingress
+        | ObjectKind::Service
+        | ObjectKind::Gateway
+        | ObjectKind::Hook
+        | ObjectKind::Manual => return None,
     };
     Some(format!(
         "driftDetection:\n  ignore:\n  - {{paths: [{paths}], target: {{kind: {}}}}}",

@@ -106,10 +106,12 @@ impl Bystander {
                 continue;
             }
             for (kind, namespace) in wanted {
-                let Listed::Objects(objects) = cache.list(kind, &namespace) else {
-                    return None;
-                };
-                stock.put(kind, &namespace, objects);
+                match cache.list(kind, &namespace) {
+                    Listed::Objects(objects) => stock.put(kind, &namespace, objects),
+                    // What is found does not depend on it.
+                    _ if kind.may_be_unseen() => {}
+                    Listed::Syncing | Listed::Problem(_) => return None,
+                }
             }
             let found = found(&planned.component, &home(&self.raw), &stock);
             selected.insert(planned.name().to_owned(), found.sought);

@@ -34,6 +34,7 @@ pub(super) fn stock(cache: &Cache, component: &Component, namespace: &str) -> Re
         match cache.list(kind, &namespace) {
             Listed::Objects(objects) => stock.put(kind, &namespace, objects),
             Listed::Syncing => return Err(NoStock::Syncing),
+            Listed::Problem(_) if kind.may_be_unseen() => {}
             Listed::Problem(message) => return Err(NoStock::Problem(message)),
         }
     }

@@ -25,6 +25,8 @@ pub enum ObjectKind {
     Ingress,
     /// A Service: read, and made once as an alias, never changed.
     Service,
+    /// Istio's Gateway: read where it can be, never written.
+    Gateway,
     /// What a hook answers: no object of the cluster, so it is neither watched nor addressed there.
     Hook,
     /// What a person confirmed; likewise.
@@ -33,7 +35,7 @@ pub enum ObjectKind {
 
 impl ObjectKind {
     /// Every kind of the cluster's, for watches and access rules.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::VirtualService,
         Self::HttpRoute,
         Self::GrpcRoute,
@@ -43,11 +45,17 @@ impl ObjectKind {
         Self::Deployment,
         Self::Ingress,
         Self::Service,
+        Self::Gateway,
     ];
 
     /// Whether nobody watches it: it is no object of the cluster.
     pub const fn is_elsewhere(self) -> bool {
         matches!(self, Self::Hook | Self::Manual)
+    }
+
+    /// Whether nothing rests on it alone: where it cannot be seen, that is said and no more.
+    pub const fn may_be_unseen(self) -> bool {
+        matches!(self, Self::Gateway)
     }
 
     /// The kind as manifests write it.
@@ -62,6 +70,7 @@ impl ObjectKind {
             Self::Deployment => "Deployment",
             Self::Ingress => "Ingress",
             Self::Service => "Service",
+            Self::Gateway => "Gateway",
             Self::Hook => "Hook",
             Self::Manual => "Manual",
         }
@@ -70,7 +79,7 @@ impl ObjectKind {
     /// The API group; empty for the core group.
     pub const fn group(self) -> &'static str {
         match self {
-            Self::VirtualService => "networking.istio.io",
+            Self::VirtualService | Self::Gateway => "networking.istio.io",
             Self::HttpRoute | Self::GrpcRoute | Self::TlsRoute | Self::TcpRoute => {
                 "gateway.networking.k8s.io"
             }
@@ -90,7 +99,7 @@ impl ObjectKind {
     /// only the betas, and the routes of the Gateway API reached v1 one after the other.
     pub const fn versions(self) -> &'static [&'static str] {
         match self {
-            Self::VirtualService => &["v1", "v1beta1", "v1alpha3"],
+            Self::VirtualService | Self::Gateway => &["v1", "v1beta1", "v1alpha3"],
             Self::HttpRoute => &["v1", "v1beta1"],
             Self::GrpcRoute | Self::TcpRoute => &["v1", "v1alpha2"],
             Self::TlsRoute => &["v1", "v1alpha3", "v1alpha2"],
@@ -123,6 +132,7 @@ impl ObjectKind {
             Self::Deployment => "deployments",
             Self::Ingress => "ingresses",
             Self::Service => "services",
+            Self::Gateway => "gateways",
             Self::Hook => "hooks",
             Self::Manual => "manuals",
         }
@@ -156,7 +166,7 @@ impl ObjectKind {
                 let named = |map: &Map<String, Value>| map.keys().any(|key| key.contains("/canary"));
                 annotations.is_some_and(|all| is_whole(all) || all.as_object().is_some_and(named))
             }
-            Self::Service | Self::Hook | Self::Manual => fields.get("f:spec").is_some(),
+            Self::Service | Self::Gateway | Self::Hook | Self::Manual => fields.get("f:spec").is_some(),
         }
     }
 
@@ -184,6 +194,7 @@ impl ObjectKind {
             | Self::Deployment
             | Self::Ingress
             | Self::Service
+            | Self::Gateway
             | Self::Hook
             | Self::Manual => None,
         }

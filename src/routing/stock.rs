@@ -49,6 +49,11 @@ impl Stock {
             .map_or(&[], Vec::as_slice)
     }
 
+    /// Whether a list was put in.
+    pub(super) fn knows(&self, kind: ObjectKind, namespace: &str) -> bool {
+        self.lists.contains_key(&(kind, namespace.to_owned()))
+    }
+
     /// One object by name.
     pub fn find(&self, kind: ObjectKind, namespace: &str, name: &str) -> Option<&Arc<Value>> {
         self.list(kind, namespace)

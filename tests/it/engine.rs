@@ -306,12 +306,26 @@ async fn deleted_with_restore_the_traffic_goes_back_first() {
     object["spec"]["onDelete"] = json!("restore");
     world.store.put(object).unwrap();
     world.until("25%", |w| w.weight("shop") == 25).await;
-    world
-        .store
-        .delete("gradualrollouts.rollout.sealos.io", NS, "demo")
-        .unwrap();
+    const ROLLOUTS: &str = "gradualrollouts.rollout.sealos.io";
+    let mut routes = world.store.subscribe("virtualservices.networking.istio.io");
+    let mut rollouts = world.store.subscribe(ROLLOUTS);
+    world.store.delete(ROLLOUTS, NS, "demo").unwrap();
     world.until("gone", |w| w.object().is_null()).await;
     assert_eq!(world.weight("shop"), 0);
+    let mut back = None;
+    while let Ok(change) = routes.try_recv() {
+        if change.object["spec"]["http"][0]["route"][1]["weight"] == json!(0) {
+            back = back.or(Some(change.version));
+        }
+    }
+    let mut over = None;
+    while let Ok(change) = rollouts.try_recv() {
+        over = over.or(change.deleted.then_some(change.version));
+    }
+    assert!(
+        back.is_some() && back < over,
+        "at 0% in version {back:?}, the resource gone in {over:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

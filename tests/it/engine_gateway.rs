@@ -1,6 +1,6 @@
 //! The engine over a route of the Gateway API, in virtual time: weights in an `HTTPRoute`, and what its gateways say.
 
-use crate::support::world::{NS, World, percent, rollout};
+use crate::support::world::{NS, World, component, percent, rollout, virtual_service};
 use gradual_rollout::rollout::arrival::Arrival;
 use gradual_rollout::rollout::reason::{Reason, State};
 use gradual_rollout::sandbox::apiserver::accept_routes;
@@ -239,8 +239,13 @@ async fn a_foreign_raise_of_an_http_route_is_put_back_and_a_missing_rule_is_name
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kind_that_is_not_served_is_named_with_what_to_install() {
+async fn a_kind_that_is_not_served_is_named_with_what_to_install_and_the_others_go_on() {
     let world = world();
+    world.store.put(virtual_service("cart")).unwrap();
+    let mut object = world.object();
+    let all = object["spec"]["components"].as_array_mut().unwrap();
+    all.push(component("cart"));
+    world.store.put(object).unwrap();
     world
         .store
         .delete(
@@ -258,4 +263,12 @@ async fn a_kind_that_is_not_served_is_named_with_what_to_install() {
                     .contains("kubectl get crd httproutes.gateway.networking.k8s.io")
         })
         .await;
+    world
+        .until("cart goes on", |w| w.component("cart").state == State::Completed)
+        .await;
+    let shop = world.component("shop");
+    assert_eq!(
+        (shop.weight.written, shop.reason),
+        (percent(0), Reason::RouterUnreadable)
+    );
 }

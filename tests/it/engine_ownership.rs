@@ -44,8 +44,13 @@ async fn deleted_with_keep_the_traffic_stays_and_our_marks_come_off() {
     let world = with("keep", &["shop"]);
     let before = owned(world.vs("shop"));
     world.until("25%", |w| w.weight("shop") == 25).await;
+    let mut changes = world.store.subscribe(ROUTES);
     delete(&world);
     gone(&world).await;
+    while let Ok(change) = changes.try_recv() {
+        let weight = &change.object["spec"]["http"][0]["route"][1]["weight"];
+        assert_eq!(*weight, json!(25), "not for a moment anything else");
+    }
     let mut after = owned(world.vs("shop"));
     assert_eq!(world.weight("shop"), 25);
     after["spec"]["http"][0]["route"][0]["weight"] = json!(100);

@@ -150,7 +150,9 @@ async fn a_rollback_starts_at_the_edge_and_a_dead_edge_keeps_the_others_up_for_a
         .verb("patch");
     let hanging = world.store.faults().inject(hang);
     world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(all(&world), ["25", "25", "25"], "the edge has the first turn");
+    tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(all(&world), ["25", "0", "0"]);
     world.store.faults().lift(hanging);
     world

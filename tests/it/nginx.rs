@@ -1,6 +1,7 @@
 //! Components whose share nginx splits: the shipped daemon, a virtual cluster, and no nginx.
 
 mod choosers;
+pub(crate) mod listener;
 mod renamed;
 mod shared;
 

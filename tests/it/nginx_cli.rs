@@ -109,6 +109,39 @@ spec: {{template: {{spec: {{containers: [{{name: controller, args: [/nginx-ingre
 }
 
 #[test]
+fn a_gateway_counts_where_its_manifest_is_given() {
+    let gateway = |api: &str, more: &str| {
+        format!(
+            "{}---
+apiVersion: {api}
+kind: Gateway
+metadata: {{name: split, namespace: istio-system}}
+spec: {{servers: [{{port: {{number: 8081, name: split, protocol: HTTP}}, hosts: ['*']{more}}}]}}
+",
+            manifests("", "a.example.com")
+        )
+    };
+    let redirects = ", tls: {httpsRedirect: true}";
+    for (text, code, expected) in [
+        (manifests("", "a.example.com"), 0, "ListenerUnread"),
+        (gateway("networking.istio.io/v1", redirects), 3, "RedirectLoop"),
+        // The Gateway API's own says nothing of Istio's.
+        (
+            gateway("gateway.networking.k8s.io/v1", redirects),
+            0,
+            "ListenerUnread",
+        ),
+    ] {
+        let (exit, out, _) = check(&text, &[]);
+        assert_eq!(exit, code, "{out}");
+        assert!(out.contains(expected), "{expected}: {out}");
+    }
+    let (exit, out, _) = check(&gateway("networking.istio.io/v1", ""), &[]);
+    assert_eq!(exit, 0, "{out}");
+    assert!(!out.contains("ListenerUnread"), "{out}");
+}
+
+#[test]
 fn files_without_a_rollout_are_wrong_usage() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("x.yaml");

@@ -4,6 +4,7 @@
 //! rights that these need are held against the rules, in both directions.
 
 use crate::inbound::install_policy;
+use crate::nginx::listener::{definition, split};
 use crate::support::world::{NS, World, component, virtual_service};
 use axum::body::Body;
 use axum::extract::Request;
@@ -163,6 +164,8 @@ fn routed(world: &World) -> Vec<Value> {
         json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "istio-ingressgateway", "namespace": "istio-system"},
             "spec": {"selector": {"istio": "ingressgateway"}, "ports": [{"name": "split", "port": 8081, "targetPort": 8081}]}}),
     );
+    world.store.register_crd(&definition()).unwrap();
+    put(world, split(&json!({})));
     put(
         world,
         json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata("terminal"),

@@ -240,7 +240,7 @@ async fn surroundings(
         }
     }
     let mut stock = Stock::default();
-    for (kind, namespace) in wanted {
+    for (kind, namespace) in wanted.into_iter().filter(|(kind, _)| !kind.may_be_unseen()) {
         let listed = cluster.list(kind, &namespace).await.map_err(connect::failure)?;
         stock.put(kind, &namespace, listed);
     }

@@ -237,6 +237,10 @@ mod tests {
             ("virtualservice apps/shop", ".spec.http[]?.route[]?.weight"),
             ("configmap apps/shop", "/data/istio_percentage"),
             ("deployment apps/shop", ".spec.template.spec.containers[]?.env"),
+            ("httproute apps/shop", ".spec.rules[]?.backendRefs[]?.weight"),
+            ("grpcroute apps/shop", ".spec.rules[]?.backendRefs[]?.weight"),
+            ("tlsroute apps/shop", ".spec.rules[]?.backendRefs[]?.weight"),
+            ("tcproute apps/shop", ".spec.rules[]?.backendRefs[]?.weight"),
             ("another apps/shop", "managedFieldsManagers: [gradual-rollout]"),
         ] {
             let rule = ignore_rule(object);
@@ -244,5 +248,11 @@ mod tests {
             assert!(rule.contains("RespectIgnoreDifferences=true"), "{rule}");
             assert!(rule.contains("ssa: IfNotPresent"), "{rule}");
         }
+        // A canary Ingress is ours as a whole: there is nothing in it to leave alone.
+        let rule = ignore_rule("ingress apps/gr-shop-80-0");
+        assert!(
+            rule.contains("must not apply, prune or relabel") && rule.contains("gradual-rollout"),
+            "{rule}"
+        );
     }
 }

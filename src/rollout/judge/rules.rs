@@ -7,6 +7,7 @@ use crate::rollout::sample::{Arm, Blindness, Counts, Histogram, Reading, Tick};
 use crate::rollout::spec::{InsufficientThen, OnBlind, Preset};
 use proptest::prelude::*;
 
+mod few;
 mod history;
 mod late;
 mod latency;
@@ -215,6 +216,7 @@ fn no_data_is_never_a_pass_and_never_a_breach() {
     for kind in [
         Dark::Down,
         Dark::Vanished,
+        Dark::Empty,
         Dark::Stale,
         Dark::Partial,
         Dark::NotANumber,

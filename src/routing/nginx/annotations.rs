@@ -2,23 +2,23 @@
 
 use super::eligibility::{Reader, finding, ingress};
 use super::finding::{Code, Finding};
-use super::locations::{Location, annotation, is_set};
+use super::locations::{Location, annotation, is_canary, is_set};
 use super::snippet::{Snippet, read};
 use serde_json::Value;
 
-/// Annotations with nginx configuration in them.
-const SNIPPETS: [&str; 4] = [
-    "configuration-snippet",
-    "server-snippet",
-    "auth-snippet",
-    "stream-snippet",
-];
+/// Annotations with nginx configuration in them, for the Ingress' own locations.
+const SNIPPETS: [&str; 3] = ["configuration-snippet", "auth-snippet", "stream-snippet"];
+/// The same for the server, which every Ingress of the host shares.
+const OF_SERVER: &str = "server-snippet";
 
 impl Reader<'_> {
     /// What annotations of the location's own Ingress, and of others with its host, say.
     pub(super) fn annotated(&self, location: &Location) -> Vec<Finding> {
         let own = &location.ingress;
-        let mut found = self.snippets(own);
+        let mut found: Vec<Finding> = SNIPPETS
+            .iter()
+            .filter_map(|name| self.snippet(own, name))
+            .collect();
         found.extend(self.protocol(own));
         let of = |name: &str| annotation(self.spec, own, name);
         if of("affinity").is_some_and(|a| !a.is_empty()) {
@@ -26,13 +26,9 @@ impl Reader<'_> {
             let remedy = "remove it for the time of the rollout, or accept that the share is not honoured";
             found.push(self.say(own, Code::Affinity, "affinity", message, remedy));
         }
-        if is_set(self.spec, own, "ssl-passthrough") {
-            let message = "nginx passes the connection on unread, so there is no request to split";
-            let remedy = "leave this Ingress out and move it by LB or DNS";
-            found.push(self.say(own, Code::SslPassthrough, "ssl-passthrough", message, remedy));
-        }
-        // What one Ingress says of these is true of every path of the host.
-        for other in self.by_host.get(&location.host).into_iter().flatten() {
+        // What one Ingress says of these is true of every path of the host. Of a canary nginx reads none of it.
+        let all = self.by_host.get(&location.host).into_iter().flatten();
+        for other in all.filter(|other| !is_canary(self.spec, other)) {
             found.extend(self.host_wide(other));
         }
         found
@@ -81,33 +77,35 @@ impl Reader<'_> {
         }
     }
 
-    fn snippets(&self, own: &Value) -> Vec<Finding> {
-        let told = |name: &&str| {
-            let (code, message, remedy) = match read(annotation(self.spec, own, name)?) {
-                Snippet::Answers => (
-                    Code::SnippetReturns,
-                    "answers or rewrites by itself before the split",
-                    "express it in Istio, or leave this Ingress out",
-                ),
-                Snippet::SetsHost => (
-                    Code::UpstreamVhost,
-                    "sends another Host on than the client's, which Istio chooses its route by",
-                    "say it by the annotation upstream-vhost and give Istio a route for it, or leave this Ingress out",
-                ),
-                Snippet::Other => (
-                    Code::Snippet,
-                    "is applied to both halves; Istio's own edge will not have it",
-                    "convert it before nginx goes",
-                ),
-            };
-            Some(self.say(own, code, name, message, remedy))
+    fn snippet(&self, json: &Value, name: &str) -> Option<Finding> {
+        let (code, message, remedy) = match read(annotation(self.spec, json, name)?) {
+            Snippet::Answers => (
+                Code::SnippetReturns,
+                "answers or rewrites by itself before the split",
+                "express it in Istio, or leave the Ingresses of its host out",
+            ),
+            Snippet::SetsHost => (
+                Code::UpstreamVhost,
+                "sends another Host on than the client's, which Istio chooses its route by",
+                "say it by the annotation upstream-vhost and give Istio a route for it, or leave this Ingress out",
+            ),
+            Snippet::Other => (
+                Code::Snippet,
+                "is applied to both halves; Istio's own edge will not have it",
+                "convert it before nginx goes",
+            ),
         };
-        SNIPPETS.iter().filter_map(told).collect()
+        Some(self.say(json, code, name, message, remedy))
     }
 
     fn host_wide(&self, other: &Value) -> Vec<Finding> {
         let of = |name: &str| annotation(self.spec, other, name).filter(|v| !v.is_empty());
-        let mut found = Vec::new();
+        let mut found: Vec<Finding> = self.snippet(other, OF_SERVER).into_iter().collect();
+        if is_set(self.spec, other, "ssl-passthrough") {
+            let message = "nginx passes connections of its hosts on unread, so there is no request to split";
+            let remedy = "leave the Ingresses of its hosts out and move them by LB or DNS";
+            found.push(self.say(other, Code::SslPassthrough, "ssl-passthrough", message, remedy));
+        }
         if of("rewrite-target").is_some() {
             let message = "Istio gets the path that nginx has rewritten already";
             let remedy = "split by a VirtualService of its own for the rewritten path and accept this, or leave the Ingress out";

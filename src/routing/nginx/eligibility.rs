@@ -2,7 +2,7 @@
 
 use super::canary::external_name;
 use super::finding::{Code, Finding};
-use super::locations::{Key, Location, aliases, annotation, is_canary, names, rules};
+use super::locations::{Key, Location, aliases, annotation, defaults, is_canary, names, rules};
 use super::maker::{Maker, Whose, leads_to_its_alias};
 use super::routes::{Bound, Way};
 use super::select::{Split, name_of};
@@ -63,7 +63,7 @@ pub(super) struct Reader<'a> {
     /// Every Ingress that is seen, by namespace and name.
     by_name: BTreeMap<(&'a str, &'a str), &'a Arc<Value>>,
     /// Normal Ingresses by the namespace and name of a Service that they lead to.
-    by_service: BTreeMap<(String, String), Vec<&'a Arc<Value>>>,
+    by_service: BTreeMap<(String, String), Vec<(&'a Arc<Value>, &'static str)>>,
     /// Canaries of others, by location.
     foreign: BTreeMap<Key, Vec<&'a Arc<Value>>>,
 }
@@ -110,9 +110,11 @@ impl<'a> Reader<'a> {
             }
         }
         for json in all.iter().filter(|i| !is_canary(spec, i)) {
-            for Location { upstream, .. } in rules(json) {
+            let defaults = defaults(json).into_iter().map(|l| (l, "spec.defaultBackend"));
+            let rules = rules(json).into_iter().map(|l| (l, "spec.rules"));
+            for (Location { upstream, .. }, field) in rules.chain(defaults) {
                 let service = (upstream.namespace, upstream.service);
-                reader.by_service.entry(service).or_default().push(json);
+                reader.by_service.entry(service).or_default().push((json, field));
             }
         }
         reader
@@ -127,6 +129,7 @@ impl<'a> Reader<'a> {
             }
         }
         found.extend(self.schemes(splits));
+        found.extend(self.listening(splits));
         found
     }
 
@@ -236,7 +239,7 @@ impl<'a> Reader<'a> {
             let remedy = "let one component alone split this upstream, or delete the Ingress";
             found.push(finding(Code::NameTaken, ingress(other), None, message, remedy));
         }
-        for other in self
+        for (other, field) in self
             .by_service
             .get(&(namespace.clone(), name.clone()))
             .into_iter()
@@ -245,7 +248,7 @@ impl<'a> Reader<'a> {
             let message =
                 format!("leads to the alias {name} itself: then nginx merges no canary that uses it");
             let remedy = "take that backend out of it";
-            let field = Some("spec.rules".to_owned());
+            let field = Some((*field).to_owned());
             found.push(finding(
                 Code::AliasIsPrimary,
                 ingress(other),

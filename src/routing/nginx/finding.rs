@@ -68,6 +68,10 @@ codes! {
     GatewayMissing = Blocker, false;
     /// The gateway's Service has no such port.
     GatewayPortMissing = Blocker, false;
+    /// No Istio Gateway of that name listens where the split goes.
+    ListenerMissing = Blocker, true;
+    /// The listener speaks something else than nginx, or chooses by a name that nginx does not send.
+    ListenerProtocol = Blocker, true;
     /// Sticky sessions: neither a weight nor a return to 0 moves a client that has a cookie.
     Affinity = Blocker, true;
     /// The path is rewritten before Istio sees it.
@@ -114,6 +118,8 @@ codes! {
     AcceptUnknown = Blocker, false;
     /// Which Istio Gateway listens is not said, so any VirtualService on any gateway counts as a route.
     GatewayUnnamed = Info, false;
+    /// The Istio Gateway that is named was not seen, so whom its listener redirects, takes and speaks TLS to is not checked.
+    ListenerUnread = Info, false;
     /// What a split never tests.
     EdgeNotTested = Info, false;
 }

@@ -139,7 +139,7 @@ pub(super) fn rules(ingress: &Arc<Value>) -> Vec<Location> {
 }
 
 /// What an Ingress' `defaultBackend` serves: `/` of each of its hosts, or of every host when it has no rules.
-fn defaults(ingress: &Arc<Value>) -> Vec<Location> {
+pub(super) fn defaults(ingress: &Arc<Value>) -> Vec<Location> {
     let (namespace, _) = names(ingress);
     let backend = ingress.pointer("/spec/defaultBackend");
     let Some(upstream) = backend.and_then(|b| upstream(namespace, b)) else {

@@ -13,6 +13,7 @@ mod classes;
 mod controller;
 mod eligibility;
 mod finding;
+mod listener;
 mod locations;
 mod maker;
 mod routes;

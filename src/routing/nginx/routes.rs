@@ -1,6 +1,7 @@
 //! Whether Istio's split listener knows what to do with a host and a path: what the canary would get as 404 has no
 //! route there.
 
+use super::listener::Listener;
 use super::locations::names;
 use super::rules::{Act, Asked, Rule, Takes, conditions, listens};
 use crate::rollout::router_spec::SplitGateway;
@@ -47,8 +48,10 @@ pub(super) struct Bound<'s> {
     namespaces: BTreeSet<&'s str>,
     /// The listener's virtual hosts. Of several VirtualServices with one host the oldest comes first.
     by_host: BTreeMap<&'s str, Vec<&'s Value>>,
-    /// Bound, but not exported to the gateway.
-    hidden: BTreeMap<&'s str, &'s Value>,
+    /// Bound, but not taken by the listener; why, as half a sentence.
+    hidden: BTreeMap<&'s str, String>,
+    /// What Gateways say of it.
+    pub(super) listener: Listener<'s>,
 }
 
 impl<'s> Bound<'s> {
@@ -59,6 +62,7 @@ impl<'s> Bound<'s> {
             namespaces: namespaces.iter().map(String::as_str).collect(),
             by_host: BTreeMap::new(),
             hidden: BTreeMap::new(),
+            listener: Listener::of(gateway, stock),
         };
         let all = namespaces
             .iter()
@@ -69,12 +73,27 @@ impl<'s> Bound<'s> {
             if !gateways.is_some_and(|gateways| listens(gateways, home, gateway)) {
                 continue;
             }
+            let exported = is_exported(json, &gateway.namespace);
+            let mut domains = BTreeSet::new();
             for host in hosts(json) {
-                if is_exported(json, &gateway.namespace) {
-                    bound.by_host.entry(host).or_default().push(json);
+                let taken = bound.listener.takes(host, home);
+                let why = if !exported {
+                    format!("is not exported to {} (exportTo)", gateway.namespace)
+                } else if taken.is_empty() {
+                    let name = gateway.name.as_deref().unwrap_or_default();
+                    format!(
+                        "no server of gateway {name} on port {} has it (hosts)",
+                        gateway.port
+                    )
                 } else {
-                    bound.hidden.insert(host, json);
-                }
+                    domains.extend(taken);
+                    continue;
+                };
+                let told = format!("{} has it and {why}", virtual_service(json));
+                bound.hidden.insert(host, told);
+            }
+            for domain in domains {
+                bound.by_host.entry(domain).or_default().push(json);
             }
         }
         for together in bound.by_host.values_mut() {
@@ -193,12 +212,7 @@ impl<'s> Bound<'s> {
     }
 
     fn hidden_for(&self, host: &str) -> Option<String> {
-        let json = self.hidden.get(host)?;
-        Some(format!(
-            "{} has it and is not exported to {} (exportTo)",
-            virtual_service(json),
-            self.gateway.namespace
-        ))
+        self.hidden.get(host).cloned()
     }
 
     /// What one virtual host does with a path.

@@ -6,7 +6,7 @@ use super::finding::{Code, Finding};
 use super::locations::{Key, Location, Upstream, class, is_canary, locations, names, rules};
 use super::maker::{Maker, Whose};
 use super::routes::Bound;
-use super::{CANARY, selection};
+use super::{CANARY, listener, selection};
 use crate::rollout::router_spec::IngressNginx;
 use crate::routing::found::{Made, Sought};
 use crate::routing::object::{ClaimKey, ObjectKind, ObjectRef, Part};
@@ -102,8 +102,15 @@ pub(in crate::routing) fn needs(spec: &IngressNginx, home: &str) -> BTreeSet<(Ob
             needs.insert((kind, namespace.clone()));
         }
     }
-    for kind in [ObjectKind::Service, ObjectKind::VirtualService] {
+    for kind in [
+        ObjectKind::Service,
+        ObjectKind::VirtualService,
+        ObjectKind::Gateway,
+    ] {
         needs.insert((kind, spec.gateway.namespace.clone()));
+    }
+    if let Some((namespace, _)) = listener::named(&spec.gateway) {
+        needs.insert((ObjectKind::Gateway, namespace.to_owned()));
     }
     needs
 }

@@ -72,6 +72,12 @@ mod tests {
         ] {
             assert_eq!(read(text), Snippet::Other, "{text}");
         }
-        assert_eq!(read("return 403;"), Snippet::Answers);
+        for text in [
+            "return 403;",
+            "if ($x) { return 301 /; }",
+            "rewrite ^/x /y break;",
+        ] {
+            assert_eq!(read(text), Snippet::Answers, "{text}");
+        }
     }
 }

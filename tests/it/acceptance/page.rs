@@ -37,6 +37,17 @@ fn tests_in(text: &str) -> Vec<(String, bool)> {
     found
 }
 
+/// The sweep's stories, a number and a name each: every one of them is a test.
+fn stories_in(text: &str) -> Vec<(String, bool)> {
+    let lines = text.lines().map(str::trim);
+    let told = lines.skip_while(|line| *line != "stories! {").skip(1);
+    told.take_while(|line| *line != "}")
+        .filter_map(|line| line.split_once(' '))
+        .filter(|(n, _)| n.parse::<u8>().is_ok())
+        .map(|(_, name)| (name.to_owned(), true))
+        .collect()
+}
+
 /// All tests by their names: of how many it is the name, and of how many that are run.
 fn tests() -> BTreeMap<String, (usize, usize)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -46,7 +57,8 @@ fn tests() -> BTreeMap<String, (usize, usize)> {
     }
     let mut found: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for file in files {
-        for (name, runs) in tests_in(&std::fs::read_to_string(&file).unwrap()) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for (name, runs) in tests_in(&text).into_iter().chain(stories_in(&text)) {
             let (all, run) = found.entry(name).or_default();
             *all += 1;
             *run += usize::from(runs);

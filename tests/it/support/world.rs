@@ -36,6 +36,8 @@ pub(crate) struct Traffic {
 #[derive(Debug, Default)]
 struct TrafficState {
     failing: BTreeSet<String>,
+    /// Components whose canary answers nothing but errors.
+    dead: BTreeSet<String>,
     /// Components of which control fails as well.
     outage: BTreeSet<String>,
     dark: bool,
@@ -51,6 +53,11 @@ const RATE: f64 = 2000.0;
 impl Traffic {
     pub(crate) fn fail(&self, component: &str) {
         self.state.lock().unwrap().failing.insert(component.to_owned());
+    }
+
+    /// Not one request of a component's canary is answered well.
+    pub(crate) fn never_works(&self, component: &str) {
+        self.state.lock().unwrap().dead.insert(component.to_owned());
     }
 
     /// Both arms of a component fail alike.
@@ -172,6 +179,7 @@ impl Simulation for Traffic {
         }
         let failing = state.failing.contains(&ask.component);
         let outage = state.outage.contains(&ask.component);
+        let dead = state.dead.contains(&ask.component);
         let mut arm = |canary: bool, share: f64| {
             let (last, requests, errors) = state
                 .arms
@@ -181,7 +189,9 @@ impl Simulation for Traffic {
             let new = (passed * RATE * share).floor();
             *last = at;
             *requests += new;
-            if (canary && failing) || outage {
+            if canary && dead {
+                *errors += new;
+            } else if (canary && failing) || outage {
                 *errors += new * 0.7;
             }
             let (all, bad) = (*requests, errors.floor());

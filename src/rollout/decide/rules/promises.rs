@@ -296,6 +296,24 @@ proptest! {
     }
 
     #[test]
+    fn rule_7_what_the_server_made_of_a_raise_and_not_what_was_asked_is_what_is_written(permille in 0u16..=1000) {
+        let mut world = World::demo();
+        world.until("alpha at 5%", |w| w.component("alpha").weight.written == weight(50));
+        let raised = (0..1000).find_map(|_| {
+            let decision = world.tick();
+            decision.raises.iter().find(|r| r.component == "alpha").map(|r| r.weight)
+        });
+        prop_assert_eq!(raised, Some(weight(100)));
+        // A webhook that changes the numbers beside our mark.
+        for object in world.objects.get_mut("alpha").into_iter().flatten() {
+            object.weight = weight(permille);
+        }
+        world.tick();
+        let written = world.component("alpha").weight.written;
+        prop_assert!(permille == 100 || written != weight(100), "nobody read {} back", written);
+    }
+
+    #[test]
     fn rule_8_our_own_write_that_the_status_missed_is_bookkeeping_and_not_drift(permille in 0u16..=1000) {
         let mut world = World::demo();
         world.until("alpha at 10%", |w| w.component("alpha").weight.written == weight(100));

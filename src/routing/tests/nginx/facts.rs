@@ -2,6 +2,7 @@
 
 use super::model::Client;
 use super::*;
+use crate::routing::Code;
 use proptest::prelude::*;
 
 #[test]
@@ -43,6 +44,65 @@ fn fact_02_every_upstream_has_an_alias_of_its_own() {
 }
 
 #[test]
+fn each_port_of_a_service_is_an_upstream_of_its_own_and_so_is_its_name() {
+    let by = |name: &str, host: &str, port: Value| {
+        let mut json = ingress(name, host, "/", "one");
+        json["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["port"] = port;
+        json
+    };
+    let mut cluster = Cluster::new();
+    cluster.add(by("admin", "admin.example.com", json!({"number": 8080})));
+    cluster.add(by("named", "named.example.com", json!({"name": "http"})));
+    for host in ["admin.example.com", "named.example.com"] {
+        cluster.route(host);
+    }
+    let shop = shop("");
+    cluster.split(&shop, percent(5));
+    let backend =
+        |i: &Value| i["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["name"].to_string();
+    let aliases: std::collections::BTreeSet<String> = cluster.canaries().iter().map(|i| backend(i)).collect();
+    assert_eq!(aliases.len(), 3, "{aliases:?}");
+    // Another port, or another namespace's Service of the name, has no share that nobody chose.
+    let mut cluster = Cluster::new();
+    let mut admin = by("admin", "admin.example.com", json!({"number": 8080}));
+    admin["metadata"]["labels"] = json!({});
+    let mut elsewhere = ingress("elsewhere", "elsewhere.example.com", "/", "one");
+    elsewhere["metadata"]["namespace"] = "others".into();
+    elsewhere["metadata"]["labels"] = json!({});
+    cluster.add(admin);
+    cluster.add(elsewhere);
+    assert!(
+        cluster.blockers(&shop).is_empty(),
+        "neither is of the closure, so neither needs a route"
+    );
+    cluster.split(&shop, percent(5));
+    let nginx = cluster.nginx();
+    let shares = ["one", "admin", "elsewhere"].map(|name| nginx.share(&format!("{name}.example.com"), "/"));
+    assert_eq!(shares, [50, 0, 0]);
+}
+
+#[test]
+fn one_name_in_two_namespaces_is_two_upstreams() {
+    let mut cluster = Cluster::new();
+    let mut two = ingress("two", "two.example.com", "/", "one");
+    two["metadata"]["namespace"] = "others".into();
+    cluster.add(two);
+    cluster.route("two.example.com");
+    let shop = component(
+        "- ingressNginx:\n    ingresses: {matchLabels: {app: shop}, namespaces: [apps, others]}\n    gateway: {namespace: istio-system, service: gw, port: 8081, name: istio-system/split}\n",
+    );
+    let found = cluster.found(&shop);
+    let objects: Vec<String> = found.targets.iter().map(|t| t.object().to_string()).collect();
+    assert_eq!(objects.len(), 2, "{objects:?}");
+    let name = |of: &str| of.rsplit('/').next().unwrap().to_owned();
+    assert_ne!(
+        name(&objects[0]),
+        name(&objects[1]),
+        "the name says the namespace, too: {objects:?}"
+    );
+}
+
+#[test]
 fn fact_03_an_alias_that_a_normal_ingress_uses_is_refused() {
     let mut cluster = Cluster::new();
     let shop = shop("");
@@ -51,6 +111,14 @@ fn fact_03_an_alias_that_a_normal_ingress_uses_is_refused() {
     other["metadata"]["labels"] = json!({});
     cluster.add(other);
     assert_eq!(cluster.blockers(&shop), ["AliasIsPrimary"]);
+    // By its default, too.
+    let other = cluster.first("Ingress", "other");
+    other["spec"] = json!({"ingressClassName": "nginx",
+        "defaultBackend": {"service": {"name": alias, "port": {"number": 8081}}}});
+    assert_eq!(cluster.blockers(&shop), ["AliasIsPrimary"]);
+    let found = cluster.found(&shop).findings;
+    let told = found.iter().find(|f| f.code == Code::AliasIsPrimary).unwrap();
+    assert_eq!(told.field.as_deref(), Some("spec.defaultBackend"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The five traps of the leg between nginx and Istio, each as a refusal.
 
 use super::*;
-use crate::routing::{Classes, Code, Finding};
+use crate::routing::{Classes, Code, Finding, controller_findings};
 
 #[test]
 fn leg_1_another_host_than_the_clients_needs_a_route_of_its_own() {
@@ -120,6 +120,7 @@ fn leg_3_a_redirect_on_the_listener_and_a_public_listener_are_refused() {
         panic!()
     };
     spec.gateway.port = 80;
+    cluster.first("Gateway", "split")["spec"]["servers"][0]["port"]["number"] = 80.into();
     assert_eq!(cluster.blockers(&shop), ["PublicListener"]);
 }
 
@@ -144,6 +145,7 @@ fn leg_4_nginx_speaks_to_the_gateway_as_it_does_to_its_back_ends() {
         let mut cluster = Cluster::new();
         cluster.annotate("one", "backend-protocol", protocol);
         assert_eq!(cluster.blockers(&shop("")).first().copied(), plain, "{protocol}");
+        cluster.first("Gateway", "split")["spec"]["servers"][0]["port"]["protocol"] = "HTTPS".into();
         assert_eq!(
             cluster.blockers(&tls()).first().copied(),
             encrypted,
@@ -178,8 +180,124 @@ fn snippets_that_answer_are_refused_and_others_are_told() {
         "more_set_headers \"X: returned\";",
     );
     assert!(cluster.blockers(&shop("")).is_empty());
-    cluster.annotate("one", "server-snippet", "if ($x) { return 403; }");
-    assert_eq!(cluster.blockers(&shop("")), ["SnippetReturns"]);
+    let found = cluster.found(&shop("")).findings;
+    let told = found.iter().find(|f| f.code == Code::Snippet).unwrap();
+    assert_eq!(told.object, "ingress apps/one");
+    for (name, text) in [
+        ("server-snippet", "if ($x) { return 403; }"),
+        ("configuration-snippet", "rewrite ^/x /y break;"),
+    ] {
+        let mut cluster = Cluster::new();
+        cluster.annotate("one", name, text);
+        assert_eq!(cluster.blockers(&shop("")), ["SnippetReturns"], "{text}");
+    }
+}
+
+#[test]
+fn what_another_ingress_says_of_the_server_counts_for_every_path_of_its_host() {
+    for (name, value, code) in [
+        ("server-snippet", "rewrite ^/a /b last;", "SnippetReturns"),
+        (
+            "server-snippet",
+            "return 301 https://elsewhere.example.com;",
+            "SnippetReturns",
+        ),
+        (
+            "server-snippet",
+            "set $best_http_host inner.example.com;",
+            "UpstreamVhost",
+        ),
+        ("ssl-passthrough", "true", "SslPassthrough"),
+    ] {
+        let mut cluster = Cluster::new();
+        let mut other = ingress("other", "one.example.com", "/api", "api");
+        other["metadata"]["labels"] = json!({});
+        cluster.add(other);
+        cluster.annotate("other", name, value);
+        let shop = shop("");
+        assert_eq!(cluster.blockers(&shop), [code], "{name}: {value}");
+        let found = cluster.found(&shop).findings;
+        let told = found.iter().find(|f| f.code.text() == code).unwrap();
+        assert_eq!(told.object, "ingress apps/other");
+        assert_eq!(told.field, Some(format!("nginx.ingress.kubernetes.io/{name}")));
+        // What is of its own locations alone is not ours.
+        cluster.first("Ingress", "other")["metadata"]["annotations"] = json!({});
+        cluster.annotate("other", "configuration-snippet", value);
+        assert!(cluster.blockers(&shop).is_empty(), "{name}: {value}");
+        // Nor is what another host's says.
+        cluster.first("Ingress", "other")["spec"]["rules"][0]["host"] = "else.example.com".into();
+        cluster.annotate("other", name, value);
+        assert!(cluster.blockers(&shop).is_empty(), "{name}: {value}");
+    }
+}
+
+#[test]
+fn an_ingress_that_is_named_and_missing_is_said_by_name_and_nothing_is_split() {
+    let named = |names: &str| {
+        component(&format!(
+            "- ingressNginx:\n    ingresses: {{names: [{names}]}}\n    gateway: {{namespace: istio-system, service: gw, port: 8081, name: istio-system/split}}\n"
+        ))
+    };
+    let cluster = Cluster::new();
+    assert!(cluster.blockers(&named("one")).is_empty());
+    let shop = named("one, gone");
+    assert_eq!(cluster.blockers(&shop), ["IngressMissing"]);
+    let told = cluster.found(&shop).obstacle().unwrap();
+    assert!(
+        told.contains("ingress apps/gone: is named and does not exist"),
+        "{told}"
+    );
+}
+
+#[test]
+fn more_upstreams_than_a_rollback_can_delete_in_time_are_refused() {
+    let mut cluster = Cluster::new();
+    for n in 0..256 {
+        let host = format!("h{n}.example.com");
+        cluster.add(ingress(&format!("t{n}"), &host, "/", &format!("s{n}")));
+        cluster.route(&host);
+        let expected: &[&str] = if n == 255 { &["TooMany"] } else { &[] };
+        if n >= 254 {
+            assert_eq!(cluster.blockers(&shop("")), expected, "{n}");
+        }
+    }
+}
+
+#[test]
+fn a_rule_that_an_older_ingress_serves_is_told_and_not_split() {
+    let mut cluster = Cluster::new();
+    let mut older = ingress("older", "one.example.com", "/", "old");
+    older["metadata"]["labels"] = json!({});
+    older["metadata"]["creationTimestamp"] = "2025-01-01T00:00:00Z".into();
+    cluster.add(older);
+    let found = cluster.found(&shop("")).findings;
+    let told = found.iter().find(|f| f.code == Code::Shadowed).unwrap();
+    assert_eq!(told.object, "ingress apps/one");
+    assert!(told.message.contains("ingress apps/older"), "{told}");
+    assert_eq!(cluster.blockers(&shop("")), ["NothingSelected"]);
+}
+
+#[test]
+fn flags_of_a_controller_that_cannot_split_are_told() {
+    let controller = |flag: &str| {
+        json!({"kind": "Deployment", "metadata": {"namespace": "ingress-nginx", "name": "controller"},
+            "spec": {"template": {"spec": {"containers": [{"args": ["/nginx-ingress-controller", flag]}]}}}})
+    };
+    for (flag, expected) in [
+        ("--watch-namespace=apps", Some((Code::WatchesOneNamespace, false))),
+        ("--watch-namespace=", None),
+        ("--disable-svc-external-name", Some((Code::ExternalNameOff, true))),
+        ("--disable-svc-external-name=false", None),
+    ] {
+        let found = controller_findings(&controller(flag));
+        let told = found.first().map(|f| (f.code, f.blocks()));
+        assert_eq!(told, expected, "{flag}");
+        assert!(
+            found
+                .iter()
+                .all(|f| f.object == "ingress-nginx ingress-nginx/controller")
+        );
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod facts;
 mod legs;
+mod listener;
 mod model;
 mod scheme;
 mod written;
@@ -26,7 +27,12 @@ impl Cluster {
         let mut cluster = Self::default();
         cluster.add(json!({
             "kind": "Service", "metadata": {"name": "gw", "namespace": "istio-system"},
-            "spec": {"ports": [{"port": 8081}]},
+            "spec": {"selector": {"istio": "ingressgateway"}, "ports": [{"port": 8081}]},
+        }));
+        cluster.add(json!({
+            "kind": "Gateway", "metadata": {"name": "split", "namespace": "istio-system"},
+            "spec": {"selector": {"istio": "ingressgateway"}, "servers": [
+                {"port": {"number": 8081, "name": "http-split", "protocol": "HTTP"}, "hosts": ["*"]}]},
         }));
         cluster.add(ingress("one", "one.example.com", "/", "one"));
         cluster.route("one.example.com");

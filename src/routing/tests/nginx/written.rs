@@ -465,3 +465,56 @@ fn a_canary_of_anothers_is_not_called_put_back_where_nobody_claims_it() {
     );
     assert_eq!(told("other", true), None, "it is watched over by who claims it");
 }
+
+#[test]
+fn a_canary_whose_annotations_cannot_be_read_is_named_and_deleted_all_the_same() {
+    let mut cluster = Cluster::new();
+    let shop = shop("");
+    cluster.split(&shop, percent(5));
+    let canary = cluster.canaries()[0].clone();
+    let found = cluster.found(&shop);
+    let target = &found.targets[0];
+    for (name, value) in [
+        ("canary-weight", json!("abc")),
+        ("canary-weight", json!("-1")),
+        ("canary-weight", json!("5.5")),
+        ("canary-weight-total", json!("many")),
+        ("canary", json!("false")),
+        ("canary", Value::Null),
+    ] {
+        let key = format!("nginx.ingress.kubernetes.io/{name}");
+        let mut bad = canary.clone();
+        let annotations = bad["metadata"]["annotations"].as_object_mut().unwrap();
+        match &value {
+            Value::Null => drop(annotations.remove(&key)),
+            value => drop(annotations.insert(key.clone(), value.clone())),
+        }
+        let error = target.read(&bad).unwrap_err();
+        let RoutingError::BadValue { path, .. } = &error else {
+            panic!("{name} {value}: {error}")
+        };
+        assert_eq!(*path, format!("metadata.annotations[{key}]"), "{value}");
+        let stamp = stamp("01D", Weight::ZERO);
+        let write = target.lower(Some(&bad), &stamp, Weight::ZERO, WriteMode::Normal);
+        assert!(
+            matches!(write, Ok(Write::Delete { .. })),
+            "{name} {value}: {write:?}"
+        );
+    }
+}
+
+#[test]
+fn our_own_ingress_that_is_a_canary_no_more_lets_nothing_rise() {
+    let mut cluster = Cluster::new();
+    let shop = shop("");
+    cluster.split(&shop, percent(5));
+    let name = cluster.canaries()[0]["metadata"]["name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    cluster.annotate(&name, "canary", "false");
+    // It is younger than the primary, so it serves no location.
+    cluster.first("Ingress", &name)["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z".into();
+    let blockers = cluster.blockers(&shop);
+    assert!(blockers.contains(&"AliasIsPrimary"), "{blockers:?}");
+}
