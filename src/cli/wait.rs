@@ -92,9 +92,9 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
         // Where an object is gone nothing can be read back as a whole, and nothing has to be.
         let over = ended && weight.written <= to && found.state == State::RolledBack;
         return if there {
-            Stand::Done(format!("at {}", weight.written))
+            back(found, String::new())
         } else if over {
-            Stand::Done(format!("at {}: {}", weight.written, found.message))
+            back(found, format!(": {}", found.message))
         } else {
             Stand::Waiting(format!("{now} ({})", found.message))
         };
@@ -104,7 +104,7 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
         return Stand::RolledBack(found.message.clone());
     }
     if ended && weight.written == goal && weight.observed == Some(goal) {
-        return Stand::Done(format!("at {goal}"));
+        return back(found, String::new());
     }
     if weight.asked == goal {
         return Stand::Waiting(format!("{now} ({})", found.message));
@@ -116,6 +116,19 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
         said
     };
     Stand::Refused(why)
+}
+
+/// How what was lowered stands: done, unless requests reach the canary all the same.
+fn back(found: &ComponentStatus, more: String) -> Stand {
+    let at = found.weight.written;
+    match &found.left {
+        Some(left) if left.all => Stand::Refused(format!(
+            "it is at {at}, and the canary gets its requests all the same: {}",
+            left.message
+        )),
+        Some(left) => Stand::Done(format!("at {at}{more}; warning: {}", left.message)),
+        None => Stand::Done(format!("at {at}{more}")),
+    }
 }
 
 /// What each router waits for: pods, a gateway, a person.

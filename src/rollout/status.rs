@@ -251,6 +251,12 @@ pub struct ComponentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub gateways: Option<String>,
+    /// What reaches the canary although the weight was lowered, until it is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<LeftOver>,
+    /// A person asked to put it back while its routes were another's: to where, once they are its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owed: Option<Weight>,
     /// Since when the written weight stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "timestamp_option_schema")]
@@ -367,6 +373,18 @@ pub struct ComponentStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 12))]
     pub history: Vec<HistoryEntry>,
+}
+
+/// Requests that reach the canary by routes that a lowering does not write.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct LeftOver {
+    /// By which, how much, and what to do, as a sentence.
+    #[schemars(length(max = 512))]
+    pub message: String,
+    /// All requests of one of the component's routes: then nothing is back, whatever its weight says.
+    pub all: bool,
 }
 
 /// Takes the defaults of fields out of a schema: the API server would store them for ever.

@@ -11,6 +11,7 @@ mod frozen;
 mod gates;
 mod gateways;
 mod history;
+mod in_part;
 mod news;
 mod patience;
 mod pools;
