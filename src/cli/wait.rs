@@ -174,7 +174,7 @@ mod tests {
     use crate::rollout::command::Wish;
     use crate::rollout::reason::Reason;
     use crate::rollout::status::{
-        CommandOutcome, ComponentStatus, GradualRolloutStatus, Lowering, RouterStatus, Weights,
+        CommandOutcome, ComponentStatus, GradualRolloutStatus, LeftOver, Lowering, RouterStatus, Weights,
     };
 
     fn command(verb: Verb, weight: Option<u16>) -> Command {
@@ -342,6 +342,24 @@ mod tests {
             matches!(stand(&back, &ok(at(5, 5, None)), "shop"), Stand::Waiting(_)),
             "what cannot be read is not known to be back"
         );
+    }
+
+    #[test]
+    fn what_was_lowered_while_the_canary_gets_all_the_requests_all_the_same_is_no_success() {
+        for command in [command(Verb::Rollback, Some(0)), command(Verb::Set, Some(0))] {
+            for all in [true, false] {
+                let mut rollout = answered(at(0, 0, Some(0)), CommandResult::Accepted, "shop: going to 0%");
+                rollout.status.as_mut().unwrap().components[0].left = Some(LeftOver {
+                    message: "route all".into(),
+                    all,
+                });
+                match stand(&command, &rollout, "shop") {
+                    Stand::Refused(why) => assert!(all && why.contains("route all"), "{why}"),
+                    Stand::Done(said) => assert!(!all && said.contains("warning: route all"), "{said}"),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
     }
 
     #[test]
