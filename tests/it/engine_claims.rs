@@ -297,10 +297,22 @@ async fn what_is_put_back_while_it_is_anothers_does_not_begin_when_the_owner_let
     assert!(world.weight("shop") >= weight, "the owner's stays");
     world.say_to("young", "detach", json!({"components": ["shop"], "who": "ada"}));
     world
-        .until("it has it", |w| w.component("shop").since.is_some())
+        .until("it has it, and it is put back", |w| {
+            w.component("shop").since.is_some() && w.weight("shop") == 0
+        })
         .await;
     world.pass(600).await;
-    assert!(world.weight("shop") >= weight && world.component("shop").state == State::RolledBack);
+    let shop = world.component("shop");
+    assert_eq!((world.weight("shop"), shop.state), (0, State::RolledBack));
+    assert_eq!(
+        (shop.reason, shop.lowering, shop.owed),
+        (Reason::Emergency, None, None)
+    );
+    assert!(
+        shop.message.contains("ada asked to put it back"),
+        "{}",
+        shop.message
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -404,34 +416,5 @@ async fn a_resume_of_what_is_anothers_names_the_owner() {
             .as_str()
             .unwrap()
             .contains("young")
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_rollback_that_is_refused_for_anothers_route_is_done_when_the_route_becomes_its_own() {
-    let world = two_and_one_waits().await;
-    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
-    world
-        .until("refused", |w| {
-            of(&w.rollout("demo"), "shop")["state"] == "RolledBack"
-        })
-        .await;
-    world.pass(60).await;
-    assert!(world.weight("shop") >= 25, "it is another's");
-    world.say_to("young", "detach", json!({"components": ["shop"], "who": "ada"}));
-    world.until("back", |w| w.weight("shop") == 0).await;
-    world
-        .until("told", |w| of(&w.rollout("demo"), "shop")["lowering"].is_null())
-        .await;
-    world.pass(600).await;
-    let demo = world.rollout("demo");
-    let shop = of(&demo, "shop");
-    assert_eq!((world.weight("shop"), &shop["state"]), (0, &json!("RolledBack")));
-    assert!(
-        shop["message"]
-            .as_str()
-            .unwrap()
-            .contains("ada asked to put it back"),
-        "{shop}"
     );
 }
