@@ -482,7 +482,7 @@ impl Pursuit<'_> {
                 }
             });
         }
-        let whole = |w: &&Written| w.left.undone.is_empty() && (still || w.unmarked.is_none());
+        let whole = |w: &&Written| w.left.is_whole() && (still || w.unmarked.is_none());
         let whole = written().filter(whole).count() == results.len();
         let well = !rises && whole;
         let result = if well { Ended::DoneDirectly } else { Ended::Refused };

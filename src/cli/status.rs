@@ -272,6 +272,9 @@ pub(super) fn picture(
             if let Some(gateways) = view.gateways.as_ref().filter(|_| !told(Reason::RouteNotAccepted)) {
                 note(out, LOOK, &view.component, gateways)?;
             }
+            if let Some(left) = &view.left {
+                note(out, LOOK, &view.component, &left.message)?;
+            }
             let amiss = view.measured.filter(|m| m.verdict == Arrival::NotAchievable);
             if let Some(measured) = amiss.filter(|_| !told(Reason::NotAchievable)) {
                 let weight = view.weight.unwrap_or_default();

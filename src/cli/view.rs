@@ -7,7 +7,7 @@ use crate::rollout::explain::{RouterView, routers};
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::router_spec::{AtFull, Router};
 use crate::rollout::spec::GradualRollout;
-use crate::rollout::status::{ComponentStatus, PreviewStatus};
+use crate::rollout::status::{ComponentStatus, LeftOver, PreviewStatus};
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -36,6 +36,8 @@ pub(super) struct View {
     pub measured: Option<Measured>,
     /// What the gateways that carry its routes find fault with.
     pub gateways: Option<String>,
+    /// What reaches the canary although the weight was lowered.
+    pub left: Option<LeftOver>,
     /// The phase.
     pub phase: Option<String>,
     /// The step in it, from 1, and how many it has.
@@ -100,6 +102,7 @@ impl View {
             asked: None,
             measured: None,
             gateways: None,
+            left: None,
             step: None,
             state: None,
             reason: None,
@@ -181,6 +184,7 @@ pub(super) fn view(rollout: &GradualRollout, name: &str) -> View {
         observed: weight.and_then(|w| w.observed).map(Weight::percent),
         measured: found.and_then(|c| c.measured),
         gateways: found.and_then(|c| c.gateways.clone()),
+        left: found.and_then(|c| c.left.clone()),
         phase: found.and_then(|c| c.phase.clone()),
         step: found.and_then(|c| step(rollout, c)),
         state: found.map(|c| c.state),

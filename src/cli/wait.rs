@@ -96,9 +96,9 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
         // Where an object is gone nothing can be read back as a whole, and nothing has to be.
         let over = ended && weight.written <= to && found.state == State::RolledBack;
         return if there {
-            Stand::Done(format!("at {}", weight.written))
+            back(found, String::new())
         } else if over {
-            Stand::Done(format!("at {}: {}", weight.written, found.message))
+            back(found, format!(": {}", found.message))
         } else {
             Stand::Waiting(format!("{now} ({})", found.message))
         };
@@ -108,7 +108,7 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
         return Stand::RolledBack(found.message.clone());
     }
     if ended && weight.written == goal && weight.observed == Some(goal) {
-        return Stand::Done(format!("at {goal}"));
+        return back(found, String::new());
     }
     if weight.asked == goal {
         return Stand::Waiting(format!("{now} ({})", found.message));
@@ -120,6 +120,19 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
         said
     };
     Stand::Refused(why)
+}
+
+/// How what was lowered stands: done, unless requests reach the canary all the same.
+fn back(found: &ComponentStatus, more: String) -> Stand {
+    let at = found.weight.written;
+    match &found.left {
+        Some(left) if left.all => Stand::Refused(format!(
+            "it is at {at}, and the canary gets its requests all the same: {}",
+            left.message
+        )),
+        Some(left) => Stand::Done(format!("at {at}{more}; warning: {}", left.message)),
+        None => Stand::Done(format!("at {at}{more}")),
+    }
 }
 
 /// What each router waits for: pods, a gateway, a person.
@@ -165,7 +178,7 @@ mod tests {
     use crate::rollout::command::Wish;
     use crate::rollout::reason::Reason;
     use crate::rollout::status::{
-        CommandOutcome, ComponentStatus, GradualRolloutStatus, Lowering, RouterStatus, Weights,
+        CommandOutcome, ComponentStatus, GradualRolloutStatus, LeftOver, Lowering, RouterStatus, Weights,
     };
 
     fn command(verb: Verb, weight: Option<u16>) -> Command {
@@ -357,6 +370,24 @@ mod tests {
             matches!(stand(&back, &ok(at(5, 5, None)), "shop"), Stand::Waiting(_)),
             "what cannot be read is not known to be back"
         );
+    }
+
+    #[test]
+    fn what_was_lowered_while_the_canary_gets_all_the_requests_all_the_same_is_no_success() {
+        for command in [command(Verb::Rollback, Some(0)), command(Verb::Set, Some(0))] {
+            for all in [true, false] {
+                let mut rollout = answered(at(0, 0, Some(0)), CommandResult::Accepted, "shop: going to 0%");
+                rollout.status.as_mut().unwrap().components[0].left = Some(LeftOver {
+                    message: "route all".into(),
+                    all,
+                });
+                match stand(&command, &rollout, "shop") {
+                    Stand::Refused(why) => assert!(all && why.contains("route all"), "{why}"),
+                    Stand::Done(said) => assert!(!all && said.contains("warning: route all"), "{said}"),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
     }
 
     #[test]

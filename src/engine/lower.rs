@@ -9,7 +9,7 @@ use crate::cluster::objects;
 use crate::rollout::observation::Lower;
 use crate::rollout::spec::Component;
 use crate::rollout::weight::Weight;
-use crate::routing::{ClaimKey, Home, ObjectRef, RoutingError, Stamp, Target, Write, WriteMode, found};
+use crate::routing::{self, ClaimKey, Home, ObjectRef, RoutingError, Stamp, Target, Write, WriteMode, found};
 use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -211,6 +211,15 @@ async fn attempt_once(
             .insert(left);
         return Ok(());
     }
+    let left = target.left(&json);
+    let stuck = (!left.stuck.is_empty()).then(|| left.stuck.join("; "));
+    if let Some(stuck) = &stuck
+        && target.read(&json).is_ok_and(|seen| is_done(&seen, order))
+    {
+        // What can be written is; the rest is looked at again until somebody has given it control back.
+        *known = None;
+        return Err(Trouble::Other(stuck.clone()));
+    }
     // To somewhere above zero an object may be too coarse; then it goes below rather than above.
     // Whatever is lower already stays lower: this lane never raises. An object whose old weights cannot be read is
     // written all the same.
@@ -260,12 +269,21 @@ async fn attempt_once(
         }
         Write::Nothing => {}
     }
-    if let Some(left) = target.left(&json).sentence() {
+    if let Some(stuck) = stuck {
+        *known = None;
+        return Err(Trouble::Other(stuck));
+    }
+    if let Some(left) = left.sentence() {
+        // Whoever looks at it sees it and tells people, for as long as it is so.
         tracing::warn!(%object, left, "lowered, and not all of it");
-        let mut all = told.left.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(left);
     }
     Ok(())
+}
+
+/// Whether what can be written of an object bears an order's mark already, and is where it goes.
+fn is_done(seen: &routing::Seen, order: &Lower) -> bool {
+    let marked = seen.stamp.as_ref().is_some_and(|stamp| stamp.id() == order.id);
+    !seen.is_silent() && seen.weight <= order.weight && marked
 }
 
 /// A hook that takes weights and cannot say them is put back without being read; it is read as soon as it can be.

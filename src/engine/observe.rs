@@ -5,9 +5,9 @@ use super::select::{NoStock, stock};
 use crate::cluster::cache::{Cache, Cached};
 use crate::rollout::observation::{Mark, Routed, Routers, Seen};
 use crate::rollout::spec::{Component, Router};
-use crate::rollout::status::RouterStatus;
+use crate::rollout::status::{LeftOver, RouterStatus};
 use crate::rollout::weight::Weight;
-use crate::routing::{self, Home, ObjectRef, RoutingError, Sought, Target, found, needs};
+use crate::routing::{self, ClaimKey, Home, ObjectRef, RoutingError, Sought, Target, found, needs};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -15,6 +15,9 @@ use std::sync::Arc;
 
 /// Who may raise weights by hand for a while: `<who> <until>`, on the resource or on a routed object.
 pub(super) const BREAK_GLASS: &str = "rollout.sealos.io/break-glass";
+
+/// What anybody claims of the component's objects; asked for only where it cannot be told which route is meant.
+type Claims<'a> = &'a dyn Fn() -> Vec<ClaimKey>;
 
 /// What a routed object said when it was last read, and the very copy it was read from: as long as the watch brings
 /// no other, there is nothing to read anew.
@@ -70,6 +73,7 @@ impl Memo {
         target: &Target<'_>,
         (json, anew): (&Arc<Value>, bool),
         before: Option<&Routed>,
+        claims: Claims<'_>,
     ) -> Result<Routed, RoutingError> {
         let known = self.slots.get(at).and_then(Option::as_ref);
         let same = known.filter(|k| !anew && k.json.as_ref().is_some_and(|known| Arc::ptr_eq(known, json)));
@@ -77,7 +81,10 @@ impl Memo {
             (known.routed.clone(), known.silent)
         } else {
             match target.read(json) {
-                Ok(object) => self.keep(at, target, Some(json.clone()), object),
+                Ok(object) => {
+                    let left = left(target, json, claims);
+                    self.keep(at, target, Some(json.clone()), (object, left))
+                }
                 Err(error) => {
                     // What it said before is no answer.
                     self.lose(at);
@@ -97,7 +104,7 @@ impl Memo {
         at: usize,
         target: &Target<'_>,
         json: Option<Arc<Value>>,
-        object: routing::Seen,
+        (object, left): (routing::Seen, Option<LeftOver>),
     ) -> (Routed, bool) {
         let of = target.object();
         let named = |what: &String| {
@@ -109,7 +116,8 @@ impl Memo {
             }
         };
         let (waiting_for, silent) = (object.waiting_for.as_ref().map(named), object.is_silent());
-        let routed = put(target, json.as_deref(), object);
+        let mut routed = put(target, json.as_deref(), object);
+        routed.left = left;
         if let Some(slot) = self.slots.get_mut(at) {
             self.fresh |= slot
                 .as_ref()
@@ -196,6 +204,7 @@ pub(super) fn see(
     component: &Component,
     home: &Home,
     (lane, taken): (&Lane, BTreeMap<ObjectRef, String>),
+    claims: Claims<'_>,
     memo: &mut Memo,
 ) -> Seen {
     let namespace = home.namespace.as_str();
@@ -238,7 +247,7 @@ pub(super) fn see(
             }
             Cached::Missing => {
                 if let Some(absent) = target.absent() {
-                    routed.push(memo.keep(at, target, None, absent).0);
+                    routed.push(memo.keep(at, target, None, (absent, None)).0);
                     continue;
                 }
                 memo.lose(at);
@@ -267,7 +276,7 @@ pub(super) fn see(
             .take()
             .or_else(|| break_glass(json.pointer("/metadata/annotations")));
         // What an object says that stands for a selection depends on what was found, too.
-        match memo.read_beside(at, target, (&json, selects), routed.last()) {
+        match memo.read_beside(at, target, (&json, selects), routed.last(), claims) {
             Ok(object) => {
                 routed.push(object);
                 seen.obstacle = seen.obstacle.take().or_else(|| memo.unreached(at));
@@ -281,6 +290,9 @@ pub(super) fn see(
                         absent: true,
                         ..Routed::default()
                     });
+                } else if let Some((object, unknown)) = in_part(target, &json, claims) {
+                    seen.unknown |= unknown;
+                    routed.push(object);
                 } else {
                     seen.unknown = true;
                 }
@@ -316,6 +328,8 @@ fn put(target: &Target<'_>, json: Option<&Value>, object: routing::Seen) -> Rout
         object: target.object().to_string(),
         lowest: object.lowest,
         highest: object.weight,
+        beyond: object.beyond,
+        left: None,
         finest: json.and_then(|json| target.finest(json).ok()).unwrap_or_default(),
         stamp: object.stamp.map(|stamp| Mark {
             id: stamp.id().to_owned(),
@@ -335,6 +349,32 @@ fn put(target: &Target<'_>, json: Option<&Value>, object: routing::Seen) -> Rout
         joins: object.joins || target.is_stray(),
         made: object.made,
     }
+}
+
+/// What can be read of an object that is not as the resource has it, and whether that is not all there is to know.
+fn in_part(target: &Target<'_>, json: &Value, claims: Claims<'_>) -> Option<(Routed, bool)> {
+    let claims = claims();
+    let read = target.in_part(json, &claims)?;
+    let mut routed = put(target, Some(json), read.seen);
+    routed.left = over(&target.for_lowering(json, &claims).left(json));
+    Some((routed, read.unknown))
+}
+
+/// What else of an object gives the canary requests.
+fn left(target: &Target<'_>, json: &Value, claims: Claims<'_>) -> Option<LeftOver> {
+    if target.is_plain(json) {
+        over(&target.left(json))
+    } else {
+        over(&target.for_lowering(json, &claims()).left(json))
+    }
+}
+
+fn over(left: &routing::Left) -> Option<LeftOver> {
+    let message = left.sentence()?;
+    Some(LeftOver {
+        message,
+        all: !left.taken.is_empty(),
+    })
 }
 
 /// Whether every Service that control names has a ready endpoint. One that is known to have none says no; nothing

@@ -36,6 +36,7 @@ mod probe_spec;
 mod quantity;
 pub mod reason;
 mod recorded;
+mod routed_status;
 pub mod router_spec;
 pub mod sample;
 pub mod several;

@@ -5,7 +5,7 @@ use super::command::{Command, NotACommand};
 use super::preview::Preview;
 use super::reason::Reason;
 use super::sample::{GaugeReading, Reading, Slice};
-use super::status::GradualRolloutStatus;
+use super::status::{GradualRolloutStatus, LeftOver};
 use super::weight::Weight;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -91,9 +91,10 @@ pub struct Question {
 pub struct Seen {
     /// Its routed objects.
     pub routers: Routers,
-    /// Where not all of them can be read: those that can, and those that are known to be gone (`absent`).
+    /// Where not all of them can be read as the resource has them: what can be read of each, at which weights, and those
+    /// that are known to be gone (`absent`).
     pub partly: Vec<Routed>,
-    /// Nothing is known of some of them; `false` where each is in `partly`.
+    /// Of some of them nobody knows what they give the canary; `false` where all that is to know is in `partly`.
     pub unknown: bool,
     /// A new look at its metrics; `None` when there was none since the last decision.
     pub reading: Option<Reading>,
@@ -150,6 +151,10 @@ pub struct Routed {
     pub lowest: Weight,
     /// The highest weight among its routes; equal to `lowest` unless they disagree.
     pub highest: Weight,
+    /// The most that the canary gets by routes of ours in it that no write of ours reaches; `highest` does not count it.
+    pub beyond: Weight,
+    /// What else in it gives the canary requests.
+    pub left: Option<LeftOver>,
     /// The smallest weight above 0 that it can say; it can say all its multiples. 0 where nobody knows.
     pub finest: Weight,
     /// Our last write's mark.

@@ -141,6 +141,8 @@ pub enum Reason {
     RouterUnreadable,
     /// What is routed does not fit for a split: the list of what is missing.
     Ineligible,
+    /// A lowering is done, and requests reach the canary by routes that it does not write.
+    NotLowered,
     /// A routed object has not taken up its change yet.
     RouterSettling,
     /// No gateway carries a routed object, or one cannot reach its back ends.

@@ -11,6 +11,7 @@ use super::ledger::{Baseline, Ledger};
 pub use super::outcome::{COMMANDS_AT_ONCE, COMMANDS_KEPT, CommandOutcome, CommandResult};
 use super::preview::Preview;
 use super::reason::{Reason, State, Verdict};
+pub use super::routed_status::{LeftOver, RouterStatus};
 use super::spec::{Action, Component, Severity, timestamp_option_schema, timestamp_schema};
 use super::weight::Weight;
 use jiff::Timestamp;
@@ -211,6 +212,12 @@ pub struct ComponentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub gateways: Option<String>,
+    /// What reaches the canary although the weight was lowered, until it is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<LeftOver>,
+    /// A person asked to put it back while its routes were another's: to where, once they are its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owed: Option<Weight>,
     /// Since when the written weight stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "timestamp_option_schema")]
@@ -330,7 +337,7 @@ pub struct ComponentStatus {
 }
 
 /// Takes the defaults of fields out of a schema: the API server would store them for ever.
-fn without_defaults(schema: &mut Schema) {
+pub(super) fn without_defaults(schema: &mut Schema) {
     let fields = schema
         .get_mut("properties")
         .and_then(serde_json::Value::as_object_mut);
@@ -362,34 +369,6 @@ pub struct Weights {
     /// What the routed objects say; absent while they cannot be read or disagree.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed: Option<Weight>,
-}
-
-/// One router of a component, as its objects say.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(transform = without_defaults)]
-pub struct RouterStatus {
-    /// Its kind, as the spec calls it.
-    #[schemars(length(max = 32))]
-    pub router: String,
-    /// The weight that is wanted of it.
-    pub asked: Weight,
-    /// The weight of our last write; absent before the first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub written: Option<Weight>,
-    /// What its objects say; absent while one cannot be read or they disagree.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub observed: Option<Weight>,
-    /// Whether what is written is in force.
-    pub settled: bool,
-    /// What it waits for, as a sentence.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 96))]
-    pub waiting_for: Option<String>,
-    /// Who besides us wrote one of its objects last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 48))]
-    pub manager: Option<String>,
 }
 
 /// What reaches the canary beside its weight: what a person asked for, and what the routed objects carry.

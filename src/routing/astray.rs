@@ -4,6 +4,7 @@
 //! garbled is no reason to leave traffic on a canary that is broken. So here a destination may stand twice and a weight
 //! may say anything; what cannot be lowered to a share goes to 0. What is somebody else's stays, and is told.
 
+use super::beyond::Lone;
 use super::object::{ClaimKey, ObjectRef, Part};
 use super::originals;
 use super::pair::{Field, share};
@@ -41,6 +42,8 @@ pub(super) struct Stray<'j> {
     pub(super) name: Option<&'j str>,
     /// How many destinations it has.
     destinations: usize,
+    /// Somebody beside the pair has a share of it, or may have.
+    others: bool,
     canary: Vec<Slot<'j>>,
     control: Vec<Slot<'j>>,
 }
@@ -61,6 +64,10 @@ impl<'j> Stray<'j> {
         destinations: &'j [Value],
         is: [&dyn Fn(&Value) -> bool; 2],
     ) -> Option<Self> {
+        let others = destinations.iter().enumerate().any(|(at, entry)| {
+            let is_of_pair = is.iter().any(|goes_there| goes_there(entry));
+            !is_of_pair && Slot::new(form, at, entry).weight != Some(0)
+        });
         let [canary, control] = is.map(|goes_there| {
             let slots = destinations
                 .iter()
@@ -75,6 +82,7 @@ impl<'j> Stray<'j> {
             label,
             name: text(json, "/name"),
             destinations: destinations.len(),
+            others,
             canary,
             control,
         })
@@ -118,7 +126,13 @@ impl<'j> Stray<'j> {
     /// The weights that bring the canary to `weight` or below; never above what it has.
     fn news(&self, form: Form, weight: Weight) -> Vec<(&Slot<'j>, i64, &'static str)> {
         let stays = self.share().is_some_and(|now| now < weight);
-        if self.is_empty() || stays {
+        if self.is_empty() {
+            // Where others have the route they keep it. A route in which nobody has anything is refused by its data
+            // plane: control takes it.
+            let taker = self.control.first().filter(|_| !self.others);
+            return taker.map(|slot| (slot, WHOLE, "control")).into_iter().collect();
+        }
+        if stays {
             return Vec::new();
         }
         if let (Some(sum), [canary], [control]) = (self.plain(form), &*self.canary, &*self.control)
@@ -168,9 +182,13 @@ impl<'j> Slot<'j> {
 /// What a lowering writes, and what it leaves.
 pub(super) struct Picked<'j> {
     form: Form,
-    /// Never empty.
+    /// What it writes.
     pub(super) ours: Vec<Stray<'j>>,
     left: Vec<(Stray<'j>, &'static str)>,
+    /// What is ours and cannot be written, for control is not in it. Never empty where `ours` is.
+    pub(super) stuck: Vec<Lone<'j>>,
+    /// What people call control.
+    control: String,
 }
 
 /// Whose routes are whose.
@@ -187,7 +205,16 @@ impl Owners<'_> {
     /// Chooses among the routes that carry the pair. Those that are named; for one that is not there, those whose share is
     /// the one that we wrote last, for it may have been renamed; where there is none, whatever nobody else claims. The
     /// same where none is named. `None` when there is nothing to write.
-    pub(super) fn pick<'j>(&self, form: Form, json: &Value, all: Vec<Stray<'j>>) -> Option<Picked<'j>> {
+    ///
+    /// `lone`: what leads to the canary without control, whether nothing in the object leads to control, and control's
+    /// name. Of those what is named is ours; and where no route is named, and none has control any more, all are.
+    pub(super) fn pick<'j>(
+        &self,
+        form: Form,
+        json: &Value,
+        all: Vec<Stray<'j>>,
+        (lone, nowhere, control): (Vec<Lone<'j>>, bool, String),
+    ) -> Option<Picked<'j>> {
         let (claimed, marked) = (self.claimed(form.list), self.marked(form.list, json));
         let is_theirs = |stray: &Stray<'_>| stray.name.is_some_and(|name| claimed.contains(name));
         // Marks outlive their owners, and anybody can write them: they protect what is not known to be ours either way,
@@ -208,6 +235,17 @@ impl Owners<'_> {
                 .any(|n| !all.iter().any(|stray| stray.name == Some(n)))
         });
         let renamed = missing && all.iter().any(is_renamed);
+        let alone = all.is_empty() && nowhere;
+        let stuck = lone.into_iter().filter(|lone| match self.names {
+            Some(names) => names.iter().any(|n| Some(n.as_str()) == lone.name),
+            None => {
+                alone
+                    && !lone
+                        .name
+                        .is_some_and(|n| claimed.contains(n) || marked.contains(n))
+            }
+        });
+        let stuck: Vec<Lone<'j>> = stuck.collect();
         let (mut ours, mut left) = (Vec::new(), Vec::new());
         for stray in all {
             let is_ours = match self.names {
@@ -224,7 +262,13 @@ impl Owners<'_> {
                 left.push((stray, "it is not one of those that this rollout writes"));
             }
         }
-        (!ours.is_empty()).then_some(Picked { form, ours, left })
+        (!ours.is_empty() || !stuck.is_empty()).then_some(Picked {
+            form,
+            ours,
+            left,
+            stuck,
+            control,
+        })
     }
 
     /// The routes of a list that others name.
@@ -254,7 +298,31 @@ fn stamp(component: &str, json: &Value) -> Option<Stamp> {
 }
 
 impl Picked<'_> {
-    /// What each says; what cannot be told may be everything.
+    /// Whether there is anything that a lowering can write.
+    pub(super) fn can_write(&self) -> bool {
+        !self.ours.is_empty()
+    }
+
+    /// What is ours to lower and out of reach, as sentences.
+    pub(super) fn stuck(&self, object: &ObjectRef) -> Vec<String> {
+        let noun = self.form.noun;
+        let giving = self.stuck.iter().filter(|lone| lone.gives());
+        let sentence = |lone: &Lone<'_>| match lone.share {
+            Some(share) => format!(
+                "{object}: {noun} {} still gives the canary {share} and lacks the control destination {}: add it with the \
+                 canary's weight, and give the canary 0",
+                lone.label, self.control
+            ),
+            None => format!(
+                "{object}: whether {noun} {} leads to the canary cannot be told, for it delegates, mirrors, or names it \
+                 otherwise than the resource does: give it back the pair",
+                lone.label
+            ),
+        };
+        giving.map(sentence).collect()
+    }
+
+    /// What each that can be written says; what cannot be told may be everything.
     pub(super) fn read(&self) -> Vec<Reading> {
         let reading = |stray: &Stray<'_>| Reading {
             place: stray.label.clone(),

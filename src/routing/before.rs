@@ -68,6 +68,23 @@ fn taker(
     wanted: &[&Map<String, Value>],
     is_fine: impl Fn(usize, &Value) -> bool,
 ) -> Option<String> {
+    let at = taker_at(routes, at, wanted, is_fine)?;
+    Some(label("http", at, routes.get(at)?))
+}
+
+/// The place of the first route before the place `at` that takes all of what the route there asks for, of those that are
+/// `among`.
+pub(super) fn taker_among(routes: &[Value], at: usize, among: impl Fn(usize) -> bool) -> Option<usize> {
+    let wanted = matches(routes.get(at)?);
+    taker_at(routes, at, &wanted, |at, _| !among(at))
+}
+
+fn taker_at(
+    routes: &[Value],
+    at: usize,
+    wanted: &[&Map<String, Value>],
+    is_fine: impl Fn(usize, &Value) -> bool,
+) -> Option<usize> {
     let everything = Map::new();
     let wanted = if wanted.is_empty() {
         vec![&everything]
@@ -88,10 +105,8 @@ fn taker(
         })
     };
     let mut takers = wanted.into_iter().map(takes);
-    let (at, route) = takers.next()??;
-    takers
-        .all(|taker| taker.is_some())
-        .then(|| label("http", at, route))
+    let (at, _) = takers.next()??;
+    takers.all(|taker| taker.is_some()).then_some(at)
 }
 
 /// The conditions of a route; none: it takes every request.

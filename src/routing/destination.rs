@@ -38,6 +38,17 @@ pub(super) fn may_reach(destination: &Value, other: &Destination) -> bool {
         && (subset.is_none() || other.subset.is_none() || subset == other.subset.as_deref())
 }
 
+/// Whether an entry of a route leads to a destination, however its host is spelt. One without the subset that tells the
+/// two arms apart leads to both, and is none of either.
+pub(super) fn leads_to(entry: &Value, other: &Destination) -> bool {
+    let Some(destination) = entry.get("destination") else {
+        return false;
+    };
+    let subset = text(destination, "/subset").filter(|subset| !subset.is_empty());
+    let ports_differ = matches!((other.port, port(entry)), (Some(wanted), Some(found)) if wanted != found);
+    may_reach(destination, other) && subset == other.subset.as_deref() && !ports_differ
+}
+
 /// The destinations of a route.
 pub(super) fn entries(route: &Value) -> &[Value] {
     route

@@ -71,7 +71,8 @@ pub enum RoutingError {
     },
     /// A route has only one of the two destinations.
     #[error(
-        "{object}: route {route} lacks the {arm} destination {destination}; add it with weight 0, destinations are never created here"
+        "{object}: route {route} lacks the {arm} destination {destination}; {}, destinations are never created here",
+        added(arm)
     )]
     MissingDestination {
         /// The object.
@@ -191,6 +192,15 @@ pub enum RoutingError {
         /// That destination.
         destination: String,
     },
+}
+
+/// What to add a destination with. The canary begins with nothing; control takes what the canary has by now.
+fn added(arm: &str) -> &'static str {
+    if arm == "control" {
+        "add it with the canary's weight, and give the canary 0"
+    } else {
+        "add it with weight 0"
+    }
 }
 
 impl RoutingError {

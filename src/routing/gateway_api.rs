@@ -17,7 +17,7 @@ use crate::rollout::weight::Weight;
 use serde_json::Value;
 
 /// The list of a route's rules.
-const RULES: &str = "rules";
+pub(super) const RULES: &str = "rules";
 
 /// How its rules are written.
 const FORM: Form = Form {
@@ -177,6 +177,11 @@ impl<'a> Rules<'a> {
             None => return true,
             Some(rules) => rules.as_array(),
         };
+        rules.is_some_and(|rules| rules.iter().all(|rule| !self.may_lead(object, rule)))
+    }
+
+    /// Whether a rule can lead to the canary, by weight or as a mirror.
+    pub(super) fn may_lead(self, object: &ObjectRef, rule: &Value) -> bool {
         // The same back end on another port is the same canary.
         let canary = Backend {
             port: None,
@@ -193,13 +198,15 @@ impl<'a> Rules<'a> {
                 .collect()
         };
         let leads = |entry: &Value| goes_to(entry, &canary, &object.namespace);
-        rules.is_some_and(|rules| {
-            rules.iter().all(|rule| {
-                let own = entries(rule).iter();
-                let inner = own.clone().flat_map(filters);
-                !own.clone().any(leads) && !inner.chain(filters(rule)).any(|entry| leads(&entry))
-            })
-        })
+        let own = entries(rule).iter();
+        let inner = own.clone().flat_map(filters);
+        own.clone().any(leads) || inner.chain(filters(rule)).any(|entry| leads(&entry))
+    }
+
+    /// Where the rules stand that carry the pair; `None` where that cannot be told.
+    pub(super) fn places(self, object: &ObjectRef, json: &Value) -> Option<Vec<usize>> {
+        let carriers = self.carriers(object, json).ok()?;
+        Some(carriers.iter().filter_map(|c| c.index.parse().ok()).collect())
     }
 
     /// What a lowering writes where the strict reading fails; `None` where that counts.
@@ -218,7 +225,10 @@ impl<'a> Rules<'a> {
             names: self.names(),
             claims,
         };
-        Ok(owners.pick(FORM, json, self.strays(object, json)))
+        let strays = self.strays(object, json);
+        let nowhere = !self.leads_to_control(object, json);
+        let lone = (self.lone(object, json), nowhere, describe(&self.route.control));
+        Ok(owners.pick(FORM, json, strays, lone))
     }
 
     fn unnamed<'j>(self, object: &ObjectRef, rules: &'j [Value]) -> Result<Carrier<'j>, RoutingError> {
@@ -334,7 +344,7 @@ impl<'a> Rules<'a> {
 
     /// The finest share that every rule can express.
     pub(super) fn finest(self, object: &ObjectRef, json: &Value) -> Result<Weight, RoutingError> {
-        if let Some(picked) = self.picked(object, json)? {
+        if let Some(picked) = self.picked(object, json)?.filter(Picked::can_write) {
             return Ok(picked.finest());
         }
         let mut finest: Option<Weight> = None;
@@ -356,7 +366,7 @@ impl<'a> Rules<'a> {
         weight: Weight,
         draft: &mut Draft<'_>,
     ) -> Result<(), RoutingError> {
-        if let Some(picked) = self.picked(object, json)? {
+        if let Some(picked) = self.picked(object, json)?.filter(Picked::can_write) {
             picked.draft(weight, draft);
             return Ok(());
         }

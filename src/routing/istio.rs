@@ -203,7 +203,7 @@ impl<'a> Routes<'a> {
         })
     }
 
-    fn may_lead(&self, route: &Value) -> bool {
+    pub(super) fn may_lead(&self, route: &Value) -> bool {
         let mirrors = route
             .get("mirrors")
             .and_then(Value::as_array)
@@ -250,7 +250,9 @@ impl<'a> Routes<'a> {
             names: self.names(),
             claims,
         };
-        Ok(owners.pick(self.form(), json, self.strays(json)))
+        let nowhere = !self.leads_to_control(json);
+        let lone = (self.lone(json), nowhere, describe(&self.pair.control));
+        Ok(owners.pick(self.form(), json, self.strays(json), lone))
     }
 
     fn unnamed<'j>(&self, object: &ObjectRef, routes: &'j [Value]) -> Result<Carrier<'j>, RoutingError> {
@@ -377,7 +379,7 @@ impl<'a> Routes<'a> {
 
     /// The finest share that every route can express.
     pub(super) fn finest(&self, object: &ObjectRef, json: &Value) -> Result<Weight, RoutingError> {
-        if let Some(picked) = self.picked(object, json)? {
+        if let Some(picked) = self.picked(object, json)?.filter(Picked::can_write) {
             return Ok(picked.finest());
         }
         self.carriers(object, json)?
@@ -400,7 +402,7 @@ impl<'a> Routes<'a> {
         weight: Weight,
         draft: &mut Draft<'_>,
     ) -> Result<(), RoutingError> {
-        if let Some(picked) = self.picked(object, json)? {
+        if let Some(picked) = self.picked(object, json)?.filter(Picked::can_write) {
             picked.draft(weight, draft);
             return Ok(());
         }
@@ -427,6 +429,12 @@ impl<'a> Routes<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Where the routes stand that carry the pair; `None` where that cannot be told.
+    pub(super) fn places(&self, object: &ObjectRef, json: &Value) -> Option<Vec<usize>> {
+        let carriers = self.carriers(object, json).ok()?;
+        Some(carriers.iter().map(|carrier| carrier.at).collect())
     }
 
     /// Whether a route goes to one of the pair and not to the other.

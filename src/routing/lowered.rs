@@ -1,13 +1,14 @@
 //! Putting traffic back, letting go, and giving back: what must work on an object that is no longer as it should be.
 
 use super::astray::{self, Picked};
+use super::beyond::Lone;
 use super::error::RoutingError;
 use super::gateway_api::Rules;
 use super::istio::Routes;
 use super::object::ClaimKey;
 use super::originals::{self, PutBack};
 use super::patch::{ObjectPatch, PatchBody};
-use super::seen::{self, Reading, text};
+use super::seen::{self, Reading, Seen, text};
 use super::stamp::Stamp;
 use super::switch_deployment;
 use super::target::{Target, Write, WriteMode};
@@ -44,7 +45,27 @@ impl<'a> Target<'a> {
 
     /// Why no request can reach the routes that are written, as a sentence with the remedy: a weight there moves nothing.
     pub fn unreached(&self, json: &Value) -> Option<String> {
+        if let Some(rules) = self.way.gateway_api() {
+            return rules.unreached(&self.object, json);
+        }
         self.way.istio()?.unreached(&self.object, json)
+    }
+
+    /// Whether the object reads as the resource has it: where it does, nobody has to be asked whose its routes are.
+    pub fn is_plain(&self, json: &Value) -> bool {
+        let (routes, rules) = (self.way.istio(), self.way.gateway_api());
+        routes.is_none_or(|routes| routes.read(&self.object, json).is_ok())
+            && rules.is_none_or(|rules| rules.read(&self.object, json).is_ok())
+    }
+
+    /// What can be read of the object where the strict reading fails: the routes that a lowering would write, and what is
+    /// ours and out of its reach. `None` where that is nothing. `claims` is what anybody claims of it.
+    pub fn in_part(&self, json: &Value, claims: &[ClaimKey]) -> Option<InPart> {
+        let lowering = self.for_lowering(json, claims);
+        let picked = lowering.picked_of(json)?;
+        let unknown = picked.stuck.iter().any(|lone| lone.share.is_none());
+        let seen = lowering.read(json).ok()?;
+        Some(InPart { seen, unknown })
     }
 
     /// Whether no route of the object leads to the canary any more, in whatever spelling: then it gives the canary
@@ -59,13 +80,62 @@ impl<'a> Target<'a> {
     /// What a lowering of this object leaves, as sentences: routes of others that give the canary something, and
     /// variables that cannot be written.
     pub fn left(&self, json: &Value) -> Left {
-        let picked = self.picked(json).and_then(|(picked, _)| picked.ok().flatten());
         let switch = self.way.deployment();
         let undone = switch.map(|switch| switch_deployment::left(switch, &self.object, json));
-        Left {
-            theirs: picked.map(|picked| picked.left(&self.object)).unwrap_or_default(),
+        let mut left = Left {
             undone: undone.unwrap_or_default(),
+            ..Left::default()
+        };
+        let (lone, places, noun) = match (self.way.istio(), self.way.gateway_api()) {
+            (Some(routes), _) => (routes.lone(json), routes.places(&self.object, json), "route"),
+            (None, Some(rules)) => (
+                rules.lone(&self.object, json),
+                rules.places(&self.object, json),
+                "rule",
+            ),
+            (None, None) => return left,
+        };
+        let picked = self.picked_of(json);
+        let (mut ours, mut stuck) = (places.unwrap_or_default(), Vec::new());
+        if let Some(picked) = &picked {
+            ours = picked.ours.iter().map(|stray| stray.at).collect();
+            stuck = picked.stuck.iter().map(|lone| lone.at).collect();
+            left.stuck = picked.stuck(&self.object);
+            left.theirs = picked.left(&self.object);
         }
+        let lone: Vec<Lone<'_>> = lone
+            .into_iter()
+            .filter(|lone| lone.gives() && !stuck.contains(&lone.at))
+            .collect();
+        let mut takers = Vec::new();
+        for at in ours {
+            let taker = match (self.way.istio(), self.way.gateway_api()) {
+                (Some(routes), _) => routes.taken_by(json, at, &lone),
+                (None, Some(rules)) => rules.taken_by(json, at, &lone),
+                (None, None) => None,
+            };
+            takers.extend(taker.map(|lone| lone.at));
+        }
+        for lone in &lone {
+            let (object, label, share) = (&self.object, &lone.label, lone.says());
+            if takers.contains(&lone.at) {
+                left.taken.push(format!(
+                    "{object}: {noun} {label} stands before ours, takes all of its requests, and gives the canary {share} \
+                     of them: take it away, put it behind, or narrow what it matches"
+                ));
+            } else {
+                left.theirs.push(format!(
+                    "{object}: {noun} {label} still gives the canary {share}: it is not one of those that this rollout \
+                     writes"
+                ));
+            }
+        }
+        left
+    }
+
+    /// What a lowering writes where the strict reading fails, and what it does not reach.
+    pub(super) fn picked_of<'j>(&self, json: &'j Value) -> Option<Picked<'j>> {
+        self.picked(json).and_then(|(picked, _)| picked.ok().flatten())
     }
 
     /// The routes of the object that the pair is on, ours and others', and the names that the resource gives; `None` where
@@ -88,12 +158,11 @@ impl<'a> Target<'a> {
         let lowering = Some(&[][..]);
         let routes = self.way.istio().map(|routes| Routes { lowering, ..*routes });
         let rules = self.way.gateway_api().map(|rules| Rules { lowering, ..*rules });
-        let readings = routes.map(|routes| routes.read(&self.object, json));
-        let readings = readings.or_else(|| Some(rules?.read(&self.object, json)))?;
+        let picked = routes.map(|routes| routes.picked(&self.object, json));
+        let picked = picked.or_else(|| Some(rules?.picked(&self.object, json)))?;
+        let picked = picked.ok().flatten().filter(|picked| picked.stuck.is_empty())?;
         let nothing = |all: &Vec<Reading>| all.iter().all(|reading| reading.weight.is_zero());
-        readings
-            .ok()
-            .filter(|all| stamp.weight().is_zero() && nothing(all))
+        Some(picked.read()).filter(|all| stamp.weight().is_zero() && nothing(all))
     }
 
     /// The write that brings the object down to the stamp's weight, where `asked` is the weight that the component is
@@ -212,6 +281,15 @@ pub(super) fn returns(
     originals::put_back(&target.object, json, &target.key, target.detach(json), allowed)
 }
 
+/// What can be read of an object where the strict reading fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InPart {
+    /// What a lowering would write, and at which shares that is now; and the share that no lowering reaches.
+    pub seen: Seen,
+    /// Something of ours is there whose share nobody can tell.
+    pub unknown: bool,
+}
+
 /// What a lowering does not reach, as sentences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Left {
@@ -219,14 +297,25 @@ pub struct Left {
     pub theirs: Vec<String>,
     /// What is ours to lower and cannot be written.
     pub undone: Vec<String>,
+    /// Routes of ours that still give the canary something, for control is not in them: nothing is back before they are.
+    pub stuck: Vec<String>,
+    /// What stands before a route of ours and gives the canary all that it would get.
+    pub taken: Vec<String>,
 }
 
 impl Left {
-    /// All of it, in one sentence; `None` when there is nothing.
+    /// Whether the canary gets nothing any more of what is the component's.
+    pub fn is_whole(&self) -> bool {
+        self.undone.is_empty() && self.stuck.is_empty() && self.taken.is_empty()
+    }
+
+    /// All of it, the gravest first, in one sentence; `None` when there is nothing.
     pub fn sentence(&self) -> Option<String> {
         let all: Vec<&str> = self
-            .undone
+            .stuck
             .iter()
+            .chain(&self.taken)
+            .chain(&self.undone)
             .chain(&self.theirs)
             .map(String::as_str)
             .collect();

@@ -49,6 +49,14 @@ pub(super) fn is_own(component: &str, route: &Value) -> bool {
         .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
+/// Whether a route is a rule of ours for whichever component.
+pub(super) fn is_anybodys(route: &Value) -> bool {
+    text(route, "/name")
+        .and_then(|name| name.strip_prefix("gradual-rollout-"))
+        .and_then(|rest| rest.rsplit_once("-testers-"))
+        .is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
 fn rule_name(component: &str, n: usize) -> String {
     format!("gradual-rollout-{component}-testers-{n}")
 }

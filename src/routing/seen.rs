@@ -36,6 +36,9 @@ pub struct Seen {
     pub weight: Weight,
     /// The least that the canary may be getting; equal to `weight` unless places disagree.
     pub lowest: Weight,
+    /// The most that the canary may be getting by what is ours and no write reaches, for control is not in it. `weight`
+    /// does not count it.
+    pub beyond: Weight,
     /// Every place that was read.
     pub readings: Vec<Reading>,
     /// The component's stamp; `None` when there is none, or none that can be read.

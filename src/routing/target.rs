@@ -152,8 +152,13 @@ impl Target<'_> {
             },
             None => None,
         };
+        let beyond = self.picked_of(json).map(|picked| {
+            let shares = picked.stuck.iter().filter_map(|lone| lone.share);
+            shares.max().unwrap_or_default()
+        });
         Ok(Seen {
             weight,
+            beyond: beyond.unwrap_or_default(),
             lowest: weights().min().unwrap_or_default(),
             stamp,
             settled: waiting_for.is_none(),
@@ -184,6 +189,7 @@ impl Target<'_> {
         let canary = self.way.nginx()?;
         Some(Seen {
             weight: Weight::ZERO,
+            beyond: Weight::ZERO,
             lowest: Weight::ZERO,
             readings: Vec::new(),
             stamp: None,

@@ -220,6 +220,7 @@ const fn remarkable(reason: Reason) -> bool {
             | Reason::PhaseFailed
             | Reason::SpecChanged
             | Reason::RouterUnreadable
+            | Reason::NotLowered
             | Reason::WriteFailed
     )
 }

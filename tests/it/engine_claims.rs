@@ -297,10 +297,22 @@ async fn what_is_put_back_while_it_is_anothers_does_not_begin_when_the_owner_let
     assert!(world.weight("shop") >= weight, "the owner's stays");
     world.say_to("young", "detach", json!({"components": ["shop"], "who": "ada"}));
     world
-        .until("it has it", |w| w.component("shop").since.is_some())
+        .until("it has it, and it is put back", |w| {
+            w.component("shop").since.is_some() && w.weight("shop") == 0
+        })
         .await;
     world.pass(600).await;
-    assert!(world.weight("shop") >= weight && world.component("shop").state == State::RolledBack);
+    let shop = world.component("shop");
+    assert_eq!((world.weight("shop"), shop.state), (0, State::RolledBack));
+    assert_eq!(
+        (shop.reason, shop.lowering, shop.owed),
+        (Reason::Emergency, None, None)
+    );
+    assert!(
+        shop.message.contains("ada asked to put it back"),
+        "{}",
+        shop.message
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -272,3 +272,37 @@ async fn a_kind_that_is_not_served_is_named_with_what_to_install_and_the_others_
         (percent(0), Reason::RouterUnreadable)
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_behind_another_with_the_same_matches_is_not_raised_and_a_rollback_behind_one_is_no_success() {
+    let world = world();
+    let _gateway = gateway(&world);
+    world.until("5%", |w| weights(w).0 == 5).await;
+    let mut route = stored(&world);
+    let rules = route["spec"]["rules"].as_array_mut().unwrap();
+    rules.insert(
+        0,
+        json!({"name": "all", "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
+        "backendRefs": [{"name": "shop-v2", "port": 80}]}),
+    );
+    world.store.put(route).unwrap();
+    world
+        .until("told", |w| w.component("shop").reason == Reason::Ineligible)
+        .await;
+    let message = world.component("shop").message;
+    assert!(
+        message.contains("rule \"main\" is never reached, for rule \"all\""),
+        "{message}"
+    );
+    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+    world
+        .until("told", |w| w.component("shop").left.is_some_and(|left| left.all))
+        .await;
+    let left = world.component("shop").left.unwrap().message;
+    assert!(left.contains("rule \"all\" stands before ours"), "{left}");
+    let mut route = stored(&world);
+    route["spec"]["rules"].as_array_mut().unwrap().remove(0);
+    world.store.put(route).unwrap();
+    world.until("gone", |w| w.component("shop").left.is_none()).await;
+    assert_eq!(weights(&world).0, 0);
+}

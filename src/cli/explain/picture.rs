@@ -83,6 +83,9 @@ pub(super) fn write(
     if let Some(gateways) = &facts.gateways {
         line("  gateways", gateways)?;
     }
+    if let Some(left) = &facts.left {
+        line("  left", &left.message)?;
+    }
     if let Some(phase) = &facts.phase {
         let step = match phase.step {
             0 => format!("before the first of {} steps", phase.of),

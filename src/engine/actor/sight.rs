@@ -7,7 +7,7 @@ use crate::engine::select::meet;
 use crate::rollout::command::{self, Command};
 use crate::rollout::observation::{Observation, Routers, Seen};
 use crate::rollout::spec::OnDelete;
-use crate::routing::needs;
+use crate::routing::{needs, targets};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -88,7 +88,12 @@ impl Actor {
             let lane = self.lanes.get(name).unwrap_or(&idle);
             let memo = self.memos.entry(name.to_owned()).or_default();
             let (component, taken) = (&planned.component, self.refused.taken(name));
-            let seen = see(&self.shared.cache, component, &home, (lane, taken), memo);
+            let claims = || {
+                let named = targets(component, &self.raw.namespace);
+                let objects = named.iter().map(|target| target.object().clone()).collect();
+                self.shared.claims.on(&objects)
+            };
+            let seen = see(&self.shared.cache, component, &home, (lane, taken), &claims, memo);
             components.insert(name.to_owned(), seen);
         }
         components

@@ -170,8 +170,11 @@ impl Desk<'_> {
                 // What is wrong now may be something else than what was wrong first, and so may be the remedy.
                 let told = c.message != message
                     && (waits_for_others(reason)
-                        || reason == Reason::Claimed
-                        || reason == Reason::Blind && !says_the_same(&c.message, &message));
+                        || matches!(reason, Reason::Claimed | Reason::InvalidSpec)
+                        || matches!(
+                            reason,
+                            Reason::Blind | Reason::RouterUnreadable | Reason::Ineligible
+                        ) && !says_the_same(&c.message, &message));
                 self.news |= told;
                 let other = other || told;
                 say(c, reason, refresh || long_blind || other || !said, || {

@@ -296,6 +296,10 @@ impl Desk<'_> {
         };
         drop(self.put_back(i, command, who));
         self.is_anothers(i);
+        let to = command.wish.weight.unwrap_or(self.plan.rollback_to);
+        if let Some(c) = self.status.components.get_mut(i) {
+            c.owed = Some(c.owed.map_or(to, |owed| owed.min(to)));
+        }
         Err(format!(
             "nothing of it is written, and it stays back until `retry`: {theirs}"
         ))

@@ -77,9 +77,14 @@ impl Desk<'_> {
             ),
             (
                 "RolledBack",
-                back > 0 && going == 0,
+                back > 0 && going == 0 && self.not_back().is_none(),
                 "Plan",
                 match going {
+                    0 if self.not_back().is_some() => {
+                        format!(
+                            "{back} of {total} rolled back, and not all of it is sure to be back: see Ready"
+                        )
+                    }
                     0 => format!("{back} of {total} rolled back"),
                     n => format!("{back} of {total} rolled back, {n} still going back"),
                 },
@@ -131,11 +136,16 @@ impl Desk<'_> {
             (false, "Claimed", several::told(claimed, ROOM, several::IN_STATUS))
         } else if going > 0 {
             (false, "RollingBack", self.who_goes_back())
+        } else if let Some((reason, lost)) = self.not_back() {
+            (false, reason, lost)
         } else if self.phase_failed {
             (
                 false,
                 "PhaseFailed",
-                format!("every component of phase {phase} was rolled back"),
+                format!(
+                    "every component of phase {phase} was rolled back{}",
+                    self.fought_over().unwrap_or_default()
+                ),
             )
         } else if !claimed.is_empty() {
             (
@@ -215,7 +225,12 @@ impl Desk<'_> {
         let again = self
             .next_retry()
             .map(|at| format!("; begins again by itself at {at:.0}"));
-        format!("rolled back: {}{}", names.join(", "), again.unwrap_or_default())
+        format!(
+            "rolled back: {}{}{}",
+            names.join(", "),
+            again.unwrap_or_default(),
+            self.fought_over().unwrap_or_default()
+        )
     }
 
     fn conclude_freeze(&mut self) {

@@ -3,8 +3,12 @@
 use super::{Desk, forget, is_fight, remember};
 use crate::rollout::observation::Routed;
 use crate::rollout::reason::{Reason, State};
+use crate::rollout::several;
 use crate::rollout::status::Drift;
 use crate::rollout::weight::Weight;
+
+/// How the sentence begins that names who fights over what was put back.
+const FOUGHT: &str = "GitOpsFight: ";
 
 impl Desk<'_> {
     /// Somebody else changed the weight.
@@ -86,6 +90,9 @@ impl Desk<'_> {
             self.order(i, written, Reason::DriftReverted, false, None);
             let message = format!("{manager} raised {object} from {written} to {found}; putting it back");
             self.note(i, Reason::DriftReverted, message, true);
+            if fight {
+                self.tell_fight(i, &manager, &object);
+            }
             return;
         }
         // Yield: what is there now is where it stands, judged afresh, and it rises no further by itself.
@@ -115,6 +122,38 @@ impl Desk<'_> {
         let message = c.message.clone();
         remember(c, now, written, highest, reason, &message);
         self.note(i, reason, message, true);
+    }
+
+    /// What was put back is put back however often somebody raises it; that somebody does is told, once an attempt.
+    fn tell_fight(&mut self, i: usize, manager: &str, object: &str) {
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
+        if c.message.contains(FOUGHT) {
+            return;
+        }
+        let message = format!(
+            "{FOUGHT}{manager} raised {object} three times within an hour, and it is put back each time. Let it ignore the \
+             weights ({})",
+            ignore_rule(object)
+        );
+        c.message = format!("{}; {message}", c.message).chars().take(1024).collect();
+        self.note(i, Reason::GitOpsFight, message, true);
+    }
+
+    /// Who fights over what was put back; `None` where nobody does.
+    pub(super) fn fought_over(&self) -> Option<String> {
+        let back = self
+            .status
+            .components
+            .iter()
+            .filter(|c| c.state == State::RolledBack);
+        let fought: Vec<String> = back
+            .filter(|c| c.message.contains(FOUGHT))
+            .filter_map(|c| Some(format!("{} by {}", c.name, c.drifts.last()?.manager)))
+            .collect();
+        let told = || several::told(&fought, 512, several::IN_STATUS);
+        (!fought.is_empty()).then(|| format!("; {FOUGHT}raised again and again: {}", told()))
     }
 
     /// What was split is split no more, for its primary is another now: that is nobody's hand on a weight.

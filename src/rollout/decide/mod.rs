@@ -20,6 +20,7 @@ mod gateways;
 mod joint;
 mod judging;
 mod leaving;
+mod left;
 mod phases;
 mod pools;
 mod previews;
@@ -56,6 +57,7 @@ pub fn decide(plan: &Plan, status: GradualRolloutStatus, seen: &Observation, now
     desk.heed_pause();
     for i in 0..desk.status.components.len() {
         desk.look(i);
+        desk.hear_left(i);
     }
     desk.audit_changes();
     desk.obey();
@@ -148,7 +150,7 @@ struct Standing {
     written: Weight,
     step: Option<i32>,
     since: Option<Timestamp>,
-    flags: [bool; 8],
+    flags: [bool; 9],
     attempt: i32,
     history: Option<Timestamp>,
 }
@@ -162,6 +164,7 @@ impl Digest {
             step: c.step,
             since: c.since,
             flags: [
+                c.owed.is_some(),
                 c.intent.is_some(),
                 c.lowering.is_some(),
                 c.paused_by.is_some(),
@@ -484,6 +487,7 @@ fn restart(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeR
     c.state = State::Walking;
     c.reason = Reason::Starting;
     c.fingerprint = None;
+    c.owed = None;
     c.intent = None;
     c.hold_ended = false;
     c.baseline = None;

@@ -146,7 +146,7 @@ impl Desk<'_> {
             return;
         };
         c.weight.observed = None;
-        let (lowest, highest) = range(&objects);
+        let (_, highest) = range(&objects);
         if let Some(order) = c.lowering.clone() {
             if !unknown && objects.iter().all(|o| is_down(o, &order)) {
                 let why = match &self.sight(i).routers {
@@ -179,8 +179,22 @@ impl Desk<'_> {
             }
             return;
         }
-        if !busy && c.since.is_some() && c.intent.is_none() && highest > written {
-            self.drift(i, &objects, lowest, highest);
+        if busy || c.intent.is_some() {
+            return;
+        }
+        // What no write reaches is somebody's raise all the same: it is ordered back, and stands until it can be.
+        let whole: Vec<Routed> = objects
+            .into_iter()
+            .map(|o| Routed {
+                highest: o.highest.max(o.beyond),
+                ..o
+            })
+            .collect();
+        let (lowest, highest) = range(&whole);
+        if c.since.is_none() {
+            self.pay(i, highest);
+        } else if highest > written {
+            self.drift(i, &whole, lowest, highest);
         }
     }
 
@@ -209,6 +223,12 @@ impl Desk<'_> {
             .map(|mark| mark.id.clone())
             .max();
         forget(c, now, judge);
+        if self.pay(i, highest) {
+            return;
+        }
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
         if lowest != highest {
             c.state = State::Drifted;
             c.reason = Reason::Drifted;
@@ -229,6 +249,35 @@ impl Desk<'_> {
             self.found_back.push(i);
             self.take_away(i, objects, highest, reason);
         }
+    }
+
+    /// What a person asked for while the routes were another's is done as soon as they are its own. True when something was
+    /// owed.
+    fn pay(&mut self, i: usize, highest: Weight) -> bool {
+        let Some(c) = self.status.components.get_mut(i) else {
+            return false;
+        };
+        let Some(to) = c.owed.take().filter(|_| !c.detached) else {
+            return false;
+        };
+        let reason = if c.reason.is_rollback() {
+            c.reason
+        } else {
+            Reason::RollbackRequested
+        };
+        c.state = State::RolledBack;
+        c.since = Some(self.now);
+        c.weight.written = highest;
+        let (emergency, message) = (reason == Reason::Emergency, c.message.clone());
+        self.order(i, highest.min(to), reason, emergency, None);
+        if let Some(c) = self.status.components.get_mut(i) {
+            c.reason = reason;
+            c.message.clone_from(&message);
+        }
+        self.out.changed = true;
+        let message = format!("its routes are its own now, at {highest}: {message}");
+        self.note(i, reason, message, true);
+        true
     }
 
     /// Deals with a declared raise that nobody is writing any more. True when nothing is left to look at.
@@ -421,7 +470,8 @@ fn range(objects: &[Routed]) -> (Weight, Weight) {
 /// Whether a routed object is where a lowering takes it.
 fn is_down(object: &Routed, order: &Lowering) -> bool {
     let to_go = object.made && order.weight.is_zero();
-    object.highest <= order.weight && (object.absent || (stamped(object, &order.id) && !to_go))
+    object.highest.max(object.beyond) <= order.weight
+        && (object.absent || (stamped(object, &order.id) && !to_go))
 }
 
 fn stamped(object: &Routed, id: &str) -> bool {

@@ -14,6 +14,7 @@ mod frozen;
 mod gates;
 mod gateways;
 mod history;
+mod in_part;
 mod news;
 mod patience;
 mod pools;

@@ -13,7 +13,7 @@ use crate::rollout::plan::{
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::spec::MetricName;
 use crate::rollout::status::{
-    Approved, CheckStatus, ComponentStatus, Condition, GradualRolloutStatus, HistoryEntry, Weights,
+    Approved, CheckStatus, ComponentStatus, Condition, GradualRolloutStatus, HistoryEntry, LeftOver, Weights,
 };
 use crate::rollout::window::Opening;
 use jiff::Timestamp;
@@ -53,6 +53,9 @@ pub struct Facts {
     /// What the gateways that carry its routes find fault with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateways: Option<String>,
+    /// What reaches the canary although the weight was lowered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<LeftOver>,
     /// Since when the weight stands.
     pub since: Option<Timestamp>,
     /// Each router, from the edge.
@@ -224,6 +227,7 @@ impl Facts {
             measured: None,
             arrives: None,
             gateways: None,
+            left: None,
             since: None,
             routers: Vec::new(),
             phase: None,
@@ -298,6 +302,7 @@ impl Facts {
             .measured
             .map(|m| format!("{:?}: {}", m.verdict, m.sentence(written)));
         self.gateways.clone_from(&c.gateways);
+        self.left.clone_from(&c.left);
         self.since = c.since;
         self.routers = routers(&c.routers);
         self.history.clone_from(&c.history);

@@ -120,6 +120,7 @@ fn by_world(reason: Reason) -> Option<&'static str> {
         | Reason::Ineligible
         | Reason::HalfRaised
         | Reason::DriftReverted => "the routed objects",
+        Reason::NotLowered => "routes that give the canary nothing any more: the message names those that do",
         Reason::RouterUnreadable => "routed objects that can be read: the message names the one that cannot",
         Reason::RouterSplit => "routed objects that agree on one weight, or a person's `resume`",
         Reason::WriteFailed => {
@@ -184,6 +185,7 @@ mod tests {
             Reason::NoSource,
             Reason::RouterSplit,
             Reason::RouterUnreadable,
+            Reason::NotLowered,
             Reason::WriteFailed,
             Reason::SpecChanged,
             Reason::PhaseFailed,

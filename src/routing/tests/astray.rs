@@ -229,10 +229,10 @@ fn a_rule_with_the_same_back_end_twice_keeps_no_rollback_up() {
 }
 
 #[test]
-fn a_pair_that_has_nothing_has_nothing_to_go_back() {
+fn a_route_in_which_nobody_has_anything_is_controls() {
     let mut object = service(&[route("primary", 0, 0)]);
     assert_eq!(lower(ISTIO, &mut object, Weight::ZERO), Ok(Weight::ZERO));
-    assert_eq!(pairs(&object, "http", "route"), [(0, 0)]);
+    assert_eq!(pairs(&object, "http", "route"), [(0, 100)]);
     assert_eq!(
         object["metadata"]["annotations"]["rollout.sealos.io/w.shop"],
         "01J8 0% RollbackRequested"

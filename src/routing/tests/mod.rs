@@ -1,6 +1,7 @@
 //! Written objects, read back: what is true of every router.
 
 mod astray;
+mod beyond;
 mod controller_switch;
 mod controller_switch_fences;
 mod controller_switch_restart;

@@ -9,7 +9,7 @@ use crate::rollout::plan::Plan;
 use crate::rollout::reason::Reason;
 use crate::rollout::sample::Dark;
 use crate::rollout::spec::GradualRolloutSpec;
-use crate::rollout::status::{Fence, GradualRolloutStatus, Intent};
+use crate::rollout::status::{Fence, GradualRolloutStatus, Intent, LeftOver};
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -75,6 +75,10 @@ pub(crate) struct Object {
     pub(crate) aside: Option<Aside>,
     /// It is gone, or there and not to be understood.
     pub(crate) lost: Option<Lost>,
+    /// What of it no write reaches.
+    pub(crate) beyond: Weight,
+    /// What else in it gives the canary requests.
+    pub(crate) left: Option<LeftOver>,
 }
 
 /// Why a routed object says nothing.
@@ -82,6 +86,8 @@ pub(crate) struct Object {
 pub(crate) enum Lost {
     Gone,
     Garbled,
+    /// Not as the resource has it, and still: what it gives the canary is known.
+    InPart,
 }
 
 #[derive(Clone)]
@@ -188,6 +194,8 @@ impl World {
             refusal: None,
             aside: None,
             lost: None,
+            beyond: Weight::ZERO,
+            left: None,
         };
         let objects = plan
             .components
@@ -262,15 +270,18 @@ impl World {
             .iter()
             .map(|(name, objects)| {
                 let is = |what| objects.iter().any(|o| o.lost == Some(what));
-                let lost = is(Lost::Gone) || is(Lost::Garbled);
+                let lost = objects.iter().any(|o| o.lost.is_some());
                 let routed: Vec<Routed> = objects
                     .iter()
                     .enumerate()
                     .filter(|(_, o)| o.lost != Some(Lost::Garbled))
-                    .map(|(n, o)| Routed {
+                    .map(|(n, o)| (n, o, o.lost == Some(Lost::Gone)))
+                    .map(|(n, o, gone)| Routed {
                         object: format!("configmap sealos-system/{name}-{n}"),
-                        lowest: if o.lost.is_some() { Weight::ZERO } else { o.weight },
-                        highest: if o.lost.is_some() { Weight::ZERO } else { o.weight },
+                        lowest: if gone { Weight::ZERO } else { o.weight },
+                        highest: if gone { Weight::ZERO } else { o.weight },
+                        beyond: o.beyond,
+                        left: o.left.clone(),
                         stamp: o.stamp.clone(),
                         settled: o.settled,
                         manager: o.manager.clone(),
@@ -364,7 +375,8 @@ impl World {
         let objects = self.objects.get_mut(&order.component).into_iter().flatten();
         for (n, object) in objects.enumerate() {
             let done = object.stamp.as_ref().is_some_and(|mark| mark.id == order.id);
-            if done || object.lost.is_some() || stuck == Some(n) {
+            let writable = matches!(object.lost, None | Some(Lost::InPart));
+            if done || !writable || stuck == Some(n) {
                 continue;
             }
             object.weight = object.weight.min(order.weight);

@@ -1,0 +1,292 @@
+//! What can be read of an object that is not as the resource has it, and what of it no lowering reaches.
+
+use super::*;
+
+fn istio(routes: &str) -> String {
+    format!(
+        "- istio:
+    virtualServices: [{{name: shop{routes}}}]
+    canary: {{host: shop, subset: v2}}
+    control: {{host: shop, subset: v1}}
+"
+    )
+}
+
+const GATEWAY: &str = "- gatewayApi:
+    kind: HTTPRoute
+    name: shop
+    canary: {name: new, port: 80}
+    control: {name: old, port: 80}
+";
+
+fn to(subset: &str, weight: Option<i64>) -> Value {
+    let mut entry = json!({"destination": {"host": "shop", "subset": subset}});
+    if let Some(weight) = weight {
+        entry["weight"] = weight.into();
+    }
+    entry
+}
+
+fn pair(name: &str, canary: i64) -> Value {
+    json!({"name": name, "match": [{"uri": {"prefix": format!("/{name}")}}],
+        "route": [to("v1", Some(100 - canary)), to("v2", Some(canary))]})
+}
+
+fn single(name: &str, subset: &str) -> Value {
+    json!({"name": name, "route": [to(subset, None)]})
+}
+
+fn service(routes: &[Value]) -> Value {
+    json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"name": "shop", "namespace": "apps", "uid": "u", "resourceVersion": "7"},
+        "spec": {"hosts": ["shop"], "http": routes},
+    })
+}
+
+fn http_route(rules: &[Value]) -> Value {
+    json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+        "metadata": {"name": "shop", "namespace": "apps", "uid": "u", "resourceVersion": "7"},
+        "spec": {"rules": rules},
+    })
+}
+
+fn backends(of: &[(&str, i64)]) -> Value {
+    let all = of
+        .iter()
+        .map(|(name, weight)| json!({"name": name, "port": 80, "weight": weight}));
+    json!({"backendRefs": all.collect::<Vec<_>>()})
+}
+
+/// What can be read of an object in part: lowest, highest, what is beyond, and whether something is unknown.
+fn in_part(routers: &str, object: &Value) -> Option<(u16, u16, u16, bool)> {
+    let component = component(routers);
+    let read = targets(&component, "apps")[0].in_part(object, &[])?;
+    let permille = |weight: Weight| weight.permille() / 10;
+    let seen = &read.seen;
+    Some((
+        permille(seen.lowest),
+        permille(seen.weight),
+        permille(seen.beyond),
+        read.unknown,
+    ))
+}
+
+fn left(routers: &str, object: &Value) -> Left {
+    let component = component(routers);
+    let target = &targets(&component, "apps")[0];
+    target.for_lowering(object, &[]).left(object)
+}
+
+/// Lowers as the daemon does.
+fn lower(routers: &str, object: &mut Value) -> Result<(), RoutingError> {
+    let component = component(routers);
+    let targets = targets(&component, "apps");
+    let target = targets[0].for_lowering(object, &[]);
+    let stamp = Stamp::new("01J8", Weight::ZERO, "RollbackRequested").unwrap();
+    if let Write::Patch(patch) = target.lower(Some(object), &stamp, Weight::ZERO, WriteMode::Normal)? {
+        serve(&patch, object).unwrap();
+    }
+    Ok(())
+}
+
+#[test]
+fn what_can_be_read_in_part_is_read_with_its_shares_and_what_no_lowering_reaches_apart_from_them() {
+    let (named, unnamed) = (istio(", routes: [p, q]"), istio(""));
+    let delegate = json!({"name": "p", "delegate": {"name": "inner"}});
+    let half = json!({"name": "p", "route": [to("v3", Some(50)), to("v2", Some(50))]});
+    for (what, routers, routes, read) in [
+        (
+            "a renamed one, and a raised one",
+            &named,
+            vec![pair("pp", 5), pair("q", 60)],
+            Some((5, 60, 0, false)),
+        ),
+        (
+            "a copy",
+            &unnamed,
+            vec![pair("p", 5), pair("p2", 60)],
+            Some((5, 60, 0, false)),
+        ),
+        (
+            "one of two lost control",
+            &named,
+            vec![single("p", "v2"), pair("q", 5)],
+            Some((5, 5, 100, false)),
+        ),
+        (
+            "control was renamed",
+            &named,
+            vec![half.clone(), pair("q", 5)],
+            Some((5, 5, 50, false)),
+        ),
+        (
+            "the only one lost control",
+            &unnamed,
+            vec![single("p", "v2")],
+            Some((0, 0, 100, false)),
+        ),
+        (
+            "control was renamed in the only one",
+            &unnamed,
+            vec![half],
+            Some((0, 0, 50, false)),
+        ),
+        (
+            "one of two delegates",
+            &named,
+            vec![delegate, pair("q", 5)],
+            Some((5, 5, 0, true)),
+        ),
+        (
+            "nobody can tell which is meant",
+            &unnamed,
+            vec![single("beta", "v2"), single("main", "v1")],
+            None,
+        ),
+    ] {
+        assert_eq!(in_part(routers, &service(&routes)), read, "{what}");
+    }
+    for (rules, read) in [
+        (vec![backends(&[("new", 1)])], Some((0, 0, 100, false))),
+        (
+            vec![backends(&[("new", 1), ("third", 3)])],
+            Some((0, 0, 25, false)),
+        ),
+        (vec![backends(&[("new", 0)])], Some((0, 0, 0, false))),
+        (
+            vec![
+                backends(&[("old", 1), ("new", 1)]),
+                backends(&[("old", 1), ("new", 0)]),
+            ],
+            Some((0, 50, 0, false)),
+        ),
+    ] {
+        assert_eq!(in_part(GATEWAY, &http_route(&rules)), read, "{rules:?}");
+    }
+}
+
+#[test]
+fn a_named_route_that_lost_control_keeps_the_object_from_passing_for_put_back() {
+    let routers = istio(", routes: [p, q]");
+    let mut object = service(&[single("p", "v2"), pair("q", 40)]);
+    lower(&routers, &mut object).unwrap();
+    assert_eq!(in_part(&routers, &object), Some((0, 0, 100, false)), "q is back");
+    let component = component(&routers);
+    let read = targets(&component, "apps")[0].read(&object);
+    assert_eq!(read.unwrap_err().category(), "MissingDestination");
+    let left = left(&routers, &object);
+    assert!(!left.is_whole());
+    let says = left.sentence().unwrap();
+    assert!(says.contains("route \"p\" still gives the canary 100%"), "{says}");
+    assert!(
+        says.contains("add it with the canary's weight, and give the canary 0"),
+        "{says}"
+    );
+}
+
+#[test]
+fn who_adds_control_as_the_error_says_has_put_the_traffic_back() {
+    let routers = istio("");
+    let mut object = service(&[single("p", "v2")]);
+    let error = lower(&routers, &mut object).unwrap_err().to_string();
+    assert!(
+        error.contains("lacks the control destination shop subset v1"),
+        "{error}"
+    );
+    assert!(
+        error.contains("add it with the canary's weight, and give the canary 0"),
+        "{error}"
+    );
+    // Whoever leaves both without a weight, or gives both nothing, has a route that Istio refuses.
+    for weights in [[None, None], [None, Some(0)], [Some(0), Some(0)]] {
+        let mut object =
+            service(&[json!({"name": "p", "route": [to("v2", weights[0]), to("v1", weights[1])]})]);
+        lower(&routers, &mut object).unwrap();
+        let route = &object["spec"]["http"][0]["route"];
+        assert_eq!(route[1]["weight"], 100, "{object}");
+        assert!(
+            route[0]["weight"].is_null() || route[0]["weight"] == 0,
+            "{object}"
+        );
+        assert!(targets(&component(&routers), "apps")[0].read(&object).is_ok());
+    }
+    // Where somebody else has the route, nothing is taken from them.
+    let third = json!({"name": "p", "route": [to("v2", Some(0)), to("v1", Some(0)), to("v9", Some(100))]});
+    let mut object = service(&[third]);
+    lower(&routers, &mut object).unwrap();
+    assert_eq!(object["spec"]["http"][0]["route"][1]["weight"], 0);
+}
+
+#[test]
+fn what_leads_to_the_canary_beside_our_routes_is_named_and_what_takes_all_of_them_is_no_success() {
+    let routers = istio(", routes: [p]");
+    let elsewhere = json!({"name": "long", "route": [{"destination": {"host": "shop.apps.svc.cluster.local", "subset": "v2"}}]});
+    let testers = json!({"name": "gradual-rollout-other-testers-0", "route": [to("v2", None)]});
+    let beta =
+        json!({"name": "beta", "match": [{"headers": {"x": {"exact": "1"}}}], "route": [to("v2", None)]});
+    for (what, before, whole, says) in [
+        (
+            "takes all",
+            single("all", "v2"),
+            false,
+            Some("route \"all\" stands before ours"),
+        ),
+        (
+            "spelt otherwise",
+            elsewhere,
+            false,
+            Some("route \"long\" stands before ours"),
+        ),
+        (
+            "takes some",
+            beta,
+            true,
+            Some("route \"beta\" still gives the canary 100%"),
+        ),
+        ("another component's testers", testers, true, None),
+        ("leads to control", single("old", "v1"), true, None),
+    ] {
+        let left = left(&routers, &service(&[before, pair("p", 0)]));
+        assert_eq!(left.is_whole(), whole, "{what}: {left:?}");
+        let sentence = left.sentence();
+        assert_eq!(sentence.is_some(), says.is_some(), "{what}: {sentence:?}");
+        assert!(
+            sentence.unwrap_or_default().contains(says.unwrap_or_default()),
+            "{what}"
+        );
+    }
+    let behind = left(&routers, &service(&[pair("p", 0), single("all", "v2")]));
+    assert!(behind.is_whole() && behind.sentence().unwrap().contains("\"all\""));
+    // A name that is not there any more may be any of these: what was not lowered is told.
+    let mut renamed = service(&[pair("pp", 60), pair("other", 0)]);
+    lower(&routers, &mut renamed).unwrap();
+    let mut again = service(&[pair("pp", 60), pair("other", 0)]);
+    again["metadata"]["annotations"] = json!({"rollout.sealos.io/w.shop": "01J8 0% RollbackRequested"});
+    let says = left(&routers, &again).sentence().unwrap();
+    assert!(says.contains("\"pp\" still gives the canary 60%"), "{says}");
+}
+
+#[test]
+fn of_rules_with_the_same_matches_the_first_takes_all_and_a_raise_behind_it_is_refused() {
+    let rules = [backends(&[("new", 1)]), backends(&[("old", 100), ("new", 0)])];
+    let object = http_route(&rules);
+    let component = component(GATEWAY);
+    let target = &targets(&component, "apps")[0];
+    let says = target.unreached(&object).unwrap();
+    assert!(
+        says.contains("rule rules[1] is never reached, for rule rules[0]"),
+        "{says}"
+    );
+    let left = left(GATEWAY, &object);
+    assert!(
+        !left.is_whole() && left.sentence().unwrap().contains("100%"),
+        "{left:?}"
+    );
+    let mut other = object;
+    other["spec"]["rules"][0]["matches"] = json!([{"path": {"type": "PathPrefix", "value": "/x"}}]);
+    assert_eq!(target.unreached(&other), None, "a longer prefix takes some");
+    let turned = http_route(&[rules[1].clone(), rules[0].clone()]);
+    assert_eq!(target.unreached(&turned), None, "ours is the first");
+}
