@@ -1,6 +1,6 @@
 //! Evidence is about the arms that it was counted by: an edit of them begins it anew, in the middle of a hold, too.
 
-use super::Desk;
+use super::{Desk, forget};
 use crate::rollout::ledger::Ledger;
 use crate::rollout::plan::PlannedComponent;
 use crate::rollout::reason::Reason;
@@ -14,6 +14,9 @@ impl Desk<'_> {
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
+        if c.evidence.is_none() {
+            forget(c, now, &self.plan.judge);
+        }
         let Some(ledger) = &mut c.evidence else { return };
         // What an older daemon wrote does not say whose it is.
         let counted_by = *ledger.arms.get_or_insert(planned.arms);

@@ -1,7 +1,7 @@
 //! Samples in, rollbacks out.
 
 use super::advance::long_dark;
-use super::{Desk, forget, say};
+use super::{Desk, say};
 use crate::rollout::arrival::{Arrival, Measured};
 use crate::rollout::explain::limits;
 use crate::rollout::judge::{Beside, Context, How, Judgement, Outlook};
@@ -34,7 +34,7 @@ impl Desk<'_> {
         self.lifted.resize_with(self.status.components.len(), || None);
         let (plan, seen, now) = (self.plan, self.seen, self.now);
         let Some(planned) = self.planned(i) else { return };
-        let Some(c) = self.status.components.get_mut(i) else {
+        let Some(c) = self.status.components.get(i) else {
             return;
         };
         let over = c.state.is_terminal()
@@ -42,15 +42,10 @@ impl Desk<'_> {
         if over || c.detached || planned.component.arms.is_none() || c.since.is_none() {
             return;
         }
-        if c.evidence.is_none() {
-            forget(c, now, &plan.judge);
-        }
         self.heed_arms(i, planned);
-        let Some(c) = self.status.components.get_mut(i) else {
-            return;
-        };
         let sabotaged = cfg!(sabotage_11) && seen.first;
-        let Some(mut ledger) = c.evidence.take().filter(|_| !sabotaged) else {
+        let c = self.status.components.get_mut(i);
+        let Some(mut ledger) = c.and_then(|c| c.evidence.take()).filter(|_| !sabotaged) else {
             return;
         };
         let Some(c) = self.status.components.get(i) else {
