@@ -95,12 +95,13 @@ pub(super) async fn run(
                         }
                     }
                     Err(error) => {
-                        let line = match &error {
-                            // What the command itself does with a hook that it cannot read.
-                            Error::Mute(unread) if order.goes_unread() => {
-                                format!("  {object}: 0% would be set unread, never called done: {unread}")
-                            }
-                            error => format!("  {object}: {error}"),
+                        // What the command itself does with a hook that it cannot read.
+                        let line = if let Error::Mute(unread) = &error
+                            && order.goes_unread()
+                        {
+                            format!("  {object}: 0% would be set unread, never called done: {unread}")
+                        } else {
+                            format!("  {object}: {error}")
                         };
                         writeln!(out, "{}", table::plain(&line))?;
                         exit = Exit::Refused;
