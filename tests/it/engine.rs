@@ -306,10 +306,10 @@ async fn deleted_with_restore_the_traffic_goes_back_first() {
     object["spec"]["onDelete"] = json!("restore");
     world.store.put(object).unwrap();
     world.until("25%", |w| w.weight("shop") == 25).await;
-    const ROLLOUTS: &str = "gradualrollouts.rollout.sealos.io";
+    let resources = "gradualrollouts.rollout.sealos.io";
     let mut routes = world.store.subscribe("virtualservices.networking.istio.io");
-    let mut rollouts = world.store.subscribe(ROLLOUTS);
-    world.store.delete(ROLLOUTS, NS, "demo").unwrap();
+    let mut rollouts = world.store.subscribe(resources);
+    world.store.delete(resources, NS, "demo").unwrap();
     world.until("gone", |w| w.object().is_null()).await;
     assert_eq!(world.weight("shop"), 0);
     let mut back = None;

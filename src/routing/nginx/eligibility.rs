@@ -49,6 +49,9 @@ pub(super) fn place(location: &Location) -> String {
     format!("{host}{} ({})", location.path, location.path_type)
 }
 
+/// An Ingress that leads to a Service, and the field by which it does.
+type Leads<'a> = (&'a Arc<Value>, &'static str);
+
 /// Everything that findings are read from, found by what it is asked for: there are thousands of tenants.
 pub(super) struct Reader<'a> {
     pub(super) spec: &'a IngressNginx,
@@ -63,7 +66,7 @@ pub(super) struct Reader<'a> {
     /// Every Ingress that is seen, by namespace and name.
     by_name: BTreeMap<(&'a str, &'a str), &'a Arc<Value>>,
     /// Normal Ingresses by the namespace and name of a Service that they lead to.
-    by_service: BTreeMap<(String, String), Vec<(&'a Arc<Value>, &'static str)>>,
+    by_service: BTreeMap<(String, String), Vec<Leads<'a>>>,
     /// Canaries of others, by location.
     foreign: BTreeMap<Key, Vec<&'a Arc<Value>>>,
 }

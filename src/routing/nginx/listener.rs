@@ -61,8 +61,8 @@ impl<'s> Server<'s> {
             && self.json.pointer("/tls/httpsRedirect").and_then(Value::as_bool) == Some(true)
     }
 
-    fn field(&self, below: &str) -> Option<String> {
-        Some(format!("spec.servers[{}].{below}", self.at))
+    fn field(&self, below: &str) -> String {
+        format!("spec.servers[{}].{below}", self.at)
     }
 }
 
@@ -100,7 +100,7 @@ impl<'s> Listener<'s> {
         // Gateways of one listener are one list of virtual hosts, so another one's redirect counts, too.
         let beside = stock.list(ObjectKind::Gateway, &gateway.namespace).iter();
         let beside = beside.map(|json| &**json).filter(|json| {
-            !seen.is_some_and(|ours| names(ours) == names(json)) && selects(json, service) == Some(true)
+            seen.is_none_or(|ours| names(ours) != names(json)) && selects(json, service) == Some(true)
         });
         for json in seen.into_iter().chain(beside) {
             let is_named = seen.is_some_and(|ours| std::ptr::eq(ours, json));
@@ -232,7 +232,7 @@ impl Reader<'_> {
                 (other, false) => format!("speaks {other} on port {port}, where nginx speaks HTTP"),
             };
             let remedy = "correct gateway.tls of the router, or give the split listener a server of its own";
-            let field = server.field("port.protocol");
+            let field = Some(server.field("port.protocol"));
             found.push(finding(Code::ListenerProtocol, object, field, message, remedy));
         }
         let mut all = listener.own().flat_map(Server::hosts);
@@ -245,7 +245,7 @@ impl Reader<'_> {
                 format!("no server on port {port} has the host `*`, and nginx sends no name to choose by");
             let remedy = "give the split listener TLS for hosts `*`";
             let object = istio_gateway(server.gateway);
-            let field = server.field("hosts");
+            let field = Some(server.field("hosts"));
             found.push(finding(Code::ListenerProtocol, object, field, message, remedy));
         }
         found
@@ -314,7 +314,7 @@ impl Reader<'_> {
         );
         let remedy = "give the split listener a server and a port of its own that redirects nobody";
         let object = istio_gateway(server.gateway);
-        let field = server.field("tls.httpsRedirect");
+        let field = Some(server.field("tls.httpsRedirect"));
         Some(finding(Code::RedirectLoop, object, field, message, remedy))
     }
 }
