@@ -100,7 +100,12 @@ pub(super) async fn run(
                             Error::Mute(unread) if order.goes_unread() => {
                                 format!("  {object}: 0% would be set unread, never called done: {unread}")
                             }
-                            error => format!("  {object}: {error}"),
+                            Error::Cluster(_)
+                            | Error::Routing(_)
+                            | Error::Hook(_)
+                            | Error::Mute(_)
+                            | Error::Unread(_)
+                            | Error::Stamp(_) => format!("  {object}: {error}"),
                         };
                         writeln!(out, "{}", table::plain(&line))?;
                         exit = Exit::Refused;
