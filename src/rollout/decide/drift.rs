@@ -90,10 +90,7 @@ impl Desk<'_> {
             self.order(i, written, Reason::DriftReverted, false, None);
             let message = format!("{manager} raised {object} from {written} to {found}; putting it back");
             self.note(i, Reason::DriftReverted, message, true);
-            if fight {
-                self.tell_fight(i, &manager, &object);
-            }
-            return;
+            return self.tell_fight(i, fight, (&manager, &object));
         }
         // Yield: what is there now is where it stands, judged afresh, and it rises no further by itself.
         c.yielded = Some(said);
@@ -125,11 +122,11 @@ impl Desk<'_> {
     }
 
     /// What was put back is put back however often somebody raises it; that somebody does is told, once an attempt.
-    fn tell_fight(&mut self, i: usize, manager: &str, object: &str) {
+    fn tell_fight(&mut self, i: usize, fight: bool, (manager, object): (&str, &str)) {
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
-        if c.message.contains(FOUGHT) {
+        if !fight || c.message.contains(FOUGHT) {
             return;
         }
         let message = format!(

@@ -154,7 +154,7 @@ fn requests_that_reach_the_canary_beside_a_lowered_weight_are_told_until_they_ar
         assert_eq!(world.component("alpha").left, Some(left.clone()));
         assert_eq!(
             told(&decisions, Reason::NotLowered),
-            [left.message.clone()],
+            std::slice::from_ref(&left.message),
             "once"
         );
         let ready = condition(&world, "Ready");
