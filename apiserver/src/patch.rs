@@ -48,19 +48,39 @@ pub(super) fn apply(
     live: &Value,
     body: &Value,
 ) -> Result<Value, Failure> {
-    let mut out = live.clone();
     match kind {
-        PatchKind::Json => operations(&mut out, body)?,
+        PatchKind::Json => {
+            let mut out = live.clone();
+            operations(&mut out, body)?;
+            Ok(out)
+        }
         PatchKind::Merge => {
             object(body)?;
+            let mut out = remaining(live, body);
             json_patch::merge(&mut out, body);
+            Ok(out)
         }
         PatchKind::Strategic | PatchKind::Apply => {
             object(body)?;
+            let mut out = live.clone();
             strategic::merge(Some(resource.schema()), &mut out, body)?;
+            Ok(out)
         }
     }
-    Ok(out)
+}
+
+/// What a merge patch leaves of an object. What it replaces is most of it when a status is written, and need not be
+/// copied before.
+fn remaining(live: &Value, patch: &Value) -> Value {
+    let (Value::Object(live), Value::Object(patch)) = (live, patch) else {
+        return live.clone();
+    };
+    let stays = live.iter().filter_map(|(name, live)| match patch.get(name) {
+        None => Some((name.clone(), live.clone())),
+        Some(deeper @ Value::Object(_)) => Some((name.clone(), remaining(live, deeper))),
+        Some(_) => None,
+    });
+    stays.collect()
 }
 
 fn object(body: &Value) -> Result<(), Failure> {
@@ -87,4 +107,31 @@ fn operations(out: &mut Value, body: &Value) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_merge_of_what_remains_is_the_merge_of_all() {
+        let values = [
+            json!({"a": 1, "b": {"c": [1], "d": {"e": null}}, "n": null}),
+            json!({"a": {"x": 1}, "b": [1, 2]}),
+            json!({"a": null, "b": {"c": null, "d": {"f": 2}}, "n": {"o": null}}),
+            json!({"b": {"d": 3}, "z": {"y": {"x": null}}}),
+            json!({}),
+        ];
+        for (live, patch) in values
+            .iter()
+            .flat_map(|live| values.iter().map(move |patch| (live, patch)))
+        {
+            let mut whole = live.clone();
+            json_patch::merge(&mut whole, patch);
+            let mut rest = remaining(live, patch);
+            json_patch::merge(&mut rest, patch);
+            assert_eq!(rest, whole, "{live} with {patch}");
+        }
+    }
 }

@@ -223,7 +223,7 @@ impl Pursuit<'_> {
                 break;
             }
             tokio::select! {
-                () = tokio::time::sleep(wish::pause(looks)) => {}
+                () = tokio::time::sleep(self.pause(looks)) => {}
                 _ = tokio::signal::ctrl_c() => {
                     for (task, components) in open {
                         entries.append(&mut self.give_up(task, &components, "stopped waiting").await);
@@ -234,6 +234,17 @@ impl Pursuit<'_> {
         }
         self.progress.end();
         entries
+    }
+
+    /// How long it is until the next look.
+    fn pause(&self, looks: u32) -> Duration {
+        let patience = if self.emergency {
+            EMERGENCY_PATIENCE
+        } else {
+            ROLLBACK_PATIENCE
+        };
+        let waited = Clock::System.now().duration_since(self.at).unsigned_abs();
+        wish::pause_within(looks, waited, patience)
     }
 
     async fn alive(&self) -> bool {

@@ -265,3 +265,31 @@ pub(super) fn tell(report: &Report, form: Output, out: &mut dyn Write) -> Result
 pub(super) fn pause(looks: u32) -> Duration {
     Duration::from_millis((100 * u64::from(looks)).clamp(100, 1000))
 }
+
+/// The same, and never past the moment from which nobody is waited for any more.
+pub(super) fn pause_within(looks: u32, waited: Duration, patience: Duration) -> Duration {
+    let usual = pause(looks);
+    match patience.checked_sub(waited) {
+        Some(left) if left < usual => left + Duration::from_millis(1),
+        Some(_) | None => usual,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_look_is_at_the_very_end_of_patience_and_not_most_of_a_second_after_it() {
+        for patience in [Duration::from_secs(3), Duration::from_secs(10)] {
+            let (mut waited, mut looks) = (Duration::ZERO, 0);
+            while waited <= patience {
+                looks += 1;
+                waited += pause_within(looks, waited, patience);
+            }
+            let over = waited.checked_sub(patience).unwrap();
+            assert!(over <= Duration::from_millis(1), "{patience:?} were {waited:?}");
+            assert_eq!(pause_within(looks, waited, patience), pause(looks));
+        }
+    }
+}

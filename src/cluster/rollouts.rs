@@ -7,13 +7,15 @@ use crate::rollout::spec::GradualRollout;
 use futures::stream::{BoxStream, SelectAll};
 use futures::{Stream, StreamExt};
 use json_patch::jsonptr::PointerBuf;
-use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Error as WatchError, Event, watcher};
-use kube::{Api, Client, ResourceExt};
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Keeps a resource until its traffic is where `onDelete` wants it and our marks are off the routed objects.
@@ -61,11 +63,10 @@ impl RawRollout {
     }
 
     /// Takes it out of an object: nothing of it is copied, for it is long and told often.
-    fn of(mut object: DynamicObject) -> Self {
+    fn of(object: Told) -> Self {
         let writers = writers(&object);
         let name = object.name_any();
         let meta = object.metadata;
-        let mut part = |name: &str| object.data.get_mut(name).map(Value::take).unwrap_or_default();
         Self {
             namespace: meta.namespace.unwrap_or_default(),
             name,
@@ -80,14 +81,55 @@ impl RawRollout {
             annotations: meta.annotations.unwrap_or_default(),
             writers,
             finalizers: meta.finalizers.unwrap_or_default(),
-            spec: part("spec"),
-            status: part("status"),
+            spec: object.spec,
+            status: object.status,
         }
     }
 }
 
+/// A resource as the server tells of it. kube's own object of no type reads each twice over, to tell its type from the rest;
+/// this one is told after every write.
+#[derive(Clone, Debug, Deserialize)]
+struct Told {
+    #[serde(default)]
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: Value,
+    #[serde(default)]
+    status: Value,
+}
+
+impl Resource for Told {
+    type DynamicType = ();
+    type Scope = <GradualRollout as Resource>::Scope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        GradualRollout::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        GradualRollout::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        GradualRollout::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        GradualRollout::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
 /// Who wrote each command, by the managed fields.
-fn writers(object: &DynamicObject) -> BTreeMap<String, String> {
+fn writers(object: &Told) -> BTreeMap<String, String> {
     let mut writers = BTreeMap::new();
     let annotations = object.metadata.annotations.iter().flatten();
     if !annotations.into_iter().any(|(key, _)| key.starts_with(PREFIX)) {
@@ -130,12 +172,8 @@ pub enum RolloutEvent {
     Synced,
 }
 
-fn resource() -> ApiResource {
-    ApiResource::erase::<GradualRollout>(&())
-}
-
-fn api(client: &Client, namespace: &str) -> Api<DynamicObject> {
-    Api::namespaced_with(client.clone(), namespace, &resource())
+fn api(client: &Client, namespace: &str) -> Api<Told> {
+    Api::namespaced(client.clone(), namespace)
 }
 
 /// Watches the resources of these namespaces; of all when none is named. Goes on after failures, which it tells.
@@ -151,9 +189,9 @@ pub fn watch(
     let mut waiting = scopes.len();
     let mut all: SelectAll<BoxStream<'static, _>> = SelectAll::new();
     for scope in scopes {
-        let api: Api<DynamicObject> = match &scope {
+        let api: Api<Told> = match &scope {
             Some(namespace) => api(&clients.api, namespace),
-            None => Api::all_with(clients.api.clone(), &resource()),
+            None => Api::all(clients.api.clone()),
         };
         let place = scope.unwrap_or_else(|| "all namespaces".to_owned());
         let mut known = BTreeSet::new();
@@ -186,7 +224,7 @@ type Names = BTreeSet<(String, String)>;
 
 fn translate(
     place: &str,
-    event: Result<Event<DynamicObject>, WatchError>,
+    event: Result<Event<Told>, WatchError>,
     known: &mut Names,
     listed: &mut Names,
 ) -> Vec<Result<RolloutEvent, ClusterError>> {
@@ -253,22 +291,17 @@ pub(super) async fn fetch_all(client: &Client, namespace: &str) -> kube::Result<
     Ok(listed.items.into_iter().map(RawRollout::of).collect())
 }
 
-/// Writes a whole status on the version it was decided on. `previous` is what was there: what vanishes from it is
-/// named, because a merge patch leaves alone what it does not name.
+/// Writes a whole status on the version it was decided on, as a merge patch: what vanishes from it is null in it.
 pub async fn write_status(
     client: &Client,
     namespace: &str,
     name: &str,
     resource_version: &str,
-    previous: &Value,
-    status: &Value,
+    status: &RawValue,
 ) -> Result<RawRollout, ClusterError> {
     let body = StatusPatch {
         metadata: json!({"resourceVersion": resource_version}),
-        status: WithNulls {
-            old: previous,
-            new: status,
-        },
+        status,
     };
     let params = PatchParams {
         field_manager: Some(super::objects::FIELD_MANAGER.to_owned()),
@@ -288,34 +321,7 @@ pub async fn write_status(
 #[derive(Debug, Serialize)]
 struct StatusPatch<'a> {
     metadata: Value,
-    status: WithNulls<'a>,
-}
-
-/// The new value, with an explicit null for every member that the old one has and the new one has not.
-#[derive(Debug)]
-struct WithNulls<'a> {
-    old: &'a Value,
-    new: &'a Value,
-}
-
-impl Serialize for WithNulls<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (Value::Object(old), Value::Object(new)) = (self.old, self.new) else {
-            // Lists are replaced whole.
-            return self.new.serialize(serializer);
-        };
-        let mut merged = serializer.serialize_map(None)?;
-        for (name, new) in new {
-            match old.get(name) {
-                Some(old) => merged.serialize_entry(name, &WithNulls { old, new })?,
-                None => merged.serialize_entry(name, new)?,
-            }
-        }
-        for gone in old.keys().filter(|name| !new.contains_key(*name)) {
-            merged.serialize_entry(gone, &Value::Null)?;
-        }
-        merged.end()
-    }
+    status: &'a RawValue,
 }
 
 async fn json_patch(
@@ -389,22 +395,4 @@ async fn set_finalizers(
         {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
     ]);
     json_patch(client, raw, "setting the finalizers of", body).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_vanishes_from_a_status_is_named_in_the_patch() {
-        let old = json!({"phase": "pilot", "gone": 1, "deep": {"keep": 1, "drop": 2}, "list": [1, 2]});
-        let new = json!({"phase": "widen", "deep": {"keep": 1}, "list": [1]});
-        let expected =
-            json!({"phase": "widen", "gone": null, "deep": {"keep": 1, "drop": null}, "list": [1]});
-        let told = WithNulls { old: &old, new: &new };
-        assert_eq!(serde_json::to_value(told).unwrap(), expected);
-        let mut patched = old;
-        json_patch::merge(&mut patched, &expected);
-        assert_eq!(patched, new);
-    }
 }

@@ -29,6 +29,7 @@ use super::pasts::Pasts;
 use super::persist::{self, Sound};
 use super::probes::Probes;
 use super::select::Prepared;
+use super::written::Written;
 use crate::cluster::ClusterError;
 use crate::cluster::rollouts::RawRollout;
 use crate::doctor::Finding;
@@ -111,7 +112,7 @@ pub(super) enum Done {
         result: Result<(), String>,
     },
     Saved {
-        written: Value,
+        written: Written,
         result: Result<RawRollout, ClusterError>,
     },
     Fetched(Result<RawRollout, ClusterError>),
@@ -209,7 +210,7 @@ pub(super) struct Actor {
     save_after: Timestamp,
     /// How many writes failed, or lost their race, since one went through.
     unsaved: u32,
-    written: Arc<Value>,
+    written: Arc<Written>,
     /// The lowerings in it: what is deleted waits for its own.
     recorded: watch::Sender<BTreeSet<String>>,
     mine: BTreeSet<ObjectRef>,
@@ -229,14 +230,16 @@ impl Actor {
     /// An actor for a resource as it was just read.
     pub(super) fn new(shared: Arc<Shared>, raw: RawRollout) -> Self {
         let now = shared.clock.now();
+        let status = persist::read_status(&raw);
+        let written = Written::found(&raw.status, &status);
         let mut actor = Self {
             sound: Err(Vec::new()),
             broken: None,
             pieced: None,
             refused: Refused::default(),
             standing: BTreeMap::new(),
-            told: tell::Told::by(&persist::read_status(&raw)),
-            status: persist::read_status(&raw),
+            told: tell::Told::by(&status),
+            status,
             lanes: BTreeMap::new(),
             pasts: Pasts::default(),
             memos: BTreeMap::new(),
@@ -275,8 +278,8 @@ impl Actor {
             last_worded: now,
             save_after: now,
             unsaved: 0,
-            written: Arc::new(raw.status.clone()),
-            recorded: watch::channel(persist::lowerings(&raw.status)).0,
+            recorded: watch::channel(written.lowerings().clone()).0,
+            written: Arc::new(written),
             mine: BTreeSet::new(),
             scopes: BTreeSet::new(),
             selected: Selected::new(),

@@ -30,6 +30,7 @@ mod select;
 mod turns;
 mod view;
 mod wanted;
+mod written;
 
 pub use crate::cluster::freeze::Switch as Freeze;
 pub use crate::metrics::{Condition, EndpointHealth, SourceHealth};

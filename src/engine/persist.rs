@@ -6,7 +6,7 @@ use crate::rollout::spec::{Component, GradualRolloutSpec, Router};
 use crate::rollout::status::GradualRolloutStatus;
 use crate::routing::{ClaimKey, ObjectKind, Part, named, needs, targets};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A resource that can be worked by.
 #[derive(Debug)]
@@ -224,16 +224,6 @@ fn pairs(component: &Component) -> Vec<(Value, Value)> {
         })
         .map(ends)
         .collect()
-}
-
-/// The ids of the lowerings that a status has.
-pub(super) fn lowerings(status: &Value) -> BTreeSet<String> {
-    let components = status.pointer("/components").and_then(Value::as_array);
-    let ids = components
-        .into_iter()
-        .flatten()
-        .filter_map(|c| c.pointer("/lowering/id")?.as_str());
-    ids.map(str::to_owned).collect()
 }
 
 /// Reads a status; what cannot be read is as if nothing was written, and said.

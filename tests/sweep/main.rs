@@ -159,4 +159,5 @@ stories! {
     5 whenever_the_daemon_dies_a_joint_rollback_is_a_joint_one
     6 whenever_the_daemon_dies_a_deleted_resource_restores
     7 whenever_the_daemon_dies_a_canary_ingress_is_made_at_zero_and_deleted
+    8 whenever_the_daemon_dies_what_left_the_spec_stays_and_goes_back_when_it_fails
 }

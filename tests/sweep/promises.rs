@@ -47,6 +47,12 @@ pub(crate) struct Facts {
     pub(crate) asked: BTreeSet<u64>,
     /// Components whose hold a person ended.
     pub(crate) promoted: BTreeSet<String>,
+    /// Components that somebody lowered, and nobody resumed since.
+    pub(crate) lowered: BTreeSet<String>,
+    /// Components that were taken out of the spec.
+    pub(crate) gone: BTreeSet<String>,
+    /// Weights, in permille, that components keep although they are put back: nobody asked for less.
+    pub(crate) keeps: BTreeMap<String, u64>,
     /// Components whose routes somebody else edited: what they had and when it rose is not known here any more.
     pub(crate) edited: BTreeSet<String>,
 }
@@ -61,6 +67,9 @@ impl Default for Facts {
             may_fall: BTreeSet::new(),
             asked: BTreeSet::new(),
             promoted: BTreeSet::new(),
+            lowered: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            keeps: BTreeMap::new(),
             edited: BTreeSet::new(),
         }
     }
@@ -266,13 +275,14 @@ impl Promises {
         if c.state == State::RolledBack {
             self.complain("rule 13", format!("{what}, although it was put back for good"));
         }
-        if c.state == State::Drifted {
+        // What the story did counts beside what the daemon makes of it.
+        if c.state == State::Drifted || facts.lowered.contains(component) {
             self.complain(
                 "rule 9",
                 format!("{what}, although somebody lowered it and nobody resumed"),
             );
         }
-        if c.state == State::Orphaned {
+        if c.state == State::Orphaned || facts.gone.contains(component) {
             self.complain(
                 "rule 10",
                 format!("{what}, although it is not in the spec any more"),
@@ -332,14 +342,14 @@ impl Promises {
         // What a life left half-written is taken back by the next; there is nothing to take back with one object.
         let halved = self.routes.get(component).is_some_and(|(_, o)| o.len() > 1);
         if !allowed && !halved {
-            self.complain(
-                "rule 4",
-                format!(
-                    "{name} fell from {} to {}, and nobody asked",
-                    text(old),
-                    text(new)
-                ),
-            );
+            let (rule, why) = match (facts.outage, facts.dark) {
+                (Some(_), _) => ("rule 5", "both arms fail"),
+                (None, Some(_)) => ("rule 2", "nobody can see anything"),
+                (None, None) => ("rule 4", "nothing is wrong"),
+            };
+            let (old, new) = (text(old), text(new));
+            let what = format!("{name} fell from {old} to {new}, nobody asked, and {why}");
+            self.complain(rule, what);
         }
     }
 
@@ -386,7 +396,15 @@ impl Promises {
             let patient = c.lowering.as_ref().is_none_or(|order| {
                 self.clock.now().duration_since(order.at).unsigned_abs() < Duration::from_secs(2)
             });
-            if c.state == State::RolledBack && routes.iter().any(|w| *w > 0) && patient {
+            let keeps = self
+                .facts
+                .lock()
+                .unwrap()
+                .keeps
+                .get(&c.name)
+                .copied()
+                .unwrap_or_default();
+            if c.state == State::RolledBack && routes.iter().any(|w| *w > keeps) && patient {
                 self.complain(
                     "rule 6",
                     format!(

@@ -76,6 +76,12 @@ fn stands(world: &World, route: &str, percent: u64) -> Result<(), String> {
     }
 }
 
+/// Whether a component stands where it stands for so long that it would have gone on, if it might.
+fn long(world: &World, component: &str) -> bool {
+    let since = world.component(component).since;
+    since.is_some_and(|at| world.clock.now().duration_since(at).as_secs() > 120)
+}
+
 /// Every command was answered and taken away.
 fn answered(world: &World) -> Result<(), String> {
     let object = world.object();
@@ -155,7 +161,7 @@ pub(crate) const TALES: &[Tale] = &[
             ),
             (
                 "resume",
-                |w| w.component("shop").paused_by.is_some(),
+                |w| w.component("shop").paused_by.is_some() && long(w, "shop"),
                 |w, facts| {
                     facts.promoted.insert("shop".into());
                     say(w, "resume", json!({}));
@@ -187,6 +193,19 @@ pub(crate) const TALES: &[Tale] = &[
                     facts.may_fall.remove("shop");
                 },
             ),
+            (
+                "back, and to more than it has",
+                |w| at(w, "shop", 25) && w.component("shop").intent.is_none(),
+                |w, facts| {
+                    facts.keeps.insert("shop".into(), 250);
+                    say(w, "rollback", json!({"weight": "50%"}));
+                },
+            ),
+            (
+                "and from there again",
+                |w| is(w, "shop", State::RolledBack).is_ok(),
+                |w, _| say(w, "retry", json!({})),
+            ),
         ],
         ends: |w| {
             answered(w)?;
@@ -213,13 +232,17 @@ pub(crate) const TALES: &[Tale] = &[
                 |w| at(w, "shop", 25) && w.component("shop").weight.written.permille() == 250,
                 |w, facts| {
                     facts.asked.insert(250);
+                    facts.lowered.insert("shop".into());
                     edit(w, "shop", 5);
                 },
             ),
             (
                 "and taken up again",
-                |w| w.component("shop").state == State::Drifted,
-                |w, _| say(w, "resume", json!({})),
+                |w| w.component("shop").state == State::Drifted && long(w, "shop"),
+                |w, facts| {
+                    facts.lowered.remove("shop");
+                    say(w, "resume", json!({}));
+                },
             ),
         ],
         ends: |w| {
@@ -269,7 +292,7 @@ pub(crate) const TALES: &[Tale] = &[
             ),
             (
                 "over",
-                |w| w.component("shop").reason == Reason::SharedOutage,
+                |w| w.component("shop").reason == Reason::SharedOutage && long(w, "shop"),
                 |w, facts| {
                     w.traffic.heal("shop");
                     facts.outage = None;
@@ -375,6 +398,37 @@ pub(crate) const TALES: &[Tale] = &[
             } else {
                 Err(format!("still there: {left:?}"))
             }
+        },
+        deadline: 2400,
+    },
+    Tale {
+        name: "one is taken out of the spec with its traffic, and goes back when it fails",
+        rollout: || plan(&[component("shop"), component("cart")]),
+        furnish: |w| routes(w, &["shop", "cart"]),
+        acts: &[
+            (
+                "taken out at 25%",
+                |w| at(w, "shop", 25) && w.component("shop").weight.written.permille() == 250,
+                |w, facts| {
+                    let mut object = w.object();
+                    object["spec"]["components"] = json!([component("cart")]);
+                    w.store.put(object).unwrap();
+                    facts.gone.insert("shop".into());
+                },
+            ),
+            (
+                "its canary fails",
+                |w| w.component("shop").state == State::Orphaned && at(w, "cart", 100),
+                |w, facts| {
+                    w.traffic.fail("shop");
+                    facts.failing.insert("shop".into(), w.clock.now());
+                },
+            ),
+        ],
+        ends: |w| {
+            is(w, "cart", State::Completed)?;
+            stands(w, "cart", 100)?;
+            stands(w, "shop", 0)
         },
         deadline: 2400,
     },

@@ -122,7 +122,7 @@ impl Actor {
         if self.refused.whole.contains_key(&order.component) {
             return;
         }
-        if swapped(Pair::LowerTell) && !self.written.to_string().contains(&order.id) {
+        if swapped(Pair::LowerTell) && !self.written.names(&order.id) {
             return;
         }
         let Some(component) = self.planned(&order.component) else {

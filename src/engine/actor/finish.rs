@@ -8,6 +8,7 @@ use crate::engine::lane::Lane;
 use crate::engine::looks::Look;
 use crate::engine::order::{Pair, swapped};
 use crate::engine::select::Prepared;
+use crate::engine::written::Written;
 use crate::engine::{persist, raise};
 use crate::rollout::decide::declare;
 use crate::rollout::status::Intent;
@@ -188,13 +189,13 @@ impl Actor {
         self.lanes.insert(component, Lane::Declared { intent, prepared });
         self.dirty = Dirty::Now;
         if swapped(Pair::DeclareWrite) {
-            let unwritten = serde_json::to_value(&self.status).unwrap_or_default();
+            let unwritten = Written::found(&serde_json::Value::Null, &self.status);
             self.write_declared(&unwritten);
         }
     }
 
     /// The status is persisted: declared raises may now be written, finished commands removed.
-    fn saved(&mut self, written: serde_json::Value, result: Result<RawRollout, ClusterError>) {
+    fn saved(&mut self, written: Written, result: Result<RawRollout, ClusterError>) {
         self.saving = false;
         let now = self.shared.clock.now();
         match result {
@@ -225,28 +226,21 @@ impl Actor {
     }
 
     /// This is what the status says now, whoever wrote it.
-    pub(super) fn stands(&mut self, written: serde_json::Value) {
-        let lowerings = persist::lowerings(&written);
+    pub(super) fn stands(&mut self, written: Written) {
+        let lowerings = written.lowerings().clone();
         self.recorded
             .send_if_modified(|known| std::mem::replace(known, lowerings.clone()) != lowerings);
         self.written = Arc::new(written);
     }
 
-    fn write_declared(&mut self, written: &serde_json::Value) {
+    fn write_declared(&mut self, written: &Written) {
         let doors = self.doors(&self.shared.clients.api);
         let Ok(sound) = &self.sound else { return };
         for (name, lane) in &mut self.lanes {
             let Lane::Declared { intent, prepared } = lane else {
                 continue;
             };
-            let persisted = written
-                .pointer("/components")
-                .and_then(serde_json::Value::as_array)
-                .into_iter()
-                .flatten()
-                .any(|c| {
-                    c.pointer("/intent/id").and_then(serde_json::Value::as_str) == Some(intent.id.as_str())
-                });
+            let persisted = written.declares(&intent.id);
             let Some(planned) = sound.plan.component(name).filter(|_| persisted) else {
                 continue;
             };
@@ -298,9 +292,7 @@ impl Actor {
                 }
                 // Only a daemon writes the status: if it is not what we wrote last, another one is or was at work.
                 let theirs = persist::read_status(&raw);
-                let ours: crate::rollout::status::GradualRolloutStatus =
-                    serde_json::from_value(persist::without_nulls(&self.written)).unwrap_or_default();
-                if theirs != ours {
+                if theirs != self.written.read() {
                     tracing::warn!(rollout = %self.raw.name, "somebody else wrote the status; going on from theirs");
                     self.status = theirs;
                     // What was decided on ours is decided anew, or was by them.
@@ -308,7 +300,7 @@ impl Actor {
                     self.answered.clear();
                     self.audits = super::audit::Audits::default();
                     self.first = true;
-                    self.stands(raw.status.clone());
+                    self.stands(Written::found(&raw.status, &self.status));
                     for lane in self
                         .lanes
                         .values_mut()

@@ -7,6 +7,7 @@ use crate::engine::pasts::Pasts;
 use crate::engine::persist::{self, Sound};
 use crate::engine::remembered::remembered;
 use crate::engine::wanted;
+use crate::engine::written::Written;
 use crate::metrics::Cursor;
 use crate::rollout::plan::Problem;
 use crate::routing::Refused;
@@ -178,7 +179,7 @@ impl Actor {
             self.shared.claims.remove(&self.raw.uid);
             self.shared.turns.remove(&self.raw.uid);
             self.status = persist::read_status(&raw);
-            self.stands(raw.status.clone());
+            self.stands(Written::found(&raw.status, &self.status));
             self.first = true;
             self.sound = Err(Vec::new());
             self.broken = None;

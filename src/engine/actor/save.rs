@@ -5,6 +5,7 @@ use crate::cluster::rollouts;
 use crate::engine::lane::Lane;
 use crate::engine::order::{Pair, swapped};
 use crate::engine::persist::Sound;
+use crate::engine::written::Written;
 use crate::rollout::status::{ComponentStatus, RouterStatus};
 use jiff::Timestamp;
 use std::sync::atomic::Ordering;
@@ -13,10 +14,10 @@ use std::time::Duration;
 /// A lowering goes first, but a router that hangs does not keep the status unwritten for longer than this.
 const TRAFFIC_FIRST: Duration = Duration::from_secs(2);
 /// The pauses after a lost race and after a failure; they double, up to [`SLOWEST`]: what is not written is a record of
-/// what was done, and an API server in trouble is asked by everybody.
+/// what was done, and an API server in trouble is asked by everybody, again and again with all that is recorded.
 const RACE: Duration = Duration::from_millis(50);
 const FAILURE: Duration = Duration::from_secs(1);
-const SLOWEST: Duration = Duration::from_secs(10);
+const SLOWEST: Duration = Duration::from_secs(30);
 /// A write of the status may take this long.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -60,8 +61,10 @@ impl Actor {
             }
             c.next_check_at = self.watched.contains(&c.name).then_some(self.next_look);
         }
-        let status = match serde_json::to_value(&self.status) {
-            Ok(status) => status,
+        let status = Written::of(&self.status);
+        let status = status.and_then(|status| Ok((status.over(&self.written)?, status)));
+        let (patch, status) = match status {
+            Ok(both) => both,
             Err(error) => {
                 tracing::error!(rollout = %self.raw.name, %error, "the status cannot be serialised");
                 return;
@@ -73,7 +76,7 @@ impl Actor {
             return;
         }
         self.dirty = Dirty::No;
-        if status == *self.written {
+        if status.says_the_same(&self.written) {
             self.last_saved = now;
             self.answered.clone_from(&self.done);
             self.tidy();
@@ -89,9 +92,8 @@ impl Actor {
             self.raw.name.clone(),
             self.raw.resource_version.clone(),
         );
-        let previous = self.written.clone();
         self.tasks.spawn(async move {
-            let write = rollouts::write_status(&client, &namespace, &name, &version, &previous, &status);
+            let write = rollouts::write_status(&client, &namespace, &name, &version, &patch);
             let result = timed(write).await;
             Done::Saved {
                 written: status,
@@ -240,7 +242,7 @@ mod tests {
     #[test]
     fn a_pause_doubles_up_to_the_longest() {
         let pauses: Vec<u128> = (0..6).map(|n| pause(FAILURE, n).as_millis()).collect();
-        assert_eq!(pauses, [1000, 2000, 4000, 8000, 10_000, 10_000]);
+        assert_eq!(pauses, [1000, 2000, 4000, 8000, 16_000, 30_000]);
         assert_eq!(pause(FAILURE, u32::MAX), SLOWEST);
     }
 }
