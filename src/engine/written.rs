@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn what_was_read_and_is_as_it_was_need_not_be_written() {
         let raw = json!({"phase": "pilot", "components": [{"name": "shop", "intent": {
-            "id": "01A", "weight": "5%", "reason": "Promoted", "at": "2026-03-02T02:00:00Z", "objects": []}}]});
+            "id": "01A", "weight": "5%", "reason": "Step", "at": "2026-03-02T02:00:00Z", "objects": []}}]});
         let status: GradualRolloutStatus = serde_json::from_value(raw.clone()).unwrap();
         let found = Written::found(&raw, &status);
         assert!(found.says_the_same(&Written::of(&status).unwrap()));
