@@ -3,7 +3,6 @@
 //! It is long and written often, so no tree is made of it: two texts are compared, and one is sent.
 
 use crate::rollout::status::GradualRolloutStatus;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +21,7 @@ impl Written {
     /// A status as it is about to be written.
     pub(super) fn of(status: &GradualRolloutStatus) -> Result<Self, serde_json::Error> {
         let text = serde_json::value::to_raw_value(status)?;
-        let members: BTreeMap<String, IgnoredAny> = serde_json::from_str(text.get())?;
+        let members: BTreeMap<String, &RawValue> = serde_json::from_str(text.get())?;
         let components = || status.components.iter();
         let lowerings = components().filter_map(|c| Some(c.lowering.as_ref()?.id.clone()));
         let intents = components().filter_map(|c| Some(c.intent.as_ref()?.id.clone()));
