@@ -35,7 +35,7 @@ pub struct CommandOutcome {
     pub message: String,
     /// The components for which it was refused, where it was taken up for others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 128), inner(length(max = 63)))]
     pub refused: Vec<String>,
 }
 

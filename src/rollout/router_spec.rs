@@ -204,6 +204,19 @@ impl ControllerSwitch {
     }
 }
 
+impl SplitGateway {
+    /// What is wrong with it in itself: the field, and what to do.
+    pub fn mistake(&self) -> Option<(&'static str, &'static str)> {
+        let name = self.name.as_ref()?;
+        let parts: Vec<&str> = name.split('/').collect();
+        let whole = parts.len() == 2 && parts.iter().all(|part| !part.is_empty());
+        (!whole).then_some((
+            "ingressNginx.gateway.name",
+            "is the Gateway's namespace and name, like istio-system/split: a name alone means another one in each namespace",
+        ))
+    }
+}
+
 /// Which variables a controller's container reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -286,7 +299,10 @@ pub struct SplitGateway {
     /// The Istio Gateway that listens there, as VirtualServices name it: `namespace/name`. Without it every
     /// VirtualService that is bound to some gateway counts as a route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 317))]
+    #[schemars(
+        length(min = 3, max = 317),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
     pub name: Option<String>,
     /// Whether the split listener speaks TLS to every host: needed where nginx speaks TLS to its back ends. Default
     /// false.

@@ -92,7 +92,7 @@ pub(crate) struct World {
 }
 
 /// How many of these worlds there are at once: what they measure is shares and times.
-static PLACES: Semaphore = Semaphore::const_new(3);
+static PLACES: Semaphore = Semaphore::const_new(4);
 
 struct Connection(kube::Client);
 

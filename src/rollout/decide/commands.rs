@@ -24,7 +24,9 @@ const ID: usize = 63;
 pub(super) type Answer = Result<String, String>;
 
 impl Desk<'_> {
-    /// Obeys every command that was not dealt with before, as long as there is room to remember that.
+    /// Obeys every command that was not dealt with before, in the order in which they were given, as long as there is room
+    /// to remember that. What stops or puts back does so in any case: as long as its annotation is there, it also cancels
+    /// every older raise, whenever that one's turn comes.
     pub(super) fn obey(&mut self) {
         let waiting = waiting(&self.seen.commands, &self.seen.malformed);
         if trim(&mut self.status.commands, &waiting) {
@@ -33,36 +35,61 @@ impl Desk<'_> {
         let remembered = |c: &&CommandOutcome| waiting.contains(&c.id);
         let mut room =
             COMMANDS_AT_ONCE.saturating_sub(self.status.commands.iter().filter(remembered).count());
-        // What is obeyed goes before what is only refused: a crowd of slips keeps no rollback waiting.
-        let (commands, mut skipped) = (&self.seen.commands, false);
-        for (at, command) in commands.iter().enumerate() {
-            if !self.known(&command.id) {
-                if room == 0 || skipped {
-                    // Those behind it were given later, and may count on it.
-                    skipped = true;
+        let mut skipped = false;
+        for given in in_order(&self.seen.commands, &self.seen.malformed) {
+            if !self.known(given.id()) {
+                skipped |= room == 0;
+                if skipped {
+                    self.stop_at_once(given);
                     continue;
                 }
                 room -= 1;
-                let later = commands.get(at + 1..).unwrap_or_default();
+                self.deal_with(given, &waiting);
+            }
+            self.out.done.push(given.key());
+        }
+    }
+
+    fn deal_with(&mut self, given: Given<'_>, waiting: &BTreeSet<String>) {
+        match given {
+            Given::Command(command, later) => {
                 let before = self.stands(Some(command));
                 let (result, message, refused) = self.carry_out(command, later);
                 let after = self.stands(Some(command));
                 let outcome = (command.id.as_str(), command.verb.word(), self.giver(command));
-                self.record(outcome, (result, &message, refused), (&before, &after), &waiting);
+                self.record(outcome, (result, &message, refused), (&before, &after), waiting);
             }
-            self.out.done.push(command.key());
-        }
-        for (key, error) in &self.seen.malformed {
-            if !self.known(&error.id) {
-                if room == 0 {
-                    continue;
-                }
-                room -= 1;
+            Given::Slip(_, error) => {
                 let outcome = (error.id.as_str(), error.verb.as_str(), None);
                 let refused = (CommandResult::Refused, error.message.as_str(), Vec::new());
-                self.record(outcome, refused, (&[], &[]), &waiting);
+                self.record(outcome, refused, (&[], &[]), waiting);
             }
-            self.out.done.push(key.clone());
+        }
+    }
+
+    /// A command whose turn has not come: what it stops or puts back does not wait for that.
+    fn stop_at_once(&mut self, given: Given<'_>) {
+        let Given::Command(command, later) = given else {
+            return;
+        };
+        let goes_on = |c: &ComponentStatus| match command.verb {
+            Verb::Rollback => c.state != State::RolledBack,
+            Verb::Pause => c.paused_by.is_none(),
+            Verb::Set
+            | Verb::Resume
+            | Verb::Approve
+            | Verb::Promote
+            | Verb::Retry
+            | Verb::Detach
+            | Verb::HeaderRoute
+            | Verb::Mirror
+            | Verb::Complaint => false,
+        };
+        let mut named = self.status.components.iter().filter(|c| command.names(&c.name));
+        if named.any(goes_on) {
+            // Recorded when its turn comes.
+            drop(self.carry_out(command, later));
+            self.out.changed = true;
         }
     }
 
@@ -333,6 +360,41 @@ fn outcome(
         message: clip(message, ROOM),
         refused: Vec::new(),
     }
+}
+
+/// Something that somebody gave.
+#[derive(Clone, Copy, Debug)]
+enum Given<'a> {
+    /// A command, and those that were given after it.
+    Command(&'a Command, &'a [Command]),
+    /// What is none, by its annotation.
+    Slip(&'a str, &'a NotACommand),
+}
+
+impl Given<'_> {
+    fn id(&self) -> &str {
+        match self {
+            Self::Command(command, _) => &command.id,
+            Self::Slip(_, error) => &error.id,
+        }
+    }
+
+    fn key(&self) -> String {
+        match self {
+            Self::Command(command, _) => command.key(),
+            Self::Slip(key, _) => (*key).to_owned(),
+        }
+    }
+}
+
+/// All that was given, in its order.
+fn in_order<'a>(commands: &'a [Command], malformed: &'a [(String, NotACommand)]) -> Vec<Given<'a>> {
+    let good = commands.iter().enumerate();
+    let good = good.map(|(at, c)| Given::Command(c, commands.get(at + 1..).unwrap_or_default()));
+    let slips = malformed.iter().map(|(key, error)| Given::Slip(key, error));
+    let mut all: Vec<Given<'_>> = good.chain(slips).collect();
+    all.sort_by(|a, b| a.id().cmp(b.id()));
+    all
 }
 
 /// The ids of commands whose annotations are there, as outcomes have them.

@@ -102,9 +102,12 @@ impl Reader {
                 );
             }
             for (r, router) in component.routers.iter().enumerate() {
-                if let Router::ControllerSwitch(switch) = router
-                    && let Some((field, message)) = switch.mistake()
-                {
+                let mistake = match router {
+                    Router::ControllerSwitch(switch) => switch.mistake(),
+                    Router::IngressNginx(nginx) => nginx.gateway.mistake(),
+                    Router::Istio(_) | Router::GatewayApi(_) | Router::Hook(_) | Router::Manual(_) => None,
+                };
+                if let Some((field, message)) = mistake {
                     self.problem(format!("spec.components[{i}].routers[{r}].{field}"), message);
                 }
             }

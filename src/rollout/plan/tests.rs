@@ -509,3 +509,28 @@ fn arms_that_cannot_be_compared_are_refused_with_the_field_that_differs() {
         assert!(told.len() == 1 && told[0].contains(says), "{told:?}");
     }
 }
+
+#[test]
+fn a_split_gateway_without_its_namespace_is_named() {
+    let spec = |name: &str| {
+        json!({"components": [{"name": "edge", "routers": [{"ingressNginx": {
+                "ingresses": {"names": ["edge"]},
+                "gateway": {"namespace": "istio-system", "service": "gw", "port": 8081, "name": name}}}]}],
+            "steps": [{"weight": "5%", "hold": "1h"}]})
+    };
+    let read = |name: &str| {
+        let spec: GradualRolloutSpec = serde_json::from_value(spec(name)).unwrap();
+        let problems = Plan::parse(&spec).err().unwrap_or_default();
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(read("istio-system/split"), Vec::<String>::new());
+    for name in ["split", "/split", "a/b/c"] {
+        let found = read(name);
+        assert!(
+            found
+                .iter()
+                .any(|p| p.contains("routers[0].ingressNginx.gateway.name")),
+            "{name}: {found:?}"
+        );
+    }
+}

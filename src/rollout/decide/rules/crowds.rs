@@ -1,11 +1,11 @@
 //! Very many commands at once, as an alert for each pod or a script that went wild brings them.
 
 use super::world::{World, weight};
-use crate::rollout::command::{Command, NotACommand, Verb, Wish};
+use crate::rollout::command::{Command, NotACommand, Verb, Wish, pending};
 use crate::rollout::decide::decide;
 use crate::rollout::observation::Decision;
 use crate::rollout::reason::State;
-use crate::rollout::status::{COMMANDS_AT_ONCE, COMMANDS_KEPT};
+use crate::rollout::status::{COMMANDS_AT_ONCE, COMMANDS_KEPT, CommandOutcome, CommandResult};
 use std::collections::BTreeSet;
 
 fn rollbacks(world: &World, component: &str, count: u32) -> Vec<Command> {
@@ -94,6 +94,52 @@ fn what_is_more_than_can_be_remembered_waits_and_is_obeyed_in_its_turn() {
 }
 
 #[test]
+fn a_rollback_among_very_many_raises_is_obeyed_at_once_and_none_that_is_older_is_obeyed_after_it() {
+    for (count, verb) in [
+        (60, Verb::Rollback),
+        (240, Verb::Rollback),
+        (700, Verb::Rollback),
+        (450, Verb::Pause),
+    ] {
+        let mut world = World::demo();
+        world.until("5%", |w| w.component("alpha").weight.observed == Some(weight(50)));
+        let mut waiting: std::collections::BTreeMap<String, String> = rollbacks(&world, "alpha", count)
+            .into_iter()
+            .map(|mut command| {
+                command.verb = Verb::Set;
+                command.wish.weight = Some(weight(70));
+                command.wish.force = true;
+                (command.key(), command.value())
+            })
+            .collect();
+        let mut last = rollbacks(&world, "alpha", count + 1).pop().unwrap();
+        last.verb = verb;
+        waiting.insert(last.key(), last.value());
+        let mut looks = 0;
+        while !waiting.is_empty() {
+            let (commands, malformed) = pending(&waiting);
+            let decision = look(&mut world, &commands, &malformed);
+            waiting.retain(|key, _| !decision.done.contains(key));
+            let alpha = world.component("alpha");
+            match verb {
+                Verb::Pause => assert!(alpha.paused_by.is_some(), "{count}, look {looks}"),
+                _ => assert_eq!(alpha.state, State::RolledBack, "{count}, look {looks}"),
+            }
+            assert!(
+                alpha.weight.asked <= weight(50),
+                "{count}, look {looks}: {}",
+                alpha.weight.asked
+            );
+            looks += 1;
+            assert!(looks < 20);
+        }
+        let outcome = |c: &&CommandOutcome| c.id == last.id;
+        let told = world.status.commands.iter().find(outcome).map(|c| c.result);
+        assert_eq!(told, Some(CommandResult::Accepted), "{count}");
+    }
+}
+
+#[test]
 fn a_slip_in_one_name_keeps_no_other_component_from_going_back() {
     let mut world = World::demo();
     world.until("5%", |w| w.component("alpha").weight.written == weight(50));
@@ -102,7 +148,7 @@ fn a_slip_in_one_name_keeps_no_other_component_from_going_back() {
     world.tick();
     assert_eq!(world.component("alpha").state, State::RolledBack);
     let outcome = world.status.commands.last().unwrap();
-    assert_eq!(outcome.result, crate::rollout::status::CommandResult::Partly);
+    assert_eq!(outcome.result, CommandResult::Partly);
     assert!(
         outcome.message.contains("nobody: no component is named so"),
         "{}",
