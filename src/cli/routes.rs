@@ -8,6 +8,7 @@ use super::{connect, output, validate, yaml};
 use crate::cluster::by_hand::ByHand;
 use crate::rollout::router_spec::Router;
 use crate::rollout::spec::{Component, GradualRollout};
+use crate::rollout::weight::Weight;
 use crate::routing::{
     Classes, Finding, Home, ObjectKind, Severity, Stock, controller_findings, found, needs,
 };
@@ -26,6 +27,8 @@ struct Checked {
     component: String,
     /// Whether weights above 0 are written.
     eligible: bool,
+    /// What it has now, as its status says.
+    written: Weight,
     /// The canary Ingresses, there or yet to be made.
     canaries: Vec<String>,
     findings: Vec<Finding>,
@@ -90,6 +93,11 @@ pub(super) async fn run(
                 rollout: format!("{namespace}/{name}"),
                 component: component.name.clone(),
                 eligible: found.obstacle().is_none(),
+                written: rollout
+                    .status
+                    .as_ref()
+                    .and_then(|status| status.component(&component.name))
+                    .map_or(Weight::ZERO, |c| c.weight.written),
                 canaries: nginx
                     .map(|t| format!("{}/{}", t.object().namespace, t.object().name))
                     .collect(),
@@ -114,8 +122,10 @@ pub(super) async fn run(
     }
     match checked.iter().filter(|c| !c.eligible).count() {
         0 => Ok(Exit::Done),
-        1 => Err(Failure::refused("one component stays at 0%: see above")),
-        n => Err(Failure::refused(format!("{n} components stay at 0%: see above"))),
+        1 => Err(Failure::refused("one component rises no further: see above")),
+        n => Err(Failure::refused(format!(
+            "{n} components rise no further: see above"
+        ))),
     }
 }
 
@@ -129,10 +139,11 @@ fn is_meant(component: &Component, names: &[String]) -> bool {
 
 fn show(out: &mut dyn Write, checked: &[Checked]) -> Result<(), Failure> {
     for one in checked {
-        let word = if one.eligible {
-            "can be split"
-        } else {
-            "stays at 0%"
+        let word = match (one.eligible, one.written) {
+            (true, _) => "can be split".to_owned(),
+            (false, Weight::ZERO) => "stays at 0%".to_owned(),
+            // What has traffic keeps it until somebody says otherwise.
+            (false, written) => format!("has {written} and rises no further, `rollback` takes it off"),
         };
         let (rollout, component) = (table::plain(&one.rollout), table::plain(&one.component));
         writeln!(

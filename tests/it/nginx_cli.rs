@@ -142,6 +142,30 @@ spec: {{servers: [{{port: {{number: 8081, name: split, protocol: HTTP}}, hosts: 
 }
 
 #[test]
+fn what_has_traffic_already_is_said_to_keep_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (rollout, cluster) = (
+        folder.path().join("rollout.yaml"),
+        folder.path().join("cluster.yaml"),
+    );
+    let status = "status: {components: [{name: terminal, weight: {asked: 20%, written: 20%}}]}";
+    let example = std::fs::read_to_string(EXAMPLE).unwrap();
+    std::fs::write(&rollout, format!("{}\n{status}\n", example.trim_end())).unwrap();
+    std::fs::write(&cluster, manifests("", "another.example.com")).unwrap();
+    let files = [rollout.to_str().unwrap(), cluster.to_str().unwrap()];
+    let (code, out, err) = run(
+        &["routes", "check", "-f", files[0], "-f", files[1]],
+        Path::new("/nonexistent/kubeconfig"),
+    );
+    assert_eq!(code, 3, "{out}{err}");
+    assert!(
+        out.contains("has 20% and rises no further, `rollback` takes it off"),
+        "{out}"
+    );
+    assert!(err.contains("one component rises no further"), "{err}");
+}
+
+#[test]
 fn files_without_a_rollout_are_wrong_usage() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("x.yaml");
