@@ -387,10 +387,7 @@ async fn attempt(cluster: &Reach, target: &Target<'_>, order: Order<'_>) -> Resu
     };
     let (written, write) = match draft(target, json.as_ref(), order) {
         Ok(drafted) => drafted,
-        Err(error) => {
-            clear::clear(cluster, target, json.as_ref(), order).await?;
-            return Err(error);
-        }
+        Err(error) => return Err(clear::refused(cluster, target, json.as_ref(), (order, error)).await),
     };
     let done = match (&write, &json) {
         (Write::Patch(patch), Some(json)) => patched(cluster, target, json, patch).await,

@@ -212,6 +212,10 @@ async fn attempt_once(
             .insert(left);
         return Ok(());
     }
+    if let Some(renamed) = target.renamed(&json).filter(|_| target.read(&json).is_err()) {
+        *known = None;
+        return Err(Trouble::Other(renamed));
+    }
     let left = target.left(&json);
     let stuck = (!left.stuck.is_empty()).then(|| left.stuck.join("; "));
     if let Some(stuck) = &stuck

@@ -286,7 +286,7 @@ pub(super) fn see(
                 seen.obstacle = obstacle.or_else(|| memo.unreached(at));
             }
             Err(error) => {
-                wrong.get_or_insert_with(|| error.to_string());
+                wrong.get_or_insert_with(|| target.renamed(&json).unwrap_or_else(|| error.to_string()));
                 if target.leads_nowhere(&json) {
                     // It gives the canary nothing, as one that is gone.
                     routed.push(Routed {

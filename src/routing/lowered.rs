@@ -73,6 +73,7 @@ impl<'a> Target<'a> {
     pub fn leads_nowhere(&self, json: &Value) -> bool {
         let (routes, rules) = (self.way.istio(), self.way.gateway_api());
         seen::expect_object(&self.object, json).is_ok()
+            && self.renamed(json).is_none()
             && (routes.is_some_and(|routes| routes.leads_nowhere(json))
                 || rules.is_some_and(|rules| rules.leads_nowhere(&self.object, json)))
     }

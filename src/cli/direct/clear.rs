@@ -33,18 +33,22 @@ pub(super) fn nothing_to_lower(target: &Target<'_>, json: &Value) -> Option<(Wri
     ))
 }
 
-/// Takes our rules and our mirror off an object that cannot be lowered: they need not wait for whoever mends it.
-pub(super) async fn clear(
+/// Takes our rules and our mirror off an object that cannot be lowered, for they need not wait for whoever mends it; and
+/// why it cannot.
+pub(super) async fn refused(
     cluster: &Reach,
     target: &Target<'_>,
     json: Option<&Value>,
-    order: Order<'_>,
-) -> Result<(), Error> {
+    (order, error): (Order<'_>, Error),
+) -> Error {
     let Some(json) = json.filter(|_| !order.may_raise) else {
-        return Ok(());
+        return error;
     };
-    match order.lowered(target, json).clear(json) {
-        Some((patch, _)) => patched(cluster, target, json, &patch).await,
-        None => Ok(()),
+    let lowered = order.lowered(target, json);
+    if let Some((patch, _)) = lowered.clear(json)
+        && let Err(error) = patched(cluster, target, json, &patch).await
+    {
+        return error;
     }
+    lowered.renamed(json).map_or(error, Error::Renamed)
 }

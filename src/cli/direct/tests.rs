@@ -229,5 +229,12 @@ fn an_object_without_the_pair_loses_what_is_ours_and_is_back_where_nothing_else_
             (Weight::ZERO, true, Write::Nothing)
         );
         assert!(with(json!([testers, to("canary")])).is_err());
+        let mut renamed = shop(40);
+        renamed["spec"]["http"][0]["route"][0]["destination"]["subset"] = json!("v9");
+        renamed["metadata"]["annotations"] = json!({"rollout.sealos.io/w.shop": "01A 40% Raised"});
+        assert!(
+            draft_of(&renamed, 0, false, emergency).is_err(),
+            "it has its 40% still"
+        );
     }
 }
