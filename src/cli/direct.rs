@@ -1,6 +1,7 @@
 //! Lowering without a daemon: the routed objects are written from here, stamped so that the next daemon recognises
 //! it as its own. Nothing here can raise a weight.
 
+mod clear;
 mod error;
 
 pub(super) use error::Error;
@@ -90,7 +91,13 @@ impl Written {
     }
 }
 
-impl Order<'_> {
+impl<'a> Order<'a> {
+    /// The object as a lowering takes it, where nothing of others is written.
+    fn lowered(&self, target: &Target<'a>, json: &Value) -> Target<'a> {
+        let claimed = self.claimed.get(target.object());
+        target.for_lowering(json, claimed.map_or(&[][..], Vec::as_slice))
+    }
+
     /// Whether what cannot be read is written all the same, as the daemon does it. What somebody sets to a weight above
     /// 0 may be a raise.
     fn is_blind(&self) -> bool {
@@ -378,7 +385,10 @@ async fn attempt(cluster: &Reach, target: &Target<'_>, order: Order<'_>) -> Resu
         }
         read => read?,
     };
-    let (written, write) = draft(target, json.as_ref(), order)?;
+    let (written, write) = match draft(target, json.as_ref(), order) {
+        Ok(drafted) => drafted,
+        Err(error) => return Err(clear::refused(cluster, target, json.as_ref(), (order, error)).await),
+    };
     let done = match (&write, &json) {
         (Write::Patch(patch), Some(json)) => patched(cluster, target, json, patch).await,
         (
@@ -466,11 +476,15 @@ async fn patched(
 }
 
 fn draft(target: &Target<'_>, json: Option<&Value>, order: Order<'_>) -> Result<(Written, Write), Error> {
-    let claimed = order.claimed.get(target.object()).map_or(&[][..], Vec::as_slice);
     let target = &match json {
-        Some(json) if !order.may_raise => target.for_lowering(json, claimed),
+        Some(json) if !order.may_raise => order.lowered(target, json),
         _ => target.clone(),
     };
+    if let Some(json) = json.filter(|_| !order.may_raise)
+        && let Some(nothing) = clear::nothing_to_lower(target, json)
+    {
+        return Ok(nothing);
+    }
     let absent = || target.absent().filter(|_| json.is_none());
     let seen = match (json, absent()) {
         (Some(json), _) => match target.read(json) {

@@ -26,6 +26,7 @@ mod meaning;
 mod migrate;
 mod output;
 mod output_to;
+mod overdue;
 mod ownership;
 mod plan;
 mod progress;

@@ -4,6 +4,7 @@
 use super::connect::Reach;
 use super::direct::{self, Order, Written};
 use super::emergency;
+use super::overdue::{alike, overdue};
 use super::progress::Progress;
 use super::report::{Ended, Entry};
 use super::wait::{self, Stand};
@@ -226,7 +227,7 @@ impl Pursuit<'_> {
                 () = tokio::time::sleep(self.pause(looks)) => {}
                 _ = tokio::signal::ctrl_c() => {
                     for (task, components) in open {
-                        entries.append(&mut self.give_up(task, &components, "stopped waiting").await);
+                        entries.append(&mut self.give_up(task, &alike(components, "stopped waiting")).await);
                     }
                     break;
                 }
@@ -334,7 +335,7 @@ impl Pursuit<'_> {
             Ok(rollout) => rollout,
             Err(error) if late => {
                 let why = format!("it cannot be read: {error}");
-                return (Vec::new(), self.give_up(task, &components, &why).await);
+                return (Vec::new(), self.give_up(task, &alike(components, &why)).await);
             }
             // A hiccup is waited out: the command stands where it was written.
             Err(error) => {
@@ -386,15 +387,12 @@ impl Pursuit<'_> {
                 }
             }
             if !raises.is_empty() {
-                ended.append(&mut self.give_up(task, &raises, NOBODY).await);
+                ended.append(&mut self.give_up(task, &alike(raises, NOBODY)).await);
             }
             return (Vec::new(), ended);
         }
         if late {
-            let names: Vec<String> = waiting.iter().map(|(c, _)| c.clone()).collect();
-            let why = waiting.iter().map(|(_, m)| m.as_str()).next().unwrap_or_default();
-            let why = format!("not done within {}s: {why}", self.timeout.as_secs());
-            ended.append(&mut self.give_up(task, &names, &why).await);
+            ended.append(&mut self.give_up(task, &overdue(waiting, self.timeout)).await);
             return (Vec::new(), ended);
         }
         if let Some((component, message)) = waiting.first() {
@@ -501,14 +499,19 @@ impl Pursuit<'_> {
     }
 
     /// Stops waiting: a raise is taken back if nobody took it up, a lowering stays and is obeyed later.
-    async fn give_up(&self, task: &Task, components: &[String], why: &str) -> Vec<Entry> {
-        let nobody = why == NOBODY;
+    /// Each component has its own reason.
+    async fn give_up(&self, task: &Task, components: &[(String, String)]) -> Vec<Entry> {
+        let nobody = components.iter().all(|(_, why)| why == NOBODY);
         let lowers = if nobody {
-            let each = components.iter().map(|c| self.lowers(task, &task.rollout, c));
+            let each = components
+                .iter()
+                .map(|(c, _)| self.lowers(task, &task.rollout, c));
             !futures::future::join_all(each).await.contains(&false)
         } else {
             // What a daemon may have raised since is no lowering for that.
-            components.iter().all(|c| task.lowers(written(&task.rollout, c)))
+            components
+                .iter()
+                .all(|(c, _)| task.lowers(written(&task.rollout, c)))
         };
         let (result, what) = if lowers {
             let what = if nobody {
@@ -539,7 +542,7 @@ impl Pursuit<'_> {
         };
         components
             .iter()
-            .map(|c| task.entry(c, result, format!("{why}; {what}")))
+            .map(|(c, why)| task.entry(c, result, format!("{why}; {what}")))
             .collect()
     }
 }

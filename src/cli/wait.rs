@@ -4,7 +4,7 @@ use crate::rollout::command::{Command, Verb};
 use crate::rollout::reason::State;
 use crate::rollout::several;
 use crate::rollout::spec::GradualRollout;
-use crate::rollout::status::{CommandResult, ComponentStatus};
+use crate::rollout::status::{CommandResult, ComponentStatus, HistoryEntry};
 use crate::rollout::weight::Weight;
 
 /// How a command stands for one component.
@@ -109,6 +109,15 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
     }
     if ended && weight.written == goal && weight.observed == Some(goal) {
         return back(found, "");
+    }
+    // What is read in part is observed by nobody as a whole; a lowering that ended was read back in each part of it.
+    let lowered = |h: &HistoryEntry| h.to == goal && h.to < h.from && h.at >= outcome.at;
+    if ended
+        && weight.written == goal
+        && weight.observed.is_none()
+        && found.history.last().is_some_and(lowered)
+    {
+        return back(found, &format!(": {}", found.message));
     }
     if weight.asked == goal {
         return Stand::Waiting(format!("{now} ({})", found.message));
@@ -252,6 +261,38 @@ mod tests {
             stand(&set, &ok(at(10, 10, Some(10))), "shop"),
             Stand::Done("at 10%".into())
         );
+    }
+
+    #[test]
+    fn a_lowering_that_was_read_back_in_each_part_of_an_object_is_done_although_nobody_saw_it_as_a_whole() {
+        let set = command(Verb::Set, Some(10));
+        for (from, at_time, is_done) in [
+            (40, "2026-03-02T09:00:02Z", true),
+            (40, "2026-03-02T08:00:00Z", false),
+            (5, "2026-03-02T09:00:02Z", false),
+        ] {
+            let mut rollout = answered(at(10, 10, None), CommandResult::Accepted, "shop: going to 10%");
+            rollout.status.as_mut().unwrap().components[0].history = vec![HistoryEntry {
+                at: at_time.parse().unwrap(),
+                from: Weight::from_percent(from).unwrap(),
+                to: Weight::from_percent(10).unwrap(),
+                reason: Reason::Manual,
+                message: String::new(),
+                who: None,
+                id: None,
+            }];
+            let stood = stand(&set, &rollout, "shop");
+            assert_eq!(matches!(&stood, Stand::Done(_)), is_done, "{stood:?}");
+            let shop = &mut rollout.status.as_mut().unwrap().components[0];
+            shop.lowering = Some(Lowering {
+                id: "01B".into(),
+                weight: Weight::ZERO,
+                reason: Reason::DriftReverted,
+                at: "2026-03-02T09:00:03Z".parse().unwrap(),
+                emergency: false,
+            });
+            assert!(matches!(stand(&set, &rollout, "shop"), Stand::Waiting(_)));
+        }
     }
 
     #[test]

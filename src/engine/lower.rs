@@ -201,6 +201,7 @@ async fn attempt_once(
         },
     };
     let target = &target.for_lowering(&json, &told.claimed);
+    let json = cleared(doors, target, json, known).await?;
     if target.read(&json).is_err() && target.leads_nowhere(&json) {
         // There is nothing to take away, and nothing to write it to.
         let left = format!("{}: no route leads to the canary any more", target.object());
@@ -210,6 +211,10 @@ async fn attempt_once(
             .unwrap_or_else(PoisonError::into_inner)
             .insert(left);
         return Ok(());
+    }
+    if let Some(renamed) = target.renamed(&json).filter(|_| target.read(&json).is_err()) {
+        *known = None;
+        return Err(Trouble::Other(renamed));
     }
     let left = target.left(&json);
     let stuck = (!left.stuck.is_empty()).then(|| left.stuck.join("; "));
@@ -278,6 +283,22 @@ async fn attempt_once(
         tracing::warn!(%object, left, "lowered, and not all of it");
     }
     Ok(())
+}
+
+/// The object without our rules and our mirror, where no weight of it can be lowered: they go at once, whatever the rest
+/// waits for.
+async fn cleared(
+    doors: &Doors,
+    target: &Target<'_>,
+    json: Arc<Value>,
+    known: &mut Option<Arc<Value>>,
+) -> Result<Arc<Value>, Trouble> {
+    let Some((patch, _)) = target.clear(&json) else {
+        return Ok(json);
+    };
+    let answer = timed(doors.patch(target, &json, &patch)).await?;
+    doors.cache.put(target.object(), answer.clone());
+    Ok(known.insert(answer).clone())
 }
 
 /// Whether what can be written of an object bears an order's mark already, and is where it goes.

@@ -278,11 +278,15 @@ pub(super) fn see(
         // What an object says that stands for a selection depends on what was found, too.
         match memo.read_beside(at, target, (&json, selects), routed.last(), claims) {
             Ok(object) => {
+                // Who takes its requests to the canary says more than that they do not arrive.
+                let taken = object.left.as_ref().filter(|left| left.all);
+                let taken = taken.map(|left| left.message.clone());
                 routed.push(object);
-                seen.obstacle = seen.obstacle.take().or_else(|| memo.unreached(at));
+                let obstacle = seen.obstacle.take().or(taken);
+                seen.obstacle = obstacle.or_else(|| memo.unreached(at));
             }
             Err(error) => {
-                wrong.get_or_insert_with(|| error.to_string());
+                wrong.get_or_insert_with(|| target.renamed(&json).unwrap_or_else(|| error.to_string()));
                 if target.leads_nowhere(&json) {
                     // It gives the canary nothing, as one that is gone.
                     routed.push(Routed {

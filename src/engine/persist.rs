@@ -173,8 +173,9 @@ fn abandoned(
         };
         let left = named(before, namespace)
             .into_iter()
-            .find(|key| !claims.iter().any(|k| k.overlaps(key)))
-            .map(|key| key.to_string());
+            .find(|key| !claims.iter().any(|k| k.overlaps(key)));
+        let renamed = left.as_ref().and_then(followed).unwrap_or_default();
+        let left = left.map(|key| key.to_string());
         let left = left.or_else(|| {
             let pairs = pairs(&planned.component);
             let lost = self::pairs(before).into_iter().find(|pair| !pairs.contains(pair));
@@ -188,7 +189,7 @@ fn abandoned(
                 path: format!("spec.components[{i}].routers"),
                 message: format!(
                     "{left} would be left with its share of {} at {}, and nobody would watch over it: put it back into \
-                     the routers, or roll {} back (or detach it), and this is taken up then",
+                     the routers, or roll {} back (or detach it), and this is taken up then{renamed}",
                     planned.name(),
                     c.weight.written.max(c.weight.asked),
                     planned.name()
@@ -197,6 +198,20 @@ fn abandoned(
         }
     }
     problems
+}
+
+/// How the resource follows a named route that was renamed, and keeps its share: whatever has the pair is watched over in
+/// between.
+fn followed(key: &ClaimKey) -> Option<String> {
+    let Part::Route { route, .. } = &key.part else {
+        return None;
+    };
+    (route != "*").then(|| {
+        format!(
+            "; if {route} was only renamed, take the names out of this router first, so that it goes by the pair, and write \
+             the new name in a second edit"
+        )
+    })
 }
 
 /// What a component routes, beside the marks that bear its name.
@@ -289,6 +304,37 @@ mod tests {
             read(&raw(&nginx), &status, &[]).is_err(),
             "canaries in another namespace"
         );
+    }
+
+    #[test]
+    fn a_renamed_route_is_followed_in_two_edits_and_who_tries_it_in_one_is_told_so() {
+        let named = |routes: &[&str]| {
+            let mut shop = component("shop", "apps");
+            if !routes.is_empty() {
+                shop["routers"][0]["istio"]["virtualServices"][0]["routes"] = json!(routes);
+            }
+            shop
+        };
+        let problems = |before: &Value, now: &Value| {
+            let shop = ComponentStatus {
+                name: "shop".into(),
+                definition: Some(Box::new(serde_json::from_value(before.clone()).unwrap())),
+                ..ComponentStatus::default()
+            };
+            let status = GradualRolloutStatus {
+                components: vec![shop],
+                ..GradualRolloutStatus::default()
+            };
+            read(&raw(now), &status, &[]).err().unwrap_or_default()
+        };
+        let told = problems(&named(&["p"]), &named(&["pp"]));
+        assert!(
+            told[0].message.contains("http/p would be left")
+                && told[0].message.contains("if p was only renamed"),
+            "{told:?}"
+        );
+        assert_eq!(problems(&named(&["p"]), &named(&[])).len(), 0, "the first edit");
+        assert_eq!(problems(&named(&[]), &named(&["pp"])).len(), 0, "the second");
     }
 
     #[test]

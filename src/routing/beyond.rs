@@ -83,7 +83,7 @@ impl Routes<'_> {
             let leads = |entry: &Value| destination::leads_to(entry, canary);
             let share = if entries.iter().any(leads) {
                 Some(given(entries, 0, true, leads))
-            } else if named(route) && self.may_lead(route) {
+            } else if named(route) && self.may_lead_unasked(json, route) {
                 None
             } else {
                 return None;

@@ -220,6 +220,18 @@ impl<'a> Routes<'a> {
             || all.any(|destination| may_reach(destination, canary))
     }
 
+    /// The same; our own mirror stands where it was asked for, and is no riddle.
+    pub(super) fn may_lead_unasked(&self, json: &Value, route: &Value) -> bool {
+        if !self.mirror(json).is_some_and(|mirror| mirror.is_on(route)) {
+            return self.may_lead(route);
+        }
+        let mut theirs = route.clone();
+        if let Some(theirs) = theirs.as_object_mut() {
+            theirs.remove("mirror");
+        }
+        self.may_lead(&theirs)
+    }
+
     fn form(&self) -> Form {
         Form {
             list: self.list(),

@@ -73,8 +73,24 @@ impl<'a> Target<'a> {
     pub fn leads_nowhere(&self, json: &Value) -> bool {
         let (routes, rules) = (self.way.istio(), self.way.gateway_api());
         seen::expect_object(&self.object, json).is_ok()
+            && self.renamed(json).is_none()
             && (routes.is_some_and(|routes| routes.leads_nowhere(json))
                 || rules.is_some_and(|rules| rules.leads_nowhere(&self.object, json)))
+    }
+
+    /// What takes our rules and our mirror off an object in which a lowering finds no weight to write, for its pair is not in
+    /// it any more, and the object as it is then; `None` where there is such a weight, or nothing of ours. They lead to
+    /// the canary all the same, and nobody else takes them off.
+    pub fn clear(&self, json: &Value) -> Option<(ObjectPatch, Value)> {
+        let routes = self.way.istio()?;
+        if seen::expect_object(&self.object, json).is_err() || self.finest(json).is_ok() {
+            return None;
+        }
+        let mut draft = self.draft(json);
+        routes.strip(json, &mut draft);
+        let patch = draft.unmarked().ok().flatten()?;
+        let after = with(json, &patch);
+        Some((patch, after))
     }
 
     /// What a lowering of this object leaves, as sentences: routes of others that give the canary something, and
@@ -209,16 +225,8 @@ impl<'a> Target<'a> {
             return patch;
         }
         let strip = |json: &Value| {
-            let mut rest = json.clone();
-            if let Some(ObjectPatch {
-                body: PatchBody::Json(ours),
-                ..
-            }) = self.detach(json)
-            {
-                // It was computed from this very object, so it fits; if not, nothing is taken off.
-                drop(json_patch::patch(&mut rest, &ours));
-            }
-            rest
+            self.detach(json)
+                .map_or_else(|| json.clone(), |patch| with(json, &patch))
         };
         let is_ours = |route: Option<&str>| {
             let Some((picked, names)) = self.picked(json) else {
@@ -321,6 +329,15 @@ impl Left {
             .collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
+}
+
+/// An object with a patch that was computed from it.
+fn with(json: &Value, patch: &ObjectPatch) -> Value {
+    let mut after = json.clone();
+    let PatchBody::Json(operations) = &patch.body;
+    // It was computed from this very object, so it fits; if not, nothing is changed.
+    drop(json_patch::patch(&mut after, operations));
+    after
 }
 
 /// Deleting what was read, and nothing else.

@@ -5,7 +5,7 @@ use super::error::RoutingError;
 use super::istio::{Carrier, Routes};
 use super::object::ObjectRef;
 use super::patch::{Change, Draft, path};
-use super::preview::{http, memory};
+use super::preview::{http, is_own, memory};
 use super::seen::text;
 use crate::rollout::weight::Weight;
 use serde::{Deserialize, Serialize};
@@ -88,7 +88,8 @@ impl Mirror {
 
 impl Routes<'_> {
     /// Our mirror, as it is remembered. One of whose routes is gone may have been renamed, as weights follow a renamed
-    /// route: then it is on each route with our pair that has exactly this mirror, too.
+    /// route: then it is on each route with our pair that has exactly this mirror, too; or, where none with the
+    /// pair has it, on those that lead to one of the pair: the other may have been taken out as well.
     pub(super) fn mirror(&self, json: &Value) -> Option<Mirror> {
         let mut mirror = memory(self.component, json)?.mirror?;
         let names = |known: &String| {
@@ -102,7 +103,13 @@ impl Routes<'_> {
                 let route = http(json).get(stray.at);
                 route.is_some_and(|route| mirror.is_alike(route))
             });
-            let renamed: Vec<String> = renamed.map(|s| s.name.unwrap_or_default().to_owned()).collect();
+            let mut renamed: Vec<String> = renamed.map(|s| s.name.unwrap_or_default().to_owned()).collect();
+            if renamed.is_empty() {
+                let single = http(json).iter().filter(|route| {
+                    !is_own(self.component, route) && self.goes_to_one_arm(route) && mirror.is_alike(route)
+                });
+                renamed.extend(single.map(|route| text(route, "/name").unwrap_or_default().to_owned()));
+            }
             mirror.routes.extend(renamed);
             mirror.routes.dedup();
         }

@@ -31,6 +31,7 @@ mod pair;
 mod parents;
 mod patch;
 mod preview;
+mod renamed;
 mod rogues;
 mod seen;
 mod service;

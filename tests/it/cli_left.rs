@@ -78,3 +78,17 @@ async fn a_route_without_control_is_not_lowered_and_the_remedy_that_is_named_is_
         "a route of nothing is one that Istio refuses"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_testers_go_from_an_object_without_the_pair_whether_that_puts_everything_back_or_not() {
+    let testers = json!({"name": "gradual-rollout-shop-testers-0", "route": [to("v2", 100)]});
+    for command in [&EMERGENCY[..], &ROLLBACK[..]] {
+        for (arm, expected) in [("v1", 0), ("v2", 3)] {
+            let cluster = with(json!([testers, {"name": "p", "route": [to(arm, 100)]}])).await;
+            let (code, out, err) = cluster.run(command).await;
+            assert_eq!(code, expected, "{arm} {command:?}: {out}{err}");
+            let first = canary(&cluster, "/spec/http/0/name");
+            assert_eq!(first, "p", "{arm} {command:?}: {out}{err}");
+        }
+    }
+}

@@ -303,3 +303,32 @@ async fn what_is_raised_beside_a_copied_route_after_a_rollback_is_back_and_not_g
     assert_ne!(condition(&world, "Ready").1, "RollingBack");
     assert_eq!(world.store.list(ROUTES).len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_by_another_name_that_has_the_share_we_gave_it_is_going_back_until_somebody_mends_it() {
+    let world = world(&[("shop", &[])]);
+    world.until("5%", |w| is_at(w, "shop", 5)).await;
+    world.pass(5).await;
+    let renamed = json!({"name": "p", "route": [to("v1", Some(95)), to("v9", Some(5))]});
+    edit(&world, "shop", &[renamed]);
+    world.pass(5).await;
+    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+    world.pass(60).await;
+    let shop = world.component("shop");
+    assert!(shop.lowering.is_some(), "{shop:#?}");
+    assert_eq!(condition(&world, "RolledBack").0, "False");
+    let status = world.object()["status"].to_string();
+    assert!(
+        status.contains("gives shop-v9") && status.contains("the canary by another name"),
+        "{status}"
+    );
+    edit(&world, "shop", &[route("p", 5)]);
+    world
+        .until("back", |w| {
+            is_at(w, "shop", 0) && w.component("shop").lowering.is_none()
+        })
+        .await;
+    world
+        .until("told", |w| condition(w, "RolledBack").0 == "True")
+        .await;
+}

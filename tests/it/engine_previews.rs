@@ -364,3 +364,35 @@ async fn deleted_with_keep_the_weight_stays_and_testers_and_mirror_go() {
         "nor a mirror, nor a mark"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_takes_testers_and_mirror_off_a_route_without_the_pair_and_is_over_where_nothing_leads_to_the_canary()
+ {
+    for (arm, is_over) in [("shop-v1", true), ("shop-v2", false)] {
+        for name in ["main", "renamed"] {
+            let world = world();
+            world
+                .until("25%", |w| w.weight("shop") == 25 && rules(w) == [RULE, "main"])
+                .await;
+            let mut vs = world.vs("shop");
+            let main = &mut vs["spec"]["http"][1];
+            main["name"] = name.into();
+            let mut entries = main["route"].as_array().unwrap().clone();
+            entries.retain(|entry| entry["destination"]["host"].as_str().unwrap().starts_with(arm));
+            entries[0].as_object_mut().unwrap().remove("weight");
+            main["route"] = entries.into();
+            world.store.put(vs).unwrap();
+            world.pass(5).await;
+            world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+            world
+                .until("what is ours is off", |w| {
+                    rules(w) == [name] && w.vs("shop")["spec"]["http"][0].get("mirror").is_none()
+                })
+                .await;
+            world.pass(30).await;
+            let shop = world.component("shop");
+            assert_eq!(shop.state, State::RolledBack);
+            assert_eq!(shop.lowering.is_none(), is_over, "{arm} {name}: {shop:#?}");
+        }
+    }
+}

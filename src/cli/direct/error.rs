@@ -12,6 +12,9 @@ pub(in crate::cli) enum Error {
     /// The object is not what the rollout says.
     #[error(transparent)]
     Routing(Box<RoutingError>),
+    /// The canary goes by another name in the object.
+    #[error("{0}")]
+    Renamed(String),
     /// A hook was not read or set.
     #[error("{0}")]
     Hook(String),
@@ -59,7 +62,9 @@ impl Error {
             Self::Cluster(by_hand::Error::Refused { .. }) => {
                 "read the refusal (a webhook, a policy or a quota), then lower it by hand: kubectl edit"
             }
-            Self::Routing(_) => "it is not what the resource says: lower it by hand: kubectl edit",
+            Self::Routing(_) | Self::Renamed(_) => {
+                "it is not what the resource says: lower it by hand: kubectl edit"
+            }
             Self::Hook(_) | Self::Mute(_) => "set its weight to 0 there by hand",
             Self::Unread(_) => "look there whether it is at 0%, or run it again once its GET answers",
             Self::Stamp(_) => "lower it by hand: kubectl edit",

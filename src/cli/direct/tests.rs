@@ -18,6 +18,10 @@ fn shop(canary: u32) -> Value {
 }
 
 fn drafted(canary: u32, to: u16, may_raise: bool, emergency: bool) -> Written {
+    draft_of(&shop(canary), to, may_raise, emergency).unwrap().0
+}
+
+fn draft_of(json: &Value, to: u16, may_raise: bool, emergency: bool) -> Result<(Written, Write), Error> {
     let Some(Manifest::Rollout(rollout, _)) = manifest::read("x", &example("shop", "default")).pop() else {
         unreachable!()
     };
@@ -44,7 +48,7 @@ fn drafted(canary: u32, to: u16, may_raise: bool, emergency: bool) -> Written {
         claimed: &Claimed::new(),
     };
     let all = crate::routing::targets(component(&rollout, "shop").unwrap(), "default");
-    draft(&all[0], Some(&shop(canary)), order).unwrap().0
+    draft(&all[0], Some(json), order)
 }
 
 #[test]
@@ -203,4 +207,34 @@ fn another_emergency_marks_a_controller_anew_and_restarts_no_pod() {
     assert_eq!(same, spec, "a restart for a mark");
     let marked = |change: &Change| change.to.as_deref() == Some("01B 0% Emergency");
     assert!(second.changes.iter().any(marked), "{:?}", second.changes);
+}
+
+#[test]
+fn an_object_without_the_pair_loses_what_is_ours_and_is_back_where_nothing_else_leads_to_the_canary() {
+    let to = |arm: &str| json!({"route": [{"destination": {"host": "shop", "subset": arm}}]});
+    let mut testers = to("canary");
+    testers["name"] = json!("gradual-rollout-shop-testers-0");
+    for emergency in [false, true] {
+        let with = |routes: Value| {
+            let mut object = shop(40);
+            object["spec"]["http"] = routes;
+            draft_of(&object, 0, false, emergency)
+        };
+        let (written, write) = with(json!([testers, to("control")])).unwrap();
+        assert_eq!((written.to, written.already), (Weight::ZERO, false));
+        assert!(matches!(write, Write::Patch(patch) if patch.changes.len() == 1));
+        let (written, write) = with(json!([to("control")])).unwrap();
+        assert_eq!(
+            (written.to, written.already, write),
+            (Weight::ZERO, true, Write::Nothing)
+        );
+        assert!(with(json!([testers, to("canary")])).is_err());
+        let mut renamed = shop(40);
+        renamed["spec"]["http"][0]["route"][0]["destination"]["subset"] = json!("v9");
+        renamed["metadata"]["annotations"] = json!({"rollout.sealos.io/w.shop": "01A 40% Raised"});
+        assert!(
+            draft_of(&renamed, 0, false, emergency).is_err(),
+            "it has its 40% still"
+        );
+    }
 }

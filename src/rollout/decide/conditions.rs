@@ -14,6 +14,21 @@ struct Counts {
     completed: usize,
     going: usize,
     back: usize,
+    lost: usize,
+}
+
+impl Counts {
+    /// How far the rollback is, for people.
+    fn rolled_back(&self) -> String {
+        let mut text = format!("{} of {} rolled back", self.back, self.total);
+        if self.lost > 0 {
+            text = format!("{text}, {} not sure to be back: see Ready", self.lost);
+        }
+        if self.going > 0 {
+            text = format!("{text}, {} still going back", self.going);
+        }
+        text
+    }
 }
 
 /// The longest message of a condition, in characters.
@@ -33,10 +48,10 @@ impl Desk<'_> {
         }
         let count = |state| self.status.components.iter().filter(|c| c.state == state).count();
         let (total, completed) = (self.status.components.len(), count(State::Completed));
-        let (going, back) = self.on_the_way_and_back();
+        let (going, back, lost) = self.on_the_way_and_back();
         let paused = self.plan.paused || self.status.components.iter().any(|c| c.paused_by.is_some());
         let mut progress = format!("{completed}/{total}");
-        for (n, what) in [(back, "back"), (going, "going back")] {
+        for (n, what) in [(back, "back"), (lost, "not back"), (going, "going back")] {
             if n > 0 {
                 progress = format!("{progress}, {n} {what}");
             }
@@ -51,10 +66,11 @@ impl Desk<'_> {
             completed,
             going,
             back,
+            lost,
         };
         let (ready, reason, message) = self.headline(phase, &counts, &claimed, paused);
         let none = |text: &str| text.to_owned();
-        let stuck = back + going + claimed.len() > 0 || self.seen.invalid.is_some();
+        let stuck = back + lost + going + claimed.len() > 0 || self.seen.invalid.is_some();
         let stalled = if stuck {
             message.clone()
         } else {
@@ -77,17 +93,9 @@ impl Desk<'_> {
             ),
             (
                 "RolledBack",
-                back > 0 && going == 0 && self.not_back().is_none(),
+                back > 0 && going + lost == 0,
                 "Plan",
-                match going {
-                    0 if self.not_back().is_some() => {
-                        format!(
-                            "{back} of {total} rolled back, and not all of it is sure to be back: see Ready"
-                        )
-                    }
-                    0 => format!("{back} of {total} rolled back"),
-                    n => format!("{back} of {total} rolled back, {n} still going back"),
-                },
+                counts.rolled_back(),
             ),
             (
                 "Paused",
@@ -129,6 +137,7 @@ impl Desk<'_> {
             completed,
             going,
             back,
+            lost: _,
         } = *counts;
         if let Some(problem) = &self.seen.invalid {
             (false, "InvalidSpec", problem.chars().take(1024).collect())
@@ -138,6 +147,8 @@ impl Desk<'_> {
             (false, "RollingBack", self.who_goes_back())
         } else if let Some((reason, lost)) = self.not_back() {
             (false, reason, lost)
+        } else if let Some((reason, taken)) = self.taken() {
+            (false, reason, taken)
         } else if self.phase_failed {
             (
                 false,
@@ -191,16 +202,17 @@ impl Desk<'_> {
         (!named.is_empty()).then(|| several::told(&named, ROOM, several::IN_STATUS))
     }
 
-    /// How many were rolled back: those whose traffic is still on its way, and those whose is back. On its way is not
-    /// back: whoever waits for a rollback waits for the traffic.
-    fn on_the_way_and_back(&self) -> (usize, usize) {
+    /// How many were rolled back: those whose traffic is still on its way, those whose is back, and those whose reaches the
+    /// canary all the same, or may. On its way is not back: whoever waits for a rollback waits for the traffic.
+    fn on_the_way_and_back(&self) -> (usize, usize, usize) {
         let rolled = self
             .status
             .components
             .iter()
             .filter(|c| c.state == State::RolledBack);
         let (going, back) = rolled.partition::<Vec<_>, _>(|c| c.lowering.is_some());
-        (going.len(), back.len())
+        let lost = self.lost().len();
+        (going.len(), back.len().saturating_sub(lost), lost)
     }
 
     /// Whose traffic is on its way back, and what keeps it.

@@ -56,19 +56,54 @@ impl Desk<'_> {
         }
     }
 
-    /// The components that were put back and whose requests reach the canary all the same, or may; and a code for it.
-    pub(super) fn not_back(&self) -> Option<(&'static str, String)> {
+    /// The components that were put back and whose requests reach the canary all the same, or may: whether nobody knows,
+    /// and a sentence.
+    pub(super) fn lost(&self) -> Vec<(bool, String)> {
         let back = |c: &&ComponentStatus| c.state == State::RolledBack && c.lowering.is_none() && !c.detached;
         let all = self.status.components.iter().enumerate();
-        let lost: Vec<(bool, String)> = all
-            .filter(|(_, c)| back(c))
+        all.filter(|(_, c)| back(c))
             .filter_map(|(i, c)| {
                 let seen = self.sight(i);
                 let unknown = seen.unknown && matches!(seen.routers, Routers::Unreadable(_));
                 let left = c.left.as_ref().filter(|left| left.all || unknown)?;
                 Some((unknown, format!("{}: {}", c.name, left.message)))
             })
-            .collect();
+            .collect()
+    }
+
+    /// The components that were not put back, and of whose requests the canary gets all that something before their routes
+    /// takes: no weight says so. And a code for it.
+    pub(super) fn taken(&self) -> Option<(&'static str, String)> {
+        let on = |c: &&ComponentStatus| {
+            !matches!(c.state, State::RolledBack | State::Completed) && c.lowering.is_none() && !c.detached
+        };
+        let all = self.status.components.iter().enumerate();
+        let taken = all.filter(|(_, c)| on(c)).filter_map(|(i, c)| {
+            let seen = self.sight(i);
+            let objects: &[Routed] = match &seen.routers {
+                Routers::Read(objects) => objects,
+                Routers::Unreadable(_) => &seen.partly,
+                Routers::Unread | Routers::Claimed(_) => &[],
+            };
+            let left = objects
+                .iter()
+                .filter_map(|o| o.left.as_ref())
+                .find(|left| left.all)?;
+            Some((c.left.is_some(), format!("{}: {}", c.name, left.message)))
+        });
+        let taken: Vec<(bool, String)> = taken.collect();
+        let reason = if taken.iter().any(|(fell, _)| *fell) {
+            "NotLowered"
+        } else {
+            "Ineligible"
+        };
+        let each: Vec<String> = taken.into_iter().map(|(_, says)| says).collect();
+        (!each.is_empty()).then(|| (reason, several::told(&each, ROOM, several::IN_STATUS)))
+    }
+
+    /// Those that were put back and are not sure to be there, and a code for it.
+    pub(super) fn not_back(&self) -> Option<(&'static str, String)> {
+        let lost = self.lost();
         let reason = if lost.iter().any(|(unknown, _)| *unknown) {
             "RouterUnreadable"
         } else {

@@ -290,3 +290,40 @@ fn of_rules_with_the_same_matches_the_first_takes_all_and_a_raise_behind_it_is_r
     let turned = http_route(&[rules[1].clone(), rules[0].clone()]);
     assert_eq!(target.unreached(&turned), None, "ours is the first");
 }
+
+#[test]
+fn a_canary_by_another_name_that_has_what_our_mark_gave_it_is_not_back() {
+    let marked = |mut object: Value, weight: u16| {
+        let mark = stamp("01A", percent(weight)).to_string();
+        object["metadata"]["annotations"] = json!({"rollout.sealos.io/w.shop": mark});
+        object
+    };
+    let two = |other: &str, weight: i64| {
+        service(&[json!({"name": "p", "route": [to("v1", Some(100 - weight)), to(other, Some(weight))]})])
+    };
+    let rule = |other: &str, weight: i64| http_route(&[backends(&[("old", 100 - weight), (other, weight)])]);
+    for (routers, object, told) in [
+        (istio(""), marked(two("v9", 40), 40), Some("shop subset v9 40%")),
+        (
+            istio(", routes: [p]"),
+            marked(two("v9", 40), 40),
+            Some("shop subset v9 40%"),
+        ),
+        (istio(""), marked(two("v9", 40), 0), None),
+        (istio(""), marked(two("v9", 30), 40), None),
+        (istio(""), marked(two("v2", 40), 40), None),
+        (istio(""), marked(service(&[single("p", "v1")]), 40), None),
+        (GATEWAY.to_owned(), marked(rule("newer", 40), 40), Some("newer")),
+        (GATEWAY.to_owned(), marked(rule("newer", 10), 40), None),
+        (GATEWAY.to_owned(), rule("newer", 40), None),
+    ] {
+        let component = component(&routers);
+        let target = &targets(&component, "apps")[0];
+        let says = target.renamed(&object);
+        assert_eq!(says.is_some(), told.is_some(), "{says:?} {object:#}");
+        if let (Some(says), Some(told)) = (says, told) {
+            assert!(says.contains(told) && says.contains("40%"), "{says}");
+            assert!(!target.leads_nowhere(&object));
+        }
+    }
+}

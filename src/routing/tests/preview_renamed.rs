@@ -58,3 +58,36 @@ fn a_mirror_of_another_share_on_a_renamed_route_is_theirs() {
         "{object:#}"
     );
 }
+
+#[test]
+fn what_is_ours_goes_from_an_object_without_the_pair_whatever_still_leads_to_the_canary() {
+    let component = component(SHOP);
+    let target = &targets(&component, "apps")[0];
+    for (subset, nowhere) in [("v1", true), ("v2", false)] {
+        for is_renamed in [false, true] {
+            let mut object = previewed();
+            if is_renamed {
+                renamed(&mut object);
+            }
+            let http = object["spec"]["http"].as_array_mut().unwrap();
+            let route = http
+                .iter_mut()
+                .find(|route| route.get("mirror").is_some())
+                .unwrap();
+            route["route"] = json!([{"destination": {"host": "shop", "subset": subset}}]);
+            let target = target.for_lowering(&object, &[]);
+            assert!(!target.leads_nowhere(&object), "testers and copies arrive");
+            let (patch, after) = target.clear(&object).unwrap();
+            serve(&patch, &mut object).unwrap();
+            assert_eq!(object["spec"], after["spec"]);
+            for ours in ["gradual-rollout", "mirror", "rollout.sealos.io/p."] {
+                assert!(!object.to_string().contains(ours), "{ours}: {object:#}");
+            }
+            assert_eq!(target.leads_nowhere(&object), nowhere);
+            assert_eq!(target.clear(&object), None, "once");
+        }
+    }
+    let whole = previewed();
+    let with_the_pair = target.for_lowering(&whole, &[]).clear(&whole);
+    assert_eq!(with_the_pair, None, "there they go with the weight");
+}

@@ -163,11 +163,47 @@ fn requests_that_reach_the_canary_beside_a_lowered_weight_are_told_until_they_ar
             all,
             "{ready:?}"
         );
-        assert_eq!(condition(&world, "RolledBack").0 == "False", all);
+        let rolled_back = condition(&world, "RolledBack");
+        let (says, progress) = if all {
+            (
+                "0 of 2 rolled back, 1 not sure to be back: see Ready",
+                "0/2, 1 not back",
+            )
+        } else {
+            ("1 of 2 rolled back", "0/2, 1 back")
+        };
+        assert_eq!(rolled_back.0 == "False", all);
+        assert_eq!(rolled_back.2, says);
+        assert_eq!(world.status.progress.as_deref(), Some(progress));
         mend(&mut world, 0);
         world.ticks(2);
         assert_eq!(world.component("alpha").left, None);
         assert_eq!(condition(&world, "RolledBack").0, "True");
+    }
+}
+
+#[test]
+fn a_component_whose_requests_all_reach_the_canary_beside_its_weight_is_not_ready_while_it_walks() {
+    for all in [true, false] {
+        let mut world = at_ten();
+        world.objects.get_mut("alpha").unwrap()[0].left = Some(LeftOver {
+            message: "route \"all\" stands before ours and gives the canary 100%".into(),
+            all,
+        });
+        world.ticks(2);
+        let (status, reason, message) = condition(&world, "Ready");
+        assert_eq!(status == "False", all, "{reason}: {message}");
+        assert_eq!(
+            reason == "Ineligible" && message.contains("alpha") && message.contains("gives the canary 100%"),
+            all
+        );
+        world.say(Verb::Set, "alpha", Some(weight(50)));
+        world.ticks(3);
+        let reason = condition(&world, "Ready").1;
+        assert_eq!(reason == "NotLowered", all, "{reason}");
+        mend(&mut world, 0);
+        world.ticks(2);
+        assert_eq!(condition(&world, "Ready").0, "True");
     }
 }
 
