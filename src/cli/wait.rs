@@ -1,7 +1,7 @@
 //! Has it been done? Judged from the rollout's status alone, component by component.
 
 use crate::rollout::command::{Command, Verb};
-use crate::rollout::reason::State;
+use crate::rollout::reason::{Reason, State};
 use crate::rollout::several;
 use crate::rollout::spec::GradualRollout;
 use crate::rollout::status::{CommandResult, ComponentStatus, HistoryEntry};
@@ -111,7 +111,10 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
         return back(found, "");
     }
     // What is read in part is observed by nobody as a whole; a lowering that ended was read back in each part of it.
-    let lowered = |h: &HistoryEntry| h.to == goal && h.to < h.from && h.at >= outcome.at;
+    let lowered = |h: &HistoryEntry| {
+        let fell = h.to < h.from || h.to == h.from && h.reason == Reason::Manual;
+        h.to == goal && fell && h.at >= outcome.at
+    };
     if ended
         && weight.written == goal
         && weight.observed.is_none()
@@ -185,7 +188,6 @@ mod tests {
     use crate::cli::find::example;
     use crate::cli::manifest::{self, Manifest};
     use crate::rollout::command::Wish;
-    use crate::rollout::reason::Reason;
     use crate::rollout::status::{
         CommandOutcome, ComponentStatus, GradualRolloutStatus, LeftOver, Lowering, RouterStatus, Weights,
     };
@@ -268,6 +270,7 @@ mod tests {
         let set = command(Verb::Set, Some(10));
         for (from, at_time, is_done) in [
             (40, "2026-03-02T09:00:02Z", true),
+            (10, "2026-03-02T09:00:02Z", true),
             (40, "2026-03-02T08:00:00Z", false),
             (5, "2026-03-02T09:00:02Z", false),
         ] {

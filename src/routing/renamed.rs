@@ -92,11 +92,11 @@ fn is_named(names: Option<&[String]>, route: &Value) -> bool {
 }
 
 /// Who, beside control, has the share in a route without the canary, where a destination that says no weight has `unsaid`.
-fn held<'j>(
-    (entries, unsaid, given): (&'j [Value], i64, Weight),
+fn held(
+    (entries, unsaid, given): (&[Value], i64, Weight),
     canary: impl Fn(&Value) -> bool,
     control: impl Fn(&Value) -> bool,
-) -> Option<&'j Value> {
+) -> Option<&Value> {
     let weight = |entry: &Value| match entry.get("weight") {
         None | Some(Value::Null) => Some(unsaid),
         Some(value) => value.as_i64().filter(|weight| (0..=MAX).contains(weight)),
