@@ -471,6 +471,11 @@ fn draft(target: &Target<'_>, json: Option<&Value>, order: Order<'_>) -> Result<
         Some(json) if !order.may_raise => target.for_lowering(json, claimed),
         _ => target.clone(),
     };
+    if let Some(json) = json.filter(|json| !order.may_raise && target.leads_nowhere(json))
+        && target.read(json).is_err()
+    {
+        return Ok((nothing_of_ours(target, json), Write::Nothing));
+    }
     let absent = || target.absent().filter(|_| json.is_none());
     let seen = match (json, absent()) {
         (Some(json), _) => match target.read(json) {
@@ -563,6 +568,20 @@ fn draft(target: &Target<'_>, json: Option<&Value>, order: Order<'_>) -> Result<
         left,
     };
     Ok((written, write))
+}
+
+/// Nothing of an object is the component's any more; what else leads to the canary is told.
+fn nothing_of_ours(target: &Target<'_>, json: &Value) -> Written {
+    Written {
+        object: target.object().clone(),
+        from: Some(Weight::ZERO),
+        to: Weight::ZERO,
+        changes: Vec::new(),
+        already: true,
+        stands: true,
+        unmarked: None,
+        left: target.left(json),
+    }
 }
 
 fn reason(command: &Command) -> Reason {

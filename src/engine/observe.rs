@@ -283,18 +283,24 @@ pub(super) fn see(
             }
             Err(error) => {
                 wrong.get_or_insert_with(|| error.to_string());
-                if target.leads_nowhere(&json) {
-                    // It gives the canary nothing, as one that is gone.
-                    routed.push(Routed {
-                        object: target.object().to_string(),
-                        absent: true,
-                        ..Routed::default()
-                    });
+                let claimed = claims();
+                let lowering = target.for_lowering(&json, &claimed);
+                let nothing = || Routed {
+                    object: target.object().to_string(),
+                    absent: true,
+                    left: over(&lowering.left(&json)),
+                    ..Routed::default()
+                };
+                if lowering.leads_nowhere(&json) {
+                    // Nothing of ours gives the canary anything, as one that is gone.
+                    routed.push(nothing());
                 } else if let Some((object, unknown)) = in_part(target, &json, claims) {
                     seen.unknown |= unknown;
                     routed.push(object);
                 } else {
                     seen.unknown = true;
+                    // What is known all the same is told.
+                    routed.extend(Some(nothing()).filter(|object| object.left.is_some()));
                 }
             }
         }

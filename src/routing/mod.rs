@@ -34,6 +34,7 @@ mod preview;
 mod rogues;
 mod seen;
 mod service;
+mod spelt;
 mod stamp;
 mod stock;
 mod switch_config_map;
