@@ -157,7 +157,7 @@ impl Routes<'_> {
     }
 
     /// Where the routes stand that lead to control and not to the canary.
-    pub(super) fn to_control(&self, json: &Value) -> Vec<usize> {
+    pub(super) fn controls(&self, json: &Value) -> Vec<usize> {
         let (canary, control) = (&self.pair.canary, &self.pair.control);
         let to = |route: &Value, arm| {
             destination::entries(route)
@@ -299,8 +299,8 @@ impl Rules<'_> {
         rules.as_array().is_some_and(|rules| rules.iter().all(open))
     }
 
-    /// See [`Routes::to_control`].
-    pub(super) fn to_control(self, object: &ObjectRef, json: &Value) -> Vec<usize> {
+    /// See [`Routes::controls`].
+    pub(super) fn controls(self, object: &ObjectRef, json: &Value) -> Vec<usize> {
         let home = &object.namespace;
         let [canary, control] = [&self.route.canary, &self.route.control].map(|arm| self.any_port(arm, home));
         let to = |rule: &Value, arm| {

@@ -86,8 +86,8 @@ pub enum RoutingError {
     },
     /// A route has a destination, and not as the resource spells it.
     #[error(
-        "{object}: route {route} has the {arm} destination {destination} only as {found}: write {destination} there, or have \
-         the resource name what stands there; traffic goes back all the same"
+        "{object}: route {route} has the {arm} destination {destination}: write it there as the resource does, or have the \
+         resource name what stands there; traffic goes back all the same"
     )]
     SpeltOtherwise {
         /// The object.
@@ -96,10 +96,8 @@ pub enum RoutingError {
         route: String,
         /// `canary` or `control`.
         arm: &'static str,
-        /// The destination as the resource spells it.
+        /// The destination as the resource spells it, and as it stands there.
         destination: String,
-        /// As it stands there.
-        found: String,
     },
     /// The pair has no share of its route, so no share of it can be moved.
     #[error(

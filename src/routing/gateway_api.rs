@@ -285,8 +285,7 @@ impl<'a> Rules<'a> {
                         object: object.clone(),
                         route: label.clone(),
                         arm,
-                        destination: describe(wanted),
-                        found,
+                        destination: format!("{} only as {found}", describe(wanted)),
                     },
                     None => RoutingError::MissingDestination {
                         object: object.clone(),

@@ -309,8 +309,7 @@ impl<'a> Routes<'a> {
                         object: object.clone(),
                         route: label.clone(),
                         arm,
-                        destination: describe(wanted),
-                        found,
+                        destination: format!("{} only as {found}", describe(wanted)),
                     },
                     None => RoutingError::MissingDestination {
                         object: object.clone(),

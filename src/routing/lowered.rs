@@ -99,9 +99,9 @@ impl<'a> Target<'a> {
             return (Vec::new(), Vec::new());
         }
         let (routes, rules) = (self.way.istio(), self.way.gateway_api());
-        let of_routes = routes.map(|routes| (routes.to_control(json), routes.beside(json)));
+        let of_routes = routes.map(|routes| (routes.controls(json), routes.beside(json)));
         let of = &self.object;
-        let of_rules = || rules.map(|rules| (rules.to_control(of, json), rules.beside(of, json)));
+        let of_rules = || rules.map(|rules| (rules.controls(of, json), rules.beside(of, json)));
         of_routes.or_else(of_rules).unwrap_or_default()
     }
 
