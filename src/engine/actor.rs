@@ -99,7 +99,6 @@ pub(super) enum Done {
     Lowered {
         component: String,
         id: String,
-        left: BTreeSet<String>,
     },
     Detached {
         component: String,

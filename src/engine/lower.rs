@@ -14,8 +14,8 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -79,8 +79,6 @@ pub(super) struct Told {
     pub(super) recorded: Recorded,
     /// Something has no traffic any more, and waits for the status.
     pub(super) waits: Arc<AtomicBool>,
-    /// What a lowering did not reach, as sentences.
-    pub(super) left: Arc<Mutex<BTreeSet<String>>>,
     /// What anybody claims of the component's objects: where it cannot be told which route is meant, not another's.
     pub(super) claimed: Vec<ClaimKey>,
     /// What its selections find and is another's.
@@ -203,13 +201,8 @@ async fn attempt_once(
     let target = &target.for_lowering(&json, &told.claimed);
     let json = cleared(doors, target, json, known).await?;
     if target.read(&json).is_err() && target.leads_nowhere(&json) {
-        // There is nothing to take away, and nothing to write it to.
-        let left = format!("{}: no route leads to the canary any more", target.object());
-        tracing::warn!(object = %target.object(), left, "nothing to lower");
-        told.left
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(left);
+        // There is nothing to take away, and nothing to write it to: it is as low as it can be.
+        tracing::info!(object = %target.object(), "nothing to lower: none of its routes has the pair");
         return Ok(());
     }
     if let Some(renamed) = target.renamed(&json).filter(|_| target.read(&json).is_err()) {
@@ -233,7 +226,15 @@ async fn attempt_once(
         .ok()
         .filter(|seen| !seen.is_silent())
         .map_or(order.weight, |seen| seen.lowest.min(order.weight));
-    let weight = target.at_most(&json, ceiling).map_err(|e| unfit(known, &e))?;
+    let weight = match (target.at_most(&json, ceiling), &stuck) {
+        (Ok(weight), _) => weight,
+        // What is out of reach says more than what cannot be found.
+        (Err(_), Some(stuck)) => {
+            *known = None;
+            return Err(Trouble::Other(stuck.clone()));
+        }
+        (Err(error), None) => return Err(unfit(known, &error)),
+    };
     let stamp = stamp(&order.id, weight, &order.reason.to_string()).map_err(other)?;
     let mode = if order.emergency {
         WriteMode::Emergency { at }

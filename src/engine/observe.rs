@@ -287,19 +287,9 @@ pub(super) fn see(
             }
             Err(error) => {
                 wrong.get_or_insert_with(|| target.renamed(&json).unwrap_or_else(|| error.to_string()));
-                if target.leads_nowhere(&json) {
-                    // It gives the canary nothing, as one that is gone.
-                    routed.push(Routed {
-                        object: target.object().to_string(),
-                        absent: true,
-                        ..Routed::default()
-                    });
-                } else if let Some((object, unknown)) = in_part(target, &json, claims) {
-                    seen.unknown |= unknown;
-                    routed.push(object);
-                } else {
-                    seen.unknown = true;
-                }
+                let (object, unknown) = amiss(target, &json, claims);
+                seen.unknown |= unknown;
+                routed.extend(object);
             }
         }
     }
@@ -355,13 +345,29 @@ fn put(target: &Target<'_>, json: Option<&Value>, object: routing::Seen) -> Rout
     }
 }
 
-/// What can be read of an object that is not as the resource has it, and whether that is not all there is to know.
-fn in_part(target: &Target<'_>, json: &Value, claims: Claims<'_>) -> Option<(Routed, bool)> {
+/// What can be read of an object that is not as the resource has it, if anything, and whether that is not all there is to
+/// know.
+fn amiss(target: &Target<'_>, json: &Value, claims: Claims<'_>) -> (Option<Routed>, bool) {
     let claims = claims();
-    let read = target.in_part(json, &claims)?;
+    let lowering = target.for_lowering(json, &claims);
+    let left = over(&lowering.left(json));
+    let nothing = |left: Option<LeftOver>| Routed {
+        object: target.object().to_string(),
+        absent: true,
+        left,
+        ..Routed::default()
+    };
+    if lowering.leads_nowhere(json) {
+        // Nothing of ours gives the canary anything, as one that is gone.
+        return (Some(nothing(left)), false);
+    }
+    let Some(read) = target.in_part(json, &claims) else {
+        // What is known all the same is told.
+        return (left.map(|left| nothing(Some(left))), true);
+    };
     let mut routed = put(target, Some(json), read.seen);
-    routed.left = over(&target.for_lowering(json, &claims).left(json));
-    Some((routed, read.unknown))
+    routed.left = left;
+    (Some(routed), read.unknown)
 }
 
 /// What else of an object gives the canary requests.

@@ -102,8 +102,13 @@ impl<'j> Stray<'j> {
         }
     }
 
+    /// Whether a destination is among those that are the canary's.
+    pub(super) fn has_canary(&self, entry: usize) -> bool {
+        self.canary.iter().any(|slot| slot.at == entry)
+    }
+
     /// Whether the pair has no share of its route.
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         Self::sum(&self.canary) == Some(0) && Self::sum(&self.control) == Some(0)
     }
 
@@ -236,13 +241,13 @@ impl Owners<'_> {
         });
         let renamed = missing && all.iter().any(is_renamed);
         let alone = all.is_empty() && nowhere;
+        // One that is named and not there may have been renamed, and have lost control as well.
+        let gone = !gone(form.list, json, self.names).is_empty();
         let stuck = lone.into_iter().filter(|lone| match self.names {
-            Some(names) => names.iter().any(|n| Some(n.as_str()) == lone.name),
-            None => {
-                alone
-                    && !lone
-                        .name
-                        .is_some_and(|n| claimed.contains(n) || marked.contains(n))
+            Some(names) if names.iter().any(|n| Some(n.as_str()) == lone.name) => true,
+            Some(_) | None => {
+                let is_free = |n: &str| !claimed.contains(n) && !marked.contains(n);
+                alone && (gone || self.names.is_none()) && lone.name.is_none_or(is_free)
             }
         });
         let stuck: Vec<Lone<'j>> = stuck.collect();
@@ -273,15 +278,7 @@ impl Owners<'_> {
 
     /// The routes of a list that others name.
     fn claimed(&self, list: &'static str) -> BTreeSet<String> {
-        let named = self.claims.iter().filter_map(|claim| match &claim.part {
-            Part::Route {
-                list: theirs, route, ..
-            } if claim.object == *self.object && *theirs == list => {
-                Some(route.clone()).filter(|route| route != "*")
-            }
-            Part::Route { .. } | Part::Whole | Part::Stamp(_) => None,
-        });
-        named.collect()
+        claimed(self.object, self.claims, list)
     }
 
     /// Those that others have marks on.
@@ -289,6 +286,26 @@ impl Owners<'_> {
         let marked = originals::routes_of_others(json, &stamp_key(self.component), list);
         marked.into_iter().collect()
     }
+}
+
+/// The routes of a list that claims name.
+pub(super) fn claimed(object: &ObjectRef, claims: &[ClaimKey], list: &'static str) -> BTreeSet<String> {
+    let named = claims.iter().filter_map(|claim| match &claim.part {
+        Part::Route {
+            list: theirs, route, ..
+        } if claim.object == *object && *theirs == list => Some(route.clone()).filter(|route| route != "*"),
+        Part::Route { .. } | Part::Whole | Part::Stamp(_) => None,
+    });
+    named.collect()
+}
+
+/// Of the routes that a resource names those that are not in the list.
+pub(super) fn gone<'n>(list: &str, json: &Value, names: Option<&'n [String]>) -> Vec<&'n str> {
+    let all = json.pointer(&format!("/spec/{list}")).and_then(Value::as_array);
+    let there =
+        |name: &str| all.is_some_and(|all| all.iter().any(|route| text(route, "/name") == Some(name)));
+    let names = names.into_iter().flatten().map(String::as_str);
+    names.filter(|name| !there(name)).collect()
 }
 
 /// The component's stamp on an object.
@@ -314,7 +331,7 @@ impl Picked<'_> {
                 lone.label, self.control
             ),
             None => format!(
-                "{object}: whether {noun} {} leads to the canary cannot be told, for it delegates, mirrors, or names it \
+                "{object}: whether {noun} {} leads to the canary cannot be told, for it delegates, or names it \
                  otherwise than the resource does: give it back the pair",
                 lone.label
             ),

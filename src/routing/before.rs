@@ -7,6 +7,7 @@ use super::destination::label;
 use super::istio::{Carrier, Routes};
 use super::object::ObjectRef;
 use super::preview::{http, is_own};
+use super::seen::member;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -37,18 +38,16 @@ impl Routes<'_> {
         headers(rule).difference(&users).find_map(|header| {
             let mut wanted = matches(rule);
             wanted.retain(|m| m.get("headers").is_some_and(|h| h.get(header.as_str()).is_some()));
-            taker(http(json), at, &wanted, fine)
+            taker("http", http(json), at, &wanted, fine)
         })
     }
 
     /// A sentence on a route that is never reached, for another stands before it and takes all of its requests.
     pub(super) fn unreached(&self, object: &ObjectRef, json: &Value) -> Option<String> {
-        if !self.takes_previews() {
-            return None;
-        }
         let carriers = self.carriers(object, json).ok()?;
+        let (list, all) = (self.list(), self.routes(json));
         carriers.iter().find_map(|carrier| {
-            let taker = taker(http(json), carrier.at, &matches(carrier.json), |at, route| {
+            let taker = taker(list, all, carrier.at, &matches(carrier.json), |at, route| {
                 is_own(self.component, route) || carriers.iter().any(|carrier| carrier.at == at)
             })?;
             Some(format!(
@@ -58,28 +57,42 @@ impl Routes<'_> {
             ))
         })
     }
+
+    /// The routes of the router's list.
+    pub(super) fn routes<'j>(&self, json: &'j Value) -> &'j [Value] {
+        member(json, &format!("/spec/{}", self.list()))
+            .and_then(Value::as_array)
+            .map_or(&[], Vec::as_slice)
+    }
 }
 
 /// The first route before the place `at` that takes all that `wanted` asks for, as people call it; `None` when something
 /// is left for it. A `wanted` of no matches is every request. Routes that `is_fine` says are not looked at.
 fn taker(
+    list: &str,
     routes: &[Value],
     at: usize,
     wanted: &[&Map<String, Value>],
     is_fine: impl Fn(usize, &Value) -> bool,
 ) -> Option<String> {
-    let at = taker_at(routes, at, wanted, is_fine)?;
-    Some(label("http", at, routes.get(at)?))
+    let at = taker_at(list, routes, at, wanted, is_fine)?;
+    Some(label(list, at, routes.get(at)?))
 }
 
 /// The place of the first route before the place `at` that takes all of what the route there asks for, of those that are
 /// `among`.
-pub(super) fn taker_among(routes: &[Value], at: usize, among: impl Fn(usize) -> bool) -> Option<usize> {
+pub(super) fn taker_among(
+    list: &str,
+    routes: &[Value],
+    at: usize,
+    among: impl Fn(usize) -> bool,
+) -> Option<usize> {
     let wanted = matches(routes.get(at)?);
-    taker_at(routes, at, &wanted, |at, _| !among(at))
+    taker_at(list, routes, at, &wanted, |at, _| !among(at))
 }
 
 fn taker_at(
+    list: &str,
     routes: &[Value],
     at: usize,
     wanted: &[&Map<String, Value>],
@@ -100,8 +113,15 @@ fn taker_at(
     };
     let takes = |wanted: &Map<String, Value>| {
         before().find(|(_, route)| {
-            let matches = matches(route);
-            matches.is_empty() || matches.iter().any(|m| covers(m, wanted))
+            let mut matches = matches(route);
+            if matches.is_empty() {
+                matches.push(&everything);
+            }
+            let takes = |wide: &&Map<String, Value>| match list {
+                "http" => covers(wide, wanted),
+                _ => takes_connections(list, wide, wanted),
+            };
+            matches.iter().any(takes)
         })
     };
     let mut takers = wanted.into_iter().map(takes);
@@ -143,6 +163,24 @@ fn covers(wide: &Map<String, Value>, narrow: &Map<String, Value>) -> bool {
     })
 }
 
+/// Whether a match of a tls or tcp route leaves nothing for one behind it. Which ports, gateways and workloads are meant
+/// is known before any connection comes, so a match without them is wider, and the first in the list counts. Of names and
+/// addresses the one that is more exact wins over TLS, wherever it stands; over TCP no route is read behind one without.
+fn takes_connections(list: &str, wide: &Map<String, Value>, narrow: &Map<String, Value>) -> bool {
+    let asked = |of: &'_ Map<String, Value>, member: &str| of.get(member).filter(|v| !v.is_null()).cloned();
+    let names = |of: &Map<String, Value>| -> Vec<String> {
+        let names = of.get("sniHosts").and_then(Value::as_array).into_iter().flatten();
+        names.filter_map(Value::as_str).map(str::to_lowercase).collect()
+    };
+    let (theirs, wanted) = (names(wide), names(narrow));
+    wide.keys().all(|member| match member.as_str() {
+        "sniHosts" => !wanted.is_empty() && wanted.iter().all(|name| theirs.contains(name)),
+        member => asked(wide, member).is_none_or(|asks| asked(narrow, member) == Some(asks)),
+    }) && (list == "tcp"
+        || theirs.is_empty() == wanted.is_empty()
+            && asked(wide, "destinationSubnets") == asked(narrow, "destinationSubnets"))
+}
+
 /// Whether every path, method or authority meets a condition. Every path begins with `/`.
 fn takes_any(condition: &Value) -> bool {
     let says = |how: &str, what: &[&str]| {
@@ -171,7 +209,7 @@ mod tests {
 
     fn taken(before: &Value, wanted: &Value) -> bool {
         let routes = [json!({"match": before}), json!({"match": wanted})];
-        taker(&routes, 1, &matches(&routes[1]), |_, _| false).is_some()
+        taker("http", &routes, 1, &matches(&routes[1]), |_, _| false).is_some()
     }
 
     #[test]
@@ -214,6 +252,44 @@ mod tests {
                 !taken(&json!([{"uri": {"prefix": "/api/v2"}}]), &wanted),
                 "{wanted}"
             );
+        }
+    }
+
+    #[test]
+    fn of_connections_the_first_route_with_the_same_match_takes_all_and_a_more_exact_one_is_reached() {
+        let takes = |list: &str, before: &Value, wanted: &Value| {
+            let routes = [json!({"match": before}), json!({"match": wanted})];
+            taker(list, &routes, 1, &matches(&routes[1]), |_, _| false).is_some()
+        };
+        let (a, ab) = (
+            json!([{"port": 443, "sniHosts": ["a.x.io"]}]),
+            json!([{"port": 443, "sniHosts": ["b.x.io", "A.x.io"]}]),
+        );
+        for (list, before, wanted, taken) in [
+            ("tls", &a, &a, true),
+            ("tls", &ab, &a, true),
+            ("tls", &a, &ab, false),
+            ("tls", &json!([{"sniHosts": ["a.x.io"]}]), &a, true),
+            ("tls", &json!([{"port": 444, "sniHosts": ["a.x.io"]}]), &a, false),
+            ("tls", &json!([{"port": 443, "sniHosts": ["*.x.io"]}]), &a, false),
+            ("tls", &json!([]), &a, false),
+            ("tcp", &json!([{"port": 80}]), &json!([{"port": 80}]), true),
+            ("tcp", &json!([{"port": 81}]), &json!([{"port": 80}]), false),
+            ("tcp", &json!([]), &json!([{"port": 80}]), true),
+            (
+                "tcp",
+                &json!([{"port": 80, "gateways": ["edge"]}]),
+                &json!([{"port": 80}]),
+                false,
+            ),
+            (
+                "tcp",
+                &json!([{"port": 80, "destinationSubnets": ["10.0.0.0/8"]}]),
+                &json!([{"port": 80}]),
+                false,
+            ),
+        ] {
+            assert_eq!(takes(list, before, wanted), taken, "{list} {before} {wanted}");
         }
     }
 

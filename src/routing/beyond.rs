@@ -6,6 +6,7 @@ use super::gateway_api::{RULES, Rules};
 use super::istio::Routes;
 use super::object::ObjectRef;
 use super::pair::share;
+use super::preview::is_anybodys;
 use super::seen::{member, text};
 use super::twins::twin;
 use super::{backend, destination};
@@ -62,10 +63,25 @@ fn given(entries: &[Value], unsaid: i64, alone: bool, leads: impl Fn(&Value) -> 
     }
 }
 
+/// Whether each of some matches asks for one of these.
+fn chooses(matches: Option<&Value>, by: &[&str]) -> bool {
+    let all = matches.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let chosen = |one: &Value| {
+        by.iter()
+            .any(|member| one.get(*member).is_some_and(|asks| !asks.is_null()))
+    };
+    !all.is_empty() && all.iter().all(chosen)
+}
+
 impl Routes<'_> {
     /// Every route that leads to the canary and does not carry the pair; of those that the resource names also what may
     /// lead there in a way that nobody can tell the share of.
-    pub(super) fn lone<'j>(&self, json: &'j Value) -> Vec<Lone<'j>> {
+    pub(super) fn lone<'j>(&self, object: &ObjectRef, json: &'j Value) -> Vec<Lone<'j>> {
+        let strays = if self.lowering.is_some() {
+            self.strays(object, json)
+        } else {
+            Vec::new()
+        };
         let list = self.list();
         let routes = member(json, &format!("/spec/{list}")).and_then(Value::as_array);
         let (canary, control) = (&self.pair.canary, &self.pair.control);
@@ -77,13 +93,13 @@ impl Routes<'_> {
         let lone = |(at, route): (usize, &'j Value)| {
             let entries = destination::entries(route);
             let to = |arm| entries.iter().any(|entry| destination::goes_to(entry, arm));
-            if super::preview::is_anybodys(route) || to(canary) && to(control) {
+            if is_anybodys(route) || to(canary) && to(control) || strays.iter().any(|stray| stray.at == at) {
                 return None;
             }
             let leads = |entry: &Value| destination::leads_to(entry, canary);
             let share = if entries.iter().any(leads) {
                 Some(given(entries, 0, true, leads))
-            } else if named(route) && self.may_lead_unasked(json, route) {
+            } else if named(route) && self.may_lead_unseen(route) {
                 None
             } else {
                 return None;
@@ -116,6 +132,77 @@ impl Routes<'_> {
         })
     }
 
+    /// Whether a route may lead to the canary in a way that nobody can tell the share of: by another object, or by a pool
+    /// that both arms are in. A mirror is no share.
+    fn may_lead_unseen(&self, route: &Value) -> bool {
+        let (canary, control) = (&self.pair.canary, &self.pair.control);
+        let unseen = |entry: &Value| {
+            let reaches = entry
+                .get("destination")
+                .is_some_and(|to| destination::may_reach(to, canary));
+            reaches && !destination::leads_to(entry, canary) && !destination::leads_to(entry, control)
+        };
+        route.get("delegate").is_some_and(Value::is_object) || destination::entries(route).iter().any(unseen)
+    }
+
+    /// Whether all that may lead to the canary says so itself, in lists that can be read.
+    pub(super) fn is_open(&self, json: &Value) -> bool {
+        ["http", "tls", "tcp"].into_iter().all(|list| {
+            let Some(routes) = member(json, &format!("/spec/{list}")) else {
+                return true;
+            };
+            let open = |route: &Value| is_anybodys(route) || !self.may_lead_unseen(route);
+            routes.as_array().is_some_and(|routes| routes.iter().all(open))
+        })
+    }
+
+    /// Where the routes stand that lead to control and not to the canary.
+    pub(super) fn controls(&self, json: &Value) -> Vec<usize> {
+        let (canary, control) = (&self.pair.canary, &self.pair.control);
+        let to = |route: &Value, arm| {
+            destination::entries(route)
+                .iter()
+                .any(|e| destination::leads_to(e, arm))
+        };
+        let routes = self.routes(json).iter().enumerate();
+        let alone = routes.filter(|(_, route)| to(route, control) && !to(route, canary));
+        alone.map(|(at, _)| at).collect()
+    }
+
+    /// What leads to the canary beside the lone routes, where none has the pair: mirrors, and routes of other lists.
+    pub(super) fn beside(&self, json: &Value) -> Vec<String> {
+        let of = |list: &'static str| {
+            let routes = member(json, &format!("/spec/{list}")).and_then(Value::as_array);
+            let routes = routes.into_iter().flatten().enumerate();
+            routes.filter_map(move |(at, route)| {
+                let leads = |entry: &Value| destination::leads_to(entry, &self.pair.canary);
+                let weight = destination::entries(route).iter().any(leads);
+                if is_anybodys(route) || weight && list == self.list() || !self.may_lead(route) {
+                    return None;
+                }
+                let does = if weight { "leads" } else { "mirrors requests" };
+                Some(format!(
+                    "route {} {does} to the canary",
+                    destination::label(list, at, route)
+                ))
+            })
+        };
+        ["http", "tls", "tcp"].into_iter().flat_map(of).collect()
+    }
+
+    /// Whether a route says of each of its requests more than where it goes: it is for some of the clients.
+    pub(super) fn is_choosy(&self, json: &Value, at: usize) -> bool {
+        let matches = self.routes(json).get(at).and_then(|route| route.get("match"));
+        let by = [
+            "headers",
+            "withoutHeaders",
+            "queryParams",
+            "sourceLabels",
+            "sourceNamespace",
+        ];
+        chooses(matches, &by)
+    }
+
     /// The lone route that takes all requests of the route at a place, for it stands before it.
     pub(super) fn taken_by<'l, 'j>(
         &self,
@@ -123,10 +210,7 @@ impl Routes<'_> {
         at: usize,
         lone: &'l [Lone<'j>],
     ) -> Option<&'l Lone<'j>> {
-        if self.list() != "http" {
-            return None;
-        }
-        let taker = taker_among(super::preview::http(json), at, |at| {
+        let taker = taker_among(self.list(), self.routes(json), at, |at| {
             lone.iter().any(|lone| lone.at == at)
         })?;
         lone.iter().find(|lone| lone.at == taker)
@@ -138,11 +222,11 @@ impl Rules<'_> {
     pub(super) fn lone<'j>(self, object: &ObjectRef, json: &'j Value) -> Vec<Lone<'j>> {
         let home = &object.namespace;
         let rules = member(json, "/spec/rules").and_then(Value::as_array);
-        // The same back end on another port is the same canary, unless the port is what tells it from control.
-        let apart = backend::place(&self.route.canary, home).0 != backend::place(&self.route.control, home).0;
-        let canary = Backend {
-            port: self.route.canary.port.filter(|_| !apart),
-            ..self.route.canary.clone()
+        let canary = self.any_port(&self.route.canary, home);
+        let strays = if self.lowering.is_some() {
+            self.strays(object, json)
+        } else {
+            Vec::new()
         };
         let named = |rule: &Value| {
             let name = text(rule, "/name");
@@ -152,13 +236,14 @@ impl Rules<'_> {
         let lone = |(at, rule): (usize, &'j Value)| {
             let entries = backend::entries(rule);
             let to = |arm: &Backend| entries.iter().any(|entry| backend::goes_to(entry, arm, home));
-            if to(&self.route.canary) && to(&self.route.control) {
+            if to(&self.route.canary) && to(&self.route.control) || strays.iter().any(|stray| stray.at == at)
+            {
                 return None;
             }
             let leads = |entry: &Value| backend::goes_to(entry, &canary, home);
             let share = if entries.iter().any(leads) {
                 Some(given(entries, 1, false, leads))
-            } else if named(rule) && self.may_lead(object, rule) {
+            } else if named(rule) && self.may_lead_unseen(object, rule) {
                 None
             } else {
                 return None;
@@ -176,9 +261,90 @@ impl Rules<'_> {
     /// See [`Routes::leads_to_control`].
     pub(super) fn leads_to_control(self, object: &ObjectRef, json: &Value) -> bool {
         let rules = member(json, "/spec/rules").and_then(Value::as_array);
-        let control = |entry: &Value| backend::goes_to(entry, &self.route.control, &object.namespace);
+        let arm = self.any_port(&self.route.control, &object.namespace);
+        let control = |entry: &Value| backend::goes_to(entry, &arm, &object.namespace);
         let mut entries = rules.into_iter().flatten().flat_map(backend::entries);
         entries.any(control)
+    }
+
+    /// One of the pair on whichever port: the same back end on another is the same, unless the port is what tells the two
+    /// apart.
+    pub(super) fn any_port(self, arm: &Backend, home: &str) -> Backend {
+        let apart = backend::place(&self.route.canary, home).0 != backend::place(&self.route.control, home).0;
+        Backend {
+            port: arm.port.filter(|_| !apart),
+            ..arm.clone()
+        }
+    }
+
+    /// See [`Routes::may_lead_unseen`]: a back end that both arms are, for no port is said.
+    fn may_lead_unseen(self, object: &ObjectRef, rule: &Value) -> bool {
+        let home = &object.namespace;
+        let arms = [&self.route.canary, &self.route.control].map(|arm| self.any_port(arm, home));
+        let pool = Backend {
+            port: None,
+            ..self.route.canary.clone()
+        };
+        let is_arm = |entry: &Value| arms.iter().any(|arm| backend::goes_to(entry, arm, home));
+        let unseen = |entry: &Value| backend::goes_to(entry, &pool, home) && !is_arm(entry);
+        backend::entries(rule).iter().any(unseen)
+    }
+
+    /// See [`Routes::is_open`].
+    pub(super) fn is_open(self, object: &ObjectRef, json: &Value) -> bool {
+        let Some(rules) = member(json, "/spec/rules") else {
+            return true;
+        };
+        let open = |rule: &Value| !self.may_lead_unseen(object, rule);
+        rules.as_array().is_some_and(|rules| rules.iter().all(open))
+    }
+
+    /// See [`Routes::controls`].
+    pub(super) fn controls(self, object: &ObjectRef, json: &Value) -> Vec<usize> {
+        let home = &object.namespace;
+        let [canary, control] = [&self.route.canary, &self.route.control].map(|arm| self.any_port(arm, home));
+        let to = |rule: &Value, arm| {
+            backend::entries(rule)
+                .iter()
+                .any(|e| backend::goes_to(e, arm, home))
+        };
+        let rules = member(json, "/spec/rules").and_then(Value::as_array);
+        let rules = rules.into_iter().flatten().enumerate();
+        let alone = rules.filter(|(_, rule)| to(rule, &control) && !to(rule, &canary));
+        alone.map(|(at, _)| at).collect()
+    }
+
+    /// See [`Routes::beside`].
+    pub(super) fn beside(self, object: &ObjectRef, json: &Value) -> Vec<String> {
+        let home = &object.namespace;
+        let canary = self.any_port(&self.route.canary, home);
+        let rules = member(json, "/spec/rules").and_then(Value::as_array);
+        let mirrors = |(at, rule): (usize, &Value)| {
+            let weight = backend::entries(rule)
+                .iter()
+                .any(|e| backend::goes_to(e, &canary, home));
+            let says = || {
+                format!(
+                    "rule {} mirrors requests to the canary",
+                    destination::label(RULES, at, rule)
+                )
+            };
+            (!weight && self.may_lead(object, rule)).then(says)
+        };
+        rules
+            .into_iter()
+            .flatten()
+            .enumerate()
+            .filter_map(mirrors)
+            .collect()
+    }
+
+    /// See [`Routes::is_choosy`].
+    pub(super) fn is_choosy(json: &Value, at: usize) -> bool {
+        chooses(
+            json.pointer(&format!("/spec/rules/{at}/matches")),
+            &["headers", "queryParams"],
+        )
     }
 
     /// See [`Routes::taken_by`].

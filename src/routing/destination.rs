@@ -1,6 +1,7 @@
 //! Routes and destinations: which is which, and what people call them.
 
 use super::seen::text;
+use super::service::service_of;
 use crate::rollout::router_spec::Destination;
 use serde_json::Value;
 
@@ -47,6 +48,14 @@ pub(super) fn leads_to(entry: &Value, other: &Destination) -> bool {
     let subset = text(destination, "/subset").filter(|subset| !subset.is_empty());
     let ports_differ = matches!((other.port, port(entry)), (Some(wanted), Some(found)) if wanted != found);
     may_reach(destination, other) && subset == other.subset.as_deref() && !ports_differ
+}
+
+/// The same of one Service for certain, as it is read in the namespace `home`: what is told apart by it may be written.
+pub(super) fn is_spelt(entry: &Value, other: &Destination, home: &str) -> bool {
+    let host = text(entry, "/destination/host").unwrap_or_default();
+    let service = service_of(host, home);
+    let same = host == other.host || service.is_some() && service == service_of(&other.host, home);
+    same && leads_to(entry, other)
 }
 
 /// The destinations of a route.

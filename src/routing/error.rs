@@ -84,6 +84,21 @@ pub enum RoutingError {
         /// The destination that is missing.
         destination: String,
     },
+    /// A route has a destination, and not as the resource spells it.
+    #[error(
+        "{object}: route {route} has the {arm} destination {destination}: write it there as the resource does, or have the \
+         resource name what stands there; traffic goes back all the same"
+    )]
+    SpeltOtherwise {
+        /// The object.
+        object: ObjectRef,
+        /// The route.
+        route: String,
+        /// `canary` or `control`.
+        arm: &'static str,
+        /// The destination as the resource spells it, and as it stands there.
+        destination: String,
+    },
     /// The pair has no share of its route, so no share of it can be moved.
     #[error(
         "{object}: in route {route} both destinations have weight 0; give control the pair's share there"
@@ -214,6 +229,7 @@ impl RoutingError {
             Self::NoSuchRoute { .. } => "NoSuchRoute",
             Self::Ambiguous { .. } => "Ambiguous",
             Self::MissingDestination { .. } => "MissingDestination",
+            Self::SpeltOtherwise { .. } => "SpeltOtherwise",
             Self::EmptyPair { .. } => "EmptyPair",
             Self::TooFine { .. } => "TooFine",
             Self::NoSuchContainer { .. } => "NoSuchContainer",

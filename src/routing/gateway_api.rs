@@ -4,7 +4,7 @@
 //! one without a namespace is in the route's own. Only the pair's two weights are written; the pair keeps its sum, and
 //! whatever else the rule has keeps its own.
 
-use super::astray::{Form, Owners, Picked, Stray};
+use super::astray::{Form, Owners, Picked};
 use super::backend::{describe, entries, goes_to, identity, place, written};
 use super::destination::{label, labels};
 use super::error::RoutingError;
@@ -20,7 +20,7 @@ use serde_json::Value;
 pub(super) const RULES: &str = "rules";
 
 /// How its rules are written.
-const FORM: Form = Form {
+pub(super) const FORM: Form = Form {
     list: RULES,
     entries: "backendRefs",
     noun: "rule",
@@ -154,20 +154,6 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// Every rule that carries the pair, whatever else is wrong with it.
-    pub(super) fn strays<'j>(self, object: &ObjectRef, json: &'j Value) -> Vec<Stray<'j>> {
-        let rules = member(json, "/spec/rules").and_then(Value::as_array);
-        let rules = rules.into_iter().flatten().enumerate();
-        let goes_to = |arm: &'a Backend| move |entry: &Value| goes_to(entry, arm, &object.namespace);
-        let (canary, control) = (goes_to(&self.route.canary), goes_to(&self.route.control));
-        rules
-            .filter_map(|(at, rule)| {
-                let is: [&dyn Fn(&Value) -> bool; 2] = [&canary, &control];
-                Stray::new(FORM, (at, label(RULES, at, rule), rule), entries(rule), is)
-            })
-            .collect()
-    }
-
     /// Whether none of the object's rules can lead to the canary, by weight or as a mirror.
     pub(super) fn leads_nowhere(self, object: &ObjectRef, json: &Value) -> bool {
         let Some(spec) = json.get("spec").filter(|spec| spec.is_object()) else {
@@ -249,7 +235,11 @@ impl<'a> Rules<'a> {
         match both.as_slice() {
             [(index, rule)] => self.carrier(object, *index, rule),
             // A rule with one of the two is the likeliest to be meant, and its error names the other.
-            [] => match having(1).next() {
+            [] => match having(1).next().or_else(|| {
+                let arms = [&self.route.canary, &self.route.control];
+                let spelt = |rule: &Value| arms.iter().all(|arm| self.spelling(object, rule, arm).is_some());
+                rules.iter().enumerate().find(|(_, rule)| spelt(rule))
+            }) {
                 Some((index, rule)) => self.carrier(object, index, rule),
                 None => Err(RoutingError::NoSuchRoute {
                     object: object.clone(),
@@ -290,11 +280,19 @@ impl<'a> Rules<'a> {
                         json,
                     )?,
                 }),
-                (None, _) => Err(RoutingError::MissingDestination {
-                    object: object.clone(),
-                    route: format!("{label} (to {})", written(backends)),
-                    arm,
-                    destination: describe(wanted),
+                (None, _) => Err(match self.spelling(object, rule, wanted) {
+                    Some(found) => RoutingError::SpeltOtherwise {
+                        object: object.clone(),
+                        route: label.clone(),
+                        arm,
+                        destination: format!("{} only as {found}", describe(wanted)),
+                    },
+                    None => RoutingError::MissingDestination {
+                        object: object.clone(),
+                        route: format!("{label} (to {})", written(backends)),
+                        arm,
+                        destination: describe(wanted),
+                    },
                 }),
                 (Some((first, _)), Some((second, _))) => Err(RoutingError::Ambiguous {
                     object: object.clone(),

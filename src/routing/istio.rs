@@ -3,7 +3,7 @@
 //! As Istio reads them: a destination without a weight beside others gets nothing. Only the pair's two weights are
 //! written; the pair keeps its sum, and whatever else the route has keeps its own.
 
-use super::astray::{Form, Owners, Picked, Stray};
+use super::astray::{Form, Owners, Picked};
 use super::destination::{describe, entries, goes_to, label, labels, may_reach, written};
 use super::error::RoutingError;
 use super::object::{ClaimKey, ObjectRef, Part, place};
@@ -168,26 +168,6 @@ impl<'a> Routes<'a> {
         !is_own(self.component, route) && entries(route).iter().any(|e| goes_to(e, arm))
     }
 
-    /// Every route that carries the pair, whatever else is wrong with it.
-    pub(super) fn strays<'j>(&self, json: &'j Value) -> Vec<Stray<'j>> {
-        let list = self.list();
-        let routes = member(json, &format!("/spec/{list}")).and_then(Value::as_array);
-        let routes = routes.into_iter().flatten().enumerate();
-        let (canary, control) = (&self.pair.canary, &self.pair.control);
-        routes
-            .filter(|(_, route)| !is_own(self.component, route))
-            .filter_map(|(at, route)| {
-                let is: [&dyn Fn(&Value) -> bool; 2] = [&|e| goes_to(e, canary), &|e| goes_to(e, control)];
-                Stray::new(
-                    self.form(),
-                    (at, label(list, at, route), route),
-                    entries(route),
-                    is,
-                )
-            })
-            .collect()
-    }
-
     /// Whether none of the object's routes, of whatever list, can lead to the canary: by weight, as a mirror, or by
     /// another object that it leads on to.
     pub(super) fn leads_nowhere(&self, json: &Value) -> bool {
@@ -220,19 +200,7 @@ impl<'a> Routes<'a> {
             || all.any(|destination| may_reach(destination, canary))
     }
 
-    /// The same; our own mirror stands where it was asked for, and is no riddle.
-    pub(super) fn may_lead_unasked(&self, json: &Value, route: &Value) -> bool {
-        if !self.mirror(json).is_some_and(|mirror| mirror.is_on(route)) {
-            return self.may_lead(route);
-        }
-        let mut theirs = route.clone();
-        if let Some(theirs) = theirs.as_object_mut() {
-            theirs.remove("mirror");
-        }
-        self.may_lead(&theirs)
-    }
-
-    fn form(&self) -> Form {
+    pub(super) fn form(&self) -> Form {
         Form {
             list: self.list(),
             entries: "route",
@@ -263,8 +231,8 @@ impl<'a> Routes<'a> {
             claims,
         };
         let nowhere = !self.leads_to_control(json);
-        let lone = (self.lone(json), nowhere, describe(&self.pair.control));
-        Ok(owners.pick(self.form(), json, self.strays(json), lone))
+        let lone = (self.lone(object, json), nowhere, describe(&self.pair.control));
+        Ok(owners.pick(self.form(), json, self.strays(object, json), lone))
     }
 
     fn unnamed<'j>(&self, object: &ObjectRef, routes: &'j [Value]) -> Result<Carrier<'j>, RoutingError> {
@@ -278,10 +246,11 @@ impl<'a> Routes<'a> {
             [(index, route)] => self.carrier(object, *index, route),
             [] => {
                 // A route with one of the two is the likeliest to be meant, and its error names the other.
-                let half = routes
-                    .iter()
-                    .enumerate()
-                    .find(|(_, r)| carries(r, &self.pair.canary) || carries(r, &self.pair.control));
+                let mut all = routes.iter().enumerate();
+                let half = all
+                    .clone()
+                    .find(|(_, r)| carries(r, &self.pair.canary) || carries(r, &self.pair.control))
+                    .or_else(|| all.find(|(_, r)| self.is_spelt_otherwise(object, r)));
                 let mut away = routes
                     .iter()
                     .enumerate()
@@ -335,11 +304,19 @@ impl<'a> Routes<'a> {
                     json,
                     weight: weight(object, &format!("spec.{list}[{index}].route[{at}].weight"), json)?,
                 }),
-                (None, _) => Err(RoutingError::MissingDestination {
-                    object: object.clone(),
-                    route: format!("{label} (to {})", written(destinations)),
-                    arm,
-                    destination: describe(wanted),
+                (None, _) => Err(match self.spelling(object, route, wanted) {
+                    Some(found) => RoutingError::SpeltOtherwise {
+                        object: object.clone(),
+                        route: label.clone(),
+                        arm,
+                        destination: format!("{} only as {found}", describe(wanted)),
+                    },
+                    None => RoutingError::MissingDestination {
+                        object: object.clone(),
+                        route: format!("{label} (to {})", written(destinations)),
+                        arm,
+                        destination: describe(wanted),
+                    },
                 }),
                 (Some((first, _)), Some((second, _))) => Err(RoutingError::Ambiguous {
                     object: object.clone(),
@@ -351,6 +328,17 @@ impl<'a> Routes<'a> {
         };
         let canary = arm("canary", &self.pair.canary)?;
         let control = arm("control", &self.pair.control)?;
+        if let Some(beside) = self.spelt_beside(object, route) {
+            return Err(RoutingError::Ambiguous {
+                object: object.clone(),
+                what: format!(
+                    "the canary destination {}, however it is spelt,",
+                    describe(&self.pair.canary)
+                ),
+                found: format!("destinations {} and {beside} of route {label}", canary.index),
+                remedy: "merge them, or tell them apart by port",
+            });
+        }
         if canary.weight + control.weight > pair::MAX {
             return Err(RoutingError::BadValue {
                 object: object.clone(),

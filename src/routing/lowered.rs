@@ -3,7 +3,7 @@
 use super::astray::{self, Picked};
 use super::beyond::Lone;
 use super::error::RoutingError;
-use super::gateway_api::Rules;
+use super::gateway_api::{RULES, Rules};
 use super::istio::Routes;
 use super::object::ClaimKey;
 use super::originals::{self, PutBack};
@@ -68,14 +68,89 @@ impl<'a> Target<'a> {
         Some(InPart { seen, unknown })
     }
 
-    /// Whether no route of the object leads to the canary any more, in whatever spelling: then it gives the canary
-    /// nothing, as one that is gone. What leads on to other objects may.
+    /// Whether no route of the object that is the component's leads to the canary any more, in whatever spelling: then it
+    /// gives the canary nothing, as one that is gone. What leads on to other objects may. What is somebody else's and leads
+    /// there keeps nothing up: [`Target::left`] tells it. Asked of a target for a lowering.
     pub fn leads_nowhere(&self, json: &Value) -> bool {
         let (routes, rules) = (self.way.istio(), self.way.gateway_api());
         seen::expect_object(&self.object, json).is_ok()
             && self.renamed(json).is_none()
             && (routes.is_some_and(|routes| routes.leads_nowhere(json))
-                || rules.is_some_and(|rules| rules.leads_nowhere(&self.object, json)))
+                || rules.is_some_and(|rules| rules.leads_nowhere(&self.object, json))
+                || self.is_cleared(json))
+    }
+
+    /// Whether a lowering finds the pair in no route, and whatever leads to the canary says so, is not named by the
+    /// resource, and cannot be what it names.
+    fn is_cleared(&self, json: &Value) -> bool {
+        let nothing = matches!(self.picked(json), Some((Ok(None), _)));
+        let (routes, rules) = (self.way.istio(), self.way.gateway_api());
+        let istio = routes.filter(|routes| routes.lowering.is_some());
+        let gateway = rules.filter(|rules| rules.lowering.is_some());
+        let of = &self.object;
+        nothing
+            && (istio.is_some_and(|routes| routes.strays(of, json).is_empty() && routes.is_open(json))
+                || gateway.is_some_and(|rules| rules.strays(of, json).is_empty() && rules.is_open(of, json)))
+    }
+
+    /// What leads to the canary where no route has the pair any more: the routes that control has to itself, which may
+    /// have been the pair's, and what goes to the canary otherwise than by weight.
+    fn cleared(&self, json: &Value) -> (Vec<usize>, Vec<String>) {
+        if !self.is_cleared(json) {
+            return (Vec::new(), Vec::new());
+        }
+        let (routes, rules) = (self.way.istio(), self.way.gateway_api());
+        let of_routes = routes.map(|routes| (routes.controls(json), routes.beside(json)));
+        let of = &self.object;
+        let of_rules = || rules.map(|rules| (rules.controls(of, json), rules.beside(of, json)));
+        of_routes.or_else(of_rules).unwrap_or_default()
+    }
+
+    /// Destinations of the routes at some places that are the canary's on another port, and that no lowering writes.
+    fn on_other_ports(&self, json: &Value, ours: &[usize], picked: Option<&Picked<'_>>) -> Vec<String> {
+        let (routes, rules) = (self.way.istio(), self.way.gateway_api());
+        let all = |at: usize| {
+            let of_routes = routes.map(|routes| routes.on_other_ports(json, at));
+            of_routes.or_else(|| rules.map(|rules| rules.on_other_ports(&self.object, json, at)))
+        };
+        let written = |at: usize, entry: usize| {
+            let mut strays = picked.into_iter().flat_map(|picked| &picked.ours);
+            strays.any(|stray| stray.at == at && stray.has_canary(entry))
+        };
+        let says = |at: usize| {
+            let entries = all(at)?;
+            let entry = entries.into_iter().find(|entry| !written(at, *entry))?;
+            let place = routes.map_or_else(
+                || format!("{RULES}[{at}].backendRefs"),
+                |r| format!("{}[{at}].route", r.list()),
+            );
+            Some(format!(
+                "{}: spec.{place}[{entry}] still gives the canary something, on another port than the resource names: give \
+                 control what it has",
+                self.object
+            ))
+        };
+        ours.iter().filter_map(|at| says(*at)).collect()
+    }
+
+    /// The names of the resource that no route has; and whether a route without the pair may be one of them, renamed: it
+    /// is nobody else's, and takes whatever comes its way.
+    fn gone_names(&self, json: &Value) -> (Vec<&str>, impl Fn(&Lone<'_>) -> bool) {
+        let (routes, rules) = (self.way.istio(), self.way.gateway_api());
+        let of_routes = routes.map(|r| (r.list(), r.names(), r.lowering));
+        let of_rules = rules.map(|r| (RULES, r.names(), r.lowering));
+        let (list, names, claims) = of_routes.or(of_rules).unwrap_or_default();
+        let gone = astray::gone(list, json, names);
+        let claimed = astray::claimed(&self.object, claims.unwrap_or_default(), list);
+        let (any, istio) = (!gone.is_empty(), routes.copied());
+        let is_choosy = move |at| istio.map_or_else(|| Rules::is_choosy(json, at), |r| r.is_choosy(json, at));
+        let may = move |lone: &Lone<'_>| {
+            let named = lone.name.is_some_and(|name| {
+                claimed.contains(name) || names.is_some_and(|all| all.iter().any(|n| n == name))
+            });
+            any && !named && !is_choosy(lone.at)
+        };
+        (gone, may)
     }
 
     /// What takes our rules and our mirror off an object in which a lowering finds no weight to write, for its pair is not in
@@ -103,7 +178,11 @@ impl<'a> Target<'a> {
             ..Left::default()
         };
         let (lone, places, noun) = match (self.way.istio(), self.way.gateway_api()) {
-            (Some(routes), _) => (routes.lone(json), routes.places(&self.object, json), "route"),
+            (Some(routes), _) => (
+                routes.lone(&self.object, json),
+                routes.places(&self.object, json),
+                "route",
+            ),
             (None, Some(rules)) => (
                 rules.lone(&self.object, json),
                 rules.places(&self.object, json),
@@ -119,10 +198,15 @@ impl<'a> Target<'a> {
             left.stuck = picked.stuck(&self.object);
             left.theirs = picked.left(&self.object);
         }
+        left.taken
+            .extend(self.on_other_ports(json, &ours, picked.as_ref()));
         let lone: Vec<Lone<'_>> = lone
             .into_iter()
             .filter(|lone| lone.gives() && !stuck.contains(&lone.at))
             .collect();
+        let (controls, beside) = self.cleared(json);
+        ours.extend(controls);
+        let (gone, may_be_gone) = self.gone_names(json);
         let mut takers = Vec::new();
         for at in ours {
             let taker = match (self.way.istio(), self.way.gateway_api()) {
@@ -139,6 +223,13 @@ impl<'a> Target<'a> {
                     "{object}: {noun} {label} stands before ours, takes all of its requests, and gives the canary {share} \
                      of them: take it away, put it behind, or narrow what it matches"
                 ));
+            } else if may_be_gone(lone) {
+                let gone = gone.join(", ");
+                left.taken.push(format!(
+                    "{object}: {noun} {label} gives the canary {share}, and {gone}, which the resource names, is not there any \
+                     more: if it was renamed, give control what {noun} {label} gives the canary; if not, take {gone} out of \
+                     the resource"
+                ));
             } else {
                 left.theirs.push(format!(
                     "{object}: {noun} {label} still gives the canary {share}: it is not one of those that this rollout \
@@ -146,6 +237,13 @@ impl<'a> Target<'a> {
                 ));
             }
         }
+        let told = |what| {
+            format!(
+                "{}: {what}: it is not one of those that this rollout writes",
+                self.object
+            )
+        };
+        left.theirs.extend(beside.into_iter().map(told));
         left
     }
 
@@ -244,7 +342,8 @@ impl<'a> Target<'a> {
     /// Whether putting originals back would leave each place of this target's as low as it is.
     pub(super) fn may_return(&self, before: &Value, after: &Value) -> Result<(), String> {
         if let Some(routes) = self.way.istio() {
-            return astray::raised((&routes.strays(before), &routes.strays(after)), "route");
+            let strays = |json| routes.strays(&self.object, json);
+            return astray::raised((&strays(before), &strays(after)), "route");
         }
         if let Some(rules) = self.way.gateway_api() {
             let strays = |json| rules.strays(&self.object, json);
@@ -307,7 +406,8 @@ pub struct Left {
     pub undone: Vec<String>,
     /// Routes of ours that still give the canary something, for control is not in them: nothing is back before they are.
     pub stuck: Vec<String>,
-    /// What stands before a route of ours and gives the canary all that it would get.
+    /// What stands before a route of ours and gives the canary all that it would get, or may be one that is named and not
+    /// there any more.
     pub taken: Vec<String>,
 }
 

@@ -98,7 +98,7 @@ impl Routes<'_> {
                 .any(|route| text(route, "/name").unwrap_or_default() == known)
         };
         if !mirror.routes.iter().all(names) {
-            let strays = self.strays(json);
+            let strays = self.carrying(json);
             let renamed = strays.iter().filter(|stray| {
                 let route = http(json).get(stray.at);
                 route.is_some_and(|route| mirror.is_alike(route))

@@ -35,6 +35,7 @@ mod renamed;
 mod rogues;
 mod seen;
 mod service;
+mod spelt;
 mod stamp;
 mod stock;
 mod switch_config_map;

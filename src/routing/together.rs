@@ -80,7 +80,7 @@ impl Target<'_> {
     fn about(&self, list: &str, json: &Value) -> Vec<usize> {
         let routes = self.way.istio().filter(|routes| routes.list() == list);
         let rules = self.way.gateway_api().filter(|_| list == "rules");
-        let strays = routes.map(|routes| routes.strays(json));
+        let strays = routes.map(|routes| routes.strays(&self.object, json));
         let strays = strays.or_else(|| Some(rules?.strays(&self.object, json)));
         strays.into_iter().flatten().map(|stray| stray.at).collect()
     }

@@ -92,3 +92,18 @@ async fn our_testers_go_from_an_object_without_the_pair_whether_that_puts_everyt
         }
     }
 }
+
+async fn a_pair_that_somebody_took_away_is_back_whatever_else_leads_to_the_canary() {
+    for command in [&EMERGENCY[..], &ROLLBACK[..]] {
+        let testers =
+            json!({"name": "t", "match": [{"headers": {"x": {"exact": "1"}}}], "route": [to("v2", 100)]});
+        let cluster = with(json!([testers, {"name": "p", "route": [to("v1", 100)]}])).await;
+        let (code, out, err) = cluster.run(command).await;
+        assert_eq!(code, 0, "{out}{err}");
+        assert!(out.contains("already at 0%"), "{out}{err}");
+        assert!(
+            out.contains("route \"t\" still gives the canary 100%"),
+            "{out}{err}"
+        );
+    }
+}

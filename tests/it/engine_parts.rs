@@ -332,3 +332,104 @@ async fn a_canary_by_another_name_that_has_the_share_we_gave_it_is_going_back_un
         .until("told", |w| condition(w, "RolledBack").0 == "True")
         .await;
 }
+
+async fn a_pair_that_somebody_took_away_is_back_and_what_else_leads_to_the_canary_is_told() {
+    let testers =
+        json!({"name": "t", "match": [{"headers": {"x": {"exact": "1"}}}], "route": [to("v2", None)]});
+    let control = json!({"name": "p", "route": [to("v1", None)]});
+    for (names, edited, told) in [
+        (&[][..], vec![testers.clone(), control.clone()], true),
+        (&["q"][..], vec![testers, control.clone()], true),
+        (&[][..], vec![control], false),
+    ] {
+        for late in [false, true] {
+            let world = world(&[("shop", names)]);
+            world.until("5%", |w| is_at(w, "shop", 5)).await;
+            if late {
+                rolled_back(&world).await;
+            }
+            edit(&world, "shop", &edited);
+            world.pass(5).await;
+            rolled_back(&world).await;
+            world.pass(60).await;
+            assert_eq!(condition(&world, "RolledBack").0, "True");
+            let left = world.component("shop").left;
+            assert_eq!(left.is_some(), told, "{left:?}");
+            let says = left.map(|left| {
+                (
+                    left.all,
+                    left.message.contains("route \"t\" still gives the canary 100%"),
+                )
+            });
+            assert_eq!(says, told.then_some((false, true)));
+            assert_eq!(
+                events(&world, "NotLowered").len(),
+                usize::from(told),
+                "{:?}",
+                events(&world, "NotLowered")
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_that_was_renamed_and_leads_to_the_canary_alone_is_told_as_a_raise() {
+    let world = world(&[("shop", &["p"])]);
+    world.until("5%", |w| is_at(w, "shop", 5)).await;
+    world
+        .until("known", |w| w.component("shop").weight.written == percent(5))
+        .await;
+    edit(&world, "shop", &[single("pp")]);
+    world
+        .until("told", |w| {
+            events(w, "DriftReverted")
+                .iter()
+                .any(|told| told.contains("to 100%"))
+        })
+        .await;
+    rolled_back_or_not(&world).await;
+    assert_eq!(condition(&world, "RolledBack").0, "False");
+    let message = world.component("shop").message;
+    assert!(
+        message.contains("\"pp\" still gives the canary 100%"),
+        "{message}"
+    );
+}
+
+/// A rollback that cannot be over.
+async fn rolled_back_or_not(world: &World) {
+    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+    world.pass(60).await;
+    assert!(world.component("shop").lowering.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pair_that_somebody_spelt_otherwise_is_put_back_and_a_raise_of_another_spelling_is_one() {
+    let world = world(&[("shop", &["p"])]);
+    world.until("5%", |w| is_at(w, "shop", 5)).await;
+    let short =
+        |arm: &str, weight: u64| json!({"destination": {"host": format!("shop-{arm}")}, "weight": weight});
+    edit(
+        &world,
+        "shop",
+        &[json!({"name": "p", "route": [short("v1", 95), short("v2", 5)]})],
+    );
+    rolled_back(&world).await;
+    assert!(is_at(&world, "shop", 0), "{:?}", canaries(&world, "shop"));
+    assert_eq!(condition(&world, "RolledBack").0, "True");
+    edit(
+        &world,
+        "shop",
+        &[json!({"name": "p", "route": [to("v1", Some(60)), to("v2", Some(0)), short("v2", 40)]})],
+    );
+    world
+        .until("told", |w| {
+            events(w, "DriftReverted")
+                .iter()
+                .any(|told| told.contains("to 40%"))
+        })
+        .await;
+    world.pass(5).await;
+    assert!(is_at(&world, "shop", 0), "{:?}", canaries(&world, "shop"));
+    assert_eq!(condition(&world, "RolledBack").0, "True");
+}

@@ -3,11 +3,11 @@
 use super::{Error, Order, Written, patched};
 use crate::cli::connect::Reach;
 use crate::rollout::weight::Weight;
-use crate::routing::{Left, Target, Write};
+use crate::routing::{Target, Write};
 use serde_json::Value;
 
-/// What is written where that is all there is to do: our rules and our mirror go, and then nothing leads to the canary.
-/// `None` where weights can be written, or something leads there all the same.
+/// What is written where that is all there is to do: our rules and our mirror go, and then nothing of ours leads to the
+/// canary; what else does is told. `None` where weights can be written, or something of ours leads there all the same.
 pub(super) fn nothing_to_lower(target: &Target<'_>, json: &Value) -> Option<(Written, Write)> {
     let clear = target.clear(json);
     let after = clear.as_ref().map_or(json, |(_, after)| after);
@@ -16,16 +16,16 @@ pub(super) fn nothing_to_lower(target: &Target<'_>, json: &Value) -> Option<(Wri
     }
     let written = Written {
         object: target.object().clone(),
-        from: None,
+        from: Some(Weight::ZERO),
         to: Weight::ZERO,
         changes: clear
             .as_ref()
             .map(|(patch, _)| patch.changes.clone())
             .unwrap_or_default(),
         already: clear.is_none(),
-        stands: false,
+        stands: true,
         unmarked: None,
-        left: Left::default(),
+        left: target.left(after),
     };
     Some((
         written,

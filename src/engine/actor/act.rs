@@ -12,8 +12,8 @@ use crate::rollout::weight::Weight;
 use crate::routing::targets;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -131,12 +131,10 @@ impl Actor {
         let all = targets(&component, &self.raw.namespace);
         let objects = all.iter().map(|target| target.object().clone()).collect();
         let waits = Arc::new(AtomicBool::new(false));
-        let left: Arc<Mutex<BTreeSet<String>>> = Arc::default();
         let told = lower::Told {
             failures: self.failing.0.clone(),
             recorded: self.recorded.subscribe(),
             waits: waits.clone(),
-            left: left.clone(),
             claimed: self.shared.claims.on(&objects),
             taken: self.refused.taken(&order.component),
         };
@@ -151,11 +149,7 @@ impl Actor {
         let (name, id) = (order.component.clone(), order.id.clone());
         let task = self.tasks.spawn(async move {
             job.await;
-            Done::Lowered {
-                component: name,
-                id,
-                left: std::mem::take(&mut left.lock().unwrap_or_else(PoisonError::into_inner)),
-            }
+            Done::Lowered { component: name, id }
         });
         self.lanes.insert(
             order.component.clone(),

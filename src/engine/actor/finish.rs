@@ -37,12 +37,7 @@ impl Actor {
                 }
                 self.note_failure(component, result.err());
             }
-            Done::Lowered { component, id, left } => {
-                for what in &left {
-                    // Done is what could be; what else gives the canary something, people have to know.
-                    let text = format!("{component}: lowered, and not all of it: {what}");
-                    self.shared.events.publish(&self.raw, "NotLowered", &text, true);
-                }
+            Done::Lowered { component, id } => {
                 if matches!(self.lanes.get(&component), Some(Lane::Lowering { id: known, .. }) if *known == id)
                 {
                     self.lanes.insert(component.clone(), Lane::Idle);

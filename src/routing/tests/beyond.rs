@@ -327,3 +327,162 @@ fn a_canary_by_another_name_that_has_what_our_mark_gave_it_is_not_back() {
         }
     }
 }
+
+/// A route for some clients.
+fn choosy(name: &str, subset: &str) -> Value {
+    json!({"name": name, "match": [{"headers": {"x": {"exact": "1"}}}], "route": [to(subset, None)]})
+}
+
+/// Whether a lowering has nothing to do, whether that is all, and what it tells.
+fn cleared(routers: &str, object: &Value) -> (bool, bool, String) {
+    let component = component(routers);
+    let target = targets(&component, "apps")[0].for_lowering(object, &[]);
+    let left = target.left(object);
+    let nowhere = target.read(object).is_err() && target.leads_nowhere(object);
+    (nowhere, left.is_whole(), left.sentence().unwrap_or_default())
+}
+
+#[test]
+fn where_somebody_took_the_pair_away_what_else_leads_to_the_canary_keeps_no_lowering_up() {
+    let (named, unnamed) = (istio(", routes: [p]"), istio(""));
+    let mut mirrored = single("p", "v1");
+    mirrored["mirror"] = json!({"host": "shop", "subset": "v2"});
+    let delegate = json!({"name": "in", "delegate": {"name": "inner"}});
+    let pool = json!({"name": "pool", "route": [{"destination": {"host": "shop"}}]});
+    for (what, routers, routes, expected) in [
+        (
+            "testers",
+            &unnamed,
+            vec![choosy("t", "v2"), single("p", "v1")],
+            (true, true, "route \"t\" still gives"),
+        ),
+        (
+            "ours is gone",
+            &named,
+            vec![choosy("t", "v2"), single("q", "v1")],
+            (true, true, "route \"t\" still gives"),
+        ),
+        (
+            "a mirror",
+            &named,
+            vec![mirrored],
+            (true, true, "route \"p\" mirrors requests to the canary"),
+        ),
+        (
+            "behind",
+            &unnamed,
+            vec![single("p", "v1"), single("b", "v2")],
+            (true, true, "route \"b\" still gives"),
+        ),
+        (
+            "in front",
+            &unnamed,
+            vec![single("b", "v2"), single("p", "v1")],
+            (true, false, "route \"b\" stands before ours"),
+        ),
+        (
+            "others",
+            &named,
+            vec![single("q", "v1"), single("b", "v2")],
+            (true, false, "and p, which the resource names, is not there"),
+        ),
+        (
+            "a delegate",
+            &unnamed,
+            vec![choosy("t", "v2"), single("p", "v1"), delegate],
+            (false, true, "\"t\""),
+        ),
+        (
+            "both in one pool",
+            &unnamed,
+            vec![choosy("t", "v2"), single("p", "v1"), pool],
+            (false, true, "\"t\""),
+        ),
+        (
+            "ours",
+            &named,
+            vec![single("p", "v2"), single("q", "v1")],
+            (false, false, "lacks the control"),
+        ),
+    ] {
+        let (nowhere, whole, says) = cleared(routers, &service(&routes));
+        assert_eq!((nowhere, whole), (expected.0, expected.1), "{what}: {says}");
+        assert!(says.contains(expected.2), "{what}: {says}");
+    }
+    let tls = |host: &str, subset| json!({"match": [{"port": 443, "sniHosts": [host]}], "route": [to(subset, None)]});
+    let mut object = service(&[single("p", "v1")]);
+    object["spec"]["tls"] = json!([tls("b.x.io", "v2"), tls("a.x.io", "v1")]);
+    for (kind, says) in [
+        ("", "route tls[0] leads to the canary"),
+        (", kind: tls", "route tls[0] still gives the canary 100%"),
+    ] {
+        let got = cleared(&istio(kind), &object);
+        assert!(got.0 && got.1 && got.2.contains(says), "{got:?}");
+    }
+    let mut tester = backends(&[("new", 1)]);
+    tester["matches"] = json!([{"headers": [{"name": "x", "value": "1"}]}]);
+    let mut mirror = backends(&[("old", 1)]);
+    mirror["filters"] =
+        json!([{"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "new", "port": 80}}}]);
+    for (rules, says) in [
+        (
+            vec![tester, backends(&[("old", 1)])],
+            "rule rules[0] still gives the canary 100%",
+        ),
+        (vec![mirror], "rule rules[0] mirrors requests to the canary"),
+    ] {
+        let got = cleared(GATEWAY, &http_route(&rules));
+        assert!(got.0 && got.1 && got.2.contains(says), "{got:?}");
+    }
+}
+
+#[test]
+fn a_route_that_was_renamed_and_lost_control_is_read_as_a_raise() {
+    let named = istio(", routes: [p]");
+    assert_eq!(
+        in_part(&named, &service(&[single("pp", "v2")])),
+        Some((0, 0, 100, false))
+    );
+    let says = left(&named, &service(&[single("pp", "v2")])).sentence().unwrap();
+    assert!(
+        says.contains("\"pp\" still gives the canary 100%") && says.contains("lacks the control"),
+        "{says}"
+    );
+    assert_eq!(in_part(&named, &service(&[single("pp", "v1")])), None);
+    let two = istio(", routes: [p, q]");
+    let left = left(&two, &service(&[single("pp", "v2"), pair("q", 0)]));
+    assert!(!left.is_whole() && left.taken[0].contains("\"pp\""), "{left:?}");
+}
+
+#[test]
+fn a_connection_that_a_route_in_front_with_the_same_match_takes_is_no_success_and_no_raise() {
+    let match_of = |list| {
+        if list == "tls" {
+            json!([{"port": 443, "sniHosts": ["a.x.io"]}])
+        } else {
+            json!([{"port": 9}])
+        }
+    };
+    for list in ["tls", "tcp"] {
+        let routers = istio(&format!(", kind: {list}"));
+        let mut ours = json!({"match": match_of(list), "route": [to("v1", Some(95)), to("v2", Some(5))]});
+        let taker = json!({"match": match_of(list), "route": [to("v2", None)]});
+        let mut object = service(&[]);
+        object["spec"] = json!({"hosts": ["shop"], list: [taker, ours.clone()]});
+        let component = component(&routers);
+        let target = &targets(&component, "apps")[0];
+        let says = target.unreached(&object).unwrap();
+        assert!(
+            says.contains(&format!("route {list}[1] is never reached, for route {list}[0]")),
+            "{says}"
+        );
+        let left = left(&routers, &object);
+        assert!(
+            !left.is_whole() && left.taken[0].contains("gives the canary 100%"),
+            "{left:?}"
+        );
+        ours["match"][0]["port"] = 10.into();
+        object["spec"][list][1] = ours;
+        assert_eq!(target.unreached(&object), None, "{list}");
+    }
+}

@@ -191,7 +191,7 @@ fn back_ends_are_compared_as_the_api_fills_them_in() {
     assert!(read(&port(80), &entry(&json!({}))).is_ok());
     assert_eq!(
         read(&port(81), &entry(&json!({}))).unwrap_err().category(),
-        "MissingDestination"
+        "SpeltOtherwise"
     );
     let same = PLAIN.replace("{name: old}", "{name: new, kind: Service, namespace: apps}");
     assert_eq!(

@@ -212,7 +212,7 @@ fn a_destination_is_compared_exactly_as_written() {
         .replace("control: {host: shop, subset: v1}", "control: {host: old}");
     assert_eq!(read(&plain, &shop()).unwrap_err().category(), "NoSuchRoute");
     let full = unnamed.replace("host: shop,", "host: shop.apps.svc.cluster.local,");
-    assert_eq!(read(&full, &shop()).unwrap_err().category(), "NoSuchRoute");
+    assert_eq!(read(&full, &shop()).unwrap_err().category(), "SpeltOtherwise");
     // Nor the other way round: the same first label is another Service in another namespace.
     let mut other = shop();
     for arm in 0..2 {

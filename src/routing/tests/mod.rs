@@ -16,6 +16,7 @@ mod preview;
 mod preview_properties;
 mod preview_renamed;
 mod schema;
+mod spelt;
 mod together;
 
 use super::*;
