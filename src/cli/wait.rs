@@ -4,7 +4,7 @@ use crate::rollout::command::{Command, Verb};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::several;
 use crate::rollout::spec::GradualRollout;
-use crate::rollout::status::{CommandResult, ComponentStatus, HistoryEntry};
+use crate::rollout::status::{CommandOutcome, CommandResult, ComponentStatus, HistoryEntry};
 use crate::rollout::weight::Weight;
 
 /// How a command stands for one component.
@@ -111,15 +111,7 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
         return back(found, "");
     }
     // What is read in part is observed by nobody as a whole; a lowering that ended was read back in each part of it.
-    let lowered = |h: &HistoryEntry| {
-        let fell = h.to < h.from || h.to == h.from && h.reason == Reason::Manual;
-        h.to == goal && fell && h.at >= outcome.at
-    };
-    if ended
-        && weight.written == goal
-        && weight.observed.is_none()
-        && found.history.last().is_some_and(lowered)
-    {
+    if ended && weight.written == goal && is_lowered_in_part(found, outcome) {
         return back(found, &format!(": {}", found.message));
     }
     if weight.asked == goal {
@@ -132,6 +124,14 @@ pub(super) fn stand(command: &Command, rollout: &GradualRollout, component: &str
         said
     };
     Stand::Refused(why)
+}
+
+/// Whether the last that was written of what nobody could observe as a whole is what a command lowered, or found there.
+fn is_lowered_in_part(found: &ComponentStatus, outcome: &CommandOutcome) -> bool {
+    let fell = |h: &HistoryEntry| h.to < h.from || h.to == h.from && h.reason == Reason::Manual;
+    let last = found.history.last();
+    let lowered = last.is_some_and(|h| h.to == found.weight.written && h.at >= outcome.at && fell(h));
+    found.weight.observed.is_none() && lowered
 }
 
 /// How what was lowered stands: done, unless requests reach the canary all the same.
@@ -189,7 +189,7 @@ mod tests {
     use crate::cli::manifest::{self, Manifest};
     use crate::rollout::command::Wish;
     use crate::rollout::status::{
-        CommandOutcome, ComponentStatus, GradualRolloutStatus, LeftOver, Lowering, RouterStatus, Weights,
+        ComponentStatus, GradualRolloutStatus, LeftOver, Lowering, RouterStatus, Weights,
     };
 
     fn command(verb: Verb, weight: Option<u16>) -> Command {
