@@ -93,6 +93,7 @@ async fn our_testers_go_from_an_object_without_the_pair_whether_that_puts_everyt
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pair_that_somebody_took_away_is_back_whatever_else_leads_to_the_canary() {
     for command in [&EMERGENCY[..], &ROLLBACK[..]] {
         let testers =

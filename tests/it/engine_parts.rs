@@ -333,6 +333,7 @@ async fn a_canary_by_another_name_that_has_the_share_we_gave_it_is_going_back_un
         .await;
 }
 
+#[tokio::test(start_paused = true)]
 async fn a_pair_that_somebody_took_away_is_back_and_what_else_leads_to_the_canary_is_told() {
     let testers =
         json!({"name": "t", "match": [{"headers": {"x": {"exact": "1"}}}], "route": [to("v2", None)]});
