@@ -76,7 +76,11 @@ fn what_is_ours_goes_from_an_object_without_the_pair_whatever_still_leads_to_the
                 .unwrap();
             route["route"] = json!([{"destination": {"host": "shop", "subset": subset}}]);
             let target = target.for_lowering(&object, &[]);
-            assert!(!target.leads_nowhere(&object), "testers and copies arrive");
+            assert_eq!(
+                target.leads_nowhere(&object),
+                nowhere,
+                "what is ours keeps nothing up"
+            );
             let (patch, after) = target.clear(&object).unwrap();
             serve(&patch, &mut object).unwrap();
             assert_eq!(object["spec"], after["spec"]);
