@@ -15,8 +15,8 @@ use crate::rollout::reason::Reason;
 use crate::rollout::spec::{Component, GradualRollout};
 use crate::rollout::weight::Weight;
 use crate::routing::{
-    Change, Home, Left, ObjectKind, ObjectPatch, ObjectRef, Seen, Stamp, Stock, Target, Write, WriteMode,
-    found, needs,
+    Change, ClaimKey, Home, Left, ObjectKind, ObjectPatch, ObjectRef, Seen, Stamp, Stock, Target, Write,
+    WriteMode, found, needs,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -94,8 +94,12 @@ impl Written {
 impl<'a> Order<'a> {
     /// The object as a lowering takes it, where nothing of others is written.
     fn lowered(&self, target: &Target<'a>, json: &Value) -> Target<'a> {
+        target.for_lowering(json, self.claims_on(target))
+    }
+
+    fn claims_on(&self, target: &Target<'_>) -> &'a [ClaimKey] {
         let claimed = self.claimed.get(target.object());
-        target.for_lowering(json, claimed.map_or(&[][..], Vec::as_slice))
+        claimed.map_or(&[][..], Vec::as_slice)
     }
 
     /// Whether what cannot be read is written all the same, as the daemon does it. What somebody sets to a weight above
@@ -515,7 +519,7 @@ fn draft(target: &Target<'_>, json: Option<&Value>, order: Order<'_>) -> Result<
     };
     let left = json
         .filter(|_| !order.may_raise)
-        .map(|json| target.left(json))
+        .map(|json| target.left_among(json, Some(order.claims_on(target))))
         .unwrap_or_default();
     // The mark of this very command, and of no emergency before it: what was raised since may have another raise on
     // its way, which only a mark that it has not read stops.

@@ -209,7 +209,7 @@ async fn attempt_once(
         *known = None;
         return Err(Trouble::Other(renamed));
     }
-    let left = target.left(&json);
+    let left = target.left_among(&json, Some(&told.claimed));
     let stuck = (!left.stuck.is_empty()).then(|| left.stuck.join("; "));
     if let Some(stuck) = &stuck
         && target.read(&json).is_ok_and(|seen| is_done(&seen, order))

@@ -373,7 +373,7 @@ fn amiss(target: &Target<'_>, json: &Value, claims: Claims<'_>) -> (Option<Route
 /// What else of an object gives the canary requests.
 fn left(target: &Target<'_>, json: &Value, claims: Claims<'_>) -> Option<LeftOver> {
     if target.is_plain(json) {
-        over(&target.left(json))
+        over(&target.left_among(json, Some(&claims())))
     } else {
         over(&target.for_lowering(json, &claims()).left(json))
     }

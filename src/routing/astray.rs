@@ -299,6 +299,32 @@ pub(super) fn claimed(object: &ObjectRef, claims: &[ClaimKey], list: &'static st
     named.collect()
 }
 
+/// The names of routes that are surely somebody else's, by what anybody claims of an object and by the marks on it. `None`
+/// where somebody claims all of it: then nobody can tell.
+pub(super) fn others(
+    object: &ObjectRef,
+    component: &str,
+    json: &Value,
+    (list, claims): (&'static str, &[ClaimKey]),
+) -> Option<BTreeSet<String>> {
+    let all = |claim: &&ClaimKey| match &claim.part {
+        Part::Route {
+            list: theirs, route, ..
+        } => *theirs == list && route == "*",
+        Part::Whole => true,
+        Part::Stamp(_) => false,
+    };
+    if claims
+        .iter()
+        .filter(|claim| claim.object == *object)
+        .any(|claim| all(&claim))
+    {
+        return None;
+    }
+    let marked = originals::routes_of_others(json, &stamp_key(component), list);
+    Some(claimed(object, claims, list).into_iter().chain(marked).collect())
+}
+
 /// Of the routes that a resource names those that are not in the list.
 pub(super) fn gone<'n>(list: &str, json: &Value, names: Option<&'n [String]>) -> Vec<&'n str> {
     let all = json.pointer(&format!("/spec/{list}")).and_then(Value::as_array);

@@ -1,10 +1,11 @@
 //! Routes that lead to the canary and have no control in them: no lowering reaches them, for there is nobody in the
 //! route who would take what the canary gives away. Ours or not, people have to know of them.
 
+use super::astray;
 use super::before::taker_among;
 use super::gateway_api::{RULES, Rules};
 use super::istio::Routes;
-use super::object::ObjectRef;
+use super::object::{ClaimKey, ObjectRef};
 use super::pair::share;
 use super::preview::is_anybodys;
 use super::seen::{member, text};
@@ -117,6 +118,45 @@ impl Routes<'_> {
             .enumerate()
             .filter_map(lone)
             .collect()
+    }
+
+    /// The routes with the pair that are nobody's, where the resource names its own and all of these can be read: whoever
+    /// added one gives the canary requests beside every weight that is written.
+    pub(super) fn elsewhere<'j>(
+        &self,
+        object: &ObjectRef,
+        json: &'j Value,
+        claims: &[ClaimKey],
+    ) -> Vec<Lone<'j>> {
+        let list = self.list();
+        let ours = self.names().and_then(|_| self.places(object, json));
+        let theirs = astray::others(object, self.component, json, (list, claims));
+        let (Some(ours), Some(theirs)) = (ours, theirs) else {
+            return Vec::new();
+        };
+        let (canary, control) = (&self.pair.canary, &self.pair.control);
+        let pair = |(at, route): &(usize, &'j Value)| {
+            let entries = destination::entries(route);
+            let to = |arm| entries.iter().any(|entry| destination::goes_to(entry, arm));
+            let name = text(route, "/name");
+            to(canary)
+                && to(control)
+                && !ours.contains(at)
+                && !is_anybodys(route)
+                && !name.is_some_and(|name| theirs.contains(name))
+        };
+        let routes = member(json, &format!("/spec/{list}")).and_then(Value::as_array);
+        let routes = routes.into_iter().flatten().enumerate().filter(pair);
+        let lone = routes.map(|(at, route)| {
+            let leads = |entry: &Value| destination::leads_to(entry, canary);
+            Lone {
+                at,
+                label: destination::label(list, at, route),
+                name: text(route, "/name"),
+                share: Some(given(destination::entries(route), 0, true, leads)),
+            }
+        });
+        lone.collect()
     }
 
     /// Whether any route leads to control: then what was ours may be there.
@@ -256,6 +296,42 @@ impl Rules<'_> {
             })
         };
         rules.into_iter().flatten().enumerate().filter_map(lone).collect()
+    }
+
+    /// See [`Routes::elsewhere`].
+    pub(super) fn elsewhere<'j>(
+        self,
+        object: &ObjectRef,
+        json: &'j Value,
+        claims: &[ClaimKey],
+    ) -> Vec<Lone<'j>> {
+        let home = &object.namespace;
+        let ours = self.names().and_then(|_| self.places(object, json));
+        let theirs = astray::others(object, self.component, json, (RULES, claims));
+        let (Some(ours), Some(theirs)) = (ours, theirs) else {
+            return Vec::new();
+        };
+        let pair = |(at, rule): &(usize, &'j Value)| {
+            let entries = backend::entries(rule);
+            let to = |arm: &Backend| entries.iter().any(|entry| backend::goes_to(entry, arm, home));
+            let name = text(rule, "/name");
+            to(&self.route.canary)
+                && to(&self.route.control)
+                && !ours.contains(at)
+                && !name.is_some_and(|name| theirs.contains(name))
+        };
+        let rules = member(json, "/spec/rules").and_then(Value::as_array);
+        let rules = rules.into_iter().flatten().enumerate().filter(pair);
+        let lone = rules.map(|(at, rule)| {
+            let leads = |entry: &Value| backend::goes_to(entry, &self.route.canary, home);
+            Lone {
+                at,
+                label: destination::label(RULES, at, rule),
+                name: text(rule, "/name"),
+                share: Some(given(backend::entries(rule), 1, false, leads)),
+            }
+        });
+        lone.collect()
     }
 
     /// See [`Routes::leads_to_control`].

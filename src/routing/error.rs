@@ -86,8 +86,7 @@ pub enum RoutingError {
     },
     /// A route has a destination, and not as the resource spells it.
     #[error(
-        "{object}: route {route} has the {arm} destination {destination}: write it there as the resource does, or have the \
-         resource name what stands there; traffic goes back all the same"
+        "{object}: route {route} has the {arm} destination {destination}: write it there as the resource does; traffic goes back all the same"
     )]
     SpeltOtherwise {
         /// The object.

@@ -171,6 +171,12 @@ impl<'a> Target<'a> {
     /// What a lowering of this object leaves, as sentences: routes of others that give the canary something, and
     /// variables that cannot be written.
     pub fn left(&self, json: &Value) -> Left {
+        self.left_among(json, None)
+    }
+
+    /// The same with what anybody claims of the object, so that of routes with the pair, beside those that the resource
+    /// names, nobody's are told and other components' are not.
+    pub fn left_among(&self, json: &Value, claims: Option<&[ClaimKey]>) -> Left {
         let switch = self.way.deployment();
         let undone = switch.map(|switch| switch_deployment::left(switch, &self.object, json));
         let mut left = Left {
@@ -200,8 +206,15 @@ impl<'a> Target<'a> {
         }
         left.taken
             .extend(self.on_other_ports(json, &ours, picked.as_ref()));
+        let elsewhere = match (claims, self.way.istio(), self.way.gateway_api()) {
+            (Some(claims), Some(routes), _) => routes.elsewhere(&self.object, json, claims),
+            (Some(claims), None, Some(rules)) => rules.elsewhere(&self.object, json, claims),
+            (None, _, _) | (_, None, None) => Vec::new(),
+        };
+        let elsewhere = elsewhere.into_iter().filter(|_| picked.is_none());
         let lone: Vec<Lone<'_>> = lone
             .into_iter()
+            .chain(elsewhere)
             .filter(|lone| lone.gives() && !stuck.contains(&lone.at))
             .collect();
         let (controls, beside) = self.cleared(json);

@@ -3,6 +3,7 @@
 use crate::cli_cluster::{Cluster, NAMESPACE};
 use serde_json::{Value, json};
 
+const ROLLOUTS: &str = "gradualrollouts.rollout.sealos.io";
 const SERVICES: &str = "virtualservices.networking.istio.io";
 const EMERGENCY: [&str; 6] = ["emergency-rollback", "--reason", "x", "--force", "--verify", "0s"];
 const ROLLBACK: [&str; 4] = ["rollback", "shop", "--no-confirm", "--reason=x"];
@@ -40,6 +41,27 @@ async fn a_route_in_front_that_takes_all_to_the_canary_is_no_success() {
         if command.len() == EMERGENCY.len() {
             assert!(out.contains("NOTHING WAS PUT BACK"), "{out}{err}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_of_the_named_route_in_front_that_takes_all_to_the_canary_is_no_success_either() {
+    for command in [&EMERGENCY[..], &ROLLBACK[..]] {
+        let copy = json!({"name": "copy", "route": [to("v1", 0), to("v2", 100)]});
+        let cluster = with(json!([copy, {"name": "p", "route": [to("v1", 60), to("v2", 40)]}])).await;
+        let mut rollout = (*cluster.store.get(ROLLOUTS, NAMESPACE, "shop").unwrap()).clone();
+        let routers = &mut rollout["spec"]["components"][0]["routers"];
+        routers[0]["istio"]["virtualServices"][0]["routes"] = json!(["p"]);
+        cluster.store.put(rollout).unwrap();
+        let (code, out, err) = cluster.run(command).await;
+        assert_eq!(code, 3, "{out}{err}");
+        assert!(
+            out.contains("route \"copy\" stands before ours") && out.contains("100%"),
+            "{out}{err}"
+        );
+        assert_eq!(canary(&cluster, "/spec/http/1/route/1/weight"), 0, "{out}{err}");
+        let theirs = canary(&cluster, "/spec/http/0/route/1/weight");
+        assert_eq!(theirs, 100, "what is not named is not written");
     }
 }
 

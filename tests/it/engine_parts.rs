@@ -228,9 +228,20 @@ async fn a_route_of_two_that_lost_control_keeps_a_rollback_from_passing_for_done
 
 #[tokio::test(start_paused = true)]
 async fn a_route_in_front_that_gives_the_canary_everything_is_told_after_a_rollback_until_it_is_gone() {
+    in_front(single("all")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_of_the_named_route_in_front_that_gives_the_canary_everything_is_told_just_so() {
+    let mut copy = route("all", 100);
+    copy.as_object_mut().unwrap().remove("match");
+    in_front(copy).await;
+}
+
+async fn in_front(taker: Value) {
     let world = world(&[("shop", &["p"])]);
     world.until("5%", |w| is_at(w, "shop", 5)).await;
-    edit(&world, "shop", &[single("all"), route("p", 5)]);
+    edit(&world, "shop", &[taker, route("p", 5)]);
     world
         .until("told", |w| w.component("shop").reason == Reason::Ineligible)
         .await;

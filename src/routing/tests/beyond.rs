@@ -486,3 +486,87 @@ fn a_connection_that_a_route_in_front_with_the_same_match_takes_is_no_success_an
         assert_eq!(target.unreached(&object), None, "{list}");
     }
 }
+
+#[test]
+fn a_route_with_the_pair_beside_those_that_the_resource_names_is_told_unless_it_is_anothers() {
+    let with = |name: &str, matches: Value, canary: i64| {
+        let mut route =
+            json!({"name": name, "route": [to("v1", Some(100 - canary)), to("v2", Some(canary))]});
+        if !matches.is_null() {
+            route["match"] = matches;
+        }
+        route
+    };
+    let header = json!([{"headers": {"x": {"exact": "1"}}}]);
+    let ours = with("p", Value::Null, 0);
+    for (others, taken, theirs) in [
+        (
+            vec![with("all", Value::Null, 100), ours.clone()],
+            Some("100%"),
+            None,
+        ),
+        (
+            vec![with("t", header.clone(), 100), ours.clone()],
+            None,
+            Some("100%"),
+        ),
+        (
+            vec![ours.clone(), with("behind", Value::Null, 40)],
+            None,
+            Some("40%"),
+        ),
+        (vec![with("nothing", Value::Null, 0), ours.clone()], None, None),
+        (vec![ours.clone()], None, None),
+    ] {
+        let object = service(&others);
+        let component = component(&istio(", routes: [p]"));
+        let target = &targets(&component, "apps")[0];
+        assert!(target.is_plain(&object));
+        let left = target.left_among(&object, Some(&[]));
+        let says = |all: &[String], what: Option<&str>| match what {
+            Some(what) => all.len() == 1 && all[0].contains(what),
+            None => all.is_empty(),
+        };
+        assert!(says(&left.taken, taken) && says(&left.theirs, theirs), "{left:?}");
+        assert!(
+            target.left(&object).is_whole(),
+            "where nobody's claims are known nothing is told"
+        );
+        // Another component that names it writes it itself.
+        for other in &others {
+            let claim = |route: &Value| ClaimKey {
+                object: target.object().clone(),
+                part: Part::Route {
+                    list: "http",
+                    route: route["name"].as_str().unwrap().to_owned(),
+                    pair: Default::default(),
+                },
+            };
+            if other["name"] != "p" {
+                let left = target.left_among(&object, Some(&[claim(other)]));
+                assert!(left.is_whole(), "{left:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rule_with_the_pair_beside_those_that_the_resource_names_is_told() {
+    let rule = |name: &str, canary: i64| {
+        let mut rule = backends(&[("old", 100 - canary), ("new", canary)]);
+        rule["name"] = name.into();
+        rule
+    };
+    let component = component(&GATEWAY.replace("name: shop", "name: shop\n    rules: [main]"));
+    let target = &targets(&component, "apps")[0];
+    let front = http_route(&[rule("all", 100), rule("main", 0)]);
+    assert!(target.is_plain(&front));
+    let left = target.left_among(&front, Some(&[]));
+    assert!(
+        left.taken.len() == 1 && left.taken[0].contains("100%"),
+        "{left:?}"
+    );
+    let behind = http_route(&[rule("main", 0), rule("all", 40)]);
+    let left = target.left_among(&behind, Some(&[]));
+    assert!(left.taken.is_empty() && left.theirs.len() == 1, "{left:?}");
+}
