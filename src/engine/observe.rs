@@ -16,8 +16,9 @@ use std::sync::Arc;
 /// Who may raise weights by hand for a while: `<who> <until>`, on the resource or on a routed object.
 pub(super) const BREAK_GLASS: &str = "rollout.sealos.io/break-glass";
 
-/// What anybody claims of the component's objects; asked for only where it cannot be told which route is meant.
-type Claims<'a> = &'a dyn Fn() -> Vec<ClaimKey>;
+/// What anybody claims of the component's objects, and whether everybody has told; asked for only where it cannot be told
+/// which route is meant.
+type Claims<'a> = &'a dyn Fn() -> (Vec<ClaimKey>, bool);
 
 /// What a routed object said when it was last read, and the very copy it was read from: as long as the watch brings
 /// no other, there is nothing to read anew.
@@ -42,12 +43,31 @@ struct Known {
     silent: bool,
     /// Why its route is never reached.
     unreached: Option<String>,
+    /// There are routes in it of which nobody knew yet whose they are.
+    unsure: bool,
 }
 
 impl Memo {
     /// What the component's selections found when they were last looked at; `None` while they were not.
     pub(super) fn sought(&self) -> Option<&[Sought]> {
         self.sought.as_deref()
+    }
+
+    /// What was said of routes that are not ours is asked anew, for whose they are may be known otherwise by now. True where
+    /// there are any.
+    pub(super) fn ask_whose_anew(&mut self) -> bool {
+        let told = |slot: &Option<Known>| {
+            slot.as_ref()
+                .is_some_and(|known| known.unsure || known.routed.left.is_some())
+        };
+        let mut any = false;
+        for slot in &mut self.slots {
+            if told(slot) {
+                *slot = None;
+                any = true;
+            }
+        }
+        any
     }
 
     /// Makes room for these objects, which may be others than the last time.
@@ -104,7 +124,7 @@ impl Memo {
         at: usize,
         target: &Target<'_>,
         json: Option<Arc<Value>>,
-        (object, left): (routing::Seen, Option<LeftOver>),
+        (object, (left, unsure)): (routing::Seen, (Option<LeftOver>, bool)),
     ) -> (Routed, bool) {
         let of = target.object();
         let named = |what: &String| {
@@ -124,6 +144,7 @@ impl Memo {
                 .is_none_or(|k| k.routed != routed || k.waiting_for != waiting_for || k.silent != silent);
             *slot = Some(Known {
                 unreached: json.as_deref().and_then(|json| target.unreached(json)),
+                unsure,
                 json,
                 routed: routed.clone(),
                 waiting_for,
@@ -247,7 +268,7 @@ pub(super) fn see(
             }
             Cached::Missing => {
                 if let Some(absent) = target.absent() {
-                    routed.push(memo.keep(at, target, None, (absent, None)).0);
+                    routed.push(memo.keep(at, target, None, (absent, (None, false))).0);
                     continue;
                 }
                 memo.lose(at);
@@ -348,7 +369,7 @@ fn put(target: &Target<'_>, json: Option<&Value>, object: routing::Seen) -> Rout
 /// What can be read of an object that is not as the resource has it, if anything, and whether that is not all there is to
 /// know.
 fn amiss(target: &Target<'_>, json: &Value, claims: Claims<'_>) -> (Option<Routed>, bool) {
-    let claims = claims();
+    let (claims, _) = claims();
     let lowering = target.for_lowering(json, &claims);
     let left = over(&lowering.left(json));
     let nothing = |left: Option<LeftOver>| Routed {
@@ -370,13 +391,19 @@ fn amiss(target: &Target<'_>, json: &Value, claims: Claims<'_>) -> (Option<Route
     (Some(routed), read.unknown)
 }
 
-/// What else of an object gives the canary requests.
-fn left(target: &Target<'_>, json: &Value, claims: Claims<'_>) -> Option<LeftOver> {
-    if target.is_plain(json) {
-        over(&target.left_among(json, Some(&claims())))
-    } else {
-        over(&target.for_lowering(json, &claims()).left(json))
+/// What else of an object gives the canary requests, and whether nobody knows yet whose some of it is.
+fn left(target: &Target<'_>, json: &Value, claims: Claims<'_>) -> (Option<LeftOver>, bool) {
+    if !target.is_plain(json) {
+        return (over(&target.for_lowering(json, &claims().0).left(json)), false);
     }
+    // Whose the others are is asked only where there are others.
+    let others = over(&target.left_among(json, Some(&[])));
+    if others.is_none() {
+        return (None, false);
+    }
+    let (claims, complete) = claims();
+    let known = complete.then_some(claims.as_slice());
+    (over(&target.left_among(json, known)), !complete)
 }
 
 fn over(left: &routing::Left) -> Option<LeftOver> {

@@ -445,3 +445,34 @@ async fn a_pair_that_somebody_spelt_otherwise_is_put_back_and_a_raise_of_another
     assert!(is_at(&world, "shop", 0), "{:?}", canaries(&world, "shop"));
     assert_eq!(condition(&world, "RolledBack").0, "True");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_route_that_another_resource_names_is_its_own_business_after_a_restart_too() {
+    let mut world = World::new();
+    world
+        .store
+        .put(service("shop", &[route("p", 0), route("q", 40)]))
+        .unwrap();
+    for (name, component, named) in [("demo", "shop", "p"), ("other", "cart", "q")] {
+        let mut object = rollout(name, &["shop"]);
+        let of = &mut object["spec"]["components"][0];
+        of["name"] = component.into();
+        of["routers"][0]["istio"]["virtualServices"] = json!([{"name": "shop", "routes": [named]}]);
+        // It stands where it was found: nothing on the object says whose it is.
+        object["spec"]["paused"] = (name == "other").into();
+        world.store.put(object).unwrap();
+    }
+    world.start("daemon-1");
+    let begun = [("p".to_owned(), 5), ("q".to_owned(), 40)];
+    world.until("5%", |w| canaries(w, "shop") == begun).await;
+    rolled_back(&world).await;
+    for identity in ["daemon-2", "daemon-3"] {
+        world.kill().await;
+        world.start(identity);
+        world.pass(60).await;
+        assert_eq!(world.component("shop").left, None);
+        assert_eq!(condition(&world, "RolledBack").0, "True");
+    }
+    assert_eq!(events(&world, "NotLowered"), [""; 0]);
+    assert_eq!(canaries(&world, "shop")[1].1, 40);
+}

@@ -3,6 +3,7 @@
 use super::{Actor, Lane, older, together};
 use crate::cluster::rollouts::RawRollout;
 use crate::engine::claims::{Selected, claim};
+use crate::engine::observe::Memo;
 use crate::engine::pasts::Pasts;
 use crate::engine::persist::{self, Sound};
 use crate::engine::remembered::remembered;
@@ -114,7 +115,9 @@ impl Actor {
             // What an edit wanted may be free by now.
             self.read_spec();
         }
-        concerns || waited || self.first
+        let told = self.memos.values_mut().map(Memo::ask_whose_anew);
+        let told = told.fold(false, |any, one| any | one);
+        concerns || told || waited || self.first
     }
 
     /// Edits that would have what carries canary traffic write what is another's: where they are, and what is wrong.

@@ -91,7 +91,7 @@ impl Actor {
             let claims = || {
                 let named = targets(component, &self.raw.namespace);
                 let objects = named.iter().map(|target| target.object().clone()).collect();
-                self.shared.claims.on(&objects)
+                (self.shared.claims.on(&objects), self.shared.claims.is_complete())
             };
             let seen = see(&self.shared.cache, component, &home, (lane, taken), &claims, memo);
             components.insert(name.to_owned(), seen);
