@@ -69,6 +69,13 @@ impl Scene {
             .insert("shop".into(), now);
     }
 
+    /// So many requests in so many seconds are few.
+    fn is_not_busy(kind: Kind, met: u64, seconds: u64) {
+        eprintln!("{kind:?}: {met} requests in {seconds} s");
+        assert!(met > 0, "{kind:?}: nothing met it");
+        assert!(met <= seconds * BUSY, "{kind:?}: {met} requests in {seconds} s");
+    }
+
     fn kept(&self, what: &str) {
         let broken = self.promises.broken();
         assert!(broken.is_empty(), "{what}:\n  {}", broken.join("\n  "));
@@ -84,29 +91,37 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// A fault, in a healthy plan and in one whose canary fails.
-fn row(kind: Kind, rises: impl Into<Option<bool>>, back: Back) {
-    let rises = rises.into();
-    runtime().block_on(healthy(kind, rises));
+fn row(kind: Kind, goes_on: GoesOn, back: Back) {
+    runtime().block_on(healthy(kind, goes_on));
     runtime().block_on(failing(kind, back));
 }
 
-async fn healthy(kind: Kind, rises: Option<bool>) {
+/// When a healthy plan goes on.
+#[derive(Clone, Copy, Debug)]
+enum GoesOn {
+    Meanwhile,
+    /// Slowly, for each raise takes several calls that must all get through: meanwhile, if the fault lasts longer.
+    Later,
+    After,
+}
+
+async fn healthy(kind: Kind, goes_on: GoesOn) {
     let scene = Scene::at_25().await;
     scene.weather.set(kind);
     scene.world.pass(LASTS).await;
     let met = scene.weather.met();
     let risen = scene.weight() > 250;
-    // Where chance decides, either will do.
-    let as_expected = rises.is_none_or(|rises| rises == risen);
-    assert!(
-        as_expected,
-        "{kind:?}: {} permille after {LASTS} s",
-        scene.weight()
-    );
-    assert!(scene.weight() >= 250, "{kind:?}: nobody asked for less");
-    eprintln!("{kind:?}: {met} requests in {LASTS} s");
-    assert!(met > 0, "{kind:?}: nothing met it");
-    assert!(met <= LASTS * BUSY, "{kind:?}: {met} requests in {LASTS} s");
+    match goes_on {
+        GoesOn::Meanwhile => assert!(risen, "{kind:?}: still at 25% after {LASTS} s"),
+        GoesOn::Later => {
+            scene
+                .world
+                .until("more than 25%", |w| canary(&w.vs("shop")) > 250)
+                .await
+        }
+        GoesOn::After => assert_eq!(scene.weight(), 250, "{kind:?}: it rose in the middle of it"),
+    }
+    Scene::is_not_busy(kind, met, LASTS);
     scene.weather.set(Kind::Clear);
     scene
         .world
@@ -124,6 +139,7 @@ async fn failing(kind: Kind, back: Back) {
         Back::Meanwhile(limit) => limit,
         Back::After(limit) => {
             scene.world.pass(LASTS).await;
+            Scene::is_not_busy(kind, scene.weather.met(), LASTS);
             assert_eq!(
                 scene.weight(),
                 250,
@@ -153,6 +169,10 @@ async fn failing(kind: Kind, back: Back) {
     let took = scene.world.clock.now().duration_since(began);
     eprintln!("{kind:?}: back after {took:#}");
     scene.world.pass(60).await;
+    if matches!(back, Back::Meanwhile(_)) {
+        let lasted = scene.world.clock.now().duration_since(began).as_secs();
+        Scene::is_not_busy(kind, scene.weather.met(), lasted.unsigned_abs());
+    }
     scene.weather.set(Kind::Clear);
     scene
         .world
@@ -168,64 +188,64 @@ const AGAIN: i64 = 12;
 
 #[test]
 fn conflicts_on_everything_stop_raises_and_the_rollback_lands_when_they_end() {
-    row(Kind::Answers(409, None), false, Back::After(AGAIN));
+    row(Kind::Answers(409, None), GoesOn::After, Back::After(AGAIN));
 }
 
 #[test]
 fn answers_of_500_stop_raises_and_the_rollback_lands_when_they_end() {
-    row(Kind::Answers(500, None), false, Back::After(AGAIN));
+    row(Kind::Answers(500, None), GoesOn::After, Back::After(AGAIN));
 }
 
 #[test]
 fn answers_of_503_with_retry_after_are_not_waited_for_by_a_rollback() {
-    row(Kind::Answers(503, Some(300)), false, Back::After(AGAIN));
+    row(Kind::Answers(503, Some(300)), GoesOn::After, Back::After(AGAIN));
 }
 
 #[test]
 fn too_many_requests_half_of_the_time_keep_neither_a_raise_nor_a_rollback_up() {
-    row(Kind::HalfTooMany, None::<bool>, Back::Meanwhile(USUALLY + 1));
+    row(Kind::HalfTooMany, GoesOn::Later, Back::Meanwhile(USUALLY + 1));
 }
 
 #[test]
 fn an_api_server_that_hangs_stops_raises_and_the_rollback_lands_when_it_answers() {
-    row(Kind::Hangs, false, Back::After(AGAIN));
+    row(Kind::Hangs, GoesOn::After, Back::After(AGAIN));
 }
 
 #[test]
 fn a_slow_api_server_delays_a_rollback_by_its_slowness() {
-    row(Kind::Slow(1500), true, Back::Meanwhile(USUALLY + 4));
+    row(Kind::Slow(1500), GoesOn::Meanwhile, Back::Meanwhile(USUALLY + 4));
 }
 
 #[test]
 fn connections_that_break_stop_raises_and_the_rollback_lands_when_they_hold() {
-    row(Kind::Resets, false, Back::After(AGAIN));
+    row(Kind::Resets, GoesOn::After, Back::After(AGAIN));
 }
 
 #[test]
 fn answers_that_are_lost_raise_nothing_twice_and_keep_no_rollback_up() {
-    row(Kind::LosesAnswers, false, Back::After(AGAIN));
+    row(Kind::LosesAnswers, GoesOn::After, Back::After(AGAIN));
 }
 
 #[test]
 fn events_that_are_lost_move_nothing_wrongly() {
-    row(Kind::DropsEvents, true, Back::Meanwhile(USUALLY));
+    row(Kind::DropsEvents, GoesOn::Meanwhile, Back::Meanwhile(USUALLY));
 }
 
 #[test]
 fn events_that_come_twice_change_nothing() {
-    row(Kind::DoublesEvents, true, Back::Meanwhile(USUALLY));
+    row(Kind::DoublesEvents, GoesOn::Meanwhile, Back::Meanwhile(USUALLY));
 }
 
 #[test]
 fn old_versions_raise_nothing_and_the_rollback_lands_when_reads_are_fresh() {
-    row(Kind::Stale, false, Back::After(AGAIN));
+    row(Kind::Stale, GoesOn::After, Back::After(AGAIN));
 }
 
 #[test]
 fn a_definition_that_vanishes_stops_raises_and_no_rollback() {
     row(
         Kind::NotServed("gradualrollouts"),
-        false,
+        GoesOn::After,
         Back::Meanwhile(USUALLY),
     );
 }
@@ -234,14 +254,18 @@ fn a_definition_that_vanishes_stops_raises_and_no_rollback() {
 fn without_the_right_to_write_the_status_nothing_rises_and_traffic_goes_back() {
     row(
         Kind::Forbids("gradualrollouts/status"),
-        false,
+        GoesOn::After,
         Back::Meanwhile(USUALLY),
     );
 }
 
 #[test]
 fn without_the_right_to_write_routes_nothing_rises_and_the_rollback_lands_when_it_is_back() {
-    row(Kind::Forbids("virtualservices"), false, Back::After(AGAIN));
+    row(
+        Kind::Forbids("virtualservices"),
+        GoesOn::After,
+        Back::After(AGAIN),
+    );
 }
 
 #[test]
@@ -305,23 +329,35 @@ fn a_watch_that_is_told_410_lists_anew_and_goes_on() {
 
 #[test]
 fn a_definition_of_routes_that_vanishes_stops_raises_and_the_rollback_lands_when_it_is_back() {
-    row(Kind::NotServed("virtualservices"), false, Back::After(AGAIN));
+    row(
+        Kind::NotServed("virtualservices"),
+        GoesOn::After,
+        Back::After(AGAIN),
+    );
 }
 
 #[test]
 fn without_the_right_to_read_routes_nothing_rises_and_traffic_goes_back() {
-    row(Kind::Hides("virtualservices"), false, Back::Meanwhile(USUALLY));
+    row(
+        Kind::Hides("virtualservices"),
+        GoesOn::After,
+        Back::Meanwhile(USUALLY),
+    );
 }
 
 /// Whatever anybody writes on the resource changes its version, and then no raise can be declared on the one that is known.
 #[test]
 fn without_the_right_to_read_the_resource_the_plan_goes_on_as_last_known_and_traffic_goes_back() {
-    row(Kind::Hides("gradualrollouts"), true, Back::Meanwhile(USUALLY));
+    row(
+        Kind::Hides("gradualrollouts"),
+        GoesOn::Meanwhile,
+        Back::Meanwhile(USUALLY),
+    );
 }
 
 #[test]
 fn without_the_right_to_read_the_lease_nobody_leads_until_it_is_back() {
-    row(Kind::Hides("leases"), false, Back::After(AGAIN));
+    row(Kind::Hides("leases"), GoesOn::After, Back::After(AGAIN));
 }
 
 /// A start brings what is seen one after the other: who leads, whose routes are whose, what the routes say, what the

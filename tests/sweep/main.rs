@@ -13,6 +13,7 @@
     reason = "helpers of tests too say what went wrong by panicking"
 )]
 
+mod emergency;
 mod faults;
 mod figure;
 mod live;
