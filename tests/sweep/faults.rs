@@ -360,6 +360,34 @@ fn without_the_right_to_read_the_lease_nobody_leads_until_it_is_back() {
     row(Kind::Hides("leases"), GoesOn::After, Back::After(AGAIN));
 }
 
+/// What failed while nobody could see it counts from the first light on, as ever.
+#[test]
+fn a_canary_that_begins_to_fail_in_the_dark_goes_back_as_usual_when_it_is_light() {
+    runtime().block_on(async {
+        let scene = Scene::at_25().await;
+        scene.world.traffic.darken(true);
+        scene.fail();
+        scene.world.pass(600).await;
+        assert_eq!(scene.weight(), 250, "nothing moves in the dark");
+        scene.world.traffic.darken(false);
+        let light = scene.world.clock.now();
+        while scene.weight() > 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let took = scene.world.clock.now().duration_since(light).as_secs();
+            assert!(
+                took <= USUALLY,
+                "still {} permille after {took} s",
+                scene.weight()
+            );
+        }
+        scene
+            .world
+            .until("known", |w| w.component("shop").state == State::RolledBack)
+            .await;
+        scene.kept("a canary that fails in the dark");
+    });
+}
+
 /// A start brings what is seen one after the other: who leads, whose routes are whose, what the routes say, what the
 /// first look finds. So does a watch that breaks and lists anew.
 #[test]

@@ -3,8 +3,9 @@
 
 use super::gate::Gate;
 use super::{Daemon, leader, soon};
-use crate::support::world::{NS, World, rollout, virtual_service};
+use crate::support::world::{NS, World, main_route, rollout, virtual_service};
 use gradual_rollout::rollout::reason::State;
+use gradual_rollout::sandbox::apiserver::Store;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ const FAIL_OVER: Duration = Duration::from_secs(15);
 
 /// What is raised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Raise {
+pub(super) enum Raise {
     /// From 5% to 25%.
     Further,
     /// From 0%.
@@ -34,17 +35,27 @@ const COMPONENT: &str = "shop";
 
 /// The canary's share in permille, whatever the router.
 fn share(world: &World, raise: Raise) -> u64 {
+    share_in(&world.store, raise)
+}
+
+/// The same, in any store.
+pub(super) fn share_in(store: &Store, raise: Raise) -> u64 {
     if raise != Raise::Made {
-        return world.weight(COMPONENT) * 10;
+        let vs = store.get("virtualservices.networking.istio.io", NS, COMPONENT);
+        return main_route(&vs.unwrap())["route"][1]["weight"].as_u64().unwrap() * 10;
     }
-    let ours = world.store.list("ingresses.networking.k8s.io");
+    let ours = store.list("ingresses.networking.k8s.io");
     let weights = ours
         .iter()
         .filter(|i| i["metadata"]["labels"]["rollout.sealos.io/component"] == COMPONENT)
         .map(|i| {
             let weight = &i["metadata"]["annotations"]["nginx.ingress.kubernetes.io/canary-weight"];
-            weight.as_str().and_then(|w| w.parse().ok()).unwrap_or_default()
+            weight
+                .as_str()
+                .and_then(|w| w.parse::<u64>().ok())
+                .unwrap_or_default()
         });
+    // Of 1,000 in all.
     weights.max().unwrap_or_default()
 }
 
@@ -76,14 +87,18 @@ fn made() -> Vec<Value> {
 fn world(raise: Raise) -> World {
     let world = World::new();
     world.store.namespace("istio-system");
-    let objects = match raise {
-        Raise::Made => made(),
-        Raise::First | Raise::Further => vec![virtual_service(COMPONENT), rollout("demo", &[COMPONENT])],
-    };
-    for object in objects {
+    for object in furniture(raise) {
         world.store.put(object).unwrap();
     }
     world
+}
+
+/// What is in the cluster.
+pub(super) fn furniture(raise: Raise) -> Vec<Value> {
+    match raise {
+        Raise::Made => made(),
+        Raise::First | Raise::Further => vec![virtual_service(COMPONENT), rollout("demo", &[COMPONENT])],
+    }
 }
 
 /// Cuts the first leader off at a call of its raise. What was held, or nothing when the raise has no such call.

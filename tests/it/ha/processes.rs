@@ -1,8 +1,9 @@
 //! The program itself, in processes of their own: stopped, killed, and woken up again. Nothing here holds them to a
 //! figure, for the machine may be busy; the figures are held in virtual time, and printed here.
 
+use super::fencing::{Raise, furniture, share_in};
 use super::gate::Gate;
-use crate::support::world::{NS, rollout, virtual_service};
+use crate::support::world::NS;
 use futures::future::join_all;
 use gradual_rollout::clock::Clock;
 use gradual_rollout::cluster::crd;
@@ -19,6 +20,7 @@ const LONG: Duration = Duration::from_secs(120);
 
 /// An API server for several programs.
 struct Place {
+    raise: Raise,
     store: Store,
     folder: tempfile::TempDir,
     servers: JoinSet<()>,
@@ -36,13 +38,16 @@ impl Program {
 }
 
 impl Place {
-    fn new() -> Self {
+    fn new(raise: Raise) -> Self {
         let store = Store::new(Clock::System);
         store.namespace(NS);
+        store.namespace("istio-system");
         store.register_crd(&crd::definition()).unwrap();
-        store.put(virtual_service("shop")).unwrap();
-        store.put(rollout("demo", &["shop"])).unwrap();
+        for object in furniture(raise) {
+            store.put(object).unwrap();
+        }
         Self {
+            raise,
             store,
             folder: tempfile::tempdir().unwrap(),
             servers: JoinSet::new(),
@@ -86,11 +91,9 @@ impl Place {
         holder.unwrap_or_default()
     }
 
-    fn weight(&self) -> u64 {
-        let vs = self.store.get("virtualservices.networking.istio.io", NS, "shop");
-        vs.unwrap()["spec"]["http"][0]["route"][1]["weight"]
-            .as_u64()
-            .unwrap()
+    /// In permille.
+    fn share(&self) -> u64 {
+        share_in(&self.store, self.raise)
     }
 
     fn component(&self) -> Value {
@@ -117,6 +120,14 @@ impl Place {
         panic!("the wish could not be written");
     }
 
+    /// A raise by hand: these programs have no Prometheus.
+    fn set(&self, weight: &str) {
+        self.say(
+            "set",
+            json!({"components": ["shop"], "weight": weight, "force": true, "who": "ada"}),
+        );
+    }
+
     async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) -> Duration {
         let begun = Instant::now();
         while !holds(self) {
@@ -135,15 +146,13 @@ impl Place {
         let first = self.start("first", gate).await;
         self.until("the first leads", |p| p.leader() == "first").await;
         let second = self.start("second", &Gate::new()).await;
-        // A raise by hand: these programs have no Prometheus.
-        self.say(
-            "set",
-            json!({"components": ["shop"], "weight": "5%", "force": true, "who": "ada"}),
-        );
-        self.until("5%", |p| {
-            p.weight() == 5 && p.component()["weight"]["written"] == "5%"
-        })
-        .await;
+        if self.raise == Raise::Further {
+            self.set("5%");
+            self.until("5%", |p| {
+                p.share() == 50 && p.component()["weight"]["written"] == "5%"
+            })
+            .await;
+        }
         let log = self.log("second");
         self.until("the second is there", |_| {
             std::fs::read_to_string(&log).unwrap().contains("starting")
@@ -156,23 +165,23 @@ impl Place {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_program_that_is_told_to_stop_or_killed_is_replaced_by_the_next() {
     let told = async {
-        let mut place = Place::new();
+        let mut place = Place::new(Raise::Further);
         let (mut first, _second) = place.pair(&Gate::new()).await;
         first.signal("-TERM").await;
         let took = place.until("the second leads", |p| p.leader() == "second").await;
         let ended = tokio::time::timeout(LONG, first.0.wait()).await.unwrap().unwrap();
         assert!(ended.success(), "{ended}");
         place.say("rollback", json!({"components": ["shop"], "who": "ada"}));
-        place.until("back", |p| p.weight() == 0).await;
+        place.until("back", |p| p.share() == 0).await;
         took
     };
     let killed = async {
-        let mut place = Place::new();
+        let mut place = Place::new(Raise::Further);
         let (first, _second) = place.pair(&Gate::new()).await;
         first.signal("-KILL").await;
         place.say("rollback", json!({"components": ["shop"], "who": "ada"}));
         let took = place.until("the second leads", |p| p.leader() == "second").await;
-        let back = place.until("back", |p| p.weight() == 0).await;
+        let back = place.until("back", |p| p.share() == 0).await;
         (took, took + back)
     };
     let (told, (killed, back)) = tokio::join!(told, killed);
@@ -184,15 +193,12 @@ async fn a_program_that_is_told_to_stop_or_killed_is_replaced_by_the_next() {
 }
 
 /// Stops the first program at a call of its raise, wakes it up when the second one has rolled back.
-async fn stopped_at((like, number): (&str, usize)) {
-    let mut place = Place::new();
+async fn stopped_at((raise, like, number): (Raise, &str, usize)) {
+    let mut place = Place::new(raise);
     let gate = Gate::new();
     let (first, _second) = place.pair(&gate).await;
     gate.arm_at(like, number);
-    place.say(
-        "set",
-        json!({"components": ["shop"], "weight": "25%", "force": true, "who": "ada"}),
-    );
+    place.set(if raise == Raise::Further { "25%" } else { "5%" });
     place.until("a call is held", |_| gate.held().is_some()).await;
     first.signal("-STOP").await;
     let call = gate.held().unwrap();
@@ -200,7 +206,7 @@ async fn stopped_at((like, number): (&str, usize)) {
     place.say("rollback", json!({"components": ["shop"], "who": "ada"}));
     place
         .until("back", |p| {
-            p.weight() == 0 && p.component()["state"] == "RolledBack"
+            p.share() == 0 && p.component()["state"] == "RolledBack"
         })
         .await;
     gate.open();
@@ -220,23 +226,28 @@ async fn stopped_at((like, number): (&str, usize)) {
         .await;
     let until = Instant::now() + Duration::from_secs(3);
     while Instant::now() < until {
-        assert_eq!(place.weight(), 0, "{call}");
+        assert_eq!(place.share(), 0, "{call}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let c = place.component();
     assert_eq!(c["state"], "RolledBack", "{call}: {c:#}");
     assert_eq!(c["intent"], Value::Null, "{call}: {c:#}");
     assert_eq!(place.leader(), "second");
-    eprintln!("stopped at {call}");
+    eprintln!("{raise:?}, stopped at {call}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_program_that_was_stopped_between_two_calls_of_a_raise_undoes_nothing_when_it_wakes_up() {
+    const STATUS: &str = "PATCH /gradualrollouts/demo/status";
     let calls = [
-        ("GET /virtualservices/shop", 0),
-        ("PATCH /gradualrollouts/demo/status", 0),
-        ("PATCH /gradualrollouts/demo/status", 1),
-        ("PATCH /virtualservices/shop", 0),
+        (Raise::Further, "GET /virtualservices/shop", 0),
+        (Raise::Further, STATUS, 0),
+        (Raise::Further, STATUS, 1),
+        (Raise::Further, "PATCH /virtualservices/shop", 0),
+        (Raise::First, STATUS, 0),
+        (Raise::First, "PATCH /virtualservices/shop", 0),
+        (Raise::Made, "POST /ingresses", 0),
+        (Raise::Made, "PATCH /ingresses", 0),
     ];
     join_all(calls.map(stopped_at)).await;
 }

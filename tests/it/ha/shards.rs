@@ -408,3 +408,71 @@ async fn a_rollout_goes_after_one_that_another_daemon_works() {
     assert_eq!(world.weight(top), 0);
     world.until("it begins", |w| w.weight(top) == 5).await;
 }
+
+/// Connections on which everything about Leases takes a while, so that a hand-over can be watched.
+fn slow(world: &World) -> Clients {
+    let wait = from_fn(async move |request: Request, next: Next| {
+        if request.uri().path().contains("/leases/") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        next.run(request).await
+    });
+    Clients::from_service(world.store.router().layer(wait))
+}
+
+/// Who dies while a shard is handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dies {
+    Nobody,
+    Giver,
+    Asker,
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_while_its_shard_is_handed_over_goes_back_whoever_dies_meanwhile() {
+    for dies in [Dies::Nobody, Dies::Giver, Dies::Asker] {
+        let world = world();
+        for name in names() {
+            let mut object = world.rollout(&name);
+            object["spec"]["judge"] = json!({"interval": "10s", "settle": "10s"});
+            object["spec"]["steps"][1]["hold"] = json!("10m");
+            world.store.put(object).unwrap();
+        }
+        let giver = Daemon::over(&world, "giver", slow(&world));
+        world
+            .until("25% everywhere", |w| {
+                names().iter().all(|name| w.weight(name) == 25)
+            })
+            .await;
+        world.pass(30).await;
+        let asker = Daemon::over(&world, "asker", slow(&world));
+        let asked = |w: &World| {
+            (0..SHARDS).any(|n| {
+                let lease = w
+                    .store
+                    .get("leases.coordination.k8s.io", NS, &format!("gradual-rollout-{n}"));
+                lease.is_some_and(|lease| lease["metadata"]["annotations"].to_string().contains("asked-by"))
+            })
+        };
+        soon(&world, "it is asked for a shard", FAIL_OVER, asked).await;
+        for name in names() {
+            world.traffic.fail(&name);
+        }
+        let mut limit = Duration::from_secs(31);
+        let mut left = vec![giver, asker];
+        if dies != Dies::Nobody {
+            let gone = left.remove(usize::from(dies == Dies::Asker));
+            gone.kill().await;
+            limit += FAIL_OVER;
+        }
+        let all_back = |w: &World| names().iter().all(|name| w.weight(name) == 0);
+        let took = soon(&world, &format!("{dies:?} dies, all are back"), limit, all_back).await;
+        eprintln!("{dies:?} dies: all are back after {took:?}");
+        if dies == Dies::Nobody {
+            soon(&world, "two each", FAIL_OVER, |w| {
+                counts(w).values().copied().collect::<Vec<_>>() == [2, 2]
+            })
+            .await;
+        }
+    }
+}

@@ -1,16 +1,21 @@
 //! How soon another daemon takes over, what it knows then, and what it does before.
 
 use super::{Daemon, leader, soon};
-use crate::support::world::{World, rollout, virtual_service};
+use crate::support::world::{NS, World, rollout, virtual_service};
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use gradual_rollout::cluster::connect::Clients;
+use gradual_rollout::daemon;
+use gradual_rollout::engine::Explained;
 use gradual_rollout::rollout::reason::State;
 use gradual_rollout::sandbox::apiserver::{Action, Fault};
 use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 const FAIL_OVER: Duration = Duration::from_secs(15);
 const HAND_OVER: Duration = Duration::from_secs(1);
@@ -161,16 +166,67 @@ async fn a_lease_that_cannot_be_watched_is_still_taken_over() {
     .await;
 }
 
+/// Connections of which those about Leases hang from a moment on.
+fn without_leases(world: &World, cut: &Arc<AtomicBool>) -> Clients {
+    let cut = cut.clone();
+    let hang = from_fn(move |request: Request, next: Next| {
+        let hangs = cut.load(Ordering::Relaxed) && request.uri().path().contains("/leases");
+        async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            next.run(request).await
+        }
+    });
+    Clients::from_service(world.store.router().layer(hang))
+}
+
+/// A fifth of the Lease's time is left for stopping: whatever else still works, who cannot renew leads no more then.
+#[tokio::test(start_paused = true)]
+async fn who_cannot_renew_leads_no_more_before_another_one_may() {
+    let world = World::new();
+    world.store.put(virtual_service("shop")).unwrap();
+    world.store.put(rollout("demo", &["shop"])).unwrap();
+    let cut = Arc::new(AtomicBool::new(false));
+    let (handles, shown) = world.handles("first", without_leases(&world, &cut));
+    let mut first = JoinSet::new();
+    first.spawn(async move {
+        daemon::run(handles, None, CancellationToken::new())
+            .await
+            .unwrap()
+    });
+    soon(&world, "the first leads", FAIL_OVER, |w| leader(w) == "first").await;
+    let _second = Daemon::start(&world, "second");
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    cut.store(true, Ordering::Relaxed);
+    let leads = || shown.borrow().explain(NS, "demo", "shop") != Explained::StandingBy;
+    assert!(leads());
+    let begun = Instant::now();
+    let mut stopped = None;
+    while leader(&world) != "second" {
+        if stopped.is_none() && !leads() {
+            stopped = Some(begun.elapsed());
+        }
+        assert!(begun.elapsed() < FAIL_OVER, "nobody takes over");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let stopped = stopped.expect("two lead at once");
+    eprintln!(
+        "led no more after {stopped:?}, another one after {:?}",
+        begun.elapsed()
+    );
+    assert!(!leads(), "it began again");
+    world
+        .until("the second goes on", |w| w.weight("shop") == 50)
+        .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_daemon_whose_lease_is_taken_away_stops_and_stands_by() {
     let (world, _first, _second) = mid_plan().await;
     let mut lease = (*world
         .store
-        .get(
-            "leases.coordination.k8s.io",
-            crate::support::world::NS,
-            "gradual-rollout",
-        )
+        .get("leases.coordination.k8s.io", NS, "gradual-rollout")
         .unwrap())
     .clone();
     lease["spec"]["holderIdentity"] = json!("somebody");
