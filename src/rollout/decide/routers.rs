@@ -90,6 +90,8 @@ impl Desk<'_> {
         let own = !cfg!(sabotage_8) && objects.iter().all(ours);
         if own && lowest == highest {
             self.own_write(i, &objects, highest);
+        } else if own && highest == written {
+            self.half_lowered(i, &objects, lowest);
         } else if highest > written && objects.iter().filter(|o| o.highest > written).all(ours) {
             // A raise that stopped half-way: nobody judged what it would be, so it is taken back.
             self.order(i, written, Reason::HalfRaised, false, None);
@@ -247,7 +249,12 @@ impl Desk<'_> {
             );
             // How often it began again is not known any more: a person decides.
             self.found_back.push(i);
-            self.take_away(i, objects, highest, reason);
+            if lowest == highest {
+                self.take_away(i, objects, highest, reason);
+            } else {
+                // Whoever put it back died on the way.
+                self.order(i, lowest, reason, reason == Reason::Emergency, None);
+            }
         }
     }
 
@@ -398,17 +405,9 @@ impl Desk<'_> {
 
     /// The objects carry our own stamps with the weights they have: a write of ours that the status missed.
     fn own_write(&mut self, i: usize, objects: &[Routed], weight: Weight) {
-        let mark = objects
-            .iter()
-            .filter_map(|o| o.stamp.clone())
-            .max_by(|a, b| a.id.cmp(&b.id));
+        let mark = newest(objects);
         let reason = mark.as_ref().and_then(|m| m.reason).unwrap_or(Reason::Step);
-        let (held, fingerprint) = (self.is_held(i, reason), self.plan_then(i, reason));
-        let by_a_person = self
-            .status
-            .components
-            .get(i)
-            .is_some_and(is_where_a_person_put_it);
+        let then = self.then(i, reason);
         self.raised(i, weight, reason, mark.map(|m| m.id));
         let Some(c) = self.status.components.get_mut(i) else {
             return;
@@ -417,16 +416,50 @@ impl Desk<'_> {
             c.baseline = None;
         }
         self.take_away(i, objects, weight, reason);
+        self.tell_own(i, weight, reason, then);
+    }
+
+    /// Some of the objects are where an order of ours was taking all of them: whoever was writing died on the way, and the
+    /// rest is brought along.
+    fn half_lowered(&mut self, i: usize, objects: &[Routed], weight: Weight) {
+        let reason = newest(objects)
+            .and_then(|m| m.reason)
+            .unwrap_or(Reason::HalfRaised);
+        let then = self.then(i, reason);
+        self.order(i, weight, reason, reason == Reason::Emergency, None);
+        self.tell_own(i, weight, reason, then);
+        let message = format!(
+            "{} was under way to {weight} when its writer died; the rest follows",
+            super::drift::spread(objects)
+        );
+        self.note(i, reason, message, true);
+    }
+
+    /// What counts once a rollback is known, as it was before.
+    fn then(&self, i: usize, reason: Reason) -> Then {
+        Then {
+            held: self.is_held(i, reason),
+            fingerprint: self.plan_then(i, reason),
+            by_a_person: self
+                .status
+                .components
+                .get(i)
+                .is_some_and(is_where_a_person_put_it),
+        }
+    }
+
+    /// The status learns what a write of ours made of a component.
+    fn tell_own(&mut self, i: usize, weight: Weight, reason: Reason, then: Then) {
         let Some(c) = self.status.components.get_mut(i) else {
             return;
         };
         if reason.is_rollback() {
             c.state = State::RolledBack;
-            c.fingerprint = fingerprint;
+            c.fingerprint = then.fingerprint;
             c.reason = reason;
             c.message = format!("it was rolled back to {weight} ({reason}); `retry` begins again");
             self.found_back.push(i);
-            if reason.is_automatic_rollback() && !held && !by_a_person {
+            if reason.is_automatic_rollback() && !then.held && !then.by_a_person {
                 if let Some(again) = self.schedule_retry(i)
                     && let Some(c) = self.status.components.get_mut(i)
                 {
@@ -450,6 +483,20 @@ impl Desk<'_> {
             self.order(i, weight, reason, false, None);
         }
     }
+}
+
+/// What was so before a write of ours was found.
+struct Then {
+    held: bool,
+    fingerprint: Option<String>,
+    by_a_person: bool,
+}
+
+fn newest(objects: &[Routed]) -> Option<Mark> {
+    objects
+        .iter()
+        .filter_map(|o| o.stamp.clone())
+        .max_by(|a, b| a.id.cmp(&b.id))
 }
 
 /// Where all of them are yet to be brought along: what stands for other back ends than there were, for what was written

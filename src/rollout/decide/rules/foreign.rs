@@ -300,6 +300,48 @@ fn a_raise_written_in_part_goes_back_although_another_object_cannot_be_read() {
     assert_eq!(weights(&world), [100, 100, 100]);
 }
 
+/// Whoever lowers dies after the first of three objects, and nobody has heard of it: what the mark says was under way is
+/// brought to its end, and nobody is blamed.
+#[test]
+fn a_lowering_whose_writer_died_on_the_way_is_brought_to_its_end() {
+    for (verb, to, state) in [
+        (Verb::Rollback, 0, State::RolledBack),
+        (Verb::Set, 40, State::Manual),
+    ] {
+        for status_is_lost in [false, true] {
+            let mut world = three();
+            let (status, objects) = (world.status.clone(), world.objects["alpha"].clone());
+            world.say(verb, "alpha", (verb == Verb::Set).then(|| weight(to)));
+            world.ticks(2);
+            assert_eq!(weights(&world), [to; 3]);
+            for (n, object) in objects.into_iter().enumerate().skip(1) {
+                world.objects.get_mut("alpha").unwrap()[n] = object;
+            }
+            world.status = if status_is_lost {
+                Default::default()
+            } else {
+                status
+            };
+            world.restart();
+            world.ticks(3);
+            let c = world.component("alpha");
+            if status_is_lost && verb == Verb::Set {
+                assert_eq!(c.state, State::Drifted, "whose it was is not known any more");
+                continue;
+            }
+            assert_eq!(
+                weights(&world),
+                [to; 3],
+                "{verb:?}, status lost: {status_is_lost}"
+            );
+            assert_eq!(c.state, state, "{}", c.message);
+            assert!(c.drifts.is_empty(), "{:?}", c.drifts);
+            world.ticks(30);
+            assert_eq!(weights(&world), [to; 3]);
+        }
+    }
+}
+
 #[test]
 fn a_rollout_is_not_ready_while_nobody_can_read_where_the_traffic_of_one_of_its_components_goes() {
     let mut world = three();
