@@ -140,7 +140,6 @@ async fn measure() -> Vec<i64> {
 }
 
 #[test]
-#[ignore = "made for an optimised build: make sweep"]
 fn a_breach_is_written_within_a_quarter_of_a_second_whatever_hangs() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,4 +1,4 @@
-//! `docs/acceptance.md` names tests; each of them exists, once, and is run.
+//! `docs/acceptance.md` and `docs/reliability.md` name tests; each of them exists, once, and is run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -83,34 +83,53 @@ fn named(page: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// Each page, and how many tests it names at least.
+const PAGES: [(&str, &str, usize); 2] = [
+    (
+        "docs/acceptance.md",
+        include_str!("../../../docs/acceptance.md"),
+        100,
+    ),
+    (
+        "docs/reliability.md",
+        include_str!("../../../docs/reliability.md"),
+        80,
+    ),
+];
+
 #[test]
-fn every_test_that_the_acceptance_page_names_exists() {
-    let page = include_str!("../../../docs/acceptance.md");
-    let (named, tests) = (named(page), tests());
-    let missing: Vec<_> = named
-        .iter()
-        .filter(|name| !tests.contains_key(name.as_str()))
-        .collect();
-    assert!(
-        missing.is_empty(),
-        "docs/acceptance.md names no test: {missing:#?}"
-    );
-    assert!(named.len() > 100, "only {} names were read", named.len());
+fn every_test_that_a_page_of_promises_names_exists() {
+    let tests = tests();
+    for (page, text, least) in PAGES {
+        let named = named(text);
+        let missing: Vec<_> = named
+            .iter()
+            .filter(|name| !tests.contains_key(name.as_str()))
+            .collect();
+        assert!(missing.is_empty(), "{page} names no test: {missing:#?}");
+        assert!(
+            named.len() > least,
+            "{page}: only {} names were read",
+            named.len()
+        );
+    }
 }
 
 #[test]
-fn every_test_that_the_acceptance_page_names_is_the_only_one_of_its_name_and_is_run() {
+fn every_test_that_a_page_of_promises_names_is_the_only_one_of_its_name_and_is_run() {
     let tests = tests();
-    let wrong: Vec<_> = named(include_str!("../../../docs/acceptance.md"))
-        .into_iter()
-        .filter_map(|name| Some((tests.get(&name)?, name)))
-        .filter(|(count, _)| **count != (1, 1))
-        .collect();
-    assert!(
-        wrong.is_empty(),
-        "of several tests of one name one may go without the page being red, and one that is ignored never is; \
-         ((of that name, and run), name): {wrong:#?}"
-    );
+    for (page, text, _) in PAGES {
+        let wrong: Vec<_> = named(text)
+            .into_iter()
+            .filter_map(|name| Some((tests.get(&name)?, name)))
+            .filter(|(count, _)| **count != (1, 1))
+            .collect();
+        assert!(
+            wrong.is_empty(),
+            "{page}: of several tests of one name one may go without the page being red, and one that is ignored never \
+             is; ((of that name, and run), name): {wrong:#?}"
+        );
+    }
 }
 
 #[test]
