@@ -77,7 +77,7 @@ async fn a_failing_canary_goes_back_by_itself_the_others_go_on_and_events_tell_o
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn darkness_holds_and_light_goes_on() {
+async fn a_cluster_in_the_dark_holds_and_goes_on_when_it_is_light() {
     on_cluster(async |scene| {
         scene.bring(&["shop"], &["5%", "30%"]).await;
         scene.start("daemon-1").await;
