@@ -1,6 +1,8 @@
 //! Emergency rollback: by the program as people start it, without a daemon, without rights that it can do without, and
 //! against an API server that is ill.
 
+mod stuck;
+
 use crate::cli_cluster::{Cluster, NAMESPACE};
 use crate::support::world::{World, rollout, virtual_service};
 use axum::Router;
