@@ -98,7 +98,7 @@ pub(super) async fn run(
     // Prometheus is asked for whole seconds.
     let at = Timestamp::from_second(at.as_second()).unwrap_or(at);
     let mut tested = Vec::new();
-    let mut progress = Progress::new();
+    let progress = Progress::new();
     for read in &rollouts {
         let mut components = Vec::new();
         for planned in recorded::chosen(read, &args.component)? {

@@ -19,11 +19,16 @@ pub(super) async fn rollouts(
             let one = cluster.rollout(namespace, name).await.map_err(failure)?;
             Ok(vec![one])
         }
-        (Err(error @ Error::Forbidden { .. }), None) => Err(Failure::refused(format!(
-            "{error}; name the rollout with --rollout NAME, which needs no right to list"
-        ))),
+        (Err(error @ Error::Forbidden { .. }), None) => Err(unlisted(&error)),
         (listed, _) => listed.map_err(failure),
     }
+}
+
+/// Nothing was named, and nothing may be listed.
+pub(super) fn unlisted(error: &Error) -> Failure {
+    Failure::refused(format!(
+        "{error}; name the rollout with --rollout NAME, which needs no right to list"
+    ))
 }
 
 /// Connects as the current kubeconfig says.

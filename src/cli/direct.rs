@@ -7,6 +7,7 @@ mod error;
 pub(super) use error::Error;
 
 use super::connect::Reach;
+use super::insist::{Question, is_silence};
 use super::pursue::Claimed;
 use crate::cluster::by_hand;
 use crate::probe::HookFailure;
@@ -28,11 +29,6 @@ use tokio::time::Instant;
 const ATTEMPTS: u32 = 40;
 /// From this attempt on it waits a little before the next: many are at it.
 const PATIENT_FROM: u32 = 8;
-/// In an emergency one attempt may take this long, and what the cluster did not answer is tried again.
-const ATTEMPT: Duration = Duration::from_secs(3);
-/// The first wait between such attempts; it doubles up to [`SLOWEST`].
-const FIRST_WAIT: Duration = Duration::from_millis(20);
-const SLOWEST: Duration = Duration::from_secs(1);
 
 /// The path of a change that is about all of it.
 const WHOLE: &str = "the object";
@@ -356,29 +352,14 @@ async fn patiently<T>(
     let Some((end, places)) = patience else {
         return attempt().await;
     };
-    let mut wait = FIRST_WAIT;
-    loop {
-        let place = places.acquire().await;
-        let ended = tokio::time::timeout(ATTEMPT, attempt()).await;
-        drop(place);
-        let error = match ended {
-            Ok(Err(error))
-                if error.passes() && !matches!(error, Error::Cluster(by_hand::Error::Conflict(_))) =>
-            {
-                error
-            }
-            Ok(ended) => return ended,
-            Err(_) => Error::Cluster(by_hand::Error::Unreachable {
-                doing: "putting traffic back".to_owned(),
-                cause: format!("no answer within {}s", ATTEMPT.as_secs()),
-            }),
-        };
-        if Instant::now() + wait >= end {
-            return Err(error);
-        }
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(SLOWEST);
-    }
+    let question = Question {
+        doing: "putting traffic back",
+        end,
+        places: Some(places),
+    };
+    // A lost race is no silence: it is read and computed anew.
+    let passes = |error: &Error| matches!(error, Error::Cluster(error) if is_silence(error));
+    question.insist(passes, attempt).await
 }
 
 /// Reads, computes, writes, once.

@@ -2,12 +2,13 @@
 
 use super::table;
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Where progress is told: the standard error output, so that output stays data.
+/// Where progress is told: the standard error output, so that output stays data. Several who wait at once tell it here.
 #[derive(Debug)]
 pub(super) struct Progress {
     terminal: bool,
-    last: String,
+    last: Mutex<String>,
 }
 
 const SPINNER: [char; 4] = ['|', '/', '-', '\\'];
@@ -17,13 +18,14 @@ impl Progress {
     pub(super) fn new() -> Self {
         Self {
             terminal: std::io::stderr().is_terminal(),
-            last: String::new(),
+            last: Mutex::default(),
         }
     }
 
     /// What is waited for now.
-    pub(super) fn show(&mut self, looks: u32, line: &str) {
+    pub(super) fn show(&self, looks: u32, line: &str) {
         let line = table::plain(line);
+        let mut last = self.last();
         // Progress is a courtesy: that nobody can see it is no error.
         if self.terminal {
             let turn = SPINNER
@@ -32,23 +34,29 @@ impl Progress {
                 .unwrap_or(' ');
             let line: String = line.chars().take(110).collect();
             let _ = write!(anstream::stderr(), "\r\u{1b}[K{turn} {line}");
-        } else if line != self.last {
+        } else if line != *last {
             let _ = writeln!(anstream::stderr(), "{line}");
         }
-        self.last = line;
+        *last = line;
     }
 
     /// Something worth a line of its own.
-    pub(super) fn tell(&mut self, line: &str) {
+    pub(super) fn tell(&self, line: &str) {
         self.end();
         let _ = writeln!(anstream::stderr(), "{}", table::plain(line));
     }
 
     /// Takes the line away.
-    pub(super) fn end(&mut self) {
-        if self.terminal && !self.last.is_empty() {
+    pub(super) fn end(&self) {
+        let mut last = self.last();
+        if self.terminal && !last.is_empty() {
             let _ = write!(anstream::stderr(), "\r\u{1b}[K");
         }
-        self.last.clear();
+        last.clear();
+    }
+
+    /// A line is whole whoever panicked over it.
+    fn last(&self) -> MutexGuard<'_, String> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

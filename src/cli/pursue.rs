@@ -27,8 +27,6 @@ use tokio::time::Instant;
 const LIVENESS_EVERY: Duration = Duration::from_secs(5);
 /// A daemon that is alive but has not taken up a rollback for so long is not waited for.
 const ROLLBACK_PATIENCE: Duration = Duration::from_secs(10);
-/// In an emergency not even this long, whether it has taken it up or not: what is written twice is written alike.
-const EMERGENCY_PATIENCE: Duration = Duration::from_secs(3);
 /// Requests under way at once. Some hundred would be cut by an API server's fairness; too few make a thousand
 /// components wait for each other.
 const AT_ONCE: usize = 64;
@@ -62,13 +60,19 @@ impl Task {
         Home::new(namespace, self.name())
     }
 
-    fn entry(&self, component: &str, result: Ended, message: impl Into<String>) -> Entry {
+    pub(super) fn entry(&self, component: &str, result: Ended, message: impl Into<String>) -> Entry {
         Entry {
             rollout: self.name().to_owned(),
             component: component.to_owned(),
             result,
             message: message.into(),
         }
+    }
+
+    /// Whether a daemon has answered the command, by the resource as it was read since.
+    pub(super) fn is_taken_up(&self, rollout: &GradualRollout) -> bool {
+        let mut answers = rollout.status.iter().flat_map(|s| &s.commands);
+        answers.any(|c| c.id == self.command.id)
     }
 
     fn all(&self, result: Ended, message: &str) -> Vec<Entry> {
@@ -130,8 +134,8 @@ pub(super) struct Pursuit<'a> {
     pub at: Timestamp,
     /// Where progress is told.
     pub progress: Progress,
-    /// Whether it is an emergency: then nobody is waited for.
-    pub emergency: bool,
+    /// In an emergency: until when what the cluster does not answer is tried again. `None`: it is none.
+    pub emergency: Option<Instant>,
     /// Whether there is surely no daemon.
     pub leaderless: bool,
     /// How many requests are under way at once when traffic is put back from here.
@@ -144,53 +148,8 @@ pub(super) fn places() -> Semaphore {
 }
 
 impl Pursuit<'_> {
-    /// Puts traffic back from here, all of it at once, and leaves the commands for the next daemon. Neither waits for
-    /// the other: what cannot be recorded is put back all the same, and the mark on each object tells a daemon why.
-    pub(super) async fn at_once(&self, tasks: &[Task]) -> Vec<Entry> {
-        let each = tasks.iter().map(|task| async move {
-            let components = task.components.iter().map(|name| self.directly(task, name));
-            let (recorded, mut entries) =
-                tokio::join!(self.record(task), futures::future::join_all(components));
-            if let Err(error) = recorded {
-                for entry in &mut entries {
-                    entry.message = format!(
-                        "{}; the command itself could not be recorded on {}: {error}",
-                        entry.message,
-                        task.name()
-                    );
-                }
-            }
-            entries
-        });
-        let ended = futures::future::join_all(each).await;
-        ended.into_iter().flatten().collect()
-    }
-
-    /// Writes a command, and tries again what the API server does not answer.
-    async fn record(&self, task: &Task) -> Result<(), Error> {
-        let annotations = task.rollout.metadata.annotations.as_ref();
-        if annotations.is_some_and(|a| a.contains_key(&task.command.key())) {
-            return Ok(());
-        }
-        let mut wait = Duration::from_millis(20);
-        let end = Instant::now() + self.timeout;
-        loop {
-            let given = self
-                .cluster
-                .command(self.namespace, task.name(), &task.command, false)
-                .await;
-            match given {
-                Err(Error::Unreachable { .. } | Error::Conflict(_)) if Instant::now() + wait < end => {
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(Duration::from_secs(1));
-                }
-                ended => return ended,
-            }
-        }
-    }
-
     /// Gives every command and waits for all of them.
-    pub(super) async fn all(&mut self, tasks: &[Task], alive: bool) -> Vec<Entry> {
+    pub(super) async fn all(&self, tasks: &[Task], alive: bool) -> Vec<Entry> {
         let end = Instant::now() + self.timeout;
         let gives = tasks.iter().map(|task| self.give(task, alive));
         let mut open: Vec<(&Task, Vec<String>)> = Vec::new();
@@ -211,15 +170,17 @@ impl Pursuit<'_> {
                 alive = self.alive().await;
             }
             let late = Instant::now() >= end;
-            let mut still = Vec::new();
-            for (task, components) in open {
-                let (waiting, mut ended) = self.look(task, components, alive, late, looks).await;
+            // One resource that is not answered about keeps no other one up.
+            let each = open.into_iter().map(async |(task, components)| {
+                (task, self.look(task, components, alive, late, looks).await)
+            });
+            open = Vec::new();
+            for (task, (waiting, mut ended)) in futures::future::join_all(each).await {
                 entries.append(&mut ended);
                 if !waiting.is_empty() {
-                    still.push((task, waiting));
+                    open.push((task, waiting));
                 }
             }
-            open = still;
             if open.is_empty() {
                 break;
             }
@@ -239,13 +200,11 @@ impl Pursuit<'_> {
 
     /// How long it is until the next look.
     fn pause(&self, looks: u32) -> Duration {
-        let patience = if self.emergency {
-            EMERGENCY_PATIENCE
-        } else {
-            ROLLBACK_PATIENCE
-        };
-        let waited = Clock::System.now().duration_since(self.at).unsigned_abs();
-        wish::pause_within(looks, waited, patience)
+        wish::pause_within(looks, self.waited(), ROLLBACK_PATIENCE)
+    }
+
+    fn waited(&self) -> Duration {
+        Clock::System.now().duration_since(self.at).unsigned_abs()
     }
 
     async fn alive(&self) -> bool {
@@ -323,7 +282,7 @@ impl Pursuit<'_> {
 
     /// Looks once at a command: which components still wait, and what became of the others.
     async fn look(
-        &mut self,
+        &self,
         task: &Task,
         components: Vec<String>,
         alive: bool,
@@ -333,6 +292,16 @@ impl Pursuit<'_> {
         let read = self.cluster.rollout(self.namespace, task.name()).await;
         let rollout = match read {
             Ok(rollout) => rollout,
+            // What may be there already is written once more, alike: nobody can tell.
+            Err(error)
+                if task.command.verb == Verb::Rollback && (!alive || self.waited() > ROLLBACK_PATIENCE) =>
+            {
+                let why = format!("{} could not be read: {error}", task.name());
+                return (
+                    Vec::new(),
+                    self.all_the_same(task, &alike(components, &why)).await,
+                );
+            }
             Err(error) if late => {
                 let why = format!("it cannot be read: {error}");
                 return (Vec::new(), self.give_up(task, &alike(components, &why)).await);
@@ -344,23 +313,15 @@ impl Pursuit<'_> {
             }
         };
         let (mut waiting, mut ended) = (Vec::new(), Vec::new());
-        let mut declined = Vec::new();
         for component in components {
             match wait::stand(&task.command, &rollout, &component) {
                 Stand::Done(message) => ended.push(task.entry(&component, Ended::Done, message)),
-                // An emergency needs nobody's leave.
-                Stand::Refused(message) if self.emergency => declined.push((component, message)),
                 Stand::Refused(message) => ended.push(task.entry(&component, Ended::Refused, message)),
                 Stand::RolledBack(message) => ended.push(task.entry(&component, Ended::RolledBack, message)),
                 Stand::Waiting(message) => waiting.push((component, message)),
             }
         }
-        ended.append(&mut self.all_the_same(task, &declined).await);
-        let taken_up = rollout
-            .status
-            .iter()
-            .flat_map(|s| &s.commands)
-            .any(|c| c.id == task.command.id);
+        let taken_up = task.is_taken_up(&rollout);
         let refused = rollout.status.as_ref().and_then(|status| status.refused());
         if let Some(condition) = refused.filter(|_| alive && !taken_up && !waiting.is_empty()) {
             let names: Vec<String> = waiting.into_iter().map(|(component, _)| component).collect();
@@ -368,9 +329,7 @@ impl Pursuit<'_> {
             ended.append(&mut self.not_worked(task, &names, &why).await);
             return (Vec::new(), ended);
         }
-        let waited = Clock::System.now().duration_since(self.at).unsigned_abs();
-        let hangs = task.command.verb == Verb::Rollback
-            && (!taken_up && waited > ROLLBACK_PATIENCE || self.emergency && waited > EMERGENCY_PATIENCE);
+        let hangs = task.command.verb == Verb::Rollback && !taken_up && self.waited() > ROLLBACK_PATIENCE;
         if (!alive || hangs) && !waiting.is_empty() {
             let each = waiting.iter().map(|(component, _)| async {
                 if task.weight().is_some() && self.lowers(task, &rollout, component).await {
@@ -431,18 +390,18 @@ impl Pursuit<'_> {
         components.iter().map(entry).collect()
     }
 
-    /// Lowers from here what the daemon refused to lower, each with its reason.
-    async fn all_the_same(&self, task: &Task, declined: &[(String, String)]) -> Vec<Entry> {
-        let each = declined.iter().map(async |(component, why)| {
+    /// Lowers from here what nobody knows the daemon to lower, each with its reason.
+    async fn all_the_same(&self, task: &Task, components: &[(String, String)]) -> Vec<Entry> {
+        let each = components.iter().map(async |(component, why)| {
             let entry = self.directly(task, component).await;
-            let message = format!("{}; the daemon refused it: {why}", entry.message);
+            let message = format!("{}; {why}", entry.message);
             Entry { message, ..entry }
         });
         futures::future::join_all(each).await
     }
 
     /// Lowers a component from here.
-    async fn directly(&self, task: &Task, name: &str) -> Entry {
+    pub(super) async fn directly(&self, task: &Task, name: &str) -> Entry {
         if let Some(why) = task.foreign.get(name) {
             return task.entry(name, Ended::Refused, why);
         }
@@ -459,9 +418,7 @@ impl Pursuit<'_> {
             weight,
             may_raise: false,
             at: self.at,
-            patience: self
-                .emergency
-                .then_some((Instant::now() + self.timeout, &self.places)),
+            patience: self.emergency.map(|end| (end, &self.places)),
             claimed: &task.claimed,
         };
         let results = direct::lower(self.cluster, component, &task.home(self.namespace), order).await;

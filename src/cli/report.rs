@@ -74,7 +74,8 @@ pub(super) struct Report {
     pub before: Vec<View>,
     /// Every component as it stands after; empty when that could not be read.
     pub after: Vec<View>,
-    /// In an emergency: how long it took until the last object was written, in milliseconds; absent when none was.
+    /// In an emergency: how long it took until the last object was written, in milliseconds from the beginning, without
+    /// the time that a person took to confirm it; absent when nothing is back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub put_back_in_ms: Option<u64>,
     /// What carries the traffic, before and after.

@@ -4,6 +4,7 @@ use super::args::Output;
 use super::connect::Reach;
 use super::exit::{Exit, Failure};
 use super::find::{self, Addressee};
+use super::insist::{Question, is_silence};
 use super::meaning::Ask;
 use super::progress::Progress;
 use super::pursue::{self, Claimed, Pursuit, Task};
@@ -12,14 +13,16 @@ use super::table::{self, Cell};
 use super::view::{self, View};
 use super::{confirm, connect, direct, dry_run, emergency, output, ownership};
 use crate::clock::Clock;
-use crate::cluster::by_hand::Daemon;
+use crate::cluster::by_hand::{Daemon, Error};
 use crate::rollout::command::{Command, RAISE_EXPIRES, Verb};
+use crate::rollout::spec::GradualRollout;
 use crate::settings::Settings;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long to wait for what other namespaces have, before it is gone by what this one has.
 const ELSEWHERE: Duration = Duration::from_secs(1);
@@ -36,20 +39,15 @@ pub(super) async fn run(
     }
     let cluster = connect::reach(settings).await?;
     let namespace = settings.namespace.as_str();
-    let rollouts = connect::rollouts(&cluster, namespace, ask.rollout.as_deref()).await?;
-    // Another namespace's may route the same object. Who may not see them, or gets no answer, goes by what is here.
-    let everywhere = tokio::time::timeout(ELSEWHERE, cluster.rollouts_everywhere()).await;
-    let all = match everywhere {
-        Ok(Ok(all)) => all,
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "what other namespaces route is not known");
-            rollouts.clone()
-        }
-        Err(_) => {
-            tracing::debug!("what other namespaces route is not known within {ELSEWHERE:?}");
-            rollouts.clone()
-        }
+    let began = Instant::now();
+    let named = ask.rollout.as_deref();
+    let rollouts = match ask.emergency {
+        Some(_) => emergency::rollouts(&cluster, namespace, named, ask.timeout).await?,
+        None => connect::rollouts(&cluster, namespace, named).await?,
     };
+    let all = everywhere(&cluster, ask)
+        .await
+        .unwrap_or_else(|| rollouts.clone());
     let addressees = find::addressees(rollouts, ask, namespace)?;
     let who = ask.who.clone().unwrap_or_else(who);
     let started_at = Clock::System.now();
@@ -65,7 +63,10 @@ pub(super) async fn run(
         return dry_run::run(&cluster, namespace, &tasks, started_at, out).await;
     }
     let before: Vec<View> = views(&tasks);
+    let asked_at = Instant::now();
     confirm::ask(ask.confirm, &question(ask, namespace, &before))?;
+    // A person who thinks is no work.
+    let began = began + asked_at.elapsed();
     // Who was asked may have thought for minutes: it is given now, and marks are compared by the age of their ids.
     let given_at = Clock::System.now();
     for task in &mut tasks {
@@ -78,19 +79,20 @@ pub(super) async fn run(
             ask,
             who,
             started_at,
+            began,
             before,
         };
         return emergency::run(&cluster, asked, tasks, form, out).await;
     }
     let (daemon, alive) = daemon(&cluster, settings).await;
-    let mut pursuit = Pursuit {
+    let pursuit = Pursuit {
         cluster: &cluster,
         namespace,
         settings,
         timeout: ask.timeout,
         at: given_at,
         progress: Progress::new(),
-        emergency: false,
+        emergency: None,
         leaderless: !alive,
         places: pursue::places(),
     };
@@ -120,6 +122,30 @@ pub(super) async fn run(
         output::report(path, &report);
     }
     Ok(exit)
+}
+
+/// The rollouts of all namespaces: another namespace's may route the same object. Who may not see them, or gets no
+/// answer, goes by what is here.
+async fn everywhere(cluster: &Reach, ask: &Ask) -> Option<Vec<GradualRollout>> {
+    let question = Question {
+        doing: "listing the rollouts of all namespaces",
+        end: Instant::now() + ELSEWHERE,
+        places: None,
+    };
+    // Where it is no emergency, whoever is busy is asked once.
+    let passes = |error: &Error| ask.emergency.is_some() && is_silence(error);
+    let list = question.insist(passes, async || cluster.rollouts_everywhere().await);
+    match tokio::time::timeout(ELSEWHERE, list).await {
+        Ok(Ok(all)) => Some(all),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "what other namespaces route is not known");
+            None
+        }
+        Err(_) => {
+            tracing::debug!("what other namespaces route is not known within {ELSEWHERE:?}");
+            None
+        }
+    }
 }
 
 fn task(

@@ -177,7 +177,14 @@ fn a_cluster_that_cannot_be_reached_exits_69() {
         vec!["status"],
         vec![],
         vec!["-p", "5", "-c", "a", "--no-confirm"],
-        vec!["emergency-rollback", "--reason", "x", "--force"],
+        vec![
+            "emergency-rollback",
+            "--reason",
+            "x",
+            "--force",
+            "--timeout",
+            "0s",
+        ],
     ] {
         let output = program(Path::new(PROGRAM), &arguments)
             .env("KUBECONFIG", &path)

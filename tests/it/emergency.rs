@@ -1,6 +1,9 @@
 //! Emergency rollback: by the program as people start it, without a daemon, without rights that it can do without, and
 //! against an API server that is ill.
 
+mod metrics;
+mod stuck;
+
 use crate::cli_cluster::{Cluster, NAMESPACE};
 use crate::support::world::{World, rollout, virtual_service};
 use axum::Router;
@@ -51,7 +54,12 @@ fn weight(cluster: &Cluster, name: &str) -> u64 {
 async fn reported(cluster: &Cluster, more: &[&str]) -> (i32, Value, String) {
     let path = cluster.folder.path().join("report.json");
     let path = path.to_str().unwrap();
-    let arguments: Vec<&str> = [&NOW[..], &["--report", path], more].concat();
+    let now = if more.contains(&"--verify") {
+        &NOW[..4]
+    } else {
+        &NOW[..]
+    };
+    let arguments: Vec<&str> = [now, &["--report", path], more].concat();
     let (code, out, err) = cluster.run(&arguments).await;
     let text = std::fs::read_to_string(path).unwrap_or_else(|_| panic!("{out}{err}"));
     (code, serde_json::from_str(&text).unwrap(), format!("{out}{err}"))
@@ -204,12 +212,15 @@ async fn more_components_than_go_at_once_all_go_back() {
 async fn a_thousand_components_are_back_within_two_seconds() {
     let cluster = Cluster::start().await;
     fleet(&cluster, 1000);
+    let began = tokio::time::Instant::now();
     let (code, report, out) = reported(&cluster, &[]).await;
+    let whole = began.elapsed().as_millis();
     assert_eq!(code, 0, "{out}");
     let took = report["putBackInMs"].as_u64().unwrap();
-    println!("1,000 components: {took} ms");
+    println!("1,000 components: the last is back after {took} ms, the program ends after {whole} ms");
     if cfg!(not(debug_assertions)) {
         assert!(took <= 2000, "{took} ms");
+        assert!(whole <= 2000, "{whole} ms from start to end");
     }
 }
 

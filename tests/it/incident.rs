@@ -1,7 +1,7 @@
 //! The bundle of `incident`: what is in it, what is named as missing, and what never gets in.
 
 use crate::cli_cluster::{Cluster, NAMESPACE};
-use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault};
+use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault, write_kubeconfig};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -174,4 +174,153 @@ async fn a_page_without_end_is_given_up_and_named() {
     let why = format!("daemon/metrics.txt: {url}/metrics says more than 32 MiB");
     assert!(missing.contains(&why), "{missing}");
     assert!(!files.contains_key("daemon/metrics.txt"));
+}
+
+async fn served(app: axum::Router, servers: &mut JoinSet<()>) -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    servers.spawn(async move { axum::serve(listener, app).await.unwrap() });
+    address
+}
+
+/// A Prometheus that cannot work the first query that it is asked, ever, and answers all others alike.
+fn of_two_minds() -> axum::Router {
+    let first = std::sync::Arc::new(std::sync::OnceLock::new());
+    let answer = move |body: String| {
+        let refused = *first.get_or_init(|| body.clone()) == body;
+        let (status, answer) = if refused {
+            let text = json!({"status": "error", "errorType": "execution", "error": "many-to-many matching not allowed"});
+            (http::StatusCode::UNPROCESSABLE_ENTITY, text)
+        } else {
+            let series = json!([{"metric": {"code": "503"}, "value": [1_772_452_800, "7"]}]);
+            let data = json!({"resultType": "vector", "result": series});
+            (http::StatusCode::OK, json!({"status": "success", "data": data}))
+        };
+        async move { (status, axum::Json(answer)) }
+    };
+    axum::Router::new().route("/api/v1/query", axum::routing::post(answer))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_query_that_is_refused_is_named_and_silences_no_other() {
+    let cluster = Cluster::start().await;
+    let mut shop = Value::clone(
+        &cluster
+            .store
+            .get("gradualrollouts.rollout.sealos.io", NAMESPACE, "shop")
+            .unwrap(),
+    );
+    let mut cart = shop["spec"]["components"][0].clone();
+    cart["name"] = json!("cart");
+    cart["routers"][0]["istio"]["virtualServices"][0]["name"] = json!("cart");
+    for arm in ["canary", "control"] {
+        cart["arms"][arm]["labels"]["destination_service_name"] = json!("cart");
+    }
+    shop["spec"]["components"].as_array_mut().unwrap().push(cart);
+    cluster.store.put(shop).unwrap();
+    let mut servers = JoinSet::new();
+    let address = served(of_two_minds(), &mut servers).await;
+    let settings = cluster.folder.path().join("settings.toml");
+    let text = format!("[prometheus]\nendpoints = [\"http://{address}\"]\n");
+    tokio::fs::write(&settings, text).await.unwrap();
+    let more = [
+        "--daemon",
+        "http://127.0.0.1:9",
+        "--config",
+        settings.to_str().unwrap(),
+    ];
+    let (code, files, out) = bundle(&cluster, &more).await;
+    assert_eq!(code, 0, "{out}");
+    let told = |component: &str| -> Vec<Value> {
+        let text = &files[&format!("queries/shop.{component}.json")];
+        let told: Value = serde_json::from_str(text).unwrap();
+        told["queries"].as_array().unwrap().clone()
+    };
+    let (shop, cart) = (told("shop"), told("cart"));
+    let why = shop[0]["error"].as_str().unwrap();
+    assert!(why.contains("many-to-many"), "{why}");
+    assert!(shop.len() > 1 && !cart.is_empty());
+    for query in shop.iter().skip(1).chain(&cart) {
+        assert_eq!(query["series"][0]["value"], 7.0, "{query:#}");
+        assert_eq!(query["series"][0]["labels"]["code"], "503", "{query:#}");
+        assert_eq!(query["count"], 1);
+    }
+    let missing = &files["MISSING.txt"];
+    assert!(missing.contains("value of a query of shop ("), "{missing}");
+    assert!(!missing.contains("values of the queries"), "{missing}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_logs_of_each_container_are_in_it_and_what_one_said_before_it_crashed() {
+    let cluster = Cluster::start().await;
+    let pods = json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": [
+        {"metadata": {"name": "daemon-1", "namespace": NAMESPACE},
+            "spec": {"containers": [{"name": "gradual-rollout"}, {"name": "istio-proxy"}]},
+            "status": {"containerStatuses": [
+                {"name": "gradual-rollout", "restartCount": 2, "ready": true, "image": "", "imageID": ""},
+                {"name": "istio-proxy", "restartCount": 0, "ready": true, "image": "", "imageID": ""}]}},
+        {"metadata": {"name": "daemon-2", "namespace": NAMESPACE},
+            "spec": {"containers": [{"name": "gradual-rollout"}]}},
+    ]});
+    let place = format!("/api/v1/namespaces/{NAMESPACE}/pods");
+    let layer = move |request: axum::extract::Request, next: axum::middleware::Next| {
+        let (pods, path) = (pods.clone(), request.uri().path().to_owned());
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let pod = path
+            .strip_prefix(&place)
+            .map(|rest| rest.trim_end_matches("/log").to_owned());
+        async move {
+            match pod.as_deref() {
+                None => next.run(request).await,
+                Some("") => axum::response::IntoResponse::into_response(axum::Json(pods)),
+                Some(pod) => {
+                    let text = format!("{} of {pod}\n", query.replace('&', " "));
+                    axum::response::IntoResponse::into_response(text)
+                }
+            }
+        }
+    };
+    let mut servers = JoinSet::new();
+    let app = cluster.store.router().layer(axum::middleware::from_fn(layer));
+    let address = served(app, &mut servers).await;
+    write_kubeconfig(&cluster.kubeconfig(), address).unwrap();
+    let (code, files, out) = bundle(&cluster, &["--daemon", "http://127.0.0.1:9"]).await;
+    assert_eq!(code, 0, "{out}");
+    let logs: Vec<&str> = files
+        .keys()
+        .filter_map(|path| path.strip_prefix("logs/"))
+        .collect();
+    assert_eq!(
+        logs,
+        [
+            "sealos-system.daemon-1.gradual-rollout.log",
+            "sealos-system.daemon-1.gradual-rollout.previous.log",
+            "sealos-system.daemon-1.istio-proxy.log",
+            "sealos-system.daemon-2.gradual-rollout.log",
+        ],
+        "{}",
+        files["MISSING.txt"]
+    );
+    let before = &files["logs/sealos-system.daemon-1.gradual-rollout.previous.log"];
+    assert!(
+        before.contains("previous=true") && before.contains("container=gradual-rollout"),
+        "{before}"
+    );
+    assert!(before.contains("of /daemon-1"), "{before}");
+    let now = &files["logs/sealos-system.daemon-1.gradual-rollout.log"];
+    assert!(!now.contains("previous=true"), "{now}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_is_there_as_a_whole_or_not_at_all() {
+    let cluster = Cluster::start().await;
+    let page = json!([{"name": "x".repeat(20 << 20)}]).to_string();
+    let (page, whole) = (axum::body::Bytes::from(page.clone()), page);
+    let page = move || async move { page };
+    let app = axum::Router::new().route("/api/v1/rollouts", axum::routing::get(page));
+    let mut servers = JoinSet::new();
+    let address = served(app, &mut servers).await;
+    let (code, files, out) = bundle(&cluster, &["--daemon", &format!("http://{address}")]).await;
+    assert_eq!(code, 0, "{out}");
+    assert!(files["daemon/rollouts.json"] == whole, "20 MiB are cut");
 }

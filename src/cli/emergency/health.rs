@@ -73,7 +73,7 @@ pub(super) struct Part {
 
 /// What was counted.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase", untagged)]
+#[serde(rename_all_fields = "camelCase", untagged)]
 pub(super) enum Figures {
     /// Requests of both arms.
     Counted {

@@ -7,12 +7,14 @@
 mod again;
 pub(super) mod args;
 mod health;
+mod listed;
 mod people;
 mod verify;
 
 pub(super) use again::nothing_rises;
 use args::EmergencyMode;
 pub(super) use health::Health;
+pub(super) use listed::rollouts;
 pub(super) use people::Told;
 pub(super) use verify::Step;
 
@@ -47,6 +49,8 @@ pub(super) struct Asked<'a> {
     pub ask: &'a Ask,
     pub who: String,
     pub started_at: Timestamp,
+    /// The same, without the time that a person took to confirm it.
+    pub began: Instant,
     /// Every component as the resources said before.
     pub before: Vec<View>,
 }
@@ -76,6 +80,7 @@ pub(super) async fn run(
         ask,
         who,
         started_at,
+        began,
         before,
     } = asked;
     let namespace = settings.namespace.as_str();
@@ -92,28 +97,21 @@ pub(super) async fn run(
         // Not when it was typed: a person may have been asked in between.
         at: Clock::System.now(),
         progress: Progress::new(),
-        emergency: true,
+        emergency: Some(Instant::now() + ask.timeout),
         leaderless: false,
         places: pursue::places(),
     };
-    let began = Instant::now();
     let doctor = health::Doctor::new(cluster, settings, &tasks);
     let put_back = async {
         let (daemon, alive, leaderless) = daemon(cluster, settings).await;
         pursuit.leaderless = leaderless;
-        let entries = if alive {
-            pursuit.all(&tasks, true).await
-        } else {
-            pursuit.at_once(&tasks).await
-        };
-        (daemon, entries, began.elapsed())
+        let (entries, last) = pursuit.put_back(&tasks, alive).await;
+        (daemon, entries, last)
     };
-    let (healthy_before, (daemon, entries, took)) = tokio::join!(doctor.look(&before), put_back);
+    let (healthy_before, (daemon, entries, last)) = tokio::join!(doctor.look(&before), put_back);
     let back_at = Clock::System.now();
     let entries = already(entries, &before, &tasks);
-    let took = u64::try_from(took.as_millis())
-        .ok()
-        .filter(|_| entries.iter().any(is_back));
+    let took = last.and_then(|last| u64::try_from(last.duration_since(began).as_millis()).ok());
     let exit = report::exit(&entries);
     let after = after(cluster, namespace, &tasks, &entries).await;
     let summary = people::Summary {

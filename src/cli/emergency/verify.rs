@@ -88,7 +88,7 @@ pub(super) async fn steps(
     back_at: Timestamp,
 ) -> Vec<Step> {
     let end = Instant::now() + after.verify;
-    let mut progress = Progress::new();
+    let progress = Progress::new();
     progress.show(0, "verifying: services, users, metrics");
     let (services, users, metrics) = tokio::join!(
         services(doctor, tasks, end),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::fmt::Write as _;
 
 /// No file of a bundle is longer; what is cut says so.
-const LONGEST: usize = 16 * 1024 * 1024;
+pub(super) const LONGEST: usize = 32 << 20;
 
 /// What was found, and what was not.
 pub(super) struct Bundle {

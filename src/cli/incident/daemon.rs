@@ -1,14 +1,13 @@
 //! What the daemon says of itself: its metrics, its state, its log.
 
 use super::Bundle;
+use super::bundle::LONGEST;
 use crate::cli::connect::Reach;
 use crate::settings::Settings;
 use std::time::Duration;
 
 /// How long it may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Bytes of one page at most: ten thousand components are less.
-const LARGEST: usize = 32 << 20;
 /// What is asked of it, and what that is.
 const PAGES: [(&str, &str, &str); 3] = [
     ("/metrics", "daemon/metrics.txt", "the daemon's own metrics"),
@@ -50,14 +49,17 @@ pub(super) async fn collect(cluster: &Reach, settings: &Settings, url: &str, bun
                 "logs: no pod in {namespace} has the label app.kubernetes.io/name=gradual-rollout"
             )),
             Ok(logs) => {
-                for (pod, log) in logs {
-                    match log {
-                        Ok(text) => bundle.text(
-                            &format!("logs/{namespace}.{pod}.log"),
-                            "the end of the log of a daemon's pod",
-                            text,
-                        ),
-                        Err(error) => bundle.lack(&format!("logs/{namespace}.{pod}.log: {error}")),
+                for log in logs {
+                    let ended = if log.previous { ".previous" } else { "" };
+                    let path = format!("logs/{namespace}.{}.{}{ended}.log", log.pod, log.container);
+                    let what = if log.previous {
+                        "the end of the log of a daemon's pod, from before its container was started again"
+                    } else {
+                        "the end of the log of a daemon's pod"
+                    };
+                    match log.text {
+                        Ok(text) => bundle.text(&path, what, text),
+                        Err(error) => bundle.lack(&format!("{path}: {error}")),
                     }
                 }
             }
@@ -74,8 +76,9 @@ async fn page_of(client: &reqwest::Client, url: &str) -> Result<String, String> 
     }
     let mut page = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(said)? {
-        if page.len() + chunk.len() > LARGEST {
-            return Err(format!("{url} says more than {} MiB", LARGEST >> 20));
+        // A page that is cut is no page: ten thousand components are shorter.
+        if page.len() + chunk.len() > LONGEST {
+            return Err(format!("{url} says more than {} MiB", LONGEST >> 20));
         }
         page.extend_from_slice(&chunk);
     }

@@ -5,10 +5,10 @@ use crate::daemon;
 use crate::doctor::diagnose::Probe;
 use crate::metrics::{Ask, queries};
 use crate::rollout::plan::Plan;
+use crate::rollout::sample::Dark;
 use crate::settings::Settings;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -28,8 +28,8 @@ pub(super) async fn collect(settings: &Settings, subjects: &[Subject], now: Time
     }
     let end = Instant::now() + WITHIN;
     let at = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    // One that does not answer is not asked again and again.
-    let mut down = BTreeSet::new();
+    // A source that does not answer is not asked again and again. One that refuses a query may well answer the next.
+    let mut down: Option<String> = None;
     for subject in subjects {
         let name = format!("{}/{}", settings.namespace, subject.name());
         let plan = match Plan::parse(&subject.rollout.spec) {
@@ -62,9 +62,9 @@ pub(super) async fn collect(settings: &Settings, subjects: &[Subject], now: Time
             let mut told: Vec<Value> = Vec::new();
             for (purpose, promql) in all {
                 let mut one = serde_json::Map::new();
-                one.insert("purpose".to_owned(), purpose.into());
+                one.insert("purpose".to_owned(), purpose.clone().into());
                 one.insert("promql".to_owned(), promql.clone().into());
-                if let (Ok(source), true) = (&source, down.is_empty()) {
+                if let (Ok(source), None) = (&source, &down) {
                     match timeout_at(end, Probe::new(source, at).ask(&promql)).await {
                         Ok(Ok(samples)) => {
                             let series = samples.iter().take(SERIES);
@@ -76,11 +76,17 @@ pub(super) async fn collect(settings: &Settings, subjects: &[Subject], now: Time
                         }
                         Ok(Err(blindness)) => {
                             one.insert("error".to_owned(), blindness.message.clone().into());
-                            down.insert(blindness.message);
+                            if blindness.kind == Dark::Down {
+                                down = Some(blindness.message);
+                            } else {
+                                bundle.lack(&format!(
+                                    "value of a query of {} ({purpose}): {}",
+                                    planned.name(),
+                                    blindness.message
+                                ));
+                            }
                         }
-                        Err(_) => {
-                            down.insert(format!("no answer within {}s", WITHIN.as_secs()));
-                        }
+                        Err(_) => down = Some(format!("no answer within {}s", WITHIN.as_secs())),
                     }
                 }
                 told.push(one.into());
@@ -92,7 +98,9 @@ pub(super) async fn collect(settings: &Settings, subjects: &[Subject], now: Time
             );
         }
     }
-    for why in down {
-        bundle.lack(&format!("values of the queries: {why}"));
+    if let Some(why) = down {
+        bundle.lack(&format!(
+            "values of the queries from there on, in the order of the files: {why}"
+        ));
     }
 }

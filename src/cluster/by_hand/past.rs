@@ -30,6 +30,19 @@ pub struct Told {
     pub count: i32,
 }
 
+/// The end of a log.
+#[derive(Debug)]
+pub struct Log {
+    /// Whose.
+    pub pod: String,
+    /// Of which of its containers.
+    pub container: String,
+    /// Whether it is of the container before it was started again.
+    pub previous: bool,
+    /// What it says, or why it could not be read.
+    pub text: Result<String, Error>,
+}
+
 impl ByHand {
     /// The Events of a namespace about rollouts, oldest first.
     pub async fn events(&self, namespace: &str) -> Result<Vec<Told>, Error> {
@@ -57,24 +70,57 @@ impl ByHand {
         Ok(told)
     }
 
-    /// The ends of the logs of a namespace's daemons, by pod.
-    pub async fn logs(&self, namespace: &str) -> Result<Vec<(String, Result<String, Error>)>, Error> {
+    /// The ends of the logs of a namespace's daemons, by pod and container; also of a container before it was started
+    /// again: what a daemon said last before it crashed stands nowhere else.
+    pub async fn logs(&self, namespace: &str) -> Result<Vec<Log>, Error> {
         let doing = format!("listing the pods of daemons in {namespace}");
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let listed = within(&doing, None, api.list(&ListParams::default().labels(DAEMONS))).await?;
+        let mut logs = Vec::new();
+        for pod in listed.items {
+            let Some(name) = pod.metadata.name else { continue };
+            let stands = pod.status.and_then(|status| status.container_statuses);
+            let stands = stands.unwrap_or_default();
+            for container in pod.spec.into_iter().flat_map(|spec| spec.containers) {
+                let restarted = stands
+                    .iter()
+                    .any(|stand| stand.name == container.name && stand.restart_count > 0);
+                for previous in [false, true] {
+                    if previous && !restarted {
+                        continue;
+                    }
+                    let text = self.log(namespace, &name, &container.name, previous).await;
+                    logs.push(Log {
+                        pod: name.clone(),
+                        container: container.name.clone(),
+                        previous,
+                        text,
+                    });
+                }
+            }
+        }
+        Ok(logs)
+    }
+    async fn log(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        previous: bool,
+    ) -> Result<String, Error> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let params = LogParams {
+            // A pod of several containers has no log of its own.
+            container: Some(container.to_owned()),
+            previous,
             tail_lines: Some(LINES),
             limit_bytes: Some(BYTES),
             timestamps: true,
             ..LogParams::default()
         };
-        let mut logs = Vec::new();
-        for pod in listed.items.into_iter().filter_map(|pod| pod.metadata.name) {
-            let doing = format!("reading the log of the pod {namespace}/{pod}");
-            let what = format!("the log of {namespace}/{pod}");
-            let log = within(&doing, Some(&what), api.logs(&pod, &params)).await;
-            logs.push((pod, log));
-        }
-        Ok(logs)
+        let which = if previous { "previous log" } else { "log" };
+        let doing = format!("reading the {which} of the container {container} of the pod {namespace}/{pod}");
+        let what = format!("the {which} of {namespace}/{pod} ({container})");
+        within(&doing, Some(&what), api.logs(pod, &params)).await
     }
 }
