@@ -7,7 +7,7 @@ mod start;
 pub use people::receivers;
 pub use start::{StartError, hooks, source, start};
 
-use crate::api::{self, ApiState, Inbound, InboundSettings};
+use crate::api::{self, ApiState, Connections, Inbound, InboundSettings};
 use crate::clock::Clock;
 use crate::cluster::by_hand::ByHand;
 use crate::cluster::cache::Cache;
@@ -20,7 +20,6 @@ use crate::cluster::share::Share;
 use crate::engine::{EngineSettings, Hub, View};
 use crate::metrics::Source;
 use crate::telemetry::Metrics;
-use anyhow::Context as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -149,10 +148,8 @@ pub async fn run(
         let state = served(&handles, is_ready);
         let token = down.clone();
         tasks.spawn(async move {
-            let served = axum::serve(listener, api::router(state))
-                .with_graceful_shutdown(token.cancelled_owned())
-                .await;
-            ("http server", served.context("serving HTTP"))
+            api::serve(listener, api::router(state), Connections::default(), token).await;
+            ("http server", Ok(()))
         });
     }
 

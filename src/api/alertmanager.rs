@@ -212,6 +212,8 @@ pub(super) fn meant(
         reason: plain(&reason, REASON),
         who: "alertmanager".to_owned(),
         vouched: true,
+        // Nobody has looked whether the other path is up.
+        automatic: true,
         ..Wish::default()
     };
     Ok((target, id, wish))

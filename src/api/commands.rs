@@ -120,6 +120,7 @@ pub(super) async fn take(
             force: asked.force,
             emergency: asked.emergency,
             restore: asked.restore,
+            automatic: false,
             vouched: true,
             expires_at: asked.expires_at,
         },

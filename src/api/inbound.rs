@@ -177,6 +177,11 @@ impl Inbound {
                 "this daemon does not look after the namespace {ns}"
             )));
         }
+        if what.rollout.is_none() && what.wish.components.iter().any(|name| name == "*") {
+            // One that is alone today need not be tomorrow.
+            let message = "* is all of a rollout: name the rollout, too".to_owned();
+            return Err(Undelivered::Refused(message));
+        }
         let found = match what.rollout {
             Some(name) => vec![self.0.hand.raw(ns, name).await.map_err(undelivered)?],
             None => self.0.hand.raw_all(ns).await.map_err(undelivered)?,

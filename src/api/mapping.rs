@@ -37,6 +37,9 @@ impl AlertRoute {
         if matchers.is_empty() {
             return Err("match names no label, so every alert would put traffic back: name some".to_owned());
         }
+        if component == "*" && rollout.is_none() {
+            return Err("component \"*\" is all of a rollout: name the rollout, too".to_owned());
+        }
         let read = |(label, value): (&String, &String)| {
             let matcher = match value.strip_prefix('~') {
                 None => Matcher::Is(value.clone()),
@@ -136,6 +139,9 @@ mod tests {
 
     #[test]
     fn a_route_for_everything_or_for_nonsense_is_refused() {
+        let all = AlertRoute::new(&labels(&[("job", "x")]), "apps", None, "*").unwrap_err();
+        assert!(all.contains("name the rollout"), "{all}");
+        assert!(AlertRoute::new(&labels(&[("job", "x")]), "apps", Some("demo"), "*").is_ok());
         assert!(AlertRoute::new(&labels(&[]), "apps", None, "shop").is_err());
         let error = AlertRoute::new(&labels(&[("host", "~(")]), "apps", None, "shop").unwrap_err();
         assert!(error.contains("match.host"), "{error}");

@@ -25,9 +25,11 @@ mod complaints;
 pub(crate) mod fuzzing;
 mod inbound;
 mod mapping;
+mod serve;
 
 pub use inbound::{FIELD_MANAGER, Inbound, InboundSettings};
 pub use mapping::AlertRoute;
+pub use serve::{Connections, serve};
 
 use crate::engine::{Explained, View};
 use crate::telemetry::{self, Metrics};

@@ -226,6 +226,36 @@ spec:
     }
 
     #[test]
+    fn a_gate_that_waits_for_the_rollout_behind_it_is_no_plan_and_one_that_waits_for_an_earlier_weight_is() {
+        let with = |gate: &str| {
+            GOOD.replace(
+                "{weight: 25%,",
+                &format!("{{weight: 25%, requires: [{{rollout: {gate}}}],"),
+            )
+        };
+        for never in [
+            "{name: shop, is: Completed}",
+            "{name: shop, namespace: default, is: Completed}",
+            "{name: shop, is: AtLeast, weight: 25%}",
+        ] {
+            let told = problems(&with(never));
+            let says = told.first().map(String::as_str).unwrap_or_default();
+            assert!(
+                says.contains("spec.steps[1].requires: ") && says.contains("waits for ever"),
+                "{never}: {told:?}"
+            );
+        }
+        for opens in [
+            "{name: shop, is: AtLeast, weight: 5%}",
+            "{name: shop, namespace: other, is: Completed}",
+            "{name: base, is: Completed}",
+            "{name: shop, component: base, is: Completed}",
+        ] {
+            assert_eq!(problems(&with(opens)), Vec::<String>::new(), "{opens}");
+        }
+    }
+
+    #[test]
     fn every_mistake_names_file_line_field_and_remedy() {
         for (from, to, says) in [
             (

@@ -315,6 +315,7 @@ impl Ask {
             who: short(who),
             force: self.force,
             restore: self.restore,
+            automatic: false,
             emergency: self.emergency.is_some(),
             vouched: false,
             expires_at,

@@ -1,6 +1,7 @@
 //! A person's wish, and how it is written on the resource: one annotation each, so that kubectl, the command line
 //! and the API go the same way.
 
+use super::bounded::cut;
 use super::complaint::COMPLAINTS_KEPT;
 use super::duration::Span;
 use super::preview::RouteEdit;
@@ -15,6 +16,10 @@ use std::time::Duration;
 pub const PREFIX: &str = "rollout.sealos.io/command.";
 /// A command's text is at most this long, in bytes.
 pub const MAX_BYTES: usize = 4096;
+/// Of who gave a command so many characters are kept: with how well that is known they fit into every sentence.
+pub const WHO_KEPT: usize = 160;
+/// And of the reason so many.
+pub const REASON_KEPT: usize = 512;
 /// Commands that wait at the same time on one resource.
 pub const MAX_PENDING: usize = 50;
 /// How the id of the command begins that a deletion with `onDelete: restore` gives.
@@ -139,6 +144,9 @@ pub struct Wish {
     /// For `rollback`: an emergency, which controllers are told.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub emergency: bool,
+    /// For `rollback`: a program asks for it and no person, so it waits where control is known to have no ready endpoint.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub automatic: bool,
     /// For `detach`: put back what stood in the routed objects before the first write, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restore: bool,
@@ -251,6 +259,8 @@ impl Command {
         }
         // What stands in brackets behind a name is how well it is known: nobody says that of himself.
         wish.who.retain(|c| !matches!(c, '(' | ')'));
+        wish.who = cut(&wish.who, WHO_KEPT).into_owned();
+        wish.reason = cut(&wish.reason, REASON_KEPT).into_owned();
         if wish.components.is_empty() {
             return Some(bad("components is empty: name some, or write [\"*\"]".into()));
         }
@@ -300,6 +310,18 @@ impl Wish {
             (false, _, None) => format!("{who} (claimed)"),
         }
     }
+}
+
+/// Who gave a command in so many characters: of a long name the end is cut off, and never how well it is known.
+pub fn short_giver(giver: &str, most: usize) -> String {
+    /// More of it is a field manager's long name.
+    const HOW: usize = 36;
+    let Some((name, how)) = giver.rfind(" (").map(|at| giver.split_at(at)) else {
+        return cut(giver, most).into_owned();
+    };
+    let how = cut(how, HOW);
+    let room = most.saturating_sub(how.chars().count());
+    format!("{}{how}", cut(name, room))
 }
 
 /// All commands among annotations, in the order they were given, and what only looks like one.

@@ -1,5 +1,6 @@
 //! People's complaints about a component: what is kept of them, and when they are too many.
 
+use super::bounded;
 use super::complaint_spec::ComplaintAction;
 use super::duration::Span;
 use super::spec::timestamp_schema;
@@ -21,15 +22,18 @@ pub const WHO_KEPT: usize = 64;
 pub struct Complaint {
     /// The command that brought it: the same one again is not counted again.
     #[schemars(length(max = 63))]
+    #[serde(serialize_with = "bounded::text::<63, _>")]
     pub id: String,
     /// When it was given, as far as its id tells; never later than it was seen.
     #[schemars(schema_with = "timestamp_schema")]
     pub at: Timestamp,
     /// Who complained.
     #[schemars(length(max = 64))]
+    #[serde(serialize_with = "bounded::text::<64, _>")]
     pub who: String,
     /// What about.
     #[schemars(length(max = 160))]
+    #[serde(serialize_with = "bounded::text::<160, _>")]
     pub text: String,
     /// It no longer counts: somebody went on in spite of it, or it came when there was nothing to hold.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

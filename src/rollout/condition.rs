@@ -1,5 +1,6 @@
 //! A condition of a status.
 
+use super::bounded;
 use super::spec::timestamp_schema;
 use super::status::GradualRolloutStatus;
 use jiff::Timestamp;
@@ -13,15 +14,19 @@ pub struct Condition {
     /// Its type.
     #[serde(rename = "type")]
     #[schemars(length(max = 63))]
+    #[serde(serialize_with = "bounded::text::<63, _>")]
     pub kind: String,
     /// `True`, `False` or `Unknown`.
     #[schemars(length(max = 8))]
+    #[serde(serialize_with = "bounded::text::<8, _>")]
     pub status: String,
     /// A code.
     #[schemars(length(max = 63))]
+    #[serde(serialize_with = "bounded::text::<63, _>")]
     pub reason: String,
     /// A sentence.
     #[schemars(length(max = 1024))]
+    #[serde(serialize_with = "bounded::text::<1024, _>")]
     pub message: String,
     /// When `status` last changed.
     #[schemars(schema_with = "timestamp_schema")]

@@ -171,8 +171,11 @@ impl<'p> World<'p> {
             declare(&mut self.status, &raise.component, intent);
             self.write(&raise.id, raise.weight, raise.reason);
         }
+        let written = serde_json::to_value(&self.status).unwrap_or_default();
+        let long = super::bounded::too_long(&written);
+        assert!(long.is_empty(), "the API server takes no such status: {long:?}");
         // As the next daemon reads it.
-        let text = serde_json::to_string(&self.status).unwrap_or_default();
+        let text = written.to_string();
         let read = serde_json::from_str::<GradualRolloutStatus>(&text);
         assert!(read.is_ok(), "a status reads back: {read:?}: {text}");
         decision

@@ -1,5 +1,6 @@
 //! What became of people's commands, as the status tells and remembers it.
 
+use super::bounded;
 use super::spec::timestamp_schema;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -17,13 +18,16 @@ pub const COMMANDS_AT_ONCE: usize = 200;
 pub struct CommandOutcome {
     /// The command's id; one that stands here is never executed again.
     #[schemars(length(max = 63))]
+    #[serde(serialize_with = "bounded::text::<63, _>")]
     pub id: String,
     /// Its verb.
     #[schemars(length(max = 16))]
+    #[serde(serialize_with = "bounded::text::<16, _>")]
     pub verb: String,
     /// Who gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
+    #[serde(serialize_with = "bounded::maybe::<256, _>")]
     pub who: Option<String>,
     /// When it was dealt with.
     #[schemars(schema_with = "timestamp_schema")]
@@ -32,10 +36,12 @@ pub struct CommandOutcome {
     pub result: CommandResult,
     /// What was done, or why not and what to do, a sentence for each component.
     #[schemars(length(max = 2048))]
+    #[serde(serialize_with = "bounded::text::<2048, _>")]
     pub message: String,
     /// The components for which it was refused, where it was taken up for others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), inner(length(max = 63)))]
+    #[serde(serialize_with = "bounded::list::<128, 63, _>")]
     pub refused: Vec<String>,
 }
 

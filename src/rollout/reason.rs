@@ -177,7 +177,7 @@ pub enum Reason {
     Claimed,
     /// The spec cannot be used.
     InvalidSpec,
-    /// Breach seen, but control has no ready endpoint to take the traffic.
+    /// It is to go back, by the judge, complaints or an alert, but control has no ready endpoint to take the traffic.
     ControlNotReady,
     /// Routes for testers or a mirror were written or removed, or somebody else took them away.
     PreviewChanged,

@@ -1,5 +1,6 @@
 //! What a status says of a component's routed objects.
 
+use super::bounded;
 use super::status::without_defaults;
 use super::weight::Weight;
 use schemars::JsonSchema;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub struct RouterStatus {
     /// Its kind, as the spec calls it.
     #[schemars(length(max = 32))]
+    #[serde(serialize_with = "bounded::text::<32, _>")]
     pub router: String,
     /// The weight that is wanted of it.
     pub asked: Weight,
@@ -26,10 +28,12 @@ pub struct RouterStatus {
     /// What it waits for, as a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 96))]
+    #[serde(serialize_with = "bounded::maybe::<96, _>")]
     pub waiting_for: Option<String>,
     /// Who besides us wrote one of its objects last.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 48))]
+    #[serde(serialize_with = "bounded::maybe::<48, _>")]
     pub manager: Option<String>,
 }
 
@@ -40,6 +44,7 @@ pub struct RouterStatus {
 pub struct LeftOver {
     /// By which, how much, and what to do, as a sentence.
     #[schemars(length(max = 512))]
+    #[serde(serialize_with = "bounded::text::<512, _>")]
     pub message: String,
     /// All requests of one of the component's routes: then nothing is back, whatever its weight says.
     pub all: bool,

@@ -3,6 +3,7 @@
 //! Unknown fields are ignored on reading: an older daemon must be able to read what a newer one wrote.
 
 use super::arrival::Measured;
+use super::bounded;
 use super::complaint::Complaint;
 pub use super::condition::Condition;
 use super::duration::Span;
@@ -11,6 +12,7 @@ use super::ledger::{Baseline, Ledger};
 pub use super::outcome::{COMMANDS_AT_ONCE, COMMANDS_KEPT, CommandOutcome, CommandResult};
 use super::preview::Preview;
 use super::reason::{Reason, State, Verdict};
+pub use super::recall::Recall;
 pub use super::routed_status::{LeftOver, RouterStatus};
 use super::spec::{Action, Component, Severity, timestamp_option_schema, timestamp_schema};
 use super::weight::Weight;
@@ -31,10 +33,12 @@ pub struct GradualRolloutStatus {
     /// The phase the rollout is in.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
+    #[serde(serialize_with = "bounded::maybe::<63, _>")]
     pub phase: Option<String>,
     /// How far it is, for people: `2/5 at 100%`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
+    #[serde(serialize_with = "bounded::maybe::<64, _>")]
     pub progress: Option<String>,
     /// kstatus conditions: Ready, Reconciling, Stalled, and Completed, RolledBack, Paused for `kubectl wait`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -55,6 +59,7 @@ pub struct GradualRolloutStatus {
     /// Why nothing rises anywhere, by the operator's settings or the cluster's switch.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
+    #[serde(serialize_with = "bounded::maybe::<512, _>")]
     pub frozen: Option<String>,
     /// Since when it waits for its turn among the rollouts that may run at once.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +102,7 @@ impl GradualRolloutStatus {
 pub struct Approved {
     /// The phase behind it.
     #[schemars(length(max = 63))]
+    #[serde(serialize_with = "bounded::text::<63, _>")]
     pub phase: String,
     /// The weight of the step behind it; absent: the phase as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,9 +110,11 @@ pub struct Approved {
     /// The item of a checklist that was ticked; absent: it is an approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
+    #[serde(serialize_with = "bounded::maybe::<63, _>")]
     pub item: Option<String>,
     /// Who opened it.
     #[schemars(length(max = 256))]
+    #[serde(serialize_with = "bounded::text::<256, _>")]
     pub by: String,
     /// When.
     #[schemars(schema_with = "timestamp_schema")]
@@ -114,6 +122,7 @@ pub struct Approved {
     /// What was said with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
+    #[serde(serialize_with = "bounded::maybe::<256, _>")]
     pub comment: Option<String>,
     /// From then on it is void, unless it was made use of before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -156,12 +165,14 @@ pub struct Retried {
 pub struct PoolStatus {
     /// The pool.
     #[schemars(length(max = 63))]
+    #[serde(serialize_with = "bounded::text::<63, _>")]
     pub name: String,
     /// The weight whose samples are summed.
     pub weight: Weight,
     /// Whose samples are summed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 63)))]
+    #[serde(serialize_with = "bounded::list::<64, 63, _>")]
     pub members: Vec<String>,
     /// How often the pool's evidence began anew at this weight, because a member was put back.
     #[serde(skip_serializing_if = "is_zero")]
@@ -188,6 +199,7 @@ pub struct PoolStatus {
 pub struct ComponentStatus {
     /// Its name.
     #[schemars(length(max = 63))]
+    #[serde(serialize_with = "bounded::text::<63, _>")]
     pub name: String,
     /// The kind of place it is in.
     pub state: State,
@@ -195,10 +207,12 @@ pub struct ComponentStatus {
     pub reason: Reason,
     /// A sentence that says the same to people, with what to do where something is to be done.
     #[schemars(length(max = 1024))]
+    #[serde(serialize_with = "bounded::text::<1024, _>")]
     pub message: String,
     /// The phase it is in.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
+    #[serde(serialize_with = "bounded::maybe::<63, _>")]
     pub phase: Option<String>,
     /// The step of the phase, from 1; 0 before the first.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -211,6 +225,7 @@ pub struct ComponentStatus {
     /// What the gateways that carry its routes find fault with.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
+    #[serde(serialize_with = "bounded::maybe::<512, _>")]
     pub gateways: Option<String>,
     /// What reaches the canary although the weight was lowered, until it is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -218,6 +233,9 @@ pub struct ComponentStatus {
     /// A person asked to put it back while its routes were another's: to where, once they are its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owed: Option<Weight>,
+    /// A program asked to put it back while its control could not take the traffic: it goes back as soon as that can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recall: Option<Recall>,
     /// Since when the written weight stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "timestamp_option_schema")]
@@ -235,6 +253,7 @@ pub struct ComponentStatus {
     /// The id of the newest write of ours that was read back: an older mark on an object is somebody's copy.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
+    #[serde(serialize_with = "bounded::maybe::<63, _>")]
     pub mark: Option<String>,
     /// A lowering that is not read back yet.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -246,6 +265,7 @@ pub struct ComponentStatus {
     /// A person said stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
+    #[serde(serialize_with = "bounded::maybe::<256, _>")]
     pub paused_by: Option<String>,
     /// A person let it go: neither judged nor written until somebody takes it up again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -271,6 +291,7 @@ pub struct ComponentStatus {
     /// Whose rollback it is to follow as soon as its control can take the traffic.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
+    #[serde(serialize_with = "bounded::maybe::<63, _>")]
     pub follows: Option<String>,
     /// A person's raise is to be written although it is paused or everything is frozen.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -278,6 +299,7 @@ pub struct ComponentStatus {
     /// What its plan was when it reached a terminal state: only another plan, or `retry`, starts it again.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
+    #[serde(serialize_with = "bounded::maybe::<32, _>")]
     pub fingerprint: Option<String>,
     /// Control's last 24 h before it fell below 10%.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -294,6 +316,7 @@ pub struct ComponentStatus {
     /// By which routers it was brought to 0, as a digest: by others it has begun nowhere. `elsewhere` once there were others.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
+    #[serde(serialize_with = "bounded::maybe::<16, _>")]
     pub back: Option<String>,
     /// Each router, from the edge.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -325,6 +348,7 @@ pub struct ComponentStatus {
     /// What the routed objects said when somebody's change was last yielded to, as a digest: one change is told once.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
+    #[serde(serialize_with = "bounded::maybe::<16, _>")]
     pub yielded: Option<String>,
     /// What people complained of, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -384,14 +408,17 @@ pub struct PreviewStatus {
     /// The command that asked for it last.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
+    #[serde(serialize_with = "bounded::maybe::<63, _>")]
     pub command: Option<String>,
     /// What the routed objects carry, as they were read back; absent: nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
+    #[serde(serialize_with = "bounded::maybe::<1024, _>")]
     pub written: Option<String>,
     /// What stands in its way, or what people should know about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
+    #[serde(serialize_with = "bounded::maybe::<1024, _>")]
     pub message: Option<String>,
 }
 
@@ -401,6 +428,7 @@ pub struct PreviewStatus {
 pub struct Intent {
     /// Its id, which the routed objects will carry.
     #[schemars(length(max = 63))]
+    #[serde(serialize_with = "bounded::text::<63, _>")]
     pub id: String,
     /// The weight to be written.
     pub weight: Weight,
@@ -421,6 +449,7 @@ pub struct Intent {
 pub struct Lowering {
     /// Its id, which the routed objects will carry.
     #[schemars(length(max = 63))]
+    #[serde(serialize_with = "bounded::text::<63, _>")]
     pub id: String,
     /// The weight to be written.
     pub weight: Weight,
@@ -440,12 +469,15 @@ pub struct Lowering {
 pub struct Fence {
     /// Kind, namespace and name.
     #[schemars(length(max = 400))]
+    #[serde(serialize_with = "bounded::text::<400, _>")]
     pub object: String,
     /// `metadata.uid`
     #[schemars(length(max = 64))]
+    #[serde(serialize_with = "bounded::text::<64, _>")]
     pub uid: String,
     /// `metadata.resourceVersion`
     #[schemars(length(max = 64))]
+    #[serde(serialize_with = "bounded::text::<64, _>")]
     pub resource_version: String,
 }
 
@@ -456,24 +488,29 @@ pub struct Fence {
 pub struct CheckStatus {
     /// The check.
     #[schemars(length(max = 63))]
+    #[serde(serialize_with = "bounded::text::<63, _>")]
     pub name: String,
     /// The verdict.
     pub verdict: Verdict,
     /// The canary's value, for people, with its unit: `0.12%`, `184ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
+    #[serde(serialize_with = "bounded::maybe::<32, _>")]
     pub value: Option<String>,
     /// Control's value at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
+    #[serde(serialize_with = "bounded::maybe::<32, _>")]
     pub control: Option<String>,
     /// Within which it goes on, as people read it: `≤ 0.1%`, `none`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 96))]
+    #[serde(serialize_with = "bounded::maybe::<96, _>")]
     pub promote: Option<String>,
     /// Beyond which it goes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 96))]
+    #[serde(serialize_with = "bounded::maybe::<96, _>")]
     pub rollback: Option<String>,
     /// Canary requests that the verdict rests on.
     #[serde(default)]
@@ -483,6 +520,7 @@ pub struct CheckStatus {
     pub evidence: Option<f64>,
     /// What it means, and which limit it was held to; where nothing can be said, what was asked for and what to mend.
     #[schemars(length(max = 512))]
+    #[serde(serialize_with = "bounded::text::<512, _>")]
     pub message: String,
     /// What a breach does; absent: it puts the traffic back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -504,6 +542,7 @@ pub struct Drift {
     pub at: Timestamp,
     /// The field manager, as far as the object tells.
     #[schemars(length(max = 128))]
+    #[serde(serialize_with = "bounded::text::<128, _>")]
     pub manager: String,
     /// The weight found.
     pub found: Weight,
@@ -526,13 +565,16 @@ pub struct HistoryEntry {
     pub reason: Reason,
     /// Why, as a sentence.
     #[schemars(length(max = 256))]
+    #[serde(serialize_with = "bounded::text::<256, _>")]
     pub message: String,
     /// Who, where it was not the daemon by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
+    #[serde(serialize_with = "bounded::maybe::<64, _>")]
     pub who: Option<String>,
     /// The id of that write, which the routed objects carry, where it was not the daemon by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
+    #[serde(serialize_with = "bounded::maybe::<63, _>")]
     pub id: Option<String>,
 }

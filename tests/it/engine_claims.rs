@@ -309,7 +309,7 @@ async fn what_is_put_back_while_it_is_anothers_does_not_begin_when_the_owner_let
         (Reason::Emergency, None, None)
     );
     assert!(
-        shop.message.contains("ada asked to put it back"),
+        shop.message.starts_with("ada (claimed") && shop.message.contains("asked to put it back"),
         "{}",
         shop.message
     );

@@ -18,13 +18,13 @@ use tokio::task::JoinSet;
 
 const SWITCH: &str = "gradual-rollout-freeze";
 
-fn freeze(store: &Store, data: &Value) {
+pub(crate) fn freeze(store: &Store, data: &Value) {
     store
         .put(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": SWITCH, "namespace": NS}, "data": data}))
         .unwrap();
 }
 
-fn status_of(world: &World, name: &str) -> GradualRolloutStatus {
+pub(crate) fn status_of(world: &World, name: &str) -> GradualRolloutStatus {
     serde_json::from_value(world.rollout(name)["status"].clone()).unwrap_or_default()
 }
 
@@ -137,7 +137,7 @@ async fn a_rollout_that_goes_after_another_waits_until_that_one_is_so_far_and_sa
 
 const KEY: &str = "correct horse battery staple";
 
-fn hooks(key: &tempfile::NamedTempFile, allow: &str) -> Hooks {
+pub(crate) fn hooks(key: &tempfile::NamedTempFile, allow: &str) -> Hooks {
     std::fs::write(key.path(), KEY).unwrap();
     let allowed = Allowed::new([allow.to_owned()]).unwrap();
     Hooks::new(allowed, Some(key.path().to_owned()), Clock::System).unwrap()

@@ -13,16 +13,16 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use tower::ServiceExt as _;
 
-const SECRET: &str = "a secret of some length";
+pub(crate) const SECRET: &str = "a secret of some length";
 
 /// The API of a daemon in this world.
-struct Door {
+pub(crate) struct Door {
     router: axum::Router,
     _secret: tempfile::NamedTempFile,
 }
 
 impl Door {
-    fn of(world: &World, commands: bool, alerts: Vec<AlertRoute>) -> Self {
+    pub(crate) fn of(world: &World, commands: bool, alerts: Vec<AlertRoute>) -> Self {
         let mut secret = tempfile::NamedTempFile::new().unwrap();
         writeln!(secret, "{SECRET}").unwrap();
         let settings = InboundSettings {
@@ -63,25 +63,25 @@ impl Door {
         (status, serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
-    async fn alerts(&self, alerts: &Value) -> (u16, Value) {
+    pub(crate) async fn alerts(&self, alerts: &Value) -> (u16, Value) {
         let payload = json!({"version": "4", "status": "firing", "receiver": "x", "alerts": alerts});
         self.post("/hooks/alertmanager", Some(SECRET), payload.to_string())
             .await
     }
 }
 
-fn firing(fingerprint: &str, labels: &Value, started: &str) -> Value {
+pub(crate) fn firing(fingerprint: &str, labels: &Value, started: &str) -> Value {
     json!({
         "status": "firing", "labels": labels, "annotations": {"summary": "login \u{1b}[31mfails\nbadly"},
         "startsAt": started, "endsAt": "0001-01-01T00:00:00Z", "generatorURL": "", "fingerprint": fingerprint,
     })
 }
 
-fn shop() -> Value {
+pub(crate) fn shop() -> Value {
     json!({"alertname": "Down", "namespace": NS, "rollout": "demo", "component": "shop"})
 }
 
-async fn at_five_percent() -> World {
+pub(crate) async fn at_five_percent() -> World {
     let world = World::with(&["shop", "cart"]);
     world
         .until("5%", |w| w.weight("shop") == 5 && w.weight("cart") == 5)
@@ -89,7 +89,7 @@ async fn at_five_percent() -> World {
     world
 }
 
-fn commands(world: &World) -> usize {
+pub(crate) fn commands(world: &World) -> usize {
     let annotations = world.object()["metadata"]["annotations"].clone();
     let keys = annotations.as_object().cloned().unwrap_or_default();
     keys.keys().filter(|key| key.contains("/command.")).count() + world.status().commands.len()
@@ -156,7 +156,8 @@ async fn an_alert_puts_back_what_it_names_and_not_again_after_a_retry() {
         .await;
     let message = world.component("shop").message;
     assert!(
-        message.contains("alertmanager asked") && message.contains("Down: login [31mfails badly"),
+        message.contains("alertmanager (claimed, by gradual-rollout-api) asked")
+            && message.contains("Down: login [31mfails badly"),
         "{message:?}"
     );
     assert_eq!(world.weight("cart"), 5);

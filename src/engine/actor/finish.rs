@@ -10,10 +10,14 @@ use crate::engine::order::{Pair, swapped};
 use crate::engine::select::Prepared;
 use crate::engine::written::Written;
 use crate::engine::{persist, raise};
+use crate::rollout::bounded::cut;
 use crate::rollout::decide::declare;
 use crate::rollout::status::Intent;
 use std::sync::Arc;
 use tokio::time::Instant;
+
+/// So much of why a write failed is told, in characters.
+const FAILURE_KEPT: usize = 400;
 
 impl Actor {
     pub(super) fn finish(&mut self, done: Done) {
@@ -133,7 +137,9 @@ impl Actor {
         match failure {
             Some(message) => {
                 tracing::warn!(rollout = %self.raw.name, component, message, "a write failed");
-                self.failures.insert(component, message);
+                // What refuses a write may be as talkative as it likes: beside it stands why it was written.
+                let told = cut(&message, FAILURE_KEPT).into_owned();
+                self.failures.insert(component, told);
             }
             None => {
                 self.failures.remove(&component);
@@ -212,6 +218,16 @@ impl Actor {
             }
             Err(error) => {
                 tracing::warn!(rollout = %self.raw.name, %error, "the status was not written, again soon");
+                if matches!(error, ClusterError::Invalid { .. }) {
+                    // The same again is refused again: somebody has to know.
+                    let text = format!(
+                        "the API server does not take the status, so nothing is raised and no command answered: {error}; \
+                         apply the definition of this version (deploy/crd.yaml)"
+                    );
+                    self.shared
+                        .events
+                        .publish(&self.raw, "StatusRefused", &text, true);
+                }
                 self.audits.not_written();
                 self.undeclare();
                 self.dirty = Dirty::Now;

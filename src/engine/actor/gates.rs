@@ -45,7 +45,10 @@ impl Actor {
         let Ok(sound) = &self.sound else { return all };
         for gate in sound.plan.phases.iter().flat_map(|phase| &phase.gates) {
             if let Gate::Rollout(other) = &gate.gate {
-                all.insert(gate.key.clone(), self.other_rollout(other));
+                let itself = gate.waits_for_itself(&self.raw.namespace, &self.raw.name);
+                let shut = |says| GateAnswer { open: false, says };
+                let answer = itself.map_or_else(|| self.other_rollout(other), shut);
+                all.insert(gate.key.clone(), answer);
             }
         }
         all

@@ -1,5 +1,6 @@
 //! Whether a component may go on: every reason not to, in order, and only then the next declared step.
 
+use super::recalls::unrecalled;
 use super::{Desk, say};
 use crate::rollout::duration::Span;
 use crate::rollout::observation::{Raise, Routers};
@@ -199,6 +200,7 @@ impl Desk<'_> {
             && self.planned(i).is_some_and(|p| p.component.arms.is_some())
             && self.routers_ready(i, c).is_ok()
             && !self.paused(c)
+            && unrecalled(c).is_ok()
             && self.uncomplained(c).is_ok()
             && self.open().is_ok()
             && self.judged_well(i, c).is_ok()

@@ -2,7 +2,7 @@
 
 use super::Desk;
 use crate::rollout::audit::{Audit, ITSELF, Stand, part};
-use crate::rollout::command::Command;
+use crate::rollout::command::{Command, short_giver};
 use crate::rollout::reason::Reason;
 use crate::rollout::status::{CommandOutcome, ComponentStatus};
 
@@ -66,7 +66,7 @@ impl Desk<'_> {
             // The daemon's own steps are most of a history, and a status has little room.
             if let Some(entry) = c.history.last_mut().filter(|_| noted && who != ITSELF) {
                 entry.id = Some(id);
-                entry.who = Some(who.chars().take(64).collect());
+                entry.who = Some(short_giver(&who, 64));
             }
         }
     }

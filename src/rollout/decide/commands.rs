@@ -99,6 +99,11 @@ impl Desk<'_> {
         known.or_else(|| Some(command.wish.who.clone()).filter(|w| !w.is_empty()))
     }
 
+    /// The same for a sentence.
+    pub(super) fn who_gave(&self, command: &Command) -> String {
+        self.giver(command).unwrap_or_else(|| "somebody".to_owned())
+    }
+
     fn known(&self, id: &str) -> bool {
         self.status.commands.iter().any(|c| c.id == id)
     }
@@ -273,19 +278,16 @@ impl Desk<'_> {
         if command.restores() && self.sight(i).control_ready == Some(false) {
             return Ok(self.keep_for_want_of_control(i));
         }
-        let who = if command.wish.who.is_empty() {
-            "somebody"
-        } else {
-            command.wish.who.as_str()
-        }
-        .to_owned();
+        let who = self.who_gave(command);
         let theirs = match &self.sight(i).routers {
             Routers::Claimed(theirs) => format!("; nothing of it is written: {theirs}"),
             Routers::Unread | Routers::Unreadable(_) | Routers::Read(_) => String::new(),
         };
         let answer = match command.verb {
             Verb::Set => self.set(i, command, &who),
-            Verb::Rollback => Ok(self.put_back(i, command, &who)),
+            Verb::Rollback => Ok(self
+                .recalled(i, command, &who)
+                .unwrap_or_else(|| self.put_back(i, command, &who))),
             Verb::Retry => self.retry(i).map(|done| done + &theirs),
             Verb::Detach => self.detach(i, command.wish.restore),
             Verb::Pause => Ok(self.pause(i, &who)),
@@ -296,6 +298,9 @@ impl Desk<'_> {
             Verb::Approve => Err("approve opens a phase, not a component".to_owned()),
         };
         let takes_up = matches!(command.verb, Verb::Set | Verb::Rollback | Verb::Resume) && answer.is_ok();
+        if answer.is_ok() {
+            self.heed(i, command.verb);
+        }
         if detached
             && takes_up
             && let Some(c) = self.status.components.get_mut(i)
@@ -316,12 +321,8 @@ impl Desk<'_> {
             return Err(format!("nothing of it is written: {theirs}"));
         }
         // Nothing is there to put back; but whoever said so does not want it to begin when the owner lets go.
-        let who = if command.wish.who.is_empty() {
-            "somebody"
-        } else {
-            command.wish.who.as_str()
-        };
-        drop(self.put_back(i, command, who));
+        let who = self.who_gave(command);
+        drop(self.put_back(i, command, &who));
         self.is_anothers(i);
         let to = command.wish.weight.unwrap_or(self.plan.rollback_to);
         if let Some(c) = self.status.components.get_mut(i) {

@@ -3,7 +3,7 @@
 use super::Desk;
 use super::advance::Stop;
 use super::commands::Answer;
-use crate::rollout::command::Command;
+use crate::rollout::command::{Command, short_giver};
 use crate::rollout::complaint::{COMPLAINTS_KEPT, Complaint, TEXT_KEPT, TooMany, WHO_KEPT, plain};
 use crate::rollout::complaint_spec::ComplaintAction;
 use crate::rollout::duration::Span;
@@ -14,6 +14,7 @@ impl Desk<'_> {
     /// Records a complaint about a component.
     pub(super) fn complain(&mut self, i: usize, command: &Command) -> Answer {
         let (now, rules) = (self.now, self.plan.complaints);
+        let who = plain(&short_giver(&self.who_gave(command), WHO_KEPT), WHO_KEPT);
         let Some(c) = self.status.components.get_mut(i) else {
             return Err(String::new());
         };
@@ -21,15 +22,10 @@ impl Desk<'_> {
             return Ok("it was counted already".to_owned());
         }
         let over = c.state.is_terminal() || c.detached;
-        let who = plain(&command.wish.who, WHO_KEPT);
         c.complaints.push(Complaint {
             id: command.id.chars().take(63).collect(),
             at: command.given_at().map_or(now, |at| at.min(now)),
-            who: if who.is_empty() {
-                "somebody".to_owned()
-            } else {
-                who
-            },
+            who,
             text: plain(&command.wish.reason, TEXT_KEPT),
             settled: over,
         });

@@ -2,6 +2,7 @@
 
 use super::Desk;
 use super::advance::{Stop, long_dark};
+use super::recalls::unrecalled;
 use crate::rollout::duration::Span;
 use crate::rollout::judge::Outlook;
 use crate::rollout::observation::Routers;
@@ -40,6 +41,7 @@ impl Desk<'_> {
                 format!("paused at {written} by {by}; `resume` goes on"),
             );
         }
+        unrecalled(c)?;
         self.uncomplained(c)?;
         if written.is_zero()
             && let Some(next) = &next

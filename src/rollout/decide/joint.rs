@@ -11,6 +11,9 @@ impl Desk<'_> {
     /// by its mark after a crash. Who cannot go back yet, for want of control, follows as soon as it can.
     pub(super) fn widen_rollback(&mut self) {
         if self.plan.scope != Scope::Rollout {
+            for i in std::mem::take(&mut self.found_along) {
+                self.catch_up(i, None);
+            }
             return;
         }
         let fresh = |(i, c): &(usize, &ComponentStatus)| {
@@ -25,6 +28,9 @@ impl Desk<'_> {
         let failed = failed.map(|(_, c)| (c.name.clone(), c.reason));
         for i in 0..self.status.components.len() {
             let to = self.plan.rollback_to;
+            if self.found_along.contains(&i) {
+                self.catch_up(i, failed.as_ref().map(|(_, why)| *why));
+            }
             let Some(c) = self.status.components.get(i) else {
                 continue;
             };
@@ -75,6 +81,32 @@ impl Desk<'_> {
             {
                 c.fingerprint = None;
             }
+        }
+    }
+
+    /// One that followed another and was found to be back after a crash: whether it begins again hangs on why that other
+    /// was put back, as it would have without the crash.
+    fn catch_up(&mut self, i: usize, failed: Option<Reason>) {
+        let followed = self.status.components.get(i).and_then(|c| self.followed(c));
+        let why = failed.or_else(|| followed.map(|(_, why)| why));
+        let again = match why {
+            Some(why) if why.is_automatic_rollback() => self.schedule_retry(i),
+            Some(_) | None => None,
+        };
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
+        match (why, again) {
+            (Some(why), Some(again)) => {
+                let at = c.weight.asked;
+                c.message = format!(
+                    "it was rolled back to {at} along with another ({why}), for spec.rollback.scope is rollout; {again}"
+                );
+            }
+            _ => c.retry = None,
+        }
+        if why == Some(Reason::Emergency) {
+            c.fingerprint = None;
         }
     }
 

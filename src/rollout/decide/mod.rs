@@ -24,6 +24,7 @@ mod left;
 mod phases;
 mod pools;
 mod previews;
+mod recalls;
 mod requires;
 mod routers;
 #[cfg(test)]
@@ -64,6 +65,7 @@ pub fn decide(plan: &Plan, status: GradualRolloutStatus, seen: &Observation, now
     desk.begin_again();
     for i in 0..desk.status.components.len() {
         desk.hear(i);
+        desk.hear_recall(i);
         desk.judge(i);
     }
     desk.pool();
@@ -130,6 +132,8 @@ struct Desk<'a> {
     held_by: Vec<Option<String>>,
     /// Components whose rollback was found out about in this look, by its mark.
     found_back: Vec<usize>,
+    /// Of these, those that followed another, and stood where their plan had brought them.
+    found_along: Vec<usize>,
 }
 
 /// What is worth a write when it changes.
@@ -150,7 +154,7 @@ struct Standing {
     written: Weight,
     step: Option<i32>,
     since: Option<Timestamp>,
-    flags: [bool; 9],
+    flags: [bool; 10],
     attempt: i32,
     history: Option<Timestamp>,
 }
@@ -173,6 +177,7 @@ impl Digest {
                 c.released,
                 c.baseline.is_some(),
                 c.raise_by.is_some(),
+                c.recall.is_some(),
             ],
             attempt: c.attempt,
             history: c.history.last().map(|h| h.at),
@@ -218,6 +223,7 @@ impl<'a> Desk<'a> {
             sums: Vec::new(),
             held_by: Vec::new(),
             found_back: Vec::new(),
+            found_along: Vec::new(),
         }
     }
 
@@ -317,6 +323,7 @@ impl<'a> Desk<'a> {
             c.alone = false;
             c.forced = false;
             c.follows = None;
+            c.recall = None;
             c.reason = reason;
             message.clone_into(&mut c.message);
         }
@@ -488,6 +495,7 @@ fn restart(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeR
     c.reason = Reason::Starting;
     c.fingerprint = None;
     c.owed = None;
+    c.recall = None;
     c.intent = None;
     c.hold_ended = false;
     c.baseline = None;

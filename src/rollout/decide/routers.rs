@@ -459,12 +459,15 @@ impl Desk<'_> {
             c.reason = reason;
             c.message = format!("it was rolled back to {weight} ({reason}); `retry` begins again");
             self.found_back.push(i);
-            if reason.is_automatic_rollback() && !then.held && !then.by_a_person {
+            let alone = !then.held && !then.by_a_person;
+            if reason.is_automatic_rollback() && alone {
                 if let Some(again) = self.schedule_retry(i)
                     && let Some(c) = self.status.components.get_mut(i)
                 {
                     c.message = format!("it was rolled back to {weight} ({reason}); {again}");
                 }
+            } else if reason == Reason::OtherFailed && alone {
+                self.found_along.push(i);
             } else if let Some(c) = self.status.components.get_mut(i) {
                 c.retry = None;
             }

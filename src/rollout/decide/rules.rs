@@ -20,6 +20,7 @@ mod patience;
 mod pools;
 mod previews;
 mod promises;
+mod recalls;
 mod requires;
 mod retries;
 mod skies;

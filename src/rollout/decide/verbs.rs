@@ -2,6 +2,7 @@
 
 use super::commands::Answer;
 use super::complaints::settle;
+use super::recalls::why;
 use super::{Desk, say, was_fought};
 use crate::rollout::command::{Command, RAISE_EXPIRES};
 use crate::rollout::judge::{Beside, Outlook};
@@ -13,33 +14,13 @@ use crate::rollout::window::Opening;
 
 impl Desk<'_> {
     pub(super) fn put_back(&mut self, i: usize, command: &Command, who: &str) -> String {
-        let Some(written) = self.status.components.get(i).map(|c| c.weight.written) else {
-            return String::new();
-        };
-        let observed = self
-            .status
-            .components
-            .get(i)
-            .and_then(|c| c.weight.observed)
-            .unwrap_or(written);
-        let to = command.wish.weight.unwrap_or(self.plan.rollback_to);
-        // Neither a rollback nor an emergency ever raises.
-        let target = if cfg!(sabotage_14) {
-            to
-        } else {
-            to.min(written).min(observed)
-        };
+        let target = self.target(i, command);
         let reason = if command.wish.emergency {
             Reason::Emergency
         } else {
             Reason::RollbackRequested
         };
-        let why = if command.wish.reason.is_empty() {
-            "no reason given"
-        } else {
-            command.wish.reason.as_str()
-        };
-        let message = format!("{who} asked to put it back to {target}: {why}");
+        let message = why(command, who, target);
         self.roll_back(
             i,
             target,
@@ -264,7 +245,8 @@ impl Desk<'_> {
             return Err(String::new());
         };
         let was = c.state;
-        if !complained && c.paused_by.is_none() && !matches!(was, State::Manual | State::Drifted) {
+        let held = complained || c.recall.is_some();
+        if !held && c.paused_by.is_none() && !matches!(was, State::Manual | State::Drifted) {
             let hint = if spec_paused {
                 "spec.paused holds it: edit the resource"
             } else {

@@ -4,7 +4,7 @@ use gradual_rollout::clock::Clock;
 use gradual_rollout::cluster::connect::Clients;
 use gradual_rollout::cluster::lease;
 use gradual_rollout::daemon::{self, Handles};
-use gradual_rollout::engine::{DoctorSettings, EngineSettings, Limits, View};
+use gradual_rollout::engine::{DoctorSettings, EngineSettings, Freeze, Limits, View};
 use gradual_rollout::metrics::{
     ArmSnapshot, Ask, Bucket, Counter, PodSnapshot, Simulation, Snapshot, Source,
 };
@@ -253,6 +253,8 @@ pub(crate) struct World {
     pub(crate) view: tokio::sync::watch::Receiver<View>,
     /// What the daemons' doctor has to know; none: it looks at nothing.
     pub(crate) doctor: Option<DoctorSettings>,
+    /// What the daemons' settings freeze.
+    pub(crate) freeze: Option<Freeze>,
     /// How many rollouts may run at once.
     pub(crate) limits: Limits,
     /// How often daemons persist what did not change; none: as they always do.
@@ -334,6 +336,7 @@ impl World {
             traffic,
             view: tokio::sync::watch::channel(View::default()).1,
             doctor: None,
+            freeze: None,
             limits: Limits::default(),
             persist_every: None,
             foreign_namespaces: Vec::new(),
@@ -393,6 +396,7 @@ impl World {
             engine: EngineSettings {
                 doctor: self.doctor.clone(),
                 limits: self.limits.clone(),
+                freeze: self.freeze.clone(),
                 persist_every: self.persist_every,
                 allowed_namespaces: self.foreign_namespaces.clone(),
                 outbox: self.outbox.clone(),

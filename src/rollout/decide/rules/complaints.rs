@@ -47,6 +47,24 @@ fn three_within_an_hour_hold_and_their_age_lets_go() {
 }
 
 #[test]
+fn while_complaints_hold_the_clock_of_the_hold_stands() {
+    let mut world = world("hold");
+    complain(&mut world, 3);
+    let held = world.component("alpha").held;
+    world.ticks(30);
+    assert_eq!(world.component("alpha").reason, Reason::Complaints);
+    assert_eq!(
+        world.component("alpha").held,
+        held,
+        "thirty looks, none of them counted"
+    );
+    world.say(Verb::Resume, "alpha", None);
+    world.ticks(2);
+    assert_eq!(world.highest("alpha"), weight(50), "the hold is still to come");
+    world.until("and then it goes on", |w| w.highest("alpha") == weight(100));
+}
+
+#[test]
 fn the_daemon_wakes_when_the_oldest_that_counts_is_old() {
     let mut world = world("hold");
     complain(&mut world, 3);

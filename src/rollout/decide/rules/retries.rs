@@ -266,6 +266,56 @@ fn who_cannot_go_back_with_the_others_follows_as_soon_as_control_can_take_the_tr
 }
 
 #[test]
+fn who_went_back_with_another_begins_again_whether_or_not_the_daemon_died_before_it_said_so() {
+    for (crash, why) in [
+        (false, Reason::Breach),
+        (true, Reason::Breach),
+        (true, Reason::RollbackRequested),
+    ] {
+        let mut world = with(json!({"scope": "rollout", "retry": {"after": "10m"}}));
+        world.until("both at 10%", |w| {
+            ["alpha", "beta"]
+                .iter()
+                .all(|c| w.component(c).weight.written == weight(100))
+        });
+        if crash {
+            let millis = u64::try_from(world.now.as_millisecond()).unwrap();
+            for (n, name, why) in [(1, "alpha", why), (2, "beta", Reason::OtherFailed)] {
+                let id = ulid::Ulid::from_parts(millis, (u128::MAX >> 48) - n).to_string();
+                world.write(name, &id, Weight::ZERO, why, usize::MAX);
+            }
+            world.restart();
+        } else {
+            world.weather.insert("alpha".into(), Weather::CanaryFails);
+            world.until("back", |w| w.component("alpha").weight.written.is_zero());
+            world.weather.insert("alpha".into(), Weather::Good);
+        }
+        world.ticks(3);
+        let beta = world.component("beta");
+        assert_eq!(
+            (beta.state, beta.reason),
+            (State::RolledBack, Reason::OtherFailed)
+        );
+        let automatic = why == Reason::Breach;
+        let due = beta.retry.and_then(|retry| retry.due).is_some();
+        assert_eq!(due, automatic, "crash: {crash}, {why}: {beta:#?}");
+        assert_eq!(
+            beta.message.contains("begins again by itself"),
+            automatic,
+            "{}",
+            beta.message
+        );
+        world.ticks(200);
+        let walks = |name: &str| world.component(name).state == State::Walking;
+        assert_eq!(
+            (walks("alpha"), walks("beta")),
+            (automatic, automatic),
+            "{crash}, {why}"
+        );
+    }
+}
+
+#[test]
 fn who_had_no_traffic_yet_does_not_begin_after_a_joint_rollback_until_the_one_that_failed_does() {
     let mut world = with(json!({"scope": "rollout"}));
     world.until("10%", |w| w.component("alpha").weight.written == weight(100));

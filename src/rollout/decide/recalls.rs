@@ -1,0 +1,128 @@
+//! A rollback that a program asks for while control has no ready endpoint waits for one: it must not make an outage of
+//! an alert. A person's never waits.
+
+use super::Desk;
+use super::advance::Stop;
+use super::say;
+use crate::rollout::command::{Command, Verb};
+use crate::rollout::observation::Routers;
+use crate::rollout::reason::{Reason, State};
+use crate::rollout::status::{ComponentStatus, Recall};
+use crate::rollout::weight::Weight;
+
+impl Desk<'_> {
+    /// Keeps a program's rollback for the moment in which control can take the traffic, and gives the answer; `None`
+    /// where nothing keeps it from being obeyed now.
+    pub(super) fn recalled(&mut self, i: usize, command: &Command, who: &str) -> Option<String> {
+        let waits = command.verb == Verb::Rollback
+            && command.wish.automatic
+            && self.sight(i).control_ready == Some(false);
+        let target = self.target(i, command);
+        let c = self.status.components.get_mut(i).filter(|_| waits)?;
+        let order = c.lowering.as_ref();
+        if c.weight.written <= target || order.is_some_and(|order| order.weight <= target) {
+            return None;
+        }
+        let message = why(command, who, target);
+        let recall = Recall {
+            id: command.id.clone(),
+            weight: target,
+            message: message.clone(),
+        };
+        let at = c.weight.written;
+        let answer = format!(
+            "it stays at {at}, for control has no ready endpoint to take the traffic, and goes to {target} as soon as one is \
+             ready; `rollback` by a person does not wait"
+        );
+        if c.recall
+            .replace(recall)
+            .is_some_and(|known| known.id == command.id)
+        {
+            return Some(answer);
+        }
+        // Nothing rises on the way.
+        c.intent = None;
+        c.raise_by = None;
+        c.weight.asked = c.weight.asked.min(c.weight.written);
+        let text = waiting(&message);
+        say(c, Reason::ControlNotReady, true, || text.clone());
+        self.note(i, Reason::ControlNotReady, text, true);
+        Some(answer)
+    }
+
+    /// Puts back what waited for control, once that can take it.
+    pub(super) fn hear_recall(&mut self, i: usize) {
+        let refresh = self.seen.refresh;
+        let (ready, read) = (
+            self.sight(i).control_ready,
+            matches!(self.sight(i).routers, Routers::Read(_)),
+        );
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
+        let Some(recall) = c.recall.clone() else {
+            return;
+        };
+        let order = c.lowering.as_ref();
+        let over = c.detached
+            || c.state == State::RolledBack
+            || c.weight.written <= recall.weight
+            || order.is_some_and(|order| order.weight <= recall.weight);
+        if over {
+            c.recall = None;
+            self.out.changed = true;
+        } else if ready == Some(true) && read {
+            c.recall = None;
+            let target = recall.weight.min(c.weight.written);
+            let reason = Reason::RollbackRequested;
+            self.roll_back(i, target, reason, recall.message, false, Some(recall.id));
+        } else {
+            say(c, Reason::ControlNotReady, refresh, || waiting(&recall.message));
+        }
+    }
+
+    /// Whoever commands after it has the last word.
+    pub(super) fn heed(&mut self, i: usize, verb: Verb) {
+        let last_word = matches!(verb, Verb::Set | Verb::Resume | Verb::Retry | Verb::Detach);
+        if let Some(c) = self.status.components.get_mut(i).filter(|_| last_word) {
+            c.recall = None;
+        }
+    }
+
+    /// Where a rollback takes it: neither that nor an emergency ever raises.
+    pub(super) fn target(&self, i: usize, command: &Command) -> Weight {
+        let to = command.wish.weight.unwrap_or(self.plan.rollback_to);
+        let Some(c) = self.status.components.get(i) else {
+            return to;
+        };
+        if cfg!(sabotage_14) {
+            return to;
+        }
+        to.min(c.weight.written)
+            .min(c.weight.observed.unwrap_or(c.weight.written))
+    }
+}
+
+/// Nothing rises that is to go back.
+pub(super) fn unrecalled(c: &ComponentStatus) -> Result<(), Stop> {
+    match &c.recall {
+        Some(recall) => Err(Stop(Reason::ControlNotReady, waiting(&recall.message))),
+        None => Ok(()),
+    }
+}
+
+/// Who asked for a rollback, and why.
+pub(super) fn why(command: &Command, who: &str, target: Weight) -> String {
+    let reason = if command.wish.reason.is_empty() {
+        "no reason given"
+    } else {
+        command.wish.reason.as_str()
+    };
+    format!("{who} asked to put it back to {target}: {reason}")
+}
+
+fn waiting(message: &str) -> String {
+    format!(
+        "{message}; not put back yet, for control has no ready endpoint to take the traffic: `resume` goes on all the same"
+    )
+}

@@ -1,0 +1,99 @@
+//! What a program asks for while control cannot take the traffic.
+
+use super::world::{World, weight};
+use crate::rollout::command::Verb;
+use crate::rollout::reason::{Reason, State};
+use crate::rollout::status::CommandResult;
+use crate::rollout::weight::Weight;
+
+/// At 5%, and control has no ready endpoint when an alert asks for a rollback.
+fn alerted() -> World {
+    let mut world = World::demo();
+    world.until("5%", |w| w.component("alpha").weight.written == weight(50));
+    world.ticks(3);
+    world.ready = Some(false);
+    alert(&mut world);
+    world
+}
+
+fn alert(world: &mut World) {
+    world.say(Verb::Rollback, "alpha", None);
+    world.commands.last_mut().unwrap().wish.automatic = true;
+}
+
+#[test]
+fn a_programs_rollback_waits_until_control_can_take_the_traffic_whatever_dies_meanwhile_and_is_told_once() {
+    let mut world = alerted();
+    let decision = world.tick();
+    let told = |d: &crate::rollout::observation::Decision| {
+        let notes = d.notes.iter();
+        notes
+            .filter(|note| note.reason == Reason::ControlNotReady)
+            .count()
+    };
+    assert_eq!(told(&decision), 1, "{:?}", decision.notes);
+    let outcome = world.status.commands.last().unwrap();
+    assert_eq!(outcome.result, CommandResult::Accepted);
+    assert!(outcome.message.contains("stays at 5%"), "{}", outcome.message);
+    world.restart();
+    let again: usize = world.ticks(200).iter().map(told).sum();
+    let alpha = world.component("alpha");
+    assert_eq!(
+        (world.highest("alpha"), alpha.reason, again),
+        (weight(50), Reason::ControlNotReady, 0)
+    );
+    assert!(
+        alpha.message.contains("ada asked to put it back to 0%: because"),
+        "{}",
+        alpha.message
+    );
+    world.ready = None;
+    world.ticks(5);
+    assert_eq!(world.highest("alpha"), weight(50), "nothing known is not ready");
+    world.ready = Some(true);
+    world.ticks(2);
+    let alpha = world.component("alpha");
+    assert_eq!(
+        (world.highest("alpha"), alpha.state, alpha.reason),
+        (Weight::ZERO, State::RolledBack, Reason::RollbackRequested)
+    );
+    assert!(alpha.recall.is_none(), "{:?}", alpha.recall);
+}
+
+#[test]
+fn a_person_does_not_wait_for_control_and_whoever_resumes_has_heard_the_alert() {
+    let mut world = alerted();
+    world.tick();
+    world.say(Verb::Rollback, "alpha", None);
+    world.ticks(2);
+    assert_eq!(world.highest("alpha"), Weight::ZERO, "rule 6: a person may");
+    assert!(world.component("alpha").recall.is_none());
+    for verb in [Verb::Resume, Verb::Detach] {
+        let mut world = alerted();
+        world.tick();
+        world.say(verb, "alpha", None);
+        world.tick();
+        world.ready = Some(true);
+        world.ticks(5);
+        assert!(world.highest("alpha") >= weight(50), "{verb}");
+        let outcome = world.status.commands.last().unwrap();
+        assert_eq!(
+            outcome.result,
+            CommandResult::Accepted,
+            "{verb}: {}",
+            outcome.message
+        );
+    }
+}
+
+#[test]
+fn where_control_is_ready_or_nobody_knows_a_program_is_obeyed_at_once() {
+    for ready in [Some(true), None] {
+        let mut world = World::demo();
+        world.until("5%", |w| w.component("alpha").weight.written == weight(50));
+        world.ready = ready;
+        alert(&mut world);
+        world.ticks(2);
+        assert_eq!(world.highest("alpha"), Weight::ZERO, "{ready:?}");
+    }
+}
