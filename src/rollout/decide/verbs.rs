@@ -27,7 +27,10 @@ impl Desk<'_> {
         let target = if cfg!(sabotage_14) {
             to
         } else {
-            to.min(written).min(observed)
+            // Nor does it keep more than a lowering that is under way would leave.
+            let under_way = self.status.components.get(i).and_then(|c| c.lowering.as_ref());
+            let going = under_way.map_or(written, |order| order.weight);
+            to.min(written).min(observed).min(going)
         };
         let reason = if command.wish.emergency {
             Reason::Emergency
@@ -46,7 +49,7 @@ impl Desk<'_> {
             reason,
             message,
             command.wish.emergency,
-            Some(command.id.clone()),
+            self.mark_of(command),
         );
         format!("going to {target}")
     }
@@ -85,6 +88,7 @@ impl Desk<'_> {
             .amiss(i, weight > written)
             .map(|what| format!("warning: {what}"));
         let warning = warning.or_else(|| self.advice(i).filter(|_| weight > written));
+        let mark = self.mark_of(command);
         let Some(c) = self.status.components.get_mut(i) else {
             return Err(String::new());
         };
@@ -101,7 +105,7 @@ impl Desk<'_> {
             c.lowering = None;
             c.raise_by = Some(self.now + RAISE_EXPIRES);
         } else {
-            self.order(i, weight, Reason::Manual, false, Some(command.id.clone()));
+            self.order(i, weight, Reason::Manual, false, mark);
         }
         self.note(i, Reason::Manual, message, false);
         Ok(format!(
