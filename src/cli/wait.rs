@@ -234,6 +234,7 @@ mod tests {
         rollout.status.as_mut().unwrap().commands.push(CommandOutcome {
             id: "01A".into(),
             verb: "set".into(),
+            digest: None,
             who: None,
             at: "2026-03-02T09:00:00Z".parse().unwrap(),
             result,

@@ -196,11 +196,11 @@ pub(super) struct Actor {
     leaving: leaving::Leaving,
     /// Why the finalizer could not be added.
     unheld: Option<String>,
-    /// Command annotations whose outcome is decided; removed once it is persisted.
-    done: BTreeSet<String>,
+    /// Command annotations, with their values, whose outcome is decided; removed once it is persisted.
+    done: BTreeSet<(String, String)>,
     /// Those of them whose outcome is in what is being written, and in what was.
-    answering: BTreeSet<String>,
-    answered: BTreeSet<String>,
+    answering: BTreeSet<(String, String)>,
+    answered: BTreeSet<(String, String)>,
     audits: audit::Audits,
     last_saved: Timestamp,
     /// When the sentences were made anew last: saves for other reasons must not put that off.

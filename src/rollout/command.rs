@@ -1,6 +1,8 @@
 //! A person's wish, and how it is written on the resource: one annotation each, so that kubectl, the command line
 //! and the API go the same way.
 
+mod order;
+
 use super::bounded::cut;
 use super::complaint::COMPLAINTS_KEPT;
 use super::duration::Span;
@@ -162,7 +164,8 @@ pub struct Wish {
 /// A command, read from an annotation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Command {
-    /// Its id: a ULID, so that ids sort by the time they were given.
+    /// Its id: a ULID, so that ids sort by the time they were given. It is the same command only with the same verb and
+    /// wish.
     pub id: String,
     /// Its verb.
     pub verb: Verb,
@@ -195,12 +198,6 @@ impl Command {
     /// Whether it is what a deletion with `onDelete: restore` means.
     pub fn restores(&self) -> bool {
         self.id.starts_with(RESTORES)
-    }
-
-    /// When it was given, as its id says; `None` when the id is no ULID.
-    pub fn given_at(&self) -> Option<Timestamp> {
-        let ulid: ulid::Ulid = self.id.parse().ok()?;
-        Timestamp::from_millisecond(i64::try_from(ulid.timestamp_ms()).ok()?).ok()
     }
 
     /// Whether it comes too late, given the weight a component has. Lowering commands never do.
@@ -334,7 +331,7 @@ pub fn pending(annotations: &BTreeMap<String, String>) -> (Vec<Command>, Vec<(St
             Some(Err(error)) => bad.push((key.clone(), error)),
         }
     }
-    good.sort_by(|a, b| a.id.cmp(&b.id));
+    good.sort_by_cached_key(Command::place);
     // A crowd that complains takes no room from others: what is too much of it waits for its turn.
     let mut complaints = 0;
     good.retain(|command: &Command| {

@@ -27,7 +27,7 @@ pub struct Observation {
     pub recorded: bool,
     /// Commands that wait, in the order they were given.
     pub commands: Vec<Command>,
-    /// Who gave each command, by its id, and how well that is known; without an entry, who it says itself.
+    /// Who gave each command, by its annotation's key, and how well that is known; without an entry, who it says itself.
     pub givers: BTreeMap<String, String>,
     /// Annotations that look like commands and are none, with their keys.
     pub malformed: Vec<(String, NotACommand)>,

@@ -1,6 +1,7 @@
 //! What became of people's commands, as the status tells and remembers it.
 
 use super::bounded;
+use super::command::Command;
 use super::spec::timestamp_schema;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -16,7 +17,7 @@ pub const COMMANDS_AT_ONCE: usize = 200;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CommandOutcome {
-    /// The command's id; one that stands here is never executed again.
+    /// The command's id; one that stands here with this verb and digest is never executed again.
     #[schemars(length(max = 63))]
     #[serde(serialize_with = "bounded::text::<63, _>")]
     pub id: String,
@@ -24,6 +25,10 @@ pub struct CommandOutcome {
     #[schemars(length(max = 16))]
     #[serde(serialize_with = "bounded::text::<16, _>")]
     pub verb: String,
+    /// A digest of what it asked: the same id and verb with another one is another command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub digest: Option<String>,
     /// Who gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
@@ -43,6 +48,14 @@ pub struct CommandOutcome {
     #[schemars(length(max = 128), inner(length(max = 63)))]
     #[serde(serialize_with = "bounded::list::<128, 63, _>")]
     pub refused: Vec<String>,
+}
+
+impl CommandOutcome {
+    /// Whether it is what became of this command. Records of releases that kept no digest tell by id and verb.
+    pub fn is_of(&self, command: &Command) -> bool {
+        let same = |digest: &String| *digest == command.digest();
+        self.id == command.id && self.verb == command.verb.word() && self.digest.as_ref().is_none_or(same)
+    }
 }
 
 /// Whether a command was taken up.

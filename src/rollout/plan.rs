@@ -28,6 +28,7 @@ use std::time::Duration;
 
 pub use defaults::default_checks;
 pub use gates::PlannedGate;
+pub(in crate::rollout) use read::digest;
 pub use read::routers_digest;
 pub use retry::RetryRule;
 pub use set::{

@@ -39,7 +39,7 @@ impl Actor {
         self.act_on_gates(&questions.0, questions.1, now);
         self.watched = decision.watched;
         self.wake_at = decision.wake_at;
-        self.done.extend(decision.done);
+        self.dealt_with(decision.done);
         self.audits.decided(decision.audits);
         if decision.changed {
             self.claim_what_stands();

@@ -192,11 +192,11 @@ impl Actor {
     /// far as it gets; what was detached is somebody else's to bring back. And what has no canary traffic as far as
     /// anybody knows, and cannot be written, keeps the others' originals waiting for [`PATIENCE`] and no longer.
     pub(super) fn is_restored(&mut self) -> bool {
-        let told = restore(&self.raw.uid).id;
+        let told = restore(&self.raw.uid);
         // Until the deletion itself was decided on, nothing was put back by it.
         let decided = self.raw.deleting
             && self.raw.has_finalizer()
-            && self.status.commands.iter().any(|c| c.id == told);
+            && self.status.commands.iter().any(|c| c.is_of(&told));
         if !decided {
             return false;
         }

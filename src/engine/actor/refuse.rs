@@ -107,9 +107,10 @@ impl Actor {
     }
     /// Tells whoever waits for a command that nothing will become of it.
     fn refuse_commands(&mut self, problem: &str, now: Timestamp) {
-        let (commands, _) = command::pending(&self.raw.annotations);
+        let (commands, malformed) = command::pending(&self.raw.annotations);
         let givers = self.givers(&commands);
-        let (done, audits) = refuse(&mut self.status, &commands, &givers, problem, now);
+        let given = (commands.as_slice(), malformed.as_slice());
+        let (done, audits) = refuse(&mut self.status, given, &givers, problem, now);
         if !audits.is_empty() {
             self.audits.decided(audits);
             self.dirty = Dirty::Now;
@@ -118,6 +119,6 @@ impl Actor {
             // The answer is persisted; only the annotation is still there.
             self.dirty = self.dirty.max(Dirty::Soon);
         }
-        self.done.extend(done);
+        self.dealt_with(done);
     }
 }

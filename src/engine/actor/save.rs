@@ -177,18 +177,25 @@ impl Actor {
             .spawn(async move { Done::Tidied(timed(rollouts::remove_finalizer(&client, &raw)).await) });
     }
 
+    /// Remembers annotations, as they are now, that were dealt with.
+    pub(super) fn dealt_with(&mut self, keys: Vec<String>) {
+        let as_it_is = |key: String| {
+            let value = self.raw.annotations.get(&key)?.clone();
+            Some((key, value))
+        };
+        self.done.extend(keys.into_iter().filter_map(as_it_is));
+    }
+
     /// Removes command annotations whose outcome is persisted, and the finalizer once everything is put back.
     pub(super) fn tidy(&mut self) {
-        self.done.retain(|key| self.raw.annotations.contains_key(key));
-        self.answered.retain(|key| self.done.contains(key));
+        // One that was written over since is another command, and was not dealt with.
+        let stands = |(key, value): &(String, String)| self.raw.annotations.get(key) == Some(value);
+        self.done.retain(stands);
+        self.answered.retain(|given| self.done.contains(given));
         if self.tidying {
             return;
         }
-        let done: Vec<(String, String)> = self
-            .answered
-            .iter()
-            .filter_map(|key| Some((key.clone(), self.raw.annotations.get(key)?.clone())))
-            .collect();
+        let done: Vec<(String, String)> = self.answered.iter().cloned().collect();
         let restored = self.is_restored();
         // Before the first write, so that whoever deletes the resource does not leave our marks behind.
         let ours = |sound: &Sound| {

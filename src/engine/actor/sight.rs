@@ -103,8 +103,10 @@ impl Actor {
     pub(super) fn givers(&self, commands: &[Command]) -> BTreeMap<String, String> {
         let guarded = !commands.is_empty() && self.shared.guard.in_force();
         let giver = |command: &Command| {
-            let manager = self.raw.writers.get(&command.key()).map(String::as_str);
-            (command.id.clone(), command.wish.giver(manager, guarded))
+            let key = command.key();
+            let manager = self.raw.writers.get(&key).map(String::as_str);
+            let giver = command.wish.giver(manager, guarded);
+            (key, giver)
         };
         commands.iter().map(giver).collect()
     }
@@ -139,7 +141,10 @@ impl Actor {
         let on_delete = sound.plan.on_delete;
         let (mut commands, malformed) = command::pending(&self.raw.annotations);
         let all = commands.len();
-        commands.retain(|command| !self.is_early(command, &components, now));
+        // What one that lowers takes the place of has its turn beside it: alone and later it would raise.
+        let is_early = |command: &Command| self.is_early(command, &components, now);
+        let in_time: Vec<Command> = commands.iter().filter(|c| !is_early(c)).cloned().collect();
+        commands.retain(|command| !is_early(command) || command.may_give_way(&in_time));
         let givers = self.givers(&commands);
         self.commands_at = (commands.len() < all).then(|| now + LOOK_AGAIN);
         if self.raw.deleting && on_delete == OnDelete::Restore {

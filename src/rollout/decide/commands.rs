@@ -1,24 +1,20 @@
-//! People's wishes, in the order they were given. Each is dealt with once: its id then stands in the status.
+//! People's wishes, in the order they were given. Each is dealt with once: the status then holds what became of it.
 
+use super::given::{Given, Waiting, all, clip, keep, trim};
 use super::verbs::unusable;
 use super::{Desk, forget, previews};
 use crate::rollout::audit::{Audit, Stand};
 use crate::rollout::command::{Command, NotACommand, Verb, ago};
-use crate::rollout::complaint::COMPLAINTS_KEPT;
 use crate::rollout::observation::Routers;
 use crate::rollout::reason::State;
 use crate::rollout::several;
-use crate::rollout::status::{
-    COMMANDS_AT_ONCE, COMMANDS_KEPT, CommandOutcome, CommandResult, ComponentStatus, GradualRolloutStatus,
-};
+use crate::rollout::status::{CommandOutcome, CommandResult, ComponentStatus, GradualRolloutStatus};
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The longest message of an outcome, in characters.
 const ROOM: usize = 2048;
-/// The longest id of an outcome, in characters.
-const ID: usize = 63;
 
 /// What became of a command for one component.
 pub(super) type Answer = Result<String, String>;
@@ -28,16 +24,14 @@ impl Desk<'_> {
     /// to remember that. What stops or puts back does so in any case: as long as its annotation is there, it also cancels
     /// every older raise, whenever that one's turn comes.
     pub(super) fn obey(&mut self) {
-        let waiting = waiting(&self.seen.commands, &self.seen.malformed);
+        let waiting = Waiting::of(&self.seen.commands, &self.seen.malformed);
         if trim(&mut self.status.commands, &waiting) {
             self.out.changed = true;
         }
-        let remembered = |c: &&CommandOutcome| waiting.contains(&c.id);
-        let mut room =
-            COMMANDS_AT_ONCE.saturating_sub(self.status.commands.iter().filter(remembered).count());
+        let mut room = waiting.room(&self.status.commands);
         let mut skipped = false;
-        for given in in_order(&self.seen.commands, &self.seen.malformed) {
-            if !self.known(given.id()) {
+        for given in self.in_order() {
+            if !self.known(given) {
                 skipped |= room == 0;
                 if skipped {
                     self.stop_at_once(given);
@@ -50,26 +44,25 @@ impl Desk<'_> {
         }
     }
 
-    fn deal_with(&mut self, given: Given<'_>, waiting: &BTreeSet<String>) {
+    fn deal_with(&mut self, given: Given<'_>, waiting: &Waiting) {
         match given {
-            Given::Command(command, later) => {
+            Given::Command(command) => {
                 let before = self.stands(Some(command));
-                let (result, message, refused) = self.carry_out(command, later);
+                let (result, message, refused) = self.carry_out(command);
                 let after = self.stands(Some(command));
-                let outcome = (command.id.as_str(), command.verb.word(), self.giver(command));
-                self.record(outcome, (result, &message, refused), (&before, &after), waiting);
+                let outcome = outcome(given, self.giver(command), result, &message, self.now);
+                self.record(CommandOutcome { refused, ..outcome }, (&before, &after), waiting);
             }
             Given::Slip(_, error) => {
-                let outcome = (error.id.as_str(), error.verb.as_str(), None);
-                let refused = (CommandResult::Refused, error.message.as_str(), Vec::new());
-                self.record(outcome, refused, (&[], &[]), waiting);
+                let outcome = outcome(given, None, CommandResult::Refused, &error.message, self.now);
+                self.record(outcome, (&[], &[]), waiting);
             }
         }
     }
 
     /// A command whose turn has not come: what it stops or puts back does not wait for that.
     fn stop_at_once(&mut self, given: Given<'_>) {
-        let Given::Command(command, later) = given else {
+        let Given::Command(command) = given else {
             return;
         };
         let goes_on = |c: &ComponentStatus| match command.verb {
@@ -88,14 +81,14 @@ impl Desk<'_> {
         let mut named = self.status.components.iter().filter(|c| command.names(&c.name));
         if named.any(goes_on) {
             // Recorded when its turn comes.
-            drop(self.carry_out(command, later));
+            drop(self.carry_out(command));
             self.out.changed = true;
         }
     }
 
     /// Who gave a command, as well as it is known.
     pub(super) fn giver(&self, command: &Command) -> Option<String> {
-        let known = self.seen.givers.get(&command.id).cloned();
+        let known = self.seen.givers.get(&command.key()).cloned();
         known.or_else(|| Some(command.wish.who.clone()).filter(|w| !w.is_empty()))
     }
 
@@ -104,27 +97,13 @@ impl Desk<'_> {
         self.giver(command).unwrap_or_else(|| "somebody".to_owned())
     }
 
-    fn known(&self, id: &str) -> bool {
-        self.status.commands.iter().any(|c| c.id == id)
-    }
-
-    fn record(
-        &mut self,
-        (id, verb, who): (&str, &str, Option<String>),
-        (result, message, refused): (CommandResult, &str, Vec<String>),
-        (before, after): (&[Stand], &[Stand]),
-        waiting: &BTreeSet<String>,
-    ) {
-        let outcome = CommandOutcome {
-            refused,
-            ..outcome((id, verb, who), result, message, self.now)
-        };
+    fn record(&mut self, outcome: CommandOutcome, (before, after): (&[Stand], &[Stand]), waiting: &Waiting) {
         self.audit_command(&outcome, before, after);
         keep(&mut self.status.commands, outcome, waiting);
         self.out.changed = true;
     }
 
-    fn carry_out(&mut self, command: &Command, later: &[Command]) -> (CommandResult, String, Vec<String>) {
+    fn carry_out(&mut self, command: &Command) -> (CommandResult, String, Vec<String>) {
         let unknown: Vec<&str> = command
             .wish
             .components
@@ -173,13 +152,9 @@ impl Desk<'_> {
                 ))
             } else if raises && command.given_at().is_none() && command.wish.expires_at.is_none() {
                 Err("its id is no ULID, so nobody can tell how old it is: give it with expiresAt".to_owned())
-            } else if raises
-                && later.iter().any(|l| {
-                    l.names(&name) && l.verb.is_about_the_weight() && !self.would_raise_named(l, &name)
-                })
-            {
+            } else if let Some(against) = self.against(command, c) {
                 cancelled += 1;
-                Err("a later lowering command takes its place".to_owned())
+                Err(against.to_string())
             } else if let Some(refusal) = self.refused_by_freeze(command).filter(|_| raises) {
                 Err(refusal)
             } else {
@@ -219,20 +194,13 @@ impl Desk<'_> {
         clippy::unused_self,
         reason = "reads as a question to the desk, beside its sibling"
     )]
-    fn would_raise(&self, command: &Command, c: &ComponentStatus) -> bool {
+    pub(super) fn would_raise(&self, command: &Command, c: &ComponentStatus) -> bool {
         match command.verb {
             Verb::Set => command.wish.weight.is_some_and(|w| w > c.weight.written),
             Verb::Resume | Verb::Approve | Verb::Promote | Verb::Retry => true,
             Verb::Pause | Verb::Rollback | Verb::Detach | Verb::Complaint => false,
             Verb::HeaderRoute | Verb::Mirror => previews::would_add(command),
         }
-    }
-
-    fn would_raise_named(&self, command: &Command, name: &str) -> bool {
-        // Pause and detach lower nothing, yet whoever gave one after a raise does not want the raise.
-        self.status
-            .component(name)
-            .is_some_and(|c| self.would_raise(command, c))
     }
 
     fn one(&mut self, i: usize, command: &Command) -> Answer {
@@ -347,14 +315,17 @@ impl Desk<'_> {
 }
 
 fn outcome(
-    (id, verb, who): (&str, &str, Option<String>),
+    given: Given<'_>,
+    who: Option<String>,
     result: CommandResult,
     message: &str,
     at: Timestamp,
 ) -> CommandOutcome {
+    let (id, verb, digest) = given.known_by();
     CommandOutcome {
-        id: clip(id, ID),
-        verb: clip(verb, 16),
+        id,
+        verb,
+        digest: Some(digest),
         who: who.map(|w| clip(&w, 256)),
         at,
         result,
@@ -363,106 +334,39 @@ fn outcome(
     }
 }
 
-/// Something that somebody gave.
-#[derive(Clone, Copy, Debug)]
-enum Given<'a> {
-    /// A command, and those that were given after it.
-    Command(&'a Command, &'a [Command]),
-    /// What is none, by its annotation.
-    Slip(&'a str, &'a NotACommand),
-}
-
-impl Given<'_> {
-    fn id(&self) -> &str {
-        match self {
-            Self::Command(command, _) => &command.id,
-            Self::Slip(_, error) => &error.id,
-        }
-    }
-
-    fn key(&self) -> String {
-        match self {
-            Self::Command(command, _) => command.key(),
-            Self::Slip(key, _) => (*key).to_owned(),
-        }
-    }
-}
-
-/// All that was given, in its order.
-fn in_order<'a>(commands: &'a [Command], malformed: &'a [(String, NotACommand)]) -> Vec<Given<'a>> {
-    let good = commands.iter().enumerate();
-    let good = good.map(|(at, c)| Given::Command(c, commands.get(at + 1..).unwrap_or_default()));
-    let slips = malformed.iter().map(|(key, error)| Given::Slip(key, error));
-    let mut all: Vec<Given<'_>> = good.chain(slips).collect();
-    all.sort_by(|a, b| a.id().cmp(b.id()));
-    all
-}
-
-/// The ids of commands whose annotations are there, as outcomes have them.
-fn waiting(commands: &[Command], malformed: &[(String, NotACommand)]) -> BTreeSet<String> {
-    let good = commands.iter().map(|command| command.id.as_str());
-    let bad = malformed.iter().map(|(_, error)| error.id.as_str());
-    good.chain(bad).map(|id| clip(id, ID)).collect()
-}
-
-fn clip(text: &str, n: usize) -> String {
-    text.chars().take(n).collect()
-}
-
-fn keep(all: &mut Vec<CommandOutcome>, outcome: CommandOutcome, waiting: &BTreeSet<String>) {
-    all.push(outcome);
-    trim(all, waiting);
-}
-
-/// Forgets the oldest outcomes, but none whose annotation is still there: that command would be obeyed again.
-fn trim(all: &mut Vec<CommandOutcome>, waiting: &BTreeSet<String>) -> bool {
-    let before = all.len();
-    let gone = |c: &CommandOutcome| !waiting.contains(&c.id);
-    // However many complain, what became of the other commands stays to be read.
-    let complaint = |c: &CommandOutcome| c.verb == Verb::Complaint.word();
-    let mut complaints = all.iter().filter(|c| complaint(c)).count();
-    all.retain(|c| {
-        let goes = complaint(c) && complaints > COMPLAINTS_KEPT && gone(c);
-        complaints -= usize::from(goes);
-        !goes
-    });
-    let mut excess = all.len().saturating_sub(COMMANDS_KEPT);
-    all.retain(|c| {
-        let goes = excess > 0 && gone(c);
-        excess -= usize::from(goes);
-        !goes
-    });
-    all.len() != before
-}
-
 /// Answers what waits on a resource of which nothing can be worked: refused, with the reason. What puts traffic back is
 /// kept for the day on which it can. Gives the annotations that are done with, and the records.
 pub fn refuse(
     status: &mut GradualRolloutStatus,
-    commands: &[Command],
+    (commands, malformed): (&[Command], &[(String, NotACommand)]),
     givers: &BTreeMap<String, String>,
     problem: &str,
     now: Timestamp,
 ) -> (Vec<String>, Vec<Audit>) {
     let (mut done, mut audits) = (Vec::new(), Vec::new());
-    let waiting = waiting(commands, &[]);
-    let remembered = |c: &&CommandOutcome| waiting.contains(&c.id);
-    let room = COMMANDS_AT_ONCE.saturating_sub(status.commands.iter().filter(remembered).count());
-    for command in commands.iter().filter(|command| command.verb != Verb::Rollback) {
+    let waiting = Waiting::of(commands, malformed);
+    let room = waiting.room(&status.commands);
+    for given in all(commands, malformed) {
+        let (names, who, message) = match given {
+            Given::Command(command) if command.verb == Verb::Rollback => continue,
+            Given::Command(command) => {
+                let giver = givers.get(&command.key()).cloned();
+                let who = giver.or_else(|| Some(command.wish.who.clone()).filter(|who| !who.is_empty()));
+                let message = format!("{}; then give the command again", unusable(problem));
+                (Some(command), who, message)
+            }
+            Given::Slip(_, error) => (None, None, error.message.clone()),
+        };
         if audits.len() >= room {
             break;
         }
-        done.push(command.key());
-        if status.commands.iter().any(|c| c.id == command.id) {
+        done.push(given.key());
+        if status.commands.iter().any(|known| given.is_told_by(known)) {
             continue;
         }
-        let giver = givers.get(&command.id).cloned();
-        let who = giver.or_else(|| Some(command.wish.who.clone()).filter(|who| !who.is_empty()));
-        let message = format!("{}; then give the command again", unusable(problem));
-        let known = (command.id.as_str(), command.verb.word(), who);
-        let outcome = outcome(known, CommandResult::Refused, &message, now);
-        let named = status.components.iter().filter(|c| command.names(&c.name));
-        let stands: Vec<Stand> = named.map(Stand::of).collect();
+        let outcome = outcome(given, who, CommandResult::Refused, &message, now);
+        let named = |c: &&ComponentStatus| names.is_some_and(|command| command.names(&c.name));
+        let stands: Vec<Stand> = status.components.iter().filter(named).map(Stand::of).collect();
         audits.push(Audit::of(&outcome, &stands, &stands, now));
         keep(&mut status.commands, outcome, &waiting);
     }

@@ -17,6 +17,7 @@ mod drift;
 mod enroll;
 mod gates;
 mod gateways;
+mod given;
 mod joint;
 mod judging;
 mod leaving;

@@ -98,8 +98,11 @@ impl Desk<'_> {
         if cfg!(sabotage_14) {
             return to;
         }
+        // Nor does it keep more than a lowering that is under way would leave.
+        let going = c.lowering.as_ref().map_or(c.weight.written, |order| order.weight);
         to.min(c.weight.written)
             .min(c.weight.observed.unwrap_or(c.weight.written))
+            .min(going)
     }
 }
 

@@ -27,7 +27,7 @@ impl Desk<'_> {
             reason,
             message,
             command.wish.emergency,
-            Some(command.id.clone()),
+            self.mark_of(command),
         );
         format!("going to {target}")
     }
@@ -66,6 +66,7 @@ impl Desk<'_> {
             .amiss(i, weight > written)
             .map(|what| format!("warning: {what}"));
         let warning = warning.or_else(|| self.advice(i).filter(|_| weight > written));
+        let mark = self.mark_of(command);
         let Some(c) = self.status.components.get_mut(i) else {
             return Err(String::new());
         };
@@ -82,7 +83,7 @@ impl Desk<'_> {
             c.lowering = None;
             c.raise_by = Some(self.now + RAISE_EXPIRES);
         } else {
-            self.order(i, weight, Reason::Manual, false, Some(command.id.clone()));
+            self.order(i, weight, Reason::Manual, false, mark);
         }
         self.note(i, Reason::Manual, message, false);
         Ok(format!(

@@ -416,7 +416,8 @@ pub(super) fn short_digest(of: &impl serde::Serialize) -> u32 {
     u32::from_be_bytes([a, b, c, d])
 }
 
-fn digest(text: &str) -> String {
+/// Sixteen characters that change with the text, and stay the same from build to build.
+pub(in crate::rollout) fn digest(text: &str) -> String {
     format!("{:016x}", hash(text))
 }
 

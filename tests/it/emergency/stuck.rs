@@ -169,7 +169,9 @@ async fn an_ordinary_rollback_too_goes_back_from_here_when_its_resource_cannot_b
     cluster
         .store
         .inject(Fault::new(ill()).verb("get").resource(ROLLOUTS));
-    let (code, out, err) = cluster.run(&["rollback", "shop", "--no-confirm", "--timeout", "40s"]).await;
+    let (code, out, err) = cluster
+        .run(&["rollback", "shop", "--no-confirm", "--timeout", "40s"])
+        .await;
     assert_eq!((code, cluster.shop().0), (0, 0), "{out}{err}");
     assert!(out.contains("shop could not be read"), "{out}");
     let rollout = cluster.store.get(ROLLOUTS, NAMESPACE, "shop").unwrap();
