@@ -40,7 +40,8 @@ use side::{Pace, Side};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use target::{Target, targets};
+use target::{Target, nameless, targets};
+use usual::Kept;
 
 /// Both sides, and how they are asked.
 struct Probe {
@@ -58,6 +59,8 @@ struct Probe {
     samples: u32,
     /// The limit of bodies where an Ingress says none.
     body_size: String,
+    /// What is served on hosts that nobody has.
+    nameless: Vec<Target>,
     now: Timestamp,
 }
 
@@ -102,12 +105,15 @@ pub async fn run(args: &ProbeArgs, place: &mut Place<'_>) -> Result<End, Trouble
         ingresses.retain(|ingress| see::namespace(ingress) == namespace);
     }
     let classes = picture.of(kinds::CLASS.kind);
-    let usual: Vec<Value> = ingresses
+    let served: Vec<(Value, Kept)> = ingresses
         .iter()
-        .map(|ingress| usual::spelled(ingress, usual::prefix(&controllers, classes, ingress)))
+        .map(|ingress| {
+            let spelled = usual::spelled(ingress, usual::prefix(&controllers, classes, ingress));
+            (spelled, usual::kept(&controllers, &picture, ingress))
+        })
         .collect();
     let conversion = conversion(args, &picture)?;
-    let targets = targets(&usual, &shown(&conversion));
+    let targets = targets(&served, &shown(&conversion));
     if targets.is_empty() {
         let within = place
             .namespace
@@ -117,7 +123,9 @@ pub async fn run(args: &ProbeArgs, place: &mut Place<'_>) -> Result<End, Trouble
             "there is nothing to ask for: no Ingress of ingress-nginx{within} has a host"
         )));
     }
-    let probe = probe(args, place, &picture, &controllers).await?;
+    let mut probe = probe(args, place, &picture, &controllers).await?;
+    probe.nameless = nameless(&served);
+    let usual: Vec<Value> = served.into_iter().map(|(ingress, _)| ingress).collect();
     let (counts, hits) = asked(args, &probe, &conversion, &usual, &targets, place).await?;
     // Only who was asked for everything is marked.
     let asked = |suite: &Suite| counts.contains_key(&suite.word());
@@ -196,6 +204,7 @@ async fn probe(
         much_slower: args.much_slower,
         samples: args.samples,
         body_size: usual::body_size(controllers, picture),
+        nameless: Vec::new(),
         now: (place.now)(),
     };
     if probe.nginx.meets(&probe.istio) {
@@ -269,6 +278,7 @@ async fn asked(
             };
             let (mut found, reached) = routes::run(probe, &requests, &models.0, &foreseen, place).await?;
             found.extend(alive::dead(ingresses, &reached));
+            found.extend(alive::untold(&reached, &probe.backend));
             (requests.len(), found)
         } else {
             suite::run(probe, suite, targets).await
