@@ -271,10 +271,10 @@ async fn asked(
                 requests.retain(Request::has_plain_path);
             }
             let models = models(conversion, ingresses);
-            let foreseen = |request: &Request, status: Option<u16>| {
-                between(&models.0, &models.1, std::slice::from_ref(request))
-                    .iter()
-                    .any(|difference| difference.kind != Kind::Unknown && is(&difference.envoy, status))
+            let foreseen = |request: &Request, found: &diff::Difference| {
+                let all = between(&models.0, &models.1, std::slice::from_ref(request));
+                all.iter()
+                    .any(|said| tells(said.kind, found.code) && is(&said.envoy, found.status))
             };
             let (mut found, reached) = routes::run(probe, &requests, &models.0, &foreseen, place).await?;
             found.extend(alive::dead(ingresses, &reached));
@@ -331,6 +331,16 @@ fn conversion(args: &ProbeArgs, picture: &Picture) -> Result<Conversion, Trouble
         ..Options::default()
     };
     convert(&inventory, &options).map_err(|error| Trouble::Internal(format!("unable to convert: {error}")))
+}
+
+/// Whether a difference of the models tells of one of the answers: that one back end has another path or host, or reads the same
+/// in another spelling, tells nothing of another back end.
+fn tells(said: Kind, found: code::Code) -> bool {
+    match said {
+        Kind::Unknown => false,
+        Kind::Outcome | Kind::Backend => true,
+        Kind::Target | Kind::Host | Kind::Status | Kind::Location | Kind::Spelling => found != code::BACKEND,
+    }
 }
 
 /// Whether the gateway's answer is what its model says. Which status a back end gives is the back end's affair, but that

@@ -49,6 +49,26 @@ async fn a_back_end_that_only_one_side_names_is_another_one() {
 }
 
 #[tokio::test]
+async fn a_wrong_back_end_is_not_foreseen_as_the_path_is_spelled_otherwise_there() {
+    // Envoy sends on /foo/x, nginx what it was asked for: the same back end reads either.
+    let dots = |name: &'static str| {
+        move |arrived: &Arrived| {
+            if arrived.https && arrived.target == "/foo/y/../x" {
+                says(200)
+                    .with("x-backend", name)
+                    .with("content-type", "text/plain")
+            } else {
+                plain(arrived)
+            }
+        }
+    };
+    let line = "PROBE-FORESEEN  shop.a.com: GET https://shop.a.com/foo/y/../x";
+    is(against(dots("shop"), &[]).await, End::Done, line);
+    let line = "PROBE-BACKEND  shop.a.com: GET https://shop.a.com/foo/y/../x: nginx: shop; istio: other";
+    is(against(dots("other"), &[]).await, End::Refused, line);
+}
+
+#[tokio::test]
 async fn where_no_answer_names_its_back_end_it_is_told_that_a_wrong_one_would_not_be_seen() {
     let hosts = ["one.a.com", "two.a.com", "shop.a.com"];
     let all = || {
