@@ -36,6 +36,9 @@ pub fn names(ingress: &Value) -> BTreeSet<String> {
 /// What switches something on, as the controller reads it.
 pub const ON: [&str; 6] = ["1", "t", "T", "true", "TRUE", "True"];
 
+/// What switches something off, as the controller reads it.
+pub const OFF: [&str; 6] = ["0", "f", "F", "false", "FALSE", "False"];
+
 /// Whether an Ingress is only beside another of its host and path.
 pub fn canary(ingress: &Value) -> bool {
     let on = |value: &Value| value.as_str().is_some_and(|value| ON.contains(&value.trim()));

@@ -3,7 +3,7 @@
 use super::annotations::Annotations;
 use super::canary::{self, Rules};
 use super::settings::{self, REDIRECTS, Settings};
-use super::{address, balance, cors, headers, snippet};
+use super::{address, balance, cors, headers, retries, snippet};
 use crate::input::{Ingress, Inventory};
 use crate::istio::{CorsPolicy, Headers, LoadBalancer, Redirect, Retries};
 use crate::report::{Code, Entry};
@@ -37,7 +37,9 @@ pub(super) struct Features {
     pub deny: Vec<String>,
     pub vhost: Option<String>,
     pub headers: Headers,
-    pub retries: Option<Retries>,
+    pub retries: Retries,
+    /// Whether it says anything of them itself.
+    pub retries_said: bool,
     pub balance: Option<LoadBalancer>,
     /// Whether a session stays with its endpoint, by a cookie of nginx's own.
     pub sticky: bool,
@@ -59,6 +61,7 @@ pub(super) fn read(ingress: &Ingress, settings: &Settings, inventory: &Inventory
         };
         return (features, notes.finish(true));
     }
+    let (retries, retries_said) = retries::read(&notes, settings);
     let mut features = Features {
         use_regex: notes.flag("use-regex").unwrap_or(false),
         rewrite_target: notes.text("rewrite-target").map(ToOwned::to_owned),
@@ -85,7 +88,8 @@ pub(super) fn read(ingress: &Ingress, settings: &Settings, inventory: &Inventory
         ),
         vhost: vhost(&notes),
         headers: Headers::default(),
-        retries: retries(&notes),
+        retries,
+        retries_said,
         balance: balance::read(&notes),
         sticky: notes.text("affinity") == Some("cookie"),
         connect_timeout: notes.seconds("proxy-connect-timeout"),
@@ -342,43 +346,6 @@ fn vhost(notes: &Annotations<'_>) -> Option<String> {
         return None;
     }
     Some(host.to_owned())
-}
-
-fn retries(notes: &Annotations<'_>) -> Option<Retries> {
-    let conditions = notes.text("proxy-next-upstream");
-    let tries = notes.number("proxy-next-upstream-tries");
-    if notes
-        .text("proxy-next-upstream-timeout")
-        .is_some_and(|text| text != "0")
-    {
-        notes.note(Code::NoCounterpart, "proxy-next-upstream-timeout");
-    }
-    if conditions.is_none() && tries.is_none() {
-        return None;
-    }
-    let words: Vec<&str> = conditions.unwrap_or("error timeout").split_whitespace().collect();
-    let off = Retries {
-        attempts: 0,
-        retry_on: None,
-    };
-    if words.contains(&"off") {
-        return Some(off);
-    }
-    if words.iter().any(|word| !["error", "timeout"].contains(word)) {
-        notes.note(Code::RetryCondition, "proxy-next-upstream");
-    }
-    // Without a limit nginx goes once to every endpoint; three is its usual number.
-    let attempts = match tries.unwrap_or(3) {
-        0 => 2,
-        tries => u32::try_from(tries - 1).unwrap_or(u32::MAX).min(10),
-    };
-    if attempts == 0 {
-        return Some(off);
-    }
-    Some(Retries {
-        attempts,
-        retry_on: Some("connect-failure,refused-stream,reset-before-request".to_owned()),
-    })
 }
 
 fn passthrough(notes: &Annotations<'_>, settings: &Settings) -> bool {

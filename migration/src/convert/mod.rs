@@ -30,6 +30,7 @@ mod passthrough;
 mod pattern;
 mod policy;
 mod prepare;
+mod retries;
 mod routes;
 mod select;
 mod servers;

@@ -4,6 +4,7 @@ use super::Options;
 use super::backend::Resolved;
 use super::canary::{Arm, Rules};
 use super::headers;
+use super::retries;
 use super::servers::{Location, Member, Place, Server};
 use super::settings::Settings;
 use super::shape::Shape;
@@ -279,7 +280,7 @@ impl<'a> Scene<'a, '_> {
         HttpRoute {
             route: destinations.into_iter().map(weighted).collect(),
             rewrite,
-            retries: features.and_then(|f| f.retries.clone()),
+            retries: Some(features.map_or_else(|| retries::usual(self.settings), |f| f.retries.clone())),
             cors_policy: features.and_then(|f| f.cors.clone()),
             headers: self.headers(location, hsts),
             ..HttpRoute::default()

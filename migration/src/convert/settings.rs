@@ -1,7 +1,7 @@
 //! The controller's ConfigMap and flags, as far as they decide about routes; the rest is reported.
 
 use super::Options;
-use super::{address, controller, headers};
+use super::{address, controller, headers, retries};
 use crate::input::{Inventory, Key};
 use crate::istio::HeaderOperations;
 use crate::report::{Code, Entry};
@@ -51,6 +51,8 @@ pub(super) struct Settings {
     pub request_headers: HeaderOperations,
     /// Controls of the whole controller: key and value.
     pub security: Vec<(String, String)>,
+    /// What is tried once more.
+    pub retries: retries::Usual,
     /// The same, that an Ingress may switch off.
     pub global_auth: Option<String>,
 }
@@ -214,6 +216,10 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
         allowed_headers: list("global-allowed-response-headers"),
         request_headers,
         security,
+        retries: retries::Usual {
+            conditions: text(NEXT).map(ToOwned::to_owned),
+            tries: number(NEXT_TRIES),
+        },
         global_auth: text("global-auth-url").map(ToOwned::to_owned),
     };
     entries.extend(defaults(
@@ -225,6 +231,9 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
     }
     entries.extend(unconverted(data));
     entries.extend(unreadable(data));
+    if let Some(words) = text(NEXT).filter(|words| retries::others(words).next().is_some()) {
+        entries.push(Entry::new(Code::RetryCondition, format!("data.{NEXT}"), words));
+    }
     entries.sort();
     (settings, entries)
 }
@@ -269,10 +278,15 @@ fn request_headers(named: Option<&str>, inventory: &Inventory) -> (HeaderOperati
     (operations, entries.collect())
 }
 
+/// What is tried once more, and how often.
+const NEXT: &str = "proxy-next-upstream";
+const NEXT_TRIES: &str = "proxy-next-upstream-tries";
+
 /// What a converter that looks at annotations alone loses in silence.
 fn defaults(body_size: Option<&str>, underscores: bool) -> Vec<Entry> {
     let mut entries = vec![
         Entry::new(Code::MergeSlashes, "", ""),
+        Entry::new(Code::RetryDefault, "", ""),
         Entry::new(Code::ForwardedHeaders, "", ""),
         Entry::new(Code::SlashStrip, "", ""),
         Entry::new(Code::StatusPaths, "", ""),
@@ -296,7 +310,7 @@ fn unreadable(data: &BTreeMap<String, String>) -> Vec<Entry> {
         let value = value.trim();
         let read = match key.as_str() {
             key if SWITCHES.contains(&key) => boolean(value).is_some(),
-            "hsts-max-age" => value.parse::<u64>().is_ok(),
+            "hsts-max-age" | NEXT_TRIES => value.parse::<u64>().is_ok(),
             "http-redirect-code" => value.parse().is_ok_and(|code: u16| REDIRECTS.contains(&code)),
             _ => true,
         };
@@ -333,6 +347,8 @@ const READ: &[&str] = &[
     "global-allowed-response-headers",
     "proxy-body-size",
     "enable-underscores-in-headers",
+    NEXT,
+    NEXT_TRIES,
     REQUEST_HEADERS,
 ];
 

@@ -149,7 +149,7 @@ pub struct RegexRewrite {
 }
 
 /// Retries.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Retries {
     /// How many after the first try.

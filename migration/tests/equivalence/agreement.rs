@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use gradual_rollout_migration::convert::{Conversion, Options, convert};
 use gradual_rollout_migration::input::{self, Source};
 use gradual_rollout_migration::model::compare::{Difference, corpus, differences};
-use gradual_rollout_migration::model::{Request, Scheme};
+use gradual_rollout_migration::model::{Octets, Request, Scheme};
 use gradual_rollout_migration::report::Code;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -197,10 +197,11 @@ impl World {
 
     /// What no excuse covers.
     fn unsaid(&self, requests: &[Request]) -> Vec<Difference> {
+        let locations = excuses::locations(&self.ingresses);
         let mut all = self.differences(requests);
         all.retain(|difference| {
             let host = difference.request.host_name();
-            !excuses::excused(difference, &self.said(&host), self.listens(&host))
+            !excuses::excused(difference, &self.said(&host), self.listens(&host), &locations)
         });
         all
     }
@@ -254,6 +255,46 @@ proptest! {
         if let Some(difference) = world.unsaid(&requests).first() {
             return Err(TestCaseError::fail(world.told(difference)));
         }
+    }
+}
+
+#[test]
+fn a_wrong_back_end_behind_a_spelling_is_no_effect_of_the_spelling() {
+    let ingress = Ingress::named("one")
+        .prefix("a.com", "/foo", "s")
+        .prefix("a.com", "/", "root");
+    let mut world = world(vec![ingress], false);
+    let asked = |target: &str| Request::get(Scheme::Http, "a.com", target);
+    // As Envoy reads it the path is below the root's, and nothing else is to be said.
+    let differs = world.differences(&[asked("//foo/x")]);
+    assert!(
+        differs
+            .iter()
+            .any(|one| one.request.target() == Octets::from("//foo/x"))
+    );
+    assert_eq!(world.unsaid(&[asked("//foo/x")]), []);
+    // Each spelling that somebody else has the requests of is seen, whatever is said of slashes.
+    for (uri, target) in [
+        (json!({"prefix": "//foo"}), "//foo/x"),
+        (json!({"exact": "/foo/a%2Fb"}), "/foo/a%2Fb"),
+    ] {
+        let mut object = world.conversion.objects.clone();
+        let service = object
+            .iter_mut()
+            .find(|one| one["kind"] == "VirtualService")
+            .unwrap();
+        let host = "guard.ns.svc.cluster.local";
+        let wrong = json!({"match": [{"uri": uri}], "route": [{"destination": {"host": host, "port": {"number": 80}}}]});
+        service["spec"]["http"].as_array_mut().unwrap().insert(0, wrong);
+        let objects = std::mem::replace(&mut world.conversion.objects, object);
+        let unsaid = world.unsaid(&[asked(target)]);
+        assert!(
+            unsaid
+                .iter()
+                .any(|one| one.request.target() == Octets::from(target)),
+            "{target}: {unsaid:?}"
+        );
+        world.conversion.objects = objects;
     }
 }
 

@@ -113,6 +113,9 @@ fn route(route: &Value, wanted: &Value, clusters: Clusters<'_>) -> Value {
     }
     // Istio sets none where the object says none; Envoy's own would be 15 s.
     let mut action = json!({ "timeout": "0s" });
+    if let Some(policy) = retries(route.get("retries")) {
+        action["retry_policy"] = policy;
+    }
     if let Some(cors) = route.get("corsPolicy") {
         built["typed_per_filter_config"] = json!({ "envoy.filters.http.cors": self::cors(cors) });
     }
@@ -151,6 +154,32 @@ fn route(route: &Value, wanted: &Value, clusters: Clusters<'_>) -> Value {
     }
     built["route"] = action;
     built
+}
+
+/// What is repeated: Istio's own custom where the object says nothing, and nothing where it says so.
+fn retries(said: Option<&Value>) -> Option<Value> {
+    let usual = json!({
+        "attempts": 2,
+        "retryOn": "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes",
+    });
+    let said = said.unwrap_or(&usual);
+    let attempts = said["attempts"].as_u64().filter(|attempts| *attempts > 0)?;
+    let words = said["retryOn"].as_str().or(usual["retryOn"].as_str()).unwrap();
+    let (codes, words): (Vec<&str>, Vec<&str>) =
+        words.split(',').partition(|word| word.parse::<u16>().is_ok());
+    let codes: Vec<u16> = codes.iter().map(|code| code.parse().unwrap()).collect();
+    Some(json!({
+        "num_retries": attempts,
+        "retry_on": words.join(","),
+        "retriable_status_codes": codes,
+        "host_selection_retry_max_attempts": 5,
+        "retry_host_predicate": [{
+            "name": "envoy.retry_host_predicates.previous_hosts",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+            },
+        }],
+    }))
 }
 
 /// Tells the back end whose place it takes.

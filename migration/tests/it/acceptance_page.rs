@@ -16,16 +16,20 @@ fn tests(folder: &Path, found: &mut BTreeSet<String>) {
     }
 }
 
-/// A test's name is in the first line with a function behind its mark; marks may stand between.
+/// A test's name is in the first line with a function behind its mark; marks may stand between. One that is left out of
+/// every run holds nothing.
 fn of(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let mut marked = false;
+    let (mut marked, mut left_out) = (false, false);
     for line in text.lines().map(str::trim) {
         if line == "#[test]" {
             marked = true;
-        } else if let Some(rest) = line.strip_prefix("fn ").filter(|_| marked) {
-            found.extend(rest.split('(').next().map(str::to_owned));
-            marked = false;
+        } else if line.starts_with("#[ignore") {
+            left_out = true;
+        } else if let Some(rest) = line.strip_prefix("fn ") {
+            let name = rest.split('(').next().filter(|_| marked && !left_out);
+            found.extend(name.map(str::to_owned));
+            (marked, left_out) = (false, false);
         }
     }
     found
@@ -87,9 +91,15 @@ fn every_acceptance_case_has_its_tests() {
 }
 
 #[test]
-fn a_test_is_found_behind_its_mark_alone() {
-    let text = "#[test]\n#[ignore = \"x\"]\nfn one() {\n}\nfn helper() {}\n    #[test]\n    fn two(\n";
+fn a_test_is_found_behind_its_mark_alone_and_not_where_it_is_left_out() {
+    let text = "#[test]\n#[allow(x)]\nfn one() {\n}\nfn helper() {}\n    #[test]\n    fn two(\n";
     assert_eq!(of(text), ["one", "two"].map(str::to_owned).into());
+    for left_out in [
+        "#[test]\n#[ignore = \"x\"]\nfn one() {}\n#[test]\nfn two() {}",
+        "#[ignore]\n#[test]\nfn one() {}\n#[test]\nfn two() {}",
+    ] {
+        assert_eq!(of(left_out), ["two".to_owned()].into(), "{left_out}");
+    }
     assert_eq!(
         named("`a_b` and `c` and `d e_f` and `case_01_x`"),
         ["a_b", "case_01_x"].map(str::to_owned).into()

@@ -296,6 +296,64 @@ fn hashes_balancing_times_and_retries() {
 }
 
 #[test]
+fn every_route_says_what_is_tried_again_as_istio_would_repeat_what_nginx_does_not() {
+    let of_all = |done: &Done, code: &str| {
+        let all = &done.conversion.report.controller;
+        all.iter().any(|entry| entry.code.text() == code)
+    };
+    let unseen = "connect-failure,refused-stream,reset-before-request";
+    let plain = || Ingress::new("a/x").path("a.com", "Prefix", "/", "s");
+    let by = |ingress: Ingress, data: Value| {
+        let more = [config(data)];
+        let done = convert_with(&[ingress], &more, &Options::default());
+        (done.route(&get("a.com", "/")).unwrap()["retries"].clone(), done)
+    };
+    let (retries, done) = by(plain(), json!({}));
+    assert_eq!(retries, json!({"attempts": 2, "retryOn": unseen}));
+    assert!(of_all(&done, "RETRY-DEFAULT"));
+    // Wherever a request is sent on: to a canary's share, to a default back end.
+    let canary = Ingress::new("a/c")
+        .note("canary", "true")
+        .note("canary-by-header", "x-c")
+        .note("canary-weight", "10")
+        .path("a.com", "Prefix", "/", "c");
+    let mut default = plain();
+    default.0["spec"]["defaultBackend"] = json!({"service": {"name": "d", "port": {"number": 80}}});
+    for done in [
+        convert_all(&[plain(), canary]),
+        convert_all(&[default.path("b.com", "Prefix", "/b", "s")]),
+    ] {
+        for object in done.objects("VirtualService") {
+            for route in object["spec"]["http"].as_array().unwrap() {
+                let sends = route.get("route").is_some();
+                let expected = if sends {
+                    json!({"attempts": 2, "retryOn": unseen})
+                } else {
+                    Value::Null
+                };
+                assert_eq!(route["retries"], expected, "{route}");
+            }
+        }
+    }
+    // What an Ingress says comes first, then the controller's settings; what is no number is told.
+    let settings = json!({"proxy-next-upstream": "error http_502", "proxy-next-upstream-tries": "5"});
+    let (retries, done) = by(plain(), settings.clone());
+    assert_eq!(retries, json!({"attempts": 4, "retryOn": unseen}));
+    assert!(of_all(&done, "RETRY-CONDITION") && !of_all(&done, "CONTROLLER-SETTING"));
+    let (retries, _) = by(plain().note("proxy-next-upstream-tries", "2"), settings.clone());
+    assert_eq!(retries["attempts"], 1);
+    let (retries, _) = by(plain().note("proxy-next-upstream", "off"), settings);
+    assert_eq!(retries, json!({"attempts": 0}));
+    let (retries, _) = by(plain(), json!({"proxy-next-upstream": "off"}));
+    assert_eq!(retries, json!({"attempts": 0}));
+    let (retries, done) = by(plain(), json!({"proxy-next-upstream-tries": "many"}));
+    assert_eq!(retries["attempts"], 2);
+    assert!(of_all(&done, "INVALID-VALUE"));
+    let (retries, _) = by(plain().note("proxy-next-upstream-tries", "1"), json!({}));
+    assert_eq!(retries, json!({"attempts": 0}), "the first try is the only one");
+}
+
+#[test]
 fn hosts_and_headers_for_the_back_end() {
     let ingress = simple("upstream-vhost", "inner.org")
         .note("rewrite-target", "/$1")

@@ -13,6 +13,7 @@ mod acceptance_paths;
 mod acceptance_traffic;
 mod bad_input;
 mod closing;
+mod codes;
 mod controller;
 mod envoy;
 mod equivalence;

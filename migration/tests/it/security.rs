@@ -112,10 +112,26 @@ fn case_25_a_lost_control_closes_the_route_and_the_rest_proceeds() {
             vec![("configuration-snippet", "more_set_headers \"A: $host\";")],
             "SNIPPET",
         ),
+        (
+            vec![("auth-url", "http://auth"), ("auth-snippet", "deny all;")],
+            "AUTH-DETAIL",
+        ),
+        (
+            vec![("auth-url", "http://auth"), ("auth-signin", "http://in")],
+            "AUTH-DETAIL",
+        ),
+        (vec![("enable-owasp-core-rules", "true")], "WAF"),
+        (vec![("modsecurity-snippet", "SecRuleEngine On")], "WAF"),
+        (vec![("stream-snippet", "deny all;")], "SNIPPET"),
         (vec![("limit-rps", "5")], "RATE-LIMIT"),
+        (vec![("limit-rpm", "5")], "RATE-LIMIT"),
+        (vec![("limit-connections", "5")], "RATE-LIMIT"),
+        (vec![("limit-rate", "100")], "RATE-LIMIT"),
+        (vec![("global-rate-limit", "5")], "RATE-LIMIT"),
         (vec![("proxy-body-size", "8m")], "BODY-LIMIT"),
         (vec![("satisfy", "any")], "SATISFY-ANY"),
         (vec![("proxy-ssl-verify", "on")], "UPSTREAM-TLS"),
+        (vec![("proxy-ssl-secret", "a/client")], "UPSTREAM-TLS"),
     ] {
         let mut closed = Ingress::new("a/closed")
             .path("a.com", "Prefix", "/adm", "secret-service")

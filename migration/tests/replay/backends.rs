@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -22,6 +23,10 @@ pub(crate) enum Speaks {
     Http2,
     /// HTTP/1.1 in three pods, each of which tells its number.
     Pods,
+    /// HTTP/1.1 in two pods, of which the second has gone.
+    Half,
+    /// HTTP/1.1 that says, as a gRPC server does, that it cannot serve now, and how often it was asked by then.
+    Busy,
 }
 
 /// The Services' addresses. Their threads end with the test.
@@ -30,6 +35,8 @@ pub(crate) struct Backends {
     tls: SocketAddr,
     http2: SocketAddr,
     pods: [SocketAddr; 3],
+    gone: SocketAddr,
+    busy: SocketAddr,
 }
 
 impl Backends {
@@ -40,6 +47,9 @@ impl Backends {
             tls: over_tls(),
             http2: crate::backends_http2::start(),
             pods: [pod(0), pod(1), pod(2)],
+            // Port 1 is nobody's: nothing listens there.
+            gone: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            busy: busy(),
         }
     }
 
@@ -49,6 +59,8 @@ impl Backends {
             Speaks::Tls => vec![self.tls],
             Speaks::Http2 => vec![self.http2],
             Speaks::Pods => self.pods.to_vec(),
+            Speaks::Half => vec![self.http, self.gone],
+            Speaks::Busy => vec![self.busy],
         }
     }
 }
@@ -77,6 +89,22 @@ fn over_tls() -> SocketAddr {
     listen(move |stream| {
         let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
         answer(StreamOwned::new(connection, stream), None);
+    })
+}
+
+fn busy() -> SocketAddr {
+    let asked = AtomicU8::new(0);
+    listen(move |mut stream| {
+        if wire::head(&mut stream).is_empty() {
+            return;
+        }
+        let asked = asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let _ = write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/grpc\r\nGrpc-Status: 14\r\n\
+             X-Pod: {asked}\r\nContent-Length: 0\r\n\r\n"
+        );
+        let _ = stream.flush();
     })
 }
 

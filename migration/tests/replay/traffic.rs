@@ -20,6 +20,10 @@ fn simple(name: &str, value: &str) -> Ingress {
         .path("a.com", "Prefix", "/", "s")
 }
 
+fn plain() -> Ingress {
+    Ingress::new("a/x").path("a.com", "Prefix", "/", "s")
+}
+
 /// Sends messages one by one, each after the answer to the one before; then ends, and takes the status. What stands
 /// in front of HTTP/2 is sent in the same way as by any other client.
 fn streams(proxy: &Proxy, socket: &str, messages: &[&'static str]) -> Vec<String> {
@@ -250,6 +254,31 @@ fn case_23_canaries_by_header_by_cookie_and_by_weight() {
         }
     }
     assert!(taken.iter().all(|taken| (20..=100).contains(taken)), "{taken:?}");
+}
+
+#[test]
+fn a_request_that_an_endpoint_has_seen_is_not_repeated_and_one_that_none_has_is() {
+    let Some(both) = World::of([plain()]).speaking("s", Speaks::Busy).start() else {
+        return;
+    };
+    for method in ["POST", "GET"] {
+        let request = http("a.com", "/pkg.Service/Pay")
+            .with_method(method)
+            .with_header("content-type", "application/grpc");
+        let [nginx, envoy] = both.each(SOMEBODY, &request).map(Option::unwrap);
+        let asked = |seen: &crate::world::Seen| seen.headers["x-pod"].parse::<u8>().unwrap();
+        assert_eq!(asked(&envoy), asked(&nginx) + 1, "{method}: each asks once");
+    }
+    // Of the two endpoints one is gone, and nobody notices.
+    let Some(both) = World::of([plain()]).speaking("s", Speaks::Half).start() else {
+        return;
+    };
+    for method in ["POST", "GET"] {
+        for _ in 0..6 {
+            let request = http("a.com", "/p").with_method(method);
+            assert_eq!(short(&both.told(&request)), "s /p", "{method}");
+        }
+    }
 }
 
 /// nginx's half is Lua in ingress-nginx, so that only what Envoy makes of the objects can be seen here.

@@ -7,6 +7,7 @@ use super::mark::has;
 use super::routes::SUITE;
 use super::target::{NOBODY, hosts};
 use super::usual::PREFIX;
+use crate::answering::ON;
 use crate::see::{self, items, text};
 use gradual_rollout_migration::model;
 use serde_json::Value;
@@ -20,6 +21,8 @@ pub(super) struct Reached {
     line: String,
     /// A back end answered it on both sides.
     alive: bool,
+    /// One of the answers names it.
+    named: bool,
     nginx: String,
     istio: String,
 }
@@ -51,6 +54,9 @@ impl Reached {
             path: path.to_owned(),
             line: question.line(),
             alive: alive(nginx, istio, backend),
+            named: [nginx, istio]
+                .into_iter()
+                .any(|outcome| names_itself(outcome, backend)),
             nginx: nginx.words(question),
             istio: istio.words(question),
         })
@@ -66,6 +72,40 @@ fn alive(nginx: &Outcome, istio: &Outcome, backend: &[String]) -> bool {
     let works = |answer: &Answer| answer.status < 500;
     let nothing = ours.status == 404 || theirs.status == 404;
     works(ours) && works(theirs) && (!nothing || marked(ours, backend) || marked(theirs, backend))
+}
+
+/// Whether a back end says in its answer who it is.
+fn names_itself(outcome: &Outcome, backend: &[String]) -> bool {
+    match outcome {
+        Outcome::Answered(answer) => backend.iter().any(|name| answer.header(name).is_some()),
+        Outcome::Refused(_) | Outcome::Late | Outcome::Unaskable => false,
+    }
+}
+
+/// A warning for every host whose back ends answer and do not say who they are; one for all of them where none does.
+pub(super) fn untold(reached: &[Reached], backend: &[String]) -> Vec<Hit> {
+    let mut hosts: BTreeMap<&str, (usize, bool)> = BTreeMap::new();
+    for one in reached.iter().filter(|one| one.alive) {
+        let (answers, named) = hosts.entry(&one.host).or_default();
+        *answers += 1;
+        *named |= one.named;
+    }
+    let silent: Vec<(&str, usize)> = hosts
+        .iter()
+        .filter(|(_, (_, named))| !named)
+        .map(|(host, (answers, _))| (*host, *answers))
+        .collect();
+    let none = format!("no {}", backend.join(", no "));
+    let hit = |host: &str, asked: String| Hit::new(SUITE, code::BACKEND_UNTOLD, host, asked, &none, &none);
+    if silent.len() > 1 && silent.len() == hosts.len() {
+        let answers: usize = silent.iter().map(|(_, answers)| answers).sum();
+        let asked = format!("{answers} answers of back ends of {} hosts", silent.len());
+        return vec![hit("all hosts", asked)];
+    }
+    silent
+        .into_iter()
+        .map(|(host, answers)| hit(host, format!("{answers} answers of back ends")))
+        .collect()
 }
 
 /// Whether an answer has the mark of a back end.
@@ -111,7 +151,7 @@ pub(super) fn dead(ingresses: &[Value], reached: &[Reached]) -> Vec<Hit> {
     }
     let mut hits = Vec::new();
     for ingress in ingresses {
-        if see::annotation(ingress, &canary) == Some("true") {
+        if see::annotation(ingress, &canary).is_some_and(|value| ON.contains(&value.trim())) {
             continue;
         }
         let names = own_names(ingress);

@@ -40,8 +40,11 @@ codes! {
         "Both redirect, to different places."
         "compare the redirect's annotation with the route's redirect";
     BACKEND "PROBE-BACKEND" Blocker
-        "Different back ends answer, by the header that names them."
-        "see which route has the path: another one may come first";
+        "Different back ends answer, by the header that names them, or only one side's answer has it."
+        "see which route has the path: another one may come first; where a proxy answers by itself for a back end that fails, name another header with --backend-header";
+    BACKEND_UNTOLD "PROBE-BACKEND-UNTOLD" Warning
+        "No answer says which back end gave it: statuses, redirects and headers were compared, and a wrong Service with the same ones was not seen."
+        "have the applications send a header with their name (x-backend, or another with --backend-header) and ask again, or compare the Services in the routes by hand";
     HEADER "PROBE-HEADER" Warning
         "A header of the answer that clients act on differs."
         "add it to the route, or agree that it may go";
@@ -97,7 +100,7 @@ codes! {
         "The gateway passes on without credentials what nginx guards, whatever the application answers."
         "take the route away at once, and give it the guard back";
     GUARD_UNASKED "PROBE-GUARD-UNASKED" Warning
-        "An Ingress has a guard, and nginx lets the question through, so nothing is known of the gateway's."
+        "An Ingress has a guard, its own or its controller's, of which nothing is known at the gateway: nginx lets the question through, there is no host to ask for, or a back end says no by itself."
         "ask from where the guard keeps out, an address that is not on the list, or test it by hand: no mark of the edge is written";
     LIMIT "PROBE-LIMIT" Warning
         "nginx refuses a body for its size, and the gateway lets it come."

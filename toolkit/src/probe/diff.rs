@@ -91,13 +91,17 @@ pub(super) fn between(
         named.map(ToOwned::to_owned).next()
     };
     let (here, there) = (by_backend(ours), by_backend(theirs));
-    if here.is_some() && there.is_some() && here != there {
+    // An answer that names none is a proxy's own, or another back end's; where the sides differ anyway that says it all.
+    let comparable = here.is_some() && there.is_some() || all.is_empty();
+    if comparable && here != there {
+        let guarded = matches!(ours.status, 401 | 403);
+        let said = |named: Option<String>| named.unwrap_or_else(|| "no back end named".to_owned());
         all.push(Difference {
             code: code::BACKEND,
-            nginx: here.unwrap_or_default(),
-            istio: there.unwrap_or_default(),
+            lost_guard: guarded && here.is_none(),
+            nginx: said(here),
+            istio: said(there),
             status: Some(theirs.status),
-            lost_guard: false,
         });
     }
     // Pages about a failure are the proxies' own.

@@ -40,7 +40,8 @@ use side::{Pace, Side};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use target::{Target, targets};
+use target::{Target, nameless, targets};
+use usual::Kept;
 
 /// Both sides, and how they are asked.
 struct Probe {
@@ -58,6 +59,8 @@ struct Probe {
     samples: u32,
     /// The limit of bodies where an Ingress says none.
     body_size: String,
+    /// What is served on hosts that nobody has.
+    nameless: Vec<Target>,
     now: Timestamp,
 }
 
@@ -102,12 +105,15 @@ pub async fn run(args: &ProbeArgs, place: &mut Place<'_>) -> Result<End, Trouble
         ingresses.retain(|ingress| see::namespace(ingress) == namespace);
     }
     let classes = picture.of(kinds::CLASS.kind);
-    let usual: Vec<Value> = ingresses
+    let served: Vec<(Value, Kept)> = ingresses
         .iter()
-        .map(|ingress| usual::spelled(ingress, usual::prefix(&controllers, classes, ingress)))
+        .map(|ingress| {
+            let spelled = usual::spelled(ingress, usual::prefix(&controllers, classes, ingress));
+            (spelled, usual::kept(&controllers, &picture, ingress))
+        })
         .collect();
     let conversion = conversion(args, &picture)?;
-    let targets = targets(&usual, &shown(&conversion));
+    let targets = targets(&served, &shown(&conversion));
     if targets.is_empty() {
         let within = place
             .namespace
@@ -117,7 +123,9 @@ pub async fn run(args: &ProbeArgs, place: &mut Place<'_>) -> Result<End, Trouble
             "there is nothing to ask for: no Ingress of ingress-nginx{within} has a host"
         )));
     }
-    let probe = probe(args, place, &picture, &controllers).await?;
+    let mut probe = probe(args, place, &picture, &controllers).await?;
+    probe.nameless = nameless(&served);
+    let usual: Vec<Value> = served.into_iter().map(|(ingress, _)| ingress).collect();
     let (counts, hits) = asked(args, &probe, &conversion, &usual, &targets, place).await?;
     // Only who was asked for everything is marked.
     let asked = |suite: &Suite| counts.contains_key(&suite.word());
@@ -196,6 +204,7 @@ async fn probe(
         much_slower: args.much_slower,
         samples: args.samples,
         body_size: usual::body_size(controllers, picture),
+        nameless: Vec::new(),
         now: (place.now)(),
     };
     if probe.nginx.meets(&probe.istio) {
@@ -262,13 +271,14 @@ async fn asked(
                 requests.retain(Request::has_plain_path);
             }
             let models = models(conversion, ingresses);
-            let foreseen = |request: &Request, status: Option<u16>| {
-                between(&models.0, &models.1, std::slice::from_ref(request))
-                    .iter()
-                    .any(|difference| difference.kind != Kind::Unknown && is(&difference.envoy, status))
+            let foreseen = |request: &Request, found: &diff::Difference| {
+                let all = between(&models.0, &models.1, std::slice::from_ref(request));
+                all.iter()
+                    .any(|said| tells(said.kind, found.code) && is(&said.envoy, found.status))
             };
             let (mut found, reached) = routes::run(probe, &requests, &models.0, &foreseen, place).await?;
             found.extend(alive::dead(ingresses, &reached));
+            found.extend(alive::untold(&reached, &probe.backend));
             (requests.len(), found)
         } else {
             suite::run(probe, suite, targets).await
@@ -321,6 +331,16 @@ fn conversion(args: &ProbeArgs, picture: &Picture) -> Result<Conversion, Trouble
         ..Options::default()
     };
     convert(&inventory, &options).map_err(|error| Trouble::Internal(format!("unable to convert: {error}")))
+}
+
+/// Whether a difference of the models tells of one of the answers: that one back end has another path or host, or reads the same
+/// in another spelling, tells nothing of another back end.
+fn tells(said: Kind, found: code::Code) -> bool {
+    match said {
+        Kind::Unknown => false,
+        Kind::Outcome | Kind::Backend => true,
+        Kind::Target | Kind::Host | Kind::Status | Kind::Location | Kind::Spelling => found != code::BACKEND,
+    }
 }
 
 /// Whether the gateway's answer is what its model says. Which status a back end gives is the back end's affair, but that

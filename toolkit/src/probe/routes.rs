@@ -33,13 +33,13 @@ struct Found {
     envoys: usize,
 }
 
-/// Asks everything; `model` is that of nginx. `foreseen` says of a request whether the models of both sides differ on it, and the gateway
-/// answered with the status that its model says.
+/// Asks everything; `model` is that of nginx. `foreseen` says of a request whether the models of both sides differ on it in what was found
+/// to differ, and the gateway answered with the status that its model says.
 pub(super) async fn run(
     probe: &Probe,
     requests: &[Request],
     model: &Nginx,
-    foreseen: &dyn Fn(&Request, Option<u16>) -> bool,
+    foreseen: &dyn Fn(&Request, &Difference) -> bool,
     place: &mut Place<'_>,
 ) -> Result<(Vec<Hit>, Vec<Reached>), std::io::Error> {
     let mut sorted: Vec<Request> = requests.to_vec();
@@ -62,7 +62,7 @@ pub(super) async fn run(
         for (request, question, difference) in found.differences {
             let told =
                 difference.lost_guard || [code::UNSTABLE, code::FLAKY, code::LATE].contains(&difference.code);
-            let code = if !told && foreseen(&request, difference.status) {
+            let code = if !told && foreseen(&request, &difference) {
                 code::FORESEEN
             } else {
                 difference.code

@@ -1,6 +1,7 @@
 //! What the Ingresses promise: hosts with their paths, certificates and annotations.
 
-use super::usual::PREFIX;
+use super::usual::{Kept, PREFIX};
+use crate::answering::ON;
 use crate::preflight::certificate::covers;
 use crate::see::{self, entries, items, text};
 use gradual_rollout_migration::model::Scheme;
@@ -22,6 +23,8 @@ pub(super) struct Target {
     pub secret: Option<String>,
     /// Annotations of ingress-nginx without their prefix.
     pub annotations: BTreeMap<String, String>,
+    /// Whom the controller that serves it keeps out by its own settings.
+    pub kept: Kept,
 }
 
 impl Target {
@@ -41,6 +44,28 @@ impl Target {
             .map(String::as_str)
             .filter(|value| !value.is_empty())
     }
+
+    /// Whether an annotation that is a switch is on, as nginx reads it.
+    pub(super) fn is_on(&self, name: &str) -> bool {
+        self.says(name).is_some_and(|value| ON.contains(&value.trim()))
+    }
+
+    /// What it is without host and rule: what the Ingress says of itself.
+    fn of(ingress: &Value, kept: &Kept) -> Self {
+        let annotations = entries(ingress, "/metadata/annotations").filter_map(|(key, value)| {
+            let name = key.strip_prefix(PREFIX)?.strip_prefix('/')?;
+            Some((name.to_owned(), value.as_str()?.to_owned()))
+        });
+        Self {
+            namespace: see::namespace(ingress).to_owned(),
+            host: NOBODY.to_owned(),
+            path: "/".to_owned(),
+            paths: Vec::new(),
+            secret: None,
+            annotations: annotations.collect(),
+            kept: kept.clone(),
+        }
+    }
 }
 
 /// The Secret in which the certificate for a host is: by a section that names the host, by one with a wildcard over it, or by
@@ -57,18 +82,13 @@ fn secret(ingress: &Value, host: &str) -> Option<String> {
     Some(format!("{}/{name}", see::namespace(ingress)))
 }
 
-/// The targets of Ingresses, sorted. Canaries have none of their own. `shown` has the hosts for which the gateway is given a
-/// certificate, and what that is in, whatever the Ingresses say.
-pub(super) fn targets(ingresses: &[Value], shown: &BTreeMap<String, String>) -> Vec<Target> {
+/// The targets of Ingresses, sorted, each Ingress with what its controller keeps out. Canaries have none of their own. `shown`
+/// has the hosts for which the gateway is given a certificate, and what that is in, whatever the Ingresses say.
+pub(super) fn targets(ingresses: &[(Value, Kept)], shown: &BTreeMap<String, String>) -> Vec<Target> {
     let mut all = Vec::new();
-    for ingress in ingresses {
-        let annotations: BTreeMap<String, String> = entries(ingress, "/metadata/annotations")
-            .filter_map(|(key, value)| {
-                let name = key.strip_prefix(PREFIX)?.strip_prefix('/')?;
-                Some((name.to_owned(), value.as_str()?.to_owned()))
-            })
-            .collect();
-        if annotations.get("canary").is_some_and(|value| value == "true") {
+    for (ingress, kept) in ingresses {
+        let own = Target::of(ingress, kept);
+        if own.is_on("canary") {
             continue;
         }
         for rule in items(ingress, "/spec/rules") {
@@ -82,41 +102,70 @@ pub(super) fn targets(ingresses: &[Value], shown: &BTreeMap<String, String>) -> 
             let path = items(rule, "/http/paths")
                 .filter_map(|path| text(path, "/path"))
                 .find(plain);
-            let mut paths: Vec<String> = Vec::new();
-            for path in items(rule, "/http/paths") {
-                let path = begins(text(path, "/path").unwrap_or("/"));
-                if !paths.contains(&path) {
-                    paths.push(path);
-                }
-            }
-            if paths.is_empty() {
-                paths.push("/".to_owned());
-            }
             let path = path.filter(|path| path.starts_with('/')).unwrap_or("/");
+            let paths = paths(ingress, rule);
             // What is asked for by another name is served as by its own.
-            let aliases = annotations
-                .get("server-alias")
-                .map(String::as_str)
-                .unwrap_or_default();
+            let aliases = own.says("server-alias").unwrap_or_default();
             let aliases = aliases.split(',').map(str::trim).filter(|alias| is_name(alias));
             for name in std::iter::once(host).chain(aliases) {
                 let certificate =
                     secret(ingress, name).or_else(|| shown.get(&name.to_ascii_lowercase()).cloned());
                 all.push(Target {
                     paths: paths.clone(),
-                    namespace: see::namespace(ingress).to_owned(),
                     host: name
                         .strip_prefix("*.")
                         .map_or_else(|| name.to_owned(), |rest| format!("probe.{rest}")),
                     path: path.to_owned(),
                     secret: certificate,
-                    annotations: annotations.clone(),
+                    ..own.clone()
                 });
             }
         }
     }
     all.sort_by(|a, b| (&a.host, &a.path, &a.namespace).cmp(&(&b.host, &b.path, &b.namespace)));
     all
+}
+
+/// What the Ingresses serve on hosts that nobody has, by a rule without host or a default back end. No suite asks for it: by
+/// which name clients come there nothing tells.
+pub(super) fn nameless(ingresses: &[(Value, Kept)]) -> Vec<Target> {
+    let mut all = Vec::new();
+    for (ingress, kept) in ingresses {
+        let own = Target::of(ingress, kept);
+        if own.is_on("canary") {
+            continue;
+        }
+        let rules = items(ingress, "/spec/rules");
+        let mut found: Vec<String> = rules
+            .filter(|rule| text(rule, "/host").is_none_or(str::is_empty))
+            .flat_map(|rule| paths(ingress, rule))
+            .collect();
+        if ingress.pointer("/spec/defaultBackend").is_some() {
+            found.push("/".to_owned());
+        }
+        found.sort();
+        found.dedup();
+        if !found.is_empty() {
+            all.push(Target { paths: found, ..own });
+        }
+    }
+    all
+}
+
+/// The paths of a rule, each once and in their order; an Ingress's default back end serves whatever no path takes.
+fn paths(ingress: &Value, rule: &Value) -> Vec<String> {
+    let mut paths: Vec<String> = Vec::new();
+    for path in items(rule, "/http/paths") {
+        let path = begins(text(path, "/path").unwrap_or("/"));
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    let root = "/".to_owned();
+    if paths.is_empty() || ingress.pointer("/spec/defaultBackend").is_some() && !paths.contains(&root) {
+        paths.push(root);
+    }
+    paths
 }
 
 /// Whether an alias is a name, and no expression.

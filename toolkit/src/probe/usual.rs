@@ -7,13 +7,58 @@ use serde_json::{Map, Value};
 /// The prefix that everything here goes by.
 pub(super) const PREFIX: &str = "nginx.ingress.kubernetes.io";
 
-/// The prefix by which an Ingress is read: that of the controller that serves it, of several the first.
-pub(super) fn prefix<'a>(controllers: &'a [Controller<'_>], known: &[Value], ingress: &Value) -> &'a str {
+/// The controller that serves an Ingress, of several the first.
+fn serving<'a, 'c>(
+    controllers: &'a [Controller<'c>],
+    known: &[Value],
+    ingress: &Value,
+) -> Option<&'a Controller<'c>> {
     let serves = |one: &&Controller<'_>| {
         crate::classes::Classes::of(std::slice::from_ref(*one), known, None).serve(ingress)
     };
-    let found = controllers.iter().find(serves).or_else(|| controllers.first());
-    found.map_or(PREFIX, Controller::prefix)
+    controllers.iter().find(serves).or_else(|| controllers.first())
+}
+
+/// The prefix by which an Ingress is read: that of the controller that serves it.
+pub(super) fn prefix<'a>(controllers: &'a [Controller<'_>], known: &[Value], ingress: &Value) -> &'a str {
+    serving(controllers, known, ingress).map_or(PREFIX, Controller::prefix)
+}
+
+/// Whom a controller keeps out by its own settings, whatever an Ingress says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kept {
+    /// It judges addresses.
+    pub by_address: bool,
+    /// It asks somebody about every request, unless an Ingress says that it shall not.
+    pub by_asking: bool,
+    /// It sends whom it keeps out to a page for signing in.
+    pub signs_in: bool,
+    /// What paths begin with that nobody is asked about.
+    pub free: Vec<String>,
+}
+
+/// That of the controller that serves an Ingress.
+pub(super) fn kept(
+    controllers: &[Controller<'_>],
+    picture: &crate::preflight::picture::Picture,
+    ingress: &Value,
+) -> Kept {
+    let known = picture.of(see::kinds::CLASS.kind);
+    let settings =
+        serving(controllers, known, ingress).and_then(|controller| controller.settings(picture, "configmap"));
+    let said = |name: &str| {
+        let value = settings.and_then(|settings| see::text(settings, &format!("/data/{name}")));
+        value.map(str::trim).filter(|value| !value.is_empty())
+    };
+    let lists = ["whitelist-source-range", "denylist-source-range", "block-cidrs"];
+    let free = said("no-auth-locations").unwrap_or("/.well-known/acme-challenge");
+    let free = free.split(',').map(str::trim).filter(|path| !path.is_empty());
+    Kept {
+        by_address: lists.into_iter().any(|name| said(name).is_some()),
+        by_asking: said("global-auth-url").is_some(),
+        signs_in: said("global-auth-signin").is_some(),
+        free: free.map(ToOwned::to_owned).collect(),
+    }
 }
 
 /// An Ingress as it would be written for a controller with the usual prefix. What has that prefix and is not read by its

@@ -77,7 +77,7 @@ fn of_back_end(features: &Features, tell: &mut impl FnMut(Code, &str)) {
         // Whether the Service says it is known once it is found.
         Protocol::Http | Protocol::Grpc => {}
     }
-    if features.balance.is_some() || features.connect_timeout.is_some() || features.retries.is_some() {
+    if features.balance.is_some() || features.connect_timeout.is_some() || features.retries_said {
         tell(Code::GatewayBalancing, "");
     }
     let origins = features.cors.iter().flat_map(|cors| &cors.allow_origins);

@@ -52,6 +52,9 @@ pub struct Options {
     pub no_tls_redirect_locations: Vec<String>,
     /// `--default-backend-service`; without one the answer is 404.
     pub default_backend: Option<Service>,
+    /// Whether paths are compared as they stand. No nginx does that: it tells what a difference comes to that is of spelling
+    /// alone, by what the same locations make of a path that somebody else has read.
+    pub as_it_stands: bool,
 }
 
 impl Default for Options {
@@ -64,6 +67,7 @@ impl Default for Options {
             use_forwarded_headers: false,
             no_tls_redirect_locations: vec!["/.well-known/acme-challenge".to_owned()],
             default_backend: None,
+            as_it_stands: false,
         }
     }
 }
@@ -132,7 +136,12 @@ impl Nginx {
             Ok(vhosts) => vhosts,
             Err(reason) => return Answer::Unsupported(reason.clone()),
         };
-        let Some(path) = uri::normalise(&request.path.0).filter(|_| valid_host(&request.host)) else {
+        let read = if self.options.as_it_stands {
+            Some(request.path.0.clone())
+        } else {
+            uri::normalise(&request.path.0)
+        };
+        let Some(path) = read.filter(|_| valid_host(&request.host)) else {
             return Answer::Status(400);
         };
         match vhosts.find(&request.host_name()) {

@@ -97,6 +97,9 @@ macro_rules! codes_of_keeping {
             MergeSlashes "MERGE-SLASHES" Approximated Medium []
                 "nginx takes // as / and decodes every octet when it compares paths; Istio does the former only with pathNormalization MERGE_SLASHES, keeps encoded slashes and reserved characters, takes an octet beyond ASCII for three characters, and lets .. take an empty segment between slashes"
                 "set meshConfig.pathNormalization.normalization to MERGE_SLASHES";
+            RetryDefault "RETRY-DEFAULT" Approximated Low []
+                "nginx sends a request to another endpoint, three tries in all, where a connection fails, and, unless it is POST, LOCK or PATCH, also where the answer breaks or takes too long; every route of a VirtualService says the first alone, as Istio's own custom would repeat POST too, and an HTTPRoute leaves it to the implementation"
+                "where a GET has to outlive the end of its pod, let pods end only when nothing is asked of them (preStop), or add reset to the route's retryOn if repeating any method is harmless";
             ForwardedHeaders "FORWARDED-HEADERS" Approximated Low []
                 "back ends no longer get X-Real-IP, X-Scheme, X-Forwarded-Host, X-Forwarded-Port and X-Original-Forwarded-For; X-Forwarded-For and X-Forwarded-Proto stay"
                 "set them in the VirtualService where an application reads them";

@@ -16,10 +16,7 @@ const FOREIGN: &str = "https://foreign.invalid";
 /// Asks for each host with CORS.
 pub(super) async fn run(probe: &Probe, targets: &[Target]) -> (usize, Vec<Hit>) {
     let (mut count, mut hits) = (0, Vec::new());
-    for target in targets
-        .iter()
-        .filter(|target| target.says("enable-cors") == Some("true"))
-    {
+    for target in targets.iter().filter(|target| target.is_on("enable-cors")) {
         let allowed = allowed(target.says("cors-allow-origin").unwrap_or("*"));
         let (mut nginx, mut istio) = probe.pair(false);
         for (origin, method) in [
@@ -35,10 +32,20 @@ pub(super) async fn run(probe: &Probe, targets: &[Target]) -> (usize, Vec<Hit>) 
             }
             question.method = method;
             let (ours, theirs) = both(probe, &mut nginx, &mut istio, &question).await;
-            let (here, there) = (told(&question, &ours), told(&question, &theirs));
-            if here != there {
+            let (here, there) = (
+                Told::of(&question, origin, &ours),
+                Told::of(&question, origin, &theirs),
+            );
+            if here.used != there.used {
                 let asked = format!("{} from {origin}", question.line());
-                hits.push(Hit::new(SUITE, code::CORS, &target.host, asked, here, there));
+                hits.push(Hit::new(
+                    SUITE,
+                    code::CORS,
+                    &target.host,
+                    asked,
+                    here.words,
+                    there.words,
+                ));
             }
         }
     }
@@ -58,30 +65,56 @@ fn allowed(list: &str) -> String {
     }
 }
 
-/// What a browser makes of an answer. Whether a preflight is answered with 200 or 204 is nothing to it, and to an
-/// origin that is not named nothing else matters.
-fn told(question: &Question, outcome: &Outcome) -> String {
-    let Outcome::Answered(answer) = outcome else {
-        return outcome.words(question);
-    };
-    let Some(origin) = answer.header("access-control-allow-origin") else {
-        return "the origin is not allowed".to_owned();
-    };
-    let credentials = answer
-        .header("access-control-allow-credentials")
-        .unwrap_or("false");
-    let told = format!("origin {origin}, credentials {credentials}");
-    if question.method != Method::OPTIONS {
-        return format!("{told}, exposed {}", set(answer, "access-control-expose-headers"));
+/// What an answer tells a browser.
+struct Told {
+    /// What a browser makes of it.
+    used: String,
+    /// What stands there.
+    words: String,
+}
+
+impl Told {
+    /// Whether a preflight is answered with 200 or 204 is nothing to a browser, and to an origin that is not named nothing
+    /// else matters. `*` stands for whichever origin asks, as the origin itself does, but with it a browser sends no
+    /// credentials and shows no answer to a request that had some, whatever is said of them.
+    fn of(question: &Question, asking: &str, outcome: &Outcome) -> Self {
+        let alone = |text: String| Self {
+            used: text.clone(),
+            words: text,
+        };
+        let Outcome::Answered(answer) = outcome else {
+            return alone(outcome.words(question));
+        };
+        let Some(origin) = answer.header("access-control-allow-origin") else {
+            return alone("the origin is not allowed".to_owned());
+        };
+        let said = answer
+            .header("access-control-allow-credentials")
+            .unwrap_or("false");
+        let (named, credentials) = match origin {
+            "*" => (asking, "false"),
+            named => (named, said),
+        };
+        let rest = Self::rest(question, answer);
+        Self {
+            used: format!("origin {named}, credentials {credentials}{rest}"),
+            words: format!("origin {origin}, credentials {said}{rest}"),
+        }
     }
-    let passed = (200..300).contains(&answer.status);
-    format!(
-        "{told}, {}, methods {}, headers {}, max-age {}",
-        if passed { "passed" } else { "not passed" },
-        set(answer, "access-control-allow-methods"),
-        set(answer, "access-control-allow-headers"),
-        answer.header("access-control-max-age").unwrap_or("none")
-    )
+
+    fn rest(question: &Question, answer: &Answer) -> String {
+        if question.method != Method::OPTIONS {
+            return format!(", exposed {}", set(answer, "access-control-expose-headers"));
+        }
+        let passed = (200..300).contains(&answer.status);
+        format!(
+            ", {}, methods {}, headers {}, max-age {}",
+            if passed { "passed" } else { "not passed" },
+            set(answer, "access-control-allow-methods"),
+            set(answer, "access-control-allow-headers"),
+            answer.header("access-control-max-age").unwrap_or("none")
+        )
+    }
 }
 
 fn set(answer: &Answer, name: &str) -> String {

@@ -1,27 +1,48 @@
-//! Whether what nginx guards is guarded at the gateway: asked without credentials.
+//! Whether what nginx guards is guarded at the gateway, by whomever it was told to: asked without credentials.
 
+use crate::answering::OFF;
 use crate::probe::Probe;
-use crate::probe::ask::{Outcome, Question};
+use crate::probe::ask::{Answer, Outcome, Question};
 use crate::probe::code::{self, Code};
 use crate::probe::hit::Hit;
 use crate::probe::routes::both;
 use crate::probe::target::Target;
+use futures::StreamExt;
 
 const SUITE: &str = "guards";
 
-/// Annotations that keep somebody out.
+/// Annotations that keep somebody out of every path.
 const GUARDS: &[&str] = &[
     "allowlist-source-range",
     "auth-tls-secret",
-    "auth-type",
-    "auth-url",
     "denylist-source-range",
     "whitelist-source-range",
 ];
+/// Annotations that do so but where the controller asks nobody.
+const ASKING: &[&str] = &["auth-type", "auth-url"];
+
+/// Whether a path is guarded, by an annotation or by the controller's own settings.
+fn guarded(target: &Target, path: &str) -> bool {
+    let says = |names: &[&str]| names.iter().any(|name| target.says(name).is_some());
+    if says(GUARDS) || target.kept.by_address {
+        return true;
+    }
+    // As the controller reads it: whatever is no `false` leaves it on.
+    let spared = target
+        .says("enable-global-auth")
+        .is_some_and(|value| OFF.contains(&value.trim()));
+    let free = target
+        .kept
+        .free
+        .iter()
+        .any(|free| path.starts_with(free.as_str()));
+    !free && (says(ASKING) || target.kept.by_asking && !spared)
+}
 
 /// What is to be said of the answers. An application behind a lost guard may answer anything, a redirect to its own
-/// login or an error: only the guard's own answers show that there is one.
-fn judged(question: &Question, nginx: &Outcome, istio: &Outcome) -> Option<Code> {
+/// login or an error: only the guard's own answers show that there is one. One that names a back end where nginx's does not
+/// may be the application's.
+fn judged(question: &Question, nginx: &Outcome, istio: &Outcome, backend: &[String]) -> Option<Code> {
     let Outcome::Answered(ours) = nginx else {
         return None;
     };
@@ -33,7 +54,11 @@ fn judged(question: &Question, nginx: &Outcome, istio: &Outcome) -> Option<Code>
     };
     let alike = ours.status == theirs.status && ours.location(question) == theirs.location(question);
     let kept_out = ours.status >= 300;
-    (kept_out && !alike && ![401, 403].contains(&theirs.status)).then_some(code::OPEN)
+    let named = |answer: &Answer| backend.iter().any(|name| answer.header(name).is_some());
+    match theirs.status {
+        401 | 403 => (kept_out && named(theirs) && !named(ours)).then_some(code::GUARD_UNASKED),
+        _ => (kept_out && !alike).then_some(code::OPEN),
+    }
 }
 
 /// Whether an answer of nginx is that of a guard: to whoever is let through the guard may be missing at the gateway and
@@ -46,32 +71,59 @@ fn keeps_out(target: &Target, nginx: &Outcome) -> bool {
     match ours.status {
         401 | 403 => true,
         400 => says(&["auth-tls-secret"]),
-        300..400 => says(&["auth-signin", "auth-tls-error-page"]),
+        300..400 => says(&["auth-signin", "auth-tls-error-page"]) || target.kept.signs_in,
         _ => false,
     }
 }
 
-/// Asks for each path of each host with a guard: paths are routes of their own, and each may have lost it.
+/// Asks for each path of each host with a guard: paths are routes of their own, and each may have lost it. Of what is guarded
+/// and has no host it is told that nobody asked.
 pub(super) async fn run(probe: &Probe, targets: &[Target]) -> (usize, Vec<Hit>) {
+    let found: Vec<(usize, Vec<Hit>)> = futures::stream::iter(targets)
+        .map(|target| one(probe, target))
+        .buffered(probe.at_once)
+        .collect()
+        .await;
+    let count = found.iter().map(|(count, _)| count).sum();
+    let mut hits: Vec<Hit> = found.into_iter().flat_map(|(_, hits)| hits).collect();
+    for target in &probe.nameless {
+        let paths = target.paths.iter().filter(|path| guarded(target, path));
+        hits.extend(paths.map(|path| {
+            let asked = format!(
+                "{path} of hosts that no rule names (namespace {})",
+                target.namespace
+            );
+            Hit::new(
+                SUITE,
+                code::GUARD_UNASKED,
+                &target.host,
+                asked,
+                "not asked",
+                "not asked",
+            )
+        }));
+    }
+    (count, hits)
+}
+
+async fn one(probe: &Probe, target: &Target) -> (usize, Vec<Hit>) {
     let (mut count, mut hits) = (0, Vec::new());
-    let guarded = |target: &&Target| GUARDS.iter().any(|guard| target.says(guard).is_some());
-    for target in targets.iter().filter(guarded) {
-        for path in &target.paths {
-            count += 1;
-            let (mut nginx, mut istio) = probe.pair(false);
-            let question = Question::get(target.scheme(), &target.host, path);
-            let (ours, theirs) = both(probe, &mut nginx, &mut istio, &question).await;
-            let unasked = (!keeps_out(target, &ours)).then_some(code::GUARD_UNASKED);
-            for code in judged(&question, &ours, &theirs).into_iter().chain(unasked) {
-                hits.push(Hit::new(
-                    SUITE,
-                    code,
-                    &target.host,
-                    question.line(),
-                    ours.words(&question),
-                    theirs.words(&question),
-                ));
-            }
+    for path in target.paths.iter().filter(|path| guarded(target, path)) {
+        count += 1;
+        let (mut nginx, mut istio) = probe.pair(false);
+        let question = Question::get(target.scheme(), &target.host, path);
+        let (ours, theirs) = both(probe, &mut nginx, &mut istio, &question).await;
+        let unasked = (!keeps_out(target, &ours)).then_some(code::GUARD_UNASKED);
+        let judged = judged(&question, &ours, &theirs, &probe.backend);
+        for code in judged.into_iter().chain(unasked) {
+            hits.push(Hit::new(
+                SUITE,
+                code,
+                &target.host,
+                question.line(),
+                ours.words(&question),
+                theirs.words(&question),
+            ));
         }
     }
     (count, hits)

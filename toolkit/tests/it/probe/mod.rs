@@ -1,6 +1,9 @@
 //! `probe`: two data planes on loopback, and what is said of their answers.
 
+mod backends;
+mod cors;
 pub(crate) mod edge;
+mod guards;
 mod secured;
 mod suites;
 

@@ -9,7 +9,7 @@ use gradual_rollout_toolkit::probe::code;
 use gradual_rollout_toolkit::trouble::End;
 use http::Version;
 
-async fn sides(
+pub(super) async fn sides(
     cluster: (Store, Clock),
     nginx: impl Fn(&Arrived) -> Says + Send + Sync + 'static,
     istio: impl Fn(&Arrived) -> Says + Send + Sync + 'static,
@@ -22,7 +22,7 @@ async fn sides(
     probe(&cluster.0, &cluster.1, &nginx, &istio, &["--suite", suite]).await
 }
 
-fn shop(annotations: &[(&str, &str)]) -> (Store, Clock) {
+pub(super) fn shop(annotations: &[(&str, &str)]) -> (Store, Clock) {
     with(vec![ingress("ns-ada", "shop.a.com", &["/foo"], annotations)])
 }
 
@@ -53,38 +53,6 @@ async fn every_suite_passes_where_both_are_alike() {
         End::Done,
         "asked: cors 3, guards 1, limits 1, multi-tenant 2, performance 51, protocols 2, redirects 2, routes ",
     );
-}
-
-fn cors(arrived: &Arrived, origin: &str, methods: &str, status: u16) -> Says {
-    if arrived.method == "OPTIONS" && arrived.header("origin") == origin {
-        return says(status)
-            .with("access-control-allow-origin", origin)
-            .with("access-control-allow-credentials", "true")
-            .with("access-control-allow-methods", methods)
-            .with("access-control-max-age", "1728000");
-    }
-    plain(arrived)
-}
-
-#[tokio::test]
-async fn a_preflight_is_alike_if_browsers_act_alike() {
-    let cluster = || shop(&[("enable-cors", "true"), ("cors-allow-origin", "https://*.b.com")]);
-    let nginx = |arrived: &Arrived| cors(arrived, "https://probe.b.com", "GET, PUT", 204);
-    // 200 or 204, and the order of methods, are nothing to a browser.
-    let same = |arrived: &Arrived| cors(arrived, "https://probe.b.com", "PUT,GET", 200);
-    is(sides(cluster(), nginx, same, "cors").await, End::Done, "alike");
-    let fewer = |arrived: &Arrived| cors(arrived, "https://probe.b.com", "GET", 200);
-    is(
-        sides(cluster(), nginx, fewer, "cors").await,
-        End::Refused,
-        "methods get put",
-    );
-    let foreign = |arrived: &Arrived| match arrived.header("origin") {
-        "https://foreign.invalid" => cors(arrived, "https://foreign.invalid", "GET", 204),
-        _ => cors(arrived, "https://probe.b.com", "GET, PUT", 204),
-    };
-    let line = "OPTIONS https://shop.a.com/foo from https://foreign.invalid: nginx: the origin is not allowed; istio: origin https://foreign.invalid";
-    is(sides(cluster(), nginx, foreign, "cors").await, End::Refused, line);
 }
 
 #[tokio::test]
