@@ -25,4 +25,5 @@ mod properties;
 mod scale;
 mod schema;
 mod security;
+mod snippets;
 mod usual;

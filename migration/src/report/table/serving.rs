@@ -187,7 +187,7 @@ macro_rules! codes_of_serving {
                 "send them from the application";
             Snippet "SNIPPET" Refused Blocker [sec may]
                 "the snippet has directives whose meaning is not known here; they may protect the route"
-                "say it in Istio's terms, then --accept SNIPPET";
+                "say it in Istio's terms, then --accept SNIPPET; where the controller takes no snippets, hand in its Deployment, or its ConfigMap with allow-snippet-annotations: \"false\"";
             SnippetInert "SNIPPET-INERT" Dropped Info []
                 "the controller does not allow snippets, so it does nothing"
                 "delete the annotation";
