@@ -37,6 +37,7 @@ mod settings;
 mod shape;
 mod share;
 mod snippet;
+mod spelling;
 mod spoilt;
 mod taken;
 mod tls;

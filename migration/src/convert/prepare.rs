@@ -114,7 +114,10 @@ impl Reading {
             _ => Vec::new(),
         };
         Self {
-            unclear: member.is_some_and(|member| shape::uris(server, location, member).is_err()),
+            unclear: member.is_some_and(|member| {
+                let uris = shape::uris(server, location, member);
+                uris.is_err_and(|unfit| unfit.code != Code::PathNever)
+            }),
             behind: false,
             unsaid,
             shape,

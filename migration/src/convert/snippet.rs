@@ -3,8 +3,8 @@
 use super::annotations::Annotations;
 use super::headers;
 use super::settings::Settings;
-use crate::istio::Headers;
 use crate::input::Snippets;
+use crate::istio::Headers;
 use crate::report::Code;
 
 /// Sizes and times that have no counterpart and protect nothing by themselves.

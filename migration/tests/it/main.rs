@@ -26,4 +26,5 @@ mod scale;
 mod schema;
 mod security;
 mod snippets;
+mod spellings;
 mod usual;

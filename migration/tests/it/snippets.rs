@@ -23,10 +23,18 @@ fn guarded(snippet: &str, more: &[Value]) -> Done {
 fn a_snippet_that_an_old_controller_acts_upon_refuses_though_no_config_map_allows_it() {
     for (tags, said, code) in [
         (&["v1.5.1"][..], json!({}), "SNIPPET"),
-        (&["v1.8.4"], json!({"allow-snippet-annotations": "maybe"}), "SNIPPET"),
+        (
+            &["v1.8.4"],
+            json!({"allow-snippet-annotations": "maybe"}),
+            "SNIPPET",
+        ),
         (&["v1.9.0"], json!({}), "SNIPPET-INERT"),
         (&["v1.12.1@sha256:0"], json!({}), "SNIPPET-INERT"),
-        (&["v1.12.1"], json!({"allow-snippet-annotations": "true"}), "SNIPPET"),
+        (
+            &["v1.12.1"],
+            json!({"allow-snippet-annotations": "true"}),
+            "SNIPPET",
+        ),
         (
             &["v1.5.1"],
             json!({"allow-snippet-annotations": "False"}),
@@ -56,7 +64,10 @@ fn a_snippet_that_an_old_controller_acts_upon_refuses_though_no_config_map_allow
 fn a_snippet_whose_controller_is_not_known_says_how_to_make_it_known() {
     let done = guarded("deny all;", &[config(json!({}))]);
     let entries = &done.ingress("x").entries;
-    let told = entries.iter().find(|entry| entry.code.text() == "SNIPPET").unwrap();
+    let told = entries
+        .iter()
+        .find(|entry| entry.code.text() == "SNIPPET")
+        .unwrap();
     assert!(told.detail.contains("before 1.9.0"), "{}", told.detail);
     assert!(told.remedy.contains("Deployment"), "{}", told.remedy);
 }

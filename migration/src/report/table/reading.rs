@@ -75,6 +75,12 @@ macro_rules! codes_of_reading {
             PathInvalid "PATH-INVALID" Refused Blocker []
                 "the path does not begin with a slash"
                 "correct the path";
+            PathNever "PATH-NEVER" Refused High []
+                "nginx merges slashes and resolves dot segments before it compares paths, so no request ever has this one there; Envoy would serve it, so it is left out"
+                "write the path without doubled slashes and dot segments, or delete it";
+            PathSpelling "PATH-SPELLING" Approximated Low []
+                "paths of this host are protected differently: requests with a dot segment beside an encoded slash, which nginx resolves and Envoy keeps, are answered 503, as it cannot be told whose they are; where expressions decide, those with an encoded or a doubled slash too"
+                "nothing needs to be done, unless clients send such paths: then give what is protected a host of its own";
             PathEncoding "PATH-ENCODING" Refused Blocker []
                 "nginx compares decoded paths, Envoy compares what is sent: this path has characters that are sent encoded"
                 "choose a path of unreserved characters";

@@ -1,7 +1,7 @@
 //! Snippets that the controller acts upon are nobody's to remove.
 
-use super::healthy::{controller, healthy, ingress, settings};
 use super::found;
+use super::healthy::{controller, healthy, ingress, settings};
 use crate::kinds::put;
 use serde_json::{Value, json};
 
