@@ -9,6 +9,7 @@
 
 mod access;
 mod address;
+mod age;
 mod annotations;
 mod backend;
 mod balance;

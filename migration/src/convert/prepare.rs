@@ -19,18 +19,26 @@ use std::collections::BTreeMap;
 
 /// Locations that an older one has taken.
 pub(super) fn duplicates(members: &[Member<'_>], all: &[Duplicate], book: &mut Book<'_>) {
-    for (member, place, host, certain) in all {
+    for Duplicate {
+        member,
+        place,
+        host,
+        contested,
+        clashes,
+    } in all
+    {
         let Some(ingress) = members.get(*member).map(|member| member.ingress) else {
             continue;
         };
         let path = path_of(ingress, *place);
-        let code = if *certain {
-            Code::PathDuplicate
-        } else {
-            Code::PathAge
-        };
+        let code = contested.unwrap_or(Code::PathDuplicate);
         let entry = Entry::new(code, place.field(), path.clone());
-        let refused = book.note(ingress, entry.with(host.clone()));
+        let detail = if *clashes && contested.is_none() {
+            format!("{host}; nginx takes no configuration with both, and both protect alike")
+        } else {
+            host.clone()
+        };
+        let refused = book.note(ingress, entry.with(detail));
         let outcome = if refused {
             Outcome::Refused
         } else {
@@ -148,7 +156,9 @@ impl Facts<'_> {
                 told.push((code, detail));
             }
         };
-        tell(location.contested, Code::PathAge, host());
+        if let Some(code) = location.contested {
+            tell(true, code, host());
+        }
         tell(
             self.broken.is_some(),
             Code::RuleBroken,

@@ -11,6 +11,7 @@ mod acceptance_hosts;
 mod acceptance_page;
 mod acceptance_paths;
 mod acceptance_traffic;
+mod ages;
 mod bad_input;
 mod closing;
 mod controller;
