@@ -39,9 +39,6 @@ impl<'a> Emitter<'a, '_> {
             hosts: vec![server.host.clone()],
             ..VirtualService::default()
         };
-        if security.passthrough {
-            return self.passthrough(server, spec, book);
-        }
         let scene = Scene {
             server,
             members: self.members,
@@ -49,6 +46,9 @@ impl<'a> Emitter<'a, '_> {
             settings: self.settings,
             options: self.options,
         };
+        if security.passthrough {
+            return self.passthrough(server, &scene, spec, book);
+        }
         let Laid { http, ends, open } = self.locations(server, &scene, book);
         spec.http = http;
         self.finish(&scene, &ends, open, &mut spec, book);
@@ -152,7 +152,9 @@ impl<'a> Emitter<'a, '_> {
             return (location, Outcome::Dropped, Vec::new());
         };
         let split = self.split(location);
-        let routes = taken.reachable(scene.routes(location, shape, split.as_ref()));
+        let mut routes = scene.routes(location, shape, split.as_ref());
+        let shut = self.in_clear(scene, location, &mut routes);
+        let routes = taken.reachable(routes);
         if root && server.regex {
             // It answers 404 to all that comes to it, also where others would have it.
             taken.add(scene.matches(&shape.uris, None, &BTreeMap::new()));
@@ -172,6 +174,12 @@ impl<'a> Emitter<'a, '_> {
             let entry = Entry::new(Code::PathShadowed, location.place.field(), location.path.clone());
             book.note(member.ingress, entry.with(server.host.clone()));
             return (location, Outcome::Dropped, vec![Code::PathShadowed]);
+        }
+        if let Some(what) = shut {
+            let code = Code::PassthroughClear;
+            let entry = Entry::new(code, location.place.field(), location.path.clone());
+            book.note(member.ingress, entry.with(what));
+            return (location, Outcome::Refused, vec![code]);
         }
         (location, Outcome::Converted, Vec::new())
     }

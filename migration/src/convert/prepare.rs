@@ -15,7 +15,7 @@ use super::spoilt::Spoilt;
 use super::tls;
 use crate::input::Inventory;
 use crate::report::{Code, Entry, Outcome};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Locations that an older one has taken.
 pub(super) fn duplicates(members: &[Member<'_>], all: &[Duplicate], book: &mut Book<'_>) {
@@ -70,7 +70,8 @@ pub(super) fn locations<'a>(
     book: &mut Book<'_>,
 ) {
     for server in servers.values_mut() {
-        younger(server, members, tls::passes(server, members), book);
+        let through = tls::passes(server, members) || tls::passes_nothing(server, members);
+        younger(server, members, through, book);
         read(server, members, options, spoilt, book);
     }
     if options.target == Target::Istio {
@@ -78,6 +79,11 @@ pub(super) fn locations<'a>(
     } else {
         unsaid::close_hosts(servers, members, book);
     }
+    let passing: BTreeSet<String> = servers
+        .values()
+        .filter(|server| tls::passes(server, members))
+        .map(|server| server.host.clone())
+        .collect();
     let mut order: Vec<(usize, Place, String, usize)> = Vec::new();
     for server in servers.values() {
         for (index, location) in server.locations.iter().enumerate() {
@@ -90,7 +96,8 @@ pub(super) fn locations<'a>(
             .get_mut(&host)
             .and_then(|server| server.locations.get_mut(at));
         if let (Some(location), Some(member)) = (location, members.get(index)) {
-            serve(location, member, inventory, options, policies, book);
+            let through = passing.contains(&host);
+            serve(location, member, through, inventory, options, policies, book);
             let service = location.resolved.as_ref().map(|resolved| &resolved.service);
             if let Some(broken) = service.and_then(|service| spoilt.services.get(service)) {
                 note_at(book, member, location, Code::RuleBroken, broken.clone());
@@ -140,6 +147,8 @@ struct Facts<'s> {
     regex: bool,
     further: bool,
     through: bool,
+    /// Whether that is asked for where nginx passes nothing through.
+    wild: bool,
     /// Whether an address list of it could not be said by a policy.
     unsayable: bool,
     istio: bool,
@@ -179,6 +188,7 @@ impl Facts<'_> {
         tell(!self.regex && literal, Code::PathLiteral, String::new());
         let deep = self.host.starts_with("*.") && !self.further;
         tell(deep && self.istio, Code::WildcardDepth, host());
+        tell(self.wild, Code::PassthroughWildcard, host());
         for (code, detail) in reading.unsaid {
             tell(true, code, detail);
         }
@@ -191,7 +201,7 @@ impl Facts<'_> {
             return None;
         }
         if self.through {
-            let detail = "TLS is passed through, so the address list does nothing";
+            let detail = "TLS is passed through, so the address list does nothing there";
             return Some((Code::InertAnnotation, detail.to_owned()));
         }
         self.unsayable
@@ -213,6 +223,7 @@ fn read(
         regex: server.regex,
         further: server.alias_of.is_some(),
         through: tls::passes(server, members),
+        wild: tls::passes_nothing(server, members),
         unsayable: !access::sayable(server, members),
         istio: options.target == Target::Istio,
         broken: spoilt.hosts.get(&host),
@@ -338,6 +349,7 @@ fn note_at(
 fn serve(
     location: &mut Location<'_>,
     member: &Member<'_>,
+    through: bool,
     inventory: &Inventory,
     options: &Options,
     policies: &mut Policies,
@@ -359,7 +371,7 @@ fn serve(
                 note_at(book, member, location, Code::GatewayBackend, detail);
             }
             if location.refused.is_empty()
-                && let Some(conflict) = policies.join(&resolved, &member.features)
+                && let Some(conflict) = policies.join(&resolved, &member.features, through)
             {
                 note_at(
                     book,

@@ -22,6 +22,7 @@ mod gateway_reader;
 mod given;
 mod lessons;
 mod odd_values;
+mod passthrough;
 mod properties;
 mod scale;
 mod schema;

@@ -84,9 +84,15 @@ macro_rules! codes_of_serving {
             PassthroughAllowlist "SSL-PASSTHROUGH-ALLOWLIST" Refused High []
                 "on one gateway an address list of any host denies connections that are passed through, as they show no host"
                 "convert the hosts that pass TLS through in a batch of their own, with a Gateway on other pods";
-            PassthroughPath "SSL-PASSTHROUGH-PATH" Dropped Medium []
-                "TLS that is passed through has no paths: the back end of / gets everything, plain HTTP is not served"
+            PassthroughPath "SSL-PASSTHROUGH-PATH" Converted Medium []
+                "TLS that is passed through has no paths: the back end of / gets everything, and this path is served or redirected in clear alone, as in nginx"
                 "let the back end tell paths apart";
+            PassthroughClear "SSL-PASSTHROUGH-CLEAR" Approximated High [sec]
+                "beside TLS that is passed through neither an address list nor TLS to the same back end can be said on one gateway, so this path, which nginx also serves in clear, answers 503 there"
+                "redirect it with force-ssl-redirect, or take away what is named, which does nothing for TLS that is passed through";
+            PassthroughWildcard "SSL-PASSTHROUGH-WILDCARD" Refused High [may]
+                "nginx compares the names of passthrough letter by letter, so for a wildcard it passes nothing through and ends TLS itself; the gateway would pass through every name under it, those of other hosts too"
+                "name the hosts one by one; where TLS may end at the gateway, as it does at nginx now, --accept SSL-PASSTHROUGH-WILDCARD";
             SameCertificate "TLS-SAME-CERTIFICATE" Approximated High []
                 "the same certificate is in Secrets of several Ingresses, so its hosts are in several servers: browsers use one connection for all hosts of a certificate, and get 404 for those of another server"
                 "have the certificate in the gateway's namespace, or as the controller's default: then one server shows it for all; or give each host a certificate of its own name";
