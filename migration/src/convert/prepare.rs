@@ -366,6 +366,15 @@ fn serve(
             if let Some(remark) = resolved.remark {
                 note_at(book, member, location, remark, resolved.destination.host.clone());
             }
+            if resolved.spoken_to_otherwise(&member.features) {
+                note_at(
+                    book,
+                    member,
+                    location,
+                    Code::BackendHttp2,
+                    resolved.destination.host.clone(),
+                );
+            }
             if options.target != Target::Istio && unsaid::untold_http2(&member.features, resolved.http2) {
                 let detail = "the Service does not say HTTP/2".to_owned();
                 note_at(book, member, location, Code::GatewayBackend, detail);

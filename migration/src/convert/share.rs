@@ -107,6 +107,10 @@ pub(super) fn canaries(
                             end(Outcome::Refused, conflict, String::new(), book);
                             continue;
                         }
+                        if own.spoken_to_otherwise(&owner.features) {
+                            let entry = Entry::new(Code::BackendHttp2, place.field(), path.path.clone());
+                            book.note(member.ingress, entry.with(own.destination.host.clone()));
+                        }
                         if unsaid::of_canary(options, rules) {
                             let entry = Entry::new(Code::GatewayCanary, place.field(), path.path.clone());
                             book.note(member.ingress, entry);

@@ -29,4 +29,5 @@ mod schema;
 mod security;
 mod snippets;
 mod spellings;
+mod spoken;
 mod usual;

@@ -31,6 +31,9 @@ macro_rules! codes_of_serving {
             BalanceConflict "BALANCE-CONFLICT" Approximated Medium []
                 "two Ingresses balance the same port of a Service differently; the older one decides"
                 "give one of them a Service of its own";
+            BackendHttp2 "BACKEND-HTTP2" Approximated High []
+                "the Service's port says HTTP/2, by its name or its appProtocol, so the gateway speaks HTTP/2 to it; nginx does not look at either, and speaks HTTP/1.1 without backend-protocol GRPC: a back end that knows no HTTP/2 in clear answers nothing"
+                "probe the path before traffic moves; where the back end speaks HTTP/1.1 give the port a name that begins with http, and no appProtocol; where gRPC is meant set backend-protocol: GRPC";
             ProtocolUnknown "PROTOCOL-UNKNOWN" Converted Info []
                 "nginx does not know this back-end protocol and speaks HTTP, WebSocket upgrades included; so does the result, without a time limit"
                 "nothing needs to be done";
