@@ -34,9 +34,17 @@ impl<'a> Emitter<'a, '_> {
         ends: &[End<'_, 'a>],
         book: &mut Book<'_>,
     ) -> Option<HttpRoute> {
-        let what = self.what(scene, ends)?;
-        for (location, _, _) in ends.iter().filter(|end| self.holds(scene, end)) {
-            if let Some(member) = self.members.get(location.member) {
+        let all: Vec<Option<Protection<'_>>> = ends
+            .iter()
+            .map(|(location, outcome, _)| {
+                let closed = *outcome == Outcome::Refused;
+                access::protection(scene.server, self.members, location, closed)
+            })
+            .collect();
+        let what = what(scene.server.regex, ends, &all)?;
+        for ((location, _, _), protection) in ends.iter().zip(&all) {
+            let member = self.members.get(location.member);
+            if let Some(member) = member.filter(|_| holds(protection)) {
                 let entry = Entry::new(Code::PathSpelling, "spec.rules", scene.server.host.clone());
                 book.note(member.ingress, entry);
             }
@@ -52,40 +60,31 @@ impl<'a> Emitter<'a, '_> {
             ..HttpRoute::default()
         })
     }
+}
 
-    fn protection(
-        &self,
-        scene: &Scene<'a, '_>,
-        (location, outcome, _): &End<'_, 'a>,
-    ) -> Option<Protection<'_>> {
-        access::protection(scene.server, self.members, location, *outcome == Outcome::Refused)
+fn holds(protection: &Option<Protection<'_>>) -> bool {
+    protection.is_some_and(Protection::holds)
+}
+
+/// What cannot be judged beside locations that are protected in these ways, in the order in which they are tried.
+fn what(regex: bool, ends: &[End<'_, '_>], all: &[Option<Protection<'_>>]) -> Option<Unjudged> {
+    if !all.iter().any(holds) {
+        return None;
     }
-
-    fn holds(&self, scene: &Scene<'a, '_>, end: &End<'_, 'a>) -> bool {
-        self.protection(scene, end).is_some_and(Protection::holds)
-    }
-
-    fn what(&self, scene: &Scene<'a, '_>, ends: &[End<'_, 'a>]) -> Option<Unjudged> {
-        let regex = scene.server.regex;
-        let mut worst = None;
-        for (at, one) in ends.iter().enumerate() {
-            let (location, outcome, _) = one;
-            let serves = *outcome != Outcome::Refused && (regex || location.path_type == PathType::Prefix);
-            let Some(own) = self.protection(scene, one).filter(|_| serves) else {
-                continue;
-            };
-            let protects_otherwise = |other: &End<'_, 'a>| {
-                let theirs = self.protection(scene, other);
-                theirs.is_some_and(|theirs| theirs.holds() && theirs != own)
-            };
-            let later = ends.iter().skip(at + 1).any(protects_otherwise);
-            if later && regex {
-                return Some(Unjudged::Slashes);
-            }
-            if later || ends.iter().any(protects_otherwise) {
-                worst = Some(Unjudged::Dots);
-            }
+    let mut worst = None;
+    for (at, ((location, outcome, _), own)) in ends.iter().zip(all).enumerate() {
+        let below = regex || location.path_type == PathType::Prefix;
+        if own.is_none() || *outcome == Outcome::Refused || !below {
+            continue;
         }
-        worst
+        let otherwise = |other: &Option<Protection<'_>>| holds(other) && other != own;
+        let later = all.iter().skip(at + 1).any(otherwise);
+        if later && regex {
+            return Some(Unjudged::Slashes);
+        }
+        if later || all.iter().any(otherwise) {
+            worst = Some(Unjudged::Dots);
+        }
     }
+    worst
 }
