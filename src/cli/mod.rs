@@ -112,6 +112,10 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         Some(verb) if classic == args::Classic::default() => verb,
         Some(_) => return Err(Failure::usage("write the flags after the command, not before it")),
     };
+    if matches!(verb, VerbArgs::Migrate { .. } | VerbArgs::Older(_)) && global.config.is_some() {
+        // They go by no setting; a file that was named and cannot be read is a mistake all the same.
+        settings(&global)?;
+    }
     if let Some(older) = migrate::older::of(&verb) {
         let words = migrate::older::words(older, &global)?;
         writeln!(

@@ -134,6 +134,14 @@ fn wrong_usage_exits_64_and_says_what_to_write() {
             vec!["status", "--config", "/nonexistent.toml"],
             "/nonexistent.toml",
         ),
+        (
+            vec!["--config", "/nonexistent.toml", "migrate", "probe"],
+            "/nonexistent.toml",
+        ),
+        (
+            vec!["--config", "/nonexistent.toml", "test-suite", "cors"],
+            "/nonexistent.toml",
+        ),
         (vec!["status", "-n", "Not_A_Namespace"], "no namespace"),
         (vec!["validate", "/nonexistent.yaml"], "/nonexistent.yaml"),
         (vec!["sandbox", "--story", "nonesuch"], "the stories are"),

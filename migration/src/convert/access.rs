@@ -7,6 +7,7 @@
 use super::Options;
 use super::names;
 use super::servers::{Location, Member, Place, Server, with_slash};
+use super::shape;
 use super::tls;
 use crate::input::PathType;
 use crate::istio::{
@@ -15,13 +16,46 @@ use crate::istio::{
 use std::collections::BTreeMap;
 
 /// Who may, and who may not.
-type Lists<'a> = (&'a [String], &'a [String]);
+pub(super) type Lists<'a> = (&'a [String], &'a [String]);
 
 fn lists<'a>(members: &'a [Member<'_>], location: &Location<'_>) -> Lists<'a> {
     members
         .get(location.member)
         .map(|member| (member.features.allow.as_slice(), member.features.deny.as_slice()))
         .unwrap_or_default()
+}
+
+/// What keeps requests of a location from somebody.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protection<'a> {
+    /// Everybody: it is refused.
+    Closed,
+    /// Its lists, which may be empty.
+    Lists(Lists<'a>),
+}
+
+impl Protection<'_> {
+    /// Whether anybody is kept out.
+    pub(super) fn holds(self) -> bool {
+        self != Self::Lists((&[], &[]))
+    }
+}
+
+/// What keeps requests of a location from somebody; `None` of the root that serves nobody, and of what has no requests.
+pub(super) fn protection<'a>(
+    server: &Server<'_>,
+    members: &'a [Member<'_>],
+    location: &Location<'_>,
+    closed: bool,
+) -> Option<Protection<'a>> {
+    let asked = location.place != Place::Root && shape::asked(server, &location.path).is_ok();
+    asked.then(|| {
+        if closed {
+            Protection::Closed
+        } else {
+            Protection::Lists(lists(members, location))
+        }
+    })
 }
 
 /// Whether a location has lists at all.
@@ -32,12 +66,16 @@ pub(super) fn guarded(members: &[Member<'_>], location: &Location<'_>) -> bool {
 
 /// Whether every location that is served has the same lists: then paths need not be told apart.
 fn uniform(server: &Server<'_>, members: &[Member<'_>]) -> bool {
-    let mut all = server
-        .locations
-        .iter()
+    let mut all = asked(server)
         .filter(|l| l.place != Place::Root)
         .map(|l| lists(members, l));
     all.next().is_none_or(|first| all.all(|other| other == first))
+}
+
+/// The locations that may have requests: an exemption for another would open what nginx takes the same text for.
+fn asked<'s, 'a>(server: &'s Server<'a>) -> impl Iterator<Item = &'s Location<'a>> {
+    let all = server.locations.iter();
+    all.filter(|location| shape::asked(server, &location.path).is_ok())
 }
 
 /// Whether a location has lists that others of its server do not have: then its requests must not fall to them.
@@ -64,7 +102,7 @@ pub(super) fn policy(
         return None;
     }
     let mut groups: BTreeMap<Lists<'_>, Vec<&Location<'_>>> = BTreeMap::new();
-    for location in server.locations.iter().filter(|l| guarded(members, l)) {
+    for location in asked(server).filter(|l| guarded(members, l)) {
         groups.entry(lists(members, location)).or_default().push(location);
     }
     let whole = uniform(server, members);
@@ -77,7 +115,7 @@ pub(super) fn policy(
         }
         for location in locations {
             let paths = covered(server, location);
-            let others = server.locations.iter().filter(|other| {
+            let others = asked(server).filter(|other| {
                 let theirs = if other.place == Place::Root {
                     None
                 } else {

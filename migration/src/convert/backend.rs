@@ -2,6 +2,7 @@
 
 use super::Options;
 use super::book::Book;
+use super::features::{Features, Protocol};
 use super::names;
 use crate::input::{Backend, Inventory, Key, Port, ServicePort, TargetPort};
 use crate::istio::{Destination, PortSelector};
@@ -21,6 +22,13 @@ pub(super) struct Resolved {
     pub http2: bool,
     /// What is worth telling although it works.
     pub remark: Option<Code>,
+}
+
+impl Resolved {
+    /// Whether Istio speaks HTTP/2 to it and nginx does not: that looks at `backend-protocol` alone.
+    pub(super) fn spoken_to_otherwise(&self, features: &Features) -> bool {
+        self.http2 && matches!(features.protocol, Protocol::Http | Protocol::Https)
+    }
 }
 
 /// Why there is none.

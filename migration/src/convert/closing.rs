@@ -13,24 +13,15 @@ use std::fmt::Write as _;
 /// One slash or more, as it stands or as an octet.
 pub(super) const SLASHES: &str = "(?:/|%2[Ff])+";
 
-/// A dot segment that Envoy has left as it came, for the slash beside it is an octet: nginx resolves it, and so it may
-/// stand for any path. Nobody sends such a thing who means well.
-const DOTS: &str = r".*(?:/|%2[Ff])\.{1,2}(?:(?:/|%2[Ff]).*)?";
-
 /// The matches that take every request of a location, in every spelling.
 pub(super) fn matches(server: &Server<'_>, location: &Location<'_>, member: &Member<'_>) -> Vec<StringMatch> {
-    let mut all = if server.regex {
-        expression(&shape::compared(server, location, member))
-    } else if location.path.starts_with('/') {
-        literal(server, location)
-    } else {
-        // No request has a path that does not begin with a slash.
+    if shape::asked(server, &location.path).is_err() {
         Vec::new()
-    };
-    if !all.is_empty() && !is_all(&all) {
-        all.push(StringMatch::Regex(DOTS.to_owned()));
+    } else if server.regex {
+        expression(&shape::compared(server, location, member))
+    } else {
+        literal(server, location)
     }
-    all
 }
 
 /// Whether matches take everything.

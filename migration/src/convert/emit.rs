@@ -231,6 +231,9 @@ impl Emitter<'_, '_> {
     fn place(&self, served: &Served, hosts: &mut Hosts, secrets: &mut BTreeSet<SecretCopy>) {
         let host = (served.namespace.clone(), served.host.clone());
         if served.security.passthrough {
+            if !served.spec.http.is_empty() {
+                hosts.clear.insert(host.clone());
+            }
             hosts.passthrough.insert(host);
             return;
         }

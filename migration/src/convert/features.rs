@@ -18,6 +18,13 @@ pub(super) enum Protocol {
     Grpcs,
 }
 
+impl Protocol {
+    /// Whether TLS is spoken to the back end.
+    pub(super) fn is_encrypted(self) -> bool {
+        matches!(self, Self::Https | Self::Grpcs)
+    }
+}
+
 /// What an Ingress asks for.
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[derive(Clone, Debug, Default)]

@@ -51,7 +51,7 @@ impl Layers {
         let left = hosts
             .clear
             .iter()
-            .filter(|host| !hosts.credentials.contains_key(*host));
+            .filter(|host| !hosts.credentials.contains_key(*host) && !hosts.passthrough.contains(*host));
         let strange = left.filter_map(|host| {
             let (namespace, credential) = nearest(&named, &host.1)?;
             (*namespace != host.0).then(|| (host.clone(), credential.clone()))

@@ -10,13 +10,22 @@ use super::names;
 use super::options::Target;
 use super::routes::{Scene, Split};
 use super::servers::{Location, Member, Place, Server, with_slash};
-use super::shape;
+use super::shape::{self, Shape};
 use super::taken::Taken;
 use super::tls::Security;
 use crate::input::PathType;
 use crate::istio::{HttpMatch, HttpRoute, StringMatch, VirtualService};
 use crate::report::{Code, Entry, Outcome};
 use std::collections::BTreeMap;
+
+/// The routes of locations, and what became of each.
+#[derive(Default)]
+pub(super) struct Laid<'s, 'a> {
+    pub http: Vec<HttpRoute>,
+    pub ends: Vec<End<'s, 'a>>,
+    /// Whether anything is served.
+    pub open: bool,
+}
 
 impl<'a> Emitter<'a, '_> {
     /// The spec, and what became of each location.
@@ -30,9 +39,6 @@ impl<'a> Emitter<'a, '_> {
             hosts: vec![server.host.clone()],
             ..VirtualService::default()
         };
-        if security.passthrough {
-            return self.passthrough(server, spec, book);
-        }
         let scene = Scene {
             server,
             members: self.members,
@@ -40,12 +46,47 @@ impl<'a> Emitter<'a, '_> {
             settings: self.settings,
             options: self.options,
         };
-        let mut ends = Vec::new();
-        let mut open = false;
+        if security.passthrough {
+            return self.passthrough(server, &scene, spec, book);
+        }
+        let Laid { http, ends, open } = self.locations(server, &scene, book);
+        spec.http = http;
+        self.finish(&scene, &ends, open, &mut spec, book);
+        (spec, ends)
+    }
+
+    /// What comes before and behind the routes of locations.
+    pub(super) fn finish(
+        &self,
+        scene: &Scene<'a, '_>,
+        ends: &[End<'_, 'a>],
+        open: bool,
+        spec: &mut VirtualService,
+        book: &mut Book<'_>,
+    ) {
+        if !open {
+            // A host of which nothing is served is not written at all, unless a wildcard would have its requests.
+            spec.http.clear();
+        } else if self.options.target == Target::Istio {
+            // The Gateway API has no expression that comes before prefixes; there what is protected closes its host.
+            spec.http.splice(..0, self.unjudged(scene, ends, book));
+        }
+        let refused = ends.iter().any(|(_, outcome, _)| *outcome == Outcome::Refused);
+        self.complete(scene, spec, if refused { 503 } else { 404 });
+    }
+
+    /// The routes of a server's locations, in the order in which they are tried.
+    pub(super) fn locations<'s>(
+        &self,
+        server: &'s Server<'a>,
+        scene: &Scene<'a, '_>,
+        book: &mut Book<'_>,
+    ) -> Laid<'s, 'a> {
+        let mut laid = Laid::default();
         let mut taken = Taken::default();
         if let Some(root) = scene.app_root() {
-            open |= root.redirect.is_some();
-            spec.http.extend(taken.reachable(vec![root]));
+            laid.open |= root.redirect.is_some();
+            laid.http.extend(taken.reachable(vec![root]));
         }
         let mut behind: Option<Vec<Code>> = None;
         let mut own = scene.own_answers().into_iter().peekable();
@@ -54,12 +95,11 @@ impl<'a> Emitter<'a, '_> {
                 location.path_type == PathType::Prefix && with_slash(&location.path).len() < own.0.len()
             };
             while let Some((_, route)) = own.next_if(before) {
-                spec.http.extend(taken.reachable(vec![route]));
+                laid.http.extend(taken.reachable(vec![route]));
             }
             let Some(member) = self.members.get(location.member) else {
                 continue;
             };
-            let root = location.place == Place::Root;
             if let Some(codes) = &behind {
                 // A route before it takes everything, to close what cannot be told apart.
                 let codes = if location.refused.is_empty() {
@@ -67,45 +107,20 @@ impl<'a> Emitter<'a, '_> {
                 } else {
                     &location.refused
                 };
-                ends.push((location, Outcome::Refused, codes.clone()));
+                laid.ends.push((location, Outcome::Refused, codes.clone()));
                 continue;
             }
             let end = match (
                 shape::shape(server, location, member),
                 location.refused.is_empty(),
             ) {
-                (Ok(shape), true) => {
-                    let split = self.split(location);
-                    let routes = taken.reachable(scene.routes(location, &shape, split.as_ref()));
-                    if root && server.regex {
-                        // It answers 404 to all that comes to it, also where others would have it.
-                        taken.add(scene.matches(&shape.uris, None, &BTreeMap::new()));
-                    }
-                    let shadowed = routes.is_empty() && !root;
-                    open |= !routes.is_empty();
-                    self.trust(&routes, member, book);
-                    spec.http.extend(routes);
-                    if self.options.target == Target::Istio && access::apart(server, self.members, location) {
-                        let uris = self.closing(server, location, member);
-                        if !closing::is_all(&uris) {
-                            spec.http
-                                .extend(taken.reachable(vec![scene.misspelled(location, &uris)]));
-                        }
-                    }
-                    if shadowed {
-                        let entry =
-                            Entry::new(Code::PathShadowed, location.place.field(), location.path.clone());
-                        book.note(member.ingress, entry.with(server.host.clone()));
-                        (location, Outcome::Dropped, vec![Code::PathShadowed])
-                    } else {
-                        (location, Outcome::Converted, Vec::new())
-                    }
-                }
+                (Ok(shape), true) => self.open(scene, location, &shape, (&mut laid, &mut taken), book),
                 (Ok(_), false) | (Err(_), _) => {
                     // What cannot be rewritten can still be recognised.
                     let uris = self.closing(server, location, member);
+                    let root = location.place == Place::Root;
                     if !root {
-                        spec.http
+                        laid.http
                             .extend(taken.reachable(vec![scene.closed(location, &uris)]));
                         behind = closing::is_all(&uris).then(|| location.refused.clone());
                     }
@@ -117,15 +132,56 @@ impl<'a> Emitter<'a, '_> {
                     (location, Outcome::Refused, location.refused.clone())
                 }
             };
-            ends.push(end);
+            laid.ends.push(end);
         }
-        if !open {
-            // A host of which nothing is served is not written at all, unless a wildcard would have its requests.
-            spec.http.clear();
+        laid
+    }
+
+    /// The routes of a location that is served.
+    fn open<'s>(
+        &self,
+        scene: &Scene<'a, '_>,
+        location: &'s Location<'a>,
+        shape: &Shape,
+        (laid, taken): (&mut Laid<'s, 'a>, &mut Taken),
+        book: &mut Book<'_>,
+    ) -> End<'s, 'a> {
+        let server = scene.server;
+        let root = location.place == Place::Root;
+        let Some(member) = self.members.get(location.member) else {
+            return (location, Outcome::Dropped, Vec::new());
+        };
+        let split = self.split(location);
+        let mut routes = scene.routes(location, shape, split.as_ref());
+        let shut = self.in_clear(scene, location, &mut routes);
+        let routes = taken.reachable(routes);
+        if root && server.regex {
+            // It answers 404 to all that comes to it, also where others would have it.
+            taken.add(scene.matches(&shape.uris, None, &BTreeMap::new()));
         }
-        let refused = ends.iter().any(|(_, outcome, _)| *outcome == Outcome::Refused);
-        self.complete(&scene, &mut spec, if refused { 503 } else { 404 });
-        (spec, ends)
+        let shadowed = routes.is_empty() && !root;
+        laid.open |= !routes.is_empty();
+        self.trust(&routes, member, book);
+        laid.http.extend(routes);
+        if self.options.target == Target::Istio && access::apart(server, self.members, location) {
+            let uris = self.closing(server, location, member);
+            if !closing::is_all(&uris) {
+                let closed = scene.misspelled(location, &uris);
+                laid.http.extend(taken.reachable(vec![closed]));
+            }
+        }
+        if shadowed {
+            let entry = Entry::new(Code::PathShadowed, location.place.field(), location.path.clone());
+            book.note(member.ingress, entry.with(server.host.clone()));
+            return (location, Outcome::Dropped, vec![Code::PathShadowed]);
+        }
+        if let Some(what) = shut {
+            let code = Code::PassthroughClear;
+            let entry = Entry::new(code, location.place.field(), location.path.clone());
+            book.note(member.ingress, entry.with(what));
+            return (location, Outcome::Refused, vec![code]);
+        }
+        (location, Outcome::Converted, Vec::new())
     }
 
     /// The matches that close a location.

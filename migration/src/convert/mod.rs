@@ -9,6 +9,7 @@
 
 mod access;
 mod address;
+mod age;
 mod annotations;
 mod backend;
 mod balance;
@@ -38,6 +39,7 @@ mod settings;
 mod shape;
 mod share;
 mod snippet;
+mod spelling;
 mod spoilt;
 mod taken;
 mod tls;

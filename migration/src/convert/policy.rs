@@ -34,13 +34,16 @@ pub(super) struct Policies {
 impl Policies {
     /// Takes a use of a port; the first one decides, so the oldest Ingress must come first. What cannot be said
     /// beside it is the code.
-    pub(super) fn join(&mut self, resolved: &Resolved, features: &Features) -> Option<Code> {
+    ///
+    /// Beside TLS that is passed through none is spoken: the rule holds for both.
+    pub(super) fn join(&mut self, resolved: &Resolved, features: &Features, through: bool) -> Option<Code> {
         let (namespace, name) = resolved.service.clone();
         let key = (namespace, name, resolved.destination.port.number);
+        let raw = through && features.protocol.is_encrypted();
         let fresh = Port {
             host: resolved.destination.host.clone(),
-            protocol: features.protocol,
-            sni: features.sni.clone(),
+            protocol: if raw { Protocol::Http } else { features.protocol },
+            sni: features.sni.clone().filter(|_| !raw),
             http2: resolved.http2,
             balance: features.balance.clone(),
             connect_timeout: features.connect_timeout,
@@ -97,7 +100,7 @@ impl Policies {
 
 impl Port {
     fn policy(&self, number: u16) -> Option<PortPolicy> {
-        let encrypted = matches!(self.protocol, Protocol::Https | Protocol::Grpcs);
+        let encrypted = self.protocol.is_encrypted();
         let http2 = matches!(self.protocol, Protocol::Grpc | Protocol::Grpcs) && !self.http2;
         let tcp = self
             .connect_timeout

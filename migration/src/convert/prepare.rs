@@ -15,22 +15,30 @@ use super::spoilt::Spoilt;
 use super::tls;
 use crate::input::Inventory;
 use crate::report::{Code, Entry, Outcome};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Locations that an older one has taken.
 pub(super) fn duplicates(members: &[Member<'_>], all: &[Duplicate], book: &mut Book<'_>) {
-    for (member, place, host, certain) in all {
+    for Duplicate {
+        member,
+        place,
+        host,
+        contested,
+        clashes,
+    } in all
+    {
         let Some(ingress) = members.get(*member).map(|member| member.ingress) else {
             continue;
         };
         let path = path_of(ingress, *place);
-        let code = if *certain {
-            Code::PathDuplicate
-        } else {
-            Code::PathAge
-        };
+        let code = contested.unwrap_or(Code::PathDuplicate);
         let entry = Entry::new(code, place.field(), path.clone());
-        let refused = book.note(ingress, entry.with(host.clone()));
+        let detail = if *clashes && contested.is_none() {
+            format!("{host}; nginx takes no configuration with both, and both protect alike")
+        } else {
+            host.clone()
+        };
+        let refused = book.note(ingress, entry.with(detail));
         let outcome = if refused {
             Outcome::Refused
         } else {
@@ -62,7 +70,8 @@ pub(super) fn locations<'a>(
     book: &mut Book<'_>,
 ) {
     for server in servers.values_mut() {
-        younger(server, members, tls::passes(server, members), book);
+        let through = tls::passes(server, members) || tls::passes_nothing(server, members);
+        younger(server, members, through, book);
         read(server, members, options, spoilt, book);
     }
     if options.target == Target::Istio {
@@ -70,6 +79,11 @@ pub(super) fn locations<'a>(
     } else {
         unsaid::close_hosts(servers, members, book);
     }
+    let passing: BTreeSet<String> = servers
+        .values()
+        .filter(|server| tls::passes(server, members))
+        .map(|server| server.host.clone())
+        .collect();
     let mut order: Vec<(usize, Place, String, usize)> = Vec::new();
     for server in servers.values() {
         for (index, location) in server.locations.iter().enumerate() {
@@ -82,7 +96,8 @@ pub(super) fn locations<'a>(
             .get_mut(&host)
             .and_then(|server| server.locations.get_mut(at));
         if let (Some(location), Some(member)) = (location, members.get(index)) {
-            serve(location, member, inventory, options, policies, book);
+            let through = passing.contains(&host);
+            serve(location, member, through, inventory, options, policies, book);
             let service = location.resolved.as_ref().map(|resolved| &resolved.service);
             if let Some(broken) = service.and_then(|service| spoilt.services.get(service)) {
                 note_at(book, member, location, Code::RuleBroken, broken.clone());
@@ -114,7 +129,10 @@ impl Reading {
             _ => Vec::new(),
         };
         Self {
-            unclear: member.is_some_and(|member| shape::uris(server, location, member).is_err()),
+            unclear: member.is_some_and(|member| {
+                let uris = shape::uris(server, location, member);
+                uris.is_err_and(|unfit| unfit.code != Code::PathNever)
+            }),
             behind: false,
             unsaid,
             shape,
@@ -129,6 +147,8 @@ struct Facts<'s> {
     regex: bool,
     further: bool,
     through: bool,
+    /// Whether that is asked for where nginx passes nothing through.
+    wild: bool,
     /// Whether an address list of it could not be said by a policy.
     unsayable: bool,
     istio: bool,
@@ -145,7 +165,9 @@ impl Facts<'_> {
                 told.push((code, detail));
             }
         };
-        tell(location.contested, Code::PathAge, host());
+        if let Some(code) = location.contested {
+            tell(true, code, host());
+        }
         tell(
             self.broken.is_some(),
             Code::RuleBroken,
@@ -166,6 +188,7 @@ impl Facts<'_> {
         tell(!self.regex && literal, Code::PathLiteral, String::new());
         let deep = self.host.starts_with("*.") && !self.further;
         tell(deep && self.istio, Code::WildcardDepth, host());
+        tell(self.wild, Code::PassthroughWildcard, host());
         for (code, detail) in reading.unsaid {
             tell(true, code, detail);
         }
@@ -178,7 +201,7 @@ impl Facts<'_> {
             return None;
         }
         if self.through {
-            let detail = "TLS is passed through, so the address list does nothing";
+            let detail = "TLS is passed through, so the address list does nothing there";
             return Some((Code::InertAnnotation, detail.to_owned()));
         }
         self.unsayable
@@ -200,6 +223,7 @@ fn read(
         regex: server.regex,
         further: server.alias_of.is_some(),
         through: tls::passes(server, members),
+        wild: tls::passes_nothing(server, members),
         unsayable: !access::sayable(server, members),
         istio: options.target == Target::Istio,
         broken: spoilt.hosts.get(&host),
@@ -325,6 +349,7 @@ fn note_at(
 fn serve(
     location: &mut Location<'_>,
     member: &Member<'_>,
+    through: bool,
     inventory: &Inventory,
     options: &Options,
     policies: &mut Policies,
@@ -341,12 +366,21 @@ fn serve(
             if let Some(remark) = resolved.remark {
                 note_at(book, member, location, remark, resolved.destination.host.clone());
             }
+            if resolved.spoken_to_otherwise(&member.features) {
+                note_at(
+                    book,
+                    member,
+                    location,
+                    Code::BackendHttp2,
+                    resolved.destination.host.clone(),
+                );
+            }
             if options.target != Target::Istio && unsaid::untold_http2(&member.features, resolved.http2) {
                 let detail = "the Service does not say HTTP/2".to_owned();
                 note_at(book, member, location, Code::GatewayBackend, detail);
             }
             if location.refused.is_empty()
-                && let Some(conflict) = policies.join(&resolved, &member.features)
+                && let Some(conflict) = policies.join(&resolved, &member.features, through)
             {
                 note_at(
                     book,

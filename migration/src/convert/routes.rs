@@ -148,7 +148,13 @@ impl<'a> Scene<'a, '_> {
             )])
         };
         let clear = Some(self.options.http_port);
-        if self.security.certain && (features.ssl_redirect || features.force_ssl_redirect) {
+        let Security {
+            certain, passthrough, ..
+        } = *self.security;
+        // Whoever passes TLS through ends none in front of the gateway.
+        let asked =
+            certain && features.ssl_redirect || (certain || passthrough) && features.force_ssl_redirect;
+        if asked {
             let headers = if self.settings.forwarded_headers {
                 says_http()
             } else {
@@ -161,7 +167,7 @@ impl<'a> Scene<'a, '_> {
     }
 
     fn variants(&self, location: &Location<'a>) -> Vec<Variant> {
-        let hsts = self.security.certain && self.settings.hsts.is_some();
+        let hsts = self.security.certain && !self.security.passthrough && self.settings.hsts.is_some();
         if !hsts {
             return vec![(None, false)];
         }

@@ -1,5 +1,6 @@
 //! Which Ingresses the controller serves, oldest first, and what their annotations ask for.
 
+use super::age::{self, Moment};
 use super::book::Book;
 use super::features;
 use super::names;
@@ -32,9 +33,10 @@ pub(super) fn members<'a>(
         }
     }
     ours.sort_by(|(a, _), (b, _)| {
-        let age = |ingress: &Ingress| ingress.meta.creation_timestamp.clone().unwrap_or_default();
         // Equal times: the name that sorts last wins, as in ingress-nginx.
-        age(a).cmp(&age(b)).then_with(|| b.meta.key().cmp(&a.meta.key()))
+        created(a)
+            .cmp(&created(b))
+            .then_with(|| b.meta.key().cmp(&a.meta.key()))
     });
     ours.into_iter()
         .map(|(ingress, ghost)| {
@@ -68,13 +70,17 @@ pub(super) fn members<'a>(
                 refused,
                 for_host,
                 ghost: ghost.is_some(),
-                unsure: ingress.meta.creation_timestamp.is_none()
-                    || classless(ingress) && settings.without_class.is_none(),
+                unsure: created(ingress).is_none() || classless(ingress) && settings.without_class.is_none(),
             };
             structure(&member, book);
             member
         })
         .collect()
+}
+
+/// When an Ingress was created; `None` where that is not said, or cannot be read.
+fn created(ingress: &Ingress) -> Option<Moment> {
+    age::moment(ingress.meta.creation_timestamp.as_deref()?)
 }
 
 const LEGACY: &str = "kubernetes.io/ingress.class";

@@ -22,8 +22,8 @@ pub(super) struct Member<'a> {
 }
 
 impl Member<'_> {
-    /// Whether it is not known which of two nginx serves, and one protects otherwise than the other.
-    fn contests(&self, other: &Self) -> bool {
+    /// Whether one protects otherwise than the other.
+    fn differs(&self, other: &Self) -> bool {
         let guards = |member: &Self| {
             let features = &member.features;
             (
@@ -32,7 +32,7 @@ impl Member<'_> {
                 features.deny.clone(),
             )
         };
-        (self.unsure || other.unsure) && guards(self) != guards(other)
+        guards(self) != guards(other)
     }
 
     pub(super) fn is_canary(&self) -> bool {
@@ -86,8 +86,8 @@ pub(super) struct Location<'a> {
     /// Whether it is the catch-all server's own root: the controller gives it no redirect and no rewrite of an
     /// Ingress, whoever serves it.
     pub bare: bool,
-    /// Whether another Ingress may be the one that nginx serves here, and protects it otherwise.
-    pub contested: bool,
+    /// Why another Ingress may be the one that nginx serves here, which protects it otherwise.
+    pub contested: Option<Code>,
 }
 
 impl Location<'_> {
@@ -113,8 +113,16 @@ pub(super) struct Server<'a> {
     pub alias_of: Option<String>,
 }
 
-/// Locations that lose against an older one: who, where, the host, and whether that is certain.
-pub(super) type Duplicate = (usize, Place, String, bool);
+/// A location that loses against an older one.
+pub(super) struct Duplicate {
+    pub member: usize,
+    pub place: Place,
+    pub host: String,
+    /// Why it is not known which of the two nginx serves, where one protects otherwise than the other.
+    pub contested: Option<Code>,
+    /// Whether nginx takes no configuration with both.
+    pub clashes: bool,
+}
 
 /// Builds all servers. Members are sorted, oldest first; canaries have no locations of their own.
 pub(super) fn build<'a>(members: &[Member<'a>]) -> (BTreeMap<String, Server<'a>>, Vec<Duplicate>) {
@@ -166,7 +174,7 @@ pub(super) fn build<'a>(members: &[Member<'a>]) -> (BTreeMap<String, Server<'a>>
                     refused: Vec::new(),
                     catch_all: false,
                     bare: false,
-                    contested: false,
+                    contested: None,
                 };
                 // The controller looks at the first location of the path only: one of another type is no obstacle.
                 let same = server.locations.iter_mut().find(|known| known.path == fresh.path);
@@ -175,8 +183,14 @@ pub(super) fn build<'a>(members: &[Member<'a>]) -> (BTreeMap<String, Server<'a>>
                     Some(known) if known.stands_in() => *known = fresh,
                     Some(known) => {
                         let contested = contested(members, index, known.member);
-                        known.contested |= contested;
-                        duplicates.push((index, place, server.host.clone(), !contested));
+                        known.contested = known.contested.or(contested);
+                        duplicates.push(Duplicate {
+                            member: index,
+                            place,
+                            host: server.host.clone(),
+                            contested,
+                            clashes: false,
+                        });
                     }
                     None => server.locations.push(fresh),
                 }
@@ -306,7 +320,7 @@ fn root(member: usize, ingress: &Ingress) -> Location<'_> {
         refused: Vec::new(),
         catch_all: false,
         bare: false,
-        contested: false,
+        contested: None,
     }
 }
 
@@ -322,35 +336,36 @@ fn nobody<'a>(member: usize) -> Location<'a> {
         refused: Vec::new(),
         catch_all: false,
         bare: true,
-        contested: false,
+        contested: None,
     }
 }
 
 /// As regular expressions an exact path and a prefix of the same text are one, and the older has its requests.
 fn contest(server: &mut Server<'_>, members: &[Member<'_>]) {
     let rivals = |one: &Location<'_>, other: &Location<'_>| {
-        one.path == other.path
-            && !one.stands_in()
-            && !other.stands_in()
-            && contested(members, one.member, other.member)
+        one.path == other.path && !one.stands_in() && !other.stands_in()
     };
     let all = &server.locations;
-    let found: Vec<bool> = all
+    let found: Vec<Option<Code>> = all
         .iter()
-        .map(|one| all.iter().any(|other| rivals(one, other)))
+        .map(|one| {
+            let mut others = all.iter().filter(|other| rivals(one, other));
+            others.find_map(|other| contested(members, one.member, other.member))
+        })
         .collect();
     for (location, found) in server.locations.iter_mut().zip(found) {
-        location.contested |= found;
+        location.contested = location.contested.or(found);
     }
 }
 
-fn contested(members: &[Member<'_>], one: usize, other: usize) -> bool {
-    let pair = (members.get(one), members.get(other));
-    matches!(pair, (Some(one), Some(other)) if one.contests(other))
+/// Whether it is not known which of two nginx serves, and one protects otherwise than the other.
+fn contested(members: &[Member<'_>], one: usize, other: usize) -> Option<Code> {
+    let (one, other) = (members.get(one)?, members.get(other)?);
+    ((one.unsure || other.unsure) && one.differs(other)).then_some(Code::PathAge)
 }
 
 /// `/foo` and `/foo/` as prefixes are one location to nginx, which refuses a configuration with both, as it does one
-/// with the same path twice.
+/// with the same path twice: it goes on with the one before, so which of the two it serves only it knows.
 fn merge_slashes(server: &mut Server<'_>, members: &[Member<'_>], duplicates: &mut Vec<Duplicate>) {
     let mut seen: BTreeMap<(bool, String), usize> = BTreeMap::new();
     let mut kept: Vec<Location<'_>> = Vec::new();
@@ -370,9 +385,17 @@ fn merge_slashes(server: &mut Server<'_>, members: &[Member<'_>], duplicates: &m
                 } else {
                     location
                 };
-                let contested = contested(members, loser.member, first.member);
-                first.contested |= contested;
-                duplicates.push((loser.member, loser.place, server.host.clone(), !contested));
+                let pair = (members.get(loser.member), members.get(first.member));
+                let differ = matches!(pair, (Some(one), Some(other)) if one.differs(other));
+                let contested = differ.then_some(Code::PathPair);
+                first.contested = first.contested.or(contested);
+                duplicates.push(Duplicate {
+                    member: loser.member,
+                    place: loser.place,
+                    host: server.host.clone(),
+                    contested,
+                    clashes: true,
+                });
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use super::Options;
 use super::{address, controller, headers, retries};
-use crate::input::{Inventory, Key};
+pub(super) use crate::input::switch as boolean;
+use crate::input::{Inventory, Key, Snippets};
 use crate::istio::HeaderOperations;
 use crate::report::{Code, Entry};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,8 +37,8 @@ pub(super) struct Settings {
     pub redirect_code: u16,
     /// The value of Strict-Transport-Security, where it is sent.
     pub hsts: Option<String>,
-    /// Whether snippets are in force; without a ConfigMap nobody knows, and they are taken as if they were.
-    pub snippets: bool,
+    /// Whether snippets are in force; where nobody knows, they are taken as if they were.
+    pub snippets: Snippets,
     pub forwarded_headers: bool,
     pub allow: Vec<String>,
     pub deny: Vec<String>,
@@ -202,7 +203,7 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
         force_ssl_redirect: on("force-ssl-redirect", false),
         redirect_code: if REDIRECTS.contains(&code) { code } else { 308 },
         hsts: hsts(&on, number("hsts-max-age")),
-        snippets: on("allow-snippet-annotations", given.is_none()),
+        snippets: snippets(inventory, text("allow-snippet-annotations").and_then(boolean)),
         forwarded_headers: on("use-forwarded-headers", false),
         allow,
         deny,
@@ -254,6 +255,15 @@ fn hsts(on: &impl Fn(&str, bool) -> bool, age: Option<u64>) -> Option<String> {
         };
         format!("max-age={age}{domains}{preload}")
     })
+}
+
+/// Whether any of the controllers that were read may act upon snippets. Their own default has changed, so it is theirs only
+/// where their releases are known.
+fn snippets(inventory: &Inventory, said: Option<bool>) -> Snippets {
+    let releases = &inventory.releases;
+    let each = releases.iter().map(|release| Snippets::of(said, *release));
+    each.reduce(|one, other| if other == Snippets::Inert { one } else { other })
+        .unwrap_or_else(|| Snippets::of(said, None))
 }
 
 /// Where the controller is told which headers all back ends get.
@@ -373,13 +383,4 @@ fn unconverted(data: &BTreeMap<String, String>) -> Vec<Entry> {
 pub(super) fn key(text: &str) -> Option<Key> {
     let (namespace, name) = text.split_once('/')?;
     Some((namespace.to_owned(), name.to_owned()))
-}
-
-/// As Go's `strconv.ParseBool` reads it.
-pub(super) fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
 }

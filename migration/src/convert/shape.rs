@@ -67,12 +67,10 @@ pub(super) fn uris(
     member: &Member<'_>,
 ) -> Result<Vec<StringMatch>, Unfit> {
     let path = &location.path;
-    if !path.starts_with('/') {
-        return Err(Unfit {
-            code: Code::PathInvalid,
-            detail: String::new(),
-        });
-    }
+    asked(server, path).map_err(|code| Unfit {
+        code,
+        detail: String::new(),
+    })?;
     if server.regex {
         return regex_uris(server, location, member);
     }
@@ -93,6 +91,24 @@ pub(super) fn uris(
             }
         }
     })
+}
+
+/// Whether any request of nginx's has a path. It begins with a slash; doubled slashes are merged and dot segments resolved
+/// before it is compared, and Envoy does not do all of that.
+pub(super) fn asked(server: &Server<'_>, path: &str) -> Result<(), Code> {
+    if !path.starts_with('/') {
+        return Err(Code::PathInvalid);
+    }
+    // Of an expression only the text that has no other meaning can be told.
+    let expression = server.regex && path.contains(|c| r"\^$.|?*+()[]{}".contains(c));
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next().filter(|_| !expression) {
+        let last = segments.peek().is_none();
+        if [".", ".."].contains(&segment) || segment.is_empty() && !last {
+            return Err(Code::PathNever);
+        }
+    }
+    Ok(())
 }
 
 fn regex_uris(

@@ -9,6 +9,7 @@ use super::policy::Policies;
 use super::select::result;
 use super::servers::{Location, Member, Place, Server, host_of};
 use super::spoilt::Spoilt;
+use super::tls;
 use crate::input::{Backend, Inventory, PathType};
 use crate::report::{Code, Entry, Outcome, PathResult};
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,11 +96,20 @@ pub(super) fn canaries(
                             end(Outcome::Dropped, Code::CanarySecond, String::new(), book);
                             continue;
                         }
-                        if let Some(conflict) = policies.join(&own, &owner.features)
-                            && conflict.explanation().outcome == Outcome::Refused
+                        if let Some(conflict) = policies.join(
+                            &own,
+                            &owner.features,
+                            servers
+                                .get(&host)
+                                .is_some_and(|server| tls::passes(server, members)),
+                        ) && conflict.explanation().outcome == Outcome::Refused
                         {
                             end(Outcome::Refused, conflict, String::new(), book);
                             continue;
+                        }
+                        if own.spoken_to_otherwise(&owner.features) {
+                            let entry = Entry::new(Code::BackendHttp2, place.field(), path.path.clone());
+                            book.note(member.ingress, entry.with(own.destination.host.clone()));
                         }
                         if unsaid::of_canary(options, rules) {
                             let entry = Entry::new(Code::GatewayCanary, place.field(), path.path.clone());

@@ -3,6 +3,7 @@
 use super::annotations::Annotations;
 use super::headers;
 use super::settings::Settings;
+use crate::input::Snippets;
 use crate::istio::Headers;
 use crate::report::Code;
 
@@ -24,6 +25,10 @@ const HARMLESS: &[&str] = &[
     "proxy_pass_header",
 ];
 
+/// Why it is taken as if it were in force.
+const PERHAPS: &str = "allow-snippet-annotations is not said, and which release the controller is is not known: before 1.9.0 \
+                       snippets are in force";
+
 /// A directive with its words, and what stands in its braces.
 #[derive(Debug, PartialEq, Eq)]
 struct Directive {
@@ -35,18 +40,22 @@ struct Directive {
 pub(super) fn read(notes: &Annotations<'_>, settings: &Settings, into: &mut Headers) {
     for name in ["configuration-snippet", "server-snippet", "stream-snippet"] {
         let Some(text) = notes.text(name) else { continue };
-        if !settings.snippets {
+        if settings.snippets == Snippets::Inert {
             notes.note(Code::SnippetInert, name);
             continue;
         }
+        let unknown = |detail: String| match settings.snippets {
+            Snippets::Perhaps => format!("{detail}; {PERHAPS}"),
+            Snippets::Live | Snippets::Inert => detail,
+        };
         let Some(directives) = parse(text) else {
-            notes.note_with(Code::Snippet, name, "it cannot be read");
+            notes.note_with(Code::Snippet, name, unknown("it cannot be read".to_owned()));
             continue;
         };
         for directive in &directives {
             if !apply(notes, name, directive, into) {
                 let words = directive.words.join(" ");
-                notes.note_with(Code::Snippet, name, format!("{words:?}"));
+                notes.note_with(Code::Snippet, name, unknown(format!("{words:?}")));
             }
         }
     }

@@ -38,8 +38,16 @@ pub(super) fn all(
     let inherit = |(host, own): (&String, &Security)| {
         let (_, domain) = host.split_once('.')?;
         let wildcard = decided.get(&format!("*.{domain}"))?;
-        let lacks = !own.certain && !own.passthrough && !host.starts_with('*');
-        (lacks && wildcard.certain).then(|| (host.clone(), wildcard.clone()))
+        let lacks = !own.certain && !host.starts_with('*');
+        let security = if own.passthrough {
+            Security {
+                certain: true,
+                ..own.clone()
+            }
+        } else {
+            wildcard.clone()
+        };
+        (lacks && wildcard.certain).then(|| (host.clone(), security))
     };
     let inherited: Vec<_> = decided.iter().filter_map(inherit).collect();
     decided.extend(inherited);
@@ -111,10 +119,21 @@ fn same(
     }
 }
 
-/// Whether TLS of a server is passed through: the oldest Ingress of the host decides, for all of its paths.
+/// Whether TLS of a server is passed through: the oldest Ingress of the host decides, for all of its paths. nginx holds the
+/// name that a client asks for against that of the host, letter by letter: a wildcard and a further name are never asked for.
 pub(super) fn passes(server: &Server<'_>, members: &[Member<'_>]) -> bool {
+    let exact = !server.host.starts_with('*') && server.alias_of.is_none();
+    exact && asks(server, members)
+}
+
+/// Whether somebody asks for that under a wildcard, which nginx passes nothing through for.
+pub(super) fn passes_nothing(server: &Server<'_>, members: &[Member<'_>]) -> bool {
+    server.host.starts_with("*.") && server.alias_of.is_none() && asks(server, members)
+}
+
+fn asks(server: &Server<'_>, members: &[Member<'_>]) -> bool {
     let oldest = server.members.first().and_then(|index| members.get(*index));
-    server.host != "*" && oldest.is_some_and(|member| member.features.passthrough)
+    oldest.is_some_and(|member| member.features.passthrough)
 }
 
 /// What a host that would have passed TLS through shows while it is closed: what the wildcard over it shows, whose
@@ -137,9 +156,12 @@ fn decide(
 ) -> Security {
     let of = |index: &usize| members.get(*index);
     if passes(server, members) {
+        // In clear it redirects to https as if the certificate were nginx's own.
+        let certain = |member: &Member<'_>| !member.ingress.tls.is_empty();
         return Security {
+            certain: server.members.iter().filter_map(of).any(certain),
+            secret: None,
             passthrough: true,
-            ..Security::default()
         };
     }
     let mut with_tls = server

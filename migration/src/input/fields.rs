@@ -5,6 +5,7 @@ use super::kinds::{
     Backend, ConfigMap, Ingress, IngressClass, Metadata, Path, PathType, Port, Rule, Secret, Service,
     or_default, words,
 };
+use super::release::{self, Release};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::hash_map::DefaultHasher;
@@ -263,8 +264,8 @@ pub(super) fn config_map(value: &Value) -> Result<ConfigMap, String> {
     })
 }
 
-/// The arguments of ingress-nginx's controller, where a workload runs it.
-pub(super) fn controller_flags(value: &Value) -> Option<Vec<String>> {
+/// The arguments of ingress-nginx's controller, where a workload runs it, and its release.
+pub(super) fn controller(value: &Value) -> Option<(Vec<String>, Option<Release>)> {
     let containers = value
         .pointer("/spec/template/spec/containers")
         .and_then(Value::as_array);
@@ -281,7 +282,7 @@ pub(super) fn controller_flags(value: &Value) -> Option<Vec<String>> {
         if all.iter().any(|word| word.ends_with("nginx-ingress-controller")) {
             let flags = joined(&all).into_iter();
             let known = |flag: String| flag.replace("$(POD_NAMESPACE)", namespace);
-            return Some(flags.map(known).collect());
+            return Some((flags.map(known).collect(), release::release(container)));
         }
     }
     None

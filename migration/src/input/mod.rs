@@ -6,12 +6,14 @@
 mod documents;
 mod fields;
 mod kinds;
+mod release;
 
 pub use documents::Origin;
 pub use kinds::{
     Backend, ConfigMap, Ingress, Metadata, Path, PathType, Port, Rule, Secret, Service, ServicePort,
     TargetPort, Tls,
 };
+pub use release::{Release, Snippets, switch};
 
 use crate::report::Code;
 use kinds::IngressClass;
@@ -62,6 +64,8 @@ pub struct Inventory {
     pub controller_flags: Vec<String>,
     /// The same of each workload that runs one, sorted; the same arguments count once.
     pub controllers: Vec<Vec<String>>,
+    /// The release of each workload that runs one, by its image; none where that does not tell.
+    pub releases: BTreeSet<Option<Release>>,
     /// Ingresses that cannot be converted, but whose hosts and paths are known: nothing else may have their requests.
     pub ghosts: Vec<(Code, Ingress)>,
     /// What could not be taken, sorted.
@@ -98,6 +102,7 @@ struct Reader {
     config_maps: BTreeMap<Key, Seen<ConfigMap>>,
     classes: BTreeMap<Key, Seen<IngressClass>>,
     controllers: Vec<Vec<String>>,
+    releases: BTreeSet<Option<Release>>,
     ghosts: Vec<(Code, Ingress)>,
     problems: Vec<Problem>,
 }
@@ -173,8 +178,11 @@ impl Reader {
                 let read = fields::config_map(value);
                 self.keep(origin, &object, read, |r| &mut r.config_maps, |o| o.meta.key())
             }
-            ("Deployment" | "DaemonSet", _) if fields::controller_flags(value).is_some() => {
-                self.controllers.extend(fields::controller_flags(value));
+            ("Deployment" | "DaemonSet", _) if fields::controller(value).is_some() => {
+                if let Some((flags, release)) = fields::controller(value) {
+                    self.controllers.push(flags);
+                    self.releases.insert(release);
+                }
                 return;
             }
             ("", _) => Err("it has no kind".to_owned()),
@@ -278,6 +286,7 @@ impl Reader {
                 .collect(),
             controller_flags: flags,
             controllers: self.controllers,
+            releases: self.releases,
             ghosts: self.ghosts,
             problems: self.problems,
         }

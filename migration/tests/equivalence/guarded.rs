@@ -6,8 +6,9 @@
 use gradual_rollout_migration::model::compare::corpus;
 use gradual_rollout_migration::model::envoy::Envoy;
 use gradual_rollout_migration::model::nginx::Nginx;
-use gradual_rollout_migration::model::{Answer, Octets, Request, envoy, nginx};
+use gradual_rollout_migration::model::{Answer, Octets, Request, Scheme, envoy, nginx};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 use crate::agreement::{World, cases, given, guarded_world};
 
@@ -38,12 +39,52 @@ fn as_routes_see(request: &Request) -> Option<Request> {
     })
 }
 
+/// From every path of a host to every other, by dot segments whose slashes are octets, and with slashes that are doubled.
+fn detours(world: &World) -> Vec<Request> {
+    let mut paths: BTreeSet<(String, String)> = BTreeSet::new();
+    for ingress in &world.ingresses {
+        for rule in ingress["spec"]["rules"].as_array().into_iter().flatten() {
+            let host = rule["host"].as_str().unwrap_or("nobody").replace('*', "y");
+            for path in rule["http"]["paths"].as_array().into_iter().flatten() {
+                let path = path["path"].as_str().unwrap_or("/").trim_end_matches('/');
+                let plain = path
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "/-._%".contains(c));
+                if plain {
+                    paths.insert((host.clone(), path.to_owned()));
+                }
+            }
+        }
+    }
+    let mut all = Vec::new();
+    for (host, from) in &paths {
+        let others = paths.iter().filter(|(other, _)| other == host);
+        for to in others.map(|(_, to)| to.as_str()).chain(["/a/b"]) {
+            let up = "/%2e.".repeat(from.split('/').count().saturating_sub(1).max(1));
+            let encoded = |path: &str| path.replace('/', "%2F");
+            for target in [
+                format!("{from}{}{}", encoded(&up), encoded(to)),
+                format!("{from}/{}{to}", encoded(up.trim_start_matches('/'))),
+                format!("{from}/x%2f..{}{to}/", encoded(&up)),
+                format!("{from}/{to}"),
+                from.replace('/', "//"),
+                encoded(from.get(1..).unwrap_or_default()),
+            ] {
+                let target = format!("/{}", target.trim_start_matches('/'));
+                all.push(Request::get(Scheme::Http, host, &target));
+            }
+        }
+    }
+    all
+}
+
 /// A request that nginx would have held back, and that reaches a back end that it must not.
 fn leak(world: &World, requests: &[Request], itself: bool) -> Option<String> {
     let nginx = Nginx::new(&world.ingresses, nginx::Options::default());
     let envoy = Envoy::new(&world.conversion.objects, envoy::Options::default());
     let mut asked = corpus(&world.ingresses);
     asked.extend_from_slice(requests);
+    asked.extend(detours(world));
     asked.iter().find_map(|request| {
         let held = |request: &Request| {
             matches!(nginx.answer(request), Answer::Backend(upstream) if upstream.service == "guard")

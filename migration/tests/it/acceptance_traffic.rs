@@ -396,7 +396,8 @@ fn the_headers_of_sealos_database_pages() {
         "default-src * blob: data:; img-src 100%%"
     );
     assert!(done.told("x", "SNIPPET-CACHE") && done.told("x", "SNIPPET-HARMLESS"));
-    let done = convert_with(&[ingress], &[config(json!({}))], &Options::default());
+    let off = [config(json!({"allow-snippet-annotations": "false"}))];
+    let done = convert_with(&[ingress], &off, &Options::default());
     assert!(
         done.told("x", "SNIPPET-INERT") && done.route(&get("a.com", "/")).unwrap().get("headers").is_none()
     );

@@ -4,7 +4,7 @@ use crate::given::{Done, Ingress, convert_with, secret, service};
 use gradual_rollout_migration::convert::{GatewayApi, Options, Target, convert, plan};
 use gradual_rollout_migration::input::{self, Source};
 use gradual_rollout_migration::istio::{to_json, to_yaml};
-use gradual_rollout_migration::report::Outcome;
+use gradual_rollout_migration::report::{Outcome, PathResult};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -130,8 +130,11 @@ proptest! {
             for path in ingress.paths.iter().filter(|path| path.outcome == Outcome::Refused) {
                 let text = if path.path.is_empty() { "/" } else { &path.path };
                 let name = format!("{}/{} {text}", ingress.namespace, ingress.name);
-                // The same path as the other type is another location.
-                let alone = ingress.paths.iter().filter(|other| other.host == path.host && other.path == path.path).count() == 1;
+                // The same path as the other type is another location, and so is the root that the default back end has.
+                let same = |other: &&PathResult| {
+                    other.host == path.host && other.path == path.path || text == "/" && other.field == "spec.defaultBackend"
+                };
+                let alone = ingress.paths.iter().filter(same).count() == 1;
                 let served = done.objects("VirtualService").iter().any(|object| {
                     let spec = &object["spec"];
                     let routes = spec["http"].as_array().into_iter().flatten();

@@ -90,3 +90,36 @@ fn case_25_what_nginx_asks_a_password_for_is_reached_by_nobody() {
         assert_eq!(short(&envoy.to_string()), "s /closed/x", "{name} was accepted");
     }
 }
+
+#[test]
+fn nobody_gets_into_a_guarded_path_through_an_open_one_or_by_its_spelling() {
+    let service = |name: &str, kind: &str, path: &str| Ingress::new(name).path("a.com", kind, path, "s");
+    let listed =
+        |path: &str| service("a/listed", "Prefix", path).note("whitelist-source-range", "10.0.0.0/8");
+    let through = [
+        "/pub/..%2fsecret",
+        "/pub/%2e%2e%2fsecret",
+        "/pub%2f..%2fsecret",
+        "/pub/x/..%2F../secret",
+    ];
+    for (all, targets) in [
+        ([listed("/"), service("a/open", "Prefix", "/pub")], &through[..]),
+        (
+            [
+                listed("/admin"),
+                service("a/never", "ImplementationSpecific", "/admin//x"),
+            ],
+            &["/admin//x", "/admin//x/y"],
+        ),
+    ] {
+        let Some(both) = World::of(all).start() else {
+            return;
+        };
+        for target in targets {
+            let [nginx, envoy] = both.each(SOMEBODY, &http("a.com", target)).map(Option::unwrap);
+            assert_eq!(nginx.status, 403, "{target}");
+            // The address list, or the route for what cannot be judged.
+            assert!([403, 503].contains(&envoy.status), "{target}: {}", envoy.status);
+        }
+    }
+}

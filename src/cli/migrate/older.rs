@@ -93,6 +93,9 @@ pub enum Cutover {
 /// Where Sealos keeps its object storage.
 const STORAGE: (&str, &str, u16) = ("objectstorage-system", "object-storage", 9000);
 
+/// What may become of a tenant.
+const TENANT: [&str; 3] = ["create", "check", "delete"];
+
 /// A line of older words, if it is one.
 pub(in crate::cli) fn of(verb: &VerbArgs) -> Option<Typed<'_>> {
     if let VerbArgs::Older(Older::Tenant { name, more }) = verb {
@@ -132,12 +135,31 @@ pub(in crate::cli) fn words(typed: Typed<'_>, global: &Global) -> Result<Vec<Str
     let mut namespace = global.namespace.clone();
     match typed {
         Typed::Step(step) => stepped(step, &mut words, &mut namespace)?,
+        // A verb of ours before a name: the documents have only the name.
+        Typed::Tenant(name, more) if more.first().is_some_and(|word| !word.starts_with('-')) => {
+            let Some(near) = suggest::closest(name, TENANT) else {
+                return Err(Failure::usage(format!(
+                    "unable to tell what is to become of tenant {name:?}, as {:?} follows it: write gradual-rollout \
+                     migrate tenant create, check or delete, then one name",
+                    more.first().map_or("", String::as_str)
+                )));
+            };
+            if near != name {
+                return Err(Failure::usage(format!(
+                    "migrate tenant has no verb {name:?}; did you mean {near}? Write: gradual-rollout migrate tenant \
+                     {near} {}",
+                    more.join(" ")
+                )));
+            }
+            words.extend(["tenant".to_owned(), name.to_owned()]);
+            words.extend(more.iter().cloned());
+        }
         Typed::Tenant(name, more) => {
             words.extend(["tenant".to_owned(), "create".to_owned(), name.to_owned()]);
             words.extend(more.iter().cloned());
         }
         Typed::NoVerb(name, more) => {
-            if let Some(near) = suggest::closest(name, ["create", "check", "delete"]) {
+            if let Some(near) = suggest::closest(name, TENANT) {
                 return Err(Failure::usage(format!(
                     "migrate tenant has no verb {name:?}; did you mean {near}? A tenant of that name is made with: \
                      gradual-rollout migrate tenant create {name}"
@@ -294,12 +316,24 @@ mod tests {
     }
 
     #[test]
+    fn a_verb_before_the_name_of_a_tenant_is_that_verb() {
+        for verb in TENANT {
+            let said = ours(&format!("g tenant {verb} bob --help-me-not")).unwrap();
+            assert_eq!(said, format!("migrate tenant {verb} bob --help-me-not"));
+        }
+        // Alone it is a name.
+        assert_eq!(ours("g tenant check").unwrap(), "migrate tenant create check");
+    }
+
+    #[test]
     fn what_the_documents_do_in_one_go_and_cannot_be_undone_is_refused_with_the_way_to_do_it() {
         for (typed, told) in [
             ("g cutover --step all", "migrate cleanup --all --dir"),
             ("g cutover --step cleanup", "--dir BACKUP"),
             ("g minio --domain s3.a.com --nodeport 30900", "--release-address"),
             ("g migrate tenant crate --domain a.com", "did you mean create"),
+            ("g tenant delte bob", "migrate tenant delete bob"),
+            ("g tenant bob ada", "unable to tell"),
         ] {
             let refused = ours(typed).unwrap_err();
             assert!(refused.message.contains(told), "{typed}: {}", refused.message);

@@ -3,7 +3,7 @@
 use super::picture::Picture;
 use crate::classes::Classes;
 use crate::see::{self, annotation, entries, items, text};
-use gradual_rollout_migration::input::{self, Source};
+use gradual_rollout_migration::input::{self, Inventory, Snippets, Source};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,6 +42,14 @@ impl Controller<'_> {
     pub(crate) fn settings<'p>(&self, picture: &'p Picture, flag: &str) -> Option<&'p Value> {
         let (namespace, name) = self.named(flag)?;
         picture.find("ConfigMap", namespace, name)
+    }
+
+    /// Whether it acts upon snippets.
+    pub(crate) fn snippets(&self, picture: &Picture) -> Snippets {
+        let said = self.settings(picture, "configmap");
+        let said = said.and_then(|config| text(config, "/data/allow-snippet-annotations"));
+        let release = read(self.object).releases.into_iter().flatten().next();
+        Snippets::of(said.and_then(input::switch), release)
     }
 
     /// The class of its flag.
@@ -120,17 +128,22 @@ pub(crate) fn of<'a>(workloads: impl Iterator<Item = &'a Value>) -> Vec<Controll
     workloads
         .filter(|workload| runs_nginx(workload))
         .map(|object| {
-            let source = Source {
-                name: see::object(object),
-                text: object.to_string(),
-            };
-            let read = input::read(&[source]).controllers.into_iter().flatten();
+            let read = read(object).controllers.into_iter().flatten();
             Controller {
                 object,
                 flags: read.map(|flag| parsed(&flag)).collect(),
             }
         })
         .collect()
+}
+
+/// A workload as the conversion reads it.
+fn read(object: &Value) -> Inventory {
+    let source = Source {
+        name: see::object(object),
+        text: object.to_string(),
+    };
+    input::read(&[source])
 }
 
 fn runs_nginx(workload: &Value) -> bool {

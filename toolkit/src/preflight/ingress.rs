@@ -5,6 +5,7 @@ use super::controller::Controller;
 use super::picture::{Key, Picture};
 use crate::finding::Finding;
 use crate::see::{self, annotation, items, label, text};
+use gradual_rollout_migration::input::Snippets;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,10 +42,9 @@ pub(super) fn check(
         found.push(code::EXTERNAL_DNS.at(see::object(workload), "it runs with --source=ingress"));
     }
     let mut groups: BTreeMap<(&'static str, String), (Code, Vec<String>)> = BTreeMap::new();
-    let snippets_allowed = controllers.iter().any(|controller| {
-        let settings = controller.settings(picture, "configmap");
-        settings.and_then(|config| text(config, "/data/allow-snippet-annotations")) == Some("true")
-    });
+    let snippets_allowed = controllers
+        .iter()
+        .any(|controller| controller.snippets(picture) != Snippets::Inert);
     for ingress in ingresses {
         for (code, reason) in peculiar(ingress, prefix, snippets_allowed || controllers.is_empty()) {
             let group = groups

@@ -18,7 +18,7 @@ macro_rules! codes_of_the_gateway_api {
                 "choose a path of unreserved characters, without doubled slashes and dot segments";
             GatewayAddresses "GATEWAY-ADDRESS-LIST" Refused Blocker [sec may]
                 "addresses that nginx keeps out cannot be kept out by an HTTPRoute"
-                "keep them out by a policy of the implementation, then --accept GATEWAY-ADDRESS-LIST";
+                "keep them out by a policy of the implementation, which must also refuse dot segments beside encoded slashes (..%2F), then --accept GATEWAY-ADDRESS-LIST";
             GatewayBackend "GATEWAY-BACKEND" Refused High []
                 "the back end would be spoken to otherwise than nginx does: TLS without verifying cannot be said, and HTTP/2 is for the Service to say"
                 "for TLS write a BackendTLSPolicy with its authority; for gRPC set appProtocol: kubernetes.io/h2c on the Service's port";

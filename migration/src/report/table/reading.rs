@@ -67,14 +67,23 @@ macro_rules! codes_of_reading {
                 "an older Ingress has the same host and path and serves it, as in nginx"
                 "delete the path from one of the two";
             PathAge "PATH-AGE" Refused Blocker [sec may]
-                "two Ingresses have the same host and path and protect it differently, and which one nginx serves is not known: an age or a class is missing"
+                "two Ingresses have the same host and path and protect it differently, and which one nginx serves is not known: an age is missing or cannot be read, or a class is missing"
                 "hand in Ingresses as kubectl get prints them, with creationTimestamp, or delete one of the two";
+            PathPair "PATH-PAIR" Refused Blocker [sec may]
+                "two Ingresses protect differently what is one location to nginx: a prefix with and without a slash at its end, or the same path twice; it takes no configuration with both and goes on with the one before, so which of them it serves is not known"
+                "delete the path from one of the two; --accept PATH-PAIR serves the older one";
             PathShadowed "PATH-SHADOWED" Dropped High []
                 "the path never gets a request: with regular expressions another location of the host takes all of them first"
                 "delete the path, or make the two differ";
             PathInvalid "PATH-INVALID" Refused Blocker []
                 "the path does not begin with a slash"
                 "correct the path";
+            PathNever "PATH-NEVER" Refused High []
+                "nginx merges slashes and resolves dot segments before it compares paths, so no request ever has this one there; Envoy would serve it, so it is left out"
+                "write the path without doubled slashes and dot segments, or delete it";
+            PathSpelling "PATH-SPELLING" Approximated Low []
+                "paths of this host are protected differently: requests with a dot segment beside an encoded slash, which nginx resolves and Envoy keeps, are answered 503, as it cannot be told whose they are; where expressions decide, those with an encoded or a doubled slash too"
+                "nothing needs to be done, unless clients send such paths: then give what is protected a host of its own";
             PathEncoding "PATH-ENCODING" Refused Blocker []
                 "nginx compares decoded paths, Envoy compares what is sent: this path has characters that are sent encoded"
                 "choose a path of unreserved characters";

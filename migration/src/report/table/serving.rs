@@ -31,6 +31,9 @@ macro_rules! codes_of_serving {
             BalanceConflict "BALANCE-CONFLICT" Approximated Medium []
                 "two Ingresses balance the same port of a Service differently; the older one decides"
                 "give one of them a Service of its own";
+            BackendHttp2 "BACKEND-HTTP2" Approximated High []
+                "the Service's port says HTTP/2, by its name or its appProtocol, so the gateway speaks HTTP/2 to it; nginx does not look at either, and speaks HTTP/1.1 without backend-protocol GRPC: a back end that knows no HTTP/2 in clear answers nothing"
+                "probe the path before traffic moves; where the back end speaks HTTP/1.1 give the port a name that begins with http, and no appProtocol; where gRPC is meant set backend-protocol: GRPC";
             ProtocolUnknown "PROTOCOL-UNKNOWN" Converted Info []
                 "nginx does not know this back-end protocol and speaks HTTP, WebSocket upgrades included; so does the result, without a time limit"
                 "nothing needs to be done";
@@ -87,9 +90,15 @@ macro_rules! codes_of_serving {
             PassthroughAllowlist "SSL-PASSTHROUGH-ALLOWLIST" Refused High []
                 "on one gateway an address list of any host denies connections that are passed through, as they show no host"
                 "convert the hosts that pass TLS through in a batch of their own, with a Gateway on other pods";
-            PassthroughPath "SSL-PASSTHROUGH-PATH" Dropped Medium []
-                "TLS that is passed through has no paths: the back end of / gets everything, plain HTTP is not served"
+            PassthroughPath "SSL-PASSTHROUGH-PATH" Converted Medium []
+                "TLS that is passed through has no paths: the back end of / gets everything, and this path is served or redirected in clear alone, as in nginx"
                 "let the back end tell paths apart";
+            PassthroughClear "SSL-PASSTHROUGH-CLEAR" Approximated High [sec]
+                "beside TLS that is passed through neither an address list nor TLS to the same back end can be said on one gateway, so this path, which nginx also serves in clear, answers 503 there"
+                "redirect it with force-ssl-redirect, or take away what is named, which does nothing for TLS that is passed through";
+            PassthroughWildcard "SSL-PASSTHROUGH-WILDCARD" Refused High [may]
+                "nginx compares the names of passthrough letter by letter, so for a wildcard it passes nothing through and ends TLS itself; the gateway would pass through every name under it, those of other hosts too"
+                "name the hosts one by one; where TLS may end at the gateway, as it does at nginx now, --accept SSL-PASSTHROUGH-WILDCARD";
             SameCertificate "TLS-SAME-CERTIFICATE" Approximated High []
                 "the same certificate is in Secrets of several Ingresses, so its hosts are in several servers: browsers use one connection for all hosts of a certificate, and get 404 for those of another server"
                 "have the certificate in the gateway's namespace, or as the controller's default: then one server shows it for all; or give each host a certificate of its own name";
@@ -190,7 +199,7 @@ macro_rules! codes_of_serving {
                 "send them from the application";
             Snippet "SNIPPET" Refused Blocker [sec may]
                 "the snippet has directives whose meaning is not known here; they may protect the route"
-                "say it in Istio's terms, then --accept SNIPPET";
+                "say it in Istio's terms, then --accept SNIPPET; where the controller takes no snippets, hand in its Deployment, or its ConfigMap with allow-snippet-annotations: \"false\"";
             SnippetInert "SNIPPET-INERT" Dropped Info []
                 "the controller does not allow snippets, so it does nothing"
                 "delete the annotation";

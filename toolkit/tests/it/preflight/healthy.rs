@@ -79,7 +79,7 @@ pub(crate) fn workload(namespace: &str, name: &str, labels: Value, pod: Value) -
 pub(crate) fn controller(flags: &[&str]) -> Value {
     let mut args = vec!["/nginx-ingress-controller"];
     args.extend(flags);
-    let containers = json!([{"name": "controller", "image": "x", "args": args}]);
+    let containers = json!([{"name": "controller", "image": "controller:v1.11.3", "args": args}]);
     workload(
         "ingress-nginx",
         "ingress-nginx-controller",

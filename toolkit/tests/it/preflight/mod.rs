@@ -2,6 +2,7 @@
 
 mod defects;
 pub(crate) mod healthy;
+mod snippets;
 mod ticks;
 
 use crate::support::{Said, migrate};
