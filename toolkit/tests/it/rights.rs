@@ -7,7 +7,7 @@ use crate::preflight::healthy::{healthy, slice};
 use crate::restore::{delete_all, filled};
 use crate::rollback::{canary, full, rollout};
 use crate::support::{Said, migrate_by};
-use crate::tenant::isolation::{Ends, run_pods};
+use crate::tenant::isolation::{Ends, api_service, run_pods};
 use crate::tenant::{CREATE, with_istio};
 use crate::walkthrough;
 use crate::wire::{Granted, Right, Wire};
@@ -113,6 +113,7 @@ impl Migrator {
         self.done(&store, &clock, &[&CREATE[..3], &flags].concat()).await;
         store.put(service("ns-ada", "shop")).unwrap();
         store.put(slice("ns-ada", "shop")).unwrap();
+        store.put(api_service()).unwrap();
         let words = [&["tenant", "check", "ada"][..], &flags, &["--request"]].concat();
         tokio::select! {
             () = self.done(&store, &clock, &words) => {}
