@@ -1,7 +1,7 @@
 //! The roles of deploy/migration-rbac.yaml: what the verbs send is granted, and nothing else is.
 
 use crate::block::webhook::{BLOCK, old};
-use crate::loadbalancer::{MINIO, minio, with_gateway};
+use crate::loadbalancer::{MINIO, RELEASE, minio, with_gateway};
 use crate::objects::{custom, service};
 use crate::preflight::healthy::{healthy, slice};
 use crate::restore::{delete_all, filled};
@@ -129,8 +129,7 @@ impl Migrator {
         balancer["spec"]["loadBalancerSourceRanges"] = json!(["10.0.0.0/8"]);
         store.put(balancer).unwrap();
         self.done(&store, &clock, &MINIO).await;
-        self.done(&store, &clock, &[&MINIO[..], &["--release-address"]].concat())
-            .await;
+        self.done(&store, &clock, &[&MINIO[..], &RELEASE].concat()).await;
         let undo = [
             "-n",
             "ns-ada",
