@@ -2,6 +2,7 @@
 
 mod defects;
 pub(crate) mod healthy;
+mod inputs;
 mod ticks;
 
 use crate::support::{Said, migrate};
