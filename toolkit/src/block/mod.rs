@@ -1,11 +1,13 @@
 //! `block` and `unblock`: no new hosts for ingress-nginx, first in the audit log, then by warnings, then refused.
 
 mod judge;
+mod lasting;
 mod policy;
 mod serve;
 mod webhook;
 
 pub use judge::{Rules, answer, refuses};
+pub use lasting::lasting;
 pub use policy::{Blocked, Group, Stage};
 pub use serve::serve;
 

@@ -67,7 +67,7 @@ pub async fn run(args: &FinishArgs, place: &mut Place<'_>) -> Result<End, Troubl
     };
     let standing = Standing::of(&cluster, &of_all, &classes, None).await?;
     let mut findings = left(args, &standing, now);
-    findings.extend(validate::findings(&cluster, &standing).await?);
+    findings.extend(validate::findings(&cluster, &standing, place).await?);
     let told = controllers(args, &cluster, &home, &mut findings).await?;
     findings.extend(moving(&cluster, &told).await?);
     if findings

@@ -147,7 +147,9 @@ fn used(
         hosts.insert(((*namespace).to_owned(), (*name).to_owned()), BTreeSet::new());
     }
     // Of several it is not known which serves a host.
-    let usual = usual.first().filter(|_| usual.len() == 1 && controllers.len() == 1);
+    let usual = usual
+        .first()
+        .filter(|_| usual.len() == 1 && controllers.len() == 1);
     let mut use_for = |namespace: &str, secret: &str, names: Vec<&str>| {
         let known = hosts
             .entry((namespace.to_owned(), secret.to_owned()))

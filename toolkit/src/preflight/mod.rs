@@ -210,13 +210,7 @@ fn look(
     istio::check(picture, &classes, &mut found);
     gateway::check(picture, &controllers, &hosts, options, &mut found);
     let soon = SignedDuration::from_hours(24 * i64::from(args.expires_within));
-    certificates::check(
-        picture,
-        (&controllers, &ingresses),
-        &classes,
-        soon,
-        &mut found,
-    );
+    certificates::check(picture, (&controllers, &ingresses), &classes, soon, &mut found);
     platform::controllers(picture, &platform, &mut found);
     platform::tenants(picture, &platform, &mut found);
     quota::check(picture, &converted, options, &mut found);

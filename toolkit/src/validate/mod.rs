@@ -1,6 +1,7 @@
 //! `migrate validate`: whether what was migrated is well.
 
 use crate::answering::typed;
+use crate::block;
 use crate::cluster::Cluster;
 use crate::finding::{self, Finding, Severity};
 use crate::place::Place;
@@ -35,7 +36,7 @@ pub struct ValidateArgs {
 pub async fn run(args: &ValidateArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
     let cluster = Cluster::look(&place.client, &standing::kinds()).await?;
     let standing = Standing::read(&cluster, &args.standing, place.namespace.as_deref()).await?;
-    let findings = findings(&cluster, &standing).await?;
+    let findings = findings(&cluster, &standing, place).await?;
     let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
     let (blockers, warnings) = (count(Severity::Blocker), count(Severity::Warning));
     let total = standing.total();
@@ -59,7 +60,11 @@ pub async fn run(args: &ValidateArgs, place: &mut Place<'_>) -> Result<End, Trou
 
 /// All that is not well: of routes and their Ingresses, of what no route needs, and of what routes need. Whoever goes on
 /// only where all is well asks this too.
-pub async fn findings(cluster: &Cluster, standing: &Standing) -> Result<Vec<Finding>, Trouble> {
+pub async fn findings(
+    cluster: &Cluster,
+    standing: &Standing,
+    place: &Place<'_>,
+) -> Result<Vec<Finding>, Trouble> {
     let there = |key: &Key| standing.has(key);
     let mut findings: Vec<Finding> = Vec::new();
     // What is wrong with a route is wrong with all of its Ingresses, and told once.
@@ -86,6 +91,7 @@ pub async fn findings(cluster: &Cluster, standing: &Standing) -> Result<Vec<Find
         .to_owned(),
     }));
     findings.extend(health::check(cluster, standing).await?);
+    findings.extend(block::lasting(&place.client, (place.now)()).await?);
     Ok(findings)
 }
 

@@ -25,7 +25,14 @@ async fn told(objects: Vec<Value>) -> Vec<String> {
         .as_array()
         .unwrap()
         .iter()
-        .map(|f| format!("{} {}: {}", text(f, "code"), text(f, "object"), text(f, "message")))
+        .map(|f| {
+            format!(
+                "{} {}: {}",
+                text(f, "code"),
+                text(f, "object"),
+                text(f, "message")
+            )
+        })
         .collect()
 }
 
@@ -156,7 +163,8 @@ async fn the_default_certificate_is_looked_at_as_others_are() {
     let at = "Secret ingress-nginx/usual";
     let codes = |said: &[String]| -> Vec<String> {
         let its = said.iter().filter(|line| line.contains(at));
-        its.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+        its.map(|line| line.split(' ').next().unwrap().to_owned())
+            .collect()
     };
     let good = told(vec![flagged(), bare.clone(), usual(&["*.a.com"], 2027)]).await;
     assert_eq!(codes(&good), Vec::<String>::new());
