@@ -454,3 +454,36 @@ async fn a_backup_with_marks_gives_none_back() {
     migrate(&store, &clock, &words).await.end.unwrap();
     assert_eq!(since(&store), now);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_of_an_ingress_that_goes_stays_without_it_and_that_is_told() {
+    let (store, clock, _dir, dir) = ready().await;
+    crate::kinds::cert_manager(&store);
+    let shop = store.get(ING, "ns-a", "shop").unwrap();
+    let mut certificate = crate::objects::custom(
+        "cert-manager.io/v1",
+        "Certificate",
+        "ns-a",
+        "shop-tls",
+        json!({"secretName": "shop-tls"}),
+    );
+    certificate["metadata"]["ownerReferences"] = json!([{"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+        "name": "shop", "uid": shop["metadata"]["uid"], "controller": true}]);
+    store.put(certificate).unwrap();
+    probed(&store, &clock);
+    tokio::time::sleep(Duration::from_secs(25 * 3600)).await;
+    let accept = format!("{NAMES},CLEANUP-COUNTING,CLEANUP-COUNT-UNKNOWN,CLEANUP-NOT-PROBED");
+    let words = ["-n", "ns-a", "cleanup", "--dir", &dir, "--accept", &accept];
+    let said = migrate(&store, &clock, &words).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Done);
+    assert!(
+        said.err
+            .contains("CLEANUP-CERTIFICATE-STAYS  Certificate ns-a/shop-tls"),
+        "{}",
+        said.err
+    );
+    assert!(store.get(ING, "ns-a", "shop").is_none());
+    let stays = store.get("certificates.cert-manager.io", "ns-a", "shop-tls");
+    assert!(stays.is_some(), "it was collected with its owner");
+}
