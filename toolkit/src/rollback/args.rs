@@ -26,6 +26,10 @@ Examples:
 Exit codes:
   0 all of it is undone · 3 nothing is, the message says why · 4 some of it is, the report names the rest
   64 a flag or the folder is wrong · 69 the cluster cannot be reached · 75 the traffic did not come back in time")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own, and any of them go together"
+)]
 pub struct RollbackArgs {
     /// What was made of this Ingress; may be repeated, or a list by comma
     #[arg(long, value_name = "NAMESPACE/NAME", value_delimiter = ',')]

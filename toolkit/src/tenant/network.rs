@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-/// Whether a text is a block of addresses, as NetworkPolicies have them.
+/// Whether a text is a block of addresses, as network policies have them.
 pub(super) fn is_block(cidr: &str) -> bool {
     let Some((address, bits)) = cidr.split_once('/') else {
         return false;
