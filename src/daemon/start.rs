@@ -150,9 +150,10 @@ fn serve_block(
     let mut task = JoinSet::new();
     task.spawn(async move {
         let told = |trouble: &gradual_rollout_toolkit::trouble::Trouble| {
-            tracing::warn!(%trouble, "unable to read the rules or the certificate of `migrate block`");
+            tracing::warn!(%trouble, "the webhook of `migrate block` cannot answer as it should, or soon will not");
         };
-        gradual_rollout_toolkit::block::serve(listener, &clients.fast, &namespace, stop.cancelled(), &told)
+        let (client, now) = (&clients.fast, || Clock::System.now());
+        gradual_rollout_toolkit::block::serve(listener, client, &namespace, stop.cancelled(), &now, &told)
             .await;
     });
     task

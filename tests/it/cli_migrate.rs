@@ -285,3 +285,39 @@ fn what_cannot_be_done_with_the_command_line_is_told_before_anything_is_converte
         "{told}"
     );
 }
+
+#[test]
+fn a_command_of_the_documents_tells_what_it_is_now_and_does_just_that() {
+    for (older, now) in [
+        (
+            "cutover --step disable-ingress --ingress-class inner",
+            "migrate block --mode deny --class inner",
+        ),
+        (
+            "cutover --step cleanup --dir none --identity none.txt -n ns-a",
+            "migrate cleanup --dir none --identity none.txt -n ns-a",
+        ),
+        ("migrate test-suite cors", "migrate probe --suite cors"),
+        (
+            "minio --domain s3.a.com --certificate ns-a/s3",
+            "migrate loadbalancer migrate object-storage --domain s3.a.com --certificate ns-a/s3 -n objectstorage-system",
+        ),
+        (
+            "tenant ada --domain a.com",
+            "migrate tenant create ada --domain a.com",
+        ),
+    ] {
+        let split = |line: &str| -> Vec<String> { line.split(' ').map(ToOwned::to_owned).collect() };
+        let ask = |line: &str| {
+            let words = split(line);
+            run(&words.iter().map(String::as_str).collect::<Vec<_>>(), "")
+        };
+        let (code, out, told) = ask(older);
+        let (first, rest) = told.split_once('\n').unwrap();
+        assert_eq!(first, format!("this is now: gradual-rollout {now}"));
+        let (wanted, same, alone) = ask(now);
+        assert_ne!(wanted, 0, "there is no cluster here");
+        assert_eq!((code, out, rest), (wanted, same, alone.as_str()), "{older}");
+        assert!(!rest.contains("unexpected argument"), "{older}: {rest}");
+    }
+}

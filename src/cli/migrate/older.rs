@@ -27,6 +27,9 @@ pub enum Step {
         /// The folder of the backup, for the cleanup
         #[arg(long, value_name = "DIR")]
         dir: Option<String>,
+        /// What opens the backup; may be repeated
+        #[arg(long, value_name = "FILE")]
+        identity: Vec<String>,
         /// The class of the Ingresses, where several controllers run
         #[arg(long, value_name = "NAME")]
         ingress_class: Option<String>,
@@ -46,12 +49,18 @@ pub enum Step {
         /// The domain of its first port
         #[arg(long, value_name = "DOMAIN")]
         domain: String,
+        /// The Secret with the certificate of its hosts
+        #[arg(long, value_name = "NAMESPACE/NAME")]
+        certificate: Option<String>,
         /// The port on the nodes for its first port, once its address is given up
         #[arg(long, value_name = "PORT")]
         nodeport: Option<u16>,
         /// Give its address up: the one step that cannot be taken back
         #[arg(long)]
         release_address: bool,
+        /// Give it up although this was found; may be repeated, or a list by comma
+        #[arg(long, value_name = "CODE", requires = "release_address")]
+        accept: Vec<String>,
         /// Write nothing
         #[arg(long)]
         dry_run: bool,
@@ -179,78 +188,120 @@ pub(in crate::cli) fn words(typed: Typed<'_>, global: &Global) -> Result<Vec<Str
 
 /// The words of a step.
 fn stepped(step: &Step, words: &mut Vec<String>, namespace: &mut Option<String>) -> Result<(), Failure> {
-    let mut say = |more: &[&str]| words.extend(more.iter().map(ToString::to_string));
     match step {
         Step::Cutover {
             step,
             dry_run,
             dir,
+            identity,
             ingress_class,
             ..
         } => {
-            match step {
-                Cutover::All => {
-                    return Err(Failure::refused(
-                        "the steps of a cutover are days apart, and each wants to be looked at. One after the other:\n  \
-                         gradual-rollout migrate block --mode audit|warn|deny\n  \
-                         gradual-rollout migrate apply --all\n  \
-                         gradual-rollout migrate validate\n  \
-                         gradual-rollout migrate cleanup --all --dir BACKUP",
-                    ));
-                }
-                Cutover::DisableIngress => say(&["block", "--mode", "deny"]),
-                Cutover::MigrateExisting if namespace.is_some() => say(&["apply"]),
-                Cutover::MigrateExisting => say(&["apply", "--all"]),
-                Cutover::Validate => say(&["validate"]),
-                Cutover::Cleanup => {
-                    let dir = dir.as_deref().ok_or_else(|| {
-                        Failure::usage(
-                            "nothing is deleted without a backup: name its folder, as in --step cleanup --dir BACKUP \
-                             (gradual-rollout migrate backup --dir BACKUP makes one)",
-                        )
-                    })?;
-                    say(&["cleanup", "--dir", dir]);
-                    if namespace.is_none() {
-                        say(&["--all"]);
-                    }
-                }
-            }
+            let backup = dir.as_deref().map(|dir| (dir, identity.as_slice()));
+            cutover(*step, backup, namespace.is_some(), words)?;
             if let Some(class) = ingress_class {
-                say(&["--ingress-class", class]);
+                // A block is of classes, and may be of several.
+                let flag = match step {
+                    Cutover::DisableIngress => "--class",
+                    Cutover::All | Cutover::MigrateExisting | Cutover::Validate | Cutover::Cleanup => {
+                        "--ingress-class"
+                    }
+                };
+                words.extend([flag.to_owned(), class.clone()]);
             }
             if *dry_run && *step != Cutover::Validate {
-                say(&["--dry-run"]);
+                words.push("--dry-run".to_owned());
             }
         }
         Step::TestSuite { suite, more } => {
-            say(&["probe", "--suite", suite]);
+            words.extend(["probe".to_owned(), "--suite".to_owned(), suite.clone()]);
             words.extend(more.iter().cloned());
         }
-        Step::Minio {
-            domain,
-            nodeport,
-            release_address,
-            dry_run,
-        } => {
-            let (home, service, port) = STORAGE;
-            say(&["loadbalancer", "migrate", service, "--domain", domain]);
-            if *release_address {
-                say(&["--release-address"]);
-            }
-            if let Some(nodeport) = nodeport {
-                if !release_address {
-                    return Err(Failure::usage(
-                        "--nodeport takes effect when the load balancer's address is given up, which cannot be taken \
-                         back: leave it out at first, and when clients have moved add --release-address",
-                    ));
-                }
-                say(&["--nodeport", &format!("{port}={nodeport}")]);
-            }
-            if *dry_run {
-                say(&["--dry-run"]);
-            }
-            namespace.get_or_insert_with(|| home.to_owned());
+        Step::Minio { .. } => {
+            storage(step, words)?;
+            namespace.get_or_insert_with(|| STORAGE.0.to_owned());
         }
+    }
+    Ok(())
+}
+
+/// The words of a step of the cutover, with the folder of the backup and what opens it; `narrowed` to a namespace or not.
+fn cutover(
+    step: Cutover,
+    backup: Option<(&str, &[String])>,
+    narrowed: bool,
+    words: &mut Vec<String>,
+) -> Result<(), Failure> {
+    let mut say = |more: &[&str]| words.extend(more.iter().map(ToString::to_string));
+    match step {
+        Cutover::All => {
+            return Err(Failure::refused(
+                "the steps of a cutover are days apart, and each wants to be looked at. One after the other:\n  \
+                 gradual-rollout migrate block --mode audit|warn|deny\n  \
+                 gradual-rollout migrate apply --all\n  \
+                 gradual-rollout migrate validate\n  \
+                 gradual-rollout migrate cleanup --all --dir BACKUP",
+            ));
+        }
+        Cutover::DisableIngress => say(&["block", "--mode", "deny"]),
+        Cutover::MigrateExisting if narrowed => say(&["apply"]),
+        Cutover::MigrateExisting => say(&["apply", "--all"]),
+        Cutover::Validate => say(&["validate"]),
+        Cutover::Cleanup => {
+            let (dir, identity) = backup.ok_or_else(|| {
+                Failure::usage(
+                    "nothing is deleted without a backup: name its folder, as in --step cleanup --dir BACKUP \
+                     (gradual-rollout migrate backup --dir BACKUP makes one)",
+                )
+            })?;
+            say(&["cleanup", "--dir", dir]);
+            for file in identity {
+                say(&["--identity", file]);
+            }
+            if !narrowed {
+                say(&["--all"]);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The words for the object storage.
+fn storage(step: &Step, words: &mut Vec<String>) -> Result<(), Failure> {
+    let Step::Minio {
+        domain,
+        certificate,
+        nodeport,
+        release_address,
+        accept,
+        dry_run,
+    } = step
+    else {
+        return Ok(());
+    };
+    let (_, service, port) = STORAGE;
+    let mut say = |more: &[&str]| words.extend(more.iter().map(ToString::to_string));
+    say(&["loadbalancer", "migrate", service, "--domain", domain]);
+    if let Some(certificate) = certificate {
+        say(&["--certificate", certificate]);
+    }
+    if *release_address {
+        say(&["--release-address"]);
+    }
+    if let Some(nodeport) = nodeport {
+        if !release_address {
+            return Err(Failure::usage(
+                "--nodeport takes effect when the load balancer's address is given up, which cannot be taken \
+                 back: leave it out at first, and when clients have moved add --release-address",
+            ));
+        }
+        say(&["--nodeport", &format!("{port}={nodeport}")]);
+    }
+    for codes in accept {
+        say(&["--accept", codes]);
+    }
+    if *dry_run {
+        say(&["--dry-run"]);
     }
     Ok(())
 }
@@ -287,6 +338,22 @@ mod tests {
                 "migrate apply --all --ingress-class inner",
             ),
             ("g cutover --step validate --dry-run", "migrate validate"),
+            (
+                "g cutover --step disable-ingress --ingress-class inner",
+                "migrate block --mode deny --class inner",
+            ),
+            (
+                "g cutover --step validate --ingress-class inner",
+                "migrate validate --ingress-class inner",
+            ),
+            (
+                "g cutover --step cleanup --dir b --identity k.txt --ingress-class inner",
+                "migrate cleanup --dir b --identity k.txt --all --ingress-class inner",
+            ),
+            (
+                "g minio --domain s3.a.com --certificate ns-a/s3 --release-address --accept RELEASE-NAME-UNKNOWN",
+                "migrate loadbalancer migrate object-storage --domain s3.a.com --certificate ns-a/s3 --release-address --accept RELEASE-NAME-UNKNOWN -n objectstorage-system",
+            ),
             (
                 "g cutover --step cleanup --dir b",
                 "migrate cleanup --dir b --all",

@@ -1,11 +1,13 @@
 //! `block` and `unblock`: no new hosts for ingress-nginx, first in the audit log, then by warnings, then refused.
 
 mod judge;
+mod lasting;
 mod policy;
 mod serve;
 mod webhook;
 
 pub use judge::{Rules, answer, refuses};
+pub use lasting::lasting;
 pub use policy::{Blocked, Group, Stage};
 pub use serve::serve;
 
@@ -362,9 +364,9 @@ pub fn is_refusal(said: &str) -> bool {
         .any(|word| said.contains(word))
 }
 
-/// Takes the block away.
-pub async fn unblock(args: &UnblockArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
-    everywhere(place, "")?;
+/// All that a block of ours is made of, in the order in which it is deleted; none where there is none. Refused where
+/// somebody else wrote some of it.
+pub async fn standing(place: &Place<'_>) -> Result<Vec<(see::Kind, Value)>, Trouble> {
     let standing = Standing::look(place).await?;
     // Without its binding a policy does nothing, so what is in force ends first; of the webhook it is the
     // configuration.
@@ -379,6 +381,13 @@ pub async fn unblock(args: &UnblockArgs, place: &mut Place<'_>) -> Result<End, T
         )));
     }
     objects.extend(webhook);
+    Ok(objects)
+}
+
+/// Takes the block away.
+pub async fn unblock(args: &UnblockArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
+    everywhere(place, "")?;
+    let objects = standing(place).await?;
     let done = batch::delete(&place.client, &objects, args.dry_run).await;
     if done.trouble.is_some() && !done.done.is_empty() {
         writeln!(place.err, "deleted: {}", done.done.join(", "))?;

@@ -1,7 +1,9 @@
 //! The webhook, served: TLS from a Secret, rules from a ConfigMap, both read anew while it runs.
 
 use super::judge::{Rules, answer};
+use super::lasting;
 use super::webhook::{PATH, SECRET, rules};
+use crate::preflight::certificate::Certificate;
 use crate::see::{self, kinds, text};
 use crate::trouble::Trouble;
 use base64::Engine;
@@ -13,6 +15,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
@@ -33,6 +36,8 @@ const LARGEST: usize = 8 * 1024 * 1024;
 const EVERY: Duration = Duration::from_secs(10);
 /// How long a handshake and a request may take: the API server waits no longer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is told that the certificate ends soon.
+const WARNED: SignedDuration = SignedDuration::from_hours(24);
 /// How many connections are open at once.
 const MOST: usize = 256;
 
@@ -43,31 +48,38 @@ struct Current {
     acceptor: Option<TlsAcceptor>,
     /// Of the Secret that the acceptor was made from.
     version: String,
+    /// When the certificate ends.
+    ends: Option<Timestamp>,
+    /// When it was told last that it ends soon.
+    warned: Option<Timestamp>,
 }
 
 /// Serves until `shutdown`. Without rules everything is taken; without a certificate nobody is answered, which the
-/// API server takes for the same. `told` hears of what cannot be read.
+/// API server takes for the same. `told` hears of what cannot be read, and once a day of a certificate that ends soon.
 pub async fn serve(
     listener: TcpListener,
     client: &Client,
     namespace: &str,
     shutdown: impl Future<Output = ()>,
+    now: &(dyn Fn() -> Timestamp + Sync),
     told: &(dyn Fn(&Trouble) + Sync),
 ) {
     let mut current = Current {
         rules: Arc::new(None),
         acceptor: None,
         version: String::new(),
+        ends: None,
+        warned: None,
     };
     let mut connections = JoinSet::new();
     let mut due = tokio::time::interval_at(Instant::now() + EVERY, EVERY);
     tokio::pin!(shutdown);
     // Nobody is answered before rules and certificate were looked for.
-    current.renew(client, namespace, told).await;
+    current.renew(client, namespace, now, told).await;
     loop {
         tokio::select! {
             () = &mut shutdown => return,
-            _ = due.tick() => current.renew(client, namespace, told).await,
+            _ = due.tick() => current.renew(client, namespace, now, told).await,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < MOST => {
                 match (accepted, current.acceptor.clone()) {
@@ -85,7 +97,13 @@ pub async fn serve(
 
 impl Current {
     /// Reads both, and tells what cannot be read.
-    async fn renew(&mut self, client: &Client, namespace: &str, told: &(dyn Fn(&Trouble) + Sync)) {
+    async fn renew(
+        &mut self,
+        client: &Client,
+        namespace: &str,
+        now: &(dyn Fn() -> Timestamp + Sync),
+        told: &(dyn Fn(&Trouble) + Sync),
+    ) {
         match tokio::time::timeout(PATIENCE, self.refresh(client, namespace)).await {
             Ok(Ok(())) => {}
             Ok(Err(trouble)) => told(&trouble),
@@ -93,6 +111,28 @@ impl Current {
                 "the API server did not give the webhook's rules within {} s; those before stay in force",
                 PATIENCE.as_secs()
             ))),
+        }
+        self.warn(namespace, now(), told);
+    }
+
+    /// Tells that the certificate ends soon, where a block goes by it.
+    fn warn(&mut self, namespace: &str, now: Timestamp, told: &(dyn Fn(&Trouble) + Sync)) {
+        let stage = self.rules.as_ref().as_ref().map(|rules| rules.stage);
+        let (Some(ends), Some(stage)) = (self.ends, stage) else {
+            return;
+        };
+        if self
+            .warned
+            .is_some_and(|warned| now.duration_since(warned) < WARNED)
+        {
+            return;
+        }
+        if let Some(said) = lasting::said(ends, now) {
+            self.warned = Some(now);
+            told(&Trouble::Refused(format!(
+                "the webhook of the block on new Ingresses (Secret {namespace}/{SECRET}): {said}; {}",
+                lasting::remedy(Some(stage))
+            )));
         }
     }
 
@@ -109,6 +149,8 @@ impl Current {
             })?;
             self.acceptor = Some(TlsAcceptor::from(Arc::new(config)));
             version.clone_into(&mut self.version);
+            self.ends = Certificate::of(&secret).ok().map(|read| read.ends);
+            self.warned = None;
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ pub(super) const ANSWERS: &str = "block-ingress.rollout.sealos.io";
 /// Where the webhook answers.
 pub(super) const PATH: &str = "/admission/ingress";
 /// A certificate of ours that ends sooner is made anew.
-const SOON: SignedDuration = SignedDuration::from_hours(24 * 30);
+pub(super) const SOON: SignedDuration = SignedDuration::from_hours(24 * 30);
 /// How long one of ours lasts.
 const LASTS: SignedDuration = SignedDuration::from_hours(24 * 365);
 

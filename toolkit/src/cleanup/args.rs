@@ -10,8 +10,8 @@ use crate::standing::StandingArgs;
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Deletes Ingresses that nothing needs any more: marked, unchanged, open at the gateway, probed, marked for --soak, without
-a request at nginx for as long (by its own counter: the first run begins to count, a later one may delete), no name of
-theirs leading to nginx, and just like that in the backup. What misses one of these stays and is named; the rest is
+a request at nginx for as long (by its own counter: the first run begins to count, a later one may delete), every name of
+theirs leading to the gateway and none to nginx, and just like that in the backup. What misses one of these stays and is named; the rest is
 deleted. Certificates that belong to an Ingress stay. Undo it with migrate rollback, or
 migrate restore --kind Ingress.
 
@@ -48,6 +48,9 @@ pub struct CleanupArgs {
     /// An address of nginx, beside those that its Services and Ingresses tell; may be repeated, or a list by comma
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub nginx_address: Vec<std::net::IpAddr>,
+    /// An address of the gateway, beside those that its Services tell; may be repeated, or a list by comma
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub gateway_address: Vec<std::net::IpAddr>,
     /// The port of nginx's metrics
     #[arg(long, value_name = "PORT", default_value_t = 10254)]
     pub metrics_port: u16,

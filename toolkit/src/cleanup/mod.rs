@@ -54,6 +54,8 @@ pub async fn run(args: &CleanupArgs, place: &mut Place<'_>) -> Result<End, Troub
     let counted = counter::ask(&cluster, &place.client, args.metrics_port).await?;
     let live: Vec<&Value> = standing.ingresses.values().collect();
     let nginx = names::nginx(&cluster, &live, &args.nginx_address).await?;
+    let gateways = standing.live.ours(&cluster::GATEWAY);
+    let gateway = names::gateway(&cluster, gateways, &args.gateway_address).await?;
     let mut hosts: BTreeSet<String> = candidates.iter().flat_map(|one| one.hosts.clone()).collect();
     let asked = candidates
         .iter()
@@ -63,7 +65,7 @@ pub async fn run(args: &CleanupArgs, place: &mut Place<'_>) -> Result<End, Troub
         .iter()
         .any(|code| !accepted.iter().any(|accepted| accepted == code));
     let leads = if asked {
-        names::lead(&hosts, &nginx).await
+        names::lead(&hosts, &nginx, Some(&gateway)).await
     } else {
         // Whatever the answer was, it would be accepted.
         let unasked = |host| (host, Leads::Unknown("it was not looked up".to_owned()));

@@ -128,6 +128,44 @@ pub async fn nginx(cluster: &Cluster, ingresses: &[&Value], said: &[IpAddr]) -> 
     Ok(found)
 }
 
+/// The addresses of the gateway: those of the Services in front of the pods of some Gateways, beside these.
+pub async fn gateway<'a>(
+    cluster: &Cluster,
+    gateways: impl Iterator<Item = &'a Value>,
+    said: &[IpAddr],
+) -> Result<Addresses, Trouble> {
+    let mut found = Addresses {
+        known: said.iter().copied().collect(),
+        hint: ": that of the gateway is named with --gateway-address",
+        ..Addresses::default()
+    };
+    let mut homes: BTreeMap<&str, BTreeSet<Vec<(String, String)>>> = BTreeMap::new();
+    for gateway in gateways {
+        let pods: Vec<(String, String)> = see::entries(gateway, "/spec/selector")
+            .filter_map(|(label, value)| Some((label.clone(), value.as_str()?.to_owned())))
+            .collect();
+        homes
+            .entry(cluster::meta(gateway, "namespace"))
+            .or_default()
+            .insert(pods);
+    }
+    for (namespace, pods) in homes {
+        for service in cluster.all(&cluster::SERVICE, Some(namespace)).await? {
+            if pods.iter().any(|pods| fronts(&service, pods)) {
+                reached(&service, &mut found).await;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The addresses that a Service has from its load balancer.
+pub(crate) async fn balancer(service: &Value) -> Addresses {
+    let mut found = Addresses::default();
+    balancers(service, &mut found).await;
+    found
+}
+
 /// The addresses of a Service.
 async fn reached(service: &Value, into: &mut Addresses) {
     balancers(service, into).await;
@@ -178,7 +216,7 @@ pub async fn leads_to_gateway(
             )));
         }
     }
-    let mut all = lead(hosts, &gateway).await;
+    let mut all = lead(hosts, &gateway, None).await;
     all.retain(|_, leads| *leads != Leads::Away);
     Ok(all)
 }
@@ -203,18 +241,24 @@ async fn lookup(name: &str) -> Result<Vec<IpAddr>, String> {
 /// Names that are looked up at once.
 const AT_ONCE: usize = 32;
 
-/// Where each host leads; a wildcard is asked by a name under it.
-pub async fn lead(hosts: &BTreeSet<String>, to: &Addresses) -> BTreeMap<String, Leads> {
+/// Where each host leads; a wildcard is asked by a name under it. Where it is said what it should lead to `instead`, only
+/// what leads there is known to lead away: any other address may be one of `to` that nobody tells, such as that of a load
+/// balancer in front of ports of the nodes.
+pub async fn lead(
+    hosts: &BTreeSet<String>,
+    to: &Addresses,
+    instead: Option<&Addresses>,
+) -> BTreeMap<String, Leads> {
     let work = hosts.iter().map(|host| async move {
         let leads = match host.strip_prefix("*.") {
             Some(domain) if !domain.contains('*') => {
                 let one = format!("gradual-rollout-asks.{domain}");
-                under(judge(lookup(&one).await, to))
+                under(judge(lookup(&one).await, to, instead))
             }
             _ if host.contains('*') || host.starts_with('~') => {
                 Leads::Unknown("it stands for names that cannot be told".to_owned())
             }
-            _ => judge(lookup(host).await, to),
+            _ => judge(lookup(host).await, to, instead),
         };
         (host.clone(), leads)
     });
@@ -235,23 +279,30 @@ fn under(one: Leads) -> Leads {
     }
 }
 
-fn judge(found: Result<Vec<IpAddr>, String>, to: &Addresses) -> Leads {
+fn judge(found: Result<Vec<IpAddr>, String>, to: &Addresses, instead: Option<&Addresses>) -> Leads {
     let all = match found {
         Err(why) => return Leads::Unknown(why),
         Ok(all) if all.is_empty() => return Leads::Unknown("it has no address".to_owned()),
         Ok(all) => all,
     };
-    if let Some(ip) = all.into_iter().find(|ip| to.known.contains(ip)) {
-        return Leads::Nginx(ip);
+    if let Some(ip) = all.iter().find(|ip| to.known.contains(ip)) {
+        return Leads::Nginx(*ip);
     }
-    match to.unknown.iter().next() {
-        Some((name, why)) => {
-            Leads::Unknown(format!("the load balancer {name} could not be looked up: {why}"))
-        }
-        None if to.known.is_empty() => {
-            Leads::Unknown(format!("no address to compare with is known{}", to.hint))
-        }
+    if let Some((name, why)) = to.unknown.iter().next() {
+        return Leads::Unknown(format!("the load balancer {name} could not be looked up: {why}"));
+    }
+    if to.known.is_empty() {
+        return Leads::Unknown(format!("no address to compare with is known{}", to.hint));
+    }
+    let Some(instead) = instead else {
+        return Leads::Away;
+    };
+    match all.iter().find(|ip| !instead.known.contains(ip)) {
         None => Leads::Away,
+        Some(ip) => Leads::Unknown(format!(
+            "it leads to {ip}, which no object tells of either side{}",
+            instead.hint
+        )),
     }
 }
 
@@ -272,22 +323,48 @@ mod tests {
             .unknown
             .insert("lb.a.com".to_owned(), "no answer".to_owned());
         assert_eq!(
-            judge(Ok(vec![ip("10.0.0.1")]), &partly),
+            judge(Ok(vec![ip("10.0.0.1")]), &partly, None),
             Leads::Nginx(ip("10.0.0.1"))
         );
         assert_eq!(
-            judge(Ok(vec![ip("10.0.0.2"), ip("10.0.0.1")]), &nginx),
+            judge(Ok(vec![ip("10.0.0.2"), ip("10.0.0.1")]), &nginx, None),
             Leads::Nginx(ip("10.0.0.1"))
         );
-        assert_eq!(judge(Ok(vec![ip("10.0.0.2")]), &nginx), Leads::Away);
+        assert_eq!(judge(Ok(vec![ip("10.0.0.2")]), &nginx, None), Leads::Away);
         for unknown in [
-            judge(Ok(Vec::new()), &nginx),
-            judge(Err("x".into()), &nginx),
-            judge(Ok(vec![ip("::1")]), &Addresses::default()),
-            judge(Ok(vec![ip("10.0.0.2")]), &partly),
+            judge(Ok(Vec::new()), &nginx, None),
+            judge(Err("x".into()), &nginx, None),
+            judge(Ok(vec![ip("::1")]), &Addresses::default(), None),
+            judge(Ok(vec![ip("10.0.0.2")]), &partly, None),
             under(Leads::Away),
         ] {
             assert!(matches!(unknown, Leads::Unknown(_)));
+        }
+    }
+
+    #[test]
+    fn only_what_leads_to_the_gateway_alone_leads_away_from_an_nginx_behind_addresses_that_nobody_tells() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        // Nginx wrote those of its nodes on the Ingresses; the load balancer in front of them nobody tells.
+        let nginx = Addresses {
+            known: BTreeSet::from([ip("10.0.0.1")]),
+            ..Addresses::default()
+        };
+        let gateway = Addresses {
+            known: BTreeSet::from([ip("192.0.2.1"), ip("192.0.2.2")]),
+            ..Addresses::default()
+        };
+        let ask = |all: &[&str]| {
+            let all = all.iter().map(|text| ip(text)).collect();
+            judge(Ok(all), &nginx, Some(&gateway))
+        };
+        assert_eq!(ask(&["192.0.2.1", "192.0.2.2"]), Leads::Away);
+        assert_eq!(ask(&["192.0.2.1", "10.0.0.1"]), Leads::Nginx(ip("10.0.0.1")));
+        for unknown in [&["198.51.100.7"][..], &["192.0.2.1", "198.51.100.7"]] {
+            assert!(
+                matches!(ask(unknown), Leads::Unknown(why) if why.contains("198.51.100.7")),
+                "{unknown:?}"
+            );
         }
     }
 

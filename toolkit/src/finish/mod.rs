@@ -12,8 +12,9 @@ use crate::cluster::{self, Cluster, Kind, MANAGER, annotation, meta};
 use crate::finding::{self, Finding, Severity, plain};
 use crate::marks;
 use crate::place::Place;
-use crate::standing::{self, Standing, StandingArgs, State, health};
+use crate::standing::{self, Standing, StandingArgs, State};
 use crate::trouble::{End, Trouble};
+use crate::validate;
 use args::FinishArgs;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{Patch, PatchParams};
@@ -66,7 +67,7 @@ pub async fn run(args: &FinishArgs, place: &mut Place<'_>) -> Result<End, Troubl
     };
     let standing = Standing::of(&cluster, &of_all, &classes, None).await?;
     let mut findings = left(args, &standing, now);
-    findings.extend(health::check(&cluster, &standing).await?);
+    findings.extend(validate::findings(&cluster, &standing, place).await?);
     let told = controllers(args, &cluster, &home, &mut findings).await?;
     findings.extend(moving(&cluster, &told).await?);
     if findings

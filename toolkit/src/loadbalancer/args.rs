@@ -20,7 +20,9 @@ gateway's Service must have. Hosts, paths and bodies are passed on as they are, 
 the load balancer become an AuthorizationPolicy, or it is refused.
 
 Then move clients or DNS, and watch. Only with --release-address, in a later run, the Service becomes a NodePort: the
-provider may give its address to somebody else, so that step cannot be taken back for certain.
+provider may give its address to somebody else, so that step cannot be taken back for certain. It is not taken while a
+name leads to the address, or nobody knows: what may be accepted is RELEASE-NAME-LEADS-TO-BALANCER and
+RELEASE-NAME-UNKNOWN, which is also said of ports without a host.
 
 Examples:
   gradual-rollout migrate loadbalancer migrate minio -n ns-ada --domain s3.a.com --certificate ns-ada/s3-tls
@@ -61,6 +63,14 @@ pub struct MigrateArgs {
     /// The port of the nodes for a port [default: the one it has]; may be repeated
     #[arg(long, value_name = "PORT=NODEPORT", requires = "release_address")]
     pub nodeport: Vec<String>,
+    /// Give the address up although this was found; may be repeated, or a list by comma
+    #[arg(
+        long,
+        value_name = "CODE",
+        value_delimiter = ',',
+        requires = "release_address"
+    )]
+    pub accept: Vec<String>,
     /// Ask the API server whether it would take everything, and write nothing
     #[arg(long)]
     pub dry_run: bool,

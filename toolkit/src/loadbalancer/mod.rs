@@ -1,6 +1,7 @@
 //! `loadbalancer migrate` and `undo`: a Service's load balancer is replaced by the gateway, port by port.
 
 mod args;
+mod leaving;
 mod plan;
 mod service;
 mod undo;
@@ -10,6 +11,7 @@ pub(crate) use plan::{NAMESPACE, SERVICE};
 
 use crate::batch;
 use crate::cleanup::names::fronts;
+use crate::finding::{self, Finding};
 use crate::place::Place;
 use crate::put;
 use crate::secret;
@@ -170,6 +172,7 @@ async fn lost(plan: &Plan, service: &Value, place: &Place<'_>) -> Result<(), Tro
 }
 
 async fn migrate(args: &MigrateArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
+    let accepted = leaving::accepted(args)?;
     let service = find(place, &args.service).await?;
     let record_name = service::record_name(&args.service);
     let record = see::get(
@@ -218,6 +221,12 @@ async fn migrate(args: &MigrateArgs, place: &mut Place<'_>) -> Result<End, Troub
         )));
     }
     let release = release(args, &service, first)?;
+    if release.is_some() {
+        let findings = leaving::findings(&service, &plan, &accepted).await;
+        if !findings.is_empty() {
+            return stays(place, &service, &findings);
+        }
+    }
     let done = batch::apply(&place.client, &objects, args.dry_run).await;
     let mut changed = false;
     let mut done = done;
@@ -262,6 +271,21 @@ fn release(args: &MigrateArgs, service: &Value, first: bool) -> Result<Option<Va
         )));
     }
     service::release(service, &by_port("--nodeport", &args.nodeport)?).map(Some)
+}
+
+/// Tells why a Service keeps its address: nothing was written.
+fn stays(place: &mut Place<'_>, service: &Value, findings: &[Finding]) -> Result<End, Trouble> {
+    if place.json {
+        let whole = json!({
+            "service": see::place(Some(see::namespace(service)), see::name(service)),
+            "written": [], "released": false, "findings": findings,
+        });
+        batch::say(place, &whole, &[])?;
+    } else {
+        finding::write(place.err, findings)?;
+        writeln!(place.out, "{} keeps its address", see::object(service))?;
+    }
+    Ok(End::Refused)
 }
 
 fn report(

@@ -1,6 +1,7 @@
 //! Certificates: issuers that can grant them, names, ends, and who renews them.
 
 use super::code;
+use super::controller::Controller;
 use super::picture::Picture;
 use crate::finding::Finding;
 use crate::see::{self, items, text};
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Looks at issuers, Certificates and the Secrets of Ingresses and Gateways.
 pub(super) fn check(
     picture: &Picture,
-    ingresses: &[&Value],
+    (controllers, ingresses): (&[Controller<'_>], &[&Value]),
     classes: &BTreeSet<String>,
     soon: SignedDuration,
     found: &mut Vec<Finding>,
@@ -27,7 +28,7 @@ pub(super) fn check(
     for certificate in picture.of("Certificate") {
         one(picture, certificate, found);
     }
-    used(picture, ingresses, soon, found);
+    used(picture, (controllers, ingresses), soon, found);
 }
 
 /// The solvers of an ACME issuer.
@@ -125,12 +126,30 @@ fn solver<'a>(issuer: &'a Value, certificate: &Value, name: &str) -> Option<&'a 
     best.map(|(_, solver)| solver)
 }
 
-/// The Secrets that Ingresses and Gateways name, each with the hosts it is used for.
-fn used(picture: &Picture, ingresses: &[&Value], soon: SignedDuration, found: &mut Vec<Finding>) {
+/// The Secrets that Ingresses, Gateways and controllers name, each with the hosts it is used for.
+fn used(
+    picture: &Picture,
+    (controllers, ingresses): (&[Controller<'_>], &[&Value]),
+    soon: SignedDuration,
+    found: &mut Vec<Finding>,
+) {
     let Some(secrets) = &picture.secrets else {
         return;
     };
     let mut hosts: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    let usual: BTreeSet<(&str, &str)> = controllers
+        .iter()
+        .filter_map(|controller| controller.named("default-ssl-certificate"))
+        // That one is not there is told of the controller.
+        .filter(|(namespace, name)| secrets.contains_key(&((*namespace).to_owned(), (*name).to_owned())))
+        .collect();
+    for (namespace, name) in &usual {
+        hosts.insert(((*namespace).to_owned(), (*name).to_owned()), BTreeSet::new());
+    }
+    // Of several it is not known which serves a host.
+    let usual = usual
+        .first()
+        .filter(|_| usual.len() == 1 && controllers.len() == 1);
     let mut use_for = |namespace: &str, secret: &str, names: Vec<&str>| {
         let known = hosts
             .entry((namespace.to_owned(), secret.to_owned()))
@@ -139,9 +158,11 @@ fn used(picture: &Picture, ingresses: &[&Value], soon: SignedDuration, found: &m
     };
     for ingress in ingresses {
         for tls in items(ingress, "/spec/tls") {
+            let names = items(tls, "/hosts").filter_map(Value::as_str).collect();
             if let Some(secret) = text(tls, "/secretName").filter(|name| !name.is_empty()) {
-                let names = items(tls, "/hosts").filter_map(Value::as_str).collect();
                 use_for(see::namespace(ingress), secret, names);
+            } else if let Some((namespace, name)) = usual {
+                use_for(namespace, name, names);
             }
         }
     }

@@ -8,6 +8,7 @@ use crate::trouble::Trouble;
 use gradual_rollout_migration::convert::{Options, convert};
 use gradual_rollout_migration::input::{self, Source};
 use gradual_rollout_migration::report::{Code, Outcome};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The kinds that a conversion reads.
@@ -21,9 +22,13 @@ const READ: &[&str] = &[
     "DaemonSet",
 ];
 
-/// Converts everything, and tells what is refused and what is approximated, by code.
-pub(super) fn check(picture: &Picture, options: &Options, found: &mut Vec<Finding>) -> Result<(), Trouble> {
-    let objects: Vec<&serde_json::Value> = READ.iter().flat_map(|kind| picture.of(kind)).collect();
+/// Converts everything, and tells what is refused and what is approximated, by code. What would be written.
+pub(super) fn check(
+    picture: &Picture,
+    options: &Options,
+    found: &mut Vec<Finding>,
+) -> Result<Vec<Value>, Trouble> {
+    let objects: Vec<&Value> = READ.iter().flat_map(|kind| picture.of(kind)).collect();
     let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects});
     let inventory = input::read(&[Source {
         name: "the cluster".to_owned(),
@@ -76,5 +81,5 @@ pub(super) fn check(picture: &Picture, options: &Options, found: &mut Vec<Findin
         );
         found.push(finding);
     }
-    Ok(())
+    Ok(conversion.objects)
 }

@@ -5,7 +5,7 @@ use super::controller::Controller;
 use super::picture::{Key, Picture};
 use crate::finding::Finding;
 use crate::see::{self, annotation, items, label, text};
-use gradual_rollout_migration::input::Snippets;
+use gradual_rollout_migration::input;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,11 +42,9 @@ pub(super) fn check(
         found.push(code::EXTERNAL_DNS.at(see::object(workload), "it runs with --source=ingress"));
     }
     let mut groups: BTreeMap<(&'static str, String), (Code, Vec<String>)> = BTreeMap::new();
-    let snippets_allowed = controllers
-        .iter()
-        .any(|controller| controller.snippets(picture) != Snippets::Inert);
+    let snippets = Snippets::of(picture, controllers);
     for ingress in ingresses {
-        for (code, reason) in peculiar(ingress, prefix, snippets_allowed || controllers.is_empty()) {
+        for (code, reason) in peculiar(ingress, prefix, &snippets) {
             let group = groups
                 .entry((code.name, reason))
                 .or_insert_with(|| (code, Vec::new()));
@@ -181,8 +179,66 @@ pub(super) fn ready_services(picture: &Picture) -> BTreeSet<Key> {
         .collect()
 }
 
+/// What becomes of snippets, at the controller that takes most of them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Snippets {
+    /// None is read.
+    Ignored,
+    /// They are allowed, and riskier than the level that is: an Ingress with one is refused.
+    TooRisky(String),
+    /// They work.
+    Read,
+}
+
+impl Snippets {
+    fn of(picture: &Picture, controllers: &[Controller<'_>]) -> Self {
+        let one = |controller: &Controller<'_>| {
+            let config = controller.settings(picture, "configmap");
+            let says = |key: &str| config.and_then(|config| text(config, &format!("/data/{key}")));
+            if controller.snippets(picture) == input::Snippets::Inert {
+                return Self::Ignored;
+            }
+            let level = says("annotations-risk-level").unwrap_or(usual_risk(controller));
+            if level.eq_ignore_ascii_case("Critical") {
+                Self::Read
+            } else {
+                Self::TooRisky(level.to_owned())
+            }
+        };
+        // Of a controller that is not seen nothing is known.
+        controllers.iter().map(one).max().unwrap_or(Self::Read)
+    }
+
+    /// Why a snippet has no effect; none where it has.
+    fn inert(&self) -> Option<String> {
+        match self {
+            Self::Ignored => Some(String::new()),
+            Self::TooRisky(level) => Some(format!(
+                " (allow-snippet-annotations is on, and annotations-risk-level is {level}, which they are over: nginx refuses the Ingress)"
+            )),
+            Self::Read => None,
+        }
+    }
+}
+
+/// The level of risk that a controller takes where nothing says it: High since 1.12, and before that, or where its image
+/// does not tell, every one.
+fn usual_risk(controller: &Controller<'_>) -> &'static str {
+    let version = |image: &str| -> Option<(u32, u32)> {
+        let (_, tag) = image.split('@').next()?.rsplit_once(':')?;
+        let mut parts = tag.trim_start_matches('v').split('.');
+        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    };
+    let new = items(controller.object, "/spec/template/spec/containers")
+        .filter_map(|container| text(container, "/image"))
+        .filter(|image| image.contains("ingress-nginx"))
+        .filter_map(version)
+        .any(|version| version >= (1, 12));
+    if new { "High" } else { "Critical" }
+}
+
 /// What is special about an Ingress, by the annotation that makes it so.
-fn peculiar(ingress: &Value, prefix: &str, snippets_allowed: bool) -> Vec<(Code, String)> {
+fn peculiar(ingress: &Value, prefix: &str, snippets: &Snippets) -> Vec<(Code, String)> {
     let mut all = Vec::new();
     let given =
         |name: &str| annotation(ingress, &format!("{prefix}/{name}")).filter(|value| !value.is_empty());
@@ -214,8 +270,10 @@ fn peculiar(ingress: &Value, prefix: &str, snippets_allowed: bool) -> Vec<(Code,
         "auth-snippet",
         "modsecurity-snippet",
     ] {
-        if given(name).is_some() && !snippets_allowed {
-            all.push((code::SNIPPET_INERT, name.to_owned()));
+        if given(name).is_some()
+            && let Some(why) = snippets.inert()
+        {
+            all.push((code::SNIPPET_INERT, format!("{name}{why}")));
         }
     }
     let tools = [

@@ -12,6 +12,7 @@ mod istio;
 mod nginx;
 pub(crate) mod picture;
 mod platform;
+mod quota;
 mod report;
 mod rights;
 
@@ -204,13 +205,14 @@ fn look(
     };
     platform::cluster(picture, &mut found);
     nginx::check(picture, &controllers, &mut found);
-    conversion::check(picture, options, &mut found)?;
+    let converted = conversion::check(picture, options, &mut found)?;
     ingress::check(picture, &controllers, &ingresses, &mut found);
     istio::check(picture, &classes, &mut found);
     gateway::check(picture, &controllers, &hosts, options, &mut found);
     let soon = SignedDuration::from_hours(24 * i64::from(args.expires_within));
-    certificates::check(picture, &ingresses, &classes, soon, &mut found);
+    certificates::check(picture, (&controllers, &ingresses), &classes, soon, &mut found);
     platform::controllers(picture, &platform, &mut found);
     platform::tenants(picture, &platform, &mut found);
+    quota::check(picture, &converted, options, &mut found);
     Ok(found)
 }

@@ -64,6 +64,9 @@ const FLAGS: &[&str] = &[
     "watch-ingress-without-class",
 ];
 
+/// Flags that are on unless they are turned off, or were off in versions that still run: each value says something.
+const EITHER_WAY: &[&str] = &["deep-inspect", "enable-annotation-validation"];
+
 /// Looks at each controller.
 pub(super) fn check(picture: &Picture, controllers: &[Controller<'_>], found: &mut Vec<Finding>) {
     if controllers.is_empty() && picture.sees("Deployment") && picture.sees("DaemonSet") {
@@ -114,7 +117,10 @@ fn flags(picture: &Picture, controller: &Controller<'_>, found: &mut Vec<Finding
         found.push(code::NGINX_SYNC_SLOW.at(&object, format!("--sync-rate-limit={rate}")));
     }
     for flag in FLAGS {
-        if let Some(value) = controller.flag(flag).filter(|value| *value != "false") {
+        if let Some(value) = controller
+            .flag(flag)
+            .filter(|value| *value != "false" || EITHER_WAY.contains(flag))
+        {
             found.push(code::NGINX_SETTING.at(&object, format!("--{flag}={value}")));
         }
     }

@@ -153,7 +153,6 @@ pub(super) fn tenants(picture: &Picture, platform: &Platform<'_>, found: &mut Ve
         if let Some(known) = open.get_mut(see::namespace(quota)).filter(|_| closed) {
             *known = false;
         }
-        spent(picture, quota, found);
     }
     let open: Vec<String> = open
         .into_iter()
@@ -163,37 +162,6 @@ pub(super) fn tenants(picture: &Picture, platform: &Platform<'_>, found: &mut Ve
     if !open.is_empty() && picture.sees("ResourceQuota") {
         let says = format!("{} namespaces: {}", open.len(), super::ingress::named(&open));
         found.push(code::QUOTA_OPEN.at("tenants", says));
-    }
-}
-
-/// What is written into a tenant's namespace, by the names that quotas have for it: at most one VirtualService for each
-/// host of its Ingresses.
-fn spent(picture: &Picture, quota: &Value, found: &mut Vec<Finding>) {
-    const COUNTED: &str = "count/virtualservices.networking.istio.io";
-    let Some(limit) = entries(quota, "/spec/hard")
-        .find(|(name, _)| *name == COUNTED)
-        .and_then(|(_, limit)| quantity(limit.as_str()?))
-    else {
-        return;
-    };
-    let used = entries(quota, "/status/used")
-        .find(|(name, _)| *name == COUNTED)
-        .and_then(|(_, used)| quantity(used.as_str()?))
-        .unwrap_or_default();
-    let ours = picture
-        .of("Ingress")
-        .iter()
-        .filter(|ingress| see::namespace(ingress) == see::namespace(quota));
-    let hosts: std::collections::BTreeSet<&str> = ours
-        .flat_map(|ingress| items(ingress, "/spec/rules"))
-        .filter_map(|rule| text(rule, "/host"))
-        .collect();
-    let needed = u32::try_from(hosts.len()).map_or(f64::INFINITY, f64::from);
-    if used + needed > limit {
-        found.push(code::QUOTA_SPENT.at(
-            see::object(quota),
-            format!("{COUNTED}: {used} of {limit} are used, {needed} more are needed"),
-        ));
     }
 }
 

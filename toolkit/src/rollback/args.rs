@@ -12,18 +12,24 @@ gateway goes back to 0 (a GradualRollout is told, and waited for); controllers m
 were cleaned up come back from the backup, and nginx gets time to serve them; marks are taken off; then the hosts are
 closed at the Gateway, and routes, policies, rules and copies of certificates that nothing uses any more are deleted.
 While a name leads to the gateway nothing is closed: nginx serves it again by then, so move it back and ask again. A
-block on new Ingresses stays (see unblock); where it would refuse those that come back, nothing is undone.
+block on new Ingresses stays unless --all --unblock takes it away first; where it would refuse those that come back,
+nothing is undone. With --all goes what was accepted of Ingresses (ConfigMap gradual-rollout-accepted), too.
 
 Examples:
   gradual-rollout migrate rollback -n ns-a --dry-run
   gradual-rollout migrate rollback -n ns-a --dir before-istio
   gradual-rollout migrate rollback --ingress ns-a/shop
   gradual-rollout migrate rollback --all --dir before-istio
+  gradual-rollout migrate rollback --all --dir before-istio --unblock
   gradual-rollout migrate rollback -n ns-a --accept ROLLBACK-NAME-LEADS-TO-GATEWAY
 
 Exit codes:
   0 all of it is undone · 3 nothing is, the message says why · 4 some of it is, the report names the rest
   64 a flag or the folder is wrong · 69 the cluster cannot be reached · 75 the traffic did not come back in time")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own, and any of them go together"
+)]
 pub struct RollbackArgs {
     /// What was made of this Ingress; may be repeated, or a list by comma
     #[arg(long, value_name = "NAMESPACE/NAME", value_delimiter = ',')]
@@ -31,6 +37,9 @@ pub struct RollbackArgs {
     /// Everything
     #[arg(long, conflicts_with = "ingress")]
     pub all: bool,
+    /// Take the block on new Ingresses away first
+    #[arg(long, requires = "all")]
+    pub unblock: bool,
     /// This Ingress need not come back; may be repeated, or a list by comma. `orphans` stands for all that somebody else
     /// than cleanup deleted and that the backup does not have
     #[arg(long, value_name = "NAMESPACE/NAME|orphans", value_delimiter = ',')]

@@ -16,20 +16,26 @@ pub mod traffic;
 pub mod trial;
 
 use crate::apply::live::{Live, MADE};
+use crate::apply::remembered;
 use crate::apply::run::{Became, Line};
 use crate::backup::folder::{Folder, Manifest};
 use crate::backup::open::open;
+use crate::block;
 use crate::cluster::{self, Cluster, meta};
 use crate::convert::args::key;
 use crate::finding::{Finding, Severity, plain};
 use crate::finish;
+use crate::marks;
 use crate::pace::{Pace, paced};
 use crate::place::Place;
+use crate::put;
 use crate::restore;
+use crate::see;
 use crate::shadow;
 use crate::trouble::{End, Trouble};
 use args::RollbackArgs;
 use gradual_rollout_migration::input::Key;
+use kube::Client;
 use plan::{Undo, Wanted};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -44,6 +50,8 @@ struct Ready {
     steps: Vec<restore::plan::Step>,
     /// What controllers are told, and the record that goes.
     switches: Vec<(&'static str, String)>,
+    /// The block on new Ingresses, where it is to go.
+    block: Vec<(see::Kind, Value)>,
 }
 
 /// Undoes what was asked.
@@ -53,7 +61,11 @@ pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trou
     let pace = Pace::new(args.rate);
     let mut findings = ready.undo.findings.clone();
     let switched = !ready.switches.is_empty();
-    let tried = trial::findings(&place.client, &ready.cluster, &pace, &ready.steps, switched).await;
+    let mut tried = trial::findings(&place.client, &ready.cluster, &pace, &ready.steps, switched).await;
+    if args.unblock {
+        // It goes before anything comes back.
+        tried.retain(|finding| !trial::OF_BLOCKS.contains(&finding.code));
+    }
     let refused = tried.iter().any(|finding| finding.severity == Severity::Blocker);
     findings.extend(tried);
     if args.dry_run {
@@ -107,6 +119,13 @@ async fn look(args: &RollbackArgs, place: &Place<'_>) -> Result<Ready, Trouble> 
     let ingresses: BTreeMap<_, _> = ingresses.into_iter().map(keyed).collect();
     let live = Live::read(&cluster, &gateway_namespace).await?;
     let mut undo = plan::make(args, &wanted, &ingresses, &live);
+    if matches!(wanted, Wanted::All) {
+        // What was accepted of Ingresses is nobody's word any more.
+        let record = remembered::read(&cluster, &gateway_namespace).await?;
+        let record = record.filter(marks::ours);
+        undo.deleted
+            .extend(record.map(|record| (cluster::CONFIG_MAP, record)));
+    }
     let backup = backup(args, &cluster).await?;
     undo.missing.extend(back::kept(backup.as_ref(), &undo.orphans)?);
     known(&wanted, &undo, &ingresses, &cluster).await?;
@@ -118,12 +137,18 @@ async fn look(args: &RollbackArgs, place: &Place<'_>) -> Result<Ready, Trouble> 
         Wanted::All => finish::undoing(&cluster).await?,
         Wanted::Namespace(_) | Wanted::Ingresses(_) => Vec::new(),
     };
+    let block = if args.unblock {
+        block::standing(place).await?
+    } else {
+        Vec::new()
+    };
     Ok(Ready {
         wanted,
         cluster,
         undo,
         steps,
         switches,
+        block,
     })
 }
 
@@ -140,13 +165,19 @@ async fn undo(
     for told in traffic::back(cluster, &undo.namespaces, Duration::from_secs(args.wait), place).await? {
         lines.push(written(format!("GradualRollout {told}"), "back to 0"));
     }
+    if !lift(&place.client, &ready.block, lines).await {
+        findings.push(halted(
+            "the block on new Ingresses could not be taken away, and would refuse them",
+        ));
+        return Ok(());
+    }
     if matches!(ready.wanted, Wanted::All) {
         lines.extend(finish::undo(cluster, args.wait, place).await?);
     }
     if !ready.steps.is_empty() {
         if bring_back(pace, cluster, &ready.steps, lines, findings, place).await {
             // Their hosts are still served by the gateway, and stay so.
-            findings.push(halted());
+            findings.push(halted("not every Ingress that was cleaned up came back"));
             return Ok(());
         }
         let back: Vec<String> = ready.steps.iter().map(restore::plan::Step::object).collect();
@@ -165,6 +196,10 @@ async fn undo(
         .any(|finding| finding.severity == Severity::Blocker);
     findings.extend(leading);
     if lead {
+        return Ok(());
+    }
+    if let Some(again) = traffic::again(cluster, &undo.namespaces).await? {
+        findings.push(again);
         return Ok(());
     }
     let closed = run::close(cluster, pace, undo).await;
@@ -227,13 +262,31 @@ fn written(object: String, action: &'static str) -> Line {
     }
 }
 
-fn halted() -> Finding {
+/// Takes the block away: nothing that comes back is refused by it. Whether it is gone.
+async fn lift(client: &Client, block: &[(see::Kind, Value)], lines: &mut Vec<Line>) -> bool {
+    for (kind, object) in block {
+        let name = see::object(object);
+        match put::delete(client, *kind, object).await {
+            Ok(_) => lines.push(written(name, "delete")),
+            Err(trouble) => {
+                lines.push(Line {
+                    result: Became::Failed,
+                    message: trouble.to_string(),
+                    ..written(name, "delete")
+                });
+                return false;
+            }
+        }
+    }
+    true
+}
+
+fn halted(why: &str) -> Finding {
     Finding {
         code: "ROLLBACK-HALTED",
         severity: Severity::Blocker,
         object: "rollback".to_owned(),
-        message: "not every Ingress that was cleaned up came back, so nothing was closed at the gateway"
-            .to_owned(),
+        message: format!("{why}, so nothing was closed at the gateway"),
         remedy: "mend what is said of them, and ask again".to_owned(),
     }
 }

@@ -9,6 +9,7 @@ use crate::apply::select::{object, shown};
 use crate::cluster;
 use crate::finding::{self, Finding, Severity, plain};
 use crate::place::Place;
+use crate::see;
 use crate::trouble::{End, Trouble};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -26,6 +27,12 @@ pub(super) async fn would(
     lines.extend(
         told.iter()
             .map(|told| written(format!("GradualRollout {told}"), "back to 0")),
+    );
+    lines.extend(
+        ready
+            .block
+            .iter()
+            .map(|(_, object)| written(see::object(object), "delete")),
     );
     lines.extend(
         ready

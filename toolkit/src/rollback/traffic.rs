@@ -1,7 +1,9 @@
 //! The share that nginx sends to the gateway, and bringing it back to 0.
 
 use crate::apply::live::texts;
+use crate::apply::select::shown;
 use crate::cluster::{self, Cluster, annotation, meta};
+use crate::finding::{Finding, Severity};
 use crate::marks;
 use crate::place::Place;
 use crate::trouble::Trouble;
@@ -41,18 +43,19 @@ fn splits(ingress: &Value) -> bool {
     })
 }
 
-/// Brings it back, and waits until it is.
+/// Brings it back, and waits until it is. Rollouts that send nothing by now are told as well: one that stands at 0 would
+/// raise while it is undone.
 pub async fn back(
     cluster: &Cluster,
     namespaces: &BTreeSet<String>,
     wait: Duration,
     place: &mut Place<'_>,
 ) -> Result<Vec<String>, Trouble> {
+    let told = tell(cluster, namespaces, (place.now)()).await?;
     let splitting_now = splitting(cluster, namespaces).await?;
     if splitting_now.is_empty() {
-        return Ok(Vec::new());
+        return Ok(told);
     }
-    let told = tell(cluster, namespaces, (place.now)()).await?;
     if told.is_empty() {
         return Err(nobody(&splitting_now));
     }
@@ -79,6 +82,22 @@ pub async fn back(
     }
 }
 
+/// That nginx sends a share again: a raise that was under way when its rollout was told came through meanwhile, or
+/// somebody raised by hand.
+pub async fn again(cluster: &Cluster, namespaces: &BTreeSet<String>) -> Result<Option<Finding>, Trouble> {
+    let splitting = splitting(cluster, namespaces).await?;
+    Ok((!splitting.is_empty()).then(|| Finding {
+        code: "ROLLBACK-SHARE-AGAIN",
+        severity: Severity::Blocker,
+        object: "rollback".to_owned(),
+        message: format!(
+            "nginx sends requests to the gateway again, by {}, so nothing was closed there",
+            shown(&splitting)
+        ),
+        remedy: "look at gradual-rollout status, and ask again: it is brought back first".to_owned(),
+    }))
+}
+
 /// Every rollout that splits Ingresses of some namespaces, with the components that do.
 async fn sending(
     cluster: &Cluster,
@@ -95,15 +114,12 @@ async fn sending(
 /// What [`back`] would tell, as `namespace/name`; refused as it is there where nobody could be told.
 pub async fn telling(cluster: &Cluster, namespaces: &BTreeSet<String>) -> Result<Vec<String>, Trouble> {
     let splitting = splitting(cluster, namespaces).await?;
-    if splitting.is_empty() {
-        return Ok(Vec::new());
-    }
     let told: Vec<String> = sending(cluster, namespaces)
         .await?
         .iter()
         .map(|(rollout, _)| format!("{}/{}", meta(rollout, "namespace"), meta(rollout, "name")))
         .collect();
-    if told.is_empty() {
+    if told.is_empty() && !splitting.is_empty() {
         return Err(nobody(&splitting));
     }
     Ok(told)

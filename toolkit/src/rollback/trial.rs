@@ -16,8 +16,10 @@ use futures::StreamExt as _;
 use kube::Client;
 
 /// What lifts a block.
-const LIFT: &str =
-    "gradual-rollout migrate block --mode warn, or take it away: gradual-rollout migrate unblock";
+const LIFT: &str = "gradual-rollout migrate block --mode warn, or take it away: gradual-rollout migrate unblock, or rollback --all --unblock";
+
+/// What is said of a block that stands; nothing of it is the case where the block goes first.
+pub const OF_BLOCKS: [&str; 2] = ["ROLLBACK-BLOCKED", "ROLLBACK-BLOCK-STANDS"];
 
 /// Webhooks that have effects beside their answer cannot be tried, which says nothing about the write.
 const UNTRIABLE: &str = "does not support dry run";

@@ -40,6 +40,10 @@ pub struct Shape {
     /// A further namespace whose pods may call the tenant's; may be repeated. Those of ingress-nginx always may
     #[arg(long, value_name = "NAMESPACE")]
     pub allow_namespace: Vec<String>,
+    /// Addresses that may call the tenant's pods, where nginx's or the gateway's pods are in the network of their nodes;
+    /// may be repeated, or a list by comma
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub allow_cidr: Vec<String>,
     /// There are sidecars: write a policy for them too
     #[arg(long)]
     pub mesh: bool,
@@ -51,10 +55,13 @@ pub struct Shape {
 Writes, in this order: the namespace if it is not there, a copy of the certificate in the gateway's namespace, a
 ResourceQuota without load balancers, a NetworkPolicy that lets in the tenant's own pods, the gateway's and those of
 ingress-nginx, with --mesh an AuthorizationPolicy, and the Gateway NAME-gateway, whose hosts only VirtualServices of the
-tenant may use. Refuses hosts that another namespace has. Without a certificate the hosts are served in clear.
+tenant may use. Refuses hosts that another namespace has. Without a certificate the hosts are served in clear. Where the
+pods of nginx or of the gateway are in the network of their nodes (hostNetwork) most networks do not know them by their
+labels: then the addresses that they call from have to be named with --allow-cidr.
 
 Examples:
   gradual-rollout migrate tenant create ada --domain cloud.sealos.io --certificate ns-ada/ada-tls
+  gradual-rollout migrate tenant create ada --domain cloud.sealos.io --allow-cidr 10.0.0.0/24
   gradual-rollout migrate tenant create ada --host shop.example.com --dry-run
 
 Exit codes:
@@ -74,8 +81,9 @@ pub struct CreateArgs {
 #[command(after_help = "\
 Compares what is in the cluster with what `create` would write, the copy of the certificate with its source, and looks
 for others that use the tenant's hosts. With --request it asks the network itself: a pod in another namespace must not
-reach a Service of the tenant, while a pod in the tenant's own namespace does. Both pods are deleted afterwards. Without
-it nothing is written, and whether the tenant is isolated stays open: that is said, and is no 0.
+reach a Service of the tenant, while it does reach the one of --control, and a pod in the tenant's own namespace reaches
+the tenant's. Both ask by address, and are deleted afterwards. Without --request nothing is written, and whether the
+tenant is isolated stays open: that is said, and is no 0.
 
 Examples:
   gradual-rollout migrate tenant check ada --domain cloud.sealos.io
@@ -102,6 +110,14 @@ pub struct CheckArgs {
     /// The Service and port that are tried [default: the first with a ready endpoint]
     #[arg(long, value_name = "NAME:PORT", requires = "request")]
     pub service: Option<String>,
+    /// A Service and port that pods of --from reach: without that, not reaching the tenant would say nothing
+    #[arg(
+        long,
+        value_name = "NAMESPACE/NAME:PORT",
+        default_value = "default/kubernetes:443",
+        requires = "request"
+    )]
+    pub control: String,
     /// The image of the pods; it must have nc
     #[arg(
         long,

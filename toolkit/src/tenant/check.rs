@@ -1,7 +1,7 @@
 //! Whether a tenant is as it was made, and whether others can reach it.
 
 use super::objects::Tenant;
-use super::{CheckArgs, completed, request, rivals};
+use super::{CheckArgs, Completed, completed, request, rivals};
 use crate::finding::{self, Finding, Severity};
 use crate::place::Place;
 use crate::see::{self, Kind, kinds};
@@ -20,8 +20,12 @@ fn finding(code: &'static str, severity: Severity, object: String, message: Stri
 
 /// Looks, and asks the network where that is wanted.
 pub(super) async fn run(args: &CheckArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
-    let (tenant, copy) = completed(&args.shape, place).await?;
-    let mut found = Vec::new();
+    let Completed {
+        tenant,
+        copy,
+        shut_out,
+    } = completed(&args.shape, place).await?;
+    let mut found: Vec<Finding> = shut_out.into_iter().collect();
     if let Some(wanted) = &copy {
         certificate(wanted, place, &mut found).await?;
     } else if tenant.secret.is_none() {
@@ -196,6 +200,17 @@ async fn asked(
             object,
             "not even a pod of the tenant reached it, so nothing is known of others".to_owned(),
             "name a Service and port that answer, with --service",
+        ));
+    } else if !outcome.other_reaches {
+        found.push(finding(
+            "TENANT-UNTOLD",
+            Severity::Blocker,
+            object,
+            format!(
+                "a pod in namespace {} did not reach it, nor {}, which it must: it may be kept from everything, so nothing is known",
+                args.from, args.control
+            ),
+            "ask from a namespace whose pods get out, with --from, or name a Service that they reach, with --control",
         ));
     }
     Ok(())

@@ -3,12 +3,14 @@
 
 mod args;
 mod check;
+mod network;
 mod objects;
 mod request;
 
 pub use args::{CheckArgs, CreateArgs, DeleteArgs, Shape, TenantVerb};
 
 use crate::batch;
+use crate::finding::Finding;
 use crate::place::Place;
 use crate::preflight::certificate::Certificate;
 use crate::preflight::controller;
@@ -16,8 +18,10 @@ use crate::preflight::picture::Picture;
 use crate::secret;
 use crate::see::{self, items, kinds, text};
 use crate::trouble::{End, Trouble};
-use objects::{TENANT, Tenant};
+use gradual_rollout_migration::rules;
+use objects::{TENANT, Tenant, gateway_name};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Does what was typed.
 pub async fn run(verb: &TenantVerb, place: &mut Place<'_>) -> Result<End, Trouble> {
@@ -63,8 +67,12 @@ fn is_host(text: &str) -> bool {
 /// What was typed, as far as it can be known without the cluster.
 fn tenant(shape: &Shape) -> Result<Tenant, Trouble> {
     let namespace = format!("ns-{}", shape.name);
-    if !is_label(&shape.name) || !is_label(&namespace) {
-        let why = "it must be lower case letters, digits and dashes, at most 60";
+    // The longest of its names is its Gateway's, and Istio takes none over 63.
+    if ![&shape.name, &namespace, &gateway_name(&shape.name)]
+        .into_iter()
+        .all(|name| is_label(name))
+    {
+        let why = "it must be lower case letters, digits and dashes, at most 55";
         return Err(Trouble::Usage(format!("tenant {:?}: {why}", shape.name)));
     }
     let mut hosts = shape.host.clone();
@@ -72,6 +80,9 @@ fn tenant(shape: &Shape) -> Result<Tenant, Trouble> {
         hosts.push(format!("{}.{domain}", shape.name));
         hosts.push(format!("*.{}.{domain}", shape.name));
     }
+    // One that was named twice is one.
+    let mut known = BTreeSet::new();
+    hosts.retain(|host| known.insert(host.clone()));
     if hosts.is_empty() {
         return Err(Trouble::Usage(
             "a tenant needs hosts: give --domain, or --host".to_owned(),
@@ -89,6 +100,11 @@ fn tenant(shape: &Shape) -> Result<Tenant, Trouble> {
             .ok_or_else(|| Trouble::Usage(format!("--gateway-selector {pair:?} is not LABEL=VALUE")))?;
         selector.push((label.to_owned(), value.to_owned()));
     }
+    if let Some(wrong) = shape.allow_cidr.iter().find(|cidr| !network::is_block(cidr)) {
+        return Err(Trouble::Usage(format!(
+            "--allow-cidr {wrong:?} is no block of addresses, such as 10.0.0.0/24"
+        )));
+    }
     Ok(Tenant {
         name: shape.name.clone(),
         namespace,
@@ -97,16 +113,27 @@ fn tenant(shape: &Shape) -> Result<Tenant, Trouble> {
         gateway_selector: selector,
         secret: None,
         callers: shape.allow_namespace.clone(),
+        addresses: shape.allow_cidr.clone(),
         mesh: shape.mesh,
     })
 }
 
+/// A tenant, and what the cluster says of it.
+struct Completed {
+    tenant: Tenant,
+    /// The certificate, as it is copied.
+    copy: Option<Value>,
+    /// That nginx or the gateway would be shut out.
+    shut_out: Option<Finding>,
+}
+
 /// Adds what only the cluster knows: the namespaces of ingress-nginx, which serves the tenant until the end, and the
 /// certificate.
-async fn completed(shape: &Shape, place: &Place<'_>) -> Result<(Tenant, Option<Value>), Trouble> {
+async fn completed(shape: &Shape, place: &Place<'_>) -> Result<Completed, Trouble> {
     let mut tenant = tenant(shape)?;
-    let wanted = [kinds::DEPLOYMENT, kinds::DAEMON_SET];
+    let wanted = [kinds::DEPLOYMENT, kinds::DAEMON_SET, kinds::NODE];
     let picture = Picture::only(&place.client, (place.now)(), &wanted).await?;
+    let shut_out = network::shut_out(&tenant, &picture);
     for controller in controller::controllers(&picture) {
         let namespace = see::namespace(controller.object).to_owned();
         if !tenant.callers.contains(&namespace) {
@@ -114,6 +141,20 @@ async fn completed(shape: &Shape, place: &Place<'_>) -> Result<(Tenant, Option<V
         }
     }
     tenant.callers.sort();
+    let copy = certificate(shape, &mut tenant, place).await?;
+    Ok(Completed {
+        tenant,
+        copy,
+        shut_out,
+    })
+}
+
+/// The certificate of a tenant, as it is copied; none where it is where the gateway reads it, or there is none.
+async fn certificate(
+    shape: &Shape,
+    tenant: &mut Tenant,
+    place: &Place<'_>,
+) -> Result<Option<Value>, Trouble> {
     let gateways = tenant.gateway_namespace.clone();
     if let Some(certificate) = &shape.certificate {
         let (namespace, name) = certificate
@@ -123,11 +164,11 @@ async fn completed(shape: &Shape, place: &Place<'_>) -> Result<(Tenant, Option<V
         let source = source.ok_or_else(|| Trouble::Refused(format!("there is no Secret {certificate}")))?;
         if namespace == gateways {
             tenant.secret = Some(name.to_owned());
-            return Ok((tenant, None));
+            return Ok(None);
         }
         tenant.secret = Some(tenant.secret_name());
         let copy = secret::copy(&source, &gateways, &tenant.secret_name(), &tenant.labels());
-        return Ok((tenant, Some(copy)));
+        return Ok(Some(copy));
     }
     let usual = tenant.secret_name();
     if see::get(&place.client, kinds::SECRET, Some(&gateways), &usual)
@@ -136,7 +177,7 @@ async fn completed(shape: &Shape, place: &Place<'_>) -> Result<(Tenant, Option<V
     {
         tenant.secret = Some(usual);
     }
-    Ok((tenant, None))
+    Ok(None)
 }
 
 /// Who else has the tenant's hosts: Ingresses, VirtualServices and Gateways of other namespaces.
@@ -246,7 +287,17 @@ fn warnings(args: &CreateArgs, tenant: &Tenant, copy: Option<&Value>) -> Result<
 }
 
 async fn create(args: &CreateArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
-    let (tenant, copy) = completed(&args.shape, place).await?;
+    let Completed {
+        tenant,
+        copy,
+        shut_out,
+    } = completed(&args.shape, place).await?;
+    if let Some(finding) = shut_out {
+        return Err(Trouble::Refused(format!(
+            "{}: {}: {}; {}",
+            finding.code, finding.object, finding.message, finding.remedy
+        )));
+    }
     let rivals = rivals(&tenant, place).await?;
     if !rivals.is_empty() {
         return Err(Trouble::Refused(format!(
@@ -265,6 +316,13 @@ async fn create(args: &CreateArgs, place: &mut Place<'_>) -> Result<End, Trouble
     }
     objects.extend(copy.map(|copy| (kinds::SECRET, copy)));
     objects.extend(tenant.objects());
+    let all: Vec<Value> = objects.iter().map(|(_, object)| object.clone()).collect();
+    if let Some(broken) = rules::check(&all).first() {
+        return Err(Trouble::Refused(format!(
+            "unable to make tenant {}: Istio would refuse what was to be written: {broken}",
+            tenant.name
+        )));
+    }
     let why = batch::foreign(&place.client, &objects).await?;
     let why = match why {
         Some(why) => Some(why),

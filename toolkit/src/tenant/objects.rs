@@ -7,6 +7,11 @@ use serde_json::{Value, json};
 /// The label with a tenant's name, on everything that is written for it.
 pub(super) const TENANT: &str = "rollout.sealos.io/tenant";
 
+/// The name of a tenant's Gateway.
+pub(super) fn gateway_name(tenant: &str) -> String {
+    format!("{tenant}-gateway")
+}
+
 /// What a tenant is made of.
 #[derive(Clone, Debug)]
 pub(super) struct Tenant {
@@ -24,6 +29,8 @@ pub(super) struct Tenant {
     pub secret: Option<String>,
     /// Further namespaces whose pods may call the tenant's.
     pub callers: Vec<String>,
+    /// Addresses that may.
+    pub addresses: Vec<String>,
     /// There are sidecars, which can tell callers apart.
     pub mesh: bool,
 }
@@ -94,6 +101,11 @@ impl Tenant {
                 .iter()
                 .map(|namespace| json!({"namespaceSelector": named(namespace)})),
         );
+        from.extend(
+            self.addresses
+                .iter()
+                .map(|cidr| json!({"ipBlock": {"cidr": cidr}})),
+        );
         json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
             "metadata": self.metadata(&self.namespace, "tenant-isolation"),
@@ -104,10 +116,15 @@ impl Tenant {
     fn authorization(&self) -> Value {
         let mut namespaces = vec![self.namespace.clone(), self.gateway_namespace.clone()];
         namespaces.extend(self.callers.iter().cloned());
+        let mut from = vec![json!({"source": {"namespaces": namespaces}})];
+        // Pods in the network of a node have no sidecar, and so no name that they could show.
+        if !self.addresses.is_empty() {
+            from.push(json!({"source": {"ipBlocks": self.addresses}}));
+        }
         json!({
             "apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy",
             "metadata": self.metadata(&self.namespace, "tenant-isolation"),
-            "spec": {"action": "ALLOW", "rules": [{"from": [{"source": {"namespaces": namespaces}}]}]},
+            "spec": {"action": "ALLOW", "rules": [{"from": from}]},
         })
     }
 
@@ -134,7 +151,7 @@ impl Tenant {
         }
         json!({
             "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
-            "metadata": self.metadata(&self.namespace, &format!("{}-gateway", self.name)),
+            "metadata": self.metadata(&self.namespace, &gateway_name(&self.name)),
             "spec": {"selector": selector, "servers": servers},
         })
     }

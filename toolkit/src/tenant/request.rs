@@ -1,4 +1,5 @@
-//! A request to a tenant's Service from two pods: one that must reach it, and one that must not.
+//! A request to a tenant's Service from two pods: one that must reach it, and one that must not, and that must reach
+//! another. Both ask by address: a name that nobody could look up would look like a door that is shut.
 
 use super::CheckArgs;
 use super::objects::Tenant;
@@ -18,7 +19,29 @@ pub(super) struct Outcome {
     pub from_own: bool,
     /// The other pod reached it.
     pub from_other: bool,
+    /// The other pod reached what it must: it is not kept from everything.
+    pub other_reaches: bool,
 }
+
+/// A Service that is asked.
+struct Target {
+    /// As it is told.
+    name: String,
+    address: String,
+    port: u16,
+}
+
+/// What a pod reached.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reached {
+    tenant: bool,
+    control: bool,
+}
+
+/// The container that asks for the tenant's Service.
+const CHECK: &str = "check";
+/// The container that asks for what must be reached.
+const CONTROL: &str = "control";
 
 /// How long a connection may take, in seconds.
 const CONNECT: u32 = 5;
@@ -36,18 +59,15 @@ pub(super) async fn ask(
             "--from must be another namespace than the tenant's".to_owned(),
         ));
     }
-    let (service, port) = target(args, tenant, place).await?;
-    let pods = [tenant.namespace.as_str(), args.from.as_str()].map(|namespace| {
-        pod(
-            tenant,
-            namespace,
-            &format!("{service}.{}.svc", tenant.namespace),
-            port,
-            &args.image,
-        )
-    });
+    let target = target(args, tenant, place).await?;
+    let control = control(args, place).await?;
+    let asks = [
+        (tenant.namespace.as_str(), vec![(CHECK, &target)]),
+        (args.from.as_str(), vec![(CHECK, &target), (CONTROL, &control)]),
+    ];
+    let pods = asks.map(|(namespace, asks)| pod(tenant, namespace, &asks, &args.image));
     let mut made: Vec<Value> = Vec::new();
-    let mut outcome = Ok([false; 2]);
+    let mut outcome = Ok([Reached::default(); 2]);
     for pod in &pods {
         match make(place, pod).await {
             Ok(pod) => made.push(pod),
@@ -76,30 +96,107 @@ pub(super) async fn ask(
             writeln!(place.err, "left behind: {}: {trouble}", see::object(pod))?;
         }
     }
-    let [from_own, from_other] = outcome?;
+    let [own, other] = outcome?;
     Ok(Outcome {
-        target: format!("{service}:{port}"),
-        from_own,
-        from_other,
+        target: target.name,
+        from_own: own.tenant,
+        from_other: other.tenant,
+        other_reaches: other.control,
     })
 }
 
-/// The Service and port that were named, or the first with a ready endpoint.
-async fn target(args: &CheckArgs, tenant: &Tenant, place: &Place<'_>) -> Result<(String, u16), Trouble> {
-    if let Some(named) = &args.service {
-        let parsed = named
-            .split_once(':')
-            .and_then(|(name, port)| Some((name, port.parse().ok()?)));
-        let (name, port) =
-            parsed.ok_or_else(|| Trouble::Usage(format!("--service {named:?} is not NAME:PORT")))?;
-        return Ok((name.to_owned(), port));
+/// `NAME:PORT`.
+fn named(flag: &str, typed: &str) -> Result<(String, u16), Trouble> {
+    typed
+        .rsplit_once(':')
+        .and_then(|(name, port)| Some((name.to_owned(), port.parse().ok()?)))
+        .ok_or_else(|| Trouble::Usage(format!("{flag} {typed:?} is not as it should be: see --help")))
+}
+
+/// What the other pod must reach.
+async fn control(args: &CheckArgs, place: &Place<'_>) -> Result<Target, Trouble> {
+    let (place_of, port) = named("--control", &args.control)?;
+    let Some((namespace, name)) = place_of.split_once('/') else {
+        return Err(Trouble::Usage(format!(
+            "--control {:?} is not NAMESPACE/NAME:PORT",
+            args.control
+        )));
+    };
+    let missing = "; name a Service that pods of --from reach, with --control";
+    addressed(place, (namespace, name), port, missing).await
+}
+
+/// A Service with the address that it is asked by.
+async fn addressed(
+    place: &Place<'_>,
+    (namespace, name): (&str, &str),
+    port: u16,
+    otherwise: &str,
+) -> Result<Target, Trouble> {
+    let service = see::get(&place.client, kinds::SERVICE, Some(namespace), name).await?;
+    let service = service
+        .ok_or_else(|| Trouble::Refused(format!("there is no Service {namespace}/{name}{otherwise}")))?;
+    let named = format!("{name}:{port}");
+    match text(&service, "/spec/clusterIP").filter(|ip| !ip.is_empty()) {
+        Some(ip) if ip != "None" => Ok(Target {
+            name: named,
+            address: ip.to_owned(),
+            port,
+        }),
+        _ => {
+            let found = endpoint(place, &service, port).await?;
+            let (address, port) = found.ok_or_else(|| {
+                Trouble::Refused(format!(
+                    "Service {namespace}/{name} has no address, and no endpoint of it is ready behind port {port}{otherwise}"
+                ))
+            })?;
+            Ok(Target {
+                name: named,
+                address,
+                port,
+            })
+        }
     }
-    let within = Some(tenant.namespace.as_str());
+}
+
+/// An endpoint that is ready behind a port of a Service, which has no address itself.
+async fn endpoint(place: &Place<'_>, service: &Value, port: u16) -> Result<Option<(String, u16)>, Trouble> {
+    let wanted = items(service, "/spec/ports")
+        .find(|one| one.get("port").and_then(Value::as_u64) == Some(u64::from(port)))
+        .map(|one| text(one, "/name").unwrap_or_default().to_owned());
+    let Some(wanted) = wanted else { return Ok(None) };
+    let labelled =
+        ListParams::default().labels(&format!("kubernetes.io/service-name={}", see::name(service)));
+    let within = Some(see::namespace(service));
+    let slices = see::list(&place.client, kinds::SLICE, within, &labelled).await?;
+    Ok(slices.objects().iter().find_map(|slice| {
+        let port = items(slice, "/ports")
+            .find(|one| text(one, "/name").unwrap_or_default() == wanted)?
+            .get("port")?
+            .as_u64()?;
+        let ready = items(slice, "/endpoints").find(|endpoint| is_ready(endpoint))?;
+        let address = text(ready, "/addresses/0")?.to_owned();
+        Some((address, u16::try_from(port).ok()?))
+    }))
+}
+
+/// Whether an endpoint is ready; a state that nobody knows is to be taken for that, says the API.
+fn is_ready(endpoint: &Value) -> bool {
+    endpoint.pointer("/conditions/ready").and_then(Value::as_bool) != Some(false)
+}
+
+/// The Service and port that were named, or the first with a ready endpoint.
+async fn target(args: &CheckArgs, tenant: &Tenant, place: &Place<'_>) -> Result<Target, Trouble> {
+    let namespace = tenant.namespace.as_str();
+    if let Some(typed) = &args.service {
+        let (name, port) = named("--service", typed)?;
+        return addressed(place, (namespace, &name), port, "").await;
+    }
+    let within = Some(namespace);
     let slices = see::list(&place.client, kinds::SLICE, within, &ListParams::default()).await?;
     let services = see::list(&place.client, kinds::SERVICE, within, &ListParams::default()).await?;
     for slice in slices.objects() {
-        let ready = items(slice, "/endpoints")
-            .any(|endpoint| endpoint.pointer("/conditions/ready").and_then(Value::as_bool) != Some(false));
+        let ready = items(slice, "/endpoints").any(is_ready);
         let Some(name) = see::label(slice, "kubernetes.io/service-name").filter(|_| ready) else {
             continue;
         };
@@ -112,17 +209,26 @@ async fn target(args: &CheckArgs, tenant: &Tenant, place: &Place<'_>) -> Result<
             .flat_map(|service| items(service, "/spec/ports"))
             .find(|port| text(port, "/protocol").is_none_or(|protocol| protocol == "TCP"));
         if let Some(port) = tcp.and_then(|port| port.get("port")?.as_u64()?.try_into().ok()) {
-            return Ok((name.to_owned(), port));
+            return addressed(place, (namespace, name), port, "").await;
         }
     }
     Err(Trouble::Refused(format!(
-        "no Service in {} has a ready endpoint, so there is nothing to ask for; start one, or name it with --service",
-        tenant.namespace
+        "no Service in {namespace} has a ready endpoint, so there is nothing to ask for; start one, or name it with --service",
     )))
 }
 
-/// Connects once and ends; takes no right, no token, next to no room.
-fn pod(tenant: &Tenant, namespace: &str, host: &str, port: u16, image: &str) -> Value {
+/// Connects once to each and ends; takes no right, no token, next to no room.
+fn pod(tenant: &Tenant, namespace: &str, asks: &[(&str, &Target)], image: &str) -> Value {
+    let container = |(name, target): &(&str, &Target)| {
+        json!({
+            "name": name, "image": image,
+            "command": ["nc", "-z", "-w", CONNECT.to_string(), target.address, target.port.to_string()],
+            "resources": {
+                "requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "100m", "memory": "32Mi"},
+            },
+            "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+        })
+    };
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"namespace": namespace, "generateName": "gradual-rollout-check-", "labels": tenant.labels()},
@@ -131,14 +237,7 @@ fn pod(tenant: &Tenant, namespace: &str, host: &str, port: u16, image: &str) -> 
             "securityContext": {
                 "runAsNonRoot": true, "runAsUser": 65534, "seccompProfile": {"type": "RuntimeDefault"},
             },
-            "containers": [{
-                "name": "check", "image": image,
-                "command": ["nc", "-z", "-w", CONNECT.to_string(), host, port.to_string()],
-                "resources": {
-                    "requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "100m", "memory": "32Mi"},
-                },
-                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-            }],
+            "containers": asks.iter().map(container).collect::<Vec<_>>(),
         },
     })
 }
@@ -164,9 +263,9 @@ async fn make(place: &Place<'_>, pod: &Value) -> Result<Value, Trouble> {
     Ok(value)
 }
 
-/// Waits until both have ended. A pod that was refused a connection, or got none in time, has failed.
-async fn wait(place: &Place<'_>, pods: &[Value]) -> Result<[bool; 2], Trouble> {
-    let mut reached = [false; 2];
+/// Waits until both have ended.
+async fn wait(place: &Place<'_>, pods: &[Value]) -> Result<[Reached; 2], Trouble> {
+    let mut reached = [Reached::default(); 2];
     for (pod, reached) in pods.iter().zip(&mut reached) {
         loop {
             let there = see::get(
@@ -179,27 +278,34 @@ async fn wait(place: &Place<'_>, pods: &[Value]) -> Result<[bool; 2], Trouble> {
             let there = there.ok_or_else(|| {
                 Trouble::Refused(format!("{} was deleted by somebody else", see::object(pod)))
             })?;
-            let code = there
-                .pointer("/status/containerStatuses/0/state/terminated/exitCode")
-                .and_then(Value::as_i64);
-            match (text(&there, "/status/phase"), code) {
-                (Some("Succeeded"), _) => {
-                    *reached = true;
-                    break;
-                }
-                // 1 is what nc says of a connection that does not come about; anything else is no answer.
-                (Some("Failed"), Some(1)) => break,
-                (Some("Failed"), code) => {
-                    let code =
-                        code.map_or_else(|| "without a code".to_owned(), |code| format!("with {code}"));
-                    return Err(Trouble::Refused(format!(
-                        "{} ended {code}, so nothing is known; is there nc in its image (--image)?",
-                        see::object(pod)
-                    )));
-                }
-                _ => tokio::time::sleep(EVERY).await,
+            if let Some("Succeeded" | "Failed") = text(&there, "/status/phase") {
+                reached.tenant = got_through(&there, CHECK)?;
+                let controlled =
+                    items(pod, "/spec/containers").any(|one| text(one, "/name") == Some(CONTROL));
+                reached.control = controlled && got_through(&there, CONTROL)?;
+                break;
             }
+            tokio::time::sleep(EVERY).await;
         }
     }
     Ok(reached)
+}
+
+/// Whether a container of a pod that ended got its connection. One that was refused it, or got none in time, has failed.
+fn got_through(pod: &Value, container: &str) -> Result<bool, Trouble> {
+    let code = items(pod, "/status/containerStatuses")
+        .find(|status| text(status, "/name") == Some(container))
+        .and_then(|status| status.pointer("/state/terminated/exitCode")?.as_i64());
+    match code {
+        Some(0) => Ok(true),
+        // What nc says of a connection that does not come about; anything else is no answer.
+        Some(1) => Ok(false),
+        code => {
+            let code = code.map_or_else(|| "without a code".to_owned(), |code| format!("with {code}"));
+            Err(Trouble::Refused(format!(
+                "{} ended {code}, so nothing is known; is there nc in its image (--image)?",
+                see::object(pod)
+            )))
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! `migrate validate`: whether what was migrated is well.
 
 use crate::answering::typed;
+use crate::block;
 use crate::cluster::Cluster;
 use crate::finding::{self, Finding, Severity};
 use crate::place::Place;
@@ -35,6 +36,35 @@ pub struct ValidateArgs {
 pub async fn run(args: &ValidateArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
     let cluster = Cluster::look(&place.client, &standing::kinds()).await?;
     let standing = Standing::read(&cluster, &args.standing, place.namespace.as_deref()).await?;
+    let findings = findings(&cluster, &standing, place).await?;
+    let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
+    let (blockers, warnings) = (count(Severity::Blocker), count(Severity::Warning));
+    let total = standing.total();
+    if place.json {
+        let said = json!({
+            "well": blockers == 0, "total": total, "servedByBoth": standing.both(), "findings": findings,
+        });
+        writeln!(place.out, "{said:#}")?;
+    } else {
+        finding::write(place.err, &findings)?;
+        writeln!(
+            place.out,
+            "{} Ingresses migrated, {} cleaned up, {} left: {blockers} blockers, {warnings} warnings",
+            total.migrated + total.changed + total.failed,
+            total.cleaned,
+            total.left
+        )?;
+    }
+    Ok(if blockers == 0 { End::Done } else { End::Partly })
+}
+
+/// All that is not well: of routes and their Ingresses, of what no route needs, and of what routes need. Whoever goes on
+/// only where all is well asks this too.
+pub async fn findings(
+    cluster: &Cluster,
+    standing: &Standing,
+    place: &Place<'_>,
+) -> Result<Vec<Finding>, Trouble> {
     let there = |key: &Key| standing.has(key);
     let mut findings: Vec<Finding> = Vec::new();
     // What is wrong with a route is wrong with all of its Ingresses, and told once.
@@ -60,26 +90,9 @@ pub async fn run(args: &ValidateArgs, place: &mut Place<'_>) -> Result<End, Trou
         }
         .to_owned(),
     }));
-    findings.extend(health::check(&cluster, &standing).await?);
-    let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
-    let (blockers, warnings) = (count(Severity::Blocker), count(Severity::Warning));
-    let total = standing.total();
-    if place.json {
-        let said = json!({
-            "well": blockers == 0, "total": total, "servedByBoth": standing.both(), "findings": findings,
-        });
-        writeln!(place.out, "{said:#}")?;
-    } else {
-        finding::write(place.err, &findings)?;
-        writeln!(
-            place.out,
-            "{} Ingresses migrated, {} cleaned up, {} left: {blockers} blockers, {warnings} warnings",
-            total.migrated + total.changed + total.failed,
-            total.cleaned,
-            total.left
-        )?;
-    }
-    Ok(if blockers == 0 { End::Done } else { End::Partly })
+    findings.extend(health::check(cluster, standing).await?);
+    findings.extend(block::lasting(&place.client, (place.now)()).await?);
+    Ok(findings)
 }
 
 /// What an apply that was ended half-way left.

@@ -100,3 +100,28 @@ async fn what_was_accepted_and_could_not_be_kept_is_not_marked() {
     assert!(said.err.contains("gradual-rollout-accepted"), "{}", said.err);
     assert!(!crate::apply::marked(&store, "ns-a", "shop"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_accepted_is_forgotten_when_everything_is_undone_and_not_before() {
+    let (store, clock) = tenants(&["ns-a"]);
+    note(&store, AUTH, "http://auth.ns-a.svc.cluster.local/");
+    let accepting = ["apply", "--all", "--accept", "AUTH-URL"];
+    let record = || store.get("configmaps", "istio-system", "gradual-rollout-accepted");
+    assert_eq!(migrate(&store, &clock, &accepting).await.end.unwrap(), End::Done);
+    let one = migrate(&store, &clock, &["-n", "ns-a", "rollback"]).await;
+    assert_eq!(one.end.unwrap(), End::Done);
+    assert!(record().is_some(), "others may go by it");
+    assert_eq!(migrate(&store, &clock, &accepting).await.end.unwrap(), End::Done);
+    let shown = migrate(&store, &clock, &["rollback", "--all", "--dry-run"]).await;
+    let line = "delete      ConfigMap istio-system/gradual-rollout-accepted";
+    assert!(shown.out.contains(line), "{}", shown.out);
+    let all = migrate(&store, &clock, &["rollback", "--all"]).await;
+    assert_eq!(all.end.unwrap(), End::Done);
+    assert!(record().is_none());
+    // One of that name that somebody else made is theirs.
+    let theirs = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {},
+        "metadata": {"namespace": "istio-system", "name": "gradual-rollout-accepted"}});
+    store.put(theirs).unwrap();
+    migrate(&store, &clock, &["rollback", "--all"]).await.end.unwrap();
+    assert!(record().is_some());
+}

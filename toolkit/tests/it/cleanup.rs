@@ -350,6 +350,49 @@ async fn a_load_balancer_of_nginx_whose_name_nobody_knows_is_no_proof_that_hosts
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_that_leads_to_an_address_of_neither_side_may_lead_to_nginx_and_one_that_leads_to_the_gateway_does_not()
+ {
+    let (store, clock) = tenants(&["ns-a"]);
+    nginx(&store);
+    // The conversion is another test's affair: it is marked by hand.
+    let mut shop = ingress("ns-a", "shop");
+    shop["metadata"]["labels"]["sealos.io/migrated-to-istio"] = json!("true");
+    shop["spec"]["rules"][0]["host"] = json!("localhost");
+    // Nginx on the network of its nodes writes their addresses; what stands before them it does not know.
+    shop["status"] = json!({"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}});
+    store.put(shop).unwrap();
+    let gateway = json!({"apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+        "metadata": {"namespace": "istio-system", "name": "sealos-gateway",
+            "labels": {"app.kubernetes.io/managed-by": "gradual-rollout"}},
+        "spec": {"selector": {"istio": "ingressgateway"}, "servers": [{"hosts": ["ns-a/localhost"],
+            "port": {"number": 80, "name": "http", "protocol": "HTTP"}}]}});
+    store.put(gateway).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("b").to_str().unwrap().to_owned();
+    migrate(&store, &clock, &["backup", "--dir", &dir])
+        .await
+        .end
+        .unwrap();
+    let words = ["-n", "ns-a", "cleanup", "--dir", &dir, "--dry-run"];
+    let said = migrate(&store, &clock, &words).await;
+    show(&said);
+    assert!(
+        said.err.contains("CLEANUP-NAME-UNKNOWN") && said.err.contains("--gateway-address"),
+        "{}",
+        said.err
+    );
+    let named = [&words[..], &["--gateway-address", "127.0.0.1,::1"]].concat();
+    let said = migrate(&store, &clock, &named).await;
+    assert!(!said.err.contains("CLEANUP-NAME"), "{}", said.err);
+    let mut edge = service("istio-system", "edge");
+    edge["spec"]["selector"] = json!({"istio": "ingressgateway"});
+    edge["status"] = json!({"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}, {"ip": "::1"}]}});
+    store.put(edge).unwrap();
+    let said = migrate(&store, &clock, &words).await;
+    assert!(!said.err.contains("CLEANUP-NAME"), "{}", said.err);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_ingress_that_is_named_is_never_passed_over_in_silence() {
     let (store, clock, _dir, dir) = ready().await;
     let words = [
@@ -410,4 +453,37 @@ async fn a_backup_with_marks_gives_none_back() {
     assert!(now.is_string());
     migrate(&store, &clock, &words).await.end.unwrap();
     assert_eq!(since(&store), now);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_of_an_ingress_that_goes_stays_without_it_and_that_is_told() {
+    let (store, clock, _dir, dir) = ready().await;
+    crate::kinds::cert_manager(&store);
+    let shop = store.get(ING, "ns-a", "shop").unwrap();
+    let mut certificate = crate::objects::custom(
+        "cert-manager.io/v1",
+        "Certificate",
+        "ns-a",
+        "shop-tls",
+        json!({"secretName": "shop-tls"}),
+    );
+    certificate["metadata"]["ownerReferences"] = json!([{"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+        "name": "shop", "uid": shop["metadata"]["uid"], "controller": true}]);
+    store.put(certificate).unwrap();
+    probed(&store, &clock);
+    tokio::time::sleep(Duration::from_secs(25 * 3600)).await;
+    let accept = format!("{NAMES},CLEANUP-COUNTING,CLEANUP-COUNT-UNKNOWN,CLEANUP-NOT-PROBED");
+    let words = ["-n", "ns-a", "cleanup", "--dir", &dir, "--accept", &accept];
+    let said = migrate(&store, &clock, &words).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Done);
+    assert!(
+        said.err
+            .contains("CLEANUP-CERTIFICATE-STAYS  Certificate ns-a/shop-tls"),
+        "{}",
+        said.err
+    );
+    assert!(store.get(ING, "ns-a", "shop").is_none());
+    let stays = store.get("certificates.cert-manager.io", "ns-a", "shop-tls");
+    assert!(stays.is_some(), "it was collected with its owner");
 }

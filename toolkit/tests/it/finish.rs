@@ -1,7 +1,8 @@
 //! `migrate finish` in a cluster, and the whole way there and back.
 
-use crate::apply::{ING, VS, open, tenants};
-use crate::objects::{asked, config_map, deployment};
+use crate::apply::{GW, ING, VS, open, tenants};
+use crate::objects::{asked, config_map, deployment, ingress};
+use crate::rollback::rollout;
 use crate::standing::gateway_pod;
 use crate::support::{Said, migrate};
 use gradual_rollout_apiserver::clock::Clock;
@@ -49,14 +50,7 @@ fn controller(store: &Store) -> Value {
 
 fn state(store: &Store) -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
-    for resource in [
-        ING,
-        VS,
-        crate::apply::GW,
-        "configmaps",
-        "deployments.apps",
-        "secrets",
-    ] {
+    for resource in [ING, VS, GW, "configmaps", "deployments.apps", "secrets"] {
         for object in store.list(resource) {
             let meta = &object["metadata"];
             all.insert(
@@ -221,7 +215,7 @@ async fn ingresses_of_another_class_of_the_controller_keep_it_from_being_finishe
             "metadata": {"name": "public"}, "spec": {"controller": "k8s.io/ingress-nginx"}}),
         )
         .unwrap();
-    let mut public = crate::objects::ingress("ns-a", "pub");
+    let mut public = ingress("ns-a", "pub");
     public["spec"]["ingressClassName"] = json!("public");
     store.put(public).unwrap();
     store.delete(ING, "ns-a", "shop").unwrap();
@@ -235,4 +229,119 @@ async fn ingresses_of_another_class_of_the_controller_keep_it_from_being_finishe
             said.err
         );
     }
+}
+
+/// A tenant that was cleaned up long enough ago, and whatever became of the gateway since.
+async fn cleaned(dir: &str) -> (Store, Clock) {
+    let (store, clock) = tenants(&["ns-a"]);
+    gateway_pod(&store);
+    controllers(&store);
+    let mut own = ingress("ns-a", "shop");
+    own["metadata"]["annotations"] =
+        json!({"nginx.ingress.kubernetes.io/whitelist-source-range": "192.0.2.0/24"});
+    store.put(own).unwrap();
+    for words in [
+        &["backup", "--dir", dir][..],
+        &["apply", "--all"],
+        &["cleanup", "--all", "--dir", dir, "--accept", ALL],
+    ] {
+        let said = migrate(&store, &clock, words).await;
+        show(&said);
+        assert_eq!(said.end.unwrap(), End::Done, "{words:?}");
+        tokio::time::sleep(Duration::from_secs(25 * 3600)).await;
+    }
+    assert!(store.list(ING).is_empty());
+    (store, clock)
+}
+
+/// Takes something away, or apart.
+type Harm = fn(&Store);
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_finished_while_validate_finds_a_blocker_of_a_host_that_was_cleaned_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("b").to_str().unwrap().to_owned();
+    let harms: [(&str, Harm); 4] = [
+        ("STATE-CLOSED", |store| {
+            let mut gateway = Value::clone(&store.get(GW, "istio-system", "sealos-gateway").unwrap());
+            gateway["spec"]["servers"][0]["hosts"] = json!(["ns-x/other.example.com"]);
+            store.put(gateway).unwrap();
+        }),
+        ("STATE-GUARD-MISSING", |store| {
+            let policies = "authorizationpolicies.security.istio.io";
+            let all = store.list(policies);
+            assert_eq!(all.len(), 1);
+            let name = all[0]["metadata"]["name"].as_str().unwrap();
+            store.delete(policies, "istio-system", name).unwrap();
+        }),
+        ("VALIDATE-GATEWAY-DOWN", |store| {
+            store.delete("pods", "istio-system", "gateway-1").unwrap();
+        }),
+        ("VALIDATE-BACKEND-MISSING", |store| {
+            store.delete("services", "ns-a", "shop").unwrap();
+        }),
+    ];
+    let (well, clock) = cleaned(&dir).await;
+    let said = migrate(&well, &clock, &[&CONTROLLERS[..], &["--dry-run"]].concat()).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Done, "all is well before");
+    for (code, harm) in harms {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, clock) = cleaned(dir.path().join("b").to_str().unwrap()).await;
+        harm(&store);
+        let told = migrate(&store, &clock, &["validate"]).await;
+        assert!(
+            told.err.contains(code) && told.end.unwrap() == End::Partly,
+            "{}",
+            told.err
+        );
+        let (version, before) = (store.version(), controller(&store));
+        let said = migrate(&store, &clock, &CONTROLLERS).await;
+        show(&said);
+        assert_eq!(said.end.unwrap(), End::Refused, "{code}");
+        assert!(said.err.contains(code), "{code}: {}", said.err);
+        assert_eq!((store.version(), controller(&store)), (version, before), "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_that_still_moves_a_controller_keeps_it_from_being_finished_until_it_is_completed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = cleaned(dir.path().join("b").to_str().unwrap()).await;
+    rollout(&store);
+    let moving = json!({"apiVersion": "rollout.sealos.io/v1alpha1", "kind": "GradualRollout",
+    "metadata": {"namespace": "sealos-system", "name": "platform"},
+    "spec": {
+        "components": [{
+            "name": "terminal",
+            "routers": [{"controllerSwitch": {"deployment": "terminal-controller", "configMap": "terminal-controller-config"}}],
+            "arms": {"canary": {"preset": "istio", "labels": {"route": "new"}}, "control": {"preset": "istio", "labels": {"route": "old"}}},
+        }],
+        "steps": [{"weight": "5%", "hold": "1d"}],
+    }});
+    store.put(moving).unwrap();
+    let before = controller(&store);
+    let said = migrate(&store, &clock, &CONTROLLERS).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Refused);
+    assert!(
+        said.err
+            .contains("FINISH-ROLLOUT-RUNNING  GradualRollout sealos-system/platform"),
+        "{}",
+        said.err
+    );
+    assert_eq!(controller(&store), before);
+    let completed = json!({"conditions": [{"type": "Completed", "status": "True", "reason": "Completed",
+        "message": "it is", "lastTransitionTime": "2026-01-08T00:00:00Z"}]});
+    store
+        .put_status(
+            "gradualrollouts.rollout.sealos.io",
+            "sealos-system",
+            "platform",
+            completed,
+        )
+        .unwrap();
+    let said = migrate(&store, &clock, &[&CONTROLLERS[..], &["--dry-run"]].concat()).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Done);
 }

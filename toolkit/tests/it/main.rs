@@ -25,6 +25,7 @@ mod foreign;
 mod handing_over;
 mod interrupted;
 mod kinds;
+mod left_closed;
 mod loadbalancer;
 mod moved;
 mod named;

@@ -12,13 +12,15 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tempfile::TempDir;
 
-const RESOURCES: [&str; 8] = [
+const RESOURCES: [&str; 10] = [
     "ingresses.networking.k8s.io",
     "services",
     "deployments.apps",
     "configmaps",
     "virtualservices.networking.istio.io",
     "destinationrules.networking.istio.io",
+    "gateways.networking.istio.io",
+    "authorizationpolicies.security.istio.io",
     "certificates.cert-manager.io",
     "resourcequotas",
 ];
@@ -263,7 +265,7 @@ struct Any {
 fn any() -> impl Strategy<Value = Any> {
     let words = || proptest::collection::btree_map("[a-z]{1,5}(/[a-z]{1,5})?", "[a-z0-9]{0,8}", 0..4);
     let notes = proptest::collection::btree_map("[a-z]{1,5}(\\.io/[a-z]{1,5})?", "\\PC{0,30}", 0..4);
-    (0..7_usize, 0..3_usize, "[a-z]{1,4}", words(), notes, "\\PC{0,20}").prop_map(
+    (0..9_usize, 0..3_usize, "[a-z]{1,4}", words(), notes, "\\PC{0,20}").prop_map(
         |(kind, namespace, name, labels, annotations, text)| Any {
             kind,
             namespace,
@@ -302,6 +304,21 @@ impl Any {
                 name,
                 json!({"host": self.text, "trafficPolicy": {"tls": {"sni": [self.text, {}, null, []]}}}),
             ),
+            6 => custom(
+                "networking.istio.io/v1",
+                "Gateway",
+                namespace,
+                name,
+                json!({"selector": {"istio": self.text}, "servers": [{"hosts": ["*/a.com"], "name": self.text,
+                    "port": {"number": 80, "name": "http", "protocol": "HTTP"}}]}),
+            ),
+            7 => custom(
+                "security.istio.io/v1",
+                "AuthorizationPolicy",
+                namespace,
+                name,
+                json!({"action": "DENY", "rules": [{"to": [{"operation": {"paths": [self.text]}}], "when": []}]}),
+            ),
             _ => custom(
                 "networking.istio.io/v1",
                 "VirtualService",
@@ -321,6 +338,8 @@ proptest! {
     #[test]
     fn whatever_is_kept_and_deleted_comes_back_with_the_same_spec_labels_and_annotations(
         all in proptest::collection::vec(any(), 1..12),
+        homes in proptest::collection::vec(proptest::bool::ANY, 3),
+        labels in proptest::collection::btree_map("[a-z]{1,5}", "[a-z0-9]{0,8}", 0..3),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -332,8 +351,15 @@ proptest! {
             kinds::istio(&store);
             kinds::cert_manager(&store);
             for number in 0..3 {
-                store.namespace(&format!("ns-{number}"));
+                let name = format!("ns-{number}");
+                store.put(json!({"apiVersion": "v1", "kind": "Namespace",
+                    "metadata": {"name": name, "labels": labels}})).unwrap();
             }
+            let spaces = || -> Vec<(Value, Value, Value)> {
+                let all = store.list("namespaces").into_iter();
+                all.map(|one| (one["metadata"]["name"].clone(), one["metadata"]["labels"].clone(),
+                    one["metadata"]["annotations"].clone())).collect()
+            };
             // One that is put twice loses what the API server gave it.
             let mut put = std::collections::BTreeSet::new();
             for object in &all {
@@ -341,12 +367,16 @@ proptest! {
                     store.put(object.object()).unwrap();
                 }
             }
-            let before = state(&store);
+            let (before, there) = (state(&store), spaces());
             let (_dir, dir) = backed_up(&store, &clock).await;
             delete_all(&store);
+            for (number, _) in homes.iter().enumerate().filter(|(_, goes)| **goes) {
+                store.delete("namespaces", "", &format!("ns-{number}")).unwrap();
+            }
             let said = migrate(&store, &clock, &["restore", "--dir", &dir]).await;
             prop_assert_eq!(said.end.unwrap(), End::Done);
             prop_assert_eq!(state(&store), before);
+            prop_assert_eq!(spaces(), there);
             Ok(())
         })?;
     }

@@ -1,13 +1,13 @@
 //! The roles of deploy/migration-rbac.yaml: what the verbs send is granted, and nothing else is.
 
 use crate::block::webhook::{BLOCK, old};
-use crate::loadbalancer::{MINIO, minio, with_gateway};
+use crate::loadbalancer::{MINIO, RELEASE, minio, with_gateway};
 use crate::objects::{custom, service};
 use crate::preflight::healthy::{healthy, slice};
 use crate::restore::{delete_all, filled};
 use crate::rollback::{canary, full, rollout};
 use crate::support::{Said, migrate_by};
-use crate::tenant::isolation::{Ends, run_pods};
+use crate::tenant::isolation::{Ends, api_service, run_pods};
 use crate::tenant::{CREATE, with_istio};
 use crate::walkthrough;
 use crate::wire::{Granted, Right, Wire};
@@ -113,6 +113,7 @@ impl Migrator {
         self.done(&store, &clock, &[&CREATE[..3], &flags].concat()).await;
         store.put(service("ns-ada", "shop")).unwrap();
         store.put(slice("ns-ada", "shop")).unwrap();
+        store.put(api_service()).unwrap();
         let words = [&["tenant", "check", "ada"][..], &flags, &["--request"]].concat();
         tokio::select! {
             () = self.done(&store, &clock, &words) => {}
@@ -128,8 +129,7 @@ impl Migrator {
         balancer["spec"]["loadBalancerSourceRanges"] = json!(["10.0.0.0/8"]);
         store.put(balancer).unwrap();
         self.done(&store, &clock, &MINIO).await;
-        self.done(&store, &clock, &[&MINIO[..], &["--release-address"]].concat())
-            .await;
+        self.done(&store, &clock, &[&MINIO[..], &RELEASE].concat()).await;
         let undo = [
             "-n",
             "ns-ada",

@@ -4,11 +4,13 @@ use crate::apply::{GW, ING, VS, marked, open, tenants};
 use crate::objects::{asked, ingress, service};
 use crate::support::{Said, migrate};
 use gradual_rollout_apiserver::clock::Clock;
-use gradual_rollout_apiserver::{Action, Failure, Fault, Store};
+use gradual_rollout_apiserver::{Action, Change, Failure, Fault, Store};
 use gradual_rollout_toolkit::trouble::{End, Trouble};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tempfile::TempDir;
+use tokio::sync::broadcast::Receiver;
 
 const MADE: [&str; 6] = [
     VS,
@@ -267,4 +269,74 @@ async fn a_share_that_nobody_can_take_back_stops_it_before_anything_is_written()
     assert_eq!(store.version(), version);
     let typo = migrate(&store, &clock, &["rollback"]).await;
     assert!(matches!(typo.end, Err(Trouble::Usage(_))));
+}
+
+/// The commands to go back that were written on a rollout, whatever became of it since.
+fn commands(changes: &mut Receiver<Arc<Change>>) -> Vec<String> {
+    let mut found = Vec::new();
+    while let Ok(change) = changes.try_recv() {
+        let notes = change.object["metadata"]["annotations"].as_object().cloned();
+        let commands = notes.into_iter().flatten().map(|(key, _)| key);
+        found.extend(commands.filter(|key| key.contains("command.rollback.")));
+    }
+    found.dedup();
+    found
+}
+
+const HAND_OVER: [&str; 8] = [
+    "-n",
+    "ns-a",
+    "apply",
+    "--rollout",
+    "sealos-system/batch",
+    "--split",
+    "istio-system/istio-ingressgateway:8081",
+    "--unprobed",
+];
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_that_stands_at_0_is_told_too_for_it_would_raise_while_it_is_undone() {
+    for at_0 in [None, Some("0")] {
+        let (store, clock) = full();
+        rollout(&store);
+        assert_eq!(migrate(&store, &clock, &HAND_OVER).await.end.unwrap(), End::Done);
+        if let Some(weight) = at_0 {
+            store.put(canary(weight)).unwrap();
+        }
+        let mut changes = store.subscribe("gradualrollouts.rollout.sealos.io");
+        let shown = migrate(&store, &clock, &["-n", "ns-a", "rollback", "--dry-run"]).await;
+        let first = shown.out.lines().next().unwrap();
+        assert_eq!(first, "back to 0   GradualRollout sealos-system/batch");
+        assert!(commands(&mut changes).is_empty());
+        let said = migrate(&store, &clock, &["-n", "ns-a", "rollback"]).await;
+        show(&said);
+        assert_eq!(said.end.unwrap(), End::Done);
+        assert_eq!(commands(&mut changes).len(), 1, "{at_0:?}");
+        assert!(said.out.contains("1 back to 0"), "{}", said.out);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_that_comes_while_nginx_is_given_time_keeps_the_hosts_open() {
+    let (store, clock) = full();
+    let (_folder, dir) = backed_up(&store, &clock).await;
+    rollout(&store);
+    assert_eq!(migrate(&store, &clock, &HAND_OVER).await.end.unwrap(), End::Done);
+    store.delete(ING, "ns-a", "shop").unwrap();
+    // A raise that was under way when its rollout was told.
+    let raise = async {
+        tokio::time::sleep(std::time::Duration::from_secs(7)).await;
+        assert!(store.get(ING, "ns-a", "shop").is_some(), "it is back by now");
+        store.put(canary("50")).unwrap();
+    };
+    let words = ["-n", "ns-a", "rollback", "--dir", &dir];
+    let (said, ()) = tokio::join!(migrate(&store, &clock, &words), raise);
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Partly);
+    assert!(said.err.contains("ROLLBACK-SHARE-AGAIN"), "{}", said.err);
+    assert_eq!(open(&store), ["ns-a/shop.ns-a.example.com"]);
+    store.delete(ING, "ns-a", "gr-shop-80-1234").unwrap();
+    let again = migrate(&store, &clock, &words).await;
+    assert_eq!(again.end.unwrap(), End::Done);
+    assert_eq!(open(&store), Vec::<String>::new());
 }

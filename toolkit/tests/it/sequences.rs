@@ -421,6 +421,19 @@ fn held(store: &Store, before: &Made, batch: &BTreeSet<String>, said: &str, stor
     }
 }
 
+/// All that is ours, of this run and of those before, obeys Istio's rules together.
+fn obeys(store: &Store, story: &str) {
+    let kinds = [crate::apply::GW, VS, DR, AP].into_iter();
+    let all: Vec<Value> = kinds
+        .flat_map(|kind| store.list(kind))
+        .filter(|object| {
+            object["metadata"]["labels"]["app.kubernetes.io/managed-by"].as_str() == Some("gradual-rollout")
+        })
+        .map(|object| Value::clone(&object))
+        .collect();
+    assert_eq!(gradual_rollout_migration::rules::check(&all), [], "{story}");
+}
+
 /// What cleanup would delete is served, as it is.
 async fn cleaned(store: &Store, clock: &Clock, differing: &BTreeMap<String, String>, story: &str) {
     let dir = tempfile::tempdir().unwrap();
@@ -508,6 +521,7 @@ async fn whatever_is_edited_and_applied_in_whatever_order_nothing_of_others_chan
             if applies {
                 held(&store, &before, &batch, &said.err, &story);
             }
+            obeys(&store, &story);
             met += judged(&store, &clock, &story).await.len();
         }
         let differing = judged(&store, &clock, &story).await;

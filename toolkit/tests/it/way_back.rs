@@ -325,3 +325,100 @@ async fn what_the_cluster_would_not_take_back_for_another_reason_is_told_as_such
     assert_eq!(said.end.unwrap(), End::Done);
     assert!(said.err.contains("ROLLBACK-BLOCK-STANDS"), "{}", said.err);
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_an_ingress_does_not_come_back_nothing_is_closed_nor_deleted() {
+    let (store, clock) = full();
+    let (_folder, dir) = backed_up(&store, &clock).await;
+    migrate(&store, &clock, &["apply", "--all"]).await.end.unwrap();
+    store.delete(ING, "ns-a", "shop").unwrap();
+    let fail = |why: &str| {
+        Fault::new(Action::Fail(Failure::new(403, "Forbidden", why)))
+            .verb("create")
+            .resource(ING)
+    };
+    // On a dry run nobody can tell, and in earnest it is refused.
+    store.inject(fail("admission webhook \"x\" does not support dry run").times(1));
+    let number = store.inject(fail("exceeded quota: ingresses"));
+    let before = (store.list(VS), store.list(GW));
+    let words = ["rollback", "--all", "--dir", &dir];
+    let said = migrate(&store, &clock, &words).await;
+    println!("{}{}{:?}", said.err, said.out, said.end);
+    assert_eq!(said.end.unwrap(), End::Partly);
+    assert!(
+        said.err.contains("ROLLBACK-HALTED") && said.err.contains("exceeded quota"),
+        "{}",
+        said.err
+    );
+    assert_eq!((store.list(VS), store.list(GW)), before);
+    assert!(
+        crate::apply::marked(&store, "ns-b", "shop"),
+        "no mark is taken off"
+    );
+    store.faults().lift(number);
+    assert_eq!(migrate(&store, &clock, &words).await.end.unwrap(), End::Done);
+    assert!(store.get(ING, "ns-a", "shop").is_some() && store.list(GW).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_block_goes_with_everything_else_where_that_is_asked_and_before_what_it_would_refuse() {
+    const POLICIES: &str = "validatingadmissionpolicies.admissionregistration.k8s.io";
+    const BINDINGS: &str = "validatingadmissionpolicybindings.admissionregistration.k8s.io";
+    let (store, clock) = full();
+    let (_folder, dir) = backed_up(&store, &clock).await;
+    migrate(&store, &clock, &["apply", "--all"]).await.end.unwrap();
+    let block = ["block", "--class", "nginx", "--mode", "deny", "--skip-stages"];
+    migrate(&store, &clock, &block).await.end.unwrap();
+    store.delete(ING, "ns-a", "shop").unwrap();
+    let number = store.inject(denied());
+    let words = ["rollback", "--all", "--dir", &dir, "--unblock"];
+    let version = store.version();
+    let shown = migrate(&store, &clock, &[&words[..], &["--dry-run"]].concat()).await;
+    println!("{}{}", shown.err, shown.out);
+    assert_eq!((shown.end.unwrap(), store.version()), (End::Done, version));
+    let at = |what: &str| {
+        shown
+            .out
+            .find(what)
+            .unwrap_or_else(|| panic!("{what}: {}", shown.out))
+    };
+    assert!(
+        at("delete      ValidatingAdmissionPolicyBinding") < at("delete      ValidatingAdmissionPolicy ")
+    );
+    assert!(at("delete      ValidatingAdmissionPolicy ") < at("come back"));
+    // A block that cannot be lifted would refuse what comes back.
+    let stuck = store.inject(
+        Fault::new(Action::Fail(Failure::new(
+            403,
+            "Forbidden",
+            "no policies for you",
+        )))
+        .verb("delete")
+        .resource(POLICIES),
+    );
+    let said = migrate(&store, &clock, &words).await;
+    println!("{}{}", said.err, said.out);
+    assert_eq!(said.end.unwrap(), End::Partly);
+    assert!(
+        said.err.contains("ROLLBACK-HALTED") && said.err.contains("no policies for you"),
+        "{}",
+        said.err
+    );
+    assert!(store.get(ING, "ns-a", "shop").is_none() && store.list(GW).len() == 1);
+    store.faults().lift(stuck);
+    // The block refuses as long as it is there.
+    let lifted = async {
+        let mut changes = store.subscribe(POLICIES);
+        while let Ok(change) = changes.recv().await {
+            if change.deleted {
+                store.faults().lift(number);
+                return;
+            }
+        }
+    };
+    let (said, ()) = tokio::join!(migrate(&store, &clock, &words), lifted);
+    println!("{}{}", said.err, said.out);
+    assert_eq!(said.end.unwrap(), End::Done);
+    assert!(store.list(POLICIES).is_empty() && store.list(BINDINGS).is_empty());
+    assert!(store.get(ING, "ns-a", "shop").is_some() && store.list(GW).is_empty());
+}

@@ -1,6 +1,7 @@
 //! `block` and `unblock`: the stages, and the policy's expressions as an API server evaluates them.
 
 pub(crate) mod expressions;
+mod lasting;
 pub(crate) mod webhook;
 
 use crate::kinds::put;

@@ -174,6 +174,7 @@ async fn the_webhook_answers_over_tls_by_the_rules_that_were_written() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let (client, told) = (store.client("default"), Mutex::new(Vec::new()));
+    let now = || clock_now.now();
     let hear = |trouble: &Trouble| {
         println!("{trouble}");
         told.lock().unwrap().push(trouble.to_string());
@@ -190,7 +191,7 @@ async fn the_webhook_answers_over_tls_by_the_rules_that_were_written() {
     };
     let (refused, taken) = tokio::select! {
         answers = asking => answers,
-        () = serve(listener, &client, "sealos-system", std::future::pending(), &hear) => unreachable!(),
+        () = serve(listener, &client, "sealos-system", std::future::pending(), &now, &hear) => unreachable!(),
     };
     assert_eq!(refused["response"]["uid"], "u-1");
     assert_eq!(refused["response"]["allowed"], false);

@@ -1,6 +1,7 @@
 //! `loadbalancer migrate` and `undo`.
 
 mod one_host;
+mod released;
 mod renewed;
 
 use crate::kinds::{ISTIO, put, serve};
@@ -71,6 +72,13 @@ pub(crate) const MINIO: [&str; 9] = [
 /// No host of these tests leads anywhere.
 const NAMES: &str = "UNDO-NAME-UNKNOWN,UNDO-NAME-LEADS-TO-GATEWAY";
 
+/// Gives the address up, though nobody knows where the hosts of these tests lead.
+pub(crate) const RELEASE: [&str; 3] = [
+    "--release-address",
+    "--accept",
+    "RELEASE-NAME-UNKNOWN,RELEASE-NAME-LEADS-TO-BALANCER",
+];
+
 async fn run(store: &Store, clock: &Clock, more: &[&str]) -> Said {
     migrate(store, clock, &[&MINIO[..], more].concat()).await
 }
@@ -126,14 +134,19 @@ async fn every_port_is_served_by_the_gateway_and_the_load_balancer_is_left_alone
 async fn the_address_is_given_up_only_in_a_later_run_and_only_when_told() {
     let (store, clock) = with_gateway();
     put(&store, minio());
-    let said = run(&store, &clock, &["--release-address"]).await;
+    let said = run(&store, &clock, &RELEASE).await;
     assert!(matches!(said.end, Err(Trouble::Refused(why)) if why.contains("move the clients")));
     assert!(
         store.list("virtualservices.networking.istio.io").is_empty(),
         "refused before anything was written"
     );
     run(&store, &clock, &[]).await.end.unwrap();
-    let said = run(&store, &clock, &["--release-address", "--nodeport", "9001=31901"]).await;
+    let said = run(
+        &store,
+        &clock,
+        &[&RELEASE[..], &["--nodeport", "9001=31901"]].concat(),
+    )
+    .await;
     println!("{}{}", said.out, said.err);
     assert_eq!(said.end.unwrap(), End::Done);
     let spec = service(&store)["spec"].clone();
@@ -155,10 +168,14 @@ async fn undo_gives_back_what_the_service_was_and_takes_the_path_away() {
     put(&store, minio());
     let before = service(&store);
     run(&store, &clock, &[]).await.end.unwrap();
-    run(&store, &clock, &["--release-address", "--nodeport", "9001=31901"])
-        .await
-        .end
-        .unwrap();
+    run(
+        &store,
+        &clock,
+        &[&RELEASE[..], &["--nodeport", "9001=31901"]].concat(),
+    )
+    .await
+    .end
+    .unwrap();
     let undo = ["-n", "ns-ada", "loadbalancer", "undo", "minio", "--accept", NAMES];
     let said = migrate(&store, &clock, &[&undo[..], &["--dry-run"]].concat()).await;
     assert_eq!(said.end.unwrap(), End::Done);
@@ -374,7 +391,7 @@ async fn a_service_that_changes_under_the_last_step_keeps_its_address() {
             .resource("services")
             .times(1),
     );
-    let said = run(&store, &clock, &["--release-address"]).await;
+    let said = run(&store, &clock, &RELEASE).await;
     assert_eq!(said.end.unwrap(), End::Partly);
     assert!(
         said.err.contains("not written: Service ns-ada/minio (NodePort)"),
@@ -510,7 +527,7 @@ async fn the_path_through_the_gateway_stays_until_the_service_has_an_address_aga
     let (store, clock) = with_gateway();
     put(&store, minio());
     run(&store, &clock, &[]).await.end.unwrap();
-    run(&store, &clock, &["--release-address"]).await.end.unwrap();
+    run(&store, &clock, &RELEASE).await.end.unwrap();
     let mut released = (*service(&store)).clone();
     released["status"] = json!({"loadBalancer": {}});
     store.put(released).unwrap();

@@ -1,6 +1,6 @@
 //! What a Service is when it gives its address up is what it gets back, and a host that it has no more is told.
 
-use super::{MINIO, minio, with_gateway};
+use super::{MINIO, RELEASE, minio, with_gateway};
 use crate::kinds::put;
 use crate::support::migrate;
 use gradual_rollout_toolkit::trouble::{End, Trouble};
@@ -22,7 +22,7 @@ async fn a_service_that_lets_in_fewer_since_the_first_run_comes_back_with_that()
         ranges(before);
         assert_eq!(migrate(&store, &clock, &MINIO).await.end.unwrap(), End::Done);
         ranges(Some("172.16.0.0/12"));
-        let release = [&MINIO[..], &["--release-address"]].concat();
+        let release = [&MINIO[..], &RELEASE].concat();
         let said = migrate(&store, &clock, &release).await;
         println!("{}{}", said.out, said.err);
         assert_eq!(said.end.unwrap(), End::Done);

@@ -2,6 +2,7 @@
 
 mod defects;
 pub(crate) mod healthy;
+mod inputs;
 mod snippets;
 mod ticks;
 

@@ -15,8 +15,13 @@ pub(crate) enum Ends {
     Never,
 }
 
-/// A stand-in for kubelet and network: pods of the tenant end one way, those of others another.
+/// A stand-in for kubelet and network: pods of the tenant end one way, those of others another; what must be reached is.
 pub(crate) async fn run_pods(store: Store, own: Ends, other: Ends) {
+    run_both(store, own, other, 0).await;
+}
+
+/// The same, and what must be reached ends with a code.
+async fn run_both(store: Store, own: Ends, other: Ends, control: i64) {
     let mut changes = store.subscribe("pods");
     while let Ok(change) = changes.recv().await {
         let pod = &change.object;
@@ -34,20 +39,46 @@ pub(crate) async fn run_pods(store: Store, own: Ends, other: Ends) {
         );
         let ends = if namespace == "ns-ada" { own } else { other };
         if let Ends::With(code) = ends {
-            let phase = if code == 0 { "Succeeded" } else { "Failed" };
-            let status = json!({"phase": phase, "containerStatuses": [{
-                "name": "check", "image": "x", "imageID": "x", "ready": false, "restartCount": 0,
-                "state": {"terminated": {"exitCode": code}},
-            }]});
+            let containers = pod["spec"]["containers"].as_array().unwrap();
+            let ended = |container: &Value| {
+                let name = container["name"].as_str().unwrap();
+                (name.to_owned(), if name == "control" { control } else { code })
+            };
+            let ended: Vec<(String, i64)> = containers.iter().map(ended).collect();
+            let well = ended.iter().all(|(_, code)| *code == 0);
+            let statuses: Vec<Value> = ended
+                .iter()
+                .map(|(name, code)| {
+                    json!({
+                        "name": name, "image": "x", "imageID": "x", "ready": false, "restartCount": 0,
+                        "state": {"terminated": {"exitCode": code}},
+                    })
+                })
+                .collect();
+            let phase = if well { "Succeeded" } else { "Failed" };
+            let status = json!({"phase": phase, "containerStatuses": statuses});
             store.put_status("pods", namespace, name, status).unwrap();
         }
     }
 }
 
+/// What pods of other namespaces must reach, as each cluster has it.
+pub(crate) fn api_service() -> Value {
+    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "default", "name": "kubernetes"},
+        "spec": {"clusterIP": "10.96.0.1", "ports": [{"name": "https", "port": 443, "targetPort": 6443}]}})
+}
+
 async fn check(own: Ends, other: Ends) -> (Store, Said) {
+    check_with(own, other, 0, &[]).await
+}
+
+async fn check_with(own: Ends, other: Ends, control: i64, more: &[&str]) -> (Store, Said) {
     let (store, clock) = with_istio();
     create(&store, &clock).await.end.unwrap();
-    put(&store, service("ns-ada", "shop", "ClusterIP"));
+    put(&store, api_service());
+    let mut shop = service("ns-ada", "shop", "ClusterIP");
+    shop["spec"]["clusterIP"] = "10.96.0.7".into();
+    put(&store, shop);
     put(&store, slice("ns-ada", "shop"));
     let words = [
         "tenant",
@@ -61,9 +92,10 @@ async fn check(own: Ends, other: Ends) -> (Store, Said) {
         "--timeout",
         "30",
     ];
+    let words = [&words[..], more].concat();
     let said = tokio::select! {
         said = migrate(&store, &clock, &words) => said,
-        () = run_pods(store.clone(), own, other) => unreachable!(),
+        () = run_both(store.clone(), own, other, control) => unreachable!(),
     };
     (store, said)
 }
@@ -124,4 +156,89 @@ async fn a_host_under_the_wildcard_of_another_tenant_belongs_to_that_one() {
     let again = migrate(&store, &clock, &super::CREATE).await;
     assert!(!again.out.contains("written: "), "{}", again.out);
     assert!(again.out.contains("as it should be"), "{}", again.out);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_reaches_nothing_at_all_proves_no_isolation() {
+    let (store, said) = check_with(Ends::With(0), Ends::With(1), 1, &[]).await;
+    println!("{}{}", said.out, said.err);
+    assert_eq!(said.end.unwrap(), End::Refused);
+    assert!(
+        said.out.contains("TENANT-UNTOLD") && said.out.contains("default/kubernetes:443"),
+        "{}",
+        said.out
+    );
+    assert!(said.out.contains("--control"), "{}", said.out);
+    assert!(store.list("pods").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_ask_by_address_so_that_a_name_nobody_knows_is_not_taken_for_a_shut_door() {
+    let (store, clock) = with_istio();
+    create(&store, &clock).await.end.unwrap();
+    put(&store, api_service());
+    let mut headless = service("ns-ada", "db", "ClusterIP");
+    headless["spec"]["clusterIP"] = "None".into();
+    headless["spec"]["ports"] = json!([{"name": "pg", "port": 5432}]);
+    put(&store, headless);
+    let mut behind = slice("ns-ada", "db");
+    behind["ports"] = json!([{"name": "pg", "port": 15432}]);
+    put(&store, behind);
+    let mut pods = store.subscribe("pods");
+    let words = [
+        "tenant",
+        "check",
+        "ada",
+        "--domain",
+        "a.com",
+        "--certificate",
+        "certs/ada",
+        "--request",
+        "--timeout",
+        "5",
+    ];
+    let said = migrate(&store, &clock, &words).await;
+    assert!(matches!(said.end, Err(Trouble::TimedOut(_))), "{said:?}");
+    let mut asked = Vec::new();
+    while let Ok(change) = pods.try_recv() {
+        if change.deleted {
+            continue;
+        }
+        for container in change.object["spec"]["containers"].as_array().unwrap() {
+            let words = container["command"].as_array().unwrap();
+            let to: Vec<&str> = words[4..].iter().filter_map(Value::as_str).collect();
+            let namespace = change.object["metadata"]["namespace"].as_str().unwrap();
+            asked.push(format!(
+                "{namespace} {} {}",
+                container["name"].as_str().unwrap(),
+                to.join(":")
+            ));
+        }
+    }
+    assert_eq!(
+        asked,
+        [
+            "ns-ada check 10.0.0.1:15432",
+            "default check 10.0.0.1:15432",
+            "default control 10.96.0.1:443",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_anything_that_must_be_reached_nothing_is_asked() {
+    let (store, clock) = with_istio();
+    create(&store, &clock).await.end.unwrap();
+    let mut shop = service("ns-ada", "shop", "ClusterIP");
+    shop["spec"]["clusterIP"] = "10.96.0.7".into();
+    put(&store, shop);
+    put(&store, slice("ns-ada", "shop"));
+    let words = ["tenant", "check", "ada", "--domain", "a.com", "--request"];
+    let version = store.version();
+    let said = migrate(&store, &clock, &words).await;
+    assert!(
+        matches!(&said.end, Err(Trouble::Refused(why)) if why.contains("default/kubernetes") && why.contains("--control")),
+        "{said:?}"
+    );
+    assert_eq!(store.version(), version);
 }

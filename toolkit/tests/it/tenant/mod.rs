@@ -1,5 +1,6 @@
 //! `tenant create`, `check` and `delete`.
 
+mod host_network;
 pub(crate) mod isolation;
 
 use crate::kinds::{ISTIO, put, serve};
@@ -188,6 +189,7 @@ async fn names_and_hosts_that_cannot_be_are_refused() {
     let (store, clock) = with_istio();
     for words in [
         ["tenant", "create", "Ada", "--domain", "a.com"],
+        ["tenant", "create", "ada", "--allow-cidr", "10.0.0.0"],
         ["tenant", "create", "ada", "--host", "*"],
         ["tenant", "create", "ada", "--host", "*.com"],
         ["tenant", "create", "ada", "--gateway-selector", "istio"],
