@@ -4,6 +4,7 @@
 use super::connect::Reach;
 use super::direct::{self, Order, Written};
 use super::emergency;
+use super::insist::is_silence;
 use super::overdue::{alike, overdue};
 use super::progress::Progress;
 use super::report::{Ended, Entry};
@@ -451,7 +452,20 @@ impl Pursuit<'_> {
         let whole = |w: &&Written| w.left.is_whole() && (still || w.unmarked.is_none());
         let whole = written().filter(whole).count() == results.len();
         let well = !rises && whole;
-        let result = if well { Ended::DoneDirectly } else { Ended::Refused };
+        let silent =
+            |error: &direct::Error| matches!(error, direct::Error::Cluster(error) if is_silence(error));
+        let unanswered = results
+            .iter()
+            .filter_map(|(_, result)| result.as_ref().err())
+            .any(silent);
+        let result = if well {
+            Ended::DoneDirectly
+        } else if self.emergency.is_some() && unanswered {
+            // It was asked until the time was over.
+            Ended::TimedOut
+        } else {
+            Ended::Refused
+        };
         task.entry(name, result, sentences.join("; "))
     }
 

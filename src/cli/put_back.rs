@@ -58,7 +58,7 @@ impl Pursuit<'_> {
         let (leave, left) = unbounded();
         let watch = self.by_a_daemon(task, until, recorded, leave);
         let write = left
-            .map(|remaining| self.from_here(task, remaining))
+            .map(|remaining| self.written_here(task, remaining))
             .buffer_unordered(task.components.len().max(1))
             .collect::<Vec<Dated>>();
         let (recorded, mut ended, mut written) = tokio::join!(record, watch, write);
@@ -149,7 +149,7 @@ impl Pursuit<'_> {
     }
 
     /// Puts back what no daemon does, by the resource as it was read before: nothing has to be read anew for it.
-    async fn from_here(&self, task: &Task, (component, declined): Remaining) -> Dated {
+    async fn written_here(&self, task: &Task, (component, declined): Remaining) -> Dated {
         let mut entry = self.directly(task, &component).await;
         if let Some(why) = declined {
             entry.message = format!("{}; the daemon refused it: {why}", entry.message);

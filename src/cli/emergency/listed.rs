@@ -37,7 +37,7 @@ pub(in crate::cli) async fn rollouts(
         }
         silent
     };
-    let list = question.insist(tell, async || cluster.rollouts(namespace).await);
+    let list = Box::pin(question.insist(tell, async || cluster.rollouts(namespace).await));
     let found = match named {
         None => list.await,
         Some(name) => {
@@ -46,7 +46,7 @@ pub(in crate::cli) async fn rollouts(
                 doing: &reading,
                 ..question
             };
-            let get = question.insist(tell, async || cluster.rollout(namespace, name).await);
+            let get = Box::pin(question.insist(tell, async || cluster.rollout(namespace, name).await));
             either(list, get).await
         }
     };

@@ -161,6 +161,23 @@ async fn a_lease_about_which_nobody_answers_is_not_waited_for() {
     assert!(daemon.contains("not waited for"), "{daemon}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_answered_in_time_is_told_as_that() {
+    let cluster = Cluster::start().await;
+    cluster
+        .store
+        .inject(Fault::new(busy()).verb("patch").resource(SERVICES));
+    let (code, report, out) = reported(&cluster, &["--timeout", "1s"]).await;
+    assert_eq!((code, cluster.shop().0), (75, 40), "{out}");
+    let shop = &report["components"][0];
+    assert_eq!(shop["result"], "timedOut", "{shop}");
+    let said = shop["message"].as_str().unwrap();
+    assert!(
+        said.contains("too many requests") && said.contains("load balancer"),
+        "{said}"
+    );
+}
+
 /// The same mistake would be as bad where somebody takes one component back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_ordinary_rollback_too_goes_back_from_here_when_its_resource_cannot_be_read() {
