@@ -217,10 +217,7 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
         allowed_headers: list("global-allowed-response-headers"),
         request_headers,
         security,
-        retries: retries::Usual {
-            conditions: text(NEXT).map(ToOwned::to_owned),
-            tries: number(NEXT_TRIES),
-        },
+        retries: tried_again(text(NEXT), number(NEXT_TRIES), &mut entries),
         global_auth: text("global-auth-url").map(ToOwned::to_owned),
     };
     entries.extend(defaults(
@@ -232,9 +229,6 @@ pub(super) fn read(inventory: &Inventory, options: &Options) -> (Settings, Vec<E
     }
     entries.extend(unconverted(data));
     entries.extend(unreadable(data));
-    if let Some(words) = text(NEXT).filter(|words| retries::others(words).next().is_some()) {
-        entries.push(Entry::new(Code::RetryCondition, format!("data.{NEXT}"), words));
-    }
     entries.sort();
     (settings, entries)
 }
@@ -291,6 +285,16 @@ fn request_headers(named: Option<&str>, inventory: &Inventory) -> (HeaderOperati
 /// What is tried once more, and how often.
 const NEXT: &str = "proxy-next-upstream";
 const NEXT_TRIES: &str = "proxy-next-upstream-tries";
+
+fn tried_again(conditions: Option<&str>, tries: Option<u64>, entries: &mut Vec<Entry>) -> retries::Usual {
+    if let Some(words) = conditions.filter(|words| retries::others(words).next().is_some()) {
+        entries.push(Entry::new(Code::RetryCondition, format!("data.{NEXT}"), words));
+    }
+    retries::Usual {
+        conditions: conditions.map(ToOwned::to_owned),
+        tries,
+    }
+}
 
 /// What a converter that looks at annotations alone loses in silence.
 fn defaults(body_size: Option<&str>, underscores: bool) -> Vec<Entry> {

@@ -37,6 +37,7 @@ use super::request::{Request, Scheme, join};
 
 /// What the controller's ConfigMap and flags say, at their defaults.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Options {
     /// `--annotations-prefix`.
     pub annotation_prefix: String,
