@@ -15,6 +15,7 @@ mod any_cluster;
 mod apiserver;
 mod apiserver_kubectl;
 mod beside;
+mod block_served;
 mod by_hand;
 mod cli;
 mod cli_cluster;
