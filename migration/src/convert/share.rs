@@ -107,14 +107,7 @@ pub(super) fn canaries(
                             end(Outcome::Refused, conflict, String::new(), book);
                             continue;
                         }
-                        if own.spoken_to_otherwise(&owner.features) {
-                            let entry = Entry::new(Code::BackendHttp2, place.field(), path.path.clone());
-                            book.note(member.ingress, entry.with(own.destination.host.clone()));
-                        }
-                        if unsaid::of_canary(options, rules) {
-                            let entry = Entry::new(Code::GatewayCanary, place.field(), path.path.clone());
-                            book.note(member.ingress, entry);
-                        }
+                        differences(member, owner, (place, &path.path), &own, options, book);
                         let mut told = split(member, owner, rules, (place, &host, &path.path), book);
                         told.virtual_service = servers
                             .get(&host)
@@ -135,6 +128,26 @@ pub(super) fn canaries(
     }
     spread(servers, members, &hanging, book);
     hanging
+}
+
+/// Tells in what a canary that hangs is another one than nginx's.
+fn differences(
+    member: &Member<'_>,
+    owner: &Member<'_>,
+    (place, path): (Place, &str),
+    own: &Resolved,
+    options: &Options,
+    book: &mut Book<'_>,
+) {
+    let entry = |code: Code| Entry::new(code, place.field(), path);
+    if own.spoken_to_otherwise(&owner.features) {
+        let entry = entry(Code::BackendHttp2);
+        book.note(member.ingress, entry.with(own.destination.host.clone()));
+    }
+    let rules = member.features.canary.as_ref();
+    if rules.is_some_and(|rules| unsaid::of_canary(options, rules)) {
+        book.note(member.ingress, entry(Code::GatewayCanary));
+    }
 }
 
 /// What becomes of a path that is split. Of an owner whose sessions stay with their endpoint nginx keeps them on their arm.

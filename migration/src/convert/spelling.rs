@@ -44,7 +44,7 @@ impl<'a> Emitter<'a, '_> {
         let what = what(scene.server.regex, ends, &all)?;
         for ((location, _, _), protection) in ends.iter().zip(&all) {
             let member = self.members.get(location.member);
-            if let Some(member) = member.filter(|_| holds(protection)) {
+            if let Some(member) = member.filter(|_| holds(*protection)) {
                 let entry = Entry::new(Code::PathSpelling, "spec.rules", scene.server.host.clone());
                 book.note(member.ingress, entry);
             }
@@ -62,13 +62,13 @@ impl<'a> Emitter<'a, '_> {
     }
 }
 
-fn holds(protection: &Option<Protection<'_>>) -> bool {
+fn holds(protection: Option<Protection<'_>>) -> bool {
     protection.is_some_and(Protection::holds)
 }
 
 /// What cannot be judged beside locations that are protected in these ways, in the order in which they are tried.
 fn what(regex: bool, ends: &[End<'_, '_>], all: &[Option<Protection<'_>>]) -> Option<Unjudged> {
-    if !all.iter().any(holds) {
+    if !all.iter().any(|protection| holds(*protection)) {
         return None;
     }
     let mut worst = None;
@@ -77,7 +77,7 @@ fn what(regex: bool, ends: &[End<'_, '_>], all: &[Option<Protection<'_>>]) -> Op
         if own.is_none() || *outcome == Outcome::Refused || !below {
             continue;
         }
-        let otherwise = |other: &Option<Protection<'_>>| holds(other) && other != own;
+        let otherwise = |other: &Option<Protection<'_>>| holds(*other) && other != own;
         let later = all.iter().skip(at + 1).any(otherwise);
         if later && regex {
             return Some(Unjudged::Slashes);

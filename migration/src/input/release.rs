@@ -48,13 +48,11 @@ impl Snippets {
     /// What `allow-snippet-annotations` says, where it can be read, to a controller of a release, where that is known.
     pub fn of(said: Option<bool>, release: Option<Release>) -> Self {
         match (said, release) {
-            (Some(true), _) => Self::Live,
-            (Some(false), None) => Self::Inert,
-            (Some(false), Some(release)) if release.can_forbid() => Self::Inert,
-            (Some(false), Some(_)) => Self::Live,
             (None, None) => Self::Perhaps,
+            (Some(false), Some(release)) if !release.can_forbid() => Self::Live,
             (None, Some(release)) if release.takes_snippets() => Self::Live,
-            (None, Some(_)) => Self::Inert,
+            (Some(true), _) => Self::Live,
+            (Some(false) | None, _) => Self::Inert,
         }
     }
 }
