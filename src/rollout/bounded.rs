@@ -4,6 +4,9 @@
 use serde::ser::{SerializeSeq as _, Serializer};
 use std::borrow::Cow;
 
+/// So much of why something could not be read or written is told beside other things, in characters.
+pub const FAILURE_KEPT: usize = 400;
+
 /// As much of a text as so many characters hold; what is cut off is shown by its last one.
 pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
     // A character has a byte at least.

@@ -126,7 +126,7 @@ async fn a_rule_that_fires_puts_the_traffic_back_once_and_not_again_after_a_retr
     .await;
     assert_eq!(back.reason, Reason::RollbackRequested);
     assert!(
-        back.message.contains("alertmanager asked") && back.message.contains("ShopDown: login fails"),
+        back.message.starts_with("alertmanager (claimed") && back.message.contains("ShopDown: login fails"),
         "{}\n{}",
         back.message,
         alertmanager.log()

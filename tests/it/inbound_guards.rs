@@ -226,6 +226,8 @@ async fn each_command_and_each_step_leaves_one_line_in_the_log_under_the_target_
         .with_env_filter("audit=info")
         .with_writer(move || writer.clone())
         .finish();
+    // Where there is but one in the process, what other tests' threads log first is taken for unwanted everywhere.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     let _until_the_end = tracing::subscriber::set_default(log);
     let world = at_five_percent().await;
     let id = world.say(

@@ -10,14 +10,10 @@ use crate::engine::order::{Pair, swapped};
 use crate::engine::select::Prepared;
 use crate::engine::written::Written;
 use crate::engine::{persist, raise};
-use crate::rollout::bounded::cut;
 use crate::rollout::decide::declare;
 use crate::rollout::status::Intent;
 use std::sync::Arc;
 use tokio::time::Instant;
-
-/// So much of why a write failed is told, in characters.
-const FAILURE_KEPT: usize = 400;
 
 impl Actor {
     pub(super) fn finish(&mut self, done: Done) {
@@ -137,9 +133,7 @@ impl Actor {
         match failure {
             Some(message) => {
                 tracing::warn!(rollout = %self.raw.name, component, message, "a write failed");
-                // What refuses a write may be as talkative as it likes: beside it stands why it was written.
-                let told = cut(&message, FAILURE_KEPT).into_owned();
-                self.failures.insert(component, told);
+                self.failures.insert(component, message);
             }
             None => {
                 self.failures.remove(&component);

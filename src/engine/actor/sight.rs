@@ -4,6 +4,7 @@ use super::{Actor, Lane, restore};
 use crate::engine::claims::home;
 use crate::engine::observe::{Memo, own_break_glass, see};
 use crate::engine::select::meet;
+use crate::rollout::bounded::{FAILURE_KEPT, cut};
 use crate::rollout::command::{self, Command};
 use crate::rollout::observation::{Observation, Routers, Seen};
 use crate::rollout::spec::OnDelete;
@@ -131,8 +132,10 @@ impl Actor {
             seen.history = self.pasts.take(planned.name());
             (seen.streams, seen.gauges) = self.apart.take(planned.name());
             self.probes.tell(planned, seen);
-            seen.failure = self.failures.get(planned.name()).cloned();
-            seen.preview_failure = self.previews.failure(planned.name());
+            // What refuses a write may say as much as it likes: beside it stands why it was written.
+            let short = |told: String| cut(&told, FAILURE_KEPT).into_owned();
+            seen.failure = self.failures.get(planned.name()).cloned().map(short);
+            seen.preview_failure = self.previews.failure(planned.name()).map(short);
             seen.break_glass = glass.clone().or(seen.break_glass.take());
             if let Some(not_ours) = not_ours {
                 *seen = not_ours;

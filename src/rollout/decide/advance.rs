@@ -2,6 +2,7 @@
 
 use super::recalls::unrecalled;
 use super::{Desk, say};
+use crate::rollout::bounded::{FAILURE_KEPT, cut};
 use crate::rollout::duration::Span;
 use crate::rollout::observation::{Raise, Routers};
 use crate::rollout::plan::{PlannedComponent, PlannedStep};
@@ -232,8 +233,9 @@ impl Desk<'_> {
         let Some(order) = &c.lowering else { return };
         let why = cause(&c.message).map(|cause| format!("{WHY}{cause}"));
         let message = format!(
-            "{NOT_WRITTEN} {}: {failure}{}",
+            "{NOT_WRITTEN} {}: {}{}",
             order.weight,
+            cut(&failure, FAILURE_KEPT),
             why.unwrap_or_default()
         );
         if c.message != message {
