@@ -21,8 +21,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The most bytes of one answer that are read, unpacked; a question about several components is then divided. What is
-/// read takes about ten times its bytes for a moment, and the pod has so much memory and no more.
-pub(super) const LARGEST_ANSWER: usize = 16 << 20;
+/// read takes up to sixteen times its bytes for a moment, and the pod has so much memory and no more.
+pub(super) const LARGEST_ANSWER: usize = 12 << 20;
 /// A larger answer waits until no other that is so large is in memory.
 pub(super) const SMALL_ANSWER: usize = 1 << 20;
 /// Questions under way at once. Each may hold a small answer in memory, and one of them a large one.

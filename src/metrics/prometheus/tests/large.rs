@@ -6,9 +6,9 @@ use serde_json::Value;
 
 /// What a byte of an answer takes in memory, at most, from its first to the end of reading it: the text, the tree of its
 /// series, and what is kept of them. Measured by `answer_figures`.
-const MEMORY_PER_BYTE: usize = 10;
+const MEMORY_PER_BYTE: usize = 16;
 /// What a daemon with 1,000 components takes besides; docs/development.md has how that was measured.
-const BESIDES: usize = 300 << 20;
+const BESIDES: usize = 240 << 20;
 
 /// An answer of about so many bytes, of series as Istio has them.
 fn of_bytes(bytes: usize) -> String {
@@ -41,7 +41,7 @@ async fn an_answer_that_is_too_large_is_given_up_and_is_no_data() {
     let server = Server::json(" ".repeat(LARGEST_ANSWER + 1)).await;
     let blindness = read(&patient(&[&server.url])).await.unwrap_err();
     assert_eq!(blindness.kind, Dark::Refused);
-    let says = "an answer of more than 16 MiB (it has 17 MiB), and no more is read: select fewer series by the labels of the \
+    let says = "an answer of more than 12 MiB (it has 13 MiB), and no more is read: select fewer series by the labels of the \
                 arms, or let a query of your own add them up";
     assert!(blindness.message.contains(says), "{}", blindness.message);
 }
@@ -77,7 +77,7 @@ async fn an_answer_without_end_is_given_up_and_is_no_data() {
     let source = PrometheusSource::new(&patient(&[&url])).unwrap();
     let blindness = source.vector("large", now()).await.unwrap_err();
     assert_eq!(blindness.kind, Dark::Refused);
-    let says = "an answer of more than 16 MiB, and no more is read";
+    let says = "an answer of more than 12 MiB, and no more is read";
     assert!(blindness.message.contains(says), "{}", blindness.message);
     assert_eq!(source.wire.large.available_permits(), 1, "the room is free again");
 }
