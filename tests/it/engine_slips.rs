@@ -153,8 +153,7 @@ async fn a_command_for_what_was_never_begun_is_refused_with_the_problem_and_a_ro
 
 #[tokio::test(start_paused = true)]
 async fn an_annotation_that_is_written_over_before_it_is_taken_away_is_another_command() {
-    let mut world = World::with(&["shop", "cart"]);
-    world.start("daemon-1");
+    let world = World::with(&["shop", "cart"]);
     world
         .until("25%", |w| w.weight("shop") == 25 && w.weight("cart") == 25)
         .await;
