@@ -22,4 +22,5 @@ pub mod rollout;
 pub mod routing;
 pub mod sandbox;
 pub mod settings;
+mod shown;
 pub mod telemetry;

@@ -1,12 +1,18 @@
 //! What the program tells about itself: logs, and metrics in a registry of its own.
 
+use crate::shown::{plain, plain_json};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use tracing::{Dispatch, Event, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::format::{DefaultFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::registry::LookupSpan;
 
 /// Forms of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,14 +52,58 @@ where
         given: level.to_owned(),
         source,
     })?;
+    dispatch(filter, format, colours, writer)
+        .try_init()
+        .map_err(Error::Twice)
+}
+
+fn dispatch<W>(filter: EnvFilter, format: LogFormat, colours: bool, writer: W) -> Dispatch
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer);
     match format {
-        LogFormat::Text => lines.with_ansi(colours).finish().try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
+        LogFormat::Text => lines.with_ansi(colours).fmt_fields(PlainFields).finish().into(),
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            lines.map_event_format(PlainJson).finish().into()
+        }
     }
-    .map_err(Error::Twice)
+}
+
+/// Fields as ever, in one line and without what a terminal would obey: errors and names come from others, and a line
+/// break in one of them could pass for a record of its own.
+struct PlainFields;
+
+impl<'w> FormatFields<'w> for PlainFields {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut text = String::new();
+        DefaultFields::new().format_fields(Writer::new(&mut text), fields)?;
+        writer.write_str(&plain(&text))
+    }
+}
+
+/// JSON as ever, but for the younger control characters, which JSON itself leaves as they are.
+struct PlainJson<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for PlainJson<F>
+where
+    S: Subscriber + for<'l> LookupSpan<'l>,
+    N: for<'w> FormatFields<'w> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut text = String::new();
+        self.0.format_event(context, Writer::new(&mut text), event)?;
+        writer.write_str(&plain_json(&text))
+    }
 }
 
 /// The registry that `/metrics` shows. Cheap to clone; clones are one registry.
@@ -93,7 +143,7 @@ impl Metrics {
     }
 
     /// The text that Prometheus scrapes (`OpenMetrics` 1.0).
-    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+    pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         self.with(|registry| text::encode(&mut text, registry))?;
         Ok(text)
@@ -126,6 +176,53 @@ mod tests {
         assert!(text.contains("gradual_rollout_router_writes_total 3"), "{text}");
         assert!(text.contains("gradual_rollout_build_info{version="), "{text}");
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_others_say_is_one_line_of_the_log_that_no_terminal_obeys() {
+        let error = "refused\u{1b}[2J\u{9b}31m\n2026-03-02T09:00:00Z  INFO audit: who=\"root\" \u{202e}";
+        for (format, colours) in [
+            (LogFormat::Text, false),
+            (LogFormat::Text, true),
+            (LogFormat::Json, false),
+        ] {
+            let kept = Kept::default();
+            let writer = kept.clone();
+            let dispatch = dispatch(EnvFilter::new("info"), format, colours, move || writer.clone());
+            tracing::dispatcher::with_default(&dispatch, || {
+                let span = tracing::info_span!("at", place = %error);
+                let _inside = span.enter();
+                tracing::warn!(%error, rollout = "shop", "not written: {error}");
+            });
+            let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+            assert_eq!(text.lines().count(), 1, "{format:?}: {text:?}");
+            let of_ours = text.trim_end_matches('\n').replace("\u{1b}[", "");
+            let obeyed = |c: char| c.is_control() || c == '\u{202e}';
+            assert!(!of_ours.contains(obeyed), "{format:?}: {text:?}");
+            assert!(!text.contains("\u{1b}[2J"), "{format:?}: {text:?}");
+            assert!(text.contains("refused") && text.contains("shop"), "{text}");
+            if format == LogFormat::Text {
+                assert!(text.contains("rollout=\"shop\""), "{text}");
+                assert_eq!(text.contains('\u{1b}'), colours, "{text:?}");
+            } else {
+                let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(read["error"], error, "it says the same");
+            }
+        }
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub(super) struct Line {
     pub hold: Span,
     /// The earliest time this weight can be written; gates take longer.
     pub earliest: Timestamp,
+    /// The earliest time its hold is over.
+    #[serde(skip)]
+    pub over: Timestamp,
 }
 
 /// One check, as it is judged.
@@ -102,6 +105,7 @@ pub(super) fn schedule(plan: &Plan, start: Timestamp) -> Vec<Line> {
             for step in component.steps.iter().filter(|s| s.phase == index) {
                 at = plan.calendar.opening(at);
                 let gates = gates(phase, step);
+                let over = plan.calendar.held(at, step.hold.max(settle));
                 lines.push(Line {
                     phase: phase.name.clone(),
                     approval: gates.contains(&"approval"),
@@ -110,8 +114,9 @@ pub(super) fn schedule(plan: &Plan, start: Timestamp) -> Vec<Line> {
                     weight: step.weight.percent(),
                     hold: Span(step.hold),
                     earliest: at,
+                    over: plan.calendar.held(at, step.hold),
                 });
-                at = at.saturating_add(step.hold.max(settle)).unwrap_or(Timestamp::MAX);
+                at = over;
             }
             ends = ends.max(at);
         }
@@ -269,10 +274,7 @@ fn picture(
         .collect();
     let heading = ["PHASE", "GATE", "COMPONENT", "WEIGHT", "HOLD", "EARLIEST (UTC)"];
     table::write(out, &heading, &rows, table::terminal_width())?;
-    let end = lines
-        .iter()
-        .filter_map(|l| l.earliest.checked_add(Duration::from(l.hold)).ok())
-        .max();
+    let end = lines.iter().map(|l| l.over).max();
     let first = lines.iter().map(|l| l.earliest).min();
     if let (Some(first), Some(end)) = (first, end) {
         let length = Duration::try_from(end.duration_since(first)).unwrap_or_default();
@@ -306,4 +308,32 @@ fn picture(
         writeln!(out, "{LOOK}note:{LOOK:#} {}", table::plain(remark))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::find::example;
+
+    #[test]
+    fn dates_reckon_with_the_clock_of_a_hold_that_stops_in_a_freeze() {
+        let freeze = "  schedule: {freezes: [{from: 2026-03-03T12:00:00Z, to: 2026-03-04T12:00:00Z}]}\n";
+        let text = example("shop", "default") + freeze;
+        let Some(Manifest::Rollout(_, plan)) = manifest::read("x", &text).pop() else {
+            panic!("{text}");
+        };
+        let lines = schedule(&plan, "2026-03-02T00:00:00Z".parse().unwrap());
+        let days: Vec<String> = lines.iter().map(|line| line.earliest.to_string()).collect();
+        assert_eq!(
+            days,
+            [
+                "2026-03-02T00:00:00Z",
+                "2026-03-03T00:00:00Z",
+                "2026-03-05T00:00:00Z",
+                "2026-03-06T00:00:00Z",
+                "2026-03-07T00:00:00Z"
+            ]
+        );
+        assert_eq!(lines[4].over.to_string(), "2026-03-08T00:00:00Z");
+    }
 }

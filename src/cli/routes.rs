@@ -194,11 +194,7 @@ fn read(settings: &Settings, args: &RoutesCheckArgs) -> Result<Files, Failure> {
             }
         }
         for document in yaml::read(&text).unwrap_or_default() {
-            // As `kubectl get -o yaml` writes several.
-            let items = document.value.get("items").and_then(Value::as_array).cloned();
-            for object in items.unwrap_or_else(|| vec![document.value.clone()]) {
-                keep(&mut files, settings, object);
-            }
+            keep(&mut files, settings, document.value);
         }
     }
     if !args.file.is_empty() && files.rollouts.is_empty() {

@@ -137,13 +137,8 @@ pub(super) fn run(files: &[PathBuf], form: Output, out: &mut dyn Write) -> Resul
 
 /// Whatever a file holds, lists taken apart.
 fn objects(text: &str) -> Vec<Value> {
-    let documents = yaml::read(text).unwrap_or_default().into_iter();
-    documents
-        .flat_map(|document| {
-            let items = document.value.get("items").and_then(Value::as_array).cloned();
-            items.unwrap_or_else(|| vec![document.value])
-        })
-        .collect()
+    let documents = yaml::read(text).unwrap_or_default();
+    documents.into_iter().map(|document| document.value).collect()
 }
 
 /// Weights that the routed objects cannot say, as far as the files hold those objects.

@@ -66,7 +66,36 @@ pub(super) struct NotYaml {
     pub message: String,
 }
 
-/// Reads every document of a text; empty ones are left out.
+impl Document {
+    /// Each item of a list, as `kubectl get -o yaml` writes several; or the document itself.
+    fn apart(self) -> Vec<Self> {
+        let of_list = |value: &Value| {
+            let kind = value.get("kind").and_then(Value::as_str);
+            kind.is_some_and(|kind| kind.ends_with("List"))
+        };
+        let items = self.value.get("items").and_then(Value::as_array);
+        let Some(items) = items.filter(|_| of_list(&self.value)) else {
+            return vec![self];
+        };
+        // Told by the item's own fields, and by its line in the file.
+        let within = |at: usize| {
+            let prefix = format!("items[{at}]");
+            let from = self.places.range(prefix.clone()..);
+            from.map_while(|(path, place)| {
+                let path = path.strip_prefix(&prefix)?;
+                Some((path.strip_prefix('.').unwrap_or(path).to_owned(), *place))
+            })
+            .collect()
+        };
+        let item = |(at, value): (usize, &Value)| Self {
+            value: value.clone(),
+            places: within(at),
+        };
+        items.iter().enumerate().map(item).collect()
+    }
+}
+
+/// Reads every document of a text, and of lists each item; empty ones are left out.
 pub(super) fn read(text: &str) -> Result<Vec<Document>, NotYaml> {
     let nodes: Vec<Spanned<Node>> = serde_saphyr::from_multiple(text).map_err(|error| {
         let place = error.location().map(Place::from);
@@ -83,10 +112,10 @@ pub(super) fn read(text: &str) -> Result<Vec<Document>, NotYaml> {
     })?;
     Ok(nodes
         .into_iter()
-        .map(|node| {
+        .flat_map(|node| {
             let mut places = BTreeMap::new();
             let value = flatten(node, String::new(), None, &mut places).unwrap_or(Value::Null);
-            Document { value, places }
+            Document { value, places }.apart()
         })
         .collect())
 }
@@ -224,6 +253,17 @@ mod tests {
             "what is absent is told by what is around it"
         );
         assert_eq!(documents[1].place("weight").map(|p| p.line), Some(8));
+    }
+
+    #[test]
+    fn each_item_of_a_list_is_a_document_with_its_own_lines() {
+        let text = "kind: List\nitems:\n- kind: A\n  spec:\n    x: 1\n- kind: B\n  spec:\n    y: [2,\n      3]\n---\nkind: C\nitems: [1]\n";
+        let documents = read(text).unwrap();
+        let kinds: Vec<&Value> = documents.iter().map(|d| &d.value["kind"]).collect();
+        assert_eq!(kinds, ["A", "B", "C"], "only a list has items of its own");
+        assert_eq!(documents[0].place("spec.x").map(|p| p.line), Some(5));
+        assert_eq!(documents[1].place("spec.y[1]").map(|p| p.line), Some(9));
+        assert_eq!(documents[1].place("gone").map(|p| p.line), Some(6));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::rollout::spec::{ArmSource, Preset, Traffic};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Scrapes that must fit into a window: fewer, and one late scrape empties it.
@@ -60,7 +61,7 @@ impl<'a> Probe<'a> {
         Self { source, at }
     }
 
-    pub(crate) async fn ask(&self, promql: &str) -> Result<Vec<Sample>, Blindness> {
+    pub(crate) async fn ask(&self, promql: &str) -> Result<Arc<[Sample]>, Blindness> {
         self.source.vector(promql, self.at).await
     }
 

@@ -15,6 +15,7 @@ use futures::future::join_all;
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Questions under way at once: a check more must not become a burst on Prometheus.
 const AT_ONCE: usize = 8;
@@ -213,7 +214,7 @@ pub(super) async fn round(source: Source, clock: Clock, mut rounds: Vec<Round>) 
             }
         })
         .buffer_unordered(AT_ONCE)
-        .collect::<BTreeMap<String, Result<Vec<Sample>, Blindness>>>();
+        .collect::<BTreeMap<String, Result<Arc<[Sample]>, Blindness>>>();
     let errors = rounds.iter_mut().enumerate().flat_map(|(n, round)| {
         let errors = std::mem::take(&mut round.errors);
         errors.into_iter().map(move |asked| (n, asked))

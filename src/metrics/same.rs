@@ -34,7 +34,7 @@ impl Same {
     }
 
     /// The answer at this instant, or at one that is as good as it. Cancel-safe: who waits drives it on.
-    pub(crate) async fn ask(&self, promql: &str, at: Timestamp) -> Result<Vec<Sample>, Blindness> {
+    pub(crate) async fn ask(&self, promql: &str, at: Timestamp) -> Result<Arc<[Sample]>, Blindness> {
         let answer = {
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
             asked.retain(|_, (then, _)| at.duration_since(*then).unsigned_abs() < ABOUT);
@@ -42,7 +42,8 @@ impl Same {
             let (_, answer) = asked.entry(promql.to_owned()).or_insert_with(begin);
             answer.clone()
         };
-        answer.await.map(|samples| samples.to_vec())
+        // One for all: each with a copy of its own, so many checks would take so many times the memory.
+        answer.await
     }
 
     fn begin(&self, promql: String, at: Timestamp) -> Answer {

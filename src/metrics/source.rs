@@ -96,10 +96,10 @@ impl Source {
     }
 
     /// The series of any expression at one instant.
-    pub async fn vector(&self, promql: &str, at: Timestamp) -> Result<Vec<Sample>, Blindness> {
+    pub async fn vector(&self, promql: &str, at: Timestamp) -> Result<Arc<[Sample]>, Blindness> {
         match self {
             Self::Prometheus(prometheus) => prometheus.vector(promql, at).await,
-            Self::Simulated(simulation) => simulation.vector(promql, at),
+            Self::Simulated(simulation) => simulation.vector(promql, at).map(Into::into),
         }
     }
 

@@ -12,17 +12,21 @@ use crate::rollout::sample::{Blindness, Dark};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use jiff::Timestamp;
 use prometheus_http_query::Client;
-use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, DATE, HeaderMap};
+use reqwest::{Response, Url};
 use std::error::Error as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// More than this is no answer that could be read in time; a question about several components is then divided.
-const LARGEST_ANSWER: usize = 64 << 20;
-/// Questions under way at once. Each may hold an answer in memory.
-const AT_ONCE: usize = 4;
+/// The most bytes of one answer that are read, unpacked; a question about several components is then divided. What is
+/// read takes up to sixteen times its bytes for a moment, and the pod has so much memory and no more.
+pub(super) const LARGEST_ANSWER: usize = 12 << 20;
+/// A larger answer waits until no other that is so large is in memory.
+pub(super) const SMALL_ANSWER: usize = 1 << 20;
+/// Questions under way at once. Each may hold a small answer in memory, and one of them a large one.
+pub(super) const AT_ONCE: usize = 4;
 /// An answer larger than this is read beside the tasks that move traffic.
 const READ_BESIDE: usize = 256 << 10;
 
@@ -74,6 +78,8 @@ pub(crate) struct Wire {
     timeout: Duration,
     total_timeout: Duration,
     at_once: Semaphore,
+    /// Whose holder may have a large answer in memory.
+    pub(super) large: Arc<Semaphore>,
     asked: AtomicU64,
     bytes: AtomicU64,
 }
@@ -99,6 +105,7 @@ impl Wire {
                 .total_timeout
                 .unwrap_or(settings.timeout.saturating_mul(2)),
             at_once: Semaphore::new(AT_ONCE),
+            large: Arc::new(Semaphore::new(1)),
             asked: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         })
@@ -204,7 +211,7 @@ impl Wire {
         let fetched = tokio::time::timeout(self.timeout, self.fetch(endpoint, &question)).await;
         fetched
             .unwrap_or_else(|_| Err(self.late()))
-            .and_then(|(status, body)| answer::read(status, &body).map(|_| ()))
+            .and_then(|answer| answer::read(answer.status, &answer.body).map(|_| ()))
     }
 
     async fn ask_each<'w, T, R>(
@@ -312,7 +319,7 @@ impl Wire {
     {
         let fetched = tokio::time::timeout(self.timeout, self.fetch(endpoint, question)).await;
         let late = fetched.is_err();
-        let (status, body) = fetched.unwrap_or_else(|_| Err(self.late())).map_err(|unusable| {
+        let answer = fetched.unwrap_or_else(|_| Err(self.late())).map_err(|unusable| {
             let too_large = unusable.why.starts_with(TOO_LARGE);
             let fault = if too_large { Fault::Wrong } else { Fault::Source };
             Problem {
@@ -321,8 +328,12 @@ impl Wire {
                 late,
             }
         })?;
-        let large = body.len() > READ_BESIDE;
-        let understood = move || read(status, &body).map_err(|unusable| Problem::of(status, unusable));
+        let large = answer.body.len() > READ_BESIDE;
+        // Whoever waits for room for an answer waits until this one is out of memory, asked for or not any more.
+        let understood = move || {
+            let read = read(answer.status, &answer.body);
+            read.map_err(|unusable| Problem::of(answer.status, unusable))
+        };
         if !large {
             return understood();
         }
@@ -336,7 +347,7 @@ impl Wire {
         down(format!("no answer within {:?}", self.timeout))
     }
 
-    async fn fetch(&self, endpoint: &Endpoint, question: &Question) -> Result<(u16, Vec<u8>), Unusable> {
+    async fn fetch(&self, endpoint: &Endpoint, question: &Question) -> Result<Fetched, Unusable> {
         let timeout = format!("{}ms", self.timeout.as_millis());
         let authorization = self.secret.authorization().await?;
         let headers = self
@@ -375,7 +386,7 @@ impl Wire {
                     .await
             }
         };
-        let mut response = sent.map_err(|error| {
+        let response = sent.map_err(|error| {
             let source = error
                 .source()
                 .and_then(|source| source.downcast_ref::<reqwest::Error>());
@@ -391,20 +402,58 @@ impl Wire {
                 why,
             });
         }
-        let status = status.as_u16();
-        let mut body = Vec::new();
+        self.body(response).await
+    }
+
+    /// Reads an answer to its end, or as far as there is room for one.
+    async fn body(&self, mut response: Response) -> Result<Fetched, Unusable> {
+        let status = response.status().as_u16();
+        let told = response
+            .content_length()
+            .and_then(|length| usize::try_from(length).ok());
+        if told.is_some_and(|length| length > LARGEST_ANSWER) {
+            return Err(too_large(told));
+        }
+        let (mut body, mut room) = (Vec::new(), None);
         while let Some(chunk) = response.chunk().await.map_err(|error| down(plain(&error)))? {
-            if body.len() + chunk.len() > LARGEST_ANSWER {
-                return Err(Unusable {
-                    kind: Dark::Refused,
-                    why: format!("{TOO_LARGE} {} MiB: select fewer series", LARGEST_ANSWER >> 20),
-                });
+            let length = body.len() + chunk.len();
+            if length > LARGEST_ANSWER {
+                return Err(too_large(None));
+            }
+            if length > SMALL_ANSWER && room.is_none() {
+                // Never closed.
+                room = self.large.clone().acquire_owned().await.ok();
+                // At once, for a buffer that grows is there twice; what is not written takes no memory.
+                body.reserve_exact(LARGEST_ANSWER - body.len());
             }
             body.extend_from_slice(&chunk);
         }
         let read = u64::try_from(body.len()).unwrap_or(u64::MAX);
         self.bytes.fetch_add(read, Ordering::Relaxed);
-        Ok((status, body))
+        Ok(Fetched {
+            status,
+            body,
+            _room: room,
+        })
+    }
+}
+
+/// An answer as it came, and the room in memory that it takes until it is dropped.
+struct Fetched {
+    status: u16,
+    body: Vec<u8>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+fn too_large(length: Option<usize>) -> Unusable {
+    let (limit, mib) = (LARGEST_ANSWER >> 20, |bytes: usize| bytes.div_ceil(1 << 20));
+    let has = length.map_or_else(String::new, |length| format!(" (it has {} MiB)", mib(length)));
+    Unusable {
+        kind: Dark::Refused,
+        why: format!(
+            "{TOO_LARGE} {limit} MiB{has}, and no more is read: select fewer series by the labels of the arms, or let a \
+             query of your own add them up"
+        ),
     }
 }
 

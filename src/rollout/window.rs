@@ -92,6 +92,27 @@ impl Calendar {
         at
     }
 
+    /// When so much of a hold is over that begins or goes on at `from`: its clock stops in a freeze.
+    pub fn held(&self, from: Timestamp, hold: Duration) -> Timestamp {
+        let (mut at, mut left) = (from, hold);
+        // Each turn leaves one freeze behind.
+        for _ in 0..=self.freezes.len() {
+            while let Some(freeze) = self.freezes.iter().find(|f| f.from <= at && at < f.to) {
+                at = freeze.to;
+            }
+            let next = self.freezes.iter().map(|f| f.from).filter(|begin| *begin > at);
+            let until = next
+                .min()
+                .and_then(|begin| Duration::try_from(begin.duration_since(at)).ok());
+            let Some(until) = until.filter(|until| *until < left) else {
+                break;
+            };
+            left = left.saturating_sub(until);
+            at = at.saturating_add(until).unwrap_or(Timestamp::MAX);
+        }
+        at.saturating_add(left).unwrap_or(Timestamp::MAX)
+    }
+
     /// Whether weights may rise at a time.
     pub fn at(&self, now: Timestamp) -> Opening {
         if let Some(freeze) = self.freezes.iter().find(|f| f.from <= now && now < f.to) {
@@ -281,6 +302,49 @@ mod tests {
     fn a_freeze_closes_even_an_open_window() {
         assert!(matches!(at("2026-10-01T03:00:00Z"), Opening::Frozen { reason, .. } if reason == "holiday"));
         assert_eq!(at("2026-10-08T03:00:00Z"), Opening::Open);
+    }
+
+    #[test]
+    fn a_hold_goes_on_behind_each_freeze_with_what_was_left_of_it() {
+        let time = |day: u8, hour: u8| -> Timestamp {
+            format!("2026-10-{day:02}T{hour:02}:00:00Z").parse().unwrap()
+        };
+        let freeze = |from: Timestamp, to: Timestamp| Freeze {
+            from,
+            to,
+            reason: None,
+        };
+        let freezes = vec![
+            freeze(time(5, 0), time(6, 0)),
+            freeze(time(3, 0), time(4, 0)),
+            // Goes over into the next.
+            freeze(time(5, 12), time(7, 0)),
+        ];
+        let calendar = Calendar::read(Some(&Schedule {
+            windows: None,
+            freezes: Some(freezes),
+        }));
+        let calendar = calendar.unwrap();
+        let day = Duration::from_secs(86_400);
+        for (from, days, over) in [
+            (time(1, 0), 1, time(2, 0)),
+            (time(1, 0), 2, time(3, 0)),
+            (time(2, 12), 1, time(4, 12)),
+            (time(2, 12), 2, time(7, 12)),
+            (time(3, 6), 1, time(5, 0)),
+            (time(5, 6), 0, time(7, 0)),
+            (time(8, 0), 2, time(10, 0)),
+        ] {
+            assert_eq!(calendar.held(from, day * days), over, "{from} {days}");
+            // Told by the clock itself, hour by hour.
+            let mut hours = 0;
+            let mut at = from;
+            while at < over {
+                hours += u32::from(!calendar.frozen(at));
+                at += Duration::from_secs(3600);
+            }
+            assert_eq!(hours, days * 24, "{from} {days}");
+        }
     }
 
     #[test]

@@ -434,3 +434,29 @@ fn two_rollouts_that_claim_one_object_are_told_by_validate_whichever_files_they_
     // The same resource twice is one resource, however often it is written down.
     assert_eq!(run(&["validate", &first, &first]).0, 0);
 }
+
+#[test]
+fn a_list_as_kubectl_gives_it_is_read_item_by_item() {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/shop.yaml");
+    let shop: serde_json::Value = serde_saphyr::from_str(&std::fs::read_to_string(config).unwrap()).unwrap();
+    let mut other = shop.clone();
+    other["metadata"]["name"] = "other".into();
+    other["spec"]["components"][0]["routers"] = serde_json::json!([{"istoi": {}}]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("list.yaml");
+    let write = |items: serde_json::Value| {
+        let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": items, "metadata": {"resourceVersion": ""}});
+        std::fs::write(&path, serde_json::to_string_pretty(&list).unwrap()).unwrap();
+    };
+    write(serde_json::json!([shop]));
+    let (code, out, err) = run(&["validate", path.to_str().unwrap()]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("shop is valid"), "{out}");
+    let (code, out, err) = run(&["plan", path.to_str().unwrap()]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("EARLIEST"), "{out}");
+    write(serde_json::json!([shop, other]));
+    let (code, out, _) = run(&["validate", path.to_str().unwrap()]);
+    assert_eq!(code, 64, "{out}");
+    assert!(out.contains("did you mean \"istio\""), "{out}");
+}

@@ -4,6 +4,7 @@
 use crate::support::world::{World, component};
 use gradual_rollout::rollout::reason::{Reason, State};
 use gradual_rollout::rollout::status::CommandResult;
+use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault};
 use serde_json::{Value, json};
 
 fn jump() -> Value {
@@ -148,4 +149,47 @@ async fn a_command_for_what_was_never_begun_is_refused_with_the_problem_and_a_ro
     );
     assert_eq!(outcome(&world, &back), None, "it is obeyed when it can be");
     assert_eq!(world.status().commands.len(), 1, "told once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_annotation_that_is_written_over_before_it_is_taken_away_is_another_command() {
+    let world = World::with(&["shop", "cart"]);
+    world
+        .until("25%", |w| w.weight("shop") == 25 && w.weight("cart") == 25)
+        .await;
+    let failure = Failure::new(503, "ServiceUnavailable", "not now");
+    let fault = Fault::new(Action::Fail(failure)).verb("patch");
+    let fault = fault
+        .resource("gradualrollouts.rollout.sealos.io")
+        .subresource("");
+    world.store.faults().inject(fault);
+    let key = "rollout.sealos.io/command.rollback.1796040000";
+    let told = |w: &World| {
+        w.status()
+            .commands
+            .iter()
+            .filter(|c| c.id == "1796040000")
+            .count()
+    };
+    world.annotate(key, r#"{"components":["shop"]}"#);
+    world
+        .until("shop is back, and told so", |w| {
+            w.weight("shop") == 0 && told(w) == 1
+        })
+        .await;
+    assert_eq!(
+        (asked(&world), world.weight("cart")),
+        (1, 25),
+        "it cannot be taken away"
+    );
+    world.annotate(key, r#"{"components":["cart"]}"#);
+    world.store.faults().clear();
+    world
+        .until("cart is back, and told so", |w| {
+            w.weight("cart") == 0 && told(w) == 2
+        })
+        .await;
+    world.until("taken away", |w| asked(w) == 0).await;
+    world.pass(60).await;
+    assert_eq!(told(&world), 2, "each is told once");
 }

@@ -88,19 +88,19 @@ impl Beside {
             self.queries.push(Query {
                 purpose: format!("check {}", check.rule.name),
                 promql: promql.clone(),
-                series: answer.as_ref().ok().map(Vec::len),
+                series: answer.as_ref().ok().map(|found| found.len()),
             });
             answers.insert(promql.clone(), answer);
         }
         let GaugeReading { canary, control, .. } = reading(&queries, place.at, |promql| {
-            answers.get(promql).cloned().unwrap_or_else(|| Ok(Vec::new()))
+            answers.get(promql).cloned().unwrap_or_else(|| Ok([].into()))
         });
         let shown = |value: &Result<f64, String>| value.as_ref().ok().map(|v| check.show(*v));
         let values = (shown(&canary), control.as_ref().and_then(shown));
         let short = self.short_ranges(place, check, &queries).await;
         let empty = answers
             .get(&queries.canary)
-            .is_some_and(|a| a.as_ref().is_ok_and(Vec::is_empty));
+            .is_some_and(|a| a.as_ref().is_ok_and(|found| found.is_empty()));
         if short && empty {
             // Nothing is wrong with its labels, as far as is known.
             return self.show(check, Verdict::Unknown, (None, None), "it has no value now");
@@ -150,7 +150,7 @@ impl Beside {
 
     async fn pair(&mut self, place: &Place<'_>, check: &PlannedCheck, asked: &PairAsk) {
         let answer = place.source.vector(&asked.promql, place.at).await;
-        let series = answer.as_ref().ok().map(Vec::len);
+        let series = answer.as_ref().ok().map(|found| found.len());
         let why = match &answer {
             Err(blindness) => Some(blindness.message.clone()),
             Ok(answer) => asked.lacks(answer).or_else(|| {

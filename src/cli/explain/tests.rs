@@ -116,6 +116,17 @@ fn what_is_waited_for_comes_with_its_time() {
 }
 
 #[test]
+fn a_hold_is_waited_for_without_the_time_of_a_freeze() {
+    let mut rollout = rollout(&json!({}));
+    let schedule = json!({"freezes": [{"from": "2026-03-03T00:00:00Z", "to": "2026-03-04T00:00:00Z"}]});
+    rollout.spec.schedule = serde_json::from_value(schedule).unwrap();
+    let facts = explained(&rollout, "default", "shop", None, now());
+    let until = "2026-03-04T09:00:00Z".to_owned();
+    assert_eq!(waits(&facts)[0].1.as_ref(), Some(&until));
+    assert_eq!(facts.next.unwrap().not_before.unwrap().to_string(), until);
+}
+
+#[test]
 fn a_closed_window_and_a_shut_gate_are_waited_for() {
     let mut rollout = rollout(&json!({"held": "1d", "reason": "OutsideWindow"}));
     let spec = json!([

@@ -229,9 +229,9 @@ pub fn observe_pair(
     ask: &PairAsk,
     cursor: &mut Cursor,
     at: Timestamp,
-    answer: Result<Vec<Sample>, Blindness>,
+    answer: Result<impl AsRef<[Sample]>, Blindness>,
 ) -> Reading {
-    let snapshot = match answer.and_then(|answer| ask.snapshot(at, &answer)) {
+    let snapshot = match answer.and_then(|answer| ask.snapshot(at, answer.as_ref())) {
         Ok(snapshot) => snapshot,
         Err(blindness) => return Reading::Blind(blindness),
     };

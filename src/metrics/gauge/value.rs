@@ -74,10 +74,10 @@ impl GaugeQueries {
 }
 
 /// What the answers to both queries come to.
-pub fn reading(
+pub fn reading<S: AsRef<[Sample]>>(
     queries: &GaugeQueries,
     at: Timestamp,
-    answer: impl Fn(&str) -> Result<Vec<Sample>, Blindness>,
+    answer: impl Fn(&str) -> Result<S, Blindness>,
 ) -> GaugeReading {
     let value = |promql: &String| one(promql, queries.sense, answer(promql));
     GaugeReading {
@@ -88,7 +88,7 @@ pub fn reading(
 }
 
 /// The one finite number of an answer, or why there is none.
-fn one(promql: &str, sense: Sense, answer: Result<Vec<Sample>, Blindness>) -> Result<f64, String> {
+fn one(promql: &str, sense: Sense, answer: Result<impl AsRef<[Sample]>, Blindness>) -> Result<f64, String> {
     let told = |why: &str| Err(format!("`{}` {why}", brief(promql)));
     let series = match answer {
         Ok(series) => series,
@@ -100,7 +100,7 @@ fn one(promql: &str, sense: Sense, answer: Result<Vec<Sample>, Blindness>) -> Re
         }
         Err(blindness) => return told(&format!("has no answer: {}", blindness.message)),
     };
-    match series.as_slice() {
+    match series.as_ref() {
         [] => told("gives no series: check its labels, and that the exporter is scraped"),
         [sample] if !sample.value.is_finite() && sense != Sense::Any => told(&format!(
             "gives {}: its exporter reports no number; narrow the check's labels to series that have one, or mend the exporter",

@@ -11,6 +11,8 @@ use http_body_util::BodyExt;
 use std::sync::{Arc, Mutex};
 use tokio::task::JoinSet;
 
+mod large;
+
 /// What a server was asked.
 #[derive(Clone, Debug)]
 struct Asked {
@@ -249,23 +251,6 @@ async fn what_is_no_data_says_what_kind_of_darkness_it_is() {
         );
         assert_eq!(server.asked().len(), 1, "a redirect is not followed");
     }
-}
-
-#[tokio::test]
-async fn an_answer_without_end_is_given_up_and_is_no_data() {
-    let server = Server::json(" ".repeat((64 << 20) + 1)).await;
-    let settings = PrometheusSettings {
-        timeout: Duration::from_secs(60),
-        total_timeout: None,
-        ..settings(&[&server])
-    };
-    let blindness = read(&settings).await.unwrap_err();
-    assert_eq!(blindness.kind, Dark::Refused);
-    assert!(
-        blindness.message.contains("an answer of more than 64 MiB"),
-        "{}",
-        blindness.message
-    );
 }
 
 #[tokio::test]

@@ -5,11 +5,12 @@ use crate::metrics::gauge::Sample;
 use crate::metrics::history;
 use crate::rollout::sample::Blindness;
 use jiff::Timestamp;
+use std::sync::Arc;
 use std::time::Duration;
 
 impl PrometheusSource {
     /// The series of an expression at one instant, or at one that is as good as it when somebody just asked the same.
-    pub async fn vector(&self, promql: &str, at: Timestamp) -> Result<Vec<Sample>, Blindness> {
+    pub async fn vector(&self, promql: &str, at: Timestamp) -> Result<Arc<[Sample]>, Blindness> {
         self.same.ask(promql, at).await
     }
 

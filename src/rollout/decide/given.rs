@@ -197,6 +197,8 @@ impl<'a> Desk<'a> {
         };
         let goes_to = command.wish.weight.filter(|_| command.verb == Verb::Set);
         match (aim, goes_to) {
+            // At the same weight it would still take the rollback's place.
+            (Some(aim), Some(goes_to)) if lowering.verb == Verb::Rollback => goes_to >= aim,
             (Some(aim), Some(goes_to)) => goes_to > aim,
             (Some(_), None) => command.verb == Verb::Detach,
             (None, _) => false,

@@ -362,9 +362,7 @@ impl Facts {
         self.next = next.map(|step| Next {
             weight: step.weight.percent(),
             phase: name_of(plan, step),
-            not_before: walking
-                .then(|| now.checked_add(left).ok().map(|at| plan.calendar.opening(at)))
-                .flatten(),
+            not_before: walking.then(|| plan.calendar.opening(plan.calendar.held(now, left))),
         });
         if let Some(next) = next {
             self.gates = gates(plan, status, c, standing, next, now);

@@ -31,7 +31,7 @@ impl Facts {
         let mut waits = Vec::from_iter(judged.or_else(|| by_world(c.reason).map(|what| wait(what, None))));
         if let Some(hold) = self.hold.as_ref().filter(|hold| !hold.left.0.is_zero()) {
             let what = format!("{} more of judged time at this weight", hold.left);
-            waits.push(wait(what, now.checked_add(hold.left.0).ok()));
+            waits.push(wait(what, Some(plan.calendar.held(now, hold.left.0))));
         }
         waits.extend(self.gates.iter().filter(|gate| !gate.open).map(|gate| {
             let what = format!("phase {}: {}", gate.phase, gate.needs);
