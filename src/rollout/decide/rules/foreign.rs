@@ -4,7 +4,7 @@ use super::world::{Lost, Weather, World, weight};
 use crate::rollout::command::Verb;
 use crate::rollout::observation::Mark;
 use crate::rollout::reason::{Reason, State};
-use crate::rollout::status::CommandResult;
+use crate::rollout::status::{CommandResult, GradualRolloutStatus};
 use crate::rollout::weight::Weight;
 use proptest::prelude::*;
 
@@ -318,7 +318,7 @@ fn a_lowering_whose_writer_died_on_the_way_is_brought_to_its_end() {
                 world.objects.get_mut("alpha").unwrap()[n] = object;
             }
             world.status = if status_is_lost {
-                Default::default()
+                GradualRolloutStatus::default()
             } else {
                 status
             };
