@@ -82,12 +82,9 @@ fn longer(schema: &serde_json::Value, value: &serde_json::Value, path: &str, fou
         }
         Value::Object(fields) => {
             for (name, field) in fields {
-                longer(
-                    &schema["properties"][name],
-                    field,
-                    &format!("{path}.{name}"),
-                    found,
-                );
+                let inner = schema.get("properties").and_then(|all| all.get(name));
+                let inner = inner.unwrap_or(&Value::Null);
+                longer(inner, field, &format!("{path}.{name}"), found);
             }
         }
         Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}

@@ -12,8 +12,9 @@ use gradual_rollout::sandbox::apiserver::{Action, Failure, Fault, Store};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// A rollout `top` whose first step requires another one.
 fn behind(world: &World, gate: &Value) {
