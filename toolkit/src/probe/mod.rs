@@ -130,7 +130,7 @@ pub async fn run(args: &ProbeArgs, place: &mut Place<'_>) -> Result<End, Trouble
         .filter(|(_, whole)| *whole)
         .map(|(name, _)| *name)
         .collect();
-    let marked = if names.is_empty() || args.no_mark {
+    let marked = if args.no_mark {
         mark::Marked::default()
     } else {
         mark::alike(place, &ingresses, &usual, &names, &hits).await
@@ -263,9 +263,13 @@ async fn asked(
             }
             let models = models(conversion, ingresses);
             let foreseen = |request: &Request, status: Option<u16>| {
+                // What nginx's model does not know says nothing; but a gateway that has nothing there lets nobody in.
+                let known = |said: &Answer, kind: Kind| kind != Kind::Unknown || *said == Answer::Refused;
                 between(&models.0, &models.1, std::slice::from_ref(request))
                     .iter()
-                    .any(|difference| difference.kind != Kind::Unknown && is(&difference.envoy, status))
+                    .any(|difference| {
+                        known(&difference.envoy, difference.kind) && is(&difference.envoy, status)
+                    })
             };
             let (mut found, reached) = routes::run(probe, &requests, &models.0, &foreseen, place).await?;
             found.extend(alive::dead(ingresses, &reached));
