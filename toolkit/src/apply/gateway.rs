@@ -242,7 +242,9 @@ mod tests {
 
     #[test]
     fn a_host_is_open_by_every_spelling_that_istio_reads() {
-        for open in ["a/x.y.z", "a/*", "*/*", "*", "*/X.y.z", "x.y.z", "a/*.y.z", "*/*.z"] {
+        for open in [
+            "a/x.y.z", "a/*", "*/*", "*", "*/X.y.z", "x.y.z", "a/*.y.z", "*/*.z",
+        ] {
             let open = opened(&gateway(&[server("http", 80, None, &[open])]));
             assert!(is_open("a", "x.y.z", &open), "{open:?}");
         }
@@ -250,7 +252,11 @@ mod tests {
             let open = opened(&gateway(&[server("http", 80, None, &[closed])]));
             assert!(!is_open("a", "x.y.z", &open), "{open:?}");
         }
-        assert!(is_open("i", "x", &opened(&gateway(&[server("http", 80, None, &["./x"])]))));
+        assert!(is_open(
+            "i",
+            "x",
+            &opened(&gateway(&[server("http", 80, None, &["./x"])]))
+        ));
     }
 
     #[test]

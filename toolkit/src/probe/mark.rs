@@ -63,10 +63,7 @@ pub(super) async fn alike(
     }
     let noted = noted.into_iter().map(|(ingress, notes)| {
         let version = text(ingress, "/metadata/resourceVersion");
-        (
-            ingress,
-            json!({"resourceVersion": version, "annotations": notes}),
-        )
+        (ingress, json!({"resourceVersion": version, "annotations": notes}))
     });
     let mut marked = Marked {
         names: names.to_vec(),

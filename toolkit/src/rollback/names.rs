@@ -23,7 +23,11 @@ const UNKNOWN: &str = "ROLLBACK-NAME-UNKNOWN";
 
 /// Says what of `--accept` is nothing that can be accepted.
 pub fn check(args: &RollbackArgs) -> Result<(), Trouble> {
-    match args.accept.iter().find(|code| ![LEADS, OTHER].contains(&code.as_str())) {
+    match args
+        .accept
+        .iter()
+        .find(|code| ![LEADS, OTHER].contains(&code.as_str()))
+    {
         None => Ok(()),
         Some(typed) => Err(Trouble::Usage(format!(
             "--accept {typed:?}: only {LEADS} and {OTHER} can be accepted here"

@@ -2,6 +2,7 @@
 
 mod defects;
 pub(crate) mod healthy;
+mod shown;
 mod ticks;
 
 use crate::support::{Said, migrate};

@@ -3,6 +3,7 @@
 pub(crate) mod edge;
 mod secured;
 mod suites;
+mod withdrawn;
 
 use crate::kinds::put;
 use crate::preflight::healthy::{controller, service};
