@@ -1,6 +1,7 @@
 //! Ingresses that come back from backups: as they were last, not as some backup has them; and where names lead meanwhile.
 
 use crate::apply::{GW, ING, VS, tenants};
+use crate::objects::ingress;
 use crate::support::{Said, migrate};
 use gradual_rollout_apiserver::Store;
 use gradual_rollout_apiserver::clock::Clock;
@@ -87,11 +88,15 @@ async fn an_ingress_that_a_backup_has_without_its_guard_does_not_come_back_unles
 async fn of_several_backups_each_ingress_comes_from_the_one_that_has_it_as_it_was_last() {
     for turned in [false, true] {
         let (store, clock, dir, mut folders) = guarded_since().await;
-        // The other is in the oldest backup alone.
-        let alone = dir.path().join("alone").to_str().unwrap().to_owned();
-        done(&store, &clock, &["-n", "ns-b", "backup", "--dir", &alone]).await;
+        // The newest that has either has that of ns-a as somebody made it by hand meanwhile.
+        let later = dir.path().join("later").to_str().unwrap().to_owned();
         let newest = dir.path().join("newest").to_str().unwrap().to_owned();
-        store.delete(ING, "ns-b", "shop").unwrap();
+        store.put(ingress("ns-a", "shop")).unwrap();
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        done(&store, &clock, &["backup", "--dir", &later]).await;
+        for namespace in ["ns-a", "ns-b"] {
+            store.delete(ING, namespace, "shop").unwrap();
+        }
         done(&store, &clock, &["-n", "ns-b", "backup", "--dir", &newest]).await;
         // One that has neither of them is not enough, and what is lacking is said.
         let said = run(&store, &clock, &["rollback", "--all", "--dir", &newest]).await;
@@ -105,7 +110,7 @@ async fn of_several_backups_each_ingress_comes_from_the_one_that_has_it_as_it_wa
         }
         let [one, two] = &folders;
         let words = [
-            "rollback", "--all", "--dir", one, "--dir", two, "--dir", &alone, "--dir", &newest,
+            "rollback", "--all", "--dir", one, "--dir", two, "--dir", &later, "--dir", &newest,
         ];
         let dry = done(&store, &clock, &[&words[..], &["--dry-run"]].concat()).await;
         let new = folders.iter().find(|folder| folder.ends_with("/new")).unwrap();
