@@ -13,10 +13,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// A gateway that answers plainly until it breaks.
 async fn breaking() -> (Edge, Arc<AtomicBool>) {
     let broken = Arc::new(AtomicBool::new(false));
-    let is = broken.clone();
-    let answer = move |arrived: &Arrived| match is.load(Ordering::SeqCst) {
-        true => says(503),
-        false => plain(arrived),
+    let fails = broken.clone();
+    let answer = move |arrived: &Arrived| {
+        if fails.load(Ordering::SeqCst) {
+            says(503)
+        } else {
+            plain(arrived)
+        }
     };
     (Edge::start(Hands::default(), answer).await, broken)
 }
