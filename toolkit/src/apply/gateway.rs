@@ -1,5 +1,6 @@
 //! The Gateway: one object for all batches, so it is made anew with each, and keeps what is open already.
 
+use super::live::texts;
 use crate::cluster::meta;
 use crate::marks;
 use crate::trouble::Trouble;
@@ -29,6 +30,39 @@ fn hosts(server: &Value) -> impl Iterator<Item = Host> {
 /// Every host of a Gateway.
 pub fn open(gateway: &Value) -> BTreeSet<Host> {
     servers(gateway).flat_map(hosts).collect()
+}
+
+/// Every host that a Gateway serves, as Istio reads it: one without a namespace is that of any, as `*` is, and `.` is the
+/// Gateway's own namespace.
+pub fn opened(gateway: &Value) -> BTreeSet<Host> {
+    let all = servers(gateway).filter_map(|server| server.get("hosts")?.as_array());
+    all.flatten()
+        .filter_map(Value::as_str)
+        .map(|host| {
+            let (of, name) = host.split_once('/').unwrap_or(("*", host));
+            let of = if of == "." { meta(gateway, "namespace") } else { of };
+            (of.to_owned(), name.to_ascii_lowercase())
+        })
+        .collect()
+}
+
+/// Whether a host of a namespace is among those that are [`opened`], itself or by a wildcard over it.
+pub fn is_open(namespace: &str, host: &str, open: &BTreeSet<Host>) -> bool {
+    let has = |host: String| {
+        let of = |namespace: &str| open.contains(&(namespace.to_owned(), host.clone()));
+        of(namespace) || of("*")
+    };
+    let mut over = host.match_indices('.').filter_map(|(at, _)| host.get(at..));
+    has(host.to_owned()) || has("*".to_owned()) || over.any(|suffix| has(format!("*{suffix}")))
+}
+
+/// Whether a route is bound to a Gateway.
+pub fn binds(gateway: &Value, route: &Value) -> bool {
+    let (namespace, name) = key(gateway);
+    texts(route, "/spec/gateways").any(|bound| match bound.split_once('/') {
+        Some((of, bound)) => of == namespace && bound == name,
+        None => bound == name && meta(route, "namespace") == namespace,
+    })
 }
 
 /// The hosts that show each certificate, by the name of its Secret.
@@ -204,6 +238,25 @@ mod tests {
         );
         assert_eq!(without(&all, &|_| true), None);
         assert_eq!(showing(&all)["s"], BTreeSet::from(["y".to_owned()]));
+    }
+
+    #[test]
+    fn a_host_is_open_by_every_spelling_that_istio_reads() {
+        for open in [
+            "a/x.y.z", "a/*", "*/*", "*", "*/X.y.z", "x.y.z", "a/*.y.z", "*/*.z",
+        ] {
+            let open = opened(&gateway(&[server("http", 80, None, &[open])]));
+            assert!(is_open("a", "x.y.z", &open), "{open:?}");
+        }
+        for closed in ["b/x.y.z", "b/*", "./*", "a/y.z", "a/*.x.y.z"] {
+            let open = opened(&gateway(&[server("http", 80, None, &[closed])]));
+            assert!(!is_open("a", "x.y.z", &open), "{open:?}");
+        }
+        assert!(is_open(
+            "i",
+            "x",
+            &opened(&gateway(&[server("http", 80, None, &["./x"])]))
+        ));
     }
 
     #[test]

@@ -143,6 +143,33 @@ pub fn as_noted(object: &Value, key: &Key, ingress: &Value) -> Option<bool> {
     Some(marks::source(ingress, prefix) == noted)
 }
 
+/// What objects say of an Ingress that they were made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// None says how it was.
+    Nowhere,
+    /// It is as all of them say that say it.
+    As,
+    /// It is otherwise than the one that is named was made of.
+    Otherwise(String),
+}
+
+/// Holds an Ingress against what routes say that it was.
+pub fn noted_by<'a>(routes: impl Iterator<Item = &'a Value>, key: &Key, ingress: &Value) -> Noted {
+    let mut found = Noted::Nowhere;
+    for route in routes {
+        match as_noted(route, key, ingress) {
+            None => {}
+            Some(true) => found = Noted::As,
+            Some(false) => {
+                let (namespace, name) = gateway::key(route);
+                return Noted::Otherwise(cluster::VIRTUAL_SERVICE.named(&namespace, &name));
+            }
+        }
+    }
+    found
+}
+
 /// The Service that a destination names; none where it is none of the cluster's.
 fn service(host: &str) -> Option<Key> {
     let mut parts = host.split('.');

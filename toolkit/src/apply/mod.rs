@@ -202,16 +202,18 @@ async fn hand_over(
             Ok(_) if args.dry_run == Some(DryRun::Client) => (Became::Written, String::new(), None),
             Ok(_) => {
                 let moves = if args.dry_run.is_some() {
-                    "nothing is written: it would move the traffic of"
+                    "nothing is written: it would ask the daemon to move the traffic of"
                 } else {
-                    "from here on it moves the traffic of"
+                    "the daemon is asked to move the traffic of"
                 };
                 let said = Finding {
                     code: "APPLY-HANDED-OVER",
                     severity: Severity::Info,
                     object: object.clone(),
                     message: format!("{moves} {}", rollout::components(body)),
-                    remedy: format!("watch it with gradual-rollout status -n {namespace}"),
+                    remedy: format!(
+                        "see whether it does with gradual-rollout status -n {namespace}: what the daemon refuses, a namespace beside watch.foreign_namespaces among it, is said there"
+                    ),
                 };
                 (Became::Written, String::new(), Some(said))
             }

@@ -152,7 +152,7 @@ impl Sources<'_> {
         let mut routes = self.routes(&conversion, &wanted, &spoken, &old, &mut plan);
         routes.extend(self.shut(&closing));
         let gateways = self.gateways(&conversion, &routes, &mut plan);
-        self.secrets(&conversion, &gateways, &mut plan);
+        self.secrets(&conversion, &routes, &gateways, &mut plan);
         needed::plan(self, &conversion, &routes, &spoken, &mut plan);
         let stale = prune::rest(self, &plan, &routes, &gateways, &accepted);
         prune::settle(self.args, self.live, &BTreeSet::new(), stale, &mut plan);
@@ -366,7 +366,8 @@ impl Sources<'_> {
     }
 
     /// The copies of certificates that the Gateways show.
-    fn secrets(&self, conversion: &Conversion, gateways: &[Item], plan: &mut Plan) {
+    fn secrets(&self, conversion: &Conversion, routes: &[Item], gateways: &[Item], plan: &mut Plan) {
+        let own: BTreeSet<&String> = routes.iter().flat_map(|item| &item.hosts).collect();
         let mut showing: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (credential, hosts) in gateways.iter().flat_map(|item| gateway::showing(&item.body)) {
             showing.entry(credential).or_default().extend(hosts);
@@ -377,17 +378,12 @@ impl Sources<'_> {
             };
             let source = (copy.from_namespace.clone(), copy.from_name.clone());
             let Some(source) = self.seen.certificates.get(&source) else {
-                plan.findings.push(Finding {
-                    code: "APPLY-CERTIFICATE-GONE",
-                    severity: Severity::Blocker,
-                    object: format!("Secret {}/{}", copy.from_namespace, copy.from_name),
-                    message: format!(
-                        "it has no tls.crt that could be copied; hosts left out: {}",
-                        shown(&hosts.iter().cloned().collect::<Vec<_>>())
-                    ),
-                    remedy: "look why the certificate is not there: kubectl describe certificate".to_owned(),
-                });
-                plan.bad.extend(hosts);
+                // The Gateway is everybody's: what another batch lacks is no reason to leave this one out.
+                let ours = hosts.iter().any(|host| own.contains(host));
+                plan.findings.push(secret::gone(copy, &hosts, ours));
+                let open = |host: &String| plan.open.iter().any(|(_, open)| open == host);
+                let left_out: Vec<String> = hosts.into_iter().filter(|host| ours || !open(host)).collect();
+                plan.bad.extend(left_out);
                 continue;
             };
             let live = self.live.get(&cluster::SECRET, &copy.to_namespace, &copy.to_name);

@@ -84,6 +84,29 @@ pub fn anew(live: &Value, source: &Value) -> Value {
     let labels = live.pointer("/metadata/labels").cloned().unwrap_or_default();
     crate::secret::copy(source, meta(live, "namespace"), meta(live, "name"), &labels)
 }
+
+/// That a certificate is not there that a Gateway is to show; `ours`: for a host of the batch.
+pub fn gone(wanted: &SecretCopy, hosts: &BTreeSet<String>, ours: bool) -> Finding {
+    let hosts = shown(&hosts.iter().cloned().collect::<Vec<_>>());
+    Finding {
+        code: "APPLY-CERTIFICATE-GONE",
+        severity: if ours {
+            Severity::Blocker
+        } else {
+            Severity::Warning
+        },
+        object: format!("Secret {}/{}", wanted.from_namespace, wanted.from_name),
+        message: if ours {
+            format!("it has no tls.crt that could be copied; hosts left out: {hosts}")
+        } else {
+            format!(
+                "it has no tls.crt that could be copied; hosts of another batch show it, and keep the copy that is there: {hosts}"
+            )
+        },
+        remedy: "look why the certificate is not there: kubectl describe certificate".to_owned(),
+    }
+}
+
 /// Hosts that a certificate stands for and that another server of the Gateway has, by another: browsers use one connection for
 /// all hosts of a certificate. `of` has what a credential is a copy of.
 pub fn covering<'a>(

@@ -55,7 +55,7 @@ pub fn plan(plan: &Plan, lines: &[Line], place: &mut Place<'_>) -> Result<(), Tr
         let object = rollout(body);
         writeln!(
             place.out,
-            "hand over to {}, which moves the traffic of {}",
+            "hand over to {}, which is asked to move the traffic of {}",
             plain(&object),
             plain(&moves)
         )?;

@@ -360,6 +360,8 @@ pub async fn undo(cluster: &Cluster, wait: u64, place: &mut Place<'_>) -> Result
                 lines.push(line(name, word, gone));
                 continue;
             }
+            // What was there before is known until its new pods run: whoever is told that they do not asks again.
+            Back::Switch(patch) if kind == cluster::DEPLOYMENT => patch.map(switch::remembering_still),
             Back::Switch(patch) => patch,
         };
         let result = match &patch {
@@ -377,6 +379,17 @@ pub async fn undo(cluster: &Cluster, wait: u64, place: &mut Place<'_>) -> Result
     }
     if lines.iter().all(|line| line.result == Became::Written) {
         rolled_out(cluster, &told, wait, place).await?;
+        let forget = json!({"metadata": {"annotations": {marks::BEFORE_FINISH: null}}});
+        for one in told.iter().filter(|one| one.kind == cluster::DEPLOYMENT) {
+            if let Err(why) = send(cluster, &one.kind, &one.object, &forget).await {
+                let (namespace, name) = (meta(&one.object, "namespace"), meta(&one.object, "name"));
+                let why = format!(
+                    "its annotation {} could not be taken off: {why}",
+                    marks::BEFORE_FINISH
+                );
+                lines.push(line(one.kind.named(namespace, name), "switch back", Err(why)));
+            }
+        }
     }
     Ok(lines)
 }

@@ -11,29 +11,28 @@ use std::time::Duration;
 /// How often it is looked whether a Deployment is rolled out.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// Waits until new pods of every Deployment run.
+/// Waits until new pods of every Deployment run, also of one that was told by a run before: that may have given up waiting.
 pub(super) async fn rolled_out(
     cluster: &Cluster,
     told: &[Told],
     wait: u64,
     place: &mut Place<'_>,
 ) -> Result<(), Trouble> {
-    let changed: Vec<&Told> = told
+    let named: Vec<&Told> = told
         .iter()
-        .filter(|one| one.kind == cluster::DEPLOYMENT && matches!(one.switch, Switch::Patch(_)))
+        .filter(|one| one.kind == cluster::DEPLOYMENT)
         .collect();
-    if changed.is_empty() {
-        return Ok(());
+    let of = |count: usize| format!("waiting for {count} Deployments to be rolled out");
+    let changed = named.iter().filter(|one| matches!(one.switch, Switch::Patch(_)));
+    let changed = changed.count();
+    let mut said = changed > 0;
+    if said {
+        writeln!(place.err, "{}", of(changed))?;
     }
-    writeln!(
-        place.err,
-        "waiting for {} Deployments to be rolled out",
-        changed.len()
-    )?;
     let (mut waited, wait) = (Duration::ZERO, Duration::from_secs(wait));
     loop {
         let mut late = Vec::new();
-        for one in &changed {
+        for one in &named {
             let (namespace, name) = (meta(&one.object, "namespace"), meta(&one.object, "name"));
             let now = cluster.get(&one.kind, namespace, name).await;
             let now =
@@ -44,6 +43,10 @@ pub(super) async fn rolled_out(
         }
         if late.is_empty() {
             return Ok(());
+        }
+        if !said {
+            said = true;
+            writeln!(place.err, "{}", of(late.len()))?;
         }
         if waited >= wait {
             return Err(Trouble::TimedOut(format!(

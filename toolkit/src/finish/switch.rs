@@ -113,6 +113,14 @@ fn remembering(object: &Value, before: &Value, mut patch: Value) -> Value {
     patch
 }
 
+/// A patch that puts back what was there before, and leaves written down what that was.
+pub fn remembering_still(mut patch: Value) -> Value {
+    if let Some(meta) = patch.pointer_mut("/metadata").and_then(Value::as_object_mut) {
+        meta.remove("annotations");
+    }
+    patch
+}
+
 /// The patch that puts back what was there before; none where nothing was written.
 pub fn back(object: &Value) -> Option<Result<Value, String>> {
     let text = annotation(object, marks::BEFORE_FINISH)?;

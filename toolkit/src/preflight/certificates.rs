@@ -167,15 +167,15 @@ fn used(
         }
     }
     for gateway in picture.of("Gateway") {
+        let homes = homes(picture, gateway);
         for server in items(gateway, "/spec/servers") {
             if let Some(secret) = text(server, "/tls/credentialName") {
                 let names = items(server, "/hosts").filter_map(Value::as_str);
                 let names = names.map(|host| host.split_once('/').map_or(host, |(_, host)| host));
-                use_for(
-                    see::namespace(gateway),
-                    secret,
-                    names.filter(|host| *host != "*").collect(),
-                );
+                let names: Vec<&str> = names.filter(|host| *host != "*").collect();
+                for namespace in &homes {
+                    use_for(namespace, secret, names.clone());
+                }
             }
         }
     }
@@ -207,6 +207,23 @@ fn used(
             }
         }
     }
+}
+
+/// The namespaces of the pods that serve a Gateway: Istio reads its certificates there, wherever the Gateway is. Where no
+/// such pods are seen it may be its own.
+fn homes<'a>(picture: &'a Picture, gateway: &'a Value) -> BTreeSet<&'a str> {
+    let selects = |pods: &Value| {
+        let labels = pods.pointer("/spec/template/metadata/labels");
+        let mut wanted = see::entries(gateway, "/spec/selector");
+        wanted.all(|(label, value)| labels.and_then(|labels| labels.get(label)) == Some(value))
+    };
+    let named = see::entries(gateway, "/spec/selector").next().is_some();
+    let pods = picture.workloads().filter(|pods| named && selects(pods));
+    let mut homes: BTreeSet<&str> = pods.map(see::namespace).collect();
+    if homes.is_empty() {
+        homes.insert(see::namespace(gateway));
+    }
+    homes
 }
 
 fn ends(now: Timestamp, end: Timestamp, soon: SignedDuration, object: &str, found: &mut Vec<Finding>) {

@@ -1,8 +1,10 @@
 //! The mark of an Ingress whose hosts both sides answer alike: `cleanup` waits for it.
 
+use super::Suite;
 use super::code;
 use super::hit::Hit;
 use super::target::hosts;
+use crate::cluster::annotation;
 use crate::finding::Severity;
 use crate::marks;
 use crate::place::Place;
@@ -24,11 +26,13 @@ pub(super) struct Marked {
     pub done: Vec<String>,
     /// Those that have no mark of the edge, as nginx let a question through that their guard should have kept out.
     pub unguarded: Vec<String>,
-    /// Those that should have it and have not, and why.
+    /// `namespace/name` of those that had it, and have not any more, as something is wrong with their hosts.
+    pub withdrawn: Vec<String>,
+    /// Those that should have it and have not, or have it and should not, and why.
     pub failed: Vec<String>,
 }
 
-/// Marks every migrated Ingress whose hosts have no blocker. Only as it was listed: one that changed since must be
+/// Marks every migrated Ingress whose hosts have no blocker, and takes earlier marks off those that have one. Only as it was listed: one that changed since must be
 /// asked for anew. By merge patch, as server-side apply would take our other marks away.
 pub(super) async fn alike(
     place: &Place<'_>,
@@ -57,19 +61,83 @@ pub(super) async fn alike(
             noted.push((ingress, notes));
         }
     }
+    let noted = noted.into_iter().map(|(ingress, notes)| {
+        let version = text(ingress, "/metadata/resourceVersion");
+        (ingress, json!({"resourceVersion": version, "annotations": notes}))
+    });
+    let mut marked = Marked {
+        names: names.to_vec(),
+        unguarded,
+        ..Marked::default()
+    };
+    for (name, failure) in write(place, noted.collect()).await {
+        match failure {
+            None => marked.done.push(name),
+            Some(why) => marked.failed.push(format!("{name}: {why}")),
+        }
+    }
+    for (name, failure) in write(place, withdrawing(ingresses, usual, names, hits)).await {
+        match failure {
+            None => marked.withdrawn.push(name),
+            Some(why) => marked.failed.push(format!(
+                "{name}: its mark of before could not be taken off, and `apply --rollout` and `cleanup` still go by it: {why}"
+            )),
+        }
+    }
+    marked
+}
+
+/// What of earlier marks is not true any more: the gateway was well then, and something is wrong with the hosts now. Each
+/// suite takes off the mark that it stands for, also where it was not asked for everything: one difference is enough. What
+/// could not be compared says nothing.
+fn withdrawing<'a>(
+    ingresses: &[&'a Value],
+    usual: &[Value],
+    names: &[&'static str],
+    hits: &[Hit],
+) -> Vec<(&'a Value, Value)> {
+    let mut all = Vec::new();
+    for (ingress, usual) in ingresses.iter().zip(usual) {
+        let hosts = hosts(usual);
+        let grave = hits.iter().filter(|hit| hit.severity == Severity::Blocker);
+        let wrong: Vec<&Hit> = grave.filter(|hit| about(&hosts, hit)).collect();
+        let off: Map<String, Value> = [marks::PROBED_AT, marks::EDGE_PROBED_AT]
+            .into_iter()
+            .filter(|name| annotation(ingress, name).is_some())
+            .filter(|name| {
+                let own = |hit: &&Hit| stands(hit.suite) == Some(*name);
+                !wrong.is_empty() && names.contains(name) || wrong.iter().any(own)
+            })
+            .map(|name| (name.to_owned(), Value::Null))
+            .collect();
+        if !off.is_empty() {
+            all.push((*ingress, json!({"annotations": off})));
+        }
+    }
+    all
+}
+
+/// The mark that a suite is part of.
+fn stands(suite: &str) -> Option<&'static str> {
+    if suite == Suite::Routes.word() {
+        return Some(marks::PROBED_AT);
+    }
+    let edge = Suite::Edge.parts().iter().any(|part| suite == part.word());
+    edge.then_some(marks::EDGE_PROBED_AT)
+}
+
+/// Writes to the metadata of Ingresses: the name of each, and why it could not be written.
+async fn write(place: &Place<'_>, all: Vec<(&Value, Value)>) -> Vec<(String, Option<String>)> {
     let client = &place.client;
-    let written: Vec<(String, Option<String>)> = futures::stream::iter(noted)
+    futures::stream::iter(all)
         .map(|(ingress, notes)| async move {
             let (namespace, name) = (see::namespace(ingress), see::name(ingress));
-            let mark = json!({"metadata": {
-                "resourceVersion": text(ingress, "/metadata/resourceVersion"),
-                "annotations": notes,
-            }});
             let writing = PatchParams {
                 field_manager: Some(put::MANAGER.to_owned()),
                 ..PatchParams::default()
             };
             let api = kinds::INGRESS.within(client, namespace);
+            let mark = json!({"metadata": notes});
             let written = api.patch(name, &writing, &Patch::Merge(&mark)).await;
             (
                 see::place(Some(namespace), name),
@@ -78,19 +146,7 @@ pub(super) async fn alike(
         })
         .buffered(AT_ONCE)
         .collect()
-        .await;
-    let mut marked = Marked {
-        names: names.to_vec(),
-        unguarded,
-        ..Marked::default()
-    };
-    for (name, failure) in written {
-        match failure {
-            None => marked.done.push(name),
-            Some(why) => marked.failed.push(format!("{name}: {why}")),
-        }
-    }
-    marked
+        .await
 }
 
 /// Whether something is wrong with one of the hosts: a blocker about it, or about all of them. What could not be
@@ -98,7 +154,12 @@ pub(super) async fn alike(
 fn differs(hosts: &[String], hits: &[Hit]) -> bool {
     hits.iter()
         .filter(|hit| hit.severity == Severity::Blocker || hit.code == code::UNSTABLE.name)
-        .any(|hit| !hit.host.contains('.') || has(hosts, &hit.host))
+        .any(|hit| about(hosts, hit))
+}
+
+/// Whether something is said of one of the hosts, or of all.
+fn about(hosts: &[String], hit: &Hit) -> bool {
+    !hit.host.contains('.') || has(hosts, &hit.host)
 }
 
 /// Whether a guard of one of the hosts was not tested.

@@ -138,7 +138,7 @@ pub async fn run(args: &ProbeArgs, place: &mut Place<'_>) -> Result<End, Trouble
         .filter(|(_, whole)| *whole)
         .map(|(name, _)| *name)
         .collect();
-    let marked = if names.is_empty() || args.no_mark {
+    let marked = if args.no_mark {
         mark::Marked::default()
     } else {
         mark::alike(place, &ingresses, &usual, &names, &hits).await
@@ -273,8 +273,11 @@ async fn asked(
             let models = models(conversion, ingresses);
             let foreseen = |request: &Request, found: &diff::Difference| {
                 let all = between(&models.0, &models.1, std::slice::from_ref(request));
-                all.iter()
-                    .any(|said| tells(said.kind, found.code) && is(&said.envoy, found.status))
+                all.iter().any(|said| {
+                    // What nginx's model does not know says nothing; but a gateway that has nothing there lets nobody in.
+                    let known = tells(said.kind, found.code) || said.envoy == Answer::Refused;
+                    known && is(&said.envoy, found.status)
+                })
             };
             let (mut found, reached) = routes::run(probe, &requests, &models.0, &foreseen, place).await?;
             found.extend(alive::dead(ingresses, &reached));

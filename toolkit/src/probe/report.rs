@@ -28,7 +28,7 @@ pub(super) fn write(
     let whole = json!({
         "alike": alike, "asked": counts, "blockers": blockers, "warnings": warnings, "differences": hits,
         "marked": marked.done, "marks": marked.names, "notMarked": marked.failed,
-        "notMarkedAtTheEdge": marked.unguarded,
+        "notMarkedAtTheEdge": marked.unguarded, "markTakenOff": marked.withdrawn,
     });
     if let Some(file) = &args.report {
         let text = format!("{whole:#}\n");
@@ -55,6 +55,13 @@ pub(super) fn write(
                 ""
             };
             writeln!(place.out, "marked as probed{edge}: {}", few(&marked.done))?;
+        }
+        if !marked.withdrawn.is_empty() {
+            let names = few(&marked.withdrawn);
+            writeln!(
+                place.out,
+                "not marked as probed any more, as they are not alike now: {names}"
+            )?;
         }
         if !marked.unguarded.is_empty() {
             let names = few(&marked.unguarded);

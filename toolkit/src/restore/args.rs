@@ -41,6 +41,10 @@ pub struct RestoreArgs {
     /// Put back what others changed after the backup as well
     #[arg(long)]
     pub overwrite: bool,
+    /// RESTORE-INGRESS-OTHER: create an Ingress that is gone although its route was made of another state of it than the backup
+    /// has
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    pub accept: Vec<String>,
     /// Write to another cluster than the one that the backup is of
     #[arg(long)]
     pub other_cluster: bool,

@@ -44,6 +44,7 @@ pub struct Restored {
 
 /// Puts a backup back.
 pub async fn run(args: &RestoreArgs, place: &mut Place<'_>) -> Result<End, Trouble> {
+    guards::check(args)?;
     let cluster = Cluster::look(&place.client, &[&KINDS[..], &[cluster::NAMESPACE]].concat()).await?;
     let lacking = "name the folder that migrate backup wrote";
     let other = (!args.other_cluster)
@@ -52,8 +53,12 @@ pub async fn run(args: &RestoreArgs, place: &mut Place<'_>) -> Result<End, Troub
     let mut plan = plan::make(args, place.namespace.as_deref(), &folder, &manifest, &cluster).await?;
     let mut left = held_back(args, &mut plan);
     let mut findings = std::mem::take(&mut plan.findings);
-    let (stays, told) = guards::held_back(&cluster, &mut plan, &left).await?;
+    let (older, told) = guards::older(args, &cluster, &mut plan).await?;
     findings.extend(told);
+    let staying = [&left[..], &older].concat();
+    let (mut stays, told) = guards::held_back(&cluster, &mut plan, &staying).await?;
+    findings.extend(told);
+    stays.extend(older);
     if manifest.finished_at.is_none() {
         findings.push(Finding {
             code: "RESTORE-UNFINISHED",

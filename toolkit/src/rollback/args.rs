@@ -20,6 +20,7 @@ Examples:
   gradual-rollout migrate rollback -n ns-a --dir before-istio
   gradual-rollout migrate rollback --ingress ns-a/shop
   gradual-rollout migrate rollback --all --dir before-istio
+  gradual-rollout migrate rollback --all --dir before-istio --dir second-batch
   gradual-rollout migrate rollback --all --dir before-istio --unblock
   gradual-rollout migrate rollback -n ns-a --accept ROLLBACK-NAME-LEADS-TO-GATEWAY
 
@@ -44,9 +45,10 @@ pub struct RollbackArgs {
     /// than cleanup deleted and that the backup does not have
     #[arg(long, value_name = "NAMESPACE/NAME|orphans", value_delimiter = ',')]
     pub gone: Vec<String>,
-    /// The folder of the backup; needed where Ingresses were cleaned up
+    /// The folder of a backup; needed where Ingresses were cleaned up. May be repeated: each Ingress comes from the one
+    /// that has it as its route was made of it
     #[arg(long, value_name = "DIR")]
-    pub dir: Option<PathBuf>,
+    pub dir: Vec<PathBuf>,
     /// What opens it
     #[command(flatten)]
     pub identity: IdentityArgs,
@@ -69,7 +71,8 @@ pub struct RollbackArgs {
         default_value = "istio-system/sealos-gateway"
     )]
     pub gateway: String,
-    /// Close hosts although names lead to the gateway: they are not looked up. Such a name is without an answer then
+    /// ROLLBACK-NAME-LEADS-TO-GATEWAY: close hosts although names lead to the gateway: they are not looked up, and such a
+    /// name is without an answer then. ROLLBACK-INGRESS-OTHER: take an Ingress that no backup has as it was last
     #[arg(long, value_name = "CODE", value_delimiter = ',')]
     pub accept: Vec<String>,
     /// An address of the gateway, beside those that its Services tell; may be repeated, or a list by comma

@@ -18,7 +18,6 @@ pub mod trial;
 use crate::apply::live::{Live, MADE};
 use crate::apply::remembered;
 use crate::apply::run::{Became, Line};
-use crate::backup::folder::{Folder, Manifest};
 use crate::backup::open::open;
 use crate::block;
 use crate::cluster::{self, Cluster, meta};
@@ -34,6 +33,7 @@ use crate::see;
 use crate::shadow;
 use crate::trouble::{End, Trouble};
 use args::RollbackArgs;
+use back::{Back, Backup};
 use gradual_rollout_migration::input::Key;
 use kube::Client;
 use plan::{Undo, Wanted};
@@ -46,8 +46,8 @@ struct Ready {
     wanted: Wanted,
     cluster: Cluster,
     undo: Undo,
-    /// What comes back from the backup.
-    steps: Vec<restore::plan::Step>,
+    /// What comes back from the backups.
+    back: Back,
     /// What controllers are told, and the record that goes.
     switches: Vec<(&'static str, String)>,
     /// The block on new Ingresses, where it is to go.
@@ -61,11 +61,12 @@ pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trou
     let pace = Pace::new(args.rate);
     let mut findings = ready.undo.findings.clone();
     let switched = !ready.switches.is_empty();
-    let mut tried = trial::findings(&place.client, &ready.cluster, &pace, &ready.steps, switched).await;
+    let mut tried = trial::findings(&place.client, &ready.cluster, &pace, &ready.back.steps, switched).await;
     if args.unblock {
         // It goes before anything comes back.
         tried.retain(|finding| !trial::OF_BLOCKS.contains(&finding.code));
     }
+    tried.extend(ready.back.findings.iter().cloned());
     let refused = tried.iter().any(|finding| finding.severity == Severity::Blocker);
     findings.extend(tried);
     if args.dry_run {
@@ -75,6 +76,7 @@ pub async fn run(args: &RollbackArgs, place: &mut Place<'_>) -> Result<End, Trou
         show::tell(&[], &findings, place)?;
         return Ok(End::Refused);
     }
+    show::folders(args, &ready.back, place)?;
     let mut lines = Vec::new();
     let done = undo(args, &ready, &pace, &mut lines, &mut findings, place).await;
     if let Err(trouble) = done {
@@ -126,13 +128,14 @@ async fn look(args: &RollbackArgs, place: &Place<'_>) -> Result<Ready, Trouble> 
         undo.deleted
             .extend(record.map(|record| (cluster::CONFIG_MAP, record)));
     }
-    let backup = backup(args, &cluster).await?;
-    undo.missing.extend(back::kept(backup.as_ref(), &undo.orphans)?);
+    let backups = backups(args, &cluster).await?;
+    undo.missing.extend(back::kept(&backups, &undo.orphans)?);
     known(&wanted, &undo, &ingresses, &cluster).await?;
     for typed in args.gone.iter().filter(|typed| *typed != "orphans") {
         undo.missing.remove(&key("--gone", typed)?);
     }
-    let steps = back::steps(backup.as_ref(), &undo.missing)?;
+    let accepted = args.accept.iter().any(|code| code == back::OTHER);
+    let back = back::steps(&backups, &undo.missing, &live, accepted)?;
     let switches = match wanted {
         Wanted::All => finish::undoing(&cluster).await?,
         Wanted::Namespace(_) | Wanted::Ingresses(_) => Vec::new(),
@@ -146,7 +149,7 @@ async fn look(args: &RollbackArgs, place: &Place<'_>) -> Result<Ready, Trouble> 
         wanted,
         cluster,
         undo,
-        steps,
+        back,
         switches,
         block,
     })
@@ -174,14 +177,15 @@ async fn undo(
     if matches!(ready.wanted, Wanted::All) {
         lines.extend(finish::undo(cluster, args.wait, place).await?);
     }
-    if !ready.steps.is_empty() {
-        if bring_back(pace, cluster, &ready.steps, lines, findings, place).await {
+    let steps = &ready.back.steps;
+    if !steps.is_empty() {
+        if bring_back(pace, cluster, steps, lines, findings, place).await {
             // Their hosts are still served by the gateway, and stay so.
             findings.push(halted("not every Ingress that was cleaned up came back"));
             return Ok(());
         }
-        let back: Vec<String> = ready.steps.iter().map(restore::plan::Step::object).collect();
-        findings.extend(shadow::younger(cluster, &ready.steps, &back).await?);
+        let back: Vec<String> = steps.iter().map(restore::plan::Step::object).collect();
+        findings.extend(shadow::younger(cluster, steps, &back).await?);
         writeln!(
             place.err,
             "giving nginx {} s to serve what came back",
@@ -219,12 +223,20 @@ async fn undo(
     Ok(())
 }
 
-/// The backup, where one was named.
-async fn backup(args: &RollbackArgs, cluster: &Cluster) -> Result<Option<(Folder, Manifest)>, Trouble> {
-    let Some(dir) = &args.dir else { return Ok(None) };
+/// The backups that were named.
+async fn backups(args: &RollbackArgs, cluster: &Cluster) -> Result<Vec<Backup>, Trouble> {
     let lacking = "name the folder that migrate backup wrote; nothing was undone";
-    let other = Some("nothing was undone");
-    open(dir, &args.identity, cluster, lacking, other).await.map(Some)
+    let mut backups = Vec::new();
+    for dir in &args.dir {
+        let other = Some("nothing was undone");
+        let (folder, manifest) = open(dir, &args.identity, cluster, lacking, other).await?;
+        backups.push(Backup {
+            dir: dir.display().to_string(),
+            folder,
+            manifest,
+        });
+    }
+    Ok(backups)
 }
 
 /// Whether there is what was named; nothing to undo is well, nothing of that name is a typing error.

@@ -4,6 +4,7 @@
 //! served. That nobody knows where one leads is a warning alone, for going back has to work where there is no DNS.
 
 use super::args::RollbackArgs;
+use super::back::OTHER;
 use super::plan::Undo;
 use crate::apply::gateway::{self, Host};
 use crate::apply::select::shown;
@@ -22,21 +23,28 @@ const UNKNOWN: &str = "ROLLBACK-NAME-UNKNOWN";
 
 /// Says what of `--accept` is nothing that can be accepted.
 pub fn check(args: &RollbackArgs) -> Result<(), Trouble> {
-    match args.accept.iter().find(|code| *code != LEADS) {
+    match args
+        .accept
+        .iter()
+        .find(|code| ![LEADS, OTHER].contains(&code.as_str()))
+    {
         None => Ok(()),
         Some(typed) => Err(Trouble::Usage(format!(
-            "--accept {typed:?}: only {LEADS} can be accepted here"
+            "--accept {typed:?}: only {LEADS} and {OTHER} can be accepted here"
         ))),
     }
 }
 
 /// What there is to say of hosts that would be closed; nothing where that was accepted.
 pub async fn leading(args: &RollbackArgs, undo: &Undo, client: &Client) -> Result<Vec<Finding>, Trouble> {
-    if !args.accept.is_empty() {
+    if args.accept.iter().any(|code| code == LEADS) {
         return Ok(Vec::new());
     }
     let known = args.gateway_address.iter().copied().collect();
-    let found = look(client, &undo.gateways, &undo.hosts, &known).await?;
+    let mut found = BTreeMap::new();
+    for (gateway, hosts) in &undo.behind {
+        look_one(client, gateway, hosts, &known, &mut found).await?;
+    }
     Ok(told(&found))
 }
 
@@ -54,24 +62,40 @@ pub async fn look(
             .filter(|host| closing.contains(host))
             .map(|(_, host)| host)
             .collect();
-        let pods: Vec<(String, String)> = entries(gateway, "/spec/selector")
-            .filter_map(|(label, value)| Some((label.clone(), value.as_str()?.to_owned())))
-            .collect();
-        let said = Addresses {
-            known: known.clone(),
-            hint: ": that of the gateway is named with --gateway-address",
-            ..Addresses::default()
-        };
-        match leads_to_gateway(client, &hosts, meta(gateway, "namespace"), &pods, said).await {
-            Ok(leads) => found.extend(leads),
-            // Going back does not wait for a right to look.
-            Err(Trouble::Refused(why)) => {
-                found.extend(hosts.into_iter().map(|host| (host, Leads::Unknown(why.clone()))));
-            }
-            Err(trouble) => return Err(trouble),
-        }
+        look_one(client, gateway, &hosts, known, &mut found).await?;
     }
     Ok(found)
+}
+
+/// Where hosts lead that one Gateway serves.
+async fn look_one(
+    client: &Client,
+    gateway: &Value,
+    hosts: &BTreeSet<String>,
+    known: &BTreeSet<IpAddr>,
+    found: &mut BTreeMap<String, Leads>,
+) -> Result<(), Trouble> {
+    let pods: Vec<(String, String)> = entries(gateway, "/spec/selector")
+        .filter_map(|(label, value)| Some((label.clone(), value.as_str()?.to_owned())))
+        .collect();
+    let said = Addresses {
+        known: known.clone(),
+        hint: ": that of the gateway is named with --gateway-address",
+        ..Addresses::default()
+    };
+    match leads_to_gateway(client, hosts, meta(gateway, "namespace"), &pods, said).await {
+        Ok(leads) => found.extend(leads),
+        // Going back does not wait for a right to look.
+        Err(Trouble::Refused(why)) => {
+            found.extend(
+                hosts
+                    .iter()
+                    .map(|host| (host.clone(), Leads::Unknown(why.clone()))),
+            );
+        }
+        Err(trouble) => return Err(trouble),
+    }
+    Ok(())
 }
 
 /// One finding for all that lead there, and one for all of which nobody knows.

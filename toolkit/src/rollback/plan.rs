@@ -71,6 +71,8 @@ pub struct Undo {
     pub hosts: BTreeSet<Host>,
     /// Gateways that have some of them.
     pub gateways: Vec<Value>,
+    /// Hosts that nothing serves any more then, by the Gateway that has them open, themselves or by a wildcard.
+    pub behind: Vec<(Value, BTreeSet<String>)>,
     /// What is deleted then, in this order.
     pub deleted: Vec<(Kind, Value)>,
     /// What is left alone.
@@ -177,7 +179,36 @@ pub fn make(args: &RollbackArgs, wanted: &Wanted, ingresses: &BTreeMap<Key, Valu
         .collect();
     undo.deleted = deleted(wanted, live, &removed, &kept, &all, &undo.hosts);
     edited(args, &mut undo);
+    undo.behind = behind(live, &undo);
     undo
+}
+
+/// Hosts that are closed, and those of routes that go: a Gateway that somebody opened for all hosts serves them as long as
+/// there is a route, and is not closed for one of them.
+fn behind(live: &Live, undo: &Undo) -> Vec<(Value, BTreeSet<String>)> {
+    let routes = undo.deleted.iter();
+    let routes: Vec<&Value> = routes
+        .filter(|(kind, _)| *kind == cluster::VIRTUAL_SERVICE)
+        .map(|(_, route)| route)
+        .collect();
+    let mut all = Vec::new();
+    for gateway in live.all(&cluster::GATEWAY) {
+        let key = gateway::key(gateway);
+        let closes = undo.gateways.iter().any(|other| gateway::key(other) == key);
+        let open = gateway::opened(gateway);
+        let closed = gateway::open(gateway).into_iter();
+        let closed = closed.filter(|host| closes && undo.hosts.contains(host));
+        let mut behind: BTreeSet<String> = closed.map(|(_, host)| host).collect();
+        for route in routes.iter().filter(|route| gateway::binds(gateway, route)) {
+            let namespace = meta(route, "namespace");
+            let served = hosts(route).into_iter();
+            behind.extend(served.filter(|host| gateway::is_open(namespace, host, &open)));
+        }
+        if !behind.is_empty() {
+            all.push((gateway.clone(), behind));
+        }
+    }
+    all
 }
 
 /// Canaries are marked as long as a route is left that they split, and no longer.

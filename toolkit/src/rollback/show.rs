@@ -1,6 +1,7 @@
 //! What would be undone, object by object in the order of undoing; and what was.
 
 use super::args::RollbackArgs;
+use super::back::Back;
 use super::plan::named;
 use super::{Ready, names, traffic, trial, written};
 use crate::apply::gateway;
@@ -40,7 +41,8 @@ pub(super) async fn would(
             .iter()
             .map(|(word, object)| written(object.clone(), word)),
     );
-    lines.extend(trial::lines(&ready.steps));
+    let several = args.dir.len() > 1;
+    lines.extend(trial::lines(&ready.back, several));
     let unmarked = undo.unmarked();
     lines.extend(unmarked.iter().map(|key| written(object(key), "unmark")));
     for one in &undo.gateways {
@@ -105,6 +107,21 @@ pub(super) async fn would(
         .iter()
         .any(|finding| finding.severity == Severity::Blocker);
     Ok(if blocked { End::Partly } else { End::Done })
+}
+
+/// Which folder has what, where there are several.
+pub(super) fn folders(args: &RollbackArgs, back: &Back, place: &mut Place<'_>) -> Result<(), Trouble> {
+    if args.dir.len() < 2 {
+        return Ok(());
+    }
+    let mut all: BTreeMap<&String, Vec<String>> = BTreeMap::new();
+    for (key, dir) in &back.from {
+        all.entry(dir).or_default().push(object(key));
+    }
+    for (dir, names) in all {
+        writeln!(place.err, "from {}: {}", plain(dir), plain(&shown(&names)))?;
+    }
+    Ok(())
 }
 
 /// What was undone.

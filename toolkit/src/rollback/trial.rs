@@ -3,6 +3,7 @@
 //! Each Ingress is created on a dry run, which goes through admission as it will in earnest: a block of ours, a policy of
 //! somebody else, a quota. Whom a block exempts the API server knows best.
 
+use super::back::Back;
 use super::written;
 use crate::apply::run::Line;
 use crate::apply::select::shown;
@@ -117,10 +118,17 @@ fn stands(object: String, controllers: bool) -> Finding {
     }
 }
 
-/// What would come back.
-pub fn lines(steps: &[Step]) -> Vec<Line> {
-    steps
+/// What would come back, and from which folder where there are several.
+pub fn lines(back: &Back, several: bool) -> Vec<Line> {
+    let from = |step: &Step| {
+        let key = (step.namespace.clone(), step.name.clone());
+        back.from.get(&key).filter(|_| several)
+    };
+    back.steps
         .iter()
-        .map(|step| written(step.object(), "come back"))
+        .map(|step| Line {
+            message: from(step).map(|dir| format!("from {dir}")).unwrap_or_default(),
+            ..written(step.object(), "come back")
+        })
         .collect()
 }

@@ -209,7 +209,7 @@ impl Standing {
         let open: BTreeSet<gateway::Host> = self
             .live
             .ours(&cluster::GATEWAY)
-            .flat_map(gateway::open)
+            .flat_map(gateway::opened)
             .collect();
         let there = || self.beside.iter().chain(&self.ingresses);
         let served: Vec<(&Key, &Value)> = there()
@@ -452,7 +452,7 @@ impl Around<'_> {
         let namespace = meta(route, "namespace");
         hosts(route)
             .iter()
-            .any(|host| is_open(namespace, host, self.open))
+            .any(|host| gateway::is_open(namespace, host, self.open))
     }
 
     /// What nginx splits of an Ingress otherwise than its routes do; of a canary itself it is said what was changed.
@@ -539,7 +539,7 @@ impl Around<'_> {
         found.extend(unmade.into_iter().flatten().cloned());
         found.extend(self.now.changed(route));
         for host in hosts(route) {
-            if !is_open(namespace, &host, self.open) {
+            if !gateway::is_open(namespace, &host, self.open) {
                 found.push((
                     "STATE-CLOSED",
                     object.clone(),
@@ -562,11 +562,4 @@ fn shut(route: &Value, key: &Key) -> bool {
         http.get("directResponse").is_some() && (name == CLOSED || name.starts_with("refused "))
     };
     closed::closes(route, key) || from(route).len() == 1 && items(route, "/spec/http").any(closed)
-}
-
-/// Whether a host is open, itself or by a wildcard over it.
-fn is_open(namespace: &str, host: &str, open: &BTreeSet<gateway::Host>) -> bool {
-    let has = |host: String| open.contains(&(namespace.to_owned(), host));
-    let mut over = host.match_indices('.').filter_map(|(at, _)| host.get(at..));
-    has(host.to_owned()) || has("*".to_owned()) || over.any(|suffix| has(format!("*{suffix}")))
 }

@@ -198,10 +198,27 @@ async fn pods_that_do_not_start_are_told_and_the_controllers_can_be_put_back() {
         1,
         "nothing is written down as complete"
     );
+    // They do not run because somebody asks again.
+    let again = migrate(&store, &clock, &[&CONTROLLERS[..], &["--wait", "60"]].concat()).await;
+    show(&again);
+    assert!(matches!(again.end, Err(Trouble::TimedOut(_))), "{:?}", again.end);
+    assert_eq!(store.list("configmaps").len(), 1);
+    // Nor do those of before.
+    for _ in 0..2 {
+        let undone = migrate(&store, &clock, &["finish", "--undo", "--wait", "60"]).await;
+        show(&undone);
+        assert!(
+            matches!(undone.end, Err(Trouble::TimedOut(_))),
+            "{:?}",
+            undone.end
+        );
+    }
     let undone = with_pods(&store, &clock, &["finish", "--undo"]).await;
     show(&undone);
     assert_eq!(undone.end.unwrap(), End::Done);
     assert_eq!(controller(&store), before);
+    let nothing = migrate(&store, &clock, &["finish", "--undo"]).await;
+    assert!(nothing.out.contains("nothing was written"), "{}", nothing.out);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ pub(crate) mod edge;
 mod guards;
 mod secured;
 mod suites;
+mod withdrawn;
 
 use crate::kinds::put;
 use crate::preflight::healthy::{controller, service};
