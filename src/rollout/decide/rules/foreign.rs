@@ -108,7 +108,7 @@ fn one_of_three_that_is_lowered_holds_the_plan_and_resume_takes_all_on_from_ther
 fn objects_that_disagree_at_the_first_look_are_told_once_and_wait() {
     let mut world = three();
     edit(&mut world, 2, 30, "ada");
-    world.status = crate::rollout::status::GradualRolloutStatus::default();
+    world.status = GradualRolloutStatus::default();
     world.restart();
     world.ticks(2);
     let first = world.component("alpha").clone();
