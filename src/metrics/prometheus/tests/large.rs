@@ -155,9 +155,11 @@ async fn answer_figures() {
             source.vector("large", now()).await.unwrap();
         }
         // The server's own copies of what it sends are in it.
+        let tenths = 10 * (peak() - before) / bytes;
         println!(
-            "components: {components}: {:.1} bytes for each of an answer",
-            (peak() - before) as f64 / bytes as f64
+            "components: {components}: {}.{} bytes for each of an answer",
+            tenths / 10,
+            tenths % 10
         );
     }
 }
