@@ -168,9 +168,8 @@ impl<'a> Desk<'a> {
                 continue;
             }
             match command.is_after(other) {
-                Some(true) => {}
                 Some(false) if raises => return Some(Against::Later),
-                Some(false) => {}
+                Some(_) => {}
                 // What was answered before was there before.
                 None if doubt.is_some() || self.known(Given::Command(other)) => {}
                 None => doubt = Some(Against::Doubt(format!("the {} {}", other.verb, other.id))),
