@@ -117,7 +117,7 @@ async fn healthy(kind: Kind, goes_on: GoesOn) {
             scene
                 .world
                 .until("more than 25%", |w| canary(&w.vs("shop")) > 250)
-                .await
+                .await;
         }
         GoesOn::After => assert_eq!(scene.weight(), 250, "{kind:?}: it rose in the middle of it"),
     }

@@ -36,7 +36,7 @@ async fn soon(cluster: &Cluster, names: &[&str], more: &[&str], hangs: Option<u6
     // Who is still up then is told by that, and not by the default's three minutes.
     let arguments = [&["--timeout", "30s"], more].concat();
     let (ended, took) = tokio::join!(reported(cluster, &arguments), back);
-    println!("{} were back after {took:?}", names.len());
+    eprintln!("{} were back after {took:?}", names.len());
     ended
 }
 

@@ -193,7 +193,7 @@ async fn who_cannot_renew_leads_no_more_before_another_one_may() {
     first.spawn(async move {
         daemon::run(handles, None, CancellationToken::new())
             .await
-            .unwrap()
+            .unwrap();
     });
     soon(&world, "the first leads", FAIL_OVER, |w| leader(w) == "first").await;
     let _second = Daemon::start(&world, "second");
