@@ -117,7 +117,11 @@ mod tests {
             return json!("5%");
         }
         match kind {
-            "string" if schema.get("maxLength").is_some() && schema.get("pattern").is_none() => {
+            "string"
+                if schema.get("maxLength").is_some()
+                    && schema.get("pattern").is_none()
+                    && schema.get("format").is_none() =>
+            {
                 json!("ä".repeat(5000))
             }
             "string" => json!(fitting(schema)),
@@ -154,7 +158,11 @@ mod tests {
             let component = value["components"][0].as_object().unwrap();
             component.keys().cloned().collect()
         };
-        assert_eq!(fields(&written), fields(&long), "every field was tried");
+        let written = fields(&written);
+        assert!(
+            fields(&long).iter().all(|field| written.contains(field)),
+            "every field was tried: {written:?}"
+        );
     }
 
     #[test]
