@@ -28,6 +28,7 @@ pub struct CommandOutcome {
     /// A digest of what it asked: the same id and verb with another one is another command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
+    #[serde(serialize_with = "bounded::maybe::<16, _>")]
     pub digest: Option<String>,
     /// Who gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
