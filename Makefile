@@ -73,6 +73,10 @@ simulate: ## Hold the judge to its promises by simulation, half an hour and more
 sweep: tools ## Kill the daemon before and after each of its calls in every story, and swap the writes of its protocol
 	scripts/sweep.sh all
 
+.PHONY: swaps
+swaps: ## Swap each pair of neighbouring writes of the protocol, and demand that a story notices (part of make sweep)
+	PROFILE=$${PROFILE:-sweep} scripts/sweep.sh swaps
+
 .PHONY: emergency
 emergency: ## Put 1,000 components back at once, within 2 s
 	$(CARGO) test --locked --profile sweep --test it -- --ignored --exact --nocapture emergency::a_thousand_components_are_back_within_two_seconds
