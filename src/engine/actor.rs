@@ -16,6 +16,7 @@ mod resource;
 mod save;
 mod sight;
 mod tell;
+mod theirs;
 
 use super::claims::Selected;
 use super::gauges::{Apart, Measured};
@@ -111,7 +112,7 @@ pub(super) enum Done {
         result: Result<(), String>,
     },
     Saved {
-        written: Written,
+        written: Arc<Written>,
         result: Result<RawRollout, ClusterError>,
     },
     Fetched(Result<RawRollout, ClusterError>),
@@ -210,6 +211,10 @@ pub(super) struct Actor {
     /// How many writes failed, or lost their race, since one went through.
     unsaved: u32,
     written: Arc<Written>,
+    /// What was sent last, whatever became of it.
+    sent: Option<Arc<Written>>,
+    /// The resource has another version, and nobody has looked yet whose status it brings.
+    unheard: bool,
     /// The lowerings in it: what is deleted waits for its own.
     recorded: watch::Sender<BTreeSet<String>>,
     mine: BTreeSet<ObjectRef>,
@@ -279,6 +284,8 @@ impl Actor {
             unsaved: 0,
             recorded: watch::channel(written.lowerings().clone()).0,
             written: Arc::new(written),
+            sent: None,
+            unheard: false,
             mine: BTreeSet::new(),
             scopes: BTreeSet::new(),
             selected: Selected::new(),

@@ -224,3 +224,24 @@ async fn an_alert_for_each_of_many_pods_puts_the_traffic_back_once_and_then_noth
     let more: Vec<_> = after.iter().filter(|w| !is(w, "/leases/")).collect();
     assert!(more.is_empty(), "{more:#?}");
 }
+
+/// A daemon that was stopped for a minute and goes on still believes to lead, and hears by its watch what its successor
+/// wrote before it finds out: that is gone on from, and never written over.
+#[tokio::test(start_paused = true)]
+async fn a_status_that_another_daemon_wrote_is_gone_on_from_and_not_written_over() {
+    let world = World::with(&["shop", "cart"]);
+    world
+        .until("25%", |w| w.weight("shop") == 25 && w.weight("cart") == 25)
+        .await;
+    let mut status = world.object()["status"].clone();
+    let shop = &mut status["components"][0];
+    assert_eq!(shop["name"], "shop");
+    shop["pausedBy"] = json!("eve");
+    world
+        .store
+        .put_status("gradualrollouts.rollout.sealos.io", NS, "demo", status)
+        .unwrap();
+    world.until("cart goes on", |w| w.weight("cart") == 100).await;
+    assert_eq!(world.component("shop").paused_by.as_deref(), Some("eve"));
+    assert_eq!(world.weight("shop"), 25, "it was paused by whoever led then");
+}

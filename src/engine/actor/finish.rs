@@ -7,9 +7,9 @@ use crate::engine::claims::home;
 use crate::engine::lane::Lane;
 use crate::engine::looks::Look;
 use crate::engine::order::{Pair, swapped};
+use crate::engine::raise;
 use crate::engine::select::Prepared;
 use crate::engine::written::Written;
-use crate::engine::{persist, raise};
 use crate::rollout::decide::declare;
 use crate::rollout::status::Intent;
 use std::sync::Arc;
@@ -190,18 +190,21 @@ impl Actor {
     }
 
     /// The status is persisted: declared raises may now be written, finished commands removed.
-    fn saved(&mut self, written: Written, result: Result<RawRollout, ClusterError>) {
+    fn saved(&mut self, written: Arc<Written>, result: Result<RawRollout, ClusterError>) {
         self.saving = false;
         let now = self.shared.clock.now();
         match result {
             Ok(raw) => {
                 self.unsaved = 0;
                 self.answered.append(&mut self.answering);
-                self.applied(raw);
+                self.stands(written.clone());
+                // What the watch brought meanwhile was this, or somebody wrote after it.
+                self.unheard &= older(&raw.resource_version, &self.raw.resource_version);
+                self.took(raw);
+                self.hear_status();
                 self.last_saved = now;
                 self.tell_audits();
                 self.write_declared(&written);
-                self.stands(written);
                 self.tidy();
             }
             Err(error) if error.is_race() => {
@@ -226,16 +229,17 @@ impl Actor {
                 self.undeclare();
                 self.dirty = Dirty::Now;
                 self.save_later(now);
+                self.hear_status();
             }
         }
     }
 
     /// This is what the status says now, whoever wrote it.
-    pub(super) fn stands(&mut self, written: Written) {
+    pub(super) fn stands(&mut self, written: Arc<Written>) {
         let lowerings = written.lowerings().clone();
         self.recorded
             .send_if_modified(|known| std::mem::replace(known, lowerings.clone()) != lowerings);
-        self.written = Arc::new(written);
+        self.written = written;
     }
 
     fn write_declared(&mut self, written: &Written) {
@@ -295,26 +299,8 @@ impl Actor {
                 if older(&raw.resource_version, &self.raw.resource_version) {
                     return;
                 }
-                // Only a daemon writes the status: if it is not what we wrote last, another one is or was at work.
-                let theirs = persist::read_status(&raw);
-                if theirs != self.written.read() {
-                    tracing::warn!(rollout = %self.raw.name, "somebody else wrote the status; going on from theirs");
-                    self.status = theirs;
-                    // What was decided on ours is decided anew, or was by them.
-                    self.done.clear();
-                    self.answered.clear();
-                    self.audits = super::audit::Audits::default();
-                    self.first = true;
-                    self.stands(Written::found(&raw.status, &self.status));
-                    for lane in self
-                        .lanes
-                        .values_mut()
-                        .filter(|l| !matches!(l, Lane::Lowering { .. }))
-                    {
-                        lane.clear();
-                    }
-                }
-                self.applied(raw);
+                self.unheard = true;
+                self.took(raw);
             }
             Err(error) => tracing::warn!(rollout = %self.raw.name, %error, "the resource could not be read"),
         }

@@ -13,6 +13,7 @@ use crate::metrics::Cursor;
 use crate::rollout::plan::Problem;
 use crate::routing::Refused;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 impl Actor {
     /// Cursors of the daemon before; the source decides whether they can still be resumed.
@@ -170,8 +171,14 @@ impl Actor {
         }
     }
 
-    /// Takes a newer version of the resource.
+    /// Takes a newer version of the resource, by whomever.
     pub(super) fn applied(&mut self, raw: RawRollout) {
+        self.unheard |= raw.resource_version != self.raw.resource_version;
+        self.took(raw);
+    }
+
+    /// Takes a newer version of the resource.
+    pub(super) fn took(&mut self, raw: RawRollout) {
         if older(&raw.resource_version, &self.raw.resource_version) {
             return;
         }
@@ -182,7 +189,8 @@ impl Actor {
             self.shared.claims.remove(&self.raw.uid);
             self.shared.turns.remove(&self.raw.uid);
             self.status = persist::read_status(&raw);
-            self.stands(Written::found(&raw.status, &self.status));
+            self.stands(Arc::new(Written::found(&raw.status, &self.status)));
+            (self.sent, self.unheard) = (None, false);
             self.first = true;
             self.sound = Err(Vec::new());
             self.broken = None;
@@ -196,6 +204,9 @@ impl Actor {
             self.lowered.clear();
         }
         self.raw = raw;
+        if !self.saving {
+            self.hear_status();
+        }
         if edited {
             self.read_spec();
         }

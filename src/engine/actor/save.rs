@@ -8,6 +8,7 @@ use crate::engine::persist::Sound;
 use crate::engine::written::Written;
 use crate::rollout::status::{ComponentStatus, RouterStatus};
 use jiff::Timestamp;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -83,6 +84,8 @@ impl Actor {
             return;
         }
         self.saving = true;
+        let status = Arc::new(status);
+        self.sent = Some(status.clone());
         // What is decided while this is under way is not in it.
         self.answering.clone_from(&self.done);
         self.audits.written();

@@ -36,6 +36,13 @@ impl Command {
         (mine != theirs).then_some(mine > theirs)
     }
 
+    /// Whether it was surely given before what has a mark: by the milliseconds of both ids.
+    pub fn is_before_mark(&self, mark: &str) -> bool {
+        let mark = mark.parse::<Ulid>().ok();
+        let times = self.ulid().zip(mark);
+        times.is_some_and(|(mine, mark)| mine.timestamp_ms() < mark.timestamp_ms())
+    }
+
     /// Whether it names a component that the other names, too.
     fn meets(&self, other: &Self) -> bool {
         let mut names = other.wish.components.iter();

@@ -4,15 +4,20 @@ use super::Desk;
 use crate::rollout::command::{Command, NotACommand, Verb};
 use crate::rollout::complaint::COMPLAINTS_KEPT;
 use crate::rollout::plan::digest;
+use crate::rollout::reason::{Reason, State};
 use crate::rollout::status::{COMMANDS_AT_ONCE, COMMANDS_KEPT, CommandOutcome, ComponentStatus};
 use crate::rollout::weight::Weight;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 /// The longest id of an outcome, in characters.
 const ID: usize = 63;
 /// The longest verb of an outcome, in characters.
 const VERB: usize = 16;
+
+/// So far clocks may be apart.
+const AHEAD: Duration = Duration::from_secs(2);
 
 /// Id, verb and digest, as an outcome has them.
 type KnownBy = (String, String, String);
@@ -85,10 +90,10 @@ pub(super) enum Against {
 impl fmt::Display for Against {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Later => f.write_str("a later lowering command takes its place"),
+            Self::Later => f.write_str("a later lowering command takes its place, by the ids of both: give it again if it is still wanted"),
             Self::Doubt(other) => write!(
                 f,
-                "its age beside {other} is unknown, for not both ids are ULIDs, so it gives way: give it again if it is still wanted"
+                "its age beside {other} is unknown, for not both ids are ULIDs of a time that has come, so it gives way: give it again if it is still wanted"
             ),
         }
     }
@@ -159,6 +164,16 @@ impl<'a> Desk<'a> {
             return None;
         }
         let raises = self.would_raise(command, c);
+        // A lowering that was answered has no annotation any more, but its mark says when it was asked for: what was on its
+        // way meanwhile, or waited while nobody led, came too late.
+        let by_hand = matches!(c.reason, Reason::RollbackRequested | Reason::Emergency);
+        let mark = c
+            .mark
+            .as_ref()
+            .filter(|_| by_hand && c.state == State::RolledBack);
+        if raises && mark.is_some_and(|mark| command.is_before_mark(mark)) {
+            return Some(Against::Later);
+        }
         let mut doubt = None;
         for other in &self.seen.commands {
             let itself = other.id == command.id && other.verb == command.verb;
@@ -167,7 +182,10 @@ impl<'a> Desk<'a> {
             if itself || !lowers || !other.names(&c.name) || !(raises || self.undoes(command, other)) {
                 continue;
             }
-            match command.is_after(other) {
+            let after = command
+                .is_after(other)
+                .filter(|_| !self.is_ahead(command) || self.is_ahead(other));
+            match after {
                 Some(false) if raises => return Some(Against::Later),
                 Some(_) => {}
                 // What was answered before was there before.
@@ -176,6 +194,12 @@ impl<'a> Desk<'a> {
             }
         }
         doubt
+    }
+
+    /// Whether an id claims to be of a time that has not come: a clock is wrong, and so it says nothing.
+    fn is_ahead(&self, command: &Command) -> bool {
+        let latest = self.now + AHEAD;
+        command.given_at().is_some_and(|at| at > latest)
     }
 
     /// Whether a command that raises nothing as things are would leave more with the canary, were it the last word, than

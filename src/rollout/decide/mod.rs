@@ -324,7 +324,8 @@ impl<'a> Desk<'a> {
             c.alone = false;
             c.forced = false;
             c.follows = None;
-            c.recall = None;
+            // What waits to go further waits still.
+            c.recall = c.recall.take().filter(|recall| recall.weight < to);
             c.reason = reason;
             message.clone_into(&mut c.message);
         }

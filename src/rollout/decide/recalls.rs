@@ -6,7 +6,7 @@ use super::advance::Stop;
 use super::say;
 use crate::rollout::command::{Command, Verb};
 use crate::rollout::observation::Routers;
-use crate::rollout::reason::{Reason, State};
+use crate::rollout::reason::Reason;
 use crate::rollout::status::{ComponentStatus, Recall};
 use crate::rollout::weight::Weight;
 
@@ -23,13 +23,20 @@ impl Desk<'_> {
         if c.weight.written <= target || order.is_some_and(|order| order.weight <= target) {
             return None;
         }
+        // One that waits already and goes further stays what is waited for.
+        if let Some(known) = c.recall.as_ref().filter(|known| known.weight < target) {
+            return Some(format!(
+                "it goes to {} as soon as control has a ready endpoint, as was asked before",
+                known.weight
+            ));
+        }
         let message = why(command, who, target);
         let recall = Recall {
             id: command.id.clone(),
             weight: target,
             message: message.clone(),
         };
-        let at = c.weight.written;
+        let at = order.map_or(c.weight.written, |order| order.weight);
         let answer = format!(
             "it stays at {at}, for control has no ready endpoint to take the traffic, and goes to {target} as soon as one is \
              ready; `rollback` by a person does not wait"
@@ -65,7 +72,6 @@ impl Desk<'_> {
         };
         let order = c.lowering.as_ref();
         let over = c.detached
-            || c.state == State::RolledBack
             || c.weight.written <= recall.weight
             || order.is_some_and(|order| order.weight <= recall.weight);
         if over {

@@ -87,10 +87,12 @@ impl Desk<'_> {
                         .is_some_and(|mark| mark.id > known && is_past(mark, now)))
                 && !(back && o.highest > written)
         };
+        // What was there before we wrote anything has no mark, and stands where everything stood.
+        let untouched = |o: &Routed| o.stamp.is_none() && o.lowest == written && o.highest == written;
         let own = !cfg!(sabotage_8) && objects.iter().all(ours);
         if own && lowest == highest {
             self.own_write(i, &objects, highest);
-        } else if own && highest == written {
+        } else if lowest < written && highest == written && objects.iter().all(|o| ours(o) || untouched(o)) {
             self.half_lowered(i, &objects, lowest);
         } else if highest > written && objects.iter().filter(|o| o.highest > written).all(ours) {
             // A raise that stopped half-way: nobody judged what it would be, so it is taken back.
@@ -295,6 +297,12 @@ impl Desk<'_> {
         let Some(intent) = c.intent.take() else {
             return false;
         };
+        // It met a rollback whose writer died: that is the last word, whatever the raise has written.
+        let back = newest(objects).filter(|m| m.id > intent.id && is_past(m, self.now));
+        if let Some(mark) = back.filter(|m| m.reason.is_some_and(Reason::is_rollback) && m.weight < highest) {
+            self.half_lowered(i, objects, mark.weight);
+            return true;
+        }
         if objects.iter().all(|o| stamped(o, &intent.id)) && lowest == highest && highest == intent.weight {
             self.raised(i, highest, intent.reason, Some(intent.id));
             return true;

@@ -17,6 +17,7 @@ mod gateways;
 mod history;
 mod ids;
 mod in_part;
+mod late;
 mod news;
 mod patience;
 mod pools;

@@ -97,3 +97,37 @@ fn where_control_is_ready_or_nobody_knows_a_program_is_obeyed_at_once() {
         assert_eq!(world.highest("alpha"), Weight::ZERO, "{ready:?}");
     }
 }
+
+/// However far a person, or a weaker alert, takes it meanwhile: what asked for less has the last word once control is ready.
+#[test]
+fn what_waits_to_go_further_is_called_off_by_no_lowering_that_stops_before_it() {
+    for (first_person, by_program) in [(true, false), (false, false), (false, true)] {
+        let mut world = World::demo();
+        world.until("5%", |w| w.component("alpha").weight.written == weight(50));
+        world.ticks(3);
+        let partly = |world: &mut World| {
+            world.say(Verb::Rollback, "alpha", Some(weight(20)));
+            world.commands.last_mut().unwrap().wish.automatic = by_program;
+            world.ticks(3);
+        };
+        if first_person {
+            partly(&mut world);
+        }
+        world.ready = Some(false);
+        alert(&mut world);
+        world.ticks(3);
+        if !first_person {
+            partly(&mut world);
+        }
+        let stands = if by_program { weight(50) } else { weight(20) };
+        assert_eq!(world.highest("alpha"), stands, "{by_program}");
+        world.ready = Some(true);
+        world.ticks(3);
+        assert_eq!(
+            world.highest("alpha"),
+            Weight::ZERO,
+            "{first_person} {by_program}"
+        );
+        assert_eq!(world.component("alpha").state, State::RolledBack);
+    }
+}

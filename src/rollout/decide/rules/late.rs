@@ -1,0 +1,144 @@
+//! What comes too late: a raise that was given before a lowering and heard of after it, and a raise that meets a lowering
+//! whose writer died.
+
+use super::world::{World, weight};
+use crate::rollout::command::{Command, Verb, Wish};
+use crate::rollout::reason::{Reason, State};
+use crate::rollout::status::{CommandResult, GradualRolloutStatus};
+use std::time::Duration;
+
+fn command(world: &World, verb: Verb, seconds_ago: i64, to: Option<u16>) -> Command {
+    let at = world.now.as_millisecond() - seconds_ago * 1000;
+    let wish = Wish {
+        components: vec!["alpha".to_owned()],
+        weight: to.map(weight),
+        force: true,
+        ..Wish::default()
+    };
+    Command {
+        id: ulid::Ulid::from_parts(u64::try_from(at).unwrap(), 9).to_string(),
+        verb,
+        wish,
+    }
+}
+
+fn result(world: &World, id: &str) -> CommandResult {
+    let found = world.status.commands.iter().find(|c| c.id == id);
+    found.unwrap().result
+}
+
+/// Alpha at 10% with three routed objects.
+fn three() -> World {
+    let mut world = World::demo();
+    let objects = world.objects.get_mut("alpha").unwrap();
+    let one = objects[0].clone();
+    objects.resize(3, one);
+    world.until("alpha at 10%", |w| {
+        w.component("alpha").weight.written == weight(100) && w.highest("alpha") == weight(100)
+    });
+    world.tick();
+    world
+}
+
+fn weights(world: &World) -> Vec<u16> {
+    let objects = world.objects["alpha"].iter();
+    objects.map(|o| o.weight.permille()).collect()
+}
+
+#[test]
+fn a_raise_that_was_given_before_a_rollback_and_arrives_after_it_was_answered_is_cancelled() {
+    for (verb, to) in [(Verb::Set, Some(600)), (Verb::Retry, None)] {
+        for (status_is_lost, seconds_ago, wanted) in [
+            (false, 40, CommandResult::Cancelled),
+            (true, 40, CommandResult::Cancelled),
+            (false, 0, CommandResult::Accepted),
+        ] {
+            let mut world = three();
+            world.say(Verb::Rollback, "alpha", None);
+            world.tick();
+            world.tick();
+            assert_eq!(world.component("alpha").state, State::RolledBack);
+            world.commands.clear();
+            if status_is_lost {
+                world.status = GradualRolloutStatus::default();
+                world.restart();
+                world.tick();
+            }
+            let late = command(&world, verb, seconds_ago, to);
+            world.commands.push(late.clone());
+            world.ticks(3);
+            assert_eq!(result(&world, &late.id), wanted, "{verb:?} {status_is_lost}");
+            let back = wanted == CommandResult::Cancelled;
+            assert_eq!(
+                world.component("alpha").state == State::RolledBack,
+                back,
+                "{verb:?}"
+            );
+            assert!(!back || world.highest("alpha").is_zero());
+        }
+    }
+}
+
+#[test]
+fn a_raise_from_a_time_that_has_not_come_gives_way_to_a_rollback_beside_it() {
+    let mut world = three();
+    let raise = command(&world, Verb::Set, -90, Some(700));
+    world.commands.push(raise.clone());
+    world.say(Verb::Rollback, "alpha", None);
+    world.ticks(3);
+    assert_eq!(result(&world, &raise.id), CommandResult::Cancelled);
+    assert_eq!(weights(&world), [0, 0, 0]);
+}
+
+/// A raise has reached two of three objects, a rollback the first; nobody is left who knows of either.
+#[test]
+fn a_rollback_that_met_a_half_written_raise_is_brought_to_its_end_whoever_died() {
+    let mut world = three();
+    world.die = Some(2);
+    world.until("two of them are raised", |w| weights(w)[1] > 100);
+    world.die = None;
+    let status = world.status.clone();
+    assert!(world.component("alpha").intent.is_some(), "declared");
+    let raised = world.objects["alpha"].clone();
+    world.now += Duration::from_secs(1);
+    world.say(Verb::Rollback, "alpha", None);
+    world.ticks(2);
+    assert_eq!(weights(&world), [0, 0, 0]);
+    for (n, object) in raised.into_iter().enumerate().skip(1) {
+        world.objects.get_mut("alpha").unwrap()[n] = object;
+    }
+    world.status = status;
+    world.commands.clear();
+    world.restart();
+    world.ticks(4);
+    assert_eq!(weights(&world), [0, 0, 0]);
+    let c = world.component("alpha");
+    assert_eq!(
+        (c.state, c.reason),
+        (State::RolledBack, Reason::RollbackRequested),
+        "{}",
+        c.message
+    );
+}
+
+#[test]
+fn a_half_written_rollback_is_brought_to_its_end_beside_what_never_had_a_mark() {
+    let mut world = three();
+    for object in world.objects.get_mut("alpha").unwrap() {
+        object.stamp = None;
+    }
+    world.ticks(2);
+    let (status, objects) = (world.status.clone(), world.objects["alpha"].clone());
+    world.say(Verb::Rollback, "alpha", None);
+    world.ticks(2);
+    for (n, object) in objects.into_iter().enumerate().skip(1) {
+        world.objects.get_mut("alpha").unwrap()[n] = object;
+    }
+    world.status = status;
+    world.commands.clear();
+    world.now += Duration::from_secs(1);
+    world.restart();
+    world.ticks(4);
+    assert_eq!(weights(&world), [0, 0, 0]);
+    assert_eq!(world.component("alpha").state, State::RolledBack);
+}
