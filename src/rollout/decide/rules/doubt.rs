@@ -165,6 +165,9 @@ proptest! {
             let to = (verb == Verb::Set).then_some(percent * 10);
             command(&world, verb, id(&world, given), to)
         }).collect();
+        // Of two under one key the annotation holds the later one.
+        let by_key: BTreeMap<String, Command> = all.drain(..).map(|c| (c.key(), c)).collect();
+        all.extend(by_key.into_values());
         let surely_later = all.iter().any(|c| c.is_after(&back) == Some(true));
         all.push(back.clone());
         look(&mut world, &all);
