@@ -79,7 +79,7 @@ impl Actor {
             Done::Held(result) => self.held(result),
             Done::Previewed { component, result } => self.previewed(component, result),
             Done::Examined { generation, findings } => self.examined(generation, &findings),
-            Done::Saved { written, result } => self.saved(written, result),
+            Done::Saved { written, result } => self.saved(&written, result),
             Done::Fetched(result) => self.fetched(result),
             Done::Tidied(result) => {
                 self.tidying = false;
@@ -190,21 +190,21 @@ impl Actor {
     }
 
     /// The status is persisted: declared raises may now be written, finished commands removed.
-    fn saved(&mut self, written: Arc<Written>, result: Result<RawRollout, ClusterError>) {
+    fn saved(&mut self, written: &Arc<Written>, result: Result<RawRollout, ClusterError>) {
         self.saving = false;
         let now = self.shared.clock.now();
         match result {
             Ok(raw) => {
                 self.unsaved = 0;
                 self.answered.append(&mut self.answering);
-                self.stands(written.clone());
+                self.stands(Arc::clone(written));
                 // What the watch brought meanwhile was this, or somebody wrote after it.
                 self.unheard &= older(&raw.resource_version, &self.raw.resource_version);
                 self.took(raw);
                 self.hear_status();
                 self.last_saved = now;
                 self.tell_audits();
-                self.write_declared(&written);
+                self.write_declared(written);
                 self.tidy();
             }
             Err(error) if error.is_race() => {
