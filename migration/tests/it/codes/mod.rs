@@ -1,6 +1,7 @@
 //! Every code has an input that makes it, and is told for it.
 
 mod gateway_api;
+mod guarding;
 mod keeping;
 mod reading;
 mod serving;
@@ -82,6 +83,7 @@ fn every_code_has_an_input_that_makes_it_and_is_told_for_it() {
         serving::cases(),
         keeping::cases(),
         gateway_api::cases(),
+        guarding::cases(),
     ]
     .into_iter()
     .flatten()
