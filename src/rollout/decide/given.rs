@@ -83,6 +83,8 @@ impl Given<'_> {
 pub(super) enum Against {
     /// One that was given later, and lowers.
     Later,
+    /// A rollback that was given later, and is answered already.
+    Answered,
     /// One that lowers, and nobody can tell which of the two was given later.
     Doubt(String),
 }
@@ -90,7 +92,11 @@ pub(super) enum Against {
 impl fmt::Display for Against {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Later => f.write_str("a later lowering command takes its place, by the ids of both: give it again if it is still wanted"),
+            Self::Later => f.write_str("a later lowering command takes its place"),
+            Self::Answered => f.write_str(
+                "its id says that it was given before the rollback that put it back: give it again if it is still wanted, and \
+                 where that says the same, set the clock of whoever gives it",
+            ),
             Self::Doubt(other) => write!(
                 f,
                 "its age beside {other} is unknown, for not both ids are ULIDs of a time that has come, so it gives way: give it again if it is still wanted"
@@ -172,7 +178,7 @@ impl<'a> Desk<'a> {
             .as_ref()
             .filter(|_| by_hand && c.state == State::RolledBack);
         if raises && mark.is_some_and(|mark| command.is_before_mark(mark)) {
-            return Some(Against::Later);
+            return Some(Against::Answered);
         }
         let mut doubt = None;
         for other in &self.seen.commands {

@@ -9,7 +9,7 @@ use crate::rollout::weight::Weight;
 use proptest::prelude::*;
 
 /// Alpha at 10% with three routed objects.
-fn three() -> World {
+pub(super) fn three() -> World {
     let mut world = World::demo();
     let objects = world.objects.get_mut("alpha").unwrap();
     let one = objects[0].clone();
@@ -27,7 +27,7 @@ fn edit(world: &mut World, at: usize, to: u16, manager: &str) {
     object.manager = Some(manager.to_owned());
 }
 
-fn weights(world: &World) -> Vec<u16> {
+pub(super) fn weights(world: &World) -> Vec<u16> {
     world.objects["alpha"]
         .iter()
         .map(|o| o.weight.permille())

@@ -1,6 +1,7 @@
 //! What comes too late: a raise that was given before a lowering and heard of after it, and a raise that meets a lowering
 //! whose writer died.
 
+use super::foreign::{three, weights};
 use super::world::{World, weight};
 use crate::rollout::command::{Command, Verb, Wish};
 use crate::rollout::reason::{Reason, State};
@@ -27,24 +28,6 @@ fn result(world: &World, id: &str) -> CommandResult {
     found.unwrap().result
 }
 
-/// Alpha at 10% with three routed objects.
-fn three() -> World {
-    let mut world = World::demo();
-    let objects = world.objects.get_mut("alpha").unwrap();
-    let one = objects[0].clone();
-    objects.resize(3, one);
-    world.until("alpha at 10%", |w| {
-        w.component("alpha").weight.written == weight(100) && w.highest("alpha") == weight(100)
-    });
-    world.tick();
-    world
-}
-
-fn weights(world: &World) -> Vec<u16> {
-    let objects = world.objects["alpha"].iter();
-    objects.map(|o| o.weight.permille()).collect()
-}
-
 #[test]
 fn a_raise_that_was_given_before_a_rollback_and_arrives_after_it_was_answered_is_cancelled() {
     for (verb, to) in [(Verb::Set, Some(600)), (Verb::Retry, None)] {
@@ -69,6 +52,9 @@ fn a_raise_that_was_given_before_a_rollback_and_arrives_after_it_was_answered_is
             world.ticks(3);
             assert_eq!(result(&world, &late.id), wanted, "{verb:?} {status_is_lost}");
             let back = wanted == CommandResult::Cancelled;
+            let told = world.status.commands.iter().find(|c| c.id == late.id);
+            let clock = told.is_some_and(|c| c.message.contains("set the clock of whoever gives it"));
+            assert_eq!(clock, back, "{told:?}");
             assert_eq!(
                 world.component("alpha").state == State::RolledBack,
                 back,
