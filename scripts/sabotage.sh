@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# sabotage.sh [RULE…]: breaks each decision rule alone (--cfg sabotage_N) and demands that a test notices.
+# sabotage.sh [RULE…]: breaks each decision rule alone and demands that a test notices. A build with --cfg sabotage breaks
+# the rule that GRADUAL_ROLLOUT_SABOTAGE names, so one build serves all rules.
 #
-# A rule counts as guarded when its sabotaged build compiles, runs, and at least one named test fails. A build
-# that does not compile, a crash without a failed test and a time-out are not red tests: they fail this script,
-# like a rule that no code sabotages.
+# A rule counts as guarded when the program runs with it broken, and at least one named test fails. A build that does
+# not compile, a crash without a failed test and a time-out are not red tests: they fail this script, like a rule that
+# no code sabotages.
 #
 # A rule is tried on test programs from the cheapest up, until one has a red test:
 #   core  src/rollout alone (tests/sabotage.rs), seconds to build; skipped when the rule is broken elsewhere
@@ -23,42 +24,45 @@ folder=$(mktemp -d)
 log=$folder/log
 trap 'rm -rf "$folder"' EXIT
 
-build() { # build core|lib|it [CFG]: prints the test program, fails when it does not compile
-    local flags=() command
+build() { # build core|lib|it: prints the test program, fails when it does not compile
+    local command flags=(-- --cfg sabotage)
+    if [ -e "$folder/program.$1" ]; then
+        cat "$folder/program.$1"
+        return
+    fi
     case $1 in
         core) command=(rustc --profile test --test sabotage) ;;
         lib)  command=(rustc --profile test --lib) ;;
         it)   command=(test --no-run --test it) ;;
     esac
-    if [ -n "${2:-}" ] && [ "$1" = it ]; then
+    if [ "$1" = it ]; then
         # The library beneath must be sabotaged too. Cargo tells builds apart by the wrapper's path.
-        local wrapper=$folder/$2
-        printf '#!/bin/sh\nexec "$@" --cfg %s\n' "$2" >"$wrapper"
+        local wrapper=$folder/wrapper
+        printf '#!/usr/bin/env bash\nexec "$@" --cfg sabotage\n' >"$wrapper"
         chmod +x "$wrapper"
         export RUSTC_WORKSPACE_WRAPPER=$wrapper
-    elif [ -n "${2:-}" ]; then
-        flags=(-- --cfg "$2")
+        flags=()
     fi
     # The subshell of the caller keeps the wrapper to itself.
     if ! cargo "${command[@]}" --locked --quiet --message-format=json "${flags[@]}" >"$log" 2>&1; then
         { grep -oE '"rendered":"error([^"\\]|\\.)*' "$log" || tail -n 5 "$log"; } | head -n 3 | cut -c 1-600 >&2
         return 1
     fi
-    sed -n 's/.*"profile":{[^}]*"test":true}.*"executable":"\([^"]*\)".*/\1/p' "$log" | tail -n 1
+    sed -n 's/.*"profile":{[^}]*"test":true}.*"executable":"\([^"]*\)".*/\1/p' "$log" | tail -n 1 | tee "$folder/program.$1"
 }
 
-red() { # red PROGRAM [FILTER]: prints the tests that fail; the exit status is the program's
+red() { # red RULE PROGRAM [FILTER]: prints the tests that fail with the rule broken; the exit status is the program's
     local status=0
-    timeout "$limit" "$1" ${2:+"$2"} >"$log" 2>&1 </dev/null || status=$?
+    GRADUAL_ROLLOUT_SABOTAGE=$1 timeout "$limit" "$2" ${3:+"$3"} >"$log" 2>&1 </dev/null || status=$?
     sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log"
     return "$status"
 }
 
-honest() { # honest WHAT [FILTER]: green before anything is broken; a test that fails on honest code proves nothing
+honest() { # honest WHAT [FILTER]: green while nothing is broken; a test that fails on honest code proves nothing
     [ ! -e "$folder/honest.$1${2:-}" ] || return 0
     local program failed status=0
-    program=$(build "$1") || { echo "the honest $1 does not compile" >&2; exit 1; }
-    failed=$(red "$program" "${2:-}") || status=$?
+    program=$(build "$1") || { echo "the $1 that can be sabotaged does not compile" >&2; exit 1; }
+    failed=$(red none "$program" "${2:-}") || status=$?
     if [ "$status" -eq 124 ]; then
         echo "the honest $1 takes longer than $limit s: SABOTAGE_TIMEOUT=n gives it more" >&2
         exit 1
@@ -73,9 +77,9 @@ honest() { # honest WHAT [FILTER]: green before anything is broken; a test that 
 unguarded=()
 for rule in "${rules[@]}"; do
     verdict= where=
-    files=$(grep -rlE "\bsabotage_$rule\b" src --include='*.rs' || true)
+    files=$(grep -rlE "\bsabotage::broken\($rule\)" src --include='*.rs' || true)
     if [ -z "$files" ]; then
-        verdict="no code says cfg(sabotage_$rule)"
+        verdict="no code says sabotage::broken($rule)"
         programs=
     elif grep -qv '^src/rollout/' <<<"$files"; then
         programs="lib it"
@@ -86,13 +90,10 @@ for rule in "${rules[@]}"; do
         filters=("rule_${rule}_" rules:: "")
         [ "$what" != it ] || filters=("rule_${rule}_")
         if [ "$what" = it ]; then honest it "rule_${rule}_"; else honest "$what"; fi
-        if ! program=$(build "$what" "sabotage_$rule"); then
-            verdict="the sabotaged $what does not compile"
-            break
-        fi
+        program=$(build "$what")
         for filter in "${filters[@]}"; do
             status=0
-            failed=$(red "$program" "$filter") || status=$?
+            failed=$(red "$rule" "$program" "$filter") || status=$?
             [ -z "$failed" ] || break
         done
         if [ -n "$failed" ]; then

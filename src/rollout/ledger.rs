@@ -15,6 +15,7 @@ use super::lines::LineEvidence;
 use super::packed;
 use super::sample::{Arm, Blindness, Counts, Dark, Reading, Tick};
 use super::tally::{Depth, Ring, Tally};
+use crate::rollout::sabotage;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -223,7 +224,7 @@ impl Ledger {
     }
 
     fn go_dark(&mut self, blindness: &Blindness, now: Timestamp) {
-        if cfg!(sabotage_2) {
+        if sabotage::broken(2) {
             return;
         }
         // A gap: whatever was over its limit is not known to have stayed so.
@@ -291,7 +292,7 @@ impl Ledger {
         let canary = tick.canary.counts().unwrap_or(&none);
         let control = tick.control.counts().unwrap_or(&none);
         let mut mixed = None;
-        if cfg!(sabotage_3) {
+        if sabotage::broken(3) {
             mixed = Some(Counts {
                 requests: canary.requests + control.requests,
                 errors: canary.errors + control.errors,

@@ -8,6 +8,7 @@ use super::evidence::{ERRORS, LogE, Pace, SLOW, real, surely_over};
 use super::judge::{Context, lines};
 use super::ledger::{Ledger, Pivot};
 use super::sample::{Counts, Slice, Tick};
+use crate::rollout::sabotage;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -91,7 +92,7 @@ impl Ledger {
             match *line {
                 Line::Ratio(p0) => {
                     let shared = testifies && surely_over(control.errors, control.requests, p0);
-                    if !shared || cfg!(sabotage_5) {
+                    if !shared || sabotage::broken(5) {
                         log_e.step_absolute(&ERRORS, errors, p0, canary.errors, canary.requests);
                     }
                 }

@@ -40,6 +40,7 @@ mod recall;
 mod recorded;
 mod routed_status;
 pub mod router_spec;
+mod sabotage;
 pub mod sample;
 pub mod several;
 pub mod spec;

@@ -206,23 +206,6 @@ async fn more_components_than_go_at_once_all_go_back() {
     );
 }
 
-/// Prints a figure, and holds it where the build is an optimised one; `make emergency` runs it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a figure, on a machine that does nothing else"]
-async fn a_thousand_components_are_back_within_two_seconds() {
-    let cluster = Cluster::start().await;
-    fleet(&cluster, 1000);
-    let began = tokio::time::Instant::now();
-    let (code, report, out) = reported(&cluster, &[]).await;
-    let whole = began.elapsed().as_millis();
-    assert_eq!(code, 0, "{out}");
-    let took = report["putBackInMs"].as_u64().unwrap();
-    println!("1,000 components: the last is back after {took} ms, the program ends after {whole} ms");
-    if cfg!(not(debug_assertions)) {
-        assert!(took <= 2000, "{took} ms");
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_could_not_be_told_afterwards_is_refused_before_anything_is_done() {
     let cluster = Cluster::start().await;

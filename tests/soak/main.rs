@@ -16,6 +16,7 @@
 
 #[path = "../sweep/promises.rs"]
 mod promises;
+mod thousand;
 #[path = "../sweep/weather.rs"]
 #[allow(dead_code, reason = "nobody counts here what met the weather")]
 mod weather;

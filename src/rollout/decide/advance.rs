@@ -7,6 +7,7 @@ use crate::rollout::duration::Span;
 use crate::rollout::observation::{Raise, Routers};
 use crate::rollout::plan::{PlannedComponent, PlannedStep};
 use crate::rollout::reason::{Reason, State};
+use crate::rollout::sabotage;
 use crate::rollout::status::ComponentStatus;
 use crate::rollout::weight::Weight;
 use std::time::Duration;
@@ -375,7 +376,7 @@ impl Desk<'_> {
         if let Some(c) = self.status.components.get_mut(i)
             && step.weight.permille() > FREEZE_ABOVE
             && c.baseline.is_none()
-            && !cfg!(sabotage_12)
+            && !sabotage::broken(12)
         {
             c.baseline = c.evidence.as_ref().and_then(|l| l.freeze(now));
         }

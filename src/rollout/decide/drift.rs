@@ -3,6 +3,7 @@
 use super::{Desk, forget, is_fight, remember};
 use crate::rollout::observation::Routed;
 use crate::rollout::reason::{Reason, State};
+use crate::rollout::sabotage;
 use crate::rollout::several;
 use crate::rollout::status::Drift;
 use crate::rollout::weight::Weight;
@@ -86,7 +87,7 @@ impl Desk<'_> {
         let paused = paused && c.state != State::RolledBack;
         let yielded = c.state == State::Manual || paused || glass.is_some() || ready == Some(false);
         let put_back = up && !yielded && (!fight || c.state == State::RolledBack);
-        if put_back && !cfg!(sabotage_9) {
+        if put_back && !sabotage::broken(9) {
             self.order(i, written, Reason::DriftReverted, false, None);
             let message = format!("{manager} raised {object} from {written} to {found}; putting it back");
             self.note(i, Reason::DriftReverted, message, true);

@@ -3,6 +3,7 @@
 use super::{Desk, restart, say};
 use crate::rollout::plan::{PlannedComponent, routers_digest};
 use crate::rollout::reason::{Reason, State};
+use crate::rollout::sabotage;
 use crate::rollout::status::ComponentStatus;
 
 /// In place of a digest that no routers have.
@@ -102,7 +103,7 @@ impl Desk<'_> {
             }
             Some(fingerprint)
                 if c.state.is_terminal()
-                    && !cfg!(sabotage_13)
+                    && !sabotage::broken(13)
                     && c.fingerprint.as_ref().is_some_and(|f| *f != fingerprint) =>
             {
                 let message = "routers, arms or step weights changed: the plan begins again".to_owned();

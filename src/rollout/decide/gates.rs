@@ -8,6 +8,7 @@ use crate::rollout::judge::Outlook;
 use crate::rollout::observation::Routers;
 use crate::rollout::plan::{PlannedComponent, PlannedStep};
 use crate::rollout::reason::{Reason, State};
+use crate::rollout::sabotage;
 use crate::rollout::spec::{InsufficientThen, OnFailure, Scope};
 use crate::rollout::status::ComponentStatus;
 
@@ -50,7 +51,7 @@ impl Desk<'_> {
             self.open()?;
         }
         let insufficient = self.judged_well(i, c)?;
-        if cfg!(sabotage_1) {
+        if sabotage::broken(1) {
             return next.map_or(stop(Reason::HoldingStep, String::new()), |n| {
                 Ok((n, Reason::Step))
             });
@@ -93,7 +94,7 @@ impl Desk<'_> {
         self.open()?;
         self.has_turn()?;
         self.answered(i, c, &next)?;
-        if cfg!(sabotage_10) {
+        if sabotage::broken(10) {
             let beyond = planned.steps.iter().rev().find(|s| s.weight > written).copied();
             return Ok((beyond.unwrap_or(next), reason));
         }

@@ -9,6 +9,7 @@ use crate::rollout::ledger::Ledger;
 use crate::rollout::observation::Seen;
 use crate::rollout::plan::CheckSet;
 use crate::rollout::reason::{Reason, State, Verdict};
+use crate::rollout::sabotage;
 use crate::rollout::sample::Reading;
 use crate::rollout::spec::OnBlind;
 use crate::rollout::status::{CheckStatus, ComponentStatus};
@@ -43,7 +44,7 @@ impl Desk<'_> {
             return;
         }
         self.heed_arms(i, planned);
-        let sabotaged = cfg!(sabotage_11) && seen.first;
+        let sabotaged = sabotage::broken(11) && seen.first;
         let c = self.status.components.get_mut(i);
         let Some(mut ledger) = c.and_then(|c| c.evidence.take()).filter(|_| !sabotaged) else {
             return;
@@ -213,7 +214,7 @@ impl Desk<'_> {
             }
             return;
         }
-        if cfg!(sabotage_6) && c.paused_by.is_some() {
+        if sabotage::broken(6) && c.paused_by.is_some() {
             return;
         }
         self.roll_back(i, target, reason, message, false, None);

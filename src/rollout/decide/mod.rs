@@ -49,6 +49,7 @@ use super::status::{
     ComponentStatus, Drift, GradualRolloutStatus, HISTORY_KEPT, HistoryEntry, Intent, Lowering,
 };
 use super::weight::Weight;
+use crate::rollout::sabotage;
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -368,7 +369,7 @@ impl<'a> Desk<'a> {
             self.status.observed_generation = Some(self.seen.generation);
             self.out.changed = true;
         }
-        self.out.changed |= self.before.len() != self.status.components.len() || cfg!(sabotage_15);
+        self.out.changed |= self.before.len() != self.status.components.len() || sabotage::broken(15);
         for (c, before) in self.status.components.iter().zip(&self.before) {
             let digest = Digest::of(c);
             self.out.changed |= digest.stands != before.stands;

@@ -6,6 +6,7 @@ use crate::rollout::judge::{Context, Outlook};
 use crate::rollout::ledger::{Baseline, Ledger};
 use crate::rollout::plan::{PlannedComponent, PlannedStep};
 use crate::rollout::reason::{Reason, State};
+use crate::rollout::sabotage;
 use crate::rollout::sample::{Reading, Tick};
 use crate::rollout::status::{ComponentStatus, PoolStatus};
 use crate::rollout::weight::Weight;
@@ -320,7 +321,7 @@ impl Desk<'_> {
         let own = self.may_rise(i, c, planned);
         let goes_on = matches!(&own, Ok(_) | Err(Stop(Reason::Completed, _)));
         match self.held_by.get(i).and_then(Option::as_ref) {
-            Some(who) if goes_on && !cfg!(sabotage_1) => {
+            Some(who) if goes_on && !sabotage::broken(1) => {
                 let pool = self.pool_of(i).unwrap_or_default();
                 let message = format!("pool {pool} steps together, and waits for {who}");
                 Err(Stop(Reason::WaitingForPool, message.chars().take(1024).collect()))

@@ -7,6 +7,7 @@ use super::say;
 use crate::rollout::command::{Command, Verb};
 use crate::rollout::observation::Routers;
 use crate::rollout::reason::Reason;
+use crate::rollout::sabotage;
 use crate::rollout::status::{ComponentStatus, Recall};
 use crate::rollout::weight::Weight;
 
@@ -101,7 +102,7 @@ impl Desk<'_> {
         let Some(c) = self.status.components.get(i) else {
             return to;
         };
-        if cfg!(sabotage_14) {
+        if sabotage::broken(14) {
             return to;
         }
         // Nor does it keep more than a lowering that is under way would leave.

@@ -4,6 +4,7 @@ use super::again::is_where_a_person_put_it;
 use super::{Desk, forget, remember};
 use crate::rollout::observation::{Mark, Raise, Routed, Routers};
 use crate::rollout::reason::{Reason, State};
+use crate::rollout::sabotage;
 use crate::rollout::status::Lowering;
 use crate::rollout::weight::Weight;
 use jiff::Timestamp;
@@ -89,7 +90,7 @@ impl Desk<'_> {
         };
         // What was there before we wrote anything has no mark, and stands where everything stood.
         let untouched = |o: &Routed| o.stamp.is_none() && o.lowest == written && o.highest == written;
-        let own = !cfg!(sabotage_8) && objects.iter().all(ours);
+        let own = !sabotage::broken(8) && objects.iter().all(ours);
         if own && lowest == highest {
             self.own_write(i, &objects, highest);
         } else if lowest < written && highest == written && objects.iter().all(|o| ours(o) || untouched(o)) {
@@ -319,7 +320,7 @@ impl Desk<'_> {
         if c.state != State::Manual {
             c.weight.asked = written;
         }
-        if cfg!(sabotage_7) && highest == written {
+        if sabotage::broken(7) && highest == written {
             let component = c.name.clone();
             self.out.raises.push(Raise {
                 component,

@@ -3,6 +3,7 @@
 use super::Context;
 use crate::rollout::evidence::{Effects, LogE, Pace, under};
 use crate::rollout::ledger::Ledger;
+use crate::rollout::sabotage;
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ pub(super) fn whose_fault(
     fault: Fault<'_>,
     stretches: [Both; 2],
 ) -> Whose {
-    if cfg!(sabotage_5) || !ctx.control_testifies() || stretches.iter().all(|s| s.control.1 == 0) {
+    if sabotage::broken(5) || !ctx.control_testifies() || stretches.iter().all(|s| s.control.1 == 0) {
         return Whose::Canary;
     }
     let Fault {

@@ -7,6 +7,7 @@ use crate::rollout::evidence::{ERRORS, is_good, real, requests_needed, requests_
 use crate::rollout::ledger::{Baseline, Ledger};
 use crate::rollout::lines::Line;
 use crate::rollout::recorded::LEAST;
+use crate::rollout::sabotage;
 use crate::rollout::tally::Tally;
 
 /// The chance of promoting a canary that is as bad as its rollback limit.
@@ -145,13 +146,13 @@ fn rollback(
 ) -> (Option<Why>, f64) {
     let stretches = [recent, &view.all];
     let share = |line: Line| ledger.evidence(line) / view.needed;
-    let enough = |share: f64| share >= 1.0 || cfg!(sabotage_4);
+    let enough = |share: f64| share >= 1.0 || sabotage::broken(4);
     let (canary, control) = (recent.canary.ratio(), recent.control.ratio());
     let control_known = ctx.control_testifies() && ledger.control_seen && recent.control.requests > 0;
     let absolute = |limit: f64| {
         let both = control_known
             && surely_over(recent.control.errors, recent.control.requests, limit)
-            && !cfg!(sabotage_5);
+            && !sabotage::broken(5);
         let line = if both {
             Line::Times(WORSE)
         } else {

@@ -16,6 +16,7 @@ use crate::rollout::check::{Bound, CheckRule, Limits};
 use crate::rollout::evidence::{SLOW, is_good, real, requests_needed, requests_needed_at, surely_over};
 use crate::rollout::ledger::{Baseline, Ledger};
 use crate::rollout::lines::Line;
+use crate::rollout::sabotage;
 use crate::rollout::spec::Traffic;
 use crate::rollout::tally::{Sum, Tally};
 
@@ -267,7 +268,7 @@ fn rollback(
     let (stretches, all) = ([recent, &view.all], &view.all);
     let (q, bounds) = (rule.quantile, &ledger.bounds);
     let share = |line: Line| ledger.evidence(line) / view.needed;
-    let enough = |share: f64| share >= 1.0 || cfg!(sabotage_4);
+    let enough = |share: f64| share >= 1.0 || sabotage::broken(4);
     let mut strongest: f64 = 0.0;
     let Some(canary) = quantile(bounds, &recent.canary.latency, q) else {
         return (None, strongest);
@@ -276,7 +277,7 @@ fn rollback(
     // Surely more than `share` of the requests slower than `bound`, drawn as `line`, and the quantile over `limit`.
     let absolute = |limit: f64, bound: f64, p0: f64, line: Line| {
         let slow = over_bound(bounds, &recent.control.latency, bound);
-        let both = live && surely_over(slow, count(&recent.control), p0) && !cfg!(sabotage_5);
+        let both = live && surely_over(slow, count(&recent.control), p0) && !sabotage::broken(5);
         let line = if both { Line::Slower(WORSE, q) } else { line };
         let share = share(line);
         let control = quantile(bounds, &recent.control.latency, q).unwrap_or(0.0);

@@ -25,6 +25,7 @@ use super::spec::{Preset, Traffic};
 use super::status::CheckStatus;
 use super::tally::Tally;
 use super::weight::Weight;
+use crate::rollout::sabotage;
 use finding::{Finding, Why};
 use jiff::Timestamp;
 use std::time::Duration;
@@ -308,7 +309,7 @@ impl Ledger {
         };
         let gap = short_gap(ctx.judge.interval);
         if ctx.now.duration_since(last) > jiff::SignedDuration::try_from(gap).unwrap_or_default()
-            && !cfg!(sabotage_2)
+            && !sabotage::broken(2)
         {
             let message = format!("the source has had no new sample for {}", Span(gap));
             return unknown(Dark::Stale, last, &message);

@@ -4,6 +4,7 @@ use super::blame::WORSE;
 use super::{Context, How, Outlook, counted};
 use crate::rollout::evidence::real;
 use crate::rollout::ledger::Ledger;
+use crate::rollout::sabotage;
 use crate::rollout::spec::Traffic;
 
 /// So many failures without a single success are enough, where failures do not come in bursts.
@@ -42,7 +43,7 @@ impl Ledger {
         };
         let control_ratio = if n_b == 0 { 0.0 } else { real(k_b) / real(n_b) };
         let alike = n_b > 0 && real(k_c) / real(n_c.max(1)) <= WORSE * control_ratio;
-        if alike && ctx.control_testifies() && !cfg!(sabotage_5) {
+        if alike && ctx.control_testifies() && !sabotage::broken(5) {
             return Some(Outlook::SharedOutage {
                 message: format!(
                     "{}: both arms are failing: {k_c} of {n_c} canary requests and {k_b} of {n_b} control requests",
