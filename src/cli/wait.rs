@@ -239,6 +239,7 @@ mod tests {
             at: "2026-03-02T09:00:00Z".parse().unwrap(),
             result,
             message: message.into(),
+            components: Vec::new(),
             refused: Vec::new(),
         });
         rollout

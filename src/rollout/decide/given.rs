@@ -16,6 +16,9 @@ const ID: usize = 63;
 /// The longest verb of an outcome, in characters.
 const VERB: usize = 16;
 
+/// Of so many rollbacks the outcomes are kept where other commands need the room.
+const ROLLBACKS_KEPT: usize = 30;
+
 /// So far clocks may be apart.
 const AHEAD: Duration = Duration::from_secs(2);
 
@@ -83,8 +86,10 @@ impl Given<'_> {
 pub(super) enum Against {
     /// One that was given later, and lowers.
     Later,
-    /// A rollback that was given later, and is answered already.
-    Answered,
+    /// One that was given later, and is answered already: which.
+    Answered(String),
+    /// One that stops, is answered already, and does not tell when it was given: which.
+    Unclear(String),
     /// One that lowers, and nobody can tell which of the two was given later.
     Doubt(String),
 }
@@ -93,9 +98,15 @@ impl fmt::Display for Against {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Later => f.write_str("a later lowering command takes its place"),
-            Self::Answered => f.write_str(
-                "its id says that it was given before the rollback that put it back: give it again if it is still wanted, and \
-                 where that says the same, set the clock of whoever gives it",
+            Self::Answered(other) => write!(
+                f,
+                "its id says that it was given before {other}: give it again if it is still wanted, and where that says the \
+                 same, set the clock of whoever gives it"
+            ),
+            Self::Unclear(other) => write!(
+                f,
+                "its id says that it was given before {other} was answered, whose id does not say when it was given, so it \
+                 gives way: give it again if it is still wanted, and where that says the same, set the clock of whoever gives it"
             ),
             Self::Doubt(other) => write!(
                 f,
@@ -178,7 +189,10 @@ impl<'a> Desk<'a> {
             .as_ref()
             .filter(|_| by_hand && c.state == State::RolledBack);
         if raises && mark.is_some_and(|mark| command.is_before_mark(mark)) {
-            return Some(Against::Answered);
+            return Some(Against::Answered("the rollback that put it back".to_owned()));
+        }
+        if let Some(answered) = self.answered_against(command, c) {
+            return Some(answered);
         }
         let mut doubt = None;
         for other in &self.seen.commands {
@@ -252,23 +266,46 @@ pub(super) fn keep(all: &mut Vec<CommandOutcome>, outcome: CommandOutcome, waiti
     trim(all, waiting);
 }
 
-/// Forgets the oldest outcomes, but none whose annotation is still there: that command would be obeyed again.
+/// Forgets the oldest outcomes, but none whose annotation is still there: that command would be obeyed again. However many
+/// complain, and however many alerts fire, what became of the other commands stays to be read; and by what was answered it
+/// is known what comes too late.
 pub(super) fn trim(all: &mut Vec<CommandOutcome>, waiting: &Waiting) -> bool {
     let before = all.len();
-    let gone = |c: &CommandOutcome| !waiting.has(c);
-    // However many complain, what became of the other commands stays to be read.
-    let complaint = |c: &CommandOutcome| c.verb == Verb::Complaint.word();
-    let mut complaints = all.iter().filter(|c| complaint(c)).count();
-    all.retain(|c| {
-        let goes = complaint(c) && complaints > COMPLAINTS_KEPT && gone(c);
-        complaints -= usize::from(goes);
-        !goes
-    });
-    let mut excess = all.len().saturating_sub(COMMANDS_KEPT);
+    let is = |verb: Verb| move |c: &CommandOutcome| c.verb == verb.word();
+    let complaint = is(Verb::Complaint);
+    let stay = all.iter().filter(|c| complaint(c) && waiting.has(c)).count();
+    forget(
+        all,
+        waiting,
+        COMPLAINTS_KEPT.saturating_sub(stay),
+        usize::MAX,
+        complaint,
+    );
+    let excess = all.iter().filter(|c| !waiting.has(c)).count();
+    let excess = excess.saturating_sub(COMMANDS_KEPT);
+    forget(all, waiting, ROLLBACKS_KEPT, excess, is(Verb::Rollback));
+    forget(all, waiting, COMMANDS_KEPT, usize::MAX, |_| true);
+    all.len() != before
+}
+
+/// Forgets the oldest of some, until so many are left or so many are gone.
+fn forget(
+    all: &mut Vec<CommandOutcome>,
+    waiting: &Waiting,
+    kept: usize,
+    most: usize,
+    which: impl Fn(&CommandOutcome) -> bool,
+) {
+    let gone = |c: &CommandOutcome| which(c) && !waiting.has(c);
+    let mut excess = all
+        .iter()
+        .filter(|c| gone(c))
+        .count()
+        .saturating_sub(kept)
+        .min(most);
     all.retain(|c| {
         let goes = excess > 0 && gone(c);
         excess -= usize::from(goes);
         !goes
     });
-    all.len() != before
 }
