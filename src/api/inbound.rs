@@ -275,6 +275,8 @@ fn undelivered(error: Error) -> Undelivered {
         Error::Refused { .. } => Undelivered::Refused(error.to_string()),
         Error::NoConnection(_)
         | Error::Unreachable { .. }
+        | Error::Ill { .. }
+        | Error::NoRoom { .. }
         | Error::NoDefinition
         | Error::Conflict(_)
         // The operator may grant it any moment, and an alert is worth to be sent again.
