@@ -240,6 +240,7 @@ mod tests {
             result,
             message: message.into(),
             components: Vec::new(),
+            automatic: false,
             refused: Vec::new(),
         });
         rollout

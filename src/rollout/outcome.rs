@@ -2,6 +2,7 @@
 
 use super::bounded;
 use super::command::{Command, Verb, given_at};
+use super::plan::digest;
 use super::spec::timestamp_schema;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -12,6 +13,13 @@ pub const COMMANDS_KEPT: usize = 50;
 /// Outcomes of commands whose annotations are still there: none of them is forgotten, or it would be obeyed again. What
 /// is more waits until some of these annotations are gone.
 pub const COMMANDS_AT_ONCE: usize = 200;
+/// Alerts whose rollbacks are remembered when their outcomes are not: as many as one payload of Alertmanager may bring.
+pub const ALERTS_HEARD: usize = 1000;
+
+/// What an alert's rollback is remembered by when its outcome is forgotten.
+pub fn heard_as(id: &str) -> String {
+    digest(id)
+}
 
 /// What became of a command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +48,9 @@ pub struct CommandOutcome {
     #[schemars(length(max = 128), inner(length(max = 63)))]
     #[serde(serialize_with = "bounded::list::<128, 63, _>")]
     pub components: Vec<String>,
+    /// A program asked for it and no person.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub automatic: bool,
     /// When it was dealt with.
     #[schemars(schema_with = "timestamp_schema")]
     pub at: Timestamp,

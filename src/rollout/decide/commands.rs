@@ -30,7 +30,7 @@ impl Desk<'_> {
     /// every older raise, whenever that one's turn comes.
     pub(super) fn obey(&mut self) {
         let waiting = Waiting::of(&self.seen.commands, &self.seen.malformed);
-        if trim(&mut self.status.commands, &waiting) {
+        if trim(&mut self.status, &waiting) {
             self.out.changed = true;
         }
         let mut room = waiting.room(&self.status.commands);
@@ -104,7 +104,7 @@ impl Desk<'_> {
 
     fn record(&mut self, outcome: CommandOutcome, (before, after): (&[Stand], &[Stand]), waiting: &Waiting) {
         self.audit_command(&outcome, before, after);
-        keep(&mut self.status.commands, outcome, waiting);
+        keep(&mut self.status, outcome, waiting);
         self.out.changed = true;
     }
 
@@ -332,12 +332,13 @@ fn outcome(
     at: Timestamp,
 ) -> CommandOutcome {
     let (id, verb, digest) = given.known_by();
-    let components = match given {
-        Given::Command(command) => whom(command),
-        Given::Slip(..) => Vec::new(),
+    let (components, automatic) = match given {
+        Given::Command(command) => (whom(command), command.wish.automatic),
+        Given::Slip(..) => (Vec::new(), false),
     };
     CommandOutcome {
         components,
+        automatic,
         id,
         verb,
         digest: Some(digest),
@@ -392,7 +393,7 @@ pub fn refuse(
         let named = |c: &&ComponentStatus| names.is_some_and(|command| command.names(&c.name));
         let stands: Vec<Stand> = status.components.iter().filter(named).map(Stand::of).collect();
         audits.push(Audit::of(&outcome, &stands, &stands, now));
-        keep(&mut status.commands, outcome, &waiting);
+        keep(status, outcome, &waiting);
     }
     (done, audits)
 }

@@ -5,7 +5,10 @@ use crate::rollout::command::{Command, NotACommand, Verb};
 use crate::rollout::complaint::COMPLAINTS_KEPT;
 use crate::rollout::plan::digest;
 use crate::rollout::reason::{Reason, State};
-use crate::rollout::status::{COMMANDS_AT_ONCE, COMMANDS_KEPT, CommandOutcome, ComponentStatus};
+use crate::rollout::status::{
+    ALERTS_HEARD, COMMANDS_AT_ONCE, COMMANDS_KEPT, CommandOutcome, ComponentStatus, GradualRolloutStatus,
+    heard_as,
+};
 use crate::rollout::weight::Weight;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -70,6 +73,19 @@ impl Given<'_> {
                     && outcome.verb == verb
                     && outcome.digest.as_ref().is_none_or(|known| *known == digest)
             }
+        }
+    }
+
+    /// Whether it is an alert's rollback that is remembered without its outcome. A person's may share its id with another.
+    fn is_heard(&self, heard: &[String]) -> bool {
+        match self {
+            Self::Command(command) => {
+                command.verb == Verb::Rollback
+                    && command.wish.automatic
+                    && !heard.is_empty()
+                    && heard.contains(&heard_as(&command.id))
+            }
+            Self::Slip(..) => false,
         }
     }
 
@@ -169,10 +185,8 @@ impl<'a> Desk<'a> {
 
     /// Whether it was dealt with before.
     pub(super) fn known(&self, given: Given<'_>) -> bool {
-        self.status
-            .commands
-            .iter()
-            .any(|outcome| given.is_told_by(outcome))
+        let mut told = self.status.commands.iter();
+        told.any(|outcome| given.is_told_by(outcome)) || given.is_heard(&self.status.heard)
     }
 
     /// What takes the place of a command at a component, of all that wait beside it.
@@ -261,51 +275,59 @@ pub(super) fn clip(text: &str, n: usize) -> String {
     text.chars().take(n).collect()
 }
 
-pub(super) fn keep(all: &mut Vec<CommandOutcome>, outcome: CommandOutcome, waiting: &Waiting) {
-    all.push(outcome);
-    trim(all, waiting);
+pub(super) fn keep(status: &mut GradualRolloutStatus, outcome: CommandOutcome, waiting: &Waiting) {
+    status.commands.push(outcome);
+    trim(status, waiting);
 }
 
 /// Forgets the oldest outcomes, but none whose annotation is still there: that command would be obeyed again. However many
 /// complain, and however many alerts fire, what became of the other commands stays to be read; and by what was answered it
-/// is known what comes too late.
-pub(super) fn trim(all: &mut Vec<CommandOutcome>, waiting: &Waiting) -> bool {
+/// is known what comes too late. Of an alert that is not forgotten altogether the repetitions do nothing.
+pub(super) fn trim(status: &mut GradualRolloutStatus, waiting: &Waiting) -> bool {
+    let all = &mut status.commands;
     let before = all.len();
     let is = |verb: Verb| move |c: &CommandOutcome| c.verb == verb.word();
     let complaint = is(Verb::Complaint);
     let stay = all.iter().filter(|c| complaint(c) && waiting.has(c)).count();
-    forget(
-        all,
-        waiting,
-        COMPLAINTS_KEPT.saturating_sub(stay),
-        usize::MAX,
-        complaint,
-    );
+    let kept = COMPLAINTS_KEPT.saturating_sub(stay);
+    let mut gone = forget(all, waiting, kept, usize::MAX, complaint);
     let excess = all.iter().filter(|c| !waiting.has(c)).count();
     let excess = excess.saturating_sub(COMMANDS_KEPT);
-    forget(all, waiting, ROLLBACKS_KEPT, excess, is(Verb::Rollback));
-    forget(all, waiting, COMMANDS_KEPT, usize::MAX, |_| true);
-    all.len() != before
+    gone.append(&mut forget(
+        all,
+        waiting,
+        ROLLBACKS_KEPT,
+        excess,
+        is(Verb::Rollback),
+    ));
+    gone.append(&mut forget(all, waiting, COMMANDS_KEPT, usize::MAX, |_| true));
+    let changed = all.len() != before;
+    for outcome in gone.iter().filter(|c| c.automatic) {
+        let heard = heard_as(&outcome.id);
+        if !status.heard.contains(&heard) {
+            status.heard.push(heard);
+        }
+    }
+    let excess = status.heard.len().saturating_sub(ALERTS_HEARD);
+    status.heard.drain(..excess);
+    changed
 }
 
-/// Forgets the oldest of some, until so many are left or so many are gone.
+/// Forgets the oldest of some, until so many are left or so many are gone, and gives them.
 fn forget(
     all: &mut Vec<CommandOutcome>,
     waiting: &Waiting,
     kept: usize,
     most: usize,
     which: impl Fn(&CommandOutcome) -> bool,
-) {
-    let gone = |c: &CommandOutcome| which(c) && !waiting.has(c);
-    let mut excess = all
-        .iter()
-        .filter(|c| gone(c))
-        .count()
-        .saturating_sub(kept)
-        .min(most);
-    all.retain(|c| {
-        let goes = excess > 0 && gone(c);
+) -> Vec<CommandOutcome> {
+    let may_go = |c: &CommandOutcome| which(c) && !waiting.has(c);
+    let mut excess = all.iter().filter(|c| may_go(c)).count();
+    excess = excess.saturating_sub(kept).min(most);
+    let goes = |c: &mut CommandOutcome| {
+        let goes = excess > 0 && may_go(c);
         excess -= usize::from(goes);
-        !goes
-    });
+        goes
+    };
+    all.extract_if(.., goes).collect()
 }

@@ -163,6 +163,7 @@ fn what_an_older_release_told_by_id_alone_keeps_no_rollback_from_being_obeyed() 
         result: CommandResult::Accepted,
         message: String::new(),
         components: Vec::new(),
+        automatic: false,
         refused: Vec::new(),
     };
     let mut world = walking();
