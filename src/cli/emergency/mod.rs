@@ -94,19 +94,7 @@ pub(super) async fn run(
         .into_iter()
         .map(|task| again::afresh(cluster, namespace, task, confirmed));
     let tasks: Vec<Task> = futures::future::join_all(again).await;
-    let mut pursuit = Pursuit {
-        cluster,
-        namespace,
-        settings,
-        timeout: ask.timeout,
-        // Not when it was typed: a person may have been asked in between.
-        at: Clock::System.now(),
-        progress: Progress::new(),
-        emergency: Some(Instant::now() + ask.timeout),
-        leaderless: false,
-        places: pursue::places(),
-        found: Mutex::default(),
-    };
+    let mut pursuit = pursuit(cluster, settings, ask.timeout);
     let doctor = health::Doctor::new(cluster, settings, &tasks);
     let put_back = async {
         let (daemon, alive, leaderless) = daemon(cluster, settings).await;
@@ -132,12 +120,8 @@ pub(super) async fn run(
     let entries = already(entries, &before, &tasks);
     let took = last.and_then(|last| u64::try_from(last.duration_since(began).as_millis()).ok());
     let exit = report::exit(&entries);
-    let by_daemon = |task: &Task, name: &str| {
-        let mine = |e: &&Entry| e.rollout == task.name() && e.component == name;
-        entries.iter().filter(mine).any(|e| e.result == Ended::Done)
-    };
-    let last_look = Instant::now() + ask.timeout.saturating_sub(began.elapsed()).max(LAST_LOOK);
-    let after = routes::after(cluster, namespace, &tasks, by_daemon, last_look).await;
+    let left = ask.timeout.saturating_sub(began.elapsed());
+    let after = after(cluster, namespace, &tasks, &entries, left).await;
     let summary = people::Summary {
         namespace,
         tasks: &tasks,
@@ -187,6 +171,39 @@ pub(super) async fn run(
         output::report(path, &report);
     }
     Ok(exit)
+}
+
+/// The way to get it done, from now on.
+fn pursuit<'a>(cluster: &'a Reach, settings: &'a Settings, timeout: Duration) -> Pursuit<'a> {
+    Pursuit {
+        cluster,
+        namespace: &settings.namespace,
+        settings,
+        timeout,
+        // Not when it was typed: a person may have been asked in between.
+        at: Clock::System.now(),
+        progress: Progress::new(),
+        emergency: Some(Instant::now() + timeout),
+        leaderless: false,
+        places: pursue::places(),
+        found: Mutex::default(),
+    }
+}
+
+/// Every component as it stands once its traffic is back, looked at for as long as there is time.
+async fn after(
+    cluster: &Reach,
+    namespace: &str,
+    tasks: &[Task],
+    entries: &[Entry],
+    left: Duration,
+) -> Vec<View> {
+    let by_daemon = |task: &Task, name: &str| {
+        let mine = |e: &&Entry| e.rollout == task.name() && e.component == name;
+        entries.iter().filter(mine).any(|e| e.result == Ended::Done)
+    };
+    let end = Instant::now() + left.max(LAST_LOOK);
+    routes::after(cluster, namespace, tasks, by_daemon, end).await
 }
 
 /// How a daemon stands, as a sentence; whether one is surely alive, and whether there is surely none.

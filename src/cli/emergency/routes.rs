@@ -86,7 +86,11 @@ pub(super) async fn after(
         .buffered(READS)
         .collect::<Vec<_>>();
     let (fresh, said) = tokio::join!(futures::future::join_all(fresh), said);
-    let rollout = |task: &Task| fresh.iter().find(|r| r.metadata.name.as_deref() == Some(task.name()));
+    let rollout = |task: &Task| {
+        fresh
+            .iter()
+            .find(|r| r.metadata.name.as_deref() == Some(task.name()))
+    };
     said.into_iter()
         .map(|(task, name, said)| {
             let rollout = rollout(task).unwrap_or(&task.rollout);

@@ -57,7 +57,9 @@ async fn a_command_whose_answer_was_lost_is_waited_for_like_any_other() {
     cluster
         .store
         .inject(Fault::new(lost()).verb("patch").resource(ROLLOUTS).times(1));
-    let (code, out, err) = cluster.run(&["pause", "shop", "--no-confirm", "--timeout", "1s"]).await;
+    let (code, out, err) = cluster
+        .run(&["pause", "shop", "--no-confirm", "--timeout", "1s"])
+        .await;
     assert_eq!((code, cluster.commands().len()), (75, 1), "{out}{err}");
     assert!(out.contains("the command stays on the rollout"), "{out}{err}");
 }
