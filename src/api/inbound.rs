@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::cluster::by_hand::{ByHand, Error};
 use crate::cluster::rollouts::RawRollout;
 use crate::rollout::command::{Command, Verb, Wish};
+use crate::rollout::status::heard_as;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::Bytes;
 use axum::extract::Request;
@@ -227,7 +228,12 @@ impl Inbound {
             .into_iter()
             .flatten();
         let mut done = done.filter_map(|c| c.get("id")?.as_str());
-        if rollout.annotations.contains_key(&command.key()) || done.any(|id| id == command.id) {
+        let heard = command.wish.automatic && {
+            let heard_as = heard_as(&command.id);
+            let heard = rollout.status.pointer("/heard").and_then(Value::as_array);
+            heard.into_iter().flatten().any(|one| *one == heard_as)
+        };
+        if rollout.annotations.contains_key(&command.key()) || done.any(|id| id == command.id) || heard {
             return Ok(Delivered::Known(place));
         }
         // What the daemon would refuse is refused here, where somebody is listening.
@@ -275,6 +281,8 @@ fn undelivered(error: Error) -> Undelivered {
         Error::Refused { .. } => Undelivered::Refused(error.to_string()),
         Error::NoConnection(_)
         | Error::Unreachable { .. }
+        | Error::Ill { .. }
+        | Error::NoRoom { .. }
         | Error::NoDefinition
         | Error::Conflict(_)
         // The operator may grant it any moment, and an alert is worth to be sent again.

@@ -40,7 +40,9 @@ pub(super) async fn connect() -> Result<ByHand, Failure> {
 #[expect(clippy::needless_pass_by_value, reason = "reads well in map_err")]
 pub(super) fn failure(error: Error) -> Failure {
     let exit = match &error {
-        Error::NoConnection(_) | Error::Unreachable { .. } => Exit::Unreachable,
+        Error::NoConnection(_) | Error::Unreachable { .. } | Error::Ill { .. } | Error::NoRoom { .. } => {
+            Exit::Unreachable
+        }
         Error::NotFound(_)
         | Error::NoDefinition
         | Error::Conflict(_)

@@ -7,7 +7,7 @@ mod error;
 pub(super) use error::Error;
 
 use super::connect::Reach;
-use super::insist::{Question, is_silence};
+use super::insist::Question;
 use super::pursue::Claimed;
 use crate::cluster::by_hand;
 use crate::probe::HookFailure;
@@ -358,7 +358,7 @@ async fn patiently<T>(
         places: Some(places),
     };
     // A lost race is no silence: it is read and computed anew.
-    let passes = |error: &Error| matches!(error, Error::Cluster(error) if is_silence(error));
+    let passes = |error: &Error| matches!(error, Error::Cluster(error) if error.is_silence());
     question.insist(passes, attempt).await
 }
 

@@ -144,7 +144,7 @@ async fn from_cluster(
     let listed = match listed {
         // Told already: there is no definition.
         Err(Error::NoDefinition) => return Ok(Vec::new()),
-        Err(error @ (Error::NoConnection(_) | Error::Unreachable { .. })) => {
+        Err(error) if error.is_silence() || matches!(error, Error::NoConnection(_)) => {
             return Err(connect::failure(error));
         }
         Err(error) => {

@@ -30,31 +30,32 @@ impl Question<'_> {
         attempt: impl AsyncFn() -> Result<T, E>,
     ) -> Result<T, E> {
         let mut wait = FIRST_WAIT;
+        let mut room = ATTEMPT;
+        let mut last = None;
         loop {
             let place = match self.places {
                 Some(places) => places.acquire().await.ok(),
                 None => None,
             };
-            let ended = tokio::time::timeout(ATTEMPT, attempt()).await;
+            let ended = tokio::time::timeout(room, attempt()).await;
             drop(place);
             let error = match ended {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => error,
-                Err(_) => E::from(by_hand::Error::Unreachable {
-                    doing: self.doing.to_owned(),
-                    cause: format!("no answer within {}s", ATTEMPT.as_secs()),
-                }),
+                // Where it was cut short by the end, what was said before says more.
+                Err(_) => match last.take().filter(|_| room < ATTEMPT) {
+                    Some(error) => return Err(error),
+                    None => E::from(by_hand::Error::no_answer(self.doing, ATTEMPT)),
+                },
             };
             if !passes(&error) || Instant::now() + wait >= self.end {
                 return Err(error);
             }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(SLOWEST);
+            // The first one has its time whatever happens, and no other goes on after the end.
+            last = Some(error);
+            room = ATTEMPT.min(self.end.saturating_duration_since(Instant::now()));
         }
     }
-}
-
-/// Whether the API server may well answer otherwise a little later: it was busy, ill or not there.
-pub(super) fn is_silence(error: &by_hand::Error) -> bool {
-    matches!(error, by_hand::Error::Unreachable { .. })
 }

@@ -33,6 +33,7 @@ mod plan;
 mod progress;
 mod pursue;
 mod put_back;
+mod record;
 mod recorded;
 mod report;
 mod routes;

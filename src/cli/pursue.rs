@@ -4,9 +4,9 @@
 use super::connect::Reach;
 use super::direct::{self, Order, Written};
 use super::emergency;
-use super::insist::is_silence;
 use super::overdue::{alike, overdue};
 use super::progress::Progress;
+use super::record::Unrecorded;
 use super::report::{Ended, Entry};
 use super::wait::{self, Stand};
 use super::wish;
@@ -19,7 +19,7 @@ use crate::routing::{ClaimKey, Home, ObjectRef};
 use crate::settings::Settings;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -34,6 +34,9 @@ const AT_ONCE: usize = 64;
 
 /// What anybody claims, by object.
 pub(super) type Claimed = BTreeMap<ObjectRef, Vec<ClaimKey>>;
+
+/// Weights by resource and component.
+pub(super) type Found = BTreeMap<(String, String), Weight>;
 
 /// A command for one rollout.
 #[derive(Clone, Debug)]
@@ -141,6 +144,9 @@ pub(super) struct Pursuit<'a> {
     pub leaderless: bool,
     /// How many requests are under way at once when traffic is put back from here.
     pub places: Semaphore,
+    /// The greatest weight that the routed objects of a component said before they were written from here, by resource and
+    /// component.
+    pub found: Mutex<Found>,
 }
 
 /// Room for the requests of one command.
@@ -255,6 +261,10 @@ impl Pursuit<'_> {
             .cluster
             .command(self.namespace, task.name(), &task.command, false)
             .await;
+        let given = match given {
+            Err(error) => self.given_all_the_same(task, error).await,
+            given => given.map_err(Unrecorded::No),
+        };
         match given {
             Ok(()) => Ok(()),
             // Traffic goes back whether or not the wish could be recorded.
@@ -262,15 +272,19 @@ impl Pursuit<'_> {
                 let each = task.components.iter().map(|c| self.directly(task, c));
                 let mut entries = futures::future::join_all(each).await;
                 for entry in &mut entries {
-                    entry.message = format!(
-                        "{}; the command itself could not be recorded: {error}",
-                        entry.message
-                    );
+                    entry.message = format!("{}; {}", entry.message, error.sentence(task.name()));
                 }
                 Err(entries)
             }
-            Err(error) => {
-                let unreachable = matches!(error, Error::Unreachable { .. } | Error::NoConnection(_));
+            Err(error @ Unrecorded::Unknown(_)) => {
+                let why = format!(
+                    "{}; see `status` before it is given again",
+                    error.sentence(task.name())
+                );
+                Err(task.all(Ended::Unreachable, &why))
+            }
+            Err(Unrecorded::No(error)) => {
+                let unreachable = error.is_silence() || matches!(error, Error::NoConnection(_));
                 let ended = if unreachable {
                     Ended::Unreachable
                 } else {
@@ -436,6 +450,9 @@ impl Pursuit<'_> {
         // An object that was below already stays there: what was set is not so, and to get it there is a raise.
         let short = |w: &Written| task.command.verb == Verb::Set && w.from.is_some_and(|from| from < weight);
         let written = || results.iter().filter_map(|(_, result)| result.as_ref().ok());
+        if let (Some(from), Ok(mut found)) = (written().filter_map(|w| w.from).max(), self.found.lock()) {
+            found.insert((task.name().to_owned(), name.to_owned()), from);
+        }
         let rises = written().any(short);
         if rises {
             let taken = self
@@ -453,7 +470,7 @@ impl Pursuit<'_> {
         let whole = written().filter(whole).count() == results.len();
         let well = !rises && whole;
         let silent =
-            |error: &direct::Error| matches!(error, direct::Error::Cluster(error) if is_silence(error));
+            |error: &direct::Error| matches!(error, direct::Error::Cluster(error) if error.is_silence());
         let unanswered = results
             .iter()
             .filter_map(|(_, result)| result.as_ref().err())

@@ -1,8 +1,9 @@
 //! An emergency: traffic goes back, by a daemon where one does it soon, and from here where none does. Whoever is not
 //! answered, a resource or a routed object, keeps no other one up.
 
-use super::insist::{Question, is_silence};
+use super::insist::Question;
 use super::pursue::{Pursuit, Task};
+use super::record::Unrecorded;
 use super::report::{Ended, Entry};
 use super::wait::{self, Stand};
 use super::wish;
@@ -64,11 +65,7 @@ impl Pursuit<'_> {
         let (recorded, mut ended, mut written) = tokio::join!(record, watch, write);
         if let Err(error) = recorded {
             for (entry, _) in &mut written {
-                entry.message = format!(
-                    "{}; the command itself could not be recorded on {}: {error}",
-                    entry.message,
-                    task.name()
-                );
+                entry.message = format!("{}; {}", entry.message, error.sentence(task.name()));
             }
         }
         ended.append(&mut written);
@@ -77,8 +74,9 @@ impl Pursuit<'_> {
         ended
     }
 
-    /// Writes a command, and tries again what the API server does not answer.
-    async fn record(&self, task: &Task) -> Result<(), Error> {
+    /// Writes a command, and tries again what the API server does not answer; what is there although the answer was an error
+    /// is not written again.
+    async fn record(&self, task: &Task) -> Result<(), Unrecorded> {
         let annotations = task.rollout.metadata.annotations.as_ref();
         if annotations.is_some_and(|a| a.contains_key(&task.command.key())) {
             return Ok(());
@@ -89,13 +87,25 @@ impl Pursuit<'_> {
             end: self.emergency.unwrap_or_else(Instant::now),
             places: None,
         };
-        let passes = |error: &Error| is_silence(error) || matches!(error, Error::Conflict(_));
+        let passes = |error: &Error| error.is_silence() || matches!(error, Error::Conflict(_));
         let give = async || {
-            self.cluster
+            let given = self
+                .cluster
                 .command(self.namespace, task.name(), &task.command, false)
-                .await
+                .await;
+            match given {
+                // Whoever is busy has not looked at it.
+                Err(error @ Error::Ill { code: 500.., .. }) => self
+                    .given_all_the_same(task, error)
+                    .await
+                    .map_err(Unrecorded::error),
+                given => given,
+            }
         };
-        question.insist(passes, give).await
+        match question.insist(passes, give).await {
+            Err(error) => self.given_all_the_same(task, error).await,
+            Ok(()) => Ok(()),
+        }
     }
 
     /// What a daemon puts back until then. What it refuses is left at once, and the rest when the time is over.

@@ -87,6 +87,17 @@ impl View {
         }
     }
 
+    /// The same with the greatest weight that the routed objects say.
+    pub(super) fn with_routes(self, weight: Weight) -> Self {
+        let percent = Some(weight.percent());
+        Self {
+            mode: mode(weight, self.at_full),
+            weight: percent,
+            observed: percent,
+            ..self
+        }
+    }
+
     /// The same with what the routed objects say (the greatest weight), and without what only a daemon can know.
     pub(super) fn without_daemon(self, weight: Option<Weight>, unread: &[String]) -> Self {
         let message = if unread.is_empty() {

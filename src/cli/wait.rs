@@ -239,6 +239,8 @@ mod tests {
             at: "2026-03-02T09:00:00Z".parse().unwrap(),
             result,
             message: message.into(),
+            components: Vec::new(),
+            automatic: false,
             refused: Vec::new(),
         });
         rollout

@@ -4,7 +4,7 @@ use super::args::Output;
 use super::connect::Reach;
 use super::exit::{Exit, Failure};
 use super::find::{self, Addressee};
-use super::insist::{Question, is_silence};
+use super::insist::Question;
 use super::meaning::Ask;
 use super::progress::Progress;
 use super::pursue::{self, Claimed, Pursuit, Task};
@@ -95,6 +95,7 @@ pub(super) async fn run(
         emergency: None,
         leaderless: !alive,
         places: pursue::places(),
+        found: std::sync::Mutex::default(),
     };
     let entries = pursuit.all(&tasks, alive).await;
     let after = after(&cluster, namespace, &tasks, &entries, alive).await;
@@ -133,7 +134,7 @@ async fn everywhere(cluster: &Reach, ask: &Ask) -> Option<Vec<GradualRollout>> {
         places: None,
     };
     // Where it is no emergency, whoever is busy is asked once.
-    let passes = |error: &Error| ask.emergency.is_some() && is_silence(error);
+    let passes = |error: &Error| ask.emergency.is_some() && error.is_silence();
     let list = question.insist(passes, async || cluster.rollouts_everywhere().await);
     match tokio::time::timeout(ELSEWHERE, list).await {
         Ok(Ok(all)) => Some(all),

@@ -3,11 +3,12 @@
 //! The daemon has its own, watched and fenced ways; here nothing is cached and nothing is retried behind the
 //! caller's back.
 
+mod error;
 mod health;
 mod listing;
 mod past;
 
-use super::connect::{self, ConnectError};
+use super::connect;
 use super::lease::{ALIVE_WITHIN, names, said};
 use super::objects;
 use super::rollouts::{self, RawRollout};
@@ -24,6 +25,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use error::Error;
 pub use health::Ready;
 pub use past::{Log, Told};
 
@@ -31,49 +33,6 @@ pub use past::{Log, Told};
 pub const FIELD_MANAGER: &str = "gradual-rollout-cli";
 /// How long the cluster may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-
-/// Why something could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// There is no usable kubeconfig: its own words say what to do.
-    #[error("unable to reach the cluster: {0}")]
-    NoConnection(#[from] ConnectError),
-    /// No answer from where the kubeconfig points to.
-    #[error("unable to reach the cluster while {doing}: {cause}; check KUBECONFIG and the network")]
-    Unreachable {
-        /// What was attempted.
-        doing: String,
-        /// Why it failed.
-        cause: String,
-    },
-    /// There is no such object.
-    #[error("{0} does not exist")]
-    NotFound(String),
-    /// The cluster does not know the custom resource.
-    #[error(
-        "the cluster does not know GradualRollouts: install the definition with `kubectl apply -f deploy/crd.yaml`"
-    )]
-    NoDefinition,
-    /// Somebody else wrote first, or the object has another shape by now.
-    #[error("{0} changed in between: nothing was written to it; try again")]
-    Conflict(String),
-    /// It is not allowed.
-    #[error("not allowed while {doing}: {message}")]
-    Forbidden {
-        /// What was attempted.
-        doing: String,
-        /// The API server's words.
-        message: String,
-    },
-    /// The API server said no.
-    #[error("the API server refused {doing}: {message}")]
-    Refused {
-        /// What was attempted.
-        doing: String,
-        /// Its words.
-        message: String,
-    },
-}
 
 /// Whether a daemon is alive, by its Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -444,11 +403,8 @@ pub(super) async fn within<T>(
     answer: impl Future<Output = kube::Result<T>>,
 ) -> Result<T, Error> {
     match tokio::time::timeout(ANSWER_WITHIN, answer).await {
-        Ok(answer) => answer.map_err(|error| told(error, doing, what)),
-        Err(_) => Err(Error::Unreachable {
-            doing: doing.to_owned(),
-            cause: format!("no answer within {}s", ANSWER_WITHIN.as_secs()),
-        }),
+        Ok(answer) => answer.map_err(|error| error::told(error, doing, what)),
+        Err(_) => Err(Error::no_answer(doing, ANSWER_WITHIN)),
     }
 }
 
@@ -457,51 +413,6 @@ fn json_patch(operations: Value, doing: &str) -> Result<json_patch::Patch, Error
         doing: doing.to_owned(),
         message: e.to_string(),
     })
-}
-
-/// What an error means for a person. `what` is named when it does not exist; without it, a 404 means that the
-/// cluster does not know the kind.
-fn told(error: kube::Error, doing: &str, what: Option<&str>) -> Error {
-    let kube::Error::Api(status) = error else {
-        return Error::Unreachable {
-            doing: doing.to_owned(),
-            cause: chain(&error),
-        };
-    };
-    let message = status.message.clone();
-    let doing = doing.to_owned();
-    match (status.code, what) {
-        (404, Some(what))
-            if !status.reason.is_empty() && status.details.as_ref().is_some_and(|d| !d.name.is_empty()) =>
-        {
-            Error::NotFound(what.to_owned())
-        }
-        (404, _) => Error::NoDefinition,
-        (409 | 422, Some(what)) if status.details.as_ref().is_none_or(|d| d.causes.is_empty()) => {
-            Error::Conflict(what.to_owned())
-        }
-        (401 | 403, _) => Error::Forbidden { doing, message },
-        (429 | 500.., _) => Error::Unreachable {
-            doing,
-            cause: message,
-        },
-        _ => Error::Refused { doing, message },
-    }
-}
-
-/// An error with its causes, each said once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let message = cause.to_string();
-        if !text.contains(&message) {
-            text.push_str(": ");
-            text.push_str(&message);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

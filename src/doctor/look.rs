@@ -25,7 +25,7 @@ const SYNCING: Duration = Duration::from_secs(1);
 fn seen<T>(read: Result<T, Error>, object: &str, all: &mut Vec<Finding>) -> Result<Option<T>, Error> {
     match read {
         Ok(read) => Ok(Some(read)),
-        Err(error @ (Error::NoConnection(_) | Error::Unreachable { .. })) => Err(error),
+        Err(error) if error.is_silence() || matches!(error, Error::NoConnection(_)) => Err(error),
         Err(error) => {
             all.push(Finding::new(D003, object, &error.to_string()));
             Ok(None)

@@ -3,6 +3,8 @@
 
 mod order;
 
+pub use order::given_at;
+
 use super::bounded::cut;
 use super::complaint::COMPLAINTS_KEPT;
 use super::duration::Span;

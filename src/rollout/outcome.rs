@@ -1,7 +1,8 @@
 //! What became of people's commands, as the status tells and remembers it.
 
 use super::bounded;
-use super::command::Command;
+use super::command::{Command, Verb, given_at};
+use super::plan::digest;
 use super::spec::timestamp_schema;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -12,6 +13,13 @@ pub const COMMANDS_KEPT: usize = 50;
 /// Outcomes of commands whose annotations are still there: none of them is forgotten, or it would be obeyed again. What
 /// is more waits until some of these annotations are gone.
 pub const COMMANDS_AT_ONCE: usize = 200;
+/// Alerts whose rollbacks are remembered when their outcomes are not: as many as one payload of Alertmanager may bring.
+pub const ALERTS_HEARD: usize = 1000;
+
+/// What an alert's rollback is remembered by when its outcome is forgotten.
+pub fn heard_as(id: &str) -> String {
+    digest(id)
+}
 
 /// What became of a command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +43,14 @@ pub struct CommandOutcome {
     #[schemars(length(max = 256))]
     #[serde(serialize_with = "bounded::maybe::<256, _>")]
     pub who: Option<String>,
+    /// Whom it named, or `*` for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), inner(length(max = 63)))]
+    #[serde(serialize_with = "bounded::list::<128, 63, _>")]
+    pub components: Vec<String>,
+    /// A program asked for it and no person.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub automatic: bool,
     /// When it was dealt with.
     #[schemars(schema_with = "timestamp_schema")]
     pub at: Timestamp,
@@ -56,6 +72,20 @@ impl CommandOutcome {
     pub fn is_of(&self, command: &Command) -> bool {
         let same = |digest: &String| *digest == command.digest();
         self.id == command.id && self.verb == command.verb.word() && self.digest.as_ref().is_none_or(same)
+    }
+
+    /// When the command was given, as its id says; `None` when that is no ULID.
+    pub fn given_at(&self) -> Option<Timestamp> {
+        given_at(&self.id)
+    }
+
+    /// The verb that was obeyed for this component; `None` where it was not.
+    pub fn obeyed_for(&self, component: &str) -> Option<Verb> {
+        let taken = matches!(self.result, CommandResult::Accepted | CommandResult::Partly);
+        let named = self.components.iter().any(|c| c == "*" || c == component);
+        let refused = self.refused.iter().any(|c| c == component);
+        let verb = Verb::ALL.into_iter().find(|verb| verb.word() == self.verb);
+        verb.filter(|_| taken && named && !refused)
     }
 }
 

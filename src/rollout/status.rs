@@ -9,7 +9,9 @@ pub use super::condition::Condition;
 use super::duration::Span;
 use super::judge::Beside;
 use super::ledger::{Baseline, Ledger};
-pub use super::outcome::{COMMANDS_AT_ONCE, COMMANDS_KEPT, CommandOutcome, CommandResult};
+pub use super::outcome::{
+    ALERTS_HEARD, COMMANDS_AT_ONCE, COMMANDS_KEPT, CommandOutcome, CommandResult, heard_as,
+};
 use super::preview::Preview;
 use super::reason::{Reason, State, Verdict};
 pub use super::recall::Recall;
@@ -69,6 +71,12 @@ pub struct GradualRolloutStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 250))]
     pub commands: Vec<CommandOutcome>,
+    /// Alerts' rollbacks that were answered before those commands, by digests of their ids, oldest first: an alert that is
+    /// repeated is not obeyed again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000), inner(length(max = 16)))]
+    #[serde(serialize_with = "bounded::list::<1000, 16, _>")]
+    pub heard: Vec<String>,
 }
 
 impl GradualRolloutStatus {

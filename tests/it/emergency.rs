@@ -1,6 +1,7 @@
 //! Emergency rollback: by the program as people start it, without a daemon, without rights that it can do without, and
 //! against an API server that is ill.
 
+mod lost;
 mod metrics;
 mod stuck;
 

@@ -186,6 +186,37 @@ async fn an_alert_puts_back_what_it_names_and_not_again_after_a_retry() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_group_of_more_alerts_than_outcomes_are_kept_is_a_repetition_after_a_retry() {
+    let world = at_five_percent().await;
+    let door = Door::of(&world, false, Vec::new());
+    let started = world.clock.now().to_string();
+    let group: Vec<Value> = (0..90)
+        .map(|n| firing(&format!("f{n}"), &shop(), &started))
+        .collect();
+    let results = |answer: &Value| -> Vec<String> {
+        let alerts = answer["alerts"].as_array().unwrap().iter();
+        alerts
+            .map(|alert| alert["result"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let (status, answer) = door.alerts(&json!(group)).await;
+    assert_eq!(
+        (status, results(&answer)),
+        (200, vec!["rolledBack".to_owned(); 90])
+    );
+    world
+        .until("put back", |w| {
+            w.component("shop").state == State::RolledBack && w.component("shop").lowering.is_none()
+        })
+        .await;
+    world.say("retry", json!({"components": ["shop"], "who": "ada"}));
+    world.until("5% again", |w| w.weight("shop") == 5).await;
+    let (status, answer) = door.alerts(&json!(group)).await;
+    assert_eq!((status, results(&answer)), (200, vec!["repeated".to_owned(); 90]));
+    world.until("25%", |w| w.weight("shop") == 25).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_alert_that_cannot_be_read_keeps_up_no_other_and_one_without_a_usable_start_is_obeyed_once() {
     let world = at_five_percent().await;
     let door = Door::of(&world, false, Vec::new());

@@ -112,6 +112,36 @@ async fn events_and_the_daemons_word_are_in_it_and_secrets_are_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_that_takes_connections_and_answers_nothing_is_waited_for_once_and_said_to_hang() {
+    let cluster = Cluster::start().await;
+    // Connections are taken by the system, as for a process that is stopped.
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let daemon = format!("http://user:hunter2@{}", listener.local_addr().unwrap());
+    let began = std::time::Instant::now();
+    let (code, files, out) = bundle(&cluster, &["--daemon", &daemon]).await;
+    let took = began.elapsed();
+    assert_eq!(code, 0, "{out}");
+    for text in [&files["daemon/hangs.txt"], &out] {
+        assert!(
+            text.contains("answers nothing within 2s: it hangs") && !text.contains("hunter2"),
+            "{text}"
+        );
+    }
+    assert!(
+        !files["MISSING.txt"].contains("hunter2"),
+        "{}",
+        files["MISSING.txt"]
+    );
+    assert!(
+        files["MISSING.txt"].contains("daemon/source.json"),
+        "{}",
+        files["MISSING.txt"]
+    );
+    // Three pages one after the other would take six.
+    assert!(took < std::time::Duration::from_secs(6), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_may_not_be_read_is_named_and_the_rest_is_there() {
     let cluster = Cluster::start().await;
     for resource in [

@@ -38,10 +38,7 @@ impl From<RoutingError> for Error {
 impl Error {
     /// Whether the same again, a little later, may well be answered otherwise.
     pub(super) fn passes(&self) -> bool {
-        matches!(
-            self,
-            Self::Cluster(by_hand::Error::Unreachable { .. } | by_hand::Error::Conflict(_))
-        )
+        matches!(self, Self::Cluster(error) if error.is_silence() || matches!(error, by_hand::Error::Conflict(_)))
     }
 
     /// What to do about it now.
@@ -53,7 +50,14 @@ impl Error {
             Self::Cluster(by_hand::Error::NotFound(_) | by_hand::Error::NoDefinition) => {
                 "what is not there carries no traffic; if it goes by another name now, lower that one by hand"
             }
-            Self::Cluster(by_hand::Error::Unreachable { .. } | by_hand::Error::NoConnection(_)) => {
+            Self::Cluster(by_hand::Error::NoRoom { .. }) => {
+                "raise the limit of open files, then run it again"
+            }
+            Self::Cluster(
+                by_hand::Error::Unreachable { .. }
+                | by_hand::Error::Ill { .. }
+                | by_hand::Error::NoConnection(_),
+            ) => {
                 "run it again; if the API server stays away, lower it where the traffic enters (load balancer, DNS)"
             }
             Self::Cluster(by_hand::Error::Conflict(_)) => {

@@ -45,6 +45,19 @@ pub(in crate::cli) struct Snapshot {
     components: Vec<Standing>,
 }
 
+impl Snapshot {
+    /// Puts the weights in that were found out meanwhile.
+    pub(super) fn weigh(&mut self, views: &[View]) {
+        for standing in &mut self.components {
+            let mut found = views.iter();
+            let of = |view: &&View| view.rollout == standing.rollout && view.component == standing.component;
+            if let Some(view) = found.find(of) {
+                standing.weight = view.weight;
+            }
+        }
+    }
+}
+
 /// How a component stood.
 #[derive(Clone, Debug, Serialize)]
 struct Standing {

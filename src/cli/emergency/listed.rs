@@ -2,7 +2,7 @@
 
 use super::super::connect;
 use super::super::exit::Failure;
-use super::super::insist::{Question, is_silence};
+use super::super::insist::Question;
 use super::super::progress::Progress;
 use crate::cluster::by_hand::{ByHand, Error};
 use crate::rollout::spec::GradualRollout;
@@ -28,7 +28,7 @@ pub(in crate::cli) async fn rollouts(
         places: None,
     };
     let tell = |error: &Error| {
-        let silent = is_silence(error);
+        let silent = error.is_silence();
         if silent {
             progress.show(
                 0,
@@ -80,7 +80,7 @@ fn told(error: Error, named: Option<&str>, patience: Duration) -> Failure {
     if named.is_none() && matches!(error, Error::Forbidden { .. }) {
         return connect::unlisted(&error);
     }
-    let silent = is_silence(&error);
+    let silent = error.is_silence();
     let mut failure = connect::failure(error);
     if silent {
         failure.message = format!(

@@ -2,13 +2,15 @@
 //!
 //! A daemon that is surely alive is given three seconds; where it is silent, or where nobody can tell, the routed
 //! objects are written from here, all at once. The wish is left on each resource in the same moment. Health is looked
-//! at beside, never before; what was done is verified in four steps, and people are told.
+//! at beside, never before; where the routes stood is read for at most half a second, and only where a daemon is given
+//! its time anyway. What was done is verified in four steps, and people are told.
 
 mod again;
 pub(super) mod args;
 mod health;
 mod listed;
 mod people;
+mod routes;
 mod verify;
 
 pub(super) use again::nothing_rises;
@@ -23,23 +25,26 @@ use super::connect::Reach;
 use super::exit::{Exit, Failure};
 use super::meaning::{After, Ask, Confirm};
 use super::progress::Progress;
-use super::pursue::{self, Pursuit, Task};
+use super::pursue::{self, Found, Pursuit, Task};
 use super::report::{self, Ended, Entry, Report};
 use super::table::{self, Cell};
-use super::view::{self, View};
-use super::{direct, output, wait, wish};
+use super::view::View;
+use super::{output, wait, wish};
 use crate::clock::Clock;
 use crate::cluster::by_hand::Daemon;
-use crate::routing::Home;
 use crate::settings::Settings;
-use futures::StreamExt as _;
 use jiff::Timestamp;
 use std::io::Write;
+use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long it is looked whether a daemon is alive.
 const ALIVE_WITHIN: Duration = Duration::from_secs(1);
+/// How long the routed objects may take to say where they stand before a daemon is asked to move them.
+const BEFORE_WITHIN: Duration = Duration::from_millis(500);
+/// Once the traffic is back what is read has what is left of the time, and so long at least.
+const LAST_LOOK: Duration = Duration::from_secs(2);
 /// Reads under way at once, once the traffic is back.
 const READS: usize = 32;
 
@@ -89,31 +94,34 @@ pub(super) async fn run(
         .into_iter()
         .map(|task| again::afresh(cluster, namespace, task, confirmed));
     let tasks: Vec<Task> = futures::future::join_all(again).await;
-    let mut pursuit = Pursuit {
-        cluster,
-        namespace,
-        settings,
-        timeout: ask.timeout,
-        // Not when it was typed: a person may have been asked in between.
-        at: Clock::System.now(),
-        progress: Progress::new(),
-        emergency: Some(Instant::now() + ask.timeout),
-        leaderless: false,
-        places: pursue::places(),
-    };
+    let mut pursuit = pursuit(cluster, settings, ask.timeout);
     let doctor = health::Doctor::new(cluster, settings, &tasks);
     let put_back = async {
         let (daemon, alive, leaderless) = daemon(cluster, settings).await;
         pursuit.leaderless = leaderless;
+        // What is written from here is read for that; what a daemon may write has to be read before it does.
+        let then = if alive {
+            routes::say(cluster, namespace, &tasks, Instant::now() + BEFORE_WITHIN).await
+        } else {
+            Found::new()
+        };
         let (entries, last) = pursuit.put_back(&tasks, alive).await;
-        (daemon, entries, last)
+        (daemon, entries, last, then)
     };
-    let (healthy_before, (daemon, entries, last)) = tokio::join!(doctor.look(&before), put_back);
+    let (mut healthy_before, (daemon, entries, last, then)) = tokio::join!(doctor.look(&before), put_back);
     let back_at = Clock::System.now();
+    let written = pursuit
+        .found
+        .lock()
+        .map(|found| found.clone())
+        .unwrap_or_default();
+    let before = routes::before(before, &then, &written);
+    healthy_before.weigh(&before);
     let entries = already(entries, &before, &tasks);
     let took = last.and_then(|last| u64::try_from(last.duration_since(began).as_millis()).ok());
     let exit = report::exit(&entries);
-    let after = after(cluster, namespace, &tasks, &entries).await;
+    let left = ask.timeout.saturating_sub(began.elapsed());
+    let after = after(cluster, namespace, &tasks, &entries, left).await;
     let summary = people::Summary {
         namespace,
         tasks: &tasks,
@@ -165,6 +173,39 @@ pub(super) async fn run(
     Ok(exit)
 }
 
+/// The way to get it done, from now on.
+fn pursuit<'a>(cluster: &'a Reach, settings: &'a Settings, timeout: Duration) -> Pursuit<'a> {
+    Pursuit {
+        cluster,
+        namespace: &settings.namespace,
+        settings,
+        timeout,
+        // Not when it was typed: a person may have been asked in between.
+        at: Clock::System.now(),
+        progress: Progress::new(),
+        emergency: Some(Instant::now() + timeout),
+        leaderless: false,
+        places: pursue::places(),
+        found: Mutex::default(),
+    }
+}
+
+/// Every component as it stands once its traffic is back, looked at for as long as there is time.
+async fn after(
+    cluster: &Reach,
+    namespace: &str,
+    tasks: &[Task],
+    entries: &[Entry],
+    left: Duration,
+) -> Vec<View> {
+    let by_daemon = |task: &Task, name: &str| {
+        let mine = |e: &&Entry| e.rollout == task.name() && e.component == name;
+        entries.iter().filter(mine).any(|e| e.result == Ended::Done)
+    };
+    let end = Instant::now() + left.max(LAST_LOOK);
+    routes::after(cluster, namespace, tasks, by_daemon, end).await
+}
+
 /// How a daemon stands, as a sentence; whether one is surely alive, and whether there is surely none.
 async fn daemon(cluster: &Reach, settings: &Settings) -> (String, bool, bool) {
     let (namespaces, now) = (settings.lease_namespaces(), Clock::System.now());
@@ -187,52 +228,25 @@ async fn daemon(cluster: &Reach, settings: &Settings) -> (String, bool, bool) {
 
 /// The entries, with the word for what was so before.
 fn already(mut entries: Vec<Entry>, before: &[View], tasks: &[Task]) -> Vec<Entry> {
-    for entry in entries.iter_mut().filter(|e| e.result == Ended::Done) {
+    for entry in entries.iter_mut().filter(|e| e.result.well()) {
         let task = tasks.iter().find(|task| task.name() == entry.rollout);
         let to = task.map(|task| wait::back_to(&task.command, &task.rollout).percent());
         let was = before
             .iter()
             .find(|v| v.rollout == entry.rollout && v.component == entry.component)
             .and_then(|v| v.weight);
-        if was.zip(to).is_some_and(|(was, to)| was <= to) {
-            entry.message = format!("already {}", entry.message);
+        match was.zip(to) {
+            Some((was, to)) if was <= to && entry.result == Ended::Done => {
+                entry.message = format!("already {}", entry.message);
+            }
+            // What is written from here says it object by object.
+            Some((was, to)) if was > to && !entry.message.contains('→') => {
+                entry.message = format!("{}; it was at {was}% when this began", entry.message);
+            }
+            _ => {}
         }
     }
     entries
-}
-
-/// Every component as it stands now: by the daemon's word where the daemon did it, else by what the objects say.
-async fn after(cluster: &Reach, namespace: &str, tasks: &[Task], entries: &[Entry]) -> Vec<View> {
-    let fresh = tasks.iter().map(|task| async move {
-        // What cannot be read anew is told as it was read before, with the weights that the objects say.
-        let read = cluster.rollout(namespace, task.name()).await;
-        read.unwrap_or_else(|_| task.rollout.clone())
-    });
-    let fresh = futures::future::join_all(fresh).await;
-    let mut all = Vec::new();
-    for (task, rollout) in tasks.iter().zip(&fresh) {
-        for name in &task.components {
-            let by_daemon = entries
-                .iter()
-                .any(|e| e.rollout == task.name() && e.component == *name && e.result == Ended::Done);
-            all.push((rollout, name, by_daemon));
-        }
-    }
-    futures::stream::iter(all)
-        .map(|(rollout, name, by_daemon)| async move {
-            let view = view::view(rollout, name);
-            match direct::component(rollout, name) {
-                Some(component) if !by_daemon => {
-                    let (weight, unread) =
-                        direct::says(cluster, component, &Home::of(rollout, namespace)).await;
-                    view.without_daemon(weight, &unread)
-                }
-                _ => view,
-            }
-        })
-        .buffered(READS)
-        .collect()
-        .await
 }
 
 fn mode(mode: EmergencyMode) -> &'static str {

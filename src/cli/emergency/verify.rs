@@ -16,6 +16,9 @@ use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// How long one look at the services may take: until the step's time is over, or so long at least.
+const LOOK: Duration = Duration::from_secs(10);
+const SHORT_LOOK: Duration = Duration::from_secs(2);
 /// How long between two looks.
 const AGAIN: Duration = Duration::from_secs(1);
 /// The same for metrics: no scrape is faster.
@@ -119,7 +122,8 @@ async fn services(doctor: &Doctor<'_>, tasks: &[Task], end: Instant) -> Step {
     let mut known = 0;
     unknown = Vec::new();
     loop {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let now = Instant::now();
+        let deadline = (now + LOOK).min(end.max(now + SHORT_LOOK));
         let looked: Vec<(_, Vec<Part>)> =
             futures::stream::iter(open)
                 .map(|(task, name)| async move {
@@ -292,7 +296,8 @@ async fn metrics(doctor: &Doctor<'_>, tasks: &[Task], back_at: Timestamp, end: I
     let mut well = 0;
     let (mut unknown, mut bad);
     loop {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let now = Instant::now();
+        let deadline = (now + LOOK).min(end.max(now + SHORT_LOOK));
         let looked: Vec<_> = futures::stream::iter(open)
             .map(|(task, name)| async move {
                 let figures = doctor.figures(task.name(), name, Some(back_at), deadline).await;

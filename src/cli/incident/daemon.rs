@@ -3,11 +3,12 @@
 use super::Bundle;
 use super::bundle::LONGEST;
 use crate::cli::connect::Reach;
+use crate::cli::progress::Progress;
 use crate::settings::Settings;
 use std::time::Duration;
 
-/// How long it may take to answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long it may take to answer, all of it together.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// What is asked of it, and what that is.
 const PAGES: [(&str, &str, &str); 3] = [
     ("/metrics", "daemon/metrics.txt", "the daemon's own metrics"),
@@ -23,25 +24,21 @@ const PAGES: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// Puts it in.
+/// Why a page is not there.
+struct Lack {
+    /// As a sentence.
+    why: String,
+    /// A connection was taken, and nothing came in time.
+    hangs: bool,
+}
+
+/// Puts it in. What hangs is said at once, too: whoever collects may still do something about it.
 pub(super) async fn collect(cluster: &Reach, settings: &Settings, url: &str, bundle: &mut Bundle) {
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(PATIENCE)
-        .redirect(reqwest::redirect::Policy::none())
-        .build();
-    match client {
-        Ok(client) => {
-            for (page, path, what) in PAGES {
-                match page_of(&client, &format!("{}{page}", url.trim_end_matches('/'))).await {
-                    Ok(text) => bundle.text(path, what, text),
-                    Err(why) => bundle.lack(&format!(
-                        "{path}: {why}; where the daemon is a pod, forward its port and name it with --daemon URL"
-                    )),
-                }
-            }
-        }
-        Err(error) => bundle.lack(&format!("daemon/: no HTTP client: {error}")),
+    let url = url.trim_end_matches('/');
+    // Together: one that hangs is waited for once, and not for each page.
+    if let Some(hangs) = pages(url, bundle).await {
+        Progress::new().tell(&hangs);
+        bundle.text("daemon/hangs.txt", "that the daemon hangs", hangs + "\n");
     }
     for namespace in settings.lease_namespaces() {
         match cluster.logs(namespace).await {
@@ -68,17 +65,72 @@ pub(super) async fn collect(cluster: &Reach, settings: &Settings, url: &str, bun
     }
 }
 
-async fn page_of(client: &reqwest::Client, url: &str) -> Result<String, String> {
-    let said = |error: reqwest::Error| format!("{url} does not answer: {}", error.without_url());
-    let mut answer = client.get(url).send().await.map_err(said)?;
+/// Asks for all pages at once; gives a sentence where the daemon takes connections and answers nothing.
+async fn pages(url: &str, bundle: &mut Bundle) -> Option<String> {
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(PATIENCE)
+        .redirect(reqwest::redirect::Policy::none())
+        .build();
+    let client = match client {
+        Ok(client) => client,
+        Err(error) => {
+            bundle.lack(&format!("daemon/: no HTTP client: {error}"));
+            return None;
+        }
+    };
+    let asked = PAGES.map(|(page, ..)| page_of(&client, format!("{url}{page}")));
+    let answers = futures::future::join_all(asked).await;
+    let hangs = answers
+        .iter()
+        .all(|answer| answer.as_ref().is_err_and(|lack| lack.hangs));
+    for ((_, path, what), answer) in PAGES.into_iter().zip(answers) {
+        match answer {
+            Ok(text) => bundle.text(path, what, text),
+            Err(Lack { why, hangs: true }) => bundle.lack(&format!("{path}: {why}")),
+            Err(Lack { why, .. }) => bundle.lack(&format!(
+                "{path}: {why}; where the daemon is a pod, forward its port and name it with --daemon URL"
+            )),
+        }
+    }
+    hangs.then(|| {
+        format!(
+            "the daemon at {} takes connections and answers nothing within {}s: it hangs. Restart it (`kubectl rollout \
+             restart`), or stop it where traffic has to go back now: `emergency-rollback` needs no daemon",
+            shown(url),
+            PATIENCE.as_secs()
+        )
+    })
+}
+
+/// An address without the name and the secret that may stand in it.
+fn shown(url: &str) -> String {
+    let Ok(mut url) = reqwest::Url::parse(url) else {
+        return "its address".to_owned();
+    };
+    // An address that takes neither has neither.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.to_string().trim_end_matches('/').to_owned()
+}
+
+async fn page_of(client: &reqwest::Client, url: String) -> Result<String, Lack> {
+    let place = shown(&url);
+    let said = |error: reqwest::Error| Lack {
+        hangs: error.is_timeout() && !error.is_connect(),
+        why: format!("{place} does not answer: {}", error.without_url()),
+    };
+    let lack = |why: String| Lack { why, hangs: false };
+    let mut answer = client.get(&url).send().await.map_err(said)?;
     if !answer.status().is_success() {
-        return Err(format!("{url} answers {}", answer.status().as_u16()));
+        return Err(lack(format!("{place} answers {}", answer.status().as_u16())));
     }
     let mut page = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(said)? {
         // A page that is cut is no page: ten thousand components are shorter.
         if page.len() + chunk.len() > LONGEST {
-            return Err(format!("{url} says more than {} MiB", LONGEST >> 20));
+            return Err(lack(format!("{place} says more than {} MiB", LONGEST >> 20)));
         }
         page.extend_from_slice(&chunk);
     }

@@ -13,15 +13,12 @@ impl Command {
 
     /// When it was given, as its id says; `None` when the id is no ULID.
     pub fn given_at(&self) -> Option<Timestamp> {
-        let millis = self.ulid()?.timestamp_ms();
-        Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok()
+        given_at(&self.id)
     }
 
-    /// Its id, if that is a ULID. Some write theirs in small letters, for names of Kubernetes have no others.
+    /// Its id, if that is a ULID.
     fn ulid(&self) -> Option<Ulid> {
-        let ulid: Ulid = self.id.parse().ok()?;
-        // Of one that claims more bits than there are the first are lost.
-        ulid.to_string().eq_ignore_ascii_case(&self.id).then_some(ulid)
+        ulid(&self.id)
     }
 
     /// Where it stands among those that wait: ULIDs by their age.
@@ -61,6 +58,19 @@ impl Command {
         !matches!(self.verb, Verb::Rollback | Verb::Pause | Verb::Complaint)
             && all.iter().any(takes_its_place)
     }
+}
+
+/// When the command with this id was given, if that is a ULID.
+pub fn given_at(id: &str) -> Option<Timestamp> {
+    let millis = ulid(id)?.timestamp_ms();
+    Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok()
+}
+
+/// An id, if that is a ULID. Some write theirs in small letters, for names of Kubernetes have no others.
+fn ulid(id: &str) -> Option<Ulid> {
+    let ulid: Ulid = id.parse().ok()?;
+    // Of one that claims more bits than there are the first are lost.
+    ulid.to_string().eq_ignore_ascii_case(id).then_some(ulid)
 }
 
 #[cfg(test)]

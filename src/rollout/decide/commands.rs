@@ -16,6 +16,11 @@ use std::collections::BTreeMap;
 /// The longest message of an outcome, in characters.
 const ROOM: usize = 2048;
 
+/// As many names are kept of whom a command named; more than a rollout has are all.
+const NAMES: usize = 128;
+/// The longest of them, in characters.
+const NAME: usize = 63;
+
 /// What became of a command for one component.
 pub(super) type Answer = Result<String, String>;
 
@@ -25,7 +30,7 @@ impl Desk<'_> {
     /// every older raise, whenever that one's turn comes.
     pub(super) fn obey(&mut self) {
         let waiting = Waiting::of(&self.seen.commands, &self.seen.malformed);
-        if trim(&mut self.status.commands, &waiting) {
+        if trim(&mut self.status, &waiting) {
             self.out.changed = true;
         }
         let mut room = waiting.room(&self.status.commands);
@@ -99,7 +104,7 @@ impl Desk<'_> {
 
     fn record(&mut self, outcome: CommandOutcome, (before, after): (&[Stand], &[Stand]), waiting: &Waiting) {
         self.audit_command(&outcome, before, after);
-        keep(&mut self.status.commands, outcome, waiting);
+        keep(&mut self.status, outcome, waiting);
         self.out.changed = true;
     }
 
@@ -142,6 +147,7 @@ impl Desk<'_> {
             }
             let name = c.name.clone();
             let raises = self.would_raise(command, c);
+            let overtaken = self.overtaken(command, c);
             let answer = if command.expired(self.now, raises) {
                 expired += 1;
                 let given = command
@@ -160,6 +166,10 @@ impl Desk<'_> {
             } else {
                 self.one(i, command)
             };
+            let answer = answer.map(|done| match overtaken {
+                Some(later) => format!("{done}; {later}"),
+                None => done,
+            });
             match answer {
                 Ok(_) => good += 1,
                 Err(_) => bad += 1,
@@ -259,7 +269,7 @@ impl Desk<'_> {
             Verb::Retry => self.retry(i).map(|done| done + &theirs),
             Verb::Detach => self.detach(i, command.wish.restore),
             Verb::Pause => Ok(self.pause(i, &who)),
-            Verb::Resume => self.resume(i).map(|done| done + &theirs),
+            Verb::Resume => self.resume(i, command.given_at()).map(|done| done + &theirs),
             Verb::Promote => self.promote(i),
             Verb::HeaderRoute | Verb::Mirror => self.beside_the_weight(i, command),
             Verb::Complaint => self.complain(i, command),
@@ -322,7 +332,13 @@ fn outcome(
     at: Timestamp,
 ) -> CommandOutcome {
     let (id, verb, digest) = given.known_by();
+    let (components, automatic) = match given {
+        Given::Command(command) => (whom(command), command.wish.automatic),
+        Given::Slip(..) => (Vec::new(), false),
+    };
     CommandOutcome {
+        components,
+        automatic,
         id,
         verb,
         digest: Some(digest),
@@ -332,6 +348,15 @@ fn outcome(
         message: clip(message, ROOM),
         refused: Vec::new(),
     }
+}
+
+/// Whom a command names, as its outcome keeps it.
+fn whom(command: &Command) -> Vec<String> {
+    let names = &command.wish.components;
+    if names.len() > NAMES || names.iter().any(|name| name == "*") {
+        return vec!["*".to_owned()];
+    }
+    names.iter().map(|name| clip(name, NAME)).collect()
 }
 
 /// Answers what waits on a resource of which nothing can be worked: refused, with the reason. What puts traffic back is
@@ -368,7 +393,7 @@ pub fn refuse(
         let named = |c: &&ComponentStatus| names.is_some_and(|command| command.names(&c.name));
         let stands: Vec<Stand> = status.components.iter().filter(named).map(Stand::of).collect();
         audits.push(Audit::of(&outcome, &stands, &stands, now));
-        keep(&mut status.commands, outcome, &waiting);
+        keep(status, outcome, &waiting);
     }
     (done, audits)
 }

@@ -9,6 +9,7 @@ use crate::rollout::complaint_spec::ComplaintAction;
 use crate::rollout::duration::Span;
 use crate::rollout::reason::Reason;
 use crate::rollout::status::ComponentStatus;
+use jiff::Timestamp;
 
 impl Desk<'_> {
     /// Records a complaint about a component.
@@ -87,9 +88,9 @@ impl Desk<'_> {
     }
 }
 
-/// Whoever goes on has heard them.
-pub(super) fn settle(c: &mut ComponentStatus) {
+/// Whoever goes on has heard them; where it is known when that was, those that came later are not settled by it.
+pub(super) fn settle(c: &mut ComponentStatus, given: Option<Timestamp>) {
     for complaint in &mut c.complaints {
-        complaint.settled = true;
+        complaint.settled |= given.is_none_or(|given| complaint.at <= given);
     }
 }

@@ -5,7 +5,10 @@ use crate::rollout::command::{Command, NotACommand, Verb};
 use crate::rollout::complaint::COMPLAINTS_KEPT;
 use crate::rollout::plan::digest;
 use crate::rollout::reason::{Reason, State};
-use crate::rollout::status::{COMMANDS_AT_ONCE, COMMANDS_KEPT, CommandOutcome, ComponentStatus};
+use crate::rollout::status::{
+    ALERTS_HEARD, COMMANDS_AT_ONCE, COMMANDS_KEPT, CommandOutcome, ComponentStatus, GradualRolloutStatus,
+    heard_as,
+};
 use crate::rollout::weight::Weight;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,6 +18,9 @@ use std::time::Duration;
 const ID: usize = 63;
 /// The longest verb of an outcome, in characters.
 const VERB: usize = 16;
+
+/// Of so many rollbacks the outcomes are kept where other commands need the room.
+const ROLLBACKS_KEPT: usize = 30;
 
 /// So far clocks may be apart.
 const AHEAD: Duration = Duration::from_secs(2);
@@ -70,6 +76,19 @@ impl Given<'_> {
         }
     }
 
+    /// Whether it is an alert's rollback that is remembered without its outcome. A person's may share its id with another.
+    fn is_heard(&self, heard: &[String]) -> bool {
+        match self {
+            Self::Command(command) => {
+                command.verb == Verb::Rollback
+                    && command.wish.automatic
+                    && !heard.is_empty()
+                    && heard.contains(&heard_as(&command.id))
+            }
+            Self::Slip(..) => false,
+        }
+    }
+
     fn place(&self) -> String {
         match self {
             Self::Command(command) => command.place(),
@@ -83,8 +102,10 @@ impl Given<'_> {
 pub(super) enum Against {
     /// One that was given later, and lowers.
     Later,
-    /// A rollback that was given later, and is answered already.
-    Answered,
+    /// One that was given later, and is answered already: which.
+    Answered(String),
+    /// One that stops, is answered already, and does not tell when it was given: which.
+    Unclear(String),
     /// One that lowers, and nobody can tell which of the two was given later.
     Doubt(String),
 }
@@ -93,9 +114,15 @@ impl fmt::Display for Against {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Later => f.write_str("a later lowering command takes its place"),
-            Self::Answered => f.write_str(
-                "its id says that it was given before the rollback that put it back: give it again if it is still wanted, and \
-                 where that says the same, set the clock of whoever gives it",
+            Self::Answered(other) => write!(
+                f,
+                "its id says that it was given before {other}: give it again if it is still wanted, and where that says the \
+                 same, set the clock of whoever gives it"
+            ),
+            Self::Unclear(other) => write!(
+                f,
+                "its id says that it was given before {other} was answered, whose id does not say when it was given, so it \
+                 gives way: give it again if it is still wanted, and where that says the same, set the clock of whoever gives it"
             ),
             Self::Doubt(other) => write!(
                 f,
@@ -158,10 +185,8 @@ impl<'a> Desk<'a> {
 
     /// Whether it was dealt with before.
     pub(super) fn known(&self, given: Given<'_>) -> bool {
-        self.status
-            .commands
-            .iter()
-            .any(|outcome| given.is_told_by(outcome))
+        let mut told = self.status.commands.iter();
+        told.any(|outcome| given.is_told_by(outcome)) || given.is_heard(&self.status.heard)
     }
 
     /// What takes the place of a command at a component, of all that wait beside it.
@@ -178,7 +203,10 @@ impl<'a> Desk<'a> {
             .as_ref()
             .filter(|_| by_hand && c.state == State::RolledBack);
         if raises && mark.is_some_and(|mark| command.is_before_mark(mark)) {
-            return Some(Against::Answered);
+            return Some(Against::Answered("the rollback that put it back".to_owned()));
+        }
+        if let Some(answered) = self.answered_against(command, c) {
+            return Some(answered);
         }
         let mut doubt = None;
         for other in &self.seen.commands {
@@ -247,28 +275,59 @@ pub(super) fn clip(text: &str, n: usize) -> String {
     text.chars().take(n).collect()
 }
 
-pub(super) fn keep(all: &mut Vec<CommandOutcome>, outcome: CommandOutcome, waiting: &Waiting) {
-    all.push(outcome);
-    trim(all, waiting);
+pub(super) fn keep(status: &mut GradualRolloutStatus, outcome: CommandOutcome, waiting: &Waiting) {
+    status.commands.push(outcome);
+    trim(status, waiting);
 }
 
-/// Forgets the oldest outcomes, but none whose annotation is still there: that command would be obeyed again.
-pub(super) fn trim(all: &mut Vec<CommandOutcome>, waiting: &Waiting) -> bool {
+/// Forgets the oldest outcomes, but none whose annotation is still there: that command would be obeyed again. However many
+/// complain, and however many alerts fire, what became of the other commands stays to be read; and by what was answered it
+/// is known what comes too late. Of an alert that is not forgotten altogether the repetitions do nothing.
+pub(super) fn trim(status: &mut GradualRolloutStatus, waiting: &Waiting) -> bool {
+    let all = &mut status.commands;
     let before = all.len();
-    let gone = |c: &CommandOutcome| !waiting.has(c);
-    // However many complain, what became of the other commands stays to be read.
-    let complaint = |c: &CommandOutcome| c.verb == Verb::Complaint.word();
-    let mut complaints = all.iter().filter(|c| complaint(c)).count();
-    all.retain(|c| {
-        let goes = complaint(c) && complaints > COMPLAINTS_KEPT && gone(c);
-        complaints -= usize::from(goes);
-        !goes
-    });
-    let mut excess = all.len().saturating_sub(COMMANDS_KEPT);
-    all.retain(|c| {
-        let goes = excess > 0 && gone(c);
+    let is = |verb: Verb| move |c: &CommandOutcome| c.verb == verb.word();
+    let complaint = is(Verb::Complaint);
+    let stay = all.iter().filter(|c| complaint(c) && waiting.has(c)).count();
+    let kept = COMPLAINTS_KEPT.saturating_sub(stay);
+    let mut gone = forget(all, waiting, kept, usize::MAX, complaint);
+    let excess = all.iter().filter(|c| !waiting.has(c)).count();
+    let excess = excess.saturating_sub(COMMANDS_KEPT);
+    gone.append(&mut forget(
+        all,
+        waiting,
+        ROLLBACKS_KEPT,
+        excess,
+        is(Verb::Rollback),
+    ));
+    gone.append(&mut forget(all, waiting, COMMANDS_KEPT, usize::MAX, |_| true));
+    let changed = all.len() != before;
+    for outcome in gone.iter().filter(|c| c.automatic) {
+        let heard = heard_as(&outcome.id);
+        if !status.heard.contains(&heard) {
+            status.heard.push(heard);
+        }
+    }
+    let excess = status.heard.len().saturating_sub(ALERTS_HEARD);
+    status.heard.drain(..excess);
+    changed
+}
+
+/// Forgets the oldest of some, until so many are left or so many are gone, and gives them.
+fn forget(
+    all: &mut Vec<CommandOutcome>,
+    waiting: &Waiting,
+    kept: usize,
+    most: usize,
+    which: impl Fn(&CommandOutcome) -> bool,
+) -> Vec<CommandOutcome> {
+    let may_go = |c: &CommandOutcome| which(c) && !waiting.has(c);
+    let mut excess = all.iter().filter(|c| may_go(c)).count();
+    excess = excess.saturating_sub(kept).min(most);
+    let goes = |c: &mut CommandOutcome| {
+        let goes = excess > 0 && may_go(c);
         excess -= usize::from(goes);
-        !goes
-    });
-    all.len() != before
+        goes
+    };
+    all.extract_if(.., goes).collect()
 }

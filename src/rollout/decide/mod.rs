@@ -20,6 +20,7 @@ mod gateways;
 mod given;
 mod joint;
 mod judging;
+mod late;
 mod leaving;
 mod left;
 mod phases;
@@ -504,7 +505,7 @@ fn restart(c: &mut ComponentStatus, now: Timestamp, judge: &super::check::JudgeR
     c.baseline = None;
     c.recorded = None;
     c.attempt += 1;
-    complaints::settle(c);
+    complaints::settle(c, None);
     if let Some(preview) = &mut c.preview {
         // What was said by command was said of the attempt before.
         preview.asked = None;

@@ -19,6 +19,7 @@ mod ids;
 mod in_part;
 mod late;
 mod news;
+mod overtaken;
 mod patience;
 mod pools;
 mod previews;

@@ -11,6 +11,7 @@ use crate::rollout::reason::{Reason, State};
 use crate::rollout::sample::Dark;
 use crate::rollout::weight::Weight;
 use crate::rollout::window::Opening;
+use jiff::Timestamp;
 
 impl Desk<'_> {
     pub(super) fn put_back(&mut self, i: usize, command: &Command, who: &str) -> String {
@@ -235,7 +236,7 @@ impl Desk<'_> {
         "paused: nothing rises, every lowering still happens".to_owned()
     }
 
-    pub(super) fn resume(&mut self, i: usize) -> Answer {
+    pub(super) fn resume(&mut self, i: usize, given: Option<Timestamp>) -> Answer {
         let spec_paused = self.plan.paused;
         let complained = self
             .status
@@ -260,7 +261,7 @@ impl Desk<'_> {
             };
             return Err(hint.to_owned());
         }
-        settle(c);
+        settle(c, given);
         c.paused_by = None;
         c.raise_by = None;
         // A named fight was settled by whoever resumes. Otherwise the record stays: a tool that lowers the weight

@@ -5,7 +5,7 @@ use crate::rollout::command::{Command, NotACommand, Verb, Wish, pending};
 use crate::rollout::decide::decide;
 use crate::rollout::observation::Decision;
 use crate::rollout::reason::State;
-use crate::rollout::status::{COMMANDS_AT_ONCE, COMMANDS_KEPT, CommandOutcome, CommandResult};
+use crate::rollout::status::{ALERTS_HEARD, COMMANDS_AT_ONCE, COMMANDS_KEPT, CommandOutcome, CommandResult};
 use std::collections::BTreeSet;
 
 fn rollbacks(world: &World, component: &str, count: u32) -> Vec<Command> {
@@ -62,6 +62,64 @@ fn commands_are_obeyed_once_however_many_there_are_and_however_long_their_annota
         COMMANDS_KEPT,
         "then the oldest are forgotten"
     );
+}
+
+#[test]
+fn a_group_of_alerts_however_large_is_not_obeyed_again_after_a_retry_and_a_person_with_its_id_is() {
+    let mut world = World::demo();
+    world.until("5%", |w| w.component("alpha").weight.written == weight(50));
+    let mut group = rollbacks(&world, "alpha", 700);
+    for alert in &mut group {
+        alert.wish.automatic = true;
+    }
+    let mut waiting = group.clone();
+    while !waiting.is_empty() {
+        let decision = look(&mut world, &waiting, &[]);
+        waiting.retain(|command| !decision.done.contains(&command.key()));
+    }
+    assert_eq!(world.component("alpha").state, State::RolledBack);
+    look(&mut world, &[], &[]);
+    world.ticks(2);
+    world.say(Verb::Retry, "alpha", None);
+    world.tick();
+    world.restart();
+    for chunk in group.chunks(100) {
+        let again = look(&mut world, chunk, &[]);
+        assert_eq!((again.done.len(), commanded(&again)), (100, 0));
+    }
+    assert_ne!(world.component("alpha").state, State::RolledBack);
+    let mut person = group[0].clone();
+    person.wish.automatic = false;
+    look(&mut world, &[person], &[]);
+    assert_eq!(world.component("alpha").state, State::RolledBack);
+    world.ticks(2);
+    world.say(Verb::Retry, "alpha", None);
+    world.tick();
+    assert_ne!(world.component("alpha").state, State::RolledBack);
+    let mut anew = group.remove(0);
+    anew.id = ulid::Ulid::from_parts(1_900_000_000_000, 1).to_string();
+    look(&mut world, &[anew], &[]);
+    assert_eq!(world.component("alpha").state, State::RolledBack);
+}
+
+#[test]
+fn of_alerts_so_many_are_remembered_and_the_oldest_are_forgotten_first() {
+    let mut world = World::demo();
+    for n in 0..8 {
+        let mut alerts = rollbacks(&world, "alpha", 200);
+        for (i, alert) in alerts.iter_mut().enumerate() {
+            alert.id = format!("{n}alert{i}");
+            alert.wish.automatic = true;
+        }
+        look(&mut world, &alerts, &[]);
+        look(&mut world, &[], &[]);
+    }
+    assert_eq!(world.status.heard.len(), ALERTS_HEARD);
+    let first = crate::rollout::status::heard_as("0alert0");
+    let late = crate::rollout::status::heard_as("7alert0");
+    assert!(!world.status.heard.contains(&first) && world.status.heard.contains(&late));
+    let written = serde_json::to_value(&world.status).unwrap();
+    assert_eq!(crate::rollout::bounded::too_long(&written), Vec::<String>::new());
 }
 
 #[test]

@@ -162,6 +162,8 @@ fn what_an_older_release_told_by_id_alone_keeps_no_rollback_from_being_obeyed() 
         at: "2026-03-02T03:00:00Z".parse().unwrap(),
         result: CommandResult::Accepted,
         message: String::new(),
+        components: Vec::new(),
+        automatic: false,
         refused: Vec::new(),
     };
     let mut world = walking();

@@ -1,0 +1,97 @@
+//! Commands that come after what was given later than they were: on their way meanwhile, or waiting while nobody led.
+//! What raises, or undoes what was answered, gives way to it. What stops or puts back is obeyed, and told that it came late.
+
+use super::Desk;
+use super::given::Against;
+use super::previews::would_add;
+use crate::rollout::command::{Command, Verb};
+use crate::rollout::status::{CommandOutcome, ComponentStatus};
+
+impl Desk<'_> {
+    /// What was given after a command, was answered before it was heard of, and would be undone by it.
+    pub(super) fn answered_against(&self, command: &Command, c: &ComponentStatus) -> Option<Against> {
+        let raises = self.would_raise(command, c);
+        // Beside a lowering that is under way, what leaves more than that does.
+        let leaves_more = command.wish.weight.is_some_and(|to| to >= c.weight.asked);
+        let found = self.obeyed_for(c).filter(|(verb, answered)| {
+            undoes(command, *verb, raises, leaves_more) && !answered.is_of(command)
+        });
+        let mut unclear = None;
+        for (verb, answered) in found {
+            match (is_before(command, answered), verb.only_lowers()) {
+                (Some(true), _) => return Some(Against::Answered(named(answered))),
+                (None, true) if command.given_at().is_some_and(|at| at < answered.at) => {
+                    unclear = Some(Against::Unclear(named(answered)));
+                }
+                (Some(false) | None, _) => {}
+            }
+        }
+        unclear
+    }
+
+    /// What is said beside the answer of a command that stops or lowers although somebody who went on was later.
+    pub(super) fn overtaken(&self, command: &Command, c: &ComponentStatus) -> Option<String> {
+        // The id of an alert's says when that began to fire, and not when it was given.
+        if command.wish.automatic || command.verb == Verb::Complaint || self.would_raise(command, c) {
+            return None;
+        }
+        let goes_on = |verb: Verb| match command.verb {
+            Verb::HeaderRoute | Verb::Mirror => verb == command.verb,
+            _ => matches!(
+                verb,
+                Verb::Set | Verb::Resume | Verb::Promote | Verb::Retry | Verb::Detach
+            ),
+        };
+        let mut later = self.obeyed_for(c).filter(|(verb, answered)| {
+            goes_on(*verb) && !answered.is_of(command) && is_before(command, answered) == Some(true)
+        });
+        let (_, answered) = later.next()?;
+        Some(format!(
+            "its id says that it was given before {}, and what stops or lowers is obeyed all the same: give that one again \
+             if it is still wanted",
+            named(answered)
+        ))
+    }
+
+    /// What was obeyed for a component, as long as it is remembered.
+    fn obeyed_for(&self, c: &ComponentStatus) -> impl Iterator<Item = (Verb, &CommandOutcome)> {
+        let all = self.status.commands.iter();
+        all.filter_map(|outcome| outcome.obeyed_for(&c.name).map(|verb| (verb, outcome)))
+    }
+}
+
+/// Whether a command that is heard of now would undo one that was answered. Which of them was given later is another
+/// question.
+fn undoes(command: &Command, answered: Verb, raises: bool, leaves_more: bool) -> bool {
+    use Verb::{
+        Approve, Complaint, Detach, HeaderRoute, Mirror, Pause, Promote, Resume, Retry, Rollback, Set,
+    };
+    match command.verb {
+        // What stops is obeyed whenever it comes; an approval raises nothing by itself.
+        Pause | Rollback | Complaint | Approve => false,
+        Set if raises => matches!(
+            answered,
+            Set | Pause | Resume | Promote | Rollback | Retry | Detach
+        ),
+        // It would take up what was let go, or be in the place of a rollback.
+        Set => answered == Detach || answered == Rollback && leaves_more,
+        Resume => matches!(answered, Set | Pause | Rollback | Detach),
+        Promote | Retry => matches!(answered, Set | Pause | Rollback | Retry | Detach),
+        // Nobody judges or writes what is let go.
+        Detach => matches!(answered, Set | Pause | Resume | Promote | Rollback | Retry),
+        HeaderRoute | Mirror if !would_add(command) => false,
+        // Of another edit nobody knows any more what it took away.
+        HeaderRoute | Mirror => matches!(answered, Pause | Rollback | Detach) || answered == command.verb,
+    }
+}
+
+/// Whether a command was surely given before one that was answered, by the milliseconds of both ids; `None` where they do
+/// not tell. Whatever its id claims, what was answered had been given by then.
+fn is_before(command: &Command, answered: &CommandOutcome) -> Option<bool> {
+    let given = answered.given_at()?.min(answered.at);
+    Some(command.given_at()?.as_millisecond() < given.as_millisecond())
+}
+
+fn named(answered: &CommandOutcome) -> String {
+    format!("the {} {}", answered.verb, answered.id)
+}
