@@ -537,9 +537,9 @@ impl Around<'_> {
         found.extend(loose::taken(route, self.live, &self.foreign));
         let unmade = self.unmade.routes.get(&gateway::key(route));
         found.extend(unmade.into_iter().flatten().cloned());
-        found.extend(self.now.changed(route));
+        found.extend(self.now.changed(route, &there));
         for host in hosts(route) {
-            if !gateway::is_open(namespace, &host, self.open) {
+            if !gateway::is_open(namespace, &host, self.open) && !marks::going_back(route) {
                 found.push((
                     "STATE-CLOSED",
                     object.clone(),

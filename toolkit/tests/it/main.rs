@@ -24,6 +24,7 @@ mod comes_back;
 mod finish;
 mod foreign;
 mod handing_over;
+mod headers;
 mod interrupted;
 mod kinds;
 mod left_closed;
