@@ -342,13 +342,29 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], classes: &Classes, around:
     }
     let object = cluster::INGRESS.named(&key.0, &key.1);
     if !marked {
-        let said = if routes.iter().any(|route| around.is_served(route)) {
-            "the gateway serves it, and it has not the mark: apply was ended half-way, or somebody took it off"
+        let going = routes.iter().any(|route| marks::going_back(route));
+        let served = routes.iter().any(|route| around.is_served(route));
+        let (code, said) = if going {
+            (
+                "STATE-GOING-BACK",
+                if served {
+                    "a rollback of it is not at its end, and the gateway serves it still: it was ended half-way, or it said why it went no further"
+                } else {
+                    "a rollback of it is not at its end, and the gateway serves it no more: what was made of it is still there"
+                },
+            )
+        } else if served {
+            (
+                "STATE-UNMARKED",
+                "the gateway serves it, and it has not the mark: apply was ended half-way, or somebody took it off",
+            )
         } else {
-            "a route was made of it that no Gateway has open yet, and it has not the mark: apply was ended half-way"
+            (
+                "STATE-UNMARKED",
+                "a route was made of it that no Gateway has open yet, and it has not the mark: apply was ended half-way",
+            )
         };
-        one.wrong
-            .push(("STATE-UNMARKED", object.clone(), said.to_owned()));
+        one.wrong.push((code, object.clone(), said.to_owned()));
     }
     if routes.is_empty() {
         let said = "it is marked as migrated, and no VirtualService was made of it".to_owned();

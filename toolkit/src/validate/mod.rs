@@ -84,7 +84,7 @@ pub async fn findings(
         object: object.clone(),
         message: message.clone(),
         remedy: if LEFT.contains(code) {
-            "an apply was ended half-way: go on with it, or take away what it left: migrate rollback -n, or --all"
+            "an apply or a rollback was ended half-way: go on with it, or take away what it left: migrate rollback -n, or --all"
         } else {
             "write the path anew, while the Service is a load balancer: migrate loadbalancer migrate SERVICE -n NAMESPACE, with the flags that it was written with"
         }
@@ -95,7 +95,7 @@ pub async fn findings(
     Ok(findings)
 }
 
-/// What an apply that was ended half-way left.
+/// What an apply or a rollback that was ended half-way left.
 const LEFT: [&str; 3] = [
     "STATE-LEFTOVER-GUARD",
     "STATE-LEFTOVER-RULE",
@@ -103,7 +103,8 @@ const LEFT: [&str; 3] = [
 ];
 
 /// What is wrong with an Ingress, and loses nobody a guard or an answer.
-const WARNINGS: [&str; 9] = [
+const WARNINGS: [&str; 10] = [
+    "STATE-GOING-BACK",
     "STATE-GUARD-AHEAD",
     "STATE-BESIDE",
     "STATE-CANARY-GONE",
@@ -122,6 +123,9 @@ fn of(one: &standing::One, there: &dyn Fn(&Key) -> bool) -> Vec<Finding> {
         match code {
         "STATE-UNPROTECTED" => format!(
             "write it anew, with all that share its host: migrate apply --ingress {name} --widen; where the gateway stays open after that, give it back to nginx: {}", one.back
+        ),
+        "STATE-GOING-BACK" => format!(
+            "go on with it: {}; or have it served by the gateway again: migrate apply --ingress {name} --widen", one.back
         ),
         "STATE-BESIDE" => format!(
             "write it, with all that share its host: migrate apply --ingress {name} --widen"

@@ -26,6 +26,7 @@ mod foreign;
 mod handing_over;
 mod headers;
 mod interrupted;
+mod killed;
 mod kinds;
 mod left_closed;
 mod loadbalancer;
