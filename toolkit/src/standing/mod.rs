@@ -412,7 +412,12 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], classes: &Classes, around:
         one.wrong.push(("STATE-SOURCE-CHANGED", object.clone(), said));
     }
     if changed && !anew && !(failed && one.wrong.iter().any(|(code, _, _)| *code == "STATE-SHUT")) {
-        one.wrong.push(changed_since(object, ingress, routes, served));
+        let mut changed = changed_since(object, ingress, routes, served);
+        let edited = one.wrong.iter().any(|(code, _, _)| *code == "STATE-GUARD-EDITED");
+        if edited && changed.0 == "STATE-GUARD-STALE" {
+            changed.2.push_str(loose::EDITED);
+        }
+        one.wrong.push(changed);
     }
     one
 }

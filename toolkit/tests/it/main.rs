@@ -10,6 +10,7 @@
 
 mod accepted;
 mod adversity;
+mod advice;
 mod after_cleanup;
 mod any_cluster;
 mod apply;
