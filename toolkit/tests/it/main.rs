@@ -22,6 +22,7 @@ mod both_sides;
 mod canaries;
 mod cleanup;
 mod comes_back;
+mod counted;
 mod finish;
 mod foreign;
 mod handing_over;
