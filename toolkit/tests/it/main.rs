@@ -21,6 +21,7 @@ mod block;
 mod both_sides;
 mod canaries;
 mod cleanup;
+mod codes;
 mod comes_back;
 mod counted;
 mod finish;
