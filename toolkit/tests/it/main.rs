@@ -42,6 +42,7 @@ mod pages;
 mod paging;
 mod preflight;
 mod probe;
+mod progress;
 mod restore;
 mod rights;
 mod rollback;
