@@ -31,6 +31,7 @@ mod headers;
 mod interrupted;
 mod killed;
 mod kinds;
+mod leading;
 mod left_closed;
 mod loadbalancer;
 mod moved;
