@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 const ACCEPTED: &str = "CLEANUP-NOT-PROBED,CLEANUP-COUNT-UNKNOWN,CLEANUP-COUNTING";
 
 /// Nginx as this workload, and a migrated Ingress with a host that this machine knows.
-async fn migrated(kind: &str) -> (Store, Clock) {
+fn migrated(kind: &str) -> (Store, Clock) {
     let (store, clock) = tenants(&["ns-a"]);
     let mut controller = deployment("ingress-nginx", "nginx");
     controller["kind"] = json!(kind);
@@ -23,8 +23,9 @@ async fn migrated(kind: &str) -> (Store, Clock) {
     put(&store, controller);
     let mut shop = Value::clone(&store.get(ING, "ns-a", "shop").unwrap());
     shop["spec"]["rules"][0]["host"] = json!("localhost");
+    // The conversion is another test's affair: it is marked by hand.
+    shop["metadata"]["labels"]["sealos.io/migrated-to-istio"] = json!("true");
     put(&store, shop);
-    migrate(&store, &clock, &["apply", "--all"]).await.end.unwrap();
     (store, clock)
 }
 
@@ -37,7 +38,7 @@ fn service(name: &str, selector: Value, more: Value, status: Value) -> Value {
         "spec": spec, "status": {"loadBalancer": {"ingress": status}}})
 }
 
-/// What cleanup says of the name, and whether the Ingress stays.
+/// What cleanup would say of the name.
 async fn said(store: &Store, clock: &Clock) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("b").to_str().unwrap().to_owned();
@@ -53,6 +54,7 @@ async fn said(store: &Store, clock: &Clock) -> Vec<String> {
         &path,
         "--soak",
         "0",
+        "--dry-run",
         "--accept",
         ACCEPTED,
         "--gateway-address",
@@ -60,7 +62,6 @@ async fn said(store: &Store, clock: &Clock) -> Vec<String> {
     ];
     let said = migrate(store, clock, &words).await;
     println!("{}{}{:?}", said.err, said.out, said.end);
-    assert!(store.get(ING, "ns-a", "shop").is_some(), "it stays");
     let told: Value = serde_json::from_str(&said.out).unwrap();
     let all = told["findings"].as_array().unwrap().iter();
     let names = all.filter(|one| one["code"].as_str().unwrap().contains("NAME"));
@@ -100,7 +101,7 @@ async fn a_name_that_leads_to_an_address_of_a_service_of_nginx_is_told_however_t
                 json!([]),
             ),
         ] {
-            let (store, clock) = migrated(kind).await;
+            let (store, clock) = migrated(kind);
             put(&store, service.clone());
             let told = said(&store, &clock).await;
             assert_eq!(told.len(), 1, "{told:?}");
@@ -114,9 +115,11 @@ async fn a_name_that_leads_to_an_address_of_a_service_of_nginx_is_told_however_t
 
 #[tokio::test]
 async fn a_name_that_leads_to_an_address_that_nginx_wrote_on_an_ingress_is_told() {
-    let (store, clock) = migrated("DaemonSet").await;
+    let (store, clock) = migrated("DaemonSet");
     let status = json!({"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}, {"ip": "::1"}]}});
-    store.put_status(ING, "ns-a", "shop", status).unwrap();
+    let mut shop = Value::clone(&store.get(ING, "ns-a", "shop").unwrap());
+    shop["status"] = status;
+    put(&store, shop);
     let told = said(&store, &clock).await;
     assert!(
         told.len() == 1 && told[0].starts_with("CLEANUP-NAME-LEADS-TO-NGINX: "),
@@ -167,7 +170,7 @@ async fn what_no_service_of_nginx_tells_is_not_known_to_be_away_from_it() {
             "which no object tells of either side",
         ),
     ] {
-        let (store, clock) = migrated("Deployment").await;
+        let (store, clock) = migrated("Deployment");
         put(&store, service.clone());
         let told = said(&store, &clock).await;
         assert!(
