@@ -122,7 +122,7 @@ fn act(arguments: &[OsString], out: &mut dyn Write) -> Result<Exit, Failure> {
         writeln!(
             anstream::stderr(),
             "this is now: gradual-rollout {}",
-            words.join(" ")
+            migrate::older::line(&words)
         )?;
         let program = arguments.first().cloned().unwrap_or_default();
         let line: Vec<OsString> = [program]

@@ -44,7 +44,7 @@ async fn blocked(cluster: &Cluster, days: i64) {
         stopped: &|| false,
         out: &mut out,
         err: &mut err,
-        terminal: false,
+        terminal: None,
         namespace: None,
         json: false,
     };

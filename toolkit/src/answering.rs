@@ -39,9 +39,14 @@ pub const ON: [&str; 6] = ["1", "t", "T", "true", "TRUE", "True"];
 /// What switches something off, as the controller reads it.
 pub const OFF: [&str; 6] = ["0", "f", "F", "false", "FALSE", "False"];
 
+/// Whether the value of an annotation switches something on.
+pub fn on(value: &str) -> bool {
+    ON.contains(&value.trim())
+}
+
 /// Whether an Ingress is only beside another of its host and path.
 pub fn canary(ingress: &Value) -> bool {
-    let on = |value: &Value| value.as_str().is_some_and(|value| ON.contains(&value.trim()));
+    let on = |value: &Value| value.as_str().is_some_and(on);
     entries(ingress, "/metadata/annotations").any(|(name, value)| name.ends_with("/canary") && on(value))
 }
 

@@ -3,6 +3,7 @@
 //! As the controller itself decides: `spec.ingressClassName` first, held against the classes that name the controller;
 //! then the legacy annotation, held against its flag; then, without either, its `--watch-ingress-without-class`.
 
+use crate::answering::on;
 use crate::cluster::{self, Cluster, Kind};
 use crate::marks;
 use crate::preflight::controller::{Controller, named};
@@ -131,7 +132,7 @@ pub fn passes(ingress: &Value, prefixes: &BTreeSet<String>) -> bool {
     let canary = || {
         prefixes
             .iter()
-            .any(|prefix| annotation(ingress, &format!("{prefix}/canary")) == Some("true"))
+            .any(|prefix| annotation(ingress, &format!("{prefix}/canary")).is_some_and(on))
     };
     marks::ours(ingress) && canary() || solves(ingress, prefixes)
 }
@@ -236,6 +237,21 @@ mod tests {
         let more = Classes::of(&both, &known, None).and(Some("gone"));
         for name in ["inner", "public", "nginx", "gone"] {
             assert!(more.serve(&ingress(Some(name), None)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_canary_of_ours_is_one_however_its_switch_is_spelled() {
+        let prefixes = BTreeSet::from(["nginx.ingress.kubernetes.io".to_owned()]);
+        let canary = |value: &str| {
+            json!({"metadata": {"labels": {marks::MANAGED_BY: marks::OURS},
+                "annotations": {"nginx.ingress.kubernetes.io/canary": value}}})
+        };
+        for value in crate::answering::ON.iter().chain(&[" true "]) {
+            assert!(passes(&canary(value), &prefixes), "{value}");
+        }
+        for value in crate::answering::OFF.iter().chain(&["", "yes", "tRUE"]) {
+            assert!(!passes(&canary(value), &prefixes), "{value}");
         }
     }
 

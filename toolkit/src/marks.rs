@@ -33,6 +33,9 @@ pub const CLEANED_AT: &str = "rollout.sealos.io/cleaned-at";
 /// Which Ingresses `cleanup` deleted, by comma; an annotation of a `VirtualService` that has [`CLEANED_AT`]. What else a
 /// route was made of and is not there was deleted by another hand.
 pub const CLEANED: &str = "rollout.sealos.io/cleaned-up";
+/// Since when a route is on its way out: `rollback` wrote it before anything else of it, and it goes with the route; an
+/// annotation of a `VirtualService`, RFC 3339. Empty where it was written anew since.
+pub const GOING_BACK: &str = "rollout.sealos.io/going-back";
 /// What a controller was told before `finish`, as JSON; an annotation of its Deployment or `ConfigMap`.
 pub const BEFORE_FINISH: &str = "rollout.sealos.io/before-finish";
 /// The annotation of a `GradualRollout` that a batch was handed to.
@@ -56,6 +59,9 @@ pub const SOURCES: &str = "rollout.sealos.io/source-hashes";
 /// The controller's ConfigMap that a route was made with, and the digest of it, as `namespace/name@digest`; an annotation
 /// of a `VirtualService`.
 pub const SETTINGS: &str = "rollout.sealos.io/controller-config";
+/// The ConfigMaps of headers that the Ingresses of a route name, and the digests of them, as `namespace/name@digest` by
+/// comma; an annotation of a `VirtualService`.
+pub const HEADERS: &str = "rollout.sealos.io/custom-headers";
 /// The names of the ports that a route leads to, as `service:number=name` by comma; an annotation of a `VirtualService`.
 pub const PORTS: &str = "rollout.sealos.io/service-ports";
 
@@ -113,6 +119,11 @@ pub fn of_now(mut kept: Value, live: Option<&Value>) -> Value {
 /// Whether this program made an object.
 pub fn ours(object: &Value) -> bool {
     label(object, MANAGED_BY) == Some(OURS)
+}
+
+/// Whether a rollback of a route was begun, and nobody wrote it anew since.
+pub fn going_back(route: &Value) -> bool {
+    annotation(route, GOING_BACK).is_some_and(|since| !since.is_empty())
 }
 
 /// Whether an Ingress has the mark.

@@ -17,8 +17,8 @@ pub struct Place<'a> {
     pub out: &'a mut dyn Write,
     /// The standard error: progress, and the report where the output is data.
     pub err: &'a mut dyn Write,
-    /// `err` is a terminal: a line of progress may be rewritten.
-    pub terminal: bool,
+    /// How many columns `err` has where it is a terminal: a line of progress may be rewritten there.
+    pub terminal: Option<usize>,
     /// `-n`: the namespace that was named, if any.
     pub namespace: Option<String>,
     /// `-o json`: for programs.

@@ -22,11 +22,14 @@ fn of(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let (mut marked, mut left_out) = (false, false);
     for line in text.lines().map(str::trim) {
-        if line == "#[test]" {
+        if line == "#[test]" || line.starts_with("#[tokio::test") {
             marked = true;
         } else if line.starts_with("#[ignore") {
             left_out = true;
-        } else if let Some(rest) = line.strip_prefix("fn ") {
+        } else if let Some(rest) = line
+            .strip_prefix("async fn ")
+            .or_else(|| line.strip_prefix("fn "))
+        {
             let name = rest.split('(').next().filter(|_| marked && !left_out);
             found.extend(name.map(str::to_owned));
             (marked, left_out) = (false, false);
@@ -57,7 +60,20 @@ fn every_acceptance_case_has_its_tests() {
     let mut all = BTreeSet::new();
     tests(&root().join("tests"), &mut all);
     tests(&root().join("src"), &mut all);
-    let lost: BTreeSet<_> = named(&page).difference(&all).cloned().collect();
+    let (before, rest) = page.split_once("\n## In a cluster\n").unwrap();
+    let (cluster, after) = rest.split_once("\n## ").unwrap();
+    let mut in_cluster = BTreeSet::new();
+    tests(&root().join("../toolkit/tests"), &mut in_cluster);
+    let lost: BTreeSet<_> = named(cluster).difference(&in_cluster).cloned().collect();
+    assert_eq!(
+        lost,
+        BTreeSet::new(),
+        "tests that the page names of what meets a cluster"
+    );
+    let lost: BTreeSet<_> = named(&[before, after].concat())
+        .difference(&all)
+        .cloned()
+        .collect();
     assert_eq!(lost, BTreeSet::new(), "tests that the page names");
 
     let (mut here, mut replayed) = (BTreeSet::new(), BTreeSet::new());
@@ -92,8 +108,8 @@ fn every_acceptance_case_has_its_tests() {
 
 #[test]
 fn a_test_is_found_behind_its_mark_alone_and_not_where_it_is_left_out() {
-    let text = "#[test]\n#[allow(x)]\nfn one() {\n}\nfn helper() {}\n    #[test]\n    fn two(\n";
-    assert_eq!(of(text), ["one", "two"].map(str::to_owned).into());
+    let text = "#[test]\n#[allow(x)]\nfn one() {\n}\nfn helper() {}\n    #[test]\n    fn two(\n#[tokio::test(start_paused = true)]\nasync fn three() {";
+    assert_eq!(of(text), ["one", "three", "two"].map(str::to_owned).into());
     for left_out in [
         "#[test]\n#[ignore = \"x\"]\nfn one() {}\n#[test]\nfn two() {}",
         "#[ignore]\n#[test]\nfn one() {}\n#[test]\nfn two() {}",

@@ -45,7 +45,7 @@ pub(super) async fn run(verb: &Verb, global: &Global, out: &mut dyn Write) -> Re
             stopped: &stopped,
             out,
             err: &mut err,
-            terminal: std::io::stderr().is_terminal(),
+            terminal: columns(),
             namespace: global.namespace.clone(),
             json,
         },
@@ -57,6 +57,13 @@ pub(super) async fn run(verb: &Verb, global: &Global, out: &mut dyn Write) -> Re
         Ok(End::Partly) => Ok(Exit::Partly),
         Err(trouble) => Err(failure(trouble)),
     }
+}
+
+/// How wide the terminal is that progress is shown on; none where there is none.
+fn columns() -> Option<usize> {
+    let err = std::io::stderr();
+    let width = terminal_size::terminal_size_of(&err).map_or(80, |(width, _)| usize::from(width.0));
+    err.is_terminal().then_some(width)
 }
 
 /// Waits for an interrupt from the keyboard, or SIGTERM; a second one ends the program where it is.

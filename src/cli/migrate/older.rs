@@ -186,6 +186,18 @@ pub(in crate::cli) fn words(typed: Typed<'_>, global: &Global) -> Result<Vec<Str
     Ok(words)
 }
 
+/// Words as a shell reads them back: what is told can be typed as it stands.
+pub(in crate::cli) fn line(words: &[String]) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:,=@%+".contains(&byte);
+    let quoted = |word: &String| {
+        if !word.is_empty() && word.bytes().all(plain) {
+            return word.clone();
+        }
+        format!("'{}'", word.replace('\'', "'\\''"))
+    };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
 /// The words of a step.
 fn stepped(step: &Step, words: &mut Vec<String>, namespace: &mut Option<String>) -> Result<(), Failure> {
     match step {
@@ -380,6 +392,41 @@ mod tests {
             let words = ["g"].into_iter().chain(said.split(' '));
             assert!(Raw::try_parse_from(words).is_ok(), "{said}");
         }
+    }
+
+    #[test]
+    fn what_is_told_is_read_back_by_a_shell_word_by_word() {
+        let words: Vec<String> = [
+            "migrate",
+            "--dir",
+            "my backup",
+            "it's",
+            "",
+            "$HOME",
+            "a;b",
+            "*",
+            "~",
+            "--x=1",
+            "\"q\"",
+            "a\\b",
+            "#",
+            "\u{e9}",
+            "\n",
+        ]
+        .map(ToOwned::to_owned)
+        .into();
+        let line = line(&words);
+        let said = std::process::Command::new("sh")
+            .args(["-c", &format!("printf '%s\\0' {line}")])
+            .output()
+            .unwrap();
+        let read = String::from_utf8(said.stdout).unwrap();
+        let read: Vec<&str> = read.split_terminator('\0').collect();
+        assert_eq!(read, words, "{line}");
+        assert!(
+            line.starts_with("migrate --dir 'my backup' "),
+            "plain words stay plain: {line}"
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! Who changes these changes what nginx does, and nothing of an Ingress.
 
 use super::gateway;
+use super::headers::{self, Headers};
 use super::live::texts;
 use super::needs::annotate;
 use super::plan::Sources;
@@ -9,7 +10,7 @@ use super::read::{from, ports};
 use crate::answering::{canary, typed};
 use crate::canaries::Canaries;
 use crate::cluster::{self, Cluster, annotation, meta};
-use crate::convert;
+use crate::convert::{self, Seen};
 use crate::digest;
 use crate::marks;
 use crate::trouble::Trouble;
@@ -31,6 +32,8 @@ pub struct Inputs<'a> {
     canaries: BTreeSet<&'a Key>,
     /// What they split.
     splits: Canaries<'a>,
+    /// The Ingresses themselves, and what was read with them.
+    seen: &'a Seen,
 }
 
 /// The names of ports by number, by Service.
@@ -47,7 +50,7 @@ fn settings_digest(data: Option<&Value>, headers: Option<&Value>) -> String {
 }
 
 /// The ConfigMap of headers that a controller's settings name.
-fn headers(data: &Value) -> Option<Key> {
+fn for_all(data: &Value) -> Option<Key> {
     let named = data.get("proxy-set-headers").and_then(Value::as_str)?.trim();
     let (namespace, name) = named.split_once('/')?;
     Some((namespace.to_owned(), name.to_owned()))
@@ -60,7 +63,7 @@ impl<'a> Inputs<'a> {
         let settings = controller_config(inventory, sources.options).map(|key| {
             let data = |key: &Key| inventory.config_maps.get(key).map(|map| json!(map.data));
             let own = data(&key);
-            let headers = own.as_ref().and_then(headers).and_then(|key| data(&key));
+            let headers = own.as_ref().and_then(for_all).and_then(|key| data(&key));
             let digest = settings_digest(own.as_ref(), headers.as_ref());
             format!("{}/{}@{digest}", key.0, key.1)
         });
@@ -76,6 +79,7 @@ impl<'a> Inputs<'a> {
         Self {
             canaries: canaries.map(|(key, _)| key).collect(),
             splits: Canaries::new(seen.iter()),
+            seen: sources.seen,
             settings,
             services: services.collect(),
             ingresses: ingresses
@@ -114,6 +118,7 @@ impl<'a> Inputs<'a> {
         if let Some(settings) = &self.settings {
             annotate(route, marks::SETTINGS, settings);
         }
+        headers::note(route, &self.seen.ingresses, &self.seen.inventory);
         let named: Vec<String> = ports(route)
             .iter()
             .filter_map(|(host, number)| {
@@ -178,7 +183,7 @@ fn service(host: &str) -> Option<Key> {
 }
 
 /// What a ConfigMap says, or why it may not be looked at.
-async fn data(
+pub async fn data(
     cluster: &Cluster,
     namespace: &str,
     name: &str,
@@ -201,6 +206,7 @@ async fn data(
 #[derive(Debug, Default)]
 pub struct Now {
     settings: BTreeMap<String, Result<String, String>>,
+    headers: Headers,
     services: Services,
     /// Whom load balancers let in; nobody is named where everybody is.
     ranges: BTreeMap<Key, BTreeSet<String>>,
@@ -213,16 +219,21 @@ impl Now {
         routes: impl Iterator<Item = &'a Value>,
         namespace: Option<&str>,
     ) -> Result<Self, Trouble> {
+        let routes: Vec<&Value> = routes.collect();
         let noted: BTreeSet<&str> = routes
+            .iter()
             .filter_map(|route| Some(annotation(route, marks::SETTINGS)?.split_once('@')?.0))
             .collect();
-        let mut now = Self::default();
+        let mut now = Self {
+            headers: headers::read(cluster, routes.into_iter()).await?,
+            ..Self::default()
+        };
         for map in noted {
             let Some((space, name)) = map.split_once('/') else {
                 continue;
             };
             let found = match data(cluster, space, name).await? {
-                Ok(own) => match own.as_ref().and_then(headers) {
+                Ok(own) => match own.as_ref().and_then(for_all) {
                     Some((space, name)) => {
                         let headers = data(cluster, &space, &name).await?;
                         headers.map(|headers| settings_digest(own.as_ref(), headers.as_ref()))
@@ -255,9 +266,13 @@ impl Now {
     }
 
     /// What of it is not as a route was made with.
-    pub fn changed(&self, route: &Value) -> Vec<(&'static str, String, String)> {
+    pub fn changed<'r>(
+        &self,
+        route: &Value,
+        there: &dyn Fn(&Key) -> Option<&'r Value>,
+    ) -> Vec<(&'static str, String, String)> {
         let object = cluster::VIRTUAL_SERVICE.named(meta(route, "namespace"), meta(route, "name"));
-        let mut found = Vec::new();
+        let mut found = headers::changed(route, &self.headers, there);
         let noted = annotation(route, marks::SETTINGS).and_then(|noted| noted.split_once('@'));
         if let Some((map, digest)) = noted {
             let said = match self.settings.get(map) {

@@ -103,6 +103,7 @@ pub fn noted(wanted: &Value, live: &Value) -> bool {
             marks::CANARIES,
             marks::CLOSED,
             marks::SETTINGS,
+            marks::HEADERS,
             marks::PORTS,
         ]
         .iter()

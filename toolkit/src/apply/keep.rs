@@ -3,6 +3,7 @@
 //! nginx does not serve it either, so it keeps nothing as it is.
 
 use super::closed;
+use super::headers;
 use super::inputs;
 use super::item::{Change, Item};
 use super::read::from;
@@ -70,6 +71,7 @@ pub fn settled(wanted: &Value, route: &Value, there: &BTreeMap<Key, Value>) -> b
     let made_with =
         |name: &str| annotation(route, name).is_none_or(|noted| annotation(wanted, name) == Some(noted));
     made_with(marks::SETTINGS)
+        && headers::made_with(wanted, route)
         && from(wanted).iter().all(|key| {
             before.contains(key)
                 && !closed::closes(route, key)

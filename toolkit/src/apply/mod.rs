@@ -6,7 +6,7 @@
 //! - [`remembered`]: what was accepted by earlier runs;
 //! - [`left`]: what is left out of it; [`keep`]: what is kept although its Ingress is gone;
 //! - [`closed`]: what may not be served any more; [`prune`]: what nothing needs any more, [`names`]: whether nobody asks for it; [`needed`], [`needs`]: what routes
-//!   may not be without; [`inputs`]: what they were made with; [`owned`]: whose all of it is;
+//!   may not be without; [`inputs`], [`headers`]: what they were made with; [`owned`]: whose all of it is;
 //! - [`mod@run`]: writing it, [`send`] one object of it; [`rollout`]: handing it over, once it is [`probed`]
 //!   and not [`handed`] to another; [`tell`]: saying it.
 
@@ -14,6 +14,7 @@ pub mod args;
 pub mod closed;
 pub mod gateway;
 pub mod handed;
+pub mod headers;
 pub mod inputs;
 pub mod item;
 pub mod keep;

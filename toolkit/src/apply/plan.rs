@@ -9,7 +9,7 @@ use super::keep;
 use super::left::{self, accepted, drifted};
 use super::live::{self, Live};
 use super::needed;
-use super::needs;
+use super::needs::{self, annotate};
 use super::owned;
 use super::probed;
 use super::prune;
@@ -185,9 +185,15 @@ impl Sources<'_> {
     pub fn item(&self, kind: Kind, body: &Value, hosts: BTreeSet<String>) -> Item {
         let (namespace, name) = gateway::key(body);
         let live = self.live.get(&kind, &namespace, &name);
-        let change = match item::change(body, live) {
+        // It does not go any more: the note is another writing's, so it is emptied and not left out.
+        let mut body = body.clone();
+        let stays = live.is_some_and(marks::going_back);
+        if stays {
+            annotate(&mut body, marks::GOING_BACK, "");
+        }
+        let change = match item::change(&body, live) {
             // What it was made of, and with, is part of what is wanted.
-            Change::Same if live.is_some_and(|live| !item::noted(body, live)) => Change::Update,
+            Change::Same if stays || live.is_some_and(|live| !item::noted(&body, live)) => Change::Update,
             change @ (Change::Create
             | Change::Update
             | Change::Same
@@ -197,7 +203,7 @@ impl Sources<'_> {
         };
         Item {
             kind,
-            body: item::stamped(body.clone(), self.cluster.version(&kind)),
+            body: item::stamped(body, self.cluster.version(&kind)),
             namespace,
             name,
             change,

@@ -1,6 +1,7 @@
 //! What nginx itself counted: requests of each Ingress, from the metrics of every controller pod.
 
 use super::names;
+use crate::answering;
 use crate::apply::run::said;
 use crate::cluster::{self, Cluster, annotation, meta};
 use crate::convert::is_controller;
@@ -40,12 +41,12 @@ pub struct Counted {
 impl Counted {
     /// Why requests of an Ingress may have come without being counted: then an absent series says nothing.
     pub fn blind(&self, ingress: &Value) -> Option<String> {
-        if names::says(ingress, "ssl-passthrough") == Some("true") {
+        if names::says(ingress, "ssl-passthrough").is_some_and(answering::on) {
             return Some(
                 "its connections are passed on as TLS, which nginx counts for no Ingress".to_owned(),
             );
         }
-        if names::says(ingress, "from-to-www-redirect") == Some("true") {
+        if names::says(ingress, "from-to-www-redirect").is_some_and(answering::on) {
             return Some("its redirects from or to www are counted for no Ingress".to_owned());
         }
         let unspelled = |host: &String| host.contains('*') || host.starts_with('~');
@@ -66,9 +67,8 @@ fn on(words: &[&str], name: &str, otherwise: bool) -> bool {
         let (said, value) = flag.split_once('=').unwrap_or((flag, "true"));
         (said == name).then_some(value)
     });
-    let off = ["false", "False", "FALSE", "f", "F", "0"];
     flags
-        .map(|value| !off.contains(&value))
+        .map(|value| !answering::OFF.contains(&value))
         .next()
         .unwrap_or(otherwise)
 }
@@ -281,13 +281,19 @@ nginx_ingress_controller_requests_total{ingress="shop",namespace="ns-a"} 999
             every_host: true,
             ..Counted::default()
         };
-        let says = |name: &str| {
-            json!({"metadata": {"annotations": {(format!("nginx.ingress.kubernetes.io/{name}")): "true"}},
+        let says = |name: &str, value: &str| {
+            json!({"metadata": {"annotations": {(format!("nginx.ingress.kubernetes.io/{name}")): value}},
                 "spec": {"rules": [{"host": "a.com"}]}})
         };
-        assert!(every.blind(&says("ssl-passthrough")).is_some());
-        assert!(every.blind(&says("from-to-www-redirect")).is_some());
-        assert_eq!(every.blind(&says("ssl-redirect")), None);
+        for value in answering::ON {
+            assert!(every.blind(&says("ssl-passthrough", value)).is_some(), "{value}");
+            assert!(
+                every.blind(&says("from-to-www-redirect", value)).is_some(),
+                "{value}"
+            );
+            assert_eq!(every.blind(&says("ssl-redirect", value)), None);
+        }
+        assert_eq!(every.blind(&says("ssl-passthrough", "false")), None);
         assert_eq!(every.blind(&json!({"spec": {"rules": [{}]}})), None);
         assert!(
             Counted::default()

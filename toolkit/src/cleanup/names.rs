@@ -1,5 +1,6 @@
 //! Where names lead.
 
+use crate::answering::on;
 use crate::cluster::{self, Cluster, annotation};
 use crate::convert::is_controller;
 use crate::marks;
@@ -57,7 +58,7 @@ pub fn of(ingress: &Value) -> BTreeSet<String> {
         }
     };
     let mut all: BTreeSet<String> = rules.into_iter().flatten().map(host).collect();
-    if says(ingress, "from-to-www-redirect") == Some("true") {
+    if says(ingress, "from-to-www-redirect").is_some_and(on) {
         let other = |host: &String| {
             host.strip_prefix("www.")
                 .map_or_else(|| format!("www.{host}"), ToOwned::to_owned)
@@ -366,6 +367,20 @@ mod tests {
                 "{unknown:?}"
             );
         }
+    }
+
+    #[test]
+    fn the_other_of_www_is_a_name_however_its_switch_is_spelled() {
+        let names = |value: &str| {
+            of(
+                &json!({"metadata": {"annotations": {"nginx.ingress.kubernetes.io/from-to-www-redirect": value}},
+                "spec": {"rules": [{"host": "www.a.com"}]}}),
+            )
+        };
+        for value in crate::answering::ON {
+            assert!(names(value).contains("a.com"), "{value}");
+        }
+        assert_eq!(names("false").len(), 1);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::code::{self, Code};
 use super::controller::Controller;
 use super::picture::{Key, Picture};
+use crate::answering::on;
 use crate::finding::Finding;
 use crate::see::{self, annotation, items, label, text};
 use gradual_rollout_migration::input;
@@ -75,7 +76,7 @@ pub(super) fn named(all: &[String]) -> String {
 
 fn routes(ingress: &Value, prefix: &str) -> Vec<Route> {
     let namespace = see::namespace(ingress);
-    let canary = annotation(ingress, &format!("{prefix}/canary")) == Some("true");
+    let canary = annotation(ingress, &format!("{prefix}/canary")).is_some_and(on);
     let mut routes = Vec::new();
     for rule in items(ingress, "/spec/rules") {
         for path in items(rule, "/http/paths") {
@@ -242,7 +243,7 @@ fn peculiar(ingress: &Value, prefix: &str, snippets: &Snippets) -> Vec<(Code, St
     let mut all = Vec::new();
     let given =
         |name: &str| annotation(ingress, &format!("{prefix}/{name}")).filter(|value| !value.is_empty());
-    if given("canary") == Some("true") {
+    if given("canary").is_some_and(on) {
         all.push((code::CANARY_PRESENT, "canary".to_owned()));
     }
     for name in ["rewrite-target", "app-root", "upstream-vhost"] {
@@ -251,7 +252,7 @@ fn peculiar(ingress: &Value, prefix: &str, snippets: &Snippets) -> Vec<(Code, St
         }
     }
     for name in ["use-regex", "ssl-passthrough"] {
-        if given(name) == Some("true") {
+        if given(name).is_some_and(on) {
             all.push((code::SPLIT_INELIGIBLE, name.to_owned()));
         }
     }

@@ -177,8 +177,8 @@ fn keep(kind: Kind, object: Value) -> Option<Value> {
             let requests: Vec<Value> = see::items(&object, "/spec/containers")
                 .filter_map(|container| container.pointer("/resources/requests").cloned())
                 .collect();
-            object.pointer("/spec/nodeName")?;
-            Some(json!({"requests": requests}))
+            let node = object.pointer("/spec/nodeName")?;
+            Some(json!({"node": node, "requests": requests}))
         }
         "ConfigMap" if ["kube-root-ca.crt", "istio-ca-root-cert"].contains(&see::name(&object)) => None,
         _ => Some(object),

@@ -5,7 +5,7 @@ use super::picture::Picture;
 use crate::finding::Finding;
 use crate::see::{self, entries, items, text};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The oldest version of Kubernetes.
 const OLDEST: (u32, u32) = (1, 27);
@@ -54,8 +54,12 @@ fn capacity(picture: &Picture, found: &mut Vec<Finding>) {
         let pointer = format!("/status/allocatable/{resource}");
         nodes.iter().map(|node| of(node, &pointer)).sum()
     };
+    let names: BTreeSet<&str> = nodes.iter().map(|node| see::name(node)).collect();
+    // What runs where nothing new may run takes nothing of the room that is counted.
+    let counted = |pod: &&Value| text(pod, "/node").is_some_and(|node| names.contains(node));
     let asked = |resource: &str| -> f64 {
-        let pods = picture.of("Pod").iter().flat_map(|pod| items(pod, "/requests"));
+        let pods = picture.of("Pod").iter().filter(counted);
+        let pods = pods.flat_map(|pod| items(pod, "/requests"));
         pods.map(|requests| of(requests, &format!("/{resource}"))).sum()
     };
     let free = (total("cpu") - asked("cpu"), total("memory") - asked("memory"));

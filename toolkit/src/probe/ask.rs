@@ -113,6 +113,19 @@ impl Answer {
         server.contains("envoy") || self.headers.keys().any(own)
     }
 
+    /// Whether Envoy answers by itself that it has no route: 404, of which no back end is known, and nothing in it.
+    pub(super) fn has_no_route(&self) -> bool {
+        let envoys = self
+            .header("server")
+            .is_some_and(|server| server.contains("envoy"));
+        let passed_on = self.headers.contains_key("x-envoy-upstream-service-time");
+        let empty = !self.headers.contains_key(http::header::CONTENT_TYPE)
+            && self
+                .header(http::header::CONTENT_LENGTH.as_str())
+                .is_none_or(|length| length == "0");
+        self.status == 404 && envoys && !passed_on && empty
+    }
+
     /// Where the client is sent, as a whole address, without the port that the scheme has anyway.
     pub(super) fn location(&self, question: &Question) -> Option<String> {
         let value = self.headers.get(LOCATION).map(HeaderValue::as_bytes)?;

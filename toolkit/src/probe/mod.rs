@@ -361,7 +361,7 @@ const fn is(said: &Answer, status: Option<u16>) -> bool {
 
 /// A line that is written over, on terminals.
 fn progress(place: &mut Place<'_>, suite: &str, done: usize, of: usize) -> std::io::Result<()> {
-    if !place.terminal {
+    if place.terminal.is_none() {
         return Ok(());
     }
     write!(place.err, "\r{suite}: {done} of {of}")?;

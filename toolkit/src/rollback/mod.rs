@@ -177,6 +177,8 @@ async fn undo(
     if matches!(ready.wanted, Wanted::All) {
         lines.extend(finish::undo(cluster, args.wait, place).await?);
     }
+    let (noted, deleted) = run::note(cluster, pace, &undo.deleted, (place.now)()).await;
+    lines.extend(noted);
     let steps = &ready.back.steps;
     if !steps.is_empty() {
         if bring_back(pace, cluster, steps, lines, findings, place).await {
@@ -213,7 +215,7 @@ async fn undo(
         findings.push(still_open());
         return Ok(());
     }
-    lines.extend(run::delete(cluster, pace, &undo.deleted, false).await);
+    lines.extend(run::delete(cluster, pace, &deleted, false).await);
     let rollouts = traffic::done_with(cluster, &undo.namespaces).await?;
     let rollouts: Vec<_> = rollouts
         .into_iter()

@@ -10,9 +10,10 @@ use crate::marks;
 use crate::pace::{Pace, paced};
 use futures::StreamExt as _;
 use gradual_rollout_migration::input::Key;
+use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How often a write is tried that somebody else's write came before.
 const TRIES: usize = 5;
@@ -62,6 +63,52 @@ pub async fn unmark(cluster: &Cluster, pace: &Pace, marked: &BTreeSet<Key>) -> V
         }
     });
     paced(work, pace).collect().await
+}
+
+/// Says on routes that go that they do, before anything else of them is undone: without that one that was killed looks like an
+/// `apply` that was. Returns all that goes, as it is then. Going back does not depend on it, so that it could not be said is
+/// no failure.
+pub async fn note(
+    cluster: &Cluster,
+    pace: &Pace,
+    deleted: &[(Kind, Value)],
+    now: Timestamp,
+) -> (Vec<Line>, Vec<(Kind, Value)>) {
+    let second = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let body = json!({"metadata": {"annotations": {marks::GOING_BACK: second.to_string()}}});
+    let body = &body;
+    let params = PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let params = &params;
+    let (mut lines, mut noted) = (Vec::new(), BTreeMap::new());
+    let work = noting(deleted).map(|route| async move {
+        let (namespace, name) = gateway::key(route);
+        let api = cluster.api(&cluster::VIRTUAL_SERVICE, Some(&namespace))?;
+        let now = api.patch(&name, params, &Patch::Merge(body)).await.ok()?;
+        serde_json::to_value(now).ok()
+    });
+    for now in paced(work, pace).collect::<Vec<_>>().await.into_iter().flatten() {
+        lines.push(line(named(&cluster::VIRTUAL_SERVICE, &now), "note", Ok(())));
+        noted.insert(meta(&now, "uid").to_owned(), now);
+    }
+    let all = deleted.iter().map(|(kind, object)| {
+        let newer = noted.get(meta(object, "uid")).filter(|now| same(now, object));
+        (*kind, newer.unwrap_or(object).clone())
+    });
+    let all = all.collect();
+    (lines, all)
+}
+
+/// The routes among what goes that do not say so yet.
+pub fn noting(deleted: &[(Kind, Value)]) -> impl Iterator<Item = &Value> {
+    let routes = deleted
+        .iter()
+        .filter(|(kind, _)| *kind == cluster::VIRTUAL_SERVICE);
+    routes
+        .map(|(_, route)| route)
+        .filter(|route| !marks::going_back(route))
 }
 
 /// Closes hosts at the Gateways; one that has no other is deleted.

@@ -3,7 +3,7 @@
 use super::args::RollbackArgs;
 use super::back::Back;
 use super::plan::named;
-use super::{Ready, names, traffic, trial, written};
+use super::{Ready, names, run, traffic, trial, written};
 use crate::apply::gateway;
 use crate::apply::run::{Became, Line};
 use crate::apply::select::{object, shown};
@@ -41,6 +41,8 @@ pub(super) async fn would(
             .iter()
             .map(|(word, object)| written(object.clone(), word)),
     );
+    let noting = run::noting(&undo.deleted);
+    lines.extend(noting.map(|route| written(named(&cluster::VIRTUAL_SERVICE, route), "note")));
     let several = args.dir.len() > 1;
     lines.extend(trial::lines(&ready.back, several));
     let unmarked = undo.unmarked();

@@ -17,6 +17,9 @@ use gradual_rollout_migration::input::Key;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What is said at the end of a policy too many that somebody edited: it takes more to have it taken away.
+pub const EDITED: &str = "; somebody edited it since it was written";
+
 /// Policies that `apply` wrote, by their hosts.
 #[derive(Debug, Default)]
 pub struct Guards<'a> {
@@ -43,24 +46,24 @@ impl<'a> Guards<'a> {
             .into_iter()
             .filter_map(|host| self.by_host.get(&host));
         let stale = guards.flatten().filter(|guard| !needs::may_need(route, guard));
-        let told: BTreeMap<String, bool> = stale
+        let told: BTreeMap<String, (bool, bool)> = stale
             .map(|guard| {
-                (
-                    named(&cluster::AUTHORIZATION_POLICY, guard),
-                    is_asked(guard, there),
-                )
+                let edited = marks::untouched(guard) == Some(false);
+                let guard_is = (is_asked(guard, there), edited);
+                (named(&cluster::AUTHORIZATION_POLICY, guard), guard_is)
             })
             .collect();
         let of = named_route(route);
-        let wrong = |(guard, asked): (String, bool)| {
+        let wrong = |(guard, (asked, edited)): (String, (bool, bool))| {
             if asked {
                 let said = format!(
                     "it is as its Ingresses ask now, and {of} was not written since: something that the route needs is missing, or an apply was ended half-way"
                 );
                 return ("STATE-GUARD-AHEAD", guard, said);
             }
+            let edited = if edited { EDITED } else { "" };
             let said = format!(
-                "it denies at the gateway for hosts of {of}, which does not need it: its Ingresses have no such list any more, or an apply was ended half-way"
+                "it denies at the gateway for hosts of {of}, which does not need it: its Ingresses have no such list any more, or an apply was ended half-way{edited}"
             );
             ("STATE-GUARD-STALE", guard, said)
         };

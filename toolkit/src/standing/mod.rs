@@ -342,13 +342,7 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], classes: &Classes, around:
     }
     let object = cluster::INGRESS.named(&key.0, &key.1);
     if !marked {
-        let said = if routes.iter().any(|route| around.is_served(route)) {
-            "the gateway serves it, and it has not the mark: apply was ended half-way, or somebody took it off"
-        } else {
-            "a route was made of it that no Gateway has open yet, and it has not the mark: apply was ended half-way"
-        };
-        one.wrong
-            .push(("STATE-UNMARKED", object.clone(), said.to_owned()));
+        one.wrong.push(around.unmarked(object.clone(), routes));
     }
     if routes.is_empty() {
         let said = "it is marked as migrated, and no VirtualService was made of it".to_owned();
@@ -396,7 +390,12 @@ fn one(key: &Key, ingress: &Value, routes: &[&Value], classes: &Classes, around:
         one.wrong.push(("STATE-SOURCE-CHANGED", object.clone(), said));
     }
     if changed && !anew && !(failed && one.wrong.iter().any(|(code, _, _)| *code == "STATE-SHUT")) {
-        one.wrong.push(changed_since(object, ingress, routes, served));
+        let mut changed = changed_since(object, ingress, routes, served);
+        let edited = one.wrong.iter().any(|(code, _, _)| *code == "STATE-GUARD-EDITED");
+        if edited && changed.0 == "STATE-GUARD-STALE" {
+            changed.2.push_str(loose::EDITED);
+        }
+        one.wrong.push(changed);
     }
     one
 }
@@ -453,6 +452,31 @@ impl Around<'_> {
         hosts(route)
             .iter()
             .any(|host| gateway::is_open(namespace, host, self.open))
+    }
+
+    /// That routes were made of an Ingress that has not the mark, and how that came to be.
+    fn unmarked(&self, object: String, routes: &[&Value]) -> Wrong {
+        let going = routes.iter().any(|route| marks::going_back(route));
+        let served = routes.iter().any(|route| self.is_served(route));
+        let (code, said) = match (going, served) {
+            (true, true) => (
+                "STATE-GOING-BACK",
+                "a rollback of it is not at its end, and the gateway serves it still: it was ended half-way, or it said why it went no further",
+            ),
+            (true, false) => (
+                "STATE-GOING-BACK",
+                "a rollback of it is not at its end, and the gateway serves it no more: what was made of it is still there",
+            ),
+            (false, true) => (
+                "STATE-UNMARKED",
+                "the gateway serves it, and it has not the mark: apply was ended half-way, or somebody took it off",
+            ),
+            (false, false) => (
+                "STATE-UNMARKED",
+                "a route was made of it that no Gateway has open yet, and it has not the mark: apply was ended half-way",
+            ),
+        };
+        (code, object, said.to_owned())
     }
 
     /// What nginx splits of an Ingress otherwise than its routes do; of a canary itself it is said what was changed.
@@ -537,9 +561,9 @@ impl Around<'_> {
         found.extend(loose::taken(route, self.live, &self.foreign));
         let unmade = self.unmade.routes.get(&gateway::key(route));
         found.extend(unmade.into_iter().flatten().cloned());
-        found.extend(self.now.changed(route));
+        found.extend(self.now.changed(route, &there));
         for host in hosts(route) {
-            if !gateway::is_open(namespace, &host, self.open) {
+            if !gateway::is_open(namespace, &host, self.open) && !marks::going_back(route) {
                 found.push((
                     "STATE-CLOSED",
                     object.clone(),

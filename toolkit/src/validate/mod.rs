@@ -5,7 +5,7 @@ use crate::block;
 use crate::cluster::Cluster;
 use crate::finding::{self, Finding, Severity};
 use crate::place::Place;
-use crate::standing::{self, Standing, StandingArgs, State, health};
+use crate::standing::{self, Standing, StandingArgs, State, health, loose};
 use crate::trouble::{End, Trouble};
 use clap::Args;
 use gradual_rollout_migration::input::Key;
@@ -84,7 +84,7 @@ pub async fn findings(
         object: object.clone(),
         message: message.clone(),
         remedy: if LEFT.contains(code) {
-            "an apply was ended half-way: go on with it, or take away what it left: migrate rollback -n, or --all"
+            "an apply or a rollback was ended half-way: go on with it, or take away what it left: migrate rollback -n, or --all"
         } else {
             "write the path anew, while the Service is a load balancer: migrate loadbalancer migrate SERVICE -n NAMESPACE, with the flags that it was written with"
         }
@@ -95,7 +95,7 @@ pub async fn findings(
     Ok(findings)
 }
 
-/// What an apply that was ended half-way left.
+/// What an apply or a rollback that was ended half-way left.
 const LEFT: [&str; 3] = [
     "STATE-LEFTOVER-GUARD",
     "STATE-LEFTOVER-RULE",
@@ -103,7 +103,8 @@ const LEFT: [&str; 3] = [
 ];
 
 /// What is wrong with an Ingress, and loses nobody a guard or an answer.
-const WARNINGS: [&str; 9] = [
+const WARNINGS: [&str; 10] = [
+    "STATE-GOING-BACK",
     "STATE-GUARD-AHEAD",
     "STATE-BESIDE",
     "STATE-CANARY-GONE",
@@ -118,10 +119,19 @@ const WARNINGS: [&str; 9] = [
 /// What is wrong with an Ingress, as findings.
 fn of(one: &standing::One, there: &dyn Fn(&Key) -> bool) -> Vec<Finding> {
     let name = format!("{}/{}", one.key.0, one.key.1);
-    let remedy = |code: &str| {
+    let remedy = |code: &str, object: &str, message: &str| {
+        // What --all overwrites is everybody's.
+        let (edited, overwrite) = if message.ends_with(loose::EDITED) {
+            (true, " --overwrite")
+        } else {
+            (false, "")
+        };
         match code {
         "STATE-UNPROTECTED" => format!(
             "write it anew, with all that share its host: migrate apply --ingress {name} --widen; where the gateway stays open after that, give it back to nginx: {}", one.back
+        ),
+        "STATE-GOING-BACK" => format!(
+            "go on with it: {}; or have it served by the gateway again: migrate apply --ingress {name} --widen", one.back
         ),
         "STATE-BESIDE" => format!(
             "write it, with all that share its host: migrate apply --ingress {name} --widen"
@@ -129,11 +139,15 @@ fn of(one: &standing::One, there: &dyn Fn(&Key) -> bool) -> Vec<Finding> {
         "STATE-HOST-LEFT" => format!(
             "have it taken away: migrate apply --ingress {name} --widen --prune"
         ),
+        "STATE-GUARD-STALE" if edited && matches!(one.state, State::Cleaned | State::Orphaned) => format!(
+            "look at it, then delete it: kubectl delete authorizationpolicies.security.istio.io -n {}",
+            object.split_once(' ').map_or(object, |(_, name)| name).replace('/', " ")
+        ),
         "STATE-GUARD-STALE" if matches!(one.state, State::Cleaned | State::Orphaned) => {
             "have it taken away: migrate apply --all --prune, after a look at --dry-run".to_owned()
         }
         "STATE-GUARD-STALE" => format!(
-            "have it taken away: migrate apply --ingress {name} --widen --prune, after a look at --dry-run"
+            "have it taken away: migrate apply --ingress {name} --widen --prune{overwrite}, after a look at --dry-run; where it is refused, and its paths are closed: {}", one.back
         ),
         "STATE-EDITED" | "STATE-GUARD-EDITED" | "STATE-RULE-EDITED" => {
             "put the change into the Ingress, then migrate apply --overwrite".to_owned()
@@ -190,7 +204,7 @@ fn of(one: &standing::One, there: &dyn Fn(&Key) -> bool) -> Vec<Finding> {
             },
             object: object.clone(),
             message: message.clone(),
-            remedy: remedy(code),
+            remedy: remedy(code, object, message),
         })
         .collect()
 }

@@ -19,7 +19,7 @@ fn show(said: &Said) {
 }
 
 /// A client to whom the controller's pod says that it had so many requests.
-fn counting(store: &Store, requests: u64) -> kube::Client {
+pub(crate) fn counting(store: &Store, requests: u64) -> kube::Client {
     let inner = store.client("default");
     let service = tower::service_fn(move |request: http::Request<Body>| {
         let inner = inner.clone();
@@ -52,7 +52,7 @@ fn nginx(store: &Store) {
         .unwrap();
 }
 
-async fn ready() -> (Store, Clock, TempDir, String) {
+pub(crate) async fn ready() -> (Store, Clock, TempDir, String) {
     let (store, clock) = tenants(&["ns-a"]);
     nginx(&store);
     let dir = tempfile::tempdir().unwrap();

@@ -53,7 +53,7 @@ async fn a_certificate_that_another_tenant_lacks_stops_that_one_alone() {
     assert_eq!(said.end.unwrap(), End::Done);
     assert!(
         said.err
-            .contains("the daemon is asked to move the traffic of ns-a")
+            .contains("info     APPLY-HANDED-OVER  GradualRollout sealos-system/a: the daemon is asked to move the traffic of ns-a")
     );
     assert!(
         store

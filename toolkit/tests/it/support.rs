@@ -59,12 +59,41 @@ pub(crate) async fn migrate_to(
     migrate_until(client, clock, words, &|| false, out, err).await
 }
 
+/// The same, on a terminal of so many columns.
+pub(crate) async fn migrate_on(
+    client: kube::Client,
+    clock: &Clock,
+    words: &[&str],
+    columns: usize,
+    stopped: &(dyn Fn() -> bool + Sync),
+) -> Said {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let end = shown(client, clock, words, stopped, Some(columns), &mut out, &mut err).await;
+    Said {
+        end,
+        out: String::from_utf8(out).unwrap(),
+        err: String::from_utf8(err).unwrap(),
+    }
+}
+
 /// The same, and it ends when the test wants it to.
 pub(crate) async fn migrate_until(
     client: kube::Client,
     clock: &Clock,
     words: &[&str],
     stopped: &(dyn Fn() -> bool + Sync),
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<End, Trouble> {
+    shown(client, clock, words, stopped, None, out, err).await
+}
+
+async fn shown(
+    client: kube::Client,
+    clock: &Clock,
+    words: &[&str],
+    stopped: &(dyn Fn() -> bool + Sync),
+    terminal: Option<usize>,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<End, Trouble> {
@@ -78,7 +107,7 @@ pub(crate) async fn migrate_until(
             stopped,
             out,
             err,
-            terminal: false,
+            terminal,
             namespace: typed.namespace,
             json: typed.json,
         },

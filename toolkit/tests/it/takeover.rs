@@ -38,7 +38,7 @@ async fn tells(store: &Store, clock: &Clock, code: &str) -> Said {
 }
 
 /// Does what a finding says is to be done, word by word.
-async fn follow(store: &Store, clock: &Clock, said: &Said, code: &str, verb: &str) -> Said {
+pub(crate) async fn follow(store: &Store, clock: &Clock, said: &Said, code: &str, verb: &str) -> Said {
     let mut lines = said.err.lines();
     assert!(lines.any(|line| line.contains(code)), "{code}: {}", said.err);
     let remedy = lines.next().unwrap();

@@ -56,6 +56,7 @@ fn writing(store: &Store) -> (kube::Client, Arc<Mutex<Vec<Write>>>) {
                 other => panic!("{other}"),
             };
             let action = match (&method, kind) {
+                (&Method::PATCH, "VirtualService") => "note",
                 (&Method::POST, "Ingress") => "come back",
                 (&Method::PATCH, "Ingress") => "unmark",
                 (&Method::PATCH | &Method::DELETE, "Gateway") => "close",
@@ -164,6 +165,7 @@ async fn a_dry_run_lists_every_object_that_is_then_written_in_that_order_and_wri
     for action in [
         "back to 0",
         "switch back",
+        "note",
         "come back",
         "unmark",
         "close",
@@ -340,7 +342,11 @@ async fn where_an_ingress_does_not_come_back_nothing_is_closed_nor_deleted() {
     // On a dry run nobody can tell, and in earnest it is refused.
     store.inject(fail("admission webhook \"x\" does not support dry run").times(1));
     let number = store.inject(fail("exceeded quota: ingresses"));
-    let before = (store.list(VS), store.list(GW));
+    let specs = || {
+        let all = store.list(VS).into_iter().chain(store.list(GW));
+        all.map(|object| object["spec"].clone()).collect::<Vec<_>>()
+    };
+    let before = specs();
     let words = ["rollback", "--all", "--dir", &dir];
     let said = migrate(&store, &clock, &words).await;
     println!("{}{}{:?}", said.err, said.out, said.end);
@@ -350,7 +356,7 @@ async fn where_an_ingress_does_not_come_back_nothing_is_closed_nor_deleted() {
         "{}",
         said.err
     );
-    assert_eq!((store.list(VS), store.list(GW)), before);
+    assert_eq!(specs(), before);
     assert!(
         crate::apply::marked(&store, "ns-b", "shop"),
         "no mark is taken off"

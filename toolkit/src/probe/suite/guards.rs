@@ -45,7 +45,7 @@ fn guarded(target: &Target, path: &str) -> bool {
 
 /// What is to be said of the answers. An application behind a lost guard may answer anything, a redirect to its own
 /// login or an error: only the guard's own answers show that there is one. One that names a back end where nginx's does not
-/// may be the application's.
+/// may be the application's. Envoy's own 404, where it has no route, passes nothing on: the sides differ, and nobody is let in.
 fn judged(question: &Question, nginx: &Outcome, istio: &Outcome, backend: &[String]) -> Option<Code> {
     let Outcome::Answered(ours) = nginx else {
         return None;
@@ -61,7 +61,9 @@ fn judged(question: &Question, nginx: &Outcome, istio: &Outcome, backend: &[Stri
     let named = |answer: &Answer| backend.iter().any(|name| answer.header(name).is_some());
     match theirs.status {
         401 | 403 => (kept_out && named(theirs) && !named(ours)).then_some(code::GUARD_UNASKED),
-        _ => (kept_out && !alike).then_some(code::OPEN),
+        _ if !kept_out || alike => None,
+        _ if theirs.has_no_route() && !named(theirs) => Some(code::STATUS),
+        _ => Some(code::OPEN),
     }
 }
 
@@ -80,23 +82,29 @@ fn keeps_out(target: &Target, nginx: &Outcome) -> bool {
     }
 }
 
-/// Asks the gateway again where its first answer is well: the first that is not, and what is to be said of it.
+/// Asks the gateway again where its first answer is well, or shows that it has no route: the first that is worse, and what is
+/// to be said of it. Of pods that are not of one mind one may have the route without its guard.
 async fn worst(
     probe: &Probe,
     question: &Question,
     nginx: &Outcome,
     first: Outcome,
 ) -> (Option<Code>, Outcome) {
-    let mut theirs = first;
+    let judge = |theirs: &Outcome| judged(question, nginx, theirs, &probe.backend);
+    let (mut found, mut worst) = (judge(&first), first);
     for _ in 1..TURNS {
-        if judged(question, nginx, &theirs, &probe.backend).is_some() {
+        if found.is_some_and(|code| code != code::STATUS) {
             break;
         }
         let (_, mut istio) = probe.pair(false);
         probe.pace.turn().await;
-        theirs = istio.ask(question).await;
+        let theirs = istio.ask(question).await;
+        let said = judge(&theirs);
+        if said.is_some() {
+            (found, worst) = (said, theirs);
+        }
     }
-    (judged(question, nginx, &theirs, &probe.backend), theirs)
+    (found, worst)
 }
 
 /// Asks for each path of each host with a guard: paths are routes of their own, and each may have lost it. Of what is guarded

@@ -60,6 +60,46 @@ async fn validate_tells_a_month_before_that_the_webhook_will_not_be_asked_any_mo
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_certificate_of_ours_is_made_anew_a_month_before_it_ends_and_no_sooner() {
+    let (store, clock) = old();
+    let same = [&BLOCK[..], &["--mode", "audit"]].concat();
+    let secret = || {
+        store
+            .get("secrets", "sealos-system", "gradual-rollout-webhook-tls")
+            .unwrap()["data"]
+            .clone()
+    };
+    let trusted = || {
+        let webhooks = store.list("validatingwebhookconfigurations.admissionregistration.k8s.io");
+        webhooks[0]["webhooks"][0]["clientConfig"]["caBundle"].clone()
+    };
+    migrate(&store, &clock, &same).await.end.unwrap();
+    let first = secret();
+    tokio::time::sleep(334 * DAY).await;
+    let version = store.version();
+    let early = migrate(&store, &clock, &same).await;
+    assert_eq!(
+        (early.end.unwrap(), store.version()),
+        (End::Done, version),
+        "it has more than a month"
+    );
+    tokio::time::sleep(DAY).await;
+    let said = migrate(&store, &clock, &same).await;
+    println!("{}{}", said.err, said.out);
+    let second = secret();
+    assert_ne!(second["tls.crt"], first["tls.crt"]);
+    assert_ne!(second["tls.key"], first["tls.key"], "nor is its key used on");
+    assert_eq!(trusted(), second["ca.crt"], "the API server is told of it");
+    // It lasts a year from then on, and the next one is made as this was.
+    tokio::time::sleep(334 * DAY).await;
+    migrate(&store, &clock, &same).await.end.unwrap();
+    assert_eq!(secret(), second);
+    tokio::time::sleep(DAY).await;
+    migrate(&store, &clock, &same).await.end.unwrap();
+    assert_ne!(secret(), second);
+}
+
+#[tokio::test(start_paused = true)]
 async fn validate_tells_that_the_webhook_has_no_certificate_or_another_than_is_trusted() {
     let (store, clock) = old();
     for kind in ISTIO {

@@ -127,8 +127,13 @@ async fn a_certificate_of_somebody_else_is_used_and_stays_or_is_refused() {
     assert_eq!(store.list("secrets").len(), 1);
 }
 
-/// Posts a review as the API server does: it trusts the bundle of the configuration and nothing else.
+/// Posts a review as the API server does, and is answered.
 async fn ask(store: &Store, at: SocketAddr, review: &Value) -> Value {
+    asked(store, at, review).await.unwrap()
+}
+
+/// Posts a review as the API server does: it trusts the bundle of the configuration and nothing else.
+async fn asked(store: &Store, at: SocketAddr, review: &Value) -> std::io::Result<Value> {
     let webhook = store.get(WEBHOOKS, "", NAME).unwrap();
     let client = &webhook["webhooks"][0]["clientConfig"];
     let bundle = STANDARD.decode(client["caBundle"].as_str().unwrap()).unwrap();
@@ -143,10 +148,7 @@ async fn ask(store: &Store, at: SocketAddr, review: &Value) -> Value {
         .with_no_client_auth();
     let name = ServerName::try_from("gradual-rollout.sealos-system.svc").unwrap();
     let stream = TcpStream::connect(at).await.unwrap();
-    let stream = TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await
-        .unwrap();
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .unwrap();
@@ -161,7 +163,7 @@ async fn ask(store: &Store, at: SocketAddr, review: &Value) -> Value {
         answer.into_body().collect().await.unwrap().to_bytes()
     };
     let (body, _) = tokio::join!(asking, connection);
-    serde_json::from_slice(&body).unwrap()
+    Ok(serde_json::from_slice(&body).unwrap())
 }
 
 #[tokio::test]
@@ -203,6 +205,54 @@ async fn the_webhook_answers_over_tls_by_the_rules_that_were_written() {
     );
     assert_eq!(taken["response"]["allowed"], true);
     assert!(told.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_made_anew_before_it_ends_is_served_with_and_trusted_without_a_restart() {
+    let (store, _) = old();
+    let at_day = |day: i64| {
+        let then = real_seconds() + day * 24 * 3600;
+        Clock::simulated(jiff::Timestamp::from_second(then).unwrap())
+    };
+    let words = [&BLOCK[..], &["--mode", "deny", "--skip-stages"]].concat();
+    // It was made most of a year ago, and ends within a month.
+    migrate(&store, &at_day(-340), &words).await.end.unwrap();
+    let bundle = || store.get(WEBHOOKS, "", NAME).unwrap()["webhooks"][0]["clientConfig"]["caBundle"].clone();
+    let first = bundle();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let (client, clock) = (store.client("default"), at_day(0));
+    let (now, hear) = (|| clock.now(), |_: &Trouble| {});
+    let review = json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": {
+        "uid": "u-1", "operation": "CREATE", "object": ingress(Some("nginx"), &["a.com"]), "oldObject": null,
+        "userInfo": {"username": "ada"}}});
+    let living = async {
+        let before = ask(&store, at, &review).await;
+        assert_eq!(before["response"]["allowed"], false, "it is good still");
+        migrate(&store, &clock, &words).await.end.unwrap();
+        assert_ne!(bundle(), first);
+        // The daemon looks every ten seconds; nobody has to wait for that.
+        tokio::time::pause();
+        tokio::time::advance(std::time::Duration::from_secs(11)).await;
+        tokio::time::resume();
+        let mut answered = asked(&store, at, &review).await;
+        for _ in 0..1000 {
+            if answered.is_ok() {
+                break;
+            }
+            tokio::task::yield_now().await;
+            answered = asked(&store, at, &review).await;
+        }
+        answered.unwrap()
+    };
+    let after = tokio::select! {
+        after = living => after,
+        () = serve(listener, &client, "sealos-system", std::future::pending(), &now, &hear) => unreachable!(),
+    };
+    assert_eq!(
+        after["response"]["allowed"], false,
+        "the API server trusts the new one alone"
+    );
 }
 
 /// The time of this machine, which TLS goes by.

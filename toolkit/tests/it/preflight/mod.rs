@@ -3,6 +3,7 @@
 mod defects;
 pub(crate) mod healthy;
 mod inputs;
+mod room;
 mod shown;
 mod snippets;
 mod ticks;

@@ -43,6 +43,7 @@ pub(crate) struct Says {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub after: Duration,
+    pub body: &'static [u8],
 }
 
 pub(crate) fn says(status: u16) -> Says {
@@ -50,12 +51,19 @@ pub(crate) fn says(status: u16) -> Says {
         status,
         headers: vec![("server", "istio-envoy".to_owned())],
         after: Duration::ZERO,
+        body: b"ok",
     }
 }
 
 impl Says {
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    /// Nothing but its head.
+    pub(crate) fn empty(mut self) -> Self {
+        self.body = b"";
         self
     }
 
@@ -228,5 +236,5 @@ async fn answer(
     for (name, value) in says.headers {
         response = response.header(name, value);
     }
-    Ok(response.body(Full::new(Bytes::from_static(b"ok"))).unwrap())
+    Ok(response.body(Full::new(Bytes::from_static(says.body))).unwrap())
 }

@@ -9,6 +9,7 @@ use gradual_rollout_apiserver::Store;
 use gradual_rollout_apiserver::clock::Clock;
 use gradual_rollout_toolkit::trouble::End;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Migrated Ingresses, of a controller with these settings.
 fn controlled(ingresses: Vec<Value>, data: Value) -> (Store, Clock) {
@@ -176,5 +177,45 @@ async fn a_no_that_a_back_end_says_by_itself_is_not_taken_for_the_guards() {
         sides(cluster(), |_| says(401), |_| says(403), "guards").await,
         End::Done,
         "alike: 0 blockers, 0 warnings",
+    );
+}
+
+#[tokio::test]
+async fn a_gateway_that_has_no_route_yet_is_not_said_to_let_anybody_in() {
+    let cluster = || shop(&[("auth-url", "https://auth.a.com")]);
+    let no_route = || says(404).empty();
+    let said = sides(cluster(), |_| says(401), move |_| no_route(), "guards").await;
+    assert!(!said.out.contains("PROBE-OPEN"), "{}", said.out);
+    let line = "PROBE-STATUS  shop.a.com: GET https://shop.a.com/foo: nginx: 401; istio: 404";
+    is(said, End::Refused, line);
+    // What passed through Envoy, or may have, is the application's.
+    let marks = [
+        ("x-envoy-upstream-service-time", "3"),
+        ("x-backend", "shop"),
+        ("content-type", "text/html"),
+    ];
+    for (name, value) in marks {
+        let application = move |_: &Arrived| says(404).empty().with(name, value);
+        let line = "PROBE-OPEN  shop.a.com: GET https://shop.a.com/foo: nginx: 401; istio: 404";
+        is(
+            sides(cluster(), |_| says(401), application, "guards").await,
+            End::Refused,
+            line,
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_pod_that_lets_in_is_seen_behind_others_that_have_no_route_yet() {
+    let asked = AtomicUsize::new(0);
+    let pods = move |_: &Arrived| match asked.fetch_add(1, Ordering::SeqCst) {
+        3 => says(200).with("x-backend", "shop"),
+        _ => says(404).empty(),
+    };
+    let cluster = shop(&[("auth-url", "https://auth.a.com")]);
+    is(
+        sides(cluster, |_| says(401), pods, "guards").await,
+        End::Refused,
+        "PROBE-OPEN  shop.a.com: GET https://shop.a.com/foo: nginx: 401; istio: 200",
     );
 }

@@ -85,8 +85,7 @@ async fn websockets_and_grpc_are_asked_for_as_their_clients_do() {
         plain(arrived)
     };
     let cluster = || shop(&[("backend-protocol", "GRPC")]);
-    let line =
-        "POST https://shop.a.com/foo/gradual.rollout.Probe/Check: nginx: gRPC 12; istio: HTTP 200, no gRPC";
+    let line = "PROBE-GRPC  shop.a.com: POST https://shop.a.com/foo/gradual.rollout.Probe/Check: nginx: gRPC 12; istio: HTTP 200, no gRPC";
     is(
         sides(cluster(), grpc, plain, "protocols").await,
         End::Refused,
@@ -530,6 +529,21 @@ async fn a_gateway_that_is_much_slower_is_a_blocker() {
         End::Refused,
         "PROBE-MUCH-SLOWER  all hosts: 95th percentile of 5 answers of 6 questions",
     );
+    // What may be slower than that, and what slower is worth a word, says who asks.
+    for (limit, line) in [
+        (
+            "1",
+            "PROBE-SLOWER  all hosts: 95th percentile of 5 answers of 6 questions",
+        ),
+        (
+            "1000000000",
+            "PROBE-TIMED  all hosts: 95th percentile of 5 answers of 6 questions",
+        ),
+    ] {
+        let limits = ["--slower", limit, "--much-slower", "1000000000"];
+        let said = probe(&store, &clock, &nginx, &istio, &[&words[..], &limits].concat()).await;
+        is(said, End::Done, line);
+    }
 }
 
 #[test]

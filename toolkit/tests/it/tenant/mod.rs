@@ -1,5 +1,6 @@
 //! `tenant create`, `check` and `delete`.
 
+mod asking;
 mod host_network;
 pub(crate) mod isolation;
 
@@ -36,7 +37,7 @@ pub(crate) const CREATE: [&str; 7] = [
     "certs/ada",
 ];
 
-async fn create(store: &Store, clock: &Clock) -> Said {
+pub(crate) async fn create(store: &Store, clock: &Clock) -> Said {
     migrate(store, clock, &CREATE).await
 }
 
