@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 /// The largest payload: a thousand alerts with labels and annotations of some length.
 const LARGEST: usize = 2 * 1024 * 1024;
-/// Alerts of one payload that are worked; Alertmanager's `max_alerts` limits them at the source.
+/// Alerts of one payload that are worked. Groups are smaller where they are of one component each.
 const MOST: usize = 1000;
 /// Alerts of one payload that are worked at the same time.
 const AT_ONCE: usize = 8;
@@ -95,7 +95,7 @@ pub(super) fn understood(body: &[u8]) -> Result<Payload, Refusal> {
         return Err(Refusal::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             format!(
-                "{} alerts are too many: set max_alerts: {MOST} at the receiver",
+                "{} alerts are too many, {MOST} are taken: group_by what they are about (namespace, rollout, component)",
                 payload.alerts.len()
             ),
         ));

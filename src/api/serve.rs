@@ -11,8 +11,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -21,6 +23,9 @@ use tower::ServiceExt as _;
 const LONGEST_HEAD: usize = 32 * 1024;
 /// What is answered on the connections that are kept for it, beside all others.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+/// What puts traffic back must be heard when the daemon is busy with others: on the kept connections, too, of which it never
+/// takes more than half. Who has not the secret is refused before anything is waited for.
+const HOOKS: &str = "/hooks/";
 /// After a failure to accept: too many files are open, and trying at once would only keep the processor busy.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -29,11 +34,12 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub struct Connections {
     /// So many at once.
     pub most: usize,
-    /// So many besides, on which probes are answered and nothing else. What is more waits to be accepted.
+    /// So many besides, on which probes are answered, and hooks on at most half of them. What is more waits to be
+    /// accepted.
     pub kept: usize,
     /// How long a request's head may take, and a connection stay without one.
     pub head: Duration,
-    /// The same on those that are kept for probes, which say at once what they want.
+    /// The same on those that are kept, for who says at once what they want.
     pub kept_head: Duration,
     /// How long a connection lives: who asks for more by then is told to open another.
     pub life: Duration,
@@ -68,6 +74,7 @@ fn open_files() -> Option<usize> {
 /// Serves until `stop`, and then until what was asked by then is answered.
 pub async fn serve(listener: TcpListener, router: Router, held: Connections, stop: CancellationToken) {
     let (mut usual, mut kept) = (JoinSet::new(), JoinSet::new());
+    let hooks = Arc::new(Semaphore::new((held.kept / 2).max(1)));
     loop {
         let full = usual.len() >= held.most;
         tokio::select! {
@@ -77,7 +84,8 @@ pub async fn serve(listener: TcpListener, router: Router, held: Connections, sto
             accepted = listener.accept(), if !full || kept.len() < held.kept => match accepted {
                 Ok((stream, _)) => {
                     let connections = if full { &mut kept } else { &mut usual };
-                    connections.spawn(connection(stream, router.clone(), held, full, stop.clone()));
+                    let hooks = full.then(|| hooks.clone());
+                    connections.spawn(connection(stream, router.clone(), held, hooks, stop.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "no connection could be accepted, again soon");
@@ -94,12 +102,13 @@ async fn connection(
     stream: TcpStream,
     router: Router,
     held: Connections,
-    kept: bool,
+    hooks: Option<Arc<Semaphore>>,
     stop: CancellationToken,
 ) {
+    let kept = hooks.is_some();
     let service = service_fn(move |request: Request<Incoming>| {
-        let router = router.clone();
-        async move { Ok::<_, Infallible>(answered(router, request, kept).await) }
+        let (router, hooks) = (router.clone(), hooks.clone());
+        async move { Ok::<_, Infallible>(answered(router, request, hooks).await) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -119,8 +128,14 @@ async fn connection(
     drop(tokio::time::timeout(held.last, served).await);
 }
 
-async fn answered(router: Router, request: Request<Incoming>, kept: bool) -> Response {
-    if kept && !PROBES.contains(&request.uri().path()) {
+/// `hooks`: what is left for hooks on the kept connections; `None` on all others.
+async fn answered(router: Router, request: Request<Incoming>, hooks: Option<Arc<Semaphore>>) -> Response {
+    let path = request.uri().path();
+    let place = hooks.filter(|_| !PROBES.contains(&path)).map(|hooks| {
+        let free = path.starts_with(HOOKS).then(|| hooks.try_acquire_owned().ok());
+        free.flatten()
+    });
+    if let Some(None) = place {
         let busy = "too many connections are open: try again in a second";
         return Refusal::new(StatusCode::SERVICE_UNAVAILABLE, busy).into_response();
     }
@@ -132,7 +147,7 @@ async fn answered(router: Router, request: Request<Incoming>, kept: bool) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::routing::get;
+    use axum::routing::{get, post};
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -151,7 +166,10 @@ mod tests {
             let address = listener.local_addr().unwrap();
             let router = Router::new()
                 .route("/healthz", get(|| async { "ok" }))
-                .route("/metrics", get(|| async { "figures" }));
+                .route("/metrics", get(|| async { "figures" }))
+                .route("/api/long", get(|| async { vec![b'x'; 64 * 1024 * 1024] }))
+                .route("/hooks/heard", post(|| async { "heard" }))
+                .route("/hooks/slow", post(std::future::pending::<()>));
             let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
             tasks.spawn(serve(listener, router, held, stop.clone()));
             Self { address, stop, tasks }
@@ -240,6 +258,25 @@ mod tests {
         drop(first);
         let told = rest(&mut waits).await;
         assert!(told.ends_with("figures"), "as soon as there is room: {told}");
+    }
+
+    #[tokio::test]
+    async fn who_never_reads_an_answer_keeps_neither_hooks_nor_probes_out() {
+        let kept = 2;
+        let server = Server::start(Connections { kept, ..patient() }).await;
+        let long = whole("/api/long");
+        let (_first, _second) = (server.said(&long).await, server.said(&long).await);
+        let hook = |path: &str| format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+        let mut heard = server.said(&hook("/hooks/heard")).await;
+        let told = rest(&mut heard).await;
+        assert!(told.ends_with("heard"), "{told}");
+        // A hook that takes long leaves the other half to the probes.
+        let _slow = server.said(&hook("/hooks/slow")).await;
+        let mut more = server.said(&hook("/hooks/heard")).await;
+        let told = rest(&mut more).await;
+        assert!(told.starts_with("HTTP/1.1 503"), "{told}");
+        let told = server.get("/healthz").await;
+        assert!(told.ends_with("ok"), "{told}");
     }
 
     #[tokio::test]

@@ -174,17 +174,41 @@ pub(super) async fn lower(
             return too_fine;
         }
     }
-    let writes = all.into_iter().map(|target| async move {
-        let object = target.object().clone();
-        (object, write(cluster, &target, order).await)
-    });
+    let routers = all.chunk_by(|a, b| a.router() == b.router());
+    let writes = routers.map(|router| write_router(cluster, router, order));
     let unread = unread.into_iter().map(|(object, error)| (object, Err(error)));
     futures::future::join_all(writes)
         .await
         .into_iter()
+        .flatten()
         .chain(unread)
         .chain(foreign)
         .collect()
+}
+
+/// At once, but for pods that read one of the objects when they start: these start when that is written, or never would anew.
+async fn write_router(
+    cluster: &Reach,
+    router: &[Target<'_>],
+    order: Order<'_>,
+) -> Vec<(ObjectRef, Result<Written, Error>)> {
+    let (last, first): (Vec<_>, Vec<_>) = router.iter().partition(|target| target.starts_anew());
+    let all = async |targets: Vec<&Target<'_>>| {
+        let each = targets.into_iter().map(|target| async move {
+            let written = write(cluster, target, order).await;
+            (target.object().clone(), written)
+        });
+        futures::future::join_all(each).await
+    };
+    let mut written = all(first).await;
+    let Some((map, _)) = written.iter().find(|(_, written)| written.is_err()) else {
+        written.extend(all(last).await);
+        return written;
+    };
+    let why = format!("not restarted before {map} is written: see to that one and run this again");
+    let kept = |target: &Target<'_>| (target.object().clone(), Err(Error::Hook(why.clone())));
+    written.extend(last.into_iter().map(kept));
+    written
 }
 
 /// The objects that cannot say a weight exactly: where there is one, none is written.

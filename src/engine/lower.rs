@@ -113,10 +113,22 @@ async fn edge_first(doors: &Doors, all: &[Target<'_>], order: &Lower, at: Timest
                 // Late or done: now it is this one's turn.
                 drop(tokio::time::timeout_at(latest, ended).await);
             }
-            let each = router
-                .iter()
-                .map(|target| one(doors, target, order, at, told, tried));
-            join_all(each).await;
+            // Pods that read the map when they start are started when it is written.
+            let (last, first): (Vec<_>, Vec<_>) =
+                router.iter().copied().partition(|target| target.starts_anew());
+            let (first, last) = if swapped(Pair::MapPods) {
+                (last, first)
+            } else {
+                (first, last)
+            };
+            for beside in [first, last] {
+                join_all(
+                    beside
+                        .iter()
+                        .map(|target| one(doors, target, order, at, told, tried)),
+                )
+                .await;
+            }
         });
     }
     join_all(jobs).await;
@@ -270,7 +282,9 @@ async fn attempt_once(
             let mut recorded = told.recorded.clone();
             let known = recorded.wait_for(|orders| orders.contains(&order.id));
             // Late or known: now it goes.
-            drop(tokio::time::timeout(RECORD, known).await);
+            if !swapped(Pair::RecordDelete) {
+                drop(tokio::time::timeout(RECORD, known).await);
+            }
             timed(objects::delete(&doors.client, object, &uid, version)).await?;
         }
         Write::Nothing => {}

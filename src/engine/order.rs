@@ -17,6 +17,12 @@ pub(super) enum Pair {
     AnswerTidy,
     /// Marks that come off, and the finalizer that lets the resource go.
     LeaveRelease,
+    /// A lowering in the status, and the deletion of what it emptied.
+    RecordDelete,
+    /// The `ConfigMap` of a controller, and the Deployment whose pods read it when they start.
+    MapPods,
+    /// What we make, at 0, and the raise of it in the status.
+    MakeDeclare,
 }
 
 /// Whether a pair is swapped. Never in a build that is used: only with `--cfg sabotage_order`, and there only the pair

@@ -92,6 +92,11 @@ async fn get_or_make(doors: &Doors, target: &Target<'_>, raise: &Raise) -> Resul
         )
     };
     let known = read().await?;
+    if swapped(Pair::MakeDeclare)
+        && let (None, [born, ..]) = (&known, births.as_slice())
+    {
+        return Ok(Arc::new(born.clone()));
+    }
     // The alias may be what is missing.
     let wanted = births.iter().skip(usize::from(known.is_some()));
     for object in wanted {
@@ -106,6 +111,23 @@ async fn get_or_make(doors: &Doors, target: &Target<'_>, raise: &Raise) -> Resul
         Some(json) => Ok(json),
         None => read().await?.ok_or_else(missing),
     }
+}
+
+/// What is made only now that its raise is declared: in no build that is used.
+async fn made_late(
+    doors: &Doors,
+    target: &Target<'_>,
+    json: &Value,
+    intent: &Intent,
+) -> Result<Option<Arc<Value>>, String> {
+    if !swapped(Pair::MakeDeclare) || json.pointer("/metadata/uid").is_some() {
+        return Ok(None);
+    }
+    for object in target.births(&stamp(&intent.id, Weight::ZERO, &intent.reason.to_string())?) {
+        let made = objects::create(&doors.client, &object, FIELD_MANAGER);
+        within(REQUEST_TIMEOUT, made).await?;
+    }
+    within(REQUEST_TIMEOUT, doors.get_if_any(target)).await
 }
 
 /// Deletes one of ours that nothing wants any more.
@@ -177,6 +199,8 @@ pub(super) async fn write(
                 rolled_out(&doors.cache, deployment).await?;
             }
         }
+        let made = made_late(&doors, target, json, &intent).await?;
+        let json = made.as_ref().unwrap_or(json);
         let patch = write_together(beside, json, &stamp).map_err(|e| e.to_string())?;
         doors.leads()?;
         let write = doors.patch(target, json, &patch);
@@ -208,6 +232,9 @@ fn raise_order<'t, 'c>(all: &'t [Target<'c>]) -> Vec<&'t Target<'c>> {
     let mut order: Vec<&Target<'_>> = all.iter().collect();
     if swapped(Pair::InnerEdge) {
         return order;
+    }
+    if swapped(Pair::MapPods) {
+        order.reverse();
     }
     order.sort_by_key(|target| std::cmp::Reverse(target.router()));
     order

@@ -291,11 +291,11 @@ impl Wire {
             })
             .min_by_key(|(left, _)| *left);
         let message = match soonest {
-            Some((left, endpoint)) => format!(
-                "{}: {}; after several failures it is asked again in {}s",
+            // No number of seconds: what a status says stands there for longer than they last.
+            Some((_, endpoint)) => format!(
+                "{}: {}; after several failures it is asked more rarely, at most half a minute apart",
                 endpoint.name,
                 endpoint.failing().unwrap_or_else(|| "no answer".to_owned()),
-                left.as_secs() + 1
             ),
             None => self
                 .endpoints

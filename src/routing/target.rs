@@ -210,6 +210,12 @@ impl Target<'_> {
         })
     }
 
+    /// Whether the object's pods read another object of its router when they start, and are only started anew here: they
+    /// must not be before that other one is written, or they go on with what it said before.
+    pub fn starts_anew(&self) -> bool {
+        matches!(self.way, Way::Restart)
+    }
+
     /// Whether the object is one of ours that nothing wants any more: it is deleted at the next write.
     pub fn is_stray(&self) -> bool {
         self.way.nginx().is_some_and(|canary| canary.split.is_none())

@@ -167,16 +167,19 @@ async fn an_address_is_asked_signed_and_only_what_says_yes_opens() {
         answer.says
     );
     receiver.mood(Mood::Redirecting);
+    let before = receiver.asked();
     let answer = asks.ask_gate(&gate, &question).await.unwrap();
-    assert!(
-        !answer.open && answer.says.contains("302"),
-        "a redirect is not followed: {}",
-        answer.says
-    );
-    for mood in [Mood::Failing, Mood::Hanging, Mood::Endless] {
+    assert!(!answer.open && answer.says.contains("302"), "{}", answer.says);
+    assert_eq!(receiver.asked(), before + 1, "a redirect is not followed");
+    for (mood, says) in [
+        (Mood::Failing, "status 500"),
+        (Mood::Hanging, "no answer in time"),
+        (Mood::Endless, "longer than"),
+    ] {
         receiver.mood(mood);
         let failure = asks.ask_gate(&gate, &question).await.unwrap_err();
         assert!(matches!(failure, HookFailure::Failed(_)), "{mood:?}: {failure}");
+        assert!(failure.to_string().contains(says), "{mood:?}: {failure}");
     }
     let asked = receiver.asked();
     let refused = hooks(&key, "elsewhere.example.com")

@@ -162,18 +162,43 @@ async fn a_rollback_starts_at_the_edge_and_a_dead_edge_keeps_the_others_up_for_a
         .await;
 }
 
+/// What the controller's pods were started for.
+fn restarted(world: &World) -> String {
+    let template = object(world, "deployments.apps", "shop-controller")["spec"]["template"].clone();
+    let key = "/metadata/annotations/rollout.sealos.io~1restarted-for";
+    let started = template.pointer(key).and_then(Value::as_str);
+    started.unwrap_or("never").to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_starts_no_pods_before_the_config_map_that_they_read_is_written() {
+    let world = world(true);
+    world
+        .until("5%", |w| w.component("shop").weight.written.permille() == 50)
+        .await;
+    let refused = Fault::new(Action::Fail(Failure::internal("not now")));
+    let refused = refused.resource("configmaps").name("shop-config").verb("patch");
+    let refused = world.store.faults().inject(refused);
+    world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
+    world.until("the edge is back", |w| w.weight("shop") == 0).await;
+    world.pass(30).await;
+    assert_eq!(
+        (config(&world), restarted(&world)),
+        ("5".into(), "5%".into()),
+        "started now they would go on with 5%, and nothing would start them again"
+    );
+    world.store.faults().lift(refused);
+    world
+        .until("back", |w| {
+            w.component("shop").state == State::RolledBack && w.component("shop").lowering.is_none()
+        })
+        .await;
+    assert_eq!((config(&world), restarted(&world)), ("0".into(), "0%".into()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn pods_that_read_the_config_map_at_their_start_are_restarted_after_it_changed() {
     let world = world(true);
-    let restarted = |w: &World| {
-        let template = object(w, "deployments.apps", "shop-controller")["spec"]["template"].clone();
-        let key = "/metadata/annotations/rollout.sealos.io~1restarted-for";
-        template
-            .pointer(key)
-            .and_then(Value::as_str)
-            .unwrap_or("never")
-            .to_owned()
-    };
     world.until("the map", |w| config(w) == "5").await;
     world
         .until("all of it", |w| {

@@ -160,6 +160,51 @@ async fn hooks_are_off_until_the_settings_name_a_secret_and_it_is_read_anew_for_
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_token_of_hooks_counts_whatever_bearer_stands_beside_it_and_without_it_the_bearer_does() {
+    let world = at_five_percent().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), SECRET).unwrap();
+    let door = router(&world, Some(file.path().to_owned()));
+    let (right, wrong) = (SECRET.to_owned(), format!("{SECRET}."));
+    let bearer = |token: &str| format!("Bearer {token}");
+    for (token, authorization, expected) in [
+        (Some(&right), None, 200),
+        (Some(&wrong), None, 401),
+        (None, None, 401),
+        (Some(&right), Some(bearer(&wrong)), 200),
+        (Some(&right), Some("Basic YTpi".to_owned()), 200),
+        (Some(&wrong), Some(bearer(&right)), 401),
+        (Some(&String::new()), Some(bearer(&right)), 401),
+        (None, Some(bearer(&right)), 200),
+        (None, Some(bearer(&wrong)), 401),
+        (None, Some(right.clone()), 401),
+    ] {
+        for path in [HOOK, "/hooks/complaint"] {
+            let mut request = http::Request::post(path);
+            if let Some(token) = token {
+                request = request.header("X-Rollout-Token", token);
+            }
+            if let Some(authorization) = &authorization {
+                request = request.header("authorization", authorization);
+            }
+            let answer = door
+                .clone()
+                .oneshot(request.body(empty()).unwrap())
+                .await
+                .unwrap();
+            // Who is let in with what is no complaint is told so.
+            let let_in = if path == HOOK { 200 } else { 400 };
+            let expected = if expected == 200 { let_in } else { expected };
+            assert_eq!(
+                answer.status().as_u16(),
+                expected,
+                "{path}: {token:?}, {authorization:?}"
+            );
+        }
+    }
+}
+
 /// A body that never comes to its end.
 fn endless() -> Body {
     Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>())

@@ -3,18 +3,20 @@
 //! A daemon with a component of each router is led through a whole life, over connections that note every request; the
 //! rights that these need are held against the rules, in both directions.
 
+use crate::cli_cluster::Cluster;
 use crate::inbound::install_policy;
 use crate::nginx::listener::{definition, split};
 use crate::support::world::{NS, World, component, virtual_service};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse as _;
 use gradual_rollout::api::{self, ApiState, Inbound, InboundSettings};
 use gradual_rollout::cluster::by_hand::ByHand;
 use gradual_rollout::cluster::connect::Clients;
 use gradual_rollout::engine::DoctorSettings;
 use gradual_rollout::rollout::command::Verb;
-use gradual_rollout::sandbox::apiserver::accept_routes;
+use gradual_rollout::sandbox::apiserver::{accept_routes, write_kubeconfig};
 use gradual_rollout::telemetry::Metrics;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -79,6 +81,97 @@ fn needed(request: &Request) -> Option<String> {
     };
     let resource = sub.map_or_else(|| plural.to_owned(), |sub| format!("{plural}/{sub}"));
     Some(right(verb, &resource, group))
+}
+
+/// Where a request goes: namespace and name.
+fn place(request: &Request) -> (Option<String>, Option<String>) {
+    let mut steps = request
+        .uri()
+        .path()
+        .split('/')
+        .skip_while(|step| *step != "namespaces");
+    let (namespace, _plural, name) = (steps.nth(1), steps.next(), steps.next());
+    (namespace.map(str::to_owned), name.map(str::to_owned))
+}
+
+/// Whether a Role lets a request through.
+fn grants(role: &Value, request: &Request) -> bool {
+    let Some(needed) = needed(request) else {
+        return true;
+    };
+    let (namespace, name) = place(request);
+    let has = |list: &Value, what: &str| {
+        list.as_array()
+            .is_some_and(|all| all.iter().any(|one| one == what))
+    };
+    let covers = |rule: &Value| {
+        let (verb, resource) = needed.split_once(' ').unwrap();
+        let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
+        let named = rule
+            .get("resourceNames")
+            .is_none_or(|names| name.as_deref().is_some_and(|name| has(names, name)));
+        named
+            && has(&rule["verbs"], verb)
+            && has(&rule["resources"], resource)
+            && has(&rule["apiGroups"], group)
+    };
+    role["metadata"]["namespace"].as_str() == namespace.as_deref()
+        && role["rules"].as_array().unwrap().iter().any(covers)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_freezers_role_the_program_freezes_and_lifts_and_nothing_else() {
+    let cluster = Cluster::start().await;
+    let roles = include_str!("../../deploy/roles.yaml").split("\n---\n");
+    let mut roles = roles.map(|text| serde_saphyr::from_str::<Value>(text).unwrap());
+    let role = roles
+        .find(|role| role["metadata"]["name"] == "gradual-rollout-freezer")
+        .unwrap();
+    let switch = serde_saphyr::from_str(include_str!("../../deploy/freeze.yaml")).unwrap();
+    cluster.store.put(switch).unwrap();
+    let held = from_fn(move |request: Request, next: Next| {
+        let granted = grants(&role, &request);
+        async move {
+            if granted {
+                return next.run(request).await;
+            }
+            let status = json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "Forbidden",
+                "code": 403, "message": format!("{} is forbidden", request.uri())});
+            (http::StatusCode::FORBIDDEN, axum::Json(status)).into_response()
+        }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    write_kubeconfig(&cluster.kubeconfig(), listener.local_addr().unwrap()).unwrap();
+    let guarded = cluster.store.router().layer(held);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { axum::serve(listener, guarded).await.unwrap() });
+    let reason = || {
+        let map = cluster
+            .store
+            .get("configmaps", NS, "gradual-rollout-freeze")
+            .unwrap();
+        map["data"]["reason"].as_str().map(str::to_owned)
+    };
+    let (code, _, err) = cluster.run(&["freeze", "--reason", "quarter end"]).await;
+    assert_eq!((code, reason().as_deref()), (0, Some("quarter end")), "{err}");
+    let (code, _, err) = cluster.run(&["unfreeze"]).await;
+    assert_eq!((code, reason()), (0, None), "{err}");
+    let before = cluster.store.version();
+    for words in [
+        &["rollback", "shop"] as &[&str],
+        &["set", "5", "shop", "--force"],
+        &["pause", "shop", "--timeout", "1s"],
+        &["rollback", "shop", "--rollout", "shop"],
+    ] {
+        let words = [words, &["--no-confirm"]].concat();
+        let (code, out, err) = cluster.run(&words).await;
+        assert_ne!(code, 0, "{words:?}: {out} {err}");
+    }
+    let (code, ..) = cluster
+        .run(&["emergency-rollback", "--reason", "x", "--force"])
+        .await;
+    assert_ne!(code, 0);
+    assert_eq!(cluster.store.version(), before, "nothing was written");
 }
 
 fn recorded(world: &World, asked: &Arc<Mutex<Rights>>) -> Clients {

@@ -161,4 +161,5 @@ stories! {
     6 whenever_the_daemon_dies_a_deleted_resource_restores
     7 whenever_the_daemon_dies_a_canary_ingress_is_made_at_zero_and_deleted
     8 whenever_the_daemon_dies_what_left_the_spec_stays_and_goes_back_when_it_fails
+    9 whenever_the_daemon_dies_pods_start_when_their_config_map_says_what_for
 }

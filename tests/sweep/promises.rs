@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use gradual_rollout::clock::Clock;
 use gradual_rollout::rollout::duration::Span;
 use gradual_rollout::rollout::reason::{Reason, State};
-use gradual_rollout::rollout::status::GradualRolloutStatus;
+use gradual_rollout::rollout::status::{ComponentStatus, GradualRolloutStatus};
 use gradual_rollout::sandbox::apiserver::Store;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -84,6 +84,8 @@ pub(crate) struct Promises {
     steps: Vec<u64>,
     /// Of each component its resource, and its routed objects from the edge.
     routes: BTreeMap<String, (String, Vec<String>)>,
+    /// Deployments that are restarted, and the `ConfigMap`s that their pods read then.
+    switches: BTreeMap<String, String>,
     pub(crate) facts: Mutex<Facts>,
     memory: Mutex<Memory>,
 }
@@ -95,6 +97,8 @@ struct Memory {
     raised: BTreeMap<String, Timestamp>,
     /// Every weight that a component's edge has had.
     had: BTreeMap<String, BTreeSet<u64>>,
+    /// When each canary Ingress came to 0.
+    emptied: BTreeMap<String, Timestamp>,
     writes: usize,
 }
 
@@ -107,7 +111,7 @@ impl Promises {
             (percent.parse::<f64>().unwrap() * 10.0) as u64
         };
         let steps = rollouts[0]["spec"]["steps"].as_array().unwrap();
-        let mut routes = BTreeMap::new();
+        let (mut routes, mut switches) = (BTreeMap::new(), BTreeMap::new());
         let all = rollouts.iter().flat_map(|rollout| {
             let components = rollout["spec"]["components"].as_array().unwrap();
             components.iter().map(move |component| (rollout, component))
@@ -122,6 +126,10 @@ impl Promises {
                     .map(str::to_owned)
             });
             routes.insert(name, (home, objects.collect()));
+            switches.extend(routers.iter().filter_map(|r| {
+                let told = |what: &str| r["controllerSwitch"][what].as_str().map(str::to_owned);
+                Some((told("deployment")?, told("configMap")?))
+            }));
         }
         let hold: Span = serde_json::from_value(steps[0]["hold"].clone()).unwrap();
         Self {
@@ -130,6 +138,7 @@ impl Promises {
             hold: hold.0,
             steps: steps.iter().map(|s| permille(&s["weight"])).collect(),
             routes,
+            switches,
             facts: Mutex::default(),
             memory: Mutex::default(),
         }
@@ -181,6 +190,7 @@ impl Promises {
                 let after = store.get(INGRESSES, &self.namespace, name);
                 self.split(store, before.as_deref(), after.as_deref());
             }
+            ("PATCH", "deployments", "") => self.restarted(store, name),
             ("PATCH", "gradualrollouts", "status") => self.told(store, name),
             ("PATCH", "gradualrollouts", "") => self.tidied(store, name, &seen.body),
             _ => {}
@@ -198,12 +208,35 @@ impl Promises {
             "endpointslices",
             "scale",
         ];
-        let writes = seen.method != "GET";
+        let told = parts(&seen.path)
+            .is_some_and(|(_, name, sub)| sub.is_empty() && self.switches.contains_key(name));
+        let writes = seen.method != "GET" && !(told && seen.method == "PATCH");
         if writes && seen.path.split('/').any(|step| WORKLOADS.contains(&step)) {
             self.complain(
                 "rule 12",
                 format!("{} {}: nobody asked for that", seen.method, seen.path),
             );
+        }
+    }
+
+    /// Pods are started that read their `ConfigMap` then: it says already what they are started for.
+    fn restarted(&self, store: &Store, name: &str) {
+        let Some(map) = self.switches.get(name) else {
+            return;
+        };
+        self.memory.lock().unwrap().writes += 1;
+        let said =
+            store.get("configmaps", &self.namespace, map).unwrap_or_default()["data"]["istio_percentage"]
+                .clone();
+        let deployment = store
+            .get("deployments.apps", &self.namespace, name)
+            .unwrap_or_default();
+        let annotations = &deployment["spec"]["template"]["metadata"]["annotations"];
+        let started = annotations["rollout.sealos.io/restarted-for"].as_str();
+        let said = said.as_str().map(|percent| format!("{percent}%"));
+        if started.is_some() && started != said.as_deref() {
+            let what = format!("{name} is started for {started:?} while {map} says {said:?}");
+            self.complain("order", what);
         }
     }
 
@@ -373,11 +406,56 @@ impl Promises {
                 .unwrap_or_default();
             let id = stamp.split(' ').next().unwrap_or_default();
             self.raised(store, component, name, (old, new), id);
+            self.known(store, component, &object);
         } else if new < old {
             self.lowered(component, name, (old, new));
         }
+        if after.is_none() {
+            self.recorded(store, component, &object);
+        }
         let mut memory = self.memory.lock().unwrap();
+        if new == 0 {
+            memory.emptied.entry(name.to_owned()).or_insert(self.clock.now());
+        } else {
+            memory.emptied.remove(name);
+        }
         memory.had.entry(component.to_owned()).or_default().insert(new);
+    }
+
+    fn place(&self, store: &Store, component: &str) -> ComponentStatus {
+        let rollout = self.routes.get(component).map_or("", |(rollout, _)| rollout);
+        let (_, status) = self.status(store, rollout);
+        status.component(component).cloned().unwrap_or_default()
+    }
+
+    /// What is raised was there when that was declared: so whoever rolls back meanwhile finds it and leaves its mark.
+    fn known(&self, store: &Store, component: &str, object: &Value) {
+        let intent = self.place(store, component).intent;
+        let uid = object["metadata"]["uid"].as_str();
+        let fenced = intent.is_some_and(|i| i.objects.iter().any(|fence| Some(fence.uid.as_str()) == uid));
+        if !fenced {
+            let name = &object["metadata"]["name"];
+            self.complain("order", format!("{name} was made after its raise was declared"));
+        }
+    }
+
+    /// What is deleted carries no mark any more: the status says why it goes, unless it could not be written for a second.
+    fn recorded(&self, store: &Store, component: &str, object: &Value) {
+        let (metadata, now) = (&object["metadata"], self.clock.now());
+        let name = metadata["name"].as_str().unwrap_or_default();
+        let emptied = self.memory.lock().unwrap().emptied.get(name).copied();
+        if emptied.is_some_and(|at| now.duration_since(at).unsigned_abs() >= Duration::from_secs(1)) {
+            return;
+        }
+        let stamp = metadata["annotations"][format!("{STAMP}{component}")].as_str();
+        let id = stamp.and_then(|stamp| stamp.split(' ').next());
+        let order = self.place(store, component).lowering;
+        if order.as_ref().map(|order| order.id.as_str()) != id {
+            self.complain(
+                "order",
+                format!("{name} is deleted before the status says why ({id:?})"),
+            );
+        }
     }
 
     /// A status was written: nothing stands in it that was not so before.

@@ -432,7 +432,66 @@ pub(crate) const TALES: &[Tale] = &[
         },
         deadline: 2400,
     },
+    Tale {
+        name: "a controller is told by its ConfigMap and restarted, and goes back when the canary fails",
+        rollout: || {
+            let mut shop = component("shop");
+            let switch =
+                json!({"deployment": "shop-controller", "configMap": "shop-config", "restart": true});
+            let routers = shop["routers"].as_array_mut().unwrap();
+            routers.push(json!({"controllerSwitch": switch}));
+            plan(&[shop])
+        },
+        furnish: |w| {
+            routes(w, &["shop"]);
+            for object in controller() {
+                w.store.put(object).unwrap();
+            }
+        },
+        acts: &[(
+            "the canary fails at 25%",
+            |w| at(w, "shop", 25),
+            |w, facts| {
+                w.traffic.fail("shop");
+                facts.failing.insert("shop".into(), w.clock.now());
+            },
+        )],
+        ends: |w| {
+            is(w, "shop", State::RolledBack)?;
+            stands(w, "shop", 0)?;
+            told(w, "0")
+        },
+        deadline: 2400,
+    },
 ];
+
+/// A controller's `ConfigMap`, and the Deployment of which it is restarted.
+fn controller() -> [Value; 2] {
+    let metadata = |name: &str| json!({"name": name, "namespace": NS});
+    let pods = json!({"metadata": {"labels": {"app": "shop"}},
+        "spec": {"containers": [{"name": "controller", "image": "shop:1"}]}});
+    [
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("shop-config"),
+            "data": {"networking_mode": "ingress", "istio_percentage": "0"}}),
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata("shop-controller"),
+            "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "shop"}}, "template": pods}}),
+    ]
+}
+
+/// What the map says, and what the pods were started for, in percent.
+fn told(world: &World, percent: &str) -> Result<(), String> {
+    let get = |resource, name| world.store.get(resource, NS, name).unwrap_or_default();
+    let map = get("configmaps", "shop-config")["data"]["istio_percentage"].clone();
+    let template = get("deployments.apps", "shop-controller")["spec"]["template"].clone();
+    let pods = template["metadata"]["annotations"]["rollout.sealos.io/restarted-for"].clone();
+    if map == percent && pods == format!("{percent}%") {
+        Ok(())
+    } else {
+        Err(format!(
+            "the map says {map}, and the pods were started for {pods}"
+        ))
+    }
+}
 
 fn split(world: &World) -> u64 {
     let canaries = world.store.list(INGRESSES);

@@ -70,17 +70,24 @@ impl Others {
             .await
     }
 
-    /// Who still works one of so many shards.
+    /// Who still works one of so many shards. Every Lease is looked at each time: how long each was silent is counted from
+    /// the first look, and one after the other they would be waited for one after the other.
     pub(super) async fn holder(&mut self, shards: u32) -> Result<Option<String>, ClusterError> {
-        for name in super::names(&self.settings.name, shards) {
-            let lease = Wire::new(&self.settings, &self.clock, &name).read().await?;
+        let mut holder = None;
+        let names = super::names(&self.settings.name, shards);
+        let wires: Vec<Wire> = names
+            .iter()
+            .map(|name| Wire::new(&self.settings, &self.clock, name))
+            .collect();
+        let leases = futures::future::try_join_all(wires.iter().map(Wire::read)).await?;
+        for (name, lease) in names.into_iter().zip(leases) {
             let sight = self.sights.entry(name).or_insert_with(Sight::new);
             sight.see(lease.as_ref());
-            if let Act::Wait(_) = sight.step("") {
-                return Ok(sight.holder().map(str::to_owned));
+            if let (None, Act::Wait(_)) = (&holder, sight.step("")) {
+                holder = sight.holder().map(str::to_owned);
             }
         }
-        Ok(None)
+        Ok(holder)
     }
 }
 
@@ -106,11 +113,16 @@ impl Anchor {
         let theirs = said(lease.as_ref());
         if theirs == self.shards {
             // A daemon that was told that there is only one shard holds this Lease itself.
-            return self.is_clear(1).await;
+            let clear = self.is_clear(1).await?;
+            self.told &= !clear;
+            return Ok(clear);
         }
-        if !self.is_clear(theirs).await? || !self.is_clear(1).await? {
+        // Both are looked at, for the same reason.
+        let (theirs_gone, alone_gone) = (self.is_clear(theirs).await?, self.is_clear(1).await?);
+        if !theirs_gone || !alone_gone {
             return Ok(false);
         }
+        self.told = false;
         match self.wire.split(lease, self.shards).await {
             Ok(_) => {}
             Err(ClusterError::Conflict { .. }) => return Ok(false),
@@ -122,7 +134,6 @@ impl Anchor {
 
     async fn is_clear(&mut self, shards: u32) -> Result<bool, ClusterError> {
         let Some(holder) = self.others.holder(shards).await? else {
-            self.told = false;
             return Ok(true);
         };
         if !std::mem::replace(&mut self.told, true) {

@@ -85,6 +85,10 @@ impl Keeper {
                 tokio::select! {
                     () = stop.cancelled() => return,
                     changed = agreed.changed() => if changed.is_err() { return },
+                    // For how long its holder is silent is counted meanwhile.
+                    Some(event) = news.next() => {
+                        self.hear(event, next);
+                    }
                 }
                 next = Instant::now();
                 continue;

@@ -278,6 +278,28 @@ async fn a_daemon_that_was_told_another_number_of_shards_leads_only_when_the_oth
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_everybody_was_killed_another_number_of_shards_is_waited_for_no_longer_than_one_lease() {
+    for (theirs, ours) in [(2, 3), (3, 2), (1, 3), (4, 1)] {
+        let names = |shards: u32| gradual_rollout::cluster::lease::names("gradual-rollout", shards);
+        let all = |w: &World, shards: u32, who: &str| names(shards).iter().all(|name| holder(w, name) == who);
+        let mut world = world();
+        world.shards = theirs;
+        let first = Daemon::start(&world, "first");
+        soon(&world, "the first leads", FAIL_OVER, |w| all(w, theirs, "first")).await;
+        first.kill().await;
+        world.shards = ours;
+        let _second = Daemon::start(&world, "second");
+        let took = soon(&world, "the second leads", FAIL_OVER * 5, |w| {
+            all(w, ours, "second")
+        })
+        .await;
+        // The Lease's 12 s, and a look at the number of shards every 3 s.
+        assert!(took <= Duration::from_secs(16), "{theirs} to {ours}: {took:?}");
+        eprintln!("killed at {theirs} shards, started with {ours}: all held after {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn whether_a_daemon_is_alive_is_asked_of_every_shards_lease() {
     let world = world();
     let hand = ByHand::new(Clients::from_service(world.store.router()).fast);

@@ -13,6 +13,7 @@ use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -96,6 +97,67 @@ async fn a_lowering_that_hangs_does_not_keep_a_stopping_leader_from_giving_the_l
     soon(&world, "the second leads", HAND_OVER, |w| leader(w) == "second").await;
     world.say("rollback", json!({"components": ["shop"], "who": "ada"}));
     soon(&world, "shop is back", HAND_OVER, |w| w.weight("shop") == 0).await;
+}
+
+/// The Lease is given back half a second after the order to stop at the latest, whatever hangs. So which comes first, it
+/// or the last status, decides nothing: that carries the version that it was decided on.
+#[tokio::test(start_paused = true)]
+async fn a_last_status_that_arrives_after_the_lease_was_given_back_is_refused_and_nothing_is_lost() {
+    let world = World::new();
+    world.store.put(virtual_service("shop")).unwrap();
+    world.store.put(rollout("demo", &["shop"])).unwrap();
+    let (late, arrives) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
+    let answers = Arc::new(Mutex::new(Vec::new()));
+    let under_way = Arc::new(Mutex::new(JoinSet::new()));
+    let (slow, opened, answered, tasks) = (late.clone(), arrives.clone(), answers.clone(), under_way.clone());
+    // What is slow has left: it arrives although whoever sent it has given up meanwhile.
+    let hold = from_fn(move |request: Request, next: Next| {
+        let held = request.uri().path().ends_with("/status") && slow.load(Ordering::Relaxed);
+        let (opened, answered, tasks) = (opened.clone(), answered.clone(), tasks.clone());
+        async move {
+            if !held {
+                return next.run(request).await;
+            }
+            tasks.lock().unwrap().spawn(async move {
+                opened.notified().await;
+                let (parts, body) = request.into_parts();
+                let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+                let answer = next.run(Request::from_parts(parts, body.into())).await;
+                answered.lock().unwrap().push(answer.status().as_u16());
+            });
+            std::future::pending().await
+        }
+    });
+    let first = Daemon::over(
+        &world,
+        "first",
+        Clients::from_service(world.store.router().layer(hold)),
+    );
+    soon(&world, "the first leads", FAIL_OVER, |w| leader(w) == "first").await;
+    let _second = Daemon::start(&world, "second");
+    world.until("25%", |w| w.weight("shop") == 25).await;
+    world.pass(30).await;
+    late.store(true, Ordering::Relaxed);
+    world.say("pause", json!({"components": ["shop"], "who": "ada"}));
+    soon(&world, "its status is under way", HAND_OVER, |_| {
+        !under_way.lock().unwrap().is_empty()
+    })
+    .await;
+    first.tell_to_stop();
+    soon(&world, "the second leads", HAND_OVER, |w| leader(w) == "second").await;
+    let paused = |w: &World| w.component("shop").paused_by.is_some() && w.status().commands.len() == 1;
+    soon(&world, "the second has obeyed", HAND_OVER, paused).await;
+    let before = world.object()["status"].clone();
+    arrives.notify_waiters();
+    soon(&world, "the late one is answered", HAND_OVER, |_| {
+        !answers.lock().unwrap().is_empty()
+    })
+    .await;
+    assert!(
+        answers.lock().unwrap().iter().all(|code| *code == 409),
+        "{answers:?}"
+    );
+    assert_eq!(world.object()["status"], before);
 }
 
 type Log = Arc<Mutex<Vec<String>>>;
