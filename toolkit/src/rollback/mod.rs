@@ -25,7 +25,7 @@ use crate::convert::args::key;
 use crate::finding::{Finding, Severity, plain};
 use crate::finish;
 use crate::marks;
-use crate::pace::{Pace, paced};
+use crate::pace::Pace;
 use crate::place::Place;
 use crate::put;
 use crate::restore;
@@ -179,13 +179,13 @@ async fn undo(
     }
     let steps = &ready.back.steps;
     if !steps.is_empty() {
-        if bring_back(pace, cluster, steps, lines, findings, place).await {
+        if bring_back(pace, cluster, steps, lines, findings, place).await? {
             // Their hosts are still served by the gateway, and stay so.
             findings.push(halted("not every Ingress that was cleaned up came back"));
             return Ok(());
         }
         let back: Vec<String> = steps.iter().map(restore::plan::Step::object).collect();
-        findings.extend(shadow::younger(cluster, steps, &back).await?);
+        findings.extend(shadow::younger(cluster, steps, &back, &ready.back.ages).await?);
         writeln!(
             place.err,
             "giving nginx {} s to serve what came back",
@@ -321,15 +321,9 @@ async fn bring_back(
     lines: &mut Vec<Line>,
     findings: &mut Vec<Finding>,
     place: &Place<'_>,
-) -> bool {
-    use futures::StreamExt as _;
-    let client = &place.client;
-    let work = steps
-        .iter()
-        .map(|step| async move { (step, restore::write::write(cluster, client, step, false).await) });
+) -> Result<bool, Trouble> {
     let mut failed = false;
-    let mut stream = std::pin::pin!(paced(work, pace));
-    while let Some((step, done)) = stream.next().await {
+    restore::order::write_all(cluster, &place.client, steps, pace, false, &mut |step, done| {
         failed |= !done.done;
         lines.push(Line {
             result: if done.done {
@@ -337,9 +331,12 @@ async fn bring_back(
             } else {
                 Became::Failed
             },
+            message: done.why.unwrap_or_default(),
             ..written(step.object(), "come back")
         });
         findings.extend(done.findings);
-    }
-    failed
+        Ok(())
+    })
+    .await?;
+    Ok(failed)
 }

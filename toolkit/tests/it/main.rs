@@ -11,6 +11,7 @@
 mod accepted;
 mod adversity;
 mod after_cleanup;
+mod ages;
 mod any_cluster;
 mod apply;
 mod as_it_would_be;
@@ -43,6 +44,7 @@ mod rollback;
 mod schemas;
 mod sealed;
 mod sequences;
+mod shares;
 mod side_by_side;
 mod standing;
 mod support;
