@@ -175,7 +175,10 @@ async fn undo(
         return Ok(());
     }
     if matches!(ready.wanted, Wanted::All) {
-        lines.extend(finish::undo(cluster, args.wait, place).await?);
+        let undone = finish::undo(cluster, args.wait, place).await?;
+        lines.extend(undone.lines);
+        // Their old pods make no Ingresses, which takes nothing from those that come back.
+        findings.extend(undone.late.as_ref().map(controllers_late));
     }
     let steps = &ready.back.steps;
     if !steps.is_empty() {
@@ -300,6 +303,20 @@ fn halted(why: &str) -> Finding {
         object: "rollback".to_owned(),
         message: format!("{why}, so nothing was closed at the gateway"),
         remedy: "mend what is said of them, and ask again".to_owned(),
+    }
+}
+
+fn controllers_late(late: &Trouble) -> Finding {
+    Finding {
+        code: "ROLLBACK-CONTROLLERS-LATE",
+        severity: Severity::Blocker,
+        object: "controllers".to_owned(),
+        message: format!(
+            "{late}. Until then they make new objects for Istio alone; Ingresses come back all the same"
+        ),
+        remedy:
+            "mend why their pods do not start, and ask again: the same rollback, or migrate finish --undo"
+                .to_owned(),
     }
 }
 
