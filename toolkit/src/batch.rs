@@ -14,6 +14,8 @@ pub struct Done {
     pub done: Vec<String>,
     /// Of those the ones that were as they should be.
     pub same: Vec<String>,
+    /// Of those the ones that were not there.
+    pub made: Vec<String>,
     /// What stopped it.
     pub trouble: Option<Trouble>,
     /// Those that were not tried any more, the one that failed first.
@@ -55,14 +57,16 @@ pub async fn apply(client: &Client, objects: &[(Kind, Value)], dry_run: bool) ->
         if all.trouble.is_none() {
             let within = Some(see::namespace(object)).filter(|namespace| !namespace.is_empty());
             // Who may not look is told that it was written.
-            let before = see::get(client, *kind, within, see::name(object))
-                .await
-                .ok()
-                .flatten();
+            let before = see::get(client, *kind, within, see::name(object)).await;
+            let absent = matches!(before, Ok(None));
+            let before = before.ok().flatten();
             match put::apply(client, *kind, object, dry_run).await {
                 Ok(written) => {
                     if before.is_some_and(|before| asked(&before) == asked(&written)) {
                         all.same.push(see::object(object));
+                    }
+                    if absent {
+                        all.made.push(see::object(object));
                     }
                     all.done.push(see::object(object));
                     continue;

@@ -2,7 +2,7 @@
 
 use crate::answering::canary;
 use crate::apply::select::shown;
-use crate::cluster::{self, Cluster, meta};
+use crate::cluster::{self, Cluster, annotation, meta};
 use crate::finding::{Finding, Severity};
 use crate::restore::plan::{Doing, Step};
 use crate::see::{items, text};
@@ -24,13 +24,30 @@ pub async fn read(cluster: &Cluster) -> Result<BTreeMap<Key, Value>, Trouble> {
 }
 
 /// Class, host, path, and whether that is exact.
-type Location = (Option<String>, String, String, bool);
+pub type Location = (Option<String>, String, String, bool);
 
-fn locations(ingress: &Value) -> BTreeSet<Location> {
+/// Class and host.
+type Server = (Option<String>, String);
+
+fn class(ingress: &Value) -> Option<String> {
+    let said = text(ingress, "/spec/ingressClassName");
+    said.or_else(|| annotation(ingress, "kubernetes.io/ingress.class"))
+        .map(ToOwned::to_owned)
+}
+
+fn host(rule: &Value) -> String {
+    text(rule, "/host").unwrap_or_default().to_ascii_lowercase()
+}
+
+/// The paths that an Ingress has; a canary has none of its own.
+pub fn locations(ingress: &Value) -> BTreeSet<Location> {
     let mut all = BTreeSet::new();
-    let class = text(ingress, "/spec/ingressClassName").map(ToOwned::to_owned);
+    if canary(ingress) {
+        return all;
+    }
+    let class = class(ingress);
     for rule in items(ingress, "/spec/rules") {
-        let host = text(rule, "/host").unwrap_or_default().to_ascii_lowercase();
+        let host = host(rule);
         for path in items(rule, "/http/paths") {
             let exact = text(path, "/pathType") == Some("Exact");
             let path = text(path, "/path").unwrap_or("/").to_owned();
@@ -38,6 +55,73 @@ fn locations(ingress: &Value) -> BTreeSet<Location> {
         }
     }
     all
+}
+
+/// The Secret, as `namespace/name`, whose certificate an Ingress shows for each of its hosts.
+pub fn certificates(ingress: &Value) -> BTreeMap<Server, String> {
+    let mut all = BTreeMap::new();
+    if canary(ingress) {
+        return all;
+    }
+    let class = class(ingress);
+    for rule in items(ingress, "/spec/rules") {
+        let host = host(rule);
+        let names = |tls: &&Value| {
+            let mut hosts = items(tls, "/hosts").filter_map(Value::as_str);
+            hosts.any(|name| name.eq_ignore_ascii_case(&host))
+        };
+        let nameless = |tls: &&Value| items(tls, "/hosts").next().is_none();
+        let tls = || items(ingress, "/spec/tls").filter(|tls| text(tls, "/secretName").is_some());
+        if let Some(secret) = tls().find(names).or_else(|| tls().find(nameless)) {
+            let secret = text(secret, "/secretName").unwrap_or_default();
+            let secret = format!("{}/{secret}", meta(ingress, "namespace"));
+            all.insert((class.clone(), host), secret);
+        }
+    }
+    all
+}
+
+/// What became of one of two Ingresses between which nginx decides by age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    /// The other's path is served now.
+    Path,
+    /// The other's certificate is shown now.
+    Certificate,
+    /// The other is served, and nobody knows whether it was.
+    Unknown,
+    /// It is served now, and the other was.
+    Ahead,
+}
+
+impl Turn {
+    fn said(self, others: &str) -> String {
+        match self {
+            Self::Path => format!(
+                "it came back younger than {others}, of the same host and path: nginx serves that, with that one's guards"
+            ),
+            Self::Certificate => format!(
+                "it came back younger than {others}, of the same host with another certificate: nginx shows that one's"
+            ),
+            Self::Unknown => format!(
+                "it came back younger than {others}, of the same host and path or with another certificate: nginx serves that, with that one's guards; whether it did before the backup does not say"
+            ),
+            Self::Ahead => format!(
+                "nginx serves it before {others}, of the same host and path or with another certificate, which was served before it once: that was created anew since"
+            ),
+        }
+    }
+}
+
+/// What nginx decides by the age of two Ingresses.
+fn contest(one: &Value, other: &Value) -> Option<Turn> {
+    if !locations(one).is_disjoint(&locations(other)) {
+        return Some(Turn::Path);
+    }
+    let others = certificates(other);
+    let mut own = certificates(one).into_iter();
+    own.any(|(server, secret)| others.get(&server).is_some_and(|other| *other != secret))
+        .then_some(Turn::Certificate)
 }
 
 /// Ingresses by what they serve.
@@ -50,7 +134,7 @@ impl<'a> Beside<'a> {
     /// Of some Ingresses.
     pub fn new(ingresses: &'a BTreeMap<Key, Value>) -> Self {
         let mut all: BTreeMap<Location, Vec<(&Key, &Value)>> = BTreeMap::new();
-        for (key, ingress) in ingresses.iter().filter(|(_, ingress)| !canary(ingress)) {
+        for (key, ingress) in ingresses {
             for location in locations(ingress) {
                 all.entry(location).or_default().push((key, ingress));
             }
@@ -60,9 +144,6 @@ impl<'a> Beside<'a> {
 
     /// Others of a class, host and path of an Ingress.
     fn others(&self, key: &Key, ingress: &Value) -> BTreeMap<&'a Key, &'a Value> {
-        if canary(ingress) {
-            return BTreeMap::new();
-        }
         let found = locations(ingress);
         let found = found
             .iter()
@@ -86,36 +167,97 @@ fn named(key: &Key) -> String {
     format!("{}/{}", key.0, key.1)
 }
 
-/// That Ingresses which came back are younger than others of their host and path now.
-pub async fn younger(cluster: &Cluster, steps: &[Step], written: &[String]) -> Result<Vec<Finding>, Trouble> {
-    let back: Vec<&Step> = steps
+/// Whether the first of two is served before the second: the older, and of two of an age the one that is later by name.
+fn before(one: (&str, &Key), other: (&str, &Key)) -> bool {
+    (one.0, other.1) < (other.0, one.1)
+}
+
+/// Ingresses of a host, as it is and by their class.
+fn by_server(all: &BTreeMap<Key, Value>) -> BTreeMap<Server, BTreeSet<&Key>> {
+    let mut found: BTreeMap<Server, BTreeSet<&Key>> = BTreeMap::new();
+    for (key, ingress) in all.iter().filter(|(_, ingress)| !canary(ingress)) {
+        for rule in items(ingress, "/spec/rules") {
+            found.entry((class(ingress), host(rule))).or_default().insert(key);
+        }
+    }
+    found
+}
+
+/// That Ingresses which came back are younger than others of their host now, and were not before, or the other way round:
+/// nginx serves others than it did. `ages` tells since when they were there; of one that is not in it and is there, it is that
+/// long.
+pub async fn younger(
+    cluster: &Cluster,
+    steps: &[Step],
+    written: &[String],
+    ages: &BTreeMap<Key, String>,
+) -> Result<Vec<Finding>, Trouble> {
+    let back: BTreeMap<Key, &Step> = steps
         .iter()
         .filter(|step| step.kind == cluster::INGRESS && matches!(step.doing, Doing::Create))
         .filter(|step| written.contains(&step.object()))
+        .map(|step| ((step.namespace.clone(), step.name.clone()), step))
         .collect();
     if back.is_empty() {
         return Ok(Vec::new());
     }
-    let all = read(cluster).await?;
-    let beside = Beside::new(&all);
-    let told = back.iter().filter_map(|step| {
-        let key = (step.namespace.clone(), step.name.clone());
-        let came: Vec<String> = beside
-            .others(&key, &step.kept)
-            .into_iter()
-            .filter(|(other, _)| !back.iter().any(|step| step.namespace == other.0 && step.name == other.1))
-            .map(|(other, _)| named(other))
+    Ok(changed(&back, &read(cluster).await?, ages))
+}
+
+fn changed(
+    back: &BTreeMap<Key, &Step>,
+    all: &BTreeMap<Key, Value>,
+    ages: &BTreeMap<Key, String>,
+) -> Vec<Finding> {
+    let servers = by_server(all);
+    let now = |key: &Key| all.get(key).map_or("", |there| meta(there, "creationTimestamp"));
+    let then = |key: &Key| match (back.get(key), ages.get(key)) {
+        (Some(step), _) => step.since.as_deref(),
+        (None, Some(age)) => Some(age.as_str()),
+        (None, None) => Some(now(key)),
+    };
+    let mut told: BTreeMap<(&Key, Turn), Vec<String>> = BTreeMap::new();
+    for (key, step) in back {
+        let hosts = items(&step.kept, "/spec/rules").map(|rule| (class(&step.kept), host(rule)));
+        let others: BTreeSet<&Key> = hosts
+            .filter_map(|host| servers.get(&host))
+            .flatten()
+            .copied()
             .collect();
-        (!came.is_empty()).then(|| Finding {
-            code: "RESTORE-YOUNGER",
-            severity: Severity::Warning,
-            object: step.object(),
-            message: format!(
-                "it came back younger than {}, of the same host and path: nginx serves that, with that one's guards",
-                shown(&came)
-            ),
-            remedy: "look at the guards of both; to have this one served, delete the other and write it again".to_owned(),
-        })
-    });
-    Ok(told.collect())
+        for other in others.into_iter().filter(|other| *other != key) {
+            let Some(contest) = all.get(other).and_then(|there| contest(&step.kept, there)) else {
+                continue;
+            };
+            let (is, both) = (
+                before((now(key), key), (now(other), other)),
+                back.contains_key(other),
+            );
+            let was = match (then(key), then(other)) {
+                (Some(one), Some(two)) => Some(before((one, key), (two, other))),
+                _ => None,
+            };
+            // Of two that came back each is looked at; it is told of the one that is behind now.
+            match (was, is) {
+                (Some(was), is) if was == is => {}
+                (None | Some(_), false) => {
+                    let how = if was.is_none() { Turn::Unknown } else { contest };
+                    told.entry((key, how)).or_default().push(named(other));
+                }
+                (Some(_), true) if !both => {
+                    told.entry((key, Turn::Ahead)).or_default().push(named(other));
+                }
+                (None | Some(_), true) => {}
+            }
+        }
+    }
+    let finding = |((key, how), others): ((&Key, Turn), Vec<String>)| {
+        Finding {
+        code: "RESTORE-YOUNGER",
+        severity: Severity::Warning,
+        object: cluster::INGRESS.named(&key.0, &key.1),
+        message: how.said(&shown(&others)),
+        remedy: "look at the guards and certificates of both; to have the right one served, delete the other and write it again".to_owned(),
+    }
+    };
+    told.into_iter().map(finding).collect()
 }

@@ -21,7 +21,7 @@ pub enum Step {
         /// Write nothing
         #[arg(long)]
         dry_run: bool,
-        /// Without effect: nothing is asked
+        /// Nothing is asked, so it has no effect; refused for the cleanup, which is forced by nothing
         #[arg(long)]
         force: bool,
         /// The folder of the backup, for the cleanup
@@ -207,8 +207,14 @@ fn stepped(step: &Step, words: &mut Vec<String>, namespace: &mut Option<String>)
             dir,
             identity,
             ingress_class,
-            ..
+            force,
         } => {
+            if *force && *step == Cutover::Cleanup {
+                return Err(Failure::usage(
+                    "--force: no cleanup is forced. Leave it out, and name what may be accepted: gradual-rollout migrate \
+                     cleanup --all --dir BACKUP --accept CODE",
+                ));
+            }
             let backup = dir.as_deref().map(|dir| (dir, identity.as_slice()));
             cutover(*step, backup, namespace.is_some(), words)?;
             if let Some(class) = ingress_class {
@@ -444,6 +450,7 @@ mod tests {
         for (typed, told) in [
             ("g cutover --step all", "migrate cleanup --all --dir"),
             ("g cutover --step cleanup", "--dir BACKUP"),
+            ("g cutover --step cleanup --dir b --force", "--accept CODE"),
             ("g minio --domain s3.a.com --nodeport 30900", "--release-address"),
             ("g migrate tenant crate --domain a.com", "did you mean create"),
             ("g tenant delte bob", "migrate tenant delete bob"),

@@ -153,6 +153,15 @@ pub fn done(
         )?;
         return Ok(());
     }
+    // Those of which only a finding tells, as nothing of them was ever to be written.
+    let lines_left = ended(lines, Became::LeftOut);
+    let told = findings
+        .iter()
+        .filter(|finding| finding.message.starts_with("left out"));
+    let told: BTreeSet<&str> = told
+        .map(|finding| finding.object.as_str())
+        .filter(|object| !lines_left.contains(object))
+        .collect();
     writeln!(
         place.out,
         "plan {}: {} objects {}written, {} as they should be, {} left out, {} failed, {} not reached",
@@ -160,7 +169,7 @@ pub fn done(
         count(lines, Became::Written),
         DryRun::would(args.dry_run),
         count(lines, Became::Same),
-        count(lines, Became::LeftOut),
+        count(lines, Became::LeftOut) + told.len(),
         count(lines, Became::Failed),
         count(lines, Became::NotReached),
     )?;

@@ -219,7 +219,12 @@ async fn take(
             }
         };
         let wanted = found.iter().filter(|object| sanitise::kept(kind, object));
-        kinds.push((kind.resource(), wanted.map(sanitise::sanitised).collect()));
+        let keep = if *kind == cluster::INGRESS {
+            sanitise::aged
+        } else {
+            sanitise::sanitised
+        };
+        kinds.push((kind.resource(), wanted.map(keep).collect()));
     }
     let count = kinds
         .iter()

@@ -32,6 +32,28 @@ pub fn sanitised(object: &Value) -> Value {
     Value::Object(kept)
 }
 
+/// What is kept of an object, with when it was created: of Ingresses nginx serves the oldest.
+pub fn aged(object: &Value) -> Value {
+    let mut kept = sanitised(object);
+    let since = object
+        .pointer("/metadata/creationTimestamp")
+        .filter(|since| since.is_string());
+    if let (Some(since), Some(meta)) = (since, kept.get_mut("metadata").and_then(Value::as_object_mut)) {
+        meta.insert("creationTimestamp".to_owned(), since.clone());
+    }
+    kept
+}
+
+/// Takes out of what was kept when it was created: nobody can give that back. None where the backup does not say it.
+pub fn take_age(kept: &mut Value) -> Option<String> {
+    let meta = kept.get_mut("metadata").and_then(Value::as_object_mut)?;
+    let since = meta.remove("creationTimestamp")?;
+    since
+        .as_str()
+        .filter(|since| !since.is_empty())
+        .map(ToOwned::to_owned)
+}
+
 /// Whether an object is worth keeping: not one that is being deleted, and not one that the cluster writes anew.
 pub fn kept(kind: &Kind, object: &Value) -> bool {
     let made = kind.kind == "ConfigMap"

@@ -39,6 +39,8 @@ pub struct Known<'a> {
     pub kept: Option<bool>,
     /// Ingresses whose paths nginx gives to it, and would not any more.
     pub shadows: Vec<String>,
+    /// What `validate` blocks of what serves it at the gateway.
+    pub unwell: Vec<&'a Finding>,
 }
 
 /// Codes as typed.
@@ -70,12 +72,26 @@ pub fn reasons(known: &Known<'_>, args: &CleanupArgs, now: Timestamp) -> Vec<Fin
             remedy: remedy.to_owned(),
         });
     };
+    let wrong: Vec<&str> = known.one.wrong.iter().map(|(code, _, _)| *code).collect();
     if known.one.state != State::Migrated {
-        let wrong: Vec<&str> = known.one.wrong.iter().map(|(code, _, _)| *code).collect();
         say(
             "CLEANUP-NOT-WELL",
             format!("the gateway does not serve it as it is: {}", wrong.join(", ")),
             "see migrate validate",
+        );
+    }
+    for blocker in known
+        .unwell
+        .iter()
+        .filter(|blocker| !wrong.contains(&blocker.code))
+    {
+        say(
+            "CLEANUP-NOT-WELL",
+            format!(
+                "what serves it at the gateway is not well: {}: {}: {}",
+                blocker.code, blocker.object, blocker.message
+            ),
+            &blocker.remedy,
         );
     }
     let soak = SignedDuration::from_hours(i64::from(args.soak));
@@ -259,6 +275,7 @@ mod tests {
             leads: &leads,
             kept,
             shadows: Vec::new(),
+            unwell: Vec::new(),
         };
         let args = Typed::try_parse_from(["x", "--dir", "d"]).unwrap().args;
         let found = reasons(&known, &args, at("2026-01-06T02:30:00Z"));

@@ -1,6 +1,6 @@
 //! `migrate cleanup`: Ingresses that nothing needs any more are deleted, and can come back.
 //!
-//! - [`judge`]: every reason why one has to stay;
+//! - [`judge`]: every reason why one has to stay; [`well`]: whether what serves its hosts then is;
 //! - [`kept`]: whether it could come back;
 //! - [`split`]: canaries, which go with what they split;
 //! - [`counter`]: what nginx itself counted; [`names`]: where names lead; [`undone`]: what came back.
@@ -12,6 +12,7 @@ pub mod kept;
 pub mod names;
 mod split;
 pub mod undone;
+pub mod well;
 
 use crate::answering::{canary, typed};
 use crate::apply::keep;
@@ -28,6 +29,7 @@ use crate::place::Place;
 use crate::shadow::Beside;
 use crate::standing::{self, One, Standing};
 use crate::trouble::{End, Trouble};
+use crate::validate;
 use args::CleanupArgs;
 use counter::{Count, Counted};
 use futures::StreamExt as _;
@@ -74,6 +76,7 @@ pub async fn run(args: &CleanupArgs, place: &mut Place<'_>) -> Result<End, Troub
     let all = standing.beside.iter().chain(&standing.ingresses);
     let all: BTreeMap<Key, Value> = all.map(|(key, ingress)| (key.clone(), ingress.clone())).collect();
     let beside = Beside::new(&all);
+    let unwell = validate::findings(&cluster, &standing, place).await?;
     let mut kept = Kept::new(&folder, &manifest);
     let (mut going, mut findings, mut counts) = (Vec::new(), Vec::new(), Vec::new());
     for one in candidates {
@@ -95,6 +98,7 @@ pub async fn run(args: &CleanupArgs, place: &mut Place<'_>) -> Result<End, Troub
             leads: &leads,
             kept: kept.has(ingress, &one.key)?,
             shadows: beside.behind(&one.key, ingress),
+            unwell: well::blockers(&unwell, one, &standing),
         };
         let reasons = judge::reasons(&known, args, now);
         let (taken, left): (Vec<Finding>, Vec<Finding>) = reasons

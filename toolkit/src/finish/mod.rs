@@ -51,8 +51,11 @@ pub async fn run(args: &FinishArgs, place: &mut Place<'_>) -> Result<End, Troubl
     let more = [cluster::CONFIG_MAP, cluster::GRADUAL_ROLLOUT];
     let cluster = Cluster::look(&place.client, &[&standing::kinds()[..], &more].concat()).await?;
     if args.undo {
-        let lines = undo(&cluster, args.wait, place).await?;
+        let Undone { lines, late } = undo(&cluster, args.wait, place).await?;
         tell(args, &lines, &[], place)?;
+        if let Some(late) = late {
+            return Err(late);
+        }
         let whole = lines.iter().all(|line| line.result == Became::Written);
         return Ok(if whole { End::Done } else { End::Partly });
     }
@@ -93,7 +96,8 @@ pub async fn run(args: &FinishArgs, place: &mut Place<'_>) -> Result<End, Troubl
     }
     let switched = lines.iter().all(|line| line.result != Became::Failed);
     if switched && !args.dry_run {
-        rolled_out(&cluster, &told, args.wait, place).await?;
+        let advice = "put the controllers back with migrate finish --undo, or ask again";
+        rolled_out(&cluster, &told, args.wait, advice, place).await?;
         let object = cluster::CONFIG_MAP.named(&home, RECORD);
         let result = record(&cluster, &home, &standing, now)
             .await
@@ -345,8 +349,17 @@ pub async fn undoing(cluster: &Cluster) -> Result<Vec<(&'static str, String)>, T
     Ok(named.collect())
 }
 
+/// What was taken back.
+#[derive(Debug)]
+pub struct Undone {
+    /// Object by object.
+    pub lines: Vec<Line>,
+    /// That new pods of controllers do not run yet, with what was written for them.
+    pub late: Option<Trouble>,
+}
+
 /// Puts back what controllers were told before, wherever it is written down, and takes the record away.
-pub async fn undo(cluster: &Cluster, wait: u64, place: &mut Place<'_>) -> Result<Vec<Line>, Trouble> {
+pub async fn undo(cluster: &Cluster, wait: u64, place: &mut Place<'_>) -> Result<Undone, Trouble> {
     let mut lines = Vec::new();
     let mut told = Vec::new();
     for (kind, object, back) in backs(cluster).await? {
@@ -378,7 +391,17 @@ pub async fn undo(cluster: &Cluster, wait: u64, place: &mut Place<'_>) -> Result
         }));
     }
     if lines.iter().all(|line| line.result == Became::Written) {
-        rolled_out(cluster, &told, wait, place).await?;
+        let advice = "mend why they do not start: what they were told before finish is written already, and remembered until they run; then ask again";
+        match rolled_out(cluster, &told, wait, advice, place).await {
+            Ok(()) => {}
+            Err(late @ Trouble::TimedOut(_)) => {
+                return Ok(Undone {
+                    lines,
+                    late: Some(late),
+                });
+            }
+            Err(trouble) => return Err(trouble),
+        }
         let forget = json!({"metadata": {"annotations": {marks::BEFORE_FINISH: null}}});
         for one in told.iter().filter(|one| one.kind == cluster::DEPLOYMENT) {
             if let Err(why) = send(cluster, &one.kind, &one.object, &forget).await {
@@ -391,7 +414,7 @@ pub async fn undo(cluster: &Cluster, wait: u64, place: &mut Place<'_>) -> Result
             }
         }
     }
-    Ok(lines)
+    Ok(Undone { lines, late: None })
 }
 
 fn tell(

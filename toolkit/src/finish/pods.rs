@@ -16,6 +16,7 @@ pub(super) async fn rolled_out(
     cluster: &Cluster,
     told: &[Told],
     wait: u64,
+    advice: &str,
     place: &mut Place<'_>,
 ) -> Result<(), Trouble> {
     let named: Vec<&Told> = told
@@ -50,7 +51,7 @@ pub(super) async fn rolled_out(
         }
         if waited >= wait {
             return Err(Trouble::TimedOut(format!(
-                "after {} s new pods of {} do not run: look at kubectl rollout status, and put the controllers back with migrate finish --undo, or ask again",
+                "after {} s new pods of {} do not run: look at kubectl rollout status, and {advice}",
                 wait.as_secs(),
                 late.join(", ")
             )));

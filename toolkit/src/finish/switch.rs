@@ -98,9 +98,14 @@ fn keys(object: &Value) -> Switch {
     }
 }
 
-/// A patch that also writes down what was there, unless that was done by a run before; refused if the object changed.
+/// A patch that also writes down what was there; refused if the object changed. What a run before wrote down stays, but for
+/// what somebody set since, which is what stands there now.
 fn remembering(object: &Value, before: &Value, mut patch: Value) -> Value {
-    let said = annotation(object, marks::BEFORE_FINISH).map_or_else(|| before.to_string(), ToOwned::to_owned);
+    let said = match annotation(object, marks::BEFORE_FINISH) {
+        None => before.to_string(),
+        Some(text) => serde_json::from_str(text)
+            .map_or_else(|_| text.to_owned(), |earlier| newer(earlier, before).to_string()),
+    };
     if let Some(patch) = patch.as_object_mut() {
         patch.insert(
             "metadata".to_owned(),
@@ -111,6 +116,29 @@ fn remembering(object: &Value, before: &Value, mut patch: Value) -> Value {
         );
     }
     patch
+}
+
+/// What was there before an earlier run, with what stood there before this one.
+fn newer(mut earlier: Value, before: &Value) -> Value {
+    let Some(all) = earlier.as_object_mut() else {
+        return before.clone();
+    };
+    for (field, now) in before.as_object().into_iter().flatten() {
+        let told = all.entry(field.clone()).or_insert_with(|| now.clone());
+        match (told, now) {
+            (Value::Object(told), Value::Object(now)) => {
+                told.extend(now.iter().map(|(key, value)| (key.clone(), value.clone())));
+            }
+            (Value::Array(told), Value::Array(now)) => {
+                let place =
+                    |one: &Value| (one.get("container").cloned(), one.pointer("/entry/name").cloned());
+                told.retain(|one| !now.iter().any(|other| place(other) == place(one)));
+                told.extend(now.iter().cloned());
+            }
+            (told, now) => *told = now.clone(),
+        }
+    }
+    earlier
 }
 
 /// A patch that puts back what was there before, and leaves written down what that was.
@@ -213,6 +241,38 @@ mod tests {
                 {"name": "NETWORKING_MODE", "value": "dual", "valueFrom": null},
                 {"name": "ISTIO_PERCENTAGE", "value": null, "valueFrom": {"x": 1}}]}])
         );
+    }
+
+    #[test]
+    fn what_people_set_between_two_runs_is_what_comes_back() {
+        let object = |mode: &str, on: &str| {
+            deployment(
+                &json!([{"name": "NETWORKING_MODE", "value": mode}, {"name": "ISTIO_ENABLED", "value": on}]),
+            )
+        };
+        let noted = |mut object: Value, kind: &Kind, of: &Value| {
+            let Switch::Patch(patch) = on(kind, of) else {
+                panic!("nothing to set")
+            };
+            object["metadata"]["annotations"] = patch["metadata"]["annotations"].clone();
+            object
+        };
+        let first = noted(object("ingress", "true"), &DEPLOYMENT, &object("dual", "false"));
+        let second = noted(object("istio", "true"), &DEPLOYMENT, &first);
+        let back_to = back(&second).unwrap().unwrap();
+        assert_eq!(
+            back_to["spec"]["template"]["spec"]["containers"][0]["env"],
+            json!([{"name": "ISTIO_ENABLED", "value": "false", "valueFrom": null},
+                {"name": "NETWORKING_MODE", "value": "ingress", "valueFrom": null}])
+        );
+        let map = |mode: &str, share: &str| {
+            json!({"metadata": {"name": "c", "resourceVersion": "7"},
+            "data": {"networking_mode": mode, "istio_percentage": share}})
+        };
+        let first = noted(map("istio", "30"), &CONFIG_MAP, &map("dual", "50"));
+        let second = noted(map("istio", "100"), &CONFIG_MAP, &first);
+        let data = json!({"networking_mode": "dual", "istio_percentage": "30"});
+        assert_eq!(back(&second).unwrap().unwrap()["data"], data);
     }
 
     #[test]

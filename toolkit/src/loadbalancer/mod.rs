@@ -16,6 +16,7 @@ use crate::place::Place;
 use crate::put;
 use crate::secret;
 use crate::see::{self, entries, items, kinds, text};
+use crate::tenant::rivals as tenants;
 use crate::trouble::{End, Trouble};
 use kube::api::ListParams;
 use plan::{Plan, Protocol, Wishes};
@@ -201,6 +202,11 @@ async fn migrate(args: &MigrateArgs, place: &mut Place<'_>) -> Result<End, Troub
     let found = gateways(&wishes, place).await?;
     let plan = plan::plan(&service, &wishes, &found.iter().collect::<Vec<_>>())?;
     rivals(&plan, &wishes, &service, place).await?;
+    let hosts: Vec<String> = plan.ports.iter().filter_map(|(_, host)| host.clone()).collect();
+    let namespace = see::namespace(&service);
+    let tenant = namespace.strip_prefix("ns-").unwrap_or(namespace);
+    let advice = "take it away there, or give the port another (--domain, --host)";
+    tenants::none(&hosts, namespace, tenant, advice, &place.client).await?;
     lost(&plan, &service, place).await?;
     let mut objects = Vec::new();
     // What the Service is while it is a load balancer is what it comes back as: whom it lets in may change before it gives

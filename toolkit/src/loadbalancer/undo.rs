@@ -203,6 +203,7 @@ fn kept(findings: &[Finding], objects: &[(Kind, Value)]) -> batch::Done {
     let late = findings.iter().any(|finding| finding.code == NO_ADDRESS);
     batch::Done {
         same: Vec::new(),
+        made: Vec::new(),
         done: Vec::new(),
         trouble: Some(if late {
             Trouble::TimedOut(why)

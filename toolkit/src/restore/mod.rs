@@ -1,13 +1,16 @@
 //! `migrate restore`: a backup put back.
 //!
 //! - [`diff`]: the three sides of a field that differs;
-//! - [`plan`]: what has to be done about each object; [`guards`]: what stays as its Ingress does;
-//! - [`mod@write`]: doing it.
+//! - [`plan`]: what has to be done about each object; [`guards`]: what stays as its Ingress does; [`shares`]: of what nothing
+//!   is put back;
+//! - [`mod@write`]: doing it; [`order`]: one after the other, where nginx decides by age.
 
 pub mod args;
 pub mod diff;
 pub mod guards;
+pub mod order;
 pub mod plan;
+pub mod shares;
 pub mod write;
 
 use crate::backup::KINDS;
@@ -17,13 +20,12 @@ use crate::cluster::{self, Cluster};
 use crate::dry::DryRun;
 use crate::finding::{self, Finding, Severity, plain};
 use crate::marks;
-use crate::pace::{Pace, paced};
+use crate::pace::Pace;
 use crate::place::Place;
 use crate::progress::Progress;
 use crate::shadow;
 use crate::trouble::{End, Trouble};
 use args::RestoreArgs;
-use futures::StreamExt as _;
 use gradual_rollout_migration::input::Key;
 use plan::{Doing, Plan, Step};
 use serde_json::{Value, json};
@@ -76,11 +78,11 @@ pub async fn run(args: &RestoreArgs, place: &mut Place<'_>) -> Result<End, Troub
     findings.extend(done.findings);
     findings.extend(came_back(args, &cluster, &plan.steps, &done.written).await?);
     if args.dry_run.is_none() {
-        findings.extend(shadow::younger(&cluster, &plan.steps, &done.written).await?);
+        findings.extend(shadow::younger(&cluster, &plan.steps, &done.written, &plan.ages).await?);
     }
     findings.extend(left.iter().map(changed_since));
-    let whole =
-        findings.iter().all(|f| f.severity != Severity::Blocker) && left.is_empty() && stays.is_empty();
+    let put = |finding: &Finding| finding.severity != Severity::Blocker && finding.code != shares::CODE;
+    let whole = findings.iter().all(put) && left.is_empty() && stays.is_empty();
     plan.steps.append(&mut left);
     plan.steps.extend(stays);
     tell(args, &plan, &done.written, &findings, place)?;
@@ -157,19 +159,15 @@ pub async fn act(
             done.findings.extend(group.iter().map(halted));
             continue;
         }
-        let work = group.iter().map(|step| {
-            let client = &client;
-            async move { (step, write::write(cluster, client, step, dry_run).await) }
-        });
-        let mut stream = std::pin::pin!(paced(work, &pace));
-        while let Some((step, written)) = stream.next().await {
+        order::write_all(cluster, &client, group, &pace, dry_run, &mut |step, written| {
             if written.done {
                 done.written.push(step.object());
             }
             lacking |= !written.done && step.kind == cluster::INGRESS;
             done.findings.extend(written.findings);
-            progress.step()?;
-        }
+            Ok(progress.step()?)
+        })
+        .await?;
     }
     progress.stop()?;
     done.written.sort();

@@ -2,12 +2,15 @@
 
 use super::args::RestoreArgs;
 use super::diff::{self, Difference};
+use super::shares::{self, Shares};
 use crate::backup::KINDS;
 use crate::backup::folder::{Folder, Manifest};
+use crate::backup::sanitise;
 use crate::cluster::{self, Cluster, Kind, meta};
 use crate::finding::{Finding, Severity};
 use crate::marks;
 use crate::trouble::Trouble;
+use gradual_rollout_migration::input::Key;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -37,6 +40,8 @@ pub struct Step {
     pub name: String,
     /// What was kept of it.
     pub kept: Value,
+    /// When it was created first, as the backup says; none where it does not.
+    pub since: Option<String>,
     /// What has to be done.
     pub doing: Doing,
 }
@@ -81,6 +86,8 @@ impl Step {
 pub struct Plan {
     /// In the order of writing.
     pub steps: Vec<Step>,
+    /// When Ingresses were created first, as the backup says.
+    pub ages: BTreeMap<Key, String>,
     /// How many objects are as they were.
     pub same: usize,
     /// What cannot be done, and what should be known.
@@ -158,13 +165,18 @@ async fn one(
         .map_err(|error| Trouble::kube(format!("read the namespace {namespace}"), &error))?;
     live.extend(home.map(|home| ((cluster::NAMESPACE, namespace.to_owned()), home)));
     let mut lacking: BTreeMap<Kind, usize> = BTreeMap::new();
-    for object in kept {
+    for mut object in kept {
+        let since = sanitise::take_age(&mut object);
         let said = object.get("kind").and_then(Value::as_str).unwrap_or_default();
         let all = KINDS.iter().chain([&cluster::NAMESPACE]);
         let Some(kind) = all.into_iter().find(|kind| kind.kind == said).copied() else {
             continue;
         };
         let name = meta(&object, "name").to_owned();
+        if let (true, Some(since)) = (kind == cluster::INGRESS, &since) {
+            let key = (namespace.to_owned(), name.clone());
+            plan.ages.insert(key, since.clone());
+        }
         let is_home = kind == cluster::NAMESPACE;
         let named = args.name.is_empty() || args.name.contains(&name);
         if !(is_home || wanted(args, &kind) && named) {
@@ -179,6 +191,19 @@ async fn one(
             marks::of_now(object, there)
         } else {
             object
+        };
+        let object = match shares::of_now(&kind, object, there) {
+            Shares::Same(object) => object,
+            Shares::Held(object, why) => {
+                plan.findings
+                    .push(shares::told(kind.named(namespace, &name), why));
+                object
+            }
+            Shares::Left(why) => {
+                plan.findings
+                    .push(shares::told(kind.named(namespace, &name), why));
+                continue;
+            }
         };
         let doing = match there {
             None => Doing::Create,
@@ -205,6 +230,7 @@ async fn one(
             },
             name,
             kept: object,
+            since,
             doing,
         });
     }

@@ -13,6 +13,10 @@ use serde_json::Value;
 pub struct Written {
     /// It is as it was, as far as [`Written::findings`] do not say otherwise.
     pub done: bool,
+    /// Since when it is there, where it was created.
+    pub since: Option<String>,
+    /// Why it is not as it was.
+    pub why: Option<String>,
     /// What should be known.
     pub findings: Vec<Finding>,
 }
@@ -25,9 +29,12 @@ pub async fn write(cluster: &Cluster, client: &Client, step: &Step, dry_run: boo
         field_manager: Some(MANAGER.to_owned()),
     };
     let Some(api) = cluster.api(&step.kind, Some(&step.namespace)) else {
-        findings.push(failed(step, "the cluster does not serve its kind"));
+        let why = "the cluster does not serve its kind";
+        findings.push(failed(step, why));
         return Written {
             done: false,
+            since: None,
+            why: Some(why.to_owned()),
             findings,
         };
     };
@@ -40,15 +47,22 @@ pub async fn write(cluster: &Cluster, client: &Client, step: &Step, dry_run: boo
         }
         Doing::Change { live, .. } => {
             let body = diff::merged(&step.kind, &step.kept, live);
-            replace(&api, &params, body, step).await
+            replace(&api, &params, body, step).await.map(|()| None)
         }
     };
     match result {
-        Ok(()) => Written { done: true, findings },
+        Ok(since) => Written {
+            done: true,
+            since,
+            why: None,
+            findings,
+        },
         Err(why) => {
             findings.push(failed(step, &why));
             Written {
                 done: false,
+                since: None,
+                why: Some(why),
                 findings,
             }
         }
@@ -78,17 +92,17 @@ async fn create(
     body: Value,
     step: &Step,
     findings: &mut Vec<Finding>,
-) -> Result<(), String> {
+) -> Result<Option<String>, String> {
     let send = async |body: &Value| {
         let object = cluster::object(body.clone()).map_err(|trouble| (0, trouble.to_string()))?;
         match api.create(params, &object).await {
-            Ok(_) => Ok(()),
+            Ok(made) => Ok(made.metadata.creation_timestamp.map(|time| time.0.to_string())),
             Err(kube::Error::Api(status)) => Err((status.code, status.message.clone())),
             Err(error) => Err((0, error.to_string())),
         }
     };
     match send(&body).await {
-        Ok(()) => Ok(()),
+        Ok(since) => Ok(since),
         // Addresses are handed out: somebody else may have this one by now. A Service without its old address is
         // found by its name all the same.
         Err((422, why)) if step.kind == cluster::SERVICE && why.contains("spec.clusterIPs") => {
@@ -97,7 +111,7 @@ async fn create(
                 spec.remove("clusterIP");
                 spec.remove("clusterIPs");
             }
-            send(&body).await.map_err(|(_, why)| why)?;
+            let since = send(&body).await.map_err(|(_, why)| why)?;
             findings.push(Finding {
                 code: "RESTORE-ADDRESS-TAKEN",
                 severity: Severity::Warning,
@@ -105,7 +119,7 @@ async fn create(
                 message: format!("it has a new cluster address, its old one is not to be had: {why}"),
                 remedy: "look for clients that know it by address".to_owned(),
             });
-            Ok(())
+            Ok(since)
         }
         Err((_, why)) => Err(why),
     }

@@ -9,6 +9,7 @@ use crate::apply::inputs::{self, Noted};
 use crate::apply::live::Live;
 use crate::apply::select::shown;
 use crate::backup::folder::{Folder, Manifest};
+use crate::backup::sanitise;
 use crate::cluster::{self, meta};
 use crate::finding::{Finding, Severity};
 use crate::marks;
@@ -38,6 +39,8 @@ pub struct Backup {
 pub struct Back {
     /// What is written.
     pub steps: Vec<Step>,
+    /// When Ingresses of their namespaces were created first, as the backups say.
+    pub ages: BTreeMap<Key, String>,
     /// The folder that each is from.
     pub from: BTreeMap<Key, String>,
     /// Those that no folder has as they were last.
@@ -48,6 +51,7 @@ pub struct Back {
 struct Found<'a> {
     dir: &'a str,
     kept: Value,
+    since: Option<String>,
     taken_at: Timestamp,
     noted: Noted,
 }
@@ -114,19 +118,31 @@ pub fn steps(
         )));
     }
     let mut found: BTreeMap<Key, Vec<Found<'_>>> = BTreeMap::new();
+    let mut ages: BTreeMap<Key, (Timestamp, String)> = BTreeMap::new();
     for backup in backups {
         for namespace in namespaces(missing) {
             let Some((all, taken_at)) = read(backup, namespace)? else {
                 continue;
             };
-            for kept in all {
+            for mut kept in all {
                 let key = (namespace.clone(), meta(&kept, "name").to_owned());
+                let since = sanitise::take_age(&mut kept);
+                if let Some(since) = &since {
+                    // As the newest has it: what was created anew before is as old as it is there.
+                    let told = ages
+                        .entry(key.clone())
+                        .or_insert_with(|| (taken_at, since.clone()));
+                    if told.0 < taken_at {
+                        *told = (taken_at, since.clone());
+                    }
+                }
                 if missing.contains(&key) {
                     let noted = inputs::noted_by(live.ours(&cluster::VIRTUAL_SERVICE), &key, &kept);
                     let dir = backup.dir.as_str();
                     let one = Found {
                         dir,
                         kept,
+                        since,
                         taken_at,
                         noted,
                     };
@@ -143,7 +159,10 @@ pub fn steps(
             shown(&lacking)
         )));
     }
-    let mut back = Back::default();
+    let mut back = Back {
+        ages: ages.into_iter().map(|(key, (_, since))| (key, since)).collect(),
+        ..Back::default()
+    };
     for (key, all) in found {
         let dirs: Vec<String> = all.iter().map(|one| one.dir.to_owned()).collect();
         let Some(best) = all.into_iter().max_by_key(Found::rank) else {
@@ -159,6 +178,7 @@ pub fn steps(
             name: key.1,
             // It is migrated no more: a mark of then would say so for as long as nginx is given time.
             kept: marks::of_now(best.kept, None),
+            since: best.since,
             doing: Doing::Create,
         });
     }

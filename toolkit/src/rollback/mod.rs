@@ -25,7 +25,7 @@ use crate::convert::args::key;
 use crate::finding::{Finding, Severity, plain};
 use crate::finish;
 use crate::marks;
-use crate::pace::{Pace, paced};
+use crate::pace::Pace;
 use crate::place::Place;
 use crate::put;
 use crate::restore;
@@ -175,19 +175,22 @@ async fn undo(
         return Ok(());
     }
     if matches!(ready.wanted, Wanted::All) {
-        lines.extend(finish::undo(cluster, args.wait, place).await?);
+        let undone = finish::undo(cluster, args.wait, place).await?;
+        lines.extend(undone.lines);
+        // Their old pods make no Ingresses, which takes nothing from those that come back.
+        findings.extend(undone.late.as_ref().map(controllers_late));
     }
     let (noted, deleted) = run::note(cluster, pace, &undo.deleted, (place.now)()).await;
     lines.extend(noted);
     let steps = &ready.back.steps;
     if !steps.is_empty() {
-        if bring_back(pace, cluster, steps, lines, findings, place).await {
+        if bring_back(pace, cluster, steps, lines, findings, place).await? {
             // Their hosts are still served by the gateway, and stay so.
             findings.push(halted("not every Ingress that was cleaned up came back"));
             return Ok(());
         }
         let back: Vec<String> = steps.iter().map(restore::plan::Step::object).collect();
-        findings.extend(shadow::younger(cluster, steps, &back).await?);
+        findings.extend(shadow::younger(cluster, steps, &back, &ready.back.ages).await?);
         writeln!(
             place.err,
             "giving nginx {} s to serve what came back",
@@ -305,6 +308,20 @@ fn halted(why: &str) -> Finding {
     }
 }
 
+fn controllers_late(late: &Trouble) -> Finding {
+    Finding {
+        code: "ROLLBACK-CONTROLLERS-LATE",
+        severity: Severity::Blocker,
+        object: "controllers".to_owned(),
+        message: format!(
+            "{late}. Until then they make new objects for Istio alone; Ingresses come back all the same"
+        ),
+        remedy:
+            "mend why their pods do not start, and ask again: the same rollback, or migrate finish --undo"
+                .to_owned(),
+    }
+}
+
 fn still_open() -> Finding {
     Finding {
         code: "ROLLBACK-STILL-OPEN",
@@ -323,15 +340,9 @@ async fn bring_back(
     lines: &mut Vec<Line>,
     findings: &mut Vec<Finding>,
     place: &Place<'_>,
-) -> bool {
-    use futures::StreamExt as _;
-    let client = &place.client;
-    let work = steps
-        .iter()
-        .map(|step| async move { (step, restore::write::write(cluster, client, step, false).await) });
+) -> Result<bool, Trouble> {
     let mut failed = false;
-    let mut stream = std::pin::pin!(paced(work, pace));
-    while let Some((step, done)) = stream.next().await {
+    restore::order::write_all(cluster, &place.client, steps, pace, false, &mut |step, done| {
         failed |= !done.done;
         lines.push(Line {
             result: if done.done {
@@ -339,9 +350,12 @@ async fn bring_back(
             } else {
                 Became::Failed
             },
+            message: done.why.unwrap_or_default(),
             ..written(step.object(), "come back")
         });
         findings.extend(done.findings);
-    }
-    failed
+        Ok(())
+    })
+    .await?;
+    Ok(failed)
 }

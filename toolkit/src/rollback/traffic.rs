@@ -72,7 +72,7 @@ pub async fn back(
         }
         if waited >= wait {
             return Err(Trouble::TimedOut(format!(
-                "after {} s nginx still sends requests to the gateway by {}: look at gradual-rollout status. Nothing was undone; ask again when it is back",
+                "after {} s nginx still sends requests to the gateway by {}: look at gradual-rollout status, and whether its daemon runs: without one, gradual-rollout emergency-rollback takes the share back. Nothing was undone; ask again when it is back",
                 wait.as_secs(),
                 left.join(", ")
             )));

@@ -288,7 +288,10 @@ impl Standing {
 
     /// Hosts that nginx and the gateway serve both.
     pub fn both(&self) -> usize {
+        // A canary serves no host: it splits what another serves.
+        let splits = |one: &&One| self.ingresses.get(&one.key).is_some_and(answering::canary);
         let live = self.all.iter().filter(|one| one.state == State::Migrated);
+        let live = live.filter(|one| !splits(one));
         live.flat_map(|one| &one.hosts).collect::<BTreeSet<_>>().len()
     }
 }

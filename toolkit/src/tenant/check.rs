@@ -46,7 +46,7 @@ pub(super) async fn run(args: &CheckArgs, place: &mut Place<'_>) -> Result<End, 
     for (kind, wanted) in tenant.objects() {
         compare(kind, &wanted, place, &mut found).await?;
     }
-    for rival in rivals(&tenant, place).await? {
+    for rival in rivals::of(&tenant, &place.client).await? {
         found.push(finding(
             "TENANT-HOST-SHARED",
             Severity::Blocker,

@@ -6,6 +6,7 @@ mod check;
 mod network;
 mod objects;
 mod request;
+pub(crate) mod rivals;
 
 pub use args::{CheckArgs, CreateArgs, DeleteArgs, Shape, TenantVerb};
 
@@ -180,51 +181,6 @@ async fn certificate(
     Ok(None)
 }
 
-/// Who else has the tenant's hosts: Ingresses, VirtualServices and Gateways of other namespaces.
-async fn rivals(tenant: &Tenant, place: &Place<'_>) -> Result<Vec<String>, Trouble> {
-    let mut found = Vec::new();
-    let ours = |host: &str| {
-        let host = host.split_once('/').map_or(host, |(_, host)| host);
-        tenant
-            .hosts
-            .iter()
-            .any(|own| own == host || crate::preflight::certificate::covers(own, host))
-    };
-    // A wildcard of the platform is everybody's, one of a tenant is that tenant's.
-    let theirs = |object: &Value, host: &str| {
-        let host = host.split_once('/').map_or(host, |(_, host)| host);
-        let another = see::label(object, TENANT).is_some_and(|name| name != tenant.name);
-        let mut own = tenant.hosts.iter();
-        another && own.any(|own| host.strip_prefix('*').is_some_and(|under| own.ends_with(under)))
-    };
-    for (kind, pointer) in [
-        (kinds::INGRESS, ""),
-        (kinds::VIRTUAL_SERVICE, "/spec/hosts"),
-        (kinds::GATEWAY, "/spec/servers"),
-    ] {
-        let listed = see::list(&place.client, kind, None, &kube::api::ListParams::default()).await?;
-        for object in listed.objects() {
-            if see::namespace(object) == tenant.namespace {
-                continue;
-            }
-            let hosts: Vec<&str> = match kind.kind {
-                "Ingress" => items(object, "/spec/rules")
-                    .filter_map(|rule| text(rule, "/host"))
-                    .collect(),
-                "Gateway" => items(object, pointer)
-                    .flat_map(|server| items(server, "/hosts"))
-                    .filter_map(Value::as_str)
-                    .collect(),
-                _ => items(object, pointer).filter_map(Value::as_str).collect(),
-            };
-            if let Some(host) = hosts.into_iter().find(|host| ours(host) || theirs(object, host)) {
-                found.push(format!("{} has {host}", see::object(object)));
-            }
-        }
-    }
-    Ok(found)
-}
-
 /// Ingresses of the tenant's own whose hosts `apply` would open with TLS at its Gateway, while the tenant's has them too.
 async fn twice(tenant: &Tenant, place: &Place<'_>) -> Result<Option<String>, Trouble> {
     if tenant.secret.is_none() {
@@ -298,17 +254,19 @@ async fn create(args: &CreateArgs, place: &mut Place<'_>) -> Result<End, Trouble
             finding.code, finding.object, finding.message, finding.remedy
         )));
     }
-    let rivals = rivals(&tenant, place).await?;
-    if !rivals.is_empty() {
-        return Err(Trouble::Refused(format!(
-            "a host belongs to one namespace: {}; take it away there, or give the tenant another",
-            rivals.join("; ")
-        )));
-    }
+    let advice = "take it away there, or give the tenant another";
+    rivals::none(
+        &tenant.hosts,
+        &tenant.namespace,
+        &tenant.name,
+        advice,
+        &place.client,
+    )
+    .await?;
     if let Some(why) = twice(&tenant, place).await? {
         return Err(Trouble::Refused(why));
     }
-    let says = warnings(args, &tenant, copy.as_ref())?;
+    let mut says = warnings(args, &tenant, copy.as_ref())?;
     let there = see::get(&place.client, kinds::NAMESPACE, None, &tenant.namespace).await?;
     let mut objects = Vec::new();
     if there.is_none() {
@@ -346,6 +304,9 @@ async fn create(args: &CreateArgs, place: &mut Place<'_>) -> Result<End, Trouble
         args.dry_run,
     )
     .await;
+    if !args.dry_run && done.trouble.is_none() {
+        says.extend(rivals::again(&tenant, &objects, &done, &place.client).await?);
+    }
     let word = if args.dry_run {
         "would be written"
     } else {

@@ -18,6 +18,7 @@ pub(crate) fn tenants(names: &[&str]) -> (Store, Clock) {
     let (store, clock) = cluster();
     kinds::istio(&store);
     store.namespace("istio-system");
+    crate::standing::gateway_pod(&store);
     for namespace in names {
         store.namespace(namespace);
         store.put(ingress(namespace, "shop")).unwrap();
@@ -129,6 +130,7 @@ async fn what_the_converter_refuses_is_left_out_and_named_and_the_rest_goes_on()
     show(&said);
     assert_eq!(said.end.unwrap(), End::Partly);
     assert!(said.err.contains("APPLY-REFUSED") && said.err.contains("AUTH-BASIC"));
+    assert!(said.out.contains(" 1 left out, 0 failed"), "{}", said.out);
     assert_eq!(open(&store), ["ns-a/shop.ns-a.example.com"]);
     assert!(marked(&store, "ns-a", "shop") && !marked(&store, "ns-a", "admin"));
     let one = migrate(&store, &clock, &["apply", "--ingress", "ns-a/admin"]).await;
@@ -173,7 +175,7 @@ async fn the_budget_for_failures_stops_it_and_the_rest_is_listed() {
     assert_eq!(open(&store), Vec::<String>::new());
 }
 
-fn certificate(namespace: &str, name: &str, text: &str) -> Value {
+pub(crate) fn certificate(namespace: &str, name: &str, text: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
         "metadata": {"name": name, "namespace": namespace},
         "stringData": {"tls.crt": text, "tls.key": "key"}})

@@ -353,3 +353,24 @@ async fn a_canary_of_another_namespace_that_may_not_be_seen_is_not_called_gone()
     let all = states(&store, &clock).await;
     assert_eq!(all[0], is("shop", "changed", &["STATE-SOURCE-CHANGED"]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_only_a_canary_has_is_served_by_nobody_and_both_verbs_count_alike() {
+    let (store, clock) = split();
+    let mut more = Value::clone(&store.get(ING, "ns-a", "shop-c").unwrap());
+    let mut rule = more["spec"]["rules"][0].clone();
+    rule["host"] = json!("only.ns-a.example.com");
+    more["spec"]["rules"].as_array_mut().unwrap().push(rule);
+    store.put(more).unwrap();
+    migrate(&store, &clock, &["apply", "--all"]).await.end.unwrap();
+    let status = migrate(&store, &clock, &["status"]).await;
+    let validate = migrate(&store, &clock, &["validate"]).await;
+    println!("{}{}{}{}", status.out, status.err, validate.out, validate.err);
+    assert!(
+        status.out.contains("2 migrated (1 hosts served by both)"),
+        "{}",
+        status.out
+    );
+    let line = "0 Ingresses left, 2 migrated, 0 changed, 0 failed, 0 cleaned up, 0 orphaned: ";
+    assert!(validate.out.contains(line), "{}", validate.out);
+}

@@ -1,6 +1,6 @@
 //! `migrate cleanup` in a cluster whose nginx counts.
 
-use crate::apply::{ING, VS, marked, open, tenants};
+use crate::apply::{ING, VS, certificate, marked, open, tenants};
 use crate::objects::{deployment, ingress, service};
 use crate::support::{Said, migrate, migrate_by};
 use gradual_rollout_apiserver::Store;
@@ -486,4 +486,65 @@ async fn a_certificate_of_an_ingress_that_goes_stays_without_it_and_that_is_told
     assert!(store.get(ING, "ns-a", "shop").is_none());
     let stays = store.get("certificates.cert-manager.io", "ns-a", "shop-tls");
     assert!(stays.is_some(), "it was collected with its owner");
+}
+
+/// What is taken away after everything was judged to be well.
+type Harm = fn(&Store);
+
+#[tokio::test(start_paused = true)]
+async fn an_ingress_stays_while_what_serves_its_host_at_the_gateway_is_not_well() {
+    let harms: [(&str, Harm); 4] = [
+        ("VALIDATE-GATEWAY-DOWN", |store| {
+            store.delete("pods", "istio-system", "gateway-1").unwrap();
+        }),
+        ("VALIDATE-CERTIFICATE-MISSING", |store| {
+            for secret in store.list("secrets") {
+                let meta = &secret["metadata"];
+                if meta["namespace"] == "istio-system" {
+                    store
+                        .delete("secrets", "istio-system", meta["name"].as_str().unwrap())
+                        .unwrap();
+                }
+            }
+        }),
+        ("VALIDATE-COPY-STALE", |store| {
+            store.put(certificate("ns-a", "shop-tls", "second")).unwrap();
+        }),
+        ("VALIDATE-HOST-TWICE", |store| {
+            let mut other = Value::clone(&store.list(VS)[0]);
+            other["metadata"] = json!({"name": "other", "namespace": "ns-a"});
+            store.put(other).unwrap();
+        }),
+    ];
+    let all = format!("{NAMES},CLEANUP-NOT-PROBED,CLEANUP-COUNT-UNKNOWN,CLEANUP-COUNTING");
+    for (code, harm) in harms {
+        let (store, clock) = tenants(&["ns-a", "ns-b"]);
+        let mut tls = ingress("ns-a", "shop");
+        tls["spec"]["tls"] = json!([{"hosts": ["shop.ns-a.example.com"], "secretName": "shop-tls"}]);
+        store.put(tls).unwrap();
+        store.put(certificate("ns-a", "shop-tls", "first")).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("b").to_str().unwrap().to_owned();
+        for words in [&["backup", "--dir", &path][..], &["apply", "--all"]] {
+            assert_eq!(migrate(&store, &clock, words).await.end.unwrap(), End::Done);
+        }
+        harm(&store);
+        let words = [
+            "cleanup", "--all", "--dir", &path, "--soak", "0", "--accept", &all,
+        ];
+        let said = migrate(&store, &clock, &words).await;
+        show(&said);
+        let line = |of: &str| {
+            let line = format!("blocker  CLEANUP-NOT-WELL  Ingress {of}/shop");
+            said.err
+                .lines()
+                .any(|said| said.contains(&line) && said.contains(code))
+        };
+        let both = code == "VALIDATE-GATEWAY-DOWN";
+        assert_eq!((line("ns-a"), line("ns-b")), (true, both), "{code} {}", said.err);
+        assert!(store.get(ING, "ns-a", "shop").is_some(), "{code}");
+        // Who has nothing to do with it is not kept by it.
+        assert_eq!(store.get(ING, "ns-b", "shop").is_some(), both, "{code}");
+        assert_eq!(said.end.unwrap(), if both { End::Refused } else { End::Partly });
+    }
 }

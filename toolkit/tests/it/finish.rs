@@ -362,3 +362,74 @@ async fn a_rollout_that_still_moves_a_controller_keeps_it_from_being_finished_un
     show(&said);
     assert_eq!(said.end.unwrap(), End::Done);
 }
+
+#[tokio::test(start_paused = true)]
+async fn controllers_whose_pods_do_not_start_keep_no_ingress_from_coming_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("b").to_str().unwrap().to_owned();
+    let (store, clock) = cleaned(&dir).await;
+    assert_eq!(
+        with_pods(&store, &clock, &CONTROLLERS).await.end.unwrap(),
+        End::Done
+    );
+    let words = ["rollback", "--all", "--dir", &dir, "--wait", "60"];
+    let said = migrate(&store, &clock, &words).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Partly);
+    assert!(
+        said.err.contains("blocker  ROLLBACK-CONTROLLERS-LATE")
+            && said.err.contains("remembered until they run"),
+        "{}",
+        said.err
+    );
+    assert!(
+        !said
+            .err
+            .contains("put the controllers back with migrate finish --undo")
+    );
+    assert!(
+        said.out.contains("1 come back") && said.out.contains("2 switch back"),
+        "{}",
+        said.out
+    );
+    assert_eq!((store.list(ING).len(), store.list(VS).len()), (1, 0));
+    // Asked again when they run, nothing is left.
+    let said = with_pods(&store, &clock, &words).await;
+    show(&said);
+    assert_eq!(said.end.unwrap(), End::Done);
+    let controller = store
+        .get("deployments.apps", "sealos-system", "terminal-controller")
+        .unwrap();
+    assert!(controller["metadata"]["annotations"]["rollout.sealos.io/before-finish"].is_null());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_people_set_between_two_runs_comes_back_and_not_what_was_there_before_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("b").to_str().unwrap().to_owned();
+    let (store, clock) = cleaned(&dir).await;
+    assert_eq!(
+        with_pods(&store, &clock, &CONTROLLERS).await.end.unwrap(),
+        End::Done
+    );
+    let name = "terminal-controller-config";
+    let mut settings = Value::clone(&store.get("configmaps", "sealos-system", name).unwrap());
+    settings["data"]["istio_percentage"] = json!("30");
+    store.put(settings).unwrap();
+    assert_eq!(
+        with_pods(&store, &clock, &CONTROLLERS).await.end.unwrap(),
+        End::Done
+    );
+    assert_eq!(
+        with_pods(&store, &clock, &["finish", "--undo"])
+            .await
+            .end
+            .unwrap(),
+        End::Done
+    );
+    let data = store.get("configmaps", "sealos-system", name).unwrap()["data"].clone();
+    assert_eq!(
+        data,
+        json!({"networking_mode": "dual", "istio_percentage": "30", "other": "x"})
+    );
+}

@@ -95,6 +95,7 @@ async fn what_is_well_is_said_to_be_and_each_thing_that_is_not_is_named() {
         .await
         .end
         .unwrap();
+    store.delete("pods", "istio-system", "gateway-1").unwrap();
     let down = migrate(&store, &clock, &["validate"]).await;
     show(&down);
     assert!(down.err.contains("VALIDATE-GATEWAY-DOWN"));

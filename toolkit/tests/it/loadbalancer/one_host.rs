@@ -1,7 +1,8 @@
 //! A host for a port in clear and one of TLS that the pods end themselves.
 
-use super::{balancer, get, with_gateway};
+use super::{MINIO, balancer, get, minio, with_gateway};
 use crate::kinds::put;
+use crate::preflight::healthy::ingress;
 use crate::support::migrate;
 use gradual_rollout_toolkit::trouble::{End, Trouble};
 use serde_json::json;
@@ -75,4 +76,32 @@ async fn what_is_in_clear_and_what_the_pods_end_themselves_have_one_host_and_nei
     )
     .await;
     assert!(matches!(said.end, Err(Trouble::Usage(why)) if why.contains("ports 80 and 8081")));
+}
+
+#[tokio::test]
+async fn a_host_that_another_namespace_has_is_refused_before_anything_is_written() {
+    let theirs = [
+        ingress("ns-bob", "shop", "s3.a.com", json!({}), "shop"),
+        json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+            "metadata": {"name": "shop", "namespace": "ns-bob"},
+            "spec": {"hosts": ["console.s3.a.com"], "gateways": ["istio-system/edge"]}}),
+        json!({"apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+            "metadata": {"name": "tenant-bob", "namespace": "ns-bob", "labels": {"rollout.sealos.io/tenant": "bob"}},
+            "spec": {"selector": {"istio": "other"}, "servers": [
+                {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["ns-bob/s3.a.com"]}]}}),
+    ];
+    for object in theirs {
+        let (store, clock) = with_gateway();
+        put(&store, minio());
+        put(&store, object);
+        let version = store.version();
+        let said = migrate(&store, &clock, &MINIO).await;
+        println!("{said:?}");
+        assert!(
+            matches!(&said.end, Err(Trouble::Refused(why)) if why.contains("ns-bob/") && why.contains("s3.a.com")),
+            "{:?}",
+            said.end
+        );
+        assert_eq!(store.version(), version);
+    }
 }

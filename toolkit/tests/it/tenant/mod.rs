@@ -387,3 +387,21 @@ async fn a_host_with_tls_that_apply_would_open_at_another_gateway_is_refused() {
     put(&store, own);
     assert_eq!(create(&store, &clock).await.end.unwrap(), End::Done);
 }
+
+#[tokio::test]
+async fn of_two_tenants_that_are_made_at_once_with_one_host_never_both_have_it() {
+    let (store, clock) = with_istio();
+    let words = |name: &'static str| ["tenant", "create", name, "--host", "shop.a.com"];
+    let (one, two) = (words("ada"), words("bob"));
+    let (one, two) = tokio::join!(migrate(&store, &clock, &one), migrate(&store, &clock, &two));
+    println!("{one:?}\n{two:?}");
+    let mut having = store.list("gateways.networking.istio.io");
+    having.retain(|gateway| gateway.to_string().contains("shop.a.com"));
+    assert!(having.len() <= 1, "{having:#?}");
+    assert!(one.end.is_err() || two.end.is_err());
+    // One after the other the second is refused, and the first is well.
+    store.namespace("ns-cid");
+    let refused = migrate(&store, &clock, &words("ada")).await;
+    let again = migrate(&store, &clock, &words("bob")).await;
+    assert!(refused.end.is_ok() != again.end.is_ok(), "{refused:?} {again:?}");
+}
