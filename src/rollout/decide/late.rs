@@ -76,7 +76,8 @@ fn undoes(command: &Command, answered: Verb, raises: bool, leaves_more: bool) ->
         // It would take up what was let go, or be in the place of a rollback.
         Set => answered == Detach || answered == Rollback && leaves_more,
         Resume => matches!(answered, Set | Pause | Rollback | Detach),
-        Promote | Retry => matches!(answered, Set | Pause | Rollback | Retry | Detach),
+        Promote => matches!(answered, Set | Pause | Promote | Rollback | Retry | Detach),
+        Retry => matches!(answered, Set | Pause | Rollback | Retry | Detach),
         // Nobody judges or writes what is let go.
         Detach => matches!(answered, Set | Pause | Resume | Promote | Rollback | Retry),
         HeaderRoute | Mirror if !would_add(command) => false,
