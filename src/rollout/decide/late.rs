@@ -37,7 +37,15 @@ impl Desk<'_> {
         }
         let goes_on = |verb: Verb| match command.verb {
             Verb::HeaderRoute | Verb::Mirror => verb == command.verb,
-            _ => matches!(
+            Verb::Set
+            | Verb::Pause
+            | Verb::Resume
+            | Verb::Approve
+            | Verb::Promote
+            | Verb::Rollback
+            | Verb::Retry
+            | Verb::Detach
+            | Verb::Complaint => matches!(
                 verb,
                 Verb::Set | Verb::Resume | Verb::Promote | Verb::Retry | Verb::Detach
             ),

@@ -59,7 +59,7 @@ impl Ask {
         let to = match self {
             Self::Up => Some(weight(700)),
             Self::Down => Some(weight(100)),
-            _ => None,
+            Self::Pause | Self::Resume | Self::Promote | Self::Rollback | Self::Retry | Self::Detach => None,
         };
         let wish = Wish {
             components: vec!["alpha".to_owned()],
@@ -84,7 +84,7 @@ impl Ask {
         match self {
             Self::Resume => world.say(Verb::Pause, "alpha", None),
             Self::Retry => world.say(Verb::Rollback, "alpha", None),
-            _ => {}
+            Self::Up | Self::Down | Self::Pause | Self::Promote | Self::Rollback | Self::Detach => {}
         }
         world.ticks(3);
         // What prepared the scene is long ago.
