@@ -11,7 +11,8 @@ use std::path::PathBuf;
 What is missing is created again, what differs is put back, and what came later is left alone (see rollback). Every
 digest is checked before anything is written. Three sides are compared: the backup, what is there now, and who
 changed it since. What somebody else changed after the backup stays as it is unless --overwrite is given. A Service
-that is created again has its old address where nobody else took it; replicas of a Deployment stay as they are.
+that is created again has its old address where nobody else took it; replicas of a Deployment stay as they are. So do shares
+of traffic, which no backup raises (RESTORE-SHARE). Ingresses come back the oldest first, as nginx decides by age.
 
 Examples:
   gradual-rollout migrate restore --dir before-istio --dry-run
