@@ -128,7 +128,7 @@ pub(super) async fn take(
     match inbound.deliver(delivery).await {
         Ok(Delivered::Written(place) | Delivered::Known(place)) => {
             let outcome = format!("status.commands[] of {place}, under this id");
-            let answer = json!({"rollout": place, "command": id, "who": person.name(), "outcome": outcome});
+            let answer = json!({"rollout": place, "command": id, "who": plain(person.name(), 256), "outcome": outcome});
             Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
         }
         Err(Undelivered::Unknown(message)) => Err(Refusal::new(StatusCode::NOT_FOUND, message)),

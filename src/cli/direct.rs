@@ -7,6 +7,7 @@ mod error;
 pub(super) use error::Error;
 
 use super::connect::Reach;
+use super::emergency::later;
 use super::insist::Question;
 use super::pursue::Claimed;
 use crate::cluster::by_hand;
@@ -21,6 +22,7 @@ use crate::routing::{
 };
 use jiff::Timestamp;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -91,6 +93,15 @@ impl<'a> Order<'a> {
     /// The object as a lowering takes it, where nothing of others is written.
     fn lowered(&self, target: &Target<'a>, json: &Value) -> Target<'a> {
         target.for_lowering(json, self.claims_on(target))
+    }
+
+    /// The id that an object's mark gets. In an emergency it is above the one that is there, whatever the clocks say: a
+    /// daemon takes an older mark for somebody's copy.
+    fn mark_above(&self, found: Option<&str>) -> Cow<'a, str> {
+        let id = self.command.id.as_str();
+        let found = found.filter(|found| self.command.wish.emergency && *found != id);
+        let later = found.and_then(|found| later(id, found.parse().into_iter(), self.at));
+        later.map_or(Cow::Borrowed(id), Cow::Owned)
     }
 
     fn claims_on(&self, target: &Target<'_>) -> &'a [ClaimKey] {
@@ -550,7 +561,9 @@ fn draft(target: &Target<'_>, json: Option<&Value>, order: Order<'_>) -> Result<
         };
         return Ok((written, Write::Nothing));
     }
-    let stamp = Stamp::new(&order.command.id, weight, &reason(order.command).to_string())?;
+    let found = seen.as_ref().and_then(|seen| seen.stamp.as_ref()).map(Stamp::id);
+    let id = order.mark_above(found);
+    let stamp = Stamp::new(&id, weight, &reason(order.command).to_string())?;
     let mode = if order.command.wish.emergency {
         WriteMode::Emergency { at: order.at }
     } else {

@@ -1,7 +1,9 @@
-//! A bounded queue for each receiver, and whoever empties it.
+//! A bounded queue for each receiver, and whoever empties it: what is critical first, and what a receiver would not have
+//! now stands in nobody's way.
 
-use super::message::Message;
+use super::message::{Message, Severity};
 use super::receiver::{Failure, Receiver};
+use super::waiting::{Queue, Queued};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,16 +12,15 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Messages that wait for one receiver: about half a megabyte. A thousand components that go back at once are more; then
-/// the oldest are lost, for the newest say how things stand.
-const QUEUE: usize = 512;
 /// The first wait before something is tried again; it doubles up to [`SLOWEST`].
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const SLOWEST: Duration = Duration::from_secs(60);
-/// For so long a receiver that cannot be reached is tried again.
+/// For so long a message that is not taken is tried again.
 const GIVE_UP: Duration = Duration::from_secs(15 * 60);
 /// How long what waits may take when the daemon is told to stop.
 const LAST_WORDS: Duration = Duration::from_secs(3);
+/// Keys of messages that are remembered: the same transition is told once, however often it is decided.
+const KEYS: usize = 1024;
 
 /// What became of a receiver's messages since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,12 +37,13 @@ pub struct Counts {
 #[derive(Clone, Debug, Default)]
 pub struct Outbox {
     boxes: Arc<[Own]>,
+    keys: Arc<Mutex<VecDeque<String>>>,
 }
 
 #[derive(Debug)]
 struct Own {
     receiver: Receiver,
-    waiting: Mutex<VecDeque<Message>>,
+    waiting: Mutex<Queue>,
     news: Notify,
     sent: AtomicU64,
     dropped: AtomicU64,
@@ -61,11 +63,21 @@ impl Outbox {
         };
         Self {
             boxes: receivers.into_iter().map(own).collect(),
+            keys: Arc::default(),
         }
     }
 
-    /// Queues a message for everybody who wants to hear of it. Never waits.
+    /// Queues a message for everybody who wants to hear of it, unless one of its key was. Never waits.
     pub fn send(&self, message: &Message) {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.contains(&message.key) {
+            return;
+        }
+        if keys.len() >= KEYS {
+            keys.pop_front();
+        }
+        keys.push_back(message.key.clone());
+        drop(keys);
         for own in self.boxes.iter().filter(|own| own.receiver.wants(message)) {
             own.put(message.clone());
         }
@@ -86,18 +98,13 @@ impl Outbox {
 }
 
 impl Own {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Message>> {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn put(&self, message: Message) {
-        let mut waiting = self.lock();
-        if waiting.len() >= QUEUE {
-            waiting.pop_front();
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-        waiting.push_back(message);
-        drop(waiting);
+        let lost = self.lock().put(message);
+        self.dropped.fetch_add(lost, Ordering::Relaxed);
         self.news.notify_one();
     }
 
@@ -113,9 +120,14 @@ impl Own {
     async fn run(&self, stop: &CancellationToken) {
         let all = async {
             self.work(stop).await;
-            while let Some(batch) = self.take() {
+            loop {
+                let batch = self.lock().take(None, self.receiver.at_once());
+                if batch.is_empty() {
+                    break;
+                }
                 // One attempt: whoever does not answer now is not waited for.
-                self.count(batch.len(), self.receiver.tell(&batch).await.is_ok());
+                let told = self.receiver.tell(&messages(&batch)).await;
+                self.count(batch.len(), told.is_ok());
             }
         };
         let end = async {
@@ -134,23 +146,49 @@ impl Own {
 
     /// Tells what comes in, until told to stop. What is on its way then arrives: only waits are cut short.
     async fn work(&self, stop: &CancellationToken) {
+        // Attempts that failed, one after the other: where nothing is taken, it is tried less and less often.
+        let mut failures = 0;
         while !stop.is_cancelled() {
-            match self.take() {
-                Some(batch) => {
-                    self.deliver(&batch, stop).await;
-                    unless(stop, tokio::time::sleep(self.receiver.gap())).await;
-                }
-                None => unless(stop, self.news.notified()).await,
+            let (now, most) = (Instant::now(), self.receiver.at_once());
+            let batch = if failures == 0 {
+                self.lock().take(Some(now), most)
+            } else {
+                self.lock().take_another(now)
+            };
+            if batch.is_empty() {
+                unless(stop, self.something()).await;
+                continue;
             }
+            let (least, most) = self.deliver(batch, &mut failures).await;
+            unless(stop, self.rest(least, most)).await;
         }
     }
 
-    /// The oldest messages, as many as the receiver takes at once.
-    fn take(&self) -> Option<Vec<Message>> {
-        let mut waiting = self.lock();
-        let n = self.receiver.at_once().min(waiting.len());
-        let batch: Vec<Message> = waiting.drain(..n).collect();
-        (!batch.is_empty()).then_some(batch)
+    /// Something comes in, or is to be tried again.
+    async fn something(&self) {
+        let due = self.lock().next_due();
+        match due {
+            Some(due) => tokio::select! {
+                () = tokio::time::sleep_until(due) => {}
+                () = self.news.notified() => {}
+            },
+            None => self.news.notified().await,
+        }
+    }
+
+    /// Rests. What is critical and was never tried cuts it short.
+    async fn rest(&self, least: Duration, most: Duration) {
+        let began = Instant::now();
+        tokio::time::sleep(least).await;
+        let end = async {
+            while !self.lock().has_fresh(Severity::Critical) {
+                self.news.notified().await;
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep_until(began + most) => {}
+            () = end => {}
+        }
     }
 
     fn count(&self, messages: usize, well: bool) {
@@ -158,36 +196,79 @@ impl Own {
         count.fetch_add(messages as u64, Ordering::Relaxed);
     }
 
-    /// Tells a batch, again and again while there is hope; once more when told to stop.
-    async fn deliver(&self, batch: &[Message], stop: &CancellationToken) {
+    /// Tells a batch once, and puts back what there is hope for. How long to rest, at least and at most.
+    async fn deliver(&self, batch: Vec<Queued>, failures: &mut u32) -> (Duration, Duration) {
         let began = Instant::now();
-        let mut wait = FIRST_WAIT;
-        loop {
-            let last = stop.is_cancelled();
-            let failure = match self.receiver.tell(batch).await {
-                Ok(()) => return self.count(batch.len(), true),
-                Err(failure) => failure,
-            };
-            let hope = match &failure {
-                Failure::Never(_) => None,
-                Failure::Later { .. } if last => None,
-                Failure::Later { after, .. } => Some(after.unwrap_or_default().max(wait).min(GIVE_UP)),
-            };
-            let hope = hope.filter(|wait| began.elapsed() + *wait < GIVE_UP);
-            let Some(rest) = hope else {
-                tracing::warn!(
+        let (why, after) = match self.receiver.tell(&messages(&batch)).await {
+            Ok(()) => {
+                *failures = 0;
+                self.count(batch.len(), true);
+                return (self.receiver.gap(), self.receiver.gap());
+            }
+            // One of several may be the reason: then each is tried alone.
+            Err(Failure::Never(why)) if batch.len() > 1 => {
+                tracing::debug!(
                     receiver = self.receiver.name(),
-                    messages = batch.len(),
-                    error = %failure,
-                    "nobody was told"
+                    error = why,
+                    "not told, each alone again"
                 );
-                return self.count(batch.len(), false);
-            };
-            tracing::debug!(receiver = self.receiver.name(), error = %failure, "not told, again in {rest:?}");
-            unless(stop, tokio::time::sleep(rest)).await;
-            wait = (wait * 2).min(SLOWEST);
+                for one in batch {
+                    self.again(one.alone());
+                }
+                return (self.receiver.gap(), self.receiver.gap());
+            }
+            Err(Failure::Never(why)) => {
+                self.give_up(batch.len(), &why);
+                return (self.receiver.gap(), self.receiver.gap());
+            }
+            Err(Failure::Later { why, after }) => (why, after),
+        };
+        tracing::debug!(
+            receiver = self.receiver.name(),
+            error = why,
+            "not told, again later"
+        );
+        *failures += 1;
+        let mut lost = 0;
+        for one in batch {
+            let wait = after.unwrap_or_default().max(wait(one.tries())).min(GIVE_UP);
+            match one.later(began, Instant::now() + wait, GIVE_UP) {
+                Some(one) => self.again(one),
+                None => lost += 1,
+            }
         }
+        if lost > 0 {
+            self.give_up(lost, &why);
+        }
+        // Whoever says when is not asked before.
+        let asked = after.unwrap_or_default().min(GIVE_UP);
+        let most = wait(*failures - 1).max(asked);
+        (FIRST_WAIT.max(asked), most)
     }
+
+    fn again(&self, one: Queued) {
+        let lost = self.lock().put_back(one);
+        self.dropped.fetch_add(lost, Ordering::Relaxed);
+    }
+
+    fn give_up(&self, messages: usize, why: &str) {
+        tracing::warn!(
+            receiver = self.receiver.name(),
+            messages,
+            error = why,
+            "nobody was told"
+        );
+        self.count(messages, false);
+    }
+}
+
+/// How long after so many failures before.
+fn wait(before: u32) -> Duration {
+    FIRST_WAIT.saturating_mul(1 << before.min(6)).min(SLOWEST)
+}
+
+fn messages(batch: &[Queued]) -> Vec<Message> {
+    batch.iter().map(|one| one.message.clone()).collect()
 }
 
 /// Waits for something, or until told to stop.
@@ -201,8 +282,9 @@ async fn unless(stop: &CancellationToken, something: impl Future<Output = ()>) {
 #[cfg(test)]
 mod tests {
     use super::super::format::Kind;
-    use super::super::message::{Severity, example};
+    use super::super::message::example;
     use super::super::receiver::at;
+    use super::super::waiting::QUEUE;
     use super::*;
     use axum::Router;
     use axum::routing::post;
@@ -262,7 +344,8 @@ mod tests {
                 ..Counts::default()
             }
         );
-        assert_eq!(outbox.boxes[0].take().unwrap()[0].key, "3");
+        let first = outbox.boxes[0].lock().take(None, 1);
+        assert_eq!(first[0].message.key, "3");
     }
 
     #[tokio::test]
@@ -306,10 +389,10 @@ mod tests {
         outbox.send(&example("at last"));
         let stop = CancellationToken::new();
         let own = &outbox.boxes[0];
-        let batch = own.take().unwrap();
-        assert!(own.receiver.tell(&batch).await.is_err());
+        let batch = own.lock().take(None, 1);
+        own.deliver(batch, &mut 0).await;
         stop.cancel();
-        own.deliver(&batch, &stop).await;
+        own.run(&stop).await;
         assert!(taken.recv().await.unwrap().contains("at last"));
     }
 
@@ -336,5 +419,72 @@ mod tests {
         let mut done = example("k");
         done.severity = Severity::Info;
         assert!(!boss.wants(&done));
+    }
+
+    /// A receiver that never takes messages with this word in them, for now or for good.
+    async fn picky(
+        word: &'static str,
+        status: u16,
+    ) -> (String, mpsc::UnboundedReceiver<String>, JoinSet<()>) {
+        let (took, taken) = mpsc::unbounded_channel();
+        let app = Router::new().route(
+            "/",
+            post(move |body: String| async move {
+                if body.contains(word) {
+                    return http::StatusCode::from_u16(status).unwrap();
+                }
+                took.send(body).unwrap();
+                http::StatusCode::OK
+            }),
+        );
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let mut server = JoinSet::new();
+        server.spawn(async move { axum::serve(listener, app).await.unwrap() });
+        (url, taken, server)
+    }
+
+    fn of(severity: Severity, key: &str) -> Message {
+        Message {
+            severity,
+            ..example(key)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_stands_in_nobodys_way_and_what_is_critical_goes_before() {
+        for (kind, status) in [(Kind::Webhook, 500), (Kind::Slack, 500), (Kind::Slack, 400)] {
+            let (url, mut taken, _server) = picky("poison", status).await;
+            let outbox = Outbox::new([at(&url, kind, None)]);
+            let mut poison = of(Severity::Critical, "refused");
+            poison.text = "poison".into();
+            outbox.send(&poison);
+            for (severity, text) in [(Severity::Info, "quiet"), (Severity::Critical, "loud")] {
+                let mut message = of(severity, text);
+                message.text = text.into();
+                outbox.send(&message);
+            }
+            let mut work = JoinSet::new();
+            work.spawn(outbox.clone().run(CancellationToken::new()));
+            for wanted in ["loud", "quiet"] {
+                let body = taken.recv().await.unwrap();
+                assert!(body.contains(wanted), "{kind:?} {status}: {body}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_same_transition_is_told_once_however_often_it_is_decided() {
+        let (url, mut taken, _server) = listening(0).await;
+        let outbox = Outbox::new([at(&url, Kind::Webhook, None)]);
+        for key in ["one", "one", "two"] {
+            outbox.send(&example(key));
+        }
+        let stop = CancellationToken::new();
+        stop.cancel();
+        outbox.clone().run(stop).await;
+        assert!(taken.recv().await.unwrap().contains("\"key\":\"one\""));
+        assert!(taken.recv().await.unwrap().contains("\"key\":\"two\""));
+        assert!(taken.try_recv().is_err());
     }
 }

@@ -6,7 +6,7 @@ mod order;
 pub use order::given_at;
 
 use super::bounded::cut;
-use super::complaint::COMPLAINTS_KEPT;
+use super::complaint::{COMPLAINTS_KEPT, plain};
 use super::duration::Span;
 use super::preview::RouteEdit;
 use super::weight::Weight;
@@ -250,7 +250,13 @@ impl Command {
         }
         let mut wish: Wish = match serde_json::from_str(value) {
             Ok(wish) => wish,
-            Err(error) => return Some(bad(format!("the value is no command: {error}"))),
+            Err(error) => {
+                let why = error.to_string();
+                return Some(bad(format!(
+                    "the value is no command: {}",
+                    plain(&why, MAX_BYTES)
+                )));
+            }
         };
         // Written otherwise (JSON can), the policy would not see it.
         if wish.vouched && !value.contains("\"vouched\"") {
@@ -258,8 +264,9 @@ impl Command {
         }
         // What stands in brackets behind a name is how well it is known: nobody says that of himself.
         wish.who.retain(|c| !matches!(c, '(' | ')'));
-        wish.who = cut(&wish.who, WHO_KEPT).into_owned();
-        wish.reason = cut(&wish.reason, REASON_KEPT).into_owned();
+        // Both are told by terminals, chats and pages.
+        wish.who = cut(&plain(&wish.who, MAX_BYTES), WHO_KEPT).into_owned();
+        wish.reason = cut(&plain(&wish.reason, MAX_BYTES), REASON_KEPT).into_owned();
         if wish.components.is_empty() {
             return Some(bad("components is empty: name some, or write [\"*\"]".into()));
         }
@@ -378,6 +385,20 @@ mod tests {
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect()
+    }
+
+    #[test]
+    fn what_a_command_says_has_nothing_that_a_terminal_takes_for_more_than_text() {
+        let key = "rollout.sealos.io/command.approve.02C";
+        let value = r#"{"components":["*"],"who":"e\u001b[31mve\u202e","reason":"fine\u001b]0;x\u0007 \u2066really"}"#;
+        let wish = Command::parse(key, value).unwrap().unwrap().wish;
+        assert_eq!(
+            (wish.who.as_str(), wish.reason.as_str()),
+            ("e [31mve", "fine ]0;x really")
+        );
+        let slip = r#"{"components":["*"],"\u001b[31m":1}"#;
+        let error = Command::parse(key, slip).unwrap().unwrap_err();
+        assert!(!error.message.contains('\u{1b}'), "{}", error.message);
     }
 
     #[test]

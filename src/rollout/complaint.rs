@@ -7,6 +7,7 @@ use super::spec::timestamp_schema;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// Complaints of a component that are kept, the newest: as many as `spec.complaints.max` may be at most.
@@ -94,6 +95,12 @@ impl ComplaintRules {
         })
     }
 
+    /// How many complaints count now.
+    pub fn count(&self, all: &[Complaint], now: Timestamp) -> usize {
+        let end = |c: &Complaint| c.at.checked_add(self.within).unwrap_or(Timestamp::MAX);
+        all.iter().filter(|c| !c.settled && end(c) > now).count()
+    }
+
     /// A sentence about them.
     pub fn sentence(&self, found: &TooMany) -> String {
         let text = if found.last.is_empty() {
@@ -114,9 +121,18 @@ pub fn plain(text: &str, most: usize) -> String {
     line.chars().take(most).collect()
 }
 
+/// Text of somebody's as it was written, but for what terminals or pages would take for more than text: a space each.
+pub fn unescaped(text: &str) -> Cow<'_, str> {
+    let odd = |c: char| c.is_control() && c != '\t' || is_unseen(c);
+    if !text.contains(odd) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|c| if odd(c) { ' ' } else { c }).collect())
+}
+
 /// Characters that change how those around them are shown.
 fn is_unseen(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+    matches!(c, '\u{061c}' | '\u{180e}' | '\u{e0000}'..='\u{e007f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
 #[cfg(test)]

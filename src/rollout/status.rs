@@ -580,7 +580,7 @@ pub struct HistoryEntry {
     #[schemars(length(max = 64))]
     #[serde(serialize_with = "bounded::maybe::<64, _>")]
     pub who: Option<String>,
-    /// The id of that write, which the routed objects carry, where it was not the daemon by itself.
+    /// The id of the command that asked for it, else of that write, where it was not the daemon by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     #[serde(serialize_with = "bounded::maybe::<63, _>")]

@@ -5,6 +5,12 @@ use crate::cli::connect::Reach;
 use crate::cli::pursue::Task;
 use crate::rollout::command::{self, Command, Verb};
 use crate::rollout::spec::GradualRollout;
+use jiff::Timestamp;
+use std::time::Duration;
+use ulid::Ulid;
+
+/// So far ahead a clock may be. An id of a later time says nothing, and no daemon goes by it.
+const AHEAD: Duration = Duration::from_secs(24 * 3600);
 
 /// The task as the resource is now: before it was confirmed it was read minutes ago. Who gets no answer at once goes
 /// by a wish of their own.
@@ -61,6 +67,40 @@ fn is_same(known: &Command, task: &Task) -> bool {
         && known.wish.components == mine.components
 }
 
+/// The task with an id that is later than all that is known of the resource: what waits on it, and what was written to
+/// its routed objects or declared for them. Whoever goes by ids then agrees that the emergency was called last, also where
+/// the clock here is behind.
+pub(super) fn above(mut task: Task, now: Timestamp) -> Task {
+    let annotations = task.rollout.metadata.annotations.clone().unwrap_or_default();
+    if annotations.contains_key(&task.command.key()) {
+        // It is the wish that stands there already.
+        return task;
+    }
+    let waiting = command::pending(&annotations).0;
+    let status = task.rollout.status.as_ref();
+    let written = status.iter().flat_map(|status| &status.components).flat_map(|c| {
+        let intent = c.intent.as_ref().map(|intent| &intent.id);
+        let lowering = c.lowering.as_ref().map(|order| &order.id);
+        [c.mark.as_ref(), intent, lowering]
+    });
+    let known = waiting.iter().map(|command| &command.id).chain(written.flatten());
+    let ids = known.filter_map(|id| id.parse().ok());
+    if let Some(id) = later(&task.command.id, ids, now) {
+        task.command.id = id;
+    }
+    task
+}
+
+/// An id above all of these that may be of a clock that is only ahead; `None` where it is above them itself.
+pub(in crate::cli) fn later(id: &str, known: impl Iterator<Item = Ulid>, now: Timestamp) -> Option<String> {
+    let latest = u64::try_from((now + AHEAD).as_millisecond()).unwrap_or_default();
+    let highest = known.filter(|id| id.timestamp_ms() <= latest).max()?;
+    let mine: Ulid = id.parse().ok()?;
+    // The next millisecond: some compare ids by their time alone.
+    let next = Ulid::from_parts(highest.timestamp_ms() + 1, mine.random());
+    (mine.timestamp_ms() <= highest.timestamp_ms()).then(|| next.to_string())
+}
+
 /// Whether nothing can be under way to a component: no raise of it is declared or asked for, by the status.
 pub(in crate::cli) fn nothing_rises(rollout: &GradualRollout, name: &str) -> bool {
     let status = rollout.status.as_ref();
@@ -80,7 +120,7 @@ mod tests {
 
     /// Ids by age: of noon, a minute later, two minutes later.
     fn id(minute: u64) -> String {
-        ulid::Ulid::from_parts(1_772_452_800_000 + minute * 60_000, 7).to_string()
+        Ulid::from_parts(1_772_452_800_000 + minute * 60_000, 7).to_string()
     }
 
     fn emergency(minute: u64) -> Command {
@@ -156,6 +196,64 @@ mod tests {
             goes_by(&before, declared("2026-03-02T11:59:00Z")),
             id(0),
             "its mark stops that one"
+        );
+    }
+
+    /// The id that an emergency of minute 5 is given, beside these commands and this status.
+    fn is_given(commands: &[Command], status: Value) -> String {
+        let Some(Manifest::Rollout(mut rollout, _)) = manifest::read("x", &example("shop", "default")).pop()
+        else {
+            unreachable!()
+        };
+        rollout.metadata.annotations = Some(commands.iter().map(|c| (c.key(), c.value())).collect());
+        rollout.status = Some(serde_json::from_value::<GradualRolloutStatus>(status).unwrap());
+        let task = Task {
+            rollout: *rollout,
+            components: vec!["shop".into()],
+            command: emergency(5),
+            foreign: std::collections::BTreeMap::new(),
+            claimed: Arc::default(),
+        };
+        let now = emergency(5).given_at().unwrap();
+        above(task, now).command.id
+    }
+
+    #[test]
+    fn an_emergency_is_later_than_all_that_waits_and_was_written_however_the_clocks_go() {
+        let raise = |minute| Command {
+            verb: Verb::Set,
+            ..emergency(minute)
+        };
+        let component = |field: &str, value: Value| {
+            json!({"components": [{"name": "shop", "state": "Manual", "reason": "Raising", "message": "",
+                "weight": {"asked": "10%", "written": "0%"}, field: value}]})
+        };
+        let intent = json!({"id": id(8), "weight": "10%", "reason": "Manual", "at": "2026-03-02T12:08:00Z", "objects": []});
+        let order = json!({"id": id(9), "weight": "0%", "reason": "Manual", "at": "2026-03-02T12:09:00Z"});
+        for (commands, status, above) in [
+            (vec![raise(15), raise(3)], json!({}), 15),
+            (vec![], component("mark", id(7).into()), 7),
+            (vec![raise(3)], component("intent", intent), 8),
+            (vec![], component("lowering", order), 9),
+        ] {
+            let given: Ulid = is_given(&commands, status).parse().unwrap();
+            let above: Ulid = id(above).parse().unwrap();
+            assert_eq!(given.timestamp_ms(), above.timestamp_ms() + 1);
+        }
+        assert_eq!(is_given(&[raise(3)], json!({})), id(5), "it is the latest itself");
+        let nonsense = Command {
+            id: "7ZZZZZZZZZZZZZZZZZZZZZZZZZ".into(),
+            ..raise(1)
+        };
+        assert_eq!(
+            is_given(&[nonsense], json!({})),
+            id(5),
+            "nobody goes by such a time"
+        );
+        assert_eq!(
+            is_given(&[emergency(5), raise(15)], json!({})),
+            id(5),
+            "it stands there already"
         );
     }
 }

@@ -13,7 +13,7 @@ mod people;
 mod routes;
 mod verify;
 
-pub(super) use again::nothing_rises;
+pub(super) use again::{later, nothing_rises};
 use args::EmergencyMode;
 pub(super) use health::Health;
 pub(super) use listed::rollouts;
@@ -93,7 +93,10 @@ pub(super) async fn run(
     let again = tasks
         .into_iter()
         .map(|task| again::afresh(cluster, namespace, task, confirmed));
-    let tasks: Vec<Task> = futures::future::join_all(again).await;
+    let tasks = futures::future::join_all(again).await.into_iter();
+    let tasks: Vec<Task> = tasks
+        .map(|task| again::above(task, Clock::System.now()))
+        .collect();
     let mut pursuit = pursuit(cluster, settings, ask.timeout);
     let doctor = health::Doctor::new(cluster, settings, &tasks);
     let put_back = async {

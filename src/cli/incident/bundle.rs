@@ -1,6 +1,8 @@
 //! The files of a bundle, and the archive that they become.
 
+use super::redact;
 use crate::cli::exit::Failure;
+use crate::rollout::complaint::unescaped;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -25,9 +27,15 @@ impl Bundle {
         }
     }
 
-    /// Puts a text in, with a word on what it is.
-    pub(super) fn text(&mut self, path: &str, what: &str, text: impl Into<Vec<u8>>) {
-        let mut bytes: Vec<u8> = text.into();
+    /// Puts a text in, with a word on what it is: without secrets, and without what terminals take for more than text.
+    pub(super) fn text(&mut self, path: &str, what: &str, text: impl AsRef<str>) {
+        let clean = |line: &str| redact::without_secrets(&unescaped(line));
+        let lines: Vec<String> = text.as_ref().split('\n').map(clean).collect();
+        self.put(path, what, lines.join("\n"));
+    }
+
+    fn put(&mut self, path: &str, what: &str, text: String) {
+        let mut bytes = text.into_bytes();
         if bytes.len() > LONGEST {
             bytes.truncate(LONGEST);
             bytes.extend_from_slice(b"\n[cut]\n");
@@ -38,7 +46,7 @@ impl Bundle {
     /// The same of a value, as YAML.
     pub(super) fn yaml(&mut self, path: &str, what: &str, value: &impl Serialize) {
         match serde_saphyr::to_string(value) {
-            Ok(text) => self.text(path, what, text),
+            Ok(text) => self.put(path, what, text),
             Err(error) => self.lack(&format!("{path}: {error}")),
         }
     }
@@ -46,18 +54,15 @@ impl Bundle {
     /// The same of a value, as JSON.
     pub(super) fn json(&mut self, path: &str, what: &str, value: &impl Serialize) {
         match serde_json::to_string_pretty(value) {
-            Ok(text) => self.text(path, what, text),
+            Ok(text) => self.put(path, what, text),
             Err(error) => self.lack(&format!("{path}: {error}")),
         }
     }
 
     /// Something that could not be had, and why.
     pub(super) fn lack(&mut self, what: &str) {
-        let line: String = what
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
-        self.missing.push(line);
+        let line = what.replace('\n', " ");
+        self.missing.push(redact::without_secrets(&unescaped(&line)));
     }
 
     /// How much there is.
@@ -132,6 +137,11 @@ mod tests {
         let mut bundle = Bundle::new("incident-x".into());
         bundle.text("a/../b:c", "something", "hello");
         bundle.lack("logs: not allowed\nthere");
+        bundle.text(
+            "events.txt",
+            "Events",
+            "one \x1b[31mred\u{202e}\ntwo: see https://a:b@h/x?c=d\n",
+        );
         let bytes = bundle.tar("2026-03-02T09:00:00Z".parse().unwrap()).unwrap();
         let mut files = std::collections::BTreeMap::new();
         for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {
@@ -143,6 +153,10 @@ mod tests {
         }
         assert_eq!(files["incident-x/a/_/b_c"], "hello");
         assert_eq!(files["incident-x/MISSING.txt"], "logs: not allowed there\n");
+        assert_eq!(
+            files["incident-x/events.txt"],
+            "one  [31mred \ntwo: see https://h/x?[redacted]\n"
+        );
         assert!(files["incident-x/README.txt"].contains("a/_/b_c: something"));
     }
 }

@@ -66,7 +66,7 @@ impl Actor {
                 .events
                 .publish(&self.raw, &reason, &text, note.warning);
         }
-        self.tell_people(now);
+        self.tell_people(&decision.notes, now);
         if decision.changed || !decision.notes.is_empty() || !self.shown {
             // A start changes nothing where all is as it was, and whoever asks must not wait for what does.
             self.shown = true;

@@ -6,6 +6,7 @@
 
 use super::Actor;
 use crate::notify::{Figure, Message, Topic};
+use crate::rollout::observation::Note;
 use crate::rollout::reason::{Reason, State, Verdict};
 use crate::rollout::status::{ComponentStatus, GradualRolloutStatus};
 use crate::rollout::weight::Weight;
@@ -120,7 +121,10 @@ fn transition(c: &ComponentStatus, before: Known) -> Option<News> {
     if back || c.state == State::RolledBack && before.state != State::RolledBack {
         let order = c.lowering.as_ref();
         let reason = order.map_or(c.reason, |order| order.reason);
-        let id = order.map_or_else(|| format!("{reason}-{since}"), |order| order.id.clone());
+        // By its mark it is the same for whoever decides it, and however often.
+        let moved = c.weight.written < before.written;
+        let mark = order.map(|order| &order.id).or(c.mark.as_ref().filter(|_| moved));
+        let id = mark.map_or_else(|| format!("{reason}-{since}"), Clone::clone);
         return Some(News {
             from: Some(before.written),
             to: c.weight.asked,
@@ -158,9 +162,17 @@ fn figures(c: &ComponentStatus) -> Vec<Figure> {
         .collect()
 }
 
+/// What is said of an alarm for darkness: a component may say something else meanwhile, such as who set its weight.
+fn said(component: &str, reason: Reason, notes: &[Note]) -> Option<String> {
+    let mut notes = notes.iter().rev().filter(|note| note.reason == reason);
+    let note = notes.find(|note| note.component.as_deref() == Some(component));
+    note.filter(|_| reason == Reason::Blind)
+        .map(|note| note.message.clone())
+}
+
 impl Actor {
     /// Puts what people should know into the outbox. Never waits.
-    pub(super) fn tell_people(&mut self, now: Timestamp) {
+    pub(super) fn tell_people(&mut self, notes: &[Note], now: Timestamp) {
         let Some(outbox) = &self.shared.settings.outbox else {
             return;
         };
@@ -183,7 +195,7 @@ impl Actor {
                 from: news.from,
                 to: Some(news.to),
                 reason: news.reason,
-                text: news.text,
+                text: said(&news.component, news.reason, notes).unwrap_or(news.text),
                 figures: news.figures,
                 who: None,
                 at: now,
@@ -279,6 +291,33 @@ mod tests {
         );
         dark.blind_told = true;
         assert_eq!(told.news(&with(vec![dark]), at(31))[0].reason, Reason::Blind);
+    }
+
+    #[test]
+    fn an_alarm_for_darkness_says_what_is_not_seen_whatever_the_component_says() {
+        let note = |component: &str, reason, message: &str| Note {
+            component: Some(component.to_owned()),
+            reason,
+            message: message.to_owned(),
+            warning: true,
+        };
+        let notes = [
+            note("shop", Reason::Manual, "30% was set by hand"),
+            note("shop", Reason::Blind, "nothing was seen for more than 10m"),
+            note("cart", Reason::Blind, "another"),
+        ];
+        let says = said("shop", Reason::Blind, &notes);
+        assert_eq!(says.as_deref(), Some("nothing was seen for more than 10m"));
+        assert_eq!(said("shop", Reason::Manual, &notes), None, "that is its message");
+        assert_eq!(said("till", Reason::Blind, &notes), None);
+    }
+
+    #[test]
+    fn a_rollback_that_was_found_by_its_mark_has_the_key_of_whoever_decides_it() {
+        let mut found = shop(State::RolledBack, Reason::Emergency, 0);
+        found.mark = Some("01E".into());
+        let mut told = Told::by(&with(vec![shop(State::Walking, Reason::HoldingStep, 25)]));
+        assert_eq!(told.news(&with(vec![found]), at(0))[0].id, "01E");
     }
 
     #[test]

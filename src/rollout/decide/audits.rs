@@ -1,10 +1,11 @@
 //! Records of who did what, held against where everything stood before.
 
 use super::Desk;
+use super::recalls::ASKED;
 use crate::rollout::audit::{Audit, ITSELF, Stand, part};
-use crate::rollout::command::{Command, short_giver};
+use crate::rollout::command::{Command, Verb, short_giver};
 use crate::rollout::reason::Reason;
-use crate::rollout::status::{CommandOutcome, ComponentStatus};
+use crate::rollout::status::{CommandOutcome, CommandResult, ComponentStatus};
 
 impl Desk<'_> {
     /// Where the components stand that a command names; all of them where none is named.
@@ -47,8 +48,9 @@ impl Desk<'_> {
             let entry = c.history.last().filter(|entry| moved && entry.at == self.now);
             let (what, message) =
                 entry.map_or((c.reason, &c.message), |entry| (entry.reason, &entry.message));
-            let (who, message) = (self.doer(c), part(message));
-            let id = c.mark.clone().filter(|_| moved).unwrap_or_else(|| self.id(i));
+            let ((who, command), message) = (self.doer(c), part(message));
+            let mark = command.or_else(|| c.mark.clone());
+            let id = mark.filter(|_| moved).unwrap_or_else(|| self.id(i));
             let noted = entry.is_some();
             self.out.audits.push(Audit {
                 id: id.clone(),
@@ -71,8 +73,8 @@ impl Desk<'_> {
         }
     }
 
-    /// Who is behind where a component stands now.
-    fn doer(&self, c: &ComponentStatus) -> String {
+    /// Who is behind where a component stands now, and by which command, where one is known for it.
+    fn doer(&self, c: &ComponentStatus) -> (String, Option<String>) {
         let newest = c.history.last().filter(|entry| entry.at == self.now);
         let reason = newest.map_or(c.reason, |entry| entry.reason);
         if matches!(
@@ -83,21 +85,44 @@ impl Desk<'_> {
                 .drifts
                 .last()
                 .map(|drift| format!("{} (field manager)", drift.manager));
-            return manager.unwrap_or_else(|| "unknown".to_owned());
+            return (manager.unwrap_or_else(unknown), None);
         }
         if !matches!(
             reason,
             Reason::Manual | Reason::RollbackRequested | Reason::Emergency
         ) {
-            return ITSELF.to_owned();
+            return (ITSELF.to_owned(), None);
         }
-        // The lowering carries the command's id; a raise by hand does not, and the last one who set it is it.
+        // A lowering bears the command's id, also where that was done without a daemon and waits yet.
+        let is_it = |waiting: &&Command| Some(&waiting.id) == c.mark.as_ref() && waiting.names(&c.name);
+        if let Some(command) = self.seen.commands.iter().find(is_it) {
+            return (self.who_gave(command), Some(command.id.clone()));
+        }
         let all = || self.status.commands.iter().rev();
         let by_id = all().find(|o| Some(&o.id) == c.mark.as_ref());
-        let verbs = |o: &&CommandOutcome| ["set", "rollback", "detach"].contains(&o.verb.as_str());
-        let outcome = by_id.or_else(|| all().find(verbs));
-        outcome
-            .and_then(|o| o.who.clone())
-            .unwrap_or_else(|| "unknown".to_owned())
+        // Where that id could not be used, the sentence names who asked. A raise by hand has neither: whoever set a
+        // weight last is it.
+        let message = newest.map_or(&c.message, |entry| &entry.message);
+        let says = |o: &&CommandOutcome| {
+            let who = o.who.as_deref().filter(|_| o.verb == Verb::Rollback.word());
+            who.is_some_and(|who| {
+                message
+                    .strip_prefix(who)
+                    .is_some_and(|rest| rest.starts_with(ASKED))
+            })
+        };
+        let raised = reason == Reason::Manual && newest.is_none_or(|entry| entry.to > entry.from);
+        let sets = |o: &&CommandOutcome| {
+            raised
+                && o.verb == Verb::Set.word()
+                && matches!(o.result, CommandResult::Accepted | CommandResult::Partly)
+        };
+        let outcome = by_id.or_else(|| all().find(says)).or_else(|| all().find(sets));
+        let who = outcome.and_then(|o| o.who.clone()).unwrap_or_else(unknown);
+        (who, outcome.map(|o| o.id.clone()).filter(|_| !raised))
     }
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
 }

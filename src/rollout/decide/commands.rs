@@ -5,6 +5,7 @@ use super::verbs::unusable;
 use super::{Desk, forget, previews};
 use crate::rollout::audit::{Audit, Stand};
 use crate::rollout::command::{Command, NotACommand, Verb, ago};
+use crate::rollout::complaint::unescaped;
 use crate::rollout::observation::Routers;
 use crate::rollout::reason::State;
 use crate::rollout::several;
@@ -342,10 +343,10 @@ fn outcome(
         id,
         verb,
         digest: Some(digest),
-        who: who.map(|w| clip(&w, 256)),
+        who: who.map(|w| clip(&unescaped(&w), 256)),
         at,
         result,
-        message: clip(message, ROOM),
+        message: clip(&unescaped(message), ROOM),
         refused: Vec::new(),
     }
 }

@@ -45,7 +45,12 @@ impl Desk<'_> {
         }
         let told = match rules.too_many(&c.complaints, now) {
             Some(found) => rules.sentence(&found),
-            None => format!("{} within {} are too many", rules.max, Span(rules.within)),
+            None => format!(
+                "{} of {} within {}",
+                rules.count(&c.complaints, now),
+                rules.max,
+                Span(rules.within)
+            ),
         };
         Ok(format!("recorded; {told}"))
     }

@@ -3,6 +3,7 @@
 use super::Desk;
 use crate::rollout::command::{Command, NotACommand, Verb};
 use crate::rollout::complaint::COMPLAINTS_KEPT;
+use crate::rollout::observation::Routed;
 use crate::rollout::plan::digest;
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::status::{
@@ -106,6 +107,8 @@ pub(super) enum Against {
     Answered(String),
     /// One that stops, is answered already, and does not tell when it was given: which.
     Unclear(String),
+    /// An emergency that waits beside it: clocks may lie, and whoever called it was in a hurry.
+    Emergency,
     /// One that lowers, and nobody can tell which of the two was given later.
     Doubt(String),
 }
@@ -123,6 +126,9 @@ impl fmt::Display for Against {
                 f,
                 "its id says that it was given before {other} was answered, whose id does not say when it was given, so it \
                  gives way: give it again if it is still wanted, and where that says the same, set the clock of whoever gives it"
+            ),
+            Self::Emergency => f.write_str(
+                "an emergency rollback waits beside it and wins, whatever their ids say: ask again if it is still wanted",
             ),
             Self::Doubt(other) => write!(
                 f,
@@ -175,7 +181,8 @@ impl<'a> Desk<'a> {
         let mut all: Vec<Given<'a>> = all(&self.seen.commands, &self.seen.malformed).collect();
         let gives_way = |given: &Given<'_>| match given {
             Given::Command(command) => self.status.components.iter().any(|c| {
-                command.names(&c.name) && matches!(self.against(command, c), Some(Against::Doubt(_)))
+                let against = self.against(command, c).filter(|_| command.names(&c.name));
+                matches!(against, Some(Against::Doubt(_) | Against::Emergency))
             }),
             Given::Slip(..) => false,
         };
@@ -207,6 +214,17 @@ impl<'a> Desk<'a> {
         }
         if let Some(answered) = self.answered_against(command, c) {
             return Some(answered);
+        }
+        // One that was answered before was there before: by then the raise had not been given.
+        let emergency = |other: &Command| {
+            other.verb == Verb::Rollback
+                && other.wish.emergency
+                && other.names(&c.name)
+                && (raises || self.undoes(command, other))
+                && !self.known(Given::Command(other))
+        };
+        if self.seen.commands.iter().any(emergency) {
+            return Some(Against::Emergency);
         }
         let mut doubt = None;
         for other in &self.seen.commands {
@@ -260,6 +278,30 @@ impl<'a> Desk<'a> {
             (Some(_), None) => command.verb == Verb::Detach,
             (None, _) => false,
         }
+    }
+
+    /// Whether a rollback waits whose mark is on routed objects already, for it was done without a daemon: what it did is
+    /// booked where it is obeyed, as its giver's. Alone, its mark might look like somebody's copy of an old one.
+    pub(super) fn waits_with_its_mark(&self, i: usize, objects: &[Routed]) -> bool {
+        let Some(c) = self
+            .status
+            .components
+            .get(i)
+            .filter(|_| self.planned(i).is_some())
+        else {
+            return false;
+        };
+        let bears = |o: &Routed, id: &str| {
+            let mark = o.stamp.as_ref().is_some_and(|mark| mark.id == id);
+            mark && o.highest <= c.weight.written
+        };
+        let waits = |command: &&Command| {
+            command.verb == Verb::Rollback && !command.wish.automatic && command.names(&c.name)
+        };
+        let mut waiting = self.seen.commands.iter().filter(waits);
+        waiting.any(|command| {
+            objects.iter().any(|o| bears(o, &command.id)) && !self.known(Given::Command(command))
+        })
     }
 
     /// The id that a command's lowering is marked with. Another command's, were it only by its id, is on objects already,

@@ -39,6 +39,7 @@ pub use leaving::last_lowers;
 use self::again::is_where_a_person_put_it;
 use super::arrival::Arrival;
 use super::audit::Stand;
+use super::complaint::unescaped;
 use super::judge::{Context, Outlook};
 use super::late::is_late;
 use super::ledger::Ledger;
@@ -253,7 +254,7 @@ impl<'a> Desk<'a> {
         self.out.notes.push(Note {
             component,
             reason,
-            message,
+            message: unescaped(&message).into_owned(),
             warning,
         });
     }

@@ -121,6 +121,9 @@ pub(super) fn unrecalled(c: &ComponentStatus) -> Result<(), Stop> {
     }
 }
 
+/// What stands behind the name of whoever asked for a rollback.
+pub(super) const ASKED: &str = " asked to put it back to ";
+
 /// Who asked for a rollback, and why.
 pub(super) fn why(command: &Command, who: &str, target: Weight) -> String {
     let reason = if command.wish.reason.is_empty() {
@@ -128,7 +131,7 @@ pub(super) fn why(command: &Command, who: &str, target: Weight) -> String {
     } else {
         command.wish.reason.as_str()
     };
-    format!("{who} asked to put it back to {target}: {reason}")
+    format!("{who}{ASKED}{target}: {reason}")
 }
 
 fn waiting(message: &str) -> String {

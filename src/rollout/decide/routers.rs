@@ -76,6 +76,12 @@ impl Desk<'_> {
             self.choose(i);
             return;
         }
+        if self.waits_with_its_mark(i, &objects) {
+            return;
+        }
+        let Some(c) = self.status.components.get_mut(i) else {
+            return;
+        };
         // A manifest that was saved and applied again brings an old mark back with an old weight: that is no write of
         // ours. Only a mark that is newer than the last one known is, and never one that raises what was put back.
         let known = c.mark.clone().unwrap_or_default();

@@ -9,6 +9,7 @@ mod complaints;
 mod crowds;
 mod dependencies;
 mod doubt;
+mod emergencies;
 mod foreign;
 mod found;
 mod frozen;

@@ -4,9 +4,9 @@ use super::commands::Answer;
 use super::complaints::settle;
 use super::recalls::why;
 use super::{Desk, say, was_fought};
-use crate::rollout::command::{Command, RAISE_EXPIRES};
+use crate::rollout::command::{Command, RAISE_EXPIRES, short_giver};
 use crate::rollout::judge::{Beside, Outlook};
-use crate::rollout::observation::{Routers, Turn};
+use crate::rollout::observation::{Routed, Routers, Turn};
 use crate::rollout::reason::{Reason, State};
 use crate::rollout::sample::Dark;
 use crate::rollout::weight::Weight;
@@ -22,6 +22,18 @@ impl Desk<'_> {
             Reason::RollbackRequested
         };
         let message = why(command, who, target);
+        if self.is_back_by(i, command, target) {
+            // Its mark was found before its wish was heard of, and told then.
+            if let Some(c) = self.status.components.get_mut(i) {
+                c.reason = reason;
+                c.message = message;
+                let booked = c.history.last_mut();
+                if let Some(entry) = booked.filter(|entry| entry.id.as_ref() == Some(&command.id)) {
+                    entry.who = Some(short_giver(who, 64));
+                }
+            }
+            return format!("at {target} already, by its own mark");
+        }
         self.roll_back(
             i,
             target,
@@ -31,6 +43,19 @@ impl Desk<'_> {
             self.mark_of(command),
         );
         format!("going to {target}")
+    }
+
+    /// Whether a command that was done without a daemon is known for done, by its mark on every routed object.
+    fn is_back_by(&self, i: usize, command: &Command, target: Weight) -> bool {
+        let found = self.status.components.get(i).filter(|c| {
+            c.state == State::RolledBack && c.lowering.is_none() && c.mark.as_ref() == Some(&command.id)
+        });
+        let objects = self.routed(i);
+        let bears = |o: &Routed| {
+            let mark = o.stamp.as_ref().is_some_and(|mark| mark.id == command.id);
+            mark && o.highest.max(o.beyond) <= target && !o.made
+        };
+        found.is_some() && !objects.is_empty() && objects.iter().all(bears)
     }
 
     pub(super) fn set(&mut self, i: usize, command: &Command, who: &str) -> Answer {

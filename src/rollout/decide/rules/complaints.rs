@@ -31,6 +31,12 @@ fn three_within_an_hour_hold_and_their_age_lets_go() {
     let mut world = world("hold");
     complain(&mut world, 2);
     assert_ne!(world.component("alpha").reason, Reason::Complaints);
+    let told = world.status.commands.iter().map(|c| c.message.clone());
+    let told: Vec<String> = told.collect();
+    assert!(
+        told[0].contains("1 of 3 within 1h") && told[1].contains("2 of 3 within 1h"),
+        "{told:?}"
+    );
     complain(&mut world, 1);
     let first = world.component("alpha").complaints[0].at;
     assert_eq!(world.component("alpha").reason, Reason::Complaints);
