@@ -1,6 +1,7 @@
 //! A person's wish, and how it is written on the resource: one annotation each, so that kubectl, the command line
 //! and the API go the same way.
 
+mod age;
 mod order;
 
 use super::bounded::cut;
@@ -164,8 +165,8 @@ pub struct Wish {
 /// A command, read from an annotation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Command {
-    /// Its id: a ULID, so that ids sort by the time they were given. It is the same command only with the same verb and
-    /// wish.
+    /// Its id: a ULID, so that ids sort by the time they were given, or that time as a number. It is the same command only
+    /// with the same verb and wish.
     pub id: String,
     /// Its verb.
     pub verb: Verb,

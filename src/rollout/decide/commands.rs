@@ -150,8 +150,8 @@ impl Desk<'_> {
                 Err(format!(
                     "it came too late{given}: give it again if it is still wanted"
                 ))
-            } else if raises && command.given_at().is_none() && command.wish.expires_at.is_none() {
-                Err("its id is no ULID, so nobody can tell how old it is: give it with expiresAt".to_owned())
+            } else if raises && self.is_ageless(command) && command.wish.expires_at.is_none() {
+                Err("its id is no ULID and no time that has come, so nobody can tell how old it is: give it with expiresAt".to_owned())
             } else if let Some(against) = self.against(command, c) {
                 cancelled += 1;
                 Err(against.to_string())
@@ -299,6 +299,12 @@ impl Desk<'_> {
         Err(format!(
             "nothing of it is written, and it stays back until `retry`: {theirs}"
         ))
+    }
+
+    /// Whether nobody can tell how old a command is: a number that is no time, or will be one, is none of a clock.
+    fn is_ageless(&self, command: &Command) -> bool {
+        let numbered = command.id.bytes().all(|b| b.is_ascii_digit());
+        command.given_at().is_none() || numbered && self.is_ahead(command)
     }
 
     /// Why a raising command is not taken while everything is frozen; `--force` takes it.

@@ -1,6 +1,7 @@
 //! The promises, each a property over whole lives: people, faults and weather in any order. Every one of them
 //! turns red when its rule alone is broken (`make sabotage`).
 
+mod ages;
 mod arms;
 mod audits;
 mod beside;
