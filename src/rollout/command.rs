@@ -27,6 +27,8 @@ pub const REASON_KEPT: usize = 512;
 pub const MAX_PENDING: usize = 50;
 /// How the id of the command begins that a deletion with `onDelete: restore` gives.
 pub const RESTORES: &str = "deleted-";
+/// What is answered to a `set` that leaves what was put back where it is, or lower.
+pub const STAYS_BACK: &str = "stays rolled back until `retry`";
 /// A raising command is forgotten this long after it was given, whatever it says itself.
 pub const RAISE_EXPIRES: Duration = Duration::from_secs(600);
 

@@ -247,6 +247,11 @@ impl Desk<'_> {
             return Ok(self.keep_for_want_of_control(i));
         }
         let who = self.who_gave(command);
+        let raised = self
+            .status
+            .components
+            .get(i)
+            .is_some_and(|c| self.would_raise(command, c));
         let theirs = match &self.sight(i).routers {
             Routers::Claimed(theirs) => format!("; nothing of it is written: {theirs}"),
             Routers::Unread | Routers::Unreadable(_) | Routers::Read(_) => String::new(),
@@ -266,9 +271,10 @@ impl Desk<'_> {
             Verb::Approve => Err("approve opens a phase, not a component".to_owned()),
         };
         let takes_up = matches!(command.verb, Verb::Set | Verb::Rollback | Verb::Resume) && answer.is_ok();
-        if answer.is_ok() {
-            self.heed(i, command.verb);
-        }
+        let answer = answer.map(|done| match self.heed(i, command.verb, raised) {
+            Some(recalled) => done + &recalled,
+            None => done,
+        });
         if detached
             && takes_up
             && let Some(c) = self.status.components.get_mut(i)

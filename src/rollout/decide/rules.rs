@@ -27,6 +27,7 @@ mod promises;
 mod recalls;
 mod requires;
 mod retries;
+mod set_again;
 mod skies;
 mod table;
 pub(crate) mod world;
