@@ -59,7 +59,12 @@ mod tests {
     #[test]
     fn a_number_is_a_time_by_its_digits_and_only_within_our_days() {
         let from = |id: &str| Age::of(id).map(|age| age.from.to_string());
-        for id in ["1772452800", "1772452800000", "1772452800000000", "1772452800000000000"] {
+        for id in [
+            "1772452800",
+            "1772452800000",
+            "1772452800000000",
+            "1772452800000000000",
+        ] {
             assert_eq!(from(id).as_deref(), Some("2026-03-02T12:00:00Z"), "{id}");
         }
         for id in [
@@ -78,7 +83,10 @@ mod tests {
             assert_eq!(from(id), None, "{id}");
         }
         let second = Age::of("1772452800").unwrap();
-        assert_eq!(second.to.duration_since(second.from), SignedDuration::from_nanos(999_999_999));
+        assert_eq!(
+            second.to.duration_since(second.from),
+            SignedDuration::from_nanos(999_999_999)
+        );
         let exact = Age::of("1772452800000000001").unwrap();
         assert_eq!(exact.from, exact.to);
     }

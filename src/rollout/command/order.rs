@@ -22,7 +22,9 @@ impl Command {
         if let Some(ulid) = ulid(&self.id) {
             return ulid.to_string();
         }
-        let millis = self.given_at().and_then(|at| u64::try_from(at.as_millisecond()).ok());
+        let millis = self
+            .given_at()
+            .and_then(|at| u64::try_from(at.as_millisecond()).ok());
         // What is told more exactly than a millisecond comes after the place that both have in common.
         millis.map_or_else(
             || self.id.clone(),
@@ -170,7 +172,10 @@ mod tests {
         let back = command(Verb::Rollback, &id(5), "a");
         let gives_way = |command: Command| command.may_give_way(std::slice::from_ref(&back));
         assert!(gives_way(command(Verb::Retry, &id(4), "a")));
-        assert!(gives_way(command(Verb::Retry, "1772452800", "*")), "in the same second");
+        assert!(
+            gives_way(command(Verb::Retry, "1772452800", "*")),
+            "in the same second"
+        );
         assert!(!gives_way(command(Verb::Retry, "1796040000", "*")), "it is later");
         assert!(gives_way(command(Verb::Retry, "x", "*")));
         assert!(!gives_way(command(Verb::Retry, &id(6), "a")), "it is later");

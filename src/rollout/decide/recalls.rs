@@ -108,7 +108,10 @@ impl Desk<'_> {
         let c = self.status.components.get_mut(i)?;
         if last_word {
             let recall = c.recall.take()?;
-            return Some(format!("; what waited for control is called off: {}", recall.message));
+            return Some(format!(
+                "; what waited for control is called off: {}",
+                recall.message
+            ));
         }
         let recall = c.recall.as_ref().filter(|_| verb == Verb::Set)?;
         (c.weight.asked > recall.weight).then(|| {
@@ -139,9 +142,17 @@ impl Desk<'_> {
 impl Desk<'_> {
     /// Who is to go back and waits for control, and why; `None` where nobody does.
     pub(super) fn waits_for_control(&self) -> Option<String> {
-        let each: Vec<String> = self.status.components.iter().filter_map(kept_by_control).collect();
+        let each: Vec<String> = self
+            .status
+            .components
+            .iter()
+            .filter_map(kept_by_control)
+            .collect();
         (!each.is_empty()).then(|| {
-            format!("to go back and not gone back: {}", several::told(&each, ROOM, several::IN_STATUS))
+            format!(
+                "to go back and not gone back: {}",
+                several::told(&each, ROOM, several::IN_STATUS)
+            )
         })
     }
 }

@@ -80,11 +80,7 @@ fn a_raise_whose_age_beside_a_rollback_is_unknown_gives_way_to_it() {
 
 #[test]
 fn a_resume_whose_age_beside_a_pause_is_unknown_leaves_it_paused() {
-    for (of_resume, of_pause) in [
-        ("1796040000", "1796040000"),
-        ("7", "1796040000"),
-        ("1", "2"),
-    ] {
+    for (of_resume, of_pause) in [("1796040000", "1796040000"), ("7", "1796040000"), ("1", "2")] {
         let mut world = walking();
         let resume = command(&world, Verb::Resume, of_resume.to_owned(), None);
         let pause = command(&world, Verb::Pause, of_pause.to_owned(), None);

@@ -146,7 +146,10 @@ fn a_set_that_lowers_leaves_an_alert_waiting_and_one_that_raises_needs_force_and
     assert_eq!(result, CommandResult::Accepted, "{message}");
     assert!(message.contains("still goes on to 0%"), "{message}");
     let alpha = world.component("alpha");
-    assert_eq!((world.highest("alpha"), alpha.reason), (weight(40), Reason::ControlNotReady));
+    assert_eq!(
+        (world.highest("alpha"), alpha.reason),
+        (weight(40), Reason::ControlNotReady)
+    );
     assert!(alpha.recall.is_some());
     // Nobody knows whether control is ready: that alone would not keep a person from it.
     world.ready = None;

@@ -107,12 +107,21 @@ fn an_automatic_retry_that_is_due_ends_where_a_person_sets_what_was_put_back() {
     world.until("5%", |w| w.component("alpha").weight.observed == Some(weight(50)));
     world.ticks(3);
     put_back(&mut world, "a breach");
-    assert!(world.component("alpha").message.contains("begins again by itself"));
+    assert!(
+        world
+            .component("alpha")
+            .message
+            .contains("begins again by itself")
+    );
     assert_eq!(set(&mut world, "alpha", 0, false).0, CommandResult::Accepted);
     world.ticks(100);
     let alpha = world.component("alpha");
     assert_eq!(alpha.state, State::RolledBack);
-    assert!(!alpha.message.contains("begins again by itself"), "{}", alpha.message);
+    assert!(
+        !alpha.message.contains("begins again by itself"),
+        "{}",
+        alpha.message
+    );
 }
 
 #[test]
